@@ -1,0 +1,2 @@
+//! effnet
+fn main() {}
