@@ -1,0 +1,54 @@
+//! Initial values for training from scratch.
+
+use tch::{Device, Kind, TchError, Tensor, nn};
+
+/// What new parameters hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Init {
+    /// Random values as the TensorFlow implementation draws them.
+    Original,
+    /// Memory that is not written, for a network whose parameters are all about to be loaded:
+    /// drawing B7's takes longer than reading them.
+    Unfilled,
+}
+
+impl Init {
+    /// A kernel `[output, input / groups, k, k]` from N(0, 2 / fan-out), where a depthwise
+    /// convolution's fan-out counts its own kernel only (`conv_kernel_initializer` in
+    /// tensorflow/tpu `efficientnet_model.py`; timm's `fan_out // groups`).
+    pub(crate) fn convolution(
+        self,
+        dims: &[i64; 4],
+        groups: i64,
+        path: &nn::Path<'_>,
+    ) -> Result<Tensor, TchError> {
+        let [output, _, height, width] = *dims;
+        let fan_out = (output * height * width / groups).max(1);
+        let deviation = (2.0 / fan_out as f64).sqrt();
+        self.fill(dims, path, |mut tensor| tensor.f_normal_(0.0, deviation))
+    }
+
+    /// The classifier's matrix `[classes, features]` from U(±1 / √classes)
+    /// (`dense_kernel_initializer` in the same file).
+    pub(crate) fn classifier(self, dims: &[i64; 2], path: &nn::Path<'_>) -> Result<Tensor, TchError> {
+        let bound = 1.0 / (dims[0] as f64).sqrt();
+        self.fill(dims, path, |mut tensor| tensor.f_uniform_(-bound, bound))
+    }
+
+    pub(crate) fn constant(self, value: f64, dims: &[i64], path: &nn::Path<'_>) -> Result<Tensor, TchError> {
+        self.fill(dims, path, |mut tensor| tensor.f_fill_(value))
+    }
+
+    fn fill(
+        self,
+        dims: &[i64],
+        path: &nn::Path<'_>,
+        fill: impl FnOnce(Tensor) -> Result<Tensor, TchError>,
+    ) -> Result<Tensor, TchError> {
+        let options: (Kind, Device) = (path.kind(), path.device());
+        match self {
+            Self::Original => fill(Tensor::f_empty(dims, options)?),
+            Self::Unfilled => Tensor::f_empty(dims, options),
+        }
+    }
+}

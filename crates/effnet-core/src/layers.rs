@@ -1,0 +1,261 @@
+//! The three kinds of layer that the networks are made of, registered in a variable store under
+//! PyTorch's names.
+
+use tch::{Kind, TchError, Tensor, nn};
+
+use crate::Padding;
+use crate::init::Init;
+
+/// Makes the variables of one network, in the order of PyTorch's `state_dict()`.
+pub(crate) struct Builder {
+    pub(crate) init: Init,
+    /// Every tensor made so far, with its name below the network's own path.
+    pub(crate) tensors: Vec<(String, Tensor)>,
+}
+
+impl Builder {
+    pub(crate) fn new(init: Init) -> Self {
+        Self {
+            init,
+            tensors: Vec::new(),
+        }
+    }
+
+    /// Adds a tensor to the store as `{path}.{layer}.{name}` and remembers it.
+    fn add(&mut self, path: &Place<'_>, name: &str, tensor: Tensor, trainable: bool) -> Tensor {
+        let tensor = path.path.add(name, tensor, trainable);
+        self.tensors
+            .push((format!("{}.{name}", path.name), tensor.shallow_clone()));
+        tensor
+    }
+}
+
+/// A position in the variable store, with its name below the network's own path.
+#[derive(Clone)]
+pub(crate) struct Place<'a> {
+    path: nn::Path<'a>,
+    name: String,
+}
+
+impl<'a> Place<'a> {
+    pub(crate) fn root(path: &nn::Path<'a>) -> Self {
+        Self {
+            path: path.clone(),
+            name: String::new(),
+        }
+    }
+
+    pub(crate) fn sub(&self, part: impl ToString) -> Self {
+        let part = part.to_string();
+        let name = if self.name.is_empty() {
+            part.clone()
+        } else {
+            format!("{}.{part}", self.name)
+        };
+        Self {
+            path: self.path.sub(part),
+            name,
+        }
+    }
+}
+
+/// The shape of a convolution.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConvShape {
+    pub(crate) input: i64,
+    pub(crate) output: i64,
+    pub(crate) kernel: i64,
+    pub(crate) stride: i64,
+    pub(crate) groups: i64,
+    pub(crate) bias: bool,
+}
+
+impl ConvShape {
+    pub(crate) fn pointwise(input: i64, output: i64) -> Self {
+        Self {
+            input,
+            output,
+            kernel: 1,
+            stride: 1,
+            groups: 1,
+            bias: false,
+        }
+    }
+}
+
+/// A two-dimensional convolution with one of the paddings of [`Padding`].
+#[derive(Debug)]
+pub(crate) struct Conv {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    kernel: i64,
+    stride: i64,
+    groups: i64,
+    padding: Padding,
+    /// The size of the input that static padding was computed for.
+    designed_for: [i64; 2],
+}
+
+impl Conv {
+    pub(crate) fn new(
+        builder: &mut Builder,
+        place: &Place<'_>,
+        shape: ConvShape,
+        padding: Padding,
+        designed_for: [i64; 2],
+    ) -> Result<Self, TchError> {
+        let dims = [
+            shape.output,
+            shape.input / shape.groups,
+            shape.kernel,
+            shape.kernel,
+        ];
+        let weight = builder.init.convolution(&dims, shape.groups, &place.path)?;
+        let weight = builder.add(place, "weight", weight, true);
+        let bias = if shape.bias {
+            let bias = builder.init.constant(0.0, &[shape.output], &place.path)?;
+            Some(builder.add(place, "bias", bias, true))
+        } else {
+            None
+        };
+        let ConvShape {
+            kernel,
+            stride,
+            groups,
+            ..
+        } = shape;
+        Ok(Self {
+            weight,
+            bias,
+            kernel,
+            stride,
+            groups,
+            padding,
+            designed_for,
+        })
+    }
+
+    pub(crate) fn forward(&self, input: &Tensor) -> Result<Tensor, TchError> {
+        let (_, _, height, width) = input.size4()?;
+        let [rows, columns] = match self.padding {
+            Padding::Symmetric => [[self.kernel / 2; 2]; 2],
+            Padding::Same => [self.same(height), self.same(width)],
+            Padding::StaticSame => self.designed_for.map(|size| self.same(size)),
+        };
+        let symmetric = |sides: [i64; 2]| sides[0] == sides[1];
+        if symmetric(rows) && symmetric(columns) {
+            return self.convolve(input, [rows[0], columns[0]]);
+        }
+        let padded = input.f_constant_pad_nd([columns[0], columns[1], rows[0], rows[1]])?;
+        self.convolve(&padded, [0, 0])
+    }
+
+    fn convolve(&self, input: &Tensor, padding: [i64; 2]) -> Result<Tensor, TchError> {
+        let stride = [self.stride; 2];
+        input.f_conv2d(
+            &self.weight,
+            self.bias.as_ref(),
+            stride,
+            padding,
+            [1, 1],
+            self.groups,
+        )
+    }
+
+    /// Pixels that TensorFlow's SAME adds before and after a side of `size` pixels.
+    fn same(&self, size: i64) -> [i64; 2] {
+        let output = (size + self.stride - 1) / self.stride;
+        let total = ((output - 1) * self.stride + self.kernel - size).max(0);
+        [total / 2, total - total / 2]
+    }
+}
+
+/// Batch normalisation over the channels of `[N, C, H, W]`.
+///
+/// tch's own lacks the counter that PyTorch keeps, which strict loading in Python asks for.
+#[derive(Debug)]
+pub(crate) struct BatchNorm {
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    num_batches_tracked: Tensor,
+    momentum: f64,
+    epsilon: f64,
+}
+
+impl BatchNorm {
+    pub(crate) fn new(
+        builder: &mut Builder,
+        place: &Place<'_>,
+        channels: i64,
+        momentum: f64,
+        epsilon: f64,
+    ) -> Result<Self, TchError> {
+        let dims = [channels];
+        let filled = |builder: &Builder, value| builder.init.constant(value, &dims, &place.path);
+        let weight = filled(builder, 1.0)?;
+        let weight = builder.add(place, "weight", weight, true);
+        let bias = filled(builder, 0.0)?;
+        let bias = builder.add(place, "bias", bias, true);
+        let mean = filled(builder, 0.0)?;
+        let running_mean = builder.add(place, "running_mean", mean, false);
+        let variance = filled(builder, 1.0)?;
+        let running_var = builder.add(place, "running_var", variance, false);
+        let counter = Tensor::f_zeros([0i64; 0], (Kind::Int64, place.path.device()))?;
+        let num_batches_tracked = builder.add(place, "num_batches_tracked", counter, false);
+        Ok(Self {
+            weight,
+            bias,
+            running_mean,
+            running_var,
+            num_batches_tracked,
+            momentum,
+            epsilon,
+        })
+    }
+
+    pub(crate) fn forward(&self, input: &Tensor, train: bool) -> Result<Tensor, TchError> {
+        if train {
+            // The clone is another handle to the same tensor: the addition reaches the store.
+            let _ = self.num_batches_tracked.shallow_clone().f_add_scalar_(1i64)?;
+        }
+        Tensor::f_batch_norm(
+            input,
+            Some(&self.weight),
+            Some(&self.bias),
+            Some(&self.running_mean),
+            Some(&self.running_var),
+            train,
+            self.momentum,
+            self.epsilon,
+            true,
+        )
+    }
+}
+
+/// The classifier: `[N, features]` to `[N, classes]`.
+#[derive(Debug)]
+pub(crate) struct Linear {
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Tensor,
+}
+
+impl Linear {
+    pub(crate) fn new(
+        builder: &mut Builder,
+        place: &Place<'_>,
+        input: i64,
+        output: i64,
+    ) -> Result<Self, TchError> {
+        let weight = builder.init.classifier(&[output, input], &place.path)?;
+        let weight = builder.add(place, "weight", weight, true);
+        let bias = builder.init.constant(0.0, &[output], &place.path)?;
+        let bias = builder.add(place, "bias", bias, true);
+        Ok(Self { weight, bias })
+    }
+
+    pub(crate) fn forward(&self, input: &Tensor) -> Result<Tensor, TchError> {
+        input.f_linear(&self.weight, Some(&self.bias))
+    }
+}

@@ -1,0 +1,158 @@
+//! The mobile inverted bottleneck block with squeeze-and-excitation.
+
+use tch::{Kind, TchError, Tensor};
+
+use crate::layers::{BatchNorm, Builder, Conv, ConvShape, Place};
+use crate::{BlockConfig, Config};
+
+/// MBConv (Sandler et al. 2018; squeeze-and-excitation as in MnasNet): expand, depthwise
+/// convolution, squeeze-and-excitation, project, skip.
+#[derive(Debug)]
+pub(crate) struct MBConv {
+    expand: Option<(Conv, BatchNorm)>,
+    depthwise: Conv,
+    depthwise_bn: BatchNorm,
+    squeeze_excite: SqueezeExcite,
+    project: Conv,
+    project_bn: BatchNorm,
+    skip: bool,
+}
+
+impl MBConv {
+    /// Registers a block whose input was `designed_for` pixels at [`Config::image_size`], and
+    /// returns it with the size of its output.
+    pub(crate) fn new(
+        builder: &mut Builder,
+        place: &Place<'_>,
+        config: &Config,
+        block: &BlockConfig,
+        designed_for: [i64; 2],
+    ) -> Result<(Self, [i64; 2]), TchError> {
+        let expanded = block.expanded_channels();
+        let conv = |builder: &mut Builder, name: &str, shape| {
+            Conv::new(builder, &place.sub(name), shape, config.padding, designed_for)
+        };
+        let batch_norm = |builder: &mut Builder, name: &str, channels| {
+            let (momentum, epsilon) = (config.batch_norm_momentum, config.batch_norm_epsilon);
+            BatchNorm::new(builder, &place.sub(name), channels, momentum, epsilon)
+        };
+        let expand = if block.expand_ratio == 1 {
+            None
+        } else {
+            let shape = ConvShape::pointwise(block.input_channels, expanded);
+            Some((
+                conv(builder, "_expand_conv", shape)?,
+                batch_norm(builder, "_bn0", expanded)?,
+            ))
+        };
+        let depthwise = ConvShape {
+            input: expanded,
+            output: expanded,
+            kernel: block.kernel,
+            stride: block.stride,
+            groups: expanded,
+            bias: false,
+        };
+        let depthwise = conv(builder, "_depthwise_conv", depthwise)?;
+        let depthwise_bn = batch_norm(builder, "_bn1", expanded)?;
+        let with_bias = |input, output| ConvShape {
+            bias: true,
+            ..ConvShape::pointwise(input, output)
+        };
+        let squeezed = block.squeezed_channels();
+        let squeeze_excite = SqueezeExcite {
+            reduce: conv(builder, "_se_reduce", with_bias(expanded, squeezed))?,
+            expand: conv(builder, "_se_expand", with_bias(squeezed, expanded))?,
+        };
+        let project = conv(
+            builder,
+            "_project_conv",
+            ConvShape::pointwise(expanded, block.output_channels),
+        )?;
+        let project_bn = batch_norm(builder, "_bn2", block.output_channels)?;
+        let skip = block.skip;
+        let output_size = designed_for.map(|size| (size + block.stride - 1) / block.stride);
+        Ok((
+            Self {
+                expand,
+                depthwise,
+                depthwise_bn,
+                squeeze_excite,
+                project,
+                project_bn,
+                skip,
+            },
+            output_size,
+        ))
+    }
+
+    /// `[N, input, H, W]` to `[N, output, H / stride, W / stride]`. In training, the whole residual
+    /// branch of a sample is dropped with probability `drop_rate`.
+    pub(crate) fn forward(&self, input: &Tensor, train: bool, drop_rate: f64) -> Result<Tensor, TchError> {
+        let expanded = match &self.expand {
+            Some((conv, bn)) => Some(bn.forward(&conv.forward(input)?, train)?.f_silu()?),
+            None => None,
+        };
+        let x = self.depthwise.forward(expanded.as_ref().unwrap_or(input))?;
+        let x = self.depthwise_bn.forward(&x, train)?.f_silu()?;
+        let x = self.squeeze_excite.forward(&x)?;
+        let x = self.project_bn.forward(&self.project.forward(&x)?, train)?;
+        if !self.skip {
+            return Ok(x);
+        }
+        let x = if train && drop_rate > 0.0 {
+            drop_connect(&x, drop_rate)?
+        } else {
+            x
+        };
+        x.f_add(input)
+    }
+}
+
+/// Squeeze-and-excitation (Hu et al. 2018): a gate in `(0, 1)` on each channel.
+#[derive(Debug)]
+struct SqueezeExcite {
+    reduce: Conv,
+    expand: Conv,
+}
+
+impl SqueezeExcite {
+    fn forward(&self, input: &Tensor) -> Result<Tensor, TchError> {
+        let pooled = input.f_adaptive_avg_pool2d([1, 1])?;
+        let reduced = self.reduce.forward(&pooled)?.f_silu()?;
+        let gate = self.expand.forward(&reduced)?.f_sigmoid()?;
+        input.f_mul(&gate)
+    }
+}
+
+/// Zeroes whole samples of `[N, C, H, W]` with probability `rate` and divides the others by
+/// `1 - rate`, so that the expectation stays (stochastic depth, Huang et al. 2016; `drop_connect`
+/// of the original implementation).
+fn drop_connect(input: &Tensor, rate: f64) -> Result<Tensor, TchError> {
+    let keep = 1.0 - rate;
+    let batch = input.size()[0];
+    // Drawn in f32 whatever the input: in bf16 the rate itself would be rounded.
+    let draws = Tensor::f_rand([batch, 1, 1, 1], (Kind::Float, input.device()))?;
+    let mask = draws.f_add_scalar(keep)?.f_floor()?.f_div_scalar(keep)?;
+    input.f_mul(&mask.f_to_kind(input.kind())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drop_connect_keeps_the_stated_fraction_and_the_expectation() {
+        tch::manual_seed(1);
+        let ones = Tensor::ones([20_000, 1, 1, 1], (Kind::Float, tch::Device::Cpu));
+        let dropped = drop_connect(&ones, 0.3).unwrap();
+        let kept = dropped
+            .gt(0.0)
+            .to_kind(Kind::Double)
+            .mean(Kind::Double)
+            .double_value(&[]);
+        // Four standard deviations of a binomial with n = 20,000.
+        assert!((kept - 0.7).abs() < 0.013, "kept {kept}");
+        assert!((dropped.max().double_value(&[]) - 1.0 / 0.7).abs() < 1e-6);
+    }
+}

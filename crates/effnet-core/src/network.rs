@@ -1,0 +1,276 @@
+//! The network: stem, MBConv blocks, head, classifier.
+
+use std::collections::BTreeMap;
+
+use tch::{Device, Kind, TchError, Tensor, nn};
+
+use crate::init::Init;
+use crate::layers::{BatchNorm, Builder, Conv, ConvShape, Linear, Place};
+use crate::mbconv::MBConv;
+use crate::{Config, Error};
+
+/// EfficientNet on a tch variable store.
+///
+/// The variables have the names of the original PyTorch implementation (`_conv_stem.weight`,
+/// `_blocks.{i}._expand_conv.weight`, ..., `_fc.bias`, and BN's `num_batches_tracked`) below the
+/// path that the network is built on. It is a [`nn::ModuleT`], so it can stand wherever tch takes
+/// one; its own methods return errors instead of panicking.
+///
+/// Training needs little memory for activations: libtorch's SiLU keeps its input only, as the
+/// original's `MemoryEfficientSwish` does.
+///
+/// ```no_run
+/// use effnet_core::{EfficientNet, Variant};
+/// use tch::{Device, Kind, Tensor, nn};
+///
+/// # fn main() -> Result<(), effnet_core::Error> {
+/// let store = nn::VarStore::new(Device::Cpu);
+/// let network = EfficientNet::new(&store.root(), &Variant::B0.config())?;
+/// let images = Tensor::zeros([1, 3, 224, 224], (Kind::Float, Device::Cpu));
+/// let logits = network.forward(&images, false)?;
+/// assert_eq!(logits.size(), [1, 1000]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct EfficientNet {
+    config: Config,
+    stem: Conv,
+    stem_bn: BatchNorm,
+    blocks: Vec<MBConv>,
+    head: Conv,
+    head_bn: BatchNorm,
+    classifier: Option<Linear>,
+    /// All parameters and buffers in the order of PyTorch's `state_dict()`.
+    tensors: Vec<(String, Tensor)>,
+}
+
+impl EfficientNet {
+    /// Builds a network with random parameters, drawn as the original draws them, under `path`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for a field out of range, [`Error::Occupied`] when `path` holds a
+    /// network already, [`Error::Torch`] when libtorch cannot make the tensors.
+    pub fn new(path: &nn::Path<'_>, config: &Config) -> Result<Self, Error> {
+        Self::build(path, config, Init::Original)
+    }
+
+    pub(crate) fn build(path: &nn::Path<'_>, config: &Config, init: Init) -> Result<Self, Error> {
+        config.validate()?;
+        if path.sub("_conv_stem").get("weight").is_some() {
+            return Err(Error::Occupied {
+                name: path.sub("_conv_stem").path("weight"),
+            });
+        }
+        let mut builder = Builder::new(init);
+        let builder = &mut builder;
+        let root = Place::root(path);
+        let conv = |builder: &mut Builder, name: &str, shape, size| {
+            Conv::new(builder, &root.sub(name), shape, config.padding, size)
+        };
+        let batch_norm = |builder: &mut Builder, name: &str, channels| {
+            let (momentum, epsilon) = (config.batch_norm_momentum, config.batch_norm_epsilon);
+            BatchNorm::new(builder, &root.sub(name), channels, momentum, epsilon)
+        };
+
+        let mut size = config.image_size;
+        let mut channels = config.stem_channels();
+        let stem = ConvShape {
+            kernel: 3,
+            stride: 2,
+            ..ConvShape::pointwise(config.in_channels, channels)
+        };
+        let stem = conv(builder, "_conv_stem", stem, size)?;
+        let stem_bn = batch_norm(builder, "_bn0", channels)?;
+        size = size.map(|side| (side + 1) / 2);
+
+        let mut blocks = Vec::new();
+        for (index, block) in config.blocks().iter().enumerate() {
+            let place = root.sub("_blocks").sub(index);
+            let (built, output_size) = MBConv::new(builder, &place, config, block, size)?;
+            blocks.push(built);
+            size = output_size;
+            channels = block.output_channels;
+        }
+
+        let features = config.head_channels();
+        let head = conv(
+            builder,
+            "_conv_head",
+            ConvShape::pointwise(channels, features),
+            size,
+        )?;
+        let head_bn = batch_norm(builder, "_bn1", features)?;
+        let classifier = if config.include_top {
+            Some(Linear::new(
+                builder,
+                &root.sub("_fc"),
+                features,
+                config.num_classes,
+            )?)
+        } else {
+            None
+        };
+        let tensors = std::mem::take(&mut builder.tensors);
+        Ok(Self {
+            config: config.clone(),
+            stem,
+            stem_bn,
+            blocks,
+            head,
+            head_bn,
+            classifier,
+            tensors,
+        })
+    }
+
+    /// What the network was built from.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// All parameters and buffers, by their names below the network's path, in the order of
+    /// PyTorch's `state_dict()`. The tensors are those of the variable store, not copies.
+    pub fn named_tensors(&self) -> impl ExactSizeIterator<Item = (&str, &Tensor)> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// The device that the parameters are on.
+    pub fn device(&self) -> Device {
+        self.tensors
+            .first()
+            .map_or(Device::Cpu, |(_, tensor)| tensor.device())
+    }
+
+    /// Logits `[N, num_classes]` of images `[N, in_channels, H, W]`; without a classifier
+    /// (`include_top` false) the pooled features `[N, C, 1, 1]`.
+    ///
+    /// `train` turns on dropout and drop connect, and makes BN use and update batch statistics.
+    ///
+    /// # Errors
+    /// What libtorch refuses: a wrong number of dimensions or channels, another device or kind
+    /// than the parameters', memory that cannot be had.
+    pub fn forward(&self, images: &Tensor, train: bool) -> Result<Tensor, TchError> {
+        self.classify(&self.extract_features(images, train)?, train)
+    }
+
+    /// The part after [`extract_features`](Self::extract_features): pooling, dropout, classifier.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn classify(&self, features: &Tensor, train: bool) -> Result<Tensor, TchError> {
+        let pooled = features.f_adaptive_avg_pool2d([1, 1])?;
+        match &self.classifier {
+            Some(classifier) => {
+                let pooled = pooled
+                    .f_flatten(1, -1)?
+                    .f_dropout(self.config.dropout_rate, train)?;
+                classifier.forward(&pooled)
+            }
+            None => Ok(pooled),
+        }
+    }
+
+    /// The activations `[N, C, H / 32, W / 32]` after the head convolution.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn extract_features(&self, images: &Tensor, train: bool) -> Result<Tensor, TchError> {
+        self.run_head(&self.run_blocks(images, train, |_, _, _| {})?, train)
+    }
+
+    /// The last activations at each resolution, by the names of the original: `reduction_1` has
+    /// half the height and width of the input, each following one half of that, `reduction_5` is
+    /// the last block's output and `reduction_6` the head's. An input too small to be halved five
+    /// times has fewer.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn extract_endpoints(
+        &self,
+        images: &Tensor,
+        train: bool,
+    ) -> Result<BTreeMap<String, Tensor>, TchError> {
+        let mut reductions = Vec::new();
+        let last = self.blocks.len() - 1;
+        let last_output = self.run_blocks(images, train, |index, input, output| {
+            if input.size()[2] > output.size()[2] {
+                reductions.push(input.shallow_clone());
+            } else if index == last {
+                reductions.push(output.shallow_clone());
+            }
+        })?;
+        reductions.push(self.run_head(&last_output, train)?);
+        let named = |(index, tensor)| (format!("reduction_{}", index + 1), tensor);
+        Ok(reductions.into_iter().enumerate().map(named).collect())
+    }
+
+    /// Stem and blocks; `visit` sees the index, the input and the output of each block.
+    fn run_blocks(
+        &self,
+        images: &Tensor,
+        train: bool,
+        mut visit: impl FnMut(usize, &Tensor, &Tensor),
+    ) -> Result<Tensor, TchError> {
+        let mut x = self
+            .stem_bn
+            .forward(&self.stem.forward(images)?, train)?
+            .f_silu()?;
+        for (index, block) in self.blocks.iter().enumerate() {
+            let output = block.forward(&x, train, self.drop_connect_rate(index))?;
+            visit(index, &x, &output);
+            x = output;
+        }
+        Ok(x)
+    }
+
+    fn run_head(&self, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
+        self.head_bn.forward(&self.head.forward(x)?, train)?.f_silu()
+    }
+
+    /// The probability that block `index` drops its residual branch: it grows linearly with depth
+    /// from zero, and the last block's is just short of the configured rate.
+    pub fn drop_connect_rate(&self, index: usize) -> f64 {
+        self.config.drop_connect_rate * index as f64 / self.blocks.len() as f64
+    }
+
+    /// Gives the network a new, randomly drawn classifier and keeps everything else.
+    ///
+    /// The variables keep their names and their place in the store; an optimizer that was built
+    /// before has state of the old shape and must be built anew.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] when the network has no classifier or `num_classes` is out of
+    /// range, [`Error::Torch`] when libtorch cannot make the tensors.
+    pub fn reset_classifier(&mut self, num_classes: i64) -> Result<(), Error> {
+        let config = self.config.clone().with_num_classes(num_classes);
+        config.validate()?;
+        let Some(Linear { weight, bias }) = &mut self.classifier else {
+            return Err(Error::InvalidConfig {
+                field: "include_top",
+                expected: "true, to have a classifier to reset",
+                found: "false".to_owned(),
+            });
+        };
+        let options: (Kind, Device) = (weight.kind(), weight.device());
+        let features = self.config.head_channels();
+        let scratch = nn::VarStore::new(options.1);
+        let drawn = Init::Original.classifier(&[num_classes, features], &scratch.root())?;
+        weight.set_data(&drawn.f_to_kind(options.0)?);
+        bias.set_data(&Tensor::f_zeros([num_classes], options)?);
+        self.config = config;
+        Ok(())
+    }
+}
+
+impl nn::ModuleT for EfficientNet {
+    /// As [`EfficientNet::forward`].
+    ///
+    /// # Panics
+    /// Where that returns an error; tch's trait leaves no other way.
+    #[allow(clippy::expect_used)]
+    fn forward_t(&self, images: &Tensor, train: bool) -> Tensor {
+        self.forward(images, train)
+            .expect("images should be [N, in_channels, H, W] on the network's device")
+    }
+}
