@@ -1,2 +1,76 @@
-//! effnet
-fn main() {}
+//! The `effnet` command line.
+
+mod arguments;
+mod commands;
+mod device;
+mod inputs;
+mod interrupt;
+mod labels;
+mod model;
+mod prediction;
+mod preprocessing;
+mod printer;
+mod records;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+use crate::printer::Printer;
+
+/// How a command that ran to its end went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Everything was done.
+    Done,
+    /// Some inputs failed; the others were done and all were reported.
+    SomeFailed,
+    /// Nothing could be done.
+    NothingDone,
+    /// Stopped by Ctrl-C; what was done by then was reported.
+    Interrupted,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::SUCCESS,
+            Outcome::SomeFailed => Self::from(1),
+            Outcome::NothingDone => Self::from(2),
+            // What a shell reports of a process that SIGINT ended.
+            Outcome::Interrupted => Self::from(130),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let printer = Printer::new(&arguments.global);
+    match run(&arguments, &printer) {
+        Ok(outcome) => outcome.into(),
+        // The reader of a pipe has seen enough: nothing went wrong.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            printer.error(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Outcome> {
+    match &arguments.command {
+        Command::Classify(arguments) => commands::classify::run(arguments, printer),
+        Command::Inspect(arguments) => commands::inspect::run(arguments, printer),
+        Command::Env(arguments) => commands::env::run(arguments),
+        Command::Completions(arguments) => commands::completions::run(arguments),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

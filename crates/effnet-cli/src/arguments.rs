@@ -1,0 +1,216 @@
+//! The command line's definition.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use effnet_core::{Profile, Variant};
+use effnet_image::Interpolation;
+
+/// EfficientNet on libtorch: classify images, inspect checkpoints.
+#[derive(Debug, Parser)]
+#[command(name = "effnet", version, arg_required_else_help = true, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: GlobalArguments,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GlobalArguments {
+    /// Print results and errors only
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Print what is chosen and done
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorChoice,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ColorChoice {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say what is in images
+    Classify(Box<ClassifyArguments>),
+    /// Describe a checkpoint: container, naming scheme, variant, tensors
+    Inspect(InspectArguments),
+    /// Print versions, processor features and devices, for a bug report
+    Env(EnvArguments),
+    /// Print a completion script for a shell
+    Completions(CompletionsArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClassifyArguments {
+    /// Image files, folders (searched recursively), glob patterns, or `-` for a list of paths on
+    /// standard input
+    #[arg(required = true, value_name = "INPUT")]
+    pub(crate) inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+    #[command(flatten)]
+    pub(crate) preprocessing: PreprocessingArguments,
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+    /// Class names: a text file with one name a line, or JSON [default: those of the weights]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// How many classes to report for each image, 0 for all
+    #[arg(long, short = 'k', value_name = "N", default_value_t = 5)]
+    pub(crate) top_k: usize,
+    /// What to print
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+    /// Write the results to a file instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelArguments {
+    /// The network: b0 to b8 or l2 [default: the one that the weights are for]
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) model: Option<Variant>,
+    /// The weights: a .pth, .pt or .safetensors file
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) weights: Option<PathBuf>,
+    /// The arithmetic that the weights were trained for: tf, timm or torchvision [default: told
+    /// from the weights]
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) profile: Option<Profile>,
+    /// Number of classes of the weights [default: as many as there are labels, or 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=1 << 24))]
+    pub(crate) num_classes: Option<i64>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Preprocessing")]
+pub(crate) struct PreprocessingArguments {
+    /// Height and width that images are brought to, in pixels [default: the network's own]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8192))]
+    pub(crate) image_size: Option<u32>,
+    /// Fraction of the resized image that the centre crop keeps [default: that of the network]
+    #[arg(long, value_name = "F", value_parser = fraction)]
+    pub(crate) crop_pct: Option<f64>,
+    /// Filter of the resize: bilinear or bicubic [default: bicubic]
+    #[arg(long, value_name = "FILTER", value_parser = interpolation)]
+    pub(crate) interpolation: Option<Interpolation>,
+    /// Means to subtract, for values of 0 to 1 [default: ImageNet's 0.485,0.456,0.406]
+    #[arg(long, value_name = "R,G,B", value_parser = triple)]
+    pub(crate) mean: Option<Triple>,
+    /// Standard deviations to divide by [default: ImageNet's 0.229,0.224,0.225]
+    #[arg(long, value_name = "R,G,B", value_parser = positive_triple)]
+    pub(crate) std: Option<Triple>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Execution")]
+pub(crate) struct RunArguments {
+    /// Where to compute: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub(crate) device: crate::device::DeviceChoice,
+    /// Numbers to compute with: auto, fp32, bf16 or fp16
+    #[arg(long, value_name = "PRECISION", default_value = "auto")]
+    pub(crate) precision: crate::device::Precision,
+    /// Images in a batch [default: 1 for one input, else 16]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) batch_size: Option<u32>,
+    /// Threads for decoding and computing [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArguments {
+    /// A .pth, .pt, .tar or .safetensors file
+    pub(crate) file: PathBuf,
+    /// What to print
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: InspectFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EnvArguments {
+    /// What to print
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: InspectFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArguments {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A table for people
+    Text,
+    /// One JSON object a line
+    Json,
+    /// Comma-separated values with a header
+    Csv,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InspectFormat {
+    /// A table for people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// Three numbers, one for each channel.
+pub(crate) type Triple = [f32; 3];
+
+fn interpolation(text: &str) -> Result<Interpolation, String> {
+    match text {
+        "bilinear" => Ok(Interpolation::Bilinear),
+        "bicubic" => Ok(Interpolation::Bicubic),
+        _ => Err("expected bilinear or bicubic".to_owned()),
+    }
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
+        _ => Err("expected a number above 0 and up to 1".to_owned()),
+    }
+}
+
+fn triple(text: &str) -> Result<Triple, String> {
+    let parsed: Result<Vec<f32>, _> = text.split(',').map(|part| part.trim().parse::<f32>()).collect();
+    match parsed.as_deref() {
+        Ok(&[r, g, b]) if [r, g, b].iter().all(|value| value.is_finite()) => Ok([r, g, b]),
+        // One number stands for all three channels.
+        Ok(&[value]) if value.is_finite() => Ok([value; 3]),
+        _ => Err("expected three numbers like 0.5,0.5,0.5".to_owned()),
+    }
+}
+
+fn positive_triple(text: &str) -> Result<Triple, String> {
+    match triple(text)? {
+        values if values.iter().all(|&value| value > 0.0) => Ok(values),
+        _ => Err("expected numbers above 0".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+}

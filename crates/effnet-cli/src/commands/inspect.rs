@@ -1,0 +1,171 @@
+//! `effnet inspect`.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use effnet_checkpoint::Checkpoint;
+use effnet_core::{Profile, Variant};
+use serde::Serialize;
+
+use crate::Outcome;
+use crate::arguments::{InspectArguments, InspectFormat};
+use crate::model::told_profile;
+use crate::printer::Printer;
+
+/// Everything that a checkpoint tells about itself.
+#[derive(Serialize)]
+struct Description<'a> {
+    file: String,
+    bytes: u64,
+    container: String,
+    /// The key under which the parameters lie, where the file holds more than them.
+    wrapper: Option<&'a str>,
+    whole_module: bool,
+    /// What all names began with.
+    prefix: Option<&'a str>,
+    scheme: Option<String>,
+    variant: Option<&'static str>,
+    profile: Option<&'static str>,
+    classes: Option<usize>,
+    in_channels: Option<usize>,
+    parameters: usize,
+    /// Number of tensors of each type.
+    dtypes: BTreeMap<String, usize>,
+    metadata: &'a BTreeMap<String, String>,
+    /// What the file holds beside the parameters.
+    left_out: Vec<String>,
+    tensors: Vec<TensorRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct TensorRow<'a> {
+    name: &'a str,
+    dtype: String,
+    shape: &'a [usize],
+}
+
+pub(crate) fn run(arguments: &InspectArguments, printer: &Printer) -> anyhow::Result<Outcome> {
+    let checkpoint = Checkpoint::open(&arguments.file)?;
+    let description = describe(&checkpoint)?;
+    let mut stdout = std::io::BufWriter::new(anstream::stdout());
+    match arguments.format {
+        InspectFormat::Json => {
+            serde_json::to_writer_pretty(&mut stdout, &description).map_err(std::io::Error::from)?;
+            writeln!(stdout)?;
+        }
+        InspectFormat::Text => write_text(&mut stdout, &description)?,
+    }
+    stdout.flush()?;
+    if description.scheme.is_none() {
+        printer.warning("the tensor names are not those of an EfficientNet that this program knows");
+    }
+    Ok(Outcome::Done)
+}
+
+fn describe(checkpoint: &Checkpoint) -> anyhow::Result<Description<'_>> {
+    let state_dict = checkpoint.state_dict();
+    let scheme = checkpoint.scheme();
+    let signature = state_dict.signature().ok();
+    let variant = signature.as_ref().and_then(Variant::recognise);
+    let profile = match (scheme, variant) {
+        (Some(scheme), Some(variant)) => Some(told_profile(checkpoint, checkpoint.path(), scheme, variant)?),
+        _ => None,
+    };
+    let mut dtypes = BTreeMap::new();
+    for (_, tensor) in state_dict.iter() {
+        *dtypes.entry(tensor.dtype().to_string()).or_insert(0) += 1;
+    }
+    let is_buffer = |name: &str| {
+        ["running_mean", "running_var", "num_batches_tracked"]
+            .iter()
+            .any(|buffer| name.ends_with(buffer))
+    };
+    let tensors = state_dict.iter().map(|(name, tensor)| {
+        let dtype = tensor.dtype().to_string();
+        TensorRow {
+            name,
+            dtype,
+            shape: tensor.shape(),
+        }
+    });
+    Ok(Description {
+        file: checkpoint.path().display().to_string(),
+        bytes: std::fs::metadata(checkpoint.path()).map(|metadata| metadata.len())?,
+        container: checkpoint.container().to_string(),
+        wrapper: checkpoint.wrapper(),
+        whole_module: checkpoint.is_whole_module(),
+        prefix: Some(checkpoint.prefix()).filter(|prefix| !prefix.is_empty()),
+        scheme: scheme.map(|scheme| scheme.to_string()),
+        variant: variant.map(Variant::name),
+        profile: profile.map(Profile::name),
+        classes: signature.as_ref().and_then(|signature| signature.num_classes),
+        in_channels: signature.as_ref().map(|signature| signature.in_channels),
+        parameters: state_dict
+            .iter()
+            .filter(|(name, _)| !is_buffer(name))
+            .map(|(_, tensor)| tensor.numel())
+            .sum(),
+        dtypes,
+        metadata: checkpoint.metadata(),
+        left_out: checkpoint.left_out().to_vec(),
+        tensors: tensors.collect(),
+    })
+}
+
+fn write_text(out: &mut impl Write, description: &Description<'_>) -> anyhow::Result<()> {
+    let mut row = |title: &str, value: Option<String>| match value {
+        Some(value) => writeln!(out, "{title:<12} {value}"),
+        None => Ok(()),
+    };
+    let module = if description.whole_module {
+        ", a whole module"
+    } else {
+        ""
+    };
+    row(
+        "file",
+        Some(format!("{} ({} bytes)", description.file, description.bytes)),
+    )?;
+    row("container", Some(format!("{}{module}", description.container)))?;
+    row("wrapper", description.wrapper.map(str::to_owned))?;
+    row(
+        "prefix",
+        description.prefix.map(|prefix| format!("{prefix} (removed)")),
+    )?;
+    row(
+        "scheme",
+        Some(description.scheme.clone().unwrap_or_else(|| "unknown".to_owned())),
+    )?;
+    row("variant", description.variant.map(str::to_owned))?;
+    row("profile", description.profile.map(str::to_owned))?;
+    row("classes", description.classes.map(|classes| classes.to_string()))?;
+    row(
+        "channels",
+        description.in_channels.map(|channels| channels.to_string()),
+    )?;
+    row("parameters", Some(description.parameters.to_string()))?;
+    let dtypes: Vec<_> = description
+        .dtypes
+        .iter()
+        .map(|(dtype, count)| format!("{count} {dtype}"))
+        .collect();
+    row("dtypes", Some(dtypes.join(", ")))?;
+    row(
+        "left out",
+        Some(description.left_out.join(", ")).filter(|names| !names.is_empty()),
+    )?;
+    for (key, value) in description.metadata {
+        row("metadata", Some(format!("{key} = {value}")))?;
+    }
+    writeln!(out, "\n{} tensors", description.tensors.len())?;
+    let width = description
+        .tensors
+        .iter()
+        .map(|tensor| tensor.name.len())
+        .max()
+        .unwrap_or(0);
+    for TensorRow { name, dtype, shape } in &description.tensors {
+        writeln!(out, "  {name:<width$}  {dtype:<5} {shape:?}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! From what was typed to a list of image files.
+
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use walkdir::WalkDir;
+
+/// Files in a folder whose names end so are taken; a file that is named itself always is.
+const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "gif", "tif", "tiff"];
+
+/// An image to classify, or the reason why there is none.
+#[derive(Debug)]
+pub(crate) struct Input {
+    /// As it is reported.
+    pub(crate) name: String,
+    pub(crate) source: Result<PathBuf, String>,
+}
+
+impl Input {
+    fn file(path: PathBuf) -> Self {
+        Self {
+            name: path.display().to_string(),
+            source: Ok(path),
+        }
+    }
+
+    fn failed(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            source: Err(reason.into()),
+        }
+    }
+}
+
+/// Expands files, folders, glob patterns and `-`. What cannot be found becomes an input that has
+/// failed, so that the others go on and it is reported in its place.
+pub(crate) fn expand(arguments: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
+    let mut inputs = Vec::new();
+    for argument in arguments {
+        if argument.as_os_str() == "-" {
+            for line in std::io::stdin().lock().lines() {
+                let line = line.context("cannot read the list of paths on standard input")?;
+                if !line.is_empty() {
+                    expand_one(Path::new(&line), &mut inputs);
+                }
+            }
+        } else {
+            expand_one(argument, &mut inputs);
+        }
+    }
+    Ok(inputs)
+}
+
+fn expand_one(argument: &Path, inputs: &mut Vec<Input>) {
+    match std::fs::metadata(argument) {
+        Ok(metadata) if metadata.is_dir() => expand_folder(argument, inputs),
+        Ok(_) => inputs.push(Input::file(argument.to_owned())),
+        Err(error) => match argument.to_str() {
+            Some(pattern) if pattern.contains(['*', '?', '[']) => expand_glob(pattern, inputs),
+            _ => inputs.push(Input::failed(argument.display().to_string(), error.to_string())),
+        },
+    }
+}
+
+fn expand_folder(folder: &Path, inputs: &mut Vec<Input>) {
+    let before = inputs.len();
+    for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {
+        match entry {
+            Ok(entry) if entry.file_type().is_file() && has_image_extension(entry.path()) => {
+                inputs.push(Input::file(entry.into_path()));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let path = error.path().unwrap_or(folder).display().to_string();
+                let reason = error
+                    .io_error()
+                    .map_or_else(|| error.to_string(), ToString::to_string);
+                inputs.push(Input::failed(path, reason));
+            }
+        }
+    }
+    if inputs.len() == before {
+        let reason = format!(
+            "no images in this folder, expected files like {}",
+            EXTENSIONS.join(", ")
+        );
+        inputs.push(Input::failed(folder.display().to_string(), reason));
+    }
+}
+
+fn expand_glob(pattern: &str, inputs: &mut Vec<Input>) {
+    let paths = match glob::glob(pattern) {
+        Ok(paths) => paths,
+        Err(error) => return inputs.push(Input::failed(pattern, error.to_string())),
+    };
+    let before = inputs.len();
+    for path in paths {
+        match path {
+            Ok(path) if path.is_dir() => expand_folder(&path, inputs),
+            Ok(path) => inputs.push(Input::file(path)),
+            Err(error) => {
+                inputs.push(Input::failed(
+                    error.path().display().to_string(),
+                    error.error().to_string(),
+                ));
+            }
+        }
+    }
+    if inputs.len() == before {
+        inputs.push(Input::failed(pattern, "no file matches this pattern"));
+    }
+}
+
+fn has_image_extension(path: &Path) -> bool {
+    path.extension()
+        .and_then(|extension| extension.to_str())
+        .is_some_and(|extension| {
+            EXTENSIONS
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(extension))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_searched_recursively_in_order_and_for_images_only() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("b")).unwrap();
+        for name in ["c.JPG", "a.png", "b/x.webp", "notes.txt"] {
+            std::fs::write(folder.path().join(name), b"x").unwrap();
+        }
+        let inputs = expand(&[folder.path().to_owned()]).unwrap();
+        let found: Vec<_> = inputs.iter().map(|input| input.source.clone().unwrap()).collect();
+        assert_eq!(
+            found,
+            ["a.png", "b/x.webp", "c.JPG"].map(|name| folder.path().join(name))
+        );
+    }
+
+    #[test]
+    fn an_empty_folder_and_a_pattern_without_match_are_failures_that_say_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let inputs = expand(&[folder.path().to_owned(), folder.path().join("*.jpg")]).unwrap();
+        let reasons: Vec<_> = inputs
+            .into_iter()
+            .map(|input| input.source.unwrap_err())
+            .collect();
+        assert!(reasons[0].starts_with("no images in this folder"), "{reasons:?}");
+        assert_eq!(reasons[1], "no file matches this pattern");
+    }
+}

@@ -1,0 +1,89 @@
+//! The one place that writes to standard error.
+
+use std::io::{IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::arguments::{ColorChoice, GlobalArguments};
+
+/// Writes notes, warnings, errors and progress for a person; results go to
+/// [`records`](crate::records).
+pub(crate) struct Printer {
+    quiet: bool,
+    verbose: bool,
+}
+
+impl Printer {
+    pub(crate) fn new(arguments: &GlobalArguments) -> Self {
+        match arguments.color {
+            ColorChoice::Auto => anstream::ColorChoice::Auto,
+            ColorChoice::Always => anstream::ColorChoice::Always,
+            ColorChoice::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+        Self {
+            quiet: arguments.quiet,
+            verbose: arguments.verbose,
+        }
+    }
+
+    /// What only `--verbose` shows.
+    pub(crate) fn detail(&self, message: impl AsRef<str>) {
+        if self.verbose {
+            write_line("", Style::new(), message.as_ref());
+        }
+    }
+
+    pub(crate) fn warning(&self, message: impl AsRef<str>) {
+        if !self.quiet {
+            write_line("warning", AnsiColor::Yellow.on_default().bold(), message.as_ref());
+        }
+    }
+
+    /// An error with its causes, each on a line of its own.
+    pub(crate) fn error(&self, error: &anyhow::Error) {
+        let mut causes = error.chain().map(ToString::to_string);
+        write_line(
+            "error",
+            AnsiColor::Red.on_default().bold(),
+            &causes.next().unwrap_or_default(),
+        );
+        for cause in causes {
+            write_line("  caused by", Style::new(), &cause);
+        }
+    }
+
+    /// An input that failed while the others go on.
+    pub(crate) fn failure(&self, input: &str, reason: &str) {
+        write_line(
+            "error",
+            AnsiColor::Red.on_default().bold(),
+            &format!("{input}: {reason}"),
+        );
+    }
+
+    /// A bar over `length` items, invisible when standard error is no terminal, when quiet, or
+    /// when there is just one.
+    pub(crate) fn progress(&self, length: u64) -> ProgressBar {
+        if self.quiet || length < 2 || !std::io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+        let template = "{bar:30} {pos}/{len} images, {per_sec}, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar
+    }
+}
+
+/// A failed write to standard error can be told to nobody.
+fn write_line(label: &str, style: Style, message: &str) {
+    let mut stderr = anstream::stderr().lock();
+    let _ = if label.is_empty() {
+        writeln!(stderr, "{message}")
+    } else {
+        writeln!(stderr, "{style}{label}{style:#}: {message}")
+    };
+}
