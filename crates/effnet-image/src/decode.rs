@@ -1,0 +1,53 @@
+//! From bytes to upright RGB: one module a format, and what they share.
+
+mod bmp;
+mod bmp_rle;
+mod gif;
+mod jpeg;
+mod jpeg_header;
+mod png;
+mod samples;
+mod tiff;
+mod tiff_palette;
+mod webp;
+
+use crate::error::Fault;
+use crate::orientation::Orientation;
+use crate::{DecodeOptions, Format, Image};
+use samples::Samples;
+
+/// A decoded picture before alpha and orientation are dealt with.
+#[derive(Debug)]
+struct Raster {
+    width: usize,
+    height: usize,
+    samples: Samples,
+    orientation: Orientation,
+}
+
+/// Decodes bytes of a known format into an upright RGB image.
+pub(crate) fn decode(bytes: &[u8], format: Format, options: &DecodeOptions) -> Result<Image, Fault> {
+    let raster = match format {
+        Format::Jpeg => jpeg::decode(bytes, options),
+        Format::Png => png::decode(bytes, options),
+        Format::WebP => webp::decode(bytes, options),
+        Format::Bmp => bmp::decode(bytes, options),
+        Format::Gif => gif::decode(bytes, options),
+        Format::Tiff => tiff::decode(bytes, options),
+    }?;
+    let expected = raster.width * raster.height;
+    if raster.samples.pixel_count() != expected {
+        return Err(Fault::malformed(format_args!(
+            "{expected} pixels were promised, {} were found",
+            raster.samples.pixel_count()
+        )));
+    }
+    let pixels = raster.samples.into_rgb(options.alpha);
+    let orientation = if options.apply_orientation {
+        raster.orientation
+    } else {
+        Orientation::Upright
+    };
+    let (width, height, pixels) = orientation.apply(raster.width, raster.height, pixels);
+    Ok(Image::from_parts(width, height, pixels))
+}

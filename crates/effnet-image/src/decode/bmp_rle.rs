@@ -1,0 +1,84 @@
+//! Run-length coded bitmaps (`BI_RLE8`, `BI_RLE4`).
+
+use crate::error::Fault;
+
+/// Unpacks to one palette index a byte, in the order of the file (usually bottom row first).
+///
+/// `narrow` means two pixels a byte (`BI_RLE4`). Jumps leave index 0 behind, as in Pillow.
+pub(super) fn decode(data: &[u8], width: usize, height: usize, narrow: bool) -> Result<Vec<u8>, Fault> {
+    let total = width * height;
+    // Grown as runs arrive: a few bytes may promise a large picture and then end.
+    let mut out: Vec<u8> = Vec::new();
+    let mut data = Reader { data, at: 0 };
+    let mut x = 0;
+    while out.len() < total {
+        let (Some(count), Some(value)) = (data.next(), data.next()) else {
+            break;
+        };
+        match (count, value) {
+            (0, 0) => {
+                out.resize(out.len().next_multiple_of(width), 0);
+                x = 0;
+            }
+            (0, 1) => break,
+            (0, 2) => {
+                let (Some(right), Some(up)) = (data.next(), data.next()) else {
+                    break;
+                };
+                let jump = usize::from(right) + usize::from(up) * width;
+                out.resize(total.min(out.len() + jump), 0);
+                x = out.len() % width;
+            }
+            (0, literal) => {
+                let count = usize::from(literal).min(total - out.len());
+                let Some(run) = data.take(if narrow { count.div_ceil(2) } else { count }) else {
+                    break;
+                };
+                if narrow {
+                    let pixels = run.iter().flat_map(|pair| [pair >> 4, pair & 15]);
+                    out.extend(pixels.take(count));
+                } else {
+                    out.extend_from_slice(run);
+                }
+                x += usize::from(literal);
+                // Literal runs are padded to an even number of bytes.
+                data.at += run.len() % 2;
+            }
+            (count, value) => {
+                // A run does not pass the end of its row.
+                let count = usize::from(count).min(width.saturating_sub(x));
+                let pair = if narrow {
+                    [value >> 4, value & 15]
+                } else {
+                    [value; 2]
+                };
+                out.extend(pair.into_iter().cycle().take(count));
+                x += count;
+            }
+        }
+    }
+    if out.len() < total {
+        return Err(Fault::truncated(format_args!("{} of {total} pixels", out.len())));
+    }
+    out.truncate(total);
+    Ok(out)
+}
+
+struct Reader<'a> {
+    data: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn next(&mut self) -> Option<u8> {
+        let byte = *self.data.get(self.at)?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let run = self.data.get(self.at..self.at + count)?;
+        self.at += count;
+        Some(run)
+    }
+}

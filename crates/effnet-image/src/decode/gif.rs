@@ -1,0 +1,87 @@
+//! GIF, first frame, as Pillow's `GifImagePlugin` shows it.
+
+use gif::{ColorOutput, DecodeOptions as GifOptions, DecodingError, Frame, MemoryLimit};
+use std::num::NonZeroU64;
+
+use super::Raster;
+use super::samples::Samples;
+use crate::DecodeOptions;
+use crate::error::Fault;
+use crate::orientation::Orientation;
+
+pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fault> {
+    let mut settings = GifOptions::new();
+    settings.set_color_output(ColorOutput::Indexed);
+    settings.allow_unknown_blocks(true);
+    settings.set_memory_limit(
+        NonZeroU64::new(options.max_memory).map_or(MemoryLimit::Unlimited, MemoryLimit::Bytes),
+    );
+    let mut decoder = settings.read_info(bytes).map_err(fault)?;
+    let screen = (usize::from(decoder.width()), usize::from(decoder.height()));
+    let global = decoder.global_palette().map(<[u8]>::to_vec);
+
+    let no_frame = || Fault::truncated("there is no frame");
+    let header = decoder.next_frame_info().map_err(fault)?;
+    let frame = header.ok_or_else(no_frame)?.clone();
+    // Pillow widens the screen to a frame that overhangs it.
+    let width = screen.0.max(usize::from(frame.left) + usize::from(frame.width));
+    let height = screen.1.max(usize::from(frame.top) + usize::from(frame.height));
+    // Indices of the frame and of the screen, RGBA, RGB.
+    options.admit(width as u64, height as u64, 9)?;
+
+    let mut indices = vec![0; decoder.buffer_size()];
+    if !indices.is_empty() {
+        decoder.read_into_buffer(&mut indices).map_err(fault)?;
+    }
+    let palette = frame.palette.clone().or(global);
+    let canvas = place(&frame, &indices, width, height);
+    Ok(Raster {
+        width,
+        height,
+        samples: color(&canvas, palette.as_deref(), frame.transparent),
+        orientation: Orientation::Upright,
+    })
+}
+
+/// The frame's indices on the whole screen; around it the transparent index, or else 0.
+fn place(frame: &Frame<'_>, indices: &[u8], width: usize, height: usize) -> Vec<u8> {
+    let (left, top) = (usize::from(frame.left), usize::from(frame.top));
+    let mut canvas = vec![frame.transparent.unwrap_or(0); width * height];
+    if frame.width > 0 {
+        let rows = canvas.chunks_exact_mut(width).skip(top);
+        for (row, source) in rows.zip(indices.chunks_exact(usize::from(frame.width))) {
+            row[left..left + source.len()].copy_from_slice(source);
+        }
+    }
+    canvas
+}
+
+fn color(indices: &[u8], palette: Option<&[u8]>, transparent: Option<u8>) -> Samples {
+    let entries = palette.unwrap_or_default().as_chunks::<3>().0;
+    // A palette that is the plain grey ramp is no palette to Pillow: indices past its end are grey.
+    let ramp = (0..).zip(entries).all(|(grey, entry)| *entry == [grey; 3]);
+    let look_up = |index: u8| match entries.get(usize::from(index)) {
+        Some(entry) => *entry,
+        None if ramp => [index; 3],
+        None => [0; 3],
+    };
+    match transparent {
+        None => Samples::Rgb(indices.iter().flat_map(|index| look_up(*index)).collect()),
+        Some(transparent) => {
+            let alpha = |index: u8| if index == transparent { 0 } else { 255 };
+            let rgba = indices.iter().flat_map(|&index| {
+                let [r, g, b] = look_up(index);
+                [r, g, b, alpha(index)]
+            });
+            Samples::Rgba(rgba.collect())
+        }
+    }
+}
+
+fn fault(error: DecodingError) -> Fault {
+    match error {
+        DecodingError::Io(error) => Fault::from_io(&error),
+        DecodingError::UnexpectedEof | DecodingError::EndCodeNotFound => Fault::truncated(error),
+        other => Fault::malformed(other),
+    }
+}

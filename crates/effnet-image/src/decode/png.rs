@@ -1,0 +1,111 @@
+//! PNG, as Pillow's `PngImagePlugin` reads it.
+
+use std::borrow::Cow;
+use std::io::Cursor;
+
+use png::{BitDepth, ColorType, Decoder, DecodingError, Info, Limits, Transformations};
+
+use super::Raster;
+use super::samples::{Samples, clip_to_8_bits};
+use crate::DecodeOptions;
+use crate::error::Fault;
+use crate::orientation::Orientation;
+
+pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fault> {
+    let limits = Limits {
+        bytes: options.memory_limit(),
+    };
+    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), limits);
+    // Palettes to RGB, narrow grey to 8 bits, a transparent colour to alpha; 16 bits stay.
+    decoder.set_transformations(Transformations::EXPAND);
+    let header = decoder.read_header_info().map_err(fault)?;
+    let (width, height) = header.size();
+    let stored = header.color_type;
+    // Up to eight bytes as decoded, four converted, three of RGB.
+    options.admit(u64::from(width), u64::from(height), 15)?;
+
+    let mut reader = decoder.read_info().map_err(fault)?;
+    let size = reader
+        .output_buffer_size()
+        .ok_or_else(|| Fault::malformed("an impossible size"))?;
+    let mut buffer = vec![0; size];
+    let output = reader.next_frame(&mut buffer).map_err(fault)?;
+    buffer.truncate(output.buffer_size());
+    // Metadata may follow the pixels; damage there does not touch the picture.
+    let _ = reader.finish();
+    Ok(Raster {
+        width: width as usize,
+        height: height as usize,
+        samples: layout(buffer, output.color_type, output.bit_depth, stored)?,
+        orientation: orientation(reader.info()),
+    })
+}
+
+fn layout(buffer: Vec<u8>, color: ColorType, depth: BitDepth, stored: ColorType) -> Result<Samples, Fault> {
+    let wide = depth == BitDepth::Sixteen;
+    let clipped = |pair: &[u8; 2]| clip_to_8_bits(u16::from_be_bytes(*pair));
+    Ok(match color {
+        ColorType::Grayscale if wide => {
+            Samples::Gray(buffer.as_chunks::<2>().0.iter().map(clipped).collect())
+        }
+        // 16-bit grey with a transparent value is clipped like any other 16-bit grey.
+        ColorType::GrayscaleAlpha if wide && stored == ColorType::Grayscale => {
+            let pixels = buffer.as_chunks::<4>().0.iter();
+            let pairs = pixels.flat_map(|[high, low, alpha, _]| [clipped(&[*high, *low]), *alpha]);
+            Samples::GrayAlpha(pairs.collect())
+        }
+        ColorType::Grayscale => Samples::Gray(buffer),
+        ColorType::GrayscaleAlpha => Samples::GrayAlpha(narrow(buffer, wide)),
+        ColorType::Rgb => Samples::Rgb(narrow(buffer, wide)),
+        ColorType::Rgba => Samples::Rgba(narrow(buffer, wide)),
+        ColorType::Indexed => return Err(Fault::malformed("a palette picture without palette")),
+    })
+}
+
+/// Keeps the high byte of 16-bit samples, as Pillow's `;16B` unpackers do.
+fn narrow(buffer: Vec<u8>, wide: bool) -> Vec<u8> {
+    if wide {
+        buffer.iter().step_by(2).copied().collect()
+    } else {
+        buffer
+    }
+}
+
+fn orientation(info: &Info<'_>) -> Orientation {
+    let legacy = || legacy_exif(info).map(Cow::Owned);
+    let exif = info.exif_metadata.clone().or_else(legacy);
+    let xmp = info
+        .utf8_text
+        .iter()
+        .find(|text| text.keyword == "XML:com.adobe.xmp")
+        .and_then(|text| text.get_text().ok());
+    Orientation::find(exif.as_deref(), xmp.as_deref().map(str::as_bytes))
+}
+
+/// ImageMagick's older way: hexadecimal text under "Raw profile type exif", after three lines.
+fn legacy_exif(info: &Info<'_>) -> Option<Vec<u8>> {
+    const KEYWORD: &str = "Raw profile type exif";
+    let plain = info.uncompressed_latin1_text.iter();
+    let compressed = info.compressed_latin1_text.iter();
+    let text = plain
+        .filter(|text| text.keyword == KEYWORD)
+        .map(|text| text.text.clone())
+        .chain(
+            compressed
+                .filter(|text| text.keyword == KEYWORD)
+                .filter_map(|text| text.get_text().ok()),
+        )
+        .next()?;
+    let digits = text.split('\n').skip(3).flat_map(str::bytes);
+    let nibbles = digits.filter_map(|digit| char::from(digit).to_digit(16));
+    let nibbles: Vec<u8> = nibbles.map(|nibble| nibble as u8).collect();
+    let pairs = nibbles.as_chunks::<2>().0;
+    Some(pairs.iter().map(|[high, low]| high << 4 | low).collect())
+}
+
+fn fault(error: DecodingError) -> Fault {
+    match error {
+        DecodingError::IoError(error) => Fault::from_io(&error),
+        other => Fault::malformed(other),
+    }
+}

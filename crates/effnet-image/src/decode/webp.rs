@@ -1,0 +1,50 @@
+//! WebP, still and animated (first frame).
+
+use std::io::Cursor;
+
+use image_webp::{DecodingError, WebPDecoder};
+
+use super::Raster;
+use super::samples::Samples;
+use crate::DecodeOptions;
+use crate::error::Fault;
+use crate::orientation::Orientation;
+
+pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fault> {
+    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(fault)?;
+    let (width, height) = decoder.dimensions();
+    // Planes, alpha, an animation's canvas and frame, the picture, RGB.
+    options.admit(u64::from(width), u64::from(height), 16)?;
+    decoder.set_memory_limit(options.memory_limit());
+
+    let size = decoder
+        .output_buffer_size()
+        .ok_or_else(|| Fault::malformed("an impossible size"))?;
+    let mut buffer = vec![0; size];
+    if decoder.is_animated() {
+        decoder.read_frame(&mut buffer).map_err(fault)?;
+    } else {
+        decoder.read_image(&mut buffer).map_err(fault)?;
+    }
+    // Damaged metadata does not touch the picture.
+    let exif = decoder.exif_metadata().ok().flatten();
+    let xmp = decoder.xmp_metadata().ok().flatten();
+    Ok(Raster {
+        width: width as usize,
+        height: height as usize,
+        samples: if decoder.has_alpha() {
+            Samples::Rgba(buffer)
+        } else {
+            Samples::Rgb(buffer)
+        },
+        orientation: Orientation::find(exif.as_deref(), xmp.as_deref()),
+    })
+}
+
+fn fault(error: DecodingError) -> Fault {
+    match error {
+        DecodingError::IoError(error) => Fault::from_io(&error),
+        DecodingError::UnsupportedFeature(feature) => Fault::unsupported(feature),
+        other => Fault::malformed(other),
+    }
+}

@@ -1,0 +1,153 @@
+//! The one type that everything else here takes or returns.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::decode;
+use crate::{DecodeOptions, Format, ImageError};
+
+/// An RGB picture: 8 bits a channel, rows from the top, `[height, width, 3]` without padding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    width: usize,
+    height: usize,
+    pixels: Vec<u8>,
+}
+
+impl Image {
+    /// Reads and decodes a file with the default options. See [`Image::decode_with`].
+    ///
+    /// # Errors
+    /// [`ImageError`] naming the file: it cannot be read, is no picture, is damaged, or is too
+    /// large.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, ImageError> {
+        Self::open_with(path, &DecodeOptions::default())
+    }
+
+    /// Reads and decodes a file. See [`Image::decode_with`].
+    ///
+    /// # Errors
+    /// As [`Image::open`].
+    pub fn open_with(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<Self, ImageError> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        let bytes = read(path, &name, options.max_memory)?;
+        Self::decode_with(&bytes, &name, options)
+    }
+
+    /// Decodes a file's bytes with the default options. See [`Image::decode_with`].
+    ///
+    /// # Errors
+    /// As [`Image::decode_with`].
+    pub fn decode(bytes: &[u8], name: &str) -> Result<Self, ImageError> {
+        Self::decode_with(bytes, name, &DecodeOptions::default())
+    }
+
+    /// Decodes a file's bytes. The format is told by content.
+    ///
+    /// Equals `PIL.ImageOps.exif_transpose(PIL.Image.open(file)).convert("RGB")` of Pillow 13: grey
+    /// is repeated, palettes are looked up, alpha is dropped (see [`DecodeOptions::alpha`]), CMYK
+    /// is read as Adobe writes it, 16-bit RGB keeps the high byte, and 16-bit grey is clipped at
+    /// 255. `name` only serves error messages.
+    ///
+    /// # Errors
+    /// [`ImageError`] naming the input: it is no picture, is damaged or cut off, is of an
+    /// unsupported kind, or exceeds a limit.
+    pub fn decode_with(bytes: &[u8], name: &str, options: &DecodeOptions) -> Result<Self, ImageError> {
+        if bytes.is_empty() {
+            return Err(ImageError::Empty {
+                file: name.to_owned(),
+            });
+        }
+        let format = Format::of(bytes).ok_or_else(|| ImageError::UnknownFormat {
+            file: name.to_owned(),
+            found: Format::describe_unknown(bytes),
+        })?;
+        decode::decode(bytes, format, options).map_err(|fault| fault.about(name, format))
+    }
+
+    /// Takes RGB pixels, `[height, width, 3]`.
+    ///
+    /// # Errors
+    /// [`ImageError::PixelCount`] when `pixels` does not have `width * height * 3` bytes, or has
+    /// none.
+    pub fn from_rgb8(width: usize, height: usize, pixels: Vec<u8>) -> Result<Self, ImageError> {
+        let expected = width.saturating_mul(height).saturating_mul(3);
+        if pixels.len() != expected || expected == 0 {
+            return Err(ImageError::PixelCount {
+                width,
+                height,
+                expected,
+                found: pixels.len(),
+            });
+        }
+        Ok(Self::from_parts(width, height, pixels))
+    }
+
+    /// For callers that have just made the buffer at this size.
+    pub(crate) fn from_parts(width: usize, height: usize, pixels: Vec<u8>) -> Self {
+        debug_assert_eq!(pixels.len(), width * height * 3);
+        Self {
+            width,
+            height,
+            pixels,
+        }
+    }
+
+    /// Width in pixels, at least 1.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Height in pixels, at least 1.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// The pixels, `[height, width, 3]`.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// The pixels, `[height, width, 3]`, to be changed in place (augmentation).
+    pub fn pixels_mut(&mut self) -> &mut [u8] {
+        &mut self.pixels
+    }
+
+    /// Gives the pixels away, `[height, width, 3]`.
+    pub fn into_pixels(self) -> Vec<u8> {
+        self.pixels
+    }
+
+    /// The rows from the top, each `[width, 3]`.
+    pub fn rows(&self) -> std::slice::ChunksExact<'_, u8> {
+        self.pixels.chunks_exact(self.width * 3)
+    }
+}
+
+/// Reads a file, but no more of it than the memory limit: a device or a pipe need not end.
+fn read(path: &Path, name: &str, limit: u64) -> Result<Vec<u8>, ImageError> {
+    let failed = |source| ImageError::Read {
+        file: name.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    let too_large = || ImageError::FileTooLarge {
+        file: name.to_owned(),
+        limit,
+    };
+    if length > limit {
+        return Err(too_large());
+    }
+    // One byte more, so that the read that finds the end needs no further allocation.
+    let mut bytes = Vec::with_capacity(length as usize + 1);
+    file.take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        return Err(too_large());
+    }
+    Ok(bytes)
+}

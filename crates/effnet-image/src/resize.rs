@@ -1,0 +1,161 @@
+//! Resizing to the bit as Pillow 13's `Image.resize` does it on RGB (`libImaging/Resample.c`).
+//!
+//! Two passes of integer convolution with an 8-bit picture between them. Each output pixel depends
+//! on nothing but its own taps, so a part of the output can be computed alone; that is what a centre
+//! crop after a resize needs.
+
+mod passes;
+mod taps;
+
+use crate::{Image, ImageError};
+use passes::{horizontal, vertical};
+use taps::Taps;
+
+/// The largest output in pixels: what 2 GiB of RGB hold.
+const MAX_OUTPUT: usize = (1 << 31) / 3;
+
+/// The kernel of a resize. Both are antialiased: when shrinking, the kernel is widened by the
+/// reduction factor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Interpolation {
+    /// Triangle, support 1 (`PIL.Image.Resampling.BILINEAR`).
+    Bilinear,
+    /// Keys' cubic with a = -0.5, support 2 (`PIL.Image.Resampling.BICUBIC`).
+    #[default]
+    Bicubic,
+}
+
+/// A rectangle of an output picture, in its pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Region {
+    pub(crate) left: usize,
+    pub(crate) top: usize,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+}
+
+impl Image {
+    /// Resizes to `width` x `height`, byte for byte as Pillow 13 does.
+    ///
+    /// # Errors
+    /// [`ImageError::OutputSize`] when a side is 0 or the output would exceed 2 GiB.
+    pub fn resize(
+        &self,
+        width: usize,
+        height: usize,
+        interpolation: Interpolation,
+    ) -> Result<Self, ImageError> {
+        let region = Region {
+            left: 0,
+            top: 0,
+            width,
+            height,
+        };
+        let pixels = resize_region(self, width, height, interpolation, region)?;
+        Ok(Self::from_parts(width, height, pixels))
+    }
+}
+
+/// The pixels of `region` in the picture resized to `width` x `height`: `[height, width, 3]` of the
+/// region, which must lie inside.
+pub(crate) fn resize_region(
+    image: &Image,
+    width: usize,
+    height: usize,
+    interpolation: Interpolation,
+    region: Region,
+) -> Result<Vec<u8>, ImageError> {
+    if !(1..=MAX_OUTPUT).contains(&width.saturating_mul(height)) {
+        return Err(ImageError::OutputSize {
+            width,
+            height,
+            limit: MAX_OUTPUT,
+        });
+    }
+    let columns = region.left..region.left + region.width;
+    let rows = region.top..region.top + region.height;
+    let horizontal_taps =
+        (width != image.width()).then(|| Taps::new(image.width(), width, interpolation, columns));
+    let vertical_taps =
+        (height != image.height()).then(|| Taps::new(image.height(), height, interpolation, rows));
+
+    let whole = View::of(image);
+    Ok(match (horizontal_taps, vertical_taps) {
+        (None, None) => whole.columns(region.left, region.width).rows(region).copied(),
+        (Some(x), None) => horizontal(whole.rows(region), &x),
+        (None, Some(y)) => vertical(whole.columns(region.left, region.width), &y),
+        (Some(x), Some(y)) if vertical_first(image, width, height) => {
+            // Only the columns that the second pass reads.
+            let (first, last) = x.source_range();
+            let between = vertical(whole.columns(first, last - first), &y);
+            let stride = (last - first) * 3;
+            horizontal(View::new(&between, stride, stride), &x.shifted(first))
+        }
+        (Some(x), Some(y)) => {
+            // Only the rows that the second pass reads.
+            let (first, last) = y.source_range();
+            let between = horizontal(whole.lines(first, last - first), &x);
+            let stride = region.width * 3;
+            vertical(View::new(&between, stride, stride), &y.shifted(first))
+        }
+    })
+}
+
+/// Pillow's choice since version 13: the vertical pass goes first when it takes away more than twice
+/// as many rows as the other takes columns. The 8-bit rounding between the passes makes it visible.
+fn vertical_first(image: &Image, width: usize, height: usize) -> bool {
+    let less_height = image.height() as i64 - height as i64;
+    let less_width = image.width() as i64 - width as i64;
+    less_height > 0 && less_height > less_width * 2
+}
+
+/// A rectangle of RGB pixels inside a larger buffer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View<'a> {
+    bytes: &'a [u8],
+    /// Bytes from one row to the next.
+    stride: usize,
+    /// Bytes of a row.
+    row: usize,
+}
+
+impl<'a> View<'a> {
+    fn new(bytes: &'a [u8], stride: usize, row: usize) -> Self {
+        Self { bytes, stride, row }
+    }
+
+    fn of(image: &'a Image) -> Self {
+        Self::new(image.pixels(), image.width() * 3, image.width() * 3)
+    }
+
+    /// `count` rows from `first` on.
+    fn lines(self, first: usize, count: usize) -> Self {
+        let bytes = &self.bytes[first * self.stride..];
+        let end = (count * self.stride).min(bytes.len());
+        Self::new(&bytes[..end], self.stride, self.row)
+    }
+
+    /// The rows of a region.
+    fn rows(self, region: Region) -> Self {
+        self.lines(region.top, region.height)
+    }
+
+    /// `count` columns from `first` on.
+    fn columns(self, first: usize, count: usize) -> Self {
+        Self::new(&self.bytes[first * 3..], self.stride, count * 3)
+    }
+
+    /// Row `y` and everything behind it.
+    fn starting_at(self, y: usize) -> &'a [u8] {
+        &self.bytes[y * self.stride..]
+    }
+
+    fn height(self) -> usize {
+        self.bytes.len().div_ceil(self.stride)
+    }
+
+    fn copied(self) -> Vec<u8> {
+        let rows = (0..self.height()).map(|y| &self.starting_at(y)[..self.row]);
+        rows.flatten().copied().collect()
+    }
+}

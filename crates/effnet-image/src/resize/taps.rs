@@ -1,0 +1,104 @@
+//! Filter coefficients (`precompute_coeffs` and `normalize_coeffs_8bpc` in Pillow's `Resample.c`).
+
+use std::ops::Range;
+
+use super::Interpolation;
+
+/// Fractional bits of a coefficient: 32, less 8 for the sample and 2 for sums beyond 1.
+pub(super) const PRECISION: u32 = 32 - 8 - 2;
+
+impl Interpolation {
+    /// Half the kernel's width at scale 1.
+    fn support(self) -> f64 {
+        match self {
+            Self::Bilinear => 1.0,
+            Self::Bicubic => 2.0,
+        }
+    }
+
+    fn weight(self, x: f64) -> f64 {
+        const A: f64 = -0.5;
+        let x = x.abs();
+        match self {
+            Self::Bilinear if x < 1.0 => 1.0 - x,
+            Self::Bicubic if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
+            Self::Bicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
+            _ => 0.0,
+        }
+    }
+}
+
+/// The source samples behind each output sample along one axis, and their weights.
+#[derive(Debug)]
+pub(super) struct Taps {
+    /// First source sample and number of source samples, for each output sample.
+    bounds: Vec<(usize, usize)>,
+    /// `stride` weights for each output sample, in units of `2^-PRECISION`; unused ones are 0.
+    weights: Vec<i32>,
+    stride: usize,
+}
+
+impl Taps {
+    /// Taps of the output samples `outputs` when `from` samples become `to`.
+    pub(super) fn new(from: usize, to: usize, interpolation: Interpolation, outputs: Range<usize>) -> Self {
+        let scale = from as f64 / to as f64;
+        let filter_scale = scale.max(1.0);
+        let support = interpolation.support() * filter_scale;
+        let stride = support.ceil() as usize * 2 + 1;
+        let inverse = 1.0 / filter_scale;
+
+        let mut bounds = Vec::with_capacity(outputs.len());
+        let mut weights = vec![0; outputs.len() * stride];
+        let mut exact = Vec::with_capacity(stride);
+        for (output, row) in outputs.zip(weights.chunks_exact_mut(stride)) {
+            let center = (output as f64 + 0.5) * scale;
+            // Casts round towards zero and stop at zero, as in the original after its clamp.
+            let first = (center - support + 0.5) as usize;
+            let last = ((center + support + 0.5) as usize).min(from);
+            exact.clear();
+            exact.extend(
+                (first..last).map(|sample| interpolation.weight((sample as f64 - center + 0.5) * inverse)),
+            );
+            let sum: f64 = exact.iter().sum();
+            for (fixed, weight) in row.iter_mut().zip(&exact) {
+                let weight = if sum == 0.0 { *weight } else { weight / sum };
+                let scaled = weight * f64::from(1 << PRECISION);
+                // Not `round`: the sum itself rounds, and the cast drops the fraction.
+                *fixed = (scaled + 0.5_f64.copysign(scaled)) as i32;
+            }
+            bounds.push((first, last - first));
+        }
+        Self {
+            bounds,
+            weights,
+            stride,
+        }
+    }
+
+    /// Number of output samples.
+    pub(super) fn len(&self) -> usize {
+        self.bounds.len()
+    }
+
+    /// For each output sample, its first source sample and the weights from there on.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
+        let weights = self.weights.chunks_exact(self.stride);
+        let pairs = self.bounds.iter().zip(weights);
+        pairs.map(|(&(first, count), weights)| (first, &weights[..count]))
+    }
+
+    /// The source samples that are read at all: first, and one past the last.
+    pub(super) fn source_range(&self) -> (usize, usize) {
+        let first = self.bounds.first().map_or(0, |bound| bound.0);
+        let last = self.bounds.last().map_or(0, |bound| bound.0 + bound.1);
+        (first, last)
+    }
+
+    /// The same taps on a source that begins at `first`.
+    pub(super) fn shifted(mut self, first: usize) -> Self {
+        for bound in &mut self.bounds {
+            bound.0 -= first;
+        }
+        self
+    }
+}

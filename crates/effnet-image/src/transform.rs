@@ -1,0 +1,207 @@
+//! The evaluation transform: resize, centre crop, normalise (torchvision's and timm's arithmetic).
+
+use crate::resize::{Region, resize_region};
+use crate::{Image, ImageError, Interpolation};
+
+/// Mean of ImageNet's RGB channels, for values in 0 to 1.
+pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+/// Standard deviation of ImageNet's RGB channels, for values in 0 to 1.
+pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+/// Mean that maps 0 to 1 onto -1 to 1 together with [`INCEPTION_STD`] (AdvProp and some TF weights).
+pub const INCEPTION_MEAN: [f32; 3] = [0.5; 3];
+/// Standard deviation that maps 0 to 1 onto -1 to 1 together with [`INCEPTION_MEAN`].
+pub const INCEPTION_STD: [f32; 3] = [0.5; 3];
+
+/// What the picture is resized to before the centre crop.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ResizeMode {
+    /// The short side to `floor(image_size / crop_pct)`, keeping the aspect ratio (timm's `center`
+    /// crop mode).
+    CropPct(f64),
+    /// The short side to this many pixels, keeping the aspect ratio (torchvision's
+    /// `Resize(resize_size)`).
+    ShortSide(usize),
+    /// Both sides to `floor(image_size / crop_pct)`, whatever the aspect ratio (timm's `squash`
+    /// crop mode).
+    Squash(f64),
+}
+
+/// From an [`Image`] to a network's input, as torchvision's `Resize`, `CenterCrop`, `ToTensor`,
+/// `Normalize` (and timm's evaluation transform, which consists of them) do it on a PIL image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EvalTransform {
+    /// Side of the square output in pixels.
+    pub image_size: usize,
+    /// What the picture is resized to before the crop.
+    pub resize: ResizeMode,
+    /// The kernel of the resize.
+    pub interpolation: Interpolation,
+    /// Subtracted from values in 0 to 1, for R, G, B.
+    pub mean: [f32; 3],
+    /// Divides after that, for R, G, B.
+    pub std: [f32; 3],
+}
+
+impl EvalTransform {
+    /// timm's transform with bicubic interpolation and ImageNet's mean and standard deviation.
+    pub fn with_crop_pct(image_size: usize, crop_pct: f64) -> Self {
+        Self {
+            image_size,
+            resize: ResizeMode::CropPct(crop_pct),
+            interpolation: Interpolation::Bicubic,
+            mean: IMAGENET_MEAN,
+            std: IMAGENET_STD,
+        }
+    }
+
+    /// torchvision's transform with ImageNet's mean and standard deviation.
+    pub fn with_resize_size(image_size: usize, resize_size: usize, interpolation: Interpolation) -> Self {
+        Self {
+            image_size,
+            resize: ResizeMode::ShortSide(resize_size),
+            interpolation,
+            mean: IMAGENET_MEAN,
+            std: IMAGENET_STD,
+        }
+    }
+
+    /// Number of values in one output, `3 * image_size * image_size`.
+    pub fn output_len(&self) -> usize {
+        3 * self.image_size * self.image_size
+    }
+
+    /// Resizes, crops and normalises: `[3, image_size, image_size]`.
+    ///
+    /// # Errors
+    /// [`ImageError::InvalidTransform`] or [`ImageError::OutputSize`] for unusable options.
+    pub fn apply(&self, image: &Image) -> Result<Vec<f32>, ImageError> {
+        let cropped = self.crop(image)?;
+        let mut output = vec![0.0; self.output_len()];
+        self.normalize(&cropped, &mut output);
+        Ok(output)
+    }
+
+    /// As [`EvalTransform::apply`], into one image's slice of a batch `[N, 3, H, W]`.
+    ///
+    /// # Errors
+    /// As [`EvalTransform::apply`], and [`ImageError::DestinationLength`] when `output` does not
+    /// have [`EvalTransform::output_len`] values.
+    pub fn apply_into(&self, image: &Image, output: &mut [f32]) -> Result<(), ImageError> {
+        if output.len() != self.output_len() {
+            return Err(ImageError::DestinationLength {
+                expected: self.output_len(),
+                found: output.len(),
+            });
+        }
+        let cropped = self.crop(image)?;
+        self.normalize(&cropped, output);
+        Ok(())
+    }
+
+    /// Resizes and crops: the picture that the network sees, before normalisation.
+    ///
+    /// Only the rows and columns that survive the crop are computed; the bytes are those of a whole
+    /// resize. A picture smaller than the crop is centred on black, as `CenterCrop` pads it.
+    ///
+    /// # Errors
+    /// As [`EvalTransform::apply`].
+    pub fn crop(&self, image: &Image) -> Result<Image, ImageError> {
+        let (width, height) = self.resized(image)?;
+        let size = self.image_size;
+        let (left, pad_left, kept_width) = center(width, size);
+        let (top, pad_top, kept_height) = center(height, size);
+        let region = Region {
+            left,
+            top,
+            width: kept_width,
+            height: kept_height,
+        };
+        let pixels = resize_region(image, width, height, self.interpolation, region)?;
+        if (kept_width, kept_height) == (size, size) {
+            return Ok(Image::from_parts(size, size, pixels));
+        }
+        let mut padded = vec![0; size * size * 3];
+        let rows = padded.chunks_exact_mut(size * 3).skip(pad_top);
+        for (row, kept) in rows.zip(pixels.chunks_exact(kept_width * 3)) {
+            row[pad_left * 3..][..kept.len()].copy_from_slice(kept);
+        }
+        Ok(Image::from_parts(size, size, padded))
+    }
+
+    /// Writes `(value / 255 - mean) / std` of an `[image_size, image_size, 3]` picture as `[3, H, W]`.
+    fn normalize(&self, image: &Image, output: &mut [f32]) {
+        // A byte has 256 values: one table a channel instead of two divisions a sample.
+        let tables = [0, 1, 2].map(|channel| self.table(channel));
+        let plane = self.image_size * self.image_size;
+        let (red, rest) = output.split_at_mut(plane);
+        let (green, blue) = rest.split_at_mut(plane);
+        let pixels = image.pixels().as_chunks::<3>().0;
+        let planes = red.iter_mut().zip(green).zip(blue);
+        for ([r, g, b], ((red, green), blue)) in pixels.iter().zip(planes) {
+            *red = tables[0][usize::from(*r)];
+            *green = tables[1][usize::from(*g)];
+            *blue = tables[2][usize::from(*b)];
+        }
+    }
+
+    fn table(&self, channel: usize) -> [f32; 256] {
+        std::array::from_fn(|value| (value as f32 / 255.0 - self.mean[channel]) / self.std[channel])
+    }
+
+    /// Width and height after the resize (`_compute_resized_output_size` of torchvision).
+    fn resized(&self, image: &Image) -> Result<(usize, usize), ImageError> {
+        self.check()?;
+        let short_target = match self.resize {
+            ResizeMode::ShortSide(size) => size,
+            ResizeMode::CropPct(fraction) => enlarged(self.image_size, fraction),
+            ResizeMode::Squash(fraction) => {
+                let side = enlarged(self.image_size, fraction);
+                return Ok((side, side));
+            }
+        };
+        let (width, height) = (image.width(), image.height());
+        let (short, long) = (width.min(height), width.max(height));
+        // Python divides as floats and rounds towards zero.
+        let long_target = (short_target.saturating_mul(long) as f64 / short as f64) as usize;
+        Ok(if width <= height {
+            (short_target, long_target)
+        } else {
+            (long_target, short_target)
+        })
+    }
+
+    fn check(&self) -> Result<(), ImageError> {
+        let invalid = |expected, found: String| Err(ImageError::InvalidTransform { expected, found });
+        if !(1..=1 << 14).contains(&self.image_size) {
+            let found = self.image_size.to_string();
+            return invalid("an image size from 1 to 16384", found);
+        }
+        if let ResizeMode::CropPct(fraction) | ResizeMode::Squash(fraction) = self.resize
+            && !(fraction > 0.0 && fraction.is_finite())
+        {
+            return invalid("a crop fraction above 0", fraction.to_string());
+        }
+        if self.mean.iter().any(|mean| !mean.is_finite()) {
+            return invalid("a finite mean", format!("{:?}", self.mean));
+        }
+        if self.std.iter().any(|std| !(std.is_finite() && *std > 0.0)) {
+            return invalid("standard deviations above 0", format!("{:?}", self.std));
+        }
+        Ok(())
+    }
+}
+
+fn enlarged(image_size: usize, crop_pct: f64) -> usize {
+    (image_size as f64 / crop_pct).floor() as usize
+}
+
+/// Along one axis: where the crop starts in the picture, where the picture starts in the crop, and
+/// how many pixels they share.
+fn center(side: usize, crop: usize) -> (usize, usize, usize) {
+    if side < crop {
+        return (0, (crop - side) / 2, side);
+    }
+    // Python's `round` sends halves to the even neighbour.
+    let start = ((side - crop) as f64 / 2.0).round_ties_even() as usize;
+    (start, 0, crop)
+}

@@ -1,0 +1,155 @@
+//! Photos go through decoding, resizing and the evaluation transform as through Pillow, torchvision
+//! and timm.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "test code outside of test functions"
+)]
+
+mod reference;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use effnet_image::{EvalTransform, INCEPTION_MEAN, INCEPTION_STD, Image, Interpolation, ResizeMode};
+use reference::{Difference, photos, pillow};
+use tempfile::TempDir;
+
+struct Reference {
+    photos: Vec<PathBuf>,
+    folder: TempDir,
+}
+
+/// The script's output, made once for all tests of this file.
+fn reference(test: &str) -> Option<&'static Reference> {
+    static REFERENCE: OnceLock<Option<Reference>> = OnceLock::new();
+    let made = REFERENCE.get_or_init(|| {
+        let photos = photos(test)?;
+        let paths: Vec<&str> = photos.iter().map(|path| path.to_str().unwrap()).collect();
+        let folder = pillow(test, "image_photos.py", &paths)?;
+        Some(Reference { photos, folder })
+    });
+    if made.is_none() {
+        eprintln!("skipped: {test}: the reference is missing");
+    }
+    made.as_ref()
+}
+
+impl Reference {
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path().join(name)).unwrap()
+    }
+
+    fn table(&self, name: &str) -> Vec<Vec<String>> {
+        let text = String::from_utf8(self.read(name)).unwrap();
+        text.lines()
+            .map(|line| line.split('\t').map(str::to_owned).collect())
+            .collect()
+    }
+
+    /// What Pillow decoded, so that later steps start from identical pixels.
+    fn decoded(&self) -> Vec<Image> {
+        let decode = |row: &Vec<String>| {
+            let (width, height) = (row[1].parse().unwrap(), row[2].parse().unwrap());
+            Image::from_rgb8(width, height, self.read(&format!("{}.rgb", row[0]))).unwrap()
+        };
+        self.table("photos.tsv").iter().map(decode).collect()
+    }
+}
+
+/// The transforms of `image_photos.py`.
+fn transforms() -> [(&'static str, EvalTransform); 7] {
+    let timm = EvalTransform::with_crop_pct;
+    let torchvision = EvalTransform::with_resize_size;
+    [
+        ("b0", timm(224, 0.875)),
+        ("b3", timm(300, 0.904)),
+        ("b7", timm(600, 0.949)),
+        (
+            "advprop",
+            EvalTransform {
+                mean: INCEPTION_MEAN,
+                std: INCEPTION_STD,
+                ..timm(224, 0.875)
+            },
+        ),
+        ("torchvision", torchvision(240, 255, Interpolation::Bilinear)),
+        (
+            "squash",
+            EvalTransform {
+                resize: ResizeMode::Squash(0.9),
+                ..timm(288, 0.9)
+            },
+        ),
+        ("padded", torchvision(224, 151, Interpolation::Bilinear)),
+    ]
+}
+
+#[test]
+fn photos_decode_to_pillows_pixels() {
+    let Some(reference) = reference("photos_decode_to_pillows_pixels") else {
+        return;
+    };
+    let mut worst = Difference::NONE;
+    for (path, expected) in reference.photos.iter().zip(reference.decoded()) {
+        let image = Image::open(path).unwrap();
+        worst = worst.worst(Difference::between(image.pixels(), expected.pixels()));
+    }
+    eprintln!("decoding {} photos: {worst}", reference.photos.len());
+    assert_eq!(worst, Difference::NONE);
+}
+
+#[test]
+fn resizes_equal_pillows_on_identical_pixels() {
+    let Some(reference) = reference("resizes_equal_pillows_on_identical_pixels") else {
+        return;
+    };
+    let images = reference.decoded();
+    for row in reference.table("resizes.tsv") {
+        let [number, width, height, filter] = row.try_into().unwrap();
+        let interpolation = match filter.as_str() {
+            "bilinear" => Interpolation::Bilinear,
+            _ => Interpolation::Bicubic,
+        };
+        let image = &images[number.parse::<usize>().unwrap()];
+        let (wide, high) = (width.parse().unwrap(), height.parse().unwrap());
+        let resized = image.resize(wide, high, interpolation).unwrap();
+        let name = format!("{number}-{width}x{height}-{filter}.rgb");
+        let difference = Difference::between(resized.pixels(), &reference.read(&name));
+        assert_eq!(difference, Difference::NONE, "{name}");
+    }
+}
+
+#[test]
+fn files_become_the_inputs_that_torchvision_and_timm_make() {
+    let Some(reference) = reference("files_become_the_inputs_that_torchvision_and_timm_make") else {
+        return;
+    };
+    let mut compared = 0;
+    for (number, path) in reference.photos.iter().enumerate() {
+        let image = Image::open(path).unwrap();
+        for (name, transform) in transforms() {
+            let stem = format!("{number}-{name}");
+            if !reference.path().join(format!("{stem}.rgb")).exists() {
+                continue;
+            }
+            let cropped = transform.crop(&image).unwrap();
+            let expected = reference.read(&format!("{stem}.rgb"));
+            let difference = Difference::between(cropped.pixels(), &expected);
+            assert_eq!(difference, Difference::NONE, "{} {name}", path.display());
+
+            let values = transform.apply(&image).unwrap();
+            let expected = reference.read(&format!("{stem}.f32"));
+            let expected = expected.as_chunks::<4>().0.iter().copied();
+            let expected: Vec<f32> = expected.map(f32::from_le_bytes).collect();
+            assert!(values == expected, "{} {name}", path.display());
+            compared += 1;
+        }
+    }
+    assert!(compared >= reference.photos.len());
+}
