@@ -1,0 +1,110 @@
+//! Files that are taken for checkpoints and are something else.
+
+use crate::error::ErrorKind;
+
+const FETCH: &str = "open the link in a browser to see what it says, then download the file itself";
+const EXPORT: &str = "export the parameters with PyTorch or safetensors first";
+const UNPACK: &str = "unpack it and open the file inside";
+
+/// What begins with these bytes, and what to do about it. Signatures are those of the formats' own
+/// specifications.
+const SIGNATURES: &[(&[u8], &str, &str)] = &[
+    (
+        b"version https://git-lfs",
+        "a git-LFS pointer",
+        "run `git lfs pull`, or download the file itself",
+    ),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras .h5)", EXPORT),
+    (b"\x1f\x8b", "a gzip archive", UNPACK),
+    (b"BZh", "a bzip2 archive", UNPACK),
+    (b"\xfd7zXZ\0", "an xz archive", UNPACK),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard archive", UNPACK),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", UNPACK),
+    (b"Rar!", "a RAR archive", UNPACK),
+    (b"\x93NUMPY", "a NumPy array (.npy)", EXPORT),
+    (
+        b"PK\x05\x06",
+        "a zip archive without entries",
+        "save the checkpoint again",
+    ),
+    (b"GGUF", "a GGUF file", EXPORT),
+    (b"%PDF", "a PDF document", FETCH),
+    (
+        b"\x89PNG",
+        "a PNG image",
+        "name the weights file where this one was named",
+    ),
+    (
+        b"\xff\xd8\xff",
+        "a JPEG image",
+        "name the weights file where this one was named",
+    ),
+    (
+        b"\x7fELF",
+        "a program or a shared library",
+        "name the weights file where this one was named",
+    ),
+];
+
+/// The error for a file that is no container of tensors.
+pub(crate) fn name(bytes: &[u8]) -> ErrorKind {
+    let known = SIGNATURES
+        .iter()
+        .find(|(signature, ..)| bytes.starts_with(signature));
+    let (what, advice) = match known {
+        Some(&(_, what, advice)) => (what, advice),
+        None if is_tflite(bytes) => ("a TensorFlow Lite model", EXPORT),
+        None if is_markup(bytes) => ("an HTML or XML page", FETCH),
+        None if is_json(bytes) => ("a JSON text", FETCH),
+        None if is_onnx(bytes) => ("an ONNX or TensorFlow model (protobuf)", EXPORT),
+        None if is_pickle(bytes) => (
+            "a plain Python pickle that torch.save did not write",
+            "load it in Python and use torch.save",
+        ),
+        None => {
+            return ErrorKind::Unrecognised {
+                first_bytes: shown(bytes),
+            };
+        }
+    };
+    ErrorKind::Foreign {
+        what: what.to_owned(),
+        advice,
+    }
+}
+
+fn is_tflite(bytes: &[u8]) -> bool {
+    bytes.get(4..8) == Some(b"TFL3")
+}
+
+fn is_markup(bytes: &[u8]) -> bool {
+    let text = bytes
+        .strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(bytes)
+        .trim_ascii_start();
+    text.first() == Some(&b'<')
+}
+
+fn is_json(bytes: &[u8]) -> bool {
+    let text = bytes.trim_ascii_start();
+    text.first() == Some(&b'{')
+        && text
+            .get(1..)
+            .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\""))
+}
+
+/// A protobuf message has no signature. ONNX begins with `ir_version` (field 1, a small number) and a
+/// producer or opset field; a TensorFlow SavedModel likewise with its schema version and a graph.
+fn is_onnx(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x08, 1..=20, 0x12 | 0x42 | 0x3a, ..])
+}
+
+fn is_pickle(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x80, 1..=5, ..])
+}
+
+fn shown(bytes: &[u8]) -> String {
+    let first = &bytes[..bytes.len().min(8)];
+    let hex: Vec<String> = first.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{} (\"{}\")", hex.join(" "), first.escape_ascii())
+}

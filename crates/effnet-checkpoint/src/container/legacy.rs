@@ -1,0 +1,160 @@
+//! The stream of `torch.save` from 0.1.10 to 1.5: five pickles, then the storages
+//! (`torch/serialization.py` `_legacy_save`, `_legacy_load`).
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::Container;
+use crate::dtype::StorageType;
+use crate::error::ErrorKind;
+use crate::mapped::MappedFile;
+use crate::object::{Storages, storage_id};
+use crate::pickle::{Graph, Limits, Node, Value, load};
+use crate::storage::Storage;
+
+const STREAM: Container = Container::LegacyStream;
+
+/// 0x1950a86a20f9469cfc6c, little-endian.
+const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+/// The same number in the digits of protocol 0.
+const MAGIC_DIGITS: &[u8] = b"119547037146038801333356L";
+const PROTOCOL: i64 = 1001;
+
+/// A magic number in the first pickle, whatever protocol wrote it.
+pub(crate) fn is_stream(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(64)];
+    match load(head, Limits { operations: 8 }) {
+        Ok(graph) => matches!(graph.raw(graph.root), Some(raw) if raw == MAGIC || raw == MAGIC_DIGITS),
+        // Cut short within the magic number.
+        Err(_) => head.len() >= 4 && head.starts_with(b"\x80\x02\x8a\x0a"),
+    }
+}
+
+/// The parts of a stream.
+pub(crate) struct Stream<'a> {
+    /// The saved object.
+    pub(crate) graph: Graph<'a>,
+    pub(crate) storages: StreamStorages,
+}
+
+/// Storages by key, views included under keys of their own.
+pub(crate) struct StreamStorages {
+    storages: HashMap<String, Storage>,
+}
+
+impl Stream<'_> {
+    pub(crate) fn read(file: &Arc<MappedFile>) -> Result<Stream<'_>, ErrorKind> {
+        let bytes = file.bytes();
+        let limits = Limits::for_file(bytes.len());
+        let mut position = 0;
+        let mut next = |what: &str| {
+            let graph = load(&bytes[position..], limits).map_err(|error| STREAM.bad_pickle(what, &error))?;
+            position += graph.consumed;
+            Ok::<_, ErrorKind>(graph)
+        };
+        next("its magic number")?;
+        let version = next("its version")?;
+        if version.root.int() != Some(PROTOCOL) {
+            return Err(STREAM.damaged("its protocol version is not 1001"));
+        }
+        check_byte_order(&next("its system description")?)?;
+        let graph = next("its object")?;
+        let keys = next("its list of storages")?;
+        let storages = read_storages(file, &graph, &keys, position)?;
+        Ok(Stream {
+            graph,
+            storages: StreamStorages { storages },
+        })
+    }
+}
+
+/// Refuses streams of big-endian machines: writers differ in whether they swapped the numbers.
+fn check_byte_order(system: &Graph<'_>) -> Result<(), ErrorKind> {
+    let entries = system.entries(system.root).unwrap_or_default();
+    let little = entries
+        .iter()
+        .find(|&&(key, _)| system.raw(key) == Some(b"little_endian"));
+    match little {
+        Some((_, Value::Bool(false))) => Err(ErrorKind::BigEndian),
+        _ => Ok(()),
+    }
+}
+
+/// The storages in the order of the key list: an element count of 8 bytes, then the elements. How big an
+/// element is stands only in the object's references to the storage.
+fn read_storages(
+    file: &Arc<MappedFile>,
+    graph: &Graph<'_>,
+    keys: &Graph<'_>,
+    mut position: usize,
+) -> Result<HashMap<String, Storage>, ErrorKind> {
+    let types = storage_types(graph);
+    let bytes = file.bytes();
+    let list = keys.sequence(keys.root);
+    let list = list.ok_or_else(|| STREAM.damaged("its list of storages is no list"))?;
+    let mut storages = HashMap::new();
+    for (index, &key) in list.iter().enumerate() {
+        let key = key_text(keys, key).ok_or_else(|| STREAM.damaged("a storage key is no string"))?;
+        let Some(kind) = types.get(&key) else {
+            return Err(STREAM.damaged(format!("nothing says what type storage `{key}` has")));
+        };
+        let short = |what: &str| {
+            STREAM.truncated(format!(
+                "{what} of storage {} of {} is missing",
+                index + 1,
+                list.len()
+            ))
+        };
+        let Some((head, rest)) = bytes[position..].split_first_chunk::<8>() else {
+            return Err(short("the length"));
+        };
+        let numel = usize::try_from(i64::from_le_bytes(*head));
+        let numel = numel.map_err(|_| STREAM.damaged(format!("storage `{key}` has a negative length")))?;
+        let len = numel.checked_mul(kind.size).filter(|&len| len <= rest.len());
+        let len = len.ok_or_else(|| short("part"))?;
+        let start = position + 8;
+        position = start + len;
+        if storages
+            .insert(key.clone(), Storage::mapped(file, start..position))
+            .is_some()
+        {
+            return Err(STREAM.damaged(format!("storage `{key}` is listed twice")));
+        }
+    }
+    Ok(storages)
+}
+
+/// The element type of each storage that the object refers to.
+fn storage_types(graph: &Graph<'_>) -> HashMap<String, StorageType> {
+    let references = graph.nodes.iter().filter_map(|node| match node {
+        Node::Persistent(id) => storage_id(graph, *id).ok(),
+        _ => None,
+    });
+    references
+        .map(|reference| (reference.key, reference.kind))
+        .collect()
+}
+
+fn key_text(graph: &Graph<'_>, key: Value) -> Option<String> {
+    graph
+        .str(key)
+        .map(Cow::into_owned)
+        .or_else(|| key.int().map(|key| key.to_string()))
+}
+
+impl Storages for StreamStorages {
+    fn storage(&self, key: &str, _kind: StorageType, nbytes: usize) -> Result<Storage, String> {
+        let storage = self
+            .storages
+            .get(key)
+            .ok_or_else(|| format!("its storage `{key}` is missing"))?;
+        if storage.len() != nbytes {
+            return Err(format!(
+                "its storage `{key}` should have {nbytes} bytes and has {}",
+                storage.len()
+            ));
+        }
+        Ok(storage.clone())
+    }
+}

@@ -1,0 +1,59 @@
+//! A file in memory, without reading it.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+
+use crate::error::ErrorKind;
+
+/// A mapped file and its name.
+#[derive(Debug)]
+pub(crate) struct MappedFile {
+    pub(crate) path: PathBuf,
+    map: Mmap,
+}
+
+impl MappedFile {
+    pub(crate) fn open(path: &Path) -> Result<MappedFile, ErrorKind> {
+        let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => ErrorKind::NotFound,
+            _ => ErrorKind::Io(error),
+        })?;
+        Self::check(&metadata)?;
+        let file = File::open(path).map_err(ErrorKind::Io)?;
+        // SAFETY: the map is read-only and private to this value. Another process that writes to the
+        // file while it is mapped can change the numbers read, which no reader of files can prevent, and
+        // one that shortens it can end this process with SIGBUS: the crate's page says so, and every
+        // writer of this project renames a finished file into place instead of writing over one.
+        #[allow(unsafe_code)]
+        let map = unsafe { Mmap::map(&file) }.map_err(ErrorKind::Io)?;
+        Ok(MappedFile {
+            path: path.to_owned(),
+            map,
+        })
+    }
+
+    fn check(metadata: &Metadata) -> Result<(), ErrorKind> {
+        if metadata.is_dir() {
+            return Err(ErrorKind::Folder);
+        }
+        if !metadata.is_file() {
+            return Err(ErrorKind::NotRegular);
+        }
+        if metadata.len() == 0 {
+            return Err(ErrorKind::Empty);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
+    pub(crate) fn slice(&self, range: &Range<usize>) -> &[u8] {
+        self.map.get(range.clone()).unwrap_or_default()
+    }
+}

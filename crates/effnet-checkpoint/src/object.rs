@@ -1,0 +1,290 @@
+//! Which nodes of a pickle are tensors and modules (`torch/_utils.py`, `torch/_tensor.py`).
+
+use crate::DType;
+use std::borrow::Cow;
+
+use crate::dtype::{StorageType, Unsupported};
+use crate::pickle::{Graph, Node, Object, Value};
+use crate::storage::Storage;
+
+/// How deep a tensor may be wrapped: a parameter with state, of a subclass, around a tensor is 3.
+const MAX_WRAPPING: usize = 8;
+
+/// Where a container keeps the bytes that its pickle refers to.
+pub(crate) trait Storages {
+    /// The storage of this key, which the pickle says has `nbytes` bytes.
+    fn storage(&self, key: &str, kind: StorageType, nbytes: usize) -> Result<Storage, String>;
+
+    /// Whether the numbers in it are big-endian.
+    fn big_endian(&self) -> bool {
+        false
+    }
+
+    /// The tensor that a persistent id stands for: only a tar describes tensors outside its pickle.
+    fn tensor(&self, _graph: &Graph<'_>, _id: Value) -> Option<&Dense> {
+        None
+    }
+}
+
+/// A tensor as the file describes it, nothing checked yet. Offset and strides count elements.
+#[derive(Debug, Clone)]
+pub(crate) struct Dense {
+    pub(crate) dtype: DType,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) strides: Vec<usize>,
+    pub(crate) offset: usize,
+    pub(crate) storage: Storage,
+}
+
+/// What a tensor-like node turned out to be.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Dense(Dense),
+    /// Shape as far as it is told, and the name of its kind.
+    Unsupported {
+        dtype: DType,
+        shape: Vec<usize>,
+        what: String,
+    },
+}
+
+/// A reference to a storage: `('storage', class, key, location, numel[, view])`.
+pub(crate) struct StorageId {
+    pub(crate) kind: StorageType,
+    pub(crate) key: String,
+    numel: usize,
+    /// `(key, offset, numel)` of a view, in elements.
+    view: Option<(usize, usize)>,
+}
+
+/// # Errors
+/// Says what the value is instead of a reference to a storage.
+pub(crate) fn storage_id(graph: &Graph<'_>, id: Value) -> Result<StorageId, String> {
+    let parts = graph.sequence(id).ok_or("its storage is no reference")?;
+    let &[tag, class, key, _location, numel, ref rest @ ..] = parts else {
+        return Err(format!(
+            "its storage is described by {} values instead of 5 or 6",
+            parts.len()
+        ));
+    };
+    if graph.str(tag).as_deref() != Some("storage") {
+        return Err("its storage is no reference".to_owned());
+    }
+    let (module, name) = graph.global(class).ok_or("its storage has no class")?;
+    let kind = DType::of_storage_class(&name)
+        .ok_or_else(|| format!("its storage has the unknown class {module}.{name}"))?;
+    let key = graph
+        .str(key)
+        .map(Cow::into_owned)
+        .or_else(|| key.int().map(|key| key.to_string()));
+    let key = key.ok_or("its storage has no key")?;
+    let count = |value: Value| value.int().and_then(|number| usize::try_from(number).ok());
+    let numel = count(numel).ok_or("its storage has no length")?;
+    let view = match rest.first().map(|&view| (view, graph.sequence(view))) {
+        None | Some((Value::None, _)) => None,
+        Some((_, Some(&[_key, offset, len]))) => {
+            let both = count(offset).zip(count(len));
+            Some(both.ok_or("its view of a storage has no length")?)
+        }
+        Some(_) => return Err("its view of a storage is not described by 3 values".to_owned()),
+    };
+    Ok(StorageId {
+        kind,
+        key,
+        numel,
+        view,
+    })
+}
+
+/// A pickle and the storages it refers to.
+pub(crate) struct Objects<'a> {
+    pub(crate) graph: &'a Graph<'a>,
+    pub(crate) storages: &'a dyn Storages,
+}
+
+type Answer = Result<Option<Found>, String>;
+
+impl Objects<'_> {
+    /// The tensor that a value is; `None` when it is something else.
+    ///
+    /// # Errors
+    /// When it is a tensor whose description makes no sense.
+    pub(crate) fn tensor(&self, value: Value) -> Answer {
+        self.tensor_within(value, MAX_WRAPPING)
+    }
+
+    fn tensor_within(&self, value: Value, depth: usize) -> Answer {
+        match self.graph.node(value) {
+            Some(Node::Persistent(id)) => {
+                Ok(self.storages.tensor(self.graph, *id).cloned().map(Found::Dense))
+            }
+            Some(Node::Object(object)) => {
+                let args = self.graph.sequence(object.args).unwrap_or_default();
+                match self.dense_state(object) {
+                    Some(state) => self.rebuilt("_rebuild_tensor", state, depth),
+                    None => self.called(object.class, args, depth),
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The oldest tensors are made empty and given `(storage, offset, size, stride)` as their state.
+    fn dense_state(&self, object: &Object) -> Option<&[Value]> {
+        let (module, name) = self.graph.global(object.class)?;
+        if !is_torch(&module) || !name.ends_with("Tensor") {
+            return None;
+        }
+        let state = self.graph.sequence(*object.states.last()?)?;
+        (state.len() == 4).then_some(state)
+    }
+
+    fn called(&self, function: Value, args: &[Value], depth: usize) -> Answer {
+        match self.graph.global(function) {
+            Some((module, name)) if is_torch(&module) => self.rebuilt(&name, args, depth),
+            _ => Ok(None),
+        }
+    }
+
+    fn rebuilt(&self, name: &str, args: &[Value], depth: usize) -> Answer {
+        let Some(depth) = depth.checked_sub(1) else {
+            return Err("it is wrapped too often".to_owned());
+        };
+        let unsupported = |kind, shape: Option<&Value>, what: &str| {
+            let shape = shape.and_then(|&shape| self.sizes(shape)).unwrap_or_default();
+            Ok(Some(Found::Unsupported {
+                dtype: DType::Unsupported(kind),
+                shape,
+                what: what.to_owned(),
+            }))
+        };
+        match name {
+            "_rebuild_tensor" => self.dense(args, None, None),
+            "_rebuild_tensor_v2" => self.dense(args, None, args.get(6)),
+            "_rebuild_tensor_v3" => {
+                let dtype = args.get(6).and_then(|&dtype| self.graph.global(dtype));
+                let (_, dtype) = dtype.ok_or("it has no element type")?;
+                self.dense(args, Some(&dtype), args.get(7))
+            }
+            "_rebuild_parameter"
+            | "_rebuild_parameter_with_state"
+            | "Parameter"
+            | "Buffer"
+            | "Variable"
+            | "_rebuild_device_tensor_from_cpu_tensor" => match args.first() {
+                Some(&inner) => self.tensor_within(inner, depth),
+                None => Ok(None),
+            },
+            "_rebuild_from_type" | "_rebuild_from_type_v2" => match *args {
+                [function, _, inner, ..] => {
+                    let inner = self.graph.sequence(inner).unwrap_or_default();
+                    match self.graph.global(function) {
+                        Some((module, name)) if is_torch(&module) => self.rebuilt(&name, inner, depth),
+                        _ => unsupported(Unsupported::Other, None, "tensor subclass"),
+                    }
+                }
+                _ => Ok(None),
+            },
+            "_rebuild_qtensor" => unsupported(Unsupported::Quantised, args.get(2), "quantised"),
+            "_rebuild_sparse_tensor" | "_rebuild_sparse_csr_tensor" => {
+                unsupported(Unsupported::Sparse, None, "sparse")
+            }
+            "_rebuild_nested_tensor" => unsupported(Unsupported::Nested, None, "nested"),
+            "_rebuild_meta_tensor_no_storage" => {
+                unsupported(Unsupported::Meta, args.get(1), "meta (a shape without data)")
+            }
+            "_rebuild_wrapper_subclass" | "_rebuild_device_tensor_from_numpy" | "_rebuild_xla_tensor" => {
+                unsupported(Unsupported::Other, None, "tensor subclass")
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// `(storage, offset, size, stride, ...)`.
+    fn dense(&self, args: &[Value], dtype: Option<&str>, flags: Option<&Value>) -> Answer {
+        let &[storage, offset, size, stride, ..] = args else {
+            return Err(format!(
+                "it is described by {} values instead of 4 or more",
+                args.len()
+            ));
+        };
+        let shape = self.sizes(size).ok_or("its shape is not a tuple of sizes")?;
+        let strides = self.sizes(stride).ok_or("its strides are not a tuple of sizes")?;
+        let offset = offset.int().and_then(|offset| usize::try_from(offset).ok());
+        let offset = offset.ok_or("its offset is no size")?;
+        // A tar made with present-day functions keeps the reference as a plain tuple.
+        let id = match self.graph.node(storage) {
+            Some(Node::Persistent(id)) => *id,
+            _ => storage,
+        };
+        let id = storage_id(self.graph, id)?;
+        let dtype = match dtype {
+            Some(name) => DType::of_torch_name(name),
+            None => id.kind.dtype,
+        };
+        if flags.is_some_and(|&flags| self.is_lazy(flags)) {
+            let what = "lazily negated or conjugated".to_owned();
+            let dtype = DType::Unsupported(Unsupported::Other);
+            return Ok(Some(Found::Unsupported { dtype, shape, what }));
+        }
+        if let DType::Unsupported(_) = dtype {
+            let what = dtype.name().to_owned();
+            return Ok(Some(Found::Unsupported { dtype, shape, what }));
+        }
+        let nbytes = id
+            .numel
+            .checked_mul(id.kind.size)
+            .ok_or("its storage is beyond any memory")?;
+        let mut storage = self.storages.storage(&id.key, id.kind, nbytes)?;
+        if let Some((start, len)) = id.view {
+            let bytes = |count: usize| count.checked_mul(id.kind.size);
+            storage = bytes(start)
+                .zip(bytes(len))
+                .and_then(|(start, len)| storage.part(start, len))
+                .ok_or("its view reaches beyond its storage")?;
+        }
+        Ok(Some(Found::Dense(Dense {
+            dtype,
+            shape,
+            strides,
+            offset,
+            storage,
+        })))
+    }
+
+    /// A view that PyTorch negates or conjugates when it is read.
+    fn is_lazy(&self, flags: Value) -> bool {
+        let flags = self.graph.entries(flags).unwrap_or_default();
+        flags.iter().any(|&(key, value)| {
+            matches!(self.graph.str(key).as_deref(), Some("neg" | "conj")) && value == Value::Bool(true)
+        })
+    }
+
+    /// A tuple of sizes, or `torch.Size` of one. `None` when one of them is negative or no integer.
+    fn sizes(&self, value: Value) -> Option<Vec<usize>> {
+        let sizes = match self.graph.object(value) {
+            Some(object) => self.graph.sequence(*self.graph.sequence(object.args)?.first()?)?,
+            None => self.graph.sequence(value)?,
+        };
+        sizes
+            .iter()
+            .map(|&size| usize::try_from(size.int()?).ok())
+            .collect()
+    }
+
+    /// Whether a value is a whole `nn.Module`: an instance that has parameters or modules inside.
+    pub(crate) fn module(&self, value: Value) -> Option<&Object> {
+        let object = self.graph.object(value)?;
+        let has = |name| {
+            self.graph
+                .attribute(object, name)
+                .is_some_and(|value| self.graph.entries(value).is_some())
+        };
+        (has("_parameters") || has("_modules")).then_some(object)
+    }
+}
+
+/// Names under which PyTorch keeps its functions; a function of the same name elsewhere is another.
+fn is_torch(module: &str) -> bool {
+    module == "torch" || module.starts_with("torch.")
+}

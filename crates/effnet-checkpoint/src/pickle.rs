@@ -1,0 +1,27 @@
+//! A pickle machine that builds a graph and executes nothing.
+//!
+//! Python's own machine imports modules and calls what it finds there. This one keeps a name as a name
+//! and a call as a node that records "this would be called with these arguments"; what a call means is
+//! decided afterwards, by [`crate::object`], for the few torch functions that describe a tensor.
+//!
+//! The graph lives in one vector and its values are 16 bytes without a destructor, so a pickle that nests
+//! a million tuples, refers to itself or shares one list a million times costs what its opcodes cost.
+
+mod graph;
+mod machine;
+mod reader;
+mod text;
+
+pub(crate) use graph::{Graph, Node, Object, Value};
+pub(crate) use machine::{Limits, load};
+
+/// Why a pickle could not be read: where, and what was wrong there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PickleError {
+    /// Bytes from the start of this pickle.
+    pub(crate) offset: usize,
+    /// One clause, without a full stop.
+    pub(crate) what: String,
+    /// The bytes ended before the pickle did.
+    pub(crate) truncated: bool,
+}

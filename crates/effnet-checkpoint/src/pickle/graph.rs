@@ -1,0 +1,244 @@
+//! What a pickle describes: values that refer to nodes, and the questions that a reader asks of them.
+
+use std::borrow::Cow;
+
+/// One Python object, or a reference to one. Copying it copies no contents.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Value {
+    None,
+    Bool(bool),
+    Int(i64),
+    /// A float: no reader here needs its value.
+    Float,
+    /// An integer beyond 64 bits: its little-endian two's complement bytes in the pickle.
+    Long {
+        start: u32,
+        len: u32,
+    },
+    /// A string or bytes object, where it stands in the pickle.
+    Str {
+        start: u32,
+        len: u32,
+    },
+    /// A string that had to be unescaped (protocol 0): index into the graph's texts.
+    Text(u32),
+    /// Index into the graph's nodes.
+    Node(u32),
+}
+
+impl Value {
+    /// The number of an integer.
+    pub(crate) fn int(self) -> Option<i64> {
+        match self {
+            Value::Int(number) => Some(number),
+            _ => None,
+        }
+    }
+}
+
+/// A Python object that refers to others.
+#[derive(Debug)]
+pub(crate) enum Node {
+    Tuple(Box<[Value]>),
+    List(Vec<Value>),
+    Set(Vec<Value>),
+    Dict(Vec<(Value, Value)>),
+    /// An imported name: module and qualified name.
+    Global {
+        module: Value,
+        name: Value,
+    },
+    /// A reference to something outside the pickle: a storage, or a class with its source text.
+    Persistent(Value),
+    /// The result of a call that was not made.
+    Object(Box<Object>),
+}
+
+/// A call or an instance: what would be called, with what, and what was set on the result.
+#[derive(Debug)]
+pub(crate) struct Object {
+    pub(crate) class: Value,
+    pub(crate) args: Value,
+    /// Arguments of `__setstate__`, in order.
+    pub(crate) states: Vec<Value>,
+    /// What was assigned to keys of the result.
+    pub(crate) items: Vec<(Value, Value)>,
+    /// What was appended to the result.
+    pub(crate) elements: Vec<Value>,
+}
+
+/// The result of reading one pickle.
+#[derive(Debug)]
+pub(crate) struct Graph<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) texts: Vec<String>,
+    pub(crate) root: Value,
+    /// Length of the pickle, its STOP included.
+    pub(crate) consumed: usize,
+}
+
+impl Graph<'_> {
+    pub(crate) fn node(&self, value: Value) -> Option<&Node> {
+        match value {
+            Value::Node(index) => self.nodes.get(index as usize),
+            _ => None,
+        }
+    }
+
+    /// Raw bytes of a string, a bytes object or a long integer.
+    pub(crate) fn raw(&self, value: Value) -> Option<&[u8]> {
+        match value {
+            Value::Str { start, len } | Value::Long { start, len } => {
+                let start = start as usize;
+                self.bytes.get(start..start + len as usize)
+            }
+            Value::Text(index) => self.texts.get(index as usize).map(String::as_bytes),
+            _ => None,
+        }
+    }
+
+    /// A string. Python 2 wrote byte strings without saying in which encoding; what is not UTF-8 is
+    /// read as Latin-1, which is what `torch.load` asks of Python for such files in the end.
+    pub(crate) fn str(&self, value: Value) -> Option<Cow<'_, str>> {
+        if matches!(value, Value::Long { .. }) {
+            return None;
+        }
+        let raw = self.raw(value)?;
+        Some(match std::str::from_utf8(raw) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => Cow::Owned(raw.iter().map(|&byte| char::from(byte)).collect()),
+        })
+    }
+
+    /// The elements of a tuple or a list.
+    pub(crate) fn sequence(&self, value: Value) -> Option<&[Value]> {
+        match self.node(value)? {
+            Node::Tuple(items) => Some(items),
+            Node::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn object(&self, value: Value) -> Option<&Object> {
+        match self.node(value)? {
+            Node::Object(object) => Some(object),
+            _ => None,
+        }
+    }
+
+    /// Module and name of an imported name. A persistent reference that stands for a class (the
+    /// `('module', class, file, source)` of old whole-module files, `(class, file, source)` in a tar)
+    /// counts as that class.
+    pub(crate) fn global(&self, value: Value) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
+        match self.node(value)? {
+            Node::Global { module, name } => Some((self.str(*module)?, self.str(*name)?)),
+            Node::Persistent(id) => {
+                let parts = self.sequence(*id)?;
+                parts.iter().take(2).find_map(|&part| match self.node(part)? {
+                    Node::Global { module, name } => Some((self.str(*module)?, self.str(*name)?)),
+                    _ => None,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// Entries of a dict, of an `OrderedDict`, or of any other class that is filled by keys; `None` for
+    /// what is no mapping. Of equal string keys the last wins, in the place of the first, as in Python.
+    pub(crate) fn entries(&self, value: Value) -> Option<Vec<(Value, Value)>> {
+        match self.node(value)? {
+            Node::Dict(items) => Some(items.clone()),
+            Node::Object(object) => {
+                let mut entries = self.constructor_entries(object);
+                if entries.is_none() && object.items.is_empty() {
+                    return None;
+                }
+                let all = entries.get_or_insert_default();
+                all.extend_from_slice(&object.items);
+                entries
+            }
+            _ => None,
+        }
+    }
+
+    /// `OrderedDict([(key, value), ...])` and its relatives.
+    fn constructor_entries(&self, object: &Object) -> Option<Vec<(Value, Value)>> {
+        let (_, name) = self.global(object.class)?;
+        let args = self.sequence(object.args)?;
+        let source = match name.as_ref() {
+            "OrderedDict" | "Counter" | "dict" => args.first(),
+            "defaultdict" => args.get(1),
+            _ => return None,
+        };
+        let Some(&source) = source else {
+            return Some(Vec::new());
+        };
+        if let Some(Node::Dict(items)) = self.node(source) {
+            return Some(items.clone());
+        }
+        let pairs = self.sequence(source)?;
+        Some(
+            pairs
+                .iter()
+                .filter_map(|&pair| match self.sequence(pair)? {
+                    &[key, value] => Some((key, value)),
+                    _ => None,
+                })
+                .collect(),
+        )
+    }
+
+    /// What `instance.name` is after unpickling, for an attribute that `__setstate__` received.
+    pub(crate) fn attribute(&self, object: &Object, name: &str) -> Option<Value> {
+        object.states.iter().rev().find_map(|&state| {
+            // An object with slots has the state (dict, slots).
+            let dict = match self.node(state)? {
+                Node::Tuple(parts) => *parts.first()?,
+                _ => state,
+            };
+            match self.node(dict)? {
+                Node::Dict(items) => items
+                    .iter()
+                    .rev()
+                    .find(|&&(key, _)| self.raw(key) == Some(name.as_bytes()))
+                    .map(|&(_, value)| value),
+                _ => None,
+            }
+        })
+    }
+
+    /// The strings in a set, list or tuple, or in a call such as `set([...])`.
+    pub(crate) fn strings(&self, value: Value) -> Vec<String> {
+        let elements = match self.node(value) {
+            Some(Node::Tuple(items)) => &items[..],
+            Some(Node::List(items) | Node::Set(items)) => &items[..],
+            Some(Node::Object(object)) => self
+                .sequence(object.args)
+                .and_then(|args| args.first())
+                .and_then(|&first| self.sequence(first))
+                .unwrap_or_default(),
+            _ => &[],
+        };
+        elements
+            .iter()
+            .filter_map(|&element| self.str(element).map(Cow::into_owned))
+            .collect()
+    }
+
+    /// Every name that unpickling in Python would have called, `module.name`, sorted, each once.
+    pub(crate) fn called(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .nodes
+            .iter()
+            .filter_map(|node| match node {
+                Node::Object(object) => self.global(object.class),
+                _ => None,
+            })
+            .map(|(module, name)| format!("{module}.{name}"))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}

@@ -1,0 +1,453 @@
+//! The opcodes of protocols 0 to 5.
+
+use std::collections::HashMap;
+
+use super::graph::{Graph, Node, Object, Value};
+use super::reader::Reader;
+use super::{PickleError, text};
+
+/// The largest pickle that is read. That of a checkpoint with 1200 tensors has 0.2 MB.
+const MAX_PICKLE_BYTES: usize = 1 << 30;
+
+/// What a pickle may cost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Opcodes executed. Each makes at most one value (16 bytes) and one node (40 bytes), so this
+    /// bounds the memory as well as the time.
+    pub(crate) operations: usize,
+}
+
+impl Limits {
+    /// Limits for a file of `len` bytes: 4 million opcodes (a checkpoint with 1200 tensors and its
+    /// optimizer needs 0.3 million), more for a file that is itself so big that this is no burden.
+    pub(crate) fn for_file(len: usize) -> Limits {
+        Limits {
+            operations: 4_000_000 + len / 32,
+        }
+    }
+}
+
+/// Reads the pickle at the start of `bytes`; what follows its STOP is left alone.
+pub(crate) fn load(bytes: &[u8], limits: Limits) -> Result<Graph<'_>, PickleError> {
+    let bytes = &bytes[..bytes.len().min(MAX_PICKLE_BYTES)];
+    let mut machine = Machine {
+        reader: Reader { bytes, position: 0 },
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: HashMap::new(),
+        nodes: Vec::new(),
+        texts: Vec::new(),
+    };
+    for _ in 0..limits.operations {
+        if machine.step()? == Flow::Stop {
+            let root = machine.pop()?;
+            return Ok(Graph {
+                bytes,
+                nodes: machine.nodes,
+                texts: machine.texts,
+                root,
+                consumed: machine.reader.position,
+            });
+        }
+    }
+    Err(machine
+        .reader
+        .error(format!("it has more than {} instructions", limits.operations)))
+}
+
+#[derive(PartialEq)]
+enum Flow {
+    Next,
+    Stop,
+}
+
+struct Machine<'a> {
+    reader: Reader<'a>,
+    stack: Vec<Value>,
+    /// Heights of the stack at each open MARK.
+    marks: Vec<usize>,
+    memo: HashMap<u32, Value>,
+    nodes: Vec<Node>,
+    texts: Vec<String>,
+}
+
+type Done = Result<(), PickleError>;
+
+impl Machine<'_> {
+    fn step(&mut self) -> Result<Flow, PickleError> {
+        let opcode = self.reader.u8()?;
+        match opcode {
+            b'.' => return Ok(Flow::Stop),
+            0x80 => {
+                let protocol = self.reader.u8()?;
+                if protocol > 5 {
+                    return Err(self
+                        .reader
+                        .error(format!("pickle protocol {protocol} is unknown")));
+                }
+            }
+            0x95 => drop(self.reader.take(8)?),
+            b'(' => self.marks.push(self.stack.len()),
+            b'0' => self.discard()?,
+            b'1' => drop(self.pop_mark()?),
+            b'2' => {
+                let top = self.top()?;
+                self.stack.push(top);
+            }
+            b'N' | b'I' | b'J' | b'K' | b'M' | b'L' | b'F' | b'G' | 0x88..=0x8b => self.number(opcode)?,
+            b'S' | b'T' | b'U' | b'V' | b'X' | b'B' | b'C' | 0x8c..=0x8e | 0x96 => self.string(opcode)?,
+            b'p' | b'q' | b'r' | 0x94 | b'g' | b'h' | b'j' => self.memory(opcode)?,
+            b')' | b't' | 0x85..=0x87 | b']' | b'l' | b'}' | b'd' | 0x8f | 0x91 => self.container(opcode)?,
+            b'a' | b'e' | b's' | b'u' | 0x90 => self.fill(opcode)?,
+            b'c' | 0x93 | 0x82..=0x84 => self.global(opcode)?,
+            b'P' | b'Q' => self.persistent(opcode)?,
+            b'R' | 0x81 | 0x92 | b'i' | b'o' | b'b' => self.call(opcode)?,
+            0x97 | 0x98 => return Err(self.reader.error("it refers to out-of-band buffers")),
+            other => {
+                return Err(self
+                    .reader
+                    .error(format!("byte 0x{other:02x} is no pickle instruction")));
+            }
+        }
+        Ok(Flow::Next)
+    }
+
+    fn number(&mut self, opcode: u8) -> Done {
+        let value = match opcode {
+            b'N' => Value::None,
+            0x88 => Value::Bool(true),
+            0x89 => Value::Bool(false),
+            b'J' => Value::Int(i64::from(self.reader.u32()? as i32)),
+            b'K' => Value::Int(i64::from(self.reader.u8()?)),
+            b'M' => Value::Int(i64::from(self.reader.u16()?)),
+            b'G' => {
+                self.reader.take(8)?;
+                Value::Float
+            }
+            b'F' => {
+                self.reader.line()?;
+                Value::Float
+            }
+            0x8a => {
+                let len = self.reader.u8()?;
+                self.reader.long(usize::from(len))?
+            }
+            0x8b => {
+                let len = self.reader.u32()?;
+                self.reader.long(len as usize)?
+            }
+            _ => self.decimal()?,
+        };
+        self.stack.push(value);
+        Ok(())
+    }
+
+    /// INT and LONG: decimal digits in a line. `I00` and `I01` are how protocol 0 writes booleans.
+    fn decimal(&mut self) -> Result<Value, PickleError> {
+        let line = self.reader.line()?;
+        let digits = self.reader.slice(line).trim_ascii();
+        if digits == b"00" || digits == b"01" {
+            return Ok(Value::Bool(digits == b"01"));
+        }
+        let digits = digits.strip_suffix(b"L").unwrap_or(digits);
+        let number = std::str::from_utf8(digits)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        // A number beyond 64 bits keeps its digits: only the magic number of a stream is one.
+        Ok(number.map_or(line, Value::Int))
+    }
+
+    fn string(&mut self, opcode: u8) -> Done {
+        let value = match opcode {
+            b'S' | b'V' => {
+                let line = self.reader.line()?;
+                let raw = self.reader.slice(line);
+                let decoded = if opcode == b'S' {
+                    text::quoted(raw)
+                } else {
+                    Some(text::raw_unicode(raw))
+                };
+                let decoded = decoded.ok_or_else(|| self.reader.error("a string has no closing quote"))?;
+                self.texts.push(decoded);
+                Value::Text(self.texts.len() as u32 - 1)
+            }
+            b'U' | b'C' | 0x8c => {
+                let len = usize::from(self.reader.u8()?);
+                self.reader.span(len)?
+            }
+            b'T' | b'B' | b'X' => {
+                let len = self.reader.u32()? as usize;
+                self.reader.span(len)?
+            }
+            _ => {
+                let len = self.reader.len64()?;
+                self.reader.span(len)?
+            }
+        };
+        self.stack.push(value);
+        Ok(())
+    }
+
+    fn memory(&mut self, opcode: u8) -> Done {
+        let slot = match opcode {
+            0x94 => self.memo.len() as u32,
+            b'q' | b'h' => u32::from(self.reader.u8()?),
+            b'r' | b'j' => self.reader.u32()?,
+            _ => {
+                let line = self.reader.line()?;
+                let digits = std::str::from_utf8(self.reader.slice(line)).ok();
+                let slot = digits.and_then(|digits| digits.trim().parse().ok());
+                slot.ok_or_else(|| self.reader.error("a memo index is no number"))?
+            }
+        };
+        if matches!(opcode, b'g' | b'h' | b'j') {
+            let found = self.memo.get(&slot).copied();
+            let value = found.ok_or_else(|| self.reader.error(format!("memo {slot} was never set")))?;
+            self.stack.push(value);
+        } else {
+            let top = self.top()?;
+            self.memo.insert(slot, top);
+        }
+        Ok(())
+    }
+
+    fn container(&mut self, opcode: u8) -> Done {
+        let node = match opcode {
+            b')' => Node::Tuple(Box::default()),
+            b'}' => Node::Dict(Vec::new()),
+            b']' => Node::List(Vec::new()),
+            0x8f => Node::Set(Vec::new()),
+            b't' => Node::Tuple(self.pop_mark()?.into_boxed_slice()),
+            b'l' => Node::List(self.pop_mark()?),
+            0x91 => Node::Set(self.pop_mark()?),
+            b'd' => {
+                let flat = self.pop_mark()?;
+                Node::Dict(self.pairs(&flat)?)
+            }
+            _ => {
+                let count = usize::from(opcode - 0x84);
+                let height = self
+                    .stack
+                    .len()
+                    .checked_sub(count)
+                    .filter(|&height| height >= self.floor());
+                let height = height.ok_or_else(|| self.reader.error("the stack is empty"))?;
+                Node::Tuple(self.stack.split_off(height).into_boxed_slice())
+            }
+        };
+        self.push_node(node);
+        Ok(())
+    }
+
+    /// APPEND, APPENDS, SETITEM, SETITEMS, ADDITEMS: puts values into the container below them.
+    fn fill(&mut self, opcode: u8) -> Done {
+        let values = match opcode {
+            b'a' => vec![self.pop()?],
+            b's' => {
+                let value = self.pop()?;
+                vec![self.pop()?, value]
+            }
+            _ => self.pop_mark()?,
+        };
+        let target = self.top()?;
+        let pairs = if matches!(opcode, b's' | b'u') {
+            self.pairs(&values)?
+        } else {
+            Vec::new()
+        };
+        let Value::Node(index) = target else {
+            return Err(self
+                .reader
+                .error("values are added to something that is no container"));
+        };
+        match (&mut self.nodes[index as usize], opcode) {
+            (Node::Dict(items), b's' | b'u') => items.extend(pairs),
+            (Node::Object(object), b's' | b'u') => object.items.extend(pairs),
+            (Node::List(items), b'a' | b'e') | (Node::Set(items), 0x90) => items.extend(values),
+            (Node::Object(object), b'a' | b'e' | 0x90) => object.elements.extend(values),
+            _ => {
+                return Err(self
+                    .reader
+                    .error("values are added to the wrong kind of container"));
+            }
+        }
+        Ok(())
+    }
+
+    fn global(&mut self, opcode: u8) -> Done {
+        let (module, name) = match opcode {
+            b'c' => (self.reader.line()?, self.reader.line()?),
+            0x93 => {
+                let name = self.pop()?;
+                (self.pop()?, name)
+            }
+            // Extension codes come from a registry of the writing process: the name is not in the file.
+            _ => {
+                self.reader.take([1, 2, 4][usize::from(opcode - 0x82)])?;
+                (Value::None, Value::None)
+            }
+        };
+        self.push_node(Node::Global { module, name });
+        Ok(())
+    }
+
+    fn persistent(&mut self, opcode: u8) -> Done {
+        let id = if opcode == b'P' {
+            self.reader.line()?
+        } else {
+            self.pop()?
+        };
+        self.push_node(Node::Persistent(id));
+        Ok(())
+    }
+
+    /// REDUCE, NEWOBJ, NEWOBJ_EX, INST, OBJ make an object; BUILD gives it a state.
+    fn call(&mut self, opcode: u8) -> Done {
+        let (class, args) = match opcode {
+            b'b' => {
+                let state = self.pop()?;
+                if let Value::Node(index) = self.top()?
+                    && let Node::Object(object) = &mut self.nodes[index as usize]
+                {
+                    object.states.push(state);
+                }
+                return Ok(());
+            }
+            b'i' => {
+                let (module, name) = (self.reader.line()?, self.reader.line()?);
+                let args = self.pop_mark()?.into_boxed_slice();
+                self.push_node(Node::Global { module, name });
+                let class = self.pop()?;
+                self.push_node(Node::Tuple(args));
+                (class, self.pop()?)
+            }
+            b'o' => {
+                let mut values = self.pop_mark()?;
+                if values.is_empty() {
+                    return Err(self.reader.error("an object has no class"));
+                }
+                let class = values.remove(0);
+                self.push_node(Node::Tuple(values.into_boxed_slice()));
+                (class, self.pop()?)
+            }
+            _ => {
+                if opcode == 0x92 {
+                    self.pop()?;
+                }
+                let args = self.pop()?;
+                (self.pop()?, args)
+            }
+        };
+        let object = Object {
+            class,
+            args,
+            states: Vec::new(),
+            items: Vec::new(),
+            elements: Vec::new(),
+        };
+        self.push_node(Node::Object(Box::new(object)));
+        Ok(())
+    }
+
+    fn push_node(&mut self, node: Node) {
+        self.nodes.push(node);
+        self.stack.push(Value::Node(self.nodes.len() as u32 - 1));
+    }
+
+    /// Height below which the innermost open MARK protects the stack.
+    fn floor(&self) -> usize {
+        self.marks.last().copied().unwrap_or(0)
+    }
+
+    fn top(&self) -> Result<Value, PickleError> {
+        let open = self.stack.get(self.floor()..).unwrap_or_default();
+        open.last()
+            .copied()
+            .ok_or_else(|| self.reader.error("the stack is empty"))
+    }
+
+    fn pop(&mut self) -> Result<Value, PickleError> {
+        let top = self.top()?;
+        self.stack.pop();
+        Ok(top)
+    }
+
+    /// POP: removes the top value, or the MARK when that is on top.
+    fn discard(&mut self) -> Done {
+        if self.marks.last() == Some(&self.stack.len()) {
+            self.marks.pop();
+            return Ok(());
+        }
+        self.pop().map(drop)
+    }
+
+    fn pop_mark(&mut self) -> Result<Vec<Value>, PickleError> {
+        let height = self
+            .marks
+            .pop()
+            .ok_or_else(|| self.reader.error("a MARK is missing"))?;
+        Ok(self.stack.split_off(height.min(self.stack.len())))
+    }
+
+    fn pairs(&self, flat: &[Value]) -> Result<Vec<(Value, Value)>, PickleError> {
+        if !flat.len().is_multiple_of(2) {
+            return Err(self.reader.error("a key has no value"));
+        }
+        Ok(flat.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FEW: Limits = Limits { operations: 10_000 };
+
+    #[test]
+    fn nothing_is_called_but_everything_called_is_named() {
+        let graph = load(b"cos\nsystem\n(S'echo hello'\ntR.", FEW).unwrap();
+        assert_eq!(graph.called(), ["os.system"]);
+    }
+
+    #[test]
+    fn a_list_that_holds_itself_is_read() {
+        let graph = load(b"]q\0h\0a.", FEW).unwrap();
+        assert_eq!(graph.sequence(graph.root), Some(&[graph.root][..]));
+    }
+
+    #[test]
+    fn a_million_nested_tuples_neither_overflow_the_stack_nor_pass_the_limit() {
+        let mut nested = vec![b')'];
+        nested.resize(1_000_000, 0x85);
+        nested.push(b'.');
+        assert!(
+            load(
+                &nested,
+                Limits {
+                    operations: 2_000_000
+                }
+            )
+            .is_ok()
+        );
+        let error = load(&nested, FEW).unwrap_err();
+        assert!(error.what.contains("instructions"), "{error:?}");
+    }
+
+    #[test]
+    fn a_length_beyond_the_end_is_refused_before_anything_is_allocated() {
+        for pickle in [
+            &b"X\xff\xff\xff\xff"[..],
+            b"\x8b\xff\xff\xff\x7f",
+            b"\x8d\xff\xff\xff\xff\xff\xff\xff\xff",
+        ] {
+            assert!(load(pickle, FEW).unwrap_err().truncated);
+        }
+    }
+
+    #[test]
+    fn values_below_an_open_mark_are_out_of_reach() {
+        assert!(load(b"K\x01(\x85.", FEW).is_err());
+        assert!(load(b"(.", FEW).is_err());
+        assert!(load(b"K\x01(0.", FEW).is_ok());
+    }
+}

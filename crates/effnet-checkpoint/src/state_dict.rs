@@ -1,0 +1,83 @@
+//! Named tensors, in order.
+
+use indexmap::IndexMap;
+
+use crate::Tensor;
+
+/// Tensors by name, in the order of the file or of insertion. Cloning it copies no elements.
+#[derive(Debug, Clone, Default)]
+pub struct StateDict {
+    tensors: IndexMap<String, Tensor>,
+}
+
+impl StateDict {
+    /// An empty one.
+    pub fn new() -> StateDict {
+        StateDict::default()
+    }
+
+    /// The tensor of this name.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.get(name)
+    }
+
+    /// Whether there is a tensor of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// Adds a tensor at the end, or replaces the one of this name where it stands and returns it.
+    pub fn insert(&mut self, name: impl Into<String>, tensor: Tensor) -> Option<Tensor> {
+        self.tensors.insert(name.into(), tensor)
+    }
+
+    /// Takes a tensor out; the others keep their order.
+    pub fn remove(&mut self, name: &str) -> Option<Tensor> {
+        self.tensors.shift_remove(name)
+    }
+
+    /// Number of tensors.
+    pub fn len(&self) -> usize {
+        self.tensors.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty()
+    }
+
+    /// Names and tensors in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Tensor)> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// Names in order.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// Bytes of all tensors together, each counted in full even where two share a storage.
+    pub fn nbytes(&self) -> usize {
+        self.tensors.values().map(Tensor::nbytes).sum()
+    }
+}
+
+impl<S: Into<String>> FromIterator<(S, Tensor)> for StateDict {
+    fn from_iter<I: IntoIterator<Item = (S, Tensor)>>(tensors: I) -> StateDict {
+        StateDict {
+            tensors: tensors
+                .into_iter()
+                .map(|(name, tensor)| (name.into(), tensor))
+                .collect(),
+        }
+    }
+}
+
+impl IntoIterator for StateDict {
+    type Item = (String, Tensor);
+    type IntoIter = indexmap::map::IntoIter<String, Tensor>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.tensors.into_iter()
+    }
+}

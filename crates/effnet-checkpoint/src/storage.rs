@@ -1,0 +1,125 @@
+//! Where the bytes of tensors lie: in the mapped file, packed in it, or in memory.
+
+use std::io::Read;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use flate2::read::DeflateDecoder;
+
+use crate::TensorError;
+use crate::mapped::MappedFile;
+
+/// A run of bytes that tensors look into. Several tensors may share one.
+#[derive(Debug, Clone)]
+pub(crate) struct Storage {
+    backing: Arc<Backing>,
+    range: Range<usize>,
+}
+
+#[derive(Debug)]
+enum Backing {
+    Mapped(Arc<MappedFile>),
+    Owned(Vec<u8>),
+    Deflated(Deflated),
+}
+
+/// An entry of a zip archive that was packed by hand. It is unpacked when a tensor in it is first asked
+/// for, and then kept.
+#[derive(Debug)]
+pub(crate) struct Deflated {
+    pub(crate) file: Arc<MappedFile>,
+    pub(crate) name: String,
+    /// Packed bytes in the file.
+    pub(crate) packed: Range<usize>,
+    /// Bytes when unpacked, as the archive declares; already held against the limit.
+    pub(crate) size: usize,
+    pub(crate) crc: u32,
+    pub(crate) unpacked: OnceLock<Result<Vec<u8>, String>>,
+}
+
+impl Storage {
+    /// Bytes `range` of the file, which must lie in it.
+    pub(crate) fn mapped(file: &Arc<MappedFile>, range: Range<usize>) -> Storage {
+        Storage {
+            backing: Arc::new(Backing::Mapped(Arc::clone(file))),
+            range,
+        }
+    }
+
+    pub(crate) fn owned(bytes: Vec<u8>) -> Storage {
+        let range = 0..bytes.len();
+        Storage {
+            backing: Arc::new(Backing::Owned(bytes)),
+            range,
+        }
+    }
+
+    pub(crate) fn deflated(entry: Deflated) -> Storage {
+        let range = 0..entry.size;
+        Storage {
+            backing: Arc::new(Backing::Deflated(entry)),
+            range,
+        }
+    }
+
+    /// A part of this storage, in bytes from its start; `None` when it does not reach that far.
+    pub(crate) fn part(&self, offset: usize, len: usize) -> Option<Storage> {
+        let start = self.range.start.checked_add(offset)?;
+        let end = start.checked_add(len)?;
+        (end <= self.range.end).then(|| Storage {
+            backing: Arc::clone(&self.backing),
+            range: start..end,
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    pub(crate) fn bytes(&self) -> Result<&[u8], TensorError> {
+        match &*self.backing {
+            Backing::Mapped(file) => Ok(file.slice(&self.range)),
+            Backing::Owned(bytes) => Ok(&bytes[self.range.clone()]),
+            Backing::Deflated(entry) => match entry.unpacked.get_or_init(|| entry.unpack()) {
+                Ok(bytes) => Ok(&bytes[self.range.clone()]),
+                Err(what) => Err(TensorError::Damaged {
+                    path: entry.file.path.clone(),
+                    what: what.clone(),
+                }),
+            },
+        }
+    }
+}
+
+impl Deflated {
+    fn unpack(&self) -> Result<Vec<u8>, String> {
+        inflate(self.file.slice(&self.packed), self.size, self.crc, &self.name)
+    }
+}
+
+/// Unpacks a deflated entry of exactly `size` bytes with checksum `crc`. Memory grows with what comes
+/// out, not with what is declared.
+pub(crate) fn inflate(packed: &[u8], size: usize, crc: u32, name: &str) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let mut decoder = DeflateDecoder::new(packed).take(size as u64 + 1);
+    decoder
+        .read_to_end(&mut bytes)
+        .map_err(|error| format!("entry `{name}` does not unpack: {error}"))?;
+    if bytes.len() != size {
+        let found = if bytes.len() > size {
+            "more".to_owned()
+        } else {
+            bytes.len().to_string()
+        };
+        return Err(format!(
+            "entry `{name}` declares {size} bytes and unpacks to {found}"
+        ));
+    }
+    let found = crc32fast::hash(&bytes);
+    if found != crc {
+        return Err(format!(
+            "entry `{name}` has checksum {found:08x}, and {crc:08x} was recorded"
+        ));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,263 @@
+//! One tensor: type, shape, and a view into a storage.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::storage::Storage;
+use crate::{DType, TensorError};
+
+/// A tensor of a file or of memory. Cloning it copies no elements.
+#[derive(Debug, Clone)]
+pub struct Tensor {
+    dtype: DType,
+    shape: Arc<[usize]>,
+    strides: Arc<[usize]>,
+    content: Content,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    /// Exactly the bytes from the first to the last element that the strides reach.
+    View { storage: Storage, swap: bool },
+    /// A tensor that is listed only: its file, its name, what it is.
+    Unsupported(Arc<(PathBuf, String, String)>),
+}
+
+impl Tensor {
+    /// A contiguous tensor from its little-endian bytes in row-major order.
+    ///
+    /// # Errors
+    /// [`TensorError::WrongLength`] when the bytes do not fill the shape exactly.
+    pub fn from_bytes(
+        dtype: DType,
+        shape: impl Into<Vec<usize>>,
+        bytes: Vec<u8>,
+    ) -> Result<Tensor, TensorError> {
+        let shape = shape.into();
+        let expected = byte_count(dtype, &shape)
+            .filter(|_| dtype.size() > 0)
+            .unwrap_or(usize::MAX);
+        if bytes.len() != expected {
+            let found = bytes.len();
+            return Err(TensorError::WrongLength {
+                dtype,
+                shape,
+                expected,
+                found,
+            });
+        }
+        let strides = contiguous_strides(&shape);
+        Ok(Tensor::view(dtype, shape, strides, Storage::owned(bytes), false))
+    }
+
+    /// A view whose storage holds just the elements reached; the caller has checked that.
+    pub(crate) fn view(
+        dtype: DType,
+        shape: Vec<usize>,
+        strides: Vec<usize>,
+        storage: Storage,
+        swap: bool,
+    ) -> Tensor {
+        let content = Content::View {
+            storage,
+            swap: swap && dtype.size() > 1,
+        };
+        Tensor {
+            dtype,
+            shape: shape.into(),
+            strides: strides.into(),
+            content,
+        }
+    }
+
+    pub(crate) fn unsupported(
+        dtype: DType,
+        shape: Vec<usize>,
+        path: PathBuf,
+        name: &str,
+        what: &str,
+    ) -> Tensor {
+        let strides = contiguous_strides(&shape);
+        let content = Content::Unsupported(Arc::new((path, name.to_owned(), what.to_owned())));
+        Tensor {
+            dtype,
+            shape: shape.into(),
+            strides: strides.into(),
+            content,
+        }
+    }
+
+    /// Type of the elements.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Sizes, outermost first; empty for a scalar.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Distance between neighbours along each dimension in the file, in elements. [`Tensor::bytes`]
+    /// is row-major whatever these are.
+    pub fn strides(&self) -> &[usize] {
+        &self.strides
+    }
+
+    /// Number of elements; 1 for a scalar.
+    pub fn numel(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Bytes of all elements; 0 for an unsupported type.
+    pub fn nbytes(&self) -> usize {
+        self.numel() * self.dtype.size()
+    }
+
+    /// Whether the elements stand in row-major order in their storage.
+    pub fn is_contiguous(&self) -> bool {
+        is_contiguous(&self.shape, &self.strides)
+    }
+
+    /// The elements, little-endian, in row-major order: borrowed from the file when they stand so in
+    /// it (at any alignment), copied when they do not.
+    ///
+    /// # Errors
+    /// [`TensorError::Unsupported`] for a complex, quantised, sparse or similar tensor, and
+    /// [`TensorError::Damaged`] when a packed entry of a zip archive does not unpack.
+    pub fn bytes(&self) -> Result<Cow<'_, [u8]>, TensorError> {
+        let (storage, swap) = match &self.content {
+            Content::View { storage, swap } => (storage, *swap),
+            Content::Unsupported(described) => {
+                let (path, name, what) = &**described;
+                let (path, name, what) = (path.clone(), name.clone(), what.clone());
+                return Err(TensorError::Unsupported { path, name, what });
+            }
+        };
+        let stored = storage.bytes()?;
+        if self.is_contiguous() && !swap {
+            return Ok(Cow::Borrowed(stored));
+        }
+        let mut bytes = if self.is_contiguous() {
+            stored.to_vec()
+        } else {
+            self.gather(stored)
+        };
+        if swap {
+            bytes
+                .chunks_exact_mut(self.dtype.size())
+                .for_each(<[u8]>::reverse);
+        }
+        Ok(Cow::Owned(bytes))
+    }
+
+    /// Copies the elements into row-major order.
+    fn gather(&self, stored: &[u8]) -> Vec<u8> {
+        let size = self.dtype.size();
+        let mut bytes = Vec::with_capacity(self.nbytes());
+        let mut index = vec![0usize; self.shape.len()];
+        let mut position = 0usize;
+        for _ in 0..self.numel() {
+            let start = position * size;
+            bytes.extend_from_slice(stored.get(start..start + size).unwrap_or(&[0; 8][..size]));
+            for axis in (0..index.len()).rev() {
+                index[axis] += 1;
+                position += self.strides[axis];
+                if index[axis] < self.shape[axis] {
+                    break;
+                }
+                position -= index[axis] * self.strides[axis];
+                index[axis] = 0;
+            }
+        }
+        bytes
+    }
+}
+
+/// Bytes of a tensor; `None` when no memory holds it.
+pub(crate) fn byte_count(dtype: DType, shape: &[usize]) -> Option<usize> {
+    shape
+        .iter()
+        .try_fold(dtype.size(), |total, &size| total.checked_mul(size))
+}
+
+pub(crate) fn contiguous_strides(shape: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1usize; shape.len()];
+    for axis in (0..shape.len().saturating_sub(1)).rev() {
+        strides[axis] = strides[axis + 1].saturating_mul(shape[axis + 1].max(1));
+    }
+    strides
+}
+
+/// As in PyTorch: the stride of a dimension of size 1 says nothing, and an empty tensor is contiguous.
+pub(crate) fn is_contiguous(shape: &[usize], strides: &[usize]) -> bool {
+    let mut expected = 1usize;
+    for (&size, &stride) in shape.iter().zip(strides).rev() {
+        if size == 0 {
+            return true;
+        }
+        if size != 1 {
+            if stride != expected {
+                return shape.contains(&0);
+            }
+            expected = expected.saturating_mul(size);
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transposed() -> Tensor {
+        let storage = Storage::owned((0..6).collect());
+        Tensor::view(DType::U8, vec![3, 2], vec![1, 3], storage, false)
+    }
+
+    #[test]
+    fn a_transposed_view_comes_out_row_major() {
+        assert_eq!(&*transposed().bytes().unwrap(), [0, 3, 1, 4, 2, 5]);
+    }
+
+    #[test]
+    fn a_contiguous_tensor_is_borrowed() {
+        let tensor = Tensor::from_bytes(DType::I16, [2, 1], vec![1, 0, 2, 0]).unwrap();
+        assert!(matches!(tensor.bytes().unwrap(), Cow::Borrowed(_)));
+        assert_eq!(
+            (tensor.numel(), tensor.nbytes(), tensor.strides()),
+            (2, 4, &[1, 1][..])
+        );
+    }
+
+    #[test]
+    fn a_big_endian_view_is_swapped() {
+        let tensor = Tensor::view(
+            DType::I16,
+            vec![2],
+            vec![1],
+            Storage::owned(vec![1, 2, 3, 4]),
+            true,
+        );
+        assert_eq!(&*tensor.bytes().unwrap(), [2, 1, 4, 3]);
+    }
+
+    #[test]
+    fn bytes_that_do_not_fill_the_shape_are_refused() {
+        let error = Tensor::from_bytes(DType::F32, [2, 2], vec![0; 15])
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "a f32 tensor of shape [2, 2] has 16 bytes, and 15 were given"
+        );
+        assert!(Tensor::from_bytes(DType::F32, [usize::MAX, 2], Vec::new()).is_err());
+    }
+
+    #[test]
+    fn a_scalar_has_one_element_and_an_empty_tensor_none() {
+        assert_eq!(Tensor::from_bytes(DType::I64, [], vec![0; 8]).unwrap().numel(), 1);
+        let empty = Tensor::from_bytes(DType::F32, [0, 3], Vec::new()).unwrap();
+        assert_eq!((empty.numel(), empty.bytes().unwrap().len()), (0, 0));
+    }
+}
