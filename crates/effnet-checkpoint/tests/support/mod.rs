@@ -1,0 +1,59 @@
+//! What the tests of this crate share.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use effnet_checkpoint::{DType, StateDict, Tensor};
+
+/// A committed checkpoint, made by scripts/reference/checkpoint_fixtures.py.
+pub(crate) fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// The names and shapes of B0 in a scheme, in the order of its own state_dict, as zeros of one byte each:
+/// names and shapes are what naming looks at.
+pub(crate) fn b0(scheme: &str) -> StateDict {
+    let path = fixture(&format!("naming/b0_{scheme}.txt"));
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines()
+        .map(|line| {
+            let (name, shape) = line.split_once(' ').unwrap();
+            let shape: Vec<usize> =
+                shape.split('x').filter(|size| !size.is_empty()).map(|size| size.parse().unwrap()).collect();
+            (name, zeros(&shape))
+        })
+        .collect()
+}
+
+pub(crate) fn zeros(shape: &[usize]) -> Tensor {
+    Tensor::from_bytes(DType::U8, shape, vec![0; shape.iter().product()]).unwrap()
+}
+
+/// The interpreter that has PyTorch, or a line that says why a test does nothing.
+pub(crate) fn reference_python(test: &str) -> Option<Command> {
+    let Some(python) = std::env::var_os("EFFNET_REFERENCE_PYTHON") else {
+        eprintln!("skipped: {test}: EFFNET_REFERENCE_PYTHON is not set");
+        return None;
+    };
+    Some(Command::new(python))
+}
+
+/// The folder of shared data, or a line that says why a test does nothing.
+pub(crate) fn wild_checkpoints(test: &str) -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let folder = std::env::var_os("EFFNET_SHARED_DATA").map_or(beside, PathBuf::from).join("checkpoints");
+    if !folder.is_dir() {
+        eprintln!("skipped: {test}: there is no folder {}", folder.display());
+        return None;
+    }
+    Some(folder)
+}
+
+/// Runs a script of scripts/reference and returns what it printed.
+pub(crate) fn run_script(python: &mut Command, script: &str, arguments: &[&Path]) -> String {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/reference");
+    let output = python.arg(scripts.join(script)).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
