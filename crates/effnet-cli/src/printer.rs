@@ -14,6 +14,8 @@ pub(crate) struct Printer {
     verbose: bool,
 }
 
+// Errors are printed whatever the settings; they go through the printer all the same.
+#[allow(clippy::unused_self)]
 impl Printer {
     pub(crate) fn new(arguments: &GlobalArguments) -> Self {
         match arguments.color {

@@ -45,7 +45,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    pub(crate) fn sub(&self, part: impl ToString) -> Self {
+    pub(crate) fn sub(&self, part: impl std::fmt::Display) -> Self {
         let part = part.to_string();
         let name = if self.name.is_empty() {
             part.clone()
