@@ -1,4 +1,8 @@
 //! Names of one scheme become those of another.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may end where its own files are not as made"
+)]
 
 mod support;
 
@@ -39,8 +43,13 @@ fn the_order_of_the_names_does_not_matter() {
     sorted.sort_by(|left, right| left.0.cmp(&right.0));
     let sorted: StateDict = sorted.into_iter().collect();
     let mut converted = sorted.to_scheme(Scheme::Lukemelas, Scheme::Timm).unwrap();
-    assert_eq!(converted.signature().unwrap().repeats_per_stage, [1, 2, 2, 3, 3, 4, 1]);
-    b0("timm").names().for_each(|name| drop(converted.remove(name).unwrap()));
+    assert_eq!(
+        converted.signature().unwrap().repeats_per_stage,
+        [1, 2, 2, 3, 3, 4, 1]
+    );
+    for name in b0("timm").names() {
+        converted.remove(name).unwrap();
+    }
     assert!(converted.is_empty());
 }
 
@@ -69,7 +78,14 @@ fn the_signature_is_the_same_in_every_scheme() {
     for scheme in Scheme::ALL {
         let signature = b0(&scheme.to_string()).signature().unwrap();
         assert_eq!(signature.scheme, scheme);
-        assert_eq!((signature.stem_channels, signature.in_channels, signature.head_channels), (32, 3, 1280));
+        assert_eq!(
+            (
+                signature.stem_channels,
+                signature.in_channels,
+                signature.head_channels
+            ),
+            (32, 3, 1280)
+        );
         assert_eq!(signature.repeats_per_stage, [1, 2, 2, 3, 3, 4, 1]);
         assert_eq!(signature.stage_channels, [16, 24, 40, 80, 112, 192, 320]);
         assert_eq!(signature.stage_kernels, [3, 3, 5, 3, 5, 5, 3]);
@@ -81,11 +97,20 @@ fn the_signature_is_the_same_in_every_scheme() {
 fn narrow(index: usize, kernel: usize, expansion: usize) -> Vec<(String, effnet_checkpoint::Tensor)> {
     let inner = 8 * expansion;
     let mut tensors = vec![
-        (format!("_blocks.{index}._depthwise_conv.weight"), zeros(&[inner, 1, kernel, kernel])),
-        (format!("_blocks.{index}._project_conv.weight"), zeros(&[8, inner, 1, 1])),
+        (
+            format!("_blocks.{index}._depthwise_conv.weight"),
+            zeros(&[inner, 1, kernel, kernel]),
+        ),
+        (
+            format!("_blocks.{index}._project_conv.weight"),
+            zeros(&[8, inner, 1, 1]),
+        ),
     ];
     if expansion > 1 {
-        tensors.push((format!("_blocks.{index}._expand_conv.weight"), zeros(&[inner, 8, 1, 1])));
+        tensors.push((
+            format!("_blocks.{index}._expand_conv.weight"),
+            zeros(&[inner, 8, 1, 1]),
+        ));
     }
     tensors
 }
@@ -99,7 +124,11 @@ fn stages_of_equal_width_are_told_apart_by_kernel_and_expansion() {
         .flat_map(|(index, &(kernel, expansion))| narrow(index, kernel, expansion))
         .collect();
     let timm = state_dict.to_scheme(Scheme::Lukemelas, Scheme::Timm).unwrap();
-    for name in ["blocks.1.1.conv_dw.weight", "blocks.2.0.conv_dw.weight", "blocks.3.0.conv_pwl.weight"] {
+    for name in [
+        "blocks.1.1.conv_dw.weight",
+        "blocks.2.0.conv_dw.weight",
+        "blocks.3.0.conv_pwl.weight",
+    ] {
         assert!(timm.contains(name), "{:?}", names(&timm));
     }
 }
@@ -107,28 +136,49 @@ fn stages_of_equal_width_are_told_apart_by_kernel_and_expansion() {
 #[test]
 fn given_repeats_decide_where_shapes_cannot() {
     let state_dict: StateDict = (0..4).flat_map(|index| narrow(index, 3, 6)).collect();
-    let convert =
-        |repeats: &[usize]| state_dict.to_scheme_with_repeats(Scheme::Lukemelas, Scheme::Torchvision, repeats);
-    assert!(convert(&[1, 3]).unwrap().contains("features.2.2.block.1.0.weight"));
-    assert!(matches!(convert(&[1, 2]), Err(NamingError::Repeats { blocks: 4, .. })));
+    let convert = |repeats: &[usize]| {
+        state_dict.to_scheme_with_repeats(Scheme::Lukemelas, Scheme::Torchvision, repeats)
+    };
+    assert!(
+        convert(&[1, 3])
+            .unwrap()
+            .contains("features.2.2.block.1.0.weight")
+    );
+    assert!(matches!(
+        convert(&[1, 2]),
+        Err(NamingError::Repeats { blocks: 4, .. })
+    ));
     assert!(matches!(convert(&[4, 0]), Err(NamingError::Repeats { .. })));
 }
 
 #[test]
 fn a_missing_block_is_named() {
     let mut state_dict = b0("timm");
-    let gone: Vec<String> =
-        state_dict.names().filter(|name| name.starts_with("blocks.3.1.")).map(str::to_owned).collect();
-    gone.iter().for_each(|name| drop(state_dict.remove(name)));
+    let gone: Vec<String> = state_dict
+        .names()
+        .filter(|name| name.starts_with("blocks.3.1."))
+        .map(str::to_owned)
+        .collect();
+    for name in &gone {
+        state_dict.remove(name).unwrap();
+    }
     let error = state_dict.to_canonical().unwrap_err();
-    assert_eq!(error, NamingError::Missing { name: "blocks.3.1".to_owned() });
+    assert_eq!(
+        error,
+        NamingError::Missing {
+            name: "blocks.3.1".to_owned()
+        }
+    );
 }
 
 #[test]
 fn an_absurd_block_number_is_an_error_and_no_allocation() {
     let mut state_dict = b0("timm");
     state_dict.insert(format!("blocks.{}.0.conv_dw.weight", usize::MAX), zeros(&[1]));
-    assert!(matches!(state_dict.to_canonical(), Err(NamingError::Missing { .. })));
+    assert!(matches!(
+        state_dict.to_canonical(),
+        Err(NamingError::Missing { .. })
+    ));
 }
 
 #[test]

@@ -1,4 +1,8 @@
 //! Every container, wrapper, prefix, dtype and stride gives the tensors that PyTorch has.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may end where its own files are not as made"
+)]
 
 mod support;
 
@@ -22,7 +26,12 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn texts(value: &Value) -> Vec<&str> {
-    value.as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect()
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|text| text.as_str().unwrap())
+        .collect()
 }
 
 /// Reads a fixture and compares everything with what the script wrote down.
@@ -47,7 +56,9 @@ fn assert_reads(name: &str) {
     assert_eq!(state_dict.len(), tensors.len() + refused.len(), "{name}");
     for pair in tensors {
         let (key, facts) = (pair[0].as_str().unwrap(), &pair[1]);
-        let tensor = state_dict.get(key).unwrap_or_else(|| panic!("{name}: {key} is missing"));
+        let tensor = state_dict
+            .get(key)
+            .unwrap_or_else(|| panic!("{name}: {key} is missing"));
         let shape: Vec<u64> = tensor.shape().iter().map(|&size| size as u64).collect();
         assert_eq!(serde_json::json!(shape), facts["shape"], "{name}: {key}");
         assert_eq!(tensor.dtype().name(), facts["dtype"], "{name}: {key}");
@@ -55,7 +66,11 @@ fn assert_reads(name: &str) {
     }
     if container != "safetensors" {
         let order: Vec<&str> = tensors.iter().map(|pair| pair[0].as_str().unwrap()).collect();
-        assert_eq!(state_dict.names().take(order.len()).collect::<Vec<_>>(), order, "{name}");
+        assert_eq!(
+            state_dict.names().take(order.len()).collect::<Vec<_>>(),
+            order,
+            "{name}"
+        );
     }
 }
 
@@ -110,7 +125,10 @@ fn the_bytes_of_an_unsupported_tensor_are_refused_by_name_and_kind() {
         let error = checkpoint.state_dict().get(name).unwrap().bytes().unwrap_err();
         assert!(matches!(error, TensorError::Unsupported { .. }), "{error}");
         let message = error.to_string();
-        assert!(message.contains(&format!("`{name}`")) && message.contains(kind), "{message}");
+        assert!(
+            message.contains(&format!("`{name}`")) && message.contains(kind),
+            "{message}"
+        );
         assert!(message.contains(path.to_str().unwrap()), "{message}");
     }
     assert_eq!(checkpoint.state_dict().get("quantised").unwrap().shape(), [2, 2]);
@@ -126,10 +144,21 @@ fn a_demanded_wrapper_is_opened_instead_of_the_average() {
 
 #[test]
 fn a_demanded_wrapper_that_is_missing_lists_those_that_are_there() {
-    let error = OpenOptions::new().wrapper("weights").open(fixture("wrapped_average.pth")).unwrap_err();
+    let error = OpenOptions::new()
+        .wrapper("weights")
+        .open(fixture("wrapped_average.pth"))
+        .unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::NoSuchWrapper { .. }));
-    assert!(error.to_string().contains("`epoch`, `state_dict`, `state_dict_ema`, `args`"), "{error}");
-    let error = OpenOptions::new().wrapper("args").open(fixture("wrapped_average.pth")).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("`epoch`, `state_dict`, `state_dict_ema`, `args`"),
+        "{error}"
+    );
+    let error = OpenOptions::new()
+        .wrapper("args")
+        .open(fixture("wrapped_average.pth"))
+        .unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::NoTensors { .. }), "{error}");
 }
 
@@ -141,11 +170,22 @@ fn metadata_of_a_safetensors_file_is_kept() {
 
 #[test]
 fn opening_copies_nothing_and_contiguous_tensors_are_borrowed() {
-    for name in ["zip_flat.pth", "legacy_protocol2.pth", "tar.pth", "flat.safetensors"] {
+    for name in [
+        "zip_flat.pth",
+        "legacy_protocol2.pth",
+        "tar.pth",
+        "flat.safetensors",
+    ] {
         let checkpoint = Checkpoint::open(fixture(name)).unwrap();
-        let contiguous = checkpoint.state_dict().iter().filter(|(_, tensor)| tensor.is_contiguous());
+        let contiguous = checkpoint
+            .state_dict()
+            .iter()
+            .filter(|(_, tensor)| tensor.is_contiguous());
         for (key, tensor) in contiguous {
-            assert!(matches!(tensor.bytes().unwrap(), std::borrow::Cow::Borrowed(_)), "{name}: {key}");
+            assert!(
+                matches!(tensor.bytes().unwrap(), std::borrow::Cow::Borrowed(_)),
+                "{name}: {key}"
+            );
         }
     }
 }
@@ -159,5 +199,14 @@ fn a_checkpoint_may_cross_threads_and_outlive_its_file_name() {
     let checkpoint = Checkpoint::open(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     crosses(&checkpoint);
-    assert_eq!(checkpoint.state_dict().get("kept").unwrap().bytes().unwrap().len(), 4);
+    assert_eq!(
+        checkpoint
+            .state_dict()
+            .get("kept")
+            .unwrap()
+            .bytes()
+            .unwrap()
+            .len(),
+        4
+    );
 }

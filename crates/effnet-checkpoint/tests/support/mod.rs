@@ -1,4 +1,9 @@
 //! What the tests of this crate share.
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may end where its own files are not as made"
+)]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::path::{Path, PathBuf};
@@ -8,7 +13,9 @@ use effnet_checkpoint::{DType, StateDict, Tensor};
 
 /// A committed checkpoint, made by scripts/reference/checkpoint_fixtures.py.
 pub(crate) fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
 }
 
 /// The names and shapes of B0 in a scheme, in the order of its own state_dict, as zeros of one byte each:
@@ -19,8 +26,11 @@ pub(crate) fn b0(scheme: &str) -> StateDict {
     text.lines()
         .map(|line| {
             let (name, shape) = line.split_once(' ').unwrap();
-            let shape: Vec<usize> =
-                shape.split('x').filter(|size| !size.is_empty()).map(|size| size.parse().unwrap()).collect();
+            let shape: Vec<usize> = shape
+                .split('x')
+                .filter(|size| !size.is_empty())
+                .map(|size| size.parse().unwrap())
+                .collect();
             (name, zeros(&shape))
         })
         .collect()
@@ -42,7 +52,9 @@ pub(crate) fn reference_python(test: &str) -> Option<Command> {
 /// The folder of shared data, or a line that says why a test does nothing.
 pub(crate) fn wild_checkpoints(test: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let folder = std::env::var_os("EFFNET_SHARED_DATA").map_or(beside, PathBuf::from).join("checkpoints");
+    let folder = std::env::var_os("EFFNET_SHARED_DATA")
+        .map_or(beside, PathBuf::from)
+        .join("checkpoints");
     if !folder.is_dir() {
         eprintln!("skipped: {test}: there is no folder {}", folder.display());
         return None;
@@ -54,6 +66,10 @@ pub(crate) fn wild_checkpoints(test: &str) -> Option<PathBuf> {
 pub(crate) fn run_script(python: &mut Command, script: &str, arguments: &[&Path]) -> String {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/reference");
     let output = python.arg(scripts.join(script)).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{script}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }

@@ -1,0 +1,158 @@
+//! What this crate reads is what `torch.load` reads.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may end where its own files are not as made"
+)]
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use effnet_checkpoint::{Checkpoint, DType, ErrorKind, Scheme};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use support::{reference_python, run_script, wild_checkpoints};
+
+/// What `torch.load` says about each file.
+fn torch_load(python: &mut std::process::Command, files: &[PathBuf]) -> BTreeMap<PathBuf, Value> {
+    let paths: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+    let printed = run_script(python, "checkpoint_dump.py", &paths);
+    let answers = printed
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    answers
+        .map(|answer| (PathBuf::from(answer["file"].as_str().unwrap()), answer))
+        .collect()
+}
+
+fn torch_name(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F64 => "float64",
+        DType::F32 => "float32",
+        DType::F16 => "float16",
+        DType::BF16 => "bfloat16",
+        DType::I64 => "int64",
+        DType::I32 => "int32",
+        DType::U8 => "uint8",
+        DType::Bool => "bool",
+        other => panic!("{other} is not expected here"),
+    }
+}
+
+/// Compares every tensor with what `torch.load` has under the same name.
+fn assert_same(checkpoint: &Checkpoint, answer: &Value) {
+    let file = checkpoint.path().display();
+    let theirs = answer["tensors"]
+        .as_object()
+        .unwrap_or_else(|| panic!("{file}: {answer}"));
+    let wrapper = checkpoint
+        .wrapper()
+        .map(|wrapper| format!("{wrapper}."))
+        .unwrap_or_default();
+    for (name, tensor) in checkpoint.state_dict().iter() {
+        let full = format!("{wrapper}{}{name}", checkpoint.prefix());
+        let digest = format!("{:x}", Sha256::digest(tensor.bytes().unwrap()));
+        let ours = serde_json::json!([torch_name(tensor.dtype()), tensor.shape(), digest]);
+        assert_eq!(theirs.get(&full), Some(&ours), "{file}: {full}");
+    }
+    let elsewhere = |name: &&String| {
+        let part = |key: &String| name.starts_with(&format!("{key}."));
+        !checkpoint.left_out().iter().any(part)
+    };
+    assert_eq!(
+        theirs.keys().filter(elsewhere).count(),
+        checkpoint.state_dict().len(),
+        "{file}"
+    );
+}
+
+#[test]
+fn every_wild_checkpoint_is_read_as_torch_load_reads_it() {
+    let test = "every_wild_checkpoint_is_read_as_torch_load_reads_it";
+    let (Some(folder), Some(mut python)) = (wild_checkpoints(test), reference_python(test)) else {
+        return;
+    };
+    let files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let is_checkpoint = |path: &PathBuf| {
+        path.extension()
+            .is_some_and(|ending| ending != "md" && ending != "txt")
+    };
+    let files: Vec<PathBuf> = files.filter(is_checkpoint).collect();
+    let answers = torch_load(&mut python, &files);
+    let mut compared = 0;
+    for (path, answer) in &answers {
+        match Checkpoint::open(path) {
+            Ok(checkpoint) if answer["error"].is_null() => {
+                assert_same(&checkpoint, answer);
+                compared += 1;
+            }
+            // torch.load wants a member `tensors` that this one lacks.
+            Ok(checkpoint) => {
+                assert!(path.ends_with("pre-0.2-tar.tar"), "{}: {answer}", path.display());
+                let tensor = checkpoint.state_dict().get("tensor").unwrap().clone();
+                let values: Vec<f32> = tensor
+                    .bytes()
+                    .unwrap()
+                    .chunks(4)
+                    .map(|raw| f32::from_le_bytes(raw.try_into().unwrap()))
+                    .collect();
+                assert_eq!(values, [1.0, 2.5, -3.7, 0.0]);
+            }
+            Err(error) => {
+                assert!(matches!(error.kind(), ErrorKind::TorchScript { .. }), "{error}");
+                assert!(path.ends_with("torchscript.pt"), "{error}");
+            }
+        }
+    }
+    assert!(
+        compared >= 8,
+        "only {compared} of {} files were compared",
+        answers.len()
+    );
+}
+
+#[test]
+fn every_scheme_of_a_network_becomes_the_same_state_dict() {
+    let test = "every_scheme_of_a_network_becomes_the_same_state_dict";
+    let Some(mut python) = reference_python(test) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    run_script(&mut python, "checkpoint_networks.py", &[folder.path()]);
+    for variant in ["b0", "b1", "b3"] {
+        let open = |scheme: Scheme| {
+            let checkpoint = Checkpoint::open(folder.path().join(format!("{variant}_{scheme}.pth"))).unwrap();
+            assert_eq!(checkpoint.scheme(), Some(scheme));
+            checkpoint.into_state_dict()
+        };
+        let canonical = open(Scheme::Lukemelas);
+        let signature = canonical.signature().unwrap();
+        assert_eq!(signature.num_classes, Some(10));
+        for scheme in Scheme::ALL {
+            let theirs = open(scheme);
+            assert_eq!(
+                theirs.signature().unwrap().repeats_per_stage,
+                signature.repeats_per_stage
+            );
+            let converted = theirs.to_canonical().unwrap();
+            let names = converted.names().zip(canonical.names());
+            assert_eq!(converted.len(), canonical.len());
+            for (ours, wanted) in names {
+                assert_eq!(ours, wanted, "{variant} {scheme}");
+            }
+            for (name, tensor) in converted.iter() {
+                assert_eq!(
+                    tensor.bytes().unwrap(),
+                    canonical.get(name).unwrap().bytes().unwrap(),
+                    "{name}"
+                );
+            }
+            let back = canonical.to_scheme(Scheme::Lukemelas, scheme).unwrap();
+            assert!(back.names().eq(theirs.names()), "{variant} {scheme}");
+        }
+    }
+}
