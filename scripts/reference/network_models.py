@@ -1,0 +1,141 @@
+"""The networks of the three reference packages, holding one set of weights.
+
+The state dicts of efficientnet_pytorch, torchvision and timm list the same tensors in the same
+order, so weights pass from one package to another by position.
+"""
+
+import functools
+
+import timm
+import torch
+import torchvision
+from efficientnet_pytorch import EfficientNet
+from torch import nn
+from torch.nn import functional
+
+IMAGE_SIZE = dict(b0=224, b1=240, b2=260, b3=300, b4=380, b5=456, b6=528, b7=600, b8=672, l2=800)
+
+# What is drawn in training is off everywhere: it would differ between any two implementations.
+DETERMINISTIC = dict(dropout_rate=0.0, drop_connect_rate=0.0)
+
+
+def original(variant, in_channels=3, **overrides):
+    """efficientnet_pytorch's network; without an `image_size` among the overrides it is the
+    package's default, padded for the variant's own size, and with None it pads dynamically."""
+    return EfficientNet.from_name(f"efficientnet-{variant}", in_channels=in_channels, **overrides)
+
+
+def original_for_export(variant):
+    """The original with `torch.nn.SiLU` in place of its own swish, which computes the same function
+    by other steps and so rounds otherwise."""
+    network = original(variant, image_size=None, **DETERMINISTIC)
+    network.set_swish(memory_efficient=False)
+    return network
+
+
+BUILDERS = {
+    "lukemelas": lambda variant: original(variant, image_size=None, **DETERMINISTIC),
+    "lukemelas-silu": original_for_export,
+    "lukemelas-static": lambda variant: original(variant, **DETERMINISTIC),
+    "timm-tf": lambda variant: timm.create_model(f"tf_efficientnet_{variant}"),
+    "timm": lambda variant: timm.create_model(f"efficientnet_{variant}"),
+    "torchvision": lambda variant: getattr(torchvision.models, f"efficientnet_{variant}")(
+        dropout=0.0, stochastic_depth_prob=0.0
+    ),
+}
+
+
+def build(model, variant, tensors):
+    """A package's network in evaluation mode, on copies of `tensors`, given in state dict order."""
+    with torch.device("meta"):
+        network = BUILDERS[model](variant)
+    return fill(network, tensors).eval()
+
+
+def fill(network, tensors):
+    """Gives a network, which may be on the meta device, copies of `tensors`, in state dict order."""
+    names = list(network.state_dict())
+    if len(names) != len(tensors):
+        raise ValueError(f"{len(tensors)} tensors for a network of {len(names)}")
+    copies = {name: tensor.clone() for name, tensor in zip(names, tensors)}
+    network.load_state_dict(copies, assign=True)
+    return network
+
+
+def tensors_of(network):
+    """All parameters and buffers, in state dict order."""
+    return [tensor.detach() for tensor in network.state_dict().values()]
+
+
+@functools.lru_cache(maxsize=2)
+def drawn(variant):
+    """Seeded weights with BN statistics as initialised. BN's scale and shift are drawn too:
+    at their initial ones and zeros, exchanging the two would hardly show."""
+    torch.manual_seed(1)
+    network = original(variant)
+    draw_batch_norm(network)
+    return tensors_of(network)
+
+
+def draw_batch_norm(network):
+    for norm in batch_norms(network):
+        nn.init.uniform_(norm.weight, 0.6, 1.4)
+        nn.init.normal_(norm.bias, 0.0, 0.2)
+
+
+def batch_norms(network):
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+# Which models may share statistics: those with equal padding and epsilon.
+ARITHMETIC = {
+    "lukemelas": "lukemelas",
+    "lukemelas-silu": "lukemelas",
+    "lukemelas-static": "lukemelas",
+    "timm-tf": "lukemelas",
+    "timm": "timm",
+    "torchvision": "torchvision",
+}
+
+
+@functools.lru_cache(maxsize=4)
+def calibrated_as(model, variant):
+    network = build(model, variant, drawn(variant))
+    # Large enough for 36 positions in the last stage, far cheaper than B7's own size.
+    calibrate(network, smooth_images(3, 3, 192, 192, seed=2))
+    return tensors_of(network)
+
+
+def calibrated(model, variant):
+    """Weights with BN statistics measured under the arithmetic of `model`.
+
+    With other statistics the logits hardly depend on the image, and a wrong padding or a wrong
+    epsilon passes any test.
+    """
+    return calibrated_as(ARITHMETIC[model], variant)
+
+
+def calibrate(network, images):
+    """Sets the running statistics to those of one batch."""
+    norms = batch_norms(network)
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = None
+        norm.reset_running_stats()
+    network.train()
+    with torch.no_grad():
+        network(images)
+    network.eval()
+    for norm, momentum in zip(norms, momenta):
+        norm.momentum = momentum
+
+
+def smooth_images(count, channels, height, width, seed):
+    """Random images with large and small structures, so that neighbouring pixels correlate as in
+    photographs: white noise averages out and makes all images alike."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.zeros(count, channels, height, width)
+    for cells, strength in ((4, 1.0), (11, 0.7), (37, 0.4)):
+        noise = torch.randn(count, channels, cells, cells, generator=generator)
+        images += strength * functional.interpolate(noise, (height, width), mode="bicubic")
+    return images

@@ -1,0 +1,140 @@
+"""Answers the tests' questions about the reference packages.
+
+Reads one JSON object a line from stdin, with the name of a function below as `request` and its
+arguments, and writes one JSON object a line to stdout: the answer, or `{"error": "..."}`. Tensors
+go into files in the folder that the request names. `{"ready": true}` comes first.
+
+One process serves all tests of a run, because importing the packages takes longer than most
+answers.
+"""
+
+import json
+import os
+import sys
+import traceback
+
+import torch
+from safetensors.torch import save_file
+
+import network_models as models
+from network_training import training_step
+
+# Odd and rectangular, and far from every variant's own size.
+RECTANGLE = (193, 161)
+
+
+def parity(model, variant, folder):
+    """Weights in both of PyTorch's containers, and what the package computes with them."""
+    tensors = models.calibrated(model, variant)
+    network = models.build(model, variant, tensors)
+    state_dict = network.state_dict()
+    torch.save(state_dict, f"{folder}/zip.pth")
+    torch.save(state_dict, f"{folder}/legacy.pth", _use_new_zipfile_serialization=False)
+
+    native = models.IMAGE_SIZE[variant]
+    expected = {}
+    for place, (height, width) in {"native": (native, native), "rectangle": RECTANGLE}.items():
+        images = models.smooth_images(1, 3, height, width, seed=3)
+        outputs = evaluate(model, network, images)
+        expected |= {f"{place}.{name}": tensor for name, tensor in outputs.items()}
+        if model == "lukemelas" and place == "rectangle":
+            static = models.build("lukemelas-static", variant, tensors)
+            with torch.no_grad():
+                expected["rectangle.static_logits"] = static(images)
+    save(expected, folder)
+    return {}
+
+
+@torch.no_grad()
+def evaluate(model, network, images):
+    """Logits and features of any package, in one pass through its own layers; endpoints too where
+    the package has them."""
+    outputs = {"images": images}
+    if model == "lukemelas":
+        outputs |= network.extract_endpoints(images)
+        outputs["features"] = outputs["reduction_6"]
+        outputs["logits"] = network._fc(network._avg_pooling(outputs["features"]).flatten(1))
+    elif model == "torchvision":
+        outputs["features"] = network.features(images)
+        outputs["logits"] = network.classifier(network.avgpool(outputs["features"]).flatten(1))
+    else:
+        outputs["features"] = network.forward_features(images)
+        outputs["logits"] = network.forward_head(outputs["features"])
+    return outputs
+
+
+def static_padding(variant, image_size, sizes, folder):
+    """Logits of a network built for `image_size`, `[height, width]`, on images of other sizes."""
+    network = models.original(variant, image_size=image_size, **models.DETERMINISTIC)
+    models.fill(network, models.calibrated("lukemelas", variant)).eval()
+    torch.save(network.state_dict(), f"{folder}/zip.pth")
+    expected = {}
+    for height, width in sizes:
+        images = models.smooth_images(1, 3, height, width, seed=3)
+        expected[f"{height}x{width}.images"] = images
+        with torch.no_grad():
+            expected[f"{height}x{width}.logits"] = network(images)
+    save(expected, folder)
+    return {}
+
+
+def layout(variant, in_channels=3, overrides=None):
+    """Names and shapes of a network's state dict, its number of parameters, and the drop connect
+    rate that each block is given."""
+    with torch.device("meta"):
+        network = models.original(variant, in_channels=in_channels, **(overrides or {}))
+        rates = []
+        for block in network._blocks:
+            block.register_forward_pre_hook(
+                lambda _, args, kwargs: rates.append(kwargs["drop_connect_rate"]), with_kwargs=True
+            )
+        network.eval().extract_features(torch.empty(1, in_channels, 64, 64))
+    return {
+        "tensors": [[name, list(tensor.shape)] for name, tensor in network.state_dict().items()],
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "drop_connect_rates": rates,
+    }
+
+
+def training(model, variant, batch, size, folder, overrides=None):
+    """One step of training: the weights before it, and what it leaves."""
+    if overrides:
+        torch.manual_seed(4)
+        network = models.original(variant, image_size=None, **models.DETERMINISTIC, **overrides)
+        models.draw_batch_norm(network)
+    else:
+        network = models.build(model, variant, models.calibrated(model, variant))
+    torch.save(network.state_dict(), f"{folder}/zip.pth")
+    images = models.smooth_images(batch, 3, *size, seed=5)
+    labels = torch.arange(batch) * 7 % (overrides or {}).get("num_classes", 1000)
+    with torch.device("meta"):
+        names = list(models.original(variant, **(overrides or {})).state_dict())
+    save(training_step(network, names, images, labels), folder)
+    return {}
+
+
+def save(tensors, folder):
+    copies = {name: tensor.clone().contiguous() for name, tensor in tensors.items()}
+    save_file(copies, f"{folder}/expected.safetensors")
+
+
+REQUESTS = {function.__name__: function for function in (parity, static_padding, layout, training)}
+
+
+def main():
+    # Packages may print while they work; the answers must stand alone on their stream.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    print(json.dumps({"ready": True}), file=answers)
+    for line in sys.stdin:
+        arguments = json.loads(line)
+        try:
+            answer = REQUESTS[arguments.pop("request")](**arguments)
+        except Exception:
+            answer = {"error": traceback.format_exc()}
+        print(json.dumps(answer), file=answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+//! The `effnet` binary, built like the test that runs it.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// A call of the binary that has not been started, without colours and with a home of its own.
+pub fn effnet() -> Command {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    let mut command = Command::new(BINARY.get_or_init(build));
+    command.env("NO_COLOR", "1");
+    command
+}
+
+/// Builds the binary in this test's profile: `cargo test -p effnet-tests` alone would not.
+fn build() -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    // target/PROFILE/deps/TEST
+    let folder = test.parent().and_then(|deps| deps.parent()).expect("cargo's layout");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--package", "effnet-cli", "--bin", "effnet"]);
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().expect("cargo runs").success(), "effnet cannot be built");
+    folder.join(format!("effnet{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// What a finished call left, as text.
+pub struct Finished {
+    /// The exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl From<Output> for Finished {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("effnet writes UTF-8");
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+/// Runs a call to its end.
+pub fn finish(command: &mut Command) -> Finished {
+    command.output().expect("effnet starts").into()
+}

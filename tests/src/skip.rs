@@ -1,0 +1,19 @@
+//! Tests that cannot run say so.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+
+/// Reports that `test` did not run, and why: on stderr, and in the file that `EFFNET_SKIP_LOG`
+/// names, because the test runner hides what a passing test prints.
+#[allow(clippy::print_stderr)]
+pub fn skip(test: &str, reason: &str) {
+    let line = format!("skipped: {test}: {reason}\n");
+    eprint!("{line}");
+    if let Some(log) = std::env::var_os("EFFNET_SKIP_LOG") {
+        let file = OpenOptions::new().create(true).append(true).open(log);
+        // One write a line, so that lines of tests that run side by side stay whole.
+        file.expect("open EFFNET_SKIP_LOG")
+            .write_all(line.as_bytes())
+            .expect("append to EFFNET_SKIP_LOG");
+    }
+}

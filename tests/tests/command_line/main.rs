@@ -1,0 +1,58 @@
+//! The `effnet` binary as its user sees it: what it prints, where, and how it exits.
+
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
+mod classify;
+mod images;
+mod inspect;
+mod weights;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use effnet_core::{Config, EfficientNet, Variant};
+use tch::{Device, nn};
+use tempfile::TempDir;
+
+/// A folder with the files that several tests read; removed by the operating system's own cleaning,
+/// since statics are not dropped.
+fn shared_folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = std::env::temp_dir().join(format!("effnet-command-line-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    })
+}
+
+/// Random parameters of a variant, in the original names.
+fn weights(variant: Variant, num_classes: i64) -> PathBuf {
+    static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _one_at_a_time = LOCK.lock().unwrap();
+    let path = shared_folder().join(format!("{variant}-{num_classes}.safetensors"));
+    if !path.exists() {
+        let store = nn::VarStore::new(Device::Cpu);
+        EfficientNet::new(&store.root(), &Config::new(variant).with_num_classes(num_classes)).unwrap();
+        store.save(&path).unwrap();
+    }
+    path
+}
+
+/// A folder with a few pictures that differ: `a.png`, `b.png`, `sub/c.png`.
+fn pictures() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("sub")).unwrap();
+    for (seed, name) in ["a.png", "b.png", "sub/c.png"].into_iter().enumerate() {
+        write_picture(&folder.path().join(name), 320, 240 + 40 * seed as u32, seed as u8);
+    }
+    folder
+}
+
+/// A smooth picture: waves of a colour that depends on `seed`.
+fn write_picture(path: &Path, width: u32, height: u32, seed: u8) {
+    let picture = image::RgbImage::from_fn(width, height, |x, y| {
+        let wave = |t: u32, k: u32| (127.0 + 120.0 * (t as f32 * k as f32 / 50.0).sin()) as u8;
+        image::Rgb([wave(x, 1 + u32::from(seed)), wave(y, 2), wave(x + y, 3).wrapping_add(40 * seed)])
+    });
+    picture.save(path).unwrap();
+}

@@ -1,0 +1,180 @@
+//! One step of training against the reference packages.
+
+use effnet_core::{Config, EfficientNet, Profile, Variant};
+use effnet_tests::{relative_error, tensors};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+use tch::Tensor;
+
+use crate::{fixture, load, state_dict};
+
+fn without_drawing(config: Config) -> Config {
+    Config {
+        dropout_rate: 0.0,
+        drop_connect_rate: 0.0,
+        ..config
+    }
+}
+
+fn same_step(test: &str, config: &Config, request: Value) {
+    let Some(folder) = fixture(test, request) else {
+        return;
+    };
+    let worst = compare(folder.path(), &without_drawing(config.clone()));
+    println!("{test}: {worst:?}");
+}
+
+/// The largest relative error of each kind, all of them within bounds.
+#[derive(Debug, Default)]
+#[allow(dead_code)]
+struct Worst {
+    logits: f64,
+    loss: f64,
+    gradient: (f64, String),
+    statistic: (f64, String),
+}
+
+fn compare(folder: &Path, config: &Config) -> Worst {
+    let mut expected = tensors(&folder.join("expected.safetensors"));
+    let mut take = |name: &str| {
+        expected
+            .remove(name)
+            .unwrap_or_else(|| panic!("{name} is missing"))
+    };
+    let (_store, network) = load(config, &state_dict(&folder.join("zip.pth")));
+    let logits = network.forward(&take("images"), true).expect("run the network");
+    let loss = logits.cross_entropy_for_logits(&take("labels"));
+    loss.backward();
+
+    let mut worst = Worst {
+        logits: relative_error(&logits.detach(), &take("logits")),
+        loss: relative_error(&loss.detach(), &take("loss")),
+        ..Worst::default()
+    };
+    let scales: BTreeMap<String, f64> = trainable(&network)
+        .map(|(name, tensor)| (name.to_owned(), largest(&tensor.grad())))
+        .collect();
+    assert!(worst.logits <= 1e-4, "{worst:?}");
+    assert!(worst.loss <= 1e-5, "{worst:?}");
+    for (name, tensor) in network.named_tensors() {
+        if tensor.requires_grad() {
+            let theirs = take(&format!("gradient.{name}"));
+            let error = match name.strip_suffix("_bn2.bias") {
+                // Whatever a block adds to all pixels of a channel, the next batch normalisation
+                // takes away: this gradient is zero but for rounding, which its neighbour scales.
+                Some(block) => largest(&(tensor.grad() - theirs)) / scales[&format!("{block}_bn2.weight")],
+                None => relative_error(&tensor.grad(), &theirs),
+            };
+            assert!(error <= 1e-4, "gradient of {name}: {error:.1e}");
+            keep_larger(&mut worst.gradient, error, name);
+        } else {
+            let theirs = take(&format!("after.{name}"));
+            let error = relative_error(tensor, &theirs);
+            let bound = if name.ends_with("num_batches_tracked") {
+                0.0
+            } else {
+                1e-5
+            };
+            assert!(error <= bound, "{name} after the step: {error:.1e}");
+            keep_larger(&mut worst.statistic, error, name);
+        }
+    }
+    assert!(expected.is_empty(), "not compared: {:?}", expected.keys());
+    worst
+}
+
+fn largest(tensor: &Tensor) -> f64 {
+    tensor.abs().max().double_value(&[])
+}
+
+fn keep_larger(worst: &mut (f64, String), error: f64, name: &str) {
+    if error > worst.0 {
+        *worst = (error, name.to_owned());
+    }
+}
+
+#[test]
+fn a_step_of_b0_agrees_with_the_original() {
+    let test = "a_step_of_b0_agrees_with_the_original";
+    let request = json!({
+        "request": "training", "model": "lukemelas-silu", "variant": "b0", "batch": 4, "size": [224, 224],
+    });
+    same_step(test, &Variant::B0.config(), request);
+}
+
+#[test]
+fn a_step_of_b0_under_the_timm_profile_agrees_with_timm() {
+    let test = "a_step_of_b0_under_the_timm_profile_agrees_with_timm";
+    let request = json!({
+        "request": "training", "model": "timm", "variant": "b0", "batch": 6, "size": [97, 128],
+    });
+    same_step(test, &Variant::B0.config().with_profile(Profile::Timm), request);
+}
+
+#[test]
+fn a_step_of_b0_under_the_timm_profile_agrees_with_torchvision() {
+    let test = "a_step_of_b0_under_the_timm_profile_agrees_with_torchvision";
+    let request = json!({
+        "request": "training", "model": "torchvision", "variant": "b0", "batch": 6, "size": [128, 97],
+    });
+    same_step(test, &Variant::B0.config().with_profile(Profile::Timm), request);
+}
+
+#[test]
+fn a_step_of_b5_under_the_torchvision_profile_agrees_with_torchvision() {
+    let test = "a_step_of_b5_under_the_torchvision_profile_agrees_with_torchvision";
+    let request = json!({
+        "request": "training", "model": "torchvision", "variant": "b5", "batch": 2, "size": [96, 96],
+    });
+    same_step(
+        test,
+        &Variant::B5.config().with_profile(Profile::Torchvision),
+        request,
+    );
+}
+
+#[test]
+fn a_step_of_a_narrow_network_agrees_with_the_original() {
+    let test = "a_step_of_a_narrow_network_agrees_with_the_original";
+    let request = json!({
+        "request": "training", "model": "lukemelas", "variant": "b0", "batch": 8, "size": [65, 80],
+        "overrides": {"width_coefficient": 0.25, "depth_coefficient": 0.5, "num_classes": 10},
+    });
+    let config = Config {
+        width_coefficient: 0.25,
+        depth_coefficient: 0.5,
+        num_classes: 10,
+        ..Variant::B0.config()
+    };
+    same_step(test, &config, request);
+}
+
+/// The store's variables are what an optimizer moves, so a step must reach the network itself.
+#[test]
+fn an_optimizer_on_the_store_changes_the_networks_own_parameters() {
+    use tch::nn::OptimizerConfig as _;
+    let config = Config {
+        width_coefficient: 0.1,
+        depth_coefficient: 0.3,
+        ..Variant::B0.config()
+    };
+    let turn = crate::seeded(31);
+    let (store, network) = crate::new(&config, &turn);
+    let mut optimizer = tch::nn::Sgd::default()
+        .build(&store, 0.1)
+        .expect("build an optimizer");
+    let before: Vec<Tensor> = trainable(&network).map(|(_, tensor)| tensor.copy()).collect();
+    let images = Tensor::randn([4, 3, 64, 64], (tch::Kind::Float, tch::Device::Cpu));
+    let logits = network.forward(&images, true).expect("run the network");
+    optimizer.backward_step(&logits.cross_entropy_for_logits(&Tensor::from_slice(&[0i64, 1, 2, 3])));
+    for ((name, after), before) in trainable(&network).zip(before) {
+        assert!(!after.equal(&before), "{name} did not move");
+    }
+}
+
+fn trainable(network: &EfficientNet) -> impl Iterator<Item = (&str, &Tensor)> {
+    network
+        .named_tensors()
+        .filter(|(_, tensor)| tensor.requires_grad())
+}
