@@ -1,0 +1,23 @@
+#![doc = include_str!("../README.md")]
+
+mod cache;
+mod config;
+mod digest;
+mod error;
+mod hub;
+mod manifest;
+mod places;
+mod progress;
+mod transfer;
+mod verified;
+
+pub use cache::{CachedFile, Prune, Pruned, Verification};
+pub use config::{Backoff, Certificates, HubConfig, Proxies};
+pub use digest::{Digest, DigestError, sha256_of_file};
+pub use error::{Error, TransferError};
+pub use hub::Hub;
+pub use manifest::{
+    CropMode, Entry, FileName, FileNameError, HuggingFaceFile, Interpolation, Manifest, Preprocessing,
+    Profile, Published, Scheme, VARIANTS, WeightFile,
+};
+pub use progress::{Progress, Transfer, Warning};

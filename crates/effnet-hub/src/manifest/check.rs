@@ -1,0 +1,100 @@
+//! The rules that every entry keeps, a user's own included.
+
+use super::{Entry, Preprocessing, WeightFile};
+
+/// Names of the networks.
+pub const VARIANTS: [&str; 10] = ["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "l2"];
+
+/// Largest input side that anybody trained these networks with, and some room.
+const LARGEST_IMAGE: u32 = 4096;
+
+/// What is wrong with `entry`, given the entries `before` it in the same file.
+pub(super) fn entry(entry: &Entry, before: &[Entry]) -> Result<(), String> {
+    let (variant, tag) = entry
+        .id
+        .split_once('.')
+        .ok_or("the id is not `<variant>.<tag>`")?;
+    if variant != entry.variant || !VARIANTS.contains(&variant) {
+        return Err(format!(
+            "the id starts with `{variant}`, the variant is `{}`; expected the same, one of {}",
+            entry.variant,
+            VARIANTS.join(", ")
+        ));
+    }
+    if tag.is_empty()
+        || !tag
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    {
+        return Err(format!(
+            "the tag `{tag}` holds other characters than letters, digits, `.`, `_` and `-`"
+        ));
+    }
+    if before.iter().any(|other| other.id == entry.id) {
+        return Err(String::from("the id is used twice"));
+    }
+    if entry.classes == 0 {
+        return Err(String::from("0 classes; expected at least 1"));
+    }
+    if entry.files.is_empty() {
+        return Err(String::from("no files; expected at least one"));
+    }
+    for (index, this) in entry.files.iter().enumerate() {
+        let others = before
+            .iter()
+            .flat_map(|other| &other.files)
+            .chain(&entry.files[..index]);
+        if let Some(name) = this
+            .names()
+            .find(|name| others.clone().any(|other| other.names().any(|n| n == *name)))
+        {
+            return Err(format!("the file name `{name}` is used twice"));
+        }
+        file(this)?;
+    }
+    preprocessing(&entry.preprocessing)
+}
+
+fn file(file: &WeightFile) -> Result<(), String> {
+    if file.urls.is_empty() {
+        return Err(format!("`{}` has no URL", file.name));
+    }
+    for url in &file.urls {
+        let verified = url.starts_with("https://") || (url.starts_with("http://") && file.sha256.is_some());
+        if !verified {
+            return Err(format!("`{url}`: expected https, or http together with a sha256"));
+        }
+    }
+    Ok(())
+}
+
+fn preprocessing(preprocessing: &Preprocessing) -> Result<(), String> {
+    let Preprocessing {
+        image_size,
+        crop_pct,
+        resize_size,
+        mean,
+        std,
+        ..
+    } = preprocessing;
+    if !(1..=LARGEST_IMAGE).contains(image_size) {
+        return Err(format!("image_size {image_size}; expected 1 to {LARGEST_IMAGE}"));
+    }
+    match (crop_pct, resize_size) {
+        (Some(crop), None) if *crop > 0.0 && *crop <= 1.0 => {}
+        (None, Some(size)) if (*image_size..=LARGEST_IMAGE).contains(size) => {}
+        _ => {
+            return Err(format!(
+                "crop_pct {crop_pct:?}, resize_size {resize_size:?}; expected one of them, \
+                 crop_pct above 0 and at most 1, or resize_size from image_size to {LARGEST_IMAGE}"
+            ));
+        }
+    }
+    let finite = mean.iter().chain(std).all(|value| value.is_finite());
+    if !finite || std.iter().any(|value| *value <= 0.0) {
+        return Err(format!(
+            "mean {mean:?}, std {std:?}; expected finite numbers, std above 0"
+        ));
+    }
+    Ok(())
+}

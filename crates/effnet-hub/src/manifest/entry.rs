@@ -1,0 +1,200 @@
+//! What is known about one set of weights.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::FileName;
+use crate::Digest;
+
+/// One set of published weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// `<variant>.<tag>`, as in `b5.tf-ns_jft_in1k`.
+    pub id: String,
+    /// `b0` to `b8`, or `l2`.
+    pub variant: String,
+    /// Who named the parameters.
+    pub scheme: Scheme,
+    /// Padding and batch normalisation that the weights were trained with.
+    pub profile: Profile,
+    /// Files with these weights, any of which will do, the preferred one first.
+    pub files: Vec<WeightFile>,
+    /// Classes of the classifier.
+    pub classes: u32,
+    /// How an image becomes the input.
+    pub preprocessing: Preprocessing,
+    /// Published accuracies on ImageNet, the one for `preprocessing` first.
+    #[serde(default)]
+    pub published: Vec<Published>,
+    /// SPDX name of the licence that the publisher states.
+    pub licence: String,
+}
+
+/// One file with an entry's weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeightFile {
+    /// Its name in the hub's cache and in PyTorch's.
+    pub name: FileName,
+    /// Names that the same bytes had before. A copy under one of them is used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_names: Vec<FileName>,
+    /// Where the same bytes can be fetched, in order.
+    pub urls: Vec<String>,
+    /// SHA-256, full or the published prefix. Hugging Face announces it with the file, so it may be absent there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Digest>,
+    /// Size in bytes, when it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}
+
+/// Where a file stands on Hugging Face.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HuggingFaceFile<'a> {
+    /// `owner/name`.
+    pub repo: &'a str,
+    /// Branch, tag or commit.
+    pub revision: &'a str,
+    /// Path in the repository.
+    pub path: &'a str,
+}
+
+/// Who named the parameters of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// EfficientNet-PyTorch, the original implementation's names.
+    Lukemelas,
+    /// torchvision.
+    Torchvision,
+    /// timm.
+    Timm,
+}
+
+/// What has to be right beside the parameters for the logits to be right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// TensorFlow's SAME padding, batch normalisation epsilon 1e-3.
+    Tf,
+    /// Symmetric padding, epsilon 1e-5.
+    Timm,
+    /// Symmetric padding, epsilon 1e-3.
+    Torchvision,
+}
+
+/// How an image becomes the input: resize, crop, scale to 0..1, subtract `mean`, divide by `std`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocessing {
+    /// Side of the square input in pixels.
+    pub image_size: u32,
+    /// The short side is resized to `floor(image_size / crop_pct)`. Absent when `resize_size` says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crop_pct: Option<f64>,
+    /// The short side is resized to this many pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resize_size: Option<u32>,
+    /// What happens to images that are not square.
+    pub crop_mode: CropMode,
+    /// Filter of the resize, antialiased as Pillow's is.
+    pub interpolation: Interpolation,
+    /// Per channel, on the scale 0..1.
+    pub mean: [f64; 3],
+    /// Per channel, on the scale 0..1.
+    pub std: [f64; 3],
+}
+
+impl Preprocessing {
+    /// Pixels that the short side (both sides for [`CropMode::Squash`]) is resized to.
+    pub fn resize_to(&self) -> u32 {
+        match (self.resize_size, self.crop_pct) {
+            (Some(size), _) => size,
+            (None, Some(crop_pct)) => (f64::from(self.image_size) / crop_pct).floor() as u32,
+            (None, None) => self.image_size,
+        }
+    }
+}
+
+/// What happens to images that are not square.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CropMode {
+    /// The short side is resized, the centre is cropped.
+    Center,
+    /// Both sides are resized, the aspect is lost.
+    Squash,
+}
+
+/// The filter of a resize.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interpolation {
+    /// Triangle filter.
+    Bilinear,
+    /// Keys' cubic with a = -0.5.
+    Bicubic,
+}
+
+/// An accuracy that somebody published.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Published {
+    /// Input size that it was measured at, when it was stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<u32>,
+    /// crop_pct that it was measured with, when it was stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crop_pct: Option<f64>,
+    /// Top-1 accuracy on ImageNet-1k's validation images in percent.
+    pub top1: f64,
+    /// Top-5 accuracy in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top5: Option<f64>,
+    /// Who published it, and where.
+    pub source: String,
+}
+
+impl WeightFile {
+    /// The current name, then the former ones.
+    pub fn names(&self) -> impl Iterator<Item = &FileName> {
+        std::iter::once(&self.name).chain(&self.former_names)
+    }
+
+    /// Where the file stands on Hugging Face, if it does.
+    pub fn hugging_face(&self) -> Option<HuggingFaceFile<'_>> {
+        self.urls.iter().find_map(|url| {
+            let (repo, rest) = url
+                .strip_prefix("https://huggingface.co/")?
+                .split_once("/resolve/")?;
+            let (revision, path) = rest.split_once('/')?;
+            // These become folder names in Hugging Face's cache.
+            let plain = |text: &str| !text.is_empty() && !text.split('/').any(|part| part.starts_with('.'));
+            (plain(repo) && plain(revision) && plain(path) && repo.split('/').count() <= 2)
+                .then_some(HuggingFaceFile { repo, revision, path })
+        })
+    }
+}
+
+macro_rules! text {
+    ($type:ident { $($variant:ident => $text:literal),* }) => {
+        impl $type {
+            /// The name that the manifest and the command line use.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+        }
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+text!(Scheme { Lukemelas => "lukemelas", Torchvision => "torchvision", Timm => "timm" });
+text!(Profile { Tf => "tf", Timm => "timm", Torchvision => "torchvision" });
+text!(CropMode { Center => "center", Squash => "squash" });
+text!(Interpolation { Bilinear => "bilinear", Bicubic => "bicubic" });

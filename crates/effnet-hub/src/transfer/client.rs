@@ -1,0 +1,374 @@
+//! One request: mirror, token, redirects, and the answer's meaning for a file.
+
+use std::error::Error as StdError;
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
+
+use reqwest::Url;
+use reqwest::blocking::Response;
+use reqwest::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED,
+    LOCATION, RANGE, RETRY_AFTER,
+};
+
+use super::session::Failure;
+use crate::{Digest, Error, HubConfig, TransferError};
+
+/// Redirects that are followed for one file.
+const MOST_REDIRECTS: usize = 10;
+/// The only host that the Hugging Face token is for.
+const HUGGING_FACE: &str = "huggingface.co";
+/// Hugging Face's SHA-256 of a large file, in its answer before the redirect to the storage.
+const LINKED_ETAG: &str = "x-linked-etag";
+
+/// Makes requests. The connection pool, TLS and proxies are set up at the first one.
+#[derive(Debug)]
+pub(crate) struct Client {
+    config: HubConfig,
+    http: OnceLock<reqwest::blocking::Client>,
+}
+
+/// A body that is about to arrive.
+pub(super) struct Answer {
+    pub(super) response: Response,
+    /// Offset of its first byte in the file.
+    pub(super) start: u64,
+    /// Size of the whole file.
+    pub(super) total: Option<u64>,
+    /// For If-Range at a later attempt.
+    pub(super) validator: Option<String>,
+    /// The digest that Hugging Face announces.
+    pub(super) announced: Option<Digest>,
+}
+
+/// The part of a file that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Resume<'a> {
+    pub(super) from: u64,
+    pub(super) validator: Option<&'a str>,
+}
+
+impl Client {
+    pub(crate) fn new(config: &HubConfig) -> Self {
+        Self {
+            config: config.clone(),
+            http: OnceLock::new(),
+        }
+    }
+
+    /// Asks for a file or for the rest of it, and follows redirects.
+    pub(super) fn get(&self, url: &str, resume: Option<Resume<'_>>) -> Result<Answer, Failure> {
+        let mut current = self.address(url)?;
+        let mut announced = None;
+        let mut visited = vec![current.clone()];
+        loop {
+            let response = self.send(&current, resume)?;
+            announced = announced.or_else(|| linked_digest(response.headers()));
+            let status = response.status().as_u16();
+            if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+                return self.answer(current.as_str(), response, announced, resume);
+            }
+            let target =
+                redirect_target(&current, response.headers(), &visited).map_err(|(to, problem)| {
+                    TransferError::Redirect {
+                        url: url.to_owned(),
+                        to,
+                        problem,
+                    }
+                })?;
+            visited.push(target.clone());
+            current = target;
+        }
+    }
+
+    fn send(&self, url: &Url, resume: Option<Resume<'_>>) -> Result<Response, Failure> {
+        // Compressed transfer would make ranges and lengths those of other bytes.
+        let mut request = self.http()?.get(url.clone()).header(ACCEPT_ENCODING, "identity");
+        if let Some(token) = self.config.hf_token.as_ref().filter(|_| token_is_for(url)) {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if let Some(resume) = resume {
+            request = request.header(RANGE, format!("bytes={}-", resume.from));
+            if let Some(validator) = resume.validator {
+                request = request.header(IF_RANGE, validator);
+            }
+        }
+        request
+            .send()
+            .map_err(|error| Failure::Remote(self.no_answer(url.as_str(), &error)))
+    }
+
+    fn answer(
+        &self,
+        url: &str,
+        response: Response,
+        announced: Option<Digest>,
+        resume: Option<Resume<'_>>,
+    ) -> Result<Answer, Failure> {
+        let headers = response.headers();
+        let (start, total) = match (response.status().as_u16(), resume) {
+            (200, _) => (0, number(headers, CONTENT_LENGTH.as_str())),
+            (206, Some(resume)) => {
+                let text = text(headers, CONTENT_RANGE.as_str()).unwrap_or_default();
+                match content_range(text) {
+                    Some((start, total)) if start == resume.from => (start, total),
+                    _ => return Err(range_error(url, text)),
+                }
+            }
+            (206 | 416, _) => return Err(range_error(url, response.status().as_str())),
+            (status, _) => return Err(self.refused(url, status, headers)),
+        };
+        Ok(Answer {
+            start,
+            total,
+            validator: validator(headers),
+            announced,
+            response,
+        })
+    }
+
+    fn refused(&self, url: &str, status: u16, headers: &HeaderMap) -> Failure {
+        let retry_after = text(headers, RETRY_AFTER.as_str()).and_then(|text| pause(text, SystemTime::now()));
+        let (url, limit) = (url.to_owned(), self.config.longest_wait);
+        Failure::Remote(match retry_after {
+            Some(asked) if asked > limit => TransferError::Busy {
+                url,
+                status,
+                asked,
+                limit,
+            },
+            _ => TransferError::Status {
+                url,
+                status,
+                retry_after,
+            },
+        })
+    }
+
+    /// What a request without an answer means.
+    fn no_answer(&self, url: &str, error: &reqwest::Error) -> TransferError {
+        let (url, reason) = (url.to_owned(), reason(error));
+        if reason.contains("certificate") {
+            TransferError::Certificate { url, reason }
+        } else if error.is_timeout() && !error.is_connect() {
+            TransferError::Stalled {
+                url,
+                seconds: self.config.stall_timeout,
+            }
+        } else {
+            TransferError::Connect { url, reason }
+        }
+    }
+
+    fn http(&self) -> Result<&reqwest::blocking::Client, Error> {
+        if let Some(client) = self.http.get() {
+            return Ok(client);
+        }
+        let client = super::connector::build(&self.config)?;
+        Ok(self.http.get_or_init(|| client))
+    }
+
+    /// The URL that is asked in place of a published one.
+    fn address(&self, url: &str) -> Result<Url, Failure> {
+        let problem = |problem: String| TransferError::Address {
+            url: url.to_owned(),
+            problem,
+        };
+        let published = Url::parse(url).map_err(|error| problem(error.to_string()))?;
+        if !matches!(published.scheme(), "http" | "https") {
+            return Err(problem(String::from("expected http or https")).into());
+        }
+        let Some(mirror) = &self.config.mirror else {
+            return Ok(published);
+        };
+        mirrored(&published, mirror).map_err(|problem| {
+            Failure::Local(Error::Config {
+                setting: "mirror",
+                value: mirror.clone(),
+                problem,
+            })
+        })
+    }
+}
+
+fn token_is_for(url: &Url) -> bool {
+    url.scheme() == "https" && url.host_str() == Some(HUGGING_FACE) && url.port().is_none()
+}
+
+/// `published` on the mirror: its path and query behind the mirror's scheme, host, port and path.
+fn mirrored(published: &Url, mirror: &str) -> Result<Url, String> {
+    let mut address =
+        Url::parse(mirror).map_err(|error| format!("{error}; expected `https://host[:port]`"))?;
+    if !matches!(address.scheme(), "http" | "https") || address.host_str().is_none() {
+        return Err(String::from("expected `https://host[:port]`"));
+    }
+    let path = format!("{}{}", address.path().trim_end_matches('/'), published.path());
+    address.set_path(&path);
+    address.set_query(published.query());
+    address.set_fragment(None);
+    Ok(address)
+}
+
+fn redirect_target(from: &Url, headers: &HeaderMap, visited: &[Url]) -> Result<Url, (String, &'static str)> {
+    let location = text(headers, LOCATION.as_str()).unwrap_or_default();
+    let refused = |problem| Err((location.to_owned(), problem));
+    let Ok(target) = from.join(location) else {
+        return refused("it is no URL");
+    };
+    if location.is_empty() {
+        refused("it names no URL")
+    } else if !matches!(target.scheme(), "http" | "https") {
+        refused("expected http or https")
+    } else if from.scheme() == "https" && target.scheme() == "http" {
+        refused("it leads from https to http")
+    } else if visited.contains(&target) {
+        refused("it leads in a circle")
+    } else if visited.len() > MOST_REDIRECTS {
+        refused("there were 10 redirects before it")
+    } else {
+        Ok(target)
+    }
+}
+
+/// All of an error's causes, without the URL, which the caller names.
+pub(super) fn reason(error: &reqwest::Error) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        if !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+        cause = inner.source();
+    }
+    if parts.is_empty() {
+        error.to_string()
+    } else {
+        parts.join(": ")
+    }
+}
+
+fn range_error(url: &str, content_range: &str) -> Failure {
+    Failure::Remote(TransferError::Range {
+        url: url.to_owned(),
+        content_range: content_range.to_owned(),
+    })
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
+    text(headers, name)?.trim().parse().ok()
+}
+
+fn linked_digest(headers: &HeaderMap) -> Option<Digest> {
+    let value = text(headers, LINKED_ETAG)?
+        .trim_start_matches("W/")
+        .trim_matches('"');
+    Digest::try_from(value.to_owned()).ok().filter(Digest::is_full)
+}
+
+/// A weak ETag promises the same meaning, not the same bytes, so it cannot guard a range.
+fn validator(headers: &HeaderMap) -> Option<String> {
+    let strong = text(headers, ETAG.as_str()).filter(|etag| !etag.starts_with("W/"));
+    strong
+        .or_else(|| text(headers, LAST_MODIFIED.as_str()))
+        .map(ToOwned::to_owned)
+}
+
+/// First offset and total of `bytes 100-199/200`.
+fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
+    let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (start, _) = range.split_once('-')?;
+    Some((start.trim().parse().ok()?, total.trim().parse().ok()))
+}
+
+/// Retry-After: seconds, or the date to wait for.
+fn pause(text: &str, now: SystemTime) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_mirror_replaces_scheme_host_and_port_and_keeps_path_and_query() {
+        let published = url("https://github.com/a/b-1.pth?x=1");
+        assert_eq!(
+            mirrored(&published, "http://m:8080").unwrap().as_str(),
+            "http://m:8080/a/b-1.pth?x=1"
+        );
+        assert_eq!(
+            mirrored(&published, "https://m/weights/").unwrap().as_str(),
+            "https://m/weights/a/b-1.pth?x=1"
+        );
+        assert!(mirrored(&published, "m.example").is_err());
+        assert!(mirrored(&published, "file:///etc").is_err());
+    }
+
+    #[test]
+    fn the_token_goes_to_hugging_face_over_https_alone() {
+        assert!(token_is_for(&url("https://huggingface.co/timm/x")));
+        for other in [
+            "http://huggingface.co/x",
+            "https://huggingface.co:8443/x",
+            "https://cdn.huggingface.co/x",
+        ] {
+            assert!(!token_is_for(&url(other)), "{other}");
+        }
+        assert!(!token_is_for(&url("https://huggingface.co.example/x")));
+    }
+
+    #[test]
+    fn redirects_stay_on_http_and_never_leave_https() {
+        let headers = |to: &str| HeaderMap::from_iter([(LOCATION, to.parse().unwrap())]);
+        let from = url("https://a/x");
+        let visited = [from.clone()];
+        assert_eq!(
+            redirect_target(&from, &headers("/y"), &visited).unwrap().as_str(),
+            "https://a/y"
+        );
+        for bad in ["http://a/y", "file:///etc/passwd", "https://a/x", ""] {
+            assert!(redirect_target(&from, &headers(bad), &visited).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_as_seconds_and_as_a_date() {
+        let now = SystemTime::now();
+        assert_eq!(pause("7", now), Some(Duration::from_secs(7)));
+        let date = httpdate::fmt_http_date(now + Duration::from_secs(60));
+        let seconds = pause(&date, now).unwrap().as_secs();
+        assert!((58..=60).contains(&seconds), "{seconds}");
+        assert_eq!(pause("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(Duration::ZERO));
+        assert_eq!(pause("soon", now), None);
+    }
+
+    #[test]
+    fn a_weak_etag_gives_way_to_the_date() {
+        let weak = HeaderMap::from_iter([
+            (ETAG, "W/\"a\"".parse().unwrap()),
+            (LAST_MODIFIED, "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap()),
+        ]);
+        assert_eq!(validator(&weak).as_deref(), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
+    }
+
+    #[test]
+    fn content_ranges_are_read_with_and_without_a_total() {
+        assert_eq!(content_range("bytes 100-199/200"), Some((100, Some(200))));
+        assert_eq!(content_range("bytes 100-199/*"), Some((100, None)));
+        assert_eq!(content_range("items 1-2/3"), None);
+    }
+}

@@ -1,0 +1,170 @@
+//! Remembers which files were hashed, so that 266 MB are not hashed at every start.
+//!
+//! One small JSON file for each path stands in `.verified` of the hub's own folder, whichever folder the weights
+//! are in. It holds the digest and what the file system said about the file then; a file that was written to
+//! since is hashed again. Where the folder cannot be written to, nothing is remembered.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::digest::{digits, sha256_of_file};
+
+/// Folder of the records.
+pub(crate) const FOLDER: &str = ".verified";
+
+/// The records of one hub.
+#[derive(Debug, Clone)]
+pub(crate) struct Verified {
+    folder: PathBuf,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    path: PathBuf,
+    stamp: Stamp,
+    sha256: String,
+}
+
+/// What changes when a file is written to. The change time cannot be set back by a program that copies times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Stamp {
+    size: u64,
+    modified_ns: u128,
+    changed_s: i64,
+    changed_ns: i64,
+    inode: u64,
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        let (changed_s, changed_ns, inode) = {
+            use std::os::unix::fs::MetadataExt as _;
+            (metadata.ctime(), metadata.ctime_nsec(), metadata.ino())
+        };
+        #[cfg(not(unix))]
+        let (changed_s, changed_ns, inode) = (0, 0, 0);
+        let modified = metadata
+            .modified()
+            .ok()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let modified_ns = modified.map_or(0, |since| since.as_nanos());
+        Self {
+            size: metadata.len(),
+            modified_ns,
+            changed_s,
+            changed_ns,
+            inode,
+        }
+    }
+}
+
+impl Verified {
+    pub(crate) fn new(cache: &Path) -> Self {
+        Self {
+            folder: cache.join(FOLDER),
+        }
+    }
+
+    /// The digest of a file that was not written to since it was hashed.
+    pub(crate) fn fresh(&self, path: &Path) -> Option<String> {
+        let record = self.read(path)?;
+        (record.stamp == Stamp::of(&fs::metadata(path).ok()?)).then_some(record.sha256)
+    }
+
+    /// The digest that was recorded for a path, even if the file was written to since.
+    pub(crate) fn recorded(&self, path: &Path) -> Option<String> {
+        Some(self.read(path)?.sha256)
+    }
+
+    /// The digest of a file, hashed only if need be.
+    pub(crate) fn digest(&self, path: &Path) -> io::Result<String> {
+        match self.fresh(path) {
+            Some(sha256) => Ok(sha256),
+            None => sha256_of_file(path),
+        }
+    }
+
+    /// Remembers a digest that was found right. Failure costs time later and nothing else.
+    pub(crate) fn remember(&self, path: &Path, sha256: &str) {
+        if self.fresh(path).is_some_and(|known| known == sha256) {
+            return;
+        }
+        let Ok(metadata) = fs::metadata(path) else { return };
+        let record = Record {
+            path: absolute(path),
+            stamp: Stamp::of(&metadata),
+            sha256: sha256.to_owned(),
+        };
+        let target = self.record_path(path);
+        let temporary = target.with_extension(format!("{}.{:x}", std::process::id(), fastrand::u32(..)));
+        let written = fs::create_dir_all(&self.folder)
+            .and_then(|()| serde_json::to_vec(&record).map_err(io::Error::other))
+            .and_then(|json| fs::write(&temporary, json))
+            .and_then(|()| fs::rename(&temporary, &target));
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+    }
+
+    /// Removes the records of files that are gone.
+    pub(crate) fn prune(&self) {
+        for record in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let known = fs::read(record.path())
+                .ok()
+                .and_then(|json| serde_json::from_slice::<Record>(&json).ok());
+            if known.is_none_or(|known| !known.path.exists()) {
+                let _ = fs::remove_file(record.path());
+            }
+        }
+    }
+
+    fn read(&self, path: &Path) -> Option<Record> {
+        let record: Record = serde_json::from_slice(&fs::read(self.record_path(path)).ok()?).ok()?;
+        (record.path == absolute(path)).then_some(record)
+    }
+
+    fn record_path(&self, path: &Path) -> PathBuf {
+        let mut hasher = Sha256::new();
+        hasher.update(absolute(path).as_os_str().as_encoded_bytes());
+        self.folder.join(format!("{}.json", &digits(hasher)[..24]))
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_holds_until_the_file_is_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.pth");
+        fs::write(&path, b"abc").unwrap();
+        let verified = Verified::new(folder.path());
+        let digest = verified.digest(&path).unwrap();
+        verified.remember(&path, &digest);
+        assert_eq!(verified.fresh(&path), Some(digest.clone()));
+
+        // Same size, and the modification time put back: the change time still tells.
+        let before = fs::metadata(&path).unwrap().modified().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        fs::write(&path, b"abd").unwrap();
+        fs::File::options()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .set_modified(before)
+            .unwrap();
+        assert_eq!(verified.fresh(&path), None);
+        assert_eq!(verified.recorded(&path), Some(digest));
+    }
+}

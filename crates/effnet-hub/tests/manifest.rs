@@ -1,0 +1,350 @@
+//! The published facts keep their own rules.
+
+#![allow(missing_docs, clippy::expect_used, clippy::unwrap_used, clippy::match_same_arms)]
+
+use effnet_hub::{CropMode, Entry, Error, Manifest, Profile, Scheme, VARIANTS};
+
+fn manifest() -> Manifest {
+    Manifest::embedded().expect("weights/manifest.json")
+}
+
+fn tag(entry: &Entry) -> &str {
+    entry.id.split_once('.').unwrap().1
+}
+
+fn family(entry: &Entry) -> &'static str {
+    match tag(entry) {
+        "imagenet" => "imagenet",
+        "advprop" => "advprop",
+        "torchvision" | "torchvision-v2" => "torchvision",
+        tag if tag.starts_with("timm-") => "timm",
+        tag if tag.starts_with("tf-ns") => "tf-ns",
+        tag if tag.starts_with("tf-ap") => "tf-ap",
+        tag if tag.starts_with("tf-aa") => "tf-aa",
+        tag if tag.starts_with("tf-ra") => "tf-ra",
+        "tf-in1k" => "tf-in1k",
+        other => panic!("unknown family of `{other}`"),
+    }
+}
+
+/// The resolution each network was designed for.
+fn native_size(variant: &str) -> u32 {
+    match variant {
+        "b0" => 224,
+        "b1" => 240,
+        "b2" => 260,
+        "b3" => 300,
+        "b4" => 380,
+        "b5" => 456,
+        "b6" => 528,
+        "b7" => 600,
+        "b8" => 672,
+        _ => 800,
+    }
+}
+
+#[test]
+fn every_family_is_complete() {
+    let manifest = manifest();
+    let count = |name| {
+        manifest
+            .entries()
+            .iter()
+            .filter(|entry| family(entry) == name)
+            .count()
+    };
+    assert_eq!(count("imagenet"), 8);
+    assert_eq!(count("advprop"), 9);
+    assert_eq!(count("torchvision"), 9);
+    assert_eq!(count("timm"), 9);
+    assert_eq!(count("tf-ns"), 10);
+    assert_eq!(count("tf-ap"), 9);
+    assert_eq!(count("tf-aa"), 8);
+    assert_eq!(count("tf-ra"), 3);
+    assert_eq!(count("tf-in1k"), 6);
+    assert_eq!(manifest.entries().len(), 71);
+}
+
+#[test]
+fn the_scheme_and_the_profile_follow_who_trained_the_file() {
+    for entry in manifest().entries() {
+        let (scheme, profile) = match family(entry) {
+            "imagenet" | "advprop" => (Scheme::Lukemelas, Profile::Tf),
+            "torchvision" if ["b5", "b6", "b7"].contains(&entry.variant.as_str()) => {
+                (Scheme::Torchvision, Profile::Torchvision)
+            }
+            "torchvision" => (Scheme::Torchvision, Profile::Timm),
+            "timm" => (Scheme::Timm, Profile::Timm),
+            _ => (Scheme::Timm, Profile::Tf),
+        };
+        assert_eq!((entry.scheme, entry.profile), (scheme, profile), "{}", entry.id);
+    }
+}
+
+#[test]
+fn a_prefix_in_a_file_name_is_the_beginning_of_its_digest() {
+    for entry in manifest().entries() {
+        for file in &entry.files {
+            let name = file.name.as_str();
+            match name.strip_suffix(".pth") {
+                Some(stem) => {
+                    let prefix = &stem[stem.len() - 8..];
+                    let digest = file.sha256.as_ref().expect(name);
+                    assert!(digest.as_str().starts_with(prefix), "{name}: {digest}");
+                }
+                None => assert!(file.hugging_face().is_some() && file.sha256.is_none(), "{name}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn urls_lead_to_the_publishers_and_end_with_a_name_of_their_file() {
+    for entry in manifest().entries() {
+        for file in &entry.files {
+            for url in &file.urls {
+                let (host, path) = url.strip_prefix("https://").unwrap().split_once('/').unwrap();
+                let last = path.rsplit('/').next().unwrap();
+                let stem = file.name.as_str().strip_suffix(".safetensors");
+                match (host, stem) {
+                    ("github.com" | "download.pytorch.org", None) => {
+                        assert!(file.names().any(|name| name.as_str() == last), "{url}");
+                    }
+                    ("huggingface.co", Some(stem)) => {
+                        assert_eq!(path, format!("timm/{stem}/resolve/main/model.safetensors"));
+                        let repo = file.hugging_face().unwrap();
+                        assert_eq!(
+                            (repo.repo, repo.path),
+                            (&*format!("timm/{stem}"), "model.safetensors")
+                        );
+                    }
+                    _ => panic!("{url} is not where {} is published", file.name),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn image_sizes_are_what_the_tag_was_trained_for() {
+    for entry in manifest().entries() {
+        let size = entry.preprocessing.image_size;
+        let expected = match (&*entry.variant, tag(entry)) {
+            ("b2", "torchvision") => 288,
+            ("l2", "tf-ns_jft_in1k_475") => 475,
+            ("b0", "timm-ra_in1k" | "timm-ra4_e3600_r224_in1k") | ("b1", "timm-ft_in1k") => 224,
+            ("b1", "timm-ra4_e3600_r240_in1k") => 240,
+            ("b2", "timm-ra_in1k") => 256,
+            ("b3", "timm-ra2_in1k") => 288,
+            ("b4", "timm-ra2_in1k") => 320,
+            ("b5", "timm-sw_in12k_ft_in1k") => 448,
+            ("b5", "timm-sw_in12k") => 416,
+            (variant, _) => native_size(variant),
+        };
+        assert_eq!(size, expected, "{}", entry.id);
+        let resize = entry.preprocessing.resize_to();
+        assert!(resize >= size && resize <= size + 66, "{}: {resize}", entry.id);
+    }
+}
+
+#[test]
+fn crop_pct_of_the_ports_is_the_size_over_the_size_plus_32() {
+    for entry in manifest()
+        .entries()
+        .iter()
+        .filter(|entry| entry.profile == Profile::Tf)
+    {
+        let size = f64::from(entry.preprocessing.image_size);
+        let crop_pct = entry.preprocessing.crop_pct.unwrap();
+        assert!(
+            (crop_pct - size / (size + 32.0)).abs() < 0.0016,
+            "{}: {crop_pct}",
+            entry.id
+        );
+    }
+}
+
+#[test]
+fn adversarially_trained_files_and_nothing_else_of_the_ports_use_a_half_as_mean() {
+    for entry in manifest().entries() {
+        let half = entry.preprocessing.mean == [0.5; 3];
+        let expected = matches!(family(entry), "advprop" | "tf-ap") || tag(entry).starts_with("timm-ra4");
+        assert_eq!(half, expected, "{}", entry.id);
+        assert_eq!(half, entry.preprocessing.std == [0.5; 3], "{}", entry.id);
+    }
+}
+
+#[test]
+fn only_one_entry_squashes_and_only_one_has_other_classes() {
+    let manifest = manifest();
+    let squash: Vec<_> = manifest
+        .entries()
+        .iter()
+        .filter(|e| e.preprocessing.crop_mode == CropMode::Squash)
+        .collect();
+    assert_eq!(
+        squash.iter().map(|e| &*e.id).collect::<Vec<_>>(),
+        ["b5.timm-sw_in12k_ft_in1k"]
+    );
+    for entry in manifest.entries() {
+        let expected = if entry.id == "b5.timm-sw_in12k" {
+            11821
+        } else {
+            1000
+        };
+        assert_eq!(entry.classes, expected, "{}", entry.id);
+    }
+}
+
+#[test]
+fn published_accuracies_are_percentages_of_a_plausible_size() {
+    for entry in manifest().entries() {
+        assert_eq!(
+            entry.published.is_empty(),
+            entry.id == "b5.timm-sw_in12k",
+            "{}",
+            entry.id
+        );
+        for published in &entry.published {
+            assert!((76.0..89.0).contains(&published.top1), "{}", entry.id);
+            assert!(
+                published.top5.is_none_or(|top5| (92.0..99.0).contains(&top5)),
+                "{}",
+                entry.id
+            );
+            assert!(!published.source.is_empty());
+        }
+    }
+}
+
+#[test]
+fn every_variant_has_a_default() {
+    let manifest = manifest();
+    for variant in VARIANTS {
+        let expected = match variant {
+            "b8" => "b8.advprop".to_owned(),
+            "l2" => "l2.tf-ns_jft_in1k".to_owned(),
+            other => format!("{other}.imagenet"),
+        };
+        assert_eq!(manifest.get(variant).unwrap().id, expected);
+        assert_eq!(
+            manifest.get(&format!("efficientnet-{variant}")).unwrap().id,
+            expected
+        );
+        assert!(manifest.of_variant(variant).any(|entry| entry.id == expected));
+    }
+}
+
+#[test]
+fn an_unknown_id_lists_the_nearest_ones() {
+    let error = manifest().get("b3.advprob").unwrap_err();
+    let Error::UnknownId { nearest, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(nearest[0], "b3.advprop");
+    assert!(
+        error
+            .to_string()
+            .contains("no weights are called `b3.advprob`; the nearest are `b3.advprop`")
+    );
+    assert_eq!(
+        manifest()
+            .get("b5.torchvison")
+            .unwrap_err()
+            .to_string()
+            .matches("b5.torchvision")
+            .count(),
+        1
+    );
+}
+
+fn own(id: &str, name: &str, url: &str) -> String {
+    format!(
+        r#"{{"version": 1, "entries": [{{"id": "{id}", "variant": "b0", "scheme": "timm", "profile": "tf",
+            "files": [{{"name": "{name}", "urls": ["{url}"]}}], "classes": 10,
+            "preprocessing": {{"image_size": 32, "crop_pct": 1.0, "crop_mode": "center",
+                "interpolation": "bilinear", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}},
+            "licence": "MIT"}}]}}"#
+    )
+}
+
+#[test]
+fn a_users_own_manifest_adds_entries_and_replaces_known_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.json");
+    let mut merged = manifest();
+    std::fs::write(
+        &path,
+        own("b0.flowers", "flowers.pth", "https://example.org/flowers.pth"),
+    )
+    .unwrap();
+    merged.merge_file(&path).unwrap();
+    std::fs::write(
+        &path,
+        own("b0.imagenet", "mine.pth", "https://example.org/mine.pth"),
+    )
+    .unwrap();
+    merged.merge_file(&path).unwrap();
+    assert_eq!(merged.entries().len(), 72);
+    assert_eq!(merged.get("b0.flowers").unwrap().classes, 10);
+    assert_eq!(merged.get("b0").unwrap().files[0].name.as_str(), "mine.pth");
+}
+
+#[test]
+fn a_users_manifest_cannot_name_files_outside_the_cache() {
+    let names = [
+        "../x.pth",
+        "/etc/passwd",
+        "a/b.pth",
+        "a\\\\b.pth",
+        "..",
+        "x\\u0000.pth",
+        "",
+        ".locks",
+    ];
+    for name in names {
+        let error = Manifest::parse(&own("b0.x", name, "https://example.org/x"), "`own.json`").unwrap_err();
+        assert!(
+            error.to_string().contains("is refused as a file name"),
+            "{name}: {error}"
+        );
+        assert!(error.to_string().contains("own.json"), "{error}");
+    }
+}
+
+#[test]
+fn a_users_manifest_is_refused_with_the_reason() {
+    let text = own("b0.x", "x.pth", "https://example.org/x");
+    let cases = [
+        (text.replace("b0.x", "b9.x"), "the id starts with `b9`"),
+        (text.replace("b0.x", "b0.x y"), "holds other characters"),
+        (text.replace("b0.x", "b0"), "not `<variant>.<tag>`"),
+        (
+            text.replace("https", "http"),
+            "expected https, or http together with a sha256",
+        ),
+        (text.replace("https", "file"), "expected https"),
+        (text.replace("1.0,", "1.5,"), "crop_pct above 0 and at most 1"),
+        (
+            text.replace("\"image_size\": 32", "\"image_size\": 0"),
+            "image_size 0",
+        ),
+        (text.replace("\"classes\": 10", "\"classes\": 0"), "0 classes"),
+        (
+            text.replace("\"licence\"", "\"license\""),
+            "unknown field `license`",
+        ),
+        (
+            text.replace("\"urls\"", "\"sha256\": \"123\", \"urls\""),
+            "`123` is no SHA-256",
+        ),
+        (
+            text.replace("\"version\": 1", "\"version\": 2"),
+            "version 2 is not known",
+        ),
+    ];
+    for (json, expected) in cases {
+        let error = Manifest::parse(&json, "`own.json`").unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+}
