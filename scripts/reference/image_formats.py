@@ -6,7 +6,7 @@ OUT receives the pictures, `NAME.rgb` (what the picture is after exif_transpose 
 [height, width, 3] bytes), `NAME.white.rgb` (the same laid over white, for pictures with
 transparency), and `cases.tsv`: name, width, height, and `white`, `opaque`, or `-` (16-bit grey
 with a transparent value, where Pillow compares the value's low byte with clipped grey).
-The fixtures in crates/effnet-image/tests/fixtures were made with `image_formats.py OUT 11 7`.
+`resize-WIDTHxHEIGHT-FILTER.rgb` are resizes of rgb.png. The fixtures in crates/effnet-image/tests/fixtures were made with `image_formats.py OUT 11 7`.
 """
 
 import io
@@ -244,6 +244,11 @@ def main():
                 (out / f"{name}.white.rgb").write_bytes(white.tobytes())
             kind = "-" if image.mode == "I;16" and transparent else "white" if transparent else "opaque"
             lines.append(f"{name}\t{image.width}\t{image.height}\t{kind}\n")
+    for filter in (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC):
+        for size in ((5, 4), (24, 16), (11, 3), (4, 7), (10, 2), (1, 1)):
+            resized = rgba.convert("RGB").resize(size, filter)
+            name = f"resize-{size[0]}x{size[1]}-{filter.name.lower()}.rgb"
+            (out / name).write_bytes(resized.tobytes())
     (out / "cases.tsv").write_text("".join(lines))
 
 

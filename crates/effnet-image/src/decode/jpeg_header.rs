@@ -37,7 +37,10 @@ impl JpegHeader {
                         xmp = xmp.or(Some(packet));
                     }
                 }
-                0xDA => break,
+                0xDA => {
+                    expect_end(bytes, rest)?;
+                    break;
+                }
                 0xD9 => return Err(Fault::truncated("the file ends without a scan")),
                 _ => {}
             }
@@ -99,6 +102,26 @@ impl JpegHeader {
         // Sample planes and the decoder's output, coefficients of a progressive file, RGB.
         let planes = count * if self.progressive { 4 } else { 2 };
         options.admit(self.width as u64, self.height as u64, planes as u64 + 3)
+    }
+}
+
+/// Looks for the end marker behind the first scan's header.
+///
+/// The decoder goes on with zeros when the data stop early; Pillow refuses such a file.
+fn expect_end(bytes: &[u8], mut scans: &[u8]) -> Result<(), Fault> {
+    const END: [u8; 2] = [0xFF, 0xD9];
+    if bytes.ends_with(&END) {
+        return Ok(());
+    }
+    // Something may follow the picture. Entropy-coded data hold 0xFF only before 0, a restart
+    // marker, or the marker that ends them.
+    loop {
+        let (marker, _, rest) =
+            next_segment(scans).map_err(|_| Fault::truncated("the data end before the end marker"))?;
+        if marker == END[1] {
+            return Ok(());
+        }
+        scans = rest;
     }
 }
 

@@ -11,6 +11,15 @@ use crate::error::Fault;
 use crate::orientation::Orientation;
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fault> {
+    // The file states its length; the decoder would not miss the last few bytes.
+    let stated = bytes.get(4..).and_then(<[u8]>::first_chunk::<4>);
+    let stated = stated.map_or(0, |size| u64::from(u32::from_le_bytes(*size)) + 8);
+    if (bytes.len() as u64) < stated {
+        return Err(Fault::truncated(format_args!(
+            "{} of {stated} bytes",
+            bytes.len()
+        )));
+    }
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(fault)?;
     let (width, height) = decoder.dimensions();
     // Planes, alpha, an animation's canvas and frame, the picture, RGB.

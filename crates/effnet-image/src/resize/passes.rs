@@ -4,10 +4,10 @@
 //! Plain loops over arrays. `pulp` compiles them a second time for AVX2 and picks at run time;
 //! integer arithmetic gives the same bits either way.
 
-// What is not inlined into the dispatched closure is not compiled for AVX2.
+// What is not inlined into a dispatched `call` is not compiled for AVX2.
 #![allow(clippy::inline_always)]
 
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 
 use super::View;
 use super::taps::{PRECISION, Taps};
@@ -15,9 +15,22 @@ use super::taps::{PRECISION, Taps};
 /// One half, so that the final shift rounds to nearest.
 const HALF: i32 = 1 << (PRECISION - 1);
 
+/// Rows that the horizontal pass takes together.
+const BAND: usize = 8;
+
 /// Samples of a row that the vertical pass accumulates together: enough for the vector units, few
 /// enough for their registers.
-const LANES: usize = 64;
+const LANES: usize = 32;
+
+/// One pixel of each row of a band: what the horizontal pass treats as one vector.
+type Column = [[u8; 3]; BAND];
+
+#[inline(always)]
+fn accumulate<const N: usize>(sums: &mut [i32; N], samples: &[u8; N], weight: i32) {
+    for (sum, sample) in sums.iter_mut().zip(samples) {
+        *sum += i32::from(*sample) * weight;
+    }
+}
 
 #[inline(always)]
 fn to_sample(sum: i32) -> u8 {
@@ -25,54 +38,100 @@ fn to_sample(sum: i32) -> u8 {
 }
 
 /// Convolves every row: `[rows, taps, 3]`.
+///
+/// Three channels do not fill a vector register and neighbouring outputs have different weights, so
+/// the rows of a band are interleaved first: the same weight then meets `3 * BAND` samples in a row.
 pub(super) fn horizontal(source: View<'_>, taps: &Taps) -> Vec<u8> {
     let height = source.height();
     let row = taps.len() * 3;
     let mut out = vec![0; height * row];
-    Arch::new().dispatch(|| {
-        for (y, out) in out.chunks_exact_mut(row).enumerate() {
-            horizontal_row(source.starting_at(y), taps, out);
-        }
+    let (first, last) = taps.source_range();
+    let columns = vec![[[0; 3]; BAND]; last - first];
+    Arch::new().dispatch(Horizontal {
+        source,
+        taps,
+        first,
+        columns,
+        out: &mut out,
     });
     out
 }
 
-#[inline(always)]
-fn horizontal_row(source: &[u8], taps: &Taps, out: &mut [u8]) {
-    for (out, (first, weights)) in out.as_chunks_mut::<3>().0.iter_mut().zip(taps.iter()) {
-        let start = first * 3;
-        let mut sum = [HALF; 4];
-        // Four bytes a pixel suit the vector units; the fourth is the next pixel's, and ignored.
-        // Only the last pixel of the buffer has none behind it.
-        if let Some(pixels) = source.get(start..=start + weights.len() * 3) {
-            for (index, weight) in weights.iter().enumerate() {
-                let pixel = &pixels[index * 3..index * 3 + 4];
-                for (sum, sample) in sum.iter_mut().zip(pixel) {
-                    *sum += i32::from(*sample) * weight;
+struct Horizontal<'a> {
+    source: View<'a>,
+    taps: &'a Taps,
+    /// The source column of `columns[0]`.
+    first: usize,
+    columns: Vec<Column>,
+    out: &'a mut [u8],
+}
+
+impl NullaryFnOnce for Horizontal<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(mut self) {
+        let row = self.taps.len() * 3;
+        let used = self.first * 3..(self.first + self.columns.len()) * 3;
+        for (index, band) in self.out.chunks_mut(row * BAND).enumerate() {
+            for line in 0..band.len() / row {
+                let pixels = &self.source.starting_at(index * BAND + line)[used.clone()];
+                for (column, pixel) in self.columns.iter_mut().zip(pixels.as_chunks::<3>().0) {
+                    column[line] = *pixel;
                 }
             }
-        } else {
-            for (pixel, weight) in source[start..].as_chunks::<3>().0.iter().zip(weights) {
-                for (sum, sample) in sum.iter_mut().zip(pixel) {
-                    *sum += i32::from(*sample) * weight;
-                }
+            horizontal_band(&self.columns, self.first, self.taps, band);
+        }
+    }
+}
+
+#[inline(always)]
+fn horizontal_band(columns: &[Column], origin: usize, taps: &Taps, band: &mut [u8]) {
+    let width = taps.len();
+    let band = band.as_chunks_mut::<3>().0;
+    for (x, (first, weights)) in taps.iter().enumerate() {
+        let mut sums = [HALF; 3 * BAND];
+        let columns = &columns[first - origin..][..weights.len()];
+        for (column, weight) in columns.iter().zip(weights) {
+            if let Some(samples) = column.as_flattened().first_chunk() {
+                accumulate(&mut sums, samples, *weight);
             }
         }
-        let [r, g, b, _] = sum.map(to_sample);
-        *out = [r, g, b];
+        let samples = sums.map(to_sample);
+        let pixels = samples.as_chunks::<3>().0;
+        for (target, pixel) in band[x..].iter_mut().step_by(width).zip(pixels) {
+            *target = *pixel;
+        }
     }
 }
 
 /// Convolves every column: `[taps, columns, 3]`.
 pub(super) fn vertical(source: View<'_>, taps: &Taps) -> Vec<u8> {
-    let row = source.row;
-    let mut out = vec![0; taps.len() * row];
-    Arch::new().dispatch(|| {
-        for (out, (first, weights)) in out.chunks_exact_mut(row).zip(taps.iter()) {
-            vertical_row(source, first, weights, out);
-        }
+    let mut out = vec![0; taps.len() * source.row];
+    Arch::new().dispatch(Vertical {
+        source,
+        taps,
+        out: &mut out,
     });
     out
+}
+
+struct Vertical<'a> {
+    source: View<'a>,
+    taps: &'a Taps,
+    out: &'a mut [u8],
+}
+
+impl NullaryFnOnce for Vertical<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let rows = self.out.chunks_exact_mut(self.source.row);
+        for (out, (first, weights)) in rows.zip(self.taps.iter()) {
+            vertical_row(self.source, first, weights, out);
+        }
+    }
 }
 
 #[inline(always)]
@@ -82,14 +141,12 @@ fn vertical_row(source: View<'_>, first: usize, weights: &[i32], out: &mut [u8])
     for (index, block) in blocks.iter_mut().enumerate() {
         let mut sums = [HALF; LANES];
         for (line, weight) in weights.iter().enumerate() {
-            let line = &source.starting_at(first + line)[index * LANES..(index + 1) * LANES];
-            for (sum, sample) in sums.iter_mut().zip(line) {
-                *sum += i32::from(*sample) * weight;
+            let samples = &source.starting_at(first + line)[index * LANES..];
+            if let Some(samples) = samples.first_chunk() {
+                accumulate(&mut sums, samples, *weight);
             }
         }
-        for (out, sum) in block.iter_mut().zip(sums) {
-            *out = to_sample(sum);
-        }
+        *block = sums.map(to_sample);
     }
     let mut sums = [HALF; LANES];
     let sums = &mut sums[..rest.len()];
