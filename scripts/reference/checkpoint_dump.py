@@ -2,7 +2,7 @@
 
 {"file": ..., "tensors": {"path.to.tensor": [dtype, shape, sha256 of its elements in row-major order]}}, or
 "error" in place of "tensors". Classes that are unknown here become empty modules, so that whole modules load.
-Only for files that are trusted: this is Python's own unpickling.
+Only for files that are trusted: this is Python's own unpickling. With --weights-only it is PyTorch's safe one.
 """
 
 import hashlib
@@ -27,9 +27,11 @@ class Unpickler(pickle.Unpickler):
             return type(name, (nn.Module,), {"__module__": module})
 
 
-def load(path):
+def load(path, strictly):
     if path.endswith(".safetensors"):
         return load_file(path)
+    if strictly:
+        return torch.load(path, map_location="cpu", weights_only=True)
     forgiving = types.SimpleNamespace(
         Unpickler=Unpickler, load=lambda file, **options: Unpickler(file, **options).load(), __name__="forgiving"
     )
@@ -48,10 +50,12 @@ def tensors(value, path=""):
         yield path, [str(value.dtype).removeprefix("torch."), list(value.shape), hashlib.sha256(raw).hexdigest()]
 
 
-for path in sys.argv[1:]:
+arguments = sys.argv[1:]
+strictly = "--weights-only" in arguments
+for path in (argument for argument in arguments if not argument.startswith("--")):
     answer = {"file": path}
     try:
-        answer["tensors"] = dict(tensors(load(path)))
+        answer["tensors"] = dict(tensors(load(path, strictly)))
     except Exception as error:  # noqa: BLE001: whatever torch.load raises is its answer
         answer["error"] = str(error)[:200]
     print(json.dumps(answer))

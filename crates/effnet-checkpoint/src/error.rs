@@ -199,4 +199,20 @@ pub enum TensorError {
         /// What is wrong.
         what: String,
     },
+    /// A cast between types of which one is no float.
+    #[error("a {from} tensor cannot become {to}: only floats are cast, and only to floats")]
+    NotFloat {
+        /// The type it has.
+        from: crate::DType,
+        /// The type that was asked for.
+        to: crate::DType,
+    },
+    /// A cast would make a finite number infinite.
+    #[error("{value} is beyond the range of {to}; use bf16 or f32")]
+    Overflow {
+        /// The number.
+        value: f64,
+        /// The type that was asked for.
+        to: crate::DType,
+    },
 }

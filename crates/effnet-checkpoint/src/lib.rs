@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod cast;
 mod checkpoint;
 mod container;
 mod dtype;
@@ -12,6 +13,7 @@ mod selection;
 mod state_dict;
 mod storage;
 mod tensor;
+mod write;
 
 pub use checkpoint::{Checkpoint, OpenOptions};
 pub use container::Container;
@@ -20,3 +22,4 @@ pub use error::{Error, ErrorKind, TensorError};
 pub use naming::{NamingError, Scheme, Signature};
 pub use state_dict::StateDict;
 pub use tensor::Tensor;
+pub use write::{WriteError, WriteOptions, write_pth, write_safetensors};

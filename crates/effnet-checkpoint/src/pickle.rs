@@ -10,6 +10,8 @@
 mod graph;
 mod machine;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub(crate) use graph::{Graph, Node, Object, Value};

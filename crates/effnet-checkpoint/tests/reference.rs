@@ -10,14 +10,21 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use effnet_checkpoint::{Checkpoint, DType, ErrorKind, Scheme};
+use effnet_checkpoint::{
+    Checkpoint, DType, ErrorKind, Scheme, StateDict, WriteOptions, write_pth, write_safetensors,
+};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use support::{reference_python, run_script, wild_checkpoints};
+use support::{fixture, reference_python, run_script, wild_checkpoints};
 
 /// What `torch.load` says about each file.
-fn torch_load(python: &mut std::process::Command, files: &[PathBuf]) -> BTreeMap<PathBuf, Value> {
-    let paths: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+fn torch_load(
+    flags: &[&str],
+    python: &mut std::process::Command,
+    files: &[PathBuf],
+) -> BTreeMap<PathBuf, Value> {
+    let flags = flags.iter().map(Path::new);
+    let paths: Vec<&Path> = flags.chain(files.iter().map(PathBuf::as_path)).collect();
     let printed = run_script(python, "checkpoint_dump.py", &paths);
     let answers = printed
         .lines()
@@ -35,7 +42,12 @@ fn torch_name(dtype: DType) -> &'static str {
         DType::BF16 => "bfloat16",
         DType::I64 => "int64",
         DType::I32 => "int32",
+        DType::I16 => "int16",
+        DType::I8 => "int8",
         DType::U8 => "uint8",
+        DType::U16 => "uint16",
+        DType::U32 => "uint32",
+        DType::U64 => "uint64",
         DType::Bool => "bool",
         other => panic!("{other} is not expected here"),
     }
@@ -82,7 +94,7 @@ fn every_wild_checkpoint_is_read_as_torch_load_reads_it() {
             .is_some_and(|ending| ending != "md" && ending != "txt")
     };
     let files: Vec<PathBuf> = files.filter(is_checkpoint).collect();
-    let answers = torch_load(&mut python, &files);
+    let answers = torch_load(&[], &mut python, &files);
     let mut compared = 0;
     for (path, answer) in &answers {
         match Checkpoint::open(path) {
@@ -154,5 +166,46 @@ fn every_scheme_of_a_network_becomes_the_same_state_dict() {
             let back = canonical.to_scheme(Scheme::Lukemelas, scheme).unwrap();
             assert!(back.names().eq(theirs.names()), "{variant} {scheme}");
         }
+    }
+}
+
+#[test]
+fn torch_load_with_weights_only_reads_what_is_written_here() {
+    let test = "torch_load_with_weights_only_reads_what_is_written_here";
+    let Some(mut python) = reference_python(test) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = Vec::new();
+    for name in [
+        "zip_flat.pth",
+        "zip_dtypes.pth",
+        "zip_strides.pth",
+        "zip_big_endian.pth",
+    ] {
+        let state_dict = Checkpoint::open(fixture(name)).unwrap().into_state_dict();
+        let pth = folder.path().join(name);
+        write_pth(&pth, &state_dict).unwrap();
+        let safetensors = pth.with_extension("safetensors");
+        write_safetensors(&safetensors, &state_dict, &BTreeMap::new()).unwrap();
+        files.extend([pth, safetensors]);
+    }
+    let floats = |(_, tensor): &(String, effnet_checkpoint::Tensor)| tensor.dtype().is_float();
+    let state_dict = Checkpoint::open(fixture("zip_dtypes.pth"))
+        .unwrap()
+        .into_state_dict();
+    let state_dict: StateDict = state_dict.into_iter().filter(floats).collect();
+    for (dtype, name) in [(DType::BF16, "short.pth"), (DType::F16, "half.safetensors")] {
+        let path = folder.path().join(name);
+        WriteOptions::new()
+            .float_dtype(dtype)
+            .write(&path, &state_dict)
+            .unwrap();
+        files.push(path);
+    }
+    let answers = torch_load(&["--weights-only"], &mut python, &files);
+    assert_eq!(answers.len(), files.len());
+    for (path, answer) in &answers {
+        assert_same(&Checkpoint::open(path).unwrap(), answer);
     }
 }

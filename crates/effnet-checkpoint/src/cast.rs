@@ -1,0 +1,131 @@
+//! Floats of one width as floats of another.
+
+use half::{bf16, f16};
+
+use crate::storage::Storage;
+use crate::tensor::{byte_count, contiguous_strides};
+use crate::{DType, Tensor, TensorError};
+
+impl Tensor {
+    /// This tensor with another float type, rounded to nearest, ties to even; a clone that copies nothing
+    /// when it has that type already.
+    ///
+    /// # Errors
+    /// [`TensorError::NotFloat`] when either type is no float, [`TensorError::Overflow`] when a finite
+    /// number would become infinite, otherwise as [`Tensor::bytes`].
+    pub fn to_float(&self, dtype: DType) -> Result<Tensor, TensorError> {
+        if !self.dtype().is_float() || !dtype.is_float() {
+            return Err(TensorError::NotFloat {
+                from: self.dtype(),
+                to: dtype,
+            });
+        }
+        if self.dtype() == dtype {
+            return Ok(self.clone());
+        }
+        let bytes = cast(&self.bytes()?, self.dtype(), dtype)?;
+        let shape = self.shape().to_vec();
+        let strides = contiguous_strides(&shape);
+        debug_assert_eq!(byte_count(dtype, &shape), Some(bytes.len()));
+        Ok(Tensor::view(dtype, shape, strides, Storage::owned(bytes), false))
+    }
+}
+
+fn cast(bytes: &[u8], from: DType, to: DType) -> Result<Vec<u8>, TensorError> {
+    let mut out = Vec::with_capacity(bytes.len() / from.size().max(1) * to.size());
+    for element in bytes.chunks_exact(from.size()) {
+        let value = widen(element, from);
+        if !narrow(value, to, &mut out) && value.is_finite() {
+            return Err(TensorError::Overflow { value, to });
+        }
+    }
+    Ok(out)
+}
+
+/// Every float type is a part of f64, so nothing is lost on the way, and rounding happens once.
+fn widen(element: &[u8], dtype: DType) -> f64 {
+    match (dtype, element) {
+        (DType::F64, &[a, b, c, d, e, f, g, h]) => f64::from_le_bytes([a, b, c, d, e, f, g, h]),
+        (DType::F32, &[a, b, c, d]) => f64::from(f32::from_le_bytes([a, b, c, d])),
+        (DType::F16, &[a, b]) => f16::from_le_bytes([a, b]).to_f64(),
+        (DType::BF16, &[a, b]) => bf16::from_le_bytes([a, b]).to_f64(),
+        _ => f64::NAN,
+    }
+}
+
+/// Appends the value; says whether what was appended is finite.
+fn narrow(value: f64, dtype: DType, out: &mut Vec<u8>) -> bool {
+    match dtype {
+        DType::F64 => {
+            out.extend(value.to_le_bytes());
+            value.is_finite()
+        }
+        DType::F16 => {
+            let short = f16::from_f64(value);
+            out.extend(short.to_le_bytes());
+            short.is_finite()
+        }
+        DType::BF16 => {
+            let short = bf16::from_f64(value);
+            out.extend(short.to_le_bytes());
+            short.is_finite()
+        }
+        _ => {
+            let single = value as f32;
+            out.extend(single.to_le_bytes());
+            single.is_finite()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn singles(values: &[f32]) -> Tensor {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Tensor::from_bytes(DType::F32, [values.len()], bytes).unwrap()
+    }
+
+    #[test]
+    fn a_float_is_rounded_to_the_nearest_even() {
+        // 1 + 2^-8 lies between 1 and 1 + 2^-7 in bf16; 1 + 3 * 2^-8 between that and 1 + 2^-6.
+        let short = singles(&[1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0])
+            .to_float(DType::BF16)
+            .unwrap();
+        assert_eq!(&*short.bytes().unwrap(), [0x80, 0x3f, 0x82, 0x3f]);
+        assert_eq!(
+            &*singles(&[1.0 / 3.0])
+                .to_float(DType::F16)
+                .unwrap()
+                .bytes()
+                .unwrap(),
+            [0x55, 0x35]
+        );
+    }
+
+    #[test]
+    fn a_narrow_float_comes_back_unchanged() {
+        let wide = singles(&[0.5, -3.25, f32::INFINITY, 0.0]);
+        for narrow in [DType::F16, DType::BF16, DType::F64] {
+            let back = wide.to_float(narrow).unwrap().to_float(DType::F32).unwrap();
+            assert_eq!(back.bytes().unwrap(), wide.bytes().unwrap());
+        }
+    }
+
+    #[test]
+    fn a_number_beyond_the_range_is_refused() {
+        let error = singles(&[70_000.0]).to_float(DType::F16).unwrap_err();
+        assert!(error.to_string().contains("70000"), "{error}");
+        assert!(singles(&[70_000.0]).to_float(DType::BF16).is_ok());
+    }
+
+    #[test]
+    fn an_integer_is_no_float() {
+        let count = Tensor::from_bytes(DType::I64, [], vec![0; 8]).unwrap();
+        assert!(matches!(
+            count.to_float(DType::F16),
+            Err(TensorError::NotFloat { .. })
+        ));
+    }
+}
