@@ -16,13 +16,19 @@ pub fn effnet() -> Command {
 fn build() -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     // target/PROFILE/deps/TEST
-    let folder = test.parent().and_then(|deps| deps.parent()).expect("cargo's layout");
+    let folder = test
+        .parent()
+        .and_then(|deps| deps.parent())
+        .expect("cargo's layout");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--package", "effnet-cli", "--bin", "effnet"]);
     if folder.ends_with("release") {
         cargo.arg("--release");
     }
-    assert!(cargo.status().expect("cargo runs").success(), "effnet cannot be built");
+    assert!(
+        cargo.status().expect("cargo runs").success(),
+        "effnet cannot be built"
+    );
     folder.join(format!("effnet{}", std::env::consts::EXE_SUFFIX))
 }
 
@@ -39,7 +45,11 @@ pub struct Finished {
 impl From<Output> for Finished {
     fn from(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).expect("effnet writes UTF-8");
-        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        Self {
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
     }
 }
 

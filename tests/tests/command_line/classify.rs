@@ -10,7 +10,10 @@ use serde_json::Value;
 use super::{pictures, weights, write_picture};
 
 fn records(stdout: &str) -> Vec<Value> {
-    stdout.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect()
+    stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a JSON object a line"))
+        .collect()
 }
 
 #[test]
@@ -18,12 +21,14 @@ fn json_lines_come_in_the_order_of_the_inputs_with_the_promised_fields() {
     let folder = pictures();
     let weights = weights(Variant::B0, 1000);
     let names = ["sub/c.png", "a.png", "b.png"].map(|name| folder.path().join(name));
-    let run = finish(effnet().arg("classify").args(&names).arg("--weights").arg(&weights).args([
-        "--format",
-        "json",
-        "--top-k",
-        "3",
-    ]));
+    let run = finish(
+        effnet()
+            .arg("classify")
+            .args(&names)
+            .arg("--weights")
+            .arg(&weights)
+            .args(["--format", "json", "--top-k", "3"]),
+    );
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let records = records(&run.stdout);
     assert_eq!(records.len(), 3);
@@ -56,7 +61,10 @@ fn top_k_zero_reports_all_classes_and_their_probabilities_add_up() {
     let records = records(&run.stdout);
     let predictions = records[0]["predictions"].as_array().unwrap();
     assert_eq!(predictions.len(), 1000);
-    let total: f64 = predictions.iter().map(|p| p["probability"].as_f64().unwrap()).sum();
+    let total: f64 = predictions
+        .iter()
+        .map(|p| p["probability"].as_f64().unwrap())
+        .sum();
     assert!((total - 1.0).abs() < 1e-9, "{total}");
 }
 
@@ -66,28 +74,48 @@ fn a_folder_a_pattern_and_a_list_on_standard_input_give_the_same_results() {
     let weights = weights(Variant::B0, 1000);
     let base = || {
         let mut command = effnet();
-        command.arg("classify").arg("--weights").arg(&weights).args(["--format", "json"]);
+        command
+            .arg("classify")
+            .arg("--weights")
+            .arg(&weights)
+            .args(["--format", "json"]);
         command.current_dir(folder.path());
         command
     };
     let by_folder = finish(base().arg("."));
     let by_pattern = finish(base().arg("./**/*.png"));
-    let mut child =
-        base().arg("-").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("effnet starts");
-    child.stdin.take().unwrap().write_all(b"./a.png\n./b.png\n./sub/c.png\n").unwrap();
+    let mut child = base()
+        .arg("-")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("effnet starts");
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"./a.png\n./b.png\n./sub/c.png\n")
+        .unwrap();
     let by_list = child.wait_with_output().unwrap();
     assert_eq!(records(&by_folder.stdout).len(), 3, "{}", by_folder.stderr);
     let sorted = |text: &str| {
         let mut records = records(text);
         records.iter_mut().for_each(|record| {
-            let name = record["input"].as_str().unwrap().trim_start_matches("./").to_owned();
+            let name = record["input"]
+                .as_str()
+                .unwrap()
+                .trim_start_matches("./")
+                .to_owned();
             record["input"] = name.into();
         });
         records.sort_by_key(|record| record["input"].to_string());
         records
     };
     assert_eq!(sorted(&by_folder.stdout), sorted(&by_pattern.stdout));
-    assert_eq!(sorted(&by_folder.stdout), sorted(&String::from_utf8(by_list.stdout).unwrap()));
+    assert_eq!(
+        sorted(&by_folder.stdout),
+        sorted(&String::from_utf8(by_list.stdout).unwrap())
+    );
 }
 
 #[test]
@@ -95,13 +123,18 @@ fn the_batch_size_does_not_change_the_classes() {
     let folder = pictures();
     let weights = weights(Variant::B0, 1000);
     let run = |size: &str| {
-        let run = finish(effnet().arg("classify").arg(folder.path()).arg("--weights").arg(&weights).args([
-            "--format",
-            "json",
-            "--batch-size",
-            size,
-        ]));
-        records(&run.stdout).iter().map(|r| r["predictions"][0]["class"].clone()).collect::<Vec<_>>()
+        let run = finish(
+            effnet()
+                .arg("classify")
+                .arg(folder.path())
+                .arg("--weights")
+                .arg(&weights)
+                .args(["--format", "json", "--batch-size", size]),
+        );
+        records(&run.stdout)
+            .iter()
+            .map(|r| r["predictions"][0]["class"].clone())
+            .collect::<Vec<_>>()
     };
     assert_eq!(run("1"), run("3"));
 }
@@ -118,7 +151,10 @@ fn csv_has_a_header_and_a_row_for_each_prediction() {
             .args(["--format", "csv", "--top-k", "2"]),
     );
     let mut lines = run.stdout.lines();
-    assert_eq!(lines.next(), Some("input,rank,class,label,logit,probability,error"));
+    assert_eq!(
+        lines.next(),
+        Some("input,rank,class,label,logit,probability,error")
+    );
     assert_eq!(lines.count(), 6);
 }
 
@@ -162,7 +198,11 @@ fn labels_from_a_file_name_the_classes() {
         .map(|p| p["label"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(names.len(), 3);
-    assert!(["cat", "dog", "newt"].iter().all(|name| names.iter().any(|found| found == name)));
+    assert!(
+        ["cat", "dog", "newt"]
+            .iter()
+            .all(|name| names.iter().any(|found| found == name))
+    );
 }
 
 #[test]
@@ -180,9 +220,16 @@ fn a_bad_input_does_not_stop_the_others_and_is_reported_in_its_place() {
     );
     assert_eq!(run.code, Some(1), "{}", run.stderr);
     let records = records(&run.stdout);
-    let failed: Vec<bool> = records.iter().map(|record| record.get("error").is_some()).collect();
+    let failed: Vec<bool> = records
+        .iter()
+        .map(|record| record.get("error").is_some())
+        .collect();
     assert_eq!(failed, [false, true, false, false, true]);
-    assert!(run.stderr.contains("a2.jpg") && run.stderr.contains("missing.png"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("a2.jpg") && run.stderr.contains("missing.png"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
@@ -203,8 +250,17 @@ fn a_closed_pipe_is_no_error() {
         .unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]

@@ -9,7 +9,10 @@ use super::weights;
 #[test]
 fn inspect_tells_the_variant_the_classes_and_every_tensor() {
     let run = finish(
-        effnet().arg("inspect").arg(weights(Variant::B0, 7)).args(["--format", "json"]),
+        effnet()
+            .arg("inspect")
+            .arg(weights(Variant::B0, 7))
+            .args(["--format", "json"]),
     );
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let description: Value = serde_json::from_str(&run.stdout).unwrap();
@@ -29,8 +32,16 @@ fn inspect_describes_files_of_other_networks_too() {
     store.save(&path).unwrap();
     let run = finish(effnet().arg("inspect").arg(&path));
     assert_eq!(run.code, Some(0));
-    assert!(run.stdout.contains("weight") && run.stdout.contains("[2, 3]"), "{}", run.stdout);
-    assert!(run.stderr.contains("not those of an EfficientNet"), "{}", run.stderr);
+    assert!(
+        run.stdout.contains("weight") && run.stdout.contains("[2, 3]"),
+        "{}",
+        run.stdout
+    );
+    assert!(
+        run.stderr.contains("not those of an EfficientNet"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]

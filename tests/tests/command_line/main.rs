@@ -52,7 +52,11 @@ fn pictures() -> TempDir {
 fn write_picture(path: &Path, width: u32, height: u32, seed: u8) {
     let picture = image::RgbImage::from_fn(width, height, |x, y| {
         let wave = |t: u32, k: u32| (127.0 + 120.0 * (t as f32 * k as f32 / 50.0).sin()) as u8;
-        image::Rgb([wave(x, 1 + u32::from(seed)), wave(y, 2), wave(x + y, 3).wrapping_add(40 * seed)])
+        image::Rgb([
+            wave(x, 1 + u32::from(seed)),
+            wave(y, 2),
+            wave(x + y, 3).wrapping_add(seed.wrapping_mul(40)),
+        ])
     });
     picture.save(path).unwrap();
 }

