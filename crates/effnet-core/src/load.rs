@@ -74,6 +74,12 @@ impl EfficientNet {
             ..LoadReport::default()
         };
         let plan = self.plan(&canonical, options, &mut report)?;
+        for (name, tensor) in self.named_tensors() {
+            if name.ends_with(COUNTER) && !canonical.contains(name) {
+                // The network may have counted batches of a training that these weights are not of.
+                let _ = tensor.shallow_clone().f_zero_()?;
+            }
+        }
         for (target, source) in plan {
             let mut target = target;
             fill(&mut target, source, &mut report)?;
