@@ -94,7 +94,7 @@ fn the_input_is_planar_and_normalised_in_single_precision() {
         let expected = (sample / 255.0 - transform.mean[channel]) / transform.std[channel];
         assert_eq!(*value, expected);
     }
-    let mut batch = vec![0.0; 24];
+    let mut batch = [0.0; 24];
     transform.apply_into(&image, &mut batch[12..]).unwrap();
     assert_eq!(batch[12..], values);
 }

@@ -74,6 +74,9 @@ impl Header {
                 return Err(Fault::unsupported(format_args!("a header of {other} bytes")));
             }
         };
+        if !matches!(header.bits, 1 | 4 | 8 | 16 | 24 | 32) {
+            return Err(Fault::unsupported(format_args!("{} bits a pixel", header.bits)));
+        }
         // Unpacked indices, RGBA and RGB.
         options.admit(header.width as u64, header.height as u64, 8)?;
 
@@ -133,9 +136,6 @@ impl Header {
 
     /// Reads the colour table at `at`; returns where it ends.
     fn read_palette(&mut self, bytes: &[u8], size: usize, at: usize) -> Result<usize, Fault> {
-        if !matches!(self.bits, 1 | 4 | 8) {
-            return Err(Fault::unsupported(format_args!("{} bits a pixel", self.bits)));
-        }
         let entry = if size == 12 { 3 } else { 4 };
         let stated = if size == 12 { 0 } else { long(bytes, 46)? };
         let colors = match stated as usize {
