@@ -77,7 +77,9 @@ proptest! {
         thread_local!(static SEEDS: Vec<Vec<u8>> =
             fixtures().into_iter().map(|case| case.bytes).collect());
         let mut bytes = SEEDS.with(|seeds| which.get(seeds).clone());
-        edits.iter().for_each(|edit| edit.apply(&mut bytes));
+        for edit in &edits {
+            edit.apply(&mut bytes);
+        }
         let start = Instant::now();
         if let Ok(image) = Image::decode_with(&bytes, "damaged", &small()) {
             prop_assert_eq!(image.pixels().len(), image.width() * image.height() * 3);
