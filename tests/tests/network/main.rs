@@ -1,6 +1,6 @@
 //! The networks agree with the reference packages.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod initialisation;
 mod layout;

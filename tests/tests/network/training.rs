@@ -9,19 +9,16 @@ use tch::Tensor;
 
 use crate::{fixture, load, state_dict};
 
-fn without_drawing(config: Config) -> Config {
-    Config {
-        dropout_rate: 0.0,
-        drop_connect_rate: 0.0,
-        ..config
-    }
-}
-
 fn same_step(test: &str, config: &Config, request: Value) {
     let Some(folder) = fixture(test, request) else {
         return;
     };
-    let worst = compare(folder.path(), &without_drawing(config.clone()));
+    let config = Config {
+        dropout_rate: 0.0,
+        drop_connect_rate: 0.0,
+        ..config.clone()
+    };
+    let worst = compare(folder.path(), &config);
     println!("{test}: {worst:?}");
 }
 
