@@ -1,6 +1,11 @@
 //! The published facts keep their own rules.
 
-#![allow(missing_docs, clippy::expect_used, clippy::unwrap_used, clippy::match_same_arms)]
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::match_same_arms
+)]
 
 use effnet_hub::{CropMode, Entry, Error, Manifest, Profile, Scheme, VARIANTS};
 

@@ -95,28 +95,26 @@ impl Part {
         })
     }
 
-    /// Whether the answer continues the same file.
+    /// Whether the answer continues the same file. A 206 may leave out what the 200 said (RFC 9110, 15.3.7), so
+    /// only what is there can contradict.
     pub(super) fn continues(&self, answer: &Answer) -> bool {
-        let same = |ours: bool, equal: bool| !ours || equal;
+        fn agree<T: PartialEq>(ours: Option<&T>, theirs: Option<&T>) -> bool {
+            ours.zip(theirs).is_none_or(|(ours, theirs)| ours == theirs)
+        }
         answer.start == self.len
-            && same(
-                self.notes.validator.is_some(),
-                self.notes.validator == answer.validator,
-            )
-            && same(self.notes.total.is_some(), self.notes.total == answer.total)
-            && same(
-                self.notes.announced.is_some(),
-                self.notes.announced == answer.announced,
-            )
+            && agree(self.notes.validator.as_ref(), answer.validator.as_ref())
+            && agree(self.notes.total.as_ref(), answer.total.as_ref())
+            && agree(self.notes.announced.as_ref(), answer.announced.as_ref())
     }
 
     /// Keeps what the answer says for a later process.
     pub(super) fn note(&mut self, answer: &Answer) -> Result<(), Error> {
         self.mixed = self.len > 0;
+        let known = std::mem::take(&mut self.notes);
         self.notes = Notes {
-            validator: answer.validator.clone(),
-            total: answer.total,
-            announced: answer.announced.clone(),
+            validator: answer.validator.clone().or(known.validator),
+            total: answer.total.or(known.total),
+            announced: answer.announced.clone().or(known.announced),
         };
         let failed = |source| local("write to", &self.sidecar, source);
         let json = serde_json::to_vec(&self.notes).map_err(|error| failed(error.into()))?;

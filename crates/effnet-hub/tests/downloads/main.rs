@@ -1,0 +1,19 @@
+//! Downloads from a server that misbehaves: the right file, or a clear error and nothing under the final name.
+
+#![allow(missing_docs, unreachable_pub)]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::format_collect,
+    clippy::format_push_string
+)]
+
+mod bench;
+mod caches;
+mod disks;
+mod interruptions;
+mod processes;
+mod refusals;
+mod routes;
+mod server;
