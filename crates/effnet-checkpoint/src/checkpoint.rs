@@ -58,7 +58,8 @@ impl OpenOptions {
     ///
     /// # Errors
     /// [`Error`] names the file, what is wrong with it and what to do about it. Whatever the file
-    /// contains, nothing in it is executed and no memory beyond about twice its size is used.
+    /// contains, nothing in it is executed, and the memory used stays below about twice its size, or 64 MB
+    /// for a small file that is all pickle instructions.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Checkpoint, Error> {
         let path = path.as_ref();
         open(path, self).map_err(|kind| Error::new(path, kind))

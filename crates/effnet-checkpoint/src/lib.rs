@@ -1,11 +1,14 @@
 #![doc = include_str!("../README.md")]
 
+mod budget;
 mod cast;
 mod checkpoint;
 mod container;
 mod dtype;
 mod error;
+mod geometry;
 mod mapped;
+mod metadata;
 mod naming;
 mod object;
 mod pickle;
@@ -19,6 +22,7 @@ pub use checkpoint::{Checkpoint, OpenOptions};
 pub use container::Container;
 pub use dtype::{DType, Unsupported};
 pub use error::{Error, ErrorKind, TensorError};
+pub use metadata::{MetadataError, ModelMetadata};
 pub use naming::{NamingError, Scheme, Signature};
 pub use state_dict::StateDict;
 pub use tensor::Tensor;

@@ -1,14 +1,16 @@
 //! Which nodes of a pickle are tensors and modules (`torch/_utils.py`, `torch/_tensor.py`).
 
 use crate::DType;
-use std::borrow::Cow;
-
 use crate::dtype::{StorageType, Unsupported};
 use crate::pickle::{Graph, Node, Object, Value};
 use crate::storage::Storage;
 
 /// How deep a tensor may be wrapped: a parameter with state, of a subclass, around a tensor is 3.
 const MAX_WRAPPING: usize = 8;
+
+/// PyTorch's own limit.
+const MAX_DIMENSIONS: usize = 64;
+const MAX_FLAGS: usize = 8;
 
 /// Where a container keeps the bytes that its pickle refers to.
 pub(crate) trait Storages {
@@ -73,10 +75,7 @@ pub(crate) fn storage_id(graph: &Graph<'_>, id: Value) -> Result<StorageId, Stri
     let (module, name) = graph.global(class).ok_or("its storage has no class")?;
     let kind = DType::of_storage_class(&name)
         .ok_or_else(|| format!("its storage has the unknown class {module}.{name}"))?;
-    let key = graph
-        .str(key)
-        .map(Cow::into_owned)
-        .or_else(|| key.int().map(|key| key.to_string()));
+    let key = graph.id(key);
     let key = key.ok_or("its storage has no key")?;
     let count = |value: Value| value.int().and_then(|number| usize::try_from(number).ok());
     let numel = count(numel).ok_or("its storage has no length")?;
@@ -252,11 +251,15 @@ impl Objects<'_> {
         })))
     }
 
-    /// A view that PyTorch negates or conjugates when it is read.
+    /// A view that PyTorch negates or conjugates when it is read. There are two such flags; a longer
+    /// list of them says something that is not known here.
     fn is_lazy(&self, flags: Value) -> bool {
+        if self.graph.entry_count(flags) > MAX_FLAGS {
+            return true;
+        }
         let flags = self.graph.entries(flags).unwrap_or_default();
         flags.iter().any(|&(key, value)| {
-            matches!(self.graph.str(key).as_deref(), Some("neg" | "conj")) && value == Value::Bool(true)
+            matches!(self.graph.raw(key), Some(b"neg" | b"conj")) && value == Value::Bool(true)
         })
     }
 
@@ -266,6 +269,9 @@ impl Objects<'_> {
             Some(object) => self.graph.sequence(*self.graph.sequence(object.args)?.first()?)?,
             None => self.graph.sequence(value)?,
         };
+        if sizes.len() > MAX_DIMENSIONS {
+            return None;
+        }
         sizes
             .iter()
             .map(|&size| usize::try_from(size.int()?).ok())
@@ -278,7 +284,7 @@ impl Objects<'_> {
         let has = |name| {
             self.graph
                 .attribute(object, name)
-                .is_some_and(|value| self.graph.entries(value).is_some())
+                .is_some_and(|value| self.graph.is_mapping(value))
         };
         (has("_parameters") || has("_modules")).then_some(object)
     }

@@ -71,6 +71,14 @@ fn read_all(path: &Path) -> Result<usize, Error> {
 
 /// Reads bytes as a file; time and memory must stay within what a file of this size may cost.
 fn survives(bytes: &[u8]) -> Result<usize, Error> {
+    survives_within(2 << 20, bytes)
+}
+
+/// What half a million instructions may take: what they make is bigger than they are.
+const GRAPH: usize = 64 << 20;
+
+/// The allowance comes on top of twice the file.
+fn survives_within(allowance: usize, bytes: &[u8]) -> Result<usize, Error> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
     let before = HELD.get();
@@ -81,7 +89,7 @@ fn survives(bytes: &[u8]) -> Result<usize, Error> {
     assert!(time < Duration::from_secs(5), "it took {time:?}");
     // The allowance for small files is that of unpacking and of copying views.
     assert!(
-        memory < (2 << 20) + 2 * bytes.len(),
+        memory < allowance + 2 * bytes.len(),
         "it took {memory} bytes for a file of {}",
         bytes.len()
     );
@@ -348,4 +356,61 @@ proptest! {
             Err(_) => prop_assert!(numel > 0 && last >= 4),
         }
     }
+}
+
+#[test]
+fn a_million_instructions_are_not_all_carried_out() {
+    let object = [&b"\x80\x02"[..], &b"]".repeat(2_000_000), b"."].concat();
+    let error = survives_within(GRAPH, &stream(&object, b"\x80\x02].")).unwrap_err();
+    assert!(error.to_string().contains("instructions"), "{error}");
+}
+
+/// References cost two bytes; what they refer to must not be paid again and again.
+#[test]
+fn a_long_string_that_is_used_often_is_not_copied_often() {
+    let long = vec![b'k'; 1_000_000];
+    let head = [&b"\x80\x02X\x40\x42\x0f\0"[..], &long, b"q\x01"].concat();
+    // A dict whose keys are all that string, a set of calls that all have that name, and both at once.
+    let keys = [&head[..], b"}(", &b"h\x01N".repeat(100_000), b"u."].concat();
+    assert!(survives_within(GRAPH, &stream(&keys, b"\x80\x02].")).is_err());
+    let calls = [&head[..], b"](", &b"h\x01h\x01\x93)R".repeat(50_000), b"e."].concat();
+    assert!(survives_within(GRAPH, &stream(&calls, b"\x80\x02].")).is_err());
+    let storage = b"((U\x07storagectorch\nFloatStorage\nh\x01U\x03cpuK\x01NtQK\x00))t";
+    let tensor = [&b"U\x01wctorch._utils\n_rebuild_tensor\n"[..], storage, b"R"].concat();
+    let tensors = [&head[..], b"}(", &tensor.repeat(5_000), b"u."].concat();
+    assert!(survives_within(GRAPH, &stream(&tensors, b"\x80\x02].")).is_err());
+}
+
+#[test]
+fn a_long_dict_that_is_used_often_is_not_searched_often() {
+    let many = [&b"\x80\x02}q\x01("[..], &b"K\x01K\x01".repeat(50_000), b"u"].concat();
+    // Modules whose parameters, buffers or attributes are all that dict; and a dict of such dicts.
+    for attribute in ["_parameters", "_buffers", "_modules"] {
+        let state = format!("X{}\0\0\0{attribute}h\x01", char::from(attribute.len() as u8));
+        let module = [&b"U\x01mcm\nM\n)\x81}"[..], state.as_bytes(), b"sb"].concat();
+        let modules = [&many[..], b"0}(", &module.repeat(20_000), b"u."].concat();
+        assert!(survives_within(GRAPH, &stream(&modules, b"\x80\x02].")).is_err());
+    }
+    let dicts = [&many[..], b"0}(", &b"U\x01dh\x01".repeat(50_000), b"u."].concat();
+    assert!(survives_within(GRAPH, &stream(&dicts, b"\x80\x02].")).is_err());
+}
+
+#[test]
+fn many_views_of_one_storage_cannot_pretend_to_be_a_hundred_files() {
+    let storage =
+        b"((U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuM\x00\x40NtQK\x00M\x00\x40\x85K\x01\x85t";
+    let tensor = |index: u32| {
+        let key = format!("U\x06{index:06}");
+        [key.as_bytes(), b"ctorch._utils\n_rebuild_tensor\n", storage, b"R"].concat()
+    };
+    let tensors: Vec<u8> = (0..2_000).flat_map(tensor).collect();
+    let object = [&b"\x80\x02}("[..], &tensors, b"u."].concat();
+    let rest = [
+        &b"\x80\x02]U\x010a."[..],
+        &0x4000u64.to_le_bytes(),
+        &vec![0; 0x10000],
+    ]
+    .concat();
+    let error = survives(&stream(&object, &rest)).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::TooBig { .. }), "{error}");
 }

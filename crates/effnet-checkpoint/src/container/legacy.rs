@@ -1,7 +1,6 @@
 //! The stream of `torch.save` from 0.1.10 to 1.5: five pickles, then the storages
 //! (`torch/serialization.py` `_legacy_save`, `_legacy_load`).
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -95,7 +94,9 @@ fn read_storages(
     let list = list.ok_or_else(|| STREAM.damaged("its list of storages is no list"))?;
     let mut storages = HashMap::new();
     for (index, &key) in list.iter().enumerate() {
-        let key = key_text(keys, key).ok_or_else(|| STREAM.damaged("a storage key is no string"))?;
+        let key = keys
+            .id(key)
+            .ok_or_else(|| STREAM.damaged("a storage key is no string"))?;
         let Some(kind) = types.get(&key) else {
             return Err(STREAM.damaged(format!("nothing says what type storage `{key}` has")));
         };
@@ -134,13 +135,6 @@ fn storage_types(graph: &Graph<'_>) -> HashMap<String, StorageType> {
     references
         .map(|reference| (reference.key, reference.kind))
         .collect()
-}
-
-fn key_text(graph: &Graph<'_>, key: Value) -> Option<String> {
-    graph
-        .str(key)
-        .map(Cow::into_owned)
-        .or_else(|| key.int().map(|key| key.to_string()))
 }
 
 impl Storages for StreamStorages {

@@ -1,7 +1,6 @@
 //! The tar archive of the first releases (`torch/serialization.py` `legacy_load`): the members `storages`,
 //! `tensors` and `pickle`.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -165,7 +164,9 @@ fn read_storages(mut cursor: Cursor<'_>) -> Result<HashMap<String, (StorageType,
         let &[key, _location, class] = parts else {
             return Err(cursor.wrong("a storage is not described by three values"));
         };
-        let key = id_text(&graph, key).ok_or_else(|| cursor.wrong("a storage has no key"))?;
+        let key = graph
+            .id(key)
+            .ok_or_else(|| cursor.wrong("a storage has no key"))?;
         let kind = graph
             .global(class)
             .and_then(|(_, name)| DType::of_storage_class(&name));
@@ -198,10 +199,10 @@ fn view_of(
     let &[target, root, offset, numel] = graph.sequence(view)? else {
         return None;
     };
-    let (kind, storage) = storages.get(&id_text(graph, root)?)?;
+    let (kind, storage) = storages.get(&graph.id(root)?)?;
     let offset = usize::try_from(offset.int()?).ok()?.checked_mul(kind.size)?;
     let len = usize::try_from(numel.int()?).ok()?.checked_mul(kind.size)?;
-    Some((id_text(graph, target)?, (*kind, storage.part(offset, len)?)))
+    Some((graph.id(target)?, (*kind, storage.part(offset, len)?)))
 }
 
 /// `count`, then `(key, storage, class)` with the geometry behind it: a 4-byte number of dimensions, 4
@@ -216,8 +217,8 @@ fn read_tensors(
         let &[key, storage, _class] = graph.sequence(graph.root).unwrap_or_default() else {
             return Err(cursor.wrong("a tensor is not described by three values"));
         };
-        let key = id_text(&graph, key).ok_or_else(|| cursor.wrong("a tensor has no key"))?;
-        let storage = id_text(&graph, storage).and_then(|storage| storages.get(&storage));
+        let key = graph.id(key).ok_or_else(|| cursor.wrong("a tensor has no key"))?;
+        let storage = graph.id(storage).and_then(|storage| storages.get(&storage));
         let (kind, storage) = storage.ok_or_else(|| cursor.wrong("a tensor has no storage"))?;
         let dimensions = (cursor.i64()? & 0xffff_ffff) as usize;
         if dimensions > MAX_DIMENSIONS {
@@ -245,13 +246,6 @@ fn read_tensors(
     Ok(tensors)
 }
 
-/// Keys are integers in the files of the time, and strings in some that were made since.
-fn id_text(graph: &Graph<'_>, id: Value) -> Option<String> {
-    id.int()
-        .map(|id| id.to_string())
-        .or_else(|| graph.str(id).map(Cow::into_owned))
-}
-
 impl Storages for TarStorages {
     fn storage(&self, key: &str, kind: StorageType, nbytes: usize) -> Result<Storage, String> {
         let (found, storage) = self
@@ -268,6 +262,6 @@ impl Storages for TarStorages {
     }
 
     fn tensor(&self, graph: &Graph<'_>, id: Value) -> Option<&Dense> {
-        self.tensors.get(&id_text(graph, id)?)
+        self.tensors.get(&graph.id(id)?)
     }
 }

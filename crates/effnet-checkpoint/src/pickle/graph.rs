@@ -1,6 +1,17 @@
 //! What a pickle describes: values that refer to nodes, and the questions that a reader asks of them.
 
 use std::borrow::Cow;
+use std::collections::{BTreeSet, HashSet};
+
+/// Classes that are mappings even when nothing is in them.
+const MAPPINGS: [&str; 4] = ["OrderedDict", "Counter", "dict", "defaultdict"];
+/// Bytes of a class name or a key. Real ones have 100.
+const MAX_SHORT: usize = 256;
+/// Attributes of an instance, and states that it received. A module has 30, and one state.
+const MAX_ATTRIBUTES: usize = 1024;
+const MAX_STATES: usize = 2;
+/// Called names that are listed.
+const MAX_CALLED: usize = 64;
 
 /// One Python object, or a reference to one. Copying it copies no contents.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -131,16 +142,62 @@ impl Graph<'_> {
     /// `('module', class, file, source)` of old whole-module files, `(class, file, source)` in a tar)
     /// counts as that class.
     pub(crate) fn global(&self, value: Value) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
-        match self.node(value)? {
-            Node::Global { module, name } => Some((self.str(*module)?, self.str(*name)?)),
+        let (module, name) = match self.node(value)? {
+            Node::Global { module, name } => (*module, *name),
             Node::Persistent(id) => {
                 let parts = self.sequence(*id)?;
                 parts.iter().take(2).find_map(|&part| match self.node(part)? {
-                    Node::Global { module, name } => Some((self.str(*module)?, self.str(*name)?)),
+                    Node::Global { module, name } => Some((*module, *name)),
                     _ => None,
-                })
+                })?
             }
-            _ => None,
+            _ => return None,
+        };
+        Some((self.short_str(module)?, self.short_str(name)?))
+    }
+
+    /// A string that is looked at once for every reference to it, and so must be short.
+    fn short_str(&self, value: Value) -> Option<Cow<'_, str>> {
+        self.raw(value).filter(|raw| raw.len() <= MAX_SHORT)?;
+        self.str(value)
+    }
+
+    /// A storage's key or a tensor's number, as text.
+    pub(crate) fn id(&self, value: Value) -> Option<String> {
+        match value.int() {
+            Some(number) => Some(number.to_string()),
+            None => self.short_str(value).map(Cow::into_owned),
+        }
+    }
+
+    /// How many entries [`Graph::entries`] or [`Graph::strings`] would go through.
+    pub(crate) fn entry_count(&self, value: Value) -> usize {
+        match self.node(value) {
+            Some(Node::Dict(items)) => items.len(),
+            Some(Node::List(items) | Node::Set(items)) => items.len(),
+            Some(Node::Tuple(items)) => items.len(),
+            Some(Node::Object(object)) => {
+                let args = self.sequence(object.args).unwrap_or_default();
+                let constructor = args.iter().take(2).map(|&arg| match self.node(arg) {
+                    Some(Node::Dict(items)) => items.len(),
+                    _ => self.sequence(arg).map_or(0, <[Value]>::len),
+                });
+                object.items.len() + constructor.sum::<usize>()
+            }
+            _ => 0,
+        }
+    }
+
+    pub(crate) fn is_mapping(&self, value: Value) -> bool {
+        match self.node(value) {
+            Some(Node::Dict(_)) => true,
+            Some(Node::Object(object)) => {
+                !object.items.is_empty()
+                    || self
+                        .global(object.class)
+                        .is_some_and(|(_, name)| MAPPINGS.contains(&name.as_ref()))
+            }
+            _ => false,
         }
     }
 
@@ -167,8 +224,8 @@ impl Graph<'_> {
         let (_, name) = self.global(object.class)?;
         let args = self.sequence(object.args)?;
         let source = match name.as_ref() {
-            "OrderedDict" | "Counter" | "dict" => args.first(),
             "defaultdict" => args.get(1),
+            name if MAPPINGS.contains(&name) => args.first(),
             _ => return None,
         };
         let Some(&source) = source else {
@@ -191,14 +248,14 @@ impl Graph<'_> {
 
     /// What `instance.name` is after unpickling, for an attribute that `__setstate__` received.
     pub(crate) fn attribute(&self, object: &Object, name: &str) -> Option<Value> {
-        object.states.iter().rev().find_map(|&state| {
+        object.states.iter().rev().take(MAX_STATES).find_map(|&state| {
             // An object with slots has the state (dict, slots).
             let dict = match self.node(state)? {
                 Node::Tuple(parts) => *parts.first()?,
                 _ => state,
             };
             match self.node(dict)? {
-                Node::Dict(items) => items
+                Node::Dict(items) if items.len() <= MAX_ATTRIBUTES => items
                     .iter()
                     .rev()
                     .find(|&&(key, _)| self.raw(key) == Some(name.as_bytes()))
@@ -226,19 +283,27 @@ impl Graph<'_> {
             .collect()
     }
 
-    /// Every name that unpickling in Python would have called, `module.name`, sorted, each once.
+    /// Names that unpickling in Python would have called, `module.name`, sorted, each once.
     pub(crate) fn called(&self) -> Vec<String> {
-        let mut names: Vec<String> = self
+        let classes: HashSet<u32> = self
             .nodes
             .iter()
             .filter_map(|node| match node {
-                Node::Object(object) => self.global(object.class),
+                Node::Object(object) => match object.class {
+                    Value::Node(index) => Some(index),
+                    _ => None,
+                },
                 _ => None,
             })
-            .map(|(module, name)| format!("{module}.{name}"))
             .collect();
-        names.sort_unstable();
-        names.dedup();
-        names
+        let mut names = BTreeSet::new();
+        for index in classes {
+            if let Some((module, name)) = self.global(Value::Node(index))
+                && names.len() < MAX_CALLED
+            {
+                names.insert(format!("{module}.{name}"));
+            }
+        }
+        names.into_iter().collect()
     }
 }

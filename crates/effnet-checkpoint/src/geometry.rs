@@ -1,0 +1,98 @@
+//! Whether a tensor lies in its storage.
+
+use std::path::Path;
+
+use crate::budget::Budget;
+use crate::error::ErrorKind;
+use crate::object::{Dense, Found};
+use crate::tensor::byte_count;
+use crate::{DType, Tensor};
+
+/// Makes tensors of descriptions that hold.
+pub(crate) struct Geometry<'a> {
+    pub(crate) path: &'a Path,
+    /// Whether the storages are big-endian.
+    pub(crate) swap: bool,
+    pub(crate) budget: &'a Budget,
+}
+
+impl Geometry<'_> {
+    /// Checks that the storage holds every element that shape and strides reach.
+    pub(crate) fn tensor(&self, name: &str, found: Found) -> Result<Tensor, ErrorKind> {
+        let bad = |what: String| ErrorKind::BadTensor {
+            name: name.to_owned(),
+            what,
+        };
+        let Dense {
+            dtype,
+            shape,
+            strides,
+            offset,
+            storage,
+        } = match found {
+            Found::Dense(dense) => dense,
+            Found::Unsupported { dtype, shape, what } => {
+                let numel = byte_count(DType::U8, &shape);
+                numel.ok_or_else(|| bad(format!("its shape {shape:?} is beyond any memory")))?;
+                return Ok(Tensor::unsupported(
+                    dtype,
+                    shape,
+                    self.path.to_owned(),
+                    name,
+                    &what,
+                ));
+            }
+        };
+        if let DType::Unsupported(_) = dtype {
+            let (path, what) = (self.path.to_owned(), dtype.name());
+            return Ok(Tensor::unsupported(dtype, shape, path, name, what));
+        }
+        if shape.len() != strides.len() {
+            return Err(bad(format!(
+                "its shape {shape:?} and its strides {strides:?} differ in length"
+            )));
+        }
+        let nbytes = byte_count(dtype, &shape)
+            .filter(|_| byte_count(DType::U8, &nonzero(&shape)).is_some())
+            .ok_or_else(|| bad(format!("its shape {shape:?} is beyond any memory")))?;
+        let reached = reach(&shape, &strides).and_then(|reach| reach.checked_mul(dtype.size()));
+        let view = reached
+            .zip(offset.checked_mul(dtype.size()))
+            .and_then(|(len, start)| {
+                if len == 0 {
+                    storage.part(0, 0)
+                } else {
+                    storage.part(start, len)
+                }
+            });
+        let view = view.ok_or_else(|| {
+            bad(format!(
+                "shape {shape:?}, strides {strides:?} and offset {offset} of {dtype} reach beyond its storage \
+                 of {} bytes",
+                storage.len()
+            ))
+        })?;
+        let tensor = Tensor::view(dtype, shape, strides, view, self.swap);
+        self.budget.tensor(nbytes, !tensor.is_contiguous())?;
+        Ok(tensor)
+    }
+}
+
+/// The sizes with each 0 replaced, so that their product does not hide an overflow.
+fn nonzero(shape: &[usize]) -> Vec<usize> {
+    shape.iter().map(|&size| size.max(1)).collect()
+}
+
+/// Elements from the first to the last one that the strides reach.
+fn reach(shape: &[usize], strides: &[usize]) -> Option<usize> {
+    if shape.contains(&0) {
+        return Some(0);
+    }
+    let steps = shape
+        .iter()
+        .zip(strides)
+        .try_fold(0usize, |total, (&size, &stride)| {
+            total.checked_add((size - 1).checked_mul(stride)?)
+        });
+    steps?.checked_add(1)
+}
