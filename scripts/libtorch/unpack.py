@@ -58,7 +58,10 @@ def make_link_folder(out: Path) -> None:
     lib.mkdir(parents=True)
     for library in sorted((out / "torch/lib").iterdir()):
         if not CUDA_LIBRARY.fullmatch(library.name):
-            (lib / library.name).symlink_to(f"../../../torch/lib/{library.name}")
+            # libtorch.so is empty and only names the others, libtorch_cuda.so among them. GNU ld
+            # keeps it as a dependency, and then no program would start without CUDA.
+            target = library.name.replace("libtorch.so", "libtorch_cpu.so")
+            (lib / library.name).symlink_to(f"../../../torch/lib/{target}")
     (out / "link/torch/include").symlink_to("../../torch/include")
     (out / "link/nvidia").symlink_to("../nvidia")
     # torch-sys compares this with the version it was generated for.
