@@ -145,7 +145,8 @@ pub fn impatient(cache: &Path) -> HubConfig {
         first: Duration::from_millis(10),
         limit: Duration::from_millis(40),
     };
-    config.stall_timeout = Duration::from_millis(400);
+    // Long enough for a machine that is busy with other things.
+    config.stall_timeout = Duration::from_secs(4);
     config.retries = 3;
     config
 }

@@ -161,7 +161,6 @@ fn a_refused_connection_is_named() {
 #[test]
 fn a_name_that_does_not_resolve_is_named() {
     let mut bench = Bench::new();
-    bench.config.stall_timeout = Duration::from_secs(3);
     bench.expect_error("http://nowhere.invalid/w.pth", &body(12), "no connection");
     assert!(bench.visible().is_empty());
 }
