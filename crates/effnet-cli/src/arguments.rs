@@ -43,6 +43,14 @@ pub(crate) enum Command {
     Classify(Box<ClassifyArguments>),
     /// Describe a checkpoint: container, naming scheme, variant, tensors
     Inspect(InspectArguments),
+    /// Rewrite a checkpoint in another naming scheme, container or precision
+    Convert(ConvertArguments),
+    /// List the published weights
+    Models(ModelsArguments),
+    /// Fetch published weights ahead of their use
+    Download(DownloadArguments),
+    /// Look after the weights that were fetched
+    Cache(CacheArguments),
     /// Print versions, processor features and devices, for a bug report
     Env(EnvArguments),
     /// Print a completion script for a shell
@@ -77,12 +85,14 @@ pub(crate) struct ClassifyArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelArguments {
-    /// The network: b0 to b8 or l2 [default: the one that the weights are for]
+    /// The network, b0 to b8 or l2, or an id like b3.advprop [default: the one that the weights are
+    /// for, or b0]
     #[arg(long, short, value_name = "NAME")]
-    pub(crate) model: Option<Variant>,
-    /// The weights: a .pth, .pt or .safetensors file
-    #[arg(long, short, value_name = "FILE")]
-    pub(crate) weights: Option<PathBuf>,
+    pub(crate) model: Option<ModelName>,
+    /// The weights: a .pth, .pt or .safetensors file, or an id that `effnet models` lists [default:
+    /// the published ones of the model]
+    #[arg(long, short, value_name = "ID|FILE")]
+    pub(crate) weights: Option<String>,
     /// The arithmetic that the weights were trained for: tf, timm or torchvision [default: told
     /// from the weights]
     #[arg(long, value_name = "PROFILE")]
@@ -90,6 +100,42 @@ pub(crate) struct ModelArguments {
     /// Number of classes of the weights [default: as many as there are labels, or 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=1 << 24))]
     pub(crate) num_classes: Option<i64>,
+    #[command(flatten)]
+    pub(crate) zoo: ZooArguments,
+}
+
+/// Where published weights come from.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Published weights")]
+pub(crate) struct ZooArguments {
+    /// Fetch nothing: use what is on this machine [env: EFFNET_OFFLINE]
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Know the weights of this manifest too [env: EFFNET_MANIFEST]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
+}
+
+/// A variant, or the id of weights for one: `b3`, `b3.advprop`.
+#[derive(Debug, Clone)]
+pub(crate) struct ModelName {
+    pub(crate) variant: Variant,
+    pub(crate) tag: Option<String>,
+}
+
+impl std::str::FromStr for ModelName {
+    type Err = effnet_core::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (variant, tag) = match text.split_once('.') {
+            Some((variant, tag)) => (variant, Some(tag.to_owned())),
+            None => (text, None),
+        };
+        Ok(Self {
+            variant: variant.parse()?,
+            tag,
+        })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -131,11 +177,105 @@ pub(crate) struct RunArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArguments {
-    /// A .pth, .pt, .tar or .safetensors file
-    pub(crate) file: PathBuf,
+    /// A .pth, .pt, .tar or .safetensors file, or an id that `effnet models` lists
+    #[arg(value_name = "FILE|ID")]
+    pub(crate) file: String,
+    #[command(flatten)]
+    pub(crate) zoo: ZooArguments,
     /// What to print
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: InspectFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArguments {
+    /// What to read: a .pth, .pt, .tar or .safetensors file, or an id that `effnet models` lists
+    #[arg(value_name = "IN")]
+    pub(crate) input: String,
+    /// What to write: its extension, .pth, .pt or .safetensors, says the container
+    #[arg(value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// Whose names the tensors get
+    #[arg(long, value_name = "SCHEME", default_value = "lukemelas", value_parser = ["lukemelas", "torchvision", "timm"])]
+    pub(crate) to: String,
+    /// Type of the floating-point tensors [default: as they are]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) dtype: Option<FloatType>,
+    /// Which of several sets of parameters to take, by its key in the file: `state_dict_ema`,
+    /// `model` and so on [default: the first that is usual, averages before plain ones]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// The arithmetic to record in the file: tf, timm or torchvision [default: told from the input]
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) profile: Option<Profile>,
+    /// Class names to record in the file (.safetensors only)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// Replace OUT if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) zoo: ZooArguments,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FloatType {
+    F32,
+    F16,
+    Bf16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelsArguments {
+    /// List timm's weights too
+    #[arg(long, short)]
+    pub(crate) all: bool,
+    /// What to print
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: InspectFormat,
+    #[command(flatten)]
+    pub(crate) zoo: ZooArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DownloadArguments {
+    /// Ids that `effnet models --all` lists; a variant stands for its default weights
+    #[arg(value_name = "ID", required_unless_present = "all_of")]
+    pub(crate) ids: Vec<String>,
+    /// All weights of a variant
+    #[arg(long, value_name = "VARIANT")]
+    pub(crate) all_of: Vec<Variant>,
+    #[command(flatten)]
+    pub(crate) zoo: ZooArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheArguments {
+    #[command(subcommand)]
+    pub(crate) command: CacheCommand,
+    #[command(flatten)]
+    pub(crate) zoo: ZooArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// List the files that were fetched
+    List {
+        /// What to print
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        format: InspectFormat,
+    },
+    /// Compute the digest of each file and compare it with the published one
+    Verify,
+    /// Remove what interrupted downloads left
+    Prune {
+        /// Remove files that belong to no known weights too
+        #[arg(long)]
+        unknown: bool,
+        /// Say what would be removed, and remove nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[derive(Debug, Args)]

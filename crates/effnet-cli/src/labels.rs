@@ -86,6 +86,14 @@ impl Labels {
         Ok(Self(labels))
     }
 
+    pub(crate) fn from_names(names: Vec<String>) -> Self {
+        Self(names)
+    }
+
+    pub(crate) fn names(&self) -> &[String] {
+        &self.0
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

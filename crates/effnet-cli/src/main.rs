@@ -11,6 +11,7 @@ mod prediction;
 mod preprocessing;
 mod printer;
 mod records;
+mod zoo;
 
 use std::process::ExitCode;
 
@@ -62,6 +63,10 @@ fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Outcome> {
     match &arguments.command {
         Command::Classify(arguments) => commands::classify::run(arguments, printer),
         Command::Inspect(arguments) => commands::inspect::run(arguments, printer),
+        Command::Convert(arguments) => commands::convert::run(arguments, printer),
+        Command::Models(arguments) => commands::models::run(arguments),
+        Command::Download(arguments) => commands::download::run(arguments, printer),
+        Command::Cache(arguments) => commands::cache::run(arguments, printer),
         Command::Env(arguments) => commands::env::run(arguments),
         Command::Completions(arguments) => commands::completions::run(arguments),
     }

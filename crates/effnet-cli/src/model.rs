@@ -1,21 +1,29 @@
-//! From `--model` and `--weights` to a network that is ready to run.
+//! From a weight file to a network that is ready to run.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
-use effnet_checkpoint::{Checkpoint, Scheme, Signature};
+use effnet_checkpoint::{Checkpoint, ModelMetadata, Scheme, Signature};
 use effnet_core::{Config, EfficientNet, LoadOptions, Profile, Variant};
+use effnet_hub::Entry;
 use tch::{Device, Kind, nn};
 
 use crate::arguments::ModelArguments;
 use crate::labels::Labels;
 use crate::printer::Printer;
+use crate::zoo::Weights;
 
-/// What the arguments and the weight file say about the network, before any tensor is made.
+/// Number of classes of ImageNet, which the published weights are for.
+const IMAGENET_CLASSES: i64 = 1000;
+
+/// What the arguments, the manifest and the weight file say about the network, before any tensor
+/// is made.
 pub(crate) struct ModelFile {
-    path: PathBuf,
+    weights: Weights,
     checkpoint: Checkpoint,
+    pub(crate) metadata: ModelMetadata,
     pub(crate) variant: Variant,
+    pub(crate) scheme: Scheme,
     profile: Profile,
     num_classes: i64,
 }
@@ -33,26 +41,40 @@ pub(crate) struct Model {
 
 impl ModelFile {
     /// Opens the weights and settles variant, profile and number of classes.
-    pub(crate) fn open(arguments: &ModelArguments, labels: Option<&Labels>) -> anyhow::Result<Self> {
-        let Some(path) = arguments.weights.clone() else {
-            bail!(
-                "no weights: expected --weights FILE, a .pth, .pt or .safetensors file with the parameters \
-                 of an EfficientNet"
-            );
-        };
-        let shown = path.display().to_string();
-        let checkpoint = Checkpoint::open(&path)?;
-        let signature = describe(&checkpoint).with_context(|| shown.clone())?;
+    pub(crate) fn open(
+        weights: Weights,
+        arguments: &ModelArguments,
+        labels: Option<&Labels>,
+    ) -> anyhow::Result<Self> {
+        let shown = weights.path.display().to_string();
+        let checkpoint = Checkpoint::open(&weights.path)?;
+        let metadata = ModelMetadata::from_entries(checkpoint.metadata()).with_context(|| shown.clone())?;
+        let signature = checkpoint
+            .state_dict()
+            .signature()
+            .with_context(|| format!("{shown}: no EfficientNet (`effnet inspect` lists its tensors)"))?;
         let found = Variant::recognise(&signature);
-        let variant = settle_variant(arguments.model, found).with_context(|| shown.clone())?;
+        let asked = arguments.model.as_ref().map(|model| model.variant);
+        let variant = settle_variant(asked, found).with_context(|| shown.clone())?;
         let profile = match arguments.profile {
             Some(profile) => profile,
-            None => {
-                told_profile(&checkpoint, &path, signature.scheme, variant).with_context(|| shown.clone())?
-            }
+            None => told_profile(
+                &metadata,
+                weights.entry.as_ref(),
+                &weights.path,
+                signature.scheme,
+                variant,
+            )
+            .with_context(|| shown.clone())?,
         };
-        let expected = arguments.num_classes.or(labels.map(|labels| labels.len() as i64));
-        let num_classes = settle_classes(&signature, expected.unwrap_or(1000))
+        let named = labels.map(Labels::len).or(metadata.labels.as_ref().map(Vec::len));
+        let published = weights.entry.as_ref().map(|entry| i64::from(entry.classes));
+        let expected = arguments
+            .num_classes
+            .or(named.map(|count| count as i64))
+            .or(published)
+            .unwrap_or(IMAGENET_CLASSES);
+        let num_classes = settle_classes(&signature, expected)
             .with_context(|| format!("{shown}: another number of classes"))?;
         if let Some(labels) = labels {
             ensure!(
@@ -61,23 +83,36 @@ impl ModelFile {
                 labels.len()
             );
         }
+        let scheme = signature.scheme;
         Ok(Self {
-            path,
+            weights,
             checkpoint,
+            metadata,
             variant,
+            scheme,
             profile,
             num_classes,
         })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.weights.path
+    }
+
+    /// The published weights that the file is, or is named like.
+    pub(crate) fn entry(&self) -> Option<&Entry> {
+        self.weights.entry.as_ref()
+    }
+
     /// Makes the network on `device` and fills it.
     pub(crate) fn load(
-        self,
+        mut self,
         labels: Option<Labels>,
         device: Device,
         kind: Kind,
         printer: &Printer,
     ) -> anyhow::Result<Model> {
+        let shown = self.path().display().to_string();
         let mut store = nn::VarStore::new(device);
         let config = Config::new(self.variant)
             .with_profile(self.profile)
@@ -85,7 +120,7 @@ impl ModelFile {
         let state_dict = self.checkpoint.state_dict();
         let (network, report) =
             EfficientNet::from_state_dict(&store.root(), &config, state_dict, LoadOptions::default())
-                .with_context(|| format!("{}: cannot be loaded as {}", self.path.display(), self.variant))?;
+                .with_context(|| format!("{shown}: cannot be loaded as {}", self.variant))?;
         store.freeze();
         match kind {
             Kind::BFloat16 => store.bfloat16(),
@@ -93,8 +128,7 @@ impl ModelFile {
             _ => {}
         }
         printer.detail(format!(
-            "{}: {} ({}), profile {}, {} classes, on {device:?} in {kind:?}",
-            self.path.display(),
+            "{shown}: {} ({}), profile {}, {} classes, on {device:?} in {kind:?}",
             self.variant,
             self.checkpoint.container(),
             self.profile,
@@ -103,33 +137,24 @@ impl ModelFile {
         if let Some((count, dtype)) = report.converted {
             printer.detail(format!("{count} tensors converted from {dtype}"));
         }
-        let labels = match labels {
-            Some(labels) => labels,
-            None if self.num_classes == 1000 => Labels::imagenet()?,
-            None => {
+        let labels = match (labels, self.metadata.labels.take()) {
+            (Some(labels), _) => labels,
+            (None, Some(names)) => Labels::from_names(names),
+            (None, None) if self.num_classes == IMAGENET_CLASSES => Labels::imagenet()?,
+            (None, None) => {
                 printer.warning("these weights come without class names, pass them with --labels FILE");
                 Labels::numbered(self.num_classes as usize)
             }
         };
-        let weights = self.path.display().to_string();
         Ok(Model {
             variant: self.variant,
-            weights,
+            weights: self.weights.name,
             labels,
             network,
             device,
             kind,
         })
     }
-}
-
-/// The naming scheme and the shapes of a checkpoint that holds an EfficientNet.
-fn describe(checkpoint: &Checkpoint) -> anyhow::Result<Signature> {
-    let state_dict = checkpoint.state_dict();
-    let signature = state_dict.signature().context(
-        "no EfficientNet of efficientnet_pytorch, torchvision or timm; `effnet inspect` lists the tensors",
-    )?;
-    Ok(signature)
 }
 
 fn settle_variant(asked: Option<Variant>, found: Option<Variant>) -> anyhow::Result<Variant> {
@@ -165,15 +190,19 @@ fn settle_classes(signature: &Signature, expected: i64) -> anyhow::Result<i64> {
     }
 }
 
-/// The profile that the file states or that its names suggest.
+/// The profile that the file states, that is published for it, or that its names suggest.
 pub(crate) fn told_profile(
-    checkpoint: &Checkpoint,
+    metadata: &ModelMetadata,
+    entry: Option<&Entry>,
     path: &Path,
     scheme: Scheme,
     variant: Variant,
 ) -> anyhow::Result<Profile> {
-    if let Some(stated) = checkpoint.metadata().get("profile") {
+    if let Some(stated) = &metadata.profile {
         return Ok(stated.parse()?);
+    }
+    if let Some(entry) = entry {
+        return Ok(entry.profile.as_str().parse()?);
     }
     // timm gives its TensorFlow ports the names of its own networks; only the file's name differs.
     let is_port = path

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::arguments::{ColorChoice, GlobalArguments};
 
@@ -33,6 +33,13 @@ impl Printer {
     /// What only `--verbose` shows.
     pub(crate) fn detail(&self, message: impl AsRef<str>) {
         if self.verbose {
+            write_line("", Style::new(), message.as_ref());
+        }
+    }
+
+    /// What was done, unless `--quiet`.
+    pub(crate) fn note(&self, message: impl AsRef<str>) {
+        if !self.quiet {
             write_line("", Style::new(), message.as_ref());
         }
     }
@@ -72,11 +79,35 @@ impl Printer {
             return ProgressBar::hidden();
         }
         let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
-        let template = "{bar:30} {pos}/{len} images, {per_sec}, {eta} left";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+        styled(bar, "{bar:30} {pos}/{len} images, {per_sec}, {eta} left")
+    }
+
+    /// A bar for one download.
+    pub(crate) fn download(&self) -> ProgressBar {
+        self.download_in(&self.downloads())
+    }
+
+    /// Room for the bars of several downloads.
+    pub(crate) fn downloads(&self) -> MultiProgress {
+        if self.quiet || !std::io::stderr().is_terminal() {
+            return MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
         }
-        bar
+        MultiProgress::new()
+    }
+
+    /// A bar for one download among several.
+    pub(crate) fn download_in(&self, downloads: &MultiProgress) -> ProgressBar {
+        let template = "{msg} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+        downloads.add(styled(ProgressBar::no_length(), template))
+    }
+}
+
+/// The style that a template describes; the templates here are right, a wrong one would keep the
+/// default style.
+fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
 }
 

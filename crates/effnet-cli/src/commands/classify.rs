@@ -19,6 +19,7 @@ use crate::prediction;
 use crate::preprocessing;
 use crate::printer::Printer;
 use crate::records::{Record, Records};
+use crate::zoo::Zoo;
 
 /// Images in a batch when there are several: enough to use the processor well, few enough to keep
 /// B7 within two gigabytes.
@@ -27,13 +28,21 @@ const BATCH_SIZE: u32 = 16;
 pub(crate) fn run(arguments: &ClassifyArguments, printer: &Printer) -> anyhow::Result<Outcome> {
     set_threads(arguments.run.threads)?;
     let labels = arguments.labels.as_deref().map(Labels::open).transpose()?;
+    let zoo = Zoo::open(&arguments.model.zoo)?;
+    let weights = zoo.locate(
+        arguments.model.model.as_ref(),
+        arguments.model.weights.as_deref(),
+        printer,
+    )?;
     let file =
-        ModelFile::open(&arguments.model, labels.as_ref()).map_err(|error| match &arguments.labels {
-            Some(path) if labels.is_some() => error.context(format!("with the labels of {}", path.display())),
-            _ => error,
+        ModelFile::open(weights, &arguments.model, labels.as_ref()).map_err(|error| {
+            match &arguments.labels {
+                Some(path) => error.context(format!("with the labels of {}", path.display())),
+                None => error,
+            }
         })?;
     let inputs = inputs::expand(&arguments.inputs)?;
-    let transform = preprocessing::transform(&arguments.preprocessing, file.variant);
+    let transform = preprocessing::transform(&arguments.preprocessing, &file, &zoo.manifest)?;
     let mut records = Records::open(arguments.format, arguments.output.as_deref())?;
     let device = arguments.run.device.resolve()?;
     let model = file.load(labels, device, arguments.run.precision.kind(), printer)?;
@@ -140,10 +149,14 @@ fn decode<'a>(inputs: &'a [Input], transform: &EvalTransform) -> Batch<'a> {
 }
 
 fn read(path: &Path, transform: &EvalTransform, slot: &mut [f32]) -> Result<(), String> {
-    let image = Image::open(path).map_err(|error| error.to_string())?;
-    transform
-        .apply_into(&image, slot)
-        .map_err(|error| error.to_string())
+    let image = Image::open(path).map_err(|error| chain(&error))?;
+    transform.apply_into(&image, slot).map_err(|error| chain(&error))
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }
 
 /// Runs a batch and writes what came out, in the order of the inputs.

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use effnet_checkpoint::Checkpoint;
+use effnet_checkpoint::{Checkpoint, ModelMetadata};
 use effnet_core::{Profile, Variant};
+use effnet_hub::Entry;
 use serde::Serialize;
 
 use crate::Outcome;
 use crate::arguments::{InspectArguments, InspectFormat};
 use crate::model::told_profile;
 use crate::printer::Printer;
+use crate::zoo::Zoo;
 
 /// Everything that a checkpoint tells about itself.
 #[derive(Serialize)]
@@ -45,8 +47,9 @@ struct TensorRow<'a> {
 }
 
 pub(crate) fn run(arguments: &InspectArguments, printer: &Printer) -> anyhow::Result<Outcome> {
-    let checkpoint = Checkpoint::open(&arguments.file)?;
-    let description = describe(&checkpoint)?;
+    let weights = Zoo::open(&arguments.zoo)?.locate_one(&arguments.file, printer)?;
+    let checkpoint = Checkpoint::open(&weights.path)?;
+    let description = describe(&checkpoint, weights.entry.as_ref())?;
     let mut stdout = std::io::BufWriter::new(anstream::stdout());
     match arguments.format {
         InspectFormat::Json => {
@@ -62,13 +65,22 @@ pub(crate) fn run(arguments: &InspectArguments, printer: &Printer) -> anyhow::Re
     Ok(Outcome::Done)
 }
 
-fn describe(checkpoint: &Checkpoint) -> anyhow::Result<Description<'_>> {
+fn describe<'a>(checkpoint: &'a Checkpoint, entry: Option<&Entry>) -> anyhow::Result<Description<'a>> {
     let state_dict = checkpoint.state_dict();
     let scheme = checkpoint.scheme();
     let signature = state_dict.signature().ok();
     let variant = signature.as_ref().and_then(Variant::recognise);
     let profile = match (scheme, variant) {
-        (Some(scheme), Some(variant)) => Some(told_profile(checkpoint, checkpoint.path(), scheme, variant)?),
+        (Some(scheme), Some(variant)) => {
+            let metadata = ModelMetadata::from_entries(checkpoint.metadata())?;
+            Some(told_profile(
+                &metadata,
+                entry,
+                checkpoint.path(),
+                scheme,
+                variant,
+            )?)
+        }
         _ => None,
     };
     let mut dtypes = BTreeMap::new();

@@ -1,6 +1,10 @@
 //! One file for each subcommand.
 
+pub(crate) mod cache;
 pub(crate) mod classify;
 pub(crate) mod completions;
+pub(crate) mod convert;
+pub(crate) mod download;
 pub(crate) mod env;
 pub(crate) mod inspect;
+pub(crate) mod models;

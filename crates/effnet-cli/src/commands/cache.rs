@@ -1,0 +1,109 @@
+//! `effnet cache`.
+
+use std::io::Write;
+use std::time::Duration;
+
+use effnet_hub::{CachedFile, Prune, Verification};
+use serde::Serialize;
+
+use crate::Outcome;
+use crate::arguments::{CacheArguments, CacheCommand, InspectFormat};
+use crate::printer::Printer;
+use crate::zoo::Zoo;
+
+/// A file in the cache.
+#[derive(Serialize)]
+struct Row<'a> {
+    path: String,
+    bytes: u64,
+    id: Option<&'a str>,
+    state: &'static str,
+}
+
+pub(crate) fn run(arguments: &CacheArguments, printer: &Printer) -> anyhow::Result<Outcome> {
+    let zoo = Zoo::open(&arguments.zoo)?;
+    let mut stdout = std::io::BufWriter::new(std::io::stdout());
+    let outcome = match arguments.command {
+        CacheCommand::List { format } => {
+            let files = zoo.hub.cached_files(&zoo.manifest)?;
+            write_files(&mut stdout, &files, format)?;
+            printer.detail(format!("in {}", zoo.hub.config().cache.display()));
+            Outcome::Done
+        }
+        CacheCommand::Verify => {
+            let files = zoo.hub.verify_cached(&zoo.manifest, |_| {})?;
+            write_files(&mut stdout, &files, InspectFormat::Text)?;
+            let damaged = files.iter().any(|file| state(&file.verification) == "damaged");
+            if damaged {
+                Outcome::SomeFailed
+            } else {
+                Outcome::Done
+            }
+        }
+        CacheCommand::Prune { unknown, dry_run } => {
+            let what = Prune {
+                partial_older_than: Some(Duration::ZERO),
+                unknown,
+                dry_run,
+            };
+            let pruned = zoo.hub.prune(&zoo.manifest, &what)?;
+            for path in &pruned.removed {
+                writeln!(stdout, "{}", path.display())?;
+            }
+            let verb = if dry_run { "would be removed" } else { "removed" };
+            printer.note(format!(
+                "{} files {verb}, {} bytes",
+                pruned.removed.len(),
+                pruned.bytes
+            ));
+            Outcome::Done
+        }
+    };
+    stdout.flush()?;
+    Ok(outcome)
+}
+
+fn state(verification: &Verification) -> &'static str {
+    match verification {
+        Verification::Verified => "verified",
+        Verification::NotChecked => "unchecked",
+        Verification::NoDigest => "no digest",
+        Verification::Corrupt { .. } => "damaged",
+        Verification::Partial => "partial",
+    }
+}
+
+fn write_files(out: &mut impl Write, files: &[CachedFile], format: InspectFormat) -> anyhow::Result<()> {
+    let rows = files.iter().map(|file| {
+        let CachedFile {
+            path,
+            bytes,
+            entry,
+            verification,
+            ..
+        } = file;
+        Row {
+            path: path.display().to_string(),
+            bytes: *bytes,
+            id: entry.as_deref(),
+            state: state(verification),
+        }
+    });
+    let rows: Vec<Row<'_>> = rows.collect();
+    if format == InspectFormat::Json {
+        serde_json::to_writer_pretty(&mut *out, &rows).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    for row in rows {
+        let id = row.id.unwrap_or("-");
+        writeln!(
+            out,
+            "{:>8.1} MB  {:<9}  {id:<24}  {}",
+            row.bytes as f64 / 1e6,
+            row.state,
+            row.path
+        )?;
+    }
+    Ok(())
+}

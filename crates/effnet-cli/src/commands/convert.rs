@@ -1,0 +1,158 @@
+//! `effnet convert`.
+
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use effnet_checkpoint::{Checkpoint, DType, ModelMetadata, OpenOptions, Scheme, StateDict, WriteOptions};
+use effnet_core::{Profile, Variant};
+
+use crate::Outcome;
+use crate::arguments::{ConvertArguments, FloatType};
+use crate::labels::Labels;
+use crate::model::told_profile;
+use crate::printer::Printer;
+use crate::zoo::{Weights, Zoo};
+
+pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Result<Outcome> {
+    let weights = Zoo::open(&arguments.zoo)?.locate_one(&arguments.input, printer)?;
+    check_output(&arguments.output, &weights.path, arguments.force)?;
+    let shown = weights.path.display().to_string();
+    let options = match &arguments.key {
+        Some(key) => OpenOptions::new().wrapper(key),
+        None => OpenOptions::new(),
+    };
+    let checkpoint = options.open(&weights.path)?;
+    let to: Scheme = arguments.to.parse()?;
+    let state_dict = rename(&checkpoint, to).with_context(|| shown.clone())?;
+    let metadata = metadata(arguments, &checkpoint, &weights).with_context(|| shown.clone())?;
+
+    let mut write = WriteOptions::new().metadata(metadata.to_entries());
+    if let Some(dtype) = arguments.dtype {
+        write = write.float_dtype(match dtype {
+            FloatType::F32 => DType::F32,
+            FloatType::F16 => DType::F16,
+            FloatType::Bf16 => DType::BF16,
+        });
+    }
+    let container = write.write(&arguments.output, &state_dict)?;
+    report(
+        &checkpoint,
+        &arguments.output,
+        state_dict.len(),
+        to,
+        &container.to_string(),
+        printer,
+    );
+    let is_pth = arguments
+        .output
+        .extension()
+        .is_some_and(|extension| extension != "safetensors");
+    if is_pth && metadata.labels.is_some() {
+        printer.warning("a .pth has no room for class names and preprocessing; .safetensors keeps them");
+    }
+    Ok(Outcome::Done)
+}
+
+/// Nothing that exists is lost: neither the input nor, without `--force`, an earlier output.
+fn check_output(output: &Path, input: &Path, force: bool) -> anyhow::Result<()> {
+    let same = match (output.canonicalize(), input.canonicalize()) {
+        (Ok(output), Ok(input)) => output == input,
+        _ => false,
+    };
+    if same {
+        bail!(
+            "{}: the output is the input; write to another file",
+            output.display()
+        );
+    }
+    ensure!(
+        force || !output.exists(),
+        "{}: exists already; pass --force to replace it, or write to another file",
+        output.display()
+    );
+    Ok(())
+}
+
+/// The tensors under the names of another scheme. Stages are numbered as the variant has them.
+fn rename(checkpoint: &Checkpoint, to: Scheme) -> anyhow::Result<StateDict> {
+    let state_dict = checkpoint.state_dict();
+    let signature = state_dict.signature()?;
+    let renamed = match Variant::recognise(&signature) {
+        Some(variant) => {
+            let repeats: Vec<usize> = variant
+                .config()
+                .stages()
+                .iter()
+                .map(|stage| stage.repeats)
+                .collect();
+            state_dict.to_scheme_with_repeats(signature.scheme, to, &repeats)?
+        }
+        None => state_dict.to_scheme(signature.scheme, to)?,
+    };
+    Ok(renamed)
+}
+
+/// What the new file says about itself: what the old one said, what is published, and the arguments.
+fn metadata(
+    arguments: &ConvertArguments,
+    checkpoint: &Checkpoint,
+    weights: &Weights,
+) -> anyhow::Result<ModelMetadata> {
+    let mut metadata = ModelMetadata::from_entries(checkpoint.metadata())?;
+    let signature = checkpoint.state_dict().signature()?;
+    if let Some(variant) = Variant::recognise(&signature) {
+        let profile = match arguments.profile {
+            Some(profile) => profile,
+            None => {
+                let entry = weights.entry.as_ref();
+                told_profile(&metadata, entry, &weights.path, signature.scheme, variant)?
+            }
+        };
+        metadata.variant = Some(variant.name().to_owned());
+        metadata.profile = Some(Profile::name(profile).to_owned());
+    }
+    if let Some(path) = &arguments.labels {
+        let labels = Labels::open(path)?;
+        let classes = signature.num_classes.unwrap_or(0);
+        ensure!(
+            labels.len() == classes,
+            "{}: {} labels, expected {classes}, one for each class",
+            path.display(),
+            labels.len()
+        );
+        metadata.labels = Some(labels.names().to_vec());
+    }
+    if let Some(entry) = &weights.entry
+        && metadata.image_size.is_none()
+    {
+        let published = &entry.preprocessing;
+        metadata.image_size = Some(published.image_size as usize);
+        metadata.crop_pct = published.crop_pct;
+        metadata.resize_size = published.resize_size.map(|size| size as usize);
+        metadata.crop_mode = Some(published.crop_mode.to_string());
+        metadata.interpolation = Some(published.interpolation.to_string());
+        metadata.mean = Some(published.mean);
+        metadata.std = Some(published.std);
+    }
+    Ok(metadata)
+}
+
+fn report(
+    checkpoint: &Checkpoint,
+    output: &Path,
+    tensors: usize,
+    to: Scheme,
+    container: &str,
+    printer: &Printer,
+) {
+    let from = checkpoint
+        .wrapper()
+        .map_or(String::new(), |key| format!(" from `{key}`"));
+    printer.note(format!(
+        "{}: {tensors} tensors{from} in the names of {to}, {container}",
+        output.display()
+    ));
+    if !checkpoint.left_out().is_empty() {
+        printer.note(format!("left out: {}", checkpoint.left_out().join(", ")));
+    }
+}

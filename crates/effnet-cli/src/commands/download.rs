@@ -1,0 +1,61 @@
+//! `effnet download`.
+
+use std::io::Write;
+use std::sync::Mutex;
+
+use effnet_hub::Entry;
+use rayon::prelude::*;
+
+use crate::Outcome;
+use crate::arguments::DownloadArguments;
+use crate::printer::Printer;
+use crate::zoo::{DownloadProgress, Zoo};
+
+/// Files fetched side by side: enough to hide the pauses of one connection, few enough for the
+/// servers to be kind.
+const AT_ONCE: usize = 4;
+
+pub(crate) fn run(arguments: &DownloadArguments, printer: &Printer) -> anyhow::Result<Outcome> {
+    let zoo = Zoo::open(&arguments.zoo)?;
+    let mut entries: Vec<&Entry> = Vec::new();
+    // A name that is wrong is said before anything is fetched.
+    for id in &arguments.ids {
+        entries.push(zoo.manifest.get(id)?);
+    }
+    for variant in &arguments.all_of {
+        entries.extend(zoo.manifest.of_variant(variant.name()));
+    }
+    let mut seen = std::collections::HashSet::new();
+    entries.retain(|entry| seen.insert(entry.id.as_str()));
+
+    let bars = printer.downloads();
+    let failed = Mutex::new(0);
+    let stdout = Mutex::new(std::io::stdout());
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(AT_ONCE).build()?;
+    pool.install(|| {
+        entries.par_iter().try_for_each(|entry| -> anyhow::Result<()> {
+            let mut progress = DownloadProgress::new(printer, printer.download_in(&bars));
+            match zoo.hub.resolve(entry, &mut progress) {
+                Ok(path) => {
+                    drop(progress);
+                    let mut stdout = stdout.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    bars.suspend(|| writeln!(stdout, "{} {}", entry.id, path.display()))?;
+                }
+                Err(error) => {
+                    drop(progress);
+                    *failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
+                    bars.suspend(|| printer.failure(&entry.id, &error.to_string()));
+                }
+            }
+            Ok(())
+        })
+    })?;
+    let failed = failed
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    Ok(match failed {
+        0 => Outcome::Done,
+        failed if failed == entries.len() => Outcome::NothingDone,
+        _ => Outcome::SomeFailed,
+    })
+}

@@ -1,0 +1,104 @@
+//! `effnet models`.
+
+use std::io::Write;
+
+use effnet_core::Variant;
+use effnet_hub::{Entry, Scheme};
+use serde::Serialize;
+
+use crate::Outcome;
+use crate::arguments::{InspectFormat, ModelsArguments};
+use crate::zoo::Zoo;
+
+/// A line of the table.
+#[derive(Serialize)]
+struct Row<'a> {
+    id: &'a str,
+    variant: &'a str,
+    parameters: i64,
+    /// Multiply-accumulate operations for one image of `image_size`, in thousands of millions.
+    gmacs: f64,
+    image_size: u32,
+    classes: u32,
+    /// Bytes of the file; computed from the number of parameters where it was not published.
+    bytes: u64,
+    /// As published, in percent, at `image_size` where the source says so.
+    top1: Option<f64>,
+    licence: &'a str,
+    cached: bool,
+}
+
+pub(crate) fn run(arguments: &ModelsArguments) -> anyhow::Result<Outcome> {
+    let zoo = Zoo::open(&arguments.zoo)?;
+    let shown = |entry: &&Entry| arguments.all || entry.scheme != Scheme::Timm;
+    let mut rows = Vec::new();
+    for entry in zoo.manifest.entries().iter().filter(shown) {
+        rows.push(row(&zoo, entry)?);
+    }
+    let mut stdout = std::io::BufWriter::new(std::io::stdout());
+    match arguments.format {
+        InspectFormat::Json => {
+            serde_json::to_writer_pretty(&mut stdout, &rows).map_err(std::io::Error::from)?;
+            writeln!(stdout)?;
+        }
+        InspectFormat::Text => {
+            write_table(&mut stdout, &rows)?;
+            let hidden = zoo.manifest.entries().len() - rows.len();
+            if hidden > 0 {
+                writeln!(stdout, "\n{hidden} more from timm with --all")?;
+            }
+        }
+    }
+    stdout.flush()?;
+    Ok(Outcome::Done)
+}
+
+fn row<'a>(zoo: &Zoo, entry: &'a Entry) -> anyhow::Result<Row<'a>> {
+    let variant: Variant = entry.variant.parse()?;
+    let config = variant.config().with_num_classes(i64::from(entry.classes));
+    let image_size = entry.preprocessing.image_size;
+    let size = i64::from(image_size);
+    let published_bytes = entry.files.iter().find_map(|file| file.bytes);
+    let published = entry.published.iter();
+    let at_size = published
+        .clone()
+        .find(|published| published.image_size == Some(image_size));
+    Ok(Row {
+        id: &entry.id,
+        variant: variant.name(),
+        parameters: config.parameters(),
+        gmacs: config.multiply_accumulates([size, size]) as f64 / 1e9,
+        image_size,
+        classes: entry.classes,
+        bytes: published_bytes.unwrap_or(4 * config.parameters() as u64),
+        top1: at_size
+            .or_else(|| entry.published.first())
+            .map(|published| published.top1),
+        licence: &entry.licence,
+        cached: zoo.hub.present(entry).is_some(),
+    })
+}
+
+fn write_table(out: &mut impl Write, rows: &[Row<'_>]) -> std::io::Result<()> {
+    let width = rows.iter().map(|row| row.id.len()).max().unwrap_or(2);
+    writeln!(
+        out,
+        "{:<width$}  {:>9}  {:>7}  {:>5}  {:>8}  {:>6}  {:<12}  cached",
+        "id", "params", "GMACs", "input", "size", "top-1", "licence"
+    )?;
+    for row in rows {
+        writeln!(
+            out,
+            "{:<width$}  {:>7.2} M  {:>7.2}  {:>5}  {:>5.0} MB  {:>6}  {:<12}  {}",
+            row.id,
+            row.parameters as f64 / 1e6,
+            row.gmacs,
+            row.image_size,
+            row.bytes as f64 / 1e6,
+            row.top1.map_or("-".to_owned(), |top1| format!("{top1:.1}")),
+            row.licence,
+            if row.cached { "yes" } else { "" },
+        )?;
+    }
+    Ok(())
+}
