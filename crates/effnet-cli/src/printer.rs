@@ -65,6 +65,8 @@ impl Printer {
 
     /// An input that failed while the others go on.
     pub(crate) fn failure(&self, input: &str, reason: &str) {
+        // Errors of files begin with the file's name themselves.
+        let reason = reason.strip_prefix(&format!("{input}: ")).unwrap_or(reason);
         write_line(
             "error",
             AnsiColor::Red.on_default().bold(),

@@ -19,7 +19,11 @@ fn classify(input: &Path) -> Finished {
             .arg("--weights")
             .arg(weights(Variant::B0, 1000)),
     );
-    assert!(start.elapsed() < Duration::from_secs(300), "{} hung", input.display());
+    assert!(
+        start.elapsed() < Duration::from_secs(300),
+        "{} hung",
+        input.display()
+    );
     run
 }
 

@@ -93,7 +93,10 @@ fn a_file_cut_anywhere_is_refused() {
         let path = file(&folder, "cut.safetensors", &whole[..length]);
         let start = Instant::now();
         assert_refused(&classify_with(&path, &["--num-classes", "3"]), &path, &[]);
-        assert!(start.elapsed() < Duration::from_secs(300), "hung, cut at {length}");
+        assert!(
+            start.elapsed() < Duration::from_secs(300),
+            "hung, cut at {length}"
+        );
     }
 }
 
