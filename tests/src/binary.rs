@@ -4,11 +4,16 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// A call of the binary that has not been started, without colours and with a home of its own.
+/// A call of the binary that has not been started: without colours, without the network, and with
+/// empty caches, whatever this machine's user has.
 pub fn effnet() -> Command {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     let mut command = Command::new(BINARY.get_or_init(build));
-    command.env("NO_COLOR", "1");
+    command.env("NO_COLOR", "1").env("EFFNET_OFFLINE", "1");
+    for cache in ["EFFNET_CACHE", "TORCH_HOME", "HF_HOME"] {
+        command.env(cache, std::env::temp_dir().join("effnet-tests-without-caches"));
+    }
+    command.env_remove("HF_HUB_CACHE").env_remove("EFFNET_MANIFEST");
     command
 }
 

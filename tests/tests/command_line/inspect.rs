@@ -28,7 +28,7 @@ fn inspect_describes_files_of_other_networks_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("other.safetensors");
     let store = tch::nn::VarStore::new(tch::Device::Cpu);
-    store.root().zeros("weight", &[2, 3]);
+    let _ = store.root().zeros("weight", &[2, 3]);
     store.save(&path).unwrap();
     let run = finish(effnet().arg("inspect").arg(&path));
     assert_eq!(run.code, Some(0));

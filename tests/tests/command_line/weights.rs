@@ -48,11 +48,24 @@ fn a_missing_file_is_named() {
 }
 
 #[test]
-fn no_weights_at_all_says_what_to_pass() {
+fn published_weights_that_cannot_be_had_say_where_to_put_them_by_hand() {
     let pictures = pictures();
-    let run = finish(effnet().arg("classify").arg(pictures.path()));
+    let run = finish(
+        effnet()
+            .arg("classify")
+            .arg(pictures.path())
+            .args(["--model", "b3"]),
+    );
     assert_eq!(run.code, Some(2));
-    assert!(run.stderr.contains("--weights"), "{}", run.stderr);
+    for word in [
+        "b3.imagenet",
+        "offline",
+        "https://",
+        "efficientnet-b3-5fb5a3c3.pth",
+        "without-caches",
+    ] {
+        assert!(run.stderr.contains(word), "`{word}` is not in:\n{}", run.stderr);
+    }
 }
 
 #[test]
