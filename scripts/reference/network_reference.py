@@ -1,7 +1,7 @@
 """Answers the tests' questions about the reference packages.
 
-Reads one JSON object a line from stdin, with the name of a function below as `request` and its
-arguments, and writes one JSON object a line to stdout: the answer, or `{"error": "..."}`. Tensors
+Reads one JSON object a line from stdin, with the name of a function below or in
+`conversion_reference.py` as `request` and its arguments, and writes one JSON object a line to stdout: the answer, or `{"error": "..."}`. Tensors
 go into files in the folder that the request names. `{"ready": true}` comes first.
 
 One process serves all tests of a run, because importing the packages takes longer than most
@@ -16,6 +16,7 @@ import traceback
 import torch
 from safetensors.torch import save_file
 
+import conversion_reference
 import network_models as models
 from network_training import training_step
 
@@ -38,9 +39,6 @@ def parity(model, variant, folder):
         outputs = evaluate(model, network, images)
         expected |= {f"{place}.{name}": tensor for name, tensor in outputs.items()}
         if model == "lukemelas" and place == "rectangle":
-            exported = models.build("lukemelas-silu", variant, tensors)
-            outputs = evaluate(model, exported, images)
-            expected |= {f"exported.{name}": tensor for name, tensor in outputs.items()}
             static = models.build("lukemelas-static", variant, tensors)
             with torch.no_grad():
                 expected["static.images"] = images
@@ -122,14 +120,16 @@ def save(tensors, folder):
     save_file(copies, f"{folder}/expected.safetensors")
 
 
-REQUESTS = {function.__name__: function for function in (parity, static_padding, layout, training)}
+ANSWERS = (parity, static_padding, layout, training, *conversion_reference.ANSWERS)
+REQUESTS = {function.__name__: function for function in ANSWERS}
 
 
 def main():
     # Packages may print while they work; the answers must stand alone on their stream.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    # The tests compute beside this process, on one thread each: see tests/tests/network/main.rs.
+    torch.set_num_threads(1)
     print(json.dumps({"ready": True}), file=answers)
     for line in sys.stdin:
         arguments = json.loads(line)

@@ -36,8 +36,16 @@ fn state_dict(path: &Path) -> StateDict {
         .into_state_dict()
 }
 
+/// One thread for what this test computes, as the Python process has: the tests run side by side, and
+/// threads of OpenMP that wait for a core by spinning keep each other from it (ten times slower on
+/// two busy cores).
+fn compute_on_one_thread() {
+    tch::set_num_threads(1);
+}
+
 /// A network on a store of its own.
 fn load(config: &Config, state_dict: &StateDict) -> (nn::VarStore, EfficientNet) {
+    compute_on_one_thread();
     let store = nn::VarStore::new(Device::Cpu);
     let loaded = EfficientNet::from_state_dict(&store.root(), config, state_dict, LoadOptions::default());
     let (network, _) = loaded.expect("load a state dict");
@@ -60,6 +68,7 @@ fn seeded(seed: i64) -> Seeded {
 
 /// A network with random parameters on a store of its own.
 fn new(config: &Config, _turn: &Seeded) -> (nn::VarStore, EfficientNet) {
+    compute_on_one_thread();
     let store = nn::VarStore::new(Device::Cpu);
     let network = EfficientNet::new(&store.root(), config).expect("build a network");
     (store, network)

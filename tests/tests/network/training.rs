@@ -122,7 +122,7 @@ fn a_step_of_b0_under_the_timm_profile_agrees_with_torchvision() {
 fn a_step_of_b5_under_the_torchvision_profile_agrees_with_torchvision() {
     let test = "a_step_of_b5_under_the_torchvision_profile_agrees_with_torchvision";
     let request = json!({
-        "request": "training", "model": "torchvision", "variant": "b5", "batch": 2, "size": [96, 96],
+        "request": "training", "model": "torchvision", "variant": "b5", "batch": 4, "size": [128, 128],
     });
     same_step(
         test,
