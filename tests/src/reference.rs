@@ -24,6 +24,20 @@ pub fn interpreter() -> Result<PathBuf, String> {
     Err("no Python reference; `scripts/setup --reference` installs it".to_owned())
 }
 
+/// The folder with photos and checkpoints that are not part of the project: `EFFNET_SHARED_DATA`,
+/// else `../shared/data` beside the repository.
+///
+/// # Errors
+/// When neither is there, with the reason for the log of skipped tests.
+pub fn shared_data() -> Result<PathBuf, String> {
+    let named = env::var_os("EFFNET_SHARED_DATA").filter(|folder| !folder.is_empty());
+    let folder = named.map_or_else(|| repository().join("../shared/data"), PathBuf::from);
+    match folder.canonicalize() {
+        Ok(folder) if folder.is_dir() => Ok(folder),
+        _ => Err(format!("no photos and checkpoints in {}", folder.display())),
+    }
+}
+
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()

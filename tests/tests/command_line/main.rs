@@ -5,6 +5,7 @@
 mod classify;
 mod images;
 mod inspect;
+mod photos;
 mod weights;
 
 use std::path::{Path, PathBuf};
