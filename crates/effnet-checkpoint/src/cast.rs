@@ -61,12 +61,12 @@ fn narrow(value: f64, dtype: DType, out: &mut Vec<u8>) -> bool {
             value.is_finite()
         }
         DType::F16 => {
-            let short = f16::from_f64(value);
+            let short = f16::from_f32(round_to_odd(value));
             out.extend(short.to_le_bytes());
             short.is_finite()
         }
         DType::BF16 => {
-            let short = bf16::from_f64(value);
+            let short = bf16::from_f32(round_to_odd(value));
             out.extend(short.to_le_bytes());
             short.is_finite()
         }
@@ -76,6 +76,19 @@ fn narrow(value: f64, dtype: DType, out: &mut Vec<u8>) -> bool {
             single.is_finite()
         }
     }
+}
+
+/// A single that a narrower float can be rounded from as if from the double: what does not fit is cut off, and
+/// the last bit says that there was something. (`from_f64` of both types in `half` looks at the upper half of
+/// the double only, and so takes numbers a little above a tie for the tie.)
+fn round_to_odd(value: f64) -> f32 {
+    let single = value as f32;
+    let exact = f64::from(single);
+    if exact == value || value.is_nan() {
+        return single;
+    }
+    let away_from_zero = exact.abs() > value.abs();
+    f32::from_bits((single.to_bits() - u32::from(away_from_zero)) | 1)
 }
 
 #[cfg(test)]
@@ -102,6 +115,34 @@ mod tests {
                 .unwrap(),
             [0x55, 0x35]
         );
+    }
+
+    #[test]
+    fn a_number_just_beside_a_tie_is_no_tie() {
+        // Ties between neighbours whose lower one is even, and the nearest singles and doubles to each side.
+        for (narrow, tie, even) in [
+            (DType::BF16, 1.0_f64 + 1.0 / 256.0, [0x80, 0x3f]),
+            (DType::F16, 1.0 + 1.0 / 2048.0, [0x00, 0x3c]),
+        ] {
+            let above = [even[0] + 1, even[1]];
+            let single = tie as f32;
+            for (value, expected) in [
+                (single.next_down(), even),
+                (single, even),
+                (single.next_up(), above),
+            ] {
+                let short = singles(&[value]).to_float(narrow).unwrap();
+                assert_eq!(&*short.bytes().unwrap(), expected, "{value:e} as {narrow}");
+                let short = singles(&[-value]).to_float(narrow).unwrap();
+                assert_eq!(&*short.bytes().unwrap(), [expected[0], expected[1] | 0x80]);
+            }
+            for (value, expected) in [(tie.next_down(), even), (tie.next_up(), above)] {
+                let bytes = f64::to_le_bytes(value).to_vec();
+                let double = Tensor::from_bytes(DType::F64, [1], bytes).unwrap();
+                let short = double.to_float(narrow).unwrap();
+                assert_eq!(&*short.bytes().unwrap(), expected, "{value:e} as {narrow}");
+            }
+        }
     }
 
     #[test]
