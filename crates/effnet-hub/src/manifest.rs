@@ -140,10 +140,20 @@ impl Manifest {
     }
 
     fn nearest(&self, id: &str) -> Vec<String> {
+        let score = |entry: &Entry| {
+            let of_id = strsim::jaro_winkler(id, &entry.id);
+            // Half an id, `b33`, is far from every whole one.
+            let of_variant = if id.contains('.') {
+                0.0
+            } else {
+                strsim::jaro_winkler(id, &entry.variant)
+            };
+            of_id.max(of_variant)
+        };
         let mut scored: Vec<_> = self
             .entries
             .iter()
-            .map(|entry| (strsim::jaro_winkler(id, &entry.id), entry.id.as_str()))
+            .map(|entry| (score(entry), entry.id.as_str()))
             .filter(|(score, _)| *score > 0.7)
             .collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0));

@@ -241,6 +241,15 @@ fn every_variant_has_a_default() {
 }
 
 #[test]
+fn an_unknown_variant_lists_weights_of_the_nearest_one() {
+    let error = manifest().get("b33").unwrap_err();
+    assert!(
+        error.to_string().contains("the nearest are `b3.imagenet`"),
+        "{error}"
+    );
+}
+
+#[test]
 fn an_unknown_id_lists_the_nearest_ones() {
     let error = manifest().get("b3.advprob").unwrap_err();
     let Error::UnknownId { nearest, .. } = &error else {

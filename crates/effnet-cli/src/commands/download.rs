@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::Mutex;
 
+use anyhow::Context;
 use effnet_hub::Entry;
 use rayon::prelude::*;
 
@@ -20,7 +21,8 @@ pub(crate) fn run(arguments: &DownloadArguments, printer: &Printer) -> anyhow::R
     let mut entries: Vec<&Entry> = Vec::new();
     // A name that is wrong is said before anything is fetched.
     for id in &arguments.ids {
-        entries.push(zoo.manifest.get(id)?);
+        let entry = zoo.manifest.get(id);
+        entries.push(entry.context("nothing was fetched (`effnet models --all` lists what there is)")?);
     }
     for variant in &arguments.all_of {
         entries.extend(zoo.manifest.of_variant(variant.name()));
