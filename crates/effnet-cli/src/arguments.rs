@@ -104,15 +104,15 @@ pub(crate) struct ModelArguments {
     pub(crate) zoo: ZooArguments,
 }
 
-/// Where published weights come from.
+/// Where published weights come from. Global, so that `cache` takes them before and after its verb.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Published weights")]
 pub(crate) struct ZooArguments {
     /// Fetch nothing: use what is on this machine [env: EFFNET_OFFLINE]
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) offline: bool,
     /// Know the weights of this manifest too [env: EFFNET_MANIFEST]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
 }
 
