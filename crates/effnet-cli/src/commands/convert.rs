@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
-use effnet_checkpoint::{Checkpoint, DType, ModelMetadata, OpenOptions, Scheme, StateDict, WriteOptions};
+use effnet_checkpoint::{
+    Checkpoint, Container, DType, ModelMetadata, OpenOptions, Scheme, StateDict, WriteOptions,
+};
 use effnet_core::{Profile, Variant};
 
 use crate::Outcome;
@@ -43,11 +45,7 @@ pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Re
         &container.to_string(),
         printer,
     );
-    let is_pth = arguments
-        .output
-        .extension()
-        .is_some_and(|extension| extension != "safetensors");
-    if is_pth && metadata.labels.is_some() {
+    if container != Container::Safetensors && metadata.labels.is_some() {
         printer.warning("a .pth has no room for class names and preprocessing; .safetensors keeps them");
     }
     Ok(Outcome::Done)
@@ -55,11 +53,8 @@ pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Re
 
 /// Nothing that exists is lost: neither the input nor, without `--force`, an earlier output.
 fn check_output(output: &Path, input: &Path, force: bool) -> anyhow::Result<()> {
-    let same = match (output.canonicalize(), input.canonicalize()) {
-        (Ok(output), Ok(input)) => output == input,
-        _ => false,
-    };
-    if same {
+    // Through links of both kinds; an output that does not exist is nothing's link.
+    if same_file::is_same_file(output, input).unwrap_or(false) {
         bail!(
             "{}: the output is the input; write to another file",
             output.display()
