@@ -56,6 +56,11 @@ def evaluate(model, network, images):
         outputs |= network.extract_endpoints(images)
         outputs["features"] = outputs["reduction_6"]
         outputs["logits"] = network._fc(network._avg_pooling(outputs["features"]).flatten(1))
+        # The package's other swish, torch.nn.SiLU, rounds as all other implementations do.
+        network.set_swish(memory_efficient=False)
+        endpoints = network.extract_endpoints(images)
+        outputs |= {f"silu_{name}": tensor for name, tensor in endpoints.items()}
+        network.set_swish(memory_efficient=True)
     elif model == "torchvision":
         outputs["features"] = network.features(images)
         outputs["logits"] = network.classifier(network.avgpool(outputs["features"]).flatten(1))
