@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod complexity;
 mod config;
 mod error;
 mod init;

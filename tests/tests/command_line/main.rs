@@ -5,6 +5,7 @@
 mod classify;
 mod images;
 mod inspect;
+mod interrupt;
 mod photos;
 mod weights;
 
