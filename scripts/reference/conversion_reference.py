@@ -1,0 +1,131 @@
+"""Answers about converted files: does the package take them, are they bit for bit what went in, and what does
+the package compute with them.
+
+`network_reference.py` serves these functions; weights are seeded, so that every request for a variant means the
+same ones.
+"""
+
+import zipfile
+
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import network_models as models
+
+# Weights whose logits depend on the image cost a forward pass; the other variants are only stored and loaded.
+CALIBRATED = ("b0", "b3")
+
+MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+
+
+def weights_of(variant):
+    return models.calibrated("lukemelas", variant) if variant in CALIBRATED else models.drawn(variant)
+
+
+def legacy_weights(variant, path):
+    """A file as EfficientNet-PyTorch publishes them: its names, the container of before PyTorch 1.6."""
+    with torch.device("meta"):
+        names = list(models.original(variant).state_dict())
+    state_dict = dict(zip(names, weights_of(variant), strict=True))
+    torch.save(state_dict, path, _use_new_zipfile_serialization=False)
+    return {"tensors": len(state_dict)}
+
+
+def read(path):
+    if path.endswith(".safetensors"):
+        return load_file(path)
+    return torch.load(path, weights_only=True, mmap=zipfile.is_zipfile(path))
+
+
+def empty_network(package, variant, num_classes=1000):
+    """A package's network without memory: loading has to bring every tensor."""
+    with torch.device("meta"):
+        network = models.BUILDERS[package](variant)
+        if num_classes != 1000:
+            classifier = {"lukemelas": "_fc", "timm": "classifier", "timm-tf": "classifier"}[package]
+            setattr(network, classifier, nn.Linear(getattr(network, classifier).in_features, num_classes))
+    return network
+
+
+def strict_load(package, variant, path):
+    """Loads a file strictly; says which tensors are not bit for bit the seeded ones."""
+    network = empty_network(package, variant)
+    network.load_state_dict(read(path), strict=True, assign=True)
+    loaded = network.state_dict()
+    changed = [
+        name
+        for (name, tensor), original in zip(loaded.items(), weights_of(variant), strict=True)
+        if tensor.dtype != original.dtype or not torch.equal(tensor, original)
+    ]
+    return {"tensors": len(loaded), "changed": changed}
+
+
+def picture(path, size):
+    """A smooth picture at the size of the input, so that no resize comes between it and the network."""
+    image = models.smooth_images(1, 3, size, size, seed=3)[0]
+    low, high = image.min(), image.max()
+    pixels = ((image - low) / (high - low) * 255).round().to(torch.uint8)
+    Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy()).save(path)
+    return {}
+
+
+@torch.no_grad()
+def picture_logits(package, variant, path, picture):
+    network = empty_network(package, variant)
+    network.load_state_dict(read(path), strict=True, assign=True)
+    with Image.open(picture) as image:
+        pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+        pixels = pixels.view(image.height, image.width, 3).permute(2, 0, 1).float() / 255
+    logits = network.eval()(((pixels - MEAN) / STD)[None])
+    return {"logits": logits[0].tolist()}
+
+
+def training_checkpoint(folder):
+    """What a training script leaves: plain and averaged weights of a B0 for ten classes in parallel wrappers,
+    and the state that training goes on with. The two sets lie beside it under the original names."""
+    torch.manual_seed(7)
+    network = models.original("b0", num_classes=10)
+    plain = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    average = {
+        name: tensor * 0.5 if tensor.is_floating_point() else tensor.clone() for name, tensor in plain.items()
+    }
+    optimizer = torch.optim.SGD(network._fc.parameters(), lr=0.1, momentum=0.9)
+    network._fc(torch.ones(1, 1280)).sum().backward()
+    optimizer.step()
+    torch.save(
+        {
+            "epoch": 12,
+            "arch": "efficientnet-b0",
+            "state_dict": {f"module.{name}": tensor for name, tensor in plain.items()},
+            "state_dict_ema": {f"module.{name}": tensor for name, tensor in average.items()},
+            "optimizer": optimizer.state_dict(),
+        },
+        f"{folder}/checkpoint.pth.tar",
+    )
+    save_file(plain, f"{folder}/plain.safetensors")
+    save_file(average, f"{folder}/average.safetensors")
+    return {}
+
+
+def cast_as(path, original, dtype, num_classes):
+    """Which tensors of a converted file are not what torch makes of the original ones in this type. The file is
+    loaded strictly by EfficientNet-PyTorch first."""
+    converted = read(path)
+    empty_network("lukemelas", "b0", num_classes).load_state_dict(converted, strict=True, assign=True)
+    expected = {
+        name: tensor.to(getattr(torch, dtype)) if tensor.is_floating_point() else tensor
+        for name, tensor in read(original).items()
+    }
+    return {
+        "changed": [
+            name
+            for name, tensor in expected.items()
+            if converted[name].dtype != tensor.dtype or not torch.equal(converted[name], tensor)
+        ]
+    }
+
+
+ANSWERS = (legacy_weights, strict_load, picture, picture_logits, training_checkpoint, cast_as)
