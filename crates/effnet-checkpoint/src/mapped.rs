@@ -56,4 +56,21 @@ impl MappedFile {
     pub(crate) fn slice(&self, range: &Range<usize>) -> &[u8] {
         self.map.get(range.clone()).unwrap_or_default()
     }
+
+    /// Gives the memory of these bytes back to the system; who looks at them again reads the file again.
+    /// Whoever goes through a file once needs no more memory than for what is in hand.
+    pub(crate) fn release(&self, range: &Range<usize>) {
+        #[cfg(unix)]
+        if !range.is_empty() && range.end <= self.map.len() {
+            // SAFETY: this advice loses what was written to private or anonymous memory. The map is of a
+            // file and read-only, so nothing was written, and the bytes stay those of the file.
+            #[allow(unsafe_code)]
+            let advised = unsafe {
+                let advice = memmap2::UncheckedAdvice::DontNeed;
+                self.map.unchecked_advise_range(advice, range.start, range.len())
+            };
+            // It is an advice: a system that does not take it keeps the pages until it needs them.
+            drop(advised);
+        }
+    }
 }

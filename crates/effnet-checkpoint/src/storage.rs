@@ -76,6 +76,13 @@ impl Storage {
         self.range.len()
     }
 
+    /// Gives the memory of a mapped storage back; it can still be read.
+    pub(crate) fn release(&self) {
+        if let Backing::Mapped(file) = &*self.backing {
+            file.release(&self.range);
+        }
+    }
+
     pub(crate) fn bytes(&self) -> Result<&[u8], TensorError> {
         match &*self.backing {
             Backing::Mapped(file) => Ok(file.slice(&self.range)),

@@ -119,6 +119,14 @@ impl Tensor {
         is_contiguous(&self.shape, &self.strides)
     }
 
+    /// Gives the memory that reading [`bytes`](Tensor::bytes) from a file took back to the system. For
+    /// whoever takes the tensors of a large file one after the other; they can still be read again.
+    pub fn release(&self) {
+        if let Content::View { storage, .. } = &self.content {
+            storage.release();
+        }
+    }
+
     /// The elements, little-endian, in row-major order: borrowed from the file when they stand so in
     /// it (at any alignment), copied when they do not.
     ///

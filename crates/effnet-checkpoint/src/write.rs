@@ -173,12 +173,15 @@ impl Job<'_> {
             source,
         };
         let dtype = self.dtype(tensor);
-        let tensor = if dtype == tensor.dtype() {
+        let cast = if dtype == tensor.dtype() {
             Cow::Borrowed(tensor)
         } else {
             Cow::Owned(tensor.to_float(dtype).map_err(failed)?)
         };
-        let bytes = tensor.bytes().map_err(failed)?;
-        write(&bytes).map_err(|source| self.io(source))
+        let bytes = cast.bytes().map_err(failed)?;
+        write(&bytes).map_err(|source| self.io(source))?;
+        // Otherwise all of the file that is read would be in memory in the end.
+        tensor.release();
+        Ok(())
     }
 }
