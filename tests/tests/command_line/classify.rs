@@ -100,14 +100,14 @@ fn a_folder_a_pattern_and_a_list_on_standard_input_give_the_same_results() {
     assert_eq!(records(&by_folder.stdout).len(), 3, "{}", by_folder.stderr);
     let sorted = |text: &str| {
         let mut records = records(text);
-        records.iter_mut().for_each(|record| {
+        for record in &mut records {
             let name = record["input"]
                 .as_str()
                 .unwrap()
                 .trim_start_matches("./")
                 .to_owned();
             record["input"] = name.into();
-        });
+        }
         records.sort_by_key(|record| record["input"].to_string());
         records
     };

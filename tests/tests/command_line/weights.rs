@@ -177,12 +177,14 @@ fn an_unknown_model_offers_the_nearest_names() {
     );
 }
 
+/// Something done to the tensors of a file.
+type Damage = Box<dyn Fn(&mut Vec<(String, Tensor)>)>;
+
 #[test]
 fn one_damaged_tensor_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let name = "_blocks.3._bn1.running_mean";
     let float = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, Device::Cpu));
-    type Damage = Box<dyn Fn(&mut Vec<(String, Tensor)>)>;
     let position = move |tensors: &[(String, Tensor)]| tensors.iter().position(|(n, _)| n == name).unwrap();
     let cases: [(&str, Damage, &[&str]); 4] = [
         (

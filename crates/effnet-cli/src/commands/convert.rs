@@ -96,12 +96,11 @@ fn metadata(
     let mut metadata = ModelMetadata::from_entries(checkpoint.metadata())?;
     let signature = checkpoint.state_dict().signature()?;
     if let Some(variant) = Variant::recognise(&signature) {
-        let profile = match arguments.profile {
-            Some(profile) => profile,
-            None => {
-                let entry = weights.entry.as_ref();
-                told_profile(&metadata, entry, &weights.path, signature.scheme, variant)?
-            }
+        let profile = if let Some(profile) = arguments.profile {
+            profile
+        } else {
+            let entry = weights.entry.as_ref();
+            told_profile(&metadata, entry, &weights.path, signature.scheme, variant)?
         };
         metadata.variant = Some(variant.name().to_owned());
         metadata.profile = Some(Profile::name(profile).to_owned());
