@@ -1,0 +1,231 @@
+//! The engine: one network, prepared for one device and one precision.
+
+use std::fmt;
+
+use effnet_core::EfficientNet;
+use libtorch_ext::{FusedNetwork, has_bf16_instructions};
+use tch::{Device, Kind, Tensor};
+
+use crate::Error;
+use crate::fold::fold;
+use crate::operators::OperatorNetwork;
+
+/// What the network is computed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Precision {
+    /// The fastest whose logits stay within 2 % of the 32-bit ones (mean relative error): bf16 on
+    /// a CPU with AVX512_BF16 and fp16 on CUDA, else fp32. [`Engine::precision`] says which.
+    #[default]
+    Auto,
+    /// 32-bit floats; logits within 1e-4 of the plain network's.
+    Fp32,
+    /// bfloat16 weights and activations, 32-bit sums.
+    Bf16,
+    /// 16-bit floats; CUDA only.
+    Fp16,
+}
+
+impl Precision {
+    /// The name on the command line: `auto`, `fp32`, `bf16`, `fp16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Fp32 => "fp32",
+            Self::Bf16 => "bf16",
+            Self::Fp16 => "fp16",
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// How an [`Engine`] is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EngineConfig {
+    /// What to compute in.
+    pub precision: Precision,
+    /// Threads on the CPU, the caller's included; `None` means as many as libtorch uses.
+    pub threads: Option<usize>,
+}
+
+/// A network made ready for inference.
+///
+/// It holds a copy of the weights: what happens to the [`EfficientNet`] afterwards does not reach
+/// it. Equal inputs give equal bits, run after run, and whatever else is in the batch.
+///
+/// ```no_run
+/// use effnet_core::{EfficientNet, Variant};
+/// use effnet_infer::{Engine, EngineConfig};
+/// use tch::{Device, Kind, Tensor, nn};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = nn::VarStore::new(Device::Cpu);
+/// let network = EfficientNet::new(&store.root(), &Variant::B0.config())?;
+/// let engine = Engine::new(&network, EngineConfig::default())?;
+/// let images = Tensor::zeros([8, 3, 224, 224], (Kind::Float, Device::Cpu));
+/// assert_eq!(engine.run(&images)?.size(), [8, 1000]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Engine {
+    path: Path,
+    precision: Precision,
+    channels: i64,
+}
+
+#[derive(Debug)]
+enum Path {
+    Fused(FusedNetwork),
+    Operators(OperatorNetwork),
+}
+
+impl Engine {
+    /// Folds and packs `network`, on the device where it lies.
+    ///
+    /// # Errors
+    /// [`Error::Precision`] for a precision that the device lacks, [`Error::Fused`] and
+    /// [`Error::Torch`] when memory is short.
+    pub fn new(network: &EfficientNet, config: EngineConfig) -> Result<Self, Error> {
+        tch::no_grad(|| Self::build(network, config))
+    }
+
+    fn build(network: &EfficientNet, config: EngineConfig) -> Result<Self, Error> {
+        let device = network.device();
+        let parts = fold(network)?;
+        let (path, precision) = if device == Device::Cpu {
+            let threads = config
+                .threads
+                .unwrap_or_else(|| usize::try_from(tch::get_num_threads()).unwrap_or(1));
+            let precision = on_cpu(config.precision)?;
+            let arithmetic = match precision {
+                Precision::Bf16 => libtorch_ext::Precision::Bf16,
+                _ => libtorch_ext::Precision::Fp32,
+            };
+            (
+                Path::Fused(FusedNetwork::new(&parts, arithmetic, threads)?),
+                precision,
+            )
+        } else {
+            let (kind, precision) = match config.precision {
+                Precision::Fp32 => (Kind::Float, Precision::Fp32),
+                Precision::Bf16 => (Kind::BFloat16, Precision::Bf16),
+                Precision::Auto | Precision::Fp16 => (Kind::Half, Precision::Fp16),
+            };
+            (
+                Path::Operators(OperatorNetwork::new(parts, device, kind)?),
+                precision,
+            )
+        };
+        Ok(Self {
+            path,
+            precision,
+            channels: network.config().in_channels,
+        })
+    }
+
+    /// The precision in use; never [`Precision::Auto`].
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// What computes: `avx512bf16`, `avx512`, `avx2` or `baseline` for the fused kernels on a CPU,
+    /// `libtorch` elsewhere.
+    pub fn backend(&self) -> &str {
+        match &self.path {
+            Path::Fused(network) => network.instruction_set(),
+            Path::Operators(_) => "libtorch",
+        }
+    }
+
+    /// Logits `[N, classes]` in 32-bit floats of normalised images `[N, C, H, W]`; of a network
+    /// without a classifier the averaged features `[N, features]`. Calls from several threads take
+    /// turns.
+    ///
+    /// # Errors
+    /// [`Error::BatchShape`], [`Error::Fused`] when memory is short, [`Error::Torch`].
+    pub fn run(&self, images: &Tensor) -> Result<Tensor, Error> {
+        self.check(images)?;
+        tch::no_grad(|| match &self.path {
+            Path::Fused(network) => Ok(network.run(images)?),
+            Path::Operators(network) => Ok(network.run(images)?),
+        })
+    }
+
+    /// The head's activations `[N, features, H / 32, W / 32]` in 32-bit floats.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_features(&self, images: &Tensor) -> Result<Tensor, Error> {
+        self.check(images)?;
+        tch::no_grad(|| match &self.path {
+            Path::Fused(network) => Ok(network.run_features(images)?),
+            Path::Operators(network) => Ok(network.run_features(images)?),
+        })
+    }
+
+    fn check(&self, images: &Tensor) -> Result<(), Error> {
+        match images.size()[..] {
+            [_, channels, height, width] if channels == self.channels && height > 0 && width > 0 => Ok(()),
+            _ => Err(Error::BatchShape {
+                channels: self.channels,
+                found: images.size(),
+            }),
+        }
+    }
+}
+
+fn on_cpu(asked: Precision) -> Result<Precision, Error> {
+    match asked {
+        Precision::Auto if has_bf16_instructions() => Ok(Precision::Bf16),
+        Precision::Auto | Precision::Fp32 => Ok(Precision::Fp32),
+        Precision::Bf16 => Ok(Precision::Bf16),
+        Precision::Fp16 => Err(Error::Precision {
+            precision: "fp16",
+            device: "the CPU".to_owned(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use effnet_core::Variant;
+    use tch::nn;
+
+    #[test]
+    fn operators_and_fused_kernels_agree() {
+        tch::manual_seed(7);
+        let store = nn::VarStore::new(Device::Cpu);
+        let network = EfficientNet::new(&store.root(), &Variant::B0.config()).unwrap();
+        let images = Tensor::rand([2, 3, 65, 71], (Kind::Float, Device::Cpu));
+        let config = EngineConfig {
+            precision: Precision::Fp32,
+            threads: Some(2),
+        };
+        let engine = Engine::new(&network, config).unwrap();
+        let operators =
+            tch::no_grad(|| OperatorNetwork::new(fold(&network).unwrap(), Device::Cpu, Kind::Float).unwrap());
+        for (fused, plain) in [
+            (
+                engine.run(&images).unwrap(),
+                tch::no_grad(|| operators.run(&images).unwrap()),
+            ),
+            (
+                engine.run_features(&images).unwrap(),
+                tch::no_grad(|| operators.run_features(&images).unwrap()),
+            ),
+        ] {
+            assert_eq!(fused.size(), plain.size());
+            let difference = (&fused - &plain).abs().max().double_value(&[]);
+            assert!(
+                difference <= 1e-4 * plain.abs().max().double_value(&[]),
+                "{difference}"
+            );
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The folded network through libtorch's own operators: the path for devices other than the CPU.
+
+use libtorch_ext::{Convolution, FusedBlock, NetworkParts, Padding};
+use tch::{Device, Kind, TchError, Tensor};
+
+/// The folded layers on a device, in the precision they are computed in.
+#[derive(Debug)]
+pub(crate) struct OperatorNetwork {
+    parts: NetworkParts,
+    device: Device,
+    kind: Kind,
+}
+
+impl OperatorNetwork {
+    pub(crate) fn new(mut parts: NetworkParts, device: Device, kind: Kind) -> Result<Self, TchError> {
+        let place = |convolution: &mut Convolution| -> Result<(), TchError> {
+            let weight = convolution.weight.f_to_device(device)?.f_to_kind(kind)?;
+            convolution.weight = channels_last(&weight)?;
+            convolution.bias = convolution.bias.f_to_device(device)?.f_to_kind(kind)?;
+            Ok(())
+        };
+        place(&mut parts.stem)?;
+        for FusedBlock {
+            expand,
+            depthwise,
+            reduce,
+            excite,
+            project,
+            ..
+        } in &mut parts.blocks
+        {
+            for layer in expand.iter_mut().chain([depthwise, reduce, excite, project]) {
+                place(layer)?;
+            }
+        }
+        place(&mut parts.head)?;
+        parts.classifier.iter_mut().try_for_each(place)?;
+        Ok(Self { parts, device, kind })
+    }
+
+    /// Logits `[N, classes]`, or averaged features `[N, C]` without a classifier, in floats.
+    pub(crate) fn run(&self, images: &Tensor) -> Result<Tensor, TchError> {
+        let pooled = self.features(images)?.f_adaptive_avg_pool2d([1, 1])?;
+        let output = match &self.parts.classifier {
+            Some(classifier) => convolve(&pooled, classifier)?,
+            None => pooled,
+        };
+        output.f_flatten(1, -1)?.f_to_kind(Kind::Float)
+    }
+
+    /// Activations `[N, C, H', W']` after the head, in floats.
+    pub(crate) fn run_features(&self, images: &Tensor) -> Result<Tensor, TchError> {
+        self.features(images)?.f_to_kind(Kind::Float)?.f_contiguous()
+    }
+
+    fn features(&self, images: &Tensor) -> Result<Tensor, TchError> {
+        let images = images.f_to_device(self.device)?.f_to_kind(self.kind)?;
+        let mut x = convolve(&channels_last(&images)?, &self.parts.stem)?.f_silu_()?;
+        for block in &self.parts.blocks {
+            x = run_block(block, &x)?;
+        }
+        convolve(&x, &self.parts.head)?.f_silu_()
+    }
+}
+
+fn channels_last(tensor: &Tensor) -> Result<Tensor, TchError> {
+    // tch has no memory formats: strides of a permuted tensor say the same.
+    tensor
+        .f_permute([0, 2, 3, 1])?
+        .f_contiguous()?
+        .f_permute([0, 3, 1, 2])
+}
+
+fn run_block(block: &FusedBlock, input: &Tensor) -> Result<Tensor, TchError> {
+    let expanded = match &block.expand {
+        Some(expand) => convolve(input, expand)?.f_silu_()?,
+        None => input.shallow_clone(),
+    };
+    let mut x = convolve(&expanded, &block.depthwise)?.f_silu_()?;
+    let pooled = x.f_adaptive_avg_pool2d([1, 1])?;
+    let squeezed = convolve(&pooled, &block.reduce)?.f_silu_()?;
+    let gate = convolve(&squeezed, &block.excite)?.f_sigmoid_()?;
+    x = x.f_mul_(&gate)?;
+    let mut x = convolve(&x, &block.project)?;
+    if block.skip { x.f_add_(input) } else { Ok(x) }
+}
+
+fn convolve(input: &Tensor, convolution: &Convolution) -> Result<Tensor, TchError> {
+    let Convolution {
+        weight,
+        bias,
+        stride,
+        padding,
+    } = convolution;
+    let size = weight.size();
+    let groups = input.size()[1] / size[1];
+    let [top, bottom, left, right] = match *padding {
+        Padding::Fixed(sides) => sides,
+        Padding::Same => {
+            let same = |pixels: i64| {
+                let total = (((pixels + stride - 1) / stride - 1) * stride + size[2] - pixels).max(0);
+                [total / 2, total - total / 2]
+            };
+            let ([top, bottom], [left, right]) = (same(input.size()[2]), same(input.size()[3]));
+            [top, bottom, left, right]
+        }
+    };
+    let conv = |input: &Tensor, padding: [i64; 2]| {
+        input.f_conv2d(weight, Some(bias), [*stride; 2], padding, [1, 1], groups)
+    };
+    if top == bottom && left == right {
+        return conv(input, [top, left]);
+    }
+    conv(&input.f_constant_pad_nd([left, right, top, bottom])?, [0, 0])
+}

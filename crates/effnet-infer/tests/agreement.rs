@@ -1,0 +1,281 @@
+//! The engine against the plain network, whose parity with the reference is tested elsewhere.
+
+use effnet_core::{Config, EfficientNet, Padding, Profile, Variant};
+use effnet_infer::{Engine, EngineConfig, Error, Precision};
+use tch::{Device, Kind, Tensor, nn};
+
+const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+/// Images with structure at several scales: noise alone averages out, and then the logits hardly
+/// depend on what lies at the border.
+fn smooth(count: i64, size: [i64; 2]) -> Tensor {
+    let mut images = Tensor::zeros([count, 3, size[0], size[1]], CPU);
+    for side in [2, 5, 11] {
+        let coarse = Tensor::randn([count, 3, side, side], CPU);
+        images += coarse.upsample_bicubic2d(size, false, None, None);
+    }
+    images
+}
+
+/// A network whose running statistics are those of `smooth` images, so that its logits depend on
+/// every pixel as a trained network's do.
+fn calibrated(config: &Config, size: [i64; 2]) -> EfficientNet {
+    tch::manual_seed(11);
+    let store = nn::VarStore::new(Device::Cpu);
+    let momentum_one = Config {
+        batch_norm_momentum: 1.0,
+        drop_connect_rate: 0.0,
+        ..config.clone()
+    };
+    let calibrating = EfficientNet::new(&store.root(), &momentum_one).unwrap();
+    let _ = tch::no_grad(|| calibrating.forward(&smooth(4, size), true).unwrap());
+    let network = EfficientNet::new(&nn::VarStore::new(Device::Cpu).root(), config).unwrap();
+    tch::no_grad(|| {
+        for ((name, to), (_, from)) in network.named_tensors().zip(calibrating.named_tensors()) {
+            let mut to = to.shallow_clone();
+            to.copy_(from);
+            // Affine parameters that are not one and zero, or folding them would prove little.
+            if name.contains("_bn") && (name.ends_with("weight") || name.ends_with("bias")) {
+                to += Tensor::randn(to.size(), CPU) * 0.1;
+            }
+        }
+    });
+    network
+}
+
+fn plain(network: &EfficientNet, images: &Tensor) -> Tensor {
+    tch::no_grad(|| network.forward(images, false).unwrap())
+}
+
+/// The largest difference over the largest magnitude.
+fn worst(found: &Tensor, expected: &Tensor) -> f64 {
+    assert_eq!(found.size(), expected.size());
+    let difference = (found - expected).abs().max().double_value(&[]);
+    difference / expected.abs().max().double_value(&[])
+}
+
+fn engine(network: &EfficientNet, precision: Precision, threads: usize) -> Engine {
+    Engine::new(
+        network,
+        EngineConfig {
+            precision,
+            threads: Some(threads),
+        },
+    )
+    .unwrap()
+}
+
+/// The same network in 64-bit floats.
+fn double(network: &EfficientNet) -> EfficientNet {
+    let mut store = nn::VarStore::new(Device::Cpu);
+    let copy = EfficientNet::new(&store.root(), network.config()).unwrap();
+    store.double();
+    let copy = copy;
+    tch::no_grad(|| {
+        for ((_, to), (_, from)) in copy.named_tensors().zip(network.named_tensors()) {
+            to.shallow_clone().copy_(from);
+        }
+    });
+    copy
+}
+
+/// The engine is held to 1e-4 against the plain network, and where the plain network itself is
+/// further than a tenth of that from its own result in 64 bits (random weights with statistics of
+/// few pixels amplify rounding), to a small multiple of that distance.
+#[track_caller]
+fn agree(config: &Config, size: [i64; 2], batches: &[i64]) {
+    let network = calibrated(config, size);
+    let exact = double(&network);
+    let engine = engine(&network, Precision::Fp32, 2);
+    for &batch in batches {
+        let images = smooth(batch, size);
+        let expected = plain(&network, &images);
+        let reference = plain(&exact, &images.to_kind(Kind::Double));
+        let rounding = worst(&expected, &reference);
+        let found = engine.run(&images).unwrap();
+        let (error, own) = (worst(&found, &expected), worst(&found, &reference));
+        println!(
+            "{batch} {size:?}: engine to plain {error:.1e}, to 64 bits {own:.1e}, plain to 64 bits {rounding:.1e}"
+        );
+        assert!(
+            error <= 1e-4_f64.max(10.0 * rounding),
+            "batch {batch}, {size:?}: {error}, plain {rounding}"
+        );
+        let spread = expected
+            .std_dim(0, false, false)
+            .mean(Kind::Float)
+            .double_value(&[]);
+        assert!(
+            batch == 1 || spread > 1e-3,
+            "the logits do not depend on the images: {spread}"
+        );
+    }
+}
+
+#[test]
+fn b0_agrees_at_its_native_size_in_every_profile_and_batch() {
+    for profile in Profile::ALL {
+        agree(
+            &Variant::B0.config().with_profile(profile),
+            [224, 224],
+            &[1, 3, 16],
+        );
+    }
+}
+
+#[test]
+fn every_variant_agrees_in_every_profile() {
+    let variants = [
+        Variant::B1,
+        Variant::B2,
+        Variant::B3,
+        Variant::B4,
+        Variant::B5,
+        Variant::B6,
+        Variant::B7,
+    ];
+    for (index, variant) in variants.into_iter().enumerate() {
+        let profile = Profile::ALL[index % 3];
+        agree(&variant.config().with_profile(profile), [96, 96], &[1, 3]);
+        let profile = Profile::ALL[(index + 1) % 3];
+        agree(&variant.config().with_profile(profile), [75, 61], &[2]);
+    }
+}
+
+#[test]
+fn odd_sizes_agree() {
+    for profile in Profile::ALL {
+        for size in [[33, 33], [97, 131], [227, 64], [300, 211]] {
+            agree(&Variant::B0.config().with_profile(profile), size, &[2]);
+        }
+    }
+}
+
+#[test]
+fn a_large_input_is_cut_into_strips() {
+    agree(&Variant::B3.config(), [301, 450], &[1, 2]);
+}
+
+#[test]
+fn static_padding_agrees_at_sizes_it_was_not_made_for() {
+    let config = Config {
+        padding: Padding::StaticSame,
+        ..Variant::B0.config()
+    };
+    agree(&config, [224, 224], &[1]);
+    agree(&config, [150, 131], &[2]);
+}
+
+#[test]
+fn networks_with_other_channels_and_classes_agree() {
+    let config = Config {
+        width_coefficient: 0.35,
+        depth_divisor: 4,
+        ..Variant::B0.config()
+    };
+    let config = config.with_num_classes(7);
+    let network = calibrated(&config, [64, 64]);
+    let images = smooth(2, [64, 64]);
+    let error = worst(
+        &engine(&network, Precision::Fp32, 2).run(&images).unwrap(),
+        &plain(&network, &images),
+    );
+    assert!(error <= 1e-4, "{error}");
+
+    let config = Config {
+        include_top: false,
+        ..Variant::B0.config()
+    };
+    let network = calibrated(&config, [64, 64]);
+    let pooled = engine(&network, Precision::Fp32, 1).run(&images).unwrap();
+    assert!(worst(&pooled, &plain(&network, &images).flatten(1, -1)) <= 1e-4);
+}
+
+#[test]
+fn features_agree() {
+    let network = calibrated(&Variant::B0.config(), [100, 100]);
+    let engine = engine(&network, Precision::Fp32, 2);
+    for count in [1, 3] {
+        let images = smooth(count, [100, 100]);
+        let expected = tch::no_grad(|| network.extract_features(&images, false).unwrap());
+        assert!(worst(&engine.run_features(&images).unwrap(), &expected) <= 1e-4);
+    }
+}
+
+#[test]
+fn bf16_stays_within_two_percent() {
+    for (variant, size) in [(Variant::B0, 224), (Variant::B3, 128)] {
+        let network = calibrated(&variant.config(), [size, size]);
+        let engine = engine(&network, Precision::Bf16, 2);
+        let images = smooth(5, [size, size]);
+        let expected = plain(&network, &images);
+        let found = engine.run(&images).unwrap();
+        let error = (&found - &expected).abs().mean(Kind::Float) / expected.abs().mean(Kind::Float);
+        let error = error.double_value(&[]);
+        assert!(error <= 2e-2, "{variant}: {error}");
+        assert!(worst(&found, &expected) > 1e-7, "bf16 was not used");
+    }
+}
+
+#[test]
+fn equal_inputs_give_equal_bits_whatever_the_threads_and_the_batch() {
+    let network = calibrated(&Variant::B0.config(), [96, 96]);
+    let images = smooth(5, [96, 96]);
+    for precision in [Precision::Fp32, Precision::Bf16] {
+        let first = engine(&network, precision, 2);
+        let expected = first.run(&images).unwrap();
+        for _ in 0..3 {
+            assert!(first.run(&images).unwrap().equal(&expected));
+        }
+        for threads in [1, 3] {
+            assert!(
+                engine(&network, precision, threads)
+                    .run(&images)
+                    .unwrap()
+                    .equal(&expected)
+            );
+        }
+        let alone = first.run(&images.narrow(0, 4, 1)).unwrap();
+        assert!(alone.equal(&expected.narrow(0, 4, 1)));
+    }
+}
+
+#[test]
+fn other_layouts_kinds_and_sizes_are_taken_as_they_come() {
+    let network = calibrated(&Variant::B0.config(), [64, 64]);
+    let engine = engine(&network, Precision::Fp32, 2);
+    let images = smooth(3, [64, 64]);
+    let expected = engine.run(&images).unwrap();
+    let last = images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
+    assert!(engine.run(&last).unwrap().equal(&expected));
+    assert!(
+        engine
+            .run(&images.to_kind(Kind::Double))
+            .unwrap()
+            .equal(&expected)
+    );
+    // A larger batch and image after a smaller one, and back.
+    let large = smooth(4, [160, 128]);
+    assert!(worst(&engine.run(&large).unwrap(), &plain(&network, &large)) <= 1e-4);
+    assert!(engine.run(&images).unwrap().equal(&expected));
+    assert_eq!(engine.run(&images.narrow(0, 0, 0)).unwrap().size(), [0, 1000]);
+}
+
+#[test]
+fn wrong_shapes_and_precisions_are_refused() {
+    let network = calibrated(&Variant::B0.config(), [64, 64]);
+    let engine = engine(&network, Precision::Auto, 1);
+    assert_ne!(engine.precision(), Precision::Auto);
+    for shape in [vec![3, 64, 64], vec![1, 4, 64, 64], vec![1, 3, 0, 64], vec![3]] {
+        let error = engine.run(&Tensor::zeros(shape.as_slice(), CPU)).unwrap_err();
+        assert!(matches!(error, Error::BatchShape { channels: 3, .. }), "{error}");
+    }
+    let config = EngineConfig {
+        precision: Precision::Fp16,
+        threads: None,
+    };
+    assert!(matches!(
+        Engine::new(&network, config),
+        Err(Error::Precision { .. })
+    ));
+}

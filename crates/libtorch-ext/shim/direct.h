@@ -1,0 +1,151 @@
+// Depthwise convolution and the stem, computed directly.
+#pragma once
+
+#include "kernels.h"
+#include "simd.h"
+
+namespace KERNEL_ISA {
+
+using effnet::Depthwise;
+using effnet::Stem;
+
+// Output pixels computed at once.
+#if defined(__AVX512F__)
+constexpr int TILE_PIXELS = 8;
+#elif defined(__AVX__)
+constexpr int TILE_PIXELS = 3;
+#else
+constexpr int TILE_PIXELS = 1;
+#endif
+
+template <int KERNEL, int STRIDE, int PIXELS, class In, class Out>
+__attribute__((noinline)) void depthwise_tile(const Depthwise& d, int row, int column, Vec& total) {
+    constexpr int SPAN = (PIXELS - 1) * STRIDE + KERNEL;
+    const int top = row * STRIDE - d.pad_top, left = column * STRIDE - d.pad_left;
+    const int first = top < 0 ? -top : 0;
+    const int last = top + KERNEL > d.height ? d.height - top : KERNEL;
+    const bool inside = left >= 0 && left + SPAN <= d.width;
+    Vec sum[PIXELS];
+    const Vec bias = load(d.bias);
+#pragma GCC unroll 8
+    for (int i = 0; i < PIXELS; ++i) sum[i] = bias;
+#pragma GCC unroll 1
+    for (int ky = first; ky < last; ++ky) {
+        const In* line =
+            static_cast<const In*>(d.input) + (ptrdiff_t(top + ky - d.input_row) * d.width + left) * 16;
+        const float* weight = d.weight + ky * KERNEL * 16;
+        Vec pixel[SPAN];
+        if (inside) {
+#pragma GCC unroll 20
+            for (int i = 0; i < SPAN; ++i) pixel[i] = load(line + 16 * i);
+        } else {
+#pragma GCC unroll 20
+            for (int i = 0; i < SPAN; ++i)
+                pixel[i] = unsigned(left + i) < unsigned(d.width) ? load(line + 16 * i) : splat(0.0f);
+        }
+#pragma GCC unroll 5
+        for (int kx = 0; kx < KERNEL; ++kx) {
+            const Vec w = load(weight + 16 * kx);
+#pragma GCC unroll 8
+            for (int i = 0; i < PIXELS; ++i) multiply_add(sum[i], pixel[i * STRIDE + kx], w);
+        }
+    }
+    Out* out = static_cast<Out*>(d.out) + (size_t(row - d.out_first) * d.out_width + column) * 16;
+#pragma GCC unroll 8
+    for (int i = 0; i < PIXELS; ++i) {
+        const Vec v = silu(sum[i]);
+        total = add(total, v);
+        store(out + 16 * i, v);
+    }
+}
+
+template <int KERNEL, int STRIDE, int PIXELS, class In, class Out>
+INLINE void depthwise_pixels(const Depthwise& d, int row, int column, int pixels, Vec& total) {
+    if constexpr (PIXELS > 0) {
+        if (pixels != PIXELS)
+            return depthwise_pixels<KERNEL, STRIDE, PIXELS - 1, In, Out>(d, row, column, pixels, total);
+        depthwise_tile<KERNEL, STRIDE, PIXELS, In, Out>(d, row, column, total);
+    }
+}
+
+template <int KERNEL, int STRIDE, class In, class Out>
+void depthwise_sized(const Depthwise& d) {
+    Vec total = splat(0.0f);
+    const int tiles = (d.out_width + TILE_PIXELS - 1) / TILE_PIXELS;
+    for (int row = d.out_first; row < d.out_last; ++row) {
+        int column = 0;
+        for (int t = 0; t < tiles; ++t) {
+            const int pixels = (d.out_width - column) / (tiles - t);
+            depthwise_pixels<KERNEL, STRIDE, TILE_PIXELS, In, Out>(d, row, column, pixels, total);
+            column += pixels;
+        }
+    }
+    store(d.sum, total);
+}
+
+// Kernels are 3 or 5 and strides 1 or 2: network.cpp accepts no others.
+template <class In, class Out>
+void depthwise(const Depthwise& d) {
+    if (d.kernel == 3 && d.stride == 1) depthwise_sized<3, 1, In, Out>(d);
+    else if (d.kernel == 3) depthwise_sized<3, 2, In, Out>(d);
+    else if (d.stride == 1) depthwise_sized<5, 1, In, Out>(d);
+    else depthwise_sized<5, 2, In, Out>(d);
+}
+
+template <int PIXELS, int BLOCKS, class Out>
+__attribute__((noinline)) void stem_tile(const Stem& s, int row, int column) {
+    Vec sum[PIXELS][BLOCKS];
+#pragma GCC unroll 2
+    for (int b = 0; b < BLOCKS; ++b) {
+        const Vec bias = load(s.bias + 16 * b);
+#pragma GCC unroll 8
+        for (int i = 0; i < PIXELS; ++i) sum[i][b] = bias;
+    }
+    const float* weight = s.panel;
+    for (int c = 0; c < s.channels; ++c)
+        for (int ky = 0; ky < s.kernel; ++ky) {
+            const float* line = s.input +
+                (size_t(c) * s.rows + row * s.stride + ky) * s.padded_width + column * s.stride;
+            for (int kx = 0; kx < s.kernel; ++kx, weight += 16 * BLOCKS) {
+                Vec w[BLOCKS];
+#pragma GCC unroll 2
+                for (int b = 0; b < BLOCKS; ++b) w[b] = load(weight + 16 * b);
+#pragma GCC unroll 8
+                for (int i = 0; i < PIXELS; ++i) {
+                    const Vec element = splat(line[i * s.stride + kx]);
+#pragma GCC unroll 2
+                    for (int b = 0; b < BLOCKS; ++b) multiply_add(sum[i][b], element, w[b]);
+                }
+            }
+        }
+#pragma GCC unroll 2
+    for (int b = 0; b < BLOCKS; ++b) {
+        Out* out = static_cast<Out*>(s.out) + b * s.out_plane + (size_t(row) * s.out_width + column) * 16;
+#pragma GCC unroll 8
+        for (int i = 0; i < PIXELS; ++i) store(out + 16 * i, silu(sum[i][b]));
+    }
+}
+
+template <int PIXELS, class Out>
+INLINE void stem_pixels(const Stem& s, int row, int column, int pixels) {
+    if constexpr (PIXELS > 0) {
+        if (pixels != PIXELS) return stem_pixels<PIXELS - 1, Out>(s, row, column, pixels);
+        if (s.blocks == 2) return stem_tile<PIXELS, 2, Out>(s, row, column);
+        stem_tile<PIXELS, 1, Out>(s, row, column);
+    }
+}
+
+template <class Out>
+void stem(const Stem& s) {
+    const int tiles = (s.out_width + TILE_PIXELS - 1) / TILE_PIXELS;
+    for (int row = 0; row < s.out_rows; ++row) {
+        int column = 0;
+        for (int t = 0; t < tiles; ++t) {
+            const int pixels = (s.out_width - column) / (tiles - t);
+            stem_pixels<TILE_PIXELS, Out>(s, row, column, pixels);
+            column += pixels;
+        }
+    }
+}
+
+} // namespace KERNEL_ISA

@@ -1,0 +1,82 @@
+// What the network runs on: one table of functions per instruction set.
+//
+// Activations of one image are stored in blocks of sixteen channels, [C / 16][pixels][16]; channels
+// beyond the last are zero. Elements are float, or bfloat16 where `bf16` says so.
+#pragma once
+
+#include <cstddef>
+
+namespace effnet {
+
+constexpr int BLOCK = 16;
+
+// Rows of a matrix in blocked layout times one packed panel of at most `panel_blocks * 16` columns.
+struct Product {
+    const void* left;          // [K / 16][..][16]
+    size_t left_plane;         // elements between two blocks of `left`
+    int rows;
+    int depth;                 // K, a multiple of two
+    const void* panel;         // [K][columns], for bfloat16 [K / 2][columns][2]
+    int blocks;                // columns / 16
+    const float* bias;         // [columns]
+    const void* residual;      // added to the result if not null; laid out as `out`
+    void* out;                 // [columns / 16][..][16]
+    size_t out_plane;          // elements between two blocks of `out`
+    bool silu;
+};
+
+// One block of sixteen channels of a depthwise convolution, SiLU applied.
+struct Depthwise {
+    const void* input;         // rows from `input_row` on, each of `width` pixels
+    int input_row;
+    int height, width;         // of the whole input
+    const float* weight;       // [kernel * kernel][16]
+    const float* bias;         // [16]
+    int kernel, stride;
+    int pad_top, pad_left;
+    void* out;                 // the first of the rows to write
+    int out_first, out_last;   // rows [first, last)
+    int out_width;
+    float* sum;                // [16]: sums of the rows written
+};
+
+// Rows of the stem's output for one panel of channels, SiLU applied.
+struct Stem {
+    const float* input;        // [channels][rows][padded_width], padding included
+    int channels, kernel, stride, rows, padded_width;
+    const float* panel;        // [channels * kernel * kernel][columns]
+    int blocks;
+    const float* bias;
+    void* out;
+    size_t out_plane;
+    int out_rows, out_width;
+};
+
+struct Kernels {
+    const char* name;
+    int panel_blocks;          // blocks of sixteen columns in a full panel
+    void (*product)(const Product&);             // float to float
+    void (*product_narrow)(const Product&);      // bfloat16 to bfloat16
+    void (*product_widen)(const Product&);       // bfloat16 to float
+    void (*depthwise)(const Depthwise&);         // float to float
+    void (*depthwise_narrow)(const Depthwise&);  // float to bfloat16
+    void (*depthwise_bf16)(const Depthwise&);    // bfloat16 to bfloat16
+    void (*stem)(const Stem&);                   // float to float
+    void (*stem_narrow)(const Stem&);            // float to bfloat16
+    // out[b][row][c] = in[b][row][c] * gate[b * 16 + c]
+    void (*scale)(const float* in, size_t in_plane, const float* gate, int blocks, int rows, float* out);
+    void (*scale_bf16)(const void* in, size_t in_plane, const float* gate, int blocks, int rows, void* out);
+    // Means over pixels to gates: reduce [squeezed][channels], expand [channels / 16][squeezed][16].
+    void (*gate)(const float* mean, int channels, int squeezed, const float* reduce,
+                 const float* reduce_bias, const float* expand, const float* expand_bias,
+                 float* hidden, float* gate);
+    // sum[b * 16 + c] of `rows` rows; elements are float.
+    void (*sums)(const float* in, size_t in_plane, int blocks, int rows, float* sum);
+};
+
+const Kernels& kernels_baseline();
+const Kernels& kernels_avx2();
+const Kernels& kernels_avx512();
+const Kernels& kernels_avx512bf16();
+
+} // namespace effnet

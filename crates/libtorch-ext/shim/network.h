@@ -1,0 +1,139 @@
+// The C interface of the fused network, and the packed form it is kept in.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels.h"
+#include "team.h"
+
+extern "C" {
+
+struct effnet_convolution {
+    const float* weight; // [outputs][inputs / groups][kernel][kernel]
+    const float* bias;   // [outputs]
+    int32_t inputs, outputs, kernel, stride;
+    int32_t same;        // 1: TensorFlow's SAME; 0: `pad`
+    int32_t pad[4];      // top, bottom, left, right
+};
+
+struct effnet_block {
+    int32_t has_expand, skip;
+    effnet_convolution expand, depthwise, reduce, excite, project;
+};
+
+struct effnet_network_spec {
+    effnet_convolution stem, head;
+    const effnet_block* blocks;
+    int32_t block_count;
+    int32_t has_classifier;
+    effnet_convolution classifier;
+    int32_t bf16, threads;
+};
+
+} // extern "C"
+
+namespace effnet {
+
+// Memory aligned for huge pages and freed with its owner.
+class Buffer {
+public:
+    Buffer() = default;
+    explicit Buffer(size_t bytes);
+    template <class T = char> T* as() const { return reinterpret_cast<T*>(memory_.get()); }
+    size_t bytes() const { return bytes_; }
+    void grow(size_t bytes) { if (bytes > bytes_) *this = Buffer(bytes); }
+
+private:
+    struct Free { void operator()(char* p) const; };
+    std::unique_ptr<char, Free> memory_;
+    size_t bytes_ = 0;
+};
+
+inline int blocks_of(int channels) { return (channels + BLOCK - 1) / BLOCK; }
+
+struct Shape {
+    int height, width;
+    int pixels() const { return height * width; }
+};
+
+// What a convolution does to the size of an image.
+struct Window {
+    int kernel, stride, same, pad[4];
+    Shape output(Shape in) const;
+    int top(Shape in) const { return same ? before(in.height) : pad[0]; }
+    int left(Shape in) const { return same ? before(in.width) : pad[2]; }
+
+private:
+    int before(int size) const;
+};
+
+// A pointwise convolution or the classifier, in panels.
+struct Dense {
+    int inputs = 0, outputs = 0;
+    Buffer weight;
+    std::vector<float> bias;
+    size_t panel_elements = 0; // between two panels
+    int panels = 0;
+};
+
+struct Block {
+    bool has_expand, skip;
+    Dense expand, project;
+    Window window;
+    int channels; // expanded
+    int squeezed;
+    std::vector<float> depthwise, depthwise_bias;      // [C / 16][k * k][16]
+    std::vector<float> reduce, reduce_bias, excite, excite_bias;
+};
+
+struct StemLayer {
+    Window window;
+    int inputs, outputs;
+    std::vector<float> weight, bias; // [panels][inputs * k * k][columns]
+};
+
+// One thread's memory.
+struct Scratch {
+    Buffer input, output;  // activations between the steps of a segment
+    Buffer expanded;       // a strip of one panel, or of the stem's padded input
+    Buffer filtered;       // the depthwise convolution's output
+    Buffer scaled;         // rows of it, times the gate
+    std::vector<float> sums, mean, hidden, gate;
+};
+
+class Network {
+public:
+    explicit Network(const effnet_network_spec& spec);
+    // `images` [count][inputs][height][width]. Exactly one of the outputs is not null:
+    // `logits` [count][classes], `pooled` [count][features] or `features` [count][features][h][w].
+    void run(const float* images, int count, Shape size, float* logits, float* pooled, float* features);
+    Shape feature_shape(Shape size) const;
+    const char* isa() const { return kernels_.name; }
+
+private:
+    struct Pass;
+    friend struct Pass;
+    void prepare(int count, Shape size);
+    void reserve(Scratch& s, const std::vector<Shape>& shapes) const;
+    int strips(Shape in, Shape out) const;
+    int row_block(int rows, int depth) const;
+
+    const Kernels& kernels_;
+    bool bf16_;
+    int element_;
+    size_t cache_;
+    StemLayer stem_;
+    std::vector<Block> blocks_;
+    Dense head_, classifier_;
+    bool has_classifier_;
+    std::vector<int> segments_; // first step of each segment, then the number of steps
+    std::vector<Scratch> scratch_;
+    Buffer between_[2];         // activations between segments, of all images
+    size_t between_bytes_ = 0;  // of one image
+    Buffer pooled_, pooled_bf16_;
+    Team team_;
+};
+
+} // namespace effnet

@@ -1,0 +1,145 @@
+// Weights into the order in which the kernels read them.
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include "pack.h"
+
+namespace effnet {
+
+Buffer::Buffer(size_t bytes) : bytes_(bytes) {
+    // Large blocks start at a huge page: with 4 KiB pages a wide layer needs more translations
+    // than the processor remembers.
+    const size_t huge = size_t(2) << 20;
+    const size_t alignment = bytes >= huge ? huge : 64;
+    const size_t rounded = (bytes + alignment) / alignment * alignment;
+    char* memory = static_cast<char*>(std::aligned_alloc(alignment, rounded));
+    if (!memory) throw std::bad_alloc();
+#if defined(__linux__)
+    if (bytes >= huge) madvise(memory, rounded, MADV_HUGEPAGE);
+#endif
+    memory_.reset(memory);
+}
+
+void Buffer::Free::operator()(char* p) const { std::free(p); }
+
+uint16_t round_bf16(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    if (value != value) return 0x7fc0;
+    return uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+int Window::before(int size) const {
+    const int output = (size + stride - 1) / stride;
+    const int total = (output - 1) * stride + kernel - size;
+    return total > 0 ? total / 2 : 0;
+}
+
+Shape Window::output(Shape in) const {
+    if (same) return {(in.height + stride - 1) / stride, (in.width + stride - 1) / stride};
+    const int rows = in.height + pad[0] + pad[1] - kernel, columns = in.width + pad[2] + pad[3] - kernel;
+    if (rows < 0 || columns < 0) throw std::invalid_argument("the image is smaller than a kernel");
+    return {rows / stride + 1, columns / stride + 1};
+}
+
+Window window_of(const effnet_convolution& c) {
+    Window window{c.kernel, c.stride, c.same, {}};
+    std::memcpy(window.pad, c.pad, sizeof window.pad);
+    return window;
+}
+
+static std::vector<float> padded(const float* from, int count) {
+    std::vector<float> to(size_t(blocks_of(count)) * BLOCK, 0.0f);
+    std::memcpy(to.data(), from, sizeof(float) * count);
+    return to;
+}
+
+Dense pack_dense(const effnet_convolution& c, int panel_blocks, bool bf16) {
+    Dense dense;
+    dense.inputs = c.inputs;
+    dense.outputs = c.outputs;
+    dense.bias = padded(c.bias, c.outputs);
+    const int blocks = blocks_of(c.outputs), columns = panel_blocks * BLOCK;
+    const int depth = (c.inputs + 1) / 2 * 2;
+    dense.panels = (blocks + panel_blocks - 1) / panel_blocks;
+    dense.panel_elements = size_t(depth) * columns;
+    const size_t element = bf16 ? 2 : 4;
+    dense.weight = Buffer(dense.panels * dense.panel_elements * element);
+    std::memset(dense.weight.as(), 0, dense.weight.bytes());
+    for (int o = 0; o < c.outputs; ++o) {
+        const int panel = o / columns, column = o % columns;
+        const int left = c.outputs - panel * columns;
+        const int width = left >= columns ? columns : blocks_of(left) * BLOCK;
+        for (int k = 0; k < c.inputs; ++k) {
+            const float value = c.weight[size_t(o) * c.inputs + k];
+            const size_t base = panel * dense.panel_elements;
+            if (bf16)
+                dense.weight.as<uint16_t>()[base + size_t(k / 2) * 2 * width + 2 * column + k % 2] =
+                    round_bf16(value);
+            else
+                dense.weight.as<float>()[base + size_t(k) * width + column] = value;
+        }
+    }
+    return dense;
+}
+
+StemLayer pack_stem(const effnet_convolution& c, int panel_blocks) {
+    StemLayer stem;
+    stem.window = window_of(c);
+    stem.inputs = c.inputs;
+    stem.outputs = c.outputs;
+    stem.bias = padded(c.bias, c.outputs);
+    const int taps = c.inputs * c.kernel * c.kernel, columns = panel_blocks * BLOCK;
+    const int panels = (blocks_of(c.outputs) + panel_blocks - 1) / panel_blocks;
+    stem.weight.assign(size_t(panels) * taps * columns, 0.0f);
+    for (int o = 0; o < c.outputs; ++o) {
+        const int panel = o / columns, left = c.outputs - panel * columns;
+        const int width = left >= columns ? columns : blocks_of(left) * BLOCK;
+        for (int t = 0; t < taps; ++t)
+            stem.weight[size_t(panel) * taps * columns + size_t(t) * width + o % columns] =
+                c.weight[size_t(o) * taps + t];
+    }
+    return stem;
+}
+
+Block pack_block(const effnet_block& from, int panel_blocks, bool bf16) {
+    const auto& filter = from.depthwise;
+    if ((filter.kernel != 3 && filter.kernel != 5) || filter.stride < 1 || filter.stride > 2)
+        throw std::invalid_argument("depthwise kernels are 3 or 5 wide, with a stride of 1 or 2");
+    Block block;
+    block.has_expand = from.has_expand;
+    block.skip = from.skip;
+    if (from.has_expand) block.expand = pack_dense(from.expand, panel_blocks, bf16);
+    block.project = pack_dense(from.project, panel_blocks, bf16);
+    block.window = window_of(filter);
+    block.channels = filter.outputs;
+    block.squeezed = from.reduce.outputs;
+    block.depthwise_bias = padded(filter.bias, filter.outputs);
+    const int taps = filter.kernel * filter.kernel;
+    const int channels = blocks_of(block.channels) * BLOCK;
+    block.depthwise.assign(size_t(channels) * taps, 0.0f);
+    for (int c = 0; c < block.channels; ++c)
+        for (int t = 0; t < taps; ++t)
+            block.depthwise[(size_t(c / BLOCK) * taps + t) * BLOCK + c % BLOCK] =
+                filter.weight[size_t(c) * taps + t];
+    block.reduce.assign(size_t(block.squeezed) * channels, 0.0f);
+    block.reduce_bias.assign(from.reduce.bias, from.reduce.bias + block.squeezed);
+    block.excite.assign(size_t(block.squeezed) * channels, 0.0f);
+    block.excite_bias = padded(from.excite.bias, block.channels);
+    for (int s = 0; s < block.squeezed; ++s)
+        for (int c = 0; c < block.channels; ++c) {
+            block.reduce[size_t(s) * channels + c] = from.reduce.weight[size_t(s) * block.channels + c];
+            block.excite[(size_t(c / BLOCK) * block.squeezed + s) * BLOCK + c % BLOCK] =
+                from.excite.weight[size_t(c) * block.squeezed + s];
+        }
+    return block;
+}
+
+} // namespace effnet

@@ -1,0 +1,137 @@
+// The product behind every pointwise convolution and the classifier.
+#pragma once
+
+#include "kernels.h"
+#include "simd.h"
+
+namespace KERNEL_ISA {
+
+using effnet::Product;
+
+// The tile that fills the register file with accumulators and leaves room for a row of the panel
+// and one broadcast element.
+#if defined(__AVX512F__)
+constexpr int TILE_ROWS = 14, PANEL_BLOCKS = 2;
+#elif defined(__AVX__)
+constexpr int TILE_ROWS = 6, PANEL_BLOCKS = 1;
+#else
+constexpr int TILE_ROWS = 2, PANEL_BLOCKS = 1;
+#endif
+
+template <int ROWS, int BLOCKS>
+INLINE void accumulate(Vec (&sum)[ROWS][BLOCKS], const float* left, int depth, const float*& panel) {
+    for (int k = 0; k < depth; ++k) {
+        Vec right[BLOCKS];
+#pragma GCC unroll 2
+        for (int b = 0; b < BLOCKS; ++b) right[b] = load(panel + 16 * b);
+        panel += 16 * BLOCKS;
+#pragma GCC unroll 14
+        for (int r = 0; r < ROWS; ++r) {
+            const Vec element = splat(left[16 * r + k]);
+#pragma GCC unroll 2
+            for (int b = 0; b < BLOCKS; ++b) multiply_add(sum[r][b], element, right[b]);
+        }
+    }
+}
+
+#if defined(__AVX512BF16__)
+template <int ROWS, int BLOCKS>
+INLINE void accumulate(Vec (&sum)[ROWS][BLOCKS], const bf16* left, int depth, const bf16*& panel) {
+    for (int k = 0; k < depth; k += 2) {
+        __m512bh right[BLOCKS];
+#pragma GCC unroll 2
+        for (int b = 0; b < BLOCKS; ++b) right[b] = (__m512bh)_mm512_loadu_si512(panel + 32 * b);
+        panel += 32 * BLOCKS;
+#pragma GCC unroll 14
+        for (int r = 0; r < ROWS; ++r) {
+            int pair;
+            std::memcpy(&pair, left + 16 * r + k, sizeof pair);
+            const __m512bh element = (__m512bh)_mm512_set1_epi32(pair);
+#pragma GCC unroll 2
+            for (int b = 0; b < BLOCKS; ++b)
+                sum[r][b].part[0] =
+                    (register_f)_mm512_dpbf16_ps((__m512)sum[r][b].part[0], element, right[b]);
+        }
+    }
+}
+#else
+template <int ROWS, int BLOCKS>
+INLINE void accumulate(Vec (&sum)[ROWS][BLOCKS], const bf16* left, int depth, const bf16*& panel) {
+    for (int k = 0; k < depth; k += 2) {
+        for (int b = 0; b < BLOCKS; ++b) {
+            float even[16], odd[16];
+            for (int c = 0; c < 16; ++c) {
+                even[c] = widen(panel[32 * b + 2 * c]);
+                odd[c] = widen(panel[32 * b + 2 * c + 1]);
+            }
+            const Vec first = load(even), second = load(odd);
+            for (int r = 0; r < ROWS; ++r) {
+                multiply_add(sum[r][b], splat(widen(left[16 * r + k])), first);
+                multiply_add(sum[r][b], splat(widen(left[16 * r + k + 1])), second);
+            }
+        }
+        panel += 32 * BLOCKS;
+    }
+}
+#endif
+
+template <int ROWS, int BLOCKS, class In, class Out>
+__attribute__((noinline)) void product_tile(const Product& p, int row) {
+    Vec sum[ROWS][BLOCKS];
+#pragma GCC unroll 2
+    for (int b = 0; b < BLOCKS; ++b) {
+        const Vec bias = load(p.bias + 16 * b);
+#pragma GCC unroll 14
+        for (int r = 0; r < ROWS; ++r) sum[r][b] = bias;
+    }
+    const In* panel = static_cast<const In*>(p.panel);
+    const In* left = static_cast<const In*>(p.left) + size_t(row) * 16;
+    for (int k = 0; k < p.depth; k += 16, left += p.left_plane)
+        accumulate<ROWS, BLOCKS>(sum, left, p.depth - k < 16 ? p.depth - k : 16, panel);
+
+    // Out of the registers before the loop below, which is not unrolled: an array that is indexed
+    // at run time would have lived in memory through the loop above too.
+    float tile[BLOCKS][ROWS][16];
+#pragma GCC unroll 2
+    for (int b = 0; b < BLOCKS; ++b)
+#pragma GCC unroll 14
+        for (int r = 0; r < ROWS; ++r) store(tile[b][r], sum[r][b]);
+#pragma GCC unroll 1
+    for (int b = 0; b < BLOCKS; ++b) {
+        const size_t offset = b * p.out_plane + size_t(row) * 16;
+        Out* out = static_cast<Out*>(p.out) + offset;
+        const Out* residual = p.residual ? static_cast<const Out*>(p.residual) + offset : nullptr;
+#pragma GCC unroll 1
+        for (int r = 0; r < ROWS; ++r) {
+            Vec v = load(tile[b][r]);
+            if (p.silu) v = silu(v);
+            if (residual) v = add(v, load(residual + 16 * r));
+            store(out + 16 * r, v);
+        }
+    }
+}
+
+template <int ROWS, class In, class Out>
+INLINE void product_rows(const Product& p, int row, int rows) {
+    if constexpr (ROWS > 0) {
+        if (rows != ROWS) return product_rows<ROWS - 1, In, Out>(p, row, rows);
+        if constexpr (PANEL_BLOCKS == 2) {
+            if (p.blocks == 2) return product_tile<ROWS, 2, In, Out>(p, row);
+        }
+        product_tile<ROWS, 1, In, Out>(p, row);
+    }
+}
+
+template <class In, class Out>
+void product(const Product& p) {
+    // Tiles of nearly equal height: a narrow last one would run at half the speed.
+    const int tiles = (p.rows + TILE_ROWS - 1) / TILE_ROWS;
+    int row = 0;
+    for (int t = 0; t < tiles; ++t) {
+        const int rows = (p.rows - row) / (tiles - t);
+        product_rows<TILE_ROWS, In, Out>(p, row, rows);
+        row += rows;
+    }
+}
+
+} // namespace KERNEL_ISA

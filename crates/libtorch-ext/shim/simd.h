@@ -1,0 +1,155 @@
+// Sixteen floats as one value, whatever the width of the machine's registers.
+//
+// This header is compiled once per instruction set (see build.rs), each time inside a namespace of
+// its own, so that no inline function of one set is linked into the code of another.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace KERNEL_ISA {
+
+#if defined(__AVX512F__)
+constexpr int REGISTER_BYTES = 64;
+#elif defined(__AVX__)
+constexpr int REGISTER_BYTES = 32;
+#else
+constexpr int REGISTER_BYTES = 16;
+#endif
+constexpr int PARTS = 64 / REGISTER_BYTES;
+
+typedef float register_f __attribute__((vector_size(REGISTER_BYTES)));
+typedef int32_t register_i __attribute__((vector_size(REGISTER_BYTES)));
+
+// Bfloat16 as stored: the upper half of a float.
+struct bf16 {
+    uint16_t bits;
+};
+
+struct Vec {
+    register_f part[PARTS];
+};
+
+#define EACH_PART _Pragma("GCC unroll 4") for (int p = 0; p < PARTS; ++p)
+#define INLINE inline __attribute__((always_inline))
+
+INLINE Vec splat(float value) {
+    Vec v;
+    EACH_PART v.part[p] = value - register_f{};
+    return v;
+}
+
+INLINE Vec load(const float* from) {
+    Vec v;
+    std::memcpy(&v, from, sizeof v);
+    return v;
+}
+
+INLINE void store(float* to, const Vec& v) { std::memcpy(to, &v, sizeof v); }
+
+INLINE Vec add(const Vec& a, const Vec& b) {
+    Vec v;
+    EACH_PART v.part[p] = a.part[p] + b.part[p];
+    return v;
+}
+
+INLINE Vec multiply(const Vec& a, const Vec& b) {
+    Vec v;
+    EACH_PART v.part[p] = a.part[p] * b.part[p];
+    return v;
+}
+
+// sum += a * b; the compiler contracts it to one instruction where there is one.
+INLINE void multiply_add(Vec& sum, const Vec& a, const Vec& b) {
+    EACH_PART sum.part[p] += a.part[p] * b.part[p];
+}
+
+INLINE Vec load(const bf16* from) {
+    Vec v;
+#if defined(__AVX512F__)
+    const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    v.part[0] = (register_f)_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
+#else
+    uint32_t wide[16];
+    for (int i = 0; i < 16; ++i) wide[i] = uint32_t(from[i].bits) << 16;
+    std::memcpy(&v, wide, sizeof v);
+#endif
+    return v;
+}
+
+INLINE float widen(bf16 value) {
+    const uint32_t bits = uint32_t(value.bits) << 16;
+    float wide;
+    std::memcpy(&wide, &bits, sizeof wide);
+    return wide;
+}
+
+// Rounds to nearest, ties to even; not-a-number stays one.
+INLINE bf16 narrow(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    if (value != value) return bf16{0x7fc0};
+    return bf16{uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16)};
+}
+
+INLINE void store(bf16* to, const Vec& v) {
+#if defined(__AVX512BF16__)
+    const __m256bh half = _mm512_cvtneps_pbh((__m512)v.part[0]);
+    std::memcpy(to, &half, sizeof half);
+#else
+    float wide[16];
+    std::memcpy(wide, &v, sizeof v);
+    for (int i = 0; i < 16; ++i) to[i] = narrow(wide[i]);
+#endif
+}
+
+// exp on one register, relative error about 2e-7, argument limited to +-87.
+INLINE register_f exponential(register_f x) {
+    const register_f low = register_f{} - 87.0f, high = register_f{} + 87.0f;
+    // Written so that not-a-number passes through.
+    x = x < low ? low : x;
+    x = x > high ? high : x;
+    const register_f scaled = x * 1.44269504088896341f;
+#if defined(__AVX512F__)
+    const register_f whole = (register_f)_mm512_roundscale_ps((__m512)scaled, 8);
+#else
+    const float shift = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
+    const register_f whole = (scaled + shift) - shift;
+#endif
+    // The polynomial of degree five with the least relative error (7.5e-8) for 2^f on [-1/2, 1/2].
+    const register_f f = scaled - whole;
+    register_f y = f * 1.327647208e-3f + 9.675541425e-3f;
+    y = y * f + 5.550713274e-2f;
+    y = y * f + 2.402211972e-1f;
+    y = y * f + 6.931469671e-1f;
+    y = y * f + 1.000000072f;
+#if defined(__AVX512F__)
+    return (register_f)_mm512_scalef_ps((__m512)y, (__m512)whole);
+#else
+    const register_i exponent = (__builtin_convertvector(whole, register_i) + 127) << 23;
+    return y * (register_f)exponent;
+#endif
+}
+
+INLINE register_f reciprocal(register_f x) {
+#if defined(__AVX512F__)
+    const register_f guess = (register_f)_mm512_rcp14_ps((__m512)x);
+    return guess * (2.0f - x * guess); // one Newton step: 14 to 28 bits
+#else
+    return 1.0f / x;
+#endif
+}
+
+INLINE Vec sigmoid(const Vec& x) {
+    Vec v;
+    EACH_PART v.part[p] = reciprocal(1.0f + exponential(-x.part[p]));
+    return v;
+}
+
+INLINE Vec silu(const Vec& x) { return multiply(x, sigmoid(x)); }
+
+} // namespace KERNEL_ISA

@@ -1,0 +1,52 @@
+// The process, and what libtorch exports beyond tch.
+
+#include <cstdint>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+#include <dlfcn.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+#include <ATen/Context.h>
+
+#include "boundary.h"
+
+extern "C" {
+
+int32_t effnet_keep_freed_memory() {
+#if defined(__GLIBC__)
+    // glibc takes thresholds up to 32 MiB for mapping, whatever is asked for: larger activations
+    // are kept only because mapping is turned off altogether.
+    return mallopt(M_MMAP_MAX, 0) && mallopt(M_TRIM_THRESHOLD, 1 << 30) && mallopt(M_TOP_PAD, 64 << 20);
+#else
+    return 0;
+#endif
+}
+
+char* effnet_load_cuda(const char* folder, int32_t* loaded) {
+    return guarded([&] {
+        *loaded = 0;
+        if (!dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL)) return;
+        std::string path;
+        if (folder) {
+            path = folder;
+        } else {
+            // The real folder: the library's own search path is relative to where it lies.
+            Dl_info info;
+            if (!dladdr(reinterpret_cast<void*>(&at::globalContext), &info) || !info.dli_fname)
+                throw std::runtime_error("the folder of libtorch_cpu.so is unknown");
+            char* real = realpath(info.dli_fname, nullptr);
+            path = real ? real : info.dli_fname;
+            std::free(real);
+            path.resize(path.rfind('/') == std::string::npos ? 0 : path.rfind('/'));
+        }
+        path += "/libtorch_cuda.so";
+        if (!dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL)) throw std::runtime_error(dlerror());
+        *loaded = 1;
+    });
+}
+
+} // extern "C"

@@ -1,0 +1,440 @@
+//! The fused network: packed weights, threads and memory behind one handle.
+
+use std::ffi::{CStr, c_char};
+use std::ptr::{self, NonNull};
+use std::sync::{Mutex, PoisonError};
+
+use tch::{Device, Kind, Tensor};
+
+use crate::Error;
+use crate::error::check;
+
+/// What the kernels compute with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// Weights, activations and sums in 32-bit floats.
+    Fp32,
+    /// Weights and activations in bfloat16; sums, depthwise convolutions and squeeze-and-excitation
+    /// in 32-bit floats. Correct on every CPU, fast where [`has_bf16_instructions`].
+    Bf16,
+}
+
+/// Pixels added around the input of a convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// TensorFlow's SAME, computed from the size of each input.
+    Same,
+    /// A fixed number of pixels at the top, bottom, left and right.
+    Fixed([i64; 4]),
+}
+
+/// A convolution with batch normalisation already folded into it.
+#[derive(Debug)]
+pub struct Convolution {
+    /// `[outputs, inputs / groups, kernel, kernel]`.
+    pub weight: Tensor,
+    /// `[outputs]`.
+    pub bias: Tensor,
+    /// Pixels between two outputs.
+    pub stride: i64,
+    /// Pixels added around the input.
+    pub padding: Padding,
+}
+
+/// One inverted bottleneck. All but `depthwise` are pointwise convolutions.
+#[derive(Debug)]
+pub struct FusedBlock {
+    /// To the expanded width, followed by SiLU; absent where the block does not expand.
+    pub expand: Option<Convolution>,
+    /// One filter per channel, 3 or 5 wide, stride 1 or 2, followed by SiLU.
+    pub depthwise: Convolution,
+    /// The first layer of squeeze-and-excitation, followed by SiLU.
+    pub reduce: Convolution,
+    /// Its second layer, followed by the sigmoid.
+    pub excite: Convolution,
+    /// To the output's width.
+    pub project: Convolution,
+    /// Whether the block's input is added to its output.
+    pub skip: bool,
+}
+
+/// The layers of a network.
+#[derive(Debug)]
+pub struct NetworkParts {
+    /// From the image, followed by SiLU.
+    pub stem: Convolution,
+    /// In order.
+    pub blocks: Vec<FusedBlock>,
+    /// Pointwise, followed by SiLU; averaged over the pixels afterwards.
+    pub head: Convolution,
+    /// `[classes, features, 1, 1]`; without it the network ends with the averages.
+    pub classifier: Option<Convolution>,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct RawConvolution {
+    weight: *const f32,
+    bias: *const f32,
+    inputs: i32,
+    outputs: i32,
+    kernel: i32,
+    stride: i32,
+    same: i32,
+    pad: [i32; 4],
+}
+
+#[repr(C)]
+struct RawBlock {
+    has_expand: i32,
+    skip: i32,
+    expand: RawConvolution,
+    depthwise: RawConvolution,
+    reduce: RawConvolution,
+    excite: RawConvolution,
+    project: RawConvolution,
+}
+
+#[repr(C)]
+struct RawSpec {
+    stem: RawConvolution,
+    head: RawConvolution,
+    blocks: *const RawBlock,
+    block_count: i32,
+    has_classifier: i32,
+    classifier: RawConvolution,
+    bf16: i32,
+    threads: i32,
+}
+
+#[repr(C)]
+struct RawNetwork {
+    opaque: [u8; 0],
+}
+
+unsafe extern "C" {
+    fn effnet_network_new(spec: *const RawSpec, network: *mut *mut RawNetwork) -> *mut c_char;
+    fn effnet_network_free(network: *mut RawNetwork);
+    fn effnet_network_isa(network: *const RawNetwork) -> *const c_char;
+    fn effnet_network_feature_shape(
+        network: *const RawNetwork,
+        height: i32,
+        width: i32,
+        shape: *mut i32,
+    ) -> *mut c_char;
+    fn effnet_network_run(
+        network: *mut RawNetwork,
+        images: *const f32,
+        count: i32,
+        height: i32,
+        width: i32,
+        logits: *mut f32,
+        pooled: *mut f32,
+        features: *mut f32,
+    ) -> *mut c_char;
+    fn effnet_has_bf16() -> i32;
+}
+
+/// Whether this CPU multiplies bfloat16 (AVX512_BF16).
+pub fn has_bf16_instructions() -> bool {
+    // SAFETY: takes nothing and only reads what the CPU says about itself.
+    unsafe { effnet_has_bf16() != 0 }
+}
+
+/// A network in the form in which it is fastest on this CPU.
+///
+/// Weights are packed once. Memory for activations grows to what the largest batch so far needed
+/// and is reused. The threads are the network's own and sleep between calls.
+#[derive(Debug)]
+pub struct FusedNetwork {
+    /// Calls take turns: the activations live in the network.
+    handle: Mutex<Handle>,
+    input_channels: i64,
+    feature_channels: i64,
+    classes: Option<i64>,
+    instruction_set: String,
+}
+
+#[derive(Debug)]
+struct Handle(NonNull<RawNetwork>);
+
+// SAFETY: the C++ object keeps nothing that belongs to the thread that made it, and is reached
+// through the mutex only.
+unsafe impl Send for Handle {}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // SAFETY: made by `effnet_network_new`, freed here only, and in use by nobody else now.
+        unsafe { effnet_network_free(self.0.as_ptr()) };
+    }
+}
+
+/// The end of the network at which a result is taken.
+#[derive(Clone, Copy)]
+enum Output {
+    Logits,
+    Pooled,
+    Features,
+}
+
+impl FusedNetwork {
+    /// Packs the weights for this CPU and starts `threads - 1` threads (the caller's is the other).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where two layers do not fit together, [`Error::OutOfRange`],
+    /// [`Error::Native`] for a kernel or stride that there is no kernel for or when memory is
+    /// short, [`Error::Torch`].
+    pub fn new(parts: &NetworkParts, precision: Precision, threads: usize) -> Result<Self, Error> {
+        let mut keep = Vec::new();
+        let input_channels = dimension(&parts.stem.weight, 1);
+        let stem = raw(&parts.stem, "the stem", input_channels, &mut keep)?;
+        let mut channels = i64::from(stem.outputs);
+        let mut blocks = Vec::with_capacity(parts.blocks.len());
+        for block in &parts.blocks {
+            let block = raw_block(block, channels, &mut keep)?;
+            channels = i64::from(block.project.outputs);
+            blocks.push(block);
+        }
+        let head = raw(&parts.head, "the head", channels, &mut keep)?;
+        let classifier = match &parts.classifier {
+            Some(classifier) => Some(raw(
+                classifier,
+                "the classifier",
+                i64::from(head.outputs),
+                &mut keep,
+            )?),
+            None => None,
+        };
+        let spec = RawSpec {
+            stem,
+            head,
+            blocks: blocks.as_ptr(),
+            block_count: small("the number of blocks", blocks.len() as i64)?,
+            has_classifier: i32::from(classifier.is_some()),
+            classifier: classifier.unwrap_or(head),
+            bf16: i32::from(precision == Precision::Bf16),
+            threads: small("the number of threads", threads.clamp(1, 1024) as i64)?,
+        };
+        let mut network = ptr::null_mut();
+        // SAFETY: every pointer in `spec` points into `blocks` or a tensor of `keep`, which outlive
+        // the call, and `raw` has checked that each tensor holds as many floats as its sizes say.
+        check(unsafe { effnet_network_new(&raw const spec, &raw mut network) })?;
+        let handle = NonNull::new(network).ok_or_else(|| Error::Native("no network was made".to_owned()))?;
+        // SAFETY: the network is alive and the string is a constant of the library.
+        let name = unsafe { CStr::from_ptr(effnet_network_isa(network)) };
+        Ok(Self {
+            handle: Mutex::new(Handle(handle)),
+            input_channels,
+            feature_channels: i64::from(head.outputs),
+            classes: classifier.map(|c| i64::from(c.outputs)),
+            instruction_set: name.to_string_lossy().into_owned(),
+        })
+    }
+
+    /// The instruction set of the kernels in use: `baseline`, `avx2`, `avx512` or `avx512bf16`.
+    pub fn instruction_set(&self) -> &str {
+        &self.instruction_set
+    }
+
+    /// Logits `[N, classes]` of images `[N, C, H, W]`; without a classifier the averaged features
+    /// `[N, features]`. The result is float on the CPU, whatever the images are.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for images of another shape, [`Error::Native`] when memory is short,
+    /// [`Error::Torch`].
+    pub fn run(&self, images: &Tensor) -> Result<Tensor, Error> {
+        let output = if self.classes.is_some() {
+            Output::Logits
+        } else {
+            Output::Pooled
+        };
+        self.compute(images, output)
+    }
+
+    /// The head's activations `[N, features, H', W']`, before the average.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_features(&self, images: &Tensor) -> Result<Tensor, Error> {
+        self.compute(images, Output::Features)
+    }
+
+    fn compute(&self, images: &Tensor, output: Output) -> Result<Tensor, Error> {
+        let size = images.size();
+        let fits = size.len() == 4 && size[1] == self.input_channels && size[2] > 0 && size[3] > 0;
+        if !fits {
+            let expected = vec![-1, self.input_channels, -1, -1];
+            return Err(Error::Shape {
+                name: "the batch",
+                expected,
+                found: size,
+            });
+        }
+        let images = floats(images)?;
+        let (count, height, width) = (
+            small("the batch", size[0])?,
+            small("the height", size[2])?,
+            small("the width", size[3])?,
+        );
+        // Kernels address the pixels of an image, times 16 channels, with 32-bit numbers.
+        small(
+            "the number of pixels",
+            size[2].saturating_mul(size[3]).saturating_mul(16),
+        )?;
+        // A call that panicked left nothing half done that the next one would read.
+        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut features = [0i32; 2];
+        // SAFETY: the network is alive, and `features` has room for the two sizes.
+        check(unsafe {
+            effnet_network_feature_shape(handle.0.as_ptr(), height, width, features.as_mut_ptr())
+        })?;
+        let shape = match (output, self.classes) {
+            (Output::Logits, Some(classes)) => vec![size[0], classes],
+            (Output::Features, _) => {
+                vec![
+                    size[0],
+                    self.feature_channels,
+                    i64::from(features[0]),
+                    i64::from(features[1]),
+                ]
+            }
+            _ => vec![size[0], self.feature_channels],
+        };
+        let result = Tensor::f_empty(shape.as_slice(), (Kind::Float, Device::Cpu))?;
+        if count == 0 {
+            return Ok(result);
+        }
+        let target = result.data_ptr().cast::<f32>();
+        let mut targets = [ptr::null_mut(); 3];
+        targets[output as usize] = target;
+        // SAFETY: the network is alive and the lock makes this its only call. `images` is a
+        // contiguous float tensor of count * C * height * width elements, C being what the network
+        // was made for, and the one target that is not null was made with the size of that output.
+        check(unsafe {
+            effnet_network_run(
+                handle.0.as_ptr(),
+                images.data_ptr().cast::<f32>(),
+                count,
+                height,
+                width,
+                targets[0],
+                targets[1],
+                targets[2],
+            )
+        })?;
+        Ok(result)
+    }
+}
+
+/// The tensor as contiguous floats on the CPU, itself where it is that already.
+fn floats(tensor: &Tensor) -> Result<Tensor, Error> {
+    Ok(tensor
+        .f_to_device(Device::Cpu)?
+        .f_to_kind(Kind::Float)?
+        .f_contiguous()?)
+}
+
+fn dimension(tensor: &Tensor, index: usize) -> i64 {
+    tensor.size().get(index).copied().unwrap_or(-1)
+}
+
+fn small(name: &'static str, value: i64) -> Result<i32, Error> {
+    i32::try_from(value)
+        .ok()
+        .filter(|&value| value >= 0)
+        .ok_or(Error::OutOfRange { name, value })
+}
+
+fn raw_block(block: &FusedBlock, channels: i64, keep: &mut Vec<Tensor>) -> Result<RawBlock, Error> {
+    let expand = match &block.expand {
+        Some(expand) => Some(raw(expand, "an expansion", channels, keep)?),
+        None => None,
+    };
+    let expanded = expand.map_or(channels, |expand| i64::from(expand.outputs));
+    let depthwise = raw(&block.depthwise, "a depthwise convolution", 1, keep)?;
+    let reduce = raw(&block.reduce, "a squeeze", expanded, keep)?;
+    let excite = raw(&block.excite, "an excitation", i64::from(reduce.outputs), keep)?;
+    let project = raw(&block.project, "a projection", expanded, keep)?;
+    for (name, found) in [
+        ("a depthwise convolution", depthwise.outputs),
+        ("an excitation", excite.outputs),
+    ] {
+        if i64::from(found) != expanded {
+            return Err(Error::Shape {
+                name,
+                expected: vec![expanded, -1, -1, -1],
+                found: vec![found.into()],
+            });
+        }
+    }
+    if block.skip && i64::from(project.outputs) != channels {
+        let (expected, found) = (vec![channels], vec![project.outputs.into()]);
+        return Err(Error::Shape {
+            name: "a projection beside a skip",
+            expected,
+            found,
+        });
+    }
+    Ok(RawBlock {
+        has_expand: i32::from(expand.is_some()),
+        skip: i32::from(block.skip),
+        expand: expand.unwrap_or(project),
+        depthwise,
+        reduce,
+        excite,
+        project,
+    })
+}
+
+/// Checks a convolution against the channels it will be given; its tensors are put into `keep`.
+fn raw(
+    convolution: &Convolution,
+    name: &'static str,
+    inputs: i64,
+    keep: &mut Vec<Tensor>,
+) -> Result<RawConvolution, Error> {
+    let size = convolution.weight.size();
+    if size.len() != 4 || size[0] < 1 || size[1] != inputs || size[2] != size[3] || inputs < 1 {
+        return Err(Error::Shape {
+            name,
+            expected: vec![-1, inputs, -1, -1],
+            found: size,
+        });
+    }
+    let bias = convolution.bias.size();
+    if bias != size[..1] {
+        return Err(Error::Shape {
+            name,
+            expected: size[..1].to_vec(),
+            found: bias,
+        });
+    }
+    let stride = small("a stride", convolution.stride)?;
+    if stride == 0 {
+        return Err(Error::OutOfRange {
+            name: "a stride",
+            value: 0,
+        });
+    }
+    let (same, sides) = match convolution.padding {
+        Padding::Same => (1, [0; 4]),
+        Padding::Fixed(sides) => (0, sides),
+    };
+    let mut pad = [0; 4];
+    for (to, from) in pad.iter_mut().zip(sides) {
+        *to = small("a padding", from)?;
+    }
+    let (weight, bias) = (floats(&convolution.weight)?, floats(&convolution.bias)?);
+    let raw = RawConvolution {
+        weight: weight.data_ptr().cast::<f32>(),
+        bias: bias.data_ptr().cast::<f32>(),
+        inputs: small("the channels", inputs)?,
+        outputs: small("the channels", size[0])?,
+        kernel: small("a kernel", size[2])?,
+        stride,
+        same,
+        pad,
+    };
+    keep.extend([weight, bias]);
+    Ok(raw)
+}
