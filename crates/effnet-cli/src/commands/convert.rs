@@ -48,7 +48,32 @@ pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Re
     if container != Container::Safetensors && metadata.labels.is_some() {
         printer.warning("a .pth has no room for class names and preprocessing; .safetensors keeps them");
     }
+    warn_of_other_arithmetic(&metadata, to, printer)?;
     Ok(Outcome::Done)
+}
+
+/// New names do not change what the parameters were trained for, and each package computes in its own
+/// way.
+fn warn_of_other_arithmetic(metadata: &ModelMetadata, to: Scheme, printer: &Printer) -> anyhow::Result<()> {
+    let (Some(variant), Some(profile)) = (&metadata.variant, &metadata.profile) else {
+        return Ok(());
+    };
+    let (variant, profile): (Variant, Profile) = (variant.parse()?, profile.parse()?);
+    let own = Profile::default_for(to, Some(variant));
+    if profile == own {
+        return Ok(());
+    }
+    if to == Scheme::Timm && profile == Profile::Tf {
+        printer.note(format!(
+            "in timm, these are parameters of tf_efficientnet_{variant}"
+        ));
+        return Ok(());
+    }
+    printer.warning(format!(
+        "the parameters expect the `{profile}` arithmetic, and {to}'s own {variant} computes with `{own}`: it \
+         will load them and give other logits"
+    ));
+    Ok(())
 }
 
 /// Nothing that exists is lost: neither the input nor, without `--force`, an earlier output.
