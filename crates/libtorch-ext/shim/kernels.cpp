@@ -6,18 +6,14 @@
 
 namespace KERNEL_ISA {
 
-template <class T>
-void scale(const void* in, size_t in_plane, const float* gate, int blocks, int rows, void* out) {
+template <class Out>
+void scale(const float* in, size_t in_plane, const float* gate, int blocks, int rows, void* out) {
     for (int b = 0; b < blocks; ++b) {
-        const T* from = static_cast<const T*>(in) + b * in_plane;
-        T* to = static_cast<T*>(out) + size_t(b) * rows * 16;
+        const float* from = in + b * in_plane;
+        Out* to = static_cast<Out*>(out) + size_t(b) * rows * 16;
         const Vec factor = load(gate + 16 * b);
         for (int r = 0; r < rows; ++r) store(to + 16 * r, multiply(load(from + 16 * r), factor));
     }
-}
-
-void scale_float(const float* in, size_t in_plane, const float* gate, int blocks, int rows, float* out) {
-    scale<float>(in, in_plane, gate, blocks, rows, out);
 }
 
 float total(const Vec& v) {
@@ -67,9 +63,9 @@ void sums(const float* in, size_t in_plane, int blocks, int rows, float* sum) {
 const effnet::Kernels table = {
     NAME(KERNEL_ISA), PANEL_BLOCKS,
     product<float, float>, product<bf16, bf16>, product<bf16, float>,
-    depthwise<float, float>, depthwise<float, bf16>, depthwise<bf16, bf16>,
+    depthwise<float, float>, depthwise<bf16, float>,
     stem<float>, stem<bf16>,
-    scale_float, scale<bf16>, gate, sums,
+    scale<float>, scale<bf16>, gate, sums,
 };
 
 } // namespace KERNEL_ISA

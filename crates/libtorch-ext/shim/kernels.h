@@ -59,13 +59,13 @@ struct Kernels {
     void (*product_narrow)(const Product&);      // bfloat16 to bfloat16
     void (*product_widen)(const Product&);       // bfloat16 to float
     void (*depthwise)(const Depthwise&);         // float to float
-    void (*depthwise_narrow)(const Depthwise&);  // float to bfloat16
-    void (*depthwise_bf16)(const Depthwise&);    // bfloat16 to bfloat16
+    void (*depthwise_widen)(const Depthwise&);   // bfloat16 to float
     void (*stem)(const Stem&);                   // float to float
     void (*stem_narrow)(const Stem&);            // float to bfloat16
     // out[b][row][c] = in[b][row][c] * gate[b * 16 + c]
-    void (*scale)(const float* in, size_t in_plane, const float* gate, int blocks, int rows, float* out);
-    void (*scale_bf16)(const void* in, size_t in_plane, const float* gate, int blocks, int rows, void* out);
+    void (*scale)(const float* in, size_t in_plane, const float* gate, int blocks, int rows, void* out);
+    // The same, rounded to bfloat16.
+    void (*scale_narrow)(const float* in, size_t in_plane, const float* gate, int blocks, int rows, void* out);
     // Means over pixels to gates: reduce [squeezed][channels], expand [channels / 16][squeezed][16].
     void (*gate)(const float* mean, int channels, int squeezed, const float* reduce,
                  const float* reduce_bias, const float* expand, const float* expand_bias,

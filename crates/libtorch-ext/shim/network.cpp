@@ -108,7 +108,7 @@ void Network::reserve(Scratch& s, const std::vector<Shape>& shapes) const {
         const int count = strips(in, out), rows = (out.height + count - 1) / count;
         const int span = std::min(in.height, (rows - 1) * b.window.stride + b.window.kernel);
         expanded = std::max(expanded, size_t(span) * in.width * panel * 4);
-        filtered = std::max(filtered, bytes(b.channels, out.pixels()));
+        filtered = std::max(filtered, size_t(blocks_of(b.channels)) * BLOCK * out.pixels() * sizeof(float));
         scaled = std::max(scaled, bytes(b.channels, row_block(out.pixels(), b.channels)));
         const size_t width = size_t(blocks_of(b.channels)) * BLOCK;
         sums = std::max(sums, width * count);

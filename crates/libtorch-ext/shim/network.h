@@ -98,7 +98,7 @@ struct StemLayer {
 struct Scratch {
     Buffer input, output;  // activations between the steps of a segment
     Buffer expanded;       // a strip of one panel, or of the stem's padded input
-    Buffer filtered;       // the depthwise convolution's output
+    Buffer filtered;       // the depthwise convolution's output, in floats
     Buffer scaled;         // rows of it, times the gate
     std::vector<float> sums, mean, hidden, gate;
 };

@@ -113,12 +113,9 @@ struct Network::Pass {
                 }
                 d.weight = b.depthwise.data() + size_t(block) * taps * BLOCK;
                 d.bias = b.depthwise_bias.data() + block * BLOCK;
-                d.out = shared.filtered.as() +
-                    (block * plane(out) + size_t(first) * out.width * BLOCK) * net.element_;
+                d.out = shared.filtered.as<float>() + block * plane(out) + size_t(first) * out.width * BLOCK;
                 d.sum = shared.sums.data() + (size_t(strip) * blocks + block) * BLOCK;
-                if (!net.bf16_) k.depthwise(d);
-                else if (b.has_expand) k.depthwise_narrow(d);
-                else k.depthwise_bf16(d);
+                b.has_expand || !net.bf16_ ? k.depthwise(d) : k.depthwise_widen(d);
             }
         });
     }
@@ -147,11 +144,10 @@ struct Network::Pass {
             const int split = team.size > 1 ? groups : 1, part = task / split, slice = task % split;
             const int first = part * rows, height = std::min(rows, out.pixels() - first);
             const size_t start = size_t(first) * BLOCK;
-            const char* from = shared.filtered.as() + start * net.element_;
+            const float* from = shared.filtered.as<float>() + start;
             if (scaled != part) {
-                if (net.bf16_) k.scale_bf16(from, plane(out), own.gate.data(), blocks, height, own.scaled.as());
-                else k.scale(reinterpret_cast<const float*>(from), plane(out), own.gate.data(), blocks,
-                             height, own.scaled.as<float>());
+                const auto scale = net.bf16_ ? k.scale_narrow : k.scale;
+                scale(from, plane(out), own.gate.data(), blocks, height, own.scaled.as());
                 scaled = part;
             }
             const int end = b.project.panels * (slice + 1) / split;
