@@ -5,6 +5,7 @@
 mod error;
 mod network;
 mod process;
+mod raw;
 
 pub use error::Error;
 pub use network::{

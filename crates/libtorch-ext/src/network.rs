@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::Error;
 use crate::error::check;
+use crate::raw::{RawSpec, dimension, floats, raw, raw_block, small};
 
 /// What the kernels compute with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,42 +70,6 @@ pub struct NetworkParts {
     pub head: Convolution,
     /// `[classes, features, 1, 1]`; without it the network ends with the averages.
     pub classifier: Option<Convolution>,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct RawConvolution {
-    weight: *const f32,
-    bias: *const f32,
-    inputs: i32,
-    outputs: i32,
-    kernel: i32,
-    stride: i32,
-    same: i32,
-    pad: [i32; 4],
-}
-
-#[repr(C)]
-struct RawBlock {
-    has_expand: i32,
-    skip: i32,
-    expand: RawConvolution,
-    depthwise: RawConvolution,
-    reduce: RawConvolution,
-    excite: RawConvolution,
-    project: RawConvolution,
-}
-
-#[repr(C)]
-struct RawSpec {
-    stem: RawConvolution,
-    head: RawConvolution,
-    blocks: *const RawBlock,
-    block_count: i32,
-    has_classifier: i32,
-    classifier: RawConvolution,
-    bf16: i32,
-    threads: i32,
 }
 
 #[repr(C)]
@@ -324,117 +289,4 @@ impl FusedNetwork {
         })?;
         Ok(result)
     }
-}
-
-/// The tensor as contiguous floats on the CPU, itself where it is that already.
-fn floats(tensor: &Tensor) -> Result<Tensor, Error> {
-    Ok(tensor
-        .f_to_device(Device::Cpu)?
-        .f_to_kind(Kind::Float)?
-        .f_contiguous()?)
-}
-
-fn dimension(tensor: &Tensor, index: usize) -> i64 {
-    tensor.size().get(index).copied().unwrap_or(-1)
-}
-
-fn small(name: &'static str, value: i64) -> Result<i32, Error> {
-    i32::try_from(value)
-        .ok()
-        .filter(|&value| value >= 0)
-        .ok_or(Error::OutOfRange { name, value })
-}
-
-fn raw_block(block: &FusedBlock, channels: i64, keep: &mut Vec<Tensor>) -> Result<RawBlock, Error> {
-    let expand = match &block.expand {
-        Some(expand) => Some(raw(expand, "an expansion", channels, keep)?),
-        None => None,
-    };
-    let expanded = expand.map_or(channels, |expand| i64::from(expand.outputs));
-    let depthwise = raw(&block.depthwise, "a depthwise convolution", 1, keep)?;
-    let reduce = raw(&block.reduce, "a squeeze", expanded, keep)?;
-    let excite = raw(&block.excite, "an excitation", i64::from(reduce.outputs), keep)?;
-    let project = raw(&block.project, "a projection", expanded, keep)?;
-    for (name, found) in [
-        ("a depthwise convolution", depthwise.outputs),
-        ("an excitation", excite.outputs),
-    ] {
-        if i64::from(found) != expanded {
-            return Err(Error::Shape {
-                name,
-                expected: vec![expanded, -1, -1, -1],
-                found: vec![found.into()],
-            });
-        }
-    }
-    if block.skip && i64::from(project.outputs) != channels {
-        let (expected, found) = (vec![channels], vec![project.outputs.into()]);
-        return Err(Error::Shape {
-            name: "a projection beside a skip",
-            expected,
-            found,
-        });
-    }
-    Ok(RawBlock {
-        has_expand: i32::from(expand.is_some()),
-        skip: i32::from(block.skip),
-        expand: expand.unwrap_or(project),
-        depthwise,
-        reduce,
-        excite,
-        project,
-    })
-}
-
-/// Checks a convolution against the channels it will be given; its tensors are put into `keep`.
-fn raw(
-    convolution: &Convolution,
-    name: &'static str,
-    inputs: i64,
-    keep: &mut Vec<Tensor>,
-) -> Result<RawConvolution, Error> {
-    let size = convolution.weight.size();
-    if size.len() != 4 || size[0] < 1 || size[1] != inputs || size[2] != size[3] || inputs < 1 {
-        return Err(Error::Shape {
-            name,
-            expected: vec![-1, inputs, -1, -1],
-            found: size,
-        });
-    }
-    let bias = convolution.bias.size();
-    if bias != size[..1] {
-        return Err(Error::Shape {
-            name,
-            expected: size[..1].to_vec(),
-            found: bias,
-        });
-    }
-    let stride = small("a stride", convolution.stride)?;
-    if stride == 0 {
-        return Err(Error::OutOfRange {
-            name: "a stride",
-            value: 0,
-        });
-    }
-    let (same, sides) = match convolution.padding {
-        Padding::Same => (1, [0; 4]),
-        Padding::Fixed(sides) => (0, sides),
-    };
-    let mut pad = [0; 4];
-    for (to, from) in pad.iter_mut().zip(sides) {
-        *to = small("a padding", from)?;
-    }
-    let (weight, bias) = (floats(&convolution.weight)?, floats(&convolution.bias)?);
-    let raw = RawConvolution {
-        weight: weight.data_ptr().cast::<f32>(),
-        bias: bias.data_ptr().cast::<f32>(),
-        inputs: small("the channels", inputs)?,
-        outputs: small("the channels", size[0])?,
-        kernel: small("a kernel", size[2])?,
-        stride,
-        same,
-        pad,
-    };
-    keep.extend([weight, bias]);
-    Ok(raw)
 }
