@@ -3,6 +3,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -14,8 +16,12 @@ use crate::{Digest, Error, WeightFile};
 
 /// Bytes that are looked at to tell a web page from weights.
 const START: usize = 256;
+/// Bytes read from the connection at once.
+const BLOCK: usize = 1 << 18;
+/// Blocks that may wait to be hashed: hashing is no faster than a fast connection.
+const BLOCKS: usize = 8;
 
-/// An incomplete file. Its digest is computed along with every byte that is appended.
+/// An incomplete file. Its digest is computed along with what is appended.
 #[derive(Debug)]
 pub(super) struct Part {
     path: PathBuf,
@@ -26,6 +32,33 @@ pub(super) struct Part {
     notes: Notes,
     /// Whether it holds bytes of more than one connection, which may not belong together.
     mixed: bool,
+}
+
+/// The end of a part that is being written.
+pub(super) struct Appender<'a> {
+    path: &'a Path,
+    file: &'a mut File,
+    len: &'a mut u64,
+    to_hash: SyncSender<(Vec<u8>, usize)>,
+    spare: Receiver<Vec<u8>>,
+}
+
+impl Appender<'_> {
+    /// A block to fill: one that has been hashed, if there is one.
+    pub(super) fn block(&self) -> Vec<u8> {
+        self.spare.try_recv().unwrap_or_else(|_| vec![0; BLOCK])
+    }
+
+    /// Appends the first `count` bytes of a block and returns the length of the part.
+    pub(super) fn append(&mut self, block: Vec<u8>, count: usize) -> Result<u64, Error> {
+        self.file
+            .write_all(&block[..count])
+            .map_err(|source| local("write to", self.path, source))?;
+        *self.len += count as u64;
+        // Fails only when the other thread has panicked, which the scope passes on.
+        let _ = self.to_hash.send((block, count));
+        Ok(*self.len)
+    }
 }
 
 /// What was said about the file when its first bytes came.
@@ -123,13 +156,38 @@ impl Part {
         file.write_all(&json).map_err(failed)
     }
 
-    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.file
-            .write_all(bytes)
-            .map_err(|source| local("write to", &self.path, source))?;
-        self.hasher.update(bytes);
-        self.len += bytes.len() as u64;
-        Ok(())
+    /// Calls `transfer` with what appends blocks; beside it, on a thread of its own, they are hashed.
+    pub(super) fn appending<T>(&mut self, transfer: impl FnOnce(&mut Appender<'_>) -> T) -> Result<T, Error> {
+        let (to_hash, blocks) = sync_channel::<(Vec<u8>, usize)>(BLOCKS);
+        let (hashed, spare) = channel();
+        let Self {
+            path,
+            file,
+            hasher,
+            len,
+            ..
+        } = self;
+        thread::scope(|scope| {
+            let hashing = move || {
+                for (block, count) in blocks {
+                    hasher.update(&block[..count]);
+                    // The appender may be gone, and then needs no more blocks.
+                    let _ = hashed.send(block);
+                }
+            };
+            thread::Builder::new()
+                .name(String::from("sha256"))
+                .spawn_scoped(scope, hashing)
+                .map_err(|source| local("hash", path, source))?;
+            let mut appender = Appender {
+                path,
+                file,
+                len,
+                to_hash,
+                spare,
+            };
+            Ok(transfer(&mut appender))
+        })
     }
 
     /// Throws away what is there.

@@ -17,8 +17,6 @@ const HEADWAY: u64 = 1 << 20;
 const RETRIES_TO_CONNECT: u32 = 2;
 /// The largest file that is accepted when nothing says how large it should be.
 const LARGEST: u64 = 16 << 30;
-/// Bytes read from the connection at once.
-const BLOCK: usize = 1 << 18;
 
 /// What ends a session without the file.
 #[derive(Debug)]
@@ -39,6 +37,16 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Local(error)
     }
+}
+
+/// What ends a body before its time.
+enum Stop {
+    /// The connection failed.
+    Cut(io::Error),
+    /// The body is longer than the file.
+    TooLong,
+    /// The bytes could not be kept.
+    Local(Error),
 }
 
 pub(super) struct Session<'a> {
@@ -170,25 +178,35 @@ impl Session<'_> {
         limit: u64,
         progress: &mut dyn Progress,
     ) -> Result<(), Failure> {
-        let mut block = vec![0; BLOCK];
-        loop {
-            let count = match answer.response.read(&mut block) {
-                Ok(0) => return Ok(()),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(self.interrupted(&error, part).into()),
-            };
-            part.append(&block[..count])?;
-            progress.advanced(count as u64);
-            if part.len() > limit {
+        let stop = part.appending(|end| {
+            loop {
+                let mut block = end.block();
+                let count = match answer.response.read(&mut block) {
+                    Ok(0) => return Ok(()),
+                    Ok(count) => count,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(Stop::Cut(error)),
+                };
+                let len = end.append(block, count).map_err(Stop::Local)?;
+                progress.advanced(count as u64);
+                if len > limit {
+                    return Err(Stop::TooLong);
+                }
+            }
+        })?;
+        match stop {
+            Ok(()) => Ok(()),
+            Err(Stop::Cut(error)) => Err(self.interrupted(&error, part).into()),
+            Err(Stop::Local(error)) => Err(error.into()),
+            Err(Stop::TooLong) => {
                 let found = part.len();
                 part.reset()?;
-                return Err(TransferError::Size {
+                Err(TransferError::Size {
                     url: self.url.to_owned(),
                     expected: limit,
                     found,
                 }
-                .into());
+                .into())
             }
         }
     }
