@@ -20,16 +20,35 @@
 
 namespace effnet {
 
-static const Kernels& choose(bool bf16) {
+static bool supports(Isa isa) {
+    if (isa == Isa::baseline) return true;
 #if defined(__x86_64__)
     __builtin_cpu_init();
     const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    if (bf16 && wide && __builtin_cpu_supports("avx512bf16")) return kernels_avx512bf16();
-    if (wide) return kernels_avx512();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return kernels_avx2();
+    if (isa == Isa::avx512bf16) return wide && __builtin_cpu_supports("avx512bf16");
+    if (isa == Isa::avx512) return wide;
+    if (isa == Isa::avx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif
-    return kernels_baseline();
+    return false;
+}
+
+static const Kernels& choose(Isa isa, bool bf16) {
+    if (isa == Isa::best) {
+        isa = Isa::baseline;
+        // The order of the enumeration. Products of bfloat16 are no use to floats.
+        for (const Isa next : {Isa::avx2, Isa::avx512, Isa::avx512bf16})
+            if (supports(next) && (bf16 || next != Isa::avx512bf16)) isa = next;
+    }
+    if (!supports(isa)) throw std::invalid_argument("this CPU lacks the instruction set that was asked for");
+    switch (isa) {
+#if defined(__x86_64__)
+    case Isa::avx512bf16: return kernels_avx512bf16();
+    case Isa::avx512: return kernels_avx512();
+    case Isa::avx2: return kernels_avx2();
+#endif
+    default: return kernels_baseline();
+    }
 }
 
 static size_t second_level_cache() {
@@ -46,7 +65,7 @@ static size_t weight_bytes(const Block& b) {
 }
 
 Network::Network(const effnet_network_spec& spec)
-    : kernels_(choose(spec.bf16)), bf16_(spec.bf16), element_(spec.bf16 ? 2 : 4),
+    : kernels_(choose(Isa(spec.isa), spec.bf16)), bf16_(spec.bf16), element_(spec.bf16 ? 2 : 4),
       cache_(second_level_cache()), has_classifier_(spec.has_classifier),
       team_(std::max(1, spec.threads)) {
     const int panel = kernels_.panel_blocks;

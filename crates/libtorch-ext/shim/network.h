@@ -30,6 +30,7 @@ struct effnet_network_spec {
     int32_t has_classifier;
     effnet_convolution classifier;
     int32_t bf16, threads;
+    int32_t isa;         // an effnet::Isa
 };
 
 } // extern "C"
@@ -50,6 +51,9 @@ private:
     std::unique_ptr<char, Free> memory_;
     size_t bytes_ = 0;
 };
+
+// The order is part of the C interface.
+enum class Isa { best, baseline, avx2, avx512, avx512bf16 };
 
 inline int blocks_of(int channels) { return (channels + BLOCK - 1) / BLOCK; }
 
@@ -108,7 +112,11 @@ public:
     explicit Network(const effnet_network_spec& spec);
     // `images` [count][inputs][height][width]. Exactly one of the outputs is not null:
     // `logits` [count][classes], `pooled` [count][features] or `features` [count][features][h][w].
-    void run(const float* images, int count, Shape size, float* logits, float* pooled, float* features);
+    // `seconds`, if not null, takes the time of each of `laps()` parts, waiting for other threads included.
+    void run(const float* images, int count, Shape size, float* logits, float* pooled, float* features,
+             double* seconds);
+    // The stem; expansion and filter, gates, projection of each block; the head; the classifier.
+    int laps() const { return 3 + 3 * int(blocks_.size()); }
     Shape feature_shape(Shape size) const;
     const char* isa() const { return kernels_.name; }
 

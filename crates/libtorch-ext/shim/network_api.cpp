@@ -29,9 +29,12 @@ char* effnet_network_feature_shape(const Network* network, int32_t height, int32
 }
 
 char* effnet_network_run(Network* network, const float* images, int32_t count, int32_t height,
-                         int32_t width, float* logits, float* pooled, float* features) {
-    return guarded([&] { network->run(images, count, {height, width}, logits, pooled, features); });
+                         int32_t width, float* logits, float* pooled, float* features,
+                         double* seconds) {
+    return guarded([&] { network->run(images, count, {height, width}, logits, pooled, features, seconds); });
 }
+
+int32_t effnet_network_laps(const Network* network) { return network->laps(); }
 
 int32_t effnet_has_bf16() {
 #if defined(__x86_64__)

@@ -1,12 +1,27 @@
 // The steps of one forward pass, as one thread takes them.
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "network.h"
 #include "pack.h"
 
 namespace effnet {
+
+// Adds up where the time goes, on the one thread that is given somewhere to put it.
+struct Stopwatch {
+    using Clock = std::chrono::steady_clock;
+    double* seconds;
+    Clock::time_point last = seconds ? Clock::now() : Clock::time_point();
+
+    void lap(int part) {
+        if (!seconds) return;
+        const auto now = Clock::now();
+        seconds[part] += std::chrono::duration<double>(now - last).count();
+        last = now;
+    }
+};
 
 struct Network::Pass {
     Network& net;
@@ -15,6 +30,7 @@ struct Network::Pass {
     Shape size;
     float *logits, *pooled, *features;
     const Member& self;
+    Stopwatch watch;
 
     const Kernels& k = net.kernels_;
     const int last = int(net.blocks_.size()) + 1; // the head's step
@@ -220,6 +236,7 @@ struct Network::Pass {
         for (int step = 0; step < end; ++step) {
             if (step == last) {
                 head(team, image, shape, current);
+                watch.lap(3 * step - 2);
                 break;
             }
             const Window& window = step == 0 ? net.stem_.window : net.blocks_[step - 1].window;
@@ -228,11 +245,15 @@ struct Network::Pass {
                 char* next = to && step == end - 1 ? to : spare[step % 2];
                 if (step == 0) {
                     stem(team, image, shape, out, next);
+                    watch.lap(0);
                 } else {
                     const Block& b = net.blocks_[step - 1];
                     filter(team, b, shape, out, current, shared);
+                    watch.lap(3 * step - 2);
                     gates(b, shape, out, shared);
+                    watch.lap(3 * step - 1);
                     project(team, b, out, current, next, shared);
+                    watch.lap(3 * step);
                 }
                 current = next;
             }
@@ -251,14 +272,19 @@ struct Network::Pass {
             });
         for (int image = alone; image < count; ++image)
             steps(self, image, 0, last + 1, nullptr, nullptr, net.scratch_[0]);
-        if (logits) classify(self);
+        if (logits) {
+            classify(self);
+            watch.lap(3 * last - 1);
+        }
     }
 };
 
-void Network::run(const float* images, int count, Shape size, float* logits, float* pooled, float* features) {
+void Network::run(const float* images, int count, Shape size, float* logits, float* pooled, float* features,
+                  double* seconds) {
     prepare(count, size);
     team_.run([&](const Member& self) {
-        Pass{*this, images, count, size, logits, pooled, features, self}.run();
+        const Stopwatch watch{self.index == 0 ? seconds : nullptr};
+        Pass{*this, images, count, size, logits, pooled, features, self, watch}.run();
     });
 }
 

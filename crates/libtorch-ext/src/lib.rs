@@ -9,6 +9,7 @@ mod raw;
 
 pub use error::Error;
 pub use network::{
-    Convolution, FusedBlock, FusedNetwork, NetworkParts, Padding, Precision, has_bf16_instructions,
+    Convolution, FusedBlock, FusedNetwork, InstructionSet, NetworkParts, Padding, Part, Precision,
+    has_bf16_instructions,
 };
 pub use process::{keep_freed_memory, load_cuda};

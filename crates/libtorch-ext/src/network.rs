@@ -1,6 +1,7 @@
 //! The fused network: packed weights, threads and memory behind one handle.
 
 use std::ffi::{CStr, c_char};
+use std::iter;
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, PoisonError};
 
@@ -18,6 +19,37 @@ pub enum Precision {
     /// Weights and activations in bfloat16; sums, depthwise convolutions and squeeze-and-excitation
     /// in 32-bit floats. Correct on every CPU, fast where [`has_bf16_instructions`].
     Bf16,
+}
+
+/// The instructions that kernels are compiled for, from those of every CPU to the newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(i32)] // as in network.h, where 0 means the best that the CPU has
+pub enum InstructionSet {
+    /// What the compiler takes for granted.
+    Baseline = 1,
+    /// AVX2 and FMA.
+    Avx2,
+    /// AVX-512 F, BW, VL and DQ.
+    Avx512,
+    /// The same and AVX512_BF16.
+    Avx512Bf16,
+}
+
+/// A part of the network whose time [`FusedNetwork::profile`] tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The first convolution.
+    Stem,
+    /// A block's expansion and its depthwise convolution, which run as one.
+    Filter(usize),
+    /// A block's squeeze-and-excitation, up to the sigmoid.
+    Gates(usize),
+    /// A block's scaling, projection and skip connection, which run as one.
+    Project(usize),
+    /// The last convolution and the average over the pixels.
+    Head,
+    /// The classifier.
+    Classifier,
 }
 
 /// Pixels added around the input of a convolution.
@@ -96,7 +128,9 @@ unsafe extern "C" {
         logits: *mut f32,
         pooled: *mut f32,
         features: *mut f32,
+        seconds: *mut f64,
     ) -> *mut c_char;
+    fn effnet_network_laps(network: *const RawNetwork) -> i32;
     fn effnet_has_bf16() -> i32;
 }
 
@@ -150,6 +184,28 @@ impl FusedNetwork {
     /// [`Error::Native`] for a kernel or stride that there is no kernel for or when memory is
     /// short, [`Error::Torch`].
     pub fn new(parts: &NetworkParts, precision: Precision, threads: usize) -> Result<Self, Error> {
+        Self::build(parts, precision, threads, None)
+    }
+
+    /// The same with the kernels of one instruction set rather than the best that the CPU has.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new), and [`Error::Native`] if the CPU lacks the instructions.
+    pub fn with_instruction_set(
+        parts: &NetworkParts,
+        precision: Precision,
+        threads: usize,
+        instruction_set: InstructionSet,
+    ) -> Result<Self, Error> {
+        Self::build(parts, precision, threads, Some(instruction_set))
+    }
+
+    fn build(
+        parts: &NetworkParts,
+        precision: Precision,
+        threads: usize,
+        instruction_set: Option<InstructionSet>,
+    ) -> Result<Self, Error> {
         let mut keep = Vec::new();
         let input_channels = dimension(&parts.stem.weight, 1);
         let stem = raw(&parts.stem, "the stem", input_channels, &mut keep)?;
@@ -179,6 +235,7 @@ impl FusedNetwork {
             classifier: classifier.unwrap_or(head),
             bf16: i32::from(precision == Precision::Bf16),
             threads: small("the number of threads", threads.clamp(1, 1024) as i64)?,
+            instruction_set: instruction_set.map_or(0, |set| set as i32),
         };
         let mut network = ptr::null_mut();
         // SAFETY: every pointer in `spec` points into `blocks` or a tensor of `keep`, which outlive
@@ -213,7 +270,33 @@ impl FusedNetwork {
         } else {
             Output::Pooled
         };
-        self.compute(images, output)
+        self.compute(images, output, None)
+    }
+
+    /// One forward pass and the seconds that each part of it took, in the order of the network. They
+    /// are those of the calling thread, which includes its waiting for others. A batch of at least as
+    /// many images as threads is computed image by image on each, and the calling thread's are told.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn profile(&self, images: &Tensor) -> Result<Vec<(Part, f64)>, Error> {
+        let laps = {
+            let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
+            // SAFETY: the network is alive.
+            unsafe { effnet_network_laps(handle.0.as_ptr()) }
+        };
+        let mut seconds = vec![0.0; usize::try_from(laps).unwrap_or(0)];
+        let output = if self.classes.is_some() {
+            Output::Logits
+        } else {
+            Output::Pooled
+        };
+        let _ = self.compute(images, output, Some(&mut seconds))?;
+        let blocks = seconds.len().saturating_sub(3) / 3;
+        let parts = iter::once(Part::Stem)
+            .chain((0..blocks).flat_map(|i| [Part::Filter(i), Part::Gates(i), Part::Project(i)]))
+            .chain([Part::Head, Part::Classifier]);
+        Ok(parts.zip(seconds).collect())
     }
 
     /// The head's activations `[N, features, H', W']`, before the average.
@@ -221,10 +304,11 @@ impl FusedNetwork {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn run_features(&self, images: &Tensor) -> Result<Tensor, Error> {
-        self.compute(images, Output::Features)
+        self.compute(images, Output::Features, None)
     }
 
-    fn compute(&self, images: &Tensor, output: Output) -> Result<Tensor, Error> {
+    /// `seconds`, if any, has room for the laps of the network.
+    fn compute(&self, images: &Tensor, output: Output, seconds: Option<&mut [f64]>) -> Result<Tensor, Error> {
         let size = images.size();
         let fits = size.len() == 4 && size[1] == self.input_channels && size[2] > 0 && size[3] > 0;
         if !fits {
@@ -274,7 +358,8 @@ impl FusedNetwork {
         targets[output as usize] = target;
         // SAFETY: the network is alive and the lock makes this its only call. `images` is a
         // contiguous float tensor of count * C * height * width elements, C being what the network
-        // was made for, and the one target that is not null was made with the size of that output.
+        // was made for, the one target that is not null was made with the size of that output, and
+        // `seconds` is null or long enough by this function's contract.
         check(unsafe {
             effnet_network_run(
                 handle.0.as_ptr(),
@@ -285,6 +370,7 @@ impl FusedNetwork {
                 targets[0],
                 targets[1],
                 targets[2],
+                seconds.map_or(ptr::null_mut(), <[f64]>::as_mut_ptr),
             )
         })?;
         Ok(result)

@@ -38,6 +38,7 @@ pub(crate) struct RawSpec {
     pub(crate) classifier: RawConvolution,
     pub(crate) bf16: i32,
     pub(crate) threads: i32,
+    pub(crate) instruction_set: i32,
 }
 
 /// The tensor as contiguous floats on the CPU, itself where it is that already.
