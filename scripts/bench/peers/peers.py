@@ -1,18 +1,22 @@
-"""Latency of this project and of its peers on this machine, in interleaved rounds.
+"""Latency of effnet and of its peers on this machine, in interleaved rounds.
 
-Every contender gets the same weights (random, with batch statistics of smooth images, so that the
-logits depend on the input), the same batch and the same number of threads, and is held against
-efficientnet_pytorch in 32 bits before it is timed. Prints a Markdown table.
+Every contender runs in a process of its own with the same weights (random, with the batch statistics
+of smooth images, so that the logits depend on the input), the same batch and the same number of
+threads, and is held against efficientnet_pytorch in 32 bits before it is timed. In a round each
+takes a turn: a pause in which the threads of the one before it go to sleep, one call that is not
+counted, and a few that are. Prints a Markdown table, and writes it to a file if asked.
 """
 
 import argparse
-import copy
+import datetime
 import importlib.metadata
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
+import time
 import warnings
 
 import numpy as np
@@ -21,8 +25,57 @@ from safetensors.torch import save_file
 
 import contenders
 
-SIZES = {"b0": 224, "b1": 240, "b2": 260, "b3": 300, "b4": 380, "b5": 456, "b6": 528, "b7": 600}
-TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}
+TOLERANCE = {"fp32": 1e-3, "bf16": 1e-1}
+PAUSE = 0.1
+NAMES = [
+    ("effnet", "fp32"),
+    ("effnet plain", "fp32"),
+    ("OpenVINO", "fp32"),
+    ("ONNX Runtime", "fp32"),
+    ("torch.compile", "fp32"),
+    ("timm channels_last", "fp32"),
+    ("timm", "fp32"),
+    ("torchvision", "fp32"),
+    ("torchvision channels_last", "fp32"),
+    ("efficientnet_pytorch", "fp32"),
+    ("effnet", "bf16"),
+    ("OpenVINO", "bf16"),
+    ("torch.compile", "bf16"),
+    ("timm channels_last", "bf16"),
+]
+
+
+class Contender:
+    """A process that answers a line with a time."""
+
+    def __init__(self, command, environment, output, quiet):
+        self.output = output
+        self.times = []
+        self.process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if quiet else None, text=True
+        )
+        if not self.process.stdout.readline().startswith("ready"):
+            self.process.wait()
+            raise RuntimeError(f"it ended with {self.process.returncode}")
+
+    def logits(self):
+        return np.fromfile(self.output, dtype=np.float32)
+
+    def milliseconds(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+    def turn(self, budget):
+        """One call to wake up, then as many as fit `budget` milliseconds, five at most."""
+        time.sleep(PAUSE)
+        calls = max(1, min(5, int(budget / self.milliseconds())))
+        self.times += [self.milliseconds() for _ in range(calls)]
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
 
 
 def smooth(count, size):
@@ -30,125 +83,142 @@ def smooth(count, size):
     return sum(torch.nn.functional.interpolate(layer, (size, size), mode="bicubic") for layer in layers)
 
 
-def networks(variant, size, folder):
-    """efficientnet_pytorch and timm with the same calibrated weights, which are also saved."""
-    import timm
-    from efficientnet_pytorch import EfficientNet
-
-    reference = EfficientNet.from_name(f"efficientnet-{variant}")
-    reference.set_swish(memory_efficient=False)
-    for block in reference._blocks:
-        if block.id_skip and block._block_args.stride == 1 and \
-                block._block_args.input_filters == block._block_args.output_filters:
+def calibrated(variant, size):
+    """Random weights with measured batch statistics. Residual branches are scaled down as training
+    does it: at full strength a deep random network amplifies rounding a hundredfold."""
+    network = contenders.original(variant)
+    for block in network._blocks:
+        arguments = block._block_args
+        if block.id_skip and block._depthwise_conv.stride == (1, 1) and \
+                arguments.input_filters == arguments.output_filters:
             torch.nn.init.constant_(block._bn2.weight, 0.2)
-    for module in reference.modules():
+    for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None
             module.reset_running_stats()
     with torch.no_grad():
-        reference.train()(smooth(4, size))
-    reference.eval()
-    state = reference.state_dict()
-    save_file({name: t.contiguous() for name, t in state.items()}, os.path.join(folder, f"{variant}.safetensors"))
-    other = timm.create_model(f"tf_efficientnet_{variant}").eval()
-    names = list(other.state_dict())
-    if [tuple(t.shape) for t in state.values()] != [tuple(t.shape) for t in other.state_dict().values()]:
-        raise RuntimeError("timm lists its tensors in another order")
-    other.load_state_dict(dict(zip(names, state.values())))
-    return reference, other
+        network.train()(smooth(4, size))
+    return network.eval()
 
 
-def makers(options, variant, reference, timm_model, images, folder):
-    fresh = lambda: copy.deepcopy(timm_model)
-    own = lambda precision, engine: contenders.Program(
-        options.binary, folder, variant, images, precision, engine, options.threads)
-    return {
-        ("effnet", "fp32"): lambda: own("fp32", "fused"),
-        ("effnet", "bf16"): lambda: own("bf16", "fused"),
-        ("effnet, plain", "fp32"): lambda: own("fp32", "plain"),
-        ("OpenVINO", "fp32"): lambda: contenders.openvino(fresh(), images, "fp32", options.threads),
-        ("OpenVINO", "bf16"): lambda: contenders.openvino(fresh(), images, "bf16", options.threads),
-        ("ONNX Runtime", "fp32"): lambda: contenders.onnx_runtime(fresh(), images, folder, options.threads),
-        ("timm channels_last", "fp32"): lambda: contenders.eager(fresh(), images, True),
-        ("timm channels_last", "bf16"): lambda: contenders.eager(fresh(), images, True, True),
-        ("efficientnet_pytorch", "fp32"): lambda: contenders.eager(reference, images),
-        ("torch.compile", "fp32"): lambda: contenders.compiled(fresh(), images, False),
-        ("torch.compile", "bf16"): lambda: contenders.compiled(fresh(), images, True),
-    }
+def symmetric(variant, weights, images):
+    """What torchvision should give with these weights: timm's network with the same padding and eps."""
+    import timm
+
+    network = timm.create_model(f"efficientnet_{variant}").eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eps = 1e-3 if variant in ("b5", "b6", "b7") else 1e-5
+    with torch.no_grad():
+        return contenders.with_weights(network, weights)(images).numpy()
 
 
-def checked(maker, precision, expected):
-    contender = maker()
-    found = contender.logits().reshape(expected.shape)
-    error = float(np.abs(found - expected).mean() / np.abs(expected).mean())
-    if not error <= TOLERANCE[precision]:
-        contender.close()
-        raise RuntimeError(f"its logits are off by {error:.1e}")
-    return contender, error
+def start(options, folder, variant, batch, name, precision):
+    weights, source = (os.path.join(folder, file) for file in (f"{variant}.safetensors", "input.bin"))
+    output = os.path.join(folder, f"{name}-{precision}.bin".replace(" ", "-"))
+    environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads))
+    if name.startswith("effnet") and "_" not in name:
+        engine = "plain" if name.endswith("plain") else "fused"
+        command = [options.binary, variant, str(batch), str(contenders.SIZES[variant]), "1", precision, engine]
+        environment.update(
+            EFFNET_SERVE="1", EFFNET_THREADS=str(options.threads),
+            EFFNET_WEIGHTS=weights, EFFNET_INPUT=source, EFFNET_OUTPUT=output)
+    else:
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "contenders.py")
+        command = [sys.executable, script, name, precision, variant, weights, source, output, str(options.threads)]
+    return Contender(command, environment, output, options.quiet)
 
 
-def measure(options, variant, batch):
-    size = SIZES[variant]
+def measure(options, variant, batch, write):
+    size = contenders.SIZES[variant]
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(5)
-        reference, timm_model = networks(variant, size, folder)
+        network = calibrated(variant, size)
+        weights = os.path.join(folder, f"{variant}.safetensors")
+        save_file({name: t.contiguous() for name, t in network.state_dict().items()}, weights)
         images = smooth(batch, size).contiguous()
+        images.numpy().tofile(os.path.join(folder, "input.bin"))
         with torch.no_grad():
-            expected = reference(images).numpy()
-        running = {}
-        for (name, precision), maker in makers(options, variant, reference, timm_model, images, folder).items():
+            expected = network(images).numpy()
+        del network
+        running, errors = {}, {}
+        for name, precision in NAMES:
             if any(skipped in name for skipped in options.skip):
                 continue
+            right = symmetric(variant, weights, images) if name.startswith("torchvision") else expected
             try:
-                running[name, precision] = checked(maker, precision, expected)
-            except Exception as error:  # a peer that does not run is a row, not the end
-                print(f"{variant} x{batch} {name} {precision}: {error}".splitlines()[0], file=sys.stderr)
-        times = {key: [] for key in running}
-        for turn in range(options.rounds + 2):
-            for key, (contender, _) in running.items():
-                elapsed = contender.milliseconds()
-                if turn >= 2:
-                    times[key].append(elapsed)
-        report(options, variant, batch, running, times)
-        for contender, _ in running.values():
+                contender = start(options, folder, variant, batch, name, precision)
+                found = contender.logits().reshape(right.shape)
+                error = float(np.abs(found - right).mean() / np.abs(right).mean())
+                if not error <= TOLERANCE[precision]:
+                    contender.close()
+                    raise RuntimeError(f"its logits are off by {error:.1e}")
+                running[name, precision], errors[name, precision] = contender, error
+            except Exception as error:  # a peer that does not run is a line, not the end
+                write(f"{variant} x{batch}, {name} {precision}: {error}".splitlines()[0])
+        for _ in range(options.rounds):
+            for contender in running.values():
+                contender.turn(options.budget)
+        report(variant, batch, running, errors, write)
+        for contender in running.values():
             contender.close()
 
 
-def report(options, variant, batch, running, times):
-    print(f"\n{variant.upper()}, batch {batch}, {SIZES[variant]} px; load {os.getloadavg()[0]:.1f}\n")
-    print("| | median ms | p10 | p90 | best | peer / effnet (medians) | (p10) | logits off by |")
-    print("|---|---|---|---|---|---|---|---|")
-    for (name, precision), values in times.items():
+def report(variant, batch, running, errors, write):
+    write(f"\n## {variant.upper()}, batch {batch}, {contenders.SIZES[variant]} px\n")
+    write(f"Load average {os.getloadavg()[0]:.1f} (one core at work is 1 or more).\n")
+    write("| | median ms | p10 - p90 | calls | slower than effnet, medians | p10 | logits off by |")
+    write("|---|---|---|---|---|---|---|")
+    for (name, precision), contender in running.items():
+        values = contender.times
         decile = statistics.quantiles(values, n=10, method="inclusive")
-        median = statistics.median(values)
-        ours = times.get(("effnet", precision), values)
-        ratios = (median / statistics.median(ours),
-                  decile[0] / statistics.quantiles(ours, n=10, method="inclusive")[0])
-        print(f"| {name} {precision} | {median:.1f} | {decile[0]:.1f} | {decile[-1]:.1f} | {min(values):.1f} "
-              f"| {ratios[0]:.2f} | {ratios[1]:.2f} | {running[name, precision][1]:.0e} |", flush=True)
+        ours = running.get(("effnet", precision), contender).times
+        ratio = statistics.median(values) / statistics.median(ours)
+        lower = decile[0] / statistics.quantiles(ours, n=10, method="inclusive")[0]
+        write(f"| {name} {precision} | {statistics.median(values):.1f} | {decile[0]:.1f} - {decile[-1]:.1f} "
+              f"| {len(values)} | {ratio:.2f} | {lower:.2f} | {errors[name, precision]:.0e} |")
 
 
 def cpu_name():
     with open("/proc/cpuinfo") as lines:
-        return next((l.split(":")[1].strip() for l in lines if l.startswith("model name")), platform.machine())
+        pairs = (line.split(":", 1) for line in lines if ":" in line)
+        fields = {key.strip(): value.strip() for key, value in pairs}
+    flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in fields.get("flags", "").split()]
+    family, model = fields.get("cpu family", "?"), fields.get("model", "?")
+    return f"{fields.get('model name', platform.machine())} (family {family}, model {model}: {', '.join(flags)})"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--binary", required=True, help="the example `latency`, built in release mode")
     parser.add_argument("--cases", nargs="+", default=["b0:1", "b0:16", "b3:1", "b3:16", "b4:1", "b4:16", "b7:1"])
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--budget", type=float, default=300, help="milliseconds of a turn")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--skip", nargs="*", default=[], help="parts of names of contenders to leave out")
+    parser.add_argument("--output", help="a file for the table")
+    parser.add_argument("--quiet", action="store_true", help="drop what contenders say on stderr")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(options.threads)
-    packages = ("torch", "timm", "efficientnet_pytorch", "openvino", "onnxruntime")
-    versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in packages)
-    print(f"{cpu_name()}, {options.threads} threads, {options.rounds} rounds; {versions}")
+    lines = []
+
+    def write(line):
+        lines.append(line)
+        print(line, flush=True)
+
+    packages = ("torch", "torchvision", "timm", "efficientnet_pytorch", "openvino", "onnxruntime")
+    versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
+    write("# Latency of effnet and its peers\n")
+    write(f"Written by `scripts/bench/peers/run` on {datetime.date.today()}. {cpu_name()}; {options.threads} threads.")
+    write(f"{versions}.\n")
+    write(__doc__.split("\n\n")[1].rsplit(". Prints", 1)[0].replace("\n", " ") + ".")
     for case in options.cases:
         variant, batch = case.split(":")
-        measure(options, variant, int(batch))
+        measure(options, variant, int(batch), write)
+    if options.output:
+        with open(options.output, "w") as file:
+            file.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
