@@ -9,7 +9,7 @@
 
 namespace effnet {
 
-// Adds up where the time goes, on the one thread that is given somewhere to put it.
+// Adds up where the time of one thread goes, if it is given somewhere to put that.
 struct Stopwatch {
     using Clock = std::chrono::steady_clock;
     double* seconds;
@@ -282,10 +282,12 @@ struct Network::Pass {
 void Network::run(const float* images, int count, Shape size, float* logits, float* pooled, float* features,
                   double* seconds) {
     prepare(count, size);
+    std::vector<double> times(seconds ? size_t(team_.size()) * laps() : 0);
     team_.run([&](const Member& self) {
-        const Stopwatch watch{self.index == 0 ? seconds : nullptr};
+        const Stopwatch watch{seconds ? times.data() + size_t(self.index) * laps() : nullptr};
         Pass{*this, images, count, size, logits, pooled, features, self, watch}.run();
     });
+    for (size_t i = 0; i < times.size(); ++i) seconds[i % laps()] += times[i] / team_.size();
 }
 
 } // namespace effnet
