@@ -3,6 +3,10 @@
 
 #include <cstring>
 #include <exception>
+#include <new>
+
+// The one message that takes no memory; `effnet_free_message` leaves it alone.
+inline char out_of_memory[] = "std::bad_alloc";
 
 // Runs `body`; returns null, or a message that the caller frees with `effnet_free_message`.
 template <class Body>
@@ -10,9 +14,13 @@ char* guarded(Body&& body) noexcept {
     try {
         body();
         return nullptr;
+    } catch (const std::bad_alloc&) {
+        return out_of_memory;
     } catch (const std::exception& error) {
-        return strdup(error.what());
+        char* message = strdup(error.what());
+        return message ? message : out_of_memory;
     } catch (...) {
-        return strdup("an exception of an unknown kind");
+        char* message = strdup("an exception of an unknown kind");
+        return message ? message : out_of_memory;
     }
 }

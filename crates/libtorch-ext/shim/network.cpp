@@ -110,59 +110,81 @@ int Network::row_block(int rows, int depth) const {
     return std::min(limit, ((rows + parts - 1) / parts + 13) / 14 * 14);
 }
 
-void Network::reserve(Scratch& s, const std::vector<Shape>& shapes) const {
+std::vector<Shape> Network::outputs(Shape size) const {
+    std::vector<Shape> shapes{stem_.window.output(size)};
+    for (const auto& block : blocks_) shapes.push_back(block.window.output(shapes.back()));
+    return shapes;
+}
+
+ScratchBytes Network::scratch_bytes(const std::vector<Shape>& shapes) const {
     const int panel = kernels_.panel_blocks * BLOCK;
     auto bytes = [&](int channels, int pixels) {
         return size_t(blocks_of(channels)) * BLOCK * pixels * element_;
     };
-    size_t activation = bytes(stem_.outputs, shapes[0].pixels());
+    ScratchBytes s;
+    s.activation = bytes(stem_.outputs, shapes[0].pixels());
     const Window& w = stem_.window;
     const size_t padded_width = size_t(shapes[0].width - 1) * w.stride + w.kernel;
-    size_t expanded = 4 * padded_width * stem_.inputs * (size_t(8 - 1) * w.stride + w.kernel);
-    size_t filtered = 0, scaled = 0, sums = 0, channels = 0, squeezed = 0;
+    s.expanded = 4 * padded_width * stem_.inputs * (size_t(8 - 1) * w.stride + w.kernel);
     for (size_t i = 0; i < blocks_.size(); ++i) {
         const Block& b = blocks_[i];
         const Shape in = shapes[i], out = shapes[i + 1];
-        activation = std::max(activation, bytes(b.project.outputs, out.pixels()));
+        s.activation = std::max(s.activation, bytes(b.project.outputs, out.pixels()));
         const int count = strips(in, out), rows = (out.height + count - 1) / count;
         const int span = std::min(in.height, (rows - 1) * b.window.stride + b.window.kernel);
-        expanded = std::max(expanded, size_t(span) * in.width * panel * 4);
-        filtered = std::max(filtered, size_t(blocks_of(b.channels)) * BLOCK * out.pixels() * sizeof(float));
-        scaled = std::max(scaled, bytes(b.channels, row_block(out.pixels(), b.channels)));
-        const size_t width = size_t(blocks_of(b.channels)) * BLOCK;
-        sums = std::max(sums, width * count);
-        channels = std::max(channels, width);
-        squeezed = std::max<size_t>(squeezed, b.squeezed);
+        s.expanded = std::max(s.expanded, size_t(span) * in.width * panel * 4);
+        s.filtered = std::max(s.filtered, size_t(blocks_of(b.channels)) * BLOCK * out.pixels() * sizeof(float));
+        s.scaled = std::max(s.scaled, bytes(b.channels, row_block(out.pixels(), b.channels)));
     }
-    expanded = std::max(expanded, size_t(shapes.back().pixels()) * panel * 4);
-    s.input.grow(activation);
-    s.output.grow(activation);
-    s.expanded.grow(expanded);
-    s.filtered.grow(filtered);
-    s.scaled.grow(scaled);
+    s.expanded = std::max(s.expanded, size_t(shapes.back().pixels()) * panel * 4);
+    return s;
+}
+
+void Network::reserve(Scratch& s, const std::vector<Shape>& shapes) const {
+    const ScratchBytes bytes = scratch_bytes(shapes);
+    s.input.grow(bytes.activation);
+    s.output.grow(bytes.activation);
+    s.expanded.grow(bytes.expanded);
+    s.filtered.grow(bytes.filtered);
+    s.scaled.grow(bytes.scaled);
+    size_t sums = 0, channels = 0, squeezed = 0;
+    for (size_t i = 0; i < blocks_.size(); ++i) {
+        const size_t width = size_t(blocks_of(blocks_[i].channels)) * BLOCK;
+        sums = std::max(sums, width * strips(shapes[i], shapes[i + 1]));
+        channels = std::max(channels, width);
+        squeezed = std::max<size_t>(squeezed, blocks_[i].squeezed);
+    }
     s.sums.resize(std::max(s.sums.size(), sums));
     s.mean.resize(std::max(s.mean.size(), channels));
     s.gate.resize(std::max(s.gate.size(), channels));
     s.hidden.resize(std::max(s.hidden.size(), squeezed));
 }
 
-void Network::prepare(int count, Shape size) {
-    std::vector<Shape> shapes{stem_.window.output(size)};
-    for (const auto& block : blocks_) shapes.push_back(block.window.output(shapes.back()));
-    for (auto& s : scratch_) reserve(s, shapes);
-    between_bytes_ = 0;
+// Of one image, at the end of a segment.
+size_t Network::between_bytes(const std::vector<Shape>& shapes) const {
+    size_t most = 0;
     for (size_t s = 1; s + 1 < segments_.size(); ++s) {
         const int step = segments_[s] - 1; // the last of the segment before
         const int channels = step == 0 ? stem_.outputs : blocks_[step - 1].project.outputs;
-        const size_t bytes = size_t(blocks_of(channels)) * BLOCK * shapes[step].pixels() * element_;
-        between_bytes_ = std::max(between_bytes_, bytes);
+        most = std::max(most, size_t(blocks_of(channels)) * BLOCK * shapes[step].pixels() * element_);
     }
-    between_bytes_ = (between_bytes_ + 63) / 64 * 64;
+    return (most + 63) / 64 * 64;
+}
+
+void Network::memory(Shape size, size_t& threads, size_t& image) const {
+    const auto shapes = outputs(size);
+    threads = scratch_bytes(shapes).total() * team_.size();
+    image = 2 * between_bytes(shapes) + pooled_elements() * (bf16_ ? 6 : 4);
+}
+
+void Network::prepare(int count, Shape size) {
+    const auto shapes = outputs(size);
+    for (auto& s : scratch_) reserve(s, shapes);
+    between_bytes_ = between_bytes(shapes);
     if (count >= team_.size())
         for (auto& buffer : between_) buffer.grow(between_bytes_ * count);
-    const size_t pooled = size_t(blocks_of(head_.outputs)) * BLOCK * count;
-    pooled_.grow(pooled * 4);
-    if (bf16_) pooled_bf16_.grow(pooled * 2);
+    pooled_.grow(pooled_elements() * count * 4);
+    if (bf16_) pooled_bf16_.grow(pooled_elements() * count * 2);
     if (has_classifier_)
         for (auto& s : scratch_) s.expanded.grow(size_t(count) * kernels_.panel_blocks * BLOCK * 4);
 }

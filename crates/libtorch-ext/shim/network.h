@@ -98,6 +98,12 @@ struct StemLayer {
     std::vector<float> weight, bias; // [panels][inputs * k * k][columns]
 };
 
+// Bytes of the buffers of one thread that grow with the image.
+struct ScratchBytes {
+    size_t activation = 0, expanded = 0, filtered = 0, scaled = 0;
+    size_t total() const { return 2 * activation + expanded + filtered + scaled; }
+};
+
 // One thread's memory.
 struct Scratch {
     Buffer input, output;  // activations between the steps of a segment
@@ -112,19 +118,26 @@ public:
     explicit Network(const effnet_network_spec& spec);
     // `images` [count][inputs][height][width]. Exactly one of the outputs is not null:
     // `logits` [count][classes], `pooled` [count][features] or `features` [count][features][h][w].
-    // `seconds`, if not null, takes the time of each of `laps()` parts, waiting for other threads included.
+    // To `seconds`, if not null, the time of each of `laps()` parts is added: the mean over the threads,
+    // where waiting for another counts to the part that follows.
     void run(const float* images, int count, Shape size, float* logits, float* pooled, float* features,
              double* seconds);
     // The stem; expansion and filter, gates, projection of each block; the head; the classifier.
     int laps() const { return 3 + 3 * int(blocks_.size()); }
     Shape feature_shape(Shape size) const;
+    // Bytes that calls take: all threads together, and for each image of the batch.
+    void memory(Shape size, size_t& threads, size_t& image) const;
     const char* isa() const { return kernels_.name; }
 
 private:
     struct Pass;
     friend struct Pass;
     void prepare(int count, Shape size);
+    std::vector<Shape> outputs(Shape size) const; // of the stem and of each block
+    ScratchBytes scratch_bytes(const std::vector<Shape>& shapes) const;
     void reserve(Scratch& s, const std::vector<Shape>& shapes) const;
+    size_t between_bytes(const std::vector<Shape>& shapes) const;
+    size_t pooled_elements() const { return size_t(blocks_of(head_.outputs)) * BLOCK; }
     int strips(Shape in, Shape out) const;
     int row_block(int rows, int depth) const;
 

@@ -10,7 +10,9 @@ using effnet::Network;
 
 extern "C" {
 
-void effnet_free_message(char* message) { std::free(message); }
+void effnet_free_message(char* message) {
+    if (message != out_of_memory) std::free(message);
+}
 
 char* effnet_network_new(const effnet_network_spec* spec, Network** network) {
     return guarded([&] { *network = new Network(*spec); });
@@ -25,6 +27,16 @@ char* effnet_network_feature_shape(const Network* network, int32_t height, int32
         const auto out = network->feature_shape({height, width});
         shape[0] = out.height;
         shape[1] = out.width;
+    });
+}
+
+char* effnet_network_memory(const Network* network, int32_t height, int32_t width, uint64_t* threads,
+                            uint64_t* image) {
+    return guarded([&] {
+        size_t of_threads = 0, of_image = 0;
+        network->memory({height, width}, of_threads, of_image);
+        *threads = of_threads;
+        *image = of_image;
     });
 }
 

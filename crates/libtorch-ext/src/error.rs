@@ -26,6 +26,17 @@ pub enum Error {
         /// The number.
         value: i64,
     },
+    /// The values are not as many as the shape says.
+    #[error("{found} values do not make a tensor of the shape {shape:?}")]
+    Length {
+        /// The shape asked for.
+        shape: Vec<i64>,
+        /// The number of values.
+        found: usize,
+    },
+    /// Memory is short.
+    #[error("out of memory for the activations of this batch")]
+    OutOfMemory,
     /// The C++ side refused.
     #[error("{0}")]
     Native(String),
@@ -38,14 +49,18 @@ unsafe extern "C" {
     fn effnet_free_message(message: *mut c_char);
 }
 
-/// Turns what the C functions return into a result: null for success, or a message to be freed.
+/// Turns what the C functions return into a result: null for success, or a message to be freed,
+/// which is that of `std::bad_alloc` when memory is short.
 pub(crate) fn check(message: *mut c_char) -> Result<(), Error> {
     if message.is_null() {
         return Ok(());
     }
-    // SAFETY: a message that is not null is a C string that `strdup` made for the caller.
+    // SAFETY: a message that is not null is a C string that is the caller's until it is freed.
     let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
-    // SAFETY: the same pointer, freed once by the allocator it came from.
+    // SAFETY: the same pointer, given back once to where it came from.
     unsafe { effnet_free_message(message) };
-    Err(Error::Native(text))
+    Err(match text.as_str() {
+        "std::bad_alloc" => Error::OutOfMemory,
+        _ => Error::Native(text),
+    })
 }

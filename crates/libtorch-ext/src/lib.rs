@@ -6,10 +6,12 @@ mod error;
 mod network;
 mod process;
 mod raw;
+mod tensors;
 
 pub use error::Error;
 pub use network::{
-    Convolution, FusedBlock, FusedNetwork, InstructionSet, NetworkParts, Padding, Part, Precision,
-    has_bf16_instructions,
+    ActivationMemory, Convolution, FusedBlock, FusedNetwork, InstructionSet, NetworkParts, Padding, Part,
+    Precision, has_bf16_instructions,
 };
-pub use process::{keep_freed_memory, load_cuda};
+pub use process::{exit_at_once, keep_freed_memory, load_cuda};
+pub use tensors::concatenate;

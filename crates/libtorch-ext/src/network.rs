@@ -119,6 +119,13 @@ unsafe extern "C" {
         width: i32,
         shape: *mut i32,
     ) -> *mut c_char;
+    fn effnet_network_memory(
+        network: *const RawNetwork,
+        height: i32,
+        width: i32,
+        threads: *mut u64,
+        image: *mut u64,
+    ) -> *mut c_char;
     fn effnet_network_run(
         network: *mut RawNetwork,
         images: *const f32,
@@ -168,6 +175,15 @@ impl Drop for Handle {
     }
 }
 
+/// Bytes that calls of a [`FusedNetwork`] take for activations and keep for the next call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActivationMemory {
+    /// All threads together, whatever the batch.
+    pub threads: u64,
+    /// Each image of the batch.
+    pub image: u64,
+}
+
 /// The end of the network at which a result is taken.
 #[derive(Clone, Copy)]
 enum Output {
@@ -181,8 +197,8 @@ impl FusedNetwork {
     ///
     /// # Errors
     /// [`Error::Shape`] where two layers do not fit together, [`Error::OutOfRange`],
-    /// [`Error::Native`] for a kernel or stride that there is no kernel for or when memory is
-    /// short, [`Error::Torch`].
+    /// [`Error::Native`] for a kernel or stride that there is no kernel for,
+    /// [`Error::OutOfMemory`], [`Error::Torch`].
     pub fn new(parts: &NetworkParts, precision: Precision, threads: usize) -> Result<Self, Error> {
         Self::build(parts, precision, threads, None)
     }
@@ -258,12 +274,26 @@ impl FusedNetwork {
         &self.instruction_set
     }
 
+    /// What a call on images of this height and width takes, without its input and its output.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for a side that is no 32-bit number.
+    pub fn activation_memory(&self, [height, width]: [i64; 2]) -> Result<ActivationMemory, Error> {
+        let (height, width) = (small("the height", height)?, small("the width", width)?);
+        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut threads, mut image) = (0, 0);
+        // SAFETY: the network is alive, and the last two arguments are places to write to.
+        check(unsafe {
+            effnet_network_memory(handle.0.as_ptr(), height, width, &raw mut threads, &raw mut image)
+        })?;
+        Ok(ActivationMemory { threads, image })
+    }
+
     /// Logits `[N, classes]` of images `[N, C, H, W]`; without a classifier the averaged features
     /// `[N, features]`. The result is float on the CPU, whatever the images are.
     ///
     /// # Errors
-    /// [`Error::Shape`] for images of another shape, [`Error::Native`] when memory is short,
-    /// [`Error::Torch`].
+    /// [`Error::Shape`] for images of another shape, [`Error::OutOfMemory`], [`Error::Torch`].
     pub fn run(&self, images: &Tensor) -> Result<Tensor, Error> {
         let output = if self.classes.is_some() {
             Output::Logits
@@ -273,9 +303,9 @@ impl FusedNetwork {
         self.compute(images, output, None)
     }
 
-    /// One forward pass and the seconds that each part of it took, in the order of the network. They
-    /// are those of the calling thread, which includes its waiting for others. A batch of at least as
-    /// many images as threads is computed image by image on each, and the calling thread's are told.
+    /// One forward pass and the seconds that each part of it took, in the order of the network: the
+    /// mean over the threads, so that they add up to the time of the pass. Where a thread waits for
+    /// another, that counts to the part that follows.
     ///
     /// # Errors
     /// As [`run`](Self::run).

@@ -1,6 +1,7 @@
 //! What concerns the process as a whole.
 
-use std::ffi::{CString, c_char};
+use std::ffi::{CString, c_char, c_int};
+use std::io::Write;
 use std::path::Path;
 
 use crate::Error;
@@ -9,6 +10,7 @@ use crate::error::check;
 unsafe extern "C" {
     fn effnet_load_cuda(folder: *const c_char, loaded: *mut i32) -> *mut c_char;
     fn effnet_keep_freed_memory() -> i32;
+    fn _exit(status: c_int) -> !;
 }
 
 /// Loads libtorch's CUDA library if this machine has a driver, and says whether it did.
@@ -39,4 +41,14 @@ pub fn load_cuda(folder: Option<&Path>) -> Result<bool, Error> {
 pub fn keep_freed_memory() -> bool {
     // SAFETY: takes nothing; `mallopt` may be called at any time.
     unsafe { effnet_keep_freed_memory() != 0 }
+}
+
+/// Ends the process, without the destructors of the C++ libraries: other threads may be inside of
+/// libtorch, which those would take apart under them. What Rust's standard output holds is written;
+/// other buffers are the caller's.
+pub fn exit_at_once(code: u8) -> ! {
+    // Nobody is left to be told that it cannot be written.
+    let _ = std::io::stdout().flush();
+    // SAFETY: takes a number, may be called at any time by any thread, and does not return.
+    unsafe { _exit(c_int::from(code)) }
 }
