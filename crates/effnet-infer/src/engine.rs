@@ -6,9 +6,9 @@ use effnet_core::EfficientNet;
 use libtorch_ext::FusedNetwork;
 use tch::{Device, Kind, Tensor};
 
-use crate::Error;
 use crate::fold::fold;
 use crate::operators::OperatorNetwork;
+use crate::{Error, MemoryNeed};
 
 /// What the network is computed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -167,6 +167,24 @@ impl Engine {
             Path::Fused(network) => Ok(network.run_features(images)?),
             Path::Operators(network) => Ok(network.run_features(images)?),
         })
+    }
+
+    /// The memory that [`run`](Self::run) takes for activations of images of `[height, width]`, and
+    /// keeps for the next call. `None` where libtorch's allocator decides.
+    ///
+    /// # Errors
+    /// [`Error::Fused`] for a size that no image has.
+    pub fn memory_need(&self, size: [i64; 2]) -> Result<Option<MemoryNeed>, Error> {
+        match &self.path {
+            Path::Fused(network) => {
+                let memory = network.activation_memory(size)?;
+                Ok(Some(MemoryNeed {
+                    fixed: memory.threads,
+                    per_image: memory.image,
+                }))
+            }
+            Path::Operators(_) => Ok(None),
+        }
     }
 
     fn check(&self, images: &Tensor) -> Result<(), Error> {

@@ -25,10 +25,53 @@ pub enum Error {
     /// The network lacks a tensor that its configuration calls for.
     #[error("the network has no tensor {0}")]
     MissingTensor(String),
+    /// A [`Runner`](crate::Runner) gave back another number of rows than it was given images.
+    #[error("{images} images gave a result of the shape {found:?}, expected [{images}, ...]")]
+    Rows {
+        /// Images in the batch.
+        images: usize,
+        /// The shape of the result.
+        found: Vec<i64>,
+    },
+    /// The system gave no thread.
+    #[error("cannot start a thread")]
+    Thread(#[from] std::io::Error),
     /// The fused kernels refused.
     #[error(transparent)]
     Fused(#[from] libtorch_ext::Error),
     /// libtorch refused.
     #[error(transparent)]
     Torch(#[from] TchError),
+}
+
+impl Error {
+    /// Whether it is memory that was short: a smaller batch may do.
+    pub fn is_out_of_memory(&self) -> bool {
+        match self {
+            Self::Fused(libtorch_ext::Error::OutOfMemory) => true,
+            // libtorch has no error codes; these are the words of its two allocators.
+            Self::Fused(libtorch_ext::Error::Torch(error)) | Self::Torch(error) => {
+                let message = error.to_string();
+                ["can't allocate memory", "out of memory"]
+                    .iter()
+                    .any(|words| message.contains(words))
+            }
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind, Tensor};
+
+    #[test]
+    fn what_libtorch_says_without_memory_is_recognised() {
+        let options = (Kind::Float, Device::Cpu);
+        let error = Tensor::f_empty([1 << 50], options).unwrap_err();
+        assert!(Error::from(error).is_out_of_memory());
+        let other = Tensor::f_empty([-1], options).unwrap_err();
+        assert!(!Error::from(other).is_out_of_memory());
+    }
 }

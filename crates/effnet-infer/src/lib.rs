@@ -3,7 +3,11 @@
 mod engine;
 mod error;
 mod fold;
+mod memory;
 mod operators;
+mod pipeline;
 
 pub use engine::{Engine, EngineConfig, Precision};
 pub use error::Error;
+pub use memory::{BatchDemand, MemoryNeed, available_memory};
+pub use pipeline::{BoxError, InputError, Output, Pipeline, Reader, Runner, Source};
