@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Download(DownloadArguments),
     /// Look after the weights that were fetched
     Cache(CacheArguments),
+    /// Measure how fast a network runs on this machine
+    Bench(Box<BenchArguments>),
     /// Print versions, processor features and devices, for a bug report
     Env(EnvArguments),
     /// Print a completion script for a shell
@@ -68,7 +70,16 @@ pub(crate) struct ClassifyArguments {
     #[command(flatten)]
     pub(crate) preprocessing: PreprocessingArguments,
     #[command(flatten)]
-    pub(crate) run: RunArguments,
+    pub(crate) execution: ExecutionArguments,
+    /// Images in a batch: a number, or auto for as many as are fast and fit into the free memory
+    #[arg(
+        long,
+        short,
+        value_name = "N|auto",
+        default_value = "auto",
+        help_heading = "Execution"
+    )]
+    pub(crate) batch_size: BatchSize,
     /// Class names: a text file with one name a line, or JSON [default: those of the weights]
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
@@ -160,19 +171,61 @@ pub(crate) struct PreprocessingArguments {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Execution")]
-pub(crate) struct RunArguments {
+pub(crate) struct ExecutionArguments {
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub(crate) device: crate::device::DeviceChoice,
     /// Numbers to compute with: auto, fp32, bf16 or fp16
     #[arg(long, value_name = "PRECISION", default_value = "auto")]
-    pub(crate) precision: crate::device::Precision,
-    /// Images in a batch [default: 1 for one input, else 16]
-    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub(crate) batch_size: Option<u32>,
+    pub(crate) precision: crate::device::PrecisionChoice,
+    /// What computes: the fused engine, or the network layer by layer
+    #[arg(long, value_name = "ENGINE", default_value = "fused")]
+    pub(crate) engine: crate::execution::EngineChoice,
     /// Threads for decoding and computing [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+}
+
+/// `--batch-size`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BatchSize {
+    Auto,
+    Images(u32),
+}
+
+impl std::str::FromStr for BatchSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match (text, text.parse()) {
+            ("auto", _) => Ok(Self::Auto),
+            (_, Ok(images @ 1..=4096)) => Ok(Self::Images(images)),
+            _ => Err("expected auto or a number from 1 to 4096".to_owned()),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArguments {
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+    #[command(flatten)]
+    pub(crate) execution: ExecutionArguments,
+    /// Images in a batch
+    #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) batch_size: u32,
+    /// Height and width of the images, in pixels [default: the network's own]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8192))]
+    pub(crate) image_size: Option<u32>,
+    /// Batches to measure [default: as many as take 5 seconds, at least 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) runs: Option<u32>,
+    /// Tell the time of each layer (fused engine on a CPU)
+    #[arg(long)]
+    pub(crate) profile_layers: bool,
+    /// What to print
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: InspectFormat,
 }
 
 #[derive(Debug, Args)]

@@ -2,9 +2,13 @@
 
 use std::str::FromStr;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, ensure};
 use clap::ValueEnum;
-use tch::{Cuda, Device, Kind};
+use effnet_infer::Precision;
+use libtorch_ext::load_cuda;
+use tch::{Cuda, Device};
+
+use crate::printer::Printer;
 
 /// `--device`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,61 +36,53 @@ impl FromStr for DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// The device, after a look at what this machine has.
-    pub(crate) fn resolve(self) -> anyhow::Result<Device> {
-        match self {
-            Self::Cpu => Ok(Device::Cpu),
-            Self::Auto => Ok(if Cuda::is_available() {
-                Device::Cuda(0)
-            } else {
-                Device::Cpu
-            }),
-            Self::Cuda(index) => {
-                ensure!(
-                    Cuda::is_available(),
-                    "no CUDA device: expected an NVIDIA driver and a libtorch with CUDA (scripts/setup \
-                     --cuda), run `effnet env` to see what is found"
-                );
-                let count = Cuda::device_count();
-                ensure!(
-                    (index as i64) < count,
-                    "no device cuda:{index}, this machine has {count}"
-                );
-                Ok(Device::Cuda(index))
+    /// The device, after a look at what this machine has. It must be the first that a process does
+    /// with libtorch, which looks for CUDA once, and remembers.
+    pub(crate) fn resolve(self, printer: &Printer) -> anyhow::Result<Device> {
+        let index = match self {
+            Self::Cpu => return Ok(Device::Cpu),
+            Self::Auto => {
+                // A driver with a libtorch that has no CUDA, or of another version: the CPU will do.
+                if let Err(error) = load_cuda(None) {
+                    printer.detail(format!("CUDA is not used: {error}"));
+                }
+                return Ok(if Cuda::is_available() {
+                    Device::Cuda(0)
+                } else {
+                    Device::Cpu
+                });
             }
-        }
+            Self::Cuda(index) => index,
+        };
+        let missing = "no CUDA device: expected an NVIDIA driver and a libtorch with CUDA (scripts/setup \
+                       --cuda), run `effnet env` to see what is found";
+        load_cuda(None).context(missing)?;
+        ensure!(Cuda::is_available(), missing);
+        let count = Cuda::device_count();
+        ensure!(
+            (index as i64) < count,
+            "no device cuda:{index}, this machine has {count}"
+        );
+        Ok(Device::Cuda(index))
     }
 }
 
 /// `--precision`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Precision {
+pub(crate) enum PrecisionChoice {
     Auto,
     Fp32,
     Bf16,
     Fp16,
 }
 
-impl Precision {
-    /// The kind of the parameters and activations.
-    pub(crate) fn kind(self) -> Kind {
-        match self {
-            Self::Auto | Self::Fp32 => Kind::Float,
-            Self::Bf16 => Kind::BFloat16,
-            Self::Fp16 => Kind::Half,
+impl From<PrecisionChoice> for Precision {
+    fn from(choice: PrecisionChoice) -> Self {
+        match choice {
+            PrecisionChoice::Auto => Self::Auto,
+            PrecisionChoice::Fp32 => Self::Fp32,
+            PrecisionChoice::Bf16 => Self::Bf16,
+            PrecisionChoice::Fp16 => Self::Fp16,
         }
     }
-}
-
-/// Sets the number of threads of libtorch and of the decoder.
-pub(crate) fn set_threads(threads: Option<u16>) -> anyhow::Result<()> {
-    let Some(threads) = threads else { return Ok(()) };
-    tch::set_num_threads(i32::from(threads));
-    if let Err(error) = rayon::ThreadPoolBuilder::new()
-        .num_threads(usize::from(threads))
-        .build_global()
-    {
-        bail!("cannot start {threads} threads: {error}");
-    }
-    Ok(())
 }

@@ -4,6 +4,8 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use effnet_image::Image;
+use effnet_infer::{BoxError, Source};
 use walkdir::WalkDir;
 
 /// Files in a folder whose names end so are taken; a file that is named itself always is.
@@ -15,6 +17,15 @@ pub(crate) struct Input {
     /// As it is reported.
     pub(crate) name: String,
     pub(crate) source: Result<PathBuf, String>,
+}
+
+impl Source for Input {
+    fn image(&self) -> Result<Image, BoxError> {
+        match &self.source {
+            Ok(path) => Ok(Image::open(path)?),
+            Err(reason) => Err(reason.as_str().into()),
+        }
+    }
 }
 
 impl Input {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use libtorch_ext::exit_at_once;
+
 /// A flag that Ctrl-C (or SIGTERM) sets; a second one ends the process at once.
-#[derive(Clone)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
@@ -14,10 +15,15 @@ impl Interrupt {
         let set = Arc::clone(&flag);
         let _ = ctrlc::set_handler(move || {
             if set.swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
+                // A thread that writes may hold the lock of standard output: nothing is flushed.
+                exit_at_once(130);
             }
         });
         Self(flag)
+    }
+
+    pub(crate) fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
     }
 
     pub(crate) fn is_set(&self) -> bool {

@@ -3,6 +3,7 @@
 mod arguments;
 mod commands;
 mod device;
+mod execution;
 mod inputs;
 mod interrupt;
 mod labels;
@@ -16,6 +17,7 @@ mod zoo;
 use std::process::ExitCode;
 
 use clap::Parser;
+use libtorch_ext::exit_at_once;
 
 use crate::arguments::{Arguments, Command};
 use crate::printer::Printer;
@@ -49,6 +51,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let printer = Printer::new(&arguments.global);
     match run(&arguments, &printer) {
+        // Threads may still compute; to take libtorch apart under them would crash.
+        Ok(Outcome::Interrupted) => exit_at_once(130),
         Ok(outcome) => outcome.into(),
         // The reader of a pipe has seen enough: nothing went wrong.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -67,6 +71,7 @@ fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Outcome> {
         Command::Models(arguments) => commands::models::run(arguments),
         Command::Download(arguments) => commands::download::run(arguments, printer),
         Command::Cache(arguments) => commands::cache::run(arguments, printer),
+        Command::Bench(arguments) => commands::bench::run(arguments, printer),
         Command::Env(arguments) => commands::env::run(arguments),
         Command::Completions(arguments) => commands::completions::run(arguments),
     }

@@ -6,9 +6,10 @@ use anyhow::{Context, bail, ensure};
 use effnet_checkpoint::{Checkpoint, ModelMetadata, Scheme, Signature};
 use effnet_core::{Config, EfficientNet, LoadOptions, Profile, Variant};
 use effnet_hub::Entry;
-use tch::{Device, Kind, nn};
+use tch::nn;
 
 use crate::arguments::ModelArguments;
+use crate::execution::{Execution, Network};
 use crate::labels::Labels;
 use crate::printer::Printer;
 use crate::zoo::Weights;
@@ -34,9 +35,8 @@ pub(crate) struct Model {
     /// The weights as they are reported.
     pub(crate) weights: String,
     pub(crate) labels: Labels,
-    pub(crate) network: EfficientNet,
-    pub(crate) device: Device,
-    pub(crate) kind: Kind,
+    pub(crate) config: Config,
+    pub(crate) network: Network,
 }
 
 impl ModelFile {
@@ -104,16 +104,15 @@ impl ModelFile {
         self.weights.entry.as_ref()
     }
 
-    /// Makes the network on `device` and fills it.
+    /// Makes the network and fills it.
     pub(crate) fn load(
         mut self,
         labels: Option<Labels>,
-        device: Device,
-        kind: Kind,
+        execution: &Execution,
         printer: &Printer,
     ) -> anyhow::Result<Model> {
         let shown = self.path().display().to_string();
-        let mut store = nn::VarStore::new(device);
+        let store = nn::VarStore::new(execution.device);
         let config = Config::new(self.variant)
             .with_profile(self.profile)
             .with_num_classes(self.num_classes);
@@ -121,14 +120,8 @@ impl ModelFile {
         let (network, report) =
             EfficientNet::from_state_dict(&store.root(), &config, state_dict, LoadOptions::default())
                 .with_context(|| format!("{shown}: cannot be loaded as {}", self.variant))?;
-        store.freeze();
-        match kind {
-            Kind::BFloat16 => store.bfloat16(),
-            Kind::Half => store.half(),
-            _ => {}
-        }
         printer.detail(format!(
-            "{shown}: {} ({}), profile {}, {} classes, on {device:?} in {kind:?}",
+            "{shown}: {} ({}), profile {}, {} classes",
             self.variant,
             self.checkpoint.container(),
             self.profile,
@@ -150,9 +143,8 @@ impl ModelFile {
             variant: self.variant,
             weights: self.weights.name,
             labels,
-            network,
-            device,
-            kind,
+            network: execution.build(network, store, printer)?,
+            config,
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use effnet_core::EfficientNet;
-use libtorch_ext::FusedNetwork;
+use libtorch_ext::{FusedNetwork, Part};
 use tch::{Device, Kind, Tensor};
 
 use crate::fold::fold;
@@ -167,6 +167,19 @@ impl Engine {
             Path::Fused(network) => Ok(network.run_features(images)?),
             Path::Operators(network) => Ok(network.run_features(images)?),
         })
+    }
+
+    /// One [`run`](Self::run) and the seconds that each part of the network took, which add up to its
+    /// time. `None` where libtorch's operators compute.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn profile(&self, images: &Tensor) -> Result<Option<Vec<(Part, f64)>>, Error> {
+        self.check(images)?;
+        match &self.path {
+            Path::Fused(network) => Ok(Some(tch::no_grad(|| network.profile(images))?)),
+            Path::Operators(_) => Ok(None),
+        }
     }
 
     /// The memory that [`run`](Self::run) takes for activations of images of `[height, width]`, and

@@ -9,5 +9,6 @@ mod pipeline;
 
 pub use engine::{Engine, EngineConfig, Precision};
 pub use error::Error;
+pub use libtorch_ext::Part;
 pub use memory::{BatchDemand, MemoryNeed, available_memory};
 pub use pipeline::{BoxError, InputError, Output, Pipeline, Reader, Runner, Source};

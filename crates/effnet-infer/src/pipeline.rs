@@ -161,6 +161,11 @@ impl<T> Pipeline<T> {
         }
     }
 
+    /// How many outputs can be had without waiting.
+    pub fn ready(&self) -> usize {
+        self.finished.len()
+    }
+
     /// The next batch of results; `None` at the end or once stopped.
     fn receive(&self) -> Option<Result<Vec<Output<T>>, Error>> {
         let results = self.results.as_ref()?;

@@ -19,8 +19,10 @@ extern "C" {
 int32_t effnet_keep_freed_memory() {
 #if defined(__GLIBC__)
     // glibc takes thresholds up to 32 MiB for mapping, whatever is asked for: larger activations
-    // are kept only because mapping is turned off altogether.
-    return mallopt(M_MMAP_MAX, 0) && mallopt(M_TRIM_THRESHOLD, 1 << 30) && mallopt(M_TOP_PAD, 64 << 20);
+    // are kept only because mapping is turned off altogether. Threads share the main heap, because
+    // those of their own have no room for such activations, and are not kept either.
+    return mallopt(M_ARENA_MAX, 1) && mallopt(M_MMAP_MAX, 0) && mallopt(M_TRIM_THRESHOLD, 1 << 30) &&
+           mallopt(M_TOP_PAD, 64 << 20);
 #else
     return 0;
 #endif

@@ -1,7 +1,6 @@
 //! What concerns the process as a whole.
 
 use std::ffi::{CString, c_char, c_int};
-use std::io::Write;
 use std::path::Path;
 
 use crate::Error;
@@ -35,7 +34,8 @@ pub fn load_cuda(folder: Option<&Path>) -> Result<bool, Error> {
 
 /// Tells glibc to keep freed blocks of up to 1 GiB instead of returning them to the system, where
 /// each new activation of a batch would be faulted in page by page: a third of the time of
-/// libtorch's own kernels at batch 16. The process keeps the memory of its largest batch.
+/// libtorch's own kernels at batch 16. The process keeps the memory of its largest batch. It reaches
+/// the threads that allocate for the first time afterwards.
 ///
 /// `false` where the allocator has no such setting. The fused network does not need it.
 pub fn keep_freed_memory() -> bool {
@@ -44,11 +44,8 @@ pub fn keep_freed_memory() -> bool {
 }
 
 /// Ends the process, without the destructors of the C++ libraries: other threads may be inside of
-/// libtorch, which those would take apart under them. What Rust's standard output holds is written;
-/// other buffers are the caller's.
+/// libtorch, which those would take apart under them. Nothing is flushed.
 pub fn exit_at_once(code: u8) -> ! {
-    // Nobody is left to be told that it cannot be written.
-    let _ = std::io::stdout().flush();
     // SAFETY: takes a number, may be called at any time by any thread, and does not return.
     unsafe { _exit(c_int::from(code)) }
 }

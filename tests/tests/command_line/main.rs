@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod classify;
+mod engine;
 mod images;
 mod inspect;
 mod interrupt;

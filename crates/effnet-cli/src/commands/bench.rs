@@ -1,0 +1,298 @@
+//! `effnet bench`.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use effnet_core::{Config, EfficientNet, Profile, Variant};
+use effnet_infer::{Part, Runner};
+use serde::Serialize;
+use tch::{Device, Kind, Tensor, nn};
+
+use crate::Outcome;
+use crate::arguments::{BenchArguments, InspectFormat};
+use crate::execution::{Execution, Network};
+use crate::model::ModelFile;
+use crate::printer::Printer;
+use crate::zoo::Zoo;
+
+/// Batches before the measurement: they bring memory and caches into their lasting state.
+const WARM_UP: usize = 3;
+
+/// What a measurement takes when no number of runs is asked for, and the fewest runs then.
+const MEASURE: Duration = Duration::from_secs(5);
+const FEWEST_RUNS: usize = 10;
+
+/// Batches that the times of layers are averaged over.
+const PROFILED_RUNS: usize = 10;
+
+/// What is reported.
+#[derive(Serialize)]
+struct Report {
+    model: &'static str,
+    /// `null` for random ones.
+    weights: Option<String>,
+    /// Height and width.
+    image_size: [i64; 2],
+    batch_size: u32,
+    engine: &'static str,
+    precision: &'static str,
+    /// The instruction set of the fused engine, or `libtorch`.
+    backend: String,
+    device: String,
+    threads: usize,
+    runs: usize,
+    latency_ms: Latency,
+    images_per_second: f64,
+    /// The most that the process held; absent where the system does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_memory_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<Vec<Layer>>,
+}
+
+/// Of one batch.
+#[derive(Serialize)]
+struct Latency {
+    mean: f64,
+    p50: f64,
+    p90: f64,
+    p99: f64,
+}
+
+#[derive(Serialize)]
+struct Layer {
+    name: String,
+    ms: f64,
+    /// Of the whole network.
+    fraction: f64,
+}
+
+/// A network and where its weights are from.
+struct Subject {
+    variant: Variant,
+    weights: Option<String>,
+    config: Config,
+    network: Network,
+}
+
+pub(crate) fn run(arguments: &BenchArguments, printer: &Printer) -> anyhow::Result<Outcome> {
+    let execution = Execution::prepare(&arguments.execution, printer)?;
+    let subject = load(arguments, &execution, printer)?;
+    let size = match arguments.image_size {
+        Some(side) => [i64::from(side); 2],
+        None => subject.config.image_size,
+    };
+    let shape = [
+        i64::from(arguments.batch_size),
+        subject.config.in_channels,
+        size[0],
+        size[1],
+    ];
+    let images = Tensor::f_randn(shape, (Kind::Float, Device::Cpu))
+        .with_context(|| format!("a batch of the shape {shape:?}"))?;
+    let times = measure(&subject.network, &images, arguments.runs)
+        .context("the network cannot be run; a smaller --batch-size or --image-size needs less memory")?;
+    let layers = arguments
+        .profile_layers
+        .then(|| profile(&subject.network, &images))
+        .transpose()?;
+    let total: f64 = times.iter().sum();
+    let report = Report {
+        model: subject.variant.name(),
+        weights: subject.weights,
+        image_size: size,
+        batch_size: arguments.batch_size,
+        engine: subject.network.engine(),
+        precision: subject.network.precision().name(),
+        backend: subject.network.backend().to_owned(),
+        device: name(execution.device),
+        threads: execution.threads,
+        runs: times.len(),
+        images_per_second: f64::from(arguments.batch_size) * times.len() as f64 / total,
+        latency_ms: Latency::of(times),
+        peak_memory_bytes: peak_memory(),
+        layers,
+    };
+    let mut stdout = std::io::stdout();
+    match arguments.format {
+        InspectFormat::Json => writeln!(stdout, "{}", serde_json::to_string(&report)?)?,
+        InspectFormat::Text => write_text(&mut stdout, &report)?,
+    }
+    Ok(Outcome::Done)
+}
+
+/// The weights that were named; random ones, which take as long, when none were.
+fn load(arguments: &BenchArguments, execution: &Execution, printer: &Printer) -> anyhow::Result<Subject> {
+    let (model, weights) = (arguments.model.model.as_ref(), arguments.model.weights.as_deref());
+    if weights.is_some() || model.is_some_and(|model| model.tag.is_some()) {
+        let zoo = Zoo::open(&arguments.model.zoo)?;
+        let file = ModelFile::open(zoo.locate(model, weights, printer)?, &arguments.model, None)?;
+        let model = file.load(None, execution, printer)?;
+        return Ok(Subject {
+            variant: model.variant,
+            weights: Some(model.weights),
+            config: model.config,
+            network: model.network,
+        });
+    }
+    let variant = model.map_or(Variant::B0, |model| model.variant);
+    let mut config = variant
+        .config()
+        .with_profile(arguments.model.profile.unwrap_or(Profile::Tf));
+    if let Some(classes) = arguments.model.num_classes {
+        config = config.with_num_classes(classes);
+    }
+    let store = nn::VarStore::new(execution.device);
+    let network = EfficientNet::new(&store.root(), &config)?;
+    Ok(Subject {
+        variant,
+        weights: None,
+        network: execution.build(network, store, printer)?,
+        config,
+    })
+}
+
+/// The seconds of each of `runs` batches, or of as many as take a while.
+fn measure(network: &Network, images: &Tensor, runs: Option<u32>) -> anyhow::Result<Vec<f64>> {
+    for _ in 0..WARM_UP {
+        forward(network, images)?;
+    }
+    let mut times = Vec::new();
+    let begin = Instant::now();
+    loop {
+        let enough = match runs {
+            Some(runs) => times.len() >= runs as usize,
+            None => times.len() >= FEWEST_RUNS && begin.elapsed() >= MEASURE,
+        };
+        if enough {
+            return Ok(times);
+        }
+        let start = Instant::now();
+        forward(network, images)?;
+        times.push(start.elapsed().as_secs_f64());
+    }
+}
+
+/// From images in memory to logits in memory, which on CUDA includes both transfers.
+fn forward(network: &Network, images: &Tensor) -> anyhow::Result<()> {
+    let _ = network.run(images)?.f_to_device(Device::Cpu)?;
+    Ok(())
+}
+
+fn profile(network: &Network, images: &Tensor) -> anyhow::Result<Vec<Layer>> {
+    let mut sums: Vec<(Part, f64)> = Vec::new();
+    for _ in 0..PROFILED_RUNS {
+        let parts = network
+            .profile(images)?
+            .context("--profile-layers: only the fused engine on a CPU tells the time of its layers")?;
+        if sums.is_empty() {
+            sums = parts;
+        } else {
+            for (sum, (_, seconds)) in sums.iter_mut().zip(parts) {
+                sum.1 += seconds;
+            }
+        }
+    }
+    let total: f64 = sums.iter().map(|(_, seconds)| seconds).sum();
+    let layer = |(part, seconds): (Part, f64)| Layer {
+        name: layer_name(part),
+        ms: seconds * 1e3 / PROFILED_RUNS as f64,
+        fraction: seconds / total,
+    };
+    Ok(sums.into_iter().map(layer).collect())
+}
+
+/// By the names of the parameters.
+fn layer_name(part: Part) -> String {
+    match part {
+        Part::Stem => "_conv_stem".to_owned(),
+        Part::Filter(block) => format!("_blocks.{block}._expand_conv, _depthwise_conv"),
+        Part::Gates(block) => format!("_blocks.{block}._se_reduce, _se_expand"),
+        Part::Project(block) => format!("_blocks.{block}._project_conv"),
+        Part::Head => "_conv_head, pooling".to_owned(),
+        Part::Classifier => "_fc".to_owned(),
+    }
+}
+
+impl Latency {
+    /// In milliseconds; percentiles are the nearest measured ones.
+    fn of(mut seconds: Vec<f64>) -> Self {
+        seconds.sort_by(f64::total_cmp);
+        let count = seconds.len();
+        let percentile = |percent: usize| {
+            let rank = (count * percent).div_ceil(100).max(1);
+            seconds.get(rank - 1).map_or(f64::NAN, |seconds| seconds * 1e3)
+        };
+        Self {
+            mean: seconds.iter().sum::<f64>() * 1e3 / count as f64,
+            p50: percentile(50),
+            p90: percentile(90),
+            p99: percentile(99),
+        }
+    }
+}
+
+fn name(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => format!("cuda:{index}"),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
+
+/// The most physical memory that this process held so far, in bytes.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kilobytes << 10)
+}
+
+fn write_text(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
+    let [height, width] = report.image_size;
+    let weights = report.weights.as_deref().unwrap_or("random");
+    writeln!(
+        out,
+        "model       {}, {weights} weights, {height}x{width}",
+        report.model
+    )?;
+    writeln!(
+        out,
+        "engine      {} ({}), {}, {} with {} threads",
+        report.engine, report.backend, report.precision, report.device, report.threads
+    )?;
+    writeln!(out, "batch size  {}", report.batch_size)?;
+    let latency = &report.latency_ms;
+    writeln!(
+        out,
+        "latency     {:.2} ms p50, {:.2} ms p90, {:.2} ms p99, over {} runs",
+        latency.p50, latency.p90, latency.p99, report.runs
+    )?;
+    writeln!(out, "throughput  {:.1} images/s", report.images_per_second)?;
+    if let Some(bytes) = report.peak_memory_bytes {
+        writeln!(out, "memory      {} MiB at its peak", bytes >> 20)?;
+    }
+    let Some(layers) = &report.layers else {
+        return Ok(());
+    };
+    writeln!(out, "\n{:<44}  {:>8}  {:>6}", "layer", "ms", "share")?;
+    for layer in layers {
+        let share = layer.fraction * 100.0;
+        writeln!(out, "{:<44}  {:>8.3}  {share:>5.1}%", layer.name, layer.ms)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_the_nearest_measured_ones() {
+        let latency = Latency::of((1..=200).rev().map(|ms| f64::from(ms) / 1e3).collect());
+        let rounded = [latency.p50, latency.p90, latency.p99, latency.mean].map(|ms| (ms * 10.0).round());
+        assert_eq!(rounded, [1000.0, 1800.0, 1980.0, 1005.0]);
+        let single = Latency::of(vec![0.002]);
+        assert_eq!([single.p50, single.p90, single.p99], [2.0; 3]);
+    }
+}
