@@ -1,0 +1,3 @@
+//! Lets what is linked here find libtorch at run time.
+
+include!("../../scripts/libtorch/rpath.rs");
