@@ -1,15 +1,15 @@
-//! Batch normalisation folded into the convolutions before it.
+//! Batch normalisation as a scale and a bias of the convolution before it.
 
 use std::collections::HashMap;
 
 use effnet_core::{EfficientNet, Padding as NetworkPadding};
 use libtorch_ext::{Convolution, FusedBlock, NetworkParts, Padding};
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::Error;
 
-/// The layers of `network` on the CPU in 32-bit floats, each convolution with the batch
-/// normalisation after it folded in. Folding is done in 64 bits and rounded once.
+/// The layers of `network`, each convolution with the batch normalisation after it as a scale, in
+/// 64 bits, and a bias. The weights are those of the network, not copies.
 pub(crate) fn fold(network: &EfficientNet) -> Result<NetworkParts, Error> {
     let config = network.config();
     let folder = Folder {
@@ -61,14 +61,18 @@ struct Folder<'a> {
 }
 
 impl Folder<'_> {
-    fn double(&self, layer: &str, name: &str) -> Result<Tensor, Error> {
+    fn tensor(&self, layer: &str, name: &str) -> Result<Tensor, Error> {
         let name = format!("{layer}.{name}");
         let tensor = self
             .tensors
             .get(name.as_str())
             .ok_or(Error::MissingTensor(name))?;
-        Ok(tensor
-            .f_detach()?
+        Ok(tensor.f_detach()?)
+    }
+
+    fn double(&self, layer: &str, name: &str) -> Result<Tensor, Error> {
+        Ok(self
+            .tensor(layer, name)?
             .f_to_device(Device::Cpu)?
             .f_to_kind(Kind::Double)?)
     }
@@ -82,7 +86,7 @@ impl Folder<'_> {
         stride: i64,
         size: [i64; 2],
     ) -> Result<Convolution, Error> {
-        let weight = self.double(convolution, "weight")?;
+        let weight = self.tensor(convolution, "weight")?;
         let variance = self.double(batch_norm, "running_var")?;
         let scale = self
             .double(batch_norm, "weight")?
@@ -91,8 +95,9 @@ impl Folder<'_> {
         let bias = self.double(batch_norm, "bias")?.f_sub(&mean.f_mul(&scale)?)?;
         let kernel = weight.size()[2];
         Ok(Convolution {
-            weight: rounded(&weight.f_mul(&scale.f_view([-1, 1, 1, 1])?)?)?,
-            bias: rounded(&bias)?,
+            weight,
+            scale: Some(scale),
+            bias: bias.f_to_kind(Kind::Float)?,
             stride,
             padding: self.padding(kernel, stride, size),
         })
@@ -100,11 +105,12 @@ impl Folder<'_> {
 
     /// A pointwise convolution or linear layer with a bias of its own.
     fn biased(&self, layer: &str) -> Result<Convolution, Error> {
-        let weight = self.double(layer, "weight")?;
+        let weight = self.tensor(layer, "weight")?;
         let (outputs, inputs) = (weight.size()[0], weight.size()[1]);
         Ok(Convolution {
-            weight: rounded(&weight.f_view([outputs, inputs, 1, 1])?)?,
-            bias: rounded(&self.double(layer, "bias")?)?,
+            weight: weight.f_view([outputs, inputs, 1, 1])?,
+            scale: None,
+            bias: self.tensor(layer, "bias")?,
             stride: 1,
             padding: Padding::Fixed([0; 4]),
         })
@@ -124,8 +130,4 @@ impl Folder<'_> {
             }
         }
     }
-}
-
-fn rounded(tensor: &Tensor) -> Result<Tensor, TchError> {
-    tensor.f_to_kind(Kind::Float)?.f_contiguous()
 }

@@ -14,8 +14,12 @@ pub(crate) struct OperatorNetwork {
 impl OperatorNetwork {
     pub(crate) fn new(mut parts: NetworkParts, device: Device, kind: Kind) -> Result<Self, TchError> {
         let place = |convolution: &mut Convolution| -> Result<(), TchError> {
-            let weight = convolution.weight.f_to_device(device)?.f_to_kind(kind)?;
-            convolution.weight = channels_last(&weight)?;
+            let mut weight = convolution.weight.f_to_kind(Kind::Double)?;
+            if let Some(scale) = convolution.scale.take() {
+                let scale = scale.f_to_device(weight.device())?.f_view([-1, 1, 1, 1])?;
+                weight = weight.f_mul(&scale)?.f_to_kind(Kind::Float)?;
+            }
+            convolution.weight = channels_last(&weight.f_to_device(device)?.f_to_kind(kind)?)?;
             convolution.bias = convolution.bias.f_to_device(device)?.f_to_kind(kind)?;
             Ok(())
         };
@@ -91,6 +95,7 @@ fn convolve(input: &Tensor, convolution: &Convolution) -> Result<Tensor, TchErro
         bias,
         stride,
         padding,
+        ..
     } = convolution;
     let size = weight.size();
     let groups = input.size()[1] / size[1];

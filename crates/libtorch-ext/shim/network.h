@@ -12,6 +12,7 @@ extern "C" {
 
 struct effnet_convolution {
     const float* weight; // [outputs][inputs / groups][kernel][kernel]
+    const double* scale; // [outputs], or null
     const float* bias;   // [outputs]
     int32_t inputs, outputs, kernel, stride;
     int32_t same;        // 1: TensorFlow's SAME; 0: `pad`

@@ -55,6 +55,20 @@ Window window_of(const effnet_convolution& c) {
     return window;
 }
 
+// The weights `[outputs][count]` of a layer one by one, each multiplied by its output's scale in
+// doubles and rounded once.
+template <class Place>
+static void each_weight(const effnet_convolution& c, int count, Place&& place) {
+    const float* from = c.weight;
+    for (int o = 0; o < c.outputs; ++o)
+        if (c.scale) {
+            const double scale = c.scale[o];
+            for (int i = 0; i < count; ++i) place(o, i, float(*from++ * scale));
+        } else {
+            for (int i = 0; i < count; ++i) place(o, i, *from++);
+        }
+}
+
 static std::vector<float> padded(const float* from, int count) {
     std::vector<float> to(size_t(blocks_of(count)) * BLOCK, 0.0f);
     std::memcpy(to.data(), from, sizeof(float) * count);
@@ -73,20 +87,17 @@ Dense pack_dense(const effnet_convolution& c, int panel_blocks, bool bf16) {
     const size_t element = bf16 ? 2 : 4;
     dense.weight = Buffer(dense.panels * dense.panel_elements * element);
     std::memset(dense.weight.as(), 0, dense.weight.bytes());
-    for (int o = 0; o < c.outputs; ++o) {
+    each_weight(c, c.inputs, [&](int o, int k, float value) {
         const int panel = o / columns, column = o % columns;
         const int left = c.outputs - panel * columns;
         const int width = left >= columns ? columns : blocks_of(left) * BLOCK;
-        for (int k = 0; k < c.inputs; ++k) {
-            const float value = c.weight[size_t(o) * c.inputs + k];
-            const size_t base = panel * dense.panel_elements;
-            if (bf16)
-                dense.weight.as<uint16_t>()[base + size_t(k / 2) * 2 * width + 2 * column + k % 2] =
-                    round_bf16(value);
-            else
-                dense.weight.as<float>()[base + size_t(k) * width + column] = value;
-        }
-    }
+        const size_t base = panel * dense.panel_elements;
+        if (bf16)
+            dense.weight.as<uint16_t>()[base + size_t(k / 2) * 2 * width + 2 * column + k % 2] =
+                round_bf16(value);
+        else
+            dense.weight.as<float>()[base + size_t(k) * width + column] = value;
+    });
     return dense;
 }
 
@@ -99,13 +110,11 @@ StemLayer pack_stem(const effnet_convolution& c, int panel_blocks) {
     const int taps = c.inputs * c.kernel * c.kernel, columns = panel_blocks * BLOCK;
     const int panels = (blocks_of(c.outputs) + panel_blocks - 1) / panel_blocks;
     stem.weight.assign(size_t(panels) * taps * columns, 0.0f);
-    for (int o = 0; o < c.outputs; ++o) {
+    each_weight(c, taps, [&](int o, int t, float value) {
         const int panel = o / columns, left = c.outputs - panel * columns;
         const int width = left >= columns ? columns : blocks_of(left) * BLOCK;
-        for (int t = 0; t < taps; ++t)
-            stem.weight[size_t(panel) * taps * columns + size_t(t) * width + o % columns] =
-                c.weight[size_t(o) * taps + t];
-    }
+        stem.weight[size_t(panel) * taps * columns + size_t(t) * width + o % columns] = value;
+    });
     return stem;
 }
 
@@ -125,20 +134,18 @@ Block pack_block(const effnet_block& from, int panel_blocks, bool bf16) {
     const int taps = filter.kernel * filter.kernel;
     const int channels = blocks_of(block.channels) * BLOCK;
     block.depthwise.assign(size_t(channels) * taps, 0.0f);
-    for (int c = 0; c < block.channels; ++c)
-        for (int t = 0; t < taps; ++t)
-            block.depthwise[(size_t(c / BLOCK) * taps + t) * BLOCK + c % BLOCK] =
-                filter.weight[size_t(c) * taps + t];
+    each_weight(filter, taps, [&](int c, int t, float value) {
+        block.depthwise[(size_t(c / BLOCK) * taps + t) * BLOCK + c % BLOCK] = value;
+    });
     block.reduce.assign(size_t(block.squeezed) * channels, 0.0f);
     block.reduce_bias.assign(from.reduce.bias, from.reduce.bias + block.squeezed);
     block.excite.assign(size_t(block.squeezed) * channels, 0.0f);
     block.excite_bias = padded(from.excite.bias, block.channels);
-    for (int s = 0; s < block.squeezed; ++s)
-        for (int c = 0; c < block.channels; ++c) {
-            block.reduce[size_t(s) * channels + c] = from.reduce.weight[size_t(s) * block.channels + c];
-            block.excite[(size_t(c / BLOCK) * block.squeezed + s) * BLOCK + c % BLOCK] =
-                from.excite.weight[size_t(c) * block.squeezed + s];
-        }
+    each_weight(from.reduce, block.channels,
+                [&](int s, int c, float value) { block.reduce[size_t(s) * channels + c] = value; });
+    each_weight(from.excite, block.squeezed, [&](int c, int s, float value) {
+        block.excite[(size_t(c / BLOCK) * block.squeezed + s) * BLOCK + c % BLOCK] = value;
+    });
     return block;
 }
 

@@ -61,12 +61,15 @@ pub enum Padding {
     Fixed([i64; 4]),
 }
 
-/// A convolution with batch normalisation already folded into it.
+/// A convolution, and what batch normalisation after it comes to.
 #[derive(Debug)]
 pub struct Convolution {
     /// `[outputs, inputs / groups, kernel, kernel]`.
     pub weight: Tensor,
-    /// `[outputs]`.
+    /// What the weights of each output are multiplied by, `[outputs]`: in doubles, rounded once to
+    /// floats.
+    pub scale: Option<Tensor>,
+    /// `[outputs]`; not scaled.
     pub bias: Tensor,
     /// Pixels between two outputs.
     pub stride: i64,

@@ -1,5 +1,7 @@
 //! The layers as the C side reads them, checked against each other.
 
+use std::ptr;
+
 use tch::{Device, Kind, Tensor};
 
 use crate::{Convolution, Error, FusedBlock, Padding};
@@ -8,6 +10,8 @@ use crate::{Convolution, Error, FusedBlock, Padding};
 #[derive(Clone, Copy)]
 pub(crate) struct RawConvolution {
     pub(crate) weight: *const f32,
+    /// Null for none.
+    pub(crate) scale: *const f64,
     pub(crate) bias: *const f32,
     pub(crate) inputs: i32,
     pub(crate) outputs: i32,
@@ -128,6 +132,20 @@ pub(crate) fn raw(
             found: bias,
         });
     }
+    let scale = match &convolution.scale {
+        Some(scale) if scale.size() == size[..1] => {
+            let doubles = scale.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?;
+            Some(doubles.f_contiguous()?)
+        }
+        Some(scale) => {
+            return Err(Error::Shape {
+                name,
+                expected: size[..1].to_vec(),
+                found: scale.size(),
+            });
+        }
+        None => None,
+    };
     let stride = small("a stride", convolution.stride)?;
     if stride == 0 {
         return Err(Error::OutOfRange {
@@ -146,6 +164,9 @@ pub(crate) fn raw(
     let (weight, bias) = (floats(&convolution.weight)?, floats(&convolution.bias)?);
     let raw = RawConvolution {
         weight: weight.data_ptr().cast::<f32>(),
+        scale: scale
+            .as_ref()
+            .map_or(ptr::null(), |scale| scale.data_ptr().cast::<f64>().cast_const()),
         bias: bias.data_ptr().cast::<f32>(),
         inputs: small("the channels", inputs)?,
         outputs: small("the channels", size[0])?,
@@ -154,6 +175,6 @@ pub(crate) fn raw(
         same,
         pad,
     };
-    keep.extend([weight, bias]);
+    keep.extend([weight, bias].into_iter().chain(scale));
     Ok(raw)
 }

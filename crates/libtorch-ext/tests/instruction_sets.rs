@@ -20,6 +20,7 @@ fn convolution(shape: [i64; 4], stride: i64, padding: Padding) -> Convolution {
     let inputs = shape[1..].iter().product::<i64>() as f64;
     Convolution {
         weight: Tensor::randn(shape, CPU) / inputs.sqrt(),
+        scale: None,
         bias: Tensor::randn([shape[0]], CPU) * 0.1,
         stride,
         padding,
