@@ -206,7 +206,7 @@ fn features_agree() {
 #[test]
 fn bf16_stays_near() {
     let _turn = alone();
-    for (variant, size) in [(Variant::B0, 224), (Variant::B3, 128)] {
+    for (variant, size) in [(Variant::B0, 224), (Variant::B3, 300)] {
         let network = calibrated(&variant.config(), [size, size]);
         let engine = engine(&network, Precision::Bf16, 2);
         let images = smooth(5, [size, size]);
@@ -214,8 +214,8 @@ fn bf16_stays_near() {
         let found = engine.run(&images).unwrap();
         let error = (&found - &expected).abs().mean(Kind::Float) / expected.abs().mean(Kind::Float);
         let error = error.double_value(&[]);
-        // The aim is 2e-2. On this network B0 measured 2.2e-2, so `auto` does not take bf16.
-        assert!(error <= 3e-2, "{variant}: {error}");
+        println!("{variant} at {size}: {error:.1e}");
+        assert!(error <= 2e-2, "{variant}: {error}");
         assert!(worst(&found, &expected) > 1e-7, "bf16 was not used");
     }
 }

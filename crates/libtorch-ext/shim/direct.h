@@ -92,7 +92,7 @@ void depthwise(const Depthwise& d) {
     else depthwise_sized<5, 2, In, Out>(d);
 }
 
-template <int PIXELS, int BLOCKS, class Out>
+template <int PIXELS, int BLOCKS>
 __attribute__((noinline)) void stem_tile(const Stem& s, int row, int column) {
     Vec sum[PIXELS][BLOCKS];
 #pragma GCC unroll 2
@@ -120,29 +120,28 @@ __attribute__((noinline)) void stem_tile(const Stem& s, int row, int column) {
         }
 #pragma GCC unroll 2
     for (int b = 0; b < BLOCKS; ++b) {
-        Out* out = static_cast<Out*>(s.out) + b * s.out_plane + (size_t(row) * s.out_width + column) * 16;
+        float* out = s.out + b * s.out_plane + (size_t(row) * s.out_width + column) * 16;
 #pragma GCC unroll 8
         for (int i = 0; i < PIXELS; ++i) store(out + 16 * i, silu(sum[i][b]));
     }
 }
 
-template <int PIXELS, class Out>
+template <int PIXELS>
 INLINE void stem_pixels(const Stem& s, int row, int column, int pixels) {
     if constexpr (PIXELS > 0) {
-        if (pixels != PIXELS) return stem_pixels<PIXELS - 1, Out>(s, row, column, pixels);
-        if (s.blocks == 2) return stem_tile<PIXELS, 2, Out>(s, row, column);
-        stem_tile<PIXELS, 1, Out>(s, row, column);
+        if (pixels != PIXELS) return stem_pixels<PIXELS - 1>(s, row, column, pixels);
+        if (s.blocks == 2) return stem_tile<PIXELS, 2>(s, row, column);
+        stem_tile<PIXELS, 1>(s, row, column);
     }
 }
 
-template <class Out>
-void stem(const Stem& s) {
+inline void stem(const Stem& s) {
     const int tiles = (s.out_width + TILE_PIXELS - 1) / TILE_PIXELS;
     for (int row = 0; row < s.out_rows; ++row) {
         int column = 0;
         for (int t = 0; t < tiles; ++t) {
             const int pixels = (s.out_width - column) / (tiles - t);
-            stem_pixels<TILE_PIXELS, Out>(s, row, column, pixels);
+            stem_pixels<TILE_PIXELS>(s, row, column, pixels);
             column += pixels;
         }
     }

@@ -64,7 +64,7 @@ const effnet::Kernels table = {
     NAME(KERNEL_ISA), PANEL_BLOCKS,
     product<float, float>, product<bf16, bf16>, product<bf16, float>,
     depthwise<float, float>, depthwise<bf16, float>,
-    stem<float>, stem<bf16>,
+    stem,
     scale<float>, scale<bf16>, gate, sums,
 };
 

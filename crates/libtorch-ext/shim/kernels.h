@@ -47,7 +47,7 @@ struct Stem {
     const float* panel;        // [channels * kernel * kernel][columns]
     int blocks;
     const float* bias;
-    void* out;
+    float* out;
     size_t out_plane;
     int out_rows, out_width;
 };
@@ -61,7 +61,6 @@ struct Kernels {
     void (*depthwise)(const Depthwise&);         // float to float
     void (*depthwise_widen)(const Depthwise&);   // bfloat16 to float
     void (*stem)(const Stem&);                   // float to float
-    void (*stem_narrow)(const Stem&);            // float to bfloat16
     // out[b][row][c] = in[b][row][c] * gate[b * 16 + c]
     void (*scale)(const float* in, size_t in_plane, const float* gate, int blocks, int rows, void* out);
     // The same, rounded to bfloat16.

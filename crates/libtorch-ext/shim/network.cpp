@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <stdexcept>
 
 #include <unistd.h>
@@ -64,15 +65,23 @@ static size_t weight_bytes(const Block& b) {
         4 * (b.depthwise.size() + b.reduce.size() + b.excite.size());
 }
 
+static int first_narrow(const effnet_network_spec& spec) {
+    if (!spec.bf16) return std::numeric_limits<int>::max();
+    int block = 0;
+    // Without a skip connection, for the input and the output that it adds are then of two kinds.
+    while (block < spec.block_count && (spec.blocks[block].skip || spec.blocks[block].depthwise.stride == 1)) ++block;
+    return block + 1;
+}
+
 Network::Network(const effnet_network_spec& spec)
-    : kernels_(choose(Isa(spec.isa), spec.bf16)), bf16_(spec.bf16), element_(spec.bf16 ? 2 : 4),
+    : kernels_(choose(Isa(spec.isa), spec.bf16)), first_narrow_(first_narrow(spec)), bf16_(spec.bf16),
       cache_(second_level_cache()), has_classifier_(spec.has_classifier),
       team_(std::max(1, spec.threads)) {
     const int panel = kernels_.panel_blocks;
     stem_ = pack_stem(spec.stem, panel);
     for (int i = 0; i < spec.block_count; ++i)
-        blocks_.push_back(pack_block(spec.blocks[i], panel, bf16_));
-    head_ = pack_dense(spec.head, panel, bf16_);
+        blocks_.push_back(pack_block(spec.blocks[i], panel, narrow(i), narrow(i + 1)));
+    head_ = pack_dense(spec.head, panel, narrow(spec.block_count));
     if (has_classifier_) classifier_ = pack_dense(spec.classifier, panel, bf16_);
     // Step 0 is the stem, steps 1 to n the blocks, n + 1 the head.
     segments_.push_back(0);
@@ -103,8 +112,8 @@ int Network::strips(Shape in, Shape out) const {
 }
 
 // Rows of the projection done at once, such that their scaled copy fits a third of the cache.
-int Network::row_block(int rows, int depth) const {
-    const int fit = int(cache_ / 3 / (size_t(blocks_of(depth)) * BLOCK * element_));
+int Network::row_block(int rows, const Dense& project) const {
+    const int fit = int(cache_ / 3 / (size_t(blocks_of(project.inputs)) * BLOCK * project.element()));
     const int limit = std::clamp(fit / 14 * 14, 28, 224);
     const int parts = (rows + limit - 1) / limit;
     return std::min(limit, ((rows + parts - 1) / parts + 13) / 14 * 14);
@@ -118,23 +127,23 @@ std::vector<Shape> Network::outputs(Shape size) const {
 
 ScratchBytes Network::scratch_bytes(const std::vector<Shape>& shapes) const {
     const int panel = kernels_.panel_blocks * BLOCK;
-    auto bytes = [&](int channels, int pixels) {
-        return size_t(blocks_of(channels)) * BLOCK * pixels * element_;
+    auto bytes = [&](int channels, int pixels, int element) {
+        return size_t(blocks_of(channels)) * BLOCK * pixels * element;
     };
     ScratchBytes s;
-    s.activation = bytes(stem_.outputs, shapes[0].pixels());
+    s.activation = bytes(stem_.outputs, shapes[0].pixels(), element(0));
     const Window& w = stem_.window;
     const size_t padded_width = size_t(shapes[0].width - 1) * w.stride + w.kernel;
     s.expanded = 4 * padded_width * stem_.inputs * (size_t(8 - 1) * w.stride + w.kernel);
     for (size_t i = 0; i < blocks_.size(); ++i) {
         const Block& b = blocks_[i];
         const Shape in = shapes[i], out = shapes[i + 1];
-        s.activation = std::max(s.activation, bytes(b.project.outputs, out.pixels()));
+        s.activation = std::max(s.activation, bytes(b.project.outputs, out.pixels(), element(int(i) + 1)));
         const int count = strips(in, out), rows = (out.height + count - 1) / count;
         const int span = std::min(in.height, (rows - 1) * b.window.stride + b.window.kernel);
         s.expanded = std::max(s.expanded, size_t(span) * in.width * panel * 4);
         s.filtered = std::max(s.filtered, size_t(blocks_of(b.channels)) * BLOCK * out.pixels() * sizeof(float));
-        s.scaled = std::max(s.scaled, bytes(b.channels, row_block(out.pixels(), b.channels)));
+        s.scaled = std::max(s.scaled, bytes(b.channels, row_block(out.pixels(), b.project), b.project.element()));
     }
     s.expanded = std::max(s.expanded, size_t(shapes.back().pixels()) * panel * 4);
     return s;
@@ -166,7 +175,7 @@ size_t Network::between_bytes(const std::vector<Shape>& shapes) const {
     for (size_t s = 1; s + 1 < segments_.size(); ++s) {
         const int step = segments_[s] - 1; // the last of the segment before
         const int channels = step == 0 ? stem_.outputs : blocks_[step - 1].project.outputs;
-        most = std::max(most, size_t(blocks_of(channels)) * BLOCK * shapes[step].pixels() * element_);
+        most = std::max(most, size_t(blocks_of(channels)) * BLOCK * shapes[step].pixels() * element(step));
     }
     return (most + 63) / 64 * 64;
 }

@@ -75,8 +75,9 @@ static std::vector<float> padded(const float* from, int count) {
     return to;
 }
 
-Dense pack_dense(const effnet_convolution& c, int panel_blocks, bool bf16) {
+Dense pack_dense(const effnet_convolution& c, int panel_blocks, bool narrow) {
     Dense dense;
+    dense.narrow = narrow;
     dense.inputs = c.inputs;
     dense.outputs = c.outputs;
     dense.bias = padded(c.bias, c.outputs);
@@ -84,15 +85,14 @@ Dense pack_dense(const effnet_convolution& c, int panel_blocks, bool bf16) {
     const int depth = (c.inputs + 1) / 2 * 2;
     dense.panels = (blocks + panel_blocks - 1) / panel_blocks;
     dense.panel_elements = size_t(depth) * columns;
-    const size_t element = bf16 ? 2 : 4;
-    dense.weight = Buffer(dense.panels * dense.panel_elements * element);
+    dense.weight = Buffer(dense.panels * dense.panel_elements * dense.element());
     std::memset(dense.weight.as(), 0, dense.weight.bytes());
     each_weight(c, c.inputs, [&](int o, int k, float value) {
         const int panel = o / columns, column = o % columns;
         const int left = c.outputs - panel * columns;
         const int width = left >= columns ? columns : blocks_of(left) * BLOCK;
         const size_t base = panel * dense.panel_elements;
-        if (bf16)
+        if (narrow)
             dense.weight.as<uint16_t>()[base + size_t(k / 2) * 2 * width + 2 * column + k % 2] =
                 round_bf16(value);
         else
@@ -118,15 +118,15 @@ StemLayer pack_stem(const effnet_convolution& c, int panel_blocks) {
     return stem;
 }
 
-Block pack_block(const effnet_block& from, int panel_blocks, bool bf16) {
+Block pack_block(const effnet_block& from, int panel_blocks, bool narrow_in, bool narrow_out) {
     const auto& filter = from.depthwise;
     if ((filter.kernel != 3 && filter.kernel != 5) || filter.stride < 1 || filter.stride > 2)
         throw std::invalid_argument("depthwise kernels are 3 or 5 wide, with a stride of 1 or 2");
     Block block;
     block.has_expand = from.has_expand;
     block.skip = from.skip;
-    if (from.has_expand) block.expand = pack_dense(from.expand, panel_blocks, bf16);
-    block.project = pack_dense(from.project, panel_blocks, bf16);
+    if (from.has_expand) block.expand = pack_dense(from.expand, panel_blocks, narrow_in);
+    block.project = pack_dense(from.project, panel_blocks, narrow_out);
     block.window = window_of(filter);
     block.channels = filter.outputs;
     block.squeezed = from.reduce.outputs;

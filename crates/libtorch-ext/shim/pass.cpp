@@ -59,19 +59,19 @@ struct Network::Pass {
                                     sizeof(float) * columns);
                 }
             stem_panels({padded, layer.inputs, w.kernel, w.stride, span, width, nullptr, 0, nullptr,
-                         to, plane(out), rows, out.width}, first);
+                         reinterpret_cast<float*>(to), plane(out), rows, out.width}, first);
         });
     }
 
     void stem_panels(Stem s, int first_row) {
         const int taps = s.channels * s.kernel * s.kernel, blocks = blocks_of(net.stem_.outputs);
-        char* to = static_cast<char*>(s.out) + size_t(first_row) * s.out_width * BLOCK * net.element_;
+        float* to = s.out + size_t(first_row) * s.out_width * BLOCK;
         for (int b = 0; b < blocks; b += k.panel_blocks) {
             s.panel = net.stem_.weight.data() + size_t(b) * BLOCK * taps;
             s.blocks = std::min(k.panel_blocks, blocks - b);
             s.bias = net.stem_.bias.data() + b * BLOCK;
-            s.out = to + b * s.out_plane * net.element_;
-            net.bf16_ ? k.stem_narrow(s) : k.stem(s);
+            s.out = to + b * s.out_plane;
+            k.stem(s);
         }
     }
 
@@ -83,16 +83,18 @@ struct Network::Pass {
         p.left_plane = left_plane;
         p.rows = rows;
         p.depth = (d.inputs + 1) / 2 * 2;
-        p.panel = d.weight.as() + size_t(panel) * d.panel_elements * net.element_;
+        p.panel = d.weight.as() + size_t(panel) * d.panel_elements * d.element();
         p.blocks = std::min(k.panel_blocks, blocks_of(d.outputs) - first);
         p.bias = d.bias.data() + first * BLOCK;
         return p;
     }
 
-    void widen(const Product& p) const { net.bf16_ ? k.product_widen(p) : k.product(p); }
+    // To floats, whatever the layer is in.
+    void widen(const Dense& d, const Product& p) const { d.narrow ? k.product_widen(p) : k.product(p); }
 
     // Expansion and depthwise convolution into `filtered`, sums into `sums` [strips][channels].
-    void filter(const Member& team, const Block& b, Shape in, Shape out, const char* x, Scratch& shared) {
+    void filter(const Member& team, int step, Shape in, Shape out, const char* x, Scratch& shared) {
+        const Block& b = net.blocks_[step - 1];
         const int blocks = blocks_of(b.channels), strips = net.strips(in, out);
         const int group = k.panel_blocks, panels = (blocks + group - 1) / group;
         const int taps = b.window.kernel * b.window.kernel;
@@ -113,25 +115,25 @@ struct Network::Pass {
             const int to = std::clamp((end - 1) * d.stride - d.pad_top + d.kernel, from, in.height);
             const size_t span = size_t(to - from) * in.width * BLOCK;
             if (b.has_expand) {
-                const size_t start = size_t(from) * in.width * BLOCK * net.element_;
+                const size_t start = size_t(from) * in.width * BLOCK * net.element(step - 1);
                 Product p = panel_of(b.expand, panel, x + start, plane(in), (to - from) * in.width);
                 p.out = own.expanded.as();
                 p.out_plane = span;
                 p.silu = true;
-                widen(p);
+                widen(b.expand, p);
             }
             for (int block = panel * group; block < std::min(blocks, (panel + 1) * group); ++block) {
                 if (b.has_expand) {
                     d.input = own.expanded.as<float>() + (block - panel * group) * span;
                     d.input_row = from;
                 } else {
-                    d.input = x + block * plane(in) * net.element_;
+                    d.input = x + block * plane(in) * net.element(step - 1);
                 }
                 d.weight = b.depthwise.data() + size_t(block) * taps * BLOCK;
                 d.bias = b.depthwise_bias.data() + block * BLOCK;
                 d.out = shared.filtered.as<float>() + block * plane(out) + size_t(first) * out.width * BLOCK;
                 d.sum = shared.sums.data() + (size_t(strip) * blocks + block) * BLOCK;
-                b.has_expand || !net.bf16_ ? k.depthwise(d) : k.depthwise_widen(d);
+                b.has_expand || !net.narrow(step - 1) ? k.depthwise(d) : k.depthwise_widen(d);
             }
         });
     }
@@ -150,8 +152,9 @@ struct Network::Pass {
                b.excite.data(), b.excite_bias.data(), own.hidden.data(), own.gate.data());
     }
 
-    void project(const Member& team, const Block& b, Shape out, const char* x, char* y, Scratch& shared) {
-        const int rows = net.row_block(out.pixels(), b.channels), blocks = blocks_of(b.channels);
+    void project(const Member& team, int step, Shape out, const char* x, char* y, Scratch& shared) {
+        const Block& b = net.blocks_[step - 1];
+        const int rows = net.row_block(out.pixels(), b.project), blocks = blocks_of(b.channels);
         const int parts = (out.pixels() + rows - 1) / rows;
         // A team too large for the parts splits the panels too; each then scales rows of its own.
         const int groups = std::clamp(2 * team.size / parts, 1, b.project.panels);
@@ -162,7 +165,7 @@ struct Network::Pass {
             const size_t start = size_t(first) * BLOCK;
             const float* from = shared.filtered.as<float>() + start;
             if (scaled != part) {
-                const auto scale = net.bf16_ ? k.scale_narrow : k.scale;
+                const auto scale = b.project.narrow ? k.scale_narrow : k.scale;
                 scale(from, plane(out), own.gate.data(), blocks, height, own.scaled.as());
                 scaled = part;
             }
@@ -170,11 +173,11 @@ struct Network::Pass {
             for (int panel = b.project.panels * slice / split; panel < end; ++panel) {
                 Product p = panel_of(b.project, panel, own.scaled.as(), size_t(height) * BLOCK, height);
                 const size_t offset =
-                    (size_t(panel) * k.panel_blocks * plane(out) + start) * net.element_;
+                    (size_t(panel) * k.panel_blocks * plane(out) + start) * net.element(step);
                 p.residual = b.skip ? x + offset : nullptr;
                 p.out = y + offset;
                 p.out_plane = plane(out);
-                net.bf16_ ? k.product_narrow(p) : k.product(p);
+                b.project.narrow ? k.product_narrow(p) : k.product(p);
             }
         });
     }
@@ -188,7 +191,7 @@ struct Network::Pass {
             p.out = to;
             p.out_plane = plane(shape);
             p.silu = true;
-            widen(p);
+            widen(net.head_, p);
             const int first = panel * k.panel_blocks * BLOCK;
             if (features) {
                 const int end = std::min(channels, first + p.blocks * BLOCK);
@@ -218,7 +221,7 @@ struct Network::Pass {
             float* to = own.expanded.as<float>();
             p.out = to;
             p.out_plane = size_t(count) * BLOCK;
-            widen(p);
+            widen(d, p);
             const int first = panel * k.panel_blocks * BLOCK;
             const int end = std::min(d.outputs, first + p.blocks * BLOCK);
             for (int n = 0; n < count; ++n)
@@ -248,11 +251,11 @@ struct Network::Pass {
                     watch.lap(0);
                 } else {
                     const Block& b = net.blocks_[step - 1];
-                    filter(team, b, shape, out, current, shared);
+                    filter(team, step, shape, out, current, shared);
                     watch.lap(3 * step - 2);
                     gates(b, shape, out, shared);
                     watch.lap(3 * step - 1);
-                    project(team, b, out, current, next, shared);
+                    project(team, step, out, current, next, shared);
                     watch.lap(3 * step);
                 }
                 current = next;
