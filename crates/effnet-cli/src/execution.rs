@@ -86,6 +86,12 @@ impl Execution {
                 }))
             }
         };
+        if self.precision == Precision::Auto && network.precision() != Precision::Fp32 {
+            printer.note(format!(
+                "computed in {}, the fastest here; --precision fp32 gives logits to five digits",
+                network.precision()
+            ));
+        }
         printer.detail(format!(
             "computed by {} engine ({}) in {}, on {:?} with {} threads",
             network.engine(),

@@ -48,13 +48,15 @@ fn assert_near(found: &[Vec<f64>], expected: &[Vec<f64>], bound: f64) {
 #[test]
 fn both_engines_give_the_same_logits_in_floats() {
     let plain = logits(&classify(&["--engine", "plain"]));
-    assert_near(&logits(&classify(&["--engine", "fused"])), &plain, 1e-4);
+    let fused = ["--engine", "fused", "--precision", "fp32"];
+    assert_near(&logits(&classify(&fused)), &plain, 1e-4);
+    // What is taken unless told otherwise.
     assert_near(&logits(&classify(&[])), &plain, 1e-4);
 }
 
 #[test]
 fn the_precision_is_taken_by_both_engines_and_told() {
-    let floats = logits(&classify(&[]));
+    let floats = logits(&classify(&["--precision", "fp32"]));
     for engine in ["fused", "plain"] {
         let run = classify(&["--engine", engine, "--precision", "bf16", "--verbose"]);
         let told = format!("{engine} engine");
@@ -66,7 +68,7 @@ fn the_precision_is_taken_by_both_engines_and_told() {
         let logits = logits(&run);
         assert_ne!(logits, floats);
         assert_near(&logits, &floats, 0.1);
-        let run = classify(&["--engine", engine, "--verbose"]);
+        let run = classify(&["--engine", engine, "--precision", "fp32", "--verbose"]);
         assert!(run.stderr.contains("in fp32"), "{}", run.stderr);
     }
 }
@@ -115,6 +117,8 @@ fn a_bench_report_has_the_promised_fields_and_they_agree() {
             "3",
             "--runs",
             "7",
+            "--precision",
+            "fp32",
             "--format",
             "json",
         ]));
