@@ -94,6 +94,7 @@ fn agree(config: &Config, size: [i64; 2], batches: &[i64]) {
         let images = smooth(batch, size);
         let expected = plain(&network, &images);
         let error = worst(&engine.run(&images).unwrap(), &expected);
+        println!("{size:?}, {:?}, batch {batch}: {error:.1e}", config.padding);
         assert!(error <= 1e-4, "batch {batch}, {size:?}: {error}");
         let spread = expected
             .std_dim(0, false, false)
@@ -135,6 +136,20 @@ fn every_variant_agrees_in_every_profile() {
         agree(&variant.config().with_profile(profile), [128, 128], &[1, 3]);
         let profile = Profile::ALL[(index + 1) % 3];
         agree(&variant.config().with_profile(profile), [129, 101], &[2]);
+    }
+}
+
+#[test]
+#[ignore = "takes a quarter of an hour"]
+fn every_variant_agrees_in_every_profile_and_batch_at_its_native_and_an_odd_size() {
+    let _turn = alone();
+    for variant in Variant::ALL.into_iter().take(8) {
+        for profile in Profile::ALL {
+            let config = variant.config().with_profile(profile);
+            let [height, width] = config.image_size;
+            agree(&config, config.image_size, &[1, 3, 16]);
+            agree(&config, [height / 3 | 1, width / 2 | 1], &[1, 3, 16]);
+        }
     }
 }
 
