@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread;
@@ -20,6 +21,9 @@ const START: usize = 256;
 const BLOCK: usize = 1 << 18;
 /// Blocks that may wait to be hashed: hashing is no faster than a fast connection.
 const BLOCKS: usize = 8;
+
+/// Bytes between two flushes to the disk while a download runs: what is left to flush at its end is then little.
+const FLUSHED: u64 = 1 << 24;
 
 /// An incomplete file. Its digest is computed along with what is appended.
 #[derive(Debug)]
@@ -41,6 +45,7 @@ pub(super) struct Appender<'a> {
     len: &'a mut u64,
     to_hash: SyncSender<(Vec<u8>, usize)>,
     spare: Receiver<Vec<u8>>,
+    to_flush: SyncSender<()>,
 }
 
 impl Appender<'_> {
@@ -54,7 +59,12 @@ impl Appender<'_> {
         self.file
             .write_all(&block[..count])
             .map_err(|source| local("write to", self.path, source))?;
+        let before = *self.len / FLUSHED;
         *self.len += count as u64;
+        if *self.len / FLUSHED > before {
+            // Full while the disk is still at work on the last request: the next one will do.
+            let _ = self.to_flush.try_send(());
+        }
         // Fails only when the other thread has panicked, which the scope passes on.
         let _ = self.to_hash.send((block, count));
         Ok(*self.len)
@@ -156,10 +166,12 @@ impl Part {
         file.write_all(&json).map_err(failed)
     }
 
-    /// Calls `transfer` with what appends blocks; beside it, on a thread of its own, they are hashed.
+    /// Calls `transfer` with what appends blocks; beside it, on threads of their own, they are hashed and
+    /// brought to the disk.
     pub(super) fn appending<T>(&mut self, transfer: impl FnOnce(&mut Appender<'_>) -> T) -> Result<T, Error> {
         let (to_hash, blocks) = sync_channel::<(Vec<u8>, usize)>(BLOCKS);
         let (hashed, spare) = channel();
+        let (to_flush, flushes) = sync_channel(1);
         let Self {
             path,
             file,
@@ -175,18 +187,34 @@ impl Part {
                     let _ = hashed.send(block);
                 }
             };
+            let handle = file
+                .try_clone()
+                .map_err(|source| local("write to", path, source))?;
+            let flushing = move || flushes.iter().try_for_each(|()| handle.sync_data());
             thread::Builder::new()
                 .name(String::from("sha256"))
                 .spawn_scoped(scope, hashing)
                 .map_err(|source| local("hash", path, source))?;
+            let flusher = thread::Builder::new()
+                .name(String::from("flush"))
+                .spawn_scoped(scope, flushing)
+                .map_err(|source| local("write to", path, source))?;
             let mut appender = Appender {
                 path,
                 file,
                 len,
                 to_hash,
                 spare,
+                to_flush,
             };
-            Ok(transfer(&mut appender))
+            let transferred = transfer(&mut appender);
+            drop(appender);
+            // The system tells of a lost write once, here or when the file is sealed.
+            match flusher.join() {
+                Ok(flushed) => flushed.map_err(|source| local("flush to the disk", path, source))?,
+                Err(panic) => resume_unwind(panic),
+            }
+            Ok(transferred)
         })
     }
 
