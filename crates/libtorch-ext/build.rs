@@ -1,7 +1,7 @@
 //! Compiles the shim, and lets what is linked here find libtorch at run time.
 
-use std::env;
 use std::path::{Path, PathBuf};
+use std::{env, io};
 
 mod rpath {
     include!("../../scripts/libtorch/rpath.rs");
@@ -29,12 +29,18 @@ const INSTRUCTION_SETS: [(&str, &[&str]); 3] = [
 ];
 const AVX512: &[&str] = &["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma"];
 
-fn main() -> std::io::Result<()> {
+fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=shim");
-    println!("cargo::rerun-if-env-changed=LIBTORCH_INCLUDE");
-    println!("cargo::rerun-if-env-changed=LIBTORCH_CXX11_ABI");
+    for name in ["LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI", "CUDA_HOME"] {
+        println!("cargo::rerun-if-env-changed={name}");
+    }
     // Before any of the code that needs them, as the linker wants it.
-    torch();
+    if let Some(library) = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from) {
+        torch(&library);
+        if env::var_os("CARGO_FEATURE_CUDA_GRAPHS").is_some() {
+            cuda_graphs(&library)?;
+        }
+    }
     network();
     if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64") {
         for (name, flags) in INSTRUCTION_SETS {
@@ -45,23 +51,62 @@ fn main() -> std::io::Result<()> {
     rpath::announce()
 }
 
-/// What libtorch exports, compiled as torch-sys compiles its own shim.
-fn torch() {
-    let Some(library) = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from) else {
-        return;
+/// What libtorch exports.
+fn torch(library: &Path) {
+    with_headers(library)
+        .files(["shim/torch.cpp", "shim/cuda.cpp"])
+        .compile("libtorch_ext_torch");
+}
+
+/// What libtorch_cuda exports, which a program cannot be linked to without loading it at every start:
+/// a library of its own, to be opened when libtorch_cuda is there. It has gaps until then.
+fn cuda_graphs(library: &Path) -> io::Result<()> {
+    let cuda = env::var_os("CUDA_HOME").map(|home| PathBuf::from(home).join("include"));
+    let wheels = library
+        .parent()
+        .and_then(Path::parent)
+        .map(|root| root.join("nvidia/cu13/include"));
+    let Some(headers) = cuda.into_iter().chain(wheels).find(|folder| {
+        ["cuda_runtime.h", "crt/host_config.h"]
+            .iter()
+            .all(|name| folder.join(name).exists())
+    }) else {
+        return Err(io::Error::other(
+            "the feature cuda-graphs needs the headers of CUDA 13.0: expected cuda_runtime.h and \
+             crt/host_config.h in $CUDA_HOME/include or beside libtorch; scripts/setup --cuda installs them",
+        ));
     };
+    let out = env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();
+    let target = out.join("libeffnet_cuda_graphs.so");
+    let compiler = with_headers(library).include(headers).get_compiler();
+    let status = compiler
+        .to_command()
+        .args(["-shared", "shim/cuda_graphs.cpp", "-o"])
+        .arg(&target)
+        .status()?;
+    if !status.success() {
+        return Err(io::Error::other(format!(
+            "shim/cuda_graphs.cpp cannot be compiled ({status})"
+        )));
+    }
+    println!("cargo::rustc-env=EFFNET_CUDA_GRAPHS={}", target.display());
+    Ok(())
+}
+
+/// Compiles as torch-sys does its own shim.
+fn with_headers(library: &Path) -> cc::Build {
     let root = env::var_os("LIBTORCH_INCLUDE").map_or_else(
         || library.parent().map(Path::to_path_buf).unwrap_or_default(),
         PathBuf::from,
     );
     let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
-    base("c++17")
-        .file("shim/torch.cpp")
+    let mut build = base("c++17");
+    build
         .include(root.join("include"))
         .include(root.join("include/torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
-        .warnings(false)
-        .compile("libtorch_ext_torch");
+        .warnings(false);
+    build
 }
 
 fn network() {

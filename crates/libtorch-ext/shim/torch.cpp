@@ -13,6 +13,7 @@
 #include <ATen/Context.h>
 
 #include "boundary.h"
+#include "cuda_graphs.h"
 
 extern "C" {
 
@@ -48,6 +49,17 @@ char* effnet_load_cuda(const char* folder, int32_t* loaded) {
         path += "/libtorch_cuda.so";
         if (!dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL)) throw std::runtime_error(dlerror());
         *loaded = 1;
+    });
+}
+
+// After `effnet_load_cuda`, whose libraries it needs. It is never closed.
+char* effnet_open_graphs(const char* path, const effnet_graph_api** api) {
+    return guarded([&] {
+        void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        if (!library) throw std::runtime_error(dlerror());
+        const auto get = reinterpret_cast<effnet_graph_api_getter>(dlsym(library, "effnet_cuda_graphs"));
+        if (!get) throw std::runtime_error(dlerror());
+        *api = get();
     });
 }
 

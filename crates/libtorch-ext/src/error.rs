@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_char};
 
-use tch::TchError;
+use tch::{Device, TchError};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,7 @@ pub enum Error {
         found: Vec<i64>,
     },
     /// A number is too large for the kernels, or negative.
-    #[error("{name} is {value}, which the fused network cannot represent")]
+    #[error("{name} is {value}, which is out of range")]
     OutOfRange {
         /// What the number is.
         name: &'static str,
@@ -33,6 +33,14 @@ pub enum Error {
         shape: Vec<i64>,
         /// The number of values.
         found: usize,
+    },
+    /// A tensor lies elsewhere than it has to.
+    #[error("the tensor is on {found:?}, expected {expected}")]
+    Device {
+        /// Where it has to lie.
+        expected: &'static str,
+        /// Where it lies.
+        found: Device,
     },
     /// Memory is short.
     #[error("out of memory for the activations of this batch")]
@@ -55,12 +63,24 @@ pub(crate) fn check(message: *mut c_char) -> Result<(), Error> {
     if message.is_null() {
         return Ok(());
     }
-    // SAFETY: a message that is not null is a C string that is the caller's until it is freed.
+    // SAFETY: a message of this library that is not null is a C string, which is the caller's.
+    Err(unsafe { error_of(message, effnet_free_message) })
+}
+
+/// The error that a message is about.
+///
+/// # Safety
+/// `message` must be a C string, and `free` what takes it back; it is called once.
+pub(crate) unsafe fn error_of(
+    message: *mut c_char,
+    free: unsafe extern "C" fn(message: *mut c_char),
+) -> Error {
+    // SAFETY: by this function's contract.
     let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
-    // SAFETY: the same pointer, given back once to where it came from.
-    unsafe { effnet_free_message(message) };
-    Err(match text.as_str() {
+    // SAFETY: by this function's contract; `text` is a copy.
+    unsafe { free(message) };
+    match text.as_str() {
         "std::bad_alloc" => Error::OutOfMemory,
         _ => Error::Native(text),
-    })
+    }
 }

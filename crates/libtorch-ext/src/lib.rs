@@ -2,12 +2,16 @@
 // The one crate that calls C: every such place says why it is sound.
 #![allow(unsafe_code)]
 
+mod cuda;
+mod cuda_graph;
 mod error;
 mod network;
 mod process;
 mod raw;
 mod tensors;
 
+pub use cuda::{CopyStream, DeviceMemory, Download, allow_tf32, device_memory};
+pub use cuda_graph::CudaGraph;
 pub use error::Error;
 pub use network::{
     ActivationMemory, Convolution, FusedBlock, FusedNetwork, InstructionSet, NetworkParts, Padding, Part,

@@ -1,0 +1,173 @@
+//! Transfers beside a CUDA device's computations, and what the device says of its memory.
+
+use std::ffi::c_char;
+use std::ptr::{self, NonNull};
+
+use tch::{Device, Tensor};
+use torch_sys::C_tensor;
+
+use crate::Error;
+use crate::error::check;
+
+/// An event of libtorch's, behind a pointer.
+#[repr(C)]
+struct RawEvent {
+    _opaque: [u8; 0],
+}
+
+unsafe extern "C" {
+    fn effnet_allow_tf32(allow: i32);
+    fn effnet_device_memory(device: i32, free: *mut u64, total: *mut u64, peak: *mut u64) -> *mut c_char;
+    fn effnet_copy_stream(device: i32, stream: *mut i64) -> *mut c_char;
+    fn effnet_upload(
+        source: *const C_tensor,
+        device: i32,
+        stream: i64,
+        target: *mut *mut C_tensor,
+    ) -> *mut c_char;
+    fn effnet_download(
+        source: *const C_tensor,
+        target: *mut *mut C_tensor,
+        done: *mut *mut RawEvent,
+    ) -> *mut c_char;
+    fn effnet_event_wait(event: *const RawEvent) -> *mut c_char;
+    fn effnet_event_free(event: *mut RawEvent);
+}
+
+/// Whether libtorch's own convolutions and products of 32-bit floats on CUDA may round their inputs
+/// to TensorFloat-32, which has 10 bits of mantissa. It concerns the whole process, and libtorch
+/// starts with yes for convolutions and no for products.
+pub fn allow_tf32(allow: bool) {
+    // SAFETY: takes a number, and sets flags that libtorch reads when an operation starts.
+    unsafe { effnet_allow_tf32(i32::from(allow)) }
+}
+
+/// The memory of a CUDA device, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceMemory {
+    /// What no process has taken.
+    pub free: u64,
+    /// What the device has.
+    pub total: u64,
+    /// The most that libtorch had taken from the device at a time, in this process.
+    pub peak: u64,
+}
+
+/// The memory of the CUDA device with this number.
+///
+/// # Errors
+/// [`Error::Native`] without CUDA or without such a device.
+pub fn device_memory(device: usize) -> Result<DeviceMemory, Error> {
+    let (mut free, mut total, mut peak) = (0, 0, 0);
+    // SAFETY: the last three arguments are places to write to.
+    check(unsafe { effnet_device_memory(number(device)?, &raw mut free, &raw mut total, &raw mut peak) })?;
+    Ok(DeviceMemory { free, total, peak })
+}
+
+/// A stream of a CUDA device for copies, which run beside what the device computes.
+#[derive(Debug)]
+pub struct CopyStream {
+    device: i32,
+    stream: i64,
+}
+
+impl CopyStream {
+    /// A stream of the device with this number.
+    ///
+    /// # Errors
+    /// [`Error::Native`] without CUDA or without such a device.
+    pub fn new(device: usize) -> Result<Self, Error> {
+        let device = number(device)?;
+        let mut stream = 0;
+        // SAFETY: the last argument is a place to write to.
+        check(unsafe { effnet_copy_stream(device, &raw mut stream) })?;
+        Ok(Self { device, stream })
+    }
+
+    /// `tensor` on the device. The copy goes through pinned memory and may still be under way; what
+    /// is computed with the result waits for it, what was begun before does not.
+    ///
+    /// # Errors
+    /// [`Error::Device`] for a tensor that is not on the CPU, [`Error::OutOfMemory`],
+    /// [`Error::Native`] for what CUDA refuses.
+    pub fn upload(&self, tensor: &Tensor) -> Result<Tensor, Error> {
+        expect(tensor, "the CPU", tensor.device() == Device::Cpu)?;
+        let mut target = ptr::null_mut();
+        // SAFETY: `tensor` is alive and of libtorch's type; `target` is a place to write to. What is
+        // read of it is read before the call returns: it is copied to pinned memory there.
+        check(unsafe { effnet_upload(tensor.as_ptr(), self.device, self.stream, &raw mut target) })?;
+        // SAFETY: without an error, `target` is a new tensor that nobody else owns.
+        Ok(unsafe { Tensor::from_ptr(target) })
+    }
+}
+
+/// A tensor on its way from a CUDA device to pinned memory.
+#[derive(Debug)]
+pub struct Download {
+    tensor: Tensor,
+    done: Event,
+}
+
+impl Download {
+    /// Begins to copy `tensor`, once all that its device was given before is done, and returns.
+    ///
+    /// # Errors
+    /// [`Error::Device`] for a tensor that is not on a CUDA device, [`Error::Native`].
+    pub fn start(tensor: &Tensor) -> Result<Self, Error> {
+        expect(tensor, "a CUDA device", tensor.device().is_cuda())?;
+        let (mut target, mut done) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: `tensor` is alive and of libtorch's type, the others are places to write to. Its
+        // memory may be given up before the copy is done: libtorch reuses it for work that the same
+        // stream does later.
+        check(unsafe { effnet_download(tensor.as_ptr(), &raw mut target, &raw mut done) })?;
+        // SAFETY: without an error, `target` is a new tensor that nobody else owns.
+        let tensor = unsafe { Tensor::from_ptr(target) };
+        let done = NonNull::new(done).ok_or(Error::OutOfMemory)?;
+        Ok(Self {
+            tensor,
+            done: Event(done),
+        })
+    }
+
+    /// Waits for the copy, and for all that the device was given before it.
+    ///
+    /// # Errors
+    /// [`Error::Native`] when a computation before it failed.
+    pub fn wait(self) -> Result<Tensor, Error> {
+        // SAFETY: the event lives as long as `self`.
+        check(unsafe { effnet_event_wait(self.done.0.as_ptr()) })?;
+        Ok(self.tensor)
+    }
+}
+
+#[derive(Debug)]
+struct Event(NonNull<RawEvent>);
+
+// SAFETY: an event belongs to no thread, and one thread at a time has it.
+unsafe impl Send for Event {}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        // SAFETY: made by `effnet_download`, and freed once.
+        unsafe { effnet_event_free(self.0.as_ptr()) }
+    }
+}
+
+fn expect(tensor: &Tensor, expected: &'static str, fits: bool) -> Result<(), Error> {
+    let found = tensor.device();
+    if fits {
+        Ok(())
+    } else {
+        Err(Error::Device { expected, found })
+    }
+}
+
+/// libtorch counts devices in 8 bits.
+pub(crate) fn number(device: usize) -> Result<i32, Error> {
+    i8::try_from(device)
+        .map(i32::from)
+        .map_err(|_| Error::OutOfRange {
+            name: "the CUDA device",
+            value: i64::try_from(device).unwrap_or(i64::MAX),
+        })
+}
