@@ -64,6 +64,7 @@ impl Execution {
                 let config = EngineConfig {
                     precision: self.precision,
                     threads: Some(self.threads),
+                    ..EngineConfig::default()
                 };
                 let engine = Engine::new(&network, config)
                     .context("the network cannot be prepared for the fused engine")?;

@@ -48,6 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         EngineConfig {
             precision,
             threads: Some(threads),
+            ..EngineConfig::default()
         },
     )?;
     let forward = || -> Result<Tensor, Box<dyn Error>> {

@@ -1,14 +1,16 @@
 //! The engine: one network, prepared for one device and one precision.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use effnet_core::EfficientNet;
 use libtorch_ext::{FusedNetwork, Part};
 use tch::{Device, Kind, Tensor};
 
+use crate::cuda::CudaNetwork;
 use crate::fold::fold;
-use crate::operators::OperatorNetwork;
-use crate::{Error, MemoryNeed};
+use crate::operators::{Kernels, OperatorNetwork};
+use crate::{Error, MemoryNeed, Pending};
 
 /// What the network is computed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -19,7 +21,7 @@ pub enum Precision {
     /// [`Engine::precision`] says which.
     #[default]
     Auto,
-    /// 32-bit floats; logits within 1e-4 of the plain network's.
+    /// 32-bit floats; logits within 1e-4 of the plain network's, unless [`EngineConfig::tf32`].
     Fp32,
     /// bfloat16 weights and activations, 32-bit sums; logits off by about 1 % (mean relative error, B0
     /// to B7). On a CPU the layers before the second stage stay in 32 bits.
@@ -53,12 +55,24 @@ pub struct EngineConfig {
     pub precision: Precision,
     /// Threads on the CPU, the caller's included; `None` means as many as libtorch uses.
     pub threads: Option<usize>,
+    /// On CUDA in fp32: multiply in TensorFloat-32, which rounds the factors to 10 bits of mantissa
+    /// and adds in 32-bit floats. Tensor cores do it several times as fast as fp32.
+    pub tf32: bool,
+    /// On CUDA: choose cuDNN's kernels by timing them, anew for each shape of a batch in each thread.
+    /// That takes seconds, and other runs of the program may choose others, which round otherwise. A
+    /// batch smaller than one that was timed is filled up to it: the largest should be the first.
+    pub autotune: bool,
 }
 
 /// A network made ready for inference.
 ///
 /// It holds a copy of the weights: what happens to the [`EfficientNet`] afterwards does not reach
-/// it. Equal inputs give equal bits, run after run, and whatever else is in the batch.
+/// it. On a CPU equal inputs give equal bits, run after run, and whatever else is in the batch; on
+/// CUDA equal batches do.
+///
+/// On CUDA, images on the CPU are brought to the device through pinned memory on a stream of their
+/// own, beside the batch before them. The second batch of a shape is recorded as a CUDA graph where
+/// [`libtorch_ext::CudaGraph`] is available, and later ones replay it.
 ///
 /// ```no_run
 /// use effnet_core::{EfficientNet, Variant};
@@ -78,13 +92,16 @@ pub struct EngineConfig {
 pub struct Engine {
     path: Path,
     precision: Precision,
+    device: Device,
     channels: i64,
 }
 
 #[derive(Debug)]
 enum Path {
     Fused(FusedNetwork),
-    Operators(OperatorNetwork),
+    Cuda(CudaNetwork),
+    /// A tensor is not to be seen by two threads at a time.
+    Operators(Mutex<OperatorNetwork>),
 }
 
 impl Engine {
@@ -119,14 +136,21 @@ impl Engine {
                 Precision::Bf16 => (Kind::BFloat16, Precision::Bf16),
                 Precision::Auto | Precision::Fp16 => (Kind::Half, Precision::Fp16),
             };
-            (
-                Path::Operators(OperatorNetwork::new(parts, device, kind)?),
-                precision,
-            )
+            let kernels = Kernels {
+                autotune: config.autotune,
+                tf32: config.tf32,
+            };
+            let network = OperatorNetwork::new(parts, device, kind, kernels)?;
+            let path = match device {
+                Device::Cuda(index) => Path::Cuda(CudaNetwork::new(network, index, config.autotune)?),
+                _ => Path::Operators(Mutex::new(network)),
+            };
+            (path, precision)
         };
         Ok(Self {
             path,
             precision,
+            device,
             channels: network.config().in_channels,
         })
     }
@@ -136,26 +160,54 @@ impl Engine {
         self.precision
     }
 
+    /// Where it computes: where the network lay.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
     /// What computes: `avx512bf16`, `avx512`, `avx2` or `baseline` for the fused kernels on a CPU,
-    /// `libtorch` elsewhere.
+    /// `cuda-graphs` where batches are recorded, `libtorch` elsewhere.
     pub fn backend(&self) -> &str {
         match &self.path {
             Path::Fused(network) => network.instruction_set(),
-            Path::Operators(_) => "libtorch",
+            Path::Cuda(network) if network.not_recorded().is_none() => "cuda-graphs",
+            Path::Cuda(_) | Path::Operators(_) => "libtorch",
+        }
+    }
+
+    /// Why batches are not recorded as CUDA graphs; `None` where they are, and where no CUDA device
+    /// computes. It can change when the second batch of a shape is run.
+    pub fn without_graphs(&self) -> Option<String> {
+        match &self.path {
+            Path::Cuda(network) => network.not_recorded(),
+            Path::Fused(_) | Path::Operators(_) => None,
         }
     }
 
     /// Logits `[N, classes]` in 32-bit floats of normalised images `[N, C, H, W]`; of a network
-    /// without a classifier the averaged features `[N, features]`. Calls from several threads take
-    /// turns.
+    /// without a classifier the averaged features `[N, features]`. They lie where the images do: on
+    /// the CPU or on the device. Calls from several threads take turns.
     ///
     /// # Errors
     /// [`Error::BatchShape`], [`Error::Fused`] when memory is short, [`Error::Torch`].
     pub fn run(&self, images: &Tensor) -> Result<Tensor, Error> {
+        self.submit(images)?.wait()
+    }
+
+    /// Starts a [`run`](Self::run). For images on the CPU and a network on CUDA it returns before the
+    /// device has begun, with the images copied; everywhere else it computes.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn submit(&self, images: &Tensor) -> Result<Pending, Error> {
         self.check(images)?;
         tch::no_grad(|| match &self.path {
-            Path::Fused(network) => Ok(network.run(images)?),
-            Path::Operators(network) => Ok(network.run(images)?),
+            Path::Fused(network) => Ok(Pending::done(network.run(images)?)),
+            Path::Cuda(network) => network.submit(images),
+            Path::Operators(network) => {
+                let network = network.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(Pending::done(network.run(images)?))
+            }
         })
     }
 
@@ -167,7 +219,11 @@ impl Engine {
         self.check(images)?;
         tch::no_grad(|| match &self.path {
             Path::Fused(network) => Ok(network.run_features(images)?),
-            Path::Operators(network) => Ok(network.run_features(images)?),
+            Path::Cuda(network) => network.submit_features(images)?.wait(),
+            Path::Operators(network) => {
+                let network = network.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(network.run_features(images)?)
+            }
         })
     }
 
@@ -180,7 +236,7 @@ impl Engine {
         self.check(images)?;
         match &self.path {
             Path::Fused(network) => Ok(Some(tch::no_grad(|| network.profile(images))?)),
-            Path::Operators(_) => Ok(None),
+            Path::Cuda(_) | Path::Operators(_) => Ok(None),
         }
     }
 
@@ -198,7 +254,7 @@ impl Engine {
                     per_image: memory.image,
                 }))
             }
-            Path::Operators(_) => Ok(None),
+            Path::Cuda(_) | Path::Operators(_) => Ok(None),
         }
     }
 
@@ -239,10 +295,13 @@ mod tests {
         let config = EngineConfig {
             precision: Precision::Fp32,
             threads: Some(2),
+            ..EngineConfig::default()
         };
         let engine = Engine::new(&network, config).unwrap();
-        let operators =
-            tch::no_grad(|| OperatorNetwork::new(fold(&network).unwrap(), Device::Cpu, Kind::Float).unwrap());
+        let operators = tch::no_grad(|| {
+            let parts = fold(&network).unwrap();
+            OperatorNetwork::new(parts, Device::Cpu, Kind::Float, Kernels::default()).unwrap()
+        });
         for (fused, plain) in [
             (
                 engine.run(&images).unwrap(),

@@ -36,7 +36,7 @@ pub enum Error {
     /// The system gave no thread.
     #[error("cannot start a thread")]
     Thread(#[from] std::io::Error),
-    /// The fused kernels refused.
+    /// The fused kernels refused, or CUDA did.
     #[error(transparent)]
     Fused(#[from] libtorch_ext::Error),
     /// libtorch refused.
@@ -47,14 +47,17 @@ pub enum Error {
 impl Error {
     /// Whether it is memory that was short: a smaller batch may do.
     pub fn is_out_of_memory(&self) -> bool {
+        // libtorch has no error codes; these are the words of its two allocators.
+        let told_by = |message: &str| {
+            ["can't allocate memory", "out of memory"]
+                .iter()
+                .any(|words| message.contains(words))
+        };
         match self {
             Self::Fused(libtorch_ext::Error::OutOfMemory) => true,
-            // libtorch has no error codes; these are the words of its two allocators.
+            Self::Fused(libtorch_ext::Error::Native(message)) => told_by(message),
             Self::Fused(libtorch_ext::Error::Torch(error)) | Self::Torch(error) => {
-                let message = error.to_string();
-                ["can't allocate memory", "out of memory"]
-                    .iter()
-                    .any(|words| message.contains(words))
+                told_by(&error.to_string())
             }
             _ => false,
         }

@@ -53,6 +53,9 @@ const IMAGES_PER_THREAD: u64 = 8;
 /// results come, and an interrupt is obeyed, between calls.
 const OPERATIONS_PER_THREAD: u64 = 40_000_000_000;
 
+/// How many threads a device counts for: 128 images at most. This was not measured.
+const DEVICE_AS_THREADS: usize = 16;
+
 impl BatchDemand {
     /// The batch that uses all threads, within half of the `available` bytes; at least 1.
     ///
@@ -67,6 +70,25 @@ impl BatchDemand {
             (available / 2).saturating_sub(self.activations.fixed) / each.max(1)
         });
         wanted.min(fitting).max(1) as usize
+    }
+
+    /// As [`batch_size`](Self::batch_size), where activations lie on a device that has `free` bytes
+    /// left and computes instead of the threads.
+    pub fn batch_size_on_device(&self, available: Option<u64>, free: u64) -> usize {
+        let on_device = Self {
+            threads: DEVICE_AS_THREADS,
+            ..*self
+        };
+        let decoded = Self {
+            activations: MemoryNeed {
+                fixed: 0,
+                per_image: 0,
+            },
+            ..on_device
+        };
+        on_device
+            .batch_size(Some(free))
+            .min(decoded.batch_size(available))
     }
 }
 
@@ -200,6 +222,9 @@ mod tests {
         assert_eq!(small.batch_size(Some(1 << 30)), 16);
         assert_eq!(small.batch_size(Some(2 * (1000 + 599))), 5);
         assert_eq!(small.batch_size(Some(0)), 1);
+        assert_eq!(small.batch_size_on_device(None, 1 << 30), 128);
+        assert_eq!(small.batch_size_on_device(None, 2 * (1000 + 599)), 5);
+        assert_eq!(small.batch_size_on_device(Some(2 * 299), 1 << 30), 9);
         let large = BatchDemand {
             multiply_accumulates: 37_700_000_000,
             threads: 6,

@@ -15,7 +15,7 @@ use std::time::Duration;
 use effnet_image::Image;
 use tch::Tensor;
 
-use crate::{Engine, Error};
+use crate::{Engine, Error, Pending};
 use batches::Batches;
 pub use reader::Reader;
 use reader::Window;
@@ -50,11 +50,24 @@ pub trait Runner: Send + 'static {
     /// One that [is about memory](Error::is_out_of_memory) makes the batch smaller, any other ends
     /// the pipeline.
     fn run(&self, images: &Tensor) -> Result<Tensor, Error>;
+
+    /// Starts a [`run`](Self::run), which may go on while the next batch is put together. It must not
+    /// read `images` afterwards.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    fn submit(&self, images: &Tensor) -> Result<Pending, Error> {
+        self.run(images).map(Pending::done)
+    }
 }
 
 impl Runner for Engine {
     fn run(&self, images: &Tensor) -> Result<Tensor, Error> {
         Engine::run(self, images)
+    }
+
+    fn submit(&self, images: &Tensor) -> Result<Pending, Error> {
+        Engine::submit(self, images)
     }
 }
 

@@ -81,6 +81,7 @@ fn engine(network: &EfficientNet, precision: Precision, threads: usize) -> Engin
         EngineConfig {
             precision,
             threads: Some(threads),
+            ..EngineConfig::default()
         },
     )
     .unwrap()
@@ -294,6 +295,7 @@ fn wrong_shapes_and_precisions_are_refused() {
     let config = EngineConfig {
         precision: Precision::Fp16,
         threads: None,
+        ..EngineConfig::default()
     };
     assert!(matches!(
         Engine::new(&network, config),

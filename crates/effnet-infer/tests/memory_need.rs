@@ -52,6 +52,7 @@ fn what_a_batch_takes_is_what_was_estimated() {
         let config = EngineConfig {
             precision,
             threads: Some(2),
+            ..EngineConfig::default()
         };
         let engine = Engine::new(&network, config).unwrap();
         let need = engine.memory_need(SIZE).unwrap().unwrap();

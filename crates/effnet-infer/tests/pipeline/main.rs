@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 
+mod beside;
 mod memory;
 mod stopping;
 
