@@ -7,6 +7,8 @@ use clap_complete::Shell;
 use effnet_core::{Profile, Variant};
 use effnet_image::Interpolation;
 
+use crate::execution::ExecutionArguments;
+
 /// EfficientNet on libtorch: classify images, inspect checkpoints.
 #[derive(Debug, Parser)]
 #[command(name = "effnet", version, arg_required_else_help = true, max_term_width = 100)]
@@ -167,23 +169,6 @@ pub(crate) struct PreprocessingArguments {
     /// Standard deviations to divide by [default: ImageNet's 0.229,0.224,0.225]
     #[arg(long, value_name = "R,G,B", value_parser = positive_triple)]
     pub(crate) std: Option<Triple>,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Execution")]
-pub(crate) struct ExecutionArguments {
-    /// Where to compute: auto, cpu, cuda or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    pub(crate) device: crate::device::DeviceChoice,
-    /// Numbers to compute with: auto, fp32, bf16 or fp16
-    #[arg(long, value_name = "PRECISION", default_value = "auto")]
-    pub(crate) precision: crate::device::PrecisionChoice,
-    /// What computes: the fused engine, or the network layer by layer
-    #[arg(long, value_name = "ENGINE", default_value = "fused")]
-    pub(crate) engine: crate::execution::EngineChoice,
-    /// Threads for decoding and computing [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) threads: Option<u16>,
 }
 
 /// `--batch-size`.

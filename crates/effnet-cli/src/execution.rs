@@ -4,13 +4,13 @@ use std::num::NonZero;
 use std::thread::available_parallelism;
 
 use anyhow::Context;
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use effnet_core::EfficientNet;
-use effnet_infer::{Engine, EngineConfig, Error, MemoryNeed, Part, Precision, Runner};
-use libtorch_ext::keep_freed_memory;
-use tch::{Device, Kind, Tensor, nn};
+use effnet_infer::{Engine, EngineConfig, Error, MemoryNeed, Part, Pending, Precision, Runner};
+use libtorch_ext::{allow_tf32, keep_freed_memory};
+use tch::{Cuda, Device, Kind, Tensor, nn};
 
-use crate::arguments::ExecutionArguments;
+use crate::device::{DeviceChoice, PrecisionChoice};
 use crate::printer::Printer;
 
 /// `--engine`.
@@ -22,6 +22,30 @@ pub(crate) enum EngineChoice {
     Plain,
 }
 
+/// What decides how a network is computed.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Execution")]
+pub(crate) struct ExecutionArguments {
+    /// Where to compute: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub(crate) device: DeviceChoice,
+    /// Numbers to compute with: auto, fp32, bf16 or fp16
+    #[arg(long, value_name = "PRECISION", default_value = "auto")]
+    pub(crate) precision: PrecisionChoice,
+    /// What computes: the fused engine, or the network layer by layer
+    #[arg(long, value_name = "ENGINE", default_value = "fused")]
+    pub(crate) engine: EngineChoice,
+    /// Threads for decoding and computing [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// On CUDA in fp32: multiply in TensorFloat-32, faster and with 10 bits of mantissa
+    #[arg(long)]
+    pub(crate) tf32: bool,
+    /// On CUDA: time cuDNN's kernels for each shape of a batch and take the fastest, for long runs
+    #[arg(long)]
+    pub(crate) autotune: bool,
+}
+
 /// The device, the numbers and the threads that networks are made for.
 pub(crate) struct Execution {
     pub(crate) device: Device,
@@ -29,6 +53,8 @@ pub(crate) struct Execution {
     pub(crate) threads: usize,
     engine: EngineChoice,
     precision: Precision,
+    tf32: bool,
+    autotune: bool,
 }
 
 impl Execution {
@@ -42,12 +68,19 @@ impl Execution {
         if arguments.engine == EngineChoice::Plain {
             keep_freed_memory();
         }
+        if device.is_cuda() {
+            // The engine tells each convolution; the plain network takes what is set here.
+            allow_tf32(arguments.tf32);
+            Cuda::cudnn_set_benchmark(arguments.autotune);
+        }
         tch::set_num_threads(i32::try_from(threads)?);
         Ok(Self {
             device,
             threads,
             engine: arguments.engine,
             precision: arguments.precision.into(),
+            tf32: arguments.tf32,
+            autotune: arguments.autotune,
         })
     }
 
@@ -64,7 +97,8 @@ impl Execution {
                 let config = EngineConfig {
                     precision: self.precision,
                     threads: Some(self.threads),
-                    ..EngineConfig::default()
+                    tf32: self.tf32,
+                    autotune: self.autotune,
                 };
                 let engine = Engine::new(&network, config)
                     .context("the network cannot be prepared for the fused engine")?;
@@ -157,6 +191,22 @@ impl Network {
         }
     }
 
+    /// Why batches are not replayed as CUDA graphs where they could be.
+    pub(crate) fn without_graphs(&self) -> Option<String> {
+        match self {
+            Self::Fused(engine) => engine.without_graphs(),
+            Self::Plain(_) => None,
+        }
+    }
+
+    /// Whether a device computes while the next batch is submitted.
+    pub(crate) fn works_beside(&self) -> bool {
+        match self {
+            Self::Fused(engine) => engine.device().is_cuda(),
+            Self::Plain(_) => false,
+        }
+    }
+
     /// What activations of images of `[height, width]` take; an estimate where libtorch decides.
     pub(crate) fn memory_need(
         &self,
@@ -184,6 +234,13 @@ impl Runner for Network {
         match self {
             Self::Fused(engine) => engine.run(images),
             Self::Plain(plain) => Ok(tch::no_grad(|| plain.forward(images))?),
+        }
+    }
+
+    fn submit(&self, images: &Tensor) -> Result<Pending, Error> {
+        match self {
+            Self::Fused(engine) => engine.submit(images),
+            Self::Plain(_) => self.run(images).map(Pending::done),
         }
     }
 }

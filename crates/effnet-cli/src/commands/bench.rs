@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use effnet_core::{Config, EfficientNet, Profile, Variant};
 use effnet_infer::{Part, Runner};
+use libtorch_ext::device_memory;
 use serde::Serialize;
 use tch::{Device, Kind, Tensor, nn};
 
@@ -37,7 +38,7 @@ struct Report {
     batch_size: u32,
     engine: &'static str,
     precision: &'static str,
-    /// The instruction set of the fused engine, or `libtorch`.
+    /// The instruction set of the fused engine, `cuda-graphs` or `libtorch`.
     backend: String,
     device: String,
     threads: usize,
@@ -47,6 +48,9 @@ struct Report {
     /// The most that the process held; absent where the system does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_memory_bytes: Option<u64>,
+    /// The most that was taken of the device's; absent on a CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_device_memory_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     layers: Option<Vec<Layer>>,
 }
@@ -97,7 +101,11 @@ pub(crate) fn run(arguments: &BenchArguments, printer: &Printer) -> anyhow::Resu
         .profile_layers
         .then(|| profile(&subject.network, &images))
         .transpose()?;
-    let total: f64 = times.iter().sum();
+    let images_per_second =
+        f64::from(arguments.batch_size) / seconds_a_batch(&subject.network, &images, &times)?;
+    if let Some(reason) = subject.network.without_graphs() {
+        printer.detail(format!("no CUDA graphs: {reason}"));
+    }
     let report = Report {
         model: subject.variant.name(),
         weights: subject.weights,
@@ -109,9 +117,13 @@ pub(crate) fn run(arguments: &BenchArguments, printer: &Printer) -> anyhow::Resu
         device: name(execution.device),
         threads: execution.threads,
         runs: times.len(),
-        images_per_second: f64::from(arguments.batch_size) * times.len() as f64 / total,
+        images_per_second,
         latency_ms: Latency::of(times),
         peak_memory_bytes: peak_memory(),
+        peak_device_memory_bytes: match execution.device {
+            Device::Cuda(index) => Some(device_memory(index)?.peak),
+            _ => None,
+        },
         layers,
     };
     let mut stdout = std::io::stdout();
@@ -172,6 +184,23 @@ fn measure(network: &Network, images: &Tensor, runs: Option<u32>) -> anyhow::Res
         forward(network, images)?;
         times.push(start.elapsed().as_secs_f64());
     }
+}
+
+/// What a batch takes when one follows the other: the mean of `times`, or less where the next one is
+/// submitted while a device works, as it is for many images.
+fn seconds_a_batch(network: &Network, images: &Tensor, times: &[f64]) -> anyhow::Result<f64> {
+    if !network.works_beside() {
+        return Ok(times.iter().sum::<f64>() / times.len() as f64);
+    }
+    let start = Instant::now();
+    let mut under_way = network.submit(images)?;
+    for _ in 1..times.len() {
+        let next = network.submit(images)?;
+        let _ = under_way.wait()?;
+        under_way = next;
+    }
+    let _ = under_way.wait()?;
+    Ok(start.elapsed().as_secs_f64() / times.len() as f64)
 }
 
 /// From images in memory to logits in memory, which on CUDA includes both transfers.
@@ -271,6 +300,9 @@ fn write_text(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
     writeln!(out, "throughput  {:.1} images/s", report.images_per_second)?;
     if let Some(bytes) = report.peak_memory_bytes {
         writeln!(out, "memory      {} MiB at its peak", bytes >> 20)?;
+    }
+    if let Some(bytes) = report.peak_device_memory_bytes {
+        writeln!(out, "            {} MiB on the device", bytes >> 20)?;
     }
     let Some(layers) = &report.layers else {
         return Ok(());

@@ -1,6 +1,8 @@
 //! `effnet classify`.
 
 use effnet_infer::{BatchDemand, Error, InputError, Pipeline, Reader, available_memory};
+use libtorch_ext::device_memory;
+use tch::Device;
 
 use crate::Outcome;
 use crate::arguments::{BatchSize, ClassifyArguments};
@@ -87,7 +89,10 @@ fn batch_size(model: &Model, execution: &Execution, side: i64) -> anyhow::Result
         multiply_accumulates: model.config.multiply_accumulates(size).unsigned_abs(),
         threads: execution.threads,
     };
-    Ok(demand.batch_size(available_memory()))
+    Ok(match execution.device {
+        Device::Cuda(index) => demand.batch_size_on_device(available_memory(), device_memory(index)?.free),
+        _ => demand.batch_size(available_memory()),
+    })
 }
 
 fn explain(error: Error) -> anyhow::Error {

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use libtorch_ext::{CudaGraph, load_cuda};
 use serde::Serialize;
 use tch::Cuda;
 
@@ -21,9 +22,14 @@ struct Environment {
     threads: i32,
     cuda: bool,
     cuda_devices: i64,
+    cuda_graphs: bool,
+    /// What keeps a driver that is there from being used, or used in full.
+    cuda_problem: Option<String>,
 }
 
 pub(crate) fn run(arguments: &EnvArguments) -> anyhow::Result<Outcome> {
+    // Before anything else asks libtorch.
+    let loaded = load_cuda(None);
     let environment = Environment {
         effnet: env!("CARGO_PKG_VERSION"),
         libtorch: torch_version(),
@@ -35,6 +41,13 @@ pub(crate) fn run(arguments: &EnvArguments) -> anyhow::Result<Outcome> {
         threads: tch::get_num_threads(),
         cuda: Cuda::is_available(),
         cuda_devices: Cuda::device_count(),
+        cuda_graphs: CudaGraph::available().is_ok(),
+        cuda_problem: match loaded {
+            Ok(true) if Cuda::is_available() => CudaGraph::available().err().map(|error| error.to_string()),
+            Ok(true) => Some("there is a driver, and libtorch finds no device".to_owned()),
+            Ok(false) => None,
+            Err(error) => Some(error.to_string()),
+        },
     };
     let mut stdout = std::io::stdout();
     match arguments.format {
@@ -46,6 +59,7 @@ pub(crate) fn run(arguments: &EnvArguments) -> anyhow::Result<Outcome> {
 
 fn write_text(out: &mut impl Write, environment: &Environment) -> std::io::Result<()> {
     let cuda = match (environment.cuda, environment.cuda_devices) {
+        (true, count) if environment.cuda_graphs => format!("{count} devices, graphs"),
         (true, count) => format!("{count} devices"),
         (false, _) => "not available".to_owned(),
     };
@@ -62,7 +76,11 @@ fn write_text(out: &mut impl Write, environment: &Environment) -> std::io::Resul
     )?;
     writeln!(out, "features     {}", environment.features.join(" "))?;
     writeln!(out, "threads      {}", environment.threads)?;
-    writeln!(out, "cuda         {cuda}")
+    writeln!(out, "cuda         {cuda}")?;
+    if let Some(problem) = &environment.cuda_problem {
+        writeln!(out, "             {problem}")?;
+    }
+    Ok(())
 }
 
 /// The libtorch that tch was generated for; torch-sys refuses to build against any other.
