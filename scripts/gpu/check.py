@@ -1,0 +1,376 @@
+"""Holds effnet on a CUDA device against the CPU and against PyTorch, and measures it.
+
+Needs programs that were built elsewhere (`scripts/gpu-check --pack` puts them into a folder) and
+a python3 with torch 2.11, safetensors and numpy; no Rust, no network. Everything else, weights too,
+is made here. Results are written after every measurement, so that an interruption loses one. With
+`--work FOLDER` a later call adds to the results of an earlier one, whichever parts each was given.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+
+import torch
+from safetensors.torch import load_file, save_file
+
+import table
+from effnet import ProgramError, Programs, engine_arguments, write_bitmap
+from network import VARIANTS, EfficientNet, calibrated, smooth
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PARTS = ["tests", "logits", "gradients", "speed", "compile"]
+# Of the largest difference for fp32, of the mean difference for the others.
+LOGIT_BOUNDS = {"fp32": 1e-4, "tf32": 2e-2, "bf16": 3e-2, "fp16": 2e-2}
+GRADIENT_BOUND = 2e-3
+ERRORS = (ProgramError, subprocess.TimeoutExpired, OSError, RuntimeError, ValueError, KeyError)
+
+
+class Check:
+    def __init__(self, options, work):
+        self.options, self.work = options, work
+        self.programs = Programs(options)
+        self.device = "cpu" if options.cpu_only else options.device
+        self.until = time.monotonic() + options.minutes * 60
+        self.state = os.path.join(work, "results.json")
+        self.results = {"tests": None, "logits": {}, "gradients": {}, "speed": {}}
+        if os.path.exists(self.state):
+            with open(self.state) as file:
+                self.results.update(json.load(file))
+        self.results.update(date=str(datetime.date.today()), machine=self.machine(), left_out=[])
+
+    def machine(self):
+        told = self.programs.environment_report()
+        lines = {}
+        if self.device == "cpu":
+            lines["device"] = "**the CPU in the place of a device**: this is a trial of the script"
+        else:
+            index = torch.device(self.device).index or 0
+            lines["device"] = torch.cuda.get_device_name(index)
+            lines["driver"] = driver()
+            lines["cuDNN"] = torch.backends.cudnn.version()
+            lines["CUDA graphs"] = "yes" if told["cuda_graphs"] else f"no: {told['cuda_problem']}"
+        lines["effnet"] = f"{told['effnet']}, libtorch {told['libtorch']}"
+        lines["torch"] = f"{torch.__version__}, Python {platform.python_version()}"
+        lines["processor"] = f"{told['processor']}, {told['cores']} cores"
+        return lines
+
+    def out_of_time(self, what):
+        if time.monotonic() < self.until:
+            return False
+        self.results["left_out"].append(what)
+        return True
+
+    def save(self):
+        write(self.state, json.dumps(self.results, indent=1))
+        write(self.options.output, table.render(self.results))
+
+    # What is made here, once.
+
+    def weights(self, variant):
+        path = os.path.join(self.work, f"{variant}.pth")
+        if not os.path.exists(path):
+            torch.save(calibrated(variant, self.device).state_dict(), path + ".partial")
+            os.replace(path + ".partial", path)
+        return path
+
+    def images(self, variant, count):
+        """Normalised images, as a file."""
+        path = os.path.join(self.work, f"{variant}-{count}.safetensors")
+        if not os.path.exists(path):
+            images = smooth(count, VARIANTS[variant][2], torch.Generator().manual_seed(2))
+            save_file({"images": images.contiguous(), "labels": torch.arange(count) * 37 % 1000}, path)
+        return path
+
+    def pictures(self, variant, count):
+        """A folder of picture files at the size of the network."""
+        folder = os.path.join(self.work, f"{variant}-pictures-{count}")
+        if not os.path.exists(folder):
+            os.makedirs(folder + ".partial", exist_ok=True)
+            images = smooth(count, VARIANTS[variant][2], torch.Generator().manual_seed(4))
+            for index, image in enumerate((images * 45 + 120).clamp(0, 255).byte()):
+                write_bitmap(os.path.join(folder + ".partial", f"{index:04}.bmp"), image)
+            os.replace(folder + ".partial", folder)
+        return folder
+
+    # The parts.
+
+    def tests(self):
+        say("tests of the device")
+        found = self.programs.device_tests()
+        # Where there is a device, a test that skips itself has not found it.
+        found["ok"] = found["ok"] and (self.options.cpu_only or not found["skipped"])
+        self.results["tests"] = found
+        say(f"  {found['verdict']}" + ("" if found["ok"] else ", NOT OK"))
+        self.save()
+
+    def logits(self):
+        options = self.options
+        # Batches of a third, so that on a device the third one is a replay of a recording.
+        batch = max(1, options.images // 3)
+        for variant in options.variants:
+            if self.out_of_time(f"logits of {variant}"):
+                continue
+            weights, folder = self.weights(variant), self.pictures(variant, options.images)
+            plain = ["--device", "cpu", "--engine", "plain", "--precision", "fp32"]
+            expected = self.programs.logits(weights, folder, batch, plain)
+            for precision in options.precisions:
+                case = {"variant": variant, "precision": precision, "images": options.images}
+                try:
+                    found = self.programs.logits(weights, folder, batch, engine_arguments(self.device, precision))
+                    case.update(compare_logits(found, expected, precision))
+                except ERRORS as error:
+                    case["error"] = words(error)
+                self.results["logits"][f"{variant} {precision}"] = case
+                say(f"logits of {variant} in {precision}: " + str(case.get("error") or
+                    f"largest {case['largest']:.1e}, mean {case['mean']:.1e}, {'ok' if case['ok'] else 'OUT OF BOUNDS'}"))
+                self.save()
+
+    def gradients(self):
+        for variant in self.options.gradient_variants:
+            if self.out_of_time(f"gradients of {variant}"):
+                continue
+            case = {"variant": variant}
+            try:
+                weights, inputs = self.weights(variant), self.images(variant, self.options.gradient_images)
+                steps = {}
+                for device in dict.fromkeys(["cpu", self.device]):
+                    output = os.path.join(self.work, f"{variant}-step-{device.replace(':', '-')}.safetensors")
+                    self.programs.gradients(weights, inputs, output, device)
+                    steps[device] = load_file(output)
+                own = pytorch_step(variant, weights, inputs, self.device)
+                case.update(compare_steps(steps[self.device], steps["cpu"], own))
+            except ERRORS as error:
+                case["error"] = words(error)
+            self.results["gradients"][variant] = case
+            say(f"gradients of {variant}: " + str(case.get("error") or
+                f"{case['cpu']:.1e} to the CPU, {case['pytorch']:.1e} to PyTorch, {'ok' if case['ok'] else 'OUT OF BOUNDS'}"))
+            self.save()
+
+    def speed(self):
+        for case, variant, batch, precision in self.speed_cases():
+            if self.out_of_time(f"speed of {variant} x{batch} in {precision}"):
+                continue
+            for name, extra in (("effnet", []), ("effnet tuned", ["--autotune"])):
+                case[name] = self.bench(variant, batch, precision, extra)
+            case["eager"] = self.contender(variant, batch, precision, "eager")
+            self.report_speed(case, "effnet", "effnet tuned", "eager")
+
+    def compile(self):
+        for case, variant, batch, precision in self.speed_cases():
+            if variant not in self.options.compile_variants:
+                continue
+            if self.out_of_time(f"torch.compile of {variant} x{batch} in {precision}"):
+                continue
+            case["compile"] = self.contender(variant, batch, precision, "compile")
+            self.report_speed(case, "compile")
+
+    def speed_cases(self):
+        for variant in self.options.variants:
+            for batch in self.options.batches:
+                for precision in self.options.precisions:
+                    case = {"variant": variant, "batch": batch, "precision": precision}
+                    key = f"{variant} x{batch} {precision}"
+                    yield self.results["speed"].setdefault(key, case), variant, batch, precision
+
+    def report_speed(self, case, *names):
+        told = [f"{name} " + (f"{case[name]['ms']:.2f} ms" if "ms" in case[name] else case[name]["error"]) for name in names]
+        say(f"{case['variant']} x{case['batch']} in {case['precision']}: " + ", ".join(told))
+        self.save()
+
+    def bench(self, variant, batch, precision, extra):
+        try:
+            report = self.programs.bench(
+                variant, self.weights(variant), batch, self.options.runs,
+                engine_arguments(self.device, precision) + extra)
+        except ERRORS as error:
+            return {"error": words(error)}
+        return {
+            "ms": report["latency_ms"]["p50"], "images_per_second": report["images_per_second"],
+            "device_memory": report.get("peak_device_memory_bytes"), "backend": report["backend"],
+        }
+
+    def contender(self, variant, batch, precision, mode):
+        images = self.images(variant, max(self.options.batches))
+        command = [
+            sys.executable, os.path.join(HERE, "contender.py"), variant, self.weights(variant), images,
+            precision, str(batch), str(self.options.runs), self.device, mode,
+        ]
+        try:
+            ended = subprocess.run(command, capture_output=True, text=True, timeout=self.options.timeout)
+            if ended.returncode != 0:
+                return {"error": (ended.stderr.strip().splitlines() or ["no word"])[-1]}
+            report = json.loads(ended.stdout.strip().splitlines()[-1])
+        except ERRORS as error:
+            return {"error": words(error)}
+        logits = report.pop("logits")
+        return report if all(value == value for row in logits for value in row) else {"error": "its logits are no numbers"}
+
+
+def compare_logits(found, expected, precision):
+    if found.shape != expected.shape or not torch.isfinite(found).all():
+        raise ValueError(f"{tuple(found.shape)} logits, finite: {bool(torch.isfinite(found).all())}")
+    difference = (found - expected).abs()
+    largest = float(difference.max() / expected.abs().max())
+    mean = float(difference.mean() / expected.abs().mean())
+    bound = LOGIT_BOUNDS[precision]
+    return {
+        "largest": largest, "mean": mean, "bound": bound,
+        "top1": int((found.argmax(1) == expected.argmax(1)).sum()),
+        "ok": (largest if precision == "fp32" else mean) <= bound,
+    }
+
+
+def pytorch_step(variant, weights, inputs, device):
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    network = EfficientNet(variant)
+    network.load_state_dict(torch.load(weights, weights_only=True))
+    network.to(device).train()
+    inputs = load_file(inputs, device=device)
+    loss = torch.nn.functional.cross_entropy(network(inputs["images"]), inputs["labels"])
+    loss.backward()
+    return {f"gradient.{name}": tensor.grad.cpu() for name, tensor in network.named_parameters()}
+
+
+def compare_steps(found, cpu, pytorch):
+    """The worst relative difference of a gradient to the CPU's and to PyTorch's."""
+    worst = {}
+    for name, other in (("cpu", cpu), ("pytorch", pytorch)):
+        gradients = {key: tensor for key, tensor in other.items() if key.startswith("gradient.")}
+        if gradients.keys() != {key for key in found if key.startswith("gradient.")}:
+            raise ValueError("the gradients have other names")
+        worst[name], worst[f"{name}_name"] = max(
+            (gradient_difference(key, found, gradients), key.removeprefix("gradient.")) for key in gradients)
+    loss = float((found["loss"] - cpu["loss"]).abs() / cpu["loss"].abs())
+    within = max(worst["cpu"], worst["pytorch"]) <= GRADIENT_BOUND and loss <= 1e-4
+    return {"loss": loss, "bound": GRADIENT_BOUND, "ok": within, **worst}
+
+
+def gradient_difference(key, found, expected):
+    difference = (found[key] - expected[key]).abs().max()
+    # Whatever a block adds to all pixels of a channel, the next batch normalisation takes away: this
+    # gradient is zero but for rounding, which its neighbour scales.
+    scale = key.replace("_bn2.bias", "_bn2.weight") if key.endswith("_bn2.bias") else key
+    return float(difference / expected[scale].abs().max())
+
+
+def hold_network_against_the_original(check):
+    """Where efficientnet_pytorch is installed: the network here has its names and its logits."""
+    try:
+        from efficientnet_pytorch import EfficientNet as Original
+    except ImportError:
+        return say("efficientnet_pytorch is not here to compare the reference with")
+    variant = check.options.variants[0]
+    own = EfficientNet(variant).eval()
+    own.load_state_dict(torch.load(check.weights(variant), weights_only=True))
+    original = Original.from_name(f"efficientnet-{variant}").eval()
+    original.load_state_dict(own.state_dict())
+    with torch.no_grad():
+        images = smooth(2, VARIANTS[variant][2], torch.Generator().manual_seed(3))
+        expected = original(images)
+        error = float((own(images) - expected).abs().max() / expected.abs().max())
+    say(f"the reference against efficientnet_pytorch, {variant}: {error:.1e}")
+    if error > 1e-5:
+        raise SystemExit("the reference of this script computes something else than efficientnet_pytorch")
+
+
+def driver():
+    try:
+        query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        return subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        return "unknown"
+
+
+def words(error):
+    return " ".join((str(error) or type(error).__name__).split())[:300]
+
+
+def write(path, text):
+    with open(path + ".partial", "w") as file:
+        file.write(text)
+    os.replace(path + ".partial", path)
+
+
+def say(line):
+    print(line, file=sys.stderr, flush=True)
+
+
+def first(*paths):
+    """The first that exists, or the last."""
+    return next((path for path in paths if os.path.exists(path)), paths[-1])
+
+
+def arguments():
+    root = os.path.dirname(HERE)
+    target = os.environ.get("CARGO_TARGET_DIR", os.path.join(os.path.dirname(root), "target"))
+    parser = argparse.ArgumentParser(
+        prog="gpu-check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--binary", default=first(f"{root}/effnet", f"{target}/release/effnet"), help="effnet [%(default)s]")
+    add("--gradients", default=first(f"{root}/gradients", f"{target}/release/examples/gradients"),
+        help="the example of effnet-core [%(default)s]")
+    add("--tests", default=first(f"{root}/cuda-tests", ""), help="the tests of the device [%(default)s]")
+    add("--libtorch", default=os.path.join(os.path.dirname(torch.__file__), "lib"),
+        help="the folder with libtorch_cpu.so [%(default)s]")
+    add("--device", default="cuda:0")
+    add("--cpu-only", action="store_true", help="try the script out, with the CPU in the place of the device")
+    add("--parts", nargs="+", choices=PARTS, default=PARTS)
+    add("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    add("--gradient-variants", nargs="+", choices=VARIANTS, default=["b0", "b4"])
+    add("--compile-variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    add("--precisions", nargs="+", choices=table.PRECISIONS,
+        help="[all; with --cpu-only fp32 and bf16, which the CPU has]")
+    add("--batches", nargs="+", type=int, default=[1, 32])
+    add("--images", type=int, default=24, help="pictures to compare logits of [%(default)s]")
+    add("--gradient-images", type=int, default=8)
+    add("--runs", type=int, default=50, help="batches to time [%(default)s]")
+    add("--minutes", type=float, default=1e9, help="begin nothing new after this time")
+    add("--timeout", type=float, default=900, help="seconds that one program may take [%(default)s]")
+    add("--work", help="a folder to keep what is made in [one that is removed]")
+    add("--output", help="where the table goes [GPU.md in scripts/bench, or beside the packed programs; "
+                         "with --cpu-only in the work folder]")
+    options = parser.parse_args()
+    if options.precisions is None:
+        options.precisions = ["fp32", "bf16"] if options.cpu_only else table.PRECISIONS
+    if options.output is None and not options.cpu_only:
+        bench = os.path.join(root, "bench")
+        options.output = os.path.join(bench if os.path.isdir(bench) else root, "GPU.md")
+    for name, path in (("--binary", options.binary), ("--gradients", options.gradients)):
+        if not os.path.exists(path):
+            parser.error(f"{path} does not exist: build it where there is Rust, or pass {name}")
+    if not options.cpu_only and not torch.cuda.is_available():
+        parser.error("torch finds no CUDA device; --cpu-only tries the script out")
+    if not torch.__version__.startswith("2.11."):
+        say(f"warning: effnet is made for torch 2.11, this is {torch.__version__}")
+    return options
+
+
+def main():
+    options = arguments()
+    with tempfile.TemporaryDirectory() as temporary:
+        work = os.path.abspath(options.work or temporary)
+        os.makedirs(work, exist_ok=True)
+        options.output = options.output or os.path.join(work, "GPU.md")
+        check = Check(options, work)
+        if options.cpu_only:
+            hold_network_against_the_original(check)
+        for part in options.parts:
+            if part != "tests" or options.tests:
+                getattr(check, part)()
+        check.save()
+        with open(options.output) as file:
+            print(file.read())
+        failures = table.failures(check.results)
+    for failure in failures:
+        say(f"FAILED: {failure}")
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()

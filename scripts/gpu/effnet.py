@@ -1,0 +1,90 @@
+"""The built programs: `effnet`, the example `gradients`, and the tests that need a device."""
+
+import json
+import os
+import struct
+import subprocess
+
+import torch
+
+
+class ProgramError(RuntimeError):
+    """A program ended with an error; says the end of what it wrote."""
+
+
+class Programs:
+    def __init__(self, options):
+        self.binary, self.gradients_binary, self.tests = options.binary, options.gradients, options.tests
+        self.timeout = options.timeout
+        # Ahead of the folder that the programs were linked in, which is not on this machine.
+        path = os.pathsep.join(filter(None, [options.libtorch, os.environ.get("LD_LIBRARY_PATH")]))
+        self.environment = dict(os.environ, LD_LIBRARY_PATH=path)
+
+    def run(self, command):
+        ended = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=self.timeout)
+        if ended.returncode != 0:
+            lines = (ended.stderr or ended.stdout).strip().splitlines()
+            raise ProgramError(f"{os.path.basename(command[0])} exited with {ended.returncode}: "
+                               + " / ".join(lines[-3:]))
+        return ended
+
+    def environment_report(self):
+        return json.loads(self.run([self.binary, "env", "--format", "json"]).stdout)
+
+    def device_tests(self):
+        """What the tests of the device say, and those that were skipped."""
+        ended = subprocess.run(
+            [self.tests, "--nocapture"], env=self.environment, capture_output=True, text=True, timeout=self.timeout)
+        lines = ended.stdout.splitlines() + ended.stderr.splitlines()
+        verdict = next((line for line in lines if line.startswith("test result:")), f"exit {ended.returncode}")
+        skipped = sorted({line.split(": ", 2)[-1] for line in lines if line.startswith("skipped: ")})
+        failed = sorted({line.split()[1] for line in lines if line.startswith("test ") and line.endswith("FAILED")})
+        if ended.returncode != 0:
+            print(ended.stdout[-8000:], ended.stderr[-8000:], sep="\n", flush=True)
+        return {"verdict": verdict, "skipped": skipped, "failed": failed, "ok": ended.returncode == 0}
+
+    def logits(self, weights, folder, batch, arguments):
+        """[N, classes] of the pictures in a folder, in the order of their names."""
+        ended = self.run([
+            self.binary, "classify", folder, "--weights", weights, "--top-k", "0", "--format", "json",
+            "--crop-pct", "1", "--batch-size", str(batch), *arguments,
+        ])
+        rows = []
+        for line in ended.stdout.splitlines():
+            record = json.loads(line)
+            if "error" in record:
+                raise ProgramError(f"{record['input']}: {record['error']}")
+            row = torch.full((len(record["predictions"]),), float("nan"), dtype=torch.float64)
+            for prediction in record["predictions"]:
+                row[prediction["class"]] = prediction["logit"]
+            rows.append(row)
+        return torch.stack(rows)
+
+    def bench(self, variant, weights, batch, runs, arguments):
+        return json.loads(self.run([
+            self.binary, "bench", "--model", variant, "--weights", weights, "--batch-size", str(batch),
+            "--runs", str(runs), "--format", "json", *arguments,
+        ]).stdout)
+
+    def gradients(self, weights, inputs, output, device):
+        self.run([self.gradients_binary, weights, inputs, output, device])
+
+
+def engine_arguments(device, precision):
+    """`tf32` is fp32 with a switch."""
+    own = {"tf32": ["--precision", "fp32", "--tf32"]}.get(precision, ["--precision", precision])
+    return ["--device", device, "--engine", "fused", *own]
+
+
+def write_bitmap(path, image):
+    """A [3, H, W] tensor of bytes as a 24-bit BMP."""
+    _, height, width = image.shape
+    padding = -(width * 3) % 4
+    pixels = image.flip(0).permute(1, 2, 0).flip(0).reshape(height, width * 3)
+    rows = torch.nn.functional.pad(pixels, (0, padding)).contiguous()
+    data = rows.numpy().tobytes()
+    header = struct.pack("<2sIHHI", b"BM", 54 + len(data), 0, 0, 54)
+    header += struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, len(data), 2835, 2835, 0, 0)
+    with open(path, "wb") as file:
+        file.write(header + data)
