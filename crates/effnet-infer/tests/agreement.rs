@@ -1,6 +1,6 @@
 //! The engine against the plain network, whose parity with the reference is tested elsewhere.
 
-#![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
+#![allow(clippy::print_stdout, clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -149,7 +149,7 @@ fn every_variant_agrees_in_every_profile_and_batch_at_its_native_and_an_odd_size
             let config = variant.config().with_profile(profile);
             let [height, width] = config.image_size;
             agree(&config, config.image_size, &[1, 3, 16]);
-            agree(&config, [height / 3 | 1, width / 2 | 1], &[1, 3, 16]);
+            agree(&config, [(height / 3) | 1, (width / 2) | 1], &[1, 3, 16]);
         }
     }
 }
