@@ -54,7 +54,7 @@ fn main() -> io::Result<()> {
 /// What libtorch exports.
 fn torch(library: &Path) {
     with_headers(library)
-        .files(["shim/torch.cpp", "shim/cuda.cpp"])
+        .files(["torch", "cuda", "operator", "autocast"].map(|name| format!("shim/{name}.cpp")))
         .compile("libtorch_ext_torch");
 }
 

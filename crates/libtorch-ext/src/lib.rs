@@ -2,14 +2,18 @@
 // The one crate that calls C: every such place says why it is sound.
 #![allow(unsafe_code)]
 
+mod autocast;
 mod cuda;
 mod cuda_graph;
 mod error;
+pub mod foreach;
 mod network;
+mod operator;
 mod process;
 mod raw;
 mod tensors;
 
+pub use autocast::autocast;
 pub use cuda::{CopyStream, DeviceMemory, Download, allow_tf32, device_memory};
 pub use cuda_graph::CudaGraph;
 pub use error::Error;
@@ -17,5 +21,6 @@ pub use network::{
     ActivationMemory, Convolution, FusedBlock, FusedNetwork, InstructionSet, NetworkParts, Padding, Part,
     Precision, has_bf16_instructions,
 };
+pub use operator::{Value, call};
 pub use process::{exit_at_once, keep_freed_memory, load_cuda};
 pub use tensors::concatenate;

@@ -1,0 +1,93 @@
+//! Mixed precision, on the CPU too: tch's own switch knows CUDA only.
+
+use std::ffi::c_char;
+
+use tch::{Device, Kind};
+
+use crate::Error;
+use crate::error::check;
+
+#[repr(C)]
+#[derive(Default)]
+struct Before {
+    cuda: i32,
+    enabled: i32,
+    dtype: i32,
+}
+
+unsafe extern "C" {
+    fn effnet_autocast_enter(cuda: i32, half: i32, before: *mut Before) -> *mut c_char;
+    fn effnet_autocast_leave(before: *const Before);
+}
+
+/// Puts the thread's switch back, also when `body` panics.
+struct Guard(Before);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // SAFETY: what `effnet_autocast_enter` wrote on this thread, given back once.
+        unsafe { effnet_autocast_leave(&raw const self.0) };
+    }
+}
+
+/// Runs `body` with those operators on `device` that gain from it computing in `kind`, as
+/// `torch.autocast` does: convolutions and products in `kind`, losses in 32 bits, casts of weights made
+/// once. The backward pass belongs outside: it takes the kinds of the forward pass by itself.
+///
+/// # Errors
+/// [`Error::Native`] for a kind other than [`Kind::BFloat16`] and [`Kind::Half`], or a device other
+/// than the CPU and CUDA.
+pub fn autocast<T>(device: Device, kind: Kind, body: impl FnOnce() -> T) -> Result<T, Error> {
+    let half = match kind {
+        Kind::BFloat16 => 0,
+        Kind::Half => 1,
+        other => return Err(Error::Native(format!("autocast knows bf16 and f16, not {other:?}"))),
+    };
+    let cuda = match device {
+        Device::Cpu => 0,
+        Device::Cuda(_) => 1,
+        other => return Err(Error::Native(format!("autocast knows the CPU and CUDA, not {other:?}"))),
+    };
+    let mut guard = Guard(Before::default());
+    // SAFETY: `guard.0` is a place to write to.
+    let entered = check(unsafe { effnet_autocast_enter(cuda, half, &raw mut guard.0) });
+    if let Err(error) = entered {
+        // Nothing was entered, so there is nothing to leave.
+        std::mem::forget(guard);
+        return Err(error);
+    }
+    Ok(body())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Tensor;
+
+    fn product() -> Tensor {
+        let square = Tensor::ones([2, 2], (Kind::Float, Device::Cpu));
+        square.matmul(&square)
+    }
+
+    #[test]
+    fn products_are_taken_in_the_asked_for_kind_and_only_inside() {
+        for kind in [Kind::BFloat16, Kind::Half] {
+            assert_eq!(autocast(Device::Cpu, kind, || product().kind()).unwrap(), kind);
+            assert_eq!(product().kind(), Kind::Float);
+        }
+    }
+
+    #[test]
+    fn a_panic_inside_turns_it_off_again() {
+        let panicked = std::panic::catch_unwind(|| {
+            let _ = autocast(Device::Cpu, Kind::BFloat16, || panic!("inside"));
+        });
+        assert!(panicked.is_err());
+        assert_eq!(product().kind(), Kind::Float);
+    }
+
+    #[test]
+    fn a_kind_that_is_not_half_as_wide_is_refused() {
+        assert!(autocast(Device::Cpu, Kind::Double, || ()).is_err());
+    }
+}

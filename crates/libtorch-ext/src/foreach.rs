@@ -1,0 +1,235 @@
+//! Operations on lists of tensors, and the optimizers that libtorch has fused kernels for.
+//!
+//! All change their first list in place, so they belong into [`tch::no_grad`] where that holds
+//! parameters.
+
+use tch::Tensor;
+
+use crate::operator::{Value, call};
+use crate::Error;
+
+/// The constants of [`fused_sgd`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SgdConstants {
+    /// Learning rate.
+    pub lr: f64,
+    /// Weight of the momentum buffer in its next value.
+    pub momentum: f64,
+    /// Whether the step looks ahead along the momentum.
+    pub nesterov: bool,
+    /// Times the parameter, added to its gradient.
+    pub weight_decay: f64,
+}
+
+/// One step of SGD as `torch.optim.SGD` takes it, all tensors in one kernel (`aten::_fused_sgd_`).
+///
+/// The lists are equally long; each gradient and buffer has the shape **and the strides** of its
+/// parameter: the kernel runs over memory. `buffers` start at zero and are empty without momentum.
+///
+/// # Errors
+/// [`Error::Native`] when the lists do not match.
+pub fn fused_sgd(
+    parameters: &[Tensor],
+    gradients: &[Tensor],
+    buffers: &[Tensor],
+    constants: SgdConstants,
+) -> Result<(), Error> {
+    let arguments = [
+        Value::Tensors(parameters),
+        Value::Tensors(gradients),
+        Value::Tensors(buffers),
+        Value::Float(constants.weight_decay),
+        Value::Float(constants.momentum),
+        Value::Float(constants.lr),
+        Value::Float(0.0),
+        Value::Bool(constants.nesterov),
+        Value::Bool(false),
+        // Zero buffers and a first step are the same without dampening.
+        Value::Bool(false),
+    ];
+    call("aten::_fused_sgd_", "", &arguments).map(drop)
+}
+
+/// The constants of [`fused_adamw`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamWConstants {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the two averages.
+    pub betas: [f64; 2],
+    /// Times the learning rate and the parameter, taken off the parameter.
+    pub weight_decay: f64,
+    /// Added to the root of the second average.
+    pub epsilon: f64,
+}
+
+/// The state of [`fused_adamw`], one of each for each parameter.
+#[derive(Debug, Clone, Copy)]
+pub struct AdamWState<'a> {
+    /// Averages of the gradients.
+    pub exp_avgs: &'a [Tensor],
+    /// Averages of their squares.
+    pub exp_avg_sqs: &'a [Tensor],
+    /// Numbers of steps, as 32-bit floats without dimensions. Counting is the caller's: before the step.
+    pub steps: &'a [Tensor],
+}
+
+/// One step of AdamW as `torch.optim.AdamW` takes it, all tensors in one kernel
+/// (`aten::_fused_adamw_`). The lists are as those of [`fused_sgd`].
+///
+/// # Errors
+/// [`Error::Native`] when the lists do not match.
+pub fn fused_adamw(
+    parameters: &[Tensor],
+    gradients: &[Tensor],
+    state: AdamWState<'_>,
+    constants: AdamWConstants,
+) -> Result<(), Error> {
+    let arguments = [
+        Value::Tensors(parameters),
+        Value::Tensors(gradients),
+        Value::Tensors(state.exp_avgs),
+        Value::Tensors(state.exp_avg_sqs),
+        Value::Tensors(&[]),
+        Value::Tensors(state.steps),
+        Value::Float(constants.lr),
+        Value::Float(constants.betas[0]),
+        Value::Float(constants.betas[1]),
+        Value::Float(constants.weight_decay),
+        Value::Float(constants.epsilon),
+        Value::Bool(false),
+        Value::Bool(false),
+    ];
+    call("aten::_fused_adamw_", "", &arguments).map(drop)
+}
+
+/// `target += weight * (other - target)`.
+///
+/// # Errors
+/// [`Error::Native`] when the lists do not match.
+pub fn lerp(targets: &[Tensor], others: &[Tensor], weight: f64) -> Result<(), Error> {
+    let arguments = [
+        Value::Tensors(targets),
+        Value::Tensors(others),
+        Value::Float(weight),
+    ];
+    call("aten::_foreach_lerp_", "Scalar", &arguments).map(drop)
+}
+
+/// `target *= factor`.
+///
+/// # Errors
+/// [`Error::Native`] where libtorch refuses.
+pub fn scale(targets: &[Tensor], factor: f64) -> Result<(), Error> {
+    let arguments = [Value::Tensors(targets), Value::Float(factor)];
+    call("aten::_foreach_mul_", "Scalar", &arguments).map(drop)
+}
+
+/// `target += factor * other`.
+///
+/// # Errors
+/// [`Error::Native`] when the lists do not match.
+pub fn add(targets: &[Tensor], others: &[Tensor], factor: f64) -> Result<(), Error> {
+    let arguments = [
+        Value::Tensors(targets),
+        Value::Tensors(others),
+        Value::Float(factor),
+    ];
+    call("aten::_foreach_add_", "List", &arguments).map(drop)
+}
+
+/// `target += other`, a number.
+///
+/// # Errors
+/// [`Error::Native`] where libtorch refuses.
+pub fn add_number(targets: &[Tensor], other: f64) -> Result<(), Error> {
+    let arguments = [Value::Tensors(targets), Value::Float(other)];
+    call("aten::_foreach_add_", "Scalar", &arguments).map(drop)
+}
+
+/// `target += factor * a * b`.
+///
+/// # Errors
+/// [`Error::Native`] when the lists do not match.
+pub fn add_product(targets: &[Tensor], a: &[Tensor], b: &[Tensor], factor: f64) -> Result<(), Error> {
+    let arguments = [
+        Value::Tensors(targets),
+        Value::Tensors(a),
+        Value::Tensors(b),
+        Value::Float(factor),
+    ];
+    call("aten::_foreach_addcmul_", "Scalar", &arguments).map(drop)
+}
+
+/// `target += factor * a / b`.
+///
+/// # Errors
+/// [`Error::Native`] when the lists do not match.
+pub fn add_quotient(targets: &[Tensor], a: &[Tensor], b: &[Tensor], factor: f64) -> Result<(), Error> {
+    let arguments = [
+        Value::Tensors(targets),
+        Value::Tensors(a),
+        Value::Tensors(b),
+        Value::Float(factor),
+    ];
+    call("aten::_foreach_addcdiv_", "Scalar", &arguments).map(drop)
+}
+
+/// `target = sqrt(target)`.
+///
+/// # Errors
+/// [`Error::Native`] where libtorch refuses.
+pub fn sqrt(targets: &[Tensor]) -> Result<(), Error> {
+    call("aten::_foreach_sqrt_", "", &[Value::Tensors(targets)]).map(drop)
+}
+
+/// `a + factor`, as new tensors.
+///
+/// # Errors
+/// [`Error::Native`] where libtorch refuses.
+pub fn plus(a: &[Tensor], number: f64) -> Result<Vec<Tensor>, Error> {
+    call(
+        "aten::_foreach_add",
+        "Scalar",
+        &[Value::Tensors(a), Value::Float(number)],
+    )
+}
+
+/// `a + factor * b`, as new tensors.
+///
+/// # Errors
+/// [`Error::Native`] when the lists do not match.
+pub fn sum(a: &[Tensor], b: &[Tensor], factor: f64) -> Result<Vec<Tensor>, Error> {
+    let arguments = [Value::Tensors(a), Value::Tensors(b), Value::Float(factor)];
+    call("aten::_foreach_add", "List", &arguments)
+}
+
+/// The Euclidean norm of each tensor.
+///
+/// # Errors
+/// [`Error::Native`] where libtorch refuses.
+pub fn norms(tensors: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+    call(
+        "aten::_foreach_norm",
+        "Scalar",
+        &[Value::Tensors(tensors), Value::Float(2.0)],
+    )
+}
+
+/// Multiplies `gradients` with the number in `inverse_scale`, and sets `found_inf`, both of one element,
+/// to one if any of them is infinite or not a number.
+///
+/// # Errors
+/// [`Error::Native`] where libtorch refuses.
+pub fn check_finite_and_unscale(
+    gradients: &[Tensor],
+    found_inf: &Tensor,
+    inverse_scale: &Tensor,
+) -> Result<(), Error> {
+    let arguments = [
+        Value::Tensors(gradients),
+        Value::Tensor(found_inf),
+        Value::Tensor(inverse_scale),
+    ];
+    call("aten::_amp_foreach_non_finite_check_and_unscale_", "", &arguments).map(drop)
+}

@@ -1,0 +1,148 @@
+//! Operators of libtorch by name, for those that tch has no method for.
+
+use std::ffi::{CString, c_char, c_void};
+
+use tch::Tensor;
+use torch_sys::C_tensor;
+
+use crate::Error;
+use crate::error::check;
+
+/// One argument of an operator.
+#[derive(Debug, Clone, Copy)]
+pub enum Value<'a> {
+    /// An optional argument that is not given.
+    None,
+    /// `Tensor`.
+    Tensor(&'a Tensor),
+    /// `Tensor[]`.
+    Tensors(&'a [Tensor]),
+    /// `float` or `Scalar`.
+    Float(f64),
+    /// `int`.
+    Int(i64),
+    /// `bool`.
+    Bool(bool),
+}
+
+/// [`Value`] as the C side reads it.
+#[repr(C)]
+struct RawValue {
+    kind: i32, // as `effnet_value_kind` in operator.cpp
+    integer: i64,
+    number: f64,
+    tensors: *const *mut C_tensor,
+    count: usize,
+}
+
+unsafe extern "C" {
+    fn effnet_call(
+        name: *const c_char,
+        overload: *const c_char,
+        values: *const RawValue,
+        count: usize,
+        take: unsafe extern "C" fn(*mut c_void, *mut C_tensor),
+        context: *mut c_void,
+    ) -> *mut c_char;
+}
+
+/// Receives a result of `effnet_call`.
+///
+/// # Safety
+/// `context` must be the `Vec<Tensor>` that the call was given, `tensor` an `at::Tensor` on the heap
+/// that nobody else owns.
+unsafe extern "C" fn take(context: *mut c_void, tensor: *mut C_tensor) {
+    // SAFETY: both are what this function's contract says.
+    unsafe {
+        (*context.cast::<Vec<Tensor>>()).push(Tensor::from_ptr(tensor));
+    }
+}
+
+/// Calls the operator `name.overload`, for instance `aten::_foreach_lerp_` with the overload `Scalar`,
+/// and returns its results, those that are lists of tensors one after the other.
+///
+/// Arguments stand in the order of the operator's schema; those at the end that have a default may be
+/// left out. The dispatcher holds them against the schema.
+///
+/// # Errors
+/// [`Error::Native`] when there is no such operator, when an argument is of the wrong type, and when the
+/// operator refuses; [`Error::OutOfMemory`].
+pub fn call(name: &str, overload: &str, arguments: &[Value<'_>]) -> Result<Vec<Tensor>, Error> {
+    let text = |text: &str| CString::new(text).map_err(|_| Error::Native(format!("`{text}` is no name")));
+    let (name, overload) = (text(name)?, text(overload)?);
+    let pointers: Vec<Vec<*mut C_tensor>> = arguments.iter().map(pointers).collect();
+    let values: Vec<RawValue> = arguments
+        .iter()
+        .zip(&pointers)
+        .map(|(value, pointers)| raw(value, pointers))
+        .collect();
+    let mut results: Vec<Tensor> = Vec::new();
+    // SAFETY: names and values are alive and of the stated lengths; the tensors behind the values are
+    // borrowed for the call; `take` gets the vector that it expects.
+    check(unsafe {
+        effnet_call(
+            name.as_ptr(),
+            overload.as_ptr(),
+            values.as_ptr(),
+            values.len(),
+            take,
+            (&raw mut results).cast(),
+        )
+    })?;
+    Ok(results)
+}
+
+fn pointers(value: &Value<'_>) -> Vec<*mut C_tensor> {
+    let pointer = |tensor: &Tensor| tensor.as_ptr().cast_mut();
+    match value {
+        Value::Tensor(tensor) => vec![pointer(tensor)],
+        Value::Tensors(tensors) => tensors.iter().map(pointer).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn raw(value: &Value<'_>, pointers: &[*mut C_tensor]) -> RawValue {
+    let (kind, integer, number) = match *value {
+        Value::None => (0, 0, 0.0),
+        Value::Tensor(_) => (1, 0, 0.0),
+        Value::Tensors(_) => (2, 0, 0.0),
+        Value::Float(number) => (3, 0, number),
+        Value::Int(integer) => (4, integer, 0.0),
+        Value::Bool(flag) => (5, i64::from(flag), 0.0),
+    };
+    RawValue {
+        kind,
+        integer,
+        number,
+        tensors: pointers.as_ptr(),
+        count: pointers.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operator_gives_back_its_results_in_order() {
+        let both = [Tensor::from_slice(&[3.0, 4.0]), Tensor::from_slice(&[5.0, 12.0])];
+        let norms = call("aten::_foreach_norm", "Scalar", &[Value::Tensors(&both)]).unwrap();
+        let norms: Vec<f64> = norms.iter().map(|norm| norm.double_value(&[])).collect();
+        assert_eq!(norms, [5.0, 13.0]);
+    }
+
+    #[test]
+    fn an_argument_of_the_wrong_type_is_refused() {
+        let arguments = [Value::Bool(true), Value::Float(1.0)];
+        let error = call("aten::_foreach_norm", "Scalar", &arguments)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("_foreach_norm"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_operator_is_refused() {
+        let error = call("aten::no_such_operator", "", &[]).unwrap_err().to_string();
+        assert!(error.contains("no_such_operator"), "{error}");
+    }
+}
