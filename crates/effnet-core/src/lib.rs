@@ -9,6 +9,7 @@ mod load;
 mod mbconv;
 mod network;
 mod profile;
+mod tensors;
 mod variant;
 
 pub use config::{BlockConfig, Config, StageConfig};
@@ -16,4 +17,5 @@ pub use error::{Error, Mismatch, WrongShape};
 pub use load::{LoadOptions, LoadReport};
 pub use network::EfficientNet;
 pub use profile::{Padding, Profile};
+pub use tensors::{from_torch, to_torch};
 pub use variant::Variant;

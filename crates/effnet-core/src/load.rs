@@ -5,6 +5,7 @@ use tch::{Kind, Tensor, nn};
 
 use crate::error::{Mismatch, WrongShape};
 use crate::init::Init;
+use crate::tensors::to_torch;
 use crate::{Config, EfficientNet, Error, Variant};
 
 const STEM: &str = "_conv_stem.weight";
@@ -207,40 +208,9 @@ fn differs_in_input_only(expected: &[i64], found: &[i64]) -> bool {
         && expected[2..] == found[2..]
 }
 
-fn kind_of(dtype: DType) -> Option<Kind> {
-    Some(match dtype {
-        DType::F64 => Kind::Double,
-        DType::F32 => Kind::Float,
-        DType::F16 => Kind::Half,
-        DType::BF16 => Kind::BFloat16,
-        DType::I64 => Kind::Int64,
-        DType::I32 => Kind::Int,
-        DType::I16 => Kind::Int16,
-        DType::I8 => Kind::Int8,
-        DType::U8 => Kind::Uint8,
-        DType::Bool => Kind::Bool,
-        _ => return None,
-    })
-}
-
-/// The file's tensor as one of libtorch's, on the CPU, in the file's own type.
-fn to_tensor(source: &FileTensor) -> Result<Tensor, Error> {
-    let kind = kind_of(source.dtype())
-        .ok_or_else(|| tch::TchError::Kind(format!("libtorch has no tensors of type {}", source.dtype())))?;
-    let shape: Vec<i64> = source.shape().iter().map(|&side| side as i64).collect();
-    let bytes = source.bytes()?;
-    let needed = shape.iter().product::<i64>() as usize * kind.elt_size_in_bytes();
-    // tch copies `needed` bytes from the slice without looking at its length.
-    if bytes.len() != needed {
-        let message = format!("{} bytes for a tensor of {needed} bytes", bytes.len());
-        return Err(tch::TchError::Shape(message).into());
-    }
-    Ok(Tensor::f_from_data_size(&bytes, &shape, kind)?)
-}
-
 /// Puts the file's numbers into one tensor of the network.
 fn fill(target: &mut Tensor, source: &FileTensor, report: &mut LoadReport) -> Result<(), Error> {
-    let mut loaded = to_tensor(source)?;
+    let mut loaded = to_torch(source)?;
     if loaded.kind() != target.kind() && loaded.is_floating_point() {
         let count = report.converted.map_or(0, |(count, _)| count);
         report.converted = Some((count + 1, source.dtype()));
