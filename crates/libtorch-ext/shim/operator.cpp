@@ -62,4 +62,12 @@ char* effnet_call(const char* name, const char* overload, const effnet_value* va
     });
 }
 
+// Leaves the tensors without a gradient, as `zero_grad(set_to_none=True)` does.
+char* effnet_clear_gradients(const at::Tensor* const* tensors, size_t count) {
+    return guarded([&] {
+        for (size_t i = 0; i < count; ++i)
+            if (tensors[i]->grad().defined()) tensors[i]->mutable_grad() = at::Tensor();
+    });
+}
+
 } // extern "C"

@@ -41,12 +41,20 @@ pub fn autocast<T>(device: Device, kind: Kind, body: impl FnOnce() -> T) -> Resu
     let half = match kind {
         Kind::BFloat16 => 0,
         Kind::Half => 1,
-        other => return Err(Error::Native(format!("autocast knows bf16 and f16, not {other:?}"))),
+        other => {
+            return Err(Error::Native(format!(
+                "autocast knows bf16 and f16, not {other:?}"
+            )));
+        }
     };
     let cuda = match device {
         Device::Cpu => 0,
         Device::Cuda(_) => 1,
-        other => return Err(Error::Native(format!("autocast knows the CPU and CUDA, not {other:?}"))),
+        other => {
+            return Err(Error::Native(format!(
+                "autocast knows the CPU and CUDA, not {other:?}"
+            )));
+        }
     };
     let mut guard = Guard(Before::default());
     // SAFETY: `guard.0` is a place to write to.

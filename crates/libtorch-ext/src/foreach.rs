@@ -5,8 +5,8 @@
 
 use tch::Tensor;
 
-use crate::operator::{Value, call};
 use crate::Error;
+use crate::operator::{Value, call};
 
 /// The constants of [`fused_sgd`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -232,4 +232,13 @@ pub fn check_finite_and_unscale(
         Value::Tensor(inverse_scale),
     ];
     call("aten::_amp_foreach_non_finite_check_and_unscale_", "", &arguments).map(drop)
+}
+
+/// Leaves the tensors without a gradient: the memory is free until the next backward pass, which stores
+/// gradients instead of adding to them (PyTorch's `zero_grad(set_to_none=True)`).
+///
+/// # Errors
+/// [`Error::Native`] where libtorch refuses.
+pub fn clear_gradients(tensors: &[Tensor]) -> Result<(), Error> {
+    crate::operator::clear_gradients(tensors)
 }

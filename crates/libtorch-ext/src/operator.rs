@@ -44,6 +44,7 @@ unsafe extern "C" {
         take: unsafe extern "C" fn(*mut c_void, *mut C_tensor),
         context: *mut c_void,
     ) -> *mut c_char;
+    fn effnet_clear_gradients(tensors: *const *mut C_tensor, count: usize) -> *mut c_char;
 }
 
 /// Receives a result of `effnet_call`.
@@ -90,6 +91,13 @@ pub fn call(name: &str, overload: &str, arguments: &[Value<'_>]) -> Result<Vec<T
         )
     })?;
     Ok(results)
+}
+
+/// Leaves the tensors without a gradient, as PyTorch's `zero_grad(set_to_none=True)` does.
+pub(crate) fn clear_gradients(tensors: &[Tensor]) -> Result<(), Error> {
+    let pointers = pointers(&Value::Tensors(tensors));
+    // SAFETY: as many tensors as the count says, borrowed for the call.
+    check(unsafe { effnet_clear_gradients(pointers.as_ptr(), pointers.len()) })
 }
 
 fn pointers(value: &Value<'_>) -> Vec<*mut C_tensor> {

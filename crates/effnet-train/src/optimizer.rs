@@ -1,0 +1,373 @@
+//! Optimizers whose state can be saved and restored bit for bit.
+
+mod rms_prop_tf;
+
+use effnet_checkpoint::StateDict;
+use effnet_core::{from_torch, to_torch};
+use libtorch_ext::foreach::{self, AdamWConstants, AdamWState, SgdConstants};
+use tch::{Kind, Tensor};
+
+use crate::{Error, ParameterGroup};
+
+/// The rule by which parameters follow their gradients.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Method {
+    /// `torch.optim.SGD`, without dampening.
+    Sgd {
+        /// Weight of the past steps, in `[0, 1)`.
+        momentum: f64,
+        /// Nesterov's momentum.
+        nesterov: bool,
+    },
+    /// `torch.optim.AdamW` (Loshchilov and Hutter 2019): weight decay apart from the gradient.
+    AdamW {
+        /// Decay of the averages of gradients and of their squares, in `[0, 1)`.
+        betas: [f64; 2],
+        /// Added to the root of the second.
+        epsilon: f64,
+    },
+    /// RMSProp as TensorFlow computes it and the paper used it (timm's `RMSpropTF`): epsilon inside the
+    /// root, averages that start at one, the rate inside the momentum.
+    RmsPropTf {
+        /// Decay of the average of squares, in `[0, 1)`; the paper's 0.9.
+        decay: f64,
+        /// Weight of the past steps, in `[0, 1)`; the paper's 0.9.
+        momentum: f64,
+        /// Added to the average under the root; the reference implementation's 1e-3.
+        epsilon: f64,
+    },
+}
+
+impl Method {
+    /// SGD with a momentum of 0.9.
+    pub const SGD: Self = Self::Sgd {
+        momentum: 0.9,
+        nesterov: false,
+    };
+    /// AdamW with PyTorch's constants.
+    pub const ADAM_W: Self = Self::AdamW {
+        betas: [0.9, 0.999],
+        epsilon: 1e-8,
+    };
+    /// RMSProp with the paper's constants.
+    pub const RMS_PROP_TF: Self = Self::RmsPropTf {
+        decay: 0.9,
+        momentum: 0.9,
+        epsilon: 1e-3,
+    };
+
+    /// What is kept for each parameter, by PyTorch's names, and what it starts at.
+    fn slots(self) -> Vec<(&'static str, Start)> {
+        match self {
+            Self::Sgd { momentum: 0.0, .. } => Vec::new(),
+            Self::Sgd { .. } => vec![("momentum_buffer", Start::Zeros)],
+            Self::AdamW { .. } => {
+                vec![
+                    ("exp_avg", Start::Zeros),
+                    ("exp_avg_sq", Start::Zeros),
+                    ("step", Start::Count),
+                ]
+            }
+            Self::RmsPropTf { .. } => vec![("square_avg", Start::Ones), ("momentum_buffer", Start::Zeros)],
+        }
+    }
+
+    fn validate(self) -> Result<(), Error> {
+        let (decays, epsilon) = match self {
+            Self::Sgd { momentum, .. } => ([momentum, 0.0], 1.0),
+            Self::AdamW { betas, epsilon } => (betas, epsilon),
+            Self::RmsPropTf {
+                decay,
+                momentum,
+                epsilon,
+            } => ([decay, momentum], epsilon),
+        };
+        for decay in decays {
+            if !(0.0..1.0).contains(&decay) {
+                let expected = "0 or more, less than 1";
+                return Err(Error::option("a decay of the optimizer", expected, &decay));
+            }
+        }
+        if epsilon > 0.0 && epsilon.is_finite() {
+            return Ok(());
+        }
+        Err(Error::option("the optimizer's epsilon", "above 0", &epsilon))
+    }
+}
+
+/// The first value of a slot.
+#[derive(Debug, Clone, Copy)]
+enum Start {
+    Zeros,
+    Ones,
+    /// A number of steps rather than a tensor like the parameter.
+    Count,
+}
+
+impl Start {
+    fn tensor(self, parameter: &Tensor) -> Result<Tensor, Error> {
+        let parameter = parameter.f_detach()?;
+        Ok(match self {
+            Self::Zeros => parameter.f_zeros_like()?,
+            Self::Ones => parameter.f_ones_like()?,
+            Self::Count => Tensor::f_zeros([0i64; 0], (Kind::Float, parameter.device()))?,
+        })
+    }
+}
+
+/// A group's parameters and their state, as lists that run side by side.
+#[derive(Debug)]
+struct Group {
+    names: Vec<String>,
+    rate_scale: f64,
+    weight_decay: f64,
+    lists: Lists,
+}
+
+/// Parameters, and one list for each slot.
+#[derive(Debug)]
+struct Lists {
+    parameters: Vec<Tensor>,
+    slots: Vec<Vec<Tensor>>,
+}
+
+impl Lists {
+    /// Those entries that have a gradient, and the gradients, laid out in memory like their parameters.
+    fn with_gradients(&self) -> Result<(Self, Vec<Tensor>), Error> {
+        let mut gradients = Vec::with_capacity(self.parameters.len());
+        let mut taken = Self {
+            parameters: Vec::new(),
+            slots: self.slots.iter().map(|_| Vec::new()).collect(),
+        };
+        for (index, parameter) in self.parameters.iter().enumerate() {
+            let gradient = parameter.f_grad()?;
+            if !gradient.defined() {
+                continue;
+            }
+            gradients.push(laid_out_like(parameter, gradient)?);
+            taken.parameters.push(parameter.shallow_clone());
+            for (slot, list) in taken.slots.iter_mut().zip(&self.slots) {
+                slot.push(list[index].shallow_clone());
+            }
+        }
+        Ok((taken, gradients))
+    }
+}
+
+fn laid_out_like(parameter: &Tensor, gradient: Tensor) -> Result<Tensor, Error> {
+    if gradient.stride() == parameter.stride() {
+        return Ok(gradient);
+    }
+    let mut copy = parameter.f_detach()?.f_empty_like()?;
+    copy.f_copy_(&gradient)?;
+    Ok(copy)
+}
+
+/// An optimizer over groups of parameters.
+///
+/// ```no_run
+/// # use effnet_train::{GroupOptions, Method, Optimizer};
+/// # fn one(network: &effnet_core::EfficientNet, loss: &tch::Tensor) -> Result<(), effnet_train::Error> {
+/// let mut optimizer = Optimizer::new(Method::SGD, GroupOptions::default().apply(network)?)?;
+/// optimizer.clear_gradients()?;
+/// loss.backward();
+/// optimizer.step(0.1)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Optimizer {
+    method: Method,
+    groups: Vec<Group>,
+}
+
+impl Optimizer {
+    /// An optimizer with no step behind it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`], [`Error::Torch`] when memory is short.
+    pub fn new(method: Method, groups: Vec<ParameterGroup>) -> Result<Self, Error> {
+        method.validate()?;
+        let group = |group: ParameterGroup| -> Result<Group, Error> {
+            let (names, parameters): (Vec<_>, Vec<_>) = group.parameters.into_iter().unzip();
+            let slots = method.slots().into_iter().map(|(_, start)| {
+                let tensors = parameters.iter().map(|parameter| start.tensor(parameter));
+                tensors.collect::<Result<_, Error>>()
+            });
+            let lists = Lists {
+                slots: slots.collect::<Result<_, _>>()?,
+                parameters,
+            };
+            let (rate_scale, weight_decay) = (group.rate_scale, group.weight_decay);
+            Ok(Group {
+                names,
+                rate_scale,
+                weight_decay,
+                lists,
+            })
+        };
+        let groups = groups.into_iter().map(group).collect::<Result<_, _>>()?;
+        Ok(Self { method, groups })
+    }
+
+    /// The rule.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// All parameters of all groups.
+    pub fn parameters(&self) -> impl Iterator<Item = &Tensor> {
+        self.groups.iter().flat_map(|group| &group.lists.parameters)
+    }
+
+    /// The gradients that there are, for [`global_norm`](crate::global_norm) and
+    /// [`clip_to_norm`](crate::clip_to_norm).
+    ///
+    /// # Errors
+    /// [`Error::Torch`].
+    pub fn gradients(&self) -> Result<Vec<Tensor>, Error> {
+        let gradients = self
+            .parameters()
+            .map(Tensor::f_grad)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(gradients.into_iter().filter(Tensor::defined).collect())
+    }
+
+    /// Drops all gradients: to be called before the backward pass of a step.
+    ///
+    /// # Errors
+    /// [`Error::Native`].
+    pub fn clear_gradients(&mut self) -> Result<(), Error> {
+        for group in &self.groups {
+            foreach::clear_gradients(&group.lists.parameters)?;
+        }
+        Ok(())
+    }
+
+    /// Moves every parameter that has a gradient; `rate` times the group's factor is its rate.
+    ///
+    /// # Errors
+    /// [`Error::Native`], [`Error::Torch`] where libtorch refuses.
+    pub fn step(&mut self, rate: f64) -> Result<(), Error> {
+        tch::no_grad(|| {
+            for group in &self.groups {
+                let (lists, gradients) = group.lists.with_gradients()?;
+                if !gradients.is_empty() {
+                    self.move_group(&lists, &gradients, rate * group.rate_scale, group.weight_decay)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn move_group(
+        &self,
+        lists: &Lists,
+        gradients: &[Tensor],
+        lr: f64,
+        weight_decay: f64,
+    ) -> Result<(), Error> {
+        let parameters = lists.parameters.as_slice();
+        match (self.method, lists.slots.as_slice()) {
+            (Method::AdamW { betas, epsilon }, [exp_avgs, exp_avg_sqs, steps]) => {
+                foreach::add_number(steps, 1.0)?;
+                let state = AdamWState {
+                    exp_avgs,
+                    exp_avg_sqs,
+                    steps,
+                };
+                let constants = AdamWConstants {
+                    lr,
+                    betas,
+                    weight_decay,
+                    epsilon,
+                };
+                foreach::fused_adamw(parameters, gradients, state, constants)?;
+            }
+            (
+                Method::RmsPropTf {
+                    decay,
+                    momentum,
+                    epsilon,
+                },
+                [square_avgs, buffers],
+            ) => {
+                let constants = rms_prop_tf::Constants {
+                    lr,
+                    decay,
+                    momentum,
+                    epsilon,
+                    weight_decay,
+                };
+                rms_prop_tf::step(parameters, gradients, square_avgs, buffers, constants)?;
+            }
+            (Method::Sgd { momentum, nesterov }, buffers) => {
+                let constants = SgdConstants {
+                    lr,
+                    momentum,
+                    nesterov,
+                    weight_decay,
+                };
+                let buffers = buffers.first().map_or(&[][..], Vec::as_slice);
+                foreach::fused_sgd(parameters, gradients, buffers, constants)?;
+            }
+            // `new` made the slots of this method.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Every slot of every parameter, as `_fc.weight.momentum_buffer`: names, start, and own tensor.
+    fn slots(&self) -> impl Iterator<Item = (String, &Tensor)> {
+        let slot_names: Vec<&str> = self.method.slots().into_iter().map(|(name, _)| name).collect();
+        self.groups.iter().flat_map(move |group| {
+            let named = slot_names.clone().into_iter().zip(&group.lists.slots);
+            named.flat_map(|(slot, tensors)| {
+                let own = group.names.iter().zip(tensors);
+                own.map(move |(name, tensor)| (format!("{name}.{slot}"), tensor))
+            })
+        })
+    }
+
+    /// A copy of all that the optimizer remembers, by names like `_fc.weight.momentum_buffer`.
+    ///
+    /// # Errors
+    /// [`Error::Network`] when memory is short.
+    pub fn state_dict(&self) -> Result<StateDict, Error> {
+        self.slots()
+            .map(|(name, tensor)| Ok((name, from_torch(tensor)?)))
+            .collect()
+    }
+
+    /// Goes back to what [`state_dict`](Self::state_dict) gave, bit for bit.
+    ///
+    /// # Errors
+    /// [`Error::OtherState`] when the names or shapes are not those of these parameters; nothing is
+    /// changed then.
+    pub fn load_state_dict(&mut self, state: &StateDict) -> Result<(), Error> {
+        let refuse = |difference: String| {
+            let what = "the optimizer's state";
+            Err(Error::OtherState { what, difference })
+        };
+        let mut pairs = Vec::with_capacity(state.len());
+        for (name, own) in self.slots() {
+            let Some(saved) = state.get(&name) else {
+                return refuse(format!("it has no `{name}`"));
+            };
+            let saved = to_torch(saved)?;
+            if (saved.size(), saved.kind()) != (own.size(), own.kind()) {
+                let (expected, found) = (own.size(), saved.size());
+                return refuse(format!("`{name}` has the shape {found:?}, expected {expected:?}"));
+            }
+            pairs.push((own.shallow_clone(), saved));
+        }
+        if pairs.len() != state.len() {
+            let (found, expected) = (state.len(), pairs.len());
+            return refuse(format!("it has {found} tensors, expected {expected}"));
+        }
+        for (mut own, saved) in pairs {
+            own.f_copy_(&saved)?;
+        }
+        Ok(())
+    }
+}

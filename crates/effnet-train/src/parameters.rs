@@ -1,0 +1,242 @@
+//! Which parameters are trained, how fast, and with what weight decay.
+
+use effnet_core::EfficientNet;
+use tch::Tensor;
+
+use crate::Error;
+
+/// Parameters that an [`Optimizer`](crate::Optimizer) treats alike.
+#[derive(Debug)]
+pub struct ParameterGroup {
+    /// For people: `stem`, `block 3`, `classifier`, and whether there is weight decay.
+    pub name: String,
+    /// Names below the network's path, and the network's own tensors.
+    pub parameters: Vec<(String, Tensor)>,
+    /// Factor on the learning rate.
+    pub rate_scale: f64,
+    /// Weight decay; zero for none.
+    pub weight_decay: f64,
+}
+
+/// How the learning rate depends on the depth of a layer. The stem has depth 0, block `i` has `i + 1`,
+/// the head convolution follows, the classifier is last.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum LayerRates {
+    /// The same everywhere.
+    #[default]
+    Uniform,
+    /// Each layer has this factor, in `(0, 1]`, of the rate of the layer above it (timm's
+    /// `layer_decay`).
+    Decay(f64),
+    /// From this factor, in `(0, 1]`, at the stem to 1 at the classifier, by equal ratios (fastai's
+    /// `slice(rate * factor, rate)`).
+    From(f64),
+}
+
+/// What is not trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Freeze {
+    /// Everything is trained.
+    #[default]
+    Nothing,
+    /// Convolutions below the classifier are fixed; batch normalisation goes on learning its scale,
+    /// shift and statistics, as fastai does while a new head warms up.
+    Convolutions,
+    /// Everything below the classifier is fixed and computes as in evaluation, without drop connect: a
+    /// linear probe.
+    Features,
+}
+
+/// How [`ParameterGroup`]s are made of a network.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GroupOptions {
+    /// Weight decay of convolutions and of the classifier's matrix.
+    pub weight_decay: f64,
+    /// Whether it also applies to biases and to batch normalisation. The paper and timm say no.
+    pub decay_norms_and_biases: bool,
+    /// The rates below the classifier.
+    pub rates: LayerRates,
+    /// Factor on the classifier's rate.
+    pub head_rate: f64,
+    /// What is left out.
+    pub freeze: Freeze,
+}
+
+impl Default for GroupOptions {
+    /// The paper's: a weight decay of 1e-5 on weights, one rate for all.
+    fn default() -> Self {
+        Self {
+            weight_decay: 1e-5,
+            decay_norms_and_biases: false,
+            rates: LayerRates::Uniform,
+            head_rate: 1.0,
+            freeze: Freeze::Nothing,
+        }
+    }
+}
+
+/// A parameter's place in the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layer {
+    Stem,
+    Block(usize),
+    Head,
+    Classifier,
+}
+
+impl Layer {
+    /// Of `_blocks.3._bn0.weight` and the like.
+    fn of(name: &str) -> Self {
+        let mut parts = name.split('.');
+        match parts.next() {
+            Some("_blocks") => Self::Block(parts.next().and_then(|index| index.parse().ok()).unwrap_or(0)),
+            Some("_conv_head" | "_bn1") => Self::Head,
+            Some("_fc") => Self::Classifier,
+            _ => Self::Stem,
+        }
+    }
+
+    fn depth(self, blocks: usize) -> usize {
+        match self {
+            Self::Stem => 0,
+            Self::Block(index) => index + 1,
+            Self::Head => blocks + 1,
+            Self::Classifier => blocks + 2,
+        }
+    }
+
+    fn name(self) -> String {
+        match self {
+            Self::Stem => "stem".to_owned(),
+            Self::Block(index) => format!("block {index}"),
+            Self::Head => "head convolution".to_owned(),
+            Self::Classifier => "classifier".to_owned(),
+        }
+    }
+}
+
+/// `_bn0.weight` and the like.
+fn is_norm(name: &str) -> bool {
+    name.rsplit('.')
+        .nth(1)
+        .is_some_and(|layer| layer.starts_with("_bn"))
+}
+
+impl GroupOptions {
+    /// Sorts a network's parameters into groups, and makes exactly those in a group ask for gradients.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`], [`Error::Torch`].
+    pub fn apply(&self, network: &EfficientNet) -> Result<Vec<ParameterGroup>, Error> {
+        self.validate()?;
+        let blocks = network.config().blocks().len();
+        let mut groups: Vec<ParameterGroup> = Vec::new();
+        for (name, tensor) in network.named_tensors() {
+            if is_statistic(name) {
+                continue;
+            }
+            let layer = Layer::of(name);
+            let trained = self.trains(name, layer);
+            let tensor = tensor.f_set_requires_grad(trained)?;
+            if !trained {
+                continue;
+            }
+            let weight_decay = self.decay(name);
+            let group = self.group_name(layer, weight_decay);
+            let place = groups.iter().position(|other| other.name == group);
+            let place = place.unwrap_or_else(|| {
+                let rate_scale = self.rate_scale(layer, blocks);
+                groups.push(ParameterGroup {
+                    name: group,
+                    parameters: Vec::new(),
+                    rate_scale,
+                    weight_decay,
+                });
+                groups.len() - 1
+            });
+            groups[place].parameters.push((name.to_owned(), tensor));
+        }
+        Ok(groups)
+    }
+
+    fn validate(&self) -> Result<(), Error> {
+        let factor = match self.rates {
+            LayerRates::Uniform => 1.0,
+            LayerRates::Decay(factor) | LayerRates::From(factor) => factor,
+        };
+        let checks = [
+            (
+                "weight_decay",
+                self.weight_decay,
+                self.weight_decay >= 0.0,
+                "0 or more",
+            ),
+            ("head_rate", self.head_rate, self.head_rate > 0.0, "above 0"),
+            (
+                "the factor between layers",
+                factor,
+                factor > 0.0 && factor <= 1.0,
+                "above 0, at most 1",
+            ),
+        ];
+        for (option, value, holds, expected) in checks {
+            if !holds || !value.is_finite() {
+                return Err(Error::option(option, expected, &value));
+            }
+        }
+        Ok(())
+    }
+
+    fn trains(&self, name: &str, layer: Layer) -> bool {
+        match self.freeze {
+            Freeze::Nothing => true,
+            Freeze::Convolutions => layer == Layer::Classifier || is_norm(name),
+            Freeze::Features => layer == Layer::Classifier,
+        }
+    }
+
+    fn decay(&self, name: &str) -> f64 {
+        let exempt = name.rsplit('.').next() == Some("bias") || is_norm(name);
+        if exempt && !self.decay_norms_and_biases {
+            0.0
+        } else {
+            self.weight_decay
+        }
+    }
+
+    /// Layers with equal rates share their groups.
+    fn group_name(&self, layer: Layer, weight_decay: f64) -> String {
+        let place = match (layer, self.rates) {
+            (Layer::Classifier, _) => layer.name(),
+            (_, LayerRates::Uniform) => "body".to_owned(),
+            (other, _) => other.name(),
+        };
+        if weight_decay == 0.0 {
+            place + ", no decay"
+        } else {
+            place
+        }
+    }
+
+    fn rate_scale(&self, layer: Layer, blocks: usize) -> f64 {
+        let top = Layer::Classifier.depth(blocks);
+        let below = (top - layer.depth(blocks)) as f64;
+        let scale = match self.rates {
+            LayerRates::Uniform => 1.0,
+            LayerRates::Decay(factor) => factor.powf(below),
+            LayerRates::From(factor) => factor.powf(below / top as f64),
+        };
+        if layer == Layer::Classifier {
+            scale * self.head_rate
+        } else {
+            scale
+        }
+    }
+}
+
+/// Whether a tensor is one of batch normalisation's running statistics, by its name.
+pub(crate) fn is_statistic(name: &str) -> bool {
+    name.ends_with(".running_mean")
+        || name.ends_with(".running_var")
+        || name.ends_with(".num_batches_tracked")
+}
