@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod average;
 mod groups;
+mod loss;
 mod optimizer;
+mod schedule;
 
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};

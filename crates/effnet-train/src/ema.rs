@@ -1,0 +1,148 @@
+//! The moving average of a network, which usually classifies better than the network itself.
+
+use effnet_checkpoint::StateDict;
+use effnet_core::{EfficientNet, LoadOptions};
+use libtorch_ext::foreach;
+use tch::{Tensor, nn};
+
+use crate::Error;
+
+/// An exponential moving average of a network's parameters and of its batch statistics.
+///
+/// It is a network of its own, on the same device, to be evaluated and saved like any other. Counters
+/// are copied, not averaged.
+#[derive(Debug)]
+pub struct Ema {
+    network: EfficientNet,
+    decay: f64,
+    warmup: bool,
+    updates: u64,
+    /// The average's tensors beside those of the network that is averaged.
+    averaged: [Vec<Tensor>; 2],
+    copied: [Vec<Tensor>; 2],
+}
+
+impl Ema {
+    /// An average that starts at `source`, and follows it with each [`update`](Self::update).
+    ///
+    /// `decay`, in `[0, 1)`, is what remains of the average at an update. With `warmup` it is at most
+    /// `(1 + n) / (10 + n)` in update `n`, counted from one, as TensorFlow's `ExponentialMovingAverage`
+    /// with `num_updates` has it: a short training does not end with an average of its beginning.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`], [`Error::Network`] when memory is short.
+    pub fn new(source: &EfficientNet, decay: f64, warmup: bool) -> Result<Self, Error> {
+        if !(0.0..1.0).contains(&decay) {
+            return Err(Error::option(
+                "the decay of the average",
+                "0 or more, less than 1",
+                &decay,
+            ));
+        }
+        let store = nn::VarStore::new(source.device());
+        let (weights, options) = (source.state_dict()?, LoadOptions::default());
+        let (network, _) = EfficientNet::from_state_dict(&store.root(), source.config(), &weights, options)?;
+        let (mut averaged, mut copied) = ([const { Vec::new() }; 2], [const { Vec::new() }; 2]);
+        for ((_, own), (_, theirs)) in network.named_tensors().zip(source.named_tensors()) {
+            let own = own.f_set_requires_grad(false)?;
+            let lists = if own.is_floating_point() {
+                &mut averaged
+            } else {
+                &mut copied
+            };
+            lists[0].push(own);
+            lists[1].push(theirs.shallow_clone());
+        }
+        Ok(Self {
+            network,
+            decay,
+            warmup,
+            updates: 0,
+            averaged,
+            copied,
+        })
+    }
+
+    /// What remains of the average at update `n`, counted from one.
+    fn decay_at(&self, n: u64) -> f64 {
+        let n = n as f64;
+        if self.warmup {
+            self.decay.min((1.0 + n) / (10.0 + n))
+        } else {
+            self.decay
+        }
+    }
+
+    /// Moves the average towards the network: `average = decay * average + (1 - decay) * network`.
+    ///
+    /// # Errors
+    /// [`Error::Native`], [`Error::Torch`] where libtorch refuses.
+    pub fn update(&mut self) -> Result<(), Error> {
+        self.updates += 1;
+        let weight = 1.0 - self.decay_at(self.updates);
+        tch::no_grad(|| {
+            let [own, theirs] = &self.averaged;
+            foreach::lerp(own, theirs, weight)?;
+            let [own, theirs] = &self.copied;
+            for (own, theirs) in own.iter().zip(theirs) {
+                own.shallow_clone().f_copy_(theirs)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The averaged network.
+    pub fn network(&self) -> &EfficientNet {
+        &self.network
+    }
+
+    /// The number of updates so far.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// Goes back to an average that was saved after `updates` updates.
+    ///
+    /// # Errors
+    /// [`Error::OtherState`] when it is the average of another network; nothing is changed then.
+    pub fn restore(&mut self, updates: u64, weights: &StateDict) -> Result<(), Error> {
+        restore_network(&self.network, weights, "the saved average")?;
+        self.updates = updates;
+        Ok(())
+    }
+}
+
+/// Copies saved tensors into a network's own, which the optimizer and the average hold on to, bit for
+/// bit and only if all of them fit.
+pub(crate) fn restore_network(
+    network: &EfficientNet,
+    weights: &StateDict,
+    what: &'static str,
+) -> Result<(), Error> {
+    let refuse = |difference| Err(Error::OtherState { what, difference });
+    let mut pairs = Vec::with_capacity(weights.len());
+    for (name, own) in network.named_tensors() {
+        let Some(saved) = weights.get(name) else {
+            return refuse(format!("it has no `{name}`"));
+        };
+        let saved = effnet_core::to_torch(saved)?;
+        if (saved.size(), saved.kind()) != (own.size(), own.kind()) {
+            let (expected, found) = (own.size(), saved.size());
+            return refuse(format!("`{name}` has the shape {found:?}, expected {expected:?}"));
+        }
+        pairs.push((own.shallow_clone(), saved));
+    }
+    if pairs.len() != weights.len() {
+        return refuse(format!(
+            "it has {} tensors, expected {}",
+            weights.len(),
+            pairs.len()
+        ));
+    }
+    tch::no_grad(|| {
+        for (mut own, saved) in pairs {
+            own.f_copy_(&saved)?;
+        }
+        Ok(())
+    })
+}

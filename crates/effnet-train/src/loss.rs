@@ -1,0 +1,120 @@
+//! Cross-entropy.
+
+use tch::{Kind, Reduction, Tensor};
+
+use crate::Error;
+
+/// What the logits should have been.
+#[derive(Debug)]
+pub enum Targets {
+    /// The class of each image: `[N]`, 64-bit integers.
+    Classes(Tensor),
+    /// The probability of each class for each image: `[N, classes]`, floats whose rows sum to one. Mixup
+    /// and cutmix make such.
+    Probabilities(Tensor),
+}
+
+impl Targets {
+    /// The tensor behind them.
+    pub fn tensor(&self) -> &Tensor {
+        match self {
+            Self::Classes(tensor) | Self::Probabilities(tensor) => tensor,
+        }
+    }
+
+    /// The same on another device.
+    pub(crate) fn to_device(&self, device: tch::Device) -> Result<Self, Error> {
+        Ok(match self {
+            Self::Classes(tensor) => Self::Classes(tensor.f_to_device(device)?),
+            Self::Probabilities(tensor) => Self::Probabilities(tensor.f_to_device(device)?),
+        })
+    }
+}
+
+/// Cross-entropy as `torch.nn.CrossEntropyLoss` defines it, the mean over the batch.
+#[derive(Debug, Default)]
+pub struct CrossEntropy {
+    label_smoothing: f64,
+    class_weights: Option<Tensor>,
+}
+
+impl CrossEntropy {
+    /// A loss that takes `label_smoothing`, in `[0, 1)`, from the targets and spreads it over all classes.
+    ///
+    /// `class_weights`, one for each class, weigh the images; with targets of the form
+    /// [`Targets::Classes`] the mean is weighted too, as in PyTorch.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`].
+    pub fn new(label_smoothing: f64, class_weights: Option<&[f64]>) -> Result<Self, Error> {
+        if !(0.0..1.0).contains(&label_smoothing) {
+            let expected = "0 or more, less than 1";
+            return Err(Error::option("label_smoothing", expected, &label_smoothing));
+        }
+        let bad = |weight: &&f64| weight.is_nan() || **weight < 0.0;
+        if let Some(bad) = class_weights.and_then(|weights| weights.iter().find(bad)) {
+            return Err(Error::option("a class weight", "0 or more", &bad));
+        }
+        let class_weights = class_weights
+            .map(|weights| Tensor::f_from_slice(weights)?.f_to_kind(Kind::Float))
+            .transpose()?;
+        Ok(Self {
+            label_smoothing,
+            class_weights,
+        })
+    }
+
+    /// The loss, a scalar, of logits `[N, classes]` of any floating-point kind; computed in 32 bits.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when targets or weights do not fit the logits, [`Error::Torch`], on the CPU also for
+    /// a class that there is not.
+    pub fn forward(&self, logits: &Tensor, targets: &Targets) -> Result<Tensor, Error> {
+        let size = logits.size();
+        let [images, classes] = size[..] else {
+            return Err(shape("the batch of logits", "[N, classes]".to_owned(), size));
+        };
+        let expected = match targets {
+            Targets::Classes(_) => vec![images],
+            Targets::Probabilities(_) => vec![images, classes],
+        };
+        if targets.tensor().size() != expected {
+            return Err(shape(
+                "the batch of targets",
+                format!("{expected:?}"),
+                targets.tensor().size(),
+            ));
+        }
+        let weights = self.class_weights.as_ref();
+        let weights = weights
+            .map(|weights| weights.f_to_device(logits.device()))
+            .transpose()?;
+        if let Some(weights) = weights.as_ref().filter(|weights| weights.size() != [classes]) {
+            return Err(shape(
+                "the list of class weights",
+                format!("[{classes}]"),
+                weights.size(),
+            ));
+        }
+        let target = match targets {
+            Targets::Classes(classes) => classes.shallow_clone(),
+            Targets::Probabilities(probabilities) => probabilities.f_to_kind(Kind::Float)?,
+        };
+        Ok(logits.f_to_kind(Kind::Float)?.f_cross_entropy_loss(
+            &target,
+            weights.as_ref(),
+            Reduction::Mean,
+            // PyTorch's own: an index that no class has.
+            -100,
+            self.label_smoothing,
+        )?)
+    }
+}
+
+fn shape(what: &'static str, expected: String, found: Vec<i64>) -> Error {
+    Error::Shape {
+        what,
+        expected,
+        found,
+    }
+}

@@ -1,0 +1,109 @@
+//! Mixed precision.
+
+use libtorch_ext::foreach;
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use crate::Error;
+
+/// What a step computes in. Parameters, gradients and the optimizer are always in 32 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    Fp32,
+    /// Convolutions and the classifier in bfloat16 (`torch.autocast`).
+    Bf16,
+    /// The same in 16-bit floats, CUDA only: small gradients vanish there, so the loss is scaled up by a
+    /// [`GradScaler`].
+    Fp16,
+}
+
+impl Precision {
+    /// The name on the command line: `fp32`, `bf16`, `fp16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fp32 => "fp32",
+            Self::Bf16 => "bf16",
+            Self::Fp16 => "fp16",
+        }
+    }
+
+    /// Runs a forward pass in this precision. The backward pass belongs outside.
+    ///
+    /// # Errors
+    /// [`Error::Native`] on a device that has no such switch.
+    pub fn autocast<T>(self, device: Device, forward: impl FnOnce() -> T) -> Result<T, Error> {
+        let kind = match self {
+            Self::Fp32 => return Ok(forward()),
+            Self::Bf16 => Kind::BFloat16,
+            Self::Fp16 => Kind::Half,
+        };
+        Ok(libtorch_ext::autocast(device, kind, forward)?)
+    }
+}
+
+/// Scales the loss so that 16-bit gradients neither vanish nor overflow, with the constants of
+/// `torch.amp.GradScaler`: down by half when they overflow, up twofold after 2000 steps without.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct GradScaler {
+    scale: f64,
+    /// Steps since the scale last changed.
+    steady: u32,
+}
+
+impl Default for GradScaler {
+    fn default() -> Self {
+        Self {
+            scale: 65536.0,
+            steady: 0,
+        }
+    }
+}
+
+impl GradScaler {
+    const GROWTH_INTERVAL: u32 = 2000;
+
+    /// The current factor on the loss.
+    pub fn factor(&self) -> f64 {
+        self.scale
+    }
+
+    /// The loss to call `backward` on.
+    ///
+    /// # Errors
+    /// [`Error::Torch`].
+    pub fn scale(&self, loss: &Tensor) -> Result<Tensor, Error> {
+        Ok(loss.f_mul_scalar(self.scale)?)
+    }
+
+    /// Takes the factor off the gradients, and says whether all of them are finite; otherwise the
+    /// optimizer's step must be left out.
+    ///
+    /// # Errors
+    /// [`Error::Native`], [`Error::Torch`] where libtorch refuses.
+    pub fn unscale(&self, gradients: &[Tensor]) -> Result<bool, Error> {
+        let Some(first) = gradients.first() else {
+            return Ok(true);
+        };
+        let options = (Kind::Float, first.device());
+        let found_inf = Tensor::f_zeros([1], options)?;
+        let inverse = Tensor::f_full([1], 1.0 / self.scale, options)?;
+        tch::no_grad(|| foreach::check_finite_and_unscale(gradients, &found_inf, &inverse))?;
+        Ok(found_inf.f_double_value(&[0])? == 0.0)
+    }
+
+    /// Chooses the factor of the next step, once after each [`unscale`](Self::unscale).
+    pub fn update(&mut self, all_finite: bool) {
+        if !all_finite {
+            self.scale *= 0.5;
+            self.steady = 0;
+            return;
+        }
+        self.steady += 1;
+        if self.steady == Self::GROWTH_INTERVAL {
+            self.scale *= 2.0;
+            self.steady = 0;
+        }
+    }
+}
