@@ -7,7 +7,9 @@ mod loss;
 mod optimizer;
 mod parameters;
 mod precision;
+mod range_test;
 mod schedule;
+mod trainer;
 
 pub use ema::Ema;
 pub use error::{Divergence, Error};
@@ -16,6 +18,8 @@ pub use loss::{CrossEntropy, Targets};
 pub use optimizer::{Method, Optimizer};
 pub use parameters::{Freeze, GroupOptions, LayerRates, ParameterGroup};
 pub use precision::{GradScaler, Precision};
+pub use range_test::{RangeTest, RangeTestResult};
 pub use schedule::{Course, Schedule, Warmup};
+pub use trainer::{
     Average, Batch, Phase, Position, RunningLoss, Step, Trainer, TrainerOptions, TrainerState,
 };

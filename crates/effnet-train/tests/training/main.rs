@@ -6,7 +6,10 @@ mod average;
 mod groups;
 mod loss;
 mod optimizer;
+mod precision;
+mod range_test;
 mod schedule;
+mod trainer;
 
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,0 +1,146 @@
+//! The learning rate range test (Smith 2017).
+
+use crate::{Batch, Error, Trainer};
+
+/// How the rates are tried.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RangeTest {
+    /// The rate of the first step.
+    pub from: f64,
+    /// The rate of the last step, unless the loss has exploded before.
+    pub to: f64,
+    /// The number of steps, at least 10.
+    pub steps: usize,
+}
+
+impl Default for RangeTest {
+    /// Seven decades in 100 steps, as fastai's `lr_find`.
+    fn default() -> Self {
+        Self {
+            from: 1e-7,
+            to: 1.0,
+            steps: 100,
+        }
+    }
+}
+
+/// What the rates did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RangeTestResult {
+    /// Rates and smoothed losses, in order.
+    pub curve: Vec<(f64, f64)>,
+    /// The rate to train with.
+    pub suggestion: f64,
+}
+
+/// Weight of the past in the smoothed loss, as fastai's.
+const SMOOTHING: f64 = 0.9;
+/// A loss this many times the least one has exploded.
+const EXPLOSION: f64 = 4.0;
+/// A rate this many times smaller than that of the least loss is safe to train with.
+const MARGIN: f64 = 10.0;
+
+impl RangeTest {
+    /// Trains with rates that grow exponentially from step to step until the loss explodes, puts
+    /// everything back, and suggests the rate at which the loss fell fastest, or a tenth of the rate of
+    /// the least loss where that is smaller.
+    ///
+    /// `next_batch` is called for each step with its number.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`], also when the loss falls at no rate; what `next_batch` and steps return.
+    pub fn run<E: From<Error>>(
+        &self,
+        trainer: &mut Trainer,
+        mut next_batch: impl FnMut(usize) -> Result<Batch, E>,
+    ) -> Result<RangeTestResult, E> {
+        self.validate()?;
+        let before = trainer.state()?;
+        let curve = self.sweep(trainer, &mut next_batch);
+        trainer.restore(&before)?;
+        let curve = curve?;
+        let suggestion = suggest(&curve).ok_or_else(|| {
+            let range = format!("{:.1e} to {:.1e}", self.from, self.to);
+            Error::option(
+                "the range of learning rates",
+                "one in which the loss falls",
+                &range,
+            )
+        })?;
+        Ok(RangeTestResult { curve, suggestion })
+    }
+
+    fn validate(&self) -> Result<(), Error> {
+        if self.from > 0.0 && self.to > self.from && self.to.is_finite() && self.steps >= 10 {
+            return Ok(());
+        }
+        let expected = "10 steps or more from a rate above 0 to a higher one";
+        Err(Error::option("the range test", expected, &format!("{self:?}")))
+    }
+
+    fn sweep<E: From<Error>>(
+        &self,
+        trainer: &mut Trainer,
+        next_batch: &mut impl FnMut(usize) -> Result<Batch, E>,
+    ) -> Result<Vec<(f64, f64)>, E> {
+        let ratio = (self.to / self.from).powf(1.0 / (self.steps - 1) as f64);
+        let mut curve = Vec::with_capacity(self.steps);
+        let (mut average, mut least) = (0.0, f64::INFINITY);
+        for index in 0..self.steps {
+            let rate = self.from * ratio.powi(index as i32);
+            let step = match trainer.step_with_rate(&[next_batch(index)?], rate) {
+                Ok(step) => step,
+                Err(Error::Diverged(_)) => break,
+                Err(error) => return Err(error.into()),
+            };
+            average = SMOOTHING * average + (1.0 - SMOOTHING) * step.loss;
+            // The average began at zero: this takes that out of it.
+            let smoothed = average / (1.0 - SMOOTHING.powi(index as i32 + 1));
+            curve.push((rate, smoothed));
+            least = f64::min(least, smoothed);
+            if smoothed > EXPLOSION * least {
+                break;
+            }
+        }
+        Ok(curve)
+    }
+}
+
+/// The rate of the steepest descent before the least loss, with a margin below the latter.
+fn suggest(curve: &[(f64, f64)]) -> Option<f64> {
+    let least = (0..curve.len()).min_by(|&a, &b| curve[a].1.total_cmp(&curve[b].1))?;
+    let slope = |index: usize| curve[index + 1].1 - curve[index - 1].1;
+    let steepest = (1..least).min_by(|&a, &b| slope(a).total_cmp(&slope(b)))?;
+    (slope(steepest) < 0.0).then(|| curve[steepest].0.min(curve[least].0 / MARGIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn curve(losses: &[f64]) -> Vec<(f64, f64)> {
+        let rate = |index| 1e-4 * 10f64.powi(index);
+        losses
+            .iter()
+            .enumerate()
+            .map(|(index, &loss)| (rate(index as i32), loss))
+            .collect()
+    }
+
+    #[test]
+    fn the_steepest_descent_is_suggested() {
+        let found = suggest(&curve(&[3.0, 2.9, 2.0, 1.9, 1.85, 9.0])).unwrap();
+        assert!((found - 1e-3).abs() < 1e-12, "{found}");
+    }
+
+    #[test]
+    fn a_descent_just_before_the_explosion_is_kept_at_a_distance() {
+        let found = suggest(&curve(&[3.0, 2.99, 2.98, 2.0, 1.0, 9.0])).unwrap();
+        assert!((found - 1e-1).abs() < 1e-12, "{found}");
+    }
+
+    #[test]
+    fn a_loss_that_only_rises_suggests_nothing() {
+        assert_eq!(suggest(&curve(&[1.0, 1.1, 1.2, 5.0])), None);
+    }
+}

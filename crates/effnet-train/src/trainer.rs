@@ -1,0 +1,376 @@
+//! One step of training after the other.
+
+mod draws;
+mod options;
+mod state;
+
+use std::path::PathBuf;
+
+use effnet_core::EfficientNet;
+use tch::{Kind, Tensor};
+
+use draws::draw_seed;
+pub use options::{Average, Phase, TrainerOptions};
+pub use state::{Position, RunningLoss, TrainerState};
+
+use crate::ema::restore_network;
+use crate::{
+    Divergence, Ema, Error, Freeze, GradScaler, Optimizer, Precision, Targets, clip_to_norm, global_norm,
+};
+
+/// Images with what they show.
+#[derive(Debug)]
+pub struct Batch {
+    /// `[N, channels, H, W]`, on any device.
+    pub images: Tensor,
+    /// One for each image.
+    pub targets: Targets,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    /// The mean loss of its images, before it.
+    pub loss: f64,
+    /// The learning rate, to be multiplied with each group's factor.
+    pub rate: f64,
+    /// The norm of the gradients before clipping; infinite where the step was left out.
+    pub gradient_norm: f64,
+    /// Whether parameters were left alone because 16-bit gradients overflowed.
+    pub left_out: bool,
+}
+
+/// Trains a network step by step. Between two steps it can be evaluated, saved, stopped and restored.
+///
+/// Dropout and drop connect draw from libtorch's generator, which each step seeds from the trainer's
+/// seed and its own number: a step does the same whether or not the process was a new one.
+#[derive(Debug)]
+pub struct Trainer {
+    network: EfficientNet,
+    options: TrainerOptions,
+    phases: Vec<Phase>,
+    optimizer: Optimizer,
+    average: Option<Ema>,
+    scaler: Option<GradScaler>,
+    position: Position,
+    running_loss: RunningLoss,
+    last_checkpoint: Option<PathBuf>,
+}
+
+impl Trainer {
+    /// A trainer at the beginning of the first of `phases`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`], also for no phase at all and for [`Precision::Fp16`] on the CPU;
+    /// [`Error::Network`], [`Error::Torch`] when memory is short.
+    pub fn new(network: EfficientNet, options: TrainerOptions, phases: Vec<Phase>) -> Result<Self, Error> {
+        let Some(first) = phases.first() else {
+            return Err(Error::option("the number of phases", "1 or more", &0));
+        };
+        if let Some(norm) = options.clip_norm.filter(|norm| norm.is_nan() || *norm <= 0.0) {
+            return Err(Error::option("clip_norm", "above 0", &norm));
+        }
+        let fp16 = options.precision == Precision::Fp16;
+        if fp16 && !network.device().is_cuda() {
+            let expected = "fp32 or bf16 on a device other than CUDA";
+            return Err(Error::option("the precision", expected, &"fp16"));
+        }
+        let optimizer = Optimizer::new(first.method, first.groups.apply(&network)?)?;
+        let average = options
+            .average
+            .map(|Average { decay, warmup }| Ema::new(&network, decay, warmup));
+        Ok(Self {
+            average: average.transpose()?,
+            scaler: fp16.then(GradScaler::default),
+            network,
+            options,
+            phases,
+            optimizer,
+            position: Position::default(),
+            running_loss: RunningLoss::default(),
+            last_checkpoint: None,
+        })
+    }
+
+    /// The network that is trained.
+    pub fn network(&self) -> &EfficientNet {
+        &self.network
+    }
+
+    /// The network to evaluate and to publish: the average where there is one.
+    pub fn evaluated(&self) -> &EfficientNet {
+        self.average.as_ref().map_or(&self.network, Ema::network)
+    }
+
+    /// How far the training is.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The mean loss over the steps of the running epoch.
+    pub fn running_loss(&self) -> RunningLoss {
+        self.running_loss
+    }
+
+    fn phase(&self) -> &Phase {
+        &self.phases[self.position.phase as usize]
+    }
+
+    /// The learning rate of the next step.
+    pub fn rate(&self) -> f64 {
+        self.phase().schedule.rate(self.position.phase_step)
+    }
+
+    /// The sum of the steps of all phases.
+    pub fn total_steps(&self) -> u64 {
+        self.phases.iter().map(|phase| phase.schedule.steps()).sum()
+    }
+
+    /// Whether all phases are over.
+    pub fn is_finished(&self) -> bool {
+        self.position.phase as usize + 1 == self.phases.len()
+            && self.position.phase_step >= self.phase().schedule.steps()
+    }
+
+    /// Takes one step on a batch that is given in parts, each of which passes the network by itself:
+    /// their gradients are added up, weighted by their images.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] when the loss or the gradients are not finite: parameters and optimizer are
+    /// then those before the step. [`Error::Shape`], [`Error::Torch`].
+    pub fn step(&mut self, parts: &[Batch]) -> Result<Step, Error> {
+        let step = self.step_with_rate(parts, self.rate())?;
+        let images: i64 = parts.iter().map(|part| part.images.size()[0]).sum();
+        self.running_loss.add(step.loss, images as u64);
+        self.position.step += 1;
+        self.position.epoch_step += 1;
+        self.position.phase_step += 1;
+        let over = self.position.phase_step >= self.phase().schedule.steps();
+        if over && (self.position.phase as usize) + 1 < self.phases.len() {
+            self.begin_phase(self.position.phase + 1)?;
+        }
+        Ok(step)
+    }
+
+    pub(crate) fn step_with_rate(&mut self, parts: &[Batch], rate: f64) -> Result<Step, Error> {
+        self.optimizer.clear_gradients()?;
+        let loss = self.accumulate(parts, rate)?;
+        let gradients = self.optimizer.gradients()?;
+        let finite = match &mut self.scaler {
+            Some(scaler) => {
+                let finite = scaler.unscale(&gradients)?;
+                scaler.update(finite);
+                finite
+            }
+            None => true,
+        };
+        if !finite {
+            return self.leave_out(loss, rate);
+        }
+        let gradient_norm = global_norm(&gradients)?;
+        if !gradient_norm.is_finite() {
+            return Err(self.diverged("the norm of the gradients", gradient_norm, rate));
+        }
+        if let Some(limit) = self.options.clip_norm {
+            clip_to_norm(&gradients, gradient_norm, limit)?;
+        }
+        self.optimizer.step(rate)?;
+        if let Some(average) = &mut self.average {
+            average.update()?;
+        }
+        Ok(Step {
+            loss,
+            rate,
+            gradient_norm,
+            left_out: false,
+        })
+    }
+
+    /// Forward and backward of all parts; returns the mean loss.
+    fn accumulate(&self, parts: &[Batch], rate: f64) -> Result<f64, Error> {
+        let images: i64 = parts
+            .iter()
+            .map(|part| part.images.size().first().copied().unwrap_or(0))
+            .sum();
+        if images == 0 {
+            let expected = "at least one image".to_owned();
+            return Err(Error::Shape {
+                what: "the batch",
+                expected,
+                found: vec![0],
+            });
+        }
+        let mut total = 0.0;
+        for (index, part) in parts.iter().enumerate() {
+            tch::manual_seed(draw_seed(self.options.seed, self.position.step, index as u64));
+            let share = part.images.size()[0] as f64 / images as f64;
+            let loss = self.loss(part)?.f_mul_scalar(share)?;
+            let value = loss.f_double_value(&[])?;
+            if !value.is_finite() {
+                return Err(self.diverged("the loss", value, rate));
+            }
+            total += value;
+            match &self.scaler {
+                Some(scaler) => scaler.scale(&loss)?.f_backward()?,
+                None => loss.f_backward()?,
+            }
+        }
+        Ok(total)
+    }
+
+    fn loss(&self, batch: &Batch) -> Result<Tensor, Error> {
+        let device = self.network.device();
+        let images = channels_last(&batch.images.f_to_device(device)?)?;
+        let frozen = self.phase().groups.freeze == Freeze::Features;
+        let network = &self.network;
+        let logits = self.options.precision.autocast(device, || {
+            if frozen {
+                let features = tch::no_grad(|| network.extract_features(&images, false))?;
+                network.classify(&features, true)
+            } else {
+                network.forward(&images, true)
+            }
+        })??;
+        self.options
+            .loss
+            .forward(&logits, &batch.targets.to_device(device)?)
+    }
+
+    /// What a step whose 16-bit gradients overflowed leaves behind.
+    fn leave_out(&self, loss: f64, rate: f64) -> Result<Step, Error> {
+        /// Gradients that overflow at this scale do so without any.
+        const LEAST_SCALE: f64 = 1.0 / 1024.0;
+        if self.scaler.is_some_and(|scaler| scaler.factor() < LEAST_SCALE) {
+            return Err(self.diverged("the norm of the gradients", f64::INFINITY, rate));
+        }
+        Ok(Step {
+            loss,
+            rate,
+            gradient_norm: f64::INFINITY,
+            left_out: true,
+        })
+    }
+
+    fn diverged(&self, what: &'static str, value: f64, rate: f64) -> Error {
+        let Position { epoch, step, .. } = self.position;
+        let last_good = self.last_checkpoint.clone();
+        Error::Diverged(Box::new(Divergence {
+            what,
+            value,
+            epoch,
+            step,
+            rate,
+            last_good,
+        }))
+    }
+
+    fn begin_phase(&mut self, index: u64) -> Result<(), Error> {
+        self.optimizer.clear_gradients()?;
+        self.position.phase = index;
+        self.position.phase_step = 0;
+        let Phase { groups, method, .. } = *self.phase();
+        self.optimizer = Optimizer::new(method, groups.apply(&self.network)?)?;
+        Ok(())
+    }
+
+    /// Ends the epoch, and returns the mean loss of its steps.
+    pub fn end_epoch(&mut self) -> Option<f64> {
+        self.position.epoch += 1;
+        self.position.epoch_step = 0;
+        std::mem::take(&mut self.running_loss).mean()
+    }
+
+    /// Logits `[N, classes]`, in 32 bits, of images `[N, channels, H, W]` on any device, as the
+    /// [evaluated](Self::evaluated) network computes them.
+    ///
+    /// # Errors
+    /// [`Error::Torch`].
+    pub fn evaluate(&self, images: &Tensor) -> Result<Tensor, Error> {
+        let device = self.network.device();
+        let images = channels_last(&images.f_to_device(device)?)?;
+        let network = self.evaluated();
+        let logits = tch::no_grad(|| {
+            self.options
+                .precision
+                .autocast(device, || network.forward(&images, false))
+        })??;
+        Ok(logits.f_to_kind(Kind::Float)?)
+    }
+
+    /// A copy of everything that [`restore`](Self::restore) needs.
+    ///
+    /// # Errors
+    /// [`Error::Network`] when memory is short.
+    pub fn state(&self) -> Result<TrainerState, Error> {
+        let average = self.average.as_ref();
+        let average =
+            average.map(|average| Ok::<_, Error>((average.updates(), average.network().state_dict()?)));
+        Ok(TrainerState {
+            position: self.position,
+            seed: self.options.seed,
+            weights: self.network.state_dict()?,
+            optimizer: self.optimizer.state_dict()?,
+            average: average.transpose()?,
+            scaler: self.scaler,
+            running_loss: self.running_loss,
+        })
+    }
+
+    /// Goes to where [`state`](Self::state) was taken, from a trainer with the same network, options and
+    /// phases: what follows is what followed then, bit for bit on the CPU with the same number of
+    /// threads.
+    ///
+    /// # Errors
+    /// [`Error::OtherState`] when the state is that of another trainer. The trainer is of no more use
+    /// then.
+    pub fn restore(&mut self, state: &TrainerState) -> Result<(), Error> {
+        let refuse = |difference: String| {
+            let what = "the training's state";
+            Err(Error::OtherState { what, difference })
+        };
+        if state.position.phase as usize >= self.phases.len() {
+            let (found, most) = (state.position.phase + 1, self.phases.len());
+            return refuse(format!("it is in phase {found} of {most}"));
+        }
+        match (&mut self.average, &state.average) {
+            (Some(average), Some((updates, weights))) => average.restore(*updates, weights)?,
+            (None, None) => {}
+            (own, _) => {
+                let (found, expected) = if own.is_some() {
+                    ("no", "one")
+                } else {
+                    ("an", "none")
+                };
+                return refuse(format!(
+                    "it has {found} average of the weights, expected {expected}"
+                ));
+            }
+        }
+        restore_network(&self.network, &state.weights, "the saved weights")?;
+        let phase_step = state.position.phase_step;
+        self.begin_phase(state.position.phase)?;
+        self.optimizer.load_state_dict(&state.optimizer)?;
+        self.position = Position {
+            phase_step,
+            ..state.position
+        };
+        self.options.seed = state.seed;
+        self.scaler = self.scaler.and(state.scaler);
+        self.running_loss = state.running_loss;
+        Ok(())
+    }
+
+    /// Remembers the checkpoint that a [`Divergence`] names.
+    pub fn note_checkpoint(&mut self, path: impl Into<PathBuf>) {
+        self.last_checkpoint = Some(path.into());
+    }
+}
+
+/// The same images with the channels of a pixel side by side in memory: what the convolutions of every
+/// device are fastest on.
+fn channels_last(images: &Tensor) -> Result<Tensor, Error> {
+    Ok(images
+        .f_permute([0, 2, 3, 1])?
+        .f_contiguous()?
+        .f_permute([0, 3, 1, 2])?)
+}

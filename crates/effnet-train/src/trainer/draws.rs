@@ -1,0 +1,18 @@
+//! Seeds for what a network draws.
+
+/// A seed for the draws of one part of one step. Neighbouring seeds would do for the generator, but two
+/// runs with neighbouring seeds must not share them.
+pub(super) fn draw_seed(seed: u64, step: u64, part: u64) -> i64 {
+    [seed, step, part]
+        .into_iter()
+        .fold(0, |state, number| mix(state ^ number))
+        .cast_signed()
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea and Flood 2014).
+fn mix(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

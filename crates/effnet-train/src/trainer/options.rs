@@ -1,0 +1,38 @@
+//! What a trainer is told.
+
+use crate::{CrossEntropy, GroupOptions, Method, Precision, Schedule};
+
+/// A stretch of training with one optimizer and one schedule, whose steps it lasts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Phase {
+    /// Which parameters are trained, and how fast.
+    pub groups: GroupOptions,
+    /// The optimizer, which begins anew.
+    pub method: Method,
+    /// The rate of each step.
+    pub schedule: Schedule,
+}
+
+/// What stays the same over all phases.
+#[derive(Debug, Default)]
+pub struct TrainerOptions {
+    /// What is minimised.
+    pub loss: CrossEntropy,
+    /// What steps and evaluations compute in.
+    pub precision: Precision,
+    /// Gradients with a larger global norm are scaled down to this one.
+    pub clip_norm: Option<f64>,
+    /// Keeps an average of the network, which is evaluated and saved in its place.
+    pub average: Option<Average>,
+    /// Decides all that the network draws: dropout and drop connect.
+    pub seed: u64,
+}
+
+/// The arguments of [`Ema::new`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Average {
+    /// What remains of the average at an update; the reference implementation's 0.9999.
+    pub decay: f64,
+    /// Whether it remembers less in the beginning.
+    pub warmup: bool,
+}
