@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod checkpointer;
 mod ema;
 mod error;
 mod gradients;
@@ -9,8 +10,10 @@ mod parameters;
 mod precision;
 mod range_test;
 mod schedule;
+mod snapshot;
 mod trainer;
 
+pub use checkpointer::Checkpointer;
 pub use ema::Ema;
 pub use error::{Divergence, Error};
 pub use gradients::{clip_to_norm, global_norm};
@@ -20,6 +23,7 @@ pub use parameters::{Freeze, GroupOptions, LayerRates, ParameterGroup};
 pub use precision::{GradScaler, Precision};
 pub use range_test::{RangeTest, RangeTestResult};
 pub use schedule::{Course, Schedule, Warmup};
+pub use snapshot::Snapshot;
 pub use trainer::{
     Average, Batch, Phase, Position, RunningLoss, Step, Trainer, TrainerOptions, TrainerState,
 };

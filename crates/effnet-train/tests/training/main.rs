@@ -3,11 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod average;
+mod checkpoints;
+mod disks;
 mod groups;
+mod kill;
 mod loss;
 mod optimizer;
 mod precision;
 mod range_test;
+mod resume;
 mod schedule;
 mod trainer;
 

@@ -1,0 +1,178 @@
+//! The checkpoints of a run folder.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use effnet_checkpoint::{Checkpoint, ModelMetadata, StateDict, write_safetensors};
+use serde_json::Value;
+
+use crate::{Error, Snapshot};
+
+/// Keeps three files in a run folder:
+///
+/// - `last.state`: all that a training goes on from, weights included;
+/// - `last.safetensors`: the weights of the same moment to classify with, the average where there is one;
+/// - `best.safetensors`: those of the best moment.
+///
+/// Each is written beside its place, brought to the disk and renamed, so that it is always whole. A
+/// run goes on from `last.state` alone, which makes it indifferent to a kill between two of the files:
+/// `best.safetensors` comes first, because a run that goes on from before it writes it again, and
+/// [`resume`](Self::resume) brings `last.safetensors` up to date.
+///
+/// One process at a time may use a folder.
+#[derive(Debug)]
+pub struct Checkpointer {
+    folder: PathBuf,
+    metadata: ModelMetadata,
+    saved: bool,
+}
+
+/// What a run goes on from.
+const STATE: &str = "last.state";
+/// Weights of the same moment.
+const LAST: &str = "last.safetensors";
+/// Weights of the best moment.
+const BEST: &str = "best.safetensors";
+
+impl Checkpointer {
+    /// A checkpointer for `folder`, which is made if it is not there. `metadata` goes into the weight
+    /// files, so that they are enough to classify with.
+    ///
+    /// What writes that were cut short left behind is removed.
+    ///
+    /// # Errors
+    /// [`Error::Folder`].
+    pub fn new(folder: impl Into<PathBuf>, metadata: ModelMetadata) -> Result<Self, Error> {
+        let folder = folder.into();
+        let refused = |source| Error::Folder {
+            path: folder.clone(),
+            source,
+        };
+        fs::create_dir_all(&folder).map_err(refused)?;
+        sweep(&folder).map_err(refused)?;
+        let saved = folder.join(STATE).exists();
+        Ok(Self {
+            folder,
+            metadata,
+            saved,
+        })
+    }
+
+    /// The file that a run goes on from, if there is one.
+    pub fn last_good(&self) -> Option<PathBuf> {
+        self.saved.then(|| self.folder.join(STATE))
+    }
+
+    /// The weights of the best moment; the file may not be there yet.
+    pub fn best(&self) -> PathBuf {
+        self.folder.join(BEST)
+    }
+
+    /// The weights of the last saved moment; the file may not be there yet.
+    pub fn last(&self) -> PathBuf {
+        self.folder.join(LAST)
+    }
+
+    /// Saves a moment, as the best one too where `is_best`.
+    ///
+    /// # Errors
+    /// [`Error::Write`], which names the last good checkpoint; that is then as it was.
+    pub fn save(&mut self, snapshot: &Snapshot, is_best: bool) -> Result<(), Error> {
+        if is_best {
+            self.write_weights(BEST, snapshot)?;
+        }
+        let written = snapshot.write(&self.folder.join(STATE));
+        written.map_err(|source| self.unwritten(source))?;
+        self.saved = true;
+        self.write_weights(LAST, snapshot)
+    }
+
+    fn write_weights(&self, name: &str, snapshot: &Snapshot) -> Result<(), Error> {
+        let weights: &StateDict = snapshot.trainer.published();
+        let mut entries = self.metadata.to_entries();
+        entries.insert("epoch".to_owned(), snapshot.trainer.position.epoch.to_string());
+        entries.insert(STEP.to_owned(), snapshot.trainer.position.step.to_string());
+        let written = write_safetensors(self.folder.join(name), weights, &entries);
+        written.map_err(|source| self.unwritten(source))
+    }
+
+    fn unwritten(&self, source: effnet_checkpoint::WriteError) -> Error {
+        Error::Write {
+            source: Box::new(source),
+            last_good: self.last_good(),
+        }
+    }
+
+    /// The last saved moment, or `None` where nothing was saved.
+    ///
+    /// `config` must be equal to the saved one, but for the settings named in `free`, which do not
+    /// change what is computed (`workers`, or `data.workers` for one inside of another).
+    ///
+    /// # Errors
+    /// [`Error::OtherConfig`] with all that differs, [`Error::Read`] and [`Error::BadCheckpoint`] for a
+    /// damaged file, [`Error::Write`] when `last.safetensors` has to be written and cannot.
+    pub fn resume(&self, config: &Value, free: &[&str]) -> Result<Option<Snapshot>, Error> {
+        let Some(path) = self.last_good() else {
+            return Ok(None);
+        };
+        let snapshot = Snapshot::read(&path)?;
+        let mut differences = Vec::new();
+        compare("", &snapshot.config, config, free, &mut differences);
+        if !differences.is_empty() {
+            return Err(Error::OtherConfig { path, differences });
+        }
+        if step_of(&self.folder.join(LAST)) != Some(snapshot.trainer.position.step) {
+            self.write_weights(LAST, &snapshot)?;
+        }
+        Ok(Some(snapshot))
+    }
+}
+
+/// The metadata entry with the number of steps behind the weights.
+const STEP: &str = "step";
+
+fn step_of(weights: &Path) -> Option<u64> {
+    let file = Checkpoint::open(weights).ok()?;
+    file.metadata().get(STEP)?.parse().ok()
+}
+
+/// Removes the temporary files that a killed process left.
+fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let hidden = name
+            .to_str()
+            .and_then(|name| name.strip_prefix('.')?.strip_suffix(".part"));
+        let unfinished =
+            hidden.is_some_and(|name| [STATE, LAST, BEST].iter().any(|target| name.starts_with(target)));
+        if unfinished {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Describes each setting that is not the same in both.
+fn compare(path: &str, saved: &Value, current: &Value, free: &[&str], differences: &mut Vec<String>) {
+    if saved == current || free.contains(&path) {
+        return;
+    }
+    let (Value::Object(saved), Value::Object(current)) = (saved, current) else {
+        let path = if path.is_empty() { "the settings" } else { path };
+        differences.push(format!("{path}: {saved} in the checkpoint, {current} now"));
+        return;
+    };
+    let missing = Value::Null;
+    let added = current.keys().filter(|key| !saved.contains_key(*key));
+    for key in saved.keys().chain(added) {
+        let place = if path.is_empty() {
+            key.clone()
+        } else {
+            format!("{path}.{key}")
+        };
+        let [saved, current] = [saved, current].map(|settings| settings.get(key).unwrap_or(&missing));
+        compare(&place, saved, current, free, differences);
+    }
+}

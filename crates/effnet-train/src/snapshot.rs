@@ -1,0 +1,125 @@
+//! A training as a file: named tensors in a safetensors container, and one JSON text beside them. Nothing
+//! in it can be executed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use effnet_checkpoint::{Checkpoint, StateDict, write_safetensors};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Error, GradScaler, Position, RunningLoss, TrainerState};
+
+/// The state of a trainer, and what the run around it needs to go on.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// [`Trainer::state`](crate::Trainer::state).
+    pub trainer: TrainerState,
+    /// The best value so far of the metric that chooses the best checkpoint.
+    pub best: Option<f64>,
+    /// The resolved settings of the run: a resumed one must have the same.
+    pub config: Value,
+    /// Whatever else a run counts, as texts.
+    pub notes: BTreeMap<String, String>,
+}
+
+/// The metadata entry that holds [`Progress`].
+const PROGRESS: &str = "effnet_training";
+/// To be raised when a reader of the old form would misunderstand the new one.
+const VERSION: u32 = 1;
+
+/// The part of a snapshot that is no tensor.
+#[derive(Serialize, Deserialize)]
+struct Progress {
+    version: u32,
+    position: Position,
+    seed: u64,
+    average_updates: Option<u64>,
+    scaler: Option<GradScaler>,
+    running_loss: RunningLoss,
+    best: Option<f64>,
+    config: Value,
+    notes: BTreeMap<String, String>,
+}
+
+/// Whose tensors: the first part of each name in the file.
+const WEIGHTS: &str = "weights";
+const AVERAGE: &str = "average";
+const OPTIMIZER: &str = "optimizer";
+
+impl Snapshot {
+    pub(crate) fn write(&self, path: &Path) -> Result<(), effnet_checkpoint::WriteError> {
+        let state = &self.trainer;
+        let average = state.average.as_ref().map(|(_, weights)| weights);
+        let mut tensors = StateDict::new();
+        let parts = [
+            (WEIGHTS, Some(&state.weights)),
+            (AVERAGE, average),
+            (OPTIMIZER, Some(&state.optimizer)),
+        ];
+        for (part, dict) in parts {
+            for (name, tensor) in dict.into_iter().flat_map(StateDict::iter) {
+                tensors.insert(format!("{part}/{name}"), tensor.clone());
+            }
+        }
+        let progress = Progress {
+            version: VERSION,
+            position: state.position,
+            seed: state.seed,
+            average_updates: state.average.as_ref().map(|(updates, _)| *updates),
+            scaler: state.scaler,
+            running_loss: state.running_loss,
+            best: self.best,
+            config: self.config.clone(),
+            notes: self.notes.clone(),
+        };
+        let progress = serde_json::json!(progress).to_string();
+        write_safetensors(path, &tensors, &BTreeMap::from([(PROGRESS.to_owned(), progress)]))
+    }
+
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        let bad = |what: String| Error::BadCheckpoint {
+            path: path.to_owned(),
+            what,
+        };
+        let file = Checkpoint::open(path)?;
+        let text = file
+            .metadata()
+            .get(PROGRESS)
+            .ok_or_else(|| bad(format!("it has no `{PROGRESS}`")))?;
+        let progress: Progress = serde_json::from_str(text)
+            .map_err(|error| bad(format!("its `{PROGRESS}` is refused: {error}")))?;
+        if progress.version != VERSION {
+            return Err(bad(format!(
+                "it has version {}, expected {VERSION}",
+                progress.version
+            )));
+        }
+        let mut parts: BTreeMap<String, StateDict> = BTreeMap::new();
+        for (name, tensor) in file.into_state_dict() {
+            let (part, own) = name
+                .split_once('/')
+                .ok_or_else(|| bad(format!("`{name}` belongs to no part")))?;
+            parts.entry(part.to_owned()).or_default().insert(own, tensor);
+        }
+        let mut take = |part: &str| parts.remove(part).unwrap_or_default();
+        let (weights, average, optimizer) = (take(WEIGHTS), take(AVERAGE), take(OPTIMIZER));
+        if let Some(part) = parts.keys().next() {
+            return Err(bad(format!("it has a part `{part}`")));
+        }
+        Ok(Self {
+            trainer: TrainerState {
+                position: progress.position,
+                seed: progress.seed,
+                weights,
+                optimizer,
+                average: progress.average_updates.map(|updates| (updates, average)),
+                scaler: progress.scaler,
+                running_loss: progress.running_loss,
+            },
+            best: progress.best,
+            config: progress.config,
+            notes: progress.notes,
+        })
+    }
+}

@@ -1,0 +1,160 @@
+use effnet_checkpoint::ModelMetadata;
+use effnet_train::{
+    Average, Checkpointer, Course, Error, Freeze, GroupOptions, Method, Phase, Schedule, Snapshot, Trainer,
+    TrainerOptions, Warmup,
+};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+use tch::Tensor;
+
+use crate::{Turn, batch, first_difference, narrow, network, turn, values};
+
+/// Everything that has state: two phases, dropout and drop connect, an average, clipping, a schedule.
+fn trainer(method: Method, turn: &Turn) -> Trainer {
+    let options = TrainerOptions {
+        clip_norm: Some(1.0),
+        average: Some(Average {
+            decay: 0.99,
+            warmup: true,
+        }),
+        seed: 11,
+        ..TrainerOptions::default()
+    };
+    let schedule =
+        |steps| Schedule::new(0.02, steps, Course::ONE_CYCLE, Warmup { steps: 1, from: 0.0 }).unwrap();
+    let head = GroupOptions {
+        freeze: Freeze::Convolutions,
+        ..GroupOptions::default()
+    };
+    let phases = vec![
+        Phase {
+            groups: head,
+            method,
+            schedule: schedule(4),
+        },
+        Phase {
+            groups: GroupOptions::default(),
+            method,
+            schedule: schedule(8),
+        },
+    ];
+    Trainer::new(network(&narrow(), 1, turn), options, phases).unwrap()
+}
+
+fn finish(trainer: &mut Trainer) {
+    while !trainer.is_finished() {
+        let position = trainer.position();
+        trainer.step(&[batch(position.epoch_step as usize, 8)]).unwrap();
+        if position.epoch_step + 1 == 3 {
+            trainer.end_epoch();
+        }
+    }
+}
+
+fn save(trainer: &Trainer, folder: &Path, config: Value) {
+    let snapshot = Snapshot {
+        trainer: trainer.state().unwrap(),
+        best: Some(0.1 + 0.2),
+        config,
+        notes: BTreeMap::from([("patience".to_owned(), "3".to_owned())]),
+    };
+    let mut checkpointer = Checkpointer::new(folder, ModelMetadata::default()).unwrap();
+    checkpointer.save(&snapshot, false).unwrap();
+}
+
+fn everything(trainer: &Trainer) -> Vec<(String, Tensor)> {
+    let mut all = values(trainer.network());
+    all.extend(values(trainer.evaluated()));
+    let optimizer = trainer.state().unwrap().optimizer;
+    all.extend(
+        optimizer
+            .iter()
+            .map(|(name, tensor)| (name.to_owned(), effnet_core::to_torch(tensor).unwrap())),
+    );
+    all
+}
+
+#[test]
+fn a_run_that_is_resumed_at_any_step_ends_bit_for_bit_as_one_that_was_not() {
+    let turn = turn();
+    for method in [Method::SGD, Method::ADAM_W, Method::RMS_PROP_TF] {
+        let mut straight = trainer(method, &turn);
+        finish(&mut straight);
+        let expected = everything(&straight);
+        // Within the first phase, at its end, in the second.
+        for stop in [1, 4, 7, 11] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut first = trainer(method, &turn);
+            while first.position().step < stop {
+                let position = first.position();
+                first.step(&[batch(position.epoch_step as usize, 8)]).unwrap();
+                if position.epoch_step + 1 == 3 {
+                    first.end_epoch();
+                }
+            }
+            save(&first, folder.path(), json!({}));
+            drop(first);
+            let checkpointer = Checkpointer::new(folder.path(), ModelMetadata::default()).unwrap();
+            let snapshot = checkpointer.resume(&json!({}), &[]).unwrap().unwrap();
+            assert_eq!(
+                (snapshot.best, snapshot.notes["patience"].as_str()),
+                (Some(0.1 + 0.2), "3")
+            );
+            let mut second = trainer(method, &turn);
+            second.restore(&snapshot.trainer).unwrap();
+            assert_eq!(second.position().step, stop);
+            finish(&mut second);
+            assert_eq!(
+                first_difference(&expected, &everything(&second)),
+                None,
+                "{method:?}, {stop}"
+            );
+            assert_eq!(second.running_loss(), straight.running_loss());
+        }
+    }
+}
+
+#[test]
+fn a_run_with_other_settings_is_told_what_differs() {
+    let turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let saved = json!({"lr": 0.1, "workers": 2, "data": {"folder": "photos", "flip": true}, "epochs": 5});
+    save(&trainer(Method::SGD, &turn), folder.path(), saved);
+    let checkpointer = Checkpointer::new(folder.path(), ModelMetadata::default()).unwrap();
+    let current =
+        json!({"lr": 0.2, "workers": 8, "data": {"folder": "photos", "flip": false}, "seed": 1, "epochs": 5});
+    let error = checkpointer.resume(&current, &["workers"]).unwrap_err();
+    let Error::OtherConfig { differences, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(
+        differences,
+        &[
+            "data.flip: true in the checkpoint, false now",
+            "lr: 0.1 in the checkpoint, 0.2 now",
+            "seed: null in the checkpoint, 1 now",
+        ]
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("last.state: it was made with other settings:\n  data.flip"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_state_of_another_trainer_is_refused() {
+    let turn = turn();
+    let state = trainer(Method::SGD, &turn).state().unwrap();
+    let refusal = |mut other: Trainer| other.restore(&state).unwrap_err().to_string();
+    assert!(refusal(trainer(Method::ADAM_W, &turn)).contains("`_bn0.weight.exp_avg`"));
+    let phases = vec![crate::phase(Method::SGD, 0.1, 3)];
+    let plain = Trainer::new(network(&narrow(), 1, &turn), TrainerOptions::default(), phases).unwrap();
+    let error = refusal(plain);
+    assert!(
+        error.contains("it has an average of the weights, expected none"),
+        "{error}"
+    );
+}
