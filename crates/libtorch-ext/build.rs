@@ -51,11 +51,16 @@ fn main() -> io::Result<()> {
     rpath::announce()
 }
 
-/// What libtorch exports.
+/// What libtorch exports, and what is built on it.
 fn torch(library: &Path) {
-    with_headers(library)
+    with_headers(library, "c++17")
         .files(["torch", "cuda", "operator", "autocast"].map(|name| format!("shim/{name}.cpp")))
         .compile("libtorch_ext_torch");
+    // On libtorch's own threads, which are OpenMP's.
+    with_headers(library, "c++20")
+        .files(["training", "training_norm"].map(|name| format!("shim/{name}.cpp")))
+        .flag_if_supported("-fopenmp")
+        .compile("libtorch_ext_training");
 }
 
 /// What libtorch_cuda exports, which a program cannot be linked to without loading it at every start:
@@ -78,7 +83,7 @@ fn cuda_graphs(library: &Path) -> io::Result<()> {
     };
     let out = env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();
     let target = out.join("libeffnet_cuda_graphs.so");
-    let compiler = with_headers(library).include(headers).get_compiler();
+    let compiler = with_headers(library, "c++17").include(headers).get_compiler();
     let status = compiler
         .to_command()
         .args(["-shared", "shim/cuda_graphs.cpp", "-o"])
@@ -94,13 +99,13 @@ fn cuda_graphs(library: &Path) -> io::Result<()> {
 }
 
 /// Compiles as torch-sys does its own shim.
-fn with_headers(library: &Path) -> cc::Build {
+fn with_headers(library: &Path, standard: &str) -> cc::Build {
     let root = env::var_os("LIBTORCH_INCLUDE").map_or_else(
         || library.parent().map(Path::to_path_buf).unwrap_or_default(),
         PathBuf::from,
     );
     let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
-    let mut build = base("c++17");
+    let mut build = base(standard);
     build
         .include(root.join("include"))
         .include(root.join("include/torch/csrc/api/include"))
@@ -118,7 +123,7 @@ fn network() {
 fn kernels(instruction_set: &str, flags: &[&str]) {
     let mut build = base("c++20");
     build
-        .file("shim/kernels.cpp")
+        .files(["shim/kernels.cpp", "shim/training_kernels.cpp"])
         .define("KERNEL_ISA", instruction_set)
         // As libtorch is compiled; they let a comparison become one instruction.
         .flags(["-fno-math-errno", "-fno-trapping-math"])

@@ -1,6 +1,7 @@
 //! The three kinds of layer that the networks are made of, registered in a variable store under
 //! PyTorch's names.
 
+use libtorch_ext::training;
 use tch::{Kind, TchError, Tensor, nn};
 
 use crate::Padding;
@@ -136,18 +137,46 @@ impl Conv {
     }
 
     pub(crate) fn forward(&self, input: &Tensor) -> Result<Tensor, TchError> {
-        let (_, _, height, width) = input.size4()?;
-        let [rows, columns] = match self.padding {
-            Padding::Symmetric => [[self.kernel / 2; 2]; 2],
-            Padding::Same => [self.same(height), self.same(width)],
-            Padding::StaticSame => self.designed_for.map(|size| self.same(size)),
-        };
+        let [rows, columns] = self.sides(input)?;
         let symmetric = |sides: [i64; 2]| sides[0] == sides[1];
         if symmetric(rows) && symmetric(columns) {
             return self.convolve(input, [rows[0], columns[0]]);
         }
         let padded = input.f_constant_pad_nd([columns[0], columns[1], rows[0], rows[1]])?;
         self.convolve(&padded, [0, 0])
+    }
+
+    /// A depthwise convolution in training, of `silu(norm(input))` where there is a norm.
+    pub(crate) fn train_depthwise(
+        &self,
+        input: &Tensor,
+        norm: Option<&BatchNorm>,
+    ) -> Result<Tensor, TchError> {
+        let [[top, bottom], [left, right]] = self.sides(input)?;
+        let norm = norm.map(BatchNorm::counted).transpose()?;
+        let padding = [top, bottom, left, right];
+        Ok(training::depthwise(
+            input,
+            norm.as_ref(),
+            &self.weight,
+            self.stride,
+            padding,
+        )?)
+    }
+
+    /// Weight and bias of a convolution that has both.
+    pub(crate) fn parameters(&self) -> Option<[&Tensor; 2]> {
+        Some([&self.weight, self.bias.as_ref()?])
+    }
+
+    /// Pixels added before and after the rows, and before and after the columns.
+    fn sides(&self, input: &Tensor) -> Result<[[i64; 2]; 2], TchError> {
+        let (_, _, height, width) = input.size4()?;
+        Ok(match self.padding {
+            Padding::Symmetric => [[self.kernel / 2; 2]; 2],
+            Padding::Same => [self.same(height), self.same(width)],
+            Padding::StaticSame => self.designed_for.map(|size| self.same(size)),
+        })
     }
 
     fn convolve(&self, input: &Tensor, padding: [i64; 2]) -> Result<Tensor, TchError> {
@@ -216,11 +245,22 @@ impl BatchNorm {
     }
 
     pub(crate) fn forward(&self, input: &Tensor, train: bool) -> Result<Tensor, TchError> {
-        if train {
-            // The clone is another handle to the same tensor: the addition reaches the store.
-            let _ = self.num_batches_tracked.shallow_clone().f_add_scalar_(1i64)?;
+        self.activate(input, train, false)
+    }
+
+    /// The same with SiLU behind it.
+    pub(crate) fn forward_silu(&self, input: &Tensor, train: bool) -> Result<Tensor, TchError> {
+        self.activate(input, train, true)
+    }
+
+    fn activate(&self, input: &Tensor, train: bool, silu: bool) -> Result<Tensor, TchError> {
+        if train && self.trains(input) {
+            return Ok(training::norm_activation(input, &self.counted()?, silu)?);
         }
-        Tensor::f_batch_norm(
+        if train {
+            self.count()?;
+        }
+        let output = Tensor::f_batch_norm(
             input,
             Some(&self.weight),
             Some(&self.bias),
@@ -230,7 +270,34 @@ impl BatchNorm {
             self.momentum,
             self.epsilon,
             true,
-        )
+        )?;
+        if silu { output.f_silu() } else { Ok(output) }
+    }
+
+    /// Whether there are kernels that train with this layer on activations like `input`.
+    pub(crate) fn trains(&self, input: &Tensor) -> bool {
+        training::trains(input, &self.weight)
+    }
+
+    fn count(&self) -> Result<(), TchError> {
+        // The clone is another handle to the same tensor: the addition reaches the store.
+        self.num_batches_tracked
+            .shallow_clone()
+            .f_add_scalar_(1i64)
+            .map(drop)
+    }
+
+    /// The layer for one more batch of training.
+    pub(crate) fn counted(&self) -> Result<training::BatchNorm<'_>, TchError> {
+        self.count()?;
+        Ok(training::BatchNorm {
+            weight: &self.weight,
+            bias: &self.bias,
+            running_mean: &self.running_mean,
+            running_var: &self.running_var,
+            momentum: self.momentum,
+            epsilon: self.epsilon,
+        })
     }
 }
 

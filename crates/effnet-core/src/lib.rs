@@ -17,5 +17,5 @@ pub use error::{Error, Mismatch, WrongShape};
 pub use load::{LoadOptions, LoadReport};
 pub use network::EfficientNet;
 pub use profile::{Padding, Profile};
-pub use tensors::{from_torch, to_torch};
+pub use tensors::{channels_last, from_torch, to_torch};
 pub use variant::Variant;

@@ -1,5 +1,6 @@
 //! The mobile inverted bottleneck block with squeeze-and-excitation.
 
+use libtorch_ext::training;
 use tch::{Kind, TchError, Tensor};
 
 use crate::layers::{BatchNorm, Builder, Conv, ConvShape, Place};
@@ -90,12 +91,14 @@ impl MBConv {
     /// branch of a sample is dropped with probability `drop_rate`.
     pub(crate) fn forward(&self, input: &Tensor, train: bool, drop_rate: f64) -> Result<Tensor, TchError> {
         let expanded = match &self.expand {
-            Some((conv, bn)) => Some(bn.forward(&conv.forward(input)?, train)?.f_silu()?),
-            None => None,
+            Some((conv, _)) => &conv.forward(input)?,
+            None => input,
         };
-        let x = self.depthwise.forward(expanded.as_ref().unwrap_or(input))?;
-        let x = self.depthwise_bn.forward(&x, train)?.f_silu()?;
-        let x = self.squeeze_excite.forward(&x)?;
+        let x = if train && self.depthwise_bn.trains(expanded) {
+            self.filter_in_training(expanded)?
+        } else {
+            self.filter(expanded, train)?
+        };
         let x = self.project_bn.forward(&self.project.forward(&x)?, train)?;
         if !self.skip {
             return Ok(x);
@@ -106,6 +109,25 @@ impl MBConv {
             x
         };
         x.f_add(input)
+    }
+
+    /// What stands between the two pointwise convolutions.
+    fn filter(&self, expanded: &Tensor, train: bool) -> Result<Tensor, TchError> {
+        let x = match &self.expand {
+            Some((_, bn)) => &bn.forward_silu(expanded, train)?,
+            None => expanded,
+        };
+        let x = self.depthwise.forward(x)?;
+        let x = self.depthwise_bn.forward_silu(&x, train)?;
+        self.squeeze_excite.forward(&x)
+    }
+
+    /// The same in training, with functions that keep nothing but the convolutions' outputs for the
+    /// backward pass.
+    fn filter_in_training(&self, expanded: &Tensor) -> Result<Tensor, TchError> {
+        let norm = self.expand.as_ref().map(|(_, bn)| bn);
+        let x = self.depthwise.train_depthwise(expanded, norm)?;
+        self.squeeze_excite.train(&x, &self.depthwise_bn)
     }
 }
 
@@ -122,6 +144,15 @@ impl SqueezeExcite {
         let reduced = self.reduce.forward(&pooled)?.f_silu()?;
         let gate = self.expand.forward(&reduced)?.f_sigmoid()?;
         input.f_mul(&gate)
+    }
+
+    /// Of `silu(norm(input))`, in training.
+    fn train(&self, input: &Tensor, norm: &BatchNorm) -> Result<Tensor, TchError> {
+        let (Some(reduce), Some(expand)) = (self.reduce.parameters(), self.expand.parameters()) else {
+            return self.forward(&norm.forward_silu(input, true)?);
+        };
+        let layers = training::SqueezeExcite { reduce, expand };
+        Ok(training::norm_squeeze_excite(input, &norm.counted()?, &layers)?)
     }
 }
 

@@ -7,7 +7,7 @@ use tch::{Device, Kind, TchError, Tensor, nn};
 use crate::init::Init;
 use crate::layers::{BatchNorm, Builder, Conv, ConvShape, Linear, Place};
 use crate::mbconv::MBConv;
-use crate::{Config, Error};
+use crate::{Config, Error, channels_last};
 
 /// EfficientNet on a tch variable store.
 ///
@@ -16,8 +16,9 @@ use crate::{Config, Error};
 /// path that the network is built on. It is a [`nn::ModuleT`], so it can stand wherever tch takes
 /// one; its own methods return errors instead of panicking.
 ///
-/// Training needs little memory for activations: libtorch's SiLU keeps its input only, as the
-/// original's `MemoryEfficientSwish` does.
+/// Training needs little memory for activations: on the CPU, what follows a convolution up to the next one
+/// is one function that keeps its input only; elsewhere, libtorch's SiLU does, as the original's
+/// `MemoryEfficientSwish`.
 ///
 /// ```no_run
 /// use effnet_core::{EfficientNet, Variant};
@@ -212,10 +213,13 @@ impl EfficientNet {
         train: bool,
         mut visit: impl FnMut(usize, &Tensor, &Tensor),
     ) -> Result<Tensor, TchError> {
-        let mut x = self
-            .stem_bn
-            .forward(&self.stem.forward(images)?, train)?
-            .f_silu()?;
+        let images = if train && self.stem_bn.trains(images) {
+            // What the kernels of training take; every layer passes it on.
+            &channels_last(images)?
+        } else {
+            images
+        };
+        let mut x = self.stem_bn.forward_silu(&self.stem.forward(images)?, train)?;
         for (index, block) in self.blocks.iter().enumerate() {
             let output = block.forward(&x, train, self.drop_connect_rate(index))?;
             visit(index, &x, &output);
@@ -225,7 +229,7 @@ impl EfficientNet {
     }
 
     fn run_head(&self, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
-        self.head_bn.forward(&self.head.forward(x)?, train)?.f_silu()
+        self.head_bn.forward_silu(&self.head.forward(x)?, train)
     }
 
     /// The probability that block `index` drops its residual branch: it grows linearly with depth

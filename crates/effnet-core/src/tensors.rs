@@ -59,6 +59,18 @@ pub fn from_torch(source: &Tensor) -> Result<FileTensor, Error> {
     Ok(FileTensor::from_bytes(dtype, shape, bytes)?)
 }
 
+/// Images `[N, C, H, W]` with the channels of a pixel side by side in memory, in which convolutions are
+/// fastest on every device; their order along the dimensions stays.
+///
+/// # Errors
+/// What libtorch refuses: another number of dimensions, memory that cannot be had.
+pub fn channels_last(images: &Tensor) -> Result<Tensor, tch::TchError> {
+    images
+        .f_permute([0, 2, 3, 1])?
+        .f_contiguous()?
+        .f_permute([0, 3, 1, 2])
+}
+
 impl EfficientNet {
     /// A copy of all parameters and buffers under the original's names, in the order of PyTorch's
     /// `state_dict()`.
@@ -79,7 +91,9 @@ mod tests {
     #[test]
     fn every_shared_type_comes_back_as_it_went() {
         for (dtype, kind) in KINDS {
-            let tensor = Tensor::from_slice(&[1i64, 0, 1, 1, 0, 1]).view([2, 3]).to_kind(kind);
+            let tensor = Tensor::from_slice(&[1i64, 0, 1, 1, 0, 1])
+                .view([2, 3])
+                .to_kind(kind);
             let stored = from_torch(&tensor).unwrap();
             assert_eq!((stored.dtype(), stored.shape()), (dtype, &[2, 3][..]));
             let back = to_torch(&stored).unwrap();
@@ -91,7 +105,10 @@ mod tests {
     #[test]
     fn a_transposed_tensor_is_stored_row_by_row() {
         let tensor = Tensor::from_slice(&[1u8, 2, 3, 4, 5, 6]).view([2, 3]).tr();
-        assert_eq!(&*from_torch(&tensor).unwrap().bytes().unwrap(), [1, 4, 2, 5, 3, 6]);
+        assert_eq!(
+            &*from_torch(&tensor).unwrap().bytes().unwrap(),
+            [1, 4, 2, 5, 3, 6]
+        );
     }
 
     #[test]

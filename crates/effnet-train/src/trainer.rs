@@ -6,7 +6,7 @@ mod state;
 
 use std::path::PathBuf;
 
-use effnet_core::EfficientNet;
+use effnet_core::{EfficientNet, channels_last};
 use tch::{Kind, Tensor};
 
 use draws::draw_seed;
@@ -133,7 +133,8 @@ impl Trainer {
     }
 
     /// Takes one step on a batch that is given in parts, each of which passes the network by itself:
-    /// their gradients are added up, weighted by their images.
+    /// their gradients are added up, weighted by their images. Batch statistics and weighted means are
+    /// those of each part.
     ///
     /// # Errors
     /// [`Error::Diverged`] when the loss or the gradients are not finite: parameters and optimizer are
@@ -355,7 +356,7 @@ impl Trainer {
             ..state.position
         };
         self.options.seed = state.seed;
-        self.scaler = self.scaler.and(state.scaler);
+        self.scaler = self.scaler.map(|own| state.scaler.unwrap_or(own));
         self.running_loss = state.running_loss;
         Ok(())
     }
@@ -364,13 +365,4 @@ impl Trainer {
     pub fn note_checkpoint(&mut self, path: impl Into<PathBuf>) {
         self.last_checkpoint = Some(path.into());
     }
-}
-
-/// The same images with the channels of a pixel side by side in memory: what the convolutions of every
-/// device are fastest on.
-fn channels_last(images: &Tensor) -> Result<Tensor, Error> {
-    Ok(images
-        .f_permute([0, 2, 3, 1])?
-        .f_contiguous()?
-        .f_permute([0, 3, 1, 2])?)
 }

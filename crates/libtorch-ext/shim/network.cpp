@@ -21,7 +21,7 @@
 
 namespace effnet {
 
-static bool supports(Isa isa) {
+bool supports(Isa isa) {
     if (isa == Isa::baseline) return true;
 #if defined(__x86_64__)
     __builtin_cpu_init();

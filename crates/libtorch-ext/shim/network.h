@@ -56,6 +56,8 @@ private:
 // The order is part of the C interface.
 enum class Isa { best, baseline, avx2, avx512, avx512bf16 };
 
+bool supports(Isa isa);
+
 inline int blocks_of(int channels) { return (channels + BLOCK - 1) / BLOCK; }
 
 struct Shape {

@@ -107,6 +107,39 @@ INLINE void store(bf16* to, const Vec& v) {
 #endif
 }
 
+// The first `count` elements of sixteen; the others are zero, and are not touched in memory.
+INLINE Vec load(const float* from, int count) {
+#if defined(__AVX512F__)
+    Vec v;
+    v.part[0] = (register_f)_mm512_maskz_loadu_ps(__mmask16((1u << count) - 1), from);
+    return v;
+#else
+    float wide[16] = {};
+    std::memcpy(wide, from, count * sizeof(float));
+    return load(wide);
+#endif
+}
+
+INLINE Vec load(const bf16* from, int count) {
+    bf16 wide[16] = {};
+    std::memcpy(wide, from, count * sizeof(bf16));
+    return load(wide);
+}
+
+INLINE void store(float* to, const Vec& v, int count) {
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(to, __mmask16((1u << count) - 1), (__m512)v.part[0]);
+#else
+    std::memcpy(to, &v, count * sizeof(float));
+#endif
+}
+
+INLINE void store(bf16* to, const Vec& v, int count) {
+    bf16 wide[16];
+    store(wide, v);
+    std::memcpy(to, wide, count * sizeof(bf16));
+}
+
 // exp on one register, relative error about 2e-7, argument limited to +-87.
 INLINE register_f exponential(register_f x) {
     const register_f low = register_f{} - 87.0f, high = register_f{} + 87.0f;

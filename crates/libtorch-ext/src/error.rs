@@ -53,6 +53,16 @@ pub enum Error {
     Torch(#[from] TchError),
 }
 
+impl From<Error> for TchError {
+    /// For crates whose functions are otherwise libtorch's own.
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Torch(error) => error,
+            other => Self::Torch(other.to_string()),
+        }
+    }
+}
+
 unsafe extern "C" {
     fn effnet_free_message(message: *mut c_char);
 }

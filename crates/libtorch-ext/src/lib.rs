@@ -12,6 +12,7 @@ mod operator;
 mod process;
 mod raw;
 mod tensors;
+pub mod training;
 
 pub use autocast::autocast;
 pub use cuda::{CopyStream, DeviceMemory, Download, allow_tf32, device_memory};

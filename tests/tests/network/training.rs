@@ -32,6 +32,10 @@ struct Worst {
     statistic: (f64, String),
 }
 
+/// How far the gradient of a tensor may be from the reference's, over its largest element. Both are the
+/// same distance away from a step in 64 bits, up to 2e-4 in B5: rounding, which grows with the depth.
+const GRADIENT: f64 = 5e-4;
+
 fn compare(folder: &Path, config: &Config) -> Worst {
     let mut expected = tensors(&folder.join("expected.safetensors"));
     let mut take = |name: &str| {
@@ -63,7 +67,7 @@ fn compare(folder: &Path, config: &Config) -> Worst {
                 Some(block) => largest(&(tensor.grad() - theirs)) / scales[&format!("{block}_bn2.weight")],
                 None => relative_error(&tensor.grad(), &theirs),
             };
-            assert!(error <= 1e-4, "gradient of {name}: {error:.1e}");
+            assert!(error <= GRADIENT, "gradient of {name}: {error:.1e}");
             keep_larger(&mut worst.gradient, error, name);
         } else {
             let theirs = take(&format!("after.{name}"));

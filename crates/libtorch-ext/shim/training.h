@@ -1,0 +1,79 @@
+// The steps that the functions of training.cpp have in common.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include "training_kernels.h"
+
+namespace effnet {
+
+// The kernels for this CPU and this type of element.
+const TrainingFunctions& training_functions(at::ScalarType type);
+
+// The tensor itself where its channels lie side by side, otherwise a copy.
+inline at::Tensor channels_last(const at::Tensor& x) { return x.contiguous(at::MemoryFormat::ChannelsLast); }
+
+// Pixels of a batch in chunks that fit a cache. Chunks depend on the shape alone, and results are put
+// together in their order: the number of threads changes no bit.
+class Chunks {
+public:
+    explicit Chunks(const at::Tensor& x);
+    int64_t count() const { return images * per_image_; }
+    // body(chunk, image, first row of the batch, rows)
+    template <class Body> void each(const Body& body) const {
+        at::parallel_for(0, count(), 1, [&](int64_t begin, int64_t end) {
+            for (int64_t i = begin; i < end; ++i) {
+                const int64_t image = i / per_image_, first = i % per_image_ * size_;
+                body(i, image, image * pixels + first, std::min(size_, pixels - first));
+            }
+        });
+    }
+    // Of [count()][channels]: sums of each image, [images][channels].
+    at::Tensor per_image(const at::Tensor& partial) const;
+
+    const int64_t images, pixels;
+    const int channels;
+
+private:
+    int64_t size_, per_image_;
+};
+
+// The rows of a tensor from `row` on.
+inline const void* rows_of(const at::Tensor& x, int64_t row) {
+    return static_cast<const char*>(x.const_data_ptr()) + row * x.size(1) * x.element_size();
+}
+inline void* rows_of_mutable(at::Tensor& x, int64_t row) {
+    return static_cast<char*>(x.mutable_data_ptr()) + row * x.size(1) * x.element_size();
+}
+
+// A batch normalisation in training; the statistics may be undefined.
+struct NormParameters {
+    at::Tensor weight, bias, running_mean, running_var;
+    double momentum, epsilon;
+};
+
+// What a batch makes of it: [4][channels] of scale, offset, mean and 1 / sqrt(variance + eps).
+struct NormCoefficients {
+    at::Tensor values;
+    Norm norm(bool silu) const { return {row(0), row(1), silu}; }
+    const float* mean() const { return row(2); }
+    const float* inverse_deviation() const { return row(3); }
+
+private:
+    const float* row(int index) const { return values.const_data_ptr<float>() + index * values.size(1); }
+};
+
+// Measures the batch `x`, channels last, and updates the running statistics.
+NormCoefficients measure(const at::Tensor& x, const NormParameters& parameters);
+
+struct NormGradients {
+    at::Tensor input, weight, bias;
+};
+
+// Backward through activation and normalisation of `x`. `gradient`, channels last, is times `gate` plus
+// `shift`, both [images][channels] or both undefined. With `in_place` it becomes the input's gradient.
+NormGradients norm_backward(const at::Tensor& x, const NormCoefficients& coefficients, bool silu,
+                            at::Tensor gradient, const at::Tensor& gate, const at::Tensor& shift, bool in_place);
+
+} // namespace effnet

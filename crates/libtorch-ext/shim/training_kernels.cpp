@@ -1,0 +1,155 @@
+// The kernels of training for one instruction set. build.rs compiles this file once per set.
+
+#include "depthwise_training.h"
+
+namespace KERNEL_ISA {
+
+using effnet::Norm;
+using effnet::Upstream;
+
+// Calls `body(lanes, c)` for each block of up to sixteen channels that begins at `c`.
+template <class Body>
+INLINE void each_block(int channels, Body body) {
+    int c = 0;
+    for (; c + 16 <= channels; c += 16) body(Full{}, c);
+    if (c < channels) body(Part{channels - c}, c);
+}
+
+template <class T>
+void moments(const void* x, int64_t rows, int channels, const float* shift, float* sum, float* square) {
+    each_block(channels, [&](auto lanes, int c) {
+        const T* from = static_cast<const T*>(x) + c;
+        const Vec minus = multiply(splat(-1.0f), lanes.load(shift + c));
+        Vec sums = splat(0.0f), squares = splat(0.0f);
+        for (int64_t r = 0; r < rows; ++r) {
+            const Vec v = add(lanes.load(from + r * channels), minus);
+            sums = add(sums, v);
+            multiply_add(squares, v, v);
+        }
+        lanes.store(sum + c, sums);
+        lanes.store(square + c, squares);
+    });
+}
+
+template <class T, bool SILU>
+void apply_as(const void* x, int64_t rows, int channels, const Norm& norm, float* sum, void* out) {
+    each_block(channels, [&](auto lanes, int c) {
+        const T* from = static_cast<const T*>(x) + c;
+        T* to = static_cast<T*>(out) + c;
+        const Vec scale = lanes.load(norm.scale + c), offset = lanes.load(norm.offset + c);
+        Vec sums = splat(0.0f);
+        for (int64_t r = 0; r < rows; ++r) {
+            Vec v = offset;
+            multiply_add(v, lanes.load(from + r * channels), scale);
+            if (SILU) v = silu(v);
+            sums = add(sums, v);
+            lanes.store(to + r * channels, v);
+        }
+        if (sum) lanes.store(sum + c, sums);
+    });
+}
+
+template <class T>
+void apply(const void* x, int64_t rows, int channels, const Norm& norm, float* sum, void* out) {
+    (norm.silu ? apply_as<T, true> : apply_as<T, false>)(x, rows, channels, norm, sum, out);
+}
+
+template <class T>
+void scale(void* x, int64_t rows, int channels, const float* gate) {
+    each_block(channels, [&](auto lanes, int c) {
+        T* at = static_cast<T*>(x) + c;
+        const Vec factor = lanes.load(gate + c);
+        for (int64_t r = 0; r < rows; ++r)
+            lanes.store(at + r * channels, multiply(lanes.load(at + r * channels), factor));
+    });
+}
+
+template <class T>
+void products(const void* a, const void* b, int64_t rows, int channels, float* sum) {
+    each_block(channels, [&](auto lanes, int c) {
+        const T *left = static_cast<const T*>(a) + c, *right = static_cast<const T*>(b) + c;
+        Vec sums = splat(0.0f);
+        for (int64_t r = 0; r < rows; ++r)
+            multiply_add(sums, lanes.load(left + r * channels), lanes.load(right + r * channels));
+        lanes.store(sum + c, sums);
+    });
+}
+
+// The gradient before the activation.
+template <bool SILU, bool GATED>
+INLINE Vec before_activation(Vec gradient, const Vec& z, const Vec& gate, const Vec& shift) {
+    if (GATED) {
+        Vec shifted = shift;
+        multiply_add(shifted, gradient, gate);
+        gradient = shifted;
+    }
+    if (!SILU) return gradient;
+    // silu'(z) = s + z s (1 - s)
+    const Vec s = sigmoid(z);
+    Vec slope = s;
+    multiply_add(slope, multiply(z, s), add(splat(1.0f), multiply(splat(-1.0f), s)));
+    return multiply(gradient, slope);
+}
+
+template <class T, bool SILU, bool GATED>
+void before_norm_as(const void* x, const Upstream& up, int64_t rows, int channels, const Norm& norm,
+                    const float* mean, float* sum, float* product, void* out) {
+    each_block(channels, [&](auto lanes, int c) {
+        const T* from = static_cast<const T*>(x) + c;
+        const T* upstream = static_cast<const T*>(up.gradient) + c;
+        T* to = static_cast<T*>(out) + c;
+        const Vec scale = lanes.load(norm.scale + c), offset = lanes.load(norm.offset + c);
+        const Vec gate = GATED ? lanes.load(up.gate + c) : scale;
+        const Vec shift = GATED ? lanes.load(up.shift + c) : scale;
+        const Vec minus = multiply(splat(-1.0f), lanes.load(mean + c));
+        Vec sums = splat(0.0f), products = splat(0.0f);
+        for (int64_t r = 0; r < rows; ++r) {
+            const Vec v = lanes.load(from + r * channels);
+            Vec z = offset;
+            multiply_add(z, v, scale);
+            const Vec dz = before_activation<SILU, GATED>(lanes.load(upstream + r * channels), z, gate, shift);
+            sums = add(sums, dz);
+            multiply_add(products, dz, add(v, minus));
+            if (SILU || GATED) lanes.store(to + r * channels, dz);
+        }
+        lanes.store(sum + c, sums);
+        lanes.store(product + c, products);
+    });
+}
+
+template <class T>
+void before_norm(const void* x, const Upstream& up, int64_t rows, int channels, const Norm& norm,
+                 const float* mean, float* sum, float* product, void* dz) {
+    const auto as = up.gate ? before_norm_as<T, true, true>
+        : norm.silu ? before_norm_as<T, true, false> : before_norm_as<T, false, false>;
+    as(x, up, rows, channels, norm, mean, sum, product, dz);
+}
+
+template <class T>
+void norm_gradient(const void* x, const void* dz, int64_t rows, int channels, const float* scale,
+                   const float* mean, const float* slope, const float* level, void* out) {
+    each_block(channels, [&](auto lanes, int c) {
+        const T *from = static_cast<const T*>(x) + c, *upstream = static_cast<const T*>(dz) + c;
+        T* to = static_cast<T*>(out) + c;
+        const Vec factor = lanes.load(scale + c), along = lanes.load(slope + c), constant = lanes.load(level + c);
+        const Vec minus = multiply(splat(-1.0f), lanes.load(mean + c));
+        for (int64_t r = 0; r < rows; ++r) {
+            Vec result = constant;
+            multiply_add(result, add(lanes.load(from + r * channels), minus), along);
+            multiply_add(result, lanes.load(upstream + r * channels), factor);
+            lanes.store(to + r * channels, result);
+        }
+    });
+}
+
+#define FUNCTIONS(T) { \
+    moments<T>, apply<T>, scale<T>, products<T>, before_norm<T>, norm_gradient<T>, \
+    depthwise<T>, depthwise_input<T>, depthwise_weight<T>, \
+}
+const effnet::TrainingKernels table = {FUNCTIONS(float), FUNCTIONS(bf16)};
+
+} // namespace KERNEL_ISA
+
+#define GETTER_OF(isa) training_##isa
+#define GETTER(isa) GETTER_OF(isa)
+const effnet::TrainingKernels& effnet::GETTER(KERNEL_ISA)() { return KERNEL_ISA::table; }

@@ -1,0 +1,138 @@
+// Batch normalisation in training, with the activation behind it.
+
+#include "training.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "network.h"
+
+namespace effnet {
+
+static const TrainingKernels& choose() {
+#if defined(__x86_64__)
+    if (supports(Isa::avx512bf16)) return training_avx512bf16();
+    if (supports(Isa::avx512)) return training_avx512();
+    if (supports(Isa::avx2)) return training_avx2();
+#endif
+    return training_baseline();
+}
+
+const TrainingFunctions& training_functions(at::ScalarType type) {
+    static const TrainingKernels& kernels = choose();
+    return type == at::kBFloat16 ? kernels.of_bf16 : kernels.of_float;
+}
+
+Chunks::Chunks(const at::Tensor& x)
+    : images(x.size(0)), pixels(x.size(2) * x.size(3)), channels(int(x.size(1))) {
+    constexpr int64_t elements = 16384;
+    size_ = std::max<int64_t>(1, elements / channels);
+    per_image_ = (pixels + size_ - 1) / size_;
+}
+
+at::Tensor Chunks::per_image(const at::Tensor& partial) const {
+    return partial.view({images, per_image_, channels}).sum(1);
+}
+
+// Sums over all chunks, in the order of the chunks: partial[chunk][offset + channel].
+static std::vector<double> total(const at::Tensor& partial, int offset, int channels) {
+    std::vector<double> sum(channels);
+    const float* from = partial.const_data_ptr<float>() + offset;
+    const int64_t stride = partial.size(1);
+    for (int64_t chunk = 0; chunk < partial.size(0); ++chunk, from += stride)
+        for (int c = 0; c < channels; ++c) sum[c] += from[c];
+    return sum;
+}
+
+static void update(const at::Tensor& running, double momentum, const std::vector<double>& measured) {
+    if (!running.defined()) return;
+    float* value = running.mutable_data_ptr<float>();
+    for (size_t c = 0; c < measured.size(); ++c)
+        value[c] = float((1 - momentum) * value[c] + momentum * measured[c]);
+}
+
+NormCoefficients measure(const at::Tensor& x, const NormParameters& parameters) {
+    const Chunks chunks(x);
+    const int channels = chunks.channels;
+    const auto& functions = training_functions(x.scalar_type());
+    const auto floats = x.options().dtype(at::kFloat);
+    // The first pixel is near enough to the mean to keep the squares small.
+    const at::Tensor shift = x.permute({0, 2, 3, 1}).select(0, 0).select(0, 0).select(0, 0).to(at::kFloat).contiguous();
+    at::Tensor partial = at::empty({chunks.count(), 2 * channels}, floats);
+    float* sums = partial.mutable_data_ptr<float>();
+    const float* shifts = shift.const_data_ptr<float>();
+    chunks.each([&](int64_t chunk, int64_t, int64_t row, int64_t rows) {
+        float* sum = sums + chunk * 2 * channels;
+        functions.moments(rows_of(x, row), rows, channels, shifts, sum, sum + channels);
+    });
+
+    std::vector<double> mean = total(partial, 0, channels), variance = total(partial, channels, channels);
+    const double count = double(chunks.images * chunks.pixels);
+    NormCoefficients result{at::empty({4, channels}, floats)};
+    float* value = result.values.mutable_data_ptr<float>();
+    const float* weight = parameters.weight.const_data_ptr<float>();
+    const float* bias = parameters.bias.const_data_ptr<float>();
+    for (int c = 0; c < channels; ++c) {
+        const double shifted = mean[c] / count;
+        // Rounding may take a variance of zero below it; not-a-number stays one.
+        const double measured = variance[c] / count - shifted * shifted;
+        variance[c] = measured < 0 ? 0 : measured;
+        mean[c] = shifted + shifts[c];
+        const double inverse = 1 / std::sqrt(variance[c] + parameters.epsilon);
+        const double scale = weight[c] * inverse;
+        value[c] = float(scale);
+        value[channels + c] = float(bias[c] - mean[c] * scale);
+        value[2 * channels + c] = float(mean[c]);
+        value[3 * channels + c] = float(inverse);
+        // The running variance is that of the population.
+        variance[c] *= count / (count - 1);
+    }
+    update(parameters.running_mean, parameters.momentum, mean);
+    update(parameters.running_var, parameters.momentum, variance);
+    return result;
+}
+
+NormGradients norm_backward(const at::Tensor& x, const NormCoefficients& coefficients, bool silu,
+                            at::Tensor gradient, const at::Tensor& gate, const at::Tensor& shift, bool in_place) {
+    const Chunks chunks(x);
+    const int channels = chunks.channels;
+    const auto& functions = training_functions(x.scalar_type());
+    const Norm norm = coefficients.norm(silu);
+    const auto floats = x.options().dtype(at::kFloat);
+    const float* gates = gate.defined() ? gate.const_data_ptr<float>() : nullptr;
+    const float* shifts = shift.defined() ? shift.const_data_ptr<float>() : nullptr;
+    const auto upstream = [&](int64_t image, int64_t row) {
+        const int64_t at = image * channels;
+        return Upstream{rows_of(gradient, row), gates ? gates + at : nullptr, shifts ? shifts + at : nullptr};
+    };
+
+    at::Tensor partial = at::empty({chunks.count(), 2 * channels}, floats);
+    float* sums = partial.mutable_data_ptr<float>();
+    at::Tensor result_input = in_place ? gradient : at::empty_like(x);
+    chunks.each([&](int64_t chunk, int64_t image, int64_t row, int64_t rows) {
+        float* sum = sums + chunk * 2 * channels;
+        functions.before_norm(rows_of(x, row), upstream(image, row), rows, channels, norm, coefficients.mean(),
+                              sum, sum + channels, rows_of_mutable(result_input, row));
+    });
+
+    const std::vector<double> sum = total(partial, 0, channels), product = total(partial, channels, channels);
+    const double count = double(chunks.images * chunks.pixels);
+    NormGradients result{result_input, at::empty({channels}, floats), at::empty({channels}, floats)};
+    std::vector<float> slope(channels), level(channels);
+    for (int c = 0; c < channels; ++c) {
+        const double inverse = coefficients.inverse_deviation()[c], scale = norm.scale[c];
+        result.weight.mutable_data_ptr<float>()[c] = float(product[c] * inverse);
+        result.bias.mutable_data_ptr<float>()[c] = float(sum[c]);
+        slope[c] = float(-scale * inverse * inverse * product[c] / count);
+        level[c] = float(-scale * sum[c] / count);
+    }
+    const at::Tensor& dz = silu || gates ? result.input : gradient;
+    chunks.each([&](int64_t, int64_t, int64_t row, int64_t rows) {
+        functions.norm_gradient(rows_of(x, row), rows_of(dz, row), rows, channels, norm.scale, coefficients.mean(),
+                                slope.data(), level.data(), rows_of_mutable(result.input, row));
+    });
+    return result;
+}
+
+} // namespace effnet

@@ -1,0 +1,221 @@
+//! Layers of a network in training, on the CPU, that keep only their input for the backward pass.
+
+use std::ffi::c_char;
+use std::ptr;
+
+use tch::{Device, Kind, Tensor};
+use torch_sys::C_tensor;
+
+use crate::Error;
+use crate::error::check;
+
+/// Batch normalisation over the channels of `[N, C, H, W]` in training: by the statistics of the batch,
+/// which the running ones follow.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchNorm<'a> {
+    /// `[C]`.
+    pub weight: &'a Tensor,
+    /// `[C]`.
+    pub bias: &'a Tensor,
+    /// `[C]`, updated.
+    pub running_mean: &'a Tensor,
+    /// `[C]`, updated.
+    pub running_var: &'a Tensor,
+    /// Weight of the batch in the running statistics.
+    pub momentum: f64,
+    /// Added to the variance.
+    pub epsilon: f64,
+}
+
+/// The two pointwise convolutions of squeeze-and-excitation, with biases.
+#[derive(Debug, Clone, Copy)]
+pub struct SqueezeExcite<'a> {
+    /// `[S, C, 1, 1]` and `[S]`, followed by SiLU.
+    pub reduce: [&'a Tensor; 2],
+    /// `[C, S, 1, 1]` and `[C]`, followed by the sigmoid.
+    pub expand: [&'a Tensor; 2],
+}
+
+#[repr(C)]
+struct RawNorm {
+    weight: *const C_tensor,
+    bias: *const C_tensor,
+    running_mean: *const C_tensor,
+    running_var: *const C_tensor,
+    momentum: f64,
+    epsilon: f64,
+}
+
+unsafe extern "C" {
+    fn effnet_norm_activation(
+        x: *const C_tensor,
+        norm: *const RawNorm,
+        silu: i32,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
+    fn effnet_depthwise(
+        x: *const C_tensor,
+        norm: *const RawNorm,
+        kernels: *const C_tensor,
+        stride: i64,
+        padding: *const i64,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
+    fn effnet_norm_squeeze_excite(
+        x: *const C_tensor,
+        norm: *const RawNorm,
+        reduce: *const C_tensor,
+        reduce_bias: *const C_tensor,
+        expand: *const C_tensor,
+        expand_bias: *const C_tensor,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
+}
+
+/// Whether this module's functions take activations `x` with parameters like `parameter`: on the CPU, of
+/// 32-bit floats or, for `x`, bfloat16, with more than one value for each channel.
+pub fn trains(x: &Tensor, parameter: &Tensor) -> bool {
+    let kinds = (x.kind(), parameter.kind());
+    x.device() == Device::Cpu
+        && matches!(kinds, (Kind::Float | Kind::BFloat16, Kind::Float))
+        && matches!(x.size()[..], [n, c, h, w] if c > 0 && n * h * w > 1)
+}
+
+fn expect(name: &'static str, tensor: &Tensor, expected: &[i64]) -> Result<(), Error> {
+    let found = tensor.size();
+    if found == expected && tensor.is_contiguous() && tensor.kind() == Kind::Float {
+        return Ok(());
+    }
+    let expected = expected.to_vec();
+    Err(Error::Shape {
+        name,
+        expected,
+        found,
+    })
+}
+
+/// The channels of a batch that the kernels can run on.
+fn channels(x: &Tensor, parameter: &Tensor) -> Result<i64, Error> {
+    let size = x.size();
+    if trains(x, parameter) {
+        return Ok(size[1]);
+    }
+    Err(Error::Shape {
+        name: "the input of a layer in training",
+        expected: vec![-1; 4],
+        found: size,
+    })
+}
+
+impl BatchNorm<'_> {
+    fn raw(&self, channels: i64) -> Result<RawNorm, Error> {
+        let tensors = [self.weight, self.bias, self.running_mean, self.running_var];
+        for tensor in tensors {
+            expect("a batch normalisation", tensor, &[channels])?;
+        }
+        let [weight, bias, running_mean, running_var] = tensors.map(Tensor::as_ptr);
+        let (momentum, epsilon) = (self.momentum, self.epsilon);
+        Ok(RawNorm {
+            weight,
+            bias,
+            running_mean,
+            running_var,
+            momentum,
+            epsilon,
+        })
+    }
+}
+
+/// `norm(x)`, with SiLU behind it if `silu`.
+///
+/// # Errors
+/// [`Error::Shape`] where the parameters do not fit `x`, or [`trains`] is false; [`Error::Native`],
+/// [`Error::OutOfMemory`].
+pub fn norm_activation(x: &Tensor, norm: &BatchNorm<'_>, silu: bool) -> Result<Tensor, Error> {
+    let raw = norm.raw(channels(x, norm.weight)?)?;
+    // SAFETY: the tensors are alive, and the parameters have as many values as `x` has channels.
+    output(|out| unsafe { effnet_norm_activation(x.as_ptr(), &raw const raw, i32::from(silu), out) })
+}
+
+/// A depthwise convolution of `silu(norm(x))`, or of `x` where there is no norm, with `kernels`
+/// `[C, 1, k, k]` for `k` of 3 or 5 and a stride of 1 or 2. `padding` is top, bottom, left, right, each less
+/// than `k`.
+///
+/// # Errors
+/// As [`norm_activation`], and [`Error::OutOfRange`] for another kernel, stride or padding.
+pub fn depthwise(
+    x: &Tensor,
+    norm: Option<&BatchNorm<'_>>,
+    kernels: &Tensor,
+    stride: i64,
+    padding: [i64; 4],
+) -> Result<Tensor, Error> {
+    let channels = channels(x, kernels)?;
+    let side = kernels.size().last().copied().unwrap_or(0);
+    expect("a depthwise convolution", kernels, &[channels, 1, side, side])?;
+    let out_of_range = |name, value| Err(Error::OutOfRange { name, value });
+    if side != 3 && side != 5 {
+        return out_of_range("a kernel", side);
+    }
+    if stride != 1 && stride != 2 {
+        return out_of_range("a stride", stride);
+    }
+    if let Some(&pad) = padding.iter().find(|&&pad| pad < 0 || pad >= side) {
+        return out_of_range("a padding", pad);
+    }
+    let size = x.size();
+    let padded = [
+        size[2] + padding[0] + padding[1],
+        size[3] + padding[2] + padding[3],
+    ];
+    if let Some(&short) = padded.iter().find(|&&padded| padded < side) {
+        return out_of_range("a padded side", short);
+    }
+    let raw = norm.map(|norm| norm.raw(channels)).transpose()?;
+    let raw = raw.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: as above; the kernels' shape, stride and padding are those that the kernels are made for, and
+    // `padding` has four numbers.
+    output(|out| unsafe {
+        effnet_depthwise(x.as_ptr(), raw, kernels.as_ptr(), stride, padding.as_ptr(), out)
+    })
+}
+
+/// Squeeze-and-excitation of `y = silu(norm(x))`: `y` times a gate for each channel of each image, which two
+/// small layers make of the means over its pixels.
+///
+/// # Errors
+/// As [`norm_activation`].
+pub fn norm_squeeze_excite(
+    x: &Tensor,
+    norm: &BatchNorm<'_>,
+    layers: &SqueezeExcite<'_>,
+) -> Result<Tensor, Error> {
+    let channels = channels(x, norm.weight)?;
+    let raw = norm.raw(channels)?;
+    let SqueezeExcite { reduce, expand } = layers;
+    let squeezed = reduce[1].size().first().copied().unwrap_or(0);
+    expect("a squeeze", reduce[0], &[squeezed, channels, 1, 1])?;
+    expect("a squeeze", reduce[1], &[squeezed])?;
+    expect("an excitation", expand[0], &[channels, squeezed, 1, 1])?;
+    expect("an excitation", expand[1], &[channels])?;
+    // SAFETY: the tensors are alive and their shapes fit each other.
+    output(|out| unsafe {
+        effnet_norm_squeeze_excite(
+            x.as_ptr(),
+            &raw const raw,
+            reduce[0].as_ptr(),
+            reduce[1].as_ptr(),
+            expand[0].as_ptr(),
+            expand[1].as_ptr(),
+            out,
+        )
+    })
+}
+
+/// The tensor that `call` writes.
+fn output(call: impl FnOnce(*mut *mut C_tensor) -> *mut c_char) -> Result<Tensor, Error> {
+    let mut out = ptr::null_mut();
+    check(call(&raw mut out))?;
+    // SAFETY: without an error it is a tensor on the heap that nobody else owns.
+    Ok(unsafe { Tensor::from_ptr(out) })
+}
