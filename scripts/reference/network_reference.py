@@ -1,8 +1,9 @@
 """Answers the tests' questions about the reference packages.
 
-Reads one JSON object a line from stdin, with the name of a function below or in
-`conversion_reference.py` as `request` and its arguments, and writes one JSON object a line to stdout: the answer, or `{"error": "..."}`. Tensors
-go into files in the folder that the request names. `{"ready": true}` comes first.
+Reads one JSON object a line from stdin, with the name of a function below, in `conversion_reference.py`
+or in `training_reference.py` as `request` and its arguments, and writes one JSON object a line to
+stdout: the answer, or `{"error": "..."}`. Tensors go into files in the folder that the request names.
+`{"ready": true}` comes first.
 
 One process serves all tests of a run, because importing the packages takes longer than most
 answers.
@@ -18,6 +19,7 @@ from safetensors.torch import save_file
 
 import conversion_reference
 import network_models as models
+import training_reference
 from network_training import training_step
 
 # Odd and rectangular, and far from every variant's own size.
@@ -125,7 +127,7 @@ def save(tensors, folder):
     save_file(copies, f"{folder}/expected.safetensors")
 
 
-ANSWERS = (parity, static_padding, layout, training, *conversion_reference.ANSWERS)
+ANSWERS = (parity, static_padding, layout, training, *conversion_reference.ANSWERS, *training_reference.ANSWERS)
 REQUESTS = {function.__name__: function for function in ANSWERS}
 
 

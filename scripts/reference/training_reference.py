@@ -1,0 +1,92 @@
+"""Whole trainings and schedules in the reference packages."""
+
+import torch
+from efficientnet_pytorch import EfficientNet
+from safetensors.torch import save_file
+from timm.optim.rmsprop_tf import RMSpropTF
+from timm.utils import ModelEmaV2, ModelEmaV3
+from torch.nn import functional
+
+import network_models as models
+
+BN = ("_bn0", "_bn1", "_bn2")
+
+
+def groups(network, weight_decay):
+    """No weight decay on batch normalisation and biases."""
+    decayed, spared = [], []
+    for name, parameter in network.named_parameters():
+        exempt = name.endswith(".bias") or name.split(".")[-2] in BN
+        (spared if exempt else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
+
+
+OPTIMIZERS = {
+    "sgd": lambda groups, lr: torch.optim.SGD(groups, lr=lr, momentum=0.9),
+    "nesterov": lambda groups, lr: torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True),
+    "adamw": lambda groups, lr: torch.optim.AdamW(groups, lr=lr),
+    "rmsprop": lambda groups, lr: RMSpropTF(groups, lr=lr, alpha=0.9, momentum=0.9, eps=1e-3),
+}
+AVERAGES = {"v2": ModelEmaV2, "v3": ModelEmaV3}
+
+
+def train(folder, optimizer, lr, weight_decay, steps, batch, size, overrides, clip=None, smoothing=0.0, average=None):
+    """Trains on fixed images; leaves the weights before, the images, the losses, the weights after and
+    their average."""
+    torch.manual_seed(4)
+    if overrides:
+        network = EfficientNet.from_name("efficientnet-b0", image_size=None, **models.DETERMINISTIC, **overrides)
+    else:
+        network = models.build("lukemelas", "b0", models.calibrated("lukemelas", "b0"))
+    # The packages' SiLU in one operation: its other form rounds differently.
+    network.set_swish(memory_efficient=False)
+    network.train()
+    torch.save(network.state_dict(), f"{folder}/start.pth")
+    classes = network._fc.out_features
+    images = models.smooth_images(2 * batch, 3, *size, seed=5)
+    labels = torch.arange(2 * batch) * 7 % classes
+    following = AVERAGES[average](network, decay=0.9) if average else None
+    rule = OPTIMIZERS[optimizer](groups(network, weight_decay), lr)
+    losses = []
+    for step in range(steps):
+        part = slice(step % 2 * batch, (step % 2 + 1) * batch)
+        rule.zero_grad()
+        loss = functional.cross_entropy(network(images[part]), labels[part], label_smoothing=smoothing)
+        loss.backward()
+        if clip:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
+        rule.step()
+        if following:
+            following.update(network)
+        losses.append(loss.item())
+    expected = {"images": images, "labels": labels, "losses": torch.tensor(losses, dtype=torch.float64).float()}
+    expected |= {f"after.{name}": tensor for name, tensor in network.state_dict().items()}
+    if following:
+        averaged = following.module.state_dict()
+        expected |= {f"average.{name}": tensor for name, tensor in averaged.items()}
+    save_file({name: tensor.detach().clone().contiguous() for name, tensor in expected.items()},
+              f"{folder}/expected.safetensors")
+    return {}
+
+
+def schedule(name, base, steps, arguments):
+    """The learning rate of every step of one of torch's schedulers."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=base)
+    scheduler = getattr(torch.optim.lr_scheduler, name)(optimizer, **arguments)
+    rates = []
+    for step in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        if step + 1 < steps:
+            optimizer.step()
+            scheduler.step()
+    return {"rates": rates}
+
+
+def cross_entropy(logits, targets, weights=None, smoothing=0.0):
+    """torch.nn.CrossEntropyLoss; targets are classes or rows of probabilities."""
+    loss = torch.nn.CrossEntropyLoss(
+        weight=torch.tensor(weights) if weights else None, label_smoothing=smoothing)
+    return {"loss": loss(torch.tensor(logits), torch.tensor(targets)).item()}
+
+
+ANSWERS = (train, schedule, cross_entropy)
