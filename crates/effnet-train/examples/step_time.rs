@@ -1,0 +1,90 @@
+//! Time of one training step on this machine: `step_time VARIANT BATCH SIZE STEPS [fp32|bf16]` prints the
+//! median, the 10th and the 90th percentile in milliseconds and the peak memory in MiB. Weights and
+//! images are random; SGD with momentum.
+//!
+//! With `EFFNET_SERVE` set it takes one step per line on stdin instead, and answers each with its
+//! milliseconds, so that a driver can alternate with other programs. `EFFNET_THREADS` is the number of
+//! threads, 2 unless set.
+
+#![allow(clippy::print_stdout)]
+
+use std::env;
+use std::error::Error;
+use std::io::BufRead;
+use std::time::Instant;
+
+use effnet_core::{EfficientNet, Variant};
+use effnet_train::{
+    Batch, Course, GroupOptions, Method, Phase, Precision, Schedule, Targets, Trainer, TrainerOptions, Warmup,
+};
+use tch::{Device, Kind, Tensor, nn};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [variant, batch, size, steps, rest @ ..] = arguments.as_slice() else {
+        return Err("usage: step_time VARIANT BATCH SIZE STEPS [fp32|bf16]".into());
+    };
+    let (batch, size, steps): (i64, i64, usize) = (batch.parse()?, size.parse()?, steps.parse()?);
+    let precision = match rest.first().map_or("fp32", String::as_str) {
+        "fp32" => Precision::Fp32,
+        "bf16" => Precision::Bf16,
+        other => return Err(format!("unknown precision {other}").into()),
+    };
+    tch::set_num_threads(env::var("EFFNET_THREADS").map_or(Ok(2), |threads| threads.parse())?);
+    libtorch_ext::keep_freed_memory();
+
+    let store = nn::VarStore::new(Device::Cpu);
+    let network = EfficientNet::new(&store.root(), &variant.parse::<Variant>()?.config())?;
+    let phase = Phase {
+        groups: GroupOptions::default(),
+        method: Method::SGD,
+        schedule: Schedule::new(0.01, u64::MAX, Course::Constant, Warmup::default())?,
+    };
+    let options = TrainerOptions {
+        precision,
+        ..TrainerOptions::default()
+    };
+    let mut trainer = Trainer::new(network, options, vec![phase])?;
+    let images = Tensor::randn([batch, 3, size, size], (Kind::Float, Device::Cpu));
+    let targets = Targets::Classes(Tensor::arange(batch, (Kind::Int64, Device::Cpu)));
+    let batches = [Batch { images, targets }];
+    let mut timed = || -> Result<f64, effnet_train::Error> {
+        let start = Instant::now();
+        trainer.step(&batches)?;
+        Ok(start.elapsed().as_secs_f64() * 1e3)
+    };
+
+    timed()?;
+    if env::var_os("EFFNET_SERVE").is_some() {
+        println!("ready");
+        for line in std::io::stdin().lock().lines() {
+            line?;
+            println!("{}", timed()?);
+        }
+        return Ok(());
+    }
+    let mut times = (0..steps.max(1))
+        .map(|_| timed())
+        .collect::<Result<Vec<_>, _>>()?;
+    times.sort_by(f64::total_cmp);
+    let at = |quantile: f64| times[((times.len() - 1) as f64 * quantile).round() as usize];
+    println!(
+        "{variant} batch {batch} size {size} {}: median {:.0} ms, p10 {:.0}, p90 {:.0}, peak {} MiB",
+        precision.name(),
+        at(0.5),
+        at(0.1),
+        at(0.9),
+        peak_memory()?
+    );
+    Ok(())
+}
+
+/// Of this process so far, in MiB.
+fn peak_memory() -> Result<u64, Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line
+        .and_then(|line| line.split_whitespace().next())
+        .ok_or("no VmHWM")?;
+    Ok(kibibytes.parse::<u64>()? / 1024)
+}
