@@ -5,7 +5,7 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::Format;
+use crate::{Format, Rectangle};
 
 /// Why a file could not become an [`Image`](crate::Image), or an image could not be transformed.
 ///
@@ -154,6 +154,20 @@ pub enum ImageError {
         height: usize,
         /// The largest number of pixels that is allowed.
         limit: usize,
+    },
+
+    /// A crop of nothing, or of what is not in the picture.
+    #[error(
+        "expected a crop inside of a picture of {width} x {height}, found {} x {} pixels from column {} and row {}; pass a smaller crop",
+        crop.width, crop.height, crop.left, crop.top
+    )]
+    Crop {
+        /// The crop.
+        crop: Rectangle,
+        /// Width of the picture.
+        width: usize,
+        /// Height of the picture.
+        height: usize,
     },
 
     /// A transform whose numbers cannot be used.

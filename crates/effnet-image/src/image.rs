@@ -120,6 +120,13 @@ impl Image {
         self.pixels
     }
 
+    /// Mirrors the picture: left becomes right.
+    pub fn flip_horizontal(&mut self) {
+        for row in self.pixels.chunks_exact_mut(self.width * 3) {
+            row.as_chunks_mut::<3>().0.reverse();
+        }
+    }
+
     /// The rows from the top, each `[width, 3]`.
     pub fn rows(&self) -> std::slice::ChunksExact<'_, u8> {
         self.pixels.chunks_exact(self.width * 3)

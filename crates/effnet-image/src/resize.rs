@@ -7,7 +7,7 @@
 mod passes;
 mod taps;
 
-use crate::{Image, ImageError};
+use crate::{Image, ImageError, Rectangle};
 use passes::{horizontal, vertical};
 use taps::Taps;
 
@@ -25,15 +25,6 @@ pub enum Interpolation {
     Bicubic,
 }
 
-/// A rectangle of an output picture, in its pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Region {
-    pub(crate) left: usize,
-    pub(crate) top: usize,
-    pub(crate) width: usize,
-    pub(crate) height: usize,
-}
-
 impl Image {
     /// Resizes to `width` x `height`, byte for byte as Pillow 13 does.
     ///
@@ -45,25 +36,54 @@ impl Image {
         height: usize,
         interpolation: Interpolation,
     ) -> Result<Self, ImageError> {
-        let region = Region {
-            left: 0,
-            top: 0,
-            width,
-            height,
-        };
-        let pixels = resize_region(self, width, height, interpolation, region)?;
+        let pixels = resize_region(View::of(self), width, height, interpolation, whole(width, height))?;
+        Ok(Self::from_parts(width, height, pixels))
+    }
+
+    /// Cuts `crop` out and resizes that to `width` x `height`, byte for byte as Pillow's `crop` and
+    /// `resize` one after the other (torchvision's `resized_crop`): pixels outside of the crop play
+    /// no part.
+    ///
+    /// # Errors
+    /// [`ImageError::Crop`] when `crop` has no pixels or is not inside of the picture, else as
+    /// [`Image::resize`].
+    pub fn resized_crop(
+        &self,
+        crop: Rectangle,
+        width: usize,
+        height: usize,
+        interpolation: Interpolation,
+    ) -> Result<Self, ImageError> {
+        if !crop.lies_within(self.width(), self.height()) {
+            return Err(ImageError::Crop {
+                crop,
+                width: self.width(),
+                height: self.height(),
+            });
+        }
+        let source = View::of(self).columns(crop.left, crop.width).rows(crop);
+        let pixels = resize_region(source, width, height, interpolation, whole(width, height))?;
         Ok(Self::from_parts(width, height, pixels))
     }
 }
 
-/// The pixels of `region` in the picture resized to `width` x `height`: `[height, width, 3]` of the
+fn whole(width: usize, height: usize) -> Rectangle {
+    Rectangle {
+        left: 0,
+        top: 0,
+        width,
+        height,
+    }
+}
+
+/// The pixels of `region` in the picture `source` resized to `width` x `height`: `[height, width, 3]` of the
 /// region, which must lie inside.
 pub(crate) fn resize_region(
-    image: &Image,
+    source: View<'_>,
     width: usize,
     height: usize,
     interpolation: Interpolation,
-    region: Region,
+    region: Rectangle,
 ) -> Result<Vec<u8>, ImageError> {
     if !(1..=MAX_OUTPUT).contains(&width.saturating_mul(height)) {
         return Err(ImageError::OutputSize {
@@ -75,26 +95,25 @@ pub(crate) fn resize_region(
     let columns = region.left..region.left + region.width;
     let rows = region.top..region.top + region.height;
     let horizontal_taps =
-        (width != image.width()).then(|| Taps::new(image.width(), width, interpolation, columns));
+        (width != source.width()).then(|| Taps::new(source.width(), width, interpolation, columns));
     let vertical_taps =
-        (height != image.height()).then(|| Taps::new(image.height(), height, interpolation, rows));
+        (height != source.height()).then(|| Taps::new(source.height(), height, interpolation, rows));
 
-    let whole = View::of(image);
     Ok(match (horizontal_taps, vertical_taps) {
-        (None, None) => whole.columns(region.left, region.width).rows(region).copied(),
-        (Some(x), None) => horizontal(whole.rows(region), &x),
-        (None, Some(y)) => vertical(whole.columns(region.left, region.width), &y),
-        (Some(x), Some(y)) if vertical_first(image, width, height) => {
+        (None, None) => source.columns(region.left, region.width).rows(region).copied(),
+        (Some(x), None) => horizontal(source.rows(region), &x),
+        (None, Some(y)) => vertical(source.columns(region.left, region.width), &y),
+        (Some(x), Some(y)) if vertical_first(source, width, height) => {
             // Only the columns that the second pass reads.
             let (first, last) = x.source_range();
-            let between = vertical(whole.columns(first, last - first), &y);
+            let between = vertical(source.columns(first, last - first), &y);
             let stride = (last - first) * 3;
             horizontal(View::new(&between, stride, stride), &x.shifted(first))
         }
         (Some(x), Some(y)) => {
             // Only the rows that the second pass reads.
             let (first, last) = y.source_range();
-            let between = horizontal(whole.lines(first, last - first), &x);
+            let between = horizontal(source.lines(first, last - first), &x);
             let stride = region.width * 3;
             vertical(View::new(&between, stride, stride), &y.shifted(first))
         }
@@ -103,9 +122,9 @@ pub(crate) fn resize_region(
 
 /// Pillow's choice since version 13: the vertical pass goes first when it takes away more than twice
 /// as many rows as the other takes columns. The 8-bit rounding between the passes makes it visible.
-fn vertical_first(image: &Image, width: usize, height: usize) -> bool {
-    let less_height = image.height() as i64 - height as i64;
-    let less_width = image.width() as i64 - width as i64;
+fn vertical_first(source: View<'_>, width: usize, height: usize) -> bool {
+    let less_height = source.height() as i64 - height as i64;
+    let less_width = source.width() as i64 - width as i64;
     less_height > 0 && less_height > less_width * 2
 }
 
@@ -124,7 +143,7 @@ impl<'a> View<'a> {
         Self { bytes, stride, row }
     }
 
-    fn of(image: &'a Image) -> Self {
+    pub(crate) fn of(image: &'a Image) -> Self {
         Self::new(image.pixels(), image.width() * 3, image.width() * 3)
     }
 
@@ -136,7 +155,7 @@ impl<'a> View<'a> {
     }
 
     /// The rows of a region.
-    fn rows(self, region: Region) -> Self {
+    fn rows(self, region: Rectangle) -> Self {
         self.lines(region.top, region.height)
     }
 
@@ -148,6 +167,10 @@ impl<'a> View<'a> {
     /// Row `y` and everything behind it.
     fn starting_at(self, y: usize) -> &'a [u8] {
         &self.bytes[y * self.stride..]
+    }
+
+    fn width(self) -> usize {
+        self.row / 3
     }
 
     fn height(self) -> usize {

@@ -1,16 +1,8 @@
 //! The evaluation transform: resize, centre crop, normalise (torchvision's and timm's arithmetic).
 
-use crate::resize::{Region, resize_region};
-use crate::{Image, ImageError, Interpolation};
-
-/// Mean of ImageNet's RGB channels, for values in 0 to 1.
-pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-/// Standard deviation of ImageNet's RGB channels, for values in 0 to 1.
-pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
-/// Mean that maps 0 to 1 onto -1 to 1 together with [`INCEPTION_STD`] (AdvProp and some TF weights).
-pub const INCEPTION_MEAN: [f32; 3] = [0.5; 3];
-/// Standard deviation that maps 0 to 1 onto -1 to 1 together with [`INCEPTION_MEAN`].
-pub const INCEPTION_STD: [f32; 3] = [0.5; 3];
+use crate::normalize::{IMAGENET_MEAN, IMAGENET_STD, check, check_destination, normalize};
+use crate::resize::{View, resize_region};
+use crate::{Image, ImageError, Interpolation, Rectangle};
 
 /// What the picture is resized to before the centre crop.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -77,7 +69,7 @@ impl EvalTransform {
     pub fn apply(&self, image: &Image) -> Result<Vec<f32>, ImageError> {
         let cropped = self.crop(image)?;
         let mut output = vec![0.0; self.output_len()];
-        self.normalize(&cropped, &mut output);
+        normalize(cropped.pixels(), self.mean, self.std, &mut output);
         Ok(output)
     }
 
@@ -87,14 +79,9 @@ impl EvalTransform {
     /// As [`EvalTransform::apply`], and [`ImageError::DestinationLength`] when `output` does not
     /// have [`EvalTransform::output_len`] values.
     pub fn apply_into(&self, image: &Image, output: &mut [f32]) -> Result<(), ImageError> {
-        if output.len() != self.output_len() {
-            return Err(ImageError::DestinationLength {
-                expected: self.output_len(),
-                found: output.len(),
-            });
-        }
+        check_destination(self.image_size, output)?;
         let cropped = self.crop(image)?;
-        self.normalize(&cropped, output);
+        normalize(cropped.pixels(), self.mean, self.std, output);
         Ok(())
     }
 
@@ -110,13 +97,13 @@ impl EvalTransform {
         let size = self.image_size;
         let (left, pad_left, kept_width) = center(width, size);
         let (top, pad_top, kept_height) = center(height, size);
-        let region = Region {
+        let region = Rectangle {
             left,
             top,
             width: kept_width,
             height: kept_height,
         };
-        let pixels = resize_region(image, width, height, self.interpolation, region)?;
+        let pixels = resize_region(View::of(image), width, height, self.interpolation, region)?;
         if (kept_width, kept_height) == (size, size) {
             return Ok(Image::from_parts(size, size, pixels));
         }
@@ -126,26 +113,6 @@ impl EvalTransform {
             row[pad_left * 3..][..kept.len()].copy_from_slice(kept);
         }
         Ok(Image::from_parts(size, size, padded))
-    }
-
-    /// Writes `(value / 255 - mean) / std` of an `[image_size, image_size, 3]` picture as `[3, H, W]`.
-    fn normalize(&self, image: &Image, output: &mut [f32]) {
-        // A byte has 256 values: one table a channel instead of two divisions a sample.
-        let tables = [0, 1, 2].map(|channel| self.table(channel));
-        let plane = self.image_size * self.image_size;
-        let (red, rest) = output.split_at_mut(plane);
-        let (green, blue) = rest.split_at_mut(plane);
-        let pixels = image.pixels().as_chunks::<3>().0;
-        let planes = red.iter_mut().zip(green).zip(blue);
-        for ([r, g, b], ((red, green), blue)) in pixels.iter().zip(planes) {
-            *red = tables[0][usize::from(*r)];
-            *green = tables[1][usize::from(*g)];
-            *blue = tables[2][usize::from(*b)];
-        }
-    }
-
-    fn table(&self, channel: usize) -> [f32; 256] {
-        std::array::from_fn(|value| (value as f32 / 255.0 - self.mean[channel]) / self.std[channel])
     }
 
     /// Width and height after the resize (`_compute_resized_output_size` of torchvision).
@@ -171,21 +138,14 @@ impl EvalTransform {
     }
 
     fn check(&self) -> Result<(), ImageError> {
-        let invalid = |expected, found: String| Err(ImageError::InvalidTransform { expected, found });
-        if !(1..=1 << 14).contains(&self.image_size) {
-            let found = self.image_size.to_string();
-            return invalid("an image size from 1 to 16384", found);
-        }
+        check(self.image_size, self.mean, self.std)?;
         if let ResizeMode::CropPct(fraction) | ResizeMode::Squash(fraction) = self.resize
             && !(fraction > 0.0 && fraction.is_finite())
         {
-            return invalid("a crop fraction above 0", fraction.to_string());
-        }
-        if self.mean.iter().any(|mean| !mean.is_finite()) {
-            return invalid("a finite mean", format!("{:?}", self.mean));
-        }
-        if self.std.iter().any(|std| !(std.is_finite() && *std > 0.0)) {
-            return invalid("standard deviations above 0", format!("{:?}", self.std));
+            return Err(ImageError::InvalidTransform {
+                expected: "a crop fraction above 0",
+                found: fraction.to_string(),
+            });
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 
 mod reference;
 
-use effnet_image::{EvalTransform, Image, ImageError, Interpolation, ResizeMode};
+use effnet_image::{EvalTransform, Image, ImageError, Interpolation, Rectangle, ResizeMode};
 use proptest::prelude::*;
 use reference::fixtures;
 
@@ -71,6 +71,55 @@ proptest! {
         let cropped = transform.crop(&image).unwrap();
         prop_assert_eq!(cropped.pixels(), cut(&whole, start(wide), start(high), size));
     }
+}
+
+fn rectangle(left: usize, top: usize, width: usize, height: usize) -> Rectangle {
+    Rectangle {
+        left,
+        top,
+        width,
+        height,
+    }
+}
+
+#[test]
+fn a_resized_crop_equals_a_crop_that_is_resized() {
+    let source = noise(13, 9);
+    let rows = source.rows().skip(1).take(5);
+    let part: Vec<u8> = rows.flat_map(|row| &row[2 * 3..9 * 3]).copied().collect();
+    let part = Image::from_rgb8(7, 5, part).unwrap();
+    for interpolation in [Interpolation::Bilinear, Interpolation::Bicubic] {
+        for (width, height) in [(7, 5), (14, 5), (7, 3), (3, 11), (2, 2)] {
+            let crop = rectangle(2, 1, 7, 5);
+            assert_eq!(
+                source.resized_crop(crop, width, height, interpolation).unwrap(),
+                part.resize(width, height, interpolation).unwrap(),
+                "{width} x {height}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_crop_that_leaves_the_picture_is_an_error() {
+    let image = noise(4, 3);
+    for crop in [
+        rectangle(0, 0, 5, 3),
+        rectangle(1, 0, 4, 3),
+        rectangle(0, 1, 4, 3),
+        rectangle(0, 0, 0, 3),
+        rectangle(usize::MAX, 0, 1, 1),
+    ] {
+        let cropped = image.resized_crop(crop, 2, 2, Interpolation::Bilinear);
+        assert!(matches!(cropped, Err(ImageError::Crop { .. })), "{crop:?}");
+    }
+}
+
+#[test]
+fn a_mirrored_picture_has_its_first_column_last() {
+    let mut image = Image::from_rgb8(2, 2, (0..12).collect()).unwrap();
+    image.flip_horizontal();
+    assert_eq!(image.pixels(), [3, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8]);
 }
 
 #[test]
