@@ -11,6 +11,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use effnet_image::augment::Operation;
 use effnet_image::{Alpha, DecodeOptions, Image};
 use tempfile::TempDir;
 
@@ -94,6 +95,30 @@ impl Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "max {}, mean {:.4}", self.max, self.mean)
+    }
+}
+
+/// An operation by its name and parameter in the tables of `scripts/reference/image_augment.py`.
+pub(crate) fn operation(name: &str, parameter: f64) -> Operation {
+    match name {
+        "ShearX" => Operation::ShearX(parameter),
+        "ShearY" => Operation::ShearY(parameter),
+        "TranslateX" => Operation::TranslateX(parameter),
+        "TranslateY" => Operation::TranslateY(parameter),
+        "Rotate" => Operation::Rotate(parameter),
+        "Brightness" => Operation::Brightness(parameter),
+        "Contrast" => Operation::Contrast(parameter),
+        "Saturation" => Operation::Saturation(parameter),
+        "Hue" => Operation::Hue(parameter),
+        "Sharpness" => Operation::Sharpness(parameter),
+        "Posterize" => Operation::Posterize(parameter as u8),
+        "Solarize" => Operation::Solarize(parameter),
+        "SolarizeAdd" => Operation::SolarizeAdd(parameter as u8),
+        "AutoContrast" => Operation::AutoContrast,
+        "Equalize" => Operation::Equalize,
+        "Invert" => Operation::Invert,
+        "Identity" => Operation::Identity,
+        other => panic!("{other}"),
     }
 }
 
