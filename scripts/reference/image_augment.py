@@ -1,19 +1,26 @@
-"""What torchvision and timm make of a picture when they augment it.
+"""What torchvision and timm make of a picture when they augment it, and what they choose.
 
     image_augment.py OUT [WIDTH HEIGHT]
 
 `operations.tsv` has a line `name parameter kernel fill` an operation, by the names of effnet-image's
 `Operation`, `operations.rgb` the source picture and then the result of each line, [height, width, 3].
+`transforms.tsv` has a line `crop interpolation flip operations erasure` a whole transform,
+`transforms.f32` its [3, 24, 24] floats. `policies.tsv` has what the policies can draw: policy, width,
+height, probability, operations. `crops.tsv` has the distribution of torchvision's random crops: which
+number of the crop, a threshold, and the share of 40 000 crops that do not exceed it.
 The fixtures in crates/effnet-image/tests/fixtures/augment were made with `image_augment.py OUT 13 9`.
 """
 
 import itertools
 import math
+import random
 import sys
 from pathlib import Path
 
+import torch
 from PIL import Image
 from timm.data import auto_augment as timm
+from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
@@ -97,6 +104,110 @@ def operations(image):
         yield f"{name}\t{parameter!r}\tnearest\t0,0,0\n", function(image)
 
 
+def whole_transforms(image):
+    """Lines of transforms.tsv with their results."""
+    w, h = image.size
+    jittered = [("Brightness", 1.3, F.adjust_brightness), ("Hue", -0.2, F.adjust_hue),
+                ("Contrast", 0.7, F.adjust_contrast), ("Saturation", 1.4, F.adjust_saturation)]
+    turned = [("Rotate", 20.0, F.rotate), ("Solarize", 85.0, F.solarize)]
+    for box, interpolation, flip, steps, erased in [
+            ((0, 0, w, h), "bilinear", False, [], None),
+            ((w // 4, h // 5, w - w // 3, h - h // 4), "bicubic", True, jittered, None),
+            ((w // 2, 1, 1, h - 1), "bilinear", True, turned, (5, 2, 7, 11)),
+            ((1, 3, 1, 1), "bicubic", False, [], None)]:
+        left, top, width, height = box
+        view = F.resized_crop(image, top, left, height, width, [24, 24], InterpolationMode(interpolation))
+        view = F.hflip(view) if flip else view
+        for _, parameter, function in steps:
+            view = function(view, parameter)
+        tensor = F.normalize(F.to_tensor(view), [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+        if erased:
+            left, top, width, height = erased
+            tensor = F.erase(tensor, top, left, height, width, torch.tensor([0.5, -1.5, 2.25])[:, None, None])
+        yield (f"{','.join(map(str, box))}\t{interpolation}\t{int(flip)}\t"
+               + ";".join(f"{name}:{parameter!r}" for name, parameter, _ in steps)
+               + f"\t{','.join(map(str, erased or ()))}\n"), tensor
+
+
+def torchvision_choices(name, magnitudes, level, size):
+    """What one operation of a policy can become: [(operation, parameter)], equally probable."""
+    values, signed = magnitudes[name]
+    value = float(values[level]) if values.ndim else 0.0
+    signs = (value, -value) if signed else (value,)
+    for value in signs:
+        if name in ("Brightness", "Contrast", "Sharpness", "Color"):
+            yield name.replace("Color", "Saturation"), 1.0 + value
+        elif name.startswith("Shear"):
+            yield name, torchvision_factor(name, value)
+        elif name.startswith("Translate"):
+            yield name, float(int(value))
+        else:
+            yield name, value
+
+
+def auto_augment_policies(width, height):
+    policy = transforms.AutoAugment()
+    magnitudes = policy._augmentation_space(10, (height, width))
+    for sub_policy in policy.policies:
+        for applied in itertools.product((True, False), repeat=2):
+            probability = 1 / len(policy.policies)
+            choices = []
+            for (name, p, level), taken in zip(sub_policy, applied):
+                probability *= p if taken else 1 - p
+                if taken:
+                    choices.append(list(torchvision_choices(name, magnitudes, level or 0, (width, height))))
+            drawn = list(itertools.product(*choices))
+            for combination in drawn:
+                yield probability / len(drawn), combination
+
+
+def rand_augment_policies(width, height, magnitude):
+    policy = transforms.RandAugment(num_ops=1, magnitude=magnitude)
+    magnitudes = policy._augmentation_space(31, (height, width))
+    for name in magnitudes:
+        choices = list(torchvision_choices(name, magnitudes, magnitude, (width, height)))
+        for choice in choices:
+            yield 1 / len(magnitudes) / len(choices), (choice,)
+
+
+def timm_policies(width, height, config):
+    """One layer, always applied, at the level itself."""
+    augment = timm.rand_augment_transform(config + "-n1-p1.0", {})
+    for op in augment.ops:
+        outcomes = []
+        for chance in (0.1, 0.9):
+            random.random = lambda: chance
+            argument = op.level_fn(op.magnitude, op.hparams)[0] if op.level_fn else 0.0
+            name = op.name.replace("Increasing", "").replace("Rel", "").replace("Color", "Saturation")
+            if name.startswith("Translate"):
+                argument *= -width if name.endswith("X") else -height
+            outcomes.append((name, argument))
+        for outcome in outcomes:
+            yield 1 / len(augment.ops) / 2, (outcome,)
+
+
+def policies():
+    for width, height in ((224, 224), (97, 301)):
+        yield from (("imagenet", width, height, *line) for line in auto_augment_policies(width, height))
+        for magnitude in (0, 9, 14, 30):
+            lines = rand_augment_policies(width, height, magnitude)
+            yield from ((f"randaugment {magnitude}", width, height, *line) for line in lines)
+        for config in ("rand-m9", "rand-m10-inc1", "rand-m3-inc1", "rand-m7"):
+            yield from ((config, width, height, *line) for line in timm_policies(width, height, config))
+
+
+def crops():
+    """The distribution of left, top, width and height on a picture of 400 x 300."""
+    torch.manual_seed(3)
+    picture = Image.new("RGB", (400, 300))
+    drawn = [transforms.RandomResizedCrop.get_params(picture, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(40_000)]
+    for index, name in enumerate(("top", "left", "height", "width")):
+        values = sorted(crop[index] for crop in drawn)
+        for threshold in sorted({values[len(values) * percent // 100] for percent in range(0, 100, 10)}):
+            share = sum(value <= threshold for value in values) / len(values)
+            yield f"{name}\t{threshold}\t{share}\n"
+
+
 def main():
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
@@ -105,6 +216,14 @@ def main():
     lines, results = zip(*operations(image))
     (out / "operations.tsv").write_text(f"{width}\t{height}\n" + "".join(lines))
     (out / "operations.rgb").write_bytes(b"".join(result.tobytes() for result in (image, *results)))
+    lines, results = zip(*whole_transforms(image))
+    (out / "transforms.tsv").write_text("".join(lines))
+    (out / "transforms.f32").write_bytes(b"".join(result.numpy().tobytes() for result in results))
+    with open(out / "policies.tsv", "w") as file:
+        for policy, width, height, probability, drawn in policies():
+            drawn = ";".join(f"{name}:{parameter!r}" for name, parameter in drawn)
+            file.write(f"{policy}\t{width}\t{height}\t{probability!r}\t{drawn}\n")
+    (out / "crops.tsv").write_text("".join(crops()))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ mod reference;
 
 use std::path::{Path, PathBuf};
 
-use effnet_image::Image;
-use effnet_image::augment::{Kernel, Sampling};
+use effnet_image::augment::{Drawn, ErasedContent, Erasure, Kernel, Operation, Sampling, TrainTransform};
+use effnet_image::{Image, Interpolation, Rectangle};
 use reference::{operation, pillow};
 
 fn fixtures() -> PathBuf {
@@ -85,5 +85,79 @@ fn operations_equal_pillows_on_fresh_pictures() {
             return;
         };
         check_operations(folder.path());
+    }
+}
+
+/// `name:parameter;name:parameter`
+fn operations(text: &str) -> Vec<(Operation, Sampling)> {
+    let parts = text.split(';').filter(|part| !part.is_empty());
+    let parse = |part: &str| {
+        let (name, parameter) = part.split_once(':').unwrap();
+        (operation(name, parameter.parse().unwrap()), Sampling::default())
+    };
+    parts.map(parse).collect()
+}
+
+fn rectangle(numbers: &[usize]) -> Rectangle {
+    Rectangle {
+        left: numbers[0],
+        top: numbers[1],
+        width: numbers[2],
+        height: numbers[3],
+    }
+}
+
+#[test]
+fn whole_transforms_equal_torchvisions_bit_for_bit() {
+    let (source, _) = source(&fixtures());
+    let bytes = std::fs::read(fixtures().join("transforms.f32")).unwrap();
+    let floats = bytes
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|bytes| f32::from_le_bytes(*bytes));
+    let floats: Vec<f32> = floats.collect();
+    let transform = TrainTransform::new(24);
+    let lines = lines(&fixtures(), "transforms.tsv");
+    assert_eq!(lines.len() * transform.output_len(), floats.len());
+    for (line, expected) in lines.iter().zip(floats.chunks_exact(transform.output_len())) {
+        let erased: Vec<usize> = numbers(&line[4]);
+        let erasures = erased.chunks_exact(4).map(|area| Erasure {
+            area: rectangle(area),
+            content: ErasedContent::Color([0.5, -1.5, 2.25]),
+        });
+        let drawn = Drawn {
+            crop: rectangle(&numbers(&line[0])),
+            interpolation: match &*line[1] {
+                "bilinear" => Interpolation::Bilinear,
+                _ => Interpolation::Bicubic,
+            },
+            flip: line[2] == "1",
+            operations: operations(&line[3]),
+            erasures: erasures.collect(),
+        };
+        let mut output = vec![0.0; transform.output_len()];
+        transform.apply_drawn(&source, &drawn, &mut output).unwrap();
+        assert_eq!(output, expected, "{line:?}");
+    }
+}
+
+#[test]
+fn erasing_writes_nothing_outside_of_its_rectangle() {
+    let erasure = Erasure {
+        area: rectangle(&[2, 1, 2, 3]),
+        content: ErasedContent::Pixels((1..=18).map(|n| n as f32).collect()),
+    };
+    let mut image = vec![0.0; 3 * 4 * 5];
+    erasure.apply(&mut image, 5);
+    for (index, value) in image.iter().enumerate() {
+        let (channel, y, x) = (index / 20, index / 5 % 4, index % 5);
+        let inside = (2..4).contains(&x) && (1..4).contains(&y);
+        let expected = if inside {
+            (channel * 6 + (y - 1) * 2 + x - 2) as f32 + 1.0
+        } else {
+            0.0
+        };
+        assert_eq!(*value, expected, "channel {channel}, row {y}, column {x}");
     }
 }

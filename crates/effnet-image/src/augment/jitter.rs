@@ -1,0 +1,61 @@
+//! `ColorJitter` of torchvision.
+
+use rand::Rng;
+use rand::seq::SliceRandom as _;
+
+use super::Operation;
+use super::draw::{uniform, within};
+use crate::ImageError;
+
+/// Random brightness, contrast, saturation and hue, in random order.
+///
+/// A range that holds nothing but the neutral value leaves its operation out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ColorJitter {
+    /// Range of the factor of [`Operation::Brightness`], from 0; neutral is 1.
+    pub brightness: (f64, f64),
+    /// Range of the factor of [`Operation::Contrast`], from 0; neutral is 1.
+    pub contrast: (f64, f64),
+    /// Range of the factor of [`Operation::Saturation`], from 0; neutral is 1.
+    pub saturation: (f64, f64),
+    /// Range of the turn of [`Operation::Hue`], within -0.5 to 0.5; neutral is 0.
+    pub hue: (f64, f64),
+}
+
+impl ColorJitter {
+    /// Factors from `1 - strength` (at least 0) to `1 + strength`, turns from `-hue` to `hue`, as
+    /// torchvision takes single numbers.
+    pub fn new(brightness: f64, contrast: f64, saturation: f64, hue: f64) -> Self {
+        let factors = |strength: f64| ((1.0 - strength).max(0.0), 1.0 + strength);
+        Self {
+            brightness: factors(brightness),
+            contrast: factors(contrast),
+            saturation: factors(saturation),
+            hue: (-hue, hue),
+        }
+    }
+
+    /// Draws the strengths and the order.
+    pub fn sample(&self, rng: &mut impl Rng) -> Vec<Operation> {
+        let mut operations = Vec::with_capacity(4);
+        let mut draw = |range: (f64, f64), neutral: f64, operation: fn(f64) -> Operation| {
+            if range != (neutral, neutral) {
+                operations.push(operation(uniform(range, rng)));
+            }
+        };
+        draw(self.brightness, 1.0, Operation::Brightness);
+        draw(self.contrast, 1.0, Operation::Contrast);
+        draw(self.saturation, 1.0, Operation::Saturation);
+        draw(self.hue, 0.0, Operation::Hue);
+        operations.shuffle(rng);
+        operations
+    }
+
+    pub(super) fn check(&self) -> Result<(), ImageError> {
+        let factors = (0.0, f64::MAX);
+        within(self.brightness, factors, "a range of brightness factors from 0")?;
+        within(self.contrast, factors, "a range of contrast factors from 0")?;
+        within(self.saturation, factors, "a range of saturation factors from 0")?;
+        within(self.hue, (-0.5, 0.5), "a range of hues within -0.5 to 0.5")
+    }
+}
