@@ -11,6 +11,7 @@ mod network;
 mod operator;
 mod process;
 mod raw;
+mod rows;
 mod tensors;
 pub mod training;
 
@@ -24,4 +25,5 @@ pub use network::{
 };
 pub use operator::{Value, call};
 pub use process::{exit_at_once, keep_freed_memory, load_cuda};
+pub use rows::{Row, RowBuffer};
 pub use tensors::concatenate;
