@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+pub mod data;
+
 mod checkpointer;
 mod ema;
 mod error;
