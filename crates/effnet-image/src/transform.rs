@@ -137,7 +137,11 @@ impl EvalTransform {
         })
     }
 
-    fn check(&self) -> Result<(), ImageError> {
+    /// Whether the options can be used. [`EvalTransform::apply`] looks itself.
+    ///
+    /// # Errors
+    /// [`ImageError::InvalidTransform`] that names the first option that cannot.
+    pub fn check(&self) -> Result<(), ImageError> {
         check(self.image_size, self.mean, self.std)?;
         if let ResizeMode::CropPct(fraction) | ResizeMode::Squash(fraction) = self.resize
             && !(fraction > 0.0 && fraction.is_finite())

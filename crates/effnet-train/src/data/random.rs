@@ -11,6 +11,10 @@ pub type SampleRng = ChaCha8Rng;
 pub(super) enum Purpose {
     /// Parting a data set; the number is that of the class.
     Split = 1,
+    /// The order of an epoch.
+    Order = 2,
+    /// The augmentation of a picture; the number is its index.
+    Sample = 3,
 }
 
 /// The generator for one thing of one epoch.
