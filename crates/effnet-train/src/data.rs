@@ -3,7 +3,7 @@
 //! A [`Dataset`] is anything that gives pictures by number: [`ImageFolder`], [`CsvDataset`] and
 //! [`TarDataset`] do, [`Splits::open`] finds out which one a path needs, and [`Subset`] is a part of
 //! one. A [`Loader`] decodes and transforms ahead on several threads and gives [`Batch`]es whose order
-//! and augmentation follow from a seed alone.
+//! and augmentation follow from a seed alone. [`Mixup`] mixes a batch.
 
 mod archive;
 mod classes;
@@ -12,6 +12,7 @@ mod error;
 mod folder;
 mod layout;
 mod loader;
+mod mix;
 mod open;
 mod order;
 mod positional;
@@ -26,6 +27,7 @@ pub use dataset::{BoxError, Dataset, Subset};
 pub use error::{DataError, Listed};
 pub use folder::ImageFolder;
 pub use loader::{Batch, Epoch, Loader, LoaderOptions};
+pub use mix::{Mixing, Mixup};
 pub use open::{Splits, open_evaluation};
 pub use order::{Order, Shard};
 pub use random::SampleRng;

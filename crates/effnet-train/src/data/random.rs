@@ -15,6 +15,8 @@ pub(super) enum Purpose {
     Order = 2,
     /// The augmentation of a picture; the number is its index.
     Sample = 3,
+    /// Mixing the pictures of a batch; the number is that of the batch.
+    Mix = 4,
 }
 
 /// The generator for one thing of one epoch.

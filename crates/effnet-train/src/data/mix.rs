@@ -1,0 +1,170 @@
+//! Mixup and cutmix (arXiv 1710.09412, 1905.04899) as timm does them on a batch.
+
+use effnet_image::Rectangle;
+use rand::{Rng, RngExt as _};
+use rand_distr::{Beta, Distribution as _};
+use tch::{Kind, Tensor};
+
+use super::random::{Purpose, stream};
+use super::{DataError, SampleRng};
+
+/// Mixes each picture of a batch with the one opposite to it, first with last, and their labels.
+///
+/// timm's `Mixup` in its mode `batch`. With both alphas above 0, one of the two is drawn for each batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mixup {
+    /// Both parameters of the Beta distribution of mixup's lambda; 0 is off.
+    pub mixup_alpha: f64,
+    /// Both parameters of the Beta distribution of cutmix's lambda; 0 is off.
+    pub cutmix_alpha: f64,
+    /// The share of the batches that are mixed.
+    pub probability: f64,
+    /// The share of mixed batches that cutmix is for when both are on.
+    pub switch_probability: f64,
+    /// What is taken from the label and spread over all classes, 0 to below 1.
+    pub label_smoothing: f64,
+    /// The number of classes.
+    pub classes: usize,
+}
+
+/// What was drawn for one batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Mixing {
+    /// Nothing is mixed.
+    Nothing,
+    /// `lambda` of each picture and `1 - lambda` of the opposite one.
+    Mixup {
+        /// From 0 to 1.
+        lambda: f64,
+    },
+    /// A rectangle comes from the opposite picture.
+    Cutmix {
+        /// Which.
+        area: Rectangle,
+    },
+}
+
+impl Mixing {
+    /// Cutmix of `1 - lambda` of pictures of `height` x `width`: a rectangle of their aspect about
+    /// `center`, row and column, cut off at the border.
+    pub fn cutmix(lambda: f64, center: (usize, usize), height: usize, width: usize) -> Self {
+        let ratio = (1.0 - lambda).sqrt();
+        let along = |center: usize, side: usize| {
+            let cut = (side as f64 * ratio) as usize;
+            let start = center.saturating_sub(cut / 2);
+            let end = (center + cut.div_ceil(2)).min(side);
+            (start, end - start)
+        };
+        let (top, tall) = along(center.0, height);
+        let (left, wide) = along(center.1, width);
+        Self::Cutmix {
+            area: Rectangle {
+                left,
+                top,
+                width: wide,
+                height: tall,
+            },
+        }
+    }
+}
+
+impl Mixup {
+    /// Mixup alone, with timm's other defaults.
+    pub fn new(alpha: f64, classes: usize) -> Self {
+        Self {
+            mixup_alpha: alpha,
+            cutmix_alpha: 0.0,
+            probability: 1.0,
+            switch_probability: 0.5,
+            label_smoothing: 0.1,
+            classes,
+        }
+    }
+
+    /// The generator for a batch: its numbers depend on nothing else.
+    pub fn rng(seed: u64, epoch: u64, batch: usize) -> SampleRng {
+        stream(Purpose::Mix, seed, epoch, batch as u64)
+    }
+
+    /// Draws for a batch of pictures of `height` x `width`.
+    ///
+    /// # Errors
+    /// [`DataError::Loader`] for alphas that are negative or not finite.
+    pub fn sample(&self, height: usize, width: usize, rng: &mut impl Rng) -> Result<Mixing, DataError> {
+        let usable = |alpha: f64| alpha >= 0.0 && alpha.is_finite();
+        if !usable(self.mixup_alpha) || !usable(self.cutmix_alpha) {
+            return Err(DataError::Loader {
+                expected: "mixup and cutmix alphas from 0",
+                found: format!("{} and {}", self.mixup_alpha, self.cutmix_alpha),
+            });
+        }
+        let on = self.mixup_alpha > 0.0 || self.cutmix_alpha > 0.0;
+        if !on || rng.random::<f64>() >= self.probability {
+            return Ok(Mixing::Nothing);
+        }
+        let cutmix = if self.mixup_alpha > 0.0 && self.cutmix_alpha > 0.0 {
+            rng.random::<f64>() < self.switch_probability
+        } else {
+            self.cutmix_alpha > 0.0
+        };
+        let alpha = if cutmix {
+            self.cutmix_alpha
+        } else {
+            self.mixup_alpha
+        };
+        // The only error is about parameters that are not above 0.
+        let lambda = Beta::new(alpha, alpha).map_or(1.0, |beta| beta.sample(rng));
+        if !cutmix {
+            return Ok(Mixing::Mixup { lambda });
+        }
+        let center = (rng.random_range(0..height), rng.random_range(0..width));
+        Ok(Mixing::cutmix(lambda, center, height, width))
+    }
+
+    /// Mixes `images`, `[N, 3, H, W]`, with `labels`, `[N]`: the images and their soft targets
+    /// `[N, classes]`, 32-bit floats on the same device.
+    ///
+    /// # Errors
+    /// [`DataError::Torch`], for instance for a label that is not below `classes`.
+    pub fn apply(
+        &self,
+        mixing: Mixing,
+        images: Tensor,
+        labels: &Tensor,
+    ) -> Result<(Tensor, Tensor), DataError> {
+        let mut images = images;
+        let lambda = match mixing {
+            Mixing::Nothing => 1.0,
+            Mixing::Mixup { lambda } => {
+                let opposite = images.f_flip([0])?.f_mul_scalar_(1.0 - lambda)?;
+                images = images.f_mul_scalar_(lambda)?.f_add_(&opposite)?;
+                lambda
+            }
+            Mixing::Cutmix { area } => {
+                let rows = images.f_narrow(2, area.top as i64, area.height as i64)?;
+                let mut part = rows.f_narrow(3, area.left as i64, area.width as i64)?;
+                part.f_copy_(&part.f_flip([0])?)?;
+                let (height, width) = (images.size()[2], images.size()[3]);
+                // What was cut off at the border does not count.
+                1.0 - (area.height * area.width) as f64 / (height * width) as f64
+            }
+        };
+        let targets = self.targets(labels)?;
+        let opposite = targets.f_flip([0])?.f_mul_scalar_(1.0 - lambda)?;
+        let targets = targets.f_mul_scalar(lambda)?.f_add_(&opposite)?;
+        Ok((images, targets))
+    }
+
+    /// Smoothed one-hot labels, `[N, classes]`.
+    fn targets(&self, labels: &Tensor) -> Result<Tensor, DataError> {
+        let other = self.label_smoothing / self.classes as f64;
+        let own = 1.0 - self.label_smoothing + other;
+        let full = |classes: usize, value: f64| {
+            let shape = [labels.numel() as i64, classes as i64];
+            Tensor::f_full(shape, value, (Kind::Float, labels.device()))
+        };
+        // Not `f_scatter_value_`: tch panics where that refuses a label.
+        let mut targets = full(self.classes, other)?;
+        Ok(targets.f_scatter_(1, &labels.f_unsqueeze(1)?, &full(1, own)?)?)
+    }
+}
