@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 import conversion_reference
+import metrics_reference
 import network_models as models
 import training_reference
 from network_training import training_step
@@ -127,7 +128,15 @@ def save(tensors, folder):
     save_file(copies, f"{folder}/expected.safetensors")
 
 
-ANSWERS = (parity, static_padding, layout, training, *conversion_reference.ANSWERS, *training_reference.ANSWERS)
+ANSWERS = (
+    parity,
+    static_padding,
+    layout,
+    training,
+    *conversion_reference.ANSWERS,
+    *metrics_reference.ANSWERS,
+    *training_reference.ANSWERS,
+)
 REQUESTS = {function.__name__: function for function in ANSWERS}
 
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod data;
+pub mod metrics;
 
 mod checkpointer;
 mod ema;
