@@ -1,0 +1,132 @@
+//! `log.jsonl`.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::RunError;
+
+/// A file of JSON objects, one a line, each of which is in the file when [`append`](Self::append) returns.
+///
+/// A checkpoint remembers the [`position`](Self::position); going on from it cuts off what was written
+/// later, so that a run that was interrupted leaves the log of one that was not.
+#[derive(Debug)]
+pub struct Log {
+    file: File,
+    path: PathBuf,
+    position: u64,
+}
+
+impl Log {
+    /// A new, empty log.
+    ///
+    /// # Errors
+    /// [`RunError::Io`], also when there is one already.
+    pub fn create(path: impl Into<PathBuf>) -> Result<Self, RunError> {
+        let path = path.into();
+        let file = OpenOptions::new().write(true).create_new(true).open(&path);
+        let file = file.map_err(RunError::io(&path, "created"))?;
+        let position = 0;
+        Ok(Self { file, path, position })
+    }
+
+    /// Opens a log to go on after its first `position` bytes, and cuts off the others.
+    ///
+    /// # Errors
+    /// [`RunError::ShortLog`], [`RunError::OtherLog`], [`RunError::Io`].
+    pub fn resume(path: impl Into<PathBuf>, position: u64) -> Result<Self, RunError> {
+        let path = path.into();
+        let file = OpenOptions::new().read(true).write(true).open(&path);
+        let mut file = file.map_err(RunError::io(&path, "opened"))?;
+        let found = file.metadata().map_err(RunError::io(&path, "read"))?.len();
+        if found < position {
+            return Err(RunError::ShortLog {
+                path,
+                expected: position,
+                found,
+            });
+        }
+        if let Some(before) = position.checked_sub(1) {
+            let mut last = [0];
+            let read = file
+                .seek(SeekFrom::Start(before))
+                .and_then(|_| file.read_exact(&mut last));
+            read.map_err(RunError::io(&path, "read"))?;
+            if last != *b"\n" {
+                return Err(RunError::OtherLog { path, position });
+            }
+        }
+        let cut = file
+            .set_len(position)
+            .and_then(|()| file.seek(SeekFrom::Start(position)));
+        cut.map_err(RunError::io(&path, "cut"))?;
+        Ok(Self { file, path, position })
+    }
+
+    /// Adds a line.
+    ///
+    /// # Errors
+    /// [`RunError::Io`]; the log is as before then, where the system lets it.
+    pub fn append(&mut self, record: &impl Serialize) -> Result<(), RunError> {
+        let write = |file: &mut File| {
+            let mut line = serde_json::to_vec(record)?;
+            line.push(b'\n');
+            file.write_all(&line)?;
+            Ok(line.len() as u64)
+        };
+        match write(&mut self.file) {
+            Ok(bytes) => {
+                self.position += bytes;
+                Ok(())
+            }
+            Err(error) => {
+                let _ = self.file.set_len(self.position);
+                let _ = self.file.seek(SeekFrom::Start(self.position));
+                Err(RunError::io(&self.path, "written")(error))
+            }
+        }
+    }
+
+    /// The bytes so far: what a checkpoint remembers.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Makes sure that all lines are on the disk. To be called before a checkpoint that remembers the
+    /// position is written.
+    ///
+    /// # Errors
+    /// [`RunError::Io`].
+    pub fn sync(&self) -> Result<(), RunError> {
+        self.file.sync_data().map_err(RunError::io(&self.path, "written"))
+    }
+
+    /// The records of a log, oldest first. A last line without an end, as an interrupted write leaves
+    /// it, is none.
+    ///
+    /// # Errors
+    /// [`RunError::Io`], [`RunError::Json`].
+    pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, RunError> {
+        let file = File::open(path).map_err(RunError::io(path, "opened"))?;
+        let mut reader = BufReader::new(file);
+        let mut records = Vec::new();
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = reader.read_until(b'\n', &mut line);
+            read.map_err(RunError::io(path, "read"))?;
+            if line.pop() != Some(b'\n') {
+                return Ok(records);
+            }
+            let record = serde_json::from_slice(&line).map_err(|source| RunError::Json {
+                path: path.to_owned(),
+                expected: "a log with one record a line",
+                source,
+            })?;
+            records.push(record);
+        }
+    }
+}

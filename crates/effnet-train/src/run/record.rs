@@ -1,0 +1,81 @@
+//! What is logged.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Curve, Panel};
+use crate::metrics::Summary;
+
+/// One line of `log.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "lowercase")]
+pub enum Record {
+    /// After some steps.
+    Step(StepRecord),
+    /// After an epoch and its validation.
+    Epoch(EpochRecord),
+}
+
+/// How training goes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// From 1.
+    pub epoch: u64,
+    /// Updates of the parameters so far.
+    pub step: u64,
+    /// The rate of the last update, of the group with the highest.
+    pub lr: f64,
+    /// Mean training loss since the last record.
+    pub loss: f64,
+}
+
+/// What an epoch came to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// From 1.
+    pub epoch: u64,
+    /// Updates of the parameters so far.
+    pub step: u64,
+    /// The rate of the last update, of the group with the highest.
+    pub lr: f64,
+    /// Mean training loss over the epoch, with everything that regularises.
+    pub train_loss: f64,
+    /// What validation measured; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Summary>,
+}
+
+/// Loss, accuracy and rate over the epochs.
+pub fn history_panels(epochs: &[EpochRecord]) -> Vec<Panel> {
+    let curve = |name: &str, value: &dyn Fn(&EpochRecord) -> Option<f64>| Curve {
+        name: name.to_owned(),
+        points: epochs
+            .iter()
+            .filter_map(|epoch| Some((epoch.epoch as f64, value(epoch)?)))
+            .collect(),
+    };
+    let of_validation =
+        |value: fn(&Summary) -> f64| move |epoch: &EpochRecord| epoch.validation.as_ref().map(value);
+    vec![
+        Panel {
+            title: "loss".to_owned(),
+            curves: vec![
+                curve("training", &|epoch| Some(epoch.train_loss)),
+                curve("validation", &of_validation(|summary| summary.loss)),
+            ],
+            mark_highest: false,
+        },
+        Panel {
+            title: "validation accuracy (%)".to_owned(),
+            curves: vec![
+                curve("top-1", &of_validation(|summary| 100.0 * summary.top1)),
+                curve("top-5", &of_validation(|summary| 100.0 * summary.top5)),
+            ],
+            mark_highest: true,
+        },
+        Panel {
+            title: "learning rate".to_owned(),
+            curves: vec![curve("highest of all groups", &|epoch| Some(epoch.lr))],
+            mark_highest: false,
+        },
+    ]
+}
