@@ -1,11 +1,17 @@
 //! The command line's definition.
 
+mod evaluate;
+mod zoo;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use effnet_core::{Profile, Variant};
 use effnet_image::Interpolation;
+
+pub(crate) use evaluate::EvaluateArguments;
+pub(crate) use zoo::{CacheArguments, CacheCommand, DownloadArguments, ModelsArguments, ZooArguments};
 
 use crate::execution::ExecutionArguments;
 
@@ -43,6 +49,8 @@ pub(crate) enum ColorChoice {
 pub(crate) enum Command {
     /// Say what is in images
     Classify(Box<ClassifyArguments>),
+    /// Measure how well a network does on labelled images
+    Evaluate(Box<EvaluateArguments>),
     /// Describe a checkpoint: container, naming scheme, variant, tensors
     Inspect(InspectArguments),
     /// Rewrite a checkpoint in another naming scheme, container or precision
@@ -102,9 +110,9 @@ pub(crate) struct ModelArguments {
     /// for, or b0]
     #[arg(long, short, value_name = "NAME")]
     pub(crate) model: Option<ModelName>,
-    /// The weights: a .pth, .pt or .safetensors file, or an id that `effnet models` lists [default:
-    /// the published ones of the model]
-    #[arg(long, short, value_name = "ID|FILE")]
+    /// The weights: a .pth, .pt or .safetensors file, the folder of a training run, or an id that
+    /// `effnet models` lists [default: the published ones of the model]
+    #[arg(long, short, value_name = "ID|FILE|RUN")]
     pub(crate) weights: Option<String>,
     /// The arithmetic that the weights were trained for: tf, timm or torchvision [default: told
     /// from the weights]
@@ -115,18 +123,6 @@ pub(crate) struct ModelArguments {
     pub(crate) num_classes: Option<i64>,
     #[command(flatten)]
     pub(crate) zoo: ZooArguments,
-}
-
-/// Where published weights come from. Global, so that `cache` takes them before and after its verb.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Published weights")]
-pub(crate) struct ZooArguments {
-    /// Fetch nothing: use what is on this machine [env: EFFNET_OFFLINE]
-    #[arg(long, global = true)]
-    pub(crate) offline: bool,
-    /// Know the weights of this manifest too [env: EFFNET_MANIFEST]
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) manifest: Option<PathBuf>,
 }
 
 /// A variant, or the id of weights for one: `b3`, `b3.advprop`.
@@ -261,59 +257,6 @@ pub(crate) enum FloatType {
     F32,
     F16,
     Bf16,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ModelsArguments {
-    /// List timm's weights too
-    #[arg(long, short)]
-    pub(crate) all: bool,
-    /// What to print
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: InspectFormat,
-    #[command(flatten)]
-    pub(crate) zoo: ZooArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DownloadArguments {
-    /// Ids that `effnet models --all` lists; a variant stands for its default weights
-    #[arg(value_name = "ID", required_unless_present = "all_of")]
-    pub(crate) ids: Vec<String>,
-    /// All weights of a variant
-    #[arg(long, value_name = "VARIANT")]
-    pub(crate) all_of: Vec<Variant>,
-    #[command(flatten)]
-    pub(crate) zoo: ZooArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CacheArguments {
-    #[command(subcommand)]
-    pub(crate) command: CacheCommand,
-    #[command(flatten)]
-    pub(crate) zoo: ZooArguments,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum CacheCommand {
-    /// List the files that were fetched
-    List {
-        /// What to print
-        #[arg(long, value_name = "FORMAT", default_value = "text")]
-        format: InspectFormat,
-    },
-    /// Compute the digest of each file and compare it with the published one
-    Verify,
-    /// Remove what interrupted downloads left
-    Prune {
-        /// Remove files that belong to no known weights too
-        #[arg(long)]
-        unknown: bool,
-        /// Say what would be removed, and remove nothing
-        #[arg(long)]
-        dry_run: bool,
-    },
 }
 
 #[derive(Debug, Args)]

@@ -21,6 +21,13 @@ enum Entry {
     Class { label: String },
 }
 
+/// A class of ImageNet.
+#[derive(Deserialize)]
+struct ImagenetClass {
+    wnid: String,
+    label: String,
+}
+
 impl Entry {
     fn into_label(self) -> String {
         match self {
@@ -88,6 +95,14 @@ impl Labels {
 
     pub(crate) fn from_names(names: Vec<String>) -> Self {
         Self(names)
+    }
+
+    /// WordNet's id of each class, `n01440764` and so on, if these are the classes of ImageNet.
+    pub(crate) fn wnids(&self) -> anyhow::Result<Option<Vec<String>>> {
+        let classes: Vec<ImagenetClass> =
+            serde_json::from_str(IMAGENET).context("the class names in the program are damaged")?;
+        let same = classes.iter().map(|class| &class.label).eq(&self.0);
+        Ok(same.then(|| classes.into_iter().map(|class| class.wnid).collect()))
     }
 
     pub(crate) fn names(&self) -> &[String] {

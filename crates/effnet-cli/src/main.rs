@@ -1,6 +1,7 @@
 //! The `effnet` command line.
 
 mod arguments;
+mod class_match;
 mod commands;
 mod device;
 mod execution;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Outcome> {
     match &arguments.command {
         Command::Classify(arguments) => commands::classify::run(arguments, printer),
+        Command::Evaluate(arguments) => commands::evaluate::run(arguments, printer),
         Command::Inspect(arguments) => commands::inspect::run(arguments, printer),
         Command::Convert(arguments) => commands::convert::run(arguments, printer),
         Command::Models(arguments) => commands::models::run(arguments),

@@ -6,9 +6,11 @@ use anyhow::{Context, bail, ensure};
 use effnet_checkpoint::{Checkpoint, ModelMetadata, Scheme, Signature};
 use effnet_core::{Config, EfficientNet, LoadOptions, Profile, Variant};
 use effnet_hub::Entry;
-use tch::nn;
+use effnet_infer::{BatchDemand, available_memory};
+use libtorch_ext::device_memory;
+use tch::{Device, nn};
 
-use crate::arguments::ModelArguments;
+use crate::arguments::{BatchSize, ModelArguments};
 use crate::execution::{Execution, Network};
 use crate::labels::Labels;
 use crate::printer::Printer;
@@ -145,6 +147,36 @@ impl ModelFile {
             labels,
             network: execution.build(network, store, printer)?,
             config,
+        })
+    }
+}
+
+impl Model {
+    /// The number of images for one call of the network, of `images` with this side in all.
+    pub(crate) fn batch_size(
+        &self,
+        asked: BatchSize,
+        images: usize,
+        side: usize,
+        execution: &Execution,
+    ) -> anyhow::Result<usize> {
+        match asked {
+            BatchSize::Images(images) => return Ok(images as usize),
+            BatchSize::Auto if images == 1 => return Ok(1),
+            BatchSize::Auto => {}
+        }
+        let size = [side as i64; 2];
+        let demand = BatchDemand {
+            activations: self.network.memory_need(&self.config, size)?,
+            image_bytes: 3 * 4 * (side as u64).pow(2),
+            multiply_accumulates: self.config.multiply_accumulates(size).unsigned_abs(),
+            threads: execution.threads,
+        };
+        Ok(match execution.device {
+            Device::Cuda(index) => {
+                demand.batch_size_on_device(available_memory(), device_memory(index)?.free)
+            }
+            _ => demand.batch_size(available_memory()),
         })
     }
 }

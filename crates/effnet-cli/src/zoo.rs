@@ -72,9 +72,12 @@ impl Zoo {
         }
     }
 
-    /// A file if there is one of this name, else published weights.
+    /// A file if there is one of this name, or the best weights of a run, else published weights.
     pub(crate) fn locate_one(&self, text: &str, printer: &Printer) -> anyhow::Result<Weights> {
         let path = Path::new(text);
+        if path.is_dir() {
+            return weights_of_run(path);
+        }
         if path.exists() || looks_like_a_path(path) {
             let name = path.file_name().and_then(|name| name.to_str());
             let entry = name.and_then(|name| self.manifest.entry_of_file(name));
@@ -102,6 +105,27 @@ impl Zoo {
             entry: Some(entry.clone()),
         })
     }
+}
+
+/// The weights that a training left in its folder: the best, or else the last.
+fn weights_of_run(folder: &Path) -> anyhow::Result<Weights> {
+    let names = ["best.safetensors", "last.safetensors"];
+    let path = names
+        .map(|name| folder.join(name))
+        .into_iter()
+        .find(|path| path.is_file());
+    let path = path.with_context(|| {
+        let [best, last] = names;
+        format!(
+            "{}: no weights in this folder, expected {best} or {last} of a training",
+            folder.display()
+        )
+    })?;
+    Ok(Weights {
+        name: path.display().to_string(),
+        path,
+        entry: None,
+    })
 }
 
 /// Whether someone who typed this meant a file: an id has no folder and no such ending.

@@ -45,14 +45,15 @@ fn metrics_are_those_of_torch_however_images_are_batched() {
 
 fn compare_classes(metrics: &Metrics, expected: &Value) {
     let confusion = metrics.confusion();
-    let fractions: [(&str, fn(&ClassReport) -> Option<f64>); 3] = [
-        ("precision", |class| class.precision),
-        ("recall", |class| class.recall),
-        ("f1", |class| class.f1),
-    ];
     for (class, report) in confusion.classes().iter().enumerate() {
-        for (name, fraction) in fractions {
-            match (fraction(report), &expected[name][class]) {
+        let ClassReport {
+            precision,
+            recall,
+            f1,
+            ..
+        } = *report;
+        for (name, fraction) in [("precision", precision), ("recall", recall), ("f1", f1)] {
+            match (fraction, &expected[name][class]) {
                 (None, Value::Null) => {}
                 (Some(found), expected) => near(name, found, expected),
                 (None, expected) => panic!("{name} of class {class}: none instead of {expected}"),

@@ -1,11 +1,9 @@
 //! `effnet classify`.
 
-use effnet_infer::{BatchDemand, Error, InputError, Pipeline, Reader, available_memory};
-use libtorch_ext::device_memory;
-use tch::Device;
+use effnet_infer::{Error, InputError, Pipeline, Reader};
 
 use crate::Outcome;
-use crate::arguments::{BatchSize, ClassifyArguments};
+use crate::arguments::ClassifyArguments;
 use crate::execution::Execution;
 use crate::inputs::{self, Input};
 use crate::interrupt::Interrupt;
@@ -42,11 +40,7 @@ pub(crate) fn run(arguments: &ClassifyArguments, printer: &Printer) -> anyhow::R
     // The first images are decoded while the network is made.
     let reader = Reader::start(inputs, transform, execution.threads, interrupt.flag())?;
     let model = file.load(labels, &execution, printer)?;
-    let batch_size = match arguments.batch_size {
-        BatchSize::Images(images) => images as usize,
-        BatchSize::Auto if count == 1 => 1,
-        BatchSize::Auto => batch_size(&model, &execution, transform.image_size as i64)?,
-    };
+    let batch_size = model.batch_size(arguments.batch_size, count, transform.image_size, &execution)?;
     printer.detail(format!("batches of up to {batch_size} images"));
     let Model { network, labels, .. } = model;
     let mut results = Results {
@@ -81,21 +75,7 @@ pub(crate) fn run(arguments: &ClassifyArguments, printer: &Printer) -> anyhow::R
     Ok(results.tally.outcome())
 }
 
-fn batch_size(model: &Model, execution: &Execution, side: i64) -> anyhow::Result<usize> {
-    let size = [side; 2];
-    let demand = BatchDemand {
-        activations: model.network.memory_need(&model.config, size)?,
-        image_bytes: 3 * 4 * side.unsigned_abs().pow(2),
-        multiply_accumulates: model.config.multiply_accumulates(size).unsigned_abs(),
-        threads: execution.threads,
-    };
-    Ok(match execution.device {
-        Device::Cuda(index) => demand.batch_size_on_device(available_memory(), device_memory(index)?.free),
-        _ => demand.batch_size(available_memory()),
-    })
-}
-
-fn explain(error: Error) -> anyhow::Error {
+pub(super) fn explain(error: Error) -> anyhow::Error {
     let advice = if error.is_out_of_memory() {
         "the network cannot be run on one image; a smaller --image-size needs less memory"
     } else {
@@ -148,7 +128,7 @@ impl Results {
 }
 
 /// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }

@@ -7,5 +7,6 @@ pub(crate) mod completions;
 pub(crate) mod convert;
 pub(crate) mod download;
 pub(crate) mod env;
+pub(crate) mod evaluate;
 pub(crate) mod inspect;
 pub(crate) mod models;

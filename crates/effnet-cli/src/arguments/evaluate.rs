@@ -1,0 +1,44 @@
+//! `effnet evaluate`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{BatchSize, InspectFormat, ModelArguments, PreprocessingArguments};
+use crate::execution::ExecutionArguments;
+
+#[derive(Debug, Args)]
+pub(crate) struct EvaluateArguments {
+    /// A folder with a folder of images for each class, which has the name, the ImageNet id or the
+    /// number of the class
+    #[arg(value_name = "DATA")]
+    pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+    #[command(flatten)]
+    pub(crate) preprocessing: PreprocessingArguments,
+    #[command(flatten)]
+    pub(crate) execution: ExecutionArguments,
+    /// Images in a batch: a number, or auto for as many as are fast and fit into the free memory
+    #[arg(
+        long,
+        short,
+        value_name = "N|auto",
+        default_value = "auto",
+        help_heading = "Execution"
+    )]
+    pub(crate) batch_size: BatchSize,
+    /// Class names of the network: a text file with one name a line, or JSON [default: those of the
+    /// weights]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// Write the confusion matrix as a table
+    #[arg(long, value_name = "FILE")]
+    pub(crate) confusion_csv: Option<PathBuf>,
+    /// Draw the confusion matrix
+    #[arg(long, value_name = "FILE")]
+    pub(crate) confusion_png: Option<PathBuf>,
+    /// What to print
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: InspectFormat,
+}

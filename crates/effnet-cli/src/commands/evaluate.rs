@@ -1,0 +1,119 @@
+//! `effnet evaluate`.
+
+mod data;
+mod report;
+
+use std::io::Write;
+use std::time::Instant;
+
+use anyhow::Context;
+use effnet_infer::{Output, Pipeline, Reader};
+use effnet_train::metrics::{ConfusionMatrix, Metrics};
+use effnet_train::run::{confusion_png, replace_file, write_confusion_csv};
+
+use super::classify::{chain, explain};
+use crate::Outcome;
+use crate::arguments::{EvaluateArguments, InspectFormat};
+use crate::class_match::match_classes;
+use crate::execution::Execution;
+use crate::interrupt::Interrupt;
+use crate::labels::Labels;
+use crate::model::{Model, ModelFile};
+use crate::preprocessing;
+use crate::printer::Printer;
+use crate::zoo::Zoo;
+use report::Report;
+
+pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<Outcome> {
+    let execution = Execution::prepare(&arguments.execution, printer)?;
+    let labels = arguments.labels.as_deref().map(Labels::open).transpose()?;
+    let zoo = Zoo::open(&arguments.model.zoo)?;
+    let weights = zoo.locate(
+        arguments.model.model.as_ref(),
+        arguments.model.weights.as_deref(),
+        printer,
+    )?;
+    let file = ModelFile::open(weights, &arguments.model, labels.as_ref())?;
+    let transform = preprocessing::transform(&arguments.preprocessing, &file, &zoo.manifest)?;
+    let data = data::list(&arguments.data)?;
+    let model = file.load(labels, &execution, printer)?;
+    let classes =
+        match_classes(&data.classes, &model.labels).with_context(|| arguments.data.display().to_string())?;
+    let count = data.images.len();
+    let batch_size = model.batch_size(arguments.batch_size, count, transform.image_size, &execution)?;
+    printer.detail(format!(
+        "{count} images of {} classes, in batches of up to {batch_size}",
+        classes.len()
+    ));
+    let Model {
+        network,
+        labels,
+        variant,
+        weights,
+        ..
+    } = model;
+
+    let interrupt = Interrupt::listen();
+    let start = Instant::now();
+    let reader = Reader::start(data.images, transform, execution.threads, interrupt.flag())?;
+    let mut metrics = Metrics::new(labels.len());
+    let mut failed = 0;
+    let progress = printer.progress(count as u64);
+    for output in Pipeline::new(reader, network, batch_size)? {
+        let Output { input, result } = output.map_err(explain)?;
+        match result {
+            Ok(logits) => metrics
+                .push(&logits, classes[input.class])
+                .with_context(|| input.image.name.clone())?,
+            Err(error) => {
+                failed += 1;
+                printer.failure(&input.image.name, &chain(&error));
+            }
+        }
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    let seconds = start.elapsed().as_secs_f64();
+    if interrupt.is_set() {
+        printer.warning("interrupted: what was measured of the images is not reported");
+        return Ok(Outcome::Interrupted);
+    }
+    let Some(summary) = metrics.summary() else {
+        return Ok(Outcome::NothingDone);
+    };
+    let report = Report {
+        model: variant.name(),
+        weights: &weights,
+        data: arguments.data.display().to_string(),
+        summary,
+        failed,
+        images_per_second: (summary.images + failed) as f64 / seconds,
+        classes: report::of_classes(&metrics, &labels),
+    };
+    let mut stdout = anstream::stdout();
+    match arguments.format {
+        InspectFormat::Json => writeln!(stdout, "{}", serde_json::to_string(&report)?)?,
+        InspectFormat::Text => report.write_text(&mut stdout)?,
+    }
+    write_confusion(arguments, metrics.confusion(), labels.names())?;
+    Ok(if failed == 0 {
+        Outcome::Done
+    } else {
+        Outcome::SomeFailed
+    })
+}
+
+fn write_confusion(
+    arguments: &EvaluateArguments,
+    confusion: &ConfusionMatrix,
+    labels: &[String],
+) -> anyhow::Result<()> {
+    if let Some(path) = &arguments.confusion_csv {
+        write_confusion_csv(path, confusion, labels)?;
+    }
+    if let Some(path) = &arguments.confusion_png {
+        let picture = confusion_png(confusion, labels)?;
+        replace_file(path, |file| file.write_all(&picture))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! What an evaluation prints.
+
+use std::io::{self, Write};
+
+use anstyle::Style;
+use effnet_train::metrics::{ClassReport, Metrics, Summary};
+use serde::Serialize;
+
+use crate::labels::Labels;
+
+/// Classes in a table for people; of more, those are shown that are recognised worst.
+const MOST_CLASSES: usize = 60;
+const WORST: usize = 20;
+/// Characters of a class's name in the table.
+const NAME: usize = 40;
+
+/// The one object of `--format json`. Rates are fractions.
+#[derive(Serialize)]
+pub(super) struct Report<'a> {
+    pub(super) model: &'static str,
+    pub(super) weights: &'a str,
+    pub(super) data: String,
+    #[serde(flatten)]
+    pub(super) summary: Summary,
+    /// Images that could not be read.
+    pub(super) failed: u64,
+    pub(super) images_per_second: f64,
+    pub(super) classes: Vec<Class>,
+}
+
+/// One class that the data has images of, or that some were taken for.
+#[derive(Serialize)]
+pub(super) struct Class {
+    #[serde(rename = "class")]
+    index: usize,
+    label: String,
+    #[serde(flatten)]
+    report: ClassReport,
+}
+
+/// The classes that occur, in the order of the network.
+pub(super) fn of_classes(metrics: &Metrics, labels: &Labels) -> Vec<Class> {
+    let reports = metrics.confusion().classes().into_iter().enumerate();
+    let occurring = reports.filter(|(_, report)| report.f1.is_some());
+    occurring
+        .map(|(index, report)| Class {
+            index,
+            label: labels.get(index).to_owned(),
+            report,
+        })
+        .collect()
+}
+
+impl Report<'_> {
+    pub(super) fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
+        let Summary {
+            images,
+            top1,
+            top5,
+            loss,
+            ece,
+        } = self.summary;
+        let failed = match self.failed {
+            0 => String::new(),
+            failed => format!(", {failed} more could not be read"),
+        };
+        writeln!(out, "{}, {}, on {}", self.model, self.weights, self.data)?;
+        writeln!(out, "images             {images}{failed}")?;
+        writeln!(out, "top-1              {:.2} %", 100.0 * top1)?;
+        writeln!(out, "top-5              {:.2} %", 100.0 * top5)?;
+        writeln!(out, "loss               {loss:.4}")?;
+        writeln!(out, "calibration error  {:.2} %", 100.0 * ece)?;
+        writeln!(out, "speed              {:.1} images/s", self.images_per_second)?;
+        self.write_classes(out)
+    }
+
+    fn write_classes(&self, out: &mut impl Write) -> io::Result<()> {
+        let bold = Style::new().bold();
+        let mut classes: Vec<&Class> = self.classes.iter().collect();
+        if classes.len() > MOST_CLASSES {
+            // A class without images has no recall, and cannot be recognised badly.
+            classes.sort_by(|a, b| {
+                let recall = |class: &Class| class.report.recall.unwrap_or(f64::INFINITY);
+                recall(a).total_cmp(&recall(b))
+            });
+            classes.truncate(WORST);
+            writeln!(
+                out,
+                "\nThe {WORST} of {} classes that are recognised worst (--format json has all):",
+                self.classes.len()
+            )?;
+        } else {
+            writeln!(out)?;
+        }
+        let width = classes.iter().map(|class| shown(&class.label).chars().count());
+        let width = width.max().unwrap_or(0).max("class".len());
+        writeln!(
+            out,
+            "{bold}{:<width$}  {:>7}  {:>9}  {:>7}  {:>7}{bold:#}",
+            "class", "images", "precision", "recall", "F1"
+        )?;
+        for Class { label, report, .. } in classes {
+            let percent =
+                |part: Option<f64>| part.map_or("-".to_owned(), |part| format!("{:.1} %", 100.0 * part));
+            writeln!(
+                out,
+                "{:<width$}  {:>7}  {:>9}  {:>7}  {:>7}",
+                shown(label),
+                report.support,
+                percent(report.precision),
+                percent(report.recall),
+                percent(report.f1)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// A name on one line, cut where it is long.
+fn shown(label: &str) -> String {
+    let line: String = label
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    match line.char_indices().nth(NAME) {
+        Some((end, _)) => format!("{}...", line[..end].trim_end()),
+        None => line,
+    }
+}
