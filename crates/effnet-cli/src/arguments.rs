@@ -1,19 +1,23 @@
 //! The command line's definition.
 
 mod evaluate;
+mod training;
 mod zoo;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use effnet_core::{Profile, Variant};
 use effnet_image::Interpolation;
 
 pub(crate) use evaluate::EvaluateArguments;
+pub(crate) use training::TrainingArguments;
 pub(crate) use zoo::{CacheArguments, CacheCommand, DownloadArguments, ModelsArguments, ZooArguments};
 
 use crate::execution::ExecutionArguments;
+use crate::training::settings::Settings;
+use training::with_defaults;
 
 /// EfficientNet on libtorch: classify images, inspect checkpoints.
 #[derive(Debug, Parser)]
@@ -49,6 +53,10 @@ pub(crate) enum ColorChoice {
 pub(crate) enum Command {
     /// Say what is in images
     Classify(Box<ClassifyArguments>),
+    /// Train a network for images of your own, from published weights
+    Finetune(Box<TrainingArguments>),
+    /// Train a network from nothing
+    Train(Box<TrainingArguments>),
     /// Measure how well a network does on labelled images
     Evaluate(Box<EvaluateArguments>),
     /// Describe a checkpoint: container, naming scheme, variant, tensors
@@ -67,6 +75,17 @@ pub(crate) enum Command {
     Env(EnvArguments),
     /// Print a completion script for a shell
     Completions(CompletionsArguments),
+}
+
+impl Arguments {
+    /// The definition of the command line, with the defaults that clap does not know.
+    pub(crate) fn definition() -> clap::Command {
+        Self::command()
+            .mut_subcommand("train", |command| with_defaults(command, &Settings::of_train()))
+            .mut_subcommand("finetune", |command| {
+                with_defaults(command, &Settings::of_finetune())
+            })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -147,7 +166,7 @@ impl std::str::FromStr for ModelName {
     }
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Preprocessing")]
 pub(crate) struct PreprocessingArguments {
     /// Height and width that images are brought to, in pixels [default: the network's own]
@@ -331,7 +350,6 @@ mod tests {
 
     #[test]
     fn the_definition_is_consistent() {
-        use clap::CommandFactory;
-        Arguments::command().debug_assert();
+        Arguments::definition().debug_assert();
     }
 }

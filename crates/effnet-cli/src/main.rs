@@ -12,12 +12,14 @@ mod model;
 mod prediction;
 mod preprocessing;
 mod printer;
+mod process_memory;
 mod records;
+mod training;
 mod zoo;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 use libtorch_ext::exit_at_once;
 
 use crate::arguments::{Arguments, Command};
@@ -49,7 +51,8 @@ impl From<Outcome> for ExitCode {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = Arguments::definition().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let printer = Printer::new(&arguments.global);
     match run(&arguments, &printer) {
         // Threads may still compute; to take libtorch apart under them would crash.
@@ -67,6 +70,8 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Outcome> {
     match &arguments.command {
         Command::Classify(arguments) => commands::classify::run(arguments, printer),
+        Command::Finetune(arguments) => commands::finetune::run(arguments, printer),
+        Command::Train(arguments) => commands::train::run(arguments, printer),
         Command::Evaluate(arguments) => commands::evaluate::run(arguments, printer),
         Command::Inspect(arguments) => commands::inspect::run(arguments, printer),
         Command::Convert(arguments) => commands::convert::run(arguments, printer),

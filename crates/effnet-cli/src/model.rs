@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
-use effnet_checkpoint::{Checkpoint, ModelMetadata, Scheme, Signature};
+use effnet_checkpoint::{Checkpoint, ModelMetadata, Scheme, Signature, StateDict};
 use effnet_core::{Config, EfficientNet, LoadOptions, Profile, Variant};
 use effnet_hub::Entry;
 use effnet_infer::{BatchDemand, available_memory};
@@ -27,7 +27,7 @@ pub(crate) struct ModelFile {
     pub(crate) metadata: ModelMetadata,
     pub(crate) variant: Variant,
     pub(crate) scheme: Scheme,
-    profile: Profile,
+    pub(crate) profile: Profile,
     num_classes: i64,
 }
 
@@ -48,6 +48,37 @@ impl ModelFile {
         arguments: &ModelArguments,
         labels: Option<&Labels>,
     ) -> anyhow::Result<Self> {
+        let asked = arguments.model.as_ref().map(|model| model.variant);
+        let mut file = Self::inspect(weights, asked, arguments.profile)?;
+        let named = labels
+            .map(Labels::len)
+            .or(file.metadata.labels.as_ref().map(Vec::len));
+        let published = file.entry().map(|entry| i64::from(entry.classes));
+        let expected = arguments
+            .num_classes
+            .or(named.map(|count| count as i64))
+            .or(published)
+            .unwrap_or(IMAGENET_CLASSES);
+        let signature = file.state_dict().signature()?;
+        file.num_classes = settle_classes(&signature, expected)
+            .with_context(|| format!("{}: another number of classes", file.path().display()))?;
+        if let Some(labels) = labels {
+            ensure!(
+                labels.len() as i64 == file.num_classes,
+                "{} labels, expected {}, one for each class",
+                labels.len(),
+                file.num_classes
+            );
+        }
+        Ok(file)
+    }
+
+    /// Opens the weights and settles variant and profile, for a network with any number of classes.
+    pub(crate) fn inspect(
+        weights: Weights,
+        variant: Option<Variant>,
+        profile: Option<Profile>,
+    ) -> anyhow::Result<Self> {
         let shown = weights.path.display().to_string();
         let checkpoint = Checkpoint::open(&weights.path)?;
         let metadata = ModelMetadata::from_entries(checkpoint.metadata()).with_context(|| shown.clone())?;
@@ -56,45 +87,32 @@ impl ModelFile {
             .signature()
             .with_context(|| format!("{shown}: no EfficientNet (`effnet inspect` lists its tensors)"))?;
         let found = Variant::recognise(&signature);
-        let asked = arguments.model.as_ref().map(|model| model.variant);
-        let variant = settle_variant(asked, found).with_context(|| shown.clone())?;
-        let profile = match arguments.profile {
-            Some(profile) => profile,
-            None => told_profile(
-                &metadata,
-                weights.entry.as_ref(),
-                &weights.path,
-                signature.scheme,
-                variant,
-            )
-            .with_context(|| shown.clone())?,
-        };
-        let named = labels.map(Labels::len).or(metadata.labels.as_ref().map(Vec::len));
-        let published = weights.entry.as_ref().map(|entry| i64::from(entry.classes));
-        let expected = arguments
-            .num_classes
-            .or(named.map(|count| count as i64))
-            .or(published)
-            .unwrap_or(IMAGENET_CLASSES);
-        let num_classes = settle_classes(&signature, expected)
-            .with_context(|| format!("{shown}: another number of classes"))?;
-        if let Some(labels) = labels {
-            ensure!(
-                labels.len() as i64 == num_classes,
-                "{} labels, expected {num_classes}, one for each class",
-                labels.len()
-            );
-        }
+        let variant = settle_variant(variant, found).with_context(|| shown.clone())?;
         let scheme = signature.scheme;
+        let entry = weights.entry.as_ref();
+        let profile = match profile {
+            Some(profile) => profile,
+            None => told_profile(&metadata, entry, &weights.path, scheme, variant)
+                .with_context(|| shown.clone())?,
+        };
         Ok(Self {
+            num_classes: signature.num_classes.unwrap_or(0) as i64,
             weights,
             checkpoint,
             metadata,
             variant,
             scheme,
             profile,
-            num_classes,
         })
+    }
+
+    /// The weights as they are reported.
+    pub(crate) fn weights(&self) -> &str {
+        &self.weights.name
+    }
+
+    pub(crate) fn state_dict(&self) -> &StateDict {
+        self.checkpoint.state_dict()
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, ensure};
 use effnet_checkpoint::Scheme;
+use effnet_core::Variant;
 use effnet_hub::{CropMode, Manifest, Preprocessing};
 use effnet_image::{EvalTransform, Interpolation, ResizeMode};
 
@@ -17,6 +18,20 @@ pub(crate) fn transform(
     let mut transform = from_manifest(&published(file, manifest)?)?;
     apply_metadata(&mut transform, file)
         .with_context(|| format!("{}: unusable metadata", file.path().display()))?;
+    Ok(overridden(transform, arguments))
+}
+
+/// The transform of the best-known weights of a variant, with what the arguments override.
+pub(crate) fn of_variant(
+    arguments: &PreprocessingArguments,
+    variant: Variant,
+    manifest: &Manifest,
+) -> anyhow::Result<EvalTransform> {
+    let published = &manifest.get(variant.name())?.preprocessing;
+    Ok(overridden(from_manifest(published)?, arguments))
+}
+
+fn overridden(mut transform: EvalTransform, arguments: &PreprocessingArguments) -> EvalTransform {
     let crop_pct = |resize, size: usize| match resize {
         ResizeMode::ShortSide(short_side) => size as f64 / short_side as f64,
         ResizeMode::CropPct(fraction) | ResizeMode::Squash(fraction) => fraction,
@@ -38,7 +53,7 @@ pub(crate) fn transform(
     transform.interpolation = arguments.interpolation.unwrap_or(transform.interpolation);
     transform.mean = arguments.mean.unwrap_or(transform.mean);
     transform.std = arguments.std.unwrap_or(transform.std);
-    Ok(transform)
+    transform
 }
 
 /// What is published for these weights, or for the best-known ones with their variant and names.

@@ -86,11 +86,11 @@ impl Printer {
 
     /// A bar for one download.
     pub(crate) fn download(&self) -> ProgressBar {
-        self.download_in(&self.downloads())
+        self.download_in(&self.bars())
     }
 
-    /// Room for the bars of several downloads.
-    pub(crate) fn downloads(&self) -> MultiProgress {
+    /// Room for several bars, invisible when standard error is no terminal and when quiet.
+    pub(crate) fn bars(&self) -> MultiProgress {
         if self.quiet || !std::io::stderr().is_terminal() {
             return MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
         }
@@ -100,7 +100,12 @@ impl Printer {
     /// A bar for one download among several.
     pub(crate) fn download_in(&self, downloads: &MultiProgress) -> ProgressBar {
         let template = "{msg} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
-        downloads.add(styled(ProgressBar::no_length(), template))
+        self.bar_in(downloads, template)
+    }
+
+    /// A bar of this template below the others.
+    pub(crate) fn bar_in(&self, bars: &MultiProgress, template: &str) -> ProgressBar {
+        bars.add(styled(ProgressBar::no_length(), template))
     }
 }
 

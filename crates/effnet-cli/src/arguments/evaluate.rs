@@ -9,8 +9,9 @@ use crate::execution::ExecutionArguments;
 
 #[derive(Debug, Args)]
 pub(crate) struct EvaluateArguments {
-    /// A folder with a folder of images for each class, which has the name, the ImageNet id or the
-    /// number of the class
+    /// A folder with a folder of images for each class, or with val/ and such folders there; a CSV file
+    /// with a path and a label a line; or a tar archive of such a folder. Classes are named as the
+    /// network names them, or by their ImageNet ids or numbers
     #[arg(value_name = "DATA")]
     pub(crate) data: PathBuf,
     #[command(flatten)]

@@ -15,6 +15,7 @@ use crate::arguments::{BenchArguments, InspectFormat};
 use crate::execution::{Execution, Network};
 use crate::model::ModelFile;
 use crate::printer::Printer;
+use crate::process_memory;
 use crate::zoo::Zoo;
 
 /// Batches before the measurement: they bring memory and caches into their lasting state.
@@ -119,7 +120,7 @@ pub(crate) fn run(arguments: &BenchArguments, printer: &Printer) -> anyhow::Resu
         runs: times.len(),
         images_per_second,
         latency_ms: Latency::of(times),
-        peak_memory_bytes: peak_memory(),
+        peak_memory_bytes: process_memory::peak(),
         peak_device_memory_bytes: match execution.device {
             Device::Cuda(index) => Some(device_memory(index)?.peak),
             _ => None,
@@ -267,14 +268,6 @@ fn name(device: Device) -> String {
         Device::Cuda(index) => format!("cuda:{index}"),
         other => format!("{other:?}").to_lowercase(),
     }
-}
-
-/// The most physical memory that this process held so far, in bytes.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kilobytes << 10)
 }
 
 fn write_text(out: &mut impl Write, report: &Report) -> std::io::Result<()> {

@@ -1,14 +1,17 @@
 //! `effnet completions`.
 
-use clap::CommandFactory;
-
 use crate::Outcome;
 use crate::arguments::{Arguments, CompletionsArguments};
 
 pub(crate) fn run(arguments: &CompletionsArguments) -> anyhow::Result<Outcome> {
     // Written at once: clap_complete panics when it writes to a closed pipe.
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut Arguments::command(), "effnet", &mut script);
+    clap_complete::generate(
+        arguments.shell,
+        &mut Arguments::definition(),
+        "effnet",
+        &mut script,
+    );
     std::io::Write::write_all(&mut std::io::stdout(), &script)?;
     Ok(Outcome::Done)
 }

@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &DownloadArguments, printer: &Printer) -> anyhow::R
     let mut seen = std::collections::HashSet::new();
     entries.retain(|entry| seen.insert(entry.id.as_str()));
 
-    let bars = printer.downloads();
+    let bars = printer.bars();
     let failed = Mutex::new(0);
     let stdout = Mutex::new(std::io::stdout());
     let pool = rayon::ThreadPoolBuilder::new().num_threads(AT_ONCE).build()?;

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use effnet_infer::{Output, Pipeline, Reader};
+use effnet_train::data::open_evaluation;
 use effnet_train::metrics::{ConfusionMatrix, Metrics};
 use effnet_train::run::{confusion_png, replace_file, write_confusion_csv};
 
@@ -22,6 +23,7 @@ use crate::model::{Model, ModelFile};
 use crate::preprocessing;
 use crate::printer::Printer;
 use crate::zoo::Zoo;
+use data::Labelled;
 use report::Report;
 
 pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<Outcome> {
@@ -35,11 +37,11 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::R
     )?;
     let file = ModelFile::open(weights, &arguments.model, labels.as_ref())?;
     let transform = preprocessing::transform(&arguments.preprocessing, &file, &zoo.manifest)?;
-    let data = data::list(&arguments.data)?;
+    let dataset = open_evaluation(&arguments.data, None)?;
     let model = file.load(labels, &execution, printer)?;
-    let classes =
-        match_classes(&data.classes, &model.labels).with_context(|| arguments.data.display().to_string())?;
-    let count = data.images.len();
+    let classes = match_classes(dataset.classes(), &model.labels)
+        .with_context(|| arguments.data.display().to_string())?;
+    let count = dataset.len();
     let batch_size = model.batch_size(arguments.batch_size, count, transform.image_size, &execution)?;
     printer.detail(format!(
         "{count} images of {} classes, in batches of up to {batch_size}",
@@ -55,7 +57,8 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::R
 
     let interrupt = Interrupt::listen();
     let start = Instant::now();
-    let reader = Reader::start(data.images, transform, execution.threads, interrupt.flag())?;
+    let images = Labelled::all(dataset);
+    let reader = Reader::start(images, transform, execution.threads, interrupt.flag())?;
     let mut metrics = Metrics::new(labels.len());
     let mut failed = 0;
     let progress = printer.progress(count as u64);
@@ -63,11 +66,11 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::R
         let Output { input, result } = output.map_err(explain)?;
         match result {
             Ok(logits) => metrics
-                .push(&logits, classes[input.class])
-                .with_context(|| input.image.name.clone())?,
+                .push(&logits, classes[input.label()])
+                .with_context(|| input.name())?,
             Err(error) => {
                 failed += 1;
-                printer.failure(&input.image.name, &chain(&error));
+                printer.failure(&input.name(), &chain(&error));
             }
         }
         progress.inc(1);

@@ -39,12 +39,10 @@ pub enum RunError {
         path: PathBuf,
     },
     /// A file does not hold what it should.
-    #[error("{}: not readable as {expected}: {source}", path.display())]
+    #[error("{}: not what a run of this version writes: {source}", path.display())]
     Json {
         /// The file.
         path: PathBuf,
-        /// What it should be.
-        expected: &'static str,
         /// What is wrong, and where.
         source: serde_json::Error,
     },

@@ -1,14 +1,14 @@
 //! The folder itself: its names, and who may write there.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use fs4::{FileExt, TryLockError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::replace::{remove_temporaries, replace_json};
+use super::replace::remove_temporaries;
 use super::{EpochRecord, RunError, curves_png, history_panels, replace_file};
 use crate::metrics::ConfusionMatrix;
 
@@ -89,7 +89,7 @@ impl RunFolder {
     /// # Errors
     /// [`RunError::Io`].
     pub fn write_config(&self, config: &impl Serialize) -> Result<(), RunError> {
-        replace_json(&self.config(), config)
+        self.write_json("config.json", config)
     }
 
     /// The settings that the run was begun with.
@@ -97,13 +97,7 @@ impl RunFolder {
     /// # Errors
     /// [`RunError::Io`], [`RunError::Json`].
     pub fn read_config<T: DeserializeOwned>(&self) -> Result<T, RunError> {
-        let path = self.config();
-        let text = fs::read_to_string(&path).map_err(RunError::io(&path, "read"))?;
-        serde_json::from_str(&text).map_err(|source| RunError::Json {
-            path,
-            expected: "the settings of a run",
-            source,
-        })
+        self.read_json("config.json")
     }
 
     /// Writes the class names, in the order of the logits.
@@ -111,7 +105,28 @@ impl RunFolder {
     /// # Errors
     /// [`RunError::Io`].
     pub fn write_classes(&self, names: &[String]) -> Result<(), RunError> {
-        replace_json(&self.classes(), &names)
+        self.write_json("classes.json", &names)
+    }
+
+    /// Writes a file of this name, for people and programs.
+    ///
+    /// # Errors
+    /// [`RunError::Io`].
+    pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), RunError> {
+        replace_file(&self.path.join(name), |file| {
+            serde_json::to_writer_pretty(&mut *file, value)?;
+            writeln!(file)
+        })
+    }
+
+    /// What [`write_json`](Self::write_json) wrote.
+    ///
+    /// # Errors
+    /// [`RunError::Io`], [`RunError::Json`].
+    pub fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T, RunError> {
+        let path = self.path.join(name);
+        let text = fs::read_to_string(&path).map_err(RunError::io(&path, "read"))?;
+        serde_json::from_str(&text).map_err(|source| RunError::Json { path, source })
     }
 
     /// Draws `curves.png`: loss, accuracy and rate over the epochs so far.
@@ -120,9 +135,7 @@ impl RunFolder {
     /// [`RunError::Io`], [`RunError::Picture`].
     pub fn write_curves(&self, title: &str, epochs: &[EpochRecord]) -> Result<(), RunError> {
         let picture = curves_png(title, "epoch", &history_panels(epochs))?;
-        replace_file(&self.path.join("curves.png"), |file| {
-            io::Write::write_all(file, &picture)
-        })
+        replace_file(&self.path.join("curves.png"), |file| file.write_all(&picture))
     }
 
     /// Writes `confusion.csv` and draws `confusion.png`.
@@ -132,8 +145,6 @@ impl RunFolder {
     pub fn write_confusion(&self, confusion: &ConfusionMatrix, classes: &[String]) -> Result<(), RunError> {
         super::write_confusion_csv(&self.path.join("confusion.csv"), confusion, classes)?;
         let picture = super::confusion_png(confusion, classes)?;
-        replace_file(&self.path.join("confusion.png"), |file| {
-            io::Write::write_all(file, &picture)
-        })
+        replace_file(&self.path.join("confusion.png"), |file| file.write_all(&picture))
     }
 }

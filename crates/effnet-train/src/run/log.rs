@@ -1,7 +1,7 @@
 //! `log.jsonl`.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -21,14 +21,21 @@ pub struct Log {
 }
 
 impl Log {
-    /// A new, empty log.
+    /// A new, empty log. An empty file, as a run that ended before it began leaves it, is taken.
     ///
     /// # Errors
-    /// [`RunError::Io`], also when there is one already.
+    /// [`RunError::Io`], also when there is a log already.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self, RunError> {
         let path = path.into();
-        let file = OpenOptions::new().write(true).create_new(true).open(&path);
-        let file = file.map_err(RunError::io(&path, "created"))?;
+        let open = || {
+            // Appending: what is there by accident is never overwritten.
+            let file = OpenOptions::new().append(true).create(true).open(&path)?;
+            match file.metadata()?.len() {
+                0 => Ok(file),
+                _ => Err(ErrorKind::AlreadyExists.into()),
+            }
+        };
+        let file = open().map_err(RunError::io(&path, "created"))?;
         let position = 0;
         Ok(Self { file, path, position })
     }
@@ -123,7 +130,6 @@ impl Log {
             }
             let record = serde_json::from_slice(&line).map_err(|source| RunError::Json {
                 path: path.to_owned(),
-                expected: "a log with one record a line",
                 source,
             })?;
             records.push(record);

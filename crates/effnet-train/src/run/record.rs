@@ -24,7 +24,7 @@ pub struct StepRecord {
     pub step: u64,
     /// The rate of the last update, of the group with the highest.
     pub lr: f64,
-    /// Mean training loss since the last record.
+    /// Mean training loss of the epoch so far.
     pub loss: f64,
 }
 

@@ -1,7 +1,7 @@
 //! Files that appear under their names only when they are whole.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter};
 use std::path::Path;
 
 use tempfile::Builder;
@@ -66,12 +66,4 @@ pub(super) fn remove_temporaries(folder: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Writes `value` for people and programs: indented, with a newline at the end.
-pub(super) fn replace_json(path: &Path, value: &impl serde::Serialize) -> Result<(), RunError> {
-    replace_file(path, |file| {
-        serde_json::to_writer_pretty(&mut *file, value)?;
-        writeln!(file)
-    })
 }

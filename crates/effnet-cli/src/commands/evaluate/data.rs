@@ -1,59 +1,38 @@
-//! Labelled images.
+//! Labelled images on their way through the network.
 
-use std::fs;
-use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::{Context, ensure};
 use effnet_image::Image;
 use effnet_infer::{BoxError, Source};
+use effnet_train::data::Dataset;
 
-use crate::inputs::{self, Input};
-
-/// The classes of a data set and its images.
-pub(super) struct Data {
-    /// In order of their names.
-    pub(super) classes: Vec<String>,
-    pub(super) images: Vec<Labelled>,
+/// An image of a data set.
+pub(super) struct Labelled {
+    dataset: Arc<dyn Dataset>,
+    index: usize,
 }
 
-/// An image and the index of its class in [`Data::classes`].
-pub(super) struct Labelled {
-    pub(super) image: Input,
-    pub(super) class: usize,
+impl Labelled {
+    /// All images of a data set.
+    pub(super) fn all(dataset: Arc<dyn Dataset>) -> impl ExactSizeIterator<Item = Self> + Send {
+        (0..dataset.len()).map(move |index| Self {
+            dataset: Arc::clone(&dataset),
+            index,
+        })
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.dataset.name(self.index)
+    }
+
+    /// The class, as the data set counts them.
+    pub(super) fn label(&self) -> usize {
+        self.dataset.label(self.index)
+    }
 }
 
 impl Source for Labelled {
     fn image(&self) -> Result<Image, BoxError> {
-        self.image.image()
+        self.dataset.image(self.index)
     }
-}
-
-/// The images below each folder in `folder`, which has the name of their class.
-pub(super) fn list(folder: &Path) -> anyhow::Result<Data> {
-    let shown = folder.display();
-    let mut folders = Vec::new();
-    for entry in fs::read_dir(folder).with_context(|| shown.to_string())? {
-        let path = entry.with_context(|| shown.to_string())?.path();
-        if path.is_dir() {
-            folders.push(path);
-        }
-    }
-    folders.sort();
-    ensure!(
-        !folders.is_empty(),
-        "{shown}: no folders, expected one with images for each class"
-    );
-    let mut data = Data {
-        classes: Vec::new(),
-        images: Vec::new(),
-    };
-    for path in folders {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let class = data.classes.len();
-        let images = inputs::expand(std::slice::from_ref(&path))?;
-        let images = images.into_iter().map(|image| Labelled { image, class });
-        data.images.extend(images);
-        data.classes.push(name.into_owned());
-    }
-    Ok(data)
 }

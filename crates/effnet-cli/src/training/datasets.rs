@@ -1,0 +1,149 @@
+//! The images of a training: found, looked at, and parted.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, bail, ensure};
+use effnet_train::data::{Dataset, Splits, Subset, by_class, survey};
+use serde::{Deserialize, Serialize};
+
+use super::settings::Settings;
+use crate::interrupt::Interrupt;
+use crate::printer::Printer;
+
+/// Images to train on and to validate with.
+#[derive(Clone)]
+pub(super) struct Datasets {
+    splits: Splits,
+}
+
+/// An image that cannot be read, as a run keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Unreadable {
+    pub(super) name: String,
+    pub(super) reason: String,
+}
+
+/// The most names that a message lists.
+const LISTED: usize = 10;
+
+impl Datasets {
+    /// Lists the images that `settings` name.
+    pub(super) fn open(settings: &Settings) -> anyhow::Result<Self> {
+        ensure!(
+            !settings.data.as_os_str().is_empty(),
+            "no images to train on: name a folder, a CSV file or a tar archive"
+        );
+        let splits = Splits::open(&settings.data)?;
+        Ok(Self { splits })
+    }
+
+    pub(super) fn classes(&self) -> &[String] {
+        self.splits.train.classes()
+    }
+
+    /// Decodes all images, and lists those that cannot be; with `strict`, one is an error.
+    pub(super) fn find_unreadable(
+        &self,
+        settings: &Settings,
+        printer: &Printer,
+        interrupt: &Interrupt,
+    ) -> anyhow::Result<Vec<Unreadable>> {
+        let parts = [Some(&self.splits.train), self.splits.val.as_ref()];
+        let stop = interrupt.flag();
+        let mut found = Vec::new();
+        for dataset in parts.into_iter().flatten() {
+            found.extend(look_through(dataset, printer, &stop)?);
+        }
+        for Unreadable { name, reason } in &found {
+            printer.failure(name, reason);
+        }
+        if let (Some(first), true) = (found.first(), settings.strict) {
+            bail!("{}: {} (--strict)", first.name, first.reason);
+        }
+        if !found.is_empty() {
+            printer.warning(format!("{} images cannot be read and are left out", found.len()));
+        }
+        Ok(found)
+    }
+
+    /// Goes on without these images.
+    pub(super) fn leave_out(&mut self, unreadable: &[Unreadable]) {
+        if unreadable.is_empty() {
+            return;
+        }
+        let names: HashSet<&str> = unreadable.iter().map(|image| image.name.as_str()).collect();
+        let without = |dataset: &Arc<dyn Dataset>| -> Arc<dyn Dataset> {
+            let is_left_out = |index: &usize| names.contains(dataset.name(*index).as_str());
+            let left_out: Vec<usize> = (0..dataset.len()).filter(is_left_out).collect();
+            Arc::new(Subset::without(Arc::clone(dataset), left_out))
+        };
+        self.splits = Splits {
+            train: without(&self.splits.train),
+            val: self.splits.val.as_ref().map(without),
+        };
+    }
+
+    /// The images to train on and to validate with, once those that cannot be read are left out.
+    pub(super) fn part(self, settings: &Settings, printer: &Printer) -> anyhow::Result<Splits> {
+        let classes = self.classes().to_vec();
+        let images = by_class(&self.splits.train);
+        let of_size = |wanted: usize| {
+            let sized = classes
+                .iter()
+                .zip(&images)
+                .filter(|(_, images)| images.len() == wanted);
+            sized.map(|(class, _)| class.as_str()).collect::<Vec<_>>()
+        };
+        let empty = of_size(0);
+        ensure!(
+            empty.is_empty(),
+            "{}: no image that can be read of {}; add some or remove the class",
+            settings.data.display(),
+            listed(&empty)
+        );
+        let is_split = self.splits.val.is_none() && settings.val_split > 0.0;
+        let single = of_size(1);
+        if is_split && !single.is_empty() {
+            printer.warning(format!(
+                "one image only of {}: it is trained on, and nothing is there to validate with",
+                listed(&single)
+            ));
+        }
+        let splits = if is_split {
+            self.splits.or_split(settings.val_split, settings.seed)
+        } else {
+            self.splits
+        };
+        let val = splits.val.clone().filter(|val| !val.is_empty());
+        if val.is_none() {
+            printer.warning("no images to validate with: the last epoch will count as the best");
+        }
+        Ok(Splits { val, ..splits })
+    }
+}
+
+fn look_through(
+    dataset: &Arc<dyn Dataset>,
+    printer: &Printer,
+    stop: &AtomicBool,
+) -> anyhow::Result<Vec<Unreadable>> {
+    let progress = printer.progress(dataset.len() as u64);
+    let found = survey(&**dataset, None, stop, &|_| progress.inc(1));
+    progress.finish_and_clear();
+    let found = found.context("no training without images")?;
+    let found = found.into_iter().map(|image| Unreadable {
+        name: image.name,
+        reason: image.reason,
+    });
+    Ok(found.collect())
+}
+
+fn listed(names: &[&str]) -> String {
+    let shown = names[..names.len().min(LISTED)].join(", ");
+    match names.len().checked_sub(LISTED) {
+        Some(more @ 1..) => format!("{shown} and {more} more"),
+        _ => shown,
+    }
+}

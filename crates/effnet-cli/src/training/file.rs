@@ -1,0 +1,107 @@
+//! Settings from files.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+
+use super::settings::Given;
+
+/// A file larger than this is no list of settings.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Reads `--config`: TOML, or the JSON that a run keeps.
+pub(crate) fn open(path: &Path) -> anyhow::Result<Given> {
+    let shown = || path.display().to_string();
+    let bytes = std::fs::metadata(path).with_context(shown)?.len();
+    if bytes > MAX_BYTES {
+        bail!("{}: {bytes} bytes, expected settings", path.display());
+    }
+    let text = std::fs::read_to_string(path).with_context(shown)?;
+    let is_json = path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    if is_json {
+        parse_json(&text)
+    } else {
+        parse_toml(&text)
+    }
+    .with_context(shown)
+}
+
+pub(crate) fn parse_toml(text: &str) -> anyhow::Result<Given> {
+    let table: toml::Table = toml::from_str(text)?;
+    check_names(table.keys())?;
+    // From the text rather than the table: errors then show the line.
+    Ok(toml::from_str(text)?)
+}
+
+fn parse_json(text: &str) -> anyhow::Result<Given> {
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)?;
+    check_names(object.keys())?;
+    Ok(serde_json::from_str(text)?)
+}
+
+fn check_names<'a>(names: impl Iterator<Item = &'a String>) -> anyhow::Result<()> {
+    for name in names {
+        if !Given::NAMES.contains(&name.as_str()) {
+            match nearest(name) {
+                Some(nearest) => bail!("unknown setting `{name}`; nearest: `{nearest}`"),
+                None => bail!(
+                    "unknown setting `{name}`, expected one of {}",
+                    Given::NAMES.join(", ")
+                ),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The known name that differs least, if it is like this one at all.
+fn nearest(name: &str) -> Option<&'static str> {
+    let name = name.replace('-', "_");
+    let similarity = |known: &&'static str| (strsim::jaro_winkler(&name, known), *known);
+    let all = Given::NAMES.iter().map(similarity);
+    let nearest = all.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (nearest.0 > 0.7).then_some(nearest.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::settings::Settings;
+    use crate::training::values::Auto;
+
+    #[test]
+    fn a_misspelt_setting_is_refused_with_the_nearest_name() {
+        for (misspelt, meant) in [
+            ("batch-size", "batch_size"),
+            ("label_smothing", "label_smoothing"),
+            ("epoch", "epochs"),
+        ] {
+            let error = parse_toml(&format!("{misspelt} = 1")).unwrap_err().to_string();
+            assert_eq!(error, format!("unknown setting `{misspelt}`; nearest: `{meant}`"));
+        }
+        let error = parse_json(r#"{"xyz": 1}"#).unwrap_err().to_string();
+        assert!(error.contains("`xyz`") && error.contains("epochs"), "{error}");
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_shown_with_its_line() {
+        let error = parse_toml("seed = 1\nepochs = \"many\"").unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("epochs"), "{error}");
+        let error = parse_toml("optimizer = \"adam\"").unwrap_err().to_string();
+        assert!(error.contains("`adamw`"), "{error}");
+    }
+
+    #[test]
+    fn resolved_settings_can_be_fed_back_in_both_forms() {
+        let mut settings = Settings::of_finetune();
+        settings.data = "photos".into();
+        settings.batch_size = Auto::Value(32);
+        let json = parse_json(&serde_json::to_string(&settings).unwrap()).unwrap();
+        let toml = parse_toml(&toml::to_string(&settings).unwrap()).unwrap();
+        for given in [json, toml] {
+            assert_eq!(given.or_defaults(Settings::of_train()), settings);
+        }
+    }
+}

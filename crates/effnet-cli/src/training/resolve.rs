@@ -1,0 +1,98 @@
+//! From what was given to the value of each setting.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::file;
+use super::recipe::Recipe;
+use super::settings::{Given, Settings};
+use crate::printer::Printer;
+
+/// What counts most comes first: flags, the file of `--config`, the recipe that either names, the
+/// defaults.
+pub(crate) fn resolve(
+    flags: Given,
+    config: Option<&Path>,
+    defaults: Settings,
+    printer: &Printer,
+) -> anyhow::Result<Settings> {
+    let file = config.map(file::open).transpose()?.unwrap_or_default();
+    let given = flags.or(file);
+    let recipe = given.recipe.unwrap_or(Recipe::None);
+    let preset = recipe.settings()?;
+    let settings = given.or(preset.clone()).or_defaults(defaults);
+    settings.check()?;
+    for line in explain(&preset, &settings) {
+        printer.note(line);
+    }
+    Ok(settings)
+}
+
+/// A line for each setting that a recipe sets, with what counts instead where something else does.
+fn explain(preset: &Given, settings: &Settings) -> Vec<String> {
+    let (preset, settings) = (object(preset), object(settings));
+    let line = |(name, value): (&String, &Value)| match settings.get(name) {
+        Some(actual) if actual != value => format!("recipe: {name} = {value}, replaced by {actual}"),
+        _ => format!("recipe: {name} = {value}"),
+    };
+    preset.iter().map(line).collect()
+}
+
+fn object(settings: &impl serde::Serialize) -> Map<String, Value> {
+    match serde_json::json!(settings) {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::{ColorChoice, GlobalArguments};
+
+    fn resolved(flags: Given, config: &str) -> Settings {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, config).unwrap();
+        let printer = Printer::new(&GlobalArguments {
+            quiet: true,
+            verbose: false,
+            color: ColorChoice::Never,
+        });
+        let flags = Given {
+            data: Some("photos".into()),
+            ..flags
+        };
+        resolve(flags, Some(&path), Settings::of_train(), &printer).unwrap()
+    }
+
+    #[test]
+    fn flags_count_more_than_the_file_more_than_the_recipe_more_than_the_defaults() {
+        let flags = Given {
+            epochs: Some(3),
+            ..Given::default()
+        };
+        let settings = resolved(flags, "recipe = \"paper\"\nepochs = 7\nema = 0.5\n");
+        assert_eq!(settings.epochs, 3);
+        assert_eq!(settings.ema, 0.5);
+        assert_eq!(settings.decay_epochs, 2.4);
+        assert_eq!(settings.weight_decay, 1e-5);
+        assert_eq!(settings.flip, Settings::of_train().flip);
+    }
+
+    #[test]
+    fn what_a_recipe_sets_is_told_with_what_replaces_it() {
+        let flags = Given {
+            epochs: Some(3),
+            ..Given::default()
+        };
+        let settings = resolved(flags, "recipe = \"small\"\n");
+        let lines = explain(&Recipe::Small.settings().unwrap(), &settings);
+        assert!(
+            lines.contains(&"recipe: epochs = 30, replaced by 3".to_owned()),
+            "{lines:?}"
+        );
+        assert!(lines.contains(&"recipe: mixup = 0.2".to_owned()), "{lines:?}");
+    }
+}

@@ -1,0 +1,291 @@
+//! A training from its beginning, or from where it was left, to its end.
+
+use anyhow::Context;
+use effnet_train::metrics::{Metrics, Summary};
+use effnet_train::run::{EpochRecord, EventWriter, Log, Record, RunFolder, StepRecord};
+use effnet_train::{Checkpointer, Snapshot, Trainer};
+
+use super::best::Best;
+use super::data::TrainingData;
+use super::progress::TrainingProgress;
+use super::settings::Settings;
+use crate::interrupt::Interrupt;
+
+/// Everything that a training works with.
+pub(super) struct Session<'p> {
+    pub(super) settings: Settings,
+    pub(super) data: TrainingData,
+    pub(super) trainer: Trainer,
+    pub(super) folder: RunFolder,
+    pub(super) checkpointer: Checkpointer,
+    pub(super) log: Log,
+    pub(super) events: EventWriter,
+    pub(super) history: Vec<EpochRecord>,
+    /// The best epoch so far.
+    pub(super) best: Option<Best>,
+    /// The learning rate of the last step.
+    pub(super) rate: f64,
+    pub(super) progress: TrainingProgress<'p>,
+    pub(super) interrupt: Interrupt,
+    /// Above the curves.
+    pub(super) title: String,
+}
+
+/// How a training came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    Finished,
+    /// Validation has not become better for `patience` epochs.
+    NoBetter,
+    /// By Ctrl-C; all is saved.
+    Interrupted,
+}
+
+/// Whether something was done to its end.
+enum Work<T> {
+    Done(T),
+    Interrupted,
+}
+
+impl Session<'_> {
+    /// Trains until the last epoch, until nothing becomes better, or until interrupted.
+    pub(super) fn run(&mut self) -> anyhow::Result<Ending> {
+        let ending = loop {
+            if self.trainer.is_finished() && self.trainer.position().epoch_step == 0 {
+                break Ending::Finished;
+            }
+            if self.has_lost_patience() {
+                break Ending::NoBetter;
+            }
+            match self.epoch()? {
+                Work::Done(()) => {}
+                Work::Interrupted => {
+                    self.save(false)?;
+                    break Ending::Interrupted;
+                }
+            }
+        };
+        self.progress.finish();
+        Ok(ending)
+    }
+
+    fn has_lost_patience(&self) -> bool {
+        let patience = u64::from(self.settings.patience);
+        let epoch = self.trainer.position().epoch;
+        let waited = self.best.as_ref().map(|best| epoch - best.epoch);
+        patience > 0 && waited.is_some_and(|waited| waited >= patience)
+    }
+
+    fn steps_per_epoch(&self) -> u64 {
+        self.data.steps_per_epoch(&self.settings)
+    }
+
+    /// The rest of an epoch, and its validation.
+    fn epoch(&mut self) -> anyhow::Result<Work<()>> {
+        let position = self.trainer.position();
+        let (epoch, epochs) = (position.epoch + 1, u64::from(self.settings.epochs));
+        let steps = self.steps_per_epoch();
+        self.progress
+            .begin_epoch(epoch, epochs, steps, position.epoch_step);
+        if let Work::Interrupted = self.steps(steps)? {
+            return Ok(Work::Interrupted);
+        }
+        let images_per_second = self.progress.images_per_second();
+        let Work::Done(metrics) = self.validate()? else {
+            return Ok(Work::Interrupted);
+        };
+        let train_loss = self.trainer.end_epoch().unwrap_or(f64::NAN);
+        let record = EpochRecord {
+            epoch,
+            step: self.trainer.position().step,
+            lr: self.rate,
+            train_loss,
+            validation: metrics.as_ref().and_then(Metrics::summary),
+        };
+        self.finish_epoch(record, metrics.as_ref(), images_per_second)?;
+        Ok(Work::Done(()))
+    }
+
+    /// Steps until the epoch has had `steps`.
+    fn steps(&mut self, steps: u64) -> anyhow::Result<Work<()>> {
+        let position = self.trainer.position();
+        if position.epoch_step >= steps {
+            return Ok(Work::Done(()));
+        }
+        let batches = self
+            .data
+            .steps(&self.settings, position.epoch, position.epoch_step)?;
+        for parts in batches {
+            let parts = parts?;
+            let images: i64 = parts.iter().map(|part| part.images.size()[0]).sum();
+            let step = self.trainer.step(&parts).map_err(explain)?;
+            self.rate = step.rate;
+            let loss = self.trainer.running_loss().mean().unwrap_or(step.loss);
+            self.progress.step(images as u64, loss, step.rate);
+            let position = self.trainer.position();
+            let is_due = |every: u32| every > 0 && position.step.is_multiple_of(u64::from(every));
+            if is_due(self.settings.log_steps) {
+                self.log_step(loss)?;
+            }
+            // After the last step, the epoch is saved.
+            if is_due(self.settings.save_steps) && position.epoch_step < steps {
+                self.save(false)?;
+            }
+            if self.interrupt.is_set() {
+                return Ok(Work::Interrupted);
+            }
+        }
+        Ok(Work::Done(()))
+    }
+
+    fn log_step(&mut self, loss: f64) -> anyhow::Result<()> {
+        let position = self.trainer.position();
+        let record = StepRecord {
+            epoch: position.epoch + 1,
+            step: position.step,
+            lr: self.rate,
+            loss,
+        };
+        self.log.append(&Record::Step(record))?;
+        let scalars = [("loss/training", loss), ("learning rate", self.rate)];
+        Ok(self.events.scalars(position.step, &scalars)?)
+    }
+
+    /// What the network, or its average, makes of the validation images; `None` without any.
+    fn validate(&self) -> anyhow::Result<Work<Option<Metrics>>> {
+        let Some(batches) = self.data.validation(&self.settings)? else {
+            return Ok(Work::Done(None));
+        };
+        self.progress
+            .begin_validation(self.data.validation_batches(&self.settings));
+        let mut metrics = Metrics::new(self.data.classes().len());
+        for batch in batches {
+            let batch = batch?;
+            let logits = self.trainer.evaluate(&batch.images)?;
+            metrics
+                .update(&logits, &batch.labels)
+                .with_context(|| self.where_to_go_on("the validation"))?;
+            self.progress.validated();
+            if self.interrupt.is_set() {
+                return Ok(Work::Interrupted);
+            }
+        }
+        Ok(Work::Done(Some(metrics)))
+    }
+
+    fn where_to_go_on(&self, what: &str) -> String {
+        let position = self.trainer.position();
+        let (step, epoch) = (position.step, position.epoch + 1);
+        let last = self.checkpointer.last_good();
+        let last = last.map_or("none".to_owned(), |path| path.display().to_string());
+        format!("{what} after step {step}, in epoch {epoch}, failed; the last good checkpoint: {last}")
+    }
+
+    /// Keeps what the epoch came to.
+    fn finish_epoch(
+        &mut self,
+        record: EpochRecord,
+        metrics: Option<&Metrics>,
+        images_per_second: f64,
+    ) -> anyhow::Result<()> {
+        let is_best = self.best.as_ref().is_none_or(|best| best.is_beaten_by(&record));
+        if is_best {
+            self.best = Some(Best::of(&record));
+        }
+        self.history.push(record);
+        self.log.append(&Record::Epoch(record))?;
+        self.events
+            .scalars(record.step, &scalars(&record, images_per_second))?;
+        self.folder.write_curves(&self.title, &self.history)?;
+        if let (Some(metrics), true) = (metrics, is_best) {
+            self.folder
+                .write_confusion(metrics.confusion(), self.data.classes())?;
+        }
+        self.save(is_best)?;
+        self.progress
+            .note(line(&record, self.settings.epochs, images_per_second, is_best));
+        Ok(())
+    }
+
+    /// Saves this moment, with the log up to it.
+    pub(super) fn save(&mut self, is_best: bool) -> anyhow::Result<()> {
+        self.log.sync()?;
+        let mut notes = self.best.map(Best::to_notes).unwrap_or_default();
+        notes.insert(LOG_POSITION.to_owned(), self.log.position().to_string());
+        notes.insert(RATE.to_owned(), self.rate.to_string());
+        let snapshot = Snapshot {
+            trainer: self.trainer.state()?,
+            best: self.best.as_ref().map(|best| best.top1),
+            config: serde_json::to_value(&self.settings)?,
+            notes,
+        };
+        self.checkpointer.save(&snapshot, is_best)?;
+        if let Some(path) = self.checkpointer.last_good() {
+            self.trainer.note_checkpoint(path);
+        }
+        Ok(())
+    }
+}
+
+/// The note with the bytes of the log when a checkpoint was made.
+pub(super) const LOG_POSITION: &str = "log_position";
+/// The note with the learning rate of the last step.
+pub(super) const RATE: &str = "rate";
+
+/// Says what to do where memory was short.
+pub(super) fn explain(error: effnet_train::Error) -> anyhow::Error {
+    let short = matches!(&error, effnet_train::Error::Torch(torch) if is_out_of_memory(torch));
+    let error = anyhow::Error::new(error);
+    if short {
+        error.context(
+            "memory ran out; a smaller --batch-size with --accumulate, or a smaller --image-size, needs less",
+        )
+    } else {
+        error
+    }
+}
+
+/// libtorch has no error codes; these are the words of its two allocators.
+pub(super) fn is_out_of_memory(error: &tch::TchError) -> bool {
+    let message = error.to_string();
+    ["can't allocate memory", "out of memory"]
+        .iter()
+        .any(|words| message.contains(words))
+}
+
+fn scalars(record: &EpochRecord, images_per_second: f64) -> Vec<(&'static str, f64)> {
+    let mut scalars = vec![
+        ("loss/training of the epoch", record.train_loss),
+        ("speed/images per second", images_per_second),
+    ];
+    if let Some(summary) = &record.validation {
+        scalars.extend([
+            ("loss/validation", summary.loss),
+            ("accuracy/top-1", summary.top1),
+            ("accuracy/top-5", summary.top5),
+            ("accuracy/calibration error", summary.ece),
+        ]);
+    }
+    scalars
+}
+
+/// An epoch on one line.
+fn line(record: &EpochRecord, epochs: u32, images_per_second: f64, is_best: bool) -> String {
+    let validation = record.validation.map_or(String::new(), |summary| {
+        let Summary { top1, top5, loss, .. } = summary;
+        format!(
+            ", validation loss {loss:.4}, top-1 {:.2} %, top-5 {:.2} %",
+            100.0 * top1,
+            100.0 * top5
+        )
+    });
+    let best = if is_best && record.validation.is_some() {
+        ", best"
+    } else {
+        ""
+    };
+    format!(
+        "epoch {}/{epochs}: training loss {:.4}{validation}, rate {:.1e}, {images_per_second:.0} images/s{best}",
+        record.epoch, record.train_loss, record.lr
+    )
+}

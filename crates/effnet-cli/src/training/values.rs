@@ -1,0 +1,228 @@
+//! What settings can be set to.
+
+use std::fmt::{Debug, Display, Formatter};
+use std::ops::{Bound, RangeBounds};
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A number, or whatever the program finds best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Auto<T> {
+    Auto,
+    Value(T),
+}
+
+impl<T: Copy> Auto<T> {
+    pub(crate) fn value(self) -> Option<T> {
+        match self {
+            Self::Auto => None,
+            Self::Value(value) => Some(value),
+        }
+    }
+}
+
+impl<T: FromStr> FromStr for Auto<T> {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            _ => text
+                .parse()
+                .map(Self::Value)
+                .map_err(|_| "expected a number or auto"),
+        }
+    }
+}
+
+impl<T: Display> Display for Auto<T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Value(value) => value.fmt(f),
+        }
+    }
+}
+
+impl<T: Serialize> Serialize for Auto<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::Value(value) => value.serialize(serializer),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Auto<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected a number or \"auto\"")]
+        enum Text<T> {
+            Value(T),
+            Auto(Word),
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Word {
+            Auto,
+        }
+        Ok(match Text::deserialize(deserializer)? {
+            Text::Value(value) => Self::Value(value),
+            Text::Auto(Word::Auto) => Self::Auto,
+        })
+    }
+}
+
+/// A value that lies in a range or does not.
+pub(crate) trait Ranged {
+    type Number: PartialOrd + Display;
+
+    /// `None` where there is no number to check.
+    fn number(&self) -> Option<Self::Number>;
+
+    /// What was expected instead, if the number is out of the range.
+    fn out_of(&self, range: &impl RangeBounds<Self::Number>) -> Option<String> {
+        let number = self.number()?;
+        (!range.contains(&number)).then(|| describe(range))
+    }
+}
+
+macro_rules! ranged {
+    ($($number:ty),+) => {$(
+        impl Ranged for $number {
+            type Number = $number;
+
+            fn number(&self) -> Option<$number> {
+                Some(*self)
+            }
+        }
+    )+};
+}
+ranged!(u32, u64, f64);
+
+impl<T: Ranged> Ranged for Auto<T> {
+    type Number = T::Number;
+
+    fn number(&self) -> Option<T::Number> {
+        match self {
+            Self::Auto => None,
+            Self::Value(value) => value.number(),
+        }
+    }
+}
+
+fn describe<T: Display>(range: &impl RangeBounds<T>) -> String {
+    let low = match range.start_bound() {
+        Bound::Included(low) => format!("{low} or more"),
+        Bound::Excluded(low) => format!("more than {low}"),
+        Bound::Unbounded => String::new(),
+    };
+    let high = match range.end_bound() {
+        Bound::Included(high) => format!("{high} or less"),
+        Bound::Excluded(high) => format!("less than {high}"),
+        Bound::Unbounded => String::new(),
+    };
+    let parts = [low, high].into_iter().filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// Settings with names as values: the same on the command line and in files.
+macro_rules! names {
+    ($($(#[doc = $doc:literal])+ $type:ident { $($(#[doc = $item:literal])+ $name:ident),+ $(,)? })+) => {$(
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub(crate) enum $type {
+            $($(#[doc = $item])+ $name),+
+        }
+    )+};
+}
+
+names! {
+    /// The rule by which parameters follow their gradients.
+    OptimizerName {
+        /// With momentum
+        Sgd,
+        /// With PyTorch's constants and decoupled weight decay
+        Adamw,
+        /// RMSProp as TensorFlow computes it and the paper used it
+        RmspropTf,
+    }
+    /// The course of the learning rate after the warm-up.
+    ScheduleName {
+        /// Up and down along half a cosine each, ending near zero
+        OneCycle,
+        /// Down along half a cosine
+        Cosine,
+        /// Down by a factor at once, again and again
+        Staircase,
+        /// The same all the time
+        Constant,
+    }
+    /// What is not trained.
+    FreezeName {
+        /// Everything is trained
+        Nothing,
+        /// Convolutions below the classifier are fixed, batch normalisation goes on learning
+        Convolutions,
+        /// Everything below the classifier is fixed
+        Features,
+    }
+    /// The numbers that a step computes with.
+    PrecisionName {
+        /// The fastest that trains as well as fp32 here
+        Auto,
+        /// 32-bit floats
+        Fp32,
+        /// bfloat16 in convolutions and the classifier
+        Bf16,
+        /// 16-bit floats there, with a scaled loss; CUDA only
+        Fp16,
+    }
+    /// Padding and BN constants.
+    ProfileName {
+        /// Those that the weights were trained with, or tf
+        Auto,
+        /// TensorFlow's padding
+        Tf,
+        /// Symmetric padding, timm's constants
+        Timm,
+        /// Symmetric padding, torchvision's constants
+        Torchvision,
+    }
+    /// How classes of different sizes count.
+    ClassWeights {
+        /// Every image the same
+        None,
+        /// Every class the same: images of small classes count more
+        Balanced,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn automatic_values_are_written_as_they_are_read() {
+        let both: [Auto<f64>; 2] = [Auto::Auto, Auto::Value(0.5)];
+        let text = serde_json::to_string(&both).unwrap();
+        assert_eq!(text, r#"["auto",0.5]"#);
+        assert_eq!(serde_json::from_str::<[Auto<f64>; 2]>(&text).unwrap(), both);
+        assert_eq!("auto".parse(), Ok(both[0]));
+        assert_eq!("0.5".parse(), Ok(both[1]));
+        assert!("fast".parse::<Auto<f64>>().is_err());
+        assert!(serde_json::from_str::<Auto<u32>>("-1").is_err());
+    }
+
+    #[test]
+    fn a_range_is_described_by_its_bounds() {
+        assert_eq!(1.5f64.out_of(&(0.0..1.0)).unwrap(), "0 or more, less than 1");
+        assert_eq!(0u32.out_of(&(1..)).unwrap(), "1 or more");
+        assert_eq!(f64::NAN.out_of(&(0.0..=1.0)).unwrap(), "0 or more, 1 or less");
+        assert_eq!(Auto::<u32>::Auto.out_of(&(1..)), None);
+        assert_eq!(0.5f64.out_of(&(0.0..1.0)), None);
+    }
+}

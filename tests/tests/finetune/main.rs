@@ -1,0 +1,103 @@
+//! `effnet train` and `effnet finetune` as their user sees them, on pictures of 32 pixels.
+
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
+mod bad_inputs;
+mod config;
+mod learning;
+mod resume;
+mod run_folder;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use effnet_tests::{Finished, effnet, finish};
+use tempfile::TempDir;
+
+/// A folder that commands run in.
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// With `photos`: so many pictures of stripes, of squares and of a gradient each.
+    fn with_photos(images: u32) -> Self {
+        let home = Self::new();
+        for (class, name) in CLASSES.iter().enumerate() {
+            write_pictures(&home.path("photos").join(name), class as u32, images);
+        }
+        home
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A command with these arguments, on the CPU with one thread.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = effnet();
+        command.current_dir(self.0.path()).args(arguments);
+        command.env("EFFNET_CACHE", self.path("cache"));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Finished {
+        finish(&mut self.command(arguments))
+    }
+
+    /// `effnet train photos` with settings that are quick, and these.
+    fn train(&self, arguments: &[&str]) -> Finished {
+        self.run(&[&QUICK[..], arguments].concat())
+    }
+}
+
+const CLASSES: [&str; 3] = ["gradient", "squares", "stripes"];
+
+/// A training of seconds that is the same each time.
+const QUICK: [&str; 14] = [
+    "train",
+    "photos",
+    "--image-size",
+    "32",
+    "--batch-size",
+    "8",
+    "--epochs",
+    "2",
+    "--workers",
+    "2",
+    "--device",
+    "cpu",
+    "--threads",
+    "1",
+];
+
+/// Pictures of a class, each in colours of its own.
+fn write_pictures(folder: &Path, class: u32, count: u32) {
+    std::fs::create_dir_all(folder).unwrap();
+    for number in 0..count {
+        let picture = image::RgbImage::from_fn(36, 36, |x, y| {
+            let bright = match class % 3 {
+                0 => x * 7,
+                1 => 250 * ((x / 6 + y / 6) % 2),
+                _ => 250 * ((y / 4) % 2),
+            };
+            let channel = |k: u32| (bright * (50 + (number * k) % 50) / 100 + (number * 3) % 20) as u8;
+            image::Rgb([channel(7), channel(13), channel(29)])
+        });
+        picture.save(folder.join(format!("{number}.png"))).unwrap();
+    }
+}
+
+fn succeeded(run: &Finished) {
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+}
+
+/// Nothing could be done, and the reason names all of `words`.
+fn refused(run: &Finished, words: &[&str]) {
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{}", run.stderr);
+    for word in words {
+        assert!(run.stderr.contains(word), "`{word}` in {}", run.stderr);
+    }
+}

@@ -1,0 +1,236 @@
+//! Trainings that are interrupted, and go on as if they had not been.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use effnet_tests::finish;
+use serde_json::Value;
+
+use super::{Home, QUICK, refused, succeeded, write_pictures};
+
+/// Several steps an epoch, saved after each second one, with everything that has a state: two phases,
+/// an average, mixup, augmentation, dropout.
+const EVERYTHING: [&str; 20] = [
+    "--epochs",
+    "3",
+    "--batch-size",
+    "4",
+    "--head-epochs",
+    "1",
+    "--ema",
+    "0.9",
+    "--mixup",
+    "0.3",
+    "--augment",
+    "randaugment",
+    "--save-steps",
+    "2",
+    "--log-steps",
+    "1",
+    "--clip",
+    "1",
+    "--color-jitter",
+    "0.1",
+];
+
+fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&QUICK[..], &EVERYTHING, more].concat()
+}
+
+/// What has to be the same in the end: the weights and the log.
+fn results(run: &Path) -> [Vec<u8>; 3] {
+    ["best.safetensors", "last.safetensors", "log.jsonl"].map(|name| fs::read(run.join(name)).unwrap())
+}
+
+fn start(command: &mut Command) -> Child {
+    command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits for the first record in the log, or for the end.
+fn wait_for_steps(child: &mut Child, log: &Path, lines: usize) {
+    let begin = Instant::now();
+    while child.try_wait().unwrap().is_none() && begin.elapsed() < Duration::from_secs(120) {
+        if fs::read_to_string(log).is_ok_and(|text| text.lines().count() >= lines) {
+            return;
+        }
+        sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_again_and_again_ends_as_one_that_was_not() {
+    let home = Home::with_photos(6);
+    succeeded(&home.run(&arguments(&["--output", "whole"])));
+
+    let log = home.path("killed/log.jsonl");
+    let records = || fs::read_to_string(&log).map_or(0, |text| text.lines().count());
+    let mut kills = 0;
+    // What a process takes to begin depends on the machine: more is waited as long as nothing is done.
+    let mut patience = Duration::from_millis(100);
+    let mut begin: Vec<&str> = arguments(&["--output", "killed"]);
+    loop {
+        let done = records();
+        let mut child = start(&mut home.command(&begin));
+        // Somewhere within a step, a checkpoint or the beginning.
+        sleep(patience + Duration::from_millis(13 * (kills * 7 % 17)));
+        if child.try_wait().unwrap().is_some() {
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        if records() <= done {
+            patience += patience / 6;
+        }
+        assert!(kills < 100, "it does not come forward");
+        if home.path("killed/config.json").exists() {
+            begin = vec!["train", "--resume", "killed", "--device", "cpu", "--threads", "1"];
+        }
+    }
+    assert!(kills >= 3, "killed {kills} times only");
+    assert_eq!(
+        results(&home.path("killed")),
+        results(&home.path("whole")),
+        "after {kills} kills"
+    );
+    let left: Vec<_> = fs::read_dir(home.path("killed"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert!(
+        !left.iter().any(|name| name.to_string_lossy().ends_with(".part")),
+        "{left:?}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_saves_and_says_how_to_go_on() {
+    let home = Home::with_photos(6);
+    succeeded(&home.run(&arguments(&["--output", "whole"])));
+    let mut child = home
+        .command(&arguments(&["--output", "run"]))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for_steps(&mut child, &home.path("run/log.jsonl"), 3);
+    let kill = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(kill.success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(
+        stderr.contains("go on with `effnet train --resume run`"),
+        "{stderr}"
+    );
+    succeeded(&finish(&mut home.command(&[
+        "train",
+        "--resume",
+        "run",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    ])));
+    assert_eq!(results(&home.path("run")), results(&home.path("whole")));
+}
+
+#[test]
+fn a_run_does_not_go_on_with_other_settings_and_says_which() {
+    let home = Home::with_photos(4);
+    succeeded(&home.train(&["--output", "run", "--epochs", "1"]));
+    let before = results(&home.path("run"));
+    let run = home.run(&[
+        "train", "--resume", "run", "--lr", "0.5", "--mixup", "0.1", "--device", "cpu",
+    ]);
+    refused(
+        &run,
+        &[
+            "lr: 0.001 in the checkpoint, 0.5 now",
+            "mixup: 0.0 in the checkpoint, 0.1 now",
+        ],
+    );
+    assert_eq!(results(&home.path("run")), before);
+}
+
+#[test]
+fn a_run_does_not_go_on_with_other_classes() {
+    let home = Home::with_photos(4);
+    succeeded(&home.train(&["--output", "run", "--epochs", "1"]));
+    write_pictures(&home.path("photos/circles"), 1, 4);
+    refused(
+        &home.run(&["train", "--resume", "run", "--device", "cpu"]),
+        &["other classes"],
+    );
+}
+
+#[test]
+fn a_finished_run_has_nothing_left_to_do() {
+    let home = Home::with_photos(4);
+    succeeded(&home.train(&["--output", "run", "--epochs", "1"]));
+    let before = results(&home.path("run"));
+    let run = home.run(&["train", "--resume", "run", "--device", "cpu", "--threads", "1"]);
+    succeeded(&run);
+    assert_eq!(run.stdout, "run/best.safetensors\n");
+    assert_eq!(results(&home.path("run")), before);
+}
+
+#[test]
+fn equal_seeds_give_equal_runs_whatever_the_workers_and_others_give_others() {
+    let home = Home::with_photos(6);
+    let of = |output: &str, seed: &str, workers: &str| {
+        let arguments = [
+            "--output",
+            output,
+            "--seed",
+            seed,
+            "--workers",
+            workers,
+            "--augment",
+            "randaugment",
+        ];
+        succeeded(&home.train(&arguments));
+        results(&home.path(output))
+    };
+    let first = of("a", "5", "1");
+    assert_eq!(of("b", "5", "3"), first);
+    assert_ne!(of("c", "6", "1"), first);
+}
+
+#[test]
+fn a_folder_without_a_run_is_refused() {
+    let home = Home::with_photos(1);
+    let run = home.run(&["train", "--resume", "photos", "--device", "cpu"]);
+    refused(&run, &["photos", "no run in this folder"]);
+}
+
+#[test]
+fn the_log_has_no_clock_in_it() {
+    let home = Home::with_photos(4);
+    succeeded(&home.train(&["--output", "run", "--log-steps", "1"]));
+    let log = fs::read_to_string(home.path("run/log.jsonl")).unwrap();
+    let records: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let names = |kind: &str| {
+        let record = records.iter().find(|record| record["record"] == kind).unwrap();
+        record.as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(names("step"), ["epoch", "loss", "lr", "record", "step"]);
+    assert_eq!(
+        names("epoch"),
+        ["epoch", "lr", "record", "step", "train_loss", "validation"]
+    );
+}

@@ -1,0 +1,156 @@
+//! What a training leaves behind.
+
+use std::fs;
+
+use effnet_tests::{ask, skip};
+use serde_json::{Value, json};
+
+use super::{CLASSES, Home, succeeded};
+
+fn json_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn a_run_leaves_everything_that_it_promises() {
+    let home = Home::with_photos(8);
+    let run = home.train(&["--output", "run"]);
+    succeeded(&run);
+    assert_eq!(run.stdout, "run/best.safetensors\n");
+    let read = |name: &str| fs::read_to_string(home.path("run").join(name)).unwrap();
+    let config = json_of(&read("config.json"));
+    assert_eq!(
+        (&config["epochs"], &config["image_size"]),
+        (&2.into(), &32.into())
+    );
+    assert_eq!(json_of(&read("classes.json")), json!(CLASSES));
+    let epochs: Vec<Value> = read("log.jsonl")
+        .lines()
+        .map(json_of)
+        .filter(|r| r["record"] == "epoch")
+        .collect();
+    assert_eq!(epochs.len(), 2);
+    // 24 images, of which 20 % of each class are kept back, in steps of 8.
+    assert_eq!(epochs[1]["step"], 4);
+    assert_eq!(epochs[1]["validation"]["images"], 6);
+    for picture in ["curves.png", "confusion.png"] {
+        assert!(image::open(home.path("run").join(picture)).unwrap().width() > 300);
+    }
+    for file in [
+        "last.safetensors",
+        "last.state",
+        "best.safetensors",
+        "confusion.csv",
+    ] {
+        assert!(home.path("run").join(file).is_file(), "{file}");
+    }
+    let names = fs::read_dir(home.path("run"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    let names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+    assert!(names.iter().any(|name| name.contains("tfevents")), "{names:?}");
+    assert!(!names.iter().any(|name| name.contains(".part")), "{names:?}");
+}
+
+#[test]
+fn the_result_classifies_with_its_own_names_and_size() {
+    let home = Home::with_photos(8);
+    succeeded(&home.train(&["--output", "run", "--epochs", "1"]));
+    let run = home.run(&[
+        "classify",
+        "photos/squares/0.png",
+        "--weights",
+        "run/best.safetensors",
+        "--device",
+        "cpu",
+        "--format",
+        "json",
+        "--top-k",
+        "0",
+        "--verbose",
+    ]);
+    succeeded(&run);
+    let record = json_of(&run.stdout);
+    let mut labels: Vec<&str> = record["predictions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["label"].as_str().unwrap())
+        .collect();
+    labels.sort_unstable();
+    assert_eq!(labels, CLASSES);
+    let inspected = home.run(&["inspect", "run/best.safetensors", "--format", "json"]);
+    assert!(inspected.stdout.contains("\"32\""), "{}", inspected.stdout);
+}
+
+#[test]
+fn evaluating_a_run_gives_what_its_best_epoch_measured() {
+    let home = Home::with_photos(8);
+    // All images are trained on and validated with, so that both measure the same.
+    fs::create_dir(home.path("parted")).unwrap();
+    for part in ["train", "val"] {
+        for class in CLASSES {
+            let folder = home.path("parted").join(part).join(class);
+            fs::create_dir_all(&folder).unwrap();
+            for entry in fs::read_dir(home.path("photos").join(class)).unwrap() {
+                let entry = entry.unwrap();
+                fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+            }
+        }
+    }
+    let quick = super::QUICK.map(|word| if word == "photos" { "parted" } else { word });
+    succeeded(&home.run(&[&quick[..], &["--output", "run"]].concat()));
+    let log = fs::read_to_string(home.path("run/log.jsonl")).unwrap();
+    let epochs: Vec<Value> = log
+        .lines()
+        .map(json_of)
+        .filter(|r| r["record"] == "epoch")
+        .collect();
+    let of = |epoch: &Value| {
+        (
+            epoch["validation"]["top1"].as_f64().unwrap(),
+            -epoch["validation"]["loss"].as_f64().unwrap(),
+        )
+    };
+    let best = epochs
+        .iter()
+        .map(of)
+        .reduce(|a, b| if b > a { b } else { a })
+        .unwrap();
+    let run = home.run(&[
+        "evaluate",
+        "parted",
+        "--weights",
+        "run",
+        "--device",
+        "cpu",
+        "--format",
+        "json",
+    ]);
+    succeeded(&run);
+    let report = json_of(&run.stdout);
+    assert_eq!(report["images"], 24);
+    assert!(
+        (report["top1"].as_f64().unwrap() - best.0).abs() < 1e-9,
+        "{report} {best:?}"
+    );
+    assert!(
+        (report["loss"].as_f64().unwrap() + best.1).abs() < 1e-3,
+        "{report} {best:?}"
+    );
+}
+
+#[test]
+fn python_loads_the_result_strictly() {
+    let home = Home::with_photos(6);
+    succeeded(&home.train(&["--output", "run", "--epochs", "1"]));
+    succeeded(&home.run(&["convert", "run/best.safetensors", "best.pth"]));
+    let request = json!({
+        "request": "cast_as", "path": home.path("best.pth"), "original": home.path("run/best.safetensors"),
+        "dtype": "float32", "num_classes": 3,
+    });
+    match ask(&request) {
+        Ok(answer) => assert_eq!(answer["changed"], json!([])),
+        Err(reason) => skip("python_loads_the_result_strictly", &reason),
+    }
+}
