@@ -28,7 +28,7 @@ pub struct TrainerOptions {
     pub seed: u64,
 }
 
-/// The arguments of [`Ema::new`].
+/// The arguments of [`Ema::new`](crate::Ema::new).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Average {
     /// What remains of the average at an update; the reference implementation's 0.9999.

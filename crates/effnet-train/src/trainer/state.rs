@@ -53,11 +53,11 @@ pub struct TrainerState {
     pub seed: u64,
     /// The network's parameters and statistics.
     pub weights: StateDict,
-    /// [`Optimizer::state_dict`].
+    /// [`Optimizer::state_dict`](crate::Optimizer::state_dict).
     pub optimizer: StateDict,
     /// The average and its number of updates.
     pub average: Option<(u64, StateDict)>,
-    /// The scale of the loss in [`Precision::Fp16`].
+    /// The scale of the loss in [`Precision::Fp16`](crate::Precision::Fp16).
     pub scaler: Option<GradScaler>,
     /// The mean loss of the running epoch.
     pub running_loss: RunningLoss,
