@@ -1,0 +1,90 @@
+//! How many pictures a second a loader gives.
+//!
+//! `cargo run --release -p effnet-train --example loader_speed -- FOLDER [BATCH_SIZE [WORKERS [IMAGES]]]`
+//! reads an epoch for each line on stdin, and prints its images a second; `scripts/bench/loader/run`
+//! holds it against torchvision. The pictures below FOLDER are repeated until there are IMAGES of them.
+//! `EFFNET_AUGMENT` names a policy.
+
+#![allow(clippy::print_stdout, reason = "its output is what it is for")]
+
+use std::error::Error;
+use std::io::stdin;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use effnet_image::Image;
+use effnet_image::augment::TrainTransform;
+use effnet_train::data::{BoxError, Dataset, Loader, LoaderOptions, Subset};
+use walkdir::WalkDir;
+
+/// All the photos below a folder, as one class.
+struct Photos {
+    paths: Vec<PathBuf>,
+    classes: Vec<String>,
+}
+
+impl Dataset for Photos {
+    fn len(&self) -> usize {
+        self.paths.len()
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn label(&self, _: usize) -> usize {
+        0
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.paths[index].display().to_string()
+    }
+
+    fn image(&self, index: usize) -> Result<Image, BoxError> {
+        Ok(Image::open(&self.paths[index])?)
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let folder = arguments
+        .next()
+        .ok_or("usage: loader_speed FOLDER [BATCH_SIZE [WORKERS [IMAGES]]]")?;
+    let mut number = |default| arguments.next().map_or(Ok(default), |text| text.parse::<usize>());
+    let options = LoaderOptions::new(number(32)?);
+    let options = LoaderOptions {
+        workers: number(options.workers)?,
+        ..options
+    };
+    let images = number(1000)?;
+
+    // Batches are large and short-lived.
+    libtorch_ext::keep_freed_memory();
+    let entries = WalkDir::new(folder).into_iter().filter_map(Result::ok);
+    let photo = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "jpg");
+    let mut paths: Vec<PathBuf> = entries.map(walkdir::DirEntry::into_path).filter(photo).collect();
+    paths.sort();
+    let count = paths.len();
+    let classes = vec!["photo".to_owned()];
+    let repeated = Subset::new(
+        Photos { paths, classes },
+        (0..images).map(|number| number % count).collect(),
+    );
+    let policy = std::env::var("EFFNET_AUGMENT").ok();
+    let transform = TrainTransform {
+        policy: policy.map(|name| name.parse()).transpose()?,
+        ..TrainTransform::new(224)
+    };
+    let loader = Loader::new(Arc::new(repeated), transform, options)?;
+
+    for (epoch, _) in stdin().lines().enumerate() {
+        let start = Instant::now();
+        let mut seen = 0;
+        for batch in loader.epoch(epoch as u64)? {
+            seen += batch?.indices.len();
+        }
+        println!("{:.1}", seen as f64 / start.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
