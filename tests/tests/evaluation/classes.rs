@@ -93,7 +93,7 @@ fn a_folder_without_folders_is_an_error_that_says_what_is_expected() {
     let run = evaluate(home.path(), &[], &["--weights", "named.safetensors"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
     assert!(
-        run.stderr.contains("one with images for each class"),
+        run.stderr.contains("a folder for each class"),
         "{}",
         run.stderr
     );
