@@ -24,6 +24,8 @@ use std::thread::available_parallelism;
 use effnet_train::run::RunFolder;
 use libtorch_ext::keep_freed_memory;
 
+pub(crate) use datasets::kept_back;
+
 use crate::Outcome;
 use crate::arguments::TrainingArguments;
 use crate::interrupt::Interrupt;
@@ -46,10 +48,14 @@ pub(crate) fn run(
         None => defaults,
     };
     let flags = arguments.settings.clone();
-    let settings = resolve::resolve(flags, arguments.config.as_deref(), defaults, printer)?;
+    let mut settings = resolve::resolve(flags, arguments.config.as_deref(), defaults, printer)?;
     if arguments.print_config {
         std::io::stdout().write_all(toml::to_string(&settings)?.as_bytes())?;
         return Ok(Outcome::Done);
+    }
+    if !settings.data.as_os_str().is_empty() {
+        // A run is gone on with, and measured, from any folder.
+        settings.data = std::path::absolute(&settings.data)?;
     }
     // Before anything else touches libtorch.
     let device = arguments.device.resolve(printer)?;

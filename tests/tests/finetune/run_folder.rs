@@ -141,6 +141,41 @@ fn evaluating_a_run_gives_what_its_best_epoch_measured() {
 }
 
 #[test]
+fn evaluating_a_run_on_its_own_data_measures_what_it_was_not_trained_on() {
+    let home = Home::with_photos(8);
+    fs::write(home.path("photos/squares/3.png"), "no picture").unwrap();
+    succeeded(&home.train(&["--output", "run", "--epochs", "1"]));
+    let log = fs::read_to_string(home.path("run/log.jsonl")).unwrap();
+    let epoch = json_of(log.lines().last().unwrap());
+    let evaluate = |weights: &str, more: &[&str]| {
+        let fixed = [
+            "evaluate",
+            "photos",
+            "--weights",
+            weights,
+            "--device",
+            "cpu",
+            "--format",
+            "json",
+        ];
+        let run = home.run(&[&fixed[..], more].concat());
+        (run.code, json_of(&run.stdout))
+    };
+    for weights in ["run", "run/best.safetensors"] {
+        let (code, report) = evaluate(weights, &[]);
+        assert_eq!(code, Some(0));
+        assert_eq!(report["images"], epoch["validation"]["images"]);
+        let losses = [&report["loss"], &epoch["validation"]["loss"]].map(|loss| loss.as_f64().unwrap());
+        assert!((losses[0] - losses[1]).abs() < 1e-3, "{losses:?}");
+    }
+    let (code, report) = evaluate("run", &["--all"]);
+    assert_eq!(
+        (code, &report["images"], &report["failed"]),
+        (Some(1), &23.into(), &1.into())
+    );
+}
+
+#[test]
 fn python_loads_the_result_strictly() {
     let home = Home::with_photos(6);
     succeeded(&home.train(&["--output", "run", "--epochs", "1"]));

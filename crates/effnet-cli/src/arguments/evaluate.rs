@@ -33,6 +33,9 @@ pub(crate) struct EvaluateArguments {
     /// weights]
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
+    /// Measure all images, also those that the run of the weights was trained on
+    #[arg(long)]
+    pub(crate) all: bool,
     /// Write the confusion matrix as a table
     #[arg(long, value_name = "FILE")]
     pub(crate) confusion_csv: Option<PathBuf>,

@@ -4,11 +4,13 @@ mod data;
 mod report;
 
 use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
 use effnet_infer::{Output, Pipeline, Reader};
-use effnet_train::data::open_evaluation;
+use effnet_train::data::{Dataset, open_evaluation};
 use effnet_train::metrics::{ConfusionMatrix, Metrics};
 use effnet_train::run::{confusion_png, replace_file, write_confusion_csv};
 
@@ -22,6 +24,7 @@ use crate::labels::Labels;
 use crate::model::{Model, ModelFile};
 use crate::preprocessing;
 use crate::printer::Printer;
+use crate::training::kept_back;
 use crate::zoo::Zoo;
 use data::Labelled;
 use report::Report;
@@ -37,7 +40,7 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::R
     )?;
     let file = ModelFile::open(weights, &arguments.model, labels.as_ref())?;
     let transform = preprocessing::transform(&arguments.preprocessing, &file, &zoo.manifest)?;
-    let dataset = open_evaluation(&arguments.data, None)?;
+    let dataset = open(arguments, printer)?;
     let model = file.load(labels, &execution, printer)?;
     let classes = match_classes(dataset.classes(), &model.labels)
         .with_context(|| arguments.data.display().to_string())?;
@@ -104,6 +107,26 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::R
     } else {
         Outcome::SomeFailed
     })
+}
+
+/// The images to measure: of data that the weights were trained on, those that were kept back.
+fn open(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<Arc<dyn Dataset>> {
+    let weights = arguments.model.weights.as_deref().map(Path::new);
+    let run = match weights {
+        Some(path) if path.is_dir() => Some(path),
+        Some(path) if path.is_file() => path.parent(),
+        _ => None,
+    };
+    if let (Some(run), false) = (run, arguments.all)
+        && let Some(kept) = kept_back(run, &arguments.data)?
+    {
+        printer.note(format!(
+            "measuring the {} images that were not trained on (--all measures all)",
+            kept.len()
+        ));
+        return Ok(kept);
+    }
+    Ok(open_evaluation(&arguments.data, None)?)
 }
 
 fn write_confusion(

@@ -1,6 +1,7 @@
 //! The images of a training: found, looked at, and parted.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -25,16 +26,15 @@ pub(super) struct Unreadable {
     pub(super) reason: String,
 }
 
+/// The file of a run with the images that are left out, so that whoever goes on leaves out the same.
+pub(super) const UNREADABLE: &str = "unreadable.json";
+
 /// The most names that a message lists.
 const LISTED: usize = 10;
 
 impl Datasets {
     /// Lists the images that `settings` name.
     pub(super) fn open(settings: &Settings) -> anyhow::Result<Self> {
-        ensure!(
-            !settings.data.as_os_str().is_empty(),
-            "no images to train on: name a folder, a CSV file or a tar archive"
-        );
         let splits = Splits::open(&settings.data)?;
         Ok(Self { splits })
     }
@@ -122,6 +122,29 @@ impl Datasets {
         }
         Ok(Splits { val, ..splits })
     }
+}
+
+/// The images that the training in the folder `run` kept back for validation, if it took them out of
+/// `data`; `None` for a folder without a run, for other data, and for data that are parted already.
+pub(crate) fn kept_back(run: &Path, data: &Path) -> anyhow::Result<Option<Arc<dyn Dataset>>> {
+    let text = |name: &str| std::fs::read_to_string(run.join(name));
+    // Weights from elsewhere may lie beside a config.json of another kind.
+    let settings = text("config.json").map(|text| serde_json::from_str::<Settings>(&text));
+    let Ok(Ok(settings)) = settings else {
+        return Ok(None);
+    };
+    if settings.val_split == 0.0 || !same_file::is_same_file(&settings.data, data).unwrap_or(false) {
+        return Ok(None);
+    }
+    let mut datasets = Datasets::open(&settings)?;
+    if datasets.splits.val.is_some() {
+        return Ok(None);
+    }
+    let unreadable = text(UNREADABLE).map_err(anyhow::Error::from);
+    let unreadable = unreadable.and_then(|text| Ok(serde_json::from_str::<Vec<Unreadable>>(&text)?));
+    let unreadable = unreadable.with_context(|| run.join(UNREADABLE).display().to_string())?;
+    datasets.leave_out(&unreadable);
+    Ok(datasets.splits.or_split(settings.val_split, settings.seed).val)
 }
 
 fn look_through(

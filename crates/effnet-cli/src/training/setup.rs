@@ -10,7 +10,7 @@ use tch::Device;
 
 use super::best::Best;
 use super::data::TrainingData;
-use super::datasets::{Datasets, Unreadable};
+use super::datasets::{Datasets, UNREADABLE, Unreadable};
 use super::origin::Origin;
 use super::progress::TrainingProgress;
 use super::session::{LOG_POSITION, RATE, Session};
@@ -30,9 +30,6 @@ pub(super) struct Setup<'a> {
     pub(super) printer: &'a Printer,
     pub(super) interrupt: Interrupt,
 }
-
-/// The images that are left out, so that a training that goes on leaves out the same ones.
-const UNREADABLE: &str = "unreadable.json";
 
 /// Settings that may differ when a training goes on: they do not change what it computes.
 const FREE: [&str; 3] = ["data", "workers", "save_steps"];
