@@ -31,14 +31,17 @@ def channels(count, width):
 class SameConv2d(nn.Conv2d):
     """TensorFlow's SAME padding, from the size of each input."""
 
-    def forward(self, x):
+    def padded(self, x):
         kernel, stride = self.kernel_size[0], self.stride[0]
         height, width = (
             max((-(-size // stride) - 1) * stride + kernel - size, 0) for size in x.shape[-2:]
         )
         if height or width:
             x = functional.pad(x, [width // 2, width - width // 2, height // 2, height - height // 2])
-        return super().forward(x)
+        return x
+
+    def forward(self, x):
+        return super().forward(self.padded(x))
 
 
 def batch_norm(count):
@@ -119,8 +122,9 @@ def calibrated(variant, device):
             module.momentum = None
             nn.init.normal_(module.weight, mean=1.0, std=0.1)
             nn.init.normal_(module.bias, std=0.1)
-        elif isinstance(module, Block) and module.skips:
-            module._bn2.weight.mul_(0.2)
+    for block in network._blocks:
+        if block.skips:
+            block._bn2.weight.mul_(0.2)
     images = smooth(8, min(VARIANTS[variant][2], 300), torch.Generator().manual_seed(1))
     network.to(device).train()(images.to(device))
     return network.cpu().eval()
