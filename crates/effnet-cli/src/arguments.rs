@@ -95,6 +95,22 @@ pub(crate) struct ClassifyArguments {
     #[arg(required = true, value_name = "INPUT")]
     pub(crate) inputs: Vec<PathBuf>,
     #[command(flatten)]
+    pub(crate) inference: InferenceArguments,
+    /// How many classes to report for each image, 0 for all
+    #[arg(long, short = 'k', value_name = "N", default_value_t = 5)]
+    pub(crate) top_k: usize,
+    /// What to print
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+    /// Write the results to a file instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// A network, what is done to images before it, and how it is run on them.
+#[derive(Debug, Args)]
+pub(crate) struct InferenceArguments {
+    #[command(flatten)]
     pub(crate) model: ModelArguments,
     #[command(flatten)]
     pub(crate) preprocessing: PreprocessingArguments,
@@ -109,18 +125,10 @@ pub(crate) struct ClassifyArguments {
         help_heading = "Execution"
     )]
     pub(crate) batch_size: BatchSize,
-    /// Class names: a text file with one name a line, or JSON [default: those of the weights]
+    /// Class names of the network: a text file with one name a line, or JSON [default: those of the
+    /// weights]
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
-    /// How many classes to report for each image, 0 for all
-    #[arg(long, short = 'k', value_name = "N", default_value_t = 5)]
-    pub(crate) top_k: usize,
-    /// What to print
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: Format,
-    /// Write the results to a file instead of standard output
-    #[arg(long, short, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

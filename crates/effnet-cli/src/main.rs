@@ -5,6 +5,7 @@ mod class_match;
 mod commands;
 mod device;
 mod execution;
+mod inference;
 mod inputs;
 mod interrupt;
 mod labels;

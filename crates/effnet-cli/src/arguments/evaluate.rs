@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{BatchSize, InspectFormat, ModelArguments, PreprocessingArguments};
-use crate::execution::ExecutionArguments;
+use super::{InferenceArguments, InspectFormat};
 
 #[derive(Debug, Args)]
 pub(crate) struct EvaluateArguments {
@@ -15,24 +14,7 @@ pub(crate) struct EvaluateArguments {
     #[arg(value_name = "DATA")]
     pub(crate) data: PathBuf,
     #[command(flatten)]
-    pub(crate) model: ModelArguments,
-    #[command(flatten)]
-    pub(crate) preprocessing: PreprocessingArguments,
-    #[command(flatten)]
-    pub(crate) execution: ExecutionArguments,
-    /// Images in a batch: a number, or auto for as many as are fast and fit into the free memory
-    #[arg(
-        long,
-        short,
-        value_name = "N|auto",
-        default_value = "auto",
-        help_heading = "Execution"
-    )]
-    pub(crate) batch_size: BatchSize,
-    /// Class names of the network: a text file with one name a line, or JSON [default: those of the
-    /// weights]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) labels: Option<PathBuf>,
+    pub(crate) inference: InferenceArguments,
     /// Measure all images, also those that the run of the weights was trained on
     #[arg(long)]
     pub(crate) all: bool,

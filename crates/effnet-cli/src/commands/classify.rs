@@ -4,43 +4,32 @@ use effnet_infer::{Error, InputError, Pipeline, Reader};
 
 use crate::Outcome;
 use crate::arguments::ClassifyArguments;
-use crate::execution::Execution;
+use crate::inference::Inference;
 use crate::inputs::{self, Input};
 use crate::interrupt::Interrupt;
 use crate::labels::Labels;
-use crate::model::{Model, ModelFile};
+use crate::model::Model;
 use crate::prediction;
-use crate::preprocessing;
 use crate::printer::Printer;
 use crate::records::{Record, Records};
-use crate::zoo::Zoo;
 
 pub(crate) fn run(arguments: &ClassifyArguments, printer: &Printer) -> anyhow::Result<Outcome> {
-    let execution = Execution::prepare(&arguments.execution, printer)?;
-    let labels = arguments.labels.as_deref().map(Labels::open).transpose()?;
-    let zoo = Zoo::open(&arguments.model.zoo)?;
-    let weights = zoo.locate(
-        arguments.model.model.as_ref(),
-        arguments.model.weights.as_deref(),
-        printer,
-    )?;
-    let file =
-        ModelFile::open(weights, &arguments.model, labels.as_ref()).map_err(|error| {
-            match &arguments.labels {
-                Some(path) => error.context(format!("with the labels of {}", path.display())),
-                None => error,
-            }
-        })?;
+    let inference = Inference::prepare(&arguments.inference, printer)?;
+    let transform = inference.transform;
     let inputs = inputs::expand(&arguments.inputs)?;
-    let transform = preprocessing::transform(&arguments.preprocessing, &file, &zoo.manifest)?;
     let records = Records::open(arguments.format, arguments.output.as_deref())?;
 
     let interrupt = Interrupt::listen();
     let count = inputs.len();
     // The first images are decoded while the network is made.
-    let reader = Reader::start(inputs, transform, execution.threads, interrupt.flag())?;
-    let model = file.load(labels, &execution, printer)?;
-    let batch_size = model.batch_size(arguments.batch_size, count, transform.image_size, &execution)?;
+    let reader = Reader::start(inputs, transform, inference.execution.threads, interrupt.flag())?;
+    let (model, execution) = inference.load(printer)?;
+    let batch_size = model.batch_size(
+        arguments.inference.batch_size,
+        count,
+        transform.image_size,
+        &execution,
+    )?;
     printer.detail(format!("batches of up to {batch_size} images"));
     let Model { network, labels, .. } = model;
     let mut results = Results {

@@ -18,34 +18,28 @@ use super::classify::{chain, explain};
 use crate::Outcome;
 use crate::arguments::{EvaluateArguments, InspectFormat};
 use crate::class_match::match_classes;
-use crate::execution::Execution;
+use crate::inference::Inference;
 use crate::interrupt::Interrupt;
-use crate::labels::Labels;
-use crate::model::{Model, ModelFile};
-use crate::preprocessing;
+use crate::model::Model;
 use crate::printer::Printer;
 use crate::training::kept_back;
-use crate::zoo::Zoo;
 use data::Labelled;
 use report::Report;
 
 pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<Outcome> {
-    let execution = Execution::prepare(&arguments.execution, printer)?;
-    let labels = arguments.labels.as_deref().map(Labels::open).transpose()?;
-    let zoo = Zoo::open(&arguments.model.zoo)?;
-    let weights = zoo.locate(
-        arguments.model.model.as_ref(),
-        arguments.model.weights.as_deref(),
-        printer,
-    )?;
-    let file = ModelFile::open(weights, &arguments.model, labels.as_ref())?;
-    let transform = preprocessing::transform(&arguments.preprocessing, &file, &zoo.manifest)?;
+    let inference = Inference::prepare(&arguments.inference, printer)?;
+    let transform = inference.transform;
     let dataset = open(arguments, printer)?;
-    let model = file.load(labels, &execution, printer)?;
+    let (model, execution) = inference.load(printer)?;
     let classes = match_classes(dataset.classes(), &model.labels)
         .with_context(|| arguments.data.display().to_string())?;
     let count = dataset.len();
-    let batch_size = model.batch_size(arguments.batch_size, count, transform.image_size, &execution)?;
+    let batch_size = model.batch_size(
+        arguments.inference.batch_size,
+        count,
+        transform.image_size,
+        &execution,
+    )?;
     printer.detail(format!(
         "{count} images of {} classes, in batches of up to {batch_size}",
         classes.len()
@@ -111,7 +105,7 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::R
 
 /// The images to measure: of data that the weights were trained on, those that were kept back.
 fn open(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<Arc<dyn Dataset>> {
-    let weights = arguments.model.weights.as_deref().map(Path::new);
+    let weights = arguments.inference.model.weights.as_deref().map(Path::new);
     let run = match weights {
         Some(path) if path.is_dir() => Some(path),
         Some(path) if path.is_file() => path.parent(),
