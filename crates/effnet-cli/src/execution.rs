@@ -46,6 +46,11 @@ pub(crate) struct ExecutionArguments {
     pub(crate) autotune: bool,
 }
 
+/// As many threads as were asked for, or one for each core.
+pub(crate) fn threads(asked: Option<u16>) -> usize {
+    asked.map_or_else(|| available_parallelism().map_or(1, NonZero::get), usize::from)
+}
+
 /// The device, the numbers and the threads that networks are made for.
 pub(crate) struct Execution {
     pub(crate) device: Device,
@@ -61,10 +66,7 @@ impl Execution {
     /// To be called before anything else touches libtorch.
     pub(crate) fn prepare(arguments: &ExecutionArguments, printer: &Printer) -> anyhow::Result<Self> {
         let device = arguments.device.resolve(printer)?;
-        let threads = match arguments.threads {
-            Some(threads) => usize::from(threads),
-            None => available_parallelism().map_or(1, NonZero::get),
-        };
+        let threads = threads(arguments.threads);
         if arguments.engine == EngineChoice::Plain {
             keep_freed_memory();
         }

@@ -17,9 +17,7 @@ mod setup;
 pub(crate) mod values;
 
 use std::io::Write;
-use std::num::NonZero;
 use std::path::Path;
-use std::thread::available_parallelism;
 
 use effnet_train::run::RunFolder;
 use libtorch_ext::keep_freed_memory;
@@ -28,6 +26,7 @@ pub(crate) use datasets::kept_back;
 
 use crate::Outcome;
 use crate::arguments::TrainingArguments;
+use crate::execution::threads;
 use crate::interrupt::Interrupt;
 use crate::printer::Printer;
 use crate::zoo::Zoo;
@@ -60,10 +59,7 @@ pub(crate) fn run(
     // Before anything else touches libtorch.
     let device = arguments.device.resolve(printer)?;
     keep_freed_memory();
-    let threads = arguments
-        .threads
-        .map_or_else(|| available_parallelism().map_or(1, NonZero::get), usize::from);
-    tch::set_num_threads(i32::try_from(threads)?);
+    tch::set_num_threads(i32::try_from(threads(arguments.threads))?);
     let zoo = Zoo::open(&arguments.zoo)?;
     let setup = Setup {
         settings,

@@ -1,14 +1,10 @@
 //! The batches of a training.
 
-use std::num::NonZero;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 
 use anyhow::Context;
-use effnet_image::augment::{
-    ColorJitter, ErasingMode, InterpolationChoice, RandomErasing, RandomResizedCrop, TrainTransform,
-};
-use effnet_image::{EvalTransform, Interpolation};
+use effnet_image::EvalTransform;
+use effnet_image::augment::{ColorJitter, ErasingMode, RandomErasing, RandomResizedCrop, TrainTransform};
 use effnet_train::data::{DataError, Dataset, Epoch, Loader, LoaderOptions, Mixup, Order, Splits, by_class};
 use effnet_train::{Batch, Targets};
 
@@ -131,17 +127,17 @@ fn batch_size(settings: &Settings) -> usize {
 
 fn training_options(settings: &Settings, images: usize) -> LoaderOptions {
     let size = batch_size(settings).min(images).max(1);
-    let workers = settings.workers.value().map_or_else(
-        || available_parallelism().map_or(1, NonZero::get),
-        |workers| workers as usize,
-    );
+    let defaults = LoaderOptions::new(size);
     LoaderOptions {
-        workers,
+        workers: settings
+            .workers
+            .value()
+            .map_or(defaults.workers, |workers| workers as usize),
         seed: settings.seed,
         // A last batch of few images would have statistics of its own.
         drop_last: images > size,
         strict: settings.strict,
-        ..LoaderOptions::new(size)
+        ..defaults
     }
 }
 
@@ -156,10 +152,7 @@ fn augmentation(settings: &Settings, evaluate: &EvalTransform) -> anyhow::Result
             scale: (settings.crop_scale, 1.0),
             ..RandomResizedCrop::default()
         },
-        interpolation: match evaluate.interpolation {
-            Interpolation::Bilinear => InterpolationChoice::Bilinear,
-            Interpolation::Bicubic => InterpolationChoice::Bicubic,
-        },
+        interpolation: evaluate.interpolation.into(),
         flip: settings.flip,
         policy,
         jitter: (jitter > 0.0).then(|| ColorJitter::new(jitter, jitter, jitter, 0.0)),
