@@ -60,8 +60,8 @@ impl<'a> Setup<'a> {
         folder.write_classes(data.classes())?;
         folder.write_json(UNREADABLE, &unreadable)?;
         let log = Log::create(folder.log())?;
-        let network = origin.network(self.device, &self.settings)?;
-        let mut session = self.session(folder, data, &origin, network, log, 0)?;
+        let checkpointer = Checkpointer::new(folder.path(), origin.metadata(data.classes()))?;
+        let mut session = self.session(folder, checkpointer, data, &origin, log, 0)?;
         // From here on there is a run that can go on.
         session.save(false)?;
         session.folder.write_config(&session.settings)?;
@@ -95,14 +95,14 @@ impl<'a> Setup<'a> {
             );
         }
         let data = TrainingData::new(datasets, &self.settings, origin.transform, self.printer)?;
-        let network = origin.network(self.device, &self.settings)?;
-        let snapshot = Checkpointer::new(folder.path(), origin.metadata(data.classes()))?
+        let checkpointer = Checkpointer::new(folder.path(), origin.metadata(data.classes()))?;
+        let snapshot = checkpointer
             .resume(&serde_json::to_value(&self.settings)?, &FREE)?
             .with_context(|| format!("{}: no checkpoint to go on from", folder.path().display()))?;
         let log = Log::resume(folder.log(), note(&snapshot, LOG_POSITION)?)?;
         let records: Vec<Record> = Log::read(&folder.log())?;
         let step = snapshot.trainer.position.step;
-        let mut session = self.session(folder, data, &origin, network, log, step)?;
+        let mut session = self.session(folder, checkpointer, data, &origin, log, step)?;
         session.trainer.restore(&snapshot.trainer)?;
         session.history = records.iter().filter_map(epoch_record).collect();
         session.best = Best::from_notes(&snapshot.notes);
@@ -116,14 +116,14 @@ impl<'a> Setup<'a> {
     fn session(
         self,
         folder: RunFolder,
+        checkpointer: Checkpointer,
         data: TrainingData,
         origin: &Origin,
-        network: EfficientNet,
         log: Log,
         step: u64,
     ) -> anyhow::Result<Session<'a>> {
+        let network = origin.network(self.device, &self.settings)?;
         let trainer = trainer(&self.settings, &data, network, self.device)?;
-        let checkpointer = Checkpointer::new(folder.path(), origin.metadata(data.classes()))?;
         Ok(Session {
             events: EventWriter::create(folder.path(), step)?,
             progress: TrainingProgress::new(self.printer, self.device, trainer.total_steps(), step),
