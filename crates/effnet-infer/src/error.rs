@@ -47,18 +47,9 @@ pub enum Error {
 impl Error {
     /// Whether it is memory that was short: a smaller batch may do.
     pub fn is_out_of_memory(&self) -> bool {
-        // libtorch has no error codes; these are the words of its two allocators.
-        let told_by = |message: &str| {
-            ["can't allocate memory", "out of memory"]
-                .iter()
-                .any(|words| message.contains(words))
-        };
         match self {
-            Self::Fused(libtorch_ext::Error::OutOfMemory) => true,
-            Self::Fused(libtorch_ext::Error::Native(message)) => told_by(message),
-            Self::Fused(libtorch_ext::Error::Torch(error)) | Self::Torch(error) => {
-                told_by(&error.to_string())
-            }
+            Self::Fused(error) => error.is_out_of_memory(),
+            Self::Torch(error) => libtorch_ext::is_out_of_memory(error),
             _ => false,
         }
     }

@@ -89,6 +89,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it is memory that was short: a smaller batch may do.
+    pub fn is_out_of_memory(&self) -> bool {
+        match self {
+            Self::Native(error) => error.is_out_of_memory(),
+            Self::Torch(error) => libtorch_ext::is_out_of_memory(error),
+            _ => false,
+        }
+    }
+
     pub(crate) fn option(option: &'static str, expected: &'static str, found: &dyn fmt::Display) -> Self {
         let found = found.to_string();
         Self::InvalidOption {

@@ -53,6 +53,30 @@ pub enum Error {
     Torch(#[from] TchError),
 }
 
+impl Error {
+    /// Whether it is memory that was short: a smaller batch may do.
+    pub fn is_out_of_memory(&self) -> bool {
+        match self {
+            Self::OutOfMemory => true,
+            Self::Native(message) => tells_of_memory(message),
+            Self::Torch(error) => is_out_of_memory(error),
+            _ => false,
+        }
+    }
+}
+
+/// Whether libtorch refused because memory was short, on the CPU or on a device.
+pub fn is_out_of_memory(error: &TchError) -> bool {
+    tells_of_memory(&error.to_string())
+}
+
+/// libtorch has no error codes; these are the words of its two allocators.
+fn tells_of_memory(message: &str) -> bool {
+    ["can't allocate memory", "out of memory"]
+        .iter()
+        .any(|words| message.contains(words))
+}
+
 impl From<Error> for TchError {
     /// For crates whose functions are otherwise libtorch's own.
     fn from(error: Error) -> Self {

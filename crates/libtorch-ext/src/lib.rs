@@ -18,7 +18,7 @@ pub mod training;
 pub use autocast::autocast;
 pub use cuda::{CopyStream, DeviceMemory, Download, allow_tf32, device_memory};
 pub use cuda_graph::CudaGraph;
-pub use error::Error;
+pub use error::{Error, is_out_of_memory};
 pub use network::{
     ActivationMemory, Convolution, FusedBlock, FusedNetwork, InstructionSet, NetworkParts, Padding, Part,
     Precision, has_bf16_instructions,

@@ -7,7 +7,6 @@ use tch::{Device, Kind, Tensor};
 
 use super::data::TrainingData;
 use super::origin::Origin;
-use super::session::is_out_of_memory;
 use super::settings::Settings;
 use super::setup;
 use super::values::Auto;
@@ -105,7 +104,7 @@ fn fits(
     };
     match { step }() {
         Ok(()) => Ok(true),
-        Err(Error::Torch(error)) if is_out_of_memory(&error) => Ok(false),
+        Err(error) if error.is_out_of_memory() => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

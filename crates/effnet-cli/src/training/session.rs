@@ -234,7 +234,7 @@ pub(super) const RATE: &str = "rate";
 
 /// Says what to do where memory was short.
 pub(super) fn explain(error: effnet_train::Error) -> anyhow::Error {
-    let short = matches!(&error, effnet_train::Error::Torch(torch) if is_out_of_memory(torch));
+    let short = error.is_out_of_memory();
     let error = anyhow::Error::new(error);
     if short {
         error.context(
@@ -243,14 +243,6 @@ pub(super) fn explain(error: effnet_train::Error) -> anyhow::Error {
     } else {
         error
     }
-}
-
-/// libtorch has no error codes; these are the words of its two allocators.
-pub(super) fn is_out_of_memory(error: &tch::TchError) -> bool {
-    let message = error.to_string();
-    ["can't allocate memory", "out of memory"]
-        .iter()
-        .any(|words| message.contains(words))
 }
 
 fn scalars(record: &EpochRecord, images_per_second: f64) -> Vec<(&'static str, f64)> {
