@@ -2,10 +2,11 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use effnet_core::channels_last;
 use libtorch_ext::{CopyStream, CudaGraph, Download};
 use tch::{Device, Kind, TchError, Tensor};
 
-use crate::operators::{OperatorNetwork, channels_last};
+use crate::operators::OperatorNetwork;
 use crate::{Error, Pending};
 
 /// Shapes of batches that are recorded; any others run as they come.

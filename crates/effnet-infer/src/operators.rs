@@ -1,5 +1,6 @@
 //! The folded network through libtorch's own operators: the path for devices other than the CPU.
 
+use effnet_core::channels_last;
 use libtorch_ext::{Convolution, FusedBlock, NetworkParts, Padding};
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -111,14 +112,6 @@ impl OperatorNetwork {
     fn convolve(&self, input: &Tensor, convolution: &Convolution) -> Result<Tensor, TchError> {
         convolve(input, convolution, self.kernels)
     }
-}
-
-pub(crate) fn channels_last(tensor: &Tensor) -> Result<Tensor, TchError> {
-    // tch has no memory formats: strides of a permuted tensor say the same.
-    tensor
-        .f_permute([0, 2, 3, 1])?
-        .f_contiguous()?
-        .f_permute([0, 3, 1, 2])
 }
 
 fn convolve(input: &Tensor, convolution: &Convolution, kernels: Kernels) -> Result<Tensor, TchError> {
