@@ -6,6 +6,7 @@ use libtorch_ext::foreach;
 use tch::{Tensor, nn};
 
 use crate::Error;
+use crate::restore::restore_tensors;
 
 /// An exponential moving average of a network's parameters and of its batch statistics.
 ///
@@ -106,43 +107,8 @@ impl Ema {
     /// # Errors
     /// [`Error::OtherState`] when it is the average of another network; nothing is changed then.
     pub fn restore(&mut self, updates: u64, weights: &StateDict) -> Result<(), Error> {
-        restore_network(&self.network, weights, "the saved average")?;
+        restore_tensors(self.network.named_tensors(), weights, "the saved average")?;
         self.updates = updates;
         Ok(())
     }
-}
-
-/// Copies saved tensors into a network's own, which the optimizer and the average hold on to, bit for
-/// bit and only if all of them fit.
-pub(crate) fn restore_network(
-    network: &EfficientNet,
-    weights: &StateDict,
-    what: &'static str,
-) -> Result<(), Error> {
-    let refuse = |difference| Err(Error::OtherState { what, difference });
-    let mut pairs = Vec::with_capacity(weights.len());
-    for (name, own) in network.named_tensors() {
-        let Some(saved) = weights.get(name) else {
-            return refuse(format!("it has no `{name}`"));
-        };
-        let saved = effnet_core::to_torch(saved)?;
-        if (saved.size(), saved.kind()) != (own.size(), own.kind()) {
-            let (expected, found) = (own.size(), saved.size());
-            return refuse(format!("`{name}` has the shape {found:?}, expected {expected:?}"));
-        }
-        pairs.push((own.shallow_clone(), saved));
-    }
-    if pairs.len() != weights.len() {
-        return refuse(format!(
-            "it has {} tensors, expected {}",
-            weights.len(),
-            pairs.len()
-        ));
-    }
-    tch::no_grad(|| {
-        for (mut own, saved) in pairs {
-            own.f_copy_(&saved)?;
-        }
-        Ok(())
-    })
 }

@@ -13,6 +13,7 @@ mod optimizer;
 mod parameters;
 mod precision;
 mod range_test;
+mod restore;
 mod schedule;
 mod snapshot;
 mod trainer;

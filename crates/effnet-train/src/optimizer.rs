@@ -3,10 +3,11 @@
 mod rms_prop_tf;
 
 use effnet_checkpoint::StateDict;
-use effnet_core::{from_torch, to_torch};
+use effnet_core::from_torch;
 use libtorch_ext::foreach::{self, AdamWConstants, AdamWState, SgdConstants};
 use tch::{Kind, Tensor};
 
+use crate::restore::restore_tensors;
 use crate::{Error, ParameterGroup};
 
 /// The rule by which parameters follow their gradients.
@@ -345,29 +346,6 @@ impl Optimizer {
     /// [`Error::OtherState`] when the names or shapes are not those of these parameters; nothing is
     /// changed then.
     pub fn load_state_dict(&mut self, state: &StateDict) -> Result<(), Error> {
-        let refuse = |difference: String| {
-            let what = "the optimizer's state";
-            Err(Error::OtherState { what, difference })
-        };
-        let mut pairs = Vec::with_capacity(state.len());
-        for (name, own) in self.slots() {
-            let Some(saved) = state.get(&name) else {
-                return refuse(format!("it has no `{name}`"));
-            };
-            let saved = to_torch(saved)?;
-            if (saved.size(), saved.kind()) != (own.size(), own.kind()) {
-                let (expected, found) = (own.size(), saved.size());
-                return refuse(format!("`{name}` has the shape {found:?}, expected {expected:?}"));
-            }
-            pairs.push((own.shallow_clone(), saved));
-        }
-        if pairs.len() != state.len() {
-            let (found, expected) = (state.len(), pairs.len());
-            return refuse(format!("it has {found} tensors, expected {expected}"));
-        }
-        for (mut own, saved) in pairs {
-            own.f_copy_(&saved)?;
-        }
-        Ok(())
+        restore_tensors(self.slots(), state, "the optimizer's state")
     }
 }

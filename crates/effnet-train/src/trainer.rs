@@ -13,7 +13,7 @@ use draws::draw_seed;
 pub use options::{Average, Phase, TrainerOptions};
 pub use state::{Position, RunningLoss, TrainerState};
 
-use crate::ema::restore_network;
+use crate::restore::restore_tensors;
 use crate::{
     Divergence, Ema, Error, Freeze, GradScaler, Optimizer, Precision, Targets, clip_to_norm, global_norm,
 };
@@ -347,7 +347,7 @@ impl Trainer {
                 ));
             }
         }
-        restore_network(&self.network, &state.weights, "the saved weights")?;
+        restore_tensors(self.network.named_tensors(), &state.weights, "the saved weights")?;
         let phase_step = state.position.phase_step;
         self.begin_phase(state.position.phase)?;
         self.optimizer.load_state_dict(&state.optimizer)?;
