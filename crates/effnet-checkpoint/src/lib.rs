@@ -26,4 +26,4 @@ pub use metadata::{MetadataError, ModelMetadata};
 pub use naming::{NamingError, Scheme, Signature};
 pub use state_dict::StateDict;
 pub use tensor::Tensor;
-pub use write::{WriteError, WriteOptions, write_pth, write_safetensors};
+pub use write::{FreshFile, UNFINISHED, WriteError, WriteOptions, write_pth, write_safetensors};

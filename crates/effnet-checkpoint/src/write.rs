@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use fresh_file::FreshFile;
+pub use fresh_file::{FreshFile, UNFINISHED};
 
 use crate::{Container, DType, StateDict, Tensor, TensorError};
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use effnet_checkpoint::{Checkpoint, ModelMetadata, StateDict, write_safetensors};
+use effnet_checkpoint::{Checkpoint, ModelMetadata, StateDict, UNFINISHED, write_safetensors};
 use serde_json::Value;
 
 use crate::{Error, Snapshot};
@@ -144,7 +144,7 @@ fn sweep(folder: &Path) -> io::Result<()> {
         let name = entry.file_name();
         let hidden = name
             .to_str()
-            .and_then(|name| name.strip_prefix('.')?.strip_suffix(".part"));
+            .and_then(|name| name.strip_prefix('.')?.strip_suffix(UNFINISHED));
         let unfinished =
             hidden.is_some_and(|name| [STATE, LAST, BEST].iter().any(|target| name.starts_with(target)));
         if unfinished {

@@ -8,8 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Tells the files of one process apart.
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
-/// A new file beside its target; removed again unless it is committed.
-pub(super) struct FreshFile {
+/// How the names of files that are not complete end; they begin with a dot.
+pub const UNFINISHED: &str = ".part";
+
+/// A new file beside its target, hidden and named like it; removed again unless it is committed. Whoever
+/// looks, and whenever the machine stops, finds the old target or the new one.
+#[derive(Debug)]
+pub struct FreshFile {
     file: BufWriter<File>,
     temporary: PathBuf,
     target: PathBuf,
@@ -18,19 +23,30 @@ pub(super) struct FreshFile {
 }
 
 impl FreshFile {
-    pub(super) fn create(target: &Path) -> io::Result<FreshFile> {
+    /// A file that is to become `target`.
+    ///
+    /// # Errors
+    /// When `target` is a folder or names no file, and what the system says of the folder.
+    pub fn create(target: &Path) -> io::Result<FreshFile> {
         let name = target
             .file_name()
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidFilename))?;
         if target.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".{}-{number}.part", std::process::id()));
-        let temporary = target.with_file_name(hidden);
-        let file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+        let (file, temporary) = loop {
+            let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+            let mut hidden = std::ffi::OsString::from(".");
+            hidden.push(name);
+            hidden.push(format!(".{}-{number}{UNFINISHED}", std::process::id()));
+            let temporary = target.with_file_name(hidden);
+            match OpenOptions::new().write(true).create_new(true).open(&temporary) {
+                Ok(file) => break (file, temporary),
+                // Left by a process that was killed, and had the number that this one has.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        };
         let (target, position, committed) = (target.to_owned(), 0, false);
         Ok(FreshFile {
             file: BufWriter::with_capacity(1 << 16, file),
@@ -46,14 +62,11 @@ impl FreshFile {
         self.position
     }
 
-    pub(super) fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.position += bytes.len() as u64;
-        Ok(())
-    }
-
     /// Makes sure that the bytes are on the disk, then gives the file its name.
-    pub(super) fn commit(mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// What the system says; the target is as it was.
+    pub fn commit(mut self) -> io::Result<()> {
         self.file.flush()?;
         self.file.get_ref().sync_all()?;
         std::fs::rename(&self.temporary, &self.target)?;
@@ -70,10 +83,43 @@ impl FreshFile {
     }
 }
 
+impl Write for FreshFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 impl Drop for FreshFile {
     fn drop(&mut self) {
         if !self.committed {
             let _ = std::fs::remove_file(&self.temporary);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_of_the_same_number_left_is_not_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let next = COUNTER.load(Ordering::Relaxed);
+        for number in next..next + 3 {
+            let left = format!(".weights.{}-{number}{UNFINISHED}", std::process::id());
+            std::fs::write(folder.path().join(left), "half").unwrap();
+        }
+        let target = folder.path().join("weights");
+        let mut file = FreshFile::create(&target).unwrap();
+        file.write_all(b"whole").unwrap();
+        assert_eq!(file.position(), 5);
+        file.commit().unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"whole");
     }
 }

@@ -1,5 +1,7 @@
 //! The safetensors writer.
 
+use std::io::Write as _;
+
 use super::fresh_file::FreshFile;
 use super::{Job, WriteError};
 use crate::{DType, Tensor, TensorError};
@@ -11,11 +13,11 @@ pub(super) fn write(job: &Job<'_>, file: &mut FreshFile) -> Result<(), WriteErro
     let mut header = header(job, &tensors)?;
     let padded = header.len().next_multiple_of(8);
     header.extend(std::iter::repeat_n(' ', padded - header.len()));
-    let put = |file: &mut FreshFile, bytes: &[u8]| file.put(bytes).map_err(|source| job.io(source));
+    let put = |file: &mut FreshFile, bytes: &[u8]| file.write_all(bytes).map_err(|source| job.io(source));
     put(file, &(header.len() as u64).to_le_bytes())?;
     put(file, header.as_bytes())?;
     for (name, tensor) in tensors {
-        job.with_bytes(name, tensor, |bytes| file.put(bytes))?;
+        job.with_bytes(name, tensor, |bytes| file.write_all(bytes))?;
     }
     Ok(())
 }

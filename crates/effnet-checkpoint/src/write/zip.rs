@@ -2,6 +2,7 @@
 
 use super::fresh_file::FreshFile;
 use super::{Job, WriteError, pickle};
+use std::io::Write as _;
 
 /// The folder in the archive. `torch.save` takes the name of the file; the readers of both take any.
 const ROOT: &str = "archive";
@@ -98,10 +99,10 @@ impl Archive<'_> {
         fields(&mut header, &[version, FLAGS, STORED, 0, DATE]);
         header.extend([crc, self.short(len), self.short(len)].concat());
         fields(&mut header, &[name.len() as u16, extra.len() as u16]);
-        self.file.put(&header)?;
-        self.file.put(name.as_bytes())?;
-        self.file.put(&extra)?;
-        self.file.put(bytes)?;
+        self.file.write_all(&header)?;
+        self.file.write_all(name.as_bytes())?;
+        self.file.write_all(&extra)?;
+        self.file.write_all(bytes)?;
 
         let extra = self.wide(&[len, len, start]);
         let version = if extra.is_empty() { VERSION } else { VERSION_ZIP64 };
@@ -144,8 +145,8 @@ impl Archive<'_> {
         fields(&mut end, &[0, 0, count, count]);
         end.extend([self.short(len), self.short(start)].concat());
         fields(&mut end, &[0]);
-        self.file.put(&self.directory)?;
-        self.file.put(&end)
+        self.file.write_all(&self.directory)?;
+        self.file.write_all(&end)
     }
 }
 
