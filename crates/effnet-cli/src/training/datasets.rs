@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, bail, ensure};
-use effnet_train::data::{Dataset, Splits, Subset, by_class, survey};
+use effnet_train::data::{Dataset, Listed, Splits, Subset, by_class, survey};
 use serde::{Deserialize, Serialize};
 
 use super::settings::Settings;
@@ -28,9 +28,6 @@ pub(super) struct Unreadable {
 
 /// The file of a run with the images that are left out, so that whoever goes on leaves out the same.
 pub(super) const UNREADABLE: &str = "unreadable.json";
-
-/// The most names that a message lists.
-const LISTED: usize = 10;
 
 impl Datasets {
     /// Lists the images that `settings` name.
@@ -94,21 +91,19 @@ impl Datasets {
                 .iter()
                 .zip(&images)
                 .filter(|(_, images)| images.len() == wanted);
-            sized.map(|(class, _)| class.as_str()).collect::<Vec<_>>()
+            sized.map(|(class, _)| class.clone()).collect::<Listed>()
         };
         let empty = of_size(0);
         ensure!(
-            empty.is_empty(),
-            "{}: no image that can be read of {}; add some or remove the class",
-            settings.data.display(),
-            listed(&empty)
+            empty.names().is_empty(),
+            "{}: no image that can be read of {empty}; add some or remove the class",
+            settings.data.display()
         );
         let is_split = self.splits.val.is_none() && settings.val_split > 0.0;
         let single = of_size(1);
-        if is_split && !single.is_empty() {
+        if is_split && !single.names().is_empty() {
             printer.warning(format!(
-                "one image only of {}: it is trained on, and nothing is there to validate with",
-                listed(&single)
+                "one image only of {single}: it is trained on, and nothing is there to validate with"
             ));
         }
         let splits = if is_split {
@@ -161,12 +156,4 @@ fn look_through(
         reason: image.reason,
     });
     Ok(found.collect())
-}
-
-fn listed(names: &[&str]) -> String {
-    let shown = names[..names.len().min(LISTED)].join(", ");
-    match names.len().checked_sub(LISTED) {
-        Some(more @ 1..) => format!("{shown} and {more} more"),
-        _ => shown,
-    }
 }

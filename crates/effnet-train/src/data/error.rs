@@ -193,6 +193,16 @@ pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     messages.join(": ")
 }
 
+/// What is said of an image that the decoder panicked on.
+pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!(
+        "the decoder failed on it ({}); please report this, with the file",
+        text.unwrap_or("no message")
+    )
+}
+
 /// Names for a message: the first ten, and how many more there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed(Vec<String>);

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::error::chain;
+use super::error::{chain, panicked};
 use super::{DataError, Dataset};
 
 /// A picture that could not be read.
@@ -91,6 +91,6 @@ fn read(dataset: &dyn Dataset, index: usize) -> Result<(), String> {
     match catch_unwind(AssertUnwindSafe(|| dataset.image(index))) {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(chain(error.as_ref())),
-        Err(_) => Err("the decoder failed on it; please report this, with the file".to_owned()),
+        Err(panic) => Err(panicked(panic.as_ref())),
     }
 }

@@ -1,9 +1,9 @@
 //! A thread that reads, decodes and transforms.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::super::error::panicked;
 use super::super::random::{Purpose, stream};
 use super::super::{BoxError, Dataset, Transform};
 use super::window::Window;
@@ -23,7 +23,7 @@ impl Worker {
         while let Some(mut task) = self.window.claim() {
             let index = self.indices[task.position];
             let read = AssertUnwindSafe(|| self.read(index, task.row.values()));
-            let outcome = catch_unwind(read).unwrap_or_else(|panic| Err(message(panic.as_ref()).into()));
+            let outcome = catch_unwind(read).unwrap_or_else(|panic| Err(panicked(panic.as_ref()).into()));
             self.window.put(task, outcome);
         }
     }
@@ -33,13 +33,4 @@ impl Worker {
         let mut rng = stream(Purpose::Sample, self.seed, self.epoch, index as u64);
         self.transform.apply_into(&image, &mut rng, output)
     }
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!(
-        "the decoder failed on it ({}); please report this, with the file",
-        text.unwrap_or("no message")
-    )
 }
