@@ -9,6 +9,7 @@ One process serves all tests of a run, because importing the packages takes long
 answers.
 """
 
+import copy
 import json
 import os
 import sys
@@ -106,8 +107,9 @@ def layout(variant, in_channels=3, overrides=None):
     }
 
 
-def training(model, variant, batch, size, folder, overrides=None):
-    """One step of training: the weights before it, and what it leaves."""
+def training(model, variant, batch, size, folder, overrides=None, gradients_in_doubles=False):
+    """One step of training: the weights before it, and what it leaves, its gradients as they are in
+    64 bits if asked for."""
     if overrides:
         torch.manual_seed(4)
         network = models.original(variant, image_size=None, **models.DETERMINISTIC, **overrides)
@@ -119,7 +121,12 @@ def training(model, variant, batch, size, folder, overrides=None):
     labels = torch.arange(batch) * 7 % (overrides or {}).get("num_classes", 1000)
     with torch.device("meta"):
         names = list(models.original(variant, **(overrides or {})).state_dict())
-    save(training_step(network, names, images, labels), folder)
+    in_doubles = copy.deepcopy(network).double() if gradients_in_doubles else None
+    expected = training_step(network, names, images, labels)
+    if in_doubles:
+        exact = training_step(in_doubles, names, images.double(), labels)
+        expected |= {name: exact[name].float() for name in exact if name.startswith("gradient.")}
+    save(expected, folder)
     return {}
 
 

@@ -52,13 +52,21 @@ static void update(const at::Tensor& running, double momentum, const std::vector
         value[c] = float((1 - momentum) * value[c] + momentum * measured[c]);
 }
 
+// A mean of some pixels of the whole batch, `[channels]`. Deviations from it are small against those from a
+// single pixel, which may lie many standard deviations away, so that the squares cancel less.
+static at::Tensor near_mean(const at::Tensor& x) {
+    constexpr int64_t wanted = 64;
+    const int64_t pixels = x.size(0) * x.size(2) * x.size(3), stride = std::max<int64_t>(1, pixels / wanted);
+    const at::Tensor rows = x.permute({0, 2, 3, 1}).view({pixels, x.size(1)});
+    return rows.slice(0, stride / 2, std::nullopt, stride).to(at::kFloat).mean(0);
+}
+
 NormCoefficients measure(const at::Tensor& x, const NormParameters& parameters) {
     const Chunks chunks(x);
     const int channels = chunks.channels;
     const auto& functions = training_functions(x.scalar_type());
     const auto floats = x.options().dtype(at::kFloat);
-    // The first pixel is near enough to the mean to keep the squares small.
-    const at::Tensor shift = x.permute({0, 2, 3, 1}).select(0, 0).select(0, 0).select(0, 0).to(at::kFloat).contiguous();
+    const at::Tensor shift = near_mean(x);
     at::Tensor partial = at::empty({chunks.count(), 2 * channels}, floats);
     float* sums = partial.mutable_data_ptr<float>();
     const float* shifts = shift.const_data_ptr<float>();

@@ -10,6 +10,10 @@ use tch::Tensor;
 use crate::{fixture, load, state_dict};
 
 fn same_step(test: &str, config: &Config, request: Value) {
+    same_step_within(test, config, request, GRADIENT);
+}
+
+fn same_step_within(test: &str, config: &Config, request: Value, gradient: f64) {
     let Some(folder) = fixture(test, request) else {
         return;
     };
@@ -18,7 +22,7 @@ fn same_step(test: &str, config: &Config, request: Value) {
         drop_connect_rate: 0.0,
         ..config.clone()
     };
-    let worst = compare(folder.path(), &config);
+    let worst = compare(folder.path(), &config, gradient);
     println!("{test}: {worst:?}");
 }
 
@@ -32,11 +36,14 @@ struct Worst {
     statistic: (f64, String),
 }
 
-/// How far the gradient of a tensor may be from the reference's, over its largest element. The aim is 1e-4,
-/// which libtorch's kernels kept; with the training kernels B0 and B5 are beyond it, B5 beyond 3e-4.
-const GRADIENT: f64 = 5e-4;
+/// How far the gradient of a tensor may be from the reference's, over its largest element.
+const GRADIENT: f64 = 1e-4;
 
-fn compare(folder: &Path, config: &Config) -> Worst {
+/// The same for a network so deep that the reference's own gradients in 32 bits are 1.2e-4 from those it has in
+/// 64 bits, which are what is compared with.
+const GRADIENT_OF_B5: f64 = 1.5e-4;
+
+fn compare(folder: &Path, config: &Config, bound: f64) -> Worst {
     let mut expected = tensors(&folder.join("expected.safetensors"));
     let mut take = |name: &str| {
         expected
@@ -67,17 +74,17 @@ fn compare(folder: &Path, config: &Config) -> Worst {
                 Some(block) => largest(&(tensor.grad() - theirs)) / scales[&format!("{block}_bn2.weight")],
                 None => relative_error(&tensor.grad(), &theirs),
             };
-            assert!(error <= GRADIENT, "gradient of {name}: {error:.1e}");
+            assert!(error <= bound, "gradient of {name}: {error:.1e}");
             keep_larger(&mut worst.gradient, error, name);
         } else {
             let theirs = take(&format!("after.{name}"));
             let error = relative_error(tensor, &theirs);
-            let bound = if name.ends_with("num_batches_tracked") {
+            let allowed = if name.ends_with("num_batches_tracked") {
                 0.0
             } else {
                 1e-5
             };
-            assert!(error <= bound, "{name} after the step: {error:.1e}");
+            assert!(error <= allowed, "{name} after the step: {error:.1e}");
             keep_larger(&mut worst.statistic, error, name);
         }
     }
@@ -127,12 +134,10 @@ fn a_step_of_b5_under_the_torchvision_profile_agrees_with_torchvision() {
     let test = "a_step_of_b5_under_the_torchvision_profile_agrees_with_torchvision";
     let request = json!({
         "request": "training", "model": "torchvision", "variant": "b5", "batch": 4, "size": [128, 128],
+        "gradients_in_doubles": true,
     });
-    same_step(
-        test,
-        &Variant::B5.config().with_profile(Profile::Torchvision),
-        request,
-    );
+    let config = Variant::B5.config().with_profile(Profile::Torchvision);
+    same_step_within(test, &config, request, GRADIENT_OF_B5);
 }
 
 #[test]
