@@ -73,9 +73,33 @@ class Contender:
         calls = max(1, min(5, int(budget / self.milliseconds())))
         self.times += [self.milliseconds() for _ in range(calls)]
 
+    def cpu_seconds(self):
+        with open(f"/proc/{self.process.pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def close(self):
         self.process.stdin.close()
         self.process.wait()
+
+
+def busy_seconds():
+    """Processor time that the whole machine has spent, on all cores, waiting left out."""
+    with open("/proc/stat") as file:
+        user, nice, system, _, _, interrupt, soft_interrupt, stolen = map(int, file.readline().split()[1:9])
+    return (user + nice + system + interrupt + soft_interrupt + stolen) / os.sysconf("SC_CLK_TCK")
+
+
+def time_in_rounds(options, contenders):
+    """Gives every contender its turns; returns how many cores something else kept busy meanwhile."""
+    def others():
+        return busy_seconds() - sum(contender.cpu_seconds() for contender in contenders)
+
+    start, before = time.monotonic(), others()
+    for _ in range(options.rounds):
+        for contender in contenders:
+            contender.turn(options.budget)
+    return (others() - before) / (time.monotonic() - start)
 
 
 def smooth(count, size):
@@ -156,17 +180,15 @@ def measure(options, variant, batch, write):
                 running[name, precision], errors[name, precision] = contender, error
             except Exception as error:  # a peer that does not run is a line, not the end
                 write(f"{variant} x{batch}, {name} {precision}: {error}".splitlines()[0])
-        for _ in range(options.rounds):
-            for contender in running.values():
-                contender.turn(options.budget)
-        report(variant, batch, running, errors, write)
+        others = time_in_rounds(options, list(running.values()))
+        report(variant, batch, running, errors, others, write)
         for contender in running.values():
             contender.close()
 
 
-def report(variant, batch, running, errors, write):
+def report(variant, batch, running, errors, others, write):
     write(f"\n## {variant.upper()}, batch {batch}, {contenders.SIZES[variant]} px\n")
-    write(f"Load average {os.getloadavg()[0]:.1f} (one core at work is 1 or more).\n")
+    write(f"Other processes took {others:.2f} of a core meanwhile.\n")
     write("| | median ms | p10 - p90 | calls | slower than effnet, medians | p10 | logits off by |")
     write("|---|---|---|---|---|---|---|")
     for (name, precision), contender in running.items():
