@@ -174,6 +174,32 @@ fn pretrained_weights_that_are_not_here_are_asked_for_by_name() {
 }
 
 #[test]
+fn a_training_that_diverges_stops_with_the_step_the_rate_and_the_last_good_checkpoint() {
+    let home = Home::with_photos(6);
+    let diverging = [
+        "--optimizer",
+        "sgd",
+        "--lr",
+        "900",
+        "--schedule",
+        "constant",
+        "--clip",
+        "0",
+    ];
+    let run = home.train(&[&["--output", "run", "--epochs", "20"], &diverging[..]].concat());
+    refused(
+        &run,
+        &[
+            "step",
+            "learning rate of 9.000e2",
+            "last.state",
+            "try a lower rate",
+        ],
+    );
+    succeeded(&home.run(&["inspect", "run/last.safetensors"]));
+}
+
+#[test]
 fn a_folder_with_a_run_is_not_overwritten() {
     let home = Home::with_photos(3);
     succeeded(&home.train(&["--output", "run", "--epochs", "1"]));

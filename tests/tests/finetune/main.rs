@@ -2,8 +2,10 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
+mod automatic;
 mod bad_inputs;
 mod config;
+mod disks;
 mod learning;
 mod resume;
 mod run_folder;

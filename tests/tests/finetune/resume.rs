@@ -45,7 +45,7 @@ fn results(run: &Path) -> [Vec<u8>; 3] {
     ["best.safetensors", "last.safetensors", "log.jsonl"].map(|name| fs::read(run.join(name)).unwrap())
 }
 
-fn start(command: &mut Command) -> Child {
+pub(super) fn start(command: &mut Command) -> Child {
     command
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -54,7 +54,7 @@ fn start(command: &mut Command) -> Child {
 }
 
 /// Waits for the first record in the log, or for the end.
-fn wait_for_steps(child: &mut Child, log: &Path, lines: usize) {
+pub(super) fn wait_for_steps(child: &mut Child, log: &Path, lines: usize) {
     let begin = Instant::now();
     while child.try_wait().unwrap().is_none() && begin.elapsed() < Duration::from_secs(120) {
         if fs::read_to_string(log).is_ok_and(|text| text.lines().count() >= lines) {

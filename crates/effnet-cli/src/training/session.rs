@@ -175,10 +175,13 @@ impl Session<'_> {
 
     fn where_to_go_on(&self, what: &str) -> String {
         let position = self.trainer.position();
-        let (step, epoch) = (position.step, position.epoch + 1);
+        let (step, epoch, rate) = (position.step, position.epoch + 1, self.rate);
         let last = self.checkpointer.last_good();
         let last = last.map_or("none".to_owned(), |path| path.display().to_string());
-        format!("{what} after step {step}, in epoch {epoch}, failed; the last good checkpoint: {last}")
+        format!(
+            "{what} after step {step} (epoch {epoch}) failed, after a learning rate of {rate:.3e}; the last good \
+             checkpoint: {last}; if numbers are not finite, try a lower rate"
+        )
     }
 
     /// Keeps what the epoch came to.
