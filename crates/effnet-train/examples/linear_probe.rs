@@ -1,0 +1,113 @@
+//! A linear probe: how well one layer tells classes apart by the features of a network that is not trained
+//! any further.
+//!
+//! ```text
+//! cargo run --release -p effnet-train --example linear_probe FOLDER WEIGHTS
+//! ```
+//!
+//! FOLDER has a folder of images for each class, WEIGHTS is a file of any EfficientNet in any format. The
+//! features are computed once, so that a large network costs one pass over the images.
+
+#![allow(clippy::print_stdout)]
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+
+use effnet_checkpoint::Checkpoint;
+use effnet_core::{EfficientNet, LoadOptions, Profile, Variant};
+use effnet_image::EvalTransform;
+use effnet_train::data::{Loader, LoaderOptions, Order, Splits};
+use tch::nn::{Module as _, OptimizerConfig as _};
+use tch::{Device, Kind, Tensor, nn};
+
+/// The network of a file, whichever it is, and its image size.
+fn load(path: &Path, store: &nn::VarStore) -> Result<(EfficientNet, usize), Box<dyn Error>> {
+    let checkpoint = Checkpoint::open(path)?;
+    let signature = checkpoint.state_dict().signature()?;
+    let variant = Variant::recognise(&signature).ok_or("an EfficientNet of no known variant")?;
+    let config = variant
+        .config()
+        .with_profile(Profile::default_for(signature.scheme, Some(variant)))
+        .with_num_classes(1);
+    let options = LoadOptions {
+        new_classifier: true,
+        ..LoadOptions::default()
+    };
+    let (network, _) =
+        EfficientNet::from_state_dict(&store.root(), &config, checkpoint.state_dict(), options)?;
+    Ok((network, variant.image_size() as usize))
+}
+
+/// Pooled features `[N, C]` and labels `[N]` of all images that `loader` gives.
+fn features(network: &EfficientNet, loader: &Loader) -> Result<(Tensor, Tensor), Box<dyn Error>> {
+    let (mut features, mut labels) = (Vec::new(), Vec::new());
+    for batch in loader.epoch(0)? {
+        let batch = batch?;
+        let images = batch.images.to_device(network.device());
+        let maps = tch::no_grad(|| network.extract_features(&images, false))?;
+        features.push(maps.mean_dim(&[2i64, 3][..], false, Kind::Float));
+        labels.push(batch.labels.to_device(network.device()));
+    }
+    Ok((Tensor::cat(&features, 0), Tensor::cat(&labels, 0)))
+}
+
+pub(crate) fn run(folder: &Path, weights: &Path, image_size: Option<usize>) -> Result<f64, Box<dyn Error>> {
+    // Before the first tensor: libtorch looks for CUDA once.
+    libtorch_ext::load_cuda(None)?;
+    let device = Device::cuda_if_available();
+    let (network, native) = load(weights, &nn::VarStore::new(device))?;
+
+    let side = image_size.unwrap_or(native);
+
+    let splits = Splits::open(folder)?.or_split(0.25, 0);
+    let options = LoaderOptions {
+        order: Order::Sequential,
+        ..LoaderOptions::new(16)
+    };
+    let loader = |dataset| {
+        Loader::new(
+            dataset,
+            EvalTransform::with_crop_pct(side, 0.875),
+            options.clone(),
+        )
+    };
+    let classes = splits.train.classes().len() as i64;
+    let validation = splits.val.ok_or("no images to validate with")?;
+    let (known, known_labels) = features(&network, &loader(Arc::clone(&splits.train))?)?;
+    let (new, new_labels) = features(&network, &loader(validation)?)?;
+
+    // Features of a network differ in size; a layer learns faster when they do not.
+    let (deviation, mean) = known.std_mean_dim(&[0i64][..], true, true);
+    let scaled = |features: &Tensor| (features - &mean) / (&deviation + 1e-6);
+    let store = nn::VarStore::new(device);
+    let layer = nn::linear(
+        store.root(),
+        known.size()[1],
+        classes,
+        nn::LinearConfig::default(),
+    );
+    let mut optimizer = nn::AdamW::default().build(&store, 1e-2)?;
+    for _ in 0..200 {
+        let loss = layer
+            .forward(&scaled(&known))
+            .cross_entropy_for_logits(&known_labels);
+        optimizer.backward_step(&loss);
+    }
+    let accuracy = layer.forward(&scaled(&new)).accuracy_for_logits(&new_labels);
+    let accuracy = accuracy.double_value(&[]);
+    println!(
+        "accuracy on {} images that the layer has not seen: {accuracy:.3}",
+        new.size()[0]
+    );
+    Ok(accuracy)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [folder, weights] = arguments.as_slice() else {
+        return Err("usage: linear_probe FOLDER WEIGHTS".into());
+    };
+    run(Path::new(folder), Path::new(weights), None)?;
+    Ok(())
+}
