@@ -1,6 +1,7 @@
 //! The command line's definition.
 
 mod evaluate;
+mod features;
 mod training;
 mod zoo;
 
@@ -12,6 +13,7 @@ use effnet_core::{Profile, Variant};
 use effnet_image::Interpolation;
 
 pub(crate) use evaluate::EvaluateArguments;
+pub(crate) use features::{FeaturesArguments, FeaturesFormat};
 pub(crate) use training::TrainingArguments;
 pub(crate) use zoo::{CacheArguments, CacheCommand, DownloadArguments, ModelsArguments, ZooArguments};
 
@@ -59,6 +61,8 @@ pub(crate) enum Command {
     Train(Box<TrainingArguments>),
     /// Measure how well a network does on labelled images
     Evaluate(Box<EvaluateArguments>),
+    /// Turn images into vectors: what the network knows of them before its classifier
+    Features(Box<FeaturesArguments>),
     /// Describe a checkpoint: container, naming scheme, variant, tensors
     Inspect(InspectArguments),
     /// Rewrite a checkpoint in another naming scheme, container or precision
@@ -109,7 +113,7 @@ pub(crate) struct ClassifyArguments {
 
 /// A network, what is done to images before it, and how it is run on them.
 #[derive(Debug, Args)]
-pub(crate) struct InferenceArguments {
+pub(crate) struct NetworkArguments {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
     #[command(flatten)]
@@ -125,6 +129,15 @@ pub(crate) struct InferenceArguments {
         help_heading = "Execution"
     )]
     pub(crate) batch_size: BatchSize,
+}
+
+/// A network that tells classes apart, and what they are called.
+#[derive(Debug, Args)]
+pub(crate) struct InferenceArguments {
+    #[command(flatten)]
+    pub(crate) network: NetworkArguments,
+    #[command(flatten)]
+    pub(crate) classes: ClassesArguments,
     /// Class names of the network: a text file with one name a line, or JSON [default: those of the
     /// weights]
     #[arg(long, value_name = "FILE")]
@@ -145,11 +158,15 @@ pub(crate) struct ModelArguments {
     /// from the weights]
     #[arg(long, value_name = "PROFILE")]
     pub(crate) profile: Option<Profile>,
+    #[command(flatten)]
+    pub(crate) zoo: ZooArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClassesArguments {
     /// Number of classes of the weights [default: as many as there are labels, or 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=1 << 24))]
     pub(crate) num_classes: Option<i64>,
-    #[command(flatten)]
-    pub(crate) zoo: ZooArguments,
 }
 
 /// A variant, or the id of weights for one: `b3`, `b3.advprop`.
@@ -217,6 +234,8 @@ impl std::str::FromStr for BatchSize {
 pub(crate) struct BenchArguments {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
+    #[command(flatten)]
+    pub(crate) classes: ClassesArguments,
     #[command(flatten)]
     pub(crate) execution: ExecutionArguments,
     /// Images in a batch

@@ -164,8 +164,11 @@ impl PlainNetwork {
     }
 
     fn forward(&self, images: &Tensor) -> Result<Tensor, tch::TchError> {
-        let images = images.f_to_device(self.device)?.f_to_kind(self.kind())?;
-        self.network.forward(&images, false)
+        self.network.forward(&self.input(images)?, false)
+    }
+
+    fn input(&self, images: &Tensor) -> Result<Tensor, tch::TchError> {
+        images.f_to_device(self.device)?.f_to_kind(self.kind())
     }
 }
 
@@ -228,6 +231,21 @@ impl Network {
             Self::Fused(engine) => Ok(engine.profile(images)?),
             Self::Plain(_) => Ok(None),
         }
+    }
+}
+
+/// A network without its classifier: of each image the mean of the head's activations over all pixels.
+pub(crate) struct Features(pub(crate) Network);
+
+impl Runner for Features {
+    fn run(&self, images: &Tensor) -> Result<Tensor, Error> {
+        let maps = match &self.0 {
+            Network::Fused(engine) => engine.run_features(images)?,
+            Network::Plain(plain) => {
+                tch::no_grad(|| plain.network.extract_features(&plain.input(images)?, false))?
+            }
+        };
+        Ok(maps.f_mean_dim(&[2i64, 3][..], false, Kind::Float)?)
     }
 }
 

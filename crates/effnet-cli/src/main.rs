@@ -15,6 +15,7 @@ mod preprocessing;
 mod printer;
 mod process_memory;
 mod records;
+mod sink;
 mod training;
 mod zoo;
 
@@ -74,6 +75,7 @@ fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Outcome> {
         Command::Finetune(arguments) => commands::finetune::run(arguments, printer),
         Command::Train(arguments) => commands::train::run(arguments, printer),
         Command::Evaluate(arguments) => commands::evaluate::run(arguments, printer),
+        Command::Features(arguments) => commands::features::run(arguments, printer),
         Command::Inspect(arguments) => commands::inspect::run(arguments, printer),
         Command::Convert(arguments) => commands::convert::run(arguments, printer),
         Command::Models(arguments) => commands::models::run(arguments),

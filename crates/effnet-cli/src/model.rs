@@ -46,6 +46,7 @@ impl ModelFile {
     pub(crate) fn open(
         weights: Weights,
         arguments: &ModelArguments,
+        num_classes: Option<i64>,
         labels: Option<&Labels>,
     ) -> anyhow::Result<Self> {
         let asked = arguments.model.as_ref().map(|model| model.variant);
@@ -54,8 +55,7 @@ impl ModelFile {
             .map(Labels::len)
             .or(file.metadata.labels.as_ref().map(Vec::len));
         let published = file.entry().map(|entry| i64::from(entry.classes));
-        let expected = arguments
-            .num_classes
+        let expected = num_classes
             .or(named.map(|count| count as i64))
             .or(published)
             .unwrap_or(IMAGENET_CLASSES);
@@ -131,25 +131,7 @@ impl ModelFile {
         execution: &Execution,
         printer: &Printer,
     ) -> anyhow::Result<Model> {
-        let shown = self.path().display().to_string();
-        let store = nn::VarStore::new(execution.device);
-        let config = Config::new(self.variant)
-            .with_profile(self.profile)
-            .with_num_classes(self.num_classes);
-        let state_dict = self.checkpoint.state_dict();
-        let (network, report) =
-            EfficientNet::from_state_dict(&store.root(), &config, state_dict, LoadOptions::default())
-                .with_context(|| format!("{shown}: cannot be loaded as {}", self.variant))?;
-        printer.detail(format!(
-            "{shown}: {} ({}), profile {}, {} classes",
-            self.variant,
-            self.checkpoint.container(),
-            self.profile,
-            self.num_classes,
-        ));
-        if let Some((count, dtype)) = report.converted {
-            printer.detail(format!("{count} tensors converted from {dtype}"));
-        }
+        let (config, network) = self.network(self.num_classes, LoadOptions::default(), execution, printer)?;
         let labels = match (labels, self.metadata.labels.take()) {
             (Some(labels), _) => labels,
             (None, Some(names)) => Labels::from_names(names),
@@ -163,14 +145,55 @@ impl ModelFile {
             variant: self.variant,
             weights: self.weights.name,
             labels,
-            network: execution.build(network, store, printer)?,
+            network,
             config,
         })
+    }
+
+    /// Makes all of the network but its classifier, of which the file may have any or none.
+    pub(crate) fn load_features(
+        &self,
+        execution: &Execution,
+        printer: &Printer,
+    ) -> anyhow::Result<(Config, Network)> {
+        let options = LoadOptions {
+            new_classifier: true,
+            ..LoadOptions::default()
+        };
+        self.network(1, options, execution, printer)
+    }
+
+    fn network(
+        &self,
+        num_classes: i64,
+        options: LoadOptions,
+        execution: &Execution,
+        printer: &Printer,
+    ) -> anyhow::Result<(Config, Network)> {
+        let shown = self.path().display().to_string();
+        let store = nn::VarStore::new(execution.device);
+        let config = Config::new(self.variant)
+            .with_profile(self.profile)
+            .with_num_classes(num_classes);
+        let state_dict = self.checkpoint.state_dict();
+        let (network, report) = EfficientNet::from_state_dict(&store.root(), &config, state_dict, options)
+            .with_context(|| format!("{shown}: cannot be loaded as {}", self.variant))?;
+        printer.detail(format!(
+            "{shown}: {} ({}), profile {}, {} classes",
+            self.variant,
+            self.checkpoint.container(),
+            self.profile,
+            self.num_classes,
+        ));
+        if let Some((count, dtype)) = report.converted {
+            printer.detail(format!("{count} tensors converted from {dtype}"));
+        }
+        Ok((config, execution.build(network, store, printer)?))
     }
 }
 
 impl Model {
-    /// The number of images for one call of the network, of `images` with this side in all.
+    /// See [`batch_size`].
     pub(crate) fn batch_size(
         &self,
         asked: BatchSize,
@@ -178,25 +201,34 @@ impl Model {
         side: usize,
         execution: &Execution,
     ) -> anyhow::Result<usize> {
-        match asked {
-            BatchSize::Images(images) => return Ok(images as usize),
-            BatchSize::Auto if images == 1 => return Ok(1),
-            BatchSize::Auto => {}
-        }
-        let size = [side as i64; 2];
-        let demand = BatchDemand {
-            activations: self.network.memory_need(&self.config, size)?,
-            image_bytes: 3 * 4 * (side as u64).pow(2),
-            multiply_accumulates: self.config.multiply_accumulates(size).unsigned_abs(),
-            threads: execution.threads,
-        };
-        Ok(match execution.device {
-            Device::Cuda(index) => {
-                demand.batch_size_on_device(available_memory(), device_memory(index)?.free)
-            }
-            _ => demand.batch_size(available_memory()),
-        })
+        batch_size((&self.config, &self.network), asked, images, side, execution)
     }
+}
+
+/// The number of images for one call of the network, of `images` with this side in all.
+pub(crate) fn batch_size(
+    (config, network): (&Config, &Network),
+    asked: BatchSize,
+    images: usize,
+    side: usize,
+    execution: &Execution,
+) -> anyhow::Result<usize> {
+    match asked {
+        BatchSize::Images(images) => return Ok(images as usize),
+        BatchSize::Auto if images == 1 => return Ok(1),
+        BatchSize::Auto => {}
+    }
+    let size = [side as i64; 2];
+    let demand = BatchDemand {
+        activations: network.memory_need(config, size)?,
+        image_bytes: 3 * 4 * (side as u64).pow(2),
+        multiply_accumulates: config.multiply_accumulates(size).unsigned_abs(),
+        threads: execution.threads,
+    };
+    Ok(match execution.device {
+        Device::Cuda(index) => demand.batch_size_on_device(available_memory(), device_memory(index)?.free),
+        _ => demand.batch_size(available_memory()),
+    })
 }
 
 fn settle_variant(asked: Option<Variant>, found: Option<Variant>) -> anyhow::Result<Variant> {

@@ -1,15 +1,14 @@
 //! Results, in the three formats of `--format`, on standard output or into a file.
 
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 
 use anstyle::Style;
-use anyhow::Context;
 use serde::Serialize;
-use tempfile::NamedTempFile;
 
 use crate::arguments::Format;
 use crate::prediction::Prediction;
+use crate::sink::Sink;
 
 /// The result for one input.
 #[derive(Debug, Serialize)]
@@ -35,29 +34,9 @@ pub(crate) struct Records {
     written: usize,
 }
 
-enum Sink {
-    Stdout(BufWriter<anstream::AutoStream<std::io::Stdout>>),
-    /// A temporary file beside the final one, which takes its name only when all is written.
-    File {
-        temporary: BufWriter<NamedTempFile>,
-        path: PathBuf,
-    },
-}
-
 impl Records {
     pub(crate) fn open(format: Format, output: Option<&Path>) -> anyhow::Result<Self> {
-        let sink = match output {
-            None => Sink::Stdout(BufWriter::new(anstream::stdout())),
-            Some(path) => {
-                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-                let temporary = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
-                    .with_context(|| format!("{}: cannot write here", path.display()))?;
-                Sink::File {
-                    temporary: BufWriter::new(temporary),
-                    path: path.to_owned(),
-                }
-            }
-        };
+        let sink = Sink::open(output)?;
         let mut records = Self {
             format,
             sink,
@@ -86,19 +65,9 @@ impl Records {
         Ok(self.sink.flush()?)
     }
 
-    /// Completes the output; a file appears under its name only now.
-    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
-        self.flush()?;
-        if let Sink::File { temporary, path } = self.sink {
-            let context = || format!("{}: cannot write here", path.display());
-            let temporary = temporary
-                .into_inner()
-                .map_err(std::io::IntoInnerError::into_error)?;
-            make_readable(temporary.as_file()).with_context(context)?;
-            temporary.as_file().sync_all().with_context(context)?;
-            temporary.persist(&path).with_context(context)?;
-        }
-        Ok(())
+    /// Completes the output.
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
+        self.sink.finish()
     }
 
     fn write_csv(&mut self, record: &Record<'_>) -> anyhow::Result<()> {
@@ -151,32 +120,4 @@ impl Records {
         }
         Ok(())
     }
-}
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        match self {
-            Self::Stdout(sink) => sink.write(bytes),
-            Self::File { temporary, .. } => temporary.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        match self {
-            Self::Stdout(sink) => sink.flush(),
-            Self::File { temporary, .. } => temporary.flush(),
-        }
-    }
-}
-
-/// A temporary file is private to its user; a result is as readable as any file they create.
-#[cfg(unix)]
-fn make_readable(file: &std::fs::File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn make_readable(_file: &std::fs::File) -> std::io::Result<()> {
-    Ok(())
 }

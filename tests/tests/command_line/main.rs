@@ -4,6 +4,7 @@
 
 mod classify;
 mod engine;
+mod features;
 mod images;
 mod inspect;
 mod interrupt;

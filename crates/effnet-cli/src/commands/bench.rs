@@ -140,7 +140,12 @@ fn load(arguments: &BenchArguments, execution: &Execution, printer: &Printer) ->
     let (model, weights) = (arguments.model.model.as_ref(), arguments.model.weights.as_deref());
     if weights.is_some() || model.is_some_and(|model| model.tag.is_some()) {
         let zoo = Zoo::open(&arguments.model.zoo)?;
-        let file = ModelFile::open(zoo.locate(model, weights, printer)?, &arguments.model, None)?;
+        let file = ModelFile::open(
+            zoo.locate(model, weights, printer)?,
+            &arguments.model,
+            arguments.classes.num_classes,
+            None,
+        )?;
         let model = file.load(None, execution, printer)?;
         return Ok(Subject {
             variant: model.variant,
@@ -153,7 +158,7 @@ fn load(arguments: &BenchArguments, execution: &Execution, printer: &Printer) ->
     let mut config = variant
         .config()
         .with_profile(arguments.model.profile.unwrap_or(Profile::Tf));
-    if let Some(classes) = arguments.model.num_classes {
+    if let Some(classes) = arguments.classes.num_classes {
         config = config.with_num_classes(classes);
     }
     let store = nn::VarStore::new(execution.device);

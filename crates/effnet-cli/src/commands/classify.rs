@@ -4,7 +4,7 @@ use effnet_infer::{Error, InputError, Pipeline, Reader};
 
 use crate::Outcome;
 use crate::arguments::ClassifyArguments;
-use crate::inference::Inference;
+use crate::inference::{BatchSizeWatch, Inference};
 use crate::inputs::{self, Input};
 use crate::interrupt::Interrupt;
 use crate::labels::Labels;
@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &ClassifyArguments, printer: &Printer) -> anyhow::R
     let reader = Reader::start(inputs, transform, inference.execution.threads, interrupt.flag())?;
     let (model, execution) = inference.load(printer)?;
     let batch_size = model.batch_size(
-        arguments.inference.batch_size,
+        arguments.inference.network.batch_size,
         count,
         transform.image_size,
         &execution,
@@ -42,20 +42,14 @@ pub(crate) fn run(arguments: &ClassifyArguments, printer: &Printer) -> anyhow::R
     };
     let mut outputs = Pipeline::new(reader, network, batch_size)?;
     let progress = printer.progress(count as u64);
-    let mut reduced = None;
+    let mut watch = BatchSizeWatch::default();
     while let Some(output) = outputs.next() {
         let output = output.map_err(explain)?;
         results.report(&output.input, &output.result, printer)?;
         if outputs.ready() == 0 {
             results.records.flush()?;
         }
-        if outputs.reduced_batch_size() != reduced {
-            reduced = outputs.reduced_batch_size();
-            let size = reduced.unwrap_or(batch_size);
-            printer.warning(format!(
-                "memory ran out, batches are of {size} images from here on"
-            ));
-        }
+        watch.look(outputs.reduced_batch_size(), printer);
         progress.inc(1);
     }
     progress.finish_and_clear();

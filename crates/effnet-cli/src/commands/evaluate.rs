@@ -18,7 +18,7 @@ use super::classify::{chain, explain};
 use crate::Outcome;
 use crate::arguments::{EvaluateArguments, InspectFormat};
 use crate::class_match::match_classes;
-use crate::inference::Inference;
+use crate::inference::{BatchSizeWatch, Inference};
 use crate::interrupt::Interrupt;
 use crate::model::Model;
 use crate::printer::Printer;
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::R
         .with_context(|| arguments.data.display().to_string())?;
     let count = dataset.len();
     let batch_size = model.batch_size(
-        arguments.inference.batch_size,
+        arguments.inference.network.batch_size,
         count,
         transform.image_size,
         &execution,
@@ -59,7 +59,9 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::R
     let mut metrics = Metrics::new(labels.len());
     let mut failed = 0;
     let progress = printer.progress(count as u64);
-    for output in Pipeline::new(reader, network, batch_size)? {
+    let mut watch = BatchSizeWatch::default();
+    let mut outputs = Pipeline::new(reader, network, batch_size)?;
+    while let Some(output) = outputs.next() {
         let Output { input, result } = output.map_err(explain)?;
         match result {
             Ok(logits) => metrics
@@ -70,6 +72,7 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::R
                 printer.failure(&input.name(), &chain(&error));
             }
         }
+        watch.look(outputs.reduced_batch_size(), printer);
         progress.inc(1);
     }
     progress.finish_and_clear();
@@ -105,7 +108,13 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::R
 
 /// The images to measure: of data that the weights were trained on, those that were kept back.
 fn open(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<Arc<dyn Dataset>> {
-    let weights = arguments.inference.model.weights.as_deref().map(Path::new);
+    let weights = arguments
+        .inference
+        .network
+        .model
+        .weights
+        .as_deref()
+        .map(Path::new);
     let run = match weights {
         Some(path) if path.is_dir() => Some(path),
         Some(path) if path.is_file() => path.parent(),
