@@ -211,6 +211,7 @@ struct NormSqueezeExcite : torch::autograd::Function<NormSqueezeExcite> {
     }
 
     static variable_list backward(AutogradContext* context, variable_list gradients) {
+        const WithoutAutocast guard;
         const auto saved = context->get_saved_variables();
         const Tensor &x = saved[0], &pooled = saved[2], &squeezed = saved[3], &gate = saved[4], &reduce = saved[5],
                      &expand = saved[6], &out = saved[7];

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_char};
 
-use tch::{Device, TchError};
+use tch::{Device, Kind, TchError};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,14 @@ pub enum Error {
         expected: Vec<i64>,
         /// The shape it has.
         found: Vec<i64>,
+    },
+    /// A tensor of the right shape holds other numbers, or holds them in another order.
+    #[error("{name} is of {found:?} or not contiguous, expected contiguous 32-bit floats")]
+    Layout {
+        /// What the tensor is.
+        name: &'static str,
+        /// What it holds.
+        found: Kind,
     },
     /// A number is too large for the kernels, or negative.
     #[error("{name} is {value}, which is out of range")]

@@ -77,14 +77,27 @@ unsafe extern "C" {
 pub fn trains(x: &Tensor, parameter: &Tensor) -> bool {
     let kinds = (x.kind(), parameter.kind());
     x.device() == Device::Cpu
+        && parameter.device() == Device::Cpu
         && matches!(kinds, (Kind::Float | Kind::BFloat16, Kind::Float))
         && matches!(x.size()[..], [n, c, h, w] if c > 0 && n * h * w > 1)
 }
 
 fn expect(name: &'static str, tensor: &Tensor, expected: &[i64]) -> Result<(), Error> {
     let found = tensor.size();
+    if tensor.device() != Device::Cpu {
+        return Err(Error::Device {
+            expected: "the CPU",
+            found: tensor.device(),
+        });
+    }
     if found == expected && tensor.is_contiguous() && tensor.kind() == Kind::Float {
         return Ok(());
+    }
+    if found == expected {
+        return Err(Error::Layout {
+            name,
+            found: tensor.kind(),
+        });
     }
     let expected = expected.to_vec();
     Err(Error::Shape {
