@@ -448,3 +448,57 @@ fn a_survey_that_is_stopped_looks_no_further() {
     .unwrap();
     assert!(*most.lock().unwrap() < 20);
 }
+
+#[test]
+fn a_class_may_be_called_train() {
+    let vehicles = folder(&["bus/1.bmp", "car/1.bmp", "train/1.bmp"]);
+    let splits = Splits::open(vehicles.path()).unwrap();
+    assert_eq!(splits.train.classes(), ["bus", "car", "train"]);
+    let packed = vehicles.path().join("vehicles.tar");
+    let files = ["bus/1.bmp", "car/1.bmp", "train/1.bmp"].map(|name| (name, bmp(3, 2, [9; 3])));
+    archive(&packed, &files);
+    assert_eq!(
+        Splits::open(&packed).unwrap().train.classes(),
+        ["bus", "car", "train"]
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_nothing_is_a_picture_that_cannot_be_read_or_none() {
+    let photos = folder(&["cat/1.bmp", "dog/1.bmp"]);
+    for name in ["cat/2.bmp", "cat/notes"] {
+        std::os::unix::fs::symlink("gone", photos.path().join(name)).unwrap();
+    }
+    let photos = ImageFolder::open(photos.path()).unwrap();
+    assert_eq!(photos.len(), 3);
+    assert!(photos.image(0).is_ok() && photos.image(1).is_err());
+}
+
+#[test]
+fn classes_of_an_archive_without_pictures_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let packed = folder.path().join("photos.tar");
+    let picture = bmp(3, 2, [9; 3]);
+    let files = [
+        ("cat/1.bmp", picture.clone()),
+        ("dog/1.bmp", picture),
+        ("owl/1.heic", vec![0; 9]),
+    ];
+    archive(&packed, &files);
+    let message = message(Splits::open(&packed));
+    assert!(message.contains("owl"), "{message}");
+}
+
+#[test]
+fn pictures_beside_the_class_folders_of_an_archive_are_of_no_class() {
+    let folder = tempfile::tempdir().unwrap();
+    let packed = folder.path().join("photos.tar");
+    let files = ["photos/cat/1.bmp", "photos/cover.bmp", "photos/dog/1.bmp"];
+    archive(&packed, &files.map(|name| (name, bmp(3, 2, [9; 3]))));
+    let train = Splits::open(&packed).unwrap().train;
+    assert_eq!(
+        (train.classes(), train.len()),
+        (&["cat".to_owned(), "dog".to_owned()][..], 2)
+    );
+}

@@ -12,7 +12,7 @@ use super::classes::Classes;
 use super::folder::{class_name, is_hidden, is_picture};
 use super::layout::Parts;
 use super::positional::read_exact_at;
-use super::{BoxError, DataError, Dataset};
+use super::{BoxError, DataError, Dataset, Listed};
 
 /// The list of a tar archive's pictures: [`TarDataset`]s are made from it.
 ///
@@ -24,6 +24,8 @@ pub struct TarArchive {
     path: Arc<Path>,
     file: Arc<File>,
     entries: Vec<Entry>,
+    /// All folders with something in them, pictures or not, named like the entries.
+    folders: BTreeSet<PathBuf>,
     parts: Option<Parts<String>>,
 }
 
@@ -49,16 +51,24 @@ impl TarArchive {
         let file = File::open(path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         refuse_compressed(path, &file)?;
-        let mut entries = entries(path, &file, length)?;
-        strip_common_folder(&mut entries);
+        let Listing {
+            mut entries,
+            mut folders,
+        } = list(path, &file, length)?;
+        strip_common_folder(&mut entries, &mut folders);
         entries.sort_by_cached_key(|entry| entry.name.as_os_str().as_encoded_bytes().to_vec());
         let mut archive = Self {
             path: path.into(),
             file: Arc::new(file),
             entries,
+            folders,
             parts: None,
         };
-        archive.parts = Parts::among(&archive.top_folders()?);
+        let holds_pictures = |folder: &String| {
+            let direct = |entry: &Entry| entry.name.parent() == Some(Path::new(folder));
+            archive.entries.iter().any(direct)
+        };
+        archive.parts = Parts::among(&archive.top_folders()?, holds_pictures);
         Ok(archive)
     }
 
@@ -82,8 +92,8 @@ impl TarArchive {
     /// Labels are positions in `classes`, or, without these, in the sorted names of the folders.
     ///
     /// # Errors
-    /// [`DataError`]: there are no class folders, or some that differ by case only, are not named in
-    /// UTF-8 or are not in `classes`.
+    /// [`DataError`]: there are no class folders, or some that have no pictures, differ by case only, are not
+    /// named in UTF-8 or are not in `classes`.
     pub fn dataset(&self, part: Option<&str>, classes: Option<&[String]>) -> Result<TarDataset, DataError> {
         let mut by_class: BTreeMap<String, Vec<&Entry>> = BTreeMap::new();
         for entry in &self.entries {
@@ -105,6 +115,21 @@ impl TarArchive {
                     0 => "no pictures".to_owned(),
                     count => format!("{count} pictures elsewhere"),
                 },
+            });
+        }
+        let below = self.folders.iter().filter_map(|folder| match part {
+            Some(part) => folder.strip_prefix(part).ok(),
+            None => Some(folder),
+        });
+        let mut empty = BTreeSet::new();
+        for class in below.filter_map(|folder| folder.iter().next()) {
+            empty.insert(class_name(&self.path, class)?);
+        }
+        empty.retain(|class| !by_class.contains_key(class));
+        if !empty.is_empty() {
+            return Err(DataError::EmptyClasses {
+                path: self.path.join(part.unwrap_or_default()),
+                classes: Listed::from_iter(empty),
             });
         }
         let classes = Classes::choose(&self.path, by_class.keys().cloned().collect(), classes)?;
@@ -196,19 +221,31 @@ fn refuse_compressed(path: &Path, file: &File) -> Result<(), DataError> {
     }
 }
 
-/// The pictures in the archive.
-fn entries(path: &Path, file: &File, length: u64) -> Result<Vec<Entry>, DataError> {
+/// What is in an archive.
+struct Listing {
+    entries: Vec<Entry>,
+    folders: BTreeSet<PathBuf>,
+}
+
+/// The pictures in the archive, and its folders.
+fn list(path: &Path, file: &File, length: u64) -> Result<Listing, DataError> {
     let failed = |error: std::io::Error| damaged(path, format!("{error}"));
     let mut archive = tar::Archive::new(file);
-    let mut entries = Vec::new();
+    let (mut entries, mut folders) = (Vec::new(), BTreeSet::new());
     for entry in archive.entries_with_seek().map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        if !entry.header().entry_type().is_file() {
-            continue;
-        }
+        let kind = entry.header().entry_type();
         let Some(name) = visible(&entry.path().map_err(failed)?) else {
             continue;
         };
+        if kind.is_dir() {
+            folders.insert(name);
+            continue;
+        }
+        folders.extend(name.parent().map(Path::to_owned));
+        if !kind.is_file() || !is_picture(&name) {
+            continue;
+        }
         let (offset, size) = (entry.raw_file_position(), entry.size());
         if offset.checked_add(size).is_none_or(|end| end > length) {
             let name = name.display();
@@ -219,10 +256,11 @@ fn entries(path: &Path, file: &File, length: u64) -> Result<Vec<Entry>, DataErro
         }
         entries.push(Entry { name, offset, size });
     }
-    Ok(entries)
+    folders.remove(Path::new(""));
+    Ok(Listing { entries, folders })
 }
 
-/// The name of a picture without `.` and the like; nothing for what is hidden or no picture.
+/// A name without `.` and the like; nothing for what is hidden.
 fn visible(path: &Path) -> Option<PathBuf> {
     let normal = path.components().filter_map(|component| match component {
         Component::Normal(name) => Some(name),
@@ -230,7 +268,7 @@ fn visible(path: &Path) -> Option<PathBuf> {
     });
     let name: PathBuf = normal.collect();
     let hidden = name.iter().any(is_hidden);
-    (!hidden && is_picture(&name)).then_some(name)
+    (!hidden && !name.as_os_str().is_empty()).then_some(name)
 }
 
 /// The first component of a path with more than one.
@@ -241,19 +279,25 @@ fn split_first(path: &Path) -> Option<(&OsStr, &Path)> {
     (!rest.as_os_str().is_empty()).then_some((first.as_os_str(), rest))
 }
 
-/// Takes off the folders that everything lies in, so long as class folders remain.
-fn strip_common_folder(entries: &mut [Entry]) {
+/// Takes off the folders that everything lies in, so long as class folders remain. Pictures beside these are of
+/// no class.
+fn strip_common_folder(entries: &mut Vec<Entry>, folders: &mut BTreeSet<PathBuf>) {
     loop {
         let first = entries.first().and_then(|entry| entry.name.iter().next());
         let Some(common) = first.map(OsStr::to_owned) else {
             return;
         };
-        let deep = |entry: &Entry| entry.name.starts_with(&common) && entry.name.iter().count() > 2;
-        if !entries.iter().all(deep) {
+        let shared = entries.iter().all(|entry| entry.name.starts_with(&common));
+        let deep = |entry: &Entry| entry.name.iter().count() > 2;
+        if !shared || !entries.iter().any(deep) {
             return;
         }
+        entries.retain(deep);
+        let below = |name: &Path| name.iter().skip(1).collect::<PathBuf>();
         for entry in &mut *entries {
-            entry.name = entry.name.iter().skip(1).collect();
+            entry.name = below(&entry.name);
         }
+        *folders = folders.iter().map(|folder| below(folder)).collect();
+        folders.remove(Path::new(""));
     }
 }

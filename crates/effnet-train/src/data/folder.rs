@@ -160,10 +160,20 @@ fn pictures(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     // The class folder itself has been looked at, and may be reached by a hidden way.
     let visible = |entry: &walkdir::DirEntry| entry.depth() == 0 || !is_hidden(entry.file_name());
     for entry in walk.filter_entry(visible) {
-        let entry = entry.map_err(|error| DataError::Read {
-            path: error.path().unwrap_or(folder).to_owned(),
-            source: error.into(),
-        })?;
+        let entry = match entry {
+            Ok(entry) => entry,
+            // A link to nothing: as a picture it is one that cannot be read, which is found out later.
+            Err(error) if error.loop_ancestor().is_none() && error.path().is_some_and(Path::is_symlink) => {
+                pictures.extend(error.path().filter(|path| is_picture(path)).map(Path::to_owned));
+                continue;
+            }
+            Err(error) => {
+                return Err(DataError::Read {
+                    path: error.path().unwrap_or(folder).to_owned(),
+                    source: error.into(),
+                });
+            }
+        };
         if entry.file_type().is_file() && is_picture(entry.path()) {
             pictures.push(entry.into_path());
         }

@@ -16,8 +16,9 @@ pub(super) struct Parts<N> {
 impl<N: Clone> Parts<N> {
     /// The parts among the folders at the top; `None` when these are classes.
     ///
-    /// A `train` among them says that they are parts, and so does it when all are names of parts.
-    pub(super) fn among(folders: &[(String, N)]) -> Option<Self> {
+    /// A `train` among them says that they are parts, and so does it when all are names of parts. One of a class
+    /// of that name, trains beside cars, has pictures directly in it.
+    pub(super) fn among(folders: &[(String, N)], holds_pictures: impl Fn(&N) -> bool) -> Option<Self> {
         let named = |wanted: &str| {
             let found = folders.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
             found.map(|(_, folder)| folder.clone())
@@ -28,7 +29,8 @@ impl<N: Clone> Parts<N> {
         };
         let train = named(TRAIN);
         let val = VAL.iter().find_map(|name| named(name));
-        let parted = train.is_some() || !folders.is_empty() && folders.iter().all(|(name, _)| is_part(name));
+        let all_parts = !folders.is_empty() && folders.iter().all(|(name, _)| is_part(name));
+        let parted = all_parts || train.as_ref().is_some_and(|train| !holds_pictures(train));
         parted.then_some(Self { train, val })
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::folder::is_hidden;
+use super::folder::{is_hidden, is_picture};
 use super::layout::Parts;
 use super::{CsvDataset, DataError, Dataset, ImageFolder, TarArchive, stratified_split};
 
@@ -149,7 +149,7 @@ impl Source {
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         if fs::metadata(path).map_err(failed)?.is_dir() {
             let folders = top_folders(path).map_err(failed)?;
-            return Ok(match Parts::among(&folders) {
+            return Ok(match Parts::among(&folders, |folder| holds_pictures(folder)) {
                 Some(parts) => Self::Parted(parts),
                 None => Self::Folder(path.to_owned()),
             });
@@ -177,6 +177,14 @@ fn top_folders(path: &Path) -> std::io::Result<Vec<(String, PathBuf)>> {
         }
     }
     Ok(folders)
+}
+
+/// Whether a folder has pictures that lie directly in it.
+fn holds_pictures(folder: &Path) -> bool {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    files
+        .map(|file| file.path())
+        .any(|file| is_picture(&file) && !file.is_dir())
 }
 
 fn shared(dataset: Option<impl Dataset + 'static>) -> Option<Arc<dyn Dataset>> {
