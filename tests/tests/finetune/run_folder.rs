@@ -176,6 +176,38 @@ fn evaluating_a_run_on_its_own_data_measures_what_it_was_not_trained_on() {
 }
 
 #[test]
+fn what_a_run_kept_back_is_known_whatever_is_added_later() {
+    let home = Home::with_photos(8);
+    succeeded(&home.train(&["--output", "run", "--epochs", "1"]));
+    let parted = json_of(&fs::read_to_string(home.path("run/images.json")).unwrap());
+    let kept = parted["validation"].as_array().unwrap().clone();
+    super::write_pictures(&home.path("photos/squares"), 1, 20);
+    let evaluate = |more: &[&str]| {
+        let fixed = [
+            "evaluate",
+            "photos",
+            "--weights",
+            "run",
+            "--device",
+            "cpu",
+            "--format",
+            "json",
+        ];
+        home.run(&[&fixed[..], more].concat())
+    };
+    let measured = evaluate(&[]);
+    succeeded(&measured);
+    assert_eq!(json_of(&measured.stdout)["images"], kept.len());
+
+    let run = home.run(&["train", "--resume", "run", "--device", "cpu"]);
+    super::refused(&run, &["other images than those"]);
+
+    fs::remove_file(home.path("photos").join(kept[0].as_str().unwrap())).unwrap();
+    super::refused(&evaluate(&[]), &["1 of the", "--all"]);
+    succeeded(&evaluate(&["--all"]));
+}
+
+#[test]
 fn python_loads_the_result_strictly() {
     let home = Home::with_photos(6);
     succeeded(&home.train(&["--output", "run", "--epochs", "1"]));

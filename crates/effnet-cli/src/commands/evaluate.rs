@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::Context;
 use effnet_infer::{Output, Pipeline, Reader};
 use effnet_train::data::{Dataset, open_evaluation};
-use effnet_train::metrics::{ConfusionMatrix, Metrics};
+use effnet_train::metrics::{ConfusionMatrix, Metrics, MetricsError};
 use effnet_train::run::{confusion_png, replace_file, write_confusion_csv};
 
 use super::classify::{chain, explain};
@@ -64,9 +64,13 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::R
     while let Some(output) = outputs.next() {
         let Output { input, result } = output.map_err(explain)?;
         match result {
-            Ok(logits) => metrics
-                .push(&logits, classes[input.label()])
-                .with_context(|| input.name())?,
+            Ok(logits) => match metrics.push(&logits, classes[input.label()]) {
+                Err(error @ MetricsError::NotFinite { .. }) => {
+                    failed += 1;
+                    printer.failure(&input.name(), &error.to_string());
+                }
+                pushed => pushed.with_context(|| input.name())?,
+            },
             Err(error) => {
                 failed += 1;
                 printer.failure(&input.name(), &chain(&error));
@@ -93,12 +97,13 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::R
         images_per_second: (summary.images + failed) as f64 / seconds,
         classes: report::of_classes(&metrics, &labels),
     };
+    // Before what is printed, whose reader may have seen enough.
+    write_confusion(arguments, metrics.confusion(), labels.names())?;
     let mut stdout = anstream::stdout();
     match arguments.format {
         InspectFormat::Json => writeln!(stdout, "{}", serde_json::to_string(&report)?)?,
         InspectFormat::Text => report.write_text(&mut stdout)?,
     }
-    write_confusion(arguments, metrics.confusion(), labels.names())?;
     Ok(if failed == 0 {
         Outcome::Done
     } else {
@@ -121,7 +126,7 @@ fn open(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<Arc<
         _ => None,
     };
     if let (Some(run), false) = (run, arguments.all)
-        && let Some(kept) = kept_back(run, &arguments.data)?
+        && let Some(kept) = kept_back(run, &arguments.data, printer)?
     {
         printer.note(format!(
             "measuring the {} images that were not trained on (--all measures all)",

@@ -8,7 +8,7 @@ use effnet_image::augment::{ColorJitter, ErasingMode, RandomErasing, RandomResiz
 use effnet_train::data::{DataError, Dataset, Epoch, Loader, LoaderOptions, Mixup, Order, Splits, by_class};
 use effnet_train::{Batch, Targets};
 
-use super::datasets::Datasets;
+use super::datasets::{Datasets, Parted, name_within};
 use super::settings::Settings;
 use crate::printer::Printer;
 
@@ -57,6 +57,16 @@ impl TrainingData {
     /// Training images of each class.
     pub(super) fn support(&self) -> Vec<usize> {
         by_class(&self.train).iter().map(Vec::len).collect()
+    }
+
+    /// How the images are parted, as a run keeps it.
+    pub(super) fn parted(&self, settings: &Settings) -> Parted {
+        let name = |val: &Arc<dyn Dataset>, index| name_within(&settings.data, &val.name(index));
+        let names = |val: &Arc<dyn Dataset>| (0..val.len()).map(|index| name(val, index)).collect();
+        Parted {
+            training: self.training_images(),
+            validation: self.val.as_ref().map(names).unwrap_or_default(),
+        }
     }
 
     pub(super) fn describe(&self) -> String {
@@ -108,6 +118,7 @@ impl TrainingData {
         let options = LoaderOptions {
             order: Order::Sequential,
             drop_last: false,
+            strict: settings.strict,
             ..training_options(settings, usize::MAX)
         };
         let loader = Loader::new(Arc::clone(val), self.evaluate, options)?;
@@ -136,7 +147,8 @@ fn training_options(settings: &Settings, images: usize) -> LoaderOptions {
         seed: settings.seed,
         // A last batch of few images would have statistics of its own.
         drop_last: images > size,
-        strict: settings.strict,
+        // What cannot be read was left out before: an image that is lost now would change what is trained.
+        strict: true,
         ..defaults
     }
 }

@@ -1,7 +1,7 @@
 //! The images of a training: found, looked at, and parted.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -17,6 +17,8 @@ use crate::printer::Printer;
 #[derive(Clone)]
 pub(super) struct Datasets {
     splits: Splits,
+    /// Where they were found.
+    data: PathBuf,
 }
 
 /// An image that cannot be read, as a run keeps it.
@@ -33,7 +35,8 @@ impl Datasets {
     /// Lists the images that `settings` name.
     pub(super) fn open(settings: &Settings) -> anyhow::Result<Self> {
         let splits = Splits::open(&settings.data)?;
-        Ok(Self { splits })
+        let data = settings.data.clone();
+        Ok(Self { splits, data })
     }
 
     pub(super) fn classes(&self) -> &[String] {
@@ -62,6 +65,9 @@ impl Datasets {
         if !found.is_empty() {
             printer.warning(format!("{} images cannot be read and are left out", found.len()));
         }
+        for image in &mut found {
+            image.name = name_within(&self.data, &image.name);
+        }
         Ok(found)
     }
 
@@ -72,13 +78,14 @@ impl Datasets {
         }
         let names: HashSet<&str> = unreadable.iter().map(|image| image.name.as_str()).collect();
         let without = |dataset: &Arc<dyn Dataset>| -> Arc<dyn Dataset> {
-            let is_left_out = |index: &usize| names.contains(dataset.name(*index).as_str());
+            let name = |index: usize| name_within(&self.data, &dataset.name(index));
+            let is_left_out = |index: &usize| names.contains(name(*index).as_str());
             let left_out: Vec<usize> = (0..dataset.len()).filter(is_left_out).collect();
             Arc::new(Subset::without(Arc::clone(dataset), left_out))
         };
         self.splits = Splits {
             train: without(&self.splits.train),
-            val: self.splits.val.as_ref().map(without),
+            val: self.splits.val.as_ref().map(&without),
         };
     }
 
@@ -119,27 +126,87 @@ impl Datasets {
     }
 }
 
+/// The name of an image without the path of the data that it was found in: data may be moved, and a run goes
+/// on with them.
+pub(super) fn name_within(data: &Path, name: &str) -> String {
+    // The paths of a list begin where the list is.
+    let roots = [Some(data), data.parent()].into_iter().flatten();
+    let roots = roots
+        .map(|root| root.to_string_lossy())
+        .filter(|root| !root.is_empty());
+    let rest = roots
+        .into_iter()
+        .find_map(|root| Some(name.strip_prefix(&*root)?.to_owned()));
+    rest.map_or(name.to_owned(), |rest| {
+        rest.trim_start_matches(['/', ':', ' ']).to_owned()
+    })
+}
+
+/// How the images were parted when a run began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Parted {
+    pub(super) training: usize,
+    /// Names of the images to validate with, in order.
+    pub(super) validation: Vec<String>,
+}
+
+/// The file of a run that keeps this: the same rule would part other images otherwise.
+pub(super) const PARTED: &str = "images.json";
+
 /// The images that the training in the folder `run` kept back for validation, if it took them out of
 /// `data`; `None` for a folder without a run, for other data, and for data that are parted already.
-pub(crate) fn kept_back(run: &Path, data: &Path) -> anyhow::Result<Option<Arc<dyn Dataset>>> {
+pub(crate) fn kept_back(
+    run: &Path,
+    data: &Path,
+    printer: &Printer,
+) -> anyhow::Result<Option<Arc<dyn Dataset>>> {
     let text = |name: &str| std::fs::read_to_string(run.join(name));
     // Weights from elsewhere may lie beside a config.json of another kind.
     let settings = text("config.json").map(|text| serde_json::from_str::<Settings>(&text));
     let Ok(Ok(settings)) = settings else {
         return Ok(None);
     };
-    if settings.val_split == 0.0 || !same_file::is_same_file(&settings.data, data).unwrap_or(false) {
+    if settings.val_split == 0.0 {
         return Ok(None);
     }
-    let mut datasets = Datasets::open(&settings)?;
+    match same_file::is_same_file(&settings.data, data) {
+        Ok(true) => {}
+        Ok(false) => return Ok(None),
+        Err(_) => {
+            printer.warning(format!(
+                "the weights are of a training on {}, which is not there any more: if it was moved to {}, all \
+                 images are measured, those that were trained on too",
+                settings.data.display(),
+                data.display()
+            ));
+            return Ok(None);
+        }
+    }
+    let datasets = Datasets::open(&Settings {
+        data: data.to_owned(),
+        ..settings
+    })?;
     if datasets.splits.val.is_some() {
         return Ok(None);
     }
-    let unreadable = text(UNREADABLE).map_err(anyhow::Error::from);
-    let unreadable = unreadable.and_then(|text| Ok(serde_json::from_str::<Vec<Unreadable>>(&text)?));
-    let unreadable = unreadable.with_context(|| run.join(UNREADABLE).display().to_string())?;
-    datasets.leave_out(&unreadable);
-    Ok(datasets.splits.or_split(settings.val_split, settings.seed).val)
+    let parted = text(PARTED).map_err(anyhow::Error::from);
+    let parted = parted.and_then(|text| Ok(serde_json::from_str::<Parted>(&text)?));
+    let parted = parted.with_context(|| run.join(PARTED).display().to_string())?;
+    if parted.validation.is_empty() {
+        return Ok(None);
+    }
+    let names: HashSet<&str> = parted.validation.iter().map(String::as_str).collect();
+    let images = datasets.splits.train;
+    let is_kept = |index: &usize| names.contains(name_within(data, &images.name(*index)).as_str());
+    let kept: Vec<usize> = (0..images.len()).filter(is_kept).collect();
+    ensure!(
+        kept.len() == names.len(),
+        "{}: {} of the {} images that were not trained on are gone; --all measures all that are there",
+        data.display(),
+        names.len() - kept.len(),
+        names.len()
+    );
+    Ok(Some(Arc::new(Subset::new(images, kept))))
 }
 
 fn look_through(

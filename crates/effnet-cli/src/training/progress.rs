@@ -91,6 +91,11 @@ impl<'p> TrainingProgress<'p> {
         self.bars.suspend(|| self.printer.note(line));
     }
 
+    /// A warning above the bars.
+    pub(super) fn warn(&self, line: &str) {
+        self.bars.suspend(|| self.printer.warning(line));
+    }
+
     pub(super) fn finish(&self) {
         self.epoch.finish_and_clear();
         self.total.finish_and_clear();

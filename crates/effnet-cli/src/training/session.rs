@@ -153,13 +153,13 @@ impl Session<'_> {
 
     /// What the network, or its average, makes of the validation images; `None` without any.
     fn validate(&self) -> anyhow::Result<Work<Option<Metrics>>> {
-        let Some(batches) = self.data.validation(&self.settings)? else {
+        let Some(mut batches) = self.data.validation(&self.settings)? else {
             return Ok(Work::Done(None));
         };
         self.progress
             .begin_validation(self.data.validation_batches(&self.settings));
         let mut metrics = Metrics::new(self.data.classes().len());
-        for batch in batches {
+        for batch in batches.by_ref() {
             let batch = batch?;
             let logits = self.trainer.evaluate(&batch.images)?;
             metrics
@@ -169,6 +169,10 @@ impl Session<'_> {
             if self.interrupt.is_set() {
                 return Ok(Work::Interrupted);
             }
+        }
+        for image in batches.unreadable() {
+            self.progress
+                .warn(&format!("{}: not measured: {}", image.name, image.reason));
         }
         Ok(Work::Done(Some(metrics)))
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use effnet_core::EfficientNet;
 use effnet_train::run::{EpochRecord, EventWriter, Log, Record, RunFolder};
 use effnet_train::{Checkpointer, Snapshot, Trainer};
@@ -10,7 +10,7 @@ use tch::Device;
 
 use super::best::Best;
 use super::data::TrainingData;
-use super::datasets::{Datasets, UNREADABLE, Unreadable};
+use super::datasets::{Datasets, PARTED, Parted, UNREADABLE, Unreadable};
 use super::origin::Origin;
 use super::progress::TrainingProgress;
 use super::session::{LOG_POSITION, RATE, Session};
@@ -59,6 +59,7 @@ impl<'a> Setup<'a> {
 
         folder.write_classes(data.classes())?;
         folder.write_json(UNREADABLE, &unreadable)?;
+        folder.write_json(PARTED, &data.parted(&self.settings))?;
         let log = Log::create(folder.log())?;
         let checkpointer = Checkpointer::new(folder.path(), origin.metadata(data.classes()))?;
         let mut session = self.session(folder, checkpointer, data, &origin, log, 0)?;
@@ -95,6 +96,12 @@ impl<'a> Setup<'a> {
             );
         }
         let data = TrainingData::new(datasets, &self.settings, origin.transform, self.printer)?;
+        ensure!(
+            data.parted(&self.settings) == folder.read_json::<Parted>(PARTED)?,
+            "{}: other images than those that {} was begun with; begin a new run, from its weights with --weights",
+            self.settings.data.display(),
+            folder.path().display()
+        );
         let checkpointer = Checkpointer::new(folder.path(), origin.metadata(data.classes()))?;
         let snapshot = checkpointer
             .resume(&serde_json::to_value(&self.settings)?, &FREE)?
@@ -122,10 +129,12 @@ impl<'a> Setup<'a> {
         log: Log,
         step: u64,
     ) -> anyhow::Result<Session<'a>> {
+        // What was written for the last step stays: TensorBoard forgets what a new file goes on at or before.
+        let first_step = if step == 0 { 0 } else { step + 1 };
         let network = origin.network(self.device, &self.settings)?;
         let trainer = trainer(&self.settings, &data, network, self.device)?;
         Ok(Session {
-            events: EventWriter::create(folder.path(), step)?,
+            events: EventWriter::create(folder.path(), first_step)?,
             progress: TrainingProgress::new(self.printer, self.device, trainer.total_steps(), step),
             title: format!(
                 "{} on {}, {} classes",

@@ -22,7 +22,7 @@ pub(super) struct Report<'a> {
     pub(super) data: String,
     #[serde(flatten)]
     pub(super) summary: Summary,
-    /// Images that could not be read.
+    /// Images that could not be read, or of which the network made no finite numbers.
     pub(super) failed: u64,
     pub(super) images_per_second: f64,
     pub(super) classes: Vec<Class>,
@@ -62,7 +62,7 @@ impl Report<'_> {
         } = self.summary;
         let failed = match self.failed {
             0 => String::new(),
-            failed => format!(", {failed} more could not be read"),
+            failed => format!(", {failed} more failed"),
         };
         writeln!(out, "{}, {}, on {}", self.model, self.weights, self.data)?;
         writeln!(out, "images             {images}{failed}")?;
