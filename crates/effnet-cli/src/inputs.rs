@@ -50,10 +50,13 @@ pub(crate) fn expand(arguments: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
     let mut inputs = Vec::new();
     for argument in arguments {
         if argument.as_os_str() == "-" {
-            for line in std::io::stdin().lock().lines() {
-                let line = line.context("cannot read the list of paths on standard input")?;
+            for line in std::io::stdin().lock().split(b'\n') {
+                let mut line = line.context("cannot read the list of paths on standard input")?;
+                if line.last() == Some(&b'\r') {
+                    line.pop();
+                }
                 if !line.is_empty() {
-                    expand_one(Path::new(&line), &mut inputs);
+                    expand_one(&path_of(line), &mut inputs);
                 }
             }
         } else {
@@ -61,6 +64,18 @@ pub(crate) fn expand(arguments: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
         }
     }
     Ok(inputs)
+}
+
+/// A path as the system has it, which need not be UTF-8.
+#[cfg(unix)]
+fn path_of(bytes: Vec<u8>) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt as _;
+    std::ffi::OsString::from_vec(bytes).into()
+}
+
+#[cfg(not(unix))]
+fn path_of(bytes: Vec<u8>) -> PathBuf {
+    String::from_utf8_lossy(&bytes).into_owned().into()
 }
 
 fn expand_one(argument: &Path, inputs: &mut Vec<Input>) {

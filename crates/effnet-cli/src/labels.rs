@@ -60,8 +60,10 @@ impl Labels {
         );
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("{shown}: expected class names in UTF-8 text or JSON"))?;
+        // Windows' editors begin a file with a mark that is no part of the first name.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let labels = match text.trim_start().chars().next() {
-            Some('[' | '{') => Self::from_json(&text)
+            Some('[' | '{') => Self::from_json(text)
                 .with_context(|| format!("{shown}: expected a JSON list of class names"))?,
             _ => Self(
                 text.lines()

@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::path::Path;
 
-use anstyle::Style;
 use serde::Serialize;
 
 use crate::arguments::Format;
@@ -100,7 +99,7 @@ impl Records {
     }
 
     fn write_text(&mut self, record: &Record<'_>) -> anyhow::Result<()> {
-        let bold = Style::new().bold();
+        let bold = self.sink.heading();
         match record {
             Record::Classified {
                 input, predictions, ..

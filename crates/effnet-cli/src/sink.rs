@@ -3,17 +3,14 @@
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use tempfile::NamedTempFile;
+use anstyle::Style;
+use anyhow::{Context, ensure};
+use effnet_checkpoint::FreshFile;
 
 /// Takes results in whichever form.
 pub(crate) enum Sink {
     Stdout(BufWriter<anstream::AutoStream<std::io::Stdout>>),
-    /// A temporary file beside the final one, which takes its name only when all is written.
-    File {
-        temporary: BufWriter<NamedTempFile>,
-        path: PathBuf,
-    },
+    File { file: FreshFile, path: PathBuf },
 }
 
 impl Sink {
@@ -22,28 +19,33 @@ impl Sink {
         let Some(path) = output else {
             return Ok(Self::Stdout(BufWriter::new(anstream::stdout())));
         };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let temporary = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
-            .with_context(|| format!("{}: cannot write here", path.display()))?;
-        Ok(Self::File {
-            temporary: BufWriter::new(temporary),
-            path: path.to_owned(),
-        })
+        let shown = path.display();
+        // A device or a pipe would be replaced by a file of its name.
+        ensure!(
+            path.is_file() || !path.exists(),
+            "{shown}: expected a file to write, found something else"
+        );
+        let file = FreshFile::create(path).with_context(|| format!("{shown}: cannot write here"))?;
+        let path = path.to_owned();
+        Ok(Self::File { file, path })
+    }
+
+    /// Bold on a terminal, nothing in a file.
+    pub(crate) fn heading(&self) -> Style {
+        match self {
+            Self::Stdout(_) => Style::new().bold(),
+            Self::File { .. } => Style::new(),
+        }
     }
 
     /// Completes the output; a file appears under its name only now.
-    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
-        self.flush()?;
-        if let Self::File { temporary, path } = self {
-            let context = || format!("{}: cannot write here", path.display());
-            let temporary = temporary
-                .into_inner()
-                .map_err(std::io::IntoInnerError::into_error)?;
-            make_readable(temporary.as_file()).with_context(context)?;
-            temporary.as_file().sync_all().with_context(context)?;
-            temporary.persist(&path).with_context(context)?;
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
+        match self {
+            Self::Stdout(mut sink) => Ok(sink.flush()?),
+            Self::File { file, path } => file
+                .commit()
+                .with_context(|| format!("{}: cannot write here", path.display())),
         }
-        Ok(())
     }
 }
 
@@ -51,26 +53,14 @@ impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         match self {
             Self::Stdout(sink) => sink.write(bytes),
-            Self::File { temporary, .. } => temporary.write(bytes),
+            Self::File { file, .. } => file.write(bytes),
         }
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
         match self {
             Self::Stdout(sink) => sink.flush(),
-            Self::File { temporary, .. } => temporary.flush(),
+            Self::File { file, .. } => file.flush(),
         }
     }
-}
-
-/// A temporary file is private to its user; a result is as readable as any file they create.
-#[cfg(unix)]
-fn make_readable(file: &std::fs::File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn make_readable(_file: &std::fs::File) -> std::io::Result<()> {
-    Ok(())
 }

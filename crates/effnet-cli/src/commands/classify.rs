@@ -45,9 +45,13 @@ pub(crate) fn run(arguments: &ClassifyArguments, printer: &Printer) -> anyhow::R
     let mut watch = BatchSizeWatch::default();
     while let Some(output) = outputs.next() {
         let output = output.map_err(explain)?;
-        results.report(&output.input, &output.result, printer)?;
-        if outputs.ready() == 0 {
-            results.records.flush()?;
+        let written = results.report(&output.input, &output.result, printer);
+        let written = written.and_then(|()| match outputs.ready() {
+            0 => results.records.flush(),
+            _ => Ok(()),
+        });
+        if unless_interrupted(written, &interrupt)?.is_none() {
+            return Ok(Outcome::Interrupted);
         }
         watch.look(outputs.reduced_batch_size(), printer);
         progress.inc(1);
@@ -55,7 +59,28 @@ pub(crate) fn run(arguments: &ClassifyArguments, printer: &Printer) -> anyhow::R
     progress.finish_and_clear();
     results.records.finish()?;
     results.tally.interrupted = interrupt.is_set();
+    if interrupt.is_set() {
+        warn_of_the_rest(results.tally.done + results.tally.failed, count, printer);
+    }
     Ok(results.tally.outcome())
+}
+
+/// Says what an interrupt has left undone.
+pub(super) fn warn_of_the_rest(done: usize, count: usize, printer: &Printer) {
+    printer.warning(format!(
+        "interrupted: there are results of {done} of {count} inputs"
+    ));
+}
+
+/// `None` when results could not be written because Ctrl-C ended their reader too.
+pub(super) fn unless_interrupted<T>(
+    written: anyhow::Result<T>,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Option<T>> {
+    match written {
+        Err(_) if interrupt.is_set() => Ok(None),
+        written => written.map(Some),
+    }
 }
 
 pub(super) fn explain(error: Error) -> anyhow::Error {

@@ -1,6 +1,6 @@
 //! `effnet download`.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::sync::Mutex;
 
 use anyhow::Context;
@@ -41,7 +41,11 @@ pub(crate) fn run(arguments: &DownloadArguments, printer: &Printer) -> anyhow::R
                 Ok(path) => {
                     drop(progress);
                     let mut stdout = stdout.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    bars.suspend(|| writeln!(stdout, "{} {}", entry.id, path.display()))?;
+                    // The others are wanted even if nobody reads on.
+                    match bars.suspend(|| writeln!(stdout, "{} {}", entry.id, path.display())) {
+                        Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error.into()),
+                        _ => {}
+                    }
                 }
                 Err(error) => {
                     drop(progress);

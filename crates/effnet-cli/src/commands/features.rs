@@ -5,7 +5,7 @@ use std::io::Write;
 use effnet_infer::{InputError, Pipeline, Reader};
 use serde::Serialize;
 
-use super::classify::{chain, explain};
+use super::classify::{chain, explain, unless_interrupted, warn_of_the_rest};
 use crate::Outcome;
 use crate::arguments::{FeaturesArguments, FeaturesFormat, NetworkArguments};
 use crate::execution::{Execution, Features};
@@ -65,7 +65,10 @@ pub(crate) fn run(arguments: &FeaturesArguments, printer: &Printer) -> anyhow::R
     while let Some(output) = outputs.next() {
         let output = output.map_err(explain)?;
         let input = &output.input.name;
-        let result = output.result.map_err(|error: InputError| chain(&error));
+        let result = output
+            .result
+            .map_err(|error: InputError| chain(&error))
+            .and_then(finite);
         let record = match &result {
             Ok(features) => {
                 done += 1;
@@ -83,21 +86,40 @@ pub(crate) fn run(arguments: &FeaturesArguments, printer: &Printer) -> anyhow::R
                 Record::Failed { input, error }
             }
         };
-        write(&mut sink, arguments.format, &record)?;
-        if outputs.ready() == 0 {
-            sink.flush()?;
+        let written = write(&mut sink, arguments.format, &record);
+        let written = written.and_then(|()| match outputs.ready() {
+            0 => Ok(sink.flush()?),
+            _ => Ok(()),
+        });
+        if unless_interrupted(written, &interrupt)?.is_none() {
+            return Ok(Outcome::Interrupted);
         }
         watch.look(outputs.reduced_batch_size(), printer);
         progress.inc(1);
     }
     progress.finish_and_clear();
     sink.finish()?;
+    if interrupt.is_set() {
+        warn_of_the_rest(done + failed, count, printer);
+    }
     Ok(match (done, failed) {
         _ if interrupt.is_set() => Outcome::Interrupted,
         (_, 0) => Outcome::Done,
         (0, _) => Outcome::NothingDone,
         _ => Outcome::SomeFailed,
     })
+}
+
+/// A vector that an index can take.
+fn finite(features: Vec<f32>) -> Result<Vec<f32>, String> {
+    match features.iter().position(|feature| !feature.is_finite()) {
+        None => Ok(features),
+        Some(number) => Err(format!(
+            "the network gave {} for feature {number}, expected a finite number; the weights or the precision \
+             do not suit it",
+            features[number]
+        )),
+    }
 }
 
 fn write(sink: &mut Sink, format: FeaturesFormat, record: &Record<'_>) -> anyhow::Result<()> {
