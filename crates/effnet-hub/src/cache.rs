@@ -39,6 +39,8 @@ pub enum Verification {
         /// The digest that it has.
         found: String,
     },
+    /// It cannot be read, for this reason.
+    Unreadable(String),
     /// It is an incomplete download.
     Partial,
 }
@@ -79,7 +81,7 @@ impl Hub {
     /// Hashes every file in the own folder and tells `each` about it as soon as it is known.
     ///
     /// # Errors
-    /// When the folder or a file cannot be read.
+    /// When the folder cannot be read.
     pub fn verify_cached(
         &self,
         manifest: &Manifest,
@@ -163,7 +165,10 @@ impl Hub {
         };
         // A full verification hashes even what is remembered as right: the disk may have changed it silently.
         let found = if hash {
-            crate::sha256_of_file(path).ok()
+            match crate::sha256_of_file(path) {
+                Ok(found) => Some(found),
+                Err(error) => return Verification::Unreadable(error.to_string()),
+            }
         } else {
             self.verified.fresh(path)
         };
@@ -173,7 +178,10 @@ impl Hub {
                 self.verified.remember(path, &found);
                 Verification::Verified
             }
-            Some(found) => Verification::Corrupt { expected, found },
+            Some(found) => {
+                self.verified.distrust(path);
+                Verification::Corrupt { expected, found }
+            }
         }
     }
 }

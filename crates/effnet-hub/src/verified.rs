@@ -112,6 +112,21 @@ impl Verified {
         }
     }
 
+    /// Hashes the file anew when it is next asked for: it has changed without being written to. The digest that
+    /// belongs to it stays on record.
+    pub(crate) fn distrust(&self, path: &Path) {
+        let Some(mut record) = self.read(path) else { return };
+        record.stamp.size = u64::MAX;
+        let json = serde_json::to_vec(&record).map_err(io::Error::other);
+        // A record that cannot be changed must not be trusted.
+        if json
+            .and_then(|json| fs::write(self.record_path(path), json))
+            .is_err()
+        {
+            let _ = fs::remove_file(self.record_path(path));
+        }
+    }
+
     /// Removes the records of files that are gone.
     pub(crate) fn prune(&self) {
         for record in fs::read_dir(&self.folder).into_iter().flatten().flatten() {

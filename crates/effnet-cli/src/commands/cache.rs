@@ -33,8 +33,17 @@ pub(crate) fn run(arguments: &CacheArguments, printer: &Printer) -> anyhow::Resu
         CacheCommand::Verify => {
             let files = zoo.hub.verify_cached(&zoo.manifest, |_| {})?;
             write_files(&mut stdout, &files, InspectFormat::Text)?;
-            let damaged = files.iter().any(|file| state(&file.verification) == "damaged");
-            if damaged {
+            let mut failed = false;
+            for file in &files {
+                if let Verification::Unreadable(reason) = &file.verification {
+                    printer.failure(&file.path.display().to_string(), reason);
+                }
+                failed |= matches!(
+                    file.verification,
+                    Verification::Corrupt { .. } | Verification::Unreadable(_)
+                );
+            }
+            if failed {
                 Outcome::SomeFailed
             } else {
                 Outcome::Done
@@ -69,6 +78,7 @@ fn state(verification: &Verification) -> &'static str {
         Verification::NotChecked => "unchecked",
         Verification::NoDigest => "no digest",
         Verification::Corrupt { .. } => "damaged",
+        Verification::Unreadable(_) => "unreadable",
         Verification::Partial => "partial",
     }
 }
@@ -99,7 +109,7 @@ fn write_files(out: &mut impl Write, files: &[CachedFile], format: InspectFormat
         let id = row.id.unwrap_or("-");
         writeln!(
             out,
-            "{:>8.1} MB  {:<9}  {id:<24}  {}",
+            "{:>8.1} MB  {:<10}  {id:<24}  {}",
             row.bytes as f64 / 1e6,
             row.state,
             row.path
