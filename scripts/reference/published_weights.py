@@ -45,7 +45,10 @@ def run(*command):
     """Standard output; a failure raises with the last line that the program said."""
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError((done.stderr.strip().splitlines() or ["it failed without a word"])[-1])
+        lines = done.stderr.strip().splitlines() or ["it failed without a word"]
+        # A download that failed has its reason on the second line, and advice after it.
+        failed = "cannot be fetched" in lines[0] and len(lines) > 1
+        raise RuntimeError(lines[1].strip() if failed else lines[-1])
     return done.stdout
 
 

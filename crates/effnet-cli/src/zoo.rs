@@ -2,12 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use effnet_hub::{Entry, Hub, HubConfig, Manifest, Progress, Transfer, Warning};
+use anyhow::{Context, bail};
+use effnet_hub::{Bundled, Entry, Hub, HubConfig, Manifest, Progress, Transfer, Warning};
 use indicatif::ProgressBar;
 
 use crate::arguments::{ModelName, ZooArguments};
 use crate::printer::Printer;
+
+/// A small network that this project trained, for machines without a network.
+const BUNDLED: Bundled = Bundled {
+    id: "b0.cifar10",
+    name: "effnet-b0-cifar10.safetensors",
+    bytes: include_bytes!("../../../weights/effnet-b0-cifar10.safetensors"),
+};
 
 /// The manifest and the caches of this machine.
 pub(crate) struct Zoo {
@@ -29,6 +36,7 @@ impl Zoo {
     pub(crate) fn open(arguments: &ZooArguments) -> anyhow::Result<Self> {
         let mut config = HubConfig::from_environment(|name| std::env::var_os(name));
         config.offline |= arguments.offline;
+        config.bundled.push(BUNDLED);
         config.user_agent = format!("effnet/{}", env!("CARGO_PKG_VERSION"));
         let mut manifest = Manifest::embedded()?;
         let from_environment = || std::env::var_os("EFFNET_MANIFEST").filter(|path| !path.is_empty());
@@ -54,6 +62,15 @@ impl Zoo {
         printer: &Printer,
     ) -> anyhow::Result<Weights> {
         match (weights, model) {
+            (
+                Some(weights),
+                Some(ModelName {
+                    variant,
+                    tag: Some(tag),
+                }),
+            ) => bail!(
+                "--model names the weights {variant}.{tag} and --weights names {weights}; leave one of them out"
+            ),
             (Some(weights), model) => {
                 // `--model b3 --weights advprop`: the tag alone is enough.
                 let with_variant = model.map(|model| format!("{}.{weights}", model.variant));

@@ -2,6 +2,7 @@
 
 mod environment;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub struct HubConfig {
     pub proxies: Proxies,
     /// Certificates to trust instead of the system's and the built-in ones.
     pub certificates: Option<Certificates>,
+    /// Weight files that the program carries in itself.
+    pub bundled: Vec<Bundled>,
     /// Sent to `https://huggingface.co` and nowhere else.
     pub hf_token: Option<String>,
     /// The User-Agent header.
@@ -36,6 +39,26 @@ pub struct HubConfig {
     pub backoff: Backoff,
     /// Longest pause that a server may ask for with Retry-After.
     pub longest_wait: Duration,
+}
+
+/// A weight file that the program carries in itself, for machines without a network.
+#[derive(Clone, Copy)]
+pub struct Bundled {
+    /// The entry that it belongs to.
+    pub id: &'static str,
+    /// The file's name in the manifest.
+    pub name: &'static str,
+    /// All of the file.
+    pub bytes: &'static [u8],
+}
+
+impl fmt::Debug for Bundled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = format_args!("{} bytes", self.bytes.len());
+        let mut shown = f.debug_struct("Bundled");
+        shown.field("id", &self.id).field("name", &self.name);
+        shown.field("bytes", &bytes).finish()
+    }
 }
 
 /// URLs of proxies, as in `http://user:password@proxy:3128` or `socks5h://proxy:1080`.
@@ -91,6 +114,7 @@ impl HubConfig {
             mirror: None,
             proxies: Proxies::default(),
             certificates: None,
+            bundled: Vec::new(),
             hf_token: None,
             user_agent: format!("effnet/{}", env!("CARGO_PKG_VERSION")),
             stall_timeout: Duration::from_secs(30),

@@ -1,6 +1,6 @@
 //! Everything that can go wrong, said to the person who has to act on it.
 
-use std::fmt::Write as _;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -68,29 +68,64 @@ pub enum Error {
         kind: &'static str,
     },
     /// Offline mode, and the file is in none of the folders.
-    #[error("{}", offline_text(id, file, url, folders, rejected))]
-    Offline {
-        /// The entry's id.
-        id: String,
-        /// The file's name to put into one of the folders.
-        file: String,
-        /// Where it can be fetched by hand.
-        url: String,
-        /// The folders that were looked in; the first is the hub's own cache.
-        folders: Vec<PathBuf>,
-        /// What was found and not used, in sentences.
-        rejected: Vec<String>,
-    },
+    #[error("`{}` is not on this machine, and offline mode is on{}", .0.id, .0)]
+    Offline(Box<Missing>),
     /// None of the entry's URLs gave the file.
-    #[error("{}", download_text(id, failures, rejected))]
+    #[error("`{}` is not on this machine and cannot be fetched{}{missing}", missing.id, lines(failures))]
     Download {
-        /// The entry's id.
-        id: String,
+        /// The weights, and what to do without the network.
+        missing: Box<Missing>,
         /// One failure for each URL that was tried, in order.
         failures: Vec<TransferError>,
-        /// What was found in the caches and not used, in sentences.
-        rejected: Vec<String>,
     },
+}
+
+/// Weights that are not on this machine, and what a person can do about it.
+///
+/// Shown, it is the lines that follow the first one of an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// The entry's id.
+    pub id: String,
+    /// The file's name to put into one of the folders.
+    pub file: String,
+    /// Where it can be fetched by hand.
+    pub url: String,
+    /// The folders that were looked in; the first is the hub's own cache.
+    pub folders: Vec<PathBuf>,
+    /// What was found and not used, in sentences.
+    pub rejected: Vec<String>,
+    /// Ids of weights that the program carries in itself.
+    pub bundled: Vec<String>,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&lines(&self.rejected))?;
+        f.write_str("\n  looked in:")?;
+        for folder in &self.folders {
+            write!(f, "\n    {}", folder.display())?;
+        }
+        let own = self.folders.first().map(|folder| folder.display().to_string());
+        let (file, own) = (&self.file, own.unwrap_or_default());
+        if !self.url.is_empty() {
+            write!(f, "\n  fetch {}\n  and save it as `{file}` in {own}", self.url)?;
+        }
+        if !self.bundled.is_empty() {
+            let ids = self.bundled.join("` or `");
+            write!(
+                f,
+                "\n  without a network, try the weights `{ids}`, which are built in"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Each on a line of its own, indented.
+fn lines<T: fmt::Display>(sentences: &[T]) -> String {
+    let lines = sentences.iter().map(|sentence| format!("\n  {sentence}"));
+    lines.collect()
 }
 
 /// Why one URL did not give its file.
@@ -246,7 +281,7 @@ fn io_hint(error: &io::Error) -> &'static str {
             "; free some space and try again, the download goes on where it stopped"
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "; choose a cache folder that can be written to"
+            "; choose a cache folder that can be written to (EFFNET_CACHE)"
         }
         _ => "",
     }
@@ -265,32 +300,4 @@ fn status_hint(status: u16) -> &'static str {
 
 fn of_total(expected: Option<u64>) -> String {
     expected.map(|total| format!(" of {total}")).unwrap_or_default()
-}
-
-fn offline_text(id: &str, file: &str, url: &str, folders: &[PathBuf], rejected: &[String]) -> String {
-    let mut text = format!("`{id}` is not on this machine, and offline mode is on");
-    for line in rejected {
-        let _ = write!(text, "\n  {line}");
-    }
-    text.push_str("\n  looked in:");
-    for folder in folders {
-        let _ = write!(text, "\n    {}", folder.display());
-    }
-    let first = folders
-        .first()
-        .map(|folder| folder.display().to_string())
-        .unwrap_or_default();
-    let _ = write!(text, "\n  fetch {url}\n  and save it as `{file}` in {first}");
-    text
-}
-
-fn download_text(id: &str, failures: &[TransferError], rejected: &[String]) -> String {
-    let mut text = format!("cannot fetch `{id}`");
-    for line in rejected {
-        let _ = write!(text, "\n  {line}");
-    }
-    for failure in failures {
-        let _ = write!(text, "\n  {failure}");
-    }
-    text
 }

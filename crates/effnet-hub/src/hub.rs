@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use crate::places::Places;
 use crate::transfer::{Client, Folder, download};
 use crate::verified::Verified;
-use crate::{Entry, Error, HubConfig, Progress};
+use crate::{Entry, Error, HubConfig, Missing, Progress};
 
 /// Finds weight files in the caches of this machine, or fetches them. May be shared between threads.
 #[derive(Debug)]
 pub struct Hub {
     pub(crate) config: HubConfig,
     pub(crate) verified: Verified,
-    places: Places,
+    pub(crate) places: Places,
     client: Client,
 }
 
@@ -44,8 +44,8 @@ impl Hub {
 
     /// The path of a file with the weights of `entry`, verified against its SHA-256.
     ///
-    /// Files that are there are used where they are: in the own folder, PyTorch's or Hugging Face's. Otherwise the
-    /// entry's URLs are tried in order. Several processes may ask for the same entry: one fetches, the others wait.
+    /// Files that are there are used where they are: in the own folder, PyTorch's or Hugging Face's. One that the
+    /// program carries in itself is put into the own folder. Otherwise the entry's URLs are tried in order. Several processes may ask for the same entry: one fetches, the others wait.
     ///
     /// # Errors
     /// [`Error::Offline`], [`Error::Download`] when no URL gave the file, [`Error::Io`] when the own folder cannot
@@ -56,8 +56,11 @@ impl Hub {
         if let Some(path) = self.places.usable(entry, &self.verified, progress, &mut rejected) {
             return Ok(path);
         }
+        if let Some(path) = self.unpack(entry, progress, &mut rejected)? {
+            return Ok(path);
+        }
         if self.config.offline {
-            return Err(self.offline(entry, rejected));
+            return Err(Error::Offline(self.missing(entry, rejected)));
         }
         let mut failures = Vec::new();
         for file in &entry.files {
@@ -80,20 +83,19 @@ impl Hub {
             }
         }
         Err(Error::Download {
-            id: entry.id.clone(),
+            missing: self.missing(entry, rejected),
             failures,
-            rejected,
         })
     }
 
-    fn offline(&self, entry: &Entry, rejected: Vec<String>) -> Error {
+    fn missing(&self, entry: &Entry, rejected: Vec<String>) -> Box<Missing> {
         // A file with a published digest can be verified wherever it comes from.
         let file = entry
             .files
             .iter()
             .find(|file| file.sha256.is_some())
             .or(entry.files.first());
-        Error::Offline {
+        Box::new(Missing {
             id: entry.id.clone(),
             file: file.map(|file| file.name.to_string()).unwrap_or_default(),
             url: file
@@ -102,6 +104,12 @@ impl Hub {
                 .unwrap_or_default(),
             folders: self.folders(),
             rejected,
-        }
+            bundled: self
+                .config
+                .bundled
+                .iter()
+                .map(|bundled| bundled.id.to_owned())
+                .collect(),
+        })
     }
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod bundled;
 mod cache;
 mod config;
 mod digest;
@@ -12,9 +13,9 @@ mod transfer;
 mod verified;
 
 pub use cache::{CachedFile, Prune, Pruned, Verification};
-pub use config::{Backoff, Certificates, HubConfig, Proxies};
+pub use config::{Backoff, Bundled, Certificates, HubConfig, Proxies};
 pub use digest::{Digest, DigestError, sha256_of_file};
-pub use error::{Error, TransferError};
+pub use error::{Error, Missing, TransferError};
 pub use hub::Hub;
 pub use manifest::{
     CropMode, Entry, FileName, FileNameError, HuggingFaceFile, Interpolation, Manifest, Preprocessing,

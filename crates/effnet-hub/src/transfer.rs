@@ -9,7 +9,7 @@ mod session;
 use std::path::PathBuf;
 
 pub(crate) use client::Client;
-pub(crate) use folder::{Folder, PART, SIDECAR, locked_elsewhere};
+pub(crate) use folder::{Folder, PART, SIDECAR, local, locked_elsewhere, open_plain};
 use session::{Failure, Session};
 
 use crate::verified::Verified;

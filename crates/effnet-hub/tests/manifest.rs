@@ -13,6 +13,13 @@ fn manifest() -> Manifest {
     Manifest::embedded().expect("weights/manifest.json")
 }
 
+/// What others have published: all but what this project trained and carries in itself.
+fn published() -> Vec<Entry> {
+    let mut entries = manifest().entries().to_vec();
+    entries.retain(|entry| !entry.files.iter().any(|file| file.bundled));
+    entries
+}
+
 fn tag(entry: &Entry) -> &str {
     entry.id.split_once('.').unwrap().1
 }
@@ -50,14 +57,8 @@ fn native_size(variant: &str) -> u32 {
 
 #[test]
 fn every_family_is_complete() {
-    let manifest = manifest();
-    let count = |name| {
-        manifest
-            .entries()
-            .iter()
-            .filter(|entry| family(entry) == name)
-            .count()
-    };
+    let published = published();
+    let count = |name| published.iter().filter(|entry| family(entry) == name).count();
     assert_eq!(count("imagenet"), 8);
     assert_eq!(count("advprop"), 9);
     assert_eq!(count("torchvision"), 9);
@@ -67,12 +68,12 @@ fn every_family_is_complete() {
     assert_eq!(count("tf-aa"), 8);
     assert_eq!(count("tf-ra"), 3);
     assert_eq!(count("tf-in1k"), 6);
-    assert_eq!(manifest.entries().len(), 71);
+    assert_eq!(published.len(), 71);
 }
 
 #[test]
 fn the_scheme_and_the_profile_follow_who_trained_the_file() {
-    for entry in manifest().entries() {
+    for entry in &published() {
         let (scheme, profile) = match family(entry) {
             "imagenet" | "advprop" => (Scheme::Lukemelas, Profile::Tf),
             "torchvision" if ["b5", "b6", "b7"].contains(&entry.variant.as_str()) => {
@@ -88,7 +89,7 @@ fn the_scheme_and_the_profile_follow_who_trained_the_file() {
 
 #[test]
 fn a_prefix_in_a_file_name_is_the_beginning_of_its_digest() {
-    for entry in manifest().entries() {
+    for entry in &published() {
         for file in &entry.files {
             let name = file.name.as_str();
             match name.strip_suffix(".pth") {
@@ -105,7 +106,7 @@ fn a_prefix_in_a_file_name_is_the_beginning_of_its_digest() {
 
 #[test]
 fn urls_lead_to_the_publishers_and_end_with_a_name_of_their_file() {
-    for entry in manifest().entries() {
+    for entry in &published() {
         for file in &entry.files {
             for url in &file.urls {
                 let (host, path) = url.strip_prefix("https://").unwrap().split_once('/').unwrap();
@@ -132,7 +133,7 @@ fn urls_lead_to_the_publishers_and_end_with_a_name_of_their_file() {
 
 #[test]
 fn image_sizes_are_what_the_tag_was_trained_for() {
-    for entry in manifest().entries() {
+    for entry in &published() {
         let size = entry.preprocessing.image_size;
         let expected = match (&*entry.variant, tag(entry)) {
             ("b2", "torchvision") => 288,
@@ -154,11 +155,8 @@ fn image_sizes_are_what_the_tag_was_trained_for() {
 
 #[test]
 fn crop_pct_of_the_ports_is_the_size_over_the_size_plus_32() {
-    for entry in manifest()
-        .entries()
-        .iter()
-        .filter(|entry| entry.profile == Profile::Tf)
-    {
+    let published = published();
+    for entry in published.iter().filter(|entry| entry.profile == Profile::Tf) {
         let size = f64::from(entry.preprocessing.image_size);
         let crop_pct = entry.preprocessing.crop_pct.unwrap();
         assert!(
@@ -171,7 +169,7 @@ fn crop_pct_of_the_ports_is_the_size_over_the_size_plus_32() {
 
 #[test]
 fn adversarially_trained_files_and_nothing_else_of_the_ports_use_a_half_as_mean() {
-    for entry in manifest().entries() {
+    for entry in &published() {
         let half = entry.preprocessing.mean == [0.5; 3];
         let expected = matches!(family(entry), "advprop" | "tf-ap") || tag(entry).starts_with("timm-ra4");
         assert_eq!(half, expected, "{}", entry.id);
@@ -181,9 +179,8 @@ fn adversarially_trained_files_and_nothing_else_of_the_ports_use_a_half_as_mean(
 
 #[test]
 fn only_one_entry_squashes_and_only_one_has_other_classes() {
-    let manifest = manifest();
-    let squash: Vec<_> = manifest
-        .entries()
+    let published = published();
+    let squash: Vec<_> = published
         .iter()
         .filter(|e| e.preprocessing.crop_mode == CropMode::Squash)
         .collect();
@@ -191,7 +188,7 @@ fn only_one_entry_squashes_and_only_one_has_other_classes() {
         squash.iter().map(|e| &*e.id).collect::<Vec<_>>(),
         ["b5.timm-sw_in12k_ft_in1k"]
     );
-    for entry in manifest.entries() {
+    for entry in &published {
         let expected = if entry.id == "b5.timm-sw_in12k" {
             11821
         } else {
@@ -203,7 +200,7 @@ fn only_one_entry_squashes_and_only_one_has_other_classes() {
 
 #[test]
 fn published_accuracies_are_percentages_of_a_plausible_size() {
-    for entry in manifest().entries() {
+    for entry in &published() {
         assert_eq!(
             entry.published.is_empty(),
             entry.id == "b5.timm-sw_in12k",
@@ -283,6 +280,21 @@ fn own(id: &str, name: &str, url: &str) -> String {
 }
 
 #[test]
+fn what_is_bundled_has_a_full_digest_and_a_size() {
+    let manifest = manifest();
+    let bundled = manifest.entries().iter().flat_map(|entry| &entry.files);
+    let bundled: Vec<_> = bundled.filter(|file| file.bundled).collect();
+    assert!(!bundled.is_empty());
+    for file in bundled {
+        let digest = file.sha256.as_ref().expect("a digest");
+        assert!(digest.is_full() && file.bytes.is_some(), "{}", file.name);
+    }
+    let without = own("b0.mine", "mine.pth", "").replace(r#""urls": [""]"#, r#""urls": [], "bundled": true"#);
+    let error = Manifest::parse(&without, "test").unwrap_err().to_string();
+    assert!(error.contains("`mine.pth` has no URL"), "{error}");
+}
+
+#[test]
 fn a_users_own_manifest_adds_entries_and_replaces_known_ones() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("own.json");
@@ -299,7 +311,7 @@ fn a_users_own_manifest_adds_entries_and_replaces_known_ones() {
     )
     .unwrap();
     merged.merge_file(&path).unwrap();
-    assert_eq!(merged.entries().len(), 72);
+    assert_eq!(merged.entries().len(), manifest().entries().len() + 1);
     assert_eq!(merged.get("b0.flowers").unwrap().classes, 10);
     assert_eq!(merged.get("b0").unwrap().files[0].name.as_str(), "mine.pth");
 }

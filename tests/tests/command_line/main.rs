@@ -2,12 +2,14 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
+mod bundled;
 mod classify;
 mod engine;
 mod features;
 mod images;
 mod inspect;
 mod interrupt;
+mod outputs;
 mod photos;
 mod weights;
 

@@ -10,6 +10,9 @@ use crate::Outcome;
 use crate::arguments::{InspectFormat, ModelsArguments};
 use crate::zoo::Zoo;
 
+/// What accuracies were measured on where nothing else is said.
+const IMAGENET: &str = "ImageNet-1k";
+
 /// A line of the table.
 #[derive(Serialize)]
 struct Row<'a> {
@@ -24,8 +27,12 @@ struct Row<'a> {
     bytes: u64,
     /// As published, in percent, at `image_size` where the source says so.
     top1: Option<f64>,
+    /// What `top1` was measured on.
+    dataset: Option<&'a str>,
     licence: &'a str,
     cached: bool,
+    /// Whether the weights are built into this program.
+    bundled: bool,
 }
 
 pub(crate) fn run(arguments: &ModelsArguments) -> anyhow::Result<Outcome> {
@@ -44,6 +51,11 @@ pub(crate) fn run(arguments: &ModelsArguments) -> anyhow::Result<Outcome> {
         InspectFormat::Text => {
             write_table(&mut stdout, &rows)?;
             let hidden = zoo.manifest.entries().len() - rows.len();
+            for row in &rows {
+                if let Some(dataset) = row.dataset.filter(|dataset| *dataset != IMAGENET) {
+                    writeln!(stdout, "\n* {}: on {dataset}", row.id)?;
+                }
+            }
             if hidden > 0 {
                 writeln!(stdout, "\n{hidden} more from timm with --all")?;
             }
@@ -63,6 +75,7 @@ fn row<'a>(zoo: &Zoo, entry: &'a Entry) -> anyhow::Result<Row<'a>> {
     let at_size = published
         .clone()
         .find(|published| published.image_size == Some(image_size));
+    let published = at_size.or_else(|| entry.published.first());
     Ok(Row {
         id: &entry.id,
         variant: variant.name(),
@@ -71,11 +84,11 @@ fn row<'a>(zoo: &Zoo, entry: &'a Entry) -> anyhow::Result<Row<'a>> {
         image_size,
         classes: entry.classes,
         bytes: published_bytes.unwrap_or(4 * config.parameters() as u64),
-        top1: at_size
-            .or_else(|| entry.published.first())
-            .map(|published| published.top1),
+        top1: published.map(|published| published.top1),
+        dataset: published.map(|published| published.dataset.as_deref().unwrap_or(IMAGENET)),
         licence: &entry.licence,
         cached: zoo.hub.present(entry).is_some(),
+        bundled: zoo.hub.is_bundled(entry),
     })
 }
 
@@ -95,9 +108,16 @@ fn write_table(out: &mut impl Write, rows: &[Row<'_>]) -> std::io::Result<()> {
             row.gmacs,
             row.image_size,
             row.bytes as f64 / 1e6,
-            row.top1.map_or("-".to_owned(), |top1| format!("{top1:.1}")),
+            row.top1.map_or("-".to_owned(), |top1| match row.dataset {
+                Some(IMAGENET) | None => format!("{top1:.1}"),
+                Some(_) => format!("{top1:.1}*"),
+            }),
             row.licence,
-            if row.cached { "yes" } else { "" },
+            match (row.bundled, row.cached) {
+                (true, _) => "built in",
+                (false, true) => "yes",
+                (false, false) => "",
+            },
         )?;
     }
     Ok(())

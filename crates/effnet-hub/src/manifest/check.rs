@@ -1,6 +1,7 @@
 //! The rules that every entry keeps, a user's own included.
 
 use super::{Entry, Preprocessing, WeightFile};
+use crate::Digest;
 
 /// Names of the networks.
 pub const VARIANTS: [&str; 10] = ["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "l2"];
@@ -56,8 +57,12 @@ pub(super) fn entry(entry: &Entry, before: &[Entry]) -> Result<(), String> {
 }
 
 fn file(file: &WeightFile) -> Result<(), String> {
-    if file.urls.is_empty() {
-        return Err(format!("`{}` has no URL", file.name));
+    let verifiable = file.sha256.as_ref().is_some_and(Digest::is_full);
+    if file.urls.is_empty() && !(file.bundled && verifiable) {
+        return Err(format!(
+            "`{}` has no URL; only a bundled file with a full sha256 needs none",
+            file.name
+        ));
     }
     for url in &file.urls {
         let verified = url.starts_with("https://") || (url.starts_with("http://") && file.sha256.is_some());

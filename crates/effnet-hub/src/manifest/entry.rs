@@ -25,7 +25,7 @@ pub struct Entry {
     pub classes: u32,
     /// How an image becomes the input.
     pub preprocessing: Preprocessing,
-    /// Published accuracies on ImageNet, the one for `preprocessing` first.
+    /// Published accuracies, the one for `preprocessing` first.
     #[serde(default)]
     pub published: Vec<Published>,
     /// SPDX name of the licence that the publisher states.
@@ -49,6 +49,9 @@ pub struct WeightFile {
     /// Size in bytes, when it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// Whether a program may carry the bytes in itself ([`Bundled`](crate::Bundled)); such a file needs no URL.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bundled: bool,
 }
 
 /// Where a file stands on Hugging Face.
@@ -143,13 +146,16 @@ pub enum Interpolation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Published {
+    /// What it was measured on; ImageNet-1k's validation images where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<String>,
     /// Input size that it was measured at, when it was stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_size: Option<u32>,
     /// crop_pct that it was measured with, when it was stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crop_pct: Option<f64>,
-    /// Top-1 accuracy on ImageNet-1k's validation images in percent.
+    /// Top-1 accuracy in percent.
     pub top1: f64,
     /// Top-5 accuracy in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

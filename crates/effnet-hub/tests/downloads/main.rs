@@ -10,6 +10,7 @@
 )]
 
 mod bench;
+mod bundled;
 mod caches;
 mod disks;
 mod interruptions;

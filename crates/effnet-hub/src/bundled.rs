@@ -1,0 +1,66 @@
+//! Weight files that the program carries in itself.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::digest::digits;
+use crate::transfer::{Folder, PART, local, open_plain};
+use crate::{Bundled, Entry, Error, Hub, Progress, WeightFile};
+
+impl Hub {
+    /// Whether this program carries the weights of `entry` in itself.
+    pub fn is_bundled(&self, entry: &Entry) -> bool {
+        self.bundled(entry).is_some()
+    }
+
+    fn bundled<'a>(&'a self, entry: &'a Entry) -> Option<(&'a WeightFile, &'a Bundled)> {
+        entry.files.iter().filter(|file| file.bundled).find_map(|file| {
+            let named = |bundled: &&Bundled| bundled.id == entry.id && bundled.name == file.name.as_str();
+            Some((file, self.config.bundled.iter().find(named)?))
+        })
+    }
+
+    /// Writes the bundled file of `entry`, if there is one, to the own folder.
+    pub(crate) fn unpack(
+        &self,
+        entry: &Entry,
+        progress: &mut dyn Progress,
+        rejected: &mut Vec<String>,
+    ) -> Result<Option<PathBuf>, Error> {
+        let Some((file, bundled)) = self.bundled(entry) else {
+            return Ok(None);
+        };
+        let mut hasher = Sha256::new();
+        hasher.update(bundled.bytes);
+        let found = digits(hasher);
+        // A user's own manifest may mean other bytes by the same name.
+        if !file
+            .sha256
+            .as_ref()
+            .is_some_and(|expected| expected.matches(&found))
+        {
+            return Ok(None);
+        }
+        let folder = Folder::open(&self.config.cache)?;
+        let _lock = folder.lock(file, progress)?;
+        // Another process may have written it while this one waited.
+        if let Some(path) = self.places.usable(entry, &self.verified, progress, rejected) {
+            return Ok(Some(path));
+        }
+        let part = folder.path_of(file, PART);
+        let mut handle = open_plain(&part, OpenOptions::new().write(true).create(true).truncate(true))?;
+        handle
+            .write_all(bundled.bytes)
+            .and_then(|()| handle.sync_all())
+            .map_err(|source| {
+                let _ = fs::remove_file(&part);
+                local("write to", &part, source)
+            })?;
+        let path = folder.publish(&part, file)?;
+        self.verified.remember(&path, &found);
+        Ok(Some(path))
+    }
+}
