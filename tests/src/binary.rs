@@ -1,7 +1,7 @@
 //! The `effnet` binary, built like the test that runs it.
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 use std::sync::OnceLock;
 
 /// A call of the binary that has not been started: without colours, without the network, and with
@@ -61,4 +61,11 @@ impl From<Output> for Finished {
 /// Runs a call to its end.
 pub fn finish(command: &mut Command) -> Finished {
     command.output().expect("effnet starts").into()
+}
+
+/// Sends a running call what Ctrl-C sends.
+pub fn interrupt(child: &Child) {
+    let process = child.id().to_string();
+    let kill = Command::new("kill").args(["-INT", &process]).status();
+    assert!(kill.expect("kill starts").success(), "no process {process}");
 }

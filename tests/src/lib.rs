@@ -11,7 +11,7 @@ mod reference;
 mod skip;
 mod tensors;
 
-pub use binary::{Finished, effnet, finish};
+pub use binary::{Finished, effnet, finish, interrupt};
 pub use reference::{ask, interpreter, shared_data};
 pub use skip::skip;
 pub use tensors::{relative_error, tensor, tensors};

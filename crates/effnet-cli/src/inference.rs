@@ -8,23 +8,19 @@ use crate::labels::Labels;
 use crate::model::{Model, ModelFile};
 use crate::preprocessing;
 use crate::printer::Printer;
-use crate::zoo::Zoo;
+use crate::zoo::{Weights, Zoo};
 
-/// Warns each time that memory has made batches smaller.
-#[derive(Default)]
-pub(crate) struct BatchSizeWatch {
-    reduced: Option<usize>,
-}
-
-impl BatchSizeWatch {
-    pub(crate) fn look(&mut self, reduced: Option<usize>, printer: &Printer) {
-        if let (Some(size), true) = (reduced, reduced != self.reduced) {
-            self.reduced = reduced;
-            printer.warning(format!(
-                "memory ran out, batches are of {size} images from here on"
-            ));
-        }
-    }
+/// Settles where to compute, and finds the weights, which are fetched if need be. To be called before anything else
+/// touches libtorch.
+pub(crate) fn locate(
+    arguments: &NetworkArguments,
+    printer: &Printer,
+) -> anyhow::Result<(Execution, Zoo, Weights)> {
+    let execution = Execution::prepare(&arguments.execution, printer)?;
+    let model = &arguments.model;
+    let zoo = Zoo::open(&model.zoo)?;
+    let weights = zoo.locate(model.model.as_ref(), model.weights.as_deref(), printer)?;
+    Ok((execution, zoo, weights))
 }
 
 /// What the arguments come to before any tensor is made.
@@ -37,19 +33,13 @@ pub(crate) struct Inference {
 }
 
 impl Inference {
-    /// Finds the weights, and fetches them if need be. To be called before anything else touches
-    /// libtorch.
+    /// To be called before anything else touches libtorch.
     pub(crate) fn prepare(arguments: &InferenceArguments, printer: &Printer) -> anyhow::Result<Self> {
-        let NetworkArguments {
-            model,
-            preprocessing,
-            execution,
-            ..
-        } = &arguments.network;
-        let execution = Execution::prepare(execution, printer)?;
         let labels = arguments.labels.as_deref().map(Labels::open).transpose()?;
-        let zoo = Zoo::open(&model.zoo)?;
-        let weights = zoo.locate(model.model.as_ref(), model.weights.as_deref(), printer)?;
+        let (execution, zoo, weights) = locate(&arguments.network, printer)?;
+        let NetworkArguments {
+            model, preprocessing, ..
+        } = &arguments.network;
         let num_classes = arguments.classes.num_classes;
         let file =
             ModelFile::open(weights, model, num_classes, labels.as_ref()).map_err(

@@ -10,6 +10,7 @@ mod inputs;
 mod interrupt;
 mod labels;
 mod model;
+mod pass;
 mod prediction;
 mod preprocessing;
 mod printer;

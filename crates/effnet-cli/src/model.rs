@@ -192,19 +192,6 @@ impl ModelFile {
     }
 }
 
-impl Model {
-    /// See [`batch_size`].
-    pub(crate) fn batch_size(
-        &self,
-        asked: BatchSize,
-        images: usize,
-        side: usize,
-        execution: &Execution,
-    ) -> anyhow::Result<usize> {
-        batch_size((&self.config, &self.network), asked, images, side, execution)
-    }
-}
-
 /// The number of images for one call of the network, of `images` with this side in all.
 pub(crate) fn batch_size(
     (config, network): (&Config, &Network),

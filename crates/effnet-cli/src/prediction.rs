@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::labels::Labels;
+use crate::pass::check_finite;
 
 /// One class and how likely the network finds it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -17,13 +18,7 @@ pub(crate) struct Prediction {
 ///
 /// Probabilities are the softmax over all classes. Fails when a logit is not a finite number.
 pub(crate) fn rank(logits: &[f32], labels: &Labels, top_k: usize) -> Result<Vec<Prediction>, String> {
-    if let Some(class) = logits.iter().position(|logit| !logit.is_finite()) {
-        return Err(format!(
-            "the network gave {} for class {class}, expected a finite number; the weights or the precision \
-             do not suit it",
-            logits[class]
-        ));
-    }
+    check_finite(logits, "class")?;
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let exponential = |logit: f32| f64::from(logit - highest).exp();
     let total: f64 = logits.iter().map(|&logit| exponential(logit)).sum();

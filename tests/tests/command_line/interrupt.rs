@@ -1,10 +1,10 @@
 //! Ctrl-C.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use effnet_core::Variant;
-use effnet_tests::effnet;
+use effnet_tests::{effnet, interrupt};
 use serde_json::Value;
 
 use super::{pictures, weights};
@@ -29,14 +29,7 @@ fn an_interrupt_leaves_whole_lines_and_says_so_in_the_exit_code() {
     let mut results = BufReader::new(child.stdout.take().unwrap());
     let mut first = String::new();
     results.read_line(&mut first).unwrap();
-    let process = child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &process])
-            .status()
-            .unwrap()
-            .success()
-    );
+    interrupt(&child);
     let mut others = String::new();
     results.read_to_string(&mut others).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));

@@ -18,9 +18,7 @@ fn a_learning_rate_is_found_written_down_and_trained_with() {
     assert!(run.stderr.contains("learning rate "), "{}", run.stderr);
     let rate = config(&home)["lr"].as_f64().unwrap();
     assert!(rate > 1e-6 && rate < 10.0, "{rate}");
-    let log = fs::read_to_string(home.path("run/log.jsonl")).unwrap();
-    let last: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
-    assert_eq!(last["lr"].as_f64().unwrap(), rate);
+    assert_eq!(home.records("run").last().unwrap()["lr"].as_f64().unwrap(), rate);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use effnet_tests::skip;
+use effnet_tests::{interrupt, skip};
 
 use super::resume::{start, wait_for_steps};
 use super::{Home, QUICK, succeeded};
@@ -49,14 +49,7 @@ fn stops_and_goes_on(test: &str, reason: &str, spoil: impl Fn(&Path), mend: impl
     let quick = [&QUICK[..], &more].concat();
     let mut child = start(&mut home.command(&quick));
     wait_for_steps(&mut child, &home.path("disk/run/log.jsonl"), 1);
-    let process = child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &process])
-            .status()
-            .unwrap()
-            .success()
-    );
+    interrupt(&child);
     assert_eq!(
         child.wait().unwrap().code(),
         Some(130),

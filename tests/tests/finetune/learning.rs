@@ -5,17 +5,15 @@ use std::fs;
 use std::path::Path;
 
 use effnet_tests::{shared_data, skip};
-use serde_json::Value;
 
 use super::{Home, QUICK, succeeded};
 
 /// The best validation accuracy of a run.
-fn best(run: &Path) -> f64 {
-    let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
-    let records = log
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let accuracies = records.filter_map(|record| record["validation"]["top1"].as_f64());
+fn best(home: &Home, run: &str) -> f64 {
+    let records = home.records(run);
+    let accuracies = records
+        .iter()
+        .filter_map(|record| record["validation"]["top1"].as_f64());
     accuracies.fold(0.0, f64::max)
 }
 
@@ -47,7 +45,7 @@ fn simple_patterns_are_learnt_from_nothing() {
         "1",
     ]);
     succeeded(&run);
-    let best = best(&home.path("run"));
+    let best = best(&home, "run");
     assert!(best >= 0.8, "{best}: {}", run.stderr);
 }
 
@@ -119,7 +117,7 @@ fn fine_tuning_beats_training_from_nothing_in_the_same_time() {
         "0.3",
     ]);
     run(&["train", "photos", "--output", "scratch", "--epochs", "4"]);
-    let (tuned, scratch) = (best(&home.path("tuned")), best(&home.path("scratch")));
+    let (tuned, scratch) = (best(&home, "tuned"), best(&home, "scratch"));
     assert!(
         tuned >= scratch + 0.1,
         "{tuned} fine-tuned, {scratch} from nothing"

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use effnet_tests::{Finished, effnet, finish};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// A folder that commands run in.
@@ -47,6 +48,29 @@ impl Home {
 
     fn run(&self, arguments: &[&str]) -> Finished {
         finish(&mut self.command(arguments))
+    }
+
+    /// The records in the log of a run.
+    fn records(&self, run: &str) -> Vec<Value> {
+        let log = std::fs::read_to_string(self.path(run).join("log.jsonl")).unwrap();
+        log.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// `effnet evaluate DATA` on the weights of `run`, and these.
+    fn evaluate(&self, data: &str, run: &str, arguments: &[&str]) -> Finished {
+        let fixed = [
+            "evaluate",
+            data,
+            "--weights",
+            run,
+            "--device",
+            "cpu",
+            "--format",
+            "json",
+        ];
+        self.run(&[&fixed[..], arguments].concat())
     }
 
     /// `effnet train photos` with settings that are quick, and these.

@@ -6,8 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use effnet_tests::finish;
-use serde_json::Value;
+use effnet_tests::{finish, interrupt};
 
 use super::{Home, QUICK, refused, succeeded, write_pictures};
 
@@ -122,11 +121,7 @@ fn an_interrupt_saves_and_says_how_to_go_on() {
         .spawn()
         .unwrap();
     wait_for_steps(&mut child, &home.path("run/log.jsonl"), 3);
-    let kill = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(kill.success());
+    interrupt(&child);
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{stderr}");
@@ -219,11 +214,7 @@ fn a_folder_without_a_run_is_refused() {
 fn the_log_has_no_clock_in_it() {
     let home = Home::with_photos(4);
     succeeded(&home.train(&["--output", "run", "--log-steps", "1"]));
-    let log = fs::read_to_string(home.path("run/log.jsonl")).unwrap();
-    let records: Vec<Value> = log
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let records = home.records("run");
     let names = |kind: &str| {
         let record = records.iter().find(|record| record["record"] == kind).unwrap();
         record.as_object().unwrap().keys().cloned().collect::<Vec<_>>()

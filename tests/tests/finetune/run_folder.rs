@@ -100,12 +100,8 @@ fn evaluating_a_run_gives_what_its_best_epoch_measured() {
     }
     let quick = super::QUICK.map(|word| if word == "photos" { "parted" } else { word });
     succeeded(&home.run(&[&quick[..], &["--output", "run"]].concat()));
-    let log = fs::read_to_string(home.path("run/log.jsonl")).unwrap();
-    let epochs: Vec<Value> = log
-        .lines()
-        .map(json_of)
-        .filter(|r| r["record"] == "epoch")
-        .collect();
+    let mut epochs = home.records("run");
+    epochs.retain(|record| record["record"] == "epoch");
     let of = |epoch: &Value| {
         (
             epoch["validation"]["top1"].as_f64().unwrap(),
@@ -117,16 +113,7 @@ fn evaluating_a_run_gives_what_its_best_epoch_measured() {
         .map(of)
         .reduce(|a, b| if b > a { b } else { a })
         .unwrap();
-    let run = home.run(&[
-        "evaluate",
-        "parted",
-        "--weights",
-        "run",
-        "--device",
-        "cpu",
-        "--format",
-        "json",
-    ]);
+    let run = home.evaluate("parted", "run", &[]);
     succeeded(&run);
     let report = json_of(&run.stdout);
     assert_eq!(report["images"], 24);
@@ -145,20 +132,10 @@ fn evaluating_a_run_on_its_own_data_measures_what_it_was_not_trained_on() {
     let home = Home::with_photos(8);
     fs::write(home.path("photos/squares/3.png"), "no picture").unwrap();
     succeeded(&home.train(&["--output", "run", "--epochs", "1"]));
-    let log = fs::read_to_string(home.path("run/log.jsonl")).unwrap();
-    let epoch = json_of(log.lines().last().unwrap());
+    let records = home.records("run");
+    let epoch = records.last().unwrap();
     let evaluate = |weights: &str, more: &[&str]| {
-        let fixed = [
-            "evaluate",
-            "photos",
-            "--weights",
-            weights,
-            "--device",
-            "cpu",
-            "--format",
-            "json",
-        ];
-        let run = home.run(&[&fixed[..], more].concat());
+        let run = home.evaluate("photos", weights, more);
         (run.code, json_of(&run.stdout))
     };
     for weights in ["run", "run/best.safetensors"] {
@@ -182,19 +159,7 @@ fn what_a_run_kept_back_is_known_whatever_is_added_later() {
     let parted = json_of(&fs::read_to_string(home.path("run/images.json")).unwrap());
     let kept = parted["validation"].as_array().unwrap().clone();
     super::write_pictures(&home.path("photos/squares"), 1, 20);
-    let evaluate = |more: &[&str]| {
-        let fixed = [
-            "evaluate",
-            "photos",
-            "--weights",
-            "run",
-            "--device",
-            "cpu",
-            "--format",
-            "json",
-        ];
-        home.run(&[&fixed[..], more].concat())
-    };
+    let evaluate = |more: &[&str]| home.evaluate("photos", "run", more);
     let measured = evaluate(&[]);
     succeeded(&measured);
     assert_eq!(json_of(&measured.stdout)["images"], kept.len());

@@ -14,13 +14,13 @@ use effnet_train::data::{Dataset, open_evaluation};
 use effnet_train::metrics::{ConfusionMatrix, Metrics, MetricsError};
 use effnet_train::run::{confusion_png, replace_file, write_confusion_csv};
 
-use super::classify::{chain, explain};
 use crate::Outcome;
 use crate::arguments::{EvaluateArguments, InspectFormat};
 use crate::class_match::match_classes;
-use crate::inference::{BatchSizeWatch, Inference};
+use crate::inference::Inference;
 use crate::interrupt::Interrupt;
-use crate::model::Model;
+use crate::model::{Model, batch_size};
+use crate::pass::{chain, pass};
 use crate::printer::Printer;
 use crate::training::kept_back;
 use data::Labelled;
@@ -34,12 +34,9 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::R
     let classes = match_classes(dataset.classes(), &model.labels)
         .with_context(|| arguments.data.display().to_string())?;
     let count = dataset.len();
-    let batch_size = model.batch_size(
-        arguments.inference.network.batch_size,
-        count,
-        transform.image_size,
-        &execution,
-    )?;
+    let asked = arguments.inference.network.batch_size;
+    let of = (&model.config, &model.network);
+    let batch_size = batch_size(of, asked, count, transform.image_size, &execution)?;
     printer.detail(format!(
         "{count} images of {} classes, in batches of up to {batch_size}",
         classes.len()
@@ -58,28 +55,29 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::R
     let reader = Reader::start(images, transform, execution.threads, interrupt.flag())?;
     let mut metrics = Metrics::new(labels.len());
     let mut failed = 0;
-    let progress = printer.progress(count as u64);
-    let mut watch = BatchSizeWatch::default();
-    let mut outputs = Pipeline::new(reader, network, batch_size)?;
-    while let Some(output) = outputs.next() {
-        let Output { input, result } = output.map_err(explain)?;
-        match result {
-            Ok(logits) => match metrics.push(&logits, classes[input.label()]) {
-                Err(error @ MetricsError::NotFinite { .. }) => {
+    let outputs = Pipeline::new(reader, network, batch_size)?;
+    pass(
+        outputs,
+        count,
+        &interrupt,
+        printer,
+        |Output { input, result }, _| {
+            match result {
+                Ok(logits) => match metrics.push(&logits, classes[input.label()]) {
+                    Err(error @ MetricsError::NotFinite { .. }) => {
+                        failed += 1;
+                        printer.failure(&input.name(), &error.to_string());
+                    }
+                    pushed => pushed.with_context(|| input.name())?,
+                },
+                Err(error) => {
                     failed += 1;
-                    printer.failure(&input.name(), &error.to_string());
+                    printer.failure(&input.name(), &chain(&error));
                 }
-                pushed => pushed.with_context(|| input.name())?,
-            },
-            Err(error) => {
-                failed += 1;
-                printer.failure(&input.name(), &chain(&error));
             }
-        }
-        watch.look(outputs.reduced_batch_size(), printer);
-        progress.inc(1);
-    }
-    progress.finish_and_clear();
+            Ok(())
+        },
+    )?;
     let seconds = start.elapsed().as_secs_f64();
     if interrupt.is_set() {
         printer.warning("interrupted: what was measured of the images is not reported");

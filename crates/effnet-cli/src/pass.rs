@@ -1,0 +1,100 @@
+//! Images on their way through a network: what `classify`, `features` and `evaluate` have in common.
+
+use effnet_infer::{Error, Output, Pipeline, Source};
+
+use crate::Outcome;
+use crate::interrupt::Interrupt;
+use crate::printer::Printer;
+
+/// How far a pass came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// To the last output, or to the last that there was when Ctrl-C ended it.
+    Through,
+    /// Until an output could not be taken, since Ctrl-C had ended its reader too.
+    Cut,
+}
+
+/// Gives all outputs to `take`, with whether the next has to be waited for, under a progress bar; `count` inputs
+/// are on their way. Warns each time that memory makes batches smaller.
+pub(crate) fn pass<T: Source>(
+    mut outputs: Pipeline<T>,
+    count: usize,
+    interrupt: &Interrupt,
+    printer: &Printer,
+    mut take: impl FnMut(Output<T>, bool) -> anyhow::Result<()>,
+) -> anyhow::Result<Passed> {
+    let progress = printer.progress(count as u64);
+    let mut reduced = None;
+    while let Some(output) = outputs.next() {
+        let output = output.map_err(explain)?;
+        match take(output, outputs.ready() == 0) {
+            Err(_) if interrupt.is_set() => return Ok(Passed::Cut),
+            taken => taken?,
+        }
+        if let (Some(size), true) = (
+            outputs.reduced_batch_size(),
+            outputs.reduced_batch_size() != reduced,
+        ) {
+            reduced = Some(size);
+            printer.warning(format!(
+                "memory ran out, batches are of {size} images from here on"
+            ));
+        }
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    Ok(Passed::Through)
+}
+
+fn explain(error: Error) -> anyhow::Error {
+    let advice = if error.is_out_of_memory() {
+        "the network cannot be run on one image; a smaller --image-size needs less memory"
+    } else {
+        "the network cannot be run"
+    };
+    anyhow::Error::new(error).context(advice)
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+}
+
+/// What is wrong with numbers of the network, called `what`, if not all are finite.
+pub(crate) fn check_finite(numbers: &[f32], what: &str) -> Result<(), String> {
+    match numbers.iter().position(|number| !number.is_finite()) {
+        None => Ok(()),
+        Some(place) => Err(format!(
+            "the network gave {} for {what} {place}, expected a finite number; the weights or the precision \
+             do not suit it",
+            numbers[place]
+        )),
+    }
+}
+
+/// How many inputs went how.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) done: usize,
+    pub(crate) failed: usize,
+}
+
+impl Tally {
+    /// The outcome of a command for `count` inputs; says what an interrupt has left undone.
+    pub(crate) fn outcome(&self, count: usize, interrupt: &Interrupt, printer: &Printer) -> Outcome {
+        if interrupt.is_set() {
+            let done = self.done + self.failed;
+            printer.warning(format!(
+                "interrupted: there are results of {done} of {count} inputs"
+            ));
+            return Outcome::Interrupted;
+        }
+        match (self.done, self.failed) {
+            (_, 0) => Outcome::Done,
+            (0, _) => Outcome::NothingDone,
+            _ => Outcome::SomeFailed,
+        }
+    }
+}
