@@ -140,17 +140,40 @@ fn every_variant_agrees_in_every_profile() {
     }
 }
 
-#[test]
-#[ignore = "takes a quarter of an hour"]
-fn every_variant_agrees_in_every_profile_and_batch_at_its_native_and_an_odd_size() {
+/// Every profile and batch size at the variant's own size and an odd one: 18 comparisons.
+fn agree_everywhere(variant: Variant) {
     let _turn = alone();
-    for variant in Variant::ALL.into_iter().take(8) {
-        for profile in Profile::ALL {
-            let config = variant.config().with_profile(profile);
-            let [height, width] = config.image_size;
-            agree(&config, config.image_size, &[1, 3, 16]);
-            agree(&config, [(height / 3) | 1, (width / 2) | 1], &[1, 3, 16]);
-        }
+    for profile in Profile::ALL {
+        let config = variant.config().with_profile(profile);
+        let [height, width] = config.image_size;
+        agree(&config, config.image_size, &[1, 3, 16]);
+        agree(&config, [(height / 3) | 1, (width / 2) | 1], &[1, 3, 16]);
+    }
+}
+
+/// A quarter of an hour in all, most of it in the plain path of the large variants.
+mod everywhere {
+    use super::{Variant, agree_everywhere};
+
+    macro_rules! agrees {
+        ($($name:ident: $variant:expr;)*) => {$(
+            #[test]
+            #[ignore = "takes minutes"]
+            fn $name() {
+                agree_everywhere($variant);
+            }
+        )*};
+    }
+
+    agrees! {
+        b0_agrees: Variant::B0;
+        b1_agrees: Variant::B1;
+        b2_agrees: Variant::B2;
+        b3_agrees: Variant::B3;
+        b4_agrees: Variant::B4;
+        b5_agrees: Variant::B5;
+        b6_agrees: Variant::B6;
+        b7_agrees: Variant::B7;
     }
 }
 
