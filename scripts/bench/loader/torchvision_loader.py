@@ -21,7 +21,7 @@ class Photos(torch.utils.data.Dataset):
         policy = {None: [], "imagenet": [transforms.AutoAugment()], "randaugment": [transforms.RandAugment()]}
         self.transform = transforms.Compose([
             transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip(),
-            *policy[os.environ.get("EFFNET_AUGMENT")], transforms.ToTensor(),
+            *policy[os.environ.get("EFFNET_AUGMENT") or None], transforms.ToTensor(),
             transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])])
 
     def __len__(self):
