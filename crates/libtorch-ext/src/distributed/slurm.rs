@@ -1,0 +1,182 @@
+//! What Slurm's `srun` tells its tasks.
+
+use super::environment::{DEFAULT_PORT, Environment, EnvironmentError, Launcher, Master, Variables, port};
+
+/// The group of the tasks of a step.
+pub(super) fn environment(variables: Variables<'_>) -> Result<Option<Environment>, EnvironmentError> {
+    const HINT: &str = "start one task for each rank with srun";
+    // A shell that salloc opened has no number, and that of a batch script is not one of a task's.
+    if !variables.has("SLURM_PROCID") || is_batch_script(variables) {
+        return Ok(None);
+    }
+    // A step may have fewer tasks than its job.
+    let size = if variables.has("SLURM_STEP_NUM_TASKS") {
+        "SLURM_STEP_NUM_TASKS"
+    } else {
+        "SLURM_NTASKS"
+    };
+    let (rank, world_size) = variables.place("SLURM_PROCID", size, HINT)?;
+    if world_size == 1 {
+        return Ok(None);
+    }
+    let local_rank = variables.number("SLURM_LOCALID", 0..=rank as u64)?;
+    let address = match variables.get("MASTER_ADDR") {
+        Some(address) => address,
+        None => first_node(variables)?,
+    };
+    let port = port(variables)?.unwrap_or(DEFAULT_PORT);
+    Ok(Some(Environment {
+        launcher: Launcher::Slurm,
+        rank,
+        world_size,
+        local_rank: local_rank.unwrap_or(rank as u64) as usize,
+        local_world_size: None,
+        master: Master { address, port },
+        agent_store: false,
+        restart_count: variables
+            .number("SLURM_RESTART_COUNT", 0..=u64::MAX)?
+            .unwrap_or(0),
+        run_id: variables.get("SLURM_JOB_ID"),
+    }))
+}
+
+/// The script of a batch job runs once, as process 0, however many tasks the job has room for.
+fn is_batch_script(variables: Variables<'_>) -> bool {
+    let is_step = ["SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS"]
+        .iter()
+        .any(|name| variables.has(name));
+    !is_step && variables.get("ENVIRONMENT").as_deref() == Some("BATCH")
+}
+
+/// Where task 0 runs.
+fn first_node(variables: Variables<'_>) -> Result<String, EnvironmentError> {
+    let names = ["SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_NODELIST"];
+    let Some((name, list)) = names
+        .iter()
+        .find_map(|&name| variables.get(name).map(|list| (name, list)))
+    else {
+        return Err(EnvironmentError::Missing {
+            missing: "MASTER_ADDR",
+            present: "SLURM_PROCID",
+            hint: "it is the host of task 0, which SLURM_JOB_NODELIST would name too",
+        });
+    };
+    first_host(&list).ok_or_else(|| EnvironmentError::Invalid {
+        name,
+        value: list,
+        expected: "hosts as Slurm lists them, such as `node[01-04,07]`".to_owned(),
+    })
+}
+
+/// The first host of a list such as `rack[1-2]n[001-016,020],login1`.
+fn first_host(list: &str) -> Option<String> {
+    let mut host = String::new();
+    let mut rest = list;
+    loop {
+        let end = rest.find(['[', ',', ']']).unwrap_or(rest.len());
+        host.push_str(&rest[..end]);
+        rest = &rest[end..];
+        if !rest.starts_with('[') {
+            break;
+        }
+        let (numbers, after) = rest[1..].split_once(']')?;
+        let first = numbers.split(['-', ',']).next()?;
+        let is_number = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit());
+        host.push_str(is_number.then_some(first)?);
+        rest = after;
+    }
+    let is_name = !host.is_empty() && !host.contains(char::is_whitespace) && !rest.starts_with(']');
+    is_name.then_some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(variables: &[(&str, &str)]) -> Result<Option<Environment>, EnvironmentError> {
+        Environment::from_lookup(|name| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    const TASK: [(&str, &str); 5] = [
+        ("SLURM_PROCID", "5"),
+        ("SLURM_NTASKS", "8"),
+        ("SLURM_LOCALID", "1"),
+        ("SLURM_JOB_ID", "42"),
+        ("SLURM_JOB_NODELIST", "gpu[07-08,11]"),
+    ];
+
+    #[test]
+    fn the_tasks_of_a_step_are_a_group_that_meets_on_the_first_host() {
+        let group = of(&TASK).unwrap().unwrap();
+        assert_eq!((group.rank, group.world_size, group.local_rank), (5, 8, 1));
+        assert_eq!(group.master.to_string(), "gpu07:29500");
+        assert_eq!(group.run_id.as_deref(), Some("42"));
+        assert_eq!(group.launcher, Launcher::Slurm);
+    }
+
+    #[test]
+    fn an_address_and_a_port_that_are_given_count_more() {
+        let mut variables = TASK.to_vec();
+        variables.extend([
+            ("MASTER_ADDR", "head"),
+            ("MASTER_PORT", "4000"),
+            ("SLURM_RESTART_COUNT", "1"),
+        ]);
+        let group = of(&variables).unwrap().unwrap();
+        assert_eq!(group.master.to_string(), "head:4000");
+        assert_eq!(group.restart_count, 1);
+    }
+
+    #[test]
+    fn variables_of_pytorch_count_more_than_those_of_slurm() {
+        let mut variables = TASK.to_vec();
+        variables.extend([
+            ("RANK", "0"),
+            ("WORLD_SIZE", "2"),
+            ("MASTER_ADDR", "head"),
+            ("MASTER_PORT", "4000"),
+        ]);
+        assert_eq!(of(&variables).unwrap().unwrap().world_size, 2);
+    }
+
+    #[test]
+    fn a_batch_script_and_a_single_task_are_no_group() {
+        let mut script = TASK.to_vec();
+        script.push(("ENVIRONMENT", "BATCH"));
+        assert_eq!(of(&script), Ok(None));
+        script.push(("SLURM_STEP_NUM_TASKS", "8"));
+        assert!(of(&script).unwrap().is_some());
+        assert_eq!(of(&[("SLURM_PROCID", "0"), ("SLURM_NTASKS", "1")]), Ok(None));
+    }
+
+    #[test]
+    fn what_lacks_is_named() {
+        let missing = |variables: &[(&str, &str)]| match of(variables).unwrap_err() {
+            EnvironmentError::Missing { missing, .. } => missing,
+            other => panic!("{other}"),
+        };
+        assert_eq!(missing(&[("SLURM_PROCID", "1")]), "SLURM_NTASKS");
+        assert_eq!(missing(&TASK[..4]), "MASTER_ADDR");
+    }
+
+    #[test]
+    fn lists_of_hosts_are_read_as_slurm_writes_them() {
+        for (list, first) in [
+            ("node1", Some("node1")),
+            ("node1,node2", Some("node1")),
+            ("node[001-016,020],login1", Some("node001")),
+            ("node[3,7]", Some("node3")),
+            ("rack[1-2]n[01-02]-ib", Some("rack1n01-ib")),
+            ("", None),
+            ("node[", None),
+            ("node[]", None),
+            ("node[a-b]", None),
+            ("node]", None),
+        ] {
+            assert_eq!(first_host(list).as_deref(), first, "{list}");
+        }
+    }
+}
