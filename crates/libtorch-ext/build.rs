@@ -61,6 +61,10 @@ fn torch(library: &Path) {
         .files(["training", "training_norm"].map(|name| format!("shim/{name}.cpp")))
         .flag_if_supported("-fopenmp")
         .compile("libtorch_ext_training");
+    with_headers(library, "c++17")
+        .files(["store", "process_group"].map(|name| format!("shim/{name}.cpp")))
+        .include("shim/gloo")
+        .compile("libtorch_ext_distributed");
 }
 
 /// What libtorch_cuda exports, which a program cannot be linked to without loading it at every start:

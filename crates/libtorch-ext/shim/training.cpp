@@ -37,6 +37,7 @@ struct NormActivation : torch::autograd::Function<NormActivation> {
                 .apply(rows_of(x, row), rows, chunks.channels, norm, nullptr, rows_of_mutable(out, row));
         });
         context->save_for_backward({x, coefficients.values});
+        coefficients.save(context);
         context->saved_data["silu"] = silu;
         return out;
     }
@@ -45,8 +46,8 @@ struct NormActivation : torch::autograd::Function<NormActivation> {
         const auto saved = context->get_saved_variables();
         const Tensor& x = saved[0];
         const Tensor gradient = channels_last(gradients[0].to(x.scalar_type()));
-        NormGradients result = norm_backward(x, {saved[1]}, context->saved_data["silu"].toBool(), gradient,
-                                             Tensor(), Tensor(), false);
+        NormGradients result = norm_backward(x, NormCoefficients::saved(context, saved[1]),
+                                             context->saved_data["silu"].toBool(), gradient, Tensor(), Tensor(), false);
         return {result.input, result.weight, result.bias, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
     }
 };
@@ -143,6 +144,7 @@ struct Depthwise : torch::autograd::Function<Depthwise> {
                     .depthwise(own, rows_of(x, index * in), first, last, rows_of_mutable(out, index * rows));
             });
         context->save_for_backward({x, kernels, coefficients.values});
+        coefficients.save(context);
         context->saved_data["stride"] = stride;
         context->saved_data["padding"] = padding;
         return out;
@@ -151,7 +153,7 @@ struct Depthwise : torch::autograd::Function<Depthwise> {
     static variable_list backward(AutogradContext* context, variable_list gradients) {
         const auto saved = context->get_saved_variables();
         const Tensor &x = saved[0], &kernels = saved[1];
-        const NormCoefficients coefficients{saved[2]};
+        const NormCoefficients coefficients = NormCoefficients::saved(context, saved[2]);
         const bool normalised = coefficients.values.defined();
         const Tensor gradient = channels_last(gradients[0].to(x.scalar_type()));
         DepthwiseJob job(x, kernels, context->saved_data["stride"].toInt(),
@@ -207,6 +209,7 @@ struct NormSqueezeExcite : torch::autograd::Function<NormSqueezeExcite> {
         });
         // The output costs nothing: the convolution behind it keeps it too.
         context->save_for_backward({x, coefficients.values, pooled, squeezed, gate, reduce, expand, out});
+        coefficients.save(context);
         return out;
     }
 
@@ -215,7 +218,7 @@ struct NormSqueezeExcite : torch::autograd::Function<NormSqueezeExcite> {
         const auto saved = context->get_saved_variables();
         const Tensor &x = saved[0], &pooled = saved[2], &squeezed = saved[3], &gate = saved[4], &reduce = saved[5],
                      &expand = saved[6], &out = saved[7];
-        const NormCoefficients coefficients{saved[1]};
+        const NormCoefficients coefficients = NormCoefficients::saved(context, saved[1]);
         const Tensor gradient = channels_last(gradients[0].to(x.scalar_type()));
         const Chunks chunks(x);
         const int channels = chunks.channels;

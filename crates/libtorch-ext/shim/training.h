@@ -4,6 +4,9 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "norm_group.h"
 #include "training_kernels.h"
 
 namespace effnet {
@@ -56,6 +59,13 @@ struct NormParameters {
 // What a batch makes of it: [4][channels] of scale, offset, mean and 1 / sqrt(variance + eps).
 struct NormCoefficients {
     at::Tensor values;
+    // The processes whose batches were measured; null for this one alone.
+    c10::intrusive_ptr<NormGroup> group;
+
+    // Keeps the group for the backward pass; the values are a tensor to be saved as such.
+    void save(torch::autograd::AutogradContext* context) const;
+    static NormCoefficients saved(const torch::autograd::AutogradContext* context, at::Tensor values);
+
     Norm norm(bool silu) const { return {row(0), row(1), silu}; }
     const float* mean() const { return row(2); }
     const float* inverse_deviation() const { return row(3); }
@@ -64,7 +74,8 @@ private:
     const float* row(int index) const { return values.const_data_ptr<float>() + index * values.size(1); }
 };
 
-// Measures the batch `x`, channels last, and updates the running statistics.
+// Measures the batch `x`, channels last, with those of the current group, and updates the running
+// statistics.
 NormCoefficients measure(const at::Tensor& x, const NormParameters& parameters);
 
 struct NormGradients {

@@ -61,6 +61,32 @@ static at::Tensor near_mean(const at::Tensor& x) {
     return rows.slice(0, stride / 2, std::nullopt, stride).to(at::kFloat).mean(0);
 }
 
+void NormCoefficients::save(torch::autograd::AutogradContext* context) const {
+    if (group) context->saved_data["group"] = c10::IValue::make_capsule(group);
+}
+
+NormCoefficients NormCoefficients::saved(const torch::autograd::AutogradContext* context, at::Tensor values) {
+    const auto& data = context->saved_data;
+    const auto group = data.find("group");
+    if (group == data.end()) return {std::move(values), nullptr};
+    return {std::move(values), c10::static_intrusive_pointer_cast<NormGroup>(group->second.toCapsule())};
+}
+
+// Adds up over all processes: the sums of the channels, two after each other, and a count behind them.
+static void sum_over(NormGroup* group, std::vector<double>& first, std::vector<double>& second, double& count) {
+    if (!group) return;
+    const int64_t channels = int64_t(first.size());
+    at::Tensor values = at::empty({2 * channels + 1}, at::kDouble);
+    double* value = values.mutable_data_ptr<double>();
+    std::copy(first.begin(), first.end(), value);
+    std::copy(second.begin(), second.end(), value + channels);
+    value[2 * channels] = count;
+    group->sum(values);
+    std::copy(value, value + channels, first.begin());
+    std::copy(value + channels, value + 2 * channels, second.begin());
+    count = value[2 * channels];
+}
+
 NormCoefficients measure(const at::Tensor& x, const NormParameters& parameters) {
     const Chunks chunks(x);
     const int channels = chunks.channels;
@@ -76,8 +102,19 @@ NormCoefficients measure(const at::Tensor& x, const NormParameters& parameters) 
     });
 
     std::vector<double> mean = total(partial, 0, channels), variance = total(partial, channels, channels);
-    const double count = double(chunks.images * chunks.pixels);
-    NormCoefficients result{at::empty({4, channels}, floats)};
+    double count = double(chunks.images * chunks.pixels);
+    NormCoefficients result{at::empty({4, channels}, floats), current_norm_group()};
+    if (result.group) {
+        // Sums around a point of this batch become sums around zero, which all processes have in common;
+        // doubles have the digits for that.
+        for (int c = 0; c < channels; ++c) {
+            const double from = shifts[c];
+            variance[c] += 2 * from * mean[c] + from * from * count;
+            mean[c] += from * count;
+        }
+        sum_over(result.group.get(), mean, variance, count);
+    }
+    TORCH_CHECK(count > 1, "batch normalisation in training needs more than one value for each channel");
     float* value = result.values.mutable_data_ptr<float>();
     const float* weight = parameters.weight.const_data_ptr<float>();
     const float* bias = parameters.bias.const_data_ptr<float>();
@@ -86,7 +123,7 @@ NormCoefficients measure(const at::Tensor& x, const NormParameters& parameters) 
         // Rounding may take a variance of zero below it; not-a-number stays one.
         const double measured = variance[c] / count - shifted * shifted;
         variance[c] = measured < 0 ? 0 : measured;
-        mean[c] = shifted + shifts[c];
+        mean[c] = result.group ? shifted : shifted + shifts[c];
         const double inverse = 1 / std::sqrt(variance[c] + parameters.epsilon);
         const double scale = weight[c] * inverse;
         value[c] = float(scale);
@@ -124,14 +161,18 @@ NormGradients norm_backward(const at::Tensor& x, const NormCoefficients& coeffic
                               sum, sum + channels, rows_of_mutable(result_input, row));
     });
 
-    const std::vector<double> sum = total(partial, 0, channels), product = total(partial, channels, channels);
-    const double count = double(chunks.images * chunks.pixels);
+    std::vector<double> sum = total(partial, 0, channels), product = total(partial, channels, channels);
     NormGradients result{result_input, at::empty({channels}, floats), at::empty({channels}, floats)};
     std::vector<float> slope(channels), level(channels);
     for (int c = 0; c < channels; ++c) {
-        const double inverse = coefficients.inverse_deviation()[c], scale = norm.scale[c];
-        result.weight.mutable_data_ptr<float>()[c] = float(product[c] * inverse);
+        // Of this process's images: the gradients of parameters are added up with all the others.
+        result.weight.mutable_data_ptr<float>()[c] = float(product[c] * coefficients.inverse_deviation()[c]);
         result.bias.mutable_data_ptr<float>()[c] = float(sum[c]);
+    }
+    double count = double(chunks.images * chunks.pixels);
+    sum_over(coefficients.group.get(), sum, product, count);
+    for (int c = 0; c < channels; ++c) {
+        const double inverse = coefficients.inverse_deviation()[c], scale = norm.scale[c];
         slope[c] = float(-scale * inverse * inverse * product[c] / count);
         level[c] = float(-scale * sum[c] / count);
     }

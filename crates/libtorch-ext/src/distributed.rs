@@ -1,6 +1,35 @@
-//! Several processes that work on one task, on one machine or on many.
+//! Several processes that work on one task, on one machine or on many: c10d, the engine of PyTorch's own
+//! `torch.distributed`, with Gloo between CPUs.
+//!
+//! ```no_run
+//! use libtorch_ext::distributed::{Environment, GroupOptions, ProcessGroup, Reduction};
+//! use tch::{Kind, Tensor};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Started by `torchrun --no-python --nproc-per-node 2 PROGRAM`, by srun, or by hand.
+//! if let Some(environment) = Environment::from_env()? {
+//!     let group = ProcessGroup::connect(&environment, &GroupOptions::default())?;
+//!     let ranks = Tensor::from_slice(&[environment.rank as i64]);
+//!     group.all_reduce(&ranks, Reduction::Sum)?; // 0 + 1
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
+mod address;
 mod environment;
+mod error;
+mod group;
+mod presence;
+mod reducer;
+mod sign;
+mod signature;
 mod slurm;
+mod store;
 
 pub use environment::{Environment, EnvironmentError, Launcher, Master};
+pub use error::{GroupError, Peer, Suspect};
+pub use group::{GroupOptions, ProcessGroup, Protocol, Reduction};
+pub(crate) use reducer::normalises_over_ranks;
+pub use reducer::{Reducer, SyncBatchNorm};
+pub use store::Store;

@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
 use crate::Error;
+use crate::distributed::normalises_over_ranks;
 use crate::error::check;
 
 /// Batch normalisation over the channels of `[N, C, H, W]` in training: by the statistics of the batch,
@@ -73,13 +74,15 @@ unsafe extern "C" {
 }
 
 /// Whether this module's functions take activations `x` with parameters like `parameter`: on the CPU, of
-/// 32-bit floats or, for `x`, bfloat16, with more than one value for each channel.
+/// 32-bit floats or, for `x`, bfloat16, with more than one value for each channel, which may be those of other
+/// ranks.
 pub fn trains(x: &Tensor, parameter: &Tensor) -> bool {
     let kinds = (x.kind(), parameter.kind());
+    let least = if normalises_over_ranks() { 1 } else { 2 };
     x.device() == Device::Cpu
         && parameter.device() == Device::Cpu
         && matches!(kinds, (Kind::Float | Kind::BFloat16, Kind::Float))
-        && matches!(x.size()[..], [n, c, h, w] if c > 0 && n * h * w > 1)
+        && matches!(x.size()[..], [n, c, h, w] if c > 0 && n * h * w >= least)
 }
 
 fn expect(name: &'static str, tensor: &Tensor, expected: &[i64]) -> Result<(), Error> {

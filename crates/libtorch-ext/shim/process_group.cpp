@@ -1,0 +1,193 @@
+// Collectives of a group of processes and the averaging of their gradients: c10d's Gloo and its Reducer.
+
+#define USE_C10D_GLOO 1
+
+#include <cstdint>
+#include <memory>
+#include <tuple>
+#include <vector>
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/comm.hpp>
+#include <torch/csrc/distributed/c10d/reducer.hpp>
+
+#include "distributed.h"
+#include "norm_group.h"
+#include "torch_boundary.h"
+
+using at::Tensor;
+using std::chrono::milliseconds;
+
+struct effnet_group {
+    // As the Reducer wants it; its one backend is `gloo`.
+    c10::intrusive_ptr<c10d::ProcessGroup> group;
+    c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
+};
+
+namespace effnet {
+
+c10::intrusive_ptr<NormGroup>& current_norm_group() {
+    thread_local c10::intrusive_ptr<NormGroup> group;
+    return group;
+}
+
+namespace {
+
+struct GlooNormGroup : NormGroup {
+    explicit GlooNormGroup(c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo) : gloo_(std::move(gloo)) {}
+
+    void sum(Tensor& values) override {
+        std::vector<Tensor> tensors = {values};
+        gloo_->allreduce(tensors)->wait();
+    }
+
+private:
+    const c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo_;
+};
+
+// The Reducer's own hook divides by the number of processes; here each process has weighted its gradients
+// by its share of the images.
+struct Sum : c10d::CppCommHookInterface<c10::intrusive_ptr<c10d::ProcessGroup>> {
+    using CppCommHookInterface::CppCommHookInterface;
+
+    c10::intrusive_ptr<c10::ivalue::Future> runHook(c10d::GradBucket& bucket) override {
+        std::vector<Tensor> tensors = {bucket.getBufferRef()};
+        return state_->allreduce(tensors)->getFuture();
+    }
+};
+
+// Values of a tensor that nothing differentiates through.
+Tensor values_of(const Tensor& tensor) { return tensor.detach(); }
+
+} // namespace
+
+// Backward passes find their gradients in the order in which the Reducer first saw them; it asks to be
+// told of that order once, and would grow with each step otherwise. A first pass that always has the same
+// order makes buckets that do not depend on when a process was started, and so sums of the same bits.
+static void rehearse(c10d::Reducer& reducer, const std::vector<Tensor>& parameters) {
+    const at::AutoGradMode enabled(true);
+    std::vector<Tensor> sums;
+    for (const Tensor& parameter : parameters) sums.push_back(parameter.sum());
+    const Tensor loss = at::stack(sums).sum();
+    reducer.prepare_for_backward({});
+    torch::autograd::backward({loss}, {});
+    reducer.rebuild_buckets();
+    for (const Tensor& parameter : parameters) parameter.mutable_grad() = Tensor();
+}
+
+} // namespace effnet
+
+struct effnet_reducer {
+    std::unique_ptr<c10d::Reducer> reducer;
+};
+
+extern "C" {
+
+// `address`, which may be null, is that of this process; without it Gloo chooses as in PyTorch.
+char* effnet_group_new(const effnet_store* store, int32_t rank, int32_t size, const char* address, int64_t timeout,
+                       effnet_group** out) {
+    return torch_guarded([&] {
+        using c10d::ProcessGroupGloo;
+        auto options = ProcessGroupGloo::Options::create(milliseconds(timeout));
+        if (address) {
+            options->devices.push_back(ProcessGroupGloo::createDeviceForHostname(address));
+        } else {
+            options = ProcessGroupGloo::Options::create_default(milliseconds(timeout));
+        }
+        auto gloo = c10::make_intrusive<ProcessGroupGloo>(store->store, rank, size, std::move(options));
+        auto group = c10::make_intrusive<c10d::ProcessGroup>(store->store, rank, size);
+        group->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO, gloo);
+        group->setDefaultBackend(c10d::ProcessGroup::BackendType::GLOO);
+        *out = new effnet_group{std::move(group), std::move(gloo)};
+    });
+}
+
+void effnet_group_free(effnet_group* group) { delete group; }
+
+// The order is part of the C interface.
+enum effnet_reduction : int32_t { reduction_sum, reduction_max, reduction_min };
+
+char* effnet_group_all_reduce(const effnet_group* group, Tensor* tensor, int32_t reduction) {
+    return torch_guarded([&] {
+        c10d::AllreduceOptions options;
+        options.reduceOp = reduction == reduction_max   ? c10d::ReduceOp::MAX
+                           : reduction == reduction_min ? c10d::ReduceOp::MIN
+                                                        : c10d::ReduceOp::SUM;
+        std::vector<Tensor> tensors = {effnet::values_of(*tensor)};
+        group->gloo->allreduce(tensors, options)->wait();
+    });
+}
+
+char* effnet_group_broadcast(const effnet_group* group, Tensor* tensor, int32_t root) {
+    return torch_guarded([&] {
+        c10d::BroadcastOptions options;
+        options.rootRank = root;
+        std::vector<Tensor> tensors = {effnet::values_of(*tensor)};
+        group->gloo->broadcast(tensors, options)->wait();
+    });
+}
+
+// `outputs` has a tensor like `input` for each process.
+char* effnet_group_all_gather(const effnet_group* group, const Tensor* input, Tensor* const* outputs, size_t count) {
+    return torch_guarded([&] {
+        std::vector<std::vector<Tensor>> lists(1);
+        for (size_t i = 0; i < count; ++i) lists[0].push_back(effnet::values_of(*outputs[i]));
+        std::vector<Tensor> inputs = {effnet::values_of(*input)};
+        group->gloo->allgather(lists, inputs)->wait();
+    });
+}
+
+char* effnet_group_barrier(const effnet_group* group) {
+    return torch_guarded([&] { group->gloo->barrier()->wait(); });
+}
+
+// Batch normalisation that runs on this thread from now on is that of the whole group; null ends it.
+char* effnet_group_set_norms(const effnet_group* group) {
+    return torch_guarded([&] {
+        auto& current = effnet::current_norm_group();
+        if (group) {
+            current = c10::make_intrusive<effnet::GlooNormGroup>(group->gloo);
+        } else {
+            current.reset();
+        }
+    });
+}
+
+char* effnet_reducer_new(const effnet_group* group, const Tensor* const* tensors, size_t count, int64_t bucket_bytes,
+                         effnet_reducer** out) {
+    return torch_guarded([&] {
+        std::vector<Tensor> parameters;
+        for (size_t i = 0; i < count; ++i) parameters.push_back(*tensors[i]);
+        c10d::verify_params_across_processes(group->group, parameters, std::nullopt);
+        // The last layers have their gradients first.
+        const std::vector<Tensor> reversed(parameters.rbegin(), parameters.rend());
+        auto buckets = std::get<0>(c10d::compute_bucket_assignment_by_size(reversed, {size_t(bucket_bytes)}));
+        for (auto& bucket : buckets)
+            for (size_t& index : bucket) index = count - 1 - index;
+        auto reducer = std::make_unique<c10d::Reducer>(
+            parameters, std::move(buckets), group->group, std::vector<bool>(count, false), bucket_bytes,
+            /* find_unused_parameters */ false, /* gradient_as_bucket_view */ false,
+            std::unordered_map<size_t, std::string>(), bucket_bytes, /* skip_all_reduce_unused_params */ false,
+            /* use_python_reducer */ false, std::vector<int64_t>());
+        reducer->register_comm_hook(std::make_unique<effnet::Sum>(group->group));
+        effnet::rehearse(*reducer, parameters);
+        *out = new effnet_reducer{std::move(reducer)};
+    });
+}
+
+// To be called between the forward and the backward pass whose gradients are to be summed.
+char* effnet_reducer_prepare(effnet_reducer* reducer) {
+    return torch_guarded([&] { reducer->reducer->prepare_for_backward({}); });
+}
+
+char* effnet_reducer_free(effnet_reducer* reducer) {
+    return torch_guarded([&] {
+        const std::unique_ptr<effnet_reducer> owned(reducer);
+        owned->reducer.reset();
+    });
+}
+
+} // extern "C"

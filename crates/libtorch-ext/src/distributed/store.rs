@@ -1,0 +1,184 @@
+//! The store where the processes of a group meet.
+
+use std::ffi::{CString, c_char, c_void};
+use std::ptr::NonNull;
+use std::time::Duration;
+
+use super::Master;
+use crate::Error;
+use crate::error::check;
+
+#[repr(C)]
+struct RawStore {
+    _opaque: [u8; 0],
+}
+
+unsafe extern "C" {
+    fn effnet_store_connect(
+        host: *const c_char,
+        port: u16,
+        serves: i32,
+        clients: i32,
+        timeout: i64,
+        out: *mut *mut RawStore,
+    ) -> *mut c_char;
+    fn effnet_store_prefixed(
+        store: *const RawStore,
+        prefix: *const c_char,
+        out: *mut *mut RawStore,
+    ) -> *mut c_char;
+    fn effnet_store_clone(store: *const RawStore, out: *mut *mut RawStore) -> *mut c_char;
+    fn effnet_store_free(store: *mut RawStore);
+    fn effnet_store_set(
+        store: *const RawStore,
+        key: *const c_char,
+        bytes: *const u8,
+        count: usize,
+    ) -> *mut c_char;
+    fn effnet_store_get(
+        store: *const RawStore,
+        key: *const c_char,
+        timeout: i64,
+        take: unsafe extern "C" fn(*mut c_void, *const u8, usize),
+        context: *mut c_void,
+    ) -> *mut c_char;
+    fn effnet_store_has(store: *const RawStore, key: *const c_char, out: *mut i32) -> *mut c_char;
+}
+
+/// A table of names and bytes that all processes of a group see: c10d's `TCPStore`.
+#[derive(Debug)]
+pub struct Store(NonNull<RawStore>);
+
+// SAFETY: the object behind it may be called by any thread, one call at a time, which its own lock sees to.
+unsafe impl Send for Store {}
+// SAFETY: as above.
+unsafe impl Sync for Store {}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // SAFETY: it is this one's own.
+        unsafe { effnet_store_free(self.0.as_ptr()) };
+    }
+}
+
+impl Store {
+    /// Connects to the store at `master`, for at most `timeout`; where this process `serves`, it opens it
+    /// first.
+    ///
+    /// # Errors
+    /// [`Error::Native`] when the address is taken or nobody answers.
+    pub fn connect(master: &Master, serves: bool, timeout: Duration) -> Result<Self, Error> {
+        Self::connect_counted(master, serves, 0, timeout)
+    }
+
+    /// The same, where a store of PyTorch counts its `clients`, itself included, and waits for them.
+    pub(super) fn connect_counted(
+        master: &Master,
+        serves: bool,
+        clients: usize,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
+        let host = c_string(&master.address)?;
+        let (serves, clients, timeout) = (i32::from(serves), clients as i32, milliseconds(timeout));
+        // SAFETY: `host` is a C string that outlives the call.
+        Self::make(|out| unsafe {
+            effnet_store_connect(host.as_ptr(), master.port, serves, clients, timeout, out)
+        })
+    }
+
+    /// The part of the store whose names begin with `prefix`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn prefixed(&self, prefix: &str) -> Result<Self, Error> {
+        let prefix = c_string(prefix)?;
+        // SAFETY: the store is alive, `prefix` is a C string that outlives the call.
+        Self::make(|out| unsafe { effnet_store_prefixed(self.0.as_ptr(), prefix.as_ptr(), out) })
+    }
+
+    /// The same store over a connection of its own, whose calls wait for no others.
+    ///
+    /// # Errors
+    /// [`Error::Native`] when the store does not answer.
+    pub fn reconnect(&self) -> Result<Self, Error> {
+        // SAFETY: the store is alive.
+        Self::make(|out| unsafe { effnet_store_clone(self.0.as_ptr(), out) })
+    }
+
+    fn make(call: impl FnOnce(*mut *mut RawStore) -> *mut c_char) -> Result<Self, Error> {
+        let mut raw = std::ptr::null_mut();
+        check(call(&raw mut raw))?;
+        NonNull::new(raw).map(Self).ok_or(Error::OutOfMemory)
+    }
+
+    /// Gives `key` a value, in place of the one that it had.
+    ///
+    /// # Errors
+    /// [`Error::Native`] when the store does not answer.
+    pub fn set(&self, key: &str, value: &[u8]) -> Result<(), Error> {
+        let key = c_string(key)?;
+        // SAFETY: the store is alive, the key a C string, and `value` of the stated length.
+        check(unsafe { effnet_store_set(self.0.as_ptr(), key.as_ptr(), value.as_ptr(), value.len()) })
+    }
+
+    /// The value of `key`, for which it waits for at most `timeout`.
+    ///
+    /// # Errors
+    /// [`Error::Native`] when there is none by then, and when the store does not answer.
+    pub fn get(&self, key: &str, timeout: Duration) -> Result<Vec<u8>, Error> {
+        let key = c_string(key)?;
+        let mut value: Vec<u8> = Vec::new();
+        // SAFETY: the store is alive, the key a C string, and `take` gets the vector that it expects.
+        check(unsafe {
+            effnet_store_get(
+                self.0.as_ptr(),
+                key.as_ptr(),
+                milliseconds(timeout),
+                take,
+                (&raw mut value).cast(),
+            )
+        })?;
+        Ok(value)
+    }
+
+    /// The value of `key`, if there is one by now.
+    ///
+    /// # Errors
+    /// [`Error::Native`] when the store does not answer.
+    pub fn try_get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        let name = c_string(key)?;
+        let mut found = 0;
+        // SAFETY: the store is alive, the key a C string, and `found` a place to write to.
+        check(unsafe { effnet_store_has(self.0.as_ptr(), name.as_ptr(), &raw mut found) })?;
+        if found == 0 {
+            return Ok(None);
+        }
+        self.get(key, Duration::from_secs(1)).map(Some)
+    }
+
+    pub(super) fn as_ptr(&self) -> *const c_void {
+        self.0.as_ptr().cast_const().cast()
+    }
+}
+
+/// Receives a value.
+///
+/// # Safety
+/// `context` must be the `Vec<u8>` that the call was given, `bytes` must point to `count` bytes.
+unsafe extern "C" fn take(context: *mut c_void, bytes: *const u8, count: usize) {
+    if count > 0 {
+        // SAFETY: both are what this function's contract says.
+        unsafe {
+            (*context.cast::<Vec<u8>>()).extend_from_slice(std::slice::from_raw_parts(bytes, count));
+        }
+    }
+}
+
+pub(super) fn c_string(text: &str) -> Result<CString, Error> {
+    CString::new(text).map_err(|_| Error::Native(format!("`{}` holds a zero byte", text.escape_debug())))
+}
+
+/// At least one: zero means without end.
+pub(super) fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).max(1)
+}

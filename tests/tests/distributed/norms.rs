@@ -1,0 +1,137 @@
+//! Batch normalisation over all ranks is that of the joined batch.
+
+use libtorch_ext::distributed::{ProcessGroup, Reduction, SyncBatchNorm};
+use libtorch_ext::training::{BatchNorm, SqueezeExcite, depthwise, norm_activation, norm_squeeze_excite};
+use tch::{Device, Kind, Tensor};
+
+use super::ranks::{all_succeed, group};
+
+const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
+const CHANNELS: i64 = 12;
+const IMAGES: i64 = 7;
+
+struct Layer {
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    kernels: Tensor,
+    squeeze: [Tensor; 4],
+}
+
+impl Layer {
+    fn new() -> Self {
+        tch::manual_seed(5);
+        let leaf = |shape: &[i64]| Tensor::randn(shape, CPU).set_requires_grad(true);
+        Self {
+            weight: leaf(&[CHANNELS]),
+            bias: leaf(&[CHANNELS]),
+            mean: Tensor::zeros([CHANNELS], CPU),
+            variance: Tensor::ones([CHANNELS], CPU),
+            kernels: leaf(&[CHANNELS, 1, 3, 3]),
+            squeeze: [
+                leaf(&[3, CHANNELS, 1, 1]),
+                leaf(&[3]),
+                leaf(&[CHANNELS, 3, 1, 1]),
+                leaf(&[CHANNELS]),
+            ],
+        }
+    }
+
+    /// All three layers with a normalisation, one after the other.
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let norm = BatchNorm {
+            weight: &self.weight,
+            bias: &self.bias,
+            running_mean: &self.mean,
+            running_var: &self.variance,
+            momentum: 0.1,
+            epsilon: 1e-3,
+        };
+        let x = norm_activation(x, &norm, true).unwrap();
+        let x = depthwise(&x, Some(&norm), &self.kernels, 1, [1; 4]).unwrap();
+        let [reduce, reduce_bias, expand, expand_bias] = &self.squeeze;
+        let layers = SqueezeExcite {
+            reduce: [reduce, reduce_bias],
+            expand: [expand, expand_bias],
+        };
+        norm_squeeze_excite(&x, &norm, &layers).unwrap()
+    }
+
+    fn parameters(&self) -> impl Iterator<Item = &Tensor> {
+        [&self.weight, &self.bias, &self.kernels]
+            .into_iter()
+            .chain(&self.squeeze)
+    }
+}
+
+fn close(found: &Tensor, expected: &Tensor, what: &str) {
+    let error = (found - expected).norm().double_value(&[]) / expected.norm().double_value(&[]);
+    // Not `error > bound`: that lets a NaN pass.
+    assert!(error <= 1e-5, "{what}: {error:.1e}");
+}
+
+/// `side` pixels each way; the ranks have unequal numbers of images.
+fn compare(group: &ProcessGroup, side: i64) {
+    let drawn = |seed| {
+        tch::manual_seed(seed);
+        // Far from zero, where sums of squares cancel.
+        Tensor::randn([IMAGES, CHANNELS, side, side], CPU) + 20.0
+    };
+    let (joined, upstream) = (drawn(1).set_requires_grad(true), drawn(2));
+    let alone = Layer::new();
+    let expected = alone.forward(&joined);
+    (&expected * &upstream).sum(Kind::Float).backward();
+
+    let (rank, world_size) = (group.rank() as i64, group.world_size() as i64);
+    let size = IMAGES.div_euclid(world_size) + 1;
+    let (start, images) = (rank * size, size.min(IMAGES - rank * size));
+    let own = |tensor: &Tensor| tensor.detach().narrow(0, start, images).copy();
+    let x = own(&joined).set_requires_grad(true);
+    let layer = Layer::new();
+    let norms = SyncBatchNorm::new(group).unwrap();
+    let found = norms.scope(|| layer.forward(&x)).unwrap();
+    close(&found, &own(&expected), "the output");
+    (&found * own(&upstream)).sum(Kind::Float).backward();
+    close(&x.grad(), &own(&joined.grad()), "the gradient of the input");
+    close(&layer.mean, &alone.mean, "the running mean");
+    close(&layer.variance, &alone.variance, "the running variance");
+    for (found, expected) in layer.parameters().zip(alone.parameters()) {
+        let gradient = found.grad();
+        group.all_reduce(&gradient.contiguous(), Reduction::Sum).unwrap();
+        close(&gradient, &expected.grad(), "the gradient of a parameter");
+    }
+    // Outside of the scope a batch is this rank's again.
+    let (alone, again) = (Layer::new(), Layer::new());
+    if images * side * side > 1 {
+        assert!(alone.forward(&x).equal(&again.forward(&x)));
+        assert!(!alone.mean.equal(&layer.mean));
+    }
+}
+
+#[test]
+fn layers_and_their_gradients_are_those_of_the_joined_batch() {
+    match group() {
+        Some(group) => compare(&group, 6),
+        None => {
+            for world_size in [2, 3] {
+                all_succeed(
+                    "norms::layers_and_their_gradients_are_those_of_the_joined_batch",
+                    world_size,
+                );
+            }
+        }
+    }
+}
+
+/// A rank by itself could not normalise it: the last one of three has one image of one pixel.
+#[test]
+fn one_value_for_each_channel_on_a_rank_is_enough() {
+    match group() {
+        Some(group) => compare(&group, 1),
+        None => drop(all_succeed(
+            "norms::one_value_for_each_channel_on_a_rank_is_enough",
+            3,
+        )),
+    }
+}
