@@ -102,6 +102,10 @@ impl Ema {
         self.updates
     }
 
+    pub(crate) fn set_updates(&mut self, updates: u64) {
+        self.updates = updates;
+    }
+
     /// Goes back to an average that was saved after `updates` updates.
     ///
     /// # Errors

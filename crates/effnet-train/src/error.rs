@@ -74,6 +74,20 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The ranks of a group were not started with the same.
+    #[error(
+        "rank {rank}: the ranks do not agree:{}\nStart all ranks with the same data, model and settings",
+        listed(differences)
+    )]
+    Disagreement {
+        /// This process.
+        rank: usize,
+        /// One text for each thing that differs, with the ranks.
+        differences: Vec<String>,
+    },
+    /// The group cannot go on.
+    #[error(transparent)]
+    Group(#[from] libtorch_ext::distributed::GroupError),
     /// A checkpoint could not be read.
     #[error(transparent)]
     Read(#[from] effnet_checkpoint::Error),

@@ -4,7 +4,9 @@ pub mod data;
 pub mod metrics;
 pub mod run;
 
+mod agreement;
 mod checkpointer;
+mod data_parallel;
 mod ema;
 mod error;
 mod gradients;
@@ -18,6 +20,7 @@ mod schedule;
 mod snapshot;
 mod trainer;
 
+pub use agreement::agree;
 pub use checkpointer::Checkpointer;
 pub use ema::Ema;
 pub use error::{Divergence, Error};

@@ -29,7 +29,7 @@ pub use error::MetricsError;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// Of the cross-entropy of each image.
     loss: f64,

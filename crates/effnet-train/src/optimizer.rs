@@ -319,7 +319,7 @@ impl Optimizer {
     }
 
     /// Every slot of every parameter, as `_fc.weight.momentum_buffer`: names, start, and own tensor.
-    fn slots(&self) -> impl Iterator<Item = (String, &Tensor)> {
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (String, &Tensor)> {
         let slot_names: Vec<&str> = self.method.slots().into_iter().map(|(name, _)| name).collect();
         self.groups.iter().flat_map(move |group| {
             let named = slot_names.clone().into_iter().zip(&group.lists.slots);

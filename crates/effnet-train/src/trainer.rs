@@ -1,6 +1,7 @@
 //! One step of training after the other.
 
 mod draws;
+mod joined;
 mod options;
 mod state;
 
@@ -13,6 +14,7 @@ use draws::draw_seed;
 pub use options::{Average, Phase, TrainerOptions};
 pub use state::{Position, RunningLoss, TrainerState};
 
+use crate::data_parallel::{DataParallel, Share};
 use crate::restore::restore_tensors;
 use crate::{
     Divergence, Ema, Error, Freeze, GradScaler, Optimizer, Precision, Targets, clip_to_norm, global_norm,
@@ -30,7 +32,9 @@ pub struct Batch {
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
-    /// The mean loss of its images, before it.
+    /// Its images, on all ranks.
+    pub images: u64,
+    /// Their mean loss, before it.
     pub loss: f64,
     /// The learning rate, to be multiplied with each group's factor.
     pub rate: f64,
@@ -55,6 +59,7 @@ pub struct Trainer {
     position: Position,
     running_loss: RunningLoss,
     last_checkpoint: Option<PathBuf>,
+    parallel: Option<DataParallel>,
 }
 
 impl Trainer {
@@ -89,6 +94,7 @@ impl Trainer {
             position: Position::default(),
             running_loss: RunningLoss::default(),
             last_checkpoint: None,
+            parallel: None,
         })
     }
 
@@ -134,15 +140,15 @@ impl Trainer {
 
     /// Takes one step on a batch that is given in parts, each of which passes the network by itself:
     /// their gradients are added up, weighted by their images. Batch statistics and weighted means are
-    /// those of each part.
+    /// those of each part. In a group every rank gives as many parts.
     ///
     /// # Errors
     /// [`Error::Diverged`] when the loss or the gradients are not finite: parameters and optimizer are
-    /// then those before the step. [`Error::Shape`], [`Error::Torch`].
+    /// then those before the step. [`Error::Shape`], [`Error::Torch`]; [`Error::Group`] and
+    /// [`Error::Disagreement`] in a group, which is of no more use then.
     pub fn step(&mut self, parts: &[Batch]) -> Result<Step, Error> {
         let step = self.step_with_rate(parts, self.rate())?;
-        let images: i64 = parts.iter().map(|part| part.images.size()[0]).sum();
-        self.running_loss.add(step.loss, images as u64);
+        self.running_loss.add(step.loss, step.images);
         self.position.step += 1;
         self.position.epoch_step += 1;
         self.position.phase_step += 1;
@@ -155,7 +161,8 @@ impl Trainer {
 
     pub(crate) fn step_with_rate(&mut self, parts: &[Batch], rate: f64) -> Result<Step, Error> {
         self.optimizer.clear_gradients()?;
-        let loss = self.accumulate(parts, rate)?;
+        let (loss, share) = self.accumulate(parts, rate)?;
+        let images = share.all as u64;
         let gradients = self.optimizer.gradients()?;
         let finite = match &mut self.scaler {
             Some(scaler) => {
@@ -166,7 +173,7 @@ impl Trainer {
             None => true,
         };
         if !finite {
-            return self.leave_out(loss, rate);
+            return self.leave_out(images, loss, rate);
         }
         let gradient_norm = global_norm(&gradients)?;
         if !gradient_norm.is_finite() {
@@ -176,10 +183,16 @@ impl Trainer {
             clip_to_norm(&gradients, gradient_norm, limit)?;
         }
         self.optimizer.step(rate)?;
+        if let Some(parallel) = &self.parallel
+            && self.phase().groups.freeze != Freeze::Features
+        {
+            parallel.average_statistics(share)?;
+        }
         if let Some(average) = &mut self.average {
             average.update()?;
         }
         Ok(Step {
+            images,
             loss,
             rate,
             gradient_norm,
@@ -187,8 +200,8 @@ impl Trainer {
         })
     }
 
-    /// Forward and backward of all parts; returns the mean loss.
-    fn accumulate(&self, parts: &[Batch], rate: f64) -> Result<f64, Error> {
+    /// Forward and backward of all parts; returns the mean loss over the images of all ranks, and these.
+    fn accumulate(&mut self, parts: &[Batch], rate: f64) -> Result<(f64, Share), Error> {
         let images: i64 = parts
             .iter()
             .map(|part| part.images.size().first().copied().unwrap_or(0))
@@ -201,22 +214,46 @@ impl Trainer {
                 found: vec![0],
             });
         }
+        let share = match &self.parallel {
+            Some(parallel) => parallel.share(images, parts.len(), self.position.step)?,
+            None => Share::alone(images),
+        };
         let mut total = 0.0;
         for (index, part) in parts.iter().enumerate() {
-            tch::manual_seed(draw_seed(self.options.seed, self.position.step, index as u64));
-            let share = part.images.size()[0] as f64 / images as f64;
-            let loss = self.loss(part)?.f_mul_scalar(share)?;
+            let draws = self.draws(index);
+            tch::manual_seed(draw_seed(self.options.seed, self.position.step, draws));
+            let part_share = part.images.size()[0] as f64 / share.all as f64;
+            let loss = self.loss(part)?.f_mul_scalar(part_share)?;
             let value = loss.f_double_value(&[])?;
-            if !value.is_finite() {
+            // In a group all ranks find it out together, below.
+            if !value.is_finite() && self.parallel.is_none() {
                 return Err(self.diverged("the loss", value, rate));
             }
             total += value;
-            match &self.scaler {
-                Some(scaler) => scaler.scale(&loss)?.f_backward()?,
+            let loss = match &self.scaler {
+                Some(scaler) => scaler.scale(&loss)?,
+                None => loss,
+            };
+            match &mut self.parallel {
+                Some(parallel) => parallel.backward(&loss, index + 1 == parts.len())?,
                 None => loss.f_backward()?,
             }
         }
-        Ok(total)
+        if let Some(parallel) = &self.parallel {
+            total = parallel.sum(total)?;
+            if !total.is_finite() {
+                return Err(self.diverged("the loss", total, rate));
+            }
+        }
+        Ok((total, share))
+    }
+
+    /// Which of the draws of a step are those of its part `index`: other ranks have others.
+    fn draws(&self, index: usize) -> u64 {
+        let (rank, world_size) = self
+            .group()
+            .map_or((0, 1), |group| (group.rank(), group.world_size()));
+        (index * world_size + rank) as u64
     }
 
     fn loss(&self, batch: &Batch) -> Result<Tensor, Error> {
@@ -224,27 +261,34 @@ impl Trainer {
         let images = channels_last(&batch.images.f_to_device(device)?)?;
         let frozen = self.phase().groups.freeze == Freeze::Features;
         let network = &self.network;
-        let logits = self.options.precision.autocast(device, || {
-            if frozen {
-                let features = tch::no_grad(|| network.extract_features(&images, false))?;
-                network.classify(&features, true)
-            } else {
-                network.forward(&images, true)
-            }
-        })??;
+        let forward = || -> Result<Tensor, Error> {
+            Ok(self.options.precision.autocast(device, || {
+                if frozen {
+                    let features = tch::no_grad(|| network.extract_features(&images, false))?;
+                    network.classify(&features, true)
+                } else {
+                    network.forward(&images, true)
+                }
+            })??)
+        };
+        let logits = match &self.parallel {
+            Some(parallel) => parallel.forward(forward)?,
+            None => forward()?,
+        };
         self.options
             .loss
             .forward(&logits, &batch.targets.to_device(device)?)
     }
 
     /// What a step whose 16-bit gradients overflowed leaves behind.
-    fn leave_out(&self, loss: f64, rate: f64) -> Result<Step, Error> {
+    fn leave_out(&self, images: u64, loss: f64, rate: f64) -> Result<Step, Error> {
         /// Gradients that overflow at this scale do so without any.
         const LEAST_SCALE: f64 = 1.0 / 1024.0;
         if self.scaler.is_some_and(|scaler| scaler.factor() < LEAST_SCALE) {
             return Err(self.diverged("the norm of the gradients", f64::INFINITY, rate));
         }
         Ok(Step {
+            images,
             loss,
             rate,
             gradient_norm: f64::INFINITY,
@@ -271,6 +315,9 @@ impl Trainer {
         self.position.phase_step = 0;
         let Phase { groups, method, .. } = *self.phase();
         self.optimizer = Optimizer::new(method, groups.apply(&self.network)?)?;
+        if let Some(parallel) = &mut self.parallel {
+            parallel.begin_phase(&self.network)?;
+        }
         Ok(())
     }
 

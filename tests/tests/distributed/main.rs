@@ -9,3 +9,4 @@ mod python;
 mod ranks;
 mod reducer;
 
+mod training;

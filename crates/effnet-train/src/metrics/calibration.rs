@@ -1,9 +1,11 @@
 //! Whether a network is as sure as it is right.
 
+use serde::{Deserialize, Serialize};
+
 use super::CALIBRATION_BINS;
 
 /// The images of one interval of confidence.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Bin {
     images: u64,
     correct: u64,
@@ -11,7 +13,7 @@ struct Bin {
     confidence: f64,
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Calibration([Bin; CALIBRATION_BINS]);
 
 impl Calibration {

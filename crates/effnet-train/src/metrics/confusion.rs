@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::MetricsError;
 
@@ -10,10 +10,11 @@ use super::MetricsError;
 ///
 /// Only pairs that occur take memory, so that a thousand classes cost no more than the images that were
 /// measured.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfusionMatrix {
     num_classes: usize,
     /// By the true class and the predicted one.
+    #[serde(with = "pairs")]
     counts: BTreeMap<(usize, usize), u64>,
 }
 
@@ -39,6 +40,23 @@ pub struct ClassReport {
     pub f1: Option<f64>,
     /// Images of this class.
     pub support: u64,
+}
+
+/// Counts as a list: keys of JSON are texts.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    type Counts = BTreeMap<(usize, usize), u64>;
+
+    pub(super) fn serialize<S: Serializer>(counts: &Counts, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(counts)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Counts, D::Error> {
+        Ok(Vec::deserialize(deserializer)?.into_iter().collect())
+    }
 }
 
 impl ConfusionMatrix {

@@ -106,6 +106,8 @@ struct Inner {
     connections: Connections,
     presence: Option<Presence>,
     store: Store,
+    /// The same without a prefix.
+    base: Store,
 }
 
 /// Sockets between all ranks.
@@ -194,8 +196,8 @@ impl ProcessGroup {
             Protocol::Checked => 0,
             Protocol::PyTorch => world_size,
         };
-        let store = Store::connect_counted(master, serves, clients, timeout).map_err(unreachable)?;
-        let store = store
+        let base = Store::connect_counted(master, serves, clients, timeout).map_err(unreachable)?;
+        let store = base
             .prefixed(&prefix(environment, protocol))
             .map_err(unreachable)?;
         let own = match std::env::var_os("GLOO_SOCKET_IFNAME") {
@@ -239,6 +241,7 @@ impl ProcessGroup {
             connections,
             presence,
             store,
+            base,
         })))
     }
 
@@ -252,9 +255,13 @@ impl ProcessGroup {
         self.0.world_size
     }
 
-    /// Where the group meets; its names are its own.
-    pub fn store(&self) -> &Store {
-        &self.0.store
+    /// What all starts of the group share, where its launcher serves the store; otherwise it is new with
+    /// each start.
+    ///
+    /// # Errors
+    /// [`GroupError::Native`] when memory is short.
+    pub fn run_store(&self) -> Result<Store, GroupError> {
+        self.local(|| self.0.base.prefixed("effnet/run"))
     }
 
     pub(super) fn connections(&self) -> &Connections {

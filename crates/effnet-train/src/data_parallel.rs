@@ -1,0 +1,167 @@
+//! One trainer among those that train a network together, each on its part of every batch.
+
+use effnet_core::EfficientNet;
+use libtorch_ext::distributed::{GroupError, ProcessGroup, Reducer, Reduction, SyncBatchNorm};
+use tch::{TchError, Tensor};
+
+use crate::Error;
+use crate::parameters::is_statistic;
+
+/// What a trainer does together with the other ranks of its group.
+#[derive(Debug)]
+pub(crate) struct DataParallel {
+    group: ProcessGroup,
+    norms: Option<SyncBatchNorm>,
+    /// Of the parameters that the running phase trains.
+    reducer: Option<Reducer>,
+    /// Running statistics, of which each rank without synchronised normalisation has others after a step.
+    statistics: Vec<Tensor>,
+}
+
+/// What the images of a step are shared out as.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Share {
+    /// This rank's images.
+    pub(crate) own: i64,
+    /// Those of all ranks.
+    pub(crate) all: i64,
+}
+
+impl Share {
+    /// Of a process by itself.
+    pub(crate) fn alone(images: i64) -> Self {
+        Self {
+            own: images,
+            all: images,
+        }
+    }
+}
+
+impl DataParallel {
+    pub(crate) fn new(
+        group: &ProcessGroup,
+        sync_batch_norm: bool,
+        network: &EfficientNet,
+    ) -> Result<Self, Error> {
+        let norms = sync_batch_norm.then(|| SyncBatchNorm::new(group)).transpose()?;
+        let statistics = network
+            .named_tensors()
+            .filter(|(name, tensor)| is_statistic(name) && tensor.is_floating_point());
+        let mut parallel = Self {
+            group: group.clone(),
+            norms,
+            reducer: None,
+            statistics: statistics.map(|(_, tensor)| tensor.shallow_clone()).collect(),
+        };
+        parallel.begin_phase(network)?;
+        Ok(parallel)
+    }
+
+    pub(crate) fn group(&self) -> &ProcessGroup {
+        &self.group
+    }
+
+    /// To be called when other parameters are trained than before.
+    pub(crate) fn begin_phase(&mut self, network: &EfficientNet) -> Result<(), Error> {
+        // Two reducers of one parameter would both send its gradient.
+        self.reducer = None;
+        let trained = network
+            .named_tensors()
+            .filter(|(_, tensor)| tensor.requires_grad());
+        let trained: Vec<Tensor> = trained.map(|(_, tensor)| tensor.shallow_clone()).collect();
+        self.reducer = Some(Reducer::new(&self.group, &trained)?);
+        Ok(())
+    }
+
+    /// The images of all ranks, each of which is about to take step number `step` in as many parts.
+    pub(crate) fn share(&self, images: i64, parts: usize, step: u64) -> Result<Share, Error> {
+        let own = [images as f64, parts as f64, step as f64, 0.0];
+        let all = self.group.all_gather_numbers(own)?;
+        let unlike = |other: &[f64; 4]| other[1..3] != all[0][1..3] || other[0] < 1.0;
+        if let Some(other) = all.iter().position(unlike) {
+            let told = |rank: usize| {
+                let [images, parts, step, _] = all[rank];
+                format!("{images} images in {parts} parts for step {step} on rank {other}")
+            };
+            return Err(Error::Disagreement {
+                rank: self.group.rank(),
+                differences: vec![format!("{}, rank 0 is at step {}", told(other), all[0][2])],
+            });
+        }
+        let all = all.iter().map(|numbers| numbers[0] as i64).sum();
+        Ok(Share { own: images, all })
+    }
+
+    /// Runs a forward pass, with normalisation over all ranks where it was asked for.
+    pub(crate) fn forward<T>(&self, forward: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let Some(norms) = &self.norms else {
+            return forward();
+        };
+        norms
+            .scope(forward)?
+            .map_err(|error| self.explain("the forward pass", error))
+    }
+
+    /// The backward pass of a part. With the last one of a step the gradients are summed over all ranks,
+    /// while it goes on.
+    pub(crate) fn backward(&mut self, loss: &Tensor, is_last: bool) -> Result<(), Error> {
+        match &mut self.reducer {
+            Some(reducer) if is_last => Ok(reducer.backward(loss)?),
+            _ => loss
+                .f_backward()
+                .map_err(|error| self.explain("the backward pass", error.into())),
+        }
+    }
+
+    /// The sum over all ranks, added up in their order.
+    pub(crate) fn sum(&self, own: f64) -> Result<f64, Error> {
+        let all = self.group.all_gather_numbers([own, 0.0, 0.0, 0.0])?;
+        Ok(all.iter().map(|numbers| numbers[0]).sum())
+    }
+
+    /// Makes the running statistics of all ranks their mean over the images, so that all ranks have one
+    /// network.
+    pub(crate) fn average_statistics(&self, share: Share) -> Result<(), Error> {
+        // Synchronised, they are the same already.
+        if self.norms.is_some() || self.group.world_size() == 1 || self.statistics.is_empty() {
+            return Ok(());
+        }
+        let flat = Tensor::f_cat(&self.statistics, 0)?.f_mul_scalar(share.own as f64 / share.all as f64)?;
+        self.group.all_reduce(&flat, Reduction::Sum)?;
+        let mut start = 0;
+        for own in &self.statistics {
+            let length = own.size()[0];
+            own.shallow_clone().f_copy_(&flat.f_narrow(0, start, length)?)?;
+            start += length;
+        }
+        Ok(())
+    }
+
+    /// An error within a pass that exchanges statistics may be that of another rank.
+    fn explain(&self, operation: &'static str, error: Error) -> Error {
+        match error {
+            Error::Torch(TchError::Torch(message) | TchError::Convert(message))
+                if self.norms.is_some() && !is_of_memory(&message) =>
+            {
+                self.group.explain(operation, &message).into()
+            }
+            other => other,
+        }
+    }
+}
+
+fn is_of_memory(message: &str) -> bool {
+    libtorch_ext::is_out_of_memory(&TchError::Torch(message.to_owned()))
+}
+
+/// Replaces the values of `tensor` by those of rank 0.
+pub(crate) fn follow_first(group: &ProcessGroup, tensor: &Tensor) -> Result<(), Error> {
+    let follow = || -> Result<(), GroupError> { group.broadcast(tensor, 0) };
+    if tensor.is_contiguous() {
+        return Ok(follow()?);
+    }
+    let dense = tensor.f_detach()?.f_contiguous()?;
+    group.broadcast(&dense, 0)?;
+    tch::no_grad(|| tensor.shallow_clone().f_copy_(&dense))?;
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! A trainer in a group.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use libtorch_ext::distributed::ProcessGroup;
+use serde::{Deserialize, Serialize};
+use tch::Device;
+
+use super::{Position, RunningLoss, Trainer};
+use crate::agreement::agree;
+use crate::data_parallel::{DataParallel, follow_first};
+use crate::{Ema, Error, GradScaler};
+
+/// What of a trainer is no tensor.
+#[derive(Serialize, Deserialize)]
+struct Progress {
+    position: Position,
+    seed: u64,
+    scaler: Option<GradScaler>,
+    running_loss: RunningLoss,
+    average_updates: u64,
+}
+
+impl Trainer {
+    /// Trains together with the other ranks of `group`, all of which call it with trainers of the same
+    /// network, options and phases: from now on a [`step`](Self::step) is one on the batches of all ranks
+    /// together. Everyone goes to where rank 0 is, weights, average, optimizer and position.
+    ///
+    /// The gradients, and so the weights, have the same bits on all ranks; they are those of a single
+    /// process on the joined batch as far as sums in another order are, if batch normalisation is
+    /// `sync_batch_norm` over all ranks, or frozen. Otherwise each rank normalises its own images, and the
+    /// running statistics are averaged after the step. Weighted means (class weights) are those of each
+    /// rank; dropout and drop connect draw differently on each.
+    ///
+    /// # Errors
+    /// [`Error::Disagreement`] when the trainers differ, [`Error::Group`], [`Error::InvalidOption`] for a
+    /// network that is not on the CPU.
+    pub fn join(&mut self, group: &ProcessGroup, sync_batch_norm: bool) -> Result<(), Error> {
+        let device = self.network.device();
+        if device != Device::Cpu {
+            let found = format!("{device:?}");
+            return Err(Error::option(
+                "the device of a group",
+                "the CPU, which Gloo serves",
+                &found,
+            ));
+        }
+        agree(group, &self.facts(sync_batch_norm))?;
+        self.follow(group)?;
+        self.parallel = Some(DataParallel::new(group, sync_batch_norm, &self.network)?);
+        Ok(())
+    }
+
+    /// The group that this trainer has joined.
+    pub fn group(&self) -> Option<&ProcessGroup> {
+        self.parallel.as_ref().map(DataParallel::group)
+    }
+
+    /// What has to be the same on all ranks.
+    fn facts(&self, sync_batch_norm: bool) -> BTreeMap<String, String> {
+        let mut hasher = DefaultHasher::new();
+        let mut values = 0;
+        for (name, tensor) in self.network.named_tensors() {
+            (name, tensor.size()).hash(&mut hasher);
+            values += tensor.numel();
+        }
+        let config = self.network.config();
+        let fact = |name: &str, value: String| (name.to_owned(), value);
+        BTreeMap::from([
+            fact(
+                "the network",
+                format!("{values} numbers, layout {:016x}", hasher.finish()),
+            ),
+            fact("its configuration", format!("{config:?}")),
+            fact("precision", self.options.precision.name().to_owned()),
+            fact("loss", format!("{:?}", self.options.loss)),
+            fact("clip_norm", format!("{:?}", self.options.clip_norm)),
+            fact("average", format!("{:?}", self.options.average)),
+            fact("phases", format!("{:?}", self.phases)),
+            fact("sync_bn", sync_batch_norm.to_string()),
+        ])
+    }
+
+    /// Goes to where rank 0 is.
+    fn follow(&mut self, group: &ProcessGroup) -> Result<(), Error> {
+        let own = Progress {
+            position: self.position,
+            seed: self.options.seed,
+            scaler: self.scaler,
+            running_loss: self.running_loss,
+            average_updates: self.average.as_ref().map_or(0, Ema::updates),
+        };
+        let text = group.broadcast_bytes(serde_json::json!(own).to_string().as_bytes(), 0)?;
+        if group.rank() > 0 {
+            let first: Progress = serde_json::from_slice(&text).map_err(|error| Error::OtherState {
+                what: "the state of rank 0",
+                difference: error.to_string(),
+            })?;
+            self.begin_phase(first.position.phase)?;
+            self.position = first.position;
+            self.options.seed = first.seed;
+            self.scaler = first.scaler;
+            self.running_loss = first.running_loss;
+            if let Some(average) = &mut self.average {
+                average.set_updates(first.average_updates);
+            }
+        }
+        let average = self
+            .average
+            .iter()
+            .flat_map(|average| average.network().named_tensors());
+        for (_, tensor) in self.network.named_tensors().chain(average) {
+            follow_first(group, tensor)?;
+        }
+        for (_, tensor) in self.optimizer.slots() {
+            follow_first(group, tensor)?;
+        }
+        Ok(())
+    }
+}
