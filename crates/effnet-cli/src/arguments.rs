@@ -218,6 +218,16 @@ pub(crate) enum BatchSize {
     Images(u32),
 }
 
+impl BatchSize {
+    /// The number of images that was asked for.
+    pub(crate) fn asked(self) -> Option<usize> {
+        match self {
+            Self::Auto => None,
+            Self::Images(images) => Some(images as usize),
+        }
+    }
+}
+
 impl std::str::FromStr for BatchSize {
     type Err = String;
 

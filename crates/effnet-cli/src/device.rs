@@ -8,6 +8,7 @@ use effnet_infer::Precision;
 use libtorch_ext::load_cuda;
 use tch::{Cuda, Device};
 
+use crate::launcher;
 use crate::printer::Printer;
 
 /// `--device`.
@@ -15,7 +16,8 @@ use crate::printer::Printer;
 pub(crate) enum DeviceChoice {
     Auto,
     Cpu,
-    Cuda(usize),
+    /// `None` for the one that is this process's: the first, or that of its rank on this machine.
+    Cuda(Option<usize>),
 }
 
 impl FromStr for DeviceChoice {
@@ -25,11 +27,11 @@ impl FromStr for DeviceChoice {
         match text {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda(0)),
+            "cuda" => Ok(Self::Cuda(None)),
             _ => text
                 .strip_prefix("cuda:")
                 .and_then(|index| index.parse().ok())
-                .map(Self::Cuda)
+                .map(|index| Self::Cuda(Some(index)))
                 .ok_or_else(|| "expected auto, cpu, cuda or cuda:N".to_owned()),
         }
     }
@@ -46,23 +48,25 @@ impl DeviceChoice {
                 if let Err(error) = load_cuda(None) {
                     printer.detail(format!("CUDA is not used: {error}"));
                 }
-                return Ok(if Cuda::is_available() {
-                    Device::Cuda(0)
-                } else {
-                    Device::Cpu
-                });
+                if !Cuda::is_available() {
+                    return Ok(Device::Cpu);
+                }
+                None
             }
-            Self::Cuda(index) => index,
+            Self::Cuda(index) => {
+                let missing = "no CUDA device: expected an NVIDIA driver and a libtorch with CUDA (scripts/setup \
+                               --cuda), run `effnet env` to see what is found";
+                load_cuda(None).context(missing)?;
+                ensure!(Cuda::is_available(), missing);
+                index
+            }
         };
-        let missing = "no CUDA device: expected an NVIDIA driver and a libtorch with CUDA (scripts/setup \
-                       --cuda), run `effnet env` to see what is found";
-        load_cuda(None).context(missing)?;
-        ensure!(Cuda::is_available(), missing);
-        let count = Cuda::device_count();
-        ensure!(
-            (index as i64) < count,
-            "no device cuda:{index}, this machine has {count}"
-        );
+        let count = usize::try_from(Cuda::device_count())?;
+        let index = match index {
+            Some(index) => index,
+            None => launcher::device(count)?,
+        };
+        ensure!(index < count, "no device cuda:{index}, this machine has {count}");
         Ok(Device::Cuda(index))
     }
 }

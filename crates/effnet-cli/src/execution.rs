@@ -11,7 +11,9 @@ use libtorch_ext::{allow_tf32, keep_freed_memory};
 use tch::{Cuda, Device, Kind, Tensor, nn};
 
 use crate::device::{DeviceChoice, PrecisionChoice};
+use crate::launcher;
 use crate::printer::Printer;
+use crate::sharding::Job;
 
 /// `--engine`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -35,7 +37,8 @@ pub(crate) struct ExecutionArguments {
     /// What computes: the fused engine, or the network layer by layer
     #[arg(long, value_name = "ENGINE", default_value = "fused")]
     pub(crate) engine: EngineChoice,
-    /// Threads for decoding and computing [default: one for each core]
+    /// Threads for decoding and computing [default: one for each core; of several processes that
+    /// torchrun starts on a machine, each has its share]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
     /// On CUDA in fp32: multiply in TensorFloat-32, faster and with 10 bits of mantissa
@@ -46,9 +49,10 @@ pub(crate) struct ExecutionArguments {
     pub(crate) autotune: bool,
 }
 
-/// As many threads as were asked for, or one for each core.
+/// As many threads as were asked for, or one for each core that is this process's.
 pub(crate) fn threads(asked: Option<u16>) -> usize {
-    asked.map_or_else(|| available_parallelism().map_or(1, NonZero::get), usize::from)
+    let cores = || available_parallelism().map_or(1, NonZero::get);
+    asked.map_or_else(|| launcher::threads(cores()), usize::from)
 }
 
 /// The device, the numbers and the threads that networks are made for.
@@ -84,6 +88,14 @@ impl Execution {
             tf32: arguments.tf32,
             autotune: arguments.autotune,
         })
+    }
+
+    /// Adds what decides the digits of results: processes with other devices or kernels do not share a job.
+    pub(crate) fn describe(&self, job: &mut Job) {
+        job.add("device", if self.device.is_cuda() { "cuda" } else { "cpu" });
+        job.add("engine", format!("{:?}", self.engine));
+        job.add("precision", self.precision.to_string());
+        job.add("tf32", self.tf32);
     }
 
     /// Makes a network that lies in `store` ready to run.

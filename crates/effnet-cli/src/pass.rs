@@ -1,6 +1,7 @@
 //! Images on their way through a network: what `classify`, `features` and `evaluate` have in common.
 
 use effnet_infer::{Error, Output, Pipeline, Source};
+use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
 use crate::interrupt::Interrupt;
@@ -75,22 +76,41 @@ pub(crate) fn check_finite(numbers: &[f32], what: &str) -> Result<(), String> {
 }
 
 /// How many inputs went how.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tally {
     pub(crate) done: usize,
     pub(crate) failed: usize,
 }
 
 impl Tally {
+    /// Counts an input.
+    pub(crate) fn count(&mut self, is_done: bool) {
+        if is_done {
+            self.done += 1;
+        } else {
+            self.failed += 1;
+        }
+    }
+
+    /// How many inputs there were.
+    pub(crate) fn inputs(&self) -> usize {
+        self.done + self.failed
+    }
+
     /// The outcome of a command for `count` inputs; says what an interrupt has left undone.
     pub(crate) fn outcome(&self, count: usize, interrupt: &Interrupt, printer: &Printer) -> Outcome {
         if interrupt.is_set() {
-            let done = self.done + self.failed;
             printer.warning(format!(
-                "interrupted: there are results of {done} of {count} inputs"
+                "interrupted: there are results of {} of {count} inputs",
+                self.inputs()
             ));
             return Outcome::Interrupted;
         }
+        self.as_outcome()
+    }
+
+    /// The outcome of a command that came to its end.
+    pub(crate) fn as_outcome(&self) -> Outcome {
         match (self.done, self.failed) {
             (_, 0) => Outcome::Done,
             (0, _) => Outcome::NothingDone,

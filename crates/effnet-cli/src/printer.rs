@@ -30,6 +30,14 @@ impl Printer {
         }
     }
 
+    /// The printer of a process of a group: the first speaks for all, the others of errors only.
+    pub(crate) fn of_rank(&self, rank: usize) -> Self {
+        Self {
+            quiet: self.quiet || rank > 0,
+            verbose: self.verbose && rank == 0,
+        }
+    }
+
     /// What only `--verbose` shows.
     pub(crate) fn detail(&self, message: impl AsRef<str>) {
         if self.verbose {

@@ -1,13 +1,16 @@
 //! Results, in the three formats of `--format`, on standard output or into a file.
 
 use std::io::Write;
-use std::path::Path;
 
 use serde::Serialize;
 
+use crate::Outcome;
 use crate::arguments::Format;
+use crate::interrupt::Interrupt;
+use crate::pass::Tally;
 use crate::prediction::Prediction;
-use crate::sink::Sink;
+use crate::printer::Printer;
+use crate::sink::{Frame, Sink};
 
 /// The result for one input.
 #[derive(Debug, Serialize)]
@@ -25,26 +28,31 @@ pub(crate) enum Record<'a> {
     },
 }
 
+/// What stands around records of this format.
+pub(crate) fn frame(format: Format) -> Frame {
+    match format {
+        Format::Text => Frame {
+            header: Vec::new(),
+            separator: "\n",
+        },
+        Format::Json => Frame::default(),
+        Format::Csv => Frame {
+            header: b"input,rank,class,label,logit,probability,error\n".to_vec(),
+            separator: "",
+        },
+    }
+}
+
 /// Writes records one after the other.
 pub(crate) struct Records {
     format: Format,
     sink: Sink,
-    /// Inputs in the table so far: a blank line stands between two.
-    written: usize,
 }
 
 impl Records {
-    pub(crate) fn open(format: Format, output: Option<&Path>) -> anyhow::Result<Self> {
-        let sink = Sink::open(output)?;
-        let mut records = Self {
-            format,
-            sink,
-            written: 0,
-        };
-        if format == Format::Csv {
-            records.line(&["input", "rank", "class", "label", "logit", "probability", "error"])?;
-        }
-        Ok(records)
+    /// Into an output with the [`frame`] of this format.
+    pub(crate) fn new(format: Format, sink: Sink) -> Self {
+        Self { format, sink }
     }
 
     pub(crate) fn write(&mut self, record: &Record<'_>) -> anyhow::Result<()> {
@@ -56,7 +64,7 @@ impl Records {
             Format::Csv => self.write_csv(record)?,
             Format::Text => self.write_text(record)?,
         }
-        Ok(())
+        self.sink.end_input(matches!(record, Record::Classified { .. }))
     }
 
     /// Lets everything written so far be seen.
@@ -64,9 +72,15 @@ impl Records {
         Ok(self.sink.flush()?)
     }
 
-    /// Completes the output.
-    pub(crate) fn finish(self) -> anyhow::Result<()> {
-        self.sink.finish()
+    /// Completes the output, as [`Sink::finish`].
+    pub(crate) fn finish(
+        self,
+        tally: Tally,
+        count: usize,
+        interrupt: &Interrupt,
+        printer: &Printer,
+    ) -> anyhow::Result<Outcome> {
+        self.sink.finish(tally, count, interrupt, printer)
     }
 
     fn write_csv(&mut self, record: &Record<'_>) -> anyhow::Result<()> {
@@ -104,10 +118,7 @@ impl Records {
             Record::Classified {
                 input, predictions, ..
             } => {
-                if self.written > 0 {
-                    writeln!(self.sink)?;
-                }
-                self.written += 1;
+                self.sink.separate()?;
                 writeln!(self.sink, "{bold}{input}{bold:#}")?;
                 for prediction in *predictions {
                     let percent = 100.0 * prediction.probability;

@@ -1,4 +1,5 @@
-//! Where results go: standard output, or a file that appears when it is whole.
+//! Where results go: standard output, a file that appears when it is whole, or the parts of one that several
+//! processes make.
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -7,60 +8,137 @@ use anstyle::Style;
 use anyhow::{Context, ensure};
 use effnet_checkpoint::FreshFile;
 
+use crate::Outcome;
+use crate::interrupt::Interrupt;
+use crate::pass::Tally;
+use crate::printer::Printer;
+use crate::sharding::Shard;
+
+/// What stands around results in an output.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Frame {
+    /// Before all of them.
+    pub(crate) header: Vec<u8>,
+    /// Between two of them.
+    pub(crate) separator: &'static str,
+}
+
 /// Takes results in whichever form.
-pub(crate) enum Sink {
+pub(crate) struct Sink {
+    target: Target,
+    separator: &'static str,
+    /// Whether no result was written yet.
+    is_empty: bool,
+}
+
+enum Target {
     Stdout(BufWriter<anstream::AutoStream<std::io::Stdout>>),
     File { file: FreshFile, path: PathBuf },
+    Shard(Box<Shard>),
 }
 
 impl Sink {
     /// Standard output, or a file of this name, beside which it must be possible to write.
-    pub(crate) fn open(output: Option<&Path>) -> anyhow::Result<Self> {
-        let Some(path) = output else {
-            return Ok(Self::Stdout(BufWriter::new(anstream::stdout())));
+    pub(crate) fn open(output: Option<&Path>, frame: &Frame) -> anyhow::Result<Self> {
+        let target = match output {
+            None => Target::Stdout(BufWriter::new(anstream::stdout())),
+            Some(path) => {
+                check(path)?;
+                let shown = || format!("{}: cannot write here", path.display());
+                let file = FreshFile::create(path).with_context(shown)?;
+                let path = path.to_owned();
+                Target::File { file, path }
+            }
         };
-        let shown = path.display();
-        // A device or a pipe would be replaced by a file of its name.
-        ensure!(
-            path.is_file() || !path.exists(),
-            "{shown}: expected a file to write, found something else"
-        );
-        let file = FreshFile::create(path).with_context(|| format!("{shown}: cannot write here"))?;
-        let path = path.to_owned();
-        Ok(Self::File { file, path })
+        let mut sink = Self {
+            target,
+            separator: frame.separator,
+            is_empty: true,
+        };
+        sink.write_all(&frame.header)?;
+        sink.is_empty = true;
+        Ok(sink)
+    }
+
+    /// The parts that fall to this process.
+    pub(crate) fn of_shard(shard: Box<Shard>) -> Self {
+        Self {
+            separator: shard.separator(),
+            target: Target::Shard(shard),
+            is_empty: true,
+        }
     }
 
     /// Bold on a terminal, nothing in a file.
     pub(crate) fn heading(&self) -> Style {
-        match self {
-            Self::Stdout(_) => Style::new().bold(),
-            Self::File { .. } => Style::new(),
+        match self.target {
+            Target::Stdout(_) => Style::new().bold(),
+            Target::File { .. } | Target::Shard(_) => Style::new(),
         }
     }
 
-    /// Completes the output; a file appears under its name only now.
-    pub(crate) fn finish(self) -> anyhow::Result<()> {
-        match self {
-            Self::Stdout(mut sink) => Ok(sink.flush()?),
-            Self::File { file, path } => file
-                .commit()
-                .with_context(|| format!("{}: cannot write here", path.display())),
+    /// Sets what comes off from the result before it, if there is one.
+    pub(crate) fn separate(&mut self) -> std::io::Result<()> {
+        if self.is_empty {
+            return Ok(());
         }
+        self.write_all(self.separator.as_bytes())
     }
+
+    /// Ends what belongs to one input.
+    pub(crate) fn end_input(&mut self, is_done: bool) -> anyhow::Result<()> {
+        if let Target::Shard(shard) = &mut self.target {
+            shard.end_input(is_done)?;
+            self.is_empty = shard.is_at_start();
+        }
+        Ok(())
+    }
+
+    /// Completes the output, and tells how the command went with its `count` inputs. A file appears under its name
+    /// only now.
+    pub(crate) fn finish(
+        self,
+        tally: Tally,
+        count: usize,
+        interrupt: &Interrupt,
+        printer: &Printer,
+    ) -> anyhow::Result<Outcome> {
+        match self.target {
+            Target::Stdout(mut sink) => sink.flush()?,
+            Target::File { file, path } => file
+                .commit()
+                .with_context(|| format!("{}: cannot write here", path.display()))?,
+            Target::Shard(shard) => return shard.finish(interrupt, printer),
+        }
+        Ok(tally.outcome(count, interrupt, printer))
+    }
+}
+
+/// Refuses what is no file: a device or a pipe would be replaced by a file of its name.
+pub(crate) fn check(output: &Path) -> anyhow::Result<()> {
+    ensure!(
+        output.is_file() || !output.exists(),
+        "{}: expected a file to write, found something else",
+        output.display()
+    );
+    Ok(())
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        match self {
-            Self::Stdout(sink) => sink.write(bytes),
-            Self::File { file, .. } => file.write(bytes),
+        self.is_empty = false;
+        match &mut self.target {
+            Target::Stdout(sink) => sink.write(bytes),
+            Target::File { file, .. } => file.write(bytes),
+            Target::Shard(shard) => shard.write(bytes),
         }
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        match self {
-            Self::Stdout(sink) => sink.flush(),
-            Self::File { file, .. } => file.flush(),
+        match &mut self.target {
+            Target::Stdout(sink) => sink.flush(),
+            Target::File { file, .. } => file.flush(),
+            Target::Shard(shard) => shard.flush(),
         }
     }
 }

@@ -4,6 +4,7 @@ use effnet_infer::{InputError, Pipeline, Reader};
 
 use crate::Outcome;
 use crate::arguments::ClassifyArguments;
+use crate::destination::{Destination, Work};
 use crate::inference::Inference;
 use crate::inputs::{self, Input};
 use crate::interrupt::Interrupt;
@@ -12,26 +13,35 @@ use crate::model::{Model, batch_size};
 use crate::pass::{Passed, Tally, chain, pass};
 use crate::prediction;
 use crate::printer::Printer;
-use crate::records::{Record, Records};
+use crate::records::{self, Record, Records};
+use crate::sharding::Job;
 
 pub(crate) fn run(arguments: &ClassifyArguments, printer: &Printer) -> anyhow::Result<Outcome> {
+    let destination = Destination::of(&arguments.inputs, arguments.output.as_deref())?;
+    let printer = &destination.printer(printer);
     let inference = Inference::prepare(&arguments.inference, printer)?;
     let transform = inference.transform;
     let inputs = inputs::expand(&arguments.inputs)?;
-    let records = Records::open(arguments.format, arguments.output.as_deref())?;
-
+    let asked = arguments.inference.network.batch_size;
+    let batch = asked.asked().unwrap_or(1);
+    let job = || job(arguments, &inference);
+    let frame = records::frame(arguments.format);
     let interrupt = Interrupt::listen();
+    let (inputs, sink) = match destination.open(inputs, frame, batch, job, &interrupt, printer)? {
+        Work::Inputs(inputs, sink) => (inputs, sink),
+        Work::Nothing(outcome) => return Ok(outcome),
+    };
+
     let count = inputs.len();
     // The first images are decoded while the network is made.
     let reader = Reader::start(inputs, transform, inference.execution.threads, interrupt.flag())?;
     let (model, execution) = inference.load(printer)?;
-    let asked = arguments.inference.network.batch_size;
     let of = (&model.config, &model.network);
     let batch_size = batch_size(of, asked, count, transform.image_size, &execution)?;
     printer.detail(format!("batches of up to {batch_size} images"));
     let Model { network, labels, .. } = model;
     let mut results = Results {
-        records,
+        records: Records::new(arguments.format, sink),
         labels,
         model: model.variant.name(),
         weights: model.weights,
@@ -49,8 +59,14 @@ pub(crate) fn run(arguments: &ClassifyArguments, printer: &Printer) -> anyhow::R
     if passed == Passed::Cut {
         return Ok(Outcome::Interrupted);
     }
-    results.records.finish()?;
-    Ok(results.tally.outcome(count, &interrupt, printer))
+    results.records.finish(results.tally, count, &interrupt, printer)
+}
+
+fn job(arguments: &ClassifyArguments, inference: &Inference) -> anyhow::Result<Job> {
+    let mut job = inference.job("classify")?;
+    job.add("top_k", arguments.top_k);
+    job.add("format", format!("{:?}", arguments.format));
+    Ok(job)
 }
 
 /// Where results go, and what they are reported with.

@@ -7,15 +7,16 @@ use serde::Serialize;
 
 use crate::Outcome;
 use crate::arguments::{FeaturesArguments, FeaturesFormat, NetworkArguments};
+use crate::destination::{Destination, Work};
 use crate::execution::Features;
-use crate::inference::locate;
+use crate::inference::{job, locate};
 use crate::inputs;
 use crate::interrupt::Interrupt;
 use crate::model::{ModelFile, batch_size};
 use crate::pass::{Passed, Tally, chain, check_finite, pass};
 use crate::preprocessing;
 use crate::printer::Printer;
-use crate::sink::Sink;
+use crate::sink::{Frame, Sink};
 
 /// A line of JSON.
 #[derive(Serialize)]
@@ -40,14 +41,26 @@ pub(crate) fn run(arguments: &FeaturesArguments, printer: &Printer) -> anyhow::R
         batch_size: asked,
         ..
     } = &arguments.network;
+    let destination = Destination::of(&arguments.inputs, arguments.output.as_deref())?;
+    let printer = &destination.printer(printer);
     let (execution, zoo, weights) = locate(&arguments.network, printer)?;
     let variant = model.model.as_ref().map(|model| model.variant);
     let file = ModelFile::inspect(weights, variant, model.profile)?;
     let transform = preprocessing::transform(preprocessing, &file, &zoo.manifest)?;
     let inputs = inputs::expand(&arguments.inputs)?;
-    let mut sink = Sink::open(arguments.output.as_deref())?;
-
+    let job = || {
+        let mut job = job("features", &file, &transform, &execution)?;
+        job.add("format", format!("{:?}", arguments.format));
+        Ok(job)
+    };
+    let batch = asked.asked().unwrap_or(1);
+    let frame = Frame::default();
     let interrupt = Interrupt::listen();
+    let (inputs, mut sink) = match destination.open(inputs, frame, batch, job, &interrupt, printer)? {
+        Work::Inputs(inputs, sink) => (inputs, sink),
+        Work::Nothing(outcome) => return Ok(outcome),
+    };
+
     let count = inputs.len();
     // The first images are decoded while the network is made.
     let reader = Reader::start(inputs, transform, execution.threads, interrupt.flag())?;
@@ -77,6 +90,7 @@ pub(crate) fn run(arguments: &FeaturesArguments, printer: &Printer) -> anyhow::R
             }
         };
         write(&mut sink, arguments.format, &record)?;
+        sink.end_input(features.is_ok())?;
         if is_last_ready {
             sink.flush()?;
         }
@@ -85,8 +99,7 @@ pub(crate) fn run(arguments: &FeaturesArguments, printer: &Printer) -> anyhow::R
     if passed == Passed::Cut {
         return Ok(Outcome::Interrupted);
     }
-    sink.finish()?;
-    Ok(tally.outcome(count, &interrupt, printer))
+    sink.finish(tally, count, &interrupt, printer)
 }
 
 fn write(sink: &mut Sink, format: FeaturesFormat, record: &Record<'_>) -> anyhow::Result<()> {

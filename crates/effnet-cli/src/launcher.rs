@@ -1,0 +1,76 @@
+//! What a launcher such as torchrun tells this process of its place.
+
+use libtorch_ext::distributed::{Environment, EnvironmentError};
+
+/// The value of a variable; what is not UTF-8 is no number, and is reported with what can be read of it.
+fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// The group of a job whose processes meet in files: an address is not asked for.
+pub(crate) fn group_without_address() -> Result<Option<Environment>, EnvironmentError> {
+    Environment::from_lookup(|name| match (variable(name), name) {
+        (None, "MASTER_ADDR") => Some("localhost".to_owned()),
+        (None, "MASTER_PORT") => Some("29500".to_owned()),
+        (value, _) => value,
+    })
+}
+
+/// Which of the `devices` of this machine is this process's.
+pub(crate) fn device(devices: usize) -> Result<usize, EnvironmentError> {
+    let local_rank = group_without_address()?.map_or(0, |environment| environment.local_rank);
+    Ok(local_rank % devices.max(1))
+}
+
+/// The threads of this process, of `cores` of this machine.
+pub(crate) fn threads(cores: usize) -> usize {
+    share_of_cores(cores, variable)
+}
+
+/// The threads of one of `LOCAL_WORLD_SIZE` processes: what `OMP_NUM_THREADS` asks for, else its share. torchrun sets
+/// `OMP_NUM_THREADS` to 1 where nobody has set it, which says nothing.
+fn share_of_cores(cores: usize, variable: impl Fn(&str) -> Option<String>) -> usize {
+    let number = |name| variable(name)?.trim().parse().ok().filter(|&number| number > 0);
+    let processes = number("LOCAL_WORLD_SIZE").unwrap_or(1);
+    if processes == 1 {
+        return cores;
+    }
+    let is_of_torchrun = |threads: usize| threads == 1 && variable("TORCHELASTIC_RUN_ID").is_some();
+    number("OMP_NUM_THREADS")
+        .filter(|&threads| !is_of_torchrun(threads))
+        .unwrap_or((cores / processes).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share_of_cores;
+
+    fn of(cores: usize, variables: &[(&str, &str)]) -> usize {
+        share_of_cores(cores, |name| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn a_process_by_itself_has_all_cores() {
+        assert_eq!(of(16, &[]), 16);
+        assert_eq!(of(16, &[("LOCAL_WORLD_SIZE", "1"), ("OMP_NUM_THREADS", "2")]), 16);
+    }
+
+    #[test]
+    fn processes_on_one_machine_share_its_cores() {
+        assert_eq!(of(16, &[("LOCAL_WORLD_SIZE", "4")]), 4);
+        assert_eq!(of(2, &[("LOCAL_WORLD_SIZE", "3")]), 1);
+        assert_eq!(of(16, &[("LOCAL_WORLD_SIZE", "many")]), 16);
+    }
+
+    #[test]
+    fn openmps_number_counts_unless_it_is_torchruns_default() {
+        let group = ("LOCAL_WORLD_SIZE", "2");
+        assert_eq!(of(16, &[group, ("OMP_NUM_THREADS", "1")]), 1);
+        let torchrun = ("TORCHELASTIC_RUN_ID", "none");
+        assert_eq!(of(16, &[group, torchrun, ("OMP_NUM_THREADS", "1")]), 8);
+        assert_eq!(of(16, &[group, torchrun, ("OMP_NUM_THREADS", "3")]), 3);
+    }
+}

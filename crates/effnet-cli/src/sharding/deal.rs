@@ -1,0 +1,89 @@
+//! Which process makes which part.
+
+use std::cmp::Reverse;
+
+/// Inputs of a part, unless there are very few or very many: seconds of work on a CPU, so that a kill costs
+/// little, and far more than it takes to bring a file to a disk.
+const USUAL_PART: usize = 256;
+/// Each process has at least so many parts of a smaller job, so that their sizes even out.
+const FEWEST_PARTS: usize = 8;
+/// And at most so many of a larger one: they are files in one folder.
+const MOST_PARTS: usize = 1024;
+
+/// The number of inputs of a part: a multiple of `batch`, so that parts are made in the batches that one process
+/// would make.
+pub(super) fn part_size(inputs: usize, world_size: usize, batch: usize) -> usize {
+    let share = inputs.div_ceil(world_size);
+    let usual = (share / FEWEST_PARTS).clamp(1, USUAL_PART);
+    usual
+        .max(share.div_ceil(MOST_PARTS))
+        .next_multiple_of(batch.max(1))
+}
+
+/// The rank that makes each of the parts, which have this many `bytes`: all get the same number of parts, but for
+/// one, since the network takes the same time for each image, and about the same number of bytes, since decoding
+/// does not.
+pub(super) fn deal(bytes: &[u64], world_size: usize) -> Vec<usize> {
+    let mut largest_first: Vec<usize> = (0..bytes.len()).collect();
+    largest_first.sort_by_key(|&part| Reverse(bytes[part]));
+    let mut ranks = vec![0; bytes.len()];
+    let mut dealt = vec![0u64; world_size];
+    for round in largest_first.chunks(world_size) {
+        let mut poorest_first: Vec<usize> = (0..world_size).collect();
+        poorest_first.sort_by_key(|&rank| dealt[rank]);
+        for (&part, &rank) in round.iter().zip(&poorest_first) {
+            ranks[part] = rank;
+            dealt[rank] += bytes[part];
+        }
+    }
+    ranks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn per_rank(bytes: &[u64], world_size: usize) -> Vec<(usize, u64)> {
+        let mut ranks = vec![(0, 0); world_size];
+        for (part, rank) in deal(bytes, world_size).into_iter().enumerate() {
+            ranks[rank].0 += 1;
+            ranks[rank].1 += bytes[part];
+        }
+        ranks
+    }
+
+    #[test]
+    fn all_ranks_get_as_many_parts_and_about_as_many_bytes() {
+        // A folder of thumbnails before one of photos.
+        let bytes: Vec<u64> = (0..100)
+            .map(|part| if part < 60 { 10 + part } else { 4000 + 7 * part })
+            .collect();
+        let total: u64 = bytes.iter().sum();
+        for world_size in 1..=7 {
+            for (parts, bytes) in per_rank(&bytes, world_size) {
+                assert!(parts.abs_diff(100 / world_size) <= 1, "{parts} of {world_size}");
+                let fair = total as f64 / world_size as f64;
+                assert!((bytes as f64 - fair).abs() < 4700.0, "{bytes} instead of {fair}");
+            }
+        }
+    }
+
+    #[test]
+    fn fewer_parts_than_ranks_leave_some_without() {
+        let mut parts: Vec<usize> = per_rank(&[5, 5], 3).into_iter().map(|(parts, _)| parts).collect();
+        parts.sort_unstable();
+        assert_eq!(parts, [0, 1, 1]);
+        assert!(deal(&[], 3).is_empty());
+    }
+
+    #[test]
+    fn parts_are_many_enough_to_even_out_and_few_enough_for_a_folder() {
+        assert_eq!(part_size(10_000, 2, 1), 256);
+        assert_eq!(part_size(100, 2, 1), 6);
+        assert_eq!(part_size(3, 2, 1), 1);
+        assert_eq!(part_size(0, 2, 1), 1);
+        assert_eq!(part_size(10_000_000, 8, 1), 1221);
+        assert_eq!(part_size(100, 2, 16), 16);
+        assert_eq!(part_size(10_000, 2, 48), 288);
+    }
+}

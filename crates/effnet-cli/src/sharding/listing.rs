@@ -1,0 +1,43 @@
+//! The inputs of a job as all of its processes see them.
+
+use std::time::SystemTime;
+
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
+use super::job::digest;
+use crate::inputs::Input;
+
+/// What the file system says of the inputs.
+pub(super) struct Listing {
+    /// Bytes of each file, in the order of the inputs; 0 where there is none.
+    pub(super) bytes: Vec<u64>,
+    /// Of names and sizes: what changes when the list of inputs does.
+    pub(super) digest: String,
+    /// When a file was changed last.
+    pub(super) newest: Option<SystemTime>,
+}
+
+impl Listing {
+    pub(super) fn of(inputs: &[Input]) -> Self {
+        let files: Vec<(u64, Option<SystemTime>)> = inputs.par_iter().map(file).collect();
+        let sizes: Vec<[u8; 8]> = files.iter().map(|(bytes, _)| bytes.to_le_bytes()).collect();
+        let texts = inputs
+            .iter()
+            .zip(&sizes)
+            .flat_map(|(input, size)| [input.name.as_bytes(), size.as_slice()]);
+        Self {
+            digest: digest(texts),
+            newest: files.iter().filter_map(|&(_, modified)| modified).max(),
+            bytes: files.into_iter().map(|(bytes, _)| bytes).collect(),
+        }
+    }
+}
+
+/// Bytes, and when it was changed. What cannot be looked at is reported when it is read.
+fn file(input: &Input) -> (u64, Option<SystemTime>) {
+    let path = input.source.as_ref().ok();
+    match path.and_then(|path| std::fs::metadata(path).ok()) {
+        Some(metadata) => (metadata.len(), metadata.modified().ok()),
+        None => (0, None),
+    }
+}

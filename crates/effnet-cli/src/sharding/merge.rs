@@ -1,0 +1,167 @@
+//! From parts to an output.
+
+use std::io::{self, Write};
+use std::time::SystemTime;
+
+use anyhow::Context;
+use effnet_checkpoint::FreshFile;
+
+use super::folder::{PartsFolder, completed};
+use super::part::Part;
+use crate::interrupt::Interrupt;
+use crate::pass::Tally;
+use crate::sink::Frame;
+
+/// What came of an attempt to complete an output.
+pub(super) enum Merged {
+    /// It is there, with the results of so many inputs.
+    Whole(Tally),
+    /// Another process has completed it.
+    ByAnother,
+    /// So many parts are not finished.
+    Missing(usize),
+    /// By Ctrl-C.
+    Interrupted,
+}
+
+/// Completes the output if all parts are there.
+///
+/// Of processes that finish their last parts at the same time, at least the one whose part appeared last finds all;
+/// several that do write the same. The first to be done removes the parts under the others.
+pub(super) fn merge(
+    folder: &PartsFolder,
+    frame: &Frame,
+    newest_input: Option<SystemTime>,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Merged> {
+    if interrupt.is_set() {
+        return Ok(Merged::Interrupted);
+    }
+    let attempt = attempt(folder, frame, interrupt);
+    if !matches!(attempt, Ok(Merged::Whole(_)))
+        && completed(&folder.output, &folder.job, newest_input)?.is_some()
+    {
+        return Ok(Merged::ByAnother);
+    }
+    attempt
+}
+
+fn attempt(folder: &PartsFolder, frame: &Frame, interrupt: &Interrupt) -> anyhow::Result<Merged> {
+    let missing = folder.count() - folder.finished()?.len();
+    if missing > 0 {
+        return Ok(Merged::Missing(missing));
+    }
+    let shown = || format!("{}: cannot be written", folder.output.display());
+    // Beside the parts, where nothing is left of it if this process is killed and another completes the output.
+    let mut file = FreshFile::create(&folder.merged()).with_context(shown)?;
+    file.write_all(&frame.header).with_context(shown)?;
+    let mut bytes = frame.header.len() as u64;
+    let mut is_first = true;
+    let mut tally = Tally::default();
+    for number in 0..folder.count() {
+        if interrupt.is_set() {
+            return Ok(Merged::Interrupted);
+        }
+        let Some(mut part) = Part::open(&folder.file(number), folder.range(number).len())? else {
+            return Ok(Merged::Missing(1));
+        };
+        tally.done += part.tally.done;
+        tally.failed += part.tally.failed;
+        if part.content.limit() == 0 {
+            continue;
+        }
+        if !is_first {
+            file.write_all(frame.separator.as_bytes()).with_context(shown)?;
+            bytes += frame.separator.len() as u64;
+        }
+        is_first = false;
+        bytes += io::copy(&mut part.content, &mut file).with_context(shown)?;
+    }
+    file.commit().with_context(shown)?;
+    folder.complete(bytes, tally).with_context(shown)?;
+    Ok(Merged::Whole(tally))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Barrier;
+
+    use super::super::job::Job;
+    use super::super::part::PartWriter;
+    use super::*;
+
+    const INPUTS: usize = 7;
+
+    fn join(output: &Path, rank: usize) -> PartsFolder {
+        PartsFolder::join(output, Job::new("test"), INPUTS, 2, rank).unwrap()
+    }
+
+    fn write(folder: &PartsFolder, part: usize, content: &str) {
+        let mut writer = PartWriter::create(&folder.file(part)).unwrap();
+        writer.write_all(content.as_bytes()).unwrap();
+        writer.tally.failed = 1;
+        writer.tally.done = folder.range(part).len() - 1;
+        writer.commit().unwrap();
+    }
+
+    fn frame() -> Frame {
+        Frame {
+            header: b"header\n".to_vec(),
+            separator: "\n",
+        }
+    }
+
+    #[test]
+    fn processes_that_merge_at_a_time_leave_one_whole_output_and_no_part() {
+        for _ in 0..50 {
+            let place = tempfile::tempdir().unwrap();
+            let output = place.path().join("out");
+            let folders: Vec<PartsFolder> = (0..4).map(|rank| join(&output, rank)).collect();
+            for (part, content) in ["a\nb\n", "", "c\n", "d\n"].into_iter().enumerate() {
+                write(&folders[0], part, content);
+            }
+            let interrupt = Interrupt::listen();
+            let start = Barrier::new(folders.len());
+            let merge = |folder: &PartsFolder| {
+                start.wait();
+                super::merge(folder, &frame(), None, &interrupt).unwrap()
+            };
+            let merged: Vec<Merged> = std::thread::scope(|scope| {
+                let threads: Vec<_> = folders
+                    .iter()
+                    .map(|folder| scope.spawn(|| merge(folder)))
+                    .collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            let whole = Tally { done: 3, failed: 4 };
+            let is_whole = |merged: &Merged| matches!(merged, Merged::Whole(tally) if *tally == whole);
+            assert!(merged.iter().any(is_whole));
+            assert!(
+                merged
+                    .iter()
+                    .all(|merged| is_whole(merged) || matches!(merged, Merged::ByAnother))
+            );
+            assert_eq!(
+                std::fs::read_to_string(&output).unwrap(),
+                "header\na\nb\n\nc\n\nd\n"
+            );
+            assert_eq!(
+                std::fs::read_dir(place.path()).unwrap().count(),
+                2,
+                "the output and its note"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_counted_and_nothing_is_written() {
+        let place = tempfile::tempdir().unwrap();
+        let output = place.path().join("out");
+        let folder = join(&output, 0);
+        write(&folder, 2, "c\n");
+        let merged = merge(&folder, &frame(), None, &Interrupt::listen()).unwrap();
+        assert!(matches!(merged, Merged::Missing(3)));
+        assert!(!output.exists());
+    }
+}

@@ -1,0 +1,172 @@
+//! A part of an output: results as they will stand in it, and a line that tells how many there are.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use effnet_checkpoint::FreshFile;
+use serde::{Deserialize, Serialize};
+
+use crate::pass::Tally;
+
+/// Bytes that hold the last line of a part, whatever its numbers.
+const LONGEST_TRAILER: u64 = 128;
+
+/// The last line of a part.
+#[derive(Debug, Serialize, Deserialize)]
+struct Trailer {
+    #[serde(flatten)]
+    tally: Tally,
+    /// Length of what is before it.
+    bytes: u64,
+}
+
+/// A part that is being made.
+pub(super) struct PartWriter {
+    file: FreshFile,
+    bytes: u64,
+    pub(super) tally: Tally,
+}
+
+impl PartWriter {
+    pub(super) fn create(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            file: FreshFile::create(path)?,
+            bytes: 0,
+            tally: Tally::default(),
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Brings the part to the disk, under its name.
+    pub(super) fn commit(mut self) -> io::Result<()> {
+        let trailer = Trailer {
+            tally: self.tally,
+            bytes: self.bytes,
+        };
+        serde_json::to_writer(&mut self.file, &trailer)?;
+        self.file.write_all(b"\n")?;
+        self.file.commit()
+    }
+}
+
+impl Write for PartWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// A finished part.
+pub(super) struct Part {
+    /// The results.
+    pub(super) content: io::Take<BufReader<File>>,
+    pub(super) tally: Tally,
+}
+
+impl Part {
+    /// Opens a part of `inputs` inputs. `None` if there is no such file.
+    pub(super) fn open(path: &Path, inputs: usize) -> anyhow::Result<Option<Self>> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.with_context(|| format!("{}: cannot be read", path.display()))?,
+        };
+        let part = Self::read(file, inputs);
+        part.map(Some).with_context(|| {
+            format!(
+                "{}: this part is damaged; remove it and repeat the command, which makes it anew",
+                path.display()
+            )
+        })
+    }
+
+    fn read(mut file: File, inputs: usize) -> anyhow::Result<Self> {
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(LONGEST_TRAILER)))?;
+        let mut end = Vec::new();
+        (&mut file).take(LONGEST_TRAILER).read_to_end(&mut end)?;
+        let line = end.strip_suffix(b"\n").context("the end is missing")?;
+        let start = line
+            .iter()
+            .rposition(|&byte| byte == b'\n')
+            .map_or(0, |newline| newline + 1);
+        let trailer: Trailer =
+            serde_json::from_slice(&line[start..]).context("the end is no count of results")?;
+        let content_length = length - (end.len() - start) as u64;
+        ensure!(
+            trailer.bytes == content_length,
+            "{content_length} bytes of results, expected {}",
+            trailer.bytes
+        );
+        let tally = trailer.tally;
+        ensure!(
+            tally.done.checked_add(tally.failed) == Some(inputs),
+            "results of {} and {} inputs, expected {inputs}",
+            tally.done,
+            tally.failed
+        );
+        file.rewind()?;
+        Ok(Self {
+            content: BufReader::new(file).take(trailer.bytes),
+            tally,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(content: &str, tally: Tally) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let mut part = PartWriter::create(&folder.path().join("part")).unwrap();
+        part.write_all(content.as_bytes()).unwrap();
+        part.tally = tally;
+        part.commit().unwrap();
+        folder
+    }
+
+    const TALLY: Tally = Tally { done: 2, failed: 1 };
+
+    #[test]
+    fn a_part_gives_back_its_results_and_their_number() {
+        for content in ["a\nb\nc\n", "", &format!("{}\n", "a long line ".repeat(1000))] {
+            let folder = written(content, TALLY);
+            let mut part = Part::open(&folder.path().join("part"), 3).unwrap().unwrap();
+            let mut text = String::new();
+            part.content.read_to_string(&mut text).unwrap();
+            assert_eq!((text.as_str(), part.tally), (content, TALLY));
+        }
+    }
+
+    #[test]
+    fn a_part_that_was_cut_or_lengthened_anywhere_is_damaged() {
+        let folder = written("a\nb\nc\n", TALLY);
+        let path = folder.path().join("part");
+        let whole = std::fs::read(&path).unwrap();
+        let others = (0..whole.len()).map(|length| whole[..length].to_vec());
+        for bytes in others.chain([[b"x".as_slice(), &whole].concat(), [&whole[1..], b"\n"].concat()]) {
+            std::fs::write(&path, &bytes).unwrap();
+            let Err(error) = Part::open(&path, 3) else {
+                panic!("{}", String::from_utf8_lossy(&bytes));
+            };
+            assert!(error.to_string().contains("damaged"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_part_with_results_of_another_number_of_inputs_is_damaged_and_a_missing_one_is_none() {
+        let folder = written("a\n", TALLY);
+        assert!(Part::open(&folder.path().join("part"), 4).is_err());
+        assert!(Part::open(&folder.path().join("other"), 3).unwrap().is_none());
+    }
+}
