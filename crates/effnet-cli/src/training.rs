@@ -1,6 +1,7 @@
 //! What `effnet train` and `effnet finetune` do; they differ in their defaults.
 
 mod batch_size;
+mod beginning;
 mod best;
 mod data;
 mod datasets;
@@ -9,7 +10,9 @@ mod learning_rate;
 mod origin;
 mod plan;
 mod progress;
+mod ranks;
 pub(crate) mod recipe;
+mod recorder;
 mod resolve;
 mod session;
 pub(crate) mod settings;
@@ -20,6 +23,7 @@ use std::io::Write;
 use std::path::Path;
 
 use effnet_train::run::RunFolder;
+use libtorch_ext::distributed::Environment;
 use libtorch_ext::keep_freed_memory;
 
 pub(crate) use datasets::kept_back;
@@ -30,12 +34,44 @@ use crate::execution::threads;
 use crate::interrupt::Interrupt;
 use crate::printer::Printer;
 use crate::zoo::Zoo;
+use ranks::Ranks;
 use session::{Ending, Session};
 use settings::Settings;
-use setup::Setup;
+use setup::{Setup, Start};
 
 /// Runs `command`, `train` or `finetune`, which has these `defaults`.
 pub(crate) fn run(
+    command: &str,
+    arguments: &TrainingArguments,
+    defaults: Settings,
+    printer: &Printer,
+) -> anyhow::Result<Outcome> {
+    let Some(environment) = Environment::from_env()?.filter(|_| !arguments.print_config) else {
+        return run_alone(command, arguments, defaults, printer);
+    };
+    let printer = &printer.of_rank(environment.rank);
+    // Before anything else touches libtorch.
+    let device = arguments.device.resolve(printer)?;
+    prepare(arguments)?;
+    let ranks = Ranks::connect(&environment, arguments, device)?;
+    let run = || {
+        let (start, settings) = beginning::of_group(command, arguments, defaults, &ranks, printer)?;
+        let zoo = Zoo::open(&arguments.zoo)?;
+        let setup = Setup {
+            settings,
+            device,
+            zoo: &zoo,
+            printer,
+            interrupt: Interrupt::listen(),
+            ranks: &ranks,
+        };
+        train(command, setup, start)
+    };
+    run().inspect_err(|error| ranks.report(error))
+}
+
+/// As a process that is in no group.
+fn run_alone(
     command: &str,
     arguments: &TrainingArguments,
     defaults: Settings,
@@ -46,35 +82,45 @@ pub(crate) fn run(
         Some(folder) => folder.read_config()?,
         None => defaults,
     };
-    let flags = arguments.settings.clone();
-    let mut settings = resolve::resolve(flags, arguments.config.as_deref(), defaults, printer)?;
+    let settings = beginning::settings(arguments, defaults, printer)?;
     if arguments.print_config {
         std::io::stdout().write_all(toml::to_string(&settings)?.as_bytes())?;
         return Ok(Outcome::Done);
     }
-    if !settings.data.as_os_str().is_empty() {
-        // A run is gone on with, and measured, from any folder.
-        settings.data = std::path::absolute(&settings.data)?;
-    }
     // Before anything else touches libtorch.
     let device = arguments.device.resolve(printer)?;
-    keep_freed_memory();
-    tch::set_num_threads(i32::try_from(threads(arguments.threads))?);
+    prepare(arguments)?;
     let zoo = Zoo::open(&arguments.zoo)?;
     let setup = Setup {
-        settings,
+        settings: beginning::with_absolute_data(settings)?,
         device,
         zoo: &zoo,
         printer,
         interrupt: Interrupt::listen(),
+        ranks: &Ranks::alone(),
     };
-    let session = if let Some(folder) = resumed {
-        Some(setup.resume(folder)?)
-    } else {
-        let output = arguments.output.clone();
-        setup.begin(&output.unwrap_or_else(|| setup::unused_folder(command)))?
+    let start = match resumed {
+        Some(folder) => Start::Resume(folder),
+        None => Start::Begin(
+            arguments
+                .output
+                .clone()
+                .unwrap_or_else(|| beginning::unused_folder(command)),
+        ),
     };
-    let Some(mut session) = session else {
+    train(command, setup, start)
+}
+
+/// Settles how libtorch computes on the CPU.
+fn prepare(arguments: &TrainingArguments) -> anyhow::Result<()> {
+    keep_freed_memory();
+    tch::set_num_threads(i32::try_from(threads(arguments.threads))?);
+    Ok(())
+}
+
+fn train(command: &str, setup: Setup<'_>, start: Start) -> anyhow::Result<Outcome> {
+    let printer = setup.printer;
+    let Some(mut session) = setup.session(start)? else {
         printer.note("interrupted before the training began");
         return Ok(Outcome::Interrupted);
     };
@@ -88,7 +134,13 @@ fn report(
     session: &Session<'_>,
     printer: &Printer,
 ) -> anyhow::Result<Outcome> {
-    let run = session.folder.path();
+    let Some(recorder) = &session.recorder else {
+        return Ok(match ending {
+            Ending::Interrupted => Outcome::Interrupted,
+            Ending::NoBetter | Ending::Finished => Outcome::Done,
+        });
+    };
+    let run = recorder.path();
     match ending {
         Ending::Interrupted => {
             let step = session.trainer.position().step;
@@ -113,7 +165,7 @@ fn report(
         printer.note(format!("best epoch: {}{accuracy}", best.epoch));
     }
     let data = quoted(&session.settings.data);
-    let best = session.checkpointer.best();
+    let best = recorder.checkpointer.best();
     printer.note(format!(
         "measure it with `effnet evaluate {data} --weights {run}`, use it with `effnet classify PHOTO \
          --weights {best}`",

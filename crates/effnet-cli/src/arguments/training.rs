@@ -37,6 +37,12 @@ pub(crate) struct TrainingArguments {
     /// Threads that compute [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Execution")]
     pub(crate) threads: Option<u16>,
+    /// Of several processes: normalise each batch by the statistics of all of them, as one process would
+    #[arg(long, help_heading = "Several processes")]
+    pub(crate) sync_bn: bool,
+    /// Of several processes: how long one waits for the others before it gives up
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86_400), help_heading = "Several processes")]
+    pub(crate) rank_timeout: u32,
     #[command(flatten)]
     pub(crate) zoo: ZooArguments,
 }

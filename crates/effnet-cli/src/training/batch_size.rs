@@ -29,7 +29,7 @@ pub(super) fn settle(
     device: Device,
     printer: &Printer,
 ) -> anyhow::Result<()> {
-    let images = u32::try_from(data.training_images()).unwrap_or(u32::MAX);
+    let images = u32::try_from(data.training_images_of_rank()).unwrap_or(u32::MAX);
     if let Auto::Value(asked) = settings.batch_size {
         if asked > images {
             printer.warning(format!(
@@ -44,7 +44,7 @@ pub(super) fn settle(
     } else {
         MOST_ON_CPU
     };
-    let wanted = power_of_two((data.training_images() / LEAST_STEPS) as u32);
+    let wanted = power_of_two((data.training_images_of_rank() / LEAST_STEPS) as u32);
     let mut size = wanted.clamp(LEAST, most).min(images).max(1);
     if let (Device::Cpu, Some(available)) = (device, available_memory()) {
         let fitting = available / 2 / bytes_per_image(origin.config()).max(1);

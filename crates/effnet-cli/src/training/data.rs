@@ -5,11 +5,14 @@ use std::sync::Arc;
 use anyhow::Context;
 use effnet_image::EvalTransform;
 use effnet_image::augment::{ColorJitter, ErasingMode, RandomErasing, RandomResizedCrop, TrainTransform};
-use effnet_train::data::{DataError, Dataset, Epoch, Loader, LoaderOptions, Mixup, Order, Splits, by_class};
+use effnet_train::data::{
+    DataError, Dataset, Epoch, Loader, LoaderOptions, Mixup, Order, Shard, Splits, Subset, by_class,
+};
 use effnet_train::{Batch, Targets};
 
 use super::datasets::{Datasets, Parted, name_within};
 use super::settings::Settings;
+use crate::execution::threads;
 use crate::printer::Printer;
 
 /// Images with what is done to them.
@@ -18,6 +21,8 @@ pub(super) struct TrainingData {
     val: Option<Arc<dyn Dataset>>,
     augment: TrainTransform,
     evaluate: EvalTransform,
+    /// The part of this process.
+    shard: Shard,
 }
 
 impl TrainingData {
@@ -27,6 +32,7 @@ impl TrainingData {
         datasets: Datasets,
         settings: &Settings,
         evaluate: EvalTransform,
+        shard: Shard,
         printer: &Printer,
     ) -> anyhow::Result<Self> {
         let Splits { train, val } = datasets.part(settings, printer)?;
@@ -36,6 +42,7 @@ impl TrainingData {
             val,
             augment,
             evaluate,
+            shard,
         })
     }
 
@@ -45,6 +52,16 @@ impl TrainingData {
 
     pub(super) fn training_images(&self) -> usize {
         self.train.len()
+    }
+
+    /// The training images that each process has at least.
+    pub(super) fn training_images_of_rank(&self) -> usize {
+        self.train.len() / self.shard.world_size
+    }
+
+    /// The processes that train together.
+    pub(super) fn ranks(&self) -> usize {
+        self.shard.world_size
     }
 
     pub(super) fn validation_images(&self) -> usize {
@@ -79,18 +96,32 @@ impl TrainingData {
     }
 
     pub(super) fn steps_per_epoch(&self, settings: &Settings) -> u64 {
-        let options = training_options(settings, self.train.len());
+        let options = self.training_options(settings);
         let batches = if options.drop_last {
-            self.train.len() / options.batch_size
+            self.training_images_of_rank() / options.batch_size
         } else {
-            self.train.len().div_ceil(options.batch_size)
+            let longest = self.train.len().div_ceil(self.shard.world_size);
+            longest.div_ceil(options.batch_size)
         };
         (batches as u64).div_ceil(u64::from(settings.accumulate)).max(1)
     }
 
+    fn training_options(&self, settings: &Settings) -> LoaderOptions {
+        let images = self.training_images_of_rank();
+        let options = loader_options(settings, batch_size(settings).min(images).max(1));
+        LoaderOptions {
+            // A last batch of few images would have statistics of its own.
+            drop_last: images > options.batch_size,
+            // What cannot be read was left out before: an image that is lost now would change what is trained.
+            strict: true,
+            shard: self.shard,
+            ..options
+        }
+    }
+
     /// The steps of an epoch from number `first` on, each with the batches that make it.
     pub(super) fn steps(&self, settings: &Settings, epoch: u64, first: u64) -> Result<Steps, DataError> {
-        let options = training_options(settings, self.train.len());
+        let options = self.training_options(settings);
         let loader = Loader::new(Arc::clone(&self.train), self.augment, options)?;
         let accumulate = settings.accumulate as usize;
         let mixes = settings.mixup > 0.0 || settings.cutmix > 0.0;
@@ -107,27 +138,35 @@ impl TrainingData {
             mixup,
             seed: settings.seed,
             epoch,
+            shard: self.shard,
         })
     }
 
-    /// The validation images in batches; `None` where there are none.
+    /// This process's part of the validation images in batches; `None` where there are none.
     pub(super) fn validation(&self, settings: &Settings) -> Result<Option<Epoch>, DataError> {
         let Some(val) = &self.val else {
             return Ok(None);
         };
+        let Shard { rank, world_size } = self.shard;
+        let own: Vec<usize> = (rank..val.len()).step_by(world_size).collect();
+        if own.is_empty() {
+            return Ok(None);
+        }
         let options = LoaderOptions {
             order: Order::Sequential,
-            drop_last: false,
             strict: settings.strict,
-            ..training_options(settings, usize::MAX)
+            ..loader_options(settings, batch_size(settings))
         };
-        let loader = Loader::new(Arc::clone(val), self.evaluate, options)?;
+        let own = Arc::new(Subset::new(Arc::clone(val), own));
+        let loader = Loader::new(own, self.evaluate, options)?;
         loader.epoch(0).map(Some)
     }
 
     pub(super) fn validation_batches(&self, settings: &Settings) -> u64 {
         let size = batch_size(settings);
-        self.validation_images().div_ceil(size) as u64
+        self.validation_images()
+            .div_ceil(self.shard.world_size)
+            .div_ceil(size) as u64
     }
 }
 
@@ -136,20 +175,14 @@ fn batch_size(settings: &Settings) -> usize {
     settings.batch_size.value().map_or(1, |size| size as usize)
 }
 
-fn training_options(settings: &Settings, images: usize) -> LoaderOptions {
-    let size = batch_size(settings).min(images).max(1);
-    let defaults = LoaderOptions::new(size);
+fn loader_options(settings: &Settings, batch_size: usize) -> LoaderOptions {
     LoaderOptions {
         workers: settings
             .workers
             .value()
-            .map_or(defaults.workers, |workers| workers as usize),
+            .map_or_else(|| threads(None), |workers| workers as usize),
         seed: settings.seed,
-        // A last batch of few images would have statistics of its own.
-        drop_last: images > size,
-        // What cannot be read was left out before: an image that is lost now would change what is trained.
-        strict: true,
-        ..defaults
+        ..LoaderOptions::new(batch_size)
     }
 }
 
@@ -185,6 +218,7 @@ pub(super) struct Steps {
     mixup: Option<Mixup>,
     seed: u64,
     epoch: u64,
+    shard: Shard,
 }
 
 impl Steps {
@@ -198,7 +232,9 @@ impl Steps {
             None => (batch.images, Targets::Classes(batch.labels)),
             Some(mixup) => {
                 let side = batch.images.size().last().map_or(1, |&side| side as usize);
-                let mut rng = Mixup::rng(self.seed, self.epoch, batch.number);
+                // Every batch of all processes has a number of its own.
+                let number = batch.number * self.shard.world_size + self.shard.rank;
+                let mut rng = Mixup::rng(self.seed, self.epoch, number);
                 let mixing = mixup.sample(side, side, &mut rng)?;
                 let (images, targets) = mixup.apply(mixing, batch.images, &batch.labels)?;
                 (images, Targets::Probabilities(targets))

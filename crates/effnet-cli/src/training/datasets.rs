@@ -1,15 +1,19 @@
 //! The images of a training: found, looked at, and parted.
 
 use std::collections::HashSet;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, bail, ensure};
-use effnet_train::data::{Dataset, Listed, Splits, Subset, by_class, survey};
+use effnet_train::data::{Dataset, Listed, Shard, Splits, Subset, by_class, survey};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
+use super::ranks::Ranks;
 use super::settings::Settings;
+use crate::execution::threads;
 use crate::interrupt::Interrupt;
 use crate::printer::Printer;
 
@@ -43,10 +47,37 @@ impl Datasets {
         self.splits.train.classes()
     }
 
-    /// Decodes all images, and lists those that cannot be; with `strict`, one is an error.
+    /// What tells these images from others: their number, and a hash of their names, in order, and labels.
+    pub(super) fn fingerprint(&self) -> String {
+        let mut hasher = Sha256::new();
+        let mut images = 0;
+        for dataset in [Some(&self.splits.train), self.splits.val.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            hasher.update((dataset.len() as u64).to_le_bytes());
+            for index in 0..dataset.len() {
+                let name = name_within(&self.data, &dataset.name(index));
+                hasher.update((name.len() as u64).to_le_bytes());
+                hasher.update(name);
+                hasher.update((dataset.label(index) as u64).to_le_bytes());
+            }
+            images += dataset.len();
+        }
+        let start: u64 = hasher
+            .finalize()
+            .iter()
+            .take(8)
+            .fold(0, |all, &byte| all << 8 | u64::from(byte));
+        format!("{images} images, listing {start:016x}")
+    }
+
+    /// Decodes all images, each process those of its part, and lists those that cannot be; with `strict`,
+    /// one is an error.
     pub(super) fn find_unreadable(
         &self,
         settings: &Settings,
+        ranks: &Ranks,
         printer: &Printer,
         interrupt: &Interrupt,
     ) -> anyhow::Result<Vec<Unreadable>> {
@@ -54,10 +85,16 @@ impl Datasets {
         let stop = interrupt.flag();
         let mut found = Vec::new();
         for dataset in parts.into_iter().flatten() {
-            found.extend(look_through(dataset, printer, &stop)?);
+            let parts = ranks.gather(look_through(dataset, ranks.shard(), printer, &stop)?)?;
+            found.extend(parts.into_iter().flatten());
         }
-        for Unreadable { name, reason } in &found {
-            printer.failure(name, reason);
+        if ranks.count() > 1 {
+            found.sort_by(|left, right| left.name.cmp(&right.name));
+        }
+        if ranks.is_first() {
+            for Unreadable { name, reason } in &found {
+                printer.failure(name, reason);
+            }
         }
         if let (Some(first), true) = (found.first(), settings.strict) {
             bail!("{}: {} (--strict)", first.name, first.reason);
@@ -211,11 +248,16 @@ pub(crate) fn kept_back(
 
 fn look_through(
     dataset: &Arc<dyn Dataset>,
+    shard: Shard,
     printer: &Printer,
     stop: &AtomicBool,
 ) -> anyhow::Result<Vec<Unreadable>> {
-    let progress = printer.progress(dataset.len() as u64);
-    let found = survey(&**dataset, None, stop, &|_| progress.inc(1));
+    let own: Vec<usize> = (shard.rank..dataset.len()).step_by(shard.world_size).collect();
+    let progress = printer.progress(own.len() as u64);
+    let threads = NonZeroUsize::new(threads(None));
+    let found = survey(&Subset::new(Arc::clone(dataset), own), threads, stop, &|_| {
+        progress.inc(1)
+    });
     progress.finish_and_clear();
     let found = found.context("no training without images")?;
     let found = found.into_iter().map(|image| Unreadable {

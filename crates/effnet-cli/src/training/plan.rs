@@ -13,11 +13,16 @@ use super::values::{ClassWeights, FreezeName, OptimizerName, PrecisionName, Sche
 const HEAD_WARMUP: f64 = 0.3;
 
 /// The phases of a training of `settings.epochs` epochs of `steps_per_epoch` steps: first the
-/// classifier, if it is to be trained alone, then everything.
-pub(super) fn phases(settings: &Settings, lr: f64, steps_per_epoch: u64) -> anyhow::Result<Vec<Phase>> {
+/// classifier, if it is to be trained alone, then everything. `ranks` processes take each step together.
+pub(super) fn phases(
+    settings: &Settings,
+    lr: f64,
+    steps_per_epoch: u64,
+    ranks: usize,
+) -> anyhow::Result<Vec<Phase>> {
     let lr = match settings.lr_batch {
         0 => lr,
-        batch => lr * images_per_step(settings) as f64 / f64::from(batch),
+        batch => lr * images_per_step(settings, ranks) as f64 / f64::from(batch),
     };
     let head_epochs = match settings.freeze {
         // Nobody knows what to do with the one epoch there is but to train everything.
@@ -55,9 +60,9 @@ pub(super) fn phases(settings: &Settings, lr: f64, steps_per_epoch: u64) -> anyh
     Ok(phases)
 }
 
-/// Images that make one step; `batch_size` is known by now.
-pub(super) fn images_per_step(settings: &Settings) -> u64 {
-    u64::from(settings.batch_size.value().unwrap_or(1)) * u64::from(settings.accumulate)
+/// Images that make one step of all processes; `batch_size` is known by now.
+fn images_per_step(settings: &Settings, ranks: usize) -> u64 {
+    u64::from(settings.batch_size.value().unwrap_or(1)) * u64::from(settings.accumulate) * ranks as u64
 }
 
 fn course(settings: &Settings, steps_per_epoch: u64) -> Course {
@@ -155,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_new_head_is_trained_before_everything_is_with_lower_rates_below() {
-        let phases = phases(&settings(|_| ()), 0.01, 7).unwrap();
+        let phases = phases(&settings(|_| ()), 0.01, 7, 1).unwrap();
         assert_eq!(phases.len(), 2);
         assert_eq!(phases[0].groups.freeze, Freeze::Convolutions);
         assert_eq!(phases[0].schedule.steps(), 7);
@@ -175,7 +180,7 @@ mod tests {
             let settings = settings(|settings| {
                 (settings.epochs, settings.head_epochs, settings.freeze) = (epochs, head_epochs, freeze);
             });
-            let phases = phases(&settings, 0.01, 3).unwrap();
+            let phases = phases(&settings, 0.01, 3, 1).unwrap();
             let steps: u64 = phases.iter().map(|phase| phase.schedule.steps()).sum();
             assert_eq!(steps, 3 * u64::from(epochs));
             assert_eq!(
@@ -193,8 +198,10 @@ mod tests {
             .or_defaults(Settings::of_train());
         settings.batch_size = Auto::Value(32);
         settings.accumulate = 4;
-        let phases = phases(&settings, 0.016, 10).unwrap();
+        let phases = phases(&settings, 0.016, 10, 1).unwrap();
         assert!((phases[0].schedule.base_rate() - 0.008).abs() < 1e-15);
+        let of_two = super::phases(&settings, 0.016, 10, 2).unwrap();
+        assert!((of_two[0].schedule.base_rate() - 0.016).abs() < 1e-15);
         // The stairs are those of the paper: down for the first time after 2.4 epochs, which is within
         // the five epochs of warm-up, and the next after 4.8.
         let rate = |step| phases[0].schedule.rate(step);
@@ -205,7 +212,7 @@ mod tests {
     #[test]
     fn a_warm_up_longer_than_the_training_is_refused() {
         let settings = settings(|settings| settings.warmup_epochs = 12.0);
-        let error = phases(&settings, 0.01, 10).unwrap_err().to_string();
+        let error = phases(&settings, 0.01, 10, 1).unwrap_err().to_string();
         assert!(error.contains("warm-up"), "{error}");
     }
 

@@ -2,12 +2,14 @@
 
 use anyhow::Context;
 use effnet_train::metrics::{Metrics, Summary};
-use effnet_train::run::{EpochRecord, EventWriter, Log, Record, RunFolder, StepRecord};
-use effnet_train::{Checkpointer, Snapshot, Trainer};
+use effnet_train::run::{EpochRecord, StepRecord};
+use effnet_train::{Snapshot, Trainer};
 
 use super::best::Best;
 use super::data::TrainingData;
 use super::progress::TrainingProgress;
+use super::ranks::Ranks;
+use super::recorder::Recorder;
 use super::settings::Settings;
 use crate::interrupt::Interrupt;
 
@@ -16,19 +18,16 @@ pub(super) struct Session<'p> {
     pub(super) settings: Settings,
     pub(super) data: TrainingData,
     pub(super) trainer: Trainer,
-    pub(super) folder: RunFolder,
-    pub(super) checkpointer: Checkpointer,
-    pub(super) log: Log,
-    pub(super) events: EventWriter,
-    pub(super) history: Vec<EpochRecord>,
+    /// Those who train.
+    pub(super) ranks: &'p Ranks,
+    /// The first of them writes.
+    pub(super) recorder: Option<Recorder>,
     /// The best epoch so far.
     pub(super) best: Option<Best>,
     /// The learning rate of the last step.
     pub(super) rate: f64,
     pub(super) progress: TrainingProgress<'p>,
     pub(super) interrupt: Interrupt,
-    /// Above the curves.
-    pub(super) title: String,
 }
 
 /// How a training came to its end.
@@ -66,6 +65,7 @@ impl Session<'_> {
             }
         };
         self.progress.finish();
+        self.ranks.finish()?;
         Ok(ending)
     }
 
@@ -117,11 +117,10 @@ impl Session<'_> {
             .steps(&self.settings, position.epoch, position.epoch_step)?;
         for parts in batches {
             let parts = parts?;
-            let images: i64 = parts.iter().map(|part| part.images.size()[0]).sum();
             let step = self.trainer.step(&parts).map_err(explain)?;
             self.rate = step.rate;
             let loss = self.trainer.running_loss().mean().unwrap_or(step.loss);
-            self.progress.step(images as u64, loss, step.rate);
+            self.progress.step(step.images, loss, step.rate);
             let position = self.trainer.position();
             let is_due = |every: u32| every > 0 && position.step.is_multiple_of(u64::from(every));
             if is_due(self.settings.log_steps) {
@@ -131,11 +130,16 @@ impl Session<'_> {
             if is_due(self.settings.save_steps) && position.epoch_step < steps {
                 self.save(false)?;
             }
-            if self.interrupt.is_set() {
+            if self.is_interrupted()? {
                 return Ok(Work::Interrupted);
             }
         }
         Ok(Work::Done(()))
+    }
+
+    /// Whether any of those who train is to stop: all stop after the same step.
+    fn is_interrupted(&self) -> anyhow::Result<bool> {
+        self.ranks.any(self.interrupt.is_set())
     }
 
     fn log_step(&mut self, loss: f64) -> anyhow::Result<()> {
@@ -146,19 +150,37 @@ impl Session<'_> {
             lr: self.rate,
             loss,
         };
-        self.log.append(&Record::Step(record))?;
-        let scalars = [("loss/training", loss), ("learning rate", self.rate)];
-        Ok(self.events.scalars(position.step, &scalars)?)
+        match &mut self.recorder {
+            Some(recorder) => recorder.step(record),
+            None => Ok(()),
+        }
     }
 
     /// What the network, or its average, makes of the validation images; `None` without any.
     fn validate(&self) -> anyhow::Result<Work<Option<Metrics>>> {
-        let Some(mut batches) = self.data.validation(&self.settings)? else {
+        if self.data.validation_images() == 0 {
             return Ok(Work::Done(None));
-        };
+        }
         self.progress
             .begin_validation(self.data.validation_batches(&self.settings));
-        let mut metrics = Metrics::new(self.data.classes().len());
+        let mut own = Metrics::new(self.data.classes().len());
+        let is_done = self.measure(&mut own)?;
+        if self.is_interrupted()? || !is_done {
+            return Ok(Work::Interrupted);
+        }
+        let mut parts = self.ranks.gather(own)?.into_iter();
+        let mut metrics = parts.next().context("no rank has measured")?;
+        for part in parts {
+            metrics.merge(&part)?;
+        }
+        Ok(Work::Done(Some(metrics)))
+    }
+
+    /// Measures this process's part of the validation images; `false` when it was interrupted.
+    fn measure(&self, metrics: &mut Metrics) -> anyhow::Result<bool> {
+        let Some(mut batches) = self.data.validation(&self.settings)? else {
+            return Ok(true);
+        };
         for batch in batches.by_ref() {
             let batch = batch?;
             let logits = self.trainer.evaluate(&batch.images)?;
@@ -167,20 +189,23 @@ impl Session<'_> {
                 .with_context(|| self.where_to_go_on("the validation"))?;
             self.progress.validated();
             if self.interrupt.is_set() {
-                return Ok(Work::Interrupted);
+                return Ok(false);
             }
         }
         for image in batches.unreadable() {
             self.progress
                 .warn(&format!("{}: not measured: {}", image.name, image.reason));
         }
-        Ok(Work::Done(Some(metrics)))
+        Ok(true)
     }
 
     fn where_to_go_on(&self, what: &str) -> String {
         let position = self.trainer.position();
         let (step, epoch, rate) = (position.step, position.epoch + 1, self.rate);
-        let last = self.checkpointer.last_good();
+        let last = self
+            .recorder
+            .as_ref()
+            .and_then(|recorder| recorder.checkpointer.last_good());
         let last = last.map_or("none".to_owned(), |path| path.display().to_string());
         format!(
             "{what} after step {step} (epoch {epoch}) failed, after a learning rate of {rate:.3e}; the last good \
@@ -199,14 +224,11 @@ impl Session<'_> {
         if is_best {
             self.best = Some(Best::of(&record));
         }
-        self.history.push(record);
-        self.log.append(&Record::Epoch(record))?;
-        self.events
-            .scalars(record.step, &scalars(&record, images_per_second))?;
-        self.folder.write_curves(&self.title, &self.history)?;
-        if let (Some(metrics), true) = (metrics, is_best) {
-            self.folder
-                .write_confusion(metrics.confusion(), self.data.classes())?;
+        if let Some(recorder) = &mut self.recorder {
+            let confusion = metrics
+                .filter(|_| is_best)
+                .map(|metrics| (metrics, self.data.classes()));
+            recorder.epoch(record, images_per_second, confusion)?;
         }
         self.save(is_best)?;
         self.progress
@@ -214,30 +236,33 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Saves this moment, with the log up to it.
+    /// Saves this moment.
     pub(super) fn save(&mut self, is_best: bool) -> anyhow::Result<()> {
-        self.log.sync()?;
+        let Some(recorder) = &mut self.recorder else {
+            return Ok(());
+        };
         let mut notes = self.best.map(Best::to_notes).unwrap_or_default();
-        notes.insert(LOG_POSITION.to_owned(), self.log.position().to_string());
         notes.insert(RATE.to_owned(), self.rate.to_string());
+        if self.ranks.count() > 1 {
+            notes.insert(RANKS.to_owned(), self.ranks.describe());
+        }
         let snapshot = Snapshot {
             trainer: self.trainer.state()?,
             best: self.best.as_ref().map(|best| best.top1),
             config: serde_json::to_value(&self.settings)?,
             notes,
         };
-        self.checkpointer.save(&snapshot, is_best)?;
-        if let Some(path) = self.checkpointer.last_good() {
+        if let Some(path) = recorder.save(snapshot, is_best)? {
             self.trainer.note_checkpoint(path);
         }
         Ok(())
     }
 }
 
-/// The note with the bytes of the log when a checkpoint was made.
-pub(super) const LOG_POSITION: &str = "log_position";
 /// The note with the learning rate of the last step.
 pub(super) const RATE: &str = "rate";
+/// The note with the processes that trained together, where they were several.
+pub(super) const RANKS: &str = "ranks";
 
 /// Says what to do where memory was short.
 pub(super) fn explain(error: effnet_train::Error) -> anyhow::Error {
@@ -250,22 +275,6 @@ pub(super) fn explain(error: effnet_train::Error) -> anyhow::Error {
     } else {
         error
     }
-}
-
-fn scalars(record: &EpochRecord, images_per_second: f64) -> Vec<(&'static str, f64)> {
-    let mut scalars = vec![
-        ("loss/training of the epoch", record.train_loss),
-        ("speed/images per second", images_per_second),
-    ];
-    if let Some(summary) = &record.validation {
-        scalars.extend([
-            ("loss/validation", summary.loss),
-            ("accuracy/top-1", summary.top1),
-            ("accuracy/top-5", summary.top5),
-            ("accuracy/calibration error", summary.ece),
-        ]);
-    }
-    scalars
 }
 
 /// An epoch on one line.

@@ -1,11 +1,13 @@
 //! From arguments to a session.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use effnet_core::EfficientNet;
 use effnet_train::run::{EpochRecord, EventWriter, Log, Record, RunFolder};
 use effnet_train::{Checkpointer, Snapshot, Trainer};
+use serde_json::Value;
 use tch::Device;
 
 use super::best::Best;
@@ -13,7 +15,9 @@ use super::data::TrainingData;
 use super::datasets::{Datasets, PARTED, Parted, UNREADABLE, Unreadable};
 use super::origin::Origin;
 use super::progress::TrainingProgress;
-use super::session::{LOG_POSITION, RATE, Session};
+use super::ranks::Ranks;
+use super::recorder::{LOG_POSITION, Recorder};
+use super::session::{RANKS, RATE, Session};
 use super::settings::Settings;
 use super::values::Auto;
 use super::{batch_size, learning_rate, plan};
@@ -29,50 +33,139 @@ pub(super) struct Setup<'a> {
     pub(super) zoo: &'a Zoo,
     pub(super) printer: &'a Printer,
     pub(super) interrupt: Interrupt,
+    pub(super) ranks: &'a Ranks,
+}
+
+/// Where a training begins, as the first process knows it; for the others it is what that process tells.
+pub(super) enum Start {
+    /// In a folder of its own.
+    Begin(PathBuf),
+    /// Where this folder left it.
+    Resume(RunFolder),
+    /// In either way; another process has the folder.
+    Follow { resumes: bool },
 }
 
 /// Settings that may differ when a training goes on: they do not change what it computes.
 const FREE: [&str; 3] = ["data", "workers", "save_steps"];
 
 impl<'a> Setup<'a> {
-    /// A training from its beginning, in a folder of its own.
-    /// `None` when interrupted before it began.
-    pub(super) fn begin(mut self, output: &Path) -> anyhow::Result<Option<Session<'a>>> {
+    /// `None` when interrupted before the training began.
+    pub(super) fn session(self, start: Start) -> anyhow::Result<Option<Session<'a>>> {
+        match start {
+            Start::Begin(folder) => self.begin(Some(&folder)),
+            Start::Follow { resumes: false } => self.begin(None),
+            Start::Resume(folder) => self.resume(Some(folder)).map(Some),
+            Start::Follow { resumes: true } => self.resume(None).map(Some),
+        }
+    }
+
+    /// A training from its beginning, in a folder that the first process makes at `output`.
+    fn begin(mut self, output: Option<&Path>) -> anyhow::Result<Option<Session<'a>>> {
         let mut datasets = Datasets::open(&self.settings)?;
         let origin = Origin::open(&self.settings, datasets.classes(), self.zoo, self.printer)?;
-        let folder = RunFolder::create(output)?;
-        let unreadable = datasets.find_unreadable(&self.settings, self.printer, &self.interrupt)?;
-        if self.interrupt.is_set() {
+        self.agree(&datasets, &origin)?;
+        let mut folder = None;
+        self.ranks.first(|| {
+            folder = output.map(RunFolder::create).transpose()?;
+            Ok(())
+        })?;
+        let unreadable =
+            datasets.find_unreadable(&self.settings, self.ranks, self.printer, &self.interrupt)?;
+        if self.ranks.any(self.interrupt.is_set())? {
             return Ok(None);
         }
         datasets.leave_out(&unreadable);
         self.settings.image_size = Auto::Value(origin.transform.image_size as u32);
-        let data = TrainingData::new(datasets, &self.settings, origin.transform, self.printer)?;
+        let shard = self.ranks.shard();
+        let data = TrainingData::new(datasets, &self.settings, origin.transform, shard, self.printer)?;
         self.printer.note(origin.describe());
         self.printer.note(data.describe());
-        batch_size::settle(&mut self.settings, &origin, &data, self.device, self.printer)?;
-        let steps = u64::from(self.settings.epochs) * data.steps_per_epoch(&self.settings);
-        if self.settings.bn_momentum == Auto::Auto {
-            self.settings.bn_momentum = Auto::Value(origin.batch_norm_momentum(steps));
-        }
-        learning_rate::settle(&mut self.settings, &origin, &data, self.device, self.printer)?;
+        self.settings = self.ranks.first(|| self.settled(&origin, &data))?;
 
-        folder.write_classes(data.classes())?;
-        folder.write_json(UNREADABLE, &unreadable)?;
-        folder.write_json(PARTED, &data.parted(&self.settings))?;
-        let log = Log::create(folder.log())?;
-        let checkpointer = Checkpointer::new(folder.path(), origin.metadata(data.classes()))?;
-        let mut session = self.session(folder, checkpointer, data, &origin, log, 0)?;
+        let parted = data.parted(&self.settings);
+        let metadata = origin.metadata(data.classes());
+        let classes = data.classes().to_vec();
+        let mut session = self.start(data, &origin, 0)?;
+        if let Some(folder) = folder {
+            folder.write_classes(&classes)?;
+            folder.write_json(UNREADABLE, &unreadable)?;
+            folder.write_json(PARTED, &parted)?;
+            session.recorder = Some(Recorder {
+                log: Log::create(folder.log())?,
+                checkpointer: Checkpointer::new(folder.path(), metadata)?,
+                events: EventWriter::create(folder.path(), 0)?,
+                history: Vec::new(),
+                title: title(&session.settings, &origin, &classes),
+                folder,
+            });
+        }
+        session.ranks.join(&mut session.trainer)?;
         // From here on there is a run that can go on.
         session.save(false)?;
-        session.folder.write_config(&session.settings)?;
+        if let Some(recorder) = &session.recorder {
+            recorder.folder.write_config(&session.settings)?;
+        }
         Ok(Some(session))
     }
 
-    /// A training from where it was left.
-    pub(super) fn resume(self, folder: RunFolder) -> anyhow::Result<Session<'a>> {
+    /// The settings, with what had to be found out.
+    fn settled(&self, origin: &Origin, data: &TrainingData) -> anyhow::Result<Settings> {
+        let mut settings = self.settings.clone();
+        batch_size::settle(&mut settings, origin, data, self.device, self.printer)?;
+        let steps = u64::from(settings.epochs) * data.steps_per_epoch(&settings);
+        if settings.bn_momentum == Auto::Auto {
+            settings.bn_momentum = Auto::Value(origin.batch_norm_momentum(steps));
+        }
+        learning_rate::settle(&mut settings, origin, data, self.device, self.printer)?;
+        Ok(settings)
+    }
+
+    /// A training from where it was left, in the folder that the first process has.
+    fn resume(self, folder: Option<RunFolder>) -> anyhow::Result<Session<'a>> {
         let mut datasets = Datasets::open(&self.settings)?;
-        datasets.leave_out(&folder.read_json::<Vec<Unreadable>>(UNREADABLE)?);
+        let origin = match &folder {
+            Some(folder) => self.origin_of_run(folder, &datasets)?,
+            None => Origin::open(&self.settings, datasets.classes(), self.zoo, self.printer)?,
+        };
+        self.agree(&datasets, &origin)?;
+        let unreadable = self.ranks.first(|| match &folder {
+            Some(folder) => Ok(folder.read_json::<Vec<Unreadable>>(UNREADABLE)?),
+            None => Ok(Vec::new()),
+        });
+        datasets.leave_out(&unreadable?);
+        let shard = self.ranks.shard();
+        let data = TrainingData::new(datasets, &self.settings, origin.transform, shard, self.printer)?;
+        let mut left = None;
+        let (step, notes) = self.ranks.first(|| {
+            let Some(folder) = folder else {
+                bail!("a training to go on with has no folder");
+            };
+            let found = Left::open(folder, &self.settings, &data, &origin)?;
+            self.ranks
+                .check(found.snapshot.notes.get(RANKS).map(String::as_str))?;
+            let told = (found.snapshot.trainer.position.step, found.snapshot.notes.clone());
+            left = Some(found);
+            Ok(told)
+        })?;
+        let mut session = self.start(data, &origin, step)?;
+        session.best = Best::from_notes(&notes);
+        session.rate = note(&notes, RATE)?;
+        if let Some(left) = left {
+            session.trainer.restore(&left.snapshot.trainer)?;
+            let title = title(&session.settings, &origin, session.data.classes());
+            let recorder = left.recorder(title)?;
+            if let Some(path) = recorder.checkpointer.last_good() {
+                session.trainer.note_checkpoint(path);
+            }
+            session.recorder = Some(recorder);
+        }
+        session.ranks.join(&mut session.trainer)?;
+        Ok(session)
+    }
+
+    /// Where the training in `folder` is.
+    fn origin_of_run(&self, folder: &RunFolder, datasets: &Datasets) -> anyhow::Result<Origin> {
         let weights = folder.path().join("last.safetensors");
         let weights = Weights {
             name: weights.display().to_string(),
@@ -95,65 +188,96 @@ impl<'a> Setup<'a> {
                 folder.classes().display()
             );
         }
-        let data = TrainingData::new(datasets, &self.settings, origin.transform, self.printer)?;
-        ensure!(
-            data.parted(&self.settings) == folder.read_json::<Parted>(PARTED)?,
-            "{}: other images than those that {} was begun with; begin a new run, from its weights with --weights",
-            self.settings.data.display(),
-            folder.path().display()
-        );
-        let checkpointer = Checkpointer::new(folder.path(), origin.metadata(data.classes()))?;
-        let snapshot = checkpointer
-            .resume(&serde_json::to_value(&self.settings)?, &FREE)?
-            .with_context(|| format!("{}: no checkpoint to go on from", folder.path().display()))?;
-        let log = Log::resume(folder.log(), note(&snapshot, LOG_POSITION)?)?;
-        let records: Vec<Record> = Log::read(&folder.log())?;
-        let step = snapshot.trainer.position.step;
-        let mut session = self.session(folder, checkpointer, data, &origin, log, step)?;
-        session.trainer.restore(&snapshot.trainer)?;
-        session.history = records.iter().filter_map(epoch_record).collect();
-        session.best = Best::from_notes(&snapshot.notes);
-        session.rate = note(&snapshot, RATE)?;
-        if let Some(path) = session.checkpointer.last_good() {
-            session.trainer.note_checkpoint(path);
-        }
-        Ok(session)
+        Ok(origin)
     }
 
-    fn session(
-        self,
-        folder: RunFolder,
-        checkpointer: Checkpointer,
-        data: TrainingData,
-        origin: &Origin,
-        log: Log,
-        step: u64,
-    ) -> anyhow::Result<Session<'a>> {
-        // What was written for the last step stays: TensorBoard forgets what a new file goes on at or before.
-        let first_step = if step == 0 { 0 } else { step + 1 };
+    /// Makes sure that all processes are about to do the same.
+    fn agree(&self, datasets: &Datasets, origin: &Origin) -> anyhow::Result<()> {
+        let mut facts = BTreeMap::from([
+            ("effnet".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("the images".to_owned(), datasets.fingerprint()),
+            ("the classes".to_owned(), datasets.classes().join(", ")),
+            ("the network".to_owned(), format!("{:?}", origin.config())),
+        ]);
+        if let Value::Object(settings) = serde_json::json!(self.settings) {
+            let settings = settings
+                .into_iter()
+                .filter(|(name, _)| !FREE.contains(&name.as_str()));
+            facts.extend(settings.map(|(name, value)| (name, value.to_string())));
+        }
+        self.ranks.agree(&facts)
+    }
+
+    /// A session at its beginning, whose trainer is with nobody yet; `step` steps are behind it.
+    fn start(self, data: TrainingData, origin: &Origin, step: u64) -> anyhow::Result<Session<'a>> {
         let network = origin.network(self.device, &self.settings)?;
         let trainer = trainer(&self.settings, &data, network, self.device)?;
         Ok(Session {
-            events: EventWriter::create(folder.path(), first_step)?,
             progress: TrainingProgress::new(self.printer, self.device, trainer.total_steps(), step),
-            title: format!(
-                "{} on {}, {} classes",
-                origin.variant(),
-                self.settings.data.display(),
-                data.classes().len()
-            ),
             settings: self.settings,
             interrupt: self.interrupt,
-            history: Vec::new(),
+            ranks: self.ranks,
+            recorder: None,
             best: None,
             rate: 0.0,
             data,
             trainer,
-            folder,
-            checkpointer,
-            log,
         })
     }
+}
+
+/// What a training left in its folder.
+struct Left {
+    folder: RunFolder,
+    checkpointer: Checkpointer,
+    snapshot: Snapshot,
+}
+
+impl Left {
+    fn open(
+        folder: RunFolder,
+        settings: &Settings,
+        data: &TrainingData,
+        origin: &Origin,
+    ) -> anyhow::Result<Self> {
+        ensure!(
+            data.parted(settings) == folder.read_json::<Parted>(PARTED)?,
+            "{}: other images than those that {} was begun with; begin a new run, from its weights with --weights",
+            settings.data.display(),
+            folder.path().display()
+        );
+        let checkpointer = Checkpointer::new(folder.path(), origin.metadata(data.classes()))?;
+        let snapshot = checkpointer
+            .resume(&serde_json::to_value(settings)?, &FREE)?
+            .with_context(|| format!("{}: no checkpoint to go on from", folder.path().display()))?;
+        Ok(Self {
+            folder,
+            checkpointer,
+            snapshot,
+        })
+    }
+
+    fn recorder(self, title: String) -> anyhow::Result<Recorder> {
+        let step = self.snapshot.trainer.position.step;
+        // What was written for the last step stays: TensorBoard forgets what a new file goes on at or before.
+        let first_step = if step == 0 { 0 } else { step + 1 };
+        let log = Log::resume(self.folder.log(), note(&self.snapshot.notes, LOG_POSITION)?)?;
+        let records: Vec<Record> = Log::read(&self.folder.log())?;
+        Ok(Recorder {
+            events: EventWriter::create(self.folder.path(), first_step)?,
+            history: records.iter().filter_map(epoch_record).collect(),
+            folder: self.folder,
+            checkpointer: self.checkpointer,
+            log,
+            title,
+        })
+    }
+}
+
+/// Above the curves.
+fn title(settings: &Settings, origin: &Origin, classes: &[String]) -> String {
+    let (variant, classes) = (origin.variant(), classes.len());
+    format!("{variant} on {}, {classes} classes", settings.data.display())
 }
 
 /// A trainer at the beginning; batch size and learning rate are known by now.
@@ -167,13 +291,13 @@ pub(super) fn trainer(
         .lr
         .value()
         .context("the learning rate is not known yet")?;
-    let phases = plan::phases(settings, lr, data.steps_per_epoch(settings))?;
+    let phases = plan::phases(settings, lr, data.steps_per_epoch(settings), data.ranks())?;
     let options = plan::options(settings, &data.support(), device)?;
     Ok(Trainer::new(network, options, phases)?)
 }
 
-fn note<T: std::str::FromStr>(snapshot: &Snapshot, name: &str) -> anyhow::Result<T> {
-    let value = snapshot.notes.get(name).and_then(|text| text.parse().ok());
+fn note<T: std::str::FromStr>(notes: &BTreeMap<String, String>, name: &str) -> anyhow::Result<T> {
+    let value = notes.get(name).and_then(|text| text.parse().ok());
     value.with_context(|| format!("the checkpoint has no usable `{name}`"))
 }
 
@@ -182,11 +306,4 @@ fn epoch_record(record: &Record) -> Option<EpochRecord> {
         Record::Epoch(record) => Some(*record),
         Record::Step(_) => None,
     }
-}
-
-/// `runs/finetune-1`, or the first number of which there is nothing.
-pub(super) fn unused_folder(command: &str) -> PathBuf {
-    let name = |number: u32| PathBuf::from(format!("runs/{command}-{number}"));
-    let mut names = (1..).map(name);
-    names.find(|path| !path.exists()).unwrap_or_else(|| name(0))
 }
