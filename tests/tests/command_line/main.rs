@@ -11,6 +11,7 @@ mod inspect;
 mod interrupt;
 mod outputs;
 mod photos;
+mod sharding;
 mod weights;
 
 use std::path::{Path, PathBuf};
