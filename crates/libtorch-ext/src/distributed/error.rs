@@ -90,7 +90,7 @@ pub enum GroupError {
         timeout: Duration,
         /// What libtorch says.
         #[source]
-        source: Error,
+        source: Box<Error>,
     },
     /// Not all processes have come.
     #[error(
@@ -142,13 +142,13 @@ pub enum GroupError {
         found: String,
     },
     /// libtorch refused before anything was sent.
-    #[error("rank {rank}: {source}")]
+    #[error("rank {rank}: a call could not be made")]
     Native {
         /// This process.
         rank: usize,
         /// What it says.
         #[source]
-        source: Error,
+        source: Box<Error>,
     },
 }
 
@@ -158,5 +158,7 @@ fn list(ranks: &[usize]) -> String {
 }
 
 fn reasons(suspects: &[Suspect]) -> String {
-    suspects.iter().map(|suspect| format!("; {suspect}")).collect()
+    suspects
+        .iter()
+        .fold(String::new(), |text, suspect| format!("{text}; {suspect}"))
 }

@@ -190,7 +190,7 @@ impl ProcessGroup {
             master: master.clone(),
             action: if serves { "opened" } else { "reached" },
             timeout,
-            source,
+            source: Box::new(source),
         };
         let clients = match protocol {
             Protocol::Checked => 0,
@@ -459,7 +459,10 @@ impl ProcessGroup {
 
     fn local<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, GroupError> {
         let rank = self.0.rank;
-        work().map_err(|source| GroupError::Native { rank, source })
+        work().map_err(|source| GroupError::Native {
+            rank,
+            source: Box::new(source),
+        })
     }
 
     /// Makes a call, and says whom it failed for.

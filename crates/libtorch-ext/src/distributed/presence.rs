@@ -138,17 +138,18 @@ impl Presence {
 
     /// Waits, for some seconds at most, until no other process that lives needs the store.
     fn linger(&self) {
-        let end = Instant::now() + SILENCE + PATIENCE;
+        let begin = Instant::now();
         let first = signs(&self.place, &self.store);
-        while Instant::now() < end {
+        while begin.elapsed() < SILENCE + PATIENCE {
             std::thread::sleep(INTERVAL / 4);
-            let lived = SILENCE + PATIENCE - end.saturating_duration_since(Instant::now());
             let last = signs(&self.place, &self.store);
             let (Ok(first), Ok(last)) = (&first, &last) else {
                 return;
             };
             let needed = first.iter().zip(last).any(|(first, last)| match last {
-                Some(last) => !last.is_over() && (lived < SILENCE || is_later(first.as_ref(), last)),
+                Some(last) => {
+                    !last.is_over() && (begin.elapsed() < SILENCE || is_later(first.as_ref(), last))
+                }
                 None => false,
             });
             if !needed {
@@ -267,8 +268,6 @@ fn look_around(place: &Place, store: &Store, own: u64) -> Result<Vec<Suspect>, E
             Some(last) => match last.state {
                 State::Failed(message) => failed.push(Suspect::Failed(peer, message)),
                 State::Left => gone.push(Suspect::Left(peer)),
-                // It has seen what this process sees.
-                State::Informed => {}
                 State::Running | State::Stalled if !is_later(first.as_ref(), &last) => {
                     gone.push(Suspect::Silent(peer));
                 }
@@ -277,7 +276,8 @@ fn look_around(place: &Place, store: &Store, own: u64) -> Result<Vec<Suspect>, E
                     calls: last.calls,
                     own,
                 }),
-                State::Running | State::Stalled => {}
+                // One that is informed has seen what this process sees.
+                State::Running | State::Stalled | State::Informed => {}
             },
         }
     }

@@ -80,7 +80,7 @@ impl Reducer {
             Some(raw) => Ok(Self { group, raw }),
             None => Err(GroupError::Native {
                 rank: group.rank(),
-                source: Error::OutOfMemory,
+                source: Box::new(Error::OutOfMemory),
             }),
         }
     }
