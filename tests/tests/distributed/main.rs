@@ -3,10 +3,11 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod collectives;
+mod command;
 mod failures;
+mod faults;
 mod norms;
 mod python;
 mod ranks;
 mod reducer;
-
 mod training;

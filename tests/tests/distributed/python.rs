@@ -62,7 +62,9 @@ fn exchange() {
         assert_eq!(values(&tensor), [root as f32 + 5.0; 4]);
     }
 
-    let gathered = group.all_gather(&Tensor::from_slice(&[rank as f64; 2])).unwrap();
+    let gathered = group
+        .all_gather(&Tensor::from_slice(&[f64::from(rank); 2]))
+        .unwrap();
     let gathered: Vec<Vec<f32>> = gathered.iter().map(values).collect();
     assert_eq!(gathered, [vec![0.0; 2], vec![1.0; 2], vec![2.0; 2]]);
     group.barrier().unwrap();
