@@ -256,7 +256,7 @@ fn look_through(
     let progress = printer.progress(own.len() as u64);
     let threads = NonZeroUsize::new(threads(None));
     let found = survey(&Subset::new(Arc::clone(dataset), own), threads, stop, &|_| {
-        progress.inc(1)
+        progress.inc(1);
     });
     progress.finish_and_clear();
     let found = found.context("no training without images")?;
