@@ -65,6 +65,10 @@ impl DataParallel {
     pub(crate) fn begin_phase(&mut self, network: &EfficientNet) -> Result<(), Error> {
         // Two reducers of one parameter would both send its gradient.
         self.reducer = None;
+        // With nobody to add to, its copies of the gradients are all that it would do.
+        if self.group.world_size() == 1 {
+            return Ok(());
+        }
         let trained = network
             .named_tensors()
             .filter(|(_, tensor)| tensor.requires_grad());
