@@ -1,5 +1,6 @@
 //! What a launcher such as torchrun tells this process of its place.
 
+use anyhow::ensure;
 use libtorch_ext::distributed::{Environment, EnvironmentError};
 
 /// The value of a variable; what is not UTF-8 is no number, and is reported with what can be read of it.
@@ -14,6 +15,17 @@ pub(crate) fn group_without_address() -> Result<Option<Environment>, Environment
         (None, "MASTER_PORT") => Some("29500".to_owned()),
         (value, _) => value,
     })
+}
+
+/// Refuses a group for a command that would do all of its work in every process.
+pub(crate) fn refuse_group(command: &str) -> anyhow::Result<()> {
+    let processes = group_without_address()?.map_or(1, |environment| environment.world_size);
+    ensure!(
+        processes == 1,
+        "`effnet {command}` is the work of one process, and this is one of {processes}: start it without the \
+         launcher, or unset RANK and WORLD_SIZE (classify, features, train and finetune can be shared)"
+    );
+    Ok(())
 }
 
 /// Which of the `devices` of this machine is this process's.

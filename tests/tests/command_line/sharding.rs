@@ -319,6 +319,14 @@ fn results_on_standard_output_and_a_list_on_standard_input_are_refused_to_a_grou
     );
 }
 
+#[test]
+fn evaluation_is_refused_to_a_group() {
+    let folder = inputs(2);
+    let run = finish(&mut of_rank(call("evaluate", folder.path(), &[]), 1, 2));
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+    assert!(run.stderr.contains("one process"), "{}", run.stderr);
+}
+
 /// Under torchrun, rank 1 of the first two attempts is killed once it has finished a part.
 #[cfg(unix)]
 #[test]

@@ -19,6 +19,7 @@ use crate::arguments::{EvaluateArguments, InspectFormat};
 use crate::class_match::match_classes;
 use crate::inference::Inference;
 use crate::interrupt::Interrupt;
+use crate::launcher::refuse_group;
 use crate::model::{Model, batch_size};
 use crate::pass::{chain, pass};
 use crate::printer::Printer;
@@ -27,6 +28,7 @@ use data::Labelled;
 use report::Report;
 
 pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<Outcome> {
+    refuse_group("evaluate")?;
     let inference = Inference::prepare(&arguments.inference, printer)?;
     let transform = inference.transform;
     let dataset = open(arguments, printer)?;
