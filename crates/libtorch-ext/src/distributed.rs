@@ -17,6 +17,7 @@
 //! ```
 
 mod address;
+mod connections;
 mod environment;
 mod error;
 mod group;

@@ -1,36 +1,21 @@
 //! A group of processes and what they do together.
 
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::c_char;
 use std::net::IpAddr;
-use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
+use super::connections::{Connections, RawGroup};
 use super::presence::{Place, Presence};
 use super::signature::{Operation, PAYLOAD, Signature};
-use super::store::{c_string, milliseconds};
 use super::{Environment, GroupError, Store, address};
 use crate::Error;
 use crate::error::check;
 
-#[repr(C)]
-pub(super) struct RawGroup {
-    _opaque: [u8; 0],
-}
-
 unsafe extern "C" {
-    fn effnet_group_new(
-        store: *const c_void,
-        rank: i32,
-        size: i32,
-        address: *const c_char,
-        timeout: i64,
-        out: *mut *mut RawGroup,
-    ) -> *mut c_char;
-    fn effnet_group_free(group: *mut RawGroup);
     fn effnet_group_all_reduce(
         group: *const RawGroup,
         tensor: *const C_tensor,
@@ -108,55 +93,6 @@ struct Inner {
     store: Store,
     /// The same without a prefix.
     base: Store,
-}
-
-/// Sockets between all ranks.
-#[derive(Debug)]
-pub(super) struct Connections(NonNull<RawGroup>);
-
-// SAFETY: the object behind it takes calls of any thread; a `ProcessGroup` asks for the same order on all
-// ranks, which concurrent calls would not keep.
-unsafe impl Send for Connections {}
-// SAFETY: as above.
-unsafe impl Sync for Connections {}
-
-impl Drop for Connections {
-    fn drop(&mut self) {
-        // SAFETY: it is this one's own.
-        unsafe { effnet_group_free(self.0.as_ptr()) };
-    }
-}
-
-impl Connections {
-    fn new(
-        store: &Store,
-        rank: usize,
-        world_size: usize,
-        address: Option<IpAddr>,
-        timeout: Duration,
-    ) -> Result<Self, Error> {
-        let address = address
-            .map(|address| c_string(&address.to_string()))
-            .transpose()?;
-        let address: Option<&CString> = address.as_ref();
-        let mut raw = ptr::null_mut();
-        // SAFETY: the store is alive, the address null or a C string, `raw` a place to write to.
-        check(unsafe {
-            effnet_group_new(
-                store.as_ptr(),
-                rank as i32,
-                world_size as i32,
-                address.map_or(ptr::null(), |address| address.as_ptr()),
-                milliseconds(timeout),
-                &raw mut raw,
-            )
-        })?;
-        NonNull::new(raw).map(Self).ok_or(Error::OutOfMemory)
-    }
-
-    pub(super) fn as_ptr(&self) -> *const RawGroup {
-        self.0.as_ptr()
-    }
 }
 
 /// Below it lies what all processes of a start have in common.

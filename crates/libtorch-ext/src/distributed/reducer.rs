@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tch::Tensor;
 use torch_sys::C_tensor;
 
-use super::group::{Connections, RawGroup};
+use super::connections::{Connections, RawGroup};
 use super::signature::Operation;
 use super::{GroupError, ProcessGroup};
 use crate::Error;
