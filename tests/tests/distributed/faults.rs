@@ -164,7 +164,11 @@ fn a_rank_that_is_killed_in_any_part_of_a_step_ends_the_others_and_tears_no_file
             };
             for (rank, ended) in ranks.end().iter().enumerate() {
                 if rank == victim {
-                    assert_eq!(ended.code, None, "{what}: rank {rank} was not killed");
+                    assert_eq!(
+                        ended.code, None,
+                        "{what}: rank {rank} was not killed: {}",
+                        ended.output
+                    );
                     continue;
                 }
                 assert_eq!(ended.code, Some(0), "{what}: rank {rank}: {}", ended.output);
