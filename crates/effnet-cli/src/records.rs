@@ -7,7 +7,6 @@ use serde::Serialize;
 use crate::Outcome;
 use crate::arguments::Format;
 use crate::interrupt::Interrupt;
-use crate::pass::Tally;
 use crate::prediction::Prediction;
 use crate::printer::Printer;
 use crate::sink::{Frame, Sink};
@@ -75,12 +74,11 @@ impl Records {
     /// Completes the output, as [`Sink::finish`].
     pub(crate) fn finish(
         self,
-        tally: Tally,
         count: usize,
         interrupt: &Interrupt,
         printer: &Printer,
     ) -> anyhow::Result<Outcome> {
-        self.sink.finish(tally, count, interrupt, printer)
+        self.sink.finish(count, interrupt, printer)
     }
 
     fn write_csv(&mut self, record: &Record<'_>) -> anyhow::Result<()> {

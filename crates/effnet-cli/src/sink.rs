@@ -29,6 +29,8 @@ pub(crate) struct Sink {
     separator: &'static str,
     /// Whether no result was written yet.
     is_empty: bool,
+    /// Of the inputs whose results went to an output of this process alone.
+    tally: Tally,
 }
 
 enum Target {
@@ -54,6 +56,7 @@ impl Sink {
             target,
             separator: frame.separator,
             is_empty: true,
+            tally: Tally::default(),
         };
         sink.write_all(&frame.header)?;
         sink.is_empty = true;
@@ -66,6 +69,7 @@ impl Sink {
             separator: shard.separator(),
             target: Target::Shard(shard),
             is_empty: true,
+            tally: Tally::default(),
         }
     }
 
@@ -85,11 +89,14 @@ impl Sink {
         self.write_all(self.separator.as_bytes())
     }
 
-    /// Ends what belongs to one input.
+    /// Ends what belongs to one input, and counts it.
     pub(crate) fn end_input(&mut self, is_done: bool) -> anyhow::Result<()> {
         if let Target::Shard(shard) = &mut self.target {
+            // It counts for each part.
             shard.end_input(is_done)?;
             self.is_empty = shard.is_at_start();
+        } else {
+            self.tally.count(is_done);
         }
         Ok(())
     }
@@ -98,7 +105,6 @@ impl Sink {
     /// only now.
     pub(crate) fn finish(
         self,
-        tally: Tally,
         count: usize,
         interrupt: &Interrupt,
         printer: &Printer,
@@ -110,7 +116,7 @@ impl Sink {
                 .with_context(|| format!("{}: cannot write here", path.display()))?,
             Target::Shard(shard) => return shard.finish(interrupt, printer),
         }
-        Ok(tally.outcome(count, interrupt, printer))
+        Ok(self.tally.outcome(count, interrupt, printer))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::inputs::{self, Input};
 use crate::interrupt::Interrupt;
 use crate::labels::Labels;
 use crate::model::{Model, batch_size};
-use crate::pass::{Passed, Tally, chain, pass};
+use crate::pass::{Passed, chain, pass};
 use crate::prediction;
 use crate::printer::Printer;
 use crate::records::{self, Record, Records};
@@ -46,7 +46,6 @@ pub(crate) fn run(arguments: &ClassifyArguments, printer: &Printer) -> anyhow::R
         model: model.variant.name(),
         weights: model.weights,
         top_k: arguments.top_k,
-        tally: Tally::default(),
     };
     let outputs = Pipeline::new(reader, network, batch_size)?;
     let passed = pass(outputs, count, &interrupt, printer, |output, is_last_ready| {
@@ -59,7 +58,7 @@ pub(crate) fn run(arguments: &ClassifyArguments, printer: &Printer) -> anyhow::R
     if passed == Passed::Cut {
         return Ok(Outcome::Interrupted);
     }
-    results.records.finish(results.tally, count, &interrupt, printer)
+    results.records.finish(count, &interrupt, printer)
 }
 
 fn job(arguments: &ClassifyArguments, inference: &Inference) -> anyhow::Result<Job> {
@@ -76,7 +75,6 @@ struct Results {
     model: &'static str,
     weights: String,
     top_k: usize,
-    tally: Tally,
 }
 
 impl Results {
@@ -91,17 +89,13 @@ impl Results {
             Err(error) => Err(chain(error)),
         };
         match predictions {
-            Ok(predictions) => {
-                self.tally.done += 1;
-                self.records.write(&Record::Classified {
-                    input: &input.name,
-                    model: self.model,
-                    weights: &self.weights,
-                    predictions: &predictions,
-                })
-            }
+            Ok(predictions) => self.records.write(&Record::Classified {
+                input: &input.name,
+                model: self.model,
+                weights: &self.weights,
+                predictions: &predictions,
+            }),
             Err(reason) => {
-                self.tally.failed += 1;
                 printer.failure(&input.name, &reason);
                 self.records.write(&Record::Failed {
                     input: &input.name,

@@ -13,7 +13,7 @@ use crate::inference::{job, locate};
 use crate::inputs;
 use crate::interrupt::Interrupt;
 use crate::model::{ModelFile, batch_size};
-use crate::pass::{Passed, Tally, chain, check_finite, pass};
+use crate::pass::{Passed, chain, check_finite, pass};
 use crate::preprocessing;
 use crate::printer::Printer;
 use crate::sink::{Frame, Sink};
@@ -68,23 +68,18 @@ pub(crate) fn run(arguments: &FeaturesArguments, printer: &Printer) -> anyhow::R
     let of = (&config, &network);
     let batch_size = batch_size(of, *asked, count, transform.image_size, &execution)?;
     let outputs = Pipeline::new(reader, Features(network), batch_size)?;
-    let mut tally = Tally::default();
     let passed = pass(outputs, count, &interrupt, printer, |output, is_last_ready| {
         let input = &output.input.name;
         let features = output.result.map_err(|error| chain(&error));
         let features = features.and_then(|features| check_finite(&features, "feature").map(|()| features));
         let record = match &features {
-            Ok(features) => {
-                tally.done += 1;
-                Record::Done {
-                    input,
-                    model: file.variant.name(),
-                    weights: file.weights(),
-                    features,
-                }
-            }
+            Ok(features) => Record::Done {
+                input,
+                model: file.variant.name(),
+                weights: file.weights(),
+                features,
+            },
             Err(error) => {
-                tally.failed += 1;
                 printer.failure(input, error);
                 Record::Failed { input, error }
             }
@@ -99,7 +94,7 @@ pub(crate) fn run(arguments: &FeaturesArguments, printer: &Printer) -> anyhow::R
     if passed == Passed::Cut {
         return Ok(Outcome::Interrupted);
     }
-    sink.finish(tally, count, &interrupt, printer)
+    sink.finish(count, &interrupt, printer)
 }
 
 fn write(sink: &mut Sink, format: FeaturesFormat, record: &Record<'_>) -> anyhow::Result<()> {
