@@ -41,10 +41,10 @@ impl Job {
 }
 
 /// The SHA-256 of these texts, in hexadecimal digits; where one ends and the next begins counts.
-pub(crate) fn digest<'a>(texts: impl IntoIterator<Item = &'a [u8]>) -> String {
+pub(crate) fn digest(texts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> String {
     let mut hasher = Sha256::new();
     for text in texts {
-        hasher.update((text.len() as u64).to_le_bytes());
+        hasher.update((text.as_ref().len() as u64).to_le_bytes());
         hasher.update(text);
     }
     format!("{:x}", hasher.finalize())

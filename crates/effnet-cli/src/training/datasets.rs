@@ -9,13 +9,13 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, bail, ensure};
 use effnet_train::data::{Dataset, Listed, Shard, Splits, Subset, by_class, survey};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use super::ranks::Ranks;
 use super::settings::Settings;
 use crate::execution::threads;
 use crate::interrupt::Interrupt;
 use crate::printer::Printer;
+use crate::sharding::digest;
 
 /// Images to train on and to validate with.
 #[derive(Clone)]
@@ -49,27 +49,17 @@ impl Datasets {
 
     /// What tells these images from others: their number, and a hash of their names, in order, and labels.
     pub(super) fn fingerprint(&self) -> String {
-        let mut hasher = Sha256::new();
-        let mut images = 0;
-        for dataset in [Some(&self.splits.train), self.splits.val.as_ref()]
-            .into_iter()
-            .flatten()
-        {
-            hasher.update((dataset.len() as u64).to_le_bytes());
+        let datasets = [Some(&self.splits.train), self.splits.val.as_ref()];
+        let (mut texts, mut images) = (Vec::new(), 0);
+        for dataset in datasets.into_iter().flatten() {
+            texts.push((dataset.len() as u64).to_le_bytes().to_vec());
             for index in 0..dataset.len() {
-                let name = name_within(&self.data, &dataset.name(index));
-                hasher.update((name.len() as u64).to_le_bytes());
-                hasher.update(name);
-                hasher.update((dataset.label(index) as u64).to_le_bytes());
+                texts.push(name_within(&self.data, &dataset.name(index)).into_bytes());
+                texts.push((dataset.label(index) as u64).to_le_bytes().to_vec());
             }
             images += dataset.len();
         }
-        let start: u64 = hasher
-            .finalize()
-            .iter()
-            .take(8)
-            .fold(0, |all, &byte| all << 8 | u64::from(byte));
-        format!("{images} images, listing {start:016x}")
+        format!("{images} images, listing {:.16}", digest(texts))
     }
 
     /// Decodes all images, each process those of its part, and lists those that cannot be; with `strict`,
