@@ -21,7 +21,6 @@ mod records;
 mod sharding;
 mod sink;
 mod training;
-mod waiting;
 mod zoo;
 
 use std::process::ExitCode;
@@ -60,9 +59,6 @@ impl From<Outcome> for ExitCode {
 fn main() -> ExitCode {
     let matches = Arguments::definition().get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    if matches!(arguments.command, Command::Finetune(_) | Command::Train(_)) {
-        waiting::sleep_soon();
-    }
     let printer = Printer::new(&arguments.global);
     match run(&arguments, &printer) {
         // Threads may still compute; to take libtorch apart under them would crash.

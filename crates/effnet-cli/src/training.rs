@@ -18,6 +18,7 @@ mod session;
 pub(crate) mod settings;
 mod setup;
 pub(crate) mod values;
+mod waiting;
 
 use std::io::Write;
 use std::path::Path;
@@ -46,6 +47,9 @@ pub(crate) fn run(
     defaults: Settings,
     printer: &Printer,
 ) -> anyhow::Result<Outcome> {
+    if !arguments.print_config {
+        waiting::sleep_soon();
+    }
     let Some(environment) = Environment::from_env()?.filter(|_| !arguments.print_config) else {
         return run_alone(command, arguments, defaults, printer);
     };

@@ -16,7 +16,7 @@ const SPIN_COUNT: &str = "GOMP_SPINCOUNT";
 /// something else needs the cores, the loader's threads among them, that takes from the very work that they
 /// wait for. The library reads its variables when it is loaded, which is before `main`: hence the new start.
 /// Where that is not possible the program goes on as it is.
-pub(crate) fn sleep_soon() {
+pub(super) fn sleep_soon() {
     let is_set = |variable| std::env::var_os(variable).is_some();
     if is_set(SPIN_COUNT) || is_set("OMP_WAIT_POLICY") {
         return;
