@@ -12,6 +12,6 @@ mod skip;
 mod tensors;
 
 pub use binary::{Finished, effnet, finish, interrupt};
-pub use reference::{ask, interpreter, shared_data};
+pub use reference::{ask, interpreter, shared_data, torchrun};
 pub use skip::skip;
 pub use tensors::{relative_error, tensor, tensors};

@@ -24,6 +24,18 @@ pub fn interpreter() -> Result<PathBuf, String> {
     Err("no Python reference; `scripts/setup --reference` installs it".to_owned())
 }
 
+/// torchrun for two processes of a program on this machine, which it starts again twice at most. The program
+/// and its arguments are to be added.
+///
+/// # Errors
+/// As [`interpreter`].
+pub fn torchrun() -> Result<Command, String> {
+    let mut command = Command::new(interpreter()?);
+    command.args(["-m", "torch.distributed.run", "--standalone", "--no-python"]);
+    command.args(["--nproc-per-node", "2", "--max-restarts", "2"]);
+    Ok(command)
+}
+
 /// The folder with photos and checkpoints that are not part of the project: `EFFNET_SHARED_DATA`,
 /// else `../shared/data` beside the repository.
 ///

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use effnet_core::Variant;
-use effnet_tests::{Finished, effnet, finish, interpreter, interrupt, skip};
+use effnet_tests::{Finished, effnet, finish, interrupt, skip, torchrun};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -344,8 +344,8 @@ fn torchrun_restarts_a_rank_that_is_killed_twice_and_every_file_is_there_once() 
             exec "$@"
         fi"#;
     let test = "torchrun_restarts_a_rank_that_is_killed_twice_and_every_file_is_there_once";
-    let torchrun = match interpreter() {
-        Ok(python) => python.with_file_name("torchrun"),
+    let mut group = match torchrun() {
+        Ok(torchrun) => torchrun,
         Err(reason) => return skip(test, &reason),
     };
     let folder = inputs(600);
@@ -353,17 +353,8 @@ fn torchrun_restarts_a_rank_that_is_killed_twice_and_every_file_is_there_once() 
     // Its exit code would be a reason for torchrun to restart the group.
     std::fs::remove_file(folder.join("in/0003b.jpg")).unwrap();
     let call = classify(folder, &JSON);
-    let mut group = Command::new(torchrun);
-    group.current_dir(folder);
-    group.args([
-        "--standalone",
-        "--no-python",
-        "--nproc-per-node",
-        "2",
-        "--max-restarts",
-        "2",
-    ]);
     group
+        .current_dir(folder)
         .args(["sh", "-c", KILLED, "sh"])
         .arg(call.get_program())
         .args(call.get_args());

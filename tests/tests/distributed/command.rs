@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use effnet_tests::{effnet, finish, interpreter, skip};
+use effnet_tests::{effnet, finish, skip, torchrun};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -256,9 +256,8 @@ fn another_number_of_ranks_does_not_go_on() {
 #[test]
 fn torchrun_starts_a_group_again_that_has_lost_a_rank() {
     const TEST: &str = "command::torchrun_starts_a_group_again_that_has_lost_a_rank";
-    let torchrun = match interpreter().map(|python| python.with_file_name("torchrun")) {
-        Ok(torchrun) if torchrun.exists() => torchrun,
-        Ok(torchrun) => return skip(TEST, &format!("no {}", torchrun.display())),
+    let mut command = match torchrun() {
+        Ok(torchrun) => torchrun,
         Err(reason) => return skip(TEST, &reason),
     };
     let home = Home::new(21);
@@ -275,17 +274,8 @@ fn torchrun_starts_a_group_again_that_has_lost_a_rank() {
         program.display()
     );
     fs::write(&script, text).unwrap();
-    let mut command = Command::new(torchrun);
     command
         .current_dir(home.path("."))
-        .args([
-            "--standalone",
-            "--no-python",
-            "--nproc-per-node",
-            "2",
-            "--max-restarts",
-            "2",
-        ])
         .args(["sh", "rank"])
         .args(SETTINGS)
         .args(arguments)

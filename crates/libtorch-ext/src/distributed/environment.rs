@@ -216,10 +216,11 @@ pub(super) fn port(variables: Variables<'_>) -> Result<Option<u16>, EnvironmentE
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn of(variables: &[(&str, &str)]) -> Result<Option<Environment>, EnvironmentError> {
+    /// The environment of a process with these variables.
+    pub(in super::super) fn of(variables: &[(&str, &str)]) -> Result<Option<Environment>, EnvironmentError> {
         Environment::from_lookup(|name| {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())

@@ -91,14 +91,8 @@ fn first_host(list: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::environment::tests::of;
     use super::*;
-
-    fn of(variables: &[(&str, &str)]) -> Result<Option<Environment>, EnvironmentError> {
-        Environment::from_lookup(|name| {
-            let found = variables.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| (*value).to_owned())
-        })
-    }
 
     const TASK: [(&str, &str); 5] = [
         ("SLURM_PROCID", "5"),
