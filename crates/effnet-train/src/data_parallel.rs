@@ -1,7 +1,7 @@
 //! One trainer among those that train a network together, each on its part of every batch.
 
 use effnet_core::EfficientNet;
-use libtorch_ext::distributed::{GroupError, ProcessGroup, Reducer, Reduction, SyncBatchNorm};
+use libtorch_ext::distributed::{ProcessGroup, Reducer, Reduction, SyncBatchNorm};
 use tch::{TchError, Tensor};
 
 use crate::Error;
@@ -160,9 +160,8 @@ fn is_of_memory(message: &str) -> bool {
 
 /// Replaces the values of `tensor` by those of rank 0.
 pub(crate) fn follow_first(group: &ProcessGroup, tensor: &Tensor) -> Result<(), Error> {
-    let follow = || -> Result<(), GroupError> { group.broadcast(tensor, 0) };
     if tensor.is_contiguous() {
-        return Ok(follow()?);
+        return Ok(group.broadcast(tensor, 0)?);
     }
     let dense = tensor.f_detach()?.f_contiguous()?;
     group.broadcast(&dense, 0)?;
