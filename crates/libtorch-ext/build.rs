@@ -37,8 +37,10 @@ fn main() -> io::Result<()> {
     // Before any of the code that needs them, as the linker wants it.
     if let Some(library) = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from) {
         torch(&library);
-        if env::var_os("CARGO_FEATURE_CUDA_GRAPHS").is_some() {
-            cuda_graphs(&library)?;
+        for (feature, name) in CUDA_LIBRARIES {
+            if env::var_os(format!("CARGO_FEATURE_{feature}")).is_some() {
+                cuda_library(&library, feature, name)?;
+            }
         }
     }
     network();
@@ -67,38 +69,51 @@ fn torch(library: &Path) {
         .compile("libtorch_ext_distributed");
 }
 
-/// What libtorch_cuda exports, which a program cannot be linked to without loading it at every start:
-/// a library of its own, to be opened when libtorch_cuda is there. It has gaps until then.
-fn cuda_graphs(library: &Path) -> io::Result<()> {
+/// The libraries that a feature builds of what libtorch_cuda exports: the feature, as cargo's variables have
+/// it, and its one source.
+const CUDA_LIBRARIES: [(&str, &str); 1] = [("CUDA_GRAPHS", "cuda_graphs")];
+
+/// A program cannot be linked to libtorch_cuda without loading it at every start: a library of its own, to be
+/// opened when that is there. It has gaps until then.
+fn cuda_library(library: &Path, feature: &str, name: &str) -> io::Result<()> {
     let cuda = env::var_os("CUDA_HOME").map(|home| PathBuf::from(home).join("include"));
     let wheels = library
         .parent()
         .and_then(Path::parent)
-        .map(|root| root.join("nvidia/cu13/include"));
-    let Some(headers) = cuda.into_iter().chain(wheels).find(|folder| {
-        ["cuda_runtime.h", "crt/host_config.h"]
-            .iter()
-            .all(|name| folder.join(name).exists())
-    }) else {
-        return Err(io::Error::other(
-            "the feature cuda-graphs needs the headers of CUDA 13.0: expected cuda_runtime.h and \
-             crt/host_config.h in $CUDA_HOME/include or beside libtorch; scripts/setup --cuda installs them",
-        ));
+        .map(|root| root.join("nvidia"))
+        .unwrap_or_default();
+    let Some(headers) = cuda
+        .into_iter()
+        .chain([wheels.join("cu13/include")])
+        .find(|folder| {
+            ["cuda_runtime.h", "crt/host_config.h"]
+                .iter()
+                .all(|name| folder.join(name).exists())
+        })
+    else {
+        return Err(io::Error::other(format!(
+            "the feature {} needs the headers of CUDA 13.0: expected cuda_runtime.h and crt/host_config.h in \
+             $CUDA_HOME/include or beside libtorch; scripts/setup --cuda installs them",
+            name.replace('_', "-")
+        )));
     };
     let out = env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();
-    let target = out.join("libeffnet_cuda_graphs.so");
-    let compiler = with_headers(library, "c++17").include(headers).get_compiler();
+    let target = out.join(format!("libeffnet_{name}.so"));
+    let compiler = with_headers(library, "c++17")
+        .include(headers)
+        .get_compiler();
+    let source = format!("shim/{name}.cpp");
     let status = compiler
         .to_command()
-        .args(["-shared", "shim/cuda_graphs.cpp", "-o"])
+        .args(["-shared", &source, "-o"])
         .arg(&target)
         .status()?;
     if !status.success() {
         return Err(io::Error::other(format!(
-            "shim/cuda_graphs.cpp cannot be compiled ({status})"
+            "{source} cannot be compiled ({status})"
         )));
     }
-    println!("cargo::rustc-env=EFFNET_CUDA_GRAPHS={}", target.display());
+    println!("cargo::rustc-env=EFFNET_{feature}={}", target.display());
     Ok(())
 }
 

@@ -24,6 +24,4 @@ struct effnet_graph_api {
     void (*free_message)(char* message);
 };
 
-typedef const effnet_graph_api* (*effnet_graph_api_getter)();
-
 } // extern "C"

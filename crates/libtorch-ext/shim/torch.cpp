@@ -13,7 +13,6 @@
 #include <ATen/Context.h>
 
 #include "boundary.h"
-#include "cuda_graphs.h"
 
 extern "C" {
 
@@ -52,14 +51,15 @@ char* effnet_load_cuda(const char* folder, int32_t* loaded) {
     });
 }
 
-// After `effnet_load_cuda`, whose libraries it needs. It is never closed.
-char* effnet_open_graphs(const char* path, const effnet_graph_api** api) {
+// What `function` of the library at `path` returns: a table of functions that are built on libtorch_cuda,
+// which `effnet_load_cuda` has to have opened. The library is never closed.
+char* effnet_open_library(const char* path, const char* function, const void** table) {
     return guarded([&] {
         void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
         if (!library) throw std::runtime_error(dlerror());
-        const auto get = reinterpret_cast<effnet_graph_api_getter>(dlsym(library, "effnet_cuda_graphs"));
+        const auto get = reinterpret_cast<const void* (*)()>(dlsym(library, function));
         if (!get) throw std::runtime_error(dlerror());
-        *api = get();
+        *table = get();
     });
 }
 

@@ -1,18 +1,22 @@
 //! CUDA graphs, through a library of their own that is opened when they are first asked for.
 
-use std::env;
-use std::ffi::{CString, c_char};
-use std::path::{Path, PathBuf};
+use std::ffi::c_char;
 use std::ptr::{self, NonNull};
-use std::sync::OnceLock;
-
-use tch::Cuda;
 
 use crate::Error;
 use crate::cuda::number;
-use crate::error::{check, error_of};
+use crate::cuda_library::CudaLibrary;
+use crate::error::error_of;
 
-const LIBRARY: &str = "libeffnet_cuda_graphs.so";
+// SAFETY: cuda_graphs.h has this table.
+static LIBRARY: CudaLibrary<Api> = unsafe {
+    CudaLibrary::new(
+        "libeffnet_cuda_graphs.so",
+        option_env!("EFFNET_CUDA_GRAPHS"),
+        "cuda-graphs",
+        c"effnet_cuda_graphs",
+    )
+};
 
 #[repr(C)]
 struct RawGraph {
@@ -29,10 +33,6 @@ struct Api {
     replay: unsafe extern "C" fn(*mut RawGraph) -> *mut c_char,
     release: unsafe extern "C" fn(*mut RawGraph),
     free_message: unsafe extern "C" fn(*mut c_char),
-}
-
-unsafe extern "C" {
-    fn effnet_open_graphs(path: *const c_char, api: *mut *const Api) -> *mut c_char;
 }
 
 /// Work of a CUDA device that was recorded once, to be put on it again and again with one call.
@@ -52,7 +52,7 @@ impl CudaGraph {
     /// [`Error::Native`] without CUDA, or without `libeffnet_cuda_graphs.so`, which the feature
     /// `cuda-graphs` builds. It is looked for beside the program, then where it was built.
     pub fn available() -> Result<(), Error> {
-        Api::get().map(|_| ())
+        LIBRARY.table().map(|_| ())
     }
 
     /// Records what `work` puts on the device with this number, without running it.
@@ -71,7 +71,7 @@ impl CudaGraph {
         beside: Option<&Self>,
         work: impl FnOnce() -> Result<T, E>,
     ) -> Result<(Self, T), E> {
-        let api = Api::get()?;
+        let api = LIBRARY.table()?;
         let beside = beside.map_or(ptr::null(), |graph| graph.graph.as_ptr().cast_const());
         let mut graph = ptr::null_mut();
         // SAFETY: `beside` is null or a graph that is alive, `graph` a place to write to.
@@ -116,34 +116,6 @@ impl Drop for Recording {
 }
 
 impl Api {
-    fn get() -> Result<&'static Self, Error> {
-        static API: OnceLock<Result<&'static Api, String>> = OnceLock::new();
-        // The library's gaps are filled from libtorch_cuda, which must be there first.
-        if !Cuda::is_available() {
-            return Err(Error::Native(
-                "there is no CUDA device, or it was not looked for".to_owned(),
-            ));
-        }
-        API.get_or_init(|| Self::open().map_err(|error| error.to_string()))
-            .clone()
-            .map_err(Error::Native)
-    }
-
-    fn open() -> Result<&'static Self, Error> {
-        let Some(path) = places().find(|path| path.exists()) else {
-            return Err(Error::Native(format!(
-                "{LIBRARY} is not there: expected beside the program (the feature cuda-graphs builds it)"
-            )));
-        };
-        let path = CString::new(path.as_os_str().as_encoded_bytes())
-            .map_err(|_| Error::Native("the program's folder contains a zero byte".to_owned()))?;
-        let mut api = ptr::null();
-        // SAFETY: a C string that outlives the call, and a place to write to.
-        check(unsafe { effnet_open_graphs(path.as_ptr(), &raw mut api) })?;
-        // SAFETY: without an error it points to a constant of a library that stays open.
-        unsafe { api.as_ref() }.ok_or_else(|| Error::Native(format!("{LIBRARY} has no functions")))
-    }
-
     fn check(&self, message: *mut c_char) -> Result<(), Error> {
         if message.is_null() {
             return Ok(());
@@ -151,17 +123,4 @@ impl Api {
         // SAFETY: a message of that library, which takes it back.
         Err(unsafe { error_of(message, self.free_message) })
     }
-}
-
-fn places() -> impl Iterator<Item = PathBuf> {
-    let program = env::current_exe()
-        .ok()
-        .and_then(|program| program.canonicalize().ok());
-    let beside = program
-        .as_deref()
-        .and_then(Path::parent)
-        .map(|folder| folder.join(LIBRARY));
-    beside
-        .into_iter()
-        .chain(option_env!("EFFNET_CUDA_GRAPHS").map(PathBuf::from))
 }

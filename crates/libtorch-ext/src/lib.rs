@@ -5,6 +5,7 @@
 mod autocast;
 mod cuda;
 mod cuda_graph;
+mod cuda_library;
 pub mod distributed;
 mod error;
 pub mod foreach;
