@@ -257,10 +257,20 @@ impl BatchNorm {
         if train && self.trains(input) {
             return Ok(training::norm_activation(input, &self.counted()?, silu)?);
         }
+        let output = if train && training::is_over_ranks() {
+            training::ranks_norm(input, &self.counted()?)?
+        } else {
+            self.normalize(input, train)?
+        };
+        if silu { output.f_silu() } else { Ok(output) }
+    }
+
+    /// By libtorch's own operator.
+    fn normalize(&self, input: &Tensor, train: bool) -> Result<Tensor, TchError> {
         if train {
             self.count()?;
         }
-        let output = Tensor::f_batch_norm(
+        Tensor::f_batch_norm(
             input,
             Some(&self.weight),
             Some(&self.bias),
@@ -270,8 +280,7 @@ impl BatchNorm {
             self.momentum,
             self.epsilon,
             true,
-        )?;
-        if silu { output.f_silu() } else { Ok(output) }
+        )
     }
 
     /// Whether there are kernels that train with this layer on activations like `input`.

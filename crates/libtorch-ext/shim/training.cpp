@@ -9,6 +9,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "torch_boundary.h"
+#include "training_api.h"
 
 using at::Tensor;
 using torch::autograd::AutogradContext;
@@ -243,12 +244,6 @@ struct NormSqueezeExcite : torch::autograd::Function<NormSqueezeExcite> {
 } // namespace effnet
 
 extern "C" {
-
-// A batch normalisation in training.
-struct effnet_norm {
-    const Tensor *weight, *bias, *running_mean, *running_var;
-    double momentum, epsilon;
-};
 
 char* effnet_norm_activation(const Tensor* x, const effnet_norm* norm, int32_t silu, Tensor** out) {
     return torch_guarded([&] {

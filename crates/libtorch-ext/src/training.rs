@@ -1,4 +1,5 @@
-//! Layers of a network in training, on the CPU, that keep only their input for the backward pass.
+//! Layers of a network in training that keep only their input for the backward pass: on the CPU, and batch
+//! normalisation over several processes anywhere.
 
 use std::ffi::c_char;
 use std::ptr;
@@ -54,6 +55,7 @@ unsafe extern "C" {
         silu: i32,
         out: *mut *mut C_tensor,
     ) -> *mut c_char;
+    fn effnet_ranks_norm(x: *const C_tensor, norm: *const RawNorm, out: *mut *mut C_tensor) -> *mut c_char;
     fn effnet_depthwise(
         x: *const C_tensor,
         norm: *const RawNorm,
@@ -96,11 +98,17 @@ fn expect(name: &'static str, tensor: &Tensor, expected: &[i64]) -> Result<(), E
     if found == expected && tensor.is_contiguous() && tensor.kind() == Kind::Float {
         return Ok(());
     }
+    expect_shape(name, tensor, expected)?;
+    Err(Error::Layout {
+        name,
+        found: tensor.kind(),
+    })
+}
+
+fn expect_shape(name: &'static str, tensor: &Tensor, expected: &[i64]) -> Result<(), Error> {
+    let found = tensor.size();
     if found == expected {
-        return Err(Error::Layout {
-            name,
-            found: tensor.kind(),
-        });
+        return Ok(());
     }
     let expected = expected.to_vec();
     Err(Error::Shape {
@@ -129,16 +137,18 @@ impl BatchNorm<'_> {
         for tensor in tensors {
             expect("a batch normalisation", tensor, &[channels])?;
         }
-        let [weight, bias, running_mean, running_var] = tensors.map(Tensor::as_ptr);
-        let (momentum, epsilon) = (self.momentum, self.epsilon);
-        Ok(RawNorm {
-            weight,
-            bias,
-            running_mean,
-            running_var,
-            momentum,
-            epsilon,
-        })
+        Ok(self.pointers())
+    }
+
+    fn pointers(&self) -> RawNorm {
+        RawNorm {
+            weight: self.weight.as_ptr(),
+            bias: self.bias.as_ptr(),
+            running_mean: self.running_mean.as_ptr(),
+            running_var: self.running_var.as_ptr(),
+            momentum: self.momentum,
+            epsilon: self.epsilon,
+        }
     }
 }
 
@@ -151,6 +161,36 @@ pub fn norm_activation(x: &Tensor, norm: &BatchNorm<'_>, silu: bool) -> Result<T
     let raw = norm.raw(channels(x, norm.weight)?)?;
     // SAFETY: the tensors are alive, and the parameters have as many values as `x` has channels.
     output(|out| unsafe { effnet_norm_activation(x.as_ptr(), &raw const raw, i32::from(silu), out) })
+}
+
+/// Whether batch normalisation on this thread is over all ranks, within the scope of a
+/// [`SyncBatchNorm`](crate::distributed::SyncBatchNorm). What [`trains`] does not take is then for
+/// [`ranks_norm`].
+pub fn is_over_ranks() -> bool {
+    normalises_over_ranks()
+}
+
+/// `norm(x)` for activations `[N, C, H, W]` of any kind on any device, over all ranks.
+///
+/// # Errors
+/// [`Error::Shape`] where the parameters do not fit `x`, [`Error::Native`] where [`is_over_ranks`] is false,
+/// [`Error::OutOfMemory`].
+pub fn ranks_norm(x: &Tensor, norm: &BatchNorm<'_>) -> Result<Tensor, Error> {
+    let found = x.size();
+    let [_, channels, _, _] = found[..] else {
+        let (name, expected) = ("the input of a layer in training", vec![-1; 4]);
+        return Err(Error::Shape {
+            name,
+            expected,
+            found,
+        });
+    };
+    for tensor in [norm.weight, norm.bias, norm.running_mean, norm.running_var] {
+        expect_shape("a batch normalisation", tensor, &[channels])?;
+    }
+    let raw = norm.pointers();
+    // SAFETY: the tensors are alive, and the parameters have as many values as `x` has channels.
+    output(|out| unsafe { effnet_ranks_norm(x.as_ptr(), &raw const raw, out) })
 }
 
 /// A depthwise convolution of `silu(norm(x))`, or of `x` where there is no norm, with `kernels`

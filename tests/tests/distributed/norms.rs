@@ -1,7 +1,9 @@
 //! Batch normalisation over all ranks is that of the joined batch.
 
 use libtorch_ext::distributed::{ProcessGroup, Reduction, SyncBatchNorm};
-use libtorch_ext::training::{BatchNorm, SqueezeExcite, depthwise, norm_activation, norm_squeeze_excite};
+use libtorch_ext::training::{
+    BatchNorm, SqueezeExcite, depthwise, norm_activation, norm_squeeze_excite, ranks_norm,
+};
 use tch::{Device, Kind, Tensor};
 
 use super::ranks::{all_succeed, group};
@@ -134,4 +136,114 @@ fn one_value_for_each_channel_on_a_rank_is_enough() {
             3,
         )),
     }
+}
+
+/// That of libtorch's own operators, which other devices have too, against libtorch's layer on the joined
+/// batch.
+fn compare_operators(group: &ProcessGroup, kind: Kind) {
+    let drawn = |seed, shape: &[i64]| {
+        tch::manual_seed(seed);
+        Tensor::randn(shape, (Kind::Double, Device::Cpu))
+    };
+    let shape = [IMAGES, CHANNELS, 5, 4];
+    // As the batches of ranks are in training.
+    let batch = |tensor: Tensor| {
+        let size = tensor.size();
+        let dense = tensor.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
+        assert_eq!(dense.size(), size);
+        dense.to_kind(kind)
+    };
+    let (joined, upstream) = (batch(drawn(1, &shape) + 3.0), batch(drawn(2, &shape)));
+    let floats = match kind {
+        Kind::Double => Kind::Double,
+        _ => Kind::Float,
+    };
+    let leaf = |seed| drawn(seed, &[CHANNELS]).to_kind(floats).set_requires_grad(true);
+    let statistics = |value: f64| Tensor::full([CHANNELS], value, (floats, Device::Cpu));
+
+    let (weight, bias, mean, variance) = (leaf(3), leaf(4), statistics(0.0), statistics(1.0));
+    // In doubles: what is compared with is not rounded where the batch is.
+    let joined_input = joined.to_kind(floats).set_requires_grad(true);
+    let expected = Tensor::batch_norm(
+        &joined_input,
+        Some(&weight),
+        Some(&bias),
+        Some(&mean),
+        Some(&variance),
+        true,
+        0.1,
+        1e-3,
+        false,
+    );
+    (&expected * upstream.to_kind(floats)).sum(floats).backward();
+
+    let (rank, size) = (group.rank() as i64, IMAGES / group.world_size() as i64 + 1);
+    let (start, images) = (rank * size, size.min(IMAGES - rank * size));
+    let own = |tensor: &Tensor| tensor.detach().narrow(0, start, images);
+    let x = own(&joined).set_requires_grad(true);
+    let (own_weight, own_bias) = (leaf(3), leaf(4));
+    let (own_mean, own_variance) = (statistics(0.0), statistics(1.0));
+    let norm = BatchNorm {
+        weight: &own_weight,
+        bias: &own_bias,
+        running_mean: &own_mean,
+        running_var: &own_variance,
+        momentum: 0.1,
+        epsilon: 1e-3,
+    };
+    let norms = SyncBatchNorm::new(group).unwrap();
+    let found = norms.scope(|| ranks_norm(&x, &norm).unwrap()).unwrap();
+    assert_eq!(found.kind(), kind);
+    (&found * own(&upstream)).sum(floats).backward();
+
+    let bound = match kind {
+        Kind::Double => 1e-12,
+        Kind::Float => 1e-5,
+        _ => 1e-2,
+    };
+    let near = |found: &Tensor, expected: &Tensor, what: &str| {
+        let (found, expected) = (found.to_kind(Kind::Double), expected.to_kind(Kind::Double));
+        let error = (&found - &expected).norm().double_value(&[]) / expected.norm().double_value(&[]);
+        assert!(error <= bound, "{what} of {kind:?}: {error:.1e}");
+    };
+    near(&found, &own(&expected), "the output");
+    near(&x.grad(), &own(&joined_input.grad()), "the gradient of the input");
+    near(&own_mean, &mean, "the running mean");
+    near(&own_variance, &variance, "the running variance");
+    for (found, expected) in [(&own_weight, &weight), (&own_bias, &bias)] {
+        let gradient = found.grad();
+        group.all_reduce(&gradient, Reduction::Sum).unwrap();
+        near(&gradient, &expected.grad(), "the gradient of a parameter");
+    }
+}
+
+#[test]
+fn libtorchs_operators_normalise_over_ranks_too() {
+    match group() {
+        Some(group) => {
+            for kind in [Kind::Double, Kind::Float, Kind::BFloat16] {
+                compare_operators(&group, kind);
+            }
+        }
+        None => {
+            for world_size in [2, 3] {
+                all_succeed("norms::libtorchs_operators_normalise_over_ranks_too", world_size);
+            }
+        }
+    }
+}
+
+#[test]
+fn outside_of_a_scope_nothing_is_normalised_over_ranks() {
+    let layer = Layer::new();
+    let norm = BatchNorm {
+        weight: &layer.weight,
+        bias: &layer.bias,
+        running_mean: &layer.mean,
+        running_var: &layer.variance,
+        momentum: 0.1,
+        epsilon: 1e-3,
+    };
+    let error = ranks_norm(&Tensor::zeros([2, CHANNELS, 2, 2], CPU), &norm).unwrap_err();
+    assert!(error.to_string().contains("outside of its scope"), "{error}");
 }
