@@ -71,7 +71,7 @@ fn torch(library: &Path) {
 
 /// The libraries that a feature builds of what libtorch_cuda exports: the feature, as cargo's variables have
 /// it, and its one source.
-const CUDA_LIBRARIES: [(&str, &str); 1] = [("CUDA_GRAPHS", "cuda_graphs")];
+const CUDA_LIBRARIES: [(&str, &str); 2] = [("CUDA_GRAPHS", "cuda_graphs"), ("NCCL", "nccl")];
 
 /// A program cannot be linked to libtorch_cuda without loading it at every start: a library of its own, to be
 /// opened when that is there. It has gaps until then.
@@ -101,6 +101,8 @@ fn cuda_library(library: &Path, feature: &str, name: &str) -> io::Result<()> {
     let target = out.join(format!("libeffnet_{name}.so"));
     let compiler = with_headers(library, "c++17")
         .include(headers)
+        // Elsewhere nccl.h is installed among the compiler's own.
+        .include(wheels.join("nccl/include"))
         .get_compiler();
     let source = format!("shim/{name}.cpp");
     let status = compiler

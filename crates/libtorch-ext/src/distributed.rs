@@ -1,5 +1,5 @@
 //! Several processes that work on one task, on one machine or on many: c10d, the engine of PyTorch's own
-//! `torch.distributed`, with Gloo between CPUs.
+//! `torch.distributed`, with Gloo between CPUs and NCCL between CUDA devices.
 //!
 //! ```no_run
 //! use libtorch_ext::distributed::{Environment, GroupOptions, ProcessGroup, Reduction};
@@ -21,6 +21,9 @@ mod connections;
 mod environment;
 mod error;
 mod group;
+mod messages;
+mod nccl;
+mod options;
 mod presence;
 mod reducer;
 mod sign;
@@ -30,7 +33,8 @@ mod store;
 
 pub use environment::{Environment, EnvironmentError, Launcher, Master};
 pub use error::{GroupError, Peer, Suspect};
-pub use group::{GroupOptions, ProcessGroup, Protocol, Reduction};
+pub use group::{ProcessGroup, Reduction};
+pub use options::{GroupOptions, Protocol};
 pub(crate) use reducer::normalises_over_ranks;
 pub use reducer::{Reducer, SyncBatchNorm};
 pub use store::Store;

@@ -1,10 +1,11 @@
-//! What needs a CUDA device: the engine on it, its transfers and its graphs. Skipped without one;
+//! What needs a CUDA device: the engine on it, its transfers, its graphs and NCCL. Skipped without one;
 //! `scripts/gpu-check` brings this program to a machine that has one and no Rust toolchain.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 
 mod engine;
 mod graphs;
+mod nccl;
 mod transfers;
 
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};

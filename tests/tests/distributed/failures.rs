@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use libtorch_ext::distributed::{GroupError, GroupOptions, ProcessGroup, Reduction};
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::ranks::{Ranks, command, environment, free_port, group_within};
 
@@ -164,4 +164,41 @@ fn ranks_that_never_come_are_listed() {
     assert!(matches!(error, GroupError::Missing { .. }), "{error}");
     // Rank 0 serves the store that the other one still asks.
     sleep(Duration::from_secs(2));
+}
+
+/// What a rank says that connects with this device.
+#[allow(clippy::print_stdout)]
+fn connect_with(device: Device) {
+    let options = GroupOptions {
+        timeout: Duration::from_secs(60),
+        device,
+        ..GroupOptions::default()
+    };
+    let error = ProcessGroup::connect(&environment().unwrap(), &options).unwrap_err();
+    println!("error: {error}");
+}
+
+#[test]
+fn ranks_on_devices_of_other_kinds_are_refused() {
+    let test = "failures::ranks_on_devices_of_other_kinds_are_refused";
+    let Some(environment) = environment() else {
+        let words = "rank 1 calls connect with a CUDA device, rank 0 calls connect with the CPU";
+        return the_others_name_it(Ranks::start(test, 2), usize::MAX, 40, words);
+    };
+    connect_with(match environment.rank {
+        0 => Device::Cpu,
+        _ => Device::Cuda(0),
+    });
+}
+
+#[test]
+fn a_group_without_the_devices_that_it_asks_for_is_refused() {
+    let test = "failures::a_group_without_the_devices_that_it_asks_for_is_refused";
+    if environment().is_none() {
+        let words =
+            "connecting the devices of the ranks failed: there is no CUDA device, or it was not looked for";
+        return the_others_name_it(Ranks::start(test, 2), usize::MAX, 40, words);
+    }
+    // The device is there for programs that look for it, which this one does not.
+    connect_with(Device::Cuda(0));
 }

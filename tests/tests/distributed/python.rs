@@ -47,6 +47,7 @@ fn exchange() {
     let options = GroupOptions {
         timeout: Duration::from_secs(60),
         protocol: Protocol::PyTorch,
+        ..GroupOptions::default()
     };
     let group = ProcessGroup::connect(&environment().unwrap(), &options).unwrap();
     let rank = group.rank() as f32;

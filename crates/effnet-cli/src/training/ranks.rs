@@ -37,12 +37,9 @@ impl Ranks {
         arguments: &TrainingArguments,
         device: Device,
     ) -> anyhow::Result<Self> {
-        ensure!(
-            device == Device::Cpu,
-            "several processes train on the CPU so far: pass --device cpu, or start one process for the device"
-        );
         let options = GroupOptions {
             timeout: Duration::from_secs(u64::from(arguments.rank_timeout)),
+            device,
             ..GroupOptions::default()
         };
         Ok(Self {

@@ -35,14 +35,14 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Disagreement`] when the trainers differ, [`Error::Group`], [`Error::InvalidOption`] for a
-    /// network that is not on the CPU.
+    /// network on a device that is not the group's.
     pub fn join(&mut self, group: &ProcessGroup, sync_batch_norm: bool) -> Result<(), Error> {
         let device = self.network.device();
-        if device != Device::Cpu {
+        if device != Device::Cpu && device != group.device() {
             let found = format!("{device:?}");
             return Err(Error::option(
-                "the device of a group",
-                "the CPU, which Gloo serves",
+                "the device of a network in a group",
+                "the CPU or the group's",
                 &found,
             ));
         }

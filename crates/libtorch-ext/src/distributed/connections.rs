@@ -1,11 +1,13 @@
-//! The sockets of a group.
+//! The sockets of a group, and what connects its devices.
 
 use std::ffi::{CString, c_char, c_void};
 use std::net::IpAddr;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::Store;
+use super::nccl::{self, RawBackend};
 use super::store::{c_string, milliseconds};
 use crate::Error;
 use crate::error::check;
@@ -24,12 +26,16 @@ unsafe extern "C" {
         timeout: i64,
         out: *mut *mut RawGroup,
     ) -> *mut c_char;
-    fn effnet_group_free(group: *mut RawGroup);
+    fn effnet_group_add_nccl(group: *mut RawGroup, backend: *mut RawBackend) -> *mut c_char;
+    fn effnet_group_free(group: *mut RawGroup, failed: i32) -> *mut c_char;
 }
 
-/// Sockets between all ranks.
+/// Connections between all ranks: sockets, and NCCL's between their CUDA devices.
 #[derive(Debug)]
-pub(super) struct Connections(NonNull<RawGroup>);
+pub(super) struct Connections {
+    raw: NonNull<RawGroup>,
+    failed: AtomicBool,
+}
 
 // SAFETY: the object behind it takes calls of any thread; a `ProcessGroup` asks for the same order on all
 // ranks, which concurrent calls would not keep.
@@ -39,8 +45,9 @@ unsafe impl Sync for Connections {}
 
 impl Drop for Connections {
     fn drop(&mut self) {
-        // SAFETY: it is this one's own.
-        unsafe { effnet_group_free(self.0.as_ptr()) };
+        let failed = i32::from(*self.failed.get_mut());
+        // SAFETY: it is this one's own. There is nobody left to tell of an error.
+        let _ = check(unsafe { effnet_group_free(self.raw.as_ptr(), failed) });
     }
 }
 
@@ -68,10 +75,33 @@ impl Connections {
                 &raw mut raw,
             )
         })?;
-        NonNull::new(raw).map(Self).ok_or(Error::OutOfMemory)
+        let raw = NonNull::new(raw).ok_or(Error::OutOfMemory)?;
+        Ok(Self {
+            raw,
+            failed: AtomicBool::new(false),
+        })
+    }
+
+    /// Connects the CUDA device with this number to those of the other ranks.
+    pub(super) fn add_device(
+        &mut self,
+        store: &Store,
+        rank: usize,
+        world_size: usize,
+        device: usize,
+        timeout: Duration,
+    ) -> Result<(), Error> {
+        let backend = nccl::connect(&store.prefixed("nccl")?, rank, world_size, device, timeout)?;
+        // SAFETY: the group is alive and this one's alone; it takes the backend.
+        check(unsafe { effnet_group_add_nccl(self.raw.as_ptr(), backend.as_ptr()) })
+    }
+
+    /// Notes that a call has failed: what is under way will not end by itself.
+    pub(super) fn fail(&self) {
+        self.failed.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn as_ptr(&self) -> *const RawGroup {
-        self.0.as_ptr()
+        self.raw.as_ptr()
     }
 }

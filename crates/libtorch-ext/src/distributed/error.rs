@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use tch::Device;
+
 use super::{EnvironmentError, Master};
 use crate::Error;
 
@@ -132,12 +134,14 @@ pub enum GroupError {
         first: String,
     },
     /// A tensor that cannot be exchanged.
-    #[error("rank {rank}: {operation} takes contiguous tensors on the CPU, found one {found}")]
+    #[error("rank {rank}: {operation} takes contiguous tensors on {device:?}, found one {found}")]
     Tensor {
         /// This process.
         rank: usize,
         /// The call.
         operation: &'static str,
+        /// That of the group; the CPU is as good.
+        device: Device,
         /// What it was given.
         found: String,
     },

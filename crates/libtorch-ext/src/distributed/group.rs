@@ -11,7 +11,7 @@ use torch_sys::C_tensor;
 use super::connections::{Connections, RawGroup};
 use super::presence::{Place, Presence};
 use super::signature::{Operation, PAYLOAD, Signature};
-use super::{Environment, GroupError, Store, address};
+use super::{Environment, GroupError, GroupOptions, Protocol, Store, address};
 use crate::Error;
 use crate::error::check;
 
@@ -42,42 +42,11 @@ pub enum Reduction {
     Min,
 }
 
-/// What the processes of a group say to each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Protocol {
-    /// All of them are of this library: they give signs of life, by which errors name who lacks, and agree
-    /// on each call before it is made.
-    #[default]
-    Checked,
-    /// What `torch.distributed.init_process_group("gloo")` does, and no more: some of the processes are
-    /// of PyTorch. Ranks that disagree about the size of a tensor end each other's processes.
-    PyTorch,
-}
-
-/// How a group is made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupOptions {
-    /// How long a process waits for the others: to come, and in each call.
-    pub timeout: Duration,
-    /// What they say to each other.
-    pub protocol: Protocol,
-}
-
-impl Default for GroupOptions {
-    /// Ten minutes, among processes of this library.
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(600),
-            protocol: Protocol::Checked,
-        }
-    }
-}
-
 /// The processes that an [`Environment`] describes, connected. Clones are handles to the same group.
 ///
 /// Every rank makes the same calls in the same order. A call returns when all ranks have made it, or fails
 /// after the timeout, at once where the connection to a rank breaks; a group that has failed is of no more
-/// use. Tensors are contiguous and on the CPU.
+/// use. Tensors are contiguous, and on the CPU or the group's [`device`](Self::device).
 #[derive(Debug, Clone)]
 pub struct ProcessGroup(Arc<Inner>);
 
@@ -86,6 +55,7 @@ struct Inner {
     rank: usize,
     world_size: usize,
     timeout: Duration,
+    device: Device,
     address: Option<IpAddr>,
     // In the order of their end: connections, signs of life, the store.
     connections: Connections,
@@ -118,7 +88,11 @@ impl ProcessGroup {
     /// opened.
     pub fn connect(environment: &Environment, options: &GroupOptions) -> Result<Self, GroupError> {
         let Environment { rank, world_size, .. } = *environment;
-        let GroupOptions { timeout, protocol } = *options;
+        let GroupOptions {
+            timeout,
+            protocol,
+            device,
+        } = *options;
         let serves = rank == 0 && !environment.agent_store;
         let master = &environment.master;
         let unreachable = |source| GroupError::Store {
@@ -169,16 +143,51 @@ impl ProcessGroup {
                 suspects: presence.as_ref().map(Presence::suspects).unwrap_or_default(),
             }
         })?;
-        Ok(Self(Arc::new(Inner {
+        let mut group = Self(Arc::new(Inner {
             rank,
             world_size,
             timeout,
+            device: Device::Cpu,
             address,
             connections,
             presence,
             store,
             base,
-        })))
+        }));
+        group.connect_devices(device)?;
+        Ok(group)
+    }
+
+    /// The same between the devices of the ranks, all of which have one or none has.
+    fn connect_devices(&mut self, device: Device) -> Result<(), GroupError> {
+        if self.0.presence.is_some() {
+            let kinds = self.all_gather_numbers([f64::from(u8::from(device.is_cuda())), 0.0, 0.0, 0.0])?;
+            let described = |rank: usize| {
+                let with = if kinds[rank][0] == 0.0 {
+                    "the CPU"
+                } else {
+                    "a CUDA device"
+                };
+                format!("connect with {with}")
+            };
+            if let Some(peer) = kinds.iter().position(|kind| kind[0] != kinds[0][0]) {
+                return Err(GroupError::Mismatch {
+                    rank: self.0.rank,
+                    peer,
+                    theirs: described(peer),
+                    first: described(0),
+                });
+            }
+        }
+        let (Device::Cuda(index), Some(inner)) = (device, Arc::get_mut(&mut self.0)) else {
+            return Ok(());
+        };
+        let (rank, world_size, timeout) = (inner.rank, inner.world_size, inner.timeout);
+        let added = inner
+            .connections
+            .add_device(&inner.store, rank, world_size, index, timeout);
+        inner.device = device;
+        added.map_err(|error| self.explain("connecting the devices of the ranks", &error.to_string()))
     }
 
     /// This process, from 0 to below [`world_size`](Self::world_size).
@@ -189,6 +198,11 @@ impl ProcessGroup {
     /// The number of processes.
     pub fn world_size(&self) -> usize {
         self.0.world_size
+    }
+
+    /// Where its tensors lie, beside the CPU.
+    pub fn device(&self) -> Device {
+        self.0.device
     }
 
     /// What all starts of the group share, where its launcher serves the store; otherwise it is new with
@@ -264,69 +278,6 @@ impl ProcessGroup {
         Ok(outputs)
     }
 
-    /// Four numbers of each rank, by rank, in a single exchange.
-    ///
-    /// # Errors
-    /// [`GroupError`].
-    pub fn all_gather_numbers(&self, own: [f64; PAYLOAD]) -> Result<Vec<[f64; PAYLOAD]>, GroupError> {
-        let signature = Signature::new(Operation::Numbers, None, own);
-        let all = self.exchange(signature)?;
-        Ok(all.into_iter().map(|signature| signature.payload).collect())
-    }
-
-    /// The bytes of each rank, by rank, of any length.
-    ///
-    /// # Errors
-    /// [`GroupError`].
-    pub fn all_gather_bytes(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, GroupError> {
-        let lengths = self.all_gather_numbers([own.len() as f64, 0.0, 0.0, 0.0])?;
-        let lengths: Vec<usize> = lengths.iter().map(|numbers| numbers[0] as usize).collect();
-        let longest = lengths.iter().copied().max().unwrap_or(0);
-        if longest == 0 {
-            return Ok(vec![Vec::new(); lengths.len()]);
-        }
-        let mut padded = own.to_vec();
-        padded.resize(longest, 0);
-        let all = self.all_gather(&self.local(|| Ok(Tensor::f_from_slice(&padded)?))?)?;
-        let bytes = |(tensor, length): (&Tensor, &usize)| {
-            let mut bytes = vec![0; longest];
-            self.local(|| Ok(tensor.f_copy_data(&mut bytes, longest)?))?;
-            bytes.truncate(*length);
-            Ok(bytes)
-        };
-        all.iter().zip(&lengths).map(bytes).collect()
-    }
-
-    /// The bytes of rank `root`; those that other ranks give do not count.
-    ///
-    /// # Errors
-    /// [`GroupError`].
-    pub fn broadcast_bytes(&self, own: &[u8], root: usize) -> Result<Vec<u8>, GroupError> {
-        let lengths = self.all_gather_numbers([own.len() as f64, 0.0, 0.0, 0.0])?;
-        let length = lengths.get(root).map_or(0, |numbers| numbers[0] as usize);
-        if length == 0 {
-            return Ok(Vec::new());
-        }
-        let mut bytes = if self.0.rank == root {
-            own.to_vec()
-        } else {
-            vec![0; length]
-        };
-        let tensor = self.local(|| Ok(Tensor::f_from_slice(&bytes)?))?;
-        self.broadcast(&tensor, root)?;
-        self.local(|| Ok(tensor.f_copy_data(&mut bytes, length)?))?;
-        Ok(bytes)
-    }
-
-    /// Whether any rank says so.
-    ///
-    /// # Errors
-    /// [`GroupError`].
-    pub fn any(&self, own: bool) -> Result<bool, GroupError> {
-        let all = self.all_gather_numbers([f64::from(u8::from(own)), 0.0, 0.0, 0.0])?;
-        Ok(all.iter().any(|numbers| numbers[0] != 0.0))
-    }
-
     /// Waits until all ranks are here.
     ///
     /// # Errors
@@ -348,19 +299,8 @@ impl ProcessGroup {
     /// Makes sure that a call with `tensor` ends no process: this tensor can be exchanged, and all ranks
     /// have one like it.
     pub(super) fn agree(&self, operation: Operation, tensor: Option<&Tensor>) -> Result<(), GroupError> {
-        if let Some(tensor) = tensor
-            && (tensor.device() != Device::Cpu || !tensor.is_contiguous())
-        {
-            let found = if tensor.device() == Device::Cpu {
-                format!("of the strides {:?} for {:?}", tensor.stride(), tensor.size())
-            } else {
-                format!("on {:?}", tensor.device())
-            };
-            return Err(GroupError::Tensor {
-                rank: self.0.rank,
-                operation: operation.name(),
-                found,
-            });
+        if let Some(tensor) = tensor {
+            self.expect(operation, tensor)?;
         }
         if self.0.presence.is_none() {
             return Ok(());
@@ -369,8 +309,27 @@ impl ProcessGroup {
         self.exchange(signature).map(drop)
     }
 
+    fn expect(&self, operation: Operation, tensor: &Tensor) -> Result<(), GroupError> {
+        let device = tensor.device();
+        let is_here = device == Device::Cpu || device == self.0.device;
+        if is_here && tensor.is_contiguous() {
+            return Ok(());
+        }
+        let found = if is_here {
+            format!("of the strides {:?} for {:?}", tensor.stride(), tensor.size())
+        } else {
+            format!("on {device:?}")
+        };
+        Err(GroupError::Tensor {
+            rank: self.0.rank,
+            operation: operation.name(),
+            device: self.0.device,
+            found,
+        })
+    }
+
     /// The signatures of all ranks, which agree.
-    fn exchange(&self, own: Signature) -> Result<Vec<Signature>, GroupError> {
+    pub(super) fn exchange(&self, own: Signature) -> Result<Vec<Signature>, GroupError> {
         let numbers = self.local(|| Ok(Tensor::f_from_slice(&own.to_numbers())?))?;
         let all = self.call(own.name(), || self.gather(&numbers))?;
         let parse = |tensor: &Tensor| {
@@ -393,7 +352,7 @@ impl ProcessGroup {
         }
     }
 
-    fn local<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, GroupError> {
+    pub(super) fn local<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, GroupError> {
         let rank = self.0.rank;
         work().map_err(|source| GroupError::Native {
             rank,
@@ -417,6 +376,7 @@ impl ProcessGroup {
     /// [`Reducer`](super::Reducer), with those who are to blame as far as it can be told. It takes some
     /// seconds to find that out.
     pub fn explain(&self, operation: &'static str, message: &str) -> GroupError {
+        self.0.connections.fail();
         let presence = self.0.presence.as_ref();
         GroupError::Collective {
             rank: self.0.rank,

@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 use torch_sys::C_tensor;
 
 use super::connections::{Connections, RawGroup};
@@ -28,6 +28,7 @@ unsafe extern "C" {
         out: *mut *mut RawReducer,
     ) -> *mut c_char;
     fn effnet_reducer_prepare(reducer: *mut RawReducer) -> *mut c_char;
+    fn effnet_reducer_finish(reducer: *mut RawReducer) -> *mut c_char;
     fn effnet_reducer_free(reducer: *mut RawReducer) -> *mut c_char;
     fn effnet_group_set_norms(group: *const RawGroup) -> *mut c_char;
 }
@@ -95,16 +96,21 @@ impl Reducer {
         self.group.call("the sum of the gradients", || {
             // SAFETY: the reducer is alive and this process's alone.
             check(unsafe { effnet_reducer_prepare(raw) })?;
-            Ok(loss.f_backward()?)
+            loss.f_backward()?;
+            // SAFETY: as above.
+            check(unsafe { effnet_reducer_finish(raw) })
         })
     }
 }
 
-/// Batch normalisation in training by the statistics of the batches of all ranks together, on the CPU: the
-/// layers of [`training`](crate::training).
+/// Batch normalisation in training by the statistics of the batches of all ranks together: the layers of
+/// [`training`](crate::training).
 #[derive(Debug, Clone)]
 pub struct SyncBatchNorm {
-    connections: Arc<Connections>,
+    group: ProcessGroup,
+    /// Those of CPUs, whose backward passes have no order between these sums and those of the gradients. A
+    /// device does one after the other.
+    connections: Option<Arc<Connections>>,
 }
 
 impl SyncBatchNorm {
@@ -114,8 +120,12 @@ impl SyncBatchNorm {
     /// [`GroupError`].
     pub fn new(group: &ProcessGroup) -> Result<Self, GroupError> {
         group.agree(Operation::Reducer, None)?;
-        let connections = Arc::new(group.more_connections("norms")?);
-        Ok(Self { connections })
+        let connections = match group.device() {
+            Device::Cuda(_) => None,
+            _ => Some(Arc::new(group.more_connections("norms")?)),
+        };
+        let group = group.clone();
+        Ok(Self { group, connections })
     }
 
     /// Runs a forward pass whose layers, and those of its backward pass, normalise over all ranks, all of
@@ -133,7 +143,8 @@ impl SyncBatchNorm {
             }
         }
         // SAFETY: the group is alive; what is set keeps its connections alive.
-        check(unsafe { effnet_group_set_norms(self.connections.as_ptr()) })?;
+        let connections = self.connections.as_deref().unwrap_or(self.group.connections());
+        check(unsafe { effnet_group_set_norms(connections.as_ptr()) })?;
         IN_SCOPE.set(true);
         let _end = End;
         Ok(forward())

@@ -1,0 +1,72 @@
+//! NCCL, through a library of its own that is opened when a group has CUDA devices.
+
+use std::ffi::{c_char, c_void};
+use std::ptr::{self, NonNull};
+use std::time::Duration;
+
+use super::Store;
+use super::store::milliseconds;
+use crate::Error;
+use crate::cuda::number;
+use crate::cuda_library::CudaLibrary;
+use crate::error::error_of;
+
+// SAFETY: nccl.h has this table.
+static LIBRARY: CudaLibrary<Api> = unsafe {
+    CudaLibrary::new(
+        "libeffnet_nccl.so",
+        option_env!("EFFNET_NCCL"),
+        "nccl",
+        c"effnet_nccl",
+    )
+};
+
+#[repr(C)]
+pub(super) struct RawBackend {
+    _opaque: [u8; 0],
+}
+
+/// As in nccl.h.
+#[derive(Debug)]
+#[repr(C)]
+struct Api {
+    connect: unsafe extern "C" fn(
+        store: *const c_void,
+        rank: i32,
+        size: i32,
+        device: i32,
+        timeout: i64,
+        out: *mut *mut RawBackend,
+    ) -> *mut c_char,
+    free_message: unsafe extern "C" fn(*mut c_char),
+}
+
+/// Connects the CUDA device with this number to those of the other ranks, which do so with the same `store`.
+/// The caller owns what it gets.
+pub(super) fn connect(
+    store: &Store,
+    rank: usize,
+    world_size: usize,
+    device: usize,
+    timeout: Duration,
+) -> Result<NonNull<RawBackend>, Error> {
+    let api = LIBRARY.table()?;
+    let device = number(device)?;
+    let mut raw = ptr::null_mut();
+    // SAFETY: the store is alive, the last argument a place to write to.
+    let message = unsafe {
+        (api.connect)(
+            store.as_ptr(),
+            rank as i32,
+            world_size as i32,
+            device,
+            milliseconds(timeout),
+            &raw mut raw,
+        )
+    };
+    if !message.is_null() {
+        // SAFETY: a message of that library, which takes it back.
+        return Err(unsafe { error_of(message, api.free_message) });
+    }
+    NonNull::new(raw).ok_or(Error::OutOfMemory)
+}
