@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 
-use crate::Outcome;
 use crate::inputs::Input;
 use crate::interrupt::Interrupt;
 use crate::launcher;
@@ -17,14 +16,6 @@ pub(crate) struct Destination<'a> {
     output: Option<&'a Path>,
     /// Only with an output.
     group: Option<Group>,
-}
-
-/// What there is to do for this process.
-pub(crate) enum Work {
-    /// These inputs, whose results go there.
-    Inputs(Vec<Input>, Sink),
-    /// Nothing: the job is done, and went like this.
-    Nothing(Outcome),
 }
 
 impl<'a> Destination<'a> {
@@ -71,17 +62,17 @@ impl<'a> Destination<'a> {
         job: impl FnOnce() -> anyhow::Result<Job>,
         interrupt: &Interrupt,
         printer: &Printer,
-    ) -> anyhow::Result<Work> {
+    ) -> anyhow::Result<Share<Sink>> {
         let (Some(group), Some(output)) = (self.group, self.output) else {
-            return Ok(Work::Inputs(inputs, Sink::open(self.output, &frame)?));
+            return Ok(Share::Inputs(inputs, Sink::open(self.output, &frame)?));
         };
         let share = Shard::join(group, output, job()?, inputs, batch, frame, printer)?;
         Ok(match share {
             Share::Inputs(inputs, shard) if inputs.is_empty() => {
-                Work::Nothing(shard.finish(interrupt, printer)?)
+                Share::Nothing(shard.finish(interrupt, printer)?)
             }
-            Share::Inputs(inputs, shard) => Work::Inputs(inputs, Sink::of_shard(shard)),
-            Share::Nothing(outcome) => Work::Nothing(outcome),
+            Share::Inputs(inputs, shard) => Share::Inputs(inputs, Sink::of_shard(shard)),
+            Share::Nothing(outcome) => Share::Nothing(outcome),
         })
     }
 }

@@ -50,9 +50,9 @@ pub(crate) struct Shard {
 }
 
 /// What there is to do for a process.
-pub(crate) enum Share {
+pub(crate) enum Share<To> {
     /// These inputs, whose results go there.
-    Inputs(Vec<Input>, Box<Shard>),
+    Inputs(Vec<Input>, To),
     /// Nothing: the job is done, and went like this.
     Nothing(Outcome),
 }
@@ -68,7 +68,7 @@ impl Shard {
         batch: usize,
         frame: Frame,
         printer: &Printer,
-    ) -> anyhow::Result<Share> {
+    ) -> anyhow::Result<Share<Box<Self>>> {
         let shown = output.display();
         sink::check(output)?;
         let listing = Listing::of(&inputs);

@@ -4,7 +4,7 @@ use effnet_infer::{InputError, Pipeline, Reader};
 
 use crate::Outcome;
 use crate::arguments::ClassifyArguments;
-use crate::destination::{Destination, Work};
+use crate::destination::Destination;
 use crate::inference::Inference;
 use crate::inputs::{self, Input};
 use crate::interrupt::Interrupt;
@@ -14,7 +14,7 @@ use crate::pass::{Passed, chain, pass};
 use crate::prediction;
 use crate::printer::Printer;
 use crate::records::{self, Record, Records};
-use crate::sharding::Job;
+use crate::sharding::{Job, Share};
 
 pub(crate) fn run(arguments: &ClassifyArguments, printer: &Printer) -> anyhow::Result<Outcome> {
     let destination = Destination::of(&arguments.inputs, arguments.output.as_deref())?;
@@ -28,8 +28,8 @@ pub(crate) fn run(arguments: &ClassifyArguments, printer: &Printer) -> anyhow::R
     let frame = records::frame(arguments.format);
     let interrupt = Interrupt::listen();
     let (inputs, sink) = match destination.open(inputs, frame, batch, job, &interrupt, printer)? {
-        Work::Inputs(inputs, sink) => (inputs, sink),
-        Work::Nothing(outcome) => return Ok(outcome),
+        Share::Inputs(inputs, sink) => (inputs, sink),
+        Share::Nothing(outcome) => return Ok(outcome),
     };
 
     let count = inputs.len();

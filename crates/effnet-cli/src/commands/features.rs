@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::Outcome;
 use crate::arguments::{FeaturesArguments, FeaturesFormat, NetworkArguments};
-use crate::destination::{Destination, Work};
+use crate::destination::Destination;
 use crate::execution::Features;
 use crate::inference::{job, locate};
 use crate::inputs;
@@ -16,6 +16,7 @@ use crate::model::{ModelFile, batch_size};
 use crate::pass::{Passed, chain, check_finite, pass};
 use crate::preprocessing;
 use crate::printer::Printer;
+use crate::sharding::Share;
 use crate::sink::{Frame, Sink};
 
 /// A line of JSON.
@@ -57,8 +58,8 @@ pub(crate) fn run(arguments: &FeaturesArguments, printer: &Printer) -> anyhow::R
     let frame = Frame::default();
     let interrupt = Interrupt::listen();
     let (inputs, mut sink) = match destination.open(inputs, frame, batch, job, &interrupt, printer)? {
-        Work::Inputs(inputs, sink) => (inputs, sink),
-        Work::Nothing(outcome) => return Ok(outcome),
+        Share::Inputs(inputs, sink) => (inputs, sink),
+        Share::Nothing(outcome) => return Ok(outcome),
     };
 
     let count = inputs.len();
