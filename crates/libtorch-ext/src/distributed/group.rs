@@ -3,6 +3,7 @@
 use std::ffi::c_char;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tch::{Device, Kind, Tensor};
@@ -59,6 +60,8 @@ struct Inner {
     address: Option<IpAddr>,
     // In the order of their end: connections, signs of life, the store.
     connections: Connections,
+    /// How often [`ProcessGroup::more_connections`] was called.
+    more: AtomicU64,
     presence: Option<Presence>,
     store: Store,
     /// The same without a prefix.
@@ -150,6 +153,7 @@ impl ProcessGroup {
             device: Device::Cpu,
             address,
             connections,
+            more: AtomicU64::new(0),
             presence,
             store,
             base,
@@ -219,10 +223,12 @@ impl ProcessGroup {
     }
 
     /// More connections between the same processes, for calls that do not wait for the others.
-    pub(super) fn more_connections(&self, name: &str) -> Result<Connections, GroupError> {
+    pub(super) fn more_connections(&self) -> Result<Connections, GroupError> {
         let inner = &*self.0;
+        // Under a name that was used before lie the addresses of connections that may be gone.
+        let number = inner.more.fetch_add(1, Ordering::Relaxed);
         let more = || {
-            let store = inner.store.prefixed(name)?;
+            let store = inner.store.prefixed(&format!("more/{number}"))?;
             Connections::new(&store, inner.rank, inner.world_size, inner.address, inner.timeout)
         };
         self.call("connecting the ranks", more)

@@ -122,7 +122,7 @@ impl SyncBatchNorm {
         group.agree(Operation::Reducer, None)?;
         let connections = match group.device() {
             Device::Cuda(_) => None,
-            _ => Some(Arc::new(group.more_connections("norms")?)),
+            _ => Some(Arc::new(group.more_connections()?)),
         };
         let group = group.clone();
         Ok(Self { group, connections })
