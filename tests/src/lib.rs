@@ -7,11 +7,13 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::missing_panics_doc)]
 
 mod binary;
+mod port;
 mod reference;
 mod skip;
 mod tensors;
 
 pub use binary::{Finished, effnet, finish, interrupt};
+pub use port::free_port;
 pub use reference::{ask, interpreter, shared_data, torchrun};
 pub use skip::skip;
 pub use tensors::{relative_error, tensor, tensors};

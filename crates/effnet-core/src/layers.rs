@@ -1,6 +1,7 @@
 //! The three kinds of layer that the networks are made of, registered in a variable store under
 //! PyTorch's names.
 
+use libtorch_ext::distributed::normalises_over_ranks;
 use libtorch_ext::training;
 use tch::{Kind, TchError, Tensor, nn};
 
@@ -257,7 +258,7 @@ impl BatchNorm {
         if train && self.trains(input) {
             return Ok(training::norm_activation(input, &self.counted()?, silu)?);
         }
-        let output = if train && training::is_over_ranks() {
+        let output = if train && normalises_over_ranks() {
             training::ranks_norm(input, &self.counted()?)?
         } else {
             self.normalize(input, train)?

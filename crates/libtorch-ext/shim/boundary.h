@@ -1,12 +1,18 @@
 // Keeps exceptions on this side of the C border.
 #pragma once
 
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <new>
 
-// The one message that takes no memory; `effnet_free_message` leaves it alone.
+// The one message that takes no memory.
 inline char out_of_memory[] = "std::bad_alloc";
+
+// Takes back a message of the same library.
+inline void free_message(char* message) {
+    if (message != out_of_memory) std::free(message);
+}
 
 // Runs `body`; returns null, or a message that the caller frees with `effnet_free_message`.
 template <class Body>

@@ -100,11 +100,7 @@ void release(effnet_graph* graph) {
         c10::cuda::device_synchronize();
         owned->graph.reset();
     });
-    if (message != out_of_memory) std::free(message);
-}
-
-void free_message(char* message) {
-    if (message != out_of_memory) std::free(message);
+    free_message(message);
 }
 
 const effnet_graph_api api = {begin, end, give_up, replay, release, free_message};

@@ -38,10 +38,6 @@ char* connect(const effnet_store* store, int32_t rank, int32_t size, int32_t dev
     });
 }
 
-void free_message(char* message) {
-    if (message != out_of_memory) std::free(message);
-}
-
 const effnet_nccl_api api = {connect, free_message};
 
 } // namespace

@@ -11,7 +11,7 @@ using effnet::Network;
 extern "C" {
 
 void effnet_free_message(char* message) {
-    if (message != out_of_memory) std::free(message);
+    free_message(message);
 }
 
 char* effnet_network_new(const effnet_network_spec* spec, Network** network) {

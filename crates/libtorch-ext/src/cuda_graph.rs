@@ -6,7 +6,7 @@ use std::ptr::{self, NonNull};
 use crate::Error;
 use crate::cuda::number;
 use crate::cuda_library::CudaLibrary;
-use crate::error::error_of;
+use crate::error::check_of;
 
 // SAFETY: cuda_graphs.h has this table.
 static LIBRARY: CudaLibrary<Api> = unsafe {
@@ -117,10 +117,7 @@ impl Drop for Recording {
 
 impl Api {
     fn check(&self, message: *mut c_char) -> Result<(), Error> {
-        if message.is_null() {
-            return Ok(());
-        }
         // SAFETY: a message of that library, which takes it back.
-        Err(unsafe { error_of(message, self.free_message) })
+        unsafe { check_of(message, self.free_message) }
     }
 }

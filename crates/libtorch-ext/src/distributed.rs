@@ -35,6 +35,5 @@ pub use environment::{Environment, EnvironmentError, Launcher, Master};
 pub use error::{GroupError, Peer, Suspect};
 pub use group::{ProcessGroup, Reduction};
 pub use options::{GroupOptions, Protocol};
-pub(crate) use reducer::normalises_over_ranks;
-pub use reducer::{Reducer, SyncBatchNorm};
+pub use reducer::{Reducer, SyncBatchNorm, normalises_over_ranks};
 pub use store::Store;

@@ -102,27 +102,27 @@ unsafe extern "C" {
 /// Turns what the C functions return into a result: null for success, or a message to be freed,
 /// which is that of `std::bad_alloc` when memory is short.
 pub(crate) fn check(message: *mut c_char) -> Result<(), Error> {
+    // SAFETY: a message of this library that is not null is a C string, which is the caller's.
+    unsafe { check_of(message, effnet_free_message) }
+}
+
+/// The same of another library.
+///
+/// # Safety
+/// `message` must be null or a C string, and `free` what takes it back; it is called once.
+pub(crate) unsafe fn check_of(
+    message: *mut c_char,
+    free: unsafe extern "C" fn(message: *mut c_char),
+) -> Result<(), Error> {
     if message.is_null() {
         return Ok(());
     }
-    // SAFETY: a message of this library that is not null is a C string, which is the caller's.
-    Err(unsafe { error_of(message, effnet_free_message) })
-}
-
-/// The error that a message is about.
-///
-/// # Safety
-/// `message` must be a C string, and `free` what takes it back; it is called once.
-pub(crate) unsafe fn error_of(
-    message: *mut c_char,
-    free: unsafe extern "C" fn(message: *mut c_char),
-) -> Error {
     // SAFETY: by this function's contract.
     let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
     // SAFETY: by this function's contract; `text` is a copy.
     unsafe { free(message) };
-    match text.as_str() {
+    Err(match text.as_str() {
         "std::bad_alloc" => Error::OutOfMemory,
         _ => Error::Native(text),
-    }
+    })
 }

@@ -163,17 +163,10 @@ pub fn norm_activation(x: &Tensor, norm: &BatchNorm<'_>, silu: bool) -> Result<T
     output(|out| unsafe { effnet_norm_activation(x.as_ptr(), &raw const raw, i32::from(silu), out) })
 }
 
-/// Whether batch normalisation on this thread is over all ranks, within the scope of a
-/// [`SyncBatchNorm`](crate::distributed::SyncBatchNorm). What [`trains`] does not take is then for
-/// [`ranks_norm`].
-pub fn is_over_ranks() -> bool {
-    normalises_over_ranks()
-}
-
 /// `norm(x)` for activations `[N, C, H, W]` of any kind on any device, over all ranks.
 ///
 /// # Errors
-/// [`Error::Shape`] where the parameters do not fit `x`, [`Error::Native`] where [`is_over_ranks`] is false,
+/// [`Error::Shape`] where the parameters do not fit `x`, [`Error::Native`] where [`normalises_over_ranks`] is false,
 /// [`Error::OutOfMemory`].
 pub fn ranks_norm(x: &Tensor, norm: &BatchNorm<'_>) -> Result<Tensor, Error> {
     let found = x.size();

@@ -1,9 +1,9 @@
 //! Groups of processes with a device each.
 
-use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
+use effnet_tests::free_port;
 use libtorch_ext::distributed::{
     Environment, GroupError, GroupOptions, Launcher, Master, ProcessGroup, Reducer, Reduction, SyncBatchNorm,
 };
@@ -11,11 +11,6 @@ use libtorch_ext::training::{BatchNorm, ranks_norm};
 use tch::{Cuda, Device, Kind, Tensor};
 
 use crate::{CPU, CUDA, assert_near, device};
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port()
-}
 
 fn connect(environment: &Environment) -> Result<ProcessGroup, GroupError> {
     let options = GroupOptions {

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use effnet_tests::{effnet, finish, skip, torchrun};
+use effnet_tests::{effnet, finish, free_port, skip, torchrun};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::ranks::{Ended, Ranks, free_port, place};
+use super::ranks::{Ended, Ranks, place};
 
 /// Trainings of one thread a process, without anything that ranks draw on their own.
 const SETTINGS: [&str; 22] = [

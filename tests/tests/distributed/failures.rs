@@ -4,10 +4,11 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
+use effnet_tests::free_port;
 use libtorch_ext::distributed::{GroupError, GroupOptions, ProcessGroup, Reduction};
 use tch::{Device, Tensor};
 
-use super::ranks::{Ranks, command, environment, free_port, group_within};
+use super::ranks::{Ranks, command, environment, group_within};
 
 /// Every process but `lost` ended by itself, within `limit`, with an error that contains `words`.
 fn the_others_name_it(ranks: Ranks, lost: usize, limit: u64, words: &str) {

@@ -9,12 +9,12 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use effnet_checkpoint::{ModelMetadata, StateDict};
-use effnet_tests::skip;
+use effnet_tests::{free_port, skip};
 use effnet_train::{Checkpointer, Position, RunningLoss, Snapshot, TrainerState};
 use libtorch_ext::distributed::{ProcessGroup, Reducer, Reduction};
 use tch::{Device, Kind, Tensor};
 
-use super::ranks::{Ranks, command, environment, free_port, group_within};
+use super::ranks::{Ranks, command, environment, group_within};
 
 const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 

@@ -3,11 +3,11 @@
 use std::process::Command;
 use std::time::Duration;
 
-use effnet_tests::{interpreter, skip};
+use effnet_tests::{free_port, interpreter, skip};
 use libtorch_ext::distributed::{GroupOptions, ProcessGroup, Protocol, Reduction};
 use tch::{Kind, Tensor};
 
-use super::ranks::{Ranks, command, environment, free_port, place};
+use super::ranks::{Ranks, command, environment, place};
 
 const TEST: &str = "python::a_rank_of_pytorch_and_two_of_this_program_exchange_tensors";
 /// The rank of PyTorch: once with the store, once without.

@@ -1,11 +1,10 @@
 //! The ranks of a group, each a process that runs one test of this binary.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use effnet_tests::free_port;
 use libtorch_ext::distributed::{Environment, GroupOptions, ProcessGroup};
 
 /// Longer than any of these tests takes on a busy machine.
@@ -130,19 +129,6 @@ pub(crate) fn place(command: &mut Command, rank: usize, world_size: usize, port:
         .env("MASTER_ADDR", "127.0.0.1")
         .env("MASTER_PORT", port.to_string())
         .env("TORCH_CPP_LOG_LEVEL", "ERROR");
-}
-
-/// A port that nobody listens at, and another one each time. Those that the system gives by itself would not do:
-/// a connection of another group may get the same before the store is opened.
-pub(crate) fn free_port() -> u16 {
-    static TAKEN: AtomicU16 = AtomicU16::new(0);
-    let first = std::process::id() as u16 % 10_000;
-    loop {
-        let port = 20_000 + (first + TAKEN.fetch_add(1, Ordering::Relaxed)) % 12_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 /// Runs `test` as `world_size` ranks, which all succeed.

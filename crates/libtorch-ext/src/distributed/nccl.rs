@@ -9,7 +9,7 @@ use super::store::milliseconds;
 use crate::Error;
 use crate::cuda::number;
 use crate::cuda_library::CudaLibrary;
-use crate::error::error_of;
+use crate::error::check_of;
 
 // SAFETY: nccl.h has this table.
 static LIBRARY: CudaLibrary<Api> = unsafe {
@@ -53,20 +53,18 @@ pub(super) fn connect(
     let api = LIBRARY.table()?;
     let device = number(device)?;
     let mut raw = ptr::null_mut();
-    // SAFETY: the store is alive, the last argument a place to write to.
-    let message = unsafe {
-        (api.connect)(
+    // SAFETY: the store is alive, the last argument a place to write to; the message is of that library, which
+    // takes it back.
+    unsafe {
+        let message = (api.connect)(
             store.as_ptr(),
             rank as i32,
             world_size as i32,
             device,
             milliseconds(timeout),
             &raw mut raw,
-        )
-    };
-    if !message.is_null() {
-        // SAFETY: a message of that library, which takes it back.
-        return Err(unsafe { error_of(message, api.free_message) });
+        );
+        check_of(message, api.free_message)?;
     }
     NonNull::new(raw).ok_or(Error::OutOfMemory)
 }

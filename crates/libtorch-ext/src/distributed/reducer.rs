@@ -142,8 +142,8 @@ impl SyncBatchNorm {
                 let _ = check(unsafe { effnet_group_set_norms(ptr::null()) });
             }
         }
-        // SAFETY: the group is alive; what is set keeps its connections alive.
         let connections = self.connections.as_deref().unwrap_or(self.group.connections());
+        // SAFETY: the group is alive; what is set keeps its connections alive.
         check(unsafe { effnet_group_set_norms(connections.as_ptr()) })?;
         IN_SCOPE.set(true);
         let _end = End;
@@ -155,7 +155,8 @@ thread_local! {
     static IN_SCOPE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether batches on this thread are parts of one over all ranks.
-pub(crate) fn normalises_over_ranks() -> bool {
+/// Whether batch normalisation on this thread is over all ranks, within the scope of a [`SyncBatchNorm`]. What
+/// [`trains`](crate::training::trains) does not take is then for [`ranks_norm`](crate::training::ranks_norm).
+pub fn normalises_over_ranks() -> bool {
     IN_SCOPE.get()
 }
