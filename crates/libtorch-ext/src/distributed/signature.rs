@@ -3,12 +3,12 @@
 
 use std::fmt;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Numbers that travel with a signature.
 pub(super) const PAYLOAD: usize = 4;
 const DIMENSIONS: usize = 8;
-const LENGTH: usize = 3 + DIMENSIONS + PAYLOAD;
+const LENGTH: usize = 4 + DIMENSIONS + PAYLOAD;
 
 /// A collective call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +43,13 @@ impl Operation {
     }
 }
 
-/// A call, the kind and the shape of its tensor, and four numbers.
+/// A call, the kind, the place and the shape of its tensor, and four numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Signature {
     operation: Operation,
     kind: i64,
+    /// Whether the tensor is the host's: those of a device go through other connections.
+    on_host: bool,
     rank: usize,
     shape: [i64; DIMENSIONS],
     pub(super) payload: [f64; PAYLOAD],
@@ -65,6 +67,7 @@ impl Signature {
         Self {
             operation,
             kind: tensor.map_or(-1, |tensor| tensor.kind() as i64),
+            on_host: tensor.is_none_or(|tensor| tensor.device() == Device::Cpu),
             rank: size.len().min(DIMENSIONS),
             shape,
             payload,
@@ -83,7 +86,12 @@ impl Signature {
     }
 
     pub(super) fn to_numbers(self) -> Vec<i64> {
-        let mut numbers = vec![self.operation as i64, self.kind, self.rank as i64];
+        let mut numbers = vec![
+            self.operation as i64,
+            self.kind,
+            i64::from(self.on_host),
+            self.rank as i64,
+        ];
         numbers.extend(self.shape);
         numbers.extend(self.payload.map(|number| number.to_bits().cast_signed()));
         numbers
@@ -95,13 +103,14 @@ impl Signature {
             return None;
         }
         let operation = *Operation::ALL.get(usize::try_from(numbers[0]).ok()?)?;
-        let rank = usize::try_from(numbers[2])
+        let rank = usize::try_from(numbers[3])
             .ok()
             .filter(|&rank| rank <= DIMENSIONS)?;
-        let (shape, payload) = numbers[3..].split_at(DIMENSIONS);
+        let (shape, payload) = numbers[4..].split_at(DIMENSIONS);
         Some(Self {
             operation,
             kind: numbers[1],
+            on_host: numbers[2] != 0,
             rank,
             shape: shape.try_into().ok()?,
             payload: <[i64; PAYLOAD]>::try_from(payload)
@@ -119,7 +128,8 @@ impl fmt::Display for Signature {
             (Some(kind), _) => write!(f, " of {kind:?} {:?}", &self.shape[..self.rank]),
             (None, -1) => Ok(()),
             (None, _) => write!(f, " of another kind {:?}", &self.shape[..self.rank]),
-        }
+        }?;
+        if self.on_host { Ok(()) } else { write!(f, " on a device") }
     }
 }
 
@@ -149,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn another_kind_shape_or_call_is_another_signature() {
+    fn another_kind_place_shape_or_call_is_another_signature() {
         let of = |operation, shape: &[i64], kind| {
             let tensor = Tensor::zeros(shape, (kind, tch::Device::Cpu));
             Signature::new(operation, Some(&tensor), [0.0; 4])
@@ -163,8 +173,14 @@ mod tests {
             of(Operation::Broadcast, &[4], Kind::Double),
             of(Operation::Broadcast, &[2, 2], Kind::Float),
             of(Operation::AllReduce, &[4], Kind::Float),
+            Signature {
+                on_host: false,
+                ..own
+            },
         ] {
             assert!(!own.agrees_with(&other), "{other}");
+            assert_ne!(own.to_string(), other.to_string());
+            assert_eq!(Signature::from_numbers(&other.to_numbers()), Some(other));
         }
     }
 
