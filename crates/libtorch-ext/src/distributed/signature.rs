@@ -129,7 +129,11 @@ impl fmt::Display for Signature {
             (None, -1) => Ok(()),
             (None, _) => write!(f, " of another kind {:?}", &self.shape[..self.rank]),
         }?;
-        if self.on_host { Ok(()) } else { write!(f, " on a device") }
+        if self.on_host {
+            Ok(())
+        } else {
+            write!(f, " on a device")
+        }
     }
 }
 
