@@ -31,7 +31,7 @@ pub(crate) use datasets::kept_back;
 
 use crate::Outcome;
 use crate::arguments::TrainingArguments;
-use crate::execution::threads;
+use crate::execution::{threads, use_threads};
 use crate::interrupt::Interrupt;
 use crate::printer::Printer;
 use crate::zoo::Zoo;
@@ -118,8 +118,7 @@ fn run_alone(
 /// Settles how libtorch computes on the CPU.
 fn prepare(arguments: &TrainingArguments) -> anyhow::Result<()> {
     keep_freed_memory();
-    tch::set_num_threads(i32::try_from(threads(arguments.threads))?);
-    Ok(())
+    use_threads(threads(arguments.threads))
 }
 
 fn train(command: &str, setup: Setup<'_>, start: Start) -> anyhow::Result<Outcome> {
