@@ -55,7 +55,7 @@ fn a_run_leaves_everything_that_it_promises() {
 #[test]
 fn the_result_classifies_with_its_own_names_and_size() {
     let home = Home::with_photos(8);
-    succeeded(&home.train(&["--output", "run", "--epochs", "1"]));
+    succeeded(&home.train(&["--output", "run", "--epochs", "1", "--crop-pct", "0.75"]));
     let run = home.run(&[
         "classify",
         "photos/squares/0.png",
@@ -80,7 +80,35 @@ fn the_result_classifies_with_its_own_names_and_size() {
     labels.sort_unstable();
     assert_eq!(labels, CLASSES);
     let inspected = home.run(&["inspect", "run/best.safetensors", "--format", "json"]);
-    assert!(inspected.stdout.contains("\"32\""), "{}", inspected.stdout);
+    let metadata = &json_of(&inspected.stdout)["metadata"];
+    assert_eq!(
+        (&metadata["image_size"], &metadata["crop_pct"]),
+        (&"32".into(), &"0.75".into())
+    );
+}
+
+#[test]
+fn a_run_from_before_a_setting_came_is_measured_and_gone_on_with() {
+    let home = Home::with_photos(8);
+    succeeded(&home.train(&["--output", "run", "--epochs", "1"]));
+    let path = home.path("run").join("config.json");
+    let mut config = json_of(&fs::read_to_string(&path).unwrap());
+    config.as_object_mut().unwrap().remove("crop_pct").unwrap();
+    fs::write(&path, config.to_string()).unwrap();
+    let run = home.run(&[
+        "evaluate",
+        "photos",
+        "--weights",
+        "run",
+        "--device",
+        "cpu",
+        "--format",
+        "json",
+    ]);
+    succeeded(&run);
+    // The kept-back fifth, not the images that were trained on.
+    assert_eq!(json_of(&run.stdout)["images"], 6);
+    succeeded(&home.run(&["train", "--resume", "run", "--device", "cpu", "--threads", "1"]));
 }
 
 #[test]

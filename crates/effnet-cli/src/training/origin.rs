@@ -64,6 +64,7 @@ impl Origin {
         };
         let wanted = PreprocessingArguments {
             image_size: settings.image_size.value(),
+            crop_pct: settings.crop_pct.value(),
             ..PreprocessingArguments::default()
         };
         let file = weights

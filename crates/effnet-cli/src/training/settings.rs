@@ -30,8 +30,9 @@ macro_rules! settings {
         )+}
 
         /// The value of each setting.
+        // The runs of earlier versions lack the settings that have come since.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields)]
+        #[serde(deny_unknown_fields, default = "Settings::of_train")]
         pub(crate) struct Settings {$(
             $(#[doc = $doc])+
             pub(crate) $name: $type,
@@ -104,6 +105,10 @@ settings! {
     /// Height and width of the network's input in pixels, auto for the one that the weights expect
     #[arg(long, value_name = "N|auto", help_heading = "Network")]
     image_size: Auto<u32> = Auto::Auto, Auto::Auto, 32..=2048;
+    /// The part of the height and width of a validation image that its centre crop keeps, recorded in the
+    /// weights, auto for the one that the weights expect
+    #[arg(long, value_name = "F|auto", help_heading = "Network")]
+    crop_pct: Auto<f64> = Auto::Auto, Auto::Auto, 0.1..=1.0;
     /// Probability of dropping a feature before the classifier, auto for the model's
     #[arg(long, value_name = "F|auto", help_heading = "Network")]
     dropout: Auto<f64> = Auto::Auto, Auto::Auto, 0.0..1.0;
