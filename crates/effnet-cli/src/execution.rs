@@ -58,7 +58,7 @@ pub(crate) fn threads(asked: Option<u16>) -> usize {
 /// Has libtorch compute with `threads` threads.
 ///
 /// Nothing is said where libtorch takes as many by itself: being told, it also starts the threads of XNNPACK's pool,
-/// which nothing here uses, and whose turning while they wait takes a fifteenth of the time of a single photo.
+/// which nothing here uses, and whose turning while they wait takes a thirteenth of the time of a single photo.
 pub(crate) fn use_threads(threads: usize) -> anyhow::Result<()> {
     let threads = i32::try_from(threads)?;
     if tch::get_num_threads() != threads {
