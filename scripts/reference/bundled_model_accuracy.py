@@ -1,9 +1,9 @@
 """Top-1 of the bundled model in efficientnet_pytorch, on Pillow's pixels:
 
     scripts/effnet convert b0.cifar10 cifar10.pth
-    .venv/bin/python scripts/reference/bundled_model_accuracy.py cifar10.pth TEST IMAGE_SIZE
+    .venv/bin/python scripts/reference/bundled_model_accuracy.py cifar10.pth TEST IMAGE_SIZE CROP_PCT
 
-TEST has a folder of images for each class.
+TEST has a folder of images for each class. The size and the crop are those of the model in weights/manifest.json.
 """
 
 import pathlib
@@ -15,10 +15,10 @@ from torchvision import datasets, transforms
 
 
 def main():
-    weights, folder, size = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])
+    weights, folder, size, crop_pct = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
     transform = transforms.Compose(
         [
-            transforms.Resize(int(size / 0.875), transforms.InterpolationMode.BICUBIC),
+            transforms.Resize(int(size / crop_pct), transforms.InterpolationMode.BICUBIC),
             transforms.CenterCrop(size),
             transforms.ToTensor(),
             transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
