@@ -58,13 +58,17 @@ INLINE void accumulate(Vec (&sum)[ROWS][BLOCKS], const bf16* left, int depth, co
 template <int ROWS, int BLOCKS>
 INLINE void accumulate(Vec (&sum)[ROWS][BLOCKS], const bf16* left, int depth, const bf16*& panel) {
     for (int k = 0; k < depth; k += 2) {
+#pragma GCC unroll 2
         for (int b = 0; b < BLOCKS; ++b) {
-            float even[16], odd[16];
-            for (int c = 0; c < 16; ++c) {
-                even[c] = widen(panel[32 * b + 2 * c]);
-                odd[c] = widen(panel[32 * b + 2 * c + 1]);
+            // Of each channel two elements beside each other: the lower half of 32 bits, and the upper.
+            Vec first, second;
+            EACH_PART {
+                register_i pairs;
+                std::memcpy(&pairs, panel + 32 * b + 2 * LANES * p, sizeof pairs);
+                first.part[p] = (register_f)(pairs << 16);
+                second.part[p] = (register_f)(pairs & int32_t(0xffff0000));
             }
-            const Vec first = load(even), second = load(odd);
+#pragma GCC unroll 14
             for (int r = 0; r < ROWS; ++r) {
                 multiply_add(sum[r][b], splat(widen(left[16 * r + k])), first);
                 multiply_add(sum[r][b], splat(widen(left[16 * r + k + 1])), second);

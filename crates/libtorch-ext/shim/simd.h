@@ -21,9 +21,11 @@ constexpr int REGISTER_BYTES = 32;
 constexpr int REGISTER_BYTES = 16;
 #endif
 constexpr int PARTS = 64 / REGISTER_BYTES;
+constexpr int LANES = 16 / PARTS;
 
 typedef float register_f __attribute__((vector_size(REGISTER_BYTES)));
 typedef int32_t register_i __attribute__((vector_size(REGISTER_BYTES)));
+typedef uint16_t half_register __attribute__((vector_size(REGISTER_BYTES / 2)));
 
 // Bfloat16 as stored: the upper half of a float.
 struct bf16 {
@@ -43,13 +45,17 @@ INLINE Vec splat(float value) {
     return v;
 }
 
+// Register by register: GCC copies a larger struct by way of the stack, in pieces of sixteen bytes, which the
+// load of a whole register has to wait for.
 INLINE Vec load(const float* from) {
     Vec v;
-    std::memcpy(&v, from, sizeof v);
+    EACH_PART std::memcpy(&v.part[p], from + p * LANES, REGISTER_BYTES);
     return v;
 }
 
-INLINE void store(float* to, const Vec& v) { std::memcpy(to, &v, sizeof v); }
+INLINE void store(float* to, const Vec& v) {
+    EACH_PART std::memcpy(to + p * LANES, &v.part[p], REGISTER_BYTES);
+}
 
 INLINE Vec add(const Vec& a, const Vec& b) {
     Vec v;
@@ -70,14 +76,11 @@ INLINE void multiply_add(Vec& sum, const Vec& a, const Vec& b) {
 
 INLINE Vec load(const bf16* from) {
     Vec v;
-#if defined(__AVX512F__)
-    const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-    v.part[0] = (register_f)_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
-#else
-    uint32_t wide[16];
-    for (int i = 0; i < 16; ++i) wide[i] = uint32_t(from[i].bits) << 16;
-    std::memcpy(&v, wide, sizeof v);
-#endif
+    EACH_PART {
+        half_register half;
+        std::memcpy(&half, from + p * LANES, sizeof half);
+        v.part[p] = (register_f)(__builtin_convertvector(half, register_i) << 16);
+    }
     return v;
 }
 
@@ -101,17 +104,32 @@ INLINE void store(bf16* to, const Vec& v) {
     const __m256bh half = _mm512_cvtneps_pbh((__m512)v.part[0]);
     std::memcpy(to, &half, sizeof half);
 #else
-    float wide[16];
-    std::memcpy(wide, &v, sizeof v);
-    for (int i = 0; i < 16; ++i) to[i] = narrow(wide[i]);
+    EACH_PART {
+        const register_i bits = (register_i)v.part[p];
+        const register_i up = (bits >> 16) & 1, nan = v.part[p] != v.part[p];
+        const register_i rounded = ((bits + 0x7fff + up) >> 16) & 0xffff;
+        const half_register half = __builtin_convertvector(nan ? register_i{} + 0x7fc0 : rounded, half_register);
+        std::memcpy(to + p * LANES, &half, sizeof half);
+    }
 #endif
 }
+
+#if defined(__AVX2__) && !defined(__AVX512F__)
+// Which of the eight elements from `first` on are among the first `count`.
+INLINE __m256i lanes_below(int count, int first) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(count - first), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+#endif
 
 // The first `count` elements of sixteen; the others are zero, and are not touched in memory.
 INLINE Vec load(const float* from, int count) {
 #if defined(__AVX512F__)
     Vec v;
     v.part[0] = (register_f)_mm512_maskz_loadu_ps(__mmask16((1u << count) - 1), from);
+    return v;
+#elif defined(__AVX2__)
+    Vec v;
+    EACH_PART v.part[p] = (register_f)_mm256_maskload_ps(from + p * LANES, lanes_below(count, p * LANES));
     return v;
 #else
     float wide[16] = {};
@@ -129,6 +147,8 @@ INLINE Vec load(const bf16* from, int count) {
 INLINE void store(float* to, const Vec& v, int count) {
 #if defined(__AVX512F__)
     _mm512_mask_storeu_ps(to, __mmask16((1u << count) - 1), (__m512)v.part[0]);
+#elif defined(__AVX2__)
+    EACH_PART _mm256_maskstore_ps(to + p * LANES, lanes_below(count, p * LANES), (__m256)v.part[p]);
 #else
     std::memcpy(to, &v, count * sizeof(float));
 #endif
