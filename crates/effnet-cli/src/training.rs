@@ -17,6 +17,7 @@ mod resolve;
 mod session;
 pub(crate) mod settings;
 mod setup;
+mod teacher;
 pub(crate) mod values;
 mod waiting;
 

@@ -7,6 +7,7 @@ pub mod run;
 mod agreement;
 mod checkpointer;
 mod data_parallel;
+mod distillation;
 mod ema;
 mod error;
 mod gradients;
@@ -22,6 +23,7 @@ mod trainer;
 
 pub use agreement::agree;
 pub use checkpointer::Checkpointer;
+pub use distillation::{Distillation, Teacher};
 pub use ema::Ema;
 pub use error::{Divergence, Error};
 pub use gradients::{clip_to_norm, global_norm};

@@ -275,9 +275,16 @@ impl Trainer {
             Some(parallel) => parallel.forward(forward)?,
             None => forward()?,
         };
-        self.options
-            .loss
-            .forward(&logits, &batch.targets.to_device(device)?)
+        let targets = batch.targets.to_device(device)?;
+        let loss = self.options.loss.forward(&logits, &targets)?;
+        let Some(distillation) = &self.options.distillation else {
+            return Ok(loss);
+        };
+        let answers = self
+            .options
+            .precision
+            .autocast(device, || distillation.answers(&images))??;
+        distillation.loss(&logits, &answers, &loss)
     }
 
     /// What a step whose 16-bit gradients overflowed leaves behind.

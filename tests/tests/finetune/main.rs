@@ -6,6 +6,7 @@ mod automatic;
 mod bad_inputs;
 mod config;
 mod disks;
+mod distillation;
 mod learning;
 mod resume;
 mod run_folder;

@@ -40,7 +40,7 @@ fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// What has to be the same in the end: the weights and the log.
-fn results(run: &Path) -> [Vec<u8>; 3] {
+pub(super) fn results(run: &Path) -> [Vec<u8>; 3] {
     ["best.safetensors", "last.safetensors", "log.jsonl"].map(|name| fs::read(run.join(name)).unwrap())
 }
 

@@ -9,6 +9,7 @@ use super::data::TrainingData;
 use super::origin::Origin;
 use super::settings::Settings;
 use super::setup;
+use super::teacher::TeacherFile;
 use super::values::Auto;
 use crate::printer::Printer;
 
@@ -24,7 +25,7 @@ const LEAST: u32 = 8;
 /// memory.
 pub(super) fn settle(
     settings: &mut Settings,
-    origin: &Origin,
+    (origin, teacher): (&Origin, Option<&TeacherFile>),
     data: &TrainingData,
     device: Device,
     printer: &Printer,
@@ -51,7 +52,7 @@ pub(super) fn settle(
         size = size.min(power_of_two(fitting as u32)).max(1);
     }
     settings.batch_size = Auto::Value(size);
-    while device.is_cuda() && size > 1 && !fits(settings, origin, data, device, size)? {
+    while device.is_cuda() && size > 1 && !fits(settings, (origin, teacher), data, device, size)? {
         size /= 2;
         settings.batch_size = Auto::Value(size);
     }
@@ -84,7 +85,7 @@ fn bytes_per_image(config: &Config) -> u64 {
 /// Whether a step on so many images finds the memory that it needs.
 fn fits(
     settings: &Settings,
-    origin: &Origin,
+    (origin, teacher): (&Origin, Option<&TeacherFile>),
     data: &TrainingData,
     device: Device,
     size: u32,
@@ -93,8 +94,7 @@ fn fits(
     settings.lr = Auto::Value(settings.lr.value().unwrap_or(1e-3));
     // What is trained last takes the most.
     settings.head_epochs = 0;
-    let network = origin.network(device, &settings)?;
-    let mut trainer = setup::trainer(&settings, data, network, device)?;
+    let mut trainer = setup::trainer(&settings, data, (origin, teacher), device)?;
     let [height, width] = origin.config().image_size;
     let step = || -> Result<(), Error> {
         let images = Tensor::f_rand([i64::from(size), 3, height, width], (Kind::Float, device))?;

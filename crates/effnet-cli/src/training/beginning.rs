@@ -1,7 +1,8 @@
 //! Where a training begins: from nothing, or in a folder that it was left in.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::anyhow;
 use effnet_train::run::RunFolder;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,6 +36,13 @@ pub(super) fn settings(
 pub(super) fn with_absolute_data(mut settings: Settings) -> anyhow::Result<Settings> {
     if !settings.data.as_os_str().is_empty() {
         settings.data = std::path::absolute(&settings.data)?;
+    }
+    if let Some(teacher) = Some(&settings.teacher).filter(|teacher| Path::new(teacher).exists()) {
+        let absolute = std::path::absolute(teacher)?;
+        settings.teacher = absolute
+            .into_os_string()
+            .into_string()
+            .map_err(|path| anyhow!("`teacher` is {path:?}, expected a path in UTF-8"))?;
     }
     Ok(settings)
 }

@@ -8,6 +8,7 @@ use super::data::TrainingData;
 use super::origin::Origin;
 use super::settings::Settings;
 use super::setup;
+use super::teacher::TeacherFile;
 use super::values::Auto;
 use crate::printer::Printer;
 
@@ -17,7 +18,7 @@ const STEPS: usize = 60;
 /// Settles `lr` by a range test on the first training images.
 pub(super) fn settle(
     settings: &mut Settings,
-    origin: &Origin,
+    (origin, teacher): (&Origin, Option<&TeacherFile>),
     data: &TrainingData,
     device: Device,
     printer: &Printer,
@@ -30,8 +31,7 @@ pub(super) fn settle(
     let mut provisional = settings.clone();
     provisional.lr = Auto::Value(1e-3);
     provisional.lr_batch = 0;
-    let network = origin.network(device, settings)?;
-    let mut trainer = setup::trainer(&provisional, data, network, device)?;
+    let mut trainer = setup::trainer(&provisional, data, (origin, teacher), device)?;
     let test = RangeTest {
         steps: STEPS,
         ..RangeTest::default()

@@ -119,6 +119,7 @@ pub(super) fn options(
     };
     Ok(TrainerOptions {
         loss: CrossEntropy::new(settings.label_smoothing, weights.as_deref())?,
+        distillation: None,
         precision: precision(settings.precision, device),
         clip_norm: (settings.clip > 0.0).then_some(settings.clip),
         average: (settings.ema > 0.0).then_some(Average {

@@ -24,6 +24,8 @@ pub(super) struct Session<'p> {
     pub(super) recorder: Option<Recorder>,
     /// The best epoch so far.
     pub(super) best: Option<Best>,
+    /// The sha256 of the network that is learnt from.
+    pub(super) teacher: Option<String>,
     /// The learning rate of the last step.
     pub(super) rate: f64,
     pub(super) progress: TrainingProgress<'p>,
@@ -243,6 +245,9 @@ impl Session<'_> {
         };
         let mut notes = self.best.map(Best::to_notes).unwrap_or_default();
         notes.insert(RATE.to_owned(), self.rate.to_string());
+        if let Some(teacher) = &self.teacher {
+            notes.insert(TEACHER.to_owned(), teacher.clone());
+        }
         if self.ranks.count() > 1 {
             notes.insert(RANKS.to_owned(), self.ranks.describe());
         }
@@ -261,6 +266,8 @@ impl Session<'_> {
 
 /// The note with the learning rate of the last step.
 pub(super) const RATE: &str = "rate";
+/// The note with the sha256 of the teacher, where there is one.
+pub(super) const TEACHER: &str = "teacher";
 /// The note with the processes that trained together, where they were several.
 pub(super) const RANKS: &str = "ranks";
 

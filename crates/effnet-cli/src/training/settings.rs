@@ -225,6 +225,17 @@ settings! {
     /// How classes of different sizes count
     #[arg(long, value_name = "WHAT", help_heading = "Regularisation")]
     class_weights: ClassWeights = ClassWeights::None, ClassWeights::None;
+
+    /// A trained network to learn from, beside the labels: weights for the same classes, as a file or an id,
+    /// a TorchScript file, or none. TorchScript is a program: run none that you do not trust
+    #[arg(long, value_name = "ID|FILE", help_heading = "Distillation")]
+    teacher: String = "none".to_owned(), "none".to_owned();
+    /// The weight of the teacher's answers in the loss; the labels have the rest
+    #[arg(long, value_name = "F", help_heading = "Distillation")]
+    distillation_alpha: f64 = 0.5, 0.5, 0.0..=1.0;
+    /// The temperature that softens the answers of both
+    #[arg(long, value_name = "F", help_heading = "Distillation")]
+    distillation_tau: f64 = 1.0, 1.0, 0.01..=100.0;
 }
 
 impl Settings {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use effnet_core::EfficientNet;
 use effnet_train::run::{EpochRecord, EventWriter, Log, Record, RunFolder};
 use effnet_train::{Checkpointer, Snapshot, Trainer};
 use serde_json::Value;
@@ -17,8 +16,9 @@ use super::origin::Origin;
 use super::progress::TrainingProgress;
 use super::ranks::Ranks;
 use super::recorder::{LOG_POSITION, Recorder};
-use super::session::{RANKS, RATE, Session};
+use super::session::{RANKS, RATE, Session, TEACHER};
 use super::settings::Settings;
+use super::teacher::TeacherFile;
 use super::values::Auto;
 use super::{batch_size, learning_rate, plan};
 use crate::arguments::ModelName;
@@ -47,7 +47,8 @@ pub(super) enum Start {
 }
 
 /// Settings that may differ when a training goes on: they do not change what it computes.
-const FREE: [&str; 3] = ["data", "workers", "save_steps"];
+/// The images and the teacher may lie elsewhere; that they are the same is made sure of by their contents.
+const FREE: [&str; 4] = ["data", "workers", "save_steps", "teacher"];
 
 impl<'a> Setup<'a> {
     /// `None` when interrupted before the training began.
@@ -64,7 +65,8 @@ impl<'a> Setup<'a> {
     fn begin(mut self, output: Option<&Path>) -> anyhow::Result<Option<Session<'a>>> {
         let mut datasets = Datasets::open(&self.settings)?;
         let origin = Origin::open(&self.settings, datasets.classes(), self.zoo, self.printer)?;
-        self.agree(&datasets, &origin)?;
+        let teacher = self.teacher(&datasets)?;
+        self.agree(&datasets, &origin, teacher.as_ref())?;
         let mut folder = None;
         self.ranks.first(|| {
             folder = output.map(RunFolder::create).transpose()?;
@@ -80,13 +82,17 @@ impl<'a> Setup<'a> {
         let shard = self.ranks.shard();
         let data = TrainingData::new(datasets, &self.settings, origin.transform, shard, self.printer)?;
         self.printer.note(origin.describe());
+        if let Some(teacher) = &teacher {
+            self.printer.note(teacher.describe());
+        }
         self.printer.note(data.describe());
-        self.settings = self.ranks.first(|| self.settled(&origin, &data))?;
+        let networks = (&origin, teacher.as_ref());
+        self.settings = self.ranks.first(|| self.settled(networks, &data))?;
 
         let parted = data.parted(&self.settings);
         let metadata = origin.metadata(data.classes());
         let classes = data.classes().to_vec();
-        let mut session = self.start(data, &origin, 0)?;
+        let mut session = self.start(data, networks, 0)?;
         if let Some(folder) = folder {
             folder.write_classes(&classes)?;
             folder.write_json(UNREADABLE, &unreadable)?;
@@ -110,14 +116,18 @@ impl<'a> Setup<'a> {
     }
 
     /// The settings, with what had to be found out.
-    fn settled(&self, origin: &Origin, data: &TrainingData) -> anyhow::Result<Settings> {
+    fn settled(
+        &self,
+        networks: (&Origin, Option<&TeacherFile>),
+        data: &TrainingData,
+    ) -> anyhow::Result<Settings> {
         let mut settings = self.settings.clone();
-        batch_size::settle(&mut settings, origin, data, self.device, self.printer)?;
+        batch_size::settle(&mut settings, networks, data, self.device, self.printer)?;
         let steps = u64::from(settings.epochs) * data.steps_per_epoch(&settings);
         if settings.bn_momentum == Auto::Auto {
-            settings.bn_momentum = Auto::Value(origin.batch_norm_momentum(steps));
+            settings.bn_momentum = Auto::Value(networks.0.batch_norm_momentum(steps));
         }
-        learning_rate::settle(&mut settings, origin, data, self.device, self.printer)?;
+        learning_rate::settle(&mut settings, networks, data, self.device, self.printer)?;
         Ok(settings)
     }
 
@@ -128,7 +138,8 @@ impl<'a> Setup<'a> {
             Some(folder) => self.origin_of_run(folder, &datasets)?,
             None => Origin::open(&self.settings, datasets.classes(), self.zoo, self.printer)?,
         };
-        self.agree(&datasets, &origin)?;
+        let teacher = self.teacher(&datasets)?;
+        self.agree(&datasets, &origin, teacher.as_ref())?;
         let unreadable = self.ranks.first(|| match &folder {
             Some(folder) => Ok(folder.read_json::<Vec<Unreadable>>(UNREADABLE)?),
             None => Ok(Vec::new()),
@@ -148,7 +159,8 @@ impl<'a> Setup<'a> {
             left = Some(found);
             Ok(told)
         })?;
-        let mut session = self.start(data, &origin, step)?;
+        check_teacher(&self.settings, teacher.as_ref(), notes.get(TEACHER))?;
+        let mut session = self.start(data, (&origin, teacher.as_ref()), step)?;
         session.best = Best::from_notes(&notes);
         session.rate = note(&notes, RATE)?;
         if let Some(left) = left {
@@ -191,14 +203,26 @@ impl<'a> Setup<'a> {
         Ok(origin)
     }
 
+    fn teacher(&self, datasets: &Datasets) -> anyhow::Result<Option<TeacherFile>> {
+        TeacherFile::open(&self.settings, datasets.classes(), self.zoo, self.printer)
+    }
+
     /// Makes sure that all processes are about to do the same.
-    fn agree(&self, datasets: &Datasets, origin: &Origin) -> anyhow::Result<()> {
+    fn agree(
+        &self,
+        datasets: &Datasets,
+        origin: &Origin,
+        teacher: Option<&TeacherFile>,
+    ) -> anyhow::Result<()> {
         let mut facts = BTreeMap::from([
             ("effnet".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             ("the images".to_owned(), datasets.fingerprint()),
             ("the classes".to_owned(), datasets.classes().join(", ")),
             ("the network".to_owned(), format!("{:?}", origin.config())),
         ]);
+        if let Some(teacher) = teacher {
+            facts.insert("the teacher's sha256".to_owned(), teacher.sha256.clone());
+        }
         if let Value::Object(settings) = serde_json::json!(self.settings) {
             let settings = settings
                 .into_iter()
@@ -209,9 +233,13 @@ impl<'a> Setup<'a> {
     }
 
     /// A session at its beginning, whose trainer is with nobody yet; `step` steps are behind it.
-    fn start(self, data: TrainingData, origin: &Origin, step: u64) -> anyhow::Result<Session<'a>> {
-        let network = origin.network(self.device, &self.settings)?;
-        let trainer = trainer(&self.settings, &data, network, self.device)?;
+    fn start(
+        self,
+        data: TrainingData,
+        networks: (&Origin, Option<&TeacherFile>),
+        step: u64,
+    ) -> anyhow::Result<Session<'a>> {
+        let trainer = trainer(&self.settings, &data, networks, self.device)?;
         Ok(Session {
             progress: TrainingProgress::new(self.printer, self.device, trainer.total_steps(), step),
             settings: self.settings,
@@ -220,6 +248,7 @@ impl<'a> Setup<'a> {
             recorder: None,
             best: None,
             rate: 0.0,
+            teacher: networks.1.map(|teacher| teacher.sha256.clone()),
             data,
             trainer,
         })
@@ -284,7 +313,7 @@ fn title(settings: &Settings, origin: &Origin, classes: &[String]) -> String {
 pub(super) fn trainer(
     settings: &Settings,
     data: &TrainingData,
-    network: EfficientNet,
+    (origin, teacher): (&Origin, Option<&TeacherFile>),
     device: Device,
 ) -> anyhow::Result<Trainer> {
     let lr = settings
@@ -292,8 +321,32 @@ pub(super) fn trainer(
         .value()
         .context("the learning rate is not known yet")?;
     let phases = plan::phases(settings, lr, data.steps_per_epoch(settings), data.ranks())?;
-    let options = plan::options(settings, &data.support(), device)?;
+    let mut options = plan::options(settings, &data.support(), device)?;
+    if let Some(teacher) = teacher {
+        options.distillation = Some(teacher.distillation(settings, &origin.transform, device)?);
+    }
+    let network = origin.network(device, settings)?;
     Ok(Trainer::new(network, options, phases)?)
+}
+
+/// A training goes on with the teacher that it began with, wherever its file is now.
+fn check_teacher(
+    settings: &Settings,
+    teacher: Option<&TeacherFile>,
+    saved: Option<&String>,
+) -> anyhow::Result<()> {
+    let found = teacher.map(|teacher| &teacher.sha256);
+    if found == saved {
+        return Ok(());
+    }
+    let shown =
+        |digest: Option<&String>| digest.map_or("none".to_owned(), |digest| format!("sha256 {digest}"));
+    bail!(
+        "`teacher` is {} ({}), expected the one that the training began with ({})",
+        settings.teacher,
+        shown(found),
+        shown(saved)
+    )
 }
 
 fn note<T: std::str::FromStr>(notes: &BTreeMap<String, String>, name: &str) -> anyhow::Result<T> {

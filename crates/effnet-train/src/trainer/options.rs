@@ -1,6 +1,6 @@
 //! What a trainer is told.
 
-use crate::{CrossEntropy, GroupOptions, Method, Precision, Schedule};
+use crate::{CrossEntropy, Distillation, GroupOptions, Method, Precision, Schedule};
 
 /// A stretch of training with one optimizer and one schedule, whose steps it lasts.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,6 +18,8 @@ pub struct Phase {
 pub struct TrainerOptions {
     /// What is minimised.
     pub loss: CrossEntropy,
+    /// A teacher to learn from, beside the targets.
+    pub distillation: Option<Distillation>,
     /// What steps and evaluations compute in.
     pub precision: Precision,
     /// Gradients with a larger global norm are scaled down to this one.

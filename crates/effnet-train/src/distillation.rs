@@ -1,0 +1,195 @@
+//! Knowledge distillation: learning from the answers of a trained network.
+
+use std::fmt::Debug;
+
+use effnet_core::EfficientNet;
+use tch::{CModule, Kind, Reduction, Tensor};
+
+use crate::Error;
+
+/// A trained network whose answers another one learns.
+pub trait Teacher: Debug + Send {
+    /// Logits `[N, classes]` of images `[N, channels, H, W]`: the same, augmented and normalised, that the
+    /// student is given, on its device. Called without gradients and in the precision of the training.
+    ///
+    /// # Errors
+    /// [`Error::Torch`].
+    fn logits(&self, images: &Tensor) -> Result<Tensor, Error>;
+}
+
+/// In the way it evaluates.
+impl Teacher for EfficientNet {
+    fn logits(&self, images: &Tensor) -> Result<Tensor, Error> {
+        Ok(self.forward(images, false)?)
+    }
+}
+
+/// Any network that PyTorch wrote as TorchScript, in the mode that it was written in.
+impl Teacher for CModule {
+    fn logits(&self, images: &Tensor) -> Result<Tensor, Error> {
+        Ok(self.forward_ts(&[images])?)
+    }
+}
+
+/// What is minimised beside the cross-entropy: how far the student's answers are from the teacher's.
+///
+/// With logits `s` and `t` and a temperature `T` the loss is
+/// `(1 - alpha) * cross_entropy + alpha * T^2 * KL(softmax(t / T) || softmax(s / T))`, the divergence as the
+/// mean over the batch (Hinton, Vinyals and Dean 2015, section 2). The teacher sees the very images that the
+/// student does, mixed ones too, as Beyer et al. 2021 found best.
+#[derive(Debug)]
+pub struct Distillation {
+    teacher: Box<dyn Teacher>,
+    alpha: f64,
+    temperature: f64,
+}
+
+impl Distillation {
+    /// Learns from `teacher`, whose answers have the weight `alpha` in `[0, 1]`; a `temperature` above 1 makes
+    /// them softer.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`].
+    pub fn new(teacher: Box<dyn Teacher>, alpha: f64, temperature: f64) -> Result<Self, Error> {
+        if !(0.0..=1.0).contains(&alpha) {
+            return Err(Error::option("alpha", "0 or more, 1 or less", &alpha));
+        }
+        if !(temperature.is_finite() && temperature > 0.0) {
+            return Err(Error::option("the temperature", "above 0", &temperature));
+        }
+        Ok(Self {
+            teacher,
+            alpha,
+            temperature,
+        })
+    }
+
+    /// What the teacher answers, in 32 bits.
+    pub(crate) fn answers(&self, images: &Tensor) -> Result<Tensor, Error> {
+        let logits = tch::no_grad(|| self.teacher.logits(images))?;
+        Ok(logits.f_to_kind(Kind::Float)?)
+    }
+
+    /// The whole loss, a scalar, of the student's logits `[N, classes]`, for which the targets alone come to
+    /// `cross_entropy`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the teacher's answers are for other classes, [`Error::Torch`].
+    pub(crate) fn loss(
+        &self,
+        logits: &Tensor,
+        answers: &Tensor,
+        cross_entropy: &Tensor,
+    ) -> Result<Tensor, Error> {
+        let size = logits.size();
+        if answers.size() != size {
+            return Err(Error::Shape {
+                what: "the batch of the teacher's logits",
+                expected: format!("{size:?}"),
+                found: answers.size(),
+            });
+        }
+        let log_probabilities = |logits: &Tensor| -> Result<Tensor, Error> {
+            let softened = logits.f_to_kind(Kind::Float)?.f_div_scalar(self.temperature)?;
+            Ok(softened.f_log_softmax(-1, Kind::Float)?)
+        };
+        let images = size.first().copied().unwrap_or(1).max(1) as f64;
+        let weight = self.alpha * self.temperature.powi(2) / images;
+        let divergence =
+            log_probabilities(logits)?.f_kl_div(&log_probabilities(answers)?, Reduction::Sum, true)?;
+        Ok(cross_entropy
+            .f_mul_scalar(1.0 - self.alpha)?
+            .f_add(&divergence.f_mul_scalar(weight)?)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Constant(Vec<f32>);
+
+    impl Teacher for Constant {
+        fn logits(&self, images: &Tensor) -> Result<Tensor, Error> {
+            let images = images.size()[0];
+            Ok(Tensor::from_slice(&self.0)
+                .f_reshape([1, -1])?
+                .f_repeat([images, 1])?)
+        }
+    }
+
+    fn distillation(answers: &[f32], alpha: f64, temperature: f64) -> Distillation {
+        Distillation::new(Box::new(Constant(answers.to_vec())), alpha, temperature).unwrap()
+    }
+
+    fn loss(distillation: &Distillation, logits: &Tensor, cross_entropy: f64) -> Result<f64, Error> {
+        let images = Tensor::zeros([logits.size()[0], 3, 4, 4], (Kind::Float, tch::Device::Cpu));
+        let answers = distillation.answers(&images)?;
+        let cross_entropy = Tensor::from(cross_entropy as f32);
+        let loss = distillation.loss(logits, &answers, &cross_entropy)?;
+        Ok(loss.f_double_value(&[])?)
+    }
+
+    fn softmax(logits: &[f32], temperature: f64) -> Vec<f64> {
+        let exponentials = logits.iter().map(|&logit| (f64::from(logit) / temperature).exp());
+        let sum: f64 = exponentials.clone().sum();
+        exponentials.map(|value| value / sum).collect()
+    }
+
+    #[test]
+    fn the_loss_is_the_one_of_the_paper() {
+        let (student, teacher) = ([1.0f32, -2.0, 0.5], [0.2f32, 0.1, 3.0]);
+        let logits = Tensor::from_slice(&student).reshape([1, 3]).repeat([4, 1]);
+        for (alpha, temperature) in [(0.0, 2.0), (0.3, 1.0), (0.9, 4.0), (1.0, 0.5)] {
+            let (s, t) = (softmax(&student, temperature), softmax(&teacher, temperature));
+            let divergence: f64 = t.iter().zip(&s).map(|(t, s)| t * (t / s).ln()).sum();
+            let expected = (1.0 - alpha) * 1.7 + alpha * temperature.powi(2) * divergence;
+            let found = loss(&distillation(&teacher, alpha, temperature), &logits, 1.7).unwrap();
+            assert!(
+                (found - expected).abs() < 1e-5,
+                "{alpha}, {temperature}: {found}, expected {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn gradients_reach_the_student_and_vanish_where_it_agrees() {
+        let answers = [0.4f32, -1.0, 2.0];
+        let gradient = |logits: &[f32]| {
+            let logits = Tensor::from_slice(logits).reshape([1, 3]).set_requires_grad(true);
+            let distillation = distillation(&answers, 1.0, 2.0);
+            let taught = distillation
+                .answers(&Tensor::zeros([1, 3, 4, 4], (Kind::Float, tch::Device::Cpu)))
+                .unwrap();
+            let loss = distillation
+                .loss(&logits, &taught, &Tensor::from(0.0f32))
+                .unwrap();
+            loss.backward();
+            logits.grad().abs().sum(Kind::Float).double_value(&[])
+        };
+        assert!(gradient(&answers) < 1e-6);
+        assert!(gradient(&[2.0, 0.0, -1.0]) > 0.1);
+    }
+
+    #[test]
+    fn a_teacher_of_other_classes_is_refused() {
+        let logits = Tensor::zeros([2, 3], (Kind::Float, tch::Device::Cpu));
+        let error = loss(&distillation(&[1.0, 2.0], 0.5, 1.0), &logits, 0.0).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("teacher") && text.contains("[2, 3]"), "{text}");
+    }
+
+    #[test]
+    fn options_out_of_their_ranges_are_refused() {
+        for (alpha, temperature) in [
+            (-0.1, 1.0),
+            (1.5, 1.0),
+            (f64::NAN, 1.0),
+            (0.5, 0.0),
+            (0.5, f64::NAN),
+        ] {
+            assert!(Distillation::new(Box::new(Constant(vec![0.0])), alpha, temperature).is_err());
+        }
+    }
+}
