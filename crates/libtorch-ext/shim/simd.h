@@ -79,7 +79,15 @@ INLINE Vec load(const bf16* from) {
     EACH_PART {
         half_register half;
         std::memcpy(&half, from + p * LANES, sizeof half);
-        v.part[p] = (register_f)(__builtin_convertvector(half, register_i) << 16);
+        // GCC takes a conversion of vectors apart where one instruction does it.
+#if defined(__AVX512F__)
+        const register_i wide = (register_i)_mm512_cvtepu16_epi32((__m256i)half);
+#elif defined(__AVX2__)
+        const register_i wide = (register_i)_mm256_cvtepu16_epi32((__m128i)half);
+#else
+        const register_i wide = __builtin_convertvector(half, register_i);
+#endif
+        v.part[p] = (register_f)(wide << 16);
     }
     return v;
 }
