@@ -42,7 +42,7 @@ pub(super) fn with_absolute_data(mut settings: Settings) -> anyhow::Result<Setti
         settings.teacher = absolute
             .into_os_string()
             .into_string()
-            .map_err(|path| anyhow!("`teacher` is {path:?}, expected a path in UTF-8"))?;
+            .map_err(|path| anyhow!("`teacher` is {}, expected a path in UTF-8", path.display()))?;
     }
     Ok(settings)
 }
