@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use effnet_checkpoint::{Checkpoint, ModelMetadata, StateDict, UNFINISHED, write_safetensors};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{Error, Snapshot};
 
@@ -26,6 +26,8 @@ pub struct Checkpointer {
     folder: PathBuf,
     metadata: ModelMetadata,
     saved: bool,
+    /// Settings that checkpoints of earlier versions lack.
+    defaults: Map<String, Value>,
 }
 
 /// What a run goes on from.
@@ -56,7 +58,15 @@ impl Checkpointer {
             folder,
             metadata,
             saved,
+            defaults: Map::new(),
         })
+    }
+
+    /// Takes settings that a checkpoint lacks to be those of `defaults`: they came after it was written.
+    #[must_use]
+    pub fn with_defaults(mut self, defaults: Map<String, Value>) -> Self {
+        self.defaults = defaults;
+        self
     }
 
     /// The file that a run goes on from, if there is one.
@@ -117,8 +127,14 @@ impl Checkpointer {
             return Ok(None);
         };
         let snapshot = Snapshot::read(&path)?;
+        let mut saved = snapshot.config.clone();
+        if let Value::Object(saved) = &mut saved {
+            for (name, value) in &self.defaults {
+                saved.entry(name).or_insert_with(|| value.clone());
+            }
+        }
         let mut differences = Vec::new();
-        compare("", &snapshot.config, config, free, &mut differences);
+        compare("", &saved, config, free, &mut differences);
         if !differences.is_empty() {
             return Err(Error::OtherConfig { path, differences });
         }

@@ -2,10 +2,12 @@
 
 use std::fs;
 
-use effnet_tests::{ask, skip};
+use effnet_checkpoint::{Checkpoint, write_safetensors};
+use effnet_tests::{ask, interrupt, skip};
 use serde_json::{Value, json};
 
-use super::{CLASSES, Home, succeeded};
+use super::resume::{results, start, wait_for_steps};
+use super::{CLASSES, Home, refused, succeeded};
 
 fn json_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
@@ -87,14 +89,45 @@ fn the_result_classifies_with_its_own_names_and_size() {
     );
 }
 
+#[cfg(unix)]
 #[test]
 fn a_run_from_before_a_setting_came_is_measured_and_gone_on_with() {
     let home = Home::with_photos(8);
-    succeeded(&home.train(&["--output", "run", "--epochs", "1"]));
-    let path = home.path("run").join("config.json");
+    let fixed = ["--batch-size", "4", "--log-steps", "1"];
+    let with = |output| [&super::QUICK[..], &fixed, &["--output", output]].concat();
+    succeeded(&home.run(&with("whole")));
+    let mut child = start(&mut home.command(&with("run")));
+    wait_for_steps(&mut child, &home.path("run/log.jsonl"), 3);
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    // Both the settings of the folder and those of the checkpoint.
+    let path = home.path("run/config.json");
     let mut config = json_of(&fs::read_to_string(&path).unwrap());
-    config.as_object_mut().unwrap().remove("crop_pct").unwrap();
+    age(&mut config);
     fs::write(&path, config.to_string()).unwrap();
+    let path = home.path("run/last.state");
+    let state = Checkpoint::open(&path).unwrap();
+    let mut metadata = state.metadata().clone();
+    let text = metadata.get_mut("effnet_training").unwrap();
+    let mut progress = json_of(text);
+    age(&mut progress["config"]);
+    *text = progress.to_string();
+    write_safetensors(home.path("run/aged"), state.state_dict(), &metadata).unwrap();
+    fs::rename(home.path("run/aged"), &path).unwrap();
+
+    let other = [
+        "train",
+        "--resume",
+        "run",
+        "--device",
+        "cpu",
+        "--distillation-tau",
+        "2",
+    ];
+    refused(
+        &home.run(&other),
+        &["distillation_tau: 1.0 in the checkpoint, 2.0 now"],
+    );
     let run = home.run(&[
         "evaluate",
         "photos",
@@ -109,6 +142,15 @@ fn a_run_from_before_a_setting_came_is_measured_and_gone_on_with() {
     // The kept-back fifth, not the images that were trained on.
     assert_eq!(json_of(&run.stdout)["images"], 6);
     succeeded(&home.run(&["train", "--resume", "run", "--device", "cpu", "--threads", "1"]));
+    assert_eq!(results(&home.path("run")), results(&home.path("whole")));
+}
+
+/// Takes out what came after the first version that could train.
+fn age(config: &mut Value) {
+    let config = config.as_object_mut().unwrap();
+    for name in ["crop_pct", "teacher", "distillation_alpha", "distillation_tau"] {
+        config.remove(name).unwrap();
+    }
 }
 
 #[test]

@@ -275,7 +275,11 @@ impl Left {
             settings.data.display(),
             folder.path().display()
         );
-        let checkpointer = Checkpointer::new(folder.path(), origin.metadata(data.classes()))?;
+        let mut checkpointer = Checkpointer::new(folder.path(), origin.metadata(data.classes()))?;
+        // As for the folder's config.json.
+        if let Value::Object(defaults) = serde_json::json!(Settings::of_train()) {
+            checkpointer = checkpointer.with_defaults(defaults);
+        }
         let snapshot = checkpointer
             .resume(&serde_json::to_value(settings)?, &FREE)?
             .with_context(|| format!("{}: no checkpoint to go on from", folder.path().display()))?;

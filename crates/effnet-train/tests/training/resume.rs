@@ -116,6 +116,21 @@ fn a_run_that_is_resumed_at_any_step_ends_bit_for_bit_as_one_that_was_not() {
 }
 
 #[test]
+fn a_setting_that_came_later_had_its_default() {
+    let turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    save(&trainer(Method::SGD, &turn), folder.path(), json!({"lr": 0.1}));
+    let defaults = json!({"lr": 0.5, "teacher": "none"});
+    let checkpointer = Checkpointer::new(folder.path(), ModelMetadata::default())
+        .unwrap()
+        .with_defaults(defaults.as_object().unwrap().clone());
+    let resume = |config| checkpointer.resume(&config, &[]);
+    assert!(resume(json!({"lr": 0.1, "teacher": "none"})).unwrap().is_some());
+    assert!(resume(json!({"lr": 0.1, "teacher": "b7"})).is_err());
+    assert!(resume(json!({"lr": 0.5, "teacher": "none"})).is_err());
+}
+
+#[test]
 fn a_run_with_other_settings_is_told_what_differs() {
     let turn = turn();
     let folder = tempfile::tempdir().unwrap();
