@@ -115,6 +115,11 @@ impl ModelFile {
         self.checkpoint.state_dict()
     }
 
+    /// How many classes the classifier tells apart; 0 without one.
+    pub(crate) fn num_classes(&self) -> i64 {
+        self.num_classes
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.weights.path
     }

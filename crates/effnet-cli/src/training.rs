@@ -97,7 +97,7 @@ fn run_alone(
     prepare(arguments)?;
     let zoo = Zoo::open(&arguments.zoo)?;
     let setup = Setup {
-        settings: beginning::with_absolute_data(settings)?,
+        settings: beginning::with_absolute_paths(settings)?,
         device,
         zoo: &zoo,
         printer,

@@ -24,7 +24,7 @@ impl Teacher for EfficientNet {
     }
 }
 
-/// Any network that PyTorch wrote as TorchScript, in the mode that it was written in.
+/// Any network that PyTorch wrote as TorchScript, in the mode that it is in: `f_set_eval` is up to the caller.
 impl Teacher for CModule {
     fn logits(&self, images: &Tensor) -> Result<Tensor, Error> {
         Ok(self.forward_ts(&[images])?)

@@ -206,6 +206,29 @@ fn a_rank_with_another_batch_size_model_or_data_is_refused_before_the_first_step
 }
 
 #[test]
+fn ranks_learn_from_one_teacher_and_from_no_two() {
+    let home = Home::new(10);
+    for (name, seed) in [("first", "1"), ("second", "2")] {
+        let run = finish(&mut home.command(&["--output", name, "--epochs", "1", "--seed", seed]));
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+    }
+    let [first, second] = ["first/last.safetensors", "second/last.safetensors"];
+    let ended = unlike(&home, [&["--teacher", first], &["--teacher", second]]);
+    all_refuse(&ended, "the teacher's sha256");
+
+    let with = |batch, output| ["--teacher", first, "--batch-size", batch, "--output", output];
+    let alone = finish(&mut home.command(&with("8", "alone")));
+    assert_eq!(alone.code, Some(0), "{}", alone.stderr);
+    all_succeeded(&home.ranks(2, &[&with("4", "together")[..], &["--sync-bn"]].concat()));
+    let losses = |run| numbers(&home.records(run)).remove("loss").unwrap();
+    let (found, expected) = (losses("together"), losses("alone"));
+    assert!(expected.len() > 3 && found.len() == expected.len());
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!((found - expected).abs() <= 1e-4 * expected, "{found}, {expected}");
+    }
+}
+
+#[test]
 fn a_group_that_is_started_again_goes_on_with_its_run() {
     let home = Home::new(21);
     let arguments = |run| ["--batch-size", "4", "--save-steps", "1", "--output", run];

@@ -6,10 +6,8 @@ use effnet_train::{Batch, Error, Targets};
 use tch::{Device, Kind, Tensor};
 
 use super::data::TrainingData;
-use super::origin::Origin;
 use super::settings::Settings;
-use super::setup;
-use super::teacher::TeacherFile;
+use super::setup::{self, Networks};
 use super::values::Auto;
 use crate::printer::Printer;
 
@@ -25,7 +23,7 @@ const LEAST: u32 = 8;
 /// memory.
 pub(super) fn settle(
     settings: &mut Settings,
-    (origin, teacher): (&Origin, Option<&TeacherFile>),
+    networks: Networks<'_>,
     data: &TrainingData,
     device: Device,
     printer: &Printer,
@@ -48,11 +46,11 @@ pub(super) fn settle(
     let wanted = power_of_two((data.training_images_of_rank() / LEAST_STEPS) as u32);
     let mut size = wanted.clamp(LEAST, most).min(images).max(1);
     if let (Device::Cpu, Some(available)) = (device, available_memory()) {
-        let fitting = available / 2 / bytes_per_image(origin.config()).max(1);
+        let fitting = available / 2 / bytes_per_image(networks.origin.config()).max(1);
         size = size.min(power_of_two(fitting as u32)).max(1);
     }
     settings.batch_size = Auto::Value(size);
-    while device.is_cuda() && size > 1 && !fits(settings, (origin, teacher), data, device, size)? {
+    while device.is_cuda() && size > 1 && !fits(settings, networks, data, device, size)? {
         size /= 2;
         settings.batch_size = Auto::Value(size);
     }
@@ -85,7 +83,7 @@ fn bytes_per_image(config: &Config) -> u64 {
 /// Whether a step on so many images finds the memory that it needs.
 fn fits(
     settings: &Settings,
-    (origin, teacher): (&Origin, Option<&TeacherFile>),
+    networks: Networks<'_>,
     data: &TrainingData,
     device: Device,
     size: u32,
@@ -94,8 +92,8 @@ fn fits(
     settings.lr = Auto::Value(settings.lr.value().unwrap_or(1e-3));
     // What is trained last takes the most.
     settings.head_epochs = 0;
-    let mut trainer = setup::trainer(&settings, data, (origin, teacher), device)?;
-    let [height, width] = origin.config().image_size;
+    let mut trainer = setup::trainer(&settings, data, networks, device)?;
+    let [height, width] = networks.origin.config().image_size;
     let step = || -> Result<(), Error> {
         let images = Tensor::f_rand([i64::from(size), 3, height, width], (Kind::Float, device))?;
         let targets = Targets::Classes(Tensor::f_zeros([i64::from(size)], (Kind::Int64, device))?);

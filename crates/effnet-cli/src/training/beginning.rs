@@ -33,11 +33,11 @@ pub(super) fn settings(
 }
 
 /// A run is gone on with, and measured, from any folder.
-pub(super) fn with_absolute_data(mut settings: Settings) -> anyhow::Result<Settings> {
+pub(super) fn with_absolute_paths(mut settings: Settings) -> anyhow::Result<Settings> {
     if !settings.data.as_os_str().is_empty() {
         settings.data = std::path::absolute(&settings.data)?;
     }
-    if let Some(teacher) = Some(&settings.teacher).filter(|teacher| Path::new(teacher).exists()) {
+    if let Some(teacher) = settings.teacher().filter(|teacher| Path::new(teacher).exists()) {
         let absolute = std::path::absolute(teacher)?;
         settings.teacher = absolute
             .into_os_string()
@@ -81,7 +81,7 @@ pub(super) fn of_group(
         None => settings(arguments, defaults, printer)?,
     };
     let start = start.unwrap_or(Start::Follow { resumes });
-    Ok((start, with_absolute_data(settings)?))
+    Ok((start, with_absolute_paths(settings)?))
 }
 
 fn in_folder(folder: PathBuf) -> anyhow::Result<Start> {

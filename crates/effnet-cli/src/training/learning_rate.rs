@@ -5,10 +5,8 @@ use effnet_train::{Batch, RangeTest};
 use tch::Device;
 
 use super::data::TrainingData;
-use super::origin::Origin;
 use super::settings::Settings;
-use super::setup;
-use super::teacher::TeacherFile;
+use super::setup::{self, Networks};
 use super::values::Auto;
 use crate::printer::Printer;
 
@@ -18,7 +16,7 @@ const STEPS: usize = 60;
 /// Settles `lr` by a range test on the first training images.
 pub(super) fn settle(
     settings: &mut Settings,
-    (origin, teacher): (&Origin, Option<&TeacherFile>),
+    networks: Networks<'_>,
     data: &TrainingData,
     device: Device,
     printer: &Printer,
@@ -31,7 +29,7 @@ pub(super) fn settle(
     let mut provisional = settings.clone();
     provisional.lr = Auto::Value(1e-3);
     provisional.lr_batch = 0;
-    let mut trainer = setup::trainer(&provisional, data, (origin, teacher), device)?;
+    let mut trainer = setup::trainer(&provisional, data, networks, device)?;
     let test = RangeTest {
         steps: STEPS,
         ..RangeTest::default()

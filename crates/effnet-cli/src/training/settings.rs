@@ -226,9 +226,11 @@ settings! {
     #[arg(long, value_name = "WHAT", help_heading = "Regularisation")]
     class_weights: ClassWeights = ClassWeights::None, ClassWeights::None;
 
-    /// A trained network to learn from, beside the labels: weights for the same classes, as a file or an id,
-    /// a TorchScript file, or none. TorchScript is a program: run none that you do not trust
-    #[arg(long, value_name = "ID|FILE", help_heading = "Distillation")]
+    /// A trained network to learn from, beside the labels: weights for the same classes (a file, an id, a run),
+    /// a TorchScript file, or none. It is given the images of each step, at their size; TorchScript gets them
+    /// normalised as the weights in training are. TorchScript is a program: use none that you do not trust. May
+    /// be given again with --resume, for a file that has moved
+    #[arg(long, value_name = "ID|FILE|RUN", help_heading = "Distillation")]
     teacher: String = "none".to_owned(), "none".to_owned();
     /// The weight of the teacher's answers in the loss; the labels have the rest
     #[arg(long, value_name = "F", help_heading = "Distillation")]
@@ -239,6 +241,11 @@ settings! {
 }
 
 impl Settings {
+    /// The network to learn from, if there is one.
+    pub(crate) fn teacher(&self) -> Option<&str> {
+        Some(self.teacher.as_str()).filter(|teacher| *teacher != "none")
+    }
+
     /// Finds numbers out of their ranges, and settings that contradict each other.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         self.check_ranges()?;

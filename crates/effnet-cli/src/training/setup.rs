@@ -46,6 +46,13 @@ pub(super) enum Start {
     Follow { resumes: bool },
 }
 
+/// The network that is trained, and the one that it learns from.
+#[derive(Clone, Copy)]
+pub(super) struct Networks<'a> {
+    pub(super) origin: &'a Origin,
+    pub(super) teacher: Option<&'a TeacherFile>,
+}
+
 /// Settings that may differ when a training goes on: they do not change what it computes.
 /// The images and the teacher may lie elsewhere; that they are the same is made sure of by their contents.
 const FREE: [&str; 4] = ["data", "workers", "save_steps", "teacher"];
@@ -65,7 +72,7 @@ impl<'a> Setup<'a> {
     fn begin(mut self, output: Option<&Path>) -> anyhow::Result<Option<Session<'a>>> {
         let mut datasets = Datasets::open(&self.settings)?;
         let origin = Origin::open(&self.settings, datasets.classes(), self.zoo, self.printer)?;
-        let teacher = self.teacher(&datasets)?;
+        let teacher = self.teacher(&datasets, &origin)?;
         self.agree(&datasets, &origin, teacher.as_ref())?;
         let mut folder = None;
         self.ranks.first(|| {
@@ -86,7 +93,10 @@ impl<'a> Setup<'a> {
             self.printer.note(teacher.describe());
         }
         self.printer.note(data.describe());
-        let networks = (&origin, teacher.as_ref());
+        let networks = Networks {
+            origin: &origin,
+            teacher: teacher.as_ref(),
+        };
         self.settings = self.ranks.first(|| self.settled(networks, &data))?;
 
         let parted = data.parted(&self.settings);
@@ -116,16 +126,12 @@ impl<'a> Setup<'a> {
     }
 
     /// The settings, with what had to be found out.
-    fn settled(
-        &self,
-        networks: (&Origin, Option<&TeacherFile>),
-        data: &TrainingData,
-    ) -> anyhow::Result<Settings> {
+    fn settled(&self, networks: Networks<'_>, data: &TrainingData) -> anyhow::Result<Settings> {
         let mut settings = self.settings.clone();
         batch_size::settle(&mut settings, networks, data, self.device, self.printer)?;
         let steps = u64::from(settings.epochs) * data.steps_per_epoch(&settings);
         if settings.bn_momentum == Auto::Auto {
-            settings.bn_momentum = Auto::Value(networks.0.batch_norm_momentum(steps));
+            settings.bn_momentum = Auto::Value(networks.origin.batch_norm_momentum(steps));
         }
         learning_rate::settle(&mut settings, networks, data, self.device, self.printer)?;
         Ok(settings)
@@ -138,7 +144,7 @@ impl<'a> Setup<'a> {
             Some(folder) => self.origin_of_run(folder, &datasets)?,
             None => Origin::open(&self.settings, datasets.classes(), self.zoo, self.printer)?,
         };
-        let teacher = self.teacher(&datasets)?;
+        let teacher = self.teacher(&datasets, &origin)?;
         self.agree(&datasets, &origin, teacher.as_ref())?;
         let unreadable = self.ranks.first(|| match &folder {
             Some(folder) => Ok(folder.read_json::<Vec<Unreadable>>(UNREADABLE)?),
@@ -160,7 +166,11 @@ impl<'a> Setup<'a> {
             Ok(told)
         })?;
         check_teacher(&self.settings, teacher.as_ref(), notes.get(TEACHER))?;
-        let mut session = self.start(data, (&origin, teacher.as_ref()), step)?;
+        let networks = Networks {
+            origin: &origin,
+            teacher: teacher.as_ref(),
+        };
+        let mut session = self.start(data, networks, step)?;
         session.best = Best::from_notes(&notes);
         session.rate = note(&notes, RATE)?;
         if let Some(left) = left {
@@ -203,8 +213,13 @@ impl<'a> Setup<'a> {
         Ok(origin)
     }
 
-    fn teacher(&self, datasets: &Datasets) -> anyhow::Result<Option<TeacherFile>> {
-        TeacherFile::open(&self.settings, datasets.classes(), self.zoo, self.printer)
+    /// What is learnt from; one that is of no use is found out here, before anything else takes its time.
+    fn teacher(&self, datasets: &Datasets, origin: &Origin) -> anyhow::Result<Option<TeacherFile>> {
+        let teacher = TeacherFile::open(&self.settings, datasets.classes(), self.zoo, self.printer)?;
+        if let Some(teacher) = &teacher {
+            teacher.distillation(&self.settings, &origin.transform, self.device)?;
+        }
+        Ok(teacher)
     }
 
     /// Makes sure that all processes are about to do the same.
@@ -233,12 +248,7 @@ impl<'a> Setup<'a> {
     }
 
     /// A session at its beginning, whose trainer is with nobody yet; `step` steps are behind it.
-    fn start(
-        self,
-        data: TrainingData,
-        networks: (&Origin, Option<&TeacherFile>),
-        step: u64,
-    ) -> anyhow::Result<Session<'a>> {
+    fn start(self, data: TrainingData, networks: Networks<'_>, step: u64) -> anyhow::Result<Session<'a>> {
         let trainer = trainer(&self.settings, &data, networks, self.device)?;
         Ok(Session {
             progress: TrainingProgress::new(self.printer, self.device, trainer.total_steps(), step),
@@ -248,7 +258,7 @@ impl<'a> Setup<'a> {
             recorder: None,
             best: None,
             rate: 0.0,
-            teacher: networks.1.map(|teacher| teacher.sha256.clone()),
+            teacher: networks.teacher.map(|teacher| teacher.sha256.clone()),
             data,
             trainer,
         })
@@ -317,7 +327,7 @@ fn title(settings: &Settings, origin: &Origin, classes: &[String]) -> String {
 pub(super) fn trainer(
     settings: &Settings,
     data: &TrainingData,
-    (origin, teacher): (&Origin, Option<&TeacherFile>),
+    Networks { origin, teacher }: Networks<'_>,
     device: Device,
 ) -> anyhow::Result<Trainer> {
     let lr = settings
@@ -339,18 +349,24 @@ fn check_teacher(
     teacher: Option<&TeacherFile>,
     saved: Option<&String>,
 ) -> anyhow::Result<()> {
-    let found = teacher.map(|teacher| &teacher.sha256);
-    if found == saved {
-        return Ok(());
+    match (teacher, saved) {
+        (None, None) => Ok(()),
+        (Some(teacher), Some(saved)) if teacher.sha256 == *saved => Ok(()),
+        (Some(teacher), Some(saved)) => bail!(
+            "`teacher` is {} with the sha256 {}, expected the file that the training began with, of {saved}; where \
+             it has changed (a run's best weights do), begin a new run with --weights",
+            settings.teacher,
+            teacher.sha256
+        ),
+        (None, Some(saved)) => bail!(
+            "`teacher` is none, expected the file that the training began with, of the sha256 {saved}; name it \
+             with --teacher"
+        ),
+        (Some(_), None) => bail!(
+            "`teacher` is {}, expected none, as the training began; leave --teacher out",
+            settings.teacher
+        ),
     }
-    let shown =
-        |digest: Option<&String>| digest.map_or("none".to_owned(), |digest| format!("sha256 {digest}"));
-    bail!(
-        "`teacher` is {} ({}), expected the one that the training began with ({})",
-        settings.teacher,
-        shown(found),
-        shown(saved)
-    )
 }
 
 fn note<T: std::str::FromStr>(notes: &BTreeMap<String, String>, name: &str) -> anyhow::Result<T> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use effnet_checkpoint::{Checkpoint, ErrorKind};
 use effnet_core::{Config, EfficientNet, LoadOptions};
 use effnet_hub::sha256_of_file;
@@ -43,32 +43,35 @@ impl TeacherFile {
         zoo: &Zoo,
         printer: &Printer,
     ) -> anyhow::Result<Option<Self>> {
-        if settings.teacher == "none" {
+        let Some(name) = settings.teacher() else {
             return Ok(None);
-        }
-        let found = zoo
-            .locate_one(&settings.teacher, printer)
-            .context("`teacher` cannot be used")?;
-        let path = found.path.clone();
-        let network = if is_script(&path)? {
-            Network::Script(path.clone())
-        } else {
-            weights(found, classes, zoo).context("`teacher` cannot be used")?
         };
-        let sha256 = sha256_of_file(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
-        Ok(Some(Self {
-            name: settings.teacher.clone(),
-            sha256,
-            network,
-            classes: classes.len(),
-        }))
+        let open = || -> anyhow::Result<Self> {
+            let found = zoo.locate_one(name, printer)?;
+            let path = found.path.clone();
+            let network = if is_script(&path)? {
+                Network::Script(path.clone())
+            } else {
+                weights(found, classes, zoo)?
+            };
+            Ok(Self {
+                name: name.to_owned(),
+                sha256: sha256_of_file(&path)
+                    .with_context(|| format!("{}: cannot be read", path.display()))?,
+                network,
+                classes: classes.len(),
+            })
+        };
+        open()
+            .map(Some)
+            .context("`teacher` cannot be used; name another file with --teacher")
     }
 
     /// What is learnt from.
     pub(super) fn describe(&self) -> String {
         match &self.network {
             Network::Weights(file, _) => format!("learning from {}, {}", self.name, file.variant),
-            Network::Script(_) => format!("learning from {}, TorchScript", self.name),
+            Network::Script(_) => format!("learning from {}, a program in TorchScript", self.name),
         }
     }
 
@@ -84,10 +87,13 @@ impl TeacherFile {
                 let network = network(file, self.classes, device)?;
                 Box::new(Renormalised::new(network, student, transform, device)?)
             }
-            Network::Script(path) => Box::new(
-                CModule::load_on_device(path, device)
-                    .with_context(|| format!("{}: no usable TorchScript", path.display()))?,
-            ),
+            Network::Script(path) => {
+                let mut script = CModule::load_on_device(path, device)
+                    .with_context(|| format!("{}: no usable TorchScript", path.display()))?;
+                // Written by someone who forgot it, it would drop features, and its statistics would move.
+                script.f_set_eval()?;
+                Box::new(script)
+            }
         };
         self.try_out(teacher.as_ref(), student.image_size as i64, device)
             .with_context(|| format!("{}: no teacher for this training", self.name))?;
@@ -114,7 +120,7 @@ fn is_script(path: &Path) -> anyhow::Result<bool> {
     match Checkpoint::open(path) {
         Ok(_) => Ok(false),
         Err(error) if matches!(error.kind(), ErrorKind::TorchScript { .. }) => Ok(true),
-        Err(error) => Err(error).context("`teacher` cannot be used"),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -122,13 +128,15 @@ fn is_script(path: &Path) -> anyhow::Result<bool> {
 fn weights(found: Weights, classes: &[String], zoo: &Zoo) -> anyhow::Result<Network> {
     let file = ModelFile::inspect(found, None, None)?;
     let path = file.path().display();
-    if let Some(labels) = &file.metadata.labels {
-        ensure!(
-            labels == classes,
-            "{path}: its classes are {}, expected {}",
-            labels.join(", "),
-            classes.join(", ")
-        );
+    ensure!(
+        file.num_classes() == classes.len() as i64,
+        "{path}: it knows {} classes, expected {}, those of the images",
+        file.num_classes(),
+        classes.len()
+    );
+    let labels = file.metadata.labels.iter().flatten();
+    if let Some((number, (label, class))) = labels.zip(classes).enumerate().find(|(_, (a, b))| a != b) {
+        bail!("{path}: its class {number} is {label}, expected {class}, as of the images");
     }
     let transform = preprocessing::transform(&PreprocessingArguments::default(), &file, &zoo.manifest)?;
     Ok(Network::Weights(Box::new(file), transform))
