@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use effnet_checkpoint::{Checkpoint, ModelMetadata, Scheme, Signature, StateDict};
-use effnet_core::{Config, EfficientNet, LoadOptions, Profile, Variant};
+use effnet_core::{Config, EfficientNet, LoadOptions, LoadReport, Profile, Variant};
 use effnet_hub::Entry;
 use effnet_infer::{BatchDemand, available_memory};
 use libtorch_ext::device_memory;
@@ -168,6 +168,24 @@ impl ModelFile {
         self.network(1, options, execution, printer)
     }
 
+    /// The network of the file, with a classifier for so many classes.
+    pub(crate) fn config(&self, num_classes: i64) -> Config {
+        Config::new(self.variant)
+            .with_profile(self.profile)
+            .with_num_classes(num_classes)
+    }
+
+    /// Makes the network of `config` in `store`, with the parameters of the file.
+    pub(crate) fn fill(
+        &self,
+        store: &nn::VarStore,
+        config: &Config,
+        options: LoadOptions,
+    ) -> anyhow::Result<(EfficientNet, LoadReport)> {
+        EfficientNet::from_state_dict(&store.root(), config, self.state_dict(), options)
+            .with_context(|| format!("{}: cannot be loaded as {}", self.path().display(), self.variant))
+    }
+
     fn network(
         &self,
         num_classes: i64,
@@ -177,12 +195,8 @@ impl ModelFile {
     ) -> anyhow::Result<(Config, Network)> {
         let shown = self.path().display().to_string();
         let store = nn::VarStore::new(execution.device);
-        let config = Config::new(self.variant)
-            .with_profile(self.profile)
-            .with_num_classes(num_classes);
-        let state_dict = self.checkpoint.state_dict();
-        let (network, report) = EfficientNet::from_state_dict(&store.root(), &config, state_dict, options)
-            .with_context(|| format!("{shown}: cannot be loaded as {}", self.variant))?;
+        let config = self.config(num_classes);
+        let (network, report) = self.fill(&store, &config, options)?;
         printer.detail(format!(
             "{shown}: {} ({}), profile {}, {} classes",
             self.variant,

@@ -151,9 +151,7 @@ impl Origin {
             new_classifier: !self.keeps_classifier,
             ..LoadOptions::default()
         };
-        let state_dict = file.state_dict();
-        let (network, _) = EfficientNet::from_state_dict(&store.root(), &config, state_dict, options)
-            .with_context(|| format!("{}: cannot be loaded as {}", file.path().display(), self.variant))?;
+        let (network, _) = file.fill(&store, &config, options)?;
         if !self.keeps_classifier {
             calm_classifier(&network)?;
         }

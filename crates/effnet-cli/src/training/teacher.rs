@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use effnet_checkpoint::{Checkpoint, ErrorKind};
-use effnet_core::{Config, EfficientNet, LoadOptions};
+use effnet_core::{EfficientNet, LoadOptions};
 use effnet_hub::sha256_of_file;
 use effnet_image::EvalTransform;
 use effnet_train::{Distillation, Error, Teacher};
@@ -144,12 +144,7 @@ fn weights(found: Weights, classes: &[String], zoo: &Zoo) -> anyhow::Result<Netw
 
 fn network(file: &ModelFile, classes: usize, device: Device) -> anyhow::Result<EfficientNet> {
     let mut store = nn::VarStore::new(device);
-    let config = Config::new(file.variant)
-        .with_profile(file.profile)
-        .with_num_classes(classes as i64);
-    let (network, _) =
-        EfficientNet::from_state_dict(&store.root(), &config, file.state_dict(), LoadOptions::default())
-            .with_context(|| format!("{}: cannot be loaded as {}", file.path().display(), file.variant))?;
+    let (network, _) = file.fill(&store, &file.config(classes as i64), LoadOptions::default())?;
     store.freeze();
     Ok(network)
 }
@@ -192,7 +187,7 @@ impl Teacher for Renormalised {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use effnet_core::Variant;
+    use effnet_core::{Config, Variant};
     use effnet_image::{Interpolation, ResizeMode};
 
     fn transform(mean: [f32; 3], std: [f32; 3]) -> EvalTransform {
