@@ -18,6 +18,7 @@ mod session;
 pub(crate) mod settings;
 mod setup;
 mod teacher;
+mod uploads;
 pub(crate) mod values;
 mod waiting;
 

@@ -224,20 +224,21 @@ impl Trainer {
             tch::manual_seed(draw_seed(self.options.seed, self.position.step, draws));
             let part_share = part.images.size()[0] as f64 / share.all as f64;
             let loss = self.loss(part)?.f_mul_scalar(part_share)?;
+            let scaled = match &self.scaler {
+                Some(scaler) => scaler.scale(&loss)?,
+                None => loss.shallow_clone(),
+            };
+            match &mut self.parallel {
+                Some(parallel) => parallel.backward(&scaled, index + 1 == parts.len())?,
+                None => scaled.f_backward()?,
+            }
+            // To read it is to wait for the device, which has its work by now.
             let value = loss.f_double_value(&[])?;
             // In a group all ranks find it out together, below.
             if !value.is_finite() && self.parallel.is_none() {
                 return Err(self.diverged("the loss", value, rate));
             }
             total += value;
-            let loss = match &self.scaler {
-                Some(scaler) => scaler.scale(&loss)?,
-                None => loss,
-            };
-            match &mut self.parallel {
-                Some(parallel) => parallel.backward(&loss, index + 1 == parts.len())?,
-                None => loss.f_backward()?,
-            }
         }
         if let Some(parallel) = &self.parallel {
             total = parallel.sum(total)?;

@@ -3,7 +3,8 @@
 use anyhow::Context;
 use effnet_train::metrics::{Metrics, Summary};
 use effnet_train::run::{EpochRecord, StepRecord};
-use effnet_train::{Snapshot, Trainer};
+use effnet_train::{Batch, Position, Snapshot, Trainer};
+use tch::Device;
 
 use super::best::Best;
 use super::data::TrainingData;
@@ -11,6 +12,7 @@ use super::progress::TrainingProgress;
 use super::ranks::Ranks;
 use super::recorder::Recorder;
 use super::settings::Settings;
+use super::uploads::Uploads;
 use crate::interrupt::Interrupt;
 
 /// Everything that a training works with.
@@ -31,6 +33,9 @@ pub(super) struct Session<'p> {
     pub(super) progress: TrainingProgress<'p>,
     pub(super) interrupt: Interrupt,
 }
+
+/// What each step is taken on.
+type Batches = Box<dyn Iterator<Item = anyhow::Result<Vec<Batch>>>>;
 
 /// How a training came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,10 +119,7 @@ impl Session<'_> {
         if position.epoch_step >= steps {
             return Ok(Work::Done(()));
         }
-        let batches = self
-            .data
-            .steps(&self.settings, position.epoch, position.epoch_step)?;
-        for parts in batches {
+        for parts in self.batches(position)? {
             let parts = parts?;
             let step = self.trainer.step(&parts).map_err(explain)?;
             self.rate = step.rate;
@@ -137,6 +139,17 @@ impl Session<'_> {
             }
         }
         Ok(Work::Done(()))
+    }
+
+    /// The batches of the rest of an epoch's steps.
+    fn batches(&self, position: Position) -> anyhow::Result<Batches> {
+        let steps = self
+            .data
+            .steps(&self.settings, position.epoch, position.epoch_step)?;
+        Ok(match self.trainer.network().device() {
+            Device::Cuda(device) => Box::new(Uploads::start(steps, device)?),
+            _ => Box::new(steps.map(|parts| Ok(parts?))),
+        })
     }
 
     /// Whether any of those who train is to stop: all stop after the same step.

@@ -88,6 +88,8 @@ impl TeacherFile {
                 Box::new(Renormalised::new(network, student, transform, device)?)
             }
             Network::Script(path) => {
+                // It would compile kernels for the shapes of its first batches, for ten seconds on a device.
+                tch::jit::f_set_profiling_mode(false)?;
                 let mut script = CModule::load_on_device(path, device)
                     .with_context(|| format!("{}: no usable TorchScript", path.display()))?;
                 // Written by someone who forgot it, it would drop features, and its statistics would move.
