@@ -24,13 +24,15 @@ from effnet import ProgramError, Programs, engine_arguments, write_bitmap
 from network import VARIANTS, EfficientNet, calibrated, smooth
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PARTS = ["tests", "logits", "gradients", "speed", "compile"]
+PARTS = ["tests", "logits", "gradients", "training", "speed", "compile"]
 # Of the largest difference for fp32, of the mean difference for the others. rounding.py says what is to
 # be expected of 16 bits: up to 1e-2 in fp16, 8e-2 in bf16.
 LOGIT_BOUNDS = {"fp32": 1e-4, "tf32": 2e-2, "bf16": 1.2e-1, "fp16": 2e-2}
 # PyTorch's own in half precision, with batch normalisation as a layer: tells wrong weights from rounding.
 CONTENDER_BOUND = 0.5
 GRADIENT_BOUND = 2e-3
+# Of the mean loss after each step: rounding grows from step to step.
+TRAINING_BOUND = 1e-2
 # What tests/tests/cuda/nccl.rs says on most machines.
 ONE_DEVICE = "this machine has one device"
 ERRORS = (ProgramError, subprocess.TimeoutExpired, OSError, RuntimeError, ValueError, KeyError)
@@ -44,7 +46,7 @@ class Check:
         self.expected = {}
         self.until = time.monotonic() + options.minutes * 60
         self.state = os.path.join(work, "results.json")
-        self.results = {"tests": None, "logits": {}, "gradients": {}, "speed": {}}
+        self.results = {"tests": None, "logits": {}, "gradients": {}, "training": None, "speed": {}}
         if os.path.exists(self.state):
             with open(self.state) as file:
                 self.results.update(json.load(file))
@@ -104,6 +106,19 @@ class Check:
             os.replace(folder + ".partial", folder)
         return folder
 
+    def classes(self, count):
+        """Two folders of picture files, the one dark and the other bright."""
+        folder = os.path.join(self.work, f"classes-{count}")
+        if not os.path.exists(folder):
+            images = smooth(2 * count, 64, torch.Generator().manual_seed(5))
+            for index, image in enumerate(images):
+                name, level = [("dark", 90), ("bright", 160)][index % 2]
+                os.makedirs(os.path.join(folder + ".partial", name), exist_ok=True)
+                path = os.path.join(folder + ".partial", name, f"{index:04}.bmp")
+                write_bitmap(path, (image * 45 + level).clamp(0, 255).byte())
+            os.replace(folder + ".partial", folder)
+        return folder
+
     # The parts.
 
     def tests(self):
@@ -158,6 +173,23 @@ class Check:
             say(f"gradients of {variant}: " + str(case.get("error") or
                 f"{case['cpu']:.1e} to the CPU, {case['pytorch']:.1e} to PyTorch, {'ok' if case['ok'] else 'OUT OF BOUNDS'}"))
             self.save()
+
+    def training(self):
+        if self.out_of_time("training"):
+            return
+        pictures, losses = self.classes(32), {}
+        case = {}
+        try:
+            for device in dict.fromkeys(["cpu", self.device]):
+                output = os.path.join(self.work, f"training-{device.replace(':', '-')}")
+                losses[device] = self.programs.training(pictures, output, device)
+            case.update(compare_losses(losses[self.device], losses["cpu"]))
+        except ERRORS as error:
+            case["error"] = words(error)
+        self.results["training"] = case
+        say("training: " + str(case.get("error") or
+            f"{case['steps']} steps, losses {case['largest']:.1e} to the CPU, {'ok' if case['ok'] else 'OUT OF BOUNDS'}"))
+        self.save()
 
     def speed(self):
         for case, variant, batch, precision in self.speed_cases():
@@ -241,6 +273,15 @@ def compare_logits(found, expected, precision):
         "top1": int((found.argmax(1) == expected.argmax(1)).sum()),
         "ok": (largest if precision == "fp32" else mean) <= bound,
     }
+
+
+def compare_losses(found, cpu):
+    """The largest relative difference of the mean loss after a step."""
+    if len(found) != len(cpu) or not found:
+        raise ValueError(f"{len(found)} and {len(cpu)} steps")
+    largest = max(abs(a - b) / abs(b) for a, b in zip(found, cpu))
+    return {"steps": len(found), "largest": largest, "bound": TRAINING_BOUND,
+            "first": cpu[0], "last": cpu[-1], "ok": largest <= TRAINING_BOUND}
 
 
 def pytorch_step(variant, weights, inputs, device):

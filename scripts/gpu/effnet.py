@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 
@@ -66,6 +67,19 @@ class Programs:
             self.binary, "bench", "--model", variant, "--weights", weights, "--batch-size", str(batch),
             "--runs", str(runs), "--format", "json", *arguments,
         ]).stdout)
+
+    def training(self, pictures, output, device):
+        """The mean loss after each step of a short training, in which nothing is left to a device's dice."""
+        shutil.rmtree(output, ignore_errors=True)
+        self.run([
+            self.binary, "train", pictures, "--output", output, "--model", "b0", "--device", device,
+            "--precision", "fp32", "--image-size", "64", "--batch-size", "8", "--epochs", "2", "--optimizer", "sgd",
+            "--lr", "0.01", "--schedule", "constant", "--dropout", "0", "--drop-connect", "0", "--mixup", "0.2",
+            "--augment", "none", "--val-split", "0", "--seed", "3", "--log-steps", "1",
+        ])
+        with open(os.path.join(output, "log.jsonl")) as file:
+            records = map(json.loads, file)
+            return [record["loss"] for record in records if record["record"] == "step"]
 
     def gradients(self, weights, inputs, output, device):
         self.run([self.gradients_binary, weights, inputs, output, device])

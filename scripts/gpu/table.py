@@ -61,6 +61,17 @@ def gradients(results):
             "Differences relative to the largest gradient of the tensor.", "", *table(head, rows)]
 
 
+def training(results):
+    case = results.get("training")
+    if not case:
+        return []
+    told = f"failed: {case['error']}" if "error" in case else (
+        f"{case['steps']} steps of `effnet train` in fp32, from a loss of {case['first']:.2f} to a mean of "
+        f"{case['last']:.2f} over the last epoch: the mean loss after each is within {case['largest']:.1e} of the CPU's"
+        + ("." if case["ok"] else f", **out of bounds**, {case['bound']}."))
+    return ["## Training", "", told, ""]
+
+
 def order(case):
     return case["variant"], case.get("batch", 0), PRECISIONS.index(case["precision"])
 
@@ -103,7 +114,7 @@ def render(results):
     lines = ["# effnet on CUDA", "", f"Written by `scripts/gpu-check` on {results['date']}.", ""]
     lines += [f"- {name}: {value}" for name, value in results["machine"].items()]
     lines.append("")
-    for section in (tests, logits, gradients, speeds):
+    for section in (tests, logits, gradients, training, speeds):
         lines += section(results)
     lines += [f"Not measured, for lack of time: {case}." for case in results["left_out"]]
     return "\n".join(lines).rstrip() + "\n"
@@ -114,6 +125,8 @@ def failures(results):
     found = []
     if results["tests"] and not results["tests"]["ok"]:
         found.append("tests of the device failed, or were skipped")
+    if results["training"] and not results["training"].get("ok"):
+        found.append("training")
     for kind in ("logits", "gradients"):
         found += [f"{kind} of {key}" for key, case in results[kind].items() if not case.get("ok")]
     for key, case in results["speed"].items():
