@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use effnet_train::Batch;
 use libtorch_ext::CopyStream;
 
@@ -22,13 +22,14 @@ pub(super) struct Uploads {
 impl Uploads {
     pub(super) fn start(steps: Steps, device: usize) -> anyhow::Result<Self> {
         let stream = CopyStream::new(device)?;
+        Self::ahead(steps.map(move |parts| parts?.into_iter().map(|part| upload(&stream, part)).collect()))
+    }
+
+    fn ahead(steps: impl Iterator<Item = Parts> + Send + 'static) -> anyhow::Result<Self> {
         let (sender, ready) = sync_channel(1);
         let thread = Builder::new().name("effnet-upload".to_owned()).spawn(move || {
             for parts in steps {
-                let parts = parts.map_err(anyhow::Error::from);
-                let uploaded =
-                    parts.and_then(|parts| parts.into_iter().map(|part| upload(&stream, part)).collect());
-                if sender.send(uploaded).is_err() {
+                if sender.send(parts).is_err() {
                     break;
                 }
             }
@@ -51,7 +52,14 @@ impl Iterator for Uploads {
     type Item = Parts;
 
     fn next(&mut self) -> Option<Parts> {
-        self.ready.as_ref()?.recv().ok()
+        if let Ok(parts) = self.ready.as_ref()?.recv() {
+            return Some(parts);
+        }
+        // After the last step, or in the middle of an epoch, which must not look whole then.
+        let ended = self.thread.take()?.join();
+        ended
+            .is_err()
+            .then(|| Err(anyhow!("the thread that uploads the batches has panicked")))
     }
 }
 
@@ -63,5 +71,70 @@ impl Drop for Uploads {
             // A thread that panicked has said so.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use anyhow::ensure;
+
+    use super::*;
+
+    /// Steps without end, and how many of them were made.
+    fn steps(made: &Arc<AtomicUsize>) -> impl Iterator<Item = Parts> + Send + 'static {
+        let made = Arc::clone(made);
+        std::iter::repeat_with(move || {
+            made.fetch_add(1, Ordering::SeqCst);
+            Ok(Vec::new())
+        })
+    }
+
+    #[test]
+    fn every_step_arrives_and_then_nothing() {
+        let made = Arc::default();
+        let mut uploads = Uploads::ahead(steps(&made).take(5)).unwrap();
+        assert_eq!(uploads.by_ref().flatten().count(), 5);
+        assert!(uploads.next().is_none());
+        assert_eq!(made.load(Ordering::SeqCst), 5);
+    }
+
+    #[test]
+    fn an_error_arrives_after_the_steps_before_it() {
+        let failing = (0..3).map(|index| -> Parts {
+            ensure!(index < 2, "unreadable");
+            Ok(Vec::new())
+        });
+        let arrived: Vec<_> = Uploads::ahead(failing)
+            .unwrap()
+            .map(|parts| parts.is_ok())
+            .collect();
+        assert_eq!(arrived, [true, true, false]);
+    }
+
+    #[test]
+    fn a_panic_is_an_error_and_not_the_end_of_the_epoch() {
+        let panicking = (0..3).map(|index| {
+            assert!(index < 1, "on purpose");
+            Ok(Vec::new())
+        });
+        let mut uploads = Uploads::ahead(panicking).unwrap();
+        assert!(uploads.next().unwrap().is_ok());
+        let error = uploads.next().unwrap().unwrap_err();
+        assert!(error.to_string().contains("panicked"), "{error}");
+        assert!(uploads.next().is_none());
+    }
+
+    #[test]
+    fn dropping_it_ends_the_thread_a_step_or_two_ahead() {
+        let made = Arc::default();
+        let mut uploads = Uploads::ahead(steps(&made)).unwrap();
+        assert!(uploads.next().unwrap().is_ok());
+        drop(uploads);
+        let steps = made.load(Ordering::SeqCst);
+        assert!((1..=4).contains(&steps), "{steps}");
+        assert_eq!(Arc::strong_count(&made), 1);
     }
 }
