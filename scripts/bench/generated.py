@@ -1,0 +1,139 @@
+"""Weights and photos for measurements, out of nothing but the standard library.
+
+The values are random and the same each time. Batch normalisation has the statistics that its input
+is expected to have, so that logits neither explode nor vanish in the deep networks.
+"""
+
+import array
+import json
+import math
+import random
+import struct
+import zlib
+
+# Width, depth.
+VARIANTS = {
+    "b0": (1.0, 1.0), "b1": (1.0, 1.1), "b2": (1.1, 1.2), "b3": (1.2, 1.4),
+    "b4": (1.4, 1.8), "b5": (1.6, 2.2), "b6": (1.8, 2.6), "b7": (2.0, 3.1),
+}
+# Repeats, kernel, expansion, input and output channels.
+STAGES = (
+    (1, 3, 1, 32, 16), (2, 3, 6, 16, 24), (2, 5, 6, 24, 40), (3, 3, 6, 40, 80),
+    (3, 5, 6, 80, 112), (4, 5, 6, 112, 192), (1, 3, 6, 192, 320),
+)
+CLASSES = 1000
+
+
+def channels(base, width):
+    """`base` times `width`, to a multiple of eight and not less than nine tenths of it."""
+    scaled = base * width
+    rounded = max(8, int(scaled + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * scaled else rounded + 8
+
+
+class Network:
+    """The tensors of a network in the order of its layers: name, shape and bytes of each."""
+
+    def __init__(self, variant, seed):
+        self.random = random.Random(f"{variant} {seed}")
+        self.tensors = []
+        width, depth = VARIANTS[variant]
+        stem, head = channels(32, width), channels(1280, width)
+        # Mean square of the swish of what a normalisation lets out. With less, some photos grow from block
+        # to block until the gates are shut or open; with more, B7 forgets what is on the photo.
+        swished = 0.4
+        self.convolution("_conv_stem", "_bn0", (stem, 3, 3, 3), 1.0)
+        index, square, came = 0, swished, stem
+        for repeats, kernel, expansion, _, output in STAGES:
+            output = channels(output, width)
+            for repeat in range(math.ceil(repeats * depth)):
+                name, inner, gathered = f"_blocks.{index}", came * expansion, square
+                if expansion != 1:
+                    self.convolution(f"{name}._expand_conv", f"{name}._bn0", (inner, came, 1, 1), square)
+                    gathered = swished
+                self.convolution(f"{name}._depthwise_conv", f"{name}._bn1", (inner, 1, kernel, kernel), gathered)
+                squeezed = max(1, came // 4)
+                self.plain(f"{name}._se_reduce", (squeezed, inner, 1, 1), 1.0, 0.5)
+                self.plain(f"{name}._se_expand", (inner, squeezed, 1, 1), 0.5, 0.8)
+                # The gates are a half and some.
+                self.convolution(f"{name}._project_conv", f"{name}._bn2", (output, inner, 1, 1), swished * 0.28)
+                square = 1.0 + (square if repeat else 0.0)
+                came = output
+                index += 1
+        self.convolution("_conv_head", "_bn1", (head, came, 1, 1), square)
+        self.plain("_fc", (CLASSES, head), 5.0, 0.1)
+
+    def add(self, name, shape, data):
+        self.tensors.append((name, shape, data))
+
+    def weight(self, name, shape, square):
+        """Random values of about the mean square `square`; gives back what it is.
+
+        Sign and mantissa are random and the exponent fixed: whole tensors in one operation on a long
+        integer, for tens of millions of numbers one by one take minutes.
+        """
+        count = math.prod(shape)
+        # The mean square of what is even between 1 and 2 is 7/3.
+        exponent = round(math.log2(square / (7 / 3)) / 2)
+        masks = [int.from_bytes(struct.pack("<I", word) * count, "little")
+                 for word in (0x807FFFFF, (127 + exponent) << 23)]
+        bits = self.random.getrandbits(32 * count) & masks[0] | masks[1]
+        self.add(name, shape, bits.to_bytes(4 * count, "little"))
+        return 7 / 3 * 4.0**exponent
+
+    def vector(self, name, count, low, high):
+        values = array.array("f", (self.random.uniform(low, high) for _ in range(count)))
+        self.add(name, (count,), values.tobytes())
+
+    def convolution(self, name, norm, shape, square):
+        fan = math.prod(shape[1:])
+        spread = fan * square * self.weight(f"{name}.weight", shape, 1 / (fan * square))
+        deviation = math.sqrt(spread)
+        self.vector(f"{norm}.weight", shape[0], 0.7, 1.3)
+        self.vector(f"{norm}.bias", shape[0], -0.3, 0.3)
+        self.vector(f"{norm}.running_mean", shape[0], -0.3 * deviation, 0.3 * deviation)
+        self.vector(f"{norm}.running_var", shape[0], 0.6 * spread, 1.4 * spread)
+        self.add(f"{norm}.num_batches_tracked", (), bytes(8))
+
+    def plain(self, name, shape, gain, bias):
+        self.weight(f"{name}.weight", shape, gain / math.prod(shape[1:]))
+        self.vector(f"{name}.bias", shape[0], -bias, bias)
+
+
+def weights(variant, path, seed=0):
+    """Writes weights for `variant` in the original names as safetensors."""
+    header, end, tensors = {}, 0, Network(variant, seed).tensors
+    for name, shape, data in tensors:
+        kind = "F32" if shape else "I64"
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [end, end + len(data)]}
+        end += len(data)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for _, _, data in tensors:
+            file.write(data)
+
+
+def png(path, width, height, seed):
+    """Writes a picture of soft colours with some noise."""
+    source = random.Random(f"png {seed}")
+    waves = [[(source.uniform(1, 9) / width, source.uniform(1, 9) / height, source.uniform(0, 6.3),
+               source.uniform(15, 45)) for _ in range(3)] for _ in range(3)]
+    rows = bytearray()
+    for y in range(height):
+        rows.append(0)
+        noise = source.randbytes(3 * width)
+        for x in range(width):
+            for colour, parts in enumerate(waves):
+                value = 128 + sum(a * math.sin(x * u + y * v + w) for u, v, w, a in parts)
+                value += (noise[3 * x + colour] - 128) / 6
+                rows.append(min(255, max(0, int(value))))
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    with open(path, "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        file.write(chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)))
+        file.write(chunk(b"IDAT", zlib.compress(bytes(rows), 3)) + chunk(b"IEND", b""))
