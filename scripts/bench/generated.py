@@ -137,3 +137,52 @@ def png(path, width, height, seed):
         file.write(b"\x89PNG\r\n\x1a\n")
         file.write(chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)))
         file.write(chunk(b"IDAT", zlib.compress(bytes(rows), 3)) + chunk(b"IEND", b""))
+
+
+def jpeg(path, width, height, seed):
+    """Writes a picture as cameras do: colours at half the size, and as many coefficients as photos have.
+
+    It is drawn as coefficients, which takes no transform. All Huffman codes are of the same length.
+    """
+    source = random.Random(f"jpeg {seed}")
+    symbols = [0x00, 0xF0] + [run << 4 | size for run in range(16) for size in range(1, 11)]
+    code = {symbol: format(index, "08b") for index, symbol in enumerate(symbols)}
+
+    def number(value):
+        size = abs(value).bit_length()
+        return size, format(value if value > 0 else value + (1 << size) - 1, f"0{size}b") if size else ""
+
+    level, bits = [0, 0, 0], []
+    for _ in range((width + 15) // 16 * ((height + 15) // 16)):
+        for colour in (0, 0, 0, 0, 1, 2):
+            step = source.randint(-9, 9) if colour == 0 else source.randint(-3, 3)
+            if abs(level[colour] + step) > 50:
+                step = -step
+            level[colour] += step
+            size, text = number(step)
+            bits += (format(size, "04b"), text)
+            place = 0
+            for _ in range(source.randint(2, 16) if colour == 0 else source.randint(0, 4)):
+                run = int(source.expovariate(0.6))
+                if place + run > 61 or run > 15:
+                    break
+                place += run + 1
+                size, text = number(source.choice((-1, 1)) * (1 + int(source.expovariate(place / 8))))
+                bits += (code[run << 4 | size], text)
+            bits.append(code[0x00])
+    text = "".join(bits)
+    text += "1" * (-len(text) % 8)
+    data = int(text, 2).to_bytes(len(text) // 8, "big").replace(b"\xff", b"\xff\x00")
+
+    def segment(marker, content):
+        return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
+
+    quantisation = bytes(16 + 2 * place for place in range(64))
+    frame = struct.pack(">BHHB", 8, height, width, 3) + bytes((1, 0x22, 0, 2, 0x11, 0, 3, 0x11, 0))
+    codes = [bytes((kind,)) + bytes(len(of) if length == size else 0 for length in range(1, 17)) + bytes(of)
+             for kind, size, of in ((0x00, 4, range(12)), (0x10, 8, symbols))]
+    with open(path, "wb") as file:
+        file.write(b"\xff\xd8" + segment(0xE0, b"JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"))
+        file.write(segment(0xDB, b"\x00" + quantisation) + segment(0xC0, frame))
+        file.write(b"".join(segment(0xC4, table) for table in codes))
+        file.write(segment(0xDA, bytes((3, 1, 0, 2, 0, 3, 0, 0, 63, 0))) + data + b"\xff\xd9")
