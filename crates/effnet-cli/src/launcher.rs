@@ -1,7 +1,7 @@
 //! What a launcher such as torchrun tells this process of its place.
 
 use anyhow::ensure;
-use libtorch_ext::distributed::{Environment, EnvironmentError};
+use launch_environment::{Environment, EnvironmentError};
 
 /// The value of a variable; what is not UTF-8 is no number, and is reported with what can be read of it.
 fn variable(name: &str) -> Option<String> {

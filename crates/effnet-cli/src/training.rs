@@ -26,7 +26,7 @@ use std::io::Write;
 use std::path::Path;
 
 use effnet_train::run::RunFolder;
-use libtorch_ext::distributed::Environment;
+use launch_environment::Environment;
 use libtorch_ext::keep_freed_memory;
 
 pub(crate) use datasets::kept_back;

@@ -19,7 +19,8 @@ use effnet_train::{
     Batch, Course, GroupOptions as Parameters, Method, Phase, Schedule, Targets, Trainer, TrainerOptions,
     Warmup,
 };
-use libtorch_ext::distributed::{Environment, GroupOptions, ProcessGroup, Reduction};
+use launch_environment::Environment;
+use libtorch_ext::distributed::{GroupOptions, ProcessGroup, Reduction};
 use tch::{Device, Kind, Tensor, nn};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;

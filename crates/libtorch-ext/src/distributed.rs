@@ -2,7 +2,8 @@
 //! `torch.distributed`, with Gloo between CPUs and NCCL between CUDA devices.
 //!
 //! ```no_run
-//! use libtorch_ext::distributed::{Environment, GroupOptions, ProcessGroup, Reduction};
+//! use launch_environment::Environment;
+//! use libtorch_ext::distributed::{GroupOptions, ProcessGroup, Reduction};
 //! use tch::{Kind, Tensor};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,7 +19,6 @@
 
 mod address;
 mod connections;
-mod environment;
 mod error;
 mod group;
 mod messages;
@@ -28,10 +28,8 @@ mod presence;
 mod reducer;
 mod sign;
 mod signature;
-mod slurm;
 mod store;
 
-pub use environment::{Environment, EnvironmentError, Launcher, Master};
 pub use error::{GroupError, Peer, Suspect};
 pub use group::{ProcessGroup, Reduction};
 pub use options::{GroupOptions, Protocol};

@@ -4,8 +4,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use effnet_tests::free_port;
+use launch_environment::{Environment, Launcher, Master};
 use libtorch_ext::distributed::{
-    Environment, GroupError, GroupOptions, Launcher, Master, ProcessGroup, Reducer, Reduction, SyncBatchNorm,
+    GroupError, GroupOptions, ProcessGroup, Reducer, Reduction, SyncBatchNorm,
 };
 use libtorch_ext::training::{BatchNorm, ranks_norm};
 use tch::{Cuda, Device, Kind, Tensor};

@@ -5,7 +5,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use effnet_tests::free_port;
-use libtorch_ext::distributed::{Environment, GroupOptions, ProcessGroup};
+use launch_environment::Environment;
+use libtorch_ext::distributed::{GroupOptions, ProcessGroup};
 
 /// Longer than any of these tests takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 
-use super::Master;
+use launch_environment::Master;
 
 /// The address that packets to `master` leave from. It is found without sending one.
 pub(super) fn towards(master: &Master) -> Option<IpAddr> {

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use launch_environment::{EnvironmentError, Master};
 use tch::Device;
 
-use super::{EnvironmentError, Master};
 use crate::Error;
 
 /// Another process of the group, as an error names it.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use launch_environment::Environment;
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
 use super::connections::{Connections, RawGroup};
 use super::presence::{Place, Presence};
 use super::signature::{Operation, PAYLOAD, Signature};
-use super::{Environment, GroupError, GroupOptions, Protocol, Store, address};
+use super::{GroupError, GroupOptions, Protocol, Store, address};
 use crate::Error;
 use crate::error::check;
 

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use launch_environment::Master;
+
 use super::sign::{Sign, State};
-use super::{Master, Peer, Store, Suspect};
+use super::{Peer, Store, Suspect};
 use crate::Error;
 
 /// Time between two signs.

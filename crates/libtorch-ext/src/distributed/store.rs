@@ -4,7 +4,8 @@ use std::ffi::{CString, c_char, c_void};
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use super::Master;
+use launch_environment::Master;
+
 use crate::Error;
 use crate::error::check;
 

@@ -1,11 +1,12 @@
-//! What Slurm's `srun` tells its tasks.
+//! The variables that Slurm's `srun` sets for its tasks. They name no master: it is the first host of the step.
 
-use super::environment::{DEFAULT_PORT, Environment, EnvironmentError, Launcher, Master, Variables, port};
+use crate::variables::{DEFAULT_PORT, Variables};
+use crate::{Environment, EnvironmentError, Launcher, Master};
 
 /// The group of the tasks of a step.
-pub(super) fn environment(variables: Variables<'_>) -> Result<Option<Environment>, EnvironmentError> {
+pub(crate) fn environment(variables: Variables<'_>) -> Result<Option<Environment>, EnvironmentError> {
     const HINT: &str = "start one task for each rank with srun";
-    // A shell that salloc opened has no number, and that of a batch script is not one of a task's.
+    // A shell that salloc opened has no task number, and the number of a batch script is not a task's.
     if !variables.has("SLURM_PROCID") || is_batch_script(variables) {
         return Ok(None);
     }
@@ -24,7 +25,7 @@ pub(super) fn environment(variables: Variables<'_>) -> Result<Option<Environment
         Some(address) => address,
         None => first_node(variables)?,
     };
-    let port = port(variables)?.unwrap_or(DEFAULT_PORT);
+    let port = variables.master_port()?.unwrap_or(DEFAULT_PORT);
     Ok(Some(Environment {
         launcher: Launcher::Slurm,
         rank,
@@ -91,70 +92,7 @@ fn first_host(list: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::environment::tests::of;
     use super::*;
-
-    const TASK: [(&str, &str); 5] = [
-        ("SLURM_PROCID", "5"),
-        ("SLURM_NTASKS", "8"),
-        ("SLURM_LOCALID", "1"),
-        ("SLURM_JOB_ID", "42"),
-        ("SLURM_JOB_NODELIST", "gpu[07-08,11]"),
-    ];
-
-    #[test]
-    fn the_tasks_of_a_step_are_a_group_that_meets_on_the_first_host() {
-        let group = of(&TASK).unwrap().unwrap();
-        assert_eq!((group.rank, group.world_size, group.local_rank), (5, 8, 1));
-        assert_eq!(group.master.to_string(), "gpu07:29500");
-        assert_eq!(group.run_id.as_deref(), Some("42"));
-        assert_eq!(group.launcher, Launcher::Slurm);
-    }
-
-    #[test]
-    fn an_address_and_a_port_that_are_given_count_more() {
-        let mut variables = TASK.to_vec();
-        variables.extend([
-            ("MASTER_ADDR", "head"),
-            ("MASTER_PORT", "4000"),
-            ("SLURM_RESTART_COUNT", "1"),
-        ]);
-        let group = of(&variables).unwrap().unwrap();
-        assert_eq!(group.master.to_string(), "head:4000");
-        assert_eq!(group.restart_count, 1);
-    }
-
-    #[test]
-    fn variables_of_pytorch_count_more_than_those_of_slurm() {
-        let mut variables = TASK.to_vec();
-        variables.extend([
-            ("RANK", "0"),
-            ("WORLD_SIZE", "2"),
-            ("MASTER_ADDR", "head"),
-            ("MASTER_PORT", "4000"),
-        ]);
-        assert_eq!(of(&variables).unwrap().unwrap().world_size, 2);
-    }
-
-    #[test]
-    fn a_batch_script_and_a_single_task_are_no_group() {
-        let mut script = TASK.to_vec();
-        script.push(("ENVIRONMENT", "BATCH"));
-        assert_eq!(of(&script), Ok(None));
-        script.push(("SLURM_STEP_NUM_TASKS", "8"));
-        assert!(of(&script).unwrap().is_some());
-        assert_eq!(of(&[("SLURM_PROCID", "0"), ("SLURM_NTASKS", "1")]), Ok(None));
-    }
-
-    #[test]
-    fn what_lacks_is_named() {
-        let missing = |variables: &[(&str, &str)]| match of(variables).unwrap_err() {
-            EnvironmentError::Missing { missing, .. } => missing,
-            other => panic!("{other}"),
-        };
-        assert_eq!(missing(&[("SLURM_PROCID", "1")]), "SLURM_NTASKS");
-        assert_eq!(missing(&TASK[..4]), "MASTER_ADDR");
-    }
 
     #[test]
     fn lists_of_hosts_are_read_as_slurm_writes_them() {

@@ -1,0 +1,77 @@
+//! A process's place in a group, whichever launcher describes it.
+
+use std::fmt;
+
+/// The address of rank 0, where the group meets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Master {
+    /// A host name or an address.
+    pub address: String,
+    /// A TCP port.
+    pub port: u16,
+}
+
+impl fmt::Display for Master {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.address.contains(':') {
+            write!(f, "[{}]:{}", self.address, self.port)
+        } else {
+            write!(f, "{}:{}", self.address, self.port)
+        }
+    }
+}
+
+/// Whose variables describe the group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Launcher {
+    /// `RANK`, `WORLD_SIZE`, `MASTER_ADDR` and `MASTER_PORT`, as PyTorch's `env://` reads them: torchrun,
+    /// the Kubernetes PyTorchJob, a shell.
+    Variables,
+    /// `srun`.
+    Slurm,
+}
+
+/// A process's place in a group, as its launcher describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// Whose variables these are.
+    pub launcher: Launcher,
+    /// The rank of this process, from 0 to below `world_size`.
+    pub rank: usize,
+    /// The number of processes.
+    pub world_size: usize,
+    /// The rank of this process among those of its machine; the rank itself where the launcher does not set it.
+    pub local_rank: usize,
+    /// The number of processes on this machine, where the launcher sets it (`LOCAL_WORLD_SIZE`).
+    pub local_world_size: Option<usize>,
+    /// Where the group meets.
+    pub master: Master,
+    /// Whether torchrun's agent already serves the store at `master`, so that every rank is a client of it
+    /// (`TORCHELASTIC_USE_AGENT_STORE`). Otherwise rank 0 serves it.
+    pub agent_store: bool,
+    /// How often the group was restarted (`TORCHELASTIC_RESTART_COUNT`, `SLURM_RESTART_COUNT`).
+    pub restart_count: u64,
+    /// The name of the run, which restarts do not change (`TORCHELASTIC_RUN_ID`, `SLURM_JOB_ID`).
+    pub run_id: Option<String>,
+}
+
+impl Environment {
+    /// Whether this process writes and prints for all ranks.
+    pub fn is_first(&self) -> bool {
+        self.rank == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_version_6_is_written_in_brackets() {
+        let master = Master {
+            address: "fe80::1".to_owned(),
+            port: 29500,
+        };
+        assert_eq!(master.to_string(), "[fe80::1]:29500");
+    }
+}
