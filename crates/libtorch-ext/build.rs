@@ -60,7 +60,7 @@ fn torch(library: &Path) {
         .compile("libtorch_ext_torch");
     // On libtorch's own threads, which are OpenMP's.
     with_headers(library, "c++20")
-        .files(["training", "training_norm", "ranks_norm"].map(|name| format!("shim/{name}.cpp")))
+        .files(["training", "training_norm", "sync_batch_norm"].map(|name| format!("shim/{name}.cpp")))
         .flag_if_supported("-fopenmp")
         .compile("libtorch_ext_training");
     with_headers(library, "c++17")

@@ -1,12 +1,28 @@
 //! The three kinds of layer that the networks are made of, registered in a variable store under
 //! PyTorch's names.
 
-use libtorch_ext::distributed::normalises_over_ranks;
-use libtorch_ext::training;
+use std::sync::Arc;
+
+use libtorch_ext::training::{self, BatchNormGroup};
 use tch::{Kind, TchError, Tensor, nn};
 
 use crate::Padding;
 use crate::init::Init;
+
+/// What a pass through the network is for, which decides what batch normalisation goes by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Mode<'a> {
+    /// Inference: the running statistics.
+    Evaluate,
+    /// Training: the statistics of the batch, or of the batches of all processes of a group.
+    Train(Option<&'a Arc<dyn BatchNormGroup>>),
+}
+
+impl Mode<'_> {
+    pub(crate) fn is_train(self) -> bool {
+        matches!(self, Self::Train(_))
+    }
+}
 
 /// Makes the variables of one network, in the order of PyTorch's `state_dict()`.
 pub(crate) struct Builder {
@@ -152,9 +168,10 @@ impl Conv {
         &self,
         input: &Tensor,
         norm: Option<&BatchNorm>,
+        group: Option<&Arc<dyn BatchNormGroup>>,
     ) -> Result<Tensor, TchError> {
         let [[top, bottom], [left, right]] = self.sides(input)?;
-        let norm = norm.map(BatchNorm::counted).transpose()?;
+        let norm = norm.map(|norm| norm.counted(group)).transpose()?;
         let padding = [top, bottom, left, right];
         Ok(training::depthwise(
             input,
@@ -245,23 +262,22 @@ impl BatchNorm {
         })
     }
 
-    pub(crate) fn forward(&self, input: &Tensor, train: bool) -> Result<Tensor, TchError> {
-        self.activate(input, train, false)
+    pub(crate) fn forward(&self, input: &Tensor, mode: Mode<'_>) -> Result<Tensor, TchError> {
+        self.activate(input, mode, false)
     }
 
     /// The same with SiLU behind it.
-    pub(crate) fn forward_silu(&self, input: &Tensor, train: bool) -> Result<Tensor, TchError> {
-        self.activate(input, train, true)
+    pub(crate) fn forward_silu(&self, input: &Tensor, mode: Mode<'_>) -> Result<Tensor, TchError> {
+        self.activate(input, mode, true)
     }
 
-    fn activate(&self, input: &Tensor, train: bool, silu: bool) -> Result<Tensor, TchError> {
-        if train && self.trains(input) {
-            return Ok(training::norm_activation(input, &self.counted()?, silu)?);
-        }
-        let output = if train && normalises_over_ranks() {
-            training::ranks_norm(input, &self.counted()?)?
-        } else {
-            self.normalize(input, train)?
+    fn activate(&self, input: &Tensor, mode: Mode<'_>, silu: bool) -> Result<Tensor, TchError> {
+        let output = match mode {
+            Mode::Train(group) if self.trains(input, group) => {
+                return Ok(training::norm_activation(input, &self.counted(group)?, silu)?);
+            }
+            Mode::Train(group @ Some(_)) => training::sync_batch_norm(input, &self.counted(group)?)?,
+            Mode::Train(None) | Mode::Evaluate => self.normalize(input, mode.is_train())?,
         };
         if silu { output.f_silu() } else { Ok(output) }
     }
@@ -285,8 +301,8 @@ impl BatchNorm {
     }
 
     /// Whether there are kernels that train with this layer on activations like `input`.
-    pub(crate) fn trains(&self, input: &Tensor) -> bool {
-        training::trains(input, &self.weight)
+    pub(crate) fn trains(&self, input: &Tensor, group: Option<&Arc<dyn BatchNormGroup>>) -> bool {
+        training::trains(input, &self.layer(group))
     }
 
     fn count(&self) -> Result<(), TchError> {
@@ -298,16 +314,24 @@ impl BatchNorm {
     }
 
     /// The layer for one more batch of training.
-    pub(crate) fn counted(&self) -> Result<training::BatchNorm<'_>, TchError> {
+    pub(crate) fn counted<'a>(
+        &'a self,
+        group: Option<&'a Arc<dyn BatchNormGroup>>,
+    ) -> Result<training::BatchNorm<'a>, TchError> {
         self.count()?;
-        Ok(training::BatchNorm {
+        Ok(self.layer(group))
+    }
+
+    fn layer<'a>(&'a self, group: Option<&'a Arc<dyn BatchNormGroup>>) -> training::BatchNorm<'a> {
+        training::BatchNorm {
             weight: &self.weight,
             bias: &self.bias,
             running_mean: &self.running_mean,
             running_var: &self.running_var,
             momentum: self.momentum,
             epsilon: self.epsilon,
-        })
+            group,
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! The mobile inverted bottleneck block with squeeze-and-excitation.
 
-use libtorch_ext::training;
+use std::sync::Arc;
+
+use libtorch_ext::training::{self, BatchNormGroup};
 use tch::{Kind, TchError, Tensor};
 
-use crate::layers::{BatchNorm, Builder, Conv, ConvShape, Place};
+use crate::layers::{BatchNorm, Builder, Conv, ConvShape, Mode, Place};
 use crate::{BlockConfig, Config};
 
 /// MBConv (Sandler et al. 2018; squeeze-and-excitation as in MnasNet): expand, depthwise
@@ -89,21 +91,22 @@ impl MBConv {
 
     /// `[N, input, H, W]` to `[N, output, H / stride, W / stride]`. In training, the whole residual
     /// branch of a sample is dropped with probability `drop_rate`.
-    pub(crate) fn forward(&self, input: &Tensor, train: bool, drop_rate: f64) -> Result<Tensor, TchError> {
+    pub(crate) fn forward(&self, input: &Tensor, mode: Mode<'_>, drop_rate: f64) -> Result<Tensor, TchError> {
         let expanded = match &self.expand {
             Some((conv, _)) => &conv.forward(input)?,
             None => input,
         };
-        let x = if train && self.depthwise_bn.trains(expanded) {
-            self.filter_in_training(expanded)?
-        } else {
-            self.filter(expanded, train)?
+        let x = match mode {
+            Mode::Train(group) if self.depthwise_bn.trains(expanded, group) => {
+                self.filter_in_training(expanded, group)?
+            }
+            _ => self.filter(expanded, mode)?,
         };
-        let x = self.project_bn.forward(&self.project.forward(&x)?, train)?;
+        let x = self.project_bn.forward(&self.project.forward(&x)?, mode)?;
         if !self.skip {
             return Ok(x);
         }
-        let x = if train && drop_rate > 0.0 {
+        let x = if mode.is_train() && drop_rate > 0.0 {
             drop_connect(&x, drop_rate)?
         } else {
             x
@@ -112,22 +115,26 @@ impl MBConv {
     }
 
     /// What stands between the two pointwise convolutions.
-    fn filter(&self, expanded: &Tensor, train: bool) -> Result<Tensor, TchError> {
+    fn filter(&self, expanded: &Tensor, mode: Mode<'_>) -> Result<Tensor, TchError> {
         let x = match &self.expand {
-            Some((_, bn)) => &bn.forward_silu(expanded, train)?,
+            Some((_, bn)) => &bn.forward_silu(expanded, mode)?,
             None => expanded,
         };
         let x = self.depthwise.forward(x)?;
-        let x = self.depthwise_bn.forward_silu(&x, train)?;
+        let x = self.depthwise_bn.forward_silu(&x, mode)?;
         self.squeeze_excite.forward(&x)
     }
 
     /// The same in training, with functions that keep nothing but the convolutions' outputs for the
     /// backward pass.
-    fn filter_in_training(&self, expanded: &Tensor) -> Result<Tensor, TchError> {
+    fn filter_in_training(
+        &self,
+        expanded: &Tensor,
+        group: Option<&Arc<dyn BatchNormGroup>>,
+    ) -> Result<Tensor, TchError> {
         let norm = self.expand.as_ref().map(|(_, bn)| bn);
-        let x = self.depthwise.train_depthwise(expanded, norm)?;
-        self.squeeze_excite.train(&x, &self.depthwise_bn)
+        let x = self.depthwise.train_depthwise(expanded, norm, group)?;
+        self.squeeze_excite.train(&x, &self.depthwise_bn, group)
     }
 }
 
@@ -147,12 +154,21 @@ impl SqueezeExcite {
     }
 
     /// Of `silu(norm(input))`, in training.
-    fn train(&self, input: &Tensor, norm: &BatchNorm) -> Result<Tensor, TchError> {
+    fn train(
+        &self,
+        input: &Tensor,
+        norm: &BatchNorm,
+        group: Option<&Arc<dyn BatchNormGroup>>,
+    ) -> Result<Tensor, TchError> {
         let (Some(reduce), Some(expand)) = (self.reduce.parameters(), self.expand.parameters()) else {
-            return self.forward(&norm.forward_silu(input, true)?);
+            return self.forward(&norm.forward_silu(input, Mode::Train(group))?);
         };
         let layers = training::SqueezeExcite { reduce, expand };
-        Ok(training::norm_squeeze_excite(input, &norm.counted()?, &layers)?)
+        Ok(training::norm_squeeze_excite(
+            input,
+            &norm.counted(group)?,
+            &layers,
+        )?)
     }
 }
 

@@ -1,11 +1,13 @@
 //! The network: stem, MBConv blocks, head, classifier.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use libtorch_ext::training::BatchNormGroup;
 use tch::{Device, Kind, TchError, Tensor, nn};
 
 use crate::init::Init;
-use crate::layers::{BatchNorm, Builder, Conv, ConvShape, Linear, Place};
+use crate::layers::{BatchNorm, Builder, Conv, ConvShape, Linear, Mode, Place};
 use crate::mbconv::MBConv;
 use crate::{Config, Error, channels_last};
 
@@ -42,6 +44,8 @@ pub struct EfficientNet {
     head: Conv,
     head_bn: BatchNorm,
     classifier: Option<Linear>,
+    /// Those whose batches are normalised together in training.
+    batch_norm_group: Option<Arc<dyn BatchNormGroup>>,
     /// All parameters and buffers in the order of PyTorch's `state_dict()`.
     tensors: Vec<(String, Tensor)>,
 }
@@ -121,6 +125,7 @@ impl EfficientNet {
             head,
             head_bn,
             classifier,
+            batch_norm_group: None,
             tensors,
         })
     }
@@ -141,6 +146,20 @@ impl EfficientNet {
         self.tensors
             .first()
             .map_or(Device::Cpu, |(_, tensor)| tensor.device())
+    }
+
+    /// From now on, batch normalisation in training goes by the batches of all processes of `group` together, as
+    /// with PyTorch's `SyncBatchNorm`; with `None`, by the batch of this process, as in the beginning.
+    pub fn set_batch_norm_group(&mut self, group: Option<Arc<dyn BatchNormGroup>>) {
+        self.batch_norm_group = group;
+    }
+
+    fn mode(&self, train: bool) -> Mode<'_> {
+        if train {
+            Mode::Train(self.batch_norm_group.as_ref())
+        } else {
+            Mode::Evaluate
+        }
     }
 
     /// Logits `[N, num_classes]` of images `[N, in_channels, H, W]`; without a classifier
@@ -177,7 +196,8 @@ impl EfficientNet {
     /// # Errors
     /// As [`forward`](Self::forward).
     pub fn extract_features(&self, images: &Tensor, train: bool) -> Result<Tensor, TchError> {
-        self.run_head(&self.run_blocks(images, train, |_, _, _| {})?, train)
+        let mode = self.mode(train);
+        self.run_head(&self.run_blocks(images, mode, |_, _, _| {})?, mode)
     }
 
     /// The last activations at each resolution, by the names of the original: `reduction_1` has
@@ -192,16 +212,17 @@ impl EfficientNet {
         images: &Tensor,
         train: bool,
     ) -> Result<BTreeMap<String, Tensor>, TchError> {
+        let mode = self.mode(train);
         let mut reductions = Vec::new();
         let last = self.blocks.len() - 1;
-        let last_output = self.run_blocks(images, train, |index, input, output| {
+        let last_output = self.run_blocks(images, mode, |index, input, output| {
             if input.size()[2] > output.size()[2] {
                 reductions.push(input.shallow_clone());
             } else if index == last {
                 reductions.push(output.shallow_clone());
             }
         })?;
-        reductions.push(self.run_head(&last_output, train)?);
+        reductions.push(self.run_head(&last_output, mode)?);
         let named = |(index, tensor)| (format!("reduction_{}", index + 1), tensor);
         Ok(reductions.into_iter().enumerate().map(named).collect())
     }
@@ -210,26 +231,25 @@ impl EfficientNet {
     fn run_blocks(
         &self,
         images: &Tensor,
-        train: bool,
+        mode: Mode<'_>,
         mut visit: impl FnMut(usize, &Tensor, &Tensor),
     ) -> Result<Tensor, TchError> {
-        let images = if train && self.stem_bn.trains(images) {
+        let images = match mode {
             // What the kernels of training take; every layer passes it on.
-            &channels_last(images)?
-        } else {
-            images
+            Mode::Train(group) if self.stem_bn.trains(images, group) => &channels_last(images)?,
+            _ => images,
         };
-        let mut x = self.stem_bn.forward_silu(&self.stem.forward(images)?, train)?;
+        let mut x = self.stem_bn.forward_silu(&self.stem.forward(images)?, mode)?;
         for (index, block) in self.blocks.iter().enumerate() {
-            let output = block.forward(&x, train, self.drop_connect_rate(index))?;
+            let output = block.forward(&x, mode, self.drop_connect_rate(index))?;
             visit(index, &x, &output);
             x = output;
         }
         Ok(x)
     }
 
-    fn run_head(&self, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
-        self.head_bn.forward_silu(&self.head.forward(x)?, train)
+    fn run_head(&self, x: &Tensor, mode: Mode<'_>) -> Result<Tensor, TchError> {
+        self.head_bn.forward_silu(&self.head.forward(x)?, mode)
     }
 
     /// The probability that block `index` drops its residual branch: it grows linearly with depth

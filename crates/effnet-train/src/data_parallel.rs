@@ -1,7 +1,10 @@
 //! One trainer among those that train a network together, each on its part of every batch.
 
+use std::sync::Arc;
+
 use effnet_core::EfficientNet;
 use libtorch_ext::distributed::{ProcessGroup, Reducer, Reduction, SyncBatchNorm};
+use libtorch_ext::training::BatchNormGroup;
 use tch::{TchError, Tensor};
 
 use crate::Error;
@@ -11,7 +14,8 @@ use crate::parameters::is_statistic;
 #[derive(Debug)]
 pub(crate) struct DataParallel {
     group: ProcessGroup,
-    norms: Option<SyncBatchNorm>,
+    /// What batch normalisation goes by, where it is synchronised.
+    batch_norm_group: Option<Arc<dyn BatchNormGroup>>,
     /// Of the parameters that the running phase trains.
     reducer: Option<Reducer>,
     /// Running statistics, of which each rank without synchronised normalisation has others after a step.
@@ -43,13 +47,17 @@ impl DataParallel {
         sync_batch_norm: bool,
         network: &EfficientNet,
     ) -> Result<Self, Error> {
-        let norms = sync_batch_norm.then(|| SyncBatchNorm::new(group)).transpose()?;
+        let batch_norm_group: Option<Arc<dyn BatchNormGroup>> = if sync_batch_norm {
+            Some(Arc::new(SyncBatchNorm::new(group)?))
+        } else {
+            None
+        };
         let statistics = network
             .named_tensors()
             .filter(|(name, tensor)| is_statistic(name) && tensor.is_floating_point());
         let mut parallel = Self {
             group: group.clone(),
-            norms,
+            batch_norm_group,
             reducer: None,
             statistics: statistics.map(|(_, tensor)| tensor.shallow_clone()).collect(),
         };
@@ -59,6 +67,11 @@ impl DataParallel {
 
     pub(crate) fn group(&self) -> &ProcessGroup {
         &self.group
+    }
+
+    /// The group that the network's batch normalisation has to go by.
+    pub(crate) fn batch_norm_group(&self) -> Option<Arc<dyn BatchNormGroup>> {
+        self.batch_norm_group.clone()
     }
 
     /// To be called when other parameters are trained than before.
@@ -96,14 +109,9 @@ impl DataParallel {
         Ok(Share { own: images, all })
     }
 
-    /// Runs a forward pass, with normalisation over all ranks where it was asked for.
-    pub(crate) fn forward<T>(&self, forward: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-        let Some(norms) = &self.norms else {
-            return forward();
-        };
-        norms
-            .scope(forward)?
-            .map_err(|error| self.explain("the forward pass", error))
+    /// The error of a forward pass, which may be that of another rank.
+    pub(crate) fn explain_forward(&self, error: Error) -> Error {
+        self.explain("the forward pass", error)
     }
 
     /// The backward pass of a part. With the last one of a step the gradients are summed over all ranks,
@@ -127,7 +135,7 @@ impl DataParallel {
     /// network.
     pub(crate) fn average_statistics(&self, share: Share) -> Result<(), Error> {
         // Synchronised, they are the same already.
-        if self.norms.is_some() || self.group.world_size() == 1 || self.statistics.is_empty() {
+        if self.batch_norm_group.is_some() || self.group.world_size() == 1 || self.statistics.is_empty() {
             return Ok(());
         }
         let flat = Tensor::f_cat(&self.statistics, 0)?.f_mul_scalar(share.own as f64 / share.all as f64)?;
@@ -145,7 +153,7 @@ impl DataParallel {
     fn explain(&self, operation: &'static str, error: Error) -> Error {
         match error {
             Error::Torch(TchError::Torch(message) | TchError::Convert(message))
-                if self.norms.is_some() && !is_of_memory(&message) =>
+                if self.batch_norm_group.is_some() && !is_of_memory(&message) =>
             {
                 self.group.explain(operation, &message).into()
             }

@@ -262,20 +262,18 @@ impl Trainer {
         let images = channels_last(&batch.images.f_to_device(device)?)?;
         let frozen = self.phase().groups.freeze == Freeze::Features;
         let network = &self.network;
-        let forward = || -> Result<Tensor, Error> {
-            Ok(self.options.precision.autocast(device, || {
-                if frozen {
-                    let features = tch::no_grad(|| network.extract_features(&images, false))?;
-                    network.classify(&features, true)
-                } else {
-                    network.forward(&images, true)
-                }
-            })??)
-        };
-        let logits = match &self.parallel {
-            Some(parallel) => parallel.forward(forward)?,
-            None => forward()?,
-        };
+        let logits = self.options.precision.autocast(device, || {
+            if frozen {
+                let features = tch::no_grad(|| network.extract_features(&images, false))?;
+                network.classify(&features, true)
+            } else {
+                network.forward(&images, true)
+            }
+        })?;
+        let logits = logits.map_err(|error| match &self.parallel {
+            Some(parallel) => parallel.explain_forward(error.into()),
+            None => error.into(),
+        })?;
         let targets = batch.targets.to_device(device)?;
         let loss = self.options.loss.forward(&logits, &targets)?;
         let Some(distillation) = &self.options.distillation else {

@@ -9,6 +9,12 @@
 // The one message that takes no memory.
 inline char out_of_memory[] = "std::bad_alloc";
 
+// A message that the receiver frees.
+inline char* new_message(const char* text) noexcept {
+    char* message = strdup(text);
+    return message ? message : out_of_memory;
+}
+
 // Takes back a message of the same library.
 inline void free_message(char* message) {
     if (message != out_of_memory) std::free(message);
@@ -23,10 +29,8 @@ char* guarded(Body&& body) noexcept {
     } catch (const std::bad_alloc&) {
         return out_of_memory;
     } catch (const std::exception& error) {
-        char* message = strdup(error.what());
-        return message ? message : out_of_memory;
+        return new_message(error.what());
     } catch (...) {
-        char* message = strdup("an exception of an unknown kind");
-        return message ? message : out_of_memory;
+        return new_message("an exception of an unknown kind");
     }
 }

@@ -17,7 +17,6 @@
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 
 #include "distributed.h"
-#include "norm_group.h"
 #include "torch_boundary.h"
 
 using at::Tensor;
@@ -40,11 +39,6 @@ struct effnet_group {
 
 namespace effnet {
 
-c10::intrusive_ptr<NormGroup>& current_norm_group() {
-    thread_local c10::intrusive_ptr<NormGroup> group;
-    return group;
-}
-
 namespace {
 
 // Waits until `work` is done. What a device does ends without a word of it to this thread, and not at all
@@ -56,25 +50,6 @@ void finish(const c10::intrusive_ptr<c10d::Work>& work, const effnet_group& grou
         work->wait();
     }
 }
-
-struct SumOfNorms : NormGroup {
-    explicit SumOfNorms(const effnet_group& group) : group_(group) {}
-
-    // On a device, what is computed with `values` waits for the sum, and this thread does not: whether it
-    // came in time shows in the sum of the gradients, which cannot overtake it.
-    void sum(Tensor& values) override {
-        std::vector<Tensor> tensors = {values};
-        const auto work = group_.backend(values).allreduce(tensors);
-        if (values.is_cpu()) {
-            work->wait();
-        } else {
-            work->blockCurrentStream();
-        }
-    }
-
-private:
-    const effnet_group group_;
-};
 
 using Works = std::vector<c10::intrusive_ptr<c10d::Work>>;
 
@@ -227,14 +202,17 @@ char* effnet_group_barrier(const effnet_group* group) {
     return torch_guarded([&] { group->gloo->barrier()->wait(); });
 }
 
-// Batch normalisation that runs on this thread from now on is that of the whole group; null ends it.
-char* effnet_group_set_norms(const effnet_group* group) {
+// The sum that batch normalisation asks for in the midst of a pass. On a device, what is computed with `values`
+// waits for it, and this thread does not: whether it came in time shows in the sum of the gradients, which cannot
+// overtake it.
+char* effnet_group_sum(const effnet_group* group, Tensor* values) {
     return torch_guarded([&] {
-        auto& current = effnet::current_norm_group();
-        if (group) {
-            current = c10::make_intrusive<effnet::SumOfNorms>(*group);
+        std::vector<Tensor> tensors = {*values};
+        const auto work = group->backend(*values).allreduce(tensors);
+        if (values->is_cpu()) {
+            work->wait();
         } else {
-            current.reset();
+            work->blockCurrentStream();
         }
     });
 }

@@ -51,6 +51,11 @@ char* effnet_load_cuda(const char* folder, int32_t* loaded) {
     });
 }
 
+// A message for C++ that calls back; null stands for memory that is short.
+char* effnet_new_message(const char* text) {
+    return text ? new_message(text) : out_of_memory;
+}
+
 // What `function` of the library at `path` returns: a table of functions that are built on libtorch_cuda,
 // which `effnet_load_cuda` has to have opened. The library is never closed.
 char* effnet_open_library(const char* path, const char* function, const void** table) {

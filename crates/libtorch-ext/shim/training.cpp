@@ -26,10 +26,10 @@ struct WithoutAutocast {
 struct NormActivation : torch::autograd::Function<NormActivation> {
     static Tensor forward(AutogradContext* context, const Tensor& input, const Tensor& weight, const Tensor& bias,
                           const Tensor& running_mean, const Tensor& running_var, double momentum, double epsilon,
-                          bool silu) {
+                          bool silu, const c10::intrusive_ptr<NormGroup>& group) {
         const Tensor x = channels_last(input);
         const NormCoefficients coefficients =
-            measure(x, {weight, bias, running_mean, running_var, momentum, epsilon});
+            measure(x, {weight, bias, running_mean, running_var, momentum, epsilon, group});
         Tensor out = at::empty_like(x);
         const Norm norm = coefficients.norm(silu);
         const Chunks chunks(x);
@@ -49,7 +49,7 @@ struct NormActivation : torch::autograd::Function<NormActivation> {
         const Tensor gradient = channels_last(gradients[0].to(x.scalar_type()));
         NormGradients result = norm_backward(x, NormCoefficients::saved(context, saved[1]),
                                              context->saved_data["silu"].toBool(), gradient, Tensor(), Tensor(), false);
-        return {result.input, result.weight, result.bias, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+        return {result.input, result.weight, result.bias, Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
     }
 };
 
@@ -125,13 +125,14 @@ static Tensor depthwise_input(const DepthwiseJob& job, const Tensor& x, const Te
 struct Depthwise : torch::autograd::Function<Depthwise> {
     static Tensor forward(AutogradContext* context, const Tensor& input, const Tensor& kernels, int64_t stride,
                           std::vector<int64_t> padding, const Tensor& weight, const Tensor& bias,
-                          const Tensor& running_mean, const Tensor& running_var, double momentum, double epsilon) {
+                          const Tensor& running_mean, const Tensor& running_var, double momentum, double epsilon,
+                          const c10::intrusive_ptr<NormGroup>& group) {
         const Tensor x = channels_last(input);
         NormCoefficients coefficients;
         Norm norm;
         DepthwiseJob job(x, kernels, stride, padding);
         if (weight.numel()) {
-            coefficients = measure(x, {weight, bias, running_mean, running_var, momentum, epsilon});
+            coefficients = measure(x, {weight, bias, running_mean, running_var, momentum, epsilon, group});
             norm = coefficients.norm(true);
             job.image.norm = &norm;
         }
@@ -164,7 +165,7 @@ struct Depthwise : torch::autograd::Function<Depthwise> {
             norm = coefficients.norm(true);
             job.image.norm = &norm;
         }
-        variable_list result(10);
+        variable_list result(11);
         if (context->needs_input_grad(1)) result[1] = depthwise_weight(job, x, gradient).to(kernels.scalar_type());
         if (!normalised) {
             if (context->needs_input_grad(0)) result[0] = depthwise_input(job, x, gradient);
@@ -186,11 +187,11 @@ struct NormSqueezeExcite : torch::autograd::Function<NormSqueezeExcite> {
     static Tensor forward(AutogradContext* context, const Tensor& input, const Tensor& weight, const Tensor& bias,
                           const Tensor& running_mean, const Tensor& running_var, double momentum, double epsilon,
                           const Tensor& reduce, const Tensor& reduce_bias, const Tensor& expand,
-                          const Tensor& expand_bias) {
+                          const Tensor& expand_bias, const c10::intrusive_ptr<NormGroup>& group) {
         const WithoutAutocast guard;
         const Tensor x = channels_last(input);
         const NormCoefficients coefficients =
-            measure(x, {weight, bias, running_mean, running_var, momentum, epsilon});
+            measure(x, {weight, bias, running_mean, running_var, momentum, epsilon, group});
         const Norm norm = coefficients.norm(true);
         const auto& functions = training_functions(x.scalar_type());
         const Chunks chunks(x);
@@ -237,7 +238,7 @@ struct NormSqueezeExcite : torch::autograd::Function<NormSqueezeExcite> {
         const NormGradients below = norm_backward(x, coefficients, true, gradient, gate, shift, false);
         return {below.input, below.weight, below.bias, Tensor(), Tensor(), Tensor(), Tensor(),
                 hidden.t().mm(pooled).view_as(reduce), hidden.sum(0),
-                excited.t().mm(at::silu(squeezed)).view_as(expand), excited.sum(0)};
+                excited.t().mm(at::silu(squeezed)).view_as(expand), excited.sum(0), Tensor()};
     }
 };
 
@@ -248,7 +249,8 @@ extern "C" {
 char* effnet_norm_activation(const Tensor* x, const effnet_norm* norm, int32_t silu, Tensor** out) {
     return torch_guarded([&] {
         *out = new Tensor(effnet::NormActivation::apply(*x, *norm->weight, *norm->bias, *norm->running_mean,
-                                                        *norm->running_var, norm->momentum, norm->epsilon, silu != 0));
+                                                        *norm->running_var, norm->momentum, norm->epsilon, silu != 0,
+                                                        effnet::group_of(*norm)));
     });
 }
 
@@ -258,11 +260,11 @@ char* effnet_depthwise(const Tensor* x, const effnet_norm* norm, const Tensor* k
     return torch_guarded([&] {
         // Arguments of a function are never undefined.
         const Tensor none = at::empty({0});
-        const effnet_norm nothing = {&none, &none, &none, &none, 0, 0};
+        const effnet_norm nothing = {&none, &none, &none, &none, 0, 0, {}};
         const effnet_norm& own = norm ? *norm : nothing;
         *out = new Tensor(effnet::Depthwise::apply(*x, *kernels, stride, std::vector<int64_t>(padding, padding + 4),
                                                    *own.weight, *own.bias, *own.running_mean, *own.running_var,
-                                                   own.momentum, own.epsilon));
+                                                   own.momentum, own.epsilon, effnet::group_of(own)));
     });
 }
 
@@ -272,7 +274,7 @@ char* effnet_norm_squeeze_excite(const Tensor* x, const effnet_norm* norm, const
     return torch_guarded([&] {
         *out = new Tensor(effnet::NormSqueezeExcite::apply(
             *x, *norm->weight, *norm->bias, *norm->running_mean, *norm->running_var, norm->momentum, norm->epsilon,
-            *reduce, *reduce_bias, *expand, *expand_bias));
+            *reduce, *reduce_bias, *expand, *expand_bias, effnet::group_of(*norm)));
     });
 }
 

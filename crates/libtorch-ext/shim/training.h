@@ -54,12 +54,14 @@ inline void* rows_of_mutable(at::Tensor& x, int64_t row) {
 struct NormParameters {
     at::Tensor weight, bias, running_mean, running_var;
     double momentum, epsilon;
+    // The processes whose batches are measured; null for this one alone.
+    c10::intrusive_ptr<NormGroup> group;
 };
 
 // What a batch makes of it: [4][channels] of scale, offset, mean and 1 / sqrt(variance + eps).
 struct NormCoefficients {
     at::Tensor values;
-    // The processes whose batches were measured; null for this one alone.
+    // That of the parameters.
     c10::intrusive_ptr<NormGroup> group;
 
     // Keeps the group for the backward pass; the values are a tensor to be saved as such.
@@ -74,7 +76,7 @@ private:
     const float* row(int index) const { return values.const_data_ptr<float>() + index * values.size(1); }
 };
 
-// Measures the batch `x`, channels last, with those of the current group, and updates the running
+// Measures the batch `x`, channels last, with those of the group's other processes, and updates the running
 // statistics.
 NormCoefficients measure(const at::Tensor& x, const NormParameters& parameters);
 

@@ -103,7 +103,7 @@ NormCoefficients measure(const at::Tensor& x, const NormParameters& parameters) 
 
     std::vector<double> mean = total(partial, 0, channels), variance = total(partial, channels, channels);
     double count = double(chunks.images * chunks.pixels);
-    NormCoefficients result{at::empty({4, channels}, floats), current_norm_group()};
+    NormCoefficients result{at::empty({4, channels}, floats), parameters.group};
     if (result.group) {
         // Sums around a point of this batch become sums around zero, which all processes have in common;
         // doubles have the digits for that.

@@ -29,9 +29,11 @@ mod reducer;
 mod sign;
 mod signature;
 mod store;
+mod sync_batch_norm;
 
 pub use error::{GroupError, Peer, Suspect};
 pub use group::{ProcessGroup, Reduction};
 pub use options::{GroupOptions, Protocol};
-pub use reducer::{Reducer, SyncBatchNorm, normalises_over_ranks};
+pub use reducer::Reducer;
 pub use store::Store;
+pub use sync_batch_norm::SyncBatchNorm;

@@ -1,18 +1,24 @@
 //! Layers of a network in training that keep only their input for the backward pass: on the CPU, and batch
 //! normalisation over several processes anywhere.
 
+mod group;
+
 use std::ffi::c_char;
+use std::mem::offset_of;
 use std::ptr;
+use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
 use crate::Error;
-use crate::distributed::normalises_over_ranks;
 use crate::error::check;
 
-/// Batch normalisation over the channels of `[N, C, H, W]` in training: by the statistics of the batch,
-/// which the running ones follow.
+pub use group::BatchNormGroup;
+use group::RawNormGroup;
+
+/// Batch normalisation over the channels of `[N, C, H, W]` in training: by the statistics of the batch, or of the
+/// batches of all processes of a group, which the running ones follow.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchNorm<'a> {
     /// `[C]`.
@@ -27,6 +33,8 @@ pub struct BatchNorm<'a> {
     pub momentum: f64,
     /// Added to the variance.
     pub epsilon: f64,
+    /// The processes whose batches are normalised together; `None` for this process by itself.
+    pub group: Option<&'a Arc<dyn BatchNormGroup>>,
 }
 
 /// The two pointwise convolutions of squeeze-and-excitation, with biases.
@@ -38,6 +46,7 @@ pub struct SqueezeExcite<'a> {
     pub expand: [&'a Tensor; 2],
 }
 
+/// As `effnet_norm` of `training_api.h`.
 #[repr(C)]
 struct RawNorm {
     weight: *const C_tensor,
@@ -46,7 +55,14 @@ struct RawNorm {
     running_var: *const C_tensor,
     momentum: f64,
     epsilon: f64,
+    group: RawNormGroup,
 }
+
+const _: () = {
+    const POINTER: usize = size_of::<usize>();
+    assert!(size_of::<RawNorm>() == 8 * POINTER + 16);
+    assert!(offset_of!(RawNorm, momentum) == 4 * POINTER && offset_of!(RawNorm, group) == 4 * POINTER + 16);
+};
 
 unsafe extern "C" {
     fn effnet_norm_activation(
@@ -55,7 +71,11 @@ unsafe extern "C" {
         silu: i32,
         out: *mut *mut C_tensor,
     ) -> *mut c_char;
-    fn effnet_ranks_norm(x: *const C_tensor, norm: *const RawNorm, out: *mut *mut C_tensor) -> *mut c_char;
+    fn effnet_sync_batch_norm(
+        x: *const C_tensor,
+        norm: *const RawNorm,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
     fn effnet_depthwise(
         x: *const C_tensor,
         norm: *const RawNorm,
@@ -75,12 +95,16 @@ unsafe extern "C" {
     ) -> *mut c_char;
 }
 
-/// Whether this module's functions take activations `x` with parameters like `parameter`: on the CPU, of
-/// 32-bit floats or, for `x`, bfloat16, with more than one value for each channel, which may be those of other
-/// ranks.
-pub fn trains(x: &Tensor, parameter: &Tensor) -> bool {
+/// Whether this module's kernels normalise activations `x` by `norm`: on the CPU, of 32-bit floats or, for `x`,
+/// bfloat16, with more than one value per channel, counting those of the group's other processes.
+pub fn trains(x: &Tensor, norm: &BatchNorm<'_>) -> bool {
+    let least = if norm.group.is_some() { 1 } else { 2 };
+    runs_on(x, norm.weight, least)
+}
+
+/// Whether the kernels take `x` with parameters like `parameter`, with `least` or more values per channel.
+fn runs_on(x: &Tensor, parameter: &Tensor, least: i64) -> bool {
     let kinds = (x.kind(), parameter.kind());
-    let least = if normalises_over_ranks() { 1 } else { 2 };
     x.device() == Device::Cpu
         && parameter.device() == Device::Cpu
         && matches!(kinds, (Kind::Float | Kind::BFloat16, Kind::Float))
@@ -118,10 +142,10 @@ fn expect_shape(name: &'static str, tensor: &Tensor, expected: &[i64]) -> Result
     })
 }
 
-/// The channels of a batch that the kernels can run on.
-fn channels(x: &Tensor, parameter: &Tensor) -> Result<i64, Error> {
+/// The channels of a batch, if the kernels `run` on it.
+fn channels(x: &Tensor, run: bool) -> Result<i64, Error> {
     let size = x.size();
-    if trains(x, parameter) {
+    if run {
         return Ok(size[1]);
     }
     Err(Error::Shape {
@@ -148,6 +172,7 @@ impl BatchNorm<'_> {
             running_var: self.running_var.as_ptr(),
             momentum: self.momentum,
             epsilon: self.epsilon,
+            group: RawNormGroup::new(self.group),
         }
     }
 }
@@ -158,17 +183,18 @@ impl BatchNorm<'_> {
 /// [`Error::Shape`] where the parameters do not fit `x`, or [`trains`] is false; [`Error::Native`],
 /// [`Error::OutOfMemory`].
 pub fn norm_activation(x: &Tensor, norm: &BatchNorm<'_>, silu: bool) -> Result<Tensor, Error> {
-    let raw = norm.raw(channels(x, norm.weight)?)?;
+    let raw = norm.raw(channels(x, trains(x, norm))?)?;
     // SAFETY: the tensors are alive, and the parameters have as many values as `x` has channels.
     output(|out| unsafe { effnet_norm_activation(x.as_ptr(), &raw const raw, i32::from(silu), out) })
 }
 
-/// `norm(x)` for activations `[N, C, H, W]` of any kind on any device, over all ranks.
+/// `norm(x)` over the batches of the norm's group, for activations `[N, C, H, W]` of any kind on any device: of
+/// libtorch's own operators, for what [`trains`] does not take.
 ///
 /// # Errors
-/// [`Error::Shape`] where the parameters do not fit `x`, [`Error::Native`] where [`normalises_over_ranks`] is false,
-/// [`Error::OutOfMemory`].
-pub fn ranks_norm(x: &Tensor, norm: &BatchNorm<'_>) -> Result<Tensor, Error> {
+/// [`Error::Shape`] where the parameters do not fit `x`, [`Error::Native`] where the norm has no group or the
+/// group fails, [`Error::OutOfMemory`].
+pub fn sync_batch_norm(x: &Tensor, norm: &BatchNorm<'_>) -> Result<Tensor, Error> {
     let found = x.size();
     let [_, channels, _, _] = found[..] else {
         let (name, expected) = ("the input of a layer in training", vec![-1; 4]);
@@ -183,7 +209,7 @@ pub fn ranks_norm(x: &Tensor, norm: &BatchNorm<'_>) -> Result<Tensor, Error> {
     }
     let raw = norm.pointers();
     // SAFETY: the tensors are alive, and the parameters have as many values as `x` has channels.
-    output(|out| unsafe { effnet_ranks_norm(x.as_ptr(), &raw const raw, out) })
+    output(|out| unsafe { effnet_sync_batch_norm(x.as_ptr(), &raw const raw, out) })
 }
 
 /// A depthwise convolution of `silu(norm(x))`, or of `x` where there is no norm, with `kernels`
@@ -199,7 +225,8 @@ pub fn depthwise(
     stride: i64,
     padding: [i64; 4],
 ) -> Result<Tensor, Error> {
-    let channels = channels(x, kernels)?;
+    let runs = runs_on(x, kernels, 1) && norm.is_none_or(|norm| trains(x, norm));
+    let channels = channels(x, runs)?;
     let side = kernels.size().last().copied().unwrap_or(0);
     expect("a depthwise convolution", kernels, &[channels, 1, side, side])?;
     let out_of_range = |name, value| Err(Error::OutOfRange { name, value });
@@ -239,7 +266,7 @@ pub fn norm_squeeze_excite(
     norm: &BatchNorm<'_>,
     layers: &SqueezeExcite<'_>,
 ) -> Result<Tensor, Error> {
-    let channels = channels(x, norm.weight)?;
+    let channels = channels(x, trains(x, norm))?;
     let raw = norm.raw(channels)?;
     let SqueezeExcite { reduce, expand } = layers;
     let squeezed = reduce[1].size().first().copied().unwrap_or(0);

@@ -55,6 +55,7 @@ impl Norm {
             running_var: &self.variance,
             momentum: MOMENTUM,
             epsilon: EPSILON,
+            group: None,
         }
     }
 
@@ -311,7 +312,7 @@ fn what_the_kernels_cannot_run_on_is_refused() {
     let (norm, kernels) = (Norm::new(4), drawn(&[4, 1, 3, 3], 4));
     let x = |shape: &[i64]| drawn(shape, 7);
     let one_value = x(&[1, 4, 1, 1]);
-    assert!(!trains(&one_value, &kernels));
+    assert!(!trains(&one_value, &norm.layer()));
     for x in [
         one_value,
         x(&[2, 5, 3, 3]),

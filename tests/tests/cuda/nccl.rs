@@ -1,14 +1,13 @@
 //! Groups of processes with a device each.
 
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use effnet_tests::free_port;
 use launch_environment::{Environment, Launcher, Master};
-use libtorch_ext::distributed::{
-    GroupError, GroupOptions, ProcessGroup, Reducer, Reduction, SyncBatchNorm,
-};
-use libtorch_ext::training::{BatchNorm, ranks_norm};
+use libtorch_ext::distributed::{GroupError, GroupOptions, ProcessGroup, Reducer, Reduction, SyncBatchNorm};
+use libtorch_ext::training::{BatchNorm, BatchNormGroup, sync_batch_norm};
 use tch::{Cuda, Device, Kind, Tensor};
 
 use crate::{CPU, CUDA, assert_near, device};
@@ -144,6 +143,7 @@ fn a_device_normalises_over_ranks_as_libtorch_does_alone() {
             running_var: &variance,
             momentum: 0.1,
             epsilon: 1e-3,
+            group: None,
         };
         let out = normalise(&x, &norm);
         (&out * upstream.to_device(on)).sum(Kind::Float).backward();
@@ -164,9 +164,10 @@ fn a_device_normalises_over_ranks_as_libtorch_does_alone() {
             false,
         )
     });
-    let norms = SyncBatchNorm::new(&group).unwrap();
+    let group: Arc<dyn BatchNormGroup> = Arc::new(SyncBatchNorm::new(&group).unwrap());
     let found = of(CUDA, &|x, norm| {
-        norms.scope(|| ranks_norm(x, norm).unwrap()).unwrap()
+        let group = Some(&group);
+        sync_batch_norm(x, &BatchNorm { group, ..*norm }).unwrap()
     });
     for (found, expected) in found.iter().zip(&expected) {
         assert_near(found, expected, 1e-5);

@@ -1,8 +1,11 @@
 //! Batch normalisation over all ranks is that of the joined batch.
 
+use std::sync::Arc;
+
 use libtorch_ext::distributed::{ProcessGroup, Reduction, SyncBatchNorm};
 use libtorch_ext::training::{
-    BatchNorm, SqueezeExcite, depthwise, norm_activation, norm_squeeze_excite, ranks_norm,
+    BatchNorm, BatchNormGroup, SqueezeExcite, depthwise, norm_activation, norm_squeeze_excite,
+    sync_batch_norm,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -41,7 +44,7 @@ impl Layer {
     }
 
     /// All three layers with a normalisation, one after the other.
-    fn forward(&self, x: &Tensor) -> Tensor {
+    fn forward(&self, x: &Tensor, group: Option<&Arc<dyn BatchNormGroup>>) -> Tensor {
         let norm = BatchNorm {
             weight: &self.weight,
             bias: &self.bias,
@@ -49,6 +52,7 @@ impl Layer {
             running_var: &self.variance,
             momentum: 0.1,
             epsilon: 1e-3,
+            group,
         };
         let x = norm_activation(x, &norm, true).unwrap();
         let x = depthwise(&x, Some(&norm), &self.kernels, 1, [1; 4]).unwrap();
@@ -73,6 +77,10 @@ fn close(found: &Tensor, expected: &Tensor, what: &str) {
     assert!(error <= 1e-5, "{what}: {error:.1e}");
 }
 
+fn norm_group(group: &ProcessGroup) -> Arc<dyn BatchNormGroup> {
+    Arc::new(SyncBatchNorm::new(group).unwrap())
+}
+
 /// `side` pixels each way; the ranks have unequal numbers of images.
 fn compare(group: &ProcessGroup, side: i64) {
     let drawn = |seed| {
@@ -82,7 +90,7 @@ fn compare(group: &ProcessGroup, side: i64) {
     };
     let (joined, upstream) = (drawn(1).set_requires_grad(true), drawn(2));
     let alone = Layer::new();
-    let expected = alone.forward(&joined);
+    let expected = alone.forward(&joined, None);
     (&expected * &upstream).sum(Kind::Float).backward();
 
     let (rank, world_size) = (group.rank() as i64, group.world_size() as i64);
@@ -91,8 +99,7 @@ fn compare(group: &ProcessGroup, side: i64) {
     let own = |tensor: &Tensor| tensor.detach().narrow(0, start, images).copy();
     let x = own(&joined).set_requires_grad(true);
     let layer = Layer::new();
-    let norms = SyncBatchNorm::new(group).unwrap();
-    let found = norms.scope(|| layer.forward(&x)).unwrap();
+    let found = layer.forward(&x, Some(&norm_group(group)));
     close(&found, &own(&expected), "the output");
     (&found * own(&upstream)).sum(Kind::Float).backward();
     close(&x.grad(), &own(&joined.grad()), "the gradient of the input");
@@ -103,10 +110,10 @@ fn compare(group: &ProcessGroup, side: i64) {
         group.all_reduce(&gradient.contiguous(), Reduction::Sum).unwrap();
         close(&gradient, &expected.grad(), "the gradient of a parameter");
     }
-    // Outside of the scope a batch is this rank's again.
+    // Without the group a batch is this rank's again.
     let (alone, again) = (Layer::new(), Layer::new());
     if images * side * side > 1 {
-        assert!(alone.forward(&x).equal(&again.forward(&x)));
+        assert!(alone.forward(&x, None).equal(&again.forward(&x, None)));
         assert!(!alone.mean.equal(&layer.mean));
     }
 }
@@ -190,9 +197,9 @@ fn compare_operators(group: &ProcessGroup, kind: Kind) {
         running_var: &own_variance,
         momentum: 0.1,
         epsilon: 1e-3,
+        group: Some(&norm_group(group)),
     };
-    let norms = SyncBatchNorm::new(group).unwrap();
-    let found = norms.scope(|| ranks_norm(&x, &norm).unwrap()).unwrap();
+    let found = sync_batch_norm(&x, &norm).unwrap();
     assert_eq!(found.kind(), kind);
     (&found * own(&upstream)).sum(floats).backward();
 
@@ -231,19 +238,4 @@ fn libtorchs_operators_normalise_over_ranks_too() {
             }
         }
     }
-}
-
-#[test]
-fn outside_of_a_scope_nothing_is_normalised_over_ranks() {
-    let layer = Layer::new();
-    let norm = BatchNorm {
-        weight: &layer.weight,
-        bias: &layer.bias,
-        running_mean: &layer.mean,
-        running_var: &layer.variance,
-        momentum: 0.1,
-        epsilon: 1e-3,
-    };
-    let error = ranks_norm(&Tensor::zeros([2, CHANNELS, 2, 2], CPU), &norm).unwrap_err();
-    assert!(error.to_string().contains("outside of its scope"), "{error}");
 }

@@ -48,7 +48,9 @@ impl Trainer {
         }
         agree(group, &self.facts(sync_batch_norm))?;
         self.follow(group)?;
-        self.parallel = Some(DataParallel::new(group, sync_batch_norm, &self.network)?);
+        let parallel = DataParallel::new(group, sync_batch_norm, &self.network)?;
+        self.network.set_batch_norm_group(parallel.batch_norm_group());
+        self.parallel = Some(parallel);
         Ok(())
     }
 

@@ -1,14 +1,12 @@
-//! Gradients of all ranks added up while the backward pass goes on, and batch normalisation over all ranks.
+//! Gradients of all ranks added up while the backward pass goes on.
 
-use std::cell::Cell;
 use std::ffi::c_char;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
 
-use tch::{Device, Tensor};
+use tch::Tensor;
 use torch_sys::C_tensor;
 
-use super::connections::{Connections, RawGroup};
+use super::connections::RawGroup;
 use super::signature::Operation;
 use super::{GroupError, ProcessGroup};
 use crate::Error;
@@ -30,7 +28,6 @@ unsafe extern "C" {
     fn effnet_reducer_prepare(reducer: *mut RawReducer) -> *mut c_char;
     fn effnet_reducer_finish(reducer: *mut RawReducer) -> *mut c_char;
     fn effnet_reducer_free(reducer: *mut RawReducer) -> *mut c_char;
-    fn effnet_group_set_norms(group: *const RawGroup) -> *mut c_char;
 }
 
 /// Gradients are sent in pieces of this size as soon as they are there, 4 MiB: a fifth of those of B0.
@@ -101,62 +98,4 @@ impl Reducer {
             check(unsafe { effnet_reducer_finish(raw) })
         })
     }
-}
-
-/// Batch normalisation in training by the statistics of the batches of all ranks together: the layers of
-/// [`training`](crate::training).
-#[derive(Debug, Clone)]
-pub struct SyncBatchNorm {
-    group: ProcessGroup,
-    /// Those of CPUs, whose backward passes have no order between these sums and those of the gradients. A
-    /// device does one after the other.
-    connections: Option<Arc<Connections>>,
-}
-
-impl SyncBatchNorm {
-    /// Connections for the statistics of `group`. All ranks make it at the same time.
-    ///
-    /// # Errors
-    /// [`GroupError`].
-    pub fn new(group: &ProcessGroup) -> Result<Self, GroupError> {
-        group.agree(Operation::Reducer, None)?;
-        let connections = match group.device() {
-            Device::Cuda(_) => None,
-            _ => Some(Arc::new(group.more_connections()?)),
-        };
-        let group = group.clone();
-        Ok(Self { group, connections })
-    }
-
-    /// Runs a forward pass whose layers, and those of its backward pass, normalise over all ranks, all of
-    /// which run one with the same layers.
-    ///
-    /// # Errors
-    /// [`Error::OutOfMemory`].
-    pub fn scope<T>(&self, forward: impl FnOnce() -> T) -> Result<T, Error> {
-        struct End;
-        impl Drop for End {
-            fn drop(&mut self) {
-                IN_SCOPE.set(false);
-                // SAFETY: null ends the scope on this thread.
-                let _ = check(unsafe { effnet_group_set_norms(ptr::null()) });
-            }
-        }
-        let connections = self.connections.as_deref().unwrap_or(self.group.connections());
-        // SAFETY: the group is alive; what is set keeps its connections alive.
-        check(unsafe { effnet_group_set_norms(connections.as_ptr()) })?;
-        IN_SCOPE.set(true);
-        let _end = End;
-        Ok(forward())
-    }
-}
-
-thread_local! {
-    static IN_SCOPE: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether batch normalisation on this thread is over all ranks, within the scope of a [`SyncBatchNorm`]. What
-/// [`trains`](crate::training::trains) does not take is then for [`ranks_norm`](crate::training::ranks_norm).
-pub fn normalises_over_ranks() -> bool {
-    IN_SCOPE.get()
 }

@@ -25,9 +25,10 @@ Tensor along(const Tensor& channels, const Tensor& batch) {
 
 Tensor computed(const Tensor& x) { return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat); }
 
-struct RanksNorm : torch::autograd::Function<RanksNorm> {
+struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
     static Tensor forward(AutogradContext* context, const Tensor& input, const Tensor& weight, const Tensor& bias,
-                          const Tensor& running_mean, const Tensor& running_var, double momentum, double epsilon) {
+                          const Tensor& running_mean, const Tensor& running_var, double momentum, double epsilon,
+                          const c10::intrusive_ptr<NormGroup>& group) {
         const Tensor x = computed(input);
         const int64_t channels = x.size(1);
         const double own = double(x.numel() / channels);
@@ -36,7 +37,6 @@ struct RanksNorm : torch::autograd::Function<RanksNorm> {
         const Tensor center = own_mean.to(at::kDouble);
         Tensor sums = at::cat({center * own, (own_variance.to(at::kDouble) + center * center) * own,
                                at::full({1}, own, center.options())});
-        const auto group = current_norm_group();
         group->sum(sums);
         const Tensor count = sums.slice(0, 2 * channels);
         const Tensor mean = sums.slice(0, 0, channels) / count;
@@ -70,7 +70,8 @@ struct RanksNorm : torch::autograd::Function<RanksNorm> {
             (upstream - along(level, x) - normal * along(slope, x)) * along(scale, x);
         // Those of parameters are of this process's images: they are added up with all the others.
         const auto type = weight.scalar_type();
-        return {result.to(input.scalar_type()), product.to(type), sum.to(type), Tensor(), Tensor(), Tensor(), Tensor()};
+        return {result.to(input.scalar_type()), product.to(type), sum.to(type), Tensor(), Tensor(), Tensor(), Tensor(),
+                Tensor()};
     }
 
 private:
@@ -83,10 +84,11 @@ private:
 
 } // namespace effnet
 
-extern "C" char* effnet_ranks_norm(const Tensor* x, const effnet_norm* norm, Tensor** out) {
+extern "C" char* effnet_sync_batch_norm(const Tensor* x, const effnet_norm* norm, Tensor** out) {
     return torch_guarded([&] {
-        TORCH_CHECK(effnet::current_norm_group(), "normalisation over ranks outside of its scope");
-        *out = new Tensor(effnet::RanksNorm::apply(*x, *norm->weight, *norm->bias, *norm->running_mean,
-                                                   *norm->running_var, norm->momentum, norm->epsilon));
+        TORCH_CHECK(norm->group.context, "synchronised batch normalisation needs a group");
+        *out = new Tensor(effnet::SyncBatchNorm::apply(*x, *norm->weight, *norm->bias, *norm->running_mean,
+                                                       *norm->running_var, norm->momentum, norm->epsilon,
+                                                       effnet::group_of(*norm)));
     });
 }

@@ -1,0 +1,99 @@
+//! The processes of a synchronised batch normalisation, and how the C++ side calls them.
+//!
+//! The layers need one thing of other processes: the sum of a few numbers, forwards and backwards. They ask for it
+//! through a trait, so that neither this crate nor a network depends on what connects the processes.
+
+use std::ffi::{CString, c_char, c_void};
+use std::fmt::Debug;
+use std::mem::offset_of;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::sync::Arc;
+
+use tch::Tensor;
+use torch_sys::C_tensor;
+
+use crate::Error;
+
+/// Processes that normalise their batches by the statistics of all of them together: the `process_group` of
+/// PyTorch's `SyncBatchNorm`.
+pub trait BatchNormGroup: Debug + Send + Sync {
+    /// Replaces `values`, contiguous doubles on the device of the batch, by their sum over all processes. Every
+    /// process makes the same calls in the same order: one per layer in the forward pass, and one per layer in
+    /// the backward pass, on the thread that autograd runs it on.
+    ///
+    /// # Errors
+    /// What the processes could not exchange; it becomes the error of the pass.
+    fn sum(&self, values: &Tensor) -> Result<(), Error>;
+}
+
+/// A borrowed [`BatchNormGroup`], as `effnet_norm_group` of `training_api.h` has it.
+#[repr(C)]
+pub(super) struct RawNormGroup {
+    /// An `Arc<dyn BatchNormGroup>`, or null for none.
+    context: *const c_void,
+    retain: unsafe extern "C" fn(*const c_void) -> *mut c_void,
+    release: unsafe extern "C" fn(*mut c_void),
+    sum: unsafe extern "C" fn(*const c_void, *mut C_tensor) -> *mut c_char,
+}
+
+const _: () = assert!(
+    size_of::<RawNormGroup>() == 4 * size_of::<usize>()
+        && offset_of!(RawNormGroup, sum) == 3 * size_of::<usize>()
+);
+
+unsafe extern "C" {
+    fn effnet_new_message(text: *const c_char) -> *mut c_char;
+}
+
+impl RawNormGroup {
+    /// It is valid as long as the reference is; the C++ side retains what it keeps.
+    pub(super) fn new(group: Option<&Arc<dyn BatchNormGroup>>) -> Self {
+        Self {
+            context: group.map_or(ptr::null(), |group| ptr::from_ref(group).cast()),
+            retain,
+            release,
+            sum,
+        }
+    }
+}
+
+/// Another reference to the group, on the heap.
+///
+/// # Safety
+/// `context` must be an `Arc<dyn BatchNormGroup>` that is alive.
+unsafe extern "C" fn retain(context: *const c_void) -> *mut c_void {
+    // SAFETY: by this function's contract.
+    let group = unsafe { &*context.cast::<Arc<dyn BatchNormGroup>>() };
+    Box::into_raw(Box::new(Arc::clone(group))).cast()
+}
+
+/// # Safety
+/// `context` must come from [`retain`], and is given up once.
+unsafe extern "C" fn release(context: *mut c_void) {
+    // SAFETY: by this function's contract.
+    drop(unsafe { Box::from_raw(context.cast::<Arc<dyn BatchNormGroup>>()) });
+}
+
+/// # Safety
+/// `context` must be an `Arc<dyn BatchNormGroup>` and `values` a tensor, both alive.
+unsafe extern "C" fn sum(context: *const c_void, values: *mut C_tensor) -> *mut c_char {
+    let sum = || {
+        // SAFETY: by this function's contract; the clone is another handle to the same tensor.
+        let (group, values) = unsafe {
+            let group = &*context.cast::<Arc<dyn BatchNormGroup>>();
+            (group, Tensor::clone_from_ptr(values))
+        };
+        group.sum(&values)
+    };
+    // A panic must not unwind through C++.
+    let result = catch_unwind(AssertUnwindSafe(sum))
+        .unwrap_or_else(|_| Err(Error::Native("the sum over all processes panicked".to_owned())));
+    let text = match result {
+        Ok(()) => return ptr::null_mut(),
+        Err(Error::OutOfMemory) => None,
+        Err(error) => Some(CString::new(error.to_string().replace('\0', " ")).unwrap_or_default()),
+    };
+    // SAFETY: null or a C string that outlives the call.
+    unsafe { effnet_new_message(text.as_ref().map_or(ptr::null(), |text| text.as_ptr())) }
+}
