@@ -16,12 +16,11 @@ use std::time::{Duration, Instant};
 
 use effnet_core::{EfficientNet, Variant};
 use effnet_train::{
-    Batch, Course, GroupOptions as Parameters, Method, Phase, Schedule, Targets, Trainer, TrainerOptions,
-    Warmup,
+    Batch, Course, GroupOptions, Method, Phase, Schedule, Targets, Trainer, TrainerOptions, Warmup,
 };
 use launch_environment::Environment;
-use libtorch_ext::distributed::{GroupOptions, ProcessGroup, Reduction};
 use tch::{Device, Kind, Tensor, nn};
+use torch_c10d::{ProcessGroup, ProcessGroupOptions, Reduction};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -29,7 +28,7 @@ fn main() -> Outcome<()> {
     tch::set_num_threads(env::var("EFFNET_THREADS").map_or(Ok(1), |threads| threads.parse())?);
     libtorch_ext::keep_freed_memory();
     let group = Environment::from_env()?
-        .map(|environment| ProcessGroup::connect(&environment, &GroupOptions::default()))
+        .map(|environment| ProcessGroup::connect(&environment, &ProcessGroupOptions::default()))
         .transpose()?;
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -57,7 +56,7 @@ fn trainer(variant: &str, group: Option<&ProcessGroup>, sync_batch_norm: bool) -
     let store = nn::VarStore::new(Device::Cpu);
     let network = EfficientNet::new(&store.root(), &variant.parse::<Variant>()?.config())?;
     let phase = Phase {
-        groups: Parameters::default(),
+        groups: GroupOptions::default(),
         method: Method::SGD,
         schedule: Schedule::new(0.01, u64::MAX, Course::Constant, Warmup::default())?,
     };

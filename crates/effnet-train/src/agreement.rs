@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use libtorch_ext::distributed::ProcessGroup;
+use torch_c10d::ProcessGroup;
 
 use crate::Error;
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use effnet_core::EfficientNet;
-use libtorch_ext::distributed::{ProcessGroup, Reducer, Reduction, SyncBatchNorm};
 use libtorch_ext::training::BatchNormGroup;
 use tch::{TchError, Tensor};
+use torch_c10d::{ProcessGroup, Reducer, Reduction, SyncBatchNorm};
 
 use crate::Error;
 use crate::parameters::is_statistic;

@@ -87,7 +87,7 @@ pub enum Error {
     },
     /// The group cannot go on.
     #[error(transparent)]
-    Group(#[from] libtorch_ext::distributed::GroupError),
+    Group(#[from] torch_c10d::GroupError),
     /// A checkpoint could not be read.
     #[error(transparent)]
     Read(#[from] effnet_checkpoint::Error),

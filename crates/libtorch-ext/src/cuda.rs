@@ -60,7 +60,14 @@ pub struct DeviceMemory {
 pub fn device_memory(device: usize) -> Result<DeviceMemory, Error> {
     let (mut free, mut total, mut peak) = (0, 0, 0);
     // SAFETY: the last three arguments are places to write to.
-    check(unsafe { effnet_device_memory(number(device)?, &raw mut free, &raw mut total, &raw mut peak) })?;
+    check(unsafe {
+        effnet_device_memory(
+            device_index(device)?,
+            &raw mut free,
+            &raw mut total,
+            &raw mut peak,
+        )
+    })?;
     Ok(DeviceMemory { free, total, peak })
 }
 
@@ -77,7 +84,7 @@ impl CopyStream {
     /// # Errors
     /// [`Error::Native`] without CUDA or without such a device.
     pub fn new(device: usize) -> Result<Self, Error> {
-        let device = number(device)?;
+        let device = device_index(device)?;
         let mut stream = 0;
         // SAFETY: the last argument is a place to write to.
         check(unsafe { effnet_copy_stream(device, &raw mut stream) })?;
@@ -162,8 +169,11 @@ fn expect(tensor: &Tensor, expected: &'static str, fits: bool) -> Result<(), Err
     }
 }
 
-/// libtorch counts devices in 8 bits.
-pub(crate) fn number(device: usize) -> Result<i32, Error> {
+/// The number of a CUDA device as libtorch counts them, in 8 bits.
+///
+/// # Errors
+/// [`Error::OutOfRange`].
+pub fn device_index(device: usize) -> Result<i32, Error> {
     i8::try_from(device)
         .map(i32::from)
         .map_err(|_| Error::OutOfRange {

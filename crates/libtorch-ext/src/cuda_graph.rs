@@ -4,9 +4,9 @@ use std::ffi::c_char;
 use std::ptr::{self, NonNull};
 
 use crate::Error;
-use crate::cuda::number;
+use crate::cuda::device_index;
 use crate::cuda_library::CudaLibrary;
-use crate::error::check_of;
+use crate::error::check_message;
 
 // SAFETY: cuda_graphs.h has this table.
 static LIBRARY: CudaLibrary<Api> = unsafe {
@@ -75,7 +75,7 @@ impl CudaGraph {
         let beside = beside.map_or(ptr::null(), |graph| graph.graph.as_ptr().cast_const());
         let mut graph = ptr::null_mut();
         // SAFETY: `beside` is null or a graph that is alive, `graph` a place to write to.
-        api.check(unsafe { (api.begin)(number(device)?, beside, &raw mut graph) })?;
+        api.check(unsafe { (api.begin)(device_index(device)?, beside, &raw mut graph) })?;
         let graph = NonNull::new(graph).ok_or(Error::OutOfMemory)?;
         let recording = Recording { api, graph };
         let result = work()?;
@@ -118,6 +118,6 @@ impl Drop for Recording {
 impl Api {
     fn check(&self, message: *mut c_char) -> Result<(), Error> {
         // SAFETY: a message of that library, which takes it back.
-        unsafe { check_of(message, self.free_message) }
+        unsafe { check_message(message, self.free_message) }
     }
 }

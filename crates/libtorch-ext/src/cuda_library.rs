@@ -19,9 +19,9 @@ unsafe extern "C" {
     ) -> *mut c_char;
 }
 
-/// A library of this crate's shim that a feature builds, with a table `T` of its functions.
+/// A library of a crate's shim that one of its features builds, with a table `T` of its functions.
 #[derive(Debug)]
-pub(crate) struct CudaLibrary<T: 'static> {
+pub struct CudaLibrary<T: 'static> {
     file: &'static str,
     built: Option<&'static str>,
     feature: &'static str,
@@ -34,7 +34,7 @@ impl<T> CudaLibrary<T> {
     ///
     /// # Safety
     /// Its `function` takes nothing and returns null or a constant that is a `T`.
-    pub(crate) const unsafe fn new(
+    pub const unsafe fn new(
         file: &'static str,
         built: Option<&'static str>,
         feature: &'static str,
@@ -54,7 +54,7 @@ impl<T> CudaLibrary<T> {
     ///
     /// # Errors
     /// [`Error::Native`] without CUDA or without the library.
-    pub(crate) fn table(&'static self) -> Result<&'static T, Error> {
+    pub fn table(&'static self) -> Result<&'static T, Error> {
         // The library's gaps are filled from libtorch_cuda, which must be there first.
         if !Cuda::is_available() {
             return Err(Error::Native(

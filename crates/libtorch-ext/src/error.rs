@@ -103,14 +103,18 @@ unsafe extern "C" {
 /// which is that of `std::bad_alloc` when memory is short.
 pub(crate) fn check(message: *mut c_char) -> Result<(), Error> {
     // SAFETY: a message of this library that is not null is a C string, which is the caller's.
-    unsafe { check_of(message, effnet_free_message) }
+    unsafe { check_message(message, effnet_free_message) }
 }
 
-/// The same of another library.
+/// Turns what a C function of a shim returns into a result: null for success, or a message that `free` takes back,
+/// which is that of `std::bad_alloc` when memory is short.
+///
+/// # Errors
+/// [`Error::OutOfMemory`], or [`Error::Native`] with the message.
 ///
 /// # Safety
 /// `message` must be null or a C string, and `free` what takes it back; it is called once.
-pub(crate) unsafe fn check_of(
+pub unsafe fn check_message(
     message: *mut c_char,
     free: unsafe extern "C" fn(message: *mut c_char),
 ) -> Result<(), Error> {

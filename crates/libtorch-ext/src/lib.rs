@@ -3,10 +3,10 @@
 #![allow(unsafe_code)]
 
 mod autocast;
+pub mod boundary;
 mod cuda;
 mod cuda_graph;
 mod cuda_library;
-pub mod distributed;
 mod error;
 pub mod foreach;
 mod network;

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use effnet_tests::free_port;
 use launch_environment::{Environment, Launcher, Master};
-use libtorch_ext::distributed::{GroupError, GroupOptions, ProcessGroup, Reducer, Reduction, SyncBatchNorm};
 use libtorch_ext::training::{BatchNorm, BatchNormGroup, sync_batch_norm};
 use tch::{Cuda, Device, Kind, Tensor};
+use torch_c10d::{GroupError, ProcessGroup, ProcessGroupOptions, Reducer, Reduction, SyncBatchNorm};
 
 use crate::{CPU, CUDA, assert_near, device};
 
 fn connect(environment: &Environment) -> Result<ProcessGroup, GroupError> {
-    let options = GroupOptions {
+    let options = ProcessGroupOptions {
         timeout: Duration::from_secs(60),
         device: Device::Cuda(environment.local_rank),
-        ..GroupOptions::default()
+        ..ProcessGroupOptions::default()
     };
     ProcessGroup::connect(environment, &options)
 }

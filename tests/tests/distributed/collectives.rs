@@ -1,7 +1,7 @@
 //! What ranks exchange arrives.
 
-use libtorch_ext::distributed::{GroupError, ProcessGroup, Reduction};
 use tch::{Kind, Tensor};
+use torch_c10d::{GroupError, ProcessGroup, Reduction};
 
 use super::ranks::{all_succeed, group};
 

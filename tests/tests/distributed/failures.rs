@@ -5,8 +5,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use effnet_tests::free_port;
-use libtorch_ext::distributed::{GroupError, GroupOptions, ProcessGroup, Reduction};
 use tch::{Device, Tensor};
+use torch_c10d::{GroupError, ProcessGroup, ProcessGroupOptions, Reduction};
 
 use super::ranks::{Ranks, command, environment, group_within};
 
@@ -156,9 +156,9 @@ fn ranks_that_never_come_are_listed() {
         }
         return;
     };
-    let options = GroupOptions {
+    let options = ProcessGroupOptions {
         timeout: Duration::from_secs(3),
-        ..GroupOptions::default()
+        ..ProcessGroupOptions::default()
     };
     let error = ProcessGroup::connect(&environment, &options).unwrap_err();
     println!("error: {error}");
@@ -170,10 +170,10 @@ fn ranks_that_never_come_are_listed() {
 /// What a rank says that connects with this device.
 #[allow(clippy::print_stdout)]
 fn connect_with(device: Device) {
-    let options = GroupOptions {
+    let options = ProcessGroupOptions {
         timeout: Duration::from_secs(60),
         device,
-        ..GroupOptions::default()
+        ..ProcessGroupOptions::default()
     };
     let error = ProcessGroup::connect(&environment().unwrap(), &options).unwrap_err();
     println!("error: {error}");

@@ -11,8 +11,8 @@ use std::time::Duration;
 use effnet_checkpoint::{ModelMetadata, StateDict};
 use effnet_tests::{free_port, skip};
 use effnet_train::{Checkpointer, Position, RunningLoss, Snapshot, TrainerState};
-use libtorch_ext::distributed::{ProcessGroup, Reducer, Reduction};
 use tch::{Device, Kind, Tensor};
+use torch_c10d::{ProcessGroup, Reducer, Reduction};
 
 use super::ranks::{Ranks, command, environment, group_within};
 
@@ -73,7 +73,7 @@ fn snapshot(step: u64, weights: &Tensor) -> Snapshot {
 }
 
 /// Steps whose parts last for some milliseconds each, until the group fails.
-fn train(group: &ProcessGroup, folder: &Path, now: &AtomicU8) -> libtorch_ext::distributed::GroupError {
+fn train(group: &ProcessGroup, folder: &Path, now: &AtomicU8) -> torch_c10d::GroupError {
     let enter = |part: Part| now.store(part as u8, Ordering::SeqCst);
     let weights = Tensor::randn([1000, 1000], CPU).set_requires_grad(true);
     let mut reducer = Reducer::new(group, &[weights.shallow_clone()]).unwrap();

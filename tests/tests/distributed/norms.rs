@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use libtorch_ext::distributed::{ProcessGroup, Reduction, SyncBatchNorm};
 use libtorch_ext::training::{
     BatchNorm, BatchNormGroup, SqueezeExcite, depthwise, norm_activation, norm_squeeze_excite,
     sync_batch_norm,
 };
 use tch::{Device, Kind, Tensor};
+use torch_c10d::{ProcessGroup, Reduction, SyncBatchNorm};
 
 use super::ranks::{all_succeed, group};
 

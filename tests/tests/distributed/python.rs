@@ -4,8 +4,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use effnet_tests::{free_port, interpreter, skip};
-use libtorch_ext::distributed::{GroupOptions, ProcessGroup, Protocol, Reduction};
 use tch::{Kind, Tensor};
+use torch_c10d::{ProcessGroup, ProcessGroupOptions, Protocol, Reduction};
 
 use super::ranks::{Ranks, command, environment, place};
 
@@ -44,10 +44,10 @@ fn a_rank_of_pytorch_and_two_of_this_program_exchange_tensors() {
 
 /// As scripts/reference/distributed_rank.py does.
 fn exchange() {
-    let options = GroupOptions {
+    let options = ProcessGroupOptions {
         timeout: Duration::from_secs(60),
         protocol: Protocol::PyTorch,
-        ..GroupOptions::default()
+        ..ProcessGroupOptions::default()
     };
     let group = ProcessGroup::connect(&environment().unwrap(), &options).unwrap();
     let rank = group.rank() as f32;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use effnet_tests::free_port;
 use launch_environment::Environment;
-use libtorch_ext::distributed::{GroupOptions, ProcessGroup};
+use torch_c10d::{ProcessGroup, ProcessGroupOptions};
 
 /// Longer than any of these tests takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -19,9 +19,9 @@ pub(crate) fn group() -> Option<ProcessGroup> {
 /// The same with another timeout.
 pub(crate) fn group_within(timeout: Duration) -> Option<ProcessGroup> {
     let environment = environment()?;
-    let options = GroupOptions {
+    let options = ProcessGroupOptions {
         timeout,
-        ..GroupOptions::default()
+        ..ProcessGroupOptions::default()
     };
     Some(ProcessGroup::connect(&environment, &options).unwrap())
 }

@@ -1,8 +1,8 @@
 //! Gradients of several ranks are those of the joined batch.
 
-use libtorch_ext::distributed::{ProcessGroup, Reducer};
 use tch::nn::{self, Module as _};
 use tch::{Device, Kind, Tensor};
+use torch_c10d::{ProcessGroup, Reducer};
 
 use super::ranks::{all_succeed, group};
 

@@ -5,8 +5,8 @@ use effnet_train::{
     Average, Batch, Course, Error, Freeze, GroupOptions, Method, Phase, Schedule, Targets, Trainer,
     TrainerOptions, Warmup,
 };
-use libtorch_ext::distributed::ProcessGroup;
 use tch::{Device, Kind, Tensor, nn};
+use torch_c10d::ProcessGroup;
 
 use super::ranks::{all_succeed, group};
 

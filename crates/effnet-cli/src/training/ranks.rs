@@ -7,10 +7,10 @@ use anyhow::{Context, bail, ensure};
 use effnet_train::data::Shard;
 use effnet_train::{Trainer, agree};
 use launch_environment::Environment;
-use libtorch_ext::distributed::{GroupOptions, ProcessGroup};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tch::Device;
+use torch_c10d::{ProcessGroup, ProcessGroupOptions};
 
 use crate::arguments::TrainingArguments;
 
@@ -38,10 +38,10 @@ impl Ranks {
         arguments: &TrainingArguments,
         device: Device,
     ) -> anyhow::Result<Self> {
-        let options = GroupOptions {
+        let options = ProcessGroupOptions {
             timeout: Duration::from_secs(u64::from(arguments.rank_timeout)),
             device,
-            ..GroupOptions::default()
+            ..ProcessGroupOptions::default()
         };
         Ok(Self {
             group: Some(ProcessGroup::connect(environment, &options)?),

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use libtorch_ext::distributed::ProcessGroup;
 use serde::{Deserialize, Serialize};
 use tch::Device;
+use torch_c10d::ProcessGroup;
 
 use super::{Position, RunningLoss, Trainer};
 use crate::agreement::agree;

@@ -3,14 +3,14 @@
 use std::ffi::c_char;
 use std::ptr::{self, NonNull};
 
+use libtorch_ext::Error;
 use tch::Tensor;
 use torch_sys::C_tensor;
 
-use super::connections::RawGroup;
-use super::signature::Operation;
-use super::{GroupError, ProcessGroup};
-use crate::Error;
-use crate::error::check;
+use crate::boundary::check;
+use crate::connections::RawGroup;
+use crate::signature::Operation;
+use crate::{GroupError, ProcessGroup};
 
 #[repr(C)]
 struct RawReducer {

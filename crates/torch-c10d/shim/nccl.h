@@ -1,6 +1,7 @@
-// The interface of libeffnet_nccl.so, a library of its own for the reason that cuda_graphs.h gives.
+// The interface of libeffnet_nccl.so, a library of its own as the build script says.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 extern "C" {
@@ -17,3 +18,7 @@ struct effnet_nccl_api {
 };
 
 } // extern "C"
+
+// As src/nccl.rs has it.
+static_assert(sizeof(effnet_nccl_api) == 2 * sizeof(void*) &&
+              offsetof(effnet_nccl_api, free_message) == sizeof(void*));

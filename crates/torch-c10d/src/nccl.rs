@@ -1,15 +1,15 @@
 //! NCCL, through a library of its own that is opened when a group has CUDA devices.
 
 use std::ffi::{c_char, c_void};
+use std::mem::offset_of;
 use std::ptr::{self, NonNull};
 use std::time::Duration;
 
-use super::Store;
-use super::store::milliseconds;
-use crate::Error;
-use crate::cuda::number;
-use crate::cuda_library::CudaLibrary;
-use crate::error::check_of;
+use libtorch_ext::Error;
+use libtorch_ext::boundary::{CudaLibrary, check_message, device_index};
+
+use crate::Store;
+use crate::store::milliseconds;
 
 // SAFETY: nccl.h has this table.
 static LIBRARY: CudaLibrary<Api> = unsafe {
@@ -22,7 +22,7 @@ static LIBRARY: CudaLibrary<Api> = unsafe {
 };
 
 #[repr(C)]
-pub(super) struct RawBackend {
+pub(crate) struct RawBackend {
     _opaque: [u8; 0],
 }
 
@@ -41,9 +41,13 @@ struct Api {
     free_message: unsafe extern "C" fn(*mut c_char),
 }
 
+const _: () = assert!(
+    size_of::<Api>() == 2 * size_of::<usize>() && offset_of!(Api, free_message) == size_of::<usize>()
+);
+
 /// Connects the CUDA device with this number to those of the other ranks, which do so with the same `store`.
 /// The caller owns what it gets.
-pub(super) fn connect(
+pub(crate) fn connect(
     store: &Store,
     rank: usize,
     world_size: usize,
@@ -51,7 +55,7 @@ pub(super) fn connect(
     timeout: Duration,
 ) -> Result<NonNull<RawBackend>, Error> {
     let api = LIBRARY.table()?;
-    let device = number(device)?;
+    let device = device_index(device)?;
     let mut raw = ptr::null_mut();
     // SAFETY: the store is alive, the last argument a place to write to; the message is of that library, which
     // takes it back.
@@ -64,7 +68,7 @@ pub(super) fn connect(
             milliseconds(timeout),
             &raw mut raw,
         );
-        check_of(message, api.free_message)?;
+        check_message(message, api.free_message)?;
     }
     NonNull::new(raw).ok_or(Error::OutOfMemory)
 }

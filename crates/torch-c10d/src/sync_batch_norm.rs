@@ -2,15 +2,15 @@
 
 use std::ffi::c_char;
 
+use libtorch_ext::Error;
+use libtorch_ext::training::BatchNormGroup;
 use tch::{Device, Tensor};
 use torch_sys::C_tensor;
 
-use super::connections::{Connections, RawGroup};
-use super::signature::Operation;
-use super::{GroupError, ProcessGroup};
-use crate::Error;
-use crate::error::check;
-use crate::training::BatchNormGroup;
+use crate::boundary::check;
+use crate::connections::{Connections, RawGroup};
+use crate::signature::Operation;
+use crate::{GroupError, ProcessGroup};
 
 unsafe extern "C" {
     fn effnet_group_sum(group: *const RawGroup, values: *const C_tensor) -> *mut c_char;

@@ -5,14 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSo
 use launch_environment::Master;
 
 /// The address that packets to `master` leave from. It is found without sending one.
-pub(super) fn towards(master: &Master) -> Option<IpAddr> {
+pub(crate) fn towards(master: &Master) -> Option<IpAddr> {
     let mut targets = (master.address.as_str(), master.port).to_socket_addrs().ok()?;
     targets.find_map(source)
 }
 
 /// The address that packets to other machines leave from: for the process that serves at an address which
 /// its own machine's names lead back to itself, as Debian's do.
-pub(super) fn outward() -> Option<IpAddr> {
+pub(crate) fn outward() -> Option<IpAddr> {
     // An address for examples (RFC 5737), which the way out is asked for.
     source(SocketAddr::from(([192, 0, 2, 1], 9)))
 }
@@ -30,7 +30,7 @@ fn source(target: SocketAddr) -> Option<IpAddr> {
 
 /// This process's address among those of all: `own`, unless that leads back to this machine while others
 /// are elsewhere.
-pub(super) fn choose(own: Option<IpAddr>, all: &[Option<IpAddr>]) -> Option<IpAddr> {
+pub(crate) fn choose(own: Option<IpAddr>, all: &[Option<IpAddr>]) -> Option<IpAddr> {
     let spans_machines = all.iter().flatten().any(|address| !address.is_loopback());
     match own {
         Some(address) if address.is_loopback() && spans_machines => outward(),

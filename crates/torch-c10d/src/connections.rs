@@ -6,14 +6,15 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::Store;
-use super::nccl::{self, RawBackend};
-use super::store::{c_string, milliseconds};
-use crate::Error;
-use crate::error::check;
+use libtorch_ext::Error;
+
+use crate::Store;
+use crate::boundary::check;
+use crate::nccl::{self, RawBackend};
+use crate::store::{c_string, milliseconds};
 
 #[repr(C)]
-pub(super) struct RawGroup {
+pub(crate) struct RawGroup {
     _opaque: [u8; 0],
 }
 
@@ -32,7 +33,7 @@ unsafe extern "C" {
 
 /// Connections between all ranks: sockets, and NCCL's between their CUDA devices.
 #[derive(Debug)]
-pub(super) struct Connections {
+pub(crate) struct Connections {
     raw: NonNull<RawGroup>,
     failed: AtomicBool,
 }
@@ -52,7 +53,7 @@ impl Drop for Connections {
 }
 
 impl Connections {
-    pub(super) fn new(
+    pub(crate) fn new(
         store: &Store,
         rank: usize,
         world_size: usize,
@@ -83,7 +84,7 @@ impl Connections {
     }
 
     /// Connects the CUDA device with this number to those of the other ranks.
-    pub(super) fn add_device(
+    pub(crate) fn add_device(
         &mut self,
         store: &Store,
         rank: usize,
@@ -97,11 +98,11 @@ impl Connections {
     }
 
     /// Notes that a call has failed: what is under way will not end by itself.
-    pub(super) fn fail(&self) {
+    pub(crate) fn fail(&self) {
         self.failed.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn as_ptr(&self) -> *const RawGroup {
+    pub(crate) fn as_ptr(&self) -> *const RawGroup {
         self.raw.as_ptr()
     }
 }

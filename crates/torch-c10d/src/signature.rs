@@ -6,13 +6,13 @@ use std::fmt;
 use tch::{Device, Kind, Tensor};
 
 /// Numbers that travel with a signature.
-pub(super) const PAYLOAD: usize = 4;
+pub(crate) const PAYLOAD: usize = 4;
 const DIMENSIONS: usize = 8;
 const LENGTH: usize = 4 + DIMENSIONS + PAYLOAD;
 
 /// A collective call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operation {
+pub(crate) enum Operation {
     Numbers,
     AllReduce,
     Broadcast,
@@ -31,7 +31,7 @@ impl Operation {
         Self::Reducer,
     ];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Numbers => "all_gather_numbers",
             Self::AllReduce => "all_reduce",
@@ -45,18 +45,18 @@ impl Operation {
 
 /// A call, the kind, the place and the shape of its tensor, and four numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Signature {
+pub(crate) struct Signature {
     operation: Operation,
     kind: i64,
     /// Whether the tensor is the host's: those of a device go through other connections.
     on_host: bool,
     rank: usize,
     shape: [i64; DIMENSIONS],
-    pub(super) payload: [f64; PAYLOAD],
+    pub(crate) payload: [f64; PAYLOAD],
 }
 
 impl Signature {
-    pub(super) fn new(operation: Operation, tensor: Option<&Tensor>, payload: [f64; PAYLOAD]) -> Self {
+    pub(crate) fn new(operation: Operation, tensor: Option<&Tensor>, payload: [f64; PAYLOAD]) -> Self {
         let size = tensor.map(Tensor::size).unwrap_or_default();
         let mut shape = [0; DIMENSIONS];
         if size.len() > DIMENSIONS {
@@ -74,18 +74,18 @@ impl Signature {
         }
     }
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         self.operation.name()
     }
 
-    pub(super) fn agrees_with(&self, other: &Self) -> bool {
+    pub(crate) fn agrees_with(&self, other: &Self) -> bool {
         Self {
             payload: other.payload,
             ..*self
         } == *other
     }
 
-    pub(super) fn to_numbers(self) -> Vec<i64> {
+    pub(crate) fn to_numbers(self) -> Vec<i64> {
         let mut numbers = vec![
             self.operation as i64,
             self.kind,
@@ -98,7 +98,7 @@ impl Signature {
     }
 
     /// `None` for numbers that no process of this program sends.
-    pub(super) fn from_numbers(numbers: &[i64]) -> Option<Self> {
+    pub(crate) fn from_numbers(numbers: &[i64]) -> Option<Self> {
         if numbers.len() != LENGTH {
             return None;
         }

@@ -2,8 +2,8 @@
 
 use tch::Tensor;
 
-use super::signature::{Operation, PAYLOAD, Signature};
-use super::{GroupError, ProcessGroup};
+use crate::signature::{Operation, PAYLOAD, Signature};
+use crate::{GroupError, ProcessGroup};
 
 impl ProcessGroup {
     /// Four numbers of each rank, by rank, in a single exchange.

@@ -11,6 +11,8 @@ using std::chrono::milliseconds;
 
 extern "C" {
 
+void effnet_c10d_free_message(char* message) { free_message(message); }
+
 // Takes a copy of `count` bytes, and does not unwind.
 typedef void (*effnet_take_bytes)(void* context, const uint8_t* bytes, size_t count);
 

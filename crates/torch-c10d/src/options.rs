@@ -18,7 +18,7 @@ pub enum Protocol {
 
 /// How a group is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupOptions {
+pub struct ProcessGroupOptions {
     /// How long a process waits for the others: to come, and in each call.
     pub timeout: Duration,
     /// What they say to each other.
@@ -28,7 +28,7 @@ pub struct GroupOptions {
     pub device: Device,
 }
 
-impl Default for GroupOptions {
+impl Default for ProcessGroupOptions {
     /// Ten minutes, among processes of this library, on the CPU.
     fn default() -> Self {
         Self {

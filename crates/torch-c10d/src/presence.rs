@@ -6,10 +6,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use launch_environment::Master;
+use libtorch_ext::Error;
 
-use super::sign::{Sign, State};
-use super::{Peer, Store, Suspect};
-use crate::Error;
+use crate::sign::{Sign, State};
+use crate::{Peer, Store, Suspect};
 
 /// Time between two signs.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -20,14 +20,14 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where a process stands in its group.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub(super) rank: usize,
-    pub(super) world_size: usize,
-    pub(super) master: Master,
+pub(crate) struct Place {
+    pub(crate) rank: usize,
+    pub(crate) world_size: usize,
+    pub(crate) master: Master,
     /// Whether the store ends with this process.
-    pub(super) serves: bool,
+    pub(crate) serves: bool,
     /// The address that it tells the others.
-    pub(super) address: Option<IpAddr>,
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// What this process tells; the thread that tells it shares it.
@@ -43,7 +43,7 @@ struct Shared {
 
 /// This process among those of the group.
 #[derive(Debug)]
-pub(super) struct Presence {
+pub(crate) struct Presence {
     place: Place,
     shared: Arc<Shared>,
     /// A connection of its own, since that of the thread may be stuck.
@@ -54,7 +54,7 @@ pub(super) struct Presence {
 
 impl Presence {
     /// Tells the others of this process, from now on until it is dropped.
-    pub(super) fn begin(place: Place, store: &Store) -> Result<Self, Error> {
+    pub(crate) fn begin(place: Place, store: &Store) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             calls: AtomicU64::new(0),
             state: Mutex::new(State::Running),
@@ -83,7 +83,7 @@ impl Presence {
     }
 
     /// The addresses of all processes, once all are there; otherwise, after `timeout`, those that lack.
-    pub(super) fn gather(&self, timeout: Duration) -> Result<Vec<Option<IpAddr>>, Vec<usize>> {
+    pub(crate) fn gather(&self, timeout: Duration) -> Result<Vec<Option<IpAddr>>, Vec<usize>> {
         let end = Instant::now() + timeout;
         let (mut addresses, mut missing) = (Vec::new(), Vec::new());
         for rank in 0..self.place.world_size {
@@ -108,17 +108,17 @@ impl Presence {
     }
 
     /// Counts a collective call.
-    pub(super) fn count(&self) {
+    pub(crate) fn count(&self) {
         self.shared.calls.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Tells the others that an error of this process's own ends it.
-    pub(super) fn fail(&self, message: &str) {
+    pub(crate) fn fail(&self, message: &str) {
         self.shared.change(State::Failed(message.replace('\n', " ")));
     }
 
     /// Who keeps this process waiting. It takes some seconds.
-    pub(super) fn suspects(&self) -> Vec<Suspect> {
+    pub(crate) fn suspects(&self) -> Vec<Suspect> {
         self.shared.change(State::Stalled);
         let (sender, receiver) = mpsc::channel();
         let (place, store) = (self.place.clone(), Arc::clone(&self.store));

@@ -5,9 +5,9 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use launch_environment::Master;
+use libtorch_ext::Error;
 
-use crate::Error;
-use crate::error::check;
+use crate::boundary::check;
 
 #[repr(C)]
 struct RawStore {
@@ -73,7 +73,7 @@ impl Store {
     }
 
     /// The same, where a store of PyTorch counts its `clients`, itself included, and waits for them.
-    pub(super) fn connect_counted(
+    pub(crate) fn connect_counted(
         master: &Master,
         serves: bool,
         clients: usize,
@@ -157,7 +157,7 @@ impl Store {
         self.get(key, Duration::from_secs(1)).map(Some)
     }
 
-    pub(super) fn as_ptr(&self) -> *const c_void {
+    pub(crate) fn as_ptr(&self) -> *const c_void {
         self.0.as_ptr().cast_const().cast()
     }
 }
@@ -175,11 +175,11 @@ unsafe extern "C" fn take(context: *mut c_void, bytes: *const u8, count: usize) 
     }
 }
 
-pub(super) fn c_string(text: &str) -> Result<CString, Error> {
+pub(crate) fn c_string(text: &str) -> Result<CString, Error> {
     CString::new(text).map_err(|_| Error::Native(format!("`{}` holds a zero byte", text.escape_debug())))
 }
 
 /// At least one: zero means without end.
-pub(super) fn milliseconds(duration: Duration) -> i64 {
+pub(crate) fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).max(1)
 }

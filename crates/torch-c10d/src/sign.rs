@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 /// How a process fares.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum State {
+pub(crate) enum State {
     Running,
     /// It waits in vain, and looks for the reason.
     Stalled,
@@ -17,17 +17,17 @@ pub(super) enum State {
 
 /// A sign of life.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Sign {
+pub(crate) struct Sign {
     /// Signs before it.
-    pub(super) beat: u64,
+    pub(crate) beat: u64,
     /// Collective calls so far.
-    pub(super) calls: u64,
-    pub(super) address: Option<IpAddr>,
-    pub(super) state: State,
+    pub(crate) calls: u64,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) state: State,
 }
 
 impl Sign {
-    pub(super) fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         let address = self
             .address
             .map(|address| address.to_string())
@@ -43,7 +43,7 @@ impl Sign {
     }
 
     /// `None` for what no process of this program writes.
-    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let lines: Vec<&str> = std::str::from_utf8(text).ok()?.splitn(5, '\n').collect();
         let [beat, calls, address, state, message] = lines[..] else {
             return None;
@@ -64,7 +64,7 @@ impl Sign {
     }
 
     /// Whether the process needs the others no more.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         !matches!(self.state, State::Running | State::Stalled)
     }
 }

@@ -4,9 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use launch_environment::{EnvironmentError, Master};
+use libtorch_ext::Error;
 use tch::Device;
-
-use crate::Error;
 
 /// Another process of the group, as an error names it.
 #[derive(Debug, Clone, PartialEq, Eq)]

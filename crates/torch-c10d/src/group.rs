@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use launch_environment::Environment;
+use libtorch_ext::Error;
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
-use super::connections::{Connections, RawGroup};
-use super::presence::{Place, Presence};
-use super::signature::{Operation, PAYLOAD, Signature};
-use super::{GroupError, GroupOptions, Protocol, Store, address};
-use crate::Error;
-use crate::error::check;
+use crate::boundary::check;
+use crate::connections::{Connections, RawGroup};
+use crate::presence::{Place, Presence};
+use crate::signature::{Operation, PAYLOAD, Signature};
+use crate::{GroupError, ProcessGroupOptions, Protocol, Store, address};
 
 unsafe extern "C" {
     fn effnet_group_all_reduce(
@@ -90,9 +90,9 @@ impl ProcessGroup {
     /// # Errors
     /// [`GroupError::Store`], [`GroupError::Missing`], [`GroupError::Collective`] when sockets cannot be
     /// opened.
-    pub fn connect(environment: &Environment, options: &GroupOptions) -> Result<Self, GroupError> {
+    pub fn connect(environment: &Environment, options: &ProcessGroupOptions) -> Result<Self, GroupError> {
         let Environment { rank, world_size, .. } = *environment;
-        let GroupOptions {
+        let ProcessGroupOptions {
             timeout,
             protocol,
             device,
@@ -219,12 +219,12 @@ impl ProcessGroup {
         self.local(|| self.0.base.prefixed("effnet/run"))
     }
 
-    pub(super) fn connections(&self) -> &Connections {
+    pub(crate) fn connections(&self) -> &Connections {
         &self.0.connections
     }
 
     /// More connections between the same processes, for calls that do not wait for the others.
-    pub(super) fn more_connections(&self) -> Result<Connections, GroupError> {
+    pub(crate) fn more_connections(&self) -> Result<Connections, GroupError> {
         let inner = &*self.0;
         // Under a name that was used before lie the addresses of connections that may be gone.
         let number = inner.more.fetch_add(1, Ordering::Relaxed);
@@ -305,7 +305,7 @@ impl ProcessGroup {
 
     /// Makes sure that a call with `tensor` ends no process: this tensor can be exchanged, and all ranks
     /// have one like it.
-    pub(super) fn agree(&self, operation: Operation, tensor: Option<&Tensor>) -> Result<(), GroupError> {
+    pub(crate) fn agree(&self, operation: Operation, tensor: Option<&Tensor>) -> Result<(), GroupError> {
         if let Some(tensor) = tensor {
             self.expect(operation, tensor)?;
         }
@@ -336,7 +336,7 @@ impl ProcessGroup {
     }
 
     /// The signatures of all ranks, which agree.
-    pub(super) fn exchange(&self, own: Signature) -> Result<Vec<Signature>, GroupError> {
+    pub(crate) fn exchange(&self, own: Signature) -> Result<Vec<Signature>, GroupError> {
         let numbers = self.local(|| Ok(Tensor::f_from_slice(&own.to_numbers())?))?;
         let all = self.call(own.name(), || self.gather(&numbers))?;
         let parse = |tensor: &Tensor| {
@@ -359,7 +359,7 @@ impl ProcessGroup {
         }
     }
 
-    pub(super) fn local<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, GroupError> {
+    pub(crate) fn local<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, GroupError> {
         let rank = self.0.rank;
         work().map_err(|source| GroupError::Native {
             rank,
@@ -368,7 +368,7 @@ impl ProcessGroup {
     }
 
     /// Makes a call, and says whom it failed for.
-    pub(super) fn call<T>(
+    pub(crate) fn call<T>(
         &self,
         operation: &'static str,
         call: impl FnOnce() -> Result<T, Error>,
@@ -380,7 +380,7 @@ impl ProcessGroup {
     }
 
     /// The error of a call that failed in the midst of other work, such as the backward pass of a
-    /// [`Reducer`](super::Reducer), with those who are to blame as far as it can be told. It takes some
+    /// [`Reducer`](crate::Reducer), with those who are to blame as far as it can be told. It takes some
     /// seconds to find that out.
     pub fn explain(&self, operation: &'static str, message: &str) -> GroupError {
         self.0.connections.fail();

@@ -1,0 +1,33 @@
+//! Compiles the shim, and lets what is linked here find libtorch at run time.
+
+use std::path::PathBuf;
+use std::{env, io};
+
+mod rpath {
+    include!("../../scripts/libtorch/rpath.rs");
+
+    pub(crate) fn announce() -> io::Result<()> {
+        main()
+    }
+}
+
+mod shim {
+    include!("../../scripts/libtorch/shim.rs");
+}
+
+fn main() -> io::Result<()> {
+    println!("cargo::rerun-if-changed=shim");
+    let folder = |name| env::var_os(name).map(PathBuf::from);
+    if let (Some(library), Some(boundary)) =
+        (folder("DEP_TCH_LIBTORCH_LIB"), folder("DEP_LIBTORCH_EXT_INCLUDE"))
+    {
+        println!("cargo::rerun-if-changed={}", boundary.display());
+        shim::with_libtorch(&library, "c++17")
+            .files(["store", "process_group"].map(|name| format!("shim/{name}.cpp")))
+            .include("shim/gloo")
+            .include(&boundary)
+            .compile("torch_c10d");
+        shim::cuda_library(&library, "nccl", &boundary)?;
+    }
+    rpath::announce()
+}

@@ -1,0 +1,95 @@
+// Compiles the C++ of a package against libtorch: what the build scripts of the packages with a shim have in
+// common. It prints which variables of the environment a build depends on.
+
+use std::path::{Path, PathBuf};
+use std::{env, io};
+
+/// Always optimised: a kernel compiled without is slower than the network it replaces.
+pub(crate) fn optimised(standard: &str) -> cc::Build {
+    let mut build = cc::Build::new();
+    build
+        .cpp(true)
+        .std(standard)
+        .opt_level(3)
+        .debug(false)
+        .flag_if_supported("-fvisibility=hidden")
+        .flag_if_supported("-fvisibility-inlines-hidden");
+    build
+}
+
+/// With libtorch's headers, as torch-sys compiles its own shim. `library` is the folder of libtorch's libraries.
+pub(crate) fn with_libtorch(library: &Path, standard: &str) -> cc::Build {
+    for name in ["LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI"] {
+        println!("cargo::rerun-if-env-changed={name}");
+    }
+    let root = env::var_os("LIBTORCH_INCLUDE").map_or_else(
+        || library.parent().map(Path::to_path_buf).unwrap_or_default(),
+        PathBuf::from,
+    );
+    let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
+    let mut build = optimised(standard);
+    build
+        .include(root.join("include"))
+        .include(root.join("include/torch/csrc/api/include"))
+        .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
+        .warnings(false);
+    build
+}
+
+/// Builds `libeffnet_{name}.so` from `shim/{name}.cpp`, if the feature of that name is on, and tells the crate
+/// where it lies in the variable `EFFNET_{NAME}`. `boundary` is the folder of the headers that libtorch-ext exports.
+///
+/// A program cannot be linked to libtorch_cuda without loading it at every start. So what needs it is a library of
+/// its own, to be opened when libtorch_cuda is there; it has gaps until then.
+///
+/// # Errors
+/// Without CUDA's headers, and when the compiler fails.
+pub(crate) fn cuda_library(library: &Path, name: &str, boundary: &Path) -> io::Result<()> {
+    println!("cargo::rerun-if-env-changed=CUDA_HOME");
+    let variable = name.to_uppercase();
+    if env::var_os(format!("CARGO_FEATURE_{variable}")).is_none() {
+        return Ok(());
+    }
+    let cuda = env::var_os("CUDA_HOME").map(|home| PathBuf::from(home).join("include"));
+    let wheels = library
+        .parent()
+        .and_then(Path::parent)
+        .map(|root| root.join("nvidia"))
+        .unwrap_or_default();
+    let Some(headers) = cuda
+        .into_iter()
+        .chain([wheels.join("cu13/include")])
+        .find(|folder| {
+            ["cuda_runtime.h", "crt/host_config.h"]
+                .iter()
+                .all(|name| folder.join(name).exists())
+        })
+    else {
+        return Err(io::Error::other(format!(
+            "the feature {} needs the headers of CUDA 13.0: expected cuda_runtime.h and crt/host_config.h in \
+             $CUDA_HOME/include or beside libtorch; scripts/setup --cuda installs them",
+            name.replace('_', "-")
+        )));
+    };
+    let out = env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();
+    let target = out.join(format!("libeffnet_{name}.so"));
+    let compiler = with_libtorch(library, "c++17")
+        .include(boundary)
+        .include(headers)
+        // Elsewhere nccl.h is installed among the compiler's own.
+        .include(wheels.join("nccl/include"))
+        .get_compiler();
+    let source = format!("shim/{name}.cpp");
+    let status = compiler
+        .to_command()
+        .args(["-shared", &source, "-o"])
+        .arg(&target)
+        .status()?;
+    if !status.success() {
+        return Err(io::Error::other(format!(
+            "{source} cannot be compiled ({status})"
+        )));
+    }
+    println!("cargo::rustc-env=EFFNET_{variable}={}", target.display());
+    Ok(())
+}
