@@ -23,7 +23,7 @@ fn main() -> io::Result<()> {
     {
         println!("cargo::rerun-if-changed={}", boundary.display());
         shim::with_libtorch(&library, "c++17")
-            .files(["store", "process_group"].map(|name| format!("shim/{name}.cpp")))
+            .files(["store", "process_group", "reducer"].map(|name| format!("shim/{name}.cpp")))
             .include("shim/gloo")
             .include(&boundary)
             .compile("torch_c10d");

@@ -33,15 +33,17 @@ unsafe extern "C" {
     fn effnet_group_barrier(group: *const RawGroup) -> *mut c_char;
 }
 
-/// What a reduction makes of the values of all ranks.
+/// What a reduction makes of the values of all ranks. The numbers are those of `effnet_reduction` in
+/// `process_group.cpp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
 pub enum Reduction {
     /// Their sum.
-    Sum,
+    Sum = 0,
     /// The largest.
-    Max,
+    Max = 1,
     /// The smallest.
-    Min,
+    Min = 2,
 }
 
 /// The processes that an [`Environment`] describes, connected. Clones are handles to the same group.

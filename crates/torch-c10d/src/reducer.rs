@@ -25,8 +25,7 @@ unsafe extern "C" {
         bucket_bytes: i64,
         out: *mut *mut RawReducer,
     ) -> *mut c_char;
-    fn effnet_reducer_prepare(reducer: *mut RawReducer) -> *mut c_char;
-    fn effnet_reducer_finish(reducer: *mut RawReducer) -> *mut c_char;
+    fn effnet_reducer_backward(reducer: *mut RawReducer, loss: *const C_tensor) -> *mut c_char;
     fn effnet_reducer_free(reducer: *mut RawReducer) -> *mut c_char;
 }
 
@@ -91,11 +90,8 @@ impl Reducer {
     pub fn backward(&mut self, loss: &Tensor) -> Result<(), GroupError> {
         let raw = self.raw.as_ptr();
         self.group.call("the sum of the gradients", || {
-            // SAFETY: the reducer is alive and this process's alone.
-            check(unsafe { effnet_reducer_prepare(raw) })?;
-            loss.f_backward()?;
-            // SAFETY: as above.
-            check(unsafe { effnet_reducer_finish(raw) })
+            // SAFETY: the reducer is alive and this process's alone, the loss is alive.
+            check(unsafe { effnet_reducer_backward(raw, loss.as_ptr()) })
         })
     }
 }

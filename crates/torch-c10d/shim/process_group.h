@@ -1,0 +1,37 @@
+// What stands behind the handle of a group.
+#pragma once
+
+#ifndef USE_C10D_GLOO
+#define USE_C10D_GLOO 1
+#endif
+
+#include <chrono>
+
+#include <ATen/ATen.h>
+#include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+
+struct effnet_group {
+    // As the Reducer wants it, with the backends below.
+    c10::intrusive_ptr<c10d::ProcessGroup> group;
+    c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
+    // Of tensors on CUDA devices; may be null.
+    c10::intrusive_ptr<c10d::Backend> nccl;
+    std::chrono::milliseconds timeout;
+
+    c10d::Backend& backend(const at::Tensor& tensor) const {
+        if (tensor.is_cpu()) return *gloo;
+        TORCH_CHECK(nccl, "the group is not connected on ", tensor.device());
+        return *nccl;
+    }
+
+    // Waits until `work` is done. What a device does ends without a word of it to this thread, and not at all
+    // when a rank is gone: the timeout has to be asked for.
+    void finish(const c10::intrusive_ptr<c10d::Work>& work) const {
+        if (nccl) {
+            work->wait(timeout);
+        } else {
+            work->wait();
+        }
+    }
+};
