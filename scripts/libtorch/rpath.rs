@@ -11,6 +11,7 @@ fn main() -> io::Result<()> {
     let Some(libtorch) = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from) else {
         return Ok(());
     };
+    println!("cargo::rustc-env=EFFNET_LIBTORCH_LIB={}", libtorch.display());
     if !cfg!(unix) {
         return Ok(());
     }

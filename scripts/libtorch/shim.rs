@@ -37,14 +37,15 @@ pub(crate) fn with_libtorch(library: &Path, standard: &str) -> cc::Build {
 }
 
 /// Builds `libeffnet_{name}.so` from `shim/{name}.cpp`, if the feature of that name is on, and tells the crate
-/// where it lies in the variable `EFFNET_{NAME}`. `boundary` is the folder of the headers that libtorch-ext exports.
+/// where it lies in the variable `EFFNET_{NAME}`. `headers` are the folders of the headers
+/// that libtorch-ext exports.
 ///
 /// A program cannot be linked to libtorch_cuda without loading it at every start. So what needs it is a library of
 /// its own, to be opened when libtorch_cuda is there; it has gaps until then.
 ///
 /// # Errors
 /// Without CUDA's headers, and when the compiler fails.
-pub(crate) fn cuda_library(library: &Path, name: &str, boundary: &Path) -> io::Result<()> {
+pub(crate) fn cuda_library(library: &Path, name: &str, headers: &[&Path]) -> io::Result<()> {
     println!("cargo::rerun-if-env-changed=CUDA_HOME");
     let variable = name.to_uppercase();
     if env::var_os(format!("CARGO_FEATURE_{variable}")).is_none() {
@@ -56,7 +57,7 @@ pub(crate) fn cuda_library(library: &Path, name: &str, boundary: &Path) -> io::R
         .and_then(Path::parent)
         .map(|root| root.join("nvidia"))
         .unwrap_or_default();
-    let Some(headers) = cuda
+    let Some(cuda_headers) = cuda
         .into_iter()
         .chain([wheels.join("cu13/include")])
         .find(|folder| {
@@ -74,8 +75,8 @@ pub(crate) fn cuda_library(library: &Path, name: &str, boundary: &Path) -> io::R
     let out = env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();
     let target = out.join(format!("libeffnet_{name}.so"));
     let compiler = with_libtorch(library, "c++17")
-        .include(boundary)
-        .include(headers)
+        .includes(headers)
+        .include(cuda_headers)
         // Elsewhere nccl.h is installed among the compiler's own.
         .include(wheels.join("nccl/include"))
         .get_compiler();

@@ -1,4 +1,4 @@
-//! The `effnet` binary, built like the test that runs it.
+//! The programs `effnet` and `effnet-torch`, built like the test that runs them.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Output};
@@ -17,7 +17,7 @@ pub fn effnet() -> Command {
     command
 }
 
-/// Builds the binary in this test's profile: `cargo test -p effnet-tests` alone would not.
+/// Builds both programs in this test's profile: `cargo test -p effnet-tests` alone would not.
 fn build() -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     // target/PROFILE/deps/TEST
@@ -26,7 +26,15 @@ fn build() -> PathBuf {
         .and_then(|deps| deps.parent())
         .expect("cargo's layout");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "effnet-cli", "--bin", "effnet"]);
+    cargo.args([
+        "build",
+        "--quiet",
+        "--bins",
+        "--package",
+        "effnet-cli",
+        "--package",
+        "effnet-torch",
+    ]);
     if folder.ends_with("release") {
         cargo.arg("--release");
     }

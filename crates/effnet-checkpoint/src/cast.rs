@@ -1,5 +1,8 @@
 //! Floats of one width as floats of another.
 
+use std::borrow::Cow;
+
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use crate::storage::Storage;
@@ -29,6 +32,41 @@ impl Tensor {
         debug_assert_eq!(byte_count(dtype, &shape), Some(bytes.len()));
         Ok(Tensor::view(dtype, shape, strides, Storage::owned(bytes), false))
     }
+}
+
+impl Tensor {
+    /// The elements of a floating-point tensor as 32-bit floats, in row-major order: borrowed where the file
+    /// has them as such, converted otherwise.
+    ///
+    /// # Errors
+    /// As [`Tensor::to_float`].
+    pub fn floats(&self) -> Result<Cow<'_, [f32]>, TensorError> {
+        let bytes = match self.dtype() {
+            DType::F32 => self.bytes()?,
+            DType::F16 => return Ok(widened(&self.bytes()?, f16::from_le_bytes)),
+            DType::BF16 => return Ok(widened(&self.bytes()?, bf16::from_le_bytes)),
+            _ => Cow::Owned(self.to_float(DType::F32)?.bytes()?.into_owned()),
+        };
+        if cfg!(target_endian = "little")
+            && let Cow::Borrowed(bytes) = bytes
+            && let Ok(floats) = bytemuck::try_cast_slice(bytes)
+        {
+            return Ok(Cow::Borrowed(floats));
+        }
+        let element = |bytes: &[u8; 4]| f32::from_le_bytes(*bytes);
+        Ok(bytes.as_chunks().0.iter().map(element).collect())
+    }
+}
+
+/// Every 16-bit float is a 32-bit float.
+fn widened<'a, T: Copy>(bytes: &[u8], element: impl Fn([u8; 2]) -> T) -> Cow<'a, [f32]>
+where
+    [T]: HalfFloatSliceExt,
+{
+    let short: Vec<T> = bytes.as_chunks().0.iter().map(|bytes| element(*bytes)).collect();
+    let mut floats = vec![0.0; short.len()];
+    short.convert_to_f32_slice(&mut floats);
+    Cow::Owned(floats)
 }
 
 fn cast(bytes: &[u8], from: DType, to: DType) -> Result<Vec<u8>, TensorError> {

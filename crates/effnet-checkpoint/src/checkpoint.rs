@@ -10,7 +10,7 @@ use crate::mapped::MappedFile;
 use crate::object::{Objects, Storages};
 use crate::pickle::{Graph, Limits, load};
 use crate::selection::{Selection, select};
-use crate::{Container, Scheme, StateDict};
+use crate::{Container, StateDict};
 
 /// What wrappers of modules put in front of every name: `nn.DataParallel`, `torch.compile`, and the
 /// attribute that a training program keeps its network in.
@@ -24,6 +24,7 @@ const PREFIXES: [&str; 5] = ["module.", "_orig_mod.", "model.", "backbone.", "en
 pub struct Checkpoint {
     path: PathBuf,
     container: Container,
+    file_len: usize,
     wrapper: Option<String>,
     whole_module: bool,
     prefix: String,
@@ -62,7 +63,17 @@ impl OpenOptions {
     /// for a small file that is all pickle instructions.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Checkpoint, Error> {
         let path = path.as_ref();
-        open(path, self).map_err(|kind| Error::new(path, kind))
+        let opened = MappedFile::open(path).and_then(|file| open(file, self));
+        opened.map_err(|kind| Error::new(path, kind))
+    }
+
+    /// Opens a file that the program carries in itself, which messages call `name`. Nothing is copied.
+    ///
+    /// # Errors
+    /// As [`OpenOptions::open`].
+    pub fn open_bytes(&self, name: impl AsRef<Path>, bytes: &'static [u8]) -> Result<Checkpoint, Error> {
+        let name = name.as_ref();
+        open(MappedFile::from_static(name, bytes), self).map_err(|kind| Error::new(name, kind))
     }
 }
 
@@ -121,14 +132,15 @@ impl Checkpoint {
         self.state_dict
     }
 
-    /// Whose names the tensors have; `None` for another network.
-    pub fn scheme(&self) -> Option<Scheme> {
-        Scheme::recognise(self.state_dict.names())
+    /// Bytes of the file.
+    pub fn file_len(&self) -> usize {
+        self.file_len
     }
 }
 
-fn open(path: &Path, options: &OpenOptions) -> Result<Checkpoint, ErrorKind> {
-    let file = Arc::new(MappedFile::open(path)?);
+fn open(file: MappedFile, options: &OpenOptions) -> Result<Checkpoint, ErrorKind> {
+    let file = Arc::new(file);
+    let path = file.path.as_path();
     let container = Container::recognise(file.bytes())?;
     let demanded = options.wrapper.as_deref();
     let read = |graph: &Graph<'_>, storages: &dyn Storages| {
@@ -162,6 +174,7 @@ fn open(path: &Path, options: &OpenOptions) -> Result<Checkpoint, ErrorKind> {
     Ok(Checkpoint {
         path: path.to_owned(),
         container,
+        file_len: file.bytes().len(),
         wrapper: selection.wrapper,
         whole_module: selection.whole_module,
         state_dict: tensors

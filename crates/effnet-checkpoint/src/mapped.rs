@@ -13,7 +13,14 @@ use crate::error::ErrorKind;
 #[derive(Debug)]
 pub(crate) struct MappedFile {
     pub(crate) path: PathBuf,
-    map: Mmap,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Map(Mmap),
+    /// A part of the program.
+    Static(&'static [u8]),
 }
 
 impl MappedFile {
@@ -32,8 +39,16 @@ impl MappedFile {
         let map = unsafe { Mmap::map(&file) }.map_err(ErrorKind::Io)?;
         Ok(MappedFile {
             path: path.to_owned(),
-            map,
+            content: Content::Map(map),
         })
+    }
+
+    /// Bytes that are a part of the program, under the name that messages call them by.
+    pub(crate) fn from_static(name: &Path, bytes: &'static [u8]) -> MappedFile {
+        MappedFile {
+            path: name.to_owned(),
+            content: Content::Static(bytes),
+        }
     }
 
     fn check(metadata: &Metadata) -> Result<(), ErrorKind> {
@@ -50,24 +65,30 @@ impl MappedFile {
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.map
+        match &self.content {
+            Content::Map(map) => map,
+            Content::Static(bytes) => bytes,
+        }
     }
 
     pub(crate) fn slice(&self, range: &Range<usize>) -> &[u8] {
-        self.map.get(range.clone()).unwrap_or_default()
+        self.bytes().get(range.clone()).unwrap_or_default()
     }
 
     /// Gives the memory of these bytes back to the system; who looks at them again reads the file again.
     /// Whoever goes through a file once needs no more memory than for what is in hand.
     pub(crate) fn release(&self, range: &Range<usize>) {
         #[cfg(unix)]
-        if !range.is_empty() && range.end <= self.map.len() {
+        if let Content::Map(map) = &self.content
+            && !range.is_empty()
+            && range.end <= map.len()
+        {
             // SAFETY: this advice loses what was written to private or anonymous memory. The map is of a
             // file and read-only, so nothing was written, and the bytes stay those of the file.
             #[allow(unsafe_code)]
             let advised = unsafe {
                 let advice = memmap2::UncheckedAdvice::DontNeed;
-                self.map.unchecked_advise_range(advice, range.start, range.len())
+                map.unchecked_advise_range(advice, range.start, range.len())
             };
             // It is an advice: a system that does not take it keeps the pages until it needs them.
             drop(advised);

@@ -1,6 +1,10 @@
-//! The command line's definition.
+//! The definition of the command line: every flag of every command, with its help.
+//!
+//! What these types document is what `--help` prints: a doc comment on a field is the help of its flag.
+#![allow(missing_docs)]
 
 mod evaluate;
+mod execution;
 mod features;
 mod training;
 mod zoo;
@@ -9,55 +13,49 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use effnet_core::{Profile, Variant};
-use effnet_image::Interpolation;
+use effnet::{ModelName, PreprocessingOverrides, Profile, Scheme};
+use effnet_architecture::Interpolation;
 
-pub(crate) use evaluate::EvaluateArguments;
-pub(crate) use features::{FeaturesArguments, FeaturesFormat};
-pub(crate) use training::TrainingArguments;
-pub(crate) use zoo::{CacheArguments, CacheCommand, DownloadArguments, ModelsArguments, ZooArguments};
+pub use evaluate::EvaluateArguments;
+pub use execution::{DeviceChoice, EngineChoice, ExecutionArguments};
+pub use features::{FeaturesArguments, FeaturesFormat};
+pub use training::TrainingArguments;
+pub use zoo::{CacheArguments, CacheCommand, DownloadArguments, ModelsArguments, ZooArguments};
 
-use crate::execution::ExecutionArguments;
+use crate::ColorChoice;
 use crate::training::settings::Settings;
 use training::with_defaults;
 
-/// EfficientNet on libtorch: classify images, inspect checkpoints.
+/// EfficientNet: classify images, train networks, inspect and convert checkpoints.
 #[derive(Debug, Parser)]
 #[command(name = "effnet", version, arg_required_else_help = true, max_term_width = 100)]
-pub(crate) struct Arguments {
+pub struct Arguments {
     #[command(flatten)]
-    pub(crate) global: GlobalArguments,
+    pub global: GlobalArguments,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub command: Command,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct GlobalArguments {
+pub struct GlobalArguments {
     /// Print results and errors only
     #[arg(long, short, global = true, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
+    pub quiet: bool,
     /// Print what is chosen and done
     #[arg(long, short, global = true)]
-    pub(crate) verbose: bool,
+    pub verbose: bool,
     /// When to use colours
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    pub(crate) color: ColorChoice,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum ColorChoice {
-    Auto,
-    Always,
-    Never,
+    pub color: ColorChoice,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Say what is in images
     Classify(Box<ClassifyArguments>),
-    /// Train a network for images of your own, from published weights
+    /// Train a network for images of your own, from published weights (needs libtorch)
     Finetune(Box<TrainingArguments>),
-    /// Train a network from nothing
+    /// Train a network from scratch (needs libtorch)
     Train(Box<TrainingArguments>),
     /// Measure how well a network does on labelled images
     Evaluate(Box<EvaluateArguments>),
@@ -83,7 +81,7 @@ pub(crate) enum Command {
 
 impl Arguments {
     /// The definition of the command line, with the defaults that clap does not know.
-    pub(crate) fn definition() -> clap::Command {
+    pub fn definition() -> clap::Command {
         Self::command()
             .mut_subcommand("train", |command| with_defaults(command, &Settings::of_train()))
             .mut_subcommand("finetune", |command| {
@@ -93,33 +91,33 @@ impl Arguments {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ClassifyArguments {
+pub struct ClassifyArguments {
     /// Image files, folders (searched recursively), glob patterns, or `-` for a list of paths on
     /// standard input
     #[arg(required = true, value_name = "INPUT")]
-    pub(crate) inputs: Vec<PathBuf>,
+    pub inputs: Vec<PathBuf>,
     #[command(flatten)]
-    pub(crate) inference: InferenceArguments,
+    pub inference: InferenceArguments,
     /// How many classes to report for each image, 0 for all
     #[arg(long, short = 'k', value_name = "N", default_value_t = 5)]
-    pub(crate) top_k: usize,
+    pub top_k: usize,
     /// What to print
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: Format,
+    pub format: Format,
     /// Write the results to a file instead of standard output
     #[arg(long, short, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
+    pub output: Option<PathBuf>,
 }
 
 /// A network, what is done to images before it, and how it is run on them.
 #[derive(Debug, Args)]
-pub(crate) struct NetworkArguments {
+pub struct NetworkArguments {
     #[command(flatten)]
-    pub(crate) model: ModelArguments,
+    pub model: ModelArguments,
     #[command(flatten)]
-    pub(crate) preprocessing: PreprocessingArguments,
+    pub preprocessing: PreprocessingArguments,
     #[command(flatten)]
-    pub(crate) execution: ExecutionArguments,
+    pub execution: ExecutionArguments,
     /// Images in a batch: a number, or auto for as many as are fast and fit into the free memory
     #[arg(
         long,
@@ -128,99 +126,77 @@ pub(crate) struct NetworkArguments {
         default_value = "auto",
         help_heading = "Execution"
     )]
-    pub(crate) batch_size: BatchSize,
+    pub batch_size: BatchSize,
 }
 
 /// A network that tells classes apart, and what they are called.
 #[derive(Debug, Args)]
-pub(crate) struct InferenceArguments {
+pub struct InferenceArguments {
     #[command(flatten)]
-    pub(crate) network: NetworkArguments,
+    pub network: NetworkArguments,
     #[command(flatten)]
-    pub(crate) classes: ClassesArguments,
+    pub classes: ClassesArguments,
     /// Class names of the network: a text file with one name a line, or JSON [default: those of the
     /// weights]
     #[arg(long, value_name = "FILE")]
-    pub(crate) labels: Option<PathBuf>,
+    pub labels: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ModelArguments {
+pub struct ModelArguments {
     /// The network, b0 to b8 or l2, or an id like b3.advprop [default: the one that the weights are
     /// for, or b0]
     #[arg(long, short, value_name = "NAME")]
-    pub(crate) model: Option<ModelName>,
+    pub model: Option<ModelName>,
     /// The weights: a .pth, .pt or .safetensors file, the folder of a training run, or an id that
     /// `effnet models` lists [default: the published ones of the model]
     #[arg(long, short, value_name = "ID|FILE|RUN")]
-    pub(crate) weights: Option<String>,
+    pub weights: Option<String>,
     /// The arithmetic that the weights were trained for: tf, timm or torchvision [default: told
     /// from the weights]
     #[arg(long, value_name = "PROFILE")]
-    pub(crate) profile: Option<Profile>,
+    pub profile: Option<Profile>,
     #[command(flatten)]
-    pub(crate) zoo: ZooArguments,
+    pub zoo: ZooArguments,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ClassesArguments {
+pub struct ClassesArguments {
     /// Number of classes of the weights [default: as many as there are labels, or 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=1 << 24))]
-    pub(crate) num_classes: Option<i64>,
-}
-
-/// A variant, or the id of weights for one: `b3`, `b3.advprop`.
-#[derive(Debug, Clone)]
-pub(crate) struct ModelName {
-    pub(crate) variant: Variant,
-    pub(crate) tag: Option<String>,
-}
-
-impl std::str::FromStr for ModelName {
-    type Err = effnet_core::Error;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (variant, tag) = match text.split_once('.') {
-            Some((variant, tag)) => (variant, Some(tag.to_owned())),
-            None => (text, None),
-        };
-        Ok(Self {
-            variant: variant.parse()?,
-            tag,
-        })
-    }
+    pub num_classes: Option<i64>,
 }
 
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Preprocessing")]
-pub(crate) struct PreprocessingArguments {
+pub struct PreprocessingArguments {
     /// Height and width that images are brought to, in pixels [default: the network's own]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8192))]
-    pub(crate) image_size: Option<u32>,
+    pub image_size: Option<u32>,
     /// Fraction of the resized image that the centre crop keeps [default: that of the network]
     #[arg(long, value_name = "F", value_parser = fraction)]
-    pub(crate) crop_pct: Option<f64>,
+    pub crop_pct: Option<f64>,
     /// Filter of the resize: bilinear or bicubic [default: bicubic]
     #[arg(long, value_name = "FILTER", value_parser = interpolation)]
-    pub(crate) interpolation: Option<Interpolation>,
+    pub interpolation: Option<Interpolation>,
     /// Means to subtract, for values of 0 to 1 [default: ImageNet's 0.485,0.456,0.406]
     #[arg(long, value_name = "R,G,B", value_parser = triple)]
-    pub(crate) mean: Option<Triple>,
+    pub mean: Option<Triple>,
     /// Standard deviations to divide by [default: ImageNet's 0.229,0.224,0.225]
     #[arg(long, value_name = "R,G,B", value_parser = positive_triple)]
-    pub(crate) std: Option<Triple>,
+    pub std: Option<Triple>,
 }
 
 /// `--batch-size`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BatchSize {
+pub enum BatchSize {
     Auto,
     Images(u32),
 }
 
 impl BatchSize {
     /// The number of images that was asked for.
-    pub(crate) fn asked(self) -> Option<usize> {
+    pub fn asked(self) -> Option<usize> {
         match self {
             Self::Auto => None,
             Self::Images(images) => Some(images as usize),
@@ -241,95 +217,95 @@ impl std::str::FromStr for BatchSize {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct BenchArguments {
+pub struct BenchArguments {
     #[command(flatten)]
-    pub(crate) model: ModelArguments,
+    pub model: ModelArguments,
     #[command(flatten)]
-    pub(crate) classes: ClassesArguments,
+    pub classes: ClassesArguments,
     #[command(flatten)]
-    pub(crate) execution: ExecutionArguments,
+    pub execution: ExecutionArguments,
     /// Images in a batch
     #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub(crate) batch_size: u32,
+    pub batch_size: u32,
     /// Height and width of the images, in pixels [default: the network's own]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8192))]
-    pub(crate) image_size: Option<u32>,
+    pub image_size: Option<u32>,
     /// Batches to measure [default: as many as take 5 seconds, at least 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) runs: Option<u32>,
+    pub runs: Option<u32>,
     /// Tell the time of each layer (fused engine on a CPU)
     #[arg(long)]
-    pub(crate) profile_layers: bool,
+    pub profile_layers: bool,
     /// What to print
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: InspectFormat,
+    pub format: InspectFormat,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct InspectArguments {
+pub struct InspectArguments {
     /// A .pth, .pt, .tar or .safetensors file, or an id that `effnet models` lists
     #[arg(value_name = "FILE|ID")]
-    pub(crate) file: String,
+    pub file: String,
     #[command(flatten)]
-    pub(crate) zoo: ZooArguments,
+    pub zoo: ZooArguments,
     /// What to print
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: InspectFormat,
+    pub format: InspectFormat,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ConvertArguments {
+pub struct ConvertArguments {
     /// What to read: a .pth, .pt, .tar or .safetensors file, or an id that `effnet models` lists
     #[arg(value_name = "IN")]
-    pub(crate) input: String,
+    pub input: String,
     /// What to write: its extension, .pth, .pt or .safetensors, says the container
     #[arg(value_name = "OUT")]
-    pub(crate) output: PathBuf,
+    pub output: PathBuf,
     /// Whose names the tensors get
-    #[arg(long, value_name = "SCHEME", default_value = "lukemelas", value_parser = ["lukemelas", "torchvision", "timm"])]
-    pub(crate) to: String,
+    #[arg(long, value_name = "SCHEME", default_value = "lukemelas", value_parser = scheme)]
+    pub to: Scheme,
     /// Type of the floating-point tensors [default: as they are]
     #[arg(long, value_name = "TYPE")]
-    pub(crate) dtype: Option<FloatType>,
+    pub dtype: Option<FloatType>,
     /// Which of several sets of parameters to take, by its key in the file: `state_dict_ema`,
     /// `model` and so on [default: the first that is usual, averages before plain ones]
     #[arg(long, value_name = "KEY")]
-    pub(crate) key: Option<String>,
+    pub key: Option<String>,
     /// The arithmetic to record in the file: tf, timm or torchvision [default: told from the input]
     #[arg(long, value_name = "PROFILE")]
-    pub(crate) profile: Option<Profile>,
+    pub profile: Option<Profile>,
     /// Class names to record in the file (.safetensors only)
     #[arg(long, value_name = "FILE")]
-    pub(crate) labels: Option<PathBuf>,
+    pub labels: Option<PathBuf>,
     /// Replace OUT if it exists
     #[arg(long)]
-    pub(crate) force: bool,
+    pub force: bool,
     #[command(flatten)]
-    pub(crate) zoo: ZooArguments,
+    pub zoo: ZooArguments,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FloatType {
+pub enum FloatType {
     F32,
     F16,
     Bf16,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct EnvArguments {
+pub struct EnvArguments {
     /// What to print
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: InspectFormat,
+    pub format: InspectFormat,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct CompletionsArguments {
+pub struct CompletionsArguments {
     /// The shell
-    pub(crate) shell: Shell,
+    pub shell: Shell,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub enum Format {
     /// A table for people
     Text,
     /// One JSON object a line
@@ -339,7 +315,7 @@ pub(crate) enum Format {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum InspectFormat {
+pub enum InspectFormat {
     /// A table for people
     Text,
     /// One JSON object
@@ -347,13 +323,26 @@ pub(crate) enum InspectFormat {
 }
 
 /// Three numbers, one for each channel.
-pub(crate) type Triple = [f32; 3];
+pub type Triple = [f32; 3];
+
+fn scheme(text: &str) -> Result<Scheme, String> {
+    text.parse()
+        .map_err(|error: effnet_architecture::Error| error.to_string())
+}
 
 fn interpolation(text: &str) -> Result<Interpolation, String> {
-    match text {
-        "bilinear" => Ok(Interpolation::Bilinear),
-        "bicubic" => Ok(Interpolation::Bicubic),
-        _ => Err("expected bilinear or bicubic".to_owned()),
+    text.parse()
+        .map_err(|error: effnet_architecture::Error| error.to_string())
+}
+
+impl PreprocessingArguments {
+    /// What the library is told.
+    pub fn overrides(&self) -> PreprocessingOverrides {
+        PreprocessingOverrides::default()
+            .with_image_size(self.image_size)
+            .with_crop_pct(self.crop_pct)
+            .with_interpolation(self.interpolation)
+            .with_normalisation(self.mean, self.std)
     }
 }
 

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 
-use crate::inputs::Input;
+use crate::frame::Frame;
+use crate::input::Input;
 use crate::interrupt::Interrupt;
 use crate::launcher;
 use crate::printer::Printer;
 use crate::sharding::{Group, Job, Shard, Share};
-use crate::sink::{Frame, Sink};
+use crate::sink::Sink;
 
 /// `--output`, for one process or for a group of them.
 pub(crate) struct Destination<'a> {

@@ -1,29 +1,75 @@
-//! A network for images, as `classify` and `evaluate` are told of it.
+//! From arguments to a network and its transform: what `classify`, `features`, `evaluate` and `bench` share.
 
-use anyhow::Context;
-use effnet_hub::sha256_of_file;
+use anyhow::anyhow;
+use effnet::{Backend, Config, Labels, LoadOptions, ModelFile, ModelOptions, Weights, Zoo, transform};
 use effnet_image::EvalTransform;
 
-use crate::arguments::{InferenceArguments, NetworkArguments};
+use crate::arguments::{InferenceArguments, ModelArguments, NetworkArguments};
 use crate::execution::Execution;
-use crate::labels::Labels;
-use crate::model::{Model, ModelFile};
-use crate::preprocessing;
-use crate::printer::Printer;
 use crate::sharding::{Job, digest};
-use crate::zoo::{Weights, Zoo};
+use crate::torch::TorchCommands;
+use crate::{DownloadProgress, Printer, open_zoo};
 
 /// Settles where to compute, and finds the weights, which are fetched if need be. To be called before anything else
 /// touches libtorch.
 pub(crate) fn locate(
     arguments: &NetworkArguments,
+    torch: Option<&dyn TorchCommands>,
     printer: &Printer,
 ) -> anyhow::Result<(Execution, Zoo, Weights)> {
-    let execution = Execution::prepare(&arguments.execution, printer)?;
-    let model = &arguments.model;
-    let zoo = Zoo::open(&model.zoo)?;
-    let weights = zoo.locate(model.model.as_ref(), model.weights.as_deref(), printer)?;
+    let execution = Execution::prepare(&arguments.execution, torch, printer)?;
+    let (zoo, weights) = find(&arguments.model, printer)?;
     Ok((execution, zoo, weights))
+}
+
+/// The weights that were named, which are fetched if need be.
+pub(crate) fn find(arguments: &ModelArguments, printer: &Printer) -> anyhow::Result<(Zoo, Weights)> {
+    let zoo = open_zoo(&arguments.zoo)?;
+    let mut progress = DownloadProgress::new(printer);
+    let (model, weights) = (arguments.model.as_ref(), arguments.weights.as_deref());
+    let weights = zoo.locate(model, weights, &mut progress)?;
+    drop(progress);
+    Ok((zoo, weights))
+}
+
+/// What the arguments say of the weights.
+pub(crate) fn options(arguments: &ModelArguments) -> ModelOptions {
+    ModelOptions::default()
+        .with_variant(arguments.model.as_ref().map(|model| model.variant))
+        .with_profile(arguments.profile)
+}
+
+/// A network that is ready to run.
+pub(crate) struct Network {
+    pub(crate) config: Config,
+    pub(crate) backend: Box<dyn Backend>,
+}
+
+/// Makes the network of a file; with `features` it ends with the averages of the head's activations, and the
+/// file may have any classifier or none.
+pub(crate) fn load(
+    file: &ModelFile,
+    features: bool,
+    execution: &Execution,
+    printer: &Printer,
+) -> anyhow::Result<Network> {
+    let num_classes = if features { 1 } else { file.num_classes() };
+    let config = file.config(num_classes);
+    let options = LoadOptions::default().with_new_classifier(features);
+    let parameters = file.parameters(&config, options)?;
+    printer.detail(format!(
+        "{}: {} ({}), profile {}, {} classes",
+        file.path().display(),
+        file.variant,
+        file.checkpoint().container(),
+        file.profile,
+        file.num_classes(),
+    ));
+    if let Some((count, dtype)) = parameters.report().converted {
+        printer.detail(format!("{count} tensors converted from {dtype}"));
+    }
+    let backend = execution.build(&parameters, features, printer)?;
+    Ok(Network { config, backend })
 }
 
 /// A job of this subcommand, with all that decides what a network gives for an image.
@@ -33,12 +79,11 @@ pub(crate) fn job(
     transform: &EvalTransform,
     execution: &Execution,
 ) -> anyhow::Result<Job> {
-    let path = file.path();
-    let digest = sha256_of_file(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    let weights = file.weights();
     let mut job = Job::new(command);
     job.add("model", file.variant.name());
-    job.add("weights", file.weights());
-    job.add("weights_sha256", digest);
+    job.add("weights", weights.name.as_str());
+    job.add("weights_sha256", weights.sha256()?);
     job.add("profile", file.profile.to_string());
     job.add("transform", format!("{transform:?}"));
     execution.describe(&mut job);
@@ -56,27 +101,31 @@ pub(crate) struct Inference {
 
 impl Inference {
     /// To be called before anything else touches libtorch.
-    pub(crate) fn prepare(arguments: &InferenceArguments, printer: &Printer) -> anyhow::Result<Self> {
+    pub(crate) fn prepare(
+        arguments: &InferenceArguments,
+        torch: Option<&dyn TorchCommands>,
+        printer: &Printer,
+    ) -> anyhow::Result<Self> {
         let labels = arguments.labels.as_deref().map(Labels::open).transpose()?;
-        let (execution, zoo, weights) = locate(&arguments.network, printer)?;
-        let NetworkArguments {
-            model, preprocessing, ..
-        } = &arguments.network;
-        let num_classes = arguments.classes.num_classes;
+        let (execution, zoo, weights) = locate(&arguments.network, torch, printer)?;
+        let options = options(&arguments.network.model).with_num_classes(arguments.classes.num_classes);
         let file =
-            ModelFile::open(weights, model, num_classes, labels.as_ref()).map_err(
-                |error| match &arguments.labels {
-                    Some(path) => error.context(format!("with the labels of {}", path.display())),
-                    None => error,
-                },
-            )?;
-        let transform = preprocessing::transform(preprocessing, &file, &zoo.manifest)?;
+            ModelFile::open(weights, &options, labels.as_ref()).map_err(|error| match &arguments.labels {
+                Some(path) => anyhow!(error).context(format!("with the labels of {}", path.display())),
+                None => anyhow!(error),
+            })?;
+        let transform = transform(&arguments.network.preprocessing.overrides(), &file, &zoo.manifest)?;
         Ok(Self {
             execution,
             transform,
             file,
             labels,
         })
+    }
+
+    /// The network's file.
+    pub(crate) fn file(&self) -> &ModelFile {
+        &self.file
     }
 
     /// A job of this subcommand with this network.
@@ -89,9 +138,14 @@ impl Inference {
         Ok(job)
     }
 
-    /// Makes the network.
-    pub(crate) fn load(self, printer: &Printer) -> anyhow::Result<(Model, Execution)> {
-        let model = self.file.load(self.labels, &self.execution, printer)?;
-        Ok((model, self.execution))
+    /// Makes the network, and tells what its classes are called.
+    pub(crate) fn load(&self, printer: &Printer) -> anyhow::Result<(Network, Labels)> {
+        let network = load(&self.file, false, &self.execution, printer)?;
+        let labels = self.file.labels(self.labels.clone())?;
+        let labels = labels.unwrap_or_else(|| {
+            printer.warning("these weights come without class names, pass them with --labels FILE");
+            Labels::numbered(self.file.num_classes() as usize)
+        });
+        Ok((network, labels))
     }
 }

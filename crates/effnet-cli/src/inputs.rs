@@ -4,45 +4,10 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use effnet_image::Image;
-use effnet_infer::{BoxError, Source};
+use effnet_image::{EXTENSIONS, is_hidden, is_image_path};
 use walkdir::WalkDir;
 
-/// Files in a folder whose names end so are taken; a file that is named itself always is.
-const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "gif", "tif", "tiff"];
-
-/// An image to classify, or the reason why there is none.
-#[derive(Debug)]
-pub(crate) struct Input {
-    /// As it is reported.
-    pub(crate) name: String,
-    pub(crate) source: Result<PathBuf, String>,
-}
-
-impl Source for Input {
-    fn image(&self) -> Result<Image, BoxError> {
-        match &self.source {
-            Ok(path) => Ok(Image::open(path)?),
-            Err(reason) => Err(reason.as_str().into()),
-        }
-    }
-}
-
-impl Input {
-    fn file(path: PathBuf) -> Self {
-        Self {
-            name: path.display().to_string(),
-            source: Ok(path),
-        }
-    }
-
-    fn failed(name: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            source: Err(reason.into()),
-        }
-    }
-}
+use crate::input::Input;
 
 /// Expands files, folders, glob patterns and `-`. What cannot be found becomes an input that has
 /// failed, so that the others go on and it is reported in its place.
@@ -91,9 +56,11 @@ fn expand_one(argument: &Path, inputs: &mut Vec<Input>) {
 
 fn expand_folder(folder: &Path, inputs: &mut Vec<Input>) {
     let before = inputs.len();
-    for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {
+    let visible = |entry: &walkdir::DirEntry| entry.depth() == 0 || !is_hidden(entry.file_name());
+    let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name();
+    for entry in walk.into_iter().filter_entry(visible) {
         match entry {
-            Ok(entry) if entry.file_type().is_file() && has_image_extension(entry.path()) => {
+            Ok(entry) if entry.file_type().is_file() && is_image_path(entry.path()) => {
                 inputs.push(Input::file(entry.into_path()));
             }
             Ok(_) => {}
@@ -138,16 +105,6 @@ fn expand_glob(pattern: &str, inputs: &mut Vec<Input>) {
     }
 }
 
-fn has_image_extension(path: &Path) -> bool {
-    path.extension()
-        .and_then(|extension| extension.to_str())
-        .is_some_and(|extension| {
-            EXTENSIONS
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(extension))
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,14 +113,22 @@ mod tests {
     fn folders_are_searched_recursively_in_order_and_for_images_only() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("b")).unwrap();
-        for name in ["c.JPG", "a.png", "b/x.webp", "notes.txt"] {
+        for name in [
+            "c.JPG",
+            "a.png",
+            "b/x.webp",
+            "d.jfif",
+            ".hidden.png",
+            "._a.png",
+            "notes.txt",
+        ] {
             std::fs::write(folder.path().join(name), b"x").unwrap();
         }
         let inputs = expand(&[folder.path().to_owned()]).unwrap();
         let found: Vec<_> = inputs.iter().map(|input| input.source.clone().unwrap()).collect();
         assert_eq!(
             found,
-            ["a.png", "b/x.webp", "c.JPG"].map(|name| folder.path().join(name))
+            ["a.png", "b/x.webp", "c.JPG", "d.jfif"].map(|name| folder.path().join(name))
         );
     }
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use libtorch_ext::exit_at_once;
+use crate::process::exit_at_once;
 
 /// A flag that Ctrl-C (or SIGTERM) sets; a second one ends the process at once.
-pub(crate) struct Interrupt(Arc<AtomicBool>);
+pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
     /// Starts to listen. Where no handler can be installed, Ctrl-C keeps its default.
-    pub(crate) fn listen() -> Self {
+    pub fn listen() -> Self {
         let flag = Arc::new(AtomicBool::new(false));
         let set = Arc::clone(&flag);
         let _ = ctrlc::set_handler(move || {
@@ -22,11 +22,13 @@ impl Interrupt {
         Self(flag)
     }
 
-    pub(crate) fn flag(&self) -> Arc<AtomicBool> {
+    /// The flag, for threads of their own.
+    pub fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.0)
     }
 
-    pub(crate) fn is_set(&self) -> bool {
+    /// Whether Ctrl-C was pressed.
+    pub fn is_set(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }

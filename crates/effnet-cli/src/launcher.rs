@@ -9,7 +9,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// The group of a job whose processes meet in files: an address is not asked for.
-pub(crate) fn group_without_address() -> Result<Option<Environment>, EnvironmentError> {
+pub fn group_without_address() -> Result<Option<Environment>, EnvironmentError> {
     Environment::from_lookup(|name| match (variable(name), name) {
         (None, "MASTER_ADDR") => Some("localhost".to_owned()),
         (None, "MASTER_PORT") => Some("29500".to_owned()),
@@ -18,7 +18,7 @@ pub(crate) fn group_without_address() -> Result<Option<Environment>, Environment
 }
 
 /// Refuses a group for a command that would do all of its work in every process.
-pub(crate) fn refuse_group(command: &str) -> anyhow::Result<()> {
+pub fn refuse_group(command: &str) -> anyhow::Result<()> {
     let processes = group_without_address()?.map_or(1, |environment| environment.world_size);
     ensure!(
         processes == 1,
@@ -29,13 +29,13 @@ pub(crate) fn refuse_group(command: &str) -> anyhow::Result<()> {
 }
 
 /// Which of the `devices` of this machine is this process's.
-pub(crate) fn device(devices: usize) -> Result<usize, EnvironmentError> {
+pub fn device(devices: usize) -> Result<usize, EnvironmentError> {
     let local_rank = group_without_address()?.map_or(0, |environment| environment.local_rank);
     Ok(local_rank % devices.max(1))
 }
 
 /// The threads of this process, of `cores` of this machine.
-pub(crate) fn threads(cores: usize) -> usize {
+pub fn threads(cores: usize) -> usize {
     share_of_cores(cores, variable)
 }
 

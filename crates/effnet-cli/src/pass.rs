@@ -1,6 +1,6 @@
 //! Images on their way through a network: what `classify`, `features` and `evaluate` have in common.
 
-use effnet_infer::{Error, Output, Pipeline, Source};
+use effnet::{BackendError, Output, Pipeline, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
@@ -48,31 +48,13 @@ pub(crate) fn pass<T: Source>(
     Ok(Passed::Through)
 }
 
-fn explain(error: Error) -> anyhow::Error {
+fn explain(error: BackendError) -> anyhow::Error {
     let advice = if error.is_out_of_memory() {
         "the network cannot be run on one image; a smaller --image-size needs less memory"
     } else {
         "the network cannot be run"
     };
     anyhow::Error::new(error).context(advice)
-}
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
-}
-
-/// What is wrong with numbers of the network, called `what`, if not all are finite.
-pub(crate) fn check_finite(numbers: &[f32], what: &str) -> Result<(), String> {
-    match numbers.iter().position(|number| !number.is_finite()) {
-        None => Ok(()),
-        Some(place) => Err(format!(
-            "the network gave {} for {what} {place}, expected a finite number; the weights or the precision \
-             do not suit it",
-            numbers[place]
-        )),
-    }
 }
 
 /// How many inputs went how.

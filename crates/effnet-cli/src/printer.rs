@@ -3,13 +3,23 @@
 use std::io::{IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::arguments::{ColorChoice, GlobalArguments};
+/// `--color`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// Where the output is a terminal
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
 
 /// Writes notes, warnings, errors and progress for a person; results go to
 /// [`records`](crate::records).
-pub(crate) struct Printer {
+pub struct Printer {
     quiet: bool,
     verbose: bool,
 }
@@ -17,21 +27,20 @@ pub(crate) struct Printer {
 // Errors are printed whatever the settings; they go through the printer all the same.
 #[allow(clippy::unused_self)]
 impl Printer {
-    pub(crate) fn new(arguments: &GlobalArguments) -> Self {
-        match arguments.color {
+    /// A printer that keeps to errors when `quiet`, and tells details when `verbose`. Colours are a setting of
+    /// the whole process.
+    pub fn new(quiet: bool, verbose: bool, color: ColorChoice) -> Self {
+        match color {
             ColorChoice::Auto => anstream::ColorChoice::Auto,
             ColorChoice::Always => anstream::ColorChoice::Always,
             ColorChoice::Never => anstream::ColorChoice::Never,
         }
         .write_global();
-        Self {
-            quiet: arguments.quiet,
-            verbose: arguments.verbose,
-        }
+        Self { quiet, verbose }
     }
 
     /// The printer of a process of a group: the first speaks for all, the others of errors only.
-    pub(crate) fn of_rank(&self, rank: usize) -> Self {
+    pub fn of_rank(&self, rank: usize) -> Self {
         Self {
             quiet: self.quiet || rank > 0,
             verbose: self.verbose && rank == 0,
@@ -39,27 +48,28 @@ impl Printer {
     }
 
     /// What only `--verbose` shows.
-    pub(crate) fn detail(&self, message: impl AsRef<str>) {
+    pub fn detail(&self, message: impl AsRef<str>) {
         if self.verbose {
             write_line("", Style::new(), message.as_ref());
         }
     }
 
     /// What was done, unless `--quiet`.
-    pub(crate) fn note(&self, message: impl AsRef<str>) {
+    pub fn note(&self, message: impl AsRef<str>) {
         if !self.quiet {
             write_line("", Style::new(), message.as_ref());
         }
     }
 
-    pub(crate) fn warning(&self, message: impl AsRef<str>) {
+    /// What may surprise, unless `--quiet`.
+    pub fn warning(&self, message: impl AsRef<str>) {
         if !self.quiet {
             write_line("warning", AnsiColor::Yellow.on_default().bold(), message.as_ref());
         }
     }
 
     /// An error with its causes, each on a line of its own.
-    pub(crate) fn error(&self, error: &anyhow::Error) {
+    pub fn error(&self, error: &anyhow::Error) {
         let mut causes = error.chain().map(ToString::to_string);
         write_line(
             "error",
@@ -72,7 +82,7 @@ impl Printer {
     }
 
     /// An input that failed while the others go on.
-    pub(crate) fn failure(&self, input: &str, reason: &str) {
+    pub fn failure(&self, input: &str, reason: &str) {
         // Errors of files begin with the file's name themselves.
         let reason = reason.strip_prefix(&format!("{input}: ")).unwrap_or(reason);
         write_line(
@@ -84,7 +94,7 @@ impl Printer {
 
     /// A bar over `length` items, invisible when standard error is no terminal, when quiet, or
     /// when there is just one.
-    pub(crate) fn progress(&self, length: u64) -> ProgressBar {
+    pub fn progress(&self, length: u64) -> ProgressBar {
         if self.quiet || length < 2 || !std::io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
@@ -93,12 +103,12 @@ impl Printer {
     }
 
     /// A bar for one download.
-    pub(crate) fn download(&self) -> ProgressBar {
+    pub fn download(&self) -> ProgressBar {
         self.download_in(&self.bars())
     }
 
     /// Room for several bars, invisible when standard error is no terminal and when quiet.
-    pub(crate) fn bars(&self) -> MultiProgress {
+    pub fn bars(&self) -> MultiProgress {
         if self.quiet || !std::io::stderr().is_terminal() {
             return MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
         }
@@ -106,13 +116,13 @@ impl Printer {
     }
 
     /// A bar for one download among several.
-    pub(crate) fn download_in(&self, downloads: &MultiProgress) -> ProgressBar {
+    pub fn download_in(&self, downloads: &MultiProgress) -> ProgressBar {
         let template = "{msg} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
         self.bar_in(downloads, template)
     }
 
     /// A bar of this template below the others.
-    pub(crate) fn bar_in(&self, bars: &MultiProgress, template: &str) -> ProgressBar {
+    pub fn bar_in(&self, bars: &MultiProgress, template: &str) -> ProgressBar {
         bars.add(styled(ProgressBar::no_length(), template))
     }
 }

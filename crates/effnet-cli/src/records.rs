@@ -2,14 +2,15 @@
 
 use std::io::Write;
 
+use effnet::Prediction;
 use serde::Serialize;
 
 use crate::Outcome;
 use crate::arguments::Format;
+use crate::frame::Frame;
 use crate::interrupt::Interrupt;
-use crate::prediction::Prediction;
 use crate::printer::Printer;
-use crate::sink::{Frame, Sink};
+use crate::sink::Sink;
 
 /// The result for one input.
 #[derive(Debug, Serialize)]

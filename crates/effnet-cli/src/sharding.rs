@@ -21,12 +21,13 @@ use std::time::SystemTime;
 use anyhow::Context;
 
 use crate::Outcome;
-use crate::inputs::Input;
+use crate::frame::{Frame, check_output};
+use crate::input::Input;
 use crate::interrupt::Interrupt;
 use crate::printer::Printer;
-use crate::sink::{self, Frame};
 use folder::PartsFolder;
-pub(crate) use job::{Job, digest};
+pub(crate) use job::Job;
+pub use job::digest;
 use listing::Listing;
 use merge::Merged;
 use part::PartWriter;
@@ -70,7 +71,7 @@ impl Shard {
         printer: &Printer,
     ) -> anyhow::Result<Share<Box<Self>>> {
         let shown = output.display();
-        sink::check(output)?;
+        check_output(output)?;
         let listing = Listing::of(&inputs);
         job.add("inputs", inputs.len());
         job.add("listing", listing.digest);

@@ -5,23 +5,15 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anstyle::Style;
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use effnet_checkpoint::FreshFile;
 
 use crate::Outcome;
+use crate::frame::{Frame, check_output};
 use crate::interrupt::Interrupt;
 use crate::pass::Tally;
 use crate::printer::Printer;
 use crate::sharding::Shard;
-
-/// What stands around results in an output.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Frame {
-    /// Before all of them.
-    pub(crate) header: Vec<u8>,
-    /// Between two of them.
-    pub(crate) separator: &'static str,
-}
 
 /// Takes results in whichever form.
 pub(crate) struct Sink {
@@ -45,7 +37,7 @@ impl Sink {
         let target = match output {
             None => Target::Stdout(BufWriter::new(anstream::stdout())),
             Some(path) => {
-                check(path)?;
+                check_output(path)?;
                 let shown = || format!("{}: cannot write here", path.display());
                 let file = FreshFile::create(path).with_context(shown)?;
                 let path = path.to_owned();
@@ -118,16 +110,6 @@ impl Sink {
         }
         Ok(self.tally.outcome(count, interrupt, printer))
     }
-}
-
-/// Refuses what is no file: a device or a pipe would be replaced by a file of its name.
-pub(crate) fn check(output: &Path) -> anyhow::Result<()> {
-    ensure!(
-        output.is_file() || !output.exists(),
-        "{}: expected a file to write, found something else",
-        output.display()
-    );
-    Ok(())
 }
 
 impl Write for Sink {

@@ -7,7 +7,7 @@
 use std::error::Error;
 
 use effnet_checkpoint::Checkpoint;
-use effnet_core::{Config, EfficientNet, LoadOptions, Variant};
+use effnet_core::{Config, EfficientNet, EfficientNetNames, LoadOptions, Variant};
 use libtorch_ext::{allow_tf32, load_cuda};
 use tch::{Device, Reduction, Tensor, nn};
 

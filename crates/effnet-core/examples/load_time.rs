@@ -8,7 +8,7 @@ use std::error::Error;
 use std::time::Instant;
 
 use effnet_checkpoint::Checkpoint;
-use effnet_core::{EfficientNet, LoadOptions, Variant};
+use effnet_core::{EfficientNet, EfficientNetNames, LoadOptions, Variant};
 use tch::{Device, nn};
 
 #[allow(clippy::print_stdout)]

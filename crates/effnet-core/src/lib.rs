@@ -1,21 +1,15 @@
 #![doc = include_str!("../README.md")]
 
-mod complexity;
-mod config;
 mod error;
 mod init;
 mod layers;
 mod load;
 mod mbconv;
 mod network;
-mod profile;
 mod tensors;
-mod variant;
 
-pub use config::{BlockConfig, Config, StageConfig};
-pub use error::{Error, Mismatch, WrongShape};
-pub use load::{LoadOptions, LoadReport};
+pub use effnet::{EfficientNetNames, LoadError, LoadOptions, LoadReport, Mismatch, Parameters, WrongShape};
+pub use effnet_architecture::{BlockConfig, Config, Padding, Profile, StageConfig, Variant};
+pub use error::Error;
 pub use network::EfficientNet;
-pub use profile::{Padding, Profile};
 pub use tensors::{channels_last, from_torch, to_torch};
-pub use variant::Variant;

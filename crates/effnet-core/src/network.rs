@@ -54,7 +54,7 @@ impl EfficientNet {
     /// Builds a network with random parameters, drawn as the original draws them, under `path`.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] for a field out of range, [`Error::Occupied`] when `path` holds a
+    /// [`Error::Architecture`] for a field out of range, [`Error::Occupied`] when `path` holds a
     /// network already, [`Error::Torch`] when libtorch cannot make the tensors.
     pub fn new(path: &nn::Path<'_>, config: &Config) -> Result<Self, Error> {
         Self::build(path, config, Init::Original)
@@ -264,17 +264,18 @@ impl EfficientNet {
     /// before has state of the old shape and must be built anew.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] when the network has no classifier or `num_classes` is out of
+    /// [`Error::Architecture`] when the network has no classifier or `num_classes` is out of
     /// range, [`Error::Torch`] when libtorch cannot make the tensors.
     pub fn reset_classifier(&mut self, num_classes: i64) -> Result<(), Error> {
         let config = self.config.clone().with_num_classes(num_classes);
         config.validate()?;
         let Some(Linear { weight, bias }) = &mut self.classifier else {
-            return Err(Error::InvalidConfig {
+            return Err(effnet_architecture::Error::InvalidConfig {
                 field: "include_top",
                 expected: "true, to have a classifier to reset",
                 found: "false".to_owned(),
-            });
+            }
+            .into());
         };
         let options: (Kind, Device) = (weight.kind(), weight.device());
         let features = self.config.head_channels();

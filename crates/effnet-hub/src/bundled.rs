@@ -4,9 +4,6 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use sha2::{Digest as _, Sha256};
-
-use crate::digest::digits;
 use crate::transfer::{Folder, PART, local, open_plain};
 use crate::{Bundled, Entry, Error, Hub, Progress, WeightFile};
 
@@ -16,14 +13,28 @@ impl Hub {
         self.bundled(entry).is_some()
     }
 
+    /// The name and the bytes of the file of `entry` that this program carries in itself.
+    pub fn bundled_bytes(&self, entry: &Entry) -> Option<(&'static str, &'static [u8])> {
+        self.bundled(entry)
+            .map(|(_, bundled)| (bundled.name, bundled.bytes))
+    }
+
     fn bundled<'a>(&'a self, entry: &'a Entry) -> Option<(&'a WeightFile, &'a Bundled)> {
         entry.files.iter().filter(|file| file.bundled).find_map(|file| {
-            let named = |bundled: &&Bundled| bundled.id == entry.id && bundled.name == file.name.as_str();
-            Some((file, self.config.bundled.iter().find(named)?))
+            let is_the_file = |bundled: &&Bundled| {
+                bundled.id == entry.id
+                    && bundled.name == file.name.as_str()
+                    // A user's own manifest may mean other bytes by the same name.
+                    && file
+                        .sha256
+                        .as_ref()
+                        .is_some_and(|expected| expected.matches(bundled.sha256))
+            };
+            Some((file, self.config.bundled.iter().find(is_the_file)?))
         })
     }
 
-    /// Writes the bundled file of `entry`, if there is one, to the own folder.
+    /// Writes the bundled file of `entry`, if there is one, to the hub's own folder.
     pub(crate) fn unpack(
         &self,
         entry: &Entry,
@@ -33,17 +44,6 @@ impl Hub {
         let Some((file, bundled)) = self.bundled(entry) else {
             return Ok(None);
         };
-        let mut hasher = Sha256::new();
-        hasher.update(bundled.bytes);
-        let found = digits(hasher);
-        // A user's own manifest may mean other bytes by the same name.
-        if !file
-            .sha256
-            .as_ref()
-            .is_some_and(|expected| expected.matches(&found))
-        {
-            return Ok(None);
-        }
         let folder = Folder::open(&self.config.cache)?;
         let _lock = folder.lock(file, progress)?;
         // Another process may have written it while this one waited.
@@ -60,7 +60,7 @@ impl Hub {
                 local("write to", &part, source)
             })?;
         let path = folder.publish(&part, file)?;
-        self.verified.remember(&path, &found);
+        self.verified.remember(&path, bundled.sha256);
         Ok(Some(path))
     }
 }

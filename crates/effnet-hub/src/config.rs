@@ -50,6 +50,8 @@ pub struct Bundled {
     pub name: &'static str,
     /// All of the file.
     pub bytes: &'static [u8],
+    /// Their SHA-256, 64 lower-case digits.
+    pub sha256: &'static str,
 }
 
 impl fmt::Debug for Bundled {
@@ -57,6 +59,7 @@ impl fmt::Debug for Bundled {
         let bytes = format_args!("{} bytes", self.bytes.len());
         let mut shown = f.debug_struct("Bundled");
         shown.field("id", &self.id).field("name", &self.name);
+        shown.field("sha256", &self.sha256);
         shown.field("bytes", &bytes).finish()
     }
 }

@@ -93,6 +93,11 @@ pub fn sha256_of_file(path: &Path) -> io::Result<String> {
     Ok(digits(hasher))
 }
 
+/// The SHA-256 of bytes in memory as 64 lower-case hex digits.
+pub fn sha256_of_bytes(bytes: &[u8]) -> String {
+    digits(Sha256::new_with_prefix(bytes))
+}
+
 /// Feeds what is left of `source` to `hasher` and returns the number of bytes.
 pub(crate) fn hash_from(source: &mut impl Read, hasher: &mut Sha256) -> io::Result<u64> {
     let mut block = vec![0; BLOCK];

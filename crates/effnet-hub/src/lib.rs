@@ -14,11 +14,8 @@ mod verified;
 
 pub use cache::{CachedFile, Prune, Pruned, Verification};
 pub use config::{Backoff, Bundled, Certificates, HubConfig, Proxies};
-pub use digest::{Digest, DigestError, sha256_of_file};
+pub use digest::{Digest, DigestError, sha256_of_bytes, sha256_of_file};
 pub use error::{Error, Missing, TransferError};
 pub use hub::Hub;
-pub use manifest::{
-    CropMode, Entry, FileName, FileNameError, HuggingFaceFile, Interpolation, Manifest, Preprocessing,
-    Profile, Published, Scheme, VARIANTS, WeightFile,
-};
+pub use manifest::{Entry, FileName, FileNameError, HuggingFaceFile, Manifest, Published, WeightFile};
 pub use progress::{Progress, Transfer, Warning};

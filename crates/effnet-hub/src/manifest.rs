@@ -7,18 +7,14 @@ mod file_name;
 use std::fs;
 use std::path::Path;
 
+use effnet_architecture::Variant;
 use serde::Deserialize;
 
-pub use check::VARIANTS;
-pub use entry::{
-    CropMode, Entry, HuggingFaceFile, Interpolation, Preprocessing, Profile, Published, Scheme, WeightFile,
-};
+pub use entry::{Entry, HuggingFaceFile, Published, WeightFile};
 pub use file_name::{FileName, FileNameError};
 
 use crate::Error;
 
-/// The manifest that every build carries.
-const EMBEDDED: &str = include_str!("../../../weights/manifest.json");
 /// The only version of the file format so far.
 const VERSION: u32 = 1;
 /// How many names an error about an unknown id lists.
@@ -43,7 +39,7 @@ impl Manifest {
     /// # Errors
     /// Never in a build whose tests pass: they read the same text.
     pub fn embedded() -> Result<Self, Error> {
-        Self::parse(EMBEDDED, "built in")
+        Self::parse(effnet_weights::MANIFEST, "built in")
     }
 
     /// Reads a manifest from JSON. `origin` names it in errors.
@@ -109,11 +105,8 @@ impl Manifest {
     /// [`Error::UnknownId`] with the nearest ids.
     pub fn get(&self, id: &str) -> Result<&Entry, Error> {
         let wanted = id.strip_prefix("efficientnet-").unwrap_or(id);
-        let wanted = if VARIANTS.contains(&wanted) {
-            default_id(wanted)
-        } else {
-            wanted.to_owned()
-        };
+        let variant = Variant::ALL.into_iter().find(|variant| variant.name() == wanted);
+        let wanted = variant.map_or_else(|| wanted.to_owned(), default_id);
         self.entries
             .iter()
             .find(|entry| entry.id == wanted)
@@ -123,8 +116,8 @@ impl Manifest {
             })
     }
 
-    /// All entries of a variant, `b0` to `b8` or `l2`.
-    pub fn of_variant<'a>(&'a self, variant: &'a str) -> impl Iterator<Item = &'a Entry> + 'a {
+    /// All entries of a variant.
+    pub fn of_variant(&self, variant: Variant) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(move |entry| entry.variant == variant)
     }
 
@@ -146,7 +139,7 @@ impl Manifest {
             let of_variant = if id.contains('.') {
                 0.0
             } else {
-                strsim::jaro_winkler(id, &entry.variant)
+                strsim::jaro_winkler(id, entry.variant.name())
             };
             of_id.max(of_variant)
         };
@@ -166,10 +159,10 @@ impl Manifest {
 }
 
 /// The id that a variant alone stands for. B8 and L2 have no AutoAugment file of the original implementation.
-fn default_id(variant: &str) -> String {
+fn default_id(variant: Variant) -> String {
     let tag = match variant {
-        "b8" => "advprop",
-        "l2" => "tf-ns_jft_in1k",
+        Variant::B8 => "advprop",
+        Variant::L2 => "tf-ns_jft_in1k",
         _ => "imagenet",
     };
     format!("{variant}.{tag}")

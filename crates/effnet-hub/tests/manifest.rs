@@ -7,7 +7,8 @@
     clippy::match_same_arms
 )]
 
-use effnet_hub::{CropMode, Entry, Error, Manifest, Profile, Scheme, VARIANTS};
+use effnet_architecture::{CropMode, Profile, Scheme, Variant};
+use effnet_hub::{Entry, Error, Manifest};
 
 fn manifest() -> Manifest {
     Manifest::embedded().expect("weights/manifest.json")
@@ -76,7 +77,7 @@ fn the_scheme_and_the_profile_follow_who_trained_the_file() {
     for entry in &published() {
         let (scheme, profile) = match family(entry) {
             "imagenet" | "advprop" => (Scheme::Lukemelas, Profile::Tf),
-            "torchvision" if ["b5", "b6", "b7"].contains(&entry.variant.as_str()) => {
+            "torchvision" if ["b5", "b6", "b7"].contains(&entry.variant.name()) => {
                 (Scheme::Torchvision, Profile::Torchvision)
             }
             "torchvision" => (Scheme::Torchvision, Profile::Timm),
@@ -135,7 +136,7 @@ fn urls_lead_to_the_publishers_and_end_with_a_name_of_their_file() {
 fn image_sizes_are_what_the_tag_was_trained_for() {
     for entry in &published() {
         let size = entry.preprocessing.image_size;
-        let expected = match (&*entry.variant, tag(entry)) {
+        let expected = match (entry.variant.name(), tag(entry)) {
             ("b2", "torchvision") => 288,
             ("l2", "tf-ns_jft_in1k_475") => 475,
             ("b0", "timm-ra_in1k" | "timm-ra4_e3600_r224_in1k") | ("b1", "timm-ft_in1k") => 224,
@@ -222,13 +223,13 @@ fn published_accuracies_are_percentages_of_a_plausible_size() {
 #[test]
 fn every_variant_has_a_default() {
     let manifest = manifest();
-    for variant in VARIANTS {
-        let expected = match variant {
+    for variant in Variant::ALL {
+        let expected = match variant.name() {
             "b8" => "b8.advprop".to_owned(),
             "l2" => "l2.tf-ns_jft_in1k".to_owned(),
             other => format!("{other}.imagenet"),
         };
-        assert_eq!(manifest.get(variant).unwrap().id, expected);
+        assert_eq!(manifest.get(variant.name()).unwrap().id, expected);
         assert_eq!(
             manifest.get(&format!("efficientnet-{variant}")).unwrap().id,
             expected

@@ -1,6 +1,28 @@
 //! Telling formats apart by their first bytes.
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::path::Path;
+
+/// The endings of file names that are taken for images where a folder is searched, in any case. What a file
+/// is, its content tells; one that is named by itself is always tried.
+pub const EXTENSIONS: [&str; 10] = [
+    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff",
+];
+
+/// Whether a file found in a folder is taken for an image, by its name.
+pub fn is_image_path(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    EXTENSIONS
+        .iter()
+        .any(|known| extension.eq_ignore_ascii_case(known))
+}
+
+/// Whether a file or folder of this name is passed over where a folder is searched: hidden ones, and the
+/// `._` files that macOS leaves beside others.
+pub fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}
 
 /// A file format that is read here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

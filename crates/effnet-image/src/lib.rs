@@ -12,11 +12,11 @@ mod rectangle;
 mod resize;
 mod transform;
 
+pub use effnet_architecture::Interpolation;
 pub use error::ImageError;
-pub use format::Format;
+pub use format::{EXTENSIONS, Format, is_hidden, is_image_path};
 pub use image::Image;
 pub use normalize::{IMAGENET_MEAN, IMAGENET_STD, INCEPTION_MEAN, INCEPTION_STD};
 pub use options::{Alpha, DecodeOptions};
 pub use rectangle::Rectangle;
-pub use resize::Interpolation;
 pub use transform::{EvalTransform, ResizeMode};

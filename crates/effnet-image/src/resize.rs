@@ -7,23 +7,14 @@
 mod passes;
 mod taps;
 
+use effnet_architecture::Interpolation;
+
 use crate::{Image, ImageError, Rectangle};
 use passes::{horizontal, vertical};
 use taps::Taps;
 
 /// The largest output in pixels: what 2 GiB of RGB hold.
 const MAX_OUTPUT: usize = (1 << 31) / 3;
-
-/// The kernel of a resize. Both are antialiased: when shrinking, the kernel is widened by the
-/// reduction factor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Interpolation {
-    /// Triangle, support 1 (`PIL.Image.Resampling.BILINEAR`).
-    Bilinear,
-    /// Keys' cubic with a = -0.5, support 2 (`PIL.Image.Resampling.BICUBIC`).
-    #[default]
-    Bicubic,
-}
 
 impl Image {
     /// Resizes to `width` x `height`, byte for byte as Pillow 13 does.

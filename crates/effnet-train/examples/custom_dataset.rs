@@ -15,10 +15,12 @@ use std::sync::Arc;
 
 use effnet_checkpoint::Checkpoint;
 use effnet_core::{Config, EfficientNet, LoadOptions, Variant};
+use effnet_data::metrics::Metrics;
+use effnet_data::{BoxError, Dataset, Order};
 use effnet_image::augment::TrainTransform;
 use effnet_image::{EvalTransform, Image};
-use effnet_train::data::{BoxError, Dataset, Loader, LoaderOptions, Order};
-use effnet_train::metrics::Metrics;
+use effnet_train::data::{Loader, LoaderOptions};
+use effnet_train::measure;
 use effnet_train::{
     Batch, Course, GroupOptions, Method, Phase, Schedule, Targets, Trainer, TrainerOptions, Warmup,
 };
@@ -89,10 +91,7 @@ fn network(store: &nn::VarStore, weights: Option<&str>) -> Result<EfficientNet, 
         };
         return Ok(EfficientNet::new(&store.root(), &narrow)?);
     };
-    let options = LoadOptions {
-        new_classifier: true,
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions::new().with_new_classifier(true);
     let checkpoint = Checkpoint::open(path)?;
     let (network, report) =
         EfficientNet::from_state_dict(&store.root(), &config, checkpoint.state_dict(), options)?;
@@ -146,7 +145,7 @@ pub(crate) fn run(weights: Option<&str>) -> Result<f64, Box<dyn Error>> {
     let mut metrics = Metrics::new(3);
     for batch in validation.epoch(0)? {
         let batch = batch?;
-        metrics.update(&trainer.evaluate(&batch.images)?, &batch.labels)?;
+        measure(&mut metrics, &trainer.evaluate(&batch.images)?, &batch.labels)?;
     }
     let accuracy = metrics.summary().map_or(0.0, |summary| summary.top1);
     println!("accuracy on other pictures: {accuracy:.2}");

@@ -15,9 +15,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use effnet_checkpoint::Checkpoint;
-use effnet_core::{EfficientNet, LoadOptions, Profile, Variant};
+use effnet_core::{EfficientNet, EfficientNetNames, LoadOptions, Profile, Variant};
+use effnet_data::{Order, Splits};
 use effnet_image::EvalTransform;
-use effnet_train::data::{Loader, LoaderOptions, Order, Splits};
+use effnet_train::data::{Loader, LoaderOptions};
 use tch::nn::{Module as _, OptimizerConfig as _};
 use tch::{Device, Kind, Tensor, nn};
 
@@ -30,10 +31,7 @@ fn load(path: &Path, store: &nn::VarStore) -> Result<(EfficientNet, usize), Box<
         .config()
         .with_profile(Profile::default_for(signature.scheme, Some(variant)))
         .with_num_classes(1);
-    let options = LoadOptions {
-        new_classifier: true,
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions::new().with_new_classifier(true);
     let (network, _) =
         EfficientNet::from_state_dict(&store.root(), &config, checkpoint.state_dict(), options)?;
     Ok((network, variant.image_size() as usize))

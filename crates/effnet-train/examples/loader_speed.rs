@@ -13,9 +13,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use effnet_data::{BoxError, Dataset, Subset};
 use effnet_image::Image;
 use effnet_image::augment::TrainTransform;
-use effnet_train::data::{BoxError, Dataset, Loader, LoaderOptions, Subset};
+use effnet_train::data::{Loader, LoaderOptions};
 use walkdir::WalkDir;
 
 /// All the photos below a folder, as one class.

@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use effnet_checkpoint::{Checkpoint, ModelMetadata, StateDict, UNFINISHED, write_safetensors};
+use effnet::ModelMetadata;
+use effnet_checkpoint::{Checkpoint, StateDict, UNFINISHED, write_safetensors};
 use serde_json::{Map, Value};
 
 use crate::{Error, Snapshot};

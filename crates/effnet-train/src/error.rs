@@ -88,6 +88,12 @@ pub enum Error {
     /// The group cannot go on.
     #[error(transparent)]
     Group(#[from] torch_c10d::GroupError),
+    /// The data are not there, or cannot be loaded.
+    #[error(transparent)]
+    Data(#[from] effnet_data::DataError),
+    /// Logits or labels cannot be measured.
+    #[error(transparent)]
+    Metrics(#[from] effnet_data::metrics::MetricsError),
     /// A checkpoint could not be read.
     #[error(transparent)]
     Read(#[from] effnet_checkpoint::Error),

@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 pub mod data;
-pub mod metrics;
 pub mod run;
 
 mod agreement;
@@ -12,6 +11,7 @@ mod ema;
 mod error;
 mod gradients;
 mod loss;
+mod metrics;
 mod optimizer;
 mod parameters;
 mod precision;
@@ -28,6 +28,7 @@ pub use ema::Ema;
 pub use error::{Divergence, Error};
 pub use gradients::{clip_to_norm, global_norm};
 pub use loss::{CrossEntropy, Targets};
+pub use metrics::measure;
 pub use optimizer::{Method, Optimizer};
 pub use parameters::{Freeze, GroupOptions, LayerRates, ParameterGroup};
 pub use precision::{GradScaler, Precision};

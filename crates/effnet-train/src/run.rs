@@ -12,21 +12,14 @@
 //! Files appear under their names only when they are whole and on the disk; `log.jsonl` and the events
 //! grow line by line.
 
-mod confusion;
-mod curves;
 mod error;
 mod events;
 mod folder;
 mod log;
-mod picture;
 mod record;
-mod replace;
 
-pub use confusion::{confusion_png, write_confusion_csv};
-pub use curves::{Curve, Panel, curves_png};
 pub use error::RunError;
 pub use events::EventWriter;
 pub use folder::RunFolder;
 pub use log::Log;
 pub use record::{EpochRecord, Record, StepRecord, history_panels};
-pub use replace::replace_file;

@@ -9,11 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use effnet_data::{BoxError, DataError, Dataset, Order, SampleRng, Shard, Transform};
 use effnet_image::augment::{ColorJitter, ErasingMode, RandomErasing, TrainTransform};
 use effnet_image::{EvalTransform, Image, Interpolation};
-use effnet_train::data::{
-    Batch, BoxError, DataError, Dataset, Loader, LoaderOptions, Order, SampleRng, Shard, Transform,
-};
+use effnet_train::data::{Batch, Loader, LoaderOptions};
 use pictures::Painted;
 use tch::{Kind, Tensor};
 

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use effnet_train::metrics::{Confusion, Metrics, MetricsError};
+use effnet_data::metrics::{Confusion, Metrics, MetricsError};
+use effnet_train::measure;
 use tch::{Kind, Tensor};
 
 /// Logits whose softmax is `probabilities`.
@@ -160,17 +161,17 @@ fn a_batch_of_any_kind_adds_up_to_its_rows() {
     let labels: Vec<i64> = ROWS.iter().map(|&(_, label)| label as i64).collect();
     let batch = Tensor::from_slice(&values).view([5, 3]);
     let mut metrics = Metrics::new(3);
-    metrics
-        .update(
-            &batch.to_kind(Kind::Double),
-            &Tensor::from_slice(&labels).to_kind(Kind::Int),
-        )
-        .unwrap();
+    measure(
+        &mut metrics,
+        &batch.to_kind(Kind::Double),
+        &Tensor::from_slice(&labels).to_kind(Kind::Int),
+    )
+    .unwrap();
     assert_eq!(metrics, self::metrics(3, &ROWS));
     // Columns of a wider tensor: not contiguous.
     let wide = Tensor::cat(&[&batch, &batch], 1).narrow(1, 3, 3);
     let mut metrics = Metrics::new(3);
-    metrics.update(&wide, &Tensor::from_slice(&labels)).unwrap();
+    measure(&mut metrics, &wide, &Tensor::from_slice(&labels)).unwrap();
     assert_eq!(metrics, self::metrics(3, &ROWS));
 }
 
@@ -180,12 +181,10 @@ fn wrong_shapes_labels_and_numbers_are_named_and_not_counted() {
     let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, tch::Device::Cpu));
     for (logits, labels) in [(&[2, 4][..], 2), (&[2, 3], 3), (&[3], 1), (&[2, 3, 1], 2)] {
         let labels = zeros(&[labels]).to_kind(Kind::Int64);
-        let error = metrics.update(&zeros(logits), &labels).unwrap_err();
+        let error = measure(&mut metrics, &zeros(logits), &labels).unwrap_err();
         assert!(error.to_string().contains("expected [N, 3] and [N]"), "{error}");
     }
-    let error = metrics
-        .update(&zeros(&[1, 3]), &Tensor::from_slice(&[-1i64]))
-        .unwrap_err();
+    let error = measure(&mut metrics, &zeros(&[1, 3]), &Tensor::from_slice(&[-1i64])).unwrap_err();
     assert_eq!(error.to_string(), "the label -1, expected a class from 0 to 2");
     assert!(metrics.push(&[0.0; 3], 3).is_err());
     let error = metrics.push(&[0.0, f32::NAN, 0.0], 0).unwrap_err();

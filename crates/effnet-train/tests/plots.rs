@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use effnet_train::metrics::{Metrics, Summary};
-use effnet_train::run::{EpochRecord, confusion_png, curves_png, history_panels};
+use effnet_data::metrics::{Metrics, Summary};
+use effnet_data::{confusion_png, curves_png};
+use effnet_train::run::{EpochRecord, history_panels};
 
 /// A picture's width, height and pixels.
 fn decode(bytes: &[u8]) -> (u32, u32, Vec<[u8; 3]>) {
@@ -135,7 +136,7 @@ fn values_that_are_no_numbers_leave_gaps_and_nothing_else() {
 }
 
 /// The panel with one of its curves.
-fn panel_of(mut panel: effnet_train::run::Panel, curve: usize) -> effnet_train::run::Panel {
+fn panel_of(mut panel: effnet_data::Panel, curve: usize) -> effnet_data::Panel {
     panel.curves = vec![panel.curves.remove(curve)];
     panel
 }

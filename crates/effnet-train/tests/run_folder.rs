@@ -6,10 +6,9 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use effnet_train::metrics::{Metrics, Summary};
-use effnet_train::run::{
-    EpochRecord, Log, Record, RunError, RunFolder, StepRecord, replace_file, write_confusion_csv,
-};
+use effnet_data::metrics::{Metrics, Summary};
+use effnet_data::{replace_file, write_confusion_csv};
+use effnet_train::run::{EpochRecord, Log, Record, RunError, RunFolder, StepRecord};
 use serde_json::{Value, json};
 
 fn names(folder: &Path) -> Vec<String> {

@@ -6,27 +6,12 @@
 #include <string>
 
 #include <dlfcn.h>
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
 
 #include <ATen/Context.h>
 
 #include "boundary.h"
 
 extern "C" {
-
-int32_t effnet_keep_freed_memory() {
-#if defined(__GLIBC__)
-    // glibc takes thresholds up to 32 MiB for mapping, whatever is asked for: larger activations
-    // are kept only because mapping is turned off altogether. Threads share the main heap, because
-    // those of their own have no room for such activations, and are not kept either.
-    return mallopt(M_ARENA_MAX, 1) && mallopt(M_MMAP_MAX, 0) && mallopt(M_TRIM_THRESHOLD, 1 << 30) &&
-           mallopt(M_TOP_PAD, 64 << 20);
-#else
-    return 0;
-#endif
-}
 
 char* effnet_load_cuda(const char* folder, int32_t* loaded) {
     return guarded([&] {

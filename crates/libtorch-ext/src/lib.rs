@@ -9,10 +9,8 @@ mod cuda_graph;
 mod cuda_library;
 mod error;
 pub mod foreach;
-mod network;
 mod operator;
 mod process;
-mod raw;
 mod rows;
 mod tensors;
 pub mod training;
@@ -20,12 +18,9 @@ pub mod training;
 pub use autocast::autocast;
 pub use cuda::{CopyStream, DeviceMemory, Download, allow_tf32, device_memory};
 pub use cuda_graph::CudaGraph;
+pub use effnet_kernels::keep_freed_memory;
 pub use error::{Error, is_out_of_memory};
-pub use network::{
-    ActivationMemory, Convolution, FusedBlock, FusedNetwork, InstructionSet, NetworkParts, Padding, Part,
-    Precision, has_bf16_instructions,
-};
 pub use operator::{Value, call};
-pub use process::{exit_at_once, keep_freed_memory, load_cuda};
+pub use process::load_cuda;
 pub use rows::{Row, RowBuffer};
 pub use tensors::concatenate;

@@ -2,18 +2,16 @@
 
 use std::thread;
 
+use effnet::Backend;
 use effnet_core::{Config, Padding, Profile, Variant};
-use effnet_infer::{Engine, EngineConfig, Precision};
+use effnet_torch::{Engine, EngineOptions, Precision};
 use libtorch_ext::CudaGraph;
 use tch::Tensor;
 
 use crate::{CPU, CUDA, assert_near, device, images, narrow, networks, plain};
 
-fn config(precision: Precision) -> EngineConfig {
-    EngineConfig {
-        precision,
-        ..EngineConfig::default()
-    }
+fn config(precision: Precision) -> EngineOptions {
+    EngineOptions::default().with_precision(precision)
 }
 
 #[test]
@@ -49,10 +47,7 @@ fn other_precisions_stay_near_and_are_used() {
     let (on_cpu, on_device) = networks(&Variant::B0.config());
     let images = images(4, [224, 224]);
     let expected = plain(&on_cpu, &images);
-    let tf32 = EngineConfig {
-        tf32: true,
-        ..config(Precision::Fp32)
-    };
+    let tf32 = config(Precision::Fp32).with_tf32(true);
     let floats = Engine::new(&on_device, config(Precision::Fp32))
         .unwrap()
         .run(&images)
@@ -103,7 +98,10 @@ fn replayed_batches_of_several_shapes_do_not_disturb_each_other() {
         }
     }
     if CudaGraph::available().is_ok() {
-        assert_eq!((engine.backend(), engine.without_graphs()), ("cuda-graphs", None));
+        assert_eq!(
+            (engine.kernels(), Engine::without_graphs(&engine)),
+            ("cuda-graphs".to_owned(), None)
+        );
     }
 }
 
@@ -154,10 +152,7 @@ fn tuned_kernels_agree_and_smaller_batches_are_filled_up() {
         return;
     };
     let (on_cpu, on_device) = networks(&narrow());
-    let tuned = EngineConfig {
-        autotune: true,
-        ..config(Precision::Fp32)
-    };
+    let tuned = config(Precision::Fp32).with_autotune(true);
     let engine = Engine::new(&on_device, tuned).unwrap();
     for count in [6, 6, 2, 6, 1, 5] {
         let batch = images(count, [64, 64]);

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
-use effnet_checkpoint::{ModelMetadata, StateDict};
+use effnet::ModelMetadata;
+use effnet_checkpoint::StateDict;
 use effnet_tests::{free_port, skip};
 use effnet_train::{Checkpointer, Position, RunningLoss, Snapshot, TrainerState};
 use tch::{Device, Kind, Tensor};

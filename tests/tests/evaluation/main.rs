@@ -8,7 +8,8 @@ mod metrics;
 
 use std::path::{Path, PathBuf};
 
-use effnet_checkpoint::{Checkpoint, ModelMetadata, write_safetensors};
+use effnet::ModelMetadata;
+use effnet_checkpoint::{Checkpoint, write_safetensors};
 use effnet_core::{Config, EfficientNet, Variant};
 use tch::{Device, nn};
 

@@ -1,7 +1,8 @@
 //! Metrics against torch's own operations.
 
+use effnet_data::metrics::{ClassReport, Metrics};
 use effnet_tests::{ask, skip, tensors};
-use effnet_train::metrics::{ClassReport, Metrics};
+use effnet_train::measure;
 use serde_json::{Value, json};
 
 fn near(name: &str, found: f64, expected: &Value) {
@@ -31,7 +32,7 @@ fn metrics_are_those_of_torch_however_images_are_batched() {
         let mut metrics = Metrics::new(CLASSES);
         let parts = |name: &str| inputs[name].split(batch, 0);
         for (logits, labels) in parts("logits").iter().zip(parts("labels")) {
-            metrics.update(logits, &labels).unwrap();
+            measure(&mut metrics, logits, &labels).unwrap();
         }
         let summary = metrics.summary().unwrap();
         assert_eq!(summary.images, IMAGES as u64);

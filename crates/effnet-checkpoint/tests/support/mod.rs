@@ -9,35 +9,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use effnet_checkpoint::{DType, StateDict, Tensor};
-
 /// A committed checkpoint, made by scripts/reference/checkpoint_fixtures.py.
 pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures")
         .join(name)
-}
-
-/// The names and shapes of B0 in a scheme, in the order of its own state_dict, as zeros of one byte each:
-/// names and shapes are what naming looks at.
-pub(crate) fn b0(scheme: &str) -> StateDict {
-    let path = fixture(&format!("naming/b0_{scheme}.txt"));
-    let text = std::fs::read_to_string(path).unwrap();
-    text.lines()
-        .map(|line| {
-            let (name, shape) = line.split_once(' ').unwrap();
-            let shape: Vec<usize> = shape
-                .split('x')
-                .filter(|size| !size.is_empty())
-                .map(|size| size.parse().unwrap())
-                .collect();
-            (name, zeros(&shape))
-        })
-        .collect()
-}
-
-pub(crate) fn zeros(shape: &[usize]) -> Tensor {
-    Tensor::from_bytes(DType::U8, shape, vec![0; shape.iter().product()]).unwrap()
 }
 
 /// The interpreter that has PyTorch, or a line that says why a test does nothing.

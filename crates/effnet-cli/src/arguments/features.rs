@@ -7,23 +7,23 @@ use clap::{Args, ValueEnum};
 use super::NetworkArguments;
 
 #[derive(Debug, Args)]
-pub(crate) struct FeaturesArguments {
+pub struct FeaturesArguments {
     /// Image files, folders (searched recursively), glob patterns, or `-` for a list of paths on
     /// standard input
     #[arg(required = true, value_name = "INPUT")]
-    pub(crate) inputs: Vec<PathBuf>,
+    pub inputs: Vec<PathBuf>,
     #[command(flatten)]
-    pub(crate) network: NetworkArguments,
+    pub network: NetworkArguments,
     /// What to print
     #[arg(long, value_name = "FORMAT", default_value = "json")]
-    pub(crate) format: FeaturesFormat,
+    pub format: FeaturesFormat,
     /// Write the results to a file instead of standard output
     #[arg(long, short, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FeaturesFormat {
+pub enum FeaturesFormat {
     /// One JSON object a line
     Json,
     /// Comma-separated values without a header: the input, then its features

@@ -5,27 +5,26 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::ZooArguments;
-use crate::device::DeviceChoice;
+use super::{DeviceChoice, ZooArguments};
 use crate::training::settings::{Given, Settings};
 
 #[derive(Debug, Args)]
-pub(crate) struct TrainingArguments {
+pub struct TrainingArguments {
     #[command(flatten)]
-    pub(crate) settings: Given,
+    pub settings: Given,
     /// The folder for everything that the training leaves [default: runs/ and a new name]
     #[arg(long, short, value_name = "RUN")]
-    pub(crate) output: Option<PathBuf>,
+    pub output: Option<PathBuf>,
     /// Go on with the training in this folder
     #[arg(long, value_name = "RUN", conflicts_with = "output")]
-    pub(crate) resume: Option<PathBuf>,
+    pub resume: Option<PathBuf>,
     /// Read settings from a file: TOML with the names of the long flags, underscores for dashes, or the
     /// config.json of a run; flags count more
     #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    pub config: Option<PathBuf>,
     /// Print all settings in the form of --config, and do nothing
     #[arg(long)]
-    pub(crate) print_config: bool,
+    pub print_config: bool,
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(
         long,
@@ -33,18 +32,18 @@ pub(crate) struct TrainingArguments {
         default_value = "auto",
         help_heading = "Execution"
     )]
-    pub(crate) device: DeviceChoice,
+    pub device: DeviceChoice,
     /// Threads that compute [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Execution")]
-    pub(crate) threads: Option<u16>,
+    pub threads: Option<u16>,
     /// Of several processes: normalise each batch by the statistics of all of them, as one process would
     #[arg(long, help_heading = "Several processes")]
-    pub(crate) sync_bn: bool,
+    pub sync_bn: bool,
     /// Of several processes: how long one waits for the others before it gives up
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86_400), help_heading = "Several processes")]
-    pub(crate) rank_timeout: u32,
+    pub rank_timeout: u32,
     #[command(flatten)]
-    pub(crate) zoo: ZooArguments,
+    pub zoo: ZooArguments,
 }
 
 /// The same command, whose help says what each setting is without a flag.

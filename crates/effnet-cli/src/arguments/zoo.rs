@@ -3,56 +3,56 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use effnet_core::Variant;
+use effnet::Variant;
 
 use super::InspectFormat;
 
 /// Where published weights come from. Global, so that `cache` takes them before and after its verb.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Published weights")]
-pub(crate) struct ZooArguments {
+pub struct ZooArguments {
     /// Fetch nothing: use what is on this machine [env: EFFNET_OFFLINE]
     #[arg(long, global = true)]
-    pub(crate) offline: bool,
+    pub offline: bool,
     /// Know the weights of this manifest too [env: EFFNET_MANIFEST]
     #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) manifest: Option<PathBuf>,
+    pub manifest: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ModelsArguments {
+pub struct ModelsArguments {
     /// List timm's weights too
     #[arg(long, short)]
-    pub(crate) all: bool,
+    pub all: bool,
     /// What to print
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: InspectFormat,
+    pub format: InspectFormat,
     #[command(flatten)]
-    pub(crate) zoo: ZooArguments,
+    pub zoo: ZooArguments,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct DownloadArguments {
+pub struct DownloadArguments {
     /// Ids that `effnet models --all` lists; a variant stands for its default weights
     #[arg(value_name = "ID", required_unless_present = "all_of")]
-    pub(crate) ids: Vec<String>,
+    pub ids: Vec<String>,
     /// All weights of a variant
     #[arg(long, value_name = "VARIANT")]
-    pub(crate) all_of: Vec<Variant>,
+    pub all_of: Vec<Variant>,
     #[command(flatten)]
-    pub(crate) zoo: ZooArguments,
+    pub zoo: ZooArguments,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct CacheArguments {
+pub struct CacheArguments {
     #[command(subcommand)]
-    pub(crate) command: CacheCommand,
+    pub command: CacheCommand,
     #[command(flatten)]
-    pub(crate) zoo: ZooArguments,
+    pub zoo: ZooArguments,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum CacheCommand {
+pub enum CacheCommand {
     /// List the files that were fetched
     List {
         /// What to print

@@ -4,19 +4,16 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use effnet_core::{Config, EfficientNet, Profile, Variant};
-use effnet_infer::{Part, Runner};
-use libtorch_ext::device_memory;
+use effnet::{Backend, Images, Layer as NetworkLayer, ModelFile, Parameters, Profile, Variant};
 use serde::Serialize;
-use tch::{Device, Kind, Tensor, nn};
 
 use crate::Outcome;
 use crate::arguments::{BenchArguments, InspectFormat};
-use crate::execution::{Execution, Network};
-use crate::model::ModelFile;
+use crate::execution::Execution;
+use crate::inference::{self, Network, find, options};
 use crate::printer::Printer;
-use crate::process_memory;
-use crate::zoo::Zoo;
+use crate::process;
+use crate::torch::TorchCommands;
 
 /// Batches before the measurement: they bring memory and caches into their lasting state.
 const WARM_UP: usize = 3;
@@ -35,7 +32,7 @@ struct Report {
     /// `null` for random ones.
     weights: Option<String>,
     /// Height and width.
-    image_size: [i64; 2],
+    image_size: [usize; 2],
     batch_size: u32,
     engine: &'static str,
     precision: &'static str,
@@ -77,34 +74,38 @@ struct Layer {
 struct Subject {
     variant: Variant,
     weights: Option<String>,
-    config: Config,
     network: Network,
 }
 
-pub(crate) fn run(arguments: &BenchArguments, printer: &Printer) -> anyhow::Result<Outcome> {
-    let execution = Execution::prepare(&arguments.execution, printer)?;
+pub(crate) fn run(
+    arguments: &BenchArguments,
+    torch: Option<&dyn TorchCommands>,
+    printer: &Printer,
+) -> anyhow::Result<Outcome> {
+    let execution = Execution::prepare(&arguments.execution, torch, printer)?;
     let subject = load(arguments, &execution, printer)?;
+    let config = &subject.network.config;
     let size = match arguments.image_size {
-        Some(side) => [i64::from(side); 2],
-        None => subject.config.image_size,
+        Some(side) => [side as usize; 2],
+        None => config.image_size.map(|side| side as usize),
     };
     let shape = [
-        i64::from(arguments.batch_size),
-        subject.config.in_channels,
+        arguments.batch_size as usize,
+        config.in_channels as usize,
         size[0],
         size[1],
     ];
-    let images = Tensor::f_randn(shape, (Kind::Float, Device::Cpu))
-        .with_context(|| format!("a batch of the shape {shape:?}"))?;
-    let times = measure(&subject.network, &images, arguments.runs)
+    let pixels = noise(shape.iter().product());
+    let images = Images::new(&pixels, shape)?;
+    let backend = &*subject.network.backend;
+    let times = measure(backend, images, arguments.runs)
         .context("the network cannot be run; a smaller --batch-size or --image-size needs less memory")?;
     let layers = arguments
         .profile_layers
-        .then(|| profile(&subject.network, &images))
+        .then(|| profile(backend, images))
         .transpose()?;
-    let images_per_second =
-        f64::from(arguments.batch_size) / seconds_a_batch(&subject.network, &images, &times)?;
-    if let Some(reason) = subject.network.without_graphs() {
+    let images_per_second = f64::from(arguments.batch_size) / seconds_a_batch(backend, images, &times)?;
+    if let Some(reason) = backend.without_graphs() {
         printer.detail(format!("no CUDA graphs: {reason}"));
     }
     let report = Report {
@@ -112,19 +113,16 @@ pub(crate) fn run(arguments: &BenchArguments, printer: &Printer) -> anyhow::Resu
         weights: subject.weights,
         image_size: size,
         batch_size: arguments.batch_size,
-        engine: subject.network.engine(),
-        precision: subject.network.precision().name(),
-        backend: subject.network.backend().to_owned(),
-        device: name(execution.device),
+        engine: backend.engine(),
+        precision: backend.precision().name(),
+        backend: backend.kernels(),
+        device: backend.device(),
         threads: execution.threads,
         runs: times.len(),
         images_per_second,
         latency_ms: Latency::of(times),
-        peak_memory_bytes: process_memory::peak(),
-        peak_device_memory_bytes: match execution.device {
-            Device::Cuda(index) => Some(device_memory(index)?.peak),
-            _ => None,
-        },
+        peak_memory_bytes: process::peak_memory(),
+        peak_device_memory_bytes: backend.peak_device_memory()?,
         layers,
     };
     let mut stdout = std::io::stdout();
@@ -139,19 +137,13 @@ pub(crate) fn run(arguments: &BenchArguments, printer: &Printer) -> anyhow::Resu
 fn load(arguments: &BenchArguments, execution: &Execution, printer: &Printer) -> anyhow::Result<Subject> {
     let (model, weights) = (arguments.model.model.as_ref(), arguments.model.weights.as_deref());
     if weights.is_some() || model.is_some_and(|model| model.tag.is_some()) {
-        let zoo = Zoo::open(&arguments.model.zoo)?;
-        let file = ModelFile::open(
-            zoo.locate(model, weights, printer)?,
-            &arguments.model,
-            arguments.classes.num_classes,
-            None,
-        )?;
-        let model = file.load(None, execution, printer)?;
+        let (_, weights) = find(&arguments.model, printer)?;
+        let options = options(&arguments.model).with_num_classes(arguments.classes.num_classes);
+        let file = ModelFile::open(weights, &options, None)?;
         return Ok(Subject {
-            variant: model.variant,
-            weights: Some(model.weights),
-            config: model.config,
-            network: model.network,
+            variant: file.variant,
+            weights: Some(file.weights().name.clone()),
+            network: inference::load(&file, false, execution, printer)?,
         });
     }
     let variant = model.map_or(Variant::B0, |model| model.variant);
@@ -161,20 +153,25 @@ fn load(arguments: &BenchArguments, execution: &Execution, printer: &Printer) ->
     if let Some(classes) = arguments.classes.num_classes {
         config = config.with_num_classes(classes);
     }
-    let store = nn::VarStore::new(execution.device);
-    let network = EfficientNet::new(&store.root(), &config)?;
+    let parameters = Parameters::random(&config, 0)?;
+    let backend = execution.build(&parameters, false, printer)?;
     Ok(Subject {
         variant,
         weights: None,
-        network: execution.build(network, store, printer)?,
-        config,
+        network: Network { config, backend },
     })
 }
 
+/// Pixels as a normalised image has them, roughly.
+fn noise(count: usize) -> Vec<f32> {
+    let mut random = fastrand::Rng::with_seed(0);
+    (0..count).map(|_| 4.0 * random.f32() - 2.0).collect()
+}
+
 /// The seconds of each of `runs` batches, or of as many as take a while.
-fn measure(network: &Network, images: &Tensor, runs: Option<u32>) -> anyhow::Result<Vec<f64>> {
+fn measure(backend: &dyn Backend, images: Images<'_>, runs: Option<u32>) -> anyhow::Result<Vec<f64>> {
     for _ in 0..WARM_UP {
-        forward(network, images)?;
+        let _ = backend.run(images)?;
     }
     let mut times = Vec::new();
     let begin = Instant::now();
@@ -187,21 +184,21 @@ fn measure(network: &Network, images: &Tensor, runs: Option<u32>) -> anyhow::Res
             return Ok(times);
         }
         let start = Instant::now();
-        forward(network, images)?;
+        let _ = backend.run(images)?;
         times.push(start.elapsed().as_secs_f64());
     }
 }
 
 /// What a batch takes when one follows the other: the mean of `times`, or less where the next one is
 /// submitted while a device works, as it is for many images.
-fn seconds_a_batch(network: &Network, images: &Tensor, times: &[f64]) -> anyhow::Result<f64> {
-    if !network.works_beside() {
+fn seconds_a_batch(backend: &dyn Backend, images: Images<'_>, times: &[f64]) -> anyhow::Result<f64> {
+    if !backend.works_beside() {
         return Ok(times.iter().sum::<f64>() / times.len() as f64);
     }
     let start = Instant::now();
-    let mut under_way = network.submit(images)?;
+    let mut under_way = backend.submit(images)?;
     for _ in 1..times.len() {
-        let next = network.submit(images)?;
+        let next = backend.submit(images)?;
         let _ = under_way.wait()?;
         under_way = next;
     }
@@ -209,16 +206,10 @@ fn seconds_a_batch(network: &Network, images: &Tensor, times: &[f64]) -> anyhow:
     Ok(start.elapsed().as_secs_f64() / times.len() as f64)
 }
 
-/// From images in memory to logits in memory, which on CUDA includes both transfers.
-fn forward(network: &Network, images: &Tensor) -> anyhow::Result<()> {
-    let _ = network.run(images)?.f_to_device(Device::Cpu)?;
-    Ok(())
-}
-
-fn profile(network: &Network, images: &Tensor) -> anyhow::Result<Vec<Layer>> {
-    let mut sums: Vec<(Part, f64)> = Vec::new();
+fn profile(backend: &dyn Backend, images: Images<'_>) -> anyhow::Result<Vec<Layer>> {
+    let mut sums: Vec<(NetworkLayer, f64)> = Vec::new();
     for _ in 0..PROFILED_RUNS {
-        let parts = network
+        let parts = backend
             .profile(images)?
             .context("--profile-layers: only the fused engine on a CPU tells the time of its layers")?;
         if sums.is_empty() {
@@ -230,8 +221,8 @@ fn profile(network: &Network, images: &Tensor) -> anyhow::Result<Vec<Layer>> {
         }
     }
     let total: f64 = sums.iter().map(|(_, seconds)| seconds).sum();
-    let layer = |(part, seconds): (Part, f64)| Layer {
-        name: layer_name(part),
+    let layer = |(layer, seconds): (NetworkLayer, f64)| Layer {
+        name: layer_name(layer),
         ms: seconds * 1e3 / PROFILED_RUNS as f64,
         fraction: seconds / total,
     };
@@ -239,14 +230,14 @@ fn profile(network: &Network, images: &Tensor) -> anyhow::Result<Vec<Layer>> {
 }
 
 /// By the names of the parameters.
-fn layer_name(part: Part) -> String {
-    match part {
-        Part::Stem => "_conv_stem".to_owned(),
-        Part::Filter(block) => format!("_blocks.{block}._expand_conv, _depthwise_conv"),
-        Part::Gates(block) => format!("_blocks.{block}._se_reduce, _se_expand"),
-        Part::Project(block) => format!("_blocks.{block}._project_conv"),
-        Part::Head => "_conv_head, pooling".to_owned(),
-        Part::Classifier => "_fc".to_owned(),
+fn layer_name(layer: NetworkLayer) -> String {
+    match layer {
+        NetworkLayer::Stem => "_conv_stem".to_owned(),
+        NetworkLayer::Filter(block) => format!("_blocks.{block}._expand_conv, _depthwise_conv"),
+        NetworkLayer::Gates(block) => format!("_blocks.{block}._se_reduce, _se_expand"),
+        NetworkLayer::Project(block) => format!("_blocks.{block}._project_conv"),
+        NetworkLayer::Head => "_conv_head, pooling".to_owned(),
+        NetworkLayer::Classifier => "_fc".to_owned(),
     }
 }
 
@@ -265,13 +256,6 @@ impl Latency {
             p90: percentile(90),
             p99: percentile(99),
         }
-    }
-}
-
-fn name(device: Device) -> String {
-    match device {
-        Device::Cuda(index) => format!("cuda:{index}"),
-        other => format!("{other:?}").to_lowercase(),
     }
 }
 

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::Outcome;
 use crate::arguments::{CacheArguments, CacheCommand, InspectFormat};
+use crate::open_zoo;
 use crate::printer::Printer;
-use crate::zoo::Zoo;
 
 /// A file in the cache.
 #[derive(Serialize)]
@@ -21,7 +21,7 @@ struct Row<'a> {
 }
 
 pub(crate) fn run(arguments: &CacheArguments, printer: &Printer) -> anyhow::Result<Outcome> {
-    let zoo = Zoo::open(&arguments.zoo)?;
+    let zoo = open_zoo(&arguments.zoo)?;
     let mut stdout = std::io::BufWriter::new(std::io::stdout());
     let outcome = match arguments.command {
         CacheCommand::List { format } => {

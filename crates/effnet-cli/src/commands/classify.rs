@@ -1,25 +1,29 @@
 //! `effnet classify`.
 
-use effnet_infer::{InputError, Pipeline, Reader};
+use effnet::{DecodeFailure, Labels, Pipeline, Reader, rank};
+use effnet_data::chain;
 
 use crate::Outcome;
 use crate::arguments::ClassifyArguments;
 use crate::destination::Destination;
 use crate::inference::Inference;
-use crate::inputs::{self, Input};
+use crate::input::Input;
+use crate::inputs;
 use crate::interrupt::Interrupt;
-use crate::labels::Labels;
-use crate::model::{Model, batch_size};
-use crate::pass::{Passed, chain, pass};
-use crate::prediction;
+use crate::pass::{Passed, pass};
 use crate::printer::Printer;
 use crate::records::{self, Record, Records};
 use crate::sharding::{Job, Share};
+use crate::torch::TorchCommands;
 
-pub(crate) fn run(arguments: &ClassifyArguments, printer: &Printer) -> anyhow::Result<Outcome> {
+pub(crate) fn run(
+    arguments: &ClassifyArguments,
+    torch: Option<&dyn TorchCommands>,
+    printer: &Printer,
+) -> anyhow::Result<Outcome> {
     let destination = Destination::of(&arguments.inputs, arguments.output.as_deref())?;
     let printer = &destination.printer(printer);
-    let inference = Inference::prepare(&arguments.inference, printer)?;
+    let inference = Inference::prepare(&arguments.inference, torch, printer)?;
     let transform = inference.transform;
     let inputs = inputs::expand(&arguments.inputs)?;
     let asked = arguments.inference.network.batch_size;
@@ -35,19 +39,20 @@ pub(crate) fn run(arguments: &ClassifyArguments, printer: &Printer) -> anyhow::R
     let count = inputs.len();
     // The first images are decoded while the network is made.
     let reader = Reader::start(inputs, transform, inference.execution.threads, interrupt.flag())?;
-    let (model, execution) = inference.load(printer)?;
-    let of = (&model.config, &model.network);
-    let batch_size = batch_size(of, asked, count, transform.image_size, &execution)?;
+    let (network, labels) = inference.load(printer)?;
+    let of = (&network.config, &*network.backend);
+    let batch_size = inference
+        .execution
+        .batch_size(of, asked, count, transform.image_size)?;
     printer.detail(format!("batches of up to {batch_size} images"));
-    let Model { network, labels, .. } = model;
     let mut results = Results {
         records: Records::new(arguments.format, sink),
         labels,
-        model: model.variant.name(),
-        weights: model.weights,
+        model: inference.file().variant.name(),
+        weights: inference.file().weights().name.clone(),
         top_k: arguments.top_k,
     };
-    let outputs = Pipeline::new(reader, network, batch_size)?;
+    let outputs = Pipeline::new(reader, network.backend, batch_size)?;
     let passed = pass(outputs, count, &interrupt, printer, |output, is_last_ready| {
         results.report(&output.input, &output.result, printer)?;
         if is_last_ready {
@@ -81,11 +86,11 @@ impl Results {
     fn report(
         &mut self,
         input: &Input,
-        logits: &Result<Vec<f32>, InputError>,
+        logits: &Result<Vec<f32>, DecodeFailure>,
         printer: &Printer,
     ) -> anyhow::Result<()> {
         let predictions = match logits {
-            Ok(logits) => prediction::rank(logits, &self.labels, self.top_k),
+            Ok(logits) => rank(logits, &self.labels, self.top_k).map_err(|error| error.to_string()),
             Err(error) => Err(chain(error)),
         };
         match predictions {

@@ -3,28 +3,25 @@
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
-use effnet_checkpoint::{
-    Checkpoint, Container, DType, ModelMetadata, OpenOptions, Scheme, StateDict, WriteOptions,
-};
-use effnet_core::{Profile, Variant};
+use effnet::{EfficientNetNames, Labels, ModelMetadata, Profile, Scheme, Variant, Weights, infer_profile};
+use effnet_checkpoint::{Checkpoint, Container, DType, OpenOptions, StateDict, WriteOptions};
 
 use crate::Outcome;
 use crate::arguments::{ConvertArguments, FloatType};
-use crate::labels::Labels;
-use crate::model::told_profile;
-use crate::printer::Printer;
-use crate::zoo::{Weights, Zoo};
+use crate::{DownloadProgress, Printer, open_zoo};
 
 pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Result<Outcome> {
-    let weights = Zoo::open(&arguments.zoo)?.locate_one(&arguments.input, printer)?;
-    check_output(&arguments.output, &weights.path, arguments.force)?;
-    let shown = weights.path.display().to_string();
+    let mut progress = DownloadProgress::new(printer);
+    let weights = open_zoo(&arguments.zoo)?.locate_one(&arguments.input, &mut progress)?;
+    drop(progress);
+    check_output(&arguments.output, weights.path(), arguments.force)?;
+    let shown = weights.path().display().to_string();
     let options = match &arguments.key {
         Some(key) => OpenOptions::new().wrapper(key),
         None => OpenOptions::new(),
     };
-    let checkpoint = options.open(&weights.path)?;
-    let to: Scheme = arguments.to.parse()?;
+    let checkpoint = weights.open(&options)?;
+    let to = arguments.to;
     let state_dict = rename(&checkpoint, to).with_context(|| shown.clone())?;
     let metadata = metadata(arguments, &checkpoint, &weights).with_context(|| shown.clone())?;
 
@@ -55,10 +52,10 @@ pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Re
 /// New names do not change what the parameters were trained for, and each package computes in its own
 /// way.
 fn warn_of_other_arithmetic(metadata: &ModelMetadata, to: Scheme, printer: &Printer) -> anyhow::Result<()> {
-    let (Some(variant), Some(profile)) = (&metadata.variant, &metadata.profile) else {
+    let (Some(variant), Some(profile)) = (&metadata.variant, metadata.profile) else {
         return Ok(());
     };
-    let (variant, profile): (Variant, Profile) = (variant.parse()?, profile.parse()?);
+    let variant: Variant = variant.parse()?;
     let own = Profile::default_for(to, Some(variant));
     if profile == own {
         return Ok(());
@@ -97,19 +94,11 @@ fn check_output(output: &Path, input: &Path, force: bool) -> anyhow::Result<()> 
 fn rename(checkpoint: &Checkpoint, to: Scheme) -> anyhow::Result<StateDict> {
     let state_dict = checkpoint.state_dict();
     let signature = state_dict.signature()?;
-    let renamed = match Variant::recognise(&signature) {
-        Some(variant) => {
-            let repeats: Vec<usize> = variant
-                .config()
-                .stages()
-                .iter()
-                .map(|stage| stage.repeats)
-                .collect();
-            state_dict.to_scheme_with_repeats(signature.scheme, to, &repeats)?
-        }
-        None => state_dict.to_scheme(signature.scheme, to)?,
-    };
-    Ok(renamed)
+    let repeats = Variant::recognise(&signature).map(|variant| {
+        let stages = variant.config().stages();
+        stages.iter().map(|stage| stage.repeats).collect::<Vec<_>>()
+    });
+    Ok(state_dict.to_scheme(signature.scheme, to, repeats.as_deref())?)
 }
 
 /// What the new file says about itself: what the old one said, what is published, and the arguments.
@@ -125,10 +114,10 @@ fn metadata(
             profile
         } else {
             let entry = weights.entry.as_ref();
-            told_profile(&metadata, entry, &weights.path, signature.scheme, variant)?
+            infer_profile(&metadata, entry, weights.path(), signature.scheme, variant)
         };
         metadata.variant = Some(variant.name().to_owned());
-        metadata.profile = Some(Profile::name(profile).to_owned());
+        metadata.profile = Some(profile);
     }
     if let Some(path) = &arguments.labels {
         let labels = Labels::open(path)?;
@@ -144,14 +133,7 @@ fn metadata(
     if let Some(entry) = &weights.entry
         && metadata.image_size.is_none()
     {
-        let published = &entry.preprocessing;
-        metadata.image_size = Some(published.image_size as usize);
-        metadata.crop_pct = published.crop_pct;
-        metadata.resize_size = published.resize_size.map(|size| size as usize);
-        metadata.crop_mode = Some(published.crop_mode.to_string());
-        metadata.interpolation = Some(published.interpolation.to_string());
-        metadata.mean = Some(published.mean);
-        metadata.std = Some(published.std);
+        metadata = metadata.with_preprocessing(&entry.preprocessing);
     }
     Ok(metadata)
 }

@@ -10,14 +10,14 @@ use rayon::prelude::*;
 use crate::Outcome;
 use crate::arguments::DownloadArguments;
 use crate::printer::Printer;
-use crate::zoo::{DownloadProgress, Zoo};
+use crate::{DownloadProgress, open_zoo};
 
 /// Files fetched side by side: enough to hide the pauses of one connection, few enough for the
 /// servers to be kind.
 const AT_ONCE: usize = 4;
 
 pub(crate) fn run(arguments: &DownloadArguments, printer: &Printer) -> anyhow::Result<Outcome> {
-    let zoo = Zoo::open(&arguments.zoo)?;
+    let zoo = open_zoo(&arguments.zoo)?;
     let mut entries: Vec<&Entry> = Vec::new();
     // A name that is wrong is said before anything is fetched.
     for id in &arguments.ids {
@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &DownloadArguments, printer: &Printer) -> anyhow::R
         entries.push(entry.context("nothing was fetched (`effnet models --all` lists what there is)")?);
     }
     for variant in &arguments.all_of {
-        entries.extend(zoo.manifest.of_variant(variant.name()));
+        entries.extend(zoo.manifest.of_variant(*variant));
     }
     let mut seen = std::collections::HashSet::new();
     entries.retain(|entry| seen.insert(entry.id.as_str()));
@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &DownloadArguments, printer: &Printer) -> anyhow::R
     let pool = rayon::ThreadPoolBuilder::new().num_threads(AT_ONCE).build()?;
     pool.install(|| {
         entries.par_iter().try_for_each(|entry| -> anyhow::Result<()> {
-            let mut progress = DownloadProgress::new(printer, printer.download_in(&bars));
+            let mut progress = DownloadProgress::on(printer, printer.download_in(&bars));
             match zoo.hub.resolve(entry, &mut progress) {
                 Ok(path) => {
                     drop(progress);

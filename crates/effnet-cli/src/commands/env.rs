@@ -2,51 +2,65 @@
 
 use std::io::Write;
 
-use libtorch_ext::{CudaGraph, load_cuda};
 use serde::Serialize;
-use tch::Cuda;
 
 use crate::Outcome;
 use crate::arguments::{EnvArguments, InspectFormat};
+use crate::torch::{Cuda, TorchCommands};
+use crate::{handover, threads};
 
 /// What a bug report should say about the machine.
 #[derive(Serialize)]
 struct Environment {
     effnet: &'static str,
-    libtorch: &'static str,
-    libtorch_folder: Option<&'static str>,
+    /// The program with libtorch: this one, or the one beside it; `null` where there is none.
+    effnet_torch: Option<String>,
+    /// The libtorch that it is linked with; `null` where there is none.
+    libtorch: Option<&'static str>,
+    libtorch_folder: Option<String>,
     os: String,
     processor: String,
     features: Vec<&'static str>,
     cores: usize,
-    threads: i32,
-    cuda: bool,
-    cuda_devices: i64,
-    cuda_graphs: bool,
-    /// What keeps a driver that is there from being used, or used in full.
-    cuda_problem: Option<String>,
+    threads: usize,
+    #[serde(flatten)]
+    cuda: Cuda,
 }
 
-pub(crate) fn run(arguments: &EnvArguments) -> anyhow::Result<Outcome> {
-    // Before anything else asks libtorch.
-    let loaded = load_cuda(None);
+pub(crate) fn run(arguments: &EnvArguments, torch: Option<&dyn TorchCommands>) -> anyhow::Result<Outcome> {
+    let beside = handover::program();
+    // Only a program with libtorch can say what libtorch finds: the one beside this one is asked.
+    let asked = match torch {
+        Some(_) => None,
+        None => beside.as_deref().and_then(handover::ask_environment),
+    };
+    let told = |name: &str| {
+        asked
+            .as_ref()
+            .and_then(|answer| answer.get(name)?.as_str().map(str::to_owned))
+    };
     let environment = Environment {
         effnet: env!("CARGO_PKG_VERSION"),
-        libtorch: torch_version(),
-        libtorch_folder: option_env!("EFFNET_LIBTORCH_LIB"),
+        effnet_torch: match torch {
+            Some(_) => std::env::current_exe().ok(),
+            None => beside,
+        }
+        .map(|path| path.display().to_string()),
+        libtorch: (torch.is_some() || asked.is_some()).then_some(TORCH_VERSION),
+        libtorch_folder: match torch {
+            Some(torch) => torch.libtorch_folder().map(str::to_owned),
+            None => told("libtorch_folder"),
+        },
         os: format!("{} {}{}", std::env::consts::OS, std::env::consts::ARCH, kernel()),
         processor: processor(),
         features: features(),
         cores: std::thread::available_parallelism().map_or(1, usize::from),
-        threads: tch::get_num_threads(),
-        cuda: Cuda::is_available(),
-        cuda_devices: Cuda::device_count(),
-        cuda_graphs: CudaGraph::available().is_ok(),
-        cuda_problem: match loaded {
-            Ok(true) if Cuda::is_available() => CudaGraph::available().err().map(|error| error.to_string()),
-            Ok(true) => Some("there is a driver, and libtorch finds no device".to_owned()),
-            Ok(false) => None,
-            Err(error) => Some(error.to_string()),
+        threads: threads(None),
+        cuda: match torch {
+            Some(torch) => torch.cuda(),
+            None => asked
+                .and_then(|answer| serde_json::from_value(answer).ok())
+                .unwrap_or_default(),
         },
     };
     let mut stdout = std::io::stdout();
@@ -58,14 +72,23 @@ pub(crate) fn run(arguments: &EnvArguments) -> anyhow::Result<Outcome> {
 }
 
 fn write_text(out: &mut impl Write, environment: &Environment) -> std::io::Result<()> {
-    let cuda = match (environment.cuda, environment.cuda_devices) {
-        (true, count) if environment.cuda_graphs => format!("{count} devices, graphs"),
+    let found = &environment.cuda;
+    let cuda = match (found.cuda, found.cuda_devices) {
+        (true, count) if found.cuda_graphs => format!("{count} devices, graphs"),
         (true, count) => format!("{count} devices"),
         (false, _) => "not available".to_owned(),
     };
     writeln!(out, "effnet       {}", environment.effnet)?;
-    writeln!(out, "libtorch     {}", environment.libtorch)?;
-    if let Some(folder) = environment.libtorch_folder {
+    writeln!(
+        out,
+        "effnet-torch {}",
+        environment
+            .effnet_torch
+            .as_deref()
+            .unwrap_or("not beside this program")
+    )?;
+    writeln!(out, "libtorch     {}", environment.libtorch.unwrap_or("none"))?;
+    if let Some(folder) = &environment.libtorch_folder {
         writeln!(out, "             {folder}")?;
     }
     writeln!(out, "system       {}", environment.os)?;
@@ -77,16 +100,14 @@ fn write_text(out: &mut impl Write, environment: &Environment) -> std::io::Resul
     writeln!(out, "features     {}", environment.features.join(" "))?;
     writeln!(out, "threads      {}", environment.threads)?;
     writeln!(out, "cuda         {cuda}")?;
-    if let Some(problem) = &environment.cuda_problem {
+    if let Some(problem) = &found.cuda_problem {
         writeln!(out, "             {problem}")?;
     }
     Ok(())
 }
 
 /// The libtorch that tch was generated for; torch-sys refuses to build against any other.
-fn torch_version() -> &'static str {
-    "2.11.0"
-}
+const TORCH_VERSION: &str = "2.11.0";
 
 fn kernel() -> String {
     std::fs::read_to_string("/proc/sys/kernel/osrelease")

@@ -9,55 +9,51 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use effnet_infer::{Output, Pipeline, Reader};
-use effnet_train::data::{Dataset, open_evaluation};
-use effnet_train::metrics::{ConfusionMatrix, Metrics, MetricsError};
-use effnet_train::run::{confusion_png, replace_file, write_confusion_csv};
+use effnet::{Output, Pipeline, Reader, match_classes};
+use effnet_data::metrics::{ConfusionMatrix, Metrics, MetricsError};
+use effnet_data::{Dataset, chain, confusion_png, open_evaluation, replace_file, write_confusion_csv};
 
 use crate::Outcome;
 use crate::arguments::{EvaluateArguments, InspectFormat};
-use crate::class_match::match_classes;
 use crate::inference::Inference;
 use crate::interrupt::Interrupt;
 use crate::launcher::refuse_group;
-use crate::model::{Model, batch_size};
-use crate::pass::{chain, pass};
+use crate::pass::pass;
 use crate::printer::Printer;
-use crate::training::kept_back;
+use crate::torch::TorchCommands;
+use crate::training::run_images::kept_back;
 use data::Labelled;
 use report::Report;
 
-pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<Outcome> {
+pub(crate) fn run(
+    arguments: &EvaluateArguments,
+    torch: Option<&dyn TorchCommands>,
+    printer: &Printer,
+) -> anyhow::Result<Outcome> {
     refuse_group("evaluate")?;
-    let inference = Inference::prepare(&arguments.inference, printer)?;
+    let inference = Inference::prepare(&arguments.inference, torch, printer)?;
     let transform = inference.transform;
     let dataset = open(arguments, printer)?;
-    let (model, execution) = inference.load(printer)?;
-    let classes = match_classes(dataset.classes(), &model.labels)
-        .with_context(|| arguments.data.display().to_string())?;
+    let (network, labels) = inference.load(printer)?;
+    let classes =
+        match_classes(dataset.classes(), &labels).with_context(|| arguments.data.display().to_string())?;
     let count = dataset.len();
     let asked = arguments.inference.network.batch_size;
-    let of = (&model.config, &model.network);
-    let batch_size = batch_size(of, asked, count, transform.image_size, &execution)?;
+    let of = (&network.config, &*network.backend);
+    let batch_size = inference
+        .execution
+        .batch_size(of, asked, count, transform.image_size)?;
     printer.detail(format!(
         "{count} images of {} classes, in batches of up to {batch_size}",
         classes.len()
     ));
-    let Model {
-        network,
-        labels,
-        variant,
-        weights,
-        ..
-    } = model;
-
     let interrupt = Interrupt::listen();
     let start = Instant::now();
     let images = Labelled::all(dataset);
-    let reader = Reader::start(images, transform, execution.threads, interrupt.flag())?;
+    let reader = Reader::start(images, transform, inference.execution.threads, interrupt.flag())?;
     let mut metrics = Metrics::new(labels.len());
     let mut failed = 0;
-    let outputs = Pipeline::new(reader, network, batch_size)?;
+    let outputs = Pipeline::new(reader, network.backend, batch_size)?;
     pass(
         outputs,
         count,
@@ -89,8 +85,8 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::R
         return Ok(Outcome::NothingDone);
     };
     let report = Report {
-        model: variant.name(),
-        weights: &weights,
+        model: inference.file().variant.name(),
+        weights: &inference.file().weights().name,
         data: arguments.data.display().to_string(),
         summary,
         failed,

@@ -2,22 +2,22 @@
 
 use std::io::Write;
 
-use effnet_infer::{Pipeline, Reader};
+use effnet::{ModelFile, Pipeline, Reader, check_finite, transform};
+use effnet_data::chain;
 use serde::Serialize;
 
 use crate::Outcome;
 use crate::arguments::{FeaturesArguments, FeaturesFormat, NetworkArguments};
 use crate::destination::Destination;
-use crate::execution::Features;
-use crate::inference::{job, locate};
+use crate::frame::Frame;
+use crate::inference::{job, load, locate, options};
 use crate::inputs;
 use crate::interrupt::Interrupt;
-use crate::model::{ModelFile, batch_size};
-use crate::pass::{Passed, chain, check_finite, pass};
-use crate::preprocessing;
+use crate::pass::{Passed, pass};
 use crate::printer::Printer;
 use crate::sharding::Share;
-use crate::sink::{Frame, Sink};
+use crate::sink::Sink;
+use crate::torch::TorchCommands;
 
 /// A line of JSON.
 #[derive(Serialize)]
@@ -35,7 +35,11 @@ enum Record<'a> {
     },
 }
 
-pub(crate) fn run(arguments: &FeaturesArguments, printer: &Printer) -> anyhow::Result<Outcome> {
+pub(crate) fn run(
+    arguments: &FeaturesArguments,
+    torch: Option<&dyn TorchCommands>,
+    printer: &Printer,
+) -> anyhow::Result<Outcome> {
     let NetworkArguments {
         model,
         preprocessing,
@@ -44,10 +48,9 @@ pub(crate) fn run(arguments: &FeaturesArguments, printer: &Printer) -> anyhow::R
     } = &arguments.network;
     let destination = Destination::of(&arguments.inputs, arguments.output.as_deref())?;
     let printer = &destination.printer(printer);
-    let (execution, zoo, weights) = locate(&arguments.network, printer)?;
-    let variant = model.model.as_ref().map(|model| model.variant);
-    let file = ModelFile::inspect(weights, variant, model.profile)?;
-    let transform = preprocessing::transform(preprocessing, &file, &zoo.manifest)?;
+    let (execution, zoo, weights) = locate(&arguments.network, torch, printer)?;
+    let file = ModelFile::inspect(weights, &options(model))?;
+    let transform = transform(&preprocessing.overrides(), &file, &zoo.manifest)?;
     let inputs = inputs::expand(&arguments.inputs)?;
     let job = || {
         let mut job = job("features", &file, &transform, &execution)?;
@@ -65,19 +68,22 @@ pub(crate) fn run(arguments: &FeaturesArguments, printer: &Printer) -> anyhow::R
     let count = inputs.len();
     // The first images are decoded while the network is made.
     let reader = Reader::start(inputs, transform, execution.threads, interrupt.flag())?;
-    let (config, network) = file.load_features(&execution, printer)?;
-    let of = (&config, &network);
-    let batch_size = batch_size(of, *asked, count, transform.image_size, &execution)?;
-    let outputs = Pipeline::new(reader, Features(network), batch_size)?;
+    let network = load(&file, true, &execution, printer)?;
+    let of = (&network.config, &*network.backend);
+    let batch_size = execution.batch_size(of, *asked, count, transform.image_size)?;
+    let outputs = Pipeline::new(reader, network.backend, batch_size)?;
     let passed = pass(outputs, count, &interrupt, printer, |output, is_last_ready| {
         let input = &output.input.name;
         let features = output.result.map_err(|error| chain(&error));
-        let features = features.and_then(|features| check_finite(&features, "feature").map(|()| features));
+        let features = features.and_then(|features| match check_finite(&features, "feature") {
+            Ok(()) => Ok(features),
+            Err(error) => Err(error.to_string()),
+        });
         let record = match &features {
             Ok(features) => Record::Done {
                 input,
                 model: file.variant.name(),
-                weights: file.weights(),
+                weights: &file.weights().name,
                 features,
             },
             Err(error) => {

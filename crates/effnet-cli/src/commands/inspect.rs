@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use effnet_checkpoint::{Checkpoint, ModelMetadata};
-use effnet_core::{Profile, Variant};
+use effnet::{EfficientNetNames, ModelMetadata, Profile, Scheme, Variant, infer_profile};
+use effnet_checkpoint::{Checkpoint, OpenOptions};
 use effnet_hub::Entry;
 use serde::Serialize;
 
 use crate::Outcome;
 use crate::arguments::{InspectArguments, InspectFormat};
-use crate::model::told_profile;
-use crate::printer::Printer;
-use crate::zoo::Zoo;
+use crate::{DownloadProgress, Printer, open_zoo};
 
 /// Everything that a checkpoint tells about itself.
 #[derive(Serialize)]
@@ -47,8 +45,10 @@ struct TensorRow<'a> {
 }
 
 pub(crate) fn run(arguments: &InspectArguments, printer: &Printer) -> anyhow::Result<Outcome> {
-    let weights = Zoo::open(&arguments.zoo)?.locate_one(&arguments.file, printer)?;
-    let checkpoint = Checkpoint::open(&weights.path)?;
+    let mut progress = DownloadProgress::new(printer);
+    let weights = open_zoo(&arguments.zoo)?.locate_one(&arguments.file, &mut progress)?;
+    drop(progress);
+    let checkpoint = weights.open(&OpenOptions::new())?;
     let description = describe(&checkpoint, weights.entry.as_ref())?;
     let mut stdout = std::io::BufWriter::new(anstream::stdout());
     match arguments.format {
@@ -67,19 +67,19 @@ pub(crate) fn run(arguments: &InspectArguments, printer: &Printer) -> anyhow::Re
 
 fn describe<'a>(checkpoint: &'a Checkpoint, entry: Option<&Entry>) -> anyhow::Result<Description<'a>> {
     let state_dict = checkpoint.state_dict();
-    let scheme = checkpoint.scheme();
+    let scheme = Scheme::recognise(state_dict.names());
     let signature = state_dict.signature().ok();
     let variant = signature.as_ref().and_then(Variant::recognise);
     let profile = match (scheme, variant) {
         (Some(scheme), Some(variant)) => {
             let metadata = ModelMetadata::from_entries(checkpoint.metadata())?;
-            Some(told_profile(
+            Some(infer_profile(
                 &metadata,
                 entry,
                 checkpoint.path(),
                 scheme,
                 variant,
-            )?)
+            ))
         }
         _ => None,
     };
@@ -102,7 +102,7 @@ fn describe<'a>(checkpoint: &'a Checkpoint, entry: Option<&Entry>) -> anyhow::Re
     });
     Ok(Description {
         file: checkpoint.path().display().to_string(),
-        bytes: std::fs::metadata(checkpoint.path()).map(|metadata| metadata.len())?,
+        bytes: checkpoint.file_len() as u64,
         container: checkpoint.container().to_string(),
         wrapper: checkpoint.wrapper(),
         whole_module: checkpoint.is_whole_module(),

@@ -9,7 +9,6 @@ pub(crate) mod download;
 pub(crate) mod env;
 pub(crate) mod evaluate;
 pub(crate) mod features;
-pub(crate) mod finetune;
 pub(crate) mod inspect;
 pub(crate) mod models;
 pub(crate) mod train;

@@ -2,13 +2,13 @@
 
 use std::io::Write;
 
-use effnet_core::Variant;
-use effnet_hub::{Entry, Scheme};
+use effnet::{Scheme, Zoo};
+use effnet_hub::Entry;
 use serde::Serialize;
 
 use crate::Outcome;
 use crate::arguments::{InspectFormat, ModelsArguments};
-use crate::zoo::Zoo;
+use crate::open_zoo;
 
 /// What accuracies were measured on where nothing else is said.
 const IMAGENET: &str = "ImageNet-1k";
@@ -36,11 +36,11 @@ struct Row<'a> {
 }
 
 pub(crate) fn run(arguments: &ModelsArguments) -> anyhow::Result<Outcome> {
-    let zoo = Zoo::open(&arguments.zoo)?;
+    let zoo = open_zoo(&arguments.zoo)?;
     let shown = |entry: &&Entry| arguments.all || entry.scheme != Scheme::Timm;
     let mut rows = Vec::new();
     for entry in zoo.manifest.entries().iter().filter(shown) {
-        rows.push(row(&zoo, entry)?);
+        rows.push(row(&zoo, entry));
     }
     let mut stdout = std::io::BufWriter::new(std::io::stdout());
     match arguments.format {
@@ -65,8 +65,8 @@ pub(crate) fn run(arguments: &ModelsArguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn row<'a>(zoo: &Zoo, entry: &'a Entry) -> anyhow::Result<Row<'a>> {
-    let variant: Variant = entry.variant.parse()?;
+fn row<'a>(zoo: &Zoo, entry: &'a Entry) -> Row<'a> {
+    let variant = entry.variant;
     let config = variant.config().with_num_classes(i64::from(entry.classes));
     let image_size = entry.preprocessing.image_size;
     let size = i64::from(image_size);
@@ -76,7 +76,7 @@ fn row<'a>(zoo: &Zoo, entry: &'a Entry) -> anyhow::Result<Row<'a>> {
         .clone()
         .find(|published| published.image_size == Some(image_size));
     let published = at_size.or_else(|| entry.published.first());
-    Ok(Row {
+    Row {
         id: &entry.id,
         variant: variant.name(),
         parameters: config.parameters(),
@@ -89,7 +89,7 @@ fn row<'a>(zoo: &Zoo, entry: &'a Entry) -> anyhow::Result<Row<'a>> {
         licence: &entry.licence,
         cached: zoo.hub.present(entry).is_some(),
         bundled: zoo.hub.is_bundled(entry),
-    })
+    }
 }
 
 fn write_table(out: &mut impl Write, rows: &[Row<'_>]) -> std::io::Result<()> {

@@ -1,11 +1,37 @@
-//! `effnet train`.
+//! `effnet train` and `effnet finetune`.
 
-use crate::Outcome;
+use std::io::Write;
+
+use anyhow::{Context, bail};
+
 use crate::arguments::TrainingArguments;
-use crate::printer::Printer;
-use crate::training;
+use crate::torch::TorchCommands;
+use crate::training::resolve::resolve;
+use crate::training::run_images::settings_of_run;
 use crate::training::settings::Settings;
+use crate::{Outcome, Printer, handover};
 
-pub(crate) fn run(arguments: &TrainingArguments, printer: &Printer) -> anyhow::Result<Outcome> {
-    training::run("train", arguments, Settings::of_train(), printer)
+/// Runs `command`, which has these `defaults`. Printing the settings needs no libtorch.
+pub(crate) fn run(
+    command: &str,
+    arguments: &TrainingArguments,
+    defaults: Settings,
+    torch: Option<&dyn TorchCommands>,
+    printer: &Printer,
+) -> anyhow::Result<Outcome> {
+    if arguments.print_config {
+        let defaults = match &arguments.resume {
+            Some(run) => settings_of_run(run)
+                .with_context(|| format!("{}: expected the folder of a training", run.display()))?,
+            None => defaults,
+        };
+        let flags = arguments.settings.clone();
+        let settings = resolve(flags, arguments.config.as_deref(), defaults, printer)?;
+        std::io::stdout().write_all(toml::to_string(&settings)?.as_bytes())?;
+        return Ok(Outcome::Done);
+    }
+    match torch {
+        Some(torch) => torch.train(command, arguments, defaults, printer),
+        None => bail!(handover::MISSING),
+    }
 }

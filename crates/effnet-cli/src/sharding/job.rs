@@ -41,7 +41,7 @@ impl Job {
 }
 
 /// The SHA-256 of these texts, in hexadecimal digits; where one ends and the next begins counts.
-pub(crate) fn digest(texts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> String {
+pub fn digest(texts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> String {
     let mut hasher = Sha256::new();
     for text in texts {
         hasher.update((text.as_ref().len() as u64).to_le_bytes());

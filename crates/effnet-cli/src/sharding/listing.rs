@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use super::job::digest;
-use crate::inputs::Input;
+use crate::input::Input;
 
 /// What the file system says of the inputs.
 pub(super) struct Listing {

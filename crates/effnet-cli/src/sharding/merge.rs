@@ -8,9 +8,9 @@ use effnet_checkpoint::FreshFile;
 
 use super::folder::{PartsFolder, completed};
 use super::part::Part;
+use crate::frame::Frame;
 use crate::interrupt::Interrupt;
 use crate::pass::Tally;
-use crate::sink::Frame;
 
 /// What came of an attempt to complete an output.
 pub(super) enum Merged {

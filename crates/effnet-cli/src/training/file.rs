@@ -10,7 +10,10 @@ use super::settings::Given;
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Reads `--config`: TOML, or the JSON that a run keeps.
-pub(crate) fn open(path: &Path) -> anyhow::Result<Given> {
+///
+/// # Errors
+/// When the file cannot be read, is too large or has something else in it.
+pub fn open(path: &Path) -> anyhow::Result<Given> {
     let shown = || path.display().to_string();
     let bytes = std::fs::metadata(path).with_context(shown)?.len();
     if bytes > MAX_BYTES {
@@ -28,7 +31,11 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Given> {
     .with_context(shown)
 }
 
-pub(crate) fn parse_toml(text: &str) -> anyhow::Result<Given> {
+/// Settings in TOML.
+///
+/// # Errors
+/// What is wrong with the text, with its line; for a name that is not a setting, the nearest one.
+pub fn parse_toml(text: &str) -> anyhow::Result<Given> {
     let table: toml::Table = toml::from_str(text)?;
     check_names(table.keys())?;
     // From the text rather than the table: errors then show the line.

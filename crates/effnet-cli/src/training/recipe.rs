@@ -9,7 +9,7 @@ use super::settings::Given;
 /// `--recipe`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Recipe {
+pub enum Recipe {
     /// The defaults of the command
     None,
     /// The paper's for ImageNet from scratch, as the reference implementation has it
@@ -24,7 +24,7 @@ pub(crate) enum Recipe {
 
 impl Recipe {
     /// Its settings in the form of a `--config` file.
-    pub(crate) fn text(self) -> &'static str {
+    pub fn text(self) -> &'static str {
         match self {
             Self::None => "",
             Self::Paper => include_str!("recipes/paper.toml"),
@@ -33,7 +33,11 @@ impl Recipe {
         }
     }
 
-    pub(crate) fn settings(self) -> anyhow::Result<Given> {
+    /// What it sets.
+    ///
+    /// # Errors
+    /// Never in a build whose tests pass: they read the same text.
+    pub fn settings(self) -> anyhow::Result<Given> {
         file::parse_toml(self.text())
     }
 }

@@ -1,4 +1,4 @@
-//! From what was given to the value of each setting.
+//! The value of each setting, from flags, files, recipes and defaults.
 
 use std::path::Path;
 
@@ -11,7 +11,10 @@ use crate::printer::Printer;
 
 /// What counts most comes first: flags, the file of `--config`, the recipe that either names, the
 /// defaults.
-pub(crate) fn resolve(
+///
+/// # Errors
+/// When the file cannot be read, and when settings contradict each other.
+pub fn resolve(
     flags: Given,
     config: Option<&Path>,
     defaults: Settings,
@@ -49,17 +52,13 @@ fn object(settings: &impl serde::Serialize) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arguments::{ColorChoice, GlobalArguments};
+    use crate::ColorChoice;
 
     fn resolved(flags: Given, config: &str) -> Settings {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         std::fs::write(&path, config).unwrap();
-        let printer = Printer::new(&GlobalArguments {
-            quiet: true,
-            verbose: false,
-            color: ColorChoice::Never,
-        });
+        let printer = Printer::new(true, false, ColorChoice::Never);
         let flags = Given {
             data: Some("photos".into()),
             ..flags

@@ -1,4 +1,5 @@
 //! Every setting of a training: one definition for flags, files, recipes, and the folder of a run.
+#![allow(missing_docs)] // what these types document is the help of their flags
 
 use std::path::PathBuf;
 
@@ -22,45 +23,45 @@ macro_rules! settings {
         /// The settings that a source gives: the command line, a file or a recipe.
         #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
-        pub(crate) struct Given {$(
+        pub struct Given {$(
             $(#[doc = $doc])+
             #[arg($($arg)*)]
             #[serde(skip_serializing_if = "Option::is_none")]
-            pub(crate) $name: Option<$type>,
+            pub $name: Option<$type>,
         )+}
 
         /// The value of each setting.
         // The runs of earlier versions lack the settings that have come since.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default = "Settings::of_train")]
-        pub(crate) struct Settings {$(
+        pub struct Settings {$(
             $(#[doc = $doc])+
-            pub(crate) $name: $type,
+            pub $name: $type,
         )+}
 
         impl Given {
             /// The names in files.
-            pub(crate) const NAMES: &[&str] = &[$(stringify!($name)),+];
+            pub const NAMES: &[&str] = &[$(stringify!($name)),+];
 
             /// These settings, and those of `other` that are not among them.
-            pub(crate) fn or(self, other: Self) -> Self {
+            pub fn or(self, other: Self) -> Self {
                 Self {$($name: self.$name.or(other.$name)),+}
             }
 
             /// These settings, and `defaults` for the others.
-            pub(crate) fn or_defaults(self, defaults: Settings) -> Settings {
+            pub fn or_defaults(self, defaults: Settings) -> Settings {
                 Settings {$($name: self.$name.unwrap_or(defaults.$name)),+}
             }
         }
 
         impl Settings {
             /// What `effnet train` does without flags.
-            pub(crate) fn of_train() -> Self {
+            pub fn of_train() -> Self {
                 Self {$($name: $train),+}
             }
 
             /// What `effnet finetune` does without flags.
-            pub(crate) fn of_finetune() -> Self {
+            pub fn of_finetune() -> Self {
                 Self {$($name: $finetune),+}
             }
 
@@ -242,12 +243,12 @@ settings! {
 
 impl Settings {
     /// The network to learn from, if there is one.
-    pub(crate) fn teacher(&self) -> Option<&str> {
+    pub fn teacher(&self) -> Option<&str> {
         Some(self.teacher.as_str()).filter(|teacher| *teacher != "none")
     }
 
     /// Finds numbers out of their ranges, and settings that contradict each other.
-    pub(crate) fn check(&self) -> anyhow::Result<()> {
+    pub fn check(&self) -> anyhow::Result<()> {
         self.check_ranges()?;
         if self.data.as_os_str().is_empty() {
             bail!("no training images: name a folder, a CSV file or a tar archive");

@@ -1,4 +1,5 @@
 //! What settings can be set to.
+#![allow(missing_docs)] // what these types document is the help of their flags
 
 use std::fmt::{Debug, Display, Formatter};
 use std::ops::{Bound, RangeBounds};
@@ -9,13 +10,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A number, or whatever the program finds best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Auto<T> {
+pub enum Auto<T> {
     Auto,
     Value(T),
 }
 
 impl<T: Copy> Auto<T> {
-    pub(crate) fn value(self) -> Option<T> {
+    pub fn value(self) -> Option<T> {
         match self {
             Self::Auto => None,
             Self::Value(value) => Some(value),
@@ -76,7 +77,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Auto<T> {
 }
 
 /// A value that lies in a range or does not.
-pub(crate) trait Ranged {
+pub trait Ranged {
     type Number: PartialOrd + Display;
 
     /// `None` where there is no number to check.
@@ -134,7 +135,7 @@ macro_rules! names {
         $(#[doc = $doc])+
         #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
-        pub(crate) enum $type {
+        pub enum $type {
             $($(#[doc = $item])+ $name),+
         }
     )+};

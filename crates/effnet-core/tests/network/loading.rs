@@ -1,21 +1,16 @@
 //! What loading may do beside copying, and what it reports.
 
-use effnet_checkpoint::{DType, Scheme, StateDict};
-use effnet_core::{Config, EfficientNet, Error, LoadOptions, Variant};
+use effnet_architecture::Scheme;
+use effnet_checkpoint::{DType, StateDict};
+use effnet_core::{Config, EfficientNet, EfficientNetNames, Error, LoadOptions, Variant};
 use tch::{Device, Kind, Tensor, nn};
 
 use crate::{
     Expected, file_tensor, largest, load, load_with, narrow, narrow_weights, parameter, relative_error,
 };
 
-const NEW_CLASSIFIER: LoadOptions = LoadOptions {
-    new_classifier: true,
-    adapt_stem: false,
-};
-const ADAPT_STEM: LoadOptions = LoadOptions {
-    new_classifier: false,
-    adapt_stem: true,
-};
+const NEW_CLASSIFIER: LoadOptions = LoadOptions::new().with_new_classifier(true);
+const ADAPT_STEM: LoadOptions = LoadOptions::new().with_adapt_stem(true);
 
 /// The narrow weights with every floating-point tensor in another type.
 fn weights_in(kind: Kind) -> StateDict {
@@ -204,7 +199,7 @@ fn the_three_naming_schemes_load_the_same() {
         .map(|(name, tensor)| (name.to_owned(), file_tensor(tensor, tensor.kind())))
         .collect();
     for scheme in Scheme::ALL {
-        let renamed = weights.to_scheme(Scheme::Lukemelas, scheme).unwrap();
+        let renamed = weights.to_scheme(Scheme::Lukemelas, scheme, None).unwrap();
         let (_store, network, report) = load_with(&Variant::B0.config(), &renamed, LoadOptions::default());
         assert_eq!(report.scheme, Some(scheme));
         for (name, tensor) in original.named_tensors() {

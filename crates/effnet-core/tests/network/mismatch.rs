@@ -1,7 +1,7 @@
 //! What strict loading refuses, and what it says.
 
 use effnet_checkpoint::StateDict;
-use effnet_core::{Config, EfficientNet, Error, LoadOptions, Mismatch, Variant};
+use effnet_core::{Config, EfficientNet, Error, LoadError, LoadOptions, Mismatch, Variant};
 use tch::{Device, Kind, Tensor, nn};
 
 use crate::{file_tensor, load, narrow, narrow_weights, parameter};
@@ -17,7 +17,7 @@ fn refusal_with(config: &Config, weights: &StateDict, options: LoadOptions) -> E
 
 fn mismatch(config: &Config, weights: &StateDict) -> Mismatch {
     match refusal(config, weights) {
-        Error::Mismatch(mismatch) => *mismatch,
+        Error::Load(LoadError::Mismatch(mismatch)) => *mismatch,
         other => panic!("{other}"),
     }
 }
@@ -85,7 +85,10 @@ fn one_number_is_not_broadcast_to_a_matrix() {
     let name = "_fc.weight";
     weights.insert(name, file_tensor(&zeros(&[1], Kind::Float), Kind::Float));
     let found = mismatch(&narrow(), &weights);
-    assert_eq!(found.wrong_shape[0].expected, [10, narrow().head_channels()]);
+    assert_eq!(
+        found.wrong_shape[0].expected,
+        [10, narrow().head_channels() as usize]
+    );
     assert_eq!(found.wrong_shape[0].found, [1]);
 }
 
@@ -160,10 +163,7 @@ fn another_number_of_channels_is_told_with_the_way_out() {
 
 #[test]
 fn adapting_the_stem_excuses_no_other_difference_of_shape() {
-    let options = LoadOptions {
-        adapt_stem: true,
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions::new().with_adapt_stem(true);
     let stem = narrow().stem_channels();
     for dims in [
         vec![stem, 3, 5, 5],
@@ -177,10 +177,11 @@ fn adapting_the_stem_excuses_no_other_difference_of_shape() {
             file_tensor(&zeros(&dims, Kind::Float), Kind::Float),
         );
         let error = refusal_with(&narrow().with_in_channels(4), &weights, options);
-        let Error::Mismatch(found) = error else {
+        let Error::Load(LoadError::Mismatch(found)) = error else {
             panic!("{error}")
         };
-        assert_eq!(found.wrong_shape[0].found, dims);
+        let found = found.wrong_shape[0].found.iter();
+        assert!(found.map(|&side| side as i64).eq(dims));
     }
 }
 
@@ -196,7 +197,7 @@ fn names_of_another_network_are_refused_as_such() {
     assert!(message.contains("layer1.0.conv1.weight"), "{message}");
     assert!(!matches!(
         refusal(&narrow(), &StateDict::new()),
-        Error::Mismatch(_)
+        Error::Load(LoadError::Mismatch(_))
     ));
 }
 

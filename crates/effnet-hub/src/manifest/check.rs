@@ -1,10 +1,9 @@
 //! The rules that every entry keeps, a user's own included.
 
-use super::{Entry, Preprocessing, WeightFile};
-use crate::Digest;
+use effnet_architecture::Preprocessing;
 
-/// Names of the networks.
-pub const VARIANTS: [&str; 10] = ["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "l2"];
+use super::{Entry, WeightFile};
+use crate::Digest;
 
 /// Largest input side that anybody trained these networks with, and some room.
 const LARGEST_IMAGE: u32 = 4096;
@@ -15,11 +14,10 @@ pub(super) fn entry(entry: &Entry, before: &[Entry]) -> Result<(), String> {
         .id
         .split_once('.')
         .ok_or("the id is not `<variant>.<tag>`")?;
-    if variant != entry.variant || !VARIANTS.contains(&variant) {
+    if variant != entry.variant.name() {
         return Err(format!(
-            "the id starts with `{variant}`, the variant is `{}`; expected the same, one of {}",
-            entry.variant,
-            VARIANTS.join(", ")
+            "the id starts with `{variant}`, the variant is `{}`; expected the same",
+            entry.variant
         ));
     }
     if tag.is_empty()

@@ -1,7 +1,6 @@
 //! What is known about one set of weights.
 
-use std::fmt;
-
+use effnet_architecture::{Preprocessing, Profile, Scheme, Variant};
 use serde::{Deserialize, Serialize};
 
 use super::FileName;
@@ -13,8 +12,8 @@ use crate::Digest;
 pub struct Entry {
     /// `<variant>.<tag>`, as in `b5.tf-ns_jft_in1k`.
     pub id: String,
-    /// `b0` to `b8`, or `l2`.
-    pub variant: String,
+    /// The network: `b0` to `b8`, or `l2`.
+    pub variant: Variant,
     /// Who named the parameters.
     pub scheme: Scheme,
     /// Padding and batch normalisation that the weights were trained with.
@@ -65,83 +64,6 @@ pub struct HuggingFaceFile<'a> {
     pub path: &'a str,
 }
 
-/// Who named the parameters of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scheme {
-    /// EfficientNet-PyTorch, the original implementation's names.
-    Lukemelas,
-    /// torchvision.
-    Torchvision,
-    /// timm.
-    Timm,
-}
-
-/// What has to be right beside the parameters for the logits to be right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Profile {
-    /// TensorFlow's SAME padding, batch normalisation epsilon 1e-3.
-    Tf,
-    /// Symmetric padding, epsilon 1e-5.
-    Timm,
-    /// Symmetric padding, epsilon 1e-3.
-    Torchvision,
-}
-
-/// How an image becomes the input: resize, crop, scale to 0..1, subtract `mean`, divide by `std`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Preprocessing {
-    /// Side of the square input in pixels.
-    pub image_size: u32,
-    /// The short side is resized to `floor(image_size / crop_pct)`. Absent when `resize_size` says it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub crop_pct: Option<f64>,
-    /// The short side is resized to this many pixels.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resize_size: Option<u32>,
-    /// What happens to images that are not square.
-    pub crop_mode: CropMode,
-    /// Filter of the resize, antialiased as Pillow's is.
-    pub interpolation: Interpolation,
-    /// Per channel, on the scale 0..1.
-    pub mean: [f64; 3],
-    /// Per channel, on the scale 0..1.
-    pub std: [f64; 3],
-}
-
-impl Preprocessing {
-    /// Pixels that the short side (both sides for [`CropMode::Squash`]) is resized to.
-    pub fn resize_to(&self) -> u32 {
-        match (self.resize_size, self.crop_pct) {
-            (Some(size), _) => size,
-            (None, Some(crop_pct)) => (f64::from(self.image_size) / crop_pct).floor() as u32,
-            (None, None) => self.image_size,
-        }
-    }
-}
-
-/// What happens to images that are not square.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CropMode {
-    /// The short side is resized, the centre is cropped.
-    Center,
-    /// Both sides are resized, the aspect is lost.
-    Squash,
-}
-
-/// The filter of a resize.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Interpolation {
-    /// Triangle filter.
-    Bilinear,
-    /// Keys' cubic with a = -0.5.
-    Bicubic,
-}
-
 /// An accuracy that somebody published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -184,23 +106,3 @@ impl WeightFile {
         })
     }
 }
-
-macro_rules! text {
-    ($type:ident { $($variant:ident => $text:literal),* }) => {
-        impl $type {
-            /// The name that the manifest and the command line use.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),* }
-            }
-        }
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-    };
-}
-text!(Scheme { Lukemelas => "lukemelas", Torchvision => "torchvision", Timm => "timm" });
-text!(Profile { Tf => "tf", Timm => "timm", Torchvision => "torchvision" });
-text!(CropMode { Center => "center", Squash => "squash" });
-text!(Interpolation { Bilinear => "bilinear", Bicubic => "bicubic" });

@@ -11,6 +11,7 @@ const BUNDLED: Bundled = Bundled {
     id: "b0.test",
     name: NAME,
     bytes: BYTES,
+    sha256: "efa2c34c0d34c91d5b4b2c3fac5b4b8e96b942fe576897ada05d7ef3ba58c08c",
 };
 
 /// The entry of `content`, which nobody publishes.

@@ -7,7 +7,16 @@ use super::Interpolation;
 /// Fractional bits of a coefficient: 32, less 8 for the sample and 2 for sums beyond 1.
 pub(super) const PRECISION: u32 = 32 - 8 - 2;
 
-impl Interpolation {
+/// The kernel that a resize convolves with.
+trait Kernel {
+    /// Half its width at scale 1.
+    fn support(self) -> f64;
+
+    /// Its value at a distance from the centre.
+    fn weight(self, x: f64) -> f64;
+}
+
+impl Kernel for Interpolation {
     /// Half the kernel's width at scale 1.
     fn support(self) -> f64 {
         match self {

@@ -1,29 +1,27 @@
 //! Batches, decoded ahead on several threads.
 
-mod window;
-mod worker;
+mod rows;
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
+use effnet_data::{
+    BoxError, DataError, Dataset, DecodeWindow, EpochPlan, Order, Purpose, Shard, Transform, Unreadable,
+    chain, stream,
+};
 use tch::Tensor;
 
-use super::error::chain;
-use super::order::Plan;
-use super::{DataError, Dataset, Order, Shard, Transform, Unreadable};
-use window::{Filled, Window};
-use worker::Worker;
+use rows::{Buffers, Rows, Task};
 
 /// How a [`Loader`] makes batches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoaderOptions {
-    /// Pictures a batch, at least 1.
+    /// Images per batch; at least 1.
     pub batch_size: usize,
-    /// Threads that decode, at least 1. All processors by default.
+    /// Data-loading threads, at least 1. All cores by default.
     pub workers: usize,
     /// Batches that may be decoded ahead of the one that is taken, at least 1. 2 by default.
     pub prefetch: usize,
-    /// The order of the pictures. Shuffled by default.
+    /// The order of the images. Shuffled by default.
     pub order: Order,
     /// What order and augmentation follow from. 0 by default.
     pub seed: u64,
@@ -31,7 +29,7 @@ pub struct LoaderOptions {
     pub drop_last: bool,
     /// The share of this process. Everything by default.
     pub shard: Shard,
-    /// Whether a picture that cannot be read ends the epoch; else it is left out of its batch and
+    /// Whether a image that cannot be read ends the epoch; else it is left out of its batch and
     /// counted.
     pub strict: bool,
 }
@@ -68,23 +66,23 @@ impl LoaderOptions {
             );
         }
         if length == 0 {
-            return invalid("a data set with pictures", "an empty one".to_owned());
+            return invalid("a data set with images", "an empty one".to_owned());
         }
         if length < world_size {
             return invalid(
-                "a picture or more for each process",
-                format!("{length} pictures and {world_size} processes"),
+                "a image or more for each process",
+                format!("{length} images and {world_size} processes"),
             );
         }
         if self.batch_size == 1 && !self.drop_last && !length.is_multiple_of(world_size) {
             return invalid(
-                "a batch size of at least 2 where the processes have different numbers of pictures",
-                format!("1, with {length} pictures and {world_size} processes"),
+                "a batch size of at least 2 where the processes have different numbers of images",
+                format!("1, with {length} images and {world_size} processes"),
             );
         }
         if self.drop_last && length / world_size < self.batch_size {
             return invalid(
-                "a batch size of no more than the number of pictures of a process, since smaller batches are left out",
+                "a batch size of no more than the number of images of a process, since smaller batches are left out",
                 format!("{} and {}", self.batch_size, length / world_size),
             );
         }
@@ -92,14 +90,14 @@ impl LoaderOptions {
     }
 }
 
-/// Transformed pictures with their labels.
+/// Transformed images with their labels.
 #[derive(Debug)]
 pub struct Batch {
     /// `[N, 3, image_size, image_size]`, 32-bit floats on the CPU.
     pub images: Tensor,
     /// `[N]`, 64-bit integers on the CPU.
     pub labels: Tensor,
-    /// The numbers of the pictures in the data set.
+    /// The numbers of the images in the data set.
     pub indices: Vec<usize>,
     /// The number of the batch in its epoch, from 0. To go on after it is to start from `number + 1`.
     pub number: usize,
@@ -108,14 +106,15 @@ pub struct Batch {
 /// Makes the batches of a data set, epoch by epoch.
 ///
 /// An epoch is the same to the bit, order and augmentation, whatever the number of workers and wherever
-/// it was begun: both follow from the seed, the number of the epoch and the picture.
+/// it was begun: both follow from the seed, the number of the epoch and the image.
 ///
 /// ```no_run
 /// use std::sync::Arc;
 /// use effnet_image::augment::TrainTransform;
-/// use effnet_train::data::{ImageFolder, Loader, LoaderOptions};
+/// use effnet_data::ImageFolder;
+/// use effnet_train::data::{Loader, LoaderOptions};
 ///
-/// # fn main() -> Result<(), effnet_train::data::DataError> {
+/// # fn main() -> Result<(), effnet_data::DataError> {
 /// let photos = Arc::new(ImageFolder::open("photos/train")?);
 /// let loader = Loader::new(photos, TrainTransform::new(224), LoaderOptions::new(32))?;
 /// for epoch in 0..10 {
@@ -156,7 +155,7 @@ impl Loader {
         })
     }
 
-    /// The pictures.
+    /// The images.
     pub fn dataset(&self) -> &Arc<dyn Dataset> {
         &self.dataset
     }
@@ -182,41 +181,43 @@ impl Loader {
     pub fn epoch_from(&self, epoch: u64, first: usize) -> Result<Epoch, DataError> {
         let plan = self.plan();
         let indices: Arc<[usize]> = plan.indices(epoch).into();
-        let window = Arc::new(Window::new(
-            plan,
-            first,
-            self.options.prefetch,
-            self.transform.image_size(),
-        ));
-        let mut started = Epoch {
-            window: Arc::clone(&window),
+        let buffers = Arc::new(Buffers::default());
+        let rows = Rows::new(plan, first, self.transform.image_size(), Arc::clone(&buffers));
+        let (dataset, transform) = (Arc::clone(&self.dataset), Arc::clone(&self.transform));
+        let (seed, numbers) = (self.options.seed, Arc::clone(&indices));
+        let decode = move |task: &mut Task| -> Result<(), BoxError> {
+            let index = numbers[task.position];
+            let image = dataset.image(index)?;
+            let mut rng = stream(Purpose::Sample, seed, epoch, index as u64);
+            let Ok(row) = &mut task.row else {
+                // Whoever takes the batch is told why there is no memory for it.
+                return Ok(());
+            };
+            transform.apply_into(&image, &mut rng, row.values())
+        };
+        let window = DecodeWindow::start(
+            rows,
+            self.options.prefetch * self.options.batch_size,
+            (self.options.workers, "effnet-load"),
+            &Arc::default(),
+            decode,
+        )
+        .map_err(DataError::Thread)?;
+        Ok(Epoch {
+            window,
+            buffers,
             dataset: Arc::clone(&self.dataset),
-            indices: Arc::clone(&indices),
+            indices,
+            plan,
+            next: first,
             strict: self.options.strict,
-            workers: Vec::new(),
             unreadable: Vec::new(),
             delivered: first > 0,
-        };
-        for _ in 0..self.options.workers {
-            let worker = Worker {
-                window: Arc::clone(&window),
-                dataset: Arc::clone(&self.dataset),
-                transform: Arc::clone(&self.transform),
-                indices: Arc::clone(&indices),
-                seed: self.options.seed,
-                epoch,
-            };
-            let spawned = std::thread::Builder::new()
-                .name("effnet-load".to_owned())
-                .spawn(move || worker.run());
-            // Dropping the epoch ends those that were started.
-            started.workers.push(spawned.map_err(DataError::Thread)?);
-        }
-        Ok(started)
+        })
     }
 
-    fn plan(&self) -> Plan {
-        Plan {
+    fn plan(&self) -> EpochPlan {
+        EpochPlan {
             length: self.dataset.len(),
             batch_size: self.options.batch_size,
             drop_last: self.options.drop_last,
@@ -230,29 +231,68 @@ impl Loader {
 impl std::fmt::Debug for Loader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Loader")
-            .field("pictures", &self.dataset.len())
+            .field("images", &self.dataset.len())
             .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }
 
-/// The batches of one epoch, in order. Dropping it ends its threads, each after the picture that it is
+/// The batches of one epoch, in order. Dropping it ends its threads, each after the image that it is
 /// at.
 pub struct Epoch {
-    window: Arc<Window>,
+    window: DecodeWindow<Task, ()>,
+    buffers: Arc<Buffers>,
     dataset: Arc<dyn Dataset>,
     indices: Arc<[usize]>,
+    plan: EpochPlan,
+    /// The number of the next batch.
+    next: usize,
     strict: bool,
-    workers: Vec<JoinHandle<()>>,
     unreadable: Vec<Unreadable>,
-    /// Whether there was a picture.
+    /// Whether there was an image.
     delivered: bool,
 }
 
+/// A batch whose rows are all written.
+struct Filled {
+    number: usize,
+    positions: std::ops::Range<usize>,
+    images: Tensor,
+    /// The rows that hold nothing, by number, in order.
+    failures: Vec<(usize, BoxError)>,
+}
+
 impl Epoch {
-    /// The pictures that were left out so far.
+    /// The images that were left out so far.
     pub fn unreadable(&self) -> &[Unreadable] {
         &self.unreadable
+    }
+
+    /// The next batch, once all of its rows are written; `None` after the last one and when closed.
+    fn fill(&mut self) -> Option<Result<Filled, DataError>> {
+        if self.next >= self.plan.batches() {
+            return None;
+        }
+        let (number, positions) = (self.next, self.plan.batch(self.next));
+        let tasks = self.window.take_many(positions.len())?;
+        self.next += 1;
+        let mut failures = Vec::new();
+        for (place, task) in tasks.into_iter().enumerate() {
+            if let Err(error) = task.input.row {
+                return Some(Err(DataError::Batch(error)));
+            }
+            if let Err(failure) = task.result {
+                failures.push((place, failure.into()));
+            }
+        }
+        // Its rows are gone by now.
+        let images = self.buffers.finish()?;
+        Some(images.map_err(DataError::Batch).map(|images| Filled {
+            number,
+            positions,
+            images,
+            failures,
+        }))
     }
 
     /// The batch without what could not be read; `None` when that is all of it.
@@ -278,7 +318,9 @@ impl Epoch {
                 return Ok(None);
             }
             let rows: Vec<i64> = kept.iter().map(|row| *row as i64).collect();
-            images = images.f_index_select(0, &Tensor::f_from_slice(&rows)?)?;
+            images = Tensor::f_from_slice(&rows)
+                .and_then(|rows| images.f_index_select(0, &rows))
+                .map_err(refused)?;
             indices = kept.into_iter().map(|row| indices[row]).collect();
         }
         let labels: Vec<i64> = indices
@@ -287,13 +329,13 @@ impl Epoch {
             .collect();
         Ok(Some(Batch {
             images,
-            labels: Tensor::f_from_slice(&labels)?,
+            labels: Tensor::f_from_slice(&labels).map_err(refused)?,
             indices,
             number: filled.number,
         }))
     }
 
-    /// What is said at the end: an error when there was no picture at all.
+    /// What is said at the end: an error when there was no image at all.
     fn finish(&mut self) -> Option<Result<Batch, DataError>> {
         let first = self.unreadable.first().filter(|_| !self.delivered)?;
         self.delivered = true;
@@ -310,7 +352,7 @@ impl Iterator for Epoch {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let batch = match self.window.take() {
+            let batch = match self.fill() {
                 None => return self.finish(),
                 Some(filled) => filled.and_then(|filled| self.batch(filled)),
             };
@@ -332,18 +374,19 @@ impl Iterator for Epoch {
 
 impl Drop for Epoch {
     fn drop(&mut self) {
-        self.window.close();
-        for worker in self.workers.drain(..) {
-            // A worker that panicked has said so, and there is nobody left to tell.
-            let _ = worker.join();
-        }
+        self.window.close_and_wait();
     }
+}
+
+/// What libtorch says of a batch.
+fn refused(error: tch::TchError) -> DataError {
+    DataError::Batch(error.into())
 }
 
 impl std::fmt::Debug for Epoch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Epoch")
-            .field("pictures", &self.indices.len())
+            .field("images", &self.indices.len())
             .field("unreadable", &self.unreadable.len())
             .finish_non_exhaustive()
     }

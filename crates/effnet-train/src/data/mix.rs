@@ -1,12 +1,12 @@
 //! Mixup and cutmix (arXiv 1710.09412, 1905.04899) as timm does them on a batch.
 
+use effnet_data::{DataError, Purpose, SampleRng, stream};
 use effnet_image::Rectangle;
 use rand::{Rng, RngExt as _};
 use rand_distr::{Beta, Distribution as _};
 use tch::{Kind, Tensor};
 
-use super::random::{Purpose, stream};
-use super::{DataError, SampleRng};
+use crate::Error;
 
 /// Mixes each picture of a batch with the one opposite to it, first with last, and their labels.
 ///
@@ -90,13 +90,14 @@ impl Mixup {
     ///
     /// # Errors
     /// [`DataError::Loader`] for alphas that are negative or not finite.
-    pub fn sample(&self, height: usize, width: usize, rng: &mut impl Rng) -> Result<Mixing, DataError> {
+    pub fn sample(&self, height: usize, width: usize, rng: &mut impl Rng) -> Result<Mixing, Error> {
         let usable = |alpha: f64| alpha >= 0.0 && alpha.is_finite();
         if !usable(self.mixup_alpha) || !usable(self.cutmix_alpha) {
             return Err(DataError::Loader {
                 expected: "mixup and cutmix alphas from 0",
                 found: format!("{} and {}", self.mixup_alpha, self.cutmix_alpha),
-            });
+            }
+            .into());
         }
         let on = self.mixup_alpha > 0.0 || self.cutmix_alpha > 0.0;
         if !on || rng.random::<f64>() >= self.probability {
@@ -125,13 +126,8 @@ impl Mixup {
     /// `[N, classes]`, 32-bit floats on the same device.
     ///
     /// # Errors
-    /// [`DataError::Torch`], for instance for a label that is not below `classes`.
-    pub fn apply(
-        &self,
-        mixing: Mixing,
-        images: Tensor,
-        labels: &Tensor,
-    ) -> Result<(Tensor, Tensor), DataError> {
+    /// [`Error::Torch`], for instance for a label that is not below `classes`.
+    pub fn apply(&self, mixing: Mixing, images: Tensor, labels: &Tensor) -> Result<(Tensor, Tensor), Error> {
         let mut images = images;
         let lambda = match mixing {
             Mixing::Nothing => 1.0,
@@ -156,7 +152,7 @@ impl Mixup {
     }
 
     /// Smoothed one-hot labels, `[N, classes]`.
-    fn targets(&self, labels: &Tensor) -> Result<Tensor, DataError> {
+    fn targets(&self, labels: &Tensor) -> Result<Tensor, Error> {
         let other = self.label_smoothing / self.classes as f64;
         let own = 1.0 - self.label_smoothing + other;
         let full = |classes: usize, value: f64| {

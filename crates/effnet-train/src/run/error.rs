@@ -72,9 +72,9 @@ pub enum RunError {
         /// The position that the checkpoint has.
         position: u64,
     },
-    /// A picture could not be drawn.
-    #[error("a picture cannot be drawn: {0}")]
-    Picture(String),
+    /// A picture or a file could not be written.
+    #[error(transparent)]
+    Picture(#[from] effnet_data::PictureError),
 }
 
 impl RunError {

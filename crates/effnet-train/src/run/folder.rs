@@ -8,9 +8,10 @@ use fs4::{FileExt, TryLockError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::replace::remove_temporaries;
-use super::{EpochRecord, RunError, curves_png, history_panels, replace_file};
-use crate::metrics::ConfusionMatrix;
+use effnet_data::metrics::ConfusionMatrix;
+use effnet_data::{confusion_png, curves_png, remove_temporaries, replace_file, write_confusion_csv};
+
+use super::{EpochRecord, RunError, history_panels};
 
 /// A run's folder, which no other process writes to as long as this exists.
 #[derive(Debug)]
@@ -116,7 +117,8 @@ impl RunFolder {
         replace_file(&self.path.join(name), |file| {
             serde_json::to_writer_pretty(&mut *file, value)?;
             writeln!(file)
-        })
+        })?;
+        Ok(())
     }
 
     /// What [`write_json`](Self::write_json) wrote.
@@ -135,7 +137,8 @@ impl RunFolder {
     /// [`RunError::Io`], [`RunError::Picture`].
     pub fn write_curves(&self, title: &str, epochs: &[EpochRecord]) -> Result<(), RunError> {
         let picture = curves_png(title, "epoch", &history_panels(epochs))?;
-        replace_file(&self.path.join("curves.png"), |file| file.write_all(&picture))
+        replace_file(&self.path.join("curves.png"), |file| file.write_all(&picture))?;
+        Ok(())
     }
 
     /// Writes `confusion.csv` and draws `confusion.png`.
@@ -143,8 +146,9 @@ impl RunFolder {
     /// # Errors
     /// [`RunError::Io`], [`RunError::Picture`].
     pub fn write_confusion(&self, confusion: &ConfusionMatrix, classes: &[String]) -> Result<(), RunError> {
-        super::write_confusion_csv(&self.path.join("confusion.csv"), confusion, classes)?;
-        let picture = super::confusion_png(confusion, classes)?;
-        replace_file(&self.path.join("confusion.png"), |file| file.write_all(&picture))
+        write_confusion_csv(&self.path.join("confusion.csv"), confusion, classes)?;
+        let picture = confusion_png(confusion, classes)?;
+        replace_file(&self.path.join("confusion.png"), |file| file.write_all(&picture))?;
+        Ok(())
     }
 }

@@ -1,9 +1,8 @@
 //! What is logged.
 
+use effnet_data::metrics::Summary;
+use effnet_data::{Curve, Panel};
 use serde::{Deserialize, Serialize};
-
-use super::{Curve, Panel};
-use crate::metrics::Summary;
 
 /// One line of `log.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,8 +6,8 @@
 use std::fs;
 use std::path::Path;
 
+use effnet_data::{BoxError, Dataset};
 use effnet_image::Image;
-use effnet_train::data::{BoxError, Dataset};
 
 /// A BMP file of one colour.
 pub(crate) fn bmp(width: u32, height: u32, [red, green, blue]: [u8; 3]) -> Vec<u8> {

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use effnet_checkpoint::{Checkpoint, ModelMetadata, write_safetensors};
+use effnet::ModelMetadata;
+use effnet_checkpoint::{Checkpoint, write_safetensors};
 use effnet_core::{EfficientNet, LoadOptions};
 use effnet_train::{Average, Checkpointer, Method, Snapshot, Trainer, TrainerOptions};
 use serde_json::json;

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use effnet_checkpoint::ModelMetadata;
+use effnet::ModelMetadata;
 use effnet_train::{Checkpointer, Error};
 use serde_json::json;
 

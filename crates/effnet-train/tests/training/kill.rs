@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use effnet_checkpoint::{Checkpoint, ModelMetadata};
+use effnet::ModelMetadata;
+use effnet_checkpoint::Checkpoint;
 use effnet_train::{Average, Checkpointer, Method, Snapshot, Trainer, TrainerOptions};
 use serde_json::json;
 

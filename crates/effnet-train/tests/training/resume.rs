@@ -1,4 +1,4 @@
-use effnet_checkpoint::ModelMetadata;
+use effnet::ModelMetadata;
 use effnet_train::{
     Average, Checkpointer, Course, Error, Freeze, GroupOptions, Method, Phase, Schedule, Snapshot, Trainer,
     TrainerOptions, Warmup,

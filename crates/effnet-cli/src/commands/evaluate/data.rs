@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use effnet::{BoxError, Source};
+use effnet_data::Dataset;
 use effnet_image::Image;
-use effnet_infer::{BoxError, Source};
-use effnet_train::data::Dataset;
 
 /// An image of a data set.
 pub(super) struct Labelled {

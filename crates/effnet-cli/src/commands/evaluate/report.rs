@@ -3,10 +3,9 @@
 use std::io::{self, Write};
 
 use anstyle::Style;
-use effnet_train::metrics::{ClassReport, Metrics, Summary};
+use effnet::Labels;
+use effnet_data::metrics::{ClassReport, Metrics, Summary};
 use serde::Serialize;
-
-use crate::labels::Labels;
 
 /// Classes in a table for people; of more, those are shown that are recognised worst.
 const MOST_CLASSES: usize = 60;

@@ -1,0 +1,336 @@
+//! Everything that determines a network, and the shapes that follow from it.
+
+use crate::{Error, Padding, Profile, Variant};
+
+/// One row of the baseline network, before scaling (arXiv:1905.11946, table 1).
+struct BaselineStage {
+    kernel: i64,
+    stride: i64,
+    expand_ratio: i64,
+    channels: i64,
+    repeats: usize,
+}
+
+/// The seven MBConv stages of B0: kernel, stride, expansion, channels, repeats
+/// (`r1_k3_s11_e1_i32_o16_se0.25` and so on in the reference implementation).
+const BASELINE: [BaselineStage; 7] = [
+    stage(3, 1, 1, 16, 1),
+    stage(3, 2, 6, 24, 2),
+    stage(5, 2, 6, 40, 2),
+    stage(3, 2, 6, 80, 3),
+    stage(5, 1, 6, 112, 3),
+    stage(5, 2, 6, 192, 4),
+    stage(3, 1, 6, 320, 1),
+];
+
+const fn stage(kernel: i64, stride: i64, expand_ratio: i64, channels: i64, repeats: usize) -> BaselineStage {
+    BaselineStage {
+        kernel,
+        stride,
+        expand_ratio,
+        channels,
+        repeats,
+    }
+}
+
+const BASELINE_STEM: i64 = 32;
+const BASELINE_HEAD: i64 = 1280;
+const SQUEEZE_EXCITE_RATIO: f64 = 0.25;
+
+/// A network to build: a variant's coefficients, each of which can be overridden.
+///
+/// The fields are those of the original implementation's `GlobalParams`, with two differences:
+/// `batch_norm_momentum` follows PyTorch's convention (0.01 where the original writes 0.99), and
+/// [`padding`](Self::padding) is a field of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Factor on the number of channels.
+    pub width_coefficient: f64,
+    /// Factor on the number of blocks in a stage.
+    pub depth_coefficient: f64,
+    /// Height and width of the input in pixels. Only [`Padding::StaticSame`] computes with it;
+    /// a network accepts other sizes.
+    pub image_size: [i64; 2],
+    /// Probability of dropping a feature before the classifier, in `[0, 1)`; training only.
+    pub dropout_rate: f64,
+    /// Probability of dropping the last block's residual branch, in `[0, 1)`; training only. Block
+    /// `i` of `n` drops with `drop_connect_rate * i / n`.
+    pub drop_connect_rate: f64,
+    /// Number of logits.
+    pub num_classes: i64,
+    /// Channels of the input image.
+    pub in_channels: i64,
+    /// Weight of a new batch in the running statistics.
+    pub batch_norm_momentum: f64,
+    /// Constant added to the variance in batch normalisation.
+    pub batch_norm_epsilon: f64,
+    /// Channels are rounded to a multiple of this.
+    pub depth_divisor: i64,
+    /// The least number of channels; `None` means `depth_divisor`.
+    pub min_depth: Option<i64>,
+    /// Whether dropout and the classifier exist; without them the output is `[N, C, 1, 1]`.
+    pub include_top: bool,
+    /// How strided convolutions are padded.
+    pub padding: Padding,
+}
+
+/// The shape of one MBConv block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockConfig {
+    /// Side of the depthwise kernel.
+    pub kernel: i64,
+    /// Stride of the depthwise convolution.
+    pub stride: i64,
+    /// Channels of the expanded representation over channels of the input.
+    pub expand_ratio: i64,
+    /// Channels of the block's input.
+    pub input_channels: i64,
+    /// Channels of the block's output.
+    pub output_channels: i64,
+    /// Whether the input is added to the output. Like in the original, the first block of a stage
+    /// never does, even where a narrow network gives it equal channels and stride 1.
+    pub skip: bool,
+}
+
+impl BlockConfig {
+    /// Channels between the expansion and the projection.
+    pub fn expanded_channels(&self) -> i64 {
+        self.input_channels * self.expand_ratio
+    }
+
+    /// Channels of the squeeze-and-excitation bottleneck; a fraction of the block's input, not of
+    /// the expanded width.
+    pub fn squeezed_channels(&self) -> i64 {
+        ((self.input_channels as f64 * SQUEEZE_EXCITE_RATIO) as i64).max(1)
+    }
+}
+
+/// One stage after scaling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StageConfig {
+    /// Number of blocks.
+    pub repeats: usize,
+    /// The first block; the others have stride 1 and as many input as output channels.
+    pub first: BlockConfig,
+    /// Channels of every block's output.
+    pub output_channels: i64,
+}
+
+impl Config {
+    /// The published network of a variant, with the `tf` profile.
+    pub fn new(variant: Variant) -> Self {
+        let size = variant.image_size();
+        Self {
+            width_coefficient: variant.width_coefficient(),
+            depth_coefficient: variant.depth_coefficient(),
+            image_size: [size, size],
+            dropout_rate: variant.dropout_rate(),
+            drop_connect_rate: 0.2,
+            num_classes: 1000,
+            in_channels: 3,
+            batch_norm_momentum: Profile::Tf.batch_norm_momentum(),
+            batch_norm_epsilon: Profile::Tf.batch_norm_epsilon(),
+            depth_divisor: 8,
+            min_depth: None,
+            include_top: true,
+            padding: Profile::Tf.padding(),
+        }
+    }
+
+    /// The network of that name, `b3` or `efficientnet-b3`; the original's `from_name`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownVariant`] with the nearest names.
+    pub fn from_name(name: &str) -> Result<Self, Error> {
+        Ok(Self::new(name.parse()?))
+    }
+
+    /// Sets padding, BN epsilon and BN momentum to those of a profile.
+    #[must_use]
+    pub fn with_profile(mut self, profile: Profile) -> Self {
+        self.padding = profile.padding();
+        self.batch_norm_epsilon = profile.batch_norm_epsilon();
+        self.batch_norm_momentum = profile.batch_norm_momentum();
+        self
+    }
+
+    /// Sets the number of logits.
+    #[must_use]
+    pub fn with_num_classes(mut self, num_classes: i64) -> Self {
+        self.num_classes = num_classes;
+        self
+    }
+
+    /// Sets the number of channels of the input.
+    #[must_use]
+    pub fn with_in_channels(mut self, in_channels: i64) -> Self {
+        self.in_channels = in_channels;
+        self
+    }
+
+    /// Scales a number of channels by the width and rounds it, never by more than ten percent
+    /// down (`round_filters` of the reference implementation).
+    pub fn round_filters(&self, filters: i64) -> i64 {
+        if self.width_coefficient == 0.0 {
+            return filters;
+        }
+        let scaled = filters as f64 * self.width_coefficient;
+        let divisor = self.depth_divisor;
+        let least = self.min_depth.filter(|&depth| depth != 0).unwrap_or(divisor);
+        let rounded = ((scaled + divisor as f64 / 2.0) as i64) / divisor * divisor;
+        let rounded = rounded.max(least);
+        if (rounded as f64) < 0.9 * scaled {
+            rounded + divisor
+        } else {
+            rounded
+        }
+    }
+
+    /// Scales a number of blocks by the depth, rounding up (`round_repeats`).
+    pub fn round_repeats(&self, repeats: usize) -> usize {
+        if self.depth_coefficient == 0.0 {
+            return repeats;
+        }
+        (repeats as f64 * self.depth_coefficient).ceil() as usize
+    }
+
+    /// Channels after the stem convolution.
+    pub fn stem_channels(&self) -> i64 {
+        self.round_filters(BASELINE_STEM)
+    }
+
+    /// Channels after the head convolution: the features that the classifier sees.
+    pub fn head_channels(&self) -> i64 {
+        self.round_filters(BASELINE_HEAD)
+    }
+
+    /// The seven stages after scaling.
+    pub fn stages(&self) -> Vec<StageConfig> {
+        let mut input_channels = self.stem_channels();
+        let stage = |baseline: &BaselineStage| {
+            let output_channels = self.round_filters(baseline.channels);
+            let first = BlockConfig {
+                kernel: baseline.kernel,
+                stride: baseline.stride,
+                expand_ratio: baseline.expand_ratio,
+                input_channels,
+                output_channels,
+                skip: false,
+            };
+            input_channels = output_channels;
+            StageConfig {
+                repeats: self.round_repeats(baseline.repeats),
+                first,
+                output_channels,
+            }
+        };
+        BASELINE.iter().map(stage).collect()
+    }
+
+    /// All blocks in order, as they are numbered in `_blocks.{i}`.
+    pub fn blocks(&self) -> Vec<BlockConfig> {
+        let blocks_of = |stage: StageConfig| {
+            let others = BlockConfig {
+                input_channels: stage.output_channels,
+                stride: 1,
+                skip: true,
+                ..stage.first
+            };
+            std::iter::once(stage.first).chain(std::iter::repeat_n(others, stage.repeats - 1))
+        };
+        self.stages().into_iter().flat_map(blocks_of).collect()
+    }
+
+    /// Checks every field that could make the network meaningless or its memory absurd.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for the first field out of range.
+    pub fn validate(&self) -> Result<(), Error> {
+        let fail = |field: &'static str, expected: &'static str, found: String| {
+            Err(Error::InvalidConfig {
+                field,
+                expected,
+                found,
+            })
+        };
+        let rate = |value: f64| (0.0..1.0).contains(&value);
+        if !(0.0..=16.0).contains(&self.width_coefficient) {
+            return fail("width_coefficient", "0 to 16", self.width_coefficient.to_string());
+        }
+        if !(0.0..=64.0).contains(&self.depth_coefficient) {
+            return fail("depth_coefficient", "0 to 64", self.depth_coefficient.to_string());
+        }
+        if self.image_size.iter().any(|&side| side < 1) {
+            return fail("image_size", "at least 1 x 1", format!("{:?}", self.image_size));
+        }
+        if !rate(self.dropout_rate) {
+            return fail(
+                "dropout_rate",
+                "0 or more, less than 1",
+                self.dropout_rate.to_string(),
+            );
+        }
+        if !rate(self.drop_connect_rate) {
+            return fail(
+                "drop_connect_rate",
+                "0 or more, less than 1",
+                self.drop_connect_rate.to_string(),
+            );
+        }
+        if self.include_top && !(1..=1 << 24).contains(&self.num_classes) {
+            return fail("num_classes", "1 to 16777216", self.num_classes.to_string());
+        }
+        if !(1..=1 << 16).contains(&self.in_channels) {
+            return fail("in_channels", "1 to 65536", self.in_channels.to_string());
+        }
+        if !(0.0..=1.0).contains(&self.batch_norm_momentum) {
+            return fail(
+                "batch_norm_momentum",
+                "0 to 1",
+                self.batch_norm_momentum.to_string(),
+            );
+        }
+        if !(self.batch_norm_epsilon > 0.0 && self.batch_norm_epsilon.is_finite()) {
+            return fail(
+                "batch_norm_epsilon",
+                "a positive number",
+                self.batch_norm_epsilon.to_string(),
+            );
+        }
+        if !(1..=4096).contains(&self.depth_divisor) {
+            return fail("depth_divisor", "1 to 4096", self.depth_divisor.to_string());
+        }
+        match self.min_depth {
+            Some(depth) if !(0..=1 << 16).contains(&depth) => {
+                fail("min_depth", "0 to 65536", depth.to_string())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_follow_the_published_depths() {
+        let depths = [16, 23, 23, 26, 32, 39, 45, 55];
+        for (variant, depth) in Variant::ALL.into_iter().zip(depths) {
+            assert_eq!(variant.config().blocks().len(), depth, "{variant}");
+        }
+    }
+
+    #[test]
+    fn a_nonsensical_override_is_refused_by_name() {
+        let config = Config {
+            dropout_rate: 1.5,
+            ..Config::new(Variant::B0)
+        };
+        let message = config.validate().unwrap_err().to_string();
+        assert!(
+            message.contains("dropout_rate") && message.contains("1.5"),
+            "{message}"
+        );
+    }
+}

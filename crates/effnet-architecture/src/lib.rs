@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+mod complexity;
+mod config;
+mod error;
+mod naming;
+mod nouns;
+mod parameters;
+mod preprocessing;
+mod profile;
+mod variant;
+
+pub use config::{BlockConfig, Config, StageConfig};
+pub use error::Error;
+pub use naming::{NamingError, Renaming, Scheme, Signature, TensorShapes};
+pub use parameters::{CLASSIFIER, Parameter, ParameterKind, STEM};
+pub use preprocessing::{CropMode, Interpolation, Precision, Preprocessing};
+pub use profile::{Padding, Profile};
+pub use variant::Variant;

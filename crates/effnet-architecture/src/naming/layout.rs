@@ -1,0 +1,189 @@
+//! Blocks and stages, as names and shapes tell them.
+
+use std::collections::BTreeMap;
+
+use super::address::{Address, Block, Part, block_text, part_text, split_block};
+use super::{NamingError, Scheme, TensorShapes};
+
+/// The blocks in order.
+#[derive(Debug)]
+pub(super) struct Layout {
+    blocks: Vec<Block>,
+    addresses: BTreeMap<Address, usize>,
+}
+
+impl Layout {
+    /// # Errors
+    /// When a block is missing, a shape cannot be, or `repeats` does not add up to the blocks.
+    pub(super) fn read(
+        shapes: &TensorShapes<'_>,
+        scheme: Scheme,
+        repeats: Option<&[usize]>,
+    ) -> Result<Layout, NamingError> {
+        let mut expansions: BTreeMap<Address, bool> = BTreeMap::new();
+        for name in shapes.names() {
+            let Some((place, _)) = name.rsplit_once('.') else {
+                continue;
+            };
+            if let Some((address, part)) = split_block(scheme, place) {
+                *expansions.entry(address).or_default() |= tells_expansion(scheme, part);
+            }
+        }
+        let mut blocks: Vec<Block> = Vec::new();
+        for (&(stage, repeat), &expanded) in &expansions {
+            let before = blocks.last().map(|block| (block.stage, block.repeat));
+            let follows = match before {
+                None => (stage, repeat) == (0, 0),
+                Some(before) => {
+                    (stage, repeat) == (before.0, before.1 + 1) || (stage, repeat) == (before.0 + 1, 0)
+                }
+            };
+            if !follows {
+                let missing = before.map_or((0, 0), |before| {
+                    if before.0 == stage {
+                        (stage, before.1 + 1)
+                    } else {
+                        (before.0 + 1, 0)
+                    }
+                });
+                let block = Block {
+                    stage: missing.0,
+                    repeat: missing.1,
+                    expanded,
+                };
+                return Err(NamingError::Missing {
+                    name: block_text(scheme, missing.1, &block),
+                });
+            }
+            blocks.push(Block {
+                stage,
+                repeat,
+                expanded,
+            });
+        }
+        let addresses = expansions
+            .keys()
+            .enumerate()
+            .map(|(index, &address)| (address, index))
+            .collect();
+        let mut layout = Layout { blocks, addresses };
+        if let Some(repeats) = repeats {
+            layout.check(repeats, scheme)?;
+        }
+        if scheme == Scheme::Lukemelas {
+            let repeats = match repeats {
+                Some(repeats) => repeats.to_vec(),
+                None => layout.stages_by_shape(shapes)?,
+            };
+            layout.assign(&repeats);
+        }
+        Ok(layout)
+    }
+
+    pub(super) fn block(&self, index: usize) -> Option<&Block> {
+        self.blocks.get(index)
+    }
+
+    /// Running number of the block at an address of the scheme that the layout was read from.
+    pub(super) fn find(&self, address: Address) -> Option<usize> {
+        self.addresses.get(&address).copied()
+    }
+
+    pub(super) fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    pub(super) fn stages(&self) -> usize {
+        self.blocks.last().map_or(0, |block| block.stage + 1)
+    }
+
+    pub(super) fn repeats(&self) -> Vec<usize> {
+        let mut repeats = vec![0; self.stages()];
+        self.blocks.iter().for_each(|block| repeats[block.stage] += 1);
+        repeats
+    }
+
+    fn check(&self, repeats: &[usize], scheme: Scheme) -> Result<(), NamingError> {
+        let total = repeats
+            .iter()
+            .try_fold(0usize, |total, &count| total.checked_add(count));
+        let agrees = match scheme {
+            Scheme::Lukemelas => total == Some(self.blocks.len()) && !repeats.contains(&0),
+            _ => self.repeats() == repeats,
+        };
+        if agrees {
+            return Ok(());
+        }
+        Err(NamingError::Repeats {
+            repeats: repeats.to_vec(),
+            blocks: self.blocks.len(),
+        })
+    }
+
+    /// Gives the blocks, numbered through, their stages.
+    fn assign(&mut self, repeats: &[usize]) {
+        let stages = repeats.iter().enumerate();
+        let places = stages.flat_map(|(stage, &count)| (0..count).map(move |repeat| (stage, repeat)));
+        for (block, (stage, repeat)) in self.blocks.iter_mut().zip(places) {
+            (block.stage, block.repeat) = (stage, repeat);
+        }
+    }
+
+    /// Blocks of each stage. Within a stage all blocks have one kernel, one width and one expansion.
+    fn stages_by_shape(&self, shapes: &TensorShapes<'_>) -> Result<Vec<usize>, NamingError> {
+        let mut repeats: Vec<usize> = Vec::new();
+        let mut before = None;
+        for (index, block) in self.blocks.iter().enumerate() {
+            let depthwise = conv(shapes, Scheme::Lukemelas, index, block, Part::DepthwiseConv)?;
+            let project = conv(shapes, Scheme::Lukemelas, index, block, Part::ProjectConv)?;
+            let input = if block.expanded {
+                conv(shapes, Scheme::Lukemelas, index, block, Part::ExpandConv)?[1]
+            } else {
+                depthwise[0]
+            };
+            let kind = (depthwise[2], project[0], depthwise[0] / input.max(1));
+            match repeats.last_mut() {
+                Some(count) if before == Some(kind) => *count += 1,
+                _ => repeats.push(1),
+            }
+            before = Some(kind);
+        }
+        Ok(repeats)
+    }
+}
+
+/// Only a block that expands has this part.
+fn tells_expansion(scheme: Scheme, part: &str) -> bool {
+    match scheme {
+        Scheme::Lukemelas => part == "_expand_conv",
+        Scheme::Torchvision => part == "3.0",
+        Scheme::Timm => part == "conv_pwl",
+    }
+}
+
+/// Shape `[out, in, height, width]` of a convolution of a block.
+pub(super) fn conv(
+    shapes: &TensorShapes<'_>,
+    scheme: Scheme,
+    index: usize,
+    block: &Block,
+    part: Part,
+) -> Result<[usize; 4], NamingError> {
+    let text = part_text(scheme, part, block.expanded).unwrap_or_default();
+    conv_shape(
+        shapes,
+        &format!("{}.{text}.weight", block_text(scheme, index, block)),
+    )
+}
+
+/// Shape `[out, in, height, width]` of the convolution weight of this name.
+pub(super) fn conv_shape(shapes: &TensorShapes<'_>, name: &str) -> Result<[usize; 4], NamingError> {
+    let shape = shapes.get(name).ok_or_else(|| NamingError::Missing {
+        name: name.to_owned(),
+    })?;
+    <[usize; 4]>::try_from(shape).map_err(|_| NamingError::Shape {
+        name: name.to_owned(),
+        shape: shape.to_vec(),
+        expected: "a convolution [out, in, height, width]",
+    })
+}

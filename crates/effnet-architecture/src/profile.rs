@@ -1,0 +1,99 @@
+//! What a weight file expects of the arithmetic, in addition to its parameters.
+//!
+//! Two files with the same names and shapes can need different padding and batch-norm epsilons, and the
+//! wrong ones give wrong logits without an error. Whoever opens a file settles its profile; whoever builds
+//! a network takes its padding and epsilon from there.
+
+use crate::nouns::named;
+use crate::{Scheme, Variant};
+
+/// How the strided convolutions are padded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Padding {
+    /// TensorFlow's SAME, computed from the size of each input: the output has `ceil(size /
+    /// stride)` pixels, and of an odd padding the larger half goes to the right and to the bottom.
+    Same,
+    /// SAME computed once from [`Config::image_size`](crate::Config::image_size), as the original
+    /// implementation does when it is given an image size. Equal to [`Padding::Same`] at that size,
+    /// different at others.
+    StaticSame,
+    /// `kernel / 2` on every side, as timm and torchvision pad.
+    Symmetric,
+}
+
+impl Padding {
+    /// Pixels added `[[top, bottom], [left, right]]` around an input of `[height, width]` before a
+    /// convolution with this kernel and stride. `designed_for` is the size that static padding was
+    /// computed from; the other kinds do not look at it.
+    pub fn sides(self, kernel: i64, stride: i64, input: [i64; 2], designed_for: [i64; 2]) -> [[i64; 2]; 2] {
+        let same = |size: i64| {
+            let total = (((size + stride - 1) / stride - 1) * stride + kernel - size).max(0);
+            [total / 2, total - total / 2]
+        };
+        match self {
+            Self::Same => input.map(same),
+            Self::StaticSame => designed_for.map(same),
+            Self::Symmetric => [[kernel / 2; 2]; 2],
+        }
+    }
+}
+
+/// The arithmetic that a family of published weight files was trained for.
+///
+/// A wrong profile gives wrong logits without any error, so it travels with the weights and not
+/// with the name of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Profile {
+    /// TensorFlow's: SAME padding, BN epsilon 1e-3, BN momentum 0.01. The original
+    /// implementation's files and timm's `tf_*`.
+    Tf,
+    /// Symmetric padding, BN epsilon 1e-5, BN momentum 0.1. Files trained by timm, and torchvision
+    /// B0-B4, which come from there.
+    Timm,
+    /// Symmetric padding, BN epsilon 1e-3, BN momentum 0.01. torchvision B5-B7.
+    Torchvision,
+}
+
+impl Profile {
+    /// The padding of strided convolutions.
+    pub fn padding(self) -> Padding {
+        match self {
+            Self::Tf => Padding::Same,
+            Self::Timm | Self::Torchvision => Padding::Symmetric,
+        }
+    }
+
+    /// The constant that batch normalisation adds to the variance.
+    pub fn batch_norm_epsilon(self) -> f64 {
+        match self {
+            Self::Tf | Self::Torchvision => 1e-3,
+            Self::Timm => 1e-5,
+        }
+    }
+
+    /// The weight of a new batch in the running statistics (PyTorch's convention).
+    pub fn batch_norm_momentum(self) -> f64 {
+        match self {
+            Self::Tf | Self::Torchvision => 0.01,
+            Self::Timm => 0.1,
+        }
+    }
+
+    /// The likely profile of a file of which only the names and the variant are known.
+    ///
+    /// timm uses the same names for `tf_efficientnet_*` ([`Profile::Tf`]) and for its own trainings
+    /// ([`Profile::Timm`]); only the file's name or its user can tell them apart, and this answers
+    /// `Timm`.
+    pub fn default_for(scheme: Scheme, variant: Option<Variant>) -> Self {
+        match scheme {
+            Scheme::Lukemelas => Self::Tf,
+            Scheme::Timm => Self::Timm,
+            Scheme::Torchvision => match variant {
+                Some(Variant::B5 | Variant::B6 | Variant::B7) => Self::Torchvision,
+                _ => Self::Timm,
+            },
+        }
+    }
+}
+
+named!(Profile, "profile", { Tf => "tf", Timm => "timm", Torchvision => "torchvision" });

@@ -1,0 +1,203 @@
+//! The named networks and the table that compound scaling starts from.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::nouns::as_string;
+use crate::{Config, Error, Signature};
+
+/// A member of the EfficientNet family.
+///
+/// B0-B7 are the networks of the paper (Tan and Le 2019, arXiv:1905.11946, table 2); B8 comes from
+/// AdvProp (Xie et al. 2020) and L2 from Noisy Student (Xie et al. 2020).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Variant {
+    B0,
+    B1,
+    B2,
+    B3,
+    B4,
+    B5,
+    B6,
+    B7,
+    B8,
+    L2,
+}
+
+/// What compound scaling sets for one variant.
+struct Scaling {
+    name: &'static str,
+    width: f64,
+    depth: f64,
+    image_size: i64,
+    dropout: f64,
+}
+
+/// Coefficients of the reference implementation (`efficientnet_params` in efficientnet_pytorch,
+/// `efficientnet_builder.py` in tensorflow/tpu), in the order of [`Variant`].
+const SCALING: [Scaling; 10] = [
+    scaling("b0", 1.0, 1.0, 224, 0.2),
+    scaling("b1", 1.0, 1.1, 240, 0.2),
+    scaling("b2", 1.1, 1.2, 260, 0.3),
+    scaling("b3", 1.2, 1.4, 300, 0.3),
+    scaling("b4", 1.4, 1.8, 380, 0.4),
+    scaling("b5", 1.6, 2.2, 456, 0.4),
+    scaling("b6", 1.8, 2.6, 528, 0.5),
+    scaling("b7", 2.0, 3.1, 600, 0.5),
+    scaling("b8", 2.2, 3.6, 672, 0.5),
+    scaling("l2", 4.3, 5.3, 800, 0.5),
+];
+
+const fn scaling(name: &'static str, width: f64, depth: f64, image_size: i64, dropout: f64) -> Scaling {
+    Scaling {
+        name,
+        width,
+        depth,
+        image_size,
+        dropout,
+    }
+}
+
+impl Variant {
+    /// Every variant, smallest first.
+    pub const ALL: [Self; 10] = [
+        Self::B0,
+        Self::B1,
+        Self::B2,
+        Self::B3,
+        Self::B4,
+        Self::B5,
+        Self::B6,
+        Self::B7,
+        Self::B8,
+        Self::L2,
+    ];
+
+    fn scaling(self) -> &'static Scaling {
+        &SCALING[self as usize]
+    }
+
+    /// The short name: `b0` ... `b8`, `l2`.
+    pub fn name(self) -> &'static str {
+        self.scaling().name
+    }
+
+    /// Factor on the number of channels.
+    pub fn width_coefficient(self) -> f64 {
+        self.scaling().width
+    }
+
+    /// Factor on the number of blocks in a stage.
+    pub fn depth_coefficient(self) -> f64 {
+        self.scaling().depth
+    }
+
+    /// Height and width, in pixels, of the images that the variant was designed for.
+    pub fn image_size(self) -> i64 {
+        self.scaling().image_size
+    }
+
+    /// Dropout rate before the classifier, in `[0, 1)`.
+    pub fn dropout_rate(self) -> f64 {
+        self.scaling().dropout
+    }
+
+    /// The network as published: 1000 classes, three input channels, the `tf` profile.
+    pub fn config(self) -> Config {
+        Config::new(self)
+    }
+
+    /// Tells the variant from the channels and repeats found in a checkpoint.
+    ///
+    /// The number of classes and of input channels may differ from the published ones. `None` when
+    /// the network is none of the family, for instance one built with a width of its own. B0 and
+    /// B1 differ in depth only, B1 and B2 in width only.
+    pub fn recognise(signature: &Signature) -> Option<Self> {
+        Self::ALL.into_iter().find(|variant| {
+            let config = variant.config();
+            let stages = config.stages();
+            let repeats = stages.iter().map(|stage| stage.repeats);
+            let channels = stages.iter().map(|stage| stage.output_channels as usize);
+            config.stem_channels() as usize == signature.stem_channels
+                && config.head_channels() as usize == signature.head_channels
+                && repeats.eq(signature.repeats_per_stage.iter().copied())
+                && channels.eq(signature.stage_channels.iter().copied())
+        })
+    }
+}
+
+as_string!(Variant);
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Variant {
+    type Err = Error;
+
+    /// Accepts `b3`, `efficientnet-b3` and `efficientnet_b3`, in any case.
+    ///
+    /// # Errors
+    /// [`Error::UnknownVariant`] with the nearest names.
+    fn from_str(name: &str) -> Result<Self, Error> {
+        let lower = name.to_ascii_lowercase();
+        let short = ["efficientnet-", "efficientnet_", "efficientnet"]
+            .iter()
+            .find_map(|prefix| lower.strip_prefix(prefix))
+            .unwrap_or(&lower);
+        Self::ALL
+            .into_iter()
+            .find(|variant| variant.name() == short)
+            .ok_or_else(|| Error::UnknownVariant {
+                name: name.to_owned(),
+                nearest: nearest(short),
+            })
+    }
+}
+
+/// The names that differ least from `name`, by edit distance, in the order of the family.
+fn nearest(name: &str) -> Vec<&'static str> {
+    let distance = |variant: &Variant| strsim::damerau_levenshtein(name, variant.name());
+    let least = Variant::ALL.iter().map(distance).min().unwrap_or(0);
+    // At a distance of two every name is as near as any other: then all of them are the answer.
+    Variant::ALL
+        .iter()
+        .filter(|v| least > 1 || distance(v) == least)
+        .map(|v| v.name())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_accepted_in_short_and_in_full() {
+        for name in [
+            "b3",
+            "B3",
+            "efficientnet-b3",
+            "efficientnet_b3",
+            "EfficientNet-B3",
+        ] {
+            assert_eq!(name.parse::<Variant>().unwrap(), Variant::B3, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_nearest() {
+        let message = "l3".parse::<Variant>().unwrap_err().to_string();
+        assert!(message.contains("l2") && message.contains("b3"), "{message}");
+        assert!(!message.contains("b5"), "{message}");
+    }
+
+    #[test]
+    fn the_table_stands_in_the_order_of_the_enum() {
+        for variant in Variant::ALL {
+            assert_eq!(variant.name().parse::<Variant>().unwrap(), variant);
+        }
+    }
+}

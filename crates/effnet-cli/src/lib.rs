@@ -1,0 +1,105 @@
+#![doc = include_str!("../README.md")]
+
+pub mod arguments;
+mod commands;
+mod destination;
+mod downloads;
+mod execution;
+mod frame;
+mod handover;
+mod inference;
+mod input;
+mod inputs;
+mod interrupt;
+pub mod launcher;
+mod outcome;
+mod pass;
+mod printer;
+mod process;
+mod records;
+mod sharding;
+mod sink;
+mod torch;
+pub mod training;
+
+use std::process::ExitCode;
+
+use clap::FromArgMatches;
+
+use crate::arguments::{Arguments, Command};
+
+pub use downloads::{DownloadProgress, open_zoo};
+pub use execution::threads;
+pub use interrupt::Interrupt;
+pub use outcome::Outcome;
+pub use printer::{ColorChoice, Printer};
+pub use process::{exit_at_once, resident_memory};
+pub use sharding::digest;
+pub use torch::{Cuda, TorchCommands, TorchExecution, TorchRequest};
+
+/// Runs the command line of this process: the body of both programs. `torch` is what a program with libtorch
+/// adds; one without hands the calls that need it over to the `effnet-torch` beside it.
+pub fn main(torch: Option<&dyn TorchCommands>) -> ExitCode {
+    if let Some(code) = handover::answer_or_refuse(torch.is_some()) {
+        return code;
+    }
+    let matches = Arguments::definition().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let global = &arguments.global;
+    let printer = Printer::new(global.quiet, global.verbose, global.color);
+    let ran = handover::hand_over(&arguments, torch.is_some(), &printer)
+        .and_then(|()| run(&arguments, torch, &printer));
+    match ran {
+        // Threads may still compute; to take libraries apart under them would crash.
+        Ok(Outcome::Interrupted) => exit_at_once(130),
+        Ok(outcome) => outcome.into(),
+        // The reader of a pipe has seen enough: nothing went wrong.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            printer.error(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(
+    arguments: &Arguments,
+    torch: Option<&dyn TorchCommands>,
+    printer: &Printer,
+) -> anyhow::Result<Outcome> {
+    match &arguments.command {
+        Command::Classify(arguments) => commands::classify::run(arguments, torch, printer),
+        Command::Finetune(arguments) => commands::train::run(
+            "finetune",
+            arguments,
+            training::settings::Settings::of_finetune(),
+            torch,
+            printer,
+        ),
+        Command::Train(arguments) => commands::train::run(
+            "train",
+            arguments,
+            training::settings::Settings::of_train(),
+            torch,
+            printer,
+        ),
+        Command::Evaluate(arguments) => commands::evaluate::run(arguments, torch, printer),
+        Command::Features(arguments) => commands::features::run(arguments, torch, printer),
+        Command::Inspect(arguments) => commands::inspect::run(arguments, printer),
+        Command::Convert(arguments) => commands::convert::run(arguments, printer),
+        Command::Models(arguments) => commands::models::run(arguments),
+        Command::Download(arguments) => commands::download::run(arguments, printer),
+        Command::Cache(arguments) => commands::cache::run(arguments, printer),
+        Command::Bench(arguments) => commands::bench::run(arguments, torch, printer),
+        Command::Env(arguments) => commands::env::run(arguments, torch),
+        Command::Completions(arguments) => commands::completions::run(arguments),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

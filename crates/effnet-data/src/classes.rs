@@ -1,0 +1,72 @@
+//! The classes of a data set, from the names that stand in it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+
+use super::DataError;
+use super::error::Listed;
+
+/// Names of classes, and what number each has.
+#[derive(Debug)]
+pub(crate) struct Classes {
+    names: Vec<String>,
+    labels: HashMap<String, usize>,
+}
+
+impl Classes {
+    /// Those found in a data set, sorted by name as torchvision does.
+    pub(crate) fn found(path: &Path, names: BTreeSet<String>) -> Result<Self, DataError> {
+        let mut folded: HashMap<String, &String> = HashMap::new();
+        for name in &names {
+            if let Some(first) = folded.insert(name.to_lowercase(), name) {
+                return Err(DataError::CaseCollision {
+                    path: path.to_owned(),
+                    first: first.clone(),
+                    second: name.clone(),
+                });
+            }
+        }
+        Ok(Self::listed(names.into_iter().collect()))
+    }
+
+    /// Those of a network, in its order.
+    pub(crate) fn listed(names: Vec<String>) -> Self {
+        let numbered = names.iter().cloned().enumerate();
+        Self {
+            labels: numbered.map(|(label, name)| (name, label)).collect(),
+            names,
+        }
+    }
+
+    /// `known` when given, else those found; an error when something was found that is not known.
+    pub(crate) fn choose(
+        path: &Path,
+        found: BTreeSet<String>,
+        known: Option<&[String]>,
+    ) -> Result<Self, DataError> {
+        let Some(known) = known else {
+            return Self::found(path, found);
+        };
+        let classes = Self::listed(known.to_vec());
+        let unknown: Vec<String> = found
+            .into_iter()
+            .filter(|name| classes.label(name).is_none())
+            .collect();
+        if unknown.is_empty() {
+            return Ok(classes);
+        }
+        Err(DataError::UnknownClasses {
+            path: path.to_owned(),
+            known: known.len(),
+            unknown: Listed::from_iter(unknown),
+        })
+    }
+
+    pub(crate) fn label(&self, name: &str) -> Option<usize> {
+        self.labels.get(name).copied()
+    }
+
+    pub(crate) fn into_names(self) -> Vec<String> {
+        self.names
+    }
+}

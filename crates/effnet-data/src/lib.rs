@@ -1,0 +1,40 @@
+#![doc = include_str!("../README.md")]
+
+mod archive;
+mod classes;
+mod confusion_picture;
+mod curves;
+mod dataset;
+mod error;
+mod folder;
+mod layout;
+pub mod metrics;
+mod open;
+mod order;
+mod picture;
+mod picture_error;
+mod positional;
+mod random;
+mod replace;
+mod split;
+mod survey;
+mod table;
+mod transform;
+mod window;
+
+pub use archive::{TarArchive, TarDataset};
+pub use confusion_picture::{confusion_png, write_confusion_csv};
+pub use curves::{Curve, Panel, curves_png};
+pub use dataset::{Dataset, Subset};
+pub use error::{BoxError, DataError, Listed, chain};
+pub use folder::ImageFolder;
+pub use open::{Splits, open_evaluation};
+pub use order::{EpochPlan, Order, Shard};
+pub use picture_error::PictureError;
+pub use random::{Purpose, SampleRng, stream};
+pub use replace::{remove_temporaries, replace_file};
+pub use split::{by_class, stratified_split};
+pub use survey::{Unreadable, survey};
+pub use table::CsvDataset;
+pub use transform::Transform;
+pub use window::{DecodeFailure, DecodeWindow, Decoded};

@@ -1,0 +1,150 @@
+//! How good a network's answers are.
+//!
+//! [`Metrics`] takes logits and labels as they come, batch by batch or row by row, and keeps sums in
+//! 64-bit floats and counts: the result does not depend on how images were batched, and the parts that
+//! several processes have measured [merge](Metrics::merge) into the whole.
+
+mod calibration;
+mod confusion;
+mod error;
+
+use serde::{Deserialize, Serialize};
+
+use calibration::Calibration;
+pub use confusion::{ClassReport, Confusion, ConfusionMatrix};
+pub use error::MetricsError;
+
+/// Sums over the images seen so far.
+///
+/// ```
+/// use effnet_data::metrics::Metrics;
+///
+/// # fn main() -> Result<(), effnet_data::metrics::MetricsError> {
+/// let mut metrics = Metrics::new(3);
+/// metrics.push(&[2.0, 0.5, -1.0], 0)?;
+/// metrics.push(&[0.1, 0.2, 3.0], 1)?;
+/// let top1 = metrics.summary().map(|summary| summary.top1);
+/// assert_eq!(top1, Some(0.5));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Of the cross-entropy of each image.
+    loss: f64,
+    top1: u64,
+    top5: u64,
+    calibration: Calibration,
+    confusion: ConfusionMatrix,
+}
+
+/// What was measured, in fractions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Images that were measured.
+    pub images: u64,
+    /// Of them, those whose class has the highest logit.
+    pub top1: f64,
+    /// Of them, those whose class is among the five highest logits; 1 with five classes or fewer.
+    pub top5: f64,
+    /// The mean cross-entropy, in nats, without label smoothing.
+    pub loss: f64,
+    /// Expected calibration error, see [`CALIBRATION_BINS`].
+    pub ece: f64,
+}
+
+/// Equal intervals of the confidence (the highest probability) that images are sorted into, to compare
+/// the mean confidence in each with the accuracy in it. The calibration error is the mean of the
+/// differences, weighted by the images in the bins (Guo et al., arXiv:1706.04599, equation 3).
+pub const CALIBRATION_BINS: usize = 15;
+
+impl Metrics {
+    /// Nothing measured yet; `num_classes` is the number of logits of an image.
+    pub fn new(num_classes: usize) -> Self {
+        Self {
+            loss: 0.0,
+            top1: 0,
+            top5: 0,
+            calibration: Calibration::default(),
+            confusion: ConfusionMatrix::new(num_classes),
+        }
+    }
+
+    /// Adds one image.
+    ///
+    /// # Errors
+    /// [`MetricsError`] for another number of logits, for a label without a class and for logits that are not
+    /// finite; nothing is added then.
+    pub fn push(&mut self, logits: &[f32], label: usize) -> Result<(), MetricsError> {
+        let classes = self.num_classes();
+        if logits.len() != classes {
+            return Err(MetricsError::Shapes {
+                classes,
+                logits: vec![1, logits.len() as i64],
+                labels: vec![1],
+            });
+        }
+        let Some(&own) = logits.get(label) else {
+            let label = label as i64;
+            return Err(MetricsError::Label { label, classes });
+        };
+        if let Some(class) = logits.iter().position(|logit| !logit.is_finite()) {
+            let found = logits[class];
+            return Err(MetricsError::NotFinite { class, found });
+        }
+        // Of equal logits, the lower class counts as the higher one.
+        let is_before = |&(class, &logit): &(usize, &f32)| logit > own || (logit == own && class < label);
+        let rank = logits.iter().enumerate().filter(is_before).count();
+        let predicted = highest(logits);
+        let below = |logit: f32| f64::from(logit) - f64::from(logits[predicted]);
+        let total: f64 = logits.iter().map(|&logit| below(logit).exp()).sum();
+        self.loss += total.ln() - below(own);
+        self.top1 += u64::from(rank < 1);
+        self.top5 += u64::from(rank < 5);
+        self.calibration.add(1.0 / total, predicted == label);
+        self.confusion.add(label, predicted);
+        Ok(())
+    }
+
+    /// Adds what another has measured, on other images.
+    ///
+    /// # Errors
+    /// [`MetricsError::Merge`] for another number of classes.
+    pub fn merge(&mut self, other: &Self) -> Result<(), MetricsError> {
+        self.confusion.merge(&other.confusion)?;
+        self.loss += other.loss;
+        self.top1 += other.top1;
+        self.top5 += other.top5;
+        self.calibration.merge(&other.calibration);
+        Ok(())
+    }
+
+    /// The number of logits of an image.
+    pub fn num_classes(&self) -> usize {
+        self.confusion.num_classes()
+    }
+
+    /// The result so far; `None` before the first image.
+    pub fn summary(&self) -> Option<Summary> {
+        let images = self.confusion.images();
+        let fraction = |sum: f64| sum / images as f64;
+        (images > 0).then(|| Summary {
+            images,
+            top1: fraction(self.top1 as f64),
+            top5: fraction(self.top5 as f64),
+            loss: fraction(self.loss),
+            ece: self.calibration.error(),
+        })
+    }
+
+    /// Which classes were taken for which.
+    pub fn confusion(&self) -> &ConfusionMatrix {
+        &self.confusion
+    }
+}
+
+/// The class with the highest logit, of equals the lowest class.
+fn highest(logits: &[f32]) -> usize {
+    let better = |best: usize, class: usize| if logits[class] > logits[best] { class } else { best };
+    (0..logits.len()).reduce(better).unwrap_or_default()
+}

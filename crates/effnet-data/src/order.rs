@@ -1,0 +1,205 @@
+//! Which images an epoch has, in which order, in which batches.
+
+use std::ops::Range;
+
+use rand::seq::SliceRandom as _;
+
+use super::random::{Purpose, stream};
+
+/// The order of the images in an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Order {
+    /// Another one in each epoch, the same for the same seed.
+    #[default]
+    Shuffled,
+    /// That of the data set, for evaluation.
+    Sequential,
+}
+
+/// The part of each epoch that one of several processes works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Shard {
+    /// This process, from 0 to below `world_size`.
+    pub rank: usize,
+    /// The number of processes.
+    pub world_size: usize,
+}
+
+impl Default for Shard {
+    /// One process for everything.
+    fn default() -> Self {
+        Self {
+            rank: 0,
+            world_size: 1,
+        }
+    }
+}
+
+/// How the images of a data set make batches.
+///
+/// The processes take the images of an epoch in turn. All have the same number of batches, so that
+/// they can wait for each other after each one; where a process has one picture less than another, a
+/// batch of its is smaller.
+#[derive(Debug, Clone, Copy)]
+pub struct EpochPlan {
+    /// Images of the data set.
+    pub length: usize,
+    /// Images per batch; at least 1.
+    pub batch_size: usize,
+    /// Whether a last batch that is not full is left out.
+    pub drop_last: bool,
+    /// The order of the images.
+    pub order: Order,
+    /// What the order follows from.
+    pub seed: u64,
+    /// The share of this process.
+    pub shard: Shard,
+}
+
+impl EpochPlan {
+    /// Batches per epoch: the same number for all processes.
+    pub fn batches(&self) -> usize {
+        if self.drop_last {
+            (self.length / self.shard.world_size) / self.batch_size
+        } else {
+            let longest = self.length.div_ceil(self.shard.world_size);
+            longest.div_ceil(self.batch_size)
+        }
+    }
+
+    /// Images per epoch of this process.
+    fn images(&self) -> usize {
+        let own = self.length.saturating_sub(self.shard.rank);
+        let own = own.div_ceil(self.shard.world_size);
+        if self.drop_last {
+            own.min(self.batches() * self.batch_size)
+        } else {
+            own
+        }
+    }
+
+    /// The positions of a batch among the images of this process.
+    pub fn batch(&self, number: usize) -> Range<usize> {
+        let start = number.checked_sub(1).map_or(0, |before| self.end(before));
+        start..self.end(number)
+    }
+
+    fn end(&self, number: usize) -> usize {
+        // One picture at least is left for each batch that follows.
+        let following = self.batches().saturating_sub(number + 1);
+        let most = self.images().saturating_sub(following);
+        ((number + 1) * self.batch_size).min(most)
+    }
+
+    /// The images of this process in the order of an epoch.
+    pub fn indices(&self, epoch: u64) -> Vec<usize> {
+        let mut indices: Vec<usize> = (0..self.length).collect();
+        if self.order == Order::Shuffled {
+            indices.shuffle(&mut stream(Purpose::Order, self.seed, epoch, 0));
+        }
+        let own = indices.into_iter().skip(self.shard.rank);
+        own.step_by(self.shard.world_size).take(self.images()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(length: usize, batch_size: usize, world_size: usize) -> EpochPlan {
+        EpochPlan {
+            length,
+            batch_size,
+            drop_last: false,
+            order: Order::Shuffled,
+            seed: 7,
+            shard: Shard { rank: 0, world_size },
+        }
+    }
+
+    fn on_each_rank(plan: EpochPlan) -> Vec<EpochPlan> {
+        let shard = |rank| Shard { rank, ..plan.shard };
+        (0..plan.shard.world_size)
+            .map(|rank| EpochPlan {
+                shard: shard(rank),
+                ..plan
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_processes_together_have_every_picture_once() {
+        for (length, world_size) in [(10, 1), (10, 3), (12, 4), (5, 5), (1000, 7)] {
+            let plans = on_each_rank(plan(length, 4, world_size));
+            let mut indices: Vec<usize> = plans.iter().flat_map(|plan| plan.indices(3)).collect();
+            indices.sort_unstable();
+            assert!(indices.into_iter().eq(0..length), "{length} on {world_size}");
+        }
+    }
+
+    #[test]
+    fn batches_cover_what_a_process_has_and_none_is_empty() {
+        for length in 1..40 {
+            for batch_size in 1..9 {
+                // Batches of one cannot be fewer images, see `LoaderOptions::check`.
+                let uneven = |world_size: &usize| batch_size > 1 || length % world_size == 0;
+                for world_size in (1..=length.min(5)).filter(uneven) {
+                    for plan in on_each_rank(plan(length, batch_size, world_size)) {
+                        let batches: Vec<_> = (0..plan.batches()).map(|number| plan.batch(number)).collect();
+                        assert!(
+                            batches
+                                .iter()
+                                .all(|batch| (1..=batch_size).contains(&batch.len())),
+                            "{plan:?}"
+                        );
+                        let positions = batches.into_iter().flatten();
+                        assert!(positions.eq(0..plan.indices(0).len()), "{plan:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_process_fills_all_batches_but_the_last() {
+        let plan = plan(10, 4, 1);
+        let sizes: Vec<usize> = (0..plan.batches())
+            .map(|number| plan.batch(number).len())
+            .collect();
+        assert_eq!(sizes, [4, 4, 2]);
+    }
+
+    #[test]
+    fn without_the_last_batch_all_are_full_and_as_many_everywhere() {
+        for plan in on_each_rank(EpochPlan {
+            drop_last: true,
+            ..plan(23, 4, 2)
+        }) {
+            let sizes: Vec<usize> = (0..plan.batches())
+                .map(|number| plan.batch(number).len())
+                .collect();
+            assert_eq!(sizes, [4, 4], "{plan:?}");
+            assert_eq!(plan.indices(1).len(), 8);
+        }
+    }
+
+    #[test]
+    fn epochs_and_seeds_have_orders_of_their_own() {
+        let orders = [(7, 0), (7, 1), (8, 0)].map(|(seed, epoch)| {
+            let plan = EpochPlan {
+                seed,
+                ..plan(100, 4, 1)
+            };
+            assert_eq!(plan.indices(epoch), plan.indices(epoch));
+            plan.indices(epoch)
+        });
+        assert!(orders[0] != orders[1] && orders[0] != orders[2] && orders[1] != orders[2]);
+    }
+
+    /// A run is taken up again with the order it began with, also by a later build: if an update of
+    /// `rand` changes this, checkpoints of before go on differently.
+    #[test]
+    fn an_order_is_what_it_always_was() {
+        assert_eq!(plan(8, 4, 1).indices(2), [0, 2, 6, 7, 5, 3, 4, 1]);
+    }
+}

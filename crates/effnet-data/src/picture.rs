@@ -1,0 +1,103 @@
+//! Drawing into PNG files, with a font that the program brings along.
+
+use std::fmt::Display;
+use std::sync::LazyLock;
+
+use plotters::coord::Shift;
+use plotters::prelude::{BitMapBackend, DrawingArea, IntoDrawingArea};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, FontStyle, IntoTextStyle, RGBColor, TextStyle, WHITE, register_font};
+
+use crate::PictureError;
+
+/// Where everything is drawn.
+pub(crate) type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+
+/// Text, axes.
+pub(crate) const INK: RGBColor = RGBColor(0x26, 0x2b, 0x33);
+/// What should be seen second.
+pub(crate) const FAINT: RGBColor = RGBColor(0x7a, 0x82, 0x8e);
+/// Lines behind the data.
+pub(crate) const GRID: RGBColor = RGBColor(0xe6, 0xe8, 0xec);
+/// The first series, and what is right.
+pub(crate) const BLUE: RGBColor = RGBColor(0x1f, 0x66, 0xb5);
+/// The second series, and what is wrong.
+pub(crate) const ORANGE: RGBColor = RGBColor(0xd9, 0x5f, 0x0e);
+
+const FONT: &str = "DejaVu Sans";
+
+/// plotters keeps fonts for the process.
+static REGISTERED: LazyLock<bool> = LazyLock::new(|| {
+    register_font(FONT, FontStyle::Normal, dejavu::sans::regular()).is_ok()
+        && register_font(FONT, FontStyle::Bold, dejavu::sans::bold()).is_ok()
+});
+
+/// For `map_err`.
+pub(crate) fn failed(error: impl Display) -> PictureError {
+    PictureError::Draw(error.to_string())
+}
+
+/// Text of `size` pixels.
+pub(crate) fn text(size: u32, color: RGBColor) -> TextStyle<'static> {
+    colored((FONT, size), color)
+}
+
+/// Bold text of `size` pixels.
+pub(crate) fn bold(size: u32, color: RGBColor) -> TextStyle<'static> {
+    colored((FONT, size, FontStyle::Bold), color)
+}
+
+fn colored(font: impl IntoTextStyle<'static>, color: RGBColor) -> TextStyle<'static> {
+    TextStyle {
+        color: color.to_backend_color(),
+        // Sizes are in pixels: what they could be relative to does not count.
+        ..font.into_text_style(&(1, 1))
+    }
+}
+
+/// Where the point that a text is drawn at lies in it.
+pub(crate) fn anchor(horizontal: HPos, vertical: VPos) -> Pos {
+    Pos::new(horizontal, vertical)
+}
+
+/// A colour between white (0) and `full` (1).
+pub(crate) fn tint(full: RGBColor, strength: f64) -> RGBColor {
+    let strength = strength.clamp(0.0, 1.0);
+    let mix = |full: u8| (255.0 + strength * (f64::from(full) - 255.0)).round() as u8;
+    let (red, green, blue) = full.rgb();
+    RGBColor(mix(red), mix(green), mix(blue))
+}
+
+/// The text, cut to `most` characters.
+pub(crate) fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(most.saturating_sub(1)).collect();
+    format!("{}…", kept.trim_end())
+}
+
+/// A PNG of `width` x `height` pixels, white where `draw` draws nothing.
+pub(crate) fn picture(
+    (width, height): (u32, u32),
+    draw: impl FnOnce(&Area<'_>) -> Result<(), PictureError>,
+) -> Result<Vec<u8>, PictureError> {
+    if !*REGISTERED {
+        return Err(failed("the program's font is damaged"));
+    }
+    let mut pixels = vec![0; width as usize * height as usize * 3];
+    {
+        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+        area.fill(&WHITE).map_err(failed)?;
+        draw(&area)?;
+        area.present().map_err(failed)?;
+    }
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header().map_err(failed)?;
+    writer.write_image_data(&pixels).map_err(failed)?;
+    writer.finish().map_err(failed)?;
+    Ok(bytes)
+}

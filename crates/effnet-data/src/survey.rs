@@ -1,0 +1,97 @@
+//! Finding the images that cannot be read before a run depends on them.
+
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::window::DecodeFailure;
+use super::{DataError, Dataset, chain};
+
+/// A picture that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its number in the data set.
+    pub index: usize,
+    /// What it is called.
+    pub name: String,
+    /// What is wrong with it, in one line.
+    pub reason: String,
+}
+
+impl Unreadable {
+    /// An image of `dataset` that could not be read, for this reason.
+    pub fn new(dataset: &(impl Dataset + ?Sized), index: usize, reason: String) -> Self {
+        let name = dataset.name(index);
+        Self {
+            index,
+            // Errors about a file start with its name already.
+            reason: match reason
+                .strip_prefix(&name)
+                .and_then(|rest| rest.strip_prefix(": "))
+            {
+                Some(rest) => rest.to_owned(),
+                None => reason,
+            },
+            name,
+        }
+    }
+}
+
+/// Decodes every picture on `threads` threads (all processors when `None`), and lists those that
+/// cannot be, in order.
+///
+/// `checked` is called after each picture with the number of those done. When `stop` becomes true, the
+/// images that are left are not looked at.
+///
+/// # Errors
+/// [`DataError::NothingReadable`] when not a single one of all can be read.
+pub fn survey(
+    dataset: &dyn Dataset,
+    threads: Option<NonZeroUsize>,
+    stop: &AtomicBool,
+    checked: &(dyn Fn(usize) + Sync),
+) -> Result<Vec<Unreadable>, DataError> {
+    let threads = threads.or_else(|| std::thread::available_parallelism().ok());
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let found = Mutex::new(Vec::new());
+    let look = || {
+        while !stop.load(Ordering::Relaxed) {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= dataset.len() {
+                return;
+            }
+            if let Err(reason) = read(dataset, index) {
+                let unreadable = Unreadable::new(dataset, index, reason);
+                found
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(unreadable);
+            }
+            checked(done.fetch_add(1, Ordering::Relaxed) + 1);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads.map_or(1, NonZeroUsize::get) {
+            scope.spawn(look);
+        }
+    });
+    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    found.sort_by_key(|unreadable| unreadable.index);
+    match found.first() {
+        Some(first) if found.len() == dataset.len() => Err(DataError::NothingReadable {
+            images: found.len(),
+            name: first.name.clone(),
+            reason: first.reason.clone(),
+        }),
+        _ => Ok(found),
+    }
+}
+
+fn read(dataset: &dyn Dataset, index: usize) -> Result<(), String> {
+    match catch_unwind(AssertUnwindSafe(|| dataset.image(index))) {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(chain(error.as_ref())),
+        Err(panic) => Err(DecodeFailure::of_panic(panic.as_ref()).to_string()),
+    }
+}

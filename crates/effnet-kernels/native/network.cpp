@@ -1,0 +1,212 @@
+// The packed network, and the plan of a forward pass; pass.cpp has its steps.
+//
+// A block runs in two phases. First, for each panel of up to 32 expanded channels and each strip of
+// rows: expand into a buffer that stays in the second-level cache, filter it at once, and add up
+// what squeeze-and-excitation averages. Then every thread works out the gates by itself, and for
+// each group of pixels the filtered activation is scaled, projected and added to the block's input.
+//
+// With at least as many images as threads, each thread takes whole images through a few blocks (a
+// segment, whose weights fit the cache) before the next; what is left over is shared by all.
+
+#include "network.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <stdexcept>
+
+#include <unistd.h>
+
+#include "pack.h"
+
+namespace effnet {
+
+bool supports(Isa isa) {
+    if (isa == Isa::baseline) return true;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    if (isa == Isa::avx512bf16) return wide && __builtin_cpu_supports("avx512bf16");
+    if (isa == Isa::avx512) return wide;
+    if (isa == Isa::avx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+    return false;
+}
+
+static const Kernels& choose(Isa isa, bool bf16) {
+    if (isa == Isa::best) {
+        isa = Isa::baseline;
+        // The order of the enumeration. Products of bfloat16 are no use to floats.
+        for (const Isa next : {Isa::avx2, Isa::avx512, Isa::avx512bf16})
+            if (supports(next) && (bf16 || next != Isa::avx512bf16)) isa = next;
+    }
+    if (!supports(isa)) throw std::invalid_argument("this CPU lacks the instruction set that was asked for");
+    switch (isa) {
+#if defined(__x86_64__)
+    case Isa::avx512bf16: return kernels_avx512bf16();
+    case Isa::avx512: return kernels_avx512();
+    case Isa::avx2: return kernels_avx2();
+#endif
+    default: return kernels_baseline();
+    }
+}
+
+static size_t second_level_cache() {
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+    const long size = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    if (size > 0) return std::clamp<size_t>(size, 256 << 10, 4 << 20);
+#endif
+    return 512 << 10;
+}
+
+static size_t weight_bytes(const Block& b) {
+    return b.expand.weight.bytes() + b.project.weight.bytes() +
+        4 * (b.depthwise.size() + b.reduce.size() + b.excite.size());
+}
+
+static int first_narrow(const effnet_network_spec& spec) {
+    if (!spec.bf16) return std::numeric_limits<int>::max();
+    int block = 0;
+    // Without a skip connection, for the input and the output that it adds are then of two kinds.
+    while (block < spec.block_count && (spec.blocks[block].skip || spec.blocks[block].depthwise.stride == 1)) ++block;
+    return block + 1;
+}
+
+Network::Network(const effnet_network_spec& spec)
+    : kernels_(choose(Isa(spec.isa), spec.bf16)), first_narrow_(first_narrow(spec)), bf16_(spec.bf16),
+      cache_(second_level_cache()), has_classifier_(spec.has_classifier) {
+    const int panel = kernels_.panel_blocks;
+    stem_ = pack_stem(spec.stem, panel);
+    for (int i = 0; i < spec.block_count; ++i)
+        blocks_.push_back(pack_block(spec.blocks[i], panel, narrow(i), narrow(i + 1)));
+    head_ = pack_dense(spec.head, panel, narrow(spec.block_count));
+    if (has_classifier_) classifier_ = pack_dense(spec.classifier, panel, bf16_);
+    // Step 0 is the stem, steps 1 to n the blocks, n + 1 the head.
+    segments_.push_back(0);
+    size_t bytes = 0;
+    for (size_t i = 0; i < blocks_.size(); ++i) {
+        bytes += weight_bytes(blocks_[i]);
+        if (bytes > cache_ / 2 && i > 0) {
+            segments_.push_back(int(i) + 1);
+            bytes = weight_bytes(blocks_[i]);
+        }
+    }
+    segments_.push_back(int(blocks_.size()) + 1);
+    segments_.push_back(int(blocks_.size()) + 2);
+}
+
+size_t Network::bytes() const {
+    size_t total = 4 * stem_.weight.size() + head_.weight.bytes() + classifier_.weight.bytes();
+    for (const auto& block : blocks_) total += weight_bytes(block);
+    return total;
+}
+
+size_t Context::bytes() const {
+    size_t total = between_[0].bytes() + between_[1].bytes() + pooled_.bytes() + pooled_bf16_.bytes();
+    for (const auto& s : scratch_)
+        total += s.input.bytes() + s.output.bytes() + s.expanded.bytes() + s.filtered.bytes() + s.scaled.bytes();
+    return total;
+}
+
+Shape Network::feature_shape(Shape size) const {
+    size = stem_.window.output(size);
+    for (const auto& block : blocks_) size = block.window.output(size);
+    return size;
+}
+
+// Strips of output rows such that one panel's input to them fits half the cache.
+int Network::strips(Shape in, Shape out) const {
+    const size_t whole = size_t(in.pixels()) * kernels_.panel_blocks * BLOCK * sizeof(float);
+    const size_t wanted = (whole + cache_ / 2 - 1) / (cache_ / 2);
+    return int(std::clamp<size_t>(wanted, 1, std::max(1, out.height / 2)));
+}
+
+// Rows of the projection done at once, such that their scaled copy fits a third of the cache.
+int Network::row_block(int rows, const Dense& project) const {
+    const int fit = int(cache_ / 3 / (size_t(blocks_of(project.inputs)) * BLOCK * project.element()));
+    const int limit = std::clamp(fit / 14 * 14, 28, 224);
+    const int parts = (rows + limit - 1) / limit;
+    return std::min(limit, ((rows + parts - 1) / parts + 13) / 14 * 14);
+}
+
+std::vector<Shape> Network::outputs(Shape size) const {
+    std::vector<Shape> shapes{stem_.window.output(size)};
+    for (const auto& block : blocks_) shapes.push_back(block.window.output(shapes.back()));
+    return shapes;
+}
+
+ScratchBytes Network::scratch_bytes(const std::vector<Shape>& shapes) const {
+    const int panel = kernels_.panel_blocks * BLOCK;
+    auto bytes = [&](int channels, int pixels, int element) {
+        return size_t(blocks_of(channels)) * BLOCK * pixels * element;
+    };
+    ScratchBytes s;
+    s.activation = bytes(stem_.outputs, shapes[0].pixels(), element(0));
+    const Window& w = stem_.window;
+    const size_t padded_width = size_t(shapes[0].width - 1) * w.stride + w.kernel;
+    s.expanded = 4 * padded_width * stem_.inputs * (size_t(8 - 1) * w.stride + w.kernel);
+    for (size_t i = 0; i < blocks_.size(); ++i) {
+        const Block& b = blocks_[i];
+        const Shape in = shapes[i], out = shapes[i + 1];
+        s.activation = std::max(s.activation, bytes(b.project.outputs, out.pixels(), element(int(i) + 1)));
+        const int count = strips(in, out), rows = (out.height + count - 1) / count;
+        const int span = std::min(in.height, (rows - 1) * b.window.stride + b.window.kernel);
+        s.expanded = std::max(s.expanded, size_t(span) * in.width * panel * 4);
+        s.filtered = std::max(s.filtered, size_t(blocks_of(b.channels)) * BLOCK * out.pixels() * sizeof(float));
+        s.scaled = std::max(s.scaled, bytes(b.channels, row_block(out.pixels(), b.project), b.project.element()));
+    }
+    s.expanded = std::max(s.expanded, size_t(shapes.back().pixels()) * panel * 4);
+    return s;
+}
+
+void Network::reserve(Scratch& s, const std::vector<Shape>& shapes) const {
+    const ScratchBytes bytes = scratch_bytes(shapes);
+    s.input.grow(bytes.activation);
+    s.output.grow(bytes.activation);
+    s.expanded.grow(bytes.expanded);
+    s.filtered.grow(bytes.filtered);
+    s.scaled.grow(bytes.scaled);
+    size_t sums = 0, channels = 0, squeezed = 0;
+    for (size_t i = 0; i < blocks_.size(); ++i) {
+        const size_t width = size_t(blocks_of(blocks_[i].channels)) * BLOCK;
+        sums = std::max(sums, width * strips(shapes[i], shapes[i + 1]));
+        channels = std::max(channels, width);
+        squeezed = std::max<size_t>(squeezed, blocks_[i].squeezed);
+    }
+    s.sums.resize(std::max(s.sums.size(), sums));
+    s.mean.resize(std::max(s.mean.size(), channels));
+    s.gate.resize(std::max(s.gate.size(), channels));
+    s.hidden.resize(std::max(s.hidden.size(), squeezed));
+}
+
+// Of one image, at the end of a segment.
+size_t Network::between_bytes(const std::vector<Shape>& shapes) const {
+    size_t most = 0;
+    for (size_t s = 1; s + 1 < segments_.size(); ++s) {
+        const int step = segments_[s] - 1; // the last of the segment before
+        const int channels = step == 0 ? stem_.outputs : blocks_[step - 1].project.outputs;
+        most = std::max(most, size_t(blocks_of(channels)) * BLOCK * shapes[step].pixels() * element(step));
+    }
+    return (most + 63) / 64 * 64;
+}
+
+void Network::memory(Shape size, size_t& thread, size_t& image) const {
+    const auto shapes = outputs(size);
+    thread = scratch_bytes(shapes).total();
+    image = 2 * between_bytes(shapes) + pooled_elements() * (bf16_ ? 6 : 4);
+}
+
+void Network::prepare(Context& context, int count, Shape size) const {
+    const auto shapes = outputs(size);
+    for (auto& s : context.scratch_) reserve(s, shapes);
+    context.between_bytes_ = between_bytes(shapes);
+    if (count >= context.threads())
+        for (auto& buffer : context.between_) buffer.grow(context.between_bytes_ * count);
+    context.pooled_.grow(pooled_elements() * count * 4);
+    if (bf16_) context.pooled_bf16_.grow(pooled_elements() * count * 2);
+    if (has_classifier_)
+        for (auto& s : context.scratch_) s.expanded.grow(size_t(count) * kernels_.panel_blocks * BLOCK * 4);
+}
+
+} // namespace effnet

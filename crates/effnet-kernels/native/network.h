@@ -1,0 +1,200 @@
+// The C interface of the fused network: the packed weights, which never change, and the memory and threads
+// of one call.
+//
+// The structures are those of src/raw.rs; both sides check their sizes and offsets.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels.h"
+#include "team.h"
+
+extern "C" {
+
+struct effnet_convolution {
+    const float* weight; // [outputs][inputs / groups][kernel][kernel]
+    const double* scale; // [outputs], or null
+    const float* bias;   // [outputs]
+    int32_t inputs, outputs, kernel, stride;
+    int32_t same;        // 1: TensorFlow's SAME; 0: `pad`
+    int32_t pad[4];      // top, bottom, left, right
+};
+
+struct effnet_block {
+    int32_t has_expand, skip;
+    effnet_convolution expand, depthwise, reduce, excite, project;
+};
+
+struct effnet_network_spec {
+    effnet_convolution stem, head;
+    const effnet_block* blocks;
+    int32_t block_count;
+    int32_t has_classifier;
+    effnet_convolution classifier;
+    int32_t bf16;
+    int32_t isa;         // an effnet::Isa
+};
+
+} // extern "C"
+
+static_assert(sizeof(effnet_convolution) == 64 && offsetof(effnet_convolution, inputs) == 24 &&
+              offsetof(effnet_convolution, pad) == 44);
+static_assert(sizeof(effnet_block) == 328 && offsetof(effnet_block, expand) == 8 &&
+              offsetof(effnet_block, project) == 264);
+static_assert(sizeof(effnet_network_spec) == 216 && offsetof(effnet_network_spec, blocks) == 128 &&
+              offsetof(effnet_network_spec, classifier) == 144 && offsetof(effnet_network_spec, isa) == 212);
+
+namespace effnet {
+
+// Memory aligned for huge pages and freed with its owner.
+class Buffer {
+public:
+    Buffer() = default;
+    explicit Buffer(size_t bytes);
+    template <class T = char> T* as() const { return reinterpret_cast<T*>(memory_.get()); }
+    size_t bytes() const { return bytes_; }
+    void grow(size_t bytes) { if (bytes > bytes_) *this = Buffer(bytes); }
+
+private:
+    struct Free { void operator()(char* p) const; };
+    std::unique_ptr<char, Free> memory_;
+    size_t bytes_ = 0;
+};
+
+// The numbers are part of the C interface.
+enum class Isa { best = 0, baseline = 1, avx2 = 2, avx512 = 3, avx512bf16 = 4 };
+
+bool supports(Isa isa);
+
+inline int blocks_of(int channels) { return (channels + BLOCK - 1) / BLOCK; }
+
+struct Shape {
+    int height, width;
+    int pixels() const { return height * width; }
+};
+
+// What a convolution does to the size of an image.
+struct Window {
+    int kernel, stride, same, pad[4];
+    Shape output(Shape in) const;
+    int top(Shape in) const { return same ? before(in.height) : pad[0]; }
+    int left(Shape in) const { return same ? before(in.width) : pad[2]; }
+
+private:
+    int before(int size) const;
+};
+
+// A pointwise convolution or the classifier, in panels.
+struct Dense {
+    int inputs = 0, outputs = 0;
+    bool narrow = false;       // bfloat16, as what it is multiplied with
+    Buffer weight;
+    std::vector<float> bias;
+    size_t panel_elements = 0; // between two panels
+    int panels = 0;
+    int element() const { return narrow ? 2 : 4; }
+};
+
+struct Block {
+    bool has_expand, skip;
+    Dense expand, project;
+    Window window;
+    int channels; // expanded
+    int squeezed;
+    std::vector<float> depthwise, depthwise_bias;      // [C / 16][k * k][16]
+    std::vector<float> reduce, reduce_bias, excite, excite_bias;
+};
+
+struct StemLayer {
+    Window window;
+    int inputs, outputs;
+    std::vector<float> weight, bias; // [panels][inputs * k * k][columns]
+};
+
+// Bytes of the buffers of one thread that grow with the image.
+struct ScratchBytes {
+    size_t activation = 0, expanded = 0, filtered = 0, scaled = 0;
+    size_t total() const { return 2 * activation + expanded + filtered + scaled; }
+};
+
+// One thread's memory.
+struct Scratch {
+    Buffer input, output;  // activations between the steps of a segment
+    Buffer expanded;       // a strip of one panel, or of the stem's padded input
+    Buffer filtered;       // the depthwise convolution's output, in floats
+    Buffer scaled;         // rows of it, times the gate
+    std::vector<float> sums, mean, hidden, gate;
+};
+
+class Network;
+
+// The memory and the threads of one call at a time. Memory grows to what the largest call so far needed and
+// is kept for the next one.
+class Context {
+public:
+    explicit Context(int threads) : scratch_(threads < 1 ? 1 : threads), team_(int(scratch_.size())) {}
+    int threads() const { return team_.size(); }
+    // Bytes that it holds between calls, without what squeeze-and-excitation takes (some kilobytes).
+    size_t bytes() const;
+
+private:
+    friend class Network;
+    std::vector<Scratch> scratch_;
+    Buffer between_[2];         // activations between segments, of all images
+    size_t between_bytes_ = 0;  // of one image
+    Buffer pooled_, pooled_bf16_;
+    Team team_;
+};
+
+// The packed weights. Nothing in it changes after it was made: any number of threads may run it at a time,
+// each with a context of its own.
+class Network {
+public:
+    explicit Network(const effnet_network_spec& spec);
+    // `images` [count][inputs][height][width]. Exactly one of the outputs is not null:
+    // `logits` [count][classes], `pooled` [count][features] or `features` [count][features][h][w].
+    // To `seconds`, if not null, the time of each of `laps()` parts is added: the mean over the threads,
+    // where waiting for another counts to the part that follows.
+    void run(Context& context, const float* images, int count, Shape size, float* logits, float* pooled,
+             float* features, double* seconds) const;
+    // The stem; expansion and filter, gates, projection of each block; the head; the classifier.
+    int laps() const { return 3 + 3 * int(blocks_.size()); }
+    Shape feature_shape(Shape size) const;
+    // Bytes that calls take with a context: each of its threads, and for each image of the batch.
+    void memory(Shape size, size_t& thread, size_t& image) const;
+    // Bytes of the packed weights.
+    size_t bytes() const;
+    const char* isa() const { return kernels_.name; }
+
+private:
+    struct Pass;
+    friend struct Pass;
+    void prepare(Context& context, int count, Shape size) const;
+    std::vector<Shape> outputs(Shape size) const; // of the stem and of each block
+    ScratchBytes scratch_bytes(const std::vector<Shape>& shapes) const;
+    void reserve(Scratch& s, const std::vector<Shape>& shapes) const;
+    size_t between_bytes(const std::vector<Shape>& shapes) const;
+    bool narrow(int step) const { return step >= first_narrow_; }
+    int element(int step) const { return narrow(step) ? 2 : 4; }
+    size_t pooled_elements() const { return size_t(blocks_of(head_.outputs)) * BLOCK; }
+    int strips(Shape in, Shape out) const;
+    int row_block(int rows, const Dense& project) const;
+
+    const Kernels& kernels_;
+    // In bfloat16 the activations are narrow from the output of this step on: that of the first block
+    // that makes the image smaller. Rounding the few channels before it, which everything after is
+    // computed from, was measured to make half to two thirds of the error of the logits.
+    int first_narrow_;
+    bool bf16_;
+    size_t cache_;
+    StemLayer stem_;
+    std::vector<Block> blocks_;
+    Dense head_, classifier_;
+    bool has_classifier_;
+    std::vector<int> segments_; // first step of each segment, then the number of steps
+};
+
+} // namespace effnet

@@ -1,0 +1,99 @@
+//! The layers of a network as their owner has them, before they are packed.
+
+use std::borrow::Cow;
+
+/// Pixels added around the input of a convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// TensorFlow's SAME, computed from the size of each input.
+    Same,
+    /// A fixed number of pixels at the top, bottom, left and right.
+    Fixed([usize; 4]),
+}
+
+/// A convolution, and what batch normalisation after it comes to.
+#[derive(Debug, Clone)]
+pub struct Convolution<'a> {
+    /// The kernels, row by row.
+    pub weight: Cow<'a, [f32]>,
+    /// `[outputs, inputs / groups, kernel, kernel]`.
+    pub shape: [usize; 4],
+    /// What the weights of each output are multiplied by, `[outputs]`: in doubles, rounded once to
+    /// floats.
+    pub scale: Option<Cow<'a, [f64]>>,
+    /// `[outputs]`; not scaled.
+    pub bias: Cow<'a, [f32]>,
+    /// Pixels between two outputs.
+    pub stride: usize,
+    /// Pixels added around the input.
+    pub padding: Padding,
+}
+
+impl<'a> Convolution<'a> {
+    /// A convolution with stride 1 and without scale and padding.
+    pub fn new(
+        weight: impl Into<Cow<'a, [f32]>>,
+        shape: [usize; 4],
+        bias: impl Into<Cow<'a, [f32]>>,
+    ) -> Self {
+        Self {
+            weight: weight.into(),
+            shape,
+            scale: None,
+            bias: bias.into(),
+            stride: 1,
+            padding: Padding::Fixed([0; 4]),
+        }
+    }
+
+    /// Sets what the weights of each output are multiplied by.
+    #[must_use]
+    pub fn with_scale(mut self, scale: impl Into<Cow<'a, [f64]>>) -> Self {
+        self.scale = Some(scale.into());
+        self
+    }
+
+    /// Sets the stride.
+    #[must_use]
+    pub fn with_stride(mut self, stride: usize) -> Self {
+        self.stride = stride;
+        self
+    }
+
+    /// Sets the padding.
+    #[must_use]
+    pub fn with_padding(mut self, padding: Padding) -> Self {
+        self.padding = padding;
+        self
+    }
+}
+
+/// One inverted bottleneck (MBConv). All but `depthwise` are pointwise convolutions.
+#[derive(Debug, Clone)]
+pub struct Block<'a> {
+    /// To the expanded width, followed by SiLU; absent where the block does not expand.
+    pub expand: Option<Convolution<'a>>,
+    /// One filter per channel, 3 or 5 wide, stride 1 or 2, followed by SiLU.
+    pub depthwise: Convolution<'a>,
+    /// The first layer of squeeze-and-excitation, followed by SiLU.
+    pub reduce: Convolution<'a>,
+    /// Its second layer, followed by the sigmoid.
+    pub excite: Convolution<'a>,
+    /// To the output's width.
+    pub project: Convolution<'a>,
+    /// Whether the block's input is added to its output.
+    pub skip: bool,
+}
+
+/// The layers of a network.
+#[derive(Debug, Clone)]
+pub struct Layers<'a> {
+    /// From the image, followed by SiLU.
+    pub stem: Convolution<'a>,
+    /// In order.
+    pub blocks: Vec<Block<'a>>,
+    /// Pointwise, followed by SiLU; averaged over the pixels afterwards.
+    pub head: Convolution<'a>,
+    /// `[classes, features, 1, 1]`; without it the network ends with the averages.
+    pub classifier: Option<Convolution<'a>>,
+}

@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+// A crate around C++: every call says why it is sound.
+#![allow(unsafe_code)]
+
+mod error;
+mod layers;
+mod memory;
+mod network;
+mod raw;
+
+pub use error::Error;
+pub use layers::{Block, Convolution, Layers, Padding};
+pub use memory::keep_freed_memory;
+pub use network::{
+    ActivationMemory, Context, InstructionSet, Layer, Network, NetworkOptions, Output, has_bf16_instructions,
+};

@@ -1,0 +1,214 @@
+//! The kernels of every instruction set that this CPU has against each other. That the best of them
+//! gives what the network should is tested in effnet-torch, against libtorch.
+
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
+
+use effnet_kernels::{
+    Block, Context, Convolution, InstructionSet, Layer, Layers, Network, NetworkOptions, Output, Padding,
+};
+
+const SETS: [InstructionSet; 4] = [
+    InstructionSet::Baseline,
+    InstructionSet::Avx2,
+    InstructionSet::Avx512,
+    InstructionSet::Avx512Bf16,
+];
+
+/// Numbers that look like those of a normal distribution, the same in every run.
+struct Noise(fastrand::Rng);
+
+impl Noise {
+    fn values(&mut self, count: usize, deviation: f32) -> Vec<f32> {
+        let mut value = || (0..6).map(|_| self.0.f32() - 0.5).sum::<f32>() * 2f32.sqrt();
+        (0..count).map(|_| deviation * value()).collect()
+    }
+
+    fn convolution(&mut self, shape: [usize; 4], stride: usize, padding: Padding) -> Convolution<'static> {
+        let inputs = shape[1..].iter().product::<usize>() as f32;
+        let weight = self.values(shape.iter().product(), 1.0 / inputs.sqrt());
+        Convolution::new(weight, shape, self.values(shape[0], 0.1))
+            .with_stride(stride)
+            .with_padding(padding)
+    }
+
+    fn pointwise(&mut self, outputs: usize, inputs: usize) -> Convolution<'static> {
+        self.convolution([outputs, inputs, 1, 1], 1, Padding::Fixed([0; 4]))
+    }
+
+    fn block(
+        &mut self,
+        widths: [usize; 3],
+        kernel: usize,
+        stride: usize,
+        padding: Padding,
+    ) -> Block<'static> {
+        let [inputs, expanded, outputs] = widths;
+        Block {
+            expand: (inputs != expanded).then(|| self.pointwise(expanded, inputs)),
+            depthwise: self.convolution([expanded, 1, kernel, kernel], stride, padding),
+            reduce: self.pointwise(5, expanded),
+            excite: self.pointwise(expanded, 5),
+            project: self.pointwise(outputs, expanded),
+            skip: inputs == outputs && stride == 1,
+        }
+    }
+}
+
+fn noise() -> Noise {
+    Noise(fastrand::Rng::with_seed(3))
+}
+
+/// Every kernel, stride and padding, with widths that are and are not multiples of sixteen.
+fn layers() -> Layers<'static> {
+    let mut noise = noise();
+    Layers {
+        stem: noise.convolution([40, 3, 3, 3], 2, Padding::Same),
+        blocks: vec![
+            noise.block([40, 40, 24], 3, 1, Padding::Same),
+            noise.block([24, 144, 24], 3, 1, Padding::Fixed([1; 4])),
+            noise.block([24, 150, 20], 5, 2, Padding::Same),
+            noise.block([20, 112, 33], 3, 2, Padding::Fixed([1; 4])),
+            noise.block([33, 198, 33], 5, 1, Padding::Fixed([2; 4])),
+        ],
+        head: noise.pointwise(70, 33),
+        classifier: Some(noise.pointwise(11, 70)),
+    }
+}
+
+fn run(network: &Network, images: &[f32], shape: [usize; 4], output: Output) -> Vec<f32> {
+    let mut context = Context::new(2).unwrap();
+    let length = network.output_shape(shape, output).unwrap().iter().product();
+    let mut result = vec![0.0; length];
+    network
+        .run(&mut context, images, shape, output, &mut result)
+        .unwrap();
+    result
+}
+
+fn worst(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let largest = |values: &mut dyn Iterator<Item = f32>| values.map(f32::abs).fold(0.0, f32::max);
+    let differences = found
+        .iter()
+        .zip(expected)
+        .map(|(found, expected)| found - expected);
+    largest(&mut differences.into_iter()) / largest(&mut expected.iter().copied())
+}
+
+fn every_set_agrees(bf16: bool, bound: f32) {
+    let layers = layers();
+    let shape = [3, 3, 75, 52];
+    let images = noise().values(shape.iter().product(), 1.0);
+    let options = NetworkOptions::default().with_bf16(bf16);
+    let with = |set| Network::new(&layers, options.with_instruction_set(set));
+    let baseline = with(InstructionSet::Baseline).unwrap();
+    assert_eq!(baseline.instruction_set(), "baseline");
+    let logits = run(&baseline, &images, shape, Output::Logits);
+    let features = run(&baseline, &images, shape, Output::Features);
+    let mut found = Vec::new();
+    for set in SETS {
+        let network = match with(set) {
+            Ok(network) => network,
+            Err(error) => {
+                assert!(error.to_string().contains("lacks"), "{error}");
+                continue;
+            }
+        };
+        let one = &images[3 * 75 * 52..2 * 3 * 75 * 52];
+        for (found, expected) in [
+            (run(&network, &images, shape, Output::Logits), &logits[..]),
+            (run(&network, &images, shape, Output::Features), &features),
+            // Fewer images than threads take the path on which all threads share one.
+            (
+                run(&network, one, [1, 3, 75, 52], Output::Logits),
+                &logits[11..22],
+            ),
+        ] {
+            let error = worst(&found, expected);
+            assert!(error <= bound, "{set:?}: {error}");
+        }
+        found.push(network.instruction_set().to_owned());
+    }
+    assert_eq!(found[0], "baseline");
+    // Without a choice the best of them is taken.
+    let best = Network::new(&layers, options).unwrap();
+    let newest = found.iter().rfind(|name| bf16 || *name != "avx512bf16");
+    assert_eq!(Some(best.instruction_set()), newest.map(String::as_str));
+}
+
+#[test]
+fn every_instruction_set_gives_the_same_in_floats() {
+    every_set_agrees(false, 1e-5);
+}
+
+#[test]
+fn every_instruction_set_gives_the_same_in_bfloat16() {
+    // A sum that is rounded to the other of two neighbours moves what follows by 2^-8.
+    every_set_agrees(true, 2e-2);
+}
+
+#[test]
+fn a_profile_names_every_layer_once_and_gives_it_time() {
+    let network = Network::new(&layers(), NetworkOptions::default()).unwrap();
+    let mut context = Context::new(2).unwrap();
+    for count in [1, 4] {
+        let shape = [count, 3, 64, 64];
+        let images = noise().values(shape.iter().product(), 1.0);
+        let mut logits = vec![0.0; count * 11];
+        let profile = network
+            .profile(&mut context, &images, shape, Output::Logits, &mut logits)
+            .unwrap();
+        assert_eq!(profile.len(), 3 + 3 * 5);
+        assert_eq!(profile[0].0, Layer::Stem);
+        assert_eq!(profile[3 * 4 + 1].0, Layer::Filter(4));
+        assert_eq!(profile[3 * 4 + 3].0, Layer::Project(4));
+        assert_eq!(profile[profile.len() - 1].0, Layer::Classifier);
+        assert!(profile.iter().all(|(_, seconds)| *seconds > 0.0), "{profile:?}");
+    }
+}
+
+#[test]
+fn contexts_of_several_callers_share_one_network_and_give_equal_bits() {
+    let network = Network::new(&layers(), NetworkOptions::default()).unwrap();
+    let shape = [2, 3, 64, 64];
+    let images = noise().values(shape.iter().product(), 1.0);
+    let expected = run(&network, &images, shape, Output::Logits);
+    std::thread::scope(|scope| {
+        for threads in [1, 2, 3] {
+            let (network, images, expected) = (&network, &images, &expected);
+            scope.spawn(move || {
+                let mut context = Context::new(threads).unwrap();
+                let mut logits = vec![0.0; expected.len()];
+                for _ in 0..5 {
+                    network
+                        .run(&mut context, images, shape, Output::Logits, &mut logits)
+                        .unwrap();
+                    assert_eq!(&logits, expected);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn layers_that_do_not_fit_together_are_refused_by_name() {
+    let mut wrong = layers();
+    wrong.head = noise().pointwise(70, 34);
+    let error = Network::new(&wrong, NetworkOptions::default()).unwrap_err();
+    assert!(error.to_string().starts_with("the head has the shape"), "{error}");
+    let network = Network::new(&layers(), NetworkOptions::default()).unwrap();
+    let mut context = Context::new(1).unwrap();
+    let error = network
+        .run(
+            &mut context,
+            &[0.0; 10],
+            [1, 3, 8, 8],
+            Output::Logits,
+            &mut [0.0; 11],
+        )
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("the batch: 10 values, expected 192"),
+        "{error}"
+    );
+}

@@ -1,0 +1,105 @@
+//! What libtorch adds to the command line: devices, the plain engine, training.
+
+use anyhow::Context;
+use effnet::{Backend, Parameters, Precision};
+use effnet_cli::arguments::TrainingArguments;
+use effnet_cli::training::settings::Settings;
+use effnet_cli::{Cuda, Outcome, Printer, TorchCommands, TorchExecution, TorchRequest};
+use effnet_kernels::keep_freed_memory;
+use libtorch_ext::{CudaGraph, allow_tf32, load_cuda};
+use tch::Device;
+
+use crate::device::{resolve, use_threads};
+use crate::plain::PlainNetwork;
+use crate::{Engine, EngineOptions, training};
+
+/// The commands of `effnet-torch`.
+#[derive(Debug, Clone, Copy)]
+pub struct Torch;
+
+impl TorchCommands for Torch {
+    fn execution(
+        &self,
+        request: &TorchRequest,
+        printer: &Printer,
+    ) -> anyhow::Result<Option<Box<dyn TorchExecution>>> {
+        let device = resolve(request.device, printer)?;
+        if device == Device::Cpu && !request.plain {
+            return Ok(None);
+        }
+        if request.plain {
+            keep_freed_memory();
+        }
+        if device.is_cuda() {
+            // The engine tells each convolution; the plain network takes what is set here.
+            allow_tf32(request.tf32);
+            tch::Cuda::cudnn_set_benchmark(request.autotune);
+        }
+        use_threads(request.threads)?;
+        Ok(Some(Box::new(Execution {
+            device,
+            plain: request.plain,
+            precision: request.precision,
+            options: EngineOptions::default()
+                .with_precision(request.precision)
+                .with_threads(request.threads)
+                .with_tf32(request.tf32)
+                .with_autotune(request.autotune),
+        })))
+    }
+
+    fn train(
+        &self,
+        command: &str,
+        arguments: &TrainingArguments,
+        defaults: Settings,
+        printer: &Printer,
+    ) -> anyhow::Result<Outcome> {
+        training::run(command, arguments, defaults, printer)
+    }
+
+    fn cuda(&self) -> Cuda {
+        // Before anything else asks libtorch.
+        let loaded = load_cuda(None);
+        let cuda = tch::Cuda::is_available();
+        Cuda {
+            cuda,
+            cuda_devices: tch::Cuda::device_count(),
+            cuda_graphs: CudaGraph::available().is_ok(),
+            cuda_problem: match loaded {
+                Ok(true) if cuda => CudaGraph::available().err().map(|error| error.to_string()),
+                Ok(true) => Some("there is a driver, and libtorch finds no device".to_owned()),
+                Ok(false) => None,
+                Err(error) => Some(error.to_string()),
+            },
+        }
+    }
+
+    fn libtorch_folder(&self) -> Option<&'static str> {
+        option_env!("EFFNET_LIBTORCH_LIB")
+    }
+}
+
+struct Execution {
+    device: Device,
+    plain: bool,
+    precision: Precision,
+    options: EngineOptions,
+}
+
+impl TorchExecution for Execution {
+    fn is_cuda(&self) -> bool {
+        self.device.is_cuda()
+    }
+
+    fn backend(&self, parameters: &Parameters, features: bool) -> anyhow::Result<Box<dyn Backend>> {
+        if self.plain {
+            let network = PlainNetwork::new(parameters, self.device, self.precision, features)?;
+            return Ok(Box::new(network));
+        }
+        let options = self.options.with_features(features);
+        let engine = Engine::from_parameters(parameters, self.device, options)
+            .context("the network cannot be prepared for the fused engine")?;
+        Ok(Box::new(engine))
+    }
+}

@@ -1,0 +1,192 @@
+//! The folded network through libtorch's own operators: the path for devices other than the CPU.
+//!
+//! The layers are those that the CPU kernels pack, folded by the same code, as tensors on a device.
+
+use effnet_core::channels_last;
+use effnet_kernels::{Layers, Padding};
+use tch::{Device, Kind, TchError, Tensor};
+
+/// A folded convolution on a device.
+#[derive(Debug)]
+struct Convolution {
+    weight: Tensor,
+    bias: Tensor,
+    stride: i64,
+    padding: Padding,
+}
+
+/// A folded MBConv block on a device.
+#[derive(Debug)]
+struct Block {
+    expand: Option<Convolution>,
+    depthwise: Convolution,
+    reduce: Convolution,
+    excite: Convolution,
+    project: Convolution,
+    skip: bool,
+}
+
+/// The folded layers on a device, in the precision they are computed in.
+#[derive(Debug)]
+pub(crate) struct OperatorNetwork {
+    stem: Convolution,
+    blocks: Vec<Block>,
+    head: Convolution,
+    classifier: Option<Convolution>,
+    device: Device,
+    kind: Kind,
+    kernels: Kernels,
+}
+
+/// Which of cuDNN's kernels a convolution may take; other devices have no choice.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Kernels {
+    /// The fastest, found by timing them for each new shape, rather than what cuDNN expects to be.
+    pub(crate) autotune: bool,
+    /// Those too that round 32-bit floats to TensorFloat-32 before they multiply.
+    pub(crate) tf32: bool,
+}
+
+impl OperatorNetwork {
+    /// The layers in `kind` on `device`.
+    pub(crate) fn new(
+        layers: &Layers<'_>,
+        device: Device,
+        kind: Kind,
+        kernels: Kernels,
+    ) -> Result<Self, TchError> {
+        let place = |layer: &effnet_kernels::Convolution<'_>| convolution(layer, device, kind);
+        let blocks = layers.blocks.iter().map(|block| {
+            Ok(Block {
+                expand: block.expand.as_ref().map(place).transpose()?,
+                depthwise: place(&block.depthwise)?,
+                reduce: place(&block.reduce)?,
+                excite: place(&block.excite)?,
+                project: place(&block.project)?,
+                skip: block.skip,
+            })
+        });
+        Ok(Self {
+            stem: place(&layers.stem)?,
+            blocks: blocks.collect::<Result<_, TchError>>()?,
+            head: place(&layers.head)?,
+            classifier: layers.classifier.as_ref().map(place).transpose()?,
+            device,
+            kind,
+            kernels,
+        })
+    }
+
+    /// What it is computed in.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Logits `[N, classes]`, or averaged features `[N, C]` without a classifier, in floats.
+    pub(crate) fn run(&self, images: &Tensor) -> Result<Tensor, TchError> {
+        let pooled = self.features(images)?.f_adaptive_avg_pool2d([1, 1])?;
+        let output = match &self.classifier {
+            Some(classifier) => self.convolve(&pooled, classifier)?,
+            None => pooled,
+        };
+        output.f_flatten(1, -1)?.f_to_kind(Kind::Float)
+    }
+
+    /// Activations `[N, C, H', W']` after the head, in floats.
+    pub(crate) fn run_features(&self, images: &Tensor) -> Result<Tensor, TchError> {
+        self.features(images)?.f_to_kind(Kind::Float)?.f_contiguous()
+    }
+
+    fn features(&self, images: &Tensor) -> Result<Tensor, TchError> {
+        let images = images.f_to_device(self.device)?.f_to_kind(self.kind)?;
+        let mut x = self.convolve(&channels_last(&images)?, &self.stem)?.f_silu_()?;
+        for block in &self.blocks {
+            x = self.run_block(block, &x)?;
+        }
+        self.convolve(&x, &self.head)?.f_silu_()
+    }
+
+    fn run_block(&self, block: &Block, input: &Tensor) -> Result<Tensor, TchError> {
+        let expanded = match &block.expand {
+            Some(expand) => self.convolve(input, expand)?.f_silu_()?,
+            None => input.shallow_clone(),
+        };
+        let mut x = self.convolve(&expanded, &block.depthwise)?.f_silu_()?;
+        let pooled = x.f_adaptive_avg_pool2d([1, 1])?;
+        let squeezed = self.convolve(&pooled, &block.reduce)?.f_silu_()?;
+        let gate = self.convolve(&squeezed, &block.excite)?.f_sigmoid_()?;
+        x = x.f_mul_(&gate)?;
+        let mut x = self.convolve(&x, &block.project)?;
+        if block.skip { x.f_add_(input) } else { Ok(x) }
+    }
+
+    fn convolve(&self, input: &Tensor, convolution: &Convolution) -> Result<Tensor, TchError> {
+        convolve(input, convolution, self.kernels)
+    }
+}
+
+/// A layer's kernels, multiplied by the scale of its batch norm in 64 bits, and its bias.
+fn convolution(
+    layer: &effnet_kernels::Convolution<'_>,
+    device: Device,
+    kind: Kind,
+) -> Result<Convolution, TchError> {
+    let shape = layer.shape.map(|side| side as i64);
+    let mut weight = Tensor::f_from_slice(&layer.weight)?
+        .f_view(shape)?
+        .f_to_kind(Kind::Double)?;
+    if let Some(scale) = &layer.scale {
+        let scale = Tensor::f_from_slice(scale)?.f_view([-1, 1, 1, 1])?;
+        weight = weight.f_mul(&scale)?.f_to_kind(Kind::Float)?;
+    }
+    Ok(Convolution {
+        weight: channels_last(&weight.f_to_device(device)?.f_to_kind(kind)?)?,
+        bias: Tensor::f_from_slice(&layer.bias)?
+            .f_to_device(device)?
+            .f_to_kind(kind)?,
+        stride: layer.stride as i64,
+        padding: layer.padding,
+    })
+}
+
+fn convolve(input: &Tensor, convolution: &Convolution, kernels: Kernels) -> Result<Tensor, TchError> {
+    let Convolution {
+        weight,
+        bias,
+        stride,
+        padding,
+        ..
+    } = convolution;
+    let size = weight.size();
+    let groups = input.size()[1] / size[1];
+    let [top, bottom, left, right] = match *padding {
+        Padding::Fixed(sides) => sides.map(|side| side as i64),
+        Padding::Same => {
+            let input = [input.size()[2], input.size()[3]];
+            let [rows, columns] = effnet_architecture::Padding::Same.sides(size[2], *stride, input, input);
+            [rows[0], rows[1], columns[0], columns[1]]
+        }
+    };
+    // What `conv2d` takes from settings of the process is told here, for this network alone.
+    let conv = |input: &Tensor, padding: [i64; 2]| {
+        let deterministic = true;
+        input.f_internal_convolution(
+            weight,
+            Some(bias),
+            [*stride; 2],
+            padding,
+            [1, 1],
+            false,
+            [0, 0],
+            groups,
+            kernels.autotune,
+            deterministic,
+            true,
+            kernels.tf32,
+        )
+    };
+    if top == bottom && left == right {
+        return conv(input, [top, left]);
+    }
+    conv(&input.f_constant_pad_nd([left, right, top, bottom])?, [0, 0])
+}

@@ -1,0 +1,129 @@
+//! `--batch-size auto`.
+
+use effnet::available_memory;
+use effnet_core::Config;
+use effnet_train::{Batch, Error, Targets};
+use tch::{Device, Kind, Tensor};
+
+use super::data::TrainingData;
+use super::setup::{self, Networks};
+use effnet_cli::Printer;
+use effnet_cli::training::settings::Settings;
+use effnet_cli::training::values::Auto;
+
+/// Larger batches train no faster on most processors, and hardly on most devices.
+const MOST_ON_CPU: u32 = 32;
+const MOST_ON_CUDA: u32 = 128;
+/// An epoch should have so many steps, so that a small data set is not learnt in a handful.
+const LEAST_STEPS: usize = 16;
+/// Batch normalisation needs some images to take statistics of.
+const LEAST: u32 = 8;
+
+/// Settles `batch_size`: as asked, but no larger than the data; or as large as is fast and fits into
+/// memory.
+pub(super) fn settle(
+    settings: &mut Settings,
+    networks: Networks<'_>,
+    data: &TrainingData,
+    device: Device,
+    printer: &Printer,
+) -> anyhow::Result<()> {
+    let images = u32::try_from(data.training_images_of_rank()).unwrap_or(u32::MAX);
+    if let Auto::Value(asked) = settings.batch_size {
+        if asked > images {
+            printer.warning(format!(
+                "batches of {asked} images, and there are {images}: batches are of {images} images"
+            ));
+            settings.batch_size = Auto::Value(images);
+        }
+        return Ok(());
+    }
+    let most = if device.is_cuda() {
+        MOST_ON_CUDA
+    } else {
+        MOST_ON_CPU
+    };
+    let wanted = power_of_two((data.training_images_of_rank() / LEAST_STEPS) as u32);
+    let mut size = wanted.clamp(LEAST, most).min(images).max(1);
+    if let (Device::Cpu, Some(available)) = (device, available_memory()) {
+        let fitting = available / 2 / bytes_per_image(networks.origin.config()).max(1);
+        size = size.min(power_of_two(fitting as u32)).max(1);
+    }
+    settings.batch_size = Auto::Value(size);
+    while device.is_cuda() && size > 1 && !fits(settings, networks, data, device, size)? {
+        size /= 2;
+        settings.batch_size = Auto::Value(size);
+    }
+    printer.note(format!("batches of {size} images"));
+    Ok(())
+}
+
+/// The largest power of two that is not larger; 1 for 0.
+fn power_of_two(number: u32) -> u32 {
+    1 << number.max(1).ilog2()
+}
+
+/// What a step keeps of each image for its gradients, in 32-bit floats: of each convolution its output,
+/// normalised and activated.
+fn bytes_per_image(config: &Config) -> u64 {
+    let halved = |size: i64, stride: i64| (size + stride - 1) / stride;
+    let [mut height, mut width] = config.image_size.map(|side| halved(side, 2));
+    let mut values = 3 * height * width * config.stem_channels();
+    for block in config.blocks() {
+        if block.expand_ratio != 1 {
+            values += 3 * height * width * block.expanded_channels();
+        }
+        (height, width) = (halved(height, block.stride), halved(width, block.stride));
+        values += height * width * (4 * block.expanded_channels() + 2 * block.output_channels);
+    }
+    values += 3 * height * width * config.head_channels();
+    4 * values.unsigned_abs()
+}
+
+/// Whether a step on so many images finds the memory that it needs.
+fn fits(
+    settings: &Settings,
+    networks: Networks<'_>,
+    data: &TrainingData,
+    device: Device,
+    size: u32,
+) -> anyhow::Result<bool> {
+    let mut settings = settings.clone();
+    settings.lr = Auto::Value(settings.lr.value().unwrap_or(1e-3));
+    // What is trained last takes the most.
+    settings.head_epochs = 0;
+    let mut trainer = setup::trainer(&settings, data, networks, device)?;
+    let [height, width] = networks.origin.config().image_size;
+    let step = || -> Result<(), Error> {
+        let images = Tensor::f_rand([i64::from(size), 3, height, width], (Kind::Float, device))?;
+        let targets = Targets::Classes(Tensor::f_zeros([i64::from(size)], (Kind::Int64, device))?);
+        trainer.step(&[Batch { images, targets }])?;
+        Ok(())
+    };
+    match { step }() {
+        Ok(()) => Ok(true),
+        Err(error) if error.is_out_of_memory() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use effnet_core::Variant;
+
+    #[test]
+    fn sizes_are_powers_of_two() {
+        assert_eq!(
+            [0, 1, 2, 3, 31, 32, 100].map(power_of_two),
+            [1, 1, 2, 2, 16, 32, 64]
+        );
+    }
+
+    #[test]
+    fn a_step_of_b0_keeps_about_eighty_megabytes_of_an_image() {
+        // PyTorch's own profiles say 70 to 90 MB for 224 pixels.
+        let bytes = bytes_per_image(&Config::new(Variant::B0));
+        assert!((60_000_000..110_000_000).contains(&bytes), "{bytes}");
+    }
+}

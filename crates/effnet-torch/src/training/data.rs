@@ -1,0 +1,261 @@
+//! The batches of a training.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use effnet_data::{Dataset, Order, Shard, Splits, Subset, by_class};
+use effnet_image::EvalTransform;
+use effnet_image::augment::{ColorJitter, ErasingMode, RandomErasing, RandomResizedCrop, TrainTransform};
+use effnet_train::data::{Epoch, Loader, LoaderOptions, Mixup};
+use effnet_train::{Batch, Error, Targets};
+
+use super::datasets::Datasets;
+use effnet_cli::Printer;
+use effnet_cli::threads;
+use effnet_cli::training::run_images::{Parted, name_within};
+use effnet_cli::training::settings::Settings;
+
+/// Images with what is done to them.
+pub(super) struct TrainingData {
+    train: Arc<dyn Dataset>,
+    val: Option<Arc<dyn Dataset>>,
+    augment: TrainTransform,
+    evaluate: EvalTransform,
+    /// The part of this process.
+    shard: Shard,
+}
+
+impl TrainingData {
+    /// `evaluate` is the transform of the network; that of the training images leads to the same size
+    /// and range of values.
+    pub(super) fn new(
+        datasets: Datasets,
+        settings: &Settings,
+        evaluate: EvalTransform,
+        shard: Shard,
+        printer: &Printer,
+    ) -> anyhow::Result<Self> {
+        let Splits { train, val } = datasets.part(settings, printer)?;
+        let augment = augmentation(settings, &evaluate)?;
+        Ok(Self {
+            train,
+            val,
+            augment,
+            evaluate,
+            shard,
+        })
+    }
+
+    pub(super) fn classes(&self) -> &[String] {
+        self.train.classes()
+    }
+
+    pub(super) fn training_images(&self) -> usize {
+        self.train.len()
+    }
+
+    /// The training images that each process has at least.
+    pub(super) fn training_images_of_rank(&self) -> usize {
+        self.train.len() / self.shard.world_size
+    }
+
+    /// The processes that train together.
+    pub(super) fn ranks(&self) -> usize {
+        self.shard.world_size
+    }
+
+    pub(super) fn validation_images(&self) -> usize {
+        match &self.val {
+            Some(val) => val.len(),
+            None => 0,
+        }
+    }
+
+    /// Training images of each class.
+    pub(super) fn support(&self) -> Vec<usize> {
+        by_class(&self.train).iter().map(Vec::len).collect()
+    }
+
+    /// How the images are parted, as a run keeps it.
+    pub(super) fn parted(&self, settings: &Settings) -> Parted {
+        let name = |val: &Arc<dyn Dataset>, index| name_within(&settings.data, &val.name(index));
+        let names = |val: &Arc<dyn Dataset>| (0..val.len()).map(|index| name(val, index)).collect();
+        Parted {
+            training: self.training_images(),
+            validation: self.val.as_ref().map(names).unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn describe(&self) -> String {
+        format!(
+            "{} training and {} validation images of {} classes",
+            self.training_images(),
+            self.validation_images(),
+            self.classes().len()
+        )
+    }
+
+    pub(super) fn steps_per_epoch(&self, settings: &Settings) -> u64 {
+        let options = self.training_options(settings);
+        let batches = if options.drop_last {
+            self.training_images_of_rank() / options.batch_size
+        } else {
+            let longest = self.train.len().div_ceil(self.shard.world_size);
+            longest.div_ceil(options.batch_size)
+        };
+        (batches as u64).div_ceil(u64::from(settings.accumulate)).max(1)
+    }
+
+    fn training_options(&self, settings: &Settings) -> LoaderOptions {
+        let images = self.training_images_of_rank();
+        let options = loader_options(settings, batch_size(settings).min(images).max(1));
+        LoaderOptions {
+            // A last batch of few images would have statistics of its own.
+            drop_last: images > options.batch_size,
+            // What cannot be read was left out before: an image that is lost now would change what is trained.
+            strict: true,
+            shard: self.shard,
+            ..options
+        }
+    }
+
+    /// The steps of an epoch from number `first` on, each with the batches that make it.
+    pub(super) fn steps(&self, settings: &Settings, epoch: u64, first: u64) -> anyhow::Result<Steps> {
+        let options = self.training_options(settings);
+        let loader = Loader::new(Arc::clone(&self.train), self.augment, options)?;
+        let accumulate = settings.accumulate as usize;
+        let mixes = settings.mixup > 0.0 || settings.cutmix > 0.0;
+        let mixup = mixes.then(|| Mixup {
+            mixup_alpha: settings.mixup,
+            cutmix_alpha: settings.cutmix,
+            // The loss smooths what is mixed: the order makes no difference.
+            label_smoothing: 0.0,
+            ..Mixup::new(settings.mixup, self.classes().len())
+        });
+        Ok(Steps {
+            batches: loader.epoch_from(epoch, first as usize * accumulate)?,
+            accumulate,
+            mixup,
+            seed: settings.seed,
+            epoch,
+            shard: self.shard,
+        })
+    }
+
+    /// This process's part of the validation images in batches; `None` where there are none.
+    pub(super) fn validation(&self, settings: &Settings) -> Result<Option<Epoch>, effnet_data::DataError> {
+        let Some(val) = &self.val else {
+            return Ok(None);
+        };
+        let Shard { rank, world_size } = self.shard;
+        let own: Vec<usize> = (rank..val.len()).step_by(world_size).collect();
+        if own.is_empty() {
+            return Ok(None);
+        }
+        let options = LoaderOptions {
+            order: Order::Sequential,
+            strict: settings.strict,
+            ..loader_options(settings, batch_size(settings))
+        };
+        let own = Arc::new(Subset::new(Arc::clone(val), own));
+        let loader = Loader::new(own, self.evaluate, options)?;
+        loader.epoch(0).map(Some)
+    }
+
+    pub(super) fn validation_batches(&self, settings: &Settings) -> u64 {
+        let size = batch_size(settings);
+        self.validation_images()
+            .div_ceil(self.shard.world_size)
+            .div_ceil(size) as u64
+    }
+}
+
+/// `batch_size` is known whenever there is a loader.
+fn batch_size(settings: &Settings) -> usize {
+    settings.batch_size.value().map_or(1, |size| size as usize)
+}
+
+fn loader_options(settings: &Settings, batch_size: usize) -> LoaderOptions {
+    LoaderOptions {
+        workers: settings
+            .workers
+            .value()
+            .map_or_else(|| threads(None), |workers| workers as usize),
+        seed: settings.seed,
+        ..LoaderOptions::new(batch_size)
+    }
+}
+
+fn augmentation(settings: &Settings, evaluate: &EvalTransform) -> anyhow::Result<TrainTransform> {
+    let policy = match settings.augment.as_str() {
+        "none" => None,
+        name => Some(name.parse().context("`augment`")?),
+    };
+    let jitter = settings.color_jitter;
+    let transform = TrainTransform {
+        crop: RandomResizedCrop {
+            scale: (settings.crop_scale, 1.0),
+            ..RandomResizedCrop::default()
+        },
+        interpolation: evaluate.interpolation.into(),
+        flip: settings.flip,
+        policy,
+        jitter: (jitter > 0.0).then(|| ColorJitter::new(jitter, jitter, jitter, 0.0)),
+        erasing: (settings.erasing > 0.0)
+            .then(|| RandomErasing::timm(settings.erasing, ErasingMode::RandomPixels)),
+        mean: evaluate.mean,
+        std: evaluate.std,
+        ..TrainTransform::new(evaluate.image_size)
+    };
+    transform.check()?;
+    Ok(transform)
+}
+
+/// The steps of an epoch.
+pub(super) struct Steps {
+    batches: Epoch,
+    accumulate: usize,
+    mixup: Option<Mixup>,
+    seed: u64,
+    epoch: u64,
+    shard: Shard,
+}
+
+impl Steps {
+    fn batch(&mut self) -> Option<Result<Batch, Error>> {
+        let batch = self.batches.next()?;
+        Some(batch.map_err(Error::from).and_then(|batch| self.mix(batch)))
+    }
+
+    fn mix(&self, batch: effnet_train::data::Batch) -> Result<Batch, Error> {
+        let (images, targets) = match &self.mixup {
+            None => (batch.images, Targets::Classes(batch.labels)),
+            Some(mixup) => {
+                let side = batch.images.size().last().map_or(1, |&side| side as usize);
+                // Every batch of all processes has a number of its own.
+                let number = batch.number * self.shard.world_size + self.shard.rank;
+                let mut rng = Mixup::rng(self.seed, self.epoch, number);
+                let mixing = mixup.sample(side, side, &mut rng)?;
+                let (images, targets) = mixup.apply(mixing, batch.images, &batch.labels)?;
+                (images, Targets::Probabilities(targets))
+            }
+        };
+        Ok(Batch { images, targets })
+    }
+}
+
+impl Iterator for Steps {
+    type Item = Result<Vec<Batch>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut parts = Vec::with_capacity(self.accumulate);
+        while parts.len() < self.accumulate {
+            match self.batch() {
+                Some(Ok(batch)) => parts.push(batch),
+                Some(Err(error)) => return Some(Err(error)),
+                None => break,
+            }
+        }
+        (!parts.is_empty()).then_some(Ok(parts))
+    }
+}

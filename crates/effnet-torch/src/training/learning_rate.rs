@@ -1,0 +1,57 @@
+//! `--lr auto`.
+
+use anyhow::Context;
+use effnet_train::{Batch, RangeTest};
+use tch::Device;
+
+use super::data::TrainingData;
+use super::setup::{self, Networks};
+use effnet_cli::Printer;
+use effnet_cli::training::settings::Settings;
+use effnet_cli::training::values::Auto;
+
+/// Steps of the test: enough for the loss to fall and to explode.
+const STEPS: usize = 60;
+
+/// Settles `lr` by a range test on the first training images.
+pub(super) fn settle(
+    settings: &mut Settings,
+    networks: Networks<'_>,
+    data: &TrainingData,
+    device: Device,
+    printer: &Printer,
+) -> anyhow::Result<()> {
+    if settings.lr != Auto::Auto {
+        return Ok(());
+    }
+    printer.note("looking for a learning rate");
+    // The rates of the test replace that of the schedule, which must be some number.
+    let mut provisional = settings.clone();
+    provisional.lr = Auto::Value(1e-3);
+    provisional.lr_batch = 0;
+    let mut trainer = setup::trainer(&provisional, data, networks, device)?;
+    let test = RangeTest {
+        steps: STEPS,
+        ..RangeTest::default()
+    };
+    let mut epoch = 0;
+    let mut steps = data.steps(&provisional, epoch, 0)?;
+    let result = test.run(&mut trainer, |_| -> anyhow::Result<Batch> {
+        loop {
+            if let Some(step) = steps.next() {
+                return step?.pop().context("a step without images");
+            }
+            epoch += 1;
+            steps = data.steps(&provisional, epoch, 0)?;
+        }
+    });
+    let rate = result
+        .context("no learning rate was found; pass one with --lr")?
+        .suggestion;
+    // Two digits are all that the test knows.
+    let rounded: f64 = format!("{rate:.1e}").parse()?;
+    printer.note(format!("learning rate {rounded:.1e}"));
+    settings.lr = Auto::Value(rounded);
+    settings.lr_batch = 0;
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! From settings to what a trainer is told.
+
+use effnet_train::{
+    Average, Course, CrossEntropy, Freeze, GroupOptions, LayerRates, Method, Phase, Precision, Schedule,
+    TrainerOptions, Warmup,
+};
+use tch::Device;
+
+use effnet_cli::training::settings::Settings;
+use effnet_cli::training::values::{ClassWeights, FreezeName, OptimizerName, PrecisionName, ScheduleName};
+
+/// The part of the head's own phase in which its rate rises.
+const HEAD_WARMUP: f64 = 0.3;
+
+/// The phases of a training of `settings.epochs` epochs of `steps_per_epoch` steps: first the
+/// classifier, if it is to be trained alone, then everything. `ranks` processes take each step together.
+pub(super) fn phases(
+    settings: &Settings,
+    lr: f64,
+    steps_per_epoch: u64,
+    ranks: usize,
+) -> anyhow::Result<Vec<Phase>> {
+    let lr = match settings.lr_batch {
+        0 => lr,
+        batch => lr * images_per_step(settings, ranks) as f64 / f64::from(batch),
+    };
+    let head_epochs = match settings.freeze {
+        // Nobody knows what to do with the one epoch there is but to train everything.
+        FreezeName::Nothing => settings.head_epochs.min(settings.epochs - 1),
+        _ => 0,
+    };
+    let head_steps = u64::from(head_epochs) * steps_per_epoch;
+    let steps = u64::from(settings.epochs) * steps_per_epoch - head_steps;
+    let mut phases = Vec::new();
+    if head_steps > 0 {
+        let warmup = Warmup {
+            steps: (head_steps as f64 * HEAD_WARMUP) as u64,
+            from: 0.0,
+        };
+        phases.push(Phase {
+            groups: groups(settings, Freeze::Convolutions),
+            method: method(settings),
+            schedule: Schedule::new(lr, head_steps, Course::Constant, warmup)?,
+        });
+    }
+    let warmup = Warmup {
+        steps: (settings.warmup_epochs * steps_per_epoch as f64).round() as u64,
+        from: settings.warmup_lr,
+    };
+    let freeze = match settings.freeze {
+        FreezeName::Nothing => Freeze::Nothing,
+        FreezeName::Convolutions => Freeze::Convolutions,
+        FreezeName::Features => Freeze::Features,
+    };
+    phases.push(Phase {
+        groups: groups(settings, freeze),
+        method: method(settings),
+        schedule: Schedule::new(lr, steps, course(settings, steps_per_epoch), warmup)?,
+    });
+    Ok(phases)
+}
+
+/// Images that make one step of all processes; `batch_size` is known by now.
+fn images_per_step(settings: &Settings, ranks: usize) -> u64 {
+    u64::from(settings.batch_size.value().unwrap_or(1)) * u64::from(settings.accumulate) * ranks as u64
+}
+
+fn course(settings: &Settings, steps_per_epoch: u64) -> Course {
+    match settings.schedule {
+        ScheduleName::OneCycle => Course::ONE_CYCLE,
+        ScheduleName::Cosine => Course::Cosine { end: 0.0 },
+        ScheduleName::Staircase => Course::Staircase {
+            factor: settings.decay_rate,
+            every: settings.decay_epochs * steps_per_epoch as f64,
+        },
+        ScheduleName::Constant => Course::Constant,
+    }
+}
+
+fn groups(settings: &Settings, freeze: Freeze) -> GroupOptions {
+    let uniform = settings.stem_rate == 1.0 || freeze != Freeze::Nothing;
+    GroupOptions {
+        weight_decay: settings.weight_decay,
+        rates: if uniform {
+            LayerRates::Uniform
+        } else {
+            LayerRates::From(settings.stem_rate)
+        },
+        freeze,
+        ..GroupOptions::default()
+    }
+}
+
+fn method(settings: &Settings) -> Method {
+    let momentum = settings.momentum;
+    match (settings.optimizer, Method::RMS_PROP_TF) {
+        (OptimizerName::Adamw, _) => Method::ADAM_W,
+        (OptimizerName::RmspropTf, Method::RmsPropTf { decay, epsilon, .. }) => Method::RmsPropTf {
+            decay,
+            momentum,
+            epsilon,
+        },
+        _ => Method::Sgd {
+            momentum,
+            nesterov: false,
+        },
+    }
+}
+
+/// What stays the same over all phases. `support` is the number of training images of each class.
+pub(super) fn options(
+    settings: &Settings,
+    support: &[usize],
+    device: Device,
+) -> anyhow::Result<TrainerOptions> {
+    let weights = match settings.class_weights {
+        ClassWeights::None => None,
+        ClassWeights::Balanced => Some(balanced(support)),
+    };
+    Ok(TrainerOptions {
+        loss: CrossEntropy::new(settings.label_smoothing, weights.as_deref())?,
+        distillation: None,
+        precision: precision(settings.precision, device),
+        clip_norm: (settings.clip > 0.0).then_some(settings.clip),
+        average: (settings.ema > 0.0).then_some(Average {
+            decay: settings.ema,
+            warmup: true,
+        }),
+        seed: settings.seed,
+    })
+}
+
+fn precision(name: PrecisionName, device: Device) -> Precision {
+    match name {
+        PrecisionName::Bf16 => Precision::Bf16,
+        PrecisionName::Fp16 => Precision::Fp16,
+        PrecisionName::Auto if device.is_cuda() => Precision::Bf16,
+        PrecisionName::Fp32 | PrecisionName::Auto => Precision::Fp32,
+    }
+}
+
+/// Weights in inverse proportion to the images of a class, 1 on average over the images.
+fn balanced(support: &[usize]) -> Vec<f64> {
+    let images: usize = support.iter().sum();
+    let share = images as f64 / support.len() as f64;
+    support.iter().map(|&own| share / own.max(1) as f64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use effnet_cli::training::recipe::Recipe;
+    use effnet_cli::training::values::Auto;
+
+    fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
+        let mut settings = Settings::of_finetune();
+        settings.batch_size = Auto::Value(32);
+        change(&mut settings);
+        settings
+    }
+
+    #[test]
+    fn a_new_head_is_trained_before_everything_is_with_lower_rates_below() {
+        let phases = phases(&settings(|_| ()), 0.01, 7, 1).unwrap();
+        assert_eq!(phases.len(), 2);
+        assert_eq!(phases[0].groups.freeze, Freeze::Convolutions);
+        assert_eq!(phases[0].schedule.steps(), 7);
+        assert_eq!(phases[1].groups.freeze, Freeze::Nothing);
+        assert_eq!(phases[1].groups.rates, LayerRates::From(0.01));
+        assert_eq!(phases[1].schedule.steps(), 9 * 7);
+    }
+
+    #[test]
+    fn all_steps_are_taken_whatever_is_frozen() {
+        for (epochs, head_epochs, freeze) in [
+            (1, 1, FreezeName::Nothing),
+            (2, 5, FreezeName::Nothing),
+            (4, 1, FreezeName::Features),
+            (3, 0, FreezeName::Nothing),
+        ] {
+            let settings = settings(|settings| {
+                (settings.epochs, settings.head_epochs, settings.freeze) = (epochs, head_epochs, freeze);
+            });
+            let phases = phases(&settings, 0.01, 3, 1).unwrap();
+            let steps: u64 = phases.iter().map(|phase| phase.schedule.steps()).sum();
+            assert_eq!(steps, 3 * u64::from(epochs));
+            assert_eq!(
+                phases.last().unwrap().groups.freeze == Freeze::Features,
+                freeze == FreezeName::Features
+            );
+        }
+    }
+
+    #[test]
+    fn the_rate_of_a_recipe_is_scaled_to_the_images_of_a_step() {
+        let mut settings = Recipe::Paper
+            .settings()
+            .unwrap()
+            .or_defaults(Settings::of_train());
+        settings.batch_size = Auto::Value(32);
+        settings.accumulate = 4;
+        let phases = phases(&settings, 0.016, 10, 1).unwrap();
+        assert!((phases[0].schedule.base_rate() - 0.008).abs() < 1e-15);
+        let of_two = super::phases(&settings, 0.016, 10, 2).unwrap();
+        assert!((of_two[0].schedule.base_rate() - 0.016).abs() < 1e-15);
+        // The stairs are those of the paper: down for the first time after 2.4 epochs, which is within
+        // the five epochs of warm-up, and the next after 4.8.
+        let rate = |step| phases[0].schedule.rate(step);
+        assert!((rate(60) / rate(71) - 1.0).abs() < 1e-12);
+        assert!((rate(72) / rate(71) - 0.97).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_warm_up_longer_than_the_training_is_refused() {
+        let settings = settings(|settings| settings.warmup_epochs = 12.0);
+        let error = phases(&settings, 0.01, 10, 1).unwrap_err().to_string();
+        assert!(error.contains("warm-up"), "{error}");
+    }
+
+    #[test]
+    fn balanced_weights_give_every_class_the_same_sum() {
+        let weights = balanced(&[10, 30]);
+        assert_eq!(weights, [2.0, 2.0 / 3.0]);
+        assert_eq!(weights[0] * 10.0 + weights[1] * 30.0, 40.0);
+    }
+}

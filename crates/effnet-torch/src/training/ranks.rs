@@ -1,0 +1,165 @@
+//! The processes that train together: torchrun's, srun's, or this one alone.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use effnet_data::Shard;
+use effnet_train::{Trainer, agree};
+use launch_environment::Environment;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tch::Device;
+use torch_c10d::{ProcessGroup, ProcessGroupOptions};
+
+use effnet_cli::arguments::TrainingArguments;
+
+/// The group of this process; without one, a process that has nobody to talk to.
+pub(super) struct Ranks {
+    group: Option<ProcessGroup>,
+    sync_bn: bool,
+    /// How often the group was started before.
+    pub(super) restarts: u64,
+}
+
+impl Ranks {
+    /// A process by itself.
+    pub(super) fn alone() -> Self {
+        Self {
+            group: None,
+            sync_bn: false,
+            restarts: 0,
+        }
+    }
+
+    /// Waits for the others, and connects to them.
+    pub(super) fn connect(
+        environment: &Environment,
+        arguments: &TrainingArguments,
+        device: Device,
+    ) -> anyhow::Result<Self> {
+        let options = ProcessGroupOptions {
+            timeout: Duration::from_secs(u64::from(arguments.rank_timeout)),
+            device,
+            ..ProcessGroupOptions::default()
+        };
+        Ok(Self {
+            group: Some(ProcessGroup::connect(environment, &options)?),
+            sync_bn: arguments.sync_bn,
+            restarts: environment.restart_count,
+        })
+    }
+
+    pub(super) fn group(&self) -> Option<&ProcessGroup> {
+        self.group.as_ref()
+    }
+
+    /// Whether this is the process that writes and prints.
+    pub(super) fn is_first(&self) -> bool {
+        self.shard().rank == 0
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.shard().world_size
+    }
+
+    pub(super) fn shard(&self) -> Shard {
+        self.group.as_ref().map_or(Shard::default(), |group| Shard {
+            rank: group.rank(),
+            world_size: group.world_size(),
+        })
+    }
+
+    /// Makes sure that all processes were started with the same.
+    pub(super) fn agree(&self, facts: &BTreeMap<String, String>) -> anyhow::Result<()> {
+        match &self.group {
+            Some(group) => Ok(agree(group, facts)?),
+            None => Ok(()),
+        }
+    }
+
+    /// What the first process makes of `work`, for all; its error ends all of them.
+    pub(super) fn first<T: Serialize + DeserializeOwned>(
+        &self,
+        work: impl FnOnce() -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let Some(group) = &self.group else {
+            return work();
+        };
+        if group.rank() > 0 {
+            let text = group.broadcast_bytes(&[], 0)?;
+            return match serde_json::from_slice::<Result<T, String>>(&text)? {
+                Ok(made) => Ok(made),
+                Err(message) => bail!("rank 0: {message}"),
+            };
+        }
+        let made = work();
+        let told = made.as_ref().map_err(|error| format!("{error:#}"));
+        group.broadcast_bytes(&serde_json::to_vec(&told)?, 0)?;
+        made
+    }
+
+    /// The values of all processes, by rank.
+    pub(super) fn gather<T: Serialize + DeserializeOwned>(&self, own: T) -> anyhow::Result<Vec<T>> {
+        let Some(group) = &self.group else {
+            return Ok(vec![own]);
+        };
+        let all = group.all_gather_bytes(&serde_json::to_vec(&own)?)?;
+        let parse = |text: &Vec<u8>| serde_json::from_slice(text).context("a rank runs another program");
+        all.iter().map(parse).collect()
+    }
+
+    /// Whether any of the processes says so.
+    pub(super) fn any(&self, own: bool) -> anyhow::Result<bool> {
+        match &self.group {
+            Some(group) => Ok(group.any(own)?),
+            None => Ok(own),
+        }
+    }
+
+    /// Lets `trainer` train with those of the others.
+    pub(super) fn join(&self, trainer: &mut Trainer) -> anyhow::Result<()> {
+        match &self.group {
+            Some(group) => Ok(trainer.join(group, self.sync_bn)?),
+            None => Ok(()),
+        }
+    }
+
+    /// How a checkpoint describes the group.
+    pub(super) fn describe(&self) -> String {
+        if self.group.is_none() || self.count() == 1 {
+            return ALONE.to_owned();
+        }
+        let norms = if self.sync_bn { ", --sync-bn" } else { "" };
+        format!("{} ranks{norms}", self.count())
+    }
+
+    /// Refuses to go on with a training of another group, described by its checkpoint: its steps would be
+    /// others.
+    pub(super) fn check(&self, described: Option<&str>) -> anyhow::Result<()> {
+        let (before, now) = (described.unwrap_or(ALONE), self.describe());
+        ensure!(
+            before == now,
+            "the training was begun by {before}, and goes on by as many: this is {now}"
+        );
+        Ok(())
+    }
+
+    /// Waits until all have come to the end, so that none takes the end of another for a failure.
+    pub(super) fn finish(&self) -> anyhow::Result<()> {
+        match &self.group {
+            Some(group) => Ok(group.barrier()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the others what ends this process.
+    pub(super) fn report(&self, error: &anyhow::Error) {
+        if let Some(group) = &self.group {
+            group.report_failure(&format!("{error:#}"));
+        }
+    }
+}
+
+/// The description of a process without a group.
+const ALONE: &str = "1 process";

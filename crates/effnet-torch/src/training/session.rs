@@ -1,0 +1,318 @@
+//! A training from its beginning, or from where it was left, to its end.
+
+use anyhow::Context;
+use effnet_data::metrics::{Metrics, Summary};
+use effnet_train::run::{EpochRecord, StepRecord};
+use effnet_train::{Batch, Position, Snapshot, Trainer};
+use tch::Device;
+
+use super::best::Best;
+use super::data::TrainingData;
+use super::progress::TrainingProgress;
+use super::ranks::Ranks;
+use super::recorder::Recorder;
+use super::uploads::Uploads;
+use effnet_cli::Interrupt;
+use effnet_cli::training::settings::Settings;
+
+/// Everything that a training works with.
+pub(super) struct Session<'p> {
+    pub(super) settings: Settings,
+    pub(super) data: TrainingData,
+    pub(super) trainer: Trainer,
+    /// Those who train.
+    pub(super) ranks: &'p Ranks,
+    /// The first of them writes.
+    pub(super) recorder: Option<Recorder>,
+    /// The best epoch so far.
+    pub(super) best: Option<Best>,
+    /// The sha256 of the network that is learnt from.
+    pub(super) teacher: Option<String>,
+    /// The learning rate of the last step.
+    pub(super) rate: f64,
+    pub(super) progress: TrainingProgress<'p>,
+    pub(super) interrupt: Interrupt,
+}
+
+/// What each step is taken on.
+type Batches = Box<dyn Iterator<Item = anyhow::Result<Vec<Batch>>>>;
+
+/// How a training came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    Finished,
+    /// Validation has not become better for `patience` epochs.
+    NoBetter,
+    /// By Ctrl-C; all is saved.
+    Interrupted,
+}
+
+/// Whether something was done to its end.
+enum Work<T> {
+    Done(T),
+    Interrupted,
+}
+
+impl Session<'_> {
+    /// Trains until the last epoch, until nothing becomes better, or until interrupted.
+    pub(super) fn run(&mut self) -> anyhow::Result<Ending> {
+        let ending = loop {
+            if self.trainer.is_finished() && self.trainer.position().epoch_step == 0 {
+                break Ending::Finished;
+            }
+            if self.has_lost_patience() {
+                break Ending::NoBetter;
+            }
+            match self.epoch()? {
+                Work::Done(()) => {}
+                Work::Interrupted => {
+                    self.save(false)?;
+                    break Ending::Interrupted;
+                }
+            }
+        };
+        self.progress.finish();
+        self.ranks.finish()?;
+        Ok(ending)
+    }
+
+    fn has_lost_patience(&self) -> bool {
+        let patience = u64::from(self.settings.patience);
+        let epoch = self.trainer.position().epoch;
+        let waited = self.best.as_ref().map(|best| epoch - best.epoch);
+        patience > 0 && waited.is_some_and(|waited| waited >= patience)
+    }
+
+    fn steps_per_epoch(&self) -> u64 {
+        self.data.steps_per_epoch(&self.settings)
+    }
+
+    /// The rest of an epoch, and its validation.
+    fn epoch(&mut self) -> anyhow::Result<Work<()>> {
+        let position = self.trainer.position();
+        let (epoch, epochs) = (position.epoch + 1, u64::from(self.settings.epochs));
+        let steps = self.steps_per_epoch();
+        self.progress
+            .begin_epoch(epoch, epochs, steps, position.epoch_step);
+        if let Work::Interrupted = self.steps(steps)? {
+            return Ok(Work::Interrupted);
+        }
+        let images_per_second = self.progress.images_per_second();
+        let Work::Done(metrics) = self.validate()? else {
+            return Ok(Work::Interrupted);
+        };
+        let train_loss = self.trainer.end_epoch().unwrap_or(f64::NAN);
+        let record = EpochRecord {
+            epoch,
+            step: self.trainer.position().step,
+            lr: self.rate,
+            train_loss,
+            validation: metrics.as_ref().and_then(Metrics::summary),
+        };
+        self.finish_epoch(record, metrics.as_ref(), images_per_second)?;
+        Ok(Work::Done(()))
+    }
+
+    /// Steps until the epoch has had `steps`.
+    fn steps(&mut self, steps: u64) -> anyhow::Result<Work<()>> {
+        let position = self.trainer.position();
+        if position.epoch_step >= steps {
+            return Ok(Work::Done(()));
+        }
+        for parts in self.batches(position)? {
+            let parts = parts?;
+            let step = self.trainer.step(&parts).map_err(explain)?;
+            self.rate = step.rate;
+            let loss = self.trainer.running_loss().mean().unwrap_or(step.loss);
+            self.progress.step(step.images, loss, step.rate);
+            let position = self.trainer.position();
+            let is_due = |every: u32| every > 0 && position.step.is_multiple_of(u64::from(every));
+            if is_due(self.settings.log_steps) {
+                self.log_step(loss)?;
+            }
+            // After the last step, the epoch is saved.
+            if is_due(self.settings.save_steps) && position.epoch_step < steps {
+                self.save(false)?;
+            }
+            if self.is_interrupted()? {
+                return Ok(Work::Interrupted);
+            }
+        }
+        Ok(Work::Done(()))
+    }
+
+    /// The batches of the rest of an epoch's steps.
+    fn batches(&self, position: Position) -> anyhow::Result<Batches> {
+        let steps = self
+            .data
+            .steps(&self.settings, position.epoch, position.epoch_step)?;
+        Ok(match self.trainer.network().device() {
+            Device::Cuda(device) => Box::new(Uploads::start(steps, device)?),
+            _ => Box::new(steps.map(|parts| Ok(parts?))),
+        })
+    }
+
+    /// Whether any of those who train is to stop: all stop after the same step.
+    fn is_interrupted(&self) -> anyhow::Result<bool> {
+        self.ranks.any(self.interrupt.is_set())
+    }
+
+    fn log_step(&mut self, loss: f64) -> anyhow::Result<()> {
+        let position = self.trainer.position();
+        let record = StepRecord {
+            epoch: position.epoch + 1,
+            step: position.step,
+            lr: self.rate,
+            loss,
+        };
+        match &mut self.recorder {
+            Some(recorder) => recorder.step(record),
+            None => Ok(()),
+        }
+    }
+
+    /// What the network, or its average, makes of the validation images; `None` without any.
+    fn validate(&self) -> anyhow::Result<Work<Option<Metrics>>> {
+        if self.data.validation_images() == 0 {
+            return Ok(Work::Done(None));
+        }
+        self.progress
+            .begin_validation(self.data.validation_batches(&self.settings));
+        let mut own = Metrics::new(self.data.classes().len());
+        let is_done = self.measure(&mut own)?;
+        if self.is_interrupted()? || !is_done {
+            return Ok(Work::Interrupted);
+        }
+        let mut parts = self.ranks.gather(own)?.into_iter();
+        let mut metrics = parts.next().context("no rank has measured")?;
+        for part in parts {
+            metrics.merge(&part)?;
+        }
+        Ok(Work::Done(Some(metrics)))
+    }
+
+    /// Measures this process's part of the validation images; `false` when it was interrupted.
+    fn measure(&self, metrics: &mut Metrics) -> anyhow::Result<bool> {
+        let Some(mut batches) = self.data.validation(&self.settings)? else {
+            return Ok(true);
+        };
+        for batch in batches.by_ref() {
+            let batch = batch?;
+            let logits = self.trainer.evaluate(&batch.images)?;
+            effnet_train::measure(metrics, &logits, &batch.labels)
+                .with_context(|| self.where_to_go_on("the validation"))?;
+            self.progress.validated();
+            if self.interrupt.is_set() {
+                return Ok(false);
+            }
+        }
+        for image in batches.unreadable() {
+            self.progress
+                .warn(&format!("{}: not measured: {}", image.name, image.reason));
+        }
+        Ok(true)
+    }
+
+    fn where_to_go_on(&self, what: &str) -> String {
+        let position = self.trainer.position();
+        let (step, epoch, rate) = (position.step, position.epoch + 1, self.rate);
+        let last = self
+            .recorder
+            .as_ref()
+            .and_then(|recorder| recorder.checkpointer.last_good());
+        let last = last.map_or("none".to_owned(), |path| path.display().to_string());
+        format!(
+            "{what} after step {step} (epoch {epoch}) failed, after a learning rate of {rate:.3e}; the last good \
+             checkpoint: {last}; if numbers are not finite, try a lower rate"
+        )
+    }
+
+    /// Keeps what the epoch came to.
+    fn finish_epoch(
+        &mut self,
+        record: EpochRecord,
+        metrics: Option<&Metrics>,
+        images_per_second: f64,
+    ) -> anyhow::Result<()> {
+        let is_best = self.best.as_ref().is_none_or(|best| best.is_beaten_by(&record));
+        if is_best {
+            self.best = Some(Best::of(&record));
+        }
+        if let Some(recorder) = &mut self.recorder {
+            let confusion = metrics
+                .filter(|_| is_best)
+                .map(|metrics| (metrics, self.data.classes()));
+            recorder.epoch(record, images_per_second, confusion)?;
+        }
+        self.save(is_best)?;
+        self.progress
+            .note(line(&record, self.settings.epochs, images_per_second, is_best));
+        Ok(())
+    }
+
+    /// Saves this moment.
+    pub(super) fn save(&mut self, is_best: bool) -> anyhow::Result<()> {
+        let Some(recorder) = &mut self.recorder else {
+            return Ok(());
+        };
+        let mut notes = self.best.map(Best::to_notes).unwrap_or_default();
+        notes.insert(RATE.to_owned(), self.rate.to_string());
+        if let Some(teacher) = &self.teacher {
+            notes.insert(TEACHER.to_owned(), teacher.clone());
+        }
+        if self.ranks.count() > 1 {
+            notes.insert(RANKS.to_owned(), self.ranks.describe());
+        }
+        let snapshot = Snapshot {
+            trainer: self.trainer.state()?,
+            best: self.best.as_ref().map(|best| best.top1),
+            config: serde_json::to_value(&self.settings)?,
+            notes,
+        };
+        if let Some(path) = recorder.save(snapshot, is_best)? {
+            self.trainer.note_checkpoint(path);
+        }
+        Ok(())
+    }
+}
+
+/// The note with the learning rate of the last step.
+pub(super) const RATE: &str = "rate";
+/// The note with the sha256 of the teacher, where there is one.
+pub(super) const TEACHER: &str = "teacher";
+/// The note with the processes that trained together, where they were several.
+pub(super) const RANKS: &str = "ranks";
+
+/// Says what to do where memory was short.
+pub(super) fn explain(error: effnet_train::Error) -> anyhow::Error {
+    let short = error.is_out_of_memory();
+    let error = anyhow::Error::new(error);
+    if short {
+        error.context(
+            "memory ran out; a smaller --batch-size with --accumulate, or a smaller --image-size, needs less",
+        )
+    } else {
+        error
+    }
+}
+
+/// An epoch on one line.
+fn line(record: &EpochRecord, epochs: u32, images_per_second: f64, is_best: bool) -> String {
+    let validation = record.validation.map_or(String::new(), |summary| {
+        let Summary { top1, top5, loss, .. } = summary;
+        format!(
+            ", validation loss {loss:.4}, top-1 {:.2} %, top-5 {:.2} %",
+            100.0 * top1,
+            100.0 * top5
+        )
+    });
+    let best = if is_best && record.validation.is_some() {
+        ", best"
+    } else {
+        ""
+    };
+    format!(
+        "epoch {}/{epochs}: training loss {:.4}{validation}, rate {:.1e}, {images_per_second:.0} images/s{best}",
+        record.epoch, record.train_loss, record.lr
+    )
+}

@@ -1,0 +1,226 @@
+//! `--teacher`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use effnet::{
+    LoadOptions, ModelFile, ModelOptions, PreprocessingOverrides, Weights, WeightsContent, Zoo, transform,
+};
+use effnet_checkpoint::{Checkpoint, ErrorKind};
+use effnet_cli::DownloadProgress;
+use effnet_core::EfficientNet;
+use effnet_image::EvalTransform;
+use effnet_train::{Distillation, Error, Teacher};
+use tch::{CModule, Device, Kind, Tensor, nn};
+
+use effnet_cli::Printer;
+use effnet_cli::training::settings::Settings;
+
+/// The file of a network to learn from.
+pub(super) struct TeacherFile {
+    /// As it was asked for.
+    name: String,
+    /// Of the file's bytes.
+    pub(super) sha256: String,
+    network: Network,
+    /// The number of classes of the student.
+    classes: usize,
+}
+
+enum Network {
+    /// An EfficientNet, and the normalisation that it expects.
+    Weights(Box<ModelFile>, EvalTransform),
+    /// A program, as `torch.jit.save` writes it.
+    Script(PathBuf),
+}
+
+impl TeacherFile {
+    /// Finds, and fetches if need be, what `settings` name; `None` where they name none.
+    pub(super) fn open(
+        settings: &Settings,
+        classes: &[String],
+        zoo: &Zoo,
+        printer: &Printer,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(name) = settings.teacher() else {
+            return Ok(None);
+        };
+        let open = || -> anyhow::Result<Self> {
+            let found = zoo.locate_one(name, &mut DownloadProgress::new(printer))?;
+            let sha256 = found.sha256()?;
+            let network = match &found.content {
+                WeightsContent::File(path) if is_script(path)? => Network::Script(path.clone()),
+                _ => weights(found, classes, zoo)?,
+            };
+            Ok(Self {
+                name: name.to_owned(),
+                sha256,
+                network,
+                classes: classes.len(),
+            })
+        };
+        open()
+            .map(Some)
+            .context("`teacher` cannot be used; name another file with --teacher")
+    }
+
+    /// What is learnt from.
+    pub(super) fn describe(&self) -> String {
+        match &self.network {
+            Network::Weights(file, _) => format!("learning from {}, {}", self.name, file.variant),
+            Network::Script(_) => format!("learning from {}, a program in TorchScript", self.name),
+        }
+    }
+
+    /// Makes the network, for a student whose images are as `student` says.
+    pub(super) fn distillation(
+        &self,
+        settings: &Settings,
+        student: &EvalTransform,
+        device: Device,
+    ) -> anyhow::Result<Distillation> {
+        let teacher: Box<dyn Teacher> = match &self.network {
+            Network::Weights(file, transform) => {
+                let network = network(file, self.classes, device)?;
+                Box::new(Renormalised::new(network, student, transform, device)?)
+            }
+            Network::Script(path) => {
+                // It would compile kernels for the shapes of its first batches, for ten seconds on a device.
+                tch::jit::f_set_profiling_mode(false)?;
+                let mut script = CModule::load_on_device(path, device)
+                    .with_context(|| format!("{}: no usable TorchScript", path.display()))?;
+                // Written by someone who forgot it, it would drop features, and its statistics would move.
+                script.f_set_eval()?;
+                Box::new(script)
+            }
+        };
+        self.try_out(teacher.as_ref(), student.image_size as i64, device)
+            .with_context(|| format!("{}: no teacher for this training", self.name))?;
+        let (alpha, temperature) = (settings.distillation_alpha, settings.distillation_tau);
+        Ok(Distillation::new(teacher, alpha, temperature)?)
+    }
+
+    /// Finds out before the training whether the answers are of the form that it needs.
+    fn try_out(&self, teacher: &dyn Teacher, side: i64, device: Device) -> anyhow::Result<()> {
+        let images = Tensor::f_zeros([2, 3, side, side], (Kind::Float, device))?;
+        let answers = tch::no_grad(|| teacher.logits(&images))?;
+        let expected = [2, self.classes as i64];
+        ensure!(
+            answers.size() == expected,
+            "of 2 images it gives {:?}, expected logits {expected:?}",
+            answers.size()
+        );
+        Ok(())
+    }
+}
+
+/// Whether the file is a TorchScript archive; an error if it is no checkpoint either. Nothing in it is run.
+fn is_script(path: &Path) -> anyhow::Result<bool> {
+    match Checkpoint::open(path) {
+        Ok(_) => Ok(false),
+        Err(error) if matches!(error.kind(), ErrorKind::TorchScript { .. }) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// An EfficientNet that knows these classes.
+fn weights(found: Weights, classes: &[String], zoo: &Zoo) -> anyhow::Result<Network> {
+    let file = ModelFile::inspect(found, &ModelOptions::default())?;
+    let path = file.path().display();
+    ensure!(
+        file.num_classes() == classes.len() as i64,
+        "{path}: it knows {} classes, expected {}, those of the images",
+        file.num_classes(),
+        classes.len()
+    );
+    let labels = file.metadata.labels.iter().flatten();
+    if let Some((number, (label, class))) = labels.zip(classes).enumerate().find(|(_, (a, b))| a != b) {
+        bail!("{path}: its class {number} is {label}, expected {class}, as of the images");
+    }
+    let transform = transform(&PreprocessingOverrides::default(), &file, &zoo.manifest)?;
+    Ok(Network::Weights(Box::new(file), transform))
+}
+
+fn network(file: &ModelFile, classes: usize, device: Device) -> anyhow::Result<EfficientNet> {
+    let mut store = nn::VarStore::new(device);
+    let parameters = file.parameters(&file.config(classes as i64), LoadOptions::default())?;
+    let network = EfficientNet::from_parameters(&store.root(), &parameters)
+        .with_context(|| file.path().display().to_string())?;
+    store.freeze();
+    Ok(network)
+}
+
+/// A teacher that gets the student's images as it knows them.
+#[derive(Debug)]
+struct Renormalised {
+    network: EfficientNet,
+    /// `[1, 3, 1, 1]`.
+    factor: Tensor,
+    offset: Tensor,
+}
+
+impl Renormalised {
+    fn new(
+        network: EfficientNet,
+        student: &EvalTransform,
+        own: &EvalTransform,
+        device: Device,
+    ) -> anyhow::Result<Self> {
+        let channels = |value: &dyn Fn(usize) -> f32| -> anyhow::Result<Tensor> {
+            let values = Tensor::f_from_slice(&[value(0), value(1), value(2)])?;
+            Ok(values.f_reshape([1, 3, 1, 1])?.f_to_device(device)?)
+        };
+        Ok(Self {
+            network,
+            factor: channels(&|c| student.std[c] / own.std[c])?,
+            offset: channels(&|c| (student.mean[c] - own.mean[c]) / own.std[c])?,
+        })
+    }
+}
+
+impl Teacher for Renormalised {
+    fn logits(&self, images: &Tensor) -> Result<Tensor, Error> {
+        self.network
+            .logits(&images.f_mul(&self.factor)?.f_add(&self.offset)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use effnet_core::{Config, Variant};
+    use effnet_image::{Interpolation, ResizeMode};
+
+    fn transform(mean: [f32; 3], std: [f32; 3]) -> EvalTransform {
+        EvalTransform {
+            image_size: 64,
+            resize: ResizeMode::CropPct(1.0),
+            interpolation: Interpolation::Bicubic,
+            mean,
+            std,
+        }
+    }
+
+    #[test]
+    fn a_teacher_sees_the_picture_in_its_own_normalisation() {
+        tch::manual_seed(1);
+        let store = nn::VarStore::new(Device::Cpu);
+        let config = Config::new(Variant::B0).with_num_classes(3);
+        let network = EfficientNet::new(&store.root(), &config).unwrap();
+        let picture = Tensor::rand([2, 3, 64, 64], (Kind::Float, Device::Cpu));
+        let normalised = |transform: &EvalTransform| {
+            let channels = |values: [f32; 3]| Tensor::from_slice(&values).reshape([1, 3, 1, 1]);
+            (&picture - channels(transform.mean)) / channels(transform.std)
+        };
+        let student = transform([0.5, 0.4, 0.3], [0.5, 0.6, 0.7]);
+        let own = transform([0.1, 0.2, 0.3], [0.2, 0.3, 0.9]);
+        let expected = tch::no_grad(|| network.forward(&normalised(&own), false)).unwrap();
+        let teacher = Renormalised::new(network, &student, &own, Device::Cpu).unwrap();
+        let found = tch::no_grad(|| teacher.logits(&normalised(&student))).unwrap();
+        let worst = (found - &expected).abs().max().double_value(&[]);
+        assert!(
+            worst < 1e-4 * expected.abs().max().double_value(&[]).max(1.0),
+            "{worst}"
+        );
+    }
+}

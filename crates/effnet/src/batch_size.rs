@@ -1,0 +1,122 @@
+//! How many images make a batch: enough to use all threads, few enough for the memory and for an interrupt.
+
+use effnet_architecture::Config;
+
+/// Bytes that a network takes for its activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryNeed {
+    /// Whatever the batch.
+    pub fixed: u64,
+    /// For each image of the batch.
+    pub per_image: u64,
+}
+
+impl MemoryNeed {
+    /// What the network takes through libtorch's own modules, in 32-bit floats, without gradients:
+    /// at its widest point, the expanded activations six times, as convolved (in oneDNN's layout and
+    /// in the plain one), normalised, activated and padded.
+    pub fn of_modules(config: &Config, size: [usize; 2]) -> Self {
+        let [height, width] = size.map(|side| side as i64);
+        let halved = |size: i64, stride: i64| (size + stride - 1) / stride;
+        let (mut rows, mut columns) = (halved(height, 2), halved(width, 2));
+        let mut widest = rows * columns * config.stem_channels();
+        for block in config.blocks() {
+            widest = widest.max(rows * columns * block.expanded_channels());
+            (rows, columns) = (halved(rows, block.stride), halved(columns, block.stride));
+        }
+        Self {
+            fixed: 0,
+            per_image: 6 * 4 * widest as u64,
+        }
+    }
+}
+
+/// What decides how large a batch should be.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchDemand {
+    /// The network's activations.
+    pub activations: MemoryNeed,
+    /// One decoded image, `[3, H, W]` in 32-bit floats.
+    pub image_bytes: u64,
+    /// Multiply-accumulate operations for one image.
+    pub multiply_accumulates: u64,
+    /// Threads that compute.
+    pub threads: usize,
+}
+
+/// Images for each thread beyond which the fused network was measured to gain nothing (B0, B3).
+const IMAGES_PER_THREAD: u64 = 8;
+
+/// Operations for each thread in one call: about half a second on a processor with AVX-512, since
+/// results come, and an interrupt is obeyed, between calls.
+const OPERATIONS_PER_THREAD: u64 = 40_000_000_000;
+
+/// How many threads a device counts for: 128 images at most. This was not measured.
+const DEVICE_AS_THREADS: usize = 16;
+
+impl BatchDemand {
+    /// The batch that uses all threads, within half of the `available` bytes; at least 1.
+    ///
+    /// A [`Pipeline`](crate::Pipeline) holds up to three batches of decoded images: in the network,
+    /// gathered for the next call, and ahead of that.
+    pub fn batch_size(&self, available: Option<u64>) -> usize {
+        let per_thread =
+            (OPERATIONS_PER_THREAD / self.multiply_accumulates.max(1)).clamp(1, IMAGES_PER_THREAD);
+        let wanted = per_thread.saturating_mul(self.threads as u64);
+        let each = self.activations.per_image + 3 * self.image_bytes;
+        let fitting = available.map_or(u64::MAX, |available| {
+            (available / 2).saturating_sub(self.activations.fixed) / each.max(1)
+        });
+        wanted.min(fitting).max(1) as usize
+    }
+
+    /// As [`batch_size`](Self::batch_size), where activations lie on a device that has `free` bytes
+    /// left and computes instead of the threads.
+    pub fn batch_size_on_device(&self, available: Option<u64>, free: u64) -> usize {
+        let on_device = Self {
+            threads: DEVICE_AS_THREADS,
+            ..*self
+        };
+        let decoded = Self {
+            activations: MemoryNeed {
+                fixed: 0,
+                per_image: 0,
+            },
+            ..on_device
+        };
+        on_device
+            .batch_size(Some(free))
+            .min(decoded.batch_size(available))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_batch_is_bounded_by_memory_by_threads_and_by_time() {
+        let small = BatchDemand {
+            activations: MemoryNeed {
+                fixed: 1000,
+                per_image: 70,
+            },
+            image_bytes: 10,
+            multiply_accumulates: 400_000_000,
+            threads: 2,
+        };
+        assert_eq!(small.batch_size(None), 16);
+        assert_eq!(small.batch_size(Some(1 << 30)), 16);
+        assert_eq!(small.batch_size(Some(2 * (1000 + 599))), 5);
+        assert_eq!(small.batch_size(Some(0)), 1);
+        assert_eq!(small.batch_size_on_device(None, 1 << 30), 128);
+        assert_eq!(small.batch_size_on_device(None, 2 * (1000 + 599)), 5);
+        assert_eq!(small.batch_size_on_device(Some(2 * 299), 1 << 30), 9);
+        let large = BatchDemand {
+            multiply_accumulates: 37_700_000_000,
+            threads: 6,
+            ..small
+        };
+        assert_eq!(large.batch_size(None), 6);
+    }
+}

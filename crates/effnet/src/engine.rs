@@ -1,0 +1,219 @@
+//! The CPU engine: one network, packed, that any number of threads may run.
+
+use effnet_architecture::{Config, Precision};
+use effnet_kernels::{Layer, Network, NetworkOptions, Output};
+
+use crate::backend::{Backend, BackendError, Images, Pending, Rows};
+use crate::contexts::Contexts;
+use crate::{MemoryNeed, Parameters};
+
+/// How an [`Engine`] is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct EngineOptions {
+    /// What to compute in; [`Precision::Auto`] is 32-bit floats.
+    pub precision: Precision,
+    /// Threads of one call, the caller's included; all cores by default.
+    pub threads: Option<usize>,
+    /// Calls that may compute at a time; others wait for their turn. As many by default as keep
+    /// calls times threads within the cores, at least one.
+    pub calls: Option<usize>,
+    /// End with the averages of the head's activations, `[N, features]`, whether there is a classifier
+    /// or not.
+    pub features: bool,
+}
+
+impl EngineOptions {
+    /// Sets [`precision`](Self::precision).
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// Sets [`threads`](Self::threads).
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Sets [`calls`](Self::calls).
+    #[must_use]
+    pub fn with_calls(mut self, calls: usize) -> Self {
+        self.calls = Some(calls);
+        self
+    }
+
+    /// Sets [`features`](Self::features).
+    #[must_use]
+    pub fn with_features(mut self, features: bool) -> Self {
+        self.features = features;
+        self
+    }
+}
+
+/// A network made ready for inference on a CPU: batch normalisation folded, weights packed.
+///
+/// The packed weights never change and are shared by all callers; the memory and the threads of a call are
+/// leased from a bounded pool, and a lock covers the lease alone. Idle contexts keep what their largest call
+/// needed: at most [`calls`](EngineOptions::calls) times [`memory_need`](Backend::memory_need), until
+/// [`release_memory`](Self::release_memory). Equal images give equal bits, run after run, whatever else is in
+/// the batch and however many threads there are.
+///
+/// ```no_run
+/// use effnet::{Backend, Checkpoint, Engine, EngineOptions, Images, LoadOptions, Parameters};
+/// use effnet_architecture::Variant;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let checkpoint = Checkpoint::open("efficientnet-b0.pth")?;
+/// let config = Variant::B0.config();
+/// let parameters = Parameters::from_state_dict(&config, checkpoint.state_dict(), LoadOptions::default())?;
+/// let engine = Engine::new(&parameters, EngineOptions::default())?;
+/// let pixels = vec![0.0; 8 * 3 * 224 * 224];
+/// let logits = engine.run(Images::new(&pixels, [8, 3, 224, 224])?)?;
+/// assert_eq!((logits.count(), logits.width()), (8, 1000));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Engine {
+    network: Network,
+    contexts: Contexts,
+    config: Config,
+    precision: Precision,
+    output: Output,
+}
+
+impl Engine {
+    /// Folds and packs the parameters, which are not needed afterwards.
+    ///
+    /// # Errors
+    /// [`BackendError::Precision`] for fp16, which a CPU does not compute in, [`BackendError::Tensor`] when
+    /// the numbers of a tensor cannot be read, [`BackendError::Kernels`] when memory or threads are short.
+    pub fn new(parameters: &Parameters, options: EngineOptions) -> Result<Self, BackendError> {
+        let precision = match options.precision {
+            Precision::Auto | Precision::Fp32 => Precision::Fp32,
+            Precision::Bf16 => Precision::Bf16,
+            Precision::Fp16 => {
+                return Err(BackendError::Precision {
+                    precision: Precision::Fp16,
+                    device: "the CPU".to_owned(),
+                });
+            }
+        };
+        let mut layers = parameters.fold()?;
+        if options.features {
+            layers.classifier = None;
+        }
+        let output = if layers.classifier.is_some() {
+            Output::Logits
+        } else {
+            Output::Pooled
+        };
+        let packing = NetworkOptions::default().with_bf16(precision == Precision::Bf16);
+        Ok(Self {
+            network: Network::new(&layers, packing)?,
+            contexts: Contexts::new(options.threads, options.calls)?,
+            config: parameters.config().clone(),
+            precision,
+            output,
+        })
+    }
+
+    /// The network that it computes.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Threads of one call.
+    pub fn threads(&self) -> usize {
+        self.contexts.threads()
+    }
+
+    /// Calls that may compute at a time.
+    pub fn calls(&self) -> usize {
+        self.contexts.most()
+    }
+
+    /// The length of a row of results: classes, or features without a classifier.
+    pub fn output_width(&self) -> usize {
+        match (self.output, self.network.classes()) {
+            (Output::Logits, Some(classes)) => classes,
+            _ => self.config.head_channels() as usize,
+        }
+    }
+
+    /// The head's activations `[N, features, H / 32, W / 32]` of normalised images, with their shape.
+    ///
+    /// # Errors
+    /// As [`Backend::run`].
+    pub fn run_features(&self, images: Images<'_>) -> Result<(Vec<f32>, Vec<usize>), BackendError> {
+        self.compute(images, Output::Features)
+    }
+
+    /// Bytes of the packed weights, which all callers share.
+    pub fn weight_bytes(&self) -> u64 {
+        self.network.bytes()
+    }
+
+    /// Bytes that idle contexts hold now.
+    pub fn idle_bytes(&self) -> u64 {
+        self.contexts.idle_bytes()
+    }
+
+    /// Gives the memory and the threads of idle contexts back to the system; the next calls make new ones.
+    pub fn release_memory(&self) {
+        self.contexts.release();
+    }
+
+    fn compute(&self, images: Images<'_>, output: Output) -> Result<(Vec<f32>, Vec<usize>), BackendError> {
+        let shape = self.network.output_shape(images.shape(), output)?;
+        let mut result = vec![0.0; shape.iter().product()];
+        let mut context = self.contexts.lease()?;
+        self.network
+            .run(&mut context, images.pixels(), images.shape(), output, &mut result)?;
+        Ok((result, shape))
+    }
+}
+
+impl Backend for Engine {
+    fn submit(&self, images: Images<'_>) -> Result<Pending, BackendError> {
+        let (values, shape) = self.compute(images, self.output)?;
+        Ok(Pending::done(Rows::new(values, shape[0])?))
+    }
+
+    fn engine(&self) -> &'static str {
+        "fused"
+    }
+
+    fn kernels(&self) -> String {
+        self.network.instruction_set().to_owned()
+    }
+
+    fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    fn memory_need(&self, size: [usize; 2]) -> Result<MemoryNeed, BackendError> {
+        let memory = self.network.activation_memory(size)?;
+        Ok(MemoryNeed {
+            fixed: memory.thread * self.threads() as u64,
+            per_image: memory.image,
+        })
+    }
+
+    fn profile(&self, images: Images<'_>) -> Result<Option<Vec<(Layer, f64)>>, BackendError> {
+        let shape = self.network.output_shape(images.shape(), self.output)?;
+        let mut result = vec![0.0; shape.iter().product()];
+        let mut context = self.contexts.lease()?;
+        let layers = self.network.profile(
+            &mut context,
+            images.pixels(),
+            images.shape(),
+            self.output,
+            &mut result,
+        )?;
+        Ok(Some(layers))
+    }
+}

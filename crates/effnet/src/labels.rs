@@ -1,0 +1,213 @@
+//! Class names.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// A labels file larger than this is some other file.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// Why class names cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LabelsError {
+    /// The file cannot be read, or is not text.
+    #[error("{}: cannot read class names, expected UTF-8 text or JSON", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is too large to be a list of names.
+    #[error("{}: {bytes} bytes, expected class names, at most {MAX_BYTES} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// The file has no names.
+    #[error("{}: no class names, expected one per line", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file's JSON is not a list of names.
+    #[error("{}: expected a JSON list of class names", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<LabelsError>,
+    },
+    /// The text is not JSON, or other JSON.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// A JSON object leaves a class out.
+    #[error("class {0} is missing")]
+    Missing(usize),
+}
+
+/// The name of each class, by its index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labels(Vec<String>);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Name(String),
+    Class { label: String },
+}
+
+/// A class of ImageNet.
+#[derive(Deserialize)]
+struct ImagenetClass {
+    wnid: String,
+    label: String,
+}
+
+impl Entry {
+    fn into_label(self) -> String {
+        match self {
+            Self::Name(label) | Self::Class { label } => label,
+        }
+    }
+}
+
+impl Labels {
+    /// The 1000 classes of ImageNet.
+    ///
+    /// # Errors
+    /// Never in a build whose tests pass: they read the same text.
+    pub fn imagenet() -> Result<Self, LabelsError> {
+        Self::from_json(effnet_weights::IMAGENET_CLASSES)
+    }
+
+    /// `class 0`, `class 1`, ... for weights that come without names.
+    pub fn numbered(count: usize) -> Self {
+        Self((0..count).map(|class| format!("class {class}")).collect())
+    }
+
+    /// Reads one name per line, a JSON list (of names, or of objects with a `label`), or a JSON
+    /// object from class to name.
+    ///
+    /// # Errors
+    /// [`LabelsError`] for a file that cannot be read, is too large, or has no names.
+    pub fn open(path: &Path) -> Result<Self, LabelsError> {
+        let unreadable = |source| LabelsError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
+        if bytes > MAX_BYTES {
+            return Err(LabelsError::TooLarge {
+                path: path.to_owned(),
+                bytes,
+            });
+        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        // Windows' editors begin a file with a mark that is not part of the first name.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let labels = match text.trim_start().chars().next() {
+            Some('[' | '{') => Self::from_json(text).map_err(|source| LabelsError::File {
+                path: path.to_owned(),
+                source: Box::new(source),
+            })?,
+            _ => Self(
+                text.lines()
+                    .map(|line| line.trim().to_owned())
+                    .filter(|l| !l.is_empty())
+                    .collect(),
+            ),
+        };
+        if labels.0.is_empty() {
+            return Err(LabelsError::Empty {
+                path: path.to_owned(),
+            });
+        }
+        Ok(labels)
+    }
+
+    /// Reads a JSON list (of names, or of objects with a `label`), or a JSON object from class to name.
+    ///
+    /// # Errors
+    /// [`LabelsError::Json`] for other text, [`LabelsError::Missing`] for an object that leaves a class out.
+    pub fn from_json(text: &str) -> Result<Self, LabelsError> {
+        if text.trim_start().starts_with('[') {
+            let entries: Vec<Entry> = serde_json::from_str(text)?;
+            return Ok(Self(entries.into_iter().map(Entry::into_label).collect()));
+        }
+        let entries: std::collections::BTreeMap<usize, Entry> = serde_json::from_str(text)?;
+        let mut labels = Vec::with_capacity(entries.len());
+        for (class, entry) in entries {
+            if class != labels.len() {
+                return Err(LabelsError::Missing(labels.len()));
+            }
+            labels.push(entry.into_label());
+        }
+        Ok(Self(labels))
+    }
+
+    /// These names, by their index.
+    pub fn from_names(names: Vec<String>) -> Self {
+        Self(names)
+    }
+
+    /// WordNet's id of each class, `n01440764` and so on, if these are the classes of ImageNet.
+    ///
+    /// # Errors
+    /// Never in a build whose tests pass: they read the same text.
+    pub fn wnids(&self) -> Result<Option<Vec<String>>, LabelsError> {
+        let classes: Vec<ImagenetClass> = serde_json::from_str(effnet_weights::IMAGENET_CLASSES)?;
+        let same = classes.iter().map(|class| &class.label).eq(&self.0);
+        Ok(same.then(|| classes.into_iter().map(|class| class.wnid).collect()))
+    }
+
+    /// The names by class.
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+
+    /// The number of classes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The name of a class; empty for a class that there is not.
+    pub fn get(&self, class: usize) -> &str {
+        self.0.get(class).map_or("", String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imagenet_has_a_thousand_classes_in_the_usual_order() {
+        let labels = Labels::imagenet().unwrap();
+        assert_eq!(labels.len(), 1000);
+        assert!(labels.get(0).starts_with("tench"));
+        assert!(labels.get(388).starts_with("giant panda"));
+        assert!(labels.get(999).starts_with("toilet tissue"));
+    }
+
+    #[test]
+    fn json_lists_and_objects_give_the_same_labels() {
+        let list = Labels::from_json(r#"["cat", "dog"]"#).unwrap();
+        let object = Labels::from_json(r#"{"1": "dog", "0": {"label": "cat"}}"#).unwrap();
+        assert_eq!(list.0, object.0);
+    }
+
+    #[test]
+    fn a_gap_between_classes_is_named() {
+        let error = Labels::from_json(r#"{"0": "cat", "2": "dog"}"#).unwrap_err();
+        assert_eq!(error.to_string(), "class 1 is missing");
+    }
+}

@@ -1,0 +1,40 @@
+#![doc = include_str!("../README.md")]
+
+mod backend;
+mod batch_size;
+mod class_match;
+mod contexts;
+mod engine;
+mod error;
+mod fold;
+mod labels;
+mod memory;
+mod metadata;
+mod model;
+mod naming;
+mod parameters;
+mod pipeline;
+mod prediction;
+mod preprocessing;
+mod zoo;
+
+pub use backend::{Backend, BackendError, Images, Pending, Rows};
+pub use batch_size::{BatchDemand, MemoryNeed};
+pub use class_match::{ClassMatchError, match_classes};
+pub use effnet_architecture::{Config, Precision, Profile, Scheme, Variant};
+pub use effnet_checkpoint::{Checkpoint, StateDict};
+pub use effnet_data::{BoxError, DecodeFailure};
+pub use effnet_hub::{Hub, HubConfig, Manifest, Progress};
+pub use effnet_kernels::Layer;
+pub use engine::{Engine, EngineOptions};
+pub use error::Error;
+pub use labels::{Labels, LabelsError};
+pub use memory::available_memory;
+pub use metadata::{MetadataError, ModelMetadata};
+pub use model::{ModelFile, ModelOptions, infer_profile};
+pub use naming::EfficientNetNames;
+pub use parameters::{LoadError, LoadOptions, LoadReport, Mismatch, Parameters, WrongShape};
+pub use pipeline::{Output, Pipeline, Reader, Source};
+pub use prediction::{NotFinite, Prediction, check_finite, rank};
+pub use preprocessing::{PreprocessingOverrides, transform, transform_of_variant};
+pub use zoo::{ModelName, Weights, WeightsContent, Zoo};

@@ -1,0 +1,195 @@
+//! What a weight file says about its network, so that it is enough by itself.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use effnet_architecture::{CropMode, Interpolation, Preprocessing, Profile};
+
+/// The entries of a safetensors file's metadata that this project writes and reads.
+///
+/// All are optional.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModelMetadata {
+    /// `b0` to `b8`, `l2`.
+    pub variant: Option<String>,
+    /// Padding and BN constants that the parameters were trained with: `tf`, `timm`, `torchvision`.
+    pub profile: Option<Profile>,
+    /// The name of each class, by its index.
+    pub labels: Option<Vec<String>>,
+    /// Side of the square input in pixels.
+    pub image_size: Option<usize>,
+    /// Fraction of the resized image that the centre crop keeps, in `(0, 1]`.
+    pub crop_pct: Option<f64>,
+    /// Pixels that the short side is resized to; takes the place of `crop_pct`.
+    pub resize_size: Option<usize>,
+    /// `center` or `squash`.
+    pub crop_mode: Option<CropMode>,
+    /// `bilinear` or `bicubic`.
+    pub interpolation: Option<Interpolation>,
+    /// Subtracted from values in 0 to 1, for each channel.
+    pub mean: Option<[f64; 3]>,
+    /// Divides after that, for each channel.
+    pub std: Option<[f64; 3]>,
+}
+
+/// An entry of the metadata that cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("metadata entry `{key}` is `{found}`, expected {expected}")]
+pub struct MetadataError {
+    /// The entry.
+    pub key: &'static str,
+    /// What was expected, in words.
+    pub expected: &'static str,
+    /// Its value, cut where it is long.
+    pub found: String,
+}
+
+impl ModelMetadata {
+    /// Reads the entries of [`Checkpoint::metadata`](effnet_checkpoint::Checkpoint::metadata); others are ignored.
+    ///
+    /// # Errors
+    /// [`MetadataError`] for an entry with a value that it cannot have.
+    pub fn from_entries(entries: &BTreeMap<String, String>) -> Result<Self, MetadataError> {
+        let text = |key| entries.get(key).cloned();
+        Ok(Self {
+            variant: text("variant"),
+            profile: named(entries, "profile", "tf, timm or torchvision")?,
+            labels: json(entries, "labels", "a JSON list of texts")?,
+            image_size: number(entries, "image_size", "a number of pixels", |&size| size > 0)?,
+            crop_pct: number(entries, "crop_pct", "a number above 0 and up to 1", |&part| {
+                part > 0.0 && part <= 1.0
+            })?,
+            resize_size: number(entries, "resize_size", "a number of pixels", |&size| size > 0)?,
+            crop_mode: named(entries, "crop_mode", "center or squash")?,
+            interpolation: named(entries, "interpolation", "bilinear or bicubic")?,
+            mean: json(entries, "mean", "a JSON list of three numbers")?,
+            std: json(entries, "std", "a JSON list of three numbers")?,
+        })
+    }
+
+    /// The entries to write.
+    pub fn to_entries(&self) -> BTreeMap<String, String> {
+        let mut entries = BTreeMap::new();
+        let mut put = |key: &str, value: Option<String>| {
+            if let Some(value) = value {
+                entries.insert(key.to_owned(), value);
+            }
+        };
+        let list = |values: [f64; 3]| serde_json::json!(values).to_string();
+        put("variant", self.variant.clone());
+        put("profile", self.profile.map(|profile| profile.to_string()));
+        put(
+            "num_classes",
+            self.labels.as_ref().map(|labels| labels.len().to_string()),
+        );
+        put(
+            "labels",
+            self.labels
+                .as_ref()
+                .map(|labels| serde_json::json!(labels).to_string()),
+        );
+        put("image_size", self.image_size.map(|size| size.to_string()));
+        put("crop_pct", self.crop_pct.map(|part| part.to_string()));
+        put("resize_size", self.resize_size.map(|size| size.to_string()));
+        put("crop_mode", self.crop_mode.map(|mode| mode.to_string()));
+        put(
+            "interpolation",
+            self.interpolation.map(|interpolation| interpolation.to_string()),
+        );
+        put("mean", self.mean.map(list));
+        put("std", self.std.map(list));
+        entries
+    }
+}
+
+impl ModelMetadata {
+    /// Records how images are prepared.
+    #[must_use]
+    pub fn with_preprocessing(mut self, preprocessing: &Preprocessing) -> Self {
+        self.image_size = Some(preprocessing.image_size as usize);
+        self.crop_pct = preprocessing.crop_pct;
+        self.resize_size = preprocessing.resize_size.map(|size| size as usize);
+        self.crop_mode = Some(preprocessing.crop_mode);
+        self.interpolation = Some(preprocessing.interpolation);
+        self.mean = Some(preprocessing.mean);
+        self.std = Some(preprocessing.std);
+        self
+    }
+}
+
+fn named<T: FromStr>(
+    entries: &BTreeMap<String, String>,
+    key: &'static str,
+    expected: &'static str,
+) -> Result<Option<T>, MetadataError> {
+    let Some(text) = entries.get(key) else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|_| wrong(key, expected, text))
+}
+
+pub(crate) fn wrong(key: &'static str, expected: &'static str, found: &str) -> MetadataError {
+    let found = found.chars().take(40).collect();
+    MetadataError { key, expected, found }
+}
+
+fn number<T: FromStr + Display>(
+    entries: &BTreeMap<String, String>,
+    key: &'static str,
+    expected: &'static str,
+    accept: impl Fn(&T) -> bool,
+) -> Result<Option<T>, MetadataError> {
+    let Some(text) = entries.get(key) else {
+        return Ok(None);
+    };
+    match text.parse() {
+        Ok(value) if accept(&value) => Ok(Some(value)),
+        _ => Err(wrong(key, expected, text)),
+    }
+}
+
+fn json<T: serde::de::DeserializeOwned>(
+    entries: &BTreeMap<String, String>,
+    key: &'static str,
+    expected: &'static str,
+) -> Result<Option<T>, MetadataError> {
+    let Some(text) = entries.get(key) else {
+        return Ok(None);
+    };
+    serde_json::from_str(text)
+        .map(Some)
+        .map_err(|_| wrong(key, expected, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_survives_being_written_and_read() {
+        let metadata = ModelMetadata {
+            variant: Some("b3".to_owned()),
+            profile: Some(Profile::Tf),
+            labels: Some(vec!["a \"quoted\" cat".to_owned(), "Hündchen".to_owned()]),
+            image_size: Some(300),
+            crop_pct: Some(0.904),
+            resize_size: None,
+            crop_mode: Some(CropMode::Center),
+            interpolation: Some(Interpolation::Bicubic),
+            mean: Some([0.485, 0.456, 0.406]),
+            std: Some([0.229, 0.224, 0.225]),
+        };
+        assert_eq!(ModelMetadata::from_entries(&metadata.to_entries()), Ok(metadata));
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_is_named() {
+        let entries = BTreeMap::from([("crop_pct".to_owned(), "7".to_owned())]);
+        let error = ModelMetadata::from_entries(&entries).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "metadata entry `crop_pct` is `7`, expected a number above 0 and up to 1"
+        );
+    }
+}

@@ -1,0 +1,249 @@
+//! A weight file with everything that has to be settled before its network can run: variant, profile,
+//! number of classes, labels.
+//!
+//! None of it is written in an ordinary `.pth`. What the user says counts most, then what the file states,
+//! then what is published for it, then what its names suggest.
+
+use std::path::Path;
+
+use effnet_architecture::{Config, Profile, Scheme, Signature, Variant};
+use effnet_checkpoint::{Checkpoint, OpenOptions, StateDict};
+use effnet_hub::Entry;
+
+use crate::{EfficientNetNames, Error, Labels, LoadOptions, ModelMetadata, Parameters, Weights};
+
+/// Number of classes of ImageNet, which the published weights are for.
+const IMAGENET_CLASSES: i64 = 1000;
+
+/// What the user says of a weight file.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct ModelOptions {
+    /// The variant that is expected.
+    pub variant: Option<Variant>,
+    /// The arithmetic that the weights were trained for.
+    pub profile: Option<Profile>,
+    /// The number of classes that is expected.
+    pub num_classes: Option<i64>,
+}
+
+impl ModelOptions {
+    /// Sets [`variant`](Self::variant).
+    #[must_use]
+    pub fn with_variant(mut self, variant: Option<Variant>) -> Self {
+        self.variant = variant;
+        self
+    }
+
+    /// Sets [`profile`](Self::profile).
+    #[must_use]
+    pub fn with_profile(mut self, profile: Option<Profile>) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// Sets [`num_classes`](Self::num_classes).
+    #[must_use]
+    pub fn with_num_classes(mut self, num_classes: Option<i64>) -> Self {
+        self.num_classes = num_classes;
+        self
+    }
+}
+
+/// What the user, the manifest and the weight file say about a network, before any parameter is read.
+#[derive(Debug)]
+pub struct ModelFile {
+    weights: Weights,
+    checkpoint: Checkpoint,
+    /// What the file states of itself.
+    pub metadata: ModelMetadata,
+    /// The network.
+    pub variant: Variant,
+    /// Whose names the parameters have.
+    pub scheme: Scheme,
+    /// The arithmetic that the parameters were trained for.
+    pub profile: Profile,
+    num_classes: i64,
+}
+
+impl ModelFile {
+    /// Opens the weights and settles variant, profile and number of classes: as many as there are labels, as
+    /// the file has names for, as are published, or 1000.
+    ///
+    /// # Errors
+    /// As [`inspect`](Self::inspect), and [`Error::Classes`], [`Error::NoClassifier`] and
+    /// [`Error::LabelCount`] where the file has another number of classes.
+    pub fn open(weights: Weights, options: &ModelOptions, labels: Option<&Labels>) -> Result<Self, Error> {
+        let mut file = Self::inspect(weights, options)?;
+        let named = labels
+            .map(Labels::len)
+            .or(file.metadata.labels.as_ref().map(Vec::len));
+        let published = file.entry().map(|entry| i64::from(entry.classes));
+        let expected = options
+            .num_classes
+            .or(named.map(|count| count as i64))
+            .or(published)
+            .unwrap_or(IMAGENET_CLASSES);
+        let path = || file.path().to_owned();
+        match file.signature()?.num_classes {
+            Some(found) if found as i64 == expected => {}
+            Some(found) => {
+                return Err(Error::Classes {
+                    path: path(),
+                    found,
+                    expected,
+                });
+            }
+            None => {
+                return Err(Error::NoClassifier {
+                    path: path(),
+                    expected,
+                });
+            }
+        }
+        file.num_classes = expected;
+        match labels {
+            Some(labels) if labels.len() as i64 != expected => Err(Error::LabelCount {
+                found: labels.len(),
+                expected,
+            }),
+            _ => Ok(file),
+        }
+    }
+
+    /// Opens the weights and settles variant and profile, for a network with any number of classes.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`], [`Error::NotEfficientNet`], [`Error::OtherVariant`], [`Error::NoVariant`],
+    /// [`Error::Metadata`].
+    pub fn inspect(weights: Weights, options: &ModelOptions) -> Result<Self, Error> {
+        let checkpoint = weights.open(&OpenOptions::new())?;
+        let path = || weights.path().to_owned();
+        let metadata = ModelMetadata::from_entries(checkpoint.metadata())
+            .map_err(|source| Error::Metadata { path: path(), source })?;
+        let signature = checkpoint.state_dict().signature();
+        let signature = signature.map_err(|source| Error::NotEfficientNet { path: path(), source })?;
+        let variant = match (options.variant, Variant::recognise(&signature)) {
+            (Some(asked), Some(found)) if asked != found => {
+                return Err(Error::OtherVariant {
+                    path: path(),
+                    asked,
+                    found,
+                });
+            }
+            // Strict loading will say what is wrong with it.
+            (Some(variant), _) | (None, Some(variant)) => variant,
+            (None, None) => return Err(Error::NoVariant { path: path() }),
+        };
+        let scheme = signature.scheme;
+        let entry = weights.entry.as_ref();
+        let profile = options
+            .profile
+            .unwrap_or_else(|| infer_profile(&metadata, entry, weights.path(), scheme, variant));
+        Ok(Self {
+            num_classes: signature.num_classes.unwrap_or(0) as i64,
+            weights,
+            checkpoint,
+            metadata,
+            variant,
+            scheme,
+            profile,
+        })
+    }
+
+    fn signature(&self) -> Result<Signature, Error> {
+        self.state_dict()
+            .signature()
+            .map_err(|source| Error::NotEfficientNet {
+                path: self.path().to_owned(),
+                source,
+            })
+    }
+
+    /// The weights as they are reported.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// The opened file.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// The tensors, under the file's own names.
+    pub fn state_dict(&self) -> &StateDict {
+        self.checkpoint.state_dict()
+    }
+
+    /// How many classes the classifier tells apart; 0 without one.
+    pub fn num_classes(&self) -> i64 {
+        self.num_classes
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.weights.path()
+    }
+
+    /// The published weights that the file is, or is named like.
+    pub fn entry(&self) -> Option<&Entry> {
+        self.weights.entry.as_ref()
+    }
+
+    /// The network of the file, with a classifier for so many classes.
+    pub fn config(&self, num_classes: i64) -> Config {
+        Config::new(self.variant)
+            .with_profile(self.profile)
+            .with_num_classes(num_classes)
+    }
+
+    /// The parameters of the file, checked against the network of `config`.
+    ///
+    /// # Errors
+    /// [`Error::Load`] with everything that differs.
+    pub fn parameters(&self, config: &Config, options: LoadOptions) -> Result<Parameters, Error> {
+        Parameters::from_state_dict(config, self.state_dict(), options).map_err(|source| Error::Load {
+            path: self.path().to_owned(),
+            variant: self.variant,
+            source,
+        })
+    }
+
+    /// The names of the classes: the user's, the file's or ImageNet's. `None` where there are none and the
+    /// classes are not as many as ImageNet's.
+    ///
+    /// # Errors
+    /// [`Error::Labels`] when ImageNet's cannot be read.
+    pub fn labels(&self, own: Option<Labels>) -> Result<Option<Labels>, Error> {
+        if own.is_some() {
+            return Ok(own);
+        }
+        Ok(match &self.metadata.labels {
+            Some(names) => Some(Labels::from_names(names.clone())),
+            None if self.num_classes == IMAGENET_CLASSES => Some(Labels::imagenet()?),
+            None => None,
+        })
+    }
+}
+
+/// The profile that the file states, that is published for it, or that its names suggest.
+pub fn infer_profile(
+    metadata: &ModelMetadata,
+    entry: Option<&Entry>,
+    path: &Path,
+    scheme: Scheme,
+    variant: Variant,
+) -> Profile {
+    if let Some(stated) = metadata.profile.or(entry.map(|entry| entry.profile)) {
+        return stated;
+    }
+    // timm gives its TensorFlow ports the names of its own networks; only the file's name differs.
+    let is_port = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .is_some_and(|name| name.starts_with("tf_efficientnet"));
+    if scheme == Scheme::Timm && is_port {
+        return Profile::Tf;
+    }
+    Profile::default_for(scheme, Some(variant))
+}

@@ -1,0 +1,291 @@
+//! Strict loading: from the tensors of a file to the parameters of one network.
+//!
+//! A file that nearly fits gives wrong logits without an error, so nothing is loaded unless every tensor
+//! fits. The CPU engine packs what passed this check, and effnet-core fills tch's variable stores with it:
+//! the rules exist once.
+
+mod mismatch;
+mod random;
+mod stem;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use effnet_architecture::{CLASSIFIER, Config, NamingError, Parameter, ParameterKind, STEM, Scheme, Variant};
+use effnet_checkpoint::{DType, StateDict, Tensor, TensorError};
+
+pub use mismatch::{Mismatch, WrongShape};
+
+use crate::EfficientNetNames;
+
+/// Where loading may depart from "every tensor, with exactly its shape".
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LoadOptions {
+    /// Leave the file's classifier aside, whatever its number of classes: a new one takes its place, or none.
+    pub new_classifier: bool,
+    /// Where the network has another number of input channels than the file, make its stem from
+    /// the file's kernels: summed for one channel, repeated in turn and rescaled for more (as
+    /// timm's `adapt_input_conv` does), so that a grey image gives the activations it gave as RGB.
+    pub adapt_stem: bool,
+}
+
+impl LoadOptions {
+    /// Every tensor, with exactly its shape.
+    pub const fn new() -> Self {
+        Self {
+            new_classifier: false,
+            adapt_stem: false,
+        }
+    }
+
+    /// Sets [`new_classifier`](Self::new_classifier).
+    #[must_use]
+    pub const fn with_new_classifier(mut self, new_classifier: bool) -> Self {
+        self.new_classifier = new_classifier;
+        self
+    }
+
+    /// Sets [`adapt_stem`](Self::adapt_stem).
+    #[must_use]
+    pub const fn with_adapt_stem(mut self, adapt_stem: bool) -> Self {
+        self.adapt_stem = adapt_stem;
+        self
+    }
+}
+
+/// What loading did in addition to copying.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LoadReport {
+    /// The naming scheme of the state dict.
+    pub scheme: Option<Scheme>,
+    /// The file's classifier was not taken.
+    pub new_classifier: bool,
+    /// The stem was made from one with this many input channels.
+    pub adapted_stem_from: Option<i64>,
+    /// Tensors of the file that were left aside on request.
+    pub left_aside: Vec<String>,
+    /// How many tensors are of another floating-point type than 32 bits and are converted, and that type.
+    pub converted: Option<(usize, DType)>,
+    /// Batch-norm counters that the file does not have and that start at zero, as in PyTorch for files that
+    /// predate them.
+    pub counters_started: usize,
+}
+
+/// Why a state dict cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// A field of the configuration is out of its range.
+    #[error(transparent)]
+    Config(#[from] effnet_architecture::Error),
+    /// The tensors are not those of the network.
+    #[error("{0}")]
+    Mismatch(Box<Mismatch>),
+    /// The names are not those of an EfficientNet, or not all are there.
+    #[error(transparent)]
+    Naming(#[from] NamingError),
+    /// The numbers of a tensor cannot be read.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+}
+
+/// The parameters of one network, checked against its configuration.
+///
+/// They are the tensors of the file, which are read when they are asked for.
+#[derive(Debug, Clone)]
+pub struct Parameters {
+    config: Config,
+    tensors: HashMap<String, Tensor>,
+    report: LoadReport,
+}
+
+impl Parameters {
+    /// Checks a state dict, in any of the naming schemes, against the network of `config`.
+    ///
+    /// Strict: every tensor must be there with its shape, and no other. With
+    /// [`new_classifier`](LoadOptions::new_classifier) the classifier is not among the result.
+    ///
+    /// # Errors
+    /// [`LoadError::Mismatch`] with all missing, unexpected and wrongly shaped tensors,
+    /// [`LoadError::Naming`] when the names are not those of a known scheme, [`LoadError::Config`].
+    pub fn from_state_dict(
+        config: &Config,
+        state_dict: &StateDict,
+        options: LoadOptions,
+    ) -> Result<Self, LoadError> {
+        config.validate()?;
+        let dict = state_dict.to_canonical()?;
+        let mut report = LoadReport {
+            scheme: Scheme::recognise(state_dict.names()),
+            ..LoadReport::default()
+        };
+        let tensors = Check {
+            config,
+            dict: &dict,
+            options,
+        }
+        .run(&mut report)?;
+        Ok(Self {
+            config: config.clone(),
+            tensors,
+            report,
+        })
+    }
+
+    /// The network that they belong to.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What loading did in addition to copying.
+    pub fn report(&self) -> &LoadReport {
+        &self.report
+    }
+
+    /// The tensor of this name in the original implementation, in the file's own type. `None` for a counter
+    /// that the file does not have, and for a classifier that was left aside.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.get(name)
+    }
+
+    /// The numbers of a floating-point tensor, in 32-bit floats; borrowed where the file has them as such.
+    ///
+    /// # Errors
+    /// [`TensorError`] when they cannot be read or are too large for 32 bits.
+    ///
+    /// # Panics
+    /// When there is no tensor of this name.
+    pub(crate) fn floats(&self, name: &str) -> Result<Cow<'_, [f32]>, TensorError> {
+        let tensor = self.tensors.get(name);
+        let tensor = tensor.unwrap_or_else(|| unreachable!("{name} was checked"));
+        tensor.floats()
+    }
+}
+
+struct Check<'a> {
+    config: &'a Config,
+    dict: &'a StateDict,
+    options: LoadOptions,
+}
+
+impl Check<'_> {
+    fn keeps_classifier(&self) -> bool {
+        self.config.include_top && !self.options.new_classifier
+    }
+
+    /// The tensors by name, or a list of everything that differs.
+    fn run(&self, report: &mut LoadReport) -> Result<HashMap<String, Tensor>, LoadError> {
+        let expected = self.config.parameter_list();
+        let mut mismatch = Mismatch::default();
+        let mut tensors = HashMap::with_capacity(expected.len());
+        for parameter in &expected {
+            if parameter.name.starts_with(CLASSIFIER) && !self.keeps_classifier() {
+                continue;
+            }
+            if let Some(tensor) = self.tensor(parameter, &mut mismatch, report)? {
+                tensors.insert(parameter.name.clone(), tensor);
+            }
+        }
+        self.find_unexpected(&expected, &mut mismatch, report);
+        report.new_classifier = self.options.new_classifier && self.config.include_top;
+        if mismatch.is_empty() {
+            return Ok(tensors);
+        }
+        mismatch.hint = self.hint(&mismatch);
+        Err(LoadError::Mismatch(Box::new(mismatch)))
+    }
+
+    fn tensor(
+        &self,
+        parameter: &Parameter,
+        mismatch: &mut Mismatch,
+        report: &mut LoadReport,
+    ) -> Result<Option<Tensor>, LoadError> {
+        let name = &parameter.name;
+        let is_float = parameter.kind == ParameterKind::Float;
+        let Some(found) = self.dict.get(name) else {
+            if is_float {
+                mismatch.missing.push(name.clone());
+            } else {
+                report.counters_started += 1;
+            }
+            return Ok(None);
+        };
+        let (expected, shape) = (&parameter.shape[..], found.shape());
+        let adapts = self.options.adapt_stem && name == STEM && stem::differs_in_input_only(expected, shape);
+        if !adapts && expected != shape {
+            mismatch.wrong_shape.push(WrongShape {
+                name: name.clone(),
+                expected: expected.to_vec(),
+                found: shape.to_vec(),
+            });
+            return Ok(None);
+        }
+        if is_float != found.dtype().is_float() {
+            let dtype = found.dtype().to_string();
+            mismatch.wrong_type.push((name.clone(), dtype));
+            return Ok(None);
+        }
+        if is_float && found.dtype() != DType::F32 {
+            let count = report.converted.map_or(0, |(count, _)| count);
+            report.converted = Some((count + 1, found.dtype()));
+        }
+        if adapts {
+            report.adapted_stem_from = Some(shape[1] as i64);
+            return Ok(Some(stem::adapt(found, expected[1])?));
+        }
+        Ok(Some(found.clone()))
+    }
+
+    fn find_unexpected(&self, expected: &[Parameter], mismatch: &mut Mismatch, report: &mut LoadReport) {
+        let known: std::collections::HashSet<&str> =
+            expected.iter().map(|parameter| parameter.name.as_str()).collect();
+        for name in self.dict.names() {
+            if name.starts_with(CLASSIFIER) && !self.keeps_classifier() {
+                report.left_aside.push(name.to_owned());
+            } else if !known.contains(name) {
+                mismatch.unexpected.push(name.to_owned());
+            }
+        }
+    }
+
+    /// What a user probably did, judged from the shapes in the file.
+    fn hint(&self, mismatch: &Mismatch) -> Option<String> {
+        let signature = self.dict.signature().ok()?;
+        let config = self.config;
+        let own = Variant::ALL.into_iter().find(|variant| {
+            let published = variant.config();
+            published.width_coefficient == config.width_coefficient
+                && published.depth_coefficient == config.depth_coefficient
+        });
+        let found = Variant::recognise(&signature);
+        if let Some(found) = found
+            && own != Some(found)
+        {
+            let own = own.map_or("another network".to_owned(), |own| own.to_string());
+            return Some(format!("they are those of {found}, expected {own}"));
+        }
+        if let Some(classes) = signature.num_classes
+            && classes as i64 != config.num_classes
+            && mismatch
+                .wrong_shape
+                .iter()
+                .any(|wrong| wrong.name.starts_with(CLASSIFIER))
+        {
+            return Some(format!(
+                "they have {classes} classes, expected {}; set the number of classes to {classes}, or \
+                 ask for a new classifier",
+                config.num_classes
+            ));
+        }
+        if signature.in_channels as i64 != config.in_channels {
+            return Some(format!(
+                "they have {} input channels, expected {}; ask for an adapted stem",
+                signature.in_channels, config.in_channels
+            ));
+        }
+        None
+    }
+}

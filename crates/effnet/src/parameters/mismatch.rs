@@ -1,0 +1,76 @@
+//! All differences between a state dict and a network, in one message.
+
+use std::fmt;
+
+/// One tensor whose shape differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrongShape {
+    /// Its name in the network.
+    pub name: String,
+    /// The network's shape.
+    pub expected: Vec<usize>,
+    /// The file's shape.
+    pub found: Vec<usize>,
+}
+
+/// All differences between a state dict and a network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Tensors of the network that the state dict does not have.
+    pub missing: Vec<String>,
+    /// Tensors of the state dict that the network does not have.
+    pub unexpected: Vec<String>,
+    /// Tensors whose shapes differ.
+    pub wrong_shape: Vec<WrongShape>,
+    /// Tensors whose numbers cannot be those of a parameter, with their type.
+    pub wrong_type: Vec<(String, String)>,
+    /// What the state dict seems to be, and what to do.
+    pub hint: Option<String>,
+}
+
+impl Mismatch {
+    /// Whether there is no difference.
+    pub fn is_empty(&self) -> bool {
+        self.missing.is_empty()
+            && self.unexpected.is_empty()
+            && self.wrong_shape.is_empty()
+            && self.wrong_type.is_empty()
+    }
+}
+
+/// How many names of each kind a message spells out; a wrong variant has hundreds.
+const LISTED: usize = 20;
+
+fn list<T>(f: &mut fmt::Formatter<'_>, title: &str, items: &[T], show: impl Fn(&T) -> String) -> fmt::Result {
+    if items.is_empty() {
+        return Ok(());
+    }
+    write!(f, "\n  {title} ({}):", items.len())?;
+    for item in items.iter().take(LISTED) {
+        write!(f, "\n    {}", show(item))?;
+    }
+    if items.len() > LISTED {
+        write!(f, "\n    and {} more", items.len() - LISTED)?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the tensors do not fit the network")?;
+        if let Some(hint) = &self.hint {
+            write!(f, ": {hint}")?;
+        }
+        list(f, "missing", &self.missing, Clone::clone)?;
+        list(f, "unexpected", &self.unexpected, Clone::clone)?;
+        list(f, "wrong shape", &self.wrong_shape, |wrong| {
+            format!(
+                "{}: expected {:?}, found {:?}",
+                wrong.name, wrong.expected, wrong.found
+            )
+        })?;
+        list(f, "wrong type", &self.wrong_type, |(name, found)| {
+            format!("{name}: expected floating-point numbers, found {found}")
+        })
+    }
+}

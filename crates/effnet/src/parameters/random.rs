@@ -1,0 +1,50 @@
+//! Random parameters, for measuring how fast a network is.
+
+use effnet_architecture::{Config, ParameterKind};
+use effnet_checkpoint::{DType, Tensor};
+
+use super::{LoadError, LoadOptions, Parameters};
+
+impl Parameters {
+    /// Random parameters of a network, which take as long to run as trained ones: kernels from a uniform
+    /// distribution with the variance `2 / fan-out` of the reference implementation, batch norms that change
+    /// nothing, biases of 0. Equal seeds give equal parameters.
+    ///
+    /// # Errors
+    /// [`LoadError::Config`] for a field out of range.
+    pub fn random(config: &Config, seed: u64) -> Result<Self, LoadError> {
+        config.validate()?;
+        let mut random = fastrand::Rng::with_seed(seed);
+        let tensors = config
+            .parameter_list()
+            .into_iter()
+            .filter(|parameter| parameter.kind == ParameterKind::Float)
+            .map(|parameter| {
+                let count: usize = parameter.shape.iter().product();
+                let bound = match parameter.shape[..] {
+                    [outputs, inputs, height, width] => {
+                        let fan_out = if inputs == 1 { 1 } else { outputs } * height * width;
+                        (6.0 / fan_out as f32).sqrt()
+                    }
+                    [classes, _] => 1.0 / (classes as f32).sqrt(),
+                    _ => 0.0,
+                };
+                // The scale of a batch norm and its variance; a weight with one dimension is such a scale.
+                let is_one = parameter.name.ends_with(".weight") || parameter.name.ends_with(".running_var");
+                let mut value = || match (bound > 0.0, is_one) {
+                    (true, _) => bound * (2.0 * random.f32() - 1.0),
+                    (false, true) => 1.0,
+                    (false, false) => 0.0,
+                };
+                let bytes = (0..count).flat_map(|_| value().to_le_bytes()).collect();
+                (
+                    parameter.name,
+                    Tensor::from_bytes(DType::F32, parameter.shape, bytes),
+                )
+            });
+        let state_dict = tensors
+            .map(|(name, tensor)| Ok((name, tensor?)))
+            .collect::<Result<_, effnet_checkpoint::TensorError>>()?;
+        Self::from_state_dict(config, &state_dict, LoadOptions::default())
+    }
+}

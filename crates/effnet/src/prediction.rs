@@ -1,0 +1,108 @@
+//! From logits to ranked classes.
+
+use serde::Serialize;
+
+use crate::Labels;
+
+/// A number of a network's output that is not finite: the weights or the precision do not suit the network.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error(
+    "the network gave {number} for {what} {place}, expected a finite number; the weights or the precision do not \
+     suit it"
+)]
+pub struct NotFinite {
+    /// `class` or `feature`.
+    pub what: &'static str,
+    /// The number of the class or feature.
+    pub place: usize,
+    /// NaN or an infinity.
+    pub number: f32,
+}
+
+/// Checks that all numbers of an output, each of which is a `what`, are finite.
+///
+/// # Errors
+/// [`NotFinite`] for the first that is not.
+pub fn check_finite(numbers: &[f32], what: &'static str) -> Result<(), NotFinite> {
+    match numbers.iter().position(|number| !number.is_finite()) {
+        None => Ok(()),
+        Some(place) => Err(NotFinite {
+            what,
+            place,
+            number: numbers[place],
+        }),
+    }
+}
+
+/// One class and how likely the network finds it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Prediction {
+    /// The class, from 0.
+    pub class: usize,
+    /// Its name.
+    pub label: String,
+    /// The network's output for it.
+    pub logit: f32,
+    /// The softmax over all classes, in `[0, 1]`.
+    pub probability: f64,
+}
+
+/// The `top_k` most likely classes (all for 0), most likely first; of equals, the lower class.
+///
+/// Probabilities are the softmax over all classes.
+///
+/// # Errors
+/// [`NotFinite`] when a logit is not a finite number.
+pub fn rank(logits: &[f32], labels: &Labels, top_k: usize) -> Result<Vec<Prediction>, NotFinite> {
+    check_finite(logits, "class")?;
+    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exponential = |logit: f32| f64::from(logit - highest).exp();
+    let total: f64 = logits.iter().map(|&logit| exponential(logit)).sum();
+    let mut classes: Vec<usize> = (0..logits.len()).collect();
+    classes.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
+    if top_k > 0 {
+        classes.truncate(top_k);
+    }
+    let prediction = |class: usize| Prediction {
+        class,
+        label: labels.get(class).to_owned(),
+        logit: logits[class],
+        probability: exponential(logits[class]) / total,
+    };
+    Ok(classes.into_iter().map(prediction).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels() -> Labels {
+        Labels::from_json(r#"["a", "b", "c"]"#).unwrap()
+    }
+
+    #[test]
+    fn probabilities_are_the_softmax_over_all_classes() {
+        let ranked = rank(&[1.0, 3.0, 2.0], &labels(), 2).unwrap();
+        let classes: Vec<_> = ranked.iter().map(|p| (p.class, p.label.as_str())).collect();
+        assert_eq!(classes, [(1, "b"), (2, "c")]);
+        let total = 1f64.exp() + 2f64.exp() + 3f64.exp();
+        assert!((ranked[0].probability - 3f64.exp() / total).abs() < 1e-12);
+    }
+
+    #[test]
+    fn zero_means_all_classes_and_large_logits_do_not_overflow() {
+        let ranked = rank(&[1e30, -1e30, 0.0], &labels(), 0).unwrap();
+        assert_eq!(ranked.len(), 3);
+        assert_eq!(ranked[0].probability, 1.0);
+    }
+
+    #[test]
+    fn a_logit_that_is_no_number_is_an_error() {
+        assert!(
+            rank(&[0.0, f32::NAN, 0.0], &labels(), 1)
+                .unwrap_err()
+                .to_string()
+                .contains("class 1")
+        );
+    }
+}

@@ -1,0 +1,171 @@
+//! How a file's images are prepared: what the file states, what is published for it, what the user overrides.
+//!
+//! A network that was trained on images prepared in another way gives other logits without an error, so the
+//! transform is settled here, once, for everything that feeds images to a network.
+
+use effnet_architecture::{CropMode, Interpolation, Preprocessing, Scheme, Variant};
+use effnet_hub::Manifest;
+use effnet_image::{EvalTransform, ResizeMode};
+
+use crate::metadata::wrong;
+use crate::{Error, MetadataError, ModelFile, ModelMetadata};
+
+/// What the user sets, whatever the weights say.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct PreprocessingOverrides {
+    /// Height and width that images are brought to, in pixels.
+    pub image_size: Option<u32>,
+    /// Fraction of the resized image that the centre crop keeps, in `(0, 1]`.
+    pub crop_pct: Option<f64>,
+    /// Filter of the resize.
+    pub interpolation: Option<Interpolation>,
+    /// Subtracted from values in `[0, 1]`, for each channel.
+    pub mean: Option<[f32; 3]>,
+    /// Divides after that, for each channel.
+    pub std: Option<[f32; 3]>,
+}
+
+impl PreprocessingOverrides {
+    /// Sets [`image_size`](Self::image_size).
+    #[must_use]
+    pub fn with_image_size(mut self, image_size: Option<u32>) -> Self {
+        self.image_size = image_size;
+        self
+    }
+
+    /// Sets [`crop_pct`](Self::crop_pct).
+    #[must_use]
+    pub fn with_crop_pct(mut self, crop_pct: Option<f64>) -> Self {
+        self.crop_pct = crop_pct;
+        self
+    }
+
+    /// Sets [`interpolation`](Self::interpolation).
+    #[must_use]
+    pub fn with_interpolation(mut self, interpolation: Option<Interpolation>) -> Self {
+        self.interpolation = interpolation;
+        self
+    }
+
+    /// Sets [`mean`](Self::mean) and [`std`](Self::std).
+    #[must_use]
+    pub fn with_normalisation(mut self, mean: Option<[f32; 3]>, std: Option<[f32; 3]>) -> Self {
+        self.mean = mean;
+        self.std = std;
+        self
+    }
+
+    fn apply(&self, mut transform: EvalTransform) -> EvalTransform {
+        if let Some(size) = self.image_size {
+            // At another size the crop keeps the same fraction of the image.
+            if let ResizeMode::ShortSide(short_side) = transform.resize {
+                let fraction = transform.image_size as f64 / short_side as f64;
+                transform.resize = ResizeMode::CropPct(fraction.min(1.0));
+            }
+            transform.image_size = size as usize;
+        }
+        if let Some(fraction) = self.crop_pct {
+            transform.resize = match transform.resize {
+                ResizeMode::Squash(_) => ResizeMode::Squash(fraction),
+                _ => ResizeMode::CropPct(fraction),
+            };
+        }
+        transform.interpolation = self.interpolation.unwrap_or(transform.interpolation);
+        transform.mean = self.mean.unwrap_or(transform.mean);
+        transform.std = self.std.unwrap_or(transform.std);
+        transform
+    }
+}
+
+/// The transform that the weights of `file` were evaluated with, with what is overridden.
+///
+/// # Errors
+/// [`Error::Preprocessing`] for metadata that cannot be used, [`Error::Hub`] for a variant of which nothing is
+/// published.
+pub fn transform(
+    overrides: &PreprocessingOverrides,
+    file: &ModelFile,
+    manifest: &Manifest,
+) -> Result<EvalTransform, Error> {
+    let mut transform = from_published(&published(file, manifest)?);
+    apply_metadata(&mut transform, &file.metadata).map_err(|source| Error::Preprocessing {
+        path: file.path().to_owned(),
+        source,
+    })?;
+    Ok(overrides.apply(transform))
+}
+
+/// The transform of the best-known weights of a variant, with what is overridden.
+///
+/// # Errors
+/// [`Error::Hub`] for a variant of which nothing is published.
+pub fn transform_of_variant(
+    overrides: &PreprocessingOverrides,
+    variant: Variant,
+    manifest: &Manifest,
+) -> Result<EvalTransform, Error> {
+    let published = &manifest.get(variant.name())?.preprocessing;
+    Ok(overrides.apply(from_published(published)))
+}
+
+/// What is published for these weights, or for the best-known ones with their variant and names.
+fn published(file: &ModelFile, manifest: &Manifest) -> Result<Preprocessing, Error> {
+    if let Some(entry) = file.entry() {
+        return Ok(entry.preprocessing.clone());
+    }
+    let tag = match file.scheme {
+        Scheme::Torchvision => "torchvision",
+        Scheme::Lukemelas | Scheme::Timm => "imagenet",
+    };
+    let entry = manifest
+        .get(&format!("{}.{tag}", file.variant))
+        .or_else(|_| manifest.get(file.variant.name()))?;
+    Ok(entry.preprocessing.clone())
+}
+
+fn from_published(published: &Preprocessing) -> EvalTransform {
+    let fraction = published.crop_pct.unwrap_or(1.0);
+    let resize = match (published.crop_mode, published.resize_size) {
+        (CropMode::Squash, _) => ResizeMode::Squash(fraction),
+        (CropMode::Center, Some(size)) => ResizeMode::ShortSide(size as usize),
+        (CropMode::Center, None) => ResizeMode::CropPct(fraction),
+    };
+    EvalTransform {
+        image_size: published.image_size as usize,
+        resize,
+        interpolation: published.interpolation,
+        mean: published.mean.map(|value| value as f32),
+        std: published.std.map(|value| value as f32),
+    }
+}
+
+/// What the file states of itself counts more than what is published for its kind.
+fn apply_metadata(transform: &mut EvalTransform, metadata: &ModelMetadata) -> Result<(), MetadataError> {
+    if let Some(size) = metadata.image_size {
+        if size > 8192 {
+            return Err(wrong("image_size", "at most 8192", &size.to_string()));
+        }
+        transform.image_size = size;
+    }
+    let fraction = metadata.crop_pct.unwrap_or(1.0);
+    match (metadata.crop_mode, metadata.resize_size, metadata.crop_pct) {
+        (Some(CropMode::Squash), ..) => transform.resize = ResizeMode::Squash(fraction),
+        (_, Some(size), _) => transform.resize = ResizeMode::ShortSide(size),
+        (_, None, Some(fraction)) => transform.resize = ResizeMode::CropPct(fraction),
+        _ => {}
+    }
+    if let Some(interpolation) = metadata.interpolation {
+        transform.interpolation = interpolation;
+    }
+    if let Some(mean) = metadata.mean {
+        transform.mean = mean.map(|value| value as f32);
+    }
+    if let Some(std) = metadata.std {
+        if !std.iter().all(|&value| value > 0.0) {
+            return Err(wrong("std", "numbers above 0", &format!("{std:?}")));
+        }
+        transform.std = std.map(|value| value as f32);
+    }
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! Published weights by name, files, and the folders of training runs, as sources of parameters.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use effnet_architecture::Variant;
+use effnet_checkpoint::{Checkpoint, OpenOptions};
+use effnet_hub::{Entry, Hub, HubConfig, Manifest, Progress};
+
+use crate::Error;
+
+/// The manifest of published weights and the caches of this machine.
+#[derive(Debug)]
+pub struct Zoo {
+    /// What is published.
+    pub manifest: Manifest,
+    /// Where it is found or fetched.
+    pub hub: Hub,
+}
+
+/// A variant, or the id of weights for one: `b3`, `b3.advprop`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelName {
+    /// The network.
+    pub variant: Variant,
+    /// What follows the point in an id.
+    pub tag: Option<String>,
+}
+
+impl std::str::FromStr for ModelName {
+    type Err = effnet_architecture::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (variant, tag) = match text.split_once('.') {
+            Some((variant, tag)) => (variant, Some(tag.to_owned())),
+            None => (text, None),
+        };
+        Ok(Self {
+            variant: variant.parse()?,
+            tag,
+        })
+    }
+}
+
+/// A file with parameters, and what is published about it.
+#[derive(Debug, Clone)]
+pub struct Weights {
+    /// As it is reported: the id, or the path.
+    pub name: String,
+    /// Where the parameters are.
+    pub content: WeightsContent,
+    /// The published weights that this is, or that it is named like.
+    pub entry: Option<Entry>,
+}
+
+/// Where parameters are.
+#[derive(Debug, Clone)]
+pub enum WeightsContent {
+    /// In a file.
+    File(PathBuf),
+    /// In this program.
+    Bundled {
+        /// What the file would be called.
+        name: &'static str,
+        /// The file.
+        bytes: &'static [u8],
+    },
+}
+
+impl Weights {
+    /// The file, or the name that a bundled one would have.
+    pub fn path(&self) -> &Path {
+        match &self.content {
+            WeightsContent::File(path) => path,
+            WeightsContent::Bundled { name, .. } => Path::new(name),
+        }
+    }
+
+    /// Opens the parameters. Nothing is written anywhere for those that the program carries in itself.
+    ///
+    /// # Errors
+    /// As [`OpenOptions::open`].
+    pub fn open(&self, options: &OpenOptions) -> Result<Checkpoint, effnet_checkpoint::Error> {
+        match self.content {
+            WeightsContent::File(ref path) => options.open(path),
+            WeightsContent::Bundled { name, bytes } => options.open_bytes(name, bytes),
+        }
+    }
+
+    /// The SHA-256 of the file, in hexadecimal digits.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`].
+    pub fn sha256(&self) -> Result<String, Error> {
+        match &self.content {
+            WeightsContent::File(path) => {
+                effnet_hub::sha256_of_file(path).map_err(|source| Error::Unreadable {
+                    path: path.clone(),
+                    source,
+                })
+            }
+            WeightsContent::Bundled { bytes, .. } => Ok(effnet_hub::sha256_of_bytes(bytes)),
+        }
+    }
+}
+
+impl Zoo {
+    /// The published weights, with what `config` says of caches and downloads. Nothing is fetched or created.
+    /// What this program carries in itself is added to `config`.
+    ///
+    /// # Errors
+    /// [`Error::Hub`] when a manifest of the user's own cannot be read.
+    pub fn open(mut config: HubConfig, own_manifest: Option<&Path>) -> Result<Self, Error> {
+        config.bundled.push(effnet_hub::Bundled {
+            id: effnet_weights::BUNDLED_ID,
+            name: effnet_weights::BUNDLED_NAME,
+            bytes: effnet_weights::BUNDLED,
+            sha256: effnet_weights::BUNDLED_SHA256,
+        });
+        let mut manifest = Manifest::embedded()?;
+        if let Some(path) = own_manifest {
+            manifest.merge_file(path)?;
+        }
+        Ok(Self {
+            manifest,
+            hub: Hub::new(config),
+        })
+    }
+
+    /// The weights that a model's name and a name of weights ask for; fetches them if they are published ones
+    /// that this machine does not have. B0's published weights where neither is given.
+    ///
+    /// # Errors
+    /// [`Error::TwoWeights`], [`Error::UnknownWeights`], [`Error::NoWeightsInFolder`], [`Error::Hub`] when
+    /// they cannot be fetched.
+    pub fn locate(
+        &self,
+        model: Option<&ModelName>,
+        weights: Option<&str>,
+        progress: &mut dyn Progress,
+    ) -> Result<Weights, Error> {
+        let Some(weights) = weights else {
+            let id = match model {
+                Some(ModelName {
+                    variant,
+                    tag: Some(tag),
+                }) => format!("{variant}.{tag}"),
+                Some(model) => model.variant.to_string(),
+                None => Variant::B0.to_string(),
+            };
+            return self.fetch(self.manifest.get(&id)?, progress);
+        };
+        let known = match model {
+            Some(ModelName {
+                variant,
+                tag: Some(tag),
+            }) => {
+                return Err(Error::TwoWeights {
+                    model: format!("{variant}.{tag}"),
+                    weights: weights.to_owned(),
+                });
+            }
+            // `--model b3 --weights advprop`: the tag alone is enough.
+            Some(model) => Some(format!("{}.{weights}", model.variant)),
+            None => None,
+        };
+        let known = known.filter(|id| self.manifest.get(id).is_ok());
+        self.locate_one(known.as_deref().unwrap_or(weights), progress)
+    }
+
+    /// A file if there is one of this name, or the best weights of a run, else published weights.
+    ///
+    /// # Errors
+    /// As [`locate`](Self::locate).
+    pub fn locate_one(&self, text: &str, progress: &mut dyn Progress) -> Result<Weights, Error> {
+        let path = Path::new(text);
+        if path.is_dir() {
+            return weights_of_run(path);
+        }
+        if path.exists() || looks_like_a_path(path) {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let entry = name.and_then(|name| self.manifest.entry_of_file(name));
+            return Ok(Weights {
+                name: text.to_owned(),
+                content: WeightsContent::File(path.to_owned()),
+                entry: entry.map(|(entry, _)| entry.clone()),
+            });
+        }
+        let entry = self.manifest.get(text).map_err(|source| Error::UnknownWeights {
+            name: text.to_owned(),
+            source,
+        })?;
+        self.fetch(entry, progress)
+    }
+
+    fn fetch(&self, entry: &Entry, progress: &mut dyn Progress) -> Result<Weights, Error> {
+        let content = match self.hub.bundled_bytes(entry) {
+            Some((name, bytes)) => WeightsContent::Bundled { name, bytes },
+            None => WeightsContent::File(self.hub.resolve(entry, progress)?),
+        };
+        Ok(Weights {
+            name: entry.id.clone(),
+            content,
+            entry: Some(entry.clone()),
+        })
+    }
+}
+
+/// The weights that a training left in its folder: the best, or else the last.
+fn weights_of_run(folder: &Path) -> Result<Weights, Error> {
+    let path = ["best.safetensors", "last.safetensors"]
+        .into_iter()
+        .map(|name| folder.join(name))
+        .find(|path| fs::metadata(path).is_ok_and(|metadata| metadata.is_file()));
+    let path = path.ok_or_else(|| Error::NoWeightsInFolder {
+        path: folder.to_owned(),
+    })?;
+    Ok(Weights {
+        name: path.display().to_string(),
+        content: WeightsContent::File(path),
+        entry: None,
+    })
+}
+
+/// Whether someone who typed this meant a file: an id has no folder and no such ending.
+fn looks_like_a_path(path: &Path) -> bool {
+    let ending = path
+        .extension()
+        .and_then(|extension| extension.to_str())
+        .unwrap_or_default();
+    path.components().count() > 1
+        || path.is_absolute()
+        || ["pth", "pt", "safetensors", "tar", "bin", "ckpt", "onnx", "h5"].contains(&ending)
+}
