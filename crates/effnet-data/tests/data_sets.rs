@@ -84,10 +84,10 @@ fn known_classes_keep_their_numbers() {
 fn an_empty_folder_is_said_to_be_one() {
     let root = tempdir().unwrap();
     let error = message(Splits::open(root.path()));
-    assert!(error.contains("neither folders nor pictures"), "{error}");
+    assert!(error.contains("neither folders nor images"), "{error}");
     write_pictures(root.path(), &["1.bmp", "2.bmp"]);
     let error = message(Splits::open(root.path()));
-    assert!(error.contains("2 pictures directly in it"), "{error}");
+    assert!(error.contains("2 images directly in it"), "{error}");
     assert!(matches!(
         Splits::open(root.path().join("absent")),
         Err(DataError::Read { .. })
@@ -230,7 +230,7 @@ fn missing_files_of_a_list_are_reported_together() {
     fs::write(&csv, list).unwrap();
     let error = CsvDataset::open(&csv).unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("15 of its 16 pictures do not exist"), "{text}");
+    assert!(text.contains("15 of its 16 images do not exist"), "{text}");
     assert!(text.contains("missing-9.bmp and 5 more"), "{text}");
     let DataError::MissingFiles { missing, .. } = error else {
         panic!("{text}");
@@ -343,8 +343,8 @@ fn archives_that_are_cut_off_damaged_or_compressed_are_refused() {
     damaged[3] ^= 1;
     refused(&damaged, "checksum");
     refused(&[0x1F, 0x8B, 8, 0, 0, 0], "gzip");
-    refused(&[0; 1024], "no pictures");
-    refused(&[], "no pictures");
+    refused(&[0; 1024], "no images");
+    refused(&[], "no images");
     // Octal digits of a size that no file has.
     let mut enormous = whole.clone();
     enormous[124..136].copy_from_slice(b"77777777777\0");
@@ -429,7 +429,7 @@ fn a_survey_of_nothing_but_damage_is_an_error() {
     dataset.panicking = vec![1];
     let error = message(survey(&dataset, None, &AtomicBool::new(false), &|_| {}));
     assert!(
-        error.contains("none of 3 pictures") && error.contains("picture 0: it is broken"),
+        error.contains("none of 3 images") && error.contains("picture 0: it is broken"),
         "{error}"
     );
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use effnet::{Backend, BackendError, Images, Layer, LoadOptions, MemoryNeed, Parameters, Rows};
 use effnet_architecture::{Config, Precision};
 use effnet_core::EfficientNet;
-use libtorch_ext::{concatenate, device_memory};
+use libtorch_ext::{concatenate, device_memory, float_slice};
 use tch::{Device, Kind, Tensor};
 
 use crate::cuda::CudaNetwork;
@@ -200,8 +200,7 @@ impl Engine {
         self.check(images)?;
         tch::no_grad(|| match &self.path {
             Path::Cpu(engine) => {
-                let pixels = floats(images)?;
-                let rows = engine.run(Images::new(&pixels, shape(images))?)?;
+                let rows = with_pixels(images, |images| engine.run(images))?;
                 let width = engine.output_width() as i64;
                 let logits = concatenate(&[rows.values()], &[images.size()[0], width])?;
                 Ok(Pending::done(logits))
@@ -219,8 +218,7 @@ impl Engine {
         self.check(images)?;
         tch::no_grad(|| match &self.path {
             Path::Cpu(engine) => {
-                let pixels = floats(images)?;
-                let (values, shape) = engine.run_features(Images::new(&pixels, shape(images))?)?;
+                let (values, shape) = with_pixels(images, |images| engine.run_features(images))?;
                 let shape: Vec<i64> = shape.into_iter().map(|side| side as i64).collect();
                 Ok(concatenate(&[&values], &shape)?)
             }
@@ -257,9 +255,22 @@ pub(crate) fn floats(tensor: &Tensor) -> Result<Vec<f32>, Error> {
     Ok(values)
 }
 
-fn shape(images: &Tensor) -> [usize; 4] {
+/// Gives `run` the pixels of a batch `[N, C, H, W]`, which are copied where they are not contiguous 32-bit floats
+/// on the CPU.
+#[allow(unsafe_code)]
+fn with_pixels<R>(
+    images: &Tensor,
+    run: impl FnOnce(Images<'_>) -> Result<R, BackendError>,
+) -> Result<R, Error> {
     let size = images.size();
-    std::array::from_fn(|side| size[side] as usize)
+    let shape = std::array::from_fn(|side| size[side] as usize);
+    // SAFETY: the slice ends with this function, and in between the engine alone runs, which only reads it. A
+    // tensor is not shared between threads.
+    if let Some(pixels) = unsafe { float_slice(images) } {
+        return Ok(run(Images::new(pixels, shape)?)?);
+    }
+    let pixels = floats(images)?;
+    Ok(run(Images::new(&pixels, shape)?)?)
 }
 
 /// A result of libtorch's as rows.

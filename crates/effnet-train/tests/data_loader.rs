@@ -239,7 +239,7 @@ fn an_epoch_without_a_picture_that_can_be_read_is_an_error() {
     let mut epoch = loader.epoch(0).unwrap();
     let error = epoch.next().unwrap().unwrap_err();
     assert!(
-        error.to_string().contains("none of 6 pictures could be read"),
+        error.to_string().contains("none of 6 images could be read"),
         "{error}"
     );
     assert!(epoch.next().is_none());

@@ -23,4 +23,4 @@ pub use error::{Error, is_out_of_memory};
 pub use operator::{Value, call};
 pub use process::load_cuda;
 pub use rows::{Row, RowBuffer};
-pub use tensors::concatenate;
+pub use tensors::{concatenate, float_slice};

@@ -34,6 +34,19 @@ pub fn concatenate(parts: &[&[f32]], shape: &[i64]) -> Result<Tensor, Error> {
     Ok(tensor)
 }
 
+/// The values of a tensor, row by row, where they lie so in the memory of the CPU as 32-bit floats.
+///
+/// # Safety
+/// Nobody may change the values while the slice is alive, neither through this tensor nor through another one
+/// that shares its memory.
+pub unsafe fn float_slice(tensor: &Tensor) -> Option<&[f32]> {
+    let fits = tensor.device() == Device::Cpu && tensor.kind() == Kind::Float && tensor.is_contiguous();
+    let start = tensor.data_ptr().cast::<f32>();
+    // SAFETY: a contiguous tensor of floats on the CPU has as many of them from its pointer on as elements, it
+    // keeps them as long as it is borrowed, and by this function's contract they do not change.
+    (fits && !start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start, tensor.numel()) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

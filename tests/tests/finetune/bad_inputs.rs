@@ -100,7 +100,7 @@ fn nothing_but_broken_images_is_an_error() {
     }
     refused(
         &home.train(&["--output", "run"]),
-        &["none of 6 pictures could be read"],
+        &["none of 6 images could be read"],
     );
 }
 
