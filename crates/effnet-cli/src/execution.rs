@@ -75,17 +75,16 @@ impl Execution {
         features: bool,
         printer: &Printer,
     ) -> anyhow::Result<Box<dyn Backend>> {
-        let backend = match &self.torch {
-            Some(torch) => torch.backend(parameters, features)?,
-            None => {
-                let options = EngineOptions::default()
-                    .with_precision(self.precision)
-                    .with_threads(self.threads)
-                    .with_features(features);
-                let engine = Engine::new(parameters, options)
-                    .context("the network cannot be prepared for the fused engine")?;
-                Box::new(engine)
-            }
+        let backend = if let Some(torch) = &self.torch {
+            torch.backend(parameters, features)?
+        } else {
+            let options = EngineOptions::default()
+                .with_precision(self.precision)
+                .with_threads(self.threads)
+                .with_features(features);
+            let engine = Engine::new(parameters, options)
+                .context("the network cannot be prepared for the fused engine")?;
+            Box::new(engine)
         };
         if self.precision == Precision::Auto && backend.precision() != Precision::Fp32 {
             printer.note(format!(

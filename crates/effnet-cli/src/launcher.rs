@@ -9,6 +9,9 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// The group of a job whose processes meet in files: an address is not asked for.
+///
+/// # Errors
+/// For a variable that is not a number, or numbers that contradict each other.
 pub fn group_without_address() -> Result<Option<Environment>, EnvironmentError> {
     Environment::from_lookup(|name| match (variable(name), name) {
         (None, "MASTER_ADDR") => Some("localhost".to_owned()),
@@ -18,6 +21,9 @@ pub fn group_without_address() -> Result<Option<Environment>, EnvironmentError> 
 }
 
 /// Refuses a group for a command that would do all of its work in every process.
+///
+/// # Errors
+/// When this is one of several processes.
 pub fn refuse_group(command: &str) -> anyhow::Result<()> {
     let processes = group_without_address()?.map_or(1, |environment| environment.world_size);
     ensure!(
@@ -29,6 +35,9 @@ pub fn refuse_group(command: &str) -> anyhow::Result<()> {
 }
 
 /// Which of the `devices` of this machine is this process's.
+///
+/// # Errors
+/// As [`group_without_address`].
 pub fn device(devices: usize) -> Result<usize, EnvironmentError> {
     let local_rank = group_without_address()?.map_or(0, |environment| environment.local_rank);
     Ok(local_rank % devices.max(1))

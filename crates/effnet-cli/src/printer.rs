@@ -40,6 +40,7 @@ impl Printer {
     }
 
     /// The printer of a process of a group: the first speaks for all, the others of errors only.
+    #[must_use]
     pub fn of_rank(&self, rank: usize) -> Self {
         Self {
             quiet: self.quiet || rank > 0,

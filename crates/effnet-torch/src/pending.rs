@@ -35,7 +35,7 @@ impl Pending {
     /// The result, once it is there.
     ///
     /// # Errors
-    /// [`Error::Fused`] when the device failed.
+    /// [`Error::Native`] when the device failed.
     pub fn wait(self) -> Result<Tensor, Error> {
         match self.0 {
             Progress::Done(result) => Ok(result),

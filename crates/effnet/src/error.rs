@@ -6,7 +6,7 @@ use effnet_architecture::{NamingError, Variant};
 
 use crate::{BackendError, LabelsError, LoadError, MetadataError};
 
-/// An error of [`Zoo`](crate::Zoo), [`ModelFile`](crate::ModelFile) and [`Model`](crate::Model).
+/// An error of [`Zoo`](crate::Zoo) and [`ModelFile`](crate::ModelFile).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

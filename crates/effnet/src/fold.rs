@@ -71,7 +71,7 @@ impl<'a> Folding<'a> {
     /// `[outputs, inputs / groups, kernel, kernel]`; a linear layer is a pointwise convolution.
     fn shape(&self, layer: &str) -> [usize; 4] {
         let tensor = self.parameters.get(&format!("{layer}.weight"));
-        let shape = tensor.map(|tensor| tensor.shape()).unwrap_or_default();
+        let shape = tensor.map(effnet_checkpoint::Tensor::shape).unwrap_or_default();
         std::array::from_fn(|side| shape.get(side).copied().unwrap_or(1))
     }
 

@@ -44,6 +44,7 @@ macro_rules! settings {
             pub const NAMES: &[&str] = &[$(stringify!($name)),+];
 
             /// These settings, and those of `other` that are not among them.
+            #[must_use]
             pub fn or(self, other: Self) -> Self {
                 Self {$($name: self.$name.or(other.$name)),+}
             }
@@ -248,6 +249,9 @@ impl Settings {
     }
 
     /// Finds numbers out of their ranges, and settings that contradict each other.
+    ///
+    /// # Errors
+    /// The first setting that is out of its range, with what was expected.
     pub fn check(&self) -> anyhow::Result<()> {
         self.check_ranges()?;
         if self.data.as_os_str().is_empty() {
