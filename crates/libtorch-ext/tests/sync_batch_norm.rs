@@ -126,7 +126,8 @@ fn one_value_per_channel_is_enough_in_a_group() {
 
 #[test]
 fn an_error_of_the_group_is_that_of_the_forward_pass() {
-    let failures: [(fn() -> Result<(), Error>, &str); 3] = [
+    type Fails = fn() -> Result<(), Error>;
+    let failures: [(Fails, &str); 3] = [
         (peer_is_gone, "a peer is gone"),
         (|| Err(Error::OutOfMemory), "out of memory"),
         (|| panic!("inside"), "panicked"),
