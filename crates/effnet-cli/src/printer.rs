@@ -18,7 +18,7 @@ pub enum ColorChoice {
 }
 
 /// Writes notes, warnings, errors and progress for a person; results go to
-/// [`records`](crate::records).
+/// standard output.
 pub struct Printer {
     quiet: bool,
     verbose: bool,
