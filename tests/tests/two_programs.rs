@@ -3,7 +3,6 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,15 +26,29 @@ fn folder() -> PathBuf {
 /// A call of a copy of `effnet` in an empty folder, beside which there is what `program`, a shell script, is.
 fn copied(folder: &Path, program: Option<&str>) -> Command {
     let copy = folder.join("effnet");
-    fs::copy(effnet().get_program(), &copy).unwrap();
+    install(Path::new(effnet().get_program()), &copy);
     if let Some(script) = program {
-        let path = folder.join("effnet-torch");
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        script_at(&folder.join("effnet-torch"), script);
     }
     let mut command = Command::new(copy);
     command.env("EFFNET_OFFLINE", "1").env("NO_COLOR", "1");
     command
+}
+
+/// Copies a program. Another process does it: a file that this one has open for writing is inherited by what
+/// other tests start meanwhile, and Linux runs no program that somebody may still write to.
+fn install(from: &Path, to: &Path) {
+    let install = Command::new("install")
+        .args(["-m", "755"])
+        .args([from, to])
+        .status();
+    assert!(install.unwrap().success());
+}
+
+fn script_at(path: &Path, script: &str) {
+    let text = path.with_extension("sh");
+    fs::write(&text, script).unwrap();
+    install(&text, path);
 }
 
 fn needed_libraries(program: &Path) -> Vec<String> {
@@ -185,8 +198,7 @@ fn a_call_is_handed_over_with_its_arguments_and_its_version() {
     fs::remove_file(folder.path().join("effnet-torch")).unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let other = elsewhere.path().join("effnet-torch");
-    fs::write(&other, script).unwrap();
-    fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).unwrap();
+    script_at(&other, script);
     let mut call = copied(folder.path(), None);
     call.env("PATH", elsewhere.path()).current_dir(elsewhere.path());
     assert_eq!(finish(call.args(["train", "photos"])).code, Some(2));

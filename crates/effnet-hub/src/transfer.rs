@@ -1,7 +1,9 @@
 //! Downloads: from the URLs of a file to the file under its own name.
 
+mod answer;
 mod client;
 mod connector;
+mod failure;
 mod folder;
 mod part;
 mod session;
@@ -9,8 +11,9 @@ mod session;
 use std::path::PathBuf;
 
 pub(crate) use client::Client;
+use failure::Failure;
 pub(crate) use folder::{Folder, PART, SIDECAR, local, locked_elsewhere, open_plain};
-use session::{Failure, Session};
+use session::Session;
 
 use crate::verified::Verified;
 use crate::{Error, HubConfig, Progress, TransferError, WeightFile};

@@ -6,6 +6,7 @@ mod best;
 mod data;
 mod datasets;
 mod learning_rate;
+mod networks;
 mod origin;
 mod plan;
 mod progress;

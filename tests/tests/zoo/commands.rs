@@ -1,6 +1,8 @@
 //! Commands that only tell: they change nothing, fetch nothing and start nothing.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
 
 use super::home::Home;
 use super::server::Server;
@@ -39,13 +41,16 @@ fn telling_creates_no_file_and_opens_no_connection() {
     assert_eq!(trap.connections(), 0);
 }
 
-/// CUDA's libraries take seconds to start and are never needed to print a table.
+/// CUDA's libraries take seconds to start and are never needed to print a table; `effnet` has not even libtorch.
 #[test]
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn telling_loads_no_library_that_the_bare_process_does_not() {
     let home = Home::new();
-    let libraries = |arguments: &[&str]| -> Vec<String> {
-        let run = home.command(arguments).env("LD_DEBUG", "files").output().unwrap();
+    let libraries = |program: &str, arguments: &[&str]| -> Vec<String> {
+        let effnet = home.command(arguments);
+        let mut command = Command::new(Path::new(effnet.get_program()).with_file_name(program));
+        home.apply(&mut command);
+        let run = command.args(arguments).env("LD_DEBUG", "files").output().unwrap();
         let log = String::from_utf8(run.stderr).unwrap();
         let mut loaded: Vec<_> = log
             .lines()
@@ -55,10 +60,14 @@ fn telling_loads_no_library_that_the_bare_process_does_not() {
         loaded.sort();
         loaded
     };
-    let bare = libraries(&["--version"]);
-    assert!(bare.iter().any(|library| library.contains("libtorch_cpu")));
-    for arguments in TELLING {
-        assert_eq!(libraries(arguments), bare, "{arguments:?}");
+    for (program, has_libtorch) in [("effnet", false), ("effnet-torch", true)] {
+        let bare = libraries(program, &["--version"]);
+        assert!(bare.iter().any(|library| library.contains("libc.so")), "{bare:?}");
+        let libtorch = bare.iter().any(|library| library.contains("libtorch_cpu"));
+        assert_eq!(libtorch, has_libtorch, "{program}: {bare:?}");
+        for arguments in TELLING {
+            assert_eq!(libraries(program, arguments), bare, "{program} {arguments:?}");
+        }
     }
 }
 

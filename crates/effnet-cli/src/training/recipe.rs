@@ -1,26 +1,8 @@
 //! Named presets.
 
-use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
-
 use super::file;
 use super::settings::Given;
-
-/// `--recipe`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Recipe {
-    /// The defaults of the command
-    None,
-    /// The paper's for ImageNet from scratch, as the reference implementation has it
-    Paper,
-    /// timm's RandAugment recipe, which its own B0 and B2 are from
-    #[value(name = "timm-ra2")]
-    #[serde(rename = "timm-ra2")]
-    TimmRa2,
-    /// Small data sets, and training on a CPU
-    Small,
-}
+use super::values::Recipe;
 
 impl Recipe {
     /// Its settings in the form of a `--config` file.
@@ -44,6 +26,8 @@ impl Recipe {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
     use crate::training::settings::Settings;
 

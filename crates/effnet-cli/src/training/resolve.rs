@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::file;
-use super::recipe::Recipe;
 use super::settings::{Given, Settings};
+use super::values::Recipe;
 use crate::printer::Printer;
 
 /// What counts most comes first: flags, the file of `--config`, the recipe that either names, the

@@ -7,9 +7,8 @@ use anyhow::bail;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::recipe::Recipe;
 use super::values::{
-    Auto, ClassWeights, FreezeName, OptimizerName, PrecisionName, ProfileName, Ranged, ScheduleName,
+    Auto, ClassWeights, FreezeName, OptimizerName, PrecisionName, ProfileName, Ranged, Recipe, ScheduleName,
 };
 
 /// Defines settings as `name: type = default of train, default of finetune, range`, with the

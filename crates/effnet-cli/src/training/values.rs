@@ -202,6 +202,22 @@ names! {
     }
 }
 
+/// `--recipe`. What each sets is in `recipe.rs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recipe {
+    /// The defaults of the command
+    None,
+    /// The paper's for ImageNet from scratch, as the reference implementation has it
+    Paper,
+    /// timm's RandAugment recipe, which its own B0 and B2 are from
+    #[value(name = "timm-ra2")]
+    #[serde(rename = "timm-ra2")]
+    TimmRa2,
+    /// Small data sets, and training on a CPU
+    Small,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,5 @@
 //! One request: mirror, token, redirects, and the answer's meaning for a file.
 
-use std::error::Error as StdError;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +10,8 @@ use reqwest::header::{
     LOCATION, RANGE, RETRY_AFTER,
 };
 
-use super::session::Failure;
+use super::answer::{Answer, Resume};
+use super::failure::{Failure, reason};
 use crate::{Digest, Error, HubConfig, TransferError};
 
 /// Redirects that are followed for one file.
@@ -26,26 +26,6 @@ const LINKED_ETAG: &str = "x-linked-etag";
 pub(crate) struct Client {
     config: HubConfig,
     http: OnceLock<reqwest::blocking::Client>,
-}
-
-/// A body that is about to arrive.
-pub(super) struct Answer {
-    pub(super) response: Response,
-    /// Offset of its first byte in the file.
-    pub(super) start: u64,
-    /// Size of the whole file.
-    pub(super) total: Option<u64>,
-    /// For If-Range at a later attempt.
-    pub(super) validator: Option<String>,
-    /// The digest that Hugging Face announces.
-    pub(super) announced: Option<Digest>,
-}
-
-/// The part of a file that is asked for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Resume<'a> {
-    pub(super) from: u64,
-    pub(super) validator: Option<&'a str>,
 }
 
 impl Client {
@@ -227,24 +207,6 @@ fn redirect_target(from: &Url, headers: &HeaderMap, visited: &[Url]) -> Result<U
         refused("there were 10 redirects before it")
     } else {
         Ok(target)
-    }
-}
-
-/// All of an error's causes, without the URL, which the caller names.
-pub(super) fn reason(error: &reqwest::Error) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let text = inner.to_string();
-        if !parts.iter().any(|part| part.contains(&text)) {
-            parts.push(text);
-        }
-        cause = inner.source();
-    }
-    if parts.is_empty() {
-        error.to_string()
-    } else {
-        parts.join(": ")
     }
 }
 

@@ -8,6 +8,7 @@ use reqwest::blocking::Client;
 use reqwest::redirect::Policy;
 use rustls::{ClientConfig, RootCertStore};
 
+use super::failure::reason;
 use crate::{Error, HubConfig};
 
 /// Longest time to wait for a connection, when the stall timeout is not shorter.
@@ -34,7 +35,7 @@ pub(super) fn build(config: &HubConfig) -> Result<Client, Error> {
     builder.build().map_err(|error| Error::Config {
         setting: "user agent",
         value: config.user_agent.clone(),
-        problem: super::client::reason(&error),
+        problem: reason(&error),
     })
 }
 
@@ -44,7 +45,7 @@ fn proxies(config: &HubConfig) -> Result<Vec<Proxy>, Error> {
     let refused = |setting, value: &String, error: &reqwest::Error| Error::Config {
         setting,
         value: value.rsplit('@').next().unwrap_or_default().to_owned(),
-        problem: super::client::reason(error),
+        problem: reason(error),
     };
     let mut found = Vec::new();
     if let Some(url) = &proxies.http {

@@ -10,7 +10,7 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::client::{Answer, Resume};
+use super::answer::{Answer, Resume};
 use super::folder::{Folder, PART, SIDECAR, local, open_plain};
 use crate::digest::{digits, hash_from};
 use crate::{Digest, Error, WeightFile};

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use super::client::{Answer, Client};
+use super::answer::Answer;
+use super::client::Client;
+use super::failure::{Failure, reason};
 use super::folder::Folder;
 use super::part::Part;
 use crate::verified::Verified;
@@ -17,27 +19,6 @@ const HEADWAY: u64 = 1 << 20;
 const RETRIES_TO_CONNECT: u32 = 2;
 /// The largest file that is accepted when nothing says how large it should be.
 const LARGEST: u64 = 16 << 30;
-
-/// What ends a session without the file.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// This URL did not give it; another one may.
-    Remote(TransferError),
-    /// Nothing will give it before the user acts.
-    Local(Error),
-}
-
-impl From<TransferError> for Failure {
-    fn from(error: TransferError) -> Self {
-        Self::Remote(error)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Local(error)
-    }
-}
 
 /// What ends a body before its time.
 enum Stop {
@@ -222,7 +203,7 @@ impl Session<'_> {
                 seconds: self.config.stall_timeout,
             };
         }
-        let reason = inner.map_or_else(|| error.to_string(), super::client::reason);
+        let reason = inner.map_or_else(|| error.to_string(), reason);
         TransferError::Cut {
             url,
             received: part.len(),

@@ -6,7 +6,7 @@ use effnet_train::{Batch, Error, Targets};
 use tch::{Device, Kind, Tensor};
 
 use super::data::TrainingData;
-use super::setup::{self, Networks};
+use super::networks::{self, Networks};
 use effnet_cli::Printer;
 use effnet_cli::training::settings::Settings;
 use effnet_cli::training::values::Auto;
@@ -92,7 +92,7 @@ fn fits(
     settings.lr = Auto::Value(settings.lr.value().unwrap_or(1e-3));
     // What is trained last takes the most.
     settings.head_epochs = 0;
-    let mut trainer = setup::trainer(&settings, data, networks, device)?;
+    let mut trainer = networks::trainer(&settings, data, networks, device)?;
     let [height, width] = networks.origin.config().image_size;
     let step = || -> Result<(), Error> {
         let images = Tensor::f_rand([i64::from(size), 3, height, width], (Kind::Float, device))?;

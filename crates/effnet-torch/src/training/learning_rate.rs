@@ -5,7 +5,7 @@ use effnet_train::{Batch, RangeTest};
 use tch::Device;
 
 use super::data::TrainingData;
-use super::setup::{self, Networks};
+use super::networks::{self, Networks};
 use effnet_cli::Printer;
 use effnet_cli::training::settings::Settings;
 use effnet_cli::training::values::Auto;
@@ -29,7 +29,7 @@ pub(super) fn settle(
     let mut provisional = settings.clone();
     provisional.lr = Auto::Value(1e-3);
     provisional.lr_batch = 0;
-    let mut trainer = setup::trainer(&provisional, data, networks, device)?;
+    let mut trainer = networks::trainer(&provisional, data, networks, device)?;
     let test = RangeTest {
         steps: STEPS,
         ..RangeTest::default()

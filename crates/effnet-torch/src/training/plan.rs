@@ -149,8 +149,8 @@ fn balanced(support: &[usize]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use effnet_cli::training::recipe::Recipe;
     use effnet_cli::training::values::Auto;
+    use effnet_cli::training::values::Recipe;
 
     fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
         let mut settings = Settings::of_finetune();

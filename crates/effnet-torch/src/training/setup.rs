@@ -5,20 +5,21 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use effnet_train::run::{EpochRecord, EventWriter, Log, Record, RunFolder};
-use effnet_train::{Checkpointer, Snapshot, Trainer};
+use effnet_train::{Checkpointer, Snapshot};
 use serde_json::Value;
 use tch::Device;
 
 use super::best::Best;
 use super::data::TrainingData;
 use super::datasets::{Datasets, UNREADABLE, Unreadable};
+use super::networks::{Networks, trainer};
 use super::origin::Origin;
 use super::progress::TrainingProgress;
 use super::ranks::Ranks;
 use super::recorder::{LOG_POSITION, Recorder};
 use super::session::{RANKS, RATE, Session, TEACHER};
 use super::teacher::TeacherFile;
-use super::{batch_size, learning_rate, plan};
+use super::{batch_size, learning_rate};
 use effnet::{ModelName, Weights, WeightsContent, Zoo};
 use effnet_cli::Interrupt;
 use effnet_cli::Printer;
@@ -44,13 +45,6 @@ pub(super) enum Start {
     Resume(RunFolder),
     /// In either way; another process has the folder.
     Follow { resumes: bool },
-}
-
-/// The network that is trained, and the one that it learns from.
-#[derive(Clone, Copy)]
-pub(super) struct Networks<'a> {
-    pub(super) origin: &'a Origin,
-    pub(super) teacher: Option<&'a TeacherFile>,
 }
 
 /// Settings that may differ when a training goes on: they do not change what it computes.
@@ -321,26 +315,6 @@ impl Left {
 fn title(settings: &Settings, origin: &Origin, classes: &[String]) -> String {
     let (variant, classes) = (origin.variant(), classes.len());
     format!("{variant} on {}, {classes} classes", settings.data.display())
-}
-
-/// A trainer at the beginning; batch size and learning rate are known by now.
-pub(super) fn trainer(
-    settings: &Settings,
-    data: &TrainingData,
-    Networks { origin, teacher }: Networks<'_>,
-    device: Device,
-) -> anyhow::Result<Trainer> {
-    let lr = settings
-        .lr
-        .value()
-        .context("the learning rate is not known yet")?;
-    let phases = plan::phases(settings, lr, data.steps_per_epoch(settings), data.ranks())?;
-    let mut options = plan::options(settings, &data.support(), device)?;
-    if let Some(teacher) = teacher {
-        options.distillation = Some(teacher.distillation(settings, &origin.transform, device)?);
-    }
-    let network = origin.network(device, settings)?;
-    Ok(Trainer::new(network, options, phases)?)
 }
 
 /// A training goes on with the teacher that it began with, wherever its file is now.

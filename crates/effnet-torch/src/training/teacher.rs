@@ -47,10 +47,15 @@ impl TeacherFile {
         };
         let open = || -> anyhow::Result<Self> {
             let found = zoo.locate_one(name, &mut DownloadProgress::new(printer))?;
+            // Before the digest: what is wrong with a file is said best by its being opened.
+            let script = match &found.content {
+                WeightsContent::File(path) if is_script(path)? => Some(path.clone()),
+                _ => None,
+            };
             let sha256 = found.sha256()?;
-            let network = match &found.content {
-                WeightsContent::File(path) if is_script(path)? => Network::Script(path.clone()),
-                _ => weights(found, classes, zoo)?,
+            let network = match script {
+                Some(path) => Network::Script(path),
+                None => weights(found, classes, zoo)?,
             };
             Ok(Self {
                 name: name.to_owned(),
