@@ -411,7 +411,7 @@ fn a_survey_lists_what_cannot_be_read() {
     assert!(
         found[1]
             .reason
-            .starts_with("expected a picture, found an empty file"),
+            .starts_with("expected an image, found an empty file"),
         "{}",
         found[1].reason
     );
