@@ -1,8 +1,8 @@
 //! Data sets in a tar archive, read in place.
 //!
 //! Many data sets are distributed as tar, and one large file is far quicker to copy and to open than a million
-//! small ones. The headers are read once; after that each image is one positional read, from any thread and in any
-//! order. That needs an uncompressed archive, so a compressed one is refused with advice.
+//! small ones. The headers are read once; after that each image is one positional read, from any thread and in
+//! any order. That needs an uncompressed archive, so a compressed one is refused with advice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -281,8 +281,8 @@ fn split_first(path: &Path) -> Option<(&OsStr, &Path)> {
     (!rest.as_os_str().is_empty()).then_some((first.as_os_str(), rest))
 }
 
-/// Strips the top-level folders that all entries share, as long as class folders remain. Drops images next to the
-/// class folders: they have no class.
+/// Strips the top-level folders that all entries share, as long as class folders remain. Drops images next to
+/// the class folders: they have no class.
 fn strip_common_folder(entries: &mut Vec<Entry>, folders: &mut BTreeSet<PathBuf>) {
     loop {
         let first = entries.first().and_then(|entry| entry.name.iter().next());

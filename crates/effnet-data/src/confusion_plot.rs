@@ -19,8 +19,8 @@ const HEADING: u32 = 74;
 /// Draws a confusion matrix as a PNG. Rows are true classes, columns predicted classes; blue is correct, orange
 /// wrong, normalised by row.
 ///
-/// Up to 40 classes are named along both sides. Beyond that, cells are shared by neighbouring classes, and the most
-/// frequent mistakes are listed next to the matrix.
+/// Up to 40 classes are named along both sides. Beyond that, cells are shared by neighbouring classes, and the
+/// most frequent mistakes are listed next to the matrix.
 ///
 /// # Errors
 /// [`PictureError::Draw`].

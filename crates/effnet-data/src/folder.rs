@@ -14,8 +14,8 @@ use super::{BoxError, DataError, Dataset};
 
 /// Images in `ROOT/CLASS/`, at any depth below it.
 ///
-/// Classes and images are ordered as in torchvision's `ImageFolder`. Hidden files and folders, and files without
-/// an image extension, are skipped; links are followed.
+/// Classes and images are ordered as in torchvision's `ImageFolder`. Hidden files and folders, and files
+/// without an image extension, are skipped; links are followed.
 #[derive(Debug)]
 pub struct ImageFolder {
     classes: Vec<String>,
@@ -26,14 +26,14 @@ impl ImageFolder {
     /// Lists the class folders of `root` and the files in them, without opening any file.
     ///
     /// # Errors
-    /// [`DataError`]: a folder cannot be read; there are no class folders, or some have no images, differ only in
-    /// case or are not named in UTF-8.
+    /// [`DataError`]: a folder cannot be read; there are no class folders, or some have no images, differ only
+    /// in case or are not named in UTF-8.
     pub fn open(root: impl AsRef<Path>) -> Result<Self, DataError> {
         Self::list(root.as_ref(), None)
     }
 
-    /// Like [`ImageFolder::open`], with known classes: labels are indices into `classes`, and not every class needs
-    /// a folder.
+    /// Like [`ImageFolder::open`], with known classes: labels are indices into `classes`, and not every class
+    /// needs a folder.
     ///
     /// # Errors
     /// As [`ImageFolder::open`], and [`DataError::UnknownClasses`].

@@ -1,8 +1,8 @@
 //! Classification metrics.
 //!
-//! [`Metrics`] accumulates one row of logits at a time, as counts and 64-bit sums: the result does not depend on
-//! how images were batched, and the metrics of several processes [merge](Metrics::merge) into those of the whole
-//! data set.
+//! [`Metrics`] accumulates one row of logits at a time, as counts and 64-bit sums: the result does not depend
+//! on how images were batched, and the metrics of several processes [merge](Metrics::merge) into those of the
+//! whole data set.
 
 mod calibration;
 mod confusion;
@@ -53,8 +53,8 @@ pub struct Summary {
     pub ece: f64,
 }
 
-/// Number of equal-width confidence bins (confidence is the highest probability) of the expected calibration error:
-/// the mean gap between confidence and accuracy per bin, weighted by the images in the bin (Guo et al.,
+/// Number of equal-width confidence bins (confidence is the highest probability) of the expected calibration
+/// error: the mean gap between confidence and accuracy per bin, weighted by the images in the bin (Guo et al.,
 /// arXiv:1706.04599, equation 3).
 pub const CALIBRATION_BINS: usize = 15;
 
@@ -73,8 +73,8 @@ impl Metrics {
     /// Adds one image.
     ///
     /// # Errors
-    /// [`MetricsError`] for a wrong number of logits, a label out of range or logits that are not finite; nothing
-    /// is added then.
+    /// [`MetricsError`] for a wrong number of logits, a label out of range or logits that are not finite;
+    /// nothing is added then.
     pub fn push(&mut self, logits: &[f32], label: usize) -> Result<(), MetricsError> {
         let classes = self.num_classes();
         if logits.len() != classes {

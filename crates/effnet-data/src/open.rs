@@ -1,8 +1,8 @@
 //! Opens a data set from a path: a folder, a CSV file or a tar archive.
 //!
-//! Users name a path and not a format. Training ([`Splits::open`]) and evaluation ([`open_evaluation`]) share the
-//! detection, so that a path that trains can also be evaluated; they differ in which split they take and whose
-//! class list decides the labels.
+//! Users name a path and not a format. Training ([`Splits::open`]) and evaluation ([`open_evaluation`]) share
+//! the detection, so that a path that trains can also be evaluated; they differ in which split they take and
+//! whose class list decides the labels.
 
 use std::fs;
 use std::path::{Path, PathBuf};

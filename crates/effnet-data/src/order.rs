@@ -198,8 +198,8 @@ mod tests {
         assert!(orders[0] != orders[1] && orders[0] != orders[2] && orders[1] != orders[2]);
     }
 
-    /// A run resumes with the order it started with, even in a later build: if an update of `rand` changes this,
-    /// older checkpoints resume differently.
+    /// A run resumes with the order it started with, even in a later build: if an update of `rand` changes
+    /// this, older checkpoints resume differently.
     #[test]
     fn an_order_is_what_it_always_was() {
         assert_eq!(plan(8, 4, 1).indices(2), [0, 2, 6, 7, 5, 3, 4, 1]);

@@ -1,7 +1,8 @@
 //! Counter-based random streams for splits, shuffling and augmentation.
 //!
-//! Each stream is keyed by what it is for, the seed, the epoch and an index. Nothing depends on how many numbers
-//! were drawn before, so the number of threads, or resuming in the middle of a run, does not change the data.
+//! Each stream is keyed by what it is for, the seed, the epoch and an index. Nothing depends on how many
+//! numbers were drawn before, so the number of threads, or resuming in the middle of a run, does not change the
+//! data.
 
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
@@ -24,8 +25,8 @@ pub enum Purpose {
 
 /// The random stream for one purpose, epoch and index.
 ///
-/// The arguments form the key of the ChaCha8 cipher, so a stream does not depend on what was drawn before: neither
-/// on the number of threads nor on where a run was resumed.
+/// The arguments form the key of the ChaCha8 cipher, so a stream does not depend on what was drawn before:
+/// neither on the number of threads nor on where a run was resumed.
 pub fn stream(purpose: Purpose, seed: u64, epoch: u64, number: u64) -> SampleRng {
     let mut key = [0; 32];
     let parts = [seed, epoch, number, purpose as u64];

@@ -7,8 +7,8 @@ use effnet_checkpoint::{FreshFile, UNFINISHED};
 
 use crate::PictureError;
 
-/// Replaces a file atomically: writes a temporary file next to `path`, flushes it to disk and renames it. Readers,
-/// and a machine that crashes at any moment, see either the old file or the complete new one.
+/// Replaces a file atomically: writes a temporary file next to `path`, flushes it to disk and renames it.
+/// Readers, and a machine that crashes at any moment, see either the old file or the complete new one.
 ///
 /// # Errors
 /// [`PictureError::Write`], also for errors of `write`; the old file is unchanged then.

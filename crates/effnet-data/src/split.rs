@@ -8,8 +8,8 @@ use super::{Dataset, Subset};
 /// Splits a data set into a training and a validation set, class by class.
 ///
 /// `val_fraction` of each class is held out, rounded, but at least one image and never all; the only image of a
-/// class stays in the training set. The same seed and the same images give the same split. Both sets keep the order
-/// of the images.
+/// class stays in the training set. The same seed and the same images give the same split. Both sets keep the
+/// order of the images.
 ///
 /// # Panics
 /// Unless `val_fraction` is above 0 and below 1.

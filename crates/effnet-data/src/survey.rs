@@ -1,7 +1,7 @@
 //! Finds unreadable images before training starts.
 //!
-//! Otherwise a damaged file is only found in the middle of an epoch, possibly hours into a run. Training surveys a
-//! data set once, reports the files found and trains on the rest.
+//! Otherwise a damaged file is only found in the middle of an epoch, possibly hours into a run. Training
+//! surveys a data set once, reports the files found and trains on the rest.
 
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,8 +44,8 @@ impl Unreadable {
 /// Decodes every image on `threads` threads (one per core if `None`) and lists those that cannot be decoded, in
 /// order.
 ///
-/// `checked` is called after each image with the number checked so far. Once `stop` is true, the remaining images
-/// are not checked.
+/// `checked` is called after each image with the number checked so far. Once `stop` is true, the remaining
+/// images are not checked.
 ///
 /// # Errors
 /// [`DataError::NothingReadable`] if no image of the data set can be read.

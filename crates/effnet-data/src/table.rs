@@ -13,8 +13,8 @@ use super::{BoxError, DataError, Dataset};
 /// Images from a CSV file of paths and labels.
 ///
 /// The first line may be a header with the columns `path` (or `file`, `filename`, `image`) and `label` (or
-/// `class`), among others; without a header, these are the first two columns. Paths are relative to the folder of
-/// the CSV file. Labels are class names, sorted by name, or by value if all are integers.
+/// `class`), among others; without a header, these are the first two columns. Paths are relative to the folder
+/// of the CSV file. Labels are class names, sorted by name, or by value if all are integers.
 #[derive(Debug)]
 pub struct CsvDataset {
     classes: Vec<String>,
@@ -25,8 +25,8 @@ impl CsvDataset {
     /// Reads the CSV file and checks that the images exist.
     ///
     /// # Errors
-    /// [`DataError`]: the file cannot be read or parsed; images are missing (all are listed); labels differ only in
-    /// case.
+    /// [`DataError`]: the file cannot be read or parsed; images are missing (all are listed); labels differ
+    /// only in case.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
         Self::read(path.as_ref(), None)
     }

@@ -1,8 +1,8 @@
 //! Ordered parallel decoding with bounded look-ahead.
 //!
-//! Both the training loader and the inference pipeline read through it. Decoding a whole folder ahead would exhaust
-//! memory, and decoding one image at a time would leave cores idle; and the order of the results must not depend on
-//! which thread was faster.
+//! Both the training loader and the inference pipeline read through it. Decoding a whole folder ahead would
+//! exhaust memory, and decoding one image at a time would leave cores idle; and the order of the results must
+//! not depend on which thread was faster.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -47,8 +47,8 @@ pub struct Decoded<I, R> {
 
 /// Decodes inputs on its own threads, a bounded number ahead, and returns them in order.
 ///
-/// Inputs are pulled one by one as needed. A clone is another handle to the same window. When the last handle is
-/// dropped, or any is [closed](Self::close), each thread ends after its current input.
+/// Inputs are pulled one by one as needed. A clone is another handle to the same window. When the last handle
+/// is dropped, or any is [closed](Self::close), each thread ends after its current input.
 pub struct DecodeWindow<I, R> {
     shared: Arc<Shared<I, R>>,
     /// Closes the window when the last handle is dropped: the threads hold only `shared`.
@@ -73,8 +73,8 @@ impl<I, R> Drop for Closer<I, R> {
 }
 
 struct Shared<I, R> {
-    /// Locked before `state`, never after it. Held while waiting for room, so that inputs enter the window in the
-    /// order in which they are pulled.
+    /// Locked before `state`, never after it. Held while waiting for room, so that inputs enter the window in
+    /// the order in which they are pulled.
     inputs: Mutex<Box<dyn Iterator<Item = I> + Send>>,
     state: Mutex<State<I, R>>,
     /// Notified when an input is finished or taken, a thread ends, or the window is closed or resized.
@@ -95,9 +95,9 @@ struct State<I, R> {
 }
 
 impl<I: Send + 'static, R: Send + 'static> DecodeWindow<I, R> {
-    /// Decodes `inputs` with `decode` on `threads` threads named `name`, at most `ahead` inputs ahead of the one
-    /// taken next. Once `stop` is true, no further input is started. A panic of `decode` becomes the failure of
-    /// that input; a panic of the iterator ends the thread it happens on.
+    /// Decodes `inputs` with `decode` on `threads` threads named `name`, at most `ahead` inputs ahead of the
+    /// one taken next. Once `stop` is true, no further input is started. A panic of `decode` becomes the
+    /// failure of that input; a panic of the iterator ends the thread it happens on.
     ///
     /// # Errors
     /// A thread cannot be started.
@@ -154,8 +154,8 @@ impl<I, R> DecodeWindow<I, R> {
         self.take_many(1)?.pop()
     }
 
-    /// Waits for the next `count` inputs in order, or fewer at the end of the inputs; `None` if none are left. Blocks
-    /// forever if `count` exceeds the number of inputs that may be decoded ahead.
+    /// Waits for the next `count` inputs in order, or fewer at the end of the inputs; `None` if none are left.
+    /// Blocks forever if `count` exceeds the number of inputs that may be decoded ahead.
     pub fn take_many(&self, count: usize) -> Option<Vec<Decoded<I, R>>> {
         let mut state = self.shared.lock();
         loop {

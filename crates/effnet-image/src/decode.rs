@@ -1,7 +1,7 @@
 //! Decoders: from file bytes to upright RGB, one module per format.
 //!
-//! Each format module reproduces Pillow's plugin: it checks the header against the limits and returns samples in
-//! their native layout. What all formats share happens here once: conversion to RGB, alpha and orientation.
+//! Each format module reproduces Pillow's plugin: it checks the header against the limits and returns samples
+//! in their native layout. What all formats share happens here once: conversion to RGB, alpha and orientation.
 
 mod bmp;
 mod bmp_rle;

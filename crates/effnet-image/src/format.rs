@@ -6,8 +6,8 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 
-/// File extensions of images, matched case-insensitively when a folder is scanned. Decoding ignores the extension: a
-/// file named explicitly is always tried.
+/// File extensions of images, matched case-insensitively when a folder is scanned. Decoding ignores the
+/// extension: a file named explicitly is always tried.
 pub const EXTENSIONS: [&str; 10] = [
     "jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff",
 ];
@@ -20,8 +20,8 @@ pub fn is_image_path(path: &Path) -> bool {
         .any(|known| extension.eq_ignore_ascii_case(known))
 }
 
-/// Whether to skip a file or folder of this name when a folder is scanned: hidden files, including the `._` files
-/// that macOS creates next to others.
+/// Whether to skip a file or folder of this name when a folder is scanned: hidden files, including the `._`
+/// files that macOS creates next to others.
 pub fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }

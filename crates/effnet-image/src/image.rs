@@ -45,9 +45,10 @@ impl Image {
 
     /// Decodes a file's bytes. The format is detected by content.
     ///
-    /// Equals `PIL.ImageOps.exif_transpose(PIL.Image.open(file)).convert("RGB")` of Pillow 13: grey is replicated,
-    /// palettes are applied, alpha is dropped (see [`DecodeOptions::alpha`]), CMYK is read as Adobe writes it, 16-bit
-    /// RGB keeps the high byte, and 16-bit grey is clipped at 255. `name` is used in error messages.
+    /// Equals `PIL.ImageOps.exif_transpose(PIL.Image.open(file)).convert("RGB")` of Pillow 13: grey is
+    /// replicated, palettes are applied, alpha is dropped (see [`DecodeOptions::alpha`]), CMYK is read as Adobe
+    /// writes it, 16-bit RGB keeps the high byte, and 16-bit grey is clipped at 255. `name` is used in error
+    /// messages.
     ///
     /// # Errors
     /// [`ImageError`]: the file is not an image, is damaged, truncated or unsupported, or exceeds a limit.

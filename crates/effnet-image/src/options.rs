@@ -5,8 +5,8 @@ use crate::error::Fault;
 /// What to do with transparency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Alpha {
-    /// Drop the alpha channel and keep the colours, like Pillow's `Image.convert("RGB")`. Invisible pixels become
-    /// visible.
+    /// Drop the alpha channel and keep the colours, like Pillow's `Image.convert("RGB")`. Invisible pixels
+    /// become visible.
     #[default]
     Drop,
     /// Composite the image over white, like Pillow's `Image.paste(image, mask=alpha)` on a white canvas.
@@ -22,11 +22,11 @@ pub enum Alpha {
 pub struct DecodeOptions {
     /// What to do with transparency.
     pub alpha: Alpha,
-    /// Maximum `width * height`. The default, 178,956,970, is twice `Image.MAX_IMAGE_PIXELS`, where Pillow raises
-    /// `DecompressionBombError`.
+    /// Maximum `width * height`. The default, 178,956,970, is twice `Image.MAX_IMAGE_PIXELS`, where Pillow
+    /// raises `DecompressionBombError`.
     pub max_pixels: u64,
-    /// Maximum estimated memory in bytes per image: the file, the decoder's buffers and the RGB pixels. The default
-    /// is 2 GiB.
+    /// Maximum estimated memory in bytes per image: the file, the decoder's buffers and the RGB pixels. The
+    /// default is 2 GiB.
     pub max_memory: u64,
     /// Whether to apply the EXIF (or else XMP) orientation, like `PIL.ImageOps.exif_transpose`. On by default.
     pub apply_orientation: bool,
@@ -44,8 +44,8 @@ impl Default for DecodeOptions {
 }
 
 impl DecodeOptions {
-    /// Checks a header against the limits. `bytes_per_pixel` is the decoder's peak memory per pixel, including the RGB
-    /// output.
+    /// Checks a header against the limits. `bytes_per_pixel` is the decoder's peak memory per pixel, including
+    /// the RGB output.
     pub(crate) fn admit(&self, width: u64, height: u64, bytes_per_pixel: u64) -> Result<(), Fault> {
         if width == 0 || height == 0 {
             return Err(Fault::malformed(format_args!(

@@ -1,8 +1,8 @@
 //! Antialiased resizing of RGB images, bit for bit like Pillow 13's `Image.resize` (`libImaging/Resample.c`).
 //!
-//! Two passes of integer convolution with an 8-bit image in between. Each output pixel depends only on its own taps,
-//! so a region of the output can be computed alone; [`EvalTransform`](crate::EvalTransform) uses this for the center
-//! crop.
+//! Two passes of integer convolution with an 8-bit image in between. Each output pixel depends only on its own
+//! taps, so a region of the output can be computed alone; [`EvalTransform`](crate::EvalTransform) uses this for
+//! the center crop.
 
 mod passes;
 mod taps;
@@ -31,8 +31,8 @@ impl Image {
         Ok(Self::from_parts(width, height, pixels))
     }
 
-    /// Crops, then resizes to `width` x `height`, byte for byte like Pillow's `crop` followed by `resize` (torchvision's
-    /// `resized_crop`): pixels outside the crop have no influence.
+    /// Crops, then resizes to `width` x `height`, byte for byte like Pillow's `crop` followed by `resize`
+    /// (torchvision's `resized_crop`): pixels outside the crop have no influence.
     ///
     /// # Errors
     /// [`ImageError::Crop`] if `crop` is empty or not inside the image; otherwise as [`Image::resize`].
@@ -65,8 +65,8 @@ fn whole(width: usize, height: usize) -> Rectangle {
     }
 }
 
-/// Resizes `source` to `width` x `height` and returns the pixels of `region` in the result, `[height, width, 3]` of the
-/// region, which must lie inside.
+/// Resizes `source` to `width` x `height` and returns the pixels of `region` in the result,
+/// `[height, width, 3]` of the region, which must lie inside.
 pub(crate) fn resize_region(
     source: View<'_>,
     width: usize,
@@ -109,8 +109,8 @@ pub(crate) fn resize_region(
     })
 }
 
-/// Whether the vertical pass goes first: since version 13, Pillow does so if it removes more than twice as many rows as
-/// the horizontal pass removes columns. The 8-bit rounding between the passes makes the order visible.
+/// Whether the vertical pass goes first: since version 13, Pillow does so if it removes more than twice as many
+/// rows as the horizontal pass removes columns. The 8-bit rounding between the passes makes the order visible.
 fn vertical_first(source: View<'_>, width: usize, height: usize) -> bool {
     let less_height = source.height() as i64 - height as i64;
     let less_width = source.width() as i64 - width as i64;

@@ -7,16 +7,19 @@ use crate::{Image, ImageError, Interpolation, Rectangle};
 /// The size before the center crop.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ResizeMode {
-    /// Resize the short side to `floor(image_size / crop_pct)`, keeping the aspect ratio (timm's `center` crop mode).
+    /// Resize the short side to `floor(image_size / crop_pct)`, keeping the aspect ratio (timm's `center` crop
+    /// mode).
     CropPct(f64),
-    /// Resize the short side to this many pixels, keeping the aspect ratio (torchvision's `Resize(resize_size)`).
+    /// Resize the short side to this many pixels, keeping the aspect ratio (torchvision's
+    /// `Resize(resize_size)`).
     ShortSide(usize),
-    /// Resize both sides to `floor(image_size / crop_pct)`, ignoring the aspect ratio (timm's `squash` crop mode).
+    /// Resize both sides to `floor(image_size / crop_pct)`, ignoring the aspect ratio (timm's `squash` crop
+    /// mode).
     Squash(f64),
 }
 
-/// Turns an [`Image`] into a network's input, like torchvision's `Resize`, `CenterCrop`, `ToTensor` and `Normalize` on
-/// PIL images (timm's evaluation transform consists of the same).
+/// Turns an [`Image`] into a network's input, like torchvision's `Resize`, `CenterCrop`, `ToTensor` and
+/// `Normalize` on PIL images (timm's evaluation transform consists of the same).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EvalTransform {
     /// Side of the square output in pixels.
@@ -84,8 +87,8 @@ impl EvalTransform {
 
     /// Resizes and crops: the image that the network sees, before normalisation.
     ///
-    /// Only the rows and columns inside the crop are computed, with the same bytes as a full resize. An image smaller
-    /// than the crop is padded with black, like `CenterCrop`.
+    /// Only the rows and columns inside the crop are computed, with the same bytes as a full resize. An image
+    /// smaller than the crop is padded with black, like `CenterCrop`.
     ///
     /// # Errors
     /// As [`EvalTransform::apply`].
@@ -156,8 +159,8 @@ fn enlarged(image_size: usize, crop_pct: f64) -> usize {
     (image_size as f64 / crop_pct).floor() as usize
 }
 
-/// Along one axis: the offset of the crop in the image, the offset of the image in the crop, and the number of pixels
-/// they share.
+/// Along one axis: the offset of the crop in the image, the offset of the image in the crop, and the number of
+/// pixels they share.
 fn center(side: usize, crop: usize) -> (usize, usize, usize) {
     if side < crop {
         return (0, (crop - side) / 2, side);

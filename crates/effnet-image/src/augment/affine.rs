@@ -1,4 +1,5 @@
-//! Affine transforms: shear, translate, rotate (`ImagingTransformAffine` and the filters in Pillow's `Geometry.c`).
+//! Affine transforms: shear, translate, rotate (`ImagingTransformAffine` and the filters in Pillow's
+//! `Geometry.c`).
 
 use crate::Image;
 
@@ -10,7 +11,8 @@ pub enum Kernel {
     Nearest,
     /// Bilinear, 2 x 2 pixels (`PIL.Image.Resampling.BILINEAR`).
     Bilinear,
-    /// Bicubic, 4 x 4 pixels, Keys' kernel with a = -1 (`PIL.Image.Resampling.BICUBIC`; resizing uses a = -0.5).
+    /// Bicubic, 4 x 4 pixels, Keys' kernel with a = -1 (`PIL.Image.Resampling.BICUBIC`; resizing uses a =
+    /// -0.5).
     Bicubic,
 }
 
@@ -25,8 +27,8 @@ pub struct Sampling {
     pub fill: [u8; 3],
 }
 
-/// Maps a point of the output to a point of the input: `(a x + b y + c, d x + e y + f)`, in pixels, with pixel centres
-/// at halves.
+/// Maps a point of the output to a point of the input: `(a x + b y + c, d x + e y + f)`, in pixels, with pixel
+/// centres at halves.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Affine {
     a: f64,

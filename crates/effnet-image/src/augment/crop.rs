@@ -27,7 +27,8 @@ impl Default for RandomResizedCrop {
 impl RandomResizedCrop {
     /// Samples a crop of an image of `width` x `height`, at least 1 x 1.
     ///
-    /// After ten samples that do not fit, falls back to a center crop with the allowed ratio nearest to the image's.
+    /// After ten samples that do not fit, falls back to a center crop with the allowed ratio nearest to the
+    /// image's.
     pub fn sample(&self, width: usize, height: usize, rng: &mut impl Rng) -> Rectangle {
         let area = (width * height) as f64;
         for _ in 0..10 {

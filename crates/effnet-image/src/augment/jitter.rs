@@ -23,8 +23,8 @@ pub struct ColorJitter {
 }
 
 impl ColorJitter {
-    /// Factors from `1 - strength` (at least 0) to `1 + strength`, hue shifts from `-hue` to `hue`, like torchvision's
-    /// single numbers.
+    /// Factors from `1 - strength` (at least 0) to `1 + strength`, hue shifts from `-hue` to `hue`, like
+    /// torchvision's single numbers.
     pub fn new(brightness: f64, contrast: f64, saturation: f64, hue: f64) -> Self {
         let factors = |strength: f64| ((1.0 - strength).max(0.0), 1.0 + strength);
         Self {

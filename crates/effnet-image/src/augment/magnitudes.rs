@@ -1,5 +1,5 @@
-//! torchvision's magnitudes: from the level of a policy to the strength of an operation (`_augmentation_space`, which
-//! its `AutoAugment` and `RandAugment` share).
+//! torchvision's magnitudes: from the level of a policy to the strength of an operation (`_augmentation_space`,
+//! which its `AutoAugment` and `RandAugment` share).
 
 use rand::Rng;
 

@@ -13,8 +13,8 @@ use crate::Image;
 pub enum Operation {
     /// Does nothing.
     Identity,
-    /// Shears horizontally: moves each row left by this fraction of its distance from the top (the tangent of the
-    /// angle; negative: right).
+    /// Shears horizontally: moves each row left by this fraction of its distance from the top (the tangent of
+    /// the angle; negative: right).
     ShearX(f64),
     /// Shears vertically: moves each column up by this fraction of its distance from the left (negative: down).
     ShearY(f64),
@@ -30,8 +30,8 @@ pub enum Operation {
     Contrast(f64),
     /// Saturation factor: 1 changes nothing, 0 is greyscale (`adjust_saturation`, AutoAugment's "Color").
     Saturation(f64),
-    /// Shifts the hue by this fraction of the colour wheel, -0.5 to 0.5; 0 changes nothing except for the rounding of
-    /// HSV (`adjust_hue`).
+    /// Shifts the hue by this fraction of the colour wheel, -0.5 to 0.5; 0 changes nothing except for the
+    /// rounding of HSV (`adjust_hue`).
     Hue(f64),
     /// Sharpness factor: 1 changes nothing, 0 is smoothed (`adjust_sharpness`).
     Sharpness(f64),

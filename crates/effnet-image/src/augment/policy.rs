@@ -9,8 +9,8 @@ use crate::ImageError;
 
 /// An augmentation policy, which samples operations per image.
 ///
-/// Parses `imagenet` ([`AutoAugment`]), `randaugment` ([`RandAugment`] with its defaults) and timm's notation, such as
-/// `rand-m9-mstd0.5` ([`TimmRandAugment`]).
+/// Parses `imagenet` ([`AutoAugment`]), `randaugment` ([`RandAugment`] with its defaults) and timm's notation,
+/// such as `rand-m9-mstd0.5` ([`TimmRandAugment`]).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Policy {

@@ -50,7 +50,8 @@ const SPACE: [TimmOperation; 15] = [
     TimmOperation::TranslateYRel,
 ];
 
-/// RandAugment of timm 1.0: operations chosen uniformly from 15, each applied with a probability and a random magnitude.
+/// RandAugment of timm 1.0: operations chosen uniformly from 15, each applied with a probability and a random
+/// magnitude.
 ///
 /// Parses timm's notation, such as `rand-m9-mstd0.5`, with the keys `m`, `mstd`, `mmax`, `n`, `p` and `inc`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,8 +66,8 @@ pub struct TimmRandAugment {
     pub num_layers: usize,
     /// Probability of applying each operation (`p`).
     pub probability: f64,
-    /// Whether the effect of every operation increases with the magnitude (`inc1`). Otherwise, low magnitudes of
-    /// posterize, solarize and the colour operations have strong effects.
+    /// Whether the effect of every operation increases with the magnitude (`inc1`). Otherwise, low magnitudes
+    /// of posterize, solarize and the colour operations have strong effects.
     pub increasing: bool,
     /// The interpolation of geometric operations.
     pub interpolation: InterpolationChoice,

@@ -1,5 +1,5 @@
-//! Operations that are a lookup table per channel (Pillow's `ImageOps.py`, and those of `ImageEnhance.py` that blend
-//! with a constant).
+//! Operations that are a lookup table per channel (Pillow's `ImageOps.py`, and those of `ImageEnhance.py` that
+//! blend with a constant).
 
 use super::color::{blend, luma};
 use crate::Image;

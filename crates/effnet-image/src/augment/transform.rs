@@ -10,10 +10,11 @@ use crate::normalize::{IMAGENET_MEAN, IMAGENET_STD, check, check_destination, no
 use crate::{Image, ImageError, Interpolation, Rectangle};
 
 /// Augments an [`Image`] and turns it into a network's input, in the order of torchvision's and timm's presets:
-/// `RandomResizedCrop`, `RandomHorizontalFlip`, the policy, `ColorJitter`, `ToTensor`, `Normalize`, `RandomErasing`.
+/// `RandomResizedCrop`, `RandomHorizontalFlip`, the policy, `ColorJitter`, `ToTensor`, `Normalize`,
+/// `RandomErasing`.
 ///
-/// Sampling the parameters ([`TrainTransform::sample`]) and applying them ([`TrainTransform::apply_params`]) are
-/// separate, so that each can be inspected and tested.
+/// Sampling the parameters ([`TrainTransform::sample`]) and applying them ([`TrainTransform::apply_params`])
+/// are separate, so that each can be inspected and tested.
 ///
 /// ```
 /// use effnet_image::Image;
@@ -148,7 +149,8 @@ impl TrainTransform {
     /// Applies `params` and writes `[3, image_size, image_size]` to `output`.
     ///
     /// # Errors
-    /// [`ImageError::DestinationLength`]; [`ImageError::Crop`] if `params` were sampled for an image of another size.
+    /// [`ImageError::DestinationLength`]; [`ImageError::Crop`] if `params` were sampled for an image of another
+    /// size.
     pub fn apply_params(
         &self,
         image: &Image,

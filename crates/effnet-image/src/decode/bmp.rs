@@ -1,7 +1,7 @@
 //! Windows and OS/2 bitmaps, like Pillow's `BmpImagePlugin`.
 //!
-//! Not a library: the format is small, and the libraries differ from Pillow in how they scale 16-bit colours and
-//! which alpha channels they accept.
+//! Not a library: the format is small, and the libraries differ from Pillow in how they scale 16-bit colours
+//! and which alpha channels they accept.
 
 use super::Raster;
 use super::bmp_rle;
@@ -241,8 +241,8 @@ impl Channel {
         }
     }
 
-    /// The channel's value scaled to 8 bits, like Pillow's `ImagingUnpackBGR15` and `BGR16`: `value * 255 / largest`,
-    /// rounded down.
+    /// The channel's value scaled to 8 bits, like Pillow's `ImagingUnpackBGR15` and `BGR16`:
+    /// `value * 255 / largest`, rounded down.
     fn of(self, pixel: u32) -> u8 {
         let value = u64::from((pixel & self.mask) >> self.shift);
         (value * 255 / self.largest) as u8

@@ -17,8 +17,8 @@ const MAX_SCANS: usize = 500;
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fault> {
     let header = JpegHeader::read(bytes)?;
     header.check(options)?;
-    // The decoder is bounds-checked but may still panic on hostile input, and one bad file must not end a run over a
-    // million. Layouts known to cause panics are refused above.
+    // The decoder is bounds-checked but may still panic on hostile input, and one bad file must not end a run
+    // over a million. Layouts known to cause panics are refused above.
     let pixels = panic::catch_unwind(|| scan(bytes, &header, options))
         .unwrap_or_else(|_| Err(Fault::malformed("inconsistent scan data")))?;
     Ok(Raster {

@@ -1,8 +1,8 @@
 //! The JPEG markers before the first scan.
 //!
-//! The limits must be checked before `libjpeg-turbo-rs` allocates memory, and a few unusual layouts make it panic. So
-//! the header is read here first. This also finds the EXIF orientation and detects truncated files, which the decoder
-//! would pad with zeros.
+//! The limits must be checked before `libjpeg-turbo-rs` allocates memory, and a few unusual layouts make it
+//! panic. So the header is read here first. This also finds the EXIF orientation and detects truncated files,
+//! which the decoder would pad with zeros.
 
 use crate::DecodeOptions;
 use crate::error::Fault;
@@ -90,8 +90,8 @@ impl JpegHeader {
         if !self.sampling.iter().all(legal) {
             return Err(Fault::malformed("sampling factors outside 1 to 4"));
         }
-        // The decoder assumes that the first channel, and of four also the last, has the full resolution, as encoders
-        // write it.
+        // The decoder assumes that the first channel, and of four also the last, has the full resolution, as
+        // encoders write it.
         let mut known = count == 1 || self.sampling.iter().all(|(h, v)| h0 % h == 0 && v0 % v == 0);
         if let [c, m, y, k] = self.sampling[..] {
             known &= c == k && m == y;
@@ -117,8 +117,8 @@ fn expect_end(bytes: &[u8], mut scans: &[u8]) -> Result<(), Fault> {
     if bytes.ends_with(&END) {
         return Ok(());
     }
-    // Other data may follow the image. In entropy-coded data, 0xFF only precedes a 0, a restart marker, or the marker
-    // that ends them.
+    // Other data may follow the image. In entropy-coded data, 0xFF only precedes a 0, a restart marker, or the
+    // marker that ends them.
     loop {
         let (marker, _, rest) =
             next_segment(scans).map_err(|_| Fault::truncated("the end marker is missing"))?;

@@ -82,7 +82,8 @@ fn orientation(info: &Info<'_>) -> Orientation {
     Orientation::find(exif.as_deref(), xmp.as_deref().map(str::as_bytes))
 }
 
-/// EXIF as older versions of ImageMagick write it: hexadecimal text under "Raw profile type exif", after three lines.
+/// EXIF as older versions of ImageMagick write it: hexadecimal text under "Raw profile type exif", after three
+/// lines.
 fn legacy_exif(info: &Info<'_>) -> Option<Vec<u8>> {
     const KEYWORD: &str = "Raw profile type exif";
     let plain = info.uncompressed_latin1_text.iter();

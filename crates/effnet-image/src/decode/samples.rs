@@ -72,7 +72,8 @@ pub(super) fn clip_to_8_bits(value: u16) -> u8 {
     u8::try_from(value).unwrap_or(u8::MAX)
 }
 
-/// Unpacks samples of `bits` bits, most significant first, in rows padded to whole bytes, into one byte per sample.
+/// Unpacks samples of `bits` bits, most significant first, in rows padded to whole bytes, into one byte per
+/// sample.
 pub(super) fn unpack_bits(packed: &[u8], width: usize, stride: usize, bits: u8) -> Vec<u8> {
     let per_byte = usize::from(8 / bits);
     let mask = ((1_u16 << bits) - 1) as u8;

@@ -23,8 +23,8 @@ pub(super) struct Palette {
 }
 
 impl Palette {
-    /// The palette of the first page. `None` if it has none, or if the file is too damaged to tell, which the decoder
-    /// then reports.
+    /// The palette of the first page. `None` if it has none, or if the file is too damaged to tell, which the
+    /// decoder then reports.
     pub(super) fn find(bytes: &[u8]) -> Option<Self> {
         let (photometric_at, little_endian) = photometric_value(bytes)?;
         let mut decoder = Decoder::new(Cursor::new(bytes)).ok()?;
@@ -73,8 +73,8 @@ impl Palette {
     }
 }
 
-/// The offset of the photometric interpretation in the first directory, and whether the file is little-endian. `None`
-/// unless it is a palette image.
+/// The offset of the photometric interpretation in the first directory, and whether the file is little-endian.
+/// `None` unless it is a palette image.
 fn photometric_value(bytes: &[u8]) -> Option<(usize, bool)> {
     let little = bytes.starts_with(b"II");
     let number = |at: usize, length: usize| {
