@@ -1,8 +1,8 @@
 //! The search path: the cache folders of the hub, PyTorch and Hugging Face.
 //!
 //! Whoever uses PyTorch often has the weights already, so they are used in place instead of being downloaded
-//! again. Each candidate is verified first: a truncated or renamed file would give wrong predictions without an
-//! error.
+//! again. Candidates are verified first, if a digest is known: a damaged or renamed file would give wrong
+//! predictions without an error.
 
 use std::fs;
 use std::io;

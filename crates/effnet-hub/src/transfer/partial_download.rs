@@ -213,7 +213,7 @@ impl PartialDownload {
             drop(appender);
             // The system reports a failed write only once, here or in `seal`.
             match flusher.join() {
-                Ok(flushed) => flushed.map_err(|source| local("flush to the disk", path, source))?,
+                Ok(flushed) => flushed.map_err(|source| local("flush", path, source))?,
                 Err(panic) => resume_unwind(panic),
             }
             Ok(transferred)
@@ -254,7 +254,7 @@ impl PartialDownload {
     pub(super) fn seal(self) -> Result<PathBuf, Error> {
         self.file
             .sync_all()
-            .map_err(|source| local("flush to the disk", &self.path, source))?;
+            .map_err(|source| local("flush", &self.path, source))?;
         let _ = fs::remove_file(&self.sidecar);
         Ok(self.path)
     }
