@@ -47,7 +47,7 @@ def run(*command):
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["it failed without a word"]
         # A download that failed has its reason on the second line, and advice after it.
-        failed = "cannot be fetched" in lines[0] and len(lines) > 1
+        failed = "cannot download" in lines[0] and len(lines) > 1
         raise RuntimeError(lines[1].strip() if failed else lines[-1])
     return done.stdout
 

@@ -1,4 +1,8 @@
-//! Images in a tar archive, read where they lie.
+//! Data sets in a tar archive, read in place.
+//!
+//! Many data sets are distributed as tar, and one large file is far quicker to copy and to open than a million
+//! small ones. The headers are read once; after that each image is one positional read, from any thread and in
+//! any order. That needs an uncompressed archive, so a compressed one is refused with advice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -10,26 +14,25 @@ use effnet_image::{DecodeOptions, Image, is_hidden, is_image_path};
 
 use super::classes::Classes;
 use super::folder::class_name;
-use super::layout::Parts;
+use super::layout::SplitFolders;
 use super::positional::read_exact_at;
 use super::{BoxError, DataError, Dataset, Listed};
 
-/// The list of a tar archive's images: [`TarDataset`]s are made from it.
+/// The index of a tar archive's images, from which [`TarDataset`]s are made.
 ///
-/// Inside are `CLASS/FILE` or `train/CLASS/FILE` and `val/CLASS/FILE`, at any depth below, and all of
-/// it perhaps in one more folder. Hidden files and those with an extension of no picture are passed
-/// over, and so are links.
+/// Entries are `CLASS/FILE`, or `train/CLASS/FILE` and `val/CLASS/FILE`, at any depth below; a common top-level
+/// folder is ignored. Hidden files, files without an image extension and links are skipped.
 #[derive(Debug)]
 pub struct TarArchive {
     path: Arc<Path>,
     file: Arc<File>,
     entries: Vec<Entry>,
-    /// All folders with something in them, images or not, named like the entries.
+    /// All folders that contain anything, images or not, named like the entries.
     folders: BTreeSet<PathBuf>,
-    parts: Option<Parts<String>>,
+    split_folders: Option<SplitFolders<String>>,
 }
 
-/// A picture's name without the folder that all have in common, and where its bytes are.
+/// An image: its path without the common top-level folder, and the position of its bytes in the archive.
 #[derive(Debug, Clone)]
 struct Entry {
     name: PathBuf,
@@ -38,10 +41,10 @@ struct Entry {
 }
 
 impl TarArchive {
-    /// Reads the headers.
+    /// Opens an archive and reads its headers.
     ///
     /// # Errors
-    /// [`DataError::Read`], or [`DataError::Archive`] when it is damaged, cut off or compressed.
+    /// [`DataError::Read`], or [`DataError::Archive`] if it is damaged, truncated or compressed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
         let failed = |source| DataError::Read {
@@ -62,19 +65,19 @@ impl TarArchive {
             file: Arc::new(file),
             entries,
             folders,
-            parts: None,
+            split_folders: None,
         };
-        let holds_pictures = |folder: &String| {
+        let holds_images = |folder: &String| {
             let direct = |entry: &Entry| entry.name.parent() == Some(Path::new(folder));
             archive.entries.iter().any(direct)
         };
-        archive.parts = Parts::among(&archive.top_folders()?, holds_pictures);
+        archive.split_folders = SplitFolders::among(&archive.top_folders()?, holds_images);
         Ok(archive)
     }
 
-    /// The folders that hold the parts of the data set, if there are any.
-    pub(crate) fn parts(&self) -> Option<&Parts<String>> {
-        self.parts.as_ref()
+    /// The training and validation folders, if the archive is split.
+    pub(crate) fn split_folders(&self) -> Option<&SplitFolders<String>> {
+        self.split_folders.as_ref()
     }
 
     fn top_folders(&self) -> Result<Vec<(String, String)>, DataError> {
@@ -87,18 +90,18 @@ impl TarArchive {
         Ok(names.into_iter().map(|name| (name.clone(), name)).collect())
     }
 
-    /// The images of the class folders in `part`, or of those at the top.
+    /// The images of the class folders in `split`, or of the top-level ones if `None`.
     ///
-    /// Labels are positions in `classes`, or, without these, in the sorted names of the folders.
+    /// Labels are indices into `classes`, or, if `None`, into the sorted names of the class folders.
     ///
     /// # Errors
-    /// [`DataError`]: there are no class folders, or some that have no images, differ by case only, are not
-    /// named in UTF-8 or are not in `classes`.
-    pub fn dataset(&self, part: Option<&str>, classes: Option<&[String]>) -> Result<TarDataset, DataError> {
+    /// [`DataError`]: there are no class folders, or some have no images, differ only in case, are not named in
+    /// UTF-8 or are not in `classes`.
+    pub fn dataset(&self, split: Option<&str>, classes: Option<&[String]>) -> Result<TarDataset, DataError> {
         let mut by_class: BTreeMap<String, Vec<&Entry>> = BTreeMap::new();
         for entry in &self.entries {
-            let below = match part {
-                Some(part) => entry.name.strip_prefix(part).ok(),
+            let below = match split {
+                Some(split) => entry.name.strip_prefix(split).ok(),
                 None => Some(&*entry.name),
             };
             if let Some((class, _)) = below.and_then(split_first) {
@@ -110,15 +113,16 @@ impl TarArchive {
         }
         if by_class.is_empty() {
             return Err(DataError::NoClasses {
-                path: self.path.join(part.unwrap_or_default()),
+                path: self.path.join(split.unwrap_or_default()),
                 found: match self.entries.len() {
                     0 => "no images".to_owned(),
+                    1 => "1 image elsewhere".to_owned(),
                     count => format!("{count} images elsewhere"),
                 },
             });
         }
-        let below = self.folders.iter().filter_map(|folder| match part {
-            Some(part) => folder.strip_prefix(part).ok(),
+        let below = self.folders.iter().filter_map(|folder| match split {
+            Some(split) => folder.strip_prefix(split).ok(),
             None => Some(folder),
         });
         let mut empty = BTreeSet::new();
@@ -128,7 +132,7 @@ impl TarArchive {
         empty.retain(|class| !by_class.contains_key(class));
         if !empty.is_empty() {
             return Err(DataError::EmptyClasses {
-                path: self.path.join(part.unwrap_or_default()),
+                path: self.path.join(split.unwrap_or_default()),
                 classes: Listed::from_iter(empty),
             });
         }
@@ -147,7 +151,7 @@ impl TarArchive {
     }
 }
 
-/// Images in a tar archive, which stays packed: each is read from its place in the file.
+/// Images in a tar archive, which is not unpacked: each image is read from its position in the file.
 #[derive(Debug)]
 pub struct TarDataset {
     path: Arc<Path>,
@@ -208,26 +212,27 @@ fn refuse_compressed(path: &Path, file: &File) -> Result<(), DataError> {
         (&[0x28, 0xB5, 0x2F, 0xFD], "zstd"),
     ];
     let mut head = [0; 5];
-    // A file of fewer bytes is for the tar reader to refuse.
+    // The tar reader refuses shorter files.
     if read_exact_at(file, &mut head, 0).is_err() {
         return Ok(());
     }
     match MAGICS.iter().find(|(magic, _)| head.starts_with(magic)) {
         Some((_, name)) => {
-            let found = format!("{name} compression, which hides the places of files; decompress it first");
+            let found =
+                format!("{name} compression, which prevents random access; decompress the file first");
             Err(damaged(path, found))
         }
         None => Ok(()),
     }
 }
 
-/// What is in an archive.
+/// The content of an archive.
 struct Listing {
     entries: Vec<Entry>,
     folders: BTreeSet<PathBuf>,
 }
 
-/// The images in the archive, and its folders.
+/// Lists the images and folders of the archive.
 fn list(path: &Path, file: &File, length: u64) -> Result<Listing, DataError> {
     let failed = |error: std::io::Error| damaged(path, format!("{error}"));
     let mut archive = tar::Archive::new(file);
@@ -249,10 +254,7 @@ fn list(path: &Path, file: &File, length: u64) -> Result<Listing, DataError> {
         let (offset, size) = (entry.raw_file_position(), entry.size());
         if offset.checked_add(size).is_none_or(|end| end > length) {
             let name = name.display();
-            return Err(damaged(
-                path,
-                format!("one that is cut off in {name} at byte {length}"),
-            ));
+            return Err(damaged(path, format!("one truncated in {name} at byte {length}")));
         }
         entries.push(Entry { name, offset, size });
     }
@@ -260,7 +262,7 @@ fn list(path: &Path, file: &File, length: u64) -> Result<Listing, DataError> {
     Ok(Listing { entries, folders })
 }
 
-/// A name without `.` and the like; nothing for what is hidden.
+/// The path without `.` and `..` components; `None` if it is hidden or empty.
 fn visible(path: &Path) -> Option<PathBuf> {
     let normal = path.components().filter_map(|component| match component {
         Component::Normal(name) => Some(name),
@@ -279,8 +281,8 @@ fn split_first(path: &Path) -> Option<(&OsStr, &Path)> {
     (!rest.as_os_str().is_empty()).then_some((first.as_os_str(), rest))
 }
 
-/// Takes off the folders that everything lies in, so long as class folders remain. Images beside these are of
-/// no class.
+/// Strips the top-level folders that all entries share, as long as class folders remain. Drops images next to
+/// the class folders: they have no class.
 fn strip_common_folder(entries: &mut Vec<Entry>, folders: &mut BTreeSet<PathBuf>) {
     loop {
         let first = entries.first().and_then(|entry| entry.name.iter().next());

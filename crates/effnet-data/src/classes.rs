@@ -1,4 +1,4 @@
-//! The classes of a data set, from the names that stand in it.
+//! The class names of a data set and their labels.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::DataError;
 use super::error::Listed;
 
-/// Names of classes, and what number each has.
+/// Class names and the label of each.
 #[derive(Debug)]
 pub(crate) struct Classes {
     names: Vec<String>,
@@ -14,7 +14,7 @@ pub(crate) struct Classes {
 }
 
 impl Classes {
-    /// Those found in a data set, sorted by name as torchvision does.
+    /// The classes found in a data set, sorted by name as in torchvision.
     pub(crate) fn found(path: &Path, names: BTreeSet<String>) -> Result<Self, DataError> {
         let mut folded: HashMap<String, &String> = HashMap::new();
         for name in &names {
@@ -29,7 +29,7 @@ impl Classes {
         Ok(Self::listed(names.into_iter().collect()))
     }
 
-    /// Those of a network, in its order.
+    /// The classes of a network, in its order.
     pub(crate) fn listed(names: Vec<String>) -> Self {
         let numbered = names.iter().cloned().enumerate();
         Self {
@@ -38,7 +38,7 @@ impl Classes {
         }
     }
 
-    /// `known` when given, else those found; an error when something was found that is not known.
+    /// `known` if there are known classes, else `found`. An error if a class was found that is not in `known`.
     pub(crate) fn choose(
         path: &Path,
         found: BTreeSet<String>,

@@ -1,4 +1,4 @@
-//! Curves over epochs or steps.
+//! Line plots over epochs or steps: loss, accuracy, learning rate.
 
 use std::ops::Range;
 
@@ -10,24 +10,24 @@ use plotters::series::LineSeries;
 use plotters::style::text_anchor::{HPos, VPos};
 use plotters::style::{Color, RGBColor, WHITE};
 
-use super::picture::{Area, BLUE, FAINT, GRID, INK, ORANGE, anchor, bold, failed, picture, text};
+use super::drawing::{Area, BLUE, FAINT, GRID, INK, ORANGE, anchor, bold, draw_png, failed, text};
 use crate::PictureError;
 
-/// One line of a panel. Points that are no finite numbers are left out.
+/// One curve of a panel. Points that are not finite are skipped.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
-    /// For the legend.
+    /// Name in the legend.
     pub name: String,
-    /// From left to right.
+    /// Points `(x, y)` in ascending order of `x`.
     pub points: Vec<(f64, f64)>,
 }
 
-/// Curves that share axes.
+/// A plot of curves that share axes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Panel {
-    /// What is measured, with its unit.
+    /// The quantity, with its unit.
     pub title: String,
-    /// Up to two that can be told apart by colour; further ones repeat the colours.
+    /// The curves; the two colours alternate.
     pub curves: Vec<Curve>,
     /// Whether to mark the highest point of the first curve.
     pub mark_highest: bool,
@@ -36,16 +36,16 @@ pub struct Panel {
 const PANEL: (u32, u32) = (560, 460);
 const TITLE: u32 = 52;
 const COLORS: [RGBColor; 2] = [BLUE, ORANGE];
-/// More points than this are drawn as a line alone.
+/// Curves with more points are drawn without dots.
 const MOST_DOTS: usize = 40;
 
-/// Draws the panels side by side below a title; `x_name` is what runs from left to right in all.
+/// Draws the panels side by side below a title, as a PNG; `x_name` labels all x axes.
 ///
 /// # Errors
 /// [`PictureError::Draw`].
 pub fn curves_png(title: &str, x_name: &str, panels: &[Panel]) -> Result<Vec<u8>, PictureError> {
     let size = (PANEL.0 * panels.len().max(1) as u32, PANEL.1 + TITLE);
-    picture(size, |area| {
+    draw_png(size, |area| {
         let heading = Text::new(title, (20, 18), bold(22, INK));
         area.draw(&heading).map_err(failed)?;
         let (_, body) = area.split_vertically(TITLE);
@@ -56,7 +56,7 @@ pub fn curves_png(title: &str, x_name: &str, panels: &[Panel]) -> Result<Vec<u8>
     })
 }
 
-/// The points of a curve that can be drawn, and how.
+/// A curve as drawn: its finite points and its colour.
 struct Line<'a> {
     name: &'a str,
     points: Vec<(f64, f64)>,
@@ -129,7 +129,7 @@ fn draw_axes(chart: &mut Chart<'_, '_>, x_name: &str) -> Result<(), PictureError
         .x_desc(x_name)
         .x_labels(8)
         .y_labels(7)
-        // Nothing happens between two epochs or steps.
+        // Label only whole epochs or steps.
         .x_label_formatter(&|x| {
             let is_whole = (x - x.round()).abs() < 1e-6;
             if is_whole {
@@ -148,7 +148,7 @@ fn draw_axes(chart: &mut Chart<'_, '_>, x_name: &str) -> Result<(), PictureError
 fn draw_line(chart: &mut Chart<'_, '_>, line: &Line<'_>) -> Result<(), PictureError> {
     let (points, color) = (&line.points, line.color);
     let few = points.len() <= MOST_DOTS;
-    // Thin lines have smooth edges, which those of many points need.
+    // Only lines of width 1 are antialiased, which dense curves need.
     let stroke = color.stroke_width(if few { 2 } else { 1 });
     chart
         .draw_series(LineSeries::new(points.iter().copied(), stroke))
@@ -162,7 +162,7 @@ fn draw_line(chart: &mut Chart<'_, '_>, line: &Line<'_>) -> Result<(), PictureEr
     Ok(())
 }
 
-/// Of equals, the first.
+/// The highest point; the first of several.
 fn highest(points: &[(f64, f64)]) -> Option<(f64, f64)> {
     let higher = |best: (f64, f64), point: (f64, f64)| if point.1 > best.1 { point } else { best };
     points.iter().copied().reduce(higher)
@@ -179,14 +179,14 @@ fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
     })
 }
 
-/// The values, with room for dots at both ends.
+/// The range of the values, with room for dots at both ends.
 fn x_range(values: impl Iterator<Item = f64>) -> Range<f64> {
     let (low, high) = bounds(values);
     let margin = ((high - low) * 0.02).max(0.2);
     low - margin..high + margin
 }
 
-/// The values, with a margin; never empty.
+/// The range of the values with a margin; never empty.
 fn y_range(values: impl Iterator<Item = f64>) -> Range<f64> {
     let (low, high) = bounds(values);
     let margin = match (high - low) * 0.06 {
@@ -194,7 +194,7 @@ fn y_range(values: impl Iterator<Item = f64>) -> Range<f64> {
         _ if high == 0.0 => 1.0,
         _ => high.abs() * 0.1,
     };
-    // Nothing that is drawn here is below 0 unless its values are.
+    // The axis does not go below 0 unless the values do.
     let bottom = if low >= 0.0 {
         (low - margin).max(0.0)
     } else {
@@ -203,7 +203,7 @@ fn y_range(values: impl Iterator<Item = f64>) -> Range<f64> {
     bottom..high + margin
 }
 
-/// With about three digits, and no zeros after them.
+/// About three significant digits, without trailing zeros.
 fn number(value: f64) -> String {
     let decimals = match value.abs() {
         0.0 => return "0".to_owned(),

@@ -1,4 +1,4 @@
-//! What a loader reads from.
+//! The trait that loaders read from, and subsets.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use effnet_image::Image;
 
 use crate::BoxError;
 
-/// Labelled images, numbered from 0. Images are read on several threads at a time.
+/// A labelled image data set, indexed from 0. Images are read on several threads at a time.
 pub trait Dataset: Send + Sync {
     /// The number of images.
     fn len(&self) -> usize;
@@ -16,22 +16,22 @@ pub trait Dataset: Send + Sync {
         self.len() == 0
     }
 
-    /// The names of the classes; a label is a position in this list.
+    /// The names of the classes; a label is an index into this list.
     fn classes(&self) -> &[String];
 
-    /// The class of a picture.
+    /// The label of an image.
     ///
     /// # Panics
-    /// When `index` is not below [`Dataset::len`]; so may the other methods.
+    /// If `index` is not below [`Dataset::len`]; this holds for the other methods too.
     fn label(&self, index: usize) -> usize;
 
-    /// What the picture is called in messages: a path, or an archive and a path.
+    /// The name of an image in messages: a path, or an archive and a path in it.
     fn name(&self, index: usize) -> String;
 
-    /// Reads and decodes a picture.
+    /// Reads and decodes an image.
     ///
     /// # Errors
-    /// Whatever is wrong with it. The message names it.
+    /// The image cannot be read or decoded. The message names it.
     fn image(&self, index: usize) -> Result<Image, BoxError>;
 }
 
@@ -68,20 +68,20 @@ impl<D: Dataset> Subset<D> {
     /// The images `indices` of `dataset`, in this order.
     ///
     /// # Panics
-    /// When an index is not below [`Dataset::len`].
+    /// If an index is not below [`Dataset::len`].
     pub fn new(dataset: D, indices: Vec<usize>) -> Self {
         let length = dataset.len();
         assert!(
             indices.iter().all(|index| *index < length),
-            "an index of a subset is not below {length}"
+            "a subset has an index that is not below {length}"
         );
         Self { dataset, indices }
     }
 
-    /// All images but those in `left_out`.
-    pub fn without(dataset: D, left_out: impl IntoIterator<Item = usize>) -> Self {
+    /// All images except those in `excluded`.
+    pub fn without(dataset: D, excluded: impl IntoIterator<Item = usize>) -> Self {
         let mut kept = vec![true; dataset.len()];
-        for index in left_out {
+        for index in excluded {
             if let Some(kept) = kept.get_mut(index) {
                 *kept = false;
             }
@@ -90,7 +90,7 @@ impl<D: Dataset> Subset<D> {
         Self { dataset, indices }
     }
 
-    /// The images' numbers in the whole data set.
+    /// The indices of the images in the whole data set.
     pub fn indices(&self) -> &[usize] {
         &self.indices
     }

@@ -1,4 +1,4 @@
-//! What can be wrong with a data set or its loading.
+//! Errors of data sets and loaders.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -10,23 +10,23 @@ use thiserror::Error;
 /// An error of any type.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why there is no data.
+/// Why a data set cannot be opened or loaded.
 ///
-/// Places are named as the caller named them: a folder, a CSV file, an archive.
+/// Paths are those of the caller: a folder, a CSV file, an archive.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// A file or folder could not be read.
     #[error("{}: cannot be read", path.display())]
     Read {
-        /// Which one.
+        /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },
 
-    /// The path leads to none of the kinds of data that are known here.
+    /// The path is not a supported kind of data set.
     #[error(
         "{}: expected a folder of class folders, a .csv file or a .tar archive, found {found}",
         path.display()
@@ -34,25 +34,25 @@ pub enum DataError {
     UnknownKind {
         /// The path.
         path: PathBuf,
-        /// What is there.
+        /// What was found.
         found: String,
     },
 
     /// A folder or archive without class folders.
     #[error(
-        "{}: expected a folder for each class with its images in it, found {found}",
+        "{}: expected one folder of images per class, found {found}",
         path.display()
     )]
     NoClasses {
         /// The folder or archive.
         path: PathBuf,
-        /// What is there instead.
+        /// What was found instead.
         found: String,
     },
 
-    /// A data set of a single class, which leaves nothing to learn.
+    /// A training set with a single class: nothing to learn.
     #[error(
-        "{}: expected two classes or more, found only {class:?}; pass the folder that holds the class folders",
+        "{}: expected two classes or more, found only {class:?}; pass the folder that contains the class folders",
         path.display()
     )]
     OneClass {
@@ -62,9 +62,9 @@ pub enum DataError {
         class: String,
     },
 
-    /// Class folders without a picture.
+    /// Class folders without images.
     #[error(
-        "{}: expected images ({extensions}) of each class, found none of {classes}; add some or remove the empty class folders",
+        "{}: expected images ({extensions}) of each class, found none of {classes}; add images or remove the empty class folders",
         path.display(),
         extensions = effnet_image::EXTENSIONS.join(", ")
     )]
@@ -75,9 +75,9 @@ pub enum DataError {
         classes: Listed,
     },
 
-    /// Classes that some file systems and most people take for the same.
+    /// Class names that differ only in case: some file systems and most people confuse them.
     #[error(
-        "{}: expected classes that differ by more than upper and lower case, found {first:?} and {second:?}; merge or rename them",
+        "{}: expected class names that differ in more than case, found {first:?} and {second:?}; merge or rename them",
         path.display()
     )]
     CaseCollision {
@@ -89,108 +89,117 @@ pub enum DataError {
         second: String,
     },
 
-    /// A class whose name is not UTF-8, which no file of results could hold.
+    /// A class name that is not UTF-8: it could not be written to JSON or CSV.
     #[error("{}: expected class names in UTF-8, found {name:?}; rename it", path.display())]
     ClassName {
         /// The data set.
         path: PathBuf,
-        /// The name, which the message shows with its odd bytes escaped.
+        /// The name; the message escapes its invalid bytes.
         name: OsString,
     },
 
-    /// Classes that the network or the training part does not have.
+    /// Classes that the network or the training split does not have.
     #[error(
-        "{}: expected no classes but those of the training ({known} of them), found {unknown}",
+        "{}: expected only classes of the training set ({known} in all), found {unknown}",
         path.display()
     )]
     UnknownClasses {
         /// The data set.
         path: PathBuf,
-        /// The number of known classes.
+        /// Number of classes of the training set.
         known: usize,
-        /// The others.
+        /// The other classes found.
         unknown: Listed,
     },
 
-    /// A CSV file that cannot be read as one.
-    #[error("{}: expected lines of a path and a label, found {found}", path.display())]
+    /// A CSV file in another format.
+    #[error("{}: expected one path and label per line, found {found}", path.display())]
     Csv {
         /// The file.
         path: PathBuf,
-        /// What is wrong, with its line.
+        /// What was found, with the line number.
         found: String,
     },
 
-    /// A CSV file that names files that do not exist.
+    /// A CSV file that lists files that do not exist.
     #[error(
-        "{}: {} of its {rows} images do not exist: {missing}; paths are relative to the folder of the CSV file",
+        "{}: {} of {} not found: {missing}; paths are relative to the folder of the CSV file",
         path.display(),
-        missing.len()
+        missing.len(),
+        count_images(*rows)
     )]
     MissingFiles {
         /// The CSV file.
         path: PathBuf,
-        /// The images that it names.
+        /// Number of images listed.
         rows: usize,
-        /// Those that are not there.
+        /// The files that do not exist.
         missing: Listed,
     },
 
-    /// An archive that is damaged or of another kind.
+    /// An archive that is damaged, compressed or not a tar archive.
     #[error("{}: expected an uncompressed tar archive, found {found}", path.display())]
     Archive {
         /// The archive.
         path: PathBuf,
-        /// What is wrong.
+        /// What was found.
         found: String,
     },
 
-    /// A loader that cannot work.
+    /// A loader with unusable options.
     #[error("expected {expected}, found {found}")]
     Loader {
-        /// What the option must be.
+        /// The allowed values.
         expected: &'static str,
-        /// What it is.
+        /// The value found.
         found: String,
     },
 
-    /// A picture that could not be read, where that is not to be passed over.
+    /// An image could not be read, in a loader that does not skip such images.
     #[error("{name}: {}", chain(error.as_ref()))]
     Unreadable {
-        /// The picture.
+        /// The image.
         name: String,
-        /// What is wrong with it.
+        /// Why it could not be read.
         error: BoxError,
     },
 
-    /// An epoch in which no picture could be read.
-    #[error("none of {images} images could be read; the first is {name}: {reason}")]
+    /// Not one image could be read.
+    #[error("none of {} could be read; the first failure: {name}: {reason}", count_images(*images))]
     NothingReadable {
-        /// How many were tried.
+        /// Number of images tried.
         images: usize,
-        /// The first.
+        /// The first image.
         name: String,
-        /// What is wrong with the first.
+        /// Why the first could not be read.
         reason: String,
     },
 
-    /// The system gave no thread.
+    /// The operating system could not start a thread.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
 
-    /// A batch could not be put together.
+    /// A batch could not be assembled.
     #[error(transparent)]
     Batch(BoxError),
 }
 
-/// An error with what caused it, in one line.
+/// An error and its causes in one line, separated by colons.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let messages: Vec<String> = causes.map(ToString::to_string).collect();
     messages.join(": ")
 }
 
-/// Names for a message: the first ten, and how many more there are.
+/// `1 image`, `2 images`.
+fn count_images(count: usize) -> String {
+    match count {
+        1 => "1 image".to_owned(),
+        _ => format!("{count} images"),
+    }
+}
+
+/// Names for a message: displays the first ten and the number of the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed(Vec<String>);
 

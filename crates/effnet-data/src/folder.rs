@@ -1,4 +1,4 @@
-//! Images in a folder for each class.
+//! Data sets with one folder of images per class, like torchvision's `ImageFolder`.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -14,8 +14,8 @@ use super::{BoxError, DataError, Dataset};
 
 /// Images in `ROOT/CLASS/`, at any depth below it.
 ///
-/// Classes and images have the order of torchvision's `ImageFolder`. Hidden files and folders, and
-/// files with an extension of no picture, are passed over; links are followed.
+/// Classes and images are ordered as in torchvision's `ImageFolder`. Hidden files and folders, and files
+/// without an image extension, are skipped; links are followed.
 #[derive(Debug)]
 pub struct ImageFolder {
     classes: Vec<String>,
@@ -23,17 +23,17 @@ pub struct ImageFolder {
 }
 
 impl ImageFolder {
-    /// Lists the class folders of `root` and the files in them; opens no file.
+    /// Lists the class folders of `root` and the files in them, without opening any file.
     ///
     /// # Errors
-    /// [`DataError`]: a folder cannot be read; there are no class folders, or some without a picture,
-    /// or some that differ by case only or are not named in UTF-8.
+    /// [`DataError`]: a folder cannot be read; there are no class folders, or some have no images, differ only
+    /// in case or are not named in UTF-8.
     pub fn open(root: impl AsRef<Path>) -> Result<Self, DataError> {
         Self::list(root.as_ref(), None)
     }
 
-    /// As [`ImageFolder::open`], with classes that are known already: labels are positions in
-    /// `classes`, and not every class needs a folder.
+    /// Like [`ImageFolder::open`], with known classes: labels are indices into `classes`, and not every class
+    /// needs a folder.
     ///
     /// # Errors
     /// As [`ImageFolder::open`], and [`DataError::UnknownClasses`].
@@ -67,10 +67,10 @@ impl ImageFolder {
         })
     }
 
-    /// The file of a picture.
+    /// The path of an image.
     ///
     /// # Panics
-    /// When `index` is not below [`Dataset::len`].
+    /// If `index` is not below [`Dataset::len`].
     pub fn path(&self, index: usize) -> &Path {
         &self.files[index].0
     }
@@ -98,7 +98,7 @@ impl Dataset for ImageFolder {
     }
 }
 
-/// The folders in `root` by name, sorted.
+/// The class folders in `root`, sorted by name.
 fn class_folders(root: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
     let failed = |source| DataError::Read {
         path: root.to_owned(),
@@ -123,6 +123,7 @@ fn class_folders(root: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
             path: root.to_owned(),
             found: match loose {
                 0 => "neither folders nor images".to_owned(),
+                1 => "1 image directly in it".to_owned(),
                 _ => format!("{loose} images directly in it"),
             },
         });
@@ -139,16 +140,16 @@ pub(crate) fn class_name(path: &Path, name: &OsStr) -> Result<String, DataError>
     })
 }
 
-/// The images below a folder, those of one folder together and sorted.
+/// The images below a folder, grouped by subfolder and sorted.
 fn images(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut images = Vec::new();
     let walk = WalkDir::new(folder).follow_links(true).into_iter();
-    // The class folder itself has been looked at, and may be reached by a hidden way.
+    // The class folder itself passed already, and a parent may be hidden.
     let visible = |entry: &walkdir::DirEntry| entry.depth() == 0 || !is_hidden(entry.file_name());
     for entry in walk.filter_entry(visible) {
         let entry = match entry {
             Ok(entry) => entry,
-            // A link to nothing: as a picture it is one that cannot be read, which is found out later.
+            // A broken link with an image extension is listed; reading it reports the error.
             Err(error) if error.loop_ancestor().is_none() && error.path().is_some_and(Path::is_symlink) => {
                 images.extend(
                     error

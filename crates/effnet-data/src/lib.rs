@@ -2,17 +2,17 @@
 
 mod archive;
 mod classes;
-mod confusion_picture;
+mod confusion_plot;
 mod curves;
 mod dataset;
+mod drawing;
 mod error;
 mod folder;
 mod layout;
 pub mod metrics;
 mod open;
 mod order;
-mod picture;
-mod picture_error;
+mod plot_error;
 mod positional;
 mod random;
 mod replace;
@@ -23,14 +23,14 @@ mod transform;
 mod window;
 
 pub use archive::{TarArchive, TarDataset};
-pub use confusion_picture::{confusion_png, write_confusion_csv};
+pub use confusion_plot::{confusion_png, write_confusion_csv};
 pub use curves::{Curve, Panel, curves_png};
 pub use dataset::{Dataset, Subset};
 pub use error::{BoxError, DataError, Listed, chain};
 pub use folder::ImageFolder;
 pub use open::{Splits, open_evaluation};
 pub use order::{EpochPlan, Order, Shard};
-pub use picture_error::PictureError;
+pub use plot_error::PictureError;
 pub use random::{Purpose, SampleRng, stream};
 pub use replace::{remove_temporaries, replace_file};
 pub use split::{by_class, stratified_split};

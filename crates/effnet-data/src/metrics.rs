@@ -1,8 +1,8 @@
-//! How good a network's answers are.
+//! Classification metrics.
 //!
-//! [`Metrics`] takes logits and labels as they come, batch by batch or row by row, and keeps sums in
-//! 64-bit floats and counts: the result does not depend on how images were batched, and the parts that
-//! several processes have measured [merge](Metrics::merge) into the whole.
+//! [`Metrics`] accumulates one row of logits at a time, as counts and 64-bit sums: the result does not depend
+//! on how images were batched, and the metrics of several processes [merge](Metrics::merge) into those of the
+//! whole data set.
 
 mod calibration;
 mod confusion;
@@ -14,7 +14,7 @@ use calibration::Calibration;
 pub use confusion::{ClassReport, Confusion, ConfusionMatrix};
 pub use error::MetricsError;
 
-/// Sums over the images seen so far.
+/// Running metrics over the images seen so far.
 ///
 /// ```
 /// use effnet_data::metrics::Metrics;
@@ -30,7 +30,7 @@ pub use error::MetricsError;
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
-    /// Of the cross-entropy of each image.
+    /// Sum of the cross-entropy of each image.
     loss: f64,
     top1: u64,
     top5: u64,
@@ -38,28 +38,28 @@ pub struct Metrics {
     confusion: ConfusionMatrix,
 }
 
-/// What was measured, in fractions.
+/// The metrics, as fractions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Images that were measured.
+    /// Number of images.
     pub images: u64,
-    /// Of them, those whose class has the highest logit.
+    /// Top-1 accuracy, 0 to 1.
     pub top1: f64,
-    /// Of them, those whose class is among the five highest logits; 1 with five classes or fewer.
+    /// Top-5 accuracy, 0 to 1; always 1 with five classes or fewer.
     pub top5: f64,
-    /// The mean cross-entropy, in nats, without label smoothing.
+    /// Mean cross-entropy in nats, without label smoothing.
     pub loss: f64,
-    /// Expected calibration error, see [`CALIBRATION_BINS`].
+    /// Expected calibration error (ECE), 0 to 1, see [`CALIBRATION_BINS`].
     pub ece: f64,
 }
 
-/// Equal intervals of the confidence (the highest probability) that images are sorted into, to compare
-/// the mean confidence in each with the accuracy in it. The calibration error is the mean of the
-/// differences, weighted by the images in the bins (Guo et al., arXiv:1706.04599, equation 3).
+/// Number of equal-width confidence bins (confidence is the highest probability) of the expected calibration
+/// error: the mean gap between confidence and accuracy per bin, weighted by the images in the bin (Guo et al.,
+/// arXiv:1706.04599, equation 3).
 pub const CALIBRATION_BINS: usize = 15;
 
 impl Metrics {
-    /// Nothing measured yet; `num_classes` is the number of logits of an image.
+    /// Empty metrics for `num_classes` logits per image.
     pub fn new(num_classes: usize) -> Self {
         Self {
             loss: 0.0,
@@ -73,8 +73,8 @@ impl Metrics {
     /// Adds one image.
     ///
     /// # Errors
-    /// [`MetricsError`] for another number of logits, for a label without a class and for logits that are not
-    /// finite; nothing is added then.
+    /// [`MetricsError`] for a wrong number of logits, a label out of range or logits that are not finite;
+    /// nothing is added then.
     pub fn push(&mut self, logits: &[f32], label: usize) -> Result<(), MetricsError> {
         let classes = self.num_classes();
         if logits.len() != classes {
@@ -92,10 +92,10 @@ impl Metrics {
             let found = logits[class];
             return Err(MetricsError::NotFinite { class, found });
         }
-        // Of equal logits, the lower class counts as the higher one.
+        // Ties are broken in favour of the lower class.
         let is_before = |&(class, &logit): &(usize, &f32)| logit > own || (logit == own && class < label);
         let rank = logits.iter().enumerate().filter(is_before).count();
-        let predicted = highest(logits);
+        let predicted = argmax(logits);
         let below = |logit: f32| f64::from(logit) - f64::from(logits[predicted]);
         let total: f64 = logits.iter().map(|&logit| below(logit).exp()).sum();
         self.loss += total.ln() - below(own);
@@ -106,10 +106,10 @@ impl Metrics {
         Ok(())
     }
 
-    /// Adds what another has measured, on other images.
+    /// Adds metrics of other images.
     ///
     /// # Errors
-    /// [`MetricsError::Merge`] for another number of classes.
+    /// [`MetricsError::Merge`] if the number of classes differs.
     pub fn merge(&mut self, other: &Self) -> Result<(), MetricsError> {
         self.confusion.merge(&other.confusion)?;
         self.loss += other.loss;
@@ -119,7 +119,7 @@ impl Metrics {
         Ok(())
     }
 
-    /// The number of logits of an image.
+    /// Number of classes, which is the number of logits per image.
     pub fn num_classes(&self) -> usize {
         self.confusion.num_classes()
     }
@@ -137,14 +137,14 @@ impl Metrics {
         })
     }
 
-    /// Which classes were taken for which.
+    /// The confusion matrix.
     pub fn confusion(&self) -> &ConfusionMatrix {
         &self.confusion
     }
 }
 
-/// The class with the highest logit, of equals the lowest class.
-fn highest(logits: &[f32]) -> usize {
+/// The class with the highest logit; ties go to the lowest class.
+fn argmax(logits: &[f32]) -> usize {
     let better = |best: usize, class: usize| if logits[class] > logits[best] { class } else { best };
     (0..logits.len()).reduce(better).unwrap_or_default()
 }

@@ -1,4 +1,8 @@
-//! From a path to data sets, whatever kind of data is there.
+//! Opens a data set from a path: a folder, a CSV file or a tar archive.
+//!
+//! Users name a path and not a format. Training ([`Splits::open`]) and evaluation ([`open_evaluation`]) share
+//! the detection, so that a path that trains can also be evaluated; they differ in which split they take and
+//! whose class list decides the labels.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,29 +10,29 @@ use std::sync::Arc;
 
 use effnet_image::{is_hidden, is_image_path};
 
-use super::layout::Parts;
+use super::layout::SplitFolders;
 use super::{CsvDataset, DataError, Dataset, ImageFolder, TarArchive, stratified_split};
 
-/// The data of a training.
+/// Training and validation data.
 #[derive(Clone)]
 pub struct Splits {
-    /// What is trained on.
+    /// The training images.
     pub train: Arc<dyn Dataset>,
-    /// What is checked with, with the classes of `train`; `None` when the data were not parted.
+    /// The validation images, with the classes of `train`; `None` if the data set has no validation split.
     pub val: Option<Arc<dyn Dataset>>,
 }
 
 impl Splits {
     /// Opens a folder of class folders, a folder with `train/` and one of `val/`, `valid/`,
-    /// `validation/`, `test/` of these, a CSV file, or a tar archive with either layout.
+    /// `validation/`, `test/` containing class folders, a CSV file, or a tar archive with either layout.
     ///
     /// # Errors
-    /// [`DataError`]: there is no such thing, it has fewer than two classes, or what the kinds of data
-    /// sets say.
+    /// [`DataError`]: the path does not exist, has fewer than two classes, or is not a valid data set of its
+    /// kind.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
         let splits = match Source::open(path)? {
-            Source::Parted(folders) => {
+            Source::Presplit(folders) => {
                 let train = folders.train.ok_or_else(|| DataError::NoClasses {
                     path: path.to_owned(),
                     found: "no folder `train`".to_owned(),
@@ -44,11 +48,11 @@ impl Splits {
             }
             Source::Folder(root) => Self::whole(ImageFolder::open(root)?),
             Source::Csv(file) => Self::whole(CsvDataset::open(file)?),
-            Source::Tar(archive) => match archive.parts() {
-                Some(parts) => {
-                    let part = parts.train.as_deref().unwrap_or("train");
-                    let train = archive.dataset(Some(part), None)?;
-                    let val = parts.val.as_deref();
+            Source::Tar(archive) => match archive.split_folders() {
+                Some(folders) => {
+                    let train = folders.train.as_deref().unwrap_or("train");
+                    let train = archive.dataset(Some(train), None)?;
+                    let val = folders.val.as_deref();
                     let val = val.map(|val| archive.dataset(Some(val), Some(train.classes())));
                     Self {
                         val: shared(val.transpose()?),
@@ -74,7 +78,8 @@ impl Splits {
         }
     }
 
-    /// Takes a part to check with out of `train` when there is none, see [`stratified_split`].
+    /// Holds out `val_fraction` of `train` for validation unless there is a validation split already, see
+    /// [`stratified_split`].
     #[must_use]
     pub fn or_split(self, val_fraction: f64, seed: u64) -> Self {
         if self.val.is_some() {
@@ -98,11 +103,11 @@ impl std::fmt::Debug for Splits {
     }
 }
 
-/// Opens the images to evaluate on: as [`Splits::open`], but of parted data the part to check with,
-/// else the one to train on.
+/// Opens the images to evaluate on: like [`Splits::open`], but takes the validation split if the data set is
+/// split, and the training split if it has no other.
 ///
-/// Labels are positions in `classes`, those of the network, or, without these, in the sorted names of
-/// the classes found. One class is enough.
+/// Labels are indices into `classes`, those of the network, or, if `None`, into the sorted names of the classes
+/// found. One class is enough.
 ///
 /// # Errors
 /// As [`Splits::open`], and [`DataError::UnknownClasses`].
@@ -115,9 +120,9 @@ pub fn open_evaluation(
         None => ImageFolder::open(root),
     };
     Ok(match Source::open(path.as_ref())? {
-        Source::Parted(Parts { train, val }) => {
-            let part = val.or(train).unwrap_or_else(|| path.as_ref().to_owned());
-            Arc::new(folder(part)?)
+        Source::Presplit(SplitFolders { train, val }) => {
+            let split = val.or(train).unwrap_or_else(|| path.as_ref().to_owned());
+            Arc::new(folder(split)?)
         }
         Source::Folder(root) => Arc::new(folder(root)?),
         Source::Csv(file) => match classes {
@@ -125,17 +130,17 @@ pub fn open_evaluation(
             None => Arc::new(CsvDataset::open(file)?),
         },
         Source::Tar(archive) => {
-            let part = archive
-                .parts()
-                .and_then(|parts| parts.val.as_deref().or(parts.train.as_deref()));
-            Arc::new(archive.dataset(part, classes)?)
+            let split = archive
+                .split_folders()
+                .and_then(|folders| folders.val.as_deref().or(folders.train.as_deref()));
+            Arc::new(archive.dataset(split, classes)?)
         }
     })
 }
 
-/// What a path leads to.
+/// The kind of data set at a path.
 enum Source {
-    Parted(Parts<PathBuf>),
+    Presplit(SplitFolders<PathBuf>),
     Folder(PathBuf),
     Csv(PathBuf),
     Tar(TarArchive),
@@ -150,14 +155,16 @@ impl Source {
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         if fs::metadata(path).map_err(failed)?.is_dir() {
             let folders = top_folders(path).map_err(failed)?;
-            return Ok(match Parts::among(&folders, |folder| holds_pictures(folder)) {
-                Some(parts) => Self::Parted(parts),
-                None => Self::Folder(path.to_owned()),
-            });
+            return Ok(
+                match SplitFolders::among(&folders, |folder| holds_images(folder)) {
+                    Some(folders) => Self::Presplit(folders),
+                    None => Self::Folder(path.to_owned()),
+                },
+            );
         }
         match extension.to_str() {
             Some("csv") => Ok(Self::Csv(path.to_owned())),
-            // Compressed ones too: their own error says what to do.
+            // Compressed archives too: their error says what to do.
             Some("tar" | "tgz" | "gz" | "xz" | "bz2" | "zst") => Ok(Self::Tar(TarArchive::open(path)?)),
             _ => Err(DataError::UnknownKind {
                 path: path.to_owned(),
@@ -167,7 +174,7 @@ impl Source {
     }
 }
 
-/// The visible folders in a folder; names that are not UTF-8 are none of parts.
+/// The visible subfolders. A lossy conversion of the name is enough: no split has a name that is not UTF-8.
 fn top_folders(path: &Path) -> std::io::Result<Vec<(String, PathBuf)>> {
     let mut folders = Vec::new();
     for entry in fs::read_dir(path)? {
@@ -180,8 +187,8 @@ fn top_folders(path: &Path) -> std::io::Result<Vec<(String, PathBuf)>> {
     Ok(folders)
 }
 
-/// Whether a folder has images that lie directly in it.
-fn holds_pictures(folder: &Path) -> bool {
+/// Whether a folder directly contains images.
+fn holds_images(folder: &Path) -> bool {
     let files = fs::read_dir(folder).into_iter().flatten().flatten();
     files
         .map(|file| file.path())

@@ -1,4 +1,7 @@
-//! Which images an epoch has, in which order, in which batches.
+//! The sampler: which images an epoch has, in which order and in which batches, on each of several processes.
+//!
+//! The plan is computed from the seed and the epoch alone. A resumed run therefore sees the same batches as an
+//! uninterrupted one, and processes agree on their shards without communicating.
 
 use std::ops::Range;
 
@@ -9,24 +12,24 @@ use super::random::{Purpose, stream};
 /// The order of the images in an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Order {
-    /// Another one in each epoch, the same for the same seed.
+    /// A new random order in each epoch, determined by the seed.
     #[default]
     Shuffled,
-    /// That of the data set, for evaluation.
+    /// The order of the data set, for evaluation.
     Sequential,
 }
 
-/// The part of each epoch that one of several processes works on.
+/// The part of each epoch that one process of several works on (distributed training).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shard {
-    /// This process, from 0 to below `world_size`.
+    /// Index of this process, from 0 to `world_size - 1`.
     pub rank: usize,
     /// The number of processes.
     pub world_size: usize,
 }
 
 impl Default for Shard {
-    /// One process for everything.
+    /// A single process.
     fn default() -> Self {
         Self {
             rank: 0,
@@ -35,24 +38,23 @@ impl Default for Shard {
     }
 }
 
-/// How the images of a data set make batches.
+/// How the images of a data set are divided into batches.
 ///
-/// The processes take the images of an epoch in turn. All have the same number of batches, so that
-/// they can wait for each other after each one; where a process has one picture less than another, a
-/// batch of its is smaller.
+/// Images are dealt to the processes in turn. All processes have the same number of batches, so that they can
+/// synchronise after each; a process with one image fewer than another has a smaller batch.
 #[derive(Debug, Clone, Copy)]
 pub struct EpochPlan {
-    /// Images of the data set.
+    /// Images in the data set.
     pub length: usize,
     /// Images per batch; at least 1.
     pub batch_size: usize,
-    /// Whether a last batch that is not full is left out.
+    /// Whether to drop the last batch if it is not full.
     pub drop_last: bool,
     /// The order of the images.
     pub order: Order,
-    /// What the order follows from.
+    /// Seed of the order.
     pub seed: u64,
-    /// The share of this process.
+    /// The shard of this process.
     pub shard: Shard,
 }
 
@@ -67,7 +69,7 @@ impl EpochPlan {
         }
     }
 
-    /// Images per epoch of this process.
+    /// Images of this process per epoch.
     fn images(&self) -> usize {
         let own = self.length.saturating_sub(self.shard.rank);
         let own = own.div_ceil(self.shard.world_size);
@@ -78,20 +80,20 @@ impl EpochPlan {
         }
     }
 
-    /// The positions of a batch among the images of this process.
+    /// The positions of a batch in [`EpochPlan::indices`].
     pub fn batch(&self, number: usize) -> Range<usize> {
         let start = number.checked_sub(1).map_or(0, |before| self.end(before));
         start..self.end(number)
     }
 
     fn end(&self, number: usize) -> usize {
-        // One picture at least is left for each batch that follows.
+        // Keep at least one image for each batch that follows.
         let following = self.batches().saturating_sub(number + 1);
         let most = self.images().saturating_sub(following);
         ((number + 1) * self.batch_size).min(most)
     }
 
-    /// The images of this process in the order of an epoch.
+    /// The indices of this process's images, in the order of an epoch.
     pub fn indices(&self, epoch: u64) -> Vec<usize> {
         let mut indices: Vec<usize> = (0..self.length).collect();
         if self.order == Order::Shuffled {
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_processes_together_have_every_picture_once() {
+    fn the_processes_together_have_every_image_once() {
         for (length, world_size) in [(10, 1), (10, 3), (12, 4), (5, 5), (1000, 7)] {
             let plans = on_each_rank(plan(length, 4, world_size));
             let mut indices: Vec<usize> = plans.iter().flat_map(|plan| plan.indices(3)).collect();
@@ -141,7 +143,7 @@ mod tests {
     fn batches_cover_what_a_process_has_and_none_is_empty() {
         for length in 1..40 {
             for batch_size in 1..9 {
-                // Batches of one cannot be fewer images, see `LoaderOptions::check`.
+                // A batch of one image cannot be smaller, see `LoaderOptions::check`.
                 let uneven = |world_size: &usize| batch_size > 1 || length % world_size == 0;
                 for world_size in (1..=length.min(5)).filter(uneven) {
                     for plan in on_each_rank(plan(length, batch_size, world_size)) {
@@ -196,8 +198,8 @@ mod tests {
         assert!(orders[0] != orders[1] && orders[0] != orders[2] && orders[1] != orders[2]);
     }
 
-    /// A run is taken up again with the order it began with, also by a later build: if an update of
-    /// `rand` changes this, checkpoints of before go on differently.
+    /// A run resumes with the order it started with, even in a later build: if an update of `rand` changes
+    /// this, older checkpoints resume differently.
     #[test]
     fn an_order_is_what_it_always_was() {
         assert_eq!(plan(8, 4, 1).indices(2), [0, 2, 6, 7, 5, 3, 4, 1]);

@@ -1,4 +1,4 @@
-//! Reading at a place in a file that several threads read.
+//! Positional reads (`pread`), so that several threads can share one file handle.
 
 use std::fs::File;
 use std::io;

@@ -1,28 +1,32 @@
-//! Where all randomness of the data comes from.
+//! Counter-based random streams for splits, shuffling and augmentation.
+//!
+//! Each stream is keyed by what it is for, the seed, the epoch and an index. Nothing depends on how many
+//! numbers were drawn before, so the number of threads, or resuming in the middle of a run, does not change the
+//! data.
 
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
-/// The generator that augmentation draws from: its numbers are the same on every machine.
+/// The random number generator of augmentation; portable: the same numbers on every machine.
 pub type SampleRng = ChaCha8Rng;
 
-/// What a stream of numbers is for; different purposes share no numbers.
+/// What a random stream is used for. Streams of different purposes are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Parting a data set; the number is that of the class.
+    /// The train/validation split; `number` is the class.
     Split = 1,
-    /// The order of an epoch.
+    /// The order of an epoch; `number` is 0.
     Order = 2,
-    /// The augmentation of a picture; the number is its index.
+    /// The augmentation of an image; `number` is its index.
     Sample = 3,
-    /// Mixing the images of a batch; the number is that of the batch.
+    /// Mixing the images of a batch (mixup, CutMix); `number` is the batch.
     Mix = 4,
 }
 
-/// The generator for one thing of one epoch.
+/// The random stream for one purpose, epoch and index.
 ///
-/// The key of the cipher says which, so that a stream depends on nothing that happened before: not on
-/// the number of threads, and not on where a run was taken up again.
+/// The arguments form the key of the ChaCha8 cipher, so a stream does not depend on what was drawn before:
+/// neither on the number of threads nor on where a run was resumed.
 pub fn stream(purpose: Purpose, seed: u64, epoch: u64, number: u64) -> SampleRng {
     let mut key = [0; 32];
     let parts = [seed, epoch, number, purpose as u64];

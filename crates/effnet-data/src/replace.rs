@@ -1,4 +1,4 @@
-//! Files that appear under their names only when they are whole.
+//! Atomic replacement of files.
 
 use std::io;
 use std::path::Path;
@@ -7,11 +7,11 @@ use effnet_checkpoint::{FreshFile, UNFINISHED};
 
 use crate::PictureError;
 
-/// Writes a file beside `path`, makes sure that it is on the disk and renames it into place: whoever
-/// looks, and whenever the machine stops, finds the old file or the new one.
+/// Replaces a file atomically: writes a temporary file next to `path`, flushes it to disk and renames it.
+/// Readers, and a machine that crashes at any moment, see either the old file or the complete new one.
 ///
 /// # Errors
-/// [`PictureError::Write`], also for what `write` returns; the old file is as it was then.
+/// [`PictureError::Write`], also for errors of `write`; the old file is unchanged then.
 pub fn replace_file(
     path: &Path,
     write: impl FnOnce(&mut FreshFile) -> io::Result<()>,
@@ -26,10 +26,10 @@ pub fn replace_file(
     })
 }
 
-/// Removes what writes that were cut short left in `folder`.
+/// Removes the temporary files that interrupted writes left in `folder`.
 ///
 /// # Errors
-/// What the operating system says.
+/// The error of the operating system.
 pub fn remove_temporaries(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;

@@ -1,18 +1,18 @@
-//! Parting one data set into two.
+//! Stratified train/validation split.
 
 use rand::seq::SliceRandom as _;
 
 use super::random::{Purpose, stream};
 use super::{Dataset, Subset};
 
-/// Parts a data set into one to train on and one to check with, class by class.
+/// Splits a data set into a training and a validation set, class by class.
 ///
-/// `val_fraction` of each class goes into the second, rounded, but at least one picture and not all;
-/// the only picture of a class stays in the first. The same seed and the same images give the same
-/// parts. Both keep the order of the images.
+/// `val_fraction` of each class is held out, rounded, but at least one image and never all; the only image of a
+/// class stays in the training set. The same seed and the same images give the same split. Both sets keep the
+/// order of the images.
 ///
 /// # Panics
-/// When `val_fraction` is not above 0 and below 1.
+/// Unless `val_fraction` is above 0 and below 1.
 pub fn stratified_split<D: Dataset + Clone>(
     dataset: D,
     val_fraction: f64,
@@ -20,7 +20,7 @@ pub fn stratified_split<D: Dataset + Clone>(
 ) -> (Subset<D>, Subset<D>) {
     assert!(
         val_fraction > 0.0 && val_fraction < 1.0,
-        "a fraction of {val_fraction} cannot be split off"
+        "expected a validation fraction above 0 and below 1, found {val_fraction}"
     );
     let (mut train, mut val) = (Vec::new(), Vec::new());
     for (label, mut indices) in by_class(&dataset).into_iter().enumerate() {
@@ -35,7 +35,7 @@ pub fn stratified_split<D: Dataset + Clone>(
     (Subset::new(dataset.clone(), train), Subset::new(dataset, val))
 }
 
-/// The numbers of the images of each class.
+/// The indices of the images of each class.
 pub fn by_class(dataset: &impl Dataset) -> Vec<Vec<usize>> {
     let mut indices = vec![Vec::new(); dataset.classes().len()];
     for index in 0..dataset.len() {

@@ -1,4 +1,7 @@
-//! Finding the images that cannot be read before a run depends on them.
+//! Finds unreadable images before training starts.
+//!
+//! Otherwise a damaged file is only found in the middle of an epoch, possibly hours into a run. Training
+//! surveys a data set once, reports the files found and trains on the rest.
 
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,12 +11,12 @@ use std::sync::{Mutex, PoisonError};
 use super::window::DecodeFailure;
 use super::{DataError, Dataset, chain};
 
-/// A picture that could not be read.
+/// An image that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
-    /// Its number in the data set.
+    /// Its index in the data set.
     pub index: usize,
-    /// What it is called.
+    /// Its name, see [`Dataset::name`].
     pub name: String,
     /// What is wrong with it, in one line.
     pub reason: String,
@@ -25,7 +28,7 @@ impl Unreadable {
         let name = dataset.name(index);
         Self {
             index,
-            // Errors about a file start with its name already.
+            // Errors about a file already start with its name.
             reason: match reason
                 .strip_prefix(&name)
                 .and_then(|rest| rest.strip_prefix(": "))
@@ -38,14 +41,14 @@ impl Unreadable {
     }
 }
 
-/// Decodes every picture on `threads` threads (all processors when `None`), and lists those that
-/// cannot be, in order.
+/// Decodes every image on `threads` threads (one per core if `None`) and lists those that cannot be decoded, in
+/// order.
 ///
-/// `checked` is called after each picture with the number of those done. When `stop` becomes true, the
-/// images that are left are not looked at.
+/// `checked` is called after each image with the number checked so far. Once `stop` is true, the remaining
+/// images are not checked.
 ///
 /// # Errors
-/// [`DataError::NothingReadable`] when not a single one of all can be read.
+/// [`DataError::NothingReadable`] if no image of the data set can be read.
 pub fn survey(
     dataset: &dyn Dataset,
     threads: Option<NonZeroUsize>,
@@ -55,7 +58,7 @@ pub fn survey(
     let threads = threads.or_else(|| std::thread::available_parallelism().ok());
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let found = Mutex::new(Vec::new());
-    let look = || {
+    let check = || {
         while !stop.load(Ordering::Relaxed) {
             let index = next.fetch_add(1, Ordering::Relaxed);
             if index >= dataset.len() {
@@ -73,7 +76,7 @@ pub fn survey(
     };
     std::thread::scope(|scope| {
         for _ in 0..threads.map_or(1, NonZeroUsize::get) {
-            scope.spawn(look);
+            scope.spawn(check);
         }
     });
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);

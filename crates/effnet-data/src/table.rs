@@ -1,4 +1,4 @@
-//! Images that a CSV file lists.
+//! Data sets listed in a CSV file.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ use super::{BoxError, DataError, Dataset};
 
 /// Images from a CSV file of paths and labels.
 ///
-/// The first line may be a header with the columns `path` (or `file`, `filename`, `image`) and `label`
-/// (or `class`) among others; without one, the first two columns are those. Paths are relative to the
-/// folder of the CSV file. Labels are names of classes, sorted; when all are whole numbers, by value.
+/// The first line may be a header with the columns `path` (or `file`, `filename`, `image`) and `label` (or
+/// `class`), among others; without a header, these are the first two columns. Paths are relative to the folder
+/// of the CSV file. Labels are class names, sorted by name, or by value if all are integers.
 #[derive(Debug)]
 pub struct CsvDataset {
     classes: Vec<String>,
@@ -22,16 +22,16 @@ pub struct CsvDataset {
 }
 
 impl CsvDataset {
-    /// Reads the list, and looks whether the files exist.
+    /// Reads the CSV file and checks that the images exist.
     ///
     /// # Errors
-    /// [`DataError`]: the file cannot be read or is no such list; images are missing, which names all
-    /// of them; labels differ by case only.
+    /// [`DataError`]: the file cannot be read or parsed; images are missing (all are listed); labels differ
+    /// only in case.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
         Self::read(path.as_ref(), None)
     }
 
-    /// As [`CsvDataset::open`], with classes that are known already: labels are positions in `classes`.
+    /// Like [`CsvDataset::open`], with known classes: labels are indices into `classes`.
     ///
     /// # Errors
     /// As [`CsvDataset::open`], and [`DataError::UnknownClasses`].
@@ -86,7 +86,7 @@ impl Dataset for CsvDataset {
     }
 }
 
-/// The names in the order of their values, when all are whole numbers and no two have the same value.
+/// The names sorted by value, if all are integers and no two have the same value.
 fn by_value(names: &BTreeSet<String>) -> Option<Vec<String>> {
     let numbers = names.iter().map(|name| Some((name.parse::<i64>().ok()?, name)));
     let mut numbers: Vec<(i64, &String)> = numbers.collect::<Option<_>>()?;
@@ -95,7 +95,7 @@ fn by_value(names: &BTreeSet<String>) -> Option<Vec<String>> {
     distinct.then(|| numbers.into_iter().map(|(_, name)| name.clone()).collect())
 }
 
-/// Path and label of each row.
+/// The path and label of each row.
 fn rows(path: &Path) -> Result<Vec<(PathBuf, String)>, DataError> {
     let wrong = |found: String| DataError::Csv {
         path: path.to_owned(),
@@ -126,17 +126,17 @@ fn rows(path: &Path) -> Result<Vec<(PathBuf, String)>, DataError> {
             }
             _ => {
                 let text = record.iter().collect::<Vec<_>>().join(",");
-                return Err(wrong(format!("{text:?} in line {line}")));
+                return Err(wrong(format!("{text:?} on line {line}")));
             }
         }
     }
     if rows.is_empty() {
-        return Err(wrong("no lines".to_owned()));
+        return Err(wrong("no rows".to_owned()));
     }
     Ok(rows)
 }
 
-/// The columns of path and label, if the record names them.
+/// The columns of path and label, if the record is a header.
 fn header(record: &StringRecord) -> Option<(usize, usize)> {
     let column = |names: &[&str]| {
         record

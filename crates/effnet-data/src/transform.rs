@@ -1,28 +1,27 @@
-//! From images to a network's input.
+//! Turns decoded images into network inputs.
 
 use effnet_image::augment::TrainTransform;
 use effnet_image::{EvalTransform, Image};
 
 use super::{BoxError, SampleRng};
 
-/// What a loader does to each picture; on several threads at a time.
+/// A transform that a loader applies to each image, on several threads at a time.
 pub trait Transform: Send + Sync {
     /// Side of the square output in pixels.
     fn image_size(&self) -> usize;
 
-    /// Whether the options can be used; asked once, before any picture.
+    /// Checks the options; called once, before the first image.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// The options are invalid.
     fn check(&self) -> Result<(), BoxError>;
 
-    /// Fills `output`, `[3, image_size, image_size]`, which is zeros at first.
+    /// Fills `output`, `[3, image_size, image_size]`, which is all zeros on entry.
     ///
-    /// Whatever is random comes from `rng`, whose numbers depend on the seed, the epoch and the picture
-    /// only.
+    /// Draw all randomness from `rng`: its numbers depend only on the seed, the epoch and the image.
     ///
     /// # Errors
-    /// Why this picture cannot be transformed.
+    /// The image cannot be transformed.
     fn apply_into(&self, image: &Image, rng: &mut SampleRng, output: &mut [f32]) -> Result<(), BoxError>;
 }
 

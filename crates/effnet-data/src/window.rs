@@ -1,8 +1,8 @@
-//! Images decoded on several threads, in order, a bounded number ahead of whoever takes them.
+//! Ordered parallel decoding with bounded look-ahead.
 //!
 //! Both the training loader and the inference pipeline read through it. Decoding a whole folder ahead would
-//! take all memory, and decoding one image at a time would leave cores idle; and what is taken must not
-//! depend on which thread was faster.
+//! exhaust memory, and decoding one image at a time would leave cores idle; and the order of the results must
+//! not depend on which thread was faster.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -15,20 +15,20 @@ use std::thread::JoinHandle;
 
 use crate::BoxError;
 
-/// Why one input has no result.
+/// Why an input could not be decoded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeFailure {
-    /// It could not be read, decoded or transformed.
+    /// The input could not be read, decoded or transformed.
     #[error(transparent)]
     Failed(BoxError),
-    /// The decoder has a bug that this input brings out.
-    #[error("the decoder failed on it ({0}); please report this, with the file")]
+    /// The decoder panicked: a bug.
+    #[error("the decoder panicked: {0}; this is a bug, please report it with the file")]
     Panicked(String),
 }
 
 impl DecodeFailure {
-    /// What is said of an input that a decoder panicked on.
+    /// The failure of an input on which the decoder panicked with `panic`.
     pub(crate) fn of_panic(panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -36,22 +36,22 @@ impl DecodeFailure {
     }
 }
 
-/// One input with what became of it.
+/// An input and its result.
 #[derive(Debug)]
 pub struct Decoded<I, R> {
-    /// As it went in.
+    /// The input, as modified by the decoder.
     pub input: I,
-    /// What decoding it gave.
+    /// The result of decoding it.
     pub result: Result<R, DecodeFailure>,
 }
 
-/// Decodes inputs on threads of its own, a bounded number ahead, and gives them out in their order.
+/// Decodes inputs on its own threads, a bounded number ahead, and returns them in order.
 ///
-/// Inputs are pulled one by one as they are needed. A clone is another handle on the same window. Once the last
-/// handle is dropped, or one is [closed](Self::close), each thread ends after the input that it is at.
+/// Inputs are pulled one by one as needed. A clone is another handle to the same window. When the last handle
+/// is dropped, or any is [closed](Self::close), each thread ends after its current input.
 pub struct DecodeWindow<I, R> {
     shared: Arc<Shared<I, R>>,
-    /// Ends the threads with the last handle: they hold `shared` only.
+    /// Closes the window when the last handle is dropped: the threads hold only `shared`.
     closer: Arc<Closer<I, R>>,
 }
 
@@ -73,33 +73,34 @@ impl<I, R> Drop for Closer<I, R> {
 }
 
 struct Shared<I, R> {
-    /// Locked before `state`, never after it. Held while its holder waits for room, so that inputs enter the
-    /// window in the order in which they are pulled.
+    /// Locked before `state`, never after it. Held while waiting for room, so that inputs enter the window in
+    /// the order in which they are pulled.
     inputs: Mutex<Box<dyn Iterator<Item = I> + Send>>,
     state: Mutex<State<I, R>>,
-    /// An input was finished or taken, a thread has ended, the window was closed or enlarged.
+    /// Notified when an input is finished or taken, a thread ends, or the window is closed or resized.
     changed: Condvar,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 struct State<I, R> {
-    /// Inputs that are being decoded (`None`), or are decoded and not yet taken.
+    /// Inputs being decoded (`None`), or decoded and not yet taken.
     window: VecDeque<Option<Decoded<I, R>>>,
-    /// How many were taken so far: the number of the first of `window`.
+    /// Number of inputs taken so far: the sequence number of the first slot of `window`.
     taken: usize,
-    /// The most that `window` may hold.
+    /// Maximum length of `window`.
     ahead: usize,
+    /// Number of running decoder threads.
     decoders: usize,
     closed: bool,
 }
 
 impl<I: Send + 'static, R: Send + 'static> DecodeWindow<I, R> {
-    /// Decodes `inputs` with `decode` on `threads` threads called `name`, at most `ahead` inputs before the one
-    /// that is taken next. Once `stop` is true no further input is begun. A panic of `decode` becomes that
-    /// input's failure; one of the iterator ends the thread that it happens on.
+    /// Decodes `inputs` with `decode` on `threads` threads named `name`, at most `ahead` inputs ahead of the
+    /// one taken next. Once `stop` is true, no further input is started. A panic of `decode` becomes the
+    /// failure of that input; a panic of the iterator ends the thread it happens on.
     ///
     /// # Errors
-    /// What the system says when it gives no thread.
+    /// A thread cannot be started.
     pub fn start(
         inputs: impl Iterator<Item = I> + Send + 'static,
         ahead: usize,
@@ -131,7 +132,7 @@ impl<I: Send + 'static, R: Send + 'static> DecodeWindow<I, R> {
                 decode: Arc::clone(&decode),
             };
             window.shared.lock().decoders += 1;
-            // A decoder that was not started is dropped, which takes it off the count.
+            // If spawning fails, the decoder is dropped, which decrements the count.
             let spawned = std::thread::Builder::new()
                 .name(name.to_owned())
                 .spawn(move || decoder.run())?;
@@ -142,19 +143,19 @@ impl<I: Send + 'static, R: Send + 'static> DecodeWindow<I, R> {
 }
 
 impl<I, R> DecodeWindow<I, R> {
-    /// Changes how many inputs may be decoded ahead.
+    /// Changes the number of inputs that may be decoded ahead.
     pub fn look_ahead(&self, ahead: usize) {
         self.shared.lock().ahead = ahead.max(1);
         self.shared.changed.notify_all();
     }
 
-    /// The next input in order, once it is decoded; `None` when there will be no more.
+    /// Waits for the next input in order; `None` at the end of the inputs.
     pub fn take(&self) -> Option<Decoded<I, R>> {
         self.take_many(1)?.pop()
     }
 
-    /// The next `count` inputs in order, once all of them are decoded, or fewer at the end of the inputs; `None`
-    /// when there will be no more. It waits for ever for more than may be decoded ahead.
+    /// Waits for the next `count` inputs in order, or fewer at the end of the inputs; `None` if none are left.
+    /// Blocks forever if `count` exceeds the number of inputs that may be decoded ahead.
     pub fn take_many(&self, count: usize) -> Option<Vec<Decoded<I, R>>> {
         let mut state = self.shared.lock();
         loop {
@@ -162,7 +163,7 @@ impl<I, R> DecodeWindow<I, R> {
                 return None;
             }
             let count = match state.decoders {
-                // Nothing more will come: what is there is all.
+                // No thread is left: return what is already decoded.
                 0 => count.min(state.window.iter().take_while(|slot| slot.is_some()).count()),
                 _ => count,
             };
@@ -181,24 +182,24 @@ impl<I, R> DecodeWindow<I, R> {
         }
     }
 
-    /// Ends the threads, each after the input that it is at; nothing more will be taken.
+    /// Ends the threads, each after its current input. [`take`](Self::take) returns `None` from now on.
     pub fn close(&self) {
         self.shared.close();
     }
 
-    /// [`close`](Self::close), and waits for the threads.
+    /// [Closes](Self::close) the window and waits for the threads to end.
     pub fn close_and_wait(&self) {
         self.close();
         let threads = std::mem::take(&mut *self.shared.threads());
         for thread in threads {
-            // One that panicked has said so, and there is nobody left to tell.
+            // A panic was already reported when it happened.
             let _ = thread.join();
         }
     }
 }
 
 impl<I, R> Shared<I, R> {
-    /// No code that can panic runs under the lock.
+    /// Poisoning is ignored: no code that can panic runs under this lock.
     fn lock(&self) -> MutexGuard<'_, State<I, R>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -216,7 +217,7 @@ impl<I, R> Shared<I, R> {
         self.changed.notify_all();
     }
 
-    /// The next input and its number, once there is room for it.
+    /// Waits for room, then pulls the next input and its sequence number.
     fn claim(&self) -> Option<(usize, I)> {
         let mut inputs = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.lock();
@@ -226,7 +227,7 @@ impl<I, R> Shared<I, R> {
         if state.closed {
             return None;
         }
-        // Pulling may take its time, and may panic.
+        // Pulling may be slow and may panic, so it happens outside the lock.
         drop(state);
         let input = inputs.next()?;
         let mut state = self.lock();
@@ -244,7 +245,7 @@ impl<I, R> Shared<I, R> {
     }
 }
 
-/// One thread that decodes.
+/// A decoder thread.
 struct Decoder<I, R, F> {
     shared: Arc<Shared<I, R>>,
     stop: Arc<AtomicBool>,
@@ -308,14 +309,14 @@ mod tests {
 
     #[test]
     fn no_more_is_decoded_ahead_than_asked_for() {
-        let begun = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&begun);
+        let started = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&started);
         let window = start(100, 4, move |_| {
             count.fetch_add(1, Ordering::SeqCst);
             Ok(())
         });
         for taken in 0..20 {
-            assert!(begun.load(Ordering::SeqCst) <= taken + 4);
+            assert!(started.load(Ordering::SeqCst) <= taken + 4);
             window.take().unwrap();
         }
     }

@@ -1,8 +1,8 @@
-//! Folders, lists and archives of pictures, and what is said when they are not right.
+//! Image folders, CSV files and tar archives, and their error messages.
 
 #![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
 
-mod pictures;
+mod images;
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -14,12 +14,12 @@ use effnet_data::{
     CsvDataset, DataError, Dataset, ImageFolder, Splits, Subset, TarArchive, by_class, open_evaluation,
     stratified_split, survey,
 };
-use pictures::{Painted, bmp, write, write_pictures};
+use images::{Painted, bmp, write, write_images};
 use tempfile::{TempDir, tempdir};
 
 fn folder(names: &[&str]) -> TempDir {
     let folder = tempdir().unwrap();
-    write_pictures(folder.path(), names);
+    write_images(folder.path(), names);
     folder
 }
 
@@ -81,11 +81,11 @@ fn known_classes_keep_their_numbers() {
 }
 
 #[test]
-fn an_empty_folder_is_said_to_be_one() {
+fn an_empty_folder_is_named() {
     let root = tempdir().unwrap();
     let error = message(Splits::open(root.path()));
     assert!(error.contains("neither folders nor images"), "{error}");
-    write_pictures(root.path(), &["1.bmp", "2.bmp"]);
+    write_images(root.path(), &["1.bmp", "2.bmp"]);
     let error = message(Splits::open(root.path()));
     assert!(error.contains("2 images directly in it"), "{error}");
     assert!(matches!(
@@ -100,7 +100,7 @@ fn empty_classes_are_all_named() {
     for empty in ["dog", "horse/deep", ".git"] {
         fs::create_dir_all(root.path().join(empty)).unwrap();
     }
-    write(root.path(), "dog/readme.md", b"no picture");
+    write(root.path(), "dog/readme.md", b"not an image");
     let error = message(ImageFolder::open(root.path()));
     assert!(error.contains("none of dog, horse;"), "{error}");
 }
@@ -122,7 +122,7 @@ fn classes_that_differ_by_case_are_refused() {
 
 #[cfg(unix)]
 #[test]
-fn names_that_are_not_utf_8_work_for_pictures_and_are_named_for_classes() {
+fn names_that_are_not_utf_8_work_for_images_and_are_named_for_classes() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
     let odd = OsStr::from_bytes(b"caf\xE9.bmp");
@@ -230,7 +230,7 @@ fn missing_files_of_a_list_are_reported_together() {
     fs::write(&csv, list).unwrap();
     let error = CsvDataset::open(&csv).unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("15 of its 16 images do not exist"), "{text}");
+    assert!(text.contains("15 of 16 images not found"), "{text}");
     assert!(text.contains("missing-9.bmp and 5 more"), "{text}");
     let DataError::MissingFiles { missing, .. } = error else {
         panic!("{text}");
@@ -239,14 +239,14 @@ fn missing_files_of_a_list_are_reported_together() {
 }
 
 #[test]
-fn lists_that_are_none_are_refused_with_the_line() {
+fn invalid_lists_are_refused_with_the_line() {
     let root = folder(&["1.bmp"]);
     let csv = root.path().join("list.csv");
     for (list, expected) in [
         (&b"1.bmp,a\n1.bmp\n"[..], "line 2"),
         (b"path,label\n1.bmp,\n", "line 2"),
-        (b"", "no lines"),
-        (b"path,label\n", "no lines"),
+        (b"", "no rows"),
+        (b"path,label\n", "no rows"),
         (b"1.bmp,a\n\xFF.bmp,b\n", "UTF-8"),
     ] {
         fs::write(&csv, list).unwrap();
@@ -267,14 +267,14 @@ fn archive(path: &Path, files: &[(&str, Vec<u8>)]) {
 }
 
 #[test]
-fn an_archive_gives_the_pictures_that_were_packed() {
+fn an_archive_returns_the_images_that_were_packed() {
     let long = format!("{}/3.bmp", "deep/".repeat(40));
     let files = [
         ("./data/train/cat/2.bmp".to_owned(), bmp(3, 2, [2; 3])),
         ("./data/train/cat/1.bmp".to_owned(), bmp(3, 2, [1; 3])),
         (format!("./data/train/dog/{long}"), bmp(3, 2, [3; 3])),
         ("./data/train/dog/._1.bmp".to_owned(), b"hidden".to_vec()),
-        ("./data/train/dog/readme".to_owned(), b"no picture".to_vec()),
+        ("./data/train/dog/readme".to_owned(), b"not an image".to_vec()),
         ("./data/test/dog/4.bmp".to_owned(), bmp(3, 2, [4; 3])),
     ];
     let root = tempdir().unwrap();
@@ -338,7 +338,7 @@ fn archives_that_are_cut_off_damaged_or_compressed_are_refused() {
         let error = message(Splits::open(&path));
         assert!(error.contains(expected), "{error}");
     };
-    refused(&whole[..900], "cut off in cat/1.bmp at byte 900");
+    refused(&whole[..900], "truncated in cat/1.bmp at byte 900");
     let mut damaged = whole.clone();
     damaged[3] ^= 1;
     refused(&damaged, "checksum");
@@ -354,19 +354,19 @@ fn archives_that_are_cut_off_damaged_or_compressed_are_refused() {
         .map(|byte| u32::from(*byte))
         .sum();
     enormous[148..156].copy_from_slice(format!("{:06o}\0 ", sum + 8 * 32).as_bytes());
-    refused(&enormous, "cut off");
+    refused(&enormous, "truncated");
 }
 
 #[test]
-fn other_files_are_no_data() {
+fn other_files_are_refused() {
     let root = folder(&["x.zip"]);
     let error = message(Splits::open(root.path().join("x.zip")));
     assert!(error.contains(".tar archive") && error.contains("zip"), "{error}");
 }
 
 #[test]
-fn a_split_is_stratified_and_keeps_a_picture_of_each_class_to_train_on() {
-    // 100, 7, 2 and 1 pictures of the four classes.
+fn a_split_is_stratified_and_keeps_an_image_of_each_class_to_train_on() {
+    // 100, 7, 2 and 1 images of the four classes.
     let counts = [100, 7, 2, 1];
     let root = tempdir().unwrap();
     for (class, count) in counts.iter().enumerate() {
@@ -390,7 +390,7 @@ fn a_split_follows_from_its_seed() {
     let split = |seed| stratified_split(dataset.clone(), 0.3, seed).1.indices().to_vec();
     assert_eq!(split(1), split(1));
     assert_ne!(split(1), split(2));
-    // What a run began with, a later build must go on with.
+    // A later build must be able to resume a run with its split.
     assert_eq!(split(1)[..5], [6, 8, 9, 10, 11]);
 }
 
@@ -411,7 +411,7 @@ fn a_survey_lists_what_cannot_be_read() {
     assert!(
         found[1]
             .reason
-            .starts_with("expected a picture, found an empty file"),
+            .starts_with("expected an image, found an empty file"),
         "{}",
         found[1].reason
     );
@@ -429,7 +429,7 @@ fn a_survey_of_nothing_but_damage_is_an_error() {
     dataset.panicking = vec![1];
     let error = message(survey(&dataset, None, &AtomicBool::new(false), &|_| {}));
     assert!(
-        error.contains("none of 3 images") && error.contains("picture 0: it is broken"),
+        error.contains("none of 3 images") && error.contains("image 0: it is broken"),
         "{error}"
     );
 }
@@ -465,7 +465,7 @@ fn a_class_may_be_called_train() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_to_nothing_is_a_picture_that_cannot_be_read_or_none() {
+fn a_broken_link_is_an_unreadable_image_or_ignored() {
     let photos = folder(&["cat/1.bmp", "dog/1.bmp"]);
     for name in ["cat/2.bmp", "cat/notes"] {
         std::os::unix::fs::symlink("gone", photos.path().join(name)).unwrap();
@@ -476,13 +476,13 @@ fn a_link_to_nothing_is_a_picture_that_cannot_be_read_or_none() {
 }
 
 #[test]
-fn classes_of_an_archive_without_pictures_are_named() {
+fn classes_of_an_archive_without_images_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let packed = folder.path().join("photos.tar");
-    let picture = bmp(3, 2, [9; 3]);
+    let image = bmp(3, 2, [9; 3]);
     let files = [
-        ("cat/1.bmp", picture.clone()),
-        ("dog/1.bmp", picture),
+        ("cat/1.bmp", image.clone()),
+        ("dog/1.bmp", image),
         ("owl/1.heic", vec![0; 9]),
     ];
     archive(&packed, &files);
@@ -491,7 +491,7 @@ fn classes_of_an_archive_without_pictures_are_named() {
 }
 
 #[test]
-fn pictures_beside_the_class_folders_of_an_archive_are_of_no_class() {
+fn images_next_to_the_class_folders_of_an_archive_have_no_class() {
     let folder = tempfile::tempdir().unwrap();
     let packed = folder.path().join("photos.tar");
     let files = ["photos/cat/1.bmp", "photos/cover.bmp", "photos/dog/1.bmp"];

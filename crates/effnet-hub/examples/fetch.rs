@@ -1,5 +1,4 @@
 //! Downloads one URL into a folder and prints the seconds it took: `fetch URL SHA256 FOLDER [NAME]`.
-//! Also what the tests kill in the middle of its work.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 

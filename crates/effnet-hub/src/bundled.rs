@@ -1,19 +1,19 @@
-//! Weight files that the program carries in itself.
+//! Weight files embedded in the program, which work without a network.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use crate::transfer::{Folder, PART, local, open_plain};
+use crate::transfer::{CacheFolder, PART, local, open_plain};
 use crate::{Bundled, Entry, Error, Hub, Progress, WeightFile};
 
 impl Hub {
-    /// Whether this program carries the weights of `entry` in itself.
+    /// Whether the weights of `entry` are embedded in the program.
     pub fn is_bundled(&self, entry: &Entry) -> bool {
         self.bundled(entry).is_some()
     }
 
-    /// The name and the bytes of the file of `entry` that this program carries in itself.
+    /// The name and content of the embedded file of `entry`, if there is one.
     pub fn bundled_bytes(&self, entry: &Entry) -> Option<(&'static str, &'static [u8])> {
         self.bundled(entry)
             .map(|(_, bundled)| (bundled.name, bundled.bytes))
@@ -24,7 +24,7 @@ impl Hub {
             let is_the_file = |bundled: &&Bundled| {
                 bundled.id == entry.id
                     && bundled.name == file.name.as_str()
-                    // A user's own manifest may mean other bytes by the same name.
+                    // A user's manifest may use the same name for a different file.
                     && file
                         .sha256
                         .as_ref()
@@ -34,7 +34,7 @@ impl Hub {
         })
     }
 
-    /// Writes the bundled file of `entry`, if there is one, to the hub's own folder.
+    /// Writes the embedded file of `entry`, if there is one, to the cache folder.
     pub(crate) fn unpack(
         &self,
         entry: &Entry,
@@ -44,10 +44,10 @@ impl Hub {
         let Some((file, bundled)) = self.bundled(entry) else {
             return Ok(None);
         };
-        let folder = Folder::open(&self.config.cache)?;
+        let folder = CacheFolder::open(&self.config.cache)?;
         let _lock = folder.lock(file, progress)?;
         // Another process may have written it while this one waited.
-        if let Some(path) = self.places.usable(entry, &self.verified, progress, rejected) {
+        if let Some(path) = self.search_path.usable(entry, &self.digests, progress, rejected) {
             return Ok(Some(path));
         }
         let part = folder.path_of(file, PART);
@@ -60,7 +60,7 @@ impl Hub {
                 local("write to", &part, source)
             })?;
         let path = folder.publish(&part, file)?;
-        self.verified.remember(&path, bundled.sha256);
+        self.digests.remember(&path, bundled.sha256);
         Ok(Some(path))
     }
 }

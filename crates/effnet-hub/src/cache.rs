@@ -1,4 +1,4 @@
-//! The hub's own folder as a user sees it: what is there, is it right, what can go.
+//! Listing, verifying and pruning the hub's cache folder.
 
 use std::fs;
 use std::io;
@@ -8,68 +8,68 @@ use std::time::{Duration, SystemTime};
 use crate::transfer::{PART, SIDECAR, locked_elsewhere};
 use crate::{Digest, Error, Hub, Manifest};
 
-/// A file in the hub's own folder.
+/// A file in the hub's cache folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CachedFile {
-    /// The file.
+    /// Its path.
     pub path: PathBuf,
     /// Its name.
     pub name: String,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// The id of the entry that it belongs to. `None` for files that the manifest does not know.
+    /// The id of its entry; `None` if the manifest does not list the file.
     pub entry: Option<String>,
-    /// What is known about its content.
+    /// Whether its content is verified.
     pub verification: Verification,
 }
 
-/// What is known about a cached file's content.
+/// The verification status of a cached file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verification {
-    /// It has the digest that belongs to it, and was not written to since that was found.
+    /// It has the expected digest and was not modified since it was hashed.
     Verified,
-    /// It was not hashed since it was last written to.
+    /// It was not hashed since it was last modified.
     NotChecked,
-    /// There is no digest to compare with.
+    /// Its expected digest is unknown.
     NoDigest,
-    /// It has another digest.
+    /// It has a different digest.
     Corrupt {
-        /// The digest that belongs to it.
+        /// The expected digest.
         expected: Digest,
-        /// The digest that it has.
+        /// The digest of the file.
         found: String,
     },
-    /// It cannot be read, for this reason.
+    /// It cannot be read; the reason.
     Unreadable(String),
     /// It is an incomplete download.
     Partial,
 }
 
-/// What [`Hub::prune`] removes.
+/// Which files [`Hub::prune`] removes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Prune {
-    /// Incomplete downloads that nothing was added to for this long.
+    /// Remove incomplete downloads that were not modified for this long.
     pub partial_older_than: Option<Duration>,
-    /// Files that the manifest does not know.
+    /// Remove files that the manifest does not list.
     pub unknown: bool,
-    /// Change nothing, only report.
+    /// Only report what would be removed.
     pub dry_run: bool,
 }
 
-/// What [`Hub::prune`] removed, or would have.
+/// The files that [`Hub::prune`] removed, or would remove in a dry run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// The files.
     pub removed: Vec<PathBuf>,
-    /// Their size together.
+    /// Their total size in bytes.
     pub bytes: u64,
 }
 
 impl Hub {
-    /// The files in the own folder, by name, without hashing any.
+    /// The files in the cache folder, sorted by name. Does not hash them.
     ///
     /// # Errors
-    /// When the folder cannot be read. One that does not exist is empty.
+    /// The folder cannot be read. If it does not exist, the result is empty.
     pub fn cached_files(&self, manifest: &Manifest) -> Result<Vec<CachedFile>, Error> {
         let mut files = Vec::new();
         for path in regular_files(&self.config.cache)? {
@@ -78,10 +78,10 @@ impl Hub {
         Ok(files)
     }
 
-    /// Hashes every file in the own folder and tells `each` about it as soon as it is known.
+    /// Hashes every file in the cache folder and passes it to `each` as soon as it is verified.
     ///
     /// # Errors
-    /// When the folder cannot be read.
+    /// The folder cannot be read.
     pub fn verify_cached(
         &self,
         manifest: &Manifest,
@@ -97,11 +97,11 @@ impl Hub {
         Ok(files)
     }
 
-    /// Removes files from the own folder, never through a link and never one that is being fetched. Weights that
-    /// the manifest knows always stay.
+    /// Removes files from the cache folder. Does not follow links, and keeps downloads in progress and all
+    /// weights that the manifest lists.
     ///
     /// # Errors
-    /// When the folder cannot be read or a file cannot be removed.
+    /// The folder cannot be read, or a file cannot be removed.
     pub fn prune(&self, manifest: &Manifest, what: &Prune) -> Result<Pruned, Error> {
         let mut pruned = Pruned::default();
         for path in regular_files(&self.config.cache)? {
@@ -109,7 +109,7 @@ impl Hub {
                 continue;
             };
             let stem = name.strip_suffix(SIDECAR).or_else(|| name.strip_suffix(PART));
-            let goes = match stem {
+            let is_removed = match stem {
                 Some(stem) => {
                     let idle = metadata
                         .modified()
@@ -122,7 +122,7 @@ impl Hub {
                 }
                 None => what.unknown && manifest.entry_of_file(&name).is_none(),
             };
-            if goes {
+            if is_removed {
                 if !what.dry_run {
                     fs::remove_file(&path).map_err(|source| failed("remove", &path, source))?;
                 }
@@ -131,7 +131,7 @@ impl Hub {
             }
         }
         if !what.dry_run {
-            self.verified.prune();
+            self.digests.prune();
         }
         Ok(pruned)
     }
@@ -159,34 +159,34 @@ impl Hub {
     }
 
     fn verification(&self, path: &Path, published: Option<Digest>, hash: bool) -> Verification {
-        let recorded = || Digest::try_from(self.verified.recorded(path)?).ok();
+        let recorded = || Digest::try_from(self.digests.recorded(path)?).ok();
         let Some(expected) = published.or_else(recorded) else {
             return Verification::NoDigest;
         };
-        // A full verification hashes even what is remembered as right: the disk may have changed it silently.
+        // A full verification ignores the digest cache: the disk may have corrupted the file silently.
         let found = if hash {
             match crate::sha256_of_file(path) {
                 Ok(found) => Some(found),
                 Err(error) => return Verification::Unreadable(error.to_string()),
             }
         } else {
-            self.verified.fresh(path)
+            self.digests.fresh(path)
         };
         match found {
             None => Verification::NotChecked,
             Some(found) if expected.matches(&found) => {
-                self.verified.remember(path, &found);
+                self.digests.remember(path, &found);
                 Verification::Verified
             }
             Some(found) => {
-                self.verified.distrust(path);
+                self.digests.distrust(path);
                 Verification::Corrupt { expected, found }
             }
         }
     }
 }
 
-/// Regular files directly in `folder`, by name. Hidden folders of the hub and links are left out.
+/// The regular files directly in `folder`, sorted by name. Skips the hub's hidden folders and links.
 fn regular_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

@@ -1,4 +1,5 @@
-//! How the hub behaves. The library reads no environment; [`HubConfig::from_environment`] is told it.
+//! Configuration of the hub. The library itself reads no environment variables, see
+//! [`HubConfig::from_environment`].
 
 mod environment;
 
@@ -6,51 +7,51 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Folders, network and patience of a [`Hub`](crate::Hub).
+/// Configuration of a [`Hub`](crate::Hub): folders, network, timeouts.
 #[derive(Debug, Clone)]
 pub struct HubConfig {
-    /// The hub's own folder: the only one it writes to.
+    /// The hub's cache folder, the only one it writes to.
     pub cache: PathBuf,
-    /// PyTorch's folder (`TORCH_HOME`), whose `hub/checkpoints` is looked in.
+    /// PyTorch's cache folder (`TORCH_HOME`); its `hub/checkpoints` is searched.
     pub torch_home: Option<PathBuf>,
-    /// Hugging Face's folder (`HF_HOME`), whose `hub` is looked in.
+    /// Hugging Face's cache folder (`HF_HOME`); its `hub` is searched.
     pub hf_home: Option<PathBuf>,
-    /// Hugging Face's folder of repositories (`HF_HUB_CACHE`), looked in instead of `hub` in `hf_home`.
+    /// Hugging Face's folder of repositories (`HF_HUB_CACHE`), searched instead of `hub` in `hf_home`.
     pub hf_hub_cache: Option<PathBuf>,
-    /// Fetch nothing.
+    /// Never access the network.
     pub offline: bool,
-    /// A URL whose scheme, host and port replace those of every published URL; a path in it is put before theirs.
+    /// A URL whose scheme, host and port replace those of every published URL; its path is prepended to theirs.
     pub mirror: Option<String>,
     /// Proxies.
     pub proxies: Proxies,
     /// Certificates to trust instead of the system's and the built-in ones.
     pub certificates: Option<Certificates>,
-    /// Weight files that the program carries in itself.
+    /// Weight files embedded in the program.
     pub bundled: Vec<Bundled>,
-    /// Sent to `https://huggingface.co` and nowhere else.
+    /// Access token, sent only to `https://huggingface.co`.
     pub hf_token: Option<String>,
     /// The User-Agent header.
     pub user_agent: String,
-    /// A connection on which nothing arrives for this long is given up.
+    /// Timeout for a connection that receives no data.
     pub stall_timeout: Duration,
-    /// Attempts after the first one for each URL, not counting those that brought at least 1 MiB.
+    /// Retries per URL; attempts that receive at least 1 MiB do not count.
     pub retries: u32,
-    /// Pauses between attempts.
+    /// Delays between attempts.
     pub backoff: Backoff,
-    /// Longest pause that a server may ask for with Retry-After.
+    /// Longest accepted delay of a Retry-After header.
     pub longest_wait: Duration,
 }
 
-/// A weight file that the program carries in itself, for machines without a network.
+/// A weight file embedded in the program, for machines without a network.
 #[derive(Clone, Copy)]
 pub struct Bundled {
-    /// The entry that it belongs to.
+    /// Id of the entry.
     pub id: &'static str,
     /// The file's name in the manifest.
     pub name: &'static str,
-    /// All of the file.
+    /// Content of the file.
     pub bytes: &'static [u8],
-    /// Their SHA-256, 64 lower-case digits.
+    /// SHA-256 of the content, 64 lower-case hex digits.
     pub sha256: &'static str,
 }
 
@@ -64,16 +65,16 @@ impl fmt::Debug for Bundled {
     }
 }
 
-/// URLs of proxies, as in `http://user:password@proxy:3128` or `socks5h://proxy:1080`.
+/// URLs of proxies, such as `http://user:password@proxy:3128` or `socks5h://proxy:1080`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
     /// For http URLs.
     pub http: Option<String>,
     /// For https URLs.
     pub https: Option<String>,
-    /// For both, where the two above say nothing.
+    /// For both, unless set above.
     pub all: Option<String>,
-    /// Hosts that are reached directly, separated by commas.
+    /// Hosts to connect to directly, separated by commas.
     pub no_proxy: Option<String>,
 }
 
@@ -86,17 +87,18 @@ pub struct Certificates {
     pub folder: Option<PathBuf>,
 }
 
-/// Pauses that double from `first` up to `limit`, each shortened by a random part of up to a half.
+/// Exponential backoff: delays double from `first` up to `limit`, each shortened by a random jitter of up to
+/// half.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// The first pause.
+    /// First delay.
     pub first: Duration,
-    /// The longest pause.
+    /// Maximum delay.
     pub limit: Duration,
 }
 
 impl Backoff {
-    /// The pause after the given number of failures in a row, from 1.
+    /// The delay after this number of consecutive failures, from 1.
     pub(crate) fn pause(self, failures: u32) -> Duration {
         let doubled = self
             .first
@@ -106,7 +108,7 @@ impl Backoff {
 }
 
 impl HubConfig {
-    /// A configuration that looks in `cache` alone and reaches every server directly.
+    /// A configuration that searches only `cache` and connects to all servers directly.
     pub fn new(cache: impl Into<PathBuf>) -> Self {
         Self {
             cache: cache.into(),

@@ -1,4 +1,4 @@
-//! SHA-256 digests, full or as the prefix that PyTorch puts into file names.
+//! SHA-256 digests, full or truncated to the prefix that PyTorch puts into file names.
 
 use std::fmt;
 use std::fs::File;
@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-/// Hex digits of a whole SHA-256 digest.
+/// Hex digits of a full SHA-256 digest.
 const FULL: usize = 64;
-/// Fewest hex digits that are accepted: what `torch.hub` uses, enough to tell files from accidents.
+/// Minimum number of hex digits: the 8 of `torch.hub`, enough to detect damage.
 const SHORTEST: usize = 8;
-/// Bytes read at once when a file is hashed.
+/// Buffer size for hashing a file, in bytes.
 const BLOCK: usize = 1 << 20;
 
 /// An expected SHA-256: 64 lower-case hex digits, or the first 8 or more of them.
@@ -21,9 +21,9 @@ const BLOCK: usize = 1 << 20;
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(String);
 
-/// Why a string is no [`Digest`].
+/// A string is not a valid [`Digest`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{0}` is no SHA-256: expected 8 to 64 hexadecimal digits in lower case")]
+#[error("`{0}` is not a SHA-256: expected 8 to 64 lower-case hexadecimal digits")]
 pub struct DigestError(String);
 
 impl Digest {
@@ -37,7 +37,7 @@ impl Digest {
         self.0.len() == FULL
     }
 
-    /// Whether `computed`, 64 lower-case digits, starts with the digits that are known.
+    /// Whether `computed`, 64 lower-case hex digits, starts with the known digits.
     pub fn matches(&self, computed: &str) -> bool {
         computed.starts_with(&self.0)
     }
@@ -70,7 +70,7 @@ impl fmt::Display for Digest {
     }
 }
 
-/// The digits of a finished hash.
+/// The hex digits of a hash.
 pub(crate) fn digits(hasher: Sha256) -> String {
     use fmt::Write as _;
     hasher
@@ -86,7 +86,7 @@ pub(crate) fn digits(hasher: Sha256) -> String {
 /// The SHA-256 of a file's content as 64 lower-case hex digits.
 ///
 /// # Errors
-/// When the file cannot be opened or read.
+/// The file cannot be opened or read.
 pub fn sha256_of_file(path: &Path) -> io::Result<String> {
     let mut hasher = Sha256::new();
     hash_from(&mut File::open(path)?, &mut hasher)?;
@@ -98,7 +98,7 @@ pub fn sha256_of_bytes(bytes: &[u8]) -> String {
     digits(Sha256::new_with_prefix(bytes))
 }
 
-/// Feeds what is left of `source` to `hasher` and returns the number of bytes.
+/// Hashes the rest of `source` and returns the number of bytes.
 pub(crate) fn hash_from(source: &mut impl Read, hasher: &mut Sha256) -> io::Result<u64> {
     let mut block = vec![0; BLOCK];
     let mut total = 0;

@@ -1,4 +1,4 @@
-//! Everything that can go wrong, said to the person who has to act on it.
+//! Errors of the hub, with advice for the user.
 
 use std::fmt;
 use std::io;
@@ -13,126 +13,130 @@ use crate::Digest;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A manifest is no JSON of the expected form.
-    #[error("cannot read the manifest {origin}: {source}")]
+    /// A manifest is not JSON of the expected structure.
+    #[error("invalid manifest {origin}: {source}")]
     ManifestSyntax {
         /// The file, or `built in`.
         origin: String,
-        /// What the parser found, with line and column.
+        /// The parser's error, with line and column.
         source: serde_json::Error,
     },
-    /// An entry of a manifest breaks a rule.
-    #[error("entry `{id}` of the manifest {origin}: {problem}")]
+    /// An entry of a manifest is invalid.
+    #[error("manifest {origin}, entry `{id}`: {problem}")]
     ManifestEntry {
         /// The file, or `built in`.
         origin: String,
         /// The entry's id.
         id: String,
-        /// What is wrong and what was expected.
+        /// What is wrong, and what was expected.
         problem: String,
     },
     /// No entry has this id.
-    #[error("no weights are called `{id}`{}", nearest_hint(nearest))]
+    #[error("no weights named `{id}`{}", nearest_hint(nearest))]
     UnknownId {
-        /// What was asked for.
+        /// The requested id.
         id: String,
         /// The nearest ids, best first.
         nearest: Vec<String>,
     },
-    /// The configuration cannot be used.
-    #[error("{setting}: `{value}` cannot be used: {problem}")]
+    /// The configuration is invalid.
+    #[error("invalid {setting} `{value}`: {problem}")]
     Config {
-        /// The setting, as in `mirror` or `https proxy`.
+        /// The setting, such as `mirror` or `https proxy`.
         setting: &'static str,
         /// Its value.
         value: String,
         /// What is wrong with it.
         problem: String,
     },
-    /// The file system refused something.
+    /// A file operation failed.
     #[error("cannot {action} `{}`: {source}{}", path.display(), io_hint(source))]
     Io {
-        /// What was tried, as in `write to`.
+        /// The operation, such as `write to`.
         action: &'static str,
-        /// On which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Something that is no regular file stands where the hub would write.
-    #[error("`{}` is {kind}; the hub writes through no link: remove it, or choose another cache folder", path.display())]
+    /// A link, folder or device occupies a path that the hub needs to write.
+    #[error("`{}` is {kind}, and the hub only writes regular files: remove it, or choose another cache folder (EFFNET_CACHE)", path.display())]
     NotAFile {
         /// The path in the cache folder.
         path: PathBuf,
-        /// What stands there.
+        /// What was found there.
         kind: &'static str,
     },
-    /// Offline mode, and the file is in none of the folders.
-    #[error("`{}` is not on this machine, and offline mode is on{}", .0.id, .0)]
+    /// The file is not in any cache, and offline mode is on.
+    #[error("`{}` is not downloaded, and offline mode is on{}", .0.id, .0)]
     Offline(Box<Missing>),
-    /// None of the entry's URLs gave the file.
-    #[error("`{}` is not on this machine and cannot be fetched{}{missing}", missing.id, lines(failures))]
+    /// All URLs of the entry failed.
+    #[error("cannot download `{}`{}{missing}", missing.id, lines(failures))]
     Download {
-        /// The weights, and what to do without the network.
+        /// The weights, and what to do without a network.
         missing: Box<Missing>,
-        /// One failure for each URL that was tried, in order.
+        /// One failure per URL, in order.
         failures: Vec<TransferError>,
     },
 }
 
-/// Weights that are not on this machine, and what a person can do about it.
+/// Weights that are not in any cache, and what the user can do about it.
 ///
-/// Shown, it is the lines that follow the first one of an error.
+/// Displayed as the lines that follow the first line of an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
     /// The entry's id.
     pub id: String,
-    /// The file's name to put into one of the folders.
+    /// The name under which to save the file in one of the folders.
     pub file: String,
-    /// Where it can be fetched by hand.
+    /// The URL for a manual download.
     pub url: String,
-    /// The folders that were looked in; the first is the hub's own cache.
+    /// The folders searched; the first is the hub's cache folder.
     pub folders: Vec<PathBuf>,
-    /// What was found and not used, in sentences.
+    /// Files that were found but not used, one sentence per file.
     pub rejected: Vec<String>,
-    /// Ids of weights that the program carries in itself.
+    /// Ids of weights that are built into the program.
     pub bundled: Vec<String>,
 }
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&lines(&self.rejected))?;
-        f.write_str("\n  looked in:")?;
+        f.write_str("\n  searched:")?;
         for folder in &self.folders {
             write!(f, "\n    {}", folder.display())?;
         }
-        let own = self.folders.first().map(|folder| folder.display().to_string());
-        let (file, own) = (&self.file, own.unwrap_or_default());
+        let cache = self.folders.first().map(|folder| folder.display().to_string());
+        let (file, cache) = (&self.file, cache.unwrap_or_default());
         if !self.url.is_empty() {
-            write!(f, "\n  fetch {}\n  and save it as `{file}` in {own}", self.url)?;
+            write!(
+                f,
+                "\n  to install it manually, download {}\n  and save it as `{file}` in {cache}",
+                self.url
+            )?;
         }
         if !self.bundled.is_empty() {
             let ids = self.bundled.join("` or `");
             write!(
                 f,
-                "\n  without a network, try the weights `{ids}`, which are built in"
+                "\n  without a network, use the weights `{ids}`, which are built in"
             )?;
         }
         Ok(())
     }
 }
 
-/// Each on a line of its own, indented.
+/// The sentences, one per line, indented.
 fn lines<T: fmt::Display>(sentences: &[T]) -> String {
     let lines = sentences.iter().map(|sentence| format!("\n  {sentence}"));
     lines.collect()
 }
 
-/// Why one URL did not give its file.
+/// Why the download from one URL failed.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum TransferError {
-    /// The URL cannot be requested.
+    /// The URL is invalid.
     #[error("{url}: {problem}")]
     Address {
         /// The URL.
@@ -140,35 +144,37 @@ pub enum TransferError {
         /// What is wrong with it.
         problem: String,
     },
-    /// No connection: the name does not resolve, the port is closed, the proxy refuses.
-    #[error("{url}: no connection: {reason}; check the network, the proxy settings and the mirror")]
+    /// No connection: the name does not resolve, the port is closed, or the proxy refuses.
+    #[error("{url}: cannot connect: {reason}; check the network, the proxy settings and the mirror")]
     Connect {
         /// The URL.
         url: String,
-        /// What the system said.
+        /// The cause.
         reason: String,
     },
     /// The server's certificate is not trusted.
-    #[error("{url}: {reason}; if a company proxy opens TLS, name its certificate file (SSL_CERT_FILE)")]
+    #[error(
+        "{url}: {reason}; if a corporate proxy intercepts TLS, set SSL_CERT_FILE to its certificate file"
+    )]
     Certificate {
         /// The URL.
         url: String,
-        /// What TLS found.
+        /// The TLS error.
         reason: String,
     },
-    /// The server answered with something other than the file.
-    #[error("{url}: the server answered {status}{}", status_hint(*status))]
+    /// The server returned an HTTP error.
+    #[error("{url}: the server returned HTTP {status}{}", status_hint(*status))]
     Status {
         /// The URL.
         url: String,
         /// The HTTP status.
         status: u16,
-        /// The pause that the server asked for.
+        /// The delay requested by the server.
         retry_after: Option<Duration>,
     },
-    /// The server asks for a longer pause than the configuration allows.
+    /// The server asks for a longer delay than the configuration allows.
     #[error(
-        "{url}: the server answered {status} and asks to wait {} s, longer than the limit of {} s; try again later",
+        "{url}: the server returned HTTP {status} and asks to wait {} s, longer than the limit of {} s; try again later",
         asked.as_secs(), limit.as_secs()
     )]
     Busy {
@@ -176,65 +182,65 @@ pub enum TransferError {
         url: String,
         /// The HTTP status.
         status: u16,
-        /// The pause that the server asked for.
+        /// The delay requested by the server.
         asked: Duration,
-        /// The longest pause that is waited out.
+        /// The longest delay that is accepted.
         limit: Duration,
     },
-    /// No byte arrived for the stall timeout.
-    #[error("{url}: nothing arrived for {:.1} s", seconds.as_secs_f64())]
+    /// No data was received within the stall timeout.
+    #[error("{url}: no data received for {:.1} s", seconds.as_secs_f64())]
     Stalled {
         /// The URL.
         url: String,
         /// The stall timeout.
         seconds: Duration,
     },
-    /// The connection ended before the body did.
+    /// The connection ended before the end of the body.
     #[error("{url}: the connection ended after {received}{} bytes: {reason}", of_total(*expected))]
     Cut {
         /// The URL.
         url: String,
-        /// Bytes that are kept for the next attempt.
+        /// Bytes kept for the next attempt.
         received: u64,
-        /// Bytes of the whole file, when the server said so.
+        /// Size of the whole file, if the server sent it.
         expected: Option<u64>,
-        /// What the connection said.
+        /// The cause.
         reason: String,
     },
-    /// A redirect that is not followed.
-    #[error("{url}: redirect to {to} is not followed: {problem}")]
+    /// A refused redirect.
+    #[error("{url}: refused the redirect to {to}: {problem}")]
     Redirect {
-        /// The URL that was asked first.
+        /// The first URL.
         url: String,
         /// The target.
         to: String,
-        /// Why not.
+        /// Why it is refused.
         problem: &'static str,
     },
-    /// The server sent a range that was not asked for.
-    #[error("{url}: the server sent another range than the one asked for: `{content_range}`")]
+    /// The server sent a different range than requested.
+    #[error("{url}: the server sent a different range than requested: `{content_range}`")]
     Range {
         /// The URL.
         url: String,
         /// The Content-Range header, or the status line.
         content_range: String,
     },
-    /// The file has another size or digest than the published one.
+    /// The file does not have the published digest.
     #[error(
-        "{url}: wrong content: SHA-256 {found} of {size} bytes, expected {expected}; the file is not kept"
+        "{url}: checksum mismatch: SHA-256 {found} of {size} bytes, expected {expected}; the file was discarded"
     )]
     Digest {
         /// The URL.
         url: String,
         /// The published digest.
         expected: Digest,
-        /// The digest of what came.
+        /// The digest received.
         found: String,
-        /// Bytes that came.
+        /// Bytes received.
         size: u64,
     },
-    /// The file has another size than the published one.
-    #[error("{url}: wrong content: {found} bytes, expected {expected}; the file is not kept")]
+    /// The file does not have the published size.
+    #[error("{url}: wrong size: {found} bytes, expected {expected}; the file was discarded")]
     Size {
         /// The URL.
         url: String,
@@ -243,10 +249,10 @@ pub enum TransferError {
         /// The announced or received size.
         found: u64,
     },
-    /// A web page came instead of the file.
+    /// The server sent a web page instead of the file.
     #[error(
-        "{url}: a web page came instead of the file, starting `{start}`; a login page or a proxy's notice? \
-         Open the URL in a browser, or fetch the file there"
+        "{url}: received a web page instead of the file, starting with `{start}`; this may be a login page or a \
+         proxy's notice: open the URL in a browser, or download the file there"
     )]
     WebPage {
         /// The URL.
@@ -257,7 +263,7 @@ pub enum TransferError {
 }
 
 impl TransferError {
-    /// Whether the same request may succeed a little later.
+    /// Whether the same request may succeed later.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect { .. } | Self::Stalled { .. } | Self::Cut { .. } | Self::Range { .. } => true,
@@ -272,16 +278,16 @@ fn nearest_hint(nearest: &[String]) -> String {
         return String::new();
     }
     let names: Vec<_> = nearest.iter().map(|id| format!("`{id}`")).collect();
-    format!("; the nearest are {}", names.join(", "))
+    format!("; did you mean {}?", names.join(", "))
 }
 
 fn io_hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; free some space and try again, the download goes on where it stopped"
+            "; free some disk space and try again, the download resumes where it stopped"
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "; choose a cache folder that can be written to (EFFNET_CACHE)"
+            "; choose a writable cache folder (EFFNET_CACHE)"
         }
         _ => "",
     }
@@ -289,11 +295,11 @@ fn io_hint(error: &io::Error) -> &'static str {
 
 fn status_hint(status: u16) -> &'static str {
     match status {
-        401 | 403 => "; access is refused: a token, a proxy or a mirror may be needed",
-        404 | 410 => "; the file is not there any more, or the mirror does not have it",
-        407 => "; the proxy wants a user and a password",
+        401 | 403 => "; access denied: a token (HF_TOKEN), a proxy or a mirror may be needed",
+        404 | 410 => "; the file no longer exists, or the mirror does not have it",
+        407 => "; the proxy requires a user name and a password",
         429 => "; too many requests, try again later",
-        500.. => "; the server has a fault, try again later",
+        500.. => "; the server has a problem, try again later",
         _ => "",
     }
 }

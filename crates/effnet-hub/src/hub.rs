@@ -1,59 +1,66 @@
-//! From an entry to a verified file on this machine.
+//! Resolves an entry of the manifest to a verified local file.
+//!
+//! This is where the order of things is decided: caches first, then embedded weights, then the network unless
+//! offline, with one lock per file so that concurrent processes download it only once.
 
 use std::path::PathBuf;
 
-use crate::places::Places;
-use crate::transfer::{Client, Folder, download};
-use crate::verified::Verified;
+use crate::digest_cache::DigestCache;
+use crate::search_path::SearchPath;
+use crate::transfer::{CacheFolder, Client, download};
 use crate::{Entry, Error, HubConfig, Missing, Progress};
 
-/// Finds weight files in the caches of this machine, or fetches them. May be shared between threads.
+/// Finds weight files in local caches or downloads them. Can be shared between threads.
 #[derive(Debug)]
 pub struct Hub {
     pub(crate) config: HubConfig,
-    pub(crate) verified: Verified,
-    pub(crate) places: Places,
+    pub(crate) digests: DigestCache,
+    pub(crate) search_path: SearchPath,
     client: Client,
 }
 
 impl Hub {
-    /// A hub. Nothing is read, created or connected to before it is asked for something.
+    /// Creates a hub. Does not access the file system or the network yet.
     pub fn new(config: HubConfig) -> Self {
         Self {
-            verified: Verified::new(&config.cache),
-            places: Places::new(&config),
+            digests: DigestCache::new(&config.cache),
+            search_path: SearchPath::new(&config),
             client: Client::new(&config),
             config,
         }
     }
 
-    /// What the hub was made with.
+    /// The configuration.
     pub fn config(&self) -> &HubConfig {
         &self.config
     }
 
-    /// The folders that are looked in, the own one first.
+    /// The folders searched, the hub's cache folder first.
     pub fn folders(&self) -> Vec<PathBuf> {
-        self.places.folders()
+        self.search_path.folders()
     }
 
-    /// A file of `entry` that exists on this machine, without a look at its content.
+    /// A local file of `entry`, if one exists; its content is not verified.
     pub fn present(&self, entry: &Entry) -> Option<PathBuf> {
-        self.places.present(entry)
+        self.search_path.present(entry)
     }
 
     /// The path of a file with the weights of `entry`, verified against its SHA-256.
     ///
-    /// Files that are there are used where they are: in the own folder, PyTorch's or Hugging Face's. One that the
-    /// program carries in itself is put into the own folder. Otherwise the entry's URLs are tried in order. Several processes may ask for the same entry: one fetches, the others wait.
+    /// Files in the cache folders of the hub, PyTorch and Hugging Face are used in place. Embedded weights are
+    /// written to the hub's cache folder. Otherwise the entry's URLs are tried in order. If several processes
+    /// resolve the same entry, one downloads it and the others wait.
     ///
     /// # Errors
-    /// [`Error::Offline`], [`Error::Download`] when no URL gave the file, [`Error::Io`] when the own folder cannot
-    /// be written to, [`Error::Config`] when mirror, proxies or certificates cannot be used. Nothing that is
-    /// incomplete or wrong is ever left under a file's own name.
+    /// [`Error::Offline`]; [`Error::Download`] if all URLs failed; [`Error::Io`] if the cache folder is not
+    /// writable; [`Error::Config`] if the mirror, a proxy or the certificates are invalid. An incomplete or
+    /// wrong file never appears under the file's name.
     pub fn resolve(&self, entry: &Entry, progress: &mut dyn Progress) -> Result<PathBuf, Error> {
         let mut rejected = Vec::new();
-        if let Some(path) = self.places.usable(entry, &self.verified, progress, &mut rejected) {
+        if let Some(path) = self
+            .search_path
+            .usable(entry, &self.digests, progress, &mut rejected)
+        {
             return Ok(path);
         }
         if let Some(path) = self.unpack(entry, progress, &mut rejected)? {
@@ -64,10 +71,13 @@ impl Hub {
         }
         let mut failures = Vec::new();
         for file in &entry.files {
-            let folder = Folder::open(&self.config.cache)?;
+            let folder = CacheFolder::open(&self.config.cache)?;
             let _lock = folder.lock(file, progress)?;
-            // Another process may have fetched it while this one waited.
-            if let Some(path) = self.places.usable(entry, &self.verified, progress, &mut rejected) {
+            // Another process may have downloaded it while this one waited.
+            if let Some(path) = self
+                .search_path
+                .usable(entry, &self.digests, progress, &mut rejected)
+            {
                 return Ok(path);
             }
             if let Some(path) = download(
@@ -75,7 +85,7 @@ impl Hub {
                 &self.config,
                 file,
                 &folder,
-                &self.verified,
+                &self.digests,
                 progress,
                 &mut failures,
             )? {
@@ -89,7 +99,7 @@ impl Hub {
     }
 
     fn missing(&self, entry: &Entry, rejected: Vec<String>) -> Box<Missing> {
-        // A file with a published digest can be verified wherever it comes from.
+        // Prefer a file with a published digest: it can be verified wherever it comes from.
         let file = entry
             .files
             .iter()

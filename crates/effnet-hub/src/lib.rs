@@ -4,13 +4,13 @@ mod bundled;
 mod cache;
 mod config;
 mod digest;
+mod digest_cache;
 mod error;
 mod hub;
 mod manifest;
-mod places;
 mod progress;
+mod search_path;
 mod transfer;
-mod verified;
 
 pub use cache::{CachedFile, Prune, Pruned, Verification};
 pub use config::{Backoff, Bundled, Certificates, HubConfig, Proxies};

@@ -1,4 +1,8 @@
-//! The list of published weights.
+//! The manifest: the list of published weights.
+//!
+//! A weight file does not say how images must be preprocessed for it, nor which padding it was trained with.
+//! The manifest records this for every published file, with the URLs and the digest, so that an id is all a
+//! user needs.
 
 mod check;
 mod entry;
@@ -17,10 +21,10 @@ use crate::Error;
 
 /// The only version of the file format so far.
 const VERSION: u32 = 1;
-/// How many names an error about an unknown id lists.
+/// Number of ids that an error about an unknown id suggests.
 const NEAREST: usize = 5;
 
-/// Every known set of weights, in the order of the files.
+/// All known weights, in the order of the manifest files.
 #[derive(Debug, Clone)]
 pub struct Manifest {
     entries: Vec<Entry>,
@@ -34,18 +38,18 @@ struct Document {
 }
 
 impl Manifest {
-    /// The published weights, `weights/manifest.json` of this project.
+    /// The embedded manifest, `weights/manifest.json` of this project.
     ///
     /// # Errors
-    /// Never in a build whose tests pass: they read the same text.
+    /// Never, if the tests pass: they parse the same manifest.
     pub fn embedded() -> Result<Self, Error> {
         Self::parse(effnet_weights::MANIFEST, "built in")
     }
 
-    /// Reads a manifest from JSON. `origin` names it in errors.
+    /// Parses a manifest from JSON. `origin` names it in errors.
     ///
     /// # Errors
-    /// When the text is no manifest or an entry breaks a rule (unknown variant, unsafe file name, ...).
+    /// The text is not a manifest, or an entry is invalid (unknown variant, unsafe file name, ...).
     pub fn parse(json: &str, origin: &str) -> Result<Self, Error> {
         let document: Document = serde_json::from_str(json).map_err(|source| Error::ManifestSyntax {
             origin: origin.to_owned(),
@@ -55,7 +59,7 @@ impl Manifest {
             return Err(Error::ManifestEntry {
                 origin: origin.to_owned(),
                 id: String::from("(all)"),
-                problem: format!("version {} is not known, expected {VERSION}", document.version),
+                problem: format!("unsupported version {}, expected {VERSION}", document.version),
             });
         }
         for (index, entry) in document.entries.iter().enumerate() {
@@ -70,10 +74,10 @@ impl Manifest {
         })
     }
 
-    /// Adds the entries of a user's own manifest. One with a known id replaces it.
+    /// Adds the entries of a user's manifest, replacing entries with the same id.
     ///
     /// # Errors
-    /// When the file cannot be read, is no manifest, or an entry breaks a rule.
+    /// The file cannot be read, is not a manifest, or an entry is invalid.
     pub fn merge_file(&mut self, path: &Path) -> Result<(), Error> {
         let json = fs::read_to_string(path).map_err(|source| Error::Io {
             action: "read the manifest",
@@ -84,7 +88,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Adds the entries of `other`. One with a known id replaces it.
+    /// Adds the entries of `other`, replacing entries with the same id.
     pub fn merge(&mut self, other: Self) {
         for entry in other.entries {
             match self.entries.iter_mut().find(|known| known.id == entry.id) {
@@ -99,7 +103,7 @@ impl Manifest {
         &self.entries
     }
 
-    /// The entry with this id, or the default one of a variant: `b3.advprop`, `b3`, `efficientnet-b3`.
+    /// The entry with this id, or the default entry of a variant: `b3.advprop`, `b3`, `efficientnet-b3`.
     ///
     /// # Errors
     /// [`Error::UnknownId`] with the nearest ids.
@@ -121,7 +125,7 @@ impl Manifest {
         self.entries.iter().filter(move |entry| entry.variant == variant)
     }
 
-    /// The entry that a file name, current or former, belongs to.
+    /// The entry of a file name, current or former.
     pub fn entry_of_file(&self, name: &str) -> Option<(&Entry, &WeightFile)> {
         self.entries.iter().find_map(|entry| {
             let file = entry
@@ -135,7 +139,7 @@ impl Manifest {
     fn nearest(&self, id: &str) -> Vec<String> {
         let score = |entry: &Entry| {
             let of_id = strsim::jaro_winkler(id, &entry.id);
-            // Half an id, `b33`, is far from every whole one.
+            // A mistyped variant, `b33`, is far from every full id, so compare it with variants.
             let of_variant = if id.contains('.') {
                 0.0
             } else {
@@ -158,7 +162,7 @@ impl Manifest {
     }
 }
 
-/// The id that a variant alone stands for. B8 and L2 have no AutoAugment file of the original implementation.
+/// The default id of a variant. B8 and L2 have no AutoAugment weights in the original implementation.
 fn default_id(variant: Variant) -> String {
     let tag = match variant {
         Variant::B8 => "advprop",

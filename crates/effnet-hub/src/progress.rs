@@ -1,4 +1,4 @@
-//! What a caller can watch while a file is looked for and fetched.
+//! Progress and warnings of a download.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,87 +6,87 @@ use std::time::Duration;
 
 use crate::Digest;
 
-/// Told what happens during [`Hub::resolve`](crate::Hub::resolve). `()` watches nothing and costs nothing.
+/// Receives the progress of [`Hub::resolve`](crate::Hub::resolve). `()` ignores it.
 ///
 /// ```text
-/// warned*                                    files that were found and not used, waiting for a lock
-/// started   advanced*   warned*              one connection; again after every interruption or restart
+/// warned*                                    files found but not used, waiting for a lock
+/// started   advanced*   warned*              one connection; repeated after every interruption or restart
 /// started   advanced*   finished             the file is complete, verified and under its final name
 /// ```
-/// `finished` is not called when the download fails, nor when no download was needed.
+/// `finished` is not called if the download fails or was not needed.
 pub trait Progress {
-    /// A body begins to arrive. May come several times for one file: [`Transfer::from`] is then the new position.
+    /// A transfer starts. May be called several times per file: [`Transfer::from`] is the new position.
     fn started(&mut self, _transfer: &Transfer<'_>) {}
-    /// This many further bytes are on their way to the disk.
+    /// This many more bytes were received.
     fn advanced(&mut self, _bytes: u64) {}
-    /// The file is complete, verified and in place.
+    /// The file is complete, verified and under its final name.
     fn finished(&mut self) {}
-    /// Something went wrong that did not end the work.
+    /// A problem occurred that is not fatal.
     fn warned(&mut self, _warning: &Warning) {}
 }
 
 impl Progress for () {}
 
-/// The beginning of a transfer.
+/// The start of a transfer.
 #[derive(Debug, Clone, Copy)]
 pub struct Transfer<'a> {
     /// The file's name in the cache.
     pub file: &'a str,
-    /// Where it comes from, before redirects.
+    /// Its URL, before redirects.
     pub url: &'a str,
-    /// Bytes that were there already.
+    /// Bytes already downloaded.
     pub from: u64,
-    /// Bytes of the whole file, when the server says so.
+    /// Size of the whole file in bytes, if the server sends it.
     pub total: Option<u64>,
 }
 
-/// What the caller may want to tell its user, although the work goes on. `Display` is one sentence.
+/// A problem that is not fatal. `Display` is one sentence for the user.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Warning {
-    /// A file stands under a published name and has another content. It is not used.
+    /// A file has a published name but different content. It is ignored.
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// The digest that belongs to the name.
+        /// The expected digest.
         expected: Digest,
-        /// The digest of what is there.
+        /// The digest of the file.
         found: String,
     },
-    /// A file that was found cannot be read. It is not used.
+    /// A file cannot be read. It is ignored.
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         reason: String,
     },
-    /// No digest is published for a file and none was announced by its server.
+    /// The digest of a file is neither published nor sent by its server.
     Unverified {
-        /// The file, which is used.
+        /// The file, which is used anyway.
         path: PathBuf,
     },
-    /// An attempt failed and another one follows.
+    /// An attempt failed and will be retried.
     Retrying {
         /// What went wrong, with the URL.
         reason: String,
-        /// The pause before the next attempt.
+        /// The delay before the next attempt.
         delay: Duration,
     },
-    /// Another process is fetching the same file.
+    /// Another process is downloading the same file.
     Waiting {
         /// The file's name in the cache.
         file: String,
     },
-    /// The file system has no locks: two processes may fetch the same file.
+    /// The file system does not support locks: several processes may download the same file.
     NoLock {
-        /// What the system said.
+        /// The error of the operating system.
         reason: String,
     },
-    /// What was kept of an earlier download does not belong to this file. It is fetched anew.
+    /// A partial download does not belong to this file. The download restarts.
     Restarted {
         /// The file's name in the cache.
         file: String,
-        /// Why the kept part could not be continued.
+        /// Why the partial download could not be resumed.
         reason: &'static str,
     },
 }
@@ -100,11 +100,11 @@ impl fmt::Display for Warning {
                 found,
             } => write!(
                 f,
-                "`{}` is not used: its SHA-256 is {found}, expected {expected}; it is damaged or another file",
+                "ignoring `{}`: its SHA-256 is {found}, expected {expected}; it is damaged or a different file",
                 path.display()
             ),
             Self::Unreadable { path, reason } => {
-                write!(f, "`{}` is not used: it cannot be read: {reason}", path.display())
+                write!(f, "ignoring `{}`: it cannot be read: {reason}", path.display())
             }
             Self::Unverified { path } => {
                 write!(
@@ -114,11 +114,11 @@ impl fmt::Display for Warning {
                 )
             }
             Self::Retrying { reason, delay } => {
-                write!(f, "{reason}; trying again in {:.1} s", delay.as_secs_f64())
+                write!(f, "{reason}; retrying in {:.1} s", delay.as_secs_f64())
             }
-            Self::Waiting { file } => write!(f, "waiting for another process that fetches `{file}`"),
+            Self::Waiting { file } => write!(f, "waiting for another process that downloads `{file}`"),
             Self::NoLock { reason } => write!(f, "the cache folder cannot be locked: {reason}"),
-            Self::Restarted { file, reason } => write!(f, "`{file}` is fetched from its beginning: {reason}"),
+            Self::Restarted { file, reason } => write!(f, "restarting the download of `{file}`: {reason}"),
         }
     }
 }

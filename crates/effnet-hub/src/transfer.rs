@@ -1,41 +1,45 @@
-//! Downloads: from the URLs of a file to the file under its own name.
+//! Downloads: resumable, verified, and safe with several processes.
+//!
+//! Weights are large and networks unreliable. A download is written to `NAME.part` and hashed on the fly; it
+//! resumes with a range request, and is renamed to `NAME` only after its digest was verified. A caller
+//! therefore never sees an incomplete file, whatever happens to the process or the connection.
 
-mod answer;
+mod cache_folder;
 mod client;
 mod connector;
 mod failure;
-mod folder;
-mod part;
+mod partial_download;
+mod response;
 mod session;
 
 use std::path::PathBuf;
 
+pub(crate) use cache_folder::{CacheFolder, PART, SIDECAR, local, locked_elsewhere, open_plain};
 pub(crate) use client::Client;
 use failure::Failure;
-pub(crate) use folder::{Folder, PART, SIDECAR, local, locked_elsewhere, open_plain};
-use session::Session;
+use session::DownloadSession;
 
-use crate::verified::Verified;
+use crate::digest_cache::DigestCache;
 use crate::{Error, HubConfig, Progress, TransferError, WeightFile};
 
-/// Tries the URLs of `file` in order. `None` when none of them gave it; the reasons are in `failures`.
+/// Downloads `file`, trying its URLs in order. `None` if all fail; the reasons are added to `failures`.
 pub(crate) fn download(
     client: &Client,
     config: &HubConfig,
     file: &WeightFile,
-    folder: &Folder,
-    verified: &Verified,
+    folder: &CacheFolder,
+    digests: &DigestCache,
     progress: &mut dyn Progress,
     failures: &mut Vec<TransferError>,
 ) -> Result<Option<PathBuf>, Error> {
     for url in &file.urls {
-        match (Session {
+        match (DownloadSession {
             client,
             config,
             file,
             url,
             folder,
-            verified,
+            digests,
         })
         .run(progress)
         {

@@ -1,4 +1,4 @@
-//! The published facts keep their own rules.
+//! The embedded manifest is consistent, and invalid manifests are refused.
 
 #![allow(
     missing_docs,
@@ -14,7 +14,7 @@ fn manifest() -> Manifest {
     Manifest::embedded().expect("weights/manifest.json")
 }
 
-/// What others have published: all but what this project trained and carries in itself.
+/// The weights published by others: all except the embedded model of this project.
 fn published() -> Vec<Entry> {
     let mut entries = manifest().entries().to_vec();
     entries.retain(|entry| !entry.files.iter().any(|file| file.bundled));
@@ -242,7 +242,7 @@ fn every_variant_has_a_default() {
 fn an_unknown_variant_lists_weights_of_the_nearest_one() {
     let error = manifest().get("b33").unwrap_err();
     assert!(
-        error.to_string().contains("the nearest are `b3.imagenet`"),
+        error.to_string().contains("did you mean `b3.imagenet`"),
         "{error}"
     );
 }
@@ -257,7 +257,7 @@ fn an_unknown_id_lists_the_nearest_ones() {
     assert!(
         error
             .to_string()
-            .contains("no weights are called `b3.advprob`; the nearest are `b3.advprop`")
+            .contains("no weights named `b3.advprob`; did you mean `b3.advprop`")
     );
     assert_eq!(
         manifest()
@@ -331,10 +331,7 @@ fn a_users_manifest_cannot_name_files_outside_the_cache() {
     ];
     for name in names {
         let error = Manifest::parse(&own("b0.x", name, "https://example.org/x"), "`own.json`").unwrap_err();
-        assert!(
-            error.to_string().contains("is refused as a file name"),
-            "{name}: {error}"
-        );
+        assert!(error.to_string().contains("invalid file name"), "{name}: {error}");
         assert!(error.to_string().contains("own.json"), "{error}");
     }
 }
@@ -344,7 +341,7 @@ fn a_users_manifest_is_refused_with_the_reason() {
     let text = own("b0.x", "x.pth", "https://example.org/x");
     let cases = [
         (text.replace("b0.x", "b9.x"), "the id starts with `b9`"),
-        (text.replace("b0.x", "b0.x y"), "holds other characters"),
+        (text.replace("b0.x", "b0.x y"), "invalid tag `x y`"),
         (text.replace("b0.x", "b0"), "not `<variant>.<tag>`"),
         (
             text.replace("https", "http"),
@@ -363,11 +360,11 @@ fn a_users_manifest_is_refused_with_the_reason() {
         ),
         (
             text.replace("\"urls\"", "\"sha256\": \"123\", \"urls\""),
-            "`123` is no SHA-256",
+            "`123` is not a SHA-256",
         ),
         (
             text.replace("\"version\": 1", "\"version\": 2"),
-            "version 2 is not known",
+            "unsupported version 2",
         ),
     ];
     for (json, expected) in cases {

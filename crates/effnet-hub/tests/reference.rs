@@ -1,4 +1,4 @@
-//! The manifest against what timm, torchvision and EfficientNet-PyTorch say about their own files.
+//! Compares the manifest with timm, torchvision and EfficientNet-PyTorch.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr)]
 

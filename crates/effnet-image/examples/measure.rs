@@ -1,9 +1,9 @@
-//! Times decoding and resizing of a folder's JPEG photos on one thread, beside other crates.
+//! Benchmarks decoding and resizing of a folder of JPEG images on one thread, compared with other crates.
 //!
-//! `cargo run --release -p effnet-image --example measure -- FOLDER [ROUNDS]`; the same for Pillow:
-//! `scripts/reference/image_speed.py FOLDER [ROUNDS]`. The best round counts.
+//! `cargo run --release -p effnet-image --example measure -- FOLDER [ROUNDS]`; for Pillow:
+//! `scripts/reference/image_speed.py FOLDER [ROUNDS]`. Reports the best round.
 
-#![allow(clippy::print_stdout, reason = "its output is what it is for")]
+#![allow(clippy::print_stdout, reason = "a program that prints its results")]
 
 use std::error::Error;
 use std::hint::black_box;
@@ -33,7 +33,7 @@ fn main() -> Outcome<()> {
         .collect::<Result<Vec<_>, _>>()?;
     let pixels: usize = images.iter().map(|image| image.width() * image.height()).sum();
     println!(
-        "{} photos, {} pixels on average",
+        "{} images, {} pixels on average",
         files.len(),
         pixels / files.len()
     );
@@ -41,7 +41,7 @@ fn main() -> Outcome<()> {
     let transform = EvalTransform::with_crop_pct(224, 0.875);
     let time = |name: &str, step: &dyn Fn(usize) -> Outcome<()>| -> Outcome<()> {
         let best = best_of(rounds, files.len(), step)?;
-        println!("{name:34} {:7.3} ms a photo", best.as_secs_f64() * 1e3);
+        println!("{name:34} {:7.3} ms per image", best.as_secs_f64() * 1e3);
         Ok(())
     };
     time("decode", &|n| {
@@ -71,7 +71,7 @@ fn main() -> Outcome<()> {
     differences(&images)
 }
 
-/// How far `fast_image_resize` is from the exact resize.
+/// Prints how much `fast_image_resize` differs from Pillow's resize.
 fn differences(images: &[Image]) -> Outcome<()> {
     for interpolation in [Interpolation::Bilinear, Interpolation::Bicubic] {
         let (mut largest, mut worst_mean) = (0, 0.0_f64);

@@ -1,9 +1,10 @@
-//! Augmentation for training, as torchvision and timm define it on PIL images.
+//! Training augmentation, as torchvision and timm define it on PIL images.
 //!
-//! [`TrainTransform`] is the whole of it. Everything random is drawn first, from a generator that the
-//! caller seeds, and is then a value that can be looked at and applied: a [`Rectangle`](crate::Rectangle)
-//! to crop, [`Operation`]s on 8-bit RGB, [`Erasure`]s of the normalised image. The operations equal
-//! Pillow's to the byte; the draws have torchvision's and timm's distributions, not their generators.
+//! [`TrainTransform`] is the entry point. Random parameters are sampled first, from a generator seeded by the
+//! caller, and then applied: a [`Rectangle`](crate::Rectangle) to crop, [`Operation`]s on 8-bit RGB,
+//! [`Erasure`]s of the normalised image. This makes each part testable: operations equal Pillow's byte for
+//! byte, and the samples have the distributions of torchvision and timm, though not their random number
+//! generators.
 
 mod affine;
 mod auto_augment;
@@ -30,4 +31,4 @@ pub use operation::Operation;
 pub use policy::Policy;
 pub use rand_augment::RandAugment;
 pub use timm::TimmRandAugment;
-pub use transform::{Drawn, TrainTransform};
+pub use transform::{AugmentParams, TrainTransform};

@@ -1,4 +1,7 @@
-//! From bytes to upright RGB: one module a format, and what they share.
+//! Decoders: from file bytes to upright RGB, one module per format.
+//!
+//! Each format module reproduces Pillow's plugin: it checks the header against the limits and returns samples
+//! in their native layout. What all formats share happens here once: conversion to RGB, alpha and orientation.
 
 mod bmp;
 mod bmp_rle;
@@ -16,7 +19,7 @@ use crate::orientation::Orientation;
 use crate::{DecodeOptions, Format, Image};
 use samples::Samples;
 
-/// A decoded picture before alpha and orientation are dealt with.
+/// A decoded image, before alpha and orientation are applied.
 #[derive(Debug)]
 struct Raster {
     width: usize,
@@ -25,7 +28,7 @@ struct Raster {
     orientation: Orientation,
 }
 
-/// Decodes bytes of a known format into an upright RGB image.
+/// Decodes a file of a known format into an upright RGB image.
 pub(crate) fn decode(bytes: &[u8], format: Format, options: &DecodeOptions) -> Result<Image, Fault> {
     let raster = match format {
         Format::Jpeg => jpeg::decode(bytes, options),
@@ -38,7 +41,7 @@ pub(crate) fn decode(bytes: &[u8], format: Format, options: &DecodeOptions) -> R
     let expected = raster.width * raster.height;
     if raster.samples.pixel_count() != expected {
         return Err(Fault::malformed(format_args!(
-            "{expected} pixels were promised, {} were found",
+            "expected {expected} pixels, decoded {}",
             raster.samples.pixel_count()
         )));
     }

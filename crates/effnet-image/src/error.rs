@@ -1,4 +1,4 @@
-//! What can go wrong with a picture, said so that its owner can act on it.
+//! Errors of decoding and transforming images.
 
 use std::fmt;
 use std::io;
@@ -7,9 +7,9 @@ use thiserror::Error;
 
 use crate::{Format, Rectangle};
 
-/// Why a file could not become an [`Image`](crate::Image), or an image could not be transformed.
+/// Why an image could not be decoded or transformed.
 ///
-/// Every variant about a file starts with the name that the caller gave it (the path for
+/// Every message about a file starts with the name passed by the caller (the path for
 /// [`Image::open`](crate::Image::open)).
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -19,14 +19,15 @@ pub enum ImageError {
     Read {
         /// The path.
         file: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },
 
     /// The file is larger than [`DecodeOptions::max_memory`](crate::DecodeOptions::max_memory).
     #[error(
-        "{file}: expected a file of at most {limit} bytes, found more; raise the memory limit if this really is one picture"
+        "{file}: expected a file of at most {}, found a larger one; if it is an image, raise the memory limit (`DecodeOptions::max_memory`)",
+        size(*limit)
     )]
     FileTooLarge {
         /// The path.
@@ -35,16 +36,16 @@ pub enum ImageError {
         limit: u64,
     },
 
-    /// No bytes at all.
-    #[error("{file}: expected a picture, found an empty file; was its download or copy cut off?")]
+    /// The file is empty.
+    #[error("{file}: expected an image, found an empty file; was its download or copy interrupted?")]
     Empty {
         /// The name of the input.
         file: String,
     },
 
-    /// The first bytes belong to none of the formats that are read here.
+    /// The file is not in a supported format.
     #[error(
-        "{file}: expected a JPEG, PNG, WebP, BMP, GIF or TIFF picture, found {found}; the content counts, not the extension: convert the file, or leave it out"
+        "{file}: expected a JPEG, PNG, WebP, BMP, GIF or TIFF image, found {found}; the format is detected by content, not by extension: convert the file, or remove it"
     )]
     UnknownFormat {
         /// The name of the input.
@@ -53,9 +54,9 @@ pub enum ImageError {
         found: String,
     },
 
-    /// The header promises more pixels than the limit allows. No pixel memory was taken.
+    /// The header announces more pixels than the limit allows. No memory was allocated for them.
     #[error(
-        "{file}: expected at most {limit} pixels, found a {format} header of {width} x {height}; raise the pixel limit if the picture is to be trusted, or make it smaller"
+        "{file}: expected at most {limit} pixels, found a {format} image of {width} x {height}; make it smaller, or, if you trust it, raise the pixel limit (`DecodeOptions::max_pixels`)"
     )]
     TooManyPixels {
         /// The name of the input.
@@ -66,13 +67,14 @@ pub enum ImageError {
         width: u64,
         /// Height in the header.
         height: u64,
-        /// The limit that was in force.
+        /// The limit.
         limit: u64,
     },
 
     /// Decoding would take more memory than the limit allows.
     #[error(
-        "{file}: expected to decode within {limit} bytes of memory, found a {format} picture of {width} x {height} that needs {needed}; raise the memory limit, or make the picture smaller"
+        "{file}: expected to decode within {} of memory, found a {format} image of {width} x {height} that needs {}; make it smaller, or raise the memory limit (`DecodeOptions::max_memory`)",
+        size(*limit), size(*needed)
     )]
     TooMuchMemory {
         /// The name of the input.
@@ -83,52 +85,50 @@ pub enum ImageError {
         width: u64,
         /// Height in the header.
         height: u64,
-        /// Estimated need in bytes.
+        /// Estimated memory in bytes.
         needed: u64,
-        /// The limit that was in force.
+        /// The limit.
         limit: u64,
     },
 
-    /// The file ends before the picture does. Pillow refuses such files by default, and so do we.
+    /// The file ends before the image does. Pillow refuses such files by default, and so do we.
     #[error(
-        "{file}: expected a whole {format} picture, found one that is cut off ({reason}); fetch or copy the file again"
+        "{file}: expected a complete {format} image, found a truncated one ({reason}); download or copy the file again"
     )]
     Truncated {
         /// The name of the input.
         file: String,
         /// The format of the input.
         format: Format,
-        /// What the decoder said.
+        /// The decoder's error.
         reason: String,
     },
 
-    /// The bytes contradict the format.
+    /// The file violates its format.
     #[error(
-        "{file}: expected a well-formed {format} picture, found damage ({reason}); fetch the file again, or re-save it in an image editor"
+        "{file}: expected a valid {format} image, found a damaged one ({reason}); download the file again, or re-save it in an image editor"
     )]
     Malformed {
         /// The name of the input.
         file: String,
         /// The format of the input.
         format: Format,
-        /// What the decoder said.
+        /// The decoder's error.
         reason: String,
     },
 
-    /// A legal picture of a kind that is not read here.
-    #[error(
-        "{file}: expected a kind of {format} that this program reads, found {feature}; re-save the picture as 8-bit RGB PNG or JPEG"
-    )]
+    /// A valid image that uses an unsupported feature of its format.
+    #[error("{file}: unsupported {format} image: {feature}; re-save it as 8-bit RGB PNG or JPEG")]
     Unsupported {
         /// The name of the input.
         file: String,
         /// The format of the input.
         format: Format,
-        /// What was found.
+        /// The unsupported feature.
         feature: String,
     },
 
-    /// A pixel buffer whose length does not fit its size.
+    /// A pixel buffer whose length does not match the image size.
     #[error(
         "expected {expected} bytes for {width} x {height} RGB pixels, found {found}; pass width * height * 3 bytes"
     )]
@@ -137,51 +137,51 @@ pub enum ImageError {
         width: usize,
         /// Height in pixels.
         height: usize,
-        /// `width * height * 3`, saturated.
+        /// `width * height * 3`, saturating.
         expected: usize,
         /// The length that was passed.
         found: usize,
     },
 
-    /// A resize to nothing, or to something absurdly large.
+    /// A resize to a size of 0 or to more than 2 GiB.
     #[error(
-        "expected an output size between 1 x 1 and {limit} pixels in all, found {width} x {height}; check the image size and the crop fraction"
+        "expected an output size from 1 x 1 to {limit} pixels in total, found {width} x {height}; check the image size and the crop fraction"
     )]
     OutputSize {
         /// Requested width.
         width: usize,
         /// Requested height.
         height: usize,
-        /// The largest number of pixels that is allowed.
+        /// Maximum number of pixels.
         limit: usize,
     },
 
-    /// A crop of nothing, or of what is not in the picture.
+    /// A crop that is empty or extends beyond the image.
     #[error(
-        "expected a crop inside of a picture of {width} x {height}, found {} x {} pixels from column {} and row {}; pass a smaller crop",
+        "expected a crop inside the {width} x {height} image, found {} x {} pixels at column {} and row {}; pass a smaller crop",
         crop.width, crop.height, crop.left, crop.top
     )]
     Crop {
         /// The crop.
         crop: Rectangle,
-        /// Width of the picture.
+        /// Width of the image.
         width: usize,
-        /// Height of the picture.
+        /// Height of the image.
         height: usize,
     },
 
-    /// A transform whose numbers cannot be used.
+    /// A transform with an invalid option.
     #[error("expected {expected}, found {found}; correct the preprocessing options")]
     InvalidTransform {
-        /// What the field must be.
+        /// The allowed values.
         expected: &'static str,
-        /// What it was.
+        /// The value found.
         found: String,
     },
 
-    /// A destination slice of the wrong length.
+    /// An output slice of the wrong length.
     #[error(
-        "expected a destination of {expected} values (3 * image_size^2), found {found}; pass one image's slice of the batch"
+        "expected an output slice of {expected} values (3 * image_size^2), found {found}; pass one image's slice of the batch"
     )]
     DestinationLength {
         /// `3 * image_size * image_size`.
@@ -191,7 +191,15 @@ pub enum ImageError {
     },
 }
 
-/// What a decoder reports; [`Image::decode`](crate::Image::decode) adds file and format.
+/// `64 MiB`, or bytes below 1 MiB.
+fn size(bytes: u64) -> String {
+    match bytes >> 20 {
+        0 => format!("{bytes} bytes"),
+        mebibytes => format!("{mebibytes} MiB"),
+    }
+}
+
+/// An error of a decoder; [`Image::decode`](crate::Image::decode) adds the file and the format.
 #[derive(Debug)]
 pub(crate) enum Fault {
     Truncated(String),
@@ -223,7 +231,7 @@ impl Fault {
         Self::Unsupported(format!("{feature}"))
     }
 
-    /// An I/O error inside a decoder that reads from memory can only be the end of the bytes.
+    /// Decoders read from memory, so an I/O error means that the file ends early or is invalid.
     pub(crate) fn from_io(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::UnexpectedEof {
             Self::truncated(error)

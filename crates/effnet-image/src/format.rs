@@ -1,16 +1,18 @@
-//! Telling formats apart by their first bytes.
+//! Image formats: extensions for scanning folders, signatures for decoding.
+//!
+//! All commands and data sets share these rules, so that a folder that trains is also classified completely.
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 
-/// The endings of file names that are taken for images where a folder is searched, in any case. What a file
-/// is, its content tells; one that is named by itself is always tried.
+/// File extensions of images, matched case-insensitively when a folder is scanned. Decoding ignores the
+/// extension: a file named explicitly is always tried.
 pub const EXTENSIONS: [&str; 10] = [
     "jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff",
 ];
 
-/// Whether a file found in a folder is taken for an image, by its name.
+/// Whether a file found while scanning a folder has an image extension.
 pub fn is_image_path(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default();
     EXTENSIONS
@@ -18,21 +20,21 @@ pub fn is_image_path(path: &Path) -> bool {
         .any(|known| extension.eq_ignore_ascii_case(known))
 }
 
-/// Whether a file or folder of this name is passed over where a folder is searched: hidden ones, and the
-/// `._` files that macOS leaves beside others.
+/// Whether to skip a file or folder of this name when a folder is scanned: hidden files, including the `._`
+/// files that macOS creates next to others.
 pub fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
-/// A file format that is read here.
+/// A supported file format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
     /// JPEG: baseline, extended and progressive DCT.
     Jpeg,
-    /// PNG (of an animation, the default image).
+    /// PNG (the default image of an animation).
     Png,
-    /// WebP, lossy and lossless (of an animation, the first frame).
+    /// WebP, lossy and lossless (the first frame of an animation).
     WebP,
     /// Windows and OS/2 bitmaps.
     Bmp,
@@ -43,7 +45,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format whose signature the bytes start with; the name of the file plays no part.
+    /// Detects the format by the signature at the start of the file.
     pub fn of(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [0xFF, 0xD8, 0xFF, ..] => Some(Self::Jpeg),
@@ -56,11 +58,11 @@ impl Format {
         }
     }
 
-    /// What unrecognised first bytes look like, for an error message.
+    /// Describes a file of an unknown format by its first bytes, for an error message.
     pub(crate) fn describe_unknown(bytes: &[u8]) -> String {
         let head = &bytes[..bytes.len().min(512)];
         if matches!(head.get(4..12), Some(b"ftypavif" | b"ftypheic" | b"ftypmif1")) {
-            return "an AVIF or HEIC picture".to_owned();
+            return "an AVIF or HEIC image".to_owned();
         }
         if head.starts_with(b"<svg") || head.starts_with(b"<?xml") {
             return "XML or SVG text".to_owned();
@@ -79,7 +81,10 @@ impl Format {
             return "plain text".to_owned();
         }
         let first = head.iter().take(8).map(|byte| format!("{byte:02x}"));
-        format!("the first bytes {}", first.collect::<Vec<_>>().join(" "))
+        format!(
+            "an unknown format starting with the bytes {}",
+            first.collect::<Vec<_>>().join(" ")
+        )
     }
 }
 

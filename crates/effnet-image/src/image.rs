@@ -1,4 +1,4 @@
-//! The one type that everything else here takes or returns.
+//! The RGB image that decoding returns and transforms take.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::decode;
 use crate::{DecodeOptions, Format, ImageError};
 
-/// An RGB picture: 8 bits a channel, rows from the top, `[height, width, 3]` without padding.
+/// An RGB image: 8 bits per channel, `[height, width, 3]`, rows from top to bottom without padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     width: usize,
@@ -19,8 +19,7 @@ impl Image {
     /// Reads and decodes a file with the default options. See [`Image::decode_with`].
     ///
     /// # Errors
-    /// [`ImageError`] naming the file: it cannot be read, is no picture, is damaged, or is too
-    /// large.
+    /// [`ImageError`]: the file cannot be read, is not an image, is damaged, or is too large.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ImageError> {
         Self::open_with(path, &DecodeOptions::default())
     }
@@ -44,16 +43,15 @@ impl Image {
         Self::decode_with(bytes, name, &DecodeOptions::default())
     }
 
-    /// Decodes a file's bytes. The format is told by content.
+    /// Decodes a file's bytes. The format is detected by content.
     ///
-    /// Equals `PIL.ImageOps.exif_transpose(PIL.Image.open(file)).convert("RGB")` of Pillow 13: grey
-    /// is repeated, palettes are looked up, alpha is dropped (see [`DecodeOptions::alpha`]), CMYK
-    /// is read as Adobe writes it, 16-bit RGB keeps the high byte, and 16-bit grey is clipped at
-    /// 255. `name` only serves error messages.
+    /// Equals `PIL.ImageOps.exif_transpose(PIL.Image.open(file)).convert("RGB")` of Pillow 13: grey is
+    /// replicated, palettes are applied, alpha is dropped (see [`DecodeOptions::alpha`]), CMYK is read as Adobe
+    /// writes it, 16-bit RGB keeps the high byte, and 16-bit grey is clipped at 255. `name` is used in error
+    /// messages.
     ///
     /// # Errors
-    /// [`ImageError`] naming the input: it is no picture, is damaged or cut off, is of an
-    /// unsupported kind, or exceeds a limit.
+    /// [`ImageError`]: the file is not an image, is damaged, truncated or unsupported, or exceeds a limit.
     pub fn decode_with(bytes: &[u8], name: &str, options: &DecodeOptions) -> Result<Self, ImageError> {
         if bytes.is_empty() {
             return Err(ImageError::Empty {
@@ -67,11 +65,10 @@ impl Image {
         decode::decode(bytes, format, options).map_err(|fault| fault.about(name, format))
     }
 
-    /// Takes RGB pixels, `[height, width, 3]`.
+    /// Makes an image of RGB pixels, `[height, width, 3]`.
     ///
     /// # Errors
-    /// [`ImageError::PixelCount`] when `pixels` does not have `width * height * 3` bytes, or has
-    /// none.
+    /// [`ImageError::PixelCount`] if `pixels` is empty or does not have `width * height * 3` bytes.
     pub fn from_rgb8(width: usize, height: usize, pixels: Vec<u8>) -> Result<Self, ImageError> {
         let expected = width.saturating_mul(height).saturating_mul(3);
         if pixels.len() != expected || expected == 0 {
@@ -85,7 +82,7 @@ impl Image {
         Ok(Self::from_parts(width, height, pixels))
     }
 
-    /// For callers that have just made the buffer at this size.
+    /// Like [`Image::from_rgb8`], for a buffer that is known to have the right length.
     pub(crate) fn from_parts(width: usize, height: usize, pixels: Vec<u8>) -> Self {
         debug_assert_eq!(pixels.len(), width * height * 3);
         Self {
@@ -110,30 +107,30 @@ impl Image {
         &self.pixels
     }
 
-    /// The pixels, `[height, width, 3]`, to be changed in place (augmentation).
+    /// The pixels, `[height, width, 3]`, mutable.
     pub fn pixels_mut(&mut self) -> &mut [u8] {
         &mut self.pixels
     }
 
-    /// Gives the pixels away, `[height, width, 3]`.
+    /// Converts the image into its pixels, `[height, width, 3]`.
     pub fn into_pixels(self) -> Vec<u8> {
         self.pixels
     }
 
-    /// Mirrors the picture: left becomes right.
+    /// Flips the image horizontally, in place.
     pub fn flip_horizontal(&mut self) {
         for row in self.pixels.chunks_exact_mut(self.width * 3) {
             row.as_chunks_mut::<3>().0.reverse();
         }
     }
 
-    /// The rows from the top, each `[width, 3]`.
+    /// The rows from top to bottom, each `[width, 3]`.
     pub fn rows(&self) -> std::slice::ChunksExact<'_, u8> {
         self.pixels.chunks_exact(self.width * 3)
     }
 }
 
-/// Reads a file, but no more of it than the memory limit: a device or a pipe need not end.
+/// Reads a file up to the memory limit: a device or a pipe may never end.
 fn read(path: &Path, name: &str, limit: u64) -> Result<Vec<u8>, ImageError> {
     let failed = |source| ImageError::Read {
         file: name.to_owned(),
@@ -148,7 +145,7 @@ fn read(path: &Path, name: &str, limit: u64) -> Result<Vec<u8>, ImageError> {
     if length > limit {
         return Err(too_large());
     }
-    // One byte more, so that the read that finds the end needs no further allocation.
+    // One extra byte, so that the final read of 0 bytes does not reallocate.
     let mut bytes = Vec::with_capacity(length as usize + 1);
     file.take(limit.saturating_add(1))
         .read_to_end(&mut bytes)

@@ -1,4 +1,4 @@
-//! From bytes to a network's numbers (torchvision's `ToTensor` and `Normalize`).
+//! Bytes to normalised floats (torchvision's `ToTensor` and `Normalize`).
 
 use crate::ImageError;
 
@@ -6,14 +6,14 @@ use crate::ImageError;
 pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 /// Standard deviation of ImageNet's RGB channels, for values in 0 to 1.
 pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
-/// Mean that maps 0 to 1 onto -1 to 1 together with [`INCEPTION_STD`] (AdvProp and some TF weights).
+/// Mean that, with [`INCEPTION_STD`], maps 0..1 to -1..1 (AdvProp and some TensorFlow weights).
 pub const INCEPTION_MEAN: [f32; 3] = [0.5; 3];
-/// Standard deviation that maps 0 to 1 onto -1 to 1 together with [`INCEPTION_MEAN`].
+/// Standard deviation that, with [`INCEPTION_MEAN`], maps 0..1 to -1..1.
 pub const INCEPTION_STD: [f32; 3] = [0.5; 3];
 
 /// Writes `(value / 255 - mean) / std` of `[height, width, 3]` bytes as `[3, height, width]`.
 pub(crate) fn normalize(pixels: &[u8], mean: [f32; 3], std: [f32; 3], output: &mut [f32]) {
-    // A byte has 256 values: one table a channel instead of two divisions a sample.
+    // A byte has 256 values: one table per channel replaces two divisions per sample.
     let table = |channel: usize| -> [f32; 256] {
         std::array::from_fn(|value| (value as f32 / 255.0 - mean[channel]) / std[channel])
     };
@@ -29,7 +29,7 @@ pub(crate) fn normalize(pixels: &[u8], mean: [f32; 3], std: [f32; 3], output: &m
     }
 }
 
-/// What both transforms require of their numbers.
+/// Checks the options that the training and the evaluation transform share.
 pub(crate) fn check(image_size: usize, mean: [f32; 3], std: [f32; 3]) -> Result<(), ImageError> {
     if !(1..=1 << 14).contains(&image_size) {
         return Err(ImageError::InvalidTransform {
@@ -52,7 +52,7 @@ pub(crate) fn check(image_size: usize, mean: [f32; 3], std: [f32; 3]) -> Result<
     Ok(())
 }
 
-/// Whether `output` is one image's slice of a batch.
+/// Checks that `output` has the length of one image.
 pub(crate) fn check_destination(image_size: usize, output: &[f32]) -> Result<(), ImageError> {
     let expected = 3 * image_size * image_size;
     if output.len() != expected {

@@ -1,36 +1,34 @@
-//! How a picture is decoded, and how much of the machine it may take.
+//! Decoding options and resource limits.
 
 use crate::error::Fault;
 
-/// What becomes of transparency.
+/// What to do with transparency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Alpha {
-    /// The alpha channel is dropped and the colours under it are kept, as Pillow's
-    /// `Image.convert("RGB")` does. Pixels that were invisible become visible.
+    /// Drop the alpha channel and keep the colours, like Pillow's `Image.convert("RGB")`. Invisible pixels
+    /// become visible.
     #[default]
     Drop,
-    /// The picture is laid over white, as `Image.paste(picture, mask=alpha)` does on a white
-    /// canvas.
+    /// Composite the image over white, like Pillow's `Image.paste(image, mask=alpha)` on a white canvas.
     FlattenOnWhite,
 }
 
 /// Options of [`Image::open_with`](crate::Image::open_with) and
 /// [`Image::decode_with`](crate::Image::decode_with).
 ///
-/// The limits are compared with the picture's header before any pixel memory is taken, so that a
-/// few bytes cannot claim gigabytes.
+/// The limits are checked against the image header before memory is allocated, so that a few bytes cannot claim
+/// gigabytes (decompression bombs).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeOptions {
-    /// What becomes of transparency.
+    /// What to do with transparency.
     pub alpha: Alpha,
-    /// The largest `width * height`. The default, 178 956 970, is where Pillow raises
-    /// `DecompressionBombError` (twice `Image.MAX_IMAGE_PIXELS`).
+    /// Maximum `width * height`. The default, 178,956,970, is twice `Image.MAX_IMAGE_PIXELS`, where Pillow
+    /// raises `DecompressionBombError`.
     pub max_pixels: u64,
-    /// The largest estimated memory in bytes for one picture: the file, the decoder's own buffers,
-    /// and the RGB pixels. The default is 2 GiB.
+    /// Maximum estimated memory in bytes per image: the file, the decoder's buffers and the RGB pixels. The
+    /// default is 2 GiB.
     pub max_memory: u64,
-    /// Whether EXIF (or, failing that, XMP) orientation is applied, as
-    /// `PIL.ImageOps.exif_transpose` does. On by default.
+    /// Whether to apply the EXIF (or else XMP) orientation, like `PIL.ImageOps.exif_transpose`. On by default.
     pub apply_orientation: bool,
 }
 
@@ -46,12 +44,12 @@ impl Default for DecodeOptions {
 }
 
 impl DecodeOptions {
-    /// Checks a header against the limits. `bytes_per_pixel` is the decoder's peak need including
+    /// Checks a header against the limits. `bytes_per_pixel` is the decoder's peak memory per pixel, including
     /// the RGB output.
     pub(crate) fn admit(&self, width: u64, height: u64, bytes_per_pixel: u64) -> Result<(), Fault> {
         if width == 0 || height == 0 {
             return Err(Fault::malformed(format_args!(
-                "the header says {width} x {height} pixels"
+                "its size is {width} x {height} pixels"
             )));
         }
         let pixels = width.saturating_mul(height);
@@ -74,7 +72,7 @@ impl DecodeOptions {
         Ok(())
     }
 
-    /// The memory limit as an address-space size.
+    /// The memory limit as a `usize`, saturating.
     pub(crate) fn memory_limit(&self) -> usize {
         usize::try_from(self.max_memory).unwrap_or(usize::MAX)
     }

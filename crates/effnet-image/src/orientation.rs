@@ -1,6 +1,6 @@
-//! EXIF orientation: finding it, and turning the pixels upright.
+//! EXIF orientation: reading the tag, and rotating the pixels.
 
-/// How stored pixels must be turned for display: EXIF tag 274, values 1 to 8.
+/// How to transform the stored pixels for display: EXIF tag 274, values 1 to 8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Orientation {
     #[default]
@@ -15,7 +15,7 @@ pub(crate) enum Orientation {
 }
 
 impl Orientation {
-    /// Values outside 1 to 8 mean nothing, and `exif_transpose` leaves the picture alone.
+    /// Values outside 1 to 8 are ignored, as in `exif_transpose`.
     pub(crate) fn from_tag(value: u16) -> Self {
         match value {
             2 => Self::FlipLeftRight,
@@ -29,15 +29,14 @@ impl Orientation {
         }
     }
 
-    /// Orientation from an EXIF block, or from an XMP packet when EXIF has no such tag (Pillow's
-    /// `Image.getexif` looks in this order).
+    /// The orientation from EXIF, or from XMP if EXIF has none (the order of Pillow's `Image.getexif`).
     pub(crate) fn find(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Self {
         exif.and_then(tag_in_exif)
             .or_else(|| xmp.and_then(tag_in_xmp))
             .map_or(Self::Upright, Self::from_tag)
     }
 
-    /// Turns `[height, width, 3]` pixels; returns the new width, height and pixels.
+    /// Transforms `[height, width, 3]` pixels; returns the new width, height and pixels.
     pub(crate) fn apply(self, width: usize, height: usize, mut pixels: Vec<u8>) -> (usize, usize, Vec<u8>) {
         match self {
             Self::Upright => {}
@@ -68,14 +67,14 @@ fn flip_rows(stride: usize, pixels: &mut [u8]) {
     }
 }
 
-/// Moves every pixel `(x, y)` to the place `to(x, y)` of a picture with swapped sides.
+/// Moves each pixel `(x, y)` to `to(x, y)` in an image with width and height swapped.
 fn transpose(
     width: usize,
     height: usize,
     pixels: &[u8],
     to: impl Fn(usize, usize) -> (usize, usize),
 ) -> (usize, usize, Vec<u8>) {
-    // Square tiles keep both the rows that are read and those that are written in the cache.
+    // Square tiles keep both the rows read and the rows written in the cache.
     const TILE: usize = 32;
     let mut turned = vec![0; pixels.len()];
     let source = pixels.as_chunks::<3>().0;
@@ -93,11 +92,11 @@ fn transpose(
     (height, width, turned)
 }
 
-/// The value of tag 274 in the first directory of a TIFF-structured EXIF block.
+/// The value of tag 274 in the first directory of an EXIF block, which has the structure of TIFF.
 fn tag_in_exif(exif: &[u8]) -> Option<u16> {
     const ORIENTATION: u16 = 274;
     const SHORT: u16 = 3;
-    // Some writers keep JPEG's APP1 prefix in other containers.
+    // Some writers keep the APP1 prefix of JPEG in other formats.
     let tiff = exif.strip_prefix(b"Exif\0\0").unwrap_or(exif);
     let little = match tiff.get(..4)? {
         b"II\x2a\0" => true,

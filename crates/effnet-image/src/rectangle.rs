@@ -1,20 +1,20 @@
-//! A part of a picture.
+//! A rectangle of pixels.
 
-/// A rectangle of pixels.
+/// A rectangle of pixels in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rectangle {
-    /// Columns to the left of it.
+    /// Leftmost column.
     pub left: usize,
-    /// Rows above it.
+    /// Topmost row.
     pub top: usize,
-    /// Columns in it.
+    /// Width in pixels.
     pub width: usize,
-    /// Rows in it.
+    /// Height in pixels.
     pub height: usize,
 }
 
 impl Rectangle {
-    /// Whether it has pixels and all of them are in a picture of `width` x `height`.
+    /// Whether the rectangle is not empty and lies inside an image of `width` x `height`.
     pub(crate) fn lies_within(self, width: usize, height: usize) -> bool {
         let fits = |start: usize, length: usize, side: usize| {
             length > 0 && start.checked_add(length).is_some_and(|end| end <= side)

@@ -1,8 +1,8 @@
-//! Resizing to the bit as Pillow 13's `Image.resize` does it on RGB (`libImaging/Resample.c`).
+//! Antialiased resizing of RGB images, bit for bit like Pillow 13's `Image.resize` (`libImaging/Resample.c`).
 //!
-//! Two passes of integer convolution with an 8-bit picture between them. Each output pixel depends
-//! on nothing but its own taps, so a part of the output can be computed alone; that is what a centre
-//! crop after a resize needs.
+//! Two passes of integer convolution with an 8-bit image in between. Each output pixel depends only on its own
+//! taps, so a region of the output can be computed alone; [`EvalTransform`](crate::EvalTransform) uses this for
+//! the center crop.
 
 mod passes;
 mod taps;
@@ -13,14 +13,14 @@ use crate::{Image, ImageError, Rectangle};
 use passes::{horizontal, vertical};
 use taps::Taps;
 
-/// The largest output in pixels: what 2 GiB of RGB hold.
+/// Maximum number of output pixels: 2 GiB of RGB.
 const MAX_OUTPUT: usize = (1 << 31) / 3;
 
 impl Image {
-    /// Resizes to `width` x `height`, byte for byte as Pillow 13 does.
+    /// Resizes to `width` x `height`, byte for byte like Pillow 13.
     ///
     /// # Errors
-    /// [`ImageError::OutputSize`] when a side is 0 or the output would exceed 2 GiB.
+    /// [`ImageError::OutputSize`] if a side is 0 or the output would exceed 2 GiB.
     pub fn resize(
         &self,
         width: usize,
@@ -31,13 +31,11 @@ impl Image {
         Ok(Self::from_parts(width, height, pixels))
     }
 
-    /// Cuts `crop` out and resizes that to `width` x `height`, byte for byte as Pillow's `crop` and
-    /// `resize` one after the other (torchvision's `resized_crop`): pixels outside of the crop play
-    /// no part.
+    /// Crops, then resizes to `width` x `height`, byte for byte like Pillow's `crop` followed by `resize`
+    /// (torchvision's `resized_crop`): pixels outside the crop have no influence.
     ///
     /// # Errors
-    /// [`ImageError::Crop`] when `crop` has no pixels or is not inside of the picture, else as
-    /// [`Image::resize`].
+    /// [`ImageError::Crop`] if `crop` is empty or not inside the image; otherwise as [`Image::resize`].
     pub fn resized_crop(
         &self,
         crop: Rectangle,
@@ -67,8 +65,8 @@ fn whole(width: usize, height: usize) -> Rectangle {
     }
 }
 
-/// The pixels of `region` in the picture `source` resized to `width` x `height`: `[height, width, 3]` of the
-/// region, which must lie inside.
+/// Resizes `source` to `width` x `height` and returns the pixels of `region` in the result,
+/// `[height, width, 3]` of the region, which must lie inside.
 pub(crate) fn resize_region(
     source: View<'_>,
     width: usize,
@@ -111,8 +109,8 @@ pub(crate) fn resize_region(
     })
 }
 
-/// Pillow's choice since version 13: the vertical pass goes first when it takes away more than twice
-/// as many rows as the other takes columns. The 8-bit rounding between the passes makes it visible.
+/// Whether the vertical pass goes first: since version 13, Pillow does so if it removes more than twice as many
+/// rows as the horizontal pass removes columns. The 8-bit rounding between the passes makes the order visible.
 fn vertical_first(source: View<'_>, width: usize, height: usize) -> bool {
     let less_height = source.height() as i64 - height as i64;
     let less_width = source.width() as i64 - width as i64;
@@ -125,7 +123,7 @@ pub(crate) struct View<'a> {
     bytes: &'a [u8],
     /// Bytes from one row to the next.
     stride: usize,
-    /// Bytes of a row.
+    /// Bytes per row.
     row: usize,
 }
 
@@ -138,7 +136,7 @@ impl<'a> View<'a> {
         Self::new(image.pixels(), image.width() * 3, image.width() * 3)
     }
 
-    /// `count` rows from `first` on.
+    /// `count` rows, starting at `first`.
     fn lines(self, first: usize, count: usize) -> Self {
         let bytes = &self.bytes[first * self.stride..];
         let end = (count * self.stride).min(bytes.len());
@@ -150,12 +148,12 @@ impl<'a> View<'a> {
         self.lines(region.top, region.height)
     }
 
-    /// `count` columns from `first` on.
+    /// `count` columns, starting at `first`.
     fn columns(self, first: usize, count: usize) -> Self {
         Self::new(&self.bytes[first * 3..], self.stride, count * 3)
     }
 
-    /// Row `y` and everything behind it.
+    /// Row `y` and everything after it.
     fn starting_at(self, y: usize) -> &'a [u8] {
         &self.bytes[y * self.stride..]
     }

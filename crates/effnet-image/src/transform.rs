@@ -1,36 +1,36 @@
-//! The evaluation transform: resize, centre crop, normalise (torchvision's and timm's arithmetic).
+//! The evaluation transform: resize, center crop, normalise, like torchvision and timm.
 
 use crate::normalize::{IMAGENET_MEAN, IMAGENET_STD, check, check_destination, normalize};
 use crate::resize::{View, resize_region};
 use crate::{Image, ImageError, Interpolation, Rectangle};
 
-/// What the picture is resized to before the centre crop.
+/// The size before the center crop.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ResizeMode {
-    /// The short side to `floor(image_size / crop_pct)`, keeping the aspect ratio (timm's `center`
-    /// crop mode).
+    /// Resize the short side to `floor(image_size / crop_pct)`, keeping the aspect ratio (timm's `center` crop
+    /// mode).
     CropPct(f64),
-    /// The short side to this many pixels, keeping the aspect ratio (torchvision's
+    /// Resize the short side to this many pixels, keeping the aspect ratio (torchvision's
     /// `Resize(resize_size)`).
     ShortSide(usize),
-    /// Both sides to `floor(image_size / crop_pct)`, whatever the aspect ratio (timm's `squash`
-    /// crop mode).
+    /// Resize both sides to `floor(image_size / crop_pct)`, ignoring the aspect ratio (timm's `squash` crop
+    /// mode).
     Squash(f64),
 }
 
-/// From an [`Image`] to a network's input, as torchvision's `Resize`, `CenterCrop`, `ToTensor`,
-/// `Normalize` (and timm's evaluation transform, which consists of them) do it on a PIL image.
+/// Turns an [`Image`] into a network's input, like torchvision's `Resize`, `CenterCrop`, `ToTensor` and
+/// `Normalize` on PIL images (timm's evaluation transform consists of the same).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EvalTransform {
     /// Side of the square output in pixels.
     pub image_size: usize,
-    /// What the picture is resized to before the crop.
+    /// The size before the crop.
     pub resize: ResizeMode,
-    /// The kernel of the resize.
+    /// The interpolation of the resize.
     pub interpolation: Interpolation,
-    /// Subtracted from values in 0 to 1, for R, G, B.
+    /// Mean of R, G, B, for values in 0 to 1.
     pub mean: [f32; 3],
-    /// Divides after that, for R, G, B.
+    /// Standard deviation of R, G, B, for values in 0 to 1.
     pub std: [f32; 3],
 }
 
@@ -73,10 +73,10 @@ impl EvalTransform {
         Ok(output)
     }
 
-    /// As [`EvalTransform::apply`], into one image's slice of a batch `[N, 3, H, W]`.
+    /// Like [`EvalTransform::apply`], but into one image's slice of a batch `[N, 3, H, W]`.
     ///
     /// # Errors
-    /// As [`EvalTransform::apply`], and [`ImageError::DestinationLength`] when `output` does not
+    /// As [`EvalTransform::apply`], and [`ImageError::DestinationLength`] if `output` does not
     /// have [`EvalTransform::output_len`] values.
     pub fn apply_into(&self, image: &Image, output: &mut [f32]) -> Result<(), ImageError> {
         check_destination(self.image_size, output)?;
@@ -85,10 +85,10 @@ impl EvalTransform {
         Ok(())
     }
 
-    /// Resizes and crops: the picture that the network sees, before normalisation.
+    /// Resizes and crops: the image that the network sees, before normalisation.
     ///
-    /// Only the rows and columns that survive the crop are computed; the bytes are those of a whole
-    /// resize. A picture smaller than the crop is centred on black, as `CenterCrop` pads it.
+    /// Only the rows and columns inside the crop are computed, with the same bytes as a full resize. An image
+    /// smaller than the crop is padded with black, like `CenterCrop`.
     ///
     /// # Errors
     /// As [`EvalTransform::apply`].
@@ -128,7 +128,7 @@ impl EvalTransform {
         };
         let (width, height) = (image.width(), image.height());
         let (short, long) = (width.min(height), width.max(height));
-        // Python divides as floats and rounds towards zero.
+        // Python divides floats and truncates.
         let long_target = (short_target.saturating_mul(long) as f64 / short as f64) as usize;
         Ok(if width <= height {
             (short_target, long_target)
@@ -137,10 +137,10 @@ impl EvalTransform {
         })
     }
 
-    /// Whether the options can be used. [`EvalTransform::apply`] looks itself.
+    /// Checks the options, as [`EvalTransform::apply`] does.
     ///
     /// # Errors
-    /// [`ImageError::InvalidTransform`] that names the first option that cannot.
+    /// [`ImageError::InvalidTransform`] for the first invalid option.
     pub fn check(&self) -> Result<(), ImageError> {
         check(self.image_size, self.mean, self.std)?;
         if let ResizeMode::CropPct(fraction) | ResizeMode::Squash(fraction) = self.resize
@@ -159,13 +159,13 @@ fn enlarged(image_size: usize, crop_pct: f64) -> usize {
     (image_size as f64 / crop_pct).floor() as usize
 }
 
-/// Along one axis: where the crop starts in the picture, where the picture starts in the crop, and
-/// how many pixels they share.
+/// Along one axis: the offset of the crop in the image, the offset of the image in the crop, and the number of
+/// pixels they share.
 fn center(side: usize, crop: usize) -> (usize, usize, usize) {
     if side < crop {
         return (0, (crop - side) / 2, side);
     }
-    // Python's `round` sends halves to the even neighbour.
+    // Python's `round` rounds halves to even.
     let start = ((side - crop) as f64 / 2.0).round_ties_even() as usize;
     (start, 0, crop)
 }

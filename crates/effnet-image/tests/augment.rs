@@ -6,7 +6,9 @@ mod reference;
 
 use std::path::{Path, PathBuf};
 
-use effnet_image::augment::{Drawn, ErasedContent, Erasure, Kernel, Operation, Sampling, TrainTransform};
+use effnet_image::augment::{
+    AugmentParams, ErasedContent, Erasure, Kernel, Operation, Sampling, TrainTransform,
+};
 use effnet_image::{Image, Interpolation, Rectangle};
 use reference::{operation, pillow};
 
@@ -37,14 +39,14 @@ fn sampling(kernel: &str, fill: &str) -> Sampling {
     }
 }
 
-/// The source picture and the pictures of the lines of `operations.tsv`.
+/// The source image and the expected image of each line of `operations.tsv`.
 fn source(folder: &Path) -> (Image, Vec<Vec<u8>>) {
     let size = &lines(folder, "operations.tsv")[0];
     let (width, height): (usize, usize) = (size[0].parse().unwrap(), size[1].parse().unwrap());
     let bytes = std::fs::read(folder.join("operations.rgb")).unwrap();
-    let mut pictures = bytes.chunks_exact(width * height * 3).map(<[u8]>::to_vec);
-    let source = Image::from_rgb8(width, height, pictures.next().unwrap()).unwrap();
-    (source, pictures.collect())
+    let mut images = bytes.chunks_exact(width * height * 3).map(<[u8]>::to_vec);
+    let source = Image::from_rgb8(width, height, images.next().unwrap()).unwrap();
+    (source, images.collect())
 }
 
 fn check_operations(folder: &Path) {
@@ -73,14 +75,14 @@ fn check_operations(folder: &Path) {
 }
 
 #[test]
-fn operations_equal_the_committed_pictures() {
+fn operations_equal_the_committed_images() {
     check_operations(&fixtures());
 }
 
 #[test]
-fn operations_equal_pillows_on_fresh_pictures() {
+fn operations_equal_pillows_on_fresh_images() {
     for size in [["161", "123"], ["2", "5"]] {
-        let test = "operations_equal_pillows_on_fresh_pictures";
+        let test = "operations_equal_pillows_on_fresh_images";
         let Some(folder) = pillow(test, "image_augment.py", &size) else {
             return;
         };
@@ -126,7 +128,7 @@ fn whole_transforms_equal_torchvisions_bit_for_bit() {
             area: rectangle(area),
             content: ErasedContent::Color([0.5, -1.5, 2.25]),
         });
-        let drawn = Drawn {
+        let params = AugmentParams {
             crop: rectangle(&numbers(&line[0])),
             interpolation: match &*line[1] {
                 "bilinear" => Interpolation::Bilinear,
@@ -137,7 +139,7 @@ fn whole_transforms_equal_torchvisions_bit_for_bit() {
             erasures: erasures.collect(),
         };
         let mut output = vec![0.0; transform.output_len()];
-        transform.apply_drawn(&source, &drawn, &mut output).unwrap();
+        transform.apply_params(&source, &params, &mut output).unwrap();
         assert_eq!(output, expected, "{line:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What augmentation draws has the distribution of torchvision and timm.
+//! Augmentation samples have the distributions of torchvision and timm.
 
 #![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
 
@@ -45,7 +45,7 @@ fn policy(name: &str) -> Policy {
     }
 }
 
-/// Operations with equal keys are equal but for the last digits, which are the mathematical library's.
+/// Operations with equal keys are equal except for the last digits, which depend on the math library.
 fn key(operations: impl Iterator<Item = Operation>) -> String {
     let key = |operation| format!("{operation:.12?};").replace("-0.000000000000", "0.000000000000");
     operations.map(key).collect()
@@ -113,7 +113,7 @@ fn crops_have_torchvisions_distribution() {
         });
         let share = count.count() as f64 / DRAWS as f64;
         let expected: f64 = expected.parse().unwrap();
-        // Five standard deviations of the difference of two such shares.
+        // Five standard deviations of the difference of two such fractions.
         assert!(
             (share - expected).abs() < 0.018,
             "{name} <= {threshold}: {share}, expected {expected}"
@@ -122,7 +122,7 @@ fn crops_have_torchvisions_distribution() {
 }
 
 #[test]
-fn a_picture_that_no_crop_fits_into_is_cropped_in_the_middle() {
+fn an_image_that_no_crop_fits_into_gets_a_center_crop() {
     let crop = RandomResizedCrop::default();
     let mut rng = rng();
     let wide = crop.sample(400, 20, &mut rng);

@@ -1,4 +1,4 @@
-//! Every kind of picture becomes the pixels that Pillow makes of it.
+//! Every kind of image decodes to Pillow's pixels.
 
 mod reference;
 
@@ -30,13 +30,13 @@ fn check(cases: &[Case]) {
 }
 
 #[test]
-fn committed_pictures_decode_to_pillows_pixels() {
+fn committed_images_decode_to_pillows_pixels() {
     check(&fixtures());
 }
 
 #[test]
-fn fresh_pictures_decode_to_pillows_pixels() {
-    let test = "fresh_pictures_decode_to_pillows_pixels";
+fn fresh_images_decode_to_pillows_pixels() {
+    let test = "fresh_images_decode_to_pillows_pixels";
     for size in [["61", "43"], ["32", "48"], ["3", "2"], ["130", "9"]] {
         let Some(folder) = pillow(test, "image_formats.py", &size) else {
             return;

@@ -101,7 +101,7 @@ fn a_resized_crop_equals_a_crop_that_is_resized() {
 }
 
 #[test]
-fn a_crop_that_leaves_the_picture_is_an_error() {
+fn a_crop_that_leaves_the_image_is_an_error() {
     let image = noise(4, 3);
     for crop in [
         rectangle(0, 0, 5, 3),
@@ -116,14 +116,14 @@ fn a_crop_that_leaves_the_picture_is_an_error() {
 }
 
 #[test]
-fn a_mirrored_picture_has_its_first_column_last() {
+fn a_flipped_image_has_its_first_column_last() {
     let mut image = Image::from_rgb8(2, 2, (0..12).collect()).unwrap();
     image.flip_horizontal();
     assert_eq!(image.pixels(), [3, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8]);
 }
 
 #[test]
-fn a_picture_smaller_than_the_crop_is_centred_on_black() {
+fn an_image_smaller_than_the_crop_is_centred_on_black() {
     let image = noise(4, 4);
     let transform = EvalTransform::with_resize_size(7, 4, Interpolation::Bilinear);
     let padded = transform.crop(&image).unwrap();

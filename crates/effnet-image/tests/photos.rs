@@ -1,5 +1,4 @@
-//! Photos go through decoding, resizing and the evaluation transform as through Pillow, torchvision
-//! and timm.
+//! Photographs are decoded, resized and transformed like Pillow, torchvision and timm do.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +20,7 @@ struct Reference {
     folder: TempDir,
 }
 
-/// The script's output, made once for all tests of this file.
+/// The output of the reference script, made once for all tests in this file.
 fn reference(test: &str) -> Option<&'static Reference> {
     static REFERENCE: OnceLock<Option<Reference>> = OnceLock::new();
     let made = REFERENCE.get_or_init(|| {
@@ -52,7 +51,7 @@ impl Reference {
             .collect()
     }
 
-    /// What Pillow decoded, so that later steps start from identical pixels.
+    /// Pillow's decoded pixels, so that later steps start from identical input.
     fn decoded(&self) -> Vec<Image> {
         let decode = |row: &Vec<String>| {
             let (width, height) = (row[1].parse().unwrap(), row[2].parse().unwrap());

@@ -1,4 +1,4 @@
-//! Whatever the bytes are, the answer is a picture or a typed error that helps.
+//! Whatever the bytes are, the result is an image or a typed, helpful error.
 
 #![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
 
@@ -57,7 +57,7 @@ fn damage() -> impl Strategy<Value = Damage> {
     ]
 }
 
-/// Small enough that a header which passes costs no time.
+/// Limits small enough that a header that passes costs no time.
 fn small() -> DecodeOptions {
     DecodeOptions {
         max_pixels: 1 << 18,
@@ -70,7 +70,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 6000, ..ProptestConfig::default() })]
 
     #[test]
-    fn damaged_pictures_decode_or_fail_in_time(
+    fn damaged_images_decode_or_fail_in_time(
         which in any::<prop::sample::Index>(),
         edits in prop::collection::vec(damage(), 1..5),
     ) {
@@ -98,7 +98,7 @@ fn every_beginning_of_every_format_decodes_or_fails() {
 }
 
 #[test]
-fn pictures_cut_off_within_their_pixels_are_refused() {
+fn images_truncated_within_their_pixels_are_refused() {
     let kinds = [
         "420.jpg",
         "444-progressive.jpg",
@@ -128,7 +128,7 @@ fn pictures_cut_off_within_their_pixels_are_refused() {
     }
 }
 
-/// A picture that claims to be enormous and is a few bytes long.
+/// Files of a few bytes whose headers claim enormous images.
 fn bombs() -> Vec<(&'static str, Vec<u8>)> {
     let find = |name: &str| {
         let cases = fixtures();
@@ -200,18 +200,18 @@ fn the_memory_limit_holds_when_the_pixel_limit_is_lifted() {
 }
 
 #[test]
-fn what_is_no_picture_is_named_for_what_it_is() {
+fn files_that_are_not_images_are_described() {
     let folder = tempfile::tempdir().unwrap();
     let message = |name: &str, content: &[u8]| {
         let path = folder.path().join(name);
         std::fs::write(&path, content).unwrap();
         Image::open(&path).unwrap_err().to_string()
     };
-    assert!(message("note.jpg", b"not a picture\n").contains("found plain text"));
+    assert!(message("note.jpg", b"not an image\n").contains("found plain text"));
     assert!(message("empty.jpg", b"").contains("found an empty file"));
     assert!(message("page.jpg", b"<!DOCTYPE html>").contains("found an HTML page"));
-    assert!(message("noise.png", &[0x80; 32]).contains("the first bytes 80 80"));
-    assert!(message("head.jpg", &[0xFF, 0xD8, 0xFF]).contains("cut off"));
+    assert!(message("noise.png", &[0x80; 32]).contains("an unknown format starting with the bytes 80 80"));
+    assert!(message("head.jpg", &[0xFF, 0xD8, 0xFF]).contains("found a truncated one"));
     let missing = Image::open(folder.path().join("missing.jpg")).unwrap_err();
     assert!(matches!(missing, ImageError::Read { .. }));
     let directory = Image::open(folder.path()).unwrap_err();

@@ -185,7 +185,7 @@ fn wrong_shapes_labels_and_numbers_are_named_and_not_counted() {
         assert!(error.to_string().contains("expected [N, 3] and [N]"), "{error}");
     }
     let error = measure(&mut metrics, &zeros(&[1, 3]), &Tensor::from_slice(&[-1i64])).unwrap_err();
-    assert_eq!(error.to_string(), "the label -1, expected a class from 0 to 2");
+    assert_eq!(error.to_string(), "label -1 is out of range, expected 0 to 2");
     assert!(metrics.push(&[0.0; 3], 3).is_err());
     let error = metrics.push(&[0.0, f32::NAN, 0.0], 0).unwrap_err();
     assert!(error.to_string().contains("NaN for class 1"), "{error}");

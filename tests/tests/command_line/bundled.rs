@@ -43,7 +43,7 @@ fn published_weights_that_cannot_be_fetched_name_the_network_that_is_here() {
     let run = run(home.path(), &["classify", "photo.jpg", "--model", "b3"]);
     assert_eq!(run.code, Some(2));
     for word in [
-        "`b3.imagenet` is not on this machine",
+        "`b3.imagenet` is not downloaded",
         "efficientnet-b3-5fb5a3c3.pth",
         "the weights `b0.cifar10`",
     ] {

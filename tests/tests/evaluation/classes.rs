@@ -92,5 +92,9 @@ fn a_folder_without_folders_is_an_error_that_says_what_is_expected() {
     write_pictures(&home.path().join("data"), 1);
     let run = evaluate(home.path(), &[], &["--weights", "named.safetensors"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
-    assert!(run.stderr.contains("a folder for each class"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("one folder of images per class"),
+        "{}",
+        run.stderr
+    );
 }

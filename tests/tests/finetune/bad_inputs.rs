@@ -18,7 +18,7 @@ fn nothing_is_begun_without_data() {
     fs::create_dir(home.path("photos")).unwrap();
     refused(
         &home.train(&["--output", "run"]),
-        &["photos", "a folder for each class"],
+        &["photos", "one folder of images per class"],
     );
     assert!(!home.path("run").exists());
 }
@@ -130,7 +130,7 @@ fn a_list_with_missing_files_is_refused_with_their_names() {
     fs::write(home.path("list.csv"), list).unwrap();
     let quick = QUICK.map(|word| if word == "photos" { "list.csv" } else { word });
     let run = home.run(&[&quick[..], &["--output", "run"]].concat());
-    refused(&run, &["list.csv", "photos/squares/7.png", "do not exist"]);
+    refused(&run, &["list.csv", "photos/squares/7.png", "not found"]);
 }
 
 #[cfg(target_os = "linux")]

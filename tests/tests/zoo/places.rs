@@ -72,7 +72,7 @@ fn a_damaged_file_is_named_and_not_used() {
 
     let ask = [&CLASSIFY[..], &["--model", "b0.mine", "--offline"]].concat();
     let run = home.run(&ask);
-    refused(&run, &[text(&place), "is not used", &expected, &found, "b0.mine"]);
+    refused(&run, &[text(&place), "ignoring", &expected, &found, "b0.mine"]);
     assert_eq!(run.stdout, "");
     // It is PyTorch's file: effnet leaves it alone.
     assert!(std::fs::read(&place).unwrap() == bytes);
@@ -81,7 +81,7 @@ fn a_damaged_file_is_named_and_not_used() {
     std::fs::copy(home.join("weights.pth"), home.checkpoints().join(FORMER)).unwrap();
     let run = home.run(&ask);
     succeeded(&run);
-    says(&run, &["warning", text(&place), "is not used"]);
+    says(&run, &["warning", text(&place), "ignoring"]);
 }
 
 #[test]

@@ -1,15 +1,15 @@
-//! Whether a network is as sure as it is right.
+//! Expected calibration error.
 
 use serde::{Deserialize, Serialize};
 
 use super::CALIBRATION_BINS;
 
-/// The images of one interval of confidence.
+/// One bin of confidence.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Bin {
     images: u64,
     correct: u64,
-    /// Sum over the images.
+    /// Sum of the confidences of the images.
     confidence: f64,
 }
 
@@ -19,7 +19,7 @@ pub(crate) struct Calibration([Bin; CALIBRATION_BINS]);
 impl Calibration {
     /// `confidence` is the highest probability, in `(0, 1]`.
     pub(crate) fn add(&mut self, confidence: f64, correct: bool) {
-        // A bin includes its upper bound and not its lower one.
+        // A bin includes its upper bound but not its lower one.
         let bin = (confidence * CALIBRATION_BINS as f64).ceil() as usize;
         let bin = &mut self.0[bin.clamp(1, CALIBRATION_BINS) - 1];
         bin.images += 1;
@@ -35,7 +35,7 @@ impl Calibration {
         }
     }
 
-    /// 0 without images.
+    /// The expected calibration error; 0 without images.
     pub(crate) fn error(&self) -> f64 {
         let images: u64 = self.0.iter().map(|bin| bin.images).sum();
         let gap = |bin: &Bin| (bin.correct as f64 - bin.confidence).abs();

@@ -1,4 +1,4 @@
-//! Which classes are taken for which.
+//! The confusion matrix and the per-class metrics derived from it.
 
 use std::collections::BTreeMap;
 
@@ -6,43 +6,43 @@ use serde::{Deserialize, Serialize};
 
 use super::MetricsError;
 
-/// How many images of each class were taken for each class.
+/// A sparse confusion matrix: the number of images per pair of true and predicted class.
 ///
-/// Only pairs that occur take memory, so that a thousand classes cost no more than the images that were
-/// measured.
+/// Only pairs that occur take memory, which grows with the number of images rather than with the square of the
+/// number of classes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfusionMatrix {
     num_classes: usize,
-    /// By the true class and the predicted one.
+    /// Images by true and predicted class.
     #[serde(with = "pairs")]
     counts: BTreeMap<(usize, usize), u64>,
 }
 
-/// Images of one class that were taken for another.
+/// One entry of the matrix: images of one class and what they were predicted as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Confusion {
-    /// The class that they are of.
+    /// The true class.
     pub actual: usize,
-    /// The class that they were taken for.
+    /// The predicted class.
     pub predicted: usize,
-    /// How many.
+    /// Number of images.
     pub images: u64,
 }
 
-/// How well one class is recognised. A fraction of nothing is `None`.
+/// Per-class metrics. A fraction whose denominator is 0 is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ClassReport {
-    /// Of the images that were taken for this class, the fraction that are of it.
+    /// Fraction of the images predicted as this class that belong to it.
     pub precision: Option<f64>,
-    /// Of the images of this class, the fraction that were taken for it.
+    /// Fraction of the images of this class that were predicted as it.
     pub recall: Option<f64>,
-    /// The harmonic mean of the two, `2 TP / (2 TP + FP + FN)`.
+    /// Harmonic mean of precision and recall, `2 TP / (2 TP + FP + FN)`.
     pub f1: Option<f64>,
-    /// Images of this class.
+    /// Number of images of this class.
     pub support: u64,
 }
 
-/// Counts as a list: keys of JSON are texts.
+/// Serialises the counts as a list, because JSON keys must be strings.
 mod pairs {
     use std::collections::BTreeMap;
 
@@ -84,22 +84,22 @@ impl ConfusionMatrix {
         Ok(())
     }
 
-    /// Rows, and columns.
+    /// Number of classes: of rows, and of columns.
     pub fn num_classes(&self) -> usize {
         self.num_classes
     }
 
-    /// The sum over the matrix.
+    /// Number of images: the sum of all entries.
     pub fn images(&self) -> u64 {
         self.counts.values().sum()
     }
 
-    /// Images of the class `actual` that were taken for `predicted`.
+    /// Number of images of class `actual` predicted as `predicted`.
     pub fn get(&self, actual: usize, predicted: usize) -> u64 {
         self.counts.get(&(actual, predicted)).copied().unwrap_or(0)
     }
 
-    /// The entries above 0, by the true class and then by the predicted one, the diagonal included.
+    /// The non-zero entries, including the diagonal, sorted by true and then by predicted class.
     pub fn entries(&self) -> impl Iterator<Item = Confusion> {
         self.counts
             .iter()
@@ -110,7 +110,7 @@ impl ConfusionMatrix {
             })
     }
 
-    /// The most frequent mistakes, most frequent first; of equals, the lower classes.
+    /// The off-diagonal entries, most frequent first; ties by class.
     pub fn mistakes(&self) -> Vec<Confusion> {
         let is_mistake = |entry: &Confusion| entry.actual != entry.predicted;
         let mut mistakes: Vec<Confusion> = self.entries().filter(is_mistake).collect();

@@ -1,46 +1,44 @@
-//! What cannot be measured.
+//! Errors of metrics.
 
 /// An error of [`Metrics`](super::Metrics).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetricsError {
-    /// Tensors of other shapes.
-    #[error(
-        "logits of the shape {logits:?} and labels of the shape {labels:?}, expected [N, {classes}] and [N]"
-    )]
+    /// Logits or labels of the wrong shape.
+    #[error("logits of shape {logits:?} and labels of shape {labels:?}, expected [N, {classes}] and [N]")]
     Shapes {
-        /// Classes that are measured.
+        /// Number of classes of the metrics.
         classes: usize,
         /// Shape of the logits.
         logits: Vec<i64>,
         /// Shape of the labels.
         labels: Vec<i64>,
     },
-    /// A label that is no class.
-    #[error("the label {label}, expected a class from 0 to {}", classes.saturating_sub(1))]
+    /// A label out of range.
+    #[error("label {label} is out of range, expected 0 to {}", classes.saturating_sub(1))]
     Label {
         /// The label.
         label: i64,
-        /// Classes that are measured.
+        /// Number of classes of the metrics.
         classes: usize,
     },
-    /// The network computed nonsense.
+    /// The network returned NaN or infinity.
     #[error(
-        "the network gave {found} for class {class}, expected a finite number; the weights or the \
-         precision do not suit it"
+        "the network returned {found} for class {class}, expected a finite number; check the weights, or use \
+         a higher precision"
     )]
     NotFinite {
-        /// The class of the first such logit.
+        /// The class of the first non-finite logit.
         class: usize,
         /// The logit.
         found: f32,
     },
-    /// Parts of another whole.
-    #[error("metrics of {found} classes cannot be added to metrics of {classes} classes")]
+    /// Metrics with different numbers of classes.
+    #[error("cannot merge metrics of {found} classes into metrics of {classes} classes")]
     Merge {
-        /// Classes that are measured here.
+        /// Number of classes of these metrics.
         classes: usize,
-        /// Classes of the other.
+        /// Number of classes of the other metrics.
         found: usize,
     },
 }

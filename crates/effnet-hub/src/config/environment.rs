@@ -1,4 +1,4 @@
-//! The variables that PyTorch, Hugging Face, curl and this project agree on.
+//! Configuration from environment variables: this project's, and those of PyTorch, Hugging Face and curl.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -6,21 +6,22 @@ use std::path::PathBuf;
 use super::{Certificates, HubConfig, Proxies};
 
 impl HubConfig {
-    /// The configuration that the environment asks for. `lookup` returns the value of a variable; pass
+    /// The configuration set by environment variables. `lookup` returns the value of a variable; pass
     /// `|name| std::env::var_os(name)`. Empty values count as unset.
     ///
     /// | variable | meaning |
     /// |---|---|
-    /// | `EFFNET_CACHE` | the own folder; else `effnet/weights` in the user's cache folder |
-    /// | `TORCH_HOME` | PyTorch's folder; else `torch` in the user's cache folder |
-    /// | `HF_HUB_CACHE`, `HF_HOME` | Hugging Face's folder; else `huggingface` in the user's cache folder |
-    /// | `EFFNET_OFFLINE` | anything but `0`, `false`, `no`, `off`: fetch nothing |
+    /// | `EFFNET_CACHE` | the hub's cache folder; default `effnet/weights` in the user's cache folder |
+    /// | `TORCH_HOME` | PyTorch's cache folder; default `torch` in the user's cache folder |
+    /// | `HF_HUB_CACHE`, `HF_HOME` | Hugging Face's cache folder; default `huggingface` in the user's cache folder |
+    /// | `EFFNET_OFFLINE` | anything but `0`, `false`, `no`, `off`: never access the network |
     /// | `EFFNET_MIRROR` | [`HubConfig::mirror`] |
-    /// | `http_proxy`, `https_proxy`, `all_proxy`, `no_proxy` | [`HubConfig::proxies`]; upper case too, except for the first |
+    /// | `http_proxy`, `https_proxy`, `all_proxy`, `no_proxy` | [`HubConfig::proxies`]; also in upper case, except for the first |
     /// | `SSL_CERT_FILE`, `SSL_CERT_DIR` | [`HubConfig::certificates`] |
     /// | `HF_TOKEN` | [`HubConfig::hf_token`] |
     ///
-    /// The user's cache folder is `XDG_CACHE_HOME`, `~/.cache`, or on Windows `LOCALAPPDATA` for the own folder.
+    /// The user's cache folder is `XDG_CACHE_HOME` or `~/.cache`; on Windows, `LOCALAPPDATA` for the hub's
+    /// folder.
     pub fn from_environment(lookup: impl Fn(&str) -> Option<OsString>) -> Self {
         let path = |name: &str| lookup(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let text = |name: &str| {
@@ -32,7 +33,7 @@ impl HubConfig {
         let user_cache = path("XDG_CACHE_HOME").or_else(|| home.as_ref().map(|home| home.join(".cache")));
         let of_user = |name: &str| user_cache.as_ref().map(|folder| folder.join(name));
 
-        let own = path("EFFNET_CACHE")
+        let cache = path("EFFNET_CACHE")
             .or_else(|| {
                 cfg!(windows)
                     .then(|| path("LOCALAPPDATA"))
@@ -41,7 +42,7 @@ impl HubConfig {
             })
             .or_else(|| of_user("effnet/weights"))
             .unwrap_or_else(|| PathBuf::from(".effnet/weights"));
-        let mut config = Self::new(own);
+        let mut config = Self::new(cache);
         config.torch_home = path("TORCH_HOME").or_else(|| of_user("torch"));
         config.hf_home = path("HF_HOME").or_else(|| of_user("huggingface"));
         config.hf_hub_cache = path("HF_HUB_CACHE");
@@ -50,7 +51,7 @@ impl HubConfig {
         });
         config.mirror = text("EFFNET_MIRROR");
         config.proxies = Proxies {
-            // `HTTP_PROXY` is ignored as curl does: a web server sets it from a request header of a CGI program.
+            // Like curl, ignore `HTTP_PROXY`: a web server sets it from the `Proxy` header of a CGI request.
             http: text("http_proxy"),
             https: text("https_proxy").or_else(|| text("HTTPS_PROXY")),
             all: text("all_proxy").or_else(|| text("ALL_PROXY")),

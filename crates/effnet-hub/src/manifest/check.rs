@@ -1,14 +1,14 @@
-//! The rules that every entry keeps, a user's own included.
+//! Validation of entries, including those of a user's manifest.
 
 use effnet_architecture::Preprocessing;
 
 use super::{Entry, WeightFile};
 use crate::Digest;
 
-/// Largest input side that anybody trained these networks with, and some room.
+/// Maximum input size in pixels: generously above what these networks were trained with.
 const LARGEST_IMAGE: u32 = 4096;
 
-/// What is wrong with `entry`, given the entries `before` it in the same file.
+/// Checks `entry` against the entries `before` it in the same file. The error says what is wrong.
 pub(super) fn entry(entry: &Entry, before: &[Entry]) -> Result<(), String> {
     let (variant, tag) = entry
         .id
@@ -16,7 +16,7 @@ pub(super) fn entry(entry: &Entry, before: &[Entry]) -> Result<(), String> {
         .ok_or("the id is not `<variant>.<tag>`")?;
     if variant != entry.variant.name() {
         return Err(format!(
-            "the id starts with `{variant}`, the variant is `{}`; expected the same",
+            "the id starts with `{variant}`, but the variant is `{}`",
             entry.variant
         ));
     }
@@ -26,7 +26,7 @@ pub(super) fn entry(entry: &Entry, before: &[Entry]) -> Result<(), String> {
             .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
     {
         return Err(format!(
-            "the tag `{tag}` holds other characters than letters, digits, `.`, `_` and `-`"
+            "invalid tag `{tag}`; expected letters, digits, `.`, `_` and `-`"
         ));
     }
     if before.iter().any(|other| other.id == entry.id) {
@@ -58,7 +58,7 @@ fn file(file: &WeightFile) -> Result<(), String> {
     let verifiable = file.sha256.as_ref().is_some_and(Digest::is_full);
     if file.urls.is_empty() && !(file.bundled && verifiable) {
         return Err(format!(
-            "`{}` has no URL; only a bundled file with a full sha256 needs none",
+            "`{}` has no URL; expected at least one, or a bundled file with a full sha256",
             file.name
         ));
     }
@@ -69,6 +69,11 @@ fn file(file: &WeightFile) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The value, or `unset`.
+fn shown<T: ToString>(value: Option<&T>) -> String {
+    value.map_or_else(|| String::from("unset"), ToString::to_string)
 }
 
 fn preprocessing(preprocessing: &Preprocessing) -> Result<(), String> {
@@ -88,8 +93,10 @@ fn preprocessing(preprocessing: &Preprocessing) -> Result<(), String> {
         (None, Some(size)) if (*image_size..=LARGEST_IMAGE).contains(size) => {}
         _ => {
             return Err(format!(
-                "crop_pct {crop_pct:?}, resize_size {resize_size:?}; expected one of them, \
-                 crop_pct above 0 and at most 1, or resize_size from image_size to {LARGEST_IMAGE}"
+                "crop_pct {}, resize_size {}; expected one of them, \
+                 crop_pct above 0 and at most 1, or resize_size from image_size to {LARGEST_IMAGE}",
+                shown(crop_pct.as_ref()),
+                shown(resize_size.as_ref())
             ));
         }
     }

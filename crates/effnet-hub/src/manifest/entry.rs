@@ -1,4 +1,4 @@
-//! What is known about one set of weights.
+//! One entry of the manifest.
 
 use effnet_architecture::{Preprocessing, Profile, Scheme, Variant};
 use serde::{Deserialize, Serialize};
@@ -10,24 +10,24 @@ use crate::Digest;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// `<variant>.<tag>`, as in `b5.tf-ns_jft_in1k`.
+    /// `<variant>.<tag>`, such as `b5.tf-ns_jft_in1k`.
     pub id: String,
-    /// The network: `b0` to `b8`, or `l2`.
+    /// The architecture, such as `b0`.
     pub variant: Variant,
-    /// Who named the parameters.
+    /// Naming scheme of the parameters.
     pub scheme: Scheme,
-    /// Padding and batch normalisation that the weights were trained with.
+    /// Padding and batch-norm epsilon that the weights were trained with.
     pub profile: Profile,
-    /// Files with these weights, any of which will do, the preferred one first.
+    /// Equivalent files with these weights, the preferred one first.
     pub files: Vec<WeightFile>,
-    /// Classes of the classifier.
+    /// Number of classes.
     pub classes: u32,
-    /// How an image becomes the input.
+    /// Preprocessing of images.
     pub preprocessing: Preprocessing,
     /// Published accuracies, the one for `preprocessing` first.
     #[serde(default)]
     pub published: Vec<Published>,
-    /// SPDX name of the licence that the publisher states.
+    /// SPDX identifier of the publisher's licence.
     pub licence: String,
 }
 
@@ -35,25 +35,25 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WeightFile {
-    /// Its name in the hub's cache and in PyTorch's.
+    /// Its name in the caches of the hub and of PyTorch.
     pub name: FileName,
-    /// Names that the same bytes had before. A copy under one of them is used.
+    /// Former names of the same file. A copy under one of them is used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former_names: Vec<FileName>,
-    /// Where the same bytes can be fetched, in order.
+    /// Equivalent URLs, in order of preference.
     pub urls: Vec<String>,
-    /// SHA-256, full or the published prefix. Hugging Face announces it with the file, so it may be absent there.
+    /// SHA-256, full or the published prefix. Optional for Hugging Face, which sends it with the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Digest>,
-    /// Size in bytes, when it is known.
+    /// Size in bytes, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// Whether a program may carry the bytes in itself ([`Bundled`](crate::Bundled)); such a file needs no URL.
+    /// Whether a program may embed the file ([`Bundled`](crate::Bundled)); such a file needs no URL.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub bundled: bool,
 }
 
-/// Where a file stands on Hugging Face.
+/// The location of a file on Hugging Face.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HuggingFaceFile<'a> {
     /// `owner/name`.
@@ -64,17 +64,17 @@ pub struct HuggingFaceFile<'a> {
     pub path: &'a str,
 }
 
-/// An accuracy that somebody published.
+/// A published accuracy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Published {
-    /// What it was measured on; ImageNet-1k's validation images where nothing is said.
+    /// The data set; default: the validation set of ImageNet-1k.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
-    /// Input size that it was measured at, when it was stated.
+    /// Input size in pixels, if stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_size: Option<u32>,
-    /// crop_pct that it was measured with, when it was stated.
+    /// crop_pct, if stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crop_pct: Option<f64>,
     /// Top-1 accuracy in percent.
@@ -92,7 +92,7 @@ impl WeightFile {
         std::iter::once(&self.name).chain(&self.former_names)
     }
 
-    /// Where the file stands on Hugging Face, if it does.
+    /// The location of the file on Hugging Face, if it is there.
     pub fn hugging_face(&self) -> Option<HuggingFaceFile<'_>> {
         self.urls.iter().find_map(|url| {
             let (repo, rest) = url

@@ -1,4 +1,6 @@
-//! File names that stay inside the folder they are joined to.
+//! File names that cannot leave the cache folder.
+//!
+//! A user's manifest may come from anywhere, and its file names are joined to the path of the cache folder.
 
 use std::fmt;
 use std::path::Path;
@@ -6,20 +8,20 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Longest name in bytes, so that the suffixes of partial files still fit into 255.
+/// Maximum length in bytes, so that suffixes of partial downloads still fit into 255.
 const LONGEST: usize = 200;
-/// Endings that the hub gives to files of its own.
+/// Suffixes of the hub's internal files.
 const RESERVED: [&str; 3] = [".part", ".part.json", ".lock"];
 
-/// A plain file name: one path component, no separators, no `..`, nothing that another system would read as
-/// a drive or a stream.
+/// A plain file name: one path component, no separators, no `..`, and nothing that Windows would read as a
+/// drive or a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FileName(String);
 
-/// Why a string is no [`FileName`].
+/// Why a string is not a valid [`FileName`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{}` is refused as a file name: {problem}", name.escape_debug())]
+#[error("invalid file name `{}`: {problem}", name.escape_debug())]
 pub struct FileNameError {
     /// The string.
     pub name: String,
@@ -45,11 +47,11 @@ impl TryFrom<String> for FileName {
         } else if name.starts_with('.') {
             "it starts with a dot"
         } else if name.contains(['/', '\\', ':']) {
-            "it holds a path separator or a colon"
+            "it contains a path separator or a colon"
         } else if name.chars().any(char::is_control) {
-            "it holds a control character"
+            "it contains a control character"
         } else if RESERVED.iter().any(|ending| name.ends_with(ending)) {
-            "its ending is reserved for partial files and locks"
+            "its suffix is reserved for partial downloads and locks"
         } else {
             return Ok(Self(name));
         };

@@ -1,4 +1,7 @@
-//! One request: mirror, token, redirects, and the answer's meaning for a file.
+//! One request: mirror, access token, redirects, and the interpretation of the response.
+//!
+//! Redirects are followed here and not by reqwest, for two reasons: the access token must never reach another
+//! host, and Hugging Face sends the digest in the response before the redirect.
 
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
@@ -10,18 +13,18 @@ use reqwest::header::{
     LOCATION, RANGE, RETRY_AFTER,
 };
 
-use super::answer::{Answer, Resume};
 use super::failure::{Failure, reason};
+use super::response::{FileResponse, Resume};
 use crate::{Digest, Error, HubConfig, TransferError};
 
-/// Redirects that are followed for one file.
+/// Maximum number of redirects per file.
 const MOST_REDIRECTS: usize = 10;
-/// The only host that the Hugging Face token is for.
+/// The only host that receives the Hugging Face token.
 const HUGGING_FACE: &str = "huggingface.co";
-/// Hugging Face's SHA-256 of a large file, in its answer before the redirect to the storage.
+/// Header with Hugging Face's SHA-256 of a large file, in the response before the redirect to storage.
 const LINKED_ETAG: &str = "x-linked-etag";
 
-/// Makes requests. The connection pool, TLS and proxies are set up at the first one.
+/// An HTTP client. Connection pool, TLS and proxies are set up on the first request.
 #[derive(Debug)]
 pub(crate) struct Client {
     config: HubConfig,
@@ -36,8 +39,8 @@ impl Client {
         }
     }
 
-    /// Asks for a file or for the rest of it, and follows redirects.
-    pub(super) fn get(&self, url: &str, resume: Option<Resume<'_>>) -> Result<Answer, Failure> {
+    /// Requests a file, or the rest of it, and follows redirects.
+    pub(super) fn get(&self, url: &str, resume: Option<Resume<'_>>) -> Result<FileResponse, Failure> {
         let mut current = self.address(url)?;
         let mut announced = None;
         let mut visited = vec![current.clone()];
@@ -46,7 +49,7 @@ impl Client {
             announced = announced.or_else(|| linked_digest(response.headers()));
             let status = response.status().as_u16();
             if !matches!(status, 301 | 302 | 303 | 307 | 308) {
-                return self.answer(current.as_str(), response, announced, resume);
+                return self.interpret(current.as_str(), response, announced, resume);
             }
             let target =
                 redirect_target(&current, response.headers(), &visited).map_err(|(to, problem)| {
@@ -62,7 +65,7 @@ impl Client {
     }
 
     fn send(&self, url: &Url, resume: Option<Resume<'_>>) -> Result<Response, Failure> {
-        // Compressed transfer would make ranges and lengths those of other bytes.
+        // With compression, ranges and lengths would refer to the compressed bytes.
         let mut request = self.http()?.get(url.clone()).header(ACCEPT_ENCODING, "identity");
         if let Some(token) = self.config.hf_token.as_ref().filter(|_| token_is_for(url)) {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
@@ -75,16 +78,16 @@ impl Client {
         }
         request
             .send()
-            .map_err(|error| Failure::Remote(self.no_answer(url.as_str(), &error)))
+            .map_err(|error| Failure::Remote(self.send_error(url.as_str(), &error)))
     }
 
-    fn answer(
+    fn interpret(
         &self,
         url: &str,
         response: Response,
         announced: Option<Digest>,
         resume: Option<Resume<'_>>,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<FileResponse, Failure> {
         let headers = response.headers();
         let (start, total) = match (response.status().as_u16(), resume) {
             (200, _) => (0, number(headers, CONTENT_LENGTH.as_str())),
@@ -98,12 +101,12 @@ impl Client {
             (206 | 416, _) => return Err(range_error(url, response.status().as_str())),
             (status, _) => return Err(self.refused(url, status, headers)),
         };
-        Ok(Answer {
+        Ok(FileResponse {
             start,
             total,
             validator: validator(headers),
             announced,
-            response,
+            body: response,
         })
     }
 
@@ -125,8 +128,8 @@ impl Client {
         })
     }
 
-    /// What a request without an answer means.
-    fn no_answer(&self, url: &str, error: &reqwest::Error) -> TransferError {
+    /// The error of a request without a response.
+    fn send_error(&self, url: &str, error: &reqwest::Error) -> TransferError {
         let (url, reason) = (url.to_owned(), reason(error));
         if reason.contains("certificate") {
             TransferError::Certificate { url, reason }
@@ -148,7 +151,7 @@ impl Client {
         Ok(self.http.get_or_init(|| client))
     }
 
-    /// The URL that is asked in place of a published one.
+    /// The URL to request for a published one: on the mirror, if configured.
     fn address(&self, url: &str) -> Result<Url, Failure> {
         let problem = |problem: String| TransferError::Address {
             url: url.to_owned(),
@@ -175,7 +178,7 @@ fn token_is_for(url: &Url) -> bool {
     url.scheme() == "https" && url.host_str() == Some(HUGGING_FACE) && url.port().is_none()
 }
 
-/// `published` on the mirror: its path and query behind the mirror's scheme, host, port and path.
+/// `published` on the mirror: the mirror's scheme, host, port and path, followed by its own path and query.
 fn mirrored(published: &Url, mirror: &str) -> Result<Url, String> {
     let mut address =
         Url::parse(mirror).map_err(|error| format!("{error}; expected `https://host[:port]`"))?;
@@ -193,18 +196,18 @@ fn redirect_target(from: &Url, headers: &HeaderMap, visited: &[Url]) -> Result<U
     let location = text(headers, LOCATION.as_str()).unwrap_or_default();
     let refused = |problem| Err((location.to_owned(), problem));
     let Ok(target) = from.join(location) else {
-        return refused("it is no URL");
+        return refused("invalid URL");
     };
     if location.is_empty() {
-        refused("it names no URL")
+        refused("no URL")
     } else if !matches!(target.scheme(), "http" | "https") {
         refused("expected http or https")
     } else if from.scheme() == "https" && target.scheme() == "http" {
-        refused("it leads from https to http")
+        refused("it downgrades https to http")
     } else if visited.contains(&target) {
-        refused("it leads in a circle")
+        refused("redirect loop")
     } else if visited.len() > MOST_REDIRECTS {
-        refused("there were 10 redirects before it")
+        refused("more than 10 redirects")
     } else {
         Ok(target)
     }
@@ -232,7 +235,7 @@ fn linked_digest(headers: &HeaderMap) -> Option<Digest> {
     Digest::try_from(value.to_owned()).ok().filter(Digest::is_full)
 }
 
-/// A weak ETag promises the same meaning, not the same bytes, so it cannot guard a range.
+/// The ETag or date for If-Range. A weak ETag does not guarantee the same bytes, so it is not used.
 fn validator(headers: &HeaderMap) -> Option<String> {
     let strong = text(headers, ETAG.as_str()).filter(|etag| !etag.starts_with("W/"));
     strong
@@ -240,14 +243,14 @@ fn validator(headers: &HeaderMap) -> Option<String> {
         .map(ToOwned::to_owned)
 }
 
-/// First offset and total of `bytes 100-199/200`.
+/// Start and total of `bytes 100-199/200`.
 fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (start, _) = range.split_once('-')?;
     Some((start.trim().parse().ok()?, total.trim().parse().ok()))
 }
 
-/// Retry-After: seconds, or the date to wait for.
+/// The delay of a Retry-After header: seconds, or a date.
 fn pause(text: &str, now: SystemTime) -> Option<Duration> {
     let text = text.trim();
     if let Ok(seconds) = text.parse() {

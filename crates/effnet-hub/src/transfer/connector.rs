@@ -1,4 +1,4 @@
-//! TLS and proxies of the HTTP client.
+//! Sets up the HTTP client: TLS, certificates, proxies, timeouts.
 
 use std::sync::Arc;
 
@@ -11,16 +11,16 @@ use rustls::{ClientConfig, RootCertStore};
 use super::failure::reason;
 use crate::{Error, HubConfig};
 
-/// Longest time to wait for a connection, when the stall timeout is not shorter.
+/// Timeout for connecting, unless the stall timeout is shorter.
 const CONNECT_SECONDS: u64 = 15;
 
-/// The client for all requests of a hub.
+/// Builds the client for all requests of a hub.
 pub(super) fn build(config: &HubConfig) -> Result<Client, Error> {
     let mut builder = Client::builder()
         .user_agent(&config.user_agent)
-        // Redirects are followed by hand: Hugging Face tells the digest in the first answer.
+        // Redirects are followed manually: Hugging Face sends the digest in the first response.
         .redirect(Policy::none())
-        // Of the blocking client this limits each wait for bytes, not the whole transfer.
+        // In the blocking client, this limits each read, not the whole transfer.
         .timeout(config.stall_timeout)
         .connect_timeout(
             config
@@ -41,7 +41,7 @@ pub(super) fn build(config: &HubConfig) -> Result<Client, Error> {
 
 fn proxies(config: &HubConfig) -> Result<Vec<Proxy>, Error> {
     let proxies = &config.proxies;
-    // A proxy's user and password belong into no message.
+    // Never print a proxy's credentials.
     let refused = |setting, value: &String, error: &reqwest::Error| Error::Config {
         setting,
         value: value.rsplit('@').next().unwrap_or_default().to_owned(),
@@ -77,7 +77,7 @@ fn tls(config: &HubConfig) -> Result<ClientConfig, Error> {
         .with_no_client_auth())
 }
 
-/// What the user named; otherwise the system's certificates and, for machines that have none, the built-in ones.
+/// The configured root certificates, or else the system's and, for machines without any, the built-in ones.
 fn roots(config: &HubConfig) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     let Some(named) = &config.certificates else {
@@ -94,7 +94,7 @@ fn roots(config: &HubConfig) -> Result<RootCertStore, Error> {
     let problem = found
         .errors
         .first()
-        .map_or_else(|| String::from("it holds none"), ToString::to_string);
+        .map_or_else(|| String::from("found none"), ToString::to_string);
     Err(Error::Config {
         setting: "certificates",
         value: value.map(|path| path.display().to_string()).unwrap_or_default(),

@@ -1,15 +1,15 @@
-//! What ends a transfer without its file.
+//! Why a download failed.
 
 use std::error::Error as StdError;
 
 use crate::{Error, TransferError};
 
-/// What ends a session without the file.
+/// Why the download from one URL failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// This URL did not give it; another one may.
+    /// A problem of this URL; try the next one.
     Remote(TransferError),
-    /// Nothing will give it before the user acts.
+    /// A local problem, which fails every URL.
     Local(Error),
 }
 
@@ -25,7 +25,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// All of an error's causes, without the URL, which the caller names.
+/// The causes of an error, without the URL, which the caller adds.
 pub(super) fn reason(error: &reqwest::Error) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut cause = error.source();

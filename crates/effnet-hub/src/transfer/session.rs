@@ -1,49 +1,49 @@
-//! One file from one URL: attempts, pauses, and the check at the end.
+//! The download of one file from one URL: attempts, delays, and verification.
 
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use super::answer::Answer;
+use super::cache_folder::CacheFolder;
 use super::client::Client;
 use super::failure::{Failure, reason};
-use super::folder::Folder;
-use super::part::Part;
-use crate::verified::Verified;
+use super::partial_download::PartialDownload;
+use super::response::FileResponse;
+use crate::digest_cache::DigestCache;
 use crate::{Digest, Error, HubConfig, Progress, Transfer, TransferError, Warning, WeightFile};
 
-/// An attempt that brought this many bytes does not count as a failure.
+/// An attempt that received this many bytes does not count as a failure.
 const HEADWAY: u64 = 1 << 20;
-/// Attempts after the first one when there is no connection at all.
+/// Maximum retries if no connection can be made at all.
 const RETRIES_TO_CONNECT: u32 = 2;
-/// The largest file that is accepted when nothing says how large it should be.
+/// Maximum size of a file whose size is unknown.
 const LARGEST: u64 = 16 << 30;
 
-/// What ends a body before its time.
+/// Why reading a body stopped early.
 enum Stop {
     /// The connection failed.
     Cut(io::Error),
     /// The body is longer than the file.
     TooLong,
-    /// The bytes could not be kept.
+    /// The bytes could not be written.
     Local(Error),
 }
 
-pub(super) struct Session<'a> {
+pub(super) struct DownloadSession<'a> {
     pub(super) client: &'a Client,
     pub(super) config: &'a HubConfig,
     pub(super) file: &'a WeightFile,
     pub(super) url: &'a str,
-    pub(super) folder: &'a Folder,
-    pub(super) verified: &'a Verified,
+    pub(super) folder: &'a CacheFolder,
+    pub(super) digests: &'a DigestCache,
 }
 
-impl Session<'_> {
-    /// Fetches the file, verifies it and puts it under its name. The caller holds the file's lock.
+impl DownloadSession<'_> {
+    /// Downloads the file, verifies it and renames it to its name. The caller holds the file's lock.
     pub(super) fn run(&self, progress: &mut dyn Progress) -> Result<PathBuf, Failure> {
-        let mut part = Part::open(self.folder, self.file)?;
-        // A process that died between the last byte and the rename left the whole file.
+        let mut part = PartialDownload::open(self.folder, self.file)?;
+        // A process killed between the last byte and the rename leaves a complete file.
         let found = part.digest();
         if part.len() > 0
             && self
@@ -65,17 +65,18 @@ impl Session<'_> {
                 part.discard();
                 return Err(wrong.into());
             }
-            // The pieces may be of two versions of the file, or the disk lost one; a whole one decides.
+            // The pieces may come from two versions of the file, or the disk lost data: download all of it
+            // again.
             self.restart(
                 &mut part,
-                "what was kept and what came do not belong together",
+                "the partial download and the new data do not belong together",
                 progress,
             )?;
         }
     }
 
-    /// Attempts until the part is whole.
-    fn complete(&self, part: &mut Part, progress: &mut dyn Progress) -> Result<(), Failure> {
+    /// Retries until the download is complete.
+    fn complete(&self, part: &mut PartialDownload, progress: &mut dyn Progress) -> Result<(), Failure> {
         let mut failures = 0;
         while !part.is_whole() {
             let before = part.len();
@@ -109,40 +110,40 @@ impl Session<'_> {
     }
 
     /// One request and its body.
-    fn attempt(&self, part: &mut Part, progress: &mut dyn Progress) -> Result<(), Failure> {
+    fn attempt(&self, part: &mut PartialDownload, progress: &mut dyn Progress) -> Result<(), Failure> {
         let resume = part.resume(self.file.sha256.is_some());
-        let answer = match self.client.get(self.url, resume) {
+        let response = match self.client.get(self.url, resume) {
             Err(Failure::Remote(error @ TransferError::Range { .. })) if part.len() > 0 => {
-                self.restart(part, "the server refuses to go on where it stopped", progress)?;
+                self.restart(part, "the server cannot resume it", progress)?;
                 return Err(error.into());
             }
             other => other?,
         };
-        if part.len() > 0 && answer.start == 0 {
+        if part.len() > 0 && response.start == 0 {
             self.restart(part, "the server sends the whole file", progress)?;
-        } else if part.len() > 0 && !part.continues(&answer) {
+        } else if part.len() > 0 && !part.continues(&response) {
             self.restart(part, "the server's file has changed", progress)?;
-            let content_range = String::from("a part of another file");
+            let content_range = String::from("part of a different file");
             return Err(TransferError::Range {
                 url: self.url.to_owned(),
                 content_range,
             }
             .into());
         }
-        let limit = self.limit(&answer)?;
-        part.note(&answer)?;
+        let limit = self.limit(&response)?;
+        part.record(&response)?;
         progress.started(&Transfer {
             file: self.file.name.as_str(),
             url: self.url,
             from: part.len(),
-            total: answer.total,
+            total: response.total,
         });
-        self.receive(answer, part, limit, progress)
+        self.receive(response, part, limit, progress)
     }
 
-    /// Bytes after which the body is not this file any more.
-    fn limit(&self, answer: &Answer) -> Result<u64, TransferError> {
-        match (self.file.bytes, answer.total) {
+    /// Maximum size of the file in bytes.
+    fn limit(&self, response: &FileResponse) -> Result<u64, TransferError> {
+        match (self.file.bytes, response.total) {
             (Some(expected), Some(found)) if expected != found => Err(TransferError::Size {
                 url: self.url.to_owned(),
                 expected,
@@ -154,15 +155,15 @@ impl Session<'_> {
 
     fn receive(
         &self,
-        mut answer: Answer,
-        part: &mut Part,
+        mut response: FileResponse,
+        part: &mut PartialDownload,
         limit: u64,
         progress: &mut dyn Progress,
     ) -> Result<(), Failure> {
         let stop = part.appending(|end| {
             loop {
                 let mut block = end.block();
-                let count = match answer.response.read(&mut block) {
+                let count = match response.body.read(&mut block) {
                     Ok(0) => return Ok(()),
                     Ok(count) => count,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -192,7 +193,7 @@ impl Session<'_> {
         }
     }
 
-    fn interrupted(&self, error: &io::Error, part: &Part) -> TransferError {
+    fn interrupted(&self, error: &io::Error, part: &PartialDownload) -> TransferError {
         let inner = error
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<reqwest::Error>());
@@ -212,8 +213,8 @@ impl Session<'_> {
         }
     }
 
-    /// What is wrong with a whole part, if anything.
-    fn wrong(&self, part: &mut Part, found: &str) -> Option<TransferError> {
+    /// What is wrong with a complete download, if anything.
+    fn wrong(&self, part: &mut PartialDownload, found: &str) -> Option<TransferError> {
         let url = self.url.to_owned();
         let expected = self.expected(part).cloned();
         if expected.as_ref().is_some_and(|expected| expected.matches(found)) {
@@ -231,14 +232,19 @@ impl Session<'_> {
         })
     }
 
-    fn expected<'p>(&'p self, part: &'p Part) -> Option<&'p Digest> {
+    fn expected<'p>(&'p self, part: &'p PartialDownload) -> Option<&'p Digest> {
         self.file.sha256.as_ref().or(part.announced())
     }
 
-    fn publish(&self, part: Part, digest: &str, progress: &mut dyn Progress) -> Result<PathBuf, Error> {
+    fn publish(
+        &self,
+        part: PartialDownload,
+        digest: &str,
+        progress: &mut dyn Progress,
+    ) -> Result<PathBuf, Error> {
         let verified = self.expected(&part).is_some();
         let path = self.folder.publish(&part.seal()?, self.file)?;
-        self.verified.remember(&path, digest);
+        self.digests.remember(&path, digest);
         if !verified {
             progress.warned(&Warning::Unverified { path: path.clone() });
         }
@@ -248,7 +254,7 @@ impl Session<'_> {
 
     fn restart(
         &self,
-        part: &mut Part,
+        part: &mut PartialDownload,
         reason: &'static str,
         progress: &mut dyn Progress,
     ) -> Result<(), Error> {

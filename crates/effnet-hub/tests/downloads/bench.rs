@@ -1,4 +1,4 @@
-//! What every test of a download needs: a folder, a body, an entry, a watcher.
+//! Shared by all download tests: a folder, a body, an entry, a watcher.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use effnet_hub::{Backoff, Entry, Error, Hub, HubConfig, Manifest, Progress, Tran
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-/// Name of the file that tests fetch.
+/// Name of the file that tests download.
 pub const NAME: &str = "weights-test.pth";
-/// Its size: no multiple of anything.
+/// Its size: not a multiple of any buffer size.
 pub const SIZE: usize = 2_000_003;
 
-/// Bytes without a pattern, other ones for every seed.
+/// Random bytes, different for every seed.
 pub fn body(seed: u64) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
     (0..SIZE).map(|_| random.u8(..)).collect()
@@ -45,7 +45,7 @@ pub fn entry(files: &[(&str, &[&str], Option<&str>)]) -> Entry {
         .clone()
 }
 
-/// What a test's downloads reported.
+/// Records what downloads report.
 #[derive(Debug, Default)]
 pub struct Watcher {
     pub started: Vec<(u64, Option<u64>)>,
@@ -78,7 +78,7 @@ impl Watcher {
     }
 }
 
-/// A cache folder of its own and an impatient configuration.
+/// A temporary cache folder and an impatient configuration.
 pub struct Bench {
     pub folder: TempDir,
     pub config: HubConfig,
@@ -115,14 +115,14 @@ impl Bench {
         assert_eq!(self.visible(), [NAME], "nothing but the file is left");
     }
 
-    /// Resolves, expects failure with this text, and that nothing stands under the final name.
+    /// Resolves, expects an error with this text and no file under the final name.
     #[track_caller]
     pub fn expect_error(&mut self, url: &str, content: &[u8], text: &str) {
         let error = self.fetch(url, content).unwrap_err().to_string();
         assert!(error.contains(text), "expected `{text}` in: {error}");
         assert!(error.contains(url), "the URL is missing: {error}");
         assert_eq!(self.watcher.finished, 0);
-        assert!(!self.own(NAME).exists(), "something stands under the final name");
+        assert!(!self.own(NAME).exists(), "a file exists under the final name");
     }
 
     pub fn own(&self, name: &str) -> PathBuf {
@@ -145,13 +145,13 @@ pub fn impatient(cache: &Path) -> HubConfig {
         first: Duration::from_millis(10),
         limit: Duration::from_millis(40),
     };
-    // Long enough for a machine that is busy with other things.
+    // Long enough for a busy machine.
     config.stall_timeout = Duration::from_secs(4);
     config.retries = 3;
     config
 }
 
-/// Says that a test could not be made here, where people and scripts look for it.
+/// Reports a skipped test on stderr and in `EFFNET_SKIP_LOG`.
 pub fn skipped(reason: &str) {
     use std::io::Write as _;
     let line = format!("skipped: {reason}");

@@ -1,4 +1,4 @@
-//! Weights that the program carries in itself.
+//! Embedded weights.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ const BUNDLED: Bundled = Bundled {
     sha256: "efa2c34c0d34c91d5b4b2c3fac5b4b8e96b942fe576897ada05d7ef3ba58c08c",
 };
 
-/// The entry of `content`, which nobody publishes.
+/// An entry for `content`, which has no URL.
 fn of(content: &[u8]) -> Entry {
     let mut entry = entry(&[(NAME, &["https://nowhere.invalid/w"], Some(&sha256(content)))]);
     entry.files[0].urls.clear();
@@ -37,11 +37,11 @@ fn bundled_weights_need_no_network() {
         assert_eq!(bench.resolve(&of(BYTES)).unwrap(), bench.own(NAME));
         assert_eq!(fs::read(bench.own(NAME)).unwrap(), BYTES);
     }
-    // One that was damaged since is put right.
+    // A file damaged since is repaired.
     fs::write(bench.own(NAME), b"weights of a small netw0rk").unwrap();
     assert_eq!(bench.resolve(&of(BYTES)).unwrap(), bench.own(NAME));
     assert_eq!(fs::read(bench.own(NAME)).unwrap(), BYTES);
-    assert!(bench.watcher.warned_of("is not used"));
+    assert!(bench.watcher.warned_of("ignoring `"));
 }
 
 #[test]

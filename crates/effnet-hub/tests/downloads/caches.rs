@@ -1,4 +1,4 @@
-//! Files that are on the machine already: in PyTorch's folder, in Hugging Face's, and in the own one.
+//! Files that exist already, in the cache folders of PyTorch, Hugging Face and the hub.
 
 use std::fs;
 use std::time::Duration;
@@ -69,7 +69,7 @@ fn a_damaged_file_of_pytorch_is_named_and_not_used() {
     assert_eq!(
         bench.watcher.warnings.len(),
         1,
-        "told once: {:?}",
+        "warned once: {:?}",
         bench.watcher.warnings
     );
     assert!(
@@ -79,7 +79,7 @@ fn a_damaged_file_of_pytorch_is_named_and_not_used() {
 }
 
 #[test]
-fn a_damaged_file_of_the_own_cache_is_fetched_anew() {
+fn a_damaged_file_in_the_cache_is_downloaded_again() {
     let content = body(3);
     let served = content.clone();
     let server = Server::start(move |request, _| Reply::file(request, &served, "\"a\""));
@@ -90,7 +90,7 @@ fn a_damaged_file_of_the_own_cache_is_fetched_anew() {
     fs::write(bench.own(NAME), &damaged).unwrap();
     bench.watcher.finished = 0;
     bench.expect(&server.url("/w.pth"), &content);
-    assert!(bench.watcher.warned_of("is not used: its SHA-256 is"));
+    assert!(bench.watcher.warned_of("weights-test.pth`: its SHA-256 is"));
 }
 
 #[cfg(unix)]
@@ -115,7 +115,10 @@ fn a_file_of_hugging_face_is_verified_against_the_name_of_its_blob() {
 
     fs::write(&blob, b"damaged").unwrap();
     let error = bench.resolve(&entry).unwrap_err().to_string();
-    assert!(error.contains("model.safetensors` is not used"), "{error}");
+    assert!(
+        error.contains("ignoring `") && error.contains("model.safetensors`: its SHA-256 is"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -172,7 +175,7 @@ fn present_looks_without_hashing() {
     assert_eq!(hub.present(&entry), Some(path));
 }
 
-/// A cache with a damaged file, a partial one, one that nobody knows, and the manifest's names for them.
+/// A cache with a damaged, a partial and an unknown file, and the manifest.
 fn crowded() -> (Bench, Manifest) {
     let bench = Bench::new();
     fs::create_dir_all(&bench.config.cache).unwrap();

@@ -1,4 +1,4 @@
-//! Disks that are full or cannot be written to, and links that stand in the way.
+//! Full and read-only disks, and links in the cache folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -70,7 +70,7 @@ fn a_full_disk_is_named_and_the_download_goes_on_when_there_is_room() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("free some space") && error.contains(&format!("{NAME}.part")),
+        error.contains("free some disk space") && error.contains(&format!("{NAME}.part")),
         "{error}"
     );
     assert!(!bench.own(NAME).exists());
@@ -105,15 +105,12 @@ fn a_read_only_cache_serves_what_it_has_and_says_what_it_cannot_do() {
         .fetch(&server.url("/other.pth"), &body(3))
         .unwrap_err()
         .to_string();
-    assert!(
-        error.contains("choose a cache folder that can be written to"),
-        "{error}"
-    );
+    assert!(error.contains("choose a writable cache folder"), "{error}");
     assert!(error.contains(&*bench.config.cache.to_string_lossy()), "{error}");
     assert_eq!(
         server.requests().len(),
         1,
-        "nothing is fetched that cannot be kept"
+        "nothing is downloaded that cannot be stored"
     );
 }
 

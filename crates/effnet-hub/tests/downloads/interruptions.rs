@@ -1,4 +1,4 @@
-//! Connections that break, and bodies that are not what was announced.
+//! Broken connections, and bodies that are not what was announced.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -19,7 +19,11 @@ fn a_whole_answer_becomes_the_file() {
 
     bench.watcher.finished = 0;
     bench.fetch(&server.url("/w.pth"), &content).unwrap();
-    assert_eq!(server.requests().len(), 1, "the second time nothing is fetched");
+    assert_eq!(
+        server.requests().len(),
+        1,
+        "the second time nothing is downloaded"
+    );
     assert_eq!(bench.watcher.finished, 0);
 }
 
@@ -42,7 +46,7 @@ fn a_cut_at_1_50_and_99_percent_is_continued_where_it_was() {
         assert_eq!(requests.len(), 2, "{percent} %");
         assert_eq!(requests[1].range_start(), Some(cut), "{percent} %");
         assert_eq!(requests[1].header("if-range"), Some("\"a\""));
-        assert_eq!(bench.watcher.advanced, SIZE as u64, "no byte is fetched twice");
+        assert_eq!(bench.watcher.advanced, SIZE as u64, "no byte is downloaded twice");
         assert!(
             bench.watcher.warned_of("the connection ended after"),
             "{:?}",
@@ -107,7 +111,7 @@ fn a_server_without_ranges_sends_the_file_again() {
 }
 
 #[test]
-fn a_changed_etag_between_parts_starts_anew() {
+fn a_changed_etag_between_parts_restarts_the_download() {
     let (old, new) = (body(5), body(6));
     let content = new.clone();
     let server = Server::start(move |request, index| match index {
@@ -207,7 +211,7 @@ fn pieces_that_do_not_belong_together_are_noticed_by_the_digest() {
 }
 
 #[test]
-fn a_damaged_part_is_fetched_anew() {
+fn a_damaged_part_is_downloaded_again() {
     let content = body(11);
     let served = content.clone();
     let server = Server::start(move |request, _| Reply::file(request, &served, "\"a\""));
@@ -236,7 +240,7 @@ fn a_wrong_digest_leaves_nothing() {
     assert_eq!(
         server.requests().len(),
         1,
-        "the same wrong file is not fetched twice"
+        "the same wrong file is not downloaded twice"
     );
 }
 
@@ -248,7 +252,7 @@ fn a_web_page_is_named() {
     bench.expect_error(
         &server.url("/w.pth"),
         &body(14),
-        "a web page came instead of the file",
+        "received a web page instead of the file",
     );
     assert!(bench.visible().is_empty());
 }
@@ -315,7 +319,7 @@ fn a_stalled_connection_is_given_up_and_continued() {
     bench.config.stall_timeout = Duration::from_millis(400);
     bench.expect(&server.url("/w.pth"), &content);
     assert!(
-        bench.watcher.warned_of("nothing arrived for 0.4 s"),
+        bench.watcher.warned_of("no data received for 0.4 s"),
         "{:?}",
         bench.watcher.warnings
     );
@@ -332,7 +336,7 @@ fn a_server_that_never_answers_is_given_up() {
     bench.config.stall_timeout = Duration::from_millis(400);
     bench.config.retries = 1;
     let start = Instant::now();
-    bench.expect_error(&server.url("/w.pth"), &body(20), "nothing arrived for 0.4 s");
+    bench.expect_error(&server.url("/w.pth"), &body(20), "no data received for 0.4 s");
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
 }
 

@@ -1,4 +1,4 @@
-//! Downloads from a server that misbehaves: the right file, or a clear error and nothing under the final name.
+//! Downloads from a misbehaving server give the right file, or a clear error and nothing under the final name.
 
 #![allow(missing_docs, unreachable_pub)]
 #![allow(

@@ -1,4 +1,4 @@
-//! Several processes, and processes that die.
+//! Concurrent and killed processes.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -12,7 +12,7 @@ const URL: &str = "EFFNET_HUB_TEST_URL";
 const SHA256: &str = "EFFNET_HUB_TEST_SHA256";
 const CACHE: &str = "EFFNET_HUB_TEST_CACHE";
 
-/// What the processes below do: this test program runs itself with this test alone.
+/// The processes below: this test program runs itself with only this test.
 #[test]
 #[ignore = "the other tests run it as a process of its own"]
 fn one_process() {
@@ -60,7 +60,7 @@ fn a_killed_process_leaves_a_part_that_the_next_one_continues() {
     while fs::metadata(&part).map_or(0, |metadata| metadata.len()) < SIZE as u64 / 3 {
         assert!(
             start.elapsed() < Duration::from_secs(10),
-            "the child fetches nothing"
+            "the child downloads nothing"
         );
         thread::sleep(Duration::from_millis(5));
     }

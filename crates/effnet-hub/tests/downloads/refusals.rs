@@ -1,4 +1,4 @@
-//! Servers that answer with something other than the file.
+//! Servers that respond with something other than the file.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,8 +8,8 @@ use crate::server::{Reply, Server};
 #[test]
 fn not_found_and_forbidden_are_final() {
     for (status, text) in [
-        (404, "answered 404; the file is not there"),
-        (403, "answered 403; access is refused"),
+        (404, "returned HTTP 404; the file no longer exists"),
+        (403, "returned HTTP 403; access denied"),
     ] {
         let server = Server::start(move |_, _| Reply::status(status));
         let mut bench = Bench::new();
@@ -32,7 +32,7 @@ fn too_many_requests_waits_as_long_as_the_server_asks() {
     bench.expect(&server.url("/w.pth"), &content);
     assert!(start.elapsed() >= Duration::from_secs(1));
     assert!(
-        bench.watcher.warned_of("answered 429"),
+        bench.watcher.warned_of("returned HTTP 429"),
         "{:?}",
         bench.watcher.warnings
     );
@@ -91,7 +91,7 @@ fn a_fault_that_stays_is_an_error_after_the_configured_retries() {
     Bench::new().expect_error(
         &server.url("/w.pth"),
         &body(6),
-        "answered 503; the server has a fault",
+        "returned HTTP 503; the server has a problem",
     );
     assert_eq!(server.requests().len(), 4);
 }
@@ -119,18 +119,14 @@ fn a_circle_of_redirects_is_an_error() {
         "/w.pth" => Reply::redirect("/b"),
         _ => Reply::redirect("/w.pth"),
     });
-    Bench::new().expect_error(&server.url("/w.pth"), &body(8), "it leads in a circle");
+    Bench::new().expect_error(&server.url("/w.pth"), &body(8), "redirect loop");
     assert_eq!(server.requests().len(), 2);
 }
 
 #[test]
 fn endless_redirects_are_an_error() {
     let server = Server::start(|_, index| Reply::redirect(format!("/{index}")));
-    Bench::new().expect_error(
-        &server.url("/w.pth"),
-        &body(9),
-        "there were 10 redirects before it",
-    );
+    Bench::new().expect_error(&server.url("/w.pth"), &body(9), "more than 10 redirects");
 }
 
 #[test]
@@ -149,7 +145,7 @@ fn a_refused_connection_is_named() {
         .port();
     let mut bench = Bench::new();
     let url = format!("http://127.0.0.1:{port}/w.pth");
-    bench.expect_error(&url, &body(11), "no connection");
+    bench.expect_error(&url, &body(11), "cannot connect");
     assert!(
         bench.watcher.warned_of("Connection refused"),
         "{:?}",
@@ -161,7 +157,7 @@ fn a_refused_connection_is_named() {
 #[test]
 fn a_name_that_does_not_resolve_is_named() {
     let mut bench = Bench::new();
-    bench.expect_error("http://nowhere.invalid/w.pth", &body(12), "no connection");
+    bench.expect_error("http://nowhere.invalid/w.pth", &body(12), "cannot connect");
     assert!(bench.visible().is_empty());
 }
 

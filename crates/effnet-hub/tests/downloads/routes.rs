@@ -1,4 +1,4 @@
-//! Mirrors, proxies, alternatives, TLS, and the digest that Hugging Face announces.
+//! Mirrors, proxies, alternative URLs, TLS, and the digest sent by Hugging Face.
 
 use std::fs;
 
@@ -30,9 +30,7 @@ fn a_mirror_that_is_no_url_is_named() {
     bench.config.mirror = Some(String::from("mirror.example"));
     let error = bench.fetch("https://github.com/w.pth", &body(2)).unwrap_err();
     assert!(
-        error
-            .to_string()
-            .starts_with("mirror: `mirror.example` cannot be used"),
+        error.to_string().starts_with("invalid mirror `mirror.example`: "),
         "{error}"
     );
 }
@@ -63,7 +61,7 @@ fn the_digest_that_hugging_face_announces_is_held_against_the_file() {
     fs::write(&path, b"damaged").unwrap();
     bench.config.offline = true;
     let error = bench.resolve(&entry).unwrap_err().to_string();
-    assert!(error.contains("damaged or another file"), "{error}");
+    assert!(error.contains("damaged or a different file"), "{error}");
 }
 
 #[test]
@@ -78,7 +76,7 @@ fn another_file_than_hugging_face_announces_is_refused() {
         .resolve(&entry(&[("x.safetensors", &[REPO_URL], None)]))
         .unwrap_err()
         .to_string();
-    assert!(error.contains("wrong content"), "{error}");
+    assert!(error.contains("checksum mismatch"), "{error}");
     assert!(bench.visible().is_empty());
 }
 

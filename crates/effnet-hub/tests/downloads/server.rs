@@ -1,4 +1,4 @@
-//! A web server on loopback that behaves as badly as a test tells it to.
+//! A web server on loopback that misbehaves as scripted by a test.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// Longest time that a stalled connection is kept open.
+/// How long a stalled connection is kept open.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// What a client asked for.
+/// The request of a client.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub target: String,
@@ -35,17 +35,17 @@ impl Request {
     }
 }
 
-/// What the server sends, and where it goes wrong.
+/// The response of the server, and how it misbehaves.
 #[derive(Debug, Clone, Default)]
 pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// Content-Length, when it is not the body's.
+    /// Content-Length, if not the length of the body.
     pub length: Option<usize>,
-    /// The connection is closed after this many bytes of the body.
+    /// Close the connection after this many bytes of the body.
     pub cut: Option<usize>,
-    /// Nothing more is sent after this many bytes of the body, and the connection stays open.
+    /// Send nothing more after this many bytes of the body, but keep the connection open.
     pub stall: Option<usize>,
     /// Pause after every 64 KiB.
     pub slow: Option<Duration>,
@@ -76,7 +76,7 @@ impl Reply {
         self
     }
 
-    /// What a good server with this file answers, Range and If-Range understood.
+    /// The response of a correct server with this file, which supports Range and If-Range.
     pub fn file(request: &Request, body: &[u8], etag: &str) -> Self {
         let same = request.header("if-range").is_none_or(|known| known == etag);
         let reply = match request.range_start().filter(|_| same) {
@@ -98,14 +98,14 @@ impl Reply {
 
 type Script = dyn Fn(&Request, usize) -> Reply + Send + Sync;
 
-/// A running server. It ends with the test process.
+/// A running server, until the test process ends.
 pub struct Server {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Server {
-    /// Answers the request of this index, from 0, with what `script` says.
+    /// Starts a server that replies to requests with `script(request, index)`, with indices from 0.
     pub fn start(script: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,34 +1,34 @@
-//! Moving pixels (`ImagingTransformAffine` and the filters in Pillow's `Geometry.c`).
+//! Affine transforms: shear, translate, rotate (`ImagingTransformAffine` and the filters in Pillow's
+//! `Geometry.c`).
 
 use crate::Image;
 
-/// The kernel of a geometric operation. It looks at the surroundings of one input point only: unlike
-/// a resize, it is not antialiased.
+/// The interpolation of a geometric operation. Unlike a resize, it is not antialiased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Kernel {
-    /// The pixel that the point lies in (`PIL.Image.Resampling.NEAREST`).
+    /// Nearest pixel (`PIL.Image.Resampling.NEAREST`).
     #[default]
     Nearest,
-    /// Linear between 2 x 2 pixels (`PIL.Image.Resampling.BILINEAR`).
+    /// Bilinear, 2 x 2 pixels (`PIL.Image.Resampling.BILINEAR`).
     Bilinear,
-    /// Keys' cubic with a = -1 through 4 x 4 pixels (`PIL.Image.Resampling.BICUBIC`; a resize takes
+    /// Bicubic, 4 x 4 pixels, Keys' kernel with a = -1 (`PIL.Image.Resampling.BICUBIC`; resizing uses a =
     /// -0.5).
     Bicubic,
 }
 
-/// How a geometric operation takes its pixels.
+/// How a geometric operation samples its input.
 ///
-/// The default is torchvision's: the nearest pixel, and black where there is none.
+/// The default is torchvision's: nearest, with black outside the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Sampling {
-    /// How pixels are interpolated.
+    /// The interpolation.
     pub kernel: Kernel,
-    /// The colour of what comes from outside of the picture.
+    /// The fill colour for pixels outside the image.
     pub fill: [u8; 3],
 }
 
-/// From a point of the output to the point of the input that is shown there:
-/// `(a x + b y + c, d x + e y + f)`, in pixels, with pixel centres at halves.
+/// Maps a point of the output to a point of the input: `(a x + b y + c, d x + e y + f)`, in pixels, with pixel
+/// centres at halves.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Affine {
     a: f64,
@@ -49,7 +49,7 @@ impl Affine {
         f: 0.0,
     };
 
-    /// Rows move to the left by `factor` of their distance from the top.
+    /// Moves rows left by `factor` of their distance from the top.
     pub(super) fn shear_x(factor: f64) -> Self {
         Self {
             b: factor,
@@ -57,7 +57,7 @@ impl Affine {
         }
     }
 
-    /// Columns move up by `factor` of their distance from the left.
+    /// Moves columns up by `factor` of their distance from the left.
     pub(super) fn shear_y(factor: f64) -> Self {
         Self {
             d: factor,
@@ -65,7 +65,7 @@ impl Affine {
         }
     }
 
-    /// The picture moves to the right and down.
+    /// Moves the image right and down.
     pub(super) fn translation(x: f64, y: f64) -> Self {
         Self {
             c: -x,
@@ -74,10 +74,10 @@ impl Affine {
         }
     }
 
-    /// The picture turns counterclockwise about its centre (`Image.rotate`).
+    /// Rotates the image counterclockwise about its centre (`Image.rotate`).
     pub(super) fn rotation(degrees: f64, width: usize, height: usize) -> Self {
         let (sine, cosine) = (-degrees.rem_euclid(360.0).to_radians()).sin_cos();
-        // Pillow does this to have zeros at right angles.
+        // Pillow rounds like this to get exact zeros at right angles.
         let rounded = |value: f64| (value * 1e15).round_ties_even() / 1e15;
         let (a, b, d) = (rounded(cosine), rounded(sine), rounded(-sine));
         let (x, y) = (width as f64 / 2.0, height as f64 / 2.0);
@@ -91,7 +91,7 @@ impl Affine {
         }
     }
 
-    /// The picture as the map shows it, in the same size.
+    /// Transforms the image in place, keeping its size.
     pub(super) fn apply(self, image: &mut Image, sampling: Sampling) {
         if self == Self::IDENTITY {
             return;
@@ -108,7 +108,7 @@ impl Affine {
         *image = Image::from_parts(image.width(), image.height(), moved);
     }
 
-    /// Without rotation or shear every row of the output comes from one of the input.
+    /// Nearest without rotation or shear: every output row comes from one input row.
     fn pick_rows_and_columns(self, source: Pixels<'_>, output: &mut [[u8; 3]]) {
         let columns = positions(self.c + self.a * 0.5, self.a, source.width);
         let columns: Vec<Option<usize>> = columns.take(source.width).collect();
@@ -124,7 +124,7 @@ impl Affine {
         }
     }
 
-    /// In 16.16 fixed point, as Pillow does while both sides are below 32768.
+    /// Nearest in 16.16 fixed point, as in Pillow for sides below 32768.
     fn pick(self, source: Pixels<'_>, output: &mut [[u8; 3]]) {
         let fixed = |value: f64| (value * 65536.0 + 0.5).floor() as i64;
         let inside = |value: i64, side: usize| usize::try_from(value >> 16).ok().filter(|at| *at < side);
@@ -165,18 +165,18 @@ impl Affine {
     }
 }
 
-/// Where equally spaced points lie on an axis of `side` pixels, where they do.
+/// The pixels of equally spaced points on an axis of `side` pixels; `None` outside.
 fn positions(first: f64, step: f64, side: usize) -> impl Iterator<Item = Option<usize>> {
     let mut next = first;
     std::iter::repeat_with(move || {
-        // Pillow adds up, too: `first + n * step` would round otherwise.
+        // Accumulates like Pillow: `first + n * step` would round differently.
         let at = next;
         next += step;
         (at >= 0.0 && (at as usize) < side).then_some(at as usize)
     })
 }
 
-/// The picture that is read.
+/// The input image.
 #[derive(Debug, Clone, Copy)]
 struct Pixels<'a> {
     width: usize,
@@ -197,7 +197,7 @@ impl<'a> Pixels<'a> {
         &self.rgb[y * self.width..][..self.width]
     }
 
-    /// `N` neighbouring rows and columns from `(x, y)` on, those at the edge repeated beyond it.
+    /// The `N` x `N` pixels from `(x, y)` on, with edge pixels replicated outside the image.
     fn neighbours<const N: usize>(self, x: i64, y: i64) -> [[[u8; 3]; N]; N] {
         let clamp = |at: i64, side: usize| at.clamp(0, side as i64 - 1) as usize;
         let columns: [usize; N] = std::array::from_fn(|index| clamp(x + index as i64, self.width));
@@ -225,13 +225,13 @@ impl<'a> Pixels<'a> {
         let rows = self.neighbours::<4>(left as i64 - 1, top as i64 - 1);
         std::array::from_fn(|channel| {
             let across = rows.map(|row| cubic(row.map(|pixel| f64::from(pixel[channel])), x - left));
-            // The cast stops at 0 and 255, as the original does.
+            // The cast saturates at 0 and 255, like Pillow.
             cubic(across, y - top) as u8
         })
     }
 }
 
-/// The order of the additions is Pillow's.
+/// Cubic interpolation; the order of the additions is Pillow's.
 fn cubic([before, from, to, after]: [f64; 4], at: f64) -> f64 {
     let linear = -before + to;
     let square = 2.0 * (before - from) + to - after;

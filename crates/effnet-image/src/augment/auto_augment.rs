@@ -1,17 +1,17 @@
-//! `AutoAugment` with the ImageNet policy (arXiv 1805.09501, table 9; torchvision's magnitudes).
+//! AutoAugment with the ImageNet policy (arXiv:1805.09501, table 9; torchvision's magnitudes).
 
 use rand::{Rng, RngExt as _};
 
 use super::draw::chance;
-use super::magnitudes::{Magnitude, Name};
+use super::magnitudes::{Magnitude, OperationKind};
 use super::{Operation, Sampling};
 
-/// One operation of a sub-policy: what, with which probability, at which of ten levels.
-type Choice = (Name, f64, usize);
+/// One operation of a sub-policy: its kind, probability and level, 0 to 9.
+type Choice = (OperationKind, f64, usize);
 
-/// The 25 sub-policies. Levels of operations without strength are 0.
+/// The 25 sub-policies. Operations without a magnitude have level 0.
 const IMAGENET: [[Choice; 2]; 25] = {
-    use Name::{
+    use OperationKind::{
         AutoContrast, Color, Contrast, Equalize, Invert, Posterize, Rotate, Sharpness, ShearX, Solarize,
     };
     [
@@ -43,20 +43,19 @@ const IMAGENET: [[Choice; 2]; 25] = {
     ]
 };
 
-/// One of the 25 sub-policies of two operations that were found on ImageNet, drawn anew for each
-/// picture.
+/// AutoAugment: for each image, one of the 25 sub-policies of two operations found on ImageNet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AutoAugment {
-    /// How geometric operations take their pixels.
+    /// Interpolation and fill of geometric operations.
     pub sampling: Sampling,
 }
 
 impl AutoAugment {
-    /// Draws the operations for a picture of `width` x `height`: none, one or two.
+    /// Samples the operations for an image of `width` x `height`: none, one or two.
     pub fn sample(&self, width: usize, height: usize, rng: &mut impl Rng) -> Vec<(Operation, Sampling)> {
         let sub_policy = IMAGENET[rng.random_range(0..IMAGENET.len())];
         let mut operations = Vec::with_capacity(sub_policy.len());
-        for (name, probability, level) in sub_policy {
+        for (kind, probability, level) in sub_policy {
             if chance(probability, rng) {
                 let magnitude = Magnitude {
                     level,
@@ -64,7 +63,7 @@ impl AutoAugment {
                     width,
                     height,
                 };
-                operations.push((magnitude.of(name, rng), self.sampling));
+                operations.push((magnitude.of(kind, rng), self.sampling));
             }
         }
         operations

@@ -1,16 +1,16 @@
-//! Operations on the channels of a pixel together (`ImageEnhance.Color` of Pillow, its conversions in
-//! `Convert.c`, torchvision's `adjust_hue`).
+//! Operations that mix the channels of a pixel: Pillow's `ImageEnhance.Color` and the conversions in
+//! `Convert.c`, torchvision's `adjust_hue`.
 
 use crate::Image;
 
-/// Grey by ITU-R 601-2, as Pillow's `convert("L")` rounds it.
+/// ITU-R 601-2 luma, rounded like Pillow's `convert("L")`.
 pub(super) fn luma([red, green, blue]: [u8; 3]) -> u8 {
     let sum = u32::from(red) * 19595 + u32::from(green) * 38470 + u32::from(blue) * 7471;
     ((sum + 0x8000) >> 16) as u8
 }
 
-/// From `from` (factor 0) over `to` (factor 1) and beyond: `ImagingBlend`, in single precision, cut to
-/// 0 to 255 and rounded towards zero.
+/// Interpolates, or extrapolates, from `from` (factor 0) to `to` (factor 1) like `ImagingBlend`: in single
+/// precision, clamped to 0 to 255 and truncated.
 pub(super) fn blend(from: u8, to: u8, factor: f32) -> u8 {
     let (from, to) = (f32::from(from), f32::from(to));
     (from + factor * (to - from)) as u8
@@ -24,9 +24,9 @@ pub(super) fn saturation(image: &mut Image, factor: f64) {
     }
 }
 
-/// Turns the hue by `factor` of the circle.
+/// Shifts the hue by `factor` of the colour wheel.
 pub(super) fn hue(image: &mut Image, factor: f64) {
-    // numpy casts by dropping the fraction and then the high bits.
+    // Like numpy's cast: truncate, then drop the high bits.
     let turn = (factor * 255.0) as i32 as u8;
     for pixel in image.pixels_mut().as_chunks_mut::<3>().0 {
         let [hue, saturation, value] = to_hsv(*pixel);
@@ -34,8 +34,8 @@ pub(super) fn hue(image: &mut Image, factor: f64) {
     }
 }
 
-/// Pillow declares single precision and computes in double wherever a literal stands, so the result
-/// depends on where values are rounded; the casts here stand where its assignments do.
+/// Pillow declares floats but computes in double precision wherever a literal occurs, so the result depends on
+/// where values are rounded; the casts here are where Pillow assigns.
 fn to_hsv([red, green, blue]: [u8; 3]) -> [u8; 3] {
     let highest = red.max(green).max(blue);
     let lowest = red.min(green).min(blue);

@@ -1,21 +1,21 @@
-//! `RandomResizedCrop` (torchvision; timm's `RandomResizedCropAndInterpolation` draws the same).
+//! `RandomResizedCrop` of torchvision; timm's `RandomResizedCropAndInterpolation` samples the same crops.
 
 use rand::{Rng, RngExt as _};
 
 use super::draw::{uniform, within};
 use crate::{ImageError, Interpolation, Rectangle};
 
-/// A rectangle of random area and aspect ratio, somewhere in the picture.
+/// A crop of random area, aspect ratio and position.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RandomResizedCrop {
-    /// Least and largest share of the picture's area.
+    /// Minimum and maximum fraction of the image's area.
     pub scale: (f64, f64),
-    /// Least and largest width over height. Logarithms are drawn evenly.
+    /// Minimum and maximum aspect ratio, width / height; log-uniform.
     pub ratio: (f64, f64),
 }
 
 impl Default for RandomResizedCrop {
-    /// A share from 0.08 to 1, a ratio from 3/4 to 4/3 (torchvision's and timm's defaults).
+    /// Scale 0.08 to 1, ratio 3/4 to 4/3 (torchvision's and timm's defaults).
     fn default() -> Self {
         Self {
             scale: (0.08, 1.0),
@@ -25,10 +25,10 @@ impl Default for RandomResizedCrop {
 }
 
 impl RandomResizedCrop {
-    /// Draws a crop of a picture of `width` x `height`, which must be at least 1 x 1.
+    /// Samples a crop of an image of `width` x `height`, at least 1 x 1.
     ///
-    /// Ten times a crop is drawn until one fits; else it is the central one whose ratio is nearest to
-    /// the picture's.
+    /// After ten samples that do not fit, falls back to a center crop with the allowed ratio nearest to the
+    /// image's.
     pub fn sample(&self, width: usize, height: usize, rng: &mut impl Rng) -> Rectangle {
         let area = (width * height) as f64;
         for _ in 0..10 {
@@ -48,11 +48,11 @@ impl RandomResizedCrop {
         self.central(width, height)
     }
 
-    /// What is taken when nothing else fits.
+    /// The center crop used as a fallback.
     pub(super) fn central(&self, width: usize, height: usize) -> Rectangle {
         let ratio = width as f64 / height as f64;
         let (mut crop_width, mut crop_height) = (width, height);
-        // The rounding may give nothing of a picture that is one pixel thin.
+        // Rounding may give 0 for an image that is one pixel wide or high.
         if ratio < self.ratio.0 {
             crop_height = (width as f64 / self.ratio.0).round_ties_even() as usize;
             crop_height = crop_height.clamp(1, height);
@@ -75,7 +75,7 @@ impl RandomResizedCrop {
     }
 }
 
-/// A kernel, or one drawn for each use.
+/// An interpolation, or a random one per image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum InterpolationChoice {
     /// Always bilinear (torchvision's default).
@@ -83,12 +83,12 @@ pub enum InterpolationChoice {
     Bilinear,
     /// Always bicubic.
     Bicubic,
-    /// One of the two, evenly (timm's default, `train_interpolation="random"`).
+    /// Bilinear or bicubic with equal probability (timm's default, `train_interpolation="random"`).
     Random,
 }
 
 impl InterpolationChoice {
-    /// Draws where there is a choice.
+    /// The interpolation for one image.
     pub fn sample(self, rng: &mut impl Rng) -> Interpolation {
         match self {
             Self::Bilinear => Interpolation::Bilinear,

@@ -1,25 +1,25 @@
-//! Random numbers from ranges, and the checks that the ranges need.
+//! Random numbers from ranges, and checks of those ranges.
 
 use rand::{Rng, RngExt as _};
 
 use crate::ImageError;
 
-/// Evenly from `low` to `high`.
+/// A uniform random number from `low` to `high`.
 pub(super) fn uniform((low, high): (f64, f64), rng: &mut impl Rng) -> f64 {
     low + (high - low) * rng.random::<f64>()
 }
 
-/// True in this share of the cases.
+/// True with this probability.
 pub(super) fn chance(probability: f64, rng: &mut impl Rng) -> bool {
     rng.random::<f64>() < probability
 }
 
-/// `value` or `-value`.
+/// `value` or `-value`, with equal probability.
 pub(super) fn either_sign(value: f64, rng: &mut impl Rng) -> f64 {
     if rng.random() { value } else { -value }
 }
 
-/// Whether a range is one, and inside of another.
+/// Checks that `low <= high` and that the range lies inside another.
 pub(super) fn within(
     (low, high): (f64, f64),
     (least, most): (f64, f64),
@@ -34,7 +34,7 @@ pub(super) fn within(
     })
 }
 
-/// Whether a probability is one.
+/// Checks that a probability is between 0 and 1.
 pub(super) fn check_probability(probability: f64, expected: &'static str) -> Result<(), ImageError> {
     if (0.0..=1.0).contains(&probability) {
         return Ok(());

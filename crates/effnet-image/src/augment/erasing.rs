@@ -1,4 +1,4 @@
-//! Random erasing (arXiv 1708.04896) of normalised images, as torchvision and timm do it.
+//! Random erasing (arXiv:1708.04896) of normalised images, like torchvision and timm.
 
 use rand::{Rng, RngExt as _};
 use rand_distr::{Distribution as _, StandardNormal};
@@ -6,34 +6,34 @@ use rand_distr::{Distribution as _, StandardNormal};
 use super::draw::{chance, check_probability, uniform, within};
 use crate::{ImageError, Rectangle};
 
-/// What is put in the place of erased pixels, in normalised values.
+/// What erased pixels are replaced with, in normalised values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ErasingMode {
     /// One colour (timm's `const` with zeros; torchvision's `value` as numbers).
     Constant([f32; 3]),
-    /// A colour a rectangle, normally distributed (timm's `rand`).
+    /// One random colour per rectangle, normally distributed (timm's `rand`).
     RandomColor,
-    /// A colour a pixel, normally distributed (timm's `pixel`; torchvision's `value="random"`).
+    /// One random colour per pixel, normally distributed (timm's `pixel`; torchvision's `value="random"`).
     RandomPixels,
 }
 
-/// Overwrites rectangles of random area and aspect ratio.
+/// Random erasing: overwrites rectangles of random area, aspect ratio and position.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RandomErasing {
-    /// The share of the images that something is erased of.
+    /// Probability of erasing, 0 to 1.
     pub probability: f64,
-    /// Least and largest share of the image's area, of all rectangles together.
+    /// Minimum and maximum fraction of the image's area, for all rectangles together.
     pub area: (f64, f64),
-    /// Least and largest height over width. Logarithms are drawn evenly.
+    /// Minimum and maximum aspect ratio, height / width; log-uniform.
     pub ratio: (f64, f64),
-    /// What is put there.
+    /// What erased pixels are replaced with.
     pub mode: ErasingMode,
-    /// Least and largest number of rectangles.
+    /// Minimum and maximum number of rectangles.
     pub count: (usize, usize),
 }
 
 impl RandomErasing {
-    /// timm's defaults: one rectangle of 2 % to a third of the area, ratio 0.3 to 10/3.
+    /// timm's defaults: one rectangle of 2 % to 33.3 % of the area, ratio 0.3 to 10/3.
     pub fn timm(probability: f64, mode: ErasingMode) -> Self {
         Self {
             probability,
@@ -53,7 +53,7 @@ impl RandomErasing {
         }
     }
 
-    /// Draws what is erased of an image of `width` x `height`; often nothing.
+    /// Samples the rectangles to erase from an image of `width` x `height`; often none.
     pub fn sample(&self, width: usize, height: usize, rng: &mut impl Rng) -> Vec<Erasure> {
         if !chance(self.probability, rng) {
             return Vec::new();
@@ -68,7 +68,7 @@ impl RandomErasing {
         rectangles.into_iter().map(&mut erasure).collect()
     }
 
-    /// Ten times one is drawn until one fits.
+    /// Samples a rectangle; `None` after ten that do not fit.
     fn rectangle(&self, width: usize, height: usize, count: usize, rng: &mut impl Rng) -> Option<Rectangle> {
         let image = (width * height) as f64;
         (0..10).find_map(|_| {
@@ -111,26 +111,26 @@ impl RandomErasing {
     }
 }
 
-/// A rectangle with what it is overwritten by.
+/// A rectangle and its new content.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Erasure {
-    /// Which pixels.
+    /// The pixels to overwrite.
     pub area: Rectangle,
-    /// What is put there.
+    /// Their new content.
     pub content: ErasedContent,
 }
 
-/// What erased pixels become, in normalised values.
+/// The new content of erased pixels, in normalised values.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ErasedContent {
-    /// All the same.
+    /// One colour for all pixels.
     Color([f32; 3]),
-    /// Each its own: `[3, area.height, area.width]`.
+    /// One value per sample: `[3, area.height, area.width]`.
     Pixels(Vec<f32>),
 }
 
 impl Erasure {
-    /// Overwrites a part of one image, `[3, height, width]`. What does not fit into it is left out.
+    /// Overwrites the rectangle in an image `[3, height, width]`; parts outside the image are ignored.
     pub fn apply(&self, image: &mut [f32], width: usize) {
         let Rectangle { left, top, .. } = self.area;
         let plane = image.len() / 3;

@@ -1,4 +1,4 @@
-//! `ColorJitter` of torchvision.
+//! torchvision's `ColorJitter`.
 
 use rand::Rng;
 use rand::seq::SliceRandom as _;
@@ -9,22 +9,22 @@ use crate::ImageError;
 
 /// Random brightness, contrast, saturation and hue, in random order.
 ///
-/// A range that holds nothing but the neutral value leaves its operation out.
+/// An operation whose range contains only the neutral value is skipped.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ColorJitter {
-    /// Range of the factor of [`Operation::Brightness`], from 0; neutral is 1.
+    /// Range of the factor of [`Operation::Brightness`], 0 or more; neutral is 1.
     pub brightness: (f64, f64),
-    /// Range of the factor of [`Operation::Contrast`], from 0; neutral is 1.
+    /// Range of the factor of [`Operation::Contrast`], 0 or more; neutral is 1.
     pub contrast: (f64, f64),
-    /// Range of the factor of [`Operation::Saturation`], from 0; neutral is 1.
+    /// Range of the factor of [`Operation::Saturation`], 0 or more; neutral is 1.
     pub saturation: (f64, f64),
-    /// Range of the turn of [`Operation::Hue`], within -0.5 to 0.5; neutral is 0.
+    /// Range of the shift of [`Operation::Hue`], within -0.5 to 0.5; neutral is 0.
     pub hue: (f64, f64),
 }
 
 impl ColorJitter {
-    /// Factors from `1 - strength` (at least 0) to `1 + strength`, turns from `-hue` to `hue`, as
-    /// torchvision takes single numbers.
+    /// Factors from `1 - strength` (at least 0) to `1 + strength`, hue shifts from `-hue` to `hue`, like
+    /// torchvision's single numbers.
     pub fn new(brightness: f64, contrast: f64, saturation: f64, hue: f64) -> Self {
         let factors = |strength: f64| ((1.0 - strength).max(0.0), 1.0 + strength);
         Self {
@@ -35,7 +35,7 @@ impl ColorJitter {
         }
     }
 
-    /// Draws the strengths and the order.
+    /// Samples the strengths and the order.
     pub fn sample(&self, rng: &mut impl Rng) -> Vec<Operation> {
         let mut operations = Vec::with_capacity(4);
         let mut draw = |range: (f64, f64), neutral: f64, operation: fn(f64) -> Operation| {
@@ -53,9 +53,17 @@ impl ColorJitter {
 
     pub(super) fn check(&self) -> Result<(), ImageError> {
         let factors = (0.0, f64::MAX);
-        within(self.brightness, factors, "a range of brightness factors from 0")?;
-        within(self.contrast, factors, "a range of contrast factors from 0")?;
-        within(self.saturation, factors, "a range of saturation factors from 0")?;
-        within(self.hue, (-0.5, 0.5), "a range of hues within -0.5 to 0.5")
+        within(
+            self.brightness,
+            factors,
+            "a range of brightness factors of 0 or more",
+        )?;
+        within(self.contrast, factors, "a range of contrast factors of 0 or more")?;
+        within(
+            self.saturation,
+            factors,
+            "a range of saturation factors of 0 or more",
+        )?;
+        within(self.hue, (-0.5, 0.5), "a range of hue shifts within -0.5 to 0.5")
     }
 }

@@ -1,14 +1,14 @@
-//! How torchvision turns a level into the strength of an operation (`_augmentation_space` of its
-//! `AutoAugment` and `RandAugment`, which have the same).
+//! torchvision's magnitudes: from the level of a policy to the strength of an operation (`_augmentation_space`,
+//! which its `AutoAugment` and `RandAugment` share).
 
 use rand::Rng;
 
 use super::Operation;
 use super::draw::either_sign;
 
-/// What an operation is called in a policy; the strength comes from a level.
+/// An operation of a policy, before its magnitude is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Name {
+pub(super) enum OperationKind {
     Identity,
     ShearX,
     ShearY,
@@ -26,7 +26,7 @@ pub(super) enum Name {
     Invert,
 }
 
-/// A level among `bins` of them, and the picture whose sides bound the translations.
+/// A level from 0 to `bins - 1`, and the size of the image, to which translations are relative.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Magnitude {
     pub(super) level: usize,
@@ -36,36 +36,38 @@ pub(super) struct Magnitude {
 }
 
 impl Magnitude {
-    /// The operation of this strength, in one of the two directions if it has any.
-    pub(super) fn of(self, name: Name, rng: &mut impl Rng) -> Operation {
+    /// The operation at this magnitude, in a random direction if it has one.
+    pub(super) fn of(self, kind: OperationKind, rng: &mut impl Rng) -> Operation {
         let mut signed = |end: f64| either_sign(self.linear(0.0, end), rng);
-        // There and back as torchvision goes, which costs a last bit.
+        // torchvision converts to degrees and back, which changes the last bit.
         let angle = |shear: f64| shear.atan().to_degrees().to_radians();
         let translated = |end: f64, side: usize| end / 331.0 * side as f64;
-        match name {
-            Name::Identity => Operation::Identity,
-            Name::ShearX => Operation::ShearX(angle(signed(0.3)).tan()),
-            Name::ShearY => {
+        match kind {
+            OperationKind::Identity => Operation::Identity,
+            OperationKind::ShearX => Operation::ShearX(angle(signed(0.3)).tan()),
+            OperationKind::ShearY => {
                 let (sine, cosine) = angle(signed(0.3)).sin_cos();
                 Operation::ShearY(sine / cosine)
             }
-            // Whole pixels, towards zero.
-            Name::TranslateX => Operation::TranslateX(signed(translated(150.0, self.width)).trunc()),
-            Name::TranslateY => Operation::TranslateY(signed(translated(150.0, self.height)).trunc()),
-            Name::Rotate => Operation::Rotate(signed(30.0)),
-            Name::Brightness => Operation::Brightness(1.0 + signed(0.9)),
-            Name::Color => Operation::Saturation(1.0 + signed(0.9)),
-            Name::Contrast => Operation::Contrast(1.0 + signed(0.9)),
-            Name::Sharpness => Operation::Sharpness(1.0 + signed(0.9)),
-            Name::Posterize => Operation::Posterize(self.bits()),
-            Name::Solarize => Operation::Solarize(self.linear(255.0, 0.0)),
-            Name::AutoContrast => Operation::AutoContrast,
-            Name::Equalize => Operation::Equalize,
-            Name::Invert => Operation::Invert,
+            // Whole pixels, truncated.
+            OperationKind::TranslateX => Operation::TranslateX(signed(translated(150.0, self.width)).trunc()),
+            OperationKind::TranslateY => {
+                Operation::TranslateY(signed(translated(150.0, self.height)).trunc())
+            }
+            OperationKind::Rotate => Operation::Rotate(signed(30.0)),
+            OperationKind::Brightness => Operation::Brightness(1.0 + signed(0.9)),
+            OperationKind::Color => Operation::Saturation(1.0 + signed(0.9)),
+            OperationKind::Contrast => Operation::Contrast(1.0 + signed(0.9)),
+            OperationKind::Sharpness => Operation::Sharpness(1.0 + signed(0.9)),
+            OperationKind::Posterize => Operation::Posterize(self.bits()),
+            OperationKind::Solarize => Operation::Solarize(self.linear(255.0, 0.0)),
+            OperationKind::AutoContrast => Operation::AutoContrast,
+            OperationKind::Equalize => Operation::Equalize,
+            OperationKind::Invert => Operation::Invert,
         }
     }
 
-    /// `torch.linspace(start, end, bins)[level]`, in its single precision and from the nearer end.
+    /// `torch.linspace(start, end, bins)[level]`: in single precision, from the nearer end.
     fn linear(self, start: f64, end: f64) -> f64 {
         let (start, end) = (start as f32, end as f32);
         let step = (end - start) / (self.bins - 1) as f32;
@@ -76,7 +78,7 @@ impl Magnitude {
         })
     }
 
-    /// Up to 4 of the 8 bits go.
+    /// The number of bits to keep: 4 to 8.
     fn bits(self) -> u8 {
         let dropped = self.level as f32 / ((self.bins - 1) as f32 / 4.0);
         8 - dropped.round_ties_even() as u8

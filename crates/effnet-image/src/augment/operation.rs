@@ -1,58 +1,56 @@
-//! What augmentation policies are made of.
+//! The operations of augmentation policies.
 
 use super::affine::{Affine, Sampling};
 use super::{color, sharpness, tone};
 use crate::Image;
 
-/// A change of a picture that keeps its size, with its strength.
+/// An image operation and its magnitude. The size of the image does not change.
 ///
-/// Byte for byte what Pillow 13 makes of RGB on x86-64, with torchvision 0.26's meaning of the
-/// parameters (`torchvision.transforms.functional` on PIL images).
+/// Byte for byte like Pillow 13 on x86-64 for RGB; parameters as in torchvision 0.26
+/// (`torchvision.transforms.functional` on PIL images).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Operation {
-    /// Nothing.
+    /// Does nothing.
     Identity,
-    /// Moves each row to the left by this share of its distance from the top (the tangent of the
-    /// angle; negative: to the right).
+    /// Shears horizontally: moves each row left by this fraction of its distance from the top (the tangent of
+    /// the angle; negative: right).
     ShearX(f64),
-    /// Moves each column up by this share of its distance from the left (negative: down).
+    /// Shears vertically: moves each column up by this fraction of its distance from the left (negative: down).
     ShearY(f64),
-    /// Moves the picture to the right by this number of pixels.
+    /// Moves the image right by this number of pixels.
     TranslateX(f64),
-    /// Moves the picture down by this number of pixels.
+    /// Moves the image down by this number of pixels.
     TranslateY(f64),
-    /// Turns the picture counterclockwise about its centre by this number of degrees.
+    /// Rotates the image counterclockwise about its centre, in degrees.
     Rotate(f64),
-    /// Multiplies; 1 changes nothing, 0 is black (`adjust_brightness`).
+    /// Brightness factor: 1 changes nothing, 0 is black (`adjust_brightness`).
     Brightness(f64),
-    /// Scales the distance from the mean grey; 1 changes nothing (`adjust_contrast`).
+    /// Contrast factor: 1 changes nothing, 0 is the mean grey (`adjust_contrast`).
     Contrast(f64),
-    /// Scales the distance from the pixel's grey; 1 changes nothing, 0 is grey (`adjust_saturation`,
-    /// AutoAugment's "Color").
+    /// Saturation factor: 1 changes nothing, 0 is greyscale (`adjust_saturation`, AutoAugment's "Color").
     Saturation(f64),
-    /// Turns the hue by this share of the circle, -0.5 to 0.5; 0 changes nothing but for the rounding
-    /// of HSV (`adjust_hue`).
+    /// Shifts the hue by this fraction of the colour wheel, -0.5 to 0.5; 0 changes nothing except for the
+    /// rounding of HSV (`adjust_hue`).
     Hue(f64),
-    /// Scales the distance from the smoothed picture; 1 changes nothing, 0 is smooth
-    /// (`adjust_sharpness`).
+    /// Sharpness factor: 1 changes nothing, 0 is smoothed (`adjust_sharpness`).
     Sharpness(f64),
-    /// Keeps this number of high bits of each sample, 1 to 8; 0 is black (Pillow refuses it since 13).
+    /// Keeps this number of high bits per sample, 1 to 8; 0 is black (Pillow 13 and later refuse it).
     Posterize(u8),
-    /// Inverts the samples from this level on.
+    /// Inverts samples at or above this threshold.
     Solarize(f64),
-    /// Adds this to the samples below 128.
+    /// Adds this to samples below 128.
     SolarizeAdd(u8),
-    /// Stretches each channel to 0 to 255.
+    /// Stretches each channel to the full range, 0 to 255.
     AutoContrast,
-    /// Spreads each channel's levels evenly.
+    /// Equalises the histogram of each channel.
     Equalize,
-    /// Subtracts each sample from 255.
+    /// Inverts all samples.
     Invert,
 }
 
 impl Operation {
-    /// Changes `image`. `sampling` matters to shears, translations and rotations only.
+    /// Applies the operation to `image`. `sampling` only affects shears, translations and rotations.
     pub fn apply(self, image: &mut Image, sampling: Sampling) {
         let affine = match self {
             Self::ShearX(factor) => Affine::shear_x(factor),

@@ -1,4 +1,4 @@
-//! The augmentation policies, as one.
+//! One type for all augmentation policies.
 
 use std::str::FromStr;
 
@@ -7,14 +7,14 @@ use rand::Rng;
 use super::{AutoAugment, Operation, RandAugment, Sampling, TimmRandAugment};
 use crate::ImageError;
 
-/// What draws the operations for a picture.
+/// An augmentation policy, which samples operations per image.
 ///
-/// Read from `imagenet` ([`AutoAugment`]), `randaugment` ([`RandAugment`] with its defaults) and
-/// timm's `rand-m9-mstd0.5` and the like ([`TimmRandAugment`]).
+/// Parses `imagenet` ([`AutoAugment`]), `randaugment` ([`RandAugment`] with its defaults) and timm's notation,
+/// such as `rand-m9-mstd0.5` ([`TimmRandAugment`]).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Policy {
-    /// One of the sub-policies found on ImageNet.
+    /// AutoAugment with the ImageNet policy.
     AutoAugment(AutoAugment),
     /// torchvision's RandAugment.
     RandAugment(RandAugment),
@@ -23,7 +23,7 @@ pub enum Policy {
 }
 
 impl Policy {
-    /// Draws the operations for a picture of `width` x `height`.
+    /// Samples the operations for an image of `width` x `height`.
     pub fn sample(&self, width: usize, height: usize, rng: &mut impl Rng) -> Vec<(Operation, Sampling)> {
         match self {
             Self::AutoAugment(policy) => policy.sample(width, height, rng),
@@ -50,7 +50,7 @@ impl FromStr for Policy {
             "randaugment" => Ok(Self::RandAugment(RandAugment::default())),
             _ if text.starts_with("rand-") => Ok(Self::TimmRandAugment(text.parse()?)),
             _ => Err(ImageError::InvalidTransform {
-                expected: "an augmentation policy: imagenet, randaugment, or timm's rand-m9-mstd0.5",
+                expected: "an augmentation policy: imagenet, randaugment, or timm's notation such as rand-m9-mstd0.5",
                 found: text.to_owned(),
             }),
         }

@@ -1,43 +1,43 @@
-//! `RandAugment` (arXiv 1909.13719) as torchvision has it.
+//! RandAugment (arXiv:1909.13719), torchvision's version.
 
 use rand::{Rng, RngExt as _};
 
-use super::magnitudes::{Magnitude, Name};
+use super::magnitudes::{Magnitude, OperationKind};
 use super::{Operation, Sampling};
 use crate::ImageError;
 
-const SPACE: [Name; 14] = [
-    Name::Identity,
-    Name::ShearX,
-    Name::ShearY,
-    Name::TranslateX,
-    Name::TranslateY,
-    Name::Rotate,
-    Name::Brightness,
-    Name::Color,
-    Name::Contrast,
-    Name::Sharpness,
-    Name::Posterize,
-    Name::Solarize,
-    Name::AutoContrast,
-    Name::Equalize,
+const SPACE: [OperationKind; 14] = [
+    OperationKind::Identity,
+    OperationKind::ShearX,
+    OperationKind::ShearY,
+    OperationKind::TranslateX,
+    OperationKind::TranslateY,
+    OperationKind::Rotate,
+    OperationKind::Brightness,
+    OperationKind::Color,
+    OperationKind::Contrast,
+    OperationKind::Sharpness,
+    OperationKind::Posterize,
+    OperationKind::Solarize,
+    OperationKind::AutoContrast,
+    OperationKind::Equalize,
 ];
 
-/// A number of operations drawn evenly from 14, all at one level.
+/// RandAugment: a fixed number of operations, chosen uniformly from 14, all at the same magnitude.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RandAugment {
-    /// Operations a picture (the paper's N).
+    /// Operations per image (the paper's N).
     pub num_ops: usize,
-    /// The level, from 0 to below `num_magnitude_bins` (the paper's M).
+    /// The magnitude, from 0 to `num_magnitude_bins - 1` (the paper's M).
     pub magnitude: usize,
-    /// The number of levels, at least 2.
+    /// The number of magnitudes, at least 2.
     pub num_magnitude_bins: usize,
-    /// How geometric operations take their pixels.
+    /// Interpolation and fill of geometric operations.
     pub sampling: Sampling,
 }
 
 impl Default for RandAugment {
-    /// Two operations at level 9 of 31 (torchvision's defaults).
+    /// Two operations at magnitude 9 of 31 (torchvision's defaults).
     fn default() -> Self {
         Self {
             num_ops: 2,
@@ -49,7 +49,7 @@ impl Default for RandAugment {
 }
 
 impl RandAugment {
-    /// Draws the operations for a picture of `width` x `height`.
+    /// Samples the operations for an image of `width` x `height`.
     pub fn sample(&self, width: usize, height: usize, rng: &mut impl Rng) -> Vec<(Operation, Sampling)> {
         let magnitude = Magnitude {
             level: self.magnitude,
@@ -64,7 +64,7 @@ impl RandAugment {
     pub(super) fn check(&self) -> Result<(), ImageError> {
         if self.num_magnitude_bins < 2 || self.magnitude >= self.num_magnitude_bins {
             return Err(ImageError::InvalidTransform {
-                expected: "a RandAugment magnitude below the number of bins, of which there are at least 2",
+                expected: "a RandAugment magnitude below the number of bins, and at least 2 bins",
                 found: format!("magnitude {} of {} bins", self.magnitude, self.num_magnitude_bins),
             });
         }

@@ -1,10 +1,9 @@
-//! `ImageEnhance.Sharpness` of Pillow, with its `SMOOTH` filter.
+//! Pillow's `ImageEnhance.Sharpness`, with its `SMOOTH` filter.
 
 use super::color::blend;
 use crate::Image;
 
-/// Blends with a smoothed picture: 3 x 3 pixels of which the middle one counts 5 of 13 times. The
-/// outermost pixels stay what they are.
+/// Blends with a smoothed image: a 3 x 3 mean whose centre has weight 5 of 13. Border pixels do not change.
 pub(super) fn sharpness(image: &mut Image, factor: f64) {
     let (width, height) = (image.width(), image.height());
     if width < 3 || height < 3 {
@@ -20,7 +19,7 @@ pub(super) fn sharpness(image: &mut Image, factor: f64) {
         for at in 3..row - 3 {
             let three = |line: &[u8]| u32::from(line[at - 3]) + u32::from(line[at]) + u32::from(line[at + 3]);
             let sum = three(above) + three(here) + three(below) + 4 * u32::from(here[at]);
-            // To the nearest: 13ths have no ties, so Pillow's sums in single precision agree.
+            // Round to nearest: 13ths have no ties, so this agrees with Pillow's sums in single precision.
             let smooth = (2 * sum + 13) / 26;
             target[at] = blend(smooth as u8, here[at], factor);
         }

@@ -1,4 +1,4 @@
-//! timm's `RandAugment`, which most published EfficientNets of timm were trained with.
+//! timm's RandAugment, with which most of timm's EfficientNets were trained.
 
 use std::str::FromStr;
 
@@ -9,12 +9,12 @@ use super::draw::{chance, check_probability, either_sign};
 use super::{InterpolationChoice, Kernel, Operation, Sampling};
 use crate::{IMAGENET_MEAN, ImageError, Interpolation};
 
-/// The level of full strength.
+/// The magnitude of full strength.
 const FULL: f64 = 10.0;
 
-/// What timm draws from (`_RAND_TRANSFORMS`).
+/// timm's operations (`_RAND_TRANSFORMS`).
 #[derive(Debug, Clone, Copy)]
-enum Name {
+enum TimmOperation {
     AutoContrast,
     Equalize,
     Invert,
@@ -32,52 +32,51 @@ enum Name {
     TranslateYRel,
 }
 
-const SPACE: [Name; 15] = [
-    Name::AutoContrast,
-    Name::Equalize,
-    Name::Invert,
-    Name::Rotate,
-    Name::Posterize,
-    Name::Solarize,
-    Name::SolarizeAdd,
-    Name::Color,
-    Name::Contrast,
-    Name::Brightness,
-    Name::Sharpness,
-    Name::ShearX,
-    Name::ShearY,
-    Name::TranslateXRel,
-    Name::TranslateYRel,
+const SPACE: [TimmOperation; 15] = [
+    TimmOperation::AutoContrast,
+    TimmOperation::Equalize,
+    TimmOperation::Invert,
+    TimmOperation::Rotate,
+    TimmOperation::Posterize,
+    TimmOperation::Solarize,
+    TimmOperation::SolarizeAdd,
+    TimmOperation::Color,
+    TimmOperation::Contrast,
+    TimmOperation::Brightness,
+    TimmOperation::Sharpness,
+    TimmOperation::ShearX,
+    TimmOperation::ShearY,
+    TimmOperation::TranslateXRel,
+    TimmOperation::TranslateYRel,
 ];
 
-/// timm 1.0's `RandAugment`: operations drawn evenly from 15, each applied with a probability, at a
-/// level that varies.
+/// RandAugment of timm 1.0: operations chosen uniformly from 15, each applied with a probability and a random
+/// magnitude.
 ///
-/// Read from timm's own notation: `"rand-m9-mstd0.5".parse()`, with the keys `m`, `mstd`, `mmax`, `n`,
-/// `p` and `inc`.
+/// Parses timm's notation, such as `rand-m9-mstd0.5`, with the keys `m`, `mstd`, `mmax`, `n`, `p` and `inc`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TimmRandAugment {
-    /// The mean level; 10 is full strength (`m`).
+    /// Mean magnitude; 10 is full strength (`m`).
     pub magnitude: f64,
-    /// The standard deviation of the level; infinite: evenly from 0 to `magnitude` (`mstd`).
+    /// Standard deviation of the magnitude; if infinite, uniform from 0 to `magnitude` (`mstd`).
     pub magnitude_std: f64,
-    /// The highest level (`mmax`).
+    /// Maximum magnitude (`mmax`).
     pub magnitude_max: f64,
-    /// Operations drawn a picture (`n`).
+    /// Operations per image (`n`).
     pub num_layers: usize,
-    /// The probability that a drawn operation is applied (`p`).
+    /// Probability of applying each operation (`p`).
     pub probability: f64,
-    /// Whether strength grows with the level in all operations (`inc1`). Without it, a low level is
-    /// strong in posterize, solarize and those of colour.
+    /// Whether the effect of every operation increases with the magnitude (`inc1`). Otherwise, low magnitudes
+    /// of posterize, solarize and the colour operations have strong effects.
     pub increasing: bool,
-    /// The kernel of geometric operations.
+    /// The interpolation of geometric operations.
     pub interpolation: InterpolationChoice,
-    /// The colour of what comes from outside of the picture.
+    /// The fill colour for pixels outside the image.
     pub fill: [u8; 3],
 }
 
 impl Default for TimmRandAugment {
-    /// `rand-m10`, random kernels, and ImageNet's mean colour outside.
+    /// `rand-m10`, random interpolation, filled with ImageNet's mean colour.
     fn default() -> Self {
         Self {
             magnitude: FULL,
@@ -93,16 +92,16 @@ impl Default for TimmRandAugment {
 }
 
 impl TimmRandAugment {
-    /// Draws the operations for a picture of `width` x `height`.
+    /// Samples the operations for an image of `width` x `height`.
     pub fn sample(&self, width: usize, height: usize, rng: &mut impl Rng) -> Vec<(Operation, Sampling)> {
         let mut operations = Vec::with_capacity(self.num_layers);
         for _ in 0..self.num_layers {
-            let name = SPACE[rng.random_range(0..SPACE.len())];
+            let kind = SPACE[rng.random_range(0..SPACE.len())];
             if !chance(self.probability, rng) {
                 continue;
             }
             let level = self.level(rng);
-            let operation = self.operation(name, level, width, height, rng);
+            let operation = self.operation(kind, level, width, height, rng);
             let kernel = match self.interpolation.sample(rng) {
                 Interpolation::Bilinear => Kernel::Bilinear,
                 Interpolation::Bicubic => Kernel::Bicubic,
@@ -130,29 +129,33 @@ impl TimmRandAugment {
 
     fn operation(
         &self,
-        name: Name,
+        kind: TimmOperation,
         level: f64,
         width: usize,
         height: usize,
         rng: &mut impl Rng,
     ) -> Operation {
         let share = level / FULL;
-        match name {
-            Name::AutoContrast => Operation::AutoContrast,
-            Name::Equalize => Operation::Equalize,
-            Name::Invert => Operation::Invert,
-            Name::Rotate => Operation::Rotate(either_sign(share * 30.0, rng)),
-            Name::Posterize => Operation::Posterize(self.bits(share)),
-            Name::Solarize => Operation::Solarize(self.threshold(share)),
-            Name::SolarizeAdd => Operation::SolarizeAdd(((share * 110.0) as u8).min(128)),
-            Name::Color => Operation::Saturation(self.factor(share, rng)),
-            Name::Contrast => Operation::Contrast(self.factor(share, rng)),
-            Name::Brightness => Operation::Brightness(self.factor(share, rng)),
-            Name::Sharpness => Operation::Sharpness(self.factor(share, rng)),
-            Name::ShearX => Operation::ShearX(either_sign(share * 0.3, rng)),
-            Name::ShearY => Operation::ShearY(either_sign(share * 0.3, rng)),
-            Name::TranslateXRel => Operation::TranslateX(either_sign(share * 0.45 * width as f64, rng)),
-            Name::TranslateYRel => Operation::TranslateY(either_sign(share * 0.45 * height as f64, rng)),
+        match kind {
+            TimmOperation::AutoContrast => Operation::AutoContrast,
+            TimmOperation::Equalize => Operation::Equalize,
+            TimmOperation::Invert => Operation::Invert,
+            TimmOperation::Rotate => Operation::Rotate(either_sign(share * 30.0, rng)),
+            TimmOperation::Posterize => Operation::Posterize(self.bits(share)),
+            TimmOperation::Solarize => Operation::Solarize(self.threshold(share)),
+            TimmOperation::SolarizeAdd => Operation::SolarizeAdd(((share * 110.0) as u8).min(128)),
+            TimmOperation::Color => Operation::Saturation(self.factor(share, rng)),
+            TimmOperation::Contrast => Operation::Contrast(self.factor(share, rng)),
+            TimmOperation::Brightness => Operation::Brightness(self.factor(share, rng)),
+            TimmOperation::Sharpness => Operation::Sharpness(self.factor(share, rng)),
+            TimmOperation::ShearX => Operation::ShearX(either_sign(share * 0.3, rng)),
+            TimmOperation::ShearY => Operation::ShearY(either_sign(share * 0.3, rng)),
+            TimmOperation::TranslateXRel => {
+                Operation::TranslateX(either_sign(share * 0.45 * width as f64, rng))
+            }
+            TimmOperation::TranslateYRel => {
+                Operation::TranslateY(either_sign(share * 0.45 * height as f64, rng))
+            }
         }
     }
 
@@ -189,7 +192,7 @@ impl TimmRandAugment {
             return Ok(());
         }
         Err(ImageError::InvalidTransform {
-            expected: "RandAugment magnitudes from 0",
+            expected: "RandAugment magnitudes of 0 or more",
             found: format!("{levels:?}"),
         })
     }
@@ -200,7 +203,7 @@ impl FromStr for TimmRandAugment {
 
     fn from_str(text: &str) -> Result<Self, ImageError> {
         let unknown = || ImageError::InvalidTransform {
-            expected: "timm's notation of RandAugment, such as rand-m9-mstd0.5-inc1",
+            expected: "timm's RandAugment notation, such as rand-m9-mstd0.5-inc1",
             found: text.to_owned(),
         };
         let mut augment = Self::default();
@@ -210,7 +213,7 @@ impl FromStr for TimmRandAugment {
             let value: f64 = value.parse().map_err(|_| unknown())?;
             match key {
                 "m" => augment.magnitude = value,
-                // From timm: beyond 100, evenly.
+                // As in timm: above 100 means uniform.
                 "mstd" if value > 100.0 => augment.magnitude_std = f64::INFINITY,
                 "mstd" => augment.magnitude_std = value,
                 "mmax" => augment.magnitude_max = value,

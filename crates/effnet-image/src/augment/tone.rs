@@ -1,12 +1,12 @@
-//! Operations that map each level of a channel to another (`ImageOps.py`, and of `ImageEnhance.py`
-//! those that blend with one colour).
+//! Operations that are a lookup table per channel (Pillow's `ImageOps.py`, and those of `ImageEnhance.py` that
+//! blend with a constant).
 
 use super::color::{blend, luma};
 use crate::Image;
 
 type Table = [u8; 256];
 
-/// The same table for all channels.
+/// Applies the same table to all channels.
 fn look_up(image: &mut Image, level: impl Fn(u8) -> u8) {
     let table: Table = std::array::from_fn(|value| level(value as u8));
     for sample in image.pixels_mut() {
@@ -14,7 +14,7 @@ fn look_up(image: &mut Image, level: impl Fn(u8) -> u8) {
     }
 }
 
-/// A table for each channel, from its histogram.
+/// Applies one table per channel, made from its histogram.
 fn look_up_channels(image: &mut Image, table: impl Fn(&[usize; 256]) -> Table) {
     let mut histograms = [[0; 256]; 3];
     for pixel in image.pixels().as_chunks::<3>().0 {
@@ -92,7 +92,7 @@ pub(super) fn equalize(image: &mut Image) {
     look_up_channels(image, |histogram| {
         let last = histogram.iter().rfind(|count| **count > 0);
         let total: usize = histogram.iter().sum();
-        // 0 when there is one level only, or too few pixels to spread.
+        // 0 if there is only one level, or too few pixels.
         let step = (total - last.copied().unwrap_or(0)) / 255;
         if step == 0 {
             return identity();

@@ -1,4 +1,4 @@
-//! The training transform: random crop, flip, policy, jitter, normalise, erase.
+//! The training transform: random crop, flip, augmentation policy, color jitter, normalise, random erasing.
 
 use rand::Rng;
 
@@ -9,12 +9,12 @@ use super::{
 use crate::normalize::{IMAGENET_MEAN, IMAGENET_STD, check, check_destination, normalize};
 use crate::{Image, ImageError, Interpolation, Rectangle};
 
-/// From an [`Image`] to a network's input for training, in the order of torchvision's and timm's
-/// presets: `RandomResizedCrop`, `RandomHorizontalFlip`, the policy, `ColorJitter`, `ToTensor`,
-/// `Normalize`, `RandomErasing`.
+/// Augments an [`Image`] and turns it into a network's input, in the order of torchvision's and timm's presets:
+/// `RandomResizedCrop`, `RandomHorizontalFlip`, the policy, `ColorJitter`, `ToTensor`, `Normalize`,
+/// `RandomErasing`.
 ///
-/// What is drawn ([`TrainTransform::sample`]) and what is done with it ([`TrainTransform::apply_drawn`])
-/// are apart, so that each can be looked at.
+/// Sampling the parameters ([`TrainTransform::sample`]) and applying them ([`TrainTransform::apply_params`])
+/// are separate, so that each can be inspected and tested.
 ///
 /// ```
 /// use effnet_image::Image;
@@ -36,42 +36,42 @@ use crate::{Image, ImageError, Interpolation, Rectangle};
 pub struct TrainTransform {
     /// Side of the square output in pixels.
     pub image_size: usize,
-    /// Which part of the picture is taken.
+    /// The random crop.
     pub crop: RandomResizedCrop,
-    /// The kernel of the resize.
+    /// The interpolation of the resize.
     pub interpolation: InterpolationChoice,
-    /// The share of the images that are mirrored.
+    /// Probability of a horizontal flip, 0 to 1.
     pub flip: f64,
-    /// What draws operations for the image, if anything.
+    /// The augmentation policy (AutoAugment or RandAugment), if any.
     pub policy: Option<Policy>,
-    /// Random colours, if any. timm leaves them out beside a policy.
+    /// Color jitter, if any. timm does not combine it with a policy.
     pub jitter: Option<ColorJitter>,
     /// Random erasing, if any.
     pub erasing: Option<RandomErasing>,
-    /// Subtracted from values in 0 to 1, for R, G, B.
+    /// Mean of R, G, B, for values in 0 to 1.
     pub mean: [f32; 3],
-    /// Divides after that, for R, G, B.
+    /// Standard deviation of R, G, B, for values in 0 to 1.
     pub std: [f32; 3],
 }
 
-/// What was drawn for one image.
+/// The random parameters sampled for one image.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Drawn {
-    /// The part of the picture that is taken.
+pub struct AugmentParams {
+    /// The crop.
     pub crop: Rectangle,
-    /// The kernel of its resize.
+    /// The interpolation of the resize.
     pub interpolation: Interpolation,
-    /// Whether it is mirrored after that.
+    /// Whether to flip horizontally after the resize.
     pub flip: bool,
-    /// What is then done to it, in this order.
+    /// The operations that follow, in this order.
     pub operations: Vec<(Operation, Sampling)>,
-    /// What is erased at the end.
+    /// The rectangles to erase at the end.
     pub erasures: Vec<Erasure>,
 }
 
 impl TrainTransform {
-    /// Crop and flip with torchvision's defaults: a share of 0.08 to 1 of the area, ratio 3/4 to 4/3,
-    /// bilinear, every other image mirrored, ImageNet's mean and standard deviation.
+    /// Random resized crop and horizontal flip with torchvision's defaults: scale 0.08 to 1, ratio 3/4 to 4/3,
+    /// bilinear, flip probability 0.5, ImageNet's mean and standard deviation.
     pub fn new(image_size: usize) -> Self {
         Self {
             image_size,
@@ -91,7 +91,7 @@ impl TrainTransform {
         3 * self.image_size * self.image_size
     }
 
-    /// Draws and applies: `[3, image_size, image_size]`.
+    /// Augments and normalises: `[3, image_size, image_size]`.
     ///
     /// # Errors
     /// As [`TrainTransform::check`].
@@ -102,10 +102,10 @@ impl TrainTransform {
         Ok(output)
     }
 
-    /// As [`TrainTransform::apply`], into one image's slice of a batch `[N, 3, H, W]`.
+    /// Like [`TrainTransform::apply`], but into one image's slice of a batch `[N, 3, H, W]`.
     ///
     /// # Errors
-    /// As [`TrainTransform::check`], and [`ImageError::DestinationLength`] when `output` does not have
+    /// As [`TrainTransform::check`], and [`ImageError::DestinationLength`] if `output` does not have
     /// [`TrainTransform::output_len`] values.
     pub fn apply_into(
         &self,
@@ -114,16 +114,15 @@ impl TrainTransform {
         output: &mut [f32],
     ) -> Result<(), ImageError> {
         self.check()?;
-        let drawn = self.sample(image.width(), image.height(), rng);
-        self.apply_drawn(image, &drawn, output)
+        let params = self.sample(image.width(), image.height(), rng);
+        self.apply_params(image, &params, output)
     }
 
-    /// Draws for a picture of `width` x `height`, which must be at least 1 x 1, with options that
-    /// [`TrainTransform::check`] accepts.
+    /// Samples the parameters for an image of `width` x `height`, at least 1 x 1.
     ///
     /// # Panics
-    /// With other options it may.
-    pub fn sample(&self, width: usize, height: usize, rng: &mut impl Rng) -> Drawn {
+    /// May panic with options that [`TrainTransform::check`] refuses.
+    pub fn sample(&self, width: usize, height: usize, rng: &mut impl Rng) -> AugmentParams {
         let side = self.image_size;
         let crop = self.crop.sample(width, height, rng);
         let interpolation = self.interpolation.sample(rng);
@@ -132,13 +131,13 @@ impl TrainTransform {
             .policy
             .map_or_else(Vec::new, |policy| policy.sample(side, side, rng));
         if let Some(jitter) = &self.jitter {
-            let drawn = jitter.sample(rng).into_iter();
-            operations.extend(drawn.map(|operation| (operation, Sampling::default())));
+            let sampled = jitter.sample(rng).into_iter();
+            operations.extend(sampled.map(|operation| (operation, Sampling::default())));
         }
         let erasures = self
             .erasing
             .map_or_else(Vec::new, |erasing| erasing.sample(side, side, rng));
-        Drawn {
+        AugmentParams {
             crop,
             interpolation,
             flip,
@@ -147,32 +146,41 @@ impl TrainTransform {
         }
     }
 
-    /// Does what was drawn, into `[3, image_size, image_size]`.
+    /// Applies `params` and writes `[3, image_size, image_size]` to `output`.
     ///
     /// # Errors
-    /// [`ImageError::DestinationLength`]; [`ImageError::Crop`] when `drawn` is for another picture.
-    pub fn apply_drawn(&self, image: &Image, drawn: &Drawn, output: &mut [f32]) -> Result<(), ImageError> {
+    /// [`ImageError::DestinationLength`]; [`ImageError::Crop`] if `params` were sampled for an image of another
+    /// size.
+    pub fn apply_params(
+        &self,
+        image: &Image,
+        params: &AugmentParams,
+        output: &mut [f32],
+    ) -> Result<(), ImageError> {
         check_destination(self.image_size, output)?;
-        let mut view =
-            image.resized_crop(drawn.crop, self.image_size, self.image_size, drawn.interpolation)?;
-        if drawn.flip {
+        let mut view = image.resized_crop(
+            params.crop,
+            self.image_size,
+            self.image_size,
+            params.interpolation,
+        )?;
+        if params.flip {
             view.flip_horizontal();
         }
-        for (operation, sampling) in &drawn.operations {
+        for (operation, sampling) in &params.operations {
             operation.apply(&mut view, *sampling);
         }
         normalize(view.pixels(), self.mean, self.std, output);
-        for erasure in &drawn.erasures {
+        for erasure in &params.erasures {
             erasure.apply(output, self.image_size);
         }
         Ok(())
     }
 
-    /// Whether the options can be used. [`TrainTransform::apply`] looks itself; to look earlier saves
-    /// finding out in the middle of an epoch.
+    /// Checks the options. [`TrainTransform::apply`] does so too; call this to fail before training starts.
     ///
     /// # Errors
-    /// [`ImageError::InvalidTransform`] that names the first option that cannot.
+    /// [`ImageError::InvalidTransform`] for the first invalid option.
     pub fn check(&self) -> Result<(), ImageError> {
         check(self.image_size, self.mean, self.std)?;
         self.crop.check()?;

@@ -1,7 +1,7 @@
-//! Windows and OS/2 bitmaps, as Pillow's `BmpImagePlugin` reads them.
+//! Windows and OS/2 bitmaps, like Pillow's `BmpImagePlugin`.
 //!
-//! Written here rather than taken from a library: the format is small, and the libraries differ
-//! from Pillow in how 16-bit colours are widened and which alpha channels are believed.
+//! Not a library: the format is small, and the libraries differ from Pillow in how they scale 16-bit colours
+//! and which alpha channels they accept.
 
 use super::Raster;
 use super::bmp_rle;
@@ -27,7 +27,7 @@ struct Header {
     top_down: bool,
     bits: u16,
     compression: Compression,
-    /// `[r, g, b, a]` of the pixel's bits.
+    /// Bit masks of `[r, g, b, a]` in a pixel.
     masks: [u32; 4],
     palette: Vec<[u8; 3]>,
     pixels_at: usize,
@@ -38,8 +38,8 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     let data = bytes.get(header.pixels_at..).unwrap_or_default();
     let samples = match header.compression {
         Compression::Rle8 | Compression::Rle4 => {
-            let narrow = header.compression == Compression::Rle4;
-            let mut indices = bmp_rle::decode(data, header.width, header.height, narrow)?;
+            let is_rle4 = header.compression == Compression::Rle4;
+            let mut indices = bmp_rle::decode(data, header.width, header.height, is_rle4)?;
             if !header.top_down {
                 indices = flipped(&indices, header.width);
             }
@@ -75,7 +75,7 @@ impl Header {
             }
         };
         if !matches!(header.bits, 1 | 4 | 8 | 16 | 24 | 32) {
-            return Err(Fault::unsupported(format_args!("{} bits a pixel", header.bits)));
+            return Err(Fault::unsupported(format_args!("{} bits per pixel", header.bits)));
         }
         // Unpacked indices, RGBA and RGB.
         options.admit(header.width as u64, header.height as u64, 8)?;
@@ -89,7 +89,7 @@ impl Header {
         }
         header.pixels_at = match long(bytes, 10)? as usize {
             0 => after,
-            given => given,
+            offset => offset,
         };
         Ok(header)
     }
@@ -104,7 +104,7 @@ impl Header {
             (3, 16 | 24 | 32) => Compression::Bitfields,
             (compression, bits) => {
                 return Err(Fault::unsupported(format_args!(
-                    "compression {compression} with {bits} bits a pixel"
+                    "compression {compression} with {bits} bits per pixel"
                 )));
             }
         };
@@ -113,7 +113,7 @@ impl Header {
             _ => [0xFF_0000, 0xFF00, 0xFF, 0],
         };
         if compression == Compression::Bitfields {
-            // Forty-byte headers are followed by three masks; longer ones contain them.
+            // A 40-byte header is followed by three masks; longer headers contain them.
             let count = if size >= 56 { 4 } else { 3 };
             for (index, mask) in masks.iter_mut().take(count).enumerate() {
                 *mask = long(bytes, FILE_HEADER + 40 + 4 * index)?;
@@ -134,7 +134,7 @@ impl Header {
         })
     }
 
-    /// Reads the colour table at `at`; returns where it ends.
+    /// Reads the colour table at offset `at` and returns its end.
     fn read_palette(&mut self, bytes: &[u8], size: usize, at: usize) -> Result<usize, Fault> {
         let entry = if size == 12 { 3 } else { 4 };
         let stated = if size == 12 { 0 } else { long(bytes, 46)? };
@@ -166,7 +166,7 @@ impl Header {
         let needed = stride * (self.height - 1) + row.div_ceil(8);
         if data.len() < needed {
             return Err(Fault::truncated(format_args!(
-                "{} of {needed} bytes of pixels",
+                "{} of {needed} bytes of pixel data",
                 data.len()
             )));
         }
@@ -223,7 +223,7 @@ impl Header {
     }
 }
 
-/// One colour's bits within a pixel.
+/// The bits of one channel in a pixel.
 #[derive(Debug, Clone, Copy)]
 struct Channel {
     mask: u32,
@@ -241,8 +241,8 @@ impl Channel {
         }
     }
 
-    /// Widened to 8 bits as Pillow's `ImagingUnpackBGR15` and `BGR16` do: `value * 255 / largest`,
-    /// rounded down.
+    /// The channel's value scaled to 8 bits, like Pillow's `ImagingUnpackBGR15` and `BGR16`:
+    /// `value * 255 / largest`, rounded down.
     fn of(self, pixel: u32) -> u8 {
         let value = u64::from((pixel & self.mask) >> self.shift);
         (value * 255 / self.largest) as u8

@@ -1,13 +1,13 @@
-//! Run-length coded bitmaps (`BI_RLE8`, `BI_RLE4`).
+//! Run-length encoded bitmaps (`BI_RLE8`, `BI_RLE4`).
 
 use crate::error::Fault;
 
-/// Unpacks to one palette index a byte, in the order of the file (usually bottom row first).
+/// Decompresses to one palette index per byte, in the order of the file (usually bottom row first).
 ///
-/// `narrow` means two pixels a byte (`BI_RLE4`). Jumps leave index 0 behind, as in Pillow.
-pub(super) fn decode(data: &[u8], width: usize, height: usize, narrow: bool) -> Result<Vec<u8>, Fault> {
+/// `is_rle4`: two pixels per byte (`BI_RLE4`). Skipped pixels have index 0, as in Pillow.
+pub(super) fn decode(data: &[u8], width: usize, height: usize, is_rle4: bool) -> Result<Vec<u8>, Fault> {
     let total = width * height;
-    // Grown as runs arrive: a few bytes may promise a large picture and then end.
+    // Grown run by run: a few bytes may announce a large image and then end.
     let mut out: Vec<u8> = Vec::new();
     let mut data = Reader { data, at: 0 };
     let mut x = 0;
@@ -31,10 +31,10 @@ pub(super) fn decode(data: &[u8], width: usize, height: usize, narrow: bool) -> 
             }
             (0, literal) => {
                 let count = usize::from(literal).min(total - out.len());
-                let Some(run) = data.take(if narrow { count.div_ceil(2) } else { count }) else {
+                let Some(run) = data.take(if is_rle4 { count.div_ceil(2) } else { count }) else {
                     break;
                 };
-                if narrow {
+                if is_rle4 {
                     let pixels = run.iter().flat_map(|pair| [pair >> 4, pair & 15]);
                     out.extend(pixels.take(count));
                 } else {
@@ -45,9 +45,9 @@ pub(super) fn decode(data: &[u8], width: usize, height: usize, narrow: bool) -> 
                 data.at += run.len() % 2;
             }
             (count, value) => {
-                // A run does not pass the end of its row.
+                // A run does not extend beyond its row.
                 let count = usize::from(count).min(width.saturating_sub(x));
-                let pair = if narrow {
+                let pair = if is_rle4 {
                     [value >> 4, value & 15]
                 } else {
                     [value; 2]

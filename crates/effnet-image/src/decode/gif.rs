@@ -1,4 +1,4 @@
-//! GIF, first frame, as Pillow's `GifImagePlugin` shows it.
+//! GIF, first frame, like Pillow's `GifImagePlugin`.
 
 use gif::{ColorOutput, DecodeOptions as GifOptions, DecodingError, Frame, MemoryLimit};
 use std::num::NonZeroU64;
@@ -20,10 +20,10 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     let screen = (usize::from(decoder.width()), usize::from(decoder.height()));
     let global = decoder.global_palette().map(<[u8]>::to_vec);
 
-    let no_frame = || Fault::truncated("there is no frame");
+    let no_frame = || Fault::truncated("it has no frame");
     let header = decoder.next_frame_info().map_err(fault)?;
     let frame = header.ok_or_else(no_frame)?.clone();
-    // Pillow widens the screen to a frame that overhangs it.
+    // Pillow enlarges the screen to fit a frame that extends beyond it.
     let width = screen.0.max(usize::from(frame.left) + usize::from(frame.width));
     let height = screen.1.max(usize::from(frame.top) + usize::from(frame.height));
     // Indices of the frame and of the screen, RGBA, RGB.
@@ -43,7 +43,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     })
 }
 
-/// The frame's indices on the whole screen; around it the transparent index, or else 0.
+/// Places the frame's indices on the whole screen, surrounded by the transparent index, or else 0.
 fn place(frame: &Frame<'_>, indices: &[u8], width: usize, height: usize) -> Vec<u8> {
     let (left, top) = (usize::from(frame.left), usize::from(frame.top));
     let mut canvas = vec![frame.transparent.unwrap_or(0); width * height];
@@ -58,7 +58,7 @@ fn place(frame: &Frame<'_>, indices: &[u8], width: usize, height: usize) -> Vec<
 
 fn color(indices: &[u8], palette: Option<&[u8]>, transparent: Option<u8>) -> Samples {
     let entries = palette.unwrap_or_default().as_chunks::<3>().0;
-    // A palette that is the plain grey ramp is no palette to Pillow: indices past its end are grey.
+    // Pillow treats a palette that is a plain grey ramp as greyscale: indices beyond its end are grey.
     let ramp = (0..).zip(entries).all(|(grey, entry)| *entry == [grey; 3]);
     let look_up = |index: u8| match entries.get(usize::from(index)) {
         Some(entry) => *entry,

@@ -1,4 +1,4 @@
-//! JPEG. `libjpeg-turbo-rs` computes what libjpeg-turbo (and so Pillow) does, to the bit.
+//! JPEG, through `libjpeg-turbo-rs`, which equals libjpeg-turbo (and so Pillow) bit for bit.
 
 use std::panic;
 
@@ -7,18 +7,18 @@ use libjpeg_turbo_rs::{DecodeLimits, JpegError, PixelFormat};
 
 use super::Raster;
 use super::jpeg_header::JpegHeader;
-use super::samples::{Samples, cmyk_to_rgb, each};
+use super::samples::{Samples, cmyk_to_rgb, map_pixels};
 use crate::DecodeOptions;
 use crate::error::Fault;
 
-/// More scans than any encoder writes; each one costs a pass over the picture.
+/// More scans than any encoder writes; each one costs a pass over the image.
 const MAX_SCANS: usize = 500;
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fault> {
     let header = JpegHeader::read(bytes)?;
     header.check(options)?;
-    // The decoder indexes with checks but does not promise never to fail one on hostile input, and
-    // one bad file must not end a run over a million. Layouts known to do so are refused above.
+    // The decoder is bounds-checked but may still panic on hostile input, and one bad file must not end a run
+    // over a million. Layouts known to cause panics are refused above.
     let pixels = panic::catch_unwind(|| scan(bytes, &header, options))
         .unwrap_or_else(|_| Err(Fault::malformed("inconsistent scan data")))?;
     Ok(Raster {
@@ -44,8 +44,8 @@ fn scan(bytes: &[u8], header: &JpegHeader, options: &DecodeOptions) -> Result<Ve
     });
     let image = decoder.decode_image().map_err(|error| fault(&error))?;
     Ok(if four_channels {
-        // Adobe stores CMYK inverted, and Pillow takes every four-channel file for Adobe's.
-        each(&image.data, |inks: [u8; 4]| {
+        // Adobe stores CMYK inverted, and Pillow assumes that every four-channel file is Adobe's.
+        map_pixels(&image.data, |inks: [u8; 4]| {
             cmyk_to_rgb(inks.map(|ink| 255 - ink))
         })
     } else {

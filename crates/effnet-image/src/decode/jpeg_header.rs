@@ -1,11 +1,14 @@
-//! The markers before a JPEG's first scan, read here so that limits and layout are checked before
-//! the decoder sees the file.
+//! The JPEG markers before the first scan.
+//!
+//! The limits must be checked before `libjpeg-turbo-rs` allocates memory, and a few unusual layouts make it
+//! panic. So the header is read here first. This also finds the EXIF orientation and detects truncated files,
+//! which the decoder would pad with zeros.
 
 use crate::DecodeOptions;
 use crate::error::Fault;
 use crate::orientation::Orientation;
 
-/// What the markers before the first scan say.
+/// The contents of the markers before the first scan.
 #[derive(Debug, Default)]
 pub(super) struct JpegHeader {
     pub(super) width: usize,
@@ -41,7 +44,7 @@ impl JpegHeader {
                     expect_end(bytes, rest)?;
                     break;
                 }
-                0xD9 => return Err(Fault::truncated("the file ends without a scan")),
+                0xD9 => return Err(Fault::truncated("it ends before the first scan")),
                 _ => {}
             }
         }
@@ -57,7 +60,7 @@ impl JpegHeader {
             return Err(Fault::malformed("a frame header that is too short"));
         };
         if *precision != 8 {
-            return Err(Fault::unsupported(format_args!("{precision} bits a sample")));
+            return Err(Fault::unsupported(format_args!("{precision} bits per sample")));
         }
         if components.len() < 3 * usize::from(*count) {
             return Err(Fault::malformed("a frame header that is too short"));
@@ -76,7 +79,7 @@ impl JpegHeader {
         Ok(())
     }
 
-    /// Refuses what the limits or the decoder cannot take.
+    /// Refuses images that exceed the limits or that the decoder does not support.
     pub(super) fn check(&self, options: &DecodeOptions) -> Result<(), Fault> {
         let count = self.sampling.len();
         if !matches!(count, 1 | 3 | 4) {
@@ -87,37 +90,38 @@ impl JpegHeader {
         if !self.sampling.iter().all(legal) {
             return Err(Fault::malformed("sampling factors outside 1 to 4"));
         }
-        // Encoders sample the first channel finest, and of four the last one too; the decoder counts
-        // on it.
+        // The decoder assumes that the first channel, and of four also the last, has the full resolution, as
+        // encoders write it.
         let mut known = count == 1 || self.sampling.iter().all(|(h, v)| h0 % h == 0 && v0 % v == 0);
         if let [c, m, y, k] = self.sampling[..] {
             known &= c == k && m == y;
         }
         if !known {
+            let sampling: Vec<String> = self.sampling.iter().map(|(h, v)| format!("{h}x{v}")).collect();
             return Err(Fault::unsupported(format_args!(
-                "the channel sampling {:?}",
-                self.sampling
+                "the sampling factors {}",
+                sampling.join(", ")
             )));
         }
-        // Sample planes and the decoder's output, coefficients of a progressive file, RGB.
+        // Sample planes, the decoder's output, the coefficients of a progressive file, RGB.
         let planes = count * if self.progressive { 4 } else { 2 };
         options.admit(self.width as u64, self.height as u64, planes as u64 + 3)
     }
 }
 
-/// Looks for the end marker behind the first scan's header.
+/// Looks for the end marker after the header of the first scan.
 ///
-/// The decoder goes on with zeros when the data stop early; Pillow refuses such a file.
+/// If the data end early, the decoder continues with zeros; Pillow refuses such a file.
 fn expect_end(bytes: &[u8], mut scans: &[u8]) -> Result<(), Fault> {
     const END: [u8; 2] = [0xFF, 0xD9];
     if bytes.ends_with(&END) {
         return Ok(());
     }
-    // Something may follow the picture. Entropy-coded data hold 0xFF only before 0, a restart
-    // marker, or the marker that ends them.
+    // Other data may follow the image. In entropy-coded data, 0xFF only precedes a 0, a restart marker, or the
+    // marker that ends them.
     loop {
         let (marker, _, rest) =
-            next_segment(scans).map_err(|_| Fault::truncated("the data end before the end marker"))?;
+            next_segment(scans).map_err(|_| Fault::truncated("the end marker is missing"))?;
         if marker == END[1] {
             return Ok(());
         }
@@ -125,24 +129,27 @@ fn expect_end(bytes: &[u8], mut scans: &[u8]) -> Result<(), Fault> {
     }
 }
 
-/// The next marker, its segment's content, and what follows.
+/// The next marker, the content of its segment, and the remaining bytes.
 fn next_segment(bytes: &[u8]) -> Result<(u8, &[u8], &[u8]), Fault> {
-    let cut_off = || Fault::truncated("the header is incomplete");
-    // Like libjpeg, skip whatever stands before a marker, and fill bytes.
-    let start = bytes.iter().position(|byte| *byte == 0xFF).ok_or_else(cut_off)?;
+    let truncated = || Fault::truncated("the header is incomplete");
+    // Like libjpeg, skip garbage before a marker, and fill bytes.
+    let start = bytes
+        .iter()
+        .position(|byte| *byte == 0xFF)
+        .ok_or_else(truncated)?;
     let fill = bytes[start..].iter().take_while(|byte| **byte == 0xFF);
     let at = start + fill.count();
-    let marker = *bytes.get(at).ok_or_else(cut_off)?;
+    let marker = *bytes.get(at).ok_or_else(truncated)?;
     let rest = &bytes[at + 1..];
-    // Stuffed zero, restart, start, end and temporary markers have no segment.
+    // Stuffed zeros and restart, start, end and temporary markers have no segment.
     if matches!(marker, 0x00 | 0x01 | 0xD0..=0xD9) {
         return Ok((marker, &[], rest));
     }
-    let length = rest.first_chunk::<2>().ok_or_else(cut_off)?;
+    let length = rest.first_chunk::<2>().ok_or_else(truncated)?;
     let length = usize::from(u16::from_be_bytes(*length));
     if length < 2 {
         return Err(Fault::malformed("a marker segment of impossible length"));
     }
-    let segment = rest.get(2..length).ok_or_else(cut_off)?;
+    let segment = rest.get(2..length).ok_or_else(truncated)?;
     Ok((marker, segment, &rest[length..]))
 }

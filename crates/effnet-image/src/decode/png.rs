@@ -1,4 +1,4 @@
-//! PNG, as Pillow's `PngImagePlugin` reads it.
+//! PNG, like Pillow's `PngImagePlugin`.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -16,22 +16,22 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
         bytes: options.memory_limit(),
     };
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), limits);
-    // Palettes to RGB, narrow grey to 8 bits, a transparent colour to alpha; 16 bits stay.
+    // Palettes become RGB, grey below 8 bits becomes 8 bits, a transparent colour becomes alpha; 16 bits stay.
     decoder.set_transformations(Transformations::EXPAND);
     let header = decoder.read_header_info().map_err(fault)?;
     let (width, height) = header.size();
     let stored = header.color_type;
-    // Up to eight bytes as decoded, four converted, three of RGB.
+    // Per pixel: up to eight bytes decoded, four converted, three of RGB.
     options.admit(u64::from(width), u64::from(height), 15)?;
 
     let mut reader = decoder.read_info().map_err(fault)?;
     let size = reader
         .output_buffer_size()
-        .ok_or_else(|| Fault::malformed("an impossible size"))?;
+        .ok_or_else(|| Fault::malformed("its size overflows"))?;
     let mut buffer = vec![0; size];
     let output = reader.next_frame(&mut buffer).map_err(fault)?;
     buffer.truncate(output.buffer_size());
-    // Metadata may follow the pixels; damage there does not touch the picture.
+    // Metadata may follow the pixels; damage there does not affect the image.
     let _ = reader.finish();
     Ok(Raster {
         width: width as usize,
@@ -42,29 +42,29 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
 }
 
 fn layout(buffer: Vec<u8>, color: ColorType, depth: BitDepth, stored: ColorType) -> Result<Samples, Fault> {
-    let wide = depth == BitDepth::Sixteen;
+    let is_16_bit = depth == BitDepth::Sixteen;
     let clipped = |pair: &[u8; 2]| clip_to_8_bits(u16::from_be_bytes(*pair));
     Ok(match color {
-        ColorType::Grayscale if wide => {
+        ColorType::Grayscale if is_16_bit => {
             Samples::Gray(buffer.as_chunks::<2>().0.iter().map(clipped).collect())
         }
         // 16-bit grey with a transparent value is clipped like any other 16-bit grey.
-        ColorType::GrayscaleAlpha if wide && stored == ColorType::Grayscale => {
+        ColorType::GrayscaleAlpha if is_16_bit && stored == ColorType::Grayscale => {
             let pixels = buffer.as_chunks::<4>().0.iter();
             let pairs = pixels.flat_map(|[high, low, alpha, _]| [clipped(&[*high, *low]), *alpha]);
             Samples::GrayAlpha(pairs.collect())
         }
         ColorType::Grayscale => Samples::Gray(buffer),
-        ColorType::GrayscaleAlpha => Samples::GrayAlpha(narrow(buffer, wide)),
-        ColorType::Rgb => Samples::Rgb(narrow(buffer, wide)),
-        ColorType::Rgba => Samples::Rgba(narrow(buffer, wide)),
-        ColorType::Indexed => return Err(Fault::malformed("a palette picture without palette")),
+        ColorType::GrayscaleAlpha => Samples::GrayAlpha(high_bytes(buffer, is_16_bit)),
+        ColorType::Rgb => Samples::Rgb(high_bytes(buffer, is_16_bit)),
+        ColorType::Rgba => Samples::Rgba(high_bytes(buffer, is_16_bit)),
+        ColorType::Indexed => return Err(Fault::malformed("a palette image without a palette")),
     })
 }
 
-/// Keeps the high byte of 16-bit samples, as Pillow's `;16B` unpackers do.
-fn narrow(buffer: Vec<u8>, wide: bool) -> Vec<u8> {
-    if wide {
+/// Keeps the high byte of 16-bit samples, like Pillow's `;16B` unpackers.
+fn high_bytes(buffer: Vec<u8>, is_16_bit: bool) -> Vec<u8> {
+    if is_16_bit {
         buffer.iter().step_by(2).copied().collect()
     } else {
         buffer
@@ -82,7 +82,8 @@ fn orientation(info: &Info<'_>) -> Orientation {
     Orientation::find(exif.as_deref(), xmp.as_deref().map(str::as_bytes))
 }
 
-/// ImageMagick's older way: hexadecimal text under "Raw profile type exif", after three lines.
+/// EXIF as older versions of ImageMagick write it: hexadecimal text under "Raw profile type exif", after three
+/// lines.
 fn legacy_exif(info: &Info<'_>) -> Option<Vec<u8>> {
     const KEYWORD: &str = "Raw profile type exif";
     let plain = info.uncompressed_latin1_text.iter();

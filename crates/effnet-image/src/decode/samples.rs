@@ -1,8 +1,8 @@
-//! Pixel layouts that decoders hand out, and their way to RGB (Pillow's `Convert.c`, `Paste.c`).
+//! The pixel layouts of decoders and their conversion to RGB (Pillow's `Convert.c`, `Paste.c`).
 
 use crate::Alpha;
 
-/// Pixels in 8 bits a sample, interleaved.
+/// Interleaved pixels, 8 bits per sample.
 #[derive(Debug)]
 pub(super) enum Samples {
     Gray(Vec<u8>),
@@ -21,17 +21,17 @@ impl Samples {
         }
     }
 
-    /// `[height, width, 3]`, whatever the layout was.
+    /// Converts to RGB, `[height, width, 3]`.
     pub(super) fn into_rgb(self, alpha: Alpha) -> Vec<u8> {
         match (self, alpha) {
             (Self::Rgb(samples), _) => samples,
-            (Self::Gray(samples), _) => each::<1>(&samples, |[gray]| [gray; 3]),
-            (Self::GrayAlpha(samples), Alpha::Drop) => each::<2>(&samples, |[gray, _]| [gray; 3]),
-            (Self::Rgba(samples), Alpha::Drop) => each::<4>(&samples, |[r, g, b, _]| [r, g, b]),
+            (Self::Gray(samples), _) => map_pixels::<1>(&samples, |[gray]| [gray; 3]),
+            (Self::GrayAlpha(samples), Alpha::Drop) => map_pixels::<2>(&samples, |[gray, _]| [gray; 3]),
+            (Self::Rgba(samples), Alpha::Drop) => map_pixels::<4>(&samples, |[r, g, b, _]| [r, g, b]),
             (Self::GrayAlpha(samples), Alpha::FlattenOnWhite) => {
-                each::<2>(&samples, |[gray, alpha]| [over_white(gray, alpha); 3])
+                map_pixels::<2>(&samples, |[gray, alpha]| [over_white(gray, alpha); 3])
             }
-            (Self::Rgba(samples), Alpha::FlattenOnWhite) => each::<4>(&samples, |[r, g, b, a]| {
+            (Self::Rgba(samples), Alpha::FlattenOnWhite) => map_pixels::<4>(&samples, |[r, g, b, a]| {
                 [over_white(r, a), over_white(g, a), over_white(b, a)]
             }),
         }
@@ -39,7 +39,7 @@ impl Samples {
 }
 
 /// Maps pixels of `N` samples to RGB.
-pub(super) fn each<const N: usize>(samples: &[u8], to_rgb: impl Fn([u8; N]) -> [u8; 3]) -> Vec<u8> {
+pub(super) fn map_pixels<const N: usize>(samples: &[u8], to_rgb: impl Fn([u8; N]) -> [u8; 3]) -> Vec<u8> {
     let pixels = samples.as_chunks::<N>().0;
     let mut rgb = vec![0; pixels.len() * 3];
     for (target, pixel) in rgb.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
@@ -48,32 +48,32 @@ pub(super) fn each<const N: usize>(samples: &[u8], to_rgb: impl Fn([u8; N]) -> [
     rgb
 }
 
-/// `value * alpha + 255 * (255 - alpha)`, divided by 255 as Pillow's `BLEND` macro rounds it.
+/// `(value * alpha + 255 * (255 - alpha)) / 255`, rounded like Pillow's `BLEND` macro.
 fn over_white(value: u8, alpha: u8) -> u8 {
     let (value, alpha) = (u32::from(value), u32::from(alpha));
     let sum = value * alpha + 255 * (255 - alpha) + 128;
     (((sum >> 8) + sum) >> 8) as u8
 }
 
-/// `a * b / 255` as Pillow's `MULDIV255` macro rounds it.
+/// `a * b / 255`, rounded like Pillow's `MULDIV255` macro.
 fn multiply_255(a: u8, b: u8) -> u8 {
     let product = u32::from(a) * u32::from(b) + 128;
     (((product >> 8) + product) >> 8) as u8
 }
 
-/// Ink amounts to RGB without any colour management (Pillow's `cmyk2rgb`).
+/// CMYK to RGB without colour management (Pillow's `cmyk2rgb`).
 pub(super) fn cmyk_to_rgb([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
     let light = 255 - black;
     [cyan, magenta, yellow].map(|ink| light - multiply_255(ink, light))
 }
 
-/// 16-bit grey to 8 bits by clipping, not scaling: what Pillow's `I16_RGB` does with mode `I;16`.
+/// 16-bit grey to 8 bits by clipping, not scaling, like Pillow's `I16_RGB` for mode `I;16`.
 pub(super) fn clip_to_8_bits(value: u16) -> u8 {
     u8::try_from(value).unwrap_or(u8::MAX)
 }
 
-/// Rows of packed `bits`-wide samples, most significant first, each row padded to a whole byte, to
-/// one byte a sample.
+/// Unpacks samples of `bits` bits, most significant first, in rows padded to whole bytes, into one byte per
+/// sample.
 pub(super) fn unpack_bits(packed: &[u8], width: usize, stride: usize, bits: u8) -> Vec<u8> {
     let per_byte = usize::from(8 / bits);
     let mask = ((1_u16 << bits) - 1) as u8;

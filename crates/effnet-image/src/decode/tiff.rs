@@ -1,4 +1,4 @@
-//! TIFF and BigTIFF, first page, as Pillow's `TiffImagePlugin` shows it.
+//! TIFF and BigTIFF, first page, like Pillow's `TiffImagePlugin`.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -8,7 +8,7 @@ use tiff::tags::Tag;
 use tiff::{ColorType, TiffError};
 
 use super::Raster;
-use super::samples::{Samples, clip_to_8_bits, cmyk_to_rgb, each, unpack_bits};
+use super::samples::{Samples, clip_to_8_bits, cmyk_to_rgb, map_pixels, unpack_bits};
 use super::tiff_palette::Palette;
 use crate::DecodeOptions;
 use crate::error::Fault;
@@ -18,7 +18,7 @@ const WHITE_IS_ZERO: u16 = 0;
 const ASSOCIATED_ALPHA: u16 = 1;
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fault> {
-    // The library refuses palettes. Their indices decode like grey, so that is what it is told.
+    // The library refuses palettes, but their indices decode like grey.
     let palette = Palette::find(bytes);
     let bytes = match &palette {
         Some(palette) => Cow::Owned(palette.as_gray(bytes)),
@@ -89,7 +89,7 @@ impl Page {
             }
             (C::Gray(8), D::U8(gray)) => Samples::Gray(gray),
             (C::Gray(16), D::U16(gray)) => {
-                // Pillow does not invert 16-bit grey; the library has done so.
+                // The library inverts 16-bit white-is-zero, Pillow does not: undo it.
                 let invert = if self.white_is_zero { u16::MAX } else { 0 };
                 let clipped = gray.into_iter().map(|value| clip_to_8_bits(value ^ invert));
                 Samples::Gray(clipped.collect())
@@ -102,7 +102,7 @@ impl Page {
             }
             (C::Gray(32), D::F32(gray)) => {
                 let gray = gray.into_iter();
-                // A float's cast saturates, as Pillow's `CLIP8` does, and drops the fraction.
+                // The cast of a float saturates, like Pillow's `CLIP8`, and truncates.
                 Samples::Gray(gray.map(|value| self.uninverted(value) as u8).collect())
             }
             (
@@ -117,9 +117,9 @@ impl Page {
             (C::RGB(16), D::U16(rgb)) => Samples::Rgb(high_bytes(&rgb)),
             (C::RGBA(8), D::U8(rgba)) => Samples::Rgba(self.straight(rgba)),
             (C::RGBA(16), D::U16(rgba)) => Samples::Rgba(self.straight(high_bytes(&rgba))),
-            (C::CMYK(8), D::U8(inks)) => Samples::Rgb(each(&inks, cmyk_to_rgb)),
-            (C::CMYK(16), D::U16(inks)) => Samples::Rgb(each(&high_bytes(&inks), cmyk_to_rgb)),
-            (color, _) => return Err(Fault::unsupported(format_args!("{color:?} samples"))),
+            (C::CMYK(8), D::U8(inks)) => Samples::Rgb(map_pixels(&inks, cmyk_to_rgb)),
+            (C::CMYK(16), D::U16(inks)) => Samples::Rgb(map_pixels(&high_bytes(&inks), cmyk_to_rgb)),
+            (color, _) => return Err(Fault::unsupported(format_args!("the colour type {color:?}"))),
         })
     }
 
@@ -127,7 +127,7 @@ impl Page {
         if self.white_is_zero { 1.0 - value } else { value }
     }
 
-    /// Undoes premultiplied alpha as Pillow's `unpackRGBa` does.
+    /// Undoes premultiplied alpha, like Pillow's `unpackRGBa`.
     fn straight(&self, mut rgba: Vec<u8>) -> Vec<u8> {
         if self.premultiplied {
             for [r, g, b, alpha] in rgba.as_chunks_mut::<4>().0 {

@@ -1,4 +1,7 @@
-//! Palette pictures in TIFF: finding the colour table, and passing the indices off as grey.
+//! Palette images in TIFF, which the `tiff` crate refuses.
+//!
+//! Their indices are encoded exactly like grey samples. So we read the colour table, patch the photometric
+//! interpretation to grey, let `tiff` decode the indices and look up the colours afterwards.
 
 use std::io::Cursor;
 
@@ -9,26 +12,26 @@ const PHOTOMETRIC: u16 = 262;
 const PALETTE: u16 = 3;
 const BLACK_IS_ZERO: u16 = 1;
 
-/// The colour table of a palette picture.
+/// The colour table of a palette image.
 #[derive(Debug)]
 pub(super) struct Palette {
     colors: Vec<[u8; 3]>,
     bits: u16,
-    /// Where the photometric interpretation's value stands in the file, two bytes.
+    /// Offset of the two-byte photometric interpretation in the file.
     photometric_at: usize,
     little_endian: bool,
 }
 
 impl Palette {
-    /// The palette of the first page; nothing when it has none or the file is too damaged to tell
-    /// (the decoder proper will say so).
+    /// The palette of the first page. `None` if it has none, or if the file is too damaged to tell, which the
+    /// decoder then reports.
     pub(super) fn find(bytes: &[u8]) -> Option<Self> {
         let (photometric_at, little_endian) = photometric_value(bytes)?;
         let mut decoder = Decoder::new(Cursor::new(bytes)).ok()?;
         let table = decoder.get_tag_u16_vec(Tag::ColorMap).ok()?;
         let bits = decoder.get_tag_u16_vec(Tag::BitsPerSample).ok()?;
         let count = table.len() / 3;
-        // Reds, greens and blues follow each other, 16 bits each; Pillow keeps the high byte.
+        // All reds, then all greens, then all blues, 16 bits each; Pillow keeps the high byte.
         let channel = |channel: usize, index: usize| (table[channel * count + index] >> 8) as u8;
         Some(Self {
             colors: (0..count)
@@ -40,7 +43,7 @@ impl Palette {
         })
     }
 
-    /// The file with its photometric interpretation set to grey.
+    /// A copy of the file with the photometric interpretation set to grey.
     pub(super) fn as_gray(&self, bytes: &[u8]) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
         let value = if self.little_endian {
@@ -54,7 +57,7 @@ impl Palette {
         bytes
     }
 
-    /// RGB of samples that were decoded as grey (and so spread over 0 to 255 when narrow).
+    /// The colours of indices decoded as grey, which scales samples below 8 bits to 0 to 255.
     pub(super) fn look_up(&self, gray: &[u8]) -> Vec<u8> {
         let scale = match self.bits {
             1 => 255,
@@ -70,7 +73,8 @@ impl Palette {
     }
 }
 
-/// Where the first directory of a palette picture keeps its photometric interpretation.
+/// The offset of the photometric interpretation in the first directory, and whether the file is little-endian.
+/// `None` unless it is a palette image.
 fn photometric_value(bytes: &[u8]) -> Option<(usize, bool)> {
     let little = bytes.starts_with(b"II");
     let number = |at: usize, length: usize| {
@@ -83,7 +87,7 @@ fn photometric_value(bytes: &[u8]) -> Option<(usize, bool)> {
         })
     };
     let big = number(2, 2)? == 43;
-    // Offset of the directory, width of its count, width of an entry, place of the value in it.
+    // Offset of the directory, size of its count, size of an entry, offset of the value in an entry.
     let (directory, count_bytes, entry_bytes, value) = if big {
         (number(8, 8)?, 8, 20, 12)
     } else {

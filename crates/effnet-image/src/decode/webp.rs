@@ -1,4 +1,4 @@
-//! WebP, still and animated (first frame).
+//! WebP, still or animated (first frame).
 
 use std::io::Cursor;
 
@@ -11,7 +11,7 @@ use crate::error::Fault;
 use crate::orientation::Orientation;
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fault> {
-    // The file states its length; the decoder would not miss the last few bytes.
+    // The decoder would not notice that the last few bytes are missing, but the file states its length.
     let stated = bytes.get(4..).and_then(<[u8]>::first_chunk::<4>);
     let stated = stated.map_or(0, |size| u64::from(u32::from_le_bytes(*size)) + 8);
     if (bytes.len() as u64) < stated {
@@ -22,20 +22,20 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     }
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(fault)?;
     let (width, height) = decoder.dimensions();
-    // Planes, alpha, an animation's canvas and frame, the picture, RGB.
+    // Planes, alpha, an animation's canvas and frame, the image, RGB.
     options.admit(u64::from(width), u64::from(height), 16)?;
     decoder.set_memory_limit(options.memory_limit());
 
     let size = decoder
         .output_buffer_size()
-        .ok_or_else(|| Fault::malformed("an impossible size"))?;
+        .ok_or_else(|| Fault::malformed("its size overflows"))?;
     let mut buffer = vec![0; size];
     if decoder.is_animated() {
         decoder.read_frame(&mut buffer).map_err(fault)?;
     } else {
         decoder.read_image(&mut buffer).map_err(fault)?;
     }
-    // Damaged metadata does not touch the picture.
+    // Damaged metadata does not affect the image.
     let exif = decoder.exif_metadata().ok().flatten();
     let xmp = decoder.xmp_metadata().ok().flatten();
     Ok(Raster {

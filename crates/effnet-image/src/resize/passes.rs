@@ -1,8 +1,8 @@
 //! The two convolution passes (`ImagingResampleHorizontal_8bpc` and `ImagingResampleVertical_8bpc`
 //! in Pillow's `Resample.c`).
 //!
-//! Plain loops over arrays. `pulp` compiles them a second time for AVX2 and picks at run time;
-//! integer arithmetic gives the same bits either way.
+//! Plain loops over arrays. `pulp` compiles them a second time for AVX2 and chooses at run time; integer
+//! arithmetic gives the same bits either way.
 
 // What is not inlined into a dispatched `call` is not compiled for AVX2.
 #![allow(clippy::inline_always)]
@@ -15,14 +15,14 @@ use super::taps::{PRECISION, Taps};
 /// One half, so that the final shift rounds to nearest.
 const HALF: i32 = 1 << (PRECISION - 1);
 
-/// Rows that the horizontal pass takes together.
+/// Rows that the horizontal pass processes together.
 const BAND: usize = 8;
 
-/// Samples of a row that the vertical pass accumulates together: enough for the vector units, few
-/// enough for their registers.
+/// Samples of a row that the vertical pass accumulates together: enough to fill the vector units, few enough to
+/// stay in registers.
 const LANES: usize = 32;
 
-/// One pixel of each row of a band: what the horizontal pass treats as one vector.
+/// One pixel of each row of a band, which the horizontal pass treats as one vector.
 type Column = [[u8; 3]; BAND];
 
 #[inline(always)]
@@ -39,8 +39,8 @@ fn to_sample(sum: i32) -> u8 {
 
 /// Convolves every row: `[rows, taps, 3]`.
 ///
-/// Three channels do not fill a vector register and neighbouring outputs have different weights, so
-/// the rows of a band are interleaved first: the same weight then meets `3 * BAND` samples in a row.
+/// Three channels do not fill a vector register, and neighbouring outputs have different weights. So the rows
+/// of a band are interleaved first: one weight then applies to `3 * BAND` contiguous samples.
 pub(super) fn horizontal(source: View<'_>, taps: &Taps) -> Vec<u8> {
     let height = source.height();
     let row = taps.len() * 3;

@@ -4,20 +4,19 @@ use std::ops::Range;
 
 use super::Interpolation;
 
-/// Fractional bits of a coefficient: 32, less 8 for the sample and 2 for sums beyond 1.
+/// Fractional bits of a coefficient: 32 minus 8 for the sample and 2 for overshoot.
 pub(super) const PRECISION: u32 = 32 - 8 - 2;
 
-/// The kernel that a resize convolves with.
-trait Kernel {
-    /// Half its width at scale 1.
+/// The filter kernel of an antialiased resize.
+trait Filter {
+    /// Half the width of the kernel at scale 1.
     fn support(self) -> f64;
 
-    /// Its value at a distance from the centre.
+    /// The kernel at distance `x` from its centre.
     fn weight(self, x: f64) -> f64;
 }
 
-impl Kernel for Interpolation {
-    /// Half the kernel's width at scale 1.
+impl Filter for Interpolation {
     fn support(self) -> f64 {
         match self {
             Self::Bilinear => 1.0,
@@ -37,7 +36,7 @@ impl Kernel for Interpolation {
     }
 }
 
-/// The source samples behind each output sample along one axis, and their weights.
+/// The source samples that contribute to each output sample along one axis, and their weights.
 #[derive(Debug)]
 pub(super) struct Taps {
     /// First source sample and number of source samples, for each output sample.
@@ -48,7 +47,7 @@ pub(super) struct Taps {
 }
 
 impl Taps {
-    /// Taps of the output samples `outputs` when `from` samples become `to`.
+    /// The taps of the output samples `outputs`, for a resize from `from` to `to` samples.
     pub(super) fn new(from: usize, to: usize, interpolation: Interpolation, outputs: Range<usize>) -> Self {
         let scale = from as f64 / to as f64;
         let filter_scale = scale.max(1.0);
@@ -61,7 +60,7 @@ impl Taps {
         let mut exact = Vec::with_capacity(stride);
         for (output, row) in outputs.zip(weights.chunks_exact_mut(stride)) {
             let center = (output as f64 + 0.5) * scale;
-            // Casts round towards zero and stop at zero, as in the original after its clamp.
+            // Casts truncate and saturate at zero, like Pillow's clamp.
             let first = (center - support + 0.5) as usize;
             let last = ((center + support + 0.5) as usize).min(from);
             exact.clear();
@@ -72,7 +71,7 @@ impl Taps {
             for (fixed, weight) in row.iter_mut().zip(&exact) {
                 let weight = if sum == 0.0 { *weight } else { weight / sum };
                 let scaled = weight * f64::from(1 << PRECISION);
-                // Not `round`: the sum itself rounds, and the cast drops the fraction.
+                // Not `round`: the addition may itself round up, as it does in Pillow.
                 *fixed = (scaled + 0.5_f64.copysign(scaled)) as i32;
             }
             bounds.push((first, last - first));
@@ -89,21 +88,21 @@ impl Taps {
         self.bounds.len()
     }
 
-    /// For each output sample, its first source sample and the weights from there on.
+    /// For each output sample: its first source sample, and the weights from that sample on.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
         let weights = self.weights.chunks_exact(self.stride);
         let pairs = self.bounds.iter().zip(weights);
         pairs.map(|(&(first, count), weights)| (first, &weights[..count]))
     }
 
-    /// The source samples that are read at all: first, and one past the last.
+    /// The range of source samples used: the first, and one past the last.
     pub(super) fn source_range(&self) -> (usize, usize) {
         let first = self.bounds.first().map_or(0, |bound| bound.0);
         let last = self.bounds.last().map_or(0, |bound| bound.0 + bound.1);
         (first, last)
     }
 
-    /// The same taps on a source that begins at `first`.
+    /// The same taps for a source that starts at sample `first`.
     pub(super) fn shifted(mut self, first: usize) -> Self {
         for bound in &mut self.bounds {
             bound.0 -= first;

@@ -1,4 +1,4 @@
-//! What Pillow says, from committed fixtures or from the reference interpreter.
+//! Pillow's results, from committed fixtures or from the reference interpreter.
 
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(
@@ -15,7 +15,7 @@ use effnet_image::augment::Operation;
 use effnet_image::{Alpha, DecodeOptions, Image};
 use tempfile::TempDir;
 
-/// A picture made by `scripts/reference/image_formats.py`.
+/// An image made by `scripts/reference/image_formats.py`.
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) bytes: Vec<u8>,
@@ -23,7 +23,7 @@ pub(crate) struct Case {
     pub(crate) height: usize,
     /// Pillow's `[height, width, 3]`.
     pub(crate) rgb: Vec<u8>,
-    /// The same over white; nothing where Pillow's answer is no reference.
+    /// The same, composited over white; `None` where Pillow's result is not a reference.
     pub(crate) over_white: Option<Vec<u8>>,
 }
 
@@ -37,7 +37,7 @@ impl Case {
     }
 }
 
-/// Reads the folder that the script wrote.
+/// Reads the output folder of the script.
 pub(crate) fn cases(folder: &Path) -> Vec<Case> {
     let list = std::fs::read_to_string(folder.join("cases.tsv")).unwrap();
     list.lines()
@@ -64,7 +64,7 @@ pub(crate) fn fixtures() -> Vec<Case> {
     cases(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures"))
 }
 
-/// The largest and the mean difference of two sample sequences.
+/// The maximum and mean difference between two sequences of samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Difference {
     pub(crate) max: u8,
@@ -98,7 +98,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// An operation by its name and parameter in the tables of `scripts/reference/image_augment.py`.
+/// Parses an operation of the tables of `scripts/reference/image_augment.py`.
 pub(crate) fn operation(name: &str, parameter: f64) -> Operation {
     match name {
         "ShearX" => Operation::ShearX(parameter),
@@ -126,7 +126,7 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Runs a script of `scripts/reference` with a fresh folder as its first argument, or says why not.
+/// Runs a script of `scripts/reference` with an empty folder as its first argument. Prints why, if it cannot.
 pub(crate) fn pillow(test: &str, script: &str, arguments: &[&str]) -> Option<TempDir> {
     let Some(python) = std::env::var_os("EFFNET_REFERENCE_PYTHON") else {
         eprintln!("skipped: {test}: EFFNET_REFERENCE_PYTHON is not set");
@@ -144,7 +144,7 @@ pub(crate) fn pillow(test: &str, script: &str, arguments: &[&str]) -> Option<Tem
     Some(folder)
 }
 
-/// The shared photos, sorted by path, or why there are none.
+/// The shared photographs, sorted by path. Prints why, if there are none.
 pub(crate) fn photos(test: &str) -> Option<Vec<PathBuf>> {
     let data = std::env::var_os("EFFNET_SHARED_DATA")
         .map_or_else(|| repository().join("../shared/data"), PathBuf::from);

@@ -1,4 +1,4 @@
-//! Many classes: neighbours share a cell, and the most frequent mistakes are listed.
+//! Confusion matrices of many classes: neighbours share a cell, and the most frequent mistakes are listed.
 
 use plotters::element::{Rectangle, Text};
 use plotters::style::text_anchor::{HPos, VPos};
@@ -6,23 +6,23 @@ use plotters::style::{Color, FontTransform};
 
 use super::name;
 use crate::PictureError;
+use crate::drawing::{Area, BLUE, FAINT, INK, ORANGE, anchor, bold, failed, text, tint};
 use crate::metrics::ConfusionMatrix;
-use crate::picture::{Area, BLUE, FAINT, INK, ORANGE, anchor, bold, failed, text, tint};
 
-/// Of the picture without its heading.
+/// Size of the plot without its heading, in pixels.
 pub(crate) const SIZE: (u32, u32) = (1480, 860);
 
-/// The matrix, in pixels.
+/// Side of the matrix, in pixels.
 const SIDE: usize = 750;
 const LEFT: i32 = 90;
 const TOP: i32 = 6;
-/// The most cells along a side; three pixels each are seen.
+/// Maximum number of cells along a side, at three pixels each.
 const MOST_CELLS: usize = SIDE / 3;
-/// The list.
+/// Left edge of the list of mistakes.
 const LIST: i32 = LEFT + SIDE as i32 + 50;
 const LINE: i32 = 27;
 const LISTED: usize = 28;
-/// Characters of a name.
+/// Maximum length of a class name, in characters.
 const NAME: usize = 26;
 
 pub(crate) fn draw(
@@ -52,8 +52,8 @@ fn draw_matrix(area: &Area<'_>, confusion: &ConfusionMatrix) -> Result<(), Pictu
         let images: u64 = counts.iter().sum();
         for (column, &count) in counts.iter().enumerate().filter(|&(_, &count)| count > 0) {
             let part = |count: u64| count as f64 / images as f64;
-            // Within a cell of the diagonal, neighbours may be taken for each other: only what is
-            // right counts.
+            // A diagonal cell also contains confusions between neighbouring classes; colour it by its correct
+            // predictions alone.
             let color = if row == column {
                 tint(BLUE, part(right[row]))
             } else {
@@ -89,18 +89,18 @@ fn draw_axes(area: &Area<'_>, classes: usize) -> Result<(), PictureError> {
         }
     }
     let across = text(16, INK).pos(anchor(HPos::Center, VPos::Top));
-    let below = Text::new(
+    let x_label = Text::new(
         "predicted class",
         (LEFT + end / 2, TOP + end + 34),
         across.clone(),
     );
-    area.draw(&below).map_err(failed)?;
+    area.draw(&x_label).map_err(failed)?;
     let turned = across.transform(FontTransform::Rotate270);
-    let beside = Text::new("true class", (16, TOP + end / 2), turned);
-    area.draw(&beside).map_err(failed)
+    let y_label = Text::new("true class", (16, TOP + end / 2), turned);
+    area.draw(&y_label).map_err(failed)
 }
 
-/// 10, 20, 50, 100, ...: so that about ten fit.
+/// The distance of ticks, 10, 20, 50, 100, ..., so that about ten fit.
 fn tick_distance(classes: usize) -> usize {
     let steps = (1..).flat_map(|power| [1, 2, 5].map(|digit| digit * 10usize.pow(power)));
     let mut enough = steps.skip_while(|step| classes / step > 10);

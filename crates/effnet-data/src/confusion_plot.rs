@@ -1,4 +1,4 @@
-//! Confusion matrices as tables and images.
+//! Confusion matrices as PNG plots and CSV tables.
 
 mod blocks;
 mod cells;
@@ -8,19 +8,19 @@ use std::path::Path;
 
 use plotters::element::Text;
 
+use crate::drawing::{Area, FAINT, INK, bold, draw_png, failed, shortened, text};
 use crate::metrics::{Confusion, ConfusionMatrix};
-use crate::picture::{Area, FAINT, INK, bold, failed, picture, shortened, text};
 use crate::{PictureError, replace_file};
 
-/// Up to so many classes have a row with their name.
+/// Maximum number of classes that are shown individually, with their names.
 const MOST_NAMED: usize = 40;
 const HEADING: u32 = 74;
 
-/// Draws a confusion matrix: rows are the true classes, columns the predicted ones, blue is right and
-/// orange wrong, in fractions of the row.
+/// Draws a confusion matrix as a PNG. Rows are true classes, columns predicted classes; blue is correct, orange
+/// wrong, normalised by row.
 ///
-/// Up to 40 classes are named along both sides. Beyond that, neighbouring classes share a cell, and the
-/// mistakes that occur most often are listed beside the matrix.
+/// Up to 40 classes are named along both sides. Beyond that, cells are shared by neighbouring classes, and the
+/// most frequent mistakes are listed next to the matrix.
 ///
 /// # Errors
 /// [`PictureError::Draw`].
@@ -31,7 +31,7 @@ pub fn confusion_png(confusion: &ConfusionMatrix, classes: &[String]) -> Result<
     } else {
         blocks::SIZE
     };
-    picture((size.0, size.1 + HEADING), |area| {
+    draw_png((size.0, size.1 + HEADING), |area| {
         let (top, body) = area.split_vertically(HEADING);
         draw_heading(&top, confusion)?;
         if few {
@@ -43,23 +43,24 @@ pub fn confusion_png(confusion: &ConfusionMatrix, classes: &[String]) -> Result<
 }
 
 fn draw_heading(area: &Area<'_>, confusion: &ConfusionMatrix) -> Result<(), PictureError> {
-    let (images, right) = (confusion.images(), right(confusion));
-    let percent = 100.0 * right as f64 / images.max(1) as f64;
-    let title = format!("{percent:.1} % of {images} images right");
+    let (images, correct) = (confusion.images(), correct(confusion));
+    let percent = 100.0 * correct as f64 / images.max(1) as f64;
+    let unit = if images == 1 { "image" } else { "images" };
+    let title = format!("{percent:.1} % of {images} {unit} correct");
     area.draw(&Text::new(title, (20, 14), bold(22, INK)))
         .map_err(failed)?;
-    let key = "row: true class   column: predicted class   blue: right   orange: wrong   % of the row";
+    let key = "rows: true class   columns: predicted class   blue: correct   orange: wrong   % of the row";
     area.draw(&Text::new(key, (20, 46), text(15, FAINT)))
         .map_err(failed)
 }
 
-fn right(confusion: &ConfusionMatrix) -> u64 {
-    let is_right = |entry: &Confusion| entry.actual == entry.predicted;
-    let entries = confusion.entries().filter(is_right);
+fn correct(confusion: &ConfusionMatrix) -> u64 {
+    let is_correct = |entry: &Confusion| entry.actual == entry.predicted;
+    let entries = confusion.entries().filter(is_correct);
     entries.map(|entry| entry.images).sum()
 }
 
-/// The name of a class, cut to `most` characters; its number where it has no name.
+/// The name of a class, truncated to `most` characters, or its number if it has no name.
 fn name(classes: &[String], class: usize, most: usize) -> String {
     match classes.get(class) {
         Some(name) => shortened(name, most),
@@ -67,11 +68,10 @@ fn name(classes: &[String], class: usize, most: usize) -> String {
     }
 }
 
-/// Writes a confusion matrix as CSV: a row for each true class, a column for each predicted one, both
-/// with their names.
+/// Writes a confusion matrix as CSV: one row per true class, one column per predicted class, both named.
 ///
 /// # Errors
-/// [`PictureError::Write`]; the old file is as it was then.
+/// [`PictureError::Write`]; an existing file is unchanged then.
 pub fn write_confusion_csv(
     path: &Path,
     confusion: &ConfusionMatrix,

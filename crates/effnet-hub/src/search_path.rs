@@ -1,33 +1,38 @@
-//! Where a weight file may already be, and whether what is there may be used.
+//! The search path: the cache folders of the hub, PyTorch and Hugging Face.
+//!
+//! Whoever uses PyTorch often has the weights already, so they are used in place instead of being downloaded
+//! again. Candidates are verified first, if a digest is known: a damaged or renamed file would give wrong
+//! predictions without an error.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::verified::Verified;
+use crate::digest_cache::DigestCache;
 use crate::{Digest, Entry, HubConfig, Progress, Warning, WeightFile};
 
-/// The folders that are looked in, in order.
+/// The folders to search, in order.
 #[derive(Debug, Clone)]
-pub(crate) struct Places {
-    own: PathBuf,
+pub(crate) struct SearchPath {
+    cache: PathBuf,
     torch: Option<PathBuf>,
     hugging_face: Option<PathBuf>,
 }
 
-/// A path that may hold a file, and the digest that its place promises.
+/// A path where the file may be, and its expected digest, if known.
 #[derive(Debug)]
 struct Candidate {
     path: PathBuf,
     expected: Option<Digest>,
-    /// Files of other programs are links in Hugging Face's cache. In the own folder a link needs a known digest.
-    own: bool,
+    /// Whether it is in the hub's cache folder, where a symbolic link needs a known digest. (In Hugging Face's
+    /// cache, files are always links.)
+    in_cache: bool,
 }
 
-impl Places {
+impl SearchPath {
     pub(crate) fn new(config: &HubConfig) -> Self {
         Self {
-            own: config.cache.clone(),
+            cache: config.cache.clone(),
             torch: config
                 .torch_home
                 .as_ref()
@@ -39,9 +44,9 @@ impl Places {
         }
     }
 
-    /// The folders, the own one first.
+    /// The folders, the hub's cache folder first.
     pub(crate) fn folders(&self) -> Vec<PathBuf> {
-        [Some(&self.own), self.torch.as_ref(), self.hugging_face.as_ref()]
+        [Some(&self.cache), self.torch.as_ref(), self.hugging_face.as_ref()]
             .into_iter()
             .flatten()
             .cloned()
@@ -56,25 +61,25 @@ impl Places {
             .find(|path| path.is_file())
     }
 
-    /// The first file of `entry` that may be used. What may not is told to `progress` and added to `rejected`.
+    /// The first usable file of `entry`. Unusable files are reported to `progress` and added to `rejected`.
     pub(crate) fn usable(
         &self,
         entry: &Entry,
-        verified: &Verified,
+        digests: &DigestCache,
         progress: &mut dyn Progress,
         rejected: &mut Vec<String>,
     ) -> Option<PathBuf> {
         for candidate in self.candidates(entry) {
-            match candidate.check(verified) {
+            match candidate.check(digests) {
                 Ok(Finding::Absent) => {}
-                Ok(Finding::Right) => return Some(candidate.path),
-                Ok(Finding::Unknown) => {
+                Ok(Finding::Valid) => return Some(candidate.path),
+                Ok(Finding::NoDigest) => {
                     progress.warned(&Warning::Unverified {
                         path: candidate.path.clone(),
                     });
                     return Some(candidate.path);
                 }
-                Ok(Finding::Wrong { expected, found }) => {
+                Ok(Finding::Corrupt { expected, found }) => {
                     reject(
                         &Warning::Corrupt {
                             path: candidate.path,
@@ -104,7 +109,7 @@ impl Places {
     fn candidates(&self, entry: &Entry) -> Vec<Candidate> {
         let mut all = Vec::new();
         for file in &entry.files {
-            all.extend(named(&self.own, file, true));
+            all.extend(named(&self.cache, file, true));
         }
         if let Some(folder) = &self.torch {
             all.extend(entry.files.iter().flat_map(|file| named(folder, file, false)));
@@ -118,24 +123,24 @@ impl Places {
 
 fn reject(warning: &Warning, progress: &mut dyn Progress, rejected: &mut Vec<String>) {
     let sentence = warning.to_string();
-    // The same file is met again under the lock; it is told once.
+    // The search is repeated under the lock: warn only once.
     if !rejected.contains(&sentence) {
         progress.warned(warning);
         rejected.push(sentence);
     }
 }
 
-fn named(folder: &Path, file: &WeightFile, own: bool) -> Vec<Candidate> {
+fn named(folder: &Path, file: &WeightFile, in_cache: bool) -> Vec<Candidate> {
     file.names()
         .map(|name| Candidate {
             path: folder.join(name),
             expected: file.sha256.clone(),
-            own,
+            in_cache,
         })
         .collect()
 }
 
-/// The file in every snapshot of its repository, the one that the revision points to first.
+/// The file in all snapshots of its repository, starting with that of the revision.
 fn snapshots(folder: &Path, file: &WeightFile) -> Vec<Candidate> {
     let Some(source) = file.hugging_face() else {
         return Vec::new();
@@ -162,13 +167,13 @@ fn snapshots(folder: &Path, file: &WeightFile) -> Vec<Candidate> {
             Candidate {
                 path,
                 expected,
-                own: false,
+                in_cache: false,
             }
         })
         .collect()
 }
 
-/// Hugging Face calls the blob that a snapshot links to by its SHA-256.
+/// The digest from the name of the blob that a snapshot links to: Hugging Face names blobs by SHA-256.
 fn blob_digest(path: &Path) -> Option<Digest> {
     let name = fs::canonicalize(path).ok()?.file_name()?.to_str()?.to_owned();
     Digest::try_from(name).ok().filter(Digest::is_full)
@@ -176,37 +181,37 @@ fn blob_digest(path: &Path) -> Option<Digest> {
 
 enum Finding {
     Absent,
-    Right,
-    Unknown,
-    Wrong { expected: Digest, found: String },
+    Valid,
+    NoDigest,
+    Corrupt { expected: Digest, found: String },
 }
 
 impl Candidate {
-    fn check(&self, verified: &Verified) -> io::Result<Finding> {
+    fn check(&self, digests: &DigestCache) -> io::Result<Finding> {
         let Ok(metadata) = fs::symlink_metadata(&self.path) else {
             return Ok(Finding::Absent);
         };
-        // A digest that was announced at the download, or found at the first use, is as good as a published one.
-        let recorded = || Digest::try_from(verified.recorded(&self.path)?).ok();
+        // Without a published digest, expect the one announced at the download or found at the first use.
+        let recorded = || Digest::try_from(digests.recorded(&self.path)?).ok();
         let expected = self.expected.clone().or_else(recorded);
-        if self.own && metadata.is_symlink() && expected.is_none() {
+        if self.in_cache && metadata.is_symlink() && expected.is_none() {
             return Err(io::Error::other(
-                "it is a symbolic link, and no digest is known for it",
+                "it is a symbolic link, and its digest is unknown",
             ));
         }
         if !fs::metadata(&self.path)?.is_file() {
-            return Err(io::Error::other("it is no regular file"));
+            return Err(io::Error::other("it is not a regular file"));
         }
-        let found = verified.digest(&self.path)?;
+        let found = digests.digest(&self.path)?;
         match expected {
-            Some(expected) if !expected.matches(&found) => Ok(Finding::Wrong { expected, found }),
+            Some(expected) if !expected.matches(&found) => Ok(Finding::Corrupt { expected, found }),
             Some(_) => {
-                verified.remember(&self.path, &found);
-                Ok(Finding::Right)
+                digests.remember(&self.path, &found);
+                Ok(Finding::Valid)
             }
             None => {
-                verified.remember(&self.path, &found);
-                Ok(Finding::Unknown)
+                digests.remember(&self.path, &found);
+                Ok(Finding::NoDigest)
             }
         }
     }

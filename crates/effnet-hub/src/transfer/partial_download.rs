@@ -1,4 +1,7 @@
-//! An incomplete file beside its final name, and what is needed to go on with it.
+//! A partial download: `NAME.part`, and `NAME.part.json` with what is needed to resume it.
+//!
+//! Appended blocks are hashed and flushed on two threads of their own: hashing is about as slow as a fast
+//! connection, and flushing everything at the end would delay it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -10,35 +13,34 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::answer::{Answer, Resume};
-use super::folder::{Folder, PART, SIDECAR, local, open_plain};
+use super::cache_folder::{CacheFolder, PART, SIDECAR, local, open_plain};
+use super::response::{FileResponse, Resume};
 use crate::digest::{digits, hash_from};
 use crate::{Digest, Error, WeightFile};
 
-/// Bytes that are looked at to tell a web page from weights.
+/// Bytes inspected to distinguish a web page from weights.
 const START: usize = 256;
-/// Bytes read from the connection at once.
+/// Size of a block read from the connection, in bytes.
 const BLOCK: usize = 1 << 18;
-/// Blocks that may wait to be hashed: hashing is no faster than a fast connection.
+/// Maximum number of blocks waiting to be hashed.
 const BLOCKS: usize = 8;
-
-/// Bytes between two flushes to the disk while a download runs: what is left to flush at its end is then little.
+/// Bytes between two flushes to disk during a download, so that little remains to flush at the end.
 const FLUSHED: u64 = 1 << 24;
 
-/// An incomplete file. Its digest is computed along with what is appended.
+/// An incomplete file. Its digest is updated as data is appended.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct PartialDownload {
     path: PathBuf,
     sidecar: PathBuf,
     file: File,
     hasher: Sha256,
     len: u64,
-    notes: Notes,
-    /// Whether it holds bytes of more than one connection, which may not belong together.
+    info: ResponseInfo,
+    /// Whether it has data of more than one connection, which may not belong together.
     mixed: bool,
 }
 
-/// The end of a part that is being written.
+/// Appends blocks to a partial download.
 pub(super) struct Appender<'a> {
     path: &'a Path,
     file: &'a mut File,
@@ -49,12 +51,12 @@ pub(super) struct Appender<'a> {
 }
 
 impl Appender<'_> {
-    /// A block to fill: one that has been hashed, if there is one.
+    /// A block to fill, recycled if possible.
     pub(super) fn block(&self) -> Vec<u8> {
         self.spare.try_recv().unwrap_or_else(|_| vec![0; BLOCK])
     }
 
-    /// Appends the first `count` bytes of a block and returns the length of the part.
+    /// Appends the first `count` bytes of a block and returns the total length.
     pub(super) fn append(&mut self, block: Vec<u8>, count: usize) -> Result<u64, Error> {
         self.file
             .write_all(&block[..count])
@@ -62,33 +64,33 @@ impl Appender<'_> {
         let before = *self.len / FLUSHED;
         *self.len += count as u64;
         if *self.len / FLUSHED > before {
-            // Full while the disk is still at work on the last request: the next one will do.
+            // Fails if the previous flush is still running; the next one covers this data.
             let _ = self.to_flush.try_send(());
         }
-        // Fails only when the other thread has panicked, which the scope passes on.
+        // Fails only if the other thread panicked, which the scope propagates.
         let _ = self.to_hash.send((block, count));
         Ok(*self.len)
     }
 }
 
-/// What was said about the file when its first bytes came.
+/// Headers of the first response, stored in `NAME.part.json`.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Notes {
+pub(super) struct ResponseInfo {
     validator: Option<String>,
     total: Option<u64>,
     announced: Option<Digest>,
 }
 
-impl Part {
-    /// Opens or creates the part of `file`, and hashes what is there.
-    pub(super) fn open(folder: &Folder, file: &WeightFile) -> Result<Self, Error> {
+impl PartialDownload {
+    /// Opens or creates the partial download of `file` and hashes its content.
+    pub(super) fn open(folder: &CacheFolder, file: &WeightFile) -> Result<Self, Error> {
         let (path, sidecar) = (folder.path_of(file, PART), folder.path_of(file, SIDECAR));
         let mut options = OpenOptions::new();
         let mut handle = open_plain(&path, options.read(true).write(true).create(true).truncate(false))?;
         let mut hasher = Sha256::new();
         let len = hash_from(&mut handle, &mut hasher).map_err(|source| local("read", &path, source))?;
-        let notes: Notes = fs::read(&sidecar)
+        let info: ResponseInfo = fs::read(&sidecar)
             .ok()
             .and_then(|json| serde_json::from_slice(&json).ok())
             .unwrap_or_default();
@@ -98,10 +100,10 @@ impl Part {
             file: handle,
             hasher,
             len,
-            notes,
+            info,
             mixed: len > 0,
         };
-        if part.notes.total.is_some_and(|total| total < len) {
+        if part.info.total.is_some_and(|total| total < len) {
             part.reset()?;
         }
         Ok(part)
@@ -112,62 +114,62 @@ impl Part {
     }
 
     pub(super) fn total(&self) -> Option<u64> {
-        self.notes.total
+        self.info.total
     }
 
     pub(super) fn announced(&self) -> Option<&Digest> {
-        self.notes.announced.as_ref()
+        self.info.announced.as_ref()
     }
 
     pub(super) fn is_mixed(&self) -> bool {
         self.mixed
     }
 
-    /// Whether all bytes that the server promised are there.
+    /// Whether it has all bytes that the server announced.
     pub(super) fn is_whole(&self) -> bool {
-        self.len > 0 && self.notes.total == Some(self.len)
+        self.len > 0 && self.info.total == Some(self.len)
     }
 
-    /// What to ask for to go on. `None` when there is nothing to go on with, or nothing would tell whether the
-    /// rest belongs to what is there.
+    /// The range request to resume with. `None` if there is nothing to resume, or no way to tell whether the
+    /// rest belongs to the same file.
     pub(super) fn resume(&self, digest_known: bool) -> Option<Resume<'_>> {
-        let validator = self.notes.validator.as_deref();
+        let validator = self.info.validator.as_deref();
         (self.len > 0 && (digest_known || validator.is_some())).then_some(Resume {
             from: self.len,
             validator,
         })
     }
 
-    /// Whether the answer continues the same file. A 206 may leave out what the 200 said (RFC 9110, 15.3.7), so
-    /// only what is there can contradict.
-    pub(super) fn continues(&self, answer: &Answer) -> bool {
+    /// Whether the response continues the same file. A 206 may omit headers of the 200 (RFC 9110, 15.3.7), so
+    /// only headers that both have can contradict.
+    pub(super) fn continues(&self, response: &FileResponse) -> bool {
         fn agree<T: PartialEq>(ours: Option<&T>, theirs: Option<&T>) -> bool {
             ours.zip(theirs).is_none_or(|(ours, theirs)| ours == theirs)
         }
-        answer.start == self.len
-            && agree(self.notes.validator.as_ref(), answer.validator.as_ref())
-            && agree(self.notes.total.as_ref(), answer.total.as_ref())
-            && agree(self.notes.announced.as_ref(), answer.announced.as_ref())
+        response.start == self.len
+            && agree(self.info.validator.as_ref(), response.validator.as_ref())
+            && agree(self.info.total.as_ref(), response.total.as_ref())
+            && agree(self.info.announced.as_ref(), response.announced.as_ref())
     }
 
-    /// Keeps what the answer says for a later process.
-    pub(super) fn note(&mut self, answer: &Answer) -> Result<(), Error> {
+    /// Stores the headers of the response for a later process.
+    pub(super) fn record(&mut self, response: &FileResponse) -> Result<(), Error> {
         self.mixed = self.len > 0;
-        let known = std::mem::take(&mut self.notes);
-        self.notes = Notes {
-            validator: answer.validator.clone().or(known.validator),
-            total: answer.total.or(known.total),
-            announced: answer.announced.clone().or(known.announced),
+        let known = std::mem::take(&mut self.info);
+        self.info = ResponseInfo {
+            validator: response.validator.clone().or(known.validator),
+            total: response.total.or(known.total),
+            announced: response.announced.clone().or(known.announced),
         };
         let failed = |source| local("write to", &self.sidecar, source);
-        let json = serde_json::to_vec(&self.notes).map_err(|error| failed(error.into()))?;
+        let json = serde_json::to_vec(&self.info).map_err(|error| failed(error.into()))?;
         let mut options = OpenOptions::new();
         let mut file = open_plain(&self.sidecar, options.write(true).create(true).truncate(true))?;
         file.write_all(&json).map_err(failed)
     }
 
-    /// Calls `transfer` with what appends blocks; beside it, on threads of their own, they are hashed and
-    /// brought to the disk.
+    /// Calls `transfer` with an appender. Meanwhile, two threads hash the appended blocks and flush them to
+    /// disk.
     pub(super) fn appending<T>(&mut self, transfer: impl FnOnce(&mut Appender<'_>) -> T) -> Result<T, Error> {
         let (to_hash, blocks) = sync_channel::<(Vec<u8>, usize)>(BLOCKS);
         let (hashed, spare) = channel();
@@ -183,7 +185,7 @@ impl Part {
             let hashing = move || {
                 for (block, count) in blocks {
                     hasher.update(&block[..count]);
-                    // The appender may be gone, and then needs no more blocks.
+                    // The appender may be gone; then it needs no more blocks.
                     let _ = hashed.send(block);
                 }
             };
@@ -209,35 +211,35 @@ impl Part {
             };
             let transferred = transfer(&mut appender);
             drop(appender);
-            // The system tells of a lost write once, here or when the file is sealed.
+            // The system reports a failed write only once, here or in `seal`.
             match flusher.join() {
-                Ok(flushed) => flushed.map_err(|source| local("flush to the disk", path, source))?,
+                Ok(flushed) => flushed.map_err(|source| local("flush", path, source))?,
                 Err(panic) => resume_unwind(panic),
             }
             Ok(transferred)
         })
     }
 
-    /// Throws away what is there.
+    /// Discards the content.
     pub(super) fn reset(&mut self) -> Result<(), Error> {
         let emptied = self
             .file
             .set_len(0)
             .and_then(|()| self.file.seek(SeekFrom::Start(0)));
-        emptied.map_err(|source| local("empty", &self.path, source))?;
+        emptied.map_err(|source| local("truncate", &self.path, source))?;
         let _ = fs::remove_file(&self.sidecar);
         self.hasher = Sha256::new();
-        self.notes = Notes::default();
+        self.info = ResponseInfo::default();
         (self.len, self.mixed) = (0, false);
         Ok(())
     }
 
-    /// The digest of what is there.
+    /// The digest of the content so far.
     pub(super) fn digest(&self) -> String {
         digits(self.hasher.clone())
     }
 
-    /// The first characters, if they look like a web page.
+    /// The first characters, if the file looks like a web page.
     pub(super) fn web_page(&mut self) -> Option<String> {
         let mut start = Vec::with_capacity(START);
         let mut reader = File::open(&self.path).ok()?.take(START as u64);
@@ -248,22 +250,22 @@ impl Part {
         text.starts_with('<').then_some(line)
     }
 
-    /// Flushes the bytes to the disk and leaves the path to be renamed.
+    /// Flushes the file to disk and returns its path, ready to be renamed.
     pub(super) fn seal(self) -> Result<PathBuf, Error> {
         self.file
             .sync_all()
-            .map_err(|source| local("flush to the disk", &self.path, source))?;
+            .map_err(|source| local("flush", &self.path, source))?;
         let _ = fs::remove_file(&self.sidecar);
         Ok(self.path)
     }
 
-    /// Removes the part and what is known about it.
+    /// Removes the file and its metadata.
     pub(super) fn discard(self) {
         remove(&self.sidecar);
         remove(&self.path);
     }
 
-    /// Removes the part when it holds nothing, so that a failed connection leaves nothing behind.
+    /// Removes the file if it is empty, so that a failed connection leaves nothing behind.
     pub(super) fn discard_if_empty(self) {
         if self.len == 0 {
             self.discard();
@@ -272,6 +274,6 @@ impl Part {
 }
 
 fn remove(path: &Path) {
-    // A part that stays costs disk space and no correctness; `cache prune` removes it.
+    // A leftover only costs disk space; `effnet cache prune` removes it.
     let _ = fs::remove_file(path);
 }

@@ -1,4 +1,6 @@
-//! Drawing into PNG files, with a font that the program brings along.
+//! Drawing into PNG files with an embedded font.
+//!
+//! Servers and containers often have no fonts installed, and plots should look the same everywhere.
 
 use std::fmt::Display;
 use std::sync::LazyLock;
@@ -10,29 +12,29 @@ use plotters::style::{Color, FontStyle, IntoTextStyle, RGBColor, TextStyle, WHIT
 
 use crate::PictureError;
 
-/// Where everything is drawn.
+/// The drawing area.
 pub(crate) type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 
-/// Text, axes.
+/// Colour of text and axes.
 pub(crate) const INK: RGBColor = RGBColor(0x26, 0x2b, 0x33);
-/// What should be seen second.
+/// Colour of secondary text.
 pub(crate) const FAINT: RGBColor = RGBColor(0x7a, 0x82, 0x8e);
-/// Lines behind the data.
+/// Colour of grid lines.
 pub(crate) const GRID: RGBColor = RGBColor(0xe6, 0xe8, 0xec);
-/// The first series, and what is right.
+/// Colour of the first curve and of correct predictions.
 pub(crate) const BLUE: RGBColor = RGBColor(0x1f, 0x66, 0xb5);
-/// The second series, and what is wrong.
+/// Colour of the second curve and of mistakes.
 pub(crate) const ORANGE: RGBColor = RGBColor(0xd9, 0x5f, 0x0e);
 
 const FONT: &str = "DejaVu Sans";
 
-/// plotters keeps fonts for the process.
+/// plotters registers fonts per process, so this happens once.
 static REGISTERED: LazyLock<bool> = LazyLock::new(|| {
     register_font(FONT, FontStyle::Normal, dejavu::sans::regular()).is_ok()
         && register_font(FONT, FontStyle::Bold, dejavu::sans::bold()).is_ok()
 });
 
-/// For `map_err`.
+/// Converts an error of plotters or png; for `map_err`.
 pub(crate) fn failed(error: impl Display) -> PictureError {
     PictureError::Draw(error.to_string())
 }
@@ -50,12 +52,12 @@ pub(crate) fn bold(size: u32, color: RGBColor) -> TextStyle<'static> {
 fn colored(font: impl IntoTextStyle<'static>, color: RGBColor) -> TextStyle<'static> {
     TextStyle {
         color: color.to_backend_color(),
-        // Sizes are in pixels: what they could be relative to does not count.
+        // Sizes are in pixels; the parent size only matters for relative sizes.
         ..font.into_text_style(&(1, 1))
     }
 }
 
-/// Where the point that a text is drawn at lies in it.
+/// The anchor of a text relative to its position.
 pub(crate) fn anchor(horizontal: HPos, vertical: VPos) -> Pos {
     Pos::new(horizontal, vertical)
 }
@@ -68,7 +70,7 @@ pub(crate) fn tint(full: RGBColor, strength: f64) -> RGBColor {
     RGBColor(mix(red), mix(green), mix(blue))
 }
 
-/// The text, cut to `most` characters.
+/// The text, truncated to `most` characters.
 pub(crate) fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
@@ -77,13 +79,13 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
-/// A PNG of `width` x `height` pixels, white where `draw` draws nothing.
-pub(crate) fn picture(
+/// Encodes what `draw` draws as a PNG of `width` x `height` pixels with a white background.
+pub(crate) fn draw_png(
     (width, height): (u32, u32),
     draw: impl FnOnce(&Area<'_>) -> Result<(), PictureError>,
 ) -> Result<Vec<u8>, PictureError> {
     if !*REGISTERED {
-        return Err(failed("the program's font is damaged"));
+        return Err(failed("the embedded font is damaged"));
     }
     let mut pixels = vec![0; width as usize * height as usize * 3];
     {

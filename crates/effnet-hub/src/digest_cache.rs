@@ -1,8 +1,8 @@
-//! Remembers which files were hashed, so that 266 MB are not hashed at every start.
+//! Caches the digests of verified files, so that 266 MB are not hashed at every start.
 //!
-//! One small JSON file for each path stands in `.verified` of the hub's own folder, whichever folder the weights
-//! are in. It holds the digest and what the file system said about the file then; a file that was written to
-//! since is hashed again. Where the folder cannot be written to, nothing is remembered.
+//! The hub's cache folder has one small JSON file per path in `.verified`, also for weights in other folders.
+//! It stores the digest together with the size, inode and times of the file; a file modified since is hashed
+//! again. If the folder is not writable, nothing is cached.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -17,9 +17,9 @@ use crate::digest::{digits, sha256_of_file};
 /// Folder of the records.
 pub(crate) const FOLDER: &str = ".verified";
 
-/// The records of one hub.
+/// The digest cache of one hub.
 #[derive(Debug, Clone)]
-pub(crate) struct Verified {
+pub(crate) struct DigestCache {
     folder: PathBuf,
 }
 
@@ -30,7 +30,8 @@ struct Record {
     sha256: String,
 }
 
-/// What changes when a file is written to. The change time cannot be set back by a program that copies times.
+/// Metadata that changes when a file is modified. Unlike the modification time, programs cannot set the change
+/// time back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp {
     size: u64,
@@ -64,25 +65,25 @@ impl Stamp {
     }
 }
 
-impl Verified {
+impl DigestCache {
     pub(crate) fn new(cache: &Path) -> Self {
         Self {
             folder: cache.join(FOLDER),
         }
     }
 
-    /// The digest of a file that was not written to since it was hashed.
+    /// The cached digest of a file, if it was not modified since it was hashed.
     pub(crate) fn fresh(&self, path: &Path) -> Option<String> {
         let record = self.read(path)?;
         (record.stamp == Stamp::of(&fs::metadata(path).ok()?)).then_some(record.sha256)
     }
 
-    /// The digest that was recorded for a path, even if the file was written to since.
+    /// The cached digest of a path, even if the file was modified since.
     pub(crate) fn recorded(&self, path: &Path) -> Option<String> {
         Some(self.read(path)?.sha256)
     }
 
-    /// The digest of a file, hashed only if need be.
+    /// The digest of a file; hashes it unless the cached digest is fresh.
     pub(crate) fn digest(&self, path: &Path) -> io::Result<String> {
         match self.fresh(path) {
             Some(sha256) => Ok(sha256),
@@ -90,7 +91,7 @@ impl Verified {
         }
     }
 
-    /// Remembers a digest that was found right. Failure costs time later and nothing else.
+    /// Caches the digest of a verified file. Errors are ignored: they only cost time later.
     pub(crate) fn remember(&self, path: &Path, sha256: &str) {
         if self.fresh(path).is_some_and(|known| known == sha256) {
             return;
@@ -112,13 +113,13 @@ impl Verified {
         }
     }
 
-    /// Hashes the file anew when it is next asked for: it has changed without being written to. The digest that
-    /// belongs to it stays on record.
+    /// Marks the cached digest as stale, so that the file is hashed again: its content changed, but its
+    /// metadata did not. The digest stays available as the expected one.
     pub(crate) fn distrust(&self, path: &Path) {
         let Some(mut record) = self.read(path) else { return };
         record.stamp.size = u64::MAX;
         let json = serde_json::to_vec(&record).map_err(io::Error::other);
-        // A record that cannot be changed must not be trusted.
+        // A record that cannot be marked must be removed.
         if json
             .and_then(|json| fs::write(self.record_path(path), json))
             .is_err()
@@ -127,7 +128,7 @@ impl Verified {
         }
     }
 
-    /// Removes the records of files that are gone.
+    /// Removes the records of files that no longer exist.
     pub(crate) fn prune(&self) {
         for record in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let known = fs::read(record.path())
@@ -160,16 +161,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_holds_until_the_file_is_written_to() {
+    fn a_digest_is_fresh_until_the_file_is_modified() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights.pth");
         fs::write(&path, b"abc").unwrap();
-        let verified = Verified::new(folder.path());
-        let digest = verified.digest(&path).unwrap();
-        verified.remember(&path, &digest);
-        assert_eq!(verified.fresh(&path), Some(digest.clone()));
+        let digests = DigestCache::new(folder.path());
+        let digest = digests.digest(&path).unwrap();
+        digests.remember(&path, &digest);
+        assert_eq!(digests.fresh(&path), Some(digest.clone()));
 
-        // Same size, and the modification time put back: the change time still tells.
+        // Same size, modification time set back: the change time still reveals it.
         let before = fs::metadata(&path).unwrap().modified().unwrap();
         std::thread::sleep(std::time::Duration::from_millis(20));
         fs::write(&path, b"abd").unwrap();
@@ -179,7 +180,7 @@ mod tests {
             .unwrap()
             .set_modified(before)
             .unwrap();
-        assert_eq!(verified.fresh(&path), None);
-        assert_eq!(verified.recorded(&path), Some(digest));
+        assert_eq!(digests.fresh(&path), None);
+        assert_eq!(digests.recorded(&path), Some(digest));
     }
 }

@@ -1,4 +1,4 @@
-//! The hub's own folder: locks, and files that are never reached through a link.
+//! The hub's cache folder: locks, and opening files without following links.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -8,27 +8,27 @@ use fs4::{FileExt, TryLockError};
 
 use crate::{Error, Progress, Warning, WeightFile};
 
-/// Suffix of a file that is not complete.
+/// Suffix of an incomplete download.
 pub(crate) const PART: &str = ".part";
-/// Suffix of what is known about an incomplete file.
+/// Suffix of the metadata of an incomplete download.
 pub(crate) const SIDECAR: &str = ".part.json";
 /// Folder of the locks.
 const LOCKS: &str = ".locks";
 
-/// The hub's own folder, which exists and can be written to as far as is known.
+/// The hub's cache folder, which exists.
 #[derive(Debug)]
-pub(crate) struct Folder {
+pub(crate) struct CacheFolder {
     path: PathBuf,
 }
 
-/// Held until it is dropped, or until the process ends in whatever way.
+/// A lock, held until it is dropped or the process ends, even if it is killed.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: Option<File>,
 }
 
-impl Folder {
-    /// Creates the folder if need be.
+impl CacheFolder {
+    /// Opens the folder, creating it if necessary.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         fs::create_dir_all(path.join(LOCKS)).map_err(|source| Error::Io {
             action: "write to the cache folder",
@@ -40,12 +40,12 @@ impl Folder {
         })
     }
 
-    /// The path of a file's own name, or of one of its suffixes.
+    /// The path of a file, with a suffix added to its name.
     pub(crate) fn path_of(&self, file: &WeightFile, suffix: &str) -> PathBuf {
         self.path.join(format!("{}{suffix}", file.name))
     }
 
-    /// Waits until no other process fetches `file`.
+    /// Locks `file`, waiting while another process downloads it.
     pub(crate) fn lock(&self, file: &WeightFile, progress: &mut dyn Progress) -> Result<Lock, Error> {
         let path = lock_path(&self.path, file.name.as_str());
         let handle = open_plain(&path, OpenOptions::new().write(true).create(true).truncate(false))?;
@@ -62,30 +62,30 @@ impl Folder {
             }
             Err(TryLockError::Error(error)) => error,
         };
-        // Some network file systems have no locks. The digest still guards the result.
+        // Some network file systems do not support locks. The digest still protects the result.
         progress.warned(&Warning::NoLock {
             reason: failed.to_string(),
         });
         Ok(Lock { _file: None })
     }
 
-    /// Puts `part` under the file's own name, so that it stands there whole even after a loss of power.
+    /// Renames `part` to the file's name, durably: complete even after a power failure.
     pub(crate) fn publish(&self, part: &Path, file: &WeightFile) -> Result<PathBuf, Error> {
         let target = self.path_of(file, "");
-        // A rename replaces a link that stands there and leaves its target alone.
+        // A rename replaces an existing link and does not touch its target.
         fs::rename(part, &target).map_err(|source| Error::Io {
-            action: "put the download under its name",
+            action: "rename the download to",
             path: target.clone(),
             source,
         })?;
-        // The rename is on the disk once its folder is. Not every file system can do this.
+        // Syncing the folder makes the rename durable. Not every file system supports this.
         #[cfg(unix)]
         let _ = File::open(&self.path).and_then(|folder| folder.sync_all());
         Ok(target)
     }
 }
 
-/// Whether a process is fetching the file of this name.
+/// Whether a process is downloading the file of this name.
 pub(crate) fn locked_elsewhere(cache: &Path, name: &str) -> bool {
     let handle = OpenOptions::new().write(true).open(lock_path(cache, name));
     handle.is_ok_and(|handle| matches!(FileExt::try_lock(&handle), Err(TryLockError::WouldBlock)))
@@ -95,13 +95,13 @@ fn lock_path(cache: &Path, name: &str) -> PathBuf {
     cache.join(LOCKS).join(format!("{name}.lock"))
 }
 
-/// Opens a file of the hub's own, refusing links and everything else that is no regular file.
+/// Opens a file in the cache folder. Refuses links and anything else that is not a regular file.
 pub(crate) fn open_plain(path: &Path, options: &mut OpenOptions) -> Result<File, Error> {
     if let Ok(metadata) = fs::symlink_metadata(path) {
         let kind = if metadata.is_symlink() {
             "a symbolic link"
         } else {
-            "no regular file"
+            "not a regular file"
         };
         if !metadata.is_file() {
             return Err(Error::NotAFile {
@@ -113,7 +113,7 @@ pub(crate) fn open_plain(path: &Path, options: &mut OpenOptions) -> Result<File,
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt as _;
-        // For a link that was put there after the look above.
+        // In case a link was created after the check above.
         options.custom_flags(libc::O_NOFOLLOW);
     }
     options

@@ -1,4 +1,4 @@
-//! A cell for each pair of classes, with names along both sides.
+//! Confusion matrices of few classes: one cell per pair of classes, with names along both sides.
 
 use plotters::element::{Rectangle, Text};
 use plotters::style::text_anchor::{HPos, VPos};
@@ -6,24 +6,24 @@ use plotters::style::{Color, FontTransform, WHITE};
 
 use super::name;
 use crate::PictureError;
+use crate::drawing::{Area, BLUE, GRID, INK, ORANGE, anchor, failed, text, tint};
 use crate::metrics::ConfusionMatrix;
-use crate::picture::{Area, BLUE, GRID, INK, ORANGE, anchor, failed, text, tint};
 
-/// Characters of a name.
+/// Maximum length of a class name, in characters.
 const NAME: usize = 22;
-/// Pixels of a character, on average, and of a margin.
+/// Average width of a character and width of a margin, in pixels.
 const CHARACTER: u32 = 8;
 const MARGIN: u32 = 20;
-/// Up to so many classes, cells are large enough for numbers.
+/// Maximum number of classes whose cells have room for numbers.
 const MOST_NUMBERED: usize = 20;
 
-/// Where the matrix lies and how large its cells are, in pixels.
+/// Position and cell size of the matrix, in pixels.
 struct Layout {
-    /// Left of the cells, for the names and counts of rows.
+    /// Width of the row names and counts, left of the cells.
     left: u32,
     /// Side of a cell.
     cell: u32,
-    /// Below the cells, for the names of columns.
+    /// Height of the column names, below the cells.
     bottom: u32,
 }
 
@@ -52,11 +52,11 @@ impl Layout {
     }
 }
 
-/// Pixels that the matrix and its names take.
+/// Size of the matrix with its names, in pixels.
 pub(crate) fn size(confusion: &ConfusionMatrix, classes: &[String]) -> (u32, u32) {
     let layout = Layout::new(confusion, classes);
     let side = layout.cell * confusion.num_classes() as u32;
-    // The heading needs its room too.
+    // Leave room for the heading.
     ((layout.left + side + 2 * MARGIN).max(760), side + layout.bottom)
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn draw(
     Ok(())
 }
 
-/// One cell; `part` is its fraction of the row.
+/// Draws a cell; `part` is its fraction of the row.
 fn draw_cell(
     area: &Area<'_>,
     (x, y): (i32, i32),
@@ -104,7 +104,7 @@ fn draw_cell(
     right: bool,
 ) -> Result<(), PictureError> {
     let side = side as i32;
-    // A few mistakes should be seen: small fractions get more than their share of colour.
+    // The square root keeps rare mistakes visible.
     let strength = if right { part } else { part.sqrt() };
     let color = tint(if right { BLUE } else { ORANGE }, strength);
     let corners = [(x, y), (x + side, y + side)];

@@ -1,0 +1,21 @@
+//! Errors of plots and tables.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A plot or a table could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PictureError {
+    /// The file cannot be written.
+    #[error("{}: cannot be written: {source}; check the folder, its permissions and the free disk space", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// The plot could not be drawn.
+    #[error("cannot draw the plot: {0}")]
+    Draw(String),
+}
