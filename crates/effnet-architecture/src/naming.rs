@@ -117,10 +117,10 @@ pub struct Renaming {
 impl Renaming {
     /// Reads the blocks and stages of tensors that are named by `from`.
     ///
-    /// lukemelas numbers blocks consecutively, the other schemes number them per stage. From lukemelas, stages
-    /// are therefore inferred from shapes: a block starts a new stage if its kernel size, width or expansion
-    /// ratio differs from the block before. Where adjacent stages of a narrow network agree in all three,
-    /// pass the number of blocks per stage as `repeats`.
+    /// lukemelas numbers blocks consecutively, the other schemes number them per stage. From lukemelas,
+    /// stages are therefore inferred from shapes: a block starts a new stage if its kernel size, width or
+    /// expansion ratio differs from the block before. Where adjacent stages of a narrow network agree in all
+    /// three, pass the number of blocks per stage as `repeats`.
     ///
     /// # Errors
     /// [`NamingError`] when a block is missing, or when `repeats` does not match the tensors.

@@ -133,7 +133,8 @@ impl Layout {
         }
     }
 
-    /// Number of blocks per stage: all blocks of a stage have the same kernel size, width and expansion ratio.
+    /// Number of blocks per stage: all blocks of a stage have the same kernel size, width and expansion
+    /// ratio.
     fn stages_by_shape(&self, shapes: &TensorShapes<'_>) -> Result<Vec<usize>, NamingError> {
         let mut repeats: Vec<usize> = Vec::new();
         let mut before = None;

@@ -1,6 +1,7 @@
 //! Names and shapes of tensors, wherever the tensors are stored.
 //!
-//! Naming and recognition need nothing else, so this crate depends neither on checkpoint files nor on libtorch.
+//! Naming and recognition need nothing else, so this crate depends neither on checkpoint files nor on
+//! libtorch.
 
 use std::collections::HashMap;
 
