@@ -1,4 +1,7 @@
-//! How large a network is, and how much it computes.
+//! Parameter and multiply-accumulate counts, computed from the configuration alone.
+//!
+//! `effnet models` prints both, and the automatic batch size is derived from the multiply-accumulates. The
+//! tests compare them with published figures, which also checks the compound scaling.
 
 use crate::{BlockConfig, Config};
 

@@ -1,8 +1,11 @@
-//! Everything that determines a network, and the shapes that follow from it.
+//! Network configurations, and the stages and blocks that compound scaling derives from them.
+//!
+//! The table of the paper exists once, here. Parameter names and shapes, costs, the CPU engine and the tch
+//! modules are all built from [`Config::blocks`], so they cannot disagree about a network.
 
 use crate::{Error, Padding, Profile, Variant};
 
-/// One row of the baseline network, before scaling (arXiv:1905.11946, table 1).
+/// One stage of the baseline network, before scaling (arXiv:1905.11946, table 1).
 struct BaselineStage {
     kernel: i64,
     stride: i64,
@@ -37,38 +40,38 @@ const BASELINE_STEM: i64 = 32;
 const BASELINE_HEAD: i64 = 1280;
 const SQUEEZE_EXCITE_RATIO: f64 = 0.25;
 
-/// A network to build: a variant's coefficients, each of which can be overridden.
+/// Configuration of a network: a variant's coefficients, each of which can be overridden.
 ///
 /// The fields are those of the original implementation's `GlobalParams`, with two differences:
 /// `batch_norm_momentum` follows PyTorch's convention (0.01 where the original writes 0.99), and
 /// [`padding`](Self::padding) is a field of its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Factor on the number of channels.
+    /// Multiplier for the number of channels.
     pub width_coefficient: f64,
-    /// Factor on the number of blocks in a stage.
+    /// Multiplier for the number of blocks per stage.
     pub depth_coefficient: f64,
-    /// Height and width of the input in pixels. Only [`Padding::StaticSame`] computes with it;
-    /// a network accepts other sizes.
+    /// Height and width of the input in pixels. Only [`Padding::StaticSame`] depends on it; networks
+    /// accept other sizes.
     pub image_size: [i64; 2],
     /// Probability of dropping a feature before the classifier, in `[0, 1)`; training only.
     pub dropout_rate: f64,
-    /// Probability of dropping the last block's residual branch, in `[0, 1)`; training only. Block
-    /// `i` of `n` drops with `drop_connect_rate * i / n`.
+    /// Probability of dropping the last block's residual branch (stochastic depth), in `[0, 1)`; training
+    /// only. Block `i` of `n` is dropped with probability `drop_connect_rate * i / n`.
     pub drop_connect_rate: f64,
-    /// Number of logits.
+    /// Number of classes, which is the number of logits.
     pub num_classes: i64,
-    /// Channels of the input image.
+    /// Number of input channels.
     pub in_channels: i64,
-    /// Weight of a new batch in the running statistics.
+    /// Weight of a new batch in the running statistics (PyTorch's convention).
     pub batch_norm_momentum: f64,
     /// Constant added to the variance in batch normalisation.
     pub batch_norm_epsilon: f64,
-    /// Channels are rounded to a multiple of this.
+    /// Numbers of channels are rounded to multiples of this.
     pub depth_divisor: i64,
-    /// The least number of channels; `None` means `depth_divisor`.
+    /// Minimum number of channels; `None` means `depth_divisor`.
     pub min_depth: Option<i64>,
-    /// Whether dropout and the classifier exist; without them the output is `[N, C, 1, 1]`.
+    /// Whether the network has dropout and a classifier; without them the output is `[N, C, 1, 1]`.
     pub include_top: bool,
     /// How strided convolutions are padded.
     pub padding: Padding,
@@ -77,29 +80,29 @@ pub struct Config {
 /// The shape of one MBConv block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockConfig {
-    /// Side of the depthwise kernel.
+    /// Kernel size of the depthwise convolution.
     pub kernel: i64,
     /// Stride of the depthwise convolution.
     pub stride: i64,
-    /// Channels of the expanded representation over channels of the input.
+    /// Ratio of expanded channels to input channels.
     pub expand_ratio: i64,
-    /// Channels of the block's input.
+    /// Number of input channels.
     pub input_channels: i64,
-    /// Channels of the block's output.
+    /// Number of output channels.
     pub output_channels: i64,
-    /// Whether the input is added to the output. Like in the original, the first block of a stage
-    /// never does, even where a narrow network gives it equal channels and stride 1.
+    /// Whether the block has a residual connection. As in the original, the first block of a stage never
+    /// has one, even where a narrow network gives it equal channels and stride 1.
     pub skip: bool,
 }
 
 impl BlockConfig {
-    /// Channels between the expansion and the projection.
+    /// Number of channels between the expansion and the projection.
     pub fn expanded_channels(&self) -> i64 {
         self.input_channels * self.expand_ratio
     }
 
-    /// Channels of the squeeze-and-excitation bottleneck; a fraction of the block's input, not of
-    /// the expanded width.
+    /// Number of channels of the squeeze-and-excitation bottleneck: a fraction of the block's input
+    /// channels, not of the expanded ones.
     pub fn squeezed_channels(&self) -> i64 {
         ((self.input_channels as f64 * SQUEEZE_EXCITE_RATIO) as i64).max(1)
     }
@@ -110,14 +113,14 @@ impl BlockConfig {
 pub struct StageConfig {
     /// Number of blocks.
     pub repeats: usize,
-    /// The first block; the others have stride 1 and as many input as output channels.
+    /// The first block; the others have stride 1 and equal numbers of input and output channels.
     pub first: BlockConfig,
-    /// Channels of every block's output.
+    /// Number of output channels of each block.
     pub output_channels: i64,
 }
 
 impl Config {
-    /// The published network of a variant, with the `tf` profile.
+    /// The published network of a variant: 1000 classes, three input channels, the `tf` profile.
     pub fn new(variant: Variant) -> Self {
         let size = variant.image_size();
         Self {
@@ -137,15 +140,15 @@ impl Config {
         }
     }
 
-    /// The network of that name, `b3` or `efficientnet-b3`; the original's `from_name`.
+    /// The published network with this name, such as `b3` or `efficientnet-b3`; `from_name` in the original.
     ///
     /// # Errors
-    /// [`Error::UnknownVariant`] with the nearest names.
+    /// [`Error::UnknownVariant`], which lists the nearest names.
     pub fn from_name(name: &str) -> Result<Self, Error> {
         Ok(Self::new(name.parse()?))
     }
 
-    /// Sets padding, BN epsilon and BN momentum to those of a profile.
+    /// Sets padding, batch-norm epsilon and batch-norm momentum to those of a profile.
     #[must_use]
     pub fn with_profile(mut self, profile: Profile) -> Self {
         self.padding = profile.padding();
@@ -154,22 +157,22 @@ impl Config {
         self
     }
 
-    /// Sets the number of logits.
+    /// Sets the number of classes.
     #[must_use]
     pub fn with_num_classes(mut self, num_classes: i64) -> Self {
         self.num_classes = num_classes;
         self
     }
 
-    /// Sets the number of channels of the input.
+    /// Sets the number of input channels.
     #[must_use]
     pub fn with_in_channels(mut self, in_channels: i64) -> Self {
         self.in_channels = in_channels;
         self
     }
 
-    /// Scales a number of channels by the width and rounds it, never by more than ten percent
-    /// down (`round_filters` of the reference implementation).
+    /// Scales a number of channels by [`width_coefficient`](Self::width_coefficient) and rounds it, never
+    /// down by more than 10 % (`round_filters` in the reference implementation).
     pub fn round_filters(&self, filters: i64) -> i64 {
         if self.width_coefficient == 0.0 {
             return filters;
@@ -186,7 +189,8 @@ impl Config {
         }
     }
 
-    /// Scales a number of blocks by the depth, rounding up (`round_repeats`).
+    /// Scales a number of blocks by [`depth_coefficient`](Self::depth_coefficient), rounding up
+    /// (`round_repeats` in the reference implementation).
     pub fn round_repeats(&self, repeats: usize) -> usize {
         if self.depth_coefficient == 0.0 {
             return repeats;
@@ -194,12 +198,12 @@ impl Config {
         (repeats as f64 * self.depth_coefficient).ceil() as usize
     }
 
-    /// Channels after the stem convolution.
+    /// Number of output channels of the stem.
     pub fn stem_channels(&self) -> i64 {
         self.round_filters(BASELINE_STEM)
     }
 
-    /// Channels after the head convolution: the features that the classifier sees.
+    /// Number of output channels of the head, which is the number of features that the classifier sees.
     pub fn head_channels(&self) -> i64 {
         self.round_filters(BASELINE_HEAD)
     }
@@ -227,7 +231,7 @@ impl Config {
         BASELINE.iter().map(stage).collect()
     }
 
-    /// All blocks in order, as they are numbered in `_blocks.{i}`.
+    /// All blocks in order, as numbered in `_blocks.{i}`.
     pub fn blocks(&self) -> Vec<BlockConfig> {
         let blocks_of = |stage: StageConfig| {
             let others = BlockConfig {
@@ -241,7 +245,8 @@ impl Config {
         self.stages().into_iter().flat_map(blocks_of).collect()
     }
 
-    /// Checks every field that could make the network meaningless or its memory absurd.
+    /// Checks all fields, so that a meaningless value or an absurd memory demand is caught before anything is
+    /// built.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for the first field out of range.
@@ -261,7 +266,11 @@ impl Config {
             return fail("depth_coefficient", "0 to 64", self.depth_coefficient.to_string());
         }
         if self.image_size.iter().any(|&side| side < 1) {
-            return fail("image_size", "at least 1 x 1", format!("{:?}", self.image_size));
+            return fail(
+                "image_size",
+                "at least 1 x 1",
+                format!("{} x {}", self.image_size[0], self.image_size[1]),
+            );
         }
         if !rate(self.dropout_rate) {
             return fail(

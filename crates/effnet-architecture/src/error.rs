@@ -1,4 +1,4 @@
-//! What can go wrong when a network is named or configured.
+//! Errors about unknown names and invalid configurations.
 
 /// An error of this crate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -7,9 +7,9 @@ pub enum Error {
     /// No variant has this name.
     #[error("unknown model `{name}`, expected one of b0 to b8 or l2; nearest: {}", nearest.join(", "))]
     UnknownVariant {
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
-        /// The names that differ least from it.
+        /// The nearest names by edit distance.
         nearest: Vec<&'static str>,
     },
     /// One of a few fixed names was expected.
@@ -17,17 +17,17 @@ pub enum Error {
     UnknownName {
         /// What is named: `profile`, `naming scheme`, `interpolation`, ...
         noun: &'static str,
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
-        /// All names that there are.
+        /// All valid names.
         expected: &'static [&'static str],
     },
-    /// A field of the configuration is out of its range.
+    /// A field of the configuration is out of range.
     #[error("{field} is {found}, expected {expected}")]
     InvalidConfig {
         /// The field of [`Config`](crate::Config).
         field: &'static str,
-        /// The range that it must lie in.
+        /// The valid range.
         expected: &'static str,
         /// Its value.
         found: String,

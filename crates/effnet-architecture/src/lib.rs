@@ -3,8 +3,8 @@
 mod complexity;
 mod config;
 mod error;
+mod named_enum;
 mod naming;
-mod nouns;
 mod parameters;
 mod preprocessing;
 mod profile;

@@ -1,9 +1,9 @@
-//! The ways in which EfficientNet's parameters are named, and how one becomes another.
+//! Naming schemes of EfficientNet's parameters, and conversion between them.
 //!
-//! EfficientNet-PyTorch, torchvision and timm name the same tensors differently, and people bring files of
-//! all three. Inside this project parameters have the names of EfficientNet-PyTorch; what a file has is
-//! recognised and mapped at load, and mapped back when a file is written for another program. All of it
-//! works on names and shapes alone, so that it needs no tensors.
+//! EfficientNet-PyTorch, torchvision and timm name the same tensors differently, and users bring files of all
+//! three. Inside this project parameters have the names of EfficientNet-PyTorch: other schemes are recognised
+//! and mapped when a file is loaded, and mapped back when a file is written for another library. All of this
+//! works on names and shapes, so it needs no tensors.
 
 mod address;
 mod layout;
@@ -14,14 +14,14 @@ mod signature;
 pub use shapes::TensorShapes;
 pub use signature::Signature;
 
-use crate::nouns::named;
+use crate::named_enum::named;
 use layout::Layout;
 use map::{Name, Role};
 
-/// Whose names the parameters have.
+/// Naming scheme of the parameters, called after the library that uses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
-    /// `_conv_stem.weight`, `_blocks.0._depthwise_conv.weight`: EfficientNet-PyTorch, and this project.
+    /// `_conv_stem.weight`, `_blocks.0._depthwise_conv.weight`: EfficientNet-PyTorch and this project.
     Lukemelas,
     /// `features.0.0.weight`, `features.1.0.block.0.0.weight`.
     Torchvision,
@@ -36,8 +36,8 @@ named!(Scheme, "naming scheme", {
 });
 
 impl Scheme {
-    /// The scheme of these names: the one whose first depthwise convolution is among them. `None` for
-    /// another network; a network without its stem, head or classifier is still recognised.
+    /// The scheme of these names: the one whose first depthwise convolution is among them. `None` for other
+    /// networks. A network without its stem, head or classifier is still recognised.
     pub fn recognise<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Scheme> {
         names.into_iter().find_map(|name| match name {
             "_blocks.0._depthwise_conv.weight" => Some(Scheme::Lukemelas),
@@ -47,10 +47,10 @@ impl Scheme {
         })
     }
 
-    /// As [`recognise`](Self::recognise), where anything else is an error.
+    /// Like [`recognise`](Self::recognise), with an error for other networks.
     ///
     /// # Errors
-    /// [`NamingError::NotEfficientNet`] with the first names.
+    /// [`NamingError::NotEfficientNet`], which lists the first names.
     pub fn of(shapes: &TensorShapes<'_>) -> Result<Scheme, NamingError> {
         Scheme::recognise(shapes.names()).ok_or_else(|| NamingError::NotEfficientNet {
             first: shapes.names().take(4).map(str::to_owned).collect(),
@@ -59,55 +59,55 @@ impl Scheme {
     }
 }
 
-/// Why names could not be understood or changed.
+/// Why names could not be recognised or converted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NamingError {
-    /// The names are those of no EfficientNet.
-    #[error("these are not the names of an EfficientNet; the first of {count} are: {}", first.join(", "))]
+    /// The names match no naming scheme.
+    #[error("the tensor names match no EfficientNet naming scheme; the first of {count}: {}", first.join(", "))]
     NotEfficientNet {
         /// The first names.
         first: Vec<String>,
-        /// How many there are.
+        /// Number of names.
         count: usize,
     },
-    /// A tensor that tells the structure is missing.
-    #[error("`{name}` is missing; the file is incomplete, or of another network")]
+    /// A tensor that defines the structure is missing.
+    #[error("`{name}` is missing: the file is incomplete or contains a different network")]
     Missing {
-        /// The tensor, in the scheme of the file.
+        /// Name of the tensor, in the scheme of the file.
         name: String,
     },
-    /// A tensor that tells the structure has a shape that cannot be.
-    #[error("`{name}` has shape {shape:?}, and {expected} was expected")]
+    /// A tensor that defines the structure has an impossible shape.
+    #[error("`{name}` has shape {shape:?}, expected {expected}")]
     Shape {
-        /// The tensor.
+        /// Name of the tensor.
         name: String,
         /// Its shape.
         shape: Vec<usize>,
-        /// In words.
+        /// Description of the expected shape.
         expected: &'static str,
     },
-    /// The blocks given for each stage are not those of the file.
-    #[error("stages of {repeats:?} blocks were given, and the file has {blocks} blocks")]
+    /// The requested blocks per stage do not match the file.
+    #[error("stages of {repeats:?} blocks do not match the file, which has {blocks} blocks in total")]
     Repeats {
-        /// What was given.
+        /// The requested number of blocks per stage.
         repeats: Vec<usize>,
-        /// Blocks in the file.
+        /// Number of blocks in the file.
         blocks: usize,
     },
-    /// Two tensors would have one name.
+    /// Two tensors would get the same name.
     #[error("`{first}` and `{second}` would both be named `{target}`; remove one of them")]
     Collision {
-        /// A tensor.
+        /// Name of one tensor.
         first: String,
-        /// Another one.
+        /// Name of the other.
         second: String,
         /// The name in the other scheme.
         target: String,
     },
 }
 
-/// How the names of one set of tensors become those of another scheme.
+/// Converts the names of one set of tensors to other schemes.
 #[derive(Debug)]
 pub struct Renaming {
     layout: Layout,
@@ -117,10 +117,10 @@ pub struct Renaming {
 impl Renaming {
     /// Reads the blocks and stages of tensors that are named by `from`.
     ///
-    /// lukemelas numbers blocks consecutively and the others number them by stage, so from lukemelas the
-    /// stages are inferred from shapes: a block begins one when its kernel, its width or its expansion
-    /// differs from the block before. Where neighbouring stages of a narrow network agree in all three,
-    /// pass the number of blocks of each stage as `repeats`.
+    /// lukemelas numbers blocks consecutively, the other schemes number them per stage. From lukemelas,
+    /// stages are therefore inferred from shapes: a block starts a new stage if its kernel size, width or
+    /// expansion ratio differs from the block before. Where adjacent stages of a narrow network agree in all
+    /// three, pass the number of blocks per stage as `repeats`.
     ///
     /// # Errors
     /// [`NamingError`] when a block is missing, or when `repeats` does not match the tensors.
@@ -133,25 +133,25 @@ impl Renaming {
         Ok(Renaming { layout, from })
     }
 
-    /// The name in another scheme; `None` when it is not one of the scheme that was read.
+    /// A name in another scheme; `None` if it does not belong to the scheme that was read.
     pub fn name(&self, name: &str, to: Scheme) -> Option<String> {
         let Name { role, leaf } = map::parse(self.from, name, &self.layout)?;
         let place = match role {
-            Role::Top(top) => map::top_text(to, top, &self.layout),
-            Role::Block { index, part } => {
+            Role::Outer(layer) => map::outer_text(to, layer, &self.layout),
+            Role::Block { index, layer } => {
                 let block = self.layout.block(index)?;
-                let part = map::part_text(to, part, block.expanded)?;
-                format!("{}.{part}", map::block_text(to, index, block))
+                let layer = map::layer_text(to, layer, block.expanded)?;
+                format!("{}.{layer}", map::block_text(to, index, block))
             }
         };
         Some(format!("{place}.{leaf}"))
     }
 
-    /// All names in another scheme, in order. A name that is not one of the scheme that was read stays, so
-    /// that strict loading reports it.
+    /// All names in another scheme, in order. A name that does not belong to the scheme that was read is
+    /// kept, so that strict loading reports it.
     ///
     /// # Errors
-    /// [`NamingError::Collision`] when two tensors would get one name.
+    /// [`NamingError::Collision`] when two tensors would get the same name.
     pub fn names<'a>(
         &self,
         names: impl IntoIterator<Item = &'a str>,

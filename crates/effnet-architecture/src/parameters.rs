@@ -1,40 +1,41 @@
 //! The names and shapes of a network's parameters.
 //!
-//! Strict loading checks a file against this list, and nothing else: the CPU engine and tch's variable
-//! stores are both filled from what passed the check.
+//! Strict loading checks a file against this list and nothing else; the CPU engine and tch's variable stores
+//! are both filled from the tensors that passed. [`Config::parameters`] counts the same network
+//! independently, and a test compares the two.
 
 use crate::{BlockConfig, Config};
 
-/// The name of the stem's kernels, which loading may adapt to another number of input channels.
+/// Name of the stem convolution's weight, which loading can adapt to a different number of input channels.
 pub const STEM: &str = "_conv_stem.weight";
 
-/// What the names of the classifier's parameters begin with.
+/// Prefix of the names of the classifier's parameters.
 pub const CLASSIFIER: &str = "_fc.";
 
-/// What a parameter or buffer is for.
+/// Kind of a parameter or buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ParameterKind {
     /// A floating-point tensor that inference needs.
     Float,
-    /// `num_batches_tracked`, a 64-bit integer that inference does not need: files from before it was
-    /// introduced do not have it.
+    /// `num_batches_tracked`, a 64-bit integer that inference does not need. Files that predate it do not
+    /// have it.
     Counter,
 }
 
 /// One parameter or buffer of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
-    /// Its name in the original implementation: `_blocks.0._bn1.running_mean`.
+    /// Name in the original implementation: `_blocks.0._bn1.running_mean`.
     pub name: String,
-    /// Its shape; empty for a counter.
+    /// Shape; empty for a counter.
     pub shape: Vec<usize>,
-    /// What it is for.
+    /// Kind.
     pub kind: ParameterKind,
 }
 
 impl Config {
-    /// All parameters and buffers in the order of PyTorch's `state_dict()`, under the names of the original
-    /// implementation. Without [`include_top`](Self::include_top) the classifier's are left out.
+    /// All parameters and buffers in the order of PyTorch's `state_dict()`, with the names of the original
+    /// implementation. Without [`include_top`](Self::include_top) the classifier's are omitted.
     pub fn parameter_list(&self) -> Vec<Parameter> {
         let mut list = List(Vec::new());
         list.conv("_conv_stem", [self.stem_channels(), self.in_channels, 3]);
@@ -67,7 +68,7 @@ impl List {
         });
     }
 
-    /// Kernels of `[outputs, inputs per group, side]`.
+    /// A square convolution from `[outputs, inputs per group, kernel size]`.
     fn conv(&mut self, layer: &str, [outputs, inputs, kernel]: [i64; 3]) {
         self.float(&format!("{layer}.weight"), &[outputs, inputs, kernel, kernel]);
     }

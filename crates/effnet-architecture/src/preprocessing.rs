@@ -1,29 +1,32 @@
-//! How an image becomes the input of a network, and what the network is computed in.
+//! Preprocessing of images, and the precision of a network.
+//!
+//! These types are shared by the manifest, the metadata of weight files, the image transforms and the command
+//! line, so that a value read in one place cannot be spelled differently in another.
 
-use crate::nouns::named;
+use crate::named_enum::named;
 
-/// How an image becomes the input: resize, crop, scale to `[0, 1]`, subtract `mean`, divide by `std`.
+/// Preprocessing of an image: resize, crop, scale to `[0, 1]`, subtract `mean`, divide by `std`.
 ///
-/// It belongs to the weights: a network that was trained with other values gives other logits.
+/// It belongs to the weights: other values than those used in training give other logits.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Preprocessing {
     /// Side of the square input in pixels.
     pub image_size: u32,
-    /// The short side is resized to `floor(image_size / crop_pct)`. Absent when `resize_size` says it.
+    /// The short side is resized to `floor(image_size / crop_pct)`. Absent when `resize_size` is set.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub crop_pct: Option<f64>,
     /// The short side is resized to this many pixels.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub resize_size: Option<u32>,
-    /// What happens to images that are not square.
+    /// How images that are not square are made square.
     pub crop_mode: CropMode,
-    /// Filter of the resize, antialiased as Pillow's is.
+    /// Resize filter, antialiased as in Pillow.
     pub interpolation: Interpolation,
-    /// Per channel, for values in `[0, 1]`.
+    /// Mean per channel, for values in `[0, 1]`.
     pub mean: [f64; 3],
-    /// Per channel, for values in `[0, 1]`.
+    /// Standard deviation per channel, for values in `[0, 1]`.
     pub std: [f64; 3],
 }
 
@@ -38,19 +41,19 @@ impl Preprocessing {
     }
 }
 
-/// What happens to images that are not square.
+/// How images that are not square are made square.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CropMode {
-    /// The short side is resized, the centre is cropped.
+    /// Resize the short side and crop the centre.
     Center,
-    /// Both sides are resized, the aspect ratio is lost.
+    /// Resize both sides, ignoring the aspect ratio.
     Squash,
 }
 
 named!(CropMode, "crop mode", { Center => "center", Squash => "squash" });
 
-/// The filter of a resize. Both are antialiased: when shrinking, the kernel is widened by the
-/// reduction factor.
+/// Resize filter. Both filters are antialiased: when shrinking, the kernel is widened by the reduction
+/// factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Interpolation {
     /// Triangle, support 1 (`PIL.Image.Resampling.BILINEAR`).
@@ -62,22 +65,24 @@ pub enum Interpolation {
 
 named!(Interpolation, "interpolation", { Bilinear => "bilinear", Bicubic => "bicubic" });
 
-/// What a network is computed in.
+/// Numeric precision of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Precision {
-    /// The fastest that keeps the classes of 99 % of images whatever the classifier: fp32 on a CPU,
-    /// where bf16 keeps them of 97 % with a random classifier of a thousand classes, whose best two
-    /// are close, and of all with a trained one; fp16 on CUDA, whose rounding was simulated only: it
-    /// costs about 1 % of the logits.
+    /// The fastest precision that keeps the predicted class of 99 % of images with any classifier: fp32 on
+    /// a CPU, fp16 on CUDA.
+    ///
+    /// On a CPU, bf16 keeps all predictions with a trained classifier, but only 97 % with a random one of
+    /// 1000 classes, whose top two logits are close. The error of fp16 was only simulated: about 1 % of the
+    /// logits.
     #[default]
     Auto,
-    /// 32-bit floats; logits within 1e-4 of the plain network's, unless TensorFloat-32 is allowed.
+    /// 32-bit floats; logits within 1e-4 of the unfused network's, unless TensorFloat-32 is allowed.
     Fp32,
-    /// bfloat16 weights and activations, 32-bit sums; logits off by about 1 % (mean relative error, B0
-    /// to B7). On a CPU the layers before the second stage stay in 32 bits; elsewhere every layer is in
-    /// 16, for which 5 % to 8 % were simulated.
+    /// bfloat16 weights and activations, 32-bit accumulation; the mean relative error of the logits is about
+    /// 1 % (B0 to B7). On a CPU the layers before the second stage stay in 32 bits; on other devices all
+    /// layers use 16 bits, with a simulated error of 5 to 8 %.
     Bf16,
-    /// 16-bit floats; CUDA only.
+    /// IEEE 16-bit floats; CUDA only.
     Fp16,
 }
 

@@ -1,21 +1,20 @@
-//! What a weight file expects of the arithmetic, in addition to its parameters.
+//! Numeric profiles: the padding and batch-norm constants that weights were trained with.
 //!
 //! Two files with the same names and shapes can need different padding and batch-norm epsilons, and the
-//! wrong ones give wrong logits without an error. Whoever opens a file settles its profile; whoever builds
-//! a network takes its padding and epsilon from there.
+//! wrong ones give wrong logits without an error. The code that opens a file therefore determines its
+//! profile, and the network takes padding and epsilon from there.
 
-use crate::nouns::named;
+use crate::named_enum::named;
 use crate::{Scheme, Variant};
 
-/// How the strided convolutions are padded.
+/// Padding of strided convolutions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Padding {
-    /// TensorFlow's SAME, computed from the size of each input: the output has `ceil(size /
-    /// stride)` pixels, and of an odd padding the larger half goes to the right and to the bottom.
+    /// TensorFlow's SAME, computed from the size of each input: the output has `ceil(size / stride)`
+    /// pixels, and odd padding puts the extra pixel at the right and the bottom.
     Same,
     /// SAME computed once from [`Config::image_size`](crate::Config::image_size), as the original
-    /// implementation does when it is given an image size. Equal to [`Padding::Same`] at that size,
-    /// different at others.
+    /// implementation does when it is given an image size. Equal to [`Padding::Same`] only at that size.
     StaticSame,
     /// `kernel / 2` on every side, as timm and torchvision pad.
     Symmetric,
@@ -23,8 +22,8 @@ pub enum Padding {
 
 impl Padding {
     /// Pixels added `[[top, bottom], [left, right]]` around an input of `[height, width]` before a
-    /// convolution with this kernel and stride. `designed_for` is the size that static padding was
-    /// computed from; the other kinds do not look at it.
+    /// convolution with this kernel size and stride. `designed_for` is the input size that
+    /// [`Padding::StaticSame`] is computed from; the other kinds ignore it.
     pub fn sides(self, kernel: i64, stride: i64, input: [i64; 2], designed_for: [i64; 2]) -> [[i64; 2]; 2] {
         let same = |size: i64| {
             let total = (((size + stride - 1) / stride - 1) * stride + kernel - size).max(0);
@@ -38,10 +37,10 @@ impl Padding {
     }
 }
 
-/// The arithmetic that a family of published weight files was trained for.
+/// Padding and batch-norm constants that weights were trained with.
 ///
-/// A wrong profile gives wrong logits without any error, so it travels with the weights and not
-/// with the name of the network.
+/// The wrong profile gives wrong logits without an error, so it belongs to the weights and not to the
+/// variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Profile {
     /// TensorFlow's: SAME padding, BN epsilon 1e-3, BN momentum 0.01. The original
@@ -63,7 +62,7 @@ impl Profile {
         }
     }
 
-    /// The constant that batch normalisation adds to the variance.
+    /// Constant that batch normalisation adds to the variance.
     pub fn batch_norm_epsilon(self) -> f64 {
         match self {
             Self::Tf | Self::Torchvision => 1e-3,
@@ -71,7 +70,7 @@ impl Profile {
         }
     }
 
-    /// The weight of a new batch in the running statistics (PyTorch's convention).
+    /// Weight of a new batch in the running statistics (PyTorch's convention).
     pub fn batch_norm_momentum(self) -> f64 {
         match self {
             Self::Tf | Self::Torchvision => 0.01,
@@ -79,11 +78,11 @@ impl Profile {
         }
     }
 
-    /// The likely profile of a file of which only the names and the variant are known.
+    /// The most likely profile when only the naming scheme and the variant are known.
     ///
-    /// timm uses the same names for `tf_efficientnet_*` ([`Profile::Tf`]) and for its own trainings
-    /// ([`Profile::Timm`]); only the file's name or its user can tell them apart, and this answers
-    /// `Timm`.
+    /// timm uses the same parameter names for `tf_efficientnet_*` ([`Profile::Tf`]) and for the weights that
+    /// it trained itself ([`Profile::Timm`]). Only the file name or the user can tell them apart; this
+    /// returns `Timm`.
     pub fn default_for(scheme: Scheme, variant: Option<Variant>) -> Self {
         match scheme {
             Scheme::Lukemelas => Self::Tf,

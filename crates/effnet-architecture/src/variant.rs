@@ -1,9 +1,12 @@
-//! The named networks and the table that compound scaling starts from.
+//! The published variants, and their coefficients for compound scaling.
+//!
+//! Model names on the command line, the manifest and the checks of weight files all use this list.
+//! [`Variant::recognise`] finds the variant of a file, which an ordinary `.pth` does not state.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::nouns::as_string;
+use crate::named_enum::as_string;
 use crate::{Config, Error, Signature};
 
 /// A member of the EfficientNet family.
@@ -25,7 +28,7 @@ pub enum Variant {
     L2,
 }
 
-/// What compound scaling sets for one variant.
+/// Coefficients of one variant.
 struct Scaling {
     name: &'static str,
     width: f64,
@@ -83,17 +86,17 @@ impl Variant {
         self.scaling().name
     }
 
-    /// Factor on the number of channels.
+    /// Multiplier for the number of channels.
     pub fn width_coefficient(self) -> f64 {
         self.scaling().width
     }
 
-    /// Factor on the number of blocks in a stage.
+    /// Multiplier for the number of blocks per stage.
     pub fn depth_coefficient(self) -> f64 {
         self.scaling().depth
     }
 
-    /// Height and width, in pixels, of the images that the variant was designed for.
+    /// Height and width of the input that the variant was designed for, in pixels.
     pub fn image_size(self) -> i64 {
         self.scaling().image_size
     }
@@ -108,11 +111,11 @@ impl Variant {
         Config::new(self)
     }
 
-    /// Tells the variant from the channels and repeats found in a checkpoint.
+    /// Infers the variant from the channels and blocks found in a checkpoint.
     ///
-    /// The number of classes and of input channels may differ from the published ones. `None` when
-    /// the network is none of the family, for instance one built with a width of its own. B0 and
-    /// B1 differ in depth only, B1 and B2 in width only.
+    /// The numbers of classes and input channels may differ from the published ones. `None` for a network
+    /// outside the family, for example one with a custom width. B0 and B1 differ only in depth, B1 and B2
+    /// only in width, so all dimensions are compared.
     pub fn recognise(signature: &Signature) -> Option<Self> {
         Self::ALL.into_iter().find(|variant| {
             let config = variant.config();
@@ -141,7 +144,7 @@ impl FromStr for Variant {
     /// Accepts `b3`, `efficientnet-b3` and `efficientnet_b3`, in any case.
     ///
     /// # Errors
-    /// [`Error::UnknownVariant`] with the nearest names.
+    /// [`Error::UnknownVariant`], which lists the nearest names.
     fn from_str(name: &str) -> Result<Self, Error> {
         let lower = name.to_ascii_lowercase();
         let short = ["efficientnet-", "efficientnet_", "efficientnet"]
@@ -158,11 +161,11 @@ impl FromStr for Variant {
     }
 }
 
-/// The names that differ least from `name`, by edit distance, in the order of the family.
+/// The names nearest to `name` by edit distance, in the order of [`Variant::ALL`].
 fn nearest(name: &str) -> Vec<&'static str> {
     let distance = |variant: &Variant| strsim::damerau_levenshtein(name, variant.name());
     let least = Variant::ALL.iter().map(distance).min().unwrap_or(0);
-    // At a distance of two every name is as near as any other: then all of them are the answer.
+    // Names have two characters: at a distance of two none is nearer than the others, so list them all.
     Variant::ALL
         .iter()
         .filter(|v| least > 1 || distance(v) == least)

@@ -1,26 +1,27 @@
-//! What reading one file may cost in all.
+//! Limits on the total work and memory that reading one file may take.
 //!
-//! A pickle refers to a value as often as it likes for two bytes each time, so work and memory that follow
-//! references are not bounded by the length of the file, and are counted here instead.
+//! A pickle can refer to the same value any number of times, at two bytes per reference. Work and memory that
+//! follow references are therefore not bounded by the length of the file; without these counters a small file
+//! could exhaust memory or hang the process.
 
 use std::cell::Cell;
 
 use crate::error::ErrorKind;
 
-/// Entries looked at. The largest EfficientNet has 2500 tensors.
+/// Entries visited. The largest EfficientNet has 2500 tensors.
 const MAX_VISITS: usize = 1_000_000;
-/// Bytes of names made.
+/// Bytes of all names together.
 const MAX_NAME_BYTES: usize = 16 << 20;
-/// Expanded and transposed tensors are copied when they are asked for. Together they may take this many
-/// times the file, or this many bytes where the file is tiny.
+/// Expanded and transposed tensors are copied when they are read. Their copies may take this many times the
+/// size of the file in total, or [`SMALL_COPY`] bytes if the file is tiny.
 const MAX_COPIES: usize = 4;
 const SMALL_COPY: usize = 1 << 20;
-/// The same for all tensors: several may share a storage, but a caller who reads them one by one must not
-/// be made to hold a hundred files.
+/// The same for all tensors: several may share a storage, but a caller that keeps a copy of each must not end
+/// up with a hundred times the file.
 const MAX_TOTAL: usize = 16;
 const SMALL_TOTAL: usize = 16 << 20;
 
-/// What is left of the allowance.
+/// What reading a file has used so far, and its limits.
 pub(crate) struct Budget {
     visits: Allowance,
     name_bytes: Allowance,
@@ -62,13 +63,13 @@ impl Budget {
     pub(crate) fn for_file(len: usize) -> Budget {
         let times = |factor: usize, least: usize| least.max(len.saturating_mul(factor));
         Budget {
-            visits: Allowance::new(MAX_VISITS, "a list of what it refers to"),
-            name_bytes: Allowance::new(MAX_NAME_BYTES, "a list of the names in it"),
+            visits: Allowance::new(MAX_VISITS, "number of references"),
+            name_bytes: Allowance::new(MAX_NAME_BYTES, "length of all names in bytes"),
             copies: Allowance::new(
                 times(MAX_COPIES, SMALL_COPY),
-                "a copy of its transposed and expanded tensors",
+                "size of transposed and expanded tensors in bytes",
             ),
-            total: Allowance::new(times(MAX_TOTAL, SMALL_TOTAL), "all of its tensors together"),
+            total: Allowance::new(times(MAX_TOTAL, SMALL_TOTAL), "size of all tensors in bytes"),
         }
     }
 

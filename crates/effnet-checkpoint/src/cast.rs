@@ -1,4 +1,4 @@
-//! Floats of one width as floats of another.
+//! Casts between floating-point types.
 
 use std::borrow::Cow;
 
@@ -10,11 +10,11 @@ use crate::tensor::{byte_count, contiguous_strides};
 use crate::{DType, Tensor, TensorError};
 
 impl Tensor {
-    /// This tensor with another float type, rounded to nearest, ties to even; a clone that copies nothing
-    /// when it has that type already.
+    /// Casts to another floating-point type, rounding to nearest, ties to even. A tensor that already has
+    /// the type is cloned without copying its elements.
     ///
     /// # Errors
-    /// [`TensorError::NotFloat`] when either type is no float, [`TensorError::Overflow`] when a finite
+    /// [`TensorError::NotFloat`] when either type is not a float, [`TensorError::Overflow`] when a finite
     /// number would become infinite, otherwise as [`Tensor::bytes`].
     pub fn to_float(&self, dtype: DType) -> Result<Tensor, TensorError> {
         if !self.dtype().is_float() || !dtype.is_float() {
@@ -35,8 +35,8 @@ impl Tensor {
 }
 
 impl Tensor {
-    /// The elements of a floating-point tensor as 32-bit floats, in row-major order: borrowed where the file
-    /// has them as such, converted otherwise.
+    /// The elements of a floating-point tensor as 32-bit floats, in row-major order: borrowed if they are
+    /// stored that way, converted otherwise.
     ///
     /// # Errors
     /// As [`Tensor::to_float`].
@@ -58,7 +58,7 @@ impl Tensor {
     }
 }
 
-/// Every 16-bit float is a 32-bit float.
+/// Converts 16-bit floats to 32 bits, which represents each of them exactly.
 fn widened<'a, T: Copy>(bytes: &[u8], element: impl Fn([u8; 2]) -> T) -> Cow<'a, [f32]>
 where
     [T]: HalfFloatSliceExt,
@@ -80,7 +80,7 @@ fn cast(bytes: &[u8], from: DType, to: DType) -> Result<Vec<u8>, TensorError> {
     Ok(out)
 }
 
-/// Every float type is a part of f64, so nothing is lost on the way, and rounding happens once.
+/// Widens to f64, which represents every other float type exactly, so that a cast rounds only once.
 fn widen(element: &[u8], dtype: DType) -> f64 {
     match (dtype, element) {
         (DType::F64, &[a, b, c, d, e, f, g, h]) => f64::from_le_bytes([a, b, c, d, e, f, g, h]),
@@ -91,7 +91,7 @@ fn widen(element: &[u8], dtype: DType) -> f64 {
     }
 }
 
-/// Appends the value; says whether what was appended is finite.
+/// Appends the value; returns whether the narrowed value is finite.
 fn narrow(value: f64, dtype: DType, out: &mut Vec<u8>) -> bool {
     match dtype {
         DType::F64 => {
@@ -116,9 +116,9 @@ fn narrow(value: f64, dtype: DType, out: &mut Vec<u8>) -> bool {
     }
 }
 
-/// A single that a narrower float can be rounded from as if from the double: what does not fit is cut off, and
-/// the last bit says that there was something. (`from_f64` of both types in `half` looks at the upper half of
-/// the double only, and so takes numbers a little above a tie for the tie.)
+/// A single that rounds to a narrower float exactly as the double would: excess bits are cut off, and the
+/// last bit is set if any of them were set. (`from_f64` of both types in `half` looks only at the upper half
+/// of the double, and so rounds numbers slightly above a tie as the tie.)
 fn round_to_odd(value: f64) -> f32 {
     let single = value as f32;
     let exact = f64::from(single);
@@ -156,8 +156,8 @@ mod tests {
     }
 
     #[test]
-    fn a_number_just_beside_a_tie_is_no_tie() {
-        // Ties between neighbours whose lower one is even, and the nearest singles and doubles to each side.
+    fn a_number_just_beside_a_tie_is_not_a_tie() {
+        // Ties whose lower neighbour is even, and the nearest singles and doubles on each side.
         for (narrow, tie, even) in [
             (DType::BF16, 1.0_f64 + 1.0 / 256.0, [0x80, 0x3f]),
             (DType::F16, 1.0 + 1.0 / 2048.0, [0x00, 0x3c]),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn an_integer_is_no_float() {
+    fn an_integer_is_not_a_float() {
         let count = Tensor::from_bytes(DType::I64, [], vec![0; 8]).unwrap();
         assert!(matches!(
             count.to_float(DType::F16),

@@ -1,4 +1,8 @@
-//! Opening a file: container, wrapper, prefix, names.
+//! Opening a checkpoint: recognising the container, selecting the state_dict, stripping the prefix.
+//!
+//! People save the same network in many ways: as a state_dict, inside a training checkpoint, as a whole
+//! module, behind `DataParallel`. Everything that reads weights opens files here, so every command accepts
+//! the same files and reports the same decisions.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,14 +16,14 @@ use crate::pickle::{Graph, Limits, load};
 use crate::selection::{Selection, select};
 use crate::{Container, StateDict};
 
-/// What wrappers of modules put in front of every name: `nn.DataParallel`, `torch.compile`, and the
-/// attribute that a training program keeps its network in.
+/// Prefixes that module wrappers add to every name: `nn.DataParallel`, `torch.compile`, and attributes in
+/// which training programs keep the network.
 const PREFIXES: [&str; 5] = ["module.", "_orig_mod.", "model.", "backbone.", "encoder."];
 
-/// An opened checkpoint: the state_dict of a file, and what was decided on the way to it.
+/// An opened checkpoint: the state_dict of a file, and how it was found.
 ///
-/// Opening maps the file and reads its description; the bytes of a tensor are read when they are asked
-/// for, straight from the map.
+/// Opening maps the file into memory and parses its description; the bytes of a tensor are read on demand,
+/// directly from the map.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     path: PathBuf,
@@ -33,22 +37,22 @@ pub struct Checkpoint {
     state_dict: StateDict,
 }
 
-/// How to open a checkpoint, where the usual way is not wanted.
+/// Options for opening a checkpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpenOptions {
-    /// The top-level key to open, instead of the first of the usual ones: `state_dict` where the averaged
-    /// `state_dict_ema` is not wanted, or any other key of the file.
+    /// The top-level key to open instead of the first usual one: for example `state_dict` rather than the
+    /// averaged `state_dict_ema`.
     pub wrapper: Option<String>,
 }
 
 impl OpenOptions {
-    /// The usual way.
+    /// The defaults.
     pub fn new() -> OpenOptions {
         OpenOptions::default()
     }
 
-    /// Demands this top-level key.
+    /// Opens this top-level key.
     #[must_use]
     pub fn wrapper(mut self, key: impl Into<String>) -> OpenOptions {
         self.wrapper = Some(key.into());
@@ -58,16 +62,16 @@ impl OpenOptions {
     /// Opens a file.
     ///
     /// # Errors
-    /// [`Error`] names the file, what is wrong with it and what to do about it. Whatever the file
-    /// contains, nothing in it is executed, and the memory used stays below about twice its size, or 64 MB
-    /// for a small file that is all pickle instructions.
+    /// [`Error`], which names the file, the problem and a remedy. Whatever the file contains, nothing in it
+    /// is executed, and memory use stays below about twice its size, or 64 MB for a small file that consists
+    /// of pickle instructions.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Checkpoint, Error> {
         let path = path.as_ref();
         let opened = MappedFile::open(path).and_then(|file| open(file, self));
         opened.map_err(|kind| Error::new(path, kind))
     }
 
-    /// Opens a file that the program carries in itself, which messages call `name`. Nothing is copied.
+    /// Opens a file that is embedded in the program, without copying it. Messages call it `name`.
     ///
     /// # Errors
     /// As [`OpenOptions::open`].
@@ -78,8 +82,8 @@ impl OpenOptions {
 }
 
 impl Checkpoint {
-    /// Opens a file the usual way: the first of `state_dict_ema`, `model_ema`, `ema`, `state_dict`,
-    /// `model_state_dict`, `model` and `net` that holds tensors, or the file itself.
+    /// Opens a file with the default options: the first of the keys `state_dict_ema`, `model_ema`, `ema`,
+    /// `state_dict`, `model_state_dict`, `model` and `net` that contains tensors, or else the file itself.
     ///
     /// # Errors
     /// As [`OpenOptions::open`].
@@ -87,52 +91,52 @@ impl Checkpoint {
         OpenOptions::default().open(path)
     }
 
-    /// The file.
+    /// Path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The kind of the file.
+    /// Container format of the file.
     pub fn container(&self) -> Container {
         self.container
     }
 
-    /// The top-level key that was opened; `None` when the file itself is the state_dict or module.
+    /// The top-level key that was opened; `None` if the file itself is the state_dict or module.
     pub fn wrapper(&self) -> Option<&str> {
         self.wrapper.as_deref()
     }
 
-    /// Whether a whole `nn.Module` was saved where a state_dict was expected.
+    /// Whether a whole `nn.Module` was saved instead of a state_dict.
     pub fn is_whole_module(&self) -> bool {
         self.whole_module
     }
 
-    /// What was taken off the front of every name; empty when nothing was.
+    /// Prefix that was stripped from every name; empty if there was none.
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// Keys that were not read: the other top-level keys, and what is no tensor beside the tensors.
+    /// Keys that were skipped: other top-level keys, and entries next to the tensors that are not tensors.
     pub fn left_out(&self) -> &[String] {
         &self.left_out
     }
 
-    /// The texts in the file; only safetensors has any.
+    /// Metadata of the file; only safetensors files have any.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
 
-    /// The tensors, under the file's own names less the prefix.
+    /// The tensors, with the names in the file minus the prefix.
     pub fn state_dict(&self) -> &StateDict {
         &self.state_dict
     }
 
-    /// The tensors, without the rest.
+    /// The tensors; drops everything else.
     pub fn into_state_dict(self) -> StateDict {
         self.state_dict
     }
 
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     pub fn file_len(&self) -> usize {
         self.file_len
     }
@@ -142,9 +146,9 @@ fn open(file: MappedFile, options: &OpenOptions) -> Result<Checkpoint, ErrorKind
     let file = Arc::new(file);
     let path = file.path.as_path();
     let container = Container::recognise(file.bytes())?;
-    let demanded = options.wrapper.as_deref();
+    let requested = options.wrapper.as_deref();
     let read = |graph: &Graph<'_>, storages: &dyn Storages| {
-        select(&Objects { graph, storages }, path, file.bytes().len(), demanded)
+        select(&Objects { graph, storages }, path, file.bytes().len(), requested)
     };
     let mut metadata = BTreeMap::new();
     let selection = match container {
@@ -164,9 +168,9 @@ fn open(file: MappedFile, options: &OpenOptions) -> Result<Checkpoint, ErrorKind
             read(&tar.graph, &tar.storages)?
         }
         Container::Safetensors => {
-            let (tensors, texts) = safetensors::read(&file)?;
-            metadata = texts;
-            flat(tensors, demanded)?
+            let (tensors, entries) = safetensors::read(&file)?;
+            metadata = entries;
+            flat(tensors, requested)?
         }
     };
     let prefix = common_prefix(&selection);
@@ -186,9 +190,9 @@ fn open(file: MappedFile, options: &OpenOptions) -> Result<Checkpoint, ErrorKind
     })
 }
 
-/// A safetensors file is one level of names: it has no wrapper that could be demanded.
-fn flat(tensors: Vec<(String, crate::Tensor)>, demanded: Option<&str>) -> Result<Selection, ErrorKind> {
-    if let Some(wanted) = demanded {
+/// Selects all tensors of a safetensors file, which has a single level of names and so no wrapper.
+fn flat(tensors: Vec<(String, crate::Tensor)>, requested: Option<&str>) -> Result<Selection, ErrorKind> {
+    if let Some(wanted) = requested {
         let found = Vec::new();
         return Err(ErrorKind::NoSuchWrapper {
             wanted: wanted.to_owned(),
@@ -196,7 +200,7 @@ fn flat(tensors: Vec<(String, crate::Tensor)>, demanded: Option<&str>) -> Result
         });
     }
     if tensors.is_empty() {
-        let found = "its header lists none; save a state_dict".to_owned();
+        let found = "the header lists none; save a state_dict".to_owned();
         return Err(ErrorKind::NoTensors {
             found,
             calls: Vec::new(),
@@ -208,12 +212,12 @@ fn flat(tensors: Vec<(String, crate::Tensor)>, demanded: Option<&str>) -> Result
     })
 }
 
-/// The longest run of known prefixes that all names have.
+/// The longest sequence of known prefixes that all names share.
 fn common_prefix(selection: &Selection) -> String {
     let mut prefix = String::new();
     while let Some(next) = PREFIXES.iter().find(|&&next| {
         selection.tensors.iter().all(|(name, _)| {
-            // A name that is nothing but prefixes keeps the last one.
+            // A name that consists of prefixes keeps the last one.
             name[prefix.len()..]
                 .strip_prefix(next)
                 .is_some_and(|rest| !rest.is_empty())

@@ -1,4 +1,7 @@
-//! The kinds of file that hold checkpoints.
+//! Container formats of checkpoints, one module per format.
+//!
+//! The format is recognised by content rather than by extension: people rename files, and `torch.save` used
+//! three formats under the same extension.
 
 use std::fmt;
 
@@ -12,13 +15,13 @@ mod zip_directory;
 use crate::error::ErrorKind;
 use crate::pickle::PickleError;
 
-/// The kind of a file.
+/// Container format of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Container {
     /// The zip archive that `torch.save` writes since 1.6.
     Zip,
-    /// Pickles and storages one behind the other: `torch.save` from 0.1.10 to 1.5.
+    /// A stream of pickles followed by storages: `torch.save` from 0.1.10 to 1.5.
     LegacyStream,
     /// The tar archive of the first releases, before 0.1.10.
     Tar,
@@ -38,11 +41,11 @@ impl fmt::Display for Container {
 }
 
 impl Container {
-    /// Tells the container by the first bytes, in the order in which `torch.load` asks
-    /// (`torch/serialization.py`: zip, then tar, then stream), with safetensors in front.
+    /// Recognises the container by its first bytes, in the order of `torch.load` (`torch/serialization.py`:
+    /// zip, then tar, then stream), with safetensors first.
     ///
     /// # Errors
-    /// Names what the file is when it is something well known, otherwise shows its first bytes.
+    /// Names the format of the file if it is a well-known one, otherwise shows its first bytes.
     pub(crate) fn recognise(bytes: &[u8]) -> Result<Container, ErrorKind> {
         if safetensors::is_safetensors(bytes) {
             return Ok(Container::Safetensors);
@@ -56,7 +59,7 @@ impl Container {
         if tar::is_tar(bytes) {
             return Ok(Container::Tar);
         }
-        Err(foreign::name(bytes))
+        Err(foreign::identify(bytes))
     }
 
     pub(crate) fn damaged(self, what: impl Into<String>) -> ErrorKind {
@@ -73,12 +76,9 @@ impl Container {
         }
     }
 
-    /// `pickle` says which of the container's pickles it was.
+    /// The error for a pickle of this container, which `pickle` describes.
     pub(crate) fn bad_pickle(self, pickle: &str, error: &PickleError) -> ErrorKind {
-        let what = format!(
-            "{pickle} stops making sense at its byte {}: {}",
-            error.offset, error.what
-        );
+        let what = format!("{pickle} is invalid at byte {}: {}", error.offset, error.what);
         if error.truncated {
             self.truncated(what)
         } else {

@@ -1,8 +1,8 @@
-//! Element types.
+//! Element types of tensors, and the names PyTorch gives them.
 
 use std::fmt;
 
-/// The type of a tensor's elements.
+/// Element type of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DType {
@@ -12,7 +12,7 @@ pub enum DType {
     F32,
     /// IEEE 16-bit float.
     F16,
-    /// 16-bit float with the exponent of a 32-bit one.
+    /// bfloat16: a 16-bit float with the exponent of a 32-bit one.
     BF16,
     /// 64-bit signed integer.
     I64,
@@ -30,13 +30,13 @@ pub enum DType {
     U32,
     /// 64-bit unsigned integer.
     U64,
-    /// One byte, 0 or 1.
+    /// Boolean: one byte, 0 or 1.
     Bool,
-    /// A kind of tensor that no EfficientNet needs. It is listed, and its bytes are refused.
+    /// A kind of tensor that no EfficientNet needs. It is listed, but its bytes cannot be read.
     Unsupported(Unsupported),
 }
 
-/// The kinds of tensor that are listed but not read.
+/// Kinds of tensors that are listed but not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Unsupported {
@@ -44,11 +44,11 @@ pub enum Unsupported {
     Complex,
     /// The 8-bit and narrower floats.
     Float8,
-    /// qint8, quint8, qint32 and their relatives: integers with a scale.
+    /// qint8, quint8, qint32 and other integers with a scale.
     Quantised,
-    /// COO, CSR and their relatives.
+    /// COO, CSR and other sparse layouts.
     Sparse,
-    /// A tensor of tensors of different shapes.
+    /// A tensor of tensors with different shapes.
     Nested,
     /// A shape without data.
     Meta,
@@ -57,7 +57,7 @@ pub enum Unsupported {
 }
 
 impl DType {
-    /// Bytes of one element; 0 for an unsupported type.
+    /// Size of one element in bytes; 0 for an unsupported type.
     pub fn size(self) -> usize {
         match self {
             DType::F64 | DType::I64 | DType::U64 => 8,
@@ -68,12 +68,12 @@ impl DType {
         }
     }
 
-    /// Whether the elements are floating-point numbers: those are what a precision is chosen for.
+    /// Whether the elements are floating-point numbers.
     pub fn is_float(self) -> bool {
         matches!(self, DType::F64 | DType::F32 | DType::F16 | DType::BF16)
     }
 
-    /// The short name, as `f32`.
+    /// Short name, such as `f32`.
     pub fn name(self) -> &'static str {
         match self {
             DType::F64 => "f64",
@@ -99,8 +99,8 @@ impl DType {
         }
     }
 
-    /// From the name of a storage class (`torch/storage.py`): `FloatStorage` is [`DType::F32`], an
-    /// untyped storage counts bytes. `None` for what is no storage class.
+    /// From the name of a storage class (`torch/storage.py`): `FloatStorage` is [`DType::F32`], an untyped
+    /// storage counts bytes. `None` for other names.
     pub(crate) fn of_storage_class(name: &str) -> Option<StorageType> {
         use Unsupported::{Complex, Quantised};
         let (dtype, size) = match name.strip_suffix("Storage")? {
@@ -123,7 +123,7 @@ impl DType {
         Some(StorageType { dtype, size })
     }
 
-    /// From the name of a dtype object, without `torch.`.
+    /// From the name of a `torch.dtype`, without the `torch.`.
     pub(crate) fn of_torch_name(name: &str) -> DType {
         match name {
             "float64" | "double" => DType::F64,
@@ -155,8 +155,8 @@ impl fmt::Display for DType {
     }
 }
 
-/// What a storage holds: also for an unsupported type, the size of an element is known, because the
-/// storages of a stream stand one behind the other.
+/// Element type and size of a storage. The size is known even for an unsupported type: storages in a stream
+/// follow each other, so reading one requires skipping those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StorageType {
     pub(crate) dtype: DType,

@@ -1,4 +1,4 @@
-//! Why a file could not be read.
+//! Errors from reading files and tensors.
 
 use std::path::{Path, PathBuf};
 
@@ -20,114 +20,114 @@ impl Error {
         }
     }
 
-    /// The file.
+    /// Path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What is wrong with it.
+    /// The reason.
     pub fn kind(&self) -> &ErrorKind {
         &self.kind
     }
 }
 
-/// The reasons for which a file is not read.
+/// Reasons why a file could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// There is no such file.
+    /// The file does not exist.
     #[error("no such file; check the path, or download the weights first")]
     NotFound,
-    /// The path leads to a folder.
-    #[error("this is a folder, and a checkpoint file was expected; name the .pth or .safetensors in it")]
+    /// The path is a folder.
+    #[error("this is a folder, expected a checkpoint file; pass the .pth or .safetensors file in it")]
     Folder,
-    /// The path leads to a pipe, a socket or a device.
-    #[error("this is no regular file, and a checkpoint is mapped into memory; copy it to a disk first")]
+    /// The path is a pipe, a socket or a device.
+    #[error("not a regular file, expected one that can be mapped into memory; copy it to disk first")]
     NotRegular,
-    /// The operating system refused.
-    #[error("the file cannot be read: {0}; check its permissions and the disk")]
+    /// The operating system returned an error.
+    #[error("cannot read the file: {0}; check its permissions and the disk")]
     Io(#[source] std::io::Error),
-    /// The file has no bytes.
-    #[error("the file is empty; its download or its copy did not happen, fetch it again")]
+    /// The file is empty.
+    #[error("the file is empty; download or copy it again")]
     Empty,
-    /// The file ends too early.
-    #[error("the file is cut short: it begins as {container}, but {what}; download or copy it again")]
+    /// The file ends early.
+    #[error("the file is truncated: it starts as {container}, but {what}; download or copy it again")]
     Truncated {
-        /// What it began as.
+        /// Container format that it starts as.
         container: Container,
         /// What is missing.
         what: String,
     },
-    /// The structure of the file contradicts itself.
-    #[error("the file is damaged: it begins as {container}, but {what}; download or copy it again")]
+    /// The file is inconsistent.
+    #[error("the file is damaged: it starts as {container}, but {what}; download or copy it again")]
     Damaged {
-        /// What it began as.
+        /// Container format that it starts as.
         container: Container,
         /// What is wrong.
         what: String,
     },
-    /// The file is sound and is something else.
-    #[error("this is {what}, and a PyTorch or safetensors checkpoint was expected; {advice}")]
+    /// The file has another well-known format.
+    #[error("this is {what}, expected a PyTorch or safetensors checkpoint; {advice}")]
     Foreign {
         /// What the file is.
         what: String,
-        /// What to do next.
+        /// What to do.
         advice: &'static str,
     },
     /// The file is a TorchScript archive.
     #[error(
-        "this is a TorchScript archive (folder `{root}` holds compiled code), and a state_dict was \
-         expected; save the state_dict instead: torch.save(torch.jit.load(file).state_dict(), out)"
+        "this is a TorchScript archive (folder `{root}` contains compiled code), expected a state_dict; \
+         save the state_dict instead: torch.save(torch.jit.load(file).state_dict(), out)"
     )]
     TorchScript {
-        /// Folder inside the archive.
+        /// Folder in the archive.
         root: String,
     },
-    /// The first bytes are those of nothing known.
+    /// The file type is not recognised.
     #[error(
-        "this is no checkpoint: its first bytes are {first_bytes}, and a zip archive, a torch.save stream, \
-         a tar of torch 0.1 or a safetensors file was expected; check what was downloaded"
+        "not a checkpoint: the file starts with {first_bytes}, expected a zip archive, a torch.save stream, \
+         a tar archive of torch 0.1 or a safetensors file; check what was downloaded"
     )]
     Unrecognised {
         /// The first bytes, as hexadecimal numbers and as text.
         first_bytes: String,
     },
-    /// Unpacking would use far more memory than the file has.
+    /// Reading would take far more work or memory than the size of the file justifies.
     #[error(
-        "{what} would take {size} bytes, and the limit for this file is {limit}; this is what a \
-         decompression bomb does: save it again with torch.save if the file can be trusted"
+        "{what}: {size}, expected at most {limit} for this file; this may be a decompression bomb: if you \
+         trust the file, save it again with torch.save"
     )]
     TooBig {
-        /// What would be unpacked.
+        /// The limited quantity, with its unit.
         what: String,
-        /// Bytes that it declares.
+        /// Its value.
         size: u64,
-        /// Bytes that are allowed.
+        /// Its limit.
         limit: u64,
     },
-    /// The data is in the byte order of another kind of machine.
+    /// The byte order of the data is unknown.
     #[error(
-        "the file was written on a big-endian machine in a format that does not say how its numbers are \
-         stored; open it there and save it again with a recent torch.save"
+        "the file was written on a big-endian machine in a format that does not record the byte order; \
+         load it there and save it again with a recent torch.save"
     )]
     BigEndian,
-    /// The key that the caller demanded is not there.
-    #[error("`{wanted}` was asked for and is not at the top level; there are: {}", listed(.found))]
+    /// The requested key does not exist.
+    #[error("no top-level key `{wanted}`, found {}", listed(.found))]
     NoSuchWrapper {
-        /// The demanded key.
+        /// The requested key.
         wanted: String,
-        /// The keys that are there.
+        /// The keys in the file.
         found: Vec<String>,
     },
-    /// There is no named tensor where state_dicts stand.
+    /// No place where state_dicts are stored contains a named tensor.
     #[error("no tensors found: {found}{}", would_call(.calls))]
     NoTensors {
         /// What was found instead.
         found: String,
-        /// Names that unpickling in Python would call, other than those that rebuild tensors.
+        /// Functions that unpickling in Python would call, except those that rebuild tensors.
         calls: Vec<String>,
     },
-    /// A tensor describes itself in a way that its storage contradicts.
+    /// The description of a tensor is invalid or contradicts its storage.
     #[error("tensor `{name}`: {what}; the file is damaged, download or save it again")]
     BadTensor {
         /// Name of the tensor in the file.
@@ -162,25 +162,25 @@ fn would_call(names: &[String]) -> String {
     )
 }
 
-/// Why the bytes of a tensor could not be had.
+/// Errors from reading or converting the bytes of a tensor.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TensorError {
-    /// The bytes do not fill the shape.
-    #[error("a {dtype} tensor of shape {shape:?} has {expected} bytes, and {found} were given")]
+    /// The number of bytes does not match the shape.
+    #[error("a tensor of {dtype} with shape {shape:?} has {expected} bytes, found {found}")]
     WrongLength {
         /// Element type.
         dtype: crate::DType,
         /// Shape.
         shape: Vec<usize>,
-        /// Bytes that the shape needs; `usize::MAX` when no memory holds it.
+        /// Bytes that the shape needs; `usize::MAX` if that overflows.
         expected: usize,
-        /// Bytes that were given.
+        /// Bytes that were passed.
         found: usize,
     },
-    /// The tensor is of a kind that is listed and not read.
+    /// The tensor is of a kind that is listed but not read.
     #[error(
-        "{}: `{name}` is a {what} tensor, and dense tensors of floats, integers and booleans are read; \
+        "{}: `{name}` is a {what} tensor, expected a dense tensor of floats, integers or booleans; \
          convert it in Python and save it again", path.display()
     )]
     Unsupported {
@@ -188,10 +188,10 @@ pub enum TensorError {
         path: PathBuf,
         /// Name of the tensor in the file.
         name: String,
-        /// What kind it is.
+        /// Its kind.
         what: String,
     },
-    /// A compressed storage does not unpack to what the file declares.
+    /// A compressed storage does not decompress to what the file declares.
     #[error("{}: {what}; the file is damaged, download or copy it again", path.display())]
     Damaged {
         /// The file.
@@ -199,20 +199,20 @@ pub enum TensorError {
         /// What is wrong.
         what: String,
     },
-    /// A cast between types of which one is no float.
-    #[error("a {from} tensor cannot become {to}: only floats are cast, and only to floats")]
+    /// A cast from or to a type that is not a float.
+    #[error("cannot cast {from} to {to}: only floats can be cast, and only to floats")]
     NotFloat {
-        /// The type it has.
+        /// Type of the tensor.
         from: crate::DType,
-        /// The type that was asked for.
+        /// The requested type.
         to: crate::DType,
     },
     /// A cast would make a finite number infinite.
-    #[error("{value} is beyond the range of {to}; use bf16 or f32")]
+    #[error("{value} is out of range for {to}; use bf16 or f32")]
     Overflow {
         /// The number.
         value: f64,
-        /// The type that was asked for.
+        /// The requested type.
         to: crate::DType,
     },
 }

@@ -1,4 +1,7 @@
-//! Whether a tensor lies in its storage.
+//! Bounds checks: whether shape, strides and offset of a tensor stay within its storage.
+//!
+//! A pickle can claim any geometry. All tensors of pickle-based formats are created here, so that a view
+//! beyond its storage, or a tiny storage expanded to terabytes, is refused when the file is opened.
 
 use std::path::Path;
 
@@ -8,7 +11,7 @@ use crate::object::{Dense, Found};
 use crate::tensor::byte_count;
 use crate::{DType, Tensor};
 
-/// Makes tensors of descriptions that hold.
+/// Creates tensors from descriptions, after checking them.
 pub(crate) struct Geometry<'a> {
     pub(crate) path: &'a Path,
     /// Whether the storages are big-endian.
@@ -33,7 +36,7 @@ impl Geometry<'_> {
             Found::Dense(dense) => dense,
             Found::Unsupported { dtype, shape, what } => {
                 let numel = byte_count(DType::U8, &shape);
-                numel.ok_or_else(|| bad(format!("its shape {shape:?} is beyond any memory")))?;
+                numel.ok_or_else(|| bad(format!("its shape {shape:?} is too large for any memory")))?;
                 return Ok(Tensor::unsupported(
                     dtype,
                     shape,
@@ -49,12 +52,12 @@ impl Geometry<'_> {
         }
         if shape.len() != strides.len() {
             return Err(bad(format!(
-                "its shape {shape:?} and its strides {strides:?} differ in length"
+                "shape {shape:?} and strides {strides:?} differ in length"
             )));
         }
         let nbytes = byte_count(dtype, &shape)
             .filter(|_| byte_count(DType::U8, &nonzero(&shape)).is_some())
-            .ok_or_else(|| bad(format!("its shape {shape:?} is beyond any memory")))?;
+            .ok_or_else(|| bad(format!("its shape {shape:?} is too large for any memory")))?;
         let reached = reach(&shape, &strides).and_then(|reach| reach.checked_mul(dtype.size()));
         let view = reached
             .zip(offset.checked_mul(dtype.size()))
@@ -78,12 +81,12 @@ impl Geometry<'_> {
     }
 }
 
-/// The sizes with each 0 replaced, so that their product does not hide an overflow.
+/// The shape with zeros replaced by ones, so that a zero does not hide an overflow of the product.
 fn nonzero(shape: &[usize]) -> Vec<usize> {
     shape.iter().map(|&size| size.max(1)).collect()
 }
 
-/// Elements from the first to the last one that the strides reach.
+/// Number of elements from the first to the last one that the strides reach.
 fn reach(shape: &[usize], strides: &[usize]) -> Option<usize> {
     if shape.contains(&0) {
         return Some(0);

@@ -1,4 +1,7 @@
-//! A file in memory, without reading it.
+//! Memory-mapped files.
+//!
+//! Tensors borrow from the map, so opening a file copies no parameters, and only the tensors that are used
+//! are read from disk.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -9,7 +12,7 @@ use memmap2::Mmap;
 
 use crate::error::ErrorKind;
 
-/// A mapped file and its name.
+/// A memory-mapped file and its path.
 #[derive(Debug)]
 pub(crate) struct MappedFile {
     pub(crate) path: PathBuf,
@@ -19,7 +22,7 @@ pub(crate) struct MappedFile {
 #[derive(Debug)]
 enum Content {
     Map(Mmap),
-    /// A part of the program.
+    /// Embedded in the program.
     Static(&'static [u8]),
 }
 
@@ -31,10 +34,10 @@ impl MappedFile {
         })?;
         Self::check(&metadata)?;
         let file = File::open(path).map_err(ErrorKind::Io)?;
-        // SAFETY: the map is read-only and private to this value. Another process that writes to the
-        // file while it is mapped can change the numbers read, which no reader of files can prevent, and
-        // one that shortens it can end this process with SIGBUS: the crate's page says so, and every
-        // writer of this project renames a finished file into place instead of writing over one.
+        // SAFETY: the map is read-only and private to this value. If another process writes to the mapped
+        // file, the numbers can change, which no reader of files can prevent; if it truncates the file, this
+        // process can be killed by SIGBUS. The README says so, and all writers of this project rename a
+        // finished file into place instead of overwriting one.
         #[allow(unsafe_code)]
         let map = unsafe { Mmap::map(&file) }.map_err(ErrorKind::Io)?;
         Ok(MappedFile {
@@ -43,7 +46,7 @@ impl MappedFile {
         })
     }
 
-    /// Bytes that are a part of the program, under the name that messages call them by.
+    /// Bytes embedded in the program, with the name to use in messages.
     pub(crate) fn from_static(name: &Path, bytes: &'static [u8]) -> MappedFile {
         MappedFile {
             path: name.to_owned(),
@@ -75,22 +78,22 @@ impl MappedFile {
         self.bytes().get(range.clone()).unwrap_or_default()
     }
 
-    /// Gives the memory of these bytes back to the system; who looks at them again reads the file again.
-    /// Whoever goes through a file once needs no more memory than for what is in hand.
+    /// Releases the memory of these bytes; accessing them again reads the file again. A caller that passes
+    /// over a file once then needs only as much memory as one tensor takes.
     pub(crate) fn release(&self, range: &Range<usize>) {
         #[cfg(unix)]
         if let Content::Map(map) = &self.content
             && !range.is_empty()
             && range.end <= map.len()
         {
-            // SAFETY: this advice loses what was written to private or anonymous memory. The map is of a
-            // file and read-only, so nothing was written, and the bytes stay those of the file.
+            // SAFETY: this advice discards writes to private or anonymous memory. The map is read-only and
+            // backed by a file, so nothing was written, and the bytes remain those of the file.
             #[allow(unsafe_code)]
             let advised = unsafe {
                 let advice = memmap2::UncheckedAdvice::DontNeed;
                 map.unchecked_advise_range(advice, range.start, range.len())
             };
-            // It is an advice: a system that does not take it keeps the pages until it needs them.
+            // Only advice: a system that ignores it keeps the pages until it needs the memory.
             drop(advised);
         }
     }

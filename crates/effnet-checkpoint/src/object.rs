@@ -1,34 +1,38 @@
-//! Which nodes of a pickle are tensors and modules (`torch/_utils.py`, `torch/_tensor.py`).
+//! Recognises tensors and modules in a pickle (`torch/_utils.py`, `torch/_tensor.py`).
+//!
+//! The pickle machine records calls without interpreting them. This module interprets those of the few torch
+//! functions that describe a tensor; calls to anything else stay uninterpreted, which is why a malicious
+//! pickle cannot do anything.
 
 use crate::DType;
 use crate::dtype::{StorageType, Unsupported};
 use crate::pickle::{Graph, Node, Object, Value};
 use crate::storage::Storage;
 
-/// How deep a tensor may be wrapped: a parameter with state, of a subclass, around a tensor is 3.
+/// Maximum nesting of a tensor: a parameter with state, of a subclass, around a tensor is 3.
 const MAX_WRAPPING: usize = 8;
 
 /// PyTorch's own limit.
 const MAX_DIMENSIONS: usize = 64;
 const MAX_FLAGS: usize = 8;
 
-/// Where a container keeps the bytes that its pickle refers to.
+/// The storages of a container, which its pickle refers to by key.
 pub(crate) trait Storages {
-    /// The storage of this key, which the pickle says has `nbytes` bytes.
+    /// The storage with this key, which has `nbytes` bytes according to the pickle.
     fn storage(&self, key: &str, kind: StorageType, nbytes: usize) -> Result<Storage, String>;
 
-    /// Whether the numbers in it are big-endian.
+    /// Whether the numbers in the storages are big-endian.
     fn big_endian(&self) -> bool {
         false
     }
 
-    /// The tensor that a persistent id stands for: only a tar describes tensors outside its pickle.
+    /// The tensor with this persistent id: only tar archives describe tensors outside the pickle.
     fn tensor(&self, _graph: &Graph<'_>, _id: Value) -> Option<&Dense> {
         None
     }
 }
 
-/// A tensor as the file describes it, nothing checked yet. Offset and strides count elements.
+/// A tensor as the file describes it, unchecked. Offset and strides are in elements.
 #[derive(Debug, Clone)]
 pub(crate) struct Dense {
     pub(crate) dtype: DType,
@@ -38,11 +42,11 @@ pub(crate) struct Dense {
     pub(crate) storage: Storage,
 }
 
-/// What a tensor-like node turned out to be.
+/// A recognised tensor.
 #[derive(Debug)]
 pub(crate) enum Found {
     Dense(Dense),
-    /// Shape as far as it is told, and the name of its kind.
+    /// Its shape if known, otherwise empty, and the name of its kind.
     Unsupported {
         dtype: DType,
         shape: Vec<usize>,
@@ -59,18 +63,17 @@ pub(crate) struct StorageId {
     view: Option<(usize, usize)>,
 }
 
+/// Parses a reference to a storage.
+///
 /// # Errors
-/// Says what the value is instead of a reference to a storage.
+/// Describes what is wrong with the reference.
 pub(crate) fn storage_id(graph: &Graph<'_>, id: Value) -> Result<StorageId, String> {
-    let parts = graph.sequence(id).ok_or("its storage is no reference")?;
+    let parts = graph.sequence(id).ok_or("its storage is not a reference")?;
     let &[tag, class, key, _location, numel, ref rest @ ..] = parts else {
-        return Err(format!(
-            "its storage is described by {} values instead of 5 or 6",
-            parts.len()
-        ));
+        return Err(format!("its storage has {} fields, expected 5 or 6", parts.len()));
     };
     if graph.str(tag).as_deref() != Some("storage") {
-        return Err("its storage is no reference".to_owned());
+        return Err("its storage is not a reference".to_owned());
     }
     let (module, name) = graph.global(class).ok_or("its storage has no class")?;
     let kind = DType::of_storage_class(&name)
@@ -85,7 +88,7 @@ pub(crate) fn storage_id(graph: &Graph<'_>, id: Value) -> Result<StorageId, Stri
             let both = count(offset).zip(count(len));
             Some(both.ok_or("its view of a storage has no length")?)
         }
-        Some(_) => return Err("its view of a storage is not described by 3 values".to_owned()),
+        Some(_) => return Err("its view of a storage does not have 3 fields".to_owned()),
     };
     Ok(StorageId {
         kind,
@@ -104,10 +107,10 @@ pub(crate) struct Objects<'a> {
 type Answer = Result<Option<Found>, String>;
 
 impl Objects<'_> {
-    /// The tensor that a value is; `None` when it is something else.
+    /// The tensor that a value describes; `None` if it is something else.
     ///
     /// # Errors
-    /// When it is a tensor whose description makes no sense.
+    /// When the description of the tensor is invalid.
     pub(crate) fn tensor(&self, value: Value) -> Answer {
         self.tensor_within(value, MAX_WRAPPING)
     }
@@ -128,7 +131,7 @@ impl Objects<'_> {
         }
     }
 
-    /// The oldest tensors are made empty and given `(storage, offset, size, stride)` as their state.
+    /// The oldest tensors are created empty and receive `(storage, offset, size, stride)` as their state.
     fn dense_state(&self, object: &Object) -> Option<&[Value]> {
         let (module, name) = self.graph.global(object.class)?;
         if !is_torch(&module) || !name.ends_with("Tensor") {
@@ -147,7 +150,7 @@ impl Objects<'_> {
 
     fn rebuilt(&self, name: &str, args: &[Value], depth: usize) -> Answer {
         let Some(depth) = depth.checked_sub(1) else {
-            return Err("it is wrapped too often".to_owned());
+            return Err("it is nested too deeply".to_owned());
         };
         let unsupported = |kind, shape: Option<&Value>, what: &str| {
             let shape = shape.and_then(|&shape| self.sizes(shape)).unwrap_or_default();
@@ -202,16 +205,13 @@ impl Objects<'_> {
     /// `(storage, offset, size, stride, ...)`.
     fn dense(&self, args: &[Value], dtype: Option<&str>, flags: Option<&Value>) -> Answer {
         let &[storage, offset, size, stride, ..] = args else {
-            return Err(format!(
-                "it is described by {} values instead of 4 or more",
-                args.len()
-            ));
+            return Err(format!("it has {} fields, expected 4 or more", args.len()));
         };
         let shape = self.sizes(size).ok_or("its shape is not a tuple of sizes")?;
         let strides = self.sizes(stride).ok_or("its strides are not a tuple of sizes")?;
         let offset = offset.int().and_then(|offset| usize::try_from(offset).ok());
-        let offset = offset.ok_or("its offset is no size")?;
-        // A tar made with present-day functions keeps the reference as a plain tuple.
+        let offset = offset.ok_or("its offset is not a size")?;
+        // A tar archive written with today's functions keeps the reference as a plain tuple.
         let id = match self.graph.node(storage) {
             Some(Node::Persistent(id)) => *id,
             _ => storage,
@@ -233,7 +233,7 @@ impl Objects<'_> {
         let nbytes = id
             .numel
             .checked_mul(id.kind.size)
-            .ok_or("its storage is beyond any memory")?;
+            .ok_or("its storage is too large for any memory")?;
         let mut storage = self.storages.storage(&id.key, id.kind, nbytes)?;
         if let Some((start, len)) = id.view {
             let bytes = |count: usize| count.checked_mul(id.kind.size);
@@ -251,8 +251,8 @@ impl Objects<'_> {
         })))
     }
 
-    /// A view that PyTorch negates or conjugates when it is read. There are two such flags; a longer
-    /// list of them says something that is not known here.
+    /// Whether PyTorch negates or conjugates the tensor when it is read. There are two such flags; a longer
+    /// list contains unknown ones, so treat the tensor as lazy.
     fn is_lazy(&self, flags: Value) -> bool {
         if self.graph.entry_count(flags) > MAX_FLAGS {
             return true;
@@ -263,7 +263,7 @@ impl Objects<'_> {
         })
     }
 
-    /// A tuple of sizes, or `torch.Size` of one. `None` when one of them is negative or no integer.
+    /// A tuple of sizes, or a `torch.Size` of one. `None` if one of them is not a non-negative integer.
     fn sizes(&self, value: Value) -> Option<Vec<usize>> {
         let sizes = match self.graph.object(value) {
             Some(object) => self.graph.sequence(*self.graph.sequence(object.args)?.first()?)?,
@@ -278,7 +278,7 @@ impl Objects<'_> {
             .collect()
     }
 
-    /// Whether a value is a whole `nn.Module`: an instance that has parameters or modules inside.
+    /// The value as a whole `nn.Module`: an instance with parameters or submodules.
     pub(crate) fn module(&self, value: Value) -> Option<&Object> {
         let object = self.graph.object(value)?;
         let has = |name| {
@@ -290,7 +290,7 @@ impl Objects<'_> {
     }
 }
 
-/// Names under which PyTorch keeps its functions; a function of the same name elsewhere is another.
+/// Whether a module belongs to PyTorch; a function of the same name in another module is a different one.
 fn is_torch(module: &str) -> bool {
     module == "torch" || module.starts_with("torch.")
 }

@@ -1,11 +1,12 @@
 //! A pickle machine that builds a graph and executes nothing.
 //!
-//! Python's own machine imports modules and calls what it finds there. This one keeps a name as a name
-//! and a call as a node that records "this would be called with these arguments"; what a call means is
-//! decided afterwards, by [`crate::object`], for the few torch functions that describe a tensor.
+//! Python's own machine imports modules and calls their functions. This one keeps a name as a name, and a
+//! call as a node that records "this would be called with these arguments". [`crate::object`] interprets the
+//! calls afterwards, for the few torch functions that describe a tensor.
 //!
-//! The graph lives in one vector and its values are 16 bytes without a destructor, so a pickle that nests
-//! a million tuples, refers to itself or shares one list a million times costs what its opcodes cost.
+//! The graph is stored in one vector, and its values are 16 bytes without a destructor. A pickle that nests a
+//! million tuples, refers to itself or shares one list a million times therefore costs no more than its
+//! opcodes.
 
 mod graph;
 mod machine;
@@ -17,13 +18,13 @@ mod text;
 pub(crate) use graph::{Graph, Node, Object, Value};
 pub(crate) use machine::{Limits, load};
 
-/// Why a pickle could not be read: where, and what was wrong there.
+/// Why a pickle could not be read, and at which position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PickleError {
     /// Bytes from the start of this pickle.
     pub(crate) offset: usize,
     /// One clause, without a full stop.
     pub(crate) what: String,
-    /// The bytes ended before the pickle did.
+    /// Whether the bytes ended before the pickle did.
     pub(crate) truncated: bool,
 }

@@ -1,4 +1,8 @@
-//! Which of a saved object's parts is the state_dict.
+//! Finds the state_dict within a saved object.
+//!
+//! Training programs save the parameters next to optimizer states, settings and averages, under keys of their
+//! own. The keys are tried in a fixed order; whatever is not selected is listed, so that nothing is dropped
+//! silently, and a file without parameters is refused with the keys that it has.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -10,8 +14,8 @@ use crate::geometry::Geometry;
 use crate::object::Objects;
 use crate::pickle::{Object, Value};
 
-/// Keys under which training programs put parameters, in the order in which they are looked for: averages
-/// first, because those are what was evaluated.
+/// Keys under which training programs store parameters, in the order in which they are tried: averages first,
+/// because those are what was evaluated.
 const WRAPPERS: [&str; 7] = [
     "state_dict_ema",
     "model_ema",
@@ -22,7 +26,7 @@ const WRAPPERS: [&str; 7] = [
     "net",
 ];
 
-/// What unpickling calls in an ordinary checkpoint; anything else is worth telling.
+/// Functions that unpickling calls in ordinary checkpoints; errors mention any others.
 const ORDINARY_CALLS: [&str; 12] = [
     "collections.OrderedDict",
     "collections.defaultdict",
@@ -38,14 +42,14 @@ const ORDINARY_CALLS: [&str; 12] = [
     "numpy._core.multiarray.scalar",
 ];
 
-/// A module inside a module inside a module ...: real networks have 10 such levels.
+/// Maximum nesting of modules; real networks have 10 levels.
 const MAX_MODULE_DEPTH: usize = 100;
-/// A key longer than this is shown, not used: no parameter has such a name.
+/// Longer keys are replaced by their length: no parameter has such a name.
 const MAX_KEY_BYTES: usize = 1024;
 /// Keys shown in an error.
 const SHOWN: usize = 12;
 
-/// The chosen part.
+/// The selected tensors.
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
     pub(crate) tensors: Vec<(String, Tensor)>,
@@ -54,12 +58,12 @@ pub(crate) struct Selection {
     pub(crate) left_out: Vec<String>,
 }
 
-/// Finds and reads the state_dict of a saved object.
+/// Finds the state_dict of a saved object and reads its tensors.
 pub(crate) fn select(
     objects: &Objects<'_>,
     path: &Path,
     file_len: usize,
-    demanded: Option<&str>,
+    requested: Option<&str>,
 ) -> Result<Selection, ErrorKind> {
     let budget = Budget::for_file(file_len);
     let swap = objects.storages.big_endian();
@@ -73,7 +77,7 @@ pub(crate) fn select(
         geometry,
         budget: &budget,
     }
-    .select(demanded)
+    .select(requested)
 }
 
 struct Selector<'a> {
@@ -85,14 +89,14 @@ struct Selector<'a> {
 type Entries = Vec<(Value, Value)>;
 
 impl Selector<'_> {
-    fn select(&self, demanded: Option<&str>) -> Result<Selection, ErrorKind> {
+    fn select(&self, requested: Option<&str>) -> Result<Selection, ErrorKind> {
         let root = self.objects.graph.root;
         let mut selection = Selection::default();
         let entries = match self.objects.module(root) {
             Some(_) => Vec::new(),
             None => self.entries(root)?,
         };
-        let (chosen, opened) = match self.wrapper(&entries, demanded)? {
+        let (chosen, opened) = match self.wrapper(&entries, requested)? {
             Some((name, value)) => {
                 for &(key, _) in entries.iter().filter(|&&(key, _)| !self.is_key(key, &name)) {
                     selection.left_out.push(self.listed(self.key(key))?);
@@ -110,19 +114,19 @@ impl Selector<'_> {
             self.collect(&entries, "", &mut selection)?;
         }
         if selection.tensors.is_empty() {
-            return Err(self.nothing(&entries, selection.wrapper.as_deref()));
+            return Err(self.no_tensors(&entries, selection.wrapper.as_deref()));
         }
         Ok(selection)
     }
 
-    /// The first wrapper that holds tensors, or the demanded key whatever it holds.
+    /// The requested key, whatever it contains, or the first usual one that contains tensors.
     fn wrapper(
         &self,
         entries: &Entries,
-        demanded: Option<&str>,
+        requested: Option<&str>,
     ) -> Result<Option<(String, Value)>, ErrorKind> {
         let find = |name: &str| entries.iter().rev().find(|&&(key, _)| self.is_key(key, name));
-        if let Some(wanted) = demanded {
+        if let Some(wanted) = requested {
             let found = find(wanted).ok_or_else(|| ErrorKind::NoSuchWrapper {
                 wanted: wanted.to_owned(),
                 found: entries
@@ -143,7 +147,7 @@ impl Selector<'_> {
         self.objects.graph.raw(key) == Some(name.as_bytes())
     }
 
-    /// The entries of a mapping, paid for before they are copied.
+    /// The entries of a mapping, charged to the budget before they are copied.
     fn entries(&self, value: Value) -> Result<Entries, ErrorKind> {
         self.budget.visit(self.objects.graph.entry_count(value))?;
         Ok(self.objects.graph.entries(value).unwrap_or_default())
@@ -156,12 +160,12 @@ impl Selector<'_> {
             _ => match (graph.str(key), key.int()) {
                 (Some(text), _) => text.into_owned(),
                 (None, Some(number)) => number.to_string(),
-                (None, None) => "(a key that is no string)".to_owned(),
+                (None, None) => "(a key that is not a string)".to_owned(),
             },
         }
     }
 
-    /// A name that will be kept, paid for.
+    /// Charges the budget for a name that is kept.
     fn listed(&self, name: String) -> Result<String, ErrorKind> {
         self.budget.name(name.len())?;
         Ok(name)
@@ -174,12 +178,12 @@ impl Selector<'_> {
                 .is_ok_and(|entries| entries.iter().any(|&(_, value)| self.is_tensor(value)))
     }
 
-    /// A damaged tensor is one, too: its error is for whoever reads it.
+    /// Also true for a damaged tensor, whose error is reported when it is read.
     fn is_tensor(&self, value: Value) -> bool {
         !matches!(self.objects.tensor(value), Ok(None))
     }
 
-    /// Takes the tensors of one level; what is no tensor is left out by name.
+    /// Collects the tensors of one level, and lists the names of all other entries as left out.
     fn collect(&self, entries: &Entries, prefix: &str, selection: &mut Selection) -> Result<(), ErrorKind> {
         for &(key, value) in entries {
             let name = self.listed(format!("{prefix}{}", self.key(key)))?;
@@ -192,7 +196,7 @@ impl Selector<'_> {
                     let tensor = self.geometry.tensor(&name, found)?;
                     selection.tensors.push((name, tensor));
                 }
-                // A module registers `bias=None` for a layer without one.
+                // A module registers `bias=None` for layers without a bias.
                 None if value == Value::None && selection.whole_module => {}
                 None => selection.left_out.push(match &selection.wrapper {
                     Some(wrapper) => format!("{wrapper}.{name}"),
@@ -203,7 +207,7 @@ impl Selector<'_> {
         Ok(())
     }
 
-    /// Parameters, then buffers, then the modules inside: the order of `nn.Module.state_dict`.
+    /// Collects parameters, then buffers, then submodules: the order of `nn.Module.state_dict`.
     fn walk(
         &self,
         module: &Object,
@@ -234,7 +238,7 @@ impl Selector<'_> {
                 continue;
             };
             if depth == MAX_MODULE_DEPTH {
-                let what = format!("it is a module inside more than {MAX_MODULE_DEPTH} others");
+                let what = format!("it is nested in more than {MAX_MODULE_DEPTH} modules");
                 return Err(ErrorKind::BadTensor { name, what });
             }
             self.walk(inner, &name, depth + 1, selection)?;
@@ -242,8 +246,8 @@ impl Selector<'_> {
         Ok(())
     }
 
-    /// The error for an object without named tensors at the places looked at.
-    fn nothing(&self, entries: &Entries, wrapper: Option<&str>) -> ErrorKind {
+    /// The error for an object without named tensors.
+    fn no_tensors(&self, entries: &Entries, wrapper: Option<&str>) -> ErrorKind {
         let graph = self.objects.graph;
         let elsewhere: Vec<String> = entries
             .iter()
@@ -257,19 +261,19 @@ impl Selector<'_> {
             .map(|&(key, _)| format!("`{}`", self.key(key)))
             .collect();
         let found = if let Some(wrapper) = wrapper {
-            format!("`{wrapper}` holds no named tensors; open the file without it to see what there is")
+            format!("`{wrapper}` contains no named tensors; select another key")
         } else if self.is_tensor(graph.root) {
-            "the file is a single tensor without a name; save a state_dict instead".to_owned()
+            "the file is a single unnamed tensor; save a state_dict instead".to_owned()
         } else if !elsewhere.is_empty() {
             format!(
-                "none of the usual keys, but {} has tensors: ask for it by name",
-                elsewhere.join(", ")
+                "the usual keys contain none, but {} does; extract it with `effnet convert --key`",
+                elsewhere.join(" or ")
             )
         } else if keys.is_empty() {
-            "the saved object is no dict and no module, or an empty one; save a state_dict".to_owned()
+            "the saved object is not a dict or module, or is empty; save a state_dict".to_owned()
         } else {
             format!(
-                "the saved dict has {} and no tensors in them; save a state_dict",
+                "the saved dict has {}, but no tensors; save a state_dict",
                 keys.join(", ")
             )
         };

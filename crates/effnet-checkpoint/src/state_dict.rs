@@ -11,27 +11,27 @@ pub struct StateDict {
 }
 
 impl StateDict {
-    /// An empty one.
+    /// An empty state_dict.
     pub fn new() -> StateDict {
         StateDict::default()
     }
 
-    /// The tensor of this name.
+    /// The tensor with this name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.tensors.get(name)
     }
 
-    /// Whether there is a tensor of this name.
+    /// Whether a tensor has this name.
     pub fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
-    /// Adds a tensor at the end, or replaces the one of this name where it stands and returns it.
+    /// Adds a tensor at the end, or replaces the one with this name in place and returns the old one.
     pub fn insert(&mut self, name: impl Into<String>, tensor: Tensor) -> Option<Tensor> {
         self.tensors.insert(name.into(), tensor)
     }
 
-    /// Takes a tensor out; the others keep their order.
+    /// Removes a tensor; the others keep their order.
     pub fn remove(&mut self, name: &str) -> Option<Tensor> {
         self.tensors.shift_remove(name)
     }
@@ -41,7 +41,7 @@ impl StateDict {
         self.tensors.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no tensors.
     pub fn is_empty(&self) -> bool {
         self.tensors.is_empty()
     }
@@ -56,7 +56,7 @@ impl StateDict {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// Bytes of all tensors together, each counted in full even where two share a storage.
+    /// Total size of all tensors in bytes, each counted in full even if several share a storage.
     pub fn nbytes(&self) -> usize {
         self.tensors.values().map(Tensor::nbytes).sum()
     }

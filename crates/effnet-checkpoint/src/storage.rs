@@ -1,4 +1,4 @@
-//! Where the bytes of tensors lie: in the mapped file, packed in it, or in memory.
+//! Storages: where the bytes of tensors are, in the mapped file, compressed in it, or in memory.
 
 use std::io::Read;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use flate2::read::DeflateDecoder;
 use crate::TensorError;
 use crate::mapped::MappedFile;
 
-/// A run of bytes that tensors look into. Several tensors may share one.
+/// A range of bytes that tensors are views of. Several tensors may share one.
 #[derive(Debug, Clone)]
 pub(crate) struct Storage {
     backing: Arc<Backing>,
@@ -23,22 +23,22 @@ enum Backing {
     Deflated(Deflated),
 }
 
-/// An entry of a zip archive that was packed by hand. It is unpacked when a tensor in it is first asked
-/// for, and then kept.
+/// A compressed entry of a zip archive. `torch.save` does not compress, but people repack archives. The entry
+/// is decompressed when one of its tensors is first read, and then kept.
 #[derive(Debug)]
 pub(crate) struct Deflated {
     pub(crate) file: Arc<MappedFile>,
     pub(crate) name: String,
-    /// Packed bytes in the file.
+    /// Compressed bytes in the file.
     pub(crate) packed: Range<usize>,
-    /// Bytes when unpacked, as the archive declares; already held against the limit.
+    /// Declared size after decompression in bytes, already checked against the limit.
     pub(crate) size: usize,
     pub(crate) crc: u32,
     pub(crate) unpacked: OnceLock<Result<Vec<u8>, String>>,
 }
 
 impl Storage {
-    /// Bytes `range` of the file, which must lie in it.
+    /// Bytes `range` of the file, which must be within the file.
     pub(crate) fn mapped(file: &Arc<MappedFile>, range: Range<usize>) -> Storage {
         Storage {
             backing: Arc::new(Backing::Mapped(Arc::clone(file))),
@@ -62,7 +62,7 @@ impl Storage {
         }
     }
 
-    /// A part of this storage, in bytes from its start; `None` when it does not reach that far.
+    /// A part of this storage, in bytes from its start; `None` if it exceeds the storage.
     pub(crate) fn part(&self, offset: usize, len: usize) -> Option<Storage> {
         let start = self.range.start.checked_add(offset)?;
         let end = start.checked_add(len)?;
@@ -76,7 +76,7 @@ impl Storage {
         self.range.len()
     }
 
-    /// Gives the memory of a mapped storage back; it can still be read.
+    /// Releases the memory of a mapped storage, which can still be read.
     pub(crate) fn release(&self) {
         if let Backing::Mapped(file) = &*self.backing {
             file.release(&self.range);
@@ -104,14 +104,14 @@ impl Deflated {
     }
 }
 
-/// Unpacks a deflated entry of exactly `size` bytes with checksum `crc`. Memory grows with what comes
-/// out, not with what is declared.
+/// Decompresses an entry of exactly `size` bytes with checksum `crc`. Memory grows with the actual output,
+/// not with the declared size.
 pub(crate) fn inflate(packed: &[u8], size: usize, crc: u32, name: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut decoder = DeflateDecoder::new(packed).take(size as u64 + 1);
     decoder
         .read_to_end(&mut bytes)
-        .map_err(|error| format!("entry `{name}` does not unpack: {error}"))?;
+        .map_err(|error| format!("entry `{name}` cannot be decompressed: {error}"))?;
     if bytes.len() != size {
         let found = if bytes.len() > size {
             "more".to_owned()
@@ -119,13 +119,13 @@ pub(crate) fn inflate(packed: &[u8], size: usize, crc: u32, name: &str) -> Resul
             bytes.len().to_string()
         };
         return Err(format!(
-            "entry `{name}` declares {size} bytes and unpacks to {found}"
+            "entry `{name}` declares {size} bytes but decompresses to {found}"
         ));
     }
     let found = crc32fast::hash(&bytes);
     if found != crc {
         return Err(format!(
-            "entry `{name}` has checksum {found:08x}, and {crc:08x} was recorded"
+            "entry `{name}` has checksum {found:08x}, expected {crc:08x}"
         ));
     }
     Ok(bytes)

@@ -1,4 +1,4 @@
-//! One tensor: type, shape, and a view into a storage.
+//! Tensors: an element type, a shape, and a view of a storage.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::storage::Storage;
 use crate::{DType, TensorError};
 
-/// A tensor of a file or of memory. Cloning it copies no elements.
+/// A tensor in a file or in memory. Cloning it copies no elements.
 #[derive(Debug, Clone)]
 pub struct Tensor {
     dtype: DType,
@@ -18,9 +18,9 @@ pub struct Tensor {
 
 #[derive(Debug, Clone)]
 enum Content {
-    /// Exactly the bytes from the first to the last element that the strides reach.
+    /// The bytes from the first to the last element that the strides reach.
     View { storage: Storage, swap: bool },
-    /// A tensor that is listed only: its file, its name, what it is.
+    /// A tensor that is only listed: its file, name and kind.
     Unsupported(Arc<(PathBuf, String, String)>),
 }
 
@@ -28,7 +28,7 @@ impl Tensor {
     /// A contiguous tensor from its little-endian bytes in row-major order.
     ///
     /// # Errors
-    /// [`TensorError::WrongLength`] when the bytes do not fill the shape exactly.
+    /// [`TensorError::WrongLength`] when the number of bytes does not match the shape.
     pub fn from_bytes(
         dtype: DType,
         shape: impl Into<Vec<usize>>,
@@ -51,7 +51,7 @@ impl Tensor {
         Ok(Tensor::view(dtype, shape, strides, Storage::owned(bytes), false))
     }
 
-    /// A view whose storage holds just the elements reached; the caller has checked that.
+    /// A view of a storage that contains exactly the elements reached, which the caller has checked.
     pub(crate) fn view(
         dtype: DType,
         shape: Vec<usize>,
@@ -88,18 +88,17 @@ impl Tensor {
         }
     }
 
-    /// Type of the elements.
+    /// Element type.
     pub fn dtype(&self) -> DType {
         self.dtype
     }
 
-    /// Sizes, outermost first; empty for a scalar.
+    /// Shape, outermost dimension first; empty for a scalar.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// Distance between neighbours along each dimension in the file, in elements. [`Tensor::bytes`]
-    /// is row-major whatever these are.
+    /// Strides in the file, in elements. [`Tensor::bytes`] returns row-major order whatever these are.
     pub fn strides(&self) -> &[usize] {
         &self.strides
     }
@@ -109,30 +108,30 @@ impl Tensor {
         self.shape.iter().product()
     }
 
-    /// Bytes of all elements; 0 for an unsupported type.
+    /// Size of all elements in bytes; 0 for an unsupported type.
     pub fn nbytes(&self) -> usize {
         self.numel() * self.dtype.size()
     }
 
-    /// Whether the elements stand in row-major order in their storage.
+    /// Whether the elements are stored in row-major order.
     pub fn is_contiguous(&self) -> bool {
         is_contiguous(&self.shape, &self.strides)
     }
 
-    /// Gives the memory that reading [`bytes`](Tensor::bytes) from a file took back to the system. For
-    /// whoever takes the tensors of a large file one after the other; they can still be read again.
+    /// Releases the memory that reading [`bytes`](Tensor::bytes) from a file took. Useful when passing over
+    /// the tensors of a large file one by one; they can still be read again.
     pub fn release(&self) {
         if let Content::View { storage, .. } = &self.content {
             storage.release();
         }
     }
 
-    /// The elements, little-endian, in row-major order: borrowed from the file when they stand so in
-    /// it (at any alignment), copied when they do not.
+    /// The elements, little-endian, in row-major order: borrowed from the file if it stores them that way
+    /// (at any alignment), copied otherwise.
     ///
     /// # Errors
     /// [`TensorError::Unsupported`] for a complex, quantised, sparse or similar tensor, and
-    /// [`TensorError::Damaged`] when a packed entry of a zip archive does not unpack.
+    /// [`TensorError::Damaged`] when a compressed entry of a zip archive cannot be decompressed.
     pub fn bytes(&self) -> Result<Cow<'_, [u8]>, TensorError> {
         let (storage, swap) = match &self.content {
             Content::View { storage, swap } => (storage, *swap),
@@ -182,7 +181,7 @@ impl Tensor {
     }
 }
 
-/// Bytes of a tensor; `None` when no memory holds it.
+/// Size of a tensor in bytes; `None` on overflow.
 pub(crate) fn byte_count(dtype: DType, shape: &[usize]) -> Option<usize> {
     shape
         .iter()
@@ -197,7 +196,7 @@ pub(crate) fn contiguous_strides(shape: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// As in PyTorch: the stride of a dimension of size 1 says nothing, and an empty tensor is contiguous.
+/// As in PyTorch: the stride of a dimension of size 1 does not matter, and an empty tensor is contiguous.
 pub(crate) fn is_contiguous(shape: &[usize], strides: &[usize]) -> bool {
     let mut expected = 1usize;
     for (&size, &stride) in shape.iter().zip(strides).rev() {
@@ -255,10 +254,7 @@ mod tests {
         let error = Tensor::from_bytes(DType::F32, [2, 2], vec![0; 15])
             .unwrap_err()
             .to_string();
-        assert_eq!(
-            error,
-            "a f32 tensor of shape [2, 2] has 16 bytes, and 15 were given"
-        );
+        assert_eq!(error, "a tensor of f32 with shape [2, 2] has 16 bytes, found 15");
         assert!(Tensor::from_bytes(DType::F32, [usize::MAX, 2], Vec::new()).is_err());
     }
 

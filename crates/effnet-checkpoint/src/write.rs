@@ -1,8 +1,7 @@
-//! Writing state_dicts: safetensors, and the zip archive of `torch.save`.
+//! Writes state_dicts, as safetensors or as the zip archive of `torch.save`.
 //!
-//! Both write one tensor after the other to a new file beside the target, make sure that it is on the disk
-//! and rename it into place: a reader sees the old file or the new one, and an interrupted write leaves the
-//! old one as it was.
+//! Both write one tensor at a time to a temporary file next to the target, sync it to disk and rename it into
+//! place: readers see the old file or the new one, and an interrupted write leaves the old one unchanged.
 
 mod fresh_file;
 mod pickle;
@@ -18,70 +17,70 @@ pub use fresh_file::{FreshFile, UNFINISHED};
 
 use crate::{Container, DType, StateDict, Tensor, TensorError};
 
-/// Why a file could not be written. The target is as it was.
+/// Why a file could not be written. The target is unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// The operating system refused.
-    #[error("{}: cannot be written: {source}; check the folder, its permissions and the space left", path.display())]
+    /// The operating system returned an error.
+    #[error("{}: cannot write: {source}; check the folder, its permissions and the free space", path.display())]
     Io {
         /// The target.
         path: PathBuf,
-        /// What it said.
+        /// The error.
         source: io::Error,
     },
     /// A tensor could not be read or cast.
-    #[error("{}: tensor `{name}` cannot be written: {source}", path.display())]
+    #[error("{}: cannot write tensor `{name}`: {source}", path.display())]
     Tensor {
         /// The target.
         path: PathBuf,
-        /// The tensor.
+        /// Name of the tensor.
         name: String,
-        /// Why.
+        /// The reason.
         source: TensorError,
     },
-    /// The file name does not tell the container.
-    #[error("{}: `.pth`, `.pt` or `.safetensors` was expected at the end of the name, to tell what to write", path.display())]
+    /// The extension is unknown.
+    #[error("{}: unknown extension, expected `.pth`, `.pt` or `.safetensors`, which selects the format", path.display())]
     Extension {
         /// The target.
         path: PathBuf,
     },
 }
 
-/// What to write beside the tensors, and how.
+/// Options for writing a state_dict.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WriteOptions {
-    /// The type of floating tensors in the file; `None` keeps each as it is. Others are never changed.
+    /// Type to cast floating-point tensors to; `None` keeps their types. Other tensors are never cast.
     pub float_dtype: Option<DType>,
-    /// Texts for `__metadata__`; only safetensors has room for them.
+    /// Entries for `__metadata__`; ignored for `.pth` and `.pt`, which have no place for them.
     pub metadata: BTreeMap<String, String>,
 }
 
 impl WriteOptions {
-    /// Tensors as they are, no metadata.
+    /// The defaults: no cast, no metadata.
     pub fn new() -> WriteOptions {
         WriteOptions::default()
     }
 
-    /// Casts floating tensors.
+    /// Sets [`float_dtype`](Self::float_dtype).
     #[must_use]
     pub fn float_dtype(mut self, dtype: DType) -> WriteOptions {
         self.float_dtype = Some(dtype);
         self
     }
 
-    /// Adds texts.
+    /// Sets [`metadata`](Self::metadata).
     #[must_use]
     pub fn metadata(mut self, metadata: BTreeMap<String, String>) -> WriteOptions {
         self.metadata = metadata;
         self
     }
 
-    /// Writes the container that the extension names: `.pth` and `.pt` are zip archives.
+    /// Writes a file in the format of its extension; `.pth` and `.pt` are zip archives.
     ///
     /// # Errors
-    /// [`WriteError`]; the target is then as it was.
+    /// [`WriteError`]; the target is then unchanged.
     pub fn write(&self, path: impl AsRef<Path>, state_dict: &StateDict) -> Result<Container, WriteError> {
         let path = path.as_ref();
         let extension = path
@@ -116,10 +115,10 @@ impl WriteOptions {
     }
 }
 
-/// Writes a safetensors file with these texts as its metadata.
+/// Writes a safetensors file with metadata.
 ///
 /// # Errors
-/// [`WriteError`]; the target is then as it was.
+/// [`WriteError`]; the target is then unchanged.
 pub fn write_safetensors(
     path: impl AsRef<Path>,
     state_dict: &StateDict,
@@ -129,15 +128,15 @@ pub fn write_safetensors(
     options.write_as(Container::Safetensors, path.as_ref(), state_dict)
 }
 
-/// Writes a zip archive that `torch.load(path, weights_only=True)` gives back as an `OrderedDict`.
+/// Writes a zip archive that `torch.load(path, weights_only=True)` loads as an `OrderedDict`.
 ///
 /// # Errors
-/// [`WriteError`]; the target is then as it was.
+/// [`WriteError`]; the target is then unchanged.
 pub fn write_pth(path: impl AsRef<Path>, state_dict: &StateDict) -> Result<(), WriteError> {
     WriteOptions::new().write_as(Container::Zip, path.as_ref(), state_dict)
 }
 
-/// One file to be written.
+/// One file to write.
 struct Job<'a> {
     path: &'a Path,
     state_dict: &'a StateDict,
@@ -152,7 +151,7 @@ impl Job<'_> {
         }
     }
 
-    /// The type that a tensor has in the file.
+    /// Type of a tensor in the file.
     fn dtype(&self, tensor: &Tensor) -> DType {
         match self.options.float_dtype {
             Some(dtype) if tensor.dtype().is_float() => dtype,
@@ -160,7 +159,7 @@ impl Job<'_> {
         }
     }
 
-    /// Gives the bytes that a tensor has in the file to `write`, and lets go of them afterwards.
+    /// Passes the bytes of a tensor, cast if necessary, to `write`, and releases their memory afterwards.
     fn with_bytes(
         &self,
         name: &str,
@@ -180,7 +179,7 @@ impl Job<'_> {
         };
         let bytes = cast.bytes().map_err(failed)?;
         write(&bytes).map_err(|source| self.io(source))?;
-        // Otherwise all of the file that is read would be in memory in the end.
+        // Otherwise the whole source file would be in memory at the end.
         tensor.release();
         Ok(())
     }

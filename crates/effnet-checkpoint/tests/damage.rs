@@ -1,4 +1,4 @@
-//! Whatever happens to a file on its way, reading it ends soon, in a result or an error.
+//! Reading a damaged or malicious file ends soon, in a result or an error.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,7 +17,7 @@ use effnet_checkpoint::{Checkpoint, DType, Error, ErrorKind};
 use proptest::prelude::*;
 use support::fixture;
 
-/// One of each container, of each way in which its parts are packed.
+/// One file per container, and per way in which its parts are stored.
 const VICTIMS: [&str; 9] = [
     "zip_old.pth",
     "zip_deflated_deeper.pth",
@@ -258,7 +258,7 @@ fn a_module_inside_itself_ends_at_a_depth() {
         survives(&stream(object, b"\x80\x02]."))
             .unwrap_err()
             .to_string()
-            .contains("inside")
+            .contains("nested in more than 100 modules")
     );
 }
 

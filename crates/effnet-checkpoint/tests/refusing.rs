@@ -1,4 +1,4 @@
-//! What is no checkpoint is refused in words that say what it is and what to do.
+//! Files that are not checkpoints are refused with what they are and what to do.
 #![allow(
     clippy::unwrap_used,
     reason = "a test may end where its own files are not as made"
@@ -66,7 +66,7 @@ fn files_of_other_kinds_are_named() {
         ),
         (b"\xff\xd8\xff\xe0", "JPEG", "weights file"),
         (b"GGUF\x03\0\0\0", "GGUF", "export"),
-        (b"random words", "no checkpoint", "72 61 6e 64"),
+        (b"random words", "not a checkpoint", "72 61 6e 64"),
     ];
     for (bytes, what, advice) in cases {
         let message = refusal(bytes);
@@ -151,7 +151,7 @@ fn tensors_beside_a_command_are_read_and_the_command_is_left_out() {
 #[test]
 fn an_object_without_tensors_says_what_it_is() {
     assert!(refusal(&stream(b"\x80\x02}X\x05\0\0\0epochK\x01s.")).contains("the saved dict has `epoch`"));
-    assert!(refusal(&stream(b"\x80\x02K\x01.")).contains("no dict and no module"));
+    assert!(refusal(&stream(b"\x80\x02K\x01.")).contains("not a dict or module"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! Several callers of one engine: `callers VARIANT CALLERS SECONDS` prints the images per second of all of
-//! them together, one thread each, and the memory that the process holds. scripts/bench/two-callers uses it.
+//! Benchmarks concurrent callers of one engine: `callers VARIANT CALLERS SECONDS` prints the total images per
+//! second of all callers, with one thread each, and the memory of the process. Used by
+//! scripts/bench/two-callers.
 
 #![allow(clippy::print_stdout)]
 
@@ -21,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let [height, width] = config.image_size.map(|side| side as usize);
     let pixels = vec![0.5; 3 * height * width];
     let images = || Images::new(&pixels, [1, 3, height, width]);
-    // Contexts take their memory, and the caches fill.
+    // Warm up: contexts allocate memory, and caches fill.
     let call = || engine.run(images()?).map(drop);
     std::thread::scope(|scope| {
         let warm_up: Vec<_> = (0..callers).map(|_| scope.spawn(call)).collect();

@@ -1,7 +1,8 @@
-//! What computes a network: the CPU engine of this crate, or one of another crate on a device.
+//! The interface between whatever supplies images and whatever computes a network.
 //!
-//! Whatever feeds images to a network, the [`Pipeline`](crate::Pipeline) first of all, does so through
-//! [`Backend`], and knows neither tensors nor devices.
+//! [`Pipeline`](crate::Pipeline) and the commands call a network through [`Backend`]. The CPU engine of this
+//! crate implements it, and so do the libtorch engines of effnet-torch; without it, every command would need
+//! libtorch, or exist twice.
 
 use std::fmt;
 
@@ -19,10 +20,10 @@ pub struct Images<'a> {
 }
 
 impl<'a> Images<'a> {
-    /// Images `[N, C, H, W]`, row by row.
+    /// Images `[N, C, H, W]`, in row-major order.
     ///
     /// # Errors
-    /// [`BackendError::Length`] when there are more or fewer values than the shape says.
+    /// [`BackendError::Length`] when the number of values does not match the shape.
     pub fn new(pixels: &'a [f32], shape: [usize; 4]) -> Result<Self, BackendError> {
         let expected = shape
             .iter()
@@ -36,17 +37,17 @@ impl<'a> Images<'a> {
         })
     }
 
-    /// The values, row by row.
+    /// The values, in row-major order.
     pub fn pixels(&self) -> &'a [f32] {
         self.pixels
     }
 
-    /// `[N, C, H, W]`.
+    /// The shape, `[N, C, H, W]`.
     pub fn shape(&self) -> [usize; 4] {
         self.shape
     }
 
-    /// Images in the batch.
+    /// Number of images in the batch.
     pub fn count(&self) -> usize {
         self.shape[0]
     }
@@ -60,10 +61,10 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// `count` rows of equal length, one after the other.
+    /// `count` rows of equal length, in row-major order.
     ///
     /// # Errors
-    /// [`BackendError::Length`] when the values cannot be divided into so many rows.
+    /// [`BackendError::Length`] when the values cannot be divided into `count` rows.
     pub fn new(values: Vec<f32>, count: usize) -> Result<Self, BackendError> {
         if values.len().is_multiple_of(count) {
             return Ok(Self { values, count });
@@ -74,12 +75,12 @@ impl Rows {
         })
     }
 
-    /// The number of rows.
+    /// Number of rows.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// The length of a row.
+    /// Length of a row.
     pub fn width(&self) -> usize {
         self.values.len().checked_div(self.count).unwrap_or(0)
     }
@@ -96,8 +97,8 @@ impl Rows {
     }
 }
 
-/// A result that may still be on its way: a device goes on computing while its caller does something
-/// else, such as preparing the next batch.
+/// A result that may not be ready yet: a device computes while its caller does something else, such as
+/// preparing the next batch.
 pub struct Pending(Progress);
 
 enum Progress {
@@ -106,22 +107,22 @@ enum Progress {
 }
 
 impl Pending {
-    /// A result that is there.
+    /// A result that is ready.
     pub fn done(result: Rows) -> Self {
         Self(Progress::Done(result))
     }
 
-    /// A result that `wait` waits for.
+    /// A result that `wait` waits for and returns.
     pub fn later(wait: impl FnOnce() -> Result<Rows, BackendError> + Send + 'static) -> Self {
         Self(Progress::Later(Box::new(wait)))
     }
 
-    /// Whether there is nothing to wait for.
+    /// Whether the result is ready.
     pub fn is_done(&self) -> bool {
         matches!(self.0, Progress::Done(_))
     }
 
-    /// The result, once it is there.
+    /// Waits for the result.
     ///
     /// # Errors
     /// [`BackendError::Device`] when the device failed.
@@ -141,16 +142,16 @@ impl fmt::Debug for Pending {
 
 /// A network that is ready to run.
 pub trait Backend: Send + Sync + 'static {
-    /// Starts on normalised images, `[N, C, H, W]` in 32-bit floats: logits `[N, classes]`, or averaged
-    /// features `[N, features]`. A CPU computes before it returns; a device may go on while the next batch
-    /// is put together. The images are not looked at afterwards.
+    /// Runs a batch of normalised images, `[N, C, H, W]` in 32-bit floats. The result is logits
+    /// `[N, classes]` or pooled features `[N, features]`. On a CPU it is ready on return; a device may still
+    /// be computing while the caller assembles the next batch. The images are not accessed after the return.
     ///
     /// # Errors
-    /// One that [is about memory](BackendError::is_out_of_memory) where a smaller batch may do, and
-    /// whatever else keeps it from computing.
+    /// An [out-of-memory error](BackendError::is_out_of_memory) if a smaller batch may succeed, and any other
+    /// failure to compute.
     fn submit(&self, images: Images<'_>) -> Result<Pending, BackendError>;
 
-    /// [`submit`](Self::submit), and waits for the result.
+    /// Like [`submit`](Self::submit), but waits for the result.
     ///
     /// # Errors
     /// As [`submit`](Self::submit).
@@ -158,56 +159,56 @@ pub trait Backend: Send + Sync + 'static {
         self.submit(images)?.wait()
     }
 
-    /// How it computes: `fused` or `plain`.
+    /// Name of the engine: `fused` or `plain`.
     fn engine(&self) -> &'static str;
 
-    /// Whose kernels compute: `avx512bf16`, `avx512`, `avx2` or `baseline` for the engine of this crate,
-    /// `cuda-graphs` where batches are recorded, `libtorch` elsewhere.
+    /// Kernels in use: `avx512bf16`, `avx512`, `avx2` or `baseline` for the engine of this crate,
+    /// `cuda-graphs` if batches are captured as CUDA graphs, otherwise `libtorch`.
     fn kernels(&self) -> String;
 
     /// The precision in use; never [`Precision::Auto`].
     fn precision(&self) -> Precision;
 
-    /// What activations of images of `[height, width]` take, and what is kept for the next call; an
-    /// estimate where another library decides.
+    /// Memory for the activations of images of `[height, width]` pixels, including what is kept for the next
+    /// call; an estimate if another library allocates it.
     ///
     /// # Errors
-    /// [`BackendError::Kernels`] for a size that no image has.
+    /// [`BackendError::Kernels`] for an invalid size.
     fn memory_need(&self, size: [usize; 2]) -> Result<MemoryNeed, BackendError>;
 
-    /// Where it computes: `cpu`, `cuda:0`, ...
+    /// Device that it computes on: `cpu`, `cuda:0`, ...
     fn device(&self) -> String {
         "cpu".to_owned()
     }
 
-    /// Bytes that are free on the device, where that is not the memory of this machine.
+    /// Free memory of the device in bytes; `None` on a CPU.
     ///
     /// # Errors
-    /// [`BackendError::Device`] when the device cannot be asked.
+    /// [`BackendError::Device`] when the device cannot be queried.
     fn free_device_memory(&self) -> Result<Option<u64>, BackendError> {
         Ok(None)
     }
 
-    /// Most bytes that were taken on the device so far, where that is not the memory of this machine.
+    /// Peak memory use on the device in bytes; `None` on a CPU.
     ///
     /// # Errors
-    /// [`BackendError::Device`] when the device cannot be asked.
+    /// [`BackendError::Device`] when the device cannot be queried.
     fn peak_device_memory(&self) -> Result<Option<u64>, BackendError> {
         Ok(None)
     }
 
-    /// Whether a device computes while the next batch is submitted.
+    /// Whether the device computes asynchronously, while the next batch is submitted.
     fn works_beside(&self) -> bool {
         false
     }
 
-    /// Why batches are not replayed as CUDA graphs where they could be. It can change when the second batch
-    /// of a shape is run.
+    /// Why batches are not replayed as CUDA graphs on a device that supports them. It can change when a
+    /// second batch of the same shape is run.
     fn without_graphs(&self) -> Option<String> {
         None
     }
 
-    /// The seconds that each layer takes for these images; `None` where that cannot be measured.
+    /// Time that each layer takes for these images, in seconds; `None` if it cannot be measured.
     ///
     /// # Errors
     /// As [`submit`](Self::submit).
@@ -263,44 +264,44 @@ impl Backend for Box<dyn Backend> {
     }
 }
 
-/// Why a network cannot be prepared or run.
+/// Errors from preparing or running a network.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackendError {
-    /// The device does not compute in this precision.
-    #[error("{precision} is not available on {device}")]
+    /// The device does not support this precision.
+    #[error("{precision} is not supported on {device}")]
     Precision {
-        /// The precision asked for.
+        /// The requested precision.
         precision: Precision,
-        /// Where it was to be computed.
+        /// The device.
         device: String,
     },
-    /// The values are not as many as the shape says.
-    #[error("{found} values, which do not make the shape {shape:?}")]
+    /// The number of values does not match the shape.
+    #[error("the number of values is {found}, which does not match the shape {shape:?}")]
     Length {
         /// The shape.
         shape: Vec<usize>,
         /// The number of values.
         found: usize,
     },
-    /// A backend gave another number of rows than it was given images.
-    #[error("{images} images gave {found} rows of results, expected {images}")]
+    /// A backend returned a different number of rows than images.
+    #[error("the result for a batch of size {images} has {found} rows, expected one per image")]
     Rows {
-        /// Images in the batch.
+        /// Number of images in the batch.
         images: usize,
-        /// Rows in the result.
+        /// Number of rows in the result.
         found: usize,
     },
-    /// The numbers of a tensor cannot be read.
+    /// The values of a tensor cannot be read.
     #[error(transparent)]
     Tensor(#[from] TensorError),
-    /// The kernels refused.
+    /// The kernels failed.
     #[error(transparent)]
     Kernels(#[from] effnet_kernels::Error),
-    /// The system gave no thread.
+    /// The operating system cannot start a thread.
     #[error("cannot start a thread")]
     Thread(#[from] std::io::Error),
-    /// Memory of this machine or of a device is short.
+    /// This machine or a device is out of memory.
     #[error("out of memory: {0}")]
     OutOfMemory(String),
     /// Another library, or a device, failed.
@@ -309,7 +310,7 @@ pub enum BackendError {
 }
 
 impl BackendError {
-    /// Whether it is memory that was short: a smaller batch may do.
+    /// Whether it is about memory, so that a smaller batch may succeed.
     pub fn is_out_of_memory(&self) -> bool {
         match self {
             Self::OutOfMemory(_) => true,

@@ -1,20 +1,24 @@
-//! How many images make a batch: enough to use all threads, few enough for the memory and for an interrupt.
+//! The automatic batch size.
+//!
+//! A batch should occupy all threads, fit into memory and finish soon enough that Ctrl-C is not ignored for
+//! seconds. Users cannot know these numbers for each variant and machine, so they are computed here from the
+//! cost of the network and the available memory.
 
 use effnet_architecture::Config;
 
-/// Bytes that a network takes for its activations.
+/// Memory for the activations of a network, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryNeed {
-    /// Whatever the batch.
+    /// Independent of the batch size.
     pub fixed: u64,
-    /// For each image of the batch.
+    /// Per image of the batch.
     pub per_image: u64,
 }
 
 impl MemoryNeed {
-    /// What the network takes through libtorch's own modules, in 32-bit floats, without gradients:
-    /// at its widest point, the expanded activations six times, as convolved (in oneDNN's layout and
-    /// in the plain one), normalised, activated and padded.
+    /// Memory for inference with libtorch's own modules, in 32-bit floats: at the widest point of the
+    /// network, six copies of the expanded activations, as convolved (in oneDNN's layout and in the plain
+    /// one), normalised, activated and padded. `size` is `[height, width]` in pixels.
     pub fn of_modules(config: &Config, size: [usize; 2]) -> Self {
         let [height, width] = size.map(|side| side as i64);
         let halved = |size: i64, stride: i64| (size + stride - 1) / stride;
@@ -31,34 +35,34 @@ impl MemoryNeed {
     }
 }
 
-/// What decides how large a batch should be.
+/// What the batch size depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchDemand {
-    /// The network's activations.
+    /// Memory for the network's activations.
     pub activations: MemoryNeed,
-    /// One decoded image, `[3, H, W]` in 32-bit floats.
+    /// Size of one decoded image, `[3, H, W]` in 32-bit floats, in bytes.
     pub image_bytes: u64,
-    /// Multiply-accumulate operations for one image.
+    /// Number of multiply-accumulate operations per image.
     pub multiply_accumulates: u64,
-    /// Threads that compute.
+    /// Number of compute threads.
     pub threads: usize,
 }
 
-/// Images for each thread beyond which the fused network was measured to gain nothing (B0, B3).
+/// Images per thread above which the fused network gained nothing in measurements (B0, B3).
 const IMAGES_PER_THREAD: u64 = 8;
 
-/// Operations for each thread in one call: about half a second on a processor with AVX-512, since
-/// results come, and an interrupt is obeyed, between calls.
+/// Multiply-accumulates per thread and call: about half a second on a processor with AVX-512. Results and
+/// interrupts are handled only between calls.
 const OPERATIONS_PER_THREAD: u64 = 40_000_000_000;
 
-/// How many threads a device counts for: 128 images at most. This was not measured.
+/// Number of threads that a device counts as, which allows up to 128 images. Not measured.
 const DEVICE_AS_THREADS: usize = 16;
 
 impl BatchDemand {
-    /// The batch that uses all threads, within half of the `available` bytes; at least 1.
+    /// The batch size that occupies all threads within half of `available` bytes; at least 1.
     ///
-    /// A [`Pipeline`](crate::Pipeline) holds up to three batches of decoded images: in the network,
-    /// gathered for the next call, and ahead of that.
+    /// A [`Pipeline`](crate::Pipeline) holds up to three batches of decoded images: in the network, gathered
+    /// for the next call, and decoded ahead.
     pub fn batch_size(&self, available: Option<u64>) -> usize {
         let per_thread =
             (OPERATIONS_PER_THREAD / self.multiply_accumulates.max(1)).clamp(1, IMAGES_PER_THREAD);
@@ -70,8 +74,8 @@ impl BatchDemand {
         wanted.min(fitting).max(1) as usize
     }
 
-    /// As [`batch_size`](Self::batch_size), where activations lie on a device that has `free` bytes
-    /// left and computes instead of the threads.
+    /// Like [`batch_size`](Self::batch_size), for a device with `free` bytes that holds the activations and
+    /// computes instead of the threads.
     pub fn batch_size_on_device(&self, available: Option<u64>, free: u64) -> usize {
         let on_device = Self {
             threads: DEVICE_AS_THREADS,

@@ -1,40 +1,45 @@
-//! Which class of a network a class of a data set is.
+//! Matches the class names of a data set to the classes of a network.
+//!
+//! Folders are named in many ways: `n02510455`, `giant_panda`, `388`. `effnet evaluate` needs the network's
+//! class of each folder; a wrong guess would give a wrong accuracy without an error, so either one rule
+//! matches all names or the data set is refused.
 
 use std::collections::BTreeMap;
 
 use crate::{Labels, LabelsError};
 
-/// The most names that an error lists.
+/// Maximum number of names that an error lists.
 const LISTED: usize = 12;
 
-/// Why the classes of a data set are not those of a network.
+/// Why the classes of a data set do not match those of a network.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClassMatchError {
     /// Some names are unknown to the network.
     #[error(
-        "the classes of the data are not those of the network: {}\nthe data has: {}\nthe network has: {}\nName the \
-         folders like the network's classes, or pass the names that the network was trained with by --labels FILE",
+        "the network does not have these classes of the data: {}\nclasses of the data: {}\nclasses of the \
+         network: {}\nRename the folders to the network's class names, or pass the names that the network was \
+         trained with as --labels FILE",
         list(unknown),
         list(data),
         list(network)
     )]
     Unknown {
-        /// Names of the data that the network does not have.
+        /// Names in the data that the network does not have.
         unknown: Vec<String>,
-        /// All names of the data.
+        /// All names in the data.
         data: Vec<String>,
-        /// All names of the network.
+        /// All class names of the network.
         network: Vec<String>,
     },
-    /// Two names of the data mean one class.
-    #[error("`{first}` and `{second}` are both the network's class `{class}`")]
+    /// Two names in the data match the same class.
+    #[error("`{first}` and `{second}` both match the network's class `{class}`; merge them")]
     Twice {
-        /// A name of the data.
+        /// One name in the data.
         first: String,
-        /// Another one.
+        /// The other name.
         second: String,
-        /// The network's name.
+        /// Class name of the network.
         class: String,
     },
     /// ImageNet's names cannot be read.
@@ -42,12 +47,13 @@ pub enum ClassMatchError {
     Labels(#[from] LabelsError),
 }
 
-/// The network's class for each of the data set's `names`: all of them by the network's class names, or
-/// all by ImageNet's ids, or all by number, or all by names that differ in case, in underscores for
-/// spaces, or are one of several synonyms.
+/// The network's class for each of `names`. The first rule that matches all names is used: exact class names,
+/// WordNet IDs of ImageNet, class numbers, or class names that may differ in case, have underscores or
+/// hyphens for spaces, or be one of several synonyms.
 ///
 /// # Errors
-/// When none of these finds all, with both lists; and when two names mean the same class.
+/// [`ClassMatchError::Unknown`] when no rule matches all names, [`ClassMatchError::Twice`] when two names
+/// match the same class.
 pub fn match_classes(names: &[String], labels: &Labels) -> Result<Vec<usize>, ClassMatchError> {
     let exact = index(labels.names().iter().map(|name| vec![name.clone()]));
     let wnids = labels.wnids()?.unwrap_or_default();
@@ -82,7 +88,7 @@ pub fn match_classes(names: &[String], labels: &Labels) -> Result<Vec<usize>, Cl
     Ok(classes)
 }
 
-/// From each key to its class; keys of several classes mean none.
+/// Maps each key to its class, or to `None` if it belongs to several classes.
 fn index(keys: impl Iterator<Item = Vec<String>>) -> BTreeMap<String, Option<usize>> {
     let mut index = BTreeMap::new();
     for (class, keys) in keys.enumerate() {
@@ -107,7 +113,7 @@ fn find_all(
         .collect()
 }
 
-/// A label as a whole, and what its commas separate.
+/// The whole label, and its comma-separated parts.
 fn synonyms(label: &str) -> Vec<String> {
     let mut keys: Vec<String> = label.split(',').map(loosened).collect();
     keys.push(loosened(label));
@@ -164,13 +170,19 @@ mod tests {
     }
 
     #[test]
-    fn classes_that_the_network_lacks_are_named_and_both_lists_shown() {
+    fn classes_that_the_network_does_not_have_are_named_and_both_lists_shown() {
         let error = match_classes(&names(&["cat", "zebra"]), &own())
             .unwrap_err()
             .to_string();
-        assert!(error.contains("not those of the network: zebra\n"), "{error}");
-        assert!(error.contains("the data has: cat, zebra\n"), "{error}");
-        assert!(error.contains("the network has: cat, polar bear"), "{error}");
+        assert!(
+            error.contains("does not have these classes of the data: zebra\n"),
+            "{error}"
+        );
+        assert!(error.contains("classes of the data: cat, zebra\n"), "{error}");
+        assert!(
+            error.contains("classes of the network: cat, polar bear"),
+            "{error}"
+        );
         let many: Vec<String> = (0..20).map(|n| format!("thing {n}")).collect();
         let error = match_classes(&many, &own()).unwrap_err().to_string();
         assert!(error.contains("thing 11 and 8 more"), "{error}");
@@ -180,7 +192,7 @@ mod tests {
     fn two_folders_for_one_class_are_refused() {
         let error = match_classes(&names(&["dog", "domestic_dog"]), &own()).unwrap_err();
         assert!(
-            error.to_string().contains("`dog` and `domestic_dog` are both"),
+            error.to_string().contains("`dog` and `domestic_dog` both match"),
             "{error}"
         );
     }

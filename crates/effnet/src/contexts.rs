@@ -1,8 +1,8 @@
-//! The contexts of an engine: how many calls compute at a time, and what is kept between calls.
+//! The pool of contexts of an engine, which limits concurrent calls and reuses memory between them.
 //!
-//! A context is scratch memory and a team of threads. Making one takes longer than a small network's
-//! forward pass, so they are reused; more of them than the cores have room for would only slow each other
-//! down, so their number is bounded and further callers wait.
+//! A context is scratch memory and a team of threads. Creating one takes longer than the forward pass of a
+//! small network, so contexts are reused; more of them than fit on the cores would only slow each other down,
+//! so their number is limited and further callers wait.
 
 use std::num::NonZero;
 use std::ops::{Deref, DerefMut};
@@ -16,7 +16,7 @@ pub(crate) struct Contexts {
     threads: usize,
     most: usize,
     state: Mutex<State>,
-    /// A context was given back.
+    /// Signalled when a context is returned.
     returned: Condvar,
 }
 
@@ -27,8 +27,8 @@ struct State {
 }
 
 impl Contexts {
-    /// Contexts of so many threads, all cores by default, of which at most `calls` are leased at a time. The
-    /// first is made now, so that an error comes early.
+    /// A pool of contexts with `threads` threads each, by default one per core, of which at most `calls` are
+    /// leased at a time. The first is created now, so that errors surface early.
     pub(crate) fn new(threads: Option<usize>, calls: Option<usize>) -> Result<Self, Error> {
         let cores = available_parallelism().map_or(1, NonZero::get);
         let threads = threads.unwrap_or(cores).clamp(1, 1024);
@@ -51,14 +51,14 @@ impl Contexts {
         self.most
     }
 
-    /// A context for one call, once there is room for it.
+    /// A context for one call; waits while `most` contexts are leased.
     pub(crate) fn lease(&self) -> Result<Lease<'_>, Error> {
         let mut state = self.lock();
         while state.leased >= self.most {
             state = self.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.leased += 1;
-        // The one given back last: its memory is the most likely to be in the caches.
+        // The most recently returned one, whose memory is the most likely to be cached.
         let idle = state.idle.pop();
         drop(state);
         let context = match idle.map_or_else(|| Context::new(self.threads), Ok) {
@@ -79,7 +79,7 @@ impl Contexts {
     }
 
     pub(crate) fn release(&self) {
-        // Joining their threads takes its time: outside of the lock.
+        // Drop outside the lock: joining their threads takes time.
         let idle = std::mem::take(&mut self.lock().idle);
         drop(idle);
     }
@@ -92,17 +92,17 @@ impl Contexts {
         self.returned.notify_one();
     }
 
-    /// No code that can panic runs under the lock.
+    /// No code that can panic runs while the lock is held, so poisoning can be ignored.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A context that is one caller's until it is dropped.
+/// A leased context, returned to the pool when dropped.
 #[derive(Debug)]
 pub(crate) struct Lease<'a> {
     contexts: &'a Contexts,
-    /// Always there until it is dropped.
+    /// `Some` until dropped.
     context: Option<Context>,
 }
 

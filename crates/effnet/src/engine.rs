@@ -7,19 +7,18 @@ use crate::backend::{Backend, BackendError, Images, Pending, Rows};
 use crate::contexts::Contexts;
 use crate::{MemoryNeed, Parameters};
 
-/// How an [`Engine`] is made.
+/// Options for an [`Engine`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct EngineOptions {
-    /// What to compute in; [`Precision::Auto`] is 32-bit floats.
+    /// Precision of the computation; [`Precision::Auto`] means 32-bit floats.
     pub precision: Precision,
-    /// Threads of one call, the caller's included; all cores by default.
+    /// Number of threads per call, including the caller's; by default one per core.
     pub threads: Option<usize>,
-    /// Calls that may compute at a time; others wait for their turn. As many by default as keep
-    /// calls times threads within the cores, at least one.
+    /// Maximum number of concurrent calls; others wait for their turn. By default as many as keep calls times
+    /// threads within the number of cores, at least one.
     pub calls: Option<usize>,
-    /// End with the averages of the head's activations, `[N, features]`, whether there is a classifier
-    /// or not.
+    /// Return the pooled features of the head, `[N, features]`, even if the network has a classifier.
     pub features: bool,
 }
 
@@ -53,7 +52,7 @@ impl EngineOptions {
     }
 }
 
-/// A network made ready for inference on a CPU: batch normalisation folded, weights packed.
+/// A network prepared for inference on a CPU: batch normalisation folded, weights packed.
 ///
 /// The packed weights never change and are shared by all callers; the memory and the threads of a call are
 /// leased from a bounded pool, and a lock covers the lease alone. Idle contexts keep what their largest call
@@ -89,8 +88,9 @@ impl Engine {
     /// Folds and packs the parameters, which are not needed afterwards.
     ///
     /// # Errors
-    /// [`BackendError::Precision`] for fp16, which a CPU does not compute in, [`BackendError::Tensor`] when
-    /// the numbers of a tensor cannot be read, [`BackendError::Kernels`] when memory or threads are short.
+    /// [`BackendError::Precision`] for fp16, which the CPU engine does not support, [`BackendError::Tensor`]
+    /// when the values of a tensor cannot be read, [`BackendError::Kernels`] when memory cannot be allocated
+    /// or threads cannot be started.
     pub fn new(parameters: &Parameters, options: EngineOptions) -> Result<Self, BackendError> {
         let precision = match options.precision {
             Precision::Auto | Precision::Fp32 => Precision::Fp32,
@@ -126,17 +126,17 @@ impl Engine {
         &self.config
     }
 
-    /// Threads of one call.
+    /// Number of threads per call.
     pub fn threads(&self) -> usize {
         self.contexts.threads()
     }
 
-    /// Calls that may compute at a time.
+    /// Maximum number of concurrent calls.
     pub fn calls(&self) -> usize {
         self.contexts.most()
     }
 
-    /// The length of a row of results: classes, or features without a classifier.
+    /// Length of a row of results: the number of classes, or of features without a classifier.
     pub fn output_width(&self) -> usize {
         match (self.output, self.network.classes()) {
             (Output::Logits, Some(classes)) => classes,
@@ -144,7 +144,7 @@ impl Engine {
         }
     }
 
-    /// The head's activations `[N, features, H / 32, W / 32]` of normalised images, with their shape.
+    /// The activations of the head, `[N, features, H / 32, W / 32]`, for normalised images, with their shape.
     ///
     /// # Errors
     /// As [`Backend::run`].
@@ -152,17 +152,17 @@ impl Engine {
         self.compute(images, Output::Features)
     }
 
-    /// Bytes of the packed weights, which all callers share.
+    /// Size of the packed weights in bytes, which all callers share.
     pub fn weight_bytes(&self) -> u64 {
         self.network.bytes()
     }
 
-    /// Bytes that idle contexts hold now.
+    /// Memory that idle contexts hold, in bytes.
     pub fn idle_bytes(&self) -> u64 {
         self.contexts.idle_bytes()
     }
 
-    /// Gives the memory and the threads of idle contexts back to the system; the next calls make new ones.
+    /// Releases the memory and threads of idle contexts; later calls create new ones.
     pub fn release_memory(&self) {
         self.contexts.release();
     }

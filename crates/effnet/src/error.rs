@@ -1,4 +1,6 @@
-//! What can go wrong between a name and a network that is ready to run.
+//! Errors from finding, opening and loading weights.
+//!
+//! They name the command-line flags that fix them, because the commands print them unchanged.
 
 use std::path::PathBuf;
 
@@ -10,122 +12,133 @@ use crate::{BackendError, LabelsError, LoadError, MetadataError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// `--model` and `--weights` name two sets of weights.
-    #[error("the model names the weights {model} and the weights are {weights}; leave one of them out")]
+    /// `--model` and `--weights` both name weights.
+    #[error("--model {model} and --weights {weights} both name weights; pass only one of them")]
     TwoWeights {
-        /// The id that the model's name is.
+        /// The model, which is the id of published weights.
         model: String,
-        /// What was named as the weights.
+        /// The weights.
         weights: String,
     },
-    /// Neither a file nor published weights.
-    #[error("{name}: no such file, and no published weights of this id (`effnet models --all` lists them)")]
+    /// Neither a file nor the id of published weights.
+    #[error("{name}: no such file, and no published weights with this id (`effnet models --all` lists them)")]
     UnknownWeights {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// With the nearest ids.
+        /// The error that lists the nearest ids.
         source: effnet_hub::Error,
     },
-    /// A folder that is not a training run's.
-    #[error("{}: no weights in this folder, expected best.safetensors or last.safetensors of a training", path.display())]
+    /// A folder that is not a run folder.
+    #[error(
+        "{}: no weights in this folder, expected best.safetensors or last.safetensors of a training run",
+        path.display()
+    )]
     NoWeightsInFolder {
         /// The folder.
         path: PathBuf,
     },
-    /// Published weights cannot be had, or a manifest cannot be read.
+    /// Published weights are unavailable, or a manifest cannot be read.
     #[error(transparent)]
     Hub(#[from] effnet_hub::Error),
     /// The file cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] effnet_checkpoint::Error),
-    /// The file's metadata cannot be understood.
-    #[error("{}", path.display())]
+    /// The file's metadata is invalid.
+    #[error("{}: invalid metadata", path.display())]
     Metadata {
         /// The file.
         path: PathBuf,
-        /// The entry.
+        /// The invalid entry.
         source: MetadataError,
     },
-    /// The file's metadata cannot be used to prepare images.
-    #[error("{}: unusable metadata", path.display())]
+    /// The preprocessing in the file's metadata is invalid.
+    #[error("{}: invalid metadata", path.display())]
     Preprocessing {
         /// The file.
         path: PathBuf,
-        /// The entry.
+        /// The invalid entry.
         source: MetadataError,
     },
-    /// The tensors of the file are of another network.
+    /// The file contains another network.
     #[error("{}: not an EfficientNet (`effnet inspect` lists its tensors)", path.display())]
     NotEfficientNet {
         /// The file.
         path: PathBuf,
-        /// What is missing or unknown.
+        /// What does not match.
         source: NamingError,
     },
-    /// The file is for another variant than the one that was asked for.
+    /// The file contains another variant than requested.
     #[error(
-        "{}: the parameters of {found}, expected {asked}; pass --model {found} or leave --model out",
+        "{}: found the parameters of {found}, expected {asked}; pass --model {found} or omit --model",
         path.display()
     )]
     OtherVariant {
         /// The file.
         path: PathBuf,
-        /// The variant that was asked for.
+        /// The requested variant.
         asked: Variant,
         /// The variant of the file.
         found: Variant,
     },
-    /// The file's network is not a named variant.
+    /// The network in the file is not a published variant.
     #[error(
-        "{}: an EfficientNet with other widths or depths than b0 to b8 and l2; the command line knows no \
-         others, a program can build one with effnet-core",
+        "{}: an EfficientNet whose widths or depths match none of b0 to b8 and l2, which the commands are \
+         limited to; a program can build other networks with effnet-core",
         path.display()
     )]
     NoVariant {
         /// The file.
         path: PathBuf,
     },
-    /// The file has another number of classes than expected.
+    /// The classifier has another number of classes than expected.
     #[error(
-        "{}: found {found} classes, expected {expected}; pass --num-classes {found}, and --labels FILE with their \
+        "{}: found {found} {}, expected {expected}; pass --num-classes {found}, and --labels FILE with their \
          names",
-        path.display()
+        path.display(),
+        if *found == 1 { "class" } else { "classes" }
     )]
     Classes {
         /// The file.
         path: PathBuf,
-        /// Classes of its classifier.
+        /// Number of classes of its classifier.
         found: usize,
-        /// Classes that were asked for, that there are labels for, or of ImageNet.
+        /// Expected number of classes: as requested, as there are labels, as published, or 1000.
         expected: i64,
     },
     /// The file has no classifier.
-    #[error("{}: no classifier in this file, expected one with {expected} classes", path.display())]
+    #[error(
+        "{}: no classifier in this file, expected one with {expected} {}",
+        path.display(),
+        if *expected == 1 { "class" } else { "classes" }
+    )]
     NoClassifier {
         /// The file.
         path: PathBuf,
-        /// Classes that were expected.
+        /// Expected number of classes.
         expected: i64,
     },
-    /// The labels are not as many as the classes.
-    #[error("{found} labels, expected {expected}, one for each class")]
+    /// The number of labels differs from the number of classes.
+    #[error(
+        "found {found} {}, expected {expected}, one per class",
+        if *found == 1 { "label" } else { "labels" }
+    )]
     LabelCount {
-        /// The number of labels.
+        /// Number of labels.
         found: usize,
-        /// The number of classes.
+        /// Number of classes.
         expected: i64,
     },
     /// Class names cannot be read.
     #[error(transparent)]
     Labels(#[from] LabelsError),
-    /// The parameters do not fit the network.
-    #[error("{}: cannot be loaded as {variant}", path.display())]
+    /// The tensors do not match the network.
+    #[error("{}: cannot load as {variant}", path.display())]
     Load {
         /// The file.
         path: PathBuf,
         /// The network.
         variant: Variant,
-        /// What differs.
+        /// The differences.
         source: LoadError,
     },
     /// The network cannot be prepared or run.

@@ -1,7 +1,8 @@
-//! Batch normalisation as a scale and a bias of the convolution before it.
+//! Folds batch normalisation into the convolution before it.
 //!
-//! At inference it is an affine map per channel. Folding it into the convolution in 64 bits, and rounding
-//! once, keeps the logits of a network to five digits; in 32 bits they would lose one.
+//! In inference, batch normalisation is an affine map per channel, so it becomes a scale and a bias of the
+//! convolution and costs nothing. Folding in 64 bits and rounding once preserves five digits of the logits;
+//! in 32 bits they would lose one.
 
 use effnet_architecture::{Config, Padding};
 use effnet_checkpoint::TensorError;
@@ -11,13 +12,13 @@ use effnet_kernels::{Block, Convolution, Layers};
 use crate::Parameters;
 
 impl Parameters {
-    /// The layers of the network, each convolution with the batch normalisation after it as a scale, in
-    /// 64 bits, and a bias. Weights are borrowed where the file has them in 32-bit floats.
+    /// The layers of the network, with each batch normalisation folded into a 64-bit scale and a bias of the
+    /// convolution before it. Weights are borrowed if they are stored as 32-bit floats.
     ///
-    /// Without a classifier among the parameters the layers end with the head.
+    /// Without classifier parameters, the layers end with the head.
     ///
     /// # Errors
-    /// [`TensorError`] when the numbers of a tensor cannot be read.
+    /// [`TensorError`] when the values of a tensor cannot be read.
     pub fn fold(&self) -> Result<Layers<'_>, TensorError> {
         let config = self.config();
         let mut folding = Folding {
@@ -59,7 +60,7 @@ impl Parameters {
 struct Folding<'a> {
     parameters: &'a Parameters,
     config: &'a Config,
-    /// Of the input of the next layer, for an image of the size that static padding is computed from.
+    /// Input size of the next layer, for an image of the size that static padding is computed from.
     size: [i64; 2],
 }
 
@@ -75,7 +76,7 @@ impl<'a> Folding<'a> {
         std::array::from_fn(|side| shape.get(side).copied().unwrap_or(1))
     }
 
-    /// A convolution without a bias and the batch normalisation after it.
+    /// A convolution without a bias, and the batch normalisation after it.
     fn normalised(
         &mut self,
         convolution: &str,

@@ -1,13 +1,13 @@
-//! Class names.
+//! Class names, from a file, from weights or of ImageNet.
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-/// A labels file larger than this is some other file.
+/// Maximum size of a labels file; a larger one is some other file.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// Why class names cannot be had.
+/// Why class names cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LabelsError {
@@ -16,15 +16,15 @@ pub enum LabelsError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
     /// The file is too large to be a list of names.
-    #[error("{}: {bytes} bytes, expected class names, at most {MAX_BYTES} bytes", path.display())]
+    #[error("{}: the file has {bytes} bytes, expected at most {MAX_BYTES} for class names", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Its size.
+        /// Its size in bytes.
         bytes: u64,
     },
     /// The file has no names.
@@ -33,7 +33,7 @@ pub enum LabelsError {
         /// The file.
         path: PathBuf,
     },
-    /// The file's JSON is not a list of names.
+    /// The JSON in the file does not contain class names.
     #[error("{}: expected a JSON list of class names", path.display())]
     File {
         /// The file.
@@ -41,15 +41,15 @@ pub enum LabelsError {
         /// What is wrong with it.
         source: Box<LabelsError>,
     },
-    /// The text is not JSON, or other JSON.
+    /// The text is not JSON, or not in the expected form.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
-    /// A JSON object leaves a class out.
+    /// A JSON object has no name for a class.
     #[error("class {0} is missing")]
     Missing(usize),
 }
 
-/// The name of each class, by its index.
+/// Class names by index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labels(Vec<String>);
 
@@ -79,18 +79,18 @@ impl Labels {
     /// The 1000 classes of ImageNet.
     ///
     /// # Errors
-    /// Never in a build whose tests pass: they read the same text.
+    /// Never in practice: the names are embedded, and tests read them.
     pub fn imagenet() -> Result<Self, LabelsError> {
         Self::from_json(effnet_weights::IMAGENET_CLASSES)
     }
 
-    /// `class 0`, `class 1`, ... for weights that come without names.
+    /// `class 0`, `class 1`, ..., for weights without class names.
     pub fn numbered(count: usize) -> Self {
         Self((0..count).map(|class| format!("class {class}")).collect())
     }
 
-    /// Reads one name per line, a JSON list (of names, or of objects with a `label`), or a JSON
-    /// object from class to name.
+    /// Reads one name per line, a JSON list (of names, or of objects with a `label`), or a JSON object that
+    /// maps class numbers to names.
     ///
     /// # Errors
     /// [`LabelsError`] for a file that cannot be read, is too large, or has no names.
@@ -107,7 +107,7 @@ impl Labels {
             });
         }
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        // Windows' editors begin a file with a mark that is not part of the first name.
+        // Editors on Windows start files with a byte order mark, which is not part of the first name.
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let labels = match text.trim_start().chars().next() {
             Some('[' | '{') => Self::from_json(text).map_err(|source| LabelsError::File {
@@ -129,10 +129,12 @@ impl Labels {
         Ok(labels)
     }
 
-    /// Reads a JSON list (of names, or of objects with a `label`), or a JSON object from class to name.
+    /// Reads a JSON list (of names, or of objects with a `label`), or a JSON object that maps class numbers
+    /// to names.
     ///
     /// # Errors
-    /// [`LabelsError::Json`] for other text, [`LabelsError::Missing`] for an object that leaves a class out.
+    /// [`LabelsError::Json`] for other text, [`LabelsError::Missing`] for an object without a name for a
+    /// class.
     pub fn from_json(text: &str) -> Result<Self, LabelsError> {
         if text.trim_start().starts_with('[') {
             let entries: Vec<Entry> = serde_json::from_str(text)?;
@@ -149,37 +151,37 @@ impl Labels {
         Ok(Self(labels))
     }
 
-    /// These names, by their index.
+    /// Labels with these names, by index.
     pub fn from_names(names: Vec<String>) -> Self {
         Self(names)
     }
 
-    /// WordNet's id of each class, `n01440764` and so on, if these are the classes of ImageNet.
+    /// The WordNet ID of each class (`n01440764` and so on) if these are the classes of ImageNet.
     ///
     /// # Errors
-    /// Never in a build whose tests pass: they read the same text.
+    /// Never in practice: the names are embedded, and tests read them.
     pub fn wnids(&self) -> Result<Option<Vec<String>>, LabelsError> {
         let classes: Vec<ImagenetClass> = serde_json::from_str(effnet_weights::IMAGENET_CLASSES)?;
         let same = classes.iter().map(|class| &class.label).eq(&self.0);
         Ok(same.then(|| classes.into_iter().map(|class| class.wnid).collect()))
     }
 
-    /// The names by class.
+    /// Class names by index.
     pub fn names(&self) -> &[String] {
         &self.0
     }
 
-    /// The number of classes.
+    /// Number of classes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no classes.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The name of a class; empty for a class that there is not.
+    /// Name of a class; empty if the class does not exist.
     pub fn get(&self, class: usize) -> &str {
         self.0.get(class).map_or("", String::as_str)
     }

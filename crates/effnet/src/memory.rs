@@ -1,29 +1,30 @@
-//! How much memory this process can still take.
+//! Memory available to this process.
 //!
-//! A batch that does not fit makes the system swap, or kill the process: the largest batch is chosen from what
-//! Linux calls available and from the limits of the control groups that a container runs in.
+//! A batch that does not fit makes the system swap, or kill the process. The automatic batch size is
+//! therefore limited by what Linux reports as available, and by the limits of the control groups that a
+//! container runs in: `/proc/meminfo` alone shows the memory of the host.
 
 use std::path::{Path, PathBuf};
 use std::{fs, iter};
 
-/// Bytes that this process can still take without pushing anything out: what Linux calls available,
-/// or less where a control group allows less. `None` on other systems.
+/// Memory in bytes that this process can still use without swapping: what Linux reports as available, or less
+/// if a control group limits it. `None` on other systems.
 pub fn available_memory() -> Option<u64> {
     available_below(Path::new("/"))
 }
 
-/// As [`available_memory`], of the system whose `/proc` and `/sys` lie below `root`.
+/// Like [`available_memory`], with `/proc` and `/sys` below `root`.
 fn available_below(root: &Path) -> Option<u64> {
     let available = field(&root.join("proc/meminfo"), "MemAvailable:")? << 10;
     Some(control_groups(root).into_iter().fold(available, u64::min))
 }
 
-/// What is left in each control group that this process is in, for versions 1 and 2.
+/// Memory available in each control group (version 1 or 2) of this process.
 fn control_groups(root: &Path) -> Vec<u64> {
     let Ok(membership) = fs::read_to_string(root.join("proc/self/cgroup")) else {
         return Vec::new();
     };
-    let mut left = Vec::new();
+    let mut available = Vec::new();
     for line in membership.lines() {
         let mut parts = line.splitn(3, ':').skip(1);
         let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else {
@@ -43,17 +44,17 @@ fn control_groups(root: &Path) -> Vec<u64> {
         };
         let mount = root.join(mount);
         let group = mount.join(path.trim_start_matches('/'));
-        // A limit of any group above counts too; a container may see only the topmost.
+        // The limits of all parent groups apply too; a container may see only the topmost one.
         let groups = iter::successors(Some(group.as_path()), |group| {
             group.parent().filter(|parent| parent.starts_with(&mount))
         });
-        left.extend(groups.filter_map(|group| left_in(group, names)));
+        available.extend(groups.filter_map(|group| available_in(group, names)));
     }
-    left
+    available
 }
 
-/// The limit of a group less what is used of it; cached files are given up when memory is short.
-fn left_in(group: &Path, [limit, usage, cached]: [&str; 3]) -> Option<u64> {
+/// The limit of a group minus its usage, not counting cached files, which are evicted when memory is needed.
+fn available_in(group: &Path, [limit, usage, cached]: [&str; 3]) -> Option<u64> {
     let number = |file: PathBuf| fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
     let limit = number(group.join(limit))?;
     let used = number(group.join(usage))?;

@@ -1,4 +1,8 @@
-//! What a weight file says about its network, so that it is enough by itself.
+//! Metadata in weight files: variant, profile, class names and preprocessing.
+//!
+//! Tensors alone do not say how to preprocess images, how to pad, or what the classes are called. `effnet
+//! train` and `effnet convert` store this in the file, so that the file alone is enough for `effnet
+//! classify`.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -6,56 +10,55 @@ use std::str::FromStr;
 
 use effnet_architecture::{CropMode, Interpolation, Preprocessing, Profile};
 
-/// The entries of a safetensors file's metadata that this project writes and reads.
-///
-/// All are optional.
+/// Metadata entries that this project reads and writes in safetensors files. All are optional.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ModelMetadata {
-    /// `b0` to `b8`, `l2`.
+    /// Name of the variant: `b0` to `b8`, `l2`.
     pub variant: Option<String>,
-    /// Padding and BN constants that the parameters were trained with: `tf`, `timm`, `torchvision`.
+    /// Padding and batch-norm constants that the weights were trained with: `tf`, `timm`, `torchvision`.
     pub profile: Option<Profile>,
-    /// The name of each class, by its index.
+    /// Class names by index.
     pub labels: Option<Vec<String>>,
     /// Side of the square input in pixels.
     pub image_size: Option<usize>,
     /// Fraction of the resized image that the centre crop keeps, in `(0, 1]`.
     pub crop_pct: Option<f64>,
-    /// Pixels that the short side is resized to; takes the place of `crop_pct`.
+    /// Size in pixels that the short side is resized to; replaces `crop_pct`.
     pub resize_size: Option<usize>,
     /// `center` or `squash`.
     pub crop_mode: Option<CropMode>,
     /// `bilinear` or `bicubic`.
     pub interpolation: Option<Interpolation>,
-    /// Subtracted from values in 0 to 1, for each channel.
+    /// Mean per channel, for values in `[0, 1]`.
     pub mean: Option<[f64; 3]>,
-    /// Divides after that, for each channel.
+    /// Standard deviation per channel, for values in `[0, 1]`.
     pub std: Option<[f64; 3]>,
 }
 
-/// An entry of the metadata that cannot be understood.
+/// An invalid metadata entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("metadata entry `{key}` is `{found}`, expected {expected}")]
 pub struct MetadataError {
-    /// The entry.
+    /// Key of the entry.
     pub key: &'static str,
-    /// What was expected, in words.
+    /// Description of the expected value.
     pub expected: &'static str,
-    /// Its value, cut where it is long.
+    /// Its value, truncated to 40 characters.
     pub found: String,
 }
 
 impl ModelMetadata {
-    /// Reads the entries of [`Checkpoint::metadata`](effnet_checkpoint::Checkpoint::metadata); others are ignored.
+    /// Parses the entries of [`Checkpoint::metadata`](effnet_checkpoint::Checkpoint::metadata), ignoring
+    /// unknown ones.
     ///
     /// # Errors
-    /// [`MetadataError`] for an entry with a value that it cannot have.
+    /// [`MetadataError`] for an entry with an invalid value.
     pub fn from_entries(entries: &BTreeMap<String, String>) -> Result<Self, MetadataError> {
         let text = |key| entries.get(key).cloned();
         Ok(Self {
             variant: text("variant"),
             profile: named(entries, "profile", "tf, timm or torchvision")?,
-            labels: json(entries, "labels", "a JSON list of texts")?,
+            labels: json(entries, "labels", "a JSON list of strings")?,
             image_size: number(entries, "image_size", "a number of pixels", |&size| size > 0)?,
             crop_pct: number(entries, "crop_pct", "a number above 0 and up to 1", |&part| {
                 part > 0.0 && part <= 1.0
@@ -104,7 +107,7 @@ impl ModelMetadata {
 }
 
 impl ModelMetadata {
-    /// Records how images are prepared.
+    /// Sets the preprocessing.
     #[must_use]
     pub fn with_preprocessing(mut self, preprocessing: &Preprocessing) -> Self {
         self.image_size = Some(preprocessing.image_size as usize);

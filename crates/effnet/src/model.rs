@@ -1,8 +1,8 @@
-//! A weight file with everything that has to be settled before its network can run: variant, profile,
-//! number of classes, labels.
+//! Opens weight files and determines what is needed to run them: variant, profile, number of classes, labels.
 //!
-//! None of it is written in an ordinary `.pth`. What the user says counts most, then what the file states,
-//! then what is published for it, then what its names suggest.
+//! An ordinary `.pth` contains none of this, and a wrong profile gives wrong logits without an error. In
+//! order of priority: the user's settings, the metadata in the file, the manifest, and what the names
+//! suggest.
 
 use std::path::Path;
 
@@ -50,25 +50,26 @@ impl ModelOptions {
     }
 }
 
-/// What the user, the manifest and the weight file say about a network, before any parameter is read.
+/// An opened weight file, with what the user, the manifest and the file say about its network. No parameters
+/// have been read yet.
 #[derive(Debug)]
 pub struct ModelFile {
     weights: Weights,
     checkpoint: Checkpoint,
-    /// What the file states of itself.
+    /// Metadata in the file.
     pub metadata: ModelMetadata,
-    /// The network.
+    /// Variant of the network.
     pub variant: Variant,
-    /// Whose names the parameters have.
+    /// Naming scheme of the parameters.
     pub scheme: Scheme,
-    /// The arithmetic that the parameters were trained for.
+    /// Padding and batch-norm constants that the weights were trained with.
     pub profile: Profile,
     num_classes: i64,
 }
 
 impl ModelFile {
-    /// Opens the weights and settles variant, profile and number of classes: as many as there are labels, as
-    /// the file has names for, as are published, or 1000.
+    /// Opens weights and determines variant, profile and number of classes. The expected number of classes is
+    /// the user's, the number of labels, the number of names in the file, the published one, or 1000.
     ///
     /// # Errors
     /// As [`inspect`](Self::inspect), and [`Error::Classes`], [`Error::NoClassifier`] and
@@ -111,7 +112,7 @@ impl ModelFile {
         }
     }
 
-    /// Opens the weights and settles variant and profile, for a network with any number of classes.
+    /// Opens weights with any number of classes and determines variant and profile.
     ///
     /// # Errors
     /// [`Error::Checkpoint`], [`Error::NotEfficientNet`], [`Error::OtherVariant`], [`Error::NoVariant`],
@@ -131,7 +132,7 @@ impl ModelFile {
                     found,
                 });
             }
-            // Strict loading will say what is wrong with it.
+            // Strict loading reports what is wrong with it.
             (Some(variant), _) | (None, Some(variant)) => variant,
             (None, None) => return Err(Error::NoVariant { path: path() }),
         };
@@ -160,37 +161,37 @@ impl ModelFile {
             })
     }
 
-    /// The weights as they are reported.
+    /// The weights and their name.
     pub fn weights(&self) -> &Weights {
         &self.weights
     }
 
-    /// The opened file.
+    /// The opened checkpoint.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
     }
 
-    /// The tensors, under the file's own names.
+    /// The tensors, with the names in the file.
     pub fn state_dict(&self) -> &StateDict {
         self.checkpoint.state_dict()
     }
 
-    /// How many classes the classifier tells apart; 0 without one.
+    /// Number of classes; 0 without a classifier.
     pub fn num_classes(&self) -> i64 {
         self.num_classes
     }
 
-    /// The file.
+    /// Path of the file.
     pub fn path(&self) -> &Path {
         self.weights.path()
     }
 
-    /// The published weights that the file is, or is named like.
+    /// The manifest entry of these weights, found by id or by file name.
     pub fn entry(&self) -> Option<&Entry> {
         self.weights.entry.as_ref()
     }
 
-    /// The network of the file, with a classifier for so many classes.
+    /// Configuration of the network, with a classifier for `num_classes` classes.
     pub fn config(&self, num_classes: i64) -> Config {
         Config::new(self.variant)
             .with_profile(self.profile)
@@ -200,7 +201,7 @@ impl ModelFile {
     /// The parameters of the file, checked against the network of `config`.
     ///
     /// # Errors
-    /// [`Error::Load`] with everything that differs.
+    /// [`Error::Load`] with all differences.
     pub fn parameters(&self, config: &Config, options: LoadOptions) -> Result<Parameters, Error> {
         Parameters::from_state_dict(config, self.state_dict(), options).map_err(|source| Error::Load {
             path: self.path().to_owned(),
@@ -209,11 +210,11 @@ impl ModelFile {
         })
     }
 
-    /// The names of the classes: the user's, the file's or ImageNet's. `None` where there are none and the
-    /// classes are not as many as ImageNet's.
+    /// Class names: the user's, the file's or ImageNet's. `None` if neither the user nor the file provides
+    /// names and the number of classes is not 1000.
     ///
     /// # Errors
-    /// [`Error::Labels`] when ImageNet's cannot be read.
+    /// [`Error::Labels`] when ImageNet's names cannot be read.
     pub fn labels(&self, own: Option<Labels>) -> Result<Option<Labels>, Error> {
         if own.is_some() {
             return Ok(own);
@@ -226,7 +227,7 @@ impl ModelFile {
     }
 }
 
-/// The profile that the file states, that is published for it, or that its names suggest.
+/// The profile of a file: from its metadata, from the manifest, or as its names suggest.
 pub fn infer_profile(
     metadata: &ModelMetadata,
     entry: Option<&Entry>,
@@ -237,7 +238,7 @@ pub fn infer_profile(
     if let Some(stated) = metadata.profile.or(entry.map(|entry| entry.profile)) {
         return stated;
     }
-    // timm gives its TensorFlow ports the names of its own networks; only the file's name differs.
+    // In timm, TensorFlow ports have the same parameter names as its own networks; only file names differ.
     let is_port = path
         .file_name()
         .and_then(|name| name.to_str())

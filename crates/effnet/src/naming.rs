@@ -1,37 +1,37 @@
-//! The names of a file's tensors, in each of the schemes.
+//! Naming schemes of state dicts.
 //!
 //! effnet-checkpoint reads files of any network, and effnet-architecture knows EfficientNet's names without
-//! tensors; this joins the two.
+//! tensors; this module joins the two.
 
 use effnet_architecture::{NamingError, Renaming, Scheme, Signature, TensorShapes};
 use effnet_checkpoint::StateDict;
 
-/// What the names and shapes of a state dict say, for one of an EfficientNet.
+/// Naming and recognition of the state dict of an EfficientNet.
 pub trait EfficientNetNames: Sized {
     /// Names and shapes, in order.
     fn shapes(&self) -> TensorShapes<'_>;
 
-    /// The same tensors under the names of another scheme. A name that the scheme does not know is kept,
-    /// so that strict loading reports it. With `repeats`, the number of blocks of each stage, for a network
-    /// whose stages cannot be told apart by their shapes (see [`Renaming::read`]).
+    /// The same tensors with the names of another scheme. Unknown names are kept, so that strict loading
+    /// reports them. `repeats` is the number of blocks per stage, for networks whose stages cannot be
+    /// distinguished by shape (see [`Renaming::read`]).
     ///
     /// # Errors
-    /// [`NamingError`] when a block is missing, two tensors would get one name, or `repeats` are not those of
-    /// the file.
+    /// [`NamingError`] when a block is missing, two tensors would get the same name, or `repeats` does not
+    /// match the tensors.
     fn to_scheme(&self, from: Scheme, to: Scheme, repeats: Option<&[usize]>) -> Result<Self, NamingError>;
 
-    /// The same tensors under the lukemelas names, whichever scheme they have now.
+    /// The same tensors with lukemelas names, from any scheme.
     ///
     /// # Errors
-    /// [`NamingError::NotEfficientNet`] when it is none of them, otherwise as [`Self::to_scheme`].
+    /// [`NamingError::NotEfficientNet`] when no scheme matches, otherwise as [`Self::to_scheme`].
     fn to_canonical(&self) -> Result<Self, NamingError> {
         self.to_scheme(Scheme::of(&self.shapes())?, Scheme::Lukemelas, None)
     }
 
-    /// The sizes of the network that these tensors belong to, whichever scheme their names have.
+    /// The dimensions of the network that these tensors belong to, in any scheme.
     ///
     /// # Errors
-    /// [`NamingError`] when it is not an EfficientNet, or a tensor that tells a size is missing.
+    /// [`NamingError`] when it is not an EfficientNet, or a tensor that defines a dimension is missing.
     fn signature(&self) -> Result<Signature, NamingError> {
         Signature::read(&self.shapes())
     }

@@ -1,8 +1,8 @@
-//! Strict loading: from the tensors of a file to the parameters of one network.
+//! Strict loading: from the tensors of a file to the parameters of a network.
 //!
-//! A file that nearly fits gives wrong logits without an error, so nothing is loaded unless every tensor
-//! fits. The CPU engine packs what passed this check, and effnet-core fills tch's variable stores with it:
-//! the rules exist once.
+//! A file that nearly matches would give wrong logits without an error, so nothing is loaded unless every
+//! tensor matches. The CPU engine packs the checked tensors, and effnet-core copies them into tch's variable
+//! stores, so both follow the same rules.
 
 mod mismatch;
 mod random;
@@ -18,20 +18,20 @@ pub use mismatch::{Mismatch, WrongShape};
 
 use crate::EfficientNetNames;
 
-/// Where loading may depart from "every tensor, with exactly its shape".
+/// Exceptions from strict loading.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoadOptions {
-    /// Leave the file's classifier aside, whatever its number of classes: a new one takes its place, or none.
+    /// Skip the file's classifier, whatever its number of classes, in favour of a new one or none.
     pub new_classifier: bool,
-    /// Where the network has another number of input channels than the file, make its stem from
-    /// the file's kernels: summed for one channel, repeated in turn and rescaled for more (as
-    /// timm's `adapt_input_conv` does), so that a grey image gives the activations it gave as RGB.
+    /// If the number of input channels differs, adapt the stem's kernels: sum them for one channel, repeat
+    /// and rescale them for more (timm's `adapt_input_conv`), so that a grey image gives the same activations
+    /// as it did as RGB.
     pub adapt_stem: bool,
 }
 
 impl LoadOptions {
-    /// Every tensor, with exactly its shape.
+    /// No exceptions: every tensor must exist with exactly its shape.
     pub const fn new() -> Self {
         Self {
             new_classifier: false,
@@ -54,22 +54,22 @@ impl LoadOptions {
     }
 }
 
-/// What loading did in addition to copying.
+/// What loading did besides copying tensors.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoadReport {
-    /// The naming scheme of the state dict.
+    /// Naming scheme of the state dict.
     pub scheme: Option<Scheme>,
-    /// The file's classifier was not taken.
+    /// Whether the file's classifier was skipped.
     pub new_classifier: bool,
-    /// The stem was made from one with this many input channels.
+    /// Number of input channels in the file, if the stem was adapted.
     pub adapted_stem_from: Option<i64>,
-    /// Tensors of the file that were left aside on request.
+    /// Tensors of the file that were skipped on request.
     pub left_aside: Vec<String>,
-    /// How many tensors are of another floating-point type than 32 bits and are converted, and that type.
+    /// Number of tensors converted from another floating-point type to 32 bits, and that type.
     pub converted: Option<(usize, DType)>,
-    /// Batch-norm counters that the file does not have and that start at zero, as in PyTorch for files that
-    /// predate them.
+    /// Number of batch-norm counters that the file does not have, which start at zero. PyTorch does the same
+    /// for files that predate them.
     pub counters_started: usize,
 }
 
@@ -77,23 +77,23 @@ pub struct LoadReport {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// A field of the configuration is out of its range.
+    /// A field of the configuration is out of range.
     #[error(transparent)]
     Config(#[from] effnet_architecture::Error),
-    /// The tensors are not those of the network.
+    /// The tensors do not match the network.
     #[error("{0}")]
     Mismatch(Box<Mismatch>),
-    /// The names are not those of an EfficientNet, or not all are there.
+    /// The names are not those of an EfficientNet, or are incomplete.
     #[error(transparent)]
     Naming(#[from] NamingError),
-    /// The numbers of a tensor cannot be read.
+    /// The values of a tensor cannot be read.
     #[error(transparent)]
     Tensor(#[from] TensorError),
 }
 
-/// The parameters of one network, checked against its configuration.
+/// The parameters of a network, checked against its configuration.
 ///
-/// They are the tensors of the file, which are read when they are asked for.
+/// They refer to the tensors of the file, whose values are read on demand.
 #[derive(Debug, Clone)]
 pub struct Parameters {
     config: Config,
@@ -102,10 +102,10 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Checks a state dict, in any of the naming schemes, against the network of `config`.
+    /// Checks a state dict, in any naming scheme, against the network of `config`.
     ///
-    /// Strict: every tensor must be there with its shape, and no other. With
-    /// [`new_classifier`](LoadOptions::new_classifier) the classifier is not among the result.
+    /// Every tensor must exist with its shape, and no others may. With
+    /// [`new_classifier`](LoadOptions::new_classifier) the result does not contain a classifier.
     ///
     /// # Errors
     /// [`LoadError::Mismatch`] with all missing, unexpected and wrongly shaped tensors,
@@ -134,29 +134,29 @@ impl Parameters {
         })
     }
 
-    /// The network that they belong to.
+    /// Configuration of the network.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// What loading did in addition to copying.
+    /// What loading did besides copying tensors.
     pub fn report(&self) -> &LoadReport {
         &self.report
     }
 
-    /// The tensor of this name in the original implementation, in the file's own type. `None` for a counter
-    /// that the file does not have, and for a classifier that was left aside.
+    /// The tensor with this name in the original implementation, in the element type of the file. `None` for
+    /// a counter that the file does not have, and for a classifier that was skipped.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.tensors.get(name)
     }
 
-    /// The numbers of a floating-point tensor, in 32-bit floats; borrowed where the file has them as such.
+    /// The values of a floating-point tensor as 32-bit floats, borrowed if they are stored that way.
     ///
     /// # Errors
     /// [`TensorError`] when they cannot be read or are too large for 32 bits.
     ///
     /// # Panics
-    /// When there is no tensor of this name.
+    /// When no tensor has this name.
     pub(crate) fn floats(&self, name: &str) -> Result<Cow<'_, [f32]>, TensorError> {
         let tensor = self.tensors.get(name);
         let tensor = tensor.unwrap_or_else(|| unreachable!("{name} was checked"));
@@ -175,7 +175,7 @@ impl Check<'_> {
         self.config.include_top && !self.options.new_classifier
     }
 
-    /// The tensors by name, or a list of everything that differs.
+    /// The tensors by name, or all differences.
     fn run(&self, report: &mut LoadReport) -> Result<HashMap<String, Tensor>, LoadError> {
         let expected = self.config.parameter_list();
         let mut mismatch = Mismatch::default();
@@ -251,7 +251,7 @@ impl Check<'_> {
         }
     }
 
-    /// What a user probably did, judged from the shapes in the file.
+    /// The likely mistake, judging from the shapes in the file.
     fn hint(&self, mismatch: &Mismatch) -> Option<String> {
         let signature = self.dict.signature().ok()?;
         let config = self.config;
@@ -265,7 +265,7 @@ impl Check<'_> {
             && own != Some(found)
         {
             let own = own.map_or("another network".to_owned(), |own| own.to_string());
-            return Some(format!("they are those of {found}, expected {own}"));
+            return Some(format!("they belong to {found}, expected {own}"));
         }
         if let Some(classes) = signature.num_classes
             && classes as i64 != config.num_classes
@@ -275,14 +275,20 @@ impl Check<'_> {
                 .any(|wrong| wrong.name.starts_with(CLASSIFIER))
         {
             return Some(format!(
-                "they have {classes} classes, expected {}; set the number of classes to {classes}, or \
-                 ask for a new classifier",
+                "the number of classes is {classes}, expected {}; set it to {classes}, or load with a new \
+                 classifier",
                 config.num_classes
             ));
         }
         if signature.in_channels as i64 != config.in_channels {
+            let channels = if signature.in_channels == 1 {
+                "channel"
+            } else {
+                "channels"
+            };
             return Some(format!(
-                "they have {} input channels, expected {}; ask for an adapted stem",
+                "the stem takes {} input {channels}, expected {}; a program can adapt it \
+                 (`LoadOptions::adapt_stem`)",
                 signature.in_channels, config.in_channels
             ));
         }

@@ -1,7 +1,8 @@
-//! Many images through one network.
+//! Runs many images through a network.
 //!
-//! Decoding takes as long as a small network's forward pass, so both go on at the same time: threads that decode
-//! a few images ahead, in order and in bounded memory, and one that gathers batches and runs them.
+//! Decoding an image takes as long as the forward pass of a small network, so the two overlap: several
+//! threads decode a few images ahead, in order and in bounded memory, while another gathers batches and runs
+//! them.
 
 mod batches;
 mod reader;
@@ -21,7 +22,7 @@ use crate::{Backend, BackendError};
 use batches::Batches;
 pub use reader::Reader;
 
-/// How long an interrupt may go unnoticed while nothing is finished.
+/// Interval at which the stop flag is checked while waiting for results.
 const POLL: Duration = Duration::from_millis(50);
 
 /// Something that a image can be had from.
@@ -39,22 +40,22 @@ impl Source for PathBuf {
     }
 }
 
-/// One input with what became of it: the row of the network's result that belongs to it, in 32-bit floats.
+/// An input with its row of the network's result, or its error.
 pub type Output<T> = Decoded<T, Vec<f32>>;
 
-/// Images on their way through a network: an iterator over [`Output`]s in the order of the inputs.
+/// Runs images through a network: an iterator over [`Output`]s in the order of the inputs.
 ///
-/// A [`Reader`] decodes on threads of its own, ahead of the network, which runs on another; both
-/// share the processors, so that neither waits for the other while there is work. No more than two
-/// batches and a image for each thread are decoded at a time, however many inputs there are.
+/// A [`Reader`] decodes images on its own threads, ahead of the network, which runs on another thread. They
+/// share the processors, so that neither waits for the other while there is work. At most two batches, and
+/// one more image per decoding thread, are decoded at a time, however many inputs there are.
 ///
-/// Memory that runs out makes batches smaller, see [`reduced_batch_size`](Self::reduced_batch_size).
-/// After an error the iterator ends; a panic of the backend goes on in the thread that iterates.
+/// If memory runs out, batches become smaller; see [`reduced_batch_size`](Self::reduced_batch_size). After an
+/// error the iterator ends. A panic of the backend resumes in the thread that iterates.
 ///
-/// Once the reader's stop flag is set, it yields what is finished and then ends, within a tenth of a
-/// second: a call of the network that is under way is left to itself, and its thread ends after it.
-/// Without the flag, dropping the pipeline waits for that call. A process that ends while such a call
-/// goes on should not run the destructors of the libraries that compute: end it with `_exit`.
+/// Once the reader's stop flag is set, the iterator yields the finished results and then ends, within a tenth
+/// of a second. It does not wait for a running call of the network, whose thread ends after the call. Without
+/// the flag, dropping the pipeline waits for that call. A process that exits during such a call should not
+/// run the destructors of the compute libraries: use `_exit`.
 ///
 /// ```no_run
 /// use std::path::PathBuf;
@@ -66,7 +67,7 @@ pub type Output<T> = Decoded<T, Vec<f32>>;
 /// let photos = vec![PathBuf::from("a.jpg"), PathBuf::from("b.jpg")];
 /// let transform = EvalTransform::with_crop_pct(224, 0.875);
 /// let reader = Reader::start(photos, transform, 2, Default::default())?;
-/// let engine = engine(); // decoding has begun
+/// let engine = engine(); // decoding has already started
 /// for output in Pipeline::new(reader, engine, 16)? {
 ///     let output = output?;
 ///     match output.result {
@@ -83,22 +84,22 @@ pub struct Pipeline<T> {
     stop: Arc<AtomicBool>,
     reduced: Arc<AtomicUsize>,
     finished: VecDeque<Output<T>>,
-    /// `None` once the end was reached.
+    /// `None` after the end.
     results: Option<Receiver<Result<Vec<Output<T>>, BackendError>>>,
     runner: Option<JoinHandle<()>>,
 }
 
 impl<T: Source> Pipeline<T> {
-    /// Puts what `reader` decodes through `backend`, `batch_size` images at a time (at least one).
+    /// Runs the images of `reader` through `backend` in batches of `batch_size` (at least 1).
     ///
     /// # Errors
-    /// [`BackendError::Thread`].
+    /// [`BackendError::Thread`] when a thread cannot be started.
     pub fn new(reader: Reader<T>, backend: impl Backend, batch_size: usize) -> Result<Self, BackendError> {
         let batch_size = batch_size.max(1);
         reader.look_ahead(batch_size);
         let (window, stop) = (reader.window(), reader.stop());
         let reduced = Arc::new(AtomicUsize::new(0));
-        // One batch of results waits here while the next is computed, no more.
+        // At most one batch of results waits here while the next is computed.
         let (sender, results) = sync_channel(1);
         let batches = Batches::new(reader, backend, batch_size, Arc::clone(&reduced));
         let runner = std::thread::Builder::new()
@@ -116,7 +117,7 @@ impl<T: Source> Pipeline<T> {
 }
 
 impl<T> Pipeline<T> {
-    /// The size that batches were cut down to because memory ran out; `None` while it has not.
+    /// The batch size after running out of memory; `None` if that has not happened.
     pub fn reduced_batch_size(&self) -> Option<usize> {
         match self.reduced.load(Ordering::Relaxed) {
             0 => None,
@@ -124,7 +125,7 @@ impl<T> Pipeline<T> {
         }
     }
 
-    /// How many outputs can be had without waiting.
+    /// Number of outputs that are ready.
     pub fn ready(&self) -> usize {
         self.finished.len()
     }
@@ -142,9 +143,9 @@ impl<T> Pipeline<T> {
         }
     }
 
-    /// Ends the threads, and waits for them unless stopped. What a panic of the runner left.
+    /// Ends the threads, and waits for the runner unless stopped. The error is the panic of the runner.
     fn end(&mut self) -> std::thread::Result<()> {
-        // The runner sees that nobody listens, the decoders that nothing more is wanted.
+        // Tells the runner that nobody receives results, and the decoders to stop.
         self.results = None;
         self.window.close();
         let stopped = self.stop.load(Ordering::SeqCst);
@@ -181,7 +182,7 @@ impl<T> Iterator for Pipeline<T> {
 
 impl<T> Drop for Pipeline<T> {
     fn drop(&mut self) {
-        // Nobody wants the results any more, nor to know why there are none.
+        // A panic of the runner no longer matters to anyone.
         let _ = self.end();
     }
 }

@@ -1,28 +1,28 @@
-//! From logits to ranked classes.
+//! Turns logits into ranked predictions.
 
 use serde::Serialize;
 
 use crate::Labels;
 
-/// A number of a network's output that is not finite: the weights or the precision do not suit the network.
+/// A value of a network's output that is NaN or infinite.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error(
-    "the network gave {number} for {what} {place}, expected a finite number; the weights or the precision do not \
-     suit it"
+    "the network returned {number} for {what} {place}, expected a finite number; check the weights, or use a \
+     higher precision"
 )]
 pub struct NotFinite {
-    /// `class` or `feature`.
+    /// Kind of the output: `class` or `feature`.
     pub what: &'static str,
-    /// The number of the class or feature.
+    /// Index of the class or feature.
     pub place: usize,
-    /// NaN or an infinity.
+    /// The value.
     pub number: f32,
 }
 
-/// Checks that all numbers of an output, each of which is a `what`, are finite.
+/// Checks that all values of an output are finite; `what` is `class` or `feature`.
 ///
 /// # Errors
-/// [`NotFinite`] for the first that is not.
+/// [`NotFinite`] for the first value that is not.
 pub fn check_finite(numbers: &[f32], what: &'static str) -> Result<(), NotFinite> {
     match numbers.iter().position(|number| !number.is_finite()) {
         None => Ok(()),
@@ -34,25 +34,25 @@ pub fn check_finite(numbers: &[f32], what: &'static str) -> Result<(), NotFinite
     }
 }
 
-/// One class and how likely the network finds it.
+/// A class with its probability.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Prediction {
-    /// The class, from 0.
+    /// Index of the class, from 0.
     pub class: usize,
-    /// Its name.
+    /// Name of the class.
     pub label: String,
-    /// The network's output for it.
+    /// Logit of the class.
     pub logit: f32,
-    /// The softmax over all classes, in `[0, 1]`.
+    /// Softmax probability over all classes, in `[0, 1]`.
     pub probability: f64,
 }
 
-/// The `top_k` most likely classes (all for 0), most likely first; of equals, the lower class.
+/// The `top_k` most likely classes, or all if `top_k` is 0, most likely first; ties are ordered by class.
 ///
 /// Probabilities are the softmax over all classes.
 ///
 /// # Errors
-/// [`NotFinite`] when a logit is not a finite number.
+/// [`NotFinite`] when a logit is not finite.
 pub fn rank(logits: &[f32], labels: &Labels, top_k: usize) -> Result<Vec<Prediction>, NotFinite> {
     check_finite(logits, "class")?;
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);

@@ -1,7 +1,8 @@
-//! How a file's images are prepared: what the file states, what is published for it, what the user overrides.
+//! Determines the preprocessing of a weight file: from the user's overrides, the file's metadata and the
+//! manifest.
 //!
-//! A network that was trained on images prepared in another way gives other logits without an error, so the
-//! transform is settled here, once, for everything that feeds images to a network.
+//! Preprocessing that differs from that in training gives other logits without an error, so the transform is
+//! determined here, once, for all code that supplies images to a network.
 
 use effnet_architecture::{CropMode, Interpolation, Preprocessing, Scheme, Variant};
 use effnet_hub::Manifest;
@@ -10,19 +11,19 @@ use effnet_image::{EvalTransform, ResizeMode};
 use crate::metadata::wrong;
 use crate::{Error, MetadataError, ModelFile, ModelMetadata};
 
-/// What the user sets, whatever the weights say.
+/// The user's preprocessing settings, which override those of the weights.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct PreprocessingOverrides {
-    /// Height and width that images are brought to, in pixels.
+    /// Side of the square input in pixels.
     pub image_size: Option<u32>,
     /// Fraction of the resized image that the centre crop keeps, in `(0, 1]`.
     pub crop_pct: Option<f64>,
-    /// Filter of the resize.
+    /// Resize filter.
     pub interpolation: Option<Interpolation>,
-    /// Subtracted from values in `[0, 1]`, for each channel.
+    /// Mean per channel, for values in `[0, 1]`.
     pub mean: Option<[f32; 3]>,
-    /// Divides after that, for each channel.
+    /// Standard deviation per channel, for values in `[0, 1]`.
     pub std: Option<[f32; 3]>,
 }
 
@@ -58,7 +59,7 @@ impl PreprocessingOverrides {
 
     fn apply(&self, mut transform: EvalTransform) -> EvalTransform {
         if let Some(size) = self.image_size {
-            // At another size the crop keeps the same fraction of the image.
+            // At another size, crop the same fraction of the image.
             if let ResizeMode::ShortSide(short_side) = transform.resize {
                 let fraction = transform.image_size as f64 / short_side as f64;
                 transform.resize = ResizeMode::CropPct(fraction.min(1.0));
@@ -78,11 +79,10 @@ impl PreprocessingOverrides {
     }
 }
 
-/// The transform that the weights of `file` were evaluated with, with what is overridden.
+/// The transform that the weights of `file` were evaluated with, after applying `overrides`.
 ///
 /// # Errors
-/// [`Error::Preprocessing`] for metadata that cannot be used, [`Error::Hub`] for a variant of which nothing is
-/// published.
+/// [`Error::Preprocessing`] for invalid metadata, [`Error::Hub`] for a variant without published weights.
 pub fn transform(
     overrides: &PreprocessingOverrides,
     file: &ModelFile,
@@ -96,10 +96,10 @@ pub fn transform(
     Ok(overrides.apply(transform))
 }
 
-/// The transform of the best-known weights of a variant, with what is overridden.
+/// The transform of the default weights of a variant, after applying `overrides`.
 ///
 /// # Errors
-/// [`Error::Hub`] for a variant of which nothing is published.
+/// [`Error::Hub`] for a variant without published weights.
 pub fn transform_of_variant(
     overrides: &PreprocessingOverrides,
     variant: Variant,
@@ -109,7 +109,7 @@ pub fn transform_of_variant(
     Ok(overrides.apply(from_published(published)))
 }
 
-/// What is published for these weights, or for the best-known ones with their variant and names.
+/// The published preprocessing of these weights, or of the default ones with their variant and naming scheme.
 fn published(file: &ModelFile, manifest: &Manifest) -> Result<Preprocessing, Error> {
     if let Some(entry) = file.entry() {
         return Ok(entry.preprocessing.clone());
@@ -140,7 +140,7 @@ fn from_published(published: &Preprocessing) -> EvalTransform {
     }
 }
 
-/// What the file states of itself counts more than what is published for its kind.
+/// Applies the metadata of the file, which takes precedence over what is published.
 fn apply_metadata(transform: &mut EvalTransform, metadata: &ModelMetadata) -> Result<(), MetadataError> {
     if let Some(size) = metadata.image_size {
         if size > 8192 {

@@ -1,4 +1,6 @@
-//! Published weights by name, files, and the folders of training runs, as sources of parameters.
+//! Finds weights by name: published ids, files, and run folders.
+//!
+//! Every command resolves `--model` and `--weights` here, so that a name means the same everywhere.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,21 +11,21 @@ use effnet_hub::{Entry, Hub, HubConfig, Manifest, Progress};
 
 use crate::Error;
 
-/// The manifest of published weights and the caches of this machine.
+/// The manifest of published weights, and the hub that downloads and caches them.
 #[derive(Debug)]
 pub struct Zoo {
-    /// What is published.
+    /// The published weights.
     pub manifest: Manifest,
-    /// Where it is found or fetched.
+    /// Downloads and caches.
     pub hub: Hub,
 }
 
-/// A variant, or the id of weights for one: `b3`, `b3.advprop`.
+/// A variant, or the id of weights for it: `b3`, `b3.advprop`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelName {
-    /// The network.
+    /// The variant.
     pub variant: Variant,
-    /// What follows the point in an id.
+    /// The part of an id after the dot.
     pub tag: Option<String>,
 }
 
@@ -42,33 +44,33 @@ impl std::str::FromStr for ModelName {
     }
 }
 
-/// A file with parameters, and what is published about it.
+/// Weights that were found, and their manifest entry.
 #[derive(Debug, Clone)]
 pub struct Weights {
-    /// As it is reported: the id, or the path.
+    /// Name for messages and reports: the id or the path.
     pub name: String,
     /// Where the parameters are.
     pub content: WeightsContent,
-    /// The published weights that this is, or that it is named like.
+    /// The manifest entry, by id or by file name.
     pub entry: Option<Entry>,
 }
 
-/// Where parameters are.
+/// Where weights are stored.
 #[derive(Debug, Clone)]
 pub enum WeightsContent {
     /// In a file.
     File(PathBuf),
-    /// In this program.
+    /// Embedded in this program.
     Bundled {
-        /// What the file would be called.
+        /// Name that the file would have.
         name: &'static str,
-        /// The file.
+        /// Contents of the file.
         bytes: &'static [u8],
     },
 }
 
 impl Weights {
-    /// The file, or the name that a bundled one would have.
+    /// Path of the file, or the name that a bundled one would have.
     pub fn path(&self) -> &Path {
         match &self.content {
             WeightsContent::File(path) => path,
@@ -76,7 +78,7 @@ impl Weights {
         }
     }
 
-    /// Opens the parameters. Nothing is written anywhere for those that the program carries in itself.
+    /// Opens the checkpoint. Bundled weights are not written to disk.
     ///
     /// # Errors
     /// As [`OpenOptions::open`].
@@ -87,10 +89,10 @@ impl Weights {
         }
     }
 
-    /// The SHA-256 of the file, in hexadecimal digits.
+    /// SHA-256 digest of the file, in hexadecimal.
     ///
     /// # Errors
-    /// [`Error::Unreadable`].
+    /// [`Error::Unreadable`] when the file cannot be read.
     pub fn sha256(&self) -> Result<String, Error> {
         match &self.content {
             WeightsContent::File(path) => {
@@ -105,11 +107,11 @@ impl Weights {
 }
 
 impl Zoo {
-    /// The published weights, with what `config` says of caches and downloads. Nothing is fetched or created.
-    /// What this program carries in itself is added to `config`.
+    /// The embedded manifest, extended by `own_manifest`, and a hub with the caches and downloads of
+    /// `config`, to which the bundled weights are added. Downloads and creates nothing.
     ///
     /// # Errors
-    /// [`Error::Hub`] when a manifest of the user's own cannot be read.
+    /// [`Error::Hub`] when a manifest cannot be read.
     pub fn open(mut config: HubConfig, own_manifest: Option<&Path>) -> Result<Self, Error> {
         config.bundled.push(effnet_hub::Bundled {
             id: effnet_weights::BUNDLED_ID,
@@ -160,7 +162,7 @@ impl Zoo {
                     weights: weights.to_owned(),
                 });
             }
-            // `--model b3 --weights advprop`: the tag alone is enough.
+            // `--model b3 --weights advprop`: the tag is enough.
             Some(model) => Some(format!("{}.{weights}", model.variant)),
             None => None,
         };
@@ -168,7 +170,7 @@ impl Zoo {
         self.locate_one(known.as_deref().unwrap_or(weights), progress)
     }
 
-    /// A file if there is one of this name, or the best weights of a run, else published weights.
+    /// Resolves one name: a run folder, a file, or the id of published weights.
     ///
     /// # Errors
     /// As [`locate`](Self::locate).
@@ -206,7 +208,7 @@ impl Zoo {
     }
 }
 
-/// The weights that a training left in its folder: the best, or else the last.
+/// The weights in a run folder: the best ones, or else the last.
 fn weights_of_run(folder: &Path) -> Result<Weights, Error> {
     let path = ["best.safetensors", "last.safetensors"]
         .into_iter()
@@ -222,7 +224,7 @@ fn weights_of_run(folder: &Path) -> Result<Weights, Error> {
     })
 }
 
-/// Whether someone who typed this meant a file: an id has no folder and no such ending.
+/// Whether the user probably meant a file: an id has no folder and no such extension.
 fn looks_like_a_path(path: &Path) -> bool {
     let ending = path
         .extension()

@@ -77,8 +77,8 @@ fn other_classes_than_the_networks_are_an_error_that_shows_both() {
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
     for expected in [
         "wasp",
-        "the data has: ant, wasp",
-        "the network has: ant, bee",
+        "classes of the data: ant, wasp",
+        "classes of the network: ant, bee",
         "--labels",
     ] {
         assert!(run.stderr.contains(expected), "{expected} in {}", run.stderr);

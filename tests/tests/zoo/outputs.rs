@@ -112,7 +112,7 @@ fn a_write_that_fails_half_way_leaves_the_old_output() {
             .args(["convert", "in.safetensors", output, "--force"])
             .current_dir(home.path());
         home.apply(&mut command);
-        refused(&finish(&mut command), &[output, "cannot be written"]);
+        refused(&finish(&mut command), &[output, "cannot write"]);
         assert_eq!(home.files(), before);
         assert_eq!(std::fs::read(home.join(output)).unwrap(), b"precious");
     }

@@ -1,4 +1,4 @@
-//! Blocks, and the parts of a block, as each scheme names them: one row per part, one column per scheme.
+//! Names of blocks and of their layers: one row per layer, one column per scheme.
 
 use super::Scheme;
 
@@ -6,15 +6,15 @@ use super::Scheme;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Block {
     pub(super) stage: usize,
-    /// Number within the stage.
+    /// Index within the stage.
     pub(super) repeat: usize,
-    /// Whether it has an expansion.
+    /// Whether it has an expansion convolution.
     pub(super) expanded: bool,
 }
 
-/// Parts that every block has; the first two only where it expands.
+/// Layers of a block; the first two exist only in blocks with expansion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum BlockLayer {
     ExpandConv,
     ExpandBn,
     DepthwiseConv,
@@ -26,7 +26,7 @@ pub(super) enum Part {
 }
 
 struct Row {
-    part: Part,
+    layer: BlockLayer,
     lukemelas: &'static str,
     /// In a block with expansion, and in one without.
     torchvision: (&'static str, Option<&'static str>),
@@ -34,68 +34,73 @@ struct Row {
 }
 
 const fn row(
-    part: Part,
+    layer: BlockLayer,
     lukemelas: &'static str,
     torchvision: (&'static str, Option<&'static str>),
     timm: (&'static str, Option<&'static str>),
 ) -> Row {
     Row {
-        part,
+        layer,
         lukemelas,
         torchvision,
         timm,
     }
 }
 
-/// In timm `conv_pw` expands in a block that expands and projects in one that does not, and the batch
-/// norms are counted from 1 in each: the same name is not the same part.
-const PARTS: [Row; 8] = [
-    row(Part::ExpandConv, "_expand_conv", ("0.0", None), ("conv_pw", None)),
-    row(Part::ExpandBn, "_bn0", ("0.1", None), ("bn1", None)),
+/// timm's `conv_pw` is the expansion in a block with expansion and the projection in one without, and its
+/// batch norms are counted from 1 in both: the same name is not always the same layer.
+const LAYERS: [Row; 8] = [
     row(
-        Part::DepthwiseConv,
+        BlockLayer::ExpandConv,
+        "_expand_conv",
+        ("0.0", None),
+        ("conv_pw", None),
+    ),
+    row(BlockLayer::ExpandBn, "_bn0", ("0.1", None), ("bn1", None)),
+    row(
+        BlockLayer::DepthwiseConv,
         "_depthwise_conv",
         ("1.0", Some("0.0")),
         ("conv_dw", Some("conv_dw")),
     ),
     row(
-        Part::DepthwiseBn,
+        BlockLayer::DepthwiseBn,
         "_bn1",
         ("1.1", Some("0.1")),
         ("bn2", Some("bn1")),
     ),
     row(
-        Part::SeReduce,
+        BlockLayer::SeReduce,
         "_se_reduce",
         ("2.fc1", Some("1.fc1")),
         ("se.conv_reduce", Some("se.conv_reduce")),
     ),
     row(
-        Part::SeExpand,
+        BlockLayer::SeExpand,
         "_se_expand",
         ("2.fc2", Some("1.fc2")),
         ("se.conv_expand", Some("se.conv_expand")),
     ),
     row(
-        Part::ProjectConv,
+        BlockLayer::ProjectConv,
         "_project_conv",
         ("3.0", Some("2.0")),
         ("conv_pwl", Some("conv_pw")),
     ),
     row(
-        Part::ProjectBn,
+        BlockLayer::ProjectBn,
         "_bn2",
         ("3.1", Some("2.1")),
         ("bn3", Some("bn2")),
     ),
 ];
 
-/// Where in a block a part is; `None` for an expansion in a block without one.
-pub(super) fn part_text(scheme: Scheme, part: Part, expanded: bool) -> Option<&'static str> {
-    let row = PARTS.iter().find(|row| row.part == part)?;
+/// Name of a layer within its block; `None` for an expansion in a block without one.
+pub(super) fn layer_text(scheme: Scheme, layer: BlockLayer, expanded: bool) -> Option<&'static str> {
+    let row = LAYERS.iter().find(|row| row.layer == layer)?;
     let (with, without) = match scheme {
         Scheme::Lukemelas => {
-            let expands = matches!(part, Part::ExpandConv | Part::ExpandBn);
+            let expands = matches!(layer, BlockLayer::ExpandConv | BlockLayer::ExpandBn);
             return (expanded || !expands).then_some(row.lukemelas);
         }
         Scheme::Torchvision => row.torchvision,
@@ -104,15 +109,15 @@ pub(super) fn part_text(scheme: Scheme, part: Part, expanded: bool) -> Option<&'
     if expanded { Some(with) } else { without }
 }
 
-/// The part that stands at this place in a block.
-pub(super) fn part_of(scheme: Scheme, text: &str, expanded: bool) -> Option<Part> {
-    PARTS
+/// The layer with this name within its block.
+pub(super) fn layer_of(scheme: Scheme, text: &str, expanded: bool) -> Option<BlockLayer> {
+    LAYERS
         .iter()
-        .map(|row| row.part)
-        .find(|&part| part_text(scheme, part, expanded) == Some(text))
+        .map(|row| row.layer)
+        .find(|&layer| layer_text(scheme, layer, expanded) == Some(text))
 }
 
-/// What stands in front of the parts of a block.
+/// Prefix of the names of a block's layers.
 pub(super) fn block_text(scheme: Scheme, index: usize, block: &Block) -> String {
     match scheme {
         Scheme::Lukemelas => format!("_blocks.{index}"),
@@ -121,15 +126,15 @@ pub(super) fn block_text(scheme: Scheme, index: usize, block: &Block) -> String 
     }
 }
 
-/// Stage and repeat of a block; stage 0 and the running number for lukemelas.
+/// Stage and index of a block; stage 0 and the consecutive number for lukemelas.
 pub(super) type Address = (usize, usize);
 
-/// Splits the place of a block's tensor into the block's address and the part's text.
+/// Splits the path of a layer into the address of its block and its name within the block.
 pub(super) fn split_block(scheme: Scheme, place: &str) -> Option<(Address, &str)> {
     match scheme {
         Scheme::Lukemelas => {
-            let (index, part) = place.strip_prefix("_blocks.")?.split_once('.')?;
-            Some(((0, number(index)?), part))
+            let (index, layer) = place.strip_prefix("_blocks.")?.split_once('.')?;
+            Some(((0, number(index)?), layer))
         }
         Scheme::Torchvision => {
             let (stage, rest) = place.strip_prefix("features.")?.split_once('.')?;
@@ -139,8 +144,8 @@ pub(super) fn split_block(scheme: Scheme, place: &str) -> Option<(Address, &str)
         }
         Scheme::Timm => {
             let (stage, rest) = place.strip_prefix("blocks.")?.split_once('.')?;
-            let (repeat, part) = rest.split_once('.')?;
-            Some(((number(stage)?, number(repeat)?), part))
+            let (repeat, layer) = rest.split_once('.')?;
+            Some(((number(stage)?, number(repeat)?), layer))
         }
     }
 }

@@ -1,8 +1,12 @@
-//! Blocks and stages, as names and shapes tell them.
+//! Blocks and stages of a network, read from the names and shapes of its tensors.
+//!
+//! Schemes number blocks differently, so converting a name needs to know which stage each block is in. The
+//! layout is checked for gaps first: otherwise a file with a missing block would be converted to a smaller
+//! network without an error.
 
 use std::collections::BTreeMap;
 
-use super::address::{Address, Block, Part, block_text, part_text, split_block};
+use super::address::{Address, Block, BlockLayer, block_text, layer_text, split_block};
 use super::{NamingError, Scheme, TensorShapes};
 
 /// The blocks in order.
@@ -14,7 +18,7 @@ pub(super) struct Layout {
 
 impl Layout {
     /// # Errors
-    /// When a block is missing, a shape cannot be, or `repeats` does not add up to the blocks.
+    /// When a block is missing, a shape is impossible, or `repeats` does not match the blocks.
     pub(super) fn read(
         shapes: &TensorShapes<'_>,
         scheme: Scheme,
@@ -25,8 +29,8 @@ impl Layout {
             let Some((place, _)) = name.rsplit_once('.') else {
                 continue;
             };
-            if let Some((address, part)) = split_block(scheme, place) {
-                *expansions.entry(address).or_default() |= tells_expansion(scheme, part);
+            if let Some((address, layer)) = split_block(scheme, place) {
+                *expansions.entry(address).or_default() |= implies_expansion(scheme, layer);
             }
         }
         let mut blocks: Vec<Block> = Vec::new();
@@ -84,7 +88,7 @@ impl Layout {
         self.blocks.get(index)
     }
 
-    /// Running number of the block at an address of the scheme that the layout was read from.
+    /// Consecutive number of the block at an address of the scheme that the layout was read from.
     pub(super) fn find(&self, address: Address) -> Option<usize> {
         self.addresses.get(&address).copied()
     }
@@ -120,7 +124,7 @@ impl Layout {
         })
     }
 
-    /// Gives the blocks, numbered through, their stages.
+    /// Assigns stages to the consecutively numbered blocks.
     fn assign(&mut self, repeats: &[usize]) {
         let stages = repeats.iter().enumerate();
         let places = stages.flat_map(|(stage, &count)| (0..count).map(move |repeat| (stage, repeat)));
@@ -129,15 +133,16 @@ impl Layout {
         }
     }
 
-    /// Blocks of each stage. Within a stage all blocks have one kernel, one width and one expansion.
+    /// Number of blocks per stage: all blocks of a stage have the same kernel size, width and expansion
+    /// ratio.
     fn stages_by_shape(&self, shapes: &TensorShapes<'_>) -> Result<Vec<usize>, NamingError> {
         let mut repeats: Vec<usize> = Vec::new();
         let mut before = None;
         for (index, block) in self.blocks.iter().enumerate() {
-            let depthwise = conv(shapes, Scheme::Lukemelas, index, block, Part::DepthwiseConv)?;
-            let project = conv(shapes, Scheme::Lukemelas, index, block, Part::ProjectConv)?;
+            let depthwise = conv(shapes, Scheme::Lukemelas, index, block, BlockLayer::DepthwiseConv)?;
+            let project = conv(shapes, Scheme::Lukemelas, index, block, BlockLayer::ProjectConv)?;
             let input = if block.expanded {
-                conv(shapes, Scheme::Lukemelas, index, block, Part::ExpandConv)?[1]
+                conv(shapes, Scheme::Lukemelas, index, block, BlockLayer::ExpandConv)?[1]
             } else {
                 depthwise[0]
             };
@@ -152,31 +157,31 @@ impl Layout {
     }
 }
 
-/// Only a block that expands has this part.
-fn tells_expansion(scheme: Scheme, part: &str) -> bool {
+/// Whether only blocks with expansion have a layer of this name.
+fn implies_expansion(scheme: Scheme, layer: &str) -> bool {
     match scheme {
-        Scheme::Lukemelas => part == "_expand_conv",
-        Scheme::Torchvision => part == "3.0",
-        Scheme::Timm => part == "conv_pwl",
+        Scheme::Lukemelas => layer == "_expand_conv",
+        Scheme::Torchvision => layer == "3.0",
+        Scheme::Timm => layer == "conv_pwl",
     }
 }
 
-/// Shape `[out, in, height, width]` of a convolution of a block.
+/// Shape `[out, in, height, width]` of the weight of a block's convolution.
 pub(super) fn conv(
     shapes: &TensorShapes<'_>,
     scheme: Scheme,
     index: usize,
     block: &Block,
-    part: Part,
+    layer: BlockLayer,
 ) -> Result<[usize; 4], NamingError> {
-    let text = part_text(scheme, part, block.expanded).unwrap_or_default();
+    let text = layer_text(scheme, layer, block.expanded).unwrap_or_default();
     conv_shape(
         shapes,
         &format!("{}.{text}.weight", block_text(scheme, index, block)),
     )
 }
 
-/// Shape `[out, in, height, width]` of the convolution weight of this name.
+/// Shape `[out, in, height, width]` of the convolution weight with this name.
 pub(super) fn conv_shape(shapes: &TensorShapes<'_>, name: &str) -> Result<[usize; 4], NamingError> {
     let shape = shapes.get(name).ok_or_else(|| NamingError::Missing {
         name: name.to_owned(),
@@ -184,6 +189,6 @@ pub(super) fn conv_shape(shapes: &TensorShapes<'_>, name: &str) -> Result<[usize
     <[usize; 4]>::try_from(shape).map_err(|_| NamingError::Shape {
         name: name.to_owned(),
         shape: shape.to_vec(),
-        expected: "a convolution [out, in, height, width]",
+        expected: "a convolution weight [out, in, height, width]",
     })
 }

@@ -1,14 +1,14 @@
-//! From names to places in a network and back: what the network has once, and its blocks.
+//! From names to layers and back: layers outside the blocks, and layers of a block.
 
 use super::Scheme;
 pub(super) use super::address::block_text;
-pub(super) use super::address::part_text;
-use super::address::{Part, part_of, split_block};
+pub(super) use super::address::layer_text;
+use super::address::{BlockLayer, layer_of, split_block};
 use super::layout::Layout;
 
-/// Parts that the network has once.
+/// Layers outside the blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Top {
+pub(super) enum OuterLayer {
     StemConv,
     StemBn,
     HeadConv,
@@ -16,7 +16,7 @@ pub(super) enum Top {
     Classifier,
 }
 
-/// A tensor's place: the part, and `weight`, `running_mean`, ...
+/// A parsed name: the layer, and `weight`, `running_mean`, ...
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Name<'a> {
     pub(super) role: Role,
@@ -25,56 +25,57 @@ pub(super) struct Name<'a> {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Role {
-    Top(Top),
-    /// Blocks are numbered through the network, as lukemelas does.
+    Outer(OuterLayer),
+    /// Blocks are numbered consecutively, as in lukemelas.
     Block {
         index: usize,
-        part: Part,
+        layer: BlockLayer,
     },
 }
 
-/// lukemelas, timm. torchvision's are numbers, of which the head's depends on the number of stages.
-const TOPS: [(Top, &str, &str); 5] = [
-    (Top::StemConv, "_conv_stem", "conv_stem"),
-    (Top::StemBn, "_bn0", "bn1"),
-    (Top::HeadConv, "_conv_head", "conv_head"),
-    (Top::HeadBn, "_bn1", "bn2"),
-    (Top::Classifier, "_fc", "classifier"),
+/// Names in lukemelas and timm. torchvision numbers its layers, and the head's number depends on the number
+/// of stages.
+const OUTER_LAYERS: [(OuterLayer, &str, &str); 5] = [
+    (OuterLayer::StemConv, "_conv_stem", "conv_stem"),
+    (OuterLayer::StemBn, "_bn0", "bn1"),
+    (OuterLayer::HeadConv, "_conv_head", "conv_head"),
+    (OuterLayer::HeadBn, "_bn1", "bn2"),
+    (OuterLayer::Classifier, "_fc", "classifier"),
 ];
 
-pub(super) fn top_text(scheme: Scheme, top: Top, layout: &Layout) -> String {
+pub(super) fn outer_text(scheme: Scheme, layer: OuterLayer, layout: &Layout) -> String {
     let head = layout.stages() + 1;
-    match (scheme, top) {
-        (Scheme::Torchvision, Top::StemConv) => "features.0.0".to_owned(),
-        (Scheme::Torchvision, Top::StemBn) => "features.0.1".to_owned(),
-        (Scheme::Torchvision, Top::HeadConv) => format!("features.{head}.0"),
-        (Scheme::Torchvision, Top::HeadBn) => format!("features.{head}.1"),
-        (Scheme::Torchvision, Top::Classifier) => "classifier.1".to_owned(),
+    match (scheme, layer) {
+        (Scheme::Torchvision, OuterLayer::StemConv) => "features.0.0".to_owned(),
+        (Scheme::Torchvision, OuterLayer::StemBn) => "features.0.1".to_owned(),
+        (Scheme::Torchvision, OuterLayer::HeadConv) => format!("features.{head}.0"),
+        (Scheme::Torchvision, OuterLayer::HeadBn) => format!("features.{head}.1"),
+        (Scheme::Torchvision, OuterLayer::Classifier) => "classifier.1".to_owned(),
         _ => {
-            let row = TOPS.iter().find(|row| row.0 == top);
+            let row = OUTER_LAYERS.iter().find(|row| row.0 == layer);
             let text = row.map(|row| if scheme == Scheme::Timm { row.2 } else { row.1 });
             text.unwrap_or_default().to_owned()
         }
     }
 }
 
-/// The place that a name tells; `None` for a name that the scheme does not have.
+/// The layer of a name; `None` for a name that does not belong to the scheme.
 pub(super) fn parse<'a>(scheme: Scheme, name: &'a str, layout: &Layout) -> Option<Name<'a>> {
     let (place, leaf) = name.rsplit_once('.')?;
     if let Some((address, text)) = split_block(scheme, place) {
         let index = layout.find(address)?;
-        let part = part_of(scheme, text, layout.block(index)?.expanded)?;
+        let layer = layer_of(scheme, text, layout.block(index)?.expanded)?;
         return Some(Name {
-            role: Role::Block { index, part },
+            role: Role::Block { index, layer },
             leaf,
         });
     }
-    let tops = TOPS.iter().map(|row| row.0);
-    let top = tops
-        .into_iter()
-        .find(|&top| top_text(scheme, top, layout) == place)?;
+    let layer = OUTER_LAYERS
+        .iter()
+        .map(|row| row.0)
+        .find(|&layer| outer_text(scheme, layer, layout) == place)?;
     Some(Name {
-        role: Role::Top(top),
+        role: Role::Outer(layer),
         leaf,
     })
 }

@@ -1,8 +1,11 @@
-//! Names and shapes of tensors, wherever the tensors are.
+//! Names and shapes of tensors, wherever the tensors are stored.
+//!
+//! Naming and recognition need nothing else, so this crate depends neither on checkpoint files nor on
+//! libtorch.
 
 use std::collections::HashMap;
 
-/// The names of tensors, in order, with their shapes: all that naming and recognition look at.
+/// Names of tensors, in order, with their shapes.
 #[derive(Debug, Clone, Default)]
 pub struct TensorShapes<'a> {
     names: Vec<&'a str>,
@@ -15,7 +18,7 @@ impl<'a> TensorShapes<'a> {
         self.names.iter().copied()
     }
 
-    /// The shape of the tensor of this name.
+    /// The shape of the tensor with this name.
     pub fn get(&self, name: &str) -> Option<&'a [usize]> {
         self.shapes.get(name).copied()
     }

@@ -1,44 +1,47 @@
-//! The sizes that tell one EfficientNet from another.
+//! The dimensions of a network, read from a file.
+//!
+//! Most files do not state their variant. The dimensions identify it
+//! ([`Variant::recognise`](crate::Variant::recognise)), and give the numbers of classes and input channels.
 
-use super::address::Part;
+use super::address::BlockLayer;
 use super::layout::{Layout, conv, conv_shape};
-use super::map::{Top, top_text};
+use super::map::{OuterLayer, outer_text};
 use super::{NamingError, Scheme, TensorShapes};
 
-/// Sizes of a network, read from the names and shapes of its tensors. Which variant they belong to is
-/// for whoever owns the table of variants.
+/// Dimensions of a network, read from the names and shapes of its tensors.
+/// [`Variant::recognise`](crate::Variant::recognise) finds the variant that has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Signature {
-    /// Whose names the tensors have.
+    /// Naming scheme of the tensors.
     pub scheme: Scheme,
-    /// Output channels of the stem.
+    /// Number of output channels of the stem.
     pub stem_channels: usize,
-    /// Input channels of the stem: 3 for colour images.
+    /// Number of input channels of the stem: 3 for colour images.
     pub in_channels: usize,
-    /// Output channels of the head, which are the features that the classifier sees.
+    /// Number of output channels of the head, which is the number of features that the classifier sees.
     pub head_channels: usize,
-    /// Blocks of each stage.
+    /// Number of blocks per stage.
     pub repeats_per_stage: Vec<usize>,
-    /// Output channels of each stage.
+    /// Number of output channels per stage.
     pub stage_channels: Vec<usize>,
-    /// Depthwise kernel size of each stage.
+    /// Depthwise kernel size per stage.
     pub stage_kernels: Vec<usize>,
-    /// Outputs of the classifier; `None` where the file has none.
+    /// Number of classes; `None` if the file has no classifier.
     pub num_classes: Option<usize>,
 }
 
 impl Signature {
-    /// The sizes of the network that these tensors belong to, whichever scheme their names have.
+    /// The dimensions of the network that these tensors belong to, in any naming scheme.
     ///
     /// # Errors
-    /// [`NamingError`] when it is not an EfficientNet, or a tensor that tells a size is missing.
+    /// [`NamingError`] when it is not an EfficientNet, or a tensor that defines a dimension is missing.
     pub fn read(shapes: &TensorShapes<'_>) -> Result<Signature, NamingError> {
         let scheme = Scheme::of(shapes)?;
         let layout = Layout::read(shapes, scheme, None)?;
-        let top = |top| format!("{}.weight", top_text(scheme, top, &layout));
-        let stem = conv_shape(shapes, &top(Top::StemConv))?;
-        let head = conv_shape(shapes, &top(Top::HeadConv))?;
+        let weight = |layer| format!("{}.weight", outer_text(scheme, layer, &layout));
+        let stem = conv_shape(shapes, &weight(OuterLayer::StemConv))?;
+        let head = conv_shape(shapes, &weight(OuterLayer::HeadConv))?;
         let (mut stage_channels, mut stage_kernels) = (Vec::new(), Vec::new());
         for (index, block) in layout
             .blocks()
@@ -46,8 +49,8 @@ impl Signature {
             .enumerate()
             .filter(|(_, block)| block.repeat == 0)
         {
-            stage_channels.push(conv(shapes, scheme, index, block, Part::ProjectConv)?[0]);
-            stage_kernels.push(conv(shapes, scheme, index, block, Part::DepthwiseConv)?[2]);
+            stage_channels.push(conv(shapes, scheme, index, block, BlockLayer::ProjectConv)?[0]);
+            stage_kernels.push(conv(shapes, scheme, index, block, BlockLayer::DepthwiseConv)?[2]);
         }
         Ok(Signature {
             scheme,
@@ -57,7 +60,7 @@ impl Signature {
             repeats_per_stage: layout.repeats(),
             stage_channels,
             stage_kernels,
-            num_classes: classes(shapes, top(Top::Classifier))?,
+            num_classes: classes(shapes, weight(OuterLayer::Classifier))?,
         })
     }
 }
@@ -71,7 +74,7 @@ fn classes(shapes: &TensorShapes<'_>, name: String) -> Result<Option<usize>, Nam
             Err(NamingError::Shape {
                 name,
                 shape,
-                expected: "a linear layer [classes, features]",
+                expected: "a linear weight [classes, features]",
             })
         }
     }

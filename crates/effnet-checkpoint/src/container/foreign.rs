@@ -1,13 +1,17 @@
-//! Files that are taken for checkpoints and are something else.
+//! Files that people pass as checkpoints but that have another format.
+//!
+//! Most of them are failed downloads (an error page, a git-LFS pointer) or exports of other frameworks.
+//! Naming the format says what went wrong; "unknown format" would not.
 
 use crate::error::ErrorKind;
 
-const FETCH: &str = "open the link in a browser to see what it says, then download the file itself";
+const DOWNLOAD: &str = "if it was downloaded, open its URL in a browser and download the file itself; otherwise \
+                        pass the weights file instead";
 const EXPORT: &str = "export the parameters with PyTorch or safetensors first";
 const UNPACK: &str = "unpack it and open the file inside";
 
-/// What begins with these bytes, and what to do about it. Signatures are those of the formats' own
-/// specifications.
+/// First bytes of a format, its name, and what to do about it. The signatures come from the specifications of
+/// the formats.
 const SIGNATURES: &[(&[u8], &str, &str)] = &[
     (
         b"version https://git-lfs",
@@ -28,34 +32,26 @@ const SIGNATURES: &[(&[u8], &str, &str)] = &[
         "save the checkpoint again",
     ),
     (b"GGUF", "a GGUF file", EXPORT),
-    (b"%PDF", "a PDF document", FETCH),
-    (
-        b"\x89PNG",
-        "a PNG image",
-        "name the weights file where this one was named",
-    ),
-    (
-        b"\xff\xd8\xff",
-        "a JPEG image",
-        "name the weights file where this one was named",
-    ),
+    (b"%PDF", "a PDF document", DOWNLOAD),
+    (b"\x89PNG", "a PNG image", "pass the weights file instead"),
+    (b"\xff\xd8\xff", "a JPEG image", "pass the weights file instead"),
     (
         b"\x7fELF",
         "a program or a shared library",
-        "name the weights file where this one was named",
+        "pass the weights file instead",
     ),
 ];
 
-/// The error for a file that is no container of tensors.
-pub(crate) fn name(bytes: &[u8]) -> ErrorKind {
+/// The error for a file that is not in a checkpoint format.
+pub(crate) fn identify(bytes: &[u8]) -> ErrorKind {
     let known = SIGNATURES
         .iter()
         .find(|(signature, ..)| bytes.starts_with(signature));
     let (what, advice) = match known {
         Some(&(_, what, advice)) => (what, advice),
         None if is_tflite(bytes) => ("a TensorFlow Lite model", EXPORT),
-        None if is_markup(bytes) => ("an HTML or XML page", FETCH),
-        None if is_json(bytes) => ("a JSON text", FETCH),
+        None if is_markup(bytes) => ("an HTML or XML page", DOWNLOAD),
+        None if is_json(bytes) => ("a JSON file", DOWNLOAD),
         None if is_onnx(bytes) => ("an ONNX or TensorFlow model (protobuf)", EXPORT),
         None if is_pickle(bytes) => (
             "a plain Python pickle that torch.save did not write",
@@ -93,8 +89,8 @@ fn is_json(bytes: &[u8]) -> bool {
             .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\""))
 }
 
-/// A protobuf message has no signature. ONNX begins with `ir_version` (field 1, a small number) and a
-/// producer or opset field; a TensorFlow SavedModel likewise with its schema version and a graph.
+/// A protobuf message has no signature. ONNX starts with `ir_version` (field 1, a small number) and a
+/// producer or opset field; a TensorFlow SavedModel similarly with its schema version and a graph.
 fn is_onnx(bytes: &[u8]) -> bool {
     matches!(bytes, [0x08, 1..=20, 0x12 | 0x42 | 0x3a, ..])
 }

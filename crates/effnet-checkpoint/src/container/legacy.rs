@@ -1,5 +1,5 @@
-//! The stream of `torch.save` from 0.1.10 to 1.5: five pickles, then the storages
-//! (`torch/serialization.py` `_legacy_save`, `_legacy_load`).
+//! The stream format of `torch.save` from 0.1.10 to 1.5: five pickles, then the storages (`_legacy_save` and
+//! `_legacy_load` in `torch/serialization.py`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,28 +16,28 @@ const STREAM: Container = Container::LegacyStream;
 
 /// 0x1950a86a20f9469cfc6c, little-endian.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
-/// The same number in the digits of protocol 0.
+/// The same number as the decimal digits of protocol 0.
 const MAGIC_DIGITS: &[u8] = b"119547037146038801333356L";
 const PROTOCOL: i64 = 1001;
 
-/// A magic number in the first pickle, whatever protocol wrote it.
+/// Whether the first pickle is the magic number, in any protocol.
 pub(crate) fn is_stream(bytes: &[u8]) -> bool {
     let head = &bytes[..bytes.len().min(64)];
     match load(head, Limits { operations: 8 }) {
         Ok(graph) => matches!(graph.raw(graph.root), Some(raw) if raw == MAGIC || raw == MAGIC_DIGITS),
-        // Cut short within the magic number.
+        // Truncated within the magic number.
         Err(_) => head.len() >= 4 && head.starts_with(b"\x80\x02\x8a\x0a"),
     }
 }
 
-/// The parts of a stream.
+/// A parsed stream.
 pub(crate) struct Stream<'a> {
     /// The saved object.
     pub(crate) graph: Graph<'a>,
     pub(crate) storages: StreamStorages,
 }
 
-/// Storages by key, views included under keys of their own.
+/// Storages by key; views have their own keys.
 pub(crate) struct StreamStorages {
     storages: HashMap<String, Storage>,
 }
@@ -68,7 +68,7 @@ impl Stream<'_> {
     }
 }
 
-/// Refuses streams of big-endian machines: writers differ in whether they swapped the numbers.
+/// Refuses streams from big-endian machines: writers differ in whether they swapped the numbers.
 fn check_byte_order(system: &Graph<'_>) -> Result<(), ErrorKind> {
     let entries = system.entries(system.root).unwrap_or_default();
     let little = entries
@@ -80,8 +80,8 @@ fn check_byte_order(system: &Graph<'_>) -> Result<(), ErrorKind> {
     }
 }
 
-/// The storages in the order of the key list: an element count of 8 bytes, then the elements. How big an
-/// element is stands only in the object's references to the storage.
+/// The storages in the order of the key list: an 8-byte element count, then the elements. Only the object's
+/// references to a storage give the size of its elements.
 fn read_storages(
     file: &Arc<MappedFile>,
     graph: &Graph<'_>,
@@ -91,14 +91,14 @@ fn read_storages(
     let types = storage_types(graph);
     let bytes = file.bytes();
     let list = keys.sequence(keys.root);
-    let list = list.ok_or_else(|| STREAM.damaged("its list of storages is no list"))?;
+    let list = list.ok_or_else(|| STREAM.damaged("its list of storages is not a list"))?;
     let mut storages = HashMap::new();
     for (index, &key) in list.iter().enumerate() {
         let key = keys
             .id(key)
-            .ok_or_else(|| STREAM.damaged("a storage key is no string"))?;
+            .ok_or_else(|| STREAM.damaged("a storage key is not a string"))?;
         let Some(kind) = types.get(&key) else {
-            return Err(STREAM.damaged(format!("nothing says what type storage `{key}` has")));
+            return Err(STREAM.damaged(format!("the type of storage `{key}` is missing")));
         };
         let short = |what: &str| {
             STREAM.truncated(format!(
@@ -126,7 +126,7 @@ fn read_storages(
     Ok(storages)
 }
 
-/// The element type of each storage that the object refers to.
+/// Element types of the storages that the object refers to.
 fn storage_types(graph: &Graph<'_>) -> HashMap<String, StorageType> {
     let references = graph.nodes.iter().filter_map(|node| match node {
         Node::Persistent(id) => storage_id(graph, *id).ok(),
@@ -145,7 +145,7 @@ impl Storages for StreamStorages {
             .ok_or_else(|| format!("its storage `{key}` is missing"))?;
         if storage.len() != nbytes {
             return Err(format!(
-                "its storage `{key}` should have {nbytes} bytes and has {}",
+                "its storage `{key}` has {} bytes, expected {nbytes}",
                 storage.len()
             ));
         }

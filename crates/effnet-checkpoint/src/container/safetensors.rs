@@ -1,4 +1,4 @@
-//! safetensors: the length of a JSON header, the header, the bytes of all tensors.
+//! The safetensors format: the length of a JSON header, the header, the bytes of all tensors.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,26 +14,26 @@ use crate::{Container, DType, Tensor};
 
 const SAFETENSORS: Container = Container::Safetensors;
 
-/// An 8-byte header length, then the brace that opens the header.
+/// Whether the file starts with an 8-byte header length and the opening brace of the header.
 pub(crate) fn is_safetensors(bytes: &[u8]) -> bool {
     let Some((head, rest)) = bytes.split_first_chunk::<8>() else {
         return false;
     };
-    // 100 MB is the format's own limit for a header; a longer one is a text that begins otherwise.
+    // The format limits headers to 100 MB; a larger number is the start of some other file.
     rest.first() == Some(&b'{') && u64::from_le_bytes(*head) <= 100_000_000
 }
 
-/// Names and tensors in the order of their bytes, and the texts of `__metadata__`.
+/// Names and tensors in the order of their bytes, and the entries of `__metadata__`.
 pub(crate) type Contents = (Vec<(String, Tensor)>, BTreeMap<String, String>);
 
 pub(crate) fn read(file: &Arc<MappedFile>) -> Result<Contents, ErrorKind> {
     let bytes = file.bytes();
     let (header, start) = header(bytes)?;
-    // The header's own checks make its tensors follow each other without a gap.
+    // `Metadata` checks that tensors follow each other without gaps.
     let held = bytes.len() - start;
     match header.data_len() {
         declared if declared > held => {
-            let what = format!("its tensors have {declared} bytes and {held} are there");
+            let what = format!("its tensors have {declared} bytes, found {held}");
             return Err(SAFETENSORS.truncated(what));
         }
         declared if declared < held => {
@@ -55,15 +55,15 @@ pub(crate) fn read(file: &Arc<MappedFile>) -> Result<Contents, ErrorKind> {
     Ok((tensors, metadata.collect()))
 }
 
-/// The parsed header, and where the bytes of the tensors begin. The header is taken apart here rather
-/// than by the library's `read_metadata`, which adds up declared lengths without guarding the sum.
+/// The parsed header, and the position of the first tensor. The header is located here rather than by the
+/// library's `read_metadata`, which adds up declared lengths without checking for overflow.
 fn header(bytes: &[u8]) -> Result<(Metadata, usize), ErrorKind> {
     let short = || SAFETENSORS.truncated("its header reaches beyond the end of the file");
     let (head, rest) = bytes.split_first_chunk::<8>().ok_or_else(short)?;
     let len = usize::try_from(u64::from_le_bytes(*head)).map_err(|_| short())?;
     let text = rest.get(..len).ok_or_else(short)?;
     let header = serde_json::from_slice(text)
-        .map_err(|error| SAFETENSORS.damaged(format!("its header is refused: {error}")))?;
+        .map_err(|error| SAFETENSORS.damaged(format!("its header is invalid: {error}")))?;
     Ok((header, 8 + len))
 }
 
@@ -78,13 +78,13 @@ fn tensor(file: &Arc<MappedFile>, header: &Metadata, name: &str, start: usize) -
     let shape = info.shape.clone();
     let dtype = dtype(info.dtype);
     if let DType::Unsupported(_) = dtype {
-        byte_count(DType::U8, &shape).ok_or_else(|| bad("its shape is beyond any memory"))?;
+        byte_count(DType::U8, &shape).ok_or_else(|| bad("its shape is too large for any memory"))?;
         let what = format!("{:?}", info.dtype);
         return Ok(Tensor::unsupported(dtype, shape, file.path.clone(), name, &what));
     }
     let (from, to) = info.data_offsets;
     if byte_count(dtype, &shape) != to.checked_sub(from) {
-        return Err(bad("its shape and its bytes do not agree"));
+        return Err(bad("its shape does not match its bytes"));
     }
     let storage = Storage::mapped(file, start + from..start + to);
     Ok(Tensor::view(

@@ -1,5 +1,5 @@
-//! The tar archive of the first releases (`torch/serialization.py` `legacy_load`): the members `storages`,
-//! `tensors` and `pickle`.
+//! The tar archive of the first releases, with the members `storages`, `tensors` and `pickle` (`legacy_load`
+//! in `torch/serialization.py`).
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -17,7 +17,7 @@ const TAR: Container = Container::Tar;
 const BLOCK: usize = 512;
 const MAX_DIMENSIONS: usize = 64;
 
-/// A header block whose checksum is right, as the tar probe of `torch.load` asks.
+/// Whether the file starts with a header block with a valid checksum, as `torch.load` checks.
 pub(crate) fn is_tar(bytes: &[u8]) -> bool {
     bytes.get(..BLOCK).is_some_and(|block| {
         let sum: u64 = block
@@ -34,7 +34,7 @@ fn octal(field: &[u8]) -> Option<u64> {
     u64::from_str_radix(text, 8).ok()
 }
 
-/// The parts of an archive.
+/// A parsed archive.
 pub(crate) struct TarFile<'a> {
     /// The saved object.
     pub(crate) graph: Graph<'a>,
@@ -74,7 +74,7 @@ impl TarFile<'_> {
     }
 }
 
-/// Members by name; of equal names the last counts, as in Python's tarfile.
+/// Members by name; the last one of equal names counts, as in Python's tarfile.
 fn members(bytes: &[u8]) -> Result<HashMap<String, Range<usize>>, ErrorKind> {
     let mut members = HashMap::new();
     let mut position = 0usize;
@@ -83,24 +83,25 @@ fn members(bytes: &[u8]) -> Result<HashMap<String, Range<usize>>, ErrorKind> {
             return Ok(members);
         }
         if !is_tar(block) {
-            return Err(TAR.damaged(format!("the header at byte {position} has a wrong checksum")));
+            return Err(TAR.damaged(format!("the header at byte {position} has an invalid checksum")));
         }
         let end = block[..100].iter().position(|&byte| byte == 0).unwrap_or(100);
         let name = String::from_utf8_lossy(&block[..end]);
         let name = name.trim_start_matches("./").to_owned();
         let size = octal(&block[124..136]).and_then(|size| usize::try_from(size).ok());
-        let size = size.ok_or_else(|| TAR.damaged(format!("member `{name}` has no readable size")))?;
+        let size = size.ok_or_else(|| TAR.damaged(format!("member `{name}` has an invalid size")))?;
         let start = position + BLOCK;
         let end = start.checked_add(size).filter(|&end| end <= bytes.len());
-        let end = end.ok_or_else(|| TAR.truncated(format!("member `{name}` has {size} bytes")))?;
+        let end =
+            end.ok_or_else(|| TAR.truncated(format!("member `{name}` of {size} bytes ends beyond it")))?;
         members.insert(name, start..end);
         position = end.next_multiple_of(BLOCK);
     }
-    // Python's tarfile does not ask for the two empty blocks at the end either.
+    // Python's tarfile does not require the two empty blocks at the end either.
     Ok(members)
 }
 
-/// A place in a member, where pickles and raw numbers follow each other.
+/// A position in a member, in which pickles and raw numbers follow each other.
 struct Cursor<'a> {
     file: &'a Arc<MappedFile>,
     position: usize,
@@ -118,7 +119,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn wrong(&self, what: &str) -> ErrorKind {
-        TAR.damaged(format!("in its member `{}` {what}", self.name))
+        TAR.damaged(format!("in its member `{}`, {what}", self.name))
     }
 
     fn pickle(&mut self) -> Result<Graph<'a>, ErrorKind> {
@@ -150,11 +151,11 @@ impl<'a> Cursor<'a> {
     fn count(&mut self) -> Result<usize, ErrorKind> {
         let graph = self.pickle()?;
         let count = graph.root.int().and_then(|count| usize::try_from(count).ok());
-        count.ok_or_else(|| self.wrong("the count is no number"))
+        count.ok_or_else(|| self.wrong("the count is not a number"))
     }
 }
 
-/// `count`, then `(key, location, class)` with the elements behind it, then the list of views
+/// Reads the count, then for each storage `(key, location, class)` and its elements, then the list of views
 /// `(key, root, offset, numel)`.
 fn read_storages(mut cursor: Cursor<'_>) -> Result<HashMap<String, (StorageType, Storage)>, ErrorKind> {
     let mut storages: HashMap<String, (StorageType, Storage)> = HashMap::new();
@@ -162,7 +163,7 @@ fn read_storages(mut cursor: Cursor<'_>) -> Result<HashMap<String, (StorageType,
         let graph = cursor.pickle()?;
         let parts = graph.sequence(graph.root).unwrap_or_default();
         let &[key, _location, class] = parts else {
-            return Err(cursor.wrong("a storage is not described by three values"));
+            return Err(cursor.wrong("a storage does not have three fields"));
         };
         let key = graph
             .id(key)
@@ -178,14 +179,14 @@ fn read_storages(mut cursor: Cursor<'_>) -> Result<HashMap<String, (StorageType,
         let range = cursor.take(len)?;
         storages.insert(key, (kind, Storage::mapped(cursor.file, range)));
     }
-    // Files made without views may lack the list.
+    // Files without views may not have the list.
     if cursor.position == cursor.end {
         return Ok(storages);
     }
     let views = cursor.pickle()?;
     for &view in views.sequence(views.root).unwrap_or_default() {
         let found = view_of(&views, view, &storages);
-        let (key, view) = found.ok_or_else(|| cursor.wrong("a view does not lie in its storage"))?;
+        let (key, view) = found.ok_or_else(|| cursor.wrong("a view exceeds its storage"))?;
         storages.insert(key, view);
     }
     Ok(storages)
@@ -205,8 +206,8 @@ fn view_of(
     Some((graph.id(target)?, (*kind, storage.part(offset, len)?)))
 }
 
-/// `count`, then `(key, storage, class)` with the geometry behind it: a 4-byte number of dimensions, 4
-/// bytes unused, sizes, strides, offset.
+/// Reads the count, then for each tensor `(key, storage, class)` and its geometry: a 4-byte number of
+/// dimensions, 4 unused bytes, shape, strides, offset.
 fn read_tensors(
     mut cursor: Cursor<'_>,
     storages: &HashMap<String, (StorageType, Storage)>,
@@ -215,7 +216,7 @@ fn read_tensors(
     for _ in 0..cursor.count()? {
         let graph = cursor.pickle()?;
         let &[key, storage, _class] = graph.sequence(graph.root).unwrap_or_default() else {
-            return Err(cursor.wrong("a tensor is not described by three values"));
+            return Err(cursor.wrong("a tensor does not have three fields"));
         };
         let key = graph.id(key).ok_or_else(|| cursor.wrong("a tensor has no key"))?;
         let storage = graph.id(storage).and_then(|storage| storages.get(&storage));
@@ -254,7 +255,7 @@ impl Storages for TarStorages {
             .ok_or_else(|| format!("its storage `{key}` is missing"))?;
         if found.size != kind.size || storage.len() < nbytes {
             return Err(format!(
-                "its storage `{key}` should have {nbytes} bytes and has {}",
+                "its storage `{key}` has {} bytes, expected {nbytes}",
                 storage.len()
             ));
         }

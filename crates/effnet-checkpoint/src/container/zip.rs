@@ -1,5 +1,5 @@
-//! The zip archive of `torch.save` since 1.6: a pickle and one entry for each storage
-//! (`torch/serialization.py` `_save`, `_load`).
+//! The zip archive of `torch.save` since 1.6: a pickle and one entry per storage (`_save` and `_load` in
+//! `torch/serialization.py`).
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -20,10 +20,10 @@ const ZIP: Container = Container::Zip;
 pub(crate) struct Archive {
     file: Arc<MappedFile>,
     directory: Directory,
-    /// The folder that everything is in, with its slash; empty when there is none.
+    /// The folder that contains all entries, with its slash; empty if there is none.
     root: String,
     big_endian: bool,
-    /// Storages already handed out, so that tensors that share one share its unpacked bytes.
+    /// Storages already opened, so that tensors that share one also share its decompressed bytes.
     opened: RefCell<HashMap<String, Storage>>,
 }
 
@@ -44,19 +44,24 @@ impl Archive {
             big_endian: false,
             opened: RefCell::new(HashMap::new()),
         };
-        // Files before 2.1 have no such entry, and were written on little-endian machines.
+        // Files written before PyTorch 2.1 do not have this entry and are little-endian.
         if let Some(entry) = archive.directory.get(&format!("{}byteorder", archive.root)) {
             let order = archive.small(entry)?;
             archive.big_endian = match order.trim_ascii() {
                 b"little" => false,
                 b"big" => true,
-                other => return Err(ZIP.damaged(format!("its byte order is `{}`", other.escape_ascii()))),
+                other => {
+                    return Err(ZIP.damaged(format!(
+                        "its byte order is `{}`, expected little or big",
+                        other.escape_ascii()
+                    )));
+                }
             };
         }
         Ok(archive)
     }
 
-    /// The pickle that describes the saved object, its checksum verified.
+    /// The pickle that describes the saved object, after verifying its checksum.
     pub(crate) fn pickle(&self) -> Result<Cow<'_, [u8]>, ErrorKind> {
         let name = format!("{}data.pkl", self.root);
         let entry = self
@@ -66,7 +71,7 @@ impl Archive {
         self.small(entry)
     }
 
-    /// The bytes of an entry, unpacked where necessary, checked against its checksum.
+    /// The bytes of an entry, decompressed if necessary, after verifying its checksum.
     fn small(&self, entry: &Entry) -> Result<Cow<'_, [u8]>, ErrorKind> {
         let stored = self.file.slice(&entry.stored);
         match entry.method {
@@ -74,7 +79,7 @@ impl Archive {
                 let found = crc32fast::hash(stored);
                 if found != entry.crc {
                     return Err(ZIP.damaged(format!(
-                        "entry `{}` has checksum {found:08x}, and {:08x} was recorded",
+                        "entry `{}` has checksum {found:08x}, expected {:08x}",
                         entry.name, entry.crc
                     )));
                 }
@@ -89,10 +94,10 @@ impl Archive {
 }
 
 fn unreadable(name: &str, method: u16) -> String {
-    format!("entry `{name}` is encrypted or packed by method {method}, and stored or deflated was expected")
+    format!("entry `{name}` is encrypted or uses compression method {method}, expected stored or deflated")
 }
 
-/// The folder of `data.pkl`: named after the file, or `archive`. The shallowest counts.
+/// The folder of `data.pkl`, which is named after the file or `archive`. The shallowest one counts.
 fn root(directory: &Directory) -> Result<String, ErrorKind> {
     let mut roots: Vec<&str> = directory
         .entries
@@ -106,14 +111,14 @@ fn root(directory: &Directory) -> Result<String, ErrorKind> {
         [first, second, ..] if first.matches('/').count() == second.matches('/').count() => {
             Err(ErrorKind::Foreign {
                 what: format!("a zip archive with several checkpoints (`{first}` and `{second}`)"),
-                advice: "unpack it and save the one that is meant with torch.save",
+                advice: "unpack it and save one of them with torch.save",
             })
         }
         [first, ..] => Ok(first.to_owned()),
     }
 }
 
-/// Names a zip archive that `torch.save` did not write.
+/// Identifies a zip archive that `torch.save` did not write.
 fn no_pickle(directory: &Directory) -> ErrorKind {
     let names = || directory.entries.iter().map(|entry| entry.name.as_str());
     let ends_with = |endings: &[&str]| names().find(|name| endings.iter().any(|end| name.ends_with(end)));
@@ -134,14 +139,17 @@ fn no_pickle(directory: &Directory) -> ErrorKind {
         )
     } else {
         let some: Vec<&str> = names().take(4).collect();
-        let what = format!("a zip archive without a data.pkl (it has {})", some.join(", "));
+        let what = format!(
+            "a zip archive without a data.pkl (it contains {})",
+            some.join(", ")
+        );
         (what, "save the state_dict with torch.save")
     };
     ErrorKind::Foreign { what, advice }
 }
 
-/// Refuses an archive whose deflated entries declare far more than real parameters can: those shrink by
-/// a tenth, rounded ones by half.
+/// Refuses an archive whose compressed entries declare far larger sizes than parameters can have: those
+/// shrink by a tenth, or by half if they were rounded.
 fn check_total(directory: &Directory, file_len: usize) -> Result<(), ErrorKind> {
     let limit = (16 << 20) + 4 * file_len as u64;
     let packed = directory
@@ -151,7 +159,7 @@ fn check_total(directory: &Directory, file_len: usize) -> Result<(), ErrorKind> 
     let size = packed.fold(0u64, |total, entry| total.saturating_add(entry.size));
     if size > limit {
         return Err(ErrorKind::TooBig {
-            what: "unpacking its entries".to_owned(),
+            what: "size of the decompressed entries in bytes".to_owned(),
             size,
             limit,
         });
@@ -162,7 +170,7 @@ fn check_total(directory: &Directory, file_len: usize) -> Result<(), ErrorKind> 
 impl Storages for Archive {
     fn storage(&self, key: &str, _kind: StorageType, nbytes: usize) -> Result<Storage, String> {
         if let Some(storage) = self.opened.borrow().get(key) {
-            return enough(storage.clone(), key, nbytes);
+            return check_len(storage.clone(), key, nbytes);
         }
         let name = format!("{}data/{key}", self.root);
         let entry = self
@@ -182,7 +190,7 @@ impl Storages for Archive {
             Method::Other(method) => return Err(unreadable(&name, method)),
         };
         self.opened.borrow_mut().insert(key.to_owned(), storage.clone());
-        enough(storage, key, nbytes)
+        check_len(storage, key, nbytes)
     }
 
     fn big_endian(&self) -> bool {
@@ -190,10 +198,10 @@ impl Storages for Archive {
     }
 }
 
-fn enough(storage: Storage, key: &str, nbytes: usize) -> Result<Storage, String> {
+fn check_len(storage: Storage, key: &str, nbytes: usize) -> Result<Storage, String> {
     if storage.len() < nbytes {
         return Err(format!(
-            "its storage `{key}` should have {nbytes} bytes and has {}",
+            "its storage `{key}` has {} bytes, expected {nbytes}",
             storage.len()
         ));
     }

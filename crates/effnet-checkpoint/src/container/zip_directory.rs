@@ -1,7 +1,7 @@
 //! The central directory of a zip archive (APPNOTE 6.3, sections 4.3.7 to 4.3.16, 4.5.3).
 //!
-//! `torch.save` leaves sizes and checksums of local headers empty, so only the directory at the end
-//! counts; the local header is read for nothing but where its entry's bytes begin.
+//! `torch.save` leaves sizes and checksums of local headers empty, so only the directory at the end of the
+//! file counts; a local header is read only to find where the bytes of its entry start.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -18,9 +18,9 @@ const MAX_COMMENT: usize = 0xffff;
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) name: String,
-    /// Bytes in the archive.
+    /// Its bytes in the archive.
     pub(super) stored: Range<usize>,
-    /// Bytes when unpacked, as declared.
+    /// Declared size after decompression in bytes.
     pub(super) size: u64,
     pub(super) crc: u32,
     pub(super) method: Method,
@@ -30,7 +30,7 @@ pub(super) struct Entry {
 pub(super) enum Method {
     Stored,
     Deflated,
-    /// Encrypted, or packed by another method.
+    /// Encrypted, or compressed by another method.
     Other(u16),
 }
 
@@ -47,7 +47,7 @@ impl Directory {
     }
 
     /// # Errors
-    /// When the directory is missing or damaged, reaches outside the file, or names an entry twice.
+    /// When the directory is missing or damaged, exceeds the file, or contains a name twice.
     pub(super) fn read(bytes: &[u8]) -> Result<Directory, ErrorKind> {
         let (start, count) = locate(bytes)?;
         let mut rest = Fields {
@@ -66,7 +66,7 @@ impl Directory {
                 .is_some()
             {
                 return Err(Container::Zip.damaged(format!(
-                    "it has two entries named `{}`, and readers differ in which one they take",
+                    "it has two entries named `{}`, and readers differ in which one they use",
                     entry.name
                 )));
             }
@@ -76,7 +76,7 @@ impl Directory {
     }
 }
 
-/// Offset and number of the directory's entries.
+/// Offset of the directory and number of its entries.
 fn locate(bytes: &[u8]) -> Result<(usize, u64), ErrorKind> {
     let lowest = bytes.len().saturating_sub(END_LEN + MAX_COMMENT);
     let end = (lowest..=bytes.len().saturating_sub(END_LEN))
@@ -103,7 +103,7 @@ fn locate(bytes: &[u8]) -> Result<(usize, u64), ErrorKind> {
         .get(end64..)
         .is_some_and(|rest| rest.starts_with(b"PK\x06\x06"))
     {
-        return Err(Container::Zip.damaged("its ZIP64 directory record is not where it should be"));
+        return Err(Container::Zip.damaged("its ZIP64 directory record is not at its recorded offset"));
     }
     let mut fields = Fields {
         bytes,
@@ -119,7 +119,7 @@ fn comment_fits(bytes: &[u8], at: usize) -> bool {
     at + END_LEN + len <= bytes.len()
 }
 
-/// Little-endian numbers from a position on.
+/// Reads little-endian numbers from a position.
 struct Fields<'a> {
     bytes: &'a [u8],
     position: usize,
@@ -156,12 +156,12 @@ impl<'a> Fields<'a> {
 
     fn offset(&mut self) -> Result<usize, ErrorKind> {
         usize::try_from(self.u64()?)
-            .map_err(|_| Container::Zip.damaged("an offset in its directory is beyond any file"))
+            .map_err(|_| Container::Zip.damaged("an offset in its directory is too large for any file"))
     }
 
     fn entry(&mut self) -> Result<Entry, ErrorKind> {
         if self.take(4)? != b"PK\x01\x02" {
-            return Err(Container::Zip.damaged("an entry of its directory has a wrong signature"));
+            return Err(Container::Zip.damaged("an entry of its directory has an invalid signature"));
         }
         self.take(4)?;
         let (flags, method) = (self.u16()?, self.u16()?);
@@ -194,8 +194,8 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Where an entry's bytes are: behind its local header, whose extra field has its own length
-    /// (that is how `torch.save` aligns the bytes to 64).
+    /// The bytes of an entry, which follow its local header. The extra field there has its own length: that
+    /// is how `torch.save` aligns the bytes to 64.
     fn content(&self, name: &str, local: u64, packed: u64) -> Result<Range<usize>, ErrorKind> {
         let outside = || Container::Zip.damaged(format!("entry `{name}` reaches beyond the end of the file"));
         let local = usize::try_from(local).map_err(|_| outside())?;
@@ -204,7 +204,7 @@ impl<'a> Fields<'a> {
             position: local,
         };
         if header.take(4).map_err(|_| outside())? != b"PK\x03\x04" {
-            return Err(Container::Zip.damaged(format!("entry `{name}` is not where it should be")));
+            return Err(Container::Zip.damaged(format!("entry `{name}` is not at its recorded offset")));
         }
         header.take(22).map_err(|_| outside())?;
         let lens = (
@@ -221,8 +221,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Replaces each saturated 32-bit field by the next 64-bit one of the ZIP64 extra field, in their order
-/// there: size, packed size, offset.
+/// Replaces each saturated 32-bit field by the next 64-bit one of the ZIP64 extra field, in its order: size,
+/// compressed size, offset.
 fn widened(extra: &[u8], narrow: [u32; 3]) -> [u64; 3] {
     let mut wide = narrow.map(u64::from);
     let mut rest = extra;

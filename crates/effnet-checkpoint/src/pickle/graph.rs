@@ -1,44 +1,44 @@
-//! What a pickle describes: values that refer to nodes, and the questions that a reader asks of them.
+//! The object graph that a pickle describes, and queries on it.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
-/// Classes that are mappings even when nothing is in them.
+/// Classes that are mappings even if empty.
 const MAPPINGS: [&str; 4] = ["OrderedDict", "Counter", "dict", "defaultdict"];
-/// Bytes of a class name or a key. Real ones have 100.
+/// Maximum size of a class name or a key in bytes. Real ones have up to 100.
 const MAX_SHORT: usize = 256;
-/// Attributes of an instance, and states that it received. A module has 30, and one state.
+/// Maximum number of attributes of an instance, and of its states. A module has 30 attributes and one state.
 const MAX_ATTRIBUTES: usize = 1024;
 const MAX_STATES: usize = 2;
-/// Called names that are listed.
+/// Maximum number of called names to list.
 const MAX_CALLED: usize = 64;
 
-/// One Python object, or a reference to one. Copying it copies no contents.
+/// A Python object, or a reference to one. Copying it does not copy its contents.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Value {
     None,
     Bool(bool),
     Int(i64),
-    /// A float: no reader here needs its value.
+    /// A float; nothing needs its value.
     Float,
     /// An integer beyond 64 bits: its little-endian two's complement bytes in the pickle.
     Long {
         start: u32,
         len: u32,
     },
-    /// A string or bytes object, where it stands in the pickle.
+    /// A string or bytes object, by its position in the pickle.
     Str {
         start: u32,
         len: u32,
     },
-    /// A string that had to be unescaped (protocol 0): index into the graph's texts.
+    /// A string that had to be unescaped (protocol 0), as an index into the graph's texts.
     Text(u32),
     /// Index into the graph's nodes.
     Node(u32),
 }
 
 impl Value {
-    /// The number of an integer.
+    /// The value of an integer.
     pub(crate) fn int(self) -> Option<i64> {
         match self {
             Value::Int(number) => Some(number),
@@ -54,27 +54,27 @@ pub(crate) enum Node {
     List(Vec<Value>),
     Set(Vec<Value>),
     Dict(Vec<(Value, Value)>),
-    /// An imported name: module and qualified name.
+    /// An imported name, as module and qualified name.
     Global {
         module: Value,
         name: Value,
     },
     /// A reference to something outside the pickle: a storage, or a class with its source text.
     Persistent(Value),
-    /// The result of a call that was not made.
+    /// The result of a call, which was not made.
     Object(Box<Object>),
 }
 
-/// A call or an instance: what would be called, with what, and what was set on the result.
+/// A call or an instance: the function, its arguments, and what was set on the result.
 #[derive(Debug)]
 pub(crate) struct Object {
     pub(crate) class: Value,
     pub(crate) args: Value,
     /// Arguments of `__setstate__`, in order.
     pub(crate) states: Vec<Value>,
-    /// What was assigned to keys of the result.
+    /// Entries assigned to the result.
     pub(crate) items: Vec<(Value, Value)>,
-    /// What was appended to the result.
+    /// Elements appended to the result.
     pub(crate) elements: Vec<Value>,
 }
 
@@ -85,7 +85,7 @@ pub(crate) struct Graph<'a> {
     pub(crate) nodes: Vec<Node>,
     pub(crate) texts: Vec<String>,
     pub(crate) root: Value,
-    /// Length of the pickle, its STOP included.
+    /// Length of the pickle, including its STOP.
     pub(crate) consumed: usize,
 }
 
@@ -97,7 +97,7 @@ impl Graph<'_> {
         }
     }
 
-    /// Raw bytes of a string, a bytes object or a long integer.
+    /// The raw bytes of a string, a bytes object or a long integer.
     pub(crate) fn raw(&self, value: Value) -> Option<&[u8]> {
         match value {
             Value::Str { start, len } | Value::Long { start, len } => {
@@ -109,8 +109,8 @@ impl Graph<'_> {
         }
     }
 
-    /// A string. Python 2 wrote byte strings without saying in which encoding; what is not UTF-8 is
-    /// read as Latin-1, which is what `torch.load` asks of Python for such files in the end.
+    /// A string. Python 2 wrote byte strings without recording the encoding; whatever is not UTF-8 is read as
+    /// Latin-1, as `torch.load` does in the end.
     pub(crate) fn str(&self, value: Value) -> Option<Cow<'_, str>> {
         if matches!(value, Value::Long { .. }) {
             return None;
@@ -138,9 +138,8 @@ impl Graph<'_> {
         }
     }
 
-    /// Module and name of an imported name. A persistent reference that stands for a class (the
-    /// `('module', class, file, source)` of old whole-module files, `(class, file, source)` in a tar)
-    /// counts as that class.
+    /// Module and name of an imported name. A persistent reference to a class (`('module', class, file,
+    /// source)` in old whole-module files, `(class, file, source)` in a tar archive) counts as that class.
     pub(crate) fn global(&self, value: Value) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
         let (module, name) = match self.node(value)? {
             Node::Global { module, name } => (*module, *name),
@@ -156,13 +155,13 @@ impl Graph<'_> {
         Some((self.short_str(module)?, self.short_str(name)?))
     }
 
-    /// A string that is looked at once for every reference to it, and so must be short.
+    /// A string that is read once per reference to it, and therefore must be short.
     fn short_str(&self, value: Value) -> Option<Cow<'_, str>> {
         self.raw(value).filter(|raw| raw.len() <= MAX_SHORT)?;
         self.str(value)
     }
 
-    /// A storage's key or a tensor's number, as text.
+    /// The key of a storage or the number of a tensor, as text.
     pub(crate) fn id(&self, value: Value) -> Option<String> {
         match value.int() {
             Some(number) => Some(number.to_string()),
@@ -170,7 +169,7 @@ impl Graph<'_> {
         }
     }
 
-    /// How many entries [`Graph::entries`] or [`Graph::strings`] would go through.
+    /// Number of entries that [`Graph::entries`] or [`Graph::strings`] would visit.
     pub(crate) fn entry_count(&self, value: Value) -> usize {
         match self.node(value) {
             Some(Node::Dict(items)) => items.len(),
@@ -201,8 +200,8 @@ impl Graph<'_> {
         }
     }
 
-    /// Entries of a dict, of an `OrderedDict`, or of any other class that is filled by keys; `None` for
-    /// what is no mapping. Of equal string keys the last wins, in the place of the first, as in Python.
+    /// The entries of a dict, an `OrderedDict` or any other class with assigned keys, in order of assignment;
+    /// `None` for other values. Duplicate keys are not removed: as in Python, the last one counts.
     pub(crate) fn entries(&self, value: Value) -> Option<Vec<(Value, Value)>> {
         match self.node(value)? {
             Node::Dict(items) => Some(items.clone()),
@@ -219,7 +218,7 @@ impl Graph<'_> {
         }
     }
 
-    /// `OrderedDict([(key, value), ...])` and its relatives.
+    /// The entries of `OrderedDict([(key, value), ...])` and similar constructors.
     fn constructor_entries(&self, object: &Object) -> Option<Vec<(Value, Value)>> {
         let (_, name) = self.global(object.class)?;
         let args = self.sequence(object.args)?;
@@ -246,7 +245,7 @@ impl Graph<'_> {
         )
     }
 
-    /// What `instance.name` is after unpickling, for an attribute that `__setstate__` received.
+    /// The value of `instance.name` after unpickling, for an attribute in the state of the instance.
     pub(crate) fn attribute(&self, object: &Object, name: &str) -> Option<Value> {
         object.states.iter().rev().take(MAX_STATES).find_map(|&state| {
             // An object with slots has the state (dict, slots).
@@ -283,7 +282,7 @@ impl Graph<'_> {
             .collect()
     }
 
-    /// Names that unpickling in Python would have called, `module.name`, sorted, each once.
+    /// Functions that unpickling in Python would call, as `module.name`, sorted, without duplicates.
     pub(crate) fn called(&self) -> Vec<String> {
         let classes: HashSet<u32> = self
             .nodes

@@ -1,4 +1,4 @@
-//! The opcodes of protocols 0 to 5.
+//! Executes the opcodes of protocols 0 to 5, except that calls are recorded instead of made.
 
 use std::collections::HashMap;
 
@@ -6,20 +6,20 @@ use super::graph::{Graph, Node, Object, Value};
 use super::reader::Reader;
 use super::{PickleError, text};
 
-/// The largest pickle that is read. That of a checkpoint with 1200 tensors has 0.2 MB.
+/// Maximum size of a pickle. A checkpoint with 1200 tensors has one of 0.2 MB.
 const MAX_PICKLE_BYTES: usize = 1 << 30;
 
-/// What a pickle may cost.
+/// Limits on the cost of a pickle.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Opcodes executed. Each makes at most one value (16 bytes) and one node (32 bytes), so this
-    /// bounds the memory as well as the time.
+    /// Maximum number of opcodes. Each creates at most one value (16 bytes) and one node (32 bytes), so this
+    /// bounds both memory and time.
     pub(crate) operations: usize,
 }
 
 impl Limits {
-    /// Limits for a file of `len` bytes: half a million opcodes (1200 tensors and their optimizer take
-    /// half of that), which is 50 MB at the very worst, and more in step with a file that is itself big.
+    /// Limits for a file of `len` bytes: half a million opcodes, which is 50 MB in the worst case, plus more
+    /// in proportion to the file. 1200 tensors and their optimizer take half of that.
     pub(crate) fn for_file(len: usize) -> Limits {
         Limits {
             operations: 500_000 + len / 32,
@@ -27,7 +27,7 @@ impl Limits {
     }
 }
 
-/// Reads the pickle at the start of `bytes`; what follows its STOP is left alone.
+/// Reads the pickle at the start of `bytes`; whatever follows its STOP is ignored.
 pub(crate) fn load(bytes: &[u8], limits: Limits) -> Result<Graph<'_>, PickleError> {
     let bytes = &bytes[..bytes.len().min(MAX_PICKLE_BYTES)];
     let mut machine = Machine {
@@ -64,7 +64,7 @@ enum Flow {
 struct Machine<'a> {
     reader: Reader<'a>,
     stack: Vec<Value>,
-    /// Heights of the stack at each open MARK.
+    /// Height of the stack at each open MARK.
     marks: Vec<usize>,
     memo: HashMap<u32, Value>,
     nodes: Vec<Node>,
@@ -106,7 +106,7 @@ impl Machine<'_> {
             other => {
                 return Err(self
                     .reader
-                    .error(format!("byte 0x{other:02x} is no pickle instruction")));
+                    .error(format!("byte 0x{other:02x} is not a pickle opcode")));
             }
         }
         Ok(Flow::Next)
@@ -142,7 +142,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// INT and LONG: decimal digits in a line. `I00` and `I01` are how protocol 0 writes booleans.
+    /// INT and LONG: a line of decimal digits. Protocol 0 writes booleans as `I00` and `I01`.
     fn decimal(&mut self) -> Result<Value, PickleError> {
         let line = self.reader.line()?;
         let digits = self.reader.slice(line).trim_ascii();
@@ -153,7 +153,7 @@ impl Machine<'_> {
         let number = std::str::from_utf8(digits)
             .ok()
             .and_then(|text| text.parse().ok());
-        // A number beyond 64 bits keeps its digits: only the magic number of a stream is one.
+        // A number beyond 64 bits keeps its digits; the only one is the magic number of a stream.
         Ok(number.map_or(line, Value::Int))
     }
 
@@ -197,7 +197,7 @@ impl Machine<'_> {
                 let line = self.reader.line()?;
                 let digits = std::str::from_utf8(self.reader.slice(line)).ok();
                 let slot = digits.and_then(|digits| digits.trim().parse().ok());
-                slot.ok_or_else(|| self.reader.error("a memo index is no number"))?
+                slot.ok_or_else(|| self.reader.error("a memo index is not a number"))?
             }
         };
         if matches!(opcode, b'g' | b'h' | b'j') {
@@ -239,7 +239,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// APPEND, APPENDS, SETITEM, SETITEMS, ADDITEMS: puts values into the container below them.
+    /// APPEND, APPENDS, SETITEM, SETITEMS, ADDITEMS: adds values to the container below them.
     fn fill(&mut self, opcode: u8) -> Done {
         let values = match opcode {
             b'a' => vec![self.pop()?],
@@ -258,7 +258,7 @@ impl Machine<'_> {
         let Value::Node(index) = target else {
             return Err(self
                 .reader
-                .error("values are added to something that is no container"));
+                .error("values are added to something that is not a container"));
         };
         match (&mut self.nodes[index as usize], opcode) {
             (Node::Dict(items), b's' | b'u') => items.extend(pairs),
@@ -281,7 +281,7 @@ impl Machine<'_> {
                 let name = self.pop()?;
                 (self.pop()?, name)
             }
-            // Extension codes come from a registry of the writing process: the name is not in the file.
+            // Extension codes refer to a registry of the writing process: the name is not in the file.
             _ => {
                 self.reader.take([1, 2, 4][usize::from(opcode - 0x82)])?;
                 (Value::None, Value::None)
@@ -301,7 +301,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// REDUCE, NEWOBJ, NEWOBJ_EX, INST, OBJ make an object; BUILD gives it a state.
+    /// REDUCE, NEWOBJ, NEWOBJ_EX, INST, OBJ create an object; BUILD sets its state.
     fn call(&mut self, opcode: u8) -> Done {
         let (class, args) = match opcode {
             b'b' => {
@@ -354,7 +354,7 @@ impl Machine<'_> {
         self.stack.push(Value::Node(self.nodes.len() as u32 - 1));
     }
 
-    /// Height below which the innermost open MARK protects the stack.
+    /// Height of the stack at the innermost open MARK, below which nothing can be popped.
     fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or(0)
     }
@@ -372,7 +372,7 @@ impl Machine<'_> {
         Ok(top)
     }
 
-    /// POP: removes the top value, or the MARK when that is on top.
+    /// POP: removes the top value, or the MARK if that is on top.
     fn discard(&mut self) -> Done {
         if self.marks.last() == Some(&self.stack.len()) {
             self.marks.pop();

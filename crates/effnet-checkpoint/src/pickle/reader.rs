@@ -1,4 +1,4 @@
-//! Bytes of a pickle, taken from the front, never beyond the end.
+//! Reads the arguments of opcodes, with bounds checks.
 
 use super::{PickleError, Value};
 
@@ -18,7 +18,7 @@ impl<'a> Reader<'a> {
 
     fn truncated(&self, wanted: usize) -> PickleError {
         let have = self.bytes.len().saturating_sub(self.position);
-        let what = format!("the next item has {wanted} bytes and {have} are left");
+        let what = format!("the next item has {wanted} bytes, but only {have} remain");
         PickleError {
             offset: self.position,
             what,
@@ -57,13 +57,13 @@ impl<'a> Reader<'a> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
-    /// A length of 8 bytes; one that no memory holds is an error, not a wrapped number.
+    /// An 8-byte length; one that exceeds the address space is an error.
     pub(super) fn len64(&mut self) -> Result<usize, PickleError> {
         let len = u64::from_le_bytes(self.array()?);
         usize::try_from(len).map_err(|_| self.truncated(usize::MAX))
     }
 
-    /// A string of `len` bytes that stays where it is.
+    /// A string of `len` bytes, which is not copied.
     pub(super) fn span(&mut self, len: usize) -> Result<Value, PickleError> {
         let start = self.position as u32;
         self.take(len)?;
@@ -73,11 +73,11 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Up to the next newline, which is taken and not part of the result.
+    /// The rest of the line, without the newline, which is consumed.
     pub(super) fn line(&mut self) -> Result<Value, PickleError> {
         let rest = &self.bytes[self.position.min(self.bytes.len())..];
         let Some(len) = rest.iter().position(|&byte| byte == b'\n') else {
-            let mut error = self.error("a text argument has no end of line");
+            let mut error = self.error("a text argument has no newline");
             error.truncated = true;
             return Err(error);
         };

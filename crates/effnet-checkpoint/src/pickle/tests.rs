@@ -1,4 +1,4 @@
-//! Pickles that a file may hold, and some that it should not.
+//! Valid pickles and malicious ones.
 
 use super::{Limits, load};
 

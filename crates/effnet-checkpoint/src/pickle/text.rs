@@ -1,4 +1,4 @@
-//! Strings of protocol 0, which are written as Python source would write them.
+//! Unescapes the strings of protocol 0, which are written like Python literals.
 
 /// The text of a quoted, escaped Python 2 string literal (opcode `S`).
 pub(super) fn quoted(raw: &[u8]) -> Option<String> {

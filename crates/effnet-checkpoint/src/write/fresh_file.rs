@@ -1,18 +1,21 @@
-//! A file that appears under its name only when it is complete.
+//! Files that appear under their name only when complete.
+//!
+//! Checkpoints, reports and run folders are all written this way. A process that is killed, or a disk that is
+//! full, then leaves the previous file intact instead of half of a new one.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Tells the files of one process apart.
+/// Distinguishes the temporary files of one process.
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
-/// How the names of files that are not complete end; they begin with a dot.
+/// Suffix of the names of incomplete files, which start with a dot.
 pub const UNFINISHED: &str = ".part";
 
-/// A new file beside its target, hidden and named like it; removed again unless it is committed. Whoever
-/// looks, and whenever the machine stops, finds the old target or the new one.
+/// A hidden temporary file next to its target, removed unless it is committed. Readers see the old target or
+/// the new one, even if the machine crashes.
 #[derive(Debug)]
 pub struct FreshFile {
     file: BufWriter<File>,
@@ -23,10 +26,10 @@ pub struct FreshFile {
 }
 
 impl FreshFile {
-    /// A file that is to become `target`.
+    /// Creates a file that is to become `target`.
     ///
     /// # Errors
-    /// When `target` is a folder or names no file, and what the system says of the folder.
+    /// When `target` is a folder or has no file name, and I/O errors of its folder.
     pub fn create(target: &Path) -> io::Result<FreshFile> {
         let name = target
             .file_name()
@@ -42,7 +45,7 @@ impl FreshFile {
             let temporary = target.with_file_name(hidden);
             match OpenOptions::new().write(true).create_new(true).open(&temporary) {
                 Ok(file) => break (file, temporary),
-                // Left by a process that was killed, and had the number that this one has.
+                // Left by a killed process that had the same process ID.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -57,21 +60,21 @@ impl FreshFile {
         })
     }
 
-    /// Bytes written so far.
+    /// Number of bytes written so far.
     pub(super) fn position(&self) -> u64 {
         self.position
     }
 
-    /// Makes sure that the bytes are on the disk, then gives the file its name.
+    /// Syncs the file to disk, then renames it to its target.
     ///
     /// # Errors
-    /// What the system says; the target is as it was.
+    /// I/O errors; the target is then unchanged.
     pub fn commit(mut self) -> io::Result<()> {
         self.file.flush()?;
         self.file.get_ref().sync_all()?;
         std::fs::rename(&self.temporary, &self.target)?;
         self.committed = true;
-        // The new name is on the disk when its folder is; systems that cannot open folders do without.
+        // The rename is durable once the folder is synced; systems that cannot open folders skip this.
         let folder = self
             .target
             .parent()

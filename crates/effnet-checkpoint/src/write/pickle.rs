@@ -1,11 +1,11 @@
-//! The pickle of a state_dict, in the instructions that `torch.load(weights_only=True)` accepts: protocol
-//! 2, an `OrderedDict` of `torch._utils._rebuild_tensor_v2` calls.
+//! Writes the pickle of a state_dict with the opcodes that `torch.load(weights_only=True)` accepts: protocol
+//! 2, an `OrderedDict` of calls of `torch._utils._rebuild_tensor_v2`.
 
 use super::Job;
 use crate::DType;
 use crate::tensor::contiguous_strides;
 
-/// Tensor number `n` is a whole contiguous storage under the key `n`.
+/// The pickle in which tensor `n` is all of the contiguous storage with the key `n`.
 pub(super) fn state_dict(job: &Job<'_>) -> Vec<u8> {
     let mut pickle = Pickle(b"\x80\x02".to_vec());
     pickle.empty_ordered_dict();
@@ -45,7 +45,7 @@ impl Pickle {
             self.op(b"J");
             self.op(&small.to_le_bytes());
         } else {
-            // Nine bytes, so that the highest bit is not taken for a sign.
+            // Nine bytes, so that the highest bit is not a sign.
             self.op(b"\x8a\x09");
             self.op(&(number as u64).to_le_bytes());
             self.op(b"\0");
@@ -63,7 +63,7 @@ impl Pickle {
     fn tensor(&mut self, index: usize, dtype: DType, shape: &[usize]) {
         let numel: usize = shape.iter().product();
         let class = storage_class(dtype);
-        // Types newer than the storage classes are bytes with the type beside them.
+        // Types newer than the storage classes are stored as bytes, with the type next to them.
         let late = class.is_none().then(|| late_name(dtype));
         self.global(
             "torch._utils",
@@ -116,7 +116,7 @@ fn storage_class(dtype: DType) -> Option<&'static str> {
     })
 }
 
-/// An unsupported tensor never gets so far: its bytes are asked for, and refused.
+/// Never called for an unsupported type: reading its bytes fails before.
 fn late_name(dtype: DType) -> &'static str {
     match dtype {
         DType::U16 => "uint16",

@@ -1,4 +1,4 @@
-//! The safetensors writer.
+//! Writes safetensors files.
 
 use std::io::Write as _;
 
@@ -6,7 +6,7 @@ use super::fresh_file::FreshFile;
 use super::{Job, WriteError};
 use crate::{DType, Tensor, TensorError};
 
-/// Tensors of wider elements first, so that each begins at a multiple of its element's size.
+/// Writes tensors with larger elements first, so that each starts at a multiple of its element size.
 pub(super) fn write(job: &Job<'_>, file: &mut FreshFile) -> Result<(), WriteError> {
     let mut tensors: Vec<(&str, &Tensor)> = job.state_dict.iter().collect();
     tensors.sort_by_key(|(_, tensor)| std::cmp::Reverse(job.dtype(tensor).size()));
@@ -23,7 +23,7 @@ pub(super) fn write(job: &Job<'_>, file: &mut FreshFile) -> Result<(), WriteErro
 }
 
 fn header(job: &Job<'_>, tensors: &[(&str, &Tensor)]) -> Result<String, WriteError> {
-    // Python's libraries look here for whose names and layouts the tensors have.
+    // Python libraries check this for the framework that wrote the file.
     let mut metadata = job.options.metadata.clone();
     metadata
         .entry("format".to_owned())

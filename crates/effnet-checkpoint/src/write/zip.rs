@@ -1,20 +1,21 @@
-//! The zip archive as `torch.save` lays it out: stored entries, each beginning at a multiple of 64 bytes.
+//! Writes the zip archive of `torch.save`: uncompressed entries, whose contents start at multiples of 64
+//! bytes.
 
 use super::fresh_file::FreshFile;
 use super::{Job, WriteError, pickle};
 use std::io::Write as _;
 
-/// The folder in the archive. `torch.save` takes the name of the file; the readers of both take any.
+/// The folder in the archive. `torch.save` uses the name of the file, but readers accept any name.
 const ROOT: &str = "archive";
 const ALIGNMENT: u64 = 64;
-/// UTF-8 names.
+/// Names are UTF-8.
 const FLAGS: u16 = 1 << 11;
-/// 1 January 1980, midnight: the same tensors give the same file.
+/// 1 January 1980: a fixed date, so that the same tensors give the same file.
 const DATE: u16 = 0x21;
 const STORED: u16 = 0;
 const VERSION: u16 = 20;
 const VERSION_ZIP64: u16 = 45;
-/// From here on a number stands in a ZIP64 field, and all ones in its place.
+/// Numbers from here on are written to a ZIP64 field, and replaced by all ones.
 const NARROW: u64 = u32::MAX as u64;
 
 pub(super) fn write(job: &Job<'_>, file: &mut FreshFile) -> Result<(), WriteError> {
@@ -47,7 +48,7 @@ struct Archive<'a> {
     narrow: u64,
 }
 
-/// Little-endian fields, one behind the other.
+/// Appends little-endian fields.
 fn fields(out: &mut Vec<u8>, shorts: &[u16]) {
     for short in shorts {
         out.extend(short.to_le_bytes());
@@ -64,7 +65,7 @@ impl Archive<'_> {
         .to_le_bytes()
     }
 
-    /// The ZIP64 extra field with those of these numbers that do not fit.
+    /// The ZIP64 extra field with those numbers that do not fit into 32 bits.
     fn wide(&self, numbers: &[u64]) -> Vec<u8> {
         let wide: Vec<u8> = numbers
             .iter()
@@ -121,7 +122,7 @@ impl Archive<'_> {
         Ok(())
     }
 
-    /// The directory and both of its end records, as `torch.save` writes them.
+    /// Writes the directory and both of its end records, as `torch.save` does.
     fn finish(self) -> std::io::Result<()> {
         let start = self.file.position();
         let len = self.directory.len() as u64;
@@ -156,7 +157,7 @@ mod tests {
     use crate::write::WriteOptions;
     use crate::{Checkpoint, DType, StateDict, Tensor};
 
-    /// What an archive beyond 4 GB looks like, at a size that a test can have.
+    /// The layout of an archive beyond 4 GB, at a size that a test can afford.
     #[test]
     fn numbers_that_do_not_fit_are_read_back_from_their_wide_fields() {
         let folder = tempfile::tempdir().unwrap();

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-/// One tensor whose shape differs.
+/// A tensor with the wrong shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrongShape {
-    /// Its name in the network.
+    /// Name in the network.
     pub name: String,
-    /// The network's shape.
+    /// Shape in the network.
     pub expected: Vec<usize>,
-    /// The file's shape.
+    /// Shape in the file.
     pub found: Vec<usize>,
 }
 
@@ -22,14 +22,14 @@ pub struct Mismatch {
     pub unexpected: Vec<String>,
     /// Tensors whose shapes differ.
     pub wrong_shape: Vec<WrongShape>,
-    /// Tensors whose numbers cannot be those of a parameter, with their type.
+    /// Tensors whose element type cannot be that of the parameter, with that type.
     pub wrong_type: Vec<(String, String)>,
-    /// What the state dict seems to be, and what to do.
+    /// What the state dict appears to be, and what to do.
     pub hint: Option<String>,
 }
 
 impl Mismatch {
-    /// Whether there is no difference.
+    /// Whether there are no differences.
     pub fn is_empty(&self) -> bool {
         self.missing.is_empty()
             && self.unexpected.is_empty()
@@ -38,7 +38,7 @@ impl Mismatch {
     }
 }
 
-/// How many names of each kind a message spells out; a wrong variant has hundreds.
+/// Maximum number of names that a message lists per kind; a wrong variant has hundreds.
 const LISTED: usize = 20;
 
 fn list<T>(f: &mut fmt::Formatter<'_>, title: &str, items: &[T], show: impl Fn(&T) -> String) -> fmt::Result {
@@ -57,7 +57,7 @@ fn list<T>(f: &mut fmt::Formatter<'_>, title: &str, items: &[T], show: impl Fn(&
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the tensors do not fit the network")?;
+        write!(f, "the tensors do not match the network")?;
         if let Some(hint) = &self.hint {
             write!(f, ": {hint}")?;
         }

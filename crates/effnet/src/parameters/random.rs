@@ -1,4 +1,4 @@
-//! Random parameters, for measuring how fast a network is.
+//! Random parameters, for benchmarks without weights.
 
 use effnet_architecture::{Config, ParameterKind};
 use effnet_checkpoint::{DType, Tensor};
@@ -6,9 +6,9 @@ use effnet_checkpoint::{DType, Tensor};
 use super::{LoadError, LoadOptions, Parameters};
 
 impl Parameters {
-    /// Random parameters of a network, which take as long to run as trained ones: kernels from a uniform
-    /// distribution with the variance `2 / fan-out` of the reference implementation, batch norms that change
-    /// nothing, biases of 0. Equal seeds give equal parameters.
+    /// Random parameters, which take as long to run as trained ones: convolutions from a uniform distribution
+    /// with the variance `2 / fan-out` of the reference implementation, identity batch norms, biases of 0.
+    /// Equal seeds give equal parameters.
     ///
     /// # Errors
     /// [`LoadError::Config`] for a field out of range.
@@ -29,7 +29,7 @@ impl Parameters {
                     [classes, _] => 1.0 / (classes as f32).sqrt(),
                     _ => 0.0,
                 };
-                // The scale of a batch norm and its variance; a weight with one dimension is such a scale.
+                // Scale and variance of a batch norm; weights with one dimension are such scales.
                 let is_one = parameter.name.ends_with(".weight") || parameter.name.ends_with(".running_var");
                 let mut value = || match (bound > 0.0, is_one) {
                     (true, _) => bound * (2.0 * random.f32() - 1.0),

@@ -1,8 +1,8 @@
-//! A stem for another number of input channels than the file's.
+//! Adapts the stem to another number of input channels.
 
 use effnet_checkpoint::{DType, Tensor, TensorError};
 
-/// Whether kernels `[O, C, k, k]` differ in `C` alone.
+/// Whether shapes `[O, C, k, k]` differ only in `C`.
 pub(super) fn differs_in_input_only(expected: &[usize], found: &[usize]) -> bool {
     expected.len() == 4
         && found.len() == 4
@@ -12,8 +12,8 @@ pub(super) fn differs_in_input_only(expected: &[usize], found: &[usize]) -> bool
         && expected[2..] == found[2..]
 }
 
-/// Kernels `[O, C, k, k]` for `channels` input channels from kernels for another number: summed for one
-/// channel, repeated in turn and rescaled for more (timm's `adapt_input_conv`).
+/// Converts kernels `[O, C, k, k]` to `channels` input channels: sums them for one channel, repeats and
+/// rescales them for more (timm's `adapt_input_conv`).
 pub(super) fn adapt(kernels: &Tensor, channels: usize) -> Result<Tensor, TensorError> {
     let values = kernels.floats()?;
     let shape = kernels.shape();

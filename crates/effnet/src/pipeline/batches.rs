@@ -1,4 +1,4 @@
-//! The side of a pipeline that computes.
+//! The computing side of a pipeline: gathers batches and runs them, one ahead of the results.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,17 +10,17 @@ use crate::{Backend, BackendError, Images, Pending};
 pub(super) struct Batches<T, B> {
     reader: Reader<T>,
     backend: B,
-    /// The images of the next call, one after the other; its memory is reused.
+    /// Images of the next call, contiguous; the memory is reused.
     gathered: Vec<f32>,
     batch_size: usize,
     /// For [`Pipeline::reduced_batch_size`](super::Pipeline::reduced_batch_size).
     reduced: Arc<AtomicUsize>,
 }
 
-/// Images whose results are on their way.
+/// A submitted batch.
 struct Batch<T> {
     images: Vec<Output<T>>,
-    /// `None` if none of them could be decoded.
+    /// Its results; `None` if none of its images could be decoded.
     rows: Option<Pending>,
 }
 
@@ -41,7 +41,7 @@ impl<T: Source, B: Backend> Batches<T, B> {
         }
     }
 
-    /// Sends the results batch by batch, until the inputs end, nobody listens or a call fails.
+    /// Sends the results batch by batch, until the inputs end, the receiver is gone or a call fails.
     pub(super) fn run(mut self, results: &SyncSender<Result<Vec<Output<T>>, BackendError>>) {
         let outcome = self.run_all(|batch| results.send(Ok(batch)).is_ok());
         if let Err(error) = outcome {
@@ -49,15 +49,15 @@ impl<T: Source, B: Backend> Batches<T, B> {
         }
     }
 
-    /// Until `deliver` says that nobody listens.
+    /// Runs all batches, until `deliver` returns that the receiver is gone.
     fn run_all(&mut self, deliver: impl Fn(Vec<Output<T>>) -> bool) -> Result<(), BackendError> {
         let mut images = Vec::new();
-        let mut under_way = None;
+        let mut pending = None;
         loop {
             self.reader.fill(&mut images, self.batch_size);
             let next = self.start(&mut images);
-            // The results before come first, whatever becomes of these.
-            if let Some(batch) = under_way.take()
+            // Deliver the previous results first, even if submitting this batch failed.
+            if let Some(batch) = pending.take()
                 && !deliver(Self::finish(batch)?)
             {
                 return Ok(());
@@ -68,16 +68,16 @@ impl<T: Source, B: Backend> Batches<T, B> {
                         return Ok(());
                     }
                 }
-                Some(batch) => under_way = Some(batch),
+                Some(batch) => pending = Some(batch),
                 None => return Ok(()),
             }
         }
     }
 
-    /// Takes the next batch off the front of `images`; `None` if there are none, or once stopped.
+    /// Submits the next batch from the front of `images`; `None` if there are no images, or once stopped.
     fn start(&mut self, images: &mut Vec<Output<T>>) -> Result<Option<Batch<T>>, BackendError> {
         while !images.is_empty() && !self.reader.is_stopped() {
-            // More than a batch lies here after memory ran out.
+            // There is more than one batch after the batch size was reduced.
             let count = images.len().min(self.batch_size);
             match self.submit(&images[..count]) {
                 Ok(rows) => {
@@ -98,7 +98,7 @@ impl<T: Source, B: Backend> Batches<T, B> {
         self.reader.look_ahead(batch_size);
     }
 
-    /// A row of results for each image that could be decoded, if there are any.
+    /// Submits the images that could be decoded; `None` if there are none.
     fn submit(&mut self, images: &[Output<T>]) -> Result<Option<Pending>, BackendError> {
         self.gathered.clear();
         let decoded = images.iter().filter_map(|image| image.result.as_deref().ok());
@@ -122,7 +122,7 @@ impl<T: Source, B: Backend> Batches<T, B> {
         image
     }
 
-    /// Waits for the rows, and gives each image that could be decoded its own.
+    /// Waits for the results, and assigns one row to each image that could be decoded.
     fn finish(mut batch: Batch<T>) -> Result<Vec<Output<T>>, BackendError> {
         if let Some(rows) = batch.rows {
             let results = batch

@@ -1,4 +1,4 @@
-//! The side of a pipeline that decodes.
+//! The decoding side of a pipeline.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,10 +10,10 @@ use effnet_image::EvalTransform;
 use super::{Output, Source};
 use crate::BackendError;
 
-/// Decodes images on threads of its own, a few ahead of whoever takes them.
+/// Decodes images on its own threads, a few ahead of the consumer.
 ///
-/// It starts at once, so that the first images are ready when the network is. Dropping it ends the
-/// threads, each after the image that it is at.
+/// Decoding starts at once, so that the first images are ready when the network is. Dropping the reader ends
+/// the threads, each after its current image.
 pub struct Reader<T> {
     window: DecodeWindow<T, Vec<f32>>,
     spare: Arc<Spare>,
@@ -22,7 +22,7 @@ pub struct Reader<T> {
     stop: Arc<AtomicBool>,
 }
 
-/// Memory of images that were taken: fresh memory would be faulted in page by page.
+/// Buffers of images that were consumed, for reuse: new memory would be faulted in page by page.
 #[derive(Debug, Default)]
 struct Spare(Mutex<Vec<Vec<f32>>>);
 
@@ -33,12 +33,11 @@ impl Spare {
 }
 
 impl<T: Source> Reader<T> {
-    /// Decodes `inputs` on up to `threads` threads, and brings them through `transform`. `inputs`
-    /// are pulled one by one as they are needed. When `stop` becomes true, no further image is
-    /// begun.
+    /// Decodes `inputs` on up to `threads` threads and applies `transform`. Inputs are pulled one by one, as
+    /// needed. Once `stop` is true, no further image is started.
     ///
     /// # Errors
-    /// [`BackendError::Thread`].
+    /// [`BackendError::Thread`] when a thread cannot be started.
     pub fn start<I>(
         inputs: I,
         transform: EvalTransform,
@@ -73,14 +72,14 @@ impl<T: Source> Reader<T> {
 }
 
 impl<T> Reader<T> {
-    /// Lets a batch be decoded ahead, and an image on each thread.
+    /// Lets the threads decode one batch ahead, plus one image per thread.
     pub(super) fn look_ahead(&self, batch_size: usize) {
         self.window.look_ahead(batch_size.saturating_add(self.threads));
         self.spare.lock().truncate(batch_size);
     }
 
-    /// Moves decoded images to the end of `images` until it has `count`, waiting for them. It
-    /// has fewer at the end of the inputs only.
+    /// Appends decoded images to `images` until it has `count`, waiting for them. It has fewer only at the
+    /// end of the inputs.
     pub(super) fn fill(&self, images: &mut Vec<Output<T>>, count: usize) {
         while images.len() < count
             && let Some(image) = self.window.take()
@@ -89,7 +88,7 @@ impl<T> Reader<T> {
         }
     }
 
-    /// Gives the memory of an image back for another one; `most` are kept.
+    /// Keeps the buffer of an image for reuse, unless `most` are kept already.
     pub(super) fn recycle(&self, pixels: Vec<f32>, most: usize) {
         let mut spare = self.spare.lock();
         if spare.len() < most {
@@ -97,7 +96,7 @@ impl<T> Reader<T> {
         }
     }
 
-    /// The shape of `count` images.
+    /// Shape of a batch of `count` images.
     pub(super) fn batch_shape(&self, count: usize) -> [usize; 4] {
         [count, 3, self.image_size, self.image_size]
     }

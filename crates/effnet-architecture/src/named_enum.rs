@@ -1,11 +1,10 @@
-//! One definition for an enum whose values have names on the command line, in the manifest and in the
-//! metadata of weight files.
+//! Enums whose values have names on the command line, in the manifest and in the metadata of weight files.
 //!
-//! Without it each crate would spell the names out for itself, and a name added in one place would be
-//! unknown in another.
+//! Each such enum is defined once, by `named!`, which also generates parsing, printing and serde. If each
+//! crate spelled the names out itself, a name added in one place would be unknown in another.
 
-/// Gives a field-less enum its names: `ALL`, `NAMES`, `name()`, [`Display`](std::fmt::Display),
-/// [`FromStr`](std::str::FromStr) and, with the feature `serde`, (de)serialisation as that string.
+/// Gives the values of a fieldless enum names: `ALL`, `NAMES`, `name()`, [`Display`](std::fmt::Display),
+/// [`FromStr`](std::str::FromStr) and, with the feature `serde`, (de)serialisation as the name.
 ///
 /// ```text
 /// named!(Profile, "profile", { Tf => "tf", Timm => "timm" });
@@ -13,10 +12,10 @@
 macro_rules! named {
     ($type:ident, $noun:literal, { $($variant:ident => $name:literal),+ $(,)? }) => {
         impl $type {
-            /// All values, in the order of their definition.
+            /// All values, in order of definition.
             pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
 
-            /// The names of all values, in the same order.
+            /// The names of all values, in the order of [`ALL`](Self::ALL).
             pub const NAMES: &[&str] = &[$($name),+];
 
             /// The name on the command line, in the manifest and in the metadata of weight files.
@@ -35,7 +34,7 @@ macro_rules! named {
             type Err = $crate::Error;
 
             /// # Errors
-            /// [`Error::UnknownName`](crate::Error::UnknownName) with all names.
+            /// [`Error::UnknownName`](crate::Error::UnknownName), which lists all names.
             fn from_str(name: &str) -> Result<Self, $crate::Error> {
                 Self::ALL
                     .into_iter()
@@ -48,11 +47,11 @@ macro_rules! named {
             }
         }
 
-        $crate::nouns::as_string!($type);
+        $crate::named_enum::as_string!($type);
     };
 }
 
-/// (De)serialises a type as the string of its `Display` and `FromStr`.
+/// (De)serialises a type as a string, by its `name()` and `FromStr`.
 macro_rules! as_string {
     ($type:ident) => {
         #[cfg(feature = "serde")]
