@@ -236,8 +236,8 @@ pub enum BatchSize {
 }
 
 impl BatchSize {
-    /// The number of images that was asked for.
-    pub fn asked(self) -> Option<usize> {
+    /// The number of images, unless automatic.
+    pub fn images(self) -> Option<usize> {
         match self {
             Self::Auto => None,
             Self::Images(images) => Some(images as usize),
