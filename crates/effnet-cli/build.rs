@@ -1,14 +1,13 @@
-//! Links the C++ runtime into `effnet`, so that the program is one file that runs wherever libc does.
+//! Links the C++ runtime statically into `effnet`, so that the program is one file that runs wherever libc does.
 //!
-//! Only this binary: `effnet-torch` has to share the runtime that libtorch uses. A folder that holds nothing
-//! but links to the static libraries comes first on the linker's search path, so that it finds them where it
-//! looks for the shared ones.
+//! This applies to this binary only: `effnet-torch` has to share the runtime that libtorch uses. A folder with links to
+//! the static libraries comes first on the linker's search path, so the linker finds them before the shared ones.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, io};
 
-/// What the linker is asked for, and the static library that takes its place.
+/// The file name that the linker looks for, and the static library to use for it.
 const LIBRARIES: [(&str, &str); 2] = [
     ("libstdc++.a", "libstdc++.a"),
     // Unwinding, for panics and C++ exceptions.
@@ -31,7 +30,7 @@ fn main() -> io::Result<()> {
         .collect();
     let Some(found) = found else {
         println!(
-            "cargo::warning=no static libstdc++ or libgcc_eh: effnet will need the shared ones where it runs"
+            "cargo::warning=no static libstdc++ or libgcc_eh found: effnet will need the shared libraries at run time"
         );
         return Ok(());
     };
@@ -41,12 +40,12 @@ fn main() -> io::Result<()> {
         link(&library, &folder.join(name))?;
     }
     println!("cargo::rustc-link-arg-bin=effnet=-L{}", folder.display());
-    // The shared libgcc_s brings this one with it, the static one does not.
+    // The shared libgcc_s depends on this one, the static library does not name it.
     println!("cargo::rustc-link-arg-bin=effnet=-lgcc");
     Ok(())
 }
 
-/// Where the C++ compiler has this library; it answers with the bare name if it has none.
+/// The C++ compiler's path of this library. A compiler without it prints the bare name.
 fn static_library(name: &str) -> Option<PathBuf> {
     let compiler = env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
     let output = Command::new(compiler)

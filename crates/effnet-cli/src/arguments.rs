@@ -1,9 +1,13 @@
-//! The definition of the command line: every flag of every command, with its help.
+//! The command line: every flag of every command, with its help.
 //!
-//! What these types document is what `--help` prints: a doc comment on a field is the help of its flag.
+//! Both programs parse with these types, and shell completions are generated from them. A doc comment on a field
+//! is the help of its flag, so it is written for users; keep it to one paragraph, or `--help` prints something
+//! else than `-h`. Each flag outside "Options" names its `help_heading` itself: clap's `next_help_heading`
+//! would also apply to the flags of whatever is flattened after it.
 #![allow(missing_docs)]
 
 mod evaluate;
+mod examples;
 mod execution;
 mod features;
 mod training;
@@ -26,9 +30,15 @@ use crate::ColorChoice;
 use crate::training::settings::Settings;
 use training::with_defaults;
 
-/// EfficientNet: classify images, train networks, inspect and convert checkpoints.
+/// EfficientNet: classify images, fine-tune on your own, convert checkpoints.
 #[derive(Debug, Parser)]
-#[command(name = "effnet", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    name = "effnet",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = examples::EFFNET
+)]
 pub struct Arguments {
     #[command(flatten)]
     pub global: GlobalArguments,
@@ -38,49 +48,76 @@ pub struct Arguments {
 
 #[derive(Debug, Args)]
 pub struct GlobalArguments {
-    /// Print results and errors only
-    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    /// Print only results and errors
+    #[arg(
+        long,
+        short,
+        global = true,
+        conflicts_with = "verbose",
+        help_heading = "Global"
+    )]
     pub quiet: bool,
-    /// Print what is chosen and done
-    #[arg(long, short, global = true)]
+    /// Print details: weights, engine, precision, batch size
+    #[arg(long, short, global = true, help_heading = "Global")]
     pub verbose: bool,
-    /// When to use colours
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    /// When to use colours: auto, always or never
+    // Values with help of their own would make `effnet --help` twice as long.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true,
+        help_heading = "Global"
+    )]
     pub color: ColorChoice,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Say what is in images
+    /// Classify images
+    #[command(after_help = examples::CLASSIFY)]
     Classify(Box<ClassifyArguments>),
-    /// Train a network for images of your own, from published weights (needs libtorch)
+    /// Fine-tune published weights on your own images (needs libtorch)
+    #[command(after_help = examples::FINETUNE)]
     Finetune(Box<TrainingArguments>),
     /// Train a network from scratch (needs libtorch)
+    #[command(after_help = examples::TRAIN)]
     Train(Box<TrainingArguments>),
-    /// Measure how well a network does on labelled images
+    /// Measure accuracy, loss and calibration on labelled images
+    #[command(after_help = examples::EVALUATE)]
     Evaluate(Box<EvaluateArguments>),
-    /// Turn images into vectors: what the network knows of them before its classifier
+    /// Extract feature vectors (embeddings) from images
+    #[command(after_help = examples::FEATURES)]
     Features(Box<FeaturesArguments>),
-    /// Describe a checkpoint: container, naming scheme, variant, tensors
+    /// Describe a checkpoint: container, scheme, variant, tensors
+    #[command(after_help = examples::INSPECT)]
     Inspect(InspectArguments),
-    /// Rewrite a checkpoint in another naming scheme, container or precision
+    /// Convert a checkpoint: parameter names, container, data type
+    #[command(after_help = examples::CONVERT)]
     Convert(ConvertArguments),
     /// List the published weights
+    #[command(after_help = examples::MODELS)]
     Models(ModelsArguments),
-    /// Fetch published weights ahead of their use
+    /// Download published weights in advance
+    #[command(after_help = examples::DOWNLOAD)]
     Download(DownloadArguments),
-    /// Look after the weights that were fetched
+    /// Manage the cache of downloaded weights
+    #[command(after_help = examples::CACHE)]
     Cache(CacheArguments),
-    /// Measure how fast a network runs on this machine
+    /// Benchmark a network on this machine
+    #[command(after_help = examples::BENCH)]
     Bench(Box<BenchArguments>),
-    /// Print versions, processor features and devices, for a bug report
+    /// Print versions, processor features and devices, for bug reports
+    #[command(after_help = examples::ENV)]
     Env(EnvArguments),
-    /// Print a completion script for a shell
+    /// Generate a shell completion script
+    #[command(after_help = examples::COMPLETIONS)]
     Completions(CompletionsArguments),
 }
 
 impl Arguments {
-    /// The definition of the command line, with the defaults that clap does not know.
+    /// The command line, with the defaults of the training settings, which clap does not know, in their help.
     pub fn definition() -> clap::Command {
         Self::command()
             .mut_subcommand("train", |command| with_defaults(command, &Settings::of_train()))
@@ -92,24 +129,30 @@ impl Arguments {
 
 #[derive(Debug, Args)]
 pub struct ClassifyArguments {
-    /// Image files, folders (searched recursively), glob patterns, or `-` for a list of paths on
-    /// standard input
+    /// Image files, folders (searched recursively), glob patterns, or `-` to read a list of paths from standard
+    /// input
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
+    /// Number of classes to report per image (0 = all)
+    #[arg(
+        long,
+        short = 'k',
+        value_name = "N",
+        default_value_t = 5,
+        help_heading = "Output"
+    )]
+    pub top_k: usize,
+    /// Output format
+    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
+    pub format: Format,
+    /// Write results to FILE instead of standard output
+    #[arg(long, short, value_name = "FILE", help_heading = "Output")]
+    pub output: Option<PathBuf>,
     #[command(flatten)]
     pub inference: InferenceArguments,
-    /// How many classes to report for each image, 0 for all
-    #[arg(long, short = 'k', value_name = "N", default_value_t = 5)]
-    pub top_k: usize,
-    /// What to print
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: Format,
-    /// Write the results to a file instead of standard output
-    #[arg(long, short, value_name = "FILE")]
-    pub output: Option<PathBuf>,
 }
 
-/// A network, what is done to images before it, and how it is run on them.
+/// A network, the preprocessing of its images, and how it is run.
 #[derive(Debug, Args)]
 pub struct NetworkArguments {
     #[command(flatten)]
@@ -118,7 +161,7 @@ pub struct NetworkArguments {
     pub preprocessing: PreprocessingArguments,
     #[command(flatten)]
     pub execution: ExecutionArguments,
-    /// Images in a batch: a number, or auto for as many as are fast and fit into the free memory
+    /// Images per batch; auto picks a fast size that fits in free memory
     #[arg(
         long,
         short,
@@ -129,30 +172,28 @@ pub struct NetworkArguments {
     pub batch_size: BatchSize,
 }
 
-/// A network that tells classes apart, and what they are called.
+/// A network with a classifier, and the names of its classes.
 #[derive(Debug, Args)]
 pub struct InferenceArguments {
     #[command(flatten)]
     pub network: NetworkArguments,
     #[command(flatten)]
     pub classes: ClassesArguments,
-    /// Class names of the network: a text file with one name a line, or JSON [default: those of the
-    /// weights]
+    /// Class names: a text file with one name per line, or JSON [default: from the weights]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub struct ModelArguments {
-    /// The network, b0 to b8 or l2, or an id like b3.advprop [default: the one that the weights are
-    /// for, or b0]
+    /// Network: b0 to b8, l2, or an id such as b3.advprop [default: the network of the weights, or b0]
     #[arg(long, short, value_name = "NAME")]
     pub model: Option<ModelName>,
-    /// The weights: a .pth, .pt or .safetensors file, the folder of a training run, or an id that
-    /// `effnet models` lists [default: the published ones of the model]
+    /// Weights: a .pth, .pt or .safetensors file, a run folder, or an id from `effnet models` [default: the
+    /// published weights of the model]
     #[arg(long, short, value_name = "ID|FILE|RUN")]
     pub weights: Option<String>,
-    /// The arithmetic that the weights were trained for: tf, timm or torchvision [default: told
+    /// Padding and batch-norm epsilon the weights were trained with: tf, timm or torchvision [default: inferred
     /// from the weights]
     #[arg(long, value_name = "PROFILE")]
     pub profile: Option<Profile>,
@@ -162,28 +203,28 @@ pub struct ModelArguments {
 
 #[derive(Debug, Args)]
 pub struct ClassesArguments {
-    /// Number of classes of the weights [default: as many as there are labels, or 1000]
+    /// Number of classes of the weights [default: the number of labels, or 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=1 << 24))]
     pub num_classes: Option<i64>,
 }
 
 #[derive(Debug, Default, Args)]
-#[command(next_help_heading = "Preprocessing")]
 pub struct PreprocessingArguments {
-    /// Height and width that images are brought to, in pixels [default: the network's own]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8192))]
+    /// Input height and width in pixels [default: from the weights]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8192), help_heading = "Preprocessing")]
     pub image_size: Option<u32>,
-    /// Fraction of the resized image that the centre crop keeps [default: that of the network]
-    #[arg(long, value_name = "F", value_parser = fraction)]
+    /// Fraction of the resized image that the centre crop keeps [default: from the weights]
+    #[arg(long, value_name = "F", value_parser = fraction, help_heading = "Preprocessing")]
     pub crop_pct: Option<f64>,
-    /// Filter of the resize: bilinear or bicubic [default: bicubic]
-    #[arg(long, value_name = "FILTER", value_parser = interpolation)]
+    /// Resize filter: bilinear or bicubic [default: from the weights]
+    #[arg(long, value_name = "FILTER", value_parser = interpolation, help_heading = "Preprocessing")]
     pub interpolation: Option<Interpolation>,
-    /// Means to subtract, for values of 0 to 1 [default: ImageNet's 0.485,0.456,0.406]
-    #[arg(long, value_name = "R,G,B", value_parser = triple)]
+    /// Mean of each channel, for pixel values from 0 to 1; ImageNet's is 0.485,0.456,0.406 [default: from the
+    /// weights]
+    #[arg(long, value_name = "R,G,B", value_parser = triple, help_heading = "Preprocessing")]
     pub mean: Option<Triple>,
-    /// Standard deviations to divide by [default: ImageNet's 0.229,0.224,0.225]
-    #[arg(long, value_name = "R,G,B", value_parser = positive_triple)]
+    /// Standard deviation of each channel; ImageNet's is 0.229,0.224,0.225 [default: from the weights]
+    #[arg(long, value_name = "R,G,B", value_parser = positive_triple, help_heading = "Preprocessing")]
     pub std: Option<Triple>,
 }
 
@@ -195,8 +236,8 @@ pub enum BatchSize {
 }
 
 impl BatchSize {
-    /// The number of images that was asked for.
-    pub fn asked(self) -> Option<usize> {
+    /// The number of images, unless automatic.
+    pub fn images(self) -> Option<usize> {
         match self {
             Self::Auto => None,
             Self::Images(images) => Some(images as usize),
@@ -222,62 +263,63 @@ pub struct BenchArguments {
     pub model: ModelArguments,
     #[command(flatten)]
     pub classes: ClassesArguments,
-    #[command(flatten)]
-    pub execution: ExecutionArguments,
-    /// Images in a batch
+    /// Images per batch
     #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub batch_size: u32,
-    /// Height and width of the images, in pixels [default: the network's own]
+    /// Input height and width in pixels [default: the network's own]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8192))]
     pub image_size: Option<u32>,
-    /// Batches to measure [default: as many as take 5 seconds, at least 10]
+    /// Number of batches to time [default: 5 seconds' worth, at least 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub runs: Option<u32>,
-    /// Tell the time of each layer (fused engine on a CPU)
+    /// Report the time of each layer (fused engine on a CPU)
     #[arg(long)]
     pub profile_layers: bool,
-    /// What to print
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: InspectFormat,
+    #[command(flatten)]
+    pub execution: ExecutionArguments,
 }
 
 #[derive(Debug, Args)]
 pub struct InspectArguments {
-    /// A .pth, .pt, .tar or .safetensors file, or an id that `effnet models` lists
+    /// Checkpoint: a .pth, .pt, .tar or .safetensors file, or an id from `effnet models`
     #[arg(value_name = "FILE|ID")]
     pub file: String,
-    #[command(flatten)]
-    pub zoo: ZooArguments,
-    /// What to print
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: InspectFormat,
+    #[command(flatten)]
+    pub zoo: ZooArguments,
 }
 
 #[derive(Debug, Args)]
 pub struct ConvertArguments {
-    /// What to read: a .pth, .pt, .tar or .safetensors file, or an id that `effnet models` lists
+    /// Checkpoint to read: a .pth, .pt, .tar or .safetensors file, or an id from `effnet models`
     #[arg(value_name = "IN")]
     pub input: String,
-    /// What to write: its extension, .pth, .pt or .safetensors, says the container
+    /// File to write; its extension (.pth, .pt or .safetensors) selects the container
     #[arg(value_name = "OUT")]
     pub output: PathBuf,
-    /// Whose names the tensors get
+    /// Naming scheme of the tensors: lukemelas, torchvision or timm
     #[arg(long, value_name = "SCHEME", default_value = "lukemelas", value_parser = scheme)]
     pub to: Scheme,
-    /// Type of the floating-point tensors [default: as they are]
+    /// Data type of the floating-point tensors [default: unchanged]
     #[arg(long, value_name = "TYPE")]
     pub dtype: Option<FloatType>,
-    /// Which of several sets of parameters to take, by its key in the file: `state_dict_ema`,
-    /// `model` and so on [default: the first that is usual, averages before plain ones]
+    /// Key of the state dict to convert if the file holds several, such as `state_dict_ema` or `model` [default:
+    /// the first usual key, EMA weights first]
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
-    /// The arithmetic to record in the file: tf, timm or torchvision [default: told from the input]
+    /// Profile (padding and batch-norm epsilon) to record in the file: tf, timm or torchvision [default: inferred
+    /// from the input]
     #[arg(long, value_name = "PROFILE")]
     pub profile: Option<Profile>,
     /// Class names to record in the file (.safetensors only)
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
-    /// Replace OUT if it exists
+    /// Overwrite OUT if it exists
     #[arg(long)]
     pub force: bool,
     #[command(flatten)]
@@ -293,22 +335,22 @@ pub enum FloatType {
 
 #[derive(Debug, Args)]
 pub struct EnvArguments {
-    /// What to print
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: InspectFormat,
 }
 
 #[derive(Debug, Args)]
 pub struct CompletionsArguments {
-    /// The shell
+    /// Shell to generate the script for
     pub shell: Shell,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// A table for people
+    /// Human-readable text
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
     /// Comma-separated values with a header
     Csv,
@@ -316,13 +358,13 @@ pub enum Format {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum InspectFormat {
-    /// A table for people
+    /// Human-readable text
     Text,
-    /// One JSON object
+    /// JSON
     Json,
 }
 
-/// Three numbers, one for each channel.
+/// One number per channel.
 pub type Triple = [f32; 3];
 
 fn scheme(text: &str) -> Result<Scheme, String> {
@@ -336,7 +378,7 @@ fn interpolation(text: &str) -> Result<Interpolation, String> {
 }
 
 impl PreprocessingArguments {
-    /// What the library is told.
+    /// The overrides in the library's form.
     pub fn overrides(&self) -> PreprocessingOverrides {
         PreprocessingOverrides::default()
             .with_image_size(self.image_size)
@@ -349,7 +391,7 @@ impl PreprocessingArguments {
 fn fraction(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
-        _ => Err("expected a number above 0 and up to 1".to_owned()),
+        _ => Err("expected a number above 0 and at most 1".to_owned()),
     }
 }
 
@@ -357,9 +399,9 @@ fn triple(text: &str) -> Result<Triple, String> {
     let parsed: Result<Vec<f32>, _> = text.split(',').map(|part| part.trim().parse::<f32>()).collect();
     match parsed.as_deref() {
         Ok(&[r, g, b]) if [r, g, b].iter().all(|value| value.is_finite()) => Ok([r, g, b]),
-        // One number stands for all three channels.
+        // A single number applies to all three channels.
         Ok(&[value]) if value.is_finite() => Ok([value; 3]),
-        _ => Err("expected three numbers like 0.5,0.5,0.5".to_owned()),
+        _ => Err("expected three numbers, such as 0.5,0.5,0.5".to_owned()),
     }
 }
 
@@ -377,5 +419,64 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Arguments::definition().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_the_program_fits_40_lines_of_80_columns() {
+        let call = Arguments::definition()
+            .term_width(80)
+            .try_get_matches_from(["effnet", "--help"]);
+        let help = call.unwrap_err().to_string();
+        assert!(help.lines().count() <= 40, "{help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+    }
+
+    #[test]
+    fn every_command_has_examples_and_they_parse() {
+        let definition = Arguments::definition();
+        for command in definition.get_subcommands() {
+            let examples = command.get_after_help().unwrap().to_string();
+            let call = |line: &str| {
+                let (_, call) = line.rsplit_once("effnet ")?;
+                Some(call.split(" > ").next().unwrap_or(call).to_owned())
+            };
+            let calls: Vec<String> = examples.lines().filter_map(call).collect();
+            assert!(calls.len() >= 2, "{examples}");
+            for call in calls {
+                let words = std::iter::once("effnet").chain(call.split_whitespace());
+                let parsed = definition.clone().try_get_matches_from(words);
+                assert!(parsed.is_ok(), "{call}: {parsed:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn flags_stand_under_the_heading_of_their_group() {
+        let definition = Arguments::definition();
+        let heading = |command: &str, flag: &str| {
+            let command = definition.find_subcommand(command).unwrap();
+            let mut arguments = command.get_arguments();
+            let argument = arguments
+                .find(|argument| argument.get_long() == Some(flag))
+                .unwrap();
+            argument.get_help_heading().map(str::to_owned)
+        };
+        for (command, flag, expected) in [
+            ("classify", "model", None),
+            ("classify", "num-classes", None),
+            ("classify", "labels", None),
+            ("classify", "top-k", Some("Output")),
+            ("classify", "image-size", Some("Preprocessing")),
+            ("classify", "batch-size", Some("Execution")),
+            ("classify", "offline", Some("Published weights")),
+            ("features", "format", Some("Output")),
+            ("evaluate", "confusion-png", Some("Output")),
+            ("inspect", "format", None),
+            ("bench", "num-classes", None),
+            ("train", "seed", Some("Training")),
+            ("train", "resume", None),
+        ] {
+            assert_eq!(heading(command, flag).as_deref(), expected, "{command} --{flag}");
+        }
     }
 }

@@ -1,4 +1,7 @@
-//! Which inputs are this process's, and where their results go.
+//! The inputs of this process, and where their results go.
+//!
+//! One process writes to standard output or a file. Of several, started by a launcher such as torchrun, each takes a
+//! share of the inputs and writes parts of one output; the flags and commands are the same.
 
 use std::path::{Path, PathBuf};
 
@@ -15,13 +18,13 @@ use crate::sink::Sink;
 /// `--output`, for one process or for a group of them.
 pub(crate) struct Destination<'a> {
     output: Option<&'a Path>,
-    /// Only with an output.
+    /// `None` without an output.
     group: Option<Group>,
 }
 
 impl<'a> Destination<'a> {
-    /// The output of a call with these inputs. The processes of a group need a file to write to, and inputs that
-    /// each of them can list.
+    /// The output of a call with these inputs. Several processes need a file to write to, and inputs that each of
+    /// them can list.
     pub(crate) fn of(inputs: &[PathBuf], output: Option<&'a Path>) -> anyhow::Result<Self> {
         let group = launcher::group_without_address()?.map(|environment| Group {
             rank: environment.rank,
@@ -32,13 +35,13 @@ impl<'a> Destination<'a> {
         {
             ensure!(
                 output.is_some(),
-                "this is one of {world_size} processes (WORLD_SIZE), each with results of its share: name a file for \
-                 all of them with --output, or unset RANK and WORLD_SIZE to do everything in this one"
+                "{world_size} processes (WORLD_SIZE) cannot share standard output: name a file with --output, or unset \
+                 RANK and WORLD_SIZE to do everything in one process"
             );
             ensure!(
                 inputs.iter().all(|input| input.as_os_str() != "-"),
-                "each of the {world_size} processes (WORLD_SIZE) has to list the inputs, and standard input can be \
-                 read once: name files, folders or patterns"
+                "{world_size} processes (WORLD_SIZE) cannot share the list on standard input (-): name files, folders \
+                 or glob patterns"
             );
         }
         Ok(Self {
@@ -47,14 +50,14 @@ impl<'a> Destination<'a> {
         })
     }
 
-    /// The printer of this process: one of a group speaks for all.
+    /// The printer of this process: rank 0 prints for the group.
     pub(crate) fn printer(&self, printer: &Printer) -> Printer {
         printer.of_rank(self.group.map_or(0, |group| group.rank))
     }
 
-    /// Opens the output. Of a group, this process takes its share of the `inputs`, in parts that are whole numbers
-    /// of `batch` images; `job` tells what else the results depend on. A process that is left without any completes
-    /// the output if it can.
+    /// Opens the output. In a group, this process takes its share of `inputs`, in parts of a multiple of `batch`
+    /// images; `job` returns what else the results depend on. A process without a share completes the output if all
+    /// parts are finished.
     pub(crate) fn open(
         self,
         inputs: Vec<Input>,

@@ -1,4 +1,4 @@
-//! The zoo as the command line's flags and environment describe it, and how its downloads are shown.
+//! Opens the manifest and cache of published weights as flags and environment say, and shows downloads.
 
 use std::path::PathBuf;
 
@@ -9,10 +9,10 @@ use indicatif::ProgressBar;
 use crate::Printer;
 use crate::arguments::ZooArguments;
 
-/// Reads the manifest. Nothing is fetched or created.
+/// Reads the manifest. Nothing is downloaded or created.
 ///
 /// # Errors
-/// When the manifest of `--manifest` or `EFFNET_MANIFEST` cannot be read.
+/// If the manifest of `--manifest` or `EFFNET_MANIFEST` cannot be read.
 pub fn open_zoo(arguments: &ZooArguments) -> anyhow::Result<Zoo> {
     let mut config = HubConfig::from_environment(|name| std::env::var_os(name));
     config.offline |= arguments.offline;
@@ -25,19 +25,19 @@ pub fn open_zoo(arguments: &ZooArguments) -> anyhow::Result<Zoo> {
     Ok(Zoo::open(config, manifest.as_deref())?)
 }
 
-/// Draws a download.
+/// Shows a download as a progress bar.
 pub struct DownloadProgress<'p> {
     printer: &'p Printer,
     bar: ProgressBar,
 }
 
 impl<'p> DownloadProgress<'p> {
-    /// On a bar of its own.
+    /// Uses a bar of its own.
     pub fn new(printer: &'p Printer) -> Self {
         Self::on(printer, printer.download())
     }
 
-    /// On this bar.
+    /// Uses this bar.
     pub(crate) fn on(printer: &'p Printer, bar: ProgressBar) -> Self {
         Self { printer, bar }
     }
@@ -45,7 +45,7 @@ impl<'p> DownloadProgress<'p> {
 
 impl Progress for DownloadProgress<'_> {
     fn started(&mut self, transfer: &Transfer<'_>) {
-        self.printer.detail(format!("fetching {}", transfer.url));
+        self.printer.detail(format!("downloading {}", transfer.url));
         self.bar.set_message(transfer.file.to_owned());
         match transfer.total {
             Some(total) => self.bar.set_length(total),

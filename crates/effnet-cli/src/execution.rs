@@ -1,4 +1,4 @@
-//! Where and how a network is computed: what the flags ask for, settled for this machine.
+//! Device, precision, engine, threads and batch size: the flags, resolved for this machine.
 
 use std::num::NonZero;
 use std::thread::available_parallelism;
@@ -8,21 +8,22 @@ use effnet::{Backend, BatchDemand, Config, Engine, EngineOptions, Parameters, Pr
 
 use crate::arguments::{BatchSize, DeviceChoice, EngineChoice, ExecutionArguments};
 use crate::launcher;
+use crate::printer::counted;
 use crate::sharding::Job;
 use crate::torch::{TorchCommands, TorchExecution, TorchRequest};
 use crate::{Printer, handover};
 
-/// As many threads as were asked for, or one per core that is this process's.
-pub fn threads(asked: Option<u16>) -> usize {
+/// The number of threads: `requested`, or one per core of this process.
+pub fn threads(requested: Option<u16>) -> usize {
     let cores = || available_parallelism().map_or(1, NonZero::get);
-    asked.map_or_else(|| launcher::threads(cores()), usize::from)
+    requested.map_or_else(|| launcher::threads(cores()), usize::from)
 }
 
-/// The device, the precision and the threads that networks are made for.
+/// What networks are prepared for.
 pub(crate) struct Execution {
-    /// Of libtorch; `None` for the engine without it.
+    /// The libtorch device; `None` for the engine without libtorch.
     torch: Option<Box<dyn TorchExecution>>,
-    /// For decoding, and for computing on a CPU.
+    /// Threads for decoding, and for computing on the CPU.
     pub(crate) threads: usize,
     engine: EngineChoice,
     precision: Precision,
@@ -30,7 +31,7 @@ pub(crate) struct Execution {
 }
 
 impl Execution {
-    /// To be called before anything else touches libtorch.
+    /// To be called before anything else uses libtorch, which looks for CUDA only once.
     pub(crate) fn prepare(
         arguments: &ExecutionArguments,
         torch: Option<&dyn TorchCommands>,
@@ -59,7 +60,7 @@ impl Execution {
         })
     }
 
-    /// Adds what decides the digits of results: processes with other devices or kernels do not share a job.
+    /// Adds what the digits of results depend on: only processes that agree on it may share a job.
     pub(crate) fn describe(&self, job: &mut Job) {
         let is_cuda = self.torch.as_ref().is_some_and(|torch| torch.is_cuda());
         job.add("device", if is_cuda { "cuda" } else { "cpu" });
@@ -68,7 +69,7 @@ impl Execution {
         job.add("tf32", self.tf32);
     }
 
-    /// Makes a network ready to run; with `features` it ends with the averages of the head's activations.
+    /// Prepares a network; with `features` it returns the pooled features before the classifier.
     pub(crate) fn build(
         &self,
         parameters: &Parameters,
@@ -83,35 +84,35 @@ impl Execution {
                 .with_threads(self.threads)
                 .with_features(features);
             let engine = Engine::new(parameters, options)
-                .context("the network cannot be prepared for the fused engine")?;
+                .context("cannot prepare the network for the fused engine")?;
             Box::new(engine)
         };
         if self.precision == Precision::Auto && backend.precision() != Precision::Fp32 {
             printer.note(format!(
-                "computed in {}, the fastest here; --precision fp32 gives logits to five digits",
+                "computing in {}, the fastest here; --precision fp32 gives logits to five digits",
                 backend.precision()
             ));
         }
         printer.detail(format!(
-            "computed by the {} engine ({}) in {}, on {} with {} threads",
+            "engine {} ({}), {}, {}, {}",
             backend.engine(),
             backend.kernels(),
             backend.precision(),
             backend.device(),
-            self.threads
+            counted(self.threads, "thread")
         ));
         Ok(backend)
     }
 
-    /// The number of images for one call of the network, of `images` with this side in all.
+    /// The batch size for `images` images of this height and width.
     pub(crate) fn batch_size(
         &self,
         (config, backend): (&Config, &dyn Backend),
-        asked: BatchSize,
+        requested: BatchSize,
         images: usize,
         side: usize,
     ) -> anyhow::Result<usize> {
-        match asked {
+        match requested {
             BatchSize::Images(images) => return Ok(images as usize),
             BatchSize::Auto if images == 1 => return Ok(1),
             BatchSize::Auto => {}
@@ -130,7 +131,7 @@ impl Execution {
 }
 
 impl ExecutionArguments {
-    /// Whether a device of libtorch's was named, or its own layers.
+    /// Whether a flag asks for CUDA or for the plain engine, which need libtorch.
     pub(crate) fn names_torch(&self) -> bool {
         matches!(self.device, DeviceChoice::Cuda(_)) || self.engine == EngineChoice::Plain
     }

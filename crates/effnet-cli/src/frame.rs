@@ -1,23 +1,23 @@
-//! What an output is besides its results: the header before them, what separates them, the file they go to.
+//! Header, separator and file of an output.
 
 use std::path::Path;
 
 use anyhow::ensure;
 
-/// What stands around results in an output.
+/// What an output contains in addition to its results.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Frame {
-    /// Before all of them.
+    /// Before all results.
     pub(crate) header: Vec<u8>,
-    /// Between two of them.
+    /// Between two results.
     pub(crate) separator: &'static str,
 }
 
-/// Refuses what is not a file: a device or a pipe would be replaced by a file of its name.
+/// Refuses a folder, device or pipe: it would be replaced by a regular file of its name.
 pub(crate) fn check_output(output: &Path) -> anyhow::Result<()> {
     ensure!(
         output.is_file() || !output.exists(),
-        "{}: expected a file to write, found something else",
+        "{}: expected a regular file for --output, found a folder, device or pipe",
         output.display()
     );
     Ok(())

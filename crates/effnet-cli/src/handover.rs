@@ -1,9 +1,9 @@
-//! From `effnet`, which has no libtorch, to the `effnet-torch` beside it.
+//! Hands calls that need libtorch over from `effnet` to `effnet-torch`.
 //!
-//! libtorch is 430 MB and takes 0.3 s to load, so `effnet` does without it and hands the calls that need it
-//! over by `exec`: the same arguments, the same process, nothing read from standard input. The program is
-//! looked for in the folder of this one only, and must be of this version; an environment variable that
-//! names the version is also what keeps the two from calling each other in circles.
+//! libtorch is 430 MB and takes 0.3 s to load, so `effnet` does without it. Calls that need it go by `exec` to the
+//! `effnet-torch` in the same folder: same arguments, same process, nothing read from standard input. Both programs
+//! must have the same version. `effnet` passes its version in an environment variable, which also keeps the two from
+//! calling each other in circles.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -16,23 +16,23 @@ use crate::Printer;
 use crate::arguments::{Arguments, Command, DeviceChoice, ExecutionArguments};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The version of the program that handed a call over.
+/// Holds the version of the program that handed the call over.
 const HANDED_OVER_BY: &str = "EFFNET_HANDED_OVER_BY";
-/// `scripts/effnet` asks with this as the first argument whether a call needs libtorch.
+/// With this as the first argument, `scripts/effnet` asks whether a call needs libtorch.
 const QUESTION: &str = "__needs-torch";
 const PROGRAM: &str = "effnet-torch";
 
-/// What to do without the program.
-pub(crate) const MISSING: &str = "training, --device cuda and --engine plain need effnet-torch, which is not beside \
-     this program: build both with `cargo build --release -p effnet-cli -p effnet-torch`, or use scripts/effnet";
+/// The error without `effnet-torch`.
+pub(crate) const MISSING: &str = "training, --device cuda and --engine plain need effnet-torch, which is not in the \
+     folder of effnet: build both with `cargo build --release -p effnet-cli -p effnet-torch`, or use scripts/effnet";
 
-/// How often a thread of OpenMP looks for work before it sleeps: a hundredth of what the library that libtorch
-/// comes with does by itself. Measured on two cores, B0, 96 pixels, batches of 16: 133 images/s with either;
-/// with two other busy processes 48 instead of 12.
+/// How often an OpenMP thread spins for work before it sleeps: a hundredth of the default of libtorch's OpenMP.
+/// Measured on two cores (B0, 96 pixels, batches of 16): 133 images/s either way; next to two other busy processes,
+/// 48 instead of 12.
 const SPINS: &str = "1000";
 const SPIN_COUNT: &str = "GOMP_SPINCOUNT";
 
-/// Answers `scripts/effnet`, and refuses a call from an `effnet` of another version. `None` for any other call.
+/// Answers `scripts/effnet`, and refuses a call from another version of `effnet`. `None` for any other call.
 pub(crate) fn answer_or_refuse(is_torch: bool) -> Option<ExitCode> {
     if is_torch {
         let by = std::env::var_os(HANDED_OVER_BY)?;
@@ -41,22 +41,22 @@ pub(crate) fn answer_or_refuse(is_torch: bool) -> Option<ExitCode> {
         }
         let printer = Printer::new(false, false, crate::ColorChoice::Auto);
         printer.error(&anyhow::anyhow!(
-            "this {PROGRAM} is version {VERSION}, and the effnet that calls it is {}: install both together",
+            "{PROGRAM} has version {VERSION}, but the effnet that called it has {}: install both in the same version",
             by.display()
         ));
         return Some(ExitCode::from(2));
     }
-    let mut given = std::env::args_os();
-    let name = given.next()?;
-    if given.next()? != QUESTION {
+    let mut call = std::env::args_os();
+    let name = call.next()?;
+    if call.next()? != QUESTION {
         return None;
     }
-    let matches = Arguments::definition().try_get_matches_from(std::iter::once(name).chain(given));
+    let matches = Arguments::definition().try_get_matches_from(std::iter::once(name).chain(call));
     let arguments = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
-    // A call that cannot be parsed is refused without libtorch.
+    // A call that does not parse is refused, which takes no libtorch.
     let needed = arguments.is_ok_and(|arguments| match need(&arguments.command) {
         Need::Torch => true,
-        // One that is there is used, so it has to be that of these sources.
+        // An existing program is used, so it has to be up to date.
         Need::Device => program().is_some(),
         Need::Nothing => false,
     });
@@ -71,7 +71,7 @@ pub(crate) fn answer_or_refuse(is_torch: bool) -> Option<ExitCode> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
     Nothing,
-    /// If there is a CUDA device and a program that can use it.
+    /// Only for a CUDA device, and if `effnet-torch` is there to use it.
     Device,
     Torch,
 }
@@ -95,24 +95,24 @@ fn need_of(arguments: &ExecutionArguments) -> Need {
     }
 }
 
-/// Whether these need libtorch on any machine.
+/// Whether these arguments need libtorch on any machine.
 pub(crate) fn needs_torch(arguments: &ExecutionArguments) -> bool {
     need_of(arguments) == Need::Torch
 }
 
-/// Whether the driver is loaded, which is where the kernel says so.
+/// Whether the kernel has loaded the NVIDIA driver.
 fn has_nvidia_driver() -> bool {
     Path::new("/proc/driver/nvidia/version").exists()
 }
 
-/// The `effnet-torch` beside this program.
+/// The `effnet-torch` in the folder of this program.
 pub(crate) fn program() -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
     let path = own.parent()?.join(PROGRAM);
     path.is_file().then_some(path)
 }
 
-/// What the program at this path says of libtorch and CUDA; `None` where it fails, or is of another version.
+/// The answer of the `effnet-torch` at this path to `effnet env`; `None` if it fails or has another version.
 pub(crate) fn ask_environment(program: &Path) -> Option<serde_json::Value> {
     let mut process = Process::new(program);
     process.args(["env", "--format", "json"]);
@@ -122,14 +122,14 @@ pub(crate) fn ask_environment(program: &Path) -> Option<serde_json::Value> {
         .filter(|_| output.status.success())
 }
 
-/// Hands the call over if it needs libtorch and this program has none. It returns if it does not.
+/// Hands the call over if it needs libtorch and this program has none. Returns only if it does not.
 pub(crate) fn hand_over(arguments: &Arguments, is_torch: bool, printer: &Printer) -> anyhow::Result<()> {
     let need = need(&arguments.command);
     if is_torch {
-        // Called by its own name. OpenMP reads its variables when it is loaded, which is before `main`: hence
-        // one new start for a training.
+        // The user called `effnet-torch` itself. OpenMP reads its variables when it is loaded, before `main`, so a
+        // training has to start the program once more.
         if need == Need::Torch && trains(&arguments.command) && std::env::var_os(HANDED_OVER_BY).is_none() {
-            let own = std::env::current_exe().context("the path of this program is unknown")?;
+            let own = std::env::current_exe().context("cannot determine the path of this program")?;
             start(&own, &arguments.command)?;
         }
         return Ok(());
@@ -139,7 +139,7 @@ pub(crate) fn hand_over(arguments: &Arguments, is_torch: bool, printer: &Printer
         (_, Some(program)) => start(&program, &arguments.command),
         (Need::Device, None) => {
             printer.note(format!(
-                "computed on the CPU: there is an NVIDIA driver, but no {PROGRAM} beside this program to use it"
+                "using the CPU: there is an NVIDIA driver, but no {PROGRAM} in the folder of effnet to use it"
             ));
             Ok(())
         }
@@ -151,22 +151,22 @@ fn trains(command: &Command) -> bool {
     matches!(command, Command::Train(_) | Command::Finetune(_))
 }
 
-/// Becomes `program`, with the arguments of this one.
+/// Replaces this process with `program`, with the same arguments.
 ///
-/// A training step has thousands of short parallel sections, after each of which OpenMP's threads spin for a
-/// while. Where something else needs the cores, the data-loading threads among them, that takes from the very
-/// work that they wait for: they are told to sleep soon, unless the environment says how they are to wait.
+/// A training step has thousands of short parallel sections, after each of which OpenMP's threads spin for a while.
+/// If anything else needs the cores, such as the data-loading threads, spinning slows down the very work that the
+/// threads wait for. So they sleep soon, unless the environment says how they should wait.
 fn start(program: &Path, command: &Command) -> anyhow::Result<()> {
-    let mut given = std::env::args_os();
+    let mut call = std::env::args_os();
     let mut process = Process::new(program);
-    if let Some(name) = given.next() {
+    if let Some(name) = call.next() {
         process.arg0(name);
     }
-    process.args(given).env(HANDED_OVER_BY, VERSION);
+    process.args(call).env(HANDED_OVER_BY, VERSION);
     let is_set = |variable| std::env::var_os(variable).is_some();
     if trains(command) && !is_set(SPIN_COUNT) && !is_set("OMP_WAIT_POLICY") {
         process.env(SPIN_COUNT, SPINS);
     }
-    // It returns only if it fails.
-    Err(process.exec()).with_context(|| format!("{}: cannot be started", program.display()))
+    // `exec` returns only if it fails.
+    Err(process.exec()).with_context(|| format!("{}: cannot start this program", program.display()))
 }

@@ -1,4 +1,7 @@
 //! From arguments to a network and its transform: what `classify`, `features`, `evaluate` and `bench` share.
+//!
+//! Weights, profile, labels and preprocessing have to match: a wrong combination gives wrong results without an
+//! error. The crate `effnet` settles them; this module only passes the flags on, in one way for all commands.
 
 use anyhow::anyhow;
 use effnet::{Backend, Config, Labels, LoadOptions, ModelFile, ModelOptions, Weights, Zoo, transform};
@@ -6,12 +9,13 @@ use effnet_image::EvalTransform;
 
 use crate::arguments::{InferenceArguments, ModelArguments, NetworkArguments};
 use crate::execution::Execution;
+use crate::printer::counted;
 use crate::sharding::{Job, digest};
 use crate::torch::TorchCommands;
 use crate::{DownloadProgress, Printer, open_zoo};
 
-/// Settles where to compute, and finds the weights, which are fetched if need be. To be called before anything else
-/// touches libtorch.
+/// Chooses the device and finds the weights, downloading them if necessary. To be called before anything else uses
+/// libtorch.
 pub(crate) fn locate(
     arguments: &NetworkArguments,
     torch: Option<&dyn TorchCommands>,
@@ -22,7 +26,7 @@ pub(crate) fn locate(
     Ok((execution, zoo, weights))
 }
 
-/// The weights that were named, which are fetched if need be.
+/// Finds the weights that the flags name, downloading them if necessary.
 pub(crate) fn find(arguments: &ModelArguments, printer: &Printer) -> anyhow::Result<(Zoo, Weights)> {
     let zoo = open_zoo(&arguments.zoo)?;
     let mut progress = DownloadProgress::new(printer);
@@ -32,7 +36,7 @@ pub(crate) fn find(arguments: &ModelArguments, printer: &Printer) -> anyhow::Res
     Ok((zoo, weights))
 }
 
-/// What the arguments say of the weights.
+/// The network and profile that the flags name.
 pub(crate) fn options(arguments: &ModelArguments) -> ModelOptions {
     ModelOptions::default()
         .with_variant(arguments.model.as_ref().map(|model| model.variant))
@@ -45,8 +49,8 @@ pub(crate) struct Network {
     pub(crate) backend: Box<dyn Backend>,
 }
 
-/// Makes the network of a file; with `features` it ends with the averages of the head's activations, and the
-/// file may have any classifier or none.
+/// Loads the network of a file. With `features` it returns the pooled features before the classifier, and the file
+/// may have any classifier or none.
 pub(crate) fn load(
     file: &ModelFile,
     features: bool,
@@ -58,21 +62,21 @@ pub(crate) fn load(
     let options = LoadOptions::default().with_new_classifier(features);
     let parameters = file.parameters(&config, options)?;
     printer.detail(format!(
-        "{}: {} ({}), profile {}, {} classes",
+        "{}: {} ({}), profile {}, {}",
         file.path().display(),
         file.variant,
         file.checkpoint().container(),
         file.profile,
-        file.num_classes(),
+        counted(file.num_classes(), "class"),
     ));
     if let Some((count, dtype)) = parameters.report().converted {
-        printer.detail(format!("{count} tensors converted from {dtype}"));
+        printer.detail(format!("{} converted from {dtype}", counted(count, "tensor")));
     }
     let backend = execution.build(&parameters, features, printer)?;
     Ok(Network { config, backend })
 }
 
-/// A job of this subcommand, with all that decides what a network gives for an image.
+/// A job of this subcommand, with everything that the network's output for an image depends on.
 pub(crate) fn job(
     command: &str,
     file: &ModelFile,
@@ -90,17 +94,17 @@ pub(crate) fn job(
     Ok(job)
 }
 
-/// What the arguments come to before any tensor is made.
+/// Weights, labels and transform, before the network is loaded.
 pub(crate) struct Inference {
     pub(crate) execution: Execution,
-    /// From an image to the network's input.
+    /// Turns an image into the network's input.
     pub(crate) transform: EvalTransform,
     file: ModelFile,
     labels: Option<Labels>,
 }
 
 impl Inference {
-    /// To be called before anything else touches libtorch.
+    /// To be called before anything else uses libtorch.
     pub(crate) fn prepare(
         arguments: &InferenceArguments,
         torch: Option<&dyn TorchCommands>,
@@ -111,7 +115,7 @@ impl Inference {
         let options = options(&arguments.network.model).with_num_classes(arguments.classes.num_classes);
         let file =
             ModelFile::open(weights, &options, labels.as_ref()).map_err(|error| match &arguments.labels {
-                Some(path) => anyhow!(error).context(format!("with the labels of {}", path.display())),
+                Some(path) => anyhow!(error).context(format!("--labels {}", path.display())),
                 None => anyhow!(error),
             })?;
         let transform = transform(&arguments.network.preprocessing.overrides(), &file, &zoo.manifest)?;
@@ -138,12 +142,12 @@ impl Inference {
         Ok(job)
     }
 
-    /// Makes the network, and tells what its classes are called.
+    /// Loads the network and its class names.
     pub(crate) fn load(&self, printer: &Printer) -> anyhow::Result<(Network, Labels)> {
         let network = load(&self.file, false, &self.execution, printer)?;
         let labels = self.file.labels(self.labels.clone())?;
         let labels = labels.unwrap_or_else(|| {
-            printer.warning("these weights come without class names, pass them with --labels FILE");
+            printer.warning("these weights have no class names: pass them with --labels FILE");
             Labels::numbered(self.file.num_classes() as usize)
         });
         Ok((network, labels))

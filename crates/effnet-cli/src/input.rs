@@ -1,14 +1,14 @@
-//! One image that a command was given, by the path that it has, or the reason why there is none.
+//! An input of a command: the path of an image, or why it was not found.
 
 use std::path::PathBuf;
 
 use effnet::{BoxError, Source};
 use effnet_image::Image;
 
-/// An image to classify, or the reason why there is none.
+/// An image file, or why there is none.
 #[derive(Debug)]
 pub(crate) struct Input {
-    /// As it is reported.
+    /// The name in results and messages.
     pub(crate) name: String,
     pub(crate) source: Result<PathBuf, String>,
 }
@@ -23,7 +23,7 @@ impl Source for Input {
 }
 
 impl Input {
-    /// A file that was found.
+    /// An existing file.
     pub(crate) fn file(path: PathBuf) -> Self {
         Self {
             name: path.display().to_string(),
@@ -31,7 +31,7 @@ impl Input {
         }
     }
 
-    /// Something that was named and is not there.
+    /// An input that was named but not found.
     pub(crate) fn failed(name: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
             name: name.into(),

@@ -1,4 +1,7 @@
-//! From what was typed to a list of image files.
+//! Expands INPUT arguments into a list of image files.
+//!
+//! `classify` and `features` list their inputs here, before any network is loaded. The order is the same on every
+//! run: the parts of a sharded output are numbered by it.
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
@@ -9,14 +12,14 @@ use walkdir::WalkDir;
 
 use crate::input::Input;
 
-/// Expands files, folders, glob patterns and `-`. What cannot be found becomes an input that has
-/// failed, so that the others go on and it is reported in its place.
+/// Expands files, folders, glob patterns and `-`. An input that is not found becomes a failed [`Input`], which is
+/// reported in its place while the others are processed.
 pub(crate) fn expand(arguments: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
     let mut inputs = Vec::new();
     for argument in arguments {
         if argument.as_os_str() == "-" {
             for line in std::io::stdin().lock().split(b'\n') {
-                let mut line = line.context("cannot read the list of paths on standard input")?;
+                let mut line = line.context("cannot read the list of paths from standard input")?;
                 if line.last() == Some(&b'\r') {
                     line.pop();
                 }
@@ -31,7 +34,7 @@ pub(crate) fn expand(arguments: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
     Ok(inputs)
 }
 
-/// A path as the system has it, which need not be UTF-8.
+/// A path in the bytes of the system, which need not be UTF-8.
 #[cfg(unix)]
 fn path_of(bytes: Vec<u8>) -> PathBuf {
     use std::os::unix::ffi::OsStringExt as _;
@@ -75,7 +78,7 @@ fn expand_folder(folder: &Path, inputs: &mut Vec<Input>) {
     }
     if inputs.len() == before {
         let reason = format!(
-            "no images in this folder, expected files like {}",
+            "no images in this folder, expected files with the extensions {}",
             EXTENSIONS.join(", ")
         );
         inputs.push(Input::failed(folder.display().to_string(), reason));

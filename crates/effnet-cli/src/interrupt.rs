@@ -1,28 +1,28 @@
-//! Ctrl-C: finish what is under way, report it, stop.
+//! Ctrl-C: finish the work in progress, report it, stop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::process::exit_at_once;
 
-/// A flag that Ctrl-C (or SIGTERM) sets; a second one ends the process at once.
+/// A flag that Ctrl-C or SIGTERM sets. A second Ctrl-C ends the process at once.
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Starts to listen. Where no handler can be installed, Ctrl-C keeps its default.
+    /// Installs the handler. If that fails, Ctrl-C keeps its default.
     pub fn listen() -> Self {
         let flag = Arc::new(AtomicBool::new(false));
         let set = Arc::clone(&flag);
         let _ = ctrlc::set_handler(move || {
             if set.swap(true, Ordering::SeqCst) {
-                // A thread that writes may hold the lock of standard output: nothing is flushed.
+                // A writing thread may hold the lock of standard output, so nothing is flushed.
                 exit_at_once(130);
             }
         });
         Self(flag)
     }
 
-    /// The flag, for threads of their own.
+    /// The flag, to share with other threads.
     pub fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.0)
     }

@@ -1,17 +1,17 @@
-//! What a launcher such as torchrun tells this process of its place.
+//! The rank, the devices and the threads that a launcher such as torchrun gives this process.
 
 use anyhow::ensure;
 use launch_environment::{Environment, EnvironmentError};
 
-/// The value of a variable; what is not UTF-8 is no number, and is reported with what can be read of it.
+/// The value of a variable. One that is not UTF-8 is not a number either, and is reported as far as it is readable.
 fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// The group of a job whose processes meet in files: an address is not asked for.
+/// The group of this process. Processes that only share files need no MASTER_ADDR and MASTER_PORT.
 ///
 /// # Errors
-/// For a variable that is not a number, or numbers that contradict each other.
+/// For a variable that is not a number, and for numbers that contradict each other.
 pub fn group_without_address() -> Result<Option<Environment>, EnvironmentError> {
     Environment::from_lookup(|name| match (variable(name), name) {
         (None, "MASTER_ADDR") => Some("localhost".to_owned()),
@@ -20,21 +20,21 @@ pub fn group_without_address() -> Result<Option<Environment>, EnvironmentError> 
     })
 }
 
-/// Refuses a group for a command that would do all of its work in every process.
+/// Refuses several processes for a command that would do all of its work in each of them.
 ///
 /// # Errors
-/// When this is one of several processes.
+/// If this is one of several processes.
 pub fn refuse_group(command: &str) -> anyhow::Result<()> {
     let processes = group_without_address()?.map_or(1, |environment| environment.world_size);
     ensure!(
         processes == 1,
-        "`effnet {command}` is the work of one process, and this is one of {processes}: start it without the \
-         launcher, or unset RANK and WORLD_SIZE (classify, features, train and finetune can be shared)"
+        "`effnet {command}` runs in one process, but was started as one of {processes}: start it without the launcher, \
+         or unset RANK and WORLD_SIZE (only classify, features, train and finetune run on several processes)"
     );
     Ok(())
 }
 
-/// Which of the `devices` of this machine is this process's.
+/// The device of this process, of the `devices` of this machine.
 ///
 /// # Errors
 /// As [`group_without_address`].
@@ -43,13 +43,13 @@ pub fn device(devices: usize) -> Result<usize, EnvironmentError> {
     Ok(local_rank % devices.max(1))
 }
 
-/// The threads of this process, of `cores` of this machine.
+/// The number of threads of this process on a machine with this many `cores`.
 pub fn threads(cores: usize) -> usize {
     share_of_cores(cores, variable)
 }
 
-/// The threads of one of `LOCAL_WORLD_SIZE` processes: what `OMP_NUM_THREADS` asks for, else its share. torchrun sets
-/// `OMP_NUM_THREADS` to 1 where nobody has set it, which says nothing.
+/// The number of threads of one of `LOCAL_WORLD_SIZE` processes: `OMP_NUM_THREADS`, else its share of the cores. The 1
+/// that torchrun puts into an unset `OMP_NUM_THREADS` does not count.
 fn share_of_cores(cores: usize, variable: impl Fn(&str) -> Option<String>) -> usize {
     let number = |name| variable(name)?.trim().parse().ok().filter(|&number| number > 0);
     let processes = number("LOCAL_WORLD_SIZE").unwrap_or(1);

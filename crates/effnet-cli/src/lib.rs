@@ -13,7 +13,7 @@ mod inputs;
 mod interrupt;
 pub mod launcher;
 mod outcome;
-mod pass;
+mod outputs;
 mod printer;
 mod process;
 mod records;
@@ -37,8 +37,8 @@ pub use process::{exit_at_once, resident_memory};
 pub use sharding::digest;
 pub use torch::{Cuda, TorchCommands, TorchExecution, TorchRequest};
 
-/// Runs the command line of this process: the body of both programs. `torch` is what a program with libtorch
-/// adds; one without hands the calls that need it over to the `effnet-torch` beside it.
+/// Runs the command line of this process: the body of both programs. `torch` is what a program with libtorch adds;
+/// one without it hands the calls that need libtorch over to the `effnet-torch` in its folder.
 pub fn main(torch: Option<&dyn TorchCommands>) -> ExitCode {
     if let Some(code) = handover::answer_or_refuse(torch.is_some()) {
         return code;
@@ -50,10 +50,10 @@ pub fn main(torch: Option<&dyn TorchCommands>) -> ExitCode {
     let ran = handover::hand_over(&arguments, torch.is_some(), &printer)
         .and_then(|()| run(&arguments, torch, &printer));
     match ran {
-        // Threads may still compute; to take libraries apart under them would crash.
+        // Threads may still compute: running the destructors of libraries under them would crash.
         Ok(Outcome::Interrupted) => exit_at_once(130),
         Ok(outcome) => outcome.into(),
-        // The reader of a pipe has seen enough: nothing went wrong.
+        // The reader of the pipe, `head` say, has closed it: not an error.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             printer.error(&error);

@@ -1,17 +1,17 @@
-//! How a command that ran to its end went.
+//! The outcome of a command, which becomes its exit code.
 
 use std::process::ExitCode;
 
-/// What becomes the exit code.
+/// The outcome of a command that did not fail as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Everything was done.
+    /// All inputs succeeded (exit code 0).
     Done,
-    /// Some inputs failed; the others were done and all were reported.
+    /// Some inputs failed and are reported; the others succeeded (exit code 1).
     SomeFailed,
-    /// Nothing could be done.
+    /// Nothing succeeded (exit code 2).
     NothingDone,
-    /// Stopped by Ctrl-C; what was done by then was reported.
+    /// Stopped by Ctrl-C (exit code 130).
     Interrupted,
 }
 
@@ -21,7 +21,7 @@ impl From<Outcome> for ExitCode {
             Outcome::Done => Self::SUCCESS,
             Outcome::SomeFailed => Self::from(1),
             Outcome::NothingDone => Self::from(2),
-            // What a shell reports of a process that SIGINT ended.
+            // As a shell reports a process that SIGINT ended.
             Outcome::Interrupted => Self::from(130),
         }
     }

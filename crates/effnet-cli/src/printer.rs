@@ -1,15 +1,19 @@
 //! The one place that writes to standard error.
+//!
+//! `--quiet`, `--verbose` and `--color` are settled here, so a command only says what kind of message it has. No
+//! bar is drawn if standard error is not a terminal: log files and pipes get whole lines only.
 
+use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ColorChoice {
-    /// Where the output is a terminal
+    /// If the output is a terminal
     Auto,
     /// Always
     Always,
@@ -17,18 +21,16 @@ pub enum ColorChoice {
     Never,
 }
 
-/// Writes notes, warnings, errors and progress for a person; results go to
-/// standard output.
+/// Writes notes, warnings, errors and progress for people; results go to standard output.
 pub struct Printer {
     quiet: bool,
     verbose: bool,
 }
 
-// Errors are printed whatever the settings; they go through the printer all the same.
+// Errors are printed whatever the settings, yet only a printer prints them.
 #[allow(clippy::unused_self)]
 impl Printer {
-    /// A printer that keeps to errors when `quiet`, and tells details when `verbose`. Colours are a setting of
-    /// the whole process.
+    /// Prints errors only if `quiet`, and details too if `verbose`. Sets `color` for the whole process.
     pub fn new(quiet: bool, verbose: bool, color: ColorChoice) -> Self {
         match color {
             ColorChoice::Auto => anstream::ColorChoice::Auto,
@@ -39,7 +41,7 @@ impl Printer {
         Self { quiet, verbose }
     }
 
-    /// The printer of a process of a group: the first speaks for all, the others of errors only.
+    /// The printer of this rank of a group: rank 0 prints for all, the others print errors only.
     #[must_use]
     pub fn of_rank(&self, rank: usize) -> Self {
         Self {
@@ -48,28 +50,28 @@ impl Printer {
         }
     }
 
-    /// What only `--verbose` shows.
+    /// Prints a detail, with `--verbose` only.
     pub fn detail(&self, message: impl AsRef<str>) {
         if self.verbose {
             write_line("", Style::new(), message.as_ref());
         }
     }
 
-    /// What was done, unless `--quiet`.
+    /// Prints what was done, unless `--quiet`.
     pub fn note(&self, message: impl AsRef<str>) {
         if !self.quiet {
             write_line("", Style::new(), message.as_ref());
         }
     }
 
-    /// What may surprise, unless `--quiet`.
+    /// Prints a warning, unless `--quiet`.
     pub fn warning(&self, message: impl AsRef<str>) {
         if !self.quiet {
             write_line("warning", AnsiColor::Yellow.on_default().bold(), message.as_ref());
         }
     }
 
-    /// An error with its causes, each on a line of its own.
+    /// Prints an error and its causes, one per line.
     pub fn error(&self, error: &anyhow::Error) {
         let mut causes = error.chain().map(ToString::to_string);
         write_line(
@@ -82,9 +84,9 @@ impl Printer {
         }
     }
 
-    /// An input that failed while the others go on.
+    /// Prints why an input failed; the other inputs are still processed.
     pub fn failure(&self, input: &str, reason: &str) {
-        // Errors of files begin with the file's name themselves.
+        // Errors about a file already begin with its name.
         let reason = reason.strip_prefix(&format!("{input}: ")).unwrap_or(reason);
         write_line(
             "error",
@@ -93,22 +95,22 @@ impl Printer {
         );
     }
 
-    /// A bar over `length` items, invisible when standard error is no terminal, when quiet, or
-    /// when there is just one.
+    /// A progress bar over `length` images; hidden if standard error is not a terminal, if quiet, or for a single
+    /// image.
     pub fn progress(&self, length: u64) -> ProgressBar {
         if self.quiet || length < 2 || !std::io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
         let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
-        styled(bar, "{bar:30} {pos}/{len} images, {per_sec}, {eta} left")
+        styled(bar, "{bar:30} {pos}/{len} images, {images_per_sec}, {eta} left")
     }
 
-    /// A bar for one download.
+    /// A progress bar for one download.
     pub fn download(&self) -> ProgressBar {
         self.download_in(&self.bars())
     }
 
-    /// Room for several bars, invisible when standard error is no terminal and when quiet.
+    /// A group of progress bars; hidden if standard error is not a terminal or if quiet.
     pub fn bars(&self) -> MultiProgress {
         if self.quiet || !std::io::stderr().is_terminal() {
             return MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
@@ -116,28 +118,41 @@ impl Printer {
         MultiProgress::new()
     }
 
-    /// A bar for one download among several.
+    /// A progress bar for one of several downloads.
     pub fn download_in(&self, downloads: &MultiProgress) -> ProgressBar {
         let template = "{msg} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
         self.bar_in(downloads, template)
     }
 
-    /// A bar of this template below the others.
+    /// Adds a bar with this template below the others.
     pub fn bar_in(&self, bars: &MultiProgress, template: &str) -> ProgressBar {
         bars.add(styled(ProgressBar::no_length(), template))
     }
 }
 
-/// The style that a template describes; the templates here are right, a wrong one would keep the
-/// default style.
+/// Applies a template. A wrong template would keep the default style; those here are right.
 fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
     match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
+        Ok(style) => bar.with_style(style.with_key("images_per_sec", write_images_per_sec)),
         Err(_) => bar,
     }
 }
 
-/// A failed write to standard error can be told to nobody.
+/// Writes a rate as people read it; indicatif's own has four decimals.
+fn write_images_per_sec(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    let _ = write!(out, "{:.0} images/s", state.per_sec());
+}
+
+/// `1 image`, `2 images`, `2 classes`.
+pub(crate) fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
+    match (count == N::from(1u8), noun.ends_with('s')) {
+        (true, _) => format!("{count} {noun}"),
+        (false, true) => format!("{count} {noun}es"),
+        (false, false) => format!("{count} {noun}s"),
+    }
+}
+
+/// Ignores a failed write to standard error: there is nowhere left to report it.
 fn write_line(label: &str, style: Style, message: &str) {
     let mut stderr = anstream::stderr().lock();
     let _ = if label.is_empty() {
@@ -145,4 +160,16 @@ fn write_line(label: &str, style: Style, message: &str) {
     } else {
         writeln!(stderr, "{style}{label}{style:#}: {message}")
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counted;
+
+    #[test]
+    fn one_is_singular_and_all_other_counts_are_plural() {
+        assert_eq!(counted(1usize, "image"), "1 image");
+        assert_eq!(counted(0usize, "image"), "0 images");
+        assert_eq!(counted(2i64, "class"), "2 classes");
+    }
 }

@@ -1,21 +1,20 @@
-//! What concerns the process as a whole.
+//! Exit and memory of the process.
 
 use std::ffi::c_int;
 
-/// Ends the process without the destructors of libraries: threads may still be inside of them. Nothing is
-/// flushed.
+/// Ends the process without running the destructors of libraries, which threads may still use. Nothing is flushed.
 #[allow(unsafe_code)]
 pub fn exit_at_once(code: u8) -> ! {
     // SAFETY: takes a number, may be called at any time by any thread, and does not return.
     unsafe { libc::_exit(c_int::from(code)) }
 }
 
-/// Bytes of physical memory that this process holds now; `None` where the system does not tell.
+/// Physical memory of this process in bytes; `None` if the system does not report it.
 pub fn resident_memory() -> Option<u64> {
     field("VmRSS:")
 }
 
-/// The most physical memory that this process held so far, in bytes; `None` where the system does not tell.
+/// Peak physical memory of this process in bytes; `None` if the system does not report it.
 pub(crate) fn peak_memory() -> Option<u64> {
     field("VmHWM:")
 }

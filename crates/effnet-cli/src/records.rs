@@ -1,4 +1,4 @@
-//! Results, in the three formats of `--format`, on standard output or into a file.
+//! The results of `classify` in the formats of `--format`.
 
 use std::io::Write;
 
@@ -28,7 +28,7 @@ pub(crate) enum Record<'a> {
     },
 }
 
-/// What stands around records of this format.
+/// The header and separator of this format.
 pub(crate) fn frame(format: Format) -> Frame {
     match format {
         Format::Text => Frame {
@@ -43,14 +43,14 @@ pub(crate) fn frame(format: Format) -> Frame {
     }
 }
 
-/// Writes records one after the other.
+/// Writes one record per input.
 pub(crate) struct Records {
     format: Format,
     sink: Sink,
 }
 
 impl Records {
-    /// Into an output with the [`frame`] of this format.
+    /// Writes to `sink`, which was opened with the [`frame`] of this format.
     pub(crate) fn new(format: Format, sink: Sink) -> Self {
         Self { format, sink }
     }
@@ -67,12 +67,12 @@ impl Records {
         self.sink.end_input(matches!(record, Record::Classified { .. }))
     }
 
-    /// Lets everything written so far be seen.
+    /// Flushes everything written so far.
     pub(crate) fn flush(&mut self) -> anyhow::Result<()> {
         Ok(self.sink.flush()?)
     }
 
-    /// Completes the output, as [`Sink::finish`].
+    /// Completes the output, see [`Sink::finish`].
     pub(crate) fn finish(
         self,
         count: usize,
@@ -124,7 +124,7 @@ impl Records {
                     writeln!(self.sink, "  {percent:6.2} %  {}", prediction.label)?;
                 }
             }
-            // Said on standard error, where people look for it.
+            // Printed on standard error, where people look for it.
             Record::Failed { .. } => {}
         }
         Ok(())

@@ -1,12 +1,12 @@
-//! One job for several processes: `torchrun --no-python --nproc-per-node 2 effnet classify FOLDER --output FILE`.
+//! One job on several processes: `torchrun --no-python --nproc-per-node 2 effnet classify FOLDER --output FILE`.
 //!
-//! The processes meet in the file system alone. Each lists the same inputs, whose list is cut into parts; the ranks
-//! are [dealt](deal) the parts. A finished part is a file in a folder beside the output, which appears under its
-//! name only when it is on the disk, so that whoever is started again goes on after it. The process that finds all
-//! parts there joins them in order, gives the output its name, [notes](folder::note) that it is whole and removes
-//! them. Two that find them at the same time both do that, and write the same.
+//! The processes share only a file system, and any of them may be killed and restarted. Each lists the same inputs;
+//! the list is cut into parts, which are [distributed](distribute) over the ranks. A finished part is a file in a
+//! folder next to the output. It gets its name only once it is on the disk, so a restarted process resumes after it.
+//! The process that finds all parts finished merges them in order, gives the output its name, [records](folder::note)
+//! that it is complete and removes the parts. If two processes do this at the same time, both write the same bytes.
 
-mod deal;
+mod distribute;
 mod folder;
 mod job;
 mod listing;
@@ -24,7 +24,7 @@ use crate::Outcome;
 use crate::frame::{Frame, check_output};
 use crate::input::Input;
 use crate::interrupt::Interrupt;
-use crate::printer::Printer;
+use crate::printer::{Printer, counted};
 use folder::PartsFolder;
 pub(crate) use job::Job;
 pub use job::digest;
@@ -32,35 +32,35 @@ use listing::Listing;
 use merge::Merged;
 use part::PartWriter;
 
-/// The place of a process among those that share a job.
+/// The rank of a process among those that share a job.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Group {
     pub(crate) rank: usize,
     pub(crate) world_size: usize,
 }
 
-/// The parts that this process makes: what is written to it goes to one after the other.
+/// Writes the parts of this process, one after the other.
 pub(crate) struct Shard {
     folder: PartsFolder,
     frame: Frame,
     newest_input: Option<SystemTime>,
-    /// Those that are not finished, in order.
+    /// The unfinished parts, in order.
     parts: VecDeque<usize>,
-    /// The first of them, once it is begun.
+    /// Writes the first of them, once it is started.
     writer: Option<PartWriter>,
 }
 
-/// What there is to do for a process.
+/// The work of a process.
 pub(crate) enum Share<To> {
-    /// These inputs, whose results go there.
+    /// These inputs, and where their results go.
     Inputs(Vec<Input>, To),
-    /// Nothing: the job is done, and went like this.
+    /// None: the job is complete, with this outcome.
     Nothing(Outcome),
 }
 
 impl Shard {
-    /// Joins the job of the group on `inputs`, in parts that are whole numbers of `batch` images, and takes what
-    /// falls to this process and is not finished.
+    /// Joins the group's job on `inputs`, in parts of a multiple of `batch` images, and takes the unfinished parts of
+    /// this rank.
     pub(crate) fn join(
         Group { rank, world_size }: Group,
         output: &Path,
@@ -75,14 +75,12 @@ impl Shard {
         let listing = Listing::of(&inputs);
         job.add("inputs", inputs.len());
         job.add("listing", listing.digest);
-        let part_size = deal::part_size(inputs.len(), world_size, batch);
+        let part_size = distribute::part_size(inputs.len(), world_size, batch);
         let joined = PartsFolder::join(output, job.clone(), inputs.len(), part_size, rank);
         let joined = joined.and_then(|folder| Ok((folder.finished()?, folder)));
-        // Before any complaint: parts vanish when the output is whole.
+        // Before any error: another process removes the parts once the output is complete.
         if let Some(tally) = folder::completed(output, &job, listing.newest)? {
-            printer.note(format!(
-                "{shown}: is there and whole, nothing to do; remove it to do it again"
-            ));
+            printer.note(format!("{shown}: already complete; delete it to recompute"));
             return Ok(Share::Nothing(if rank == 0 {
                 tally.as_outcome()
             } else {
@@ -92,7 +90,7 @@ impl Shard {
         let (finished, folder) = joined?;
         if !finished.is_empty() {
             printer.note(format!(
-                "{} of {} parts are finished: {}",
+                "{} of {} parts are finished already: {}",
                 finished.len(),
                 folder.count(),
                 folder.path().display()
@@ -100,7 +98,7 @@ impl Shard {
         }
         let bytes = |part| listing.bytes[folder.range(part)].iter().sum();
         let bytes: Vec<u64> = (0..folder.count()).map(bytes).collect();
-        let ranks = deal::deal(&bytes, world_size);
+        let ranks = distribute::distribute(&bytes, world_size);
         let is_to_do = |part| ranks[part] == rank && !finished.contains(&part);
         let parts: VecDeque<usize> = (0..folder.count()).filter(|&part| is_to_do(part)).collect();
         let numbered = inputs.into_iter().enumerate();
@@ -116,17 +114,17 @@ impl Shard {
         Ok(Share::Inputs(inputs, Box::new(shard)))
     }
 
-    /// What stands between two results.
+    /// The separator between two results.
     pub(crate) fn separator(&self) -> &'static str {
         self.frame.separator
     }
 
-    /// Whether there is no result yet in the part that is being made.
+    /// Whether the current part has no result yet.
     pub(crate) fn is_at_start(&self) -> bool {
         self.writer.as_ref().is_none_or(PartWriter::is_empty)
     }
 
-    /// Ends the results of an input; those of a whole part are brought to the disk.
+    /// Ends the results of an input; a complete part is flushed to the disk.
     pub(crate) fn end_input(&mut self, is_done: bool) -> anyhow::Result<()> {
         let part = self.part()?;
         let inputs = self.folder.range(part).len();
@@ -136,32 +134,32 @@ impl Shard {
             && let Some(writer) = self.writer.take()
         {
             self.parts.pop_front();
-            let shown = || format!("{}: cannot be written", self.folder.file(part).display());
+            let shown = || format!("{}: cannot write this file", self.folder.file(part).display());
             writer.commit().with_context(shown)?;
         }
         Ok(())
     }
 
-    /// Completes the output if this process is the last, and tells how the job went; of an interrupt, how to go on.
+    /// Completes the output if this process is the last, and returns the outcome; after an interrupt, says how to
+    /// resume.
     pub(crate) fn finish(self, interrupt: &Interrupt, printer: &Printer) -> anyhow::Result<Outcome> {
         let output = self.folder.output.display();
         let merged = merge::merge(&self.folder, &self.frame, self.newest_input, interrupt)?;
         Ok(match merged {
-            Merged::Whole(tally) => tally.as_outcome(),
+            Merged::Complete(tally) => tally.as_outcome(),
             Merged::ByAnother => Outcome::Done,
             Merged::Missing(missing) => {
                 printer.note(format!(
-                    "this process is through; {missing} of {} parts come from others, the last of which writes {output}",
-                    self.folder.count()
+                    "this process is done; other processes still work on {missing} of {}, the last one writes {output}",
+                    counted(self.folder.count(), "part")
                 ));
                 Outcome::Done
             }
             Merged::Interrupted => {
                 let finished = self.folder.finished().map_or(0, |parts| parts.len());
                 printer.warning(format!(
-                    "interrupted: {finished} of {} parts are finished; the same command goes on after them, as long as \
-                     {} is there",
-                    self.folder.count(),
+                    "interrupted after {finished} of {}; run the same command to resume, and keep {}",
+                    counted(self.folder.count(), "part"),
                     self.folder.path().display()
                 ));
                 Outcome::Interrupted
@@ -189,7 +187,7 @@ impl Write for Shard {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // A part is read when it is whole.
+        // A part is read only when it is complete.
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
-//! Where results go: standard output, a file that appears when it is whole, or the parts of one that several
-//! processes make.
+//! Where results go: standard output, a file, or the parts of a file that several processes write.
+//!
+//! A file gets its name only when the command ends, so a killed command leaves no half-written file behind.
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -11,17 +12,17 @@ use effnet_checkpoint::FreshFile;
 use crate::Outcome;
 use crate::frame::{Frame, check_output};
 use crate::interrupt::Interrupt;
-use crate::pass::Tally;
+use crate::outputs::Tally;
 use crate::printer::Printer;
 use crate::sharding::Shard;
 
-/// Takes results in whichever form.
+/// Takes results, wherever they go.
 pub(crate) struct Sink {
     target: Target,
     separator: &'static str,
-    /// Whether no result was written yet.
+    /// Whether no result has been written yet.
     is_empty: bool,
-    /// Of the inputs whose results went to an output of this process alone.
+    /// The inputs so far; a shard counts its own.
     tally: Tally,
 }
 
@@ -32,13 +33,13 @@ enum Target {
 }
 
 impl Sink {
-    /// Standard output, or a file of this name, beside which it must be possible to write.
+    /// Opens standard output or this file. The file is written under a temporary name in its folder first.
     pub(crate) fn open(output: Option<&Path>, frame: &Frame) -> anyhow::Result<Self> {
         let target = match output {
             None => Target::Stdout(BufWriter::new(anstream::stdout())),
             Some(path) => {
                 check_output(path)?;
-                let shown = || format!("{}: cannot write here", path.display());
+                let shown = || format!("{}: cannot write this file", path.display());
                 let file = FreshFile::create(path).with_context(shown)?;
                 let path = path.to_owned();
                 Target::File { file, path }
@@ -55,7 +56,7 @@ impl Sink {
         Ok(sink)
     }
 
-    /// The parts that fall to this process.
+    /// Writes to the parts of this process.
     pub(crate) fn of_shard(shard: Box<Shard>) -> Self {
         Self {
             separator: shard.separator(),
@@ -65,7 +66,7 @@ impl Sink {
         }
     }
 
-    /// Bold on a terminal, nothing in a file.
+    /// Bold on standard output, plain in a file.
     pub(crate) fn heading(&self) -> Style {
         match self.target {
             Target::Stdout(_) => Style::new().bold(),
@@ -73,7 +74,7 @@ impl Sink {
         }
     }
 
-    /// Sets what comes off from the result before it, if there is one.
+    /// Writes the separator if there is a result before.
     pub(crate) fn separate(&mut self) -> std::io::Result<()> {
         if self.is_empty {
             return Ok(());
@@ -81,10 +82,10 @@ impl Sink {
         self.write_all(self.separator.as_bytes())
     }
 
-    /// Ends what belongs to one input, and counts it.
+    /// Ends the results of one input, and counts it.
     pub(crate) fn end_input(&mut self, is_done: bool) -> anyhow::Result<()> {
         if let Target::Shard(shard) = &mut self.target {
-            // It counts for each part.
+            // A shard counts per part.
             shard.end_input(is_done)?;
             self.is_empty = shard.is_at_start();
         } else {
@@ -93,8 +94,7 @@ impl Sink {
         Ok(())
     }
 
-    /// Completes the output, and tells how the command went with its `count` inputs. A file appears under its name
-    /// only now.
+    /// Completes the output, and returns the outcome for the `count` inputs. A file gets its name only now.
     pub(crate) fn finish(
         self,
         count: usize,
@@ -105,7 +105,7 @@ impl Sink {
             Target::Stdout(mut sink) => sink.flush()?,
             Target::File { file, path } => file
                 .commit()
-                .with_context(|| format!("{}: cannot write here", path.display()))?,
+                .with_context(|| format!("{}: cannot write this file", path.display()))?,
             Target::Shard(shard) => return shard.finish(interrupt, printer),
         }
         Ok(self.tally.outcome(count, interrupt, printer))

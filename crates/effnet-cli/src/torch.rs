@@ -1,7 +1,7 @@
 //! What a program with libtorch adds to the command line.
 //!
-//! This crate parses every call and runs most of them by itself. Training, CUDA and the plain engine need
-//! libtorch, which `effnet` does not have: `effnet-torch` passes an implementation of [`TorchCommands`] to
+//! This crate parses every call and runs most of them itself. Training, CUDA and the plain engine need libtorch,
+//! which this crate must not depend on. So `effnet-torch` implements [`TorchCommands`] and passes it to
 //! [`main`](crate::main).
 
 use effnet::{Backend, Parameters, Precision};
@@ -13,22 +13,21 @@ use crate::{Outcome, Printer};
 
 /// The commands and devices of a program with libtorch.
 pub trait TorchCommands: Sync {
-    /// Settles where a network computes. `None` where the engine without libtorch does: on the CPU, unless
-    /// `plain` asks for the network's own layers. It is called before anything else touches libtorch, which
-    /// looks for CUDA once and remembers.
+    /// Chooses the device. `None` for the engine without libtorch: on the CPU, unless `plain` is set. To be called
+    /// before anything else uses libtorch, which looks for CUDA only once.
     ///
     /// # Errors
-    /// When a device was named that is not there.
+    /// If the requested device does not exist.
     fn execution(
         &self,
         request: &TorchRequest,
         printer: &Printer,
     ) -> anyhow::Result<Option<Box<dyn TorchExecution>>>;
 
-    /// Runs `command`, `train` or `finetune`, which has these `defaults`.
+    /// Runs `command` (`train` or `finetune`) with these `defaults`.
     ///
     /// # Errors
-    /// Whatever keeps it from training.
+    /// If the training cannot start or continue.
     fn train(
         &self,
         command: &str,
@@ -37,51 +36,51 @@ pub trait TorchCommands: Sync {
         printer: &Printer,
     ) -> anyhow::Result<Outcome>;
 
-    /// What `effnet env` says of libtorch.
+    /// What `effnet env` reports about CUDA.
     fn cuda(&self) -> Cuda;
 
-    /// The folder of the libtorch that this program was linked with.
+    /// The folder of the libtorch that this program is linked with.
     fn libtorch_folder(&self) -> Option<&'static str>;
 }
 
-/// What decides how libtorch computes a network.
+/// How libtorch is to compute a network.
 #[derive(Debug, Clone, Copy)]
 pub struct TorchRequest {
-    /// Where.
+    /// The device.
     pub device: DeviceChoice,
-    /// Whether by the network's own layers, one call after the other, rather than folded and fused.
+    /// Whether to run the network layer by layer instead of folded and fused.
     pub plain: bool,
-    /// In what.
+    /// The numeric precision.
     pub precision: Precision,
-    /// Threads on a CPU.
+    /// Number of CPU threads.
     pub threads: usize,
-    /// Whether CUDA may multiply 32-bit floats in TensorFloat-32.
+    /// Whether CUDA may multiply fp32 in TensorFloat-32.
     pub tf32: bool,
-    /// Whether cuDNN's kernels are timed for each shape of a batch.
+    /// Whether cuDNN times its kernels for each batch shape.
     pub autotune: bool,
 }
 
-/// A device of libtorch's that networks are made for.
+/// A libtorch device that networks are prepared for.
 pub trait TorchExecution {
     /// Whether it is a CUDA device.
     fn is_cuda(&self) -> bool;
 
-    /// Makes a network ready to run; with `features` it ends with the averages of the head's activations.
+    /// Prepares a network; with `features` it returns the pooled features before the classifier.
     ///
     /// # Errors
-    /// When memory is short, or the device does not compute in the precision.
+    /// If memory runs out, and if the device does not support the precision.
     fn backend(&self, parameters: &Parameters, features: bool) -> anyhow::Result<Box<dyn Backend>>;
 }
 
-/// What libtorch finds of CUDA on this machine.
+/// The CUDA support that libtorch finds on this machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cuda {
-    /// Whether it can be used.
+    /// Whether CUDA can be used.
     pub cuda: bool,
-    /// How many devices there are.
+    /// Number of devices.
     pub cuda_devices: i64,
-    /// Whether batches can be recorded as CUDA graphs.
+    /// Whether CUDA graphs are available.
     pub cuda_graphs: bool,
-    /// What keeps a driver that is there from being used, or used in full.
+    /// Why an installed driver is not used, or not fully.
     pub cuda_problem: Option<String>,
 }

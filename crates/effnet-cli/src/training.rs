@@ -1,7 +1,7 @@
-//! The settings of `effnet train` and `effnet finetune`: flags, files, recipes, and what a run keeps of them.
+//! The settings of `effnet train` and `effnet finetune`: flags, files, recipes, and the config.json of a run.
 //!
-//! Training itself needs libtorch and is in effnet-torch; its help, its settings and the images that a run kept
-//! back for validation are needed without.
+//! Training itself needs libtorch and is in effnet-torch. Three things are needed without it: the help, the
+//! settings (`--print-config`), and the images that a run held out for validation (`effnet evaluate`).
 
 pub mod file;
 pub mod recipe;

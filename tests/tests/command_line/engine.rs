@@ -59,9 +59,9 @@ fn the_precision_is_taken_by_both_engines_and_told() {
     let floats = logits(&classify(&["--precision", "fp32"]));
     for engine in ["fused", "plain"] {
         let run = classify(&["--engine", engine, "--precision", "bf16", "--verbose"]);
-        let told = format!("{engine} engine");
+        let named = format!("engine {engine} (");
         assert!(
-            run.stderr.contains(&told) && run.stderr.contains("in bf16"),
+            run.stderr.contains(&named) && run.stderr.contains("), bf16, cpu, "),
             "{}",
             run.stderr
         );
@@ -69,7 +69,7 @@ fn the_precision_is_taken_by_both_engines_and_told() {
         assert_ne!(logits, floats);
         assert_near(&logits, &floats, 0.1);
         let run = classify(&["--engine", engine, "--precision", "fp32", "--verbose"]);
-        assert!(run.stderr.contains("in fp32"), "{}", run.stderr);
+        assert!(run.stderr.contains("), fp32, cpu, "), "{}", run.stderr);
     }
 }
 

@@ -38,7 +38,7 @@ fn inspect_describes_files_of_other_networks_too() {
         run.stdout
     );
     assert!(
-        run.stderr.contains("not those of an EfficientNet"),
+        run.stderr.contains("match no known EfficientNet"),
         "{}",
         run.stderr
     );

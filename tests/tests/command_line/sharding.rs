@@ -213,7 +213,11 @@ fn an_interrupt_keeps_finished_parts_and_says_how_to_go_on() {
     interrupt(&rank);
     let run: Finished = rank.wait_with_output().unwrap().into();
     assert_eq!(run.code, Some(130), "{}", run.stderr);
-    assert!(run.stderr.contains("same command goes on"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("run the same command to resume"),
+        "{}",
+        run.stderr
+    );
     let kept = parts(folder);
     let left = std::fs::read_dir(folder.join("out.parts")).unwrap().count();
     assert_eq!(
@@ -238,7 +242,7 @@ fn a_job_that_is_whole_is_not_done_again_unless_its_output_or_an_input_changed()
     let group = finish_group(2, || classify(folder, &JSON));
     // Its outcome is told again, by one.
     assert_eq!(codes(&group), [Some(0), Some(1)], "{}", said(&group));
-    assert!(said(&group).contains("nothing to do"), "{}", said(&group));
+    assert!(said(&group).contains("already complete"), "{}", said(&group));
     assert_eq!(written(), first);
     assert!(!folder.join("out.parts").exists());
 

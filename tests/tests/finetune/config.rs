@@ -92,7 +92,7 @@ fn a_number_out_of_its_range_is_refused_wherever_it_stands() {
     std::fs::write(home.path("my.toml"), "label_smoothing = 1.5\n").unwrap();
     for arguments in [["--config", "my.toml"], ["--label-smoothing", "1.5"]] {
         let run = home.run(&[&["train", "photos"], &arguments[..]].concat());
-        refused(&run, &["`label_smoothing` is 1.5", "less than 1"]);
+        refused(&run, &["--label-smoothing 1.5", "less than 1"]);
     }
 }
 

@@ -184,6 +184,6 @@ fn a_teacher_that_cannot_teach_is_refused_before_the_training() {
     refused(&with("text.pt"), &["`teacher`", "text.pt"]);
     refused(
         &home.train(&["--output", "run", "--distillation-alpha", "1.5"]),
-        &["distillation_alpha", "1.5", "0 or more, 1 or less"],
+        &["--distillation-alpha 1.5", "at least 0 and at most 1"],
     );
 }

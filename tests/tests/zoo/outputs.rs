@@ -55,7 +55,7 @@ fn an_output_that_exists_is_replaced_only_by_force() {
     std::fs::write(home.join("out.pth"), "precious").unwrap();
     let arguments = ["convert", "in.safetensors", "out.pth"];
     let run = home.run(&arguments);
-    refused(&run, &["out.pth", "exists already", "--force"]);
+    refused(&run, &["out.pth", "already exists", "--force"]);
     assert_eq!(std::fs::read(home.join("out.pth")).unwrap(), b"precious");
     succeeded(&home.run(&[&arguments[..], &["--force"]].concat()));
     assert!(std::fs::metadata(home.join("out.pth")).unwrap().len() > 1 << 20);

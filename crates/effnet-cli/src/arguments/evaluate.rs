@@ -8,23 +8,23 @@ use super::{InferenceArguments, InspectFormat};
 
 #[derive(Debug, Args)]
 pub struct EvaluateArguments {
-    /// A folder with a folder of images for each class, or with val/ and such folders there; a CSV file
-    /// with a path and a label a line; or a tar archive of such a folder. Classes are named as the
-    /// network names them, or by their ImageNet ids or numbers
+    /// Labelled images: a folder with one subfolder per class (or with val/ containing such folders), a CSV file
+    /// with one path and label per line, or a tar archive of such a folder. Classes go by the network's class
+    /// names, ImageNet synset ids or class numbers
     #[arg(value_name = "DATA")]
     pub data: PathBuf,
-    #[command(flatten)]
-    pub inference: InferenceArguments,
-    /// Measure all images, also those that the run of the weights was trained on
+    /// Evaluate all images, including those the weights were trained on
     #[arg(long)]
     pub all: bool,
-    /// Write the confusion matrix as a table
-    #[arg(long, value_name = "FILE")]
-    pub confusion_csv: Option<PathBuf>,
-    /// Draw the confusion matrix
-    #[arg(long, value_name = "FILE")]
-    pub confusion_png: Option<PathBuf>,
-    /// What to print
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    /// Output format
+    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
     pub format: InspectFormat,
+    /// Write the confusion matrix to a CSV file
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub confusion_csv: Option<PathBuf>,
+    /// Draw the confusion matrix to a PNG file
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub confusion_png: Option<PathBuf>,
+    #[command(flatten)]
+    pub inference: InferenceArguments,
 }

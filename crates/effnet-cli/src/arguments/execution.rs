@@ -1,4 +1,4 @@
-//! How a network is computed.
+//! Device, precision, engine and threads.
 
 use std::str::FromStr;
 
@@ -8,11 +8,11 @@ use effnet::Precision;
 /// `--device`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The first CUDA device if there is one and a libtorch that can use it, else the CPU.
+    /// The first CUDA device if libtorch finds one, else the CPU.
     Auto,
     /// The CPU.
     Cpu,
-    /// `None` for the one that is this process's: the first, or that of its rank on this machine.
+    /// `None` for the device of this process: that of its local rank, or the first.
     Cuda(Option<usize>),
 }
 
@@ -36,34 +36,43 @@ impl FromStr for DeviceChoice {
 /// `--engine`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum EngineChoice {
-    /// Folded, packed and fused
+    /// Batch norm folded, weights packed, kernels fused
     Fused,
-    /// Layer by layer, as in training (libtorch)
+    /// Layer by layer, as in training (needs libtorch)
     Plain,
 }
 
-/// What decides how a network is computed.
+/// How a network is computed.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Execution")]
 pub struct ExecutionArguments {
-    /// Where to compute: auto, cpu, cuda or cuda:N (cuda needs libtorch)
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    /// Device: auto, cpu, cuda or cuda:N (cuda needs libtorch)
+    #[arg(
+        long,
+        value_name = "DEVICE",
+        default_value = "auto",
+        help_heading = "Execution"
+    )]
     pub device: DeviceChoice,
-    /// Numbers to compute with: auto, fp32, bf16 or fp16
-    #[arg(long, value_name = "PRECISION", default_value = "auto", value_parser = precision)]
+    /// Numeric precision: auto, fp32, bf16 or fp16
+    #[arg(long, value_name = "PRECISION", default_value = "auto", value_parser = precision, help_heading = "Execution")]
     pub precision: Precision,
-    /// What computes: the fused engine, or the network layer by layer
-    #[arg(long, value_name = "ENGINE", default_value = "fused")]
+    /// Inference engine
+    #[arg(
+        long,
+        value_name = "ENGINE",
+        default_value = "fused",
+        help_heading = "Execution"
+    )]
     pub engine: EngineChoice,
-    /// Threads for decoding and computing [default: one per core; of several processes that
-    /// torchrun starts on a machine, each has its share]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    /// Threads for decoding and computing [default: one per core, split between the processes that torchrun
+    /// starts on a machine]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Execution")]
     pub threads: Option<u16>,
-    /// On CUDA in fp32: multiply in TensorFloat-32, faster and with 10 bits of mantissa
-    #[arg(long)]
+    /// CUDA, fp32: multiply in TensorFloat-32 (faster, 10-bit mantissa)
+    #[arg(long, help_heading = "Execution")]
     pub tf32: bool,
-    /// On CUDA: time cuDNN's kernels for each shape of a batch and take the fastest, for long runs
-    #[arg(long)]
+    /// CUDA: time cuDNN's kernels for each batch shape and use the fastest (for long runs)
+    #[arg(long, help_heading = "Execution")]
     pub autotune: bool,
 }
 

@@ -8,23 +8,23 @@ use super::NetworkArguments;
 
 #[derive(Debug, Args)]
 pub struct FeaturesArguments {
-    /// Image files, folders (searched recursively), glob patterns, or `-` for a list of paths on
-    /// standard input
+    /// Image files, folders (searched recursively), glob patterns, or `-` to read a list of paths from standard
+    /// input
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
+    /// Output format
+    #[arg(long, value_name = "FORMAT", default_value = "json", help_heading = "Output")]
+    pub format: FeaturesFormat,
+    /// Write results to FILE instead of standard output
+    #[arg(long, short, value_name = "FILE", help_heading = "Output")]
+    pub output: Option<PathBuf>,
     #[command(flatten)]
     pub network: NetworkArguments,
-    /// What to print
-    #[arg(long, value_name = "FORMAT", default_value = "json")]
-    pub format: FeaturesFormat,
-    /// Write the results to a file instead of standard output
-    #[arg(long, short, value_name = "FILE")]
-    pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FeaturesFormat {
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
     /// Comma-separated values without a header: the input, then its features
     Csv,

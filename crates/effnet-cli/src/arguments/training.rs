@@ -6,26 +6,26 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{DeviceChoice, ZooArguments};
-use crate::training::settings::{Given, Settings};
+use crate::training::settings::{PartialSettings, Settings};
 
 #[derive(Debug, Args)]
 pub struct TrainingArguments {
     #[command(flatten)]
-    pub settings: Given,
-    /// The folder for everything that the training leaves [default: runs/ and a new name]
+    pub settings: PartialSettings,
+    /// Run folder for weights, logs and plots [default: runs/train-N or runs/finetune-N]
     #[arg(long, short, value_name = "RUN")]
     pub output: Option<PathBuf>,
-    /// Go on with the training in this folder
+    /// Resume the training in this run folder
     #[arg(long, value_name = "RUN", conflicts_with = "output")]
     pub resume: Option<PathBuf>,
-    /// Read settings from a file: TOML with the names of the long flags, underscores for dashes, or the
-    /// config.json of a run; flags count more
+    /// Read settings from a file: TOML named like the long flags, with underscores for dashes, or a run's
+    /// config.json; flags take precedence
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Print all settings in the form of --config, and do nothing
+    /// Print all settings in the format of --config and exit
     #[arg(long)]
     pub print_config: bool,
-    /// Where to compute: auto, cpu, cuda or cuda:N
+    /// Device: auto, cpu, cuda or cuda:N
     #[arg(
         long,
         value_name = "DEVICE",
@@ -33,20 +33,21 @@ pub struct TrainingArguments {
         help_heading = "Execution"
     )]
     pub device: DeviceChoice,
-    /// Threads that compute [default: one for each core]
+    /// Compute threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Execution")]
     pub threads: Option<u16>,
-    /// Of several processes: normalise each batch by the statistics of all of them, as one process would
-    #[arg(long, help_heading = "Several processes")]
+    /// Synchronise batch-norm statistics across processes
+    #[arg(long, help_heading = "Distributed training")]
     pub sync_bn: bool,
-    /// Of several processes: how long one waits for the others before it gives up
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86_400), help_heading = "Several processes")]
+    /// Seconds to wait for the other processes before giving up
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86_400), help_heading = "Distributed training")]
     pub rank_timeout: u32,
     #[command(flatten)]
     pub zoo: ZooArguments,
 }
 
-/// The same command, whose help says what each setting is without a flag.
+/// Adds the default of each setting to the help of its flag: `train` and `finetune` share their flags, not the
+/// defaults.
 pub(super) fn with_defaults(command: clap::Command, defaults: &Settings) -> clap::Command {
     let Value::Object(defaults) = json!(defaults) else {
         return command;

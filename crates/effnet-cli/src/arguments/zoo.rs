@@ -1,4 +1,4 @@
-//! The commands around published weights.
+//! Flags and commands for published weights.
 
 use std::path::PathBuf;
 
@@ -7,24 +7,23 @@ use effnet::Variant;
 
 use super::InspectFormat;
 
-/// Where published weights come from. Global, so that `cache` takes them before and after its verb.
+/// Where published weights come from. Global, so that `cache` takes them before and after its subcommand.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Published weights")]
 pub struct ZooArguments {
-    /// Fetch nothing: use what is on this machine [env: EFFNET_OFFLINE]
-    #[arg(long, global = true)]
+    /// Never download: use only weights on this machine [env: EFFNET_OFFLINE]
+    #[arg(long, global = true, help_heading = "Published weights")]
     pub offline: bool,
-    /// Know the weights of this manifest too [env: EFFNET_MANIFEST]
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Also offer the weights listed in this manifest [env: EFFNET_MANIFEST]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Published weights")]
     pub manifest: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub struct ModelsArguments {
-    /// List timm's weights too
+    /// Also list timm's weights
     #[arg(long, short)]
     pub all: bool,
-    /// What to print
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: InspectFormat,
     #[command(flatten)]
@@ -33,10 +32,10 @@ pub struct ModelsArguments {
 
 #[derive(Debug, Args)]
 pub struct DownloadArguments {
-    /// Ids that `effnet models --all` lists; a variant stands for its default weights
+    /// Ids from `effnet models --all`; a variant selects its default weights
     #[arg(value_name = "ID", required_unless_present = "all_of")]
     pub ids: Vec<String>,
-    /// All weights of a variant
+    /// Download all weights of a variant
     #[arg(long, value_name = "VARIANT")]
     pub all_of: Vec<Variant>,
     #[command(flatten)]
@@ -53,20 +52,20 @@ pub struct CacheArguments {
 
 #[derive(Debug, Subcommand)]
 pub enum CacheCommand {
-    /// List the files that were fetched
+    /// List downloaded files
     List {
-        /// What to print
+        /// Output format
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         format: InspectFormat,
     },
-    /// Compute the digest of each file and compare it with the published one
+    /// Check each file against its published SHA-256
     Verify,
-    /// Remove what interrupted downloads left
+    /// Remove leftovers of interrupted downloads
     Prune {
-        /// Remove files that belong to no known weights too
+        /// Also remove files that belong to no known weights
         #[arg(long)]
         unknown: bool,
-        /// Say what would be removed, and remove nothing
+        /// Show what would be removed, without removing it
         #[arg(long)]
         dry_run: bool,
     },

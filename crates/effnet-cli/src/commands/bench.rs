@@ -11,25 +11,25 @@ use crate::Outcome;
 use crate::arguments::{BenchArguments, InspectFormat};
 use crate::execution::Execution;
 use crate::inference::{self, Network, find, options};
-use crate::printer::Printer;
+use crate::printer::{Printer, counted};
 use crate::process;
 use crate::torch::TorchCommands;
 
-/// Batches before the measurement: they bring memory and caches into their lasting state.
+/// Batches to run before timing, so that memory is allocated and caches are warm.
 const WARM_UP: usize = 3;
 
-/// What a measurement takes when no number of runs is asked for, and the fewest runs then.
+/// How long to measure without `--runs`, and the fewest runs then.
 const MEASURE: Duration = Duration::from_secs(5);
 const FEWEST_RUNS: usize = 10;
 
-/// Batches that the times of layers are averaged over.
+/// Batches to average the times of layers over.
 const PROFILED_RUNS: usize = 10;
 
-/// What is reported.
+/// The result of a benchmark.
 #[derive(Serialize)]
 struct Report {
     model: &'static str,
-    /// `null` for random ones.
+    /// `null` for random weights.
     weights: Option<String>,
     /// Height and width.
     image_size: [usize; 2],
@@ -43,17 +43,17 @@ struct Report {
     runs: usize,
     latency_ms: Latency,
     images_per_second: f64,
-    /// The most that the process held; absent where the system does not tell.
+    /// Peak memory of the process; absent if the system does not report it.
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_memory_bytes: Option<u64>,
-    /// The most that was taken of the device's; absent on a CPU.
+    /// Peak memory on the device; absent on a CPU.
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_device_memory_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     layers: Option<Vec<Layer>>,
 }
 
-/// Of one batch.
+/// The latency of one batch, in milliseconds.
 #[derive(Serialize)]
 struct Latency {
     mean: f64,
@@ -66,11 +66,11 @@ struct Latency {
 struct Layer {
     name: String,
     ms: f64,
-    /// Of the whole network.
+    /// Of the time of the whole network.
     fraction: f64,
 }
 
-/// A network and where its weights are from.
+/// A network and the source of its weights.
 struct Subject {
     variant: Variant,
     weights: Option<String>,
@@ -99,12 +99,12 @@ pub(crate) fn run(
     let images = Images::new(&pixels, shape)?;
     let backend = &*subject.network.backend;
     let times = measure(backend, images, arguments.runs)
-        .context("the network cannot be run; a smaller --batch-size or --image-size needs less memory")?;
+        .context("cannot run the network; a smaller --batch-size or --image-size needs less memory")?;
     let layers = arguments
         .profile_layers
         .then(|| profile(backend, images))
         .transpose()?;
-    let images_per_second = f64::from(arguments.batch_size) / seconds_a_batch(backend, images, &times)?;
+    let images_per_second = f64::from(arguments.batch_size) / seconds_per_batch(backend, images, &times)?;
     if let Some(reason) = backend.without_graphs() {
         printer.detail(format!("no CUDA graphs: {reason}"));
     }
@@ -133,7 +133,7 @@ pub(crate) fn run(
     Ok(Outcome::Done)
 }
 
-/// The weights that were named; random ones, which take as long, when none were.
+/// Loads the named weights, or random ones, which take the same time.
 fn load(arguments: &BenchArguments, execution: &Execution, printer: &Printer) -> anyhow::Result<Subject> {
     let (model, weights) = (arguments.model.model.as_ref(), arguments.model.weights.as_deref());
     if weights.is_some() || model.is_some_and(|model| model.tag.is_some()) {
@@ -162,13 +162,13 @@ fn load(arguments: &BenchArguments, execution: &Execution, printer: &Printer) ->
     })
 }
 
-/// Pixels as a normalised image has them, roughly.
+/// Roughly the pixel values of a normalised image.
 fn noise(count: usize) -> Vec<f32> {
     let mut random = fastrand::Rng::with_seed(0);
     (0..count).map(|_| 4.0 * random.f32() - 2.0).collect()
 }
 
-/// The seconds of each of `runs` batches, or of as many as take a while.
+/// Times `runs` batches, in seconds, or as many as take [`MEASURE`].
 fn measure(backend: &dyn Backend, images: Images<'_>, runs: Option<u32>) -> anyhow::Result<Vec<f64>> {
     for _ in 0..WARM_UP {
         let _ = backend.run(images)?;
@@ -189,20 +189,20 @@ fn measure(backend: &dyn Backend, images: Images<'_>, runs: Option<u32>) -> anyh
     }
 }
 
-/// What a batch takes when one follows the other: the mean of `times`, or less where the next one is
-/// submitted while a device works, as it is for many images.
-fn seconds_a_batch(backend: &dyn Backend, images: Images<'_>, times: &[f64]) -> anyhow::Result<f64> {
+/// Seconds per batch when batches follow each other: the mean of `times`, or less on a device, where the next batch is
+/// submitted while the device computes, as it is for many images.
+fn seconds_per_batch(backend: &dyn Backend, images: Images<'_>, times: &[f64]) -> anyhow::Result<f64> {
     if !backend.works_beside() {
         return Ok(times.iter().sum::<f64>() / times.len() as f64);
     }
     let start = Instant::now();
-    let mut under_way = backend.submit(images)?;
+    let mut running = backend.submit(images)?;
     for _ in 1..times.len() {
         let next = backend.submit(images)?;
-        let _ = under_way.wait()?;
-        under_way = next;
+        let _ = running.wait()?;
+        running = next;
     }
-    let _ = under_way.wait()?;
+    let _ = running.wait()?;
     Ok(start.elapsed().as_secs_f64() / times.len() as f64)
 }
 
@@ -211,7 +211,7 @@ fn profile(backend: &dyn Backend, images: Images<'_>) -> anyhow::Result<Vec<Laye
     for _ in 0..PROFILED_RUNS {
         let parts = backend
             .profile(images)?
-            .context("--profile-layers: only the fused engine on a CPU tells the time of its layers")?;
+            .context("--profile-layers needs the fused engine on a CPU")?;
         if sums.is_empty() {
             sums = parts;
         } else {
@@ -229,7 +229,7 @@ fn profile(backend: &dyn Backend, images: Images<'_>) -> anyhow::Result<Vec<Laye
     Ok(sums.into_iter().map(layer).collect())
 }
 
-/// By the names of the parameters.
+/// Named after the parameters of the layer.
 fn layer_name(layer: NetworkLayer) -> String {
     match layer {
         NetworkLayer::Stem => "_conv_stem".to_owned(),
@@ -242,7 +242,7 @@ fn layer_name(layer: NetworkLayer) -> String {
 }
 
 impl Latency {
-    /// In milliseconds; percentiles are the nearest measured ones.
+    /// Takes seconds. Each percentile is a measured time, not interpolated.
     fn of(mut seconds: Vec<f64>) -> Self {
         seconds.sort_by(f64::total_cmp);
         let count = seconds.len();
@@ -269,22 +269,29 @@ fn write_text(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
     )?;
     writeln!(
         out,
-        "engine      {} ({}), {}, {} with {} threads",
-        report.engine, report.backend, report.precision, report.device, report.threads
+        "engine      {} ({}), {}, {}, {}",
+        report.engine,
+        report.backend,
+        report.precision,
+        report.device,
+        counted(report.threads, "thread")
     )?;
     writeln!(out, "batch size  {}", report.batch_size)?;
     let latency = &report.latency_ms;
     writeln!(
         out,
-        "latency     {:.2} ms p50, {:.2} ms p90, {:.2} ms p99, over {} runs",
-        latency.p50, latency.p90, latency.p99, report.runs
+        "latency     {:.2} ms p50, {:.2} ms p90, {:.2} ms p99, over {}",
+        latency.p50,
+        latency.p90,
+        latency.p99,
+        counted(report.runs, "run")
     )?;
     writeln!(out, "throughput  {:.1} images/s", report.images_per_second)?;
     if let Some(bytes) = report.peak_memory_bytes {
-        writeln!(out, "memory      {} MiB at its peak", bytes >> 20)?;
+        writeln!(out, "memory      {} MiB peak", bytes >> 20)?;
     }
     if let Some(bytes) = report.peak_device_memory_bytes {
-        writeln!(out, "            {} MiB on the device", bytes >> 20)?;
+        writeln!(out, "            {} MiB peak on the device", bytes >> 20)?;
     }
     let Some(layers) = &report.layers else {
         return Ok(());

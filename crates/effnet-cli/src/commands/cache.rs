@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::Outcome;
 use crate::arguments::{CacheArguments, CacheCommand, InspectFormat};
 use crate::open_zoo;
-use crate::printer::Printer;
+use crate::printer::{Printer, counted};
 
 /// A file in the cache.
 #[derive(Serialize)]
@@ -59,11 +59,11 @@ pub(crate) fn run(arguments: &CacheArguments, printer: &Printer) -> anyhow::Resu
             for path in &pruned.removed {
                 writeln!(stdout, "{}", path.display())?;
             }
-            let verb = if dry_run { "would be removed" } else { "removed" };
+            let verb = if dry_run { "would remove" } else { "removed" };
             printer.note(format!(
-                "{} files {verb}, {} bytes",
-                pruned.removed.len(),
-                pruned.bytes
+                "{verb} {}, {:.1} MB",
+                counted(pruned.removed.len(), "file"),
+                pruned.bytes as f64 / 1e6
             ));
             Outcome::Done
         }

@@ -10,8 +10,8 @@ use crate::inference::Inference;
 use crate::input::Input;
 use crate::inputs;
 use crate::interrupt::Interrupt;
-use crate::pass::{Passed, pass};
-use crate::printer::Printer;
+use crate::outputs::{LoopEnd, for_each_output};
+use crate::printer::{Printer, counted};
 use crate::records::{self, Record, Records};
 use crate::sharding::{Job, Share};
 use crate::torch::TorchCommands;
@@ -26,8 +26,8 @@ pub(crate) fn run(
     let inference = Inference::prepare(&arguments.inference, torch, printer)?;
     let transform = inference.transform;
     let inputs = inputs::expand(&arguments.inputs)?;
-    let asked = arguments.inference.network.batch_size;
-    let batch = asked.asked().unwrap_or(1);
+    let requested = arguments.inference.network.batch_size;
+    let batch = requested.images().unwrap_or(1);
     let job = || job(arguments, &inference);
     let frame = records::frame(arguments.format);
     let interrupt = Interrupt::listen();
@@ -37,14 +37,14 @@ pub(crate) fn run(
     };
 
     let count = inputs.len();
-    // The first images are decoded while the network is made.
+    // The first images are decoded while the network is loaded.
     let reader = Reader::start(inputs, transform, inference.execution.threads, interrupt.flag())?;
     let (network, labels) = inference.load(printer)?;
     let of = (&network.config, &*network.backend);
     let batch_size = inference
         .execution
-        .batch_size(of, asked, count, transform.image_size)?;
-    printer.detail(format!("batches of up to {batch_size} images"));
+        .batch_size(of, requested, count, transform.image_size)?;
+    printer.detail(format!("batches of up to {}", counted(batch_size, "image")));
     let mut results = Results {
         records: Records::new(arguments.format, sink),
         labels,
@@ -53,14 +53,14 @@ pub(crate) fn run(
         top_k: arguments.top_k,
     };
     let outputs = Pipeline::new(reader, network.backend, batch_size)?;
-    let passed = pass(outputs, count, &interrupt, printer, |output, is_last_ready| {
+    let end = for_each_output(outputs, count, &interrupt, printer, |output, is_last_ready| {
         results.report(&output.input, &output.result, printer)?;
         if is_last_ready {
             results.records.flush()?;
         }
         Ok(())
     })?;
-    if passed == Passed::Cut {
+    if end == LoopEnd::Cut {
         return Ok(Outcome::Interrupted);
     }
     results.records.finish(count, &interrupt, printer)
@@ -73,7 +73,7 @@ fn job(arguments: &ClassifyArguments, inference: &Inference) -> anyhow::Result<J
     Ok(job)
 }
 
-/// Where results go, and what they are reported with.
+/// Writes the results of `classify`.
 struct Results {
     records: Records,
     labels: Labels,

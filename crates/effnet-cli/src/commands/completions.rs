@@ -4,7 +4,7 @@ use crate::Outcome;
 use crate::arguments::{Arguments, CompletionsArguments};
 
 pub(crate) fn run(arguments: &CompletionsArguments) -> anyhow::Result<Outcome> {
-    // Written at once: clap_complete panics when it writes to a closed pipe.
+    // Into memory first: clap_complete panics if it writes to a closed pipe.
     let mut script = Vec::new();
     clap_complete::generate(
         arguments.shell,

@@ -8,6 +8,7 @@ use effnet_checkpoint::{Checkpoint, Container, DType, OpenOptions, StateDict, Wr
 
 use crate::Outcome;
 use crate::arguments::{ConvertArguments, FloatType};
+use crate::printer::counted;
 use crate::{DownloadProgress, Printer, open_zoo};
 
 pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Result<Outcome> {
@@ -43,39 +44,39 @@ pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Re
         printer,
     );
     if container != Container::Safetensors && metadata.labels.is_some() {
-        printer.warning("a .pth has no room for class names and preprocessing; .safetensors keeps them");
+        printer.warning("a .pth file cannot hold class names and preprocessing; .safetensors can");
     }
-    warn_of_other_arithmetic(&metadata, to, printer)?;
+    warn_about_profile(&metadata, to, printer)?;
     Ok(Outcome::Done)
 }
 
-/// New names do not change what the parameters were trained for, and each package computes in its own
-/// way.
-fn warn_of_other_arithmetic(metadata: &ModelMetadata, to: Scheme, printer: &Printer) -> anyhow::Result<()> {
+/// Renaming tensors does not change the padding and epsilon that they were trained with, and the package that the new
+/// names are for may use others.
+fn warn_about_profile(metadata: &ModelMetadata, to: Scheme, printer: &Printer) -> anyhow::Result<()> {
     let (Some(variant), Some(profile)) = (&metadata.variant, metadata.profile) else {
         return Ok(());
     };
     let variant: Variant = variant.parse()?;
-    let own = Profile::default_for(to, Some(variant));
-    if profile == own {
+    let usual = Profile::default_for(to, Some(variant));
+    if profile == usual {
         return Ok(());
     }
     if to == Scheme::Timm && profile == Profile::Tf {
         printer.note(format!(
-            "in timm, these are parameters of tf_efficientnet_{variant}"
+            "in timm, load these weights into tf_efficientnet_{variant}"
         ));
         return Ok(());
     }
     printer.warning(format!(
-        "the parameters expect the `{profile}` arithmetic, and {to}'s own {variant} computes with `{own}`: it \
-         will load them and give other logits"
+        "these weights need the profile `{profile}`, but {to}'s {variant} has `{usual}`: it loads them, but its logits \
+         differ"
     ));
     Ok(())
 }
 
-/// Nothing that exists is lost: neither the input nor, without `--force`, an earlier output.
+/// Refuses to overwrite the input and, without `--force`, an existing output.
 fn check_output(output: &Path, input: &Path, force: bool) -> anyhow::Result<()> {
-    // Through links of both kinds; an output that does not exist is nothing's link.
+    // Symbolic and hard links count as the same file; an output that does not exist is no link.
     if same_file::is_same_file(output, input).unwrap_or(false) {
         bail!(
             "{}: the output is the input; write to another file",
@@ -84,13 +85,13 @@ fn check_output(output: &Path, input: &Path, force: bool) -> anyhow::Result<()> 
     }
     ensure!(
         force || !output.exists(),
-        "{}: exists already; pass --force to replace it, or write to another file",
+        "{}: already exists; pass --force to overwrite it, or write to another file",
         output.display()
     );
     Ok(())
 }
 
-/// The tensors under the names of another scheme. Stages are numbered as the variant has them.
+/// Renames the tensors to another scheme. Some schemes number blocks by stage, hence the variant.
 fn rename(checkpoint: &Checkpoint, to: Scheme) -> anyhow::Result<StateDict> {
     let state_dict = checkpoint.state_dict();
     let signature = state_dict.signature()?;
@@ -101,7 +102,7 @@ fn rename(checkpoint: &Checkpoint, to: Scheme) -> anyhow::Result<StateDict> {
     Ok(state_dict.to_scheme(signature.scheme, to, repeats.as_deref())?)
 }
 
-/// What the new file says about itself: what the old one said, what is published, and the arguments.
+/// The metadata of the new file: those of the input, completed by the manifest and the arguments.
 fn metadata(
     arguments: &ConvertArguments,
     checkpoint: &Checkpoint,
@@ -124,9 +125,9 @@ fn metadata(
         let classes = signature.num_classes.unwrap_or(0);
         ensure!(
             labels.len() == classes,
-            "{}: {} labels, expected {classes}, one for each class",
+            "--labels {}: {}, expected {classes}, one per class",
             path.display(),
-            labels.len()
+            counted(labels.len(), "label")
         );
         metadata.labels = Some(labels.names().to_vec());
     }
@@ -150,8 +151,9 @@ fn report(
         .wrapper()
         .map_or(String::new(), |key| format!(" from `{key}`"));
     printer.note(format!(
-        "{}: {tensors} tensors{from} in the names of {to}, {container}",
-        output.display()
+        "{}: {}{from} with the names of {to}, {container}",
+        output.display(),
+        counted(tensors, "tensor")
     ));
     if !checkpoint.left_out().is_empty() {
         printer.note(format!("left out: {}", checkpoint.left_out().join(", ")));

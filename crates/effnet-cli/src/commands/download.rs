@@ -12,17 +12,16 @@ use crate::arguments::DownloadArguments;
 use crate::printer::Printer;
 use crate::{DownloadProgress, open_zoo};
 
-/// Files fetched side by side: enough to hide the pauses of one connection, few enough for the
-/// servers to be kind.
+/// Parallel downloads: enough to hide the latency of one connection, few enough not to be throttled by the servers.
 const AT_ONCE: usize = 4;
 
 pub(crate) fn run(arguments: &DownloadArguments, printer: &Printer) -> anyhow::Result<Outcome> {
     let zoo = open_zoo(&arguments.zoo)?;
     let mut entries: Vec<&Entry> = Vec::new();
-    // A name that is wrong is said before anything is fetched.
+    // A wrong id is reported before anything is downloaded.
     for id in &arguments.ids {
         let entry = zoo.manifest.get(id);
-        entries.push(entry.context("nothing was fetched (`effnet models --all` lists what there is)")?);
+        entries.push(entry.context("nothing was downloaded (`effnet models --all` lists all ids)")?);
     }
     for variant in &arguments.all_of {
         entries.extend(zoo.manifest.of_variant(*variant));
@@ -41,7 +40,7 @@ pub(crate) fn run(arguments: &DownloadArguments, printer: &Printer) -> anyhow::R
                 Ok(path) => {
                     drop(progress);
                     let mut stdout = stdout.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    // The others are wanted even if nobody reads on.
+                    // The other files are still wanted if nobody reads the output.
                     match bars.suspend(|| writeln!(stdout, "{} {}", entry.id, path.display())) {
                         Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error.into()),
                         _ => {}

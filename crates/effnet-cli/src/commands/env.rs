@@ -6,16 +6,17 @@ use serde::Serialize;
 
 use crate::Outcome;
 use crate::arguments::{EnvArguments, InspectFormat};
+use crate::printer::counted;
 use crate::torch::{Cuda, TorchCommands};
 use crate::{handover, threads};
 
-/// What a bug report should say about the machine.
+/// What a bug report needs to say about the machine.
 #[derive(Serialize)]
 struct Environment {
     effnet: &'static str,
-    /// The program with libtorch: this one, or the one beside it; `null` where there is none.
+    /// The program with libtorch: this one, or the one in its folder; `null` if there is none.
     effnet_torch: Option<String>,
-    /// The libtorch that it is linked with; `null` where there is none.
+    /// The libtorch that it is linked with; `null` if there is none.
     libtorch: Option<&'static str>,
     libtorch_folder: Option<String>,
     os: String,
@@ -28,14 +29,14 @@ struct Environment {
 }
 
 pub(crate) fn run(arguments: &EnvArguments, torch: Option<&dyn TorchCommands>) -> anyhow::Result<Outcome> {
-    let beside = handover::program();
-    // Only a program with libtorch can say what libtorch finds: the one beside this one is asked.
-    let asked = match torch {
+    let program = handover::program();
+    // Only a program with libtorch knows what libtorch finds.
+    let answer = match torch {
         Some(_) => None,
-        None => beside.as_deref().and_then(handover::ask_environment),
+        None => program.as_deref().and_then(handover::ask_environment),
     };
-    let told = |name: &str| {
-        asked
+    let field = |name: &str| {
+        answer
             .as_ref()
             .and_then(|answer| answer.get(name)?.as_str().map(str::to_owned))
     };
@@ -43,13 +44,13 @@ pub(crate) fn run(arguments: &EnvArguments, torch: Option<&dyn TorchCommands>) -
         effnet: env!("CARGO_PKG_VERSION"),
         effnet_torch: match torch {
             Some(_) => std::env::current_exe().ok(),
-            None => beside,
+            None => program,
         }
         .map(|path| path.display().to_string()),
-        libtorch: (torch.is_some() || asked.is_some()).then_some(TORCH_VERSION),
+        libtorch: (torch.is_some() || answer.is_some()).then_some(TORCH_VERSION),
         libtorch_folder: match torch {
             Some(torch) => torch.libtorch_folder().map(str::to_owned),
-            None => told("libtorch_folder"),
+            None => field("libtorch_folder"),
         },
         os: format!("{} {}{}", std::env::consts::OS, std::env::consts::ARCH, kernel()),
         processor: processor(),
@@ -58,7 +59,7 @@ pub(crate) fn run(arguments: &EnvArguments, torch: Option<&dyn TorchCommands>) -
         threads: threads(None),
         cuda: match torch {
             Some(torch) => torch.cuda(),
-            None => asked
+            None => answer
                 .and_then(|answer| serde_json::from_value(answer).ok())
                 .unwrap_or_default(),
         },
@@ -74,8 +75,8 @@ pub(crate) fn run(arguments: &EnvArguments, torch: Option<&dyn TorchCommands>) -
 fn write_text(out: &mut impl Write, environment: &Environment) -> std::io::Result<()> {
     let found = &environment.cuda;
     let cuda = match (found.cuda, found.cuda_devices) {
-        (true, count) if found.cuda_graphs => format!("{count} devices, graphs"),
-        (true, count) => format!("{count} devices"),
+        (true, count) if found.cuda_graphs => format!("{}, graphs", counted(count, "device")),
+        (true, count) => counted(count, "device"),
         (false, _) => "not available".to_owned(),
     };
     writeln!(out, "effnet       {}", environment.effnet)?;
@@ -85,7 +86,7 @@ fn write_text(out: &mut impl Write, environment: &Environment) -> std::io::Resul
         environment
             .effnet_torch
             .as_deref()
-            .unwrap_or("not beside this program")
+            .unwrap_or("not in the folder of effnet")
     )?;
     writeln!(out, "libtorch     {}", environment.libtorch.unwrap_or("none"))?;
     if let Some(folder) = &environment.libtorch_folder {
@@ -94,8 +95,9 @@ fn write_text(out: &mut impl Write, environment: &Environment) -> std::io::Resul
     writeln!(out, "system       {}", environment.os)?;
     writeln!(
         out,
-        "processor    {}, {} cores",
-        environment.processor, environment.cores
+        "processor    {}, {}",
+        environment.processor,
+        counted(environment.cores, "core")
     )?;
     writeln!(out, "features     {}", environment.features.join(" "))?;
     writeln!(out, "threads      {}", environment.threads)?;
@@ -106,7 +108,7 @@ fn write_text(out: &mut impl Write, environment: &Environment) -> std::io::Resul
     Ok(())
 }
 
-/// The libtorch that tch was generated for; torch-sys refuses to build against any other.
+/// The libtorch version that tch is generated for; torch-sys does not build against another.
 const TORCH_VERSION: &str = "2.11.0";
 
 fn kernel() -> String {
@@ -123,7 +125,7 @@ fn processor() -> String {
     found.unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// The instruction sets that decide how fast a network runs.
+/// The instruction sets that make a network fast.
 fn features() -> Vec<&'static str> {
     #[cfg(target_arch = "x86_64")]
     {
@@ -145,7 +147,7 @@ fn features() -> Vec<&'static str> {
     Vec::new()
 }
 
-/// Rust cannot ask for AMX yet without an unstable feature; Linux lists it.
+/// Detecting AMX needs an unstable feature of Rust; Linux lists it.
 #[cfg(target_arch = "x86_64")]
 fn amx() -> bool {
     std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("amx_bf16"))

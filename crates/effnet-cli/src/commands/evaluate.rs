@@ -18,10 +18,10 @@ use crate::arguments::{EvaluateArguments, InspectFormat};
 use crate::inference::Inference;
 use crate::interrupt::Interrupt;
 use crate::launcher::refuse_group;
-use crate::pass::pass;
-use crate::printer::Printer;
+use crate::outputs::for_each_output;
+use crate::printer::{Printer, counted};
 use crate::torch::TorchCommands;
-use crate::training::run_images::kept_back;
+use crate::training::run_images::held_out;
 use data::Labelled;
 use report::Report;
 
@@ -38,14 +38,15 @@ pub(crate) fn run(
     let classes =
         match_classes(dataset.classes(), &labels).with_context(|| arguments.data.display().to_string())?;
     let count = dataset.len();
-    let asked = arguments.inference.network.batch_size;
+    let requested = arguments.inference.network.batch_size;
     let of = (&network.config, &*network.backend);
     let batch_size = inference
         .execution
-        .batch_size(of, asked, count, transform.image_size)?;
+        .batch_size(of, requested, count, transform.image_size)?;
     printer.detail(format!(
-        "{count} images of {} classes, in batches of up to {batch_size}",
-        classes.len()
+        "{} of {}, in batches of up to {batch_size}",
+        counted(count, "image"),
+        counted(classes.len(), "class")
     ));
     let interrupt = Interrupt::listen();
     let start = Instant::now();
@@ -54,7 +55,7 @@ pub(crate) fn run(
     let mut metrics = Metrics::new(labels.len());
     let mut failed = 0;
     let outputs = Pipeline::new(reader, network.backend, batch_size)?;
-    pass(
+    for_each_output(
         outputs,
         count,
         &interrupt,
@@ -78,7 +79,7 @@ pub(crate) fn run(
     )?;
     let seconds = start.elapsed().as_secs_f64();
     if interrupt.is_set() {
-        printer.warning("interrupted: what was measured of the images is not reported");
+        printer.warning("interrupted: partial results are discarded");
         return Ok(Outcome::Interrupted);
     }
     let Some(summary) = metrics.summary() else {
@@ -93,7 +94,7 @@ pub(crate) fn run(
         images_per_second: (summary.images + failed) as f64 / seconds,
         classes: report::of_classes(&metrics, &labels),
     };
-    // Before what is printed, whose reader may have seen enough.
+    // Before printing, which fails if the reader has closed the pipe.
     write_confusion(arguments, metrics.confusion(), labels.names())?;
     let mut stdout = anstream::stdout();
     match arguments.format {
@@ -107,7 +108,7 @@ pub(crate) fn run(
     })
 }
 
-/// The images to measure: of data that the weights were trained on, those that were kept back.
+/// The images to evaluate: of the data that a run was trained on, those that it held out.
 fn open(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<Arc<dyn Dataset>> {
     let weights = arguments
         .inference
@@ -122,13 +123,13 @@ fn open(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<Arc<
         _ => None,
     };
     if let (Some(run), false) = (run, arguments.all)
-        && let Some(kept) = kept_back(run, &arguments.data, printer)?
+        && let Some(images) = held_out(run, &arguments.data, printer)?
     {
         printer.note(format!(
-            "measuring the {} images that were not trained on (--all measures all)",
-            kept.len()
+            "evaluating the {} of this run (--all evaluates all images)",
+            counted(images.len(), "held-out image")
         ));
-        return Ok(kept);
+        return Ok(images);
     }
     Ok(open_evaluation(&arguments.data, None)?)
 }
@@ -142,8 +143,8 @@ fn write_confusion(
         write_confusion_csv(path, confusion, labels)?;
     }
     if let Some(path) = &arguments.confusion_png {
-        let picture = confusion_png(confusion, labels)?;
-        replace_file(path, |file| file.write_all(&picture))?;
+        let png = confusion_png(confusion, labels)?;
+        replace_file(path, |file| file.write_all(&png))?;
     }
     Ok(())
 }

@@ -13,13 +13,13 @@ use crate::frame::Frame;
 use crate::inference::{job, load, locate, options};
 use crate::inputs;
 use crate::interrupt::Interrupt;
-use crate::pass::{Passed, pass};
+use crate::outputs::{LoopEnd, for_each_output};
 use crate::printer::Printer;
 use crate::sharding::Share;
 use crate::sink::Sink;
 use crate::torch::TorchCommands;
 
-/// A line of JSON.
+/// A line of JSON output.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Record<'a> {
@@ -43,7 +43,7 @@ pub(crate) fn run(
     let NetworkArguments {
         model,
         preprocessing,
-        batch_size: asked,
+        batch_size: requested,
         ..
     } = &arguments.network;
     let destination = Destination::of(&arguments.inputs, arguments.output.as_deref())?;
@@ -57,7 +57,7 @@ pub(crate) fn run(
         job.add("format", format!("{:?}", arguments.format));
         Ok(job)
     };
-    let batch = asked.asked().unwrap_or(1);
+    let batch = requested.images().unwrap_or(1);
     let frame = Frame::default();
     let interrupt = Interrupt::listen();
     let (inputs, mut sink) = match destination.open(inputs, frame, batch, job, &interrupt, printer)? {
@@ -66,13 +66,13 @@ pub(crate) fn run(
     };
 
     let count = inputs.len();
-    // The first images are decoded while the network is made.
+    // The first images are decoded while the network is loaded.
     let reader = Reader::start(inputs, transform, execution.threads, interrupt.flag())?;
     let network = load(&file, true, &execution, printer)?;
     let of = (&network.config, &*network.backend);
-    let batch_size = execution.batch_size(of, *asked, count, transform.image_size)?;
+    let batch_size = execution.batch_size(of, *requested, count, transform.image_size)?;
     let outputs = Pipeline::new(reader, network.backend, batch_size)?;
-    let passed = pass(outputs, count, &interrupt, printer, |output, is_last_ready| {
+    let end = for_each_output(outputs, count, &interrupt, printer, |output, is_last_ready| {
         let input = &output.input.name;
         let features = output.result.map_err(|error| chain(&error));
         let features = features.and_then(|features| match check_finite(&features, "feature") {
@@ -98,7 +98,7 @@ pub(crate) fn run(
         }
         Ok(())
     })?;
-    if passed == Passed::Cut {
+    if end == LoopEnd::Cut {
         return Ok(Outcome::Interrupted);
     }
     sink.finish(count, &interrupt, printer)
@@ -116,7 +116,7 @@ fn write(sink: &mut Sink, format: FeaturesFormat, record: &Record<'_>) -> anyhow
             writer.write_record(fields).map_err(std::io::Error::from)?;
             writer.flush()?;
         }
-        // A table has no place for it; it was said on standard error.
+        // A row has no column for it; it is printed on standard error.
         (FeaturesFormat::Csv, Record::Failed { .. }) => {}
     }
     Ok(())

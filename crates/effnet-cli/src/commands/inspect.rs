@@ -10,18 +10,19 @@ use serde::Serialize;
 
 use crate::Outcome;
 use crate::arguments::{InspectArguments, InspectFormat};
+use crate::printer::counted;
 use crate::{DownloadProgress, Printer, open_zoo};
 
-/// Everything that a checkpoint tells about itself.
+/// Everything that a checkpoint says about itself.
 #[derive(Serialize)]
 struct Description<'a> {
     file: String,
     bytes: u64,
     container: String,
-    /// The key under which the parameters lie, where the file holds more than them.
+    /// The key of the parameters, if the file holds more than the parameters.
     wrapper: Option<&'a str>,
     whole_module: bool,
-    /// What all names began with.
+    /// The prefix that all names had, such as `module.`.
     prefix: Option<&'a str>,
     scheme: Option<String>,
     variant: Option<&'static str>,
@@ -32,7 +33,7 @@ struct Description<'a> {
     /// Number of tensors of each type.
     dtypes: BTreeMap<String, usize>,
     metadata: &'a BTreeMap<String, String>,
-    /// What the file holds beside the parameters.
+    /// What the file holds in addition to the parameters.
     left_out: Vec<String>,
     tensors: Vec<TensorRow<'a>>,
 }
@@ -60,7 +61,7 @@ pub(crate) fn run(arguments: &InspectArguments, printer: &Printer) -> anyhow::Re
     }
     stdout.flush()?;
     if description.scheme.is_none() {
-        printer.warning("the tensor names are not those of an EfficientNet that this program knows");
+        printer.warning("the tensor names match no known EfficientNet naming scheme");
     }
     Ok(Outcome::Done)
 }
@@ -136,7 +137,11 @@ fn write_text(out: &mut impl Write, description: &Description<'_>) -> anyhow::Re
     };
     row(
         "file",
-        Some(format!("{} ({} bytes)", description.file, description.bytes)),
+        Some(format!(
+            "{} ({:.1} MB)",
+            description.file,
+            description.bytes as f64 / 1e6
+        )),
     )?;
     row("container", Some(format!("{}{module}", description.container)))?;
     row("wrapper", description.wrapper.map(str::to_owned))?;
@@ -169,7 +174,7 @@ fn write_text(out: &mut impl Write, description: &Description<'_>) -> anyhow::Re
     for (key, value) in description.metadata {
         row("metadata", Some(format!("{key} = {value}")))?;
     }
-    writeln!(out, "\n{} tensors", description.tensors.len())?;
+    writeln!(out, "\n{}", counted(description.tensors.len(), "tensor"))?;
     let width = description
         .tensors
         .iter()

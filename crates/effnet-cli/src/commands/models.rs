@@ -10,28 +10,28 @@ use crate::Outcome;
 use crate::arguments::{InspectFormat, ModelsArguments};
 use crate::open_zoo;
 
-/// What accuracies were measured on where nothing else is said.
+/// What accuracies were measured on unless an entry says otherwise.
 const IMAGENET: &str = "ImageNet-1k";
 
-/// A line of the table.
+/// A row of the table.
 #[derive(Serialize)]
 struct Row<'a> {
     id: &'a str,
     variant: &'a str,
     parameters: i64,
-    /// Multiply-accumulate operations for one image of `image_size`, in thousands of millions.
+    /// Multiply-accumulate operations per image of `image_size`, in billions.
     gmacs: f64,
     image_size: u32,
     classes: u32,
-    /// Bytes of the file; computed from the number of parameters where it was not published.
+    /// Size of the file; computed from the number of parameters if it is not published.
     bytes: u64,
-    /// As published, in percent, at `image_size` where the source says so.
+    /// Published top-1 accuracy in percent, at `image_size` if the source states the size.
     top1: Option<f64>,
     /// What `top1` was measured on.
     dataset: Option<&'a str>,
     licence: &'a str,
     cached: bool,
-    /// Whether the weights are built into this program.
+    /// Whether the weights are built into the program.
     bundled: bool,
 }
 

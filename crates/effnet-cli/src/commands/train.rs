@@ -11,7 +11,7 @@ use crate::training::run_images::settings_of_run;
 use crate::training::settings::Settings;
 use crate::{Outcome, Printer, handover};
 
-/// Runs `command`, which has these `defaults`. Printing the settings needs no libtorch.
+/// Runs `command` with these `defaults`. `--print-config` needs no libtorch.
 pub(crate) fn run(
     command: &str,
     arguments: &TrainingArguments,
@@ -22,7 +22,7 @@ pub(crate) fn run(
     if arguments.print_config {
         let defaults = match &arguments.resume {
             Some(run) => settings_of_run(run)
-                .with_context(|| format!("{}: expected the folder of a training", run.display()))?,
+                .with_context(|| format!("--resume {}: expected a run folder", run.display()))?,
             None => defaults,
         };
         let flags = arguments.settings.clone();

@@ -1,4 +1,4 @@
-//! The folder beside an output in which its parts are collected, and the note that says that it is whole.
+//! The folder next to an output in which its parts are collected, and the record that the output is complete.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -14,14 +14,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::job::Job;
-use crate::pass::Tally;
+use crate::outputs::Tally;
 
 /// The description of the job in its folder.
 const DESCRIPTION: &str = "job.json";
-/// A description longer than this is some other file.
+/// A longer file is not a description.
 const LONGEST_DESCRIPTION: u64 = 1 << 20;
 
-/// The parts of an output that are finished, each in a file named by its number.
+/// The finished parts of an output, each in a file named after its number.
 pub(super) struct PartsFolder {
     pub(super) output: PathBuf,
     path: PathBuf,
@@ -31,15 +31,15 @@ pub(super) struct PartsFolder {
     rank: usize,
 }
 
-/// [`DESCRIPTION`].
+/// The content of [`DESCRIPTION`].
 #[derive(Debug, Serialize, Deserialize)]
 struct Description {
     job: Job,
-    /// Inputs of each part but the last.
+    /// Inputs per part; the last may have fewer.
     part_size: usize,
 }
 
-/// What is written beside an output once it is whole.
+/// The record that is written next to a complete output.
 #[derive(Debug, Serialize, Deserialize)]
 struct Completion {
     job: Job,
@@ -50,7 +50,7 @@ struct Completion {
 }
 
 impl PartsFolder {
-    /// Joins the job whose parts are collected beside `output`, or begins it with this size of parts.
+    /// Joins the job whose parts are collected next to `output`, or starts it with this part size.
     pub(super) fn join(
         output: &Path,
         job: Job,
@@ -58,23 +58,25 @@ impl PartsFolder {
         part_size: usize,
         rank: usize,
     ) -> anyhow::Result<Self> {
-        let path = beside(output, ".parts");
+        let path = sibling(output, ".parts");
         let shown = path.display();
         let description = Description { job, part_size };
         if !path.join(DESCRIPTION).exists() {
-            begin(&path, &description, rank).with_context(|| format!("{shown}: cannot be made"))?;
+            create(&path, &description, rank)
+                .with_context(|| format!("{shown}: cannot create this folder"))?;
         }
-        let found: Description = read(&path.join(DESCRIPTION))
-            .with_context(|| format!("{shown}: expected the parts of an output; remove what is there"))?;
+        let found: Description = read(&path.join(DESCRIPTION)).with_context(|| {
+            format!("{shown}: expected a folder with the parts of an output; delete it to start over")
+        })?;
         let differences = found.job.differences(&description.job);
         ensure!(
             differences.is_empty(),
             "{shown}: these are parts of another job, which differs in: {differences}. Repeat its command to finish \
-             it, or remove the folder to begin anew"
+             it, or delete the folder to start over"
         );
         ensure!(
             found.part_size > 0,
-            "{shown}: parts of no inputs, remove the folder to begin anew"
+            "{shown}: corrupt job description (part size 0); delete the folder to start over"
         );
         Ok(Self {
             output: output.to_owned(),
@@ -91,7 +93,7 @@ impl PartsFolder {
         self.inputs.div_ceil(self.part_size)
     }
 
-    /// The inputs of a part.
+    /// The indices of a part's inputs.
     pub(super) fn range(&self, part: usize) -> Range<usize> {
         let start = part * self.part_size;
         start..start.saturating_add(self.part_size).min(self.inputs)
@@ -102,7 +104,7 @@ impl PartsFolder {
         input / self.part_size
     }
 
-    /// Where a part is, once it is finished.
+    /// The file of a part, once it is finished.
     pub(super) fn file(&self, part: usize) -> PathBuf {
         self.path.join(format!("{part:06}"))
     }
@@ -111,7 +113,7 @@ impl PartsFolder {
         &self.path
     }
 
-    /// The parts that are finished.
+    /// The numbers of the finished parts.
     pub(super) fn finished(&self) -> anyhow::Result<BTreeSet<usize>> {
         let listed = std::fs::read_dir(&self.path).and_then(|entries| {
             let number = |name: OsString| name.to_str()?.parse().ok();
@@ -120,17 +122,17 @@ impl PartsFolder {
                 .collect()
         });
         let mut parts: BTreeSet<usize> =
-            listed.with_context(|| format!("{}: cannot be read", self.path.display()))?;
+            listed.with_context(|| format!("{}: cannot read this folder", self.path.display()))?;
         parts.retain(|&part| part < self.count());
         Ok(parts)
     }
 
-    /// Where this process joins the parts; another that does the same at the time has a place of its own.
+    /// The file into which this process merges the parts; each rank has its own.
     pub(super) fn merged(&self) -> PathBuf {
         self.path.join(format!("merged-{}", self.rank))
     }
 
-    /// Gives what was joined the output's name, says that it is whole, and removes the parts.
+    /// Renames the merged file to the output, records that it is complete, and removes the parts.
     pub(super) fn complete(&self, bytes: u64, tally: Tally) -> io::Result<()> {
         std::fs::rename(self.merged(), &self.output)?;
         let completion = Completion {
@@ -139,17 +141,16 @@ impl PartsFolder {
             bytes,
         };
         write(&note(&self.output), &completion)?;
-        // Last, so that whoever finds parts missing finds the note.
+        // Last, so that a process that finds parts missing finds the record.
         remove(&self.path);
         Ok(())
     }
 }
 
-/// The tally of the output if it is this job's and whole, and no input was changed since; removes what is left of
-/// its parts.
+/// The tally of the output if it is complete, of this job, and newer than all inputs; removes leftover parts.
 ///
-/// A process may start when all others are through: one that has no part, or none left when it is started again. To
-/// be called after [`PartsFolder::join`], which would begin the job anew if the parts vanished in between.
+/// A process may start after all others are done, if it has no part or was restarted. To be called after
+/// [`PartsFolder::join`], which would start the job over if another process removed the parts in between.
 pub(super) fn completed(
     output: &Path,
     job: &Job,
@@ -169,22 +170,22 @@ pub(super) fn completed(
     if completion.job != *job || !is_unchanged {
         return Ok(None);
     }
-    remove(&beside(output, ".parts"));
+    remove(&sibling(output, ".parts"));
     Ok(Some(completion.tally))
 }
 
-/// `out.jsonl.job.json` beside `out.jsonl`.
+/// `out.jsonl.job.json` next to `out.jsonl`.
 pub(super) fn note(output: &Path) -> PathBuf {
-    beside(output, ".job.json")
+    sibling(output, ".job.json")
 }
 
-/// Makes a folder with a description in one step, so that the processes of a job, which start together, agree on
-/// one. Nothing happens if another was first.
-fn begin(path: &Path, description: &Description, rank: usize) -> anyhow::Result<()> {
-    let new = beside(path, &format!(".new-{rank}"));
+/// Creates a folder with a description in one step, so that processes that start at the same time agree on one.
+/// Does nothing if another was first.
+fn create(path: &Path, description: &Description, rank: usize) -> anyhow::Result<()> {
+    let new = sibling(path, &format!(".new-{rank}"));
     std::fs::create_dir_all(&new)?;
     write(&new.join(DESCRIPTION), description)?;
-    // A folder takes the place of an empty one only.
+    // Renaming a folder replaces an empty folder only.
     if let Err(error) = std::fs::rename(&new, path) {
         remove(&new);
         if !path.join(DESCRIPTION).exists() {
@@ -194,7 +195,7 @@ fn begin(path: &Path, description: &Description, rank: usize) -> anyhow::Result<
     Ok(())
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+fn sibling(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(ending);
     path.with_file_name(name)
@@ -210,11 +211,11 @@ fn write(path: &Path, content: &impl Serialize) -> io::Result<()> {
 fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     let file = File::open(path).with_context(|| path.display().to_string())?;
     serde_json::from_reader(file.take(LONGEST_DESCRIPTION))
-        .with_context(|| format!("{}: expected the description of a job", path.display()))
+        .with_context(|| format!("{}: expected a job description", path.display()))
 }
 
-/// Removes a folder that nothing is to be read from any more. Where another process is about to read it all the same,
-/// or to write a file into it, something is left, which that process removes when it finds the note.
+/// Removes a folder that is no longer needed. If another process still writes into it, something remains, which that
+/// process removes when it finds the record.
 fn remove(folder: &Path) {
     let _ = std::fs::remove_dir_all(folder);
 }

@@ -1,11 +1,13 @@
 //! What makes two calls of the program the same job.
+//!
+//! Parts from different weights or flags must never be merged into one output.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-/// What decides each byte of the results, by name. Processes work on one job if all of it is equal; how many they
-/// are, their threads and their batches are none of it.
+/// Everything that the bytes of the results depend on, by name. Processes work on the same job if all of it is equal.
+/// The number of processes, threads and batch size are not part of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Job(Map<String, Value>);
@@ -19,12 +21,12 @@ impl Job {
         job
     }
 
-    /// Adds a fact.
+    /// Adds something that the results depend on.
     pub(crate) fn add(&mut self, name: &str, value: impl Into<Value>) {
         self.0.insert(name.to_owned(), value.into());
     }
 
-    /// The names of what is not the same in `other`, with commas between them.
+    /// The names of what differs from `other`, separated by commas.
     pub(super) fn differences(&self, other: &Self) -> String {
         let here = self
             .0
@@ -40,7 +42,7 @@ impl Job {
     }
 }
 
-/// The SHA-256 of these texts, in hexadecimal digits; where one ends and the next begins counts.
+/// The SHA-256 of these texts in hexadecimal digits. The boundaries between the texts count.
 pub fn digest(texts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> String {
     let mut hasher = Sha256::new();
     for text in texts {

@@ -1,4 +1,4 @@
-//! The inputs of a job as all of its processes see them.
+//! The inputs of a job: sizes, newest change and digest, by which processes see whether they list the same files.
 
 use std::time::SystemTime;
 
@@ -7,13 +7,13 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use super::job::digest;
 use crate::input::Input;
 
-/// What the file system says of the inputs.
+/// What the file system says about the inputs.
 pub(super) struct Listing {
-    /// Bytes of each file, in the order of the inputs; 0 where there is none.
+    /// Size of each file in bytes, in the order of the inputs; 0 if there is none.
     pub(super) bytes: Vec<u64>,
-    /// Of names and sizes: what changes when the list of inputs does.
+    /// Digest of names and sizes; changes with the list of inputs.
     pub(super) digest: String,
-    /// When a file was changed last.
+    /// The latest modification time of any file.
     pub(super) newest: Option<SystemTime>,
 }
 
@@ -33,7 +33,7 @@ impl Listing {
     }
 }
 
-/// Bytes, and when it was changed. What cannot be looked at is reported when it is read.
+/// Size and modification time. A file without them is reported when it is read.
 fn file(input: &Input) -> (u64, Option<SystemTime>) {
     let path = input.source.as_ref().ok();
     match path.and_then(|path| std::fs::metadata(path).ok()) {

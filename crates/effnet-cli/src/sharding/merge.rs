@@ -1,4 +1,4 @@
-//! From parts to an output.
+//! Merges finished parts into the output.
 
 use std::io::{self, Write};
 use std::time::SystemTime;
@@ -7,27 +7,27 @@ use anyhow::Context;
 use effnet_checkpoint::FreshFile;
 
 use super::folder::{PartsFolder, completed};
-use super::part::Part;
+use super::part::FinishedPart;
 use crate::frame::Frame;
 use crate::interrupt::Interrupt;
-use crate::pass::Tally;
+use crate::outputs::Tally;
 
-/// What came of an attempt to complete an output.
+/// The result of an attempt to complete an output.
 pub(super) enum Merged {
-    /// It is there, with the results of so many inputs.
-    Whole(Tally),
+    /// This process has completed it, with the results of these inputs.
+    Complete(Tally),
     /// Another process has completed it.
     ByAnother,
-    /// So many parts are not finished.
+    /// This many parts are not finished.
     Missing(usize),
-    /// By Ctrl-C.
+    /// Ctrl-C was pressed.
     Interrupted,
 }
 
-/// Completes the output if all parts are there.
+/// Completes the output if all parts are finished.
 ///
-/// Of processes that finish their last parts at the same time, at least the one whose part appeared last finds all;
-/// several that do write the same. The first to be done removes the parts under the others.
+/// If processes finish their last parts at the same time, at least the one whose part appeared last finds all of them.
+/// Several that do write the same bytes; the first one done removes the parts while the others still merge.
 pub(super) fn merge(
     folder: &PartsFolder,
     frame: &Frame,
@@ -38,7 +38,7 @@ pub(super) fn merge(
         return Ok(Merged::Interrupted);
     }
     let attempt = attempt(folder, frame, interrupt);
-    if !matches!(attempt, Ok(Merged::Whole(_)))
+    if !matches!(attempt, Ok(Merged::Complete(_)))
         && completed(&folder.output, &folder.job, newest_input)?.is_some()
     {
         return Ok(Merged::ByAnother);
@@ -51,8 +51,8 @@ fn attempt(folder: &PartsFolder, frame: &Frame, interrupt: &Interrupt) -> anyhow
     if missing > 0 {
         return Ok(Merged::Missing(missing));
     }
-    let shown = || format!("{}: cannot be written", folder.output.display());
-    // Beside the parts, where nothing is left of it if this process is killed and another completes the output.
+    let shown = || format!("{}: cannot write this file", folder.output.display());
+    // In the folder of the parts: if this process is killed, another one removes the file together with them.
     let mut file = FreshFile::create(&folder.merged()).with_context(shown)?;
     file.write_all(&frame.header).with_context(shown)?;
     let mut bytes = frame.header.len() as u64;
@@ -62,7 +62,7 @@ fn attempt(folder: &PartsFolder, frame: &Frame, interrupt: &Interrupt) -> anyhow
         if interrupt.is_set() {
             return Ok(Merged::Interrupted);
         }
-        let Some(mut part) = Part::open(&folder.file(number), folder.range(number).len())? else {
+        let Some(mut part) = FinishedPart::open(&folder.file(number), folder.range(number).len())? else {
             return Ok(Merged::Missing(1));
         };
         tally.done += part.tally.done;
@@ -79,7 +79,7 @@ fn attempt(folder: &PartsFolder, frame: &Frame, interrupt: &Interrupt) -> anyhow
     }
     file.commit().with_context(shown)?;
     folder.complete(bytes, tally).with_context(shown)?;
-    Ok(Merged::Whole(tally))
+    Ok(Merged::Complete(tally))
 }
 
 #[cfg(test)]
@@ -135,7 +135,7 @@ mod tests {
                 threads.into_iter().map(|thread| thread.join().unwrap()).collect()
             });
             let whole = Tally { done: 3, failed: 4 };
-            let is_whole = |merged: &Merged| matches!(merged, Merged::Whole(tally) if *tally == whole);
+            let is_whole = |merged: &Merged| matches!(merged, Merged::Complete(tally) if *tally == whole);
             assert!(merged.iter().any(is_whole));
             assert!(
                 merged

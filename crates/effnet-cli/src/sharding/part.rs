@@ -1,4 +1,4 @@
-//! A part of an output: results as they will stand in it, and a line that tells how many there are.
+//! A part of an output: its results, then a line with their number, by which a damaged part is found out.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -8,9 +8,9 @@ use anyhow::{Context, ensure};
 use effnet_checkpoint::FreshFile;
 use serde::{Deserialize, Serialize};
 
-use crate::pass::Tally;
+use crate::outputs::Tally;
 
-/// Bytes that hold the last line of a part, whatever its numbers.
+/// The most bytes in the last line of a part.
 const LONGEST_TRAILER: u64 = 128;
 
 /// The last line of a part.
@@ -18,11 +18,11 @@ const LONGEST_TRAILER: u64 = 128;
 struct Trailer {
     #[serde(flatten)]
     tally: Tally,
-    /// Length of what is before it.
+    /// Length of the results before this line.
     bytes: u64,
 }
 
-/// A part that is being made.
+/// A part being written.
 pub(super) struct PartWriter {
     file: FreshFile,
     bytes: u64,
@@ -42,7 +42,7 @@ impl PartWriter {
         self.bytes == 0
     }
 
-    /// Brings the part to the disk, under its name.
+    /// Flushes the part to the disk and gives it its name.
     pub(super) fn commit(mut self) -> io::Result<()> {
         let trailer = Trailer {
             tally: self.tally,
@@ -67,23 +67,23 @@ impl Write for PartWriter {
 }
 
 /// A finished part.
-pub(super) struct Part {
+pub(super) struct FinishedPart {
     /// The results.
     pub(super) content: io::Take<BufReader<File>>,
     pub(super) tally: Tally,
 }
 
-impl Part {
-    /// Opens a part of `inputs` inputs. `None` if there is no such file.
+impl FinishedPart {
+    /// Opens a part with results for `inputs` inputs. `None` if the file does not exist.
     pub(super) fn open(path: &Path, inputs: usize) -> anyhow::Result<Option<Self>> {
         let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.with_context(|| format!("{}: cannot be read", path.display()))?,
+            opened => opened.with_context(|| format!("{}: cannot read this file", path.display()))?,
         };
         let part = Self::read(file, inputs);
         part.map(Some).with_context(|| {
             format!(
-                "{}: this part is damaged; remove it and repeat the command, which makes it anew",
+                "{}: this part is damaged; delete it and repeat the command to recompute it",
                 path.display()
             )
         })
@@ -94,23 +94,23 @@ impl Part {
         file.seek(SeekFrom::Start(length.saturating_sub(LONGEST_TRAILER)))?;
         let mut end = Vec::new();
         (&mut file).take(LONGEST_TRAILER).read_to_end(&mut end)?;
-        let line = end.strip_suffix(b"\n").context("the end is missing")?;
+        let line = end.strip_suffix(b"\n").context("the last line is missing")?;
         let start = line
             .iter()
             .rposition(|&byte| byte == b'\n')
             .map_or(0, |newline| newline + 1);
         let trailer: Trailer =
-            serde_json::from_slice(&line[start..]).context("the end is no count of results")?;
+            serde_json::from_slice(&line[start..]).context("the last line does not count the results")?;
         let content_length = length - (end.len() - start) as u64;
         ensure!(
             trailer.bytes == content_length,
-            "{content_length} bytes of results, expected {}",
+            "found {content_length} bytes of results, expected {}",
             trailer.bytes
         );
         let tally = trailer.tally;
         ensure!(
             tally.done.checked_add(tally.failed) == Some(inputs),
-            "results of {} and {} inputs, expected {inputs}",
+            "found results of {} + {} inputs (done + failed), expected {inputs}",
             tally.done,
             tally.failed
         );
@@ -141,7 +141,9 @@ mod tests {
     fn a_part_gives_back_its_results_and_their_number() {
         for content in ["a\nb\nc\n", "", &format!("{}\n", "a long line ".repeat(1000))] {
             let folder = written(content, TALLY);
-            let mut part = Part::open(&folder.path().join("part"), 3).unwrap().unwrap();
+            let mut part = FinishedPart::open(&folder.path().join("part"), 3)
+                .unwrap()
+                .unwrap();
             let mut text = String::new();
             part.content.read_to_string(&mut text).unwrap();
             assert_eq!((text.as_str(), part.tally), (content, TALLY));
@@ -156,7 +158,7 @@ mod tests {
         let others = (0..whole.len()).map(|length| whole[..length].to_vec());
         for bytes in others.chain([[b"x".as_slice(), &whole].concat(), [&whole[1..], b"\n"].concat()]) {
             std::fs::write(&path, &bytes).unwrap();
-            let Err(error) = Part::open(&path, 3) else {
+            let Err(error) = FinishedPart::open(&path, 3) else {
                 panic!("{}", String::from_utf8_lossy(&bytes));
             };
             assert!(error.to_string().contains("damaged"), "{error}");
@@ -166,7 +168,11 @@ mod tests {
     #[test]
     fn a_part_with_results_of_another_number_of_inputs_is_damaged_and_a_missing_one_is_none() {
         let folder = written("a\n", TALLY);
-        assert!(Part::open(&folder.path().join("part"), 4).is_err());
-        assert!(Part::open(&folder.path().join("other"), 3).unwrap().is_none());
+        assert!(FinishedPart::open(&folder.path().join("part"), 4).is_err());
+        assert!(
+            FinishedPart::open(&folder.path().join("other"), 3)
+                .unwrap()
+                .is_none()
+        );
     }
 }

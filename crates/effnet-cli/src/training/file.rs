@@ -1,23 +1,28 @@
-//! Settings from files.
+//! Settings from `--config` files and recipes.
+//!
+//! serde alone would refuse a misspelt setting with a list of all settings; here the nearest name is suggested.
 
 use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use super::settings::Given;
+use super::settings::PartialSettings;
 
-/// A file larger than this is no list of settings.
+/// A larger file does not hold settings.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Reads `--config`: TOML, or the JSON that a run keeps.
+/// Reads `--config`: TOML, or the config.json of a run.
 ///
 /// # Errors
-/// When the file cannot be read, is too large or has something else in it.
-pub fn open(path: &Path) -> anyhow::Result<Given> {
+/// If the file cannot be read, is larger than 1 MiB or does not hold settings.
+pub fn open(path: &Path) -> anyhow::Result<PartialSettings> {
     let shown = || path.display().to_string();
     let bytes = std::fs::metadata(path).with_context(shown)?.len();
     if bytes > MAX_BYTES {
-        bail!("{}: {bytes} bytes, expected settings", path.display());
+        bail!(
+            "{}: {bytes} bytes, expected settings in at most {MAX_BYTES} bytes",
+            path.display()
+        );
     }
     let text = std::fs::read_to_string(path).with_context(shown)?;
     let is_json = path
@@ -31,18 +36,18 @@ pub fn open(path: &Path) -> anyhow::Result<Given> {
     .with_context(shown)
 }
 
-/// Settings in TOML.
+/// Parses settings in TOML.
 ///
 /// # Errors
-/// What is wrong with the text, with its line; for a name that is not a setting, the nearest one.
-pub fn parse_toml(text: &str) -> anyhow::Result<Given> {
+/// With the line of what is wrong; for an unknown name, with the nearest setting.
+pub fn parse_toml(text: &str) -> anyhow::Result<PartialSettings> {
     let table: toml::Table = toml::from_str(text)?;
     check_names(table.keys())?;
-    // From the text rather than the table: errors then show the line.
+    // From the text, not the table: errors then show the line.
     Ok(toml::from_str(text)?)
 }
 
-fn parse_json(text: &str) -> anyhow::Result<Given> {
+fn parse_json(text: &str) -> anyhow::Result<PartialSettings> {
     let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)?;
     check_names(object.keys())?;
     Ok(serde_json::from_str(text)?)
@@ -50,12 +55,12 @@ fn parse_json(text: &str) -> anyhow::Result<Given> {
 
 fn check_names<'a>(names: impl Iterator<Item = &'a String>) -> anyhow::Result<()> {
     for name in names {
-        if !Given::NAMES.contains(&name.as_str()) {
+        if !PartialSettings::NAMES.contains(&name.as_str()) {
             match nearest(name) {
                 Some(nearest) => bail!("unknown setting `{name}`; nearest: `{nearest}`"),
                 None => bail!(
                     "unknown setting `{name}`, expected one of {}",
-                    Given::NAMES.join(", ")
+                    PartialSettings::NAMES.join(", ")
                 ),
             }
         }
@@ -63,11 +68,11 @@ fn check_names<'a>(names: impl Iterator<Item = &'a String>) -> anyhow::Result<()
     Ok(())
 }
 
-/// The known name that differs least, if it is like this one at all.
+/// The most similar setting, if any is similar.
 fn nearest(name: &str) -> Option<&'static str> {
     let name = name.replace('-', "_");
     let similarity = |known: &&'static str| (strsim::jaro_winkler(&name, known), *known);
-    let all = Given::NAMES.iter().map(similarity);
+    let all = PartialSettings::NAMES.iter().map(similarity);
     let nearest = all.max_by(|a, b| a.0.total_cmp(&b.0))?;
     (nearest.0 > 0.7).then_some(nearest.1)
 }
@@ -107,8 +112,8 @@ mod tests {
         settings.batch_size = Auto::Value(32);
         let json = parse_json(&serde_json::to_string(&settings).unwrap()).unwrap();
         let toml = parse_toml(&toml::to_string(&settings).unwrap()).unwrap();
-        for given in [json, toml] {
-            assert_eq!(given.or_defaults(Settings::of_train()), settings);
+        for settings_of_file in [json, toml] {
+            assert_eq!(settings_of_file.or_defaults(Settings::of_train()), settings);
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Named presets.
+//! Presets of training settings, in the form of `--config` files.
 
 use super::file;
-use super::settings::Given;
+use super::settings::PartialSettings;
 use super::values::Recipe;
 
 impl Recipe {
-    /// Its settings in the form of a `--config` file.
+    /// The settings as the text of a `--config` file.
     pub fn text(self) -> &'static str {
         match self {
             Self::None => "",
@@ -15,11 +15,11 @@ impl Recipe {
         }
     }
 
-    /// What it sets.
+    /// The settings of the recipe.
     ///
     /// # Errors
-    /// Never in a build whose tests pass: they read the same text.
-    pub fn settings(self) -> anyhow::Result<Given> {
+    /// Never in a build whose tests pass: they parse the same text.
+    pub fn settings(self) -> anyhow::Result<PartialSettings> {
         file::parse_toml(self.text())
     }
 }

@@ -1,30 +1,32 @@
-//! The value of each setting, from flags, files, recipes and defaults.
+//! The value of each setting: from flags, the `--config` file, the recipe, or the defaults, in this order.
+//!
+//! `--print-config` and a training resolve their settings here, so that both see the same ones.
 
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use super::file;
-use super::settings::{Given, Settings};
+use super::settings::{PartialSettings, Settings};
 use super::values::Recipe;
 use crate::printer::Printer;
 
-/// What counts most comes first: flags, the file of `--config`, the recipe that either names, the
-/// defaults.
+/// Resolves the settings: `flags` take precedence over the file `config`, the file over the recipe that either of
+/// them names, and the recipe over `defaults`. Prints what the recipe sets.
 ///
 /// # Errors
-/// When the file cannot be read, and when settings contradict each other.
+/// If the file cannot be read, and if a setting is out of its range.
 pub fn resolve(
-    flags: Given,
+    flags: PartialSettings,
     config: Option<&Path>,
     defaults: Settings,
     printer: &Printer,
 ) -> anyhow::Result<Settings> {
     let file = config.map(file::open).transpose()?.unwrap_or_default();
-    let given = flags.or(file);
-    let recipe = given.recipe.unwrap_or(Recipe::None);
+    let user = flags.or(file);
+    let recipe = user.recipe.unwrap_or(Recipe::None);
     let preset = recipe.settings()?;
-    let settings = given.or(preset.clone()).or_defaults(defaults);
+    let settings = user.or(preset.clone()).or_defaults(defaults);
     settings.check()?;
     for line in explain(&preset, &settings) {
         printer.note(line);
@@ -32,8 +34,8 @@ pub fn resolve(
     Ok(settings)
 }
 
-/// A line for each setting that a recipe sets, with what counts instead where something else does.
-fn explain(preset: &Given, settings: &Settings) -> Vec<String> {
+/// A line per setting of a recipe, with the value that replaces it if it is overridden.
+fn explain(preset: &PartialSettings, settings: &Settings) -> Vec<String> {
     let (preset, settings) = (object(preset), object(settings));
     let line = |(name, value): (&String, &Value)| match settings.get(name) {
         Some(actual) if actual != value => format!("recipe: {name} = {value}, replaced by {actual}"),
@@ -54,12 +56,12 @@ mod tests {
     use super::*;
     use crate::ColorChoice;
 
-    fn resolved(flags: Given, config: &str) -> Settings {
+    fn resolved(flags: PartialSettings, config: &str) -> Settings {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         std::fs::write(&path, config).unwrap();
         let printer = Printer::new(true, false, ColorChoice::Never);
-        let flags = Given {
+        let flags = PartialSettings {
             data: Some("photos".into()),
             ..flags
         };
@@ -68,9 +70,9 @@ mod tests {
 
     #[test]
     fn flags_count_more_than_the_file_more_than_the_recipe_more_than_the_defaults() {
-        let flags = Given {
+        let flags = PartialSettings {
             epochs: Some(3),
-            ..Given::default()
+            ..PartialSettings::default()
         };
         let settings = resolved(flags, "recipe = \"paper\"\nepochs = 7\nema = 0.5\n");
         assert_eq!(settings.epochs, 3);
@@ -82,9 +84,9 @@ mod tests {
 
     #[test]
     fn what_a_recipe_sets_is_told_with_what_replaces_it() {
-        let flags = Given {
+        let flags = PartialSettings {
             epochs: Some(3),
-            ..Given::default()
+            ..PartialSettings::default()
         };
         let settings = resolved(flags, "recipe = \"small\"\n");
         let lines = explain(&Recipe::Small.settings().unwrap(), &settings);

@@ -1,7 +1,8 @@
-//! Which images a training kept back for validation, as its run folder has it.
+//! The images that a run held out for validation.
 //!
-//! `effnet evaluate my-photos --weights my-run` must not measure the images that were trained on, so a run
-//! keeps the names of the others.
+//! `effnet evaluate my-photos --weights my-run` must not evaluate on training images: accuracy would look better
+//! than it is. So a run records the names of its validation images, and `evaluate` looks for them here. The split
+//! could not be computed again: images may have been added since.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -12,12 +13,12 @@ use effnet_data::{Dataset, Splits, Subset};
 use serde::{Deserialize, Serialize};
 
 use super::settings::Settings;
-use crate::printer::Printer;
+use crate::printer::{Printer, counted};
 
-/// The settings of the training in this folder.
+/// The settings of the run in this folder.
 ///
 /// # Errors
-/// When there is no `config.json`, or not one of a training.
+/// If there is no `config.json`, or if it does not hold training settings.
 pub fn settings_of_run(run: &Path) -> anyhow::Result<Settings> {
     let path = run.join("config.json");
     let shown = || path.display().to_string();
@@ -25,10 +26,9 @@ pub fn settings_of_run(run: &Path) -> anyhow::Result<Settings> {
     serde_json::from_str(&text).with_context(shown)
 }
 
-/// The name of an image without the path of the data that it was found in: data may be moved, and a run goes
-/// on with them.
+/// The name of an image relative to its data set, so that a run can be resumed after the data have moved.
 pub fn name_within(data: &Path, name: &str) -> String {
-    // The paths of a list begin where the list is.
+    // The paths in a CSV file are relative to its folder.
     let roots = [Some(data), data.parent()].into_iter().flatten();
     let roots = roots
         .map(|root| root.to_string_lossy())
@@ -41,25 +41,25 @@ pub fn name_within(data: &Path, name: &str) -> String {
     })
 }
 
-/// How the images were parted when a run began.
+/// How the images were split when a run started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parted {
-    /// How many images are trained on.
+    /// Number of training images.
     pub training: usize,
-    /// Names of the images to validate with, in order.
+    /// Names of the validation images, in order.
     pub validation: Vec<String>,
 }
 
-/// The file of a run that keeps this: the same rule would part other images otherwise.
+/// The file of a run that records the split.
 pub const PARTED: &str = "images.json";
 
-/// The images that the training in the folder `run` kept back for validation, if it took them out of
-/// `data`; `None` for a folder without a run, for other data, and for data that are parted already.
+/// The images of `data` that the run in the folder `run` held out for validation; `None` for a folder without a
+/// run, for other data, and for data with a validation set of their own.
 ///
 /// # Errors
-/// When the run or the data cannot be read, and when images that were kept back are gone.
-pub fn kept_back(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Option<Arc<dyn Dataset>>> {
-    // Weights from elsewhere may lie beside a config.json of another kind.
+/// If the run or the data cannot be read, and if held-out images are missing.
+pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Option<Arc<dyn Dataset>>> {
+    // Weights from elsewhere may have a config.json of another kind next to them.
     let Ok(settings) = settings_of_run(run) else {
         return Ok(None);
     };
@@ -71,8 +71,8 @@ pub fn kept_back(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<O
         Ok(false) => return Ok(None),
         Err(_) => {
             printer.warning(format!(
-                "the weights are of a training on {}, which is not there any more: if it was moved to {}, all \
-                 images are measured, those that were trained on too",
+                "the weights were trained on {}, which no longer exists: if it was moved to {}, training images are \
+                 evaluated too",
                 settings.data.display(),
                 data.display()
             ));
@@ -91,14 +91,14 @@ pub fn kept_back(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<O
     }
     let names: HashSet<&str> = parted.validation.iter().map(String::as_str).collect();
     let images = splits.train;
-    let is_kept = |index: &usize| names.contains(name_within(data, &images.name(*index)).as_str());
-    let kept: Vec<usize> = (0..images.len()).filter(is_kept).collect();
+    let is_held_out = |index: &usize| names.contains(name_within(data, &images.name(*index)).as_str());
+    let indices: Vec<usize> = (0..images.len()).filter(is_held_out).collect();
     ensure!(
-        kept.len() == names.len(),
-        "{}: {} of the {} images that were not trained on are gone; --all measures all that are there",
+        indices.len() == names.len(),
+        "{}: {} of the {} missing; --all evaluates all images that remain",
         data.display(),
-        names.len() - kept.len(),
-        names.len()
+        names.len() - indices.len(),
+        counted(names.len(), "held-out image")
     );
-    Ok(Some(Arc::new(Subset::new(images, kept))))
+    Ok(Some(Arc::new(Subset::new(images, indices))))
 }

@@ -1,5 +1,8 @@
-//! What settings can be set to.
-#![allow(missing_docs)] // what these types document is the help of their flags
+//! The types of settings: numbers or `auto`, ranges, named choices.
+//!
+//! Each type reads and writes the same text on the command line, in `--config` files and in the config.json of a
+//! run. The names here are those users see; effnet-torch turns them into what the trainer takes.
+#![allow(missing_docs)] // the doc comments are the help of the flags
 
 use std::fmt::{Debug, Display, Formatter};
 use std::ops::{Bound, RangeBounds};
@@ -8,7 +11,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A number, or whatever the program finds best.
+/// A number, or `auto` for the value that the program finds best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Auto<T> {
     Auto,
@@ -76,11 +79,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Auto<T> {
     }
 }
 
-/// A value that lies in a range or does not.
+/// A value that can be checked against a range.
 pub trait Ranged {
     type Number: PartialOrd + Display;
 
-    /// `None` where there is no number to check.
+    /// `None` for `auto`: there is no number to check.
     fn number(&self) -> Option<Self::Number>;
 
     /// What was expected instead, if the number is out of the range.
@@ -116,20 +119,20 @@ impl<T: Ranged> Ranged for Auto<T> {
 
 fn describe<T: Display>(range: &impl RangeBounds<T>) -> String {
     let low = match range.start_bound() {
-        Bound::Included(low) => format!("{low} or more"),
+        Bound::Included(low) => format!("at least {low}"),
         Bound::Excluded(low) => format!("more than {low}"),
         Bound::Unbounded => String::new(),
     };
     let high = match range.end_bound() {
-        Bound::Included(high) => format!("{high} or less"),
+        Bound::Included(high) => format!("at most {high}"),
         Bound::Excluded(high) => format!("less than {high}"),
         Bound::Unbounded => String::new(),
     };
     let parts = [low, high].into_iter().filter(|part| !part.is_empty());
-    parts.collect::<Vec<_>>().join(", ")
+    parts.collect::<Vec<_>>().join(" and ")
 }
 
-/// Settings with names as values: the same on the command line and in files.
+/// Settings with named values, the same on the command line and in files.
 macro_rules! names {
     ($($(#[doc = $doc:literal])+ $type:ident { $($(#[doc = $item:literal])+ $name:ident),+ $(,)? })+) => {$(
         $(#[doc = $doc])+
@@ -142,75 +145,75 @@ macro_rules! names {
 }
 
 names! {
-    /// The rule by which parameters follow their gradients.
+    /// The optimizer.
     OptimizerName {
-        /// With momentum
+        /// SGD with momentum
         Sgd,
-        /// With PyTorch's constants and decoupled weight decay
+        /// AdamW with PyTorch's betas and epsilon
         Adamw,
-        /// RMSProp as TensorFlow computes it and the paper used it
+        /// RMSProp as in TensorFlow and in the paper
         RmspropTf,
     }
-    /// The course of the learning rate after the warm-up.
+    /// The learning-rate schedule after the warm-up.
     ScheduleName {
-        /// Up and down along half a cosine each, ending near zero
+        /// Cosine up to the peak, then cosine down to near zero
         OneCycle,
-        /// Down along half a cosine
+        /// Cosine decay to zero
         Cosine,
-        /// Down by a factor at once, again and again
+        /// Step decay by --decay-rate every --decay-epochs
         Staircase,
-        /// The same all the time
+        /// Constant learning rate
         Constant,
     }
-    /// What is not trained.
+    /// The layers that are frozen.
     FreezeName {
-        /// Everything is trained
+        /// Train all layers
         Nothing,
-        /// Convolutions below the classifier are fixed, batch normalisation goes on learning
+        /// Freeze the convolutions below the classifier, train batch norm and the classifier
         Convolutions,
-        /// Everything below the classifier is fixed
+        /// Freeze everything below the classifier
         Features,
     }
-    /// The numbers that a step computes with.
+    /// The numeric precision of a training step.
     PrecisionName {
-        /// The fastest that trains as well as fp32 here
+        /// The fastest that trains as well as fp32 on the device
         Auto,
         /// 32-bit floats
         Fp32,
         /// bfloat16 in convolutions and the classifier
         Bf16,
-        /// 16-bit floats there, with a scaled loss; CUDA only
+        /// 16-bit floats in convolutions and the classifier, with loss scaling; CUDA only
         Fp16,
     }
-    /// Padding and BN constants.
+    /// Padding and batch-norm constants.
     ProfileName {
-        /// Those that the weights were trained with, or tf
+        /// Those of the weights, or tf from scratch
         Auto,
-        /// TensorFlow's padding
+        /// TensorFlow: SAME padding, epsilon 1e-3
         Tf,
-        /// Symmetric padding, timm's constants
+        /// timm: symmetric padding, epsilon 1e-5
         Timm,
-        /// Symmetric padding, torchvision's constants
+        /// torchvision B5 to B7: symmetric padding, epsilon 1e-3
         Torchvision,
     }
-    /// How classes of different sizes count.
+    /// How classes with unequal numbers of images count in the loss.
     ClassWeights {
-        /// Every image the same
+        /// Every image counts the same
         None,
-        /// Every class the same: images of small classes count more
+        /// Every class counts the same: images of small classes weigh more
         Balanced,
     }
 }
 
-/// `--recipe`. What each sets is in `recipe.rs`.
+/// `--recipe`. Their settings are in the folder `recipes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Recipe {
     /// The defaults of the command
     None,
-    /// The paper's for ImageNet from scratch, as the reference implementation has it
+    /// The paper's, for ImageNet from scratch, as in the reference implementation
     Paper,
-    /// timm's RandAugment recipe, which its own B0 and B2 are from
+    /// timm's RandAugment recipe for its B0 and B2
     #[value(name = "timm-ra2")]
     #[serde(rename = "timm-ra2")]
     TimmRa2,
@@ -236,9 +239,9 @@ mod tests {
 
     #[test]
     fn a_range_is_described_by_its_bounds() {
-        assert_eq!(1.5f64.out_of(&(0.0..1.0)).unwrap(), "0 or more, less than 1");
-        assert_eq!(0u32.out_of(&(1..)).unwrap(), "1 or more");
-        assert_eq!(f64::NAN.out_of(&(0.0..=1.0)).unwrap(), "0 or more, 1 or less");
+        assert_eq!(1.5f64.out_of(&(0.0..1.0)).unwrap(), "at least 0 and less than 1");
+        assert_eq!(0u32.out_of(&(1..)).unwrap(), "at least 1");
+        assert_eq!(f64::NAN.out_of(&(0.0..=1.0)).unwrap(), "at least 0 and at most 1");
         assert_eq!(Auto::<u32>::Auto.out_of(&(1..)), None);
         assert_eq!(0.5f64.out_of(&(0.0..1.0)), None);
     }

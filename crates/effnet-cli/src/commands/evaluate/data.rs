@@ -1,4 +1,4 @@
-//! Labelled images on their way through the network.
+//! Labelled images as inputs of the pipeline.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ impl Labelled {
         self.dataset.name(self.index)
     }
 
-    /// The class, as the data set counts them.
+    /// The class, as an index into the classes of the data set.
     pub(super) fn label(&self) -> usize {
         self.dataset.label(self.index)
     }

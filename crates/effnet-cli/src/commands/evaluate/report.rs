@@ -1,4 +1,4 @@
-//! What an evaluation prints.
+//! The report of `effnet evaluate`.
 
 use std::io::{self, Write};
 
@@ -7,10 +7,10 @@ use effnet::Labels;
 use effnet_data::metrics::{ClassReport, Metrics, Summary};
 use serde::Serialize;
 
-/// Classes in a table for people; of more, those are shown that are recognised worst.
+/// The most classes to print a row for; if there are more, only the worst are printed.
 const MOST_CLASSES: usize = 60;
 const WORST: usize = 20;
-/// Characters of a class's name in the table.
+/// The longest class name in the table, in characters.
 const NAME: usize = 40;
 
 /// The one object of `--format json`. Rates are fractions.
@@ -21,13 +21,13 @@ pub(super) struct Report<'a> {
     pub(super) data: String,
     #[serde(flatten)]
     pub(super) summary: Summary,
-    /// Images that could not be read, or of which the network made no finite numbers.
+    /// Images that could not be read, or whose logits were not finite.
     pub(super) failed: u64,
     pub(super) images_per_second: f64,
     pub(super) classes: Vec<Class>,
 }
 
-/// One class that the data has images of, or that some were taken for.
+/// A class with images in the data, or with images predicted as it.
 #[derive(Serialize)]
 pub(super) struct Class {
     #[serde(rename = "class")]
@@ -37,7 +37,7 @@ pub(super) struct Class {
     report: ClassReport,
 }
 
-/// The classes that occur, in the order of the network.
+/// The classes that occur in labels or predictions, in the order of the network.
 pub(super) fn of_classes(metrics: &Metrics, labels: &Labels) -> Vec<Class> {
     let reports = metrics.confusion().classes().into_iter().enumerate();
     let occurring = reports.filter(|(_, report)| report.f1.is_some());
@@ -77,7 +77,7 @@ impl Report<'_> {
         let bold = Style::new().bold();
         let mut classes: Vec<&Class> = self.classes.iter().collect();
         if classes.len() > MOST_CLASSES {
-            // A class without images has no recall, and cannot be recognised badly.
+            // A class without images has no recall and comes last.
             classes.sort_by(|a, b| {
                 let recall = |class: &Class| class.report.recall.unwrap_or(f64::INFINITY);
                 recall(a).total_cmp(&recall(b))
@@ -85,7 +85,7 @@ impl Report<'_> {
             classes.truncate(WORST);
             writeln!(
                 out,
-                "\nThe {WORST} of {} classes that are recognised worst (--format json has all):",
+                "\nThe {WORST} of {} classes with the lowest recall (--format json lists all):",
                 self.classes.len()
             )?;
         } else {
@@ -115,7 +115,7 @@ impl Report<'_> {
     }
 }
 
-/// A name on one line, cut where it is long.
+/// A name on one line, cut if it is long.
 fn shown(label: &str) -> String {
     let line: String = label
         .chars()

@@ -1,36 +1,39 @@
-//! Images on their way through a network: what `classify`, `features` and `evaluate` have in common.
+//! The loop over a pipeline's outputs that `classify`, `features` and `evaluate` share.
+//!
+//! Progress, Ctrl-C and smaller batches after running out of memory are handled here, so that the three commands
+//! behave the same and only decide what to do with an output.
 
 use effnet::{BackendError, Output, Pipeline, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
 use crate::interrupt::Interrupt;
-use crate::printer::Printer;
+use crate::printer::{Printer, counted};
 
-/// How far a pass came.
+/// How a loop over outputs ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Passed {
-    /// To the last output, or to the last that there was when Ctrl-C ended it.
-    Through,
-    /// Until an output could not be taken, since Ctrl-C had ended its reader too.
+pub(crate) enum LoopEnd {
+    /// After the last output, or after the last that was finished when Ctrl-C stopped the pipeline.
+    Complete,
+    /// `take` failed after Ctrl-C, which had stopped the reader of the results as well.
     Cut,
 }
 
-/// Gives all outputs to `take`, with whether the next has to be waited for, under a progress bar; `count` inputs
-/// are on their way. Warns each time that memory makes batches smaller.
-pub(crate) fn pass<T: Source>(
+/// Calls `take` with each output, and with whether the next one is not finished yet, while a progress bar counts up
+/// to `count` inputs. Warns whenever batches become smaller because memory ran out.
+pub(crate) fn for_each_output<T: Source>(
     mut outputs: Pipeline<T>,
     count: usize,
     interrupt: &Interrupt,
     printer: &Printer,
     mut take: impl FnMut(Output<T>, bool) -> anyhow::Result<()>,
-) -> anyhow::Result<Passed> {
+) -> anyhow::Result<LoopEnd> {
     let progress = printer.progress(count as u64);
     let mut reduced = None;
     while let Some(output) = outputs.next() {
         let output = output.map_err(explain)?;
         match take(output, outputs.ready() == 0) {
-            Err(_) if interrupt.is_set() => return Ok(Passed::Cut),
+            Err(_) if interrupt.is_set() => return Ok(LoopEnd::Cut),
             taken => taken?,
         }
         if let (Some(size), true) = (
@@ -39,25 +42,26 @@ pub(crate) fn pass<T: Source>(
         ) {
             reduced = Some(size);
             printer.warning(format!(
-                "memory ran out, batches are of {size} images from here on"
+                "out of memory: the batch size is now {}",
+                counted(size, "image")
             ));
         }
         progress.inc(1);
     }
     progress.finish_and_clear();
-    Ok(Passed::Through)
+    Ok(LoopEnd::Complete)
 }
 
 fn explain(error: BackendError) -> anyhow::Error {
     let advice = if error.is_out_of_memory() {
-        "the network cannot be run on one image; a smaller --image-size needs less memory"
+        "out of memory with a single image; a smaller --image-size needs less"
     } else {
-        "the network cannot be run"
+        "cannot run the network"
     };
     anyhow::Error::new(error).context(advice)
 }
 
-/// How many inputs went how.
+/// The number of inputs that succeeded and failed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tally {
     pub(crate) done: usize,
@@ -74,24 +78,25 @@ impl Tally {
         }
     }
 
-    /// How many inputs there were.
+    /// The number of inputs so far.
     pub(crate) fn inputs(&self) -> usize {
         self.done + self.failed
     }
 
-    /// The outcome of a command for `count` inputs; says what an interrupt has left undone.
+    /// The outcome of a command for `count` inputs. After an interrupt, warns that results are incomplete.
     pub(crate) fn outcome(&self, count: usize, interrupt: &Interrupt, printer: &Printer) -> Outcome {
         if interrupt.is_set() {
             printer.warning(format!(
-                "interrupted: there are results of {} of {count} inputs",
-                self.inputs()
+                "interrupted after {} of {}; the results so far are written",
+                self.inputs(),
+                counted(count, "input")
             ));
             return Outcome::Interrupted;
         }
         self.as_outcome()
     }
 
-    /// The outcome of a command that came to its end.
+    /// The outcome of a command that was not interrupted.
     pub(crate) fn as_outcome(&self) -> Outcome {
         match (self.done, self.failed) {
             (_, 0) => Outcome::Done,

@@ -1,17 +1,18 @@
-//! Which process makes which part.
+//! Distributes the parts of an output over the ranks.
+//!
+//! Every process computes the same distribution from the same list of inputs, so none has to ask another.
 
 use std::cmp::Reverse;
 
-/// Inputs of a part, unless there are very few or very many: seconds of work on a CPU, so that a kill costs
-/// little, and far more than it takes to bring a file to a disk.
+/// Inputs per part, unless there are very few or very many: seconds of work on a CPU, so that a kill costs little, and
+/// far longer than flushing a file to a disk.
 const USUAL_PART: usize = 256;
-/// Each process has at least so many parts of a smaller job, so that their sizes even out.
+/// The fewest parts per process of a smaller job, so that their sizes even out.
 const FEWEST_PARTS: usize = 8;
-/// And at most so many of a larger one: they are files in one folder.
+/// The most parts per process of a larger job: they are files in one folder.
 const MOST_PARTS: usize = 1024;
 
-/// The number of inputs of a part: a multiple of `batch`, so that parts are made in the batches that one process
-/// would make.
+/// The number of inputs per part: a multiple of `batch`, so that a part has the same batches as in a single process.
 pub(super) fn part_size(inputs: usize, world_size: usize, batch: usize) -> usize {
     let share = inputs.div_ceil(world_size);
     let usual = (share / FEWEST_PARTS).clamp(1, USUAL_PART);
@@ -20,20 +21,19 @@ pub(super) fn part_size(inputs: usize, world_size: usize, batch: usize) -> usize
         .next_multiple_of(batch.max(1))
 }
 
-/// The rank that makes each of the parts, which have this many `bytes`: all get the same number of parts, but for
-/// one, since the network takes the same time for each image, and about the same number of bytes, since decoding
-/// does not.
-pub(super) fn deal(bytes: &[u64], world_size: usize) -> Vec<usize> {
+/// The rank of each part, given the parts' `bytes`. All ranks get the same number of parts, give or take one, as the
+/// network takes the same time for each image, and about the same number of bytes, as decoding does not.
+pub(super) fn distribute(bytes: &[u64], world_size: usize) -> Vec<usize> {
     let mut largest_first: Vec<usize> = (0..bytes.len()).collect();
     largest_first.sort_by_key(|&part| Reverse(bytes[part]));
     let mut ranks = vec![0; bytes.len()];
-    let mut dealt = vec![0u64; world_size];
+    let mut bytes_of = vec![0u64; world_size];
     for round in largest_first.chunks(world_size) {
-        let mut poorest_first: Vec<usize> = (0..world_size).collect();
-        poorest_first.sort_by_key(|&rank| dealt[rank]);
-        for (&part, &rank) in round.iter().zip(&poorest_first) {
+        let mut lightest_first: Vec<usize> = (0..world_size).collect();
+        lightest_first.sort_by_key(|&rank| bytes_of[rank]);
+        for (&part, &rank) in round.iter().zip(&lightest_first) {
             ranks[part] = rank;
-            dealt[rank] += bytes[part];
+            bytes_of[rank] += bytes[part];
         }
     }
     ranks
@@ -45,7 +45,7 @@ mod tests {
 
     fn per_rank(bytes: &[u64], world_size: usize) -> Vec<(usize, u64)> {
         let mut ranks = vec![(0, 0); world_size];
-        for (part, rank) in deal(bytes, world_size).into_iter().enumerate() {
+        for (part, rank) in distribute(bytes, world_size).into_iter().enumerate() {
             ranks[rank].0 += 1;
             ranks[rank].1 += bytes[part];
         }
@@ -73,7 +73,7 @@ mod tests {
         let mut parts: Vec<usize> = per_rank(&[5, 5], 3).into_iter().map(|(parts, _)| parts).collect();
         parts.sort_unstable();
         assert_eq!(parts, [0, 1, 1]);
-        assert!(deal(&[], 3).is_empty());
+        assert!(distribute(&[], 3).is_empty());
     }
 
     #[test]

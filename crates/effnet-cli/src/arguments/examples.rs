@@ -1,0 +1,100 @@
+//! The examples at the end of each command's help.
+//!
+//! A first-time user copies one of these rather than put a call together from thirty flags. Lines stay below 80
+//! columns, so that clap does not wrap them.
+
+pub(super) const EFFNET: &str = "\
+Examples:
+  effnet classify photo.jpg --model b3
+  effnet finetune my-photos --output my-run
+  effnet convert model.pth model.safetensors";
+
+pub(super) const CLASSIFY: &str = "\
+Examples:
+  # Classify an image with the published B3 weights
+  effnet classify photo.jpg --model b3
+  # Classify a folder with your own weights, into a CSV file
+  effnet classify photos/ --weights my-run --format csv --output results.csv
+  # Read the paths from standard input, report the best class of each image
+  find . -name '*.jpg' | effnet classify - --top-k 1";
+
+pub(super) const FINETUNE: &str = "\
+Examples:
+  # Fine-tune the published B0 weights: 20 % held out, early stopping
+  effnet finetune my-photos --output my-run
+  # Start from other weights, average the weights, train longer
+  effnet finetune my-photos --model b3.advprop --ema 0.999 --epochs 30
+  # Resume an interrupted run
+  effnet finetune --resume my-run";
+
+pub(super) const TRAIN: &str = "\
+Examples:
+  # Train B0 on ImageNet with the paper's recipe
+  effnet train imagenet --recipe paper --output my-run
+  # Train on a small data set, with a learning rate found by a range test
+  effnet train my-photos --recipe small --lr auto
+  # Train with two processes
+  torchrun --no-python --nproc-per-node 2 effnet train imagenet --output my-run";
+
+pub(super) const EVALUATE: &str = "\
+Examples:
+  # Evaluate a run on the images that it held out for validation
+  effnet evaluate my-photos --weights my-run
+  # Evaluate published weights and draw the confusion matrix
+  effnet evaluate imagenet/val --model b3 --confusion-png confusion.png";
+
+pub(super) const FEATURES: &str = "\
+Examples:
+  # Write one JSON object per image
+  effnet features photos/ --model b3 --output features.jsonl
+  # Write CSV, with your own weights
+  effnet features photos/ --weights my-run --format csv --output features.csv";
+
+pub(super) const INSPECT: &str = "\
+Examples:
+  effnet inspect model.pth
+  effnet inspect b3.advprop --format json";
+
+pub(super) const CONVERT: &str = "\
+Examples:
+  # Convert a PyTorch checkpoint to safetensors
+  effnet convert model.pth model.safetensors
+  # Give a run's best weights timm's parameter names, in half precision
+  effnet convert my-run/best.safetensors timm.safetensors --to timm --dtype f16
+  # Take the EMA weights out of a training checkpoint
+  effnet convert checkpoint.pth.tar ema.safetensors --key state_dict_ema";
+
+pub(super) const MODELS: &str = "\
+Examples:
+  effnet models
+  effnet models --all --format json";
+
+pub(super) const DOWNLOAD: &str = "\
+Examples:
+  effnet download b0 b3.advprop
+  effnet download --all-of b0";
+
+pub(super) const CACHE: &str = "\
+Examples:
+  effnet cache list
+  effnet cache verify
+  effnet cache prune --unknown --dry-run";
+
+pub(super) const BENCH: &str = "\
+Examples:
+  # Time single images, then batches of 16 in bf16
+  effnet bench --model b0
+  effnet bench --model b0 --batch-size 16 --precision bf16
+  # Show where the time goes
+  effnet bench --weights my-run --profile-layers";
+
+pub(super) const ENV: &str = "\
+Examples:
+  effnet env
+  effnet env --format json";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  effnet completions bash > ~/.local/share/bash-completion/completions/effnet
+  effnet completions zsh > ~/.zfunc/_effnet
+  effnet completions fish > ~/.config/fish/completions/effnet.fish";
