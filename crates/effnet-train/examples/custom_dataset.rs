@@ -22,7 +22,8 @@ use effnet_image::{EvalTransform, Image};
 use effnet_train::data::{Loader, LoaderOptions};
 use effnet_train::measure;
 use effnet_train::{
-    Batch, Course, GroupOptions, Method, Phase, Schedule, Targets, Trainer, TrainerOptions, Warmup,
+    Batch, OptimizerKind, ParamGroupOptions, Phase, Schedule, ScheduleShape, Targets, Trainer,
+    TrainerOptions, Warmup,
 };
 use tch::{Device, nn};
 
@@ -123,9 +124,9 @@ pub(crate) fn run(weights: Option<&str>) -> Result<f64, Box<dyn Error>> {
 
     let steps = EPOCHS * train.batches() as u64;
     let phase = Phase {
-        groups: GroupOptions::default(),
-        method: Method::ADAM_W,
-        schedule: Schedule::new(3e-3, steps, Course::ONE_CYCLE, Warmup::default())?,
+        groups: ParamGroupOptions::default(),
+        optimizer: OptimizerKind::ADAM_W,
+        schedule: Schedule::new(3e-3, steps, ScheduleShape::ONE_CYCLE, Warmup::default())?,
     };
     let mut trainer = Trainer::new(network, TrainerOptions::default(), vec![phase])?;
     for epoch in 0..EPOCHS {

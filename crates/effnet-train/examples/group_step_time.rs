@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use effnet_core::{EfficientNet, Variant};
 use effnet_train::{
-    Batch, Course, GroupOptions, Method, Phase, Schedule, Targets, Trainer, TrainerOptions, Warmup,
+    Batch, OptimizerKind, ParamGroupOptions, Phase, Schedule, ScheduleShape, Targets, Trainer,
+    TrainerOptions, Warmup,
 };
 use launch_environment::Environment;
 use tch::{Device, Kind, Tensor, nn};
@@ -56,9 +57,9 @@ fn trainer(variant: &str, group: Option<&ProcessGroup>, sync_batch_norm: bool) -
     let store = nn::VarStore::new(Device::Cpu);
     let network = EfficientNet::new(&store.root(), &variant.parse::<Variant>()?.config())?;
     let phase = Phase {
-        groups: GroupOptions::default(),
-        method: Method::SGD,
-        schedule: Schedule::new(0.01, u64::MAX, Course::Constant, Warmup::default())?,
+        groups: ParamGroupOptions::default(),
+        optimizer: OptimizerKind::SGD,
+        schedule: Schedule::new(0.01, u64::MAX, ScheduleShape::Constant, Warmup::default())?,
     };
     let mut trainer = Trainer::new(network, TrainerOptions::default(), vec![phase])?;
     if let Some(group) = group {

@@ -15,7 +15,8 @@ use std::time::Instant;
 
 use effnet_core::{EfficientNet, Variant};
 use effnet_train::{
-    Batch, Course, GroupOptions, Method, Phase, Precision, Schedule, Targets, Trainer, TrainerOptions, Warmup,
+    Batch, OptimizerKind, ParamGroupOptions, Phase, Precision, Schedule, ScheduleShape, Targets, Trainer,
+    TrainerOptions, Warmup,
 };
 use tch::{Device, Kind, Tensor, nn};
 
@@ -36,9 +37,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let store = nn::VarStore::new(Device::Cpu);
     let network = EfficientNet::new(&store.root(), &variant.parse::<Variant>()?.config())?;
     let phase = Phase {
-        groups: GroupOptions::default(),
-        method: Method::SGD,
-        schedule: Schedule::new(0.01, u64::MAX, Course::Constant, Warmup::default())?,
+        groups: ParamGroupOptions::default(),
+        optimizer: OptimizerKind::SGD,
+        schedule: Schedule::new(0.01, u64::MAX, ScheduleShape::Constant, Warmup::default())?,
     };
     let options = TrainerOptions {
         precision,

@@ -121,7 +121,7 @@ impl Checkpointer {
     /// change what is computed (`workers`, or `data.workers` for one inside of another).
     ///
     /// # Errors
-    /// [`Error::OtherConfig`] with all that differs, [`Error::Read`] and [`Error::BadCheckpoint`] for a
+    /// [`Error::ConfigMismatch`] with all that differs, [`Error::Read`] and [`Error::BadCheckpoint`] for a
     /// damaged file, [`Error::Write`] when `last.safetensors` has to be written and cannot.
     pub fn resume(&self, config: &Value, free: &[&str]) -> Result<Option<Snapshot>, Error> {
         let Some(path) = self.last_good() else {
@@ -137,7 +137,7 @@ impl Checkpointer {
         let mut differences = Vec::new();
         compare("", &saved, config, free, &mut differences);
         if !differences.is_empty() {
-            return Err(Error::OtherConfig { path, differences });
+            return Err(Error::ConfigMismatch { path, differences });
         }
         if step_of(&self.folder.join(LAST)) != Some(snapshot.trainer.position.step) {
             self.write_weights(LAST, &snapshot)?;

@@ -109,7 +109,7 @@ impl Ema {
     /// Goes back to an average that was saved after `updates` updates.
     ///
     /// # Errors
-    /// [`Error::OtherState`] when it is the average of another network; nothing is changed then.
+    /// [`Error::StateMismatch`] when it is the average of another network; nothing is changed then.
     pub fn restore(&mut self, updates: u64, weights: &StateDict) -> Result<(), Error> {
         restore_tensors(self.network.named_tensors(), weights, "the saved average")?;
         self.updates = updates;

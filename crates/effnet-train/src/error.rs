@@ -36,7 +36,7 @@ pub enum Error {
     #[error(
         "{what} does not fit: {difference}; resume with the model and the optimizer that it was saved with"
     )]
-    OtherState {
+    StateMismatch {
         /// What was to be restored.
         what: &'static str,
         /// The first difference.
@@ -44,7 +44,7 @@ pub enum Error {
     },
     /// A checkpoint was made with other settings.
     #[error("{}: it was made with other settings:{}\nResume with the same settings, or start a new run in another folder", path.display(), listed(differences))]
-    OtherConfig {
+    ConfigMismatch {
         /// The checkpoint.
         path: PathBuf,
         /// One text for each setting that differs.

@@ -12,7 +12,7 @@ use crate::{Error, ParameterGroup};
 
 /// The rule by which parameters follow their gradients.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Method {
+pub enum OptimizerKind {
     /// `torch.optim.SGD`, without dampening.
     Sgd {
         /// Weight of the past steps, in `[0, 1)`.
@@ -39,7 +39,7 @@ pub enum Method {
     },
 }
 
-impl Method {
+impl OptimizerKind {
     /// SGD with a momentum of 0.9.
     pub const SGD: Self = Self::Sgd {
         momentum: 0.9,
@@ -58,18 +58,21 @@ impl Method {
     };
 
     /// What is kept for each parameter, by PyTorch's names, and what it starts at.
-    fn slots(self) -> Vec<(&'static str, Start)> {
+    fn slots(self) -> Vec<(&'static str, InitialValue)> {
         match self {
             Self::Sgd { momentum: 0.0, .. } => Vec::new(),
-            Self::Sgd { .. } => vec![("momentum_buffer", Start::Zeros)],
+            Self::Sgd { .. } => vec![("momentum_buffer", InitialValue::Zeros)],
             Self::AdamW { .. } => {
                 vec![
-                    ("exp_avg", Start::Zeros),
-                    ("exp_avg_sq", Start::Zeros),
-                    ("step", Start::Count),
+                    ("exp_avg", InitialValue::Zeros),
+                    ("exp_avg_sq", InitialValue::Zeros),
+                    ("step", InitialValue::Count),
                 ]
             }
-            Self::RmsPropTf { .. } => vec![("square_avg", Start::Ones), ("momentum_buffer", Start::Zeros)],
+            Self::RmsPropTf { .. } => vec![
+                ("square_avg", InitialValue::Ones),
+                ("momentum_buffer", InitialValue::Zeros),
+            ],
         }
     }
 
@@ -98,14 +101,14 @@ impl Method {
 
 /// The first value of a slot.
 #[derive(Debug, Clone, Copy)]
-enum Start {
+enum InitialValue {
     Zeros,
     Ones,
     /// A number of steps rather than a tensor like the parameter.
     Count,
 }
 
-impl Start {
+impl InitialValue {
     fn tensor(self, parameter: &Tensor) -> Result<Tensor, Error> {
         let parameter = parameter.f_detach()?;
         Ok(match self {
@@ -167,9 +170,9 @@ fn laid_out_like(parameter: &Tensor, gradient: Tensor) -> Result<Tensor, Error> 
 /// An optimizer over groups of parameters.
 ///
 /// ```no_run
-/// # use effnet_train::{GroupOptions, Method, Optimizer};
+/// # use effnet_train::{ParamGroupOptions, OptimizerKind, Optimizer};
 /// # fn one(network: &effnet_core::EfficientNet, loss: &tch::Tensor) -> Result<(), effnet_train::Error> {
-/// let mut optimizer = Optimizer::new(Method::SGD, GroupOptions::default().apply(network)?)?;
+/// let mut optimizer = Optimizer::new(OptimizerKind::SGD, ParamGroupOptions::default().apply(network)?)?;
 /// optimizer.clear_gradients()?;
 /// loss.backward();
 /// optimizer.step(0.1)?;
@@ -178,7 +181,7 @@ fn laid_out_like(parameter: &Tensor, gradient: Tensor) -> Result<Tensor, Error> 
 /// ```
 #[derive(Debug)]
 pub struct Optimizer {
-    method: Method,
+    kind: OptimizerKind,
     groups: Vec<Group>,
 }
 
@@ -187,11 +190,11 @@ impl Optimizer {
     ///
     /// # Errors
     /// [`Error::InvalidOption`], [`Error::Torch`] when memory is short.
-    pub fn new(method: Method, groups: Vec<ParameterGroup>) -> Result<Self, Error> {
-        method.validate()?;
+    pub fn new(kind: OptimizerKind, groups: Vec<ParameterGroup>) -> Result<Self, Error> {
+        kind.validate()?;
         let group = |group: ParameterGroup| -> Result<Group, Error> {
             let (names, parameters): (Vec<_>, Vec<_>) = group.parameters.into_iter().unzip();
-            let slots = method.slots().into_iter().map(|(_, start)| {
+            let slots = kind.slots().into_iter().map(|(_, start)| {
                 let tensors = parameters.iter().map(|parameter| start.tensor(parameter));
                 tensors.collect::<Result<_, Error>>()
             });
@@ -208,12 +211,12 @@ impl Optimizer {
             })
         };
         let groups = groups.into_iter().map(group).collect::<Result<_, _>>()?;
-        Ok(Self { method, groups })
+        Ok(Self { kind, groups })
     }
 
     /// The rule.
-    pub fn method(&self) -> Method {
-        self.method
+    pub fn kind(&self) -> OptimizerKind {
+        self.kind
     }
 
     /// All parameters of all groups.
@@ -269,8 +272,8 @@ impl Optimizer {
         weight_decay: f64,
     ) -> Result<(), Error> {
         let parameters = lists.parameters.as_slice();
-        match (self.method, lists.slots.as_slice()) {
-            (Method::AdamW { betas, epsilon }, [exp_avgs, exp_avg_sqs, steps]) => {
+        match (self.kind, lists.slots.as_slice()) {
+            (OptimizerKind::AdamW { betas, epsilon }, [exp_avgs, exp_avg_sqs, steps]) => {
                 foreach::add_number(steps, 1.0)?;
                 let state = AdamWState {
                     exp_avgs,
@@ -286,7 +289,7 @@ impl Optimizer {
                 foreach::fused_adamw(parameters, gradients, state, constants)?;
             }
             (
-                Method::RmsPropTf {
+                OptimizerKind::RmsPropTf {
                     decay,
                     momentum,
                     epsilon,
@@ -302,7 +305,7 @@ impl Optimizer {
                 };
                 rms_prop_tf::step(parameters, gradients, square_avgs, buffers, constants)?;
             }
-            (Method::Sgd { momentum, nesterov }, buffers) => {
+            (OptimizerKind::Sgd { momentum, nesterov }, buffers) => {
                 let constants = SgdConstants {
                     lr,
                     momentum,
@@ -312,7 +315,7 @@ impl Optimizer {
                 let buffers = buffers.first().map_or(&[][..], Vec::as_slice);
                 foreach::fused_sgd(parameters, gradients, buffers, constants)?;
             }
-            // `new` made the slots of this method.
+            // `new` made the slots of this kind.
             _ => {}
         }
         Ok(())
@@ -320,7 +323,7 @@ impl Optimizer {
 
     /// Every slot of every parameter, as `_fc.weight.momentum_buffer`: names, start, and own tensor.
     pub(crate) fn slots(&self) -> impl Iterator<Item = (String, &Tensor)> {
-        let slot_names: Vec<&str> = self.method.slots().into_iter().map(|(name, _)| name).collect();
+        let slot_names: Vec<&str> = self.kind.slots().into_iter().map(|(name, _)| name).collect();
         self.groups.iter().flat_map(move |group| {
             let named = slot_names.clone().into_iter().zip(&group.lists.slots);
             named.flat_map(|(slot, tensors)| {
@@ -343,7 +346,7 @@ impl Optimizer {
     /// Goes back to what [`state_dict`](Self::state_dict) gave, bit for bit.
     ///
     /// # Errors
-    /// [`Error::OtherState`] when the names or shapes are not those of these parameters; nothing is
+    /// [`Error::StateMismatch`] when the names or shapes are not those of these parameters; nothing is
     /// changed then.
     pub fn load_state_dict(&mut self, state: &StateDict) -> Result<(), Error> {
         restore_tensors(self.slots(), state, "the optimizer's state")

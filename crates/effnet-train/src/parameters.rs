@@ -49,7 +49,7 @@ pub enum Freeze {
 
 /// How [`ParameterGroup`]s are made of a network.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct GroupOptions {
+pub struct ParamGroupOptions {
     /// Weight decay of convolutions and of the classifier's matrix.
     pub weight_decay: f64,
     /// Whether it also applies to biases and to batch normalisation. The paper and timm say no.
@@ -62,7 +62,7 @@ pub struct GroupOptions {
     pub freeze: Freeze,
 }
 
-impl Default for GroupOptions {
+impl Default for ParamGroupOptions {
     /// The paper's: a weight decay of 1e-5 on weights, one rate for all.
     fn default() -> Self {
         Self {
@@ -122,7 +122,7 @@ fn is_norm(name: &str) -> bool {
         .is_some_and(|layer| layer.starts_with("_bn"))
 }
 
-impl GroupOptions {
+impl ParamGroupOptions {
     /// Sorts a network's parameters into groups, and makes exactly those in a group ask for gradients.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ pub(crate) fn restore_tensors<'a, N: AsRef<str>>(
     saved: &StateDict,
     what: &'static str,
 ) -> Result<(), Error> {
-    let refuse = |difference| Err(Error::OtherState { what, difference });
+    let refuse = |difference| Err(Error::StateMismatch { what, difference });
     let mut pairs = Vec::with_capacity(saved.len());
     for (name, own) in own {
         let name = name.as_ref();

@@ -4,9 +4,9 @@ use std::f64::consts::PI;
 
 use crate::Error;
 
-/// The course of the rate after warm-up.
+/// The shape of the rate after warm-up.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Course {
+pub enum ScheduleShape {
     /// Always the base rate.
     Constant,
     /// Down to `end` times the base rate along half a cosine (Loshchilov and Hutter 2017; torch's
@@ -35,7 +35,7 @@ pub enum Course {
     },
 }
 
-impl Course {
+impl ScheduleShape {
     /// PyTorch's one-cycle: three tenths up, 25 and 10,000 as divisors.
     pub const ONE_CYCLE: Self = Self::OneCycle {
         rise: 0.3,
@@ -52,7 +52,7 @@ impl Course {
     }
 }
 
-/// Steps in which the rate rises in a straight line to where the course begins.
+/// Steps in which the rate rises in a straight line to where the shape begins.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Warmup {
     /// How many.
@@ -64,11 +64,11 @@ pub struct Warmup {
 /// A learning rate for each of `steps` steps, counted from zero.
 ///
 /// ```
-/// use effnet_train::{Course, Schedule, Warmup};
+/// use effnet_train::{ScheduleShape, Schedule, Warmup};
 ///
 /// # fn main() -> Result<(), effnet_train::Error> {
 /// let warmup = Warmup { steps: 10, from: 0.0 };
-/// let schedule = Schedule::new(0.1, 110, Course::Cosine { end: 0.0 }, warmup)?;
+/// let schedule = Schedule::new(0.1, 110, ScheduleShape::Cosine { end: 0.0 }, warmup)?;
 /// assert_eq!(schedule.rate(5), 0.05);
 /// assert_eq!(schedule.rate(10), 0.1);
 /// assert_eq!(schedule.rate(60), 0.05);
@@ -79,7 +79,7 @@ pub struct Warmup {
 pub struct Schedule {
     base: f64,
     steps: u64,
-    course: Course,
+    shape: ScheduleShape,
     warmup: Warmup,
 }
 
@@ -88,16 +88,18 @@ impl Schedule {
     ///
     /// # Errors
     /// [`Error::InvalidOption`] for a number out of its range, and for a warm-up that leaves no step.
-    pub fn new(base: f64, steps: u64, course: Course, warmup: Warmup) -> Result<Self, Error> {
+    pub fn new(base: f64, steps: u64, shape: ScheduleShape, warmup: Warmup) -> Result<Self, Error> {
         let fraction = |value: f64| (0.0..=1.0).contains(&value);
         let positive = |value: f64| value > 0.0 && value.is_finite();
-        let fits = match course {
-            Course::Constant => true,
-            Course::Cosine { end } => fraction(end),
-            Course::OneCycle { rise, div, final_div } => {
+        let fits = match shape {
+            ScheduleShape::Constant => true,
+            ScheduleShape::Cosine { end } => fraction(end),
+            ScheduleShape::OneCycle { rise, div, final_div } => {
                 rise > 0.0 && rise < 1.0 && positive(div) && positive(final_div)
             }
-            Course::Staircase { factor, every } => positive(factor) && factor <= 1.0 && positive(every),
+            ScheduleShape::Staircase { factor, every } => {
+                positive(factor) && factor <= 1.0 && positive(every)
+            }
         };
         let checks = [
             ("the learning rate", positive(base), "above 0", base.to_string()),
@@ -106,7 +108,7 @@ impl Schedule {
                 "the schedule",
                 fits,
                 "numbers within their ranges",
-                format!("{course:?}"),
+                format!("{shape:?}"),
             ),
             (
                 "the warm-up",
@@ -123,7 +125,7 @@ impl Schedule {
         Ok(Self {
             base,
             steps,
-            course,
+            shape,
             warmup,
         })
     }
@@ -149,14 +151,14 @@ impl Schedule {
         self.base * self.factor(step)
     }
 
-    /// What the course makes of the base rate at a step after warm-up.
+    /// What the shape makes of the base rate at a step after warm-up.
     fn factor(&self, step: u64) -> f64 {
         let length = (self.steps - self.warmup.steps) as f64;
         let position = (step - self.warmup.steps) as f64;
-        match self.course {
-            Course::Constant => 1.0,
-            Course::Cosine { end } => half_cosine(1.0, end, (position / length).min(1.0)),
-            Course::OneCycle { rise, div, final_div } => {
+        match self.shape {
+            ScheduleShape::Constant => 1.0,
+            ScheduleShape::Cosine { end } => half_cosine(1.0, end, (position / length).min(1.0)),
+            ScheduleShape::OneCycle { rise, div, final_div } => {
                 // As in torch, the last step is where the way down ends, not one before.
                 let last = length - 1.0;
                 let top = rise * length - 1.0;
@@ -167,7 +169,7 @@ impl Schedule {
                     half_cosine(1.0, end, ((position - top) / (last - top)).min(1.0))
                 }
             }
-            Course::Staircase { factor, every } => factor.powf((step as f64 / every).floor()),
+            ScheduleShape::Staircase { factor, every } => factor.powf((step as f64 / every).floor()),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! One step of training after the other.
 
-mod draws;
-mod joined;
+mod distributed;
 mod options;
+mod seeds;
 mod state;
 
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use effnet_core::{EfficientNet, channels_last};
 use tch::{Kind, Tensor};
 
-use draws::draw_seed;
-pub use options::{Average, Phase, TrainerOptions};
+pub use options::{EmaOptions, Phase, TrainerOptions};
+use seeds::draw_seed;
 pub use state::{Position, RunningLoss, TrainerState};
 
 use crate::data_parallel::{DataParallel, Share};
@@ -41,7 +41,7 @@ pub struct Step {
     /// The norm of the gradients before clipping; infinite where the step was left out.
     pub gradient_norm: f64,
     /// Whether parameters were left alone because 16-bit gradients overflowed.
-    pub left_out: bool,
+    pub skipped: bool,
 }
 
 /// Trains a network step by step. Between two steps it can be evaluated, saved, stopped and restored.
@@ -80,10 +80,10 @@ impl Trainer {
             let expected = "fp32 or bf16 on a device other than CUDA";
             return Err(Error::option("the precision", expected, &"fp16"));
         }
-        let optimizer = Optimizer::new(first.method, first.groups.apply(&network)?)?;
+        let optimizer = Optimizer::new(first.optimizer, first.groups.apply(&network)?)?;
         let average = options
-            .average
-            .map(|Average { decay, warmup }| Ema::new(&network, decay, warmup));
+            .ema
+            .map(|EmaOptions { decay, warmup }| Ema::new(&network, decay, warmup));
         Ok(Self {
             average: average.transpose()?,
             scaler: fp16.then(GradScaler::default),
@@ -173,7 +173,7 @@ impl Trainer {
             None => true,
         };
         if !finite {
-            return self.leave_out(images, loss, rate);
+            return self.skip(images, loss, rate);
         }
         let gradient_norm = global_norm(&gradients)?;
         if !gradient_norm.is_finite() {
@@ -196,7 +196,7 @@ impl Trainer {
             loss,
             rate,
             gradient_norm,
-            left_out: false,
+            skipped: false,
         })
     }
 
@@ -287,7 +287,7 @@ impl Trainer {
     }
 
     /// What a step whose 16-bit gradients overflowed leaves behind.
-    fn leave_out(&self, images: u64, loss: f64, rate: f64) -> Result<Step, Error> {
+    fn skip(&self, images: u64, loss: f64, rate: f64) -> Result<Step, Error> {
         /// Gradients that overflow at this scale do so without any.
         const LEAST_SCALE: f64 = 1.0 / 1024.0;
         if self.scaler.is_some_and(|scaler| scaler.factor() < LEAST_SCALE) {
@@ -298,7 +298,7 @@ impl Trainer {
             loss,
             rate,
             gradient_norm: f64::INFINITY,
-            left_out: true,
+            skipped: true,
         })
     }
 
@@ -319,8 +319,10 @@ impl Trainer {
         self.optimizer.clear_gradients()?;
         self.position.phase = index;
         self.position.phase_step = 0;
-        let Phase { groups, method, .. } = *self.phase();
-        self.optimizer = Optimizer::new(method, groups.apply(&self.network)?)?;
+        let Phase {
+            groups, optimizer, ..
+        } = *self.phase();
+        self.optimizer = Optimizer::new(optimizer, groups.apply(&self.network)?)?;
         if let Some(parallel) = &mut self.parallel {
             parallel.begin_phase(&self.network)?;
         }
@@ -375,12 +377,12 @@ impl Trainer {
     /// threads.
     ///
     /// # Errors
-    /// [`Error::OtherState`] when the state is that of another trainer. The trainer is of no more use
+    /// [`Error::StateMismatch`] when the state is that of another trainer. The trainer is of no more use
     /// then.
     pub fn restore(&mut self, state: &TrainerState) -> Result<(), Error> {
         let refuse = |difference: String| {
             let what = "the training's state";
-            Err(Error::OtherState { what, difference })
+            Err(Error::StateMismatch { what, difference })
         };
         if state.position.phase as usize >= self.phases.len() {
             let (found, most) = (state.position.phase + 1, self.phases.len());

@@ -2,8 +2,8 @@
 
 use effnet_core::{Config, EfficientNet, Variant};
 use effnet_train::{
-    Average, Batch, Course, Error, Freeze, GroupOptions, Method, Phase, Schedule, Targets, Trainer,
-    TrainerOptions, Warmup,
+    Batch, EmaOptions, Error, Freeze, OptimizerKind, ParamGroupOptions, Phase, Schedule, ScheduleShape,
+    Targets, Trainer, TrainerOptions, Warmup,
 };
 use tch::{Device, Kind, Tensor, nn};
 use torch_c10d::ProcessGroup;
@@ -29,16 +29,16 @@ fn config() -> Config {
 }
 
 fn phase(freeze: Freeze, steps: u64) -> Phase {
-    let groups = GroupOptions {
+    let groups = ParamGroupOptions {
         freeze,
-        ..GroupOptions::default()
+        ..ParamGroupOptions::default()
     };
     let warmup = Warmup { steps: 0, from: 0.0 };
     Phase {
         groups,
-        method: Method::SGD,
+        optimizer: OptimizerKind::SGD,
         // Higher rates on random images make any two roundings part ways.
-        schedule: Schedule::new(0.002, steps, Course::Constant, warmup).unwrap(),
+        schedule: Schedule::new(0.002, steps, ScheduleShape::Constant, warmup).unwrap(),
     }
 }
 
@@ -47,7 +47,7 @@ fn trainer(seed: i64, phases: Vec<Phase>) -> Trainer {
     let store = nn::VarStore::new(Device::Cpu);
     let network = EfficientNet::new(&store.root(), &config()).unwrap();
     let options = TrainerOptions {
-        average: Some(Average {
+        ema: Some(EmaOptions {
             decay: 0.9,
             warmup: true,
         }),

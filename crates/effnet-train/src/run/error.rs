@@ -52,7 +52,7 @@ pub enum RunError {
          the log, or begin a new run",
         path.display()
     )]
-    ShortLog {
+    LogTooShort {
         /// The log.
         path: PathBuf,
         /// Its length when the checkpoint was made.
@@ -66,7 +66,7 @@ pub enum RunError {
          checkpoint was made with",
         path.display()
     )]
-    OtherLog {
+    LogMismatch {
         /// The log.
         path: PathBuf,
         /// The position that the checkpoint has.

@@ -43,14 +43,14 @@ impl Log {
     /// Opens a log to go on after its first `position` bytes, and cuts off the others.
     ///
     /// # Errors
-    /// [`RunError::ShortLog`], [`RunError::OtherLog`], [`RunError::Io`].
+    /// [`RunError::LogTooShort`], [`RunError::LogMismatch`], [`RunError::Io`].
     pub fn resume(path: impl Into<PathBuf>, position: u64) -> Result<Self, RunError> {
         let path = path.into();
         let file = OpenOptions::new().read(true).write(true).open(&path);
         let mut file = file.map_err(RunError::io(&path, "opened"))?;
         let found = file.metadata().map_err(RunError::io(&path, "read"))?.len();
         if found < position {
-            return Err(RunError::ShortLog {
+            return Err(RunError::LogTooShort {
                 path,
                 expected: position,
                 found,
@@ -63,7 +63,7 @@ impl Log {
                 .and_then(|_| file.read_exact(&mut last));
             read.map_err(RunError::io(&path, "read"))?;
             if last != *b"\n" {
-                return Err(RunError::OtherLog { path, position });
+                return Err(RunError::LogMismatch { path, position });
             }
         }
         let cut = file

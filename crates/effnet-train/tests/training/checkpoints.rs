@@ -5,25 +5,25 @@ use std::path::Path;
 use effnet::ModelMetadata;
 use effnet_checkpoint::{Checkpoint, write_safetensors};
 use effnet_core::{EfficientNet, LoadOptions};
-use effnet_train::{Average, Checkpointer, Method, Snapshot, Trainer, TrainerOptions};
+use effnet_train::{Checkpointer, EmaOptions, OptimizerKind, Snapshot, Trainer, TrainerOptions};
 use serde_json::json;
 use tch::{Device, nn};
 
 use crate::{Turn, batch, first_difference, narrow, network, phase, turn, values};
 
 pub(crate) fn trainer(turn: &Turn) -> Trainer {
-    let average = Some(Average {
+    let ema = Some(EmaOptions {
         decay: 0.9,
         warmup: true,
     });
     let options = TrainerOptions {
-        average,
+        ema,
         ..TrainerOptions::default()
     };
     Trainer::new(
         network(&narrow(), 1, turn),
         options,
-        vec![phase(Method::SGD, 0.05, 9)],
+        vec![phase(OptimizerKind::SGD, 0.05, 9)],
     )
     .unwrap()
 }

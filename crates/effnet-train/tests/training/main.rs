@@ -19,7 +19,9 @@ use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use effnet_core::{Config, EfficientNet, Variant};
-use effnet_train::{Batch, Course, GroupOptions, Method, Phase, Schedule, Targets, Warmup};
+use effnet_train::{
+    Batch, OptimizerKind, ParamGroupOptions, Phase, Schedule, ScheduleShape, Targets, Warmup,
+};
 use tch::{Device, Kind, Tensor, nn};
 
 /// libtorch has one generator for the whole process: of the tests that run side by side, only one may
@@ -98,11 +100,11 @@ fn batch(number: usize, count: usize) -> Batch {
 }
 
 /// One phase at a constant rate.
-fn phase(method: Method, rate: f64, steps: u64) -> Phase {
+fn phase(kind: OptimizerKind, rate: f64, steps: u64) -> Phase {
     Phase {
-        groups: GroupOptions::default(),
-        method,
-        schedule: Schedule::new(rate, steps, Course::Constant, Warmup::default()).unwrap(),
+        groups: ParamGroupOptions::default(),
+        optimizer: kind,
+        schedule: Schedule::new(rate, steps, ScheduleShape::Constant, Warmup::default()).unwrap(),
     }
 }
 

@@ -78,7 +78,7 @@ impl Trainer {
             fact("precision", self.options.precision.name().to_owned()),
             fact("loss", format!("{:?}", self.options.loss)),
             fact("clip_norm", format!("{:?}", self.options.clip_norm)),
-            fact("average", format!("{:?}", self.options.average)),
+            fact("ema", format!("{:?}", self.options.ema)),
             fact("phases", format!("{:?}", self.phases)),
             fact("sync_bn", sync_batch_norm.to_string()),
         ])
@@ -95,7 +95,7 @@ impl Trainer {
         };
         let text = group.broadcast_bytes(serde_json::json!(own).to_string().as_bytes(), 0)?;
         if group.rank() > 0 {
-            let first: Progress = serde_json::from_slice(&text).map_err(|error| Error::OtherState {
+            let first: Progress = serde_json::from_slice(&text).map_err(|error| Error::StateMismatch {
                 what: "the state of rank 0",
                 difference: error.to_string(),
             })?;
