@@ -261,7 +261,8 @@ fn a_rank_at_another_step_or_with_other_parts_is_refused() {
     let error = trainer.step(&own(0, group.rank(), 2, parts)).unwrap_err();
     assert!(matches!(error, Error::Disagreement { .. }), "{error}");
     assert!(
-        error.to_string().contains("in 2 parts for step 0 on rank 1"),
+        error.to_string().contains("rank 1 is at step 0 with")
+            && error.to_string().contains("in 2 batches, rank 0 is at step 0"),
         "{error}"
     );
 }

@@ -214,7 +214,7 @@ fn a_folder_with_a_run_is_not_overwritten() {
     let before = fs::read(home.path("run/best.safetensors")).unwrap();
     refused(
         &home.train(&["--output", "run"]),
-        &["holds a run already", "--resume"],
+        &["already contains a run", "--resume"],
     );
     assert_eq!(fs::read(home.path("run/best.safetensors")).unwrap(), before);
 }

@@ -207,7 +207,7 @@ fn equal_seeds_give_equal_runs_whatever_the_workers_and_others_give_others() {
 fn a_folder_without_a_run_is_refused() {
     let home = Home::with_photos(1);
     let run = home.run(&["train", "--resume", "photos", "--device", "cpu"]);
-    refused(&run, &["photos", "no run in this folder"]);
+    refused(&run, &["photos", "not a run folder"]);
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn a_state_that_is_none_is_refused_with_its_name() {
     assert!(refusal().contains("it has no `effnet_training`"));
     let progress = BTreeMap::from([("effnet_training".to_owned(), r#"{"version": 1}"#.to_owned())]);
     write_safetensors(&path, &tensors, &progress).unwrap();
-    assert!(refusal().contains("`effnet_training` is refused: missing field `position`"));
+    assert!(refusal().contains("`effnet_training` is invalid: missing field `position`"));
 }
 
 #[test]

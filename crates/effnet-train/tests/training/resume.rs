@@ -169,7 +169,7 @@ fn a_run_with_other_settings_is_told_what_differs() {
     assert!(
         error
             .to_string()
-            .contains("last.state: it was made with other settings:\n  data.flip"),
+            .contains("last.state: saved with other settings:\n  data.flip"),
         "{error}"
     );
 }
@@ -184,7 +184,7 @@ fn the_state_of_another_trainer_is_refused() {
     let plain = Trainer::new(network(&narrow(), 1, &turn), TrainerOptions::default(), phases).unwrap();
     let error = refusal(plain);
     assert!(
-        error.contains("it has an average of the weights, expected none"),
+        error.contains("it has an EMA of the weights, expected none"),
         "{error}"
     );
 }

@@ -254,7 +254,7 @@ fn a_loss_that_is_no_number_stops_before_the_parameters_are_touched() {
     assert_eq!(
         error.to_string(),
         "the loss is NaN at step 1 (epoch 1) with a learning rate of 2.500e-1; the last good checkpoint is \
-         run/last.state; try a lower rate, a longer warm-up or gradient clipping"
+         run/last.state; try a lower learning rate, a longer warm-up or gradient clipping"
     );
     assert!(parameter(trainer.network(), "_fc.weight").detach().equal(&before));
 }
