@@ -2,8 +2,8 @@
 //!
 //! A training goes through the files below in this order: `start` settles the settings and the run folder,
 //! `session_builder` opens the images, the initial weights and the teacher and resolves every `auto`, and
-//! `session` runs the epochs. The training loop itself is effnet-train's `Trainer`; what is here is what a
-//! command adds to it: settings, run folders, Ctrl-C, progress and several processes.
+//! `session` runs the epochs. effnet-train's `Trainer` takes the steps; the files here
+//! add what a command needs: settings, run folders, Ctrl-C, progress bars and several processes.
 
 mod batch_size;
 mod best;

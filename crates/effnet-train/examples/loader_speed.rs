@@ -5,7 +5,7 @@
 //! it with torchvision. The images below FOLDER are repeated until there are IMAGES of them.
 //! `EFFNET_AUGMENT` names an augmentation policy.
 
-#![allow(clippy::print_stdout, reason = "its output is what it is for")]
+#![allow(clippy::print_stdout, reason = "a benchmark prints its results")]
 
 use std::error::Error;
 use std::io::stdin;

@@ -59,7 +59,7 @@ pub enum Error {
         what: String,
     },
     /// A checkpoint could not be written.
-    #[error("{source}{}", kept(last_good.as_ref()))]
+    #[error("{source}{}", intact(last_good.as_ref()))]
     Write {
         /// Why.
         source: Box<effnet_checkpoint::WriteError>,
@@ -134,7 +134,7 @@ fn listed(differences: &[String]) -> String {
         .fold(String::new(), |text, difference| text + "\n  " + difference)
 }
 
-fn kept(last_good: Option<&PathBuf>) -> String {
+fn intact(last_good: Option<&PathBuf>) -> String {
     last_good.map_or_else(
         || "; no checkpoint was saved before".to_owned(),
         |path| format!("; the last good checkpoint is intact: {}", path.display()),

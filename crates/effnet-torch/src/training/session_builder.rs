@@ -274,7 +274,7 @@ impl SavedRun {
     ) -> anyhow::Result<Self> {
         ensure!(
             data.parted(settings) == folder.read_json::<Parted>(PARTED)?,
-            "{}: not the images that the run {} was started with; start a new run, with --weights to keep what it learned",
+            "{}: not the images that the run {} was started with; start a new run, from its weights with --weights",
             settings.data.display(),
             folder.path().display()
         );
