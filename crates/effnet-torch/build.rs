@@ -1,3 +1,3 @@
-//! Lets what is linked here find libtorch at run time.
+//! Sets the rpath, so that programs find libtorch at run time.
 
 include!("../../scripts/libtorch/rpath.rs");

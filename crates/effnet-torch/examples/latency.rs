@@ -1,10 +1,10 @@
-//! Latency of one network on this machine: `latency VARIANT BATCH SIZE RUNS [fp32|bf16|auto]
-//! [fused|plain]` prints median, 10th and 90th percentile in milliseconds. Weights are random.
+//! Measures the latency of a network with random weights: `latency VARIANT BATCH SIZE RUNS
+//! [fp32|bf16|auto] [fused|plain]` prints the median, 10th and 90th percentile in milliseconds.
 //!
-//! With `EFFNET_SERVE` set it runs one forward pass per line on stdin instead, and answers each
-//! with its milliseconds, so that a driver can alternate with other programs. `EFFNET_WEIGHTS`, a
-//! safetensors file, `EFFNET_INPUT` and `EFFNET_OUTPUT`, tensors as raw little-endian floats, let
-//! the driver check the result first.
+//! With `EFFNET_SERVE` set, it runs one forward pass per line on stdin instead and answers each with
+//! its milliseconds, so that a driver can alternate between programs. `EFFNET_WEIGHTS`, a safetensors
+//! file, and `EFFNET_INPUT` and `EFFNET_OUTPUT`, tensors as raw little-endian floats, let the driver
+//! check the result first.
 
 #![allow(clippy::print_stdout)]
 

@@ -1,4 +1,6 @@
-//! What libtorch adds to the command line: devices, the plain engine, training.
+//! `TorchCommands` for `effnet-torch`: CUDA devices, the plain engine and training.
+//!
+//! effnet-cli parses all flags but must not link libtorch; it calls what is here through the trait.
 
 use anyhow::Context;
 use effnet::{Backend, Parameters, Precision};
@@ -31,7 +33,7 @@ impl TorchCommands for Torch {
             keep_freed_memory();
         }
         if device.is_cuda() {
-            // The engine tells each convolution; the plain network takes what is set here.
+            // The fused engine passes these flags to each convolution; the plain network reads these global settings.
             allow_tf32(request.tf32);
             tch::Cuda::cudnn_set_benchmark(request.autotune);
         }
@@ -59,7 +61,7 @@ impl TorchCommands for Torch {
     }
 
     fn cuda(&self) -> Cuda {
-        // Before anything else asks libtorch.
+        // Before any other call into libtorch, which looks for CUDA only once.
         let loaded = load_cuda(None);
         let cuda = tch::Cuda::is_available();
         Cuda {
@@ -68,7 +70,9 @@ impl TorchCommands for Torch {
             cuda_graphs: CudaGraph::available().is_ok(),
             cuda_problem: match loaded {
                 Ok(true) if cuda => CudaGraph::available().err().map(|error| error.to_string()),
-                Ok(true) => Some("there is a driver, and libtorch finds no device".to_owned()),
+                Ok(true) => {
+                    Some("an NVIDIA driver is installed, but libtorch finds no CUDA device".to_owned())
+                }
                 Ok(false) => None,
                 Err(error) => Some(error.to_string()),
             },
@@ -99,7 +103,7 @@ impl TorchExecution for Execution {
         }
         let options = self.options.with_features(features);
         let engine = Engine::from_parameters(parameters, self.device, options)
-            .context("the network cannot be prepared for the fused engine")?;
+            .context("cannot prepare the network for the fused engine")?;
         Ok(Box::new(engine))
     }
 }

@@ -1,4 +1,7 @@
-//! A network on a CUDA device: transfers beside the computation, batches replayed as CUDA graphs.
+//! A network on a CUDA device.
+//!
+//! A GPU that waits for copies, or for kernels launched one by one, is idle in between. So uploads and downloads overlap
+//! the computation on a stream of their own, and a batch of a known shape is replayed as a CUDA graph, in one launch.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,12 +13,12 @@ use crate::error::Error;
 use crate::operators::OperatorNetwork;
 use crate::pending::Pending;
 
-/// Shapes of batches that are recorded; any others run as they come.
+/// How many batch shapes are recorded at most; batches of any other shape run without a graph.
 const MOST_SHAPES: usize = 8;
 
-/// Calls take turns, and put their work on the current stream of the device, which is the default one
-/// unless C++ code of the program changes it: what one call reads is not overwritten by the next
-/// before it was read.
+/// A lock serialises the calls, and all of them enqueue on the current stream of the device (the default
+/// stream, unless C++ code of the program changes it): a call cannot overwrite what the call before it
+/// still reads.
 #[derive(Debug)]
 pub(crate) struct CudaNetwork(Mutex<State>);
 
@@ -25,24 +28,24 @@ struct State {
     device: usize,
     copies: CopyStream,
     shapes: Vec<Shape>,
-    /// Smaller batches are filled up to a shape that is there.
+    /// Pad smaller batches to an existing shape.
     fill_up: bool,
-    /// Why nothing is recorded.
+    /// Why no graphs are recorded.
     not_recorded: Option<String>,
 }
 
-/// Batches of one shape.
+/// The buffers for batches of one shape.
 #[derive(Debug)]
 struct Shape {
-    /// Where they are put to be run, in the network's kind and layout.
+    /// The network's input, in its kind and memory format; batches are copied into it.
     input: Tensor,
     has_run: bool,
-    /// From the second batch on: what to replay, and where the logits are after it.
+    /// From the second batch on: the graph, and the tensor with its logits.
     recording: Option<(CudaGraph, Tensor)>,
 }
 
 impl CudaNetwork {
-    /// With `autotune`, the network's convolutions are timed for each new shape of a batch.
+    /// With `autotune`, cuDNN times the convolutions for each new batch shape, and smaller batches are padded.
     pub(crate) fn new(network: OperatorNetwork, device: usize, autotune: bool) -> Result<Self, Error> {
         let state = State {
             network,
@@ -55,13 +58,13 @@ impl CudaNetwork {
         Ok(Self(Mutex::new(state)))
     }
 
-    /// Why batches are not recorded, if they are not.
+    /// Why batches are not recorded; `None` if they are.
     pub(crate) fn not_recorded(&self) -> Option<String> {
         self.state().not_recorded.clone()
     }
 
-    /// Starts on `images`: the result is on its way to the CPU if they came from there, and on the
-    /// device otherwise.
+    /// Starts to compute the logits of `images`. The result is downloaded to the CPU if the images came from
+    /// there, and stays on the device otherwise.
     pub(crate) fn submit(&self, images: &Tensor) -> Result<Pending, Error> {
         self.compute(images, State::run)
     }
@@ -70,7 +73,7 @@ impl CudaNetwork {
         self.compute(images, |state, images| Ok(state.network.run_features(images)?))
     }
 
-    /// `compute` is given images on the device, and may keep the memory of its result.
+    /// Runs `compute` on the images on the device; its result is copied, so `compute` may reuse its memory.
     fn compute(
         &self,
         images: &Tensor,
@@ -94,13 +97,13 @@ impl CudaNetwork {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A call that panicked has left no shape in a state that the next one could not use.
+        // A call that panicked leaves every shape in a usable state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// The logits, until the next call.
+    /// The logits, valid until the next call.
     fn run(&mut self, images: &Tensor) -> Result<Tensor, Error> {
         let size = images.size();
         let result = match self.shape_for(&size) {
@@ -109,13 +112,13 @@ impl State {
             Err(error) => Err(error.into()),
         };
         if result.is_err() {
-            // Memory may have run out, of which recordings hold much.
+            // Memory may have run out, and recorded graphs hold much of it.
             self.shapes.clear();
         }
         Ok(result?.f_narrow(0, 0, size[0])?)
     }
 
-    /// Which shape a batch of this size is run in; none when it runs as it comes.
+    /// The index of the shape to run a batch of this size in; `None` to run it without one.
     fn shape_for(&mut self, size: &[i64]) -> Result<Option<usize>, TchError> {
         let sizes: Vec<Vec<i64>> = self.shapes.iter().map(|shape| shape.input.size()).collect();
         let found = fitting(&sizes, size, self.fill_up);
@@ -140,7 +143,7 @@ impl State {
             graph.replay()?;
             return Ok(logits.shallow_clone());
         }
-        // Also what a recording needs: libtorch sets up cuDNN for each thread.
+        // A recording needs this run before it: libtorch sets up cuDNN once per thread.
         let logits = self.network.run(&input)?;
         if self.shapes[index].has_run && self.not_recorded.is_none() {
             match self.record(&input) {
@@ -153,15 +156,15 @@ impl State {
     }
 
     fn record(&self, input: &Tensor) -> Result<(CudaGraph, Tensor), Error> {
-        // Recordings run one at a time, and their logits are read in between: they share memory.
+        // Graphs are replayed one at a time, and their logits read before the next: they can share memory.
         let recordings = self.shapes.iter().filter_map(|shape| shape.recording.as_ref());
         let beside = recordings.map(|(graph, _)| graph).next();
         CudaGraph::record(self.device, beside, || Ok(self.network.run(input)?))
     }
 }
 
-/// The one of `shapes` `[N, C, H, W]` to run a batch in: its own, or with `fill_up` the one with the
-/// fewest images more.
+/// The index of the one of `shapes` `[N, C, H, W]` to run a batch in: its own, or with `fill_up` the smallest
+/// that it fits into.
 fn fitting(shapes: &[Vec<i64>], size: &[i64], fill_up: bool) -> Option<usize> {
     let fits =
         |shape: &[i64]| shape[1..] == size[1..] && (shape[0] == size[0] || fill_up && shape[0] > size[0]);

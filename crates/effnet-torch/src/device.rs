@@ -1,4 +1,7 @@
-//! Which device of libtorch's computes, after a look at what this machine has.
+//! Resolves `--device` to a libtorch device.
+//!
+//! libtorch looks for CUDA once per process and caches the answer, so the CUDA libraries have to be loaded before
+//! anything else touches it. Every command that computes with libtorch calls [`resolve`] first.
 
 use anyhow::{Context, ensure};
 use effnet_cli::Printer;
@@ -7,8 +10,7 @@ use effnet_cli::launcher;
 use libtorch_ext::load_cuda;
 use tch::{Cuda, Device};
 
-/// The device. It must be the first that a process does with libtorch, which looks for CUDA once, and
-/// remembers.
+/// The device to compute on. Must be the first call into libtorch of the process.
 pub(crate) fn resolve(choice: DeviceChoice, printer: &Printer) -> anyhow::Result<Device> {
     let index = match choice {
         DeviceChoice::Cpu => return Ok(Device::Cpu),
@@ -17,11 +19,13 @@ pub(crate) fn resolve(choice: DeviceChoice, printer: &Printer) -> anyhow::Result
             if !Cuda::is_available() {
                 match loaded {
                     Ok(false) => {}
-                    // A driver with a libtorch that has no CUDA, or of another version: the CPU will do.
-                    Ok(true) => printer.note("computed on the CPU: there is an NVIDIA driver, and libtorch finds no device"),
+                    // A driver, but libtorch was built without CUDA or for another version: fall back to the CPU.
+                    Ok(true) => printer.note(
+                        "running on the CPU: an NVIDIA driver is installed, but libtorch finds no CUDA device",
+                    ),
                     Err(error) => printer.note(format!(
-                        "computed on the CPU: there is an NVIDIA driver, and this libtorch cannot use it ({error}); \
-                         scripts/setup --cuda installs one that can"
+                        "running on the CPU: an NVIDIA driver is installed, but this libtorch cannot use it \
+                         ({error}); `scripts/setup --cuda` installs one that can"
                     )),
                 }
                 return Ok(Device::Cpu);
@@ -29,8 +33,8 @@ pub(crate) fn resolve(choice: DeviceChoice, printer: &Printer) -> anyhow::Result
             None
         }
         DeviceChoice::Cuda(index) => {
-            let missing = "no CUDA device: expected an NVIDIA driver and a libtorch with CUDA (scripts/setup \
-                           --cuda), run `effnet env` to see what is found";
+            let missing = "no CUDA device: expected an NVIDIA driver and a libtorch with CUDA (`scripts/setup \
+                           --cuda`); run `effnet env` to see what was found";
             load_cuda(None).context(missing)?;
             ensure!(Cuda::is_available(), missing);
             index
@@ -41,14 +45,18 @@ pub(crate) fn resolve(choice: DeviceChoice, printer: &Printer) -> anyhow::Result
         Some(index) => index,
         None => launcher::device(count)?,
     };
-    ensure!(index < count, "no device cuda:{index}, this machine has {count}");
+    let devices = if count == 1 { "device" } else { "devices" };
+    ensure!(
+        index < count,
+        "--device cuda:{index}: this machine has {count} CUDA {devices}, numbered from 0"
+    );
     Ok(Device::Cuda(index))
 }
 
-/// Has libtorch compute with `threads` threads.
+/// Makes libtorch compute with `threads` threads.
 ///
-/// Nothing is said where libtorch takes as many by itself: being told, it also starts the threads of XNNPACK's pool,
-/// which nothing here uses, and whose turning while they wait takes a thirteenth of the time of a single photo.
+/// Where libtorch already uses as many, it is not called: setting the number also starts XNNPACK's thread pool, which
+/// nothing here uses and whose idle threads spin, at a cost of a thirteenth of the time of a single image.
 pub(crate) fn use_threads(threads: usize) -> anyhow::Result<()> {
     let threads = i32::try_from(threads)?;
     if tch::get_num_threads() != threads {

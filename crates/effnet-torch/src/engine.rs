@@ -1,4 +1,7 @@
-//! A folded network on the device where an [`EfficientNet`] lies.
+//! [`Engine`]: a folded network on the device of an [`EfficientNet`].
+//!
+//! One type for all devices, so that callers do not care where they run: effnet-kernels on the CPU, `CudaNetwork` on
+//! CUDA, and libtorch's operators on any other device.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,23 +16,23 @@ use crate::error::Error;
 use crate::operators::{Kernels, OperatorNetwork};
 use crate::pending::Pending;
 
-/// How an [`Engine`] is made.
+/// Options of an [`Engine`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct EngineOptions {
-    /// What to compute in.
+    /// The precision to compute in.
     pub precision: Precision,
-    /// Threads on the CPU, the caller's included; all cores by default.
+    /// CPU threads, including the caller's; all cores by default.
     pub threads: Option<usize>,
     /// On CUDA in fp32: multiply in TensorFloat-32, which rounds the factors to 10 bits of mantissa
-    /// and adds in 32-bit floats. Tensor cores do it several times as fast as fp32.
+    /// and accumulates in 32-bit floats. On tensor cores, several times as fast as fp32.
     pub tf32: bool,
-    /// On CUDA: choose cuDNN's kernels by timing them, again for each shape of a batch in each thread.
-    /// That takes seconds, and other runs of the program may choose others, which round otherwise. A
-    /// batch smaller than one that was timed is filled up to it: the largest should be the first.
+    /// On CUDA: choose cuDNN's kernels by timing them, once per batch shape and thread. This takes
+    /// seconds, and another run may choose other kernels, which round differently. A batch smaller than
+    /// one that was timed is padded to its size, so run the largest batch first.
     pub autotune: bool,
-    /// End with the averages of the head's activations, `[N, features]`, whether there is a classifier
-    /// or not.
+    /// Return the pooled activations of the head, `[N, features]`, even if the network has a
+    /// classifier.
     pub features: bool,
 }
 
@@ -72,12 +75,12 @@ impl EngineOptions {
 
 /// A network made ready for inference.
 ///
-/// It holds a copy of the weights: what happens to the [`EfficientNet`] afterwards does not reach
-/// it. On a CPU equal inputs give equal bits, run after run, and whatever else is in the batch; on
-/// CUDA equal batches do.
+/// It holds a copy of the weights, so later changes to the [`EfficientNet`] do not affect it. On a CPU,
+/// an image gives the same bits in every run and whatever else is in the batch; on CUDA, equal batches
+/// give equal bits.
 ///
-/// On CUDA, images on the CPU are brought to the device through pinned memory on a stream of their
-/// own, beside the batch before them. The second batch of a shape is recorded as a CUDA graph where
+/// On CUDA, images on the CPU are uploaded through pinned memory on a stream of their own, while the
+/// device computes the batch before them. The second batch of a shape is recorded as a CUDA graph where
 /// [`libtorch_ext::CudaGraph`] is available, and later ones replay it.
 #[derive(Debug)]
 pub struct Engine {
@@ -91,15 +94,15 @@ pub struct Engine {
 enum Path {
     Cpu(effnet::Engine),
     Cuda(CudaNetwork),
-    /// A tensor is not to be seen by two threads at a time.
+    /// tch tensors must not be used by two threads at once.
     Operators(Mutex<OperatorNetwork>),
 }
 
 impl Engine {
-    /// Folds and packs `network`, on the device where it lies.
+    /// Folds and packs `network` for the device that it is on.
     ///
     /// # Errors
-    /// [`Error::Engine`] for a precision that the device does not compute in, and when memory is short.
+    /// [`Error::Engine`] for a precision that the device does not support, and when memory runs out.
     pub fn new(network: &EfficientNet, options: EngineOptions) -> Result<Self, Error> {
         let refused = |error: &dyn std::fmt::Display| BackendError::Device(error.to_string());
         let state_dict = network.state_dict().map_err(|error| refused(&error))?;
@@ -167,13 +170,13 @@ impl Engine {
         self.precision
     }
 
-    /// Where it computes: where the network lay.
+    /// The device that it computes on.
     pub fn device(&self) -> Device {
         self.device
     }
 
-    /// Why batches are not recorded as CUDA graphs; `None` where they are, and where no CUDA device
-    /// computes. It can change when the second batch of a shape is run.
+    /// Why batches are not recorded as CUDA graphs; `None` where they are, and on devices other than
+    /// CUDA. It can change when the second batch of a shape is run.
     pub fn without_graphs(&self) -> Option<String> {
         match &self.path {
             Path::Cuda(network) => network.not_recorded(),
@@ -181,18 +184,18 @@ impl Engine {
         }
     }
 
-    /// Logits `[N, classes]` in 32-bit floats of normalised images `[N, C, H, W]`; of a network
-    /// without a classifier the averaged features `[N, features]`. They lie where the images do: on
-    /// the CPU or on the device.
+    /// Logits `[N, classes]` of normalised images `[N, C, H, W]`, or pooled features `[N, features]` of
+    /// a network without a classifier, in 32-bit floats. The result is where the images are: on the CPU
+    /// or on the device.
     ///
     /// # Errors
-    /// [`Error::BatchShape`], [`Error::Engine`] when memory is short, [`Error::Torch`].
+    /// [`Error::BatchShape`], [`Error::Engine`] when memory runs out, [`Error::Torch`].
     pub fn run(&self, images: &Tensor) -> Result<Tensor, Error> {
         self.submit(images)?.wait()
     }
 
-    /// Starts a [`run`](Self::run). For images on the CPU and a network on CUDA it returns before the
-    /// device has begun, with the images copied; everywhere else it computes.
+    /// Starts a [`run`](Self::run). For images on the CPU and a network on CUDA, it returns before the
+    /// device has started, with the images copied; in all other cases it computes the result.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -243,7 +246,7 @@ fn lock(network: &Mutex<OperatorNetwork>) -> MutexGuard<'_, OperatorNetwork> {
     network.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The numbers of a tensor, row by row.
+/// The values of a tensor in row-major order.
 pub(crate) fn floats(tensor: &Tensor) -> Result<Vec<f32>, Error> {
     let local = tensor
         .f_detach()?
@@ -255,8 +258,8 @@ pub(crate) fn floats(tensor: &Tensor) -> Result<Vec<f32>, Error> {
     Ok(values)
 }
 
-/// Gives `run` the pixels of a batch `[N, C, H, W]`, which are copied where they are not contiguous 32-bit floats
-/// on the CPU.
+/// Calls `run` with the pixels of a batch `[N, C, H, W]`, copied unless they are contiguous 32-bit floats on the
+/// CPU.
 #[allow(unsafe_code)]
 fn with_pixels<R>(
     images: &Tensor,
@@ -273,7 +276,7 @@ fn with_pixels<R>(
     Ok(run(Images::new(&pixels, shape)?)?)
 }
 
-/// A result of libtorch's as rows.
+/// A libtorch result as rows.
 pub(crate) fn rows(result: &Tensor) -> Result<Rows, Error> {
     let count = result.size().first().copied().unwrap_or(0);
     Ok(Rows::new(floats(result)?, count as usize)?)

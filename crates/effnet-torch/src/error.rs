@@ -1,4 +1,4 @@
-//! What can go wrong on a device.
+//! Errors of a network on a device.
 
 use effnet::BackendError;
 use tch::TchError;
@@ -7,27 +7,27 @@ use tch::TchError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The batch does not have the shape that the network takes.
+    /// The batch has the wrong shape.
     #[error("the batch has the shape {found:?}, expected [N, {channels}, H, W] with H and W at least 1")]
     BatchShape {
-        /// Channels of the images that the network was built for.
+        /// Channels that the network expects.
         channels: i64,
         /// The shape of the batch.
         found: Vec<i64>,
     },
-    /// The CPU engine refused.
+    /// The CPU engine failed.
     #[error(transparent)]
     Engine(#[from] BackendError),
-    /// CUDA refused.
+    /// CUDA failed.
     #[error(transparent)]
     Native(#[from] libtorch_ext::Error),
-    /// libtorch refused.
+    /// libtorch failed.
     #[error(transparent)]
     Torch(#[from] TchError),
 }
 
 impl Error {
-    /// Whether it is memory that was short: a smaller batch may do.
+    /// Whether memory ran out: a smaller batch may fit.
     pub fn is_out_of_memory(&self) -> bool {
         match self {
             Self::Engine(error) => error.is_out_of_memory(),

@@ -1,6 +1,7 @@
-//! The folded network through libtorch's own operators: the path for devices other than the CPU.
+//! The folded network on libtorch's operators: the path for devices other than the CPU.
 //!
-//! The layers are those that the CPU kernels pack, folded by the same code, as tensors on a device.
+//! Batch normalisation is folded into the convolutions by the code that prepares the CPU kernels, so both paths compute
+//! the same layers; here they are tensors on a device.
 
 use effnet_core::channels_last;
 use effnet_kernels::{Layers, Padding};
@@ -26,7 +27,7 @@ struct Block {
     skip: bool,
 }
 
-/// The folded layers on a device, in the precision they are computed in.
+/// The folded layers on a device, in the precision they compute in.
 #[derive(Debug)]
 pub(crate) struct OperatorNetwork {
     stem: Convolution,
@@ -38,12 +39,12 @@ pub(crate) struct OperatorNetwork {
     kernels: Kernels,
 }
 
-/// Which of cuDNN's kernels a convolution may take; other devices have no choice.
+/// Which cuDNN kernels a convolution may use; ignored on other devices.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Kernels {
-    /// The fastest, found by timing them for each new shape, rather than what cuDNN expects to be.
+    /// Time the kernels for each new shape and use the fastest, instead of cuDNN's heuristic.
     pub(crate) autotune: bool,
-    /// Those too that round 32-bit floats to TensorFloat-32 before they multiply.
+    /// Also allow kernels that round 32-bit floats to TensorFloat-32 before multiplying.
     pub(crate) tf32: bool,
 }
 
@@ -77,12 +78,12 @@ impl OperatorNetwork {
         })
     }
 
-    /// What it is computed in.
+    /// The element type that it computes in.
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Logits `[N, classes]`, or averaged features `[N, C]` without a classifier, in floats.
+    /// Logits `[N, classes]`, or pooled features `[N, C]` without a classifier, in 32-bit floats.
     pub(crate) fn run(&self, images: &Tensor) -> Result<Tensor, TchError> {
         let pooled = self.features(images)?.f_adaptive_avg_pool2d([1, 1])?;
         let output = match &self.classifier {
@@ -92,7 +93,7 @@ impl OperatorNetwork {
         output.f_flatten(1, -1)?.f_to_kind(Kind::Float)
     }
 
-    /// Activations `[N, C, H', W']` after the head, in floats.
+    /// Activations `[N, C, H', W']` after the head, in 32-bit floats.
     pub(crate) fn run_features(&self, images: &Tensor) -> Result<Tensor, TchError> {
         self.features(images)?.f_to_kind(Kind::Float)?.f_contiguous()
     }
@@ -125,7 +126,7 @@ impl OperatorNetwork {
     }
 }
 
-/// A layer's kernels, multiplied by the scale of its batch norm in 64 bits, and its bias.
+/// A layer's weight, multiplied by the scale of its batch norm in 64 bits, and its bias.
 fn convolution(
     layer: &effnet_kernels::Convolution<'_>,
     device: Device,
@@ -167,7 +168,7 @@ fn convolve(input: &Tensor, convolution: &Convolution, kernels: Kernels) -> Resu
             [rows[0], rows[1], columns[0], columns[1]]
         }
     };
-    // What `conv2d` takes from settings of the process is told here, for this network alone.
+    // `conv2d` reads these flags from global state; here they apply to this network only.
     let conv = |input: &Tensor, padding: [i64; 2]| {
         let deterministic = true;
         input.f_internal_convolution(

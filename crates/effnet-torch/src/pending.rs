@@ -1,4 +1,4 @@
-//! A result that may be on its way.
+//! A result that a device may still be computing.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use tch::Tensor;
 
 use crate::error::Error;
 
-/// What a network computes, or has computed: a CUDA device goes on while its caller does something
-/// else, such as to prepare the next batch.
+/// The result of a forward pass, finished or not. A CUDA device keeps computing while the caller does
+/// something else, such as preparing the next batch.
 #[derive(Debug)]
 pub struct Pending(Progress);
 
@@ -17,22 +17,22 @@ enum Progress {
 }
 
 impl Pending {
-    /// A result that is there.
+    /// A finished result.
     pub fn done(result: Tensor) -> Self {
         Self(Progress::Done(result))
     }
 
-    /// A result that `wait` waits for.
+    /// A result that `wait` waits for and returns.
     pub fn later(wait: impl FnOnce() -> Result<Tensor, Error> + Send + 'static) -> Self {
         Self(Progress::Later(Box::new(wait)))
     }
 
-    /// Whether there is nothing to wait for.
+    /// Whether [`wait`](Self::wait) returns at once.
     pub fn is_done(&self) -> bool {
         matches!(self.0, Progress::Done(_))
     }
 
-    /// The result, once it is there.
+    /// Waits for the result.
     ///
     /// # Errors
     /// [`Error::Native`] when the device failed.

@@ -1,4 +1,5 @@
-//! The network's own layers, one libtorch call after the other: what a fused engine is held against.
+//! `--engine plain`: the network's own layers, one libtorch call after the other, without folding. The fused engine
+//! is checked against it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,10 +11,10 @@ use tch::{Device, Kind, Tensor, nn};
 use crate::engine::{memory, name, rows, tensor};
 use crate::error::Error;
 
-/// A network computed layer by layer.
+/// An unfused network.
 #[derive(Debug)]
 pub(crate) struct PlainNetwork {
-    /// A tensor is not to be seen by two threads at a time.
+    /// tch tensors must not be used by two threads at once.
     network: Mutex<EfficientNet>,
     config: Config,
     device: Device,
@@ -22,7 +23,7 @@ pub(crate) struct PlainNetwork {
 }
 
 impl PlainNetwork {
-    /// With `features` it ends with the averages of the head's activations.
+    /// With `features`, it returns the pooled activations of the head instead of logits.
     pub(crate) fn new(
         parameters: &Parameters,
         device: Device,

@@ -1,19 +1,25 @@
-//! What `effnet train` and `effnet finetune` do; they differ in their defaults.
+//! `effnet train` and `effnet finetune`, which differ only in their default settings.
+//!
+//! A training goes through the files below in this order: `start` settles the settings and the run folder,
+//! `session_builder` opens the images, the initial weights and the teacher and resolves every `auto`, and
+//! `session` runs the epochs. effnet-train's `Trainer` takes the steps; the files here
+//! add what a command needs: settings, run folders, Ctrl-C, progress bars and several processes.
 
 mod batch_size;
-mod beginning;
 mod best;
 mod data;
 mod datasets;
+mod initial_model;
 mod learning_rate;
 mod networks;
-mod origin;
 mod plan;
+mod plural;
 mod progress;
 mod ranks;
 mod recorder;
 mod session;
-mod setup;
+mod session_builder;
+mod start;
 mod teacher;
 mod uploads;
 
@@ -32,11 +38,13 @@ use crate::device::{resolve, use_threads};
 use effnet_cli::Interrupt;
 use effnet_cli::Printer;
 use effnet_cli::training::settings::Settings;
+use plural::counted;
 use ranks::Ranks;
 use session::{Ending, Session};
-use setup::{Setup, Start};
+use session_builder::SessionBuilder;
+use start::StartMode;
 
-/// Runs `command`, `train` or `finetune`, which has these `defaults`.
+/// Runs `command`, `train` or `finetune`, whose default settings are `defaults`.
 pub(crate) fn run(
     command: &str,
     arguments: &TrainingArguments,
@@ -52,9 +60,9 @@ pub(crate) fn run(
     prepare(arguments)?;
     let ranks = Ranks::connect(&environment, arguments, device)?;
     let run = || {
-        let (start, settings) = beginning::of_group(command, arguments, defaults, &ranks, printer)?;
+        let (start, settings) = start::of_group(command, arguments, defaults, &ranks, printer)?;
         let zoo = open_zoo(&arguments.zoo)?;
-        let setup = Setup {
+        let builder = SessionBuilder {
             settings,
             device,
             zoo: &zoo,
@@ -62,12 +70,12 @@ pub(crate) fn run(
             interrupt: Interrupt::listen(),
             ranks: &ranks,
         };
-        train(command, setup, start)
+        train(command, builder, start)
     };
     run().inspect_err(|error| ranks.report(error))
 }
 
-/// As a process that is in no group.
+/// Trains in this process only.
 fn run_alone(
     command: &str,
     arguments: &TrainingArguments,
@@ -79,13 +87,13 @@ fn run_alone(
         Some(folder) => folder.read_config()?,
         None => defaults,
     };
-    let settings = beginning::settings(arguments, defaults, printer)?;
+    let settings = start::settings(arguments, defaults, printer)?;
     // Before anything else touches libtorch.
     let device = resolve(arguments.device, printer)?;
     prepare(arguments)?;
     let zoo = open_zoo(&arguments.zoo)?;
-    let setup = Setup {
-        settings: beginning::with_absolute_paths(settings)?,
+    let builder = SessionBuilder {
+        settings: start::with_absolute_paths(settings)?,
         device,
         zoo: &zoo,
         printer,
@@ -93,27 +101,27 @@ fn run_alone(
         ranks: &Ranks::alone(),
     };
     let start = match resumed {
-        Some(folder) => Start::Resume(folder),
-        None => Start::Begin(
+        Some(folder) => StartMode::Resume(folder),
+        None => StartMode::New(
             arguments
                 .output
                 .clone()
-                .unwrap_or_else(|| beginning::unused_folder(command)),
+                .unwrap_or_else(|| start::unused_folder(command)),
         ),
     };
-    train(command, setup, start)
+    train(command, builder, start)
 }
 
-/// Settles how libtorch computes on the CPU.
+/// Configures libtorch for training on the CPU.
 fn prepare(arguments: &TrainingArguments) -> anyhow::Result<()> {
     keep_freed_memory();
     use_threads(threads(arguments.threads))
 }
 
-fn train(command: &str, setup: Setup<'_>, start: Start) -> anyhow::Result<Outcome> {
-    let printer = setup.printer;
-    let Some(mut session) = setup.session(start)? else {
-        printer.note("interrupted before the training began");
+fn train(command: &str, builder: SessionBuilder<'_>, start: StartMode) -> anyhow::Result<Outcome> {
+    let printer = builder.printer;
+    let Some(mut session) = builder.build(start)? else {
+        printer.note("interrupted before training started");
         return Ok(Outcome::Interrupted);
     };
     let ending = session.run()?;
@@ -129,7 +137,7 @@ fn report(
     let Some(recorder) = &session.recorder else {
         return Ok(match ending {
             Ending::Interrupted => Outcome::Interrupted,
-            Ending::NoBetter | Ending::Finished => Outcome::Done,
+            Ending::EarlyStopped | Ending::Finished => Outcome::Done,
         });
     };
     let run = recorder.path();
@@ -138,14 +146,17 @@ fn report(
             let step = session.trainer.position().step;
             let run = quoted(run);
             printer.note(format!(
-                "saved after step {step}; go on with `effnet {command} --resume {run}`"
+                "saved after step {step}; resume with `effnet {command} --resume {run}`"
             ));
             return Ok(Outcome::Interrupted);
         }
-        Ending::NoBetter => printer.note(format!(
-            "stopped: no better epoch for {} epochs (--patience)",
-            session.settings.patience
-        )),
+        Ending::EarlyStopped => {
+            let patience = session.settings.patience;
+            let epochs = counted(patience as usize, "epoch", "epochs");
+            printer.note(format!(
+                "stopped early: no improvement for {epochs} (--patience {patience})"
+            ));
+        }
         Ending::Finished => {}
     }
     if let Some(best) = &session.best {
@@ -159,7 +170,7 @@ fn report(
     let data = quoted(&session.settings.data);
     let best = recorder.checkpointer.best();
     printer.note(format!(
-        "measure it with `effnet evaluate {data} --weights {run}`, use it with `effnet classify PHOTO \
+        "evaluate it with `effnet evaluate {data} --weights {run}`, classify with `effnet classify IMAGE \
          --weights {best}`",
         run = quoted(run),
         best = quoted(&best)
@@ -168,7 +179,7 @@ fn report(
     Ok(Outcome::Done)
 }
 
-/// A path as a shell takes it.
+/// A path quoted for a shell.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,~".contains(c);

@@ -1,12 +1,12 @@
-//! Fine-tuning with a data set of one's own:
+//! Fine-tuning on your own data set:
 //!
 //! ```text
 //! cargo run --release -p effnet-train --example custom_dataset [WEIGHTS]
 //! ```
 //!
-//! The pictures are drawn when they are asked for; a database or a web service would be read in the same
-//! place. With WEIGHTS (of a B0, in any format) everything but the classifier begins as the file has it,
-//! without them a narrow network begins from nothing.
+//! The images are drawn on demand; a database or a web service would be read in the same place. With
+//! WEIGHTS (of a B0, in any format), everything but the classifier starts from the file; without, a narrow
+//! network is trained from scratch.
 
 #![allow(clippy::print_stdout)]
 
@@ -22,15 +22,16 @@ use effnet_image::{EvalTransform, Image};
 use effnet_train::data::{Loader, LoaderOptions};
 use effnet_train::measure;
 use effnet_train::{
-    Batch, Course, GroupOptions, Method, Phase, Schedule, Targets, Trainer, TrainerOptions, Warmup,
+    Batch, OptimizerKind, ParamGroupOptions, Phase, Schedule, ScheduleShape, Targets, Trainer,
+    TrainerOptions, Warmup,
 };
 use tch::{Device, nn};
 
-/// Discs, rings and bars, of any number and each in other colours.
+/// Any number of discs, rings and bars in different colours.
 struct Shapes {
     classes: Vec<String>,
     count: usize,
-    /// Tells the pictures of two sets apart.
+    /// Makes the images of two data sets differ.
     seed: usize,
 }
 
@@ -95,20 +96,20 @@ fn network(store: &nn::VarStore, weights: Option<&str>) -> Result<EfficientNet, 
     let checkpoint = Checkpoint::open(path)?;
     let (network, report) =
         EfficientNet::from_state_dict(&store.root(), &config, checkpoint.state_dict(), options)?;
-    println!("left aside: {}", report.left_aside.join(", "));
+    println!("not loaded: {}", report.left_aside.join(", "));
     Ok(network)
 }
 
 pub(crate) fn run(weights: Option<&str>) -> Result<f64, Box<dyn Error>> {
     const EPOCHS: u64 = 12;
-    // Before the first tensor: libtorch looks for CUDA once.
+    // Before the first tensor: libtorch looks for CUDA only once.
     libtorch_ext::load_cuda(None)?;
     let store = nn::VarStore::new(Device::cuda_if_available());
     let network = network(&store, weights)?;
 
     let options = LoaderOptions::new(16);
     let mut transform = TrainTransform::new(48);
-    // Smaller parts of these pictures have no shape in them.
+    // Smaller crops may miss the shape.
     transform.crop.scale = (0.7, 1.0);
     let train = Loader::new(Arc::new(Shapes::new(240, 1)), transform, options.clone())?;
     let in_order = LoaderOptions {
@@ -123,9 +124,9 @@ pub(crate) fn run(weights: Option<&str>) -> Result<f64, Box<dyn Error>> {
 
     let steps = EPOCHS * train.batches() as u64;
     let phase = Phase {
-        groups: GroupOptions::default(),
-        method: Method::ADAM_W,
-        schedule: Schedule::new(3e-3, steps, Course::ONE_CYCLE, Warmup::default())?,
+        groups: ParamGroupOptions::default(),
+        optimizer: OptimizerKind::ADAM_W,
+        schedule: Schedule::new(3e-3, steps, ScheduleShape::ONE_CYCLE, Warmup::default())?,
     };
     let mut trainer = Trainer::new(network, TrainerOptions::default(), vec![phase])?;
     for epoch in 0..EPOCHS {
@@ -148,7 +149,7 @@ pub(crate) fn run(weights: Option<&str>) -> Result<f64, Box<dyn Error>> {
         measure(&mut metrics, &trainer.evaluate(&batch.images)?, &batch.labels)?;
     }
     let accuracy = metrics.summary().map_or(0.0, |summary| summary.top1);
-    println!("accuracy on other pictures: {accuracy:.2}");
+    println!("validation accuracy: {accuracy:.2}");
     Ok(accuracy)
 }
 

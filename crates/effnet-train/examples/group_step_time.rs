@@ -1,12 +1,12 @@
-//! Steps a second of the group that this process was started in, or of this process alone:
-//! `group_step_time VARIANT BATCH SIZE SECONDS [sync-bn]` takes steps on `BATCH` random images a rank for so
-//! long, and rank 0 prints a line with the images a second of all ranks together.
+//! Measures the training speed of the group that this process was started in, or of this process alone:
+//! `group_step_time VARIANT BATCH SIZE SECONDS [sync-bn]` takes steps on `BATCH` random images per rank for
+//! `SECONDS`, and rank 0 prints the images per second of all ranks together.
 //!
-//! `group_step_time all-reduce MIB ROUNDS` prints instead how long a sum of so many MiB takes, and
-//! `group_step_time overhead VARIANT BATCH SIZE STEPS` what the group costs: it takes steps in turn with a trainer
-//! that has joined it and with one that has not.
+//! `group_step_time all-reduce MIB ROUNDS` measures an all-reduce of `MIB` MiB instead, and
+//! `group_step_time overhead VARIANT BATCH SIZE STEPS` the overhead of the group: it alternates between a trainer
+//! that has joined it and one that has not.
 //!
-//! `EFFNET_THREADS` is the number of threads of each rank, 1 unless set. scripts/bench/data-parallel starts it.
+//! `EFFNET_THREADS` is the number of threads per rank, 1 by default. scripts/bench/data-parallel starts it.
 
 #![allow(clippy::print_stdout)]
 
@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use effnet_core::{EfficientNet, Variant};
 use effnet_train::{
-    Batch, Course, GroupOptions, Method, Phase, Schedule, Targets, Trainer, TrainerOptions, Warmup,
+    Batch, OptimizerKind, ParamGroupOptions, Phase, Schedule, ScheduleShape, Targets, Trainer,
+    TrainerOptions, Warmup,
 };
 use launch_environment::Environment;
 use tch::{Device, Kind, Tensor, nn};
@@ -34,7 +35,7 @@ fn main() -> Outcome<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match (arguments.as_slice(), &group) {
         (["all-reduce", mebibytes, rounds], Some(group)) => {
-            time_sums(group, mebibytes.parse()?, rounds.parse()?)
+            time_all_reduce(group, mebibytes.parse()?, rounds.parse()?)
         }
         (["overhead", variant, batch, size, steps], Some(group)) => {
             let trainers = [
@@ -56,9 +57,9 @@ fn trainer(variant: &str, group: Option<&ProcessGroup>, sync_batch_norm: bool) -
     let store = nn::VarStore::new(Device::Cpu);
     let network = EfficientNet::new(&store.root(), &variant.parse::<Variant>()?.config())?;
     let phase = Phase {
-        groups: GroupOptions::default(),
-        method: Method::SGD,
-        schedule: Schedule::new(0.01, u64::MAX, Course::Constant, Warmup::default())?,
+        groups: ParamGroupOptions::default(),
+        optimizer: OptimizerKind::SGD,
+        schedule: Schedule::new(0.01, u64::MAX, ScheduleShape::Constant, Warmup::default())?,
     };
     let mut trainer = Trainer::new(network, TrainerOptions::default(), vec![phase])?;
     if let Some(group) = group {
@@ -78,7 +79,7 @@ fn compare(mut trainers: [Trainer; 2], batches: &[Batch], steps: usize) -> Outco
     let mut ratios = Vec::with_capacity(steps);
     for step in 0..steps + 2 {
         let mut times = [0.0; 2];
-        // Each is the first one in every second pair.
+        // They take turns in going first.
         for place in [step % 2, (step + 1) % 2] {
             let begin = Instant::now();
             trainers[place].step(batches)?;
@@ -109,7 +110,7 @@ fn time_steps(mut trainer: Trainer, batch: i64, size: i64, duration: Duration) -
         let step = Instant::now();
         images += trainer.step(&batches)?.images;
         times.push(step.elapsed().as_secs_f64() * 1e3);
-        // All ranks take as many steps.
+        // All ranks take the same number of steps.
         let is_over = begin.elapsed() >= duration;
         let is_over = trainer.group().map_or(Ok(is_over), |group| group.any(is_over))?;
         if is_over {
@@ -134,7 +135,7 @@ fn time_steps(mut trainer: Trainer, batch: i64, size: i64, duration: Duration) -
     Ok(())
 }
 
-fn time_sums(group: &ProcessGroup, mebibytes: i64, rounds: usize) -> Outcome<()> {
+fn time_all_reduce(group: &ProcessGroup, mebibytes: i64, rounds: usize) -> Outcome<()> {
     let tensor = Tensor::zeros([mebibytes << 18], (Kind::Float, Device::Cpu));
     group.all_reduce(&tensor, Reduction::Sum)?;
     let mut times = Vec::with_capacity(rounds);

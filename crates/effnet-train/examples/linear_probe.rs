@@ -1,12 +1,11 @@
-//! A linear probe: how well one layer tells classes apart by the features of a network that is not trained
-//! any further.
+//! A linear probe: how well a linear classifier does on the features of a frozen network.
 //!
 //! ```text
 //! cargo run --release -p effnet-train --example linear_probe FOLDER WEIGHTS
 //! ```
 //!
-//! FOLDER has a folder of images for each class, WEIGHTS is a file of any EfficientNet in any format. The
-//! features are computed once, so that a large network costs one pass over the images.
+//! FOLDER has a folder of images per class, WEIGHTS is a file of any EfficientNet in any format. The
+//! features are computed only once, so even a large network takes a single pass over the images.
 
 #![allow(clippy::print_stdout)]
 
@@ -22,11 +21,11 @@ use effnet_train::data::{Loader, LoaderOptions};
 use tch::nn::{Module as _, OptimizerConfig as _};
 use tch::{Device, Kind, Tensor, nn};
 
-/// The network of a file, whichever it is, and its image size.
+/// The network of a file, of any variant, and its image size.
 fn load(path: &Path, store: &nn::VarStore) -> Result<(EfficientNet, usize), Box<dyn Error>> {
     let checkpoint = Checkpoint::open(path)?;
     let signature = checkpoint.state_dict().signature()?;
-    let variant = Variant::recognise(&signature).ok_or("an EfficientNet of no known variant")?;
+    let variant = Variant::recognise(&signature).ok_or("not an EfficientNet of a known variant")?;
     let config = variant
         .config()
         .with_profile(Profile::default_for(signature.scheme, Some(variant)))
@@ -37,7 +36,7 @@ fn load(path: &Path, store: &nn::VarStore) -> Result<(EfficientNet, usize), Box<
     Ok((network, variant.image_size() as usize))
 }
 
-/// Pooled features `[N, C]` and labels `[N]` of all images that `loader` gives.
+/// Pooled features `[N, C]` and labels `[N]` of all images of `loader`.
 fn features(network: &EfficientNet, loader: &Loader) -> Result<(Tensor, Tensor), Box<dyn Error>> {
     let (mut features, mut labels) = (Vec::new(), Vec::new());
     for batch in loader.epoch(0)? {
@@ -51,7 +50,7 @@ fn features(network: &EfficientNet, loader: &Loader) -> Result<(Tensor, Tensor),
 }
 
 pub(crate) fn run(folder: &Path, weights: &Path, image_size: Option<usize>) -> Result<f64, Box<dyn Error>> {
-    // Before the first tensor: libtorch looks for CUDA once.
+    // Before the first tensor: libtorch looks for CUDA only once.
     libtorch_ext::load_cuda(None)?;
     let device = Device::cuda_if_available();
     let (network, native) = load(weights, &nn::VarStore::new(device))?;
@@ -71,11 +70,11 @@ pub(crate) fn run(folder: &Path, weights: &Path, image_size: Option<usize>) -> R
         )
     };
     let classes = splits.train.classes().len() as i64;
-    let validation = splits.val.ok_or("no images to validate with")?;
+    let validation = splits.val.ok_or("no validation images")?;
     let (known, known_labels) = features(&network, &loader(Arc::clone(&splits.train))?)?;
     let (new, new_labels) = features(&network, &loader(validation)?)?;
 
-    // Features of a network differ in size; a layer learns faster when they do not.
+    // Features differ in scale; the classifier learns faster once they are standardised.
     let (deviation, mean) = known.std_mean_dim(&[0i64][..], true, true);
     let scaled = |features: &Tensor| (features - &mean) / (&deviation + 1e-6);
     let store = nn::VarStore::new(device);
@@ -94,10 +93,7 @@ pub(crate) fn run(folder: &Path, weights: &Path, image_size: Option<usize>) -> R
     }
     let accuracy = layer.forward(&scaled(&new)).accuracy_for_logits(&new_labels);
     let accuracy = accuracy.double_value(&[]);
-    println!(
-        "accuracy on {} images that the layer has not seen: {accuracy:.3}",
-        new.size()[0]
-    );
+    println!("accuracy on {} validation images: {accuracy:.3}", new.size()[0]);
     Ok(accuracy)
 }
 

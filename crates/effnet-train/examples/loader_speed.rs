@@ -1,11 +1,11 @@
-//! How many pictures a second a loader gives.
+//! Measures the images per second of a loader.
 //!
 //! `cargo run --release -p effnet-train --example loader_speed -- FOLDER [BATCH_SIZE [WORKERS [IMAGES]]]`
-//! reads an epoch for each line on stdin, and prints its images a second; `scripts/bench/loader/run`
-//! holds it against torchvision. The pictures below FOLDER are repeated until there are IMAGES of them.
-//! `EFFNET_AUGMENT` names a policy.
+//! loads an epoch per line on stdin and prints its images per second; `scripts/bench/loader/run` compares
+//! it with torchvision. The images below FOLDER are repeated until there are IMAGES of them.
+//! `EFFNET_AUGMENT` names an augmentation policy.
 
-#![allow(clippy::print_stdout, reason = "its output is what it is for")]
+#![allow(clippy::print_stdout, reason = "a benchmark prints its results")]
 
 use std::error::Error;
 use std::io::stdin;
@@ -19,13 +19,13 @@ use effnet_image::augment::TrainTransform;
 use effnet_train::data::{Loader, LoaderOptions};
 use walkdir::WalkDir;
 
-/// All the photos below a folder, as one class.
-struct Photos {
+/// All images below a folder, as one class.
+struct Images {
     paths: Vec<PathBuf>,
     classes: Vec<String>,
 }
 
-impl Dataset for Photos {
+impl Dataset for Images {
     fn len(&self) -> usize {
         self.paths.len()
     }
@@ -63,13 +63,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Batches are large and short-lived.
     libtorch_ext::keep_freed_memory();
     let entries = WalkDir::new(folder).into_iter().filter_map(Result::ok);
-    let photo = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "jpg");
-    let mut paths: Vec<PathBuf> = entries.map(walkdir::DirEntry::into_path).filter(photo).collect();
+    let is_image = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "jpg");
+    let mut paths: Vec<PathBuf> = entries
+        .map(walkdir::DirEntry::into_path)
+        .filter(is_image)
+        .collect();
     paths.sort();
     let count = paths.len();
-    let classes = vec!["photo".to_owned()];
+    let classes = vec!["image".to_owned()];
     let repeated = Subset::new(
-        Photos { paths, classes },
+        Images { paths, classes },
         (0..images).map(|number| number % count).collect(),
     );
     let policy = std::env::var("EFFNET_AUGMENT").ok();

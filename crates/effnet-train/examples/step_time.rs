@@ -1,10 +1,10 @@
-//! Time of one training step on this machine: `step_time VARIANT BATCH SIZE STEPS [fp32|bf16]` prints the
-//! median, the 10th and the 90th percentile in milliseconds and the peak memory in MiB. Weights and
-//! images are random; SGD with momentum.
+//! Measures the time of a training step: `step_time VARIANT BATCH SIZE STEPS [fp32|bf16]` prints the median,
+//! 10th and 90th percentile in milliseconds and the peak memory in MiB. Weights and images are random; the
+//! optimizer is SGD with momentum.
 //!
-//! With `EFFNET_SERVE` set it takes one step per line on stdin instead, and answers each with its
-//! milliseconds, so that a driver can alternate with other programs. `EFFNET_THREADS` is the number of
-//! threads, 2 unless set.
+//! With `EFFNET_SERVE` set, it takes one step per line on stdin instead and answers each with its
+//! milliseconds, so that a driver can alternate between programs. `EFFNET_THREADS` is the number of
+//! threads, 2 by default.
 
 #![allow(clippy::print_stdout)]
 
@@ -15,7 +15,8 @@ use std::time::Instant;
 
 use effnet_core::{EfficientNet, Variant};
 use effnet_train::{
-    Batch, Course, GroupOptions, Method, Phase, Precision, Schedule, Targets, Trainer, TrainerOptions, Warmup,
+    Batch, OptimizerKind, ParamGroupOptions, Phase, Precision, Schedule, ScheduleShape, Targets, Trainer,
+    TrainerOptions, Warmup,
 };
 use tch::{Device, Kind, Tensor, nn};
 
@@ -36,9 +37,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let store = nn::VarStore::new(Device::Cpu);
     let network = EfficientNet::new(&store.root(), &variant.parse::<Variant>()?.config())?;
     let phase = Phase {
-        groups: GroupOptions::default(),
-        method: Method::SGD,
-        schedule: Schedule::new(0.01, u64::MAX, Course::Constant, Warmup::default())?,
+        groups: ParamGroupOptions::default(),
+        optimizer: OptimizerKind::SGD,
+        schedule: Schedule::new(0.01, u64::MAX, ScheduleShape::Constant, Warmup::default())?,
     };
     let options = TrainerOptions {
         precision,
@@ -79,7 +80,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Of this process so far, in MiB.
+/// The peak memory of this process, in MiB.
 fn peak_memory() -> Result<u64, Box<dyn Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

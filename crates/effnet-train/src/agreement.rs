@@ -1,4 +1,6 @@
-//! Whether the processes of a group were started with the same.
+//! Checks that the processes of a group were started with the same data and settings.
+//!
+//! Ranks that differ would train a wrong network without an error, or hang in a collective operation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +8,10 @@ use torch_c10d::ProcessGroup;
 
 use crate::Error;
 
-/// Makes sure that `facts`, texts by name, are the same on all ranks.
+/// Checks that `facts`, values by name, are the same on all ranks.
 ///
 /// # Errors
-/// [`Error::Disagreement`] on every rank, with all that differs and where; [`Error::Group`].
+/// [`Error::Disagreement`] on every rank, with all differences and their ranks; [`Error::Group`].
 pub fn agree(group: &ProcessGroup, facts: &BTreeMap<String, String>) -> Result<(), Error> {
     let own = serde_json::json!(facts).to_string();
     let mut all = Vec::with_capacity(group.world_size());
@@ -17,7 +19,9 @@ pub fn agree(group: &ProcessGroup, facts: &BTreeMap<String, String>) -> Result<(
         let other: BTreeMap<String, String> =
             serde_json::from_slice(text).map_err(|error| Error::Disagreement {
                 rank: group.rank(),
-                differences: vec![format!("rank {rank} runs another program ({error})")],
+                differences: vec![format!(
+                    "rank {rank} runs a different version of this program ({error})"
+                )],
             })?;
         all.push(other);
     }
@@ -29,7 +33,7 @@ pub fn agree(group: &ProcessGroup, facts: &BTreeMap<String, String>) -> Result<(
     Err(Error::Disagreement { rank, differences })
 }
 
-/// A text for each fact that is not the same everywhere, with the first rank that has another one than rank 0.
+/// One line per fact that differs, with the first rank whose value is not that of rank 0.
 fn differences(all: &[BTreeMap<String, String>]) -> Vec<String> {
     let names: BTreeSet<&String> = all.iter().flat_map(BTreeMap::keys).collect();
     let text = |rank: usize, name: &String| all[rank].get(name).map_or("nothing", String::as_str);

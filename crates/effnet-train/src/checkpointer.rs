@@ -1,4 +1,7 @@
 //! The checkpoints of a run folder.
+//!
+//! A training may be killed, or the disk fill up, at any moment: whatever happens, the folder must hold a checkpoint to
+//! resume from.
 
 use std::fs;
 use std::io;
@@ -12,37 +15,37 @@ use crate::{Error, Snapshot};
 
 /// Keeps three files in a run folder:
 ///
-/// - `last.state`: all that a training goes on from, weights included;
-/// - `last.safetensors`: the weights of the same moment to classify with, the average where there is one;
-/// - `best.safetensors`: those of the best moment.
+/// - `last.state`: everything needed to resume, including the weights;
+/// - `last.safetensors`: the weights of the same step for inference, the EMA if there is one;
+/// - `best.safetensors`: the weights of the best step so far.
 ///
-/// Each is written beside its place, brought to the disk and renamed, so that it is always whole. A
-/// run goes on from `last.state` alone, which makes it indifferent to a kill between two of the files:
-/// `best.safetensors` comes first, because a run that goes on from before it writes it again, and
-/// [`resume`](Self::resume) brings `last.safetensors` up to date.
+/// Each is written to a temporary file, synced and renamed, so that it is always complete. A run is
+/// resumed from `last.state` alone, so a kill between two of the files does no harm: `best.safetensors`
+/// is written first, because a run resumed from before it writes it again, and
+/// [`resume`](Self::resume) updates `last.safetensors`.
 ///
-/// One process at a time may use a folder.
+/// Only one process at a time may use a folder.
 #[derive(Debug)]
 pub struct Checkpointer {
     folder: PathBuf,
     metadata: ModelMetadata,
     saved: bool,
-    /// Settings that checkpoints of earlier versions lack.
+    /// Settings that checkpoints of earlier versions do not have.
     defaults: Map<String, Value>,
 }
 
-/// What a run goes on from.
+/// The file that a run is resumed from.
 const STATE: &str = "last.state";
-/// Weights of the same moment.
+/// Weights of the same step.
 const LAST: &str = "last.safetensors";
-/// Weights of the best moment.
+/// Weights of the best step.
 const BEST: &str = "best.safetensors";
 
 impl Checkpointer {
-    /// A checkpointer for `folder`, which is made if it is not there. `metadata` goes into the weight
-    /// files, so that they are enough to classify with.
+    /// A checkpointer for `folder`, which is created if it does not exist. `metadata` goes into the
+    /// weight files, so that they are all that inference needs.
     ///
-    /// What writes that were cut short left behind is removed.
+    /// Removes the temporary files of interrupted writes.
     ///
     /// # Errors
     /// [`Error::Folder`].
@@ -63,32 +66,32 @@ impl Checkpointer {
         })
     }
 
-    /// Takes settings that a checkpoint lacks to be those of `defaults`: they came after it was written.
+    /// Fills settings that are missing from a checkpoint, because they were added later, from `defaults`.
     #[must_use]
     pub fn with_defaults(mut self, defaults: Map<String, Value>) -> Self {
         self.defaults = defaults;
         self
     }
 
-    /// The file that a run goes on from, if there is one.
+    /// The file to resume from, if there is one.
     pub fn last_good(&self) -> Option<PathBuf> {
         self.saved.then(|| self.folder.join(STATE))
     }
 
-    /// The weights of the best moment; the file may not be there yet.
+    /// The weights of the best step; the file may not exist yet.
     pub fn best(&self) -> PathBuf {
         self.folder.join(BEST)
     }
 
-    /// The weights of the last saved moment; the file may not be there yet.
+    /// The weights of the last saved step; the file may not exist yet.
     pub fn last(&self) -> PathBuf {
         self.folder.join(LAST)
     }
 
-    /// Saves a moment, as the best one too where `is_best`.
+    /// Saves `snapshot`, also as the best one if `is_best`.
     ///
     /// # Errors
-    /// [`Error::Write`], which names the last good checkpoint; that is then as it was.
+    /// [`Error::Write`], which names the last good checkpoint, still intact.
     pub fn save(&mut self, snapshot: &Snapshot, is_best: bool) -> Result<(), Error> {
         if is_best {
             self.write_weights(BEST, snapshot)?;
@@ -115,14 +118,14 @@ impl Checkpointer {
         }
     }
 
-    /// The last saved moment, or `None` where nothing was saved.
+    /// The last saved snapshot, or `None` if nothing was saved.
     ///
-    /// `config` must be equal to the saved one, but for the settings named in `free`, which do not
-    /// change what is computed (`workers`, or `data.workers` for one inside of another).
+    /// `config` must equal the saved one, except for the settings named in `free`, which do not change
+    /// what is computed (`workers`, or `data.workers` for a nested one).
     ///
     /// # Errors
-    /// [`Error::OtherConfig`] with all that differs, [`Error::Read`] and [`Error::BadCheckpoint`] for a
-    /// damaged file, [`Error::Write`] when `last.safetensors` has to be written and cannot.
+    /// [`Error::ConfigMismatch`] with all differences, [`Error::Read`] and [`Error::BadCheckpoint`] for a
+    /// damaged file, [`Error::Write`] if `last.safetensors` has to be updated and cannot be written.
     pub fn resume(&self, config: &Value, free: &[&str]) -> Result<Option<Snapshot>, Error> {
         let Some(path) = self.last_good() else {
             return Ok(None);
@@ -137,7 +140,7 @@ impl Checkpointer {
         let mut differences = Vec::new();
         compare("", &saved, config, free, &mut differences);
         if !differences.is_empty() {
-            return Err(Error::OtherConfig { path, differences });
+            return Err(Error::ConfigMismatch { path, differences });
         }
         if step_of(&self.folder.join(LAST)) != Some(snapshot.trainer.position.step) {
             self.write_weights(LAST, &snapshot)?;
@@ -146,7 +149,7 @@ impl Checkpointer {
     }
 }
 
-/// The metadata entry with the number of steps behind the weights.
+/// The metadata entry with the number of steps that the weights were trained for.
 const STEP: &str = "step";
 
 fn step_of(weights: &Path) -> Option<u64> {
@@ -154,7 +157,7 @@ fn step_of(weights: &Path) -> Option<u64> {
     file.metadata().get(STEP)?.parse().ok()
 }
 
-/// Removes the temporary files that a killed process left.
+/// Removes the temporary files of a killed process.
 fn sweep(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -171,7 +174,7 @@ fn sweep(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Describes each setting that is not the same in both.
+/// Describes each setting that differs.
 fn compare(path: &str, saved: &Value, current: &Value, free: &[&str], differences: &mut Vec<String>) {
     if saved == current || free.contains(&path) {
         return;

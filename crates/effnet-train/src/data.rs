@@ -1,7 +1,7 @@
 //! Batches of labelled images.
 //!
-//! A [`Loader`] decodes and transforms the images of an [`effnet_data::Dataset`] ahead on several threads and
-//! gives [`Batch`]es whose order and augmentation follow from a seed alone. [`Mixup`] mixes a batch.
+//! A [`Loader`] prefetches the images of an [`effnet_data::Dataset`] on several threads and yields [`Batch`]es, whose order
+//! and augmentation depend on the seed only. [`Mixup`] applies mixup and cutmix to a batch.
 
 mod loader;
 mod mix;

@@ -1,4 +1,7 @@
-//! One trainer among those that train a network together, each on its part of every batch.
+//! Data parallelism: each rank computes the gradients of its part of a batch, and all ranks take the same step on their sum.
+//!
+//! Whatever differs between ranks drifts apart without an error. So the ranks compare step and batch before each step, and
+//! share the running statistics after it.
 
 use std::sync::Arc;
 
@@ -10,29 +13,29 @@ use torch_c10d::{ProcessGroup, Reducer, Reduction, SyncBatchNorm};
 use crate::Error;
 use crate::parameters::is_statistic;
 
-/// What a trainer does together with the other ranks of its group.
+/// The collective operations of a trainer in a group.
 #[derive(Debug)]
 pub(crate) struct DataParallel {
     group: ProcessGroup,
-    /// What batch normalisation goes by, where it is synchronised.
+    /// For synchronised batch normalisation.
     batch_norm_group: Option<Arc<dyn BatchNormGroup>>,
-    /// Of the parameters that the running phase trains.
+    /// Sums the gradients of the parameters that the current phase trains.
     reducer: Option<Reducer>,
-    /// Running statistics, of which each rank without synchronised normalisation has others after a step.
+    /// Running statistics, which differ between ranks after a step without synchronised batch normalisation.
     statistics: Vec<Tensor>,
 }
 
-/// What the images of a step are shared out as.
+/// The numbers of images of a step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Share {
     /// This rank's images.
     pub(crate) own: i64,
-    /// Those of all ranks.
+    /// The images of all ranks.
     pub(crate) all: i64,
 }
 
 impl Share {
-    /// Of a process by itself.
+    /// The share of a process without a group.
     pub(crate) fn alone(images: i64) -> Self {
         Self {
             own: images,
@@ -69,16 +72,16 @@ impl DataParallel {
         &self.group
     }
 
-    /// The group that the network's batch normalisation has to go by.
+    /// The group for the network's batch normalisation.
     pub(crate) fn batch_norm_group(&self) -> Option<Arc<dyn BatchNormGroup>> {
         self.batch_norm_group.clone()
     }
 
-    /// To be called when other parameters are trained than before.
+    /// Prepares for a phase that trains other parameters.
     pub(crate) fn begin_phase(&mut self, network: &EfficientNet) -> Result<(), Error> {
-        // Two reducers of one parameter would both send its gradient.
+        // Drop the old one first: two reducers of one parameter would both send its gradient.
         self.reducer = None;
-        // With nobody to add to, its copies of the gradients are all that it would do.
+        // With a single rank, a reducer would only copy gradients.
         if self.group.world_size() == 1 {
             return Ok(());
         }
@@ -90,32 +93,42 @@ impl DataParallel {
         Ok(())
     }
 
-    /// The images of all ranks, each of which is about to take step number `step` in as many parts.
+    /// Exchanges the numbers of images, and checks that all ranks are about to take step `step` in equally many parts.
     pub(crate) fn share(&self, images: i64, parts: usize, step: u64) -> Result<Share, Error> {
         let own = [images as f64, parts as f64, step as f64, 0.0];
         let all = self.group.all_gather_numbers(own)?;
         let unlike = |other: &[f64; 4]| other[1..3] != all[0][1..3] || other[0] < 1.0;
         if let Some(other) = all.iter().position(unlike) {
-            let told = |rank: usize| {
-                let [images, parts, step, _] = all[rank];
-                format!("{images} images in {parts} parts for step {step} on rank {other}")
+            let describe = |rank: usize| {
+                let [images, parts, step, _] = all[rank].map(|number| number as u64);
+                let images = if images == 1 {
+                    "1 image".to_owned()
+                } else {
+                    format!("{images} images")
+                };
+                let parts = if parts == 1 {
+                    "1 batch".to_owned()
+                } else {
+                    format!("{parts} batches")
+                };
+                format!("rank {rank} is at step {step} with {images} in {parts}")
             };
             return Err(Error::Disagreement {
                 rank: self.group.rank(),
-                differences: vec![format!("{}, rank 0 is at step {}", told(other), all[0][2])],
+                differences: vec![format!("{}, {}", describe(other), describe(0))],
             });
         }
         let all = all.iter().map(|numbers| numbers[0] as i64).sum();
         Ok(Share { own: images, all })
     }
 
-    /// The error of a forward pass, which may be that of another rank.
+    /// The cause of a failed forward pass, which may be another rank.
     pub(crate) fn explain_forward(&self, error: Error) -> Error {
         self.explain("the forward pass", error)
     }
 
-    /// The backward pass of a part. With the last one of a step the gradients are summed over all ranks,
-    /// while it goes on.
+    /// The backward pass of a part. In the last part of a step, the gradients are summed over all ranks while the
+    /// pass runs.
     pub(crate) fn backward(&mut self, loss: &Tensor, is_last: bool) -> Result<(), Error> {
         match &mut self.reducer {
             Some(reducer) if is_last => Ok(reducer.backward(loss)?),
@@ -125,16 +138,16 @@ impl DataParallel {
         }
     }
 
-    /// The sum over all ranks, added up in their order.
+    /// The sum over all ranks, added in rank order.
     pub(crate) fn sum(&self, own: f64) -> Result<f64, Error> {
         let all = self.group.all_gather_numbers([own, 0.0, 0.0, 0.0])?;
         Ok(all.iter().map(|numbers| numbers[0]).sum())
     }
 
-    /// Makes the running statistics of all ranks their mean over the images, so that all ranks have one
-    /// network.
+    /// Replaces the running statistics by their mean over all ranks, weighted by images, so that the networks stay
+    /// equal.
     pub(crate) fn average_statistics(&self, share: Share) -> Result<(), Error> {
-        // Synchronised, they are the same already.
+        // Synchronised batch normalisation keeps them equal already.
         if self.batch_norm_group.is_some() || self.group.world_size() == 1 || self.statistics.is_empty() {
             return Ok(());
         }
@@ -149,7 +162,7 @@ impl DataParallel {
         Ok(())
     }
 
-    /// An error within a pass that exchanges statistics may be that of another rank.
+    /// With synchronised batch normalisation, an error in a pass may come from another rank.
     fn explain(&self, operation: &'static str, error: Error) -> Error {
         match error {
             Error::Torch(TchError::Torch(message) | TchError::Convert(message))
@@ -166,7 +179,7 @@ fn is_of_memory(message: &str) -> bool {
     libtorch_ext::is_out_of_memory(&TchError::Torch(message.to_owned()))
 }
 
-/// Replaces the values of `tensor` by those of rank 0.
+/// Copies the values of rank 0 into `tensor`.
 pub(crate) fn follow_first(group: &ProcessGroup, tensor: &Tensor) -> Result<(), Error> {
     if tensor.is_contiguous() {
         return Ok(group.broadcast(tensor, 0)?);

@@ -1,4 +1,4 @@
-//! Knowledge distillation: learning from the answers of a trained network.
+//! Knowledge distillation: training a network on the logits of a teacher.
 
 use std::fmt::Debug;
 
@@ -7,36 +7,36 @@ use tch::{CModule, Kind, Reduction, Tensor};
 
 use crate::Error;
 
-/// A trained network whose answers another one learns.
+/// A trained network that another one, the student, learns from.
 pub trait Teacher: Debug + Send {
-    /// Logits `[N, classes]` of images `[N, channels, H, W]`: the same, augmented and normalised, that the
-    /// student is given, on its device. Called without gradients and in the precision of the training.
+    /// Logits `[N, classes]` of images `[N, channels, H, W]`. The images are those of the student, augmented
+    /// and normalised, on its device. Called without gradients and in the precision of the training.
     ///
     /// # Errors
     /// [`Error::Torch`].
     fn logits(&self, images: &Tensor) -> Result<Tensor, Error>;
 }
 
-/// In the way it evaluates.
+/// In evaluation mode.
 impl Teacher for EfficientNet {
     fn logits(&self, images: &Tensor) -> Result<Tensor, Error> {
         Ok(self.forward(images, false)?)
     }
 }
 
-/// Any network that PyTorch wrote as TorchScript, in the mode that it is in: `f_set_eval` is up to the caller.
+/// A TorchScript module, in its current mode: call `f_set_eval` before.
 impl Teacher for CModule {
     fn logits(&self, images: &Tensor) -> Result<Tensor, Error> {
         Ok(self.forward_ts(&[images])?)
     }
 }
 
-/// What is minimised beside the cross-entropy: how far the student's answers are from the teacher's.
+/// A distillation loss in addition to the cross-entropy: the divergence of the student from the teacher.
 ///
 /// With logits `s` and `t` and a temperature `T` the loss is
 /// `(1 - alpha) * cross_entropy + alpha * T^2 * KL(softmax(t / T) || softmax(s / T))`, the divergence as the
-/// mean over the batch (Hinton, Vinyals and Dean 2015, section 2). The teacher sees the very images that the
-/// student does, mixed ones too, as Beyer et al. 2021 found best.
+/// mean over the batch (Hinton, Vinyals and Dean 2015, section 2). The teacher sees the same images as the
+/// student, including mixup, as Beyer et al. 2021 found best.
 #[derive(Debug)]
 pub struct Distillation {
     teacher: Box<dyn Teacher>,
@@ -45,8 +45,8 @@ pub struct Distillation {
 }
 
 impl Distillation {
-    /// Learns from `teacher`, whose answers have the weight `alpha` in `[0, 1]`; a `temperature` above 1 makes
-    /// them softer.
+    /// Distills from `teacher`. `alpha`, in `[0, 1]`, is the weight of the distillation loss; a `temperature`
+    /// above 1 softens the teacher's probabilities.
     ///
     /// # Errors
     /// [`Error::InvalidOption`].
@@ -64,29 +64,28 @@ impl Distillation {
         })
     }
 
-    /// What the teacher answers, in 32 bits.
-    pub(crate) fn answers(&self, images: &Tensor) -> Result<Tensor, Error> {
+    /// The teacher's logits, in 32-bit floats.
+    pub(crate) fn teacher_logits(&self, images: &Tensor) -> Result<Tensor, Error> {
         let logits = tch::no_grad(|| self.teacher.logits(images))?;
         Ok(logits.f_to_kind(Kind::Float)?)
     }
 
-    /// The whole loss, a scalar, of the student's logits `[N, classes]`, for which the targets alone come to
-    /// `cross_entropy`.
+    /// The total loss, a scalar, for the student's logits `[N, classes]` with the loss `cross_entropy`.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the teacher's answers are for other classes, [`Error::Torch`].
+    /// [`Error::Shape`] if the teacher has another number of classes, [`Error::Torch`].
     pub(crate) fn loss(
         &self,
         logits: &Tensor,
-        answers: &Tensor,
+        teacher_logits: &Tensor,
         cross_entropy: &Tensor,
     ) -> Result<Tensor, Error> {
         let size = logits.size();
-        if answers.size() != size {
+        if teacher_logits.size() != size {
             return Err(Error::Shape {
                 what: "the batch of the teacher's logits",
                 expected: format!("{size:?}"),
-                found: answers.size(),
+                found: teacher_logits.size(),
             });
         }
         let log_probabilities = |logits: &Tensor| -> Result<Tensor, Error> {
@@ -96,7 +95,7 @@ impl Distillation {
         let images = size.first().copied().unwrap_or(1).max(1) as f64;
         let weight = self.alpha * self.temperature.powi(2) / images;
         let divergence =
-            log_probabilities(logits)?.f_kl_div(&log_probabilities(answers)?, Reduction::Sum, true)?;
+            log_probabilities(logits)?.f_kl_div(&log_probabilities(teacher_logits)?, Reduction::Sum, true)?;
         Ok(cross_entropy
             .f_mul_scalar(1.0 - self.alpha)?
             .f_add(&divergence.f_mul_scalar(weight)?)?)
@@ -119,15 +118,15 @@ mod tests {
         }
     }
 
-    fn distillation(answers: &[f32], alpha: f64, temperature: f64) -> Distillation {
-        Distillation::new(Box::new(Constant(answers.to_vec())), alpha, temperature).unwrap()
+    fn distillation(teacher_logits: &[f32], alpha: f64, temperature: f64) -> Distillation {
+        Distillation::new(Box::new(Constant(teacher_logits.to_vec())), alpha, temperature).unwrap()
     }
 
     fn loss(distillation: &Distillation, logits: &Tensor, cross_entropy: f64) -> Result<f64, Error> {
         let images = Tensor::zeros([logits.size()[0], 3, 4, 4], (Kind::Float, tch::Device::Cpu));
-        let answers = distillation.answers(&images)?;
+        let teacher_logits = distillation.teacher_logits(&images)?;
         let cross_entropy = Tensor::from(cross_entropy as f32);
-        let loss = distillation.loss(logits, &answers, &cross_entropy)?;
+        let loss = distillation.loss(logits, &teacher_logits, &cross_entropy)?;
         Ok(loss.f_double_value(&[])?)
     }
 
@@ -155,12 +154,12 @@ mod tests {
 
     #[test]
     fn gradients_reach_the_student_and_vanish_where_it_agrees() {
-        let answers = [0.4f32, -1.0, 2.0];
+        let teacher_logits = [0.4f32, -1.0, 2.0];
         let gradient = |logits: &[f32]| {
             let logits = Tensor::from_slice(logits).reshape([1, 3]).set_requires_grad(true);
-            let distillation = distillation(&answers, 1.0, 2.0);
+            let distillation = distillation(&teacher_logits, 1.0, 2.0);
             let taught = distillation
-                .answers(&Tensor::zeros([1, 3, 4, 4], (Kind::Float, tch::Device::Cpu)))
+                .teacher_logits(&Tensor::zeros([1, 3, 4, 4], (Kind::Float, tch::Device::Cpu)))
                 .unwrap();
             let loss = distillation
                 .loss(&logits, &taught, &Tensor::from(0.0f32))
@@ -168,7 +167,7 @@ mod tests {
             loss.backward();
             logits.grad().abs().sum(Kind::Float).double_value(&[])
         };
-        assert!(gradient(&answers) < 1e-6);
+        assert!(gradient(&teacher_logits) < 1e-6);
         assert!(gradient(&[2.0, 0.0, -1.0]) > 0.1);
     }
 

@@ -1,4 +1,4 @@
-//! The moving average of a network, which usually classifies better than the network itself.
+//! The exponential moving average of a network's weights, which usually classifies better than the network itself.
 
 use effnet_checkpoint::StateDict;
 use effnet_core::{EfficientNet, LoadOptions};
@@ -10,32 +10,32 @@ use crate::restore::restore_tensors;
 
 /// An exponential moving average of a network's parameters and of its batch statistics.
 ///
-/// It is a network of its own, on the same device, to be evaluated and saved like any other. Counters
-/// are copied, not averaged.
+/// It is a network of its own on the same device, which can be evaluated and saved like any other.
+/// Counters are copied, not averaged.
 #[derive(Debug)]
 pub struct Ema {
     network: EfficientNet,
     decay: f64,
     warmup: bool,
     updates: u64,
-    /// The average's tensors beside those of the network that is averaged.
+    /// The tensors of the average, and those of the source network.
     averaged: [Vec<Tensor>; 2],
     copied: [Vec<Tensor>; 2],
 }
 
 impl Ema {
-    /// An average that starts at `source`, and follows it with each [`update`](Self::update).
+    /// An average that starts at `source` and follows it with each [`update`](Self::update).
     ///
-    /// `decay`, in `[0, 1)`, is what remains of the average at an update. With `warmup` it is at most
-    /// `(1 + n) / (10 + n)` in update `n`, counted from one, as TensorFlow's `ExponentialMovingAverage`
-    /// with `num_updates` has it: a short training does not end with an average of its beginning.
+    /// `decay`, in `[0, 1)`, is the weight of the old average in an update. With `warmup`, it is at most
+    /// `(1 + n) / (10 + n)` in update `n`, counted from one, as in TensorFlow's `ExponentialMovingAverage`
+    /// with `num_updates`, so that the initial weights do not dominate after a short training.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`], [`Error::Network`] when memory is short.
+    /// [`Error::InvalidOption`], [`Error::Network`] when memory runs out.
     pub fn new(source: &EfficientNet, decay: f64, warmup: bool) -> Result<Self, Error> {
         if !(0.0..1.0).contains(&decay) {
             return Err(Error::option(
-                "the decay of the average",
+                "the decay of the EMA",
                 "0 or more, less than 1",
                 &decay,
             ));
@@ -64,7 +64,7 @@ impl Ema {
         })
     }
 
-    /// What remains of the average at update `n`, counted from one.
+    /// The decay of update `n`, counted from one.
     fn decay_at(&self, n: u64) -> f64 {
         let n = n as f64;
         if self.warmup {
@@ -77,7 +77,7 @@ impl Ema {
     /// Moves the average towards the network: `average = decay * average + (1 - decay) * network`.
     ///
     /// # Errors
-    /// [`Error::Native`], [`Error::Torch`] where libtorch refuses.
+    /// [`Error::Native`], [`Error::Torch`].
     pub fn update(&mut self) -> Result<(), Error> {
         self.updates += 1;
         let weight = 1.0 - self.decay_at(self.updates);
@@ -106,10 +106,10 @@ impl Ema {
         self.updates = updates;
     }
 
-    /// Goes back to an average that was saved after `updates` updates.
+    /// Restores an average that was saved after `updates` updates.
     ///
     /// # Errors
-    /// [`Error::OtherState`] when it is the average of another network; nothing is changed then.
+    /// [`Error::StateMismatch`] if it is the average of another network; nothing is then changed.
     pub fn restore(&mut self, updates: u64, weights: &StateDict) -> Result<(), Error> {
         restore_tensors(self.network.named_tensors(), weights, "the saved average")?;
         self.updates = updates;

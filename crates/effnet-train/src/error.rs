@@ -1,4 +1,4 @@
-//! What can go wrong in training.
+//! Errors of the training loop.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,49 +9,49 @@ use tch::TchError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An option has a value that it cannot have.
+    /// An option has an invalid value.
     #[error("{option} is {found}, expected {expected}")]
     InvalidOption {
         /// The option.
         option: &'static str,
-        /// What it may be.
+        /// The valid values.
         expected: &'static str,
         /// Its value.
         found: String,
     },
-    /// Images, targets and logits do not belong together.
+    /// The shapes of images, targets and logits do not match.
     #[error("{what} has the shape {found:?}, expected {expected}")]
     Shape {
         /// The tensor.
         what: &'static str,
-        /// The shape it should have, in words.
+        /// The expected shape, in words.
         expected: String,
-        /// The shape it has.
+        /// The shape found.
         found: Vec<i64>,
     },
-    /// The training diverged.
+    /// The loss or the gradients are not finite.
     #[error("{0}")]
     Diverged(Box<Divergence>),
-    /// Saved state is that of another network or another optimizer.
+    /// Saved state belongs to another network or another optimizer.
     #[error(
-        "{what} does not fit: {difference}; resume with the model and the optimizer that it was saved with"
+        "{what} does not match: {difference}; resume with the model and the optimizer that it was saved with"
     )]
-    OtherState {
+    StateMismatch {
         /// What was to be restored.
         what: &'static str,
         /// The first difference.
         difference: String,
     },
-    /// A checkpoint was made with other settings.
-    #[error("{}: it was made with other settings:{}\nResume with the same settings, or start a new run in another folder", path.display(), listed(differences))]
-    OtherConfig {
+    /// A checkpoint was saved with other settings.
+    #[error("{}: saved with other settings:{}\nResume with the same settings, or start a new run in another folder", path.display(), listed(differences))]
+    ConfigMismatch {
         /// The checkpoint.
         path: PathBuf,
-        /// One text for each setting that differs.
+        /// One line per setting that differs.
         differences: Vec<String>,
     },
-    /// A checkpoint lacks something, or contradicts itself.
-    #[error("{}: {what}; it is no state of a training run, or it is damaged", path.display())]
+    /// A checkpoint is incomplete or contradicts itself.
+    #[error("{}: {what}; it is not the state of a training run, or it is damaged", path.display())]
     BadCheckpoint {
         /// The checkpoint.
         path: PathBuf,
@@ -59,11 +59,11 @@ pub enum Error {
         what: String,
     },
     /// A checkpoint could not be written.
-    #[error("{source}{}", kept(last_good.as_ref()))]
+    #[error("{source}{}", intact(last_good.as_ref()))]
     Write {
         /// Why.
         source: Box<effnet_checkpoint::WriteError>,
-        /// The checkpoint before it, which is as it was.
+        /// The checkpoint before it, which is intact.
         last_good: Option<PathBuf>,
     },
     /// A folder could not be used.
@@ -71,10 +71,10 @@ pub enum Error {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The ranks of a group were not started with the same.
+    /// The ranks of a group were started with different data, models or settings.
     #[error(
         "rank {rank}: the ranks do not agree:{}\nStart all ranks with the same data, model and settings",
         listed(differences)
@@ -82,34 +82,34 @@ pub enum Error {
     Disagreement {
         /// This process.
         rank: usize,
-        /// One text for each thing that differs, with the ranks.
+        /// One line per difference, with the ranks.
         differences: Vec<String>,
     },
-    /// The group cannot go on.
+    /// The process group failed.
     #[error(transparent)]
     Group(#[from] torch_c10d::GroupError),
-    /// The data are not there, or cannot be loaded.
+    /// The data set is missing or cannot be loaded.
     #[error(transparent)]
     Data(#[from] effnet_data::DataError),
-    /// Logits or labels cannot be measured.
+    /// Logits or labels are invalid.
     #[error(transparent)]
     Metrics(#[from] effnet_data::metrics::MetricsError),
     /// A checkpoint could not be read.
     #[error(transparent)]
     Read(#[from] effnet_checkpoint::Error),
-    /// The network refused.
+    /// An error of effnet-core.
     #[error(transparent)]
     Network(#[from] effnet_core::Error),
-    /// The shim beside tch refused.
+    /// An error of libtorch-ext.
     #[error(transparent)]
     Native(#[from] libtorch_ext::Error),
-    /// libtorch refused.
+    /// An error of libtorch.
     #[error(transparent)]
     Torch(#[from] TchError),
 }
 
 impl Error {
-    /// Whether it is memory that was short: a smaller batch may do.
+    /// Whether memory ran out: a smaller batch may fit.
     pub fn is_out_of_memory(&self) -> bool {
         match self {
             Self::Native(error) => error.is_out_of_memory(),
@@ -134,9 +134,9 @@ fn listed(differences: &[String]) -> String {
         .fold(String::new(), |text, difference| text + "\n  " + difference)
 }
 
-fn kept(last_good: Option<&PathBuf>) -> String {
+fn intact(last_good: Option<&PathBuf>) -> String {
     last_good.map_or_else(
-        || "; nothing was saved before".to_owned(),
+        || "; no checkpoint was saved before".to_owned(),
         |path| format!("; the last good checkpoint is intact: {}", path.display()),
     )
 }
@@ -146,15 +146,15 @@ fn kept(last_good: Option<&PathBuf>) -> String {
 pub struct Divergence {
     /// `the loss` or `the norm of the gradients`.
     pub what: &'static str,
-    /// The number that is no number, or not finite.
+    /// NaN or an infinity.
     pub value: f64,
-    /// Epochs that were complete.
+    /// Complete epochs.
     pub epoch: u64,
-    /// Steps that were complete.
+    /// Complete steps.
     pub step: u64,
     /// The learning rate of the step that failed.
     pub rate: f64,
-    /// The checkpoint to go on from.
+    /// The checkpoint to resume from.
     pub last_good: Option<PathBuf>,
 }
 
@@ -176,6 +176,9 @@ impl fmt::Display for Divergence {
             Some(path) => write!(f, "the last good checkpoint is {}; ", path.display())?,
             None => write!(f, "no checkpoint was saved before; ")?,
         }
-        write!(f, "try a lower rate, a longer warm-up or gradient clipping")
+        write!(
+            f,
+            "try a lower learning rate, a longer warm-up or gradient clipping"
+        )
     }
 }

@@ -1,14 +1,14 @@
-//! The gradients of many parameters as one vector.
+//! The norm of all gradients, and clipping to it.
 
 use libtorch_ext::foreach;
 use tch::{Kind, Tensor};
 
 use crate::Error;
 
-/// The Euclidean norm of all gradients together.
+/// The Euclidean norm of all gradients, taken as one vector.
 ///
 /// # Errors
-/// [`Error::Native`], [`Error::Torch`] where libtorch refuses.
+/// [`Error::Native`], [`Error::Torch`].
 pub fn global_norm(gradients: &[Tensor]) -> Result<f64, Error> {
     if gradients.is_empty() {
         return Ok(0.0);
@@ -20,11 +20,11 @@ pub fn global_norm(gradients: &[Tensor]) -> Result<f64, Error> {
     })
 }
 
-/// Scales gradients of the global norm `norm` down to `max_norm` where they are larger, as
+/// Scales gradients with the global norm `norm` down to `max_norm` if it is larger, as
 /// `torch.nn.utils.clip_grad_norm_` does.
 ///
 /// # Errors
-/// [`Error::Native`] where libtorch refuses.
+/// [`Error::Native`].
 pub fn clip_to_norm(gradients: &[Tensor], norm: f64, max_norm: f64) -> Result<(), Error> {
     let factor = max_norm / (norm + 1e-6);
     if factor < 1.0 && !gradients.is_empty() {

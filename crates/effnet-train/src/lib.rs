@@ -29,12 +29,12 @@ pub use error::{Divergence, Error};
 pub use gradients::{clip_to_norm, global_norm};
 pub use loss::{CrossEntropy, Targets};
 pub use metrics::measure;
-pub use optimizer::{Method, Optimizer};
-pub use parameters::{Freeze, GroupOptions, LayerRates, ParameterGroup};
+pub use optimizer::{Optimizer, OptimizerKind};
+pub use parameters::{Freeze, LayerRates, ParamGroupOptions, ParameterGroup};
 pub use precision::{GradScaler, Precision};
 pub use range_test::{RangeTest, RangeTestResult};
-pub use schedule::{Course, Schedule, Warmup};
+pub use schedule::{Schedule, ScheduleShape, Warmup};
 pub use snapshot::Snapshot;
 pub use trainer::{
-    Average, Batch, Phase, Position, RunningLoss, Step, Trainer, TrainerOptions, TrainerState,
+    Batch, EmaOptions, Phase, Position, RunningLoss, Step, Trainer, TrainerOptions, TrainerState,
 };

@@ -1,28 +1,28 @@
-//! Cross-entropy.
+//! Cross-entropy loss.
 
 use tch::{Kind, Reduction, Tensor};
 
 use crate::Error;
 
-/// What the logits should have been.
+/// The targets of a batch.
 #[derive(Debug)]
 pub enum Targets {
     /// The class of each image: `[N]`, 64-bit integers.
     Classes(Tensor),
-    /// The probability of each class for each image: `[N, classes]`, floats whose rows sum to one. Mixup
-    /// and cutmix make such.
+    /// The probability of each class for each image, as from mixup and cutmix: `[N, classes]`, floats whose
+    /// rows sum to one.
     Probabilities(Tensor),
 }
 
 impl Targets {
-    /// The tensor behind them.
+    /// The underlying tensor.
     pub fn tensor(&self) -> &Tensor {
         match self {
             Self::Classes(tensor) | Self::Probabilities(tensor) => tensor,
         }
     }
 
-    /// The same on another device.
+    /// The targets on another device.
     pub(crate) fn to_device(&self, device: tch::Device) -> Result<Self, Error> {
         Ok(match self {
             Self::Classes(tensor) => Self::Classes(tensor.f_to_device(device)?),
@@ -39,10 +39,11 @@ pub struct CrossEntropy {
 }
 
 impl CrossEntropy {
-    /// A loss that takes `label_smoothing`, in `[0, 1)`, from the targets and spreads it over all classes.
+    /// A loss with `label_smoothing`, in `[0, 1)`: the share of the target probability that is spread over
+    /// all classes.
     ///
-    /// `class_weights`, one for each class, weigh the images; with targets of the form
-    /// [`Targets::Classes`] the mean is weighted too, as in PyTorch.
+    /// `class_weights`, one per class, weight the images; with [`Targets::Classes`] the mean is weighted,
+    /// too, as in PyTorch.
     ///
     /// # Errors
     /// [`Error::InvalidOption`].
@@ -67,8 +68,8 @@ impl CrossEntropy {
     /// The loss, a scalar, of logits `[N, classes]` of any floating-point kind; computed in 32 bits.
     ///
     /// # Errors
-    /// [`Error::Shape`] when targets or weights do not fit the logits, [`Error::Torch`], on the CPU also for
-    /// a class that there is not.
+    /// [`Error::Shape`] if targets or weights do not match the logits; [`Error::Torch`], on the CPU also for
+    /// a class that does not exist.
     pub fn forward(&self, logits: &Tensor, targets: &Targets) -> Result<Tensor, Error> {
         let size = logits.size();
         let [images, classes] = size[..] else {
@@ -104,7 +105,7 @@ impl CrossEntropy {
             &target,
             weights.as_ref(),
             Reduction::Mean,
-            // PyTorch's own: an index that no class has.
+            // PyTorch's default `ignore_index`, which no class has.
             -100,
             self.label_smoothing,
         )?)

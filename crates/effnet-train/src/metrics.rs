@@ -1,16 +1,16 @@
-//! Metrics of batches in tensors.
+//! Adds tensors to the metrics of effnet-data, which work on slices.
 
 use effnet_data::metrics::{Metrics, MetricsError};
 use tch::{Device, Kind, Tensor};
 
 use crate::Error;
 
-/// Adds a batch to `metrics`: logits `[N, num_classes]` of any floating type and labels `[N]` of integers, on
+/// Adds a batch to `metrics`: logits `[N, num_classes]` of any floating-point kind and integer labels `[N]`, on
 /// any device.
 ///
 /// # Errors
-/// [`Error::Metrics`] for other shapes, for a label without a class and for logits that are not finite; the
-/// rows before the wrong one have been added then. [`Error::Torch`].
+/// [`Error::Metrics`] for other shapes, for a label that is not a class and for logits that are not finite; the
+/// rows before the bad one have then been added. [`Error::Torch`].
 pub fn measure(metrics: &mut Metrics, logits: &Tensor, labels: &Tensor) -> Result<(), Error> {
     let classes = metrics.num_classes();
     let (rows, count) = match (logits.size().as_slice(), labels.size().as_slice()) {

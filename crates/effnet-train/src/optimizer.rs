@@ -1,4 +1,4 @@
-//! Optimizers whose state can be saved and restored bit for bit.
+//! Optimizers whose state can be saved and restored bit for bit, which those of tch cannot.
 
 mod rms_prop_tf;
 
@@ -10,36 +10,36 @@ use tch::{Kind, Tensor};
 use crate::restore::restore_tensors;
 use crate::{Error, ParameterGroup};
 
-/// The rule by which parameters follow their gradients.
+/// An optimization algorithm and its hyperparameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Method {
+pub enum OptimizerKind {
     /// `torch.optim.SGD`, without dampening.
     Sgd {
-        /// Weight of the past steps, in `[0, 1)`.
+        /// Momentum, in `[0, 1)`.
         momentum: f64,
-        /// Nesterov's momentum.
+        /// Use Nesterov momentum.
         nesterov: bool,
     },
-    /// `torch.optim.AdamW` (Loshchilov and Hutter 2019): weight decay apart from the gradient.
+    /// `torch.optim.AdamW` (Loshchilov and Hutter 2019): Adam with decoupled weight decay.
     AdamW {
-        /// Decay of the averages of gradients and of their squares, in `[0, 1)`.
+        /// Decay of the moving averages of the gradient and of its square, in `[0, 1)`.
         betas: [f64; 2],
-        /// Added to the root of the second.
+        /// Added to the square root of the second average, above 0.
         epsilon: f64,
     },
-    /// RMSProp as TensorFlow computes it and the paper used it (timm's `RMSpropTF`): epsilon inside the
-    /// root, averages that start at one, the rate inside the momentum.
+    /// RMSProp as in TensorFlow and the paper (timm's `RMSpropTF`): epsilon inside the square root,
+    /// averages that start at one, the learning rate inside the momentum.
     RmsPropTf {
-        /// Decay of the average of squares, in `[0, 1)`; the paper's 0.9.
+        /// Decay of the average of squared gradients, in `[0, 1)`; 0.9 in the paper.
         decay: f64,
-        /// Weight of the past steps, in `[0, 1)`; the paper's 0.9.
+        /// Momentum, in `[0, 1)`; 0.9 in the paper.
         momentum: f64,
-        /// Added to the average under the root; the reference implementation's 1e-3.
+        /// Added to the average inside the square root, above 0; 1e-3 in the reference implementation.
         epsilon: f64,
     },
 }
 
-impl Method {
+impl OptimizerKind {
     /// SGD with a momentum of 0.9.
     pub const SGD: Self = Self::Sgd {
         momentum: 0.9,
@@ -57,19 +57,22 @@ impl Method {
         epsilon: 1e-3,
     };
 
-    /// What is kept for each parameter, by PyTorch's names, and what it starts at.
-    fn slots(self) -> Vec<(&'static str, Start)> {
+    /// The state kept per parameter, by PyTorch's names, and its initial values.
+    fn slots(self) -> Vec<(&'static str, InitialValue)> {
         match self {
             Self::Sgd { momentum: 0.0, .. } => Vec::new(),
-            Self::Sgd { .. } => vec![("momentum_buffer", Start::Zeros)],
+            Self::Sgd { .. } => vec![("momentum_buffer", InitialValue::Zeros)],
             Self::AdamW { .. } => {
                 vec![
-                    ("exp_avg", Start::Zeros),
-                    ("exp_avg_sq", Start::Zeros),
-                    ("step", Start::Count),
+                    ("exp_avg", InitialValue::Zeros),
+                    ("exp_avg_sq", InitialValue::Zeros),
+                    ("step", InitialValue::Count),
                 ]
             }
-            Self::RmsPropTf { .. } => vec![("square_avg", Start::Ones), ("momentum_buffer", Start::Zeros)],
+            Self::RmsPropTf { .. } => vec![
+                ("square_avg", InitialValue::Ones),
+                ("momentum_buffer", InitialValue::Zeros),
+            ],
         }
     }
 
@@ -86,7 +89,11 @@ impl Method {
         for decay in decays {
             if !(0.0..1.0).contains(&decay) {
                 let expected = "0 or more, less than 1";
-                return Err(Error::option("a decay of the optimizer", expected, &decay));
+                return Err(Error::option(
+                    "a momentum or decay of the optimizer",
+                    expected,
+                    &decay,
+                ));
             }
         }
         if epsilon > 0.0 && epsilon.is_finite() {
@@ -96,16 +103,16 @@ impl Method {
     }
 }
 
-/// The first value of a slot.
+/// The initial value of a slot.
 #[derive(Debug, Clone, Copy)]
-enum Start {
+enum InitialValue {
     Zeros,
     Ones,
-    /// A number of steps rather than a tensor like the parameter.
+    /// A step count instead of a tensor shaped like the parameter.
     Count,
 }
 
-impl Start {
+impl InitialValue {
     fn tensor(self, parameter: &Tensor) -> Result<Tensor, Error> {
         let parameter = parameter.f_detach()?;
         Ok(match self {
@@ -116,7 +123,7 @@ impl Start {
     }
 }
 
-/// A group's parameters and their state, as lists that run side by side.
+/// The parameters of a group and their state, as parallel lists.
 #[derive(Debug)]
 struct Group {
     names: Vec<String>,
@@ -125,7 +132,7 @@ struct Group {
     lists: Lists,
 }
 
-/// Parameters, and one list for each slot.
+/// Parameters, and one list per slot.
 #[derive(Debug)]
 struct Lists {
     parameters: Vec<Tensor>,
@@ -133,7 +140,7 @@ struct Lists {
 }
 
 impl Lists {
-    /// Those entries that have a gradient, and the gradients, laid out in memory like their parameters.
+    /// The entries that have a gradient, and the gradients in the memory layout of their parameters.
     fn with_gradients(&self) -> Result<(Self, Vec<Tensor>), Error> {
         let mut gradients = Vec::with_capacity(self.parameters.len());
         let mut taken = Self {
@@ -167,9 +174,9 @@ fn laid_out_like(parameter: &Tensor, gradient: Tensor) -> Result<Tensor, Error> 
 /// An optimizer over groups of parameters.
 ///
 /// ```no_run
-/// # use effnet_train::{GroupOptions, Method, Optimizer};
+/// # use effnet_train::{Optimizer, OptimizerKind, ParamGroupOptions};
 /// # fn one(network: &effnet_core::EfficientNet, loss: &tch::Tensor) -> Result<(), effnet_train::Error> {
-/// let mut optimizer = Optimizer::new(Method::SGD, GroupOptions::default().apply(network)?)?;
+/// let mut optimizer = Optimizer::new(OptimizerKind::SGD, ParamGroupOptions::default().apply(network)?)?;
 /// optimizer.clear_gradients()?;
 /// loss.backward();
 /// optimizer.step(0.1)?;
@@ -178,20 +185,20 @@ fn laid_out_like(parameter: &Tensor, gradient: Tensor) -> Result<Tensor, Error> 
 /// ```
 #[derive(Debug)]
 pub struct Optimizer {
-    method: Method,
+    kind: OptimizerKind,
     groups: Vec<Group>,
 }
 
 impl Optimizer {
-    /// An optimizer with no step behind it.
+    /// An optimizer with a fresh state.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`], [`Error::Torch`] when memory is short.
-    pub fn new(method: Method, groups: Vec<ParameterGroup>) -> Result<Self, Error> {
-        method.validate()?;
+    /// [`Error::InvalidOption`], [`Error::Torch`] when memory runs out.
+    pub fn new(kind: OptimizerKind, groups: Vec<ParameterGroup>) -> Result<Self, Error> {
+        kind.validate()?;
         let group = |group: ParameterGroup| -> Result<Group, Error> {
             let (names, parameters): (Vec<_>, Vec<_>) = group.parameters.into_iter().unzip();
-            let slots = method.slots().into_iter().map(|(_, start)| {
+            let slots = kind.slots().into_iter().map(|(_, start)| {
                 let tensors = parameters.iter().map(|parameter| start.tensor(parameter));
                 tensors.collect::<Result<_, Error>>()
             });
@@ -208,12 +215,12 @@ impl Optimizer {
             })
         };
         let groups = groups.into_iter().map(group).collect::<Result<_, _>>()?;
-        Ok(Self { method, groups })
+        Ok(Self { kind, groups })
     }
 
-    /// The rule.
-    pub fn method(&self) -> Method {
-        self.method
+    /// The algorithm.
+    pub fn kind(&self) -> OptimizerKind {
+        self.kind
     }
 
     /// All parameters of all groups.
@@ -221,7 +228,7 @@ impl Optimizer {
         self.groups.iter().flat_map(|group| &group.lists.parameters)
     }
 
-    /// The gradients that there are, for [`global_norm`](crate::global_norm) and
+    /// All defined gradients, for [`global_norm`](crate::global_norm) and
     /// [`clip_to_norm`](crate::clip_to_norm).
     ///
     /// # Errors
@@ -234,7 +241,7 @@ impl Optimizer {
         Ok(gradients.into_iter().filter(Tensor::defined).collect())
     }
 
-    /// Drops all gradients: to be called before the backward pass of a step.
+    /// Drops all gradients. Call it before the backward pass of a step.
     ///
     /// # Errors
     /// [`Error::Native`].
@@ -245,23 +252,23 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Moves every parameter that has a gradient; `rate` times the group's factor is its rate.
+    /// Updates every parameter that has a gradient, with a learning rate of `rate` times the group's factor.
     ///
     /// # Errors
-    /// [`Error::Native`], [`Error::Torch`] where libtorch refuses.
+    /// [`Error::Native`], [`Error::Torch`].
     pub fn step(&mut self, rate: f64) -> Result<(), Error> {
         tch::no_grad(|| {
             for group in &self.groups {
                 let (lists, gradients) = group.lists.with_gradients()?;
                 if !gradients.is_empty() {
-                    self.move_group(&lists, &gradients, rate * group.rate_scale, group.weight_decay)?;
+                    self.update_group(&lists, &gradients, rate * group.rate_scale, group.weight_decay)?;
                 }
             }
             Ok(())
         })
     }
 
-    fn move_group(
+    fn update_group(
         &self,
         lists: &Lists,
         gradients: &[Tensor],
@@ -269,8 +276,8 @@ impl Optimizer {
         weight_decay: f64,
     ) -> Result<(), Error> {
         let parameters = lists.parameters.as_slice();
-        match (self.method, lists.slots.as_slice()) {
-            (Method::AdamW { betas, epsilon }, [exp_avgs, exp_avg_sqs, steps]) => {
+        match (self.kind, lists.slots.as_slice()) {
+            (OptimizerKind::AdamW { betas, epsilon }, [exp_avgs, exp_avg_sqs, steps]) => {
                 foreach::add_number(steps, 1.0)?;
                 let state = AdamWState {
                     exp_avgs,
@@ -286,7 +293,7 @@ impl Optimizer {
                 foreach::fused_adamw(parameters, gradients, state, constants)?;
             }
             (
-                Method::RmsPropTf {
+                OptimizerKind::RmsPropTf {
                     decay,
                     momentum,
                     epsilon,
@@ -302,7 +309,7 @@ impl Optimizer {
                 };
                 rms_prop_tf::step(parameters, gradients, square_avgs, buffers, constants)?;
             }
-            (Method::Sgd { momentum, nesterov }, buffers) => {
+            (OptimizerKind::Sgd { momentum, nesterov }, buffers) => {
                 let constants = SgdConstants {
                     lr,
                     momentum,
@@ -312,15 +319,15 @@ impl Optimizer {
                 let buffers = buffers.first().map_or(&[][..], Vec::as_slice);
                 foreach::fused_sgd(parameters, gradients, buffers, constants)?;
             }
-            // `new` made the slots of this method.
+            // Unreachable: `new` made the slots of this kind.
             _ => {}
         }
         Ok(())
     }
 
-    /// Every slot of every parameter, as `_fc.weight.momentum_buffer`: names, start, and own tensor.
+    /// Every slot of every parameter with its name, such as `_fc.weight.momentum_buffer`.
     pub(crate) fn slots(&self) -> impl Iterator<Item = (String, &Tensor)> {
-        let slot_names: Vec<&str> = self.method.slots().into_iter().map(|(name, _)| name).collect();
+        let slot_names: Vec<&str> = self.kind.slots().into_iter().map(|(name, _)| name).collect();
         self.groups.iter().flat_map(move |group| {
             let named = slot_names.clone().into_iter().zip(&group.lists.slots);
             named.flat_map(|(slot, tensors)| {
@@ -330,21 +337,21 @@ impl Optimizer {
         })
     }
 
-    /// A copy of all that the optimizer remembers, by names like `_fc.weight.momentum_buffer`.
+    /// A copy of the optimizer's state, by names like `_fc.weight.momentum_buffer`.
     ///
     /// # Errors
-    /// [`Error::Network`] when memory is short.
+    /// [`Error::Network`] when memory runs out.
     pub fn state_dict(&self) -> Result<StateDict, Error> {
         self.slots()
             .map(|(name, tensor)| Ok((name, from_torch(tensor)?)))
             .collect()
     }
 
-    /// Goes back to what [`state_dict`](Self::state_dict) gave, bit for bit.
+    /// Restores a [`state_dict`](Self::state_dict), bit for bit.
     ///
     /// # Errors
-    /// [`Error::OtherState`] when the names or shapes are not those of these parameters; nothing is
-    /// changed then.
+    /// [`Error::StateMismatch`] if the names or shapes are not those of these parameters; nothing is then
+    /// changed.
     pub fn load_state_dict(&mut self, state: &StateDict) -> Result<(), Error> {
         restore_tensors(self.slots(), state, "the optimizer's state")
     }

@@ -1,20 +1,20 @@
-//! Which parameters are trained, how fast, and with what weight decay.
+//! Parameter groups: which parameters are trained, with which learning rates and weight decay.
 
 use effnet_core::EfficientNet;
 use tch::Tensor;
 
 use crate::Error;
 
-/// Parameters that an [`Optimizer`](crate::Optimizer) treats alike.
+/// Parameters that share a learning rate and weight decay.
 #[derive(Debug)]
 pub struct ParameterGroup {
-    /// For people: `stem`, `block 3`, `classifier`, and whether there is weight decay.
+    /// A readable name: `stem`, `block 3`, `classifier`, with `, no decay` if there is no weight decay.
     pub name: String,
-    /// Names below the network's path, and the network's own tensors.
+    /// Parameter names relative to the network's path, and the network's tensors.
     pub parameters: Vec<(String, Tensor)>,
     /// Factor on the learning rate.
     pub rate_scale: f64,
-    /// Weight decay; zero for none.
+    /// Weight decay; 0 for none.
     pub weight_decay: f64,
 }
 
@@ -22,48 +22,48 @@ pub struct ParameterGroup {
 /// the head convolution follows, the classifier is last.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum LayerRates {
-    /// The same everywhere.
+    /// The same for all layers.
     #[default]
     Uniform,
-    /// Each layer has this factor, in `(0, 1]`, of the rate of the layer above it (timm's
-    /// `layer_decay`).
+    /// Layer-wise decay: each layer has the rate of the layer above it times this factor, in `(0, 1]`
+    /// (timm's `layer_decay`).
     Decay(f64),
-    /// From this factor, in `(0, 1]`, at the stem to 1 at the classifier, by equal ratios (fastai's
-    /// `slice(rate * factor, rate)`).
+    /// Discriminative rates: from this factor, in `(0, 1]`, at the stem to 1 at the classifier, in equal
+    /// ratios (fastai's `slice(rate * factor, rate)`).
     From(f64),
 }
 
-/// What is not trained.
+/// Which layers are frozen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Freeze {
-    /// Everything is trained.
+    /// No layers: everything is trained.
     #[default]
     Nothing,
-    /// Convolutions below the classifier are fixed; batch normalisation goes on learning its scale,
-    /// shift and statistics, as fastai does while a new head warms up.
+    /// The convolutions below the classifier; batch normalisation keeps learning its scale, shift and
+    /// statistics, as in fastai while a new head is trained.
     Convolutions,
-    /// Everything below the classifier is fixed and computes as in evaluation, without drop connect: a
-    /// linear probe.
+    /// Everything below the classifier, which runs in evaluation mode, without drop connect: a linear
+    /// probe.
     Features,
 }
 
-/// How [`ParameterGroup`]s are made of a network.
+/// How the parameters of a network are split into [`ParameterGroup`]s.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct GroupOptions {
-    /// Weight decay of convolutions and of the classifier's matrix.
+pub struct ParamGroupOptions {
+    /// Weight decay of the convolutions and the classifier's weight matrix.
     pub weight_decay: f64,
-    /// Whether it also applies to biases and to batch normalisation. The paper and timm say no.
+    /// Whether weight decay also applies to biases and batch normalisation; not in the paper and timm.
     pub decay_norms_and_biases: bool,
-    /// The rates below the classifier.
+    /// The learning rates below the classifier.
     pub rates: LayerRates,
-    /// Factor on the classifier's rate.
+    /// Factor on the classifier's learning rate.
     pub head_rate: f64,
-    /// What is left out.
+    /// The frozen layers.
     pub freeze: Freeze,
 }
 
-impl Default for GroupOptions {
-    /// The paper's: a weight decay of 1e-5 on weights, one rate for all.
+impl Default for ParamGroupOptions {
+    /// As in the paper: a weight decay of 1e-5 on weights, one learning rate for all layers.
     fn default() -> Self {
         Self {
             weight_decay: 1e-5,
@@ -75,7 +75,7 @@ impl Default for GroupOptions {
     }
 }
 
-/// A parameter's place in the network.
+/// The part of the network that a parameter belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layer {
     Stem,
@@ -85,7 +85,7 @@ enum Layer {
 }
 
 impl Layer {
-    /// Of `_blocks.3._bn0.weight` and the like.
+    /// The layer of a parameter name such as `_blocks.3._bn0.weight`.
     fn of(name: &str) -> Self {
         let mut parts = name.split('.');
         match parts.next() {
@@ -115,15 +115,15 @@ impl Layer {
     }
 }
 
-/// `_bn0.weight` and the like.
+/// Whether a parameter belongs to batch normalisation, such as `_bn0.weight`.
 fn is_norm(name: &str) -> bool {
     name.rsplit('.')
         .nth(1)
         .is_some_and(|layer| layer.starts_with("_bn"))
 }
 
-impl GroupOptions {
-    /// Sorts a network's parameters into groups, and makes exactly those in a group ask for gradients.
+impl ParamGroupOptions {
+    /// Splits a network's parameters into groups, and sets `requires_grad` for exactly those in a group.
     ///
     /// # Errors
     /// [`Error::InvalidOption`], [`Error::Torch`].
@@ -173,7 +173,7 @@ impl GroupOptions {
             ),
             ("head_rate", self.head_rate, self.head_rate > 0.0, "above 0"),
             (
-                "the factor between layers",
+                "the learning-rate factor of the layers",
                 factor,
                 factor > 0.0 && factor <= 1.0,
                 "above 0, at most 1",
@@ -204,7 +204,7 @@ impl GroupOptions {
         }
     }
 
-    /// Layers with equal rates share their groups.
+    /// The name of a group; layers with equal rates share one.
     fn group_name(&self, layer: Layer, weight_decay: f64) -> String {
         let place = match (layer, self.rates) {
             (Layer::Classifier, _) => layer.name(),
@@ -234,7 +234,7 @@ impl GroupOptions {
     }
 }
 
-/// Whether a tensor is one of batch normalisation's running statistics, by its name.
+/// Whether a tensor's name is that of a running statistic of batch normalisation.
 pub(crate) fn is_statistic(name: &str) -> bool {
     name.ends_with(".running_mean")
         || name.ends_with(".running_var")

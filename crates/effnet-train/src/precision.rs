@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::Error;
 
-/// What a step computes in. Parameters, gradients and the optimizer are always in 32 bits.
+/// The precision of the forward and backward pass. Parameters, gradients and the optimizer stay in 32 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// 32-bit floats.
@@ -14,8 +14,8 @@ pub enum Precision {
     Fp32,
     /// Convolutions and the classifier in bfloat16 (`torch.autocast`).
     Bf16,
-    /// The same in 16-bit floats, CUDA only: small gradients vanish there, so the loss is scaled up by a
-    /// [`GradScaler`].
+    /// The same in 16-bit floats, on CUDA only. Small gradients would underflow, so a [`GradScaler`] scales
+    /// the loss.
     Fp16,
 }
 
@@ -29,10 +29,10 @@ impl Precision {
         }
     }
 
-    /// Runs a forward pass in this precision. The backward pass belongs outside.
+    /// Runs a forward pass in this precision. Call `backward` outside.
     ///
     /// # Errors
-    /// [`Error::Native`] on a device that has no such switch.
+    /// [`Error::Native`] on a device without autocast.
     pub fn autocast<T>(self, device: Device, forward: impl FnOnce() -> T) -> Result<T, Error> {
         let kind = match self {
             Self::Fp32 => return Ok(forward()),
@@ -43,8 +43,8 @@ impl Precision {
     }
 }
 
-/// Scales the loss so that 16-bit gradients neither vanish nor overflow, with the constants of
-/// `torch.amp.GradScaler`: down by half when they overflow, up twofold after 2000 steps without.
+/// Scales the loss so that fp16 gradients neither underflow nor overflow, with the constants of
+/// `torch.amp.GradScaler`: halved after an overflow, doubled after 2000 steps without one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct GradScaler {
     scale: f64,
@@ -77,11 +77,11 @@ impl GradScaler {
         Ok(loss.f_mul_scalar(self.scale)?)
     }
 
-    /// Takes the factor off the gradients, and says whether all of them are finite; otherwise the
-    /// optimizer's step must be left out.
+    /// Divides the gradients by the factor, and returns whether all of them are finite; otherwise skip the
+    /// optimizer's step.
     ///
     /// # Errors
-    /// [`Error::Native`], [`Error::Torch`] where libtorch refuses.
+    /// [`Error::Native`], [`Error::Torch`].
     pub fn unscale(&self, gradients: &[Tensor]) -> Result<bool, Error> {
         let Some(first) = gradients.first() else {
             return Ok(true);
@@ -93,7 +93,7 @@ impl GradScaler {
         Ok(found_inf.f_double_value(&[0])? == 0.0)
     }
 
-    /// Chooses the factor of the next step, once after each [`unscale`](Self::unscale).
+    /// Updates the factor for the next step. Call it once after each [`unscale`](Self::unscale).
     pub fn update(&mut self, all_finite: bool) {
         if !all_finite {
             self.scale *= 0.5;

@@ -1,13 +1,13 @@
-//! The learning rate range test (Smith 2017).
+//! The learning-rate range test (Smith 2017): finds a learning rate in one short run with rising rates.
 
 use crate::{Batch, Error, Trainer};
 
-/// How the rates are tried.
+/// The range of learning rates to try.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RangeTest {
-    /// The rate of the first step.
+    /// The learning rate of the first step, above 0.
     pub from: f64,
-    /// The rate of the last step, unless the loss has exploded before.
+    /// The learning rate of the last step, unless the loss explodes before.
     pub to: f64,
     /// The number of steps, at least 10.
     pub steps: usize,
@@ -24,31 +24,31 @@ impl Default for RangeTest {
     }
 }
 
-/// What the rates did.
+/// The result of a range test.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RangeTestResult {
-    /// Rates and smoothed losses, in order.
+    /// Learning rates and smoothed losses, in order.
     pub curve: Vec<(f64, f64)>,
-    /// The rate to train with.
+    /// The suggested learning rate.
     pub suggestion: f64,
 }
 
-/// Weight of the past in the smoothed loss, as fastai's.
+/// Decay of the moving average of the loss, as in fastai.
 const SMOOTHING: f64 = 0.9;
-/// A loss this many times the least one has exploded.
+/// A loss of this many times the lowest one has exploded.
 const EXPLOSION: f64 = 4.0;
-/// A rate this many times smaller than that of the least loss is safe to train with.
+/// A learning rate this many times below that of the lowest loss is safe to train with.
 const MARGIN: f64 = 10.0;
 
 impl RangeTest {
-    /// Trains with rates that grow exponentially from step to step until the loss explodes, puts
-    /// everything back, and suggests the rate at which the loss fell fastest, or a tenth of the rate of
-    /// the least loss where that is smaller.
+    /// Trains with exponentially growing learning rates until the loss explodes, restores the trainer, and
+    /// suggests the rate at which the loss fell fastest, but at most a tenth of the rate with the lowest
+    /// loss.
     ///
-    /// `next_batch` is called for each step with its number.
+    /// `next_batch` is called with the number of each step.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`], also when the loss falls at no rate; what `next_batch` and steps return.
+    /// [`Error::InvalidOption`], also if the loss never falls; errors of `next_batch` and of the steps.
     pub fn run<E: From<Error>>(
         &self,
         trainer: &mut Trainer,
@@ -74,8 +74,9 @@ impl RangeTest {
         if self.from > 0.0 && self.to > self.from && self.to.is_finite() && self.steps >= 10 {
             return Ok(());
         }
-        let expected = "10 steps or more from a rate above 0 to a higher one";
-        Err(Error::option("the range test", expected, &format!("{self:?}")))
+        let expected = "10 steps or more from a learning rate above 0 to a higher one";
+        let found = format!("{} steps from {} to {}", self.steps, self.from, self.to);
+        Err(Error::option("the range test", expected, &found))
     }
 
     fn sweep<E: From<Error>>(
@@ -94,7 +95,7 @@ impl RangeTest {
                 Err(error) => return Err(error.into()),
             };
             average = SMOOTHING * average + (1.0 - SMOOTHING) * step.loss;
-            // The average began at zero: this takes that out of it.
+            // Bias correction: the average started at zero.
             let smoothed = average / (1.0 - SMOOTHING.powi(index as i32 + 1));
             curve.push((rate, smoothed));
             least = f64::min(least, smoothed);
@@ -106,7 +107,7 @@ impl RangeTest {
     }
 }
 
-/// The rate of the steepest descent before the least loss, with a margin below the latter.
+/// The rate of the steepest descent before the lowest loss, capped at `1 / MARGIN` of the rate of the lowest loss.
 fn suggest(curve: &[(f64, f64)]) -> Option<f64> {
     let least = (0..curve.len()).min_by(|&a, &b| curve[a].1.total_cmp(&curve[b].1))?;
     let slope = |index: usize| curve[index + 1].1 - curve[index - 1].1;

@@ -1,4 +1,7 @@
-//! Saved tensors back into those that a training holds on to.
+//! Copies saved tensors into existing ones.
+//!
+//! Optimizer, EMA and gradient buckets hold on to the tensors of the network: restoring must write into them, not replace
+//! them.
 
 use effnet_checkpoint::StateDict;
 use effnet_core::to_torch;
@@ -6,14 +9,14 @@ use tch::Tensor;
 
 use crate::Error;
 
-/// Copies saved tensors into those of the same names, bit for bit and only if all of them fit. `what` they
-/// are is told where they do not.
+/// Copies saved tensors bit for bit into those of the same names, but only if all of them match. `what` names them in
+/// the error.
 pub(crate) fn restore_tensors<'a, N: AsRef<str>>(
     own: impl Iterator<Item = (N, &'a Tensor)>,
     saved: &StateDict,
     what: &'static str,
 ) -> Result<(), Error> {
-    let refuse = |difference| Err(Error::OtherState { what, difference });
+    let refuse = |difference| Err(Error::StateMismatch { what, difference });
     let mut pairs = Vec::with_capacity(saved.len());
     for (name, own) in own {
         let name = name.as_ref();

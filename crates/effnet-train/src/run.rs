@@ -1,16 +1,16 @@
-//! The folder that a training run leaves.
+//! The run folder: everything that a training writes.
 //!
-//! | file | what it is |
+//! | file | contents |
 //! |---|---|
 //! | `config.json` | every setting, as it was resolved |
 //! | `classes.json` | the class names, in the order of the logits |
-//! | `log.jsonl` | one [`Record`] a line, without wall-clock times: equal runs leave equal logs |
-//! | `events.out.tfevents.*` | the same for TensorBoard |
-//! | `curves.png`, `confusion.png`, `confusion.csv` | the same for people |
-//! | `last.safetensors`, `last.state`, `best.safetensors` | what the checkpointer writes |
+//! | `log.jsonl` | one [`Record`] per line, without wall-clock times: equal runs write equal logs |
+//! | `events.out.tfevents.*` | the same records for TensorBoard |
+//! | `curves.png`, `confusion.png`, `confusion.csv` | loss and accuracy curves, confusion matrix of the best epoch |
+//! | `last.safetensors`, `last.state`, `best.safetensors` | the files of [`Checkpointer`](crate::Checkpointer) |
 //!
-//! Files appear under their names only when they are whole and on the disk; `log.jsonl` and the events
-//! grow line by line.
+//! Files are renamed into place once they are complete and synced, so a killed run never leaves half a file;
+//! `log.jsonl` and the events are appended to.
 
 mod error;
 mod events;

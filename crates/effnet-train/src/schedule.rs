@@ -1,42 +1,45 @@
-//! The learning rate as a pure function of the step.
+//! Learning-rate schedules.
+//!
+//! The learning rate is a pure function of the step, so a schedule has no state to save: a resumed run needs the step
+//! number only.
 
 use std::f64::consts::PI;
 
 use crate::Error;
 
-/// The course of the rate after warm-up.
+/// The shape of a schedule after warm-up.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Course {
-    /// Always the base rate.
+pub enum ScheduleShape {
+    /// The base rate throughout.
     Constant,
-    /// Down to `end` times the base rate along half a cosine (Loshchilov and Hutter 2017; torch's
+    /// Cosine annealing to `end` times the base rate (Loshchilov and Hutter 2017; torch's
     /// `CosineAnnealingLR`).
     Cosine {
-        /// The last rate over the base rate, in `[0, 1]`.
+        /// The final rate relative to the base rate, in `[0, 1]`.
         end: f64,
     },
-    /// Up from `base / div` to the base rate, then down to `base / (div * final_div)`, both along half a
-    /// cosine (Smith and Topin 2018; torch's `OneCycleLR`).
+    /// One cycle: up from `base / div` to the base rate, then down to `base / (div * final_div)`, both
+    /// along half a cosine (Smith and Topin 2018; torch's `OneCycleLR`).
     OneCycle {
-        /// The part of the steps on the way up, in `(0, 1)`.
+        /// Share of the steps on the way up, in `(0, 1)`.
         rise: f64,
-        /// The base rate over the first rate.
+        /// The base rate divided by the first rate, above 0.
         div: f64,
-        /// The first rate over the last.
+        /// The first rate divided by the last, above 0.
         final_div: f64,
     },
-    /// Times `factor` at once every `every` steps: the paper's exponential decay as TensorFlow's
+    /// Decay by `factor` every `every` steps: the paper's exponential decay, as TensorFlow's
     /// `exponential_decay(staircase=True)`. Warm-up steps count.
     Staircase {
-        /// The paper's 0.97.
+        /// Decay rate, in `(0, 1]`; 0.97 in the paper.
         factor: f64,
-        /// Steps on a stair, which need not be whole; the paper's are 2.4 epochs.
+        /// Steps between decays, not necessarily a whole number; 2.4 epochs in the paper.
         every: f64,
     },
 }
 
-impl Course {
-    /// PyTorch's one-cycle: three tenths up, 25 and 10,000 as divisors.
+impl ScheduleShape {
+    /// PyTorch's defaults for one cycle: 30 % of the steps up, divisors 25 and 10,000.
     pub const ONE_CYCLE: Self = Self::OneCycle {
         rise: 0.3,
         div: 25.0,
@@ -52,23 +55,23 @@ impl Course {
     }
 }
 
-/// Steps in which the rate rises in a straight line to where the course begins.
+/// Linear warm-up: the learning rate rises from `from` to where the shape starts.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Warmup {
-    /// How many.
+    /// Number of warm-up steps.
     pub steps: u64,
-    /// The rate of the first of them, not a factor. The reference implementation's is 0.
+    /// The learning rate of the first step, not a factor; 0 in the reference implementation.
     pub from: f64,
 }
 
-/// A learning rate for each of `steps` steps, counted from zero.
+/// A learning rate for each step, counted from zero.
 ///
 /// ```
-/// use effnet_train::{Course, Schedule, Warmup};
+/// use effnet_train::{Schedule, ScheduleShape, Warmup};
 ///
 /// # fn main() -> Result<(), effnet_train::Error> {
 /// let warmup = Warmup { steps: 10, from: 0.0 };
-/// let schedule = Schedule::new(0.1, 110, Course::Cosine { end: 0.0 }, warmup)?;
+/// let schedule = Schedule::new(0.1, 110, ScheduleShape::Cosine { end: 0.0 }, warmup)?;
 /// assert_eq!(schedule.rate(5), 0.05);
 /// assert_eq!(schedule.rate(10), 0.1);
 /// assert_eq!(schedule.rate(60), 0.05);
@@ -79,42 +82,71 @@ pub struct Warmup {
 pub struct Schedule {
     base: f64,
     steps: u64,
-    course: Course,
+    shape: ScheduleShape,
     warmup: Warmup,
 }
 
 impl Schedule {
-    /// A schedule of `steps` steps, warm-up included, with the highest rate `base`.
+    /// A schedule of `steps` steps, warm-up included, with the peak learning rate `base`.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] for a number out of its range, and for a warm-up that leaves no step.
-    pub fn new(base: f64, steps: u64, course: Course, warmup: Warmup) -> Result<Self, Error> {
+    /// [`Error::InvalidOption`] for a value out of range, and for a warm-up as long as the schedule.
+    pub fn new(base: f64, steps: u64, shape: ScheduleShape, warmup: Warmup) -> Result<Self, Error> {
         let fraction = |value: f64| (0.0..=1.0).contains(&value);
         let positive = |value: f64| value > 0.0 && value.is_finite();
-        let fits = match course {
-            Course::Constant => true,
-            Course::Cosine { end } => fraction(end),
-            Course::OneCycle { rise, div, final_div } => {
-                rise > 0.0 && rise < 1.0 && positive(div) && positive(final_div)
-            }
-            Course::Staircase { factor, every } => positive(factor) && factor <= 1.0 && positive(every),
-        };
-        let checks = [
+        let mut checks = vec![
             ("the learning rate", positive(base), "above 0", base.to_string()),
             ("the number of steps", steps > 0, "1 or more", steps.to_string()),
             (
-                "the schedule",
-                fits,
-                "numbers within their ranges",
-                format!("{course:?}"),
-            ),
-            (
                 "the warm-up",
                 warmup.steps < steps && warmup.from >= 0.0 && warmup.from.is_finite(),
-                "fewer steps than the training has, from a rate of 0 or more",
+                "fewer steps than the schedule has, from a learning rate of 0 or more",
                 format!("{} of {steps} steps from {}", warmup.steps, warmup.from),
             ),
         ];
+        match shape {
+            ScheduleShape::Constant => {}
+            ScheduleShape::Cosine { end } => checks.push((
+                "the end of the cosine schedule",
+                fraction(end),
+                "0 to 1",
+                end.to_string(),
+            )),
+            ScheduleShape::OneCycle { rise, div, final_div } => checks.extend([
+                (
+                    "the rise of the one-cycle schedule",
+                    rise > 0.0 && rise < 1.0,
+                    "above 0, below 1",
+                    rise.to_string(),
+                ),
+                (
+                    "the first divisor of the one-cycle schedule",
+                    positive(div),
+                    "above 0",
+                    div.to_string(),
+                ),
+                (
+                    "the final divisor of the one-cycle schedule",
+                    positive(final_div),
+                    "above 0",
+                    final_div.to_string(),
+                ),
+            ]),
+            ScheduleShape::Staircase { factor, every } => checks.extend([
+                (
+                    "the decay rate of the staircase schedule",
+                    positive(factor) && factor <= 1.0,
+                    "above 0, at most 1",
+                    factor.to_string(),
+                ),
+                (
+                    "the number of steps between decays",
+                    positive(every),
+                    "above 0",
+                    every.to_string(),
+                ),
+            ]),
+        }
         for (option, holds, expected, found) in checks {
             if !holds {
                 return Err(Error::option(option, expected, &found));
@@ -123,23 +155,23 @@ impl Schedule {
         Ok(Self {
             base,
             steps,
-            course,
+            shape,
             warmup,
         })
     }
 
-    /// The number of steps that it was made for.
+    /// The number of steps, warm-up included.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// The highest rate.
+    /// The peak learning rate.
     pub fn base_rate(&self) -> f64 {
         self.base
     }
 
-    /// The learning rate of a step. Steps after the last have the rate of the last, but on a staircase,
-    /// which goes on.
+    /// The learning rate of a step. Steps after the end keep the last rate, except on a staircase, which
+    /// continues to decay.
     pub fn rate(&self, step: u64) -> f64 {
         if step < self.warmup.steps {
             let target = self.base * self.factor(self.warmup.steps);
@@ -149,15 +181,15 @@ impl Schedule {
         self.base * self.factor(step)
     }
 
-    /// What the course makes of the base rate at a step after warm-up.
+    /// The factor on the base rate at a step after warm-up.
     fn factor(&self, step: u64) -> f64 {
         let length = (self.steps - self.warmup.steps) as f64;
         let position = (step - self.warmup.steps) as f64;
-        match self.course {
-            Course::Constant => 1.0,
-            Course::Cosine { end } => half_cosine(1.0, end, (position / length).min(1.0)),
-            Course::OneCycle { rise, div, final_div } => {
-                // As in torch, the last step is where the way down ends, not one before.
+        match self.shape {
+            ScheduleShape::Constant => 1.0,
+            ScheduleShape::Cosine { end } => half_cosine(1.0, end, (position / length).min(1.0)),
+            ScheduleShape::OneCycle { rise, div, final_div } => {
+                // As in torch, the last step has the final rate.
                 let last = length - 1.0;
                 let top = rise * length - 1.0;
                 let (low, end) = (1.0 / div, 1.0 / (div * final_div));
@@ -167,12 +199,12 @@ impl Schedule {
                     half_cosine(1.0, end, ((position - top) / (last - top)).min(1.0))
                 }
             }
-            Course::Staircase { factor, every } => factor.powf((step as f64 / every).floor()),
+            ScheduleShape::Staircase { factor, every } => factor.powf((step as f64 / every).floor()),
         }
     }
 }
 
-/// From `start` to `end` as `part` goes from 0 to 1.
+/// Interpolates from `start` to `end` along half a cosine as `part` goes from 0 to 1.
 fn half_cosine(start: f64, end: f64, part: f64) -> f64 {
     end + (start - end) * (1.0 + (PI * part).cos()) / 2.0
 }

@@ -1,5 +1,5 @@
-//! A training as a file: named tensors in a safetensors container, and one JSON text beside them. Nothing
-//! in it can be executed.
+//! The file format of `last.state`: a safetensors file with the tensors of weights, EMA and optimizer, and the rest as JSON
+//! in its metadata. Unlike a pickle, it cannot execute anything.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,25 +10,25 @@ use serde_json::Value;
 
 use crate::{Error, GradScaler, Position, RunningLoss, TrainerState};
 
-/// The state of a trainer, and what the run around it needs to go on.
+/// The state of a trainer, and what the run around it needs to resume.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// [`Trainer::state`](crate::Trainer::state).
     pub trainer: TrainerState,
-    /// The best value so far of the metric that chooses the best checkpoint.
+    /// The best value so far of the metric that selects the best checkpoint.
     pub best: Option<f64>,
-    /// The resolved settings of the run: a resumed one must have the same.
+    /// The resolved settings of the run; it must be resumed with the same ones.
     pub config: Value,
-    /// Whatever else a run counts, as texts.
+    /// Any other state of the run, as strings.
     pub notes: BTreeMap<String, String>,
 }
 
 /// The metadata entry that holds [`Progress`].
 const PROGRESS: &str = "effnet_training";
-/// To be raised when a reader of the old form would misunderstand the new one.
+/// Increase it when an older reader would misread the new format.
 const VERSION: u32 = 1;
 
-/// The part of a snapshot that is no tensor.
+/// The part of a snapshot that is not tensors.
 #[derive(Serialize, Deserialize)]
 struct Progress {
     version: u32,
@@ -42,7 +42,7 @@ struct Progress {
     notes: BTreeMap<String, String>,
 }
 
-/// Whose tensors: the first part of each name in the file.
+/// The sections of the file: prefixes of the tensors' names.
 const WEIGHTS: &str = "weights";
 const AVERAGE: &str = "average";
 const OPTIMIZER: &str = "optimizer";
@@ -52,14 +52,14 @@ impl Snapshot {
         let state = &self.trainer;
         let average = state.average.as_ref().map(|(_, weights)| weights);
         let mut tensors = StateDict::new();
-        let parts = [
+        let sections = [
             (WEIGHTS, Some(&state.weights)),
             (AVERAGE, average),
             (OPTIMIZER, Some(&state.optimizer)),
         ];
-        for (part, dict) in parts {
+        for (section, dict) in sections {
             for (name, tensor) in dict.into_iter().flat_map(StateDict::iter) {
-                tensors.insert(format!("{part}/{name}"), tensor.clone());
+                tensors.insert(format!("{section}/{name}"), tensor.clone());
             }
         }
         let progress = Progress {
@@ -88,24 +88,27 @@ impl Snapshot {
             .get(PROGRESS)
             .ok_or_else(|| bad(format!("it has no `{PROGRESS}`")))?;
         let progress: Progress = serde_json::from_str(text)
-            .map_err(|error| bad(format!("its `{PROGRESS}` is refused: {error}")))?;
+            .map_err(|error| bad(format!("its `{PROGRESS}` is invalid: {error}")))?;
         if progress.version != VERSION {
             return Err(bad(format!(
-                "it has version {}, expected {VERSION}",
+                "it has the format version {}, expected {VERSION}",
                 progress.version
             )));
         }
-        let mut parts: BTreeMap<String, StateDict> = BTreeMap::new();
+        let mut sections: BTreeMap<String, StateDict> = BTreeMap::new();
         for (name, tensor) in file.into_state_dict() {
-            let (part, own) = name
+            let (section, own) = name
                 .split_once('/')
-                .ok_or_else(|| bad(format!("`{name}` belongs to no part")))?;
-            parts.entry(part.to_owned()).or_default().insert(own, tensor);
+                .ok_or_else(|| bad(format!("the tensor `{name}` is in no section")))?;
+            sections
+                .entry(section.to_owned())
+                .or_default()
+                .insert(own, tensor);
         }
-        let mut take = |part: &str| parts.remove(part).unwrap_or_default();
+        let mut take = |section: &str| sections.remove(section).unwrap_or_default();
         let (weights, average, optimizer) = (take(WEIGHTS), take(AVERAGE), take(OPTIMIZER));
-        if let Some(part) = parts.keys().next() {
-            return Err(bad(format!("it has a part `{part}`")));
+        if let Some(section) = sections.keys().next() {
+            return Err(bad(format!("it has an unknown section `{section}`")));
         }
         Ok(Self {
             trainer: TrainerState {

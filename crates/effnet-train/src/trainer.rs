@@ -1,8 +1,10 @@
-//! One step of training after the other.
+//! [`Trainer`]: training steps that can be stopped after any one of them and resumed bit for bit.
+//!
+//! It takes steps, not epochs: loading data, validating and deciding when to save are left to the caller's loop.
 
-mod draws;
-mod joined;
+mod distributed;
 mod options;
+mod seeds;
 mod state;
 
 use std::path::PathBuf;
@@ -10,8 +12,8 @@ use std::path::PathBuf;
 use effnet_core::{EfficientNet, channels_last};
 use tch::{Kind, Tensor};
 
-use draws::draw_seed;
-pub use options::{Average, Phase, TrainerOptions};
+pub use options::{EmaOptions, Phase, TrainerOptions};
+use seeds::draw_seed;
 pub use state::{Position, RunningLoss, TrainerState};
 
 use crate::data_parallel::{DataParallel, Share};
@@ -20,34 +22,34 @@ use crate::{
     Divergence, Ema, Error, Freeze, GradScaler, Optimizer, Precision, Targets, clip_to_norm, global_norm,
 };
 
-/// Images with what they show.
+/// Images and their targets.
 #[derive(Debug)]
 pub struct Batch {
-    /// `[N, channels, H, W]`, on any device.
+    /// `[N, channels, H, W]`, normalised, on any device.
     pub images: Tensor,
-    /// One for each image.
+    /// One per image.
     pub targets: Targets,
 }
 
-/// What a step did.
+/// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
     /// Its images, on all ranks.
     pub images: u64,
-    /// Their mean loss, before it.
+    /// Their mean loss, before the update.
     pub loss: f64,
-    /// The learning rate, to be multiplied with each group's factor.
+    /// The learning rate, before each group's factor.
     pub rate: f64,
-    /// The norm of the gradients before clipping; infinite where the step was left out.
+    /// The norm of the gradients before clipping; infinite if the step was skipped.
     pub gradient_norm: f64,
-    /// Whether parameters were left alone because 16-bit gradients overflowed.
-    pub left_out: bool,
+    /// Whether the update was skipped because fp16 gradients overflowed.
+    pub skipped: bool,
 }
 
-/// Trains a network step by step. Between two steps it can be evaluated, saved, stopped and restored.
+/// Trains a network step by step. Between two steps, it can be evaluated, saved, stopped and restored.
 ///
-/// Dropout and drop connect draw from libtorch's generator, which each step seeds from the trainer's
-/// seed and its own number: a step does the same whether or not the process was a new one.
+/// Each step seeds libtorch's generator, which dropout and drop connect draw from, with the trainer's
+/// seed and its own number: a resumed step draws the same as an uninterrupted one.
 #[derive(Debug)]
 pub struct Trainer {
     network: EfficientNet,
@@ -63,11 +65,11 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A trainer at the beginning of the first of `phases`.
+    /// A trainer at the start of the first of `phases`.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`], also for no phase at all and for [`Precision::Fp16`] on the CPU;
-    /// [`Error::Network`], [`Error::Torch`] when memory is short.
+    /// [`Error::InvalidOption`], also if `phases` is empty and for [`Precision::Fp16`] on the CPU;
+    /// [`Error::Network`], [`Error::Torch`] when memory runs out.
     pub fn new(network: EfficientNet, options: TrainerOptions, phases: Vec<Phase>) -> Result<Self, Error> {
         let Some(first) = phases.first() else {
             return Err(Error::option("the number of phases", "1 or more", &0));
@@ -80,10 +82,10 @@ impl Trainer {
             let expected = "fp32 or bf16 on a device other than CUDA";
             return Err(Error::option("the precision", expected, &"fp16"));
         }
-        let optimizer = Optimizer::new(first.method, first.groups.apply(&network)?)?;
+        let optimizer = Optimizer::new(first.optimizer, first.groups.apply(&network)?)?;
         let average = options
-            .average
-            .map(|Average { decay, warmup }| Ema::new(&network, decay, warmup));
+            .ema
+            .map(|EmaOptions { decay, warmup }| Ema::new(&network, decay, warmup));
         Ok(Self {
             average: average.transpose()?,
             scaler: fp16.then(GradScaler::default),
@@ -98,22 +100,22 @@ impl Trainer {
         })
     }
 
-    /// The network that is trained.
+    /// The network being trained.
     pub fn network(&self) -> &EfficientNet {
         &self.network
     }
 
-    /// The network to evaluate and to publish: the average where there is one.
+    /// The network to evaluate and to export: the EMA if there is one.
     pub fn evaluated(&self) -> &EfficientNet {
         self.average.as_ref().map_or(&self.network, Ema::network)
     }
 
-    /// How far the training is.
+    /// The current position in the training.
     pub fn position(&self) -> Position {
         self.position
     }
 
-    /// The mean loss over the steps of the running epoch.
+    /// The mean loss of the current epoch so far.
     pub fn running_loss(&self) -> RunningLoss {
         self.running_loss
     }
@@ -127,25 +129,25 @@ impl Trainer {
         self.phase().schedule.rate(self.position.phase_step)
     }
 
-    /// The sum of the steps of all phases.
+    /// The number of steps of all phases together.
     pub fn total_steps(&self) -> u64 {
         self.phases.iter().map(|phase| phase.schedule.steps()).sum()
     }
 
-    /// Whether all phases are over.
+    /// Whether all phases are done.
     pub fn is_finished(&self) -> bool {
         self.position.phase as usize + 1 == self.phases.len()
             && self.position.phase_step >= self.phase().schedule.steps()
     }
 
-    /// Takes one step on a batch that is given in parts, each of which passes the network by itself:
-    /// their gradients are added up, weighted by their images. Batch statistics and weighted means are
-    /// those of each part. In a group every rank gives as many parts.
+    /// Takes one step. With several `parts`, their gradients are accumulated, weighted by their numbers of
+    /// images; batch statistics and weighted means are those of each part. In a group, all ranks must pass
+    /// the same number of parts.
     ///
     /// # Errors
-    /// [`Error::Diverged`] when the loss or the gradients are not finite: parameters and optimizer are
-    /// then those before the step. [`Error::Shape`], [`Error::Torch`]; [`Error::Group`] and
-    /// [`Error::Disagreement`] in a group, which is of no more use then.
+    /// [`Error::Diverged`] if the loss or the gradients are not finite: parameters and optimizer are then
+    /// unchanged. [`Error::Shape`], [`Error::Torch`]. In a group also [`Error::Group`] and
+    /// [`Error::Disagreement`], after which the group must be discarded.
     pub fn step(&mut self, parts: &[Batch]) -> Result<Step, Error> {
         let step = self.step_with_rate(parts, self.rate())?;
         self.running_loss.add(step.loss, step.images);
@@ -173,7 +175,7 @@ impl Trainer {
             None => true,
         };
         if !finite {
-            return self.leave_out(images, loss, rate);
+            return self.skip(images, loss, rate);
         }
         let gradient_norm = global_norm(&gradients)?;
         if !gradient_norm.is_finite() {
@@ -196,11 +198,12 @@ impl Trainer {
             loss,
             rate,
             gradient_norm,
-            left_out: false,
+            skipped: false,
         })
     }
 
-    /// Forward and backward of all parts; returns the mean loss over the images of all ranks, and these.
+    /// Forward and backward passes of all parts. Returns the mean loss over the images of all ranks, and the
+    /// numbers of images.
     fn accumulate(&mut self, parts: &[Batch], rate: f64) -> Result<(f64, Share), Error> {
         let images: i64 = parts
             .iter()
@@ -220,8 +223,8 @@ impl Trainer {
         };
         let mut total = 0.0;
         for (index, part) in parts.iter().enumerate() {
-            let draws = self.draws(index);
-            tch::manual_seed(draw_seed(self.options.seed, self.position.step, draws));
+            let part_number = self.part_number(index);
+            tch::manual_seed(draw_seed(self.options.seed, self.position.step, part_number));
             let part_share = part.images.size()[0] as f64 / share.all as f64;
             let loss = self.loss(part)?.f_mul_scalar(part_share)?;
             let scaled = match &self.scaler {
@@ -232,9 +235,9 @@ impl Trainer {
                 Some(parallel) => parallel.backward(&scaled, index + 1 == parts.len())?,
                 None => scaled.f_backward()?,
             }
-            // To read it is to wait for the device, which has its work by now.
+            // Reading the loss waits for the device, so it is read only after the backward pass is enqueued.
             let value = loss.f_double_value(&[])?;
-            // In a group all ranks find it out together, below.
+            // In a group, all ranks have to find out together: below.
             if !value.is_finite() && self.parallel.is_none() {
                 return Err(self.diverged("the loss", value, rate));
             }
@@ -249,8 +252,8 @@ impl Trainer {
         Ok((total, share))
     }
 
-    /// Which of the draws of a step are those of its part `index`: other ranks have others.
-    fn draws(&self, index: usize) -> u64 {
+    /// The number of part `index` among the parts of all ranks, so that each of them gets a seed of its own.
+    fn part_number(&self, index: usize) -> u64 {
         let (rank, world_size) = self
             .group()
             .map_or((0, 1), |group| (group.rank(), group.world_size()));
@@ -279,18 +282,18 @@ impl Trainer {
         let Some(distillation) = &self.options.distillation else {
             return Ok(loss);
         };
-        let answers = self
+        let teacher_logits = self
             .options
             .precision
-            .autocast(device, || distillation.answers(&images))??;
-        distillation.loss(&logits, &answers, &loss)
+            .autocast(device, || distillation.teacher_logits(&images))??;
+        distillation.loss(&logits, &teacher_logits, &loss)
     }
 
-    /// What a step whose 16-bit gradients overflowed leaves behind.
-    fn leave_out(&self, images: u64, loss: f64, rate: f64) -> Result<Step, Error> {
-        /// Gradients that overflow at this scale do so without any.
-        const LEAST_SCALE: f64 = 1.0 / 1024.0;
-        if self.scaler.is_some_and(|scaler| scaler.factor() < LEAST_SCALE) {
+    /// The result of a step whose fp16 gradients overflowed.
+    fn skip(&self, images: u64, loss: f64, rate: f64) -> Result<Step, Error> {
+        /// Gradients that overflow at this scale would overflow without scaling, too.
+        const MIN_SCALE: f64 = 1.0 / 1024.0;
+        if self.scaler.is_some_and(|scaler| scaler.factor() < MIN_SCALE) {
             return Err(self.diverged("the norm of the gradients", f64::INFINITY, rate));
         }
         Ok(Step {
@@ -298,7 +301,7 @@ impl Trainer {
             loss,
             rate,
             gradient_norm: f64::INFINITY,
-            left_out: true,
+            skipped: true,
         })
     }
 
@@ -319,23 +322,25 @@ impl Trainer {
         self.optimizer.clear_gradients()?;
         self.position.phase = index;
         self.position.phase_step = 0;
-        let Phase { groups, method, .. } = *self.phase();
-        self.optimizer = Optimizer::new(method, groups.apply(&self.network)?)?;
+        let Phase {
+            groups, optimizer, ..
+        } = *self.phase();
+        self.optimizer = Optimizer::new(optimizer, groups.apply(&self.network)?)?;
         if let Some(parallel) = &mut self.parallel {
             parallel.begin_phase(&self.network)?;
         }
         Ok(())
     }
 
-    /// Ends the epoch, and returns the mean loss of its steps.
+    /// Ends the epoch and returns its mean loss; `None` if it had no steps.
     pub fn end_epoch(&mut self) -> Option<f64> {
         self.position.epoch += 1;
         self.position.epoch_step = 0;
         std::mem::take(&mut self.running_loss).mean()
     }
 
-    /// Logits `[N, classes]`, in 32 bits, of images `[N, channels, H, W]` on any device, as the
-    /// [evaluated](Self::evaluated) network computes them.
+    /// Logits `[N, classes]` of the [evaluated](Self::evaluated) network, in 32-bit floats, for images
+    /// `[N, channels, H, W]` on any device.
     ///
     /// # Errors
     /// [`Error::Torch`].
@@ -354,7 +359,7 @@ impl Trainer {
     /// A copy of everything that [`restore`](Self::restore) needs.
     ///
     /// # Errors
-    /// [`Error::Network`] when memory is short.
+    /// [`Error::Network`] when memory runs out.
     pub fn state(&self) -> Result<TrainerState, Error> {
         let average = self.average.as_ref();
         let average =
@@ -370,17 +375,16 @@ impl Trainer {
         })
     }
 
-    /// Goes to where [`state`](Self::state) was taken, from a trainer with the same network, options and
-    /// phases: what follows is what followed then, bit for bit on the CPU with the same number of
-    /// threads.
+    /// Restores a [`state`](Self::state) of a trainer with the same network, options and phases. The steps
+    /// that follow are then the same, bit for bit on the CPU with the same number of threads.
     ///
     /// # Errors
-    /// [`Error::OtherState`] when the state is that of another trainer. The trainer is of no more use
-    /// then.
+    /// [`Error::StateMismatch`] if the state belongs to another trainer. This trainer must then be
+    /// discarded.
     pub fn restore(&mut self, state: &TrainerState) -> Result<(), Error> {
         let refuse = |difference: String| {
             let what = "the training's state";
-            Err(Error::OtherState { what, difference })
+            Err(Error::StateMismatch { what, difference })
         };
         if state.position.phase as usize >= self.phases.len() {
             let (found, most) = (state.position.phase + 1, self.phases.len());
@@ -395,9 +399,7 @@ impl Trainer {
                 } else {
                     ("an", "none")
                 };
-                return refuse(format!(
-                    "it has {found} average of the weights, expected {expected}"
-                ));
+                return refuse(format!("it has {found} EMA of the weights, expected {expected}"));
             }
         }
         restore_tensors(self.network.named_tensors(), &state.weights, "the saved weights")?;
@@ -414,7 +416,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Remembers the checkpoint that a [`Divergence`] names.
+    /// Sets the checkpoint that a [`Divergence`] names as the last good one.
     pub fn note_checkpoint(&mut self, path: impl Into<PathBuf>) {
         self.last_checkpoint = Some(path.into());
     }

@@ -1,8 +1,8 @@
-//! Batches: their order, their bits, and what happens when pictures fail.
+//! Batches: their order, their bits, and what happens when images fail.
 
 #![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
 
-mod pictures;
+mod images;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use effnet_data::{BoxError, DataError, Dataset, Order, SampleRng, Shard, Transfo
 use effnet_image::augment::{ColorJitter, ErasingMode, RandomErasing, TrainTransform};
 use effnet_image::{EvalTransform, Image, Interpolation};
 use effnet_train::data::{Batch, Loader, LoaderOptions};
-use pictures::Painted;
+use images::Painted;
 use tch::{Kind, Tensor};
 
-/// Every kind of augmentation that needs no large pictures.
+/// Every kind of augmentation that needs no large images.
 fn train() -> TrainTransform {
     TrainTransform {
         policy: Some("rand-m9-mstd0.5".parse().unwrap()),
@@ -79,7 +79,7 @@ fn an_epoch_is_the_same_to_the_bit_whatever_the_number_of_workers() {
 }
 
 #[test]
-fn an_epoch_has_every_picture_once_with_its_label() {
+fn an_epoch_has_every_image_once_with_its_label() {
     let batches = contents(loader(Painted::new(23, 3), options(2)).epoch(4).unwrap());
     let indices: Vec<usize> = batches.iter().flat_map(|batch| batch.indices.clone()).collect();
     assert_eq!(indices.iter().copied().collect::<BTreeSet<_>>().len(), 23);
@@ -89,7 +89,7 @@ fn an_epoch_has_every_picture_once_with_its_label() {
 }
 
 #[test]
-fn the_augmentation_of_a_picture_is_another_in_another_epoch() {
+fn the_augmentation_of_an_image_is_another_in_another_epoch() {
     let loader = Loader::new(
         Arc::new(Painted::new(1, 1)),
         train(),
@@ -183,7 +183,7 @@ fn processes_share_an_epoch_and_augment_as_one_would() {
 }
 
 #[test]
-fn pictures_that_fail_are_left_out_and_listed() {
+fn images_that_fail_are_left_out_and_listed() {
     let mut dataset = Painted::new(8, 2);
     dataset.broken = vec![1, 4];
     dataset.panicking = vec![6];
@@ -197,14 +197,14 @@ fn pictures_that_fail_are_left_out_and_listed() {
     assert_eq!(batches[0].indices, [0, 2, 3]);
     assert_eq!(batches[1].indices, [5, 7]);
     assert_eq!(batches[1].labels, [1, 1]);
-    let left_out: Vec<usize> = epoch.unreadable().iter().map(|picture| picture.index).collect();
+    let left_out: Vec<usize> = epoch.unreadable().iter().map(|image| image.index).collect();
     assert_eq!(left_out, [1, 4, 6]);
     assert_eq!(epoch.unreadable()[0].reason, "it is broken");
     assert!(epoch.unreadable()[2].reason.contains("a bug in the decoder"));
 }
 
 #[test]
-fn a_picture_that_fails_changes_no_other() {
+fn an_image_that_fails_changes_no_other() {
     let whole = contents(loader(Painted::new(8, 2), options(2)).epoch(0).unwrap());
     let mut dataset = Painted::new(8, 2);
     dataset.broken = vec![whole[0].indices[2]];
@@ -215,7 +215,7 @@ fn a_picture_that_fails_changes_no_other() {
 }
 
 #[test]
-fn a_picture_that_fails_ends_a_strict_epoch() {
+fn an_image_that_fails_ends_a_strict_epoch() {
     let mut dataset = Painted::new(12, 2);
     dataset.broken = vec![5];
     let strict = LoaderOptions {
@@ -227,12 +227,12 @@ fn a_picture_that_fails_ends_a_strict_epoch() {
     let mut epoch = loader.epoch(0).unwrap();
     assert_eq!(epoch.next().unwrap().unwrap().indices, [0, 1, 2, 3]);
     let error = epoch.next().unwrap().unwrap_err();
-    assert!(error.to_string().contains("picture 5"), "{error}");
+    assert!(error.to_string().contains("image 5"), "{error}");
     assert!(epoch.next().is_none());
 }
 
 #[test]
-fn an_epoch_without_a_picture_that_can_be_read_is_an_error() {
+fn an_epoch_without_an_image_that_can_be_read_is_an_error() {
     let mut dataset = Painted::new(6, 2);
     dataset.broken = (0..6).collect();
     let loader = loader(dataset, options(2));
@@ -245,7 +245,7 @@ fn an_epoch_without_a_picture_that_can_be_read_is_an_error() {
     assert!(epoch.next().is_none());
 }
 
-/// Counts how many pictures were asked for.
+/// Counts how many images were asked for.
 struct Counted {
     painted: Painted,
     read: AtomicUsize,
@@ -314,7 +314,7 @@ fn a_resumed_epoch_decodes_nothing_of_what_came_before() {
 }
 
 #[test]
-fn an_epoch_that_is_dropped_ends_after_the_pictures_at_hand() {
+fn an_epoch_that_is_dropped_ends_after_the_images_at_hand() {
     let dataset = Counted::new(100_000, Duration::from_millis(2));
     let loader = Loader::new(Arc::clone(&dataset) as _, train(), options(2)).unwrap();
     let mut epoch = loader.epoch(0).unwrap();

@@ -9,15 +9,15 @@ mod custom_dataset;
 #[allow(dead_code)]
 mod linear_probe;
 
-mod pictures;
+mod images;
 
 use effnet_checkpoint::write_pth;
 use effnet_core::{EfficientNet, Variant};
 use tch::{Device, nn};
 
-use pictures::{bmp, write};
+use images::{bmp, write};
 
-// Threads of OpenMP wait by spinning, and other tests run beside these.
+// One thread each: OpenMP threads spin while waiting, and other tests run in parallel.
 
 #[test]
 fn a_data_set_of_ones_own_is_learnt() {

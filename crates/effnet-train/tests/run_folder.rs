@@ -113,11 +113,11 @@ fn a_log_is_not_taken_for_another_one() {
     let position = log.position();
     assert!(matches!(
         Log::resume(&path, position + 1),
-        Err(RunError::ShortLog { .. })
+        Err(RunError::LogTooShort { .. })
     ));
     assert!(matches!(
         Log::resume(&path, position - 1),
-        Err(RunError::OtherLog { .. })
+        Err(RunError::LogMismatch { .. })
     ));
     assert!(matches!(Log::create(&path), Err(RunError::Io { .. })));
     assert_eq!(fs::metadata(&path).unwrap().len(), position);

@@ -255,7 +255,7 @@ fn a_group_that_is_started_again_goes_on_with_its_run() {
     );
     let ended = home.ranks(2, &arguments("halved"));
     all_succeeded(&ended);
-    assert!(ended[0].output.contains("going on with"), "{}", ended[0].output);
+    assert!(ended[0].output.contains("resuming "), "{}", ended[0].output);
     for name in ["log.jsonl", "last.safetensors", "best.safetensors"] {
         let [whole, halved] = ["whole", "halved"].map(|run| fs::read(home.path(run).join(name)).unwrap());
         assert!(whole == halved, "{name}");
@@ -269,7 +269,7 @@ fn another_number_of_ranks_does_not_go_on() {
     all_succeeded(&home.ranks(2, &arguments));
     all_refuse(
         &home.ranks(3, &arguments),
-        "the training was begun by 2 ranks, and goes on by as many: this is 3 ranks",
+        "the run was started with 2 ranks and must be resumed with the same, found 3 ranks",
     );
 }
 
@@ -304,7 +304,7 @@ fn torchrun_starts_a_group_again_that_has_lost_a_rank() {
         .env("EFFNET_OFFLINE", "1");
     let ended = Ranks::of([command].into_iter()).end();
     assert_eq!(ended[0].code, Some(0), "{}", ended[0].output);
-    assert!(ended[0].output.contains("going on with"), "{}", ended[0].output);
+    assert!(ended[0].output.contains("resuming "), "{}", ended[0].output);
     for name in ["log.jsonl", "last.safetensors"] {
         let [whole, restarted] =
             ["whole", "runs/train-1"].map(|run| fs::read(home.path(run).join(name)).unwrap());

@@ -2,8 +2,8 @@
 
 use effnet_core::{Config, EfficientNet, Variant};
 use effnet_train::{
-    Average, Batch, Course, Error, Freeze, GroupOptions, Method, Phase, Schedule, Targets, Trainer,
-    TrainerOptions, Warmup,
+    Batch, EmaOptions, Error, Freeze, OptimizerKind, ParamGroupOptions, Phase, Schedule, ScheduleShape,
+    Targets, Trainer, TrainerOptions, Warmup,
 };
 use tch::{Device, Kind, Tensor, nn};
 use torch_c10d::ProcessGroup;
@@ -29,16 +29,16 @@ fn config() -> Config {
 }
 
 fn phase(freeze: Freeze, steps: u64) -> Phase {
-    let groups = GroupOptions {
+    let groups = ParamGroupOptions {
         freeze,
-        ..GroupOptions::default()
+        ..ParamGroupOptions::default()
     };
     let warmup = Warmup { steps: 0, from: 0.0 };
     Phase {
         groups,
-        method: Method::SGD,
+        optimizer: OptimizerKind::SGD,
         // Higher rates on random images make any two roundings part ways.
-        schedule: Schedule::new(0.002, steps, Course::Constant, warmup).unwrap(),
+        schedule: Schedule::new(0.002, steps, ScheduleShape::Constant, warmup).unwrap(),
     }
 }
 
@@ -47,7 +47,7 @@ fn trainer(seed: i64, phases: Vec<Phase>) -> Trainer {
     let store = nn::VarStore::new(Device::Cpu);
     let network = EfficientNet::new(&store.root(), &config()).unwrap();
     let options = TrainerOptions {
-        average: Some(Average {
+        ema: Some(EmaOptions {
             decay: 0.9,
             warmup: true,
         }),
@@ -261,7 +261,8 @@ fn a_rank_at_another_step_or_with_other_parts_is_refused() {
     let error = trainer.step(&own(0, group.rank(), 2, parts)).unwrap_err();
     assert!(matches!(error, Error::Disagreement { .. }), "{error}");
     assert!(
-        error.to_string().contains("in 2 parts for step 0 on rank 1"),
+        error.to_string().contains("rank 1 is at step 0 with")
+            && error.to_string().contains("in 2 batches, rank 0 is at step 0"),
         "{error}"
     );
 }

@@ -42,6 +42,6 @@ fn a_batch_size_is_chosen_and_written_down() {
     ]);
     succeeded(&run);
     // 144 images to train on are 18 batches of 8 and 9 of 16, and an epoch should have 16 steps.
-    assert!(run.stderr.contains("batches of 8 images"), "{}", run.stderr);
+    assert!(run.stderr.contains("batch size 8 "), "{}", run.stderr);
     assert_eq!(config(&home)["batch_size"], 8);
 }

@@ -55,12 +55,12 @@ fn images_that_cannot_be_read_are_listed_and_left_out() {
     for expected in [
         "photos/squares/1.png",
         "photos/squares/4.png",
-        "2 images cannot be read and are left out",
+        "2 images cannot be read and are skipped",
     ] {
         assert!(run.stderr.contains(expected), "{expected} in {}", run.stderr);
     }
     assert!(
-        run.stderr.contains("13 training and 3 validation images"),
+        run.stderr.contains("13 training images, 3 validation images"),
         "{}",
         run.stderr
     );
@@ -86,7 +86,7 @@ fn a_class_of_which_nothing_can_be_read_is_named() {
     }
     refused(
         &home.train(&["--output", "run"]),
-        &["no image that can be read of squares"],
+        &["no readable images of squares"],
     );
 }
 
@@ -110,7 +110,11 @@ fn a_class_with_one_image_is_trained_on_with_a_warning() {
     write_pictures(&home.path("photos/single"), 1, 1);
     let run = home.train(&["--output", "run", "--epochs", "1"]);
     succeeded(&run);
-    assert!(run.stderr.contains("one image only of single"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("classes with a single image (single)"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
@@ -118,7 +122,11 @@ fn batches_are_no_larger_than_the_data() {
     let home = Home::with_photos(3);
     let run = home.train(&["--output", "run", "--epochs", "1", "--batch-size", "500"]);
     succeeded(&run);
-    assert!(run.stderr.contains("batches are of 6 images"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("batch size reduced from 500 to 6"),
+        "{}",
+        run.stderr
+    );
     let config = fs::read_to_string(home.path("run/config.json")).unwrap();
     assert!(config.contains("\"batch_size\": 6"), "{config}");
 }
@@ -193,7 +201,7 @@ fn a_training_that_diverges_stops_with_the_step_the_rate_and_the_last_good_check
             "step",
             "learning rate of 9.000e2",
             "last.state",
-            "try a lower rate",
+            "try a lower learning rate",
         ],
     );
     succeeded(&home.run(&["inspect", "run/last.safetensors"]));
@@ -206,7 +214,7 @@ fn a_folder_with_a_run_is_not_overwritten() {
     let before = fs::read(home.path("run/best.safetensors")).unwrap();
     refused(
         &home.train(&["--output", "run"]),
-        &["holds a run already", "--resume"],
+        &["already contains a run", "--resume"],
     );
     assert_eq!(fs::read(home.path("run/best.safetensors")).unwrap(), before);
 }

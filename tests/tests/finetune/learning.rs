@@ -120,7 +120,7 @@ fn fine_tuning_beats_training_from_nothing_in_the_same_time() {
     let (tuned, scratch) = (best(&home, "tuned"), best(&home, "scratch"));
     assert!(
         tuned >= scratch + 0.1,
-        "{tuned} fine-tuned, {scratch} from nothing"
+        "{tuned} fine-tuned, {scratch} from scratch"
     );
 }
 
@@ -136,7 +136,8 @@ fn the_classifier_of_the_same_classes_is_kept() {
     let run = home.run(&again);
     succeeded(&run);
     assert!(
-        run.stderr.contains("the classifier of first/best.safetensors"),
+        run.stderr
+            .contains("starting from first/best.safetensors, including its classifier"),
         "{}",
         run.stderr
     );

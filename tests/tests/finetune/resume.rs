@@ -126,7 +126,7 @@ fn an_interrupt_saves_and_says_how_to_go_on() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{stderr}");
     assert!(
-        stderr.contains("go on with `effnet train --resume run`"),
+        stderr.contains("resume with `effnet train --resume run`"),
         "{stderr}"
     );
     succeeded(&finish(&mut home.command(&[
@@ -166,7 +166,7 @@ fn a_run_does_not_go_on_with_other_classes() {
     write_pictures(&home.path("photos/circles"), 1, 4);
     refused(
         &home.run(&["train", "--resume", "run", "--device", "cpu"]),
-        &["other classes"],
+        &["its classes are not those of the run"],
     );
 }
 
@@ -207,7 +207,7 @@ fn equal_seeds_give_equal_runs_whatever_the_workers_and_others_give_others() {
 fn a_folder_without_a_run_is_refused() {
     let home = Home::with_photos(1);
     let run = home.run(&["train", "--resume", "photos", "--device", "cpu"]);
-    refused(&run, &["photos", "no run in this folder"]);
+    refused(&run, &["photos", "not a run folder"]);
 }
 
 #[test]

@@ -7,8 +7,8 @@ use effnet_checkpoint::Checkpoint;
 use effnet_core::{Config, EfficientNet, LoadOptions, Variant};
 use effnet_tests::{ask, relative_error, skip, tensors};
 use effnet_train::{
-    Average, Batch, Course, CrossEntropy, GroupOptions, Method, Phase, Schedule, Targets, Trainer,
-    TrainerOptions, Warmup,
+    Batch, CrossEntropy, EmaOptions, OptimizerKind, ParamGroupOptions, Phase, Schedule, ScheduleShape,
+    Targets, Trainer, TrainerOptions, Warmup,
 };
 use serde_json::{Value, json};
 use tch::{Device, Tensor, nn};
@@ -17,7 +17,7 @@ use tch::{Device, Tensor, nn};
 const BOUND: f64 = 1e-3;
 
 struct Loop {
-    method: Method,
+    optimizer: OptimizerKind,
     rate: f64,
     weight_decay: f64,
     steps: u64,
@@ -50,12 +50,12 @@ fn follow(folder: &Path, config: &Config, own: Loop) -> (f64, f64) {
     let expected = tensors(&folder.join("expected.safetensors"));
 
     let phase = Phase {
-        groups: GroupOptions {
+        groups: ParamGroupOptions {
             weight_decay: own.weight_decay,
-            ..GroupOptions::default()
+            ..ParamGroupOptions::default()
         },
-        method: own.method,
-        schedule: Schedule::new(own.rate, own.steps, Course::Constant, Warmup::default()).unwrap(),
+        optimizer: own.optimizer,
+        schedule: Schedule::new(own.rate, own.steps, ScheduleShape::Constant, Warmup::default()).unwrap(),
     };
     let mut trainer = Trainer::new(network, own.options, vec![phase]).unwrap();
     let half = |tensor: &Tensor, step: u64| tensor.narrow(0, (step % 2) as i64 * own.batch, own.batch);
@@ -123,9 +123,9 @@ fn same_loop(test: &str, config: &Config, optimizer: &str, mut request: Value, o
     println!("{test}: losses within {loss:.1e}, weights within {weights:.1e}");
 }
 
-fn fifty(method: Method, rate: f64, weight_decay: f64) -> Loop {
+fn fifty(optimizer: OptimizerKind, rate: f64, weight_decay: f64) -> Loop {
     Loop {
-        method,
+        optimizer,
         rate,
         weight_decay,
         steps: 50,
@@ -141,14 +141,14 @@ fn small() -> Value {
 
 #[test]
 fn fifty_steps_of_sgd_follow_torchs() {
-    let own = fifty(Method::SGD, 0.005, 1e-4);
+    let own = fifty(OptimizerKind::SGD, 0.005, 1e-4);
     same_loop("fifty_steps_of_sgd_follow_torchs", &narrow(), "sgd", small(), own);
 }
 
 #[test]
 fn fifty_steps_of_nesterovs_sgd_follow_torchs() {
     let own = fifty(
-        Method::Sgd {
+        OptimizerKind::Sgd {
             momentum: 0.9,
             nesterov: true,
         },
@@ -166,7 +166,7 @@ fn fifty_steps_of_nesterovs_sgd_follow_torchs() {
 
 #[test]
 fn fifty_steps_of_adamw_follow_torchs() {
-    let own = fifty(Method::ADAM_W, 3e-5, 0.05);
+    let own = fifty(OptimizerKind::ADAM_W, 3e-5, 0.05);
     same_loop(
         "fifty_steps_of_adamw_follow_torchs",
         &narrow(),
@@ -178,7 +178,7 @@ fn fifty_steps_of_adamw_follow_torchs() {
 
 #[test]
 fn fifty_steps_of_the_papers_rms_prop_follow_timms() {
-    let own = fifty(Method::RMS_PROP_TF, 1e-3, 1e-5);
+    let own = fifty(OptimizerKind::RMS_PROP_TF, 1e-3, 1e-5);
     same_loop(
         "fifty_steps_of_the_papers_rms_prop_follow_timms",
         &narrow(),
@@ -190,7 +190,7 @@ fn fifty_steps_of_the_papers_rms_prop_follow_timms() {
 
 #[test]
 fn clipping_and_label_smoothing_follow_torchs() {
-    let mut own = fifty(Method::SGD, 0.05, 0.0);
+    let mut own = fifty(OptimizerKind::SGD, 0.05, 0.0);
     own.options.clip_norm = Some(0.5);
     own.options.loss = CrossEntropy::new(0.1, None).unwrap();
     let mut request = small();
@@ -208,9 +208,9 @@ fn clipping_and_label_smoothing_follow_torchs() {
 #[test]
 fn averages_follow_both_of_timms() {
     for version in ["v2", "v3"] {
-        let mut own = fifty(Method::SGD, 0.005, 1e-4);
+        let mut own = fifty(OptimizerKind::SGD, 0.005, 1e-4);
         own.steps = 20;
-        own.options.average = Some(Average {
+        own.options.ema = Some(EmaOptions {
             decay: 0.9,
             warmup: false,
         });
@@ -222,7 +222,7 @@ fn averages_follow_both_of_timms() {
 
 #[test]
 fn steps_of_b0_follow_the_original() {
-    let mut own = fifty(Method::SGD, 0.001, 1e-5);
+    let mut own = fifty(OptimizerKind::SGD, 0.001, 1e-5);
     (own.steps, own.batch) = (10, 8);
     let request = json!({"size": [96, 96], "overrides": null});
     same_loop(

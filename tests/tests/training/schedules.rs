@@ -1,7 +1,7 @@
 //! Schedules and losses against torch's.
 
 use effnet_tests::{ask, skip};
-use effnet_train::{Course, CrossEntropy, Schedule, Targets, Warmup};
+use effnet_train::{CrossEntropy, Schedule, ScheduleShape, Targets, Warmup};
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
@@ -23,12 +23,12 @@ fn follows(test: &str, schedule: Schedule, request: &Value) {
 #[test]
 fn one_cycle_is_torchs() {
     for (steps, rise) in [(100, 0.3), (37, 0.99), (11, 0.1)] {
-        let course = Course::OneCycle {
+        let shape = ScheduleShape::OneCycle {
             rise,
             div: 25.0,
             final_div: 1e4,
         };
-        let schedule = Schedule::new(0.4, steps, course, Warmup::default()).unwrap();
+        let schedule = Schedule::new(0.4, steps, shape, Warmup::default()).unwrap();
         let request = json!({
             "request": "schedule", "name": "OneCycleLR", "base": 0.4, "steps": steps,
             "arguments": {"max_lr": 0.4, "total_steps": steps, "pct_start": rise},
@@ -39,7 +39,7 @@ fn one_cycle_is_torchs() {
 
 #[test]
 fn a_cosine_is_torchs() {
-    let schedule = Schedule::new(0.4, 50, Course::Cosine { end: 0.05 }, Warmup::default()).unwrap();
+    let schedule = Schedule::new(0.4, 50, ScheduleShape::Cosine { end: 0.05 }, Warmup::default()).unwrap();
     let request = json!({
         "request": "schedule", "name": "CosineAnnealingLR", "base": 0.4, "steps": 50,
         "arguments": {"T_max": 50, "eta_min": 0.02},

@@ -1,4 +1,4 @@
-//! `--batch-size auto`.
+//! `--batch-size auto`: a batch size that suits the data set and the memory.
 
 use effnet::available_memory;
 use effnet_core::Config;
@@ -7,20 +7,20 @@ use tch::{Device, Kind, Tensor};
 
 use super::data::TrainingData;
 use super::networks::{self, Networks};
+use super::plural::counted;
 use effnet_cli::Printer;
 use effnet_cli::training::settings::Settings;
 use effnet_cli::training::values::Auto;
 
-/// Larger batches train no faster on most processors, and hardly on most devices.
+/// Above these sizes, larger batches train no faster on most CPUs and hardly faster on most GPUs.
 const MOST_ON_CPU: u32 = 32;
 const MOST_ON_CUDA: u32 = 128;
-/// An epoch should have so many steps, so that a small data set is not learnt in a handful.
+/// Steps that an epoch should have at least: a small data set is not learned in a handful of steps.
 const LEAST_STEPS: usize = 16;
-/// Batch normalisation needs some images to take statistics of.
+/// Images that batch normalisation needs for its statistics.
 const LEAST: u32 = 8;
 
-/// Settles `batch_size`: as asked, but no larger than the data; or as large as is fast and fits into
-/// memory.
+/// Resolves `batch_size`. A given one is only limited to the number of images.
 pub(super) fn settle(
     settings: &mut Settings,
     networks: Networks<'_>,
@@ -32,7 +32,9 @@ pub(super) fn settle(
     if let Auto::Value(asked) = settings.batch_size {
         if asked > images {
             printer.warning(format!(
-                "batches of {asked} images, and there are {images}: batches are of {images} images"
+                "batch size reduced from {asked} to {images}: the data set has only {}{}",
+                counted(images as usize, "training image", "training images"),
+                if data.ranks() > 1 { " per process" } else { "" }
             ));
             settings.batch_size = Auto::Value(images);
         }
@@ -46,7 +48,7 @@ pub(super) fn settle(
     let wanted = power_of_two((data.training_images_of_rank() / LEAST_STEPS) as u32);
     let mut size = wanted.clamp(LEAST, most).min(images).max(1);
     if let (Device::Cpu, Some(available)) = (device, available_memory()) {
-        let fitting = available / 2 / bytes_per_image(networks.origin.config()).max(1);
+        let fitting = available / 2 / bytes_per_image(networks.model.config()).max(1);
         size = size.min(power_of_two(fitting as u32)).max(1);
     }
     settings.batch_size = Auto::Value(size);
@@ -54,17 +56,17 @@ pub(super) fn settle(
         size /= 2;
         settings.batch_size = Auto::Value(size);
     }
-    printer.note(format!("batches of {size} images"));
+    printer.note(format!("batch size {size} (--batch-size auto)"));
     Ok(())
 }
 
-/// The largest power of two that is not larger; 1 for 0.
+/// The largest power of two that is at most `number`; 1 for 0.
 fn power_of_two(number: u32) -> u32 {
     1 << number.max(1).ilog2()
 }
 
-/// What a step keeps of each image for its gradients, in 32-bit floats: of each convolution its output,
-/// normalised and activated.
+/// The bytes of activations that a step keeps per image for the backward pass, in 32-bit floats: the output of
+/// each convolution, normalised and activated.
 fn bytes_per_image(config: &Config) -> u64 {
     let halved = |size: i64, stride: i64| (size + stride - 1) / stride;
     let [mut height, mut width] = config.image_size.map(|side| halved(side, 2));
@@ -80,7 +82,7 @@ fn bytes_per_image(config: &Config) -> u64 {
     4 * values.unsigned_abs()
 }
 
-/// Whether a step on so many images finds the memory that it needs.
+/// Whether a step on `size` images fits into memory.
 fn fits(
     settings: &Settings,
     networks: Networks<'_>,
@@ -90,10 +92,10 @@ fn fits(
 ) -> anyhow::Result<bool> {
     let mut settings = settings.clone();
     settings.lr = Auto::Value(settings.lr.value().unwrap_or(1e-3));
-    // What is trained last takes the most.
+    // The last phase takes the most memory.
     settings.head_epochs = 0;
     let mut trainer = networks::trainer(&settings, data, networks, device)?;
-    let [height, width] = networks.origin.config().image_size;
+    let [height, width] = networks.model.config().image_size;
     let step = || -> Result<(), Error> {
         let images = Tensor::f_rand([i64::from(size), 3, height, width], (Kind::Float, device))?;
         let targets = Targets::Classes(Tensor::f_zeros([i64::from(size)], (Kind::Int64, device))?);

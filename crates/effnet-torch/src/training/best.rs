@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use effnet_train::run::EpochRecord;
 
-/// What makes an epoch the best: accuracy, and of equals the lower loss. Without validation, the latest
-/// epoch is the best.
+/// The epoch with the highest top-1 accuracy; of equal ones, that with the lowest loss. Without validation,
+/// the latest epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Best {
     /// From 1.
@@ -35,7 +35,7 @@ impl Best {
         summary.top1 > self.top1 || (summary.top1 == self.top1 && summary.loss < self.loss)
     }
 
-    /// For a checkpoint: exact, since texts of floats are.
+    /// The notes of a checkpoint. Floats survive the conversion to text exactly.
     pub(super) fn to_notes(self) -> BTreeMap<String, String> {
         BTreeMap::from([
             (EPOCH.to_owned(), self.epoch.to_string()),

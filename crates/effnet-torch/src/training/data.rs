@@ -1,4 +1,4 @@
-//! The batches of a training.
+//! The batches of a training: data sets, transforms, loaders, mixup, and gradient accumulation.
 
 use std::sync::Arc;
 
@@ -10,24 +10,25 @@ use effnet_train::data::{Epoch, Loader, LoaderOptions, Mixup};
 use effnet_train::{Batch, Error, Targets};
 
 use super::datasets::Datasets;
+use super::plural::counted;
 use effnet_cli::Printer;
 use effnet_cli::threads;
 use effnet_cli::training::run_images::{Parted, name_within};
 use effnet_cli::training::settings::Settings;
 
-/// Images with what is done to them.
+/// The training and validation images with their transforms.
 pub(super) struct TrainingData {
     train: Arc<dyn Dataset>,
     val: Option<Arc<dyn Dataset>>,
     augment: TrainTransform,
     evaluate: EvalTransform,
-    /// The part of this process.
+    /// The images of this process.
     shard: Shard,
 }
 
 impl TrainingData {
-    /// `evaluate` is the transform of the network; that of the training images leads to the same size
-    /// and range of values.
+    /// `evaluate` is the network's preprocessing. The training transform has the same image size and
+    /// normalisation.
     pub(super) fn new(
         datasets: Datasets,
         settings: &Settings,
@@ -35,7 +36,7 @@ impl TrainingData {
         shard: Shard,
         printer: &Printer,
     ) -> anyhow::Result<Self> {
-        let Splits { train, val } = datasets.part(settings, printer)?;
+        let Splits { train, val } = datasets.split(settings, printer)?;
         let augment = augmentation(settings, &evaluate)?;
         Ok(Self {
             train,
@@ -54,12 +55,12 @@ impl TrainingData {
         self.train.len()
     }
 
-    /// The training images that each process has at least.
+    /// The smallest number of training images that any process has.
     pub(super) fn training_images_of_rank(&self) -> usize {
         self.train.len() / self.shard.world_size
     }
 
-    /// The processes that train together.
+    /// The number of processes that train together.
     pub(super) fn ranks(&self) -> usize {
         self.shard.world_size
     }
@@ -71,12 +72,12 @@ impl TrainingData {
         }
     }
 
-    /// Training images of each class.
+    /// Training images per class.
     pub(super) fn support(&self) -> Vec<usize> {
         by_class(&self.train).iter().map(Vec::len).collect()
     }
 
-    /// How the images are parted, as a run keeps it.
+    /// The split into training and validation images, as saved in the run folder.
     pub(super) fn parted(&self, settings: &Settings) -> Parted {
         let name = |val: &Arc<dyn Dataset>, index| name_within(&settings.data, &val.name(index));
         let names = |val: &Arc<dyn Dataset>| (0..val.len()).map(|index| name(val, index)).collect();
@@ -88,10 +89,10 @@ impl TrainingData {
 
     pub(super) fn describe(&self) -> String {
         format!(
-            "{} training and {} validation images of {} classes",
-            self.training_images(),
-            self.validation_images(),
-            self.classes().len()
+            "{}, {}, {}",
+            counted(self.training_images(), "training image", "training images"),
+            counted(self.validation_images(), "validation image", "validation images"),
+            counted(self.classes().len(), "class", "classes")
         )
     }
 
@@ -110,16 +111,16 @@ impl TrainingData {
         let images = self.training_images_of_rank();
         let options = loader_options(settings, batch_size(settings).min(images).max(1));
         LoaderOptions {
-            // A last batch of few images would have statistics of its own.
+            // Batch statistics of a small last batch would be noisy.
             drop_last: images > options.batch_size,
-            // What cannot be read was left out before: an image that is lost now would change what is trained.
+            // Unreadable images were skipped before training; skipping another one now would change the steps.
             strict: true,
             shard: self.shard,
             ..options
         }
     }
 
-    /// The steps of an epoch from number `first` on, each with the batches that make it.
+    /// The steps of an epoch from step `first` on, each with the batches whose gradients it accumulates.
     pub(super) fn steps(&self, settings: &Settings, epoch: u64, first: u64) -> anyhow::Result<Steps> {
         let options = self.training_options(settings);
         let loader = Loader::new(Arc::clone(&self.train), self.augment, options)?;
@@ -128,7 +129,7 @@ impl TrainingData {
         let mixup = mixes.then(|| Mixup {
             mixup_alpha: settings.mixup,
             cutmix_alpha: settings.cutmix,
-            // The loss smooths what is mixed: the order makes no difference.
+            // The loss does the smoothing: mixing and smoothing commute.
             label_smoothing: 0.0,
             ..Mixup::new(settings.mixup, self.classes().len())
         });
@@ -142,7 +143,7 @@ impl TrainingData {
         })
     }
 
-    /// This process's part of the validation images in batches; `None` where there are none.
+    /// The batches of this process's validation images; `None` if it has none.
     pub(super) fn validation(&self, settings: &Settings) -> Result<Option<Epoch>, effnet_data::DataError> {
         let Some(val) = &self.val else {
             return Ok(None);
@@ -170,7 +171,7 @@ impl TrainingData {
     }
 }
 
-/// `batch_size` is known whenever there is a loader.
+/// `batch_size`, which is resolved before any loader is made.
 fn batch_size(settings: &Settings) -> usize {
     settings.batch_size.value().map_or(1, |size| size as usize)
 }
@@ -189,7 +190,7 @@ fn loader_options(settings: &Settings, batch_size: usize) -> LoaderOptions {
 fn augmentation(settings: &Settings, evaluate: &EvalTransform) -> anyhow::Result<TrainTransform> {
     let policy = match settings.augment.as_str() {
         "none" => None,
-        name => Some(name.parse().context("`augment`")?),
+        name => Some(name.parse().with_context(|| format!("--augment {name}"))?),
     };
     let jitter = settings.color_jitter;
     let transform = TrainTransform {
@@ -211,7 +212,7 @@ fn augmentation(settings: &Settings, evaluate: &EvalTransform) -> anyhow::Result
     Ok(transform)
 }
 
-/// The steps of an epoch.
+/// An iterator over the steps of an epoch.
 pub(super) struct Steps {
     batches: Epoch,
     accumulate: usize,
@@ -232,7 +233,7 @@ impl Steps {
             None => (batch.images, Targets::Classes(batch.labels)),
             Some(mixup) => {
                 let side = batch.images.size().last().map_or(1, |&side| side as usize);
-                // Every batch of all processes has a number of its own.
+                // Each batch of each process has a different number.
                 let number = batch.number * self.shard.world_size + self.shard.rank;
                 let mut rng = Mixup::rng(self.seed, self.epoch, number);
                 let mixing = mixup.sample(side, side, &mut rng)?;

@@ -1,4 +1,7 @@
-//! The images of a training: found, looked at, and parted.
+//! The images of a training: lists them, finds the unreadable ones and splits off validation images.
+//!
+//! All images are decoded once before training. An unreadable image found in the middle of an epoch would stop the run, or
+//! would change its steps if it were skipped; the list is saved, so that a resumed run skips the same images.
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
@@ -18,22 +21,22 @@ use effnet_cli::digest;
 use effnet_cli::threads;
 use effnet_cli::training::settings::Settings;
 
-/// Images to train on and to validate with.
+/// Training and validation images.
 #[derive(Clone)]
 pub(super) struct Datasets {
     splits: Splits,
-    /// Where they were found.
+    /// The folder or file that they come from.
     data: PathBuf,
 }
 
-/// An image that cannot be read, as a run keeps it.
+/// An unreadable image, as saved in the run folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Unreadable {
     pub(super) name: String,
     pub(super) reason: String,
 }
 
-/// The file of a run with the images that are left out, so that whoever goes on leaves out the same.
+/// The file in the run folder that lists the skipped images.
 pub(super) const UNREADABLE: &str = "unreadable.json";
 
 impl Datasets {
@@ -48,7 +51,7 @@ impl Datasets {
         self.splits.train.classes()
     }
 
-    /// What tells these images from others: their number, and a hash of their names, in order, and labels.
+    /// Identifies the images: their number, and a hash of their names and labels in order.
     pub(super) fn fingerprint(&self) -> String {
         let datasets = [Some(&self.splits.train), self.splits.val.as_ref()];
         let (mut texts, mut images) = (Vec::new(), 0);
@@ -63,8 +66,8 @@ impl Datasets {
         format!("{images} images, listing {:.16}", digest(texts))
     }
 
-    /// Decodes all images, each process those of its part, and lists those that cannot be; with `strict`,
-    /// one is an error.
+    /// Decodes all images, split among the processes, and lists those that cannot be read; with `strict`,
+    /// one of them is an error.
     pub(super) fn find_unreadable(
         &self,
         settings: &Settings,
@@ -76,7 +79,7 @@ impl Datasets {
         let stop = interrupt.flag();
         let mut found = Vec::new();
         for dataset in parts.into_iter().flatten() {
-            let parts = ranks.gather(look_through(dataset, ranks.shard(), printer, &stop)?)?;
+            let parts = ranks.gather(decode_all(dataset, ranks.shard(), printer, &stop)?)?;
             found.extend(parts.into_iter().flatten());
         }
         if ranks.count() > 1 {
@@ -91,7 +94,11 @@ impl Datasets {
             bail!("{}: {} (--strict)", first.name, first.reason);
         }
         if !found.is_empty() {
-            printer.warning(format!("{} images cannot be read and are left out", found.len()));
+            let skipped = match found.len() {
+                1 => "1 image cannot be read and is skipped".to_owned(),
+                images => format!("{images} images cannot be read and are skipped"),
+            };
+            printer.warning(format!("{skipped}; see {UNREADABLE} in the run folder"));
         }
         for image in &mut found {
             image.name = name_within(&self.data, &image.name);
@@ -99,17 +106,17 @@ impl Datasets {
         Ok(found)
     }
 
-    /// Goes on without these images.
-    pub(super) fn leave_out(&mut self, unreadable: &[Unreadable]) {
+    /// Skips these images.
+    pub(super) fn skip(&mut self, unreadable: &[Unreadable]) {
         if unreadable.is_empty() {
             return;
         }
         let names: HashSet<&str> = unreadable.iter().map(|image| image.name.as_str()).collect();
         let without = |dataset: &Arc<dyn Dataset>| -> Arc<dyn Dataset> {
             let name = |index: usize| name_within(&self.data, &dataset.name(index));
-            let is_left_out = |index: &usize| names.contains(name(*index).as_str());
-            let left_out: Vec<usize> = (0..dataset.len()).filter(is_left_out).collect();
-            Arc::new(Subset::without(Arc::clone(dataset), left_out))
+            let is_skipped = |index: &usize| names.contains(name(*index).as_str());
+            let skipped: Vec<usize> = (0..dataset.len()).filter(is_skipped).collect();
+            Arc::new(Subset::without(Arc::clone(dataset), skipped))
         };
         self.splits = Splits {
             train: without(&self.splits.train),
@@ -117,8 +124,8 @@ impl Datasets {
         };
     }
 
-    /// The images to train on and to validate with, once those that cannot be read are left out.
-    pub(super) fn part(self, settings: &Settings, printer: &Printer) -> anyhow::Result<Splits> {
+    /// Splits the images into training and validation images. Call it after [`skip`](Self::skip).
+    pub(super) fn split(self, settings: &Settings, printer: &Printer) -> anyhow::Result<Splits> {
         let classes = self.classes().to_vec();
         let images = by_class(&self.splits.train);
         let of_size = |wanted: usize| {
@@ -131,14 +138,14 @@ impl Datasets {
         let empty = of_size(0);
         ensure!(
             empty.names().is_empty(),
-            "{}: no image that can be read of {empty}; add some or remove the class",
+            "{}: no readable images of {empty}; add some or remove the class",
             settings.data.display()
         );
         let is_split = self.splits.val.is_none() && settings.val_split > 0.0;
         let single = of_size(1);
         if is_split && !single.names().is_empty() {
             printer.warning(format!(
-                "one image only of {single}: it is trained on, and nothing is there to validate with"
+                "classes with a single image ({single}): it is used for training, so they are not validated"
             ));
         }
         let splits = if is_split {
@@ -148,13 +155,13 @@ impl Datasets {
         };
         let val = splits.val.clone().filter(|val| !val.is_empty());
         if val.is_none() {
-            printer.warning("no images to validate with: the last epoch will count as the best");
+            printer.warning("no validation images: the last epoch counts as the best");
         }
         Ok(Splits { val, ..splits })
     }
 }
 
-fn look_through(
+fn decode_all(
     dataset: &Arc<dyn Dataset>,
     shard: Shard,
     printer: &Printer,
@@ -167,7 +174,7 @@ fn look_through(
         progress.inc(1);
     });
     progress.finish_and_clear();
-    let found = found.context("no training without images")?;
+    let found = found.context("cannot train without readable images")?;
     let found = found.into_iter().map(|image| Unreadable {
         name: image.name,
         reason: image.reason,

@@ -1,4 +1,4 @@
-//! `--lr auto`.
+//! `--lr auto`: a learning-rate range test before training.
 
 use anyhow::Context;
 use effnet_train::{Batch, RangeTest};
@@ -10,10 +10,10 @@ use effnet_cli::Printer;
 use effnet_cli::training::settings::Settings;
 use effnet_cli::training::values::Auto;
 
-/// Steps of the test: enough for the loss to fall and to explode.
+/// Steps of the test: enough for the loss to fall and then explode.
 const STEPS: usize = 60;
 
-/// Settles `lr` by a range test on the first training images.
+/// Resolves `lr` by a range test on the first training images.
 pub(super) fn settle(
     settings: &mut Settings,
     networks: Networks<'_>,
@@ -24,8 +24,8 @@ pub(super) fn settle(
     if settings.lr != Auto::Auto {
         return Ok(());
     }
-    printer.note("looking for a learning rate");
-    // The rates of the test replace that of the schedule, which must be some number.
+    printer.note("--lr auto: running a learning-rate range test");
+    // The test overrides the schedule, which still needs some learning rate.
     let mut provisional = settings.clone();
     provisional.lr = Auto::Value(1e-3);
     provisional.lr_batch = 0;
@@ -39,16 +39,16 @@ pub(super) fn settle(
     let result = test.run(&mut trainer, |_| -> anyhow::Result<Batch> {
         loop {
             if let Some(step) = steps.next() {
-                return step?.pop().context("a step without images");
+                return step?.pop().context("a step has no batch");
             }
             epoch += 1;
             steps = data.steps(&provisional, epoch, 0)?;
         }
     });
     let rate = result
-        .context("no learning rate was found; pass one with --lr")?
+        .context("--lr auto found no learning rate; pass one with --lr")?
         .suggestion;
-    // Two digits are all that the test knows.
+    // The test is not more precise than two digits.
     let rounded: f64 = format!("{rate:.1e}").parse()?;
     printer.note(format!("learning rate {rounded:.1e}"));
     settings.lr = Auto::Value(rounded);

@@ -1,19 +1,19 @@
-//! From settings to what a trainer is told.
+//! Translates the settings into the options and phases of a trainer.
 
 use effnet_train::{
-    Average, Course, CrossEntropy, Freeze, GroupOptions, LayerRates, Method, Phase, Precision, Schedule,
-    TrainerOptions, Warmup,
+    CrossEntropy, EmaOptions, Freeze, LayerRates, OptimizerKind, ParamGroupOptions, Phase, Precision,
+    Schedule, ScheduleShape, TrainerOptions, Warmup,
 };
 use tch::Device;
 
 use effnet_cli::training::settings::Settings;
 use effnet_cli::training::values::{ClassWeights, FreezeName, OptimizerName, PrecisionName, ScheduleName};
 
-/// The part of the head's own phase in which its rate rises.
+/// Share of the classifier's own phase that is warm-up.
 const HEAD_WARMUP: f64 = 0.3;
 
-/// The phases of a training of `settings.epochs` epochs of `steps_per_epoch` steps: first the
-/// classifier, if it is to be trained alone, then everything. `ranks` processes take each step together.
+/// The phases of a training of `settings.epochs` epochs of `steps_per_epoch` steps: first `head_epochs`
+/// epochs with frozen convolutions, then everything. `ranks` processes take each step together.
 pub(super) fn phases(
     settings: &Settings,
     lr: f64,
@@ -25,7 +25,7 @@ pub(super) fn phases(
         batch => lr * images_per_step(settings, ranks) as f64 / f64::from(batch),
     };
     let head_epochs = match settings.freeze {
-        // Nobody knows what to do with the one epoch there is but to train everything.
+        // At least one epoch trains everything.
         FreezeName::Nothing => settings.head_epochs.min(settings.epochs - 1),
         _ => 0,
     };
@@ -39,8 +39,8 @@ pub(super) fn phases(
         };
         phases.push(Phase {
             groups: groups(settings, Freeze::Convolutions),
-            method: method(settings),
-            schedule: Schedule::new(lr, head_steps, Course::Constant, warmup)?,
+            optimizer: optimizer(settings),
+            schedule: Schedule::new(lr, head_steps, ScheduleShape::Constant, warmup)?,
         });
     }
     let warmup = Warmup {
@@ -54,32 +54,32 @@ pub(super) fn phases(
     };
     phases.push(Phase {
         groups: groups(settings, freeze),
-        method: method(settings),
-        schedule: Schedule::new(lr, steps, course(settings, steps_per_epoch), warmup)?,
+        optimizer: optimizer(settings),
+        schedule: Schedule::new(lr, steps, shape(settings, steps_per_epoch), warmup)?,
     });
     Ok(phases)
 }
 
-/// Images that make one step of all processes; `batch_size` is known by now.
+/// Images per step of all processes; `batch_size` must be resolved.
 fn images_per_step(settings: &Settings, ranks: usize) -> u64 {
     u64::from(settings.batch_size.value().unwrap_or(1)) * u64::from(settings.accumulate) * ranks as u64
 }
 
-fn course(settings: &Settings, steps_per_epoch: u64) -> Course {
+fn shape(settings: &Settings, steps_per_epoch: u64) -> ScheduleShape {
     match settings.schedule {
-        ScheduleName::OneCycle => Course::ONE_CYCLE,
-        ScheduleName::Cosine => Course::Cosine { end: 0.0 },
-        ScheduleName::Staircase => Course::Staircase {
+        ScheduleName::OneCycle => ScheduleShape::ONE_CYCLE,
+        ScheduleName::Cosine => ScheduleShape::Cosine { end: 0.0 },
+        ScheduleName::Staircase => ScheduleShape::Staircase {
             factor: settings.decay_rate,
             every: settings.decay_epochs * steps_per_epoch as f64,
         },
-        ScheduleName::Constant => Course::Constant,
+        ScheduleName::Constant => ScheduleShape::Constant,
     }
 }
 
-fn groups(settings: &Settings, freeze: Freeze) -> GroupOptions {
+fn groups(settings: &Settings, freeze: Freeze) -> ParamGroupOptions {
     let uniform = settings.stem_rate == 1.0 || freeze != Freeze::Nothing;
-    GroupOptions {
+    ParamGroupOptions {
         weight_decay: settings.weight_decay,
         rates: if uniform {
             LayerRates::Uniform
@@ -87,27 +87,29 @@ fn groups(settings: &Settings, freeze: Freeze) -> GroupOptions {
             LayerRates::From(settings.stem_rate)
         },
         freeze,
-        ..GroupOptions::default()
+        ..ParamGroupOptions::default()
     }
 }
 
-fn method(settings: &Settings) -> Method {
+fn optimizer(settings: &Settings) -> OptimizerKind {
     let momentum = settings.momentum;
-    match (settings.optimizer, Method::RMS_PROP_TF) {
-        (OptimizerName::Adamw, _) => Method::ADAM_W,
-        (OptimizerName::RmspropTf, Method::RmsPropTf { decay, epsilon, .. }) => Method::RmsPropTf {
-            decay,
-            momentum,
-            epsilon,
-        },
-        _ => Method::Sgd {
+    match (settings.optimizer, OptimizerKind::RMS_PROP_TF) {
+        (OptimizerName::Adamw, _) => OptimizerKind::ADAM_W,
+        (OptimizerName::RmspropTf, OptimizerKind::RmsPropTf { decay, epsilon, .. }) => {
+            OptimizerKind::RmsPropTf {
+                decay,
+                momentum,
+                epsilon,
+            }
+        }
+        _ => OptimizerKind::Sgd {
             momentum,
             nesterov: false,
         },
     }
 }
 
-/// What stays the same over all phases. `support` is the number of training images of each class.
+/// The options that all phases share. `support` is the number of training images per class.
 pub(super) fn options(
     settings: &Settings,
     support: &[usize],
@@ -122,7 +124,7 @@ pub(super) fn options(
         distillation: None,
         precision: precision(settings.precision, device),
         clip_norm: (settings.clip > 0.0).then_some(settings.clip),
-        average: (settings.ema > 0.0).then_some(Average {
+        ema: (settings.ema > 0.0).then_some(EmaOptions {
             decay: settings.ema,
             warmup: true,
         }),
@@ -139,7 +141,7 @@ fn precision(name: PrecisionName, device: Device) -> Precision {
     }
 }
 
-/// Weights in inverse proportion to the images of a class, 1 on average over the images.
+/// Class weights inversely proportional to the images per class, 1 on average over the images.
 fn balanced(support: &[usize]) -> Vec<f64> {
     let images: usize = support.iter().sum();
     let share = images as f64 / support.len() as f64;
@@ -203,8 +205,8 @@ mod tests {
         assert!((phases[0].schedule.base_rate() - 0.008).abs() < 1e-15);
         let of_two = super::phases(&settings, 0.016, 10, 2).unwrap();
         assert!((of_two[0].schedule.base_rate() - 0.016).abs() < 1e-15);
-        // The stairs are those of the paper: down for the first time after 2.4 epochs, which is within
-        // the five epochs of warm-up, and the next after 4.8.
+        // The paper's decays: the first after 2.4 epochs, within the five epochs of warm-up, the second after 4.8,
+        // and so on.
         let rate = |step| phases[0].schedule.rate(step);
         assert!((rate(60) / rate(71) - 1.0).abs() < 1e-12);
         assert!((rate(72) / rate(71) - 0.97).abs() < 1e-12);

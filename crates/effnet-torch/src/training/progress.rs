@@ -1,4 +1,4 @@
-//! What a training shows while it runs.
+//! Progress bars of a training.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use tch::Device;
 use effnet_cli::Printer;
 use effnet_cli::resident_memory;
 
-/// A bar for the steps of the epoch above one for the whole training.
+/// A bar for the epoch above one for the whole training.
 pub(super) struct TrainingProgress<'p> {
     printer: &'p Printer,
     bars: MultiProgress,
@@ -17,12 +17,12 @@ pub(super) struct TrainingProgress<'p> {
     total: ProgressBar,
     begin: Instant,
     images: u64,
-    /// Whose memory is told.
+    /// The device whose memory use is shown.
     device: Device,
 }
 
 impl<'p> TrainingProgress<'p> {
-    /// For a training of `steps` steps of which `done` are behind it.
+    /// Bars for a training of `steps` steps, of which `done` are done.
     pub(super) fn new(printer: &'p Printer, device: Device, steps: u64, done: u64) -> Self {
         let bars = printer.bars();
         let epoch = printer.bar_in(&bars, "{prefix:>12} {bar:24} {pos}/{len}  {msg}");
@@ -65,12 +65,12 @@ impl<'p> TrainingProgress<'p> {
             format!(", {:.1} GiB", bytes as f64 / f64::from(1 << 30))
         });
         self.epoch.set_message(format!(
-            "loss {loss:.4}, rate {rate:.1e}, {:.0} images/s{memory}",
+            "loss {loss:.4}, lr {rate:.1e}, {:.0} images/s{memory}",
             self.images_per_second()
         ));
     }
 
-    /// Training images a second since the epoch began, reading them included.
+    /// Training images per second since the epoch started, data loading included.
     pub(super) fn images_per_second(&self) -> f64 {
         self.images as f64 / self.begin.elapsed().as_secs_f64().max(1e-9)
     }
@@ -86,12 +86,12 @@ impl<'p> TrainingProgress<'p> {
         self.epoch.inc(1);
     }
 
-    /// A line above the bars.
+    /// Prints a line above the bars.
     pub(super) fn note(&self, line: impl AsRef<str>) {
         self.bars.suspend(|| self.printer.note(line));
     }
 
-    /// A warning above the bars.
+    /// Prints a warning above the bars.
     pub(super) fn warn(&self, line: &str) {
         self.bars.suspend(|| self.printer.warning(line));
     }

@@ -1,4 +1,7 @@
-//! The processes that train together: torchrun's, srun's, or this one alone.
+//! The processes that train together: those of torchrun or srun, or this one alone.
+//!
+//! The rest of the training is written once for any number of processes. Without a group every call here is a no-op or
+//! returns this process's own value.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,16 +17,16 @@ use torch_c10d::{ProcessGroup, ProcessGroupOptions};
 
 use effnet_cli::arguments::TrainingArguments;
 
-/// The group of this process; without one, a process that has nobody to talk to.
+/// The group of this process, if it is in one.
 pub(super) struct Ranks {
     group: Option<ProcessGroup>,
     sync_bn: bool,
-    /// How often the group was started before.
+    /// How often the launcher has restarted the group.
     pub(super) restarts: u64,
 }
 
 impl Ranks {
-    /// A process by itself.
+    /// A process without a group.
     pub(super) fn alone() -> Self {
         Self {
             group: None,
@@ -32,7 +35,7 @@ impl Ranks {
         }
     }
 
-    /// Waits for the others, and connects to them.
+    /// Waits for the other processes and connects to them.
     pub(super) fn connect(
         environment: &Environment,
         arguments: &TrainingArguments,
@@ -70,7 +73,7 @@ impl Ranks {
         })
     }
 
-    /// Makes sure that all processes were started with the same.
+    /// Makes sure that `facts` are the same on all processes.
     pub(super) fn agree(&self, facts: &BTreeMap<String, String>) -> anyhow::Result<()> {
         match &self.group {
             Some(group) => Ok(agree(group, facts)?),
@@ -78,7 +81,7 @@ impl Ranks {
         }
     }
 
-    /// What the first process makes of `work`, for all; its error ends all of them.
+    /// Runs `work` on the first process and returns its result on all; its error is an error on all.
     pub(super) fn first<T: Serialize + DeserializeOwned>(
         &self,
         work: impl FnOnce() -> anyhow::Result<T>,
@@ -94,8 +97,8 @@ impl Ranks {
             };
         }
         let made = work();
-        let told = made.as_ref().map_err(|error| format!("{error:#}"));
-        group.broadcast_bytes(&serde_json::to_vec(&told)?, 0)?;
+        let message = made.as_ref().map_err(|error| format!("{error:#}"));
+        group.broadcast_bytes(&serde_json::to_vec(&message)?, 0)?;
         made
     }
 
@@ -105,11 +108,13 @@ impl Ranks {
             return Ok(vec![own]);
         };
         let all = group.all_gather_bytes(&serde_json::to_vec(&own)?)?;
-        let parse = |text: &Vec<u8>| serde_json::from_slice(text).context("a rank runs another program");
+        let parse = |text: &Vec<u8>| {
+            serde_json::from_slice(text).context("another rank runs a different version of this program")
+        };
         all.iter().map(parse).collect()
     }
 
-    /// Whether any of the processes says so.
+    /// Whether `own` is true on any process.
     pub(super) fn any(&self, own: bool) -> anyhow::Result<bool> {
         match &self.group {
             Some(group) => Ok(group.any(own)?),
@@ -117,7 +122,7 @@ impl Ranks {
         }
     }
 
-    /// Lets `trainer` train with those of the others.
+    /// Joins `trainer` with those of the other processes.
     pub(super) fn join(&self, trainer: &mut Trainer) -> anyhow::Result<()> {
         match &self.group {
             Some(group) => Ok(trainer.join(group, self.sync_bn)?),
@@ -134,18 +139,18 @@ impl Ranks {
         format!("{} ranks{norms}", self.count())
     }
 
-    /// Refuses to go on with a training of another group, described by its checkpoint: its steps would be
-    /// others.
+    /// Refuses to resume a run in a group of another size, whose steps would differ. `described` comes from the
+    /// checkpoint.
     pub(super) fn check(&self, described: Option<&str>) -> anyhow::Result<()> {
         let (before, now) = (described.unwrap_or(ALONE), self.describe());
         ensure!(
             before == now,
-            "the training was begun by {before}, and goes on by as many: this is {now}"
+            "the run was started with {before} and must be resumed with the same, found {now}"
         );
         Ok(())
     }
 
-    /// Waits until all have come to the end, so that none takes the end of another for a failure.
+    /// Waits until all processes are done, so that none takes the exit of another for a failure.
     pub(super) fn finish(&self) -> anyhow::Result<()> {
         match &self.group {
             Some(group) => Ok(group.barrier()?),
@@ -153,7 +158,7 @@ impl Ranks {
         }
     }
 
-    /// Tells the others what ends this process.
+    /// Reports this process's error to the others.
     pub(super) fn report(&self, error: &anyhow::Error) {
         if let Some(group) = &self.group {
             group.report_failure(&format!("{error:#}"));

@@ -1,4 +1,5 @@
-//! What a training leaves in its folder: written by one process, whichever number trains.
+//! Writes the run folder: log, TensorBoard events, curves, confusion matrix and checkpoints. In a group, only the first
+//! process has a [`Recorder`].
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ pub(super) struct Recorder {
     pub(super) log: Log,
     pub(super) events: EventWriter,
     pub(super) history: Vec<EpochRecord>,
-    /// Above the curves.
+    /// The title of the curves.
     pub(super) title: String,
 }
 
@@ -28,7 +29,7 @@ impl Recorder {
         Ok(self.events.scalars(record.step, &scalars)?)
     }
 
-    /// Keeps what an epoch came to, with its confusion matrix where it is to be.
+    /// Records the results of an epoch, and its confusion matrix if there is one.
     pub(super) fn epoch(
         &mut self,
         record: EpochRecord,
@@ -46,7 +47,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Saves a moment, with the log up to it; returns the file.
+    /// Saves a checkpoint, after syncing the log up to it; returns the file.
     pub(super) fn save(&mut self, mut snapshot: Snapshot, is_best: bool) -> anyhow::Result<Option<PathBuf>> {
         self.log.sync()?;
         let position = self.log.position().to_string();
@@ -56,7 +57,7 @@ impl Recorder {
     }
 }
 
-/// The note with the bytes of the log when a checkpoint was made.
+/// The checkpoint's note with the length of the log in bytes.
 pub(super) const LOG_POSITION: &str = "log_position";
 
 fn scalars(record: &EpochRecord, images_per_second: f64) -> Vec<(&'static str, f64)> {

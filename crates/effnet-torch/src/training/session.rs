@@ -1,4 +1,7 @@
-//! A training from its beginning, or from where it was left, to its end.
+//! The epochs of a training: steps, validation, checkpoints, early stopping and Ctrl-C.
+//!
+//! It must leave a run folder that can be resumed, however it ends. In a group, all processes take the same decisions
+//! after the same step; otherwise one of them would wait for the others until the timeout.
 
 use anyhow::Context;
 use effnet_data::metrics::{Metrics, Summary};
@@ -15,18 +18,18 @@ use super::uploads::Uploads;
 use effnet_cli::Interrupt;
 use effnet_cli::training::settings::Settings;
 
-/// Everything that a training works with.
+/// A training in progress.
 pub(super) struct Session<'p> {
     pub(super) settings: Settings,
     pub(super) data: TrainingData,
     pub(super) trainer: Trainer,
-    /// Those who train.
+    /// The processes that train together.
     pub(super) ranks: &'p Ranks,
-    /// The first of them writes.
+    /// Writes the run folder; only the first process has one.
     pub(super) recorder: Option<Recorder>,
     /// The best epoch so far.
     pub(super) best: Option<Best>,
-    /// The sha256 of the network that is learnt from.
+    /// The sha256 of the teacher.
     pub(super) teacher: Option<String>,
     /// The learning rate of the last step.
     pub(super) rate: f64,
@@ -34,34 +37,34 @@ pub(super) struct Session<'p> {
     pub(super) interrupt: Interrupt,
 }
 
-/// What each step is taken on.
+/// The batches of each step.
 type Batches = Box<dyn Iterator<Item = anyhow::Result<Vec<Batch>>>>;
 
-/// How a training came to its end.
+/// How a training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     Finished,
-    /// Validation has not become better for `patience` epochs.
-    NoBetter,
-    /// By Ctrl-C; all is saved.
+    /// Validation has not improved for `patience` epochs.
+    EarlyStopped,
+    /// Stopped by Ctrl-C, after saving.
     Interrupted,
 }
 
-/// Whether something was done to its end.
+/// The result of work that Ctrl-C can interrupt.
 enum Work<T> {
     Done(T),
     Interrupted,
 }
 
 impl Session<'_> {
-    /// Trains until the last epoch, until nothing becomes better, or until interrupted.
+    /// Trains until the last epoch, early stopping or Ctrl-C.
     pub(super) fn run(&mut self) -> anyhow::Result<Ending> {
         let ending = loop {
             if self.trainer.is_finished() && self.trainer.position().epoch_step == 0 {
                 break Ending::Finished;
             }
-            if self.has_lost_patience() {
-                break Ending::NoBetter;
+            if self.should_stop_early() {
+                break Ending::EarlyStopped;
             }
             match self.epoch()? {
                 Work::Done(()) => {}
@@ -76,7 +79,7 @@ impl Session<'_> {
         Ok(ending)
     }
 
-    fn has_lost_patience(&self) -> bool {
+    fn should_stop_early(&self) -> bool {
         let patience = u64::from(self.settings.patience);
         let epoch = self.trainer.position().epoch;
         let waited = self.best.as_ref().map(|best| epoch - best.epoch);
@@ -113,7 +116,7 @@ impl Session<'_> {
         Ok(Work::Done(()))
     }
 
-    /// Steps until the epoch has had `steps`.
+    /// Takes steps until the epoch has had `steps` of them.
     fn steps(&mut self, steps: u64) -> anyhow::Result<Work<()>> {
         let position = self.trainer.position();
         if position.epoch_step >= steps {
@@ -130,7 +133,7 @@ impl Session<'_> {
             if is_due(self.settings.log_steps) {
                 self.log_step(loss)?;
             }
-            // After the last step, the epoch is saved.
+            // After the last step of an epoch, `finish_epoch` saves.
             if is_due(self.settings.save_steps) && position.epoch_step < steps {
                 self.save(false)?;
             }
@@ -141,7 +144,7 @@ impl Session<'_> {
         Ok(Work::Done(()))
     }
 
-    /// The batches of the rest of an epoch's steps.
+    /// The batches of the remaining steps of an epoch.
     fn batches(&self, position: Position) -> anyhow::Result<Batches> {
         let steps = self
             .data
@@ -152,7 +155,7 @@ impl Session<'_> {
         })
     }
 
-    /// Whether any of those who train is to stop: all stop after the same step.
+    /// Whether any process was interrupted: all of them stop after the same step.
     fn is_interrupted(&self) -> anyhow::Result<bool> {
         self.ranks.any(self.interrupt.is_set())
     }
@@ -171,7 +174,7 @@ impl Session<'_> {
         }
     }
 
-    /// What the network, or its average, makes of the validation images; `None` without any.
+    /// Evaluates the network, or its EMA, on the validation images; `None` without any.
     fn validate(&self) -> anyhow::Result<Work<Option<Metrics>>> {
         if self.data.validation_images() == 0 {
             return Ok(Work::Done(None));
@@ -184,14 +187,14 @@ impl Session<'_> {
             return Ok(Work::Interrupted);
         }
         let mut parts = self.ranks.gather(own)?.into_iter();
-        let mut metrics = parts.next().context("no rank has measured")?;
+        let mut metrics = parts.next().context("no rank reported metrics")?;
         for part in parts {
             metrics.merge(&part)?;
         }
         Ok(Work::Done(Some(metrics)))
     }
 
-    /// Measures this process's part of the validation images; `false` when it was interrupted.
+    /// Evaluates this process's validation images; `false` if interrupted.
     fn measure(&self, metrics: &mut Metrics) -> anyhow::Result<bool> {
         let Some(mut batches) = self.data.validation(&self.settings)? else {
             return Ok(true);
@@ -200,34 +203,39 @@ impl Session<'_> {
             let batch = batch?;
             let logits = self.trainer.evaluate(&batch.images)?;
             effnet_train::measure(metrics, &logits, &batch.labels)
-                .with_context(|| self.where_to_go_on("the validation"))?;
+                .with_context(|| self.validation_failed())?;
             self.progress.validated();
             if self.interrupt.is_set() {
                 return Ok(false);
             }
         }
         for image in batches.unreadable() {
-            self.progress
-                .warn(&format!("{}: not measured: {}", image.name, image.reason));
+            self.progress.warn(&format!(
+                "{}: skipped in validation: {}",
+                image.name, image.reason
+            ));
         }
         Ok(true)
     }
 
-    fn where_to_go_on(&self, what: &str) -> String {
+    fn validation_failed(&self) -> String {
         let position = self.trainer.position();
         let (step, epoch, rate) = (position.step, position.epoch + 1, self.rate);
         let last = self
             .recorder
             .as_ref()
             .and_then(|recorder| recorder.checkpointer.last_good());
-        let last = last.map_or("none".to_owned(), |path| path.display().to_string());
+        let last = last.map_or_else(
+            || "no checkpoint was saved before".to_owned(),
+            |path| format!("the last good checkpoint is {}", path.display()),
+        );
         format!(
-            "{what} after step {step} (epoch {epoch}) failed, after a learning rate of {rate:.3e}; the last good \
-             checkpoint: {last}; if numbers are not finite, try a lower rate"
+            "validation failed after step {step} (epoch {epoch}) with a learning rate of {rate:.3e}; {last}; if \
+             numbers are not finite, try a lower learning rate"
         )
     }
 
-    /// Keeps what the epoch came to.
+    /// Records and saves the results of the epoch.
     fn finish_epoch(
         &mut self,
         record: EpochRecord,
@@ -250,7 +258,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Saves this moment.
+    /// Saves a checkpoint.
     pub(super) fn save(&mut self, is_best: bool) -> anyhow::Result<()> {
         let Some(recorder) = &mut self.recorder else {
             return Ok(());
@@ -276,27 +284,26 @@ impl Session<'_> {
     }
 }
 
-/// The note with the learning rate of the last step.
+/// The checkpoint's note with the learning rate of the last step.
 pub(super) const RATE: &str = "rate";
-/// The note with the sha256 of the teacher, where there is one.
+/// The checkpoint's note with the sha256 of the teacher, if there is one.
 pub(super) const TEACHER: &str = "teacher";
-/// The note with the processes that trained together, where they were several.
+/// The checkpoint's note with the number of processes, if there is more than one.
 pub(super) const RANKS: &str = "ranks";
 
-/// Says what to do where memory was short.
+/// Adds advice to an out-of-memory error.
 pub(super) fn explain(error: effnet_train::Error) -> anyhow::Error {
-    let short = error.is_out_of_memory();
+    let out_of_memory = error.is_out_of_memory();
     let error = anyhow::Error::new(error);
-    if short {
-        error.context(
-            "memory ran out; a smaller --batch-size with --accumulate, or a smaller --image-size, needs less",
-        )
+    if out_of_memory {
+        error
+            .context("out of memory; try a smaller --batch-size with --accumulate, or a smaller --image-size")
     } else {
         error
     }
 }
 
-/// An epoch on one line.
+/// The line that is printed after an epoch.
 fn line(record: &EpochRecord, epochs: u32, images_per_second: f64, is_best: bool) -> String {
     let validation = record.validation.map_or(String::new(), |summary| {
         let Summary { top1, top5, loss, .. } = summary;
@@ -312,7 +319,7 @@ fn line(record: &EpochRecord, epochs: u32, images_per_second: f64, is_best: bool
         ""
     };
     format!(
-        "epoch {}/{epochs}: training loss {:.4}{validation}, rate {:.1e}, {images_per_second:.0} images/s{best}",
+        "epoch {}/{epochs}: training loss {:.4}{validation}, lr {:.1e}, {images_per_second:.0} images/s{best}",
         record.epoch, record.train_loss, record.lr
     )
 }

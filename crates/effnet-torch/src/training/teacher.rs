@@ -1,4 +1,7 @@
-//! `--teacher`.
+//! `--teacher`: opens the network to distill from, an EfficientNet or a TorchScript file.
+//!
+//! A teacher with other classes or another output would make the whole training worthless, so it is tried out before the
+//! first step.
 
 use std::path::{Path, PathBuf};
 
@@ -16,11 +19,11 @@ use tch::{CModule, Device, Kind, Tensor, nn};
 use effnet_cli::Printer;
 use effnet_cli::training::settings::Settings;
 
-/// The file of a network to learn from.
+/// The weights or script of a teacher.
 pub(super) struct TeacherFile {
-    /// As it was asked for.
+    /// The value of `--teacher`.
     name: String,
-    /// Of the file's bytes.
+    /// The digest of the file.
     pub(super) sha256: String,
     network: Network,
     /// The number of classes of the student.
@@ -28,14 +31,14 @@ pub(super) struct TeacherFile {
 }
 
 enum Network {
-    /// An EfficientNet, and the normalisation that it expects.
+    /// An EfficientNet, and its preprocessing.
     Weights(Box<ModelFile>, EvalTransform),
-    /// A program, as `torch.jit.save` writes it.
+    /// A TorchScript file, as `torch.jit.save` writes it.
     Script(PathBuf),
 }
 
 impl TeacherFile {
-    /// Finds, and fetches if need be, what `settings` name; `None` where they name none.
+    /// Opens the teacher of `settings`, downloading it if necessary; `None` without one.
     pub(super) fn open(
         settings: &Settings,
         classes: &[String],
@@ -47,7 +50,7 @@ impl TeacherFile {
         };
         let open = || -> anyhow::Result<Self> {
             let found = zoo.locate_one(name, &mut DownloadProgress::new(printer))?;
-            // Before the digest: what is wrong with a file is said best by its being opened.
+            // Before the digest: opening the file gives the better error message.
             let script = match &found.content {
                 WeightsContent::File(path) if is_script(path)? => Some(path.clone()),
                 _ => None,
@@ -64,20 +67,20 @@ impl TeacherFile {
                 classes: classes.len(),
             })
         };
-        open()
-            .map(Some)
-            .context("`teacher` cannot be used; name another file with --teacher")
+        open().map(Some).with_context(|| {
+            format!("--teacher {name}: cannot be used; pass another file, run folder or weight id")
+        })
     }
 
-    /// What is learnt from.
+    /// The line about the teacher that is printed before training.
     pub(super) fn describe(&self) -> String {
         match &self.network {
-            Network::Weights(file, _) => format!("learning from {}, {}", self.name, file.variant),
-            Network::Script(_) => format!("learning from {}, a program in TorchScript", self.name),
+            Network::Weights(file, _) => format!("teacher: {}, {}", self.name, file.variant),
+            Network::Script(_) => format!("teacher: {}, TorchScript", self.name),
         }
     }
 
-    /// Makes the network, for a student whose images are as `student` says.
+    /// Loads the teacher for a student with the preprocessing `student`.
     pub(super) fn distillation(
         &self,
         settings: &Settings,
@@ -90,36 +93,36 @@ impl TeacherFile {
                 Box::new(Renormalised::new(network, student, transform, device)?)
             }
             Network::Script(path) => {
-                // It would compile kernels for the shapes of its first batches, for ten seconds on a device.
+                // Profiling would compile kernels for the shapes of the first batches, which takes ten seconds on a GPU.
                 tch::jit::f_set_profiling_mode(false)?;
                 let mut script = CModule::load_on_device(path, device)
-                    .with_context(|| format!("{}: no usable TorchScript", path.display()))?;
-                // Written by someone who forgot it, it would drop features, and its statistics would move.
+                    .with_context(|| format!("{}: cannot be loaded as TorchScript", path.display()))?;
+                // A script saved in training mode would use dropout and update its batch-norm statistics.
                 script.f_set_eval()?;
                 Box::new(script)
             }
         };
         self.try_out(teacher.as_ref(), student.image_size as i64, device)
-            .with_context(|| format!("{}: no teacher for this training", self.name))?;
+            .with_context(|| format!("--teacher {}: cannot be used as a teacher here", self.name))?;
         let (alpha, temperature) = (settings.distillation_alpha, settings.distillation_tau);
         Ok(Distillation::new(teacher, alpha, temperature)?)
     }
 
-    /// Finds out before the training whether the answers are of the form that it needs.
+    /// Checks the shape of the teacher's logits before training.
     fn try_out(&self, teacher: &dyn Teacher, side: i64, device: Device) -> anyhow::Result<()> {
         let images = Tensor::f_zeros([2, 3, side, side], (Kind::Float, device))?;
         let answers = tch::no_grad(|| teacher.logits(&images))?;
         let expected = [2, self.classes as i64];
         ensure!(
             answers.size() == expected,
-            "of 2 images it gives {:?}, expected logits {expected:?}",
+            "for 2 images it returned the shape {:?}, expected logits {expected:?}",
             answers.size()
         );
         Ok(())
     }
 }
 
-/// Whether the file is a TorchScript archive; an error if it is no checkpoint either. Nothing in it is run.
+/// Whether the file is a TorchScript archive; an error if it is not a checkpoint either. Runs nothing in it.
 fn is_script(path: &Path) -> anyhow::Result<bool> {
     match Checkpoint::open(path) {
         Ok(_) => Ok(false),
@@ -128,19 +131,19 @@ fn is_script(path: &Path) -> anyhow::Result<bool> {
     }
 }
 
-/// An EfficientNet that knows these classes.
+/// An EfficientNet trained on `classes`.
 fn weights(found: Weights, classes: &[String], zoo: &Zoo) -> anyhow::Result<Network> {
     let file = ModelFile::inspect(found, &ModelOptions::default())?;
     let path = file.path().display();
     ensure!(
         file.num_classes() == classes.len() as i64,
-        "{path}: it knows {} classes, expected {}, those of the images",
+        "{path}: has {} classes, expected {}, those of the images",
         file.num_classes(),
         classes.len()
     );
     let labels = file.metadata.labels.iter().flatten();
     if let Some((number, (label, class))) = labels.zip(classes).enumerate().find(|(_, (a, b))| a != b) {
-        bail!("{path}: its class {number} is {label}, expected {class}, as of the images");
+        bail!("{path}: its class {number} is {label}, expected {class}, as in the images");
     }
     let transform = transform(&PreprocessingOverrides::default(), &file, &zoo.manifest)?;
     Ok(Network::Weights(Box::new(file), transform))
@@ -155,7 +158,7 @@ fn network(file: &ModelFile, classes: usize, device: Device) -> anyhow::Result<E
     Ok(network)
 }
 
-/// A teacher that gets the student's images as it knows them.
+/// A teacher that renormalises the student's images to its own mean and standard deviation.
 #[derive(Debug)]
 struct Renormalised {
     network: EfficientNet,
@@ -207,15 +210,15 @@ mod tests {
     }
 
     #[test]
-    fn a_teacher_sees_the_picture_in_its_own_normalisation() {
+    fn a_teacher_sees_the_image_in_its_own_normalisation() {
         tch::manual_seed(1);
         let store = nn::VarStore::new(Device::Cpu);
         let config = Config::new(Variant::B0).with_num_classes(3);
         let network = EfficientNet::new(&store.root(), &config).unwrap();
-        let picture = Tensor::rand([2, 3, 64, 64], (Kind::Float, Device::Cpu));
+        let image = Tensor::rand([2, 3, 64, 64], (Kind::Float, Device::Cpu));
         let normalised = |transform: &EvalTransform| {
             let channels = |values: [f32; 3]| Tensor::from_slice(&values).reshape([1, 3, 1, 1]);
-            (&picture - channels(transform.mean)) / channels(transform.std)
+            (&image - channels(transform.mean)) / channels(transform.std)
         };
         let student = transform([0.5, 0.4, 0.3], [0.5, 0.6, 0.7]);
         let own = transform([0.1, 0.2, 0.3], [0.2, 0.3, 0.9]);

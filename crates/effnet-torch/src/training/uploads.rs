@@ -1,4 +1,6 @@
-//! Batches on their way to a CUDA device, beside the step that is under way there.
+//! Prefetches batches to a CUDA device while it computes the step before.
+//!
+//! Uploading in the training loop would leave the device idle during each copy.
 
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
@@ -11,10 +13,10 @@ use super::data::Steps;
 
 type Parts = anyhow::Result<Vec<Batch>>;
 
-/// The steps of an epoch, with their images on the device. A thread of its own mixes and uploads them, and is
-/// at most one step and the one that it works on ahead.
+/// The steps of an epoch, with their images on the device. A thread mixes and uploads them; it works on one step while at
+/// most one finished step waits.
 pub(super) struct Uploads {
-    /// `None` once nobody listens any more.
+    /// `None` once dropped.
     ready: Option<Receiver<Parts>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -36,7 +38,7 @@ impl Uploads {
         });
         Ok(Self {
             ready: Some(ready),
-            thread: Some(thread.context("no thread can be started for the uploads")?),
+            thread: Some(thread.context("cannot start the upload thread")?),
         })
     }
 }
@@ -55,20 +57,18 @@ impl Iterator for Uploads {
         if let Ok(parts) = self.ready.as_ref()?.recv() {
             return Some(parts);
         }
-        // After the last step, or in the middle of an epoch, which must not look whole then.
+        // The thread ended after the last step, or by a panic: then the epoch must not look complete.
         let ended = self.thread.take()?.join();
-        ended
-            .is_err()
-            .then(|| Err(anyhow!("the thread that uploads the batches has panicked")))
+        ended.is_err().then(|| Err(anyhow!("the upload thread panicked")))
     }
 }
 
 impl Drop for Uploads {
     fn drop(&mut self) {
-        // Ends the thread at its next step; it must not use the device while the process goes down.
+        // Ends the thread at its next step, so that it does not use the device while the process exits.
         self.ready = None;
         if let Some(thread) = self.thread.take() {
-            // A thread that panicked has said so.
+            // A panic has printed its message already.
             let _ = thread.join();
         }
     }
@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    /// Steps without end, and how many of them were made.
+    /// An endless iterator of steps that counts how many it made.
     fn steps(made: &Arc<AtomicUsize>) -> impl Iterator<Item = Parts> + Send + 'static {
         let made = Arc::clone(made);
         std::iter::repeat_with(move || {

@@ -1,4 +1,7 @@
-//! Batches, decoded ahead on several threads.
+//! [`Loader`]: batches, decoded and augmented ahead of their use on several threads.
+//!
+//! A resumed training has to see the batches that an uninterrupted one would have seen. So every random number is derived
+//! from seed, epoch and image, never from the order in which threads finish.
 
 mod rows;
 
@@ -12,30 +15,30 @@ use tch::Tensor;
 
 use rows::{Buffers, Rows, Task};
 
-/// How a [`Loader`] makes batches.
+/// Options of a [`Loader`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoaderOptions {
     /// Images per batch; at least 1.
     pub batch_size: usize,
     /// Data-loading threads, at least 1. All cores by default.
     pub workers: usize,
-    /// Batches that may be decoded ahead of the one that is taken, at least 1. 2 by default.
+    /// Batches to decode ahead, at least 1. 2 by default.
     pub prefetch: usize,
     /// The order of the images. Shuffled by default.
     pub order: Order,
-    /// What order and augmentation follow from. 0 by default.
+    /// The random seed of order and augmentation. 0 by default.
     pub seed: u64,
-    /// Whether a last batch that is not full is left out.
+    /// Whether to drop an incomplete last batch.
     pub drop_last: bool,
-    /// The share of this process. Everything by default.
+    /// The images of this process. All images by default.
     pub shard: Shard,
-    /// Whether a image that cannot be read ends the epoch; else it is left out of its batch and
-    /// counted.
+    /// Whether an unreadable image ends the epoch with an error. Otherwise, it is omitted from its batch
+    /// and listed in [`Epoch::unreadable`].
     pub strict: bool,
 }
 
 impl LoaderOptions {
-    /// The defaults with batches of `batch_size`.
+    /// The defaults with this batch size.
     pub fn new(batch_size: usize) -> Self {
         Self {
             batch_size,
@@ -52,11 +55,8 @@ impl LoaderOptions {
     fn check(&self, length: usize) -> Result<(), DataError> {
         let invalid = |expected, found: String| Err(DataError::Loader { expected, found });
         if self.batch_size == 0 || self.workers == 0 || self.prefetch == 0 {
-            let found = format!("{}, {} and {}", self.batch_size, self.workers, self.prefetch);
-            return invalid(
-                "a batch size, workers and prefetched batches of at least 1",
-                found,
-            );
+            let found = format!("{}, {}, {}", self.batch_size, self.workers, self.prefetch);
+            return invalid("`batch_size`, `workers` and `prefetch` of at least 1", found);
         }
         let Shard { rank, world_size } = self.shard;
         if rank >= world_size {
@@ -70,43 +70,47 @@ impl LoaderOptions {
         }
         if length < world_size {
             return invalid(
-                "a image or more for each process",
+                "at least one image per process",
                 format!("{length} images and {world_size} processes"),
             );
         }
         if self.batch_size == 1 && !self.drop_last && !length.is_multiple_of(world_size) {
             return invalid(
-                "a batch size of at least 2 where the processes have different numbers of images",
+                "a batch size of at least 2 if the processes have different numbers of images",
                 format!("1, with {length} images and {world_size} processes"),
             );
         }
         if self.drop_last && length / world_size < self.batch_size {
             return invalid(
-                "a batch size of no more than the number of images of a process, since smaller batches are left out",
-                format!("{} and {}", self.batch_size, length / world_size),
+                "a batch size of at most the number of images per process, because incomplete batches are dropped",
+                format!(
+                    "a batch size of {} for {} images",
+                    self.batch_size,
+                    length / world_size
+                ),
             );
         }
         Ok(())
     }
 }
 
-/// Transformed images with their labels.
+/// Preprocessed images with their labels.
 #[derive(Debug)]
 pub struct Batch {
     /// `[N, 3, image_size, image_size]`, 32-bit floats on the CPU.
     pub images: Tensor,
     /// `[N]`, 64-bit integers on the CPU.
     pub labels: Tensor,
-    /// The numbers of the images in the data set.
+    /// The indices of the images in the data set.
     pub indices: Vec<usize>,
-    /// The number of the batch in its epoch, from 0. To go on after it is to start from `number + 1`.
+    /// The number of the batch in its epoch, from 0. To resume after it, start from `number + 1`.
     pub number: usize,
 }
 
-/// Makes the batches of a data set, epoch by epoch.
+/// Yields the batches of a data set, epoch by epoch.
 ///
-/// An epoch is the same to the bit, order and augmentation, whatever the number of workers and wherever
-/// it was begun: both follow from the seed, the number of the epoch and the image.
+/// The order and augmentation of an epoch are derived from the seed, the number of the epoch and the image.
+/// They are bit-identical for any number of workers, and for an epoch started in the middle.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -115,8 +119,8 @@ pub struct Batch {
 /// use effnet_train::data::{Loader, LoaderOptions};
 ///
 /// # fn main() -> Result<(), effnet_data::DataError> {
-/// let photos = Arc::new(ImageFolder::open("photos/train")?);
-/// let loader = Loader::new(photos, TrainTransform::new(224), LoaderOptions::new(32))?;
+/// let images = Arc::new(ImageFolder::open("photos/train")?);
+/// let loader = Loader::new(images, TrainTransform::new(224), LoaderOptions::new(32))?;
 /// for epoch in 0..10 {
 ///     for batch in loader.epoch(epoch)? {
 ///         let batch = batch?;
@@ -134,7 +138,7 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Decodes nothing yet.
+    /// A loader. It decodes nothing before [`epoch`](Self::epoch).
     ///
     /// # Errors
     /// [`DataError::Loader`] for options that cannot be used with this data set.
@@ -145,7 +149,7 @@ impl Loader {
     ) -> Result<Self, DataError> {
         options.check(dataset.len())?;
         transform.check().map_err(|error| DataError::Loader {
-            expected: "a transform that can be used",
+            expected: "a valid transform",
             found: chain(error.as_ref()),
         })?;
         Ok(Self {
@@ -155,17 +159,17 @@ impl Loader {
         })
     }
 
-    /// The images.
+    /// The data set.
     pub fn dataset(&self) -> &Arc<dyn Dataset> {
         &self.dataset
     }
 
-    /// Batches an epoch: the same number for all processes.
+    /// Batches per epoch, the same number for all processes.
     pub fn batches(&self) -> usize {
         self.plan().batches()
     }
 
-    /// Starts to decode an epoch.
+    /// Starts an epoch.
     ///
     /// # Errors
     /// [`DataError::Thread`].
@@ -173,8 +177,8 @@ impl Loader {
         self.epoch_from(epoch, 0)
     }
 
-    /// Starts to decode an epoch at batch number `first`: the batches are those that [`Loader::epoch`]
-    /// would give after as many, and nothing before them is decoded.
+    /// Starts an epoch at batch number `first`. The batches are those of [`Loader::epoch`] from there on, and
+    /// nothing before them is decoded.
     ///
     /// # Errors
     /// [`DataError::Thread`].
@@ -190,7 +194,7 @@ impl Loader {
             let image = dataset.image(index)?;
             let mut rng = stream(Purpose::Sample, seed, epoch, index as u64);
             let Ok(row) = &mut task.row else {
-                // Whoever takes the batch is told why there is no memory for it.
+                // Out of memory: `fill` returns the error.
                 return Ok(());
             };
             transform.apply_into(&image, &mut rng, row.values())
@@ -237,8 +241,7 @@ impl std::fmt::Debug for Loader {
     }
 }
 
-/// The batches of one epoch, in order. Dropping it ends its threads, each after the image that it is
-/// at.
+/// The batches of one epoch, in order. Dropping it stops its threads, each after its current image.
 pub struct Epoch {
     window: DecodeWindow<Task, ()>,
     buffers: Arc<Buffers>,
@@ -249,26 +252,26 @@ pub struct Epoch {
     next: usize,
     strict: bool,
     unreadable: Vec<Unreadable>,
-    /// Whether there was an image.
+    /// Whether any image was readable.
     delivered: bool,
 }
 
-/// A batch whose rows are all written.
+/// A batch with all rows written.
 struct Filled {
     number: usize,
     positions: std::ops::Range<usize>,
     images: Tensor,
-    /// The rows that hold nothing, by number, in order.
+    /// The rows without an image, by number, in order.
     failures: Vec<(usize, BoxError)>,
 }
 
 impl Epoch {
-    /// The images that were left out so far.
+    /// The unreadable images so far.
     pub fn unreadable(&self) -> &[Unreadable] {
         &self.unreadable
     }
 
-    /// The next batch, once all of its rows are written; `None` after the last one and when closed.
+    /// Waits for the next batch; `None` after the last one and when closed.
     fn fill(&mut self) -> Option<Result<Filled, DataError>> {
         if self.next >= self.plan.batches() {
             return None;
@@ -285,7 +288,7 @@ impl Epoch {
                 failures.push((place, failure.into()));
             }
         }
-        // Its rows are gone by now.
+        // All its rows have been dropped by now.
         let images = self.buffers.finish()?;
         Some(images.map_err(DataError::Batch).map(|images| Filled {
             number,
@@ -295,7 +298,7 @@ impl Epoch {
         }))
     }
 
-    /// The batch without what could not be read; `None` when that is all of it.
+    /// The batch without unreadable images; `None` if none is left.
     fn batch(&mut self, filled: Filled) -> Result<Option<Batch>, DataError> {
         let mut indices = self.indices[filled.positions.clone()].to_vec();
         let mut images = filled.images;
@@ -335,7 +338,7 @@ impl Epoch {
         }))
     }
 
-    /// What is said at the end: an error when there was no image at all.
+    /// At the end of the epoch: an error if no image was readable.
     fn finish(&mut self) -> Option<Result<Batch, DataError>> {
         let first = self.unreadable.first().filter(|_| !self.delivered)?;
         self.delivered = true;
@@ -378,7 +381,7 @@ impl Drop for Epoch {
     }
 }
 
-/// What libtorch says of a batch.
+/// An error of libtorch while making a batch.
 fn refused(error: tch::TchError) -> DataError {
     DataError::Batch(error.into())
 }

@@ -1,4 +1,4 @@
-//! Mixup and cutmix (arXiv 1710.09412, 1905.04899) as timm does them on a batch.
+//! Mixup (arXiv 1710.09412) and cutmix (arXiv 1905.04899) of a batch, as in timm.
 
 use effnet_data::{DataError, Purpose, SampleRng, stream};
 use effnet_image::Rectangle;
@@ -8,45 +8,45 @@ use tch::{Kind, Tensor};
 
 use crate::Error;
 
-/// Mixes each picture of a batch with the one opposite to it, first with last, and their labels.
+/// Mixes each image of a batch, and its label, with the one opposite to it, first with last.
 ///
-/// timm's `Mixup` in its mode `batch`. With both alphas above 0, one of the two is drawn for each batch.
+/// This is timm's `Mixup` in mode `batch`. With both alphas above 0, one of the two is drawn per batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Mixup {
     /// Both parameters of the Beta distribution of mixup's lambda; 0 is off.
     pub mixup_alpha: f64,
     /// Both parameters of the Beta distribution of cutmix's lambda; 0 is off.
     pub cutmix_alpha: f64,
-    /// The share of the batches that are mixed.
+    /// The probability of mixing a batch.
     pub probability: f64,
-    /// The share of mixed batches that cutmix is for when both are on.
+    /// The probability of cutmix instead of mixup if both are on.
     pub switch_probability: f64,
-    /// What is taken from the label and spread over all classes, 0 to below 1.
+    /// Label smoothing, in `[0, 1)`.
     pub label_smoothing: f64,
     /// The number of classes.
     pub classes: usize,
 }
 
-/// What was drawn for one batch.
+/// How one batch is mixed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mixing {
-    /// Nothing is mixed.
+    /// Not at all.
     Nothing,
-    /// `lambda` of each picture and `1 - lambda` of the opposite one.
+    /// `lambda` of each image plus `1 - lambda` of the opposite one.
     Mixup {
         /// From 0 to 1.
         lambda: f64,
     },
-    /// A rectangle comes from the opposite picture.
+    /// A rectangle of each image is replaced by that of the opposite one.
     Cutmix {
-        /// Which.
+        /// The rectangle.
         area: Rectangle,
     },
 }
 
 impl Mixing {
-    /// Cutmix of `1 - lambda` of pictures of `height` x `width`: a rectangle of their aspect about
-    /// `center`, row and column, cut off at the border.
+    /// Cutmix of a share of `1 - lambda` of images of `height` x `width`: a rectangle of their aspect ratio around
+    /// `center` (row, column), clipped at the border.
     pub fn cutmix(lambda: f64, center: (usize, usize), height: usize, width: usize) -> Self {
         let ratio = (1.0 - lambda).sqrt();
         let along = |center: usize, side: usize| {
@@ -81,12 +81,12 @@ impl Mixup {
         }
     }
 
-    /// The generator for a batch: its numbers depend on nothing else.
+    /// The random generator of a batch, derived from the arguments alone.
     pub fn rng(seed: u64, epoch: u64, batch: usize) -> SampleRng {
         stream(Purpose::Mix, seed, epoch, batch as u64)
     }
 
-    /// Draws for a batch of pictures of `height` x `width`.
+    /// Draws how to mix a batch of images of `height` x `width`.
     ///
     /// # Errors
     /// [`DataError::Loader`] for alphas that are negative or not finite.
@@ -94,7 +94,7 @@ impl Mixup {
         let usable = |alpha: f64| alpha >= 0.0 && alpha.is_finite();
         if !usable(self.mixup_alpha) || !usable(self.cutmix_alpha) {
             return Err(DataError::Loader {
-                expected: "mixup and cutmix alphas from 0",
+                expected: "mixup and cutmix alphas of 0 or more",
                 found: format!("{} and {}", self.mixup_alpha, self.cutmix_alpha),
             }
             .into());
@@ -113,7 +113,7 @@ impl Mixup {
         } else {
             self.mixup_alpha
         };
-        // The only error is about parameters that are not above 0.
+        // Only fails for parameters that are not above 0.
         let lambda = Beta::new(alpha, alpha).map_or(1.0, |beta| beta.sample(rng));
         if !cutmix {
             return Ok(Mixing::Mixup { lambda });
@@ -122,8 +122,8 @@ impl Mixup {
         Ok(Mixing::cutmix(lambda, center, height, width))
     }
 
-    /// Mixes `images`, `[N, 3, H, W]`, with `labels`, `[N]`: the images and their soft targets
-    /// `[N, classes]`, 32-bit floats on the same device.
+    /// Mixes `images` `[N, 3, H, W]` with `labels` `[N]`. Returns the images and soft targets `[N, classes]`, 32-bit
+    /// floats on the same device.
     ///
     /// # Errors
     /// [`Error::Torch`], for instance for a label that is not below `classes`.
@@ -141,7 +141,7 @@ impl Mixup {
                 let mut part = rows.f_narrow(3, area.left as i64, area.width as i64)?;
                 part.f_copy_(&part.f_flip([0])?)?;
                 let (height, width) = (images.size()[2], images.size()[3]);
-                // What was cut off at the border does not count.
+                // The area after clipping at the border.
                 1.0 - (area.height * area.width) as f64 / (height * width) as f64
             }
         };
@@ -159,7 +159,7 @@ impl Mixup {
             let shape = [labels.numel() as i64, classes as i64];
             Tensor::f_full(shape, value, (Kind::Float, labels.device()))
         };
-        // Not `f_scatter_value_`: tch panics where that refuses a label.
+        // Not `f_scatter_value_`, with which tch panics on an invalid label.
         let mut targets = full(self.classes, other)?;
         Ok(targets.f_scatter_(1, &labels.f_unsqueeze(1)?, &full(1, own)?)?)
     }

@@ -1,4 +1,4 @@
-//! RMSProp with TensorFlow's semantics, which libtorch has no kernel for.
+//! RMSProp with TensorFlow's semantics, for which libtorch has no fused kernel.
 
 use libtorch_ext::foreach;
 use tch::Tensor;
@@ -14,8 +14,8 @@ pub(super) struct Constants {
     pub(super) weight_decay: f64,
 }
 
-/// `square_avg` moves towards the gradient's square, the buffer becomes `momentum * buffer + lr *
-/// gradient / sqrt(square_avg + epsilon)`, and is taken off the parameter.
+/// Moves `square_avg` towards the gradient's square, sets the buffer to `momentum * buffer + lr * gradient /
+/// sqrt(square_avg + epsilon)`, and subtracts it from the parameter.
 pub(super) fn step(
     parameters: &[Tensor],
     gradients: &[Tensor],

@@ -1,25 +1,25 @@
-//! What can go wrong with the files of a run.
+//! Errors of run folders.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// An error of a run's folder.
+/// An error of a run folder.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The operating system refused.
-    #[error("{}: cannot be {doing}: {source}; check the folder, its permissions and the space left", path.display())]
+    /// An error of the operating system.
+    #[error("{}: cannot be {doing}: {source}; check the folder, its permissions and the free disk space", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// Created, written, ...
         doing: &'static str,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A new run would overwrite an old one.
     #[error(
-        "{}: holds a run already; go on with it by --resume, or choose another folder",
+        "{}: already contains a run; resume it with --resume, or choose another folder",
         path.display()
     )]
     Occupied {
@@ -27,58 +27,58 @@ pub enum RunError {
         path: PathBuf,
     },
     /// The folder holds no run.
-    #[error("{}: no run in this folder, expected config.json", path.display())]
+    #[error("{}: not a run folder, expected a config.json in it", path.display())]
     NotARun {
         /// The folder.
         path: PathBuf,
     },
-    /// Another process works in the folder.
-    #[error("{}: another process trains in this folder; wait for it, or end it", path.display())]
+    /// Another process uses the folder.
+    #[error("{}: another process is training in this folder; wait for it to finish, or stop it", path.display())]
     Locked {
         /// The folder.
         path: PathBuf,
     },
-    /// A file does not hold what it should.
-    #[error("{}: not what a run of this version writes: {source}", path.display())]
+    /// A file has invalid contents.
+    #[error("{}: damaged, or written by another version: {source}", path.display())]
     Json {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The error, with its position.
         source: serde_json::Error,
     },
     /// The log ends before the checkpoint.
     #[error(
         "{}: {found} bytes, expected at least {expected}: the checkpoint is newer than the log; restore \
-         the log, or begin a new run",
+         the log, or start a new run",
         path.display()
     )]
-    ShortLog {
+    LogTooShort {
         /// The log.
         path: PathBuf,
-        /// Its length when the checkpoint was made.
+        /// Its length in bytes when the checkpoint was saved.
         expected: u64,
-        /// Its length.
+        /// Its length in bytes.
         found: u64,
     },
-    /// The position in the log is not the end of a line.
+    /// The checkpoint's position in the log is not the end of a line.
     #[error(
-        "{}: byte {position} is inside of a line, expected the end of one: this is not the log that the \
-         checkpoint was made with",
+        "{}: byte {position} is inside a line, expected the end of one: this is not the log of the \
+         checkpoint; restore the log, or start a new run",
         path.display()
     )]
-    OtherLog {
+    LogMismatch {
         /// The log.
         path: PathBuf,
-        /// The position that the checkpoint has.
+        /// The position saved in the checkpoint.
         position: u64,
     },
-    /// A picture or a file could not be written.
+    /// A figure or a file could not be written.
     #[error(transparent)]
     Picture(#[from] effnet_data::PictureError),
 }
 
 impl RunError {
-    /// For `map_err`: names the file and what was tried.
+    /// For `map_err`: adds the file and the operation.
     pub(super) fn io(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, doing, source }

@@ -1,7 +1,7 @@
-//! Events for TensorBoard.
+//! Event files for TensorBoard.
 //!
-//! A file is a sequence of records in TFRecord's framing, each an `Event` message of TensorFlow's
-//! `event.proto`, of which only what is written here is declared.
+//! A file is a sequence of TFRecords, each an `Event` message of TensorFlow's `event.proto`. Only the
+//! fields that are written are declared here.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -12,7 +12,7 @@ use prost::Message;
 
 use super::RunError;
 
-/// What a reader expects in the first record.
+/// The version that readers expect in the first record.
 const VERSION: &str = "brain.Event:2";
 
 #[derive(Clone, PartialEq, Message)]
@@ -56,11 +56,10 @@ struct SessionLog {
     status: i32,
 }
 
-/// `SessionLog.SessionStatus.START`: events of this step and later ones that were written before count
-/// no more.
+/// `SessionLog.SessionStatus.START`: readers drop earlier events of this step and later ones.
 const START: i32 = 1;
 
-/// Writes one events file; every event is in the file when the call returns.
+/// Writes an event file. Every event is in the file when the call returns.
 #[derive(Debug)]
 pub struct EventWriter {
     file: File,
@@ -68,15 +67,15 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// Begins a new file in `folder`. TensorBoard takes all files of a folder for one run; `first_step`
-    /// is where this file goes on, and it forgets what an earlier file has from there on.
+    /// Starts a new file in `folder`. TensorBoard merges all files of a folder into one run; it drops the
+    /// events of earlier files from `first_step` on.
     ///
     /// # Errors
     /// [`RunError::Io`].
     pub fn create(folder: &Path, first_step: u64) -> Result<Self, RunError> {
         let mut seconds = now() as u64;
         let (file, path) = loop {
-            // Readers take the files of a folder in the order of their names.
+            // Readers sort the files of a folder by name.
             let name = format!("events.out.tfevents.{seconds:010}.effnet");
             let path = folder.join(name);
             match OpenOptions::new().write(true).create_new(true).open(&path) {
@@ -91,8 +90,8 @@ impl EventWriter {
         Ok(writer)
     }
 
-    /// Adds numbers by their tags, `loss/train` and so on; TensorBoard draws tags with the same text
-    /// before the slash together.
+    /// Adds scalars by tag, such as `loss/train`; TensorBoard groups tags with the same text before the
+    /// slash.
     ///
     /// # Errors
     /// [`RunError::Io`].

@@ -1,4 +1,4 @@
-//! The folder itself: its names, and who may write there.
+//! [`RunFolder`]: the file names of a run, and the lock that keeps two processes from training in one folder.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -13,17 +13,17 @@ use effnet_data::{confusion_png, curves_png, remove_temporaries, replace_file, w
 
 use super::{EpochRecord, RunError, history_panels};
 
-/// A run's folder, which no other process writes to as long as this exists.
+/// A run folder, locked against other processes for as long as this exists.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// Locked; the system unlocks it however the process ends.
+    /// Locked; the operating system unlocks it however the process ends.
     _lock: File,
 }
 
 impl RunFolder {
-    /// Makes the folder of a new run, with the folders above it. One that is there is taken if it holds
-    /// no run.
+    /// Creates the folder of a new run, with its parent folders. An existing folder is used unless it
+    /// contains a run.
     ///
     /// # Errors
     /// [`RunError::Occupied`], [`RunError::Locked`], [`RunError::Io`].
@@ -37,7 +37,7 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Opens the folder of a run to go on with it, and removes what interrupted writes left there.
+    /// Opens the folder of a run to resume it, and removes temporary files of interrupted writes.
     ///
     /// # Errors
     /// [`RunError::NotARun`], [`RunError::Locked`], [`RunError::Io`].
@@ -57,7 +57,7 @@ impl RunFolder {
         match FileExt::try_lock(&lock) {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(RunError::Locked { path }),
-            // A file system without locks: the user has to know who trains where.
+            // The file system has no locks: proceed without one.
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
                 Ok(Self { path, _lock: lock })
             }
@@ -85,7 +85,7 @@ impl RunFolder {
         self.path.join("log.jsonl")
     }
 
-    /// Writes every setting.
+    /// Writes the settings to `config.json`.
     ///
     /// # Errors
     /// [`RunError::Io`].
@@ -93,7 +93,7 @@ impl RunFolder {
         self.write_json("config.json", config)
     }
 
-    /// The settings that the run was begun with.
+    /// The settings that the run was started with.
     ///
     /// # Errors
     /// [`RunError::Io`], [`RunError::Json`].
@@ -101,7 +101,7 @@ impl RunFolder {
         self.read_json("config.json")
     }
 
-    /// Writes the class names, in the order of the logits.
+    /// Writes the class names, in the order of the logits, to `classes.json`.
     ///
     /// # Errors
     /// [`RunError::Io`].
@@ -109,7 +109,7 @@ impl RunFolder {
         self.write_json("classes.json", &names)
     }
 
-    /// Writes a file of this name, for people and programs.
+    /// Writes an indented JSON file.
     ///
     /// # Errors
     /// [`RunError::Io`].
@@ -121,7 +121,7 @@ impl RunFolder {
         Ok(())
     }
 
-    /// What [`write_json`](Self::write_json) wrote.
+    /// Reads a file of [`write_json`](Self::write_json).
     ///
     /// # Errors
     /// [`RunError::Io`], [`RunError::Json`].
@@ -131,13 +131,13 @@ impl RunFolder {
         serde_json::from_str(&text).map_err(|source| RunError::Json { path, source })
     }
 
-    /// Draws `curves.png`: loss, accuracy and rate over the epochs so far.
+    /// Draws `curves.png`: loss, accuracy and learning rate per epoch.
     ///
     /// # Errors
     /// [`RunError::Io`], [`RunError::Picture`].
     pub fn write_curves(&self, title: &str, epochs: &[EpochRecord]) -> Result<(), RunError> {
-        let picture = curves_png(title, "epoch", &history_panels(epochs))?;
-        replace_file(&self.path.join("curves.png"), |file| file.write_all(&picture))?;
+        let png = curves_png(title, "epoch", &history_panels(epochs))?;
+        replace_file(&self.path.join("curves.png"), |file| file.write_all(&png))?;
         Ok(())
     }
 
@@ -147,8 +147,8 @@ impl RunFolder {
     /// [`RunError::Io`], [`RunError::Picture`].
     pub fn write_confusion(&self, confusion: &ConfusionMatrix, classes: &[String]) -> Result<(), RunError> {
         write_confusion_csv(&self.path.join("confusion.csv"), confusion, classes)?;
-        let picture = confusion_png(confusion, classes)?;
-        replace_file(&self.path.join("confusion.png"), |file| file.write_all(&picture))?;
+        let png = confusion_png(confusion, classes)?;
+        replace_file(&self.path.join("confusion.png"), |file| file.write_all(&png))?;
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! `log.jsonl`.
+//! [`Log`]: reads and writes `log.jsonl`.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -9,10 +9,10 @@ use serde::de::DeserializeOwned;
 
 use super::RunError;
 
-/// A file of JSON objects, one a line, each of which is in the file when [`append`](Self::append) returns.
+/// A file of JSON objects, one per line. A line is in the file when [`append`](Self::append) returns.
 ///
-/// A checkpoint remembers the [`position`](Self::position); going on from it cuts off what was written
-/// later, so that a run that was interrupted leaves the log of one that was not.
+/// A checkpoint saves the [`position`](Self::position), and resuming cuts off everything after it, so that
+/// an interrupted run ends with the same log as an uninterrupted one.
 #[derive(Debug)]
 pub struct Log {
     file: File,
@@ -21,14 +21,14 @@ pub struct Log {
 }
 
 impl Log {
-    /// A new, empty log. An empty file, as a run that ended before it began leaves it, is taken.
+    /// A new, empty log. An existing empty file, from a run that failed before it started, is reused.
     ///
     /// # Errors
-    /// [`RunError::Io`], also when there is a log already.
+    /// [`RunError::Io`], also if a log exists already.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self, RunError> {
         let path = path.into();
         let open = || {
-            // Appending: what is there by accident is never overwritten.
+            // Append mode never overwrites an existing file.
             let file = OpenOptions::new().append(true).create(true).open(&path)?;
             match file.metadata()?.len() {
                 0 => Ok(file),
@@ -40,17 +40,17 @@ impl Log {
         Ok(Self { file, path, position })
     }
 
-    /// Opens a log to go on after its first `position` bytes, and cuts off the others.
+    /// Opens a log and truncates it to its first `position` bytes.
     ///
     /// # Errors
-    /// [`RunError::ShortLog`], [`RunError::OtherLog`], [`RunError::Io`].
+    /// [`RunError::LogTooShort`], [`RunError::LogMismatch`], [`RunError::Io`].
     pub fn resume(path: impl Into<PathBuf>, position: u64) -> Result<Self, RunError> {
         let path = path.into();
         let file = OpenOptions::new().read(true).write(true).open(&path);
         let mut file = file.map_err(RunError::io(&path, "opened"))?;
         let found = file.metadata().map_err(RunError::io(&path, "read"))?.len();
         if found < position {
-            return Err(RunError::ShortLog {
+            return Err(RunError::LogTooShort {
                 path,
                 expected: position,
                 found,
@@ -63,7 +63,7 @@ impl Log {
                 .and_then(|_| file.read_exact(&mut last));
             read.map_err(RunError::io(&path, "read"))?;
             if last != *b"\n" {
-                return Err(RunError::OtherLog { path, position });
+                return Err(RunError::LogMismatch { path, position });
             }
         }
         let cut = file
@@ -73,10 +73,10 @@ impl Log {
         Ok(Self { file, path, position })
     }
 
-    /// Adds a line.
+    /// Appends a line.
     ///
     /// # Errors
-    /// [`RunError::Io`]; the log is as before then, where the system lets it.
+    /// [`RunError::Io`]; the partial line is then removed if possible.
     pub fn append(&mut self, record: &impl Serialize) -> Result<(), RunError> {
         let write = |file: &mut File| {
             let mut line = serde_json::to_vec(record)?;
@@ -97,13 +97,12 @@ impl Log {
         }
     }
 
-    /// The bytes so far: what a checkpoint remembers.
+    /// The length in bytes, to be saved in a checkpoint.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// Makes sure that all lines are on the disk. To be called before a checkpoint that remembers the
-    /// position is written.
+    /// Syncs all lines to the disk. Call it before saving a checkpoint with the position.
     ///
     /// # Errors
     /// [`RunError::Io`].
@@ -111,8 +110,7 @@ impl Log {
         self.file.sync_data().map_err(RunError::io(&self.path, "written"))
     }
 
-    /// The records of a log, oldest first. A last line without an end, as an interrupted write leaves
-    /// it, is none.
+    /// The records of a log, oldest first. An incomplete last line, from an interrupted write, is ignored.
     ///
     /// # Errors
     /// [`RunError::Io`], [`RunError::Json`].

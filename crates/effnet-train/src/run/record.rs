@@ -1,4 +1,4 @@
-//! What is logged.
+//! The records of `log.jsonl`.
 
 use effnet_data::metrics::Summary;
 use effnet_data::{Curve, Panel};
@@ -8,42 +8,42 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "lowercase")]
 pub enum Record {
-    /// After some steps.
+    /// Written every few steps.
     Step(StepRecord),
-    /// After an epoch and its validation.
+    /// Written after an epoch and its validation.
     Epoch(EpochRecord),
 }
 
-/// How training goes.
+/// The training loss and learning rate at a step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// From 1.
     pub epoch: u64,
-    /// Updates of the parameters so far.
+    /// Steps so far.
     pub step: u64,
-    /// The rate of the last update, of the group with the highest.
+    /// The learning rate of the last step, of the group with the highest.
     pub lr: f64,
     /// Mean training loss of the epoch so far.
     pub loss: f64,
 }
 
-/// What an epoch came to.
+/// The results of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// From 1.
     pub epoch: u64,
-    /// Updates of the parameters so far.
+    /// Steps so far.
     pub step: u64,
-    /// The rate of the last update, of the group with the highest.
+    /// The learning rate of the last step, of the group with the highest.
     pub lr: f64,
-    /// Mean training loss over the epoch, with everything that regularises.
+    /// Mean training loss over the epoch, with augmentation, dropout and label smoothing.
     pub train_loss: f64,
-    /// What validation measured; absent where there is none.
+    /// The validation metrics; absent without validation images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<Summary>,
 }
 
-/// Loss, accuracy and rate over the epochs.
+/// Loss, accuracy and learning rate per epoch.
 pub fn history_panels(epochs: &[EpochRecord]) -> Vec<Panel> {
     let curve = |name: &str, value: &dyn Fn(&EpochRecord) -> Option<f64>| Curve {
         name: name.to_owned(),

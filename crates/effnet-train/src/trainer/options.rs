@@ -1,40 +1,40 @@
-//! What a trainer is told.
+//! The options of a trainer.
 
-use crate::{CrossEntropy, Distillation, GroupOptions, Method, Precision, Schedule};
+use crate::{CrossEntropy, Distillation, OptimizerKind, ParamGroupOptions, Precision, Schedule};
 
-/// A stretch of training with one optimizer and one schedule, whose steps it lasts.
+/// A part of the training with one optimizer and one schedule, whose length it has.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Phase {
-    /// Which parameters are trained, and how fast.
-    pub groups: GroupOptions,
-    /// The optimizer, which begins anew.
-    pub method: Method,
-    /// The rate of each step.
+    /// The trained parameters, their learning rates and weight decay.
+    pub groups: ParamGroupOptions,
+    /// The optimizer, which starts with a fresh state.
+    pub optimizer: OptimizerKind,
+    /// The learning rate of each step.
     pub schedule: Schedule,
 }
 
-/// What stays the same over all phases.
+/// Options shared by all phases.
 #[derive(Debug, Default)]
 pub struct TrainerOptions {
-    /// What is minimised.
+    /// The loss.
     pub loss: CrossEntropy,
-    /// A teacher to learn from, beside the targets.
+    /// A teacher to distill from, in addition to the targets.
     pub distillation: Option<Distillation>,
-    /// What steps and evaluations compute in.
+    /// The precision of steps and evaluations.
     pub precision: Precision,
-    /// Gradients with a larger global norm are scaled down to this one.
+    /// Clips the gradients to this global norm.
     pub clip_norm: Option<f64>,
-    /// Keeps an average of the network, which is evaluated and saved in its place.
-    pub average: Option<Average>,
-    /// Decides all that the network draws: dropout and drop connect.
+    /// Keeps an exponential moving average (EMA) of the weights, which is evaluated and exported instead of them.
+    pub ema: Option<EmaOptions>,
+    /// The seed of dropout and drop connect.
     pub seed: u64,
 }
 
 /// The arguments of [`Ema::new`](crate::Ema::new).
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Average {
-    /// What remains of the average at an update; the reference implementation's 0.9999.
+pub struct EmaOptions {
+    /// Decay of the average per step; 0.9999 in the reference implementation.
     pub decay: f64,
-    /// Whether it remembers less in the beginning.
+    /// Whether the decay is lower in the first steps.
     pub warmup: bool,
 }

@@ -1,26 +1,26 @@
-//! What a training is made of between two steps.
+//! The state of a training between two steps.
 
 use effnet_checkpoint::StateDict;
 use serde::{Deserialize, Serialize};
 
 use crate::GradScaler;
 
-/// How far a training is.
+/// A position in a training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Position {
     /// Index of the phase.
     pub phase: u64,
     /// Steps taken in this phase.
     pub phase_step: u64,
-    /// Complete epochs.
+    /// Completed epochs.
     pub epoch: u64,
-    /// Steps taken in the running epoch: where the loader goes on.
+    /// Steps taken in the current epoch, from which the loader continues.
     pub epoch_step: u64,
-    /// Steps taken in all.
+    /// Steps taken in total.
     pub step: u64,
 }
 
-/// A mean over images that can be saved in the middle.
+/// A mean loss over images that can be saved in the middle of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct RunningLoss {
     sum: f64,
@@ -38,33 +38,33 @@ impl RunningLoss {
         (self.images > 0).then(|| self.sum / self.images as f64)
     }
 
-    /// Images so far.
+    /// The number of images so far.
     pub fn images(&self) -> u64 {
         self.images
     }
 }
 
-/// All that a training needs to go on bit for bit, as a copy.
+/// A copy of everything that a training needs to resume bit for bit.
 #[derive(Debug, Clone)]
 pub struct TrainerState {
-    /// How far it is.
+    /// The position.
     pub position: Position,
-    /// What its draws come from.
+    /// The seed of dropout and drop connect.
     pub seed: u64,
-    /// The network's parameters and statistics.
+    /// The network's parameters and batch-norm statistics.
     pub weights: StateDict,
     /// [`Optimizer::state_dict`](crate::Optimizer::state_dict).
     pub optimizer: StateDict,
-    /// The average and its number of updates.
+    /// The EMA of the weights and its number of updates.
     pub average: Option<(u64, StateDict)>,
     /// The scale of the loss in [`Precision::Fp16`](crate::Precision::Fp16).
     pub scaler: Option<GradScaler>,
-    /// The mean loss of the running epoch.
+    /// The mean loss of the current epoch.
     pub running_loss: RunningLoss,
 }
 
 impl TrainerState {
-    /// The weights to evaluate and to publish: the average where there is one.
+    /// The weights to evaluate and to export: the EMA if there is one.
     pub fn published(&self) -> &StateDict {
         self.average
             .as_ref()

@@ -5,25 +5,25 @@ use std::path::Path;
 use effnet::ModelMetadata;
 use effnet_checkpoint::{Checkpoint, write_safetensors};
 use effnet_core::{EfficientNet, LoadOptions};
-use effnet_train::{Average, Checkpointer, Method, Snapshot, Trainer, TrainerOptions};
+use effnet_train::{Checkpointer, EmaOptions, OptimizerKind, Snapshot, Trainer, TrainerOptions};
 use serde_json::json;
 use tch::{Device, nn};
 
 use crate::{Turn, batch, first_difference, narrow, network, phase, turn, values};
 
 pub(crate) fn trainer(turn: &Turn) -> Trainer {
-    let average = Some(Average {
+    let ema = Some(EmaOptions {
         decay: 0.9,
         warmup: true,
     });
     let options = TrainerOptions {
-        average,
+        ema,
         ..TrainerOptions::default()
     };
     Trainer::new(
         network(&narrow(), 1, turn),
         options,
-        vec![phase(Method::SGD, 0.05, 9)],
+        vec![phase(OptimizerKind::SGD, 0.05, 9)],
     )
     .unwrap()
 }
@@ -158,7 +158,7 @@ fn a_state_that_is_none_is_refused_with_its_name() {
     assert!(refusal().contains("it has no `effnet_training`"));
     let progress = BTreeMap::from([("effnet_training".to_owned(), r#"{"version": 1}"#.to_owned())]);
     write_safetensors(&path, &tensors, &progress).unwrap();
-    assert!(refusal().contains("`effnet_training` is refused: missing field `position`"));
+    assert!(refusal().contains("`effnet_training` is invalid: missing field `position`"));
 }
 
 #[test]

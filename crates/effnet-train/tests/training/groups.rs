@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use effnet_train::{Freeze, GroupOptions, LayerRates, ParameterGroup};
+use effnet_train::{Freeze, LayerRates, ParamGroupOptions, ParameterGroup};
 
 use crate::{narrow, network, turn};
 
@@ -22,9 +22,9 @@ fn every_parameter_is_in_exactly_one_group() {
         LayerRates::Decay(0.7),
         LayerRates::From(0.01),
     ] {
-        let groups = GroupOptions {
+        let groups = ParamGroupOptions {
             rates,
-            ..GroupOptions::default()
+            ..ParamGroupOptions::default()
         }
         .apply(&network)
         .unwrap();
@@ -41,7 +41,7 @@ fn every_parameter_is_in_exactly_one_group() {
 #[test]
 fn batch_normalisation_and_biases_have_no_weight_decay() {
     let network = network(&narrow(), 1, &turn());
-    for group in GroupOptions::default().apply(&network).unwrap() {
+    for group in ParamGroupOptions::default().apply(&network).unwrap() {
         for (name, _) in &group.parameters {
             let exempt = name.contains("_bn") || name.ends_with("bias");
             assert_eq!(group.weight_decay, if exempt { 0.0 } else { 1e-5 }, "{name}");
@@ -52,9 +52,9 @@ fn batch_normalisation_and_biases_have_no_weight_decay() {
 #[test]
 fn weight_decay_of_everything_can_be_asked_for() {
     let network = network(&narrow(), 1, &turn());
-    let options = GroupOptions {
+    let options = ParamGroupOptions {
         decay_norms_and_biases: true,
-        ..GroupOptions::default()
+        ..ParamGroupOptions::default()
     };
     let groups = options.apply(&network).unwrap();
     assert!(groups.iter().all(|group| group.weight_decay == 1e-5));
@@ -63,10 +63,10 @@ fn weight_decay_of_everything_can_be_asked_for() {
 #[test]
 fn layer_decay_shrinks_the_rate_with_each_layer_below_the_classifier() {
     let network = network(&narrow(), 1, &turn());
-    let options = GroupOptions {
+    let options = ParamGroupOptions {
         rates: LayerRates::Decay(0.5),
         head_rate: 3.0,
-        ..GroupOptions::default()
+        ..ParamGroupOptions::default()
     };
     let groups = options.apply(&network).unwrap();
     let blocks = narrow().blocks().len() as i32;
@@ -82,9 +82,9 @@ fn layer_decay_shrinks_the_rate_with_each_layer_below_the_classifier() {
 #[test]
 fn discriminative_rates_span_from_the_stem_to_the_classifier() {
     let network = network(&narrow(), 1, &turn());
-    let options = GroupOptions {
+    let options = ParamGroupOptions {
         rates: LayerRates::From(0.01),
-        ..GroupOptions::default()
+        ..ParamGroupOptions::default()
     };
     let groups = options.apply(&network).unwrap();
     assert!((scale_of(&groups, "_conv_stem.weight") - 0.01).abs() < 1e-12);
@@ -98,9 +98,9 @@ fn discriminative_rates_span_from_the_stem_to_the_classifier() {
 #[test]
 fn frozen_convolutions_leave_batch_normalisation_and_the_classifier_to_train() {
     let network = network(&narrow(), 1, &turn());
-    let options = GroupOptions {
+    let options = ParamGroupOptions {
         freeze: Freeze::Convolutions,
-        ..GroupOptions::default()
+        ..ParamGroupOptions::default()
     };
     let groups = options.apply(&network).unwrap();
     for (name, tensor) in network.named_tensors() {
@@ -114,15 +114,15 @@ fn frozen_convolutions_leave_batch_normalisation_and_the_classifier_to_train() {
 #[test]
 fn what_was_frozen_can_be_thawed() {
     let network = network(&narrow(), 1, &turn());
-    let frozen = GroupOptions {
+    let frozen = ParamGroupOptions {
         freeze: Freeze::Features,
-        ..GroupOptions::default()
+        ..ParamGroupOptions::default()
     };
     assert_eq!(
         names(&frozen.apply(&network).unwrap()),
         ["_fc.weight", "_fc.bias"]
     );
-    GroupOptions::default().apply(&network).unwrap();
+    ParamGroupOptions::default().apply(&network).unwrap();
     let stem = network
         .named_tensors()
         .find(|(name, _)| *name == "_conv_stem.weight");
@@ -132,9 +132,9 @@ fn what_was_frozen_can_be_thawed() {
 #[test]
 fn a_factor_out_of_its_range_is_refused() {
     let network = network(&narrow(), 1, &turn());
-    let options = GroupOptions {
+    let options = ParamGroupOptions {
         rates: LayerRates::Decay(1.5),
-        ..GroupOptions::default()
+        ..ParamGroupOptions::default()
     };
     let error = options.apply(&network).unwrap_err().to_string();
     assert_eq!(

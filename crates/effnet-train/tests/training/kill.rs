@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use effnet::ModelMetadata;
 use effnet_checkpoint::Checkpoint;
-use effnet_train::{Average, Checkpointer, Method, Snapshot, Trainer, TrainerOptions};
+use effnet_train::{Checkpointer, EmaOptions, OptimizerKind, Snapshot, Trainer, TrainerOptions};
 use serde_json::json;
 
 use crate::{batch, narrow, network, phase, turn};
@@ -25,16 +25,16 @@ const FOLDER: &str = "EFFNET_TEST_RUN_FOLDER";
 fn child() {
     let folder = std::env::var_os(FOLDER).unwrap();
     let turn = turn();
-    let average = Some(Average {
+    let ema = Some(EmaOptions {
         decay: 0.99,
         warmup: true,
     });
     let options = TrainerOptions {
-        average,
+        ema,
         seed: 4,
         ..TrainerOptions::default()
     };
-    let phases = vec![phase(Method::RMS_PROP_TF, 1e-3, STEPS)];
+    let phases = vec![phase(OptimizerKind::RMS_PROP_TF, 1e-3, STEPS)];
     let mut trainer = Trainer::new(network(&narrow(), 1, &turn), options, phases).unwrap();
     let mut checkpointer = Checkpointer::new(folder, ModelMetadata::default()).unwrap();
     if let Some(snapshot) = checkpointer.resume(&json!({}), &[]).unwrap() {

@@ -1,4 +1,4 @@
-//! The parts of a training, one by one and together, on networks that train in milliseconds.
+//! The parts of a training, separately and together, on networks that train in milliseconds.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -19,11 +19,13 @@ use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use effnet_core::{Config, EfficientNet, Variant};
-use effnet_train::{Batch, Course, GroupOptions, Method, Phase, Schedule, Targets, Warmup};
+use effnet_train::{
+    Batch, OptimizerKind, ParamGroupOptions, Phase, Schedule, ScheduleShape, Targets, Warmup,
+};
 use tch::{Device, Kind, Tensor, nn};
 
-/// libtorch has one generator for the whole process: of the tests that run side by side, only one may
-/// seed it and draw.
+/// libtorch has one generator per process: of the tests that run in parallel, only one at a time may seed it and
+/// draw.
 struct Turn {
     _guard: MutexGuard<'static, ()>,
 }
@@ -31,13 +33,13 @@ struct Turn {
 fn turn() -> Turn {
     static TURN: Mutex<()> = Mutex::new(());
     let guard = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    // The tests run side by side: threads of OpenMP that wait by spinning would keep each other waiting.
+    // The tests run in parallel: OpenMP threads that spin while waiting would slow each other down.
     tch::set_num_threads(1);
     Turn { _guard: guard }
 }
 
-/// Reports a test that cannot run here, also where `EFFNET_SKIP_LOG` asks for it: the test runner hides
-/// what a passing test prints.
+/// Reports a test that cannot run here, also to the file `EFFNET_SKIP_LOG`, because the test runner hides the output of
+/// passing tests.
 #[allow(clippy::print_stderr)]
 fn skip(test: &str, reason: &str) {
     let line = format!("skipped: {test}: {reason}\n");
@@ -69,8 +71,8 @@ fn network(config: &Config, seed: i64, _turn: &Turn) -> EfficientNet {
     EfficientNet::new(&store.root(), config).unwrap()
 }
 
-/// `count` images of 32 pixels of the classes 0 to 3 in turn, each class of another colour and another
-/// direction of waves, with noise; the same for the same `number`.
+/// `count` images of 32x32 pixels with the classes 0 to 3 in turn. Each class has its own colour and direction of waves,
+/// with noise. Equal for equal `number`.
 fn batch(number: usize, count: usize) -> Batch {
     let mut state = number as u32 + 1;
     let mut noise = move || {
@@ -97,12 +99,12 @@ fn batch(number: usize, count: usize) -> Batch {
     }
 }
 
-/// One phase at a constant rate.
-fn phase(method: Method, rate: f64, steps: u64) -> Phase {
+/// One phase at a constant learning rate.
+fn phase(kind: OptimizerKind, rate: f64, steps: u64) -> Phase {
     Phase {
-        groups: GroupOptions::default(),
-        method,
-        schedule: Schedule::new(rate, steps, Course::Constant, Warmup::default()).unwrap(),
+        groups: ParamGroupOptions::default(),
+        optimizer: kind,
+        schedule: Schedule::new(rate, steps, ScheduleShape::Constant, Warmup::default()).unwrap(),
     }
 }
 

@@ -1,5 +1,5 @@
 use effnet_checkpoint::StateDict;
-use effnet_train::{Method, Optimizer, ParameterGroup, clip_to_norm, global_norm};
+use effnet_train::{Optimizer, OptimizerKind, ParameterGroup, clip_to_norm, global_norm};
 use tch::{Device, Kind, Tensor};
 
 use crate::close;
@@ -30,7 +30,7 @@ fn step(optimizer: &mut Optimizer, parameter: &Tensor, gradient: f64, rate: f64)
 #[test]
 fn sgd_carries_its_momentum_and_decays_weights() {
     let parameter = scalar(1.0);
-    let mut optimizer = Optimizer::new(Method::SGD, vec![group("p", &[&parameter], 0.1)]).unwrap();
+    let mut optimizer = Optimizer::new(OptimizerKind::SGD, vec![group("p", &[&parameter], 0.1)]).unwrap();
     // buffer = 2 + 0.1 * 1
     close(step(&mut optimizer, &parameter, 2.0, 0.01), 1.0 - 0.01 * 2.1);
     let second = 0.9 * 2.1 + 2.0 + 0.1 * 0.979;
@@ -40,11 +40,11 @@ fn sgd_carries_its_momentum_and_decays_weights() {
 #[test]
 fn nesterovs_step_looks_ahead() {
     let parameter = scalar(1.0);
-    let method = Method::Sgd {
+    let kind = OptimizerKind::Sgd {
         momentum: 0.9,
         nesterov: true,
     };
-    let mut optimizer = Optimizer::new(method, vec![group("p", &[&parameter], 0.0)]).unwrap();
+    let mut optimizer = Optimizer::new(kind, vec![group("p", &[&parameter], 0.0)]).unwrap();
     close(
         step(&mut optimizer, &parameter, 2.0, 0.1),
         1.0 - 0.1 * (2.0 + 0.9 * 2.0),
@@ -54,11 +54,11 @@ fn nesterovs_step_looks_ahead() {
 #[test]
 fn sgd_without_momentum_remembers_nothing() {
     let parameter = scalar(1.0);
-    let method = Method::Sgd {
+    let kind = OptimizerKind::Sgd {
         momentum: 0.0,
         nesterov: false,
     };
-    let mut optimizer = Optimizer::new(method, vec![group("p", &[&parameter], 0.0)]).unwrap();
+    let mut optimizer = Optimizer::new(kind, vec![group("p", &[&parameter], 0.0)]).unwrap();
     close(step(&mut optimizer, &parameter, 2.0, 0.1), 0.8);
     assert!(optimizer.state_dict().unwrap().is_empty());
 }
@@ -66,7 +66,7 @@ fn sgd_without_momentum_remembers_nothing() {
 #[test]
 fn the_first_step_of_adamw_is_the_rate_whatever_the_gradient() {
     let parameter = scalar(1.0);
-    let mut optimizer = Optimizer::new(Method::ADAM_W, vec![group("p", &[&parameter], 0.5)]).unwrap();
+    let mut optimizer = Optimizer::new(OptimizerKind::ADAM_W, vec![group("p", &[&parameter], 0.5)]).unwrap();
     // Weight decay is apart: 1 - 0.01 * 0.5, then the step of 0.01.
     close(step(&mut optimizer, &parameter, 123.0, 0.01), 0.995 - 0.01);
 }
@@ -74,7 +74,8 @@ fn the_first_step_of_adamw_is_the_rate_whatever_the_gradient() {
 #[test]
 fn rms_prop_has_epsilon_in_the_root_ones_at_the_start_and_the_rate_in_the_momentum() {
     let parameter = scalar(1.0);
-    let mut optimizer = Optimizer::new(Method::RMS_PROP_TF, vec![group("p", &[&parameter], 0.0)]).unwrap();
+    let mut optimizer =
+        Optimizer::new(OptimizerKind::RMS_PROP_TF, vec![group("p", &[&parameter], 0.0)]).unwrap();
     let square = 0.9 * 1.0 + 0.1 * 4.0;
     let buffer = 0.1 * 2.0 / f64::sqrt(square + 1e-3);
     close(step(&mut optimizer, &parameter, 2.0, 0.1), 1.0 - buffer);
@@ -92,7 +93,7 @@ fn a_groups_factor_scales_its_rate() {
     let (slow, fast) = (scalar(1.0), scalar(1.0));
     let mut groups = vec![group("slow", &[&slow], 0.0), group("fast", &[&fast], 0.0)];
     groups[0].rate_scale = 0.1;
-    let mut optimizer = Optimizer::new(Method::SGD, groups).unwrap();
+    let mut optimizer = Optimizer::new(OptimizerKind::SGD, groups).unwrap();
     (&slow + &fast).sum(Kind::Float).backward();
     optimizer.step(1.0).unwrap();
     close(slow.double_value(&[0]), 0.9);
@@ -102,7 +103,8 @@ fn a_groups_factor_scales_its_rate() {
 #[test]
 fn a_parameter_without_a_gradient_stays_where_it_is() {
     let (used, unused) = (scalar(1.0), scalar(1.0));
-    let mut optimizer = Optimizer::new(Method::ADAM_W, vec![group("p", &[&used, &unused], 0.1)]).unwrap();
+    let mut optimizer =
+        Optimizer::new(OptimizerKind::ADAM_W, vec![group("p", &[&used, &unused], 0.1)]).unwrap();
     step(&mut optimizer, &used, 1.0, 0.1);
     assert!(used.double_value(&[0]) < 1.0);
     assert_eq!(unused.double_value(&[0]), 1.0);
@@ -114,11 +116,11 @@ fn a_gradient_in_another_order_in_memory_reaches_its_own_parameter() {
     let gradient = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0, 5.0, 6.0])
         .view([3, 2])
         .tr();
-    let method = Method::Sgd {
+    let kind = OptimizerKind::Sgd {
         momentum: 0.0,
         nesterov: false,
     };
-    let mut optimizer = Optimizer::new(method, vec![group("p", &[&parameter], 0.0)]).unwrap();
+    let mut optimizer = Optimizer::new(kind, vec![group("p", &[&parameter], 0.0)]).unwrap();
     (&parameter * &gradient).sum(Kind::Float).backward();
     optimizer.step(1.0).unwrap();
     assert!(parameter.detach().equal(&-gradient));
@@ -127,7 +129,7 @@ fn a_gradient_in_another_order_in_memory_reaches_its_own_parameter() {
 #[test]
 fn cleared_gradients_are_gone_and_not_zero() {
     let parameter = scalar(1.0);
-    let mut optimizer = Optimizer::new(Method::SGD, vec![group("p", &[&parameter], 0.0)]).unwrap();
+    let mut optimizer = Optimizer::new(OptimizerKind::SGD, vec![group("p", &[&parameter], 0.0)]).unwrap();
     step(&mut optimizer, &parameter, 1.0, 0.1);
     assert_eq!(optimizer.gradients().unwrap().len(), 1);
     optimizer.clear_gradients().unwrap();
@@ -135,9 +137,9 @@ fn cleared_gradients_are_gone_and_not_zero() {
 }
 
 /// Three steps, the state in between taken into a new optimizer on a copy of the parameters.
-fn same_after_a_restart(method: Method) {
+fn same_after_a_restart(kind: OptimizerKind) {
     let parameter = Tensor::from_slice(&[0.3f32, -1.7, 2.9]).set_requires_grad(true);
-    let mut optimizer = Optimizer::new(method, vec![group("p", &[&parameter], 0.01)]).unwrap();
+    let mut optimizer = Optimizer::new(kind, vec![group("p", &[&parameter], 0.01)]).unwrap();
     let go = |optimizer: &mut Optimizer, parameter: &Tensor, factor: f64| {
         optimizer.clear_gradients().unwrap();
         (parameter.square() * factor).sum(Kind::Float).backward();
@@ -147,31 +149,40 @@ fn same_after_a_restart(method: Method) {
     go(&mut optimizer, &parameter, 0.7);
     let state = optimizer.state_dict().unwrap();
     let copy = parameter.detach().copy().set_requires_grad(true);
-    let mut other = Optimizer::new(method, vec![group("p", &[&copy], 0.01)]).unwrap();
+    let mut other = Optimizer::new(kind, vec![group("p", &[&copy], 0.01)]).unwrap();
     other.load_state_dict(&state).unwrap();
     go(&mut optimizer, &parameter, 1.3);
     go(&mut other, &copy, 1.3);
-    assert!(parameter.equal(&copy), "{method:?}");
+    assert!(parameter.equal(&copy), "{kind:?}");
 }
 
 #[test]
 fn a_restored_optimizer_takes_the_same_step_bit_for_bit() {
-    for method in [Method::SGD, Method::ADAM_W, Method::RMS_PROP_TF] {
-        same_after_a_restart(method);
+    for kind in [
+        OptimizerKind::SGD,
+        OptimizerKind::ADAM_W,
+        OptimizerKind::RMS_PROP_TF,
+    ] {
+        same_after_a_restart(kind);
     }
 }
 
 #[test]
 fn the_state_of_another_optimizer_is_refused() {
     let parameter = scalar(1.0);
-    let new = |method| Optimizer::new(method, vec![group("p", &[&parameter], 0.0)]).unwrap();
-    let refusal = |state: &StateDict| new(Method::SGD).load_state_dict(state).unwrap_err().to_string();
-    let adam = refusal(&new(Method::ADAM_W).state_dict().unwrap());
+    let new = |kind| Optimizer::new(kind, vec![group("p", &[&parameter], 0.0)]).unwrap();
+    let refusal = |state: &StateDict| {
+        new(OptimizerKind::SGD)
+            .load_state_dict(state)
+            .unwrap_err()
+            .to_string()
+    };
+    let adam = refusal(&new(OptimizerKind::ADAM_W).state_dict().unwrap());
     assert!(adam.contains("it has no `p.0.momentum_buffer`"), "{adam}");
-    let rms = refusal(&new(Method::RMS_PROP_TF).state_dict().unwrap());
+    let rms = refusal(&new(OptimizerKind::RMS_PROP_TF).state_dict().unwrap());
     assert!(rms.contains("it has 2 tensors, expected 1"), "{rms}");
     let wide = Tensor::zeros([2], (Kind::Float, Device::Cpu));
-    let wide = Optimizer::new(Method::SGD, vec![group("p", &[&wide], 0.0)]).unwrap();
+    let wide = Optimizer::new(OptimizerKind::SGD, vec![group("p", &[&wide], 0.0)]).unwrap();
     let wide = refusal(&wide.state_dict().unwrap());
     assert!(
         wide.contains("`p.0.momentum_buffer` has the shape [2], expected [1]"),
@@ -182,22 +193,22 @@ fn the_state_of_another_optimizer_is_refused() {
 #[test]
 fn constants_out_of_range_are_refused() {
     let bad = [
-        Method::Sgd {
+        OptimizerKind::Sgd {
             momentum: 1.0,
             nesterov: false,
         },
-        Method::AdamW {
+        OptimizerKind::AdamW {
             betas: [0.9, -0.1],
             epsilon: 1e-8,
         },
-        Method::RmsPropTf {
+        OptimizerKind::RmsPropTf {
             decay: 0.9,
             momentum: 0.9,
             epsilon: 0.0,
         },
     ];
-    for method in bad {
-        assert!(Optimizer::new(method, Vec::new()).is_err(), "{method:?}");
+    for kind in bad {
+        assert!(Optimizer::new(kind, Vec::new()).is_err(), "{kind:?}");
     }
 }
 

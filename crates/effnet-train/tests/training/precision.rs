@@ -1,4 +1,4 @@
-use effnet_train::{GradScaler, Method, Precision, Trainer, TrainerOptions};
+use effnet_train::{GradScaler, OptimizerKind, Precision, Trainer, TrainerOptions};
 use tch::{Device, Tensor};
 
 use crate::{batch, narrow, network, phase, turn};
@@ -48,7 +48,7 @@ fn sixteen_bit_floats_are_refused_on_the_cpu() {
         precision: Precision::Fp16,
         ..TrainerOptions::default()
     };
-    let error = Trainer::new(network, options, vec![phase(Method::SGD, 0.1, 1)]).unwrap_err();
+    let error = Trainer::new(network, options, vec![phase(OptimizerKind::SGD, 0.1, 1)]).unwrap_err();
     assert!(error.to_string().contains("fp32 or bf16"), "{error}");
 }
 
@@ -60,7 +60,7 @@ fn a_network_learns_in_bf16_and_keeps_its_parameters_in_32_bits() {
         precision: Precision::Bf16,
         ..TrainerOptions::default()
     };
-    let mut trainer = Trainer::new(network, options, vec![phase(Method::SGD, 0.05, 20)]).unwrap();
+    let mut trainer = Trainer::new(network, options, vec![phase(OptimizerKind::SGD, 0.05, 20)]).unwrap();
     let losses: Vec<f64> = (0..20)
         .map(|_| trainer.step(&[batch(0, 16)]).unwrap().loss)
         .collect();

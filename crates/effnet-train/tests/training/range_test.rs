@@ -1,4 +1,4 @@
-use effnet_train::{Error, Method, RangeTest, Trainer, TrainerOptions};
+use effnet_train::{Error, OptimizerKind, RangeTest, Trainer, TrainerOptions};
 
 use crate::{Turn, batch, first_difference, narrow, network, phase, turn, values};
 
@@ -10,7 +10,7 @@ fn trainer(turn: &Turn) -> Trainer {
     Trainer::new(
         network(&narrow(), 1, turn),
         options,
-        vec![phase(Method::SGD, 0.1, 9)],
+        vec![phase(OptimizerKind::SGD, 0.1, 9)],
     )
     .unwrap()
 }
@@ -32,7 +32,7 @@ fn it_suggests_a_rate_that_trains() {
     let mut trainer = trainer(&turn);
     let result = run(&mut trainer);
     assert!(result.suggestion > 1e-4 && result.suggestion < 1.0, "{result:?}");
-    let phases = vec![phase(Method::SGD, result.suggestion, 30)];
+    let phases = vec![phase(OptimizerKind::SGD, result.suggestion, 30)];
     let mut trained = Trainer::new(network(&narrow(), 1, &turn), TrainerOptions::default(), phases).unwrap();
     let losses: Vec<f64> = (0..30)
         .map(|_| trained.step(&[batch(0, 16)]).unwrap().loss)

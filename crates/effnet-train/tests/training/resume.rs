@@ -1,7 +1,7 @@
 use effnet::ModelMetadata;
 use effnet_train::{
-    Average, Checkpointer, Course, Error, Freeze, GroupOptions, Method, Phase, Schedule, Snapshot, Trainer,
-    TrainerOptions, Warmup,
+    Checkpointer, EmaOptions, Error, Freeze, OptimizerKind, ParamGroupOptions, Phase, Schedule,
+    ScheduleShape, Snapshot, Trainer, TrainerOptions, Warmup,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -11,31 +11,38 @@ use tch::Tensor;
 use crate::{Turn, batch, first_difference, narrow, network, turn, values};
 
 /// Everything that has state: two phases, dropout and drop connect, an average, clipping, a schedule.
-fn trainer(method: Method, turn: &Turn) -> Trainer {
+fn trainer(kind: OptimizerKind, turn: &Turn) -> Trainer {
     let options = TrainerOptions {
         clip_norm: Some(1.0),
-        average: Some(Average {
+        ema: Some(EmaOptions {
             decay: 0.99,
             warmup: true,
         }),
         seed: 11,
         ..TrainerOptions::default()
     };
-    let schedule =
-        |steps| Schedule::new(0.02, steps, Course::ONE_CYCLE, Warmup { steps: 1, from: 0.0 }).unwrap();
-    let head = GroupOptions {
+    let schedule = |steps| {
+        Schedule::new(
+            0.02,
+            steps,
+            ScheduleShape::ONE_CYCLE,
+            Warmup { steps: 1, from: 0.0 },
+        )
+        .unwrap()
+    };
+    let head = ParamGroupOptions {
         freeze: Freeze::Convolutions,
-        ..GroupOptions::default()
+        ..ParamGroupOptions::default()
     };
     let phases = vec![
         Phase {
             groups: head,
-            method,
+            optimizer: kind,
             schedule: schedule(4),
         },
         Phase {
-            groups: GroupOptions::default(),
-            method,
+            groups: ParamGroupOptions::default(),
+            optimizer: kind,
             schedule: schedule(8),
         },
     ];
@@ -78,14 +85,18 @@ fn everything(trainer: &Trainer) -> Vec<(String, Tensor)> {
 #[test]
 fn a_run_that_is_resumed_at_any_step_ends_bit_for_bit_as_one_that_was_not() {
     let turn = turn();
-    for method in [Method::SGD, Method::ADAM_W, Method::RMS_PROP_TF] {
-        let mut straight = trainer(method, &turn);
+    for kind in [
+        OptimizerKind::SGD,
+        OptimizerKind::ADAM_W,
+        OptimizerKind::RMS_PROP_TF,
+    ] {
+        let mut straight = trainer(kind, &turn);
         finish(&mut straight);
         let expected = everything(&straight);
         // Within the first phase, at its end, in the second.
         for stop in [1, 4, 7, 11] {
             let folder = tempfile::tempdir().unwrap();
-            let mut first = trainer(method, &turn);
+            let mut first = trainer(kind, &turn);
             while first.position().step < stop {
                 let position = first.position();
                 first.step(&[batch(position.epoch_step as usize, 8)]).unwrap();
@@ -101,14 +112,14 @@ fn a_run_that_is_resumed_at_any_step_ends_bit_for_bit_as_one_that_was_not() {
                 (snapshot.best, snapshot.notes["patience"].as_str()),
                 (Some(0.1 + 0.2), "3")
             );
-            let mut second = trainer(method, &turn);
+            let mut second = trainer(kind, &turn);
             second.restore(&snapshot.trainer).unwrap();
             assert_eq!(second.position().step, stop);
             finish(&mut second);
             assert_eq!(
                 first_difference(&expected, &everything(&second)),
                 None,
-                "{method:?}, {stop}"
+                "{kind:?}, {stop}"
             );
             assert_eq!(second.running_loss(), straight.running_loss());
         }
@@ -119,7 +130,11 @@ fn a_run_that_is_resumed_at_any_step_ends_bit_for_bit_as_one_that_was_not() {
 fn a_setting_that_came_later_had_its_default() {
     let turn = turn();
     let folder = tempfile::tempdir().unwrap();
-    save(&trainer(Method::SGD, &turn), folder.path(), json!({"lr": 0.1}));
+    save(
+        &trainer(OptimizerKind::SGD, &turn),
+        folder.path(),
+        json!({"lr": 0.1}),
+    );
     let defaults = json!({"lr": 0.5, "teacher": "none"});
     let checkpointer = Checkpointer::new(folder.path(), ModelMetadata::default())
         .unwrap()
@@ -135,12 +150,12 @@ fn a_run_with_other_settings_is_told_what_differs() {
     let turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let saved = json!({"lr": 0.1, "workers": 2, "data": {"folder": "photos", "flip": true}, "epochs": 5});
-    save(&trainer(Method::SGD, &turn), folder.path(), saved);
+    save(&trainer(OptimizerKind::SGD, &turn), folder.path(), saved);
     let checkpointer = Checkpointer::new(folder.path(), ModelMetadata::default()).unwrap();
     let current =
         json!({"lr": 0.2, "workers": 8, "data": {"folder": "photos", "flip": false}, "seed": 1, "epochs": 5});
     let error = checkpointer.resume(&current, &["workers"]).unwrap_err();
-    let Error::OtherConfig { differences, .. } = &error else {
+    let Error::ConfigMismatch { differences, .. } = &error else {
         panic!("{error}")
     };
     assert_eq!(
@@ -154,7 +169,7 @@ fn a_run_with_other_settings_is_told_what_differs() {
     assert!(
         error
             .to_string()
-            .contains("last.state: it was made with other settings:\n  data.flip"),
+            .contains("last.state: saved with other settings:\n  data.flip"),
         "{error}"
     );
 }
@@ -162,14 +177,14 @@ fn a_run_with_other_settings_is_told_what_differs() {
 #[test]
 fn the_state_of_another_trainer_is_refused() {
     let turn = turn();
-    let state = trainer(Method::SGD, &turn).state().unwrap();
+    let state = trainer(OptimizerKind::SGD, &turn).state().unwrap();
     let refusal = |mut other: Trainer| other.restore(&state).unwrap_err().to_string();
-    assert!(refusal(trainer(Method::ADAM_W, &turn)).contains("`_bn0.weight.exp_avg`"));
-    let phases = vec![crate::phase(Method::SGD, 0.1, 3)];
+    assert!(refusal(trainer(OptimizerKind::ADAM_W, &turn)).contains("`_bn0.weight.exp_avg`"));
+    let phases = vec![crate::phase(OptimizerKind::SGD, 0.1, 3)];
     let plain = Trainer::new(network(&narrow(), 1, &turn), TrainerOptions::default(), phases).unwrap();
     let error = refusal(plain);
     assert!(
-        error.contains("it has an average of the weights, expected none"),
+        error.contains("it has an EMA of the weights, expected none"),
         "{error}"
     );
 }

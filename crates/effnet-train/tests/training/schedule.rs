@@ -1,12 +1,12 @@
-use effnet_train::{Course, Schedule, Warmup};
+use effnet_train::{Schedule, ScheduleShape, Warmup};
 
 use crate::close;
 
-fn schedule(course: Course, steps: u64, warmup: u64) -> Schedule {
+fn schedule(shape: ScheduleShape, steps: u64, warmup: u64) -> Schedule {
     Schedule::new(
         0.1,
         steps,
-        course,
+        shape,
         Warmup {
             steps: warmup,
             from: 0.0,
@@ -17,7 +17,7 @@ fn schedule(course: Course, steps: u64, warmup: u64) -> Schedule {
 
 #[test]
 fn the_papers_staircase_falls_every_two_point_four_epochs() {
-    let staircase = schedule(Course::paper(100), 35_000, 0);
+    let staircase = schedule(ScheduleShape::paper(100), 35_000, 0);
     assert_eq!(staircase.rate(0), 0.1);
     assert_eq!(staircase.rate(239), 0.1);
     close(staircase.rate(240), 0.1 * 0.97);
@@ -27,7 +27,7 @@ fn the_papers_staircase_falls_every_two_point_four_epochs() {
 #[test]
 fn steps_of_the_warm_up_count_on_the_staircase() {
     let staircase = schedule(
-        Course::Staircase {
+        ScheduleShape::Staircase {
             factor: 0.5,
             every: 10.0,
         },
@@ -43,17 +43,17 @@ fn steps_of_the_warm_up_count_on_the_staircase() {
 #[test]
 fn a_warm_up_is_a_straight_line_to_where_the_course_begins() {
     let warmup = Warmup { steps: 4, from: 0.02 };
-    let constant = Schedule::new(0.1, 10, Course::Constant, warmup).unwrap();
+    let constant = Schedule::new(0.1, 10, ScheduleShape::Constant, warmup).unwrap();
     for (step, rate) in [(0, 0.02), (1, 0.04), (2, 0.06), (3, 0.08), (4, 0.1), (9, 0.1)] {
         close(constant.rate(step), rate);
     }
-    let one_cycle = Schedule::new(0.1, 100, Course::ONE_CYCLE, warmup).unwrap();
+    let one_cycle = Schedule::new(0.1, 100, ScheduleShape::ONE_CYCLE, warmup).unwrap();
     close(one_cycle.rate(4), 0.1 / 25.0);
 }
 
 #[test]
 fn a_cosine_spans_the_steps_after_the_warm_up() {
-    let cosine = schedule(Course::Cosine { end: 0.2 }, 110, 10);
+    let cosine = schedule(ScheduleShape::Cosine { end: 0.2 }, 110, 10);
     close(cosine.rate(10), 0.1);
     close(cosine.rate(60), 0.06);
     close(cosine.rate(110), 0.02);
@@ -63,7 +63,7 @@ fn a_cosine_spans_the_steps_after_the_warm_up() {
 #[test]
 fn one_cycle_rises_and_falls_to_its_ends() {
     let cycle = schedule(
-        Course::OneCycle {
+        ScheduleShape::OneCycle {
             rise: 0.25,
             div: 10.0,
             final_div: 100.0,
@@ -80,24 +80,25 @@ fn one_cycle_rises_and_falls_to_its_ends() {
 
 #[test]
 fn numbers_out_of_range_are_refused_by_name() {
-    let refusal = |rate, steps, course, warmup| {
+    let refusal = |rate, steps, shape, warmup| {
         let warmup = Warmup {
             steps: warmup,
             from: 0.0,
         };
-        Schedule::new(rate, steps, course, warmup)
-            .unwrap_err()
-            .to_string()
+        Schedule::new(rate, steps, shape, warmup).unwrap_err().to_string()
     };
     assert_eq!(
-        refusal(0.0, 1, Course::Constant, 0),
+        refusal(0.0, 1, ScheduleShape::Constant, 0),
         "the learning rate is 0, expected above 0"
     );
-    assert!(refusal(f64::NAN, 1, Course::Constant, 0).starts_with("the learning rate is NaN"));
+    assert!(refusal(f64::NAN, 1, ScheduleShape::Constant, 0).starts_with("the learning rate is NaN"));
     assert_eq!(
-        refusal(0.1, 0, Course::Constant, 0),
+        refusal(0.1, 0, ScheduleShape::Constant, 0),
         "the number of steps is 0, expected 1 or more"
     );
-    assert!(refusal(0.1, 5, Course::Constant, 5).starts_with("the warm-up is 5 of 5 steps"));
-    assert!(refusal(0.1, 5, Course::Cosine { end: 1.5 }, 0).starts_with("the schedule is Cosine"));
+    assert!(refusal(0.1, 5, ScheduleShape::Constant, 5).starts_with("the warm-up is 5 of 5 steps"));
+    assert_eq!(
+        refusal(0.1, 5, ScheduleShape::Cosine { end: 1.5 }, 0),
+        "the end of the cosine schedule is 1.5, expected 0 to 1"
+    );
 }

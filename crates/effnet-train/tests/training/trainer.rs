@@ -1,6 +1,7 @@
 use effnet_core::Config;
 use effnet_train::{
-    Average, Batch, Error, Freeze, GroupOptions, Method, Phase, Targets, Trainer, TrainerOptions,
+    Batch, EmaOptions, Error, Freeze, OptimizerKind, ParamGroupOptions, Phase, Targets, Trainer,
+    TrainerOptions,
 };
 use tch::{Kind, Tensor};
 
@@ -29,17 +30,17 @@ fn sixteen_images_are_learnt_by_heart() {
         dropout_rate: 0.0,
         ..narrow()
     };
-    for (method, rate) in [
-        (Method::SGD, 0.05),
-        (Method::ADAM_W, 0.005),
-        (Method::RMS_PROP_TF, 0.005),
+    for (kind, rate) in [
+        (OptimizerKind::SGD, 0.05),
+        (OptimizerKind::ADAM_W, 0.005),
+        (OptimizerKind::RMS_PROP_TF, 0.005),
     ] {
-        let mut trainer = trainer(&config, 1, vec![phase(method, rate, 100)], &turn);
+        let mut trainer = trainer(&config, 1, vec![phase(kind, rate, 100)], &turn);
         let images = batch(7, 16);
         while !trainer.is_finished() {
             trainer.step(std::slice::from_ref(&images)).unwrap();
         }
-        assert_eq!(accuracy(&trainer, &images), 1.0, "{method:?}");
+        assert_eq!(accuracy(&trainer, &images), 1.0, "{kind:?}");
     }
 }
 
@@ -53,14 +54,14 @@ fn a_step_in_parts_is_a_step_on_the_whole() {
         batch_norm_momentum: 0.5,
         ..narrow()
     };
-    let groups = GroupOptions {
+    let groups = ParamGroupOptions {
         freeze: Freeze::Features,
-        ..GroupOptions::default()
+        ..ParamGroupOptions::default()
     };
     let phases = || {
         vec![Phase {
             groups,
-            ..phase(Method::SGD, 0.5, 3)
+            ..phase(OptimizerKind::SGD, 0.5, 3)
         }]
     };
     let (mut whole, mut parts) = (
@@ -90,13 +91,13 @@ fn a_step_in_parts_is_a_step_on_the_whole() {
 #[test]
 fn a_linear_probe_leaves_everything_else_as_it_was() {
     let turn = turn();
-    let groups = GroupOptions {
+    let groups = ParamGroupOptions {
         freeze: Freeze::Features,
-        ..GroupOptions::default()
+        ..ParamGroupOptions::default()
     };
     let phases = vec![Phase {
         groups,
-        ..phase(Method::SGD, 0.5, 3)
+        ..phase(OptimizerKind::SGD, 0.5, 3)
     }];
     let mut trainer = trainer(&narrow(), 1, phases, &turn);
     let before = values(trainer.network());
@@ -115,17 +116,17 @@ fn clipping_bounds_the_step_and_reports_the_norm_before_it() {
         clip_norm: Some(1e-3),
         ..TrainerOptions::default()
     };
-    let method = Method::Sgd {
+    let kind = OptimizerKind::Sgd {
         momentum: 0.0,
         nesterov: false,
     };
-    let groups = GroupOptions {
+    let groups = ParamGroupOptions {
         weight_decay: 0.0,
-        ..GroupOptions::default()
+        ..ParamGroupOptions::default()
     };
     let phases = vec![Phase {
         groups,
-        ..phase(method, 1.0, 1)
+        ..phase(kind, 1.0, 1)
     }];
     let mut trainer = Trainer::new(network, options, phases).unwrap();
     let before = values(trainer.network());
@@ -144,7 +145,7 @@ fn clipping_bounds_the_step_and_reports_the_norm_before_it() {
 fn equal_seeds_draw_equal_masks_and_others_do_not() {
     let turn = turn();
     let run = |seed| {
-        let mut trainer = trainer(&narrow(), seed, vec![phase(Method::SGD, 0.1, 3)], &turn);
+        let mut trainer = trainer(&narrow(), seed, vec![phase(OptimizerKind::SGD, 0.1, 3)], &turn);
         for number in 0..3 {
             // What else draws in between does not matter.
             let _ = Tensor::rand([number + 1], (Kind::Float, tch::Device::Cpu));
@@ -159,16 +160,16 @@ fn equal_seeds_draw_equal_masks_and_others_do_not() {
 #[test]
 fn phases_follow_each_other_by_themselves() {
     let turn = turn();
-    let frozen = GroupOptions {
+    let frozen = ParamGroupOptions {
         freeze: Freeze::Convolutions,
-        ..GroupOptions::default()
+        ..ParamGroupOptions::default()
     };
     let phases = vec![
         Phase {
             groups: frozen,
-            ..phase(Method::ADAM_W, 0.01, 2)
+            ..phase(OptimizerKind::ADAM_W, 0.01, 2)
         },
-        phase(Method::SGD, 0.02, 3),
+        phase(OptimizerKind::SGD, 0.02, 3),
     ];
     let mut trainer = trainer(&narrow(), 1, phases, &turn);
     assert_eq!(trainer.total_steps(), 5);
@@ -192,18 +193,18 @@ fn phases_follow_each_other_by_themselves() {
 #[test]
 fn an_average_is_what_is_evaluated() {
     let turn = turn();
-    let average = Some(Average {
+    let ema = Some(EmaOptions {
         decay: 0.5,
         warmup: false,
     });
     let options = TrainerOptions {
-        average,
+        ema,
         ..TrainerOptions::default()
     };
     let mut trainer = Trainer::new(
         network(&narrow(), 1, &turn),
         options,
-        vec![phase(Method::SGD, 0.1, 3)],
+        vec![phase(OptimizerKind::SGD, 0.1, 3)],
     )
     .unwrap();
     let before = values(trainer.network());
@@ -225,7 +226,7 @@ fn an_average_is_what_is_evaluated() {
 #[test]
 fn an_epochs_mean_loss_is_over_its_images() {
     let turn = turn();
-    let mut trainer = trainer(&narrow(), 1, vec![phase(Method::SGD, 0.01, 9)], &turn);
+    let mut trainer = trainer(&narrow(), 1, vec![phase(OptimizerKind::SGD, 0.01, 9)], &turn);
     let first = trainer.step(&[batch(0, 12)]).unwrap().loss;
     let second = trainer.step(&[batch(1, 4)]).unwrap().loss;
     assert_eq!(
@@ -241,7 +242,7 @@ fn an_epochs_mean_loss_is_over_its_images() {
 #[test]
 fn a_loss_that_is_no_number_stops_before_the_parameters_are_touched() {
     let turn = turn();
-    let mut trainer = trainer(&narrow(), 1, vec![phase(Method::SGD, 0.25, 9)], &turn);
+    let mut trainer = trainer(&narrow(), 1, vec![phase(OptimizerKind::SGD, 0.25, 9)], &turn);
     trainer.step(&[batch(0, 8)]).unwrap();
     trainer.end_epoch();
     trainer.note_checkpoint("run/last.state");
@@ -253,7 +254,7 @@ fn a_loss_that_is_no_number_stops_before_the_parameters_are_touched() {
     assert_eq!(
         error.to_string(),
         "the loss is NaN at step 1 (epoch 1) with a learning rate of 2.500e-1; the last good checkpoint is \
-         run/last.state; try a lower rate, a longer warm-up or gradient clipping"
+         run/last.state; try a lower learning rate, a longer warm-up or gradient clipping"
     );
     assert!(parameter(trainer.network(), "_fc.weight").detach().equal(&before));
 }
@@ -261,7 +262,7 @@ fn a_loss_that_is_no_number_stops_before_the_parameters_are_touched() {
 #[test]
 fn an_empty_batch_is_refused() {
     let turn = turn();
-    let mut trainer = trainer(&narrow(), 1, vec![phase(Method::SGD, 0.25, 9)], &turn);
+    let mut trainer = trainer(&narrow(), 1, vec![phase(OptimizerKind::SGD, 0.25, 9)], &turn);
     let error = trainer.step(&[]).unwrap_err().to_string();
     assert_eq!(error, "the batch has the shape [0], expected at least one image");
 }

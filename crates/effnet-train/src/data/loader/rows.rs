@@ -1,4 +1,4 @@
-//! Memory for batches, handed out row by row to those who decode.
+//! Memory for batches, handed out row by row to the decoding threads, so that an image is written straight into its batch.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,20 +7,20 @@ use effnet_data::{BoxError, EpochPlan};
 use libtorch_ext::{Row, RowBuffer};
 use tch::Tensor;
 
-/// One image to be read, and where to.
+/// One image to decode, and the row to write it to.
 pub(super) struct Task {
     /// Its place in the epoch.
     pub(super) position: usize,
-    /// Its row in the batch, or why there is no memory for that.
+    /// Its row in the batch, or why no memory could be allocated.
     pub(super) row: Result<Row, BoxError>,
 }
 
-/// The batches whose rows are handed out, in order.
+/// The batches in progress, in order.
 #[derive(Default)]
 pub(super) struct Buffers(Mutex<VecDeque<RowBuffer>>);
 
 impl Buffers {
-    /// The tensor of the first batch, whose rows must be gone; `None` where there is no batch.
+    /// The tensor of the first batch, whose rows must have been dropped; `None` without a batch.
     pub(super) fn finish(&self) -> Option<Result<Tensor, BoxError>> {
         let buffer = self.lock().pop_front()?;
         let tensor = buffer.finish();
@@ -32,30 +32,30 @@ impl Buffers {
     }
 }
 
-/// The rows of one batch after the other, each batch's memory taken when its first row is asked for.
+/// The rows of one batch after the other. The memory of a batch is allocated when its first row is requested.
 pub(super) struct Rows {
     plan: EpochPlan,
-    /// The number of the batch that follows `left`.
+    /// The number of the batch after `remaining`.
     next: usize,
     image_size: usize,
-    /// Rows that are not handed out yet, the first one last.
-    left: Vec<Task>,
+    /// Rows of the current batch that are not handed out yet, in reverse order.
+    remaining: Vec<Task>,
     buffers: Arc<Buffers>,
 }
 
 impl Rows {
-    /// From batch number `first` on, for images of this side.
+    /// The rows from batch number `first` on, for images of `image_size` x `image_size`.
     pub(super) fn new(plan: EpochPlan, first: usize, image_size: usize, buffers: Arc<Buffers>) -> Self {
         Self {
             plan,
             next: first,
             image_size,
-            left: Vec::new(),
+            remaining: Vec::new(),
             buffers,
         }
     }
 
-    fn begin(&mut self) {
+    fn start_batch(&mut self) {
         let positions = self.plan.batch(self.next);
         self.next += 1;
         let side = self.image_size as i64;
@@ -71,8 +71,8 @@ impl Rows {
             }
         };
         let tasks = positions.zip(rows);
-        self.left = tasks.map(|(position, row)| Task { position, row }).collect();
-        self.left.reverse();
+        self.remaining = tasks.map(|(position, row)| Task { position, row }).collect();
+        self.remaining.reverse();
     }
 }
 
@@ -80,9 +80,9 @@ impl Iterator for Rows {
     type Item = Task;
 
     fn next(&mut self) -> Option<Task> {
-        if self.left.is_empty() && self.next < self.plan.batches() {
-            self.begin();
+        if self.remaining.is_empty() && self.next < self.plan.batches() {
+            self.start_batch();
         }
-        self.left.pop()
+        self.remaining.pop()
     }
 }

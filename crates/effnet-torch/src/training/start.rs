@@ -1,4 +1,8 @@
-//! Where a training begins: from nothing, or in a folder that it was left in.
+//! Settles the settings and the run folder that a training starts with: a new run, or one to resume.
+//!
+//! In a group only rank 0 sees the folder, so it decides and broadcasts the decision. A launcher such as torchrun restarts
+//! a failed group with the same command line: the group then has to find the run it made before and resume it, instead
+//! of starting a second one.
 
 use std::path::{Path, PathBuf};
 
@@ -8,21 +12,30 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ranks::Ranks;
-use super::setup::Start;
 use effnet_cli::Printer;
 use effnet_cli::arguments::TrainingArguments;
 use effnet_cli::training::resolve::resolve;
 use effnet_cli::training::settings::Settings;
 
-/// What the first process tells the others.
+/// How a training starts. Only the first process has the run folder; the others follow what it decides.
+pub(super) enum StartMode {
+    /// A new run in this folder.
+    New(PathBuf),
+    /// A run to resume.
+    Resume(RunFolder),
+    /// Whatever the first process does.
+    Follow { resumes: bool },
+}
+
+/// What the first process broadcasts to the others.
 #[derive(Serialize, Deserialize)]
-struct Told {
+struct StartBroadcast {
     resumes: bool,
-    /// Those of the run that is gone on with.
+    /// Settings of the run being resumed.
     saved: Option<Settings>,
 }
 
-/// The settings that the arguments and `defaults` make.
+/// The settings from the flags, the configuration file and `defaults`.
 pub(super) fn settings(
     arguments: &TrainingArguments,
     defaults: Settings,
@@ -32,7 +45,7 @@ pub(super) fn settings(
     resolve(flags, arguments.config.as_deref(), defaults, printer)
 }
 
-/// A run is gone on with, and measured, from any folder.
+/// Makes paths absolute, so that a run can be resumed and evaluated from any folder.
 pub(super) fn with_absolute_paths(mut settings: Settings) -> anyhow::Result<Settings> {
     if !settings.data.as_os_str().is_empty() {
         settings.data = std::path::absolute(&settings.data)?;
@@ -42,58 +55,57 @@ pub(super) fn with_absolute_paths(mut settings: Settings) -> anyhow::Result<Sett
         settings.teacher = absolute
             .into_os_string()
             .into_string()
-            .map_err(|path| anyhow!("`teacher` is {}, expected a path in UTF-8", path.display()))?;
+            .map_err(|path| anyhow!("--teacher {}: expected a path in UTF-8", path.display()))?;
     }
     Ok(settings)
 }
 
-/// The beginning of a group, in which the first process alone has the folder. A launcher starts the same
-/// command again after a failure: the group goes on with the run that it finds in its folder then, if
-/// the settings are those of the run.
+/// How a group starts, and with which settings. After a restart by the launcher, it resumes the run in its folder if
+/// the settings match.
 pub(super) fn of_group(
     command: &str,
     arguments: &TrainingArguments,
     defaults: Settings,
     ranks: &Ranks,
     printer: &Printer,
-) -> anyhow::Result<(Start, Settings)> {
+) -> anyhow::Result<(StartMode, Settings)> {
     let mut start = None;
-    let told = ranks.first(|| {
+    let broadcast = ranks.first(|| {
         let found = match &arguments.resume {
-            Some(folder) => Start::Resume(RunFolder::open(folder)?),
+            Some(folder) => StartMode::Resume(RunFolder::open(folder)?),
             None => in_folder(folder_of_group(command, arguments, ranks)?)?,
         };
         let saved = match &found {
-            Start::Resume(folder) => Some(folder.read_config()?),
+            StartMode::Resume(folder) => Some(folder.read_config()?),
             _ => None,
         };
         let resumes = saved.is_some();
-        if let (Start::Resume(folder), None) = (&found, &arguments.resume) {
-            printer.note(format!("going on with {}", folder.path().display()));
+        if let (StartMode::Resume(folder), None) = (&found, &arguments.resume) {
+            printer.note(format!("resuming {}", folder.path().display()));
         }
         start = Some(found);
-        Ok(Told { resumes, saved })
+        Ok(StartBroadcast { resumes, saved })
     })?;
-    let resumes = told.resumes;
-    let settings = match told.saved {
+    let resumes = broadcast.resumes;
+    let settings = match broadcast.saved {
         Some(saved) if arguments.resume.is_some() => settings(arguments, saved, printer)?,
         Some(saved) => settled_as(settings(arguments, defaults, printer)?, &saved)?,
         None => settings(arguments, defaults, printer)?,
     };
-    let start = start.unwrap_or(Start::Follow { resumes });
+    let start = start.unwrap_or(StartMode::Follow { resumes });
     Ok((start, with_absolute_paths(settings)?))
 }
 
-fn in_folder(folder: PathBuf) -> anyhow::Result<Start> {
+fn in_folder(folder: PathBuf) -> anyhow::Result<StartMode> {
     Ok(if folder.join("config.json").is_file() {
-        Start::Resume(RunFolder::open(folder)?)
+        StartMode::Resume(RunFolder::open(folder)?)
     } else {
-        Start::Begin(folder)
+        StartMode::New(folder)
     })
 }
 
-/// The folder that was named, that of the group before it was started again, or a new one, which the store
-/// remembers as long as the launcher serves it.
+/// The folder of `--output`, the one the group used before a restart, or a new one. The group's store remembers it for as
+/// long as the launcher runs.
 fn folder_of_group(command: &str, arguments: &TrainingArguments, ranks: &Ranks) -> anyhow::Result<PathBuf> {
     if let Some(folder) = &arguments.output {
         return Ok(folder.clone());
@@ -112,10 +124,10 @@ fn folder_of_group(command: &str, arguments: &TrainingArguments, ranks: &Ranks) 
     Ok(folder)
 }
 
-/// The name that the store remembers the folder by.
+/// The key of the folder in the store.
 const FOLDER: &str = "folder";
 
-/// `settings`, where what was to be found out is what `saved` has.
+/// `settings`, with the values of `saved` in place of `auto`.
 fn settled_as(settings: Settings, saved: &Settings) -> anyhow::Result<Settings> {
     let (mut settings, saved) = (serde_json::to_value(settings)?, serde_json::to_value(saved)?);
     if let (Value::Object(settings), Value::Object(saved)) = (&mut settings, &saved) {
@@ -128,7 +140,7 @@ fn settled_as(settings: Settings, saved: &Settings) -> anyhow::Result<Settings> 
     Ok(serde_json::from_value(settings)?)
 }
 
-/// `runs/finetune-1`, or the first number of which there is nothing.
+/// `runs/finetune-1`, or with the first number that is not taken.
 pub(super) fn unused_folder(command: &str) -> PathBuf {
     let name = |number: u32| PathBuf::from(format!("runs/{command}-{number}"));
     let mut names = (1..).map(name);

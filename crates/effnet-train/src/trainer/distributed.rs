@@ -1,4 +1,4 @@
-//! A trainer in a group.
+//! [`Trainer::join`]: data-parallel training in a process group.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -12,7 +12,7 @@ use crate::agreement::agree;
 use crate::data_parallel::{DataParallel, follow_first};
 use crate::{Ema, Error, GradScaler};
 
-/// What of a trainer is no tensor.
+/// The state of a trainer other than tensors.
 #[derive(Serialize, Deserialize)]
 struct Progress {
     position: Position,
@@ -23,23 +23,26 @@ struct Progress {
 }
 
 impl Trainer {
-    /// Trains together with the other ranks of `group`, all of which call it with trainers of the same
-    /// network, options and phases: from now on a [`step`](Self::step) is one on the batches of all ranks
-    /// together. Everyone goes to where rank 0 is, weights, average, optimizer and position.
+    /// Trains together with the other ranks of `group`, all of which must call it with the same network,
+    /// options and phases: from now on, a [`step`](Self::step) uses the batches of all ranks together. All
+    /// ranks take weights, EMA, optimizer state and position from rank 0.
     ///
-    /// The gradients, and so the weights, have the same bits on all ranks; they are those of a single
-    /// process on the joined batch as far as sums in another order are, if batch normalisation is
-    /// `sync_batch_norm` over all ranks, or frozen. Otherwise each rank normalises its own images, and the
-    /// running statistics are averaged after the step. Weighted means (class weights) are those of each
-    /// rank; dropout and drop connect draw differently on each.
+    /// Gradients and weights are bit-identical on all ranks. With `sync_batch_norm`, or with frozen batch
+    /// normalisation, they equal those of a single process on the joined batch up to the order of
+    /// summation. Otherwise each rank normalises its own images, and the running statistics are averaged
+    /// after the step. Weighted means (class weights) are computed per rank; dropout and drop connect draw
+    /// differently on each.
     ///
     /// # Errors
-    /// [`Error::Disagreement`] when the trainers differ, [`Error::Group`], [`Error::InvalidOption`] for a
-    /// network on a device that is not the group's.
+    /// [`Error::Disagreement`] if the trainers differ, [`Error::Group`], [`Error::InvalidOption`] for a
+    /// network on another device than the group's.
     pub fn join(&mut self, group: &ProcessGroup, sync_batch_norm: bool) -> Result<(), Error> {
         let device = self.network.device();
         if device != Device::Cpu && device != group.device() {
-            let found = format!("{device:?}");
+            let found = match device {
+                Device::Cuda(index) => format!("cuda:{index}"),
+                other => format!("{other:?}").to_lowercase(),
+            };
             return Err(Error::option(
                 "the device of a network in a group",
                 "the CPU or the group's",
@@ -59,7 +62,7 @@ impl Trainer {
         self.parallel.as_ref().map(DataParallel::group)
     }
 
-    /// What has to be the same on all ranks.
+    /// What must be the same on all ranks.
     fn facts(&self, sync_batch_norm: bool) -> BTreeMap<String, String> {
         let mut hasher = DefaultHasher::new();
         let mut values = 0;
@@ -72,19 +75,19 @@ impl Trainer {
         BTreeMap::from([
             fact(
                 "the network",
-                format!("{values} numbers, layout {:016x}", hasher.finish()),
+                format!("{values} values, layout {:016x}", hasher.finish()),
             ),
             fact("its configuration", format!("{config:?}")),
             fact("precision", self.options.precision.name().to_owned()),
             fact("loss", format!("{:?}", self.options.loss)),
             fact("clip_norm", format!("{:?}", self.options.clip_norm)),
-            fact("average", format!("{:?}", self.options.average)),
+            fact("ema", format!("{:?}", self.options.ema)),
             fact("phases", format!("{:?}", self.phases)),
             fact("sync_bn", sync_batch_norm.to_string()),
         ])
     }
 
-    /// Goes to where rank 0 is.
+    /// Takes the whole state of rank 0.
     fn follow(&mut self, group: &ProcessGroup) -> Result<(), Error> {
         let own = Progress {
             position: self.position,
@@ -95,7 +98,7 @@ impl Trainer {
         };
         let text = group.broadcast_bytes(serde_json::json!(own).to_string().as_bytes(), 0)?;
         if group.rank() > 0 {
-            let first: Progress = serde_json::from_slice(&text).map_err(|error| Error::OtherState {
+            let first: Progress = serde_json::from_slice(&text).map_err(|error| Error::StateMismatch {
                 what: "the state of rank 0",
                 difference: error.to_string(),
             })?;

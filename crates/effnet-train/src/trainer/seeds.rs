@@ -1,7 +1,7 @@
-//! Seeds for what a network draws.
+//! Seeds for dropout and drop connect.
 
-/// A seed for the draws of one part of one step. Neighbouring seeds would do for the generator, but two
-/// runs with neighbouring seeds must not share them.
+/// The seed for one part of one step. It is hashed because `seed + step` would let two runs with neighbouring seeds
+/// share most of their random numbers.
 pub(super) fn draw_seed(seed: u64, step: u64, part: u64) -> i64 {
     [seed, step, part]
         .into_iter()

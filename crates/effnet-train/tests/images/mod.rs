@@ -1,4 +1,4 @@
-//! Data sets that the tests make.
+//! Data sets for the tests.
 
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
@@ -23,28 +23,28 @@ pub(crate) fn bmp(width: u32, height: u32, [red, green, blue]: [u8; 3]) -> Vec<u
     bytes
 }
 
-/// Writes a file and the folders above it.
+/// Writes a file, creating its parent folders.
 pub(crate) fn write(root: &Path, name: impl AsRef<Path>, bytes: &[u8]) {
     let path = root.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
 }
 
-/// Writes small pictures, all different.
-pub(crate) fn write_pictures(root: &Path, names: &[&str]) {
+/// Writes small images, all different.
+pub(crate) fn write_images(root: &Path, names: &[&str]) {
     for (number, name) in names.iter().enumerate() {
         let number = number as u8;
         write(root, name, &bmp(5, 4, [number, number * 3, 255 - number]));
     }
 }
 
-/// Pictures in memory: picture `n` has the colour `(n, n, n)` and the class `n % classes`.
+/// Images in memory: image `n` has the colour `(n, n, n)` and the class `n % classes`.
 pub(crate) struct Painted {
     pub(crate) length: usize,
     pub(crate) classes: Vec<String>,
-    /// Pictures that cannot be read.
+    /// Unreadable images.
     pub(crate) broken: Vec<usize>,
-    /// Pictures that make the decoder panic.
+    /// Images that make the decoder panic.
     pub(crate) panicking: Vec<usize>,
 }
 
@@ -73,13 +73,13 @@ impl Dataset for Painted {
     }
 
     fn name(&self, index: usize) -> String {
-        format!("picture {index}")
+        format!("image {index}")
     }
 
     fn image(&self, index: usize) -> Result<Image, BoxError> {
         assert!(!self.panicking.contains(&index), "a bug in the decoder");
         if self.broken.contains(&index) {
-            return Err(format!("picture {index}: it is broken").into());
+            return Err(format!("image {index}: it is broken").into());
         }
         // Not of one colour, so that crops differ.
         let pixels = (0..9 * 7 * 3).map(|n| (index * 31 + n * 5) as u8).collect();

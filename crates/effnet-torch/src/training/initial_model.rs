@@ -1,4 +1,4 @@
-//! Where a training begins: the network, the parameters it starts with, and its input.
+//! The network that a training starts from: its architecture, initial weights and preprocessing.
 
 use anyhow::{Context, bail};
 use effnet::{
@@ -11,37 +11,42 @@ use effnet_core::{Config, EfficientNet, Profile, Variant};
 use effnet_image::{EvalTransform, ResizeMode};
 use tch::{Device, nn};
 
+use super::plural::counted;
 use effnet_cli::Printer;
 use effnet_cli::training::settings::Settings;
 use effnet_cli::training::values::ProfileName;
 
-/// The network and its input.
-pub(super) struct Origin {
+/// The architecture, initial weights and preprocessing of a training.
+pub(super) struct InitialModel {
     variant: Variant,
     profile: Profile,
     config: Config,
-    /// How images are evaluated.
+    /// The preprocessing of the network.
     pub(super) transform: EvalTransform,
-    /// The parameters; `None` for random ones.
+    /// The initial weights; `None` to train from scratch.
     file: Option<ModelFile>,
-    /// Whether the file's classifier is for the same classes.
+    /// Whether the weights were trained on the same classes.
     keeps_classifier: bool,
 }
 
-impl Origin {
-    /// Finds, and fetches if need be, what `settings` name.
+impl InitialModel {
+    /// Opens the weights of `settings`, downloading them if necessary.
     pub(super) fn open(
         settings: &Settings,
         classes: &[String],
         zoo: &Zoo,
         printer: &Printer,
     ) -> anyhow::Result<Self> {
-        let model: ModelName = settings.model.parse().context("`model`")?;
+        let model: ModelName = settings
+            .model
+            .parse()
+            .with_context(|| format!("--model {}", settings.model))?;
         let mut progress = DownloadProgress::new(printer);
         let weights = match (settings.weights.as_str(), &model.tag) {
             ("none", Some(tag)) => bail!(
-                "`model` names the weights {tag}, and `weights` is none; leave the tag out to begin from \
-                 nothing, or pass --weights pretrained"
+                "--model {} names the weights {tag}, but --weights is none; omit the tag to train from \
+                 scratch, or pass --weights pretrained",
+                settings.model
             ),
             ("none", None) => None,
             ("pretrained", _) => Some(zoo.locate(Some(&model), None, &mut progress)?),
@@ -50,7 +55,7 @@ impl Origin {
         Self::of_weights(settings, model.variant, weights, classes, zoo)
     }
 
-    /// As [`open`](Self::open), with these weights whatever the settings say.
+    /// As [`open`](Self::open), with `weights` instead of those of the settings.
     pub(super) fn of_weights(
         settings: &Settings,
         variant: Variant,
@@ -97,17 +102,21 @@ impl Origin {
         })
     }
 
-    /// What the network is, and what it begins with.
+    /// The line about the network that is printed before training.
     pub(super) fn describe(&self) -> String {
         let side = self.transform.image_size;
         let weights = match &self.file {
-            None => "random parameters".to_owned(),
+            None => "from scratch".to_owned(),
             Some(file) if self.keeps_classifier => {
-                format!("the parameters and the classifier of {}", file.weights().name)
+                format!("starting from {}, including its classifier", file.weights().name)
             }
-            Some(file) => format!("the parameters of {} and a new classifier", file.weights().name),
+            Some(file) => format!(
+                "starting from {}, new classifier for {}",
+                file.weights().name,
+                counted(self.config.num_classes as usize, "class", "classes")
+            ),
         };
-        format!("{} with {side}x{side} pixels and {weights}", self.variant)
+        format!("{} at {side}x{side}, {weights}", self.variant)
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -118,23 +127,23 @@ impl Origin {
         self.variant
     }
 
-    /// Whether the parameters are for the classes of the data.
+    /// Whether the weights were trained on the classes of the data, so that their classifier is kept.
     pub(super) fn keeps_classifier(&self) -> bool {
         self.keeps_classifier
     }
 
-    /// The momentum of batch normalisation in a training of so many steps: the profile's, unless its
-    /// statistics would still be of the beginning at the end.
+    /// The batch-norm momentum for a training of `steps` steps: the profile's, unless the running statistics
+    /// would still contain much of their initial values at the end.
     pub(super) fn batch_norm_momentum(&self, steps: u64) -> f64 {
-        /// How often the statistics should be renewed in a training.
+        /// Time constants of the running average that a training should last.
         const RENEWALS: f64 = 20.0;
-        /// PyTorch's own, below which statistics are those of the last few batches.
+        /// PyTorch's default; with more, the statistics are those of the last few batches.
         const MOST: f64 = 0.1;
         let profile = self.profile.batch_norm_momentum();
         profile.max((RENEWALS / steps.max(1) as f64).min(MOST))
     }
 
-    /// A network with the parameters that the training begins with: equal ones for equal seeds.
+    /// The network with its initial weights, which are equal for equal seeds.
     pub(super) fn network(&self, device: Device, settings: &Settings) -> anyhow::Result<EfficientNet> {
         tch::manual_seed(settings.seed.cast_signed());
         let store = nn::VarStore::new(device);
@@ -144,7 +153,7 @@ impl Origin {
         }
         let Some(file) = &self.file else {
             let network = EfficientNet::new(&store.root(), &config)?;
-            calm_classifier(&network)?;
+            shrink_classifier(&network)?;
             return Ok(network);
         };
         let options = LoadOptions::default().with_new_classifier(!self.keeps_classifier);
@@ -152,12 +161,12 @@ impl Origin {
         let network = EfficientNet::from_parameters(&store.root(), &parameters)
             .with_context(|| file.path().display().to_string())?;
         if !self.keeps_classifier {
-            calm_classifier(&network)?;
+            shrink_classifier(&network)?;
         }
         Ok(network)
     }
 
-    /// What the weight files of the run say about themselves.
+    /// The metadata of the run's weight files.
     pub(super) fn metadata(&self, classes: &[String]) -> ModelMetadata {
         let EvalTransform {
             image_size,
@@ -186,10 +195,10 @@ impl Origin {
     }
 }
 
-/// Makes the weights of a new classifier no larger than `1 / sqrt(features)`, PyTorch's bound for a linear
-/// layer. The original's is `1 / sqrt(classes)`, which is about the same for ImageNet; with few classes it
-/// gives logits that the first epochs only shrink.
-fn calm_classifier(network: &EfficientNet) -> anyhow::Result<()> {
+/// Scales the weights of a new classifier down to `1 / sqrt(features)`, PyTorch's bound for a linear layer.
+/// The original's bound is `1 / sqrt(classes)`, which is about the same for ImageNet; with few classes its
+/// logits are so large that the first epochs only shrink them.
+fn shrink_classifier(network: &EfficientNet) -> anyhow::Result<()> {
     let config = network.config();
     let factor = (config.num_classes as f64 / config.head_channels() as f64).sqrt();
     if factor >= 1.0 {

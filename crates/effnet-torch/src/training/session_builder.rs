@@ -1,7 +1,10 @@
-//! From arguments to a session.
+//! Builds a [`Session`]: opens images, weights, teacher and run folder, and resolves every `auto` setting.
+//!
+//! Wrong weights, teachers and settings are refused here, before the folder of a new run is created. The processes of a
+//! group compare what they opened, so that a rank with other images or flags is found at the start.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use effnet_train::run::{EpochRecord, EventWriter, Log, Record, RunFolder};
@@ -12,12 +15,13 @@ use tch::Device;
 use super::best::Best;
 use super::data::TrainingData;
 use super::datasets::{Datasets, UNREADABLE, Unreadable};
+use super::initial_model::InitialModel;
 use super::networks::{Networks, trainer};
-use super::origin::Origin;
 use super::progress::TrainingProgress;
 use super::ranks::Ranks;
 use super::recorder::{LOG_POSITION, Recorder};
 use super::session::{RANKS, RATE, Session, TEACHER};
+use super::start::StartMode;
 use super::teacher::TeacherFile;
 use super::{batch_size, learning_rate};
 use effnet::{ModelName, Weights, WeightsContent, Zoo};
@@ -27,8 +31,8 @@ use effnet_cli::training::run_images::{PARTED, Parted};
 use effnet_cli::training::settings::Settings;
 use effnet_cli::training::values::Auto;
 
-/// What a session is made with.
-pub(super) struct Setup<'a> {
+/// What a session is built from.
+pub(super) struct SessionBuilder<'a> {
     pub(super) settings: Settings,
     pub(super) device: Device,
     pub(super) zoo: &'a Zoo,
@@ -37,37 +41,27 @@ pub(super) struct Setup<'a> {
     pub(super) ranks: &'a Ranks,
 }
 
-/// Where a training begins, as the first process knows it; for the others it is what that process tells.
-pub(super) enum Start {
-    /// In a folder of its own.
-    Begin(PathBuf),
-    /// Where this folder left it.
-    Resume(RunFolder),
-    /// In either way; another process has the folder.
-    Follow { resumes: bool },
-}
-
-/// Settings that may differ when a training goes on: they do not change what it computes.
-/// The images and the teacher may lie elsewhere; that they are the same is made sure of by their contents.
+/// Settings that may differ when a run is resumed, because they do not change what it computes. The images and the
+/// teacher may have moved; whether they are the same is checked by their contents.
 const FREE: [&str; 4] = ["data", "workers", "save_steps", "teacher"];
 
-impl<'a> Setup<'a> {
-    /// `None` when interrupted before the training began.
-    pub(super) fn session(self, start: Start) -> anyhow::Result<Option<Session<'a>>> {
+impl<'a> SessionBuilder<'a> {
+    /// `None` when interrupted before training started.
+    pub(super) fn build(self, start: StartMode) -> anyhow::Result<Option<Session<'a>>> {
         match start {
-            Start::Begin(folder) => self.begin(Some(&folder)),
-            Start::Follow { resumes: false } => self.begin(None),
-            Start::Resume(folder) => self.resume(Some(folder)).map(Some),
-            Start::Follow { resumes: true } => self.resume(None).map(Some),
+            StartMode::New(folder) => self.new_run(Some(&folder)),
+            StartMode::Follow { resumes: false } => self.new_run(None),
+            StartMode::Resume(folder) => self.resume(Some(folder)).map(Some),
+            StartMode::Follow { resumes: true } => self.resume(None).map(Some),
         }
     }
 
-    /// A training from its beginning, in a folder that the first process makes at `output`.
-    fn begin(mut self, output: Option<&Path>) -> anyhow::Result<Option<Session<'a>>> {
+    /// A new run, in a folder that the first process creates at `output`.
+    fn new_run(mut self, output: Option<&Path>) -> anyhow::Result<Option<Session<'a>>> {
         let mut datasets = Datasets::open(&self.settings)?;
-        let origin = Origin::open(&self.settings, datasets.classes(), self.zoo, self.printer)?;
-        let teacher = self.teacher(&datasets, &origin)?;
-        self.agree(&datasets, &origin, teacher.as_ref())?;
+        let model = InitialModel::open(&self.settings, datasets.classes(), self.zoo, self.printer)?;
+        let teacher = self.teacher(&datasets, &model)?;
+        self.agree(&datasets, &model, teacher.as_ref())?;
         let mut folder = None;
         self.ranks.first(|| {
             folder = output.map(RunFolder::create).transpose()?;
@@ -78,25 +72,25 @@ impl<'a> Setup<'a> {
         if self.ranks.any(self.interrupt.is_set())? {
             return Ok(None);
         }
-        datasets.leave_out(&unreadable);
-        self.settings.image_size = Auto::Value(origin.transform.image_size as u32);
+        datasets.skip(&unreadable);
+        self.settings.image_size = Auto::Value(model.transform.image_size as u32);
         let shard = self.ranks.shard();
-        let data = TrainingData::new(datasets, &self.settings, origin.transform, shard, self.printer)?;
-        self.printer.note(origin.describe());
+        let data = TrainingData::new(datasets, &self.settings, model.transform, shard, self.printer)?;
+        self.printer.note(model.describe());
         if let Some(teacher) = &teacher {
             self.printer.note(teacher.describe());
         }
         self.printer.note(data.describe());
         let networks = Networks {
-            origin: &origin,
+            model: &model,
             teacher: teacher.as_ref(),
         };
         self.settings = self.ranks.first(|| self.settled(networks, &data))?;
 
         let parted = data.parted(&self.settings);
-        let metadata = origin.metadata(data.classes());
+        let metadata = model.metadata(data.classes());
         let classes = data.classes().to_vec();
-        let mut session = self.start(data, networks, 0)?;
+        let mut session = self.new_session(data, networks, 0)?;
         if let Some(folder) = folder {
             folder.write_classes(&classes)?;
             folder.write_json(UNREADABLE, &unreadable)?;
@@ -106,12 +100,12 @@ impl<'a> Setup<'a> {
                 checkpointer: Checkpointer::new(folder.path(), metadata)?,
                 events: EventWriter::create(folder.path(), 0)?,
                 history: Vec::new(),
-                title: title(&session.settings, &origin, &classes),
+                title: title(&session.settings, &model, &classes),
                 folder,
             });
         }
         session.ranks.join(&mut session.trainer)?;
-        // From here on there is a run that can go on.
+        // From here on, the run can be resumed.
         session.save(false)?;
         if let Some(recorder) = &session.recorder {
             recorder.folder.write_config(&session.settings)?;
@@ -119,58 +113,58 @@ impl<'a> Setup<'a> {
         Ok(Some(session))
     }
 
-    /// The settings, with what had to be found out.
+    /// The settings with every `auto` resolved.
     fn settled(&self, networks: Networks<'_>, data: &TrainingData) -> anyhow::Result<Settings> {
         let mut settings = self.settings.clone();
         batch_size::settle(&mut settings, networks, data, self.device, self.printer)?;
         let steps = u64::from(settings.epochs) * data.steps_per_epoch(&settings);
         if settings.bn_momentum == Auto::Auto {
-            settings.bn_momentum = Auto::Value(networks.origin.batch_norm_momentum(steps));
+            settings.bn_momentum = Auto::Value(networks.model.batch_norm_momentum(steps));
         }
         learning_rate::settle(&mut settings, networks, data, self.device, self.printer)?;
         Ok(settings)
     }
 
-    /// A training from where it was left, in the folder that the first process has.
+    /// Resumes the run in the folder that the first process has.
     fn resume(self, folder: Option<RunFolder>) -> anyhow::Result<Session<'a>> {
         let mut datasets = Datasets::open(&self.settings)?;
-        let origin = match &folder {
-            Some(folder) => self.origin_of_run(folder, &datasets)?,
-            None => Origin::open(&self.settings, datasets.classes(), self.zoo, self.printer)?,
+        let model = match &folder {
+            Some(folder) => self.initial_model_of_run(folder, &datasets)?,
+            None => InitialModel::open(&self.settings, datasets.classes(), self.zoo, self.printer)?,
         };
-        let teacher = self.teacher(&datasets, &origin)?;
-        self.agree(&datasets, &origin, teacher.as_ref())?;
+        let teacher = self.teacher(&datasets, &model)?;
+        self.agree(&datasets, &model, teacher.as_ref())?;
         let unreadable = self.ranks.first(|| match &folder {
             Some(folder) => Ok(folder.read_json::<Vec<Unreadable>>(UNREADABLE)?),
             None => Ok(Vec::new()),
         });
-        datasets.leave_out(&unreadable?);
+        datasets.skip(&unreadable?);
         let shard = self.ranks.shard();
-        let data = TrainingData::new(datasets, &self.settings, origin.transform, shard, self.printer)?;
-        let mut left = None;
+        let data = TrainingData::new(datasets, &self.settings, model.transform, shard, self.printer)?;
+        let mut saved = None;
         let (step, notes) = self.ranks.first(|| {
             let Some(folder) = folder else {
-                bail!("a training to go on with has no folder");
+                bail!("the first process has no run folder to resume");
             };
-            let found = Left::open(folder, &self.settings, &data, &origin)?;
+            let found = SavedRun::open(folder, &self.settings, &data, &model)?;
             self.ranks
                 .check(found.snapshot.notes.get(RANKS).map(String::as_str))?;
-            let told = (found.snapshot.trainer.position.step, found.snapshot.notes.clone());
-            left = Some(found);
-            Ok(told)
+            let position = (found.snapshot.trainer.position.step, found.snapshot.notes.clone());
+            saved = Some(found);
+            Ok(position)
         })?;
         check_teacher(&self.settings, teacher.as_ref(), notes.get(TEACHER))?;
         let networks = Networks {
-            origin: &origin,
+            model: &model,
             teacher: teacher.as_ref(),
         };
-        let mut session = self.start(data, networks, step)?;
+        let mut session = self.new_session(data, networks, step)?;
         session.best = Best::from_notes(&notes);
         session.rate = note(&notes, RATE)?;
-        if let Some(left) = left {
-            session.trainer.restore(&left.snapshot.trainer)?;
-            let title = title(&session.settings, &origin, session.data.classes());
-            let recorder = left.recorder(title)?;
+        if let Some(saved) = saved {
+            session.trainer.restore(&saved.snapshot.trainer)?;
+            let title = title(&session.settings, &model, session.data.classes());
+            let recorder = saved.recorder(title)?;
             if let Some(path) = recorder.checkpointer.last_good() {
                 session.trainer.note_checkpoint(path);
             }
@@ -180,8 +174,8 @@ impl<'a> Setup<'a> {
         Ok(session)
     }
 
-    /// Where the training in `folder` is.
-    fn origin_of_run(&self, folder: &RunFolder, datasets: &Datasets) -> anyhow::Result<Origin> {
+    /// The last weights of the run in `folder`.
+    fn initial_model_of_run(&self, folder: &RunFolder, datasets: &Datasets) -> anyhow::Result<InitialModel> {
         let weights = folder.path().join("last.safetensors");
         let weights = Weights {
             name: weights.display().to_string(),
@@ -189,45 +183,45 @@ impl<'a> Setup<'a> {
             entry: None,
         };
         let variant = self.settings.model.parse::<ModelName>()?.variant;
-        let origin = Origin::of_weights(
+        let model = InitialModel::of_weights(
             &self.settings,
             variant,
             Some(weights),
             datasets.classes(),
             self.zoo,
         )?;
-        if !origin.keeps_classifier() {
+        if !model.keeps_classifier() {
             bail!(
-                "{}: other classes than those that {} was begun with ({})",
+                "{}: its classes are not those of the run {} (see {})",
                 self.settings.data.display(),
                 folder.path().display(),
                 folder.classes().display()
             );
         }
-        Ok(origin)
+        Ok(model)
     }
 
-    /// What is learnt from; one that is of no use is found out here, before anything else takes its time.
-    fn teacher(&self, datasets: &Datasets, origin: &Origin) -> anyhow::Result<Option<TeacherFile>> {
+    /// The teacher, if any, tried out so that an unusable one is reported before anything slow starts.
+    fn teacher(&self, datasets: &Datasets, model: &InitialModel) -> anyhow::Result<Option<TeacherFile>> {
         let teacher = TeacherFile::open(&self.settings, datasets.classes(), self.zoo, self.printer)?;
         if let Some(teacher) = &teacher {
-            teacher.distillation(&self.settings, &origin.transform, self.device)?;
+            teacher.distillation(&self.settings, &model.transform, self.device)?;
         }
         Ok(teacher)
     }
 
-    /// Makes sure that all processes are about to do the same.
+    /// Makes sure that all processes were started with the same data, network and settings.
     fn agree(
         &self,
         datasets: &Datasets,
-        origin: &Origin,
+        model: &InitialModel,
         teacher: Option<&TeacherFile>,
     ) -> anyhow::Result<()> {
         let mut facts = BTreeMap::from([
             ("effnet".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             ("the images".to_owned(), datasets.fingerprint()),
             ("the classes".to_owned(), datasets.classes().join(", ")),
-            ("the network".to_owned(), format!("{:?}", origin.config())),
+            ("the network".to_owned(), format!("{:?}", model.config())),
         ]);
         if let Some(teacher) = teacher {
             facts.insert("the teacher's sha256".to_owned(), teacher.sha256.clone());
@@ -241,8 +235,13 @@ impl<'a> Setup<'a> {
         self.ranks.agree(&facts)
     }
 
-    /// A session at its beginning, whose trainer is with nobody yet; `step` steps are behind it.
-    fn start(self, data: TrainingData, networks: Networks<'_>, step: u64) -> anyhow::Result<Session<'a>> {
+    /// A session after `step` steps, whose trainer has not joined the group yet.
+    fn new_session(
+        self,
+        data: TrainingData,
+        networks: Networks<'_>,
+        step: u64,
+    ) -> anyhow::Result<Session<'a>> {
         let trainer = trainer(&self.settings, &data, networks, self.device)?;
         Ok(Session {
             progress: TrainingProgress::new(self.printer, self.device, trainer.total_steps(), step),
@@ -259,34 +258,34 @@ impl<'a> Setup<'a> {
     }
 }
 
-/// What a training left in its folder.
-struct Left {
+/// A run to resume.
+struct SavedRun {
     folder: RunFolder,
     checkpointer: Checkpointer,
     snapshot: Snapshot,
 }
 
-impl Left {
+impl SavedRun {
     fn open(
         folder: RunFolder,
         settings: &Settings,
         data: &TrainingData,
-        origin: &Origin,
+        model: &InitialModel,
     ) -> anyhow::Result<Self> {
         ensure!(
             data.parted(settings) == folder.read_json::<Parted>(PARTED)?,
-            "{}: other images than those that {} was begun with; begin a new run, from its weights with --weights",
+            "{}: not the images that the run {} was started with; start a new run, from its weights with --weights",
             settings.data.display(),
             folder.path().display()
         );
-        let mut checkpointer = Checkpointer::new(folder.path(), origin.metadata(data.classes()))?;
-        // As for the folder's config.json.
+        let mut checkpointer = Checkpointer::new(folder.path(), model.metadata(data.classes()))?;
+        // Settings newer than the checkpoint get their defaults, as in config.json.
         if let Value::Object(defaults) = serde_json::json!(Settings::of_train()) {
             checkpointer = checkpointer.with_defaults(defaults);
         }
         let snapshot = checkpointer
             .resume(&serde_json::to_value(settings)?, &FREE)?
-            .with_context(|| format!("{}: no checkpoint to go on from", folder.path().display()))?;
+            .with_context(|| format!("{}: no checkpoint to resume from", folder.path().display()))?;
         Ok(Self {
             folder,
             checkpointer,
@@ -296,7 +295,7 @@ impl Left {
 
     fn recorder(self, title: String) -> anyhow::Result<Recorder> {
         let step = self.snapshot.trainer.position.step;
-        // What was written for the last step stays: TensorBoard forgets what a new file goes on at or before.
+        // TensorBoard drops earlier events from the first step of a new file on: keep those of the last step.
         let first_step = if step == 0 { 0 } else { step + 1 };
         let log = Log::resume(self.folder.log(), note(&self.snapshot.notes, LOG_POSITION)?)?;
         let records: Vec<Record> = Log::read(&self.folder.log())?;
@@ -311,13 +310,13 @@ impl Left {
     }
 }
 
-/// Above the curves.
-fn title(settings: &Settings, origin: &Origin, classes: &[String]) -> String {
-    let (variant, classes) = (origin.variant(), classes.len());
+/// The title of the curves.
+fn title(settings: &Settings, model: &InitialModel, classes: &[String]) -> String {
+    let (variant, classes) = (model.variant(), classes.len());
     format!("{variant} on {}, {classes} classes", settings.data.display())
 }
 
-/// A training goes on with the teacher that it began with, wherever its file is now.
+/// A run must be resumed with the teacher it was started with, wherever its file is now.
 fn check_teacher(
     settings: &Settings,
     teacher: Option<&TeacherFile>,
@@ -327,17 +326,16 @@ fn check_teacher(
         (None, None) => Ok(()),
         (Some(teacher), Some(saved)) if teacher.sha256 == *saved => Ok(()),
         (Some(teacher), Some(saved)) => bail!(
-            "`teacher` is {} with the sha256 {}, expected the file that the training began with, of {saved}; where \
-             it has changed (a run's best weights do), begin a new run with --weights",
+            "--teacher {}: its sha256 is {}, expected {saved}, that of the teacher the run was started with; if the file has \
+             changed (as a run's best weights do), start a new run with --weights",
             settings.teacher,
             teacher.sha256
         ),
         (None, Some(saved)) => bail!(
-            "`teacher` is none, expected the file that the training began with, of the sha256 {saved}; name it \
-             with --teacher"
+            "--teacher none: the run was started with a teacher (sha256 {saved}); pass its file with --teacher"
         ),
         (Some(_), None) => bail!(
-            "`teacher` is {}, expected none, as the training began; leave --teacher out",
+            "--teacher {}: the run was started without a teacher; omit --teacher",
             settings.teacher
         ),
     }
