@@ -161,6 +161,7 @@ fn without_effnet_torch_a_call_that_needs_it_says_so_and_the_others_work() {
         vec!["env"],
         vec!["models"],
         vec!["completions", "bash"],
+        vec!["man"],
     ] {
         let done = finish(copied(folder.path(), None).args(&arguments));
         assert_eq!(done.code, Some(0), "{arguments:?}: {}", done.stderr);

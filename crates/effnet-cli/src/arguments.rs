@@ -77,6 +77,8 @@ pub enum Command {
     Env(EnvArguments),
     /// Print a completion script for a shell
     Completions(CompletionsArguments),
+    /// Print the manual pages
+    Man(ManArguments),
 }
 
 impl Arguments {
@@ -302,6 +304,13 @@ pub struct EnvArguments {
 pub struct CompletionsArguments {
     /// The shell
     pub shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct ManArguments {
+    /// Write one page per command into this folder, instead of effnet(1) to standard output
+    #[arg(long, short, value_name = "DIR")]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
