@@ -40,8 +40,8 @@ pub trait TorchCommands: Sync {
     /// What `effnet env` says of libtorch.
     fn cuda(&self) -> Cuda;
 
-    /// The folder of the libtorch that this program was linked with.
-    fn libtorch_folder(&self) -> Option<&'static str>;
+    /// The folder that libtorch was loaded from, which is another one once the program is installed.
+    fn libtorch_folder(&self) -> Option<String>;
 }
 
 /// What decides how libtorch computes a network.
