@@ -24,7 +24,7 @@ const PROGRAM: &str = "effnet-torch";
 
 /// What to do without the program.
 pub(crate) const MISSING: &str = "training, --device cuda and --engine plain need effnet-torch, which is not beside \
-     this program: build both with `cargo build --release -p effnet-cli -p effnet-torch`, or use scripts/effnet";
+     this program: install both with `scripts/install --torch`, or use scripts/effnet";
 
 /// How often a thread of OpenMP looks for work before it sleeps: a hundredth of what the library that libtorch
 /// comes with does by itself. Measured on two cores, B0, 96 pixels, batches of 16: 133 images/s with either;
