@@ -1,6 +1,6 @@
 //! The programs `effnet` and `effnet-torch`, built like the test that runs them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::sync::OnceLock;
 
@@ -15,6 +15,24 @@ pub fn effnet() -> Command {
     }
     command.env_remove("HF_HUB_CACHE").env_remove("EFFNET_MANIFEST");
     command
+}
+
+/// The folder of both programs.
+pub fn programs() -> PathBuf {
+    let effnet = effnet();
+    let folder = Path::new(effnet.get_program()).parent();
+    folder.expect("a program is in a folder").to_owned()
+}
+
+/// The folder of the checkout.
+pub fn checkout() -> &'static Path {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("tests/ is in the checkout")
+}
+
+/// The sample image of the README.
+pub fn ship() -> PathBuf {
+    checkout().join("docs/ship.png")
 }
 
 /// Builds both programs in this test's profile: `cargo test -p effnet-tests` alone would not.
