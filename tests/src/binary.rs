@@ -1,6 +1,6 @@
 //! The programs `effnet` and `effnet-torch`, built like the test that runs them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::sync::OnceLock;
 
@@ -17,7 +17,27 @@ pub fn effnet() -> Command {
     command
 }
 
-/// Builds both programs in this test's profile, which `cargo test -p effnet-tests` does not do.
+/// The folder of both programs.
+pub fn programs() -> PathBuf {
+    let effnet = effnet();
+    let folder = Path::new(effnet.get_program()).parent();
+    folder.expect("a program is in a folder").to_owned()
+}
+
+/// The folder of the checkout.
+pub fn checkout() -> &'static Path {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("tests/ is in the checkout")
+}
+
+/// The sample image of the README.
+pub fn ship() -> PathBuf {
+    checkout().join("docs/ship.png")
+}
+
+/// Builds both programs in this test's profile, which `cargo test -p effnet-tests` does not do. `cargo test
+/// --workspace` does, for the tests of their own crates: `scripts/test` says so with `EFFNET_PROGRAMS_ARE_BUILT`, because
+/// to build the programs alone would build half of their dependencies again, with other features.
 fn build() -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     // target/PROFILE/deps/TEST
@@ -25,6 +45,10 @@ fn build() -> PathBuf {
         .parent()
         .and_then(|deps| deps.parent())
         .expect("cargo's layout");
+    let program = folder.join(format!("effnet{}", std::env::consts::EXE_SUFFIX));
+    if std::env::var_os("EFFNET_PROGRAMS_ARE_BUILT").is_some() {
+        return program;
+    }
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args([
         "build",
@@ -42,7 +66,7 @@ fn build() -> PathBuf {
         cargo.status().expect("cargo runs").success(),
         "cannot build effnet"
     );
-    folder.join(format!("effnet{}", std::env::consts::EXE_SUFFIX))
+    program
 }
 
 /// The result of a finished call, as text.

@@ -12,7 +12,7 @@ mod reference;
 mod skip;
 mod tensors;
 
-pub use binary::{Finished, effnet, finish, interrupt};
+pub use binary::{Finished, checkout, effnet, finish, interrupt, programs, ship};
 pub use port::free_port;
 pub use reference::{ask, interpreter, shared_data, torchrun};
 pub use skip::skip;

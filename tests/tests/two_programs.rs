@@ -3,25 +3,12 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use effnet_tests::{effnet, finish};
+use effnet_tests::{checkout, effnet, finish, programs, ship};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-fn ship() -> PathBuf {
-    root().join("docs/ship.png")
-}
-
-/// The folder that both programs are in.
-fn folder() -> PathBuf {
-    Path::new(effnet().get_program()).parent().unwrap().to_owned()
-}
 
 /// A call of a copy of `effnet` in an empty folder, beside which there is what `program`, a shell script, is.
 fn copied(folder: &Path, program: Option<&str>) -> Command {
@@ -63,7 +50,7 @@ fn needed_libraries(program: &Path) -> Vec<String> {
 #[test]
 fn nothing_that_effnet_is_built_from_is_libtorch() {
     let tree = Command::new(env!("CARGO"))
-        .current_dir(root())
+        .current_dir(checkout())
         .args([
             "tree",
             "--offline",
@@ -92,7 +79,7 @@ fn nothing_that_effnet_is_built_from_is_libtorch() {
 #[test]
 #[cfg(target_env = "gnu")]
 fn effnet_needs_libc_alone_and_effnet_torch_shares_the_runtime_of_libtorch() {
-    let light = needed_libraries(&folder().join("effnet"));
+    let light = needed_libraries(&programs().join("effnet"));
     let allowed = ["libc.so", "libm.so", "ld-linux"];
     assert!(
         light
@@ -100,7 +87,7 @@ fn effnet_needs_libc_alone_and_effnet_torch_shares_the_runtime_of_libtorch() {
             .all(|name| allowed.iter().any(|prefix| name.starts_with(prefix))),
         "{light:?}"
     );
-    let torch = needed_libraries(&folder().join("effnet-torch"));
+    let torch = needed_libraries(&programs().join("effnet-torch"));
     for name in ["libstdc++.so", "libtorch_cpu.so"] {
         assert!(
             torch.iter().any(|found| found.starts_with(name)),
@@ -118,7 +105,7 @@ fn both_programs_give_the_same_bytes_on_a_cpu() {
     ] {
         let run = |program: &str| {
             let mut command = effnet();
-            let mut call = Command::new(folder().join(program));
+            let mut call = Command::new(programs().join(program));
             call.envs(
                 command
                     .get_envs()
@@ -161,6 +148,7 @@ fn without_effnet_torch_a_call_that_needs_it_says_so_and_the_others_work() {
         vec!["env"],
         vec!["models"],
         vec!["completions", "bash"],
+        vec!["man"],
     ] {
         let done = finish(copied(folder.path(), None).args(&arguments));
         assert_eq!(done.code, Some(0), "{arguments:?}: {}", done.stderr);
@@ -206,7 +194,7 @@ fn a_call_is_handed_over_with_its_arguments_and_its_version() {
 
 #[test]
 fn effnet_torch_refuses_a_call_from_another_version_in_one_line() {
-    let mut call = Command::new(folder().join("effnet-torch"));
+    let mut call = Command::new(programs().join("effnet-torch"));
     call.args(["models"]).env("EFFNET_HANDED_OVER_BY", "9.9.9");
     let refused = finish(call.env("NO_COLOR", "1"));
     assert_eq!(refused.code, Some(2));

@@ -114,6 +114,8 @@ pub enum Command {
     /// Generate a shell completion script
     #[command(after_help = examples::COMPLETIONS)]
     Completions(CompletionsArguments),
+    /// Print the manual pages
+    Man(ManArguments),
 }
 
 impl Arguments {
@@ -344,6 +346,13 @@ pub struct EnvArguments {
 pub struct CompletionsArguments {
     /// Shell to generate the script for
     pub shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct ManArguments {
+    /// Write one page per command into this folder, instead of effnet(1) to standard output
+    #[arg(long, short, value_name = "DIR")]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,9 +1,9 @@
-//! Hands calls that need libtorch over from `effnet` to `effnet-torch`.
+//! Hands commands that need libtorch over from `effnet` to `effnet-torch`.
 //!
-//! libtorch is 430 MB and takes 0.3 s to load, so `effnet` does without it. Calls that need it go by `exec` to the
-//! `effnet-torch` in the same folder: same arguments, same process, nothing read from standard input. Both programs
-//! must have the same version. `effnet` passes its version in an environment variable, which also keeps the two from
-//! calling each other in circles.
+//! libtorch is 430 MB and takes 0.3 s to load, so `effnet` does without it. If a command needs it, `effnet`
+//! executes (`exec`) the `effnet-torch` in the same folder: same arguments, same process, nothing read from
+//! standard input. Both programs must have the same version. `effnet` passes its version in an environment
+//! variable, which also keeps the two from executing each other in a loop.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -16,15 +16,15 @@ use crate::Printer;
 use crate::arguments::{Arguments, Command, DeviceChoice, ExecutionArguments};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Holds the version of the program that handed the call over.
+/// The version of the program that handed the command over.
 const HANDED_OVER_BY: &str = "EFFNET_HANDED_OVER_BY";
-/// With this as the first argument, `scripts/effnet` asks whether a call needs libtorch.
+/// With this as the first argument, `scripts/effnet` asks whether a command line needs libtorch.
 const QUESTION: &str = "__needs-torch";
 const PROGRAM: &str = "effnet-torch";
 
 /// The error without `effnet-torch`.
 pub(crate) const MISSING: &str = "training, --device cuda and --engine plain need effnet-torch, which is not in the \
-     folder of effnet: build both with `cargo build --release -p effnet-cli -p effnet-torch`, or use scripts/effnet";
+     folder of effnet: install both with `scripts/install --torch`, or use scripts/effnet";
 
 /// How often an OpenMP thread spins for work before it sleeps: a hundredth of the default of libtorch's OpenMP.
 /// Measured on two cores (B0, 96 pixels, batches of 16): 133 images/s either way; next to two other busy processes,
@@ -32,7 +32,7 @@ pub(crate) const MISSING: &str = "training, --device cuda and --engine plain nee
 const SPINS: &str = "1000";
 const SPIN_COUNT: &str = "GOMP_SPINCOUNT";
 
-/// Answers `scripts/effnet`, and refuses a call from another version of `effnet`. `None` for any other call.
+/// Answers `scripts/effnet`, and refuses to run for another version of `effnet`. `None` in all other cases.
 pub(crate) fn answer_or_refuse(is_torch: bool) -> Option<ExitCode> {
     if is_torch {
         let by = std::env::var_os(HANDED_OVER_BY)?;
@@ -53,7 +53,7 @@ pub(crate) fn answer_or_refuse(is_torch: bool) -> Option<ExitCode> {
     }
     let matches = Arguments::definition().try_get_matches_from(std::iter::once(name).chain(call));
     let arguments = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
-    // A call that does not parse is refused, which takes no libtorch.
+    // Arguments that do not parse are an error, which does not need libtorch.
     let needed = arguments.is_ok_and(|arguments| match need(&arguments.command) {
         Need::Torch => true,
         // An existing program is used, so it has to be up to date.
@@ -67,7 +67,7 @@ pub(crate) fn answer_or_refuse(is_torch: bool) -> Option<ExitCode> {
     })
 }
 
-/// Whether a call needs libtorch.
+/// Whether a command needs libtorch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
     Nothing,
@@ -122,12 +122,12 @@ pub(crate) fn ask_environment(program: &Path) -> Option<serde_json::Value> {
         .filter(|_| output.status.success())
 }
 
-/// Hands the call over if it needs libtorch and this program has none. Returns only if it does not.
+/// Hands the command over if it needs libtorch and this program has none. Returns only if it does not.
 pub(crate) fn hand_over(arguments: &Arguments, is_torch: bool, printer: &Printer) -> anyhow::Result<()> {
     let need = need(&arguments.command);
     if is_torch {
-        // The user called `effnet-torch` itself. OpenMP reads its variables when it is loaded, before `main`, so a
-        // training has to start the program once more.
+        // The user called `effnet-torch` itself. OpenMP reads its variables when it is loaded, before `main`,
+        // so a training command has to execute the program once more.
         if need == Need::Torch && trains(&arguments.command) && std::env::var_os(HANDED_OVER_BY).is_none() {
             let own = std::env::current_exe().context("cannot determine the path of this program")?;
             start(&own, &arguments.command)?;

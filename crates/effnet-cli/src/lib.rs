@@ -93,6 +93,7 @@ fn run(
         Command::Bench(arguments) => commands::bench::run(arguments, torch, printer),
         Command::Env(arguments) => commands::env::run(arguments, torch),
         Command::Completions(arguments) => commands::completions::run(arguments),
+        Command::Man(arguments) => commands::man::run(arguments),
     }
 }
 

@@ -1,8 +1,8 @@
 //! What a program with libtorch adds to the command line.
 //!
-//! This crate parses every call and runs most of them itself. Training, CUDA and the plain engine need libtorch,
-//! which this crate must not depend on. So `effnet-torch` implements [`TorchCommands`] and passes it to
-//! [`main`](crate::main).
+//! This crate parses every command line and runs most commands itself. Training, CUDA and the plain engine
+//! need libtorch, which this crate must not depend on. So `effnet-torch` implements [`TorchCommands`] and
+//! passes it to [`main`](crate::main).
 
 use effnet::{Backend, Parameters, Precision};
 use serde::{Deserialize, Serialize};
@@ -39,8 +39,8 @@ pub trait TorchCommands: Sync {
     /// What `effnet env` reports about CUDA.
     fn cuda(&self) -> Cuda;
 
-    /// The folder of the libtorch that this program is linked with.
-    fn libtorch_folder(&self) -> Option<&'static str>;
+    /// The folder that libtorch was loaded from: an installed program has a copy of its own.
+    fn libtorch_folder(&self) -> Option<String>;
 }
 
 /// How libtorch is to compute a network.

@@ -79,9 +79,18 @@ impl TorchCommands for Torch {
         }
     }
 
-    fn libtorch_folder(&self) -> Option<&'static str> {
-        option_env!("EFFNET_LIBTORCH_LIB")
+    fn libtorch_folder(&self) -> Option<String> {
+        folder_of_loaded("libtorch_cpu.so").or_else(|| option_env!("EFFNET_LIBTORCH_LIB").map(str::to_owned))
     }
+}
+
+/// The folder of a library of this process. Linux lists what a process has mapped.
+fn folder_of_loaded(library: &str) -> Option<String> {
+    let mapped = std::fs::read_to_string("/proc/self/maps").ok()?;
+    mapped.lines().find_map(|line| {
+        let (folder, name) = line[line.find('/')?..].rsplit_once('/')?;
+        (name == library).then(|| folder.to_owned())
+    })
 }
 
 struct Execution {

@@ -23,7 +23,7 @@ fn run(home: &Path, arguments: &[&str]) -> Finished {
 #[test]
 fn the_first_command_of_the_readme_needs_no_network() {
     let home = tempfile::tempdir().unwrap();
-    let ship = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/ship.png");
+    let ship = effnet_tests::ship();
     let ship = ship.to_str().unwrap();
     for _ in 0..2 {
         let run = run(

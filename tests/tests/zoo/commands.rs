@@ -9,7 +9,7 @@ use super::server::Server;
 use super::{json, manifest, succeeded};
 
 /// Every command that has no business with tensors.
-const TELLING: [&[&str]; 10] = [
+const TELLING: [&[&str]; 11] = [
     &["--version"],
     &["--help"],
     &["convert", "--help"],
@@ -17,6 +17,7 @@ const TELLING: [&[&str]; 10] = [
     &["models", "--all", "--format", "json"],
     &["completions", "bash"],
     &["completions", "zsh"],
+    &["man"],
     &["cache", "list"],
     &["cache", "verify"],
     &["cache", "prune", "--unknown"],
@@ -140,6 +141,7 @@ fn help_names_every_command() {
         "cache",
         "env",
         "completions",
+        "man",
     ] {
         let listed = |line: &str| line.trim_start().starts_with(command);
         assert!(succeeded(&help).lines().any(listed), "{command}");

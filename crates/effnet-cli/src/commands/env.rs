@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &EnvArguments, torch: Option<&dyn TorchCommands>) -
         .map(|path| path.display().to_string()),
         libtorch: (torch.is_some() || answer.is_some()).then_some(TORCH_VERSION),
         libtorch_folder: match torch {
-            Some(torch) => torch.libtorch_folder().map(str::to_owned),
+            Some(torch) => torch.libtorch_folder(),
             None => field("libtorch_folder"),
         },
         os: format!("{} {}{}", std::env::consts::OS, std::env::consts::ARCH, kernel()),

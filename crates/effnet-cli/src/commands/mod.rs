@@ -10,5 +10,6 @@ pub(crate) mod env;
 pub(crate) mod evaluate;
 pub(crate) mod features;
 pub(crate) mod inspect;
+pub(crate) mod man;
 pub(crate) mod models;
 pub(crate) mod train;
