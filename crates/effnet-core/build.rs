@@ -1,3 +1,3 @@
-//! Lets what is linked here find libtorch at run time.
+//! Sets the run path by which the binaries linked here find libtorch.
 
 include!("../../scripts/libtorch/rpath.rs");

@@ -1,4 +1,4 @@
-//! Compiles the shim, and lets what is linked here find libtorch at run time.
+//! Compiles the shim, and sets the run path by which the binaries linked here find libtorch.
 
 use std::path::{Path, PathBuf};
 use std::{env, io};
@@ -17,8 +17,8 @@ mod shim {
     include!("../../scripts/libtorch/shim.rs");
 }
 
-/// What the C++ of other crates includes too: cargo tells them where it lies in `DEP_LIBTORCH_EXT_INCLUDE`, and
-/// where the kernels' headers lie in `DEP_LIBTORCH_EXT_KERNELS`.
+/// Headers for the C++ of other crates: cargo passes them this folder in `DEP_LIBTORCH_EXT_INCLUDE`, and that of
+/// the kernels' headers in `DEP_LIBTORCH_EXT_KERNELS`.
 const BOUNDARY: &str = "shim/include";
 
 fn main() -> io::Result<()> {
@@ -27,7 +27,6 @@ fn main() -> io::Result<()> {
         .map(PathBuf::from)
         .unwrap_or_default();
     println!("cargo::metadata=include={}", root.join(BOUNDARY).display());
-    // Before any of the code that needs them, as the linker wants it.
     let folder = |name| env::var_os(name).map(PathBuf::from);
     if let (Some(library), Some(kernels)) = (
         folder("DEP_TCH_LIBTORCH_LIB"),
@@ -42,14 +41,14 @@ fn main() -> io::Result<()> {
     rpath::announce()
 }
 
-/// What libtorch exports, and what is built on it.
+/// Compiles the code that includes libtorch's headers.
 fn torch(library: &Path, kernels: &Path) {
     with_libtorch(library, "c++17")
         .files(["torch", "cuda", "operator", "autocast"].map(|name| format!("shim/{name}.cpp")))
         .include(BOUNDARY)
         .include(kernels)
         .compile("libtorch_ext_torch");
-    // On libtorch's own threads, which are OpenMP's.
+    // It runs on libtorch's threads, which are OpenMP's.
     with_libtorch(library, "c++20")
         .files(["training", "training_norm", "sync_batch_norm"].map(|name| format!("shim/{name}.cpp")))
         .include(BOUNDARY)

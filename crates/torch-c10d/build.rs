@@ -1,4 +1,4 @@
-//! Compiles the shim, and lets what is linked here find libtorch at run time.
+//! Compiles the shim, and sets the run path by which the binaries linked here find libtorch.
 
 use std::path::PathBuf;
 use std::{env, io};

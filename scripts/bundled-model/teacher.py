@@ -2,12 +2,12 @@
 
     teacher.py TRAIN OUTPUT.pt [--test FOLDER] [--networks N] [--epochs N] [--device cuda]
 
-TRAIN and FOLDER hold one folder of pictures a class. Writes TorchScript for `effnet train --teacher`: it takes
-images [N, 3, H, W] of any size, normalised as effnet does for the student, and gives logits [N, classes], the
-mean of its networks'. Stopped and started again, it goes on about where it was, from OUTPUT.pt.state.
+TRAIN and FOLDER contain one folder of images per class. Writes TorchScript for `effnet train --teacher`: it takes
+images [N, 3, H, W] of any size, normalised as for the student, and returns logits [N, classes], the mean over its
+networks. When run again after an interruption, it resumes from OUTPUT.pt.state.
 
-The network and its way of training are those of K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU"
-(arXiv 2404.00498), in the size for 96 %; the augmentation is made to resemble the student's.
+Network and training recipe are those of K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (arXiv
+2404.00498), in the size for 96 %; the augmentation resembles the student's.
 """
 
 import argparse
@@ -28,7 +28,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 WHITENED = 24
 # For the mean loss of a batch of 1,000.
 RATE, DECAY, MOMENTUM = 1.17, 0.0014, 0.85
-# Biases move faster, and are held back no more for it.
+# Biases have a higher learning rate, and the same effective weight decay.
 BIAS_SCALE = 64
 LABEL_SMOOTHING = 0.1
 # Seconds between two saved states.
@@ -52,7 +52,7 @@ class Whitening(nn.Conv2d):
 
 
 class Convolution(nn.Conv2d):
-    """A 3 x 3 convolution whose first channels begin as the identity."""
+    """A 3 x 3 convolution whose first channels are initialised as the identity."""
 
     def __init__(self, inputs, outputs):
         super().__init__(inputs, outputs, 3, padding=1, bias=False)
@@ -93,7 +93,7 @@ class Network(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """The mean of what networks for 32 x 32 pixels say of images of any size."""
+    """The mean logits of networks for 32 x 32 pixels, for images of any size."""
 
     def __init__(self, networks):
         super().__init__()
@@ -109,7 +109,7 @@ class Ensemble(nn.Module):
 
 
 def read(folder):
-    """Pictures [N, 3, 32, 32], normalised, and classes [N] by the order of the folders' names."""
+    """Images [N, 3, 32, 32], normalised, and class indices [N] in the order of the folder names."""
     classes = sorted(entry.name for entry in pathlib.Path(folder).iterdir() if entry.is_dir())
     files = [(path, label) for label, name in enumerate(classes) for path in sorted(pathlib.Path(folder, name).iterdir())]
 
@@ -124,8 +124,8 @@ def read(folder):
 
 
 def augmented(images):
-    """Mirrored, and moved by up to two pixels or, three times in five, cut out of and stretched as the student's
-    random crops are; a square of eight pixels is blanked in every other."""
+    """Random flips, and translations by up to two pixels or, for three images in five, random crops like the
+    student's; a square of eight pixels is erased in every other image."""
     count, device = len(images), images.device
 
     def uniform(low, high):
@@ -150,8 +150,8 @@ def augmented(images):
     return images.masked_fill(blank, 0.0)
 
 
-def course(step, steps):
-    """The learning rate as a part of its highest: a linear rise, then a linear fall to nothing."""
+def schedule(step, steps):
+    """The learning rate relative to its peak: linear warm-up, then linear decay to zero."""
     top = 0.23 * steps
     return min(0.2 + 0.8 * step / top, (steps - step) / (steps - top))
 
@@ -167,7 +167,7 @@ def optimizer(network):
 
 
 class Training:
-    """The networks one after the other, and the file to go on from."""
+    """Trains the networks one after the other, and saves the state to resume from."""
 
     def __init__(self, images, labels, classes, options, autocast):
         self.images, self.labels, self.classes = images, labels, classes
@@ -215,7 +215,7 @@ class Training:
         steps, total = len(self.images) // batch, 0.0
         order = torch.randperm(len(self.images), device=self.images.device)
         for step, chosen in enumerate(order.split(batch)[:steps]):
-            now = course(epoch * steps + step, steps * self.options.epochs)
+            now = schedule(epoch * steps + step, steps * self.options.epochs)
             for group, scale in zip(moving.param_groups, (1, BIAS_SCALE)):
                 group["lr"] = RATE * scale * now
             inputs = augmented(self.images[chosen]).contiguous(memory_format=torch.channels_last)
@@ -251,7 +251,7 @@ def main():
     add = parser.add_argument
     add("train")
     add("output")
-    add("--test", help="pictures to measure the end result on")
+    add("--test", help="images to evaluate the result on")
     add("--networks", type=int, default=3)
     add("--epochs", type=int, default=40)
     add("--batch-size", type=int, default=1000)
@@ -272,7 +272,7 @@ def main():
         images, labels, _ = read(options.test)
         images, labels = images.to(device), labels.to(device)
         for network in [*ensemble.networks, ensemble]:
-            print(f"{100 * accuracy(network, images, labels, autocast):.2f} % of the test", flush=True)
+            print(f"{100 * accuracy(network, images, labels, autocast):.2f} % test accuracy", flush=True)
     with torch.no_grad():
         script = torch.jit.freeze(torch.jit.script(ensemble.cpu().eval()))
         script.save(options.output + ".partial")

@@ -1,7 +1,7 @@
-// Lets what a package links find libtorch at run time, wherever it is started: the body of the
-// build script of every package that has binaries, tests, examples or doctests with tch in them.
-// They all depend on torch-sys directly, because cargo tells where libtorch lies to nobody else,
-// and `rustc-link-arg` reaches only the executables of its own package.
+// Sets the run path by which the executables of a package find libtorch, wherever they are started. It is
+// the body of the build script of every package with binaries, tests, examples or doctests that use tch.
+// All of them depend on torch-sys directly, because cargo passes the path of libtorch only to direct
+// dependents, and `rustc-link-arg` applies only to the executables of its own package.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -15,8 +15,8 @@ fn main() -> io::Result<()> {
     if !cfg!(unix) {
         return Ok(());
     }
-    // First the folder as it was named, a link that `scripts/setup` may point elsewhere later;
-    // then the folder behind it, for a binary that outlives the checkout.
+    // First the folder as it is named, a link that `scripts/setup` may point elsewhere later; then the
+    // folder that it points to, for a binary that outlives the checkout.
     rpath(&libtorch);
     if let Some(real) = fs::canonicalize(libtorch.join("libtorch_cpu.so"))
         .ok()
@@ -32,8 +32,8 @@ fn rpath(folder: &Path) {
     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", folder.display());
 }
 
-/// Doctests get no link arguments. But whatever cargo runs, doctests too, gets a library path
-/// with the search folders that lie inside the target folder, so one of them links to libtorch.
+/// Doctests get no link arguments. But everything that cargo runs, doctests included, gets a library path with
+/// the search folders inside the target folder, so one of these is a link to libtorch.
 fn search_path_for_doctests(libtorch: &Path) -> io::Result<()> {
     let Some(out) = env::var_os("OUT_DIR").map(PathBuf::from) else {
         return Ok(());

@@ -1,10 +1,10 @@
-// Compiles the C++ of a package against libtorch: what the build scripts of the packages with a shim have in
-// common. It prints which variables of the environment a build depends on.
+// Compiles the C++ of a package against libtorch: the code that the build scripts of packages with a shim share.
+// It tells cargo which environment variables the build depends on.
 
 use std::path::{Path, PathBuf};
 use std::{env, io};
 
-/// Always optimised: a kernel compiled without is slower than the network it replaces.
+/// Always optimised: an unoptimised kernel is slower than the operators that it replaces.
 pub(crate) fn optimised(standard: &str) -> cc::Build {
     let mut build = cc::Build::new();
     build
@@ -17,7 +17,7 @@ pub(crate) fn optimised(standard: &str) -> cc::Build {
     build
 }
 
-/// With libtorch's headers, as torch-sys compiles its own shim. `library` is the folder of libtorch's libraries.
+/// Adds libtorch's headers, as torch-sys does for its own shim. `library` is the folder of libtorch's libraries.
 pub(crate) fn with_libtorch(library: &Path, standard: &str) -> cc::Build {
     for name in ["LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI"] {
         println!("cargo::rerun-if-env-changed={name}");
@@ -36,12 +36,11 @@ pub(crate) fn with_libtorch(library: &Path, standard: &str) -> cc::Build {
     build
 }
 
-/// Builds `libeffnet_{name}.so` from `shim/{name}.cpp`, if the feature of that name is on, and tells the crate
-/// where it lies in the variable `EFFNET_{NAME}`. `headers` are the folders of the headers
-/// that libtorch-ext exports.
+/// Builds `libeffnet_{name}.so` from `shim/{name}.cpp` if the feature of that name is on, and passes its path to the
+/// crate in the variable `EFFNET_{NAME}`. `headers` are the folders of the headers that libtorch-ext exports.
 ///
-/// A program cannot be linked to libtorch_cuda without loading it at every start. So what needs it is a library of
-/// its own, to be opened when libtorch_cuda is there; it has gaps until then.
+/// A program that is linked to libtorch_cuda loads it at every start. So the code that needs it is a separate
+/// library, to be loaded after libtorch_cuda, which resolves its undefined symbols.
 ///
 /// # Errors
 /// Without CUDA's headers, and when the compiler fails.
@@ -68,7 +67,7 @@ pub(crate) fn cuda_library(library: &Path, name: &str, headers: &[&Path]) -> io:
     else {
         return Err(io::Error::other(format!(
             "the feature {} needs the headers of CUDA 13.0: expected cuda_runtime.h and crt/host_config.h in \
-             $CUDA_HOME/include or beside libtorch; scripts/setup --cuda installs them",
+             $CUDA_HOME/include or next to libtorch; scripts/setup --cuda installs them",
             name.replace('_', "-")
         )));
     };
@@ -77,7 +76,7 @@ pub(crate) fn cuda_library(library: &Path, name: &str, headers: &[&Path]) -> io:
     let compiler = with_libtorch(library, "c++17")
         .includes(headers)
         .include(cuda_headers)
-        // Elsewhere nccl.h is installed among the compiler's own.
+        // Elsewhere nccl.h is installed in the compiler's include path.
         .include(wheels.join("nccl/include"))
         .get_compiler();
     let source = format!("shim/{name}.cpp");
@@ -88,7 +87,7 @@ pub(crate) fn cuda_library(library: &Path, name: &str, headers: &[&Path]) -> io:
         .status()?;
     if !status.success() {
         return Err(io::Error::other(format!(
-            "{source} cannot be compiled ({status})"
+            "cannot compile {source} ({status})"
         )));
     }
     println!("cargo::rustc-env=EFFNET_{variable}={}", target.display());

@@ -2,11 +2,11 @@
 
     unpack.py cpu|cuda WHEELS OUT
 
-OUT then holds `torch/` and `nvidia/` laid out as in the wheels, because the libraries look
-for each other by relative paths, and `link/`, the part that a build is to see: the same tree
-with links to everything except the CUDA libraries. torch-sys links libtorch_cuda.so whenever
-it lies beside libtorch_cpu.so, which doubles the start-up time of every program; effnet opens
-it at run time, and only when a GPU is asked for.
+OUT then contains `torch/` and `nvidia/` laid out as in the wheels, because the libraries find
+each other by relative paths, and `link/`, the part that builds use: the same tree, with links to
+everything except the CUDA libraries. torch-sys links to libtorch_cuda.so whenever it is next to
+libtorch_cpu.so, which doubles the start-up time of every program; effnet loads it at run time,
+and only when a GPU is requested.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from pathlib import Path
 
 VERSION = "2.11.0"
 
-# Of torch only the C++ side. The licences of everything come along.
+# Of torch only the C++ part. The licences of all wheels are kept.
 WANTED = re.compile(
     r"torch/(lib/[^/]+\.so(\.\d+)*|include/.*|version\.py)|nvidia/.*|[^/]+\.dist-info/licenses/.*"
 )
@@ -71,9 +71,9 @@ def make_link_folder(out: Path) -> None:
 def check(out: Path, flavour: str) -> None:
     version = (out / "torch/version.py").read_text()
     if f"'{VERSION}" not in version:
-        raise SystemExit(f"the wheels hold another version than {VERSION}:\n{version}")
+        raise SystemExit(f"the version of the wheels is not {VERSION}:\n{version}")
     if not (out / "link/torch/include/torch/csrc/api/include/torch/torch.h").is_file():
-        raise SystemExit("the torch wheel holds no C++ headers")
+        raise SystemExit("the torch wheel has no C++ headers")
     libraries = ["libc10.so", "libtorch_cpu.so"]
     if flavour == "cuda":
         libraries.append("libtorch_cuda.so")
@@ -81,7 +81,7 @@ def check(out: Path, flavour: str) -> None:
         try:
             ctypes.CDLL(str(out / "torch/lib" / library), mode=ctypes.RTLD_GLOBAL)
         except OSError as error:
-            raise SystemExit(f"{library} does not load on this machine: {error}") from None
+            raise SystemExit(f"{library} cannot be loaded on this machine: {error}") from None
 
 
 def main() -> None:

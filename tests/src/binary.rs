@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output};
 use std::sync::OnceLock;
 
-/// A call of the binary that has not been started: without colours, without the network, and with
-/// empty caches, whatever this machine's user has.
+/// A call of `effnet` that has not been started: without colours, without the network, and with empty caches,
+/// whatever this machine's user has.
 pub fn effnet() -> Command {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     let mut command = Command::new(BINARY.get_or_init(build));
@@ -17,7 +17,7 @@ pub fn effnet() -> Command {
     command
 }
 
-/// Builds both programs in this test's profile: `cargo test -p effnet-tests` alone would not.
+/// Builds both programs in this test's profile, which `cargo test -p effnet-tests` does not do.
 fn build() -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     // target/PROFILE/deps/TEST
@@ -40,14 +40,14 @@ fn build() -> PathBuf {
     }
     assert!(
         cargo.status().expect("cargo runs").success(),
-        "effnet cannot be built"
+        "cannot build effnet"
     );
     folder.join(format!("effnet{}", std::env::consts::EXE_SUFFIX))
 }
 
-/// What a finished call left, as text.
+/// The result of a finished call, as text.
 pub struct Finished {
-    /// The exit code; `None` when a signal ended it.
+    /// The exit code; `None` after a signal.
     pub code: Option<i32>,
     /// Standard output.
     pub stdout: String,
@@ -66,12 +66,12 @@ impl From<Output> for Finished {
     }
 }
 
-/// Runs a call to its end.
+/// Runs a call until it exits.
 pub fn finish(command: &mut Command) -> Finished {
     command.output().expect("effnet starts").into()
 }
 
-/// Sends a running call what Ctrl-C sends.
+/// Sends SIGINT to a running call, like Ctrl-C.
 pub fn interrupt(child: &Child) {
     let process = child.id().to_string();
     let kill = Command::new("kill").args(["-INT", &process]).status();

@@ -1,7 +1,7 @@
-//! What the tests of this workspace stand on: the Python reference that they ask, the numbers they
-//! compare, and an honest word where something that they need is absent.
+//! Helpers of the workspace's tests: running the programs, asking the Python reference, comparing
+//! numbers, and reporting tests that cannot run on this machine.
 //!
-//! The tests themselves are in `tests/`, one binary for each subject.
+//! The tests themselves are in `tests/`, one binary per subject.
 
 // A panic here is a failed test.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::missing_panics_doc)]

@@ -1,10 +1,10 @@
-//! Ports for the groups of tests.
+//! Ports for the process groups of tests.
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// A port that nobody listens at, and another one each time. Those that the system gives by itself would not do:
-/// a connection of another group may get the same before the store is opened.
+/// A port on which nobody listens, a different one each time. It is not an ephemeral port of the system: a
+/// connection of another group might get the same one before the store is opened.
 pub fn free_port() -> u16 {
     static TAKEN: AtomicU16 = AtomicU16::new(0);
     let first = std::process::id() as u16 % 10_000;

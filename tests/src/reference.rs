@@ -1,4 +1,7 @@
 //! The Python process that answers for the reference packages.
+//!
+//! Tests compare effnet with the original Python implementations. Importing those takes seconds, so one process
+//! serves all tests of a binary, over pipes.
 
 use std::env;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -12,7 +15,7 @@ use serde_json::Value;
 /// `.venv` at the root of the repository.
 ///
 /// # Errors
-/// When neither is there, with the reason for the log of skipped tests.
+/// When neither exists, with the reason for the log of skipped tests.
 pub fn interpreter() -> Result<PathBuf, String> {
     if let Some(python) = env::var_os("EFFNET_REFERENCE_PYTHON").filter(|python| !python.is_empty()) {
         return Ok(python.into());
@@ -24,8 +27,8 @@ pub fn interpreter() -> Result<PathBuf, String> {
     Err("no Python reference; `scripts/setup --reference` installs it".to_owned())
 }
 
-/// torchrun for two processes of a program on this machine, which it starts again twice at most. The program
-/// and its arguments are to be added.
+/// torchrun for two processes on this machine, with at most two restarts. The caller adds the program and its
+/// arguments.
 ///
 /// # Errors
 /// As [`interpreter`].
@@ -36,11 +39,11 @@ pub fn torchrun() -> Result<Command, String> {
     Ok(command)
 }
 
-/// The folder with photos and checkpoints that are not part of the project: `EFFNET_SHARED_DATA`,
-/// else `../shared/data` beside the repository.
+/// The folder with images and checkpoints that are not part of the project: `EFFNET_SHARED_DATA`,
+/// else `../shared/data` next to the repository.
 ///
 /// # Errors
-/// When neither is there, with the reason for the log of skipped tests.
+/// When neither exists, with the reason for the log of skipped tests.
 pub fn shared_data() -> Result<PathBuf, String> {
     let named = env::var_os("EFFNET_SHARED_DATA").filter(|folder| !folder.is_empty());
     let folder = named.map_or_else(|| repository().join("../shared/data"), PathBuf::from);
@@ -53,7 +56,7 @@ pub fn shared_data() -> Result<PathBuf, String> {
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .expect("the tests lie in the repository")
+        .expect("the tests are in the repository")
 }
 
 /// A running `scripts/reference/network_reference.py`.
@@ -63,8 +66,8 @@ struct Reference {
     answers: BufReader<ChildStdout>,
 }
 
-/// One for the whole test binary: importing the packages takes seconds. It ends by itself when this
-/// process does, because its input ends then.
+/// One for the whole test binary: importing the packages takes seconds. It exits when this process does,
+/// because its input ends.
 static REFERENCE: LazyLock<Result<Mutex<Reference>, String>> =
     LazyLock::new(|| Ok(Mutex::new(Reference::start(&interpreter()?))));
 
@@ -84,7 +87,7 @@ impl Reference {
             requests,
             answers,
         };
-        // An interpreter that is there and lacks a package is a failure, not a reason to skip.
+        // An interpreter without the packages is a failure, not a reason to skip.
         assert_eq!(reference.answer()["ready"], true);
         reference
     }
@@ -96,7 +99,7 @@ impl Reference {
             .expect("read from the Python reference");
         if line.is_empty() {
             let status = self.process.wait().expect("wait for the Python reference");
-            panic!("the Python reference ended ({status}); its own words are above");
+            panic!("the Python reference exited ({status}); see its output above");
         }
         serde_json::from_str(&line).expect("the Python reference answers with JSON")
     }
@@ -106,13 +109,13 @@ impl Reference {
 /// function of `scripts/reference/network_reference.py`.
 ///
 /// # Errors
-/// When there is no Python reference, with the reason to give to [`skip`](crate::skip).
+/// When there is no Python reference, with the reason for [`skip`](crate::skip).
 ///
 /// # Panics
-/// When the reference is there and fails.
+/// When the reference fails.
 pub fn ask(request: &Value) -> Result<Value, String> {
     let reference = REFERENCE.as_ref().map_err(Clone::clone)?;
-    // A test that failed while it waited says nothing about the process.
+    // A test that panicked while it held the lock says nothing about the process.
     let mut reference = reference.lock().unwrap_or_else(PoisonError::into_inner);
     writeln!(reference.requests, "{request}").expect("write to the Python reference");
     let answer = reference.answer();

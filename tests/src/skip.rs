@@ -1,4 +1,4 @@
-//! Tests that cannot run say so.
+//! Reports tests that cannot run on this machine.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -11,7 +11,7 @@ pub fn skip(test: &str, reason: &str) {
     eprint!("{line}");
     if let Some(log) = std::env::var_os("EFFNET_SKIP_LOG") {
         let file = OpenOptions::new().create(true).append(true).open(log);
-        // One write a line, so that lines of tests that run side by side stay whole.
+        // One write per line, so that lines of parallel tests do not mix.
         file.expect("open EFFNET_SKIP_LOG")
             .write_all(line.as_bytes())
             .expect("append to EFFNET_SKIP_LOG");

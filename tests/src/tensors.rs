@@ -1,4 +1,4 @@
-//! Numbers from files, and how far they are from each other.
+//! Tensors from files, and their relative error.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use effnet_checkpoint::{Checkpoint, DType, StateDict};
 use tch::{Kind, Tensor};
 
-/// One tensor of a state dict as libtorch's, on the CPU.
+/// One tensor of a state dict as a libtorch tensor, on the CPU.
 ///
 /// # Panics
 /// When it is missing or neither f32 nor i64.
@@ -36,7 +36,7 @@ pub fn tensors(path: &Path) -> BTreeMap<String, Tensor> {
         .collect()
 }
 
-/// `max |actual - expected| / max |expected|`, and infinite where a number is none.
+/// `max |actual - expected| / max |expected|`, and infinite if any number is NaN.
 ///
 /// # Panics
 /// When the shapes differ: the subtraction would broadcast.

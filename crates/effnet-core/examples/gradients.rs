@@ -1,7 +1,7 @@
 //! One step of training on a device: `gradients CHECKPOINT INPUTS OUTPUT [cpu|cuda:N]`.
 //!
-//! INPUTS is a safetensors file with `images` `[N, 3, H, W]` and `labels` `[N]`. OUTPUT will hold
-//! `logits`, `loss` (cross entropy), `gradient.<parameter>` and, for what the step changed,
+//! INPUTS is a safetensors file with `images` `[N, 3, H, W]` and `labels` `[N]`. OUTPUT receives
+//! `logits`, `loss` (cross entropy), `gradient.<parameter>` and, as the step leaves them,
 //! `after.<buffer>`. Dropout and drop connect are off. `scripts/gpu-check` compares devices with it.
 
 use std::error::Error;
@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 .strip_prefix("cuda:")
                 .ok_or("expected cpu or cuda:N")?
                 .parse()?;
-            // Before the first tensor, or libtorch never finds it.
+            // Before the first tensor: libtorch looks for CUDA once.
             if !load_cuda(None)? {
                 return Err("no CUDA driver".into());
             }
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         dropout_rate: 0.0,
         drop_connect_rate: 0.0,
         ..Variant::recognise(&signature)
-            .ok_or("no published variant")?
+            .ok_or("CHECKPOINT matches no published variant")?
             .config()
     };
     let store = nn::VarStore::new(device);
@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let inputs = Tensor::read_safetensors(inputs)?;
     let input = |name: &str| -> Result<Tensor, Box<dyn Error>> {
         let found = inputs.iter().find(|(found, _)| found == name);
-        let (_, tensor) = found.ok_or_else(|| format!("the inputs have no {name}"))?;
+        let (_, tensor) = found.ok_or_else(|| format!("INPUTS has no tensor {name}"))?;
         Ok(tensor.f_to_device(device)?)
     };
     let logits = network.forward(&input("images")?, true)?;

@@ -1,10 +1,10 @@
-//! A training loop of one's own on effnet-core and tch alone, on CUDA where there is any:
+//! A hand-written training loop on effnet-core and tch alone, on CUDA if available:
 //!
 //! ```text
 //! cargo run --release -p effnet-core --example train
 //! ```
 //!
-//! It learns to tell the four directions in which random stripes run.
+//! It learns to classify random stripes by their direction.
 
 #![allow(clippy::print_stdout)]
 
@@ -62,7 +62,7 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let accuracy = logits.accuracy_for_logits(&labels).double_value(&[]);
     println!("accuracy on new images: {accuracy:.2}");
     if accuracy < 0.6 {
-        return Err(format!("an accuracy of {accuracy:.2}, where chance is 0.25").into());
+        return Err(format!("accuracy is {accuracy:.2}, expected at least 0.6 (chance: 0.25)").into());
     }
     Ok(())
 }

@@ -1,22 +1,22 @@
-//! What can go wrong when a network is built, filled or run.
+//! Errors of building, loading and running a network.
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A name or a field of the configuration is none that there is.
+    /// An unknown name, or a field of the configuration that is out of range.
     #[error(transparent)]
     Architecture(#[from] effnet_architecture::Error),
-    /// The path in the variable store holds a network already.
-    #[error("the variable store already has `{name}`: build each network under a path of its own")]
+    /// The path in the variable store already holds a network.
+    #[error("the variable store already has `{name}`: build each network under its own path")]
     Occupied {
-        /// The variable that would have been made twice.
+        /// The variable that would have been created twice.
         name: String,
     },
     /// A state dict does not fit the network.
     #[error(transparent)]
     Load(#[from] effnet::LoadError),
-    /// The numbers of a tensor cannot be read.
+    /// The values of a tensor cannot be read.
     #[error(transparent)]
     Tensor(#[from] effnet_checkpoint::TensorError),
     /// libtorch refused an operation.

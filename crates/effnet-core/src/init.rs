@@ -2,13 +2,13 @@
 
 use tch::{Device, Kind, TchError, Tensor, nn};
 
-/// What new parameters hold.
+/// How new parameters are initialised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Init {
-    /// Random values as the TensorFlow implementation draws them.
+    /// With random values, as in the TensorFlow implementation.
     Original,
-    /// Memory that is not written, for a network whose parameters are all about to be loaded:
-    /// drawing B7's takes longer than reading them.
+    /// Not at all, for a network whose parameters are all about to be loaded: drawing B7's takes longer
+    /// than reading them.
     Unfilled,
 }
 

@@ -9,7 +9,7 @@ use tch::{Kind, TchError, Tensor, nn};
 use crate::Padding;
 use crate::init::Init;
 
-/// What a pass through the network is for, which decides what batch normalisation goes by.
+/// What a pass through the network is for, which decides the statistics of batch normalisation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Mode<'a> {
     /// Inference: the running statistics.
@@ -24,10 +24,10 @@ impl Mode<'_> {
     }
 }
 
-/// Makes the variables of one network, in the order of PyTorch's `state_dict()`.
+/// Creates the variables of one network, in the order of PyTorch's `state_dict()`.
 pub(crate) struct Builder {
     pub(crate) init: Init,
-    /// Every tensor made so far, with its name below the network's own path.
+    /// Every tensor created so far, with its name below the network's path.
     pub(crate) tensors: Vec<(String, Tensor)>,
 }
 
@@ -48,7 +48,7 @@ impl Builder {
     }
 }
 
-/// A position in the variable store, with its name below the network's own path.
+/// A position in the variable store, with its name below the network's path.
 #[derive(Clone)]
 pub(crate) struct Place<'a> {
     path: nn::Path<'a>,
@@ -110,7 +110,7 @@ pub(crate) struct Conv {
     stride: i64,
     groups: i64,
     padding: Padding,
-    /// The size of the input that static padding was computed for.
+    /// The input size that static padding is computed for.
     designed_for: [i64; 2],
 }
 
@@ -163,7 +163,7 @@ impl Conv {
         self.convolve(&padded, [0, 0])
     }
 
-    /// A depthwise convolution in training, of `silu(norm(input))` where there is a norm.
+    /// A depthwise convolution in training, of `silu(norm(input))` if there is a norm.
     pub(crate) fn train_depthwise(
         &self,
         input: &Tensor,
@@ -209,7 +209,7 @@ impl Conv {
         )
     }
 
-    /// Pixels that TensorFlow's SAME adds before and after a side of `size` pixels.
+    /// Pixels that TensorFlow's SAME padding adds before and after a side of `size` pixels.
     fn same(&self, size: i64) -> [i64; 2] {
         let output = (size + self.stride - 1) / self.stride;
         let total = ((output - 1) * self.stride + self.kernel - size).max(0);
@@ -219,7 +219,7 @@ impl Conv {
 
 /// Batch normalisation over the channels of `[N, C, H, W]`.
 ///
-/// tch's own lacks the counter that PyTorch keeps, which strict loading in Python asks for.
+/// tch's own has no `num_batches_tracked`, which strict loading in Python requires.
 #[derive(Debug)]
 pub(crate) struct BatchNorm {
     weight: Tensor,
@@ -266,7 +266,7 @@ impl BatchNorm {
         self.activate(input, mode, false)
     }
 
-    /// The same with SiLU behind it.
+    /// The same, followed by SiLU.
     pub(crate) fn forward_silu(&self, input: &Tensor, mode: Mode<'_>) -> Result<Tensor, TchError> {
         self.activate(input, mode, true)
     }
@@ -282,7 +282,7 @@ impl BatchNorm {
         if silu { output.f_silu() } else { Ok(output) }
     }
 
-    /// By libtorch's own operator.
+    /// With libtorch's own operator.
     fn normalize(&self, input: &Tensor, train: bool) -> Result<Tensor, TchError> {
         if train {
             self.count()?;
@@ -300,7 +300,7 @@ impl BatchNorm {
         )
     }
 
-    /// Whether there are kernels that train with this layer on activations like `input`.
+    /// Whether the training kernels take activations like `input` in this layer.
     pub(crate) fn trains(&self, input: &Tensor, group: Option<&Arc<dyn BatchNormGroup>>) -> bool {
         training::trains(input, &self.layer(group))
     }
@@ -313,7 +313,7 @@ impl BatchNorm {
             .map(drop)
     }
 
-    /// The layer for one more batch of training.
+    /// The layer as the training kernels take it, with one more batch counted.
     pub(crate) fn counted<'a>(
         &'a self,
         group: Option<&'a Arc<dyn BatchNormGroup>>,

@@ -1,4 +1,7 @@
-//! Filling a network with parameters that passed the strict check.
+//! Copies parameters that passed the strict check into a network.
+//!
+//! The rules of strict loading are those of [`Parameters`], which the CPU engine of `effnet` uses too, so that
+//! both accept the same files.
 
 use effnet::{LoadOptions, LoadReport, Parameters};
 use effnet_checkpoint::{DType, StateDict};
@@ -11,11 +14,11 @@ use crate::{Config, EfficientNet, Error};
 const COUNTER: &str = "num_batches_tracked";
 
 impl EfficientNet {
-    /// Builds a network under `path` and fills it from a state dict in any of the naming schemes.
+    /// Builds a network under `path` and loads a state dict, in any naming scheme, into it.
     ///
     /// # Errors
     /// As [`EfficientNet::new`] and [`EfficientNet::load`]. After an error the variables under
-    /// `path` exist with no defined values: drop the store.
+    /// `path` exist but are uninitialised: drop the store.
     pub fn from_state_dict(
         path: &nn::Path<'_>,
         config: &Config,
@@ -27,35 +30,35 @@ impl EfficientNet {
         Ok((network, parameters.report().clone()))
     }
 
-    /// Builds a network under `path` with these parameters. Where the file's classifier was left aside, a new
-    /// one is drawn.
+    /// Builds a network under `path` with these parameters. If the file's classifier was left out, a new one is
+    /// initialised.
     ///
     /// # Errors
-    /// As [`EfficientNet::new`], and [`Error::Tensor`] when the numbers of a tensor cannot be read. After an
-    /// error the variables under `path` exist with no defined values: drop the store.
+    /// As [`EfficientNet::new`], and [`Error::Tensor`] when the values of a tensor cannot be read. After an
+    /// error the variables under `path` exist but are uninitialised: drop the store.
     pub fn from_parameters(path: &nn::Path<'_>, parameters: &Parameters) -> Result<Self, Error> {
         let mut network = Self::build(path, parameters.config(), Init::Unfilled)?;
         network.fill(parameters)?;
         Ok(network)
     }
 
-    /// Copies a state dict, in any of the naming schemes, into the network's parameters.
+    /// Copies a state dict, in any naming scheme, into the network's parameters.
     ///
     /// Strict: nothing is copied unless every tensor fits. Nothing is broadcast. Floating-point
     /// tensors of another type than the network's are converted.
     ///
     /// # Errors
     /// [`Error::Load`] with all missing, unexpected and wrongly shaped tensors, or when the names are not
-    /// those of a known scheme; [`Error::Tensor`] when the numbers of a tensor cannot be read.
+    /// those of a known scheme; [`Error::Tensor`] when the values of a tensor cannot be read.
     pub fn load(&mut self, state_dict: &StateDict, options: LoadOptions) -> Result<LoadReport, Error> {
         let parameters = Parameters::from_state_dict(self.config(), state_dict, options)?;
         let mut report = parameters.report().clone();
-        // The network's own type counts, which need not be 32-bit floats.
+        // Converted to the type of this network, which need not be f32.
         report.converted = self.fill(&parameters)?;
         Ok(report)
     }
 
-    /// How many tensors were converted, and from which type.
+    /// Returns how many tensors were converted, and from which type.
     fn fill(&mut self, parameters: &Parameters) -> Result<Option<(usize, DType)>, Error> {
         let mut converted = None;
         for (name, tensor) in self.named_tensors() {
@@ -68,10 +71,10 @@ impl EfficientNet {
                         converted = Some((count + 1, source.dtype()));
                     }
                     let loaded = loaded.f_to_device(target.device())?.f_to_kind(target.kind())?;
-                    // Swaps the storage behind the variable instead of copying once more.
+                    // Replaces the variable's storage instead of copying once more.
                     target.set_data(&loaded);
                 }
-                // The network may have counted batches of a training that these weights are not of.
+                // The network may have counted the batches of another training run.
                 None if name.ends_with(COUNTER) => {
                     let _ = target.f_zero_()?;
                 }

@@ -22,7 +22,7 @@ pub(crate) struct MBConv {
 }
 
 impl MBConv {
-    /// Registers a block whose input was `designed_for` pixels at [`Config::image_size`], and
+    /// Registers a block whose input has `designed_for` pixels at [`Config::image_size`], and
     /// returns it with the size of its output.
     pub(crate) fn new(
         builder: &mut Builder,
@@ -114,7 +114,7 @@ impl MBConv {
         x.f_add(input)
     }
 
-    /// What stands between the two pointwise convolutions.
+    /// The layers between the two pointwise convolutions.
     fn filter(&self, expanded: &Tensor, mode: Mode<'_>) -> Result<Tensor, TchError> {
         let x = match &self.expand {
             Some((_, bn)) => &bn.forward_silu(expanded, mode)?,
@@ -125,8 +125,8 @@ impl MBConv {
         self.squeeze_excite.forward(&x)
     }
 
-    /// The same in training, with functions that keep nothing but the convolutions' outputs for the
-    /// backward pass.
+    /// The same in training, with functions that save only the convolutions' outputs for the backward
+    /// pass.
     fn filter_in_training(
         &self,
         expanded: &Tensor,
@@ -153,7 +153,7 @@ impl SqueezeExcite {
         input.f_mul(&gate)
     }
 
-    /// Of `silu(norm(input))`, in training.
+    /// The same for `silu(norm(input))`, in training.
     fn train(
         &self,
         input: &Tensor,
@@ -173,7 +173,7 @@ impl SqueezeExcite {
 }
 
 /// Zeroes whole samples of `[N, C, H, W]` with probability `rate` and divides the others by
-/// `1 - rate`, so that the expectation stays (stochastic depth, Huang et al. 2016; `drop_connect`
+/// `1 - rate`, which preserves the expectation (stochastic depth, Huang et al. 2016; `drop_connect`
 /// of the original implementation).
 fn drop_connect(input: &Tensor, rate: f64) -> Result<Tensor, TchError> {
     let keep = 1.0 - rate;

@@ -15,11 +15,11 @@ use crate::{Config, Error, channels_last};
 ///
 /// The variables have the names of the original PyTorch implementation (`_conv_stem.weight`,
 /// `_blocks.{i}._expand_conv.weight`, ..., `_fc.bias`, and BN's `num_batches_tracked`) below the
-/// path that the network is built on. It is a [`nn::ModuleT`], so it can stand wherever tch takes
+/// path that the network is built under. It is a [`nn::ModuleT`], so it works wherever tch takes
 /// one; its own methods return errors instead of panicking.
 ///
-/// Training needs little memory for activations: on the CPU, what follows a convolution up to the next one
-/// is one function that keeps its input only; elsewhere, libtorch's SiLU does, as the original's
+/// Training needs little memory for activations: on the CPU, the layers from one convolution to the next are
+/// one function that saves only its input; elsewhere, libtorch's SiLU saves only its input, like the original's
 /// `MemoryEfficientSwish`.
 ///
 /// ```no_run
@@ -44,18 +44,18 @@ pub struct EfficientNet {
     head: Conv,
     head_bn: BatchNorm,
     classifier: Option<Linear>,
-    /// Those whose batches are normalised together in training.
+    /// The processes whose batches are normalised together in training.
     batch_norm_group: Option<Arc<dyn BatchNormGroup>>,
     /// All parameters and buffers in the order of PyTorch's `state_dict()`.
     tensors: Vec<(String, Tensor)>,
 }
 
 impl EfficientNet {
-    /// Builds a network with random parameters, drawn as the original draws them, under `path`.
+    /// Builds a network under `path`, randomly initialised as in the original implementation.
     ///
     /// # Errors
-    /// [`Error::Architecture`] for a field out of range, [`Error::Occupied`] when `path` holds a
-    /// network already, [`Error::Torch`] when libtorch cannot make the tensors.
+    /// [`Error::Architecture`] for a field out of range, [`Error::Occupied`] when `path` already
+    /// holds a network, [`Error::Torch`] when libtorch cannot create the tensors.
     pub fn new(path: &nn::Path<'_>, config: &Config) -> Result<Self, Error> {
         Self::build(path, config, Init::Original)
     }
@@ -130,7 +130,7 @@ impl EfficientNet {
         })
     }
 
-    /// What the network was built from.
+    /// The configuration that the network was built from.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -148,8 +148,8 @@ impl EfficientNet {
             .map_or(Device::Cpu, |(_, tensor)| tensor.device())
     }
 
-    /// From now on, batch normalisation in training goes by the batches of all processes of `group` together, as
-    /// with PyTorch's `SyncBatchNorm`; with `None`, by the batch of this process, as in the beginning.
+    /// Makes batch normalisation in training use the statistics of the batches of all processes of `group`, like
+    /// PyTorch's `SyncBatchNorm`. `None`, the default, uses those of this process's batch.
     pub fn set_batch_norm_group(&mut self, group: Option<Arc<dyn BatchNormGroup>>) {
         self.batch_norm_group = group;
     }
@@ -168,8 +168,8 @@ impl EfficientNet {
     /// `train` turns on dropout and drop connect, and makes BN use and update batch statistics.
     ///
     /// # Errors
-    /// What libtorch refuses: a wrong number of dimensions or channels, another device or kind
-    /// than the parameters', memory that cannot be had.
+    /// When libtorch refuses: a wrong number of dimensions or channels, another device or kind
+    /// than the parameters', or not enough memory.
     pub fn forward(&self, images: &Tensor, train: bool) -> Result<Tensor, TchError> {
         self.classify(&self.extract_features(images, train)?, train)
     }
@@ -227,7 +227,7 @@ impl EfficientNet {
         Ok(reductions.into_iter().enumerate().map(named).collect())
     }
 
-    /// Stem and blocks; `visit` sees the index, the input and the output of each block.
+    /// Runs stem and blocks; `visit` gets the index, the input and the output of each block.
     fn run_blocks(
         &self,
         images: &Tensor,
@@ -235,7 +235,7 @@ impl EfficientNet {
         mut visit: impl FnMut(usize, &Tensor, &Tensor),
     ) -> Result<Tensor, TchError> {
         let images = match mode {
-            // What the kernels of training take; every layer passes it on.
+            // The layout that the training kernels take; every layer keeps it.
             Mode::Train(group) if self.stem_bn.trains(images, group) => &channels_last(images)?,
             _ => images,
         };
@@ -258,21 +258,21 @@ impl EfficientNet {
         self.config.drop_connect_rate * index as f64 / self.blocks.len() as f64
     }
 
-    /// Gives the network a new, randomly drawn classifier and keeps everything else.
+    /// Replaces the classifier with a new, randomly initialised one.
     ///
     /// The variables keep their names and their place in the store; an optimizer that was built
-    /// before has state of the old shape and must be built anew.
+    /// before has state of the old shape and must be rebuilt.
     ///
     /// # Errors
     /// [`Error::Architecture`] when the network has no classifier or `num_classes` is out of
-    /// range, [`Error::Torch`] when libtorch cannot make the tensors.
+    /// range, [`Error::Torch`] when libtorch cannot create the tensors.
     pub fn reset_classifier(&mut self, num_classes: i64) -> Result<(), Error> {
         let config = self.config.clone().with_num_classes(num_classes);
         config.validate()?;
         let Some(Linear { weight, bias }) = &mut self.classifier else {
             return Err(effnet_architecture::Error::InvalidConfig {
                 field: "include_top",
-                expected: "true, to have a classifier to reset",
+                expected: "true: a network without a classifier has none to reset",
                 found: "false".to_owned(),
             }
             .into());
@@ -292,7 +292,7 @@ impl nn::ModuleT for EfficientNet {
     /// As [`EfficientNet::forward`].
     ///
     /// # Panics
-    /// Where that returns an error; tch's trait leaves no other way.
+    /// If that returns an error, which tch's trait cannot.
     #[allow(clippy::expect_used)]
     fn forward_t(&self, images: &Tensor, train: bool) -> Tensor {
         self.forward(images, train)

@@ -1,11 +1,11 @@
-//! Tensors of files and of libtorch, made from each other.
+//! Conversion between the tensors of files and those of libtorch.
 
 use effnet_checkpoint::{DType, StateDict, Tensor as FileTensor};
 use tch::{Device, Kind, Tensor};
 
 use crate::{EfficientNet, Error};
 
-/// Element types that files and libtorch share.
+/// Element types that both files and libtorch have.
 const KINDS: [(DType, Kind); 10] = [
     (DType::F64, Kind::Double),
     (DType::F32, Kind::Float),
@@ -19,11 +19,11 @@ const KINDS: [(DType, Kind); 10] = [
     (DType::Bool, Kind::Bool),
 ];
 
-/// A copy of a file's tensor as one of libtorch's, on the CPU, in the file's own type.
+/// Copies a file's tensor into a libtorch tensor on the CPU, of the file's element type.
 ///
 /// # Errors
-/// [`Error::Tensor`] when its numbers cannot be read, [`Error::Torch`] when libtorch has no such type or
-/// no memory.
+/// [`Error::Tensor`] when its values cannot be read, [`Error::Torch`] when libtorch has no such type or
+/// not enough memory.
 pub fn to_torch(source: &FileTensor) -> Result<Tensor, Error> {
     let kind = KINDS
         .iter()
@@ -33,25 +33,27 @@ pub fn to_torch(source: &FileTensor) -> Result<Tensor, Error> {
     let shape: Vec<i64> = source.shape().iter().map(|&side| side as i64).collect();
     let bytes = source.bytes()?;
     let needed = shape.iter().product::<i64>() as usize * kind.elt_size_in_bytes();
-    // tch copies `needed` bytes from the slice without looking at its length.
+    // tch copies `needed` bytes from the slice without checking its length.
     if bytes.len() != needed {
-        let message = format!("{} bytes for a tensor of {needed} bytes", bytes.len());
+        let message = format!("found {} bytes for a tensor of {needed} bytes", bytes.len());
         return Err(tch::TchError::Shape(message).into());
     }
     Ok(Tensor::f_from_data_size(&bytes, &shape, kind)?)
 }
 
-/// A copy of one of libtorch's tensors, on any device, to be put into a file.
+/// Copies a libtorch tensor, on any device, into one that can be written to a file.
 ///
 /// # Errors
-/// [`Error::Torch`] when files have no such type, and when libtorch cannot copy it.
+/// [`Error::Torch`] when files have no such type, or when libtorch cannot copy it.
 pub fn from_torch(source: &Tensor) -> Result<FileTensor, Error> {
     let kind = source.f_kind()?;
     let dtype = KINDS
         .iter()
         .find(|&&(_, own)| own == kind)
         .map(|&(dtype, _)| dtype)
-        .ok_or_else(|| tch::TchError::Kind(format!("files have no tensors of type {kind:?}")))?;
+        .ok_or_else(|| {
+            tch::TchError::Kind(format!("a tensor of type {kind:?} cannot be written to a file"))
+        })?;
     let shape: Vec<usize> = source.size().iter().map(|&side| side as usize).collect();
     let local = source.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
     let mut bytes = vec![0; local.numel() * kind.elt_size_in_bytes()];
@@ -59,11 +61,11 @@ pub fn from_torch(source: &Tensor) -> Result<FileTensor, Error> {
     Ok(FileTensor::from_bytes(dtype, shape, bytes)?)
 }
 
-/// Images `[N, C, H, W]` with the channels of a pixel side by side in memory, in which convolutions are
-/// fastest on every device; their order along the dimensions stays.
+/// Images `[N, C, H, W]` in the channels-last memory format, in which convolutions are fastest on every device;
+/// the shape is unchanged.
 ///
 /// # Errors
-/// What libtorch refuses: another number of dimensions, memory that cannot be had.
+/// When libtorch refuses: another number of dimensions, or not enough memory.
 pub fn channels_last(images: &Tensor) -> Result<Tensor, tch::TchError> {
     images
         .f_permute([0, 2, 3, 1])?

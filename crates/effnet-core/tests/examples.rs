@@ -4,10 +4,10 @@
 #[allow(dead_code)]
 mod train;
 
-/// It fails by itself if the network does not learn.
+/// The example returns an error if the network does not learn.
 #[test]
 fn a_loop_of_ones_own_learns() {
-    // Threads of OpenMP wait by spinning, and other tests run beside this one.
+    // OpenMP's threads spin while they wait, and other tests run at the same time.
     tch::set_num_threads(1);
     train::main().unwrap();
 }

@@ -1,4 +1,7 @@
-//! Finds out which launcher started this process. The one place that knows all launchers and their order.
+//! Finds out which launcher started this process.
+//!
+//! This is the one place that knows all launchers and their precedence: a job can carry the variables of two, such
+//! as torchrun inside a Slurm allocation.
 
 use std::env;
 
@@ -6,13 +9,13 @@ use crate::variables::Variables;
 use crate::{Environment, EnvironmentError, pytorch, slurm};
 
 impl Environment {
-    /// The group that this process was started in; `None` for a process that was started by itself. A Slurm
-    /// step with a single task and the script of a batch job are not groups.
+    /// The group that this process was started in; `None` for a process that was started on its own. A Slurm
+    /// step with a single task and a batch script are not groups.
     ///
     /// # Errors
-    /// [`EnvironmentError`] when variables of a group are missing, or contradict each other.
+    /// [`EnvironmentError`] when variables of a group are missing or contradict each other.
     pub fn from_env() -> Result<Option<Self>, EnvironmentError> {
-        // What is not UTF-8 is neither a number nor a host; the error shows its value.
+        // A value that is not UTF-8 is neither a number nor a host; the error quotes it.
         Self::from_lookup(|name| env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
     }
 

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-/// The address of rank 0, where the group meets.
+/// The address of rank 0, where the processes rendezvous.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Master {
-    /// A host name or an address.
+    /// A host name or an IP address.
     pub address: String,
     /// A TCP port.
     pub port: u16,
@@ -36,27 +36,27 @@ pub enum Launcher {
 pub struct Environment {
     /// Whose variables these are.
     pub launcher: Launcher,
-    /// The rank of this process, from 0 to below `world_size`.
+    /// The rank of this process, at least 0 and below `world_size`.
     pub rank: usize,
     /// The number of processes.
     pub world_size: usize,
-    /// The rank of this process among those of its machine; the rank itself where the launcher does not set it.
+    /// The rank of this process among those of its machine; equal to `rank` if the launcher does not set it.
     pub local_rank: usize,
-    /// The number of processes on this machine, where the launcher sets it (`LOCAL_WORLD_SIZE`).
+    /// The number of processes on this machine, if the launcher sets it (`LOCAL_WORLD_SIZE`).
     pub local_world_size: Option<usize>,
-    /// Where the group meets.
+    /// Where the processes rendezvous.
     pub master: Master,
     /// Whether torchrun's agent already serves the store at `master`, so that every rank is a client of it
     /// (`TORCHELASTIC_USE_AGENT_STORE`). Otherwise rank 0 serves it.
     pub agent_store: bool,
     /// How often the group was restarted (`TORCHELASTIC_RESTART_COUNT`, `SLURM_RESTART_COUNT`).
     pub restart_count: u64,
-    /// The name of the run, which restarts do not change (`TORCHELASTIC_RUN_ID`, `SLURM_JOB_ID`).
+    /// The id of the run, which stays the same across restarts (`TORCHELASTIC_RUN_ID`, `SLURM_JOB_ID`).
     pub run_id: Option<String>,
 }
 
 impl Environment {
-    /// Whether this process writes and prints for all ranks.
+    /// Whether this is rank 0, which writes files and prints for all ranks.
     pub fn is_first(&self) -> bool {
         self.rank == 0
     }

@@ -1,4 +1,4 @@
-//! The variables that PyTorch's `env://` reads: those of torchrun, of the Kubernetes PyTorchJob, and of a shell.
+//! The variables that PyTorch's `env://` reads, as set by torchrun, the Kubernetes PyTorchJob or a shell.
 
 use crate::variables::{DEFAULT_PORT, Variables};
 use crate::{Environment, EnvironmentError, Launcher, Master};
@@ -10,7 +10,8 @@ pub(crate) fn is_set(variables: Variables<'_>) -> bool {
 
 /// The group that they describe.
 pub(crate) fn environment(variables: Variables<'_>) -> Result<Environment, EnvironmentError> {
-    const HINT: &str = "a launcher such as torchrun sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT";
+    const HINT: &str =
+        "set RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, or use a launcher such as torchrun";
     let (rank, world_size) = variables.place("RANK", "WORLD_SIZE", HINT)?;
     let address = variables.require("MASTER_ADDR", "RANK", HINT)?;
     variables.require("MASTER_PORT", "RANK", HINT)?;

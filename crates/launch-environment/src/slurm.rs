@@ -1,12 +1,12 @@
-//! The variables that Slurm's `srun` sets for its tasks. They name no master: it is the first host of the step.
+//! The variables that Slurm's `srun` sets for its tasks. They name no master; the first host of the step is taken.
 
 use crate::variables::{DEFAULT_PORT, Variables};
 use crate::{Environment, EnvironmentError, Launcher, Master};
 
 /// The group of the tasks of a step.
 pub(crate) fn environment(variables: Variables<'_>) -> Result<Option<Environment>, EnvironmentError> {
-    const HINT: &str = "start one task for each rank with srun";
-    // A shell that salloc opened has no task number, and the number of a batch script is not a task's.
+    const HINT: &str = "start one task per rank with srun";
+    // A shell opened by salloc has no SLURM_PROCID, and that of a batch script is not a task's.
     if !variables.has("SLURM_PROCID") || is_batch_script(variables) {
         return Ok(None);
     }
@@ -59,13 +59,13 @@ fn first_node(variables: Variables<'_>) -> Result<String, EnvironmentError> {
         return Err(EnvironmentError::Missing {
             missing: "MASTER_ADDR",
             present: "SLURM_PROCID",
-            hint: "it is the host of task 0, which SLURM_JOB_NODELIST would name too",
+            hint: "set it to the host of task 0; SLURM_JOB_NODELIST, which names it too, is not set",
         });
     };
     first_host(&list).ok_or_else(|| EnvironmentError::Invalid {
         name,
         value: list,
-        expected: "hosts as Slurm lists them, such as `node[01-04,07]`".to_owned(),
+        expected: "a Slurm host list such as `node[01-04,07]`".to_owned(),
     })
 }
 

@@ -1,5 +1,5 @@
-//! The variables of a process, read and checked. Every launcher's reader builds on it, so that all of them report
-//! a missing or wrong variable in the same way.
+//! Reads and checks environment variables. The readers of all launchers build on it, so that a missing or invalid
+//! variable is reported in the same way whoever should have set it.
 
 use std::ops::RangeInclusive;
 
@@ -17,7 +17,7 @@ pub enum EnvironmentError {
         /// What to do.
         hint: &'static str,
     },
-    /// A variable has a value out of its range.
+    /// A variable has an invalid value.
     #[error("the variable {name} is `{value}`, expected {expected}")]
     Invalid {
         /// The variable.
@@ -32,7 +32,7 @@ pub enum EnvironmentError {
 /// c10d counts ranks in signed 32-bit integers.
 const LARGEST_WORLD: u64 = i32::MAX as u64;
 
-/// The port of the store where none is named, the same as PyTorch's.
+/// The default port of the store, the same as PyTorch's.
 pub(crate) const DEFAULT_PORT: u16 = 29500;
 
 /// The variables of a process.
@@ -40,7 +40,7 @@ pub(crate) const DEFAULT_PORT: u16 = 29500;
 pub(crate) struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>);
 
 impl<'a> Variables<'a> {
-    /// Those that `lookup` returns.
+    /// The variables that `lookup` returns.
     pub(crate) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self(lookup)
     }

@@ -1,4 +1,4 @@
-//! The variables of PyTorch: torchrun's, the PyTorchJob's, a shell's.
+//! PyTorch's variables, as torchrun, the PyTorchJob or a shell sets them.
 
 use launch_environment::{Environment, EnvironmentError};
 

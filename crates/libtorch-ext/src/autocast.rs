@@ -1,11 +1,11 @@
-//! Mixed precision, on the CPU too: tch's own switch knows CUDA only.
+//! Mixed precision on the CPU and CUDA: tch's own `autocast` supports CUDA only.
 
 use std::ffi::c_char;
 
 use tch::{Device, Kind};
 
 use crate::Error;
-use crate::error::check;
+use crate::error::{check, device_name};
 
 #[repr(C)]
 #[derive(Default)]
@@ -20,19 +20,19 @@ unsafe extern "C" {
     fn effnet_autocast_leave(before: *const Before);
 }
 
-/// Puts the thread's switch back, also when `body` panics.
+/// Restores the thread's autocast state, also when `body` panics.
 struct Guard(Before);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // SAFETY: what `effnet_autocast_enter` wrote on this thread, given back once.
+        // SAFETY: the state that `effnet_autocast_enter` wrote on this thread, restored once.
         unsafe { effnet_autocast_leave(&raw const self.0) };
     }
 }
 
-/// Runs `body` with those operators on `device` that gain from it computing in `kind`, as
-/// `torch.autocast` does: convolutions and products in `kind`, losses in 32 bits, casts of weights made
-/// once. The backward pass belongs outside: it takes the kinds of the forward pass by itself.
+/// Runs `body` under autocast on `device`, like `torch.autocast`: convolutions and matrix products compute in
+/// `kind`, losses in 32 bits, and each weight is cast once. Call the backward pass outside: it uses the kinds of
+/// the forward pass anyway.
 ///
 /// # Errors
 /// [`Error::Native`] for a kind other than [`Kind::BFloat16`] and [`Kind::Half`], or a device other
@@ -43,7 +43,7 @@ pub fn autocast<T>(device: Device, kind: Kind, body: impl FnOnce() -> T) -> Resu
         Kind::Half => 1,
         other => {
             return Err(Error::Native(format!(
-                "autocast knows bf16 and f16, not {other:?}"
+                "autocast supports bf16 and f16, found {other:?}"
             )));
         }
     };
@@ -52,15 +52,16 @@ pub fn autocast<T>(device: Device, kind: Kind, body: impl FnOnce() -> T) -> Resu
         Device::Cuda(_) => 1,
         other => {
             return Err(Error::Native(format!(
-                "autocast knows the CPU and CUDA, not {other:?}"
+                "autocast supports the CPU and CUDA, found {}",
+                device_name(other)
             )));
         }
     };
     let mut guard = Guard(Before::default());
-    // SAFETY: `guard.0` is a place to write to.
+    // SAFETY: `guard.0` is valid for writes.
     let entered = check(unsafe { effnet_autocast_enter(cuda, half, &raw mut guard.0) });
     if let Err(error) = entered {
-        // Nothing was entered, so there is nothing to leave.
+        // The state is unchanged, so there is nothing to restore.
         std::mem::forget(guard);
         return Err(error);
     }

@@ -1,7 +1,7 @@
-//! For crates with C++ of their own on libtorch: what their Rust needs at the C border.
+//! For crates with their own C++ on libtorch: what their Rust needs at the C boundary.
 //!
-//! Their C++ includes `boundary.h` and `torch_boundary.h`, which keep exceptions on the C++ side and turn them into
-//! messages. cargo tells the build script of a crate that depends on this one where the headers lie, in
+//! Their C++ includes `boundary.h` and `torch_boundary.h`, which catch exceptions on the C++ side and turn them into
+//! messages. cargo passes the folder of these headers to the build scripts of crates that depend on this one, in
 //! `DEP_LIBTORCH_EXT_INCLUDE`.
 
 pub use crate::cuda::device_index;

@@ -1,4 +1,4 @@
-//! Transfers beside a CUDA device's computations, and what the device says of its memory.
+//! Transfers that overlap with computation on a CUDA device, and the device's memory.
 
 use std::ffi::c_char;
 use std::ptr::{self, NonNull};
@@ -34,32 +34,32 @@ unsafe extern "C" {
     fn effnet_event_free(event: *mut RawEvent);
 }
 
-/// Whether libtorch's own convolutions and products of 32-bit floats on CUDA may round their inputs
-/// to TensorFloat-32, which has 10 bits of mantissa. It concerns the whole process, and libtorch
-/// starts with yes for convolutions and no for products.
+/// Sets whether libtorch's convolutions and matrix products of 32-bit floats on CUDA may round their inputs
+/// to TensorFloat-32, which has 10 bits of mantissa. Applies to the whole process. libtorch's default is yes for
+/// convolutions and no for matrix products.
 pub fn allow_tf32(allow: bool) {
-    // SAFETY: takes a number, and sets flags that libtorch reads when an operation starts.
+    // SAFETY: it only sets flags, which libtorch reads when an operation starts.
     unsafe { effnet_allow_tf32(i32::from(allow)) }
 }
 
 /// The memory of a CUDA device, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceMemory {
-    /// What no process has taken.
+    /// Memory that no process has allocated.
     pub free: u64,
-    /// What the device has.
+    /// All memory of the device.
     pub total: u64,
-    /// The most that libtorch had taken from the device at a time, in this process.
+    /// The most that libtorch has held at a time in this process.
     pub peak: u64,
 }
 
-/// The memory of the CUDA device with this number.
+/// The memory of the CUDA device with this index.
 ///
 /// # Errors
 /// [`Error::Native`] without CUDA or without such a device.
 pub fn device_memory(device: usize) -> Result<DeviceMemory, Error> {
     let (mut free, mut total, mut peak) = (0, 0, 0);
-    // SAFETY: the last three arguments are places to write to.
+    // SAFETY: the last three arguments are valid for writes.
     check(unsafe {
         effnet_device_memory(
             device_index(device)?,
@@ -71,7 +71,7 @@ pub fn device_memory(device: usize) -> Result<DeviceMemory, Error> {
     Ok(DeviceMemory { free, total, peak })
 }
 
-/// A stream of a CUDA device for copies, which run beside what the device computes.
+/// A CUDA stream for copies that overlap with computation on the device.
 #[derive(Debug)]
 pub struct CopyStream {
     device: i32,
@@ -79,29 +79,29 @@ pub struct CopyStream {
 }
 
 impl CopyStream {
-    /// A stream of the device with this number.
+    /// A stream of the device with this index.
     ///
     /// # Errors
     /// [`Error::Native`] without CUDA or without such a device.
     pub fn new(device: usize) -> Result<Self, Error> {
         let device = device_index(device)?;
         let mut stream = 0;
-        // SAFETY: the last argument is a place to write to.
+        // SAFETY: the last argument is valid for writes.
         check(unsafe { effnet_copy_stream(device, &raw mut stream) })?;
         Ok(Self { device, stream })
     }
 
-    /// `tensor` on the device. The copy goes through pinned memory and may still be under way; what
-    /// is computed with the result waits for it, what was begun before does not.
+    /// Copies `tensor` to the device, through pinned memory. The copy may still be in progress on return:
+    /// computations with the result wait for it, those started before do not.
     ///
     /// # Errors
     /// [`Error::Device`] for a tensor that is not on the CPU, [`Error::OutOfMemory`],
-    /// [`Error::Native`] for what CUDA refuses.
+    /// [`Error::Native`] when CUDA fails.
     pub fn upload(&self, tensor: &Tensor) -> Result<Tensor, Error> {
         expect(tensor, "the CPU", tensor.device() == Device::Cpu)?;
         let mut target = ptr::null_mut();
-        // SAFETY: `tensor` is alive and of libtorch's type; `target` is a place to write to. What is
-        // read of it is read before the call returns: it is copied to pinned memory there.
+        // SAFETY: `tensor` is alive and a libtorch tensor; `target` is valid for writes. `tensor` is copied to
+        // pinned memory before the call returns, and not read after that.
         check(unsafe { effnet_upload(tensor.as_ptr(), self.device, self.stream, &raw mut target) })?;
         // SAFETY: without an error, `target` is a new tensor that nobody else owns.
         Ok(unsafe { Tensor::from_ptr(target) })
@@ -116,16 +116,15 @@ pub struct Download {
 }
 
 impl Download {
-    /// Begins to copy `tensor`, once all that its device was given before is done, and returns.
+    /// Starts copying `tensor`, after the work already queued on its device, and returns.
     ///
     /// # Errors
     /// [`Error::Device`] for a tensor that is not on a CUDA device, [`Error::Native`].
     pub fn start(tensor: &Tensor) -> Result<Self, Error> {
         expect(tensor, "a CUDA device", tensor.device().is_cuda())?;
         let (mut target, mut done) = (ptr::null_mut(), ptr::null_mut());
-        // SAFETY: `tensor` is alive and of libtorch's type, the others are places to write to. Its
-        // memory may be given up before the copy is done: libtorch reuses it for work that the same
-        // stream does later.
+        // SAFETY: `tensor` is alive and a libtorch tensor, the other arguments are valid for writes. Its memory
+        // may be freed before the copy is done: libtorch reuses it only for later work of the same stream.
         check(unsafe { effnet_download(tensor.as_ptr(), &raw mut target, &raw mut done) })?;
         // SAFETY: without an error, `target` is a new tensor that nobody else owns.
         let tensor = unsafe { Tensor::from_ptr(target) };
@@ -136,10 +135,10 @@ impl Download {
         })
     }
 
-    /// Waits for the copy, and for all that the device was given before it.
+    /// Waits for the copy, and for the work queued before it.
     ///
     /// # Errors
-    /// [`Error::Native`] when a computation before it failed.
+    /// [`Error::Native`] when a computation queued before it failed.
     pub fn wait(self) -> Result<Tensor, Error> {
         // SAFETY: the event lives as long as `self`.
         check(unsafe { effnet_event_wait(self.done.0.as_ptr()) })?;
@@ -150,12 +149,12 @@ impl Download {
 #[derive(Debug)]
 struct Event(NonNull<RawEvent>);
 
-// SAFETY: an event belongs to no thread, and one thread at a time has it.
+// SAFETY: an event is not bound to a thread, and only one thread at a time has it.
 unsafe impl Send for Event {}
 
 impl Drop for Event {
     fn drop(&mut self) {
-        // SAFETY: made by `effnet_download`, and freed once.
+        // SAFETY: created by `effnet_download`, and freed once.
         unsafe { effnet_event_free(self.0.as_ptr()) }
     }
 }
@@ -169,7 +168,7 @@ fn expect(tensor: &Tensor, expected: &'static str, fits: bool) -> Result<(), Err
     }
 }
 
-/// The number of a CUDA device as libtorch counts them, in 8 bits.
+/// The index of a CUDA device as libtorch stores it, in 8 bits.
 ///
 /// # Errors
 /// [`Error::OutOfRange`].
@@ -177,7 +176,7 @@ pub fn device_index(device: usize) -> Result<i32, Error> {
     i8::try_from(device)
         .map(i32::from)
         .map_err(|_| Error::OutOfRange {
-            name: "the CUDA device",
+            name: "the index of the CUDA device",
             value: i64::try_from(device).unwrap_or(i64::MAX),
         })
 }

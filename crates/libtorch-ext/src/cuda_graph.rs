@@ -1,4 +1,6 @@
-//! CUDA graphs, through a library of their own that is opened when they are first asked for.
+//! CUDA graphs, through a separate library that is loaded when a graph is first recorded.
+//!
+//! libtorch's `CUDAGraph` is in libtorch_cuda: a program linked to it would need that on every machine.
 
 use std::ffi::c_char;
 use std::ptr::{self, NonNull};
@@ -35,37 +37,37 @@ struct Api {
     free_message: unsafe extern "C" fn(*mut c_char),
 }
 
-/// Work of a CUDA device that was recorded once, to be put on it again and again with one call.
+/// CUDA work that was recorded once and can be replayed with one call.
 #[derive(Debug)]
 pub struct CudaGraph {
     api: &'static Api,
     graph: NonNull<RawGraph>,
 }
 
-// SAFETY: replaying and releasing a graph is bound to no thread, and one thread at a time has it.
+// SAFETY: replaying and releasing a graph is not bound to a thread, and only one thread at a time has it.
 unsafe impl Send for CudaGraph {}
 
 impl CudaGraph {
-    /// Whether graphs can be recorded here, or why not.
+    /// Checks that graphs can be recorded on this machine.
     ///
     /// # Errors
     /// [`Error::Native`] without CUDA, or without `libeffnet_cuda_graphs.so`, which the feature
-    /// `cuda-graphs` builds. It is looked for beside the program, then where it was built.
+    /// `cuda-graphs` builds. It is searched for in the program's folder, then where it was built.
     pub fn available() -> Result<(), Error> {
         LIBRARY.table().map(|_| ())
     }
 
-    /// Records what `work` puts on the device with this number, without running it.
+    /// Records the work that `work` queues on the device with this index, without running it.
     ///
-    /// `work` must do nothing but compute with tensors of that device: no transfers, nothing that
-    /// waits for a result. It should have been run before in this thread, which sets up what cannot
-    /// be set up while recording. A replay reads the tensors that `work` has read, where they lie,
-    /// and writes those that it has made, which lie in memory of the graph. A graph made `beside`
-    /// another one of the same device shares its memory, so that a replay of either one overwrites
-    /// what the other has made, and those two must not run at a time.
+    /// `work` must only compute with tensors of that device: no transfers, nothing that waits for a
+    /// result. Run it once before in this thread, because libraries cannot initialise while recording.
+    /// A replay reads the tensors that `work` read, at the same addresses, and writes those that it
+    /// created, which are in the graph's memory. A graph recorded `beside` another one of the same
+    /// device shares its memory: a replay of either overwrites the results of the other, and the two
+    /// must not run at the same time.
     ///
     /// # Errors
-    /// That of `work`; of this crate when CUDA refuses, after which the device is as before.
+    /// Those of `work`, and [`Error`] when CUDA fails, after which the device is as before.
     pub fn record<T, E: From<Error>>(
         device: usize,
         beside: Option<&Self>,
@@ -74,35 +76,35 @@ impl CudaGraph {
         let api = LIBRARY.table()?;
         let beside = beside.map_or(ptr::null(), |graph| graph.graph.as_ptr().cast_const());
         let mut graph = ptr::null_mut();
-        // SAFETY: `beside` is null or a graph that is alive, `graph` a place to write to.
+        // SAFETY: `beside` is null or a live graph, `graph` is valid for writes.
         api.check(unsafe { (api.begin)(device_index(device)?, beside, &raw mut graph) })?;
         let graph = NonNull::new(graph).ok_or(Error::OutOfMemory)?;
         let recording = Recording { api, graph };
         let result = work()?;
         std::mem::forget(recording);
-        // SAFETY: the recording that was begun in this thread; on an error the graph is freed there.
+        // SAFETY: the recording was started in this thread; on an error the callee frees the graph.
         api.check(unsafe { (api.end)(graph.as_ptr()) })?;
         Ok((Self { api, graph }, result))
     }
 
-    /// Puts the work on the device, after what it was given before in this thread, and returns.
+    /// Queues the recorded work on the device, after the work that this thread queued before, and returns.
     ///
     /// # Errors
     /// [`Error::Native`].
     pub fn replay(&self) -> Result<(), Error> {
-        // SAFETY: the graph is alive, and this type is not `Sync`: no other call goes on.
+        // SAFETY: the graph is alive, and this type is not `Sync`: there is no concurrent call.
         self.api.check(unsafe { (self.api.replay)(self.graph.as_ptr()) })
     }
 }
 
 impl Drop for CudaGraph {
     fn drop(&mut self) {
-        // SAFETY: the graph is alive and freed once; it waits for what is under way.
+        // SAFETY: the graph is alive and freed once; the callee waits for pending replays.
         unsafe { (self.api.release)(self.graph.as_ptr()) }
     }
 }
 
-/// A recording that is under way: given up when the work fails or panics.
+/// A recording in progress, abandoned when the work fails or panics.
 struct Recording {
     api: &'static Api,
     graph: NonNull<RawGraph>,
@@ -110,14 +112,14 @@ struct Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        // SAFETY: begun, neither ended nor given up; frees the graph.
+        // SAFETY: started, and neither ended nor abandoned; the callee frees the graph.
         unsafe { (self.api.abandon)(self.graph.as_ptr()) }
     }
 }
 
 impl Api {
     fn check(&self, message: *mut c_char) -> Result<(), Error> {
-        // SAFETY: a message of that library, which takes it back.
+        // SAFETY: a message of that library, which frees it.
         unsafe { check_message(message, self.free_message) }
     }
 }

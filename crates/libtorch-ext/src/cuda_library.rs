@@ -1,4 +1,7 @@
-//! Libraries of what is built on libtorch_cuda, which are opened when they are first asked for.
+//! Libraries that are linked to libtorch_cuda, loaded when they are first used.
+//!
+//! Code that calls CUDA through libtorch cannot be linked into the program itself, which must start on machines
+//! without CUDA. It is built into a library of its own and reached through a table of functions.
 
 use std::env;
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -19,7 +22,7 @@ unsafe extern "C" {
     ) -> *mut c_char;
 }
 
-/// A library of a crate's shim that one of its features builds, with a table `T` of its functions.
+/// A library that a feature of a crate builds, with a table `T` of its functions.
 #[derive(Debug)]
 pub struct CudaLibrary<T: 'static> {
     file: &'static str,
@@ -30,10 +33,10 @@ pub struct CudaLibrary<T: 'static> {
 }
 
 impl<T> CudaLibrary<T> {
-    /// The library with the name `file`, which was `built` there by `feature`, if it was.
+    /// The library with the file name `file`, which `feature` builds; `built` is its path if it was built.
     ///
     /// # Safety
-    /// Its `function` takes nothing and returns null or a constant that is a `T`.
+    /// The library's `function` must take no arguments and return null or a pointer to a constant `T`.
     pub const unsafe fn new(
         file: &'static str,
         built: Option<&'static str>,
@@ -49,16 +52,16 @@ impl<T> CudaLibrary<T> {
         }
     }
 
-    /// The table of functions, after the first call without another search for the library: beside the
-    /// program, then where it was built.
+    /// The table of functions. The first call searches for the library, in the program's folder, then where it
+    /// was built.
     ///
     /// # Errors
     /// [`Error::Native`] without CUDA or without the library.
     pub fn table(&'static self) -> Result<&'static T, Error> {
-        // The library's gaps are filled from libtorch_cuda, which must be there first.
+        // The library's undefined symbols are resolved from libtorch_cuda, which must be loaded first.
         if !Cuda::is_available() {
             return Err(Error::Native(
-                "there is no CUDA device, or it was not looked for".to_owned(),
+                "no CUDA device (load_cuda must be called before the first tensor)".to_owned(),
             ));
         }
         self.table
@@ -70,18 +73,18 @@ impl<T> CudaLibrary<T> {
     fn open(&self) -> Result<&'static T, Error> {
         let Some(path) = self.places().find(|path| path.exists()) else {
             return Err(Error::Native(format!(
-                "{} is not there: expected beside the program (the feature {} builds it)",
+                "{} not found: expected in the folder of the program; build it with the feature {}",
                 self.file, self.feature
             )));
         };
         let path = CString::new(path.as_os_str().as_encoded_bytes())
-            .map_err(|_| Error::Native("the program's folder contains a zero byte".to_owned()))?;
+            .map_err(|_| Error::Native("the path of the program contains a zero byte".to_owned()))?;
         let mut table = ptr::null();
-        // SAFETY: C strings that outlive the call, and a place to write to.
+        // SAFETY: C strings that outlive the call, and a pointer valid for writes.
         check(unsafe { effnet_open_library(path.as_ptr(), self.function.as_ptr(), &raw mut table) })?;
-        // SAFETY: as `new` has it; the library stays open.
+        // SAFETY: by the contract of `new`; the library stays loaded.
         unsafe { table.cast::<T>().as_ref() }
-            .ok_or_else(|| Error::Native(format!("{} has no functions", self.file)))
+            .ok_or_else(|| Error::Native(format!("{} exports no functions", self.file)))
     }
 
     fn places(&self) -> impl Iterator<Item = PathBuf> {

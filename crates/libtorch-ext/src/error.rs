@@ -1,4 +1,4 @@
-//! What can go wrong at the C border.
+//! Errors of this crate, and how they cross the C boundary.
 
 use std::ffi::{CStr, c_char};
 
@@ -8,22 +8,22 @@ use tch::{Device, Kind, TchError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A parameter has a shape that contradicts the others.
-    #[error("{name} has the shape {found:?}, expected {expected:?}")]
+    /// A tensor has a wrong shape.
+    #[error("{name} has shape {found:?}, expected {expected:?}")]
     Shape {
         /// What the tensor is.
         name: &'static str,
-        /// The shape it should have; `-1` where any size will do.
+        /// The shape it should have; `-1` stands for any size.
         expected: Vec<i64>,
         /// The shape it has.
         found: Vec<i64>,
     },
-    /// A tensor of the right shape holds other numbers, or holds them in another order.
-    #[error("{name} is of {found:?} or not contiguous, expected contiguous 32-bit floats")]
+    /// A tensor of the right shape has another element type, or is not contiguous.
+    #[error("{name} is a tensor of {found:?} or not contiguous, expected contiguous 32-bit floats")]
     Layout {
         /// What the tensor is.
         name: &'static str,
-        /// What it holds.
+        /// Its element type.
         found: Kind,
     },
     /// A number is too large for the kernels, or negative.
@@ -34,59 +34,67 @@ pub enum Error {
         /// The number.
         value: i64,
     },
-    /// The values are not as many as the shape says.
-    #[error("{found} values do not make a tensor of the shape {shape:?}")]
+    /// The number of values does not fit the shape.
+    #[error("found {found} values for a tensor of shape {shape:?}")]
     Length {
-        /// The shape asked for.
+        /// The requested shape.
         shape: Vec<i64>,
         /// The number of values.
         found: usize,
     },
-    /// A tensor lies elsewhere than it has to.
-    #[error("the tensor is on {found:?}, expected {expected}")]
+    /// A tensor is on the wrong device.
+    #[error("the tensor is on {}, expected {expected}", device_name(*.found))]
     Device {
-        /// Where it has to lie.
+        /// Where it should be.
         expected: &'static str,
-        /// Where it lies.
+        /// Where it is.
         found: Device,
     },
-    /// Memory is short.
+    /// Out of memory.
     #[error("out of memory for the activations of this batch")]
     OutOfMemory,
-    /// The C++ side refused.
+    /// The C++ side failed.
     #[error("{0}")]
     Native(String),
-    /// libtorch refused.
+    /// libtorch failed.
     #[error(transparent)]
     Torch(#[from] TchError),
 }
 
 impl Error {
-    /// Whether it is memory that was short: a smaller batch may do.
+    /// Whether the cause is a lack of memory, so that a smaller batch may work.
     pub fn is_out_of_memory(&self) -> bool {
         match self {
             Self::OutOfMemory => true,
-            Self::Native(message) => tells_of_memory(message),
+            Self::Native(message) => says_out_of_memory(message),
             Self::Torch(error) => is_out_of_memory(error),
             _ => false,
         }
     }
 }
 
-/// Whether libtorch refused because memory was short, on the CPU or on a device.
+/// Whether libtorch failed for lack of memory, on the CPU or on a device.
 pub fn is_out_of_memory(error: &TchError) -> bool {
-    tells_of_memory(&error.to_string())
+    says_out_of_memory(&error.to_string())
 }
 
-/// libtorch has no error codes; these are the words of its two allocators.
-fn tells_of_memory(message: &str) -> bool {
+/// libtorch has no error codes; these are the messages of its two allocators.
+fn says_out_of_memory(message: &str) -> bool {
     ["can't allocate memory", "out of memory"]
         .iter()
         .any(|words| message.contains(words))
 }
 
+/// The device as PyTorch writes it: `cpu`, `cuda:0`.
+pub(crate) fn device_name(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => format!("cuda:{index}"),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
+
 impl From<Error> for TchError {
-    /// For crates whose functions are otherwise libtorch's own.
+    /// For crates whose other calls return libtorch's own errors.
     fn from(error: Error) -> Self {
         match error {
             Error::Torch(error) => error,
@@ -99,21 +107,21 @@ unsafe extern "C" {
     fn effnet_free_message(message: *mut c_char);
 }
 
-/// Turns what the C functions return into a result: null for success, or a message to be freed,
-/// which is that of `std::bad_alloc` when memory is short.
+/// Turns what the C functions return into a `Result`: null for success, or a message to be freed,
+/// which is that of `std::bad_alloc` when out of memory.
 pub(crate) fn check(message: *mut c_char) -> Result<(), Error> {
-    // SAFETY: a message of this library that is not null is a C string, which is the caller's.
+    // SAFETY: a message of this library that is not null is a C string, owned by the caller.
     unsafe { check_message(message, effnet_free_message) }
 }
 
-/// Turns what a C function of a shim returns into a result: null for success, or a message that `free` takes back,
-/// which is that of `std::bad_alloc` when memory is short.
+/// Turns what a C function of a shim returns into a `Result`: null for success, or a message to be freed with
+/// `free`, which is that of `std::bad_alloc` when out of memory.
 ///
 /// # Errors
 /// [`Error::OutOfMemory`], or [`Error::Native`] with the message.
 ///
 /// # Safety
-/// `message` must be null or a C string, and `free` what takes it back; it is called once.
+/// `message` must be null or a C string that `free` frees; it is freed once.
 pub unsafe fn check_message(
     message: *mut c_char,
     free: unsafe extern "C" fn(message: *mut c_char),

@@ -1,30 +1,30 @@
 //! Operations on lists of tensors, and the optimizers that libtorch has fused kernels for.
 //!
-//! All change their first list in place, so they belong into [`tch::no_grad`] where that holds
-//! parameters.
+//! They change their first list in place unless they return tensors. If that list holds parameters, call them inside
+//! [`tch::no_grad`].
 
 use tch::Tensor;
 
 use crate::Error;
 use crate::operator::{Value, call};
 
-/// The constants of [`fused_sgd`].
+/// The hyperparameters of [`fused_sgd`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SgdConstants {
     /// Learning rate.
     pub lr: f64,
-    /// Weight of the momentum buffer in its next value.
+    /// Momentum: the factor of the momentum buffer in each step.
     pub momentum: f64,
-    /// Whether the step looks ahead along the momentum.
+    /// Nesterov momentum.
     pub nesterov: bool,
-    /// Times the parameter, added to its gradient.
+    /// Weight decay (L2 penalty): this times the parameter is added to its gradient.
     pub weight_decay: f64,
 }
 
-/// One step of SGD as `torch.optim.SGD` takes it, all tensors in one kernel (`aten::_fused_sgd_`).
+/// One step of SGD like that of `torch.optim.SGD`, with all tensors in one kernel (`aten::_fused_sgd_`).
 ///
-/// The lists are equally long; each gradient and buffer has the shape **and the strides** of its
-/// parameter: the kernel runs over memory. `buffers` start at zero and are empty without momentum.
+/// The lists have equal lengths. Each gradient and buffer must have the shape **and the strides** of its
+/// parameter, because the kernel runs over memory. `buffers` start at zero; the list is empty without momentum.
 ///
 /// # Errors
 /// [`Error::Native`] when the lists do not match.
@@ -44,38 +44,38 @@ pub fn fused_sgd(
         Value::Float(0.0),
         Value::Bool(constants.nesterov),
         Value::Bool(false),
-        // Zero buffers and a first step are the same without dampening.
+        // `is_first_step`: with zero buffers and no dampening, the first step is like any other.
         Value::Bool(false),
     ];
     call("aten::_fused_sgd_", "", &arguments).map(drop)
 }
 
-/// The constants of [`fused_adamw`].
+/// The hyperparameters of [`fused_adamw`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWConstants {
     /// Learning rate.
     pub lr: f64,
-    /// Decay of the two averages.
+    /// Decay rates of the two moving averages.
     pub betas: [f64; 2],
-    /// Times the learning rate and the parameter, taken off the parameter.
+    /// Decoupled weight decay: this times the learning rate times the parameter is subtracted from the parameter.
     pub weight_decay: f64,
-    /// Added to the root of the second average.
+    /// Added to the square root of the second average.
     pub epsilon: f64,
 }
 
-/// The state of [`fused_adamw`], one of each for each parameter.
+/// The state of [`fused_adamw`], with one tensor per parameter in each list.
 #[derive(Debug, Clone, Copy)]
 pub struct AdamWState<'a> {
-    /// Averages of the gradients.
+    /// Moving averages of the gradients.
     pub exp_avgs: &'a [Tensor],
-    /// Averages of their squares.
+    /// Moving averages of their squares.
     pub exp_avg_sqs: &'a [Tensor],
-    /// Numbers of steps, as 32-bit floats without dimensions. Counting is the caller's: before the step.
+    /// Step counts, as 32-bit floats without dimensions. The caller increments them before the step.
     pub steps: &'a [Tensor],
 }
 
-/// One step of AdamW as `torch.optim.AdamW` takes it, all tensors in one kernel
-/// (`aten::_fused_adamw_`). The lists are as those of [`fused_sgd`].
+/// One step of AdamW like that of `torch.optim.AdamW`, with all tensors in one kernel
+/// (`aten::_fused_adamw_`). The lists are like those of [`fused_sgd`].
 ///
 /// # Errors
 /// [`Error::Native`] when the lists do not match.
@@ -183,7 +183,7 @@ pub fn sqrt(targets: &[Tensor]) -> Result<(), Error> {
     call("aten::_foreach_sqrt_", "", &[Value::Tensors(targets)]).map(drop)
 }
 
-/// `a + factor`, as new tensors.
+/// `a + number`, as new tensors.
 ///
 /// # Errors
 /// [`Error::Native`] where libtorch refuses.
@@ -216,8 +216,8 @@ pub fn norms(tensors: &[Tensor]) -> Result<Vec<Tensor>, Error> {
     )
 }
 
-/// Multiplies `gradients` with the number in `inverse_scale`, and sets `found_inf`, both of one element,
-/// to one if any of them is infinite or not a number.
+/// Multiplies `gradients` by `inverse_scale`, and sets `found_inf` to one if any gradient is infinite or NaN. Both
+/// have one element.
 ///
 /// # Errors
 /// [`Error::Native`] where libtorch refuses.
@@ -234,8 +234,8 @@ pub fn check_finite_and_unscale(
     call("aten::_amp_foreach_non_finite_check_and_unscale_", "", &arguments).map(drop)
 }
 
-/// Leaves the tensors without a gradient: the memory is free until the next backward pass, which stores
-/// gradients instead of adding to them (PyTorch's `zero_grad(set_to_none=True)`).
+/// Drops the gradients of the tensors: their memory is free until the next backward pass, which stores gradients
+/// instead of adding to them (PyTorch's `zero_grad(set_to_none=True)`).
 ///
 /// # Errors
 /// [`Error::Native`] where libtorch refuses.

@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-// The one crate that calls C: every such place says why it is sound.
+// It calls C: every unsafe block says why it is sound.
 #![allow(unsafe_code)]
 
 mod autocast;

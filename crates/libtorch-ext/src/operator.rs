@@ -11,7 +11,7 @@ use crate::error::check;
 /// One argument of an operator.
 #[derive(Debug, Clone, Copy)]
 pub enum Value<'a> {
-    /// An optional argument that is not given.
+    /// `None` for an optional argument.
     None,
     /// `Tensor`.
     Tensor(&'a Tensor),
@@ -47,29 +47,36 @@ unsafe extern "C" {
     fn effnet_clear_gradients(tensors: *const *mut C_tensor, count: usize) -> *mut c_char;
 }
 
-/// Receives a result of `effnet_call`.
+/// Receives one result of `effnet_call`.
 ///
 /// # Safety
-/// `context` must be the `Vec<Tensor>` that the call was given, `tensor` an `at::Tensor` on the heap
+/// `context` must be the `Vec<Tensor>` that was passed with this function, `tensor` an `at::Tensor` on the heap
 /// that nobody else owns.
 unsafe extern "C" fn take(context: *mut c_void, tensor: *mut C_tensor) {
-    // SAFETY: both are what this function's contract says.
+    // SAFETY: by this function's contract.
     unsafe {
         (*context.cast::<Vec<Tensor>>()).push(Tensor::from_ptr(tensor));
     }
 }
 
-/// Calls the operator `name.overload`, for instance `aten::_foreach_lerp_` with the overload `Scalar`,
-/// and returns its results, those that are lists of tensors one after the other.
+/// Calls the operator `name.overload`, for example `aten::_foreach_lerp_` with the overload `Scalar`, and returns
+/// its results. Lists of tensors among them are flattened.
 ///
-/// Arguments stand in the order of the operator's schema; those at the end that have a default may be
-/// left out. The dispatcher holds them against the schema.
+/// Arguments are in the order of the operator's schema, against which they are checked; trailing arguments with
+/// a default may be omitted.
 ///
 /// # Errors
 /// [`Error::Native`] when there is no such operator, when an argument is of the wrong type, and when the
 /// operator refuses; [`Error::OutOfMemory`].
 pub fn call(name: &str, overload: &str, arguments: &[Value<'_>]) -> Result<Vec<Tensor>, Error> {
-    let text = |text: &str| CString::new(text).map_err(|_| Error::Native(format!("`{text}` is no name")));
+    let text = |text: &str| {
+        CString::new(text).map_err(|_| {
+            Error::Native(format!(
+                "`{}` is not the name of an operator",
+                text.escape_debug()
+            ))
+        })
+    };
     let (name, overload) = (text(name)?, text(overload)?);
     let pointers: Vec<Vec<*mut C_tensor>> = arguments.iter().map(pointers).collect();
     let values: Vec<RawValue> = arguments
@@ -79,7 +86,7 @@ pub fn call(name: &str, overload: &str, arguments: &[Value<'_>]) -> Result<Vec<T
         .collect();
     let mut results: Vec<Tensor> = Vec::new();
     // SAFETY: names and values are alive and of the stated lengths; the tensors behind the values are
-    // borrowed for the call; `take` gets the vector that it expects.
+    // borrowed for the call; `take` receives the vector that it expects.
     check(unsafe {
         effnet_call(
             name.as_ptr(),
@@ -93,10 +100,10 @@ pub fn call(name: &str, overload: &str, arguments: &[Value<'_>]) -> Result<Vec<T
     Ok(results)
 }
 
-/// Leaves the tensors without a gradient, as PyTorch's `zero_grad(set_to_none=True)` does.
+/// Drops the gradients of the tensors, like PyTorch's `zero_grad(set_to_none=True)`.
 pub(crate) fn clear_gradients(tensors: &[Tensor]) -> Result<(), Error> {
     let pointers = pointers(&Value::Tensors(tensors));
-    // SAFETY: as many tensors as the count says, borrowed for the call.
+    // SAFETY: there are as many tensors as the count says, borrowed for the call.
     check(unsafe { effnet_clear_gradients(pointers.as_ptr(), pointers.len()) })
 }
 
@@ -132,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_operator_gives_back_its_results_in_order() {
+    fn an_operator_returns_its_results_in_order() {
         let both = [Tensor::from_slice(&[3.0, 4.0]), Tensor::from_slice(&[5.0, 12.0])];
         let norms = call("aten::_foreach_norm", "Scalar", &[Value::Tensors(&both)]).unwrap();
         let norms: Vec<f64> = norms.iter().map(|norm| norm.double_value(&[])).collect();

@@ -1,4 +1,4 @@
-//! What concerns the process as a whole.
+//! Loading libtorch's CUDA library, which affects the whole process.
 
 use std::ffi::{CString, c_char};
 use std::path::Path;
@@ -10,11 +10,11 @@ unsafe extern "C" {
     fn effnet_load_cuda(folder: *const c_char, loaded: *mut i32) -> *mut c_char;
 }
 
-/// Loads libtorch's CUDA library if this machine has a driver, and says whether it did.
+/// Loads libtorch's CUDA library if this machine has a driver, and returns whether it did.
 ///
-/// **It must come before the first tensor of the process**: libtorch looks for CUDA once, on first
-/// use, and remembers. A machine without a driver pays one failed look-up and nothing else.
-/// `folder` is where `libtorch_cuda.so` lies; `None` means beside `libtorch_cpu.so`.
+/// **Call it before the first tensor of the process is created**: libtorch looks for CUDA once, on first use,
+/// and remembers the answer. On a machine without a driver, the only cost is one failed lookup.
+/// `folder` contains `libtorch_cuda.so`; `None` means the folder of `libtorch_cpu.so`.
 ///
 /// # Errors
 /// [`Error::Native`] when there is a driver but the library cannot be loaded.
@@ -22,10 +22,10 @@ pub fn load_cuda(folder: Option<&Path>) -> Result<bool, Error> {
     let folder = folder
         .map(|folder| CString::new(folder.as_os_str().as_encoded_bytes()))
         .transpose()
-        .map_err(|_| Error::Native("the folder's name contains a zero byte".to_owned()))?;
+        .map_err(|_| Error::Native("the path of the folder contains a zero byte".to_owned()))?;
     let pointer = folder.as_ref().map_or(std::ptr::null(), |folder| folder.as_ptr());
     let mut loaded = 0;
-    // SAFETY: `pointer` is null or a C string that outlives the call, `loaded` a place to write to.
+    // SAFETY: `pointer` is null or a C string that outlives the call, `loaded` is valid for writes.
     check(unsafe { effnet_load_cuda(pointer, &raw mut loaded) })?;
     Ok(loaded != 0)
 }

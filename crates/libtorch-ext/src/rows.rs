@@ -1,4 +1,6 @@
-//! A tensor that several threads fill.
+//! A tensor whose rows several threads fill.
+//!
+//! Threads that decode images write them straight into the batch, which saves one copy of every image.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,20 +8,20 @@ use tch::{Device, Kind, Tensor};
 
 use crate::Error;
 
-/// A tensor of 32-bit floats on the CPU whose rows are handed out to be written by other threads.
+/// A tensor of 32-bit floats on the CPU whose rows can be written by other threads.
 ///
-/// The rows together are the tensor: what is written to them is not copied.
+/// The rows are the memory of the tensor: what is written to them is not copied.
 #[derive(Debug)]
 pub struct RowBuffer {
     tensor: Arc<Mutex<Tensor>>,
 }
 
 impl RowBuffer {
-    /// Memory for `shape`, `[rows, ...]`, and its rows.
+    /// Allocates a buffer of `shape`, `[rows, ...]`, and returns it with its rows.
     ///
     /// # Errors
-    /// [`Error::Length`] for a shape without sides, or one whose values cannot be counted,
-    /// [`Error::Torch`] when memory is short.
+    /// [`Error::Length`] for a shape without dimensions, with a negative one, or with too many values;
+    /// [`Error::Torch`] when out of memory.
     pub fn new(shape: &[i64]) -> Result<(Self, Vec<Row>), Error> {
         let product = |sides: &[i64]| {
             sides.iter().try_fold(1_usize, |product, &side| {
@@ -50,10 +52,10 @@ impl RowBuffer {
         Ok((Self { tensor }, rows))
     }
 
-    /// The tensor with what was written to its rows; rows that nobody wrote to are zeros.
+    /// The tensor with what was written to its rows; rows that were not written are zeros.
     ///
     /// # Errors
-    /// Gives the buffer back while there are rows.
+    /// Returns the buffer itself while any of its rows exists.
     pub fn finish(self) -> Result<Tensor, Self> {
         let tensor = Arc::try_unwrap(self.tensor).map_err(|tensor| Self { tensor })?;
         Ok(tensor.into_inner().unwrap_or_else(PoisonError::into_inner))
@@ -66,20 +68,20 @@ pub struct Row {
     start: *mut f32,
     length: usize,
     initialized: bool,
-    /// Keeps the memory.
+    /// Keeps the memory alive.
     _tensor: Arc<Mutex<Tensor>>,
 }
 
-// SAFETY: a row is the only way to its part of the memory until it is dropped, because the buffer gives
-// the tensor out after that only; and the memory lives as long as the tensor, which a row keeps.
+// SAFETY: until it is dropped, a row is the only access to its part of the memory, because the buffer hands out the
+// tensor only after that; and the row keeps the tensor, and with it the memory, alive.
 unsafe impl Send for Row {}
 
 impl Row {
-    /// The values, zeros at first.
+    /// The values, initially zero.
     pub fn values(&mut self) -> &mut [f32] {
         if !self.initialized {
-            // SAFETY: `new` made `start` the first of `length` floats that only this row reaches; all
-            // bits zero are a float.
+            // SAFETY: `start` is the first of `length` floats that only this row accesses; all bits zero is a
+            // valid float.
             unsafe { self.start.write_bytes(0, self.length) };
             self.initialized = true;
         }
@@ -90,7 +92,7 @@ impl Row {
 
 impl Drop for Row {
     fn drop(&mut self) {
-        // Nobody is to see what was in the memory before.
+        // The tensor must not expose uninitialised memory.
         self.values();
     }
 }
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tensor_is_kept_back_while_a_row_can_be_written() {
+    fn the_tensor_is_withheld_while_a_row_can_be_written() {
         let (buffer, mut rows) = RowBuffer::new(&[2, 1]).unwrap();
         let mut last = rows.pop().unwrap();
         drop(rows);

@@ -1,15 +1,15 @@
-//! Tensors made from Rust's memory.
+//! Copies from Rust slices to tensors, and slices of tensors.
 
 use tch::{Device, Kind, Tensor};
 
 use crate::Error;
 
-/// A tensor of 32-bit floats on the CPU with the values of `parts`, one after the other: a batch from
-/// its images, with one copy of each.
+/// Concatenates `parts` into a tensor of 32-bit floats on the CPU: a batch from its images, with one copy of
+/// each.
 ///
 /// # Errors
-/// [`Error::Length`] when `parts` do not have as many values as `shape`, [`Error::Torch`] when memory
-/// is short.
+/// [`Error::Length`] when the number of values in `parts` does not fit `shape`, [`Error::Torch`] when out of
+/// memory.
 pub fn concatenate(parts: &[&[f32]], shape: &[i64]) -> Result<Tensor, Error> {
     let found: usize = parts.iter().map(|part| part.len()).sum();
     let expected = shape.iter().try_fold(1usize, |product, &side| {
@@ -24,8 +24,8 @@ pub fn concatenate(parts: &[&[f32]], shape: &[i64]) -> Result<Tensor, Error> {
     let tensor = Tensor::f_empty(shape, (Kind::Float, Device::Cpu))?;
     let mut target = tensor.data_ptr().cast::<f32>();
     for part in parts {
-        // SAFETY: the tensor is new, contiguous and has room for `found` floats, of which those
-        // before `target` are written; nobody else has seen it, so it overlaps with no part.
+        // SAFETY: the tensor is new, contiguous and has room for `found` floats, of which those before
+        // `target` are written; nothing else refers to its memory, so no part overlaps it.
         unsafe {
             std::ptr::copy_nonoverlapping(part.as_ptr(), target, part.len());
             target = target.add(part.len());
@@ -34,7 +34,7 @@ pub fn concatenate(parts: &[&[f32]], shape: &[i64]) -> Result<Tensor, Error> {
     Ok(tensor)
 }
 
-/// The values of a tensor, row by row, where they lie so in the memory of the CPU as 32-bit floats.
+/// The values of a contiguous tensor of 32-bit floats on the CPU; `None` for any other tensor.
 ///
 /// # Safety
 /// Nobody may change the values while the slice is alive, neither through this tensor nor through another one
@@ -42,8 +42,8 @@ pub fn concatenate(parts: &[&[f32]], shape: &[i64]) -> Result<Tensor, Error> {
 pub unsafe fn float_slice(tensor: &Tensor) -> Option<&[f32]> {
     let fits = tensor.device() == Device::Cpu && tensor.kind() == Kind::Float && tensor.is_contiguous();
     let start = tensor.data_ptr().cast::<f32>();
-    // SAFETY: a contiguous tensor of floats on the CPU has as many of them from its pointer on as elements, it
-    // keeps them as long as it is borrowed, and by this function's contract they do not change.
+    // SAFETY: a contiguous tensor of floats on the CPU has `numel` of them from its pointer on, which live as
+    // long as the borrow, and by this function's contract they do not change.
     (fits && !start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start, tensor.numel()) })
 }
 

@@ -1,5 +1,8 @@
-//! Layers of a network in training that keep only their input for the backward pass: on the CPU, and batch
-//! normalisation over several processes anywhere.
+//! Layers for training that save only their input for the backward pass.
+//!
+//! libtorch's operators would save the outputs of batch normalisation, SiLU and the gate as well. Those here
+//! recompute them in the backward pass, in half the memory and time. They run on the CPU; synchronised batch
+//! normalisation runs on any device.
 
 mod group;
 
@@ -17,8 +20,8 @@ use crate::error::check;
 pub use group::BatchNormGroup;
 use group::RawNormGroup;
 
-/// Batch normalisation over the channels of `[N, C, H, W]` in training: by the statistics of the batch, or of the
-/// batches of all processes of a group, which the running ones follow.
+/// Batch normalisation over the channels of `[N, C, H, W]` in training, by the statistics of the batch or of the
+/// batches of all processes of a group, with which it updates the running statistics.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchNorm<'a> {
     /// `[C]`.
@@ -33,7 +36,7 @@ pub struct BatchNorm<'a> {
     pub momentum: f64,
     /// Added to the variance.
     pub epsilon: f64,
-    /// The processes whose batches are normalised together; `None` for this process by itself.
+    /// The processes whose batches are normalised together; `None` for this process alone.
     pub group: Option<&'a Arc<dyn BatchNormGroup>>,
 }
 
@@ -95,14 +98,14 @@ unsafe extern "C" {
     ) -> *mut c_char;
 }
 
-/// Whether this module's kernels normalise activations `x` by `norm`: on the CPU, of 32-bit floats or, for `x`,
-/// bfloat16, with more than one value per channel, counting those of the group's other processes.
+/// Whether the kernels of this module can train with `x` and `norm`: both on the CPU, parameters of 32-bit
+/// floats, `x` of 32-bit floats or bfloat16, and more than one value per channel in all processes together.
 pub fn trains(x: &Tensor, norm: &BatchNorm<'_>) -> bool {
     let least = if norm.group.is_some() { 1 } else { 2 };
     runs_on(x, norm.weight, least)
 }
 
-/// Whether the kernels take `x` with parameters like `parameter`, with `least` or more values per channel.
+/// Whether the kernels take `x` with parameters like `parameter`, given at least `least` values per channel.
 fn runs_on(x: &Tensor, parameter: &Tensor, least: i64) -> bool {
     let kinds = (x.kind(), parameter.kind());
     x.device() == Device::Cpu
@@ -142,14 +145,14 @@ fn expect_shape(name: &'static str, tensor: &Tensor, expected: &[i64]) -> Result
     })
 }
 
-/// The channels of a batch, if the kernels `run` on it.
+/// The channels of `x`, if the kernels `run` on it.
 fn channels(x: &Tensor, run: bool) -> Result<i64, Error> {
     let size = x.size();
     if run {
         return Ok(size[1]);
     }
     Err(Error::Shape {
-        name: "the input of a layer in training",
+        name: "the input of a training layer",
         expected: vec![-1; 4],
         found: size,
     })
@@ -159,7 +162,7 @@ impl BatchNorm<'_> {
     fn raw(&self, channels: i64) -> Result<RawNorm, Error> {
         let tensors = [self.weight, self.bias, self.running_mean, self.running_var];
         for tensor in tensors {
-            expect("a batch normalisation", tensor, &[channels])?;
+            expect("a batch norm tensor", tensor, &[channels])?;
         }
         Ok(self.pointers())
     }
@@ -177,10 +180,10 @@ impl BatchNorm<'_> {
     }
 }
 
-/// `norm(x)`, with SiLU behind it if `silu`.
+/// `norm(x)`, followed by SiLU if `silu`.
 ///
 /// # Errors
-/// [`Error::Shape`] where the parameters do not fit `x`, or [`trains`] is false; [`Error::Native`],
+/// [`Error::Shape`] when the parameters do not fit `x`, or [`trains`] is false; [`Error::Native`],
 /// [`Error::OutOfMemory`].
 pub fn norm_activation(x: &Tensor, norm: &BatchNorm<'_>, silu: bool) -> Result<Tensor, Error> {
     let raw = norm.raw(channels(x, trains(x, norm))?)?;
@@ -188,16 +191,16 @@ pub fn norm_activation(x: &Tensor, norm: &BatchNorm<'_>, silu: bool) -> Result<T
     output(|out| unsafe { effnet_norm_activation(x.as_ptr(), &raw const raw, i32::from(silu), out) })
 }
 
-/// `norm(x)` over the batches of the norm's group, for activations `[N, C, H, W]` of any kind on any device: of
-/// libtorch's own operators, for what [`trains`] does not take.
+/// `norm(x)` over the batches of the norm's group, for activations `[N, C, H, W]` of any kind on any device. It is
+/// built on libtorch's operators, for activations that [`trains`] does not take.
 ///
 /// # Errors
-/// [`Error::Shape`] where the parameters do not fit `x`, [`Error::Native`] where the norm has no group or the
+/// [`Error::Shape`] when the parameters do not fit `x`, [`Error::Native`] when the norm has no group or the
 /// group fails, [`Error::OutOfMemory`].
 pub fn sync_batch_norm(x: &Tensor, norm: &BatchNorm<'_>) -> Result<Tensor, Error> {
     let found = x.size();
     let [_, channels, _, _] = found[..] else {
-        let (name, expected) = ("the input of a layer in training", vec![-1; 4]);
+        let (name, expected) = ("the input of a training layer", vec![-1; 4]);
         return Err(Error::Shape {
             name,
             expected,
@@ -205,16 +208,15 @@ pub fn sync_batch_norm(x: &Tensor, norm: &BatchNorm<'_>) -> Result<Tensor, Error
         });
     };
     for tensor in [norm.weight, norm.bias, norm.running_mean, norm.running_var] {
-        expect_shape("a batch normalisation", tensor, &[channels])?;
+        expect_shape("a batch norm tensor", tensor, &[channels])?;
     }
     let raw = norm.pointers();
     // SAFETY: the tensors are alive, and the parameters have as many values as `x` has channels.
     output(|out| unsafe { effnet_sync_batch_norm(x.as_ptr(), &raw const raw, out) })
 }
 
-/// A depthwise convolution of `silu(norm(x))`, or of `x` where there is no norm, with `kernels`
-/// `[C, 1, k, k]` for `k` of 3 or 5 and a stride of 1 or 2. `padding` is top, bottom, left, right, each less
-/// than `k`.
+/// A depthwise convolution of `silu(norm(x))`, or of `x` without a norm, with `kernels` `[C, 1, k, k]` for `k` of
+/// 3 or 5 and a stride of 1 or 2. `padding` is top, bottom, left, right, each less than `k`.
 ///
 /// # Errors
 /// As [`norm_activation`], and [`Error::OutOfRange`] for another kernel, stride or padding.
@@ -228,16 +230,16 @@ pub fn depthwise(
     let runs = runs_on(x, kernels, 1) && norm.is_none_or(|norm| trains(x, norm));
     let channels = channels(x, runs)?;
     let side = kernels.size().last().copied().unwrap_or(0);
-    expect("a depthwise convolution", kernels, &[channels, 1, side, side])?;
+    expect("the depthwise kernel", kernels, &[channels, 1, side, side])?;
     let out_of_range = |name, value| Err(Error::OutOfRange { name, value });
     if side != 3 && side != 5 {
-        return out_of_range("a kernel", side);
+        return out_of_range("the kernel size", side);
     }
     if stride != 1 && stride != 2 {
-        return out_of_range("a stride", stride);
+        return out_of_range("the stride", stride);
     }
     if let Some(&pad) = padding.iter().find(|&&pad| pad < 0 || pad >= side) {
-        return out_of_range("a padding", pad);
+        return out_of_range("the padding", pad);
     }
     let size = x.size();
     let padded = [
@@ -245,19 +247,19 @@ pub fn depthwise(
         size[3] + padding[2] + padding[3],
     ];
     if let Some(&short) = padded.iter().find(|&&padded| padded < side) {
-        return out_of_range("a padded side", short);
+        return out_of_range("the padded size of the input", short);
     }
     let raw = norm.map(|norm| norm.raw(channels)).transpose()?;
     let raw = raw.as_ref().map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: as above; the kernels' shape, stride and padding are those that the kernels are made for, and
-    // `padding` has four numbers.
+    // SAFETY: as above; shape, stride and padding are among those that the C++ kernels support, and `padding`
+    // has four numbers.
     output(|out| unsafe {
         effnet_depthwise(x.as_ptr(), raw, kernels.as_ptr(), stride, padding.as_ptr(), out)
     })
 }
 
-/// Squeeze-and-excitation of `y = silu(norm(x))`: `y` times a gate for each channel of each image, which two
-/// small layers make of the means over its pixels.
+/// Squeeze-and-excitation of `y = silu(norm(x))`: `y` times a gate for each channel of each image, computed by
+/// two small layers from the means over its pixels.
 ///
 /// # Errors
 /// As [`norm_activation`].
@@ -270,10 +272,10 @@ pub fn norm_squeeze_excite(
     let raw = norm.raw(channels)?;
     let SqueezeExcite { reduce, expand } = layers;
     let squeezed = reduce[1].size().first().copied().unwrap_or(0);
-    expect("a squeeze", reduce[0], &[squeezed, channels, 1, 1])?;
-    expect("a squeeze", reduce[1], &[squeezed])?;
-    expect("an excitation", expand[0], &[channels, squeezed, 1, 1])?;
-    expect("an excitation", expand[1], &[channels])?;
+    expect("the squeeze weight", reduce[0], &[squeezed, channels, 1, 1])?;
+    expect("the squeeze bias", reduce[1], &[squeezed])?;
+    expect("the excitation weight", expand[0], &[channels, squeezed, 1, 1])?;
+    expect("the excitation bias", expand[1], &[channels])?;
     // SAFETY: the tensors are alive and their shapes fit each other.
     output(|out| unsafe {
         effnet_norm_squeeze_excite(
@@ -292,6 +294,6 @@ pub fn norm_squeeze_excite(
 fn output(call: impl FnOnce(*mut *mut C_tensor) -> *mut c_char) -> Result<Tensor, Error> {
     let mut out = ptr::null_mut();
     check(call(&raw mut out))?;
-    // SAFETY: without an error it is a tensor on the heap that nobody else owns.
+    // SAFETY: without an error, it is a tensor on the heap that nobody else owns.
     Ok(unsafe { Tensor::from_ptr(out) })
 }

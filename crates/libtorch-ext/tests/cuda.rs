@@ -1,4 +1,4 @@
-//! What CUDA's side of the shim says where there is no device. `tests/tests/cuda` has the rest.
+//! The CUDA part of the shim on a machine without a device. `tests/tests/cuda` tests the rest.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 
@@ -7,8 +7,8 @@ use tch::{Cuda, Device, Kind, Tensor};
 
 const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
-/// Whether libtorch knows of a device although nobody has loaded its CUDA library: it does where
-/// programs are linked to that.
+/// Whether libtorch has a device although `load_cuda` was not called, which is so if programs are linked to its
+/// CUDA library.
 fn linked_to_cuda() -> bool {
     Cuda::is_available()
 }
@@ -17,7 +17,7 @@ fn linked_to_cuda() -> bool {
 fn assert_native<T>(result: Result<T, Error>) {
     match result {
         Err(Error::Native(message)) => {
-            // A caller's words, without libtorch's backtrace.
+            // A message for the caller, without libtorch's backtrace.
             assert!(!message.is_empty() && !message.contains("frame #"), "{message}");
         }
         Err(other) => panic!("{other}"),

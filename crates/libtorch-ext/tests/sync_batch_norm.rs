@@ -1,4 +1,4 @@
-//! Synchronised batch normalisation with groups that need no other process.
+//! Synchronised batch normalisation with simulated groups in one process.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 

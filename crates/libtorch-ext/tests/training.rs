@@ -1,4 +1,4 @@
-//! The layers of training against libtorch's own, forward and backward.
+//! The training layers against libtorch's own, forward and backward.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 
@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
-/// Numbers between -1 and 1, the same in every run: libtorch's generator belongs to no test alone.
+/// Numbers between -1 and 1, the same in every run: libtorch's generator is shared between tests.
 fn drawn(shape: &[i64], seed: u32) -> Tensor {
     let mut state = seed;
     let mut next = || {
@@ -21,7 +21,7 @@ fn drawn(shape: &[i64], seed: u32) -> Tensor {
     Tensor::from_slice(&values).view(shape)
 }
 
-/// A leaf that asks for a gradient.
+/// A leaf that requires a gradient.
 fn leaf(tensor: &Tensor) -> Tensor {
     tensor.detach().copy().set_requires_grad(true)
 }
@@ -29,7 +29,7 @@ fn leaf(tensor: &Tensor) -> Tensor {
 const MOMENTUM: f64 = 0.1;
 const EPSILON: f64 = 1e-3;
 
-/// The parameters of a layer of normalisation, and its running statistics.
+/// The parameters of a batch normalisation, and its running statistics.
 struct Norm {
     weight: Tensor,
     bias: Tensor,
@@ -126,7 +126,7 @@ fn same(
     );
 }
 
-/// Whole blocks of channels and a rest, one block and less, in both kinds.
+/// Channel counts with whole blocks and a remainder, with one block and with less, in both kinds.
 fn inputs(mut each: impl FnMut(Tensor, String)) {
     for kind in [Kind::Float, Kind::BFloat16] {
         for [channels, side] in [[37, 9], [64, 6], [3, 40]] {
@@ -244,7 +244,7 @@ fn squeeze_and_excitation_of_a_normalised_input_agrees_with_libtorchs() {
                 reduce: [reduce, reduce_bias],
                 expand: [expand, expand_bias],
             };
-            // What autocast does to products must not reach the gates.
+            // Autocast must not lower the precision of the gates.
             autocast(Device::Cpu, Kind::BFloat16, || {
                 norm_squeeze_excite(x, &own.layer(), &layers)
             })

@@ -1,4 +1,4 @@
-//! The messages of this crate's C++.
+//! Errors of this crate's C++ functions as `Result`s.
 
 use std::ffi::c_char;
 
@@ -9,8 +9,8 @@ unsafe extern "C" {
     fn effnet_c10d_free_message(message: *mut c_char);
 }
 
-/// Turns what the C functions return into a result: null for success, or a message to be freed.
+/// Turns what the C functions return into a `Result`: null for success, or a message to be freed.
 pub(crate) fn check(message: *mut c_char) -> Result<(), Error> {
-    // SAFETY: a message of this shim that is not null is a C string, which the shim takes back.
+    // SAFETY: a message of this shim that is not null is a C string, which the shim frees.
     unsafe { check_message(message, effnet_c10d_free_message) }
 }

@@ -1,4 +1,4 @@
-//! The sockets of a group, and what connects its devices.
+//! The connections between ranks: Gloo's sockets, and NCCL's communicators between CUDA devices.
 
 use std::ffi::{CString, c_char, c_void};
 use std::net::IpAddr;
@@ -31,15 +31,15 @@ unsafe extern "C" {
     fn effnet_group_free(group: *mut RawGroup, failed: i32) -> *mut c_char;
 }
 
-/// Connections between all ranks: sockets, and NCCL's between their CUDA devices.
+/// Connections between all ranks: sockets, and NCCL's between their CUDA devices if those are used.
 #[derive(Debug)]
 pub(crate) struct Connections {
     raw: NonNull<RawGroup>,
     failed: AtomicBool,
 }
 
-// SAFETY: the object behind it takes calls of any thread; a `ProcessGroup` asks for the same order on all
-// ranks, which concurrent calls would not keep.
+// SAFETY: the object behind it takes calls from any thread. (A `ProcessGroup` requires the same order on all
+// ranks, which concurrent calls would break.)
 unsafe impl Send for Connections {}
 // SAFETY: as above.
 unsafe impl Sync for Connections {}
@@ -47,7 +47,7 @@ unsafe impl Sync for Connections {}
 impl Drop for Connections {
     fn drop(&mut self) {
         let failed = i32::from(*self.failed.get_mut());
-        // SAFETY: it is this one's own. There is nobody left to tell of an error.
+        // SAFETY: this value owns the group. A destructor has nobody to report an error to.
         let _ = check(unsafe { effnet_group_free(self.raw.as_ptr(), failed) });
     }
 }
@@ -65,7 +65,7 @@ impl Connections {
             .transpose()?;
         let address: Option<&CString> = address.as_ref();
         let mut raw = ptr::null_mut();
-        // SAFETY: the store is alive, the address null or a C string, `raw` a place to write to.
+        // SAFETY: the store is alive, the address null or a C string, `raw` valid for writes.
         check(unsafe {
             effnet_group_new(
                 store.as_ptr(),
@@ -83,7 +83,7 @@ impl Connections {
         })
     }
 
-    /// Connects the CUDA device with this number to those of the other ranks.
+    /// Connects this CUDA device to those of the other ranks.
     pub(crate) fn add_device(
         &mut self,
         store: &Store,
@@ -93,11 +93,11 @@ impl Connections {
         timeout: Duration,
     ) -> Result<(), Error> {
         let backend = nccl::connect(&store.prefixed("nccl")?, rank, world_size, device, timeout)?;
-        // SAFETY: the group is alive and this one's alone; it takes the backend.
+        // SAFETY: the group is alive and not shared; it takes ownership of the backend.
         check(unsafe { effnet_group_add_nccl(self.raw.as_ptr(), backend.as_ptr()) })
     }
 
-    /// Notes that a call has failed: what is under way will not end by itself.
+    /// Records that a call has failed, so that dropping does not wait for pending operations.
     pub(crate) fn fail(&self) {
         self.failed.store(true, Ordering::Relaxed);
     }

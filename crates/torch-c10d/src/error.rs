@@ -1,4 +1,4 @@
-//! What can go wrong between processes.
+//! Errors of process groups.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tch::Device;
 pub struct Peer {
     /// Its rank.
     pub rank: usize,
-    /// Its address, where it told it.
+    /// Its address, if it published one.
     pub address: Option<String>,
 }
 
@@ -26,26 +26,26 @@ impl fmt::Display for Peer {
     }
 }
 
-/// What keeps a group from going on.
+/// Why a group is stuck.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Suspect {
-    /// It gives no sign of life: it was killed, its machine is off, or the network to it is cut.
+    /// No heartbeat: the process was killed, its machine is down, or the network connection to it is lost.
     Silent(Peer),
-    /// It ended by itself, without an error in the group.
-    Left(Peer),
-    /// It met an error of its own first, which is this.
+    /// The process exited, without an error in the group.
+    Exited(Peer),
+    /// The process failed first, with this error.
     Failed(Peer, String),
-    /// It lives, and has not come to where the others wait.
+    /// The process is alive, but has not reached the call in which the others wait.
     Behind {
-        /// Who.
+        /// The process.
         peer: Peer,
-        /// Collective calls behind it.
+        /// How many collective calls it has made.
         calls: u64,
-        /// Those behind this process.
+        /// How many this process has made.
         own: u64,
     },
-    /// The store does not answer, so that nothing is known of anyone.
+    /// The store does not respond, so the state of the other ranks is unknown.
     Store(Master),
 }
 
@@ -54,18 +54,18 @@ impl fmt::Display for Suspect {
         match self {
             Self::Silent(peer) => write!(
                 f,
-                "{peer} gives no sign of life: it was killed, or the network to it is cut"
+                "{peer} does not respond: its process was killed, or the network connection to it is lost"
             ),
-            Self::Left(peer) => write!(f, "{peer} has ended"),
+            Self::Exited(peer) => write!(f, "{peer} has exited"),
             Self::Failed(peer, message) => write!(f, "{peer} failed: {message}"),
             Self::Behind { peer, calls, own } => write!(
                 f,
-                "{peer} lives but has not come: it is at collective call {calls}, this rank at {own}"
+                "{peer} is alive but behind: it is at collective call {calls}, this rank at {own}"
             ),
             Self::Store(master) => write!(
                 f,
-                "rank 0 ({master}) does not answer: its process or its machine has ended, or the network to it is \
-                 cut"
+                "rank 0 ({master}) does not respond: its process has exited, its machine is down, or the network \
+                 connection to it is lost"
             ),
         }
     }
@@ -75,11 +75,11 @@ impl fmt::Display for Suspect {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GroupError {
-    /// The launcher's variables are not those of a group.
+    /// The launcher's environment variables do not describe a group.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     /// The store cannot be opened or reached.
-    #[error("rank {rank}: the store of the group at {master} cannot be {action} within {} s", .timeout.as_secs_f64())]
+    #[error("rank {rank}: the group's store at {master} could not be {action} within {} s", .timeout.as_secs_f64())]
     Store {
         /// This process.
         rank: usize,
@@ -87,25 +87,25 @@ pub enum GroupError {
         master: Master,
         /// What was tried.
         action: &'static str,
-        /// For how long.
+        /// How long it was tried.
         timeout: Duration,
         /// What libtorch says.
         #[source]
         source: Box<Error>,
     },
-    /// Not all processes have come.
+    /// Some processes did not connect in time.
     #[error(
-        "rank {rank}: {} of {world_size} ranks have not come within {} s: {}",
+        "rank {rank}: {} of {world_size} ranks did not connect within {} s: {}",
         .missing.len(), .timeout.as_secs_f64(), list(.missing)
     )]
     Missing {
         /// This process.
         rank: usize,
-        /// How many there should be.
+        /// The number of processes in the group.
         world_size: usize,
-        /// Those that are not there.
+        /// The missing ranks.
         missing: Vec<usize>,
-        /// For how long they were waited for.
+        /// How long this process waited for them.
         timeout: Duration,
     },
     /// A collective call failed, or took longer than the timeout.
@@ -117,42 +117,50 @@ pub enum GroupError {
         operation: &'static str,
         /// What libtorch says.
         message: String,
-        /// Who is to blame, as far as it can be told.
+        /// Who is to blame, as far as is known.
         suspects: Vec<Suspect>,
     },
-    /// The processes made different calls, or with tensors of other kinds or shapes. None was carried out.
-    #[error("rank {rank}: rank {peer} calls {theirs}, rank 0 calls {first}")]
+    /// The processes made different calls, or passed tensors of different kinds or shapes. None was carried out.
+    #[error("rank {rank}: rank {peer} calls {theirs}, but rank 0 calls {first}")]
     Mismatch {
         /// This process.
         rank: usize,
-        /// The first one whose call is another than rank 0's.
+        /// The first rank whose call differs from rank 0's.
         peer: usize,
         /// Its call.
         theirs: String,
         /// The call of rank 0.
         first: String,
     },
-    /// A tensor that cannot be exchanged.
-    #[error("rank {rank}: {operation} takes contiguous tensors on {device:?}, found one {found}")]
+    /// A tensor that cannot be sent: not contiguous, or on a device that is not the group's.
+    #[error("rank {rank}: {operation} takes contiguous tensors on {}, found one {found}", device_name(*.device))]
     Tensor {
         /// This process.
         rank: usize,
         /// The call.
         operation: &'static str,
-        /// That of the group; the CPU is as good.
+        /// The group's device; the CPU is accepted too.
         device: Device,
-        /// What it was given.
+        /// What the tensor was instead.
         found: String,
     },
-    /// libtorch refused before anything was sent.
-    #[error("rank {rank}: a call could not be made")]
+    /// libtorch failed on this rank, outside of a collective call.
+    #[error("rank {rank}: libtorch failed")]
     Native {
         /// This process.
         rank: usize,
-        /// What it says.
+        /// What libtorch says.
         #[source]
         source: Box<Error>,
     },
+}
+
+/// The device as PyTorch writes it: `cpu`, `cuda:0`.
+pub(crate) fn device_name(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => format!("cuda:{index}"),
+        other => format!("{other:?}").to_lowercase(),
+    }
 }
 
 fn list(ranks: &[usize]) -> String {

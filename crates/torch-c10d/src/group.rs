@@ -1,4 +1,4 @@
-//! A group of processes and what they do together.
+//! A group of processes and its collective calls.
 
 use std::ffi::c_char;
 use std::net::IpAddr;
@@ -13,6 +13,7 @@ use torch_sys::C_tensor;
 
 use crate::boundary::check;
 use crate::connections::{Connections, RawGroup};
+use crate::error::device_name;
 use crate::presence::{Place, Presence};
 use crate::signature::{Operation, PAYLOAD, Signature};
 use crate::{GroupError, ProcessGroupOptions, Protocol, Store, address};
@@ -33,7 +34,7 @@ unsafe extern "C" {
     fn effnet_group_barrier(group: *const RawGroup) -> *mut c_char;
 }
 
-/// What a reduction makes of the values of all ranks. The numbers are those of `effnet_reduction` in
+/// How a reduction combines the values of all ranks. The numbers are those of `effnet_reduction` in
 /// `process_group.cpp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
@@ -48,9 +49,9 @@ pub enum Reduction {
 
 /// The processes that an [`Environment`] describes, connected. Clones are handles to the same group.
 ///
-/// Every rank makes the same calls in the same order. A call returns when all ranks have made it, or fails
-/// after the timeout, at once where the connection to a rank breaks; a group that has failed is of no more
-/// use. Tensors are contiguous, and on the CPU or the group's [`device`](Self::device).
+/// Every rank makes the same calls in the same order. A call returns when all ranks have made it. It fails after
+/// the timeout, or as soon as the connection to a rank breaks; a group that has failed must be dropped. Tensors
+/// are contiguous, and on the CPU or the group's [`device`](Self::device).
 #[derive(Debug, Clone)]
 pub struct ProcessGroup(Arc<Inner>);
 
@@ -61,7 +62,7 @@ struct Inner {
     timeout: Duration,
     device: Device,
     address: Option<IpAddr>,
-    // In the order of their end: connections, signs of life, the store.
+    // Dropped in this order: connections, heartbeats, store.
     connections: Connections,
     /// How often [`ProcessGroup::more_connections`] was called.
     more: AtomicU64,
@@ -71,12 +72,12 @@ struct Inner {
     base: Store,
 }
 
-/// Below it lies what all processes of a start have in common.
+/// The prefix of the group's keys in the store.
 fn prefix(environment: &Environment, protocol: Protocol) -> String {
     let restart = environment.restart_count;
     match (protocol, environment.agent_store) {
         (Protocol::Checked, _) => format!("effnet/{restart}"),
-        // As PyTorch nests its own.
+        // The prefixes that PyTorch uses.
         (Protocol::PyTorch, true) => format!("/worker/attempt_{restart}/default_pg/0//cpu/"),
         (Protocol::PyTorch, false) => "default_pg/0//cpu/".to_owned(),
     }
@@ -86,8 +87,8 @@ impl ProcessGroup {
     /// Waits for all processes of `environment`, and connects them. Rank 0 serves the store unless
     /// torchrun's agent does.
     ///
-    /// The others reach a process at the address that its packets to the master leave from; the variable
-    /// `GLOO_SOCKET_IFNAME` names another interface, as in PyTorch.
+    /// The others reach a process at the address of its route to the master; the environment variable
+    /// `GLOO_SOCKET_IFNAME` selects another interface, as in PyTorch.
     ///
     /// # Errors
     /// [`GroupError::Store`], [`GroupError::Missing`], [`GroupError::Collective`] when sockets cannot be
@@ -165,17 +166,17 @@ impl ProcessGroup {
         Ok(group)
     }
 
-    /// The same between the devices of the ranks, all of which have one or none has.
+    /// Connects the devices of the ranks: either all ranks have one, or none has.
     fn connect_devices(&mut self, device: Device) -> Result<(), GroupError> {
         if self.0.presence.is_some() {
             let kinds = self.all_gather_numbers([f64::from(u8::from(device.is_cuda())), 0.0, 0.0, 0.0])?;
             let described = |rank: usize| {
-                let with = if kinds[rank][0] == 0.0 {
+                let device = if kinds[rank][0] == 0.0 {
                     "the CPU"
                 } else {
                     "a CUDA device"
                 };
-                format!("connect with {with}")
+                format!("connect on {device}")
             };
             if let Some(peer) = kinds.iter().position(|kind| kind[0] != kinds[0][0]) {
                 return Err(GroupError::Mismatch {
@@ -197,7 +198,7 @@ impl ProcessGroup {
         added.map_err(|error| self.explain("connecting the devices of the ranks", &error.to_string()))
     }
 
-    /// This process, from 0 to below [`world_size`](Self::world_size).
+    /// The rank of this process, at least 0 and below [`world_size`](Self::world_size).
     pub fn rank(&self) -> usize {
         self.0.rank
     }
@@ -207,16 +208,16 @@ impl ProcessGroup {
         self.0.world_size
     }
 
-    /// Where its tensors lie, beside the CPU.
+    /// The device of its tensors; the CPU is accepted too.
     pub fn device(&self) -> Device {
         self.0.device
     }
 
-    /// What all starts of the group share, where its launcher serves the store; otherwise it is new with
-    /// each start.
+    /// The part of the store that all restarts of the group share, if the launcher serves the store; otherwise it
+    /// is empty after each restart.
     ///
     /// # Errors
-    /// [`GroupError::Native`] when memory is short.
+    /// [`GroupError::Native`] when out of memory.
     pub fn run_store(&self) -> Result<Store, GroupError> {
         self.local(|| self.0.base.prefixed("effnet/run"))
     }
@@ -225,10 +226,10 @@ impl ProcessGroup {
         &self.0.connections
     }
 
-    /// More connections between the same processes, for calls that do not wait for the others.
+    /// Additional connections between the same processes, for calls that run concurrently with those of the group.
     pub(crate) fn more_connections(&self) -> Result<Connections, GroupError> {
         let inner = &*self.0;
-        // Under a name that was used before lie the addresses of connections that may be gone.
+        // A prefix that was used before holds the addresses of connections that may be closed.
         let number = inner.more.fetch_add(1, Ordering::Relaxed);
         let more = || {
             let store = inner.store.prefixed(&format!("more/{number}"))?;
@@ -237,8 +238,8 @@ impl ProcessGroup {
         self.call("connecting the ranks", more)
     }
 
-    /// Replaces the values of `tensor` on every rank by their reduction over all ranks, the same bits
-    /// everywhere.
+    /// Replaces the values of `tensor` on every rank by their reduction over all ranks, bit-identical on all
+    /// ranks.
     ///
     /// # Errors
     /// [`GroupError`].
@@ -264,7 +265,7 @@ impl ProcessGroup {
         })
     }
 
-    /// The tensors of all ranks, by rank; they are all of one shape.
+    /// The tensors of all ranks, by rank; all have the same shape.
     ///
     /// # Errors
     /// [`GroupError`].
@@ -280,14 +281,14 @@ impl ProcessGroup {
             .collect::<Result<_, Error>>()?;
         let pointers: Vec<*const C_tensor> = outputs.iter().map(Tensor::as_ptr).collect();
         let connections = self.0.connections.as_ptr();
-        // SAFETY: group and tensors are alive; there are as many of them as ranks.
+        // SAFETY: group and tensors are alive; there is one output per rank.
         check(unsafe {
             effnet_group_all_gather(connections, tensor.as_ptr(), pointers.as_ptr(), pointers.len())
         })?;
         Ok(outputs)
     }
 
-    /// Waits until all ranks are here.
+    /// Waits until all ranks have made this call.
     ///
     /// # Errors
     /// [`GroupError`].
@@ -298,18 +299,18 @@ impl ProcessGroup {
         self.call("barrier", || check(unsafe { effnet_group_barrier(connections) }))
     }
 
-    /// Tells the others that an error of this process's own ends it, for their own messages.
+    /// Tells the other ranks that this process fails with `message`, for their errors to quote.
     pub fn report_failure(&self, message: &str) {
         if let Some(presence) = &self.0.presence {
             presence.fail(message);
         }
     }
 
-    /// Makes sure that a call with `tensor` ends no process: this tensor can be exchanged, and all ranks
-    /// have one like it.
+    /// Makes sure that a call with `tensor` aborts no process: this tensor can be sent, and all ranks have one like
+    /// it.
     pub(crate) fn agree(&self, operation: Operation, tensor: Option<&Tensor>) -> Result<(), GroupError> {
         if let Some(tensor) = tensor {
-            self.expect(operation, tensor)?;
+            self.expect_sendable(operation, tensor)?;
         }
         if self.0.presence.is_none() {
             return Ok(());
@@ -318,16 +319,16 @@ impl ProcessGroup {
         self.exchange(signature).map(drop)
     }
 
-    fn expect(&self, operation: Operation, tensor: &Tensor) -> Result<(), GroupError> {
+    fn expect_sendable(&self, operation: Operation, tensor: &Tensor) -> Result<(), GroupError> {
         let device = tensor.device();
         let is_here = device == Device::Cpu || device == self.0.device;
         if is_here && tensor.is_contiguous() {
             return Ok(());
         }
         let found = if is_here {
-            format!("of the strides {:?} for {:?}", tensor.stride(), tensor.size())
+            format!("of shape {:?} with strides {:?}", tensor.size(), tensor.stride())
         } else {
-            format!("on {device:?}")
+            format!("on {}", device_name(device))
         };
         Err(GroupError::Tensor {
             rank: self.0.rank,
@@ -337,7 +338,7 @@ impl ProcessGroup {
         })
     }
 
-    /// The signatures of all ranks, which agree.
+    /// Exchanges signatures with all ranks, and returns theirs if all agree.
     pub(crate) fn exchange(&self, own: Signature) -> Result<Vec<Signature>, GroupError> {
         let numbers = self.local(|| Ok(Tensor::f_from_slice(&own.to_numbers())?))?;
         let all = self.call(own.name(), || self.gather(&numbers))?;
@@ -346,7 +347,7 @@ impl ProcessGroup {
             let length = numbers.len();
             tensor.f_to_kind(Kind::Int64)?.f_copy_data(&mut numbers, length)?;
             Signature::from_numbers(&numbers)
-                .ok_or_else(|| Error::Native("a rank runs another program".to_owned()))
+                .ok_or_else(|| Error::Native("a rank runs another program or version".to_owned()))
         };
         let all: Vec<Signature> = self.local(|| all.iter().map(parse).collect::<Result<_, Error>>())?;
         let first = all[0];
@@ -369,7 +370,7 @@ impl ProcessGroup {
         })
     }
 
-    /// Makes a call, and says whom it failed for.
+    /// Makes a collective call; its error says which rank is to blame.
     pub(crate) fn call<T>(
         &self,
         operation: &'static str,
@@ -381,9 +382,9 @@ impl ProcessGroup {
         call().map_err(|error| self.explain(operation, &error.to_string()))
     }
 
-    /// The error of a call that failed in the midst of other work, such as the backward pass of a
-    /// [`Reducer`](crate::Reducer), with those who are to blame as far as it can be told. It takes some
-    /// seconds to find that out.
+    /// The error of a call that failed inside other work, such as the backward pass of a
+    /// [`Reducer`](crate::Reducer), with the ranks that are to blame as far as is known. Finding them takes some
+    /// seconds.
     pub fn explain(&self, operation: &'static str, message: &str) -> GroupError {
         self.0.connections.fail();
         let presence = self.0.presence.as_ref();

@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-// It calls C: every such place says why it is sound.
+// It calls C: every unsafe block says why it is sound.
 #![allow(unsafe_code)]
 
 mod address;
@@ -7,12 +7,12 @@ mod boundary;
 mod connections;
 mod error;
 mod group;
+mod heartbeat;
 mod messages;
 mod nccl;
 mod options;
 mod presence;
 mod reducer;
-mod sign;
 mod signature;
 mod store;
 mod sync_batch_norm;

@@ -1,4 +1,4 @@
-//! Numbers and bytes that the ranks of a group tell each other.
+//! Collective calls for numbers, byte strings and flags, built on those for tensors.
 
 use tch::Tensor;
 
@@ -6,7 +6,7 @@ use crate::signature::{Operation, PAYLOAD, Signature};
 use crate::{GroupError, ProcessGroup};
 
 impl ProcessGroup {
-    /// Four numbers of each rank, by rank, in a single exchange.
+    /// Gathers four numbers from each rank, by rank, in a single exchange.
     ///
     /// # Errors
     /// [`GroupError`].
@@ -16,7 +16,7 @@ impl ProcessGroup {
         Ok(all.into_iter().map(|signature| signature.payload).collect())
     }
 
-    /// The bytes of each rank, by rank, of any length.
+    /// Gathers bytes of any length from each rank, by rank.
     ///
     /// # Errors
     /// [`GroupError`].
@@ -39,7 +39,7 @@ impl ProcessGroup {
         all.iter().zip(&lengths).map(bytes).collect()
     }
 
-    /// The bytes of rank `root`; those that other ranks give do not count.
+    /// The bytes of rank `root`; those of other ranks are ignored.
     ///
     /// # Errors
     /// [`GroupError`].
@@ -60,7 +60,7 @@ impl ProcessGroup {
         Ok(bytes)
     }
 
-    /// Whether any rank says so.
+    /// Whether any rank passes true.
     ///
     /// # Errors
     /// [`GroupError`].

@@ -1,4 +1,6 @@
-//! NCCL, through a library of its own that is opened when a group has CUDA devices.
+//! NCCL, through a separate library that is loaded when a group has CUDA devices.
+//!
+//! libtorch's NCCL backend is in libtorch_cuda: a program linked to it would need that on every machine.
 
 use std::ffi::{c_char, c_void};
 use std::mem::offset_of;
@@ -45,8 +47,8 @@ const _: () = assert!(
     size_of::<Api>() == 2 * size_of::<usize>() && offset_of!(Api, free_message) == size_of::<usize>()
 );
 
-/// Connects the CUDA device with this number to those of the other ranks, which do so with the same `store`.
-/// The caller owns what it gets.
+/// Connects this CUDA device to those of the other ranks, which do so with the same `store`. The caller owns the
+/// result.
 pub(crate) fn connect(
     store: &Store,
     rank: usize,
@@ -57,8 +59,8 @@ pub(crate) fn connect(
     let api = LIBRARY.table()?;
     let device = device_index(device)?;
     let mut raw = ptr::null_mut();
-    // SAFETY: the store is alive, the last argument a place to write to; the message is of that library, which
-    // takes it back.
+    // SAFETY: the store is alive, the last argument valid for writes; the message comes from that library, which
+    // frees it.
     unsafe {
         let message = (api.connect)(
             store.as_ptr(),

@@ -1,35 +1,35 @@
-//! How a group is made.
+//! Options of a process group.
 
 use std::time::Duration;
 
 use tch::Device;
 
-/// What the processes of a group say to each other.
+/// What the processes of a group exchange besides tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Protocol {
-    /// All of them are of this library: they give signs of life, by which errors name who lacks, and agree
-    /// on each call before it is made.
+    /// All processes use this library: they publish heartbeats, so that errors can name the missing ranks, and
+    /// compare each call before it is made.
     #[default]
     Checked,
-    /// What `torch.distributed.init_process_group("gloo")` does, and no more: some of the processes are
-    /// of PyTorch. Ranks that disagree about the size of a tensor end each other's processes.
+    /// Exactly what `torch.distributed.init_process_group("gloo")` does, for groups with ranks that run PyTorch.
+    /// Ranks that disagree on the size of a tensor abort each other's processes.
     PyTorch,
 }
 
-/// How a group is made.
+/// How to connect a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessGroupOptions {
-    /// How long a process waits for the others: to come, and in each call.
+    /// How long a process waits for the others, to connect and in each call.
     pub timeout: Duration,
-    /// What they say to each other.
+    /// What the processes exchange besides tensors.
     pub protocol: Protocol,
-    /// Where the tensors that are exchanged lie, beside the CPU. A CUDA device, which has to be this rank's
-    /// alone, goes through NCCL, in `libeffnet_nccl.so`, which the feature `nccl` builds.
+    /// The device of the tensors; the CPU is accepted too. A CUDA device must be used by this rank only. It needs
+    /// NCCL, in `libeffnet_nccl.so`, which the feature `nccl` builds.
     pub device: Device,
 }
 
 impl Default for ProcessGroupOptions {
-    /// Ten minutes, among processes of this library, on the CPU.
+    /// A timeout of ten minutes, [`Protocol::Checked`], on the CPU.
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(600),

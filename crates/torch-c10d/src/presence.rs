@@ -1,4 +1,8 @@
-//! Signs of life, by which a process that waits in vain can tell for whom.
+//! Heartbeats, from which a process that waits in vain finds out for which rank.
+//!
+//! Gloo and NCCL only report a timeout or a closed connection. So each process publishes a heartbeat in the
+//! store every second, from a separate thread. When a call fails, [`Presence::suspects`] watches those of the
+//! others for a few seconds and names the ranks that failed, exited, fell silent or are behind.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,52 +12,52 @@ use std::time::{Duration, Instant};
 use launch_environment::Master;
 use libtorch_ext::Error;
 
-use crate::sign::{Sign, State};
+use crate::heartbeat::{Heartbeat, State};
 use crate::{Peer, Store, Suspect};
 
-/// Time between two signs.
+/// Time between two heartbeats.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Who gives no sign for so long gives none.
+/// A process without a heartbeat for this long counts as dead.
 const SILENCE: Duration = Duration::from_millis(3500);
-/// The store has so much longer to answer.
+/// How much longer the store has to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Where a process stands in its group.
+/// A process's place in its group.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) rank: usize,
     pub(crate) world_size: usize,
     pub(crate) master: Master,
-    /// Whether the store ends with this process.
+    /// Whether this process serves the store, which ends with it.
     pub(crate) serves: bool,
-    /// The address that it tells the others.
+    /// The address that it publishes.
     pub(crate) address: Option<IpAddr>,
 }
 
-/// What this process tells; the thread that tells it shares it.
+/// What this process publishes, shared with the thread that does so.
 #[derive(Debug)]
 struct Shared {
     calls: AtomicU64,
     state: Mutex<State>,
-    /// Nothing more will be told.
+    /// The thread shall end.
     ends: AtomicBool,
-    /// Either of these is another.
+    /// Signals a change of `state` or `ends`.
     changed: Condvar,
 }
 
-/// This process among those of the group.
+/// Publishes the heartbeats of this process, and reads those of the others.
 #[derive(Debug)]
 pub(crate) struct Presence {
     place: Place,
     shared: Arc<Shared>,
-    /// A connection of its own, since that of the thread may be stuck.
+    /// A connection separate from the thread's, which may be stuck.
     store: Arc<Store>,
-    /// Ends when the thread has.
+    /// Disconnected when the thread ends.
     ended: Mutex<mpsc::Receiver<()>>,
 }
 
 impl Presence {
-    /// Tells the others of this process, from now on until it is dropped.
+    /// Publishes heartbeats from now on until the value is dropped.
     pub(crate) fn begin(place: Place, store: &Store) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             calls: AtomicU64::new(0),
@@ -62,18 +66,18 @@ impl Presence {
             changed: Condvar::new(),
         });
         let (ends, ended) = mpsc::channel();
-        let teller = Teller {
+        let publisher = Publisher {
             key: place.rank.to_string(),
             address: place.address,
             shared: Arc::clone(&shared),
             store: store.reconnect()?,
             _ends: ends,
         };
-        teller.tell(0, &State::Running)?;
+        publisher.publish(0, &State::Running)?;
         let spawned = std::thread::Builder::new()
             .name("effnet-presence".to_owned())
-            .spawn(move || teller.run());
-        spawned.map_err(|error| Error::Native(format!("no thread can be started: {error}")))?;
+            .spawn(move || publisher.run());
+        spawned.map_err(|error| Error::Native(format!("cannot start a thread: {error}")))?;
         Ok(Self {
             place,
             shared,
@@ -82,27 +86,27 @@ impl Presence {
         })
     }
 
-    /// The addresses of all processes, once all are there; otherwise, after `timeout`, those that lack.
+    /// The addresses of all processes, once all have connected; after `timeout`, the missing ranks.
     pub(crate) fn gather(&self, timeout: Duration) -> Result<Vec<Option<IpAddr>>, Vec<usize>> {
         let end = Instant::now() + timeout;
         let (mut addresses, mut missing) = (Vec::new(), Vec::new());
         for rank in 0..self.place.world_size {
-            let left = end.saturating_duration_since(Instant::now());
-            // Those who came while another was waited for are there.
-            let there = read(&self.store, rank).ok().flatten();
-            let sign = there.or_else(|| {
-                let text = self.store.get(&rank.to_string(), left).ok()?;
-                Sign::parse(&text)
+            let remaining = end.saturating_duration_since(Instant::now());
+            // A rank that connected while another was waited for is found without waiting.
+            let connected = read(&self.store, rank).ok().flatten();
+            let heartbeat = connected.or_else(|| {
+                let text = self.store.get(&rank.to_string(), remaining).ok()?;
+                Heartbeat::parse(&text)
             });
-            match sign {
-                Some(sign) => addresses.push(sign.address),
+            match heartbeat {
+                Some(heartbeat) => addresses.push(heartbeat.address),
                 None => missing.push(rank),
             }
         }
         if missing.is_empty() {
             return Ok(addresses);
         }
-        // Others may still be asking the store.
+        // Others may still be using the store.
         self.shared.change(State::Informed);
         Err(missing)
     }
@@ -112,20 +116,20 @@ impl Presence {
         self.shared.calls.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Tells the others that an error of this process's own ends it.
+    /// Tells the other ranks that this process fails with `message`.
     pub(crate) fn fail(&self, message: &str) {
         self.shared.change(State::Failed(message.replace('\n', " ")));
     }
 
-    /// Who keeps this process waiting. It takes some seconds.
+    /// The ranks that keep this process waiting. Takes some seconds.
     pub(crate) fn suspects(&self) -> Vec<Suspect> {
         self.shared.change(State::Stalled);
         let (sender, receiver) = mpsc::channel();
         let (place, store) = (self.place.clone(), Arc::clone(&self.store));
         let own = self.shared.calls.load(Ordering::Relaxed);
-        // A store that is cut off may keep a call for ever.
+        // A call to a store that cannot be reached may block forever.
         let spawned = std::thread::Builder::new().spawn(move || {
-            let _ = sender.send(look_around(&place, &store, own));
+            let _ = sender.send(watch(&place, &store, own));
         });
         let found = match spawned {
             Ok(_) => receiver
@@ -138,19 +142,19 @@ impl Presence {
         found.unwrap_or_else(|| vec![Suspect::Store(self.place.master.clone())])
     }
 
-    /// Waits, for some seconds at most, until no other process that lives needs the store.
+    /// Waits, for some seconds at most, until no live process needs the store.
     fn linger(&self) {
-        let begin = Instant::now();
-        let first = signs(&self.place, &self.store);
-        while begin.elapsed() < SILENCE + PATIENCE {
+        let start = Instant::now();
+        let first = heartbeats(&self.place, &self.store);
+        while start.elapsed() < SILENCE + PATIENCE {
             std::thread::sleep(INTERVAL / 4);
-            let last = signs(&self.place, &self.store);
+            let last = heartbeats(&self.place, &self.store);
             let (Ok(first), Ok(last)) = (&first, &last) else {
                 return;
             };
             let needed = first.iter().zip(last).any(|(first, last)| match last {
                 Some(last) => {
-                    !last.is_over() && (begin.elapsed() < SILENCE || is_later(first.as_ref(), last))
+                    !last.is_over() && (start.elapsed() < SILENCE || is_later(first.as_ref(), last))
                 }
                 None => false,
             });
@@ -168,11 +172,11 @@ impl Drop for Presence {
             self.linger();
         }
         if !matches!(state, State::Failed(_)) {
-            self.shared.change(State::Left);
+            self.shared.change(State::Exited);
         }
         self.shared.ends.store(true, Ordering::Relaxed);
         self.shared.changed.notify_all();
-        // Where the store does not answer, the thread is left behind.
+        // If the store does not respond, the thread is leaked.
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = ended.recv_timeout(INTERVAL);
     }
@@ -183,7 +187,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The reason that is known first stays.
+    /// Sets the state, unless the process has failed: the first cause stays.
     fn change(&self, to: State) {
         let mut state = self.state();
         if !matches!(*state, State::Failed(_)) {
@@ -194,8 +198,8 @@ impl Shared {
     }
 }
 
-/// The thread that tells.
-struct Teller {
+/// What the publishing thread needs.
+struct Publisher {
     key: String,
     address: Option<IpAddr>,
     shared: Arc<Shared>,
@@ -203,28 +207,29 @@ struct Teller {
     _ends: mpsc::Sender<()>,
 }
 
-impl Teller {
-    fn tell(&self, beat: u64, state: &State) -> Result<(), Error> {
-        let sign = Sign {
+impl Publisher {
+    fn publish(&self, beat: u64, state: &State) -> Result<(), Error> {
+        let heartbeat = Heartbeat {
             beat,
             calls: self.shared.calls.load(Ordering::Relaxed),
             address: self.address,
             state: state.clone(),
         };
-        self.store.set(&self.key, sign.to_text().as_bytes())
+        self.store.set(&self.key, heartbeat.to_text().as_bytes())
     }
 
     fn run(self) {
-        let mut told = State::Running;
+        let mut published = State::Running;
         for beat in 1.. {
             let state = self.shared.state();
-            let unchanged = |state: &mut State| *state == told && !self.shared.ends.load(Ordering::Relaxed);
+            let unchanged =
+                |state: &mut State| *state == published && !self.shared.ends.load(Ordering::Relaxed);
             let waited = self.shared.changed.wait_timeout_while(state, INTERVAL, unchanged);
             let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-            told = state.clone();
+            published = state.clone();
             drop(state);
-            // A store that is gone is found out by those who need it.
-            let _ = self.tell(beat, &told);
+            // Whoever needs the store next finds out that it is gone.
+            let _ = self.publish(beat, &published);
             if self.shared.ends.load(Ordering::Relaxed) {
                 return;
             }
@@ -232,31 +237,31 @@ impl Teller {
     }
 }
 
-/// The signs of the other processes; `None` for this one and for those without.
-fn signs(place: &Place, store: &Store) -> Result<Vec<Option<Sign>>, Error> {
-    let sign = |rank: usize| {
+/// The heartbeats of the other processes; `None` for this one and for those without.
+fn heartbeats(place: &Place, store: &Store) -> Result<Vec<Option<Heartbeat>>, Error> {
+    let heartbeat = |rank: usize| {
         if rank == place.rank {
             return Ok(None);
         }
         read(store, rank)
     };
-    (0..place.world_size).map(sign).collect()
+    (0..place.world_size).map(heartbeat).collect()
 }
 
-fn read(store: &Store, rank: usize) -> Result<Option<Sign>, Error> {
+fn read(store: &Store, rank: usize) -> Result<Option<Heartbeat>, Error> {
     let text = store.try_get(&rank.to_string())?;
-    Ok(text.and_then(|text| Sign::parse(&text)))
+    Ok(text.and_then(|text| Heartbeat::parse(&text)))
 }
 
-fn is_later(first: Option<&Sign>, last: &Sign) -> bool {
+fn is_later(first: Option<&Heartbeat>, last: &Heartbeat) -> bool {
     first.is_none_or(|first| last.beat > first.beat)
 }
 
-/// Watches the other processes for a while.
-fn look_around(place: &Place, store: &Store, own: u64) -> Result<Vec<Suspect>, Error> {
-    let first = signs(place, store)?;
+/// Watches the heartbeats of the other processes for a while.
+fn watch(place: &Place, store: &Store, own: u64) -> Result<Vec<Suspect>, Error> {
+    let first = heartbeats(place, store)?;
     std::thread::sleep(SILENCE);
-    let last = signs(place, store)?;
+    let last = heartbeats(place, store)?;
     let (mut gone, mut failed, mut behind) = (Vec::new(), Vec::new(), Vec::new());
     for (rank, (first, last)) in first.into_iter().zip(last).enumerate() {
         let address = last.as_ref().and_then(|last| last.address);
@@ -269,7 +274,7 @@ fn look_around(place: &Place, store: &Store, own: u64) -> Result<Vec<Suspect>, E
             None => gone.push(Suspect::Silent(peer)),
             Some(last) => match last.state {
                 State::Failed(message) => failed.push(Suspect::Failed(peer, message)),
-                State::Left => gone.push(Suspect::Left(peer)),
+                State::Exited => gone.push(Suspect::Exited(peer)),
                 State::Running | State::Stalled if !is_later(first.as_ref(), &last) => {
                     gone.push(Suspect::Silent(peer));
                 }
@@ -278,12 +283,12 @@ fn look_around(place: &Place, store: &Store, own: u64) -> Result<Vec<Suspect>, E
                     calls: last.calls,
                     own,
                 }),
-                // One that is informed has seen what this process sees.
+                // A process that is informed has found out the same.
                 State::Running | State::Stalled | State::Informed => {}
             },
         }
     }
-    // What comes first explains what comes later.
+    // A failure explains why others are gone, and those why others are behind.
     let found = [failed, gone, behind]
         .into_iter()
         .find(|suspects| !suspects.is_empty());

@@ -1,4 +1,4 @@
-//! Gradients of all ranks added up while the backward pass goes on.
+//! Sums the gradients of all ranks while the backward pass runs.
 
 use std::ffi::c_char;
 use std::ptr::{self, NonNull};
@@ -29,13 +29,13 @@ unsafe extern "C" {
     fn effnet_reducer_free(reducer: *mut RawReducer) -> *mut c_char;
 }
 
-/// Gradients are sent in pieces of this size as soon as they are there, 4 MiB: a fifth of those of B0.
+/// The size of a bucket of gradients, which is sent as soon as it is full: 4 MiB, a fifth of B0's gradients.
 const BUCKET_BYTES: i64 = 4 << 20;
 
-/// Adds up the gradients of all ranks: c10d's Reducer, the engine of `DistributedDataParallel`.
+/// Sums the gradients of all ranks: c10d's Reducer, the engine of `DistributedDataParallel`.
 ///
-/// It sums where that averages: each rank weights its loss by its share of the images, so that ranks with
-/// unequal batches make the gradient of the joined one.
+/// `DistributedDataParallel` averages; this sums. Each rank weights its loss by its share of the images, so that
+/// ranks with unequal batches get the gradient of the joined batch.
 #[derive(Debug)]
 pub struct Reducer {
     group: ProcessGroup,
@@ -44,24 +44,24 @@ pub struct Reducer {
 
 impl Drop for Reducer {
     fn drop(&mut self) {
-        // SAFETY: it is this one's own. What it says of an unfinished backward pass was said before.
+        // SAFETY: this value owns the reducer. Its error about an unfinished backward pass was reported before.
         let _ = check(unsafe { effnet_reducer_free(self.raw.as_ptr()) });
     }
 }
 
 impl Reducer {
-    /// A reducer of the gradients of `parameters`, which all ask for one, are all used by every backward
-    /// pass, have none now, and stand in the same order on every rank: that of the network, whose last
-    /// layers come first in the backward pass.
+    /// A reducer for the gradients of `parameters`. All of them require a gradient, take part in every backward
+    /// pass and have no gradient yet. Their order is the same on every rank: that of the network, whose last layers
+    /// come first in the backward pass.
     ///
     /// # Errors
-    /// [`GroupError::Collective`], also when ranks have other parameters.
+    /// [`GroupError::Collective`], also when the ranks have different parameters.
     pub fn new(group: &ProcessGroup, parameters: &[Tensor]) -> Result<Self, GroupError> {
         group.agree(Operation::Reducer, None)?;
         let pointers: Vec<*const C_tensor> = parameters.iter().map(Tensor::as_ptr).collect();
         let mut raw = ptr::null_mut();
-        // SAFETY: the group is alive, and as many tensors as the count says.
-        group.call("the comparison of the parameters", || {
+        // SAFETY: the group is alive, and there are as many live tensors as the count says.
+        group.call("comparing the parameters", || {
             check(unsafe {
                 effnet_reducer_new(
                     group.connections().as_ptr(),
@@ -82,15 +82,15 @@ impl Reducer {
         }
     }
 
-    /// The backward pass of `loss`, after which every parameter's gradient is its sum over all ranks, what
-    /// was added up by backward passes before it included.
+    /// Runs the backward pass of `loss`. Afterwards, every parameter's gradient is its sum over all ranks,
+    /// including what earlier backward passes accumulated.
     ///
     /// # Errors
-    /// [`GroupError::Collective`]; the reducer is of no more use then.
+    /// [`GroupError::Collective`]; the reducer must then be dropped.
     pub fn backward(&mut self, loss: &Tensor) -> Result<(), GroupError> {
         let raw = self.raw.as_ptr();
-        self.group.call("the sum of the gradients", || {
-            // SAFETY: the reducer is alive and this process's alone, the loss is alive.
+        self.group.call("summing the gradients", || {
+            // SAFETY: the reducer is alive and borrowed exclusively, the loss is alive.
             check(unsafe { effnet_reducer_backward(raw, loss.as_ptr()) })
         })
     }

@@ -1,5 +1,7 @@
-//! What a process is about to do, to be held against what the others are: Gloo ends the whole process when
-//! two ranks disagree about the size of what they exchange.
+//! The signature of a collective call, which the ranks compare before they make it.
+//!
+//! Gloo aborts the whole process when two ranks disagree on the size of a tensor. Comparing first, with messages of
+//! a fixed size, turns that into an error on every rank that quotes both calls.
 
 use std::fmt;
 
@@ -43,12 +45,12 @@ impl Operation {
     }
 }
 
-/// A call, the kind, the place and the shape of its tensor, and four numbers.
+/// A call, the kind, device and shape of its tensor, and four numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Signature {
     operation: Operation,
     kind: i64,
-    /// Whether the tensor is the host's: those of a device go through other connections.
+    /// Whether the tensor is in host memory: those of a device use other connections.
     on_host: bool,
     rank: usize,
     shape: [i64; DIMENSIONS],
@@ -97,7 +99,7 @@ impl Signature {
         numbers
     }
 
-    /// `None` for numbers that no process of this program sends.
+    /// `None` for numbers that are not a signature.
     pub(crate) fn from_numbers(numbers: &[i64]) -> Option<Self> {
         if numbers.len() != LENGTH {
             return None;
@@ -127,17 +129,17 @@ impl fmt::Display for Signature {
         match (kind, self.kind) {
             (Some(kind), _) => write!(f, " of {kind:?} {:?}", &self.shape[..self.rank]),
             (None, -1) => Ok(()),
-            (None, _) => write!(f, " of another kind {:?}", &self.shape[..self.rank]),
+            (None, _) => write!(f, " of an unknown kind {:?}", &self.shape[..self.rank]),
         }?;
         if self.on_host {
             Ok(())
         } else {
-            write!(f, " on a device")
+            write!(f, " on a CUDA device")
         }
     }
 }
 
-/// The kinds that are named.
+/// The kinds that [`Signature`] can name.
 const KINDS: [Kind; 9] = [
     Kind::Uint8,
     Kind::Int8,
@@ -155,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signature_survives_its_way() {
+    fn a_signature_survives_the_round_trip() {
         let tensor = Tensor::zeros([2, 3], (Kind::Float, tch::Device::Cpu));
         let own = Signature::new(Operation::AllReduce, Some(&tensor), [0.1, -1.0, 0.0, f64::MAX]);
         assert_eq!(Signature::from_numbers(&own.to_numbers()), Some(own));

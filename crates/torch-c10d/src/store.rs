@@ -1,4 +1,4 @@
-//! The store where the processes of a group meet.
+//! The store through which the processes of a group rendezvous.
 
 use std::ffi::{CString, c_char, c_void};
 use std::ptr::NonNull;
@@ -46,33 +46,32 @@ unsafe extern "C" {
     fn effnet_store_has(store: *const RawStore, key: *const c_char, out: *mut i32) -> *mut c_char;
 }
 
-/// A table of names and bytes that all processes of a group see: c10d's `TCPStore`.
+/// A key-value store that all processes of a group share: c10d's `TCPStore`.
 #[derive(Debug)]
 pub struct Store(NonNull<RawStore>);
 
-// SAFETY: the object behind it may be called by any thread, one call at a time, which its own lock sees to.
+// SAFETY: the object behind it takes calls from any thread; its own lock serialises them.
 unsafe impl Send for Store {}
 // SAFETY: as above.
 unsafe impl Sync for Store {}
 
 impl Drop for Store {
     fn drop(&mut self) {
-        // SAFETY: it is this one's own.
+        // SAFETY: this value owns the store.
         unsafe { effnet_store_free(self.0.as_ptr()) };
     }
 }
 
 impl Store {
-    /// Connects to the store at `master`, for at most `timeout`; where this process `serves`, it opens it
-    /// first.
+    /// Connects to the store at `master` within `timeout`. If this process `serves` the store, it opens it first.
     ///
     /// # Errors
-    /// [`Error::Native`] when the address is taken or nobody answers.
+    /// [`Error::Native`] when the address is in use or nobody answers.
     pub fn connect(master: &Master, serves: bool, timeout: Duration) -> Result<Self, Error> {
         Self::connect_counted(master, serves, 0, timeout)
     }
 
-    /// The same, where a store of PyTorch counts its `clients`, itself included, and waits for them.
+    /// The same for a group with PyTorch, whose store counts its `clients`, itself included, and waits for them.
     pub(crate) fn connect_counted(
         master: &Master,
         serves: bool,
@@ -87,7 +86,7 @@ impl Store {
         })
     }
 
-    /// The part of the store whose names begin with `prefix`.
+    /// The part of the store whose keys start with `prefix`.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
@@ -97,7 +96,7 @@ impl Store {
         Self::make(|out| unsafe { effnet_store_prefixed(self.0.as_ptr(), prefix.as_ptr(), out) })
     }
 
-    /// The same store over a connection of its own, whose calls wait for no others.
+    /// The same store over a new connection, whose calls do not wait for those of this one.
     ///
     /// # Errors
     /// [`Error::Native`] when the store does not answer.
@@ -112,7 +111,7 @@ impl Store {
         NonNull::new(raw).map(Self).ok_or(Error::OutOfMemory)
     }
 
-    /// Gives `key` a value, in place of the one that it had.
+    /// Sets the value of `key`, replacing any previous one.
     ///
     /// # Errors
     /// [`Error::Native`] when the store does not answer.
@@ -122,14 +121,14 @@ impl Store {
         check(unsafe { effnet_store_set(self.0.as_ptr(), key.as_ptr(), value.as_ptr(), value.len()) })
     }
 
-    /// The value of `key`, for which it waits for at most `timeout`.
+    /// The value of `key`. Waits for it for at most `timeout`.
     ///
     /// # Errors
-    /// [`Error::Native`] when there is none by then, and when the store does not answer.
+    /// [`Error::Native`] when there is none by then, or when the store does not answer.
     pub fn get(&self, key: &str, timeout: Duration) -> Result<Vec<u8>, Error> {
         let key = c_string(key)?;
         let mut value: Vec<u8> = Vec::new();
-        // SAFETY: the store is alive, the key a C string, and `take` gets the vector that it expects.
+        // SAFETY: the store is alive, the key a C string, and `take` receives the vector that it expects.
         check(unsafe {
             effnet_store_get(
                 self.0.as_ptr(),
@@ -142,14 +141,14 @@ impl Store {
         Ok(value)
     }
 
-    /// The value of `key`, if there is one by now.
+    /// The value of `key`, or `None` if it has none yet.
     ///
     /// # Errors
     /// [`Error::Native`] when the store does not answer.
     pub fn try_get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         let name = c_string(key)?;
         let mut found = 0;
-        // SAFETY: the store is alive, the key a C string, and `found` a place to write to.
+        // SAFETY: the store is alive, the key a C string, and `found` valid for writes.
         check(unsafe { effnet_store_has(self.0.as_ptr(), name.as_ptr(), &raw mut found) })?;
         if found == 0 {
             return Ok(None);
@@ -165,10 +164,10 @@ impl Store {
 /// Receives a value.
 ///
 /// # Safety
-/// `context` must be the `Vec<u8>` that the call was given, `bytes` must point to `count` bytes.
+/// `context` must be the `Vec<u8>` that was passed with this function, `bytes` must point to `count` bytes.
 unsafe extern "C" fn take(context: *mut c_void, bytes: *const u8, count: usize) {
     if count > 0 {
-        // SAFETY: both are what this function's contract says.
+        // SAFETY: by this function's contract.
         unsafe {
             (*context.cast::<Vec<u8>>()).extend_from_slice(std::slice::from_raw_parts(bytes, count));
         }
@@ -176,10 +175,10 @@ unsafe extern "C" fn take(context: *mut c_void, bytes: *const u8, count: usize) 
 }
 
 pub(crate) fn c_string(text: &str) -> Result<CString, Error> {
-    CString::new(text).map_err(|_| Error::Native(format!("`{}` holds a zero byte", text.escape_debug())))
+    CString::new(text).map_err(|_| Error::Native(format!("`{}` contains a zero byte", text.escape_debug())))
 }
 
-/// At least one: zero means without end.
+/// At least 1, because 0 means no timeout.
 pub(crate) fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).max(1)
 }

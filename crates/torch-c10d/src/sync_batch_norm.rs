@@ -1,4 +1,4 @@
-//! Batch normalisation over all ranks: what its layers add up, forwards and backwards.
+//! Synchronised batch normalisation: the sums over all ranks that its layers need, forwards and backwards.
 
 use std::ffi::c_char;
 
@@ -16,18 +16,18 @@ unsafe extern "C" {
     fn effnet_group_sum(group: *const RawGroup, values: *const C_tensor) -> *mut c_char;
 }
 
-/// The ranks of a group as batch normalisation in training sees them: layers that have it as their group normalise
-/// by the statistics of the batches of all ranks together. All ranks run passes with the same layers.
+/// A process group for batch normalisation in training: layers that have it as their group normalise by the
+/// statistics of the batches of all ranks together. All ranks run the same layers.
 #[derive(Debug)]
 pub struct SyncBatchNorm {
     group: ProcessGroup,
-    /// Those of CPUs, whose backward passes have no order between these sums and those of the gradients. A
-    /// device does one after the other.
+    /// Separate connections on the CPU, where these sums and those of the gradients come in no fixed order in the
+    /// backward pass. `None` on a device, which runs one after the other.
     connections: Option<Connections>,
 }
 
 impl SyncBatchNorm {
-    /// Connections for the statistics of `group`. All ranks make it at the same time.
+    /// Opens connections for the statistics. A collective call: all ranks of `group` make it.
     ///
     /// # Errors
     /// [`GroupError`].

@@ -39,7 +39,7 @@ fn alone(test: &str) -> Option<ProcessGroup> {
     };
     match connect(&environment) {
         Ok(group) => Some(group),
-        Err(error) if error.to_string().contains("libeffnet_nccl.so is not there") => {
+        Err(error) if error.to_string().contains("libeffnet_nccl.so not found") => {
             effnet_tests::skip(test, &error.to_string());
             None
         }

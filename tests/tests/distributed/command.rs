@@ -249,9 +249,7 @@ fn a_group_that_is_started_again_goes_on_with_its_run() {
     let ended = ranks.end();
     assert_eq!(ended[0].code, Some(2), "{}", ended[0].output);
     assert!(
-        ended[0]
-            .output
-            .contains("rank 1 (127.0.0.1) gives no sign of life"),
+        ended[0].output.contains("rank 1 (127.0.0.1) does not respond"),
         "{}",
         ended[0].output
     );

@@ -59,7 +59,7 @@ fn signal(name: &str) {
 fn a_rank_that_is_killed_is_named() {
     let Some(group) = group_within(Duration::from_secs(60)) else {
         let ranks = Ranks::start("failures::a_rank_that_is_killed_is_named", 3);
-        return the_others_name_it(ranks, 1, 40, "rank 1 (127.0.0.1) gives no sign of life");
+        return the_others_name_it(ranks, 1, 40, "rank 1 (127.0.0.1) does not respond");
     };
     let rank = group.rank();
     add_up_until_it_fails(&group, || {
@@ -92,7 +92,7 @@ fn a_rank_that_stands_still_is_named_after_the_timeout() {
         // It cannot end by itself.
         sleep(Duration::from_secs(18));
         ranks.kill(1);
-        return the_others_name_it(ranks, 1, 40, "rank 1 (127.0.0.1) gives no sign of life");
+        return the_others_name_it(ranks, 1, 40, "rank 1 (127.0.0.1) does not respond");
     };
     let rank = group.rank();
     add_up_until_it_fails(&group, || {
@@ -109,7 +109,7 @@ fn a_rank_that_does_other_work_is_named_after_the_timeout() {
             "failures::a_rank_that_does_other_work_is_named_after_the_timeout",
             2,
         );
-        return the_others_name_it(ranks, 1, 30, "rank 1 (127.0.0.1) lives but has not come");
+        return the_others_name_it(ranks, 1, 30, "rank 1 (127.0.0.1) is alive but behind");
     };
     let rank = group.rank();
     add_up_until_it_fails(&group, || {
@@ -149,7 +149,7 @@ fn ranks_that_never_come_are_listed() {
             assert!(
                 ended
                     .output
-                    .contains("2 of 4 ranks have not come within 3 s: 1, 3"),
+                    .contains("2 of 4 ranks did not connect within 3 s: 1, 3"),
                 "{}",
                 ended.output
             );
@@ -183,7 +183,7 @@ fn connect_with(device: Device) {
 fn ranks_on_devices_of_other_kinds_are_refused() {
     let test = "failures::ranks_on_devices_of_other_kinds_are_refused";
     let Some(environment) = environment() else {
-        let words = "rank 1 calls connect with a CUDA device, rank 0 calls connect with the CPU";
+        let words = "rank 1 calls connect on a CUDA device, but rank 0 calls connect on the CPU";
         return the_others_name_it(Ranks::start(test, 2), usize::MAX, 40, words);
     };
     connect_with(match environment.rank {
@@ -196,10 +196,10 @@ fn ranks_on_devices_of_other_kinds_are_refused() {
 fn a_group_without_the_devices_that_it_asks_for_is_refused() {
     let test = "failures::a_group_without_the_devices_that_it_asks_for_is_refused";
     if environment().is_none() {
-        let words =
-            "connecting the devices of the ranks failed: there is no CUDA device, or it was not looked for";
+        let words = "connecting the devices of the ranks failed: no CUDA device (load_cuda must be called \
+                     before the first tensor)";
         return the_others_name_it(Ranks::start(test, 2), usize::MAX, 40, words);
     }
-    // The device is there for programs that look for it, which this one does not.
+    // Even on a machine with a device, libtorch does not see it without `load_cuda`.
     connect_with(Device::Cuda(0));
 }

@@ -161,7 +161,7 @@ fn a_rank_that_is_killed_in_any_part_of_a_step_ends_the_others_and_tears_no_file
             let what = format!("{:?}, try {number}", PARTS[part]);
             let named = match victim {
                 0 => "rank 0 (127.0.0.1".to_owned(),
-                other => format!("rank {other} (127.0.0.1) gives no sign of life"),
+                other => format!("rank {other} (127.0.0.1) does not respond"),
             };
             for (rank, ended) in ranks.end().iter().enumerate() {
                 if rank == victim {
@@ -307,8 +307,8 @@ fn ranks_with_addresses_of_their_own_exchange_tensors_until_the_cable_is_cut() {
     namespaces.cut();
     let cut = begin.elapsed();
     let named = [
-        "rank 1 (10.91.7.2) gives no sign of life",
-        "rank 0 (10.91.7.1:29500) does not answer",
+        "rank 1 (10.91.7.2) does not respond",
+        "rank 0 (10.91.7.1:29500) does not respond",
     ];
     for (ended, named) in ranks.end().iter().zip(named) {
         assert_eq!(ended.code, Some(0), "{}", ended.output);

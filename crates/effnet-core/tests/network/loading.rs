@@ -1,4 +1,4 @@
-//! What loading may do beside copying, and what it reports.
+//! What loading does besides copying, and what it reports.
 
 use effnet_architecture::Scheme;
 use effnet_checkpoint::{DType, StateDict};
@@ -113,7 +113,7 @@ fn an_adapted_stem_has_the_kernels_that_timm_would_give_it() {
     }
 }
 
-/// A grey image as one channel, as three and as six gives the same activations.
+/// A greyscale image gives the same activations as one channel, as three and as six.
 #[test]
 fn an_adapted_stem_sees_a_grey_image_as_the_original_does() {
     let grey = Expected::open().get("even.images").narrow(1, 0, 1);
@@ -177,7 +177,7 @@ fn a_file_older_than_the_counters_starts_them_at_zero() {
     }
 }
 
-/// Also where the network had counted before: what it says must be about the file's numbers.
+/// Also if the network had counted before: the counters must be those of the file.
 #[test]
 fn loading_such_a_file_into_a_trained_network_starts_the_counters_anew() {
     let (_store, mut network) = load(&narrow(), &narrow_weights());

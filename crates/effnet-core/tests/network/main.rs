@@ -1,6 +1,6 @@
-//! A narrow network of the original, loaded from the files of `tests/fixtures`, which
-//! `scripts/reference/network_fixtures.py` makes. The parity of the published networks is tested in
-//! the workspace's `tests`, where Python is.
+//! A narrow network of the original implementation, loaded from the files of `tests/fixtures`, which
+//! `scripts/reference/network_fixtures.py` creates. The parity of the published networks is tested in
+//! the workspace's `tests`, which have Python.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -43,7 +43,7 @@ fn narrow_weights() -> StateDict {
     state_dict("narrow-zip.pth")
 }
 
-/// What the original computed, under the names that the script gives them.
+/// What the original implementation computed, under the names that the script gives them.
 struct Expected(StateDict);
 
 impl Expected {
@@ -66,7 +66,7 @@ fn dims(tensor: &FileTensor) -> Vec<i64> {
     tensor.shape().iter().map(|&side| side as i64).collect()
 }
 
-/// A network on a store of its own, strictly loaded.
+/// A strictly loaded network on its own store.
 fn load(config: &Config, weights: &StateDict) -> (nn::VarStore, EfficientNet) {
     let (store, network, _) = load_with(config, weights, LoadOptions::default());
     (store, network)
@@ -88,7 +88,7 @@ fn parameter(network: &EfficientNet, name: &str) -> Tensor {
     found.detach()
 }
 
-/// A file's tensor with these numbers, in another type than they have where `kind` asks for it.
+/// A file's tensor with these values, converted to `kind`.
 fn file_tensor(tensor: &Tensor, kind: Kind) -> FileTensor {
     let dtype = match kind {
         Kind::Double => DType::F64,

@@ -1,4 +1,4 @@
-//! What strict loading refuses, and what it says.
+//! What strict loading refuses, and with which message.
 
 use effnet_checkpoint::StateDict;
 use effnet_core::{Config, EfficientNet, Error, LoadError, LoadOptions, Mismatch, Variant};

@@ -1,7 +1,7 @@
 //! The processes of a synchronised batch normalisation, and how the C++ side calls them.
 //!
-//! The layers need one thing of other processes: the sum of a few numbers, forwards and backwards. They ask for it
-//! through a trait, so that neither this crate nor a network depends on what connects the processes.
+//! The layers need only one thing from other processes: the sum of a few numbers, forwards and backwards. They get
+//! it through a trait, so that neither this crate nor a network depends on what connects the processes.
 
 use std::ffi::{CString, c_char, c_void};
 use std::fmt::Debug;
@@ -23,7 +23,7 @@ pub trait BatchNormGroup: Debug + Send + Sync {
     /// the backward pass, on the thread that autograd runs it on.
     ///
     /// # Errors
-    /// What the processes could not exchange; it becomes the error of the pass.
+    /// When the exchange fails; this becomes the error of the pass.
     fn sum(&self, values: &Tensor) -> Result<(), Error>;
 }
 
@@ -47,7 +47,7 @@ unsafe extern "C" {
 }
 
 impl RawNormGroup {
-    /// It is valid as long as the reference is; the C++ side retains what it keeps.
+    /// It is valid as long as the reference is; the C++ side calls `retain` for what it keeps.
     pub(super) fn new(group: Option<&Arc<dyn BatchNormGroup>>) -> Self {
         Self {
             context: group.map_or(ptr::null(), |group| ptr::from_ref(group).cast()),
@@ -61,7 +61,7 @@ impl RawNormGroup {
 /// Another reference to the group, on the heap.
 ///
 /// # Safety
-/// `context` must be an `Arc<dyn BatchNormGroup>` that is alive.
+/// `context` must be a live `Arc<dyn BatchNormGroup>`.
 unsafe extern "C" fn retain(context: *const c_void) -> *mut c_void {
     // SAFETY: by this function's contract.
     let group = unsafe { &*context.cast::<Arc<dyn BatchNormGroup>>() };
@@ -69,7 +69,7 @@ unsafe extern "C" fn retain(context: *const c_void) -> *mut c_void {
 }
 
 /// # Safety
-/// `context` must come from [`retain`], and is given up once.
+/// `context` must come from [`retain`], and is released once.
 unsafe extern "C" fn release(context: *mut c_void) {
     // SAFETY: by this function's contract.
     drop(unsafe { Box::from_raw(context.cast::<Arc<dyn BatchNormGroup>>()) });

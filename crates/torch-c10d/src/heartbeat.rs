@@ -1,32 +1,33 @@
-//! What the store holds of each process of a group.
+//! The heartbeat that each process of a group publishes in the store, and its text form.
 
 use std::net::IpAddr;
 
-/// How a process fares.
+/// The state of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum State {
     Running,
-    /// It waits in vain, and looks for the reason.
+    /// A call failed, and it looks for the cause.
     Stalled,
-    /// It knows the reason.
+    /// It has looked for the cause, and needs the store no more.
     Informed,
-    /// An error of its own ends it.
+    /// It fails with this error.
     Failed(String),
-    Left,
+    /// It exited.
+    Exited,
 }
 
-/// A sign of life.
+/// A heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Sign {
-    /// Signs before it.
+pub(crate) struct Heartbeat {
+    /// The number of heartbeats before it.
     pub(crate) beat: u64,
-    /// Collective calls so far.
+    /// The number of collective calls so far.
     pub(crate) calls: u64,
     pub(crate) address: Option<IpAddr>,
     pub(crate) state: State,
 }
 
-impl Sign {
+impl Heartbeat {
     pub(crate) fn to_text(&self) -> String {
         let address = self
             .address
@@ -37,12 +38,12 @@ impl Sign {
             State::Stalled => ("stalled", ""),
             State::Informed => ("informed", ""),
             State::Failed(message) => ("failed", message.as_str()),
-            State::Left => ("left", ""),
+            State::Exited => ("left", ""),
         };
         format!("{}\n{}\n{address}\n{state}\n{message}", self.beat, self.calls)
     }
 
-    /// `None` for what no process of this program writes.
+    /// `None` for a text that is not a heartbeat.
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let lines: Vec<&str> = std::str::from_utf8(text).ok()?.splitn(5, '\n').collect();
         let [beat, calls, address, state, message] = lines[..] else {
@@ -57,13 +58,13 @@ impl Sign {
                 "stalled" => State::Stalled,
                 "informed" => State::Informed,
                 "failed" => State::Failed(message.to_owned()),
-                "left" => State::Left,
+                "left" => State::Exited,
                 _ => return None,
             },
         })
     }
 
-    /// Whether the process needs the others no more.
+    /// Whether the process no longer needs the others.
     pub(crate) fn is_over(&self) -> bool {
         !matches!(self.state, State::Running | State::Stalled)
     }
@@ -74,26 +75,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sign_survives_its_way() {
+    fn a_heartbeat_survives_the_round_trip() {
         for state in [
             State::Running,
-            State::Left,
+            State::Exited,
             State::Failed("no\nspace left".to_owned()),
         ] {
-            let sign = Sign {
+            let heartbeat = Heartbeat {
                 beat: 3,
                 calls: 41,
                 address: Some(IpAddr::from([10, 0, 0, 1])),
                 state,
             };
-            assert_eq!(Sign::parse(sign.to_text().as_bytes()), Some(sign));
+            assert_eq!(Heartbeat::parse(heartbeat.to_text().as_bytes()), Some(heartbeat));
         }
     }
 
     #[test]
-    fn what_is_no_sign_is_refused() {
+    fn a_text_that_is_not_a_heartbeat_is_refused() {
         for text in ["", "1\n2", "1\n2\n\nsleeping\n", "x\n2\n\nrunning\n"] {
-            assert_eq!(Sign::parse(text.as_bytes()), None, "{text:?}");
+            assert_eq!(Heartbeat::parse(text.as_bytes()), None, "{text:?}");
         }
     }
 }
