@@ -1,7 +1,4 @@
-// The C interface of the fused network: the packed weights, which never change, and the memory and threads
-// of one call.
-//
-// The structures are those of src/raw.rs; both sides check their sizes and offsets.
+// The packed network, and the memory and threads of a call.
 #pragma once
 
 #include <cstddef>
@@ -10,42 +7,8 @@
 #include <vector>
 
 #include "kernels.h"
+#include "network_api.h"
 #include "team.h"
-
-extern "C" {
-
-struct effnet_convolution {
-    const float* weight; // [outputs][inputs / groups][kernel][kernel]
-    const double* scale; // [outputs], or null
-    const float* bias;   // [outputs]
-    int32_t inputs, outputs, kernel, stride;
-    int32_t same;        // 1: TensorFlow's SAME; 0: `pad`
-    int32_t pad[4];      // top, bottom, left, right
-};
-
-struct effnet_block {
-    int32_t has_expand, skip;
-    effnet_convolution expand, depthwise, reduce, excite, project;
-};
-
-struct effnet_network_spec {
-    effnet_convolution stem, head;
-    const effnet_block* blocks;
-    int32_t block_count;
-    int32_t has_classifier;
-    effnet_convolution classifier;
-    int32_t bf16;
-    int32_t isa;         // an effnet::Isa
-};
-
-} // extern "C"
-
-static_assert(sizeof(effnet_convolution) == 64 && offsetof(effnet_convolution, inputs) == 24 &&
-              offsetof(effnet_convolution, pad) == 44);
-static_assert(sizeof(effnet_block) == 328 && offsetof(effnet_block, expand) == 8 &&
-              offsetof(effnet_block, project) == 264);
-static_assert(sizeof(effnet_network_spec) == 216 && offsetof(effnet_network_spec, blocks) == 128 &&
-              offsetof(effnet_network_spec, classifier) == 144 && offsetof(effnet_network_spec, isa) == 212);
 
 namespace effnet {
 
@@ -64,9 +27,6 @@ private:
     std::unique_ptr<char, Free> memory_;
     size_t bytes_ = 0;
 };
-
-// The numbers are part of the C interface.
-enum class Isa { best = 0, baseline = 1, avx2 = 2, avx512 = 3, avx512bf16 = 4 };
 
 // Whether this CPU has the instructions.
 bool supports(Isa isa) noexcept;
@@ -134,8 +94,6 @@ struct Scratch {
     Buffer scaled;         // rows of `filtered` times the gates
     std::vector<float> sums, mean, hidden, gate;
 };
-
-class Network;
 
 // The memory and the threads of one call at a time. Memory grows to what the largest call so far needed, and stays
 // for the next one.
