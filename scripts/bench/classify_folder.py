@@ -1,7 +1,7 @@
 """What `effnet classify FOLDER --weights FILE` does, in Python: classify_folder.py WEIGHTS FOLDER
 
-torchvision's B0, channels-last, in inference mode; two workers decode and resize. Prints a JSON line
-for each photo. WEIGHTS is a state_dict of torchvision's.
+torchvision's B0, channels-last, in inference mode; two workers decode and resize. Prints one JSON line per
+photo. WEIGHTS is a state_dict of torchvision.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The measurement behind scripts/bench/classify-folder: runs take turns, memory is that of all processes."""
+"""The measurement of scripts/bench/classify-folder: runs alternate, memory is that of all processes."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ EXTENSIONS = {".jpg", ".jpeg", ".png"}
 
 
 def fill(folder, photos, count):
-    """`count` files of their own, so that the page cache holds each as it would real ones."""
+    """Writes `count` separate files, not links, so that the page cache behaves as with real photos."""
     folder.mkdir()
     for index in range(count):
         source = photos[index % len(photos)]
@@ -22,14 +22,14 @@ def fill(folder, photos, count):
 
 
 def resident(process):
-    """Bytes of a process and of its children, pages that they share counted once."""
+    """Bytes of a process and its children, with shared pages counted once."""
     total = 0
     for child in children(process):
         try:
             with open(f"/proc/{child}/smaps_rollup") as lines:
                 total += sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
         except OSError:
-            pass  # it has ended
+            pass  # it has exited
     return total
 
 
@@ -62,7 +62,7 @@ def run(command, environment):
     done.set()
     watcher.join()
     if code != 0:
-        sys.exit(f"{command[0]} ended with {code}")
+        sys.exit(f"{command[0]} exited with {code}")
     return seconds, peak[0], lines
 
 
@@ -88,7 +88,7 @@ def main():
     ours = [options.binary, "classify", "--weights", options.weights, "--format", "json", "--device", "cpu"]
     theirs = [sys.executable, peer, options.weights]
     environment = dict(os.environ, OMP_NUM_THREADS="2")
-    # Preprocessing as the Python has it; torchvision's own for B0 resizes to 256 too.
+    # The preprocessing of the Python script; torchvision's for B0 resizes to 256 too.
     ours += ["--image-size", "224", "--crop-pct", "0.875", "--interpolation", "bicubic"]
     contenders = {
         "effnet fp32": ours + ["--precision", "fp32"],
@@ -103,14 +103,14 @@ def main():
             results[name].append((options.count / seconds, peak))
             classes[name] = first_classes(lines)
     right = sum(a == b for a, b in zip(classes["effnet fp32"], classes["Python"]))
-    print(f"{options.count} photos; effnet fp32 and Python give {right} of them the same class")
+    print(f"{options.count} photos; effnet fp32 and Python agree on the class of {right}")
     reference = statistics.median(rate for rate, _ in results["Python"])
     memory = statistics.median(peak for _, peak in results["Python"])
     for name, runs in results.items():
         rates, peaks = zip(*runs)
         rate, peak = statistics.median(rates), statistics.median(peaks)
         print(f"{name:<12} {rate:6.1f} images/s ({min(rates):.1f} to {max(rates):.1f}), {rate / reference:.2f} "
-              f"of Python's; peak {peak / 2**20:.0f} MiB, {peak / memory:.2f} of Python's")
+              f"times Python's; peak {peak / 2**20:.0f} MiB, {peak / memory:.2f} times Python's")
     if options.many > 1:
         large.mkdir()
         for copy in range(options.many):

@@ -1,10 +1,10 @@
-"""What a Python user writes to bring a file of EfficientNet-PyTorch to other names and to safetensors:
+"""What a Python user writes to rename the tensors of an EfficientNet-PyTorch file and save it as safetensors:
 
-    convert_checkpoint.py FILE OUT NAMES       NAMES holds the new names, one a line, in the order of the file
+    convert_checkpoint.py FILE OUT NAMES       NAMES has the new names, one per line, in the order of the file
     convert_checkpoint.py --names VARIANT      prints torchvision's names
-    convert_checkpoint.py --same ONE OTHER     exits with 1 unless two safetensors files hold the same tensors
+    convert_checkpoint.py --same ONE OTHER     exits with 1 unless two safetensors files have the same tensors
 
-The names are made beforehand, so that the import of torchvision does not count as a part of the conversion.
+The names are printed in advance, so that the time of importing torchvision is not part of the conversion.
 """
 
 import os
@@ -29,7 +29,7 @@ def convert(path, out, names):
     state_dict = torch.load(path, weights_only=True, mmap=zipfile.is_zipfile(path))
     renamed = dict(zip(names, state_dict.values(), strict=True))
     save_file(renamed, out, metadata={"format": "pt"})
-    # effnet makes sure that the file is on the disk too.
+    # effnet syncs the file to disk too.
     with open(out, "rb+") as file:
         os.fsync(file.fileno())
 

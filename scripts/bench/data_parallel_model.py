@@ -1,11 +1,11 @@
-"""From measured step times to groups that are not here: the tables of docs/scaling.md.
+"""Extrapolates measured step times to larger groups: the tables of docs/scaling.md.
 
     data_parallel_model.py MODEL=MILLISECONDS ...      the step of one rank, without a group
 
-Assumptions: a ring, as Gloo sums (2 (N - 1) / N of the bytes through each link, 2 (N - 1) hops); links that
-carry LINK_USE of their nominal rate; HOP seconds for each hop; gradients in pieces of BUCKET bytes, all but the
-last of which may travel beside the backward pass, which is BACKWARD of a step; SMALL exchanges of a
-few numbers, and one sum of the running statistics, which nothing hides; all ranks equally fast.
+Assumptions: a ring all-reduce, as in Gloo (2 (N - 1) / N of the bytes through each link, 2 (N - 1) hops); links at
+LINK_USE of their nominal rate; HOP seconds per hop; gradients in buckets of BUCKET bytes, of which all but the last
+can overlap with the backward pass, which is BACKWARD of a step; SMALL exchanges of a few numbers and one all-reduce
+of the running statistics, which overlap with nothing; all ranks equally fast.
 """
 
 import sys

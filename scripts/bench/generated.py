@@ -1,6 +1,6 @@
-"""Weights and photos for measurements, out of nothing but the standard library.
+"""Generates weights and images for measurements, with the standard library only.
 
-The values are random and the same each time. Batch normalisation has the statistics that its input
+The values are random and the same in every run. Batch normalisation has the statistics that its input
 is expected to have, so that logits neither explode nor vanish in the deep networks.
 """
 
@@ -25,7 +25,7 @@ CLASSES = 1000
 
 
 def channels(base, width):
-    """`base` times `width`, to a multiple of eight and not less than nine tenths of it."""
+    """`base` times `width`, rounded to a multiple of eight that is at least 90 % of it."""
     scaled = base * width
     rounded = max(8, int(scaled + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * scaled else rounded + 8
@@ -39,8 +39,8 @@ class Network:
         self.tensors = []
         width, depth = VARIANTS[variant]
         stem, head = channels(32, width), channels(1280, width)
-        # Mean square of the swish of what a normalisation lets out. With less, some photos grow from block
-        # to block until the gates are shut or open; with more, B7 forgets what is on the photo.
+        # Mean square of the swish of a batch normalisation's output. With less, the activations of some images
+        # grow from block to block until the gates saturate; with more, B7's logits do not depend on the image.
         swished = 0.4
         self.convolution("_conv_stem", "_bn0", (stem, 3, 3, 3), 1.0)
         index, square, came = 0, swished, stem
@@ -55,7 +55,7 @@ class Network:
                 squeezed = max(1, came // 4)
                 self.plain(f"{name}._se_reduce", (squeezed, inner, 1, 1), 1.0, 0.5)
                 self.plain(f"{name}._se_expand", (inner, squeezed, 1, 1), 0.5, 0.8)
-                # The gates are a half and some.
+                # The gates are a little above 0.5.
                 self.convolution(f"{name}._project_conv", f"{name}._bn2", (output, inner, 1, 1), swished * 0.28)
                 square = 1.0 + (square if repeat else 0.0)
                 came = output
@@ -67,13 +67,13 @@ class Network:
         self.tensors.append((name, shape, data))
 
     def weight(self, name, shape, square):
-        """Random values of about the mean square `square`; gives back what it is.
+        """Adds random values with a mean square of about `square`; returns the exact one.
 
-        Sign and mantissa are random and the exponent fixed: whole tensors in one operation on a long
-        integer, for tens of millions of numbers one by one take minutes.
+        Sign and mantissa are random, and the exponent is fixed. Whole tensors are drawn in one operation on a
+        long integer: tens of millions of numbers one by one would take minutes.
         """
         count = math.prod(shape)
-        # The mean square of what is even between 1 and 2 is 7/3.
+        # The mean square of a uniform distribution from 1 to 2 is 7/3.
         exponent = round(math.log2(square / (7 / 3)) / 2)
         masks = [int.from_bytes(struct.pack("<I", word) * count, "little")
                  for word in (0x807FFFFF, (127 + exponent) << 23)]
@@ -101,7 +101,7 @@ class Network:
 
 
 def weights(variant, path, seed=0):
-    """Writes weights for `variant` in the original names as safetensors."""
+    """Writes weights for `variant`, under the original names, as safetensors."""
     header, end, tensors = {}, 0, Network(variant, seed).tensors
     for name, shape, data in tensors:
         kind = "F32" if shape else "I64"
@@ -116,7 +116,7 @@ def weights(variant, path, seed=0):
 
 
 def png(path, width, height, seed):
-    """Writes a picture of soft colours with some noise."""
+    """Writes an image of smooth colours with some noise."""
     source = random.Random(f"png {seed}")
     waves = [[(source.uniform(1, 9) / width, source.uniform(1, 9) / height, source.uniform(0, 6.3),
                source.uniform(15, 45)) for _ in range(3)] for _ in range(3)]
@@ -140,9 +140,9 @@ def png(path, width, height, seed):
 
 
 def jpeg(path, width, height, seed):
-    """Writes a picture as cameras do: colours at half the size, and as many coefficients as photos have.
+    """Writes a camera-like JPEG: chroma at half the resolution, and as many coefficients as in photos.
 
-    It is drawn as coefficients, which takes no transform. All Huffman codes are of the same length.
+    The coefficients are drawn directly, without a transform. All Huffman codes have the same length.
     """
     source = random.Random(f"jpeg {seed}")
     symbols = [0x00, 0xF0] + [run << 4 | size for run in range(16) for size in range(1, 11)]

@@ -1,6 +1,6 @@
 """Times torch.load(mmap=True) + load_state_dict: load_checkpoint.py VARIANT FILE [RUNS]
 
-Prints milliseconds, one line a run. mmap needs the zip container; a legacy file is read without.
+Prints milliseconds, one line per run. mmap needs the zip container; a legacy file is read without it.
 """
 
 import sys

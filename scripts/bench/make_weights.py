@@ -1,6 +1,6 @@
-"""Weights in the original format for the benchmarks: make_weights.py VARIANT FILE [zip|legacy]
+"""Creates weights in the original format for the benchmarks: make_weights.py VARIANT FILE [zip|legacy]
 
-Published weights need the internet; the time that a network takes does not depend on their values.
+The published weights need the internet, and the speed of a network does not depend on their values.
 BN statistics are calibrated on smooth random images, so that the logits depend on the photo.
 """
 

@@ -1,11 +1,11 @@
-// Preloaded into a program: lets it find only the instructions that SAME_BITS_KERNELS allows.
+// Preloaded into a program: limits the instruction sets that it detects to those of SAME_BITS_KERNELS.
 //
 // gcc's __builtin_cpu_supports reads __cpu_model and __cpu_features2, hidden in the program. This
-// writes them before the program's own initialiser, which leaves alone what is written already.
+// writes them before the program's own initialiser, which does not overwrite them.
 //
 //   SAME_BITS_KERNELS   baseline, avx2, avx512 or avx512bf16
-//   SAME_BITS_PLACES    for each place DEVICE:INODE:m|f:OFFSET:BYTES, of the program's file and from its load address
-//   SAME_BITS_REPORT    a file that what happened is appended to: set, then kept or lost; or other program
+//   SAME_BITS_PLACES    where to write, as DEVICE:INODE:m|f:OFFSET:BYTES: the program's file, offset from its load address
+//   SAME_BITS_REPORT    a file to append the result to: set, then kept or lost; or other program
 
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -32,10 +32,10 @@ static void report(const char *what) {
 static int load_base(struct dl_phdr_info *info, size_t size, void *base) {
     (void)size;
     *(uintptr_t *)base = info->dlpi_addr;
-    return 1; // The first one is the program.
+    return 1; // The first object is the program.
 }
 
-// Clears the bit that the compiler takes for `name`: the one that makes it alone supported.
+// Clears the bit that the compiler checks for `name`: the only one that makes it supported.
 #define WITHOUT(name)                                                                        \
     for (size_t bit = 0; bit < 32 + 8 * feature_bytes; ++bit) {                              \
         unsigned char *word = bit < 32 ? model + 12 : features, *allowed_word =              \

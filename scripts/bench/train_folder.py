@@ -1,4 +1,4 @@
-"""The measurement behind scripts/bench/train-folder: the contenders take turns, each in a process of its own."""
+"""The measurement of scripts/bench/train-folder: the contenders take turns, each in its own process."""
 
 import argparse
 import os
@@ -23,11 +23,11 @@ def fill(folder, photos, count):
 
 
 def rate(command, environment):
-    """Images a second of the last epoch that the command tells of."""
+    """Images per second of the last epoch that the command prints."""
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     rates = re.findall(r"([\d.]+) images/s", done.stdout + done.stderr)
     if done.returncode != 0 or len(rates) < EPOCHS:
-        sys.exit(f"{command[0]} ended with {done.returncode}:\n{done.stderr}")
+        sys.exit(f"{command[0]} exited with {done.returncode}:\n{done.stderr}")
     return float(rates[-1])
 
 

@@ -1,9 +1,9 @@
-"""What `effnet train` does, as a PyTorch user writes it.
+"""What `effnet train` does, as a PyTorch user would write it.
 
     train_folder_peer.py DATA none|imagenet|randaugment BATCH EPOCHS fp32|bf16
 
 torchvision's B0, channels-last, SGD with momentum, two workers that decode and augment. Prints the images
-a second of each epoch.
+per second of each epoch.
 """
 
 import sys

@@ -1,9 +1,9 @@
-"""Holds effnet on a CUDA device against the CPU and against PyTorch, and measures it.
+"""Compares effnet on a CUDA device with the CPU and with PyTorch, and measures its speed.
 
-Needs programs that were built elsewhere (`scripts/gpu-check --pack` puts them into a folder) and
-a python3 with torch 2.11, safetensors and numpy; no Rust, no network. Everything else, weights too,
-is made here. Results are written after every measurement, so that an interruption loses one. With
-`--work FOLDER` a later call adds to the results of an earlier one, whichever parts each was given.
+Needs programs that were built elsewhere (`scripts/gpu-check --pack` puts them into a folder) and a python3
+with torch 2.11, safetensors and numpy; no Rust, no network. Everything else, including weights, is generated.
+Results are written after every measurement, so an interruption loses at most one. With `--work FOLDER`, a
+later run adds to the results of an earlier one, with the same or other --parts.
 """
 
 import argparse
@@ -25,15 +25,15 @@ from network import VARIANTS, EfficientNet, calibrated, smooth
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PARTS = ["tests", "logits", "gradients", "training", "speed", "compile"]
-# Of the largest difference for fp32, of the mean difference for the others. rounding.py says what is to
-# be expected of 16 bits: up to 1e-2 in fp16, 8e-2 in bf16.
+# Bounds of the largest difference for fp32, and of the mean difference for the others. rounding.py computes
+# what to expect of 16 bits: up to 1e-2 in fp16, 8e-2 in bf16.
 LOGIT_BOUNDS = {"fp32": 1e-4, "tf32": 2e-2, "bf16": 1.2e-1, "fp16": 2e-2}
-# PyTorch's own in half precision, with batch normalisation as a layer: tells wrong weights from rounding.
+# For PyTorch, in half precision with unfolded batch norms: wide enough for rounding, not for wrong weights.
 CONTENDER_BOUND = 0.5
 GRADIENT_BOUND = 2e-3
-# Of the mean loss after each step: rounding grows from step to step.
+# Bound of the mean loss after each step: rounding grows from step to step.
 TRAINING_BOUND = 1e-2
-# What tests/tests/cuda/nccl.rs says on most machines.
+# The reason for which tests/tests/cuda/nccl.rs skips a test on most machines.
 ONE_DEVICE = "this machine has one device"
 ERRORS = (ProgramError, subprocess.TimeoutExpired, OSError, RuntimeError, ValueError, KeyError)
 
@@ -53,19 +53,19 @@ class Check:
         self.results.update(date=str(datetime.date.today()), machine=self.machine(), left_out=[])
 
     def machine(self):
-        told = self.programs.environment_report()
+        report = self.programs.environment_report()
         lines = {}
         if self.device == "cpu":
-            lines["device"] = "**the CPU in the place of a device**: this is a trial of the script"
+            lines["device"] = "**the CPU in place of a device**: this is a dry run of the script"
         else:
             index = torch.device(self.device).index or 0
             lines["device"] = torch.cuda.get_device_name(index)
             lines["driver"] = driver()
             lines["cuDNN"] = torch.backends.cudnn.version()
-            lines["CUDA graphs"] = "yes" if told["cuda_graphs"] else f"no: {told['cuda_problem']}"
-        lines["effnet"] = f"{told['effnet']}, libtorch {told['libtorch']}"
+            lines["CUDA graphs"] = "yes" if report["cuda_graphs"] else f"no: {report['cuda_problem']}"
+        lines["effnet"] = f"{report['effnet']}, libtorch {report['libtorch']}"
         lines["torch"] = f"{torch.__version__}, Python {platform.python_version()}"
-        lines["processor"] = f"{told['processor']}, {told['cores']} cores"
+        lines["processor"] = f"{report['processor']}, {report['cores']} cores"
         return lines
 
     def out_of_time(self, what):
@@ -78,7 +78,7 @@ class Check:
         write(self.state, json.dumps(self.results, indent=1))
         write(self.options.output, table.render(self.results))
 
-    # What is made here, once.
+    # Generated inputs, each created once.
 
     def weights(self, variant):
         path = os.path.join(self.work, f"{variant}.pth")
@@ -88,7 +88,7 @@ class Check:
         return path
 
     def images(self, variant, count):
-        """Normalised images, as a file."""
+        """A file of normalised images and labels."""
         path = os.path.join(self.work, f"{variant}-{count}.safetensors")
         if not os.path.exists(path):
             images = smooth(count, VARIANTS[variant][2], torch.Generator().manual_seed(2))
@@ -96,7 +96,7 @@ class Check:
         return path
 
     def pictures(self, variant, count):
-        """A folder of picture files at the size of the network."""
+        """A folder of image files at the input size of the network."""
         folder = os.path.join(self.work, f"{variant}-pictures-{count}")
         if not os.path.exists(folder):
             os.makedirs(folder + ".partial", exist_ok=True)
@@ -107,7 +107,7 @@ class Check:
         return folder
 
     def classes(self, count):
-        """Two folders of picture files, the one dark and the other bright."""
+        """Two folders of image files, dark ones and bright ones."""
         folder = os.path.join(self.work, f"classes-{count}")
         if not os.path.exists(folder):
             images = smooth(2 * count, 64, torch.Generator().manual_seed(5))
@@ -122,9 +122,9 @@ class Check:
     # The parts.
 
     def tests(self):
-        say("tests of the device")
+        say("device tests")
         found = self.programs.device_tests()
-        # Where there is a device, a test that skips itself has not found it, or wants two.
+        # With a device, a skipped test has not found it, or needs two.
         unfounded = set(found["skipped"]) - {ONE_DEVICE}
         found["ok"] = found["ok"] and (self.options.cpu_only or not unfounded)
         self.results["tests"] = found
@@ -133,7 +133,7 @@ class Check:
 
     def logits(self):
         options = self.options
-        # Batches of a third, so that on a device the third one is a replay of a recording.
+        # Three batches, so that the third one on a device replays a recorded CUDA graph.
         batch = max(1, options.images // 3)
         for variant in options.variants:
             if self.out_of_time(f"logits of {variant}"):
@@ -171,7 +171,7 @@ class Check:
                 case["error"] = words(error)
             self.results["gradients"][variant] = case
             say(f"gradients of {variant}: " + str(case.get("error") or
-                f"{case['cpu']:.1e} to the CPU, {case['pytorch']:.1e} to PyTorch, {'ok' if case['ok'] else 'OUT OF BOUNDS'}"))
+                f"{case['cpu']:.1e} from the CPU, {case['pytorch']:.1e} from PyTorch, {'ok' if case['ok'] else 'OUT OF BOUNDS'}"))
             self.save()
 
     def training(self):
@@ -188,7 +188,7 @@ class Check:
             case["error"] = words(error)
         self.results["training"] = case
         say("training: " + str(case.get("error") or
-            f"{case['steps']} steps, losses {case['largest']:.1e} to the CPU, {'ok' if case['ok'] else 'OUT OF BOUNDS'}"))
+            f"{case['steps']} steps, losses within {case['largest']:.1e} of the CPU's, {'ok' if case['ok'] else 'OUT OF BOUNDS'}"))
         self.save()
 
     def speed(self):
@@ -218,8 +218,8 @@ class Check:
                     yield self.results["speed"].setdefault(key, case), variant, batch, precision
 
     def report_speed(self, case, *names):
-        told = [f"{name} " + (f"{case[name]['ms']:.2f} ms" if "ms" in case[name] else case[name]["error"]) for name in names]
-        say(f"{case['variant']} x{case['batch']} in {case['precision']}: " + ", ".join(told))
+        results = [f"{name} " + (f"{case[name]['ms']:.2f} ms" if "ms" in case[name] else case[name]["error"]) for name in names]
+        say(f"{case['variant']} x{case['batch']} in {case['precision']}: " + ", ".join(results))
         self.save()
 
     def bench(self, variant, batch, precision, extra):
@@ -243,15 +243,15 @@ class Check:
         try:
             ended = subprocess.run(command, capture_output=True, text=True, timeout=self.options.timeout)
             if ended.returncode != 0:
-                return {"error": (ended.stderr.strip().splitlines() or ["no word"])[-1]}
+                return {"error": (ended.stderr.strip().splitlines() or ["no message"])[-1]}
             report = json.loads(ended.stdout.strip().splitlines()[-1])
         except ERRORS as error:
             return {"error": words(error)}
         error = self.contender_error(variant, images, report.pop("logits"))
-        return report if error <= CONTENDER_BOUND else {"error": f"its logits are off by {error:.1e}"}
+        return report if error <= CONTENDER_BOUND else {"error": f"the error of its logits is {error:.1e}"}
 
     def contender_error(self, variant, images, logits):
-        """Of the first image, against 32 bits on the CPU."""
+        """The error of the first image, relative to 32 bits on the CPU."""
         if variant not in self.expected:
             network = EfficientNet(variant).eval()
             network.load_state_dict(torch.load(self.weights(variant), weights_only=True))
@@ -276,7 +276,7 @@ def compare_logits(found, expected, precision):
 
 
 def compare_losses(found, cpu):
-    """The largest relative difference of the mean loss after a step."""
+    """The largest relative difference of the mean losses after the steps."""
     if len(found) != len(cpu) or not found:
         raise ValueError(f"{len(found)} and {len(cpu)} steps")
     largest = max(abs(a - b) / abs(b) for a, b in zip(found, cpu))
@@ -301,7 +301,7 @@ def compare_steps(found, cpu, pytorch):
     for name, other in (("cpu", cpu), ("pytorch", pytorch)):
         gradients = {key: tensor for key, tensor in other.items() if key.startswith("gradient.")}
         if gradients.keys() != {key for key in found if key.startswith("gradient.")}:
-            raise ValueError("the gradients have other names")
+            raise ValueError("the names of the gradients differ")
         worst[name], worst[f"{name}_name"] = max(
             (gradient_difference(key, found, gradients), key.removeprefix("gradient.")) for key in gradients)
     loss = float((found["loss"] - cpu["loss"]).abs() / cpu["loss"].abs())
@@ -311,18 +311,18 @@ def compare_steps(found, cpu, pytorch):
 
 def gradient_difference(key, found, expected):
     difference = (found[key] - expected[key]).abs().max()
-    # Whatever a block adds to all pixels of a channel, the next batch normalisation takes away: this
-    # gradient is zero but for rounding, which its neighbour scales.
+    # The next batch normalisation subtracts whatever a block adds to all pixels of a channel: this gradient is
+    # zero but for rounding, so the difference is relative to its neighbour's.
     scale = key.replace("_bn2.bias", "_bn2.weight") if key.endswith("_bn2.bias") else key
     return float(difference / expected[scale].abs().max())
 
 
-def hold_network_against_the_original(check):
-    """Where efficientnet_pytorch is installed: the network here has its names and its logits."""
+def check_network_against_the_original(check):
+    """If efficientnet_pytorch is installed, checks that network.py has its names and its logits."""
     try:
         from efficientnet_pytorch import EfficientNet as Original
     except ImportError:
-        return say("efficientnet_pytorch is not here to compare the reference with")
+        return say("efficientnet_pytorch is not installed: network.py is not compared with it")
     variant = check.options.variants[0]
     own = EfficientNet(variant).eval()
     own.load_state_dict(torch.load(check.weights(variant), weights_only=True))
@@ -332,9 +332,9 @@ def hold_network_against_the_original(check):
         images = smooth(2, VARIANTS[variant][2], torch.Generator().manual_seed(3))
         expected = original(images)
         error = float((own(images) - expected).abs().max() / expected.abs().max())
-    say(f"the reference against efficientnet_pytorch, {variant}: {error:.1e}")
+    say(f"network.py against efficientnet_pytorch, {variant}: {error:.1e}")
     if error > 1e-5:
-        raise SystemExit("the reference of this script computes something else than efficientnet_pytorch")
+        raise SystemExit("the logits of network.py differ from those of efficientnet_pytorch")
 
 
 def driver():
@@ -372,27 +372,27 @@ def arguments():
     add = parser.add_argument
     add("--binary", default=first(f"{root}/effnet", f"{target}/release/effnet"), help="effnet [%(default)s]")
     add("--gradients", default=first(f"{root}/gradients", f"{target}/release/examples/gradients"),
-        help="the example of effnet-core [%(default)s]")
-    add("--tests", default=first(f"{root}/cuda-tests", ""), help="the tests of the device [%(default)s]")
+        help="the example `gradients` of effnet-core [%(default)s]")
+    add("--tests", default=first(f"{root}/cuda-tests", ""), help="the device tests [%(default)s]")
     add("--libtorch", default=os.path.join(os.path.dirname(torch.__file__), "lib"),
         help="the folder with libtorch_cpu.so [%(default)s]")
     add("--device", default="cuda:0")
-    add("--cpu-only", action="store_true", help="try the script out, with the CPU in the place of the device")
+    add("--cpu-only", action="store_true", help="dry run of the script, with the CPU in place of the device")
     add("--parts", nargs="+", choices=PARTS, default=PARTS)
     add("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     add("--gradient-variants", nargs="+", choices=VARIANTS, default=["b0", "b4"])
     add("--compile-variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     add("--precisions", nargs="+", choices=table.PRECISIONS,
-        help="[all; with --cpu-only fp32 and bf16, which the CPU has]")
+        help="[all; with --cpu-only, fp32 and bf16]")
     add("--batches", nargs="+", type=int, default=[1, 32])
-    add("--images", type=int, default=24, help="pictures to compare logits of [%(default)s]")
+    add("--images", type=int, default=24, help="images to compare the logits of [%(default)s]")
     add("--gradient-images", type=int, default=8)
     add("--runs", type=int, default=50, help="batches to time [%(default)s]")
-    add("--minutes", type=float, default=1e9, help="begin nothing new after this time")
-    add("--timeout", type=float, default=900, help="seconds that one program may take [%(default)s]")
-    add("--work", help="a folder to keep what is made in [one that is removed]")
-    add("--output", help="where the table goes [GPU.md in scripts/bench, or beside the packed programs; "
-                         "with --cpu-only in the work folder]")
+    add("--minutes", type=float, default=1e9, help="start no new measurement after this many minutes")
+    add("--timeout", type=float, default=900, help="timeout of each program in seconds [%(default)s]")
+    add("--work", help="folder to keep generated files and results in [a temporary one]")
+    add("--output", help="file for the tables [GPU.md in scripts/bench, or next to the packed programs; "
+                         "with --cpu-only, in the work folder]")
     options = parser.parse_args()
     if options.precisions is None:
         options.precisions = ["fp32", "bf16"] if options.cpu_only else table.PRECISIONS
@@ -401,11 +401,11 @@ def arguments():
         options.output = os.path.join(bench if os.path.isdir(bench) else root, "GPU.md")
     for name, path in (("--binary", options.binary), ("--gradients", options.gradients)):
         if not os.path.exists(path):
-            parser.error(f"{path} does not exist: build it where there is Rust, or pass {name}")
+            parser.error(f"{path} does not exist: build it on a machine with Rust, or pass {name}")
     if not options.cpu_only and not torch.cuda.is_available():
-        parser.error("torch finds no CUDA device; --cpu-only tries the script out")
+        parser.error("torch finds no CUDA device; pass --cpu-only for a dry run")
     if not torch.__version__.startswith("2.11."):
-        say(f"warning: effnet is made for torch 2.11, this is {torch.__version__}")
+        say(f"warning: effnet needs torch 2.11, found {torch.__version__}")
     return options
 
 
@@ -417,7 +417,7 @@ def main():
         options.output = options.output or os.path.join(work, "GPU.md")
         check = Check(options, work)
         if options.cpu_only:
-            hold_network_against_the_original(check)
+            check_network_against_the_original(check)
         for part in options.parts:
             if part != "tests" or options.tests:
                 getattr(check, part)()

@@ -1,10 +1,10 @@
-"""PyTorch with the weights of a check, in a process of its own: prints one JSON object.
+"""PyTorch with the weights of check.py, in its own process: prints one JSON object.
 
     contender.py VARIANT WEIGHTS IMAGES PRECISION BATCH RUNS DEVICE eager|compile
 
-IMAGES is a safetensors file with `images` [N, 3, H, W], of which the first BATCH are taken.
-Latency is from images in pageable memory to logits in memory, as `effnet bench` measures it. For the
-throughput PyTorch gets images that are pinned already, and runs ahead of the device.
+IMAGES is a safetensors file with `images` [N, 3, H, W], of which the first BATCH are used. Latency is
+measured from images in pageable memory to logits in memory, like that of `effnet bench`. For the
+throughput, PyTorch gets images that are pinned already, and runs ahead of the device.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The built programs: `effnet`, the example `gradients`, and the tests that need a device."""
+"""Runs the built programs: `effnet`, the example `gradients`, and the device tests."""
 
 import json
 import os
@@ -10,14 +10,14 @@ import torch
 
 
 class ProgramError(RuntimeError):
-    """A program ended with an error; says the end of what it wrote."""
+    """A program failed; the message has the last lines of its output."""
 
 
 class Programs:
     def __init__(self, options):
         self.binary, self.gradients_binary, self.tests = options.binary, options.gradients, options.tests
         self.timeout = options.timeout
-        # Ahead of the folder that the programs were linked in, which is not on this machine.
+        # Takes precedence over the folder that the programs were linked against, which is not on this machine.
         path = os.pathsep.join(filter(None, [options.libtorch, os.environ.get("LD_LIBRARY_PATH")]))
         self.environment = dict(os.environ, LD_LIBRARY_PATH=path)
 
@@ -34,7 +34,7 @@ class Programs:
         return json.loads(self.run([self.binary, "env", "--format", "json"]).stdout)
 
     def device_tests(self):
-        """What the tests of the device say, and those that were skipped."""
+        """The result of the device tests, and the reasons of skipped ones."""
         ended = subprocess.run(
             [self.tests, "--nocapture"], env=self.environment, capture_output=True, text=True, timeout=self.timeout)
         lines = ended.stdout.splitlines() + ended.stderr.splitlines()
@@ -46,7 +46,7 @@ class Programs:
         return {"verdict": verdict, "skipped": skipped, "failed": failed, "ok": ended.returncode == 0}
 
     def logits(self, weights, folder, batch, arguments):
-        """[N, classes] of the pictures in a folder, in the order of their names."""
+        """Logits [N, classes] of the images in a folder, in the order of their names."""
         ended = self.run([
             self.binary, "classify", folder, "--weights", weights, "--top-k", "0", "--format", "json",
             "--crop-pct", "1", "--batch-size", str(batch), *arguments,
@@ -69,7 +69,7 @@ class Programs:
         ]).stdout)
 
     def training(self, pictures, output, device):
-        """The mean loss after each step of a short training, in which nothing is left to a device's dice."""
+        """The mean loss after each step of a short training run without randomness on the device."""
         shutil.rmtree(output, ignore_errors=True)
         self.run([
             self.binary, "train", pictures, "--output", output, "--model", "b0", "--device", device,
@@ -86,7 +86,7 @@ class Programs:
 
 
 def engine_arguments(device, precision):
-    """`tf32` is fp32 with a switch."""
+    """The flags of a precision; `tf32` is fp32 with --tf32."""
     own = {"tf32": ["--precision", "fp32", "--tf32"]}.get(precision, ["--precision", precision])
     return ["--device", device, "--engine", "fused", *own]
 

@@ -1,7 +1,7 @@
-"""EfficientNet in PyTorch with the original parameter names, so that a machine needs torch alone.
+"""EfficientNet in PyTorch with the original parameter names, so that a machine only needs torch.
 
-What the original computes with dynamic padding; written for `torch.compile` and for half precision
-too. `check.py --cpu-only` holds it against efficientnet_pytorch where that is installed.
+Computes the same as the original with dynamic padding, and also works with `torch.compile` and in half
+precision. `check.py --cpu-only` compares it with efficientnet_pytorch if that is installed.
 """
 
 import math
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-# width and depth coefficient, height and width of the images
+# width coefficient, depth coefficient, image size
 VARIANTS = {
     "b0": (1.0, 1.0, 224), "b1": (1.0, 1.1, 240), "b2": (1.1, 1.2, 260), "b3": (1.2, 1.4, 300),
     "b4": (1.4, 1.8, 380), "b5": (1.6, 2.2, 456), "b6": (1.8, 2.6, 528), "b7": (2.0, 3.1, 600),
@@ -29,7 +29,7 @@ def channels(count, width):
 
 
 class SameConv2d(nn.Conv2d):
-    """TensorFlow's SAME padding, from the size of each input."""
+    """TensorFlow's SAME padding, computed from the size of each input."""
 
     def padded(self, x):
         kernel, stride = self.kernel_size[0], self.stride[0]
@@ -108,8 +108,8 @@ def smooth(count, size, generator):
 
 @torch.no_grad()
 def calibrated(variant, device):
-    """Random weights with measured batch statistics, on the CPU. Residual branches are scaled down as
-    training does it: at full strength a deep random network amplifies rounding a hundredfold."""
+    """Random weights with measured batch statistics, on the CPU. Residual branches are scaled down, as
+    training would do: at full strength, a deep random network amplifies rounding a hundredfold."""
     torch.manual_seed(VARIANTS[variant][2])
     network = EfficientNet(variant)
     for module in network.modules():

@@ -1,8 +1,8 @@
-"""What half precision costs on a device, simulated on a CPU: rounding.py [VARIANT ...]
+"""Simulates the rounding error of half precision on a device: rounding.py [VARIANT ...]
 
-Computes the folded network in 32 bits, as libtorch's operators do it on CUDA, and rounds the weights
-and the result of every operation to 16 bits. Prints the mean difference of the logits relative to their
-mean magnitude, and the largest relative to the largest, over smooth random images.
+Computes the folded network in 32 bits on the CPU, and rounds the weights and the result of every operation
+to 16 bits, like libtorch's operators on CUDA. Prints the mean difference of the logits relative to their mean
+magnitude, and the largest relative to the largest, over smooth random images.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""What was measured, as Markdown."""
+"""Renders the results as Markdown."""
 
 PRECISIONS = ["fp32", "tf32", "bf16", "fp16"]
 
@@ -12,7 +12,7 @@ def mebibytes(value):
 
 
 def speed(case, contender):
-    """Latency, images/s and memory of one contender of a case, or why there are none."""
+    """Latency, images/s and memory of one contender of a case, or its error."""
     found = case.get(contender)
     if found is None:
         return ["", "", ""]
@@ -41,9 +41,9 @@ def logits(results):
         ])
     head = ["", "precision", "largest difference", "mean difference", "same top-1", "within bounds"]
     return ["## Logits against the CPU", "",
-            "The engine on the device against `--engine plain --device cpu` in fp32, on the same picture files. "
-            "Differences are relative to the largest and to the mean magnitude. Weights are random, so that a "
-            "top-1 hangs on little.", "", *table(head, rows)]
+            "The engine on the device against `--engine plain --device cpu` in fp32, on the same image files. "
+            "Differences are relative to the largest and to the mean magnitude. Weights are random, so the "
+            "margins of the top-1 classes are small.", "", *table(head, rows)]
 
 
 def gradients(results):
@@ -58,18 +58,18 @@ def gradients(results):
         ])
     head = ["", "loss against the CPU", "worst gradient against the CPU", "against PyTorch on the device", "within bounds"]
     return ["## Gradients of a training step, fp32", "",
-            "Differences relative to the largest gradient of the tensor.", "", *table(head, rows)]
+            "Differences are relative to the largest gradient of the tensor.", "", *table(head, rows)]
 
 
 def training(results):
     case = results.get("training")
     if not case:
         return []
-    told = f"failed: {case['error']}" if "error" in case else (
+    result = f"failed: {case['error']}" if "error" in case else (
         f"{case['steps']} steps of `effnet train` in fp32, from a loss of {case['first']:.2f} to a mean of "
-        f"{case['last']:.2f} over the last epoch: the mean loss after each is within {case['largest']:.1e} of the CPU's"
-        + ("." if case["ok"] else f", **out of bounds**, {case['bound']}."))
-    return ["## Training", "", told, ""]
+        f"{case['last']:.2f} over the last epoch: the mean loss after each step is within {case['largest']:.1e} of the CPU's"
+        + ("." if case["ok"] else f", **out of bounds**, bound {case['bound']}."))
+    return ["## Training", "", result, ""]
 
 
 def order(case):
@@ -92,11 +92,12 @@ def speeds(results):
         head += [f"{contender} ms", "images/s", "MiB"]
     head += ["eager / effnet", "compile / effnet"]
     return ["## Latency, throughput, memory", "",
-            "Milliseconds are the median from images in memory to logits in memory. Images a second are of batches "
-            "that follow each other without waiting; PyTorch's are pinned beforehand, effnet's are not. MiB are what "
-            "the allocator took of the device at most. PyTorch is channels_last with `cudnn.benchmark`, "
-            "torch.compile is in mode max-autotune; both have effnet's weights and its SAME padding. Ratios of "
-            "latencies above 1 mean that effnet, plain or tuned, is faster.", "",
+            "Milliseconds are the median time from images in host memory to logits in host memory. Images per "
+            "second are measured over consecutive batches that do not wait for each other; PyTorch's inputs are "
+            "pinned in advance, effnet's are not. MiB is the peak of the device memory that the allocator held. "
+            "PyTorch runs channels_last with `cudnn.benchmark`, torch.compile in mode max-autotune; both use "
+            "effnet's weights and its SAME padding. A ratio of latencies above 1 means that effnet, with or without "
+            "`--autotune`, is faster.", "",
             *table(head, rows)]
 
 
@@ -121,10 +122,10 @@ def render(results):
 
 
 def failures(results):
-    """What is wrong, in words."""
+    """Descriptions of everything that failed."""
     found = []
     if results["tests"] and not results["tests"]["ok"]:
-        found.append("tests of the device failed, or were skipped")
+        found.append("device tests failed or were skipped")
     if results["training"] and not results["training"].get("ok"):
         found.append("training")
     for kind in ("logits", "gradients"):

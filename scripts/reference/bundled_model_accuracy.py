@@ -1,9 +1,9 @@
-"""Top-1 of the bundled model in efficientnet_pytorch, on Pillow's pixels:
+"""Top-1 accuracy of the bundled model in efficientnet_pytorch, with Pillow's pixels:
 
     scripts/effnet convert b0.cifar10 cifar10.pth
     .venv/bin/python scripts/reference/bundled_model_accuracy.py cifar10.pth TEST IMAGE_SIZE CROP_PCT
 
-TEST has a folder of images for each class. The size and the crop are those of the model in weights/manifest.json.
+TEST has one folder of images per class. IMAGE_SIZE and CROP_PCT are those of the model in weights/manifest.json.
 """
 
 import pathlib

@@ -1,8 +1,8 @@
-"""Prints what torch.load finds in each file named, one JSON line a file, for the tests of effnet-checkpoint.
+"""Prints what torch.load finds in each file, one JSON line per file, for the tests of effnet-checkpoint.
 
 {"file": ..., "tensors": {"path.to.tensor": [dtype, shape, sha256 of its elements in row-major order]}}, or
-"error" in place of "tensors". Classes that are unknown here become empty modules, so that whole modules load.
-Only for files that are trusted: this is Python's own unpickling. With --weights-only it is PyTorch's safe one.
+"error" in place of "tensors". Unknown classes become empty modules, so that whole modules can be loaded.
+Only for trusted files: this is Python's own unpickling. With --weights-only, it is PyTorch's safe one.
 """
 
 import hashlib

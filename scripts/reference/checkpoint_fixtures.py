@@ -1,11 +1,11 @@
-"""Makes the small checkpoints in crates/effnet-checkpoint/tests/fixtures.
+"""Creates the small checkpoints in crates/effnet-checkpoint/tests/fixtures.
 
 Run with the reference interpreter:  .venv/bin/python scripts/reference/checkpoint_fixtures.py
 
-Each file shows one container, wrapper, prefix, dtype or stride. `expected.json` beside them says what
-reading must give: for each tensor its dtype, shape and the hexadecimal bytes of its elements in
-row-major order, little-endian, as PyTorch itself has them. Streams hold storage keys that are addresses,
-so a second run writes them with other keys.
+Each file covers one container, wrapper, prefix, dtype or stride. `expected.json` in the same folder has what a
+reader must find, according to PyTorch: for each tensor its dtype, shape and the hexadecimal bytes of its
+elements in row-major order, little-endian. The storage keys in legacy files are addresses, so they change with
+every run.
 """
 
 import argparse
@@ -73,7 +73,7 @@ class Tiny(nn.Module):
 
 
 def rezip(source, name, method=zipfile.ZIP_STORED, folder="", change=lambda name, raw: (name, raw), extra=()):
-    """Packs an archive again, as a person with a zip program would."""
+    """Repacks an archive, as a zip program would."""
     with zipfile.ZipFile(OUT / source) as old, zipfile.ZipFile(OUT / name, "w", method) as new:
         for info in old.infolist():
             changed = change(info.filename, old.read(info))
@@ -90,7 +90,7 @@ def containers():
     save("zip_flat.pth", state, state)
     save("zip_protocol4.pth", state, state, protocol=4)
     save("zip_whole_module.pth", tiny, state, whole_module=True)
-    # Protocol 0 writes a persistent id as text, which torch.load cannot read either.
+    # Not protocol 0: it writes persistent ids as text, which torch.load cannot read either.
     for protocol in (1, 2, 3, 4, 5):
         save(f"legacy_protocol{protocol}.pth", state, state, legacy=True, protocol=protocol)
     # The stream embeds the source of each class; a placeholder keeps PyTorch's own text out of the file.
@@ -179,7 +179,7 @@ def refused_kinds():
 
 
 class ByTable(pickle._Pickler):
-    """A pickler whose persistent ids are those of the table: object id to persistent id."""
+    """A pickler with the persistent ids of a table, from object id to persistent id."""
 
     table = {}
 
@@ -208,7 +208,7 @@ def rebuilt(storage, offset, size, stride):
 
 
 def legacy_by_hand():
-    """What present-day PyTorch no longer writes: views of storages, and strings of Python 2."""
+    """What present-day PyTorch no longer writes: views of storages, and Python 2 strings."""
     system = dumped({"protocol_version": 1001, "little_endian": True, "type_sizes": {}})
     whole, view = object(), object()
     table = {
@@ -239,7 +239,7 @@ def legacy_by_hand():
 
 
 def tar_by_hand():
-    """The container of the first releases, from the description in torch/serialization.py."""
+    """The container of the first releases, as described in torch/serialization.py."""
     storages = io.BytesIO()
     storages.write(dumped(1) + dumped((11, "cpu", torch.FloatStorage)))
     storages.write(struct.pack("<q12f", 12, *ramp(12).tolist()))

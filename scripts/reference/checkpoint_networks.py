@@ -1,7 +1,7 @@
 """Writes state_dicts of EfficientNets in three schemes and several containers into a folder.
 
 checkpoint_networks.py FOLDER      the networks that the tests of effnet-checkpoint convert
-checkpoint_networks.py FOLDER b7   B7 alone, as stream, archive and safetensors, for timing
+checkpoint_networks.py FOLDER b7   only B7, as legacy file, zip and safetensors, for timing
 """
 
 import sys

@@ -1,8 +1,8 @@
-"""Answers about converted files: does the package take them, are they bit for bit what went in, and what does
-the package compute with them.
+"""Requests about converted files: does the package load them, are the tensors unchanged bit for bit, and what
+does the package compute with them.
 
-`network_reference.py` serves these functions; weights are seeded, so that every request for a variant means the
-same ones.
+`network_reference.py` serves these functions. Weights are seeded, so every request for a variant uses the same
+ones.
 """
 
 import zipfile
@@ -14,7 +14,7 @@ from torch import nn
 
 import network_models as models
 
-# Weights whose logits depend on the image cost a forward pass; the other variants are only stored and loaded.
+# Calibrating weights, so that logits depend on the image, costs a forward pass; the others are only saved and loaded.
 CALIBRATED = ("b0", "b3")
 
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
@@ -26,7 +26,7 @@ def weights_of(variant):
 
 
 def legacy_weights(variant, path):
-    """A file as EfficientNet-PyTorch publishes them: its names, the container of before PyTorch 1.6."""
+    """Writes a file as EfficientNet-PyTorch publishes them: its names, in the container used before PyTorch 1.6."""
     with torch.device("meta"):
         names = list(models.original(variant).state_dict())
     state_dict = dict(zip(names, weights_of(variant), strict=True))
@@ -41,7 +41,7 @@ def read(path):
 
 
 def empty_network(package, variant, num_classes=1000):
-    """A package's network without memory: loading has to bring every tensor."""
+    """A package's network on the meta device, so that every tensor must come from the file."""
     with torch.device("meta"):
         network = models.BUILDERS[package](variant)
         if num_classes != 1000:
@@ -51,7 +51,7 @@ def empty_network(package, variant, num_classes=1000):
 
 
 def strict_load(package, variant, path):
-    """Loads a file strictly; says which tensors are not bit for bit the seeded ones."""
+    """Loads a file strictly; returns which tensors differ from the seeded ones in any bit."""
     network = empty_network(package, variant)
     network.load_state_dict(read(path), strict=True, assign=True)
     loaded = network.state_dict()
@@ -64,7 +64,7 @@ def strict_load(package, variant, path):
 
 
 def picture(path, size):
-    """A smooth picture at the size of the input, so that no resize comes between it and the network."""
+    """Writes a smooth image at the size of the input, so that it is not resized."""
     image = models.smooth_images(1, 3, size, size, seed=3)[0]
     low, high = image.min(), image.max()
     pixels = ((image - low) / (high - low) * 255).round().to(torch.uint8)
@@ -84,8 +84,8 @@ def picture_logits(package, variant, path, picture):
 
 
 def training_checkpoint(folder):
-    """What a training script leaves: plain and averaged weights of a B0 for ten classes in parallel wrappers,
-    and the state that training goes on with. The two sets lie beside it under the original names."""
+    """Writes a checkpoint of a training script: plain and averaged weights of a B0 for ten classes, with the prefixes
+    of DataParallel, and the state of the optimizer. Both sets of weights are also saved under the original names."""
     torch.manual_seed(7)
     network = models.original("b0", num_classes=10)
     plain = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -111,8 +111,8 @@ def training_checkpoint(folder):
 
 
 def cast_as(path, original, dtype, num_classes):
-    """Which tensors of a converted file are not what torch makes of the original ones in this type. The file is
-    loaded strictly by EfficientNet-PyTorch first."""
+    """Returns which tensors of a converted file differ from torch's conversion of the original ones to `dtype`. The
+    file is loaded strictly by EfficientNet-PyTorch first."""
     converted = read(path)
     empty_network("lukemelas", "b0", num_classes).load_state_dict(converted, strict=True, assign=True)
     expected = {

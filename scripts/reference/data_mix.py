@@ -1,10 +1,9 @@
-"""What timm's Mixup makes of a small batch.
+"""Applies timm's Mixup to small batches.
 
     data_mix.py OUT.json
 
-`areas` has the rectangle of cutmix for a lambda, a centre and a size, and the lambda that is left of
-it; `batches` a batch with what timm made of it. crates/effnet-train/tests/fixtures/mix.json was made
-with it.
+`areas` has the rectangle of CutMix for a lambda, a centre and a size, with the corrected lambda; `batches` has
+batches and timm's results. This script wrote crates/effnet-train/tests/fixtures/mix.json.
 """
 
 import json

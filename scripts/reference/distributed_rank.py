@@ -1,4 +1,4 @@
-"""A rank of PyTorch in a group with ranks of effnet, see tests/tests/distributed/python.rs."""
+"""A PyTorch rank in a group with effnet ranks, for tests/tests/distributed/python.rs."""
 
 import datetime
 
@@ -22,5 +22,5 @@ gathered = [torch.empty(2, dtype=torch.double) for _ in range(world_size)]
 dist.all_gather(gathered, torch.full((2,), rank, dtype=torch.double))
 assert [own.tolist() for own in gathered] == [[0, 0], [1, 1], [2, 2]], gathered
 dist.barrier()
-# Gloo's threads abort a process whose interpreter ends while they still hold a tensor.
+# Gloo's threads abort the process if the interpreter exits while they still hold a tensor.
 dist.destroy_process_group()

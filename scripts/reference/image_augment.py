@@ -1,14 +1,14 @@
-"""What torchvision and timm make of a picture when they augment it, and what they choose.
+"""Applies the augmentations of torchvision and timm to an image, and lists what their policies can choose.
 
     image_augment.py OUT [WIDTH HEIGHT]
 
-`operations.tsv` has a line `name parameter kernel fill` an operation, by the names of effnet-image's
-`Operation`, `operations.rgb` the source picture and then the result of each line, [height, width, 3].
-`transforms.tsv` has a line `crop interpolation flip operations erasure` a whole transform,
+`operations.tsv` has one line `name parameter kernel fill` per operation, with the names of effnet-image's
+`Operation`; `operations.rgb` has the source image, then the result of each line, [height, width, 3].
+`transforms.tsv` has one line `crop interpolation flip operations erasure` per whole transform,
 `transforms.f32` its [3, 24, 24] floats. `policies.tsv` has what the policies can draw: policy, width,
-height, probability, operations. `crops.tsv` has the distribution of torchvision's random crops: which
-number of the crop, a threshold, and the share of 40 000 crops that do not exceed it.
-The fixtures in crates/effnet-image/tests/fixtures/augment were made with `image_augment.py OUT 13 9`.
+height, probability, operations. `crops.tsv` has the distribution of torchvision's random crops: the name of
+the number, a threshold, and the share of 40,000 crops that do not exceed it.
+The fixtures in crates/effnet-image/tests/fixtures/augment were created with `image_augment.py OUT 13 9`.
 """
 
 import itertools
@@ -41,7 +41,7 @@ def sheared(*shear):
 
 
 def torchvision_factor(name, shear):
-    """The factor that is left of a shear after torchvision's way through degrees."""
+    """The factor of a shear after torchvision's conversion to degrees and back."""
     angle = math.radians(math.degrees(math.atan(shear)))
     return math.tan(angle) if name == "ShearX" else math.sin(angle) / math.cos(angle)
 
@@ -130,7 +130,7 @@ def whole_transforms(image):
 
 
 def torchvision_choices(name, magnitudes, level, size):
-    """What one operation of a policy can become: [(operation, parameter)], equally probable."""
+    """The possible outcomes of one operation of a policy: (operation, parameter), equally probable."""
     values, signed = magnitudes[name]
     value = float(values[level]) if values.ndim else 0.0
     signs = (value, -value) if signed else (value,)
@@ -197,10 +197,10 @@ def policies():
 
 
 def crops():
-    """The distribution of left, top, width and height on a picture of 400 x 300."""
+    """The distribution of left, top, width and height of crops of a 400 x 300 image."""
     torch.manual_seed(3)
-    picture = Image.new("RGB", (400, 300))
-    drawn = [transforms.RandomResizedCrop.get_params(picture, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(40_000)]
+    image = Image.new("RGB", (400, 300))
+    drawn = [transforms.RandomResizedCrop.get_params(image, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(40_000)]
     for index, name in enumerate(("top", "left", "height", "width")):
         values = sorted(crop[index] for crop in drawn)
         for threshold in sorted({values[len(values) * percent // 100] for percent in range(0, 100, 10)}):

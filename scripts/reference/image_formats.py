@@ -1,12 +1,12 @@
-"""Makes small pictures of every kind that effnet-image reads, and the pixels that Pillow sees.
+"""Creates small images of every kind that effnet-image reads, with the pixels that Pillow decodes.
 
     image_formats.py OUT [WIDTH HEIGHT]
 
-OUT receives the pictures, `NAME.rgb` (what the picture is after exif_transpose and convert("RGB"),
-[height, width, 3] bytes), `NAME.white.rgb` (the same laid over white, for pictures with
-transparency), and `cases.tsv`: name, width, height, and `white`, `opaque`, or `-` (16-bit grey
-with a transparent value, where Pillow compares the value's low byte with clipped grey).
-`resize-WIDTHxHEIGHT-FILTER.rgb` are resizes of rgb.png. The fixtures in crates/effnet-image/tests/fixtures were made with `image_formats.py OUT 11 7`.
+OUT receives the images, `NAME.rgb` (the pixels after exif_transpose and convert("RGB"), [height, width, 3]
+bytes), `NAME.white.rgb` (the same composited over white, for images with transparency), and `cases.tsv`:
+name, width, height, and `white`, `opaque`, or `-` (16-bit grey with a transparent value, where Pillow
+compares the value's low byte with clipped grey). `resize-WIDTHxHEIGHT-FILTER.rgb` are resizes of rgb.png.
+The fixtures in crates/effnet-image/tests/fixtures were created with `image_formats.py OUT 11 7`.
 """
 
 import io
@@ -22,7 +22,7 @@ ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (
 
 
 def scene(width, height):
-    """A picture with slopes, edges and some noise, RGBA."""
+    """An RGBA image with gradients, edges and some noise."""
     random = np.random.default_rng(5)
     y, x = np.mgrid[0:height, 0:width].astype(float)
     x, y = x / width, y / height
@@ -44,7 +44,7 @@ def exif(orientation):
 
 
 def png(width, height, depth, color, rows, *, interlaced=False, extra=()):
-    """A PNG of packed rows; `rows` maps (x, y, dx, dy) of a pass to its list of row bytes."""
+    """A PNG from packed rows; `rows` maps (x, y, dx, dy) of a pass to the list of its rows."""
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -57,7 +57,7 @@ def png(width, height, depth, color, rows, *, interlaced=False, extra=()):
 
 
 def array_png(samples, depth, color, **options):
-    """A PNG of a [height, width, channels] array, 8 or 16 bits."""
+    """A PNG from a [height, width, channels] array of 8 or 16 bits."""
     kind = ">u2" if depth == 16 else "u1"
     rows = lambda x, y, dx, dy: [row.astype(kind).tobytes() for row in samples[y::dy, x::dx]]
     return png(samples.shape[1], samples.shape[0], depth, color, rows, **options)
@@ -76,7 +76,7 @@ def bmp(width, height, bits, rows, *, compression=0, masks=(), palette=b"", raw=
 
 
 def tiff(width, height, bits, photometric, data, *, order="<", extra=()):
-    """An uncompressed TIFF of one strip. `extra` are further (tag, type, values)."""
+    """An uncompressed TIFF with one strip. `extra` has additional (tag, type, values)."""
     entries = [(256, 4, [width]), (257, 4, [height]), (258, 3, list(bits)), (259, 3, [1]),
                (262, 3, [photometric]), (273, 4, [8]), (277, 3, [len(bits)]), (278, 4, [height]),
                (279, 4, [len(data)]), *extra]

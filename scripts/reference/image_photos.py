@@ -1,11 +1,11 @@
-"""What Pillow, torchvision and timm make of photos.
+"""Decodes and preprocesses photos with Pillow, torchvision and timm.
 
     image_photos.py OUT PHOTO...
 
 For photo number N, OUT receives `N.rgb` (decoded, upright, [height, width, 3] bytes),
 `N-WIDTHxHEIGHT-FILTER.rgb` (three resizes of it), `N-TRANSFORM.rgb` (resized and cropped) and
-`N-TRANSFORM.f32` (the network's input, [3, size, size] little-endian floats). `photos.tsv` has a
-line `N width height` a photo, `resizes.tsv` a line `N width height filter` a resize.
+`N-TRANSFORM.f32` (the network's input, [3, size, size] little-endian floats). `photos.tsv` has one line
+`N width height` per photo, `resizes.tsv` one line `N width height filter` per resize.
 """
 
 import sys
@@ -18,7 +18,7 @@ from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-# Up, down, to the same width or height, to a stripe, and the kind where rows go first.
+# Up, down, to the same width or height, to a strip, and sizes for which rows are resized first.
 SIZES = [(224, 224), (341, 256), (600, 600), (None, 100), (200, None), (1, 1), (7, 900), (900, 7),
          (None, 777), (None, 20), (1031, 13), (380, 500)]
 

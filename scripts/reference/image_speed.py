@@ -1,4 +1,4 @@
-"""Times Pillow on a folder's JPEG photos, beside `cargo run --release --example measure`.
+"""Times Pillow on the JPEGs of a folder, for comparison with `cargo run --release --example measure`.
 
     image_speed.py FOLDER [ROUNDS]
 """
@@ -20,7 +20,7 @@ def best_of(name, rounds, items, step):
         for item in items:
             step(item)
         best = min(best, time.perf_counter() - start)
-    print(f"{name:34} {best / len(items) * 1e3:7.3f} ms a photo")
+    print(f"{name:34} {best / len(items) * 1e3:7.3f} ms per image")
 
 
 def main():

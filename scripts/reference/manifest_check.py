@@ -1,9 +1,9 @@
-"""Holds weights/manifest.json against what the installed reference packages say about their own files.
+"""Checks weights/manifest.json against what the installed reference packages say about their own files.
 
     manifest_check.py MANIFEST
 
-Reads timm's default_cfgs, torchvision's Weights enums and EfficientNet-PyTorch's url maps. Prints one line for each
-difference and exits with 1 if there is any; otherwise prints what was compared. Needs no network.
+Reads timm's default_cfgs, torchvision's Weights enums and EfficientNet-PyTorch's url maps. Prints one line per
+difference and exits with 1 if there is any; otherwise prints how much was compared. Needs no network.
 """
 
 import json
@@ -64,7 +64,7 @@ def expected_entries():
 
 
 def found(entry):
-    """The same facts as the manifest has them."""
+    """The same facts, from the manifest."""
     preprocessing, published = entry["preprocessing"], entry["published"]
     urls = [url for file in entry["files"] for url in file["urls"]]
     facts = {
@@ -97,7 +97,7 @@ def main():
         }
     expected = dict(expected_entries())
     problems = [f"{id}: not in the manifest" for id in expected.keys() - entries.keys()]
-    problems += [f"{id}: no package knows it" for id in entries.keys() - expected.keys()]
+    problems += [f"{id}: in no package" for id in entries.keys() - expected.keys()]
     compared = 0
     for id in expected.keys() & entries.keys():
         ours = found(entries[id])
@@ -106,9 +106,9 @@ def main():
             if not same(value, ours.get(name)):
                 problems.append(f"{id}: {name} is {ours.get(name)}, the package says {value}")
         if "url" not in expected[id] and ours["url"]:
-            problems.append(f"{id}: url is {ours['url']}, the package knows none")
+            problems.append(f"{id}: url is {ours['url']}, the package has none")
         if "test" in ours and "test" not in expected[id]:
-            problems.append(f"{id}: a test size is stated, the package knows none")
+            problems.append(f"{id}: has a test size, the package has none")
     print("\n".join(sorted(problems)) or f"{len(expected)} entries and {compared} facts agree")
     return 1 if problems else 0
 

@@ -1,4 +1,4 @@
-"""Metrics of a classifier as torch's own operations give them."""
+"""Metrics of a classifier, computed with torch."""
 
 import torch
 from safetensors.torch import save_file
@@ -8,7 +8,7 @@ BINS = 15
 
 
 def metrics(classes, images, folder):
-    """Random logits that are right about half of the time, and what they score."""
+    """Random logits that are right about half of the time, and their metrics."""
     generator = torch.Generator().manual_seed(6)
     # Some classes have no image, and some are never predicted.
     labels = torch.randint(0, classes - 1, (images,), generator=generator)
@@ -22,7 +22,7 @@ def metrics(classes, images, folder):
     ranked = logits.topk(5, 1).indices
     counts = torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes)
     right = counts.diagonal().double()
-    # 0 / 0 is NaN, which JSON has no number for.
+    # 0 / 0 is NaN, which JSON cannot represent.
     fractions = {
         "precision": right / counts.sum(0),
         "recall": right / counts.sum(1),

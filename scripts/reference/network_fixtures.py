@@ -1,18 +1,18 @@
-"""Makes crates/effnet-core/tests/fixtures: a narrow, shallow network of the original and what it
-computes, so that the crate's own tests say something where there is no Python.
+"""Creates crates/effnet-core/tests/fixtures: a narrow, shallow network of the original implementation and what
+it computes, so that the crate can be tested without Python.
 
     python scripts/reference/network_fixtures.py
 
-`narrow-zip.pth` and `narrow-legacy.pth` hold the same weights in PyTorch's two containers.
-`narrow-expected.safetensors` holds
+`narrow-zip.pth` and `narrow-legacy.pth` have the same weights in PyTorch's two containers.
+`narrow-expected.safetensors` has
 
     <place>.images, .logits, .reduction_1 ... .reduction_6     with dynamic padding
-    <place>.static_logits                                      padded for 64 x 48 whatever the image
+    <place>.static_logits                                      padded for 64 x 48, whatever the image size
     <place>.symmetric_logits                                   padded by kernel // 2, epsilon 1e-5
     training.images, .labels, .logits, .loss, .gradient.<parameter>, .after.<buffer>
     stem.<channels>                                            the stem's kernels adapted by timm
 
-where place is `even` (64 x 48, what the static padding is made for) or `odd` (65 x 47).
+where place is `even` (64 x 48, the size of the static padding) or `odd` (65 x 47).
 """
 
 import pathlib
@@ -36,7 +36,7 @@ def narrow(image_size=None):
 
 
 class Symmetric(nn.Conv2d):
-    """Stands in for the original's convolutions where padding is to be symmetric."""
+    """Replaces the original's convolutions for symmetric padding."""
 
     def __init__(self, conv):
         super().__init__(

@@ -1,7 +1,7 @@
-"""The networks of the three reference packages, holding one set of weights.
+"""The networks of the three reference packages, with the same weights.
 
-The state dicts of efficientnet_pytorch, torchvision and timm list the same tensors in the same
-order, so weights pass from one package to another by position.
+The state dicts of efficientnet_pytorch, torchvision and timm list the same tensors in the same order,
+so weights are copied between packages by position.
 """
 
 import functools
@@ -15,19 +15,19 @@ from torch.nn import functional
 
 IMAGE_SIZE = dict(b0=224, b1=240, b2=260, b3=300, b4=380, b5=456, b6=528, b7=600, b8=672, l2=800)
 
-# What is drawn in training is off everywhere: it would differ between any two implementations.
+# Randomness in training is off everywhere: it would differ between any two implementations.
 DETERMINISTIC = dict(dropout_rate=0.0, drop_connect_rate=0.0)
 
 
 def original(variant, in_channels=3, **overrides):
-    """efficientnet_pytorch's network; without an `image_size` among the overrides it is the
-    package's default, padded for the variant's own size, and with None it pads dynamically."""
+    """efficientnet_pytorch's network. Without an `image_size` among the overrides, it has the package's default
+    padding, for the variant's own size; with None, it pads dynamically."""
     return EfficientNet.from_name(f"efficientnet-{variant}", in_channels=in_channels, **overrides)
 
 
 def original_for_export(variant):
-    """The original with `torch.nn.SiLU` in place of its own swish, which computes the same function
-    by other steps and so rounds otherwise."""
+    """The original with `torch.nn.SiLU` in place of its own swish, which computes the same function in other
+    steps and so rounds differently."""
     network = original(variant, image_size=None, **DETERMINISTIC)
     network.set_swish(memory_efficient=False)
     return network
@@ -53,10 +53,10 @@ def build(model, variant, tensors):
 
 
 def fill(network, tensors):
-    """Gives a network, which may be on the meta device, copies of `tensors`, in state dict order."""
+    """Loads copies of `tensors`, in state dict order, into a network, which may be on the meta device."""
     names = list(network.state_dict())
     if len(names) != len(tensors):
-        raise ValueError(f"{len(tensors)} tensors for a network of {len(names)}")
+        raise ValueError(f"found {len(tensors)} tensors for a network with {len(names)}")
     copies = {name: tensor.clone() for name, tensor in zip(names, tensors)}
     network.load_state_dict(copies, assign=True)
     return network
@@ -69,8 +69,8 @@ def tensors_of(network):
 
 @functools.lru_cache(maxsize=2)
 def drawn(variant):
-    """Seeded weights with BN statistics as initialised. BN's scale and shift are drawn too:
-    at their initial ones and zeros, exchanging the two would hardly show."""
+    """Seeded weights with initial BN statistics. BN's scale and shift are random too: with their initial ones
+    and zeros, a mix-up of the two would hardly show."""
     torch.manual_seed(1)
     network = original(variant)
     draw_batch_norm(network)
@@ -87,7 +87,7 @@ def batch_norms(network):
     return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
 
 
-# Which models may share statistics: those with equal padding and epsilon.
+# Models with equal padding and epsilon share statistics.
 ARITHMETIC = {
     "lukemelas": "lukemelas",
     "lukemelas-silu": "lukemelas",
@@ -101,16 +101,16 @@ ARITHMETIC = {
 @functools.lru_cache(maxsize=4)
 def calibrated_as(model, variant):
     network = build(model, variant, drawn(variant))
-    # Large enough for 36 positions in the last stage, far cheaper than B7's own size.
+    # Large enough for 36 positions in the last stage, and far cheaper than B7's own size.
     calibrate(network, smooth_images(3, 3, 192, 192, seed=2))
     return tensors_of(network)
 
 
 def calibrated(model, variant):
-    """Weights with BN statistics measured under the arithmetic of `model`.
+    """Weights with BN statistics measured with the padding and epsilon of `model`.
 
-    With other statistics the logits hardly depend on the image, and a wrong padding or a wrong
-    epsilon passes any test.
+    With other statistics, the logits hardly depend on the image, and a wrong padding or epsilon would
+    pass any test.
     """
     return calibrated_as(ARITHMETIC[model], variant)
 
@@ -131,8 +131,8 @@ def calibrate(network, images):
 
 
 def smooth_images(count, channels, height, width, seed):
-    """Random images with large and small structures, so that neighbouring pixels correlate as in
-    photographs: white noise averages out and makes all images alike."""
+    """Random images with large and small structures, so that neighbouring pixels correlate as in photos: white
+    noise averages out and makes all images alike."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.zeros(count, channels, height, width)
     for cells, strength in ((4, 1.0), (11, 0.7), (37, 0.4)):

@@ -1,12 +1,10 @@
-"""Answers the tests' questions about the reference packages.
+"""Serves the tests' requests to the reference packages.
 
-Reads one JSON object a line from stdin, with the name of a function below, in `conversion_reference.py`
-or in `training_reference.py` as `request` and its arguments, and writes one JSON object a line to
-stdout: the answer, or `{"error": "..."}`. Tensors go into files in the folder that the request names.
-`{"ready": true}` comes first.
+Reads one JSON object per line from stdin: `request`, the name of a function of `ANSWERS`, and its
+arguments. Writes one JSON object per line to stdout: the answer, or `{"error": "..."}`. Tensors are
+written to files in the folder that the request names. `{"ready": true}` comes first.
 
-One process serves all tests of a run, because importing the packages takes longer than most
-answers.
+One process serves all tests of a run, because importing the packages takes longer than most answers.
 """
 
 import copy
@@ -29,7 +27,7 @@ RECTANGLE = (193, 161)
 
 
 def parity(model, variant, folder):
-    """Weights in both of PyTorch's containers, and what the package computes with them."""
+    """Writes weights in both of PyTorch's containers, and what the package computes with them."""
     tensors = models.calibrated(model, variant)
     network = models.build(model, variant, tensors)
     state_dict = network.state_dict()
@@ -53,14 +51,14 @@ def parity(model, variant, folder):
 
 @torch.no_grad()
 def evaluate(model, network, images):
-    """Logits and features of any package, in one pass through its own layers; endpoints too where
-    the package has them."""
+    """Logits and features of any package, in one pass through its own layers, and endpoints if the package
+    has them."""
     outputs = {"images": images}
     if model == "lukemelas":
         outputs |= network.extract_endpoints(images)
         outputs["features"] = outputs["reduction_6"]
         outputs["logits"] = network._fc(network._avg_pooling(outputs["features"]).flatten(1))
-        # The package's other swish, torch.nn.SiLU, rounds as all other implementations do.
+        # The package's other swish, torch.nn.SiLU, rounds like all other implementations.
         network.set_swish(memory_efficient=False)
         endpoints = network.extract_endpoints(images)
         outputs |= {f"silu_{name}": tensor for name, tensor in endpoints.items()}
@@ -90,8 +88,8 @@ def static_padding(variant, image_size, sizes, folder):
 
 
 def layout(variant, in_channels=3, overrides=None):
-    """Names and shapes of a network's state dict, its number of parameters, and the drop connect
-    rate that each block is given."""
+    """Names and shapes of a network's state dict, its number of parameters, and the drop connect rate of each
+    block."""
     with torch.device("meta"):
         network = models.original(variant, in_channels=in_channels, **(overrides or {}))
         rates = []
@@ -108,8 +106,8 @@ def layout(variant, in_channels=3, overrides=None):
 
 
 def training(model, variant, batch, size, folder, overrides=None, gradients_in_doubles=False):
-    """One step of training: the weights before it, and what it leaves, its gradients as they are in
-    64 bits if asked for."""
+    """One training step: the weights before it, and its results, with gradients computed in 64 bits on
+    request."""
     if overrides:
         torch.manual_seed(4)
         network = models.original(variant, image_size=None, **models.DETERMINISTIC, **overrides)
@@ -148,10 +146,10 @@ REQUESTS = {function.__name__: function for function in ANSWERS}
 
 
 def main():
-    # Packages may print while they work; the answers must stand alone on their stream.
+    # Packages may print; the stream of answers must have nothing else.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    # The tests compute beside this process, on one thread each: see tests/tests/network/main.rs.
+    # The tests compute at the same time, on one thread each: see tests/tests/network/main.rs.
     torch.set_num_threads(1)
     print(json.dumps({"ready": True}), file=answers)
     for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""One step of training in a reference package: loss, gradients and running statistics."""
+"""One training step in a reference package: loss, gradients and running statistics."""
 
 from torch.nn import functional
 
@@ -6,8 +6,8 @@ from torch.nn import functional
 def training_step(network, names, images, labels):
     """Runs forward and backward in training mode.
 
-    `names` are the names to report tensors under, in state dict order: the original's, whatever
-    the package. Returns `images`, `labels`, `logits`, `loss`, `gradient.<parameter>` and
+    `names` are the names to report tensors under, in state dict order: the original's, for every
+    package. Returns `images`, `labels`, `logits`, `loss`, `gradient.<parameter>` and
     `after.<buffer>`.
     """
     network.train()

@@ -1,12 +1,12 @@
 """Classifies photos with efficientnet_pytorch, Pillow and torchvision: photo_classes.py PHOTOS OUT
 
-Writes OUT/weights.pth (B0 in the original format, legacy container) and OUT/expected.json, from path
-to logits. BN statistics are calibrated on the photos themselves: with any others nearly all photos
-would get one class, and an agreement of classes would say nothing.
+Writes OUT/weights.pth (B0 in the original format, legacy container) and OUT/expected.json, a map from path
+to logits. BN statistics are calibrated on the photos themselves: with others, nearly all photos would get
+the same class, and equal classes would prove nothing.
 
-OUT/fitted.pth is the same network with a classifier that was fitted to the photos, each a class of its
-own. It has the margins between classes that training makes; among a thousand random ones the best two
-are often so near each other that any rounding decides.
+OUT/fitted.pth is the same network with a classifier fitted to the photos, each of which is its own class. It
+has margins between classes like a trained network; with a random classifier, the best two of a thousand
+classes are often so close that rounding decides.
 """
 
 import json
@@ -33,7 +33,7 @@ def read(path):
 
 
 def fit_classifier(model, images):
-    """One class for each photo, from the features of the photo and of its mirror image."""
+    """Fits one class per photo, from the features of the photo and of its mirror image."""
     views = torch.cat([images, images.flip(3)])
     with torch.no_grad():
         features = torch.cat([model.extract_features(batch).mean((2, 3)) for batch in views.split(16)])
@@ -66,7 +66,7 @@ def main():
         model.train()
         model(images[:: max(1, len(images) // 32)])
         model.eval()
-        # Classes of one's own scale: the default head gives nearly equal logits.
+        # A larger scale: the default classifier has nearly equal logits.
         torch.nn.init.normal_(model._fc.weight, std=0.05)
         logits = torch.cat([model(batch) for batch in images.split(16)])
     torch.save(model.state_dict(), out / "weights.pth", _use_new_zipfile_serialization=False)

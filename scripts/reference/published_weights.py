@@ -1,7 +1,7 @@
-"""Fetches published weights with effnet and holds them against the manifest and the package they were made for.
+"""Downloads published weights with effnet and checks them against the manifest and the package they are for.
 
 For each entry: download, digest, strict loading in the package, and the logits of one photo, computed by effnet and
-by the package with the entry's preprocessing. Prints a table; exits with 1 if anything is wrong with an entry.
+by the package with the entry's preprocessing. Prints a table; exits with 1 if any entry fails.
 """
 
 import argparse
@@ -23,37 +23,37 @@ from torchvision.transforms import functional as transforms
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# `max |difference| / max |logit|`: rounding in f32, and a JPEG decoder that differs by one in a few pixels.
+# Bound of `max |difference| / max |logit|`: f32 rounding, and JPEG decoders that differ by one in a few pixels.
 TOLERANCE = 1e-3
 
 
 def arguments():
     parser = argparse.ArgumentParser(
         prog="scripts/verify-published-weights",
-        description="Fetches published weights and checks digest, strict loading, and the logits of a photo against "
-        "the Python package of each. EFFNET_CACHE says where the files go: all of them are more than 10 GB.",
+        description="Downloads published weights and checks digest, strict loading, and the logits of a photo against "
+        "the Python package of each. The files go into EFFNET_CACHE; all of them take more than 10 GB.",
     )
-    parser.add_argument("photo", help="an image to compare logits on")
+    parser.add_argument("photo", help="image to compare the logits of")
     parser.add_argument("ids", nargs="*", metavar="ID", help="entries to check [default: all]")
-    parser.add_argument("--manifest", type=Path, metavar="FILE", help="another manifest than weights/manifest.json")
-    parser.add_argument("--write", action="store_true", help="fill full digests and sizes into the manifest")
-    parser.add_argument("--effnet", metavar="FILE", default=ROOT / "scripts/effnet", help="the program to check with")
+    parser.add_argument("--manifest", type=Path, metavar="FILE", help="manifest to check [default: weights/manifest.json]")
+    parser.add_argument("--write", action="store_true", help="write full digests and sizes into the manifest")
+    parser.add_argument("--effnet", metavar="FILE", default=ROOT / "scripts/effnet", help="the effnet to use [default: %(default)s]")
     return parser.parse_intermixed_args()
 
 
 def run(*command):
-    """Standard output; a failure raises with the last line that the program said."""
+    """Standard output; a failure raises with the last line that the program printed."""
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["it failed without a word"]
-        # A download that failed has its reason on the second line, and advice after it.
-        failed = "cannot be fetched" in lines[0] and len(lines) > 1
+        lines = done.stderr.strip().splitlines() or ["failed without a message"]
+        # A failed download has its cause on the second line, and advice after it.
+        failed = re.search("cannot be (fetched|downloaded)|cannot (fetch|download)", lines[0]) and len(lines) > 1
         raise RuntimeError(lines[1].strip() if failed else lines[-1])
     return done.stdout
 
 
 def network(entry):
-    """The package's network, without memory for parameters: strict loading has to bring all of them."""
+    """The package's network on the meta device, so that every tensor must come from the file."""
     variant, classes = entry["variant"], entry["classes"]
     with torch.device("meta"):
         if entry["scheme"] == "lukemelas":
@@ -68,7 +68,7 @@ def strict_load(entry, path):
     state_dict = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
     loaded = network(entry)
     loaded.load_state_dict(state_dict, strict=True, assign=True)
-    # Files of before PyTorch 0.4.1 lack the counters of BN, and loading them leaves those without memory.
+    # Files from before PyTorch 0.4.1 have no BN counters, so loading leaves those on the meta device.
     for module in loaded.modules():
         counter = getattr(module, "num_batches_tracked", None)
         if counter is not None and counter.is_meta:
@@ -101,7 +101,7 @@ def effnet_logits(effnet, manifest, entry, photo):
 
 @torch.no_grad()
 def check(entry, options, manifest):
-    """A row of the table, and what was found of the file."""
+    """A row of the table, and name, digest and size of the file."""
     row = dict(id=entry["id"], bytes="-", digest="-", load="-", difference="-", top1="-", problem="")
     found = None
     try:
@@ -112,12 +112,12 @@ def check(entry, options, manifest):
         found = dict(name=path.name, sha256=digest, bytes=path.stat().st_size)
         row["bytes"] = found["bytes"]
         of_name = (file for file in entry["files"] if path.name in (file["name"], *file.get("former_names", ())))
-        # A file of Hugging Face's cache has that cache's name, and an entry may have only one from there.
+        # A file from Hugging Face's cache has that cache's name, and an entry has at most one from there.
         published = next(of_name, entry["files"][0])
         known = published.get("sha256")
         row["digest"] = ("ok" if digest.startswith(known) else "WRONG") if known else "none"
         if published.get("bytes") not in (None, found["bytes"]):
-            row["problem"] = f"{published['bytes']} bytes in the manifest"
+            row["problem"] = f"the manifest says {published['bytes']} bytes"
         found["name"] = published["name"]
 
         row["load"] = "FAILED"
@@ -137,7 +137,7 @@ def check(entry, options, manifest):
 
 
 def fill_in(manifest, found):
-    """Writes digest and size into the object of one file, and leaves the rest of the text as it is."""
+    """Writes digest and size into the object of one file, and keeps the rest of the text."""
     text = manifest.read_text(encoding="utf-8")
     name = re.search(r'"name":\s*' + re.escape(json.dumps(found["name"])), text)
     start, end = text.rindex("{", 0, name.start()), text.index("}", name.end()) + 1

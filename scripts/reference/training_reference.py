@@ -1,4 +1,4 @@
-"""Whole trainings and schedules in the reference packages."""
+"""Whole training runs, schedules and losses in the reference packages."""
 
 import torch
 from efficientnet_pytorch import EfficientNet
@@ -31,38 +31,38 @@ AVERAGES = {"v2": ModelEmaV2, "v3": ModelEmaV3}
 
 
 def train(folder, optimizer, lr, weight_decay, steps, batch, size, overrides, clip=None, smoothing=0.0, average=None):
-    """Trains on fixed images; leaves the weights before, the images, the losses, the weights after and
-    their average."""
+    """Trains on fixed images; writes the weights before, the images, the losses, the weights after and their
+    moving average."""
     torch.manual_seed(4)
     if overrides:
         network = EfficientNet.from_name("efficientnet-b0", image_size=None, **models.DETERMINISTIC, **overrides)
     else:
         network = models.build("lukemelas", "b0", models.calibrated("lukemelas", "b0"))
-    # The packages' SiLU in one operation: its other form rounds differently.
+    # torch's SiLU: the package's memory-efficient one rounds differently.
     network.set_swish(memory_efficient=False)
     network.train()
     torch.save(network.state_dict(), f"{folder}/start.pth")
     classes = network._fc.out_features
     images = models.smooth_images(2 * batch, 3, *size, seed=5)
     labels = torch.arange(2 * batch) * 7 % classes
-    following = AVERAGES[average](network, decay=0.9) if average else None
-    rule = OPTIMIZERS[optimizer](groups(network, weight_decay), lr)
+    ema = AVERAGES[average](network, decay=0.9) if average else None
+    optimizer = OPTIMIZERS[optimizer](groups(network, weight_decay), lr)
     losses = []
     for step in range(steps):
         part = slice(step % 2 * batch, (step % 2 + 1) * batch)
-        rule.zero_grad()
+        optimizer.zero_grad()
         loss = functional.cross_entropy(network(images[part]), labels[part], label_smoothing=smoothing)
         loss.backward()
         if clip:
             torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
-        rule.step()
-        if following:
-            following.update(network)
+        optimizer.step()
+        if ema:
+            ema.update(network)
         losses.append(loss.item())
     expected = {"images": images, "labels": labels, "losses": torch.tensor(losses, dtype=torch.float64).float()}
     expected |= {f"after.{name}": tensor for name, tensor in network.state_dict().items()}
-    if following:
-        averaged = following.module.state_dict()
+    if ema:
+        averaged = ema.module.state_dict()
         expected |= {f"average.{name}": tensor for name, tensor in averaged.items()}
     save_file({name: tensor.detach().clone().contiguous() for name, tensor in expected.items()},
               f"{folder}/expected.safetensors")
@@ -70,7 +70,7 @@ def train(folder, optimizer, lr, weight_decay, steps, batch, size, overrides, cl
 
 
 def schedule(name, base, steps, arguments):
-    """The learning rate of every step of one of torch's schedulers."""
+    """The learning rate of every step under one of torch's schedulers."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=base)
     scheduler = getattr(torch.optim.lr_scheduler, name)(optimizer, **arguments)
     rates = []

@@ -273,7 +273,7 @@ impl BatchNorm {
 
     fn activate(&self, input: &Tensor, mode: Mode<'_>, silu: bool) -> Result<Tensor, TchError> {
         let output = match mode {
-            Mode::Train(group) if self.trains(input, group) => {
+            Mode::Train(group) if self.is_supported(input, group) => {
                 return Ok(training::norm_activation(input, &self.counted(group)?, silu)?);
             }
             Mode::Train(group @ Some(_)) => training::sync_batch_norm(input, &self.counted(group)?)?,
@@ -301,8 +301,8 @@ impl BatchNorm {
     }
 
     /// Whether the training kernels take activations like `input` in this layer.
-    pub(crate) fn trains(&self, input: &Tensor, group: Option<&Arc<dyn BatchNormGroup>>) -> bool {
-        training::trains(input, &self.layer(group))
+    pub(crate) fn is_supported(&self, input: &Tensor, group: Option<&Arc<dyn BatchNormGroup>>) -> bool {
+        training::is_supported(input, &self.layer(group))
     }
 
     fn count(&self) -> Result<(), TchError> {

@@ -97,7 +97,7 @@ impl MBConv {
             None => input,
         };
         let x = match mode {
-            Mode::Train(group) if self.depthwise_bn.trains(expanded, group) => {
+            Mode::Train(group) if self.depthwise_bn.is_supported(expanded, group) => {
                 self.filter_in_training(expanded, group)?
             }
             _ => self.filter(expanded, mode)?,

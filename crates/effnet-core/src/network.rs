@@ -236,7 +236,7 @@ impl EfficientNet {
     ) -> Result<Tensor, TchError> {
         let images = match mode {
             // The layout that the training kernels take; every layer keeps it.
-            Mode::Train(group) if self.stem_bn.trains(images, group) => &channels_last(images)?,
+            Mode::Train(group) if self.stem_bn.is_supported(images, group) => &channels_last(images)?,
             _ => images,
         };
         let mut x = self.stem_bn.forward_silu(&self.stem.forward(images)?, mode)?;

@@ -3,7 +3,7 @@
 use launch_environment::{Environment, EnvironmentError};
 
 /// The environment of a process with these variables.
-fn of(variables: &[(&str, &str)]) -> Result<Option<Environment>, EnvironmentError> {
+fn environment(variables: &[(&str, &str)]) -> Result<Option<Environment>, EnvironmentError> {
     Environment::from_lookup(|name| {
         let found = variables.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| (*value).to_owned())
@@ -25,13 +25,16 @@ fn with<'a>(name: &'a str, value: &'a str) -> Vec<(&'a str, &'a str)> {
 
 #[test]
 fn a_process_by_itself_is_in_no_group() {
-    assert_eq!(of(&[]), Ok(None));
-    assert_eq!(of(&[("MASTER_ADDR", "host"), ("PATH", "/bin")]), Ok(None));
+    assert_eq!(environment(&[]), Ok(None));
+    assert_eq!(
+        environment(&[("MASTER_ADDR", "host"), ("PATH", "/bin")]),
+        Ok(None)
+    );
 }
 
 #[test]
 fn the_four_variables_of_pytorch_make_a_group() {
-    let group = of(&PLAIN).unwrap().unwrap();
+    let group = environment(&PLAIN).unwrap().unwrap();
     assert_eq!((group.rank, group.world_size, group.local_rank), (1, 3, 1));
     assert_eq!(group.master.to_string(), "10.0.0.1:1234");
     assert_eq!(
@@ -50,7 +53,7 @@ fn torchrun_describes_its_store_and_restarts() {
         ("TORCHELASTIC_RESTART_COUNT", "2"),
         ("TORCHELASTIC_RUN_ID", "b0"),
     ]);
-    let group = of(&variables).unwrap().unwrap();
+    let group = environment(&variables).unwrap().unwrap();
     assert_eq!((group.local_rank, group.local_world_size), (0, Some(2)));
     assert!(group.agent_store);
     assert_eq!((group.restart_count, group.run_id.as_deref()), (2, Some("b0")));
@@ -59,7 +62,7 @@ fn torchrun_describes_its_store_and_restarts() {
 #[test]
 fn each_missing_variable_is_named() {
     for (name, _) in PLAIN {
-        let error = of(&with(name, "")).unwrap_err();
+        let error = environment(&with(name, "")).unwrap_err();
         assert!(
             matches!(error, EnvironmentError::Missing { missing, .. } if missing == name),
             "{error}"
@@ -81,7 +84,7 @@ fn a_variable_out_of_range_is_named_with_its_value() {
         ("LOCAL_WORLD_SIZE", "4"),
         ("TORCHELASTIC_RESTART_COUNT", "once"),
     ] {
-        let message = of(&with(name, value)).unwrap_err().to_string();
+        let message = environment(&with(name, value)).unwrap_err().to_string();
         assert!(
             message.contains(&format!("{name} is `{value}`, expected a whole number")),
             "{message}"

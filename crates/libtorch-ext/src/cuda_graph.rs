@@ -46,7 +46,7 @@ impl CudaGraph {
     /// `work` must only compute with tensors of that device: no transfers, nothing that waits for a
     /// result. Run it once before in this thread, because libraries cannot initialise while recording.
     /// A replay reads the tensors that `work` read, at the same addresses, and writes those that it
-    /// created, which are in the graph's memory. A graph recorded `beside` another one of the same
+    /// created, which are in the graph's memory. A graph recorded with `share_with`, another one of the same
     /// device shares its memory: a replay of either overwrites the results of the other, and the two
     /// must not run at the same time.
     ///
@@ -54,14 +54,14 @@ impl CudaGraph {
     /// Those of `work`, and [`Error`] when CUDA fails, after which the device is as before.
     pub fn record<T, E: From<Error>>(
         device: usize,
-        beside: Option<&Self>,
+        share_with: Option<&Self>,
         work: impl FnOnce() -> Result<T, E>,
     ) -> Result<(Self, T), E> {
         let api = LIBRARY.table()?;
-        let beside = beside.map_or(ptr::null(), |graph| graph.graph.as_ptr().cast_const());
+        let share_with = share_with.map_or(ptr::null(), |graph| graph.graph.as_ptr().cast_const());
         let mut graph = ptr::null_mut();
-        // SAFETY: `beside` is null or a live graph, `graph` is valid for writes.
-        api.check(unsafe { (api.begin)(device_index(device)?, beside, &raw mut graph) })?;
+        // SAFETY: `share_with` is null or a live graph, `graph` is valid for writes.
+        api.check(unsafe { (api.begin)(device_index(device)?, share_with, &raw mut graph) })?;
         let graph = NonNull::new(graph).ok_or(Error::OutOfMemory)?;
         let recording = Recording { api, graph };
         let result = work()?;

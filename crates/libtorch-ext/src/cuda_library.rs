@@ -84,10 +84,10 @@ impl<T> CudaLibrary<T> {
         let program = env::current_exe()
             .ok()
             .and_then(|program| program.canonicalize().ok());
-        let beside = program
+        let in_program_folder = program
             .as_deref()
             .and_then(Path::parent)
             .map(|folder| folder.join(self.file));
-        beside.into_iter().chain(self.built.map(PathBuf::from))
+        in_program_folder.into_iter().chain(self.built.map(PathBuf::from))
     }
 }

@@ -18,7 +18,7 @@ pub enum Error {
         found: Vec<i64>,
     },
     /// A tensor of the right shape has another element type, or is not contiguous.
-    #[error("{name} is a tensor of {found:?} or not contiguous, expected contiguous 32-bit floats")]
+    #[error("{name} has type {found:?} or is not contiguous, expected contiguous 32-bit floats")]
     Layout {
         /// What the tensor is.
         name: &'static str,

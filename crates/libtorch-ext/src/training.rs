@@ -52,7 +52,7 @@ pub struct SqueezeExcite<'a> {
 
 /// Whether the kernels of this module can train with `x` and `norm`: both on the CPU, parameters of 32-bit
 /// floats, `x` of 32-bit floats or bfloat16, and more than one value per channel in all processes together.
-pub fn trains(x: &Tensor, norm: &BatchNorm<'_>) -> bool {
+pub fn is_supported(x: &Tensor, norm: &BatchNorm<'_>) -> bool {
     let least = if norm.group.is_some() { 1 } else { 2 };
     runs_on(x, norm.weight, least)
 }
@@ -135,16 +135,16 @@ impl BatchNorm<'_> {
 /// `norm(x)`, followed by SiLU if `silu`.
 ///
 /// # Errors
-/// [`Error::Shape`] when the parameters do not fit `x`, or [`trains`] is false; [`Error::Native`],
+/// [`Error::Shape`] when the parameters do not fit `x`, or [`is_supported`] is false; [`Error::Native`],
 /// [`Error::OutOfMemory`].
 pub fn norm_activation(x: &Tensor, norm: &BatchNorm<'_>, silu: bool) -> Result<Tensor, Error> {
-    let raw = norm.raw(channels(x, trains(x, norm))?)?;
+    let raw = norm.raw(channels(x, is_supported(x, norm))?)?;
     // SAFETY: the tensors are alive, and the parameters have as many values as `x` has channels.
     output(|out| unsafe { effnet_norm_activation(x.as_ptr(), &raw const raw, i32::from(silu), out) })
 }
 
 /// `norm(x)` over the batches of the norm's group, for activations `[N, C, H, W]` of any kind on any device. It is
-/// built on libtorch's operators, for activations that [`trains`] does not take.
+/// built on libtorch's operators, for activations that [`is_supported`] does not take.
 ///
 /// # Errors
 /// [`Error::Shape`] when the parameters do not fit `x`, [`Error::Native`] when the norm has no group or the
@@ -179,7 +179,7 @@ pub fn depthwise(
     stride: i64,
     padding: [i64; 4],
 ) -> Result<Tensor, Error> {
-    let runs = runs_on(x, kernels, 1) && norm.is_none_or(|norm| trains(x, norm));
+    let runs = runs_on(x, kernels, 1) && norm.is_none_or(|norm| is_supported(x, norm));
     let channels = channels(x, runs)?;
     let side = kernels.size().last().copied().unwrap_or(0);
     expect("the depthwise kernel", kernels, &[channels, 1, side, side])?;
@@ -220,7 +220,7 @@ pub fn norm_squeeze_excite(
     norm: &BatchNorm<'_>,
     layers: &SqueezeExcite<'_>,
 ) -> Result<Tensor, Error> {
-    let channels = channels(x, trains(x, norm))?;
+    let channels = channels(x, is_supported(x, norm))?;
     let raw = norm.raw(channels)?;
     let SqueezeExcite { reduce, expand } = layers;
     let squeezed = reduce[1].size().first().copied().unwrap_or(0);

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 
 use libtorch_ext::training::{
-    BatchNorm, SqueezeExcite, depthwise, norm_activation, norm_squeeze_excite, trains,
+    BatchNorm, SqueezeExcite, depthwise, is_supported, norm_activation, norm_squeeze_excite,
 };
 use libtorch_ext::{Error, autocast};
 use tch::{Device, Kind, Tensor};
@@ -312,7 +312,7 @@ fn what_the_kernels_cannot_run_on_is_refused() {
     let (norm, kernels) = (Norm::new(4), drawn(&[4, 1, 3, 3], 4));
     let x = |shape: &[i64]| drawn(shape, 7);
     let one_value = x(&[1, 4, 1, 1]);
-    assert!(!trains(&one_value, &norm.layer()));
+    assert!(!is_supported(&one_value, &norm.layer()));
     for x in [
         one_value,
         x(&[2, 5, 3, 3]),

@@ -1,4 +1,4 @@
-"""Runs two loaders in turns and prints the medians of their images a second.
+"""Runs two loaders in turns and prints the medians of their images per second.
 
     loader.py ROUNDS FOLDER BATCH_SIZE WORKERS IMAGES BINARY
 """
@@ -17,7 +17,7 @@ def main():
     running = {name: subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
                for name, command in commands.items()}
     rates = {name: [] for name in running}
-    # The first turn warms caches and starts workers.
+    # The first turn warms the caches and starts the workers.
     for turn in range(int(rounds) + 1):
         for name, process in running.items():
             process.stdin.write("\n")

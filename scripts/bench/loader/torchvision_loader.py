@@ -1,8 +1,8 @@
-"""torchvision's transforms in a DataLoader, as crates/effnet-train/examples/loader_speed.rs is measured.
+"""torchvision's transforms in a DataLoader, measured like crates/effnet-train/examples/loader_speed.rs.
 
     torchvision_loader.py FOLDER BATCH_SIZE WORKERS IMAGES
 
-Reads an epoch for each line on stdin, and prints its images a second.
+Reads one epoch per line on stdin, and prints its images per second.
 """
 
 import os
@@ -34,7 +34,7 @@ class Photos(torch.utils.data.Dataset):
 
 def main():
     folder, batch_size, workers, images = sys.argv[1], *map(int, sys.argv[2:])
-    # Workers that stay spare the other side's measure their start.
+    # Persistent workers, so that their start is not measured.
     loader = torch.utils.data.DataLoader(
         Photos(folder, images), batch_size, shuffle=True, num_workers=workers, persistent_workers=True)
     for _ in sys.stdin:

@@ -1,9 +1,9 @@
-"""One contender in a process of its own: runs one forward pass per line on stdin and answers with its
-milliseconds. peers.py starts it:
+"""One contender: runs one forward pass per line on stdin and answers with its milliseconds. peers.py starts it
+in its own process:
 
     contenders.py NAME PRECISION VARIANT WEIGHTS INPUT OUTPUT THREADS
 
-WEIGHTS has the original names, INPUT is a batch as raw floats, OUTPUT takes the logits the same way.
+WEIGHTS has the original parameter names, INPUT is a batch as raw floats; the logits are written to OUTPUT likewise.
 """
 
 import os
@@ -20,7 +20,7 @@ SIZES = {"b0": 224, "b1": 240, "b2": 260, "b3": 300, "b4": 380, "b5": 456, "b6":
 
 
 def original(variant):
-    """efficientnet_pytorch; its SiLU in one operation rather than its own, slower one for training."""
+    """efficientnet_pytorch, with torch's SiLU instead of its own, which saves memory in training and is slower."""
     from efficientnet_pytorch import EfficientNet
 
     network = EfficientNet.from_name(f"efficientnet-{variant}")
@@ -41,7 +41,7 @@ def torchvision_(variant):
 
 
 def with_weights(network, weights):
-    """The tensors of `weights` by position: the packages list the same layers in the same order."""
+    """Loads the tensors of `weights` by position: the packages list the same layers in the same order."""
     own = network.state_dict()
     given = load_file(weights)
     from efficientnet_pytorch import EfficientNet
@@ -118,7 +118,7 @@ def contender(name, precision, variant, weights, images, threads):
 def main():
     name, precision, variant, weights, source, target, threads = sys.argv[1:]
     warnings.filterwarnings("ignore")
-    # What a library prints while it converts must not be taken for an answer.
+    # Keep what libraries print while converting out of the answers.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     torch.set_num_threads(int(threads))

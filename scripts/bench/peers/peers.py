@@ -1,10 +1,10 @@
 """Latency of effnet and of its peers on this machine, in interleaved rounds.
 
-Every contender runs in a process of its own with the same weights (random, with the batch statistics
-of smooth images, so that the logits depend on the input), the same batch and the same number of
-threads, and is held against efficientnet_pytorch in 32 bits before it is timed. In a round each
-takes a turn: a pause in which the threads of the one before it go to sleep, one call that is not
-counted, and a few that are. Prints a Markdown table, and writes it to a file if asked.
+Every contender runs in its own process with the same weights (random, with the batch statistics of
+smooth images, so that the logits depend on the input), the same batch and the same number of threads,
+and is checked against efficientnet_pytorch in 32 bits before it is timed. The contenders take turns in
+rounds. A turn is a pause in which the threads of the previous contender go to sleep, one warm-up call,
+and a few timed calls. Prints a Markdown table, and writes it to a file if asked.
 """
 
 import argparse
@@ -46,7 +46,7 @@ NAMES = [
 
 
 class Contender:
-    """A process that answers a line with a time."""
+    """A process that answers each line with a time."""
 
     def __init__(self, command, environment, output, quiet):
         self.output = output
@@ -57,7 +57,7 @@ class Contender:
         )
         if not self.process.stdout.readline().startswith("ready"):
             self.process.wait()
-            raise RuntimeError(f"it ended with {self.process.returncode}")
+            raise RuntimeError(f"exited with {self.process.returncode}")
 
     def logits(self):
         return np.fromfile(self.output, dtype=np.float32)
@@ -68,7 +68,7 @@ class Contender:
         return float(self.process.stdout.readline())
 
     def turn(self, budget):
-        """One call to wake up, then as many as fit `budget` milliseconds, five at most."""
+        """One warm-up call, then as many as fit into `budget` milliseconds, at most five."""
         time.sleep(PAUSE)
         calls = max(1, min(5, int(budget / self.milliseconds())))
         self.times += [self.milliseconds() for _ in range(calls)]
@@ -84,14 +84,14 @@ class Contender:
 
 
 def busy_seconds():
-    """Processor time that the whole machine has spent, on all cores, waiting left out."""
+    """Processor time of the whole machine, on all cores, without idle time."""
     with open("/proc/stat") as file:
         user, nice, system, _, _, interrupt, soft_interrupt, stolen = map(int, file.readline().split()[1:9])
     return (user + nice + system + interrupt + soft_interrupt + stolen) / os.sysconf("SC_CLK_TCK")
 
 
 def time_in_rounds(options, contenders):
-    """Gives every contender its turns; returns how many cores something else kept busy meanwhile."""
+    """Gives every contender its turns; returns how many cores other processes used meanwhile."""
     def others():
         return busy_seconds() - sum(contender.cpu_seconds() for contender in contenders)
 
@@ -108,8 +108,8 @@ def smooth(count, size):
 
 
 def calibrated(variant, size):
-    """Random weights with measured batch statistics. Residual branches are scaled down as training
-    does it: at full strength a deep random network amplifies rounding a hundredfold."""
+    """Random weights with measured batch statistics. Residual branches are scaled down, as training
+    would do: at full strength, a deep random network amplifies rounding a hundredfold."""
     network = contenders.original(variant)
     for block in network._blocks:
         arguments = block._block_args
@@ -126,7 +126,7 @@ def calibrated(variant, size):
 
 
 def symmetric(variant, weights, images):
-    """What torchvision should give with these weights: timm's network with the same padding and eps."""
+    """The expected logits of torchvision: those of timm's network with the same padding and eps."""
     import timm
 
     network = timm.create_model(f"efficientnet_{variant}").eval()
@@ -176,9 +176,9 @@ def measure(options, variant, batch, write):
                 error = float(np.abs(found - right).mean() / np.abs(right).mean())
                 if not error <= TOLERANCE[precision]:
                     contender.close()
-                    raise RuntimeError(f"its logits are off by {error:.1e}")
+                    raise RuntimeError(f"the error of its logits is {error:.1e}")
                 running[name, precision], errors[name, precision] = contender, error
-            except Exception as error:  # a peer that does not run is a line, not the end
+            except Exception as error:  # a peer that fails is reported, and the others continue
                 write(f"{variant} x{batch}, {name} {precision}: {error}".splitlines()[0])
         others = time_in_rounds(options, list(running.values()))
         report(variant, batch, running, errors, others, write)
@@ -188,8 +188,8 @@ def measure(options, variant, batch, write):
 
 def report(variant, batch, running, errors, others, write):
     write(f"\n## {variant.upper()}, batch {batch}, {contenders.SIZES[variant]} px\n")
-    write(f"Other processes took {others:.2f} of a core meanwhile.\n")
-    write("| | median ms | p10 - p90 | calls | slower than effnet, medians | p10 | logits off by |")
+    write(f"Other processes used {others:.2f} of a core.\n")
+    write("| | median ms | p10 - p90 | calls | median / effnet's | p10 / effnet's | logit error |")
     write("|---|---|---|---|---|---|---|")
     for (name, precision), contender in running.items():
         values = contender.times
@@ -215,11 +215,11 @@ def main():
     parser.add_argument("--binary", required=True, help="the example `latency`, built in release mode")
     parser.add_argument("--cases", nargs="+", default=["b0:1", "b0:16", "b3:1", "b3:16", "b4:1", "b4:16", "b7:1"])
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--budget", type=float, default=300, help="milliseconds of a turn")
+    parser.add_argument("--budget", type=float, default=300, help="milliseconds per turn")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--skip", nargs="*", default=[], help="parts of names of contenders to leave out")
-    parser.add_argument("--output", help="a file for the table")
-    parser.add_argument("--quiet", action="store_true", help="drop what contenders say on stderr")
+    parser.add_argument("--skip", nargs="*", default=[], help="skip contenders whose name contains one of these")
+    parser.add_argument("--output", help="file for the table")
+    parser.add_argument("--quiet", action="store_true", help="hide the stderr of contenders")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(options.threads)

@@ -1,9 +1,9 @@
 """Time and memory of a training step of effnet and of its peers on this machine, in interleaved rounds.
 
 Every contender trains the same network (random weights and images; cross-entropy, SGD with momentum,
-dropout and drop connect) in a process of its own with the same number of threads. In a round each takes
-one step after a pause in which the threads of the one before it go to sleep. Memory is the peak of the
-process, libraries included. That the steps compute the same is what tests/tests/training tests.
+dropout and drop connect) in its own process with the same number of threads. The contenders take turns,
+one step each, after a pause in which the threads of the previous one go to sleep. Memory is the peak of
+the process, libraries included. tests/tests/training tests that effnet's steps compute the same as theirs.
 """
 
 import argparse
@@ -22,14 +22,14 @@ PACKAGES = ("torch", "torchvision", "timm", "efficientnet_pytorch")
 
 
 class Contender:
-    """A process that answers a line with a time."""
+    """A process that answers each line with a time."""
 
     def __init__(self, command, environment):
         self.times = []
         self.process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         if not self.process.stdout.readline().startswith("ready"):
-            raise RuntimeError(f"it ended with {self.process.wait()}")
+            raise RuntimeError(f"exited with {self.process.wait()}")
 
     def turn(self):
         time.sleep(PAUSE)
@@ -38,7 +38,7 @@ class Contender:
         self.times.append(float(self.process.stdout.readline()))
 
     def peak(self):
-        """MiB."""
+        """Peak memory in MiB."""
         with open(f"/proc/{self.process.pid}/status") as lines:
             return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
@@ -73,7 +73,7 @@ def measure(options, precision, write):
         for contender in running.values():
             contender.turn()
     write(f"\n## {options.variant.upper()}, batch {options.batch}, {options.size} px, {precision}\n")
-    write("| | median ms | p10 - p90 | images/s | slower than effnet, medians | peak MiB | of effnet's |")
+    write("| | median ms | p10 - p90 | images/s | time / effnet's | peak MiB | memory / effnet's |")
     write("|---|---|---|---|---|---|---|")
     ours = running["effnet"]
     for name, contender in running.items():
@@ -94,8 +94,8 @@ def main():
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--skip", nargs="*", default=[], help="parts of names of contenders to leave out")
-    parser.add_argument("--output", help="a file for the table")
+    parser.add_argument("--skip", nargs="*", default=[], help="skip contenders whose name contains one of these")
+    parser.add_argument("--output", help="file for the table")
     options = parser.parse_args()
     lines = []
 

@@ -1,5 +1,5 @@
-"""One peer in a process of its own: takes one training step per line on stdin and answers with its
-milliseconds. train_peers.py starts it:
+"""One peer: takes one training step per line on stdin and answers with its milliseconds. train_peers.py starts
+it in its own process:
 
     trainer.py NAME PRECISION VARIANT BATCH SIZE THREADS
 """
