@@ -1,6 +1,7 @@
 //! Memory that runs out in C++ is [`Error::OutOfMemory`]: callers try again with a smaller batch.
 
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 
 use std::env;
 use std::process::Command;
