@@ -8,6 +8,7 @@ use std::time::Duration;
 use launch_environment::Environment;
 use libtorch_ext::Error;
 use tch::{Device, Kind, Tensor};
+use torch_sys::C_tensor;
 
 use crate::boundary::check;
 use crate::connections::Connections;
