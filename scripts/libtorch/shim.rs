@@ -5,13 +5,20 @@ use std::path::{Path, PathBuf};
 use std::{env, io};
 
 /// Always optimised: an unoptimised kernel is slower than the operators that it replaces.
+///
+/// All warnings are on. They are errors only if `EFFNET_WERROR` is 1, as in `scripts/test`, because the crate must also
+/// build with a compiler that warns of something else.
 pub(crate) fn optimised(standard: &str) -> cc::Build {
+    println!("cargo::rerun-if-env-changed=EFFNET_WERROR");
     let mut build = cc::Build::new();
     build
         .cpp(true)
         .std(standard)
         .opt_level(3)
         .debug(false)
+        .warnings(true)
+        .extra_warnings(true)
+        .warnings_into_errors(env::var("EFFNET_WERROR").is_ok_and(|value| value == "1"))
         .flag_if_supported("-fvisibility=hidden")
         .flag_if_supported("-fvisibility-inlines-hidden");
     build
@@ -28,12 +35,15 @@ pub(crate) fn with_libtorch(library: &Path, standard: &str) -> cc::Build {
     );
     let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
     let mut build = optimised(standard);
+    build.define("_GLIBCXX_USE_CXX11_ABI", abi.as_str());
+    system_include(&mut build, &root.join("include"));
+    system_include(&mut build, &root.join("include/torch/csrc/api/include"));
     build
-        .include(root.join("include"))
-        .include(root.join("include/torch/csrc/api/include"))
-        .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
-        .warnings(false);
-    build
+}
+
+/// Adds a folder of headers that are not ours: the compiler does not warn about them.
+fn system_include(build: &mut cc::Build, folder: &Path) {
+    build.flag("-isystem").flag(folder);
 }
 
 /// Builds `libeffnet_{name}.so` from `shim/{name}.cpp` if the feature of that name is on, and passes its path to the
@@ -73,12 +83,12 @@ pub(crate) fn cuda_library(library: &Path, name: &str, headers: &[&Path]) -> io:
     };
     let out = env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();
     let target = out.join(format!("libeffnet_{name}.so"));
-    let compiler = with_libtorch(library, "c++17")
-        .includes(headers)
-        .include(cuda_headers)
-        // Elsewhere nccl.h is installed in the compiler's include path.
-        .include(wheels.join("nccl/include"))
-        .get_compiler();
+    let mut build = with_libtorch(library, "c++17");
+    build.includes(headers);
+    system_include(&mut build, &cuda_headers);
+    // Elsewhere nccl.h is installed in the compiler's include path.
+    system_include(&mut build, &wheels.join("nccl/include"));
+    let compiler = build.get_compiler();
     let source = format!("shim/{name}.cpp");
     let status = compiler
         .to_command()
@@ -86,9 +96,7 @@ pub(crate) fn cuda_library(library: &Path, name: &str, headers: &[&Path]) -> io:
         .arg(&target)
         .status()?;
     if !status.success() {
-        return Err(io::Error::other(format!(
-            "cannot compile {source} ({status})"
-        )));
+        return Err(io::Error::other(format!("cannot compile {source} ({status})")));
     }
     println!("cargo::rustc-env=EFFNET_{variable}={}", target.display());
     Ok(())

@@ -1,36 +1,66 @@
-// Keeps exceptions on this side of the C border.
+// The C boundary: how a function that Rust calls reports a failure, and how the layout of what crosses is checked.
+//
+// An exception that unwinds into Rust is undefined behaviour, so every function that can fail runs in `guarded` and
+// returns an `effnet_result`, and every other function is noexcept. src/boundary.rs is the Rust half. Each crate with
+// C++ lists its own functions and structures in one header, and mirrors them in its src/raw.rs.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <new>
+#include <type_traits>
 
-// The one message that takes no memory.
-inline char out_of_memory[] = "std::bad_alloc";
+// The layout of a structure that Rust mirrors. `assert_layout!` in Rust has the same numbers, so whoever changes one
+// side meets an assertion that names the other. All targets have 64-bit pointers.
+#define ASSERT_LAYOUT(type, size, alignment)                                                \
+    static_assert(std::is_standard_layout_v<type> && std::is_trivially_copyable_v<type>);   \
+    static_assert(sizeof(type) == (size) && alignof(type) == (alignment), #type " in raw.rs")
+#define ASSERT_OFFSET(type, field, offset) \
+    static_assert(offsetof(type, field) == (offset), #type "::" #field " in raw.rs")
 
-// A message that the receiver frees.
-inline char* new_message(const char* text) noexcept {
+extern "C" {
+
+// Out of memory has a number of its own: callers answer it with a smaller batch, and must not have to find it in the
+// words of a message.
+enum effnet_status : int32_t {
+    effnet_ok = 0,
+    effnet_failed = 1,
+    effnet_out_of_memory = 2,
+};
+
+struct effnet_result {
+    effnet_status status;
+    char* message; // why it failed, freed by `free_message` of the library that made it; null for the other statuses
+};
+
+} // extern "C"
+
+ASSERT_LAYOUT(effnet_result, 16, 8);
+ASSERT_OFFSET(effnet_result, status, 0);
+ASSERT_OFFSET(effnet_result, message, 8);
+
+// A failure with a copy of `text`.
+inline effnet_result failure(const char* text) noexcept {
     char* message = strdup(text);
-    return message ? message : out_of_memory;
+    return {message ? effnet_failed : effnet_out_of_memory, message};
 }
 
-// Takes back a message of the same library.
-inline void free_message(char* message) {
-    if (message != out_of_memory) std::free(message);
-}
+inline void free_message(char* message) noexcept { std::free(message); }
 
-// Runs `body`; returns null, or a message that the caller frees with `effnet_free_message`.
+// Runs `body`, and turns an exception into a status.
 template <class Body>
-char* guarded(Body&& body) noexcept {
+effnet_result guarded(Body&& body) noexcept {
     try {
         body();
-        return nullptr;
+        return {effnet_ok, nullptr};
     } catch (const std::bad_alloc&) {
-        return out_of_memory;
+        return {effnet_out_of_memory, nullptr};
     } catch (const std::exception& error) {
-        return new_message(error.what());
+        return failure(error.what());
     } catch (...) {
-        return new_message("an exception of an unknown kind");
+        return failure("an exception of an unknown type");
     }
 }

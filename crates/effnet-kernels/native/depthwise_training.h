@@ -1,5 +1,5 @@
-// Depthwise convolutions forward and backward, on rows that are widened to floats and padded in a
-// scratch buffer first: the loops over pixels meet no border, and bfloat16 is converted once.
+// Depthwise convolutions, forward and backward. Rows are first converted to floats and padded in a scratch buffer: the
+// loops over pixels need no borders, and each bfloat16 is converted once.
 #pragma once
 
 #include "simd.h"
@@ -10,7 +10,7 @@ namespace KERNEL_ISA {
 using effnet::DepthwiseImage;
 using effnet::rounded;
 
-// All sixteen lanes, or the first few.
+// Loads and stores of all sixteen lanes, or of the first few.
 struct Full {
     template <class T> INLINE Vec load(const T* from) const { return KERNEL_ISA::load(from); }
     template <class T> INLINE void store(T* to, const Vec& v) const { KERNEL_ISA::store(to, v); }
@@ -22,9 +22,9 @@ struct Part {
     template <class T> INLINE void store(T* to, const Vec& v) const { KERNEL_ISA::store(to, v, count); }
 };
 
-// `pixels` pixels of `channels` each as floats, each rounded up to whole blocks.
+// Converts pixels to floats, normalises them where there is a `norm`, and pads each to whole blocks of channels.
 template <class T>
-void widen(const T* from, int pixels, int channels, const effnet::Norm* norm, float* to) {
+void widen(const T* from, int pixels, int channels, const effnet::Norm* norm, float* to) noexcept {
     const int wide = rounded(channels);
     for (int c = 0; c < wide; c += 16) {
         const int count = channels - c < 16 ? channels - c : 16;
@@ -43,25 +43,25 @@ void widen(const T* from, int pixels, int channels, const effnet::Norm* norm, fl
     }
 }
 
-inline void clear(float* from, size_t count) {
+inline void clear(float* from, size_t count) noexcept {
     if (count) std::memset(from, 0, count * sizeof(float));
 }
 
-// The last few rows of an image, widened, with `left` zero pixels before and zeros up to `total` pixels.
+// The last `slots` rows of an image in floats, after `left` zero pixels and with zeros up to `total` pixels.
 template <class T>
 struct Window {
     const T* image;
     int height, width, channels, left, total, slots;
     const effnet::Norm* norm;
     float* scratch;
-    int next;  // the first row that is not there yet
+    int next;  // the first row that is not available yet
 
-    float* row(int index) const {
+    float* row(int index) const noexcept {
         return scratch + size_t((index + slots * 2) % slots) * total * rounded(channels);
     }
 
-    // Rows up to `end` become available; of those before, `slots` remain.
-    void advance(int end) {
+    // Makes rows up to `end` available, of which the last `slots` remain so.
+    void advance(int end) noexcept {
         const int wide = rounded(channels);
         if (next < end - slots) next = end - slots;
         for (; next < end; ++next) {
@@ -79,13 +79,13 @@ struct Window {
 };
 
 template <class T>
-Window<T> input_window(const DepthwiseImage& d, const void* input, int first) {
+Window<T> input_window(const DepthwiseImage& d, const void* input, int first) noexcept {
     return {static_cast<const T*>(input), d.height, d.width, d.channels, d.pad_left,
             (d.out_width - 1) * d.stride + d.kernel, d.kernel, d.norm, d.scratch,
             first * d.stride - d.pad_top};
 }
 
-// Stores sixteen channels that begin at `c`, or those that there are.
+// Stores the sixteen channels from `c` on, or as many as exist.
 template <class T>
 INLINE void put(T* to, const Vec& v, int c, int channels) {
     if (c + 16 <= channels) store(to + c, v);
@@ -112,7 +112,7 @@ INLINE void forward_tile(const DepthwiseImage& d, const float* const* rows, int 
 }
 
 template <class T, int K, int S>
-void forward(const DepthwiseImage& d, const void* input, int first, int last, void* out) {
+void forward(const DepthwiseImage& d, const void* input, int first, int last, void* out) noexcept {
     Window<T> window = input_window<T>(d, input, first);
     for (int y = first; y < last; ++y) {
         const int top = y * S - d.pad_top;
@@ -129,14 +129,14 @@ void forward(const DepthwiseImage& d, const void* input, int first, int last, vo
 }
 
 template <class T>
-void depthwise(const DepthwiseImage& d, const void* input, int first, int last, void* out) {
+void depthwise(const DepthwiseImage& d, const void* input, int first, int last, void* out) noexcept {
     const auto as = d.kernel == 3 ? (d.stride == 1 ? forward<T, 3, 1> : forward<T, 3, 2>)
                                   : (d.stride == 1 ? forward<T, 5, 1> : forward<T, 5, 2>);
     as(d, input, first, last, out);
 }
 
-// `TILE` pixels of the input's gradient, `S` apart, the first of which lies above the output's column
-// `column`. Rows and columns of the kernel reach it in steps of `S`, from `ky` and from `kx` on.
+// `TILE` pixels of the input's gradient, `S` apart, starting with the one at the output's column `column`. The taps of
+// the kernel that contribute to them are every `S`-th row and column, from `ky` and from `kx` on.
 template <class T, int S, int TAPS, int TILE>
 INLINE void input_tile(const DepthwiseImage& d, const float* const* rows, int row_taps, int ky, int kx, int c,
                        int column, T* out) {
@@ -158,9 +158,9 @@ INLINE void input_tile(const DepthwiseImage& d, const float* const* rows, int ro
     for (int i = 0; i < TILE; ++i) put(out + size_t(i * S) * d.channels, sum[i], c, d.channels);
 }
 
-// One row of the input's gradient, those columns that the kernel's columns kx, kx + S, ... reach.
+// One row of the input's gradient: the columns to which the kernel's columns kx, kx + S, ... contribute.
 template <class T, int S, int TAPS>
-void input_columns(const DepthwiseImage& d, const float* const* rows, int row_taps, int ky, int kx, T* out) {
+void input_columns(const DepthwiseImage& d, const float* const* rows, int row_taps, int ky, int kx, T* out) noexcept {
     const int begin = ((kx - d.pad_left) % S + S) % S;
     for (int c = 0; c < d.channels; c += 16) {
         int x = begin;
@@ -173,8 +173,8 @@ void input_columns(const DepthwiseImage& d, const float* const* rows, int row_ta
 }
 
 template <class T, int K, int S>
-void input_gradient(const DepthwiseImage& d, const void* gradient, int first, int last, void* out) {
-    // Wide enough for every column that a pixel of the input can be asked about.
+void input_gradient(const DepthwiseImage& d, const void* gradient, int first, int last, void* out) noexcept {
+    // Wide enough for every column that any pixel of the input reads.
     const int total = d.out_width + 2 * K;
     Window<T> window = {static_cast<const T*>(gradient), d.out_height, d.out_width, d.channels, K, total, K,
                         nullptr, d.scratch, -K};
@@ -191,7 +191,7 @@ void input_gradient(const DepthwiseImage& d, const void* gradient, int first, in
 }
 
 template <class T>
-void depthwise_input(const DepthwiseImage& d, const void* gradient, int first, int last, void* out) {
+void depthwise_input(const DepthwiseImage& d, const void* gradient, int first, int last, void* out) noexcept {
     const auto as = d.kernel == 3 ? (d.stride == 1 ? input_gradient<T, 3, 1> : input_gradient<T, 3, 2>)
                                   : (d.stride == 1 ? input_gradient<T, 5, 1> : input_gradient<T, 5, 2>);
     as(d, gradient, first, last, out);
@@ -199,7 +199,7 @@ void depthwise_input(const DepthwiseImage& d, const void* gradient, int first, i
 
 template <class T, int K, int S>
 void weight_gradient(const DepthwiseImage& d, const void* input, const void* gradient, int first, int last,
-                     float* result) {
+                     float* result) noexcept {
     const int wide = rounded(d.channels);
     Window<T> window = input_window<T>(d, input, first);
     float* upstream = d.scratch + size_t(K) * window.total * wide;
@@ -229,7 +229,7 @@ void weight_gradient(const DepthwiseImage& d, const void* input, const void* gra
 
 template <class T>
 void depthwise_weight(const DepthwiseImage& d, const void* input, const void* gradient, int first, int last,
-                      float* result) {
+                      float* result) noexcept {
     const auto as = d.kernel == 3 ? (d.stride == 1 ? weight_gradient<T, 3, 1> : weight_gradient<T, 3, 2>)
                                   : (d.stride == 1 ? weight_gradient<T, 5, 1> : weight_gradient<T, 5, 2>);
     as(d, input, gradient, first, last, result);

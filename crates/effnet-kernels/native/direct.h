@@ -1,4 +1,4 @@
-// Depthwise convolution and the stem, computed directly.
+// The depthwise convolution and the stem, computed directly rather than as matrix products.
 #pragma once
 
 #include "kernels.h"
@@ -9,7 +9,7 @@ namespace KERNEL_ISA {
 using effnet::Depthwise;
 using effnet::Stem;
 
-// Output pixels computed at once.
+// Output pixels per tile.
 #if defined(__AVX512F__)
 constexpr int TILE_PIXELS = 8;
 #elif defined(__AVX__)
@@ -19,7 +19,7 @@ constexpr int TILE_PIXELS = 1;
 #endif
 
 template <int KERNEL, int STRIDE, int PIXELS, class In, class Out>
-__attribute__((noinline)) void depthwise_tile(const Depthwise& d, int row, int column, Vec& total) {
+__attribute__((noinline)) void depthwise_tile(const Depthwise& d, int row, int column, Vec& total) noexcept {
     constexpr int SPAN = (PIXELS - 1) * STRIDE + KERNEL;
     const int top = row * STRIDE - d.pad_top, left = column * STRIDE - d.pad_left;
     const int first = top < 0 ? -top : 0;
@@ -69,7 +69,7 @@ INLINE void depthwise_pixels(const Depthwise& d, int row, int column, int pixels
 }
 
 template <int KERNEL, int STRIDE, class In, class Out>
-void depthwise_sized(const Depthwise& d) {
+void depthwise_sized(const Depthwise& d) noexcept {
     Vec total = splat(0.0f);
     const int tiles = (d.out_width + TILE_PIXELS - 1) / TILE_PIXELS;
     for (int row = d.out_first; row < d.out_last; ++row) {
@@ -83,9 +83,9 @@ void depthwise_sized(const Depthwise& d) {
     store(d.sum, total);
 }
 
-// Kernels are 3 or 5 and strides 1 or 2: network.cpp accepts no others.
+// Kernels are 3 or 5 and strides 1 or 2: pack.cpp refuses others.
 template <class In, class Out>
-void depthwise(const Depthwise& d) {
+void depthwise(const Depthwise& d) noexcept {
     if (d.kernel == 3 && d.stride == 1) depthwise_sized<3, 1, In, Out>(d);
     else if (d.kernel == 3) depthwise_sized<3, 2, In, Out>(d);
     else if (d.stride == 1) depthwise_sized<5, 1, In, Out>(d);
@@ -93,7 +93,7 @@ void depthwise(const Depthwise& d) {
 }
 
 template <int PIXELS, int BLOCKS>
-__attribute__((noinline)) void stem_tile(const Stem& s, int row, int column) {
+__attribute__((noinline)) void stem_tile(const Stem& s, int row, int column) noexcept {
     Vec sum[PIXELS][BLOCKS];
 #pragma GCC unroll 2
     for (int b = 0; b < BLOCKS; ++b) {
@@ -135,7 +135,7 @@ INLINE void stem_pixels(const Stem& s, int row, int column, int pixels) {
     }
 }
 
-inline void stem(const Stem& s) {
+inline void stem(const Stem& s) noexcept {
     const int tiles = (s.out_width + TILE_PIXELS - 1) / TILE_PIXELS;
     for (int row = 0; row < s.out_rows; ++row) {
         int column = 0;

@@ -1,5 +1,5 @@
-// The kernels for one instruction set. build.rs compiles this file once per set, with KERNEL_ISA
-// naming the set and the compiler's flags allowing it; network.cpp asks the CPU which to take.
+// The kernels of inference for one instruction set. build.rs compiles this file once per set, with the flags that
+// enable it and its name in KERNEL_ISA; network.cpp chooses by what the CPU supports.
 
 #include "direct.h"
 #include "product.h"
@@ -7,7 +7,7 @@
 namespace KERNEL_ISA {
 
 template <class Out>
-void scale(const float* in, size_t in_plane, const float* gate, int blocks, int rows, void* out) {
+void scale(const float* in, size_t in_plane, const float* gate, int blocks, int rows, void* out) noexcept {
     for (int b = 0; b < blocks; ++b) {
         const float* from = in + b * in_plane;
         Out* to = static_cast<Out*>(out) + size_t(b) * rows * 16;
@@ -16,7 +16,7 @@ void scale(const float* in, size_t in_plane, const float* gate, int blocks, int 
     }
 }
 
-float total(const Vec& v) {
+float total(const Vec& v) noexcept {
     float element[16], sum = 0;
     store(element, v);
     for (float e : element) sum += e;
@@ -24,7 +24,7 @@ float total(const Vec& v) {
 }
 
 void gate(const float* mean, int channels, int squeezed, const float* reduce, const float* reduce_bias,
-          const float* expand, const float* expand_bias, float* hidden, float* gate) {
+          const float* expand, const float* expand_bias, float* hidden, float* gate) noexcept {
     for (int s = 0; s < squeezed; ++s) {
         Vec sum = splat(0.0f), other = splat(0.0f);
         const float* weight = reduce + size_t(s) * channels;
@@ -50,7 +50,7 @@ void gate(const float* mean, int channels, int squeezed, const float* reduce, co
     }
 }
 
-void sums(const float* in, size_t in_plane, int blocks, int rows, float* sum) {
+void sums(const float* in, size_t in_plane, int blocks, int rows, float* sum) noexcept {
     for (int b = 0; b < blocks; ++b) {
         Vec v = splat(0.0f);
         for (int r = 0; r < rows; ++r) v = add(v, load(in + b * in_plane + 16 * r));
@@ -72,4 +72,4 @@ const effnet::Kernels table = {
 
 #define GETTER_OF(isa) kernels_##isa
 #define GETTER(isa) GETTER_OF(isa)
-const effnet::Kernels& effnet::GETTER(KERNEL_ISA)() { return KERNEL_ISA::table; }
+const effnet::Kernels& effnet::GETTER(KERNEL_ISA)() noexcept { return KERNEL_ISA::table; }

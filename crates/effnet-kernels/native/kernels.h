@@ -1,7 +1,9 @@
-// What the network runs on: one table of functions per instruction set.
+// The kernels of inference: one table of functions per instruction set.
 //
-// Activations of one image are stored in blocks of sixteen channels, [C / 16][pixels][16]; channels
-// beyond the last are zero. Elements are float, or bfloat16 where `bf16` says so.
+// The activations of an image are stored in blocks of sixteen channels, [C / 16][pixels][16], with zeros beyond the
+// last channel: a block is one AVX-512 register, and no kernel has to handle a remainder of channels.
+//
+// Kernels run on a team's threads, and so are noexcept.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +12,7 @@ namespace effnet {
 
 constexpr int BLOCK = 16;
 
-// Rows of a matrix in blocked layout times one packed panel of at most `panel_blocks * 16` columns.
+// Rows of a matrix in this layout times one packed panel of at most `panel_blocks * 16` columns.
 struct Product {
     const void* left;          // [K / 16][..][16]
     size_t left_plane;         // elements between two blocks of `left`
@@ -19,13 +21,13 @@ struct Product {
     const void* panel;         // [K][columns], for bfloat16 [K / 2][columns][2]
     int blocks;                // columns / 16
     const float* bias;         // [columns]
-    const void* residual;      // added to the result if not null; laid out as `out`
+    const void* residual;      // added to the result if not null; has the layout of `out`
     void* out;                 // [columns / 16][..][16]
     size_t out_plane;          // elements between two blocks of `out`
     bool silu;
 };
 
-// One block of sixteen channels of a depthwise convolution, SiLU applied.
+// One block of sixteen channels of a depthwise convolution, followed by SiLU.
 struct Depthwise {
     const void* input;         // rows from `input_row` on, each of `width` pixels
     int input_row;
@@ -40,9 +42,9 @@ struct Depthwise {
     float* sum;                // [16]: sums of the rows written
 };
 
-// Rows of the stem's output for one panel of channels, SiLU applied.
+// Rows of the stem's output for one panel of channels, followed by SiLU.
 struct Stem {
-    const float* input;        // [channels][rows][padded_width], padding included
+    const float* input;        // [channels][rows][padded_width], including the padding
     int channels, kernel, stride, rows, padded_width;
     const float* panel;        // [channels * kernel * kernel][columns]
     int blocks;
@@ -55,27 +57,28 @@ struct Stem {
 struct Kernels {
     const char* name;
     int panel_blocks;          // blocks of sixteen columns in a full panel
-    void (*product)(const Product&);             // float to float
-    void (*product_narrow)(const Product&);      // bfloat16 to bfloat16
-    void (*product_widen)(const Product&);       // bfloat16 to float
-    void (*depthwise)(const Depthwise&);         // float to float
-    void (*depthwise_widen)(const Depthwise&);   // bfloat16 to float
-    void (*stem)(const Stem&);                   // float to float
+    void (*product)(const Product&) noexcept;            // float to float
+    void (*product_narrow)(const Product&) noexcept;     // bfloat16 to bfloat16
+    void (*product_widen)(const Product&) noexcept;      // bfloat16 to float
+    void (*depthwise)(const Depthwise&) noexcept;        // float to float
+    void (*depthwise_widen)(const Depthwise&) noexcept;  // bfloat16 to float
+    void (*stem)(const Stem&) noexcept;                  // float to float
     // out[b][row][c] = in[b][row][c] * gate[b * 16 + c]
-    void (*scale)(const float* in, size_t in_plane, const float* gate, int blocks, int rows, void* out);
+    void (*scale)(const float* in, size_t in_plane, const float* gate, int blocks, int rows, void* out) noexcept;
     // The same, rounded to bfloat16.
-    void (*scale_narrow)(const float* in, size_t in_plane, const float* gate, int blocks, int rows, void* out);
-    // Means over pixels to gates: reduce [squeezed][channels], expand [channels / 16][squeezed][16].
+    void (*scale_narrow)(const float* in, size_t in_plane, const float* gate, int blocks, int rows,
+                         void* out) noexcept;
+    // Gates from means over pixels: reduce [squeezed][channels], expand [channels / 16][squeezed][16].
     void (*gate)(const float* mean, int channels, int squeezed, const float* reduce,
                  const float* reduce_bias, const float* expand, const float* expand_bias,
-                 float* hidden, float* gate);
-    // sum[b * 16 + c] of `rows` rows; elements are float.
-    void (*sums)(const float* in, size_t in_plane, int blocks, int rows, float* sum);
+                 float* hidden, float* gate) noexcept;
+    // sum[b * 16 + c] over `rows` rows; elements are float.
+    void (*sums)(const float* in, size_t in_plane, int blocks, int rows, float* sum) noexcept;
 };
 
-const Kernels& kernels_baseline();
-const Kernels& kernels_avx2();
-const Kernels& kernels_avx512();
-const Kernels& kernels_avx512bf16();
+const Kernels& kernels_baseline() noexcept;
+const Kernels& kernels_avx2() noexcept;
+const Kernels& kernels_avx512() noexcept;
+const Kernels& kernels_avx512bf16() noexcept;
 
 } // namespace effnet

@@ -1,12 +1,13 @@
 // The packed network, and the plan of a forward pass; pass.cpp has its steps.
 //
-// A block runs in two phases. First, for each panel of up to 32 expanded channels and each strip of
-// rows: expand into a buffer that stays in the second-level cache, filter it at once, and add up
-// what squeeze-and-excitation averages. Then every thread works out the gates by itself, and for
-// each group of pixels the filtered activation is scaled, projected and added to the block's input.
+// The expanded activations of a block, six times as wide as its input, never exist as a whole: memory bandwidth would
+// cost more than the arithmetic. A block runs in two phases. First, for each panel of up to 32 expanded channels and
+// each strip of rows, the expansion goes into a buffer that stays in the second-level cache, the depthwise convolution
+// reads it at once, and the sums for squeeze-and-excitation are taken on the way. Then every thread computes the
+// gates, and for each group of pixels the filtered activations are scaled, projected and added to the block's input.
 //
-// With at least as many images as threads, each thread takes whole images through a few blocks (a
-// segment, whose weights fit the cache) before the next; what is left over is shared by all.
+// With at least as many images as threads, each thread takes whole images through a segment, a few blocks whose
+// weights fit the cache, before the next one. All threads share each of the remaining images.
 
 #include "network.h"
 
@@ -21,7 +22,7 @@
 
 namespace effnet {
 
-bool supports(Isa isa) {
+bool supports(Isa isa) noexcept {
     if (isa == Isa::baseline) return true;
 #if defined(__x86_64__)
     __builtin_cpu_init();
@@ -37,11 +38,11 @@ bool supports(Isa isa) {
 static const Kernels& choose(Isa isa, bool bf16) {
     if (isa == Isa::best) {
         isa = Isa::baseline;
-        // The order of the enumeration. Products of bfloat16 are no use to floats.
+        // In ascending order. bfloat16 instructions do not help a network in floats.
         for (const Isa next : {Isa::avx2, Isa::avx512, Isa::avx512bf16})
             if (supports(next) && (bf16 || next != Isa::avx512bf16)) isa = next;
     }
-    if (!supports(isa)) throw std::invalid_argument("this CPU lacks the instruction set that was asked for");
+    if (!supports(isa)) throw std::invalid_argument("this CPU does not support the requested instruction set");
     switch (isa) {
 #if defined(__x86_64__)
     case Isa::avx512bf16: return kernels_avx512bf16();
@@ -52,7 +53,7 @@ static const Kernels& choose(Isa isa, bool bf16) {
     }
 }
 
-static size_t second_level_cache() {
+static size_t second_level_cache() noexcept {
 #if defined(_SC_LEVEL2_CACHE_SIZE)
     const long size = sysconf(_SC_LEVEL2_CACHE_SIZE);
     if (size > 0) return std::clamp<size_t>(size, 256 << 10, 4 << 20);
@@ -60,21 +61,22 @@ static size_t second_level_cache() {
     return 512 << 10;
 }
 
-static size_t weight_bytes(const Block& b) {
-    return b.expand.weight.bytes() + b.project.weight.bytes() +
-        4 * (b.depthwise.size() + b.reduce.size() + b.excite.size());
+static size_t weight_bytes(const Block& block) noexcept {
+    return block.expand.weight.bytes() + block.project.weight.bytes() +
+        4 * (block.depthwise.size() + block.reduce.size() + block.excite.size());
 }
 
-static int first_narrow(const effnet_network_spec& spec) {
+// The step of the first block that downsamples.
+static int first_narrow(const effnet_network_spec& spec) noexcept {
     if (!spec.bf16) return std::numeric_limits<int>::max();
     int block = 0;
-    // Without a skip connection, for the input and the output that it adds are then of two kinds.
+    // It must not have a skip connection, which would add a float input to a bfloat16 output.
     while (block < spec.block_count && (spec.blocks[block].skip || spec.blocks[block].depthwise.stride == 1)) ++block;
     return block + 1;
 }
 
 Network::Network(const effnet_network_spec& spec)
-    : kernels_(choose(Isa(spec.isa), spec.bf16)), first_narrow_(first_narrow(spec)), bf16_(spec.bf16),
+    : kernels_(choose(spec.isa, spec.bf16)), first_narrow_(first_narrow(spec)), bf16_(spec.bf16),
       cache_(second_level_cache()), has_classifier_(spec.has_classifier) {
     const int panel = kernels_.panel_blocks;
     stem_ = pack_stem(spec.stem, panel);
@@ -96,13 +98,13 @@ Network::Network(const effnet_network_spec& spec)
     segments_.push_back(int(blocks_.size()) + 2);
 }
 
-size_t Network::bytes() const {
+size_t Network::bytes() const noexcept {
     size_t total = 4 * stem_.weight.size() + head_.weight.bytes() + classifier_.weight.bytes();
     for (const auto& block : blocks_) total += weight_bytes(block);
     return total;
 }
 
-size_t Context::bytes() const {
+size_t Context::bytes() const noexcept {
     size_t total = between_[0].bytes() + between_[1].bytes() + pooled_.bytes() + pooled_bf16_.bytes();
     for (const auto& s : scratch_)
         total += s.input.bytes() + s.output.bytes() + s.expanded.bytes() + s.filtered.bytes() + s.scaled.bytes();
@@ -115,15 +117,16 @@ Shape Network::feature_shape(Shape size) const {
     return size;
 }
 
-// Strips of output rows such that one panel's input to them fits half the cache.
-int Network::strips(Shape in, Shape out) const {
+// Into how many strips of rows a block's output is cut, such that one panel of the input of each fits half the cache.
+int Network::strips(Shape in, Shape out) const noexcept {
     const size_t whole = size_t(in.pixels()) * kernels_.panel_blocks * BLOCK * sizeof(float);
     const size_t wanted = (whole + cache_ / 2 - 1) / (cache_ / 2);
     return int(std::clamp<size_t>(wanted, 1, std::max(1, out.height / 2)));
 }
 
-// Rows of the projection done at once, such that their scaled copy fits a third of the cache.
-int Network::row_block(int rows, const Dense& project) const {
+// Rows per task of the projection, such that their scaled copy fits a third of the cache. A multiple of 14, the tile of
+// AVX-512.
+int Network::row_block(int rows, const Dense& project) const noexcept {
     const int fit = int(cache_ / 3 / (size_t(blocks_of(project.inputs)) * BLOCK * project.element()));
     const int limit = std::clamp(fit / 14 * 14, 28, 224);
     const int parts = (rows + limit - 1) / limit;
@@ -141,23 +144,25 @@ ScratchBytes Network::scratch_bytes(const std::vector<Shape>& shapes) const {
     auto bytes = [&](int channels, int pixels, int element) {
         return size_t(blocks_of(channels)) * BLOCK * pixels * element;
     };
-    ScratchBytes s;
-    s.activation = bytes(stem_.outputs, shapes[0].pixels(), element(0));
-    const Window& w = stem_.window;
-    const size_t padded_width = size_t(shapes[0].width - 1) * w.stride + w.kernel;
-    s.expanded = 4 * padded_width * stem_.inputs * (size_t(8 - 1) * w.stride + w.kernel);
+    const auto raise = [](size_t& most, size_t bytes) { most = std::max(most, bytes); };
+    ScratchBytes most;
+    most.activation = bytes(stem_.outputs, shapes[0].pixels(), element(0));
+    const Window& stem = stem_.window;
+    const size_t padded_width = size_t(shapes[0].width - 1) * stem.stride + stem.kernel;
+    most.expanded = 4 * padded_width * stem_.inputs * (size_t(STEM_STRIP - 1) * stem.stride + stem.kernel);
     for (size_t i = 0; i < blocks_.size(); ++i) {
-        const Block& b = blocks_[i];
+        const Block& block = blocks_[i];
+        const Dense& project = block.project;
         const Shape in = shapes[i], out = shapes[i + 1];
-        s.activation = std::max(s.activation, bytes(b.project.outputs, out.pixels(), element(int(i) + 1)));
         const int count = strips(in, out), rows = (out.height + count - 1) / count;
-        const int span = std::min(in.height, (rows - 1) * b.window.stride + b.window.kernel);
-        s.expanded = std::max(s.expanded, size_t(span) * in.width * panel * 4);
-        s.filtered = std::max(s.filtered, size_t(blocks_of(b.channels)) * BLOCK * out.pixels() * sizeof(float));
-        s.scaled = std::max(s.scaled, bytes(b.channels, row_block(out.pixels(), b.project), b.project.element()));
+        const int span = std::min(in.height, (rows - 1) * block.window.stride + block.window.kernel);
+        raise(most.activation, bytes(project.outputs, out.pixels(), element(int(i) + 1)));
+        raise(most.expanded, size_t(span) * in.width * panel * 4);
+        raise(most.filtered, bytes(block.channels, out.pixels(), sizeof(float)));
+        raise(most.scaled, bytes(block.channels, row_block(out.pixels(), project), project.element()));
     }
-    s.expanded = std::max(s.expanded, size_t(shapes.back().pixels()) * panel * 4);
-    return s;
+    raise(most.expanded, size_t(shapes.back().pixels()) * panel * 4); // the head
+    return most;
 }
 
 void Network::reserve(Scratch& s, const std::vector<Shape>& shapes) const {
@@ -180,7 +185,7 @@ void Network::reserve(Scratch& s, const std::vector<Shape>& shapes) const {
     s.hidden.resize(std::max(s.hidden.size(), squeezed));
 }
 
-// Of one image, at the end of a segment.
+// Bytes of one image's activations at the end of any segment.
 size_t Network::between_bytes(const std::vector<Shape>& shapes) const {
     size_t most = 0;
     for (size_t s = 1; s + 1 < segments_.size(); ++s) {
@@ -197,8 +202,8 @@ void Network::memory(Shape size, size_t& thread, size_t& image) const {
     image = 2 * between_bytes(shapes) + pooled_elements() * (bf16_ ? 6 : 4);
 }
 
-void Network::prepare(Context& context, int count, Shape size) const {
-    const auto shapes = outputs(size);
+std::vector<Shape> Network::prepare(Context& context, int count, Shape size) const {
+    auto shapes = outputs(size);
     for (auto& s : context.scratch_) reserve(s, shapes);
     context.between_bytes_ = between_bytes(shapes);
     if (count >= context.threads())
@@ -207,6 +212,7 @@ void Network::prepare(Context& context, int count, Shape size) const {
     if (bf16_) context.pooled_bf16_.grow(pooled_elements() * count * 2);
     if (has_classifier_)
         for (auto& s : context.scratch_) s.expanded.grow(size_t(count) * kernels_.panel_blocks * BLOCK * 4);
+    return shapes;
 }
 
 } // namespace effnet

@@ -1,7 +1,4 @@
-// The C interface of the fused network: the packed weights, which never change, and the memory and threads
-// of one call.
-//
-// The structures are those of src/raw.rs; both sides check their sizes and offsets.
+// The packed network, and the memory and threads of a call.
 #pragma once
 
 #include <cstddef>
@@ -10,100 +7,66 @@
 #include <vector>
 
 #include "kernels.h"
+#include "network_api.h"
 #include "team.h"
-
-extern "C" {
-
-struct effnet_convolution {
-    const float* weight; // [outputs][inputs / groups][kernel][kernel]
-    const double* scale; // [outputs], or null
-    const float* bias;   // [outputs]
-    int32_t inputs, outputs, kernel, stride;
-    int32_t same;        // 1: TensorFlow's SAME; 0: `pad`
-    int32_t pad[4];      // top, bottom, left, right
-};
-
-struct effnet_block {
-    int32_t has_expand, skip;
-    effnet_convolution expand, depthwise, reduce, excite, project;
-};
-
-struct effnet_network_spec {
-    effnet_convolution stem, head;
-    const effnet_block* blocks;
-    int32_t block_count;
-    int32_t has_classifier;
-    effnet_convolution classifier;
-    int32_t bf16;
-    int32_t isa;         // an effnet::Isa
-};
-
-} // extern "C"
-
-static_assert(sizeof(effnet_convolution) == 64 && offsetof(effnet_convolution, inputs) == 24 &&
-              offsetof(effnet_convolution, pad) == 44);
-static_assert(sizeof(effnet_block) == 328 && offsetof(effnet_block, expand) == 8 &&
-              offsetof(effnet_block, project) == 264);
-static_assert(sizeof(effnet_network_spec) == 216 && offsetof(effnet_network_spec, blocks) == 128 &&
-              offsetof(effnet_network_spec, classifier) == 144 && offsetof(effnet_network_spec, isa) == 212);
 
 namespace effnet {
 
-// Memory aligned for huge pages and freed with its owner.
+// Memory that starts at a huge page where it is large enough.
 class Buffer {
 public:
     Buffer() = default;
     explicit Buffer(size_t bytes);
-    template <class T = char> T* as() const { return reinterpret_cast<T*>(memory_.get()); }
-    size_t bytes() const { return bytes_; }
+    template <class T = char> T* as() const noexcept { return reinterpret_cast<T*>(memory_.get()); }
+    size_t bytes() const noexcept { return bytes_; }
+    // Loses what it held.
     void grow(size_t bytes) { if (bytes > bytes_) *this = Buffer(bytes); }
 
 private:
-    struct Free { void operator()(char* p) const; };
+    struct Free { void operator()(char* memory) const noexcept; };
     std::unique_ptr<char, Free> memory_;
     size_t bytes_ = 0;
 };
 
-// The numbers are part of the C interface.
-enum class Isa { best = 0, baseline = 1, avx2 = 2, avx512 = 3, avx512bf16 = 4 };
+// Whether this CPU has the instructions.
+bool supports(Isa isa) noexcept;
 
-bool supports(Isa isa);
-
-inline int blocks_of(int channels) { return (channels + BLOCK - 1) / BLOCK; }
+inline int blocks_of(int channels) noexcept { return (channels + BLOCK - 1) / BLOCK; }
 
 struct Shape {
     int height, width;
-    int pixels() const { return height * width; }
+    int pixels() const noexcept { return height * width; }
 };
 
 // What a convolution does to the size of an image.
 struct Window {
     int kernel, stride, same, pad[4];
+    // Throws if the image is smaller than the kernel.
     Shape output(Shape in) const;
-    int top(Shape in) const { return same ? before(in.height) : pad[0]; }
-    int left(Shape in) const { return same ? before(in.width) : pad[2]; }
+    int top(Shape in) const noexcept { return same ? before(in.height) : pad[0]; }
+    int left(Shape in) const noexcept { return same ? before(in.width) : pad[2]; }
 
 private:
-    int before(int size) const;
+    int before(int size) const noexcept;
 };
 
-// A pointwise convolution or the classifier, in panels.
+// A pointwise convolution or the classifier, in panels of columns.
 struct Dense {
     int inputs = 0, outputs = 0;
-    bool narrow = false;       // bfloat16, as what it is multiplied with
+    bool narrow = false;       // bfloat16, like the activations that it is multiplied by
     Buffer weight;
     std::vector<float> bias;
     size_t panel_elements = 0; // between two panels
     int panels = 0;
-    int element() const { return narrow ? 2 : 4; }
+    int element() const noexcept { return narrow ? 2 : 4; } // bytes
 };
 
 struct Block {
     bool has_expand, skip;
     Dense expand, project;
     Window window;
-    int channels; // expanded
-    int squeezed;
+    int channels; // after the expansion
+    int squeezed; // channels between the two layers of squeeze-and-excitation
     std::vector<float> depthwise, depthwise_bias;      // [C / 16][k * k][16]
     std::vector<float> reduce, reduce_bias, excite, excite_bias;
 };
@@ -114,10 +77,13 @@ struct StemLayer {
     std::vector<float> weight, bias; // [panels][inputs * k * k][columns]
 };
 
+// Rows of the stem's output per task.
+constexpr int STEM_STRIP = 8;
+
 // Bytes of the buffers of one thread that grow with the image.
 struct ScratchBytes {
     size_t activation = 0, expanded = 0, filtered = 0, scaled = 0;
-    size_t total() const { return 2 * activation + expanded + filtered + scaled; }
+    size_t total() const noexcept { return 2 * activation + expanded + filtered + scaled; }
 };
 
 // One thread's memory.
@@ -125,20 +91,18 @@ struct Scratch {
     Buffer input, output;  // activations between the steps of a segment
     Buffer expanded;       // a strip of one panel, or of the stem's padded input
     Buffer filtered;       // the depthwise convolution's output, in floats
-    Buffer scaled;         // rows of it, times the gate
+    Buffer scaled;         // rows of `filtered` times the gates
     std::vector<float> sums, mean, hidden, gate;
 };
 
-class Network;
-
-// The memory and the threads of one call at a time. Memory grows to what the largest call so far needed and
-// is kept for the next one.
+// The memory and the threads of one call at a time. Memory grows to what the largest call so far needed, and stays
+// for the next one.
 class Context {
 public:
     explicit Context(int threads) : scratch_(threads < 1 ? 1 : threads), team_(int(scratch_.size())) {}
-    int threads() const { return team_.size(); }
-    // Bytes that it holds between calls, without what squeeze-and-excitation takes (some kilobytes).
-    size_t bytes() const;
+    int threads() const noexcept { return team_.size(); }
+    // Bytes held between calls, except for the few kilobytes of squeeze-and-excitation.
+    size_t bytes() const noexcept;
 
 private:
     friend class Network;
@@ -149,47 +113,48 @@ private:
     Team team_;
 };
 
-// The packed weights. Nothing in it changes after it was made: any number of threads may run it at a time,
-// each with a context of its own.
+// The packed weights. Immutable: any number of threads may run it at a time, each with its own context.
 class Network {
 public:
     explicit Network(const effnet_network_spec& spec);
     // `images` [count][inputs][height][width]. Exactly one of the outputs is not null:
     // `logits` [count][classes], `pooled` [count][features] or `features` [count][features][h][w].
-    // To `seconds`, if not null, the time of each of `laps()` parts is added: the mean over the threads,
-    // where waiting for another counts to the part that follows.
+    // `seconds`, if not null, receives the time of each of `laps()` parts, added to what it holds: the mean over the
+    // threads. Time spent waiting for another thread counts towards the part that follows.
     void run(Context& context, const float* images, int count, Shape size, float* logits, float* pooled,
              float* features, double* seconds) const;
-    // The stem; expansion and filter, gates, projection of each block; the head; the classifier.
-    int laps() const { return 3 + 3 * int(blocks_.size()); }
+    // The stem; three per block: expansion and depthwise convolution, gates, projection; the head; the classifier.
+    int laps() const noexcept { return 3 + 3 * int(blocks_.size()); }
     Shape feature_shape(Shape size) const;
-    // Bytes that calls take with a context: each of its threads, and for each image of the batch.
+    // Bytes of a context's activations, per thread and per image of the batch.
     void memory(Shape size, size_t& thread, size_t& image) const;
     // Bytes of the packed weights.
-    size_t bytes() const;
-    const char* isa() const { return kernels_.name; }
+    size_t bytes() const noexcept;
+    const char* isa() const noexcept { return kernels_.name; }
 
 private:
     struct Pass;
     friend struct Pass;
-    void prepare(Context& context, int count, Shape size) const;
+    // Grows the context's memory; returns `outputs(size)`.
+    std::vector<Shape> prepare(Context& context, int count, Shape size) const;
     std::vector<Shape> outputs(Shape size) const; // of the stem and of each block
     ScratchBytes scratch_bytes(const std::vector<Shape>& shapes) const;
     void reserve(Scratch& s, const std::vector<Shape>& shapes) const;
     size_t between_bytes(const std::vector<Shape>& shapes) const;
-    bool narrow(int step) const { return step >= first_narrow_; }
-    int element(int step) const { return narrow(step) ? 2 : 4; }
-    size_t pooled_elements() const { return size_t(blocks_of(head_.outputs)) * BLOCK; }
-    int strips(Shape in, Shape out) const;
-    int row_block(int rows, const Dense& project) const;
+    // Whether the output of this step is in bfloat16.
+    bool narrow(int step) const noexcept { return step >= first_narrow_; }
+    int element(int step) const noexcept { return narrow(step) ? 2 : 4; }
+    size_t pooled_elements() const noexcept { return size_t(blocks_of(head_.outputs)) * BLOCK; }
+    int strips(Shape in, Shape out) const noexcept;
+    int row_block(int rows, const Dense& project) const noexcept;
 
     const Kernels& kernels_;
-    // In bfloat16 the activations are narrow from the output of this step on: that of the first block
-    // that makes the image smaller. Rounding the few channels before it, which everything after is
-    // computed from, was measured to make half to two thirds of the error of the logits.
+    // With bf16, activations are in bfloat16 from the output of this step on, the first block that downsamples.
+    // Rounding the few channels before it, from which everything else is computed, was measured to cause half to two
+    // thirds of the error of the logits.
     int first_narrow_;
     bool bf16_;
-    size_t cache_;
+    size_t cache_; // bytes of the second level
     StemLayer stem_;
     std::vector<Block> blocks_;
     Dense head_, classifier_;

@@ -1,13 +1,11 @@
-// The C interface of the fused network.
+// The functions that Rust calls.
 
-#include <cstdlib>
-#include <stdexcept>
+#include "network_api.h"
 
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
 
-#include "boundary.h"
 #include "network.h"
 
 using effnet::Context;
@@ -15,21 +13,22 @@ using effnet::Network;
 
 extern "C" {
 
-void effnet_free_message(char* message) {
-    free_message(message);
-}
+effnet_result effnet_failure(const char* text) noexcept { return failure(text); }
 
-char* effnet_network_new(const effnet_network_spec* spec, Network** network) {
+void effnet_free_message(char* message) noexcept { free_message(message); }
+
+effnet_result effnet_network_new(const effnet_network_spec* spec, Network** network) noexcept {
     return guarded([&] { *network = new Network(*spec); });
 }
 
-void effnet_network_free(Network* network) { delete network; }
+void effnet_network_free(Network* network) noexcept { delete network; }
 
-const char* effnet_network_isa(const Network* network) { return network->isa(); }
+const char* effnet_network_isa(const Network* network) noexcept { return network->isa(); }
 
-uint64_t effnet_network_bytes(const Network* network) { return network->bytes(); }
+uint64_t effnet_network_bytes(const Network* network) noexcept { return network->bytes(); }
 
-char* effnet_network_feature_shape(const Network* network, int32_t height, int32_t width, int32_t* shape) {
+effnet_result effnet_network_feature_shape(const Network* network, int32_t height, int32_t width,
+                                           int32_t* shape) noexcept {
     return guarded([&] {
         const auto out = network->feature_shape({height, width});
         shape[0] = out.height;
@@ -37,8 +36,8 @@ char* effnet_network_feature_shape(const Network* network, int32_t height, int32
     });
 }
 
-char* effnet_network_memory(const Network* network, int32_t height, int32_t width, uint64_t* thread,
-                            uint64_t* image) {
+effnet_result effnet_network_memory(const Network* network, int32_t height, int32_t width, uint64_t* thread,
+                                    uint64_t* image) noexcept {
     return guarded([&] {
         size_t of_thread = 0, of_image = 0;
         network->memory({height, width}, of_thread, of_image);
@@ -47,25 +46,25 @@ char* effnet_network_memory(const Network* network, int32_t height, int32_t widt
     });
 }
 
-int32_t effnet_network_laps(const Network* network) { return network->laps(); }
+int32_t effnet_network_laps(const Network* network) noexcept { return network->laps(); }
 
-char* effnet_context_new(int32_t threads, Context** context) {
+effnet_result effnet_context_new(int32_t threads, Context** context) noexcept {
     return guarded([&] { *context = new Context(threads); });
 }
 
-void effnet_context_free(Context* context) { delete context; }
+void effnet_context_free(Context* context) noexcept { delete context; }
 
-uint64_t effnet_context_bytes(const Context* context) { return context->bytes(); }
+uint64_t effnet_context_bytes(const Context* context) noexcept { return context->bytes(); }
 
-char* effnet_network_run(const Network* network, Context* context, const float* images, int32_t count,
-                         int32_t height, int32_t width, float* logits, float* pooled, float* features,
-                         double* seconds) {
+effnet_result effnet_network_run(const Network* network, Context* context, const float* images, int32_t count,
+                                 int32_t height, int32_t width, float* logits, float* pooled, float* features,
+                                 double* seconds) noexcept {
     return guarded([&] {
         network->run(*context, images, count, {height, width}, logits, pooled, features, seconds);
     });
 }
 
-int32_t effnet_has_bf16() {
+int32_t effnet_has_bf16() noexcept {
 #if defined(__x86_64__)
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vl");
@@ -74,11 +73,10 @@ int32_t effnet_has_bf16() {
 #endif
 }
 
-int32_t effnet_keep_freed_memory() {
+int32_t effnet_keep_freed_memory() noexcept {
 #if defined(__GLIBC__)
-    // glibc takes thresholds up to 32 MiB for mapping, whatever is asked for: larger activations
-    // are kept only because mapping is turned off altogether. Threads share the main heap, because
-    // those of their own have no room for such activations, and are not kept either.
+    // glibc caps its threshold for mmap at 32 MiB, so larger activations stay only if mmap is turned off. Threads
+    // share the main heap: the arenas of their own are too small for such activations, and are returned too.
     return mallopt(M_ARENA_MAX, 1) && mallopt(M_MMAP_MAX, 0) && mallopt(M_TRIM_THRESHOLD, 1 << 30) &&
            mallopt(M_TOP_PAD, 64 << 20);
 #else

@@ -1,4 +1,4 @@
-// Weights into the order in which the kernels read them.
+// Copies weights into the order in which the kernels read them.
 
 #include <cstdlib>
 #include <cstring>
@@ -14,8 +14,7 @@
 namespace effnet {
 
 Buffer::Buffer(size_t bytes) : bytes_(bytes) {
-    // Large blocks start at a huge page: with 4 KiB pages a wide layer needs more translations
-    // than the processor remembers.
+    // With 4 KiB pages, a wide layer needs more address translations than the processor caches.
     const size_t huge = size_t(2) << 20;
     const size_t alignment = bytes >= huge ? huge : 64;
     const size_t rounded = (bytes + alignment) / alignment * alignment;
@@ -27,16 +26,16 @@ Buffer::Buffer(size_t bytes) : bytes_(bytes) {
     memory_.reset(memory);
 }
 
-void Buffer::Free::operator()(char* p) const { std::free(p); }
+void Buffer::Free::operator()(char* memory) const noexcept { std::free(memory); }
 
-uint16_t round_bf16(float value) {
+uint16_t round_bf16(float value) noexcept {
     uint32_t bits;
     std::memcpy(&bits, &value, sizeof bits);
-    if (value != value) return 0x7fc0;
+    if (value != value) return 0x7fc0; // the bits of a NaN could round to infinity
     return uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-int Window::before(int size) const {
+int Window::before(int size) const noexcept {
     const int output = (size + stride - 1) / stride;
     const int total = (output - 1) * stride + kernel - size;
     return total > 0 ? total / 2 : 0;
@@ -49,71 +48,76 @@ Shape Window::output(Shape in) const {
     return {rows / stride + 1, columns / stride + 1};
 }
 
-Window window_of(const effnet_convolution& c) {
-    Window window{c.kernel, c.stride, c.same, {}};
-    std::memcpy(window.pad, c.pad, sizeof window.pad);
+static Window window_of(const effnet_convolution& layer) {
+    Window window{layer.kernel, layer.stride, layer.same, {}};
+    std::memcpy(window.pad, layer.pad, sizeof window.pad);
     return window;
 }
 
-// The weights `[outputs][count]` of a layer one by one, each multiplied by its output's scale in
-// doubles and rounded once.
+// Calls `place(output, index, weight)` for each of the weights `[outputs][count]` of a layer, multiplied by the scale
+// of its output in doubles and rounded once.
 template <class Place>
-static void each_weight(const effnet_convolution& c, int count, Place&& place) {
-    const float* from = c.weight;
-    for (int o = 0; o < c.outputs; ++o)
-        if (c.scale) {
-            const double scale = c.scale[o];
-            for (int i = 0; i < count; ++i) place(o, i, float(*from++ * scale));
+static void each_weight(const effnet_convolution& layer, int count, Place&& place) {
+    const float* from = layer.weight;
+    for (int output = 0; output < layer.outputs; ++output)
+        if (layer.scale) {
+            const double scale = layer.scale[output];
+            for (int i = 0; i < count; ++i) place(output, i, float(*from++ * scale));
         } else {
-            for (int i = 0; i < count; ++i) place(o, i, *from++);
+            for (int i = 0; i < count; ++i) place(output, i, *from++);
         }
 }
 
+// With zeros up to a whole number of blocks.
 static std::vector<float> padded(const float* from, int count) {
     std::vector<float> to(size_t(blocks_of(count)) * BLOCK, 0.0f);
     std::memcpy(to.data(), from, sizeof(float) * count);
     return to;
 }
 
-Dense pack_dense(const effnet_convolution& c, int panel_blocks, bool narrow) {
+// Columns of a panel, the last of which may be narrower than the others.
+static int width_of(int panel, int columns, int outputs) {
+    const int remaining = outputs - panel * columns;
+    return remaining >= columns ? columns : blocks_of(remaining) * BLOCK;
+}
+
+Dense pack_dense(const effnet_convolution& layer, int panel_blocks, bool narrow) {
     Dense dense;
     dense.narrow = narrow;
-    dense.inputs = c.inputs;
-    dense.outputs = c.outputs;
-    dense.bias = padded(c.bias, c.outputs);
-    const int blocks = blocks_of(c.outputs), columns = panel_blocks * BLOCK;
-    const int depth = (c.inputs + 1) / 2 * 2;
+    dense.inputs = layer.inputs;
+    dense.outputs = layer.outputs;
+    dense.bias = padded(layer.bias, layer.outputs);
+    const int blocks = blocks_of(layer.outputs), columns = panel_blocks * BLOCK;
+    const int depth = (layer.inputs + 1) / 2 * 2; // bfloat16 is multiplied in pairs
     dense.panels = (blocks + panel_blocks - 1) / panel_blocks;
     dense.panel_elements = size_t(depth) * columns;
     dense.weight = Buffer(dense.panels * dense.panel_elements * dense.element());
     std::memset(dense.weight.as(), 0, dense.weight.bytes());
-    each_weight(c, c.inputs, [&](int o, int k, float value) {
-        const int panel = o / columns, column = o % columns;
-        const int left = c.outputs - panel * columns;
-        const int width = left >= columns ? columns : blocks_of(left) * BLOCK;
+    each_weight(layer, layer.inputs, [&](int output, int input, float value) {
+        const int panel = output / columns, column = output % columns;
+        const int width = width_of(panel, columns, layer.outputs);
         const size_t base = panel * dense.panel_elements;
         if (narrow)
-            dense.weight.as<uint16_t>()[base + size_t(k / 2) * 2 * width + 2 * column + k % 2] =
+            dense.weight.as<uint16_t>()[base + size_t(input / 2) * 2 * width + 2 * column + input % 2] =
                 round_bf16(value);
         else
-            dense.weight.as<float>()[base + size_t(k) * width + column] = value;
+            dense.weight.as<float>()[base + size_t(input) * width + column] = value;
     });
     return dense;
 }
 
-StemLayer pack_stem(const effnet_convolution& c, int panel_blocks) {
+StemLayer pack_stem(const effnet_convolution& layer, int panel_blocks) {
     StemLayer stem;
-    stem.window = window_of(c);
-    stem.inputs = c.inputs;
-    stem.outputs = c.outputs;
-    stem.bias = padded(c.bias, c.outputs);
-    const int taps = c.inputs * c.kernel * c.kernel, columns = panel_blocks * BLOCK;
-    const int panels = (blocks_of(c.outputs) + panel_blocks - 1) / panel_blocks;
+    stem.window = window_of(layer);
+    stem.inputs = layer.inputs;
+    stem.outputs = layer.outputs;
+    stem.bias = padded(layer.bias, layer.outputs);
+    const int taps = layer.inputs * layer.kernel * layer.kernel, columns = panel_blocks * BLOCK;
+    const int panels = (blocks_of(layer.outputs) + panel_blocks - 1) / panel_blocks;
     stem.weight.assign(size_t(panels) * taps * columns, 0.0f);
-    each_weight(c, taps, [&](int o, int t, float value) {
-        const int panel = o / columns, left = c.outputs - panel * columns;
-        const int width = left >= columns ? columns : blocks_of(left) * BLOCK;
-        stem.weight[size_t(panel) * taps * columns + size_t(t) * width + o % columns] = value;
+    each_weight(layer, taps, [&](int output, int tap, float value) {
+        const int panel = output / columns, width = width_of(panel, columns, layer.outputs);
+        stem.weight[size_t(panel) * taps * columns + size_t(tap) * width + output % columns] = value;
     });
     return stem;
 }
@@ -121,7 +125,7 @@ StemLayer pack_stem(const effnet_convolution& c, int panel_blocks) {
 Block pack_block(const effnet_block& from, int panel_blocks, bool narrow_in, bool narrow_out) {
     const auto& filter = from.depthwise;
     if ((filter.kernel != 3 && filter.kernel != 5) || filter.stride < 1 || filter.stride > 2)
-        throw std::invalid_argument("depthwise kernels are 3 or 5 wide, with a stride of 1 or 2");
+        throw std::invalid_argument("depthwise kernels must be 3 or 5 wide, with a stride of 1 or 2");
     Block block;
     block.has_expand = from.has_expand;
     block.skip = from.skip;
@@ -134,17 +138,18 @@ Block pack_block(const effnet_block& from, int panel_blocks, bool narrow_in, boo
     const int taps = filter.kernel * filter.kernel;
     const int channels = blocks_of(block.channels) * BLOCK;
     block.depthwise.assign(size_t(channels) * taps, 0.0f);
-    each_weight(filter, taps, [&](int c, int t, float value) {
-        block.depthwise[(size_t(c / BLOCK) * taps + t) * BLOCK + c % BLOCK] = value;
+    each_weight(filter, taps, [&](int channel, int tap, float value) {
+        block.depthwise[(size_t(channel / BLOCK) * taps + tap) * BLOCK + channel % BLOCK] = value;
     });
     block.reduce.assign(size_t(block.squeezed) * channels, 0.0f);
     block.reduce_bias.assign(from.reduce.bias, from.reduce.bias + block.squeezed);
     block.excite.assign(size_t(block.squeezed) * channels, 0.0f);
     block.excite_bias = padded(from.excite.bias, block.channels);
-    each_weight(from.reduce, block.channels,
-                [&](int s, int c, float value) { block.reduce[size_t(s) * channels + c] = value; });
-    each_weight(from.excite, block.squeezed, [&](int c, int s, float value) {
-        block.excite[(size_t(c / BLOCK) * block.squeezed + s) * BLOCK + c % BLOCK] = value;
+    each_weight(from.reduce, block.channels, [&](int squeezed, int channel, float value) {
+        block.reduce[size_t(squeezed) * channels + channel] = value;
+    });
+    each_weight(from.excite, block.squeezed, [&](int channel, int squeezed, float value) {
+        block.excite[(size_t(channel / BLOCK) * block.squeezed + squeezed) * BLOCK + channel % BLOCK] = value;
     });
     return block;
 }

@@ -1,15 +1,14 @@
-// Weights into the order in which the kernels read them.
+// Copies weights into the order in which the kernels read them: once, when a network is made.
 #pragma once
 
 #include "network.h"
 
 namespace effnet {
 
-uint16_t round_bf16(float value); // to nearest, ties to even
-Window window_of(const effnet_convolution& c);
-Dense pack_dense(const effnet_convolution& c, int panel_blocks, bool narrow);
-StemLayer pack_stem(const effnet_convolution& c, int panel_blocks);
-// Whether its input and its output are bfloat16.
+uint16_t round_bf16(float value) noexcept; // to nearest, ties to even
+Dense pack_dense(const effnet_convolution& layer, int panel_blocks, bool narrow);
+StemLayer pack_stem(const effnet_convolution& layer, int panel_blocks);
+// `narrow_in` and `narrow_out`: whether the block's input and output are in bfloat16.
 Block pack_block(const effnet_block& from, int panel_blocks, bool narrow_in, bool narrow_out);
 
 } // namespace effnet

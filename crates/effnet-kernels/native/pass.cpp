@@ -1,4 +1,7 @@
-// The steps of one forward pass, as one thread takes them.
+// The steps of one forward pass, as each thread takes them.
+//
+// All threads of a context run the same `Pass` and share the tasks of each step through their `Member`. Whatever can
+// fail, memory above all, happens in `Network::prepare` before they start: nothing here throws.
 
 #include <algorithm>
 #include <chrono>
@@ -9,18 +12,34 @@
 
 namespace effnet {
 
-// Adds up where the time of one thread goes, if it is given somewhere to put that.
+// Adds up where one thread's time goes; does nothing without a place to write it.
 struct Stopwatch {
     using Clock = std::chrono::steady_clock;
     double* seconds;
     Clock::time_point last = seconds ? Clock::now() : Clock::time_point();
 
-    void lap(int part) {
+    void lap(int part) noexcept {
         if (!seconds) return;
         const auto now = Clock::now();
         seconds[part] += std::chrono::duration<double>(now - last).count();
         last = now;
     }
+};
+
+// Rows of a block's output, and the rows of its input that they are computed from.
+struct Strip {
+    int index;
+    int out_first, out_last; // rows [first, last)
+    int in_first, in_last;
+
+    Strip(const Window& window, Shape in, Shape out, int index, int strips) noexcept
+        : index(index), out_first(out.height * index / strips), out_last(out.height * (index + 1) / strips) {
+        const int top = window.top(in);
+        in_first = std::clamp(out_first * window.stride - top, 0, in.height);
+        in_last = std::clamp((out_last - 1) * window.stride - top + window.kernel, in_first, in.height);
+    }
+    // Elements of the input's rows, for one block of channels.
+    size_t plane(Shape in) const noexcept { return size_t(in_last - in_first) * in.width * BLOCK; }
 };
 
 struct Network::Pass {
@@ -29,268 +48,302 @@ struct Network::Pass {
     const float* images;
     int count;
     Shape size;
+    const std::vector<Shape>& shapes; // of the outputs of stem and blocks
     float *logits, *pooled, *features;
     const Member& self;
     Stopwatch watch;
 
-    const Kernels& k = net.kernels_;
-    const int last = int(net.blocks_.size()) + 1; // the head's step
-    Scratch& own = context.scratch_[self.index];
+    const Kernels& kernels = net.kernels_;
+    const int head_step = int(net.blocks_.size()) + 1;
+    Scratch& scratch = context.scratch_[self.index]; // this thread's; `shared` is that of the image's team
 
-    size_t plane(Shape s) const { return size_t(s.pixels()) * BLOCK; }
+    // Elements of one block of channels.
+    static size_t plane(Shape shape) noexcept { return size_t(shape.pixels()) * BLOCK; }
 
-    void stem(const Member& team, int image, Shape in, Shape out, char* to) {
+    // The stem in strips of rows. Each strip is copied with its padding first, so that the kernel needs no borders.
+    void stem(const Member& team, int image, Shape in, Shape out, char* to) noexcept {
         const StemLayer& layer = net.stem_;
-        const Window& w = layer.window;
-        const int top = w.top(in), left = w.left(in), strip = 8;
-        const int width = (out.width - 1) * w.stride + w.kernel;
+        const Window& window = layer.window;
+        const int padded_width = (out.width - 1) * window.stride + window.kernel;
         const float* from = images + size_t(image) * layer.inputs * in.pixels();
-        float* padded = own.expanded.as<float>();
-        team.each((out.height + strip - 1) / strip, [&](int task) {
-            const int first = task * strip, rows = std::min(strip, out.height - first);
-            const int span = (rows - 1) * w.stride + w.kernel;
-            for (int c = 0; c < layer.inputs; ++c)
-                for (int r = 0; r < span; ++r) {
-                    float* line = padded + (size_t(c) * span + r) * width;
-                    std::memset(line, 0, sizeof(float) * width);
-                    const int y = first * w.stride + r - top;
-                    const int columns = std::min(in.width, width - left);
-                    if (y >= 0 && y < in.height && columns > 0)
-                        std::memcpy(line + left, from + (size_t(c) * in.height + y) * in.width,
-                                    sizeof(float) * columns);
-                }
-            stem_panels({padded, layer.inputs, w.kernel, w.stride, span, width, nullptr, 0, nullptr,
+        float* padded = scratch.expanded.as<float>();
+        team.each((out.height + STEM_STRIP - 1) / STEM_STRIP, [&](int task) noexcept {
+            const int first = task * STEM_STRIP, rows = std::min(STEM_STRIP, out.height - first);
+            const int span = (rows - 1) * window.stride + window.kernel;
+            copy_padded(from, in, first * window.stride - window.top(in), span, padded_width, padded);
+            stem_panels({padded, layer.inputs, window.kernel, window.stride, span, padded_width, nullptr, 0, nullptr,
                          reinterpret_cast<float*>(to), plane(out), rows, out.width}, first);
         });
     }
 
-    void stem_panels(Stem s, int first_row) {
-        const int taps = s.channels * s.kernel * s.kernel, blocks = blocks_of(net.stem_.outputs);
-        float* to = s.out + size_t(first_row) * s.out_width * BLOCK;
-        for (int b = 0; b < blocks; b += k.panel_blocks) {
-            s.panel = net.stem_.weight.data() + size_t(b) * BLOCK * taps;
-            s.blocks = std::min(k.panel_blocks, blocks - b);
-            s.bias = net.stem_.bias.data() + b * BLOCK;
-            s.out = to + b * s.out_plane;
-            k.stem(s);
+    // Rows of the image from `first_row` on, which may lie outside, into `padded` [channels][rows][width].
+    void copy_padded(const float* from, Shape in, int first_row, int rows, int width, float* padded) const noexcept {
+        const int left = net.stem_.window.left(in), columns = std::min(in.width, width - left);
+        for (int channel = 0; channel < net.stem_.inputs; ++channel)
+            for (int row = 0; row < rows; ++row) {
+                float* line = padded + (size_t(channel) * rows + row) * width;
+                std::memset(line, 0, sizeof(float) * width);
+                const int y = first_row + row;
+                if (y >= 0 && y < in.height && columns > 0)
+                    std::memcpy(line + left, from + (size_t(channel) * in.height + y) * in.width,
+                                sizeof(float) * columns);
+            }
+    }
+
+    void stem_panels(Stem rows, int first_row) const noexcept {
+        const int taps = rows.channels * rows.kernel * rows.kernel, blocks = blocks_of(net.stem_.outputs);
+        float* to = rows.out + size_t(first_row) * rows.out_width * BLOCK;
+        for (int block = 0; block < blocks; block += kernels.panel_blocks) {
+            rows.panel = net.stem_.weight.data() + size_t(block) * BLOCK * taps;
+            rows.blocks = std::min(kernels.panel_blocks, blocks - block);
+            rows.bias = net.stem_.bias.data() + block * BLOCK;
+            rows.out = to + block * rows.out_plane;
+            kernels.stem(rows);
         }
     }
 
-    // One panel of a dense layer; `out` is where its first column goes.
-    Product panel_of(const Dense& d, int panel, const void* left, size_t left_plane, int rows) const {
-        const int first = panel * k.panel_blocks;
-        Product p{};
-        p.left = left;
-        p.left_plane = left_plane;
-        p.rows = rows;
-        p.depth = (d.inputs + 1) / 2 * 2;
-        p.panel = d.weight.as() + size_t(panel) * d.panel_elements * d.element();
-        p.blocks = std::min(k.panel_blocks, blocks_of(d.outputs) - first);
-        p.bias = d.bias.data() + first * BLOCK;
-        return p;
+    // One panel of a dense layer; the caller sets where its first column goes.
+    Product panel_of(const Dense& layer, int panel, const void* left, size_t left_plane, int rows) const noexcept {
+        const int first = panel * kernels.panel_blocks;
+        Product product{};
+        product.left = left;
+        product.left_plane = left_plane;
+        product.rows = rows;
+        product.depth = (layer.inputs + 1) / 2 * 2;
+        product.panel = layer.weight.as() + size_t(panel) * layer.panel_elements * layer.element();
+        product.blocks = std::min(kernels.panel_blocks, blocks_of(layer.outputs) - first);
+        product.bias = layer.bias.data() + first * BLOCK;
+        return product;
     }
 
-    // To floats, whatever the layer is in.
-    void widen(const Dense& d, const Product& p) const { d.narrow ? k.product_widen(p) : k.product(p); }
+    // With a result in floats, whatever the type of the layer.
+    void widen(const Dense& layer, const Product& product) const noexcept {
+        layer.narrow ? kernels.product_widen(product) : kernels.product(product);
+    }
 
-    // Expansion and depthwise convolution into `filtered`, sums into `sums` [strips][channels].
-    void filter(const Member& team, int step, Shape in, Shape out, const char* x, Scratch& shared) {
-        const Block& b = net.blocks_[step - 1];
-        const int blocks = blocks_of(b.channels), strips = net.strips(in, out);
-        const int group = k.panel_blocks, panels = (blocks + group - 1) / group;
-        const int taps = b.window.kernel * b.window.kernel;
-        team.each(panels * strips, [&](int task) {
-            const int panel = task / strips, strip = task % strips;
-            const int first = out.height * strip / strips, end = out.height * (strip + 1) / strips;
-            Depthwise d{};
-            d.height = in.height;
-            d.width = in.width;
-            d.kernel = b.window.kernel;
-            d.stride = b.window.stride;
-            d.pad_top = b.window.top(in);
-            d.pad_left = b.window.left(in);
-            d.out_first = first;
-            d.out_last = end;
-            d.out_width = out.width;
-            const int from = std::clamp(first * d.stride - d.pad_top, 0, in.height);
-            const int to = std::clamp((end - 1) * d.stride - d.pad_top + d.kernel, from, in.height);
-            const size_t span = size_t(to - from) * in.width * BLOCK;
-            if (b.has_expand) {
-                const size_t start = size_t(from) * in.width * BLOCK * net.element(step - 1);
-                Product p = panel_of(b.expand, panel, x + start, plane(in), (to - from) * in.width);
-                p.out = own.expanded.as();
-                p.out_plane = span;
-                p.silu = true;
-                widen(b.expand, p);
-            }
-            for (int block = panel * group; block < std::min(blocks, (panel + 1) * group); ++block) {
-                if (b.has_expand) {
-                    d.input = own.expanded.as<float>() + (block - panel * group) * span;
-                    d.input_row = from;
-                } else {
-                    d.input = x + block * plane(in) * net.element(step - 1);
-                }
-                d.weight = b.depthwise.data() + size_t(block) * taps * BLOCK;
-                d.bias = b.depthwise_bias.data() + block * BLOCK;
-                d.out = shared.filtered.as<float>() + block * plane(out) + size_t(first) * out.width * BLOCK;
-                d.sum = shared.sums.data() + (size_t(strip) * blocks + block) * BLOCK;
-                b.has_expand || !net.narrow(step - 1) ? k.depthwise(d) : k.depthwise_widen(d);
-            }
+    // Expansion and depthwise convolution into `filtered`, and their sums into `sums` [strips][channels]. A task is
+    // one panel of one strip, whose expansion stays in the cache.
+    void filter(const Member& team, int step, Shape in, Shape out, const char* input, Scratch& shared) noexcept {
+        const Block& block = net.blocks_[step - 1];
+        const int strips = net.strips(in, out), group = kernels.panel_blocks;
+        const int panels = (blocks_of(block.channels) + group - 1) / group;
+        team.each(panels * strips, [&](int task) noexcept {
+            const int panel = task / strips;
+            const Strip strip(block.window, in, out, task % strips, strips);
+            if (block.has_expand) expand(step, panel, strip, in, input);
+            filter_panel(step, panel, strip, in, out, input, shared);
         });
     }
 
-    // The gates of squeeze-and-excitation into this thread's own `gate`. Strips are added up in
-    // order, so that the result does not depend on who computed which.
-    void gates(const Block& b, Shape in, Shape out, const Scratch& shared) {
-        const int channels = blocks_of(b.channels) * BLOCK, strips = net.strips(in, out);
+    void expand(int step, int panel, const Strip& strip, Shape in, const char* input) noexcept {
+        const Dense& layer = net.blocks_[step - 1].expand;
+        const size_t start = size_t(strip.in_first) * in.width * BLOCK * net.element(step - 1);
+        const int pixels = (strip.in_last - strip.in_first) * in.width;
+        Product product = panel_of(layer, panel, input + start, plane(in), pixels);
+        product.out = scratch.expanded.as();
+        product.out_plane = strip.plane(in);
+        product.silu = true;
+        widen(layer, product);
+    }
+
+    void filter_panel(int step, int panel, const Strip& strip, Shape in, Shape out, const char* input,
+                      Scratch& shared) noexcept {
+        const Block& block = net.blocks_[step - 1];
+        const int blocks = blocks_of(block.channels), taps = block.window.kernel * block.window.kernel;
+        const int first = panel * kernels.panel_blocks, last = std::min(blocks, first + kernels.panel_blocks);
+        Depthwise filter{};
+        filter.height = in.height;
+        filter.width = in.width;
+        filter.kernel = block.window.kernel;
+        filter.stride = block.window.stride;
+        filter.pad_top = block.window.top(in);
+        filter.pad_left = block.window.left(in);
+        filter.out_first = strip.out_first;
+        filter.out_last = strip.out_last;
+        filter.out_width = out.width;
+        const size_t out_start = size_t(strip.out_first) * out.width * BLOCK;
+        for (int c = first; c < last; ++c) {
+            if (block.has_expand) {
+                filter.input = scratch.expanded.as<float>() + (c - first) * strip.plane(in);
+                filter.input_row = strip.in_first;
+            } else {
+                filter.input = input + c * plane(in) * net.element(step - 1);
+            }
+            filter.weight = block.depthwise.data() + size_t(c) * taps * BLOCK;
+            filter.bias = block.depthwise_bias.data() + c * BLOCK;
+            filter.out = shared.filtered.as<float>() + c * plane(out) + out_start;
+            filter.sum = shared.sums.data() + (size_t(strip.index) * blocks + c) * BLOCK;
+            const bool is_float = block.has_expand || !net.narrow(step - 1);
+            is_float ? kernels.depthwise(filter) : kernels.depthwise_widen(filter);
+        }
+    }
+
+    // The gates of squeeze-and-excitation into this thread's `gate`: computing them on every thread is cheaper than
+    // waiting for one. Strips are added up in order, so that the result does not depend on who computed which.
+    void gates(const Block& block, Shape in, Shape out, const Scratch& shared) noexcept {
+        const int channels = blocks_of(block.channels) * BLOCK, strips = net.strips(in, out);
         const float scale = 1.0f / out.pixels();
         for (int c = 0; c < channels; ++c) {
             float sum = 0;
-            for (int s = 0; s < strips; ++s) sum += shared.sums[size_t(s) * channels + c];
-            own.mean[c] = sum * scale;
+            for (int strip = 0; strip < strips; ++strip) sum += shared.sums[size_t(strip) * channels + c];
+            scratch.mean[c] = sum * scale;
         }
-        k.gate(own.mean.data(), channels, b.squeezed, b.reduce.data(), b.reduce_bias.data(),
-               b.excite.data(), b.excite_bias.data(), own.hidden.data(), own.gate.data());
+        kernels.gate(scratch.mean.data(), channels, block.squeezed, block.reduce.data(), block.reduce_bias.data(),
+                     block.excite.data(), block.excite_bias.data(), scratch.hidden.data(), scratch.gate.data());
     }
 
-    void project(const Member& team, int step, Shape out, const char* x, char* y, Scratch& shared) {
-        const Block& b = net.blocks_[step - 1];
-        const int rows = net.row_block(out.pixels(), b.project), blocks = blocks_of(b.channels);
+    // Gated activations times the projection, plus the block's input where it has a skip connection. A task is a
+    // group of pixels. Where there are fewer of those than threads want, it is also a slice of the panels, and each
+    // task scales the pixels for itself.
+    void project(const Member& team, int step, Shape out, const char* input, char* output, Scratch& shared) noexcept {
+        const Block& block = net.blocks_[step - 1];
+        const int rows = net.row_block(out.pixels(), block.project), panels = block.project.panels;
         const int parts = (out.pixels() + rows - 1) / rows;
-        // A team too large for the parts splits the panels too; each then scales rows of its own.
-        const int groups = std::clamp(2 * team.size / parts, 1, b.project.panels);
-        int scaled = -1;
-        team.each(parts * (team.size > 1 ? groups : 1), [&](int task) {
-            const int split = team.size > 1 ? groups : 1, part = task / split, slice = task % split;
+        const int slices = team.size > 1 ? std::clamp(2 * team.size / parts, 1, panels) : 1;
+        int scaled = -1; // the part that `scratch.scaled` holds
+        team.each(parts * slices, [&](int task) noexcept {
+            const int part = task / slices, slice = task % slices;
             const int first = part * rows, height = std::min(rows, out.pixels() - first);
-            const size_t start = size_t(first) * BLOCK;
-            const float* from = shared.filtered.as<float>() + start;
             if (scaled != part) {
-                const auto scale = b.project.narrow ? k.scale_narrow : k.scale;
-                scale(from, plane(out), own.gate.data(), blocks, height, own.scaled.as());
+                const float* from = shared.filtered.as<float>() + size_t(first) * BLOCK;
+                const auto scale = block.project.narrow ? kernels.scale_narrow : kernels.scale;
+                scale(from, plane(out), scratch.gate.data(), blocks_of(block.channels), height, scratch.scaled.as());
                 scaled = part;
             }
-            const int end = b.project.panels * (slice + 1) / split;
-            for (int panel = b.project.panels * slice / split; panel < end; ++panel) {
-                Product p = panel_of(b.project, panel, own.scaled.as(), size_t(height) * BLOCK, height);
-                const size_t offset =
-                    (size_t(panel) * k.panel_blocks * plane(out) + start) * net.element(step);
-                p.residual = b.skip ? x + offset : nullptr;
-                p.out = y + offset;
-                p.out_plane = plane(out);
-                b.project.narrow ? k.product_narrow(p) : k.product(p);
-            }
+            const int end = panels * (slice + 1) / slices;
+            for (int panel = panels * slice / slices; panel < end; ++panel)
+                project_panel(step, panel, first, height, out, input, output);
         });
     }
 
-    // The head convolution; its average over pixels into `pooled_` [C / 16][count][16].
-    void head(const Member& team, int image, Shape shape, const char* x) {
+    // Pixels [first, first + height) of one panel of the projection.
+    void project_panel(int step, int panel, int first, int height, Shape out, const char* input,
+                       char* output) const noexcept {
+        const Block& block = net.blocks_[step - 1];
+        Product product = panel_of(block.project, panel, scratch.scaled.as(), size_t(height) * BLOCK, height);
+        const size_t column = size_t(panel) * kernels.panel_blocks * plane(out);
+        const size_t offset = (column + size_t(first) * BLOCK) * net.element(step);
+        product.residual = block.skip ? input + offset : nullptr;
+        product.out = output + offset;
+        product.out_plane = plane(out);
+        block.project.narrow ? kernels.product_narrow(product) : kernels.product(product);
+    }
+
+    // The head, and the mean of its activations over the pixels or, where those were asked for, the activations.
+    void head(const Member& team, int image, Shape shape, const char* input) noexcept {
+        team.each(net.head_.panels, [&](int panel) noexcept {
+            Product product = panel_of(net.head_, panel, input, plane(shape), shape.pixels());
+            float* activations = scratch.expanded.as<float>();
+            product.out = activations;
+            product.out_plane = plane(shape);
+            product.silu = true;
+            widen(net.head_, product);
+            const int first = panel * kernels.panel_blocks * BLOCK;
+            if (features)
+                store_features(image, shape, first, product.blocks, activations);
+            else
+                store_means(image, shape, first, product.blocks, activations);
+        });
+    }
+
+    // Channels from `first` on out of their blocks, into the caller's [channels][pixels].
+    void store_features(int image, Shape shape, int first, int blocks, const float* activations) const noexcept {
         const int channels = net.head_.outputs, pixels = shape.pixels();
-        team.each(net.head_.panels, [&](int panel) {
-            Product p = panel_of(net.head_, panel, x, plane(shape), pixels);
-            float* to = own.expanded.as<float>();
-            p.out = to;
-            p.out_plane = plane(shape);
-            p.silu = true;
-            widen(net.head_, p);
-            const int first = panel * k.panel_blocks * BLOCK;
-            if (features) {
-                const int end = std::min(channels, first + p.blocks * BLOCK);
-                for (int c = first; c < end; ++c)
-                    for (int i = 0; i < pixels; ++i)
-                        features[(size_t(image) * channels + c) * pixels + i] =
-                            to[(c - first) / BLOCK * plane(shape) + size_t(i) * BLOCK + c % BLOCK];
-                return;
-            }
-            float sum[4 * BLOCK];
-            k.sums(to, plane(shape), p.blocks, pixels, sum);
-            for (int c = 0; c < p.blocks * BLOCK; ++c) {
-                const float mean = sum[c] / pixels;
-                const size_t at = (size_t(first + c) / BLOCK * count + image) * BLOCK + c % BLOCK;
-                context.pooled_.as<float>()[at] = mean;
-                if (net.bf16_) context.pooled_bf16_.as<uint16_t>()[at] = round_bf16(mean);
-                if (pooled && first + c < channels) pooled[size_t(image) * channels + first + c] = mean;
-            }
-        });
+        const int end = std::min(channels, first + blocks * BLOCK);
+        for (int c = first; c < end; ++c)
+            for (int i = 0; i < pixels; ++i)
+                features[(size_t(image) * channels + c) * pixels + i] =
+                    activations[(c - first) / BLOCK * plane(shape) + size_t(i) * BLOCK + c % BLOCK];
     }
 
-    void classify(const Member& team) {
-        const Dense& d = net.classifier_;
-        team.each(d.panels, [&](int panel) {
-            const char* left = net.bf16_ ? context.pooled_bf16_.as() : context.pooled_.as();
-            Product p = panel_of(d, panel, left, size_t(count) * BLOCK, count);
-            float* to = own.expanded.as<float>();
-            p.out = to;
-            p.out_plane = size_t(count) * BLOCK;
-            widen(d, p);
-            const int first = panel * k.panel_blocks * BLOCK;
-            const int end = std::min(d.outputs, first + p.blocks * BLOCK);
-            for (int n = 0; n < count; ++n)
-                for (int c = first; c < end; ++c)
-                    logits[size_t(n) * d.outputs + c] =
-                        to[((c - first) / BLOCK * size_t(count) + n) * BLOCK + c % BLOCK];
-        });
-    }
-
-    // Steps [first, end) of one image. The first reads `from` (unless it is the stem), the last
-    // writes `to` (unless it is the head); in between two buffers of `shared` take turns.
-    void steps(const Member& team, int image, int first, int end, const char* from, char* to, Scratch& shared) {
-        Shape shape = size;
-        char *current = const_cast<char*>(from), *spare[2] = {shared.input.as(), shared.output.as()};
-        for (int step = 0; step < end; ++step) {
-            if (step == last) {
-                head(team, image, shape, current);
-                watch.lap(3 * step - 2);
-                break;
-            }
-            const Window& window = step == 0 ? net.stem_.window : net.blocks_[step - 1].window;
-            const Shape out = window.output(shape);
-            if (step >= first) {
-                char* next = to && step == end - 1 ? to : spare[step % 2];
-                if (step == 0) {
-                    stem(team, image, shape, out, next);
-                    watch.lap(0);
-                } else {
-                    const Block& b = net.blocks_[step - 1];
-                    filter(team, step, shape, out, current, shared);
-                    watch.lap(3 * step - 2);
-                    gates(b, shape, out, shared);
-                    watch.lap(3 * step - 1);
-                    project(team, step, out, current, next, shared);
-                    watch.lap(3 * step);
-                }
-                current = next;
-            }
-            shape = out;
+    // Means into `pooled_` [C / 16][count][16], which the classifier reads as rows of a matrix.
+    void store_means(int image, Shape shape, int first, int blocks, const float* activations) const noexcept {
+        const int channels = net.head_.outputs, pixels = shape.pixels();
+        float sum[4 * BLOCK];
+        kernels.sums(activations, plane(shape), blocks, pixels, sum);
+        for (int c = 0; c < blocks * BLOCK; ++c) {
+            const float mean = sum[c] / pixels;
+            const size_t at = (size_t(first + c) / BLOCK * count + image) * BLOCK + c % BLOCK;
+            context.pooled_.as<float>()[at] = mean;
+            if (net.bf16_) context.pooled_bf16_.as<uint16_t>()[at] = round_bf16(mean);
+            if (pooled && first + c < channels) pooled[size_t(image) * channels + first + c] = mean;
         }
     }
 
-    void run() {
+    void classify(const Member& team) noexcept {
+        const Dense& layer = net.classifier_;
+        team.each(layer.panels, [&](int panel) noexcept {
+            const char* left = net.bf16_ ? context.pooled_bf16_.as() : context.pooled_.as();
+            Product product = panel_of(layer, panel, left, size_t(count) * BLOCK, count);
+            float* columns = scratch.expanded.as<float>();
+            product.out = columns;
+            product.out_plane = size_t(count) * BLOCK;
+            widen(layer, product);
+            const int first = panel * kernels.panel_blocks * BLOCK;
+            const int end = std::min(layer.outputs, first + product.blocks * BLOCK);
+            for (int image = 0; image < count; ++image)
+                for (int c = first; c < end; ++c)
+                    logits[size_t(image) * layer.outputs + c] =
+                        columns[((c - first) / BLOCK * size_t(count) + image) * BLOCK + c % BLOCK];
+        });
+    }
+
+    // Steps [first, end) of one image. The first reads `input` (unless it is the stem), the last writes `to` (unless
+    // it is the head); two buffers of `shared` take turns in between.
+    void steps(const Member& team, int image, int first, int end, const char* input, char* to,
+               Scratch& shared) noexcept {
+        for (int step = first; step < end; ++step) {
+            if (step == head_step) {
+                head(team, image, shapes[step - 1], input);
+                watch.lap(3 * step - 2);
+                return;
+            }
+            const Shape out = shapes[step];
+            char* output = to && step == end - 1 ? to : (step % 2 ? shared.output : shared.input).as();
+            if (step == 0) {
+                stem(team, image, size, out, output);
+                watch.lap(0);
+            } else {
+                const Shape in = shapes[step - 1];
+                filter(team, step, in, out, input, shared);
+                watch.lap(3 * step - 2);
+                gates(net.blocks_[step - 1], in, out, shared);
+                watch.lap(3 * step - 1);
+                project(team, step, out, input, output, shared);
+                watch.lap(3 * step);
+            }
+            input = output;
+        }
+    }
+
+    void run() noexcept {
+        // As many whole images for each thread as there are; all threads share each of the others.
         const int alone = self.size > 1 ? count / self.size * self.size : count;
         for (size_t s = 0; alone > 0 && s + 1 < net.segments_.size(); ++s)
-            self.each(alone, [&](int image) {
-                const size_t at = context.between_bytes_ * image;
-                const char* from = context.between_[s % 2].as() + at;
-                char* to = net.segments_[s + 1] > last ? nullptr : context.between_[(s + 1) % 2].as() + at;
-                steps(self.alone(), image, net.segments_[s], net.segments_[s + 1], from, to, own);
+            self.each(alone, [&](int image) noexcept {
+                const int first = net.segments_[s], end = net.segments_[s + 1];
+                const size_t offset = context.between_bytes_ * image;
+                const char* from = context.between_[s % 2].as() + offset;
+                char* to = end > head_step ? nullptr : context.between_[(s + 1) % 2].as() + offset;
+                steps(self.alone(), image, first, end, from, to, scratch);
             });
         for (int image = alone; image < count; ++image)
-            steps(self, image, 0, last + 1, nullptr, nullptr, context.scratch_[0]);
+            steps(self, image, 0, head_step + 1, nullptr, nullptr, context.scratch_[0]);
         if (logits) {
             classify(self);
-            watch.lap(3 * last - 1);
+            watch.lap(3 * head_step - 1);
         }
     }
 };
 
 void Network::run(Context& context, const float* images, int count, Shape size, float* logits, float* pooled,
                   float* features, double* seconds) const {
-    prepare(context, count, size);
+    const std::vector<Shape> shapes = prepare(context, count, size);
     const int threads = context.threads();
     std::vector<double> times(seconds ? size_t(threads) * laps() : 0);
-    context.team_.run([&](const Member& self) {
+    context.team_.run([&](const Member& self) noexcept {
         const Stopwatch watch{seconds ? times.data() + size_t(self.index) * laps() : nullptr};
-        Pass{*this, context, images, count, size, logits, pooled, features, self, watch}.run();
+        Pass{*this, context, images, count, size, shapes, logits, pooled, features, self, watch}.run();
     });
     for (size_t i = 0; i < times.size(); ++i) seconds[i % laps()] += times[i] / threads;
 }

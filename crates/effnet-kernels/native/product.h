@@ -1,4 +1,4 @@
-// The product behind every pointwise convolution and the classifier.
+// The matrix product behind every pointwise convolution and the classifier.
 #pragma once
 
 #include "kernels.h"
@@ -8,8 +8,7 @@ namespace KERNEL_ISA {
 
 using effnet::Product;
 
-// The tile that fills the register file with accumulators and leaves room for a row of the panel
-// and one broadcast element.
+// The largest tile whose accumulators leave registers for a row of the panel and one broadcast element.
 #if defined(__AVX512F__)
 constexpr int TILE_ROWS = 14, PANEL_BLOCKS = 2;
 #elif defined(__AVX__)
@@ -60,7 +59,7 @@ INLINE void accumulate(Vec (&sum)[ROWS][BLOCKS], const bf16* left, int depth, co
     for (int k = 0; k < depth; k += 2) {
 #pragma GCC unroll 2
         for (int b = 0; b < BLOCKS; ++b) {
-            // Of each channel two elements beside each other: the lower half of 32 bits, and the upper.
+            // Each column has two elements next to each other: the lower half of 32 bits and the upper half.
             Vec first, second;
             EACH_PART {
                 register_i pairs;
@@ -80,7 +79,7 @@ INLINE void accumulate(Vec (&sum)[ROWS][BLOCKS], const bf16* left, int depth, co
 #endif
 
 template <int ROWS, int BLOCKS, class In, class Out>
-__attribute__((noinline)) void product_tile(const Product& p, int row) {
+__attribute__((noinline)) void product_tile(const Product& p, int row) noexcept {
     Vec sum[ROWS][BLOCKS];
 #pragma GCC unroll 2
     for (int b = 0; b < BLOCKS; ++b) {
@@ -93,8 +92,8 @@ __attribute__((noinline)) void product_tile(const Product& p, int row) {
     for (int k = 0; k < p.depth; k += 16, left += p.left_plane)
         accumulate<ROWS, BLOCKS>(sum, left, p.depth - k < 16 ? p.depth - k : 16, panel);
 
-    // Out of the registers before the loop below, which is not unrolled: an array that is indexed
-    // at run time would have lived in memory through the loop above too.
+    // The loop below is not unrolled, and an array that is indexed at run time lives in memory. Copied here, the sums
+    // stay in registers in the loop above.
     float tile[BLOCKS][ROWS][16];
 #pragma GCC unroll 2
     for (int b = 0; b < BLOCKS; ++b)
@@ -127,7 +126,7 @@ INLINE void product_rows(const Product& p, int row, int rows) {
 }
 
 template <class In, class Out>
-void product(const Product& p) {
+void product(const Product& p) noexcept {
     // Tiles of nearly equal height: a narrow last one would run at half the speed.
     const int tiles = (p.rows + TILE_ROWS - 1) / TILE_ROWS;
     int row = 0;

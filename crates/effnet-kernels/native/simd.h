@@ -1,14 +1,19 @@
 // Sixteen floats as one value, whatever the width of the machine's registers.
 //
-// This header is compiled once per instruction set (see build.rs), each time inside a namespace of
-// its own, so that no inline function of one set is linked into the code of another.
+// This header is compiled once per instruction set (see build.rs), each time in another namespace, so that the linker
+// cannot merge an inline function of one set into the code of another.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
 
 #if defined(__x86_64__)
+// GCC 12 starts its AVX-512 intrinsics from an undefined register, and warns about it in the code that uses them.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
+#pragma GCC diagnostic pop
 #endif
 
 namespace KERNEL_ISA {
@@ -27,7 +32,7 @@ typedef float register_f __attribute__((vector_size(REGISTER_BYTES)));
 typedef int32_t register_i __attribute__((vector_size(REGISTER_BYTES)));
 typedef uint16_t half_register __attribute__((vector_size(REGISTER_BYTES / 2)));
 
-// Bfloat16 as stored: the upper half of a float.
+// A stored bfloat16: the upper half of a float.
 struct bf16 {
     uint16_t bits;
 };
@@ -45,8 +50,8 @@ INLINE Vec splat(float value) {
     return v;
 }
 
-// Register by register: GCC copies a larger struct by way of the stack, in pieces of sixteen bytes, which the
-// load of a whole register has to wait for.
+// Register by register: GCC copies a larger struct through the stack, in pieces of sixteen bytes, for which the load
+// of a whole register then waits.
 INLINE Vec load(const float* from) {
     Vec v;
     EACH_PART std::memcpy(&v.part[p], from + p * LANES, REGISTER_BYTES);
@@ -69,7 +74,7 @@ INLINE Vec multiply(const Vec& a, const Vec& b) {
     return v;
 }
 
-// sum += a * b; the compiler contracts it to one instruction where there is one.
+// sum += a * b; contracted to one instruction where the instruction set has one.
 INLINE void multiply_add(Vec& sum, const Vec& a, const Vec& b) {
     EACH_PART sum.part[p] += a.part[p] * b.part[p];
 }
@@ -79,7 +84,7 @@ INLINE Vec load(const bf16* from) {
     EACH_PART {
         half_register half;
         std::memcpy(&half, from + p * LANES, sizeof half);
-        // GCC takes a conversion of vectors apart where one instruction does it.
+        // GCC splits __builtin_convertvector where one instruction would do.
 #if defined(__AVX512F__)
         const register_i wide = (register_i)_mm512_cvtepu16_epi32((__m256i)half);
 #elif defined(__AVX2__)
@@ -99,7 +104,7 @@ INLINE float widen(bf16 value) {
     return wide;
 }
 
-// Rounds to nearest, ties to even; not-a-number stays one.
+// Rounds to nearest, ties to even; NaN stays NaN.
 INLINE bf16 narrow(float value) {
     uint32_t bits;
     std::memcpy(&bits, &value, sizeof bits);
@@ -123,13 +128,13 @@ INLINE void store(bf16* to, const Vec& v) {
 }
 
 #if defined(__AVX2__) && !defined(__AVX512F__)
-// Which of the eight elements from `first` on are among the first `count`.
+// A mask of the eight elements from `first` on: those below `count`.
 INLINE __m256i lanes_below(int count, int first) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(count - first), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 #endif
 
-// The first `count` elements of sixteen; the others are zero, and are not touched in memory.
+// The first `count` elements of sixteen. The others are zero, and their memory is not read.
 INLINE Vec load(const float* from, int count) {
 #if defined(__AVX512F__)
     Vec v;
@@ -168,11 +173,11 @@ INLINE void store(bf16* to, const Vec& v, int count) {
     std::memcpy(to, wide, count * sizeof(bf16));
 }
 
-// exp on one register, relative error about 1e-7 where there is a fused multiply-add, argument limited to
-// +-87. Gradients of training pass through it once a layer, so that a digit more here shows in them.
+// exp of one register, with arguments clamped to +-87 and a relative error of about 1e-7 with fused multiply-add. The
+// gradients of training pass through it once per layer, so that one more digit here is visible in them.
 INLINE register_f exponential(register_f x) {
     const register_f low = register_f{} - 87.0f, high = register_f{} + 87.0f;
-    // Written so that not-a-number passes through.
+    // In this form NaN passes through.
     x = x < low ? low : x;
     x = x > high ? high : x;
     const register_f scaled = x * 1.44269504088896341f;
@@ -182,9 +187,9 @@ INLINE register_f exponential(register_f x) {
     const float shift = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
     const register_f whole = (scaled + shift) - shift;
 #endif
-    // The fraction, with the digits of log2(e) that a float has no room for; contracted, it is exact to them.
+    // The fraction, with the digits of log2(e) that one float cannot hold. Contracted, it is exact to those digits.
     const register_f f = (x * 1.44269504f - whole) + x * 1.92596303e-8f;
-    // The polynomial of degree six through 2^f at the Chebyshev nodes of [-1/2, 1/2].
+    // The polynomial of degree six that interpolates 2^f at the Chebyshev nodes of [-1/2, 1/2].
     register_f y = f * 1.546144485e-4f + 1.340042800e-3f;
     y = y * f + 9.618056938e-3f;
     y = y * f + 5.550327152e-2f;
@@ -202,7 +207,7 @@ INLINE register_f exponential(register_f x) {
 INLINE register_f reciprocal(register_f x) {
 #if defined(__AVX512F__)
     const register_f guess = (register_f)_mm512_rcp14_ps((__m512)x);
-    // One Newton step, 14 to 28 bits, in the form whose only rounding is the last.
+    // One Newton step, from 14 to 28 bits, in the form that rounds only once, at the end.
     return guess + guess * (1.0f - x * guess);
 #else
     return 1.0f / x;

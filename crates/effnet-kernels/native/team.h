@@ -1,25 +1,27 @@
-// The threads of one network: all run the same program and share out the work of each phase.
+// The threads of one context. All run the same program and share out the work of each phase.
 //
-// libtorch's own pool starts and joins its threads for every operation; here they are started once
-// per forward pass and meet at barriers that cost less than a microsecond.
+// libtorch's pool starts and joins its threads for every operation. These are started once, woken once per forward
+// pass, and meet at barriers that cost less than a microsecond.
+//
+// Everything that runs on them is noexcept: an exception on one thread would leave the others waiting at a barrier.
 #pragma once
 
 #include <atomic>
-#include <functional>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 namespace effnet {
 
-inline void relax() {
+inline void relax() noexcept {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
 #endif
 }
 
-// Waits until `value` is no longer `seen`: first spinning, then asleep, so that a thread that was
-// put aside by the system does not cost its siblings a processor.
-inline void await_change(const std::atomic<unsigned>& value, unsigned seen) {
+// Waits until `value` is no longer `seen`: spins first, then sleeps, so that waiting for a thread that the system has
+// preempted does not keep a processor busy.
+inline void await_change(const std::atomic<unsigned>& value, unsigned seen) noexcept {
     for (int spin = 0; spin < 2000; ++spin) {
         if (value.load(std::memory_order_acquire) != seen) return;
         relax();
@@ -27,6 +29,7 @@ inline void await_change(const std::atomic<unsigned>& value, unsigned seen) {
     while (value.load(std::memory_order_acquire) == seen) value.wait(seen, std::memory_order_acquire);
 }
 
+// Each on a cache line of its own: every thread writes all of them.
 struct Meeting {
     alignas(64) std::atomic<int> next{0};
     alignas(64) std::atomic<int> arrived{0};
@@ -39,15 +42,21 @@ struct Member {
     int size;
     Meeting* meeting; // null when alone
 
-    // Calls `work(i)` once for each i below `count`, on whichever member is free, and returns when
-    // all calls have. Every member must call it, with the same count.
+    // Calls `work(i)` once for each i below `count`, on whichever member is free, and returns when all calls have
+    // returned. Every member must call it with the same count.
     template <class Work>
-    void each(int count, Work&& work) const {
+    void each(int count, Work&& work) const noexcept {
+        static_assert(std::is_nothrow_invocable_v<Work&, int>, "work on a team must be noexcept");
         if (!meeting) {
             for (int i = 0; i < count; ++i) work(i);
             return;
         }
         for (int i; (i = meeting->next.fetch_add(1, std::memory_order_relaxed)) < count;) work(i);
+        wait_for_all();
+    }
+
+    // Returns once every member has called it.
+    void wait_for_all() const noexcept {
         const unsigned generation = meeting->generation.load(std::memory_order_acquire);
         if (meeting->arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == size) {
             meeting->next.store(0, std::memory_order_relaxed);
@@ -59,14 +68,14 @@ struct Member {
         }
     }
 
-    Member alone() const { return Member{index, 1, nullptr}; }
+    Member alone() const noexcept { return Member{index, 1, nullptr}; }
 };
 
 class Team {
 public:
     explicit Team(int size) : size_(size) {
         try {
-            for (int i = 1; i < size; ++i) threads_.emplace_back([this, i] { serve(i); });
+            for (int i = 1; i < size; ++i) threads_.emplace_back([this, i]() noexcept { serve(i); });
         } catch (...) {
             dismiss();
             throw;
@@ -76,44 +85,52 @@ public:
     Team(const Team&) = delete;
     Team& operator=(const Team&) = delete;
 
-    int size() const { return size_; }
+    int size() const noexcept { return size_; }
 
-    // Runs `program` on every thread, this one included. It must not throw: an exception would leave the
-    // others at a barrier.
-    void run(const std::function<void(const Member&)>& program) noexcept {
-        if (size_ == 1) return program(Member{0, 1, nullptr});
+    // Runs `program(member)` on every thread, including the caller's.
+    template <class Program>
+    void run(const Program& program) noexcept {
+        static_assert(std::is_nothrow_invocable_v<const Program&, const Member&>, "a team's program must be noexcept");
+        if (size_ == 1) {
+            program(Member{0, 1, nullptr});
+            return;
+        }
         program_ = &program;
-        call();
-        program(Member{0, size_, &meeting_});
-        Member{0, size_, &meeting_}.each(0, [](int) {}); // until all have left the program
+        call_ = [](const void* erased, const Member& self) noexcept { (*static_cast<const Program*>(erased))(self); };
+        wake();
+        const Member self{0, size_, &meeting_};
+        program(self);
+        self.wait_for_all(); // until all have left the program, which is the caller's
     }
 
 private:
-    void call() {
+    void wake() noexcept {
         calls_.fetch_add(1, std::memory_order_release);
         calls_.notify_all();
     }
 
-    void dismiss() {
+    void dismiss() noexcept {
         program_ = nullptr;
-        call();
+        wake();
         for (auto& thread : threads_) thread.join();
     }
 
-    void serve(int index) {
+    void serve(int index) noexcept {
         for (unsigned seen = 0;; ++seen) {
             await_change(calls_, seen);
             if (!program_) return;
             const Member self{index, size_, &meeting_};
-            (*program_)(self);
-            self.each(0, [](int) {});
+            call_(program_, self);
+            self.wait_for_all();
         }
     }
 
     int size_;
     Meeting meeting_;
     alignas(64) std::atomic<unsigned> calls_{0};
-    const std::function<void(const Member&)>* program_ = nullptr;
+    // The program of the current call, null to end; std::function cannot hold a noexcept signature.
+    const void* program_ = nullptr;
+    void (*call_)(const void*, const Member&) noexcept = nullptr;
     std::vector<std::thread> threads_;
 };
 

@@ -1,4 +1,4 @@
-// The kernels of training for one instruction set. build.rs compiles this file once per set.
+// The kernels of training for one instruction set. build.rs compiles this file once per set, as kernels.cpp.
 
 #include "depthwise_training.h"
 
@@ -7,7 +7,7 @@ namespace KERNEL_ISA {
 using effnet::Norm;
 using effnet::Upstream;
 
-// Calls `body(lanes, c)` for each block of up to sixteen channels that begins at `c`.
+// Calls `body(lanes, c)` for each block of up to sixteen channels, which starts at `c`.
 template <class Body>
 INLINE void each_block(int channels, Body body) {
     int c = 0;
@@ -15,8 +15,8 @@ INLINE void each_block(int channels, Body body) {
     if (c < channels) body(Part{channels - c}, c);
 }
 
-// Calls `body(row)` for all rows, and `flush()` after every few: sums that are added up in such parts lose two
-// digits less to rounding than those that take every row at once.
+// Calls `body(row)` for all rows, and `flush()` after every sixteen: sums of such partial sums lose two digits less to
+// rounding than a running sum.
 template <class Body, class Flush>
 INLINE void each_row(int64_t rows, Body body, Flush flush) {
     constexpr int64_t part = 16;
@@ -27,7 +27,7 @@ INLINE void each_row(int64_t rows, Body body, Flush flush) {
     }
 }
 
-// A sum in parts: `part` takes each row, `flush` adds it to the whole.
+// A sum of partial sums: each row is added to `part`, which `flush` adds to `whole`.
 struct Sum {
     Vec whole = splat(0.0f), part = splat(0.0f);
 
@@ -38,7 +38,8 @@ struct Sum {
 };
 
 template <class T>
-void moments(const void* x, int64_t rows, int channels, const float* shift, float* sum, float* square) {
+void moments(const void* x, int64_t rows, int channels, const float* shift, float* sum,
+             float* square) noexcept {
     each_block(channels, [&](auto lanes, int c) {
         const T* from = static_cast<const T*>(x) + c;
         const Vec minus = multiply(splat(-1.0f), lanes.load(shift + c));
@@ -57,7 +58,7 @@ void moments(const void* x, int64_t rows, int channels, const float* shift, floa
 }
 
 template <class T, bool SILU>
-void apply_as(const void* x, int64_t rows, int channels, const Norm& norm, float* sum, void* out) {
+void apply_as(const void* x, int64_t rows, int channels, const Norm& norm, float* sum, void* out) noexcept {
     each_block(channels, [&](auto lanes, int c) {
         const T* from = static_cast<const T*>(x) + c;
         T* to = static_cast<T*>(out) + c;
@@ -78,12 +79,12 @@ void apply_as(const void* x, int64_t rows, int channels, const Norm& norm, float
 }
 
 template <class T>
-void apply(const void* x, int64_t rows, int channels, const Norm& norm, float* sum, void* out) {
+void apply(const void* x, int64_t rows, int channels, const Norm& norm, float* sum, void* out) noexcept {
     (norm.silu ? apply_as<T, true> : apply_as<T, false>)(x, rows, channels, norm, sum, out);
 }
 
 template <class T>
-void scale(void* x, int64_t rows, int channels, const float* gate) {
+void scale(void* x, int64_t rows, int channels, const float* gate) noexcept {
     each_block(channels, [&](auto lanes, int c) {
         T* at = static_cast<T*>(x) + c;
         const Vec factor = lanes.load(gate + c);
@@ -93,7 +94,7 @@ void scale(void* x, int64_t rows, int channels, const float* gate) {
 }
 
 template <class T>
-void products(const void* a, const void* b, int64_t rows, int channels, float* sum) {
+void products(const void* a, const void* b, int64_t rows, int channels, float* sum) noexcept {
     each_block(channels, [&](auto lanes, int c) {
         const T *left = static_cast<const T*>(a) + c, *right = static_cast<const T*>(b) + c;
         Sum sums;
@@ -125,7 +126,7 @@ INLINE Vec before_activation(Vec gradient, const Vec& z, const Vec& gate, const 
 
 template <class T, bool SILU, bool GATED>
 void before_norm_as(const void* x, const Upstream& up, int64_t rows, int channels, const Norm& norm,
-                    const float* mean, float* sum, float* product, void* out) {
+                    const float* mean, float* sum, float* product, void* out) noexcept {
     each_block(channels, [&](auto lanes, int c) {
         const T* from = static_cast<const T*>(x) + c;
         const T* upstream = static_cast<const T*>(up.gradient) + c;
@@ -154,7 +155,7 @@ void before_norm_as(const void* x, const Upstream& up, int64_t rows, int channel
 
 template <class T>
 void before_norm(const void* x, const Upstream& up, int64_t rows, int channels, const Norm& norm,
-                 const float* mean, float* sum, float* product, void* dz) {
+                 const float* mean, float* sum, float* product, void* dz) noexcept {
     const auto as = up.gate ? before_norm_as<T, true, true>
         : norm.silu ? before_norm_as<T, true, false> : before_norm_as<T, false, false>;
     as(x, up, rows, channels, norm, mean, sum, product, dz);
@@ -162,7 +163,7 @@ void before_norm(const void* x, const Upstream& up, int64_t rows, int channels, 
 
 template <class T>
 void norm_gradient(const void* x, const void* dz, int64_t rows, int channels, const float* scale,
-                   const float* mean, const float* slope, const float* level, void* out) {
+                   const float* mean, const float* slope, const float* level, void* out) noexcept {
     each_block(channels, [&](auto lanes, int c) {
         const T *from = static_cast<const T*>(x) + c, *upstream = static_cast<const T*>(dz) + c;
         T* to = static_cast<T*>(out) + c;
@@ -187,4 +188,4 @@ const effnet::TrainingKernels table = {FUNCTIONS(float), FUNCTIONS(bf16)};
 
 #define GETTER_OF(isa) training_##isa
 #define GETTER(isa) GETTER_OF(isa)
-const effnet::TrainingKernels& effnet::GETTER(KERNEL_ISA)() { return KERNEL_ISA::table; }
+const effnet::TrainingKernels& effnet::GETTER(KERNEL_ISA)() noexcept { return KERNEL_ISA::table; }

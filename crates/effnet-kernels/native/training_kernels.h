@@ -1,21 +1,22 @@
-// What training runs on beside libtorch's convolutions: one table of functions per instruction set.
+// The kernels of training, for what lies between libtorch's pointwise convolutions: one table of functions per
+// instruction set. libtorch-ext calls them from its autograd functions.
 //
-// Activations are [rows][channels], a row being a pixel ("channels last"); elements are float or
-// bfloat16, sums and everything that belongs to a channel are float.
+// Activations are "channels last", [rows][channels] where a row is a pixel. Elements are float or bfloat16; sums and
+// per-channel values are float.
 #pragma once
 
 #include <cstdint>
 
 namespace effnet {
 
-// Batch normalisation, and the activation behind it: act(x * scale + offset).
+// Batch normalisation and the activation after it: act(x * scale + offset).
 struct Norm {
     const float* scale;   // [channels]: gamma / sqrt(variance + eps)
     const float* offset;  // [channels]: beta - mean * scale
     bool silu;
 };
 
-// The gradient with respect to what Norm gives: gradient * gate + shift.
+// The gradient with respect to the output of a Norm: gradient * gate + shift.
 struct Upstream {
     const void* gradient;
     const float* gate;    // [channels], or null for one
@@ -27,16 +28,16 @@ struct DepthwiseImage {
     int channels, kernel, stride, pad_top, pad_left;
     int height, width;          // of the input
     int out_height, out_width;
-    const float* weight;        // [kernel * kernel][channels, rounded up to sixteen]
-    const Norm* norm;           // applied to the input first if not null; padding stays zero
+    const float* weight;        // [kernel * kernel][channels rounded up to sixteen]
+    const Norm* norm;           // if not null, applied to the input first; the padding stays zero
     float* scratch;             // depthwise_scratch() elements
 };
 
-inline int rounded(int channels) { return (channels + 15) / 16 * 16; }
+inline int rounded(int channels) noexcept { return (channels + 15) / 16 * 16; }
 
-// Floats that a DepthwiseImage needs: as many rows as the kernel has, of the wider of both padded images,
-// and one more.
-inline int64_t depthwise_scratch(const DepthwiseImage& d) {
+// Floats of scratch memory for a DepthwiseImage: one row more than the kernel has, as wide as the wider of the padded
+// input and the padded output.
+inline int64_t depthwise_scratch(const DepthwiseImage& d) noexcept {
     const int padded = (d.out_width - 1) * d.stride + d.kernel;
     const int spread = d.out_width + 2 * d.kernel;
     return int64_t(d.kernel + 1) * (padded > spread ? padded : spread) * rounded(d.channels);
@@ -45,36 +46,37 @@ inline int64_t depthwise_scratch(const DepthwiseImage& d) {
 // The functions for one type of element.
 struct TrainingFunctions {
     // Sums of x - shift and of its square.
-    void (*moments)(const void* x, int64_t rows, int channels, const float* shift, float* sum, float* square);
-    // out = act(..); adds up its sums where `sum` is not null.
-    void (*apply)(const void* x, int64_t rows, int channels, const Norm&, float* sum, void* out);
+    void (*moments)(const void* x, int64_t rows, int channels, const float* shift, float* sum,
+                    float* square) noexcept;
+    // out = act(..), and its sums where `sum` is not null.
+    void (*apply)(const void* x, int64_t rows, int channels, const Norm&, float* sum, void* out) noexcept;
     // x *= gate.
-    void (*scale)(void* x, int64_t rows, int channels, const float* gate);
+    void (*scale)(void* x, int64_t rows, int channels, const float* gate) noexcept;
     // Sums of a * b.
-    void (*products)(const void* a, const void* b, int64_t rows, int channels, float* sum);
-    // With dz the gradient before the activation: sums of dz and of dz * (x - mean). Stores dz, which may
-    // take the gradient's place, unless it is the gradient itself: without SiLU and without a gate.
+    void (*products)(const void* a, const void* b, int64_t rows, int channels, float* sum) noexcept;
+    // Sums of dz and of dz * (x - mean), where dz is the gradient before the activation. Stores dz, which may
+    // overwrite the gradient, except without SiLU and gate, where the two are equal.
     void (*before_norm)(const void* x, const Upstream&, int64_t rows, int channels, const Norm&, const float* mean,
-                        float* sum, float* product, void* dz);
+                        float* sum, float* product, void* dz) noexcept;
     // out = dz * scale + (x - mean) * slope + level; out may be dz.
     void (*norm_gradient)(const void* x, const void* dz, int64_t rows, int channels, const float* scale,
-                          const float* mean, const float* slope, const float* level, void* out);
+                          const float* mean, const float* slope, const float* level, void* out) noexcept;
     // Rows [first, last) of the output.
-    void (*depthwise)(const DepthwiseImage&, const void* input, int first, int last, void* out);
+    void (*depthwise)(const DepthwiseImage&, const void* input, int first, int last, void* out) noexcept;
     // Rows [first, last) of the gradient with respect to the (normalised) input.
-    void (*depthwise_input)(const DepthwiseImage&, const void* gradient, int first, int last, void* out);
-    // Adds what rows [first, last) of the output contribute to the gradient of the weight, laid out like it.
+    void (*depthwise_input)(const DepthwiseImage&, const void* gradient, int first, int last, void* out) noexcept;
+    // Adds the contribution of rows [first, last) of the output to the gradient of the weight, which has its layout.
     void (*depthwise_weight)(const DepthwiseImage&, const void* input, const void* gradient, int first, int last,
-                             float* weight_gradient);
+                             float* weight_gradient) noexcept;
 };
 
 struct TrainingKernels {
     TrainingFunctions of_float, of_bf16;
 };
 
-const TrainingKernels& training_baseline();
-const TrainingKernels& training_avx2();
-const TrainingKernels& training_avx512();
-const TrainingKernels& training_avx512bf16();
+const TrainingKernels& training_baseline() noexcept;
+const TrainingKernels& training_avx2() noexcept;
+const TrainingKernels& training_avx512() noexcept;
+const TrainingKernels& training_avx512bf16() noexcept;
 
 } // namespace effnet

@@ -1,29 +1,29 @@
-//! What can go wrong at the C boundary.
+//! The errors of the kernels.
 
-use std::ffi::{CStr, c_char};
+use crate::boundary::{Failure, RawResult};
 
 /// An error of this crate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A layer or a batch has a shape that contradicts the others.
+    /// A layer or a batch does not fit the others.
     #[error("{name} has the shape {found:?}, expected {expected:?}")]
     Shape {
-        /// What it is the shape of.
+        /// The layer or the batch.
         name: &'static str,
-        /// The shape it should have; `-1` where any size will do.
+        /// The shape it should have; `-1` stands for any size.
         expected: Vec<i64>,
         /// The shape it has.
         found: Vec<i64>,
     },
-    /// The values are not as many as the shape says.
+    /// A slice is not as long as its shape says.
     #[error("{name}: {found} values, expected {expected}")]
     Length {
-        /// What the values are of.
+        /// The slice.
         name: &'static str,
-        /// How many there should be.
+        /// The number of values it should have.
         expected: usize,
-        /// How many there are.
+        /// The number of values it has.
         found: usize,
     },
     /// A number is too large for the kernels.
@@ -34,37 +34,32 @@ pub enum Error {
         /// The number.
         value: usize,
     },
-    /// Memory is short.
+    /// Memory ran out.
     #[error("out of memory for the activations of this batch")]
     OutOfMemory,
-    /// The C++ side refused.
+    /// What the C++ side says.
     #[error("{0}")]
     Native(String),
 }
 
 impl Error {
-    /// Whether it is memory that was short: a smaller batch may do.
+    /// Whether memory ran out: a smaller batch may fit.
     pub fn is_out_of_memory(&self) -> bool {
         matches!(self, Self::OutOfMemory)
     }
 }
 
-unsafe extern "C" {
-    fn effnet_free_message(message: *mut c_char);
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::OutOfMemory => Self::OutOfMemory,
+            Failure::Message(text) => Self::Native(text),
+        }
+    }
 }
 
-/// Turns what the C functions return into a result: null for success, or a message to be freed,
-/// which is that of `std::bad_alloc` when memory is short.
-pub(crate) fn check(message: *mut c_char) -> Result<(), Error> {
-    if message.is_null() {
-        return Ok(());
-    }
-    // SAFETY: a message of this library that is not null is a C string.
-    let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
-    // SAFETY: the message is the caller's, and is not looked at again: `text` is a copy.
-    unsafe { effnet_free_message(message) };
-    Err(match text.as_str() {
-        "std::bad_alloc" => Error::OutOfMemory,
-        _ => Error::Native(text),
-    })
+/// Turns what a C++ function of this crate returns into Rust's result.
+pub(crate) fn check(result: RawResult) -> Result<(), Error> {
+    // SAFETY: the crate's functions are linked to this program.
+    unsafe { result.check() }.map_err(Error::from)
 }

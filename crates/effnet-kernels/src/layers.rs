@@ -1,36 +1,36 @@
-//! The layers of a network as their owner has them, before they are packed.
+//! The layers of a network, before they are packed.
 
 use std::borrow::Cow;
 
-/// Pixels added around the input of a convolution.
+/// The padding of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Padding {
-    /// TensorFlow's SAME, computed from the size of each input.
+    /// TensorFlow's SAME, which depends on the size of the input.
     Same,
     /// A fixed number of pixels at the top, bottom, left and right.
     Fixed([usize; 4]),
 }
 
-/// A convolution, and what batch normalisation after it comes to.
+/// A convolution, with the batch normalisation after it folded into `scale` and `bias`.
 #[derive(Debug, Clone)]
 pub struct Convolution<'a> {
-    /// The kernels, row by row.
+    /// The weights, row-major.
     pub weight: Cow<'a, [f32]>,
     /// `[outputs, inputs / groups, kernel, kernel]`.
     pub shape: [usize; 4],
-    /// What the weights of each output are multiplied by, `[outputs]`: in doubles, rounded once to
-    /// floats.
+    /// Factors of the weights of each output, `[outputs]`. The products are computed in doubles and
+    /// rounded once.
     pub scale: Option<Cow<'a, [f64]>>,
     /// `[outputs]`; not scaled.
     pub bias: Cow<'a, [f32]>,
-    /// Pixels between two outputs.
+    /// In pixels.
     pub stride: usize,
-    /// Pixels added around the input.
+    /// Around the input.
     pub padding: Padding,
 }
 
 impl<'a> Convolution<'a> {
-    /// A convolution with stride 1 and without scale and padding.
+    /// A convolution with stride 1, without scale or padding.
     pub fn new(
         weight: impl Into<Cow<'a, [f32]>>,
         shape: [usize; 4],
@@ -46,7 +46,7 @@ impl<'a> Convolution<'a> {
         }
     }
 
-    /// Sets what the weights of each output are multiplied by.
+    /// Sets the factors of the weights of each output.
     #[must_use]
     pub fn with_scale(mut self, scale: impl Into<Cow<'a, [f64]>>) -> Self {
         self.scale = Some(scale.into());
@@ -71,7 +71,7 @@ impl<'a> Convolution<'a> {
 /// One inverted bottleneck (MBConv). All but `depthwise` are pointwise convolutions.
 #[derive(Debug, Clone)]
 pub struct Block<'a> {
-    /// To the expanded width, followed by SiLU; absent where the block does not expand.
+    /// To the expanded width, followed by SiLU; `None` if the block does not expand.
     pub expand: Option<Convolution<'a>>,
     /// One filter per channel, 3 or 5 wide, stride 1 or 2, followed by SiLU.
     pub depthwise: Convolution<'a>,
@@ -79,21 +79,21 @@ pub struct Block<'a> {
     pub reduce: Convolution<'a>,
     /// Its second layer, followed by the sigmoid.
     pub excite: Convolution<'a>,
-    /// To the output's width.
+    /// To the width of the output.
     pub project: Convolution<'a>,
     /// Whether the block's input is added to its output.
     pub skip: bool,
 }
 
-/// The layers of a network.
+/// The layers of an EfficientNet.
 #[derive(Debug, Clone)]
 pub struct Layers<'a> {
-    /// From the image, followed by SiLU.
+    /// The first convolution, followed by SiLU.
     pub stem: Convolution<'a>,
     /// In order.
     pub blocks: Vec<Block<'a>>,
-    /// Pointwise, followed by SiLU; averaged over the pixels afterwards.
+    /// Pointwise, followed by SiLU and global average pooling.
     pub head: Convolution<'a>,
-    /// `[classes, features, 1, 1]`; without it the network ends with the averages.
+    /// `[classes, features, 1, 1]`; without it the network ends after pooling.
     pub classifier: Option<Convolution<'a>>,
 }

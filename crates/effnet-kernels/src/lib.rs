@@ -1,12 +1,14 @@
 #![doc = include_str!("../README.md")]
-// A crate around C++: every call says why it is sound.
+// A wrapper of C++: every call says why it is sound.
 #![allow(unsafe_code)]
 
+pub mod boundary;
 mod error;
 mod layers;
 mod memory;
 mod network;
 mod raw;
+mod spec;
 
 pub use error::Error;
 pub use layers::{Block, Convolution, Layers, Padding};

@@ -1,17 +1,15 @@
-//! What concerns the allocator of the whole process.
+//! A setting of the process's allocator, for callers whose memory the kernels do not manage.
 
-unsafe extern "C" {
-    fn effnet_keep_freed_memory() -> i32;
-}
+use crate::raw::effnet_keep_freed_memory;
 
-/// Tells glibc to keep freed blocks of up to 1 GiB instead of returning them to the system, where
-/// each new activation of a batch would be faulted in page by page: a third of the time of
-/// libtorch's own kernels at batch 16. The process keeps the memory of its largest batch. It reaches
-/// the threads that allocate for the first time afterwards.
+/// Tells glibc to keep freed blocks of up to 1 GiB instead of returning them to the system. Otherwise
+/// the kernel maps each new activation of a batch page by page, which takes a third of the time of
+/// libtorch's kernels at batch 16. In return, the process keeps the memory of its largest batch.
 ///
-/// `false` where the allocator has no such setting. A [`Network`](crate::Network) does not need it: its
-/// contexts keep their memory.
+/// The setting applies to threads that allocate for the first time after this call. Returns `false`
+/// where the allocator has no such setting. A [`Network`](crate::Network) does not need it: contexts
+/// keep their memory.
 pub fn keep_freed_memory() -> bool {
-    // SAFETY: takes nothing; `mallopt` may be called at any time.
+    // SAFETY: it has no arguments, and `mallopt` may be called at any time.
     unsafe { effnet_keep_freed_memory() != 0 }
 }

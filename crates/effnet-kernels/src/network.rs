@@ -1,39 +1,48 @@
 //! The packed network, and the memory and threads of a call.
+//!
+//! Two objects, because they are shared differently: a [`Network`] is immutable and serves any number of threads, a
+//! [`Context`] serves one call at a time. A server holds one network and a few contexts.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::CStr;
 use std::iter;
 use std::ptr::{self, NonNull};
 
 use crate::error::check;
-use crate::raw::{RawSpec, raw, raw_block, small};
+use crate::raw::{
+    BEST_INSTRUCTION_SET, RawContext, RawNetwork, RawSpec, effnet_context_bytes, effnet_context_free,
+    effnet_context_new, effnet_has_bf16, effnet_network_bytes, effnet_network_feature_shape,
+    effnet_network_free, effnet_network_isa, effnet_network_laps, effnet_network_memory, effnet_network_new,
+    effnet_network_run,
+};
+use crate::spec::{raw, raw_block, small};
 use crate::{Error, Layers};
 
-/// The instructions that kernels are compiled for, from those of every CPU to the newest.
+/// The instruction sets that kernels are compiled for, in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(i32)] // as `Isa` in native/network.h, where 0 means the best that the CPU has
+#[repr(i32)] // the numbers of `Isa` in native/network_api.h
 pub enum InstructionSet {
-    /// What the compiler takes for granted.
+    /// What the compiler assumes by default: SSE2 on x86-64.
     Baseline = 1,
     /// AVX2 and FMA.
     Avx2 = 2,
     /// AVX-512 F, BW, VL and DQ.
     Avx512 = 3,
-    /// The same and AVX512_BF16.
+    /// The same, and AVX512_BF16.
     Avx512Bf16 = 4,
 }
 
-/// A layer of the network whose time [`Network::profile`] measures.
+/// A part of the network whose time [`Network::profile`] measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Layer {
     /// The first convolution.
     Stem,
-    /// A block's expansion and its depthwise convolution, which run as one.
+    /// A block's expansion and depthwise convolution, which are fused.
     Filter(usize),
     /// A block's squeeze-and-excitation, up to the sigmoid.
     Gates(usize),
-    /// A block's scaling, projection and skip connection, which run as one.
+    /// A block's scaling, projection and skip connection, which are fused.
     Project(usize),
-    /// The last convolution and the average over the pixels.
+    /// The last convolution and global average pooling.
     Head,
     /// The classifier.
     Classifier,
@@ -44,10 +53,10 @@ pub enum Layer {
 #[non_exhaustive]
 pub struct NetworkOptions {
     /// Weights and activations in bfloat16; sums, depthwise convolutions and squeeze-and-excitation
-    /// in 32-bit floats. Correct on every CPU, fast where [`has_bf16_instructions`]. 32-bit floats
-    /// throughout otherwise.
+    /// in 32-bit floats. Correct on every CPU, fast on one that [has the
+    /// instructions](has_bf16_instructions). By default everything is in 32-bit floats.
     pub bf16: bool,
-    /// The kernels to take; the best that the CPU has by default.
+    /// The kernels to use; by default the best that the CPU supports.
     pub instruction_set: Option<InstructionSet>,
 }
 
@@ -72,109 +81,61 @@ impl NetworkOptions {
 pub enum Output {
     /// `[N, classes]`, of a network with a classifier.
     Logits,
-    /// The averages of the head's activations over the pixels, `[N, features]`.
+    /// The means of the head's activations over the pixels, `[N, features]`.
     Pooled,
     /// The head's activations, `[N, features, H', W']`.
     Features,
 }
 
-/// Bytes that calls of a [`Network`] take for activations, and that their context keeps.
+/// Bytes that calls of a [`Network`] use for activations, and that their context keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActivationMemory {
-    /// Each thread of the context, whatever the batch.
+    /// Per thread of the context, for any batch size.
     pub thread: u64,
-    /// Each image of the batch.
+    /// Per image of the batch.
     pub image: u64,
 }
 
-#[repr(C)]
-struct RawNetwork {
-    opaque: [u8; 0],
-}
-
-#[repr(C)]
-struct RawContext {
-    opaque: [u8; 0],
-}
-
-unsafe extern "C" {
-    fn effnet_network_new(spec: *const RawSpec, network: *mut *mut RawNetwork) -> *mut c_char;
-    fn effnet_network_free(network: *mut RawNetwork);
-    fn effnet_network_isa(network: *const RawNetwork) -> *const c_char;
-    fn effnet_network_bytes(network: *const RawNetwork) -> u64;
-    fn effnet_network_feature_shape(
-        network: *const RawNetwork,
-        height: i32,
-        width: i32,
-        shape: *mut i32,
-    ) -> *mut c_char;
-    fn effnet_network_memory(
-        network: *const RawNetwork,
-        height: i32,
-        width: i32,
-        thread: *mut u64,
-        image: *mut u64,
-    ) -> *mut c_char;
-    fn effnet_network_laps(network: *const RawNetwork) -> i32;
-    fn effnet_context_new(threads: i32, context: *mut *mut RawContext) -> *mut c_char;
-    fn effnet_context_free(context: *mut RawContext);
-    fn effnet_context_bytes(context: *const RawContext) -> u64;
-    fn effnet_network_run(
-        network: *const RawNetwork,
-        context: *mut RawContext,
-        images: *const f32,
-        count: i32,
-        height: i32,
-        width: i32,
-        logits: *mut f32,
-        pooled: *mut f32,
-        features: *mut f32,
-        seconds: *mut f64,
-    ) -> *mut c_char;
-    fn effnet_has_bf16() -> i32;
-}
-
-/// Whether this CPU multiplies bfloat16 (AVX512_BF16).
+/// Whether this CPU has instructions for products of bfloat16 (AVX512_BF16).
 pub fn has_bf16_instructions() -> bool {
-    // SAFETY: takes nothing and only reads what the CPU says about itself.
+    // SAFETY: it has no arguments, and only queries the CPU.
     unsafe { effnet_has_bf16() != 0 }
 }
 
 /// The memory and the threads of one call at a time.
 ///
-/// Memory grows to what the largest call so far needed, and is reused. The threads sleep between calls.
+/// Its memory grows to what the largest call so far needed, and is reused. Its threads sleep between calls.
 #[derive(Debug)]
 pub struct Context {
     handle: NonNull<RawContext>,
     threads: usize,
 }
 
-// SAFETY: the C++ object keeps nothing that belongs to the thread that made it; whoever has it mutably is
-// its only user.
+// SAFETY: the C++ object is not bound to the thread that made it, and a mutable reference is its only user.
 unsafe impl Send for Context {}
-// SAFETY: through a shared reference only sizes are read, which change under a mutable one only.
+// SAFETY: a shared reference only reads sizes, which change through a mutable one only.
 unsafe impl Sync for Context {}
 
 impl Context {
-    /// Starts `threads - 1` threads, 1 to 1024: the caller's is the other.
+    /// Starts `threads - 1` threads in addition to the caller's. `threads` is clamped to 1 to 1024.
     ///
     /// # Errors
-    /// [`Error::Native`] when the system gives no thread, [`Error::OutOfMemory`].
+    /// [`Error::Native`] if the system cannot start a thread, [`Error::OutOfMemory`].
     pub fn new(threads: usize) -> Result<Self, Error> {
         let threads = threads.clamp(1, 1024);
         let mut context = ptr::null_mut();
-        // SAFETY: the last argument is a place to write to.
+        // SAFETY: the last argument is valid for a write.
         check(unsafe { effnet_context_new(small("the threads", threads)?, &raw mut context) })?;
         let handle = NonNull::new(context).ok_or_else(|| Error::Native("no context was made".to_owned()))?;
         Ok(Self { handle, threads })
     }
 
-    /// The threads, the caller's included.
+    /// The number of threads, including the caller's.
     pub fn threads(&self) -> usize {
         self.threads
     }
 
-    /// Bytes that it holds between calls.
+    /// Bytes held between calls.
     pub fn bytes(&self) -> u64 {
         // SAFETY: the context is alive.
         unsafe { effnet_context_bytes(self.handle.as_ptr()) }
@@ -183,12 +144,12 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
-        // SAFETY: made by `effnet_context_new`, freed here only, and in use by nobody else now.
+        // SAFETY: made by `effnet_context_new`, freed only here, and not in use elsewhere.
         unsafe { effnet_context_free(self.handle.as_ptr()) };
     }
 }
 
-/// A network in the form in which it is fastest on this CPU. It never changes.
+/// A network, packed for this CPU. It is immutable.
 #[derive(Debug)]
 pub struct Network {
     handle: NonNull<RawNetwork>,
@@ -198,14 +159,14 @@ pub struct Network {
     instruction_set: String,
 }
 
-// SAFETY: the C++ object is not changed after it was made, and all its functions take it as const.
+// SAFETY: the C++ object is immutable once made: all of its functions take it as const.
 unsafe impl Send for Network {}
 // SAFETY: as above.
 unsafe impl Sync for Network {}
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // SAFETY: made by `effnet_network_new`, freed here only, and in use by nobody else now.
+        // SAFETY: made by `effnet_network_new`, freed only here, and not in use elsewhere.
         unsafe { effnet_network_free(self.handle.as_ptr()) };
     }
 }
@@ -214,9 +175,9 @@ impl Network {
     /// Packs the weights for this CPU. `layers` is not needed afterwards.
     ///
     /// # Errors
-    /// [`Error::Shape`] and [`Error::Length`] where two layers do not fit together, [`Error::OutOfRange`],
-    /// [`Error::Native`] for a kernel or stride that there is no kernel for and for an instruction set that
-    /// the CPU does not have, [`Error::OutOfMemory`].
+    /// [`Error::Shape`] and [`Error::Length`] if two layers do not fit together, [`Error::OutOfRange`],
+    /// [`Error::Native`] for a depthwise convolution of an unsupported size or stride and for an instruction
+    /// set that the CPU does not support, [`Error::OutOfMemory`].
     pub fn new(layers: &Layers<'_>, options: NetworkOptions) -> Result<Self, Error> {
         let input_channels = layers.stem.shape[1];
         let stem = raw(&layers.stem, "the stem", input_channels)?;
@@ -240,14 +201,16 @@ impl Network {
             has_classifier: i32::from(classifier.is_some()),
             classifier: classifier.unwrap_or(head),
             bf16: i32::from(options.bf16),
-            instruction_set: options.instruction_set.map_or(0, |set| set as i32),
+            isa: options
+                .instruction_set
+                .map_or(BEST_INSTRUCTION_SET, |set| set as i32),
         };
         let mut network = ptr::null_mut();
         // SAFETY: every pointer in `spec` points into `blocks` or a slice of `layers`, which outlive the
-        // call, and `raw` has checked that each slice is as long as its sizes say.
+        // call, and `raw` has checked that each slice has the length that its shape says.
         check(unsafe { effnet_network_new(&raw const spec, &raw mut network) })?;
         let handle = NonNull::new(network).ok_or_else(|| Error::Native("no network was made".to_owned()))?;
-        // SAFETY: the network is alive and the string is a constant of the library.
+        // SAFETY: the network is alive, and the string is a constant of the library.
         let name = unsafe { CStr::from_ptr(effnet_network_isa(network)) };
         Ok(Self {
             handle,
@@ -263,12 +226,12 @@ impl Network {
         &self.instruction_set
     }
 
-    /// Channels of the images.
+    /// The number of channels of the images.
     pub fn input_channels(&self) -> usize {
         self.input_channels
     }
 
-    /// Classes of the classifier; `None` without one.
+    /// The number of classes; `None` without a classifier.
     pub fn classes(&self) -> Option<usize> {
         self.classes
     }
@@ -279,15 +242,15 @@ impl Network {
         unsafe { effnet_network_bytes(self.handle.as_ptr()) }
     }
 
-    /// What a call on images of `[height, width]` takes, without its input and its output.
+    /// The memory of a call on images of `[height, width]`, without its input and output.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for a side that is too large, [`Error::Native`] for an image smaller than a
-    /// kernel.
+    /// [`Error::OutOfRange`] for a side that is too large, [`Error::Native`] for an image that is smaller
+    /// than a kernel.
     pub fn activation_memory(&self, [height, width]: [usize; 2]) -> Result<ActivationMemory, Error> {
         let (height, width) = (small("the height", height)?, small("the width", width)?);
         let (mut thread, mut image) = (0, 0);
-        // SAFETY: the network is alive, and the last two arguments are places to write to.
+        // SAFETY: the network is alive, and the last two arguments are valid for writes.
         check(unsafe {
             effnet_network_memory(
                 self.handle.as_ptr(),
@@ -314,7 +277,7 @@ impl Network {
             });
         }
         let mut features = [0i32; 2];
-        // Kernels address the pixels of an image, times 16 channels, with 32-bit numbers.
+        // Kernels index the pixels of an image, times 16 channels, with 32-bit integers.
         small(
             "the number of pixels",
             height.saturating_mul(width).saturating_mul(16),
@@ -327,7 +290,7 @@ impl Network {
         match (output, self.classes) {
             (Output::Logits, Some(classes)) => Ok(vec![count, classes]),
             (Output::Logits, None) => Err(Error::Native(
-                "logits were asked for, and the network has no classifier".to_owned(),
+                "the network has no classifier, and so no logits".to_owned(),
             )),
             (Output::Pooled, _) => Ok(vec![count, self.features]),
             (Output::Features, _) => {
@@ -337,13 +300,13 @@ impl Network {
         }
     }
 
-    /// Computes an output of normalised images `[N, C, H, W]`, row by row, into `result`, which is as long
-    /// as [`output_shape`](Self::output_shape) says. Equal images give equal bits, run after run, whatever
-    /// else is in the batch and however many threads there are.
+    /// Computes an output of normalised images `[N, C, H, W]`, row-major, into `result`, whose shape is that of
+    /// [`output_shape`](Self::output_shape). Equal images give bit-identical results in every run, whatever
+    /// else is in the batch and for any number of threads.
     ///
     /// # Errors
-    /// [`Error::Shape`] for images of another shape, [`Error::Length`] where a slice is not as long as its
-    /// shape says, [`Error::OutOfRange`], [`Error::OutOfMemory`].
+    /// [`Error::Shape`] for images of another shape, [`Error::Length`] if a slice is not as long as its shape
+    /// says, [`Error::OutOfRange`], [`Error::OutOfMemory`].
     pub fn run(
         &self,
         context: &mut Context,
@@ -355,9 +318,9 @@ impl Network {
         self.compute(context, images, shape, output, result, None)
     }
 
-    /// As [`run`](Self::run), with the seconds that each layer took, in the order of the network: the mean
-    /// over the threads, so that they add up to the time of the call. Where a thread waits for another, that
-    /// counts to the layer that follows.
+    /// As [`run`](Self::run), and returns the seconds that each layer took, in the order of the network: the
+    /// mean over the threads, so that they add up to the time of the call. Time that a thread spends waiting
+    /// for another counts towards the layer that follows.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -380,7 +343,7 @@ impl Network {
         Ok(layers.zip(seconds).collect())
     }
 
-    /// `seconds`, if any, has room for the laps of the network.
+    /// `seconds`, if any, must be as long as the network has laps.
     fn compute(
         &self,
         context: &mut Context,
@@ -412,10 +375,9 @@ impl Network {
         }
         let mut targets = [ptr::null_mut(); 3];
         targets[output as usize] = result.as_mut_ptr();
-        // SAFETY: the network and the context are alive, and `context` is borrowed mutably, which makes this
-        // its only call. `images` has count * C * height * width floats, C being what the network was made
-        // for, the one target that is not null has the size of that output, and `seconds` is null or long
-        // enough by this function's contract.
+        // SAFETY: the network and the context are alive, and `context` is borrowed mutably, so this is its only
+        // call. `images` has count * C * height * width floats, where C is the network's, the one target that is
+        // not null has the size of that output, and `seconds` is null or long enough by this function's contract.
         check(unsafe {
             effnet_network_run(
                 self.handle.as_ptr(),

@@ -1,36 +1,41 @@
-//! The layers as the C side reads them (`native/network.h`), checked against each other.
+//! Everything that crosses the C boundary: the structures and functions of `native/network_api.h`.
+//!
+//! The compiler of neither language sees the other's declarations, so both assert the layout of each structure, and a
+//! test compares the enumerations. Whoever changes one side changes both.
 
-use std::mem::{offset_of, size_of};
-use std::ptr;
+use std::ffi::c_char;
 
-use crate::{Block, Convolution, Error, Padding};
+use crate::boundary::RawResult;
 
+/// `effnet_convolution`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct RawConvolution {
-    weight: *const f32,
+    pub(crate) weight: *const f32,
     /// Null for none.
-    scale: *const f64,
-    bias: *const f32,
-    inputs: i32,
+    pub(crate) scale: *const f64,
+    pub(crate) bias: *const f32,
+    pub(crate) inputs: i32,
     pub(crate) outputs: i32,
-    kernel: i32,
-    stride: i32,
-    same: i32,
-    pad: [i32; 4],
+    pub(crate) kernel: i32,
+    pub(crate) stride: i32,
+    pub(crate) same: i32,
+    pub(crate) pad: [i32; 4],
 }
 
+/// `effnet_block`.
 #[repr(C)]
 pub(crate) struct RawBlock {
-    has_expand: i32,
-    skip: i32,
-    expand: RawConvolution,
-    depthwise: RawConvolution,
-    reduce: RawConvolution,
-    excite: RawConvolution,
+    pub(crate) has_expand: i32,
+    pub(crate) skip: i32,
+    pub(crate) expand: RawConvolution,
+    pub(crate) depthwise: RawConvolution,
+    pub(crate) reduce: RawConvolution,
+    pub(crate) excite: RawConvolution,
     pub(crate) project: RawConvolution,
 }
 
+/// `effnet_network_spec`.
 #[repr(C)]
 pub(crate) struct RawSpec {
     pub(crate) stem: RawConvolution,
@@ -40,130 +45,116 @@ pub(crate) struct RawSpec {
     pub(crate) has_classifier: i32,
     pub(crate) classifier: RawConvolution,
     pub(crate) bf16: i32,
-    pub(crate) instruction_set: i32,
+    /// [`BEST_INSTRUCTION_SET`], or an [`InstructionSet`](crate::InstructionSet).
+    pub(crate) isa: i32,
 }
 
-// The same numbers stand in native/network.h.
-const _: () = assert!(
-    size_of::<RawConvolution>() == 64
-        && offset_of!(RawConvolution, inputs) == 24
-        && offset_of!(RawConvolution, pad) == 44
-);
-const _: () = assert!(
-    size_of::<RawBlock>() == 328 && offset_of!(RawBlock, expand) == 8 && offset_of!(RawBlock, project) == 264
-);
-const _: () = assert!(
-    size_of::<RawSpec>() == 216
-        && offset_of!(RawSpec, blocks) == 128
-        && offset_of!(RawSpec, classifier) == 144
-        && offset_of!(RawSpec, instruction_set) == 212
-);
+/// `effnet::Isa::best`: the best that the CPU supports.
+pub(crate) const BEST_INSTRUCTION_SET: i32 = 0;
 
-/// A number as the C side takes it.
-pub(crate) fn small(name: &'static str, value: usize) -> Result<i32, Error> {
-    i32::try_from(value).map_err(|_| Error::OutOfRange { name, value })
+crate::assert_layout!(RawConvolution, size 64, alignment 8, {
+    weight: 0,
+    scale: 8,
+    bias: 16,
+    inputs: 24,
+    outputs: 28,
+    kernel: 32,
+    stride: 36,
+    same: 40,
+    pad: 44,
+});
+crate::assert_layout!(RawBlock, size 328, alignment 8, {
+    has_expand: 0,
+    skip: 4,
+    expand: 8,
+    depthwise: 72,
+    reduce: 136,
+    excite: 200,
+    project: 264,
+});
+crate::assert_layout!(RawSpec, size 216, alignment 8, {
+    stem: 0,
+    head: 64,
+    blocks: 128,
+    block_count: 136,
+    has_classifier: 140,
+    classifier: 144,
+    bf16: 208,
+    isa: 212,
+});
+
+/// `effnet::Network`, behind a pointer.
+#[repr(C)]
+pub(crate) struct RawNetwork {
+    _opaque: [u8; 0],
 }
 
-fn shape(sides: &[usize]) -> Vec<i64> {
-    sides.iter().map(|&side| side as i64).collect()
+/// `effnet::Context`, behind a pointer.
+#[repr(C)]
+pub(crate) struct RawContext {
+    _opaque: [u8; 0],
 }
 
-/// Checks a block against the channels of its input.
-pub(crate) fn raw_block(block: &Block<'_>, channels: usize) -> Result<RawBlock, Error> {
-    let expand = match &block.expand {
-        Some(expand) => Some(raw(expand, "an expansion", channels)?),
-        None => None,
-    };
-    let expanded = block.expand.as_ref().map_or(channels, |expand| expand.shape[0]);
-    let depthwise = raw(&block.depthwise, "a depthwise convolution", 1)?;
-    let reduce = raw(&block.reduce, "a squeeze", expanded)?;
-    let excite = raw(&block.excite, "an excitation", block.reduce.shape[0])?;
-    let project = raw(&block.project, "a projection", expanded)?;
-    for (name, layer) in [
-        ("a depthwise convolution", &block.depthwise),
-        ("an excitation", &block.excite),
-    ] {
-        if layer.shape[0] != expanded {
-            return Err(Error::Shape {
-                name,
-                expected: vec![expanded as i64, -1, -1, -1],
-                found: shape(&layer.shape),
-            });
-        }
-    }
-    if block.skip && block.project.shape[0] != channels {
-        return Err(Error::Shape {
-            name: "the projection of a block with a skip connection",
-            expected: vec![channels as i64, -1, -1, -1],
-            found: shape(&block.project.shape),
-        });
-    }
-    Ok(RawBlock {
-        has_expand: i32::from(expand.is_some()),
-        skip: i32::from(block.skip),
-        expand: expand.unwrap_or(project),
-        depthwise,
-        reduce,
-        excite,
-        project,
-    })
+unsafe extern "C" {
+    pub(crate) fn effnet_failure(text: *const c_char) -> RawResult;
+    pub(crate) fn effnet_free_message(message: *mut c_char);
+
+    pub(crate) fn effnet_network_new(spec: *const RawSpec, network: *mut *mut RawNetwork) -> RawResult;
+    pub(crate) fn effnet_network_free(network: *mut RawNetwork);
+    pub(crate) fn effnet_network_isa(network: *const RawNetwork) -> *const c_char;
+    pub(crate) fn effnet_network_bytes(network: *const RawNetwork) -> u64;
+    pub(crate) fn effnet_network_feature_shape(
+        network: *const RawNetwork,
+        height: i32,
+        width: i32,
+        shape: *mut i32,
+    ) -> RawResult;
+    pub(crate) fn effnet_network_memory(
+        network: *const RawNetwork,
+        height: i32,
+        width: i32,
+        thread: *mut u64,
+        image: *mut u64,
+    ) -> RawResult;
+    pub(crate) fn effnet_network_laps(network: *const RawNetwork) -> i32;
+
+    pub(crate) fn effnet_context_new(threads: i32, context: *mut *mut RawContext) -> RawResult;
+    pub(crate) fn effnet_context_free(context: *mut RawContext);
+    pub(crate) fn effnet_context_bytes(context: *const RawContext) -> u64;
+
+    pub(crate) fn effnet_network_run(
+        network: *const RawNetwork,
+        context: *mut RawContext,
+        images: *const f32,
+        count: i32,
+        height: i32,
+        width: i32,
+        logits: *mut f32,
+        pooled: *mut f32,
+        features: *mut f32,
+        seconds: *mut f64,
+    ) -> RawResult;
+
+    pub(crate) fn effnet_has_bf16() -> i32;
+    pub(crate) fn effnet_keep_freed_memory() -> i32;
 }
 
-/// Checks a convolution against the channels that it will be given. The result points into it.
-pub(crate) fn raw(
-    convolution: &Convolution<'_>,
-    name: &'static str,
-    inputs: usize,
-) -> Result<RawConvolution, Error> {
-    let [outputs, found, height, width] = convolution.shape;
-    if outputs < 1 || found != inputs || height != width || height < 1 || inputs < 1 {
-        return Err(Error::Shape {
-            name,
-            expected: vec![-1, inputs as i64, -1, -1],
-            found: shape(&convolution.shape),
-        });
+#[cfg(test)]
+mod tests {
+    use super::BEST_INSTRUCTION_SET;
+    use crate::InstructionSet;
+    use crate::boundary::enumerators;
+
+    #[test]
+    fn both_sides_number_instruction_sets_alike() {
+        let expected = [
+            ("best", BEST_INSTRUCTION_SET),
+            ("baseline", InstructionSet::Baseline as i32),
+            ("avx2", InstructionSet::Avx2 as i32),
+            ("avx512", InstructionSet::Avx512 as i32),
+            ("avx512bf16", InstructionSet::Avx512Bf16 as i32),
+        ];
+        let header = include_str!("../native/network_api.h");
+        assert_eq!(enumerators(header, "Isa"), expected);
     }
-    let scale = convolution.scale.as_deref();
-    let lengths = [
-        (
-            convolution.weight.len(),
-            convolution.shape.iter().product::<usize>(),
-        ),
-        (convolution.bias.len(), outputs),
-        (scale.map_or(outputs, <[f64]>::len), outputs),
-    ];
-    for (found, expected) in lengths {
-        if found != expected {
-            return Err(Error::Length {
-                name,
-                expected,
-                found,
-            });
-        }
-    }
-    if convolution.stride == 0 {
-        return Err(Error::OutOfRange {
-            name: "a stride",
-            value: 0,
-        });
-    }
-    let (same, sides) = match convolution.padding {
-        Padding::Same => (1, [0; 4]),
-        Padding::Fixed(sides) => (0, sides),
-    };
-    let mut pad = [0; 4];
-    for (to, from) in pad.iter_mut().zip(sides) {
-        *to = small("a padding", from)?;
-    }
-    Ok(RawConvolution {
-        weight: convolution.weight.as_ptr(),
-        scale: scale.map_or(ptr::null(), <[f64]>::as_ptr),
-        bias: convolution.bias.as_ptr(),
-        inputs: small("the channels", inputs)?,
-        outputs: small("the channels", outputs)?,
-        kernel: small("a kernel", height)?,
-        stride: small("a stride", convolution.stride)?,
-        same,
-        pad,
-    })
 }

@@ -1,5 +1,5 @@
-//! The kernels of every instruction set that this CPU has against each other. That the best of them
-//! gives what the network should is tested in effnet-torch, against libtorch.
+//! Compares the kernels of all instruction sets that this CPU supports with each other. effnet-torch tests
+//! the best of them against libtorch.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 
@@ -14,7 +14,7 @@ const SETS: [InstructionSet; 4] = [
     InstructionSet::Avx512Bf16,
 ];
 
-/// Numbers that look like those of a normal distribution, the same in every run.
+/// Approximately normal random numbers, the same in every run.
 struct Noise(fastrand::Rng);
 
 impl Noise {
@@ -110,7 +110,7 @@ fn every_set_agrees(bf16: bool, bound: f32) {
         let network = match with(set) {
             Ok(network) => network,
             Err(error) => {
-                assert!(error.to_string().contains("lacks"), "{error}");
+                assert!(error.to_string().contains("does not support"), "{error}");
                 continue;
             }
         };
@@ -118,7 +118,7 @@ fn every_set_agrees(bf16: bool, bound: f32) {
         for (found, expected) in [
             (run(&network, &images, shape, Output::Logits), &logits[..]),
             (run(&network, &images, shape, Output::Features), &features),
-            // Fewer images than threads take the path on which all threads share one.
+            // With fewer images than threads, all threads share each image.
             (
                 run(&network, one, [1, 3, 75, 52], Output::Logits),
                 &logits[11..22],
@@ -130,7 +130,7 @@ fn every_set_agrees(bf16: bool, bound: f32) {
         found.push(network.instruction_set().to_owned());
     }
     assert_eq!(found[0], "baseline");
-    // Without a choice the best of them is taken.
+    // The default is the best of them.
     let best = Network::new(&layers, options).unwrap();
     let newest = found.iter().rfind(|name| bf16 || *name != "avx512bf16");
     assert_eq!(Some(best.instruction_set()), newest.map(String::as_str));
@@ -143,7 +143,7 @@ fn every_instruction_set_gives_the_same_in_floats() {
 
 #[test]
 fn every_instruction_set_gives_the_same_in_bfloat16() {
-    // A sum that is rounded to the other of two neighbours moves what follows by 2^-8.
+    // Rounding a sum to the other of its two neighbours changes everything after it by 2^-8.
     every_set_agrees(true, 2e-2);
 }
 

@@ -1,19 +1,15 @@
-// The thread's switch for mixed precision.
+// The autocast state of a thread.
 
 #include <cstdint>
 
 #include <ATen/autocast_mode.h>
 
+#include "api.h"
 #include "torch_boundary.h"
 
 extern "C" {
 
-// What a thread had before autocast was turned on.
-struct effnet_autocast {
-    int32_t cuda, enabled, dtype;
-};
-
-char* effnet_autocast_enter(int32_t cuda, int32_t half, effnet_autocast* before) {
+effnet_result effnet_autocast_enter(int32_t cuda, int32_t half, effnet_autocast* before) noexcept {
     return torch_guarded([&] {
         const auto device = cuda ? at::kCUDA : at::kCPU;
         *before = {cuda, at::autocast::is_autocast_enabled(device),
@@ -24,9 +20,9 @@ char* effnet_autocast_enter(int32_t cuda, int32_t half, effnet_autocast* before)
     });
 }
 
-void effnet_autocast_leave(const effnet_autocast* before) {
+void effnet_autocast_leave(const effnet_autocast* before) noexcept {
     const auto device = before->cuda ? at::kCUDA : at::kCPU;
-    // The cache holds casts of the weights: they must not outlive the step that they were made for.
+    // The cache holds casts of the weights, which the optimizer changes: it must not outlive the step.
     if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
     at::autocast::set_autocast_enabled(device, before->enabled != 0);
     at::autocast::set_autocast_dtype(device, at::ScalarType(before->dtype));

@@ -1,5 +1,5 @@
-// CUDA as far as libtorch offers it without CUDA's own headers: through c10's interface for devices
-// in general. None of it links to a CUDA library; without one every call is an error.
+// CUDA through c10's device-independent interface, which needs neither CUDA's headers nor its libraries. Without
+// libtorch_cuda every call is an error.
 
 #include <cstdint>
 #include <memory>
@@ -14,9 +14,10 @@
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include "api.h"
 #include "torch_boundary.h"
 
-// The device, after libtorch has set CUDA up, which it otherwise does at the first tensor.
+// Initialises CUDA, which libtorch otherwise does for the first tensor.
 static c10::Device cuda(int32_t index) {
     at::globalContext().lazyInitDevice(c10::kCUDA);
     return {c10::kCUDA, static_cast<c10::DeviceIndex>(index)};
@@ -24,12 +25,12 @@ static c10::Device cuda(int32_t index) {
 
 extern "C" {
 
-void effnet_allow_tf32(int32_t allow) {
+void effnet_allow_tf32(int32_t allow) noexcept {
     at::globalContext().setAllowTF32CuDNN(allow != 0);
     at::globalContext().setAllowTF32CuBLAS(allow != 0);
 }
 
-char* effnet_device_memory(int32_t device, uint64_t* free, uint64_t* total, uint64_t* peak) {
+effnet_result effnet_device_memory(int32_t device, uint64_t* free, uint64_t* total, uint64_t* peak) noexcept {
     return torch_guarded([&] {
         using Stat = c10::CachingAllocator::StatType;
         const auto index = cuda(device).index();
@@ -40,21 +41,18 @@ char* effnet_device_memory(int32_t device, uint64_t* free, uint64_t* total, uint
     });
 }
 
-// A stream of libtorch's pool, which lives as long as the process. Unlike the default stream, those
-// wait for no other.
-char* effnet_copy_stream(int32_t device, int64_t* stream) {
+effnet_result effnet_copy_stream(int32_t device, int64_t* stream) noexcept {
     return torch_guarded([&] {
         const auto on = cuda(device);
         *stream = c10::impl::VirtualGuardImpl(c10::kCUDA).getStreamFromGlobalPool(on).id();
     });
 }
 
-// Copies `source`, which lies on the CPU, on `stream`; the device's current stream waits for it.
-char* effnet_upload(const at::Tensor* source, int32_t device, int64_t stream, at::Tensor** target) {
+effnet_result effnet_upload(const at::Tensor* source, int32_t device, int64_t stream, at::Tensor** target) noexcept {
     return torch_guarded([&] {
         const auto to = cuda(device);
         const c10::Stream side(c10::Stream::UNSAFE, to, stream);
-        // The copy of anything else goes through memory that is not pinned, and is waited for.
+        // libtorch copies other tensors synchronously, through pageable memory.
         const auto dense = source->is_non_overlapping_and_dense() ? *source : source->contiguous();
         const auto staged = dense.pin_memory();
         const c10::impl::VirtualGuardImpl devices(c10::kCUDA);
@@ -67,17 +65,15 @@ char* effnet_upload(const at::Tensor* source, int32_t device, int64_t stream, at
             ready.record(side);
         }
         ready.block(current);
-        // `copied` belongs to the side stream: its memory must not be used for the next copy there
-        // while the current stream still reads it. `staged` needs no such care, because libtorch
-        // notes the copy and keeps pinned memory aside until it is done.
+        // `copied` belongs to the side stream: its memory must not be reused for the next copy there while the
+        // current stream still reads it. `staged` is safe: libtorch records the copy, and does not reuse pinned
+        // memory before it is done.
         copied.record_stream(current);
         *target = new at::Tensor(std::move(copied));
     });
 }
 
-// Begins to copy `source` to pinned memory, after all work that the current stream of its device has
-// been given; `target` holds it once `done` has passed.
-char* effnet_download(const at::Tensor* source, at::Tensor** target, c10::Event** done) {
+effnet_result effnet_download(const at::Tensor* source, at::Tensor** target, c10::Event** done) noexcept {
     return torch_guarded([&] {
         const c10::impl::VirtualGuardImpl devices(c10::kCUDA);
         const auto current = devices.getStream(source->device());
@@ -91,10 +87,10 @@ char* effnet_download(const at::Tensor* source, at::Tensor** target, c10::Event*
     });
 }
 
-char* effnet_event_wait(const c10::Event* event) {
+effnet_result effnet_event_wait(const c10::Event* event) noexcept {
     return torch_guarded([&] { event->synchronize(); });
 }
 
-void effnet_event_free(c10::Event* event) { delete event; }
+void effnet_event_free(c10::Event* event) noexcept { delete event; }
 
 } // extern "C"

@@ -24,8 +24,8 @@ struct effnet_graph {
 
 namespace {
 
-// Leaves a recording that did not come to its end, in whatever state it is. The allocator asks the
-// graph whose memory it is giving out until it is told otherwise.
+// Aborts a recording in whatever state it is. The allocator asks the graph about every allocation until the pool is
+// taken from it, so that comes before the graph is freed.
 void give_up(effnet_graph* recording) noexcept {
     const std::unique_ptr<effnet_graph> owned(recording);
     const auto stream = recording->recording.stream();
@@ -40,7 +40,7 @@ void give_up(effnet_graph* recording) noexcept {
         try {
             step();
             return true;
-        } catch (...) { // It had got past this step already.
+        } catch (...) { // The recording had passed this step already.
             return false;
         }
     };
@@ -50,11 +50,11 @@ void give_up(effnet_graph* recording) noexcept {
     attempt([&] { recording->graph.reset(); });
 }
 
-char* begin(int32_t device, const effnet_graph* beside, effnet_graph** graph) {
+effnet_result begin(int32_t device, const effnet_graph* beside, effnet_graph** graph) noexcept {
     return torch_guarded([&] {
         const auto index = static_cast<c10::DeviceIndex>(device);
         const c10::cuda::CUDAGuard on_device(index);
-        // What the graph will read is complete, and nothing else is under way on the device.
+        // The graph's inputs are complete, and nothing else runs on the device.
         c10::cuda::device_synchronize();
         std::unique_ptr<effnet_graph> recording(new effnet_graph{
             index,
@@ -66,7 +66,7 @@ char* begin(int32_t device, const effnet_graph* beside, effnet_graph** graph) {
         });
         c10::cuda::setCurrentCUDAStream(recording->recording);
         try {
-            // Other threads go on with what they do.
+            // In this mode other threads may use the device meanwhile.
             recording->graph->capture_begin(recording->pool, cudaStreamCaptureModeThreadLocal);
         } catch (...) {
             give_up(recording.release());
@@ -76,7 +76,7 @@ char* begin(int32_t device, const effnet_graph* beside, effnet_graph** graph) {
     });
 }
 
-char* end(effnet_graph* recording) {
+effnet_result end(effnet_graph* recording) noexcept {
     return torch_guarded([&] {
         try {
             const c10::cuda::CUDAGuard on_device(recording->device);
@@ -89,24 +89,24 @@ char* end(effnet_graph* recording) {
     });
 }
 
-char* replay(effnet_graph* graph) {
+effnet_result replay(effnet_graph* graph) noexcept {
     return torch_guarded([&] { graph->graph->replay(); });
 }
 
-void release(effnet_graph* graph) {
+void release(effnet_graph* graph) noexcept {
     const std::unique_ptr<effnet_graph> owned(graph);
-    char* message = torch_guarded([&] {
+    const effnet_result result = torch_guarded([&] {
         const c10::cuda::CUDAGuard on_device(graph->device);
         c10::cuda::device_synchronize();
         owned->graph.reset();
     });
-    free_message(message);
+    free_message(result.message); // nobody is left to report it to
 }
 
 const effnet_graph_api api = {begin, end, give_up, replay, release, free_message};
 
 } // namespace
 
-extern "C" __attribute__((visibility("default"))) const effnet_graph_api* effnet_cuda_graphs() {
+extern "C" __attribute__((visibility("default"))) const effnet_graph_api* effnet_cuda_graphs_2() noexcept {
     return &api;
 }

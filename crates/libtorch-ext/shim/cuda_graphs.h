@@ -1,27 +1,38 @@
-// The interface of libeffnet_cuda_graphs.so, a library of its own: what it needs of libtorch_cuda is
-// not there when this program is linked, and a program has no gaps to be filled later.
+// The interface of libeffnet_cuda_graphs.so. It is a library that is opened at run time because it needs symbols of
+// libtorch_cuda, which the program is not linked to.
 #pragma once
 
 #include <cstdint>
+
+#include "boundary.h"
 
 extern "C" {
 
 struct effnet_graph;
 
-// Messages are as those of boundary.h, to be freed with `free_message`.
+// What `effnet_cuda_graphs_2` returns. The number changes with this table, so that a program does not call a library
+// of another version.
 struct effnet_graph_api {
-    // Begins to record what this thread puts on `device`, instead of running it. Tensors made
-    // meanwhile lie in memory that belongs to the graph, or that it shares with `beside`.
-    char* (*begin)(int32_t device, const effnet_graph* beside, effnet_graph** graph);
-    // Ends the recording; on an error the graph is gone.
-    char* (*end)(effnet_graph* graph);
-    // Gives up a recording that is under way.
-    void (*abandon)(effnet_graph* graph);
-    // Puts everything recorded on the current stream, after all work that the stream has been given.
-    char* (*replay)(effnet_graph* graph);
-    // Waits for the device.
-    void (*release)(effnet_graph* graph);
-    void (*free_message)(char* message);
+    // Starts to record the work that this thread queues on `device`, instead of running it. Tensors made meanwhile
+    // are in the graph's memory pool, which is that of `beside` if that is not null.
+    effnet_result (*begin)(int32_t device, const effnet_graph* beside, effnet_graph** graph) noexcept;
+    // Ends the recording; frees the graph if that fails.
+    effnet_result (*end)(effnet_graph* graph) noexcept;
+    // Aborts a recording, and frees the graph.
+    void (*abandon)(effnet_graph* graph) noexcept;
+    // Queues the recorded work on the current stream.
+    effnet_result (*replay)(effnet_graph* graph) noexcept;
+    // Waits for the device, and frees the graph.
+    void (*release)(effnet_graph* graph) noexcept;
+    void (*free_message)(char* message) noexcept;
 };
 
 } // extern "C"
+
+ASSERT_LAYOUT(effnet_graph_api, 48, 8);
+ASSERT_OFFSET(effnet_graph_api, begin, 0);
+ASSERT_OFFSET(effnet_graph_api, end, 8);
+ASSERT_OFFSET(effnet_graph_api, abandon, 16);
+ASSERT_OFFSET(effnet_graph_api, replay, 24);
+ASSERT_OFFSET(effnet_graph_api, release, 32);
+ASSERT_OFFSET(effnet_graph_api, free_message, 40);

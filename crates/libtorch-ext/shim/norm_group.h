@@ -8,13 +8,12 @@
 #include <ATen/core/Tensor.h>
 #include <torch/custom_class.h>
 
-#include "boundary.h"
-#include "training_api.h"
+#include "api.h"
 
 namespace effnet {
 
-// Processes that normalise their batches by the statistics of all of them together. The functions of autograd keep
-// it for the backward pass, which may run on another thread and after the caller has given up its own reference.
+// Processes that normalise their batches by their joint statistics. Autograd functions keep it for the backward pass,
+// which may run on another thread and after the caller has dropped its own reference.
 class NormGroup : public torch::CustomClassHolder {
 public:
     explicit NormGroup(const effnet_norm_group& group)
@@ -23,20 +22,21 @@ public:
     NormGroup(const NormGroup&) = delete;
     NormGroup& operator=(const NormGroup&) = delete;
 
-    // Adds up `values`, contiguous doubles, over all processes, in place.
+    // Sums `values`, contiguous doubles, over all processes, in place.
     void sum(at::Tensor& values) const {
-        const std::unique_ptr<char, void (*)(char*)> message(sum_(context_, &values), free_message);
-        if (message.get() == out_of_memory) throw std::bad_alloc();
-        if (message) throw std::runtime_error(message.get());
+        const effnet_result result = sum_(context_, &values);
+        const std::unique_ptr<char, void (*)(char*)> message(result.message, free_message);
+        if (result.status == effnet_out_of_memory) throw std::bad_alloc();
+        if (result.status != effnet_ok) throw std::runtime_error(message ? message.get() : "the group failed");
     }
 
 private:
     void* const context_;
-    void (*const release_)(void*);
-    char* (*const sum_)(const void*, at::Tensor*);
+    void (*const release_)(void*) noexcept;
+    effnet_result (*const sum_)(const void*, at::Tensor*) noexcept;
 };
 
-// Null for a process by itself.
+// Null for a single process.
 inline c10::intrusive_ptr<NormGroup> group_of(const effnet_norm& norm) {
     if (!norm.group.context) return nullptr;
     return c10::make_intrusive<NormGroup>(norm.group);

@@ -1,4 +1,4 @@
-// Calls of operators by name, through libtorch's dispatcher.
+// Calls operators by name, through libtorch's dispatcher.
 
 #include <cstdint>
 #include <vector>
@@ -7,24 +7,8 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/stack.h>
 
+#include "api.h"
 #include "torch_boundary.h"
-
-extern "C" {
-
-// The order is part of the C interface.
-enum effnet_value_kind : int32_t { value_none, value_tensor, value_tensors, value_float, value_int, value_bool };
-
-struct effnet_value {
-    int32_t kind;
-    int64_t integer;
-    double number;
-    const at::Tensor* const* tensors;
-    size_t count;
-};
-
-// Takes ownership of the tensor, and does not unwind.
-typedef void (*effnet_take)(void* context, at::Tensor* tensor);
-}
 
 static c10::IValue to_ivalue(const effnet_value& value) {
     switch (value.kind) {
@@ -38,14 +22,15 @@ static c10::IValue to_ivalue(const effnet_value& value) {
     case value_float: return value.number;
     case value_int: return value.integer;
     case value_bool: return value.integer != 0;
-    default: return c10::IValue();
+    case value_none: break;
     }
+    return c10::IValue();
 }
 
 extern "C" {
 
-char* effnet_call(const char* name, const char* overload, const effnet_value* values, size_t count,
-                  effnet_take take, void* context) {
+effnet_result effnet_call(const char* name, const char* overload, const effnet_value* values, size_t count,
+                          effnet_take take, void* context) noexcept {
     return torch_guarded([&] {
         const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(name, overload);
         torch::jit::Stack stack;
@@ -62,9 +47,8 @@ char* effnet_call(const char* name, const char* overload, const effnet_value* va
     });
 }
 
-// Leaves the tensors without a gradient, as `zero_grad(set_to_none=True)` does.
-char* effnet_clear_gradients(const at::Tensor* const* tensors, size_t count) {
-    return guarded([&] {
+effnet_result effnet_clear_gradients(const at::Tensor* const* tensors, size_t count) noexcept {
+    return torch_guarded([&] {
         for (size_t i = 0; i < count; ++i)
             if (tensors[i]->grad().defined()) tensors[i]->mutable_grad() = at::Tensor();
     });

@@ -1,4 +1,4 @@
-// The process, and what libtorch exports beyond tch.
+// The libraries of the process: libtorch_cuda and what is built on it, opened at run time.
 
 #include <cstdint>
 #include <cstdlib>
@@ -9,11 +9,11 @@
 
 #include <ATen/Context.h>
 
-#include "boundary.h"
+#include "api.h"
 
 extern "C" {
 
-char* effnet_load_cuda(const char* folder, int32_t* loaded) {
+effnet_result effnet_load_cuda(const char* folder, int32_t* loaded) noexcept {
     return guarded([&] {
         *loaded = 0;
         if (!dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL)) return;
@@ -21,7 +21,7 @@ char* effnet_load_cuda(const char* folder, int32_t* loaded) {
         if (folder) {
             path = folder;
         } else {
-            // The real folder: the library's own search path is relative to where it lies.
+            // Symbolic links resolved: the library's search path is relative to its real folder.
             Dl_info info;
             if (!dladdr(reinterpret_cast<void*>(&at::globalContext), &info) || !info.dli_fname)
                 throw std::runtime_error("the folder of libtorch_cpu.so is unknown");
@@ -36,18 +36,11 @@ char* effnet_load_cuda(const char* folder, int32_t* loaded) {
     });
 }
 
-// A message for C++ that calls back; null stands for memory that is short.
-char* effnet_new_message(const char* text) {
-    return text ? new_message(text) : out_of_memory;
-}
-
-// What `function` of the library at `path` returns: a table of functions that are built on libtorch_cuda,
-// which `effnet_load_cuda` has to have opened. The library is never closed.
-char* effnet_open_library(const char* path, const char* function, const void** table) {
+effnet_result effnet_open_library(const char* path, const char* function, const void** table) noexcept {
     return guarded([&] {
         void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
         if (!library) throw std::runtime_error(dlerror());
-        const auto get = reinterpret_cast<const void* (*)()>(dlsym(library, function));
+        const auto get = reinterpret_cast<const void* (*)() noexcept>(dlsym(library, function));
         if (!get) throw std::runtime_error(dlerror());
         *table = get();
     });

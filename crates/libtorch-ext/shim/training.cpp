@@ -1,5 +1,5 @@
-// The layers of a network in training as functions of autograd: batch normalisation with what follows
-// it, computed again in the backward pass instead of being kept.
+// The layers of a network in training as autograd functions: batch normalisation with the operation after it. They save
+// only their input, and recompute the normalised values in the backward pass, which saves memory and its bandwidth.
 
 #include "training.h"
 
@@ -8,8 +8,8 @@
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "api.h"
 #include "torch_boundary.h"
-#include "training_api.h"
 
 using at::Tensor;
 using torch::autograd::AutogradContext;
@@ -17,7 +17,7 @@ using torch::autograd::variable_list;
 
 namespace effnet {
 
-// Small products inside of a function stay in 32 bits, whatever autocast says.
+// Keeps the small matrix products inside a function in 32-bit floats under autocast.
 struct WithoutAutocast {
     c10::impl::ExcludeDispatchKeyGuard guard{c10::DispatchKeySet(c10::DispatchKey::AutocastCPU)};
 };
@@ -53,7 +53,7 @@ struct NormActivation : torch::autograd::Function<NormActivation> {
     }
 };
 
-// Rows of the output that one task takes.
+// Rows of the output per task.
 constexpr int STRIP = 32;
 
 // The shape of a depthwise convolution, and its weights as the kernels read them.
@@ -77,7 +77,7 @@ struct DepthwiseJob {
         image.weight = weight.data();
     }
 
-    // body(image with memory of its own, strip, index of the image, first row, last row)
+    // body(image with scratch memory, strip, index of the image, first row, last row)
     template <class Body> void each_strip(int64_t images, int height, const Body& body) const {
         const int64_t strips = (height + STRIP - 1) / STRIP;
         at::parallel_for(0, images * strips, 1, [&](int64_t begin, int64_t end) {
@@ -121,7 +121,7 @@ static Tensor depthwise_input(const DepthwiseJob& job, const Tensor& x, const Te
     return result;
 }
 
-// depthwise(silu(norm(x))), or of x itself where the norm's tensors are empty. What is normalised is never stored.
+// depthwise(silu(norm(x))), or depthwise(x) if the norm's tensors are empty. The normalised values are never stored.
 struct Depthwise : torch::autograd::Function<Depthwise> {
     static Tensor forward(AutogradContext* context, const Tensor& input, const Tensor& kernels, int64_t stride,
                           std::vector<int64_t> padding, const Tensor& weight, const Tensor& bias,
@@ -209,7 +209,7 @@ struct NormSqueezeExcite : torch::autograd::Function<NormSqueezeExcite> {
         chunks.each([&](int64_t, int64_t image, int64_t row, int64_t rows) {
             functions.scale(rows_of_mutable(out, row), rows, channels, gates + image * channels);
         });
-        // The output costs nothing: the convolution behind it keeps it too.
+        // Saving the output costs nothing: the convolution after it saves it too.
         context->save_for_backward({x, coefficients.values, pooled, squeezed, gate, reduce, expand, out});
         coefficients.save(context);
         return out;
@@ -230,7 +230,7 @@ struct NormSqueezeExcite : torch::autograd::Function<NormSqueezeExcite> {
             training_functions(x.scalar_type())
                 .products(rows_of(out, row), rows_of(gradient, row), rows, channels, sums + chunk * channels);
         });
-        // The gate's own gradient is that of the output over the gate; before the sigmoid it is times
+        // The gradient with respect to the gate is sum(gradient * out) / gate; before the sigmoid, times
         // gate * (1 - gate).
         const Tensor excited = chunks.per_image(partial).mul_(1 - gate);
         const Tensor hidden = at::silu_backward(excited.mm(matrix(expand)), squeezed);
@@ -246,7 +246,8 @@ struct NormSqueezeExcite : torch::autograd::Function<NormSqueezeExcite> {
 
 extern "C" {
 
-char* effnet_norm_activation(const Tensor* x, const effnet_norm* norm, int32_t silu, Tensor** out) {
+effnet_result effnet_norm_activation(const Tensor* x, const effnet_norm* norm, int32_t silu,
+                                     Tensor** out) noexcept {
     return torch_guarded([&] {
         *out = new Tensor(effnet::NormActivation::apply(*x, *norm->weight, *norm->bias, *norm->running_mean,
                                                         *norm->running_var, norm->momentum, norm->epsilon, silu != 0,
@@ -254,11 +255,10 @@ char* effnet_norm_activation(const Tensor* x, const effnet_norm* norm, int32_t s
     });
 }
 
-// `norm` may be null. `padding` is top, bottom, left, right.
-char* effnet_depthwise(const Tensor* x, const effnet_norm* norm, const Tensor* kernels, int64_t stride,
-                       const int64_t* padding, Tensor** out) {
+effnet_result effnet_depthwise(const Tensor* x, const effnet_norm* norm, const Tensor* kernels, int64_t stride,
+                               const int64_t* padding, Tensor** out) noexcept {
     return torch_guarded([&] {
-        // Arguments of a function are never undefined.
+        // An autograd function does not take undefined tensors.
         const Tensor none = at::empty({0});
         const effnet_norm nothing = {&none, &none, &none, &none, 0, 0, {}};
         const effnet_norm& own = norm ? *norm : nothing;
@@ -268,9 +268,9 @@ char* effnet_depthwise(const Tensor* x, const effnet_norm* norm, const Tensor* k
     });
 }
 
-char* effnet_norm_squeeze_excite(const Tensor* x, const effnet_norm* norm, const Tensor* reduce,
-                                 const Tensor* reduce_bias, const Tensor* expand, const Tensor* expand_bias,
-                                 Tensor** out) {
+effnet_result effnet_norm_squeeze_excite(const Tensor* x, const effnet_norm* norm, const Tensor* reduce,
+                                         const Tensor* reduce_bias, const Tensor* expand, const Tensor* expand_bias,
+                                         Tensor** out) noexcept {
     return torch_guarded([&] {
         *out = new Tensor(effnet::NormSqueezeExcite::apply(
             *x, *norm->weight, *norm->bias, *norm->running_mean, *norm->running_var, norm->momentum, norm->epsilon,

@@ -1,4 +1,4 @@
-// The steps that the functions of training.cpp have in common.
+// Steps shared by the autograd functions of training.cpp: chunks of a batch, and batch normalisation.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -14,11 +14,11 @@ namespace effnet {
 // The kernels for this CPU and this type of element.
 const TrainingFunctions& training_functions(at::ScalarType type);
 
-// The tensor itself where its channels lie side by side, otherwise a copy.
+// The tensor itself if it is channels last, otherwise a copy.
 inline at::Tensor channels_last(const at::Tensor& x) { return x.contiguous(at::MemoryFormat::ChannelsLast); }
 
-// Pixels of a batch in chunks that fit a cache. Chunks depend on the shape alone, and results are put
-// together in their order: the number of threads changes no bit.
+// The pixels of a batch in chunks that fit a cache. Chunks depend only on the shape, and their results are combined in
+// order, so the number of threads does not change a bit.
 class Chunks {
 public:
     explicit Chunks(const at::Tensor& x);
@@ -50,21 +50,21 @@ inline void* rows_of_mutable(at::Tensor& x, int64_t row) {
     return static_cast<char*>(x.mutable_data_ptr()) + row * x.size(1) * x.element_size();
 }
 
-// A batch normalisation in training; the statistics may be undefined.
+// A batch normalisation in training; the running statistics may be undefined.
 struct NormParameters {
     at::Tensor weight, bias, running_mean, running_var;
     double momentum, epsilon;
-    // The processes whose batches are measured; null for this one alone.
+    // The processes whose batches are normalised together; null for this one alone.
     c10::intrusive_ptr<NormGroup> group;
 };
 
-// What a batch makes of it: [4][channels] of scale, offset, mean and 1 / sqrt(variance + eps).
+// Its coefficients for one batch: [4][channels] of scale, offset, mean and 1 / sqrt(variance + eps).
 struct NormCoefficients {
     at::Tensor values;
-    // That of the parameters.
+    // As in the parameters.
     c10::intrusive_ptr<NormGroup> group;
 
-    // Keeps the group for the backward pass; the values are a tensor to be saved as such.
+    // Keeps the group for the backward pass; the values are saved as a tensor.
     void save(torch::autograd::AutogradContext* context) const;
     static NormCoefficients saved(const torch::autograd::AutogradContext* context, at::Tensor values);
 
@@ -76,16 +76,17 @@ private:
     const float* row(int index) const { return values.const_data_ptr<float>() + index * values.size(1); }
 };
 
-// Measures the batch `x`, channels last, with those of the group's other processes, and updates the running
-// statistics.
+// Computes the statistics of the batch `x`, channels last, over all processes of the group, and updates the running
+// ones.
 NormCoefficients measure(const at::Tensor& x, const NormParameters& parameters);
 
 struct NormGradients {
     at::Tensor input, weight, bias;
 };
 
-// Backward through activation and normalisation of `x`. `gradient`, channels last, is times `gate` plus
-// `shift`, both [images][channels] or both undefined. With `in_place` it becomes the input's gradient.
+// The backward pass of activation and normalisation of `x`. The upstream gradient is `gradient`, channels last, times
+// `gate` plus `shift`, which are both [images][channels] or both undefined. With `in_place`, `gradient` is overwritten
+// with the input's gradient.
 NormGradients norm_backward(const at::Tensor& x, const NormCoefficients& coefficients, bool silu,
                             at::Tensor gradient, const at::Tensor& gate, const at::Tensor& shift, bool in_place);
 

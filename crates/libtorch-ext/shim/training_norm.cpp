@@ -1,4 +1,4 @@
-// Batch normalisation in training, with the activation behind it.
+// Batch normalisation in training, with the activation after it.
 
 #include "training.h"
 
@@ -10,7 +10,7 @@
 
 namespace effnet {
 
-static const TrainingKernels& choose() {
+static const TrainingKernels& choose() noexcept {
 #if defined(__x86_64__)
     if (supports(Isa::avx512bf16)) return training_avx512bf16();
     if (supports(Isa::avx512)) return training_avx512();
@@ -52,8 +52,8 @@ static void update(const at::Tensor& running, double momentum, const std::vector
         value[c] = float((1 - momentum) * value[c] + momentum * measured[c]);
 }
 
-// A mean of some pixels of the whole batch, `[channels]`. Deviations from it are small against those from a
-// single pixel, which may lie many standard deviations away, so that the squares cancel less.
+// A mean of some pixels of the whole batch, `[channels]`. Sums are taken around it, so that squares cancel less: a
+// single pixel may lie many standard deviations from the mean.
 static at::Tensor near_mean(const at::Tensor& x) {
     constexpr int64_t wanted = 64;
     const int64_t pixels = x.size(0) * x.size(2) * x.size(3), stride = std::max<int64_t>(1, pixels / wanted);
@@ -72,7 +72,7 @@ NormCoefficients NormCoefficients::saved(const torch::autograd::AutogradContext*
     return {std::move(values), c10::static_intrusive_pointer_cast<NormGroup>(group->second.toCapsule())};
 }
 
-// Adds up over all processes: the sums of the channels, two after each other, and a count behind them.
+// Sums over all processes: two sums per channel and a count, in one exchange.
 static void sum_over(NormGroup* group, std::vector<double>& first, std::vector<double>& second, double& count) {
     if (!group) return;
     const int64_t channels = int64_t(first.size());
@@ -105,8 +105,8 @@ NormCoefficients measure(const at::Tensor& x, const NormParameters& parameters) 
     double count = double(chunks.images * chunks.pixels);
     NormCoefficients result{at::empty({4, channels}, floats), parameters.group};
     if (result.group) {
-        // Sums around a point of this batch become sums around zero, which all processes have in common;
-        // doubles have the digits for that.
+        // Sums around a point of this batch become sums around zero, the point that all processes share. Doubles
+        // have enough digits for it.
         for (int c = 0; c < channels; ++c) {
             const double from = shifts[c];
             variance[c] += 2 * from * mean[c] + from * from * count;
@@ -120,7 +120,7 @@ NormCoefficients measure(const at::Tensor& x, const NormParameters& parameters) 
     const float* bias = parameters.bias.const_data_ptr<float>();
     for (int c = 0; c < channels; ++c) {
         const double shifted = mean[c] / count;
-        // Rounding may take a variance of zero below it; not-a-number stays one.
+        // Rounding may make a variance of zero negative; NaN stays NaN.
         const double measured = variance[c] / count - shifted * shifted;
         variance[c] = measured < 0 ? 0 : measured;
         mean[c] = result.group ? shifted : shifted + shifts[c];
@@ -130,7 +130,7 @@ NormCoefficients measure(const at::Tensor& x, const NormParameters& parameters) 
         value[channels + c] = float(bias[c] - mean[c] * scale);
         value[2 * channels + c] = float(mean[c]);
         value[3 * channels + c] = float(inverse);
-        // The running variance is that of the population.
+        // PyTorch's running variance is the unbiased one.
         variance[c] *= count / (count - 1);
     }
     update(parameters.running_mean, parameters.momentum, mean);
@@ -165,7 +165,7 @@ NormGradients norm_backward(const at::Tensor& x, const NormCoefficients& coeffic
     NormGradients result{result_input, at::empty({channels}, floats), at::empty({channels}, floats)};
     std::vector<float> slope(channels), level(channels);
     for (int c = 0; c < channels; ++c) {
-        // Of this process's images: the gradients of parameters are added up with all the others.
+        // Of this process's images only: the gradients of all parameters are summed over processes later.
         result.weight.mutable_data_ptr<float>()[c] = float(product[c] * coefficients.inverse_deviation()[c]);
         result.bias.mutable_data_ptr<float>()[c] = float(sum[c]);
     }

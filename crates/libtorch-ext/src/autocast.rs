@@ -1,27 +1,13 @@
 //! Mixed precision on the CPU and CUDA: tch's own `autocast` supports CUDA only.
 
-use std::ffi::c_char;
-
 use tch::{Device, Kind};
 
 use crate::Error;
 use crate::error::{check, device_name};
-
-#[repr(C)]
-#[derive(Default)]
-struct Before {
-    cuda: i32,
-    enabled: i32,
-    dtype: i32,
-}
-
-unsafe extern "C" {
-    fn effnet_autocast_enter(cuda: i32, half: i32, before: *mut Before) -> *mut c_char;
-    fn effnet_autocast_leave(before: *const Before);
-}
+use crate::raw::{RawAutocast, effnet_autocast_enter, effnet_autocast_leave};
 
 /// Restores the thread's autocast state, also when `body` panics.
-struct Guard(Before);
+struct Guard(RawAutocast);
 
 impl Drop for Guard {
     fn drop(&mut self) {
@@ -57,7 +43,7 @@ pub fn autocast<T>(device: Device, kind: Kind, body: impl FnOnce() -> T) -> Resu
             )));
         }
     };
-    let mut guard = Guard(Before::default());
+    let mut guard = Guard(RawAutocast::default());
     // SAFETY: `guard.0` is valid for writes.
     let entered = check(unsafe { effnet_autocast_enter(cuda, half, &raw mut guard.0) });
     if let Err(error) = entered {

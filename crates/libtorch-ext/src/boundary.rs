@@ -1,9 +1,11 @@
 //! For crates with their own C++ on libtorch: what their Rust needs at the C boundary.
 //!
 //! Their C++ includes `boundary.h` and `torch_boundary.h`, which catch exceptions on the C++ side and turn them into
-//! messages. cargo passes the folder of these headers to the build scripts of crates that depend on this one, in
-//! `DEP_LIBTORCH_EXT_INCLUDE`.
+//! a status and a message. cargo passes the folder of these headers to the build scripts of crates that depend on
+//! this one, in `DEP_LIBTORCH_EXT_INCLUDE`. Their Rust receives the status and the message as a [`RawResult`], and
+//! asserts the layouts that both sides share with [`assert_layout!`].
 
 pub use crate::cuda::device_index;
 pub use crate::cuda_library::CudaLibrary;
-pub use crate::error::check_message;
+pub use effnet_kernels::assert_layout;
+pub use effnet_kernels::boundary::{Failure, RawResult, enumerators};

@@ -1,38 +1,15 @@
 //! Transfers that overlap with computation on a CUDA device, and the device's memory.
 
-use std::ffi::c_char;
 use std::ptr::{self, NonNull};
 
 use tch::{Device, Tensor};
-use torch_sys::C_tensor;
 
 use crate::Error;
 use crate::error::check;
-
-/// An event of libtorch's, behind a pointer.
-#[repr(C)]
-struct RawEvent {
-    _opaque: [u8; 0],
-}
-
-unsafe extern "C" {
-    fn effnet_allow_tf32(allow: i32);
-    fn effnet_device_memory(device: i32, free: *mut u64, total: *mut u64, peak: *mut u64) -> *mut c_char;
-    fn effnet_copy_stream(device: i32, stream: *mut i64) -> *mut c_char;
-    fn effnet_upload(
-        source: *const C_tensor,
-        device: i32,
-        stream: i64,
-        target: *mut *mut C_tensor,
-    ) -> *mut c_char;
-    fn effnet_download(
-        source: *const C_tensor,
-        target: *mut *mut C_tensor,
-        done: *mut *mut RawEvent,
-    ) -> *mut c_char;
-    fn effnet_event_wait(event: *const RawEvent) -> *mut c_char;
-    fn effnet_event_free(event: *mut RawEvent);
-}
+use crate::raw::{
+    RawEvent, effnet_allow_tf32, effnet_copy_stream, effnet_device_memory, effnet_download,
+    effnet_event_free, effnet_event_wait, effnet_upload,
+};
 
 /// Sets whether libtorch's convolutions and matrix products of 32-bit floats on CUDA may round their inputs
 /// to TensorFloat-32, which has 10 bits of mantissa. Applies to the whole process. libtorch's default is yes for

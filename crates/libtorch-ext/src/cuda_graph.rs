@@ -2,45 +2,29 @@
 //!
 //! libtorch's `CUDAGraph` is in libtorch_cuda: a program linked to it would need that on every machine.
 
-use std::ffi::c_char;
 use std::ptr::{self, NonNull};
+
+use effnet_kernels::boundary::RawResult;
 
 use crate::Error;
 use crate::cuda::device_index;
 use crate::cuda_library::CudaLibrary;
-use crate::error::check_message;
+use crate::raw::{RawGraph, RawGraphApi};
 
 // SAFETY: cuda_graphs.h has this table.
-static LIBRARY: CudaLibrary<Api> = unsafe {
+static LIBRARY: CudaLibrary<RawGraphApi> = unsafe {
     CudaLibrary::new(
         "libeffnet_cuda_graphs.so",
         option_env!("EFFNET_CUDA_GRAPHS"),
         "cuda-graphs",
-        c"effnet_cuda_graphs",
+        c"effnet_cuda_graphs_2",
     )
 };
-
-#[repr(C)]
-struct RawGraph {
-    _opaque: [u8; 0],
-}
-
-/// As in cuda_graphs.h.
-#[derive(Debug)]
-#[repr(C)]
-struct Api {
-    begin: unsafe extern "C" fn(i32, *const RawGraph, *mut *mut RawGraph) -> *mut c_char,
-    end: unsafe extern "C" fn(*mut RawGraph) -> *mut c_char,
-    abandon: unsafe extern "C" fn(*mut RawGraph),
-    replay: unsafe extern "C" fn(*mut RawGraph) -> *mut c_char,
-    release: unsafe extern "C" fn(*mut RawGraph),
-    free_message: unsafe extern "C" fn(*mut c_char),
-}
 
 /// CUDA work that was recorded once and can be replayed with one call.
 #[derive(Debug)]
 pub struct CudaGraph {
-    api: &'static Api,
+    api: &'static RawGraphApi,
     graph: NonNull<RawGraph>,
 }
 
@@ -106,7 +90,7 @@ impl Drop for CudaGraph {
 
 /// A recording in progress, abandoned when the work fails or panics.
 struct Recording {
-    api: &'static Api,
+    api: &'static RawGraphApi,
     graph: NonNull<RawGraph>,
 }
 
@@ -117,9 +101,9 @@ impl Drop for Recording {
     }
 }
 
-impl Api {
-    fn check(&self, message: *mut c_char) -> Result<(), Error> {
-        // SAFETY: a message of that library, which frees it.
-        unsafe { check_message(message, self.free_message) }
+impl RawGraphApi {
+    fn check(&self, result: RawResult) -> Result<(), Error> {
+        // SAFETY: a result of that library, which frees its message.
+        unsafe { result.check_with(self.free_message) }.map_err(Error::from)
     }
 }

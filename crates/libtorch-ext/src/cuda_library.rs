@@ -4,7 +4,7 @@
 //! without CUDA. It is built into a library of its own and reached through a table of functions.
 
 use std::env;
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CStr, CString};
 use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::OnceLock;
@@ -13,14 +13,7 @@ use tch::Cuda;
 
 use crate::Error;
 use crate::error::check;
-
-unsafe extern "C" {
-    fn effnet_open_library(
-        path: *const c_char,
-        function: *const c_char,
-        table: *mut *const c_void,
-    ) -> *mut c_char;
-}
+use crate::raw::effnet_open_library;
 
 /// A library that a feature of a crate builds, with a table `T` of its functions.
 #[derive(Debug)]

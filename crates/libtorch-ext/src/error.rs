@@ -1,7 +1,6 @@
-//! Errors of this crate, and how they cross the C boundary.
+//! Errors of this crate.
 
-use std::ffi::{CStr, c_char};
-
+use effnet_kernels::boundary::{Failure, RawResult};
 use tch::{Device, Kind, TchError};
 
 /// An error of this crate.
@@ -78,9 +77,10 @@ pub fn is_out_of_memory(error: &TchError) -> bool {
     says_out_of_memory(&error.to_string())
 }
 
-/// libtorch has no error codes; these are the messages of its two allocators.
+/// tch passes on no error codes; these are the messages of libtorch's two allocators and of C++'s own, which reaches
+/// tch from the functions of this crate in a backward pass.
 fn says_out_of_memory(message: &str) -> bool {
-    ["can't allocate memory", "out of memory"]
+    ["can't allocate memory", "out of memory", "std::bad_alloc"]
         .iter()
         .any(|words| message.contains(words))
 }
@@ -103,38 +103,36 @@ impl From<Error> for TchError {
     }
 }
 
-unsafe extern "C" {
-    fn effnet_free_message(message: *mut c_char);
-}
-
-/// Turns what the C functions return into a `Result`: null for success, or a message to be freed,
-/// which is that of `std::bad_alloc` when out of memory.
-pub(crate) fn check(message: *mut c_char) -> Result<(), Error> {
-    // SAFETY: a message of this library that is not null is a C string, owned by the caller.
-    unsafe { check_message(message, effnet_free_message) }
-}
-
-/// Turns what a C function of a shim returns into a `Result`: null for success, or a message to be freed with
-/// `free`, which is that of `std::bad_alloc` when out of memory.
-///
-/// # Errors
-/// [`Error::OutOfMemory`], or [`Error::Native`] with the message.
-///
-/// # Safety
-/// `message` must be null or a C string that `free` frees; it is freed once.
-pub unsafe fn check_message(
-    message: *mut c_char,
-    free: unsafe extern "C" fn(message: *mut c_char),
-) -> Result<(), Error> {
-    if message.is_null() {
-        return Ok(());
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::OutOfMemory => Self::OutOfMemory,
+            Failure::Message(text) => Self::Native(text),
+        }
     }
-    // SAFETY: by this function's contract.
-    let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
-    // SAFETY: by this function's contract; `text` is a copy.
-    unsafe { free(message) };
-    Err(match text.as_str() {
-        "std::bad_alloc" => Error::OutOfMemory,
-        _ => Error::Native(text),
-    })
+}
+
+/// Turns what a C++ function of this crate returns into a `Result`.
+pub(crate) fn check(result: RawResult) -> Result<(), Error> {
+    // SAFETY: the crate's functions are linked to this program.
+    unsafe { result.check() }.map_err(Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn out_of_memory_is_recognised_in_every_form() {
+        assert!(Error::from(Failure::OutOfMemory).is_out_of_memory());
+        for message in [
+            "DefaultCPUAllocator: can't allocate memory",
+            "CUDA out of memory.",
+            "std::bad_alloc",
+        ] {
+            assert!(Error::from(Failure::Message(message.to_owned())).is_out_of_memory());
+            assert!(Error::from(TchError::Torch(message.to_owned())).is_out_of_memory());
+        }
+        assert!(!Error::from(Failure::Message("a wrong shape".to_owned())).is_out_of_memory());
+    }
 }

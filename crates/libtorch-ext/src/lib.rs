@@ -11,6 +11,7 @@ mod error;
 pub mod foreach;
 mod operator;
 mod process;
+mod raw;
 mod rows;
 mod tensors;
 pub mod training;

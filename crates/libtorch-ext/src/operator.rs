@@ -1,12 +1,13 @@
 //! Operators of libtorch by name, for those that tch has no method for.
 
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::{CString, c_void};
 
 use tch::Tensor;
 use torch_sys::C_tensor;
 
 use crate::Error;
 use crate::error::check;
+use crate::raw::{RawValue, ValueKind, effnet_call, effnet_clear_gradients};
 
 /// One argument of an operator.
 #[derive(Debug, Clone, Copy)]
@@ -23,28 +24,6 @@ pub enum Value<'a> {
     Int(i64),
     /// `bool`.
     Bool(bool),
-}
-
-/// [`Value`] as the C side reads it.
-#[repr(C)]
-struct RawValue {
-    kind: i32, // as `effnet_value_kind` in operator.cpp
-    integer: i64,
-    number: f64,
-    tensors: *const *mut C_tensor,
-    count: usize,
-}
-
-unsafe extern "C" {
-    fn effnet_call(
-        name: *const c_char,
-        overload: *const c_char,
-        values: *const RawValue,
-        count: usize,
-        take: unsafe extern "C" fn(*mut c_void, *mut C_tensor),
-        context: *mut c_void,
-    ) -> *mut c_char;
-    fn effnet_clear_gradients(tensors: *const *mut C_tensor, count: usize) -> *mut c_char;
 }
 
 /// Receives one result of `effnet_call`.
@@ -118,12 +97,12 @@ fn pointers(value: &Value<'_>) -> Vec<*mut C_tensor> {
 
 fn raw(value: &Value<'_>, pointers: &[*mut C_tensor]) -> RawValue {
     let (kind, integer, number) = match *value {
-        Value::None => (0, 0, 0.0),
-        Value::Tensor(_) => (1, 0, 0.0),
-        Value::Tensors(_) => (2, 0, 0.0),
-        Value::Float(number) => (3, 0, number),
-        Value::Int(integer) => (4, integer, 0.0),
-        Value::Bool(flag) => (5, i64::from(flag), 0.0),
+        Value::None => (ValueKind::None, 0, 0.0),
+        Value::Tensor(_) => (ValueKind::Tensor, 0, 0.0),
+        Value::Tensors(_) => (ValueKind::Tensors, 0, 0.0),
+        Value::Float(number) => (ValueKind::Float, 0, number),
+        Value::Int(integer) => (ValueKind::Int, integer, 0.0),
+        Value::Bool(flag) => (ValueKind::Bool, i64::from(flag), 0.0),
     };
     RawValue {
         kind,

@@ -1,14 +1,11 @@
 //! Loading libtorch's CUDA library, which affects the whole process.
 
-use std::ffi::{CString, c_char};
+use std::ffi::CString;
 use std::path::Path;
 
 use crate::Error;
 use crate::error::check;
-
-unsafe extern "C" {
-    fn effnet_load_cuda(folder: *const c_char, loaded: *mut i32) -> *mut c_char;
-}
+use crate::raw::effnet_load_cuda;
 
 /// Loads libtorch's CUDA library if this machine has a driver, and returns whether it did.
 ///

@@ -6,19 +6,20 @@
 
 mod group;
 
-use std::ffi::c_char;
-use std::mem::offset_of;
 use std::ptr;
 use std::sync::Arc;
 
+use effnet_kernels::boundary::RawResult;
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
 use crate::Error;
 use crate::error::check;
+use crate::raw::{
+    RawNorm, effnet_depthwise, effnet_norm_activation, effnet_norm_squeeze_excite, effnet_sync_batch_norm,
+};
 
 pub use group::BatchNormGroup;
-use group::RawNormGroup;
 
 /// Batch normalisation over the channels of `[N, C, H, W]` in training, by the statistics of the batch or of the
 /// batches of all processes of a group, with which it updates the running statistics.
@@ -47,55 +48,6 @@ pub struct SqueezeExcite<'a> {
     pub reduce: [&'a Tensor; 2],
     /// `[C, S, 1, 1]` and `[C]`, followed by the sigmoid.
     pub expand: [&'a Tensor; 2],
-}
-
-/// As `effnet_norm` of `training_api.h`.
-#[repr(C)]
-struct RawNorm {
-    weight: *const C_tensor,
-    bias: *const C_tensor,
-    running_mean: *const C_tensor,
-    running_var: *const C_tensor,
-    momentum: f64,
-    epsilon: f64,
-    group: RawNormGroup,
-}
-
-const _: () = {
-    const POINTER: usize = size_of::<usize>();
-    assert!(size_of::<RawNorm>() == 8 * POINTER + 16);
-    assert!(offset_of!(RawNorm, momentum) == 4 * POINTER && offset_of!(RawNorm, group) == 4 * POINTER + 16);
-};
-
-unsafe extern "C" {
-    fn effnet_norm_activation(
-        x: *const C_tensor,
-        norm: *const RawNorm,
-        silu: i32,
-        out: *mut *mut C_tensor,
-    ) -> *mut c_char;
-    fn effnet_sync_batch_norm(
-        x: *const C_tensor,
-        norm: *const RawNorm,
-        out: *mut *mut C_tensor,
-    ) -> *mut c_char;
-    fn effnet_depthwise(
-        x: *const C_tensor,
-        norm: *const RawNorm,
-        kernels: *const C_tensor,
-        stride: i64,
-        padding: *const i64,
-        out: *mut *mut C_tensor,
-    ) -> *mut c_char;
-    fn effnet_norm_squeeze_excite(
-        x: *const C_tensor,
-        norm: *const RawNorm,
-        reduce: *const C_tensor,
-        reduce_bias: *const C_tensor,
-        expand: *const C_tensor,
-        expand_bias: *const C_tensor,
-        out: *mut *mut C_tensor,
-    ) -> *mut c_char;
 }
 
 /// Whether the kernels of this module can train with `x` and `norm`: both on the CPU, parameters of 32-bit
@@ -175,7 +127,7 @@ impl BatchNorm<'_> {
             running_var: self.running_var.as_ptr(),
             momentum: self.momentum,
             epsilon: self.epsilon,
-            group: RawNormGroup::new(self.group),
+            group: group::raw(self.group),
         }
     }
 }
@@ -291,7 +243,7 @@ pub fn norm_squeeze_excite(
 }
 
 /// The tensor that `call` writes.
-fn output(call: impl FnOnce(*mut *mut C_tensor) -> *mut c_char) -> Result<Tensor, Error> {
+fn output(call: impl FnOnce(*mut *mut C_tensor) -> RawResult) -> Result<Tensor, Error> {
     let mut out = ptr::null_mut();
     check(call(&raw mut out))?;
     // SAFETY: without an error, it is a tensor on the heap that nobody else owns.

@@ -1,4 +1,4 @@
-// What stands behind the handles of the distributed part.
+// The store and the backend behind the handles of api.h, which this program and libeffnet_nccl.so share.
 #pragma once
 
 #include <torch/csrc/distributed/c10d/Backend.hpp>
@@ -8,7 +8,7 @@ struct effnet_store {
     c10::intrusive_ptr<c10d::Store> store;
 };
 
-// What serves the tensors of one kind of device.
+// The backend for the tensors of one type of device.
 struct effnet_backend {
     c10::intrusive_ptr<c10d::Backend> backend;
 };

@@ -14,9 +14,8 @@
 
 namespace {
 
-// When a rank does not come, libtorch's watchdog takes the whole process down. Here whoever waits for the
-// work waits with a timeout, after which the communicator is aborted and the wait throws; the watchdog only
-// watches.
+// If a rank is missing, libtorch's watchdog ends the whole process. Here every wait has a timeout, after which the
+// communicator is aborted and the wait throws, so the watchdog must not act.
 struct Nccl : c10d::ProcessGroupNCCL {
     Nccl(c10::intrusive_ptr<c10d::Store> store, int rank, int size, c10::intrusive_ptr<Options> options)
         : ProcessGroupNCCL(std::move(store), rank, size, std::move(options)) {
@@ -24,15 +23,15 @@ struct Nccl : c10d::ProcessGroupNCCL {
     }
 };
 
-char* connect(const effnet_store* store, int32_t rank, int32_t size, int32_t device, int64_t timeout,
-              effnet_backend** out) {
+effnet_result connect(const effnet_store* store, int32_t rank, int32_t size, int32_t device, int64_t timeout,
+                      effnet_backend** out) noexcept {
     return torch_guarded([&] {
         auto options = c10d::ProcessGroupNCCL::Options::create();
         options->timeout = std::chrono::milliseconds(timeout);
         const at::Device on(at::kCUDA, static_cast<c10::DeviceIndex>(device));
         auto nccl = c10::make_intrusive<Nccl>(store->store, rank, size, std::move(options));
         nccl->setBoundDeviceId(on);
-        // Now rather than with the first tensor: two ranks on one device are refused here.
+        // Now rather than with the first tensor, so that two ranks on one device fail here.
         nccl->eagerConnectSingleDevice(on);
         *out = new effnet_backend{std::move(nccl)};
     });
@@ -42,6 +41,6 @@ const effnet_nccl_api api = {connect, free_message};
 
 } // namespace
 
-extern "C" __attribute__((visibility("default"))) const effnet_nccl_api* effnet_nccl() {
+extern "C" __attribute__((visibility("default"))) const effnet_nccl_api* effnet_nccl_2() noexcept {
     return &api;
 }

@@ -1,24 +1,28 @@
-// The interface of libeffnet_nccl.so, a library of its own as the build script says.
+// The interface of libeffnet_nccl.so. It is a library that is opened at run time because it needs symbols of
+// libtorch_cuda, which the program is not linked to.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+
+#include "boundary.h"
 
 extern "C" {
 
 struct effnet_backend;
 struct effnet_store;
 
-// Messages are as those of boundary.h, to be freed with `free_message`.
+// What `effnet_nccl_2` returns. The number changes with this table, so that a program does not call a library of
+// another version.
 struct effnet_nccl_api {
-    // Connects this process's device with those of the other ranks, all of which do so with the same store.
-    char* (*connect)(const effnet_store* store, int32_t rank, int32_t size, int32_t device, int64_t timeout,
-                     effnet_backend** out);
-    void (*free_message)(char* message);
+    // Connects this rank's device to those of the other ranks, all of which call it with the same store.
+    effnet_result (*connect)(const effnet_store* store, int32_t rank, int32_t size, int32_t device, int64_t timeout,
+                             effnet_backend** out) noexcept;
+    void (*free_message)(char* message) noexcept;
 };
 
 } // extern "C"
 
-// As src/nccl.rs has it.
-static_assert(sizeof(effnet_nccl_api) == 2 * sizeof(void*) &&
-              offsetof(effnet_nccl_api, free_message) == sizeof(void*));
+ASSERT_LAYOUT(effnet_nccl_api, 16, 8);
+ASSERT_OFFSET(effnet_nccl_api, connect, 0);
+ASSERT_OFFSET(effnet_nccl_api, free_message, 8);

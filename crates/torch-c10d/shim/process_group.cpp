@@ -1,4 +1,5 @@
-// Collectives of a group of processes: c10d's Gloo, and NCCL where a library of its own (nccl.h) has brought it.
+// The collective calls of a group of processes: c10d's Gloo, and NCCL through a library that is opened at run time
+// (nccl.h).
 
 #include "process_group.h"
 
@@ -7,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "api.h"
 #include "distributed.h"
 #include "torch_boundary.h"
 
@@ -15,16 +17,15 @@ using std::chrono::milliseconds;
 
 namespace {
 
-// Values of a tensor that nothing differentiates through.
+// The values of a tensor, outside of autograd.
 Tensor values_of(const Tensor& tensor) { return tensor.detach(); }
 
 } // namespace
 
 extern "C" {
 
-// `address`, which may be null, is that of this process; without it Gloo chooses as in PyTorch.
-char* effnet_group_new(const effnet_store* store, int32_t rank, int32_t size, const char* address, int64_t timeout,
-                       effnet_group** out) {
+effnet_result effnet_group_new(const effnet_store* store, int32_t rank, int32_t size, const char* address,
+                               int64_t timeout, effnet_group** out) noexcept {
     return torch_guarded([&] {
         using c10d::ProcessGroupGloo;
         auto options = ProcessGroupGloo::Options::create(milliseconds(timeout));
@@ -41,8 +42,7 @@ char* effnet_group_new(const effnet_store* store, int32_t rank, int32_t size, co
     });
 }
 
-// Tensors on CUDA devices go through `backend` from now on, which is the group's.
-char* effnet_group_add_nccl(effnet_group* group, effnet_backend* backend) {
+effnet_result effnet_group_add_nccl(effnet_group* group, effnet_backend* backend) noexcept {
     return torch_guarded([&] {
         const std::unique_ptr<effnet_backend> owned(backend);
         group->group->setBackend(c10::DeviceType::CUDA, c10d::ProcessGroup::BackendType::NCCL, owned->backend);
@@ -50,8 +50,7 @@ char* effnet_group_add_nccl(effnet_group* group, effnet_backend* backend) {
     });
 }
 
-// A group that `failed` has calls under way that nobody will answer.
-char* effnet_group_free(effnet_group* group, int32_t failed) {
+effnet_result effnet_group_free(effnet_group* group, int32_t failed) noexcept {
     return torch_guarded([&] {
         const std::unique_ptr<effnet_group> owned(group);
         if (!group->nccl) return;
@@ -63,19 +62,17 @@ char* effnet_group_free(effnet_group* group, int32_t failed) {
     });
 }
 
-// As `Reduction` of src/group.rs.
-enum effnet_reduction : int32_t { reduction_sum = 0, reduction_max = 1, reduction_min = 2 };
-
-static c10d::ReduceOp operation(int32_t reduction) {
+static c10d::ReduceOp operation(effnet_reduction reduction) {
     switch (reduction) {
     case reduction_sum: return c10d::ReduceOp::SUM;
     case reduction_max: return c10d::ReduceOp::MAX;
     case reduction_min: return c10d::ReduceOp::MIN;
-    default: TORCH_CHECK(false, "no reduction has the number ", reduction);
     }
+    TORCH_CHECK(false, "no reduction has the number ", int32_t(reduction));
 }
 
-char* effnet_group_all_reduce(const effnet_group* group, Tensor* tensor, int32_t reduction) {
+effnet_result effnet_group_all_reduce(const effnet_group* group, const Tensor* tensor,
+                                      effnet_reduction reduction) noexcept {
     return torch_guarded([&] {
         c10d::AllreduceOptions options;
         options.reduceOp = operation(reduction);
@@ -84,7 +81,7 @@ char* effnet_group_all_reduce(const effnet_group* group, Tensor* tensor, int32_t
     });
 }
 
-char* effnet_group_broadcast(const effnet_group* group, Tensor* tensor, int32_t root) {
+effnet_result effnet_group_broadcast(const effnet_group* group, const Tensor* tensor, int32_t root) noexcept {
     return torch_guarded([&] {
         c10d::BroadcastOptions options;
         options.rootRank = root;
@@ -93,8 +90,8 @@ char* effnet_group_broadcast(const effnet_group* group, Tensor* tensor, int32_t 
     });
 }
 
-// `outputs` has a tensor like `input` for each process.
-char* effnet_group_all_gather(const effnet_group* group, const Tensor* input, Tensor* const* outputs, size_t count) {
+effnet_result effnet_group_all_gather(const effnet_group* group, const Tensor* input, const Tensor* const* outputs,
+                                      size_t count) noexcept {
     return torch_guarded([&] {
         std::vector<std::vector<Tensor>> lists(1);
         for (size_t i = 0; i < count; ++i) lists[0].push_back(values_of(*outputs[i]));
@@ -103,14 +100,11 @@ char* effnet_group_all_gather(const effnet_group* group, const Tensor* input, Te
     });
 }
 
-char* effnet_group_barrier(const effnet_group* group) {
+effnet_result effnet_group_barrier(const effnet_group* group) noexcept {
     return torch_guarded([&] { group->gloo->barrier()->wait(); });
 }
 
-// The sum that batch normalisation asks for in the midst of a pass. On a device, what is computed with `values`
-// waits for it, and this thread does not: whether it came in time shows in the sum of the gradients, which cannot
-// overtake it.
-char* effnet_group_sum(const effnet_group* group, Tensor* values) {
+effnet_result effnet_group_sum(const effnet_group* group, const Tensor* values) noexcept {
     return torch_guarded([&] {
         std::vector<Tensor> tensors = {*values};
         const auto work = group->backend(*values).allreduce(tensors);

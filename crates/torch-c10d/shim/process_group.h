@@ -1,4 +1,4 @@
-// What stands behind the handle of a group.
+// The group behind its handle of api.h.
 #pragma once
 
 #ifndef USE_C10D_GLOO
@@ -12,10 +12,10 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
 struct effnet_group {
-    // As the Reducer wants it, with the backends below.
+    // For the Reducer; it has the backends below.
     c10::intrusive_ptr<c10d::ProcessGroup> group;
     c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
-    // Of tensors on CUDA devices; may be null.
+    // For tensors on CUDA devices; may be null.
     c10::intrusive_ptr<c10d::Backend> nccl;
     std::chrono::milliseconds timeout;
 
@@ -25,8 +25,7 @@ struct effnet_group {
         return *nccl;
     }
 
-    // Waits until `work` is done. What a device does ends without a word of it to this thread, and not at all
-    // when a rank is gone: the timeout has to be asked for.
+    // Waits until `work` is done. Work on a device has no timeout of its own, and never ends if a rank is gone.
     void finish(const c10::intrusive_ptr<c10d::Work>& work) const {
         if (nccl) {
             work->wait(timeout);

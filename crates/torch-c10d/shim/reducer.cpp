@@ -1,4 +1,4 @@
-// Sums of gradients over all ranks while the backward pass runs: c10d's Reducer.
+// Sums gradients over all ranks while the backward pass runs: c10d's Reducer.
 
 #include <cstdint>
 #include <memory>
@@ -12,6 +12,7 @@
 #include <torch/csrc/distributed/c10d/comm.hpp>
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 
+#include "api.h"
 #include "process_group.h"
 #include "torch_boundary.h"
 
@@ -28,8 +29,8 @@ struct Buckets {
     std::shared_ptr<Works> works;
 };
 
-// The Reducer's own hook divides by the number of processes; here each process has weighted its gradients
-// by its share of the images.
+// A hook that sums. The Reducer's default divides by the number of processes, but here each process has weighted its
+// gradients by its share of the images.
 struct Sum : c10d::CppCommHookInterface<Buckets> {
     using CppCommHookInterface::CppCommHookInterface;
 
@@ -40,8 +41,8 @@ struct Sum : c10d::CppCommHookInterface<Buckets> {
     }
 };
 
-// The strides of a dimension of one do not matter, and convolutions of one pixel give gradients that differ
-// from their parameters there. The Reducer warns of it, and copies them all the same.
+// Drops the Reducer's warning about strides: 1x1 convolutions give gradients whose strides differ from those of their
+// parameters in the dimensions of size one, where strides do not matter.
 struct WithoutStrides : c10::WarningHandler {
     explicit WithoutStrides(c10::WarningHandler* next) : next(next) {}
 
@@ -52,15 +53,15 @@ struct WithoutStrides : c10::WarningHandler {
     c10::WarningHandler* const next;
 };
 
-// Leaves that warning out until its end. The engine hands the warnings of its own threads to the one that waits.
+// Drops it during its lifetime. Autograd's engine passes the warnings of its threads on to the thread that waits.
 struct Quiet {
     WithoutStrides handler{c10::WarningUtils::get_warning_handler()};
     c10::WarningUtils::WarningHandlerGuard guard{&handler};
 };
 
-// Backward passes find their gradients in the order in which the Reducer first saw them; it asks to be
-// told of that order once, and would grow with each step otherwise. A first pass that always has the same
-// order makes buckets that do not depend on when a process was started, and so sums of the same bits.
+// Runs a backward pass whose gradients arrive in a fixed order, and lets the Reducer rebuild its buckets in that order.
+// It does so once, and until then records the order again in every step. After this pass the buckets do not depend on
+// where a run was started or resumed, and neither do the bits of the sums.
 void rehearse(c10d::Reducer& reducer, const std::vector<Tensor>& parameters) {
     const at::AutoGradMode enabled(true);
     std::vector<Tensor> sums;
@@ -78,7 +79,7 @@ void rehearse(c10d::Reducer& reducer, const std::vector<Tensor>& parameters) {
 
 struct effnet_reducer {
     const effnet_group group;
-    // Sums that are under way.
+    // Sums in flight.
     const std::shared_ptr<effnet::Works> works;
     std::unique_ptr<c10d::Reducer> reducer;
 
@@ -90,13 +91,13 @@ struct effnet_reducer {
 
 extern "C" {
 
-char* effnet_reducer_new(const effnet_group* group, const Tensor* const* tensors, size_t count, int64_t bucket_bytes,
-                         effnet_reducer** out) {
+effnet_result effnet_reducer_new(const effnet_group* group, const Tensor* const* tensors, size_t count,
+                                 int64_t bucket_bytes, effnet_reducer** out) noexcept {
     return torch_guarded([&] {
         std::vector<Tensor> parameters;
         for (size_t i = 0; i < count; ++i) parameters.push_back(*tensors[i]);
         c10d::verify_params_across_processes(group->group, parameters, std::nullopt);
-        // The last layers have their gradients first.
+        // Gradients of the last layers are ready first.
         const std::vector<Tensor> reversed(parameters.rbegin(), parameters.rend());
         auto buckets = std::get<0>(c10d::compute_bucket_assignment_by_size(reversed, {size_t(bucket_bytes)}));
         for (auto& bucket : buckets)
@@ -116,8 +117,7 @@ char* effnet_reducer_new(const effnet_group* group, const Tensor* const* tensors
     });
 }
 
-// The backward pass of `loss`, and the end of the sums that it has begun, which may have failed.
-char* effnet_reducer_backward(effnet_reducer* reducer, const Tensor* loss) {
+effnet_result effnet_reducer_backward(effnet_reducer* reducer, const Tensor* loss) noexcept {
     return torch_guarded([&] {
         const effnet::Quiet quiet;
         reducer->reducer->prepare_for_backward({});
@@ -126,7 +126,7 @@ char* effnet_reducer_backward(effnet_reducer* reducer, const Tensor* loss) {
     });
 }
 
-char* effnet_reducer_free(effnet_reducer* reducer) {
+effnet_result effnet_reducer_free(effnet_reducer* reducer) noexcept {
     return torch_guarded([&] {
         const std::unique_ptr<effnet_reducer> owned(reducer);
         owned->reducer.reset();

@@ -1,9 +1,10 @@
-// The store where the processes of a group meet: c10d's TCPStore.
+// The store through which the processes of a group rendezvous: c10d's TCPStore.
 
 #include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
+#include "api.h"
 #include "distributed.h"
 #include "torch_boundary.h"
 
@@ -11,16 +12,10 @@ using std::chrono::milliseconds;
 
 extern "C" {
 
-void effnet_c10d_free_message(char* message) { free_message(message); }
-
-// Takes a copy of `count` bytes, and does not unwind.
-typedef void (*effnet_take_bytes)(void* context, const uint8_t* bytes, size_t count);
-
-// `clients` are waited for as PyTorch's own store does, which counts them; 0 for nobody.
-char* effnet_store_connect(const char* host, uint16_t port, int32_t serves, int32_t clients, int64_t timeout,
-                           effnet_store** out) {
+effnet_result effnet_store_connect(const char* host, uint16_t port, int32_t serves, int32_t clients, int64_t timeout,
+                                   effnet_store** out) noexcept {
     return torch_guarded([&] {
-        // Otherwise TORCH_CPP_LOG_LEVEL does not count, and each retry is reported with a backtrace.
+        // Without it TORCH_CPP_LOG_LEVEL has no effect, and each retry is logged with a backtrace.
         c10::initLogging();
         c10d::TCPStoreOptions options;
         options.port = port;
@@ -33,27 +28,25 @@ char* effnet_store_connect(const char* host, uint16_t port, int32_t serves, int3
     });
 }
 
-// The part of a store whose keys begin with `prefix`.
-char* effnet_store_prefixed(const effnet_store* store, const char* prefix, effnet_store** out) {
+effnet_result effnet_store_prefixed(const effnet_store* store, const char* prefix, effnet_store** out) noexcept {
     return torch_guarded([&] {
         *out = new effnet_store{c10::make_intrusive<c10d::PrefixStore>(prefix, store->store)};
     });
 }
 
-// The same store on a connection of its own: a call on one does not wait for those on others.
-char* effnet_store_clone(const effnet_store* store, effnet_store** out) {
+effnet_result effnet_store_clone(const effnet_store* store, effnet_store** out) noexcept {
     return torch_guarded([&] { *out = new effnet_store{store->store->clone()}; });
 }
 
-void effnet_store_free(effnet_store* store) { delete store; }
+void effnet_store_free(effnet_store* store) noexcept { delete store; }
 
-char* effnet_store_set(const effnet_store* store, const char* key, const uint8_t* bytes, size_t count) {
+effnet_result effnet_store_set(const effnet_store* store, const char* key, const uint8_t* bytes,
+                               size_t count) noexcept {
     return torch_guarded([&] { store->store->set(key, std::vector<uint8_t>(bytes, bytes + count)); });
 }
 
-// Waits for the key.
-char* effnet_store_get(const effnet_store* store, const char* key, int64_t timeout, effnet_take_bytes take,
-                       void* context) {
+effnet_result effnet_store_get(const effnet_store* store, const char* key, int64_t timeout, effnet_take_bytes take,
+                               void* context) noexcept {
     return torch_guarded([&] {
         store->store->wait({key}, milliseconds(timeout));
         const std::vector<uint8_t> value = store->store->get(key);
@@ -61,7 +54,7 @@ char* effnet_store_get(const effnet_store* store, const char* key, int64_t timeo
     });
 }
 
-char* effnet_store_has(const effnet_store* store, const char* key, int32_t* out) {
+effnet_result effnet_store_has(const effnet_store* store, const char* key, int32_t* out) noexcept {
     return torch_guarded([&] { *out = store->store->check({key}); });
 }
 

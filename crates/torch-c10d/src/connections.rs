@@ -1,6 +1,6 @@
 //! The connections between ranks: Gloo's sockets, and NCCL's communicators between CUDA devices.
 
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::CString;
 use std::net::IpAddr;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,26 +10,9 @@ use libtorch_ext::Error;
 
 use crate::Store;
 use crate::boundary::check;
-use crate::nccl::{self, RawBackend};
+use crate::nccl;
+use crate::raw::{RawGroup, effnet_group_add_nccl, effnet_group_free, effnet_group_new};
 use crate::store::{c_string, milliseconds};
-
-#[repr(C)]
-pub(crate) struct RawGroup {
-    _opaque: [u8; 0],
-}
-
-unsafe extern "C" {
-    fn effnet_group_new(
-        store: *const c_void,
-        rank: i32,
-        size: i32,
-        address: *const c_char,
-        timeout: i64,
-        out: *mut *mut RawGroup,
-    ) -> *mut c_char;
-    fn effnet_group_add_nccl(group: *mut RawGroup, backend: *mut RawBackend) -> *mut c_char;
-    fn effnet_group_free(group: *mut RawGroup, failed: i32) -> *mut c_char;
-}
 
 /// Connections between all ranks: sockets, and NCCL's between their CUDA devices if those are used.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! A group of processes and its collective calls.
 
-use std::ffi::c_char;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,32 +11,18 @@ use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
 use crate::boundary::check;
-use crate::connections::{Connections, RawGroup};
+use crate::connections::Connections;
 use crate::error::device_name;
 use crate::presence::{Place, Presence};
+use crate::raw::{
+    effnet_group_all_gather, effnet_group_all_reduce, effnet_group_barrier, effnet_group_broadcast,
+};
 use crate::signature::{Operation, PAYLOAD, Signature};
 use crate::{GroupError, ProcessGroupOptions, Protocol, Store, address};
 
-unsafe extern "C" {
-    fn effnet_group_all_reduce(
-        group: *const RawGroup,
-        tensor: *const C_tensor,
-        reduction: i32,
-    ) -> *mut c_char;
-    fn effnet_group_broadcast(group: *const RawGroup, tensor: *const C_tensor, root: i32) -> *mut c_char;
-    fn effnet_group_all_gather(
-        group: *const RawGroup,
-        input: *const C_tensor,
-        outputs: *const *const C_tensor,
-        count: usize,
-    ) -> *mut c_char;
-    fn effnet_group_barrier(group: *const RawGroup) -> *mut c_char;
-}
-
-/// How a reduction combines the values of all ranks. The numbers are those of `effnet_reduction` in
-/// `process_group.cpp`.
+/// How a reduction combines the values of all ranks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(i32)]
+#[repr(i32)] // the numbers of `effnet_reduction` in shim/api.h
 pub enum Reduction {
     /// Their sum.
     Sum = 0,
@@ -248,7 +233,7 @@ impl ProcessGroup {
         let connections = self.0.connections.as_ptr();
         // SAFETY: group and tensor are alive; all ranks have tensors like this one.
         self.call("all_reduce", || {
-            check(unsafe { effnet_group_all_reduce(connections, tensor.as_ptr(), reduction as i32) })
+            check(unsafe { effnet_group_all_reduce(connections, tensor.as_ptr(), reduction) })
         })
     }
 

@@ -12,6 +12,7 @@ mod messages;
 mod nccl;
 mod options;
 mod presence;
+mod raw;
 mod reducer;
 mod signature;
 mod store;

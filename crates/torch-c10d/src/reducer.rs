@@ -1,6 +1,5 @@
 //! Sums the gradients of all ranks while the backward pass runs.
 
-use std::ffi::c_char;
 use std::ptr::{self, NonNull};
 
 use libtorch_ext::Error;
@@ -8,26 +7,9 @@ use tch::Tensor;
 use torch_sys::C_tensor;
 
 use crate::boundary::check;
-use crate::connections::RawGroup;
+use crate::raw::{RawReducer, effnet_reducer_backward, effnet_reducer_free, effnet_reducer_new};
 use crate::signature::Operation;
 use crate::{GroupError, ProcessGroup};
-
-#[repr(C)]
-struct RawReducer {
-    _opaque: [u8; 0],
-}
-
-unsafe extern "C" {
-    fn effnet_reducer_new(
-        group: *const RawGroup,
-        tensors: *const *const C_tensor,
-        count: usize,
-        bucket_bytes: i64,
-        out: *mut *mut RawReducer,
-    ) -> *mut c_char;
-    fn effnet_reducer_backward(reducer: *mut RawReducer, loss: *const C_tensor) -> *mut c_char;
-    fn effnet_reducer_free(reducer: *mut RawReducer) -> *mut c_char;
-}
 
 /// The size of a bucket of gradients, which is sent as soon as it is full: 4 MiB, a fifth of B0's gradients.
 const BUCKET_BYTES: i64 = 4 << 20;

@@ -1,50 +1,18 @@
 //! The store through which the processes of a group rendezvous.
 
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::{CString, c_void};
 use std::ptr::NonNull;
 use std::time::Duration;
 
 use launch_environment::Master;
 use libtorch_ext::Error;
+use libtorch_ext::boundary::RawResult;
 
 use crate::boundary::check;
-
-#[repr(C)]
-struct RawStore {
-    _opaque: [u8; 0],
-}
-
-unsafe extern "C" {
-    fn effnet_store_connect(
-        host: *const c_char,
-        port: u16,
-        serves: i32,
-        clients: i32,
-        timeout: i64,
-        out: *mut *mut RawStore,
-    ) -> *mut c_char;
-    fn effnet_store_prefixed(
-        store: *const RawStore,
-        prefix: *const c_char,
-        out: *mut *mut RawStore,
-    ) -> *mut c_char;
-    fn effnet_store_clone(store: *const RawStore, out: *mut *mut RawStore) -> *mut c_char;
-    fn effnet_store_free(store: *mut RawStore);
-    fn effnet_store_set(
-        store: *const RawStore,
-        key: *const c_char,
-        bytes: *const u8,
-        count: usize,
-    ) -> *mut c_char;
-    fn effnet_store_get(
-        store: *const RawStore,
-        key: *const c_char,
-        timeout: i64,
-        take: unsafe extern "C" fn(*mut c_void, *const u8, usize),
-        context: *mut c_void,
-    ) -> *mut c_char;
-    fn effnet_store_has(store: *const RawStore, key: *const c_char, out: *mut i32) -> *mut c_char;
-}
+use crate::raw::{
+    RawStore, effnet_store_clone, effnet_store_connect, effnet_store_free, effnet_store_get,
+    effnet_store_has, effnet_store_prefixed, effnet_store_set,
+};
 
 /// A key-value store that all processes of a group share: c10d's `TCPStore`.
 #[derive(Debug)]
@@ -105,7 +73,7 @@ impl Store {
         Self::make(|out| unsafe { effnet_store_clone(self.0.as_ptr(), out) })
     }
 
-    fn make(call: impl FnOnce(*mut *mut RawStore) -> *mut c_char) -> Result<Self, Error> {
+    fn make(call: impl FnOnce(*mut *mut RawStore) -> RawResult) -> Result<Self, Error> {
         let mut raw = std::ptr::null_mut();
         check(call(&raw mut raw))?;
         NonNull::new(raw).map(Self).ok_or(Error::OutOfMemory)
@@ -156,8 +124,8 @@ impl Store {
         self.get(key, Duration::from_secs(1)).map(Some)
     }
 
-    pub(crate) fn as_ptr(&self) -> *const c_void {
-        self.0.as_ptr().cast_const().cast()
+    pub(crate) fn as_ptr(&self) -> *const RawStore {
+        self.0.as_ptr()
     }
 }
 

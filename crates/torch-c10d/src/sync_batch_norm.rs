@@ -1,20 +1,14 @@
 //! Synchronised batch normalisation: the sums over all ranks that its layers need, forwards and backwards.
 
-use std::ffi::c_char;
-
 use libtorch_ext::Error;
 use libtorch_ext::training::BatchNormGroup;
 use tch::{Device, Tensor};
-use torch_sys::C_tensor;
 
 use crate::boundary::check;
-use crate::connections::{Connections, RawGroup};
+use crate::connections::Connections;
+use crate::raw::effnet_group_sum;
 use crate::signature::Operation;
 use crate::{GroupError, ProcessGroup};
-
-unsafe extern "C" {
-    fn effnet_group_sum(group: *const RawGroup, values: *const C_tensor) -> *mut c_char;
-}
 
 /// A process group for batch normalisation in training: layers that have it as their group normalise by the
 /// statistics of the batches of all ranks together. All ranks run the same layers.

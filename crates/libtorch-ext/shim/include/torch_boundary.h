@@ -1,4 +1,4 @@
-// Keeps libtorch's exceptions on this side of the C border, in a caller's words.
+// `guarded` of boundary.h for calls of libtorch, whose exceptions differ from the standard library's.
 #pragma once
 
 #include <new>
@@ -8,9 +8,12 @@
 
 #include "boundary.h"
 
-// As `guarded`: memory that a device lacks is memory that is short, and a message has no backtrace.
+// As `guarded`: out of memory on a device is the status for out of memory too, and messages have no backtrace.
+//
+// libtorch's CPU allocator throws a c10::Error like any other, which only its words tell apart; src/error.rs looks for
+// them, as it has to in the errors of tch.
 template <class Body>
-char* torch_guarded(Body&& body) noexcept {
+effnet_result torch_guarded(Body&& body) noexcept {
     return guarded([&] {
         try {
             body();

@@ -3,17 +3,18 @@
 //! The layers need only one thing from other processes: the sum of a few numbers, forwards and backwards. They get
 //! it through a trait, so that neither this crate nor a network depends on what connects the processes.
 
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::c_void;
 use std::fmt::Debug;
-use std::mem::offset_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
 
+use effnet_kernels::boundary::RawResult;
 use tch::Tensor;
 use torch_sys::C_tensor;
 
 use crate::Error;
+use crate::raw::RawNormGroup;
 
 /// Processes that normalise their batches by the statistics of all of them together: the `process_group` of
 /// PyTorch's `SyncBatchNorm`.
@@ -27,34 +28,13 @@ pub trait BatchNormGroup: Debug + Send + Sync {
     fn sum(&self, values: &Tensor) -> Result<(), Error>;
 }
 
-/// A borrowed [`BatchNormGroup`], as `effnet_norm_group` of `training_api.h` has it.
-#[repr(C)]
-pub(super) struct RawNormGroup {
-    /// An `Arc<dyn BatchNormGroup>`, or null for none.
-    context: *const c_void,
-    retain: unsafe extern "C" fn(*const c_void) -> *mut c_void,
-    release: unsafe extern "C" fn(*mut c_void),
-    sum: unsafe extern "C" fn(*const c_void, *mut C_tensor) -> *mut c_char,
-}
-
-const _: () = assert!(
-    size_of::<RawNormGroup>() == 4 * size_of::<usize>()
-        && offset_of!(RawNormGroup, sum) == 3 * size_of::<usize>()
-);
-
-unsafe extern "C" {
-    fn effnet_new_message(text: *const c_char) -> *mut c_char;
-}
-
-impl RawNormGroup {
-    /// It is valid as long as the reference is; the C++ side calls `retain` for what it keeps.
-    pub(super) fn new(group: Option<&Arc<dyn BatchNormGroup>>) -> Self {
-        Self {
-            context: group.map_or(ptr::null(), |group| ptr::from_ref(group).cast()),
-            retain,
-            release,
-            sum,
-        }
+/// The group as C++ calls it, valid as long as the reference is; the C++ side calls `retain` for what it keeps.
+pub(super) fn raw(group: Option<&Arc<dyn BatchNormGroup>>) -> RawNormGroup {
+    RawNormGroup {
+        context: group.map_or(ptr::null(), |group| ptr::from_ref(group).cast()),
+        retain,
+        release,
+        sum,
     }
 }
 
@@ -77,7 +57,7 @@ unsafe extern "C" fn release(context: *mut c_void) {
 
 /// # Safety
 /// `context` must be an `Arc<dyn BatchNormGroup>` and `values` a tensor, both alive.
-unsafe extern "C" fn sum(context: *const c_void, values: *mut C_tensor) -> *mut c_char {
+unsafe extern "C" fn sum(context: *const c_void, values: *mut C_tensor) -> RawResult {
     let sum = || {
         // SAFETY: by this function's contract; the clone is another handle to the same tensor.
         let (group, values) = unsafe {
@@ -89,11 +69,9 @@ unsafe extern "C" fn sum(context: *const c_void, values: *mut C_tensor) -> *mut 
     // A panic must not unwind through C++.
     let result = catch_unwind(AssertUnwindSafe(sum))
         .unwrap_or_else(|_| Err(Error::Native("the sum over all processes panicked".to_owned())));
-    let text = match result {
-        Ok(()) => return ptr::null_mut(),
-        Err(Error::OutOfMemory) => None,
-        Err(error) => Some(CString::new(error.to_string().replace('\0', " ")).unwrap_or_default()),
-    };
-    // SAFETY: null or a C string that outlives the call.
-    unsafe { effnet_new_message(text.as_ref().map_or(ptr::null(), |text| text.as_ptr())) }
+    match result {
+        Ok(()) => RawResult::OK,
+        Err(Error::OutOfMemory) => RawResult::OUT_OF_MEMORY,
+        Err(error) => RawResult::failed(&error.to_string()),
+    }
 }

@@ -1,0 +1,118 @@
+//! Checks layers against each other, and hands them to C++.
+//!
+//! The kernels index memory without bounds checks. Every shape and length that they rely on is checked here, where an
+//! error can still name the layer.
+
+use std::ptr;
+
+use crate::raw::{RawBlock, RawConvolution};
+use crate::{Block, Convolution, Error, Padding};
+
+/// A number in the type of the C++ side.
+pub(crate) fn small(name: &'static str, value: usize) -> Result<i32, Error> {
+    i32::try_from(value).map_err(|_| Error::OutOfRange { name, value })
+}
+
+fn shape(sides: &[usize]) -> Vec<i64> {
+    sides.iter().map(|&side| side as i64).collect()
+}
+
+/// Checks a block against the number of channels of its input.
+pub(crate) fn raw_block(block: &Block<'_>, channels: usize) -> Result<RawBlock, Error> {
+    let expand = match &block.expand {
+        Some(expand) => Some(raw(expand, "an expansion", channels)?),
+        None => None,
+    };
+    let expanded = block.expand.as_ref().map_or(channels, |expand| expand.shape[0]);
+    let depthwise = raw(&block.depthwise, "a depthwise convolution", 1)?;
+    let reduce = raw(&block.reduce, "a squeeze", expanded)?;
+    let excite = raw(&block.excite, "an excitation", block.reduce.shape[0])?;
+    let project = raw(&block.project, "a projection", expanded)?;
+    for (name, layer) in [
+        ("a depthwise convolution", &block.depthwise),
+        ("an excitation", &block.excite),
+    ] {
+        if layer.shape[0] != expanded {
+            return Err(Error::Shape {
+                name,
+                expected: vec![expanded as i64, -1, -1, -1],
+                found: shape(&layer.shape),
+            });
+        }
+    }
+    if block.skip && block.project.shape[0] != channels {
+        return Err(Error::Shape {
+            name: "the projection of a block with a skip connection",
+            expected: vec![channels as i64, -1, -1, -1],
+            found: shape(&block.project.shape),
+        });
+    }
+    Ok(RawBlock {
+        has_expand: i32::from(expand.is_some()),
+        skip: i32::from(block.skip),
+        expand: expand.unwrap_or(project),
+        depthwise,
+        reduce,
+        excite,
+        project,
+    })
+}
+
+/// Checks a convolution against the number of channels of its input. The result points into it.
+pub(crate) fn raw(
+    convolution: &Convolution<'_>,
+    name: &'static str,
+    inputs: usize,
+) -> Result<RawConvolution, Error> {
+    let [outputs, found, height, width] = convolution.shape;
+    if outputs < 1 || found != inputs || height != width || height < 1 || inputs < 1 {
+        return Err(Error::Shape {
+            name,
+            expected: vec![-1, inputs as i64, -1, -1],
+            found: shape(&convolution.shape),
+        });
+    }
+    let scale = convolution.scale.as_deref();
+    let lengths = [
+        (
+            convolution.weight.len(),
+            convolution.shape.iter().product::<usize>(),
+        ),
+        (convolution.bias.len(), outputs),
+        (scale.map_or(outputs, <[f64]>::len), outputs),
+    ];
+    for (found, expected) in lengths {
+        if found != expected {
+            return Err(Error::Length {
+                name,
+                expected,
+                found,
+            });
+        }
+    }
+    if convolution.stride == 0 {
+        return Err(Error::OutOfRange {
+            name: "a stride",
+            value: 0,
+        });
+    }
+    let (same, sides) = match convolution.padding {
+        Padding::Same => (1, [0; 4]),
+        Padding::Fixed(sides) => (0, sides),
+    };
+    let mut pad = [0; 4];
+    for (to, from) in pad.iter_mut().zip(sides) {
+        *to = small("a padding", from)?;
+    }
+    Ok(RawConvolution {
+        weight: convolution.weight.as_ptr(),
+        scale: scale.map_or(ptr::null(), <[f64]>::as_ptr),
+        bias: convolution.bias.as_ptr(),
+        inputs: small("the channels", inputs)?,
+        outputs: small("the channels", outputs)?,
+        kernel: small("a kernel", height)?,
+        stride: small("a stride", convolution.stride)?,
+        same,
+        pad,
+    })
+}
