@@ -95,9 +95,9 @@ class Check:
             save_file({"images": images.contiguous(), "labels": torch.arange(count) * 37 % 1000}, path)
         return path
 
-    def pictures(self, variant, count):
+    def images(self, variant, count):
         """A folder of image files at the input size of the network."""
-        folder = os.path.join(self.work, f"{variant}-pictures-{count}")
+        folder = os.path.join(self.work, f"{variant}-images-{count}")
         if not os.path.exists(folder):
             os.makedirs(folder + ".partial", exist_ok=True)
             images = smooth(count, VARIANTS[variant][2], torch.Generator().manual_seed(4))
@@ -138,7 +138,7 @@ class Check:
         for variant in options.variants:
             if self.out_of_time(f"logits of {variant}"):
                 continue
-            weights, folder = self.weights(variant), self.pictures(variant, options.images)
+            weights, folder = self.weights(variant), self.images(variant, options.images)
             plain = ["--device", "cpu", "--engine", "plain", "--precision", "fp32"]
             expected = self.programs.logits(weights, folder, batch, plain)
             for precision in options.precisions:
@@ -177,12 +177,12 @@ class Check:
     def training(self):
         if self.out_of_time("training"):
             return
-        pictures, losses = self.classes(32), {}
+        images, losses = self.classes(32), {}
         case = {}
         try:
             for device in dict.fromkeys(["cpu", self.device]):
                 output = os.path.join(self.work, f"training-{device.replace(':', '-')}")
-                losses[device] = self.programs.training(pictures, output, device)
+                losses[device] = self.programs.training(images, output, device)
             case.update(compare_losses(losses[self.device], losses["cpu"]))
         except ERRORS as error:
             case["error"] = words(error)

@@ -68,11 +68,11 @@ class Programs:
             "--runs", str(runs), "--format", "json", *arguments,
         ]).stdout)
 
-    def training(self, pictures, output, device):
+    def training(self, images, output, device):
         """The mean loss after each step of a short training run without randomness on the device."""
         shutil.rmtree(output, ignore_errors=True)
         self.run([
-            self.binary, "train", pictures, "--output", output, "--model", "b0", "--device", device,
+            self.binary, "train", images, "--output", output, "--model", "b0", "--device", device,
             "--precision", "fp32", "--image-size", "64", "--batch-size", "8", "--epochs", "2", "--optimizer", "sgd",
             "--lr", "0.01", "--schedule", "constant", "--dropout", "0", "--drop-connect", "0", "--mixup", "0.2",
             "--augment", "none", "--val-split", "0", "--seed", "3", "--log-steps", "1",

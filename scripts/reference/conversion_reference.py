@@ -63,7 +63,7 @@ def strict_load(package, variant, path):
     return {"tensors": len(loaded), "changed": changed}
 
 
-def picture(path, size):
+def random_image(path, size):
     """Writes a smooth image at the size of the input, so that it is not resized."""
     image = models.smooth_images(1, 3, size, size, seed=3)[0]
     low, high = image.min(), image.max()
@@ -73,12 +73,12 @@ def picture(path, size):
 
 
 @torch.no_grad()
-def picture_logits(package, variant, path, picture):
+def image_logits(package, variant, path, image):
     network = empty_network(package, variant)
     network.load_state_dict(read(path), strict=True, assign=True)
-    with Image.open(picture) as image:
-        pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-        pixels = pixels.view(image.height, image.width, 3).permute(2, 0, 1).float() / 255
+    with Image.open(image) as opened:
+        pixels = torch.frombuffer(bytearray(opened.tobytes()), dtype=torch.uint8)
+        pixels = pixels.view(opened.height, opened.width, 3).permute(2, 0, 1).float() / 255
     logits = network.eval()(((pixels - MEAN) / STD)[None])
     return {"logits": logits[0].tolist()}
 
@@ -128,4 +128,4 @@ def cast_as(path, original, dtype, num_classes):
     }
 
 
-ANSWERS = (legacy_weights, strict_load, picture, picture_logits, training_checkpoint, cast_as)
+ANSWERS = (legacy_weights, strict_load, random_image, image_logits, training_checkpoint, cast_as)

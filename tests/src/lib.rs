@@ -6,6 +6,10 @@
 // A panic here is a failed test.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::missing_panics_doc)]
 
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}
+
 mod binary;
 mod port;
 mod reference;

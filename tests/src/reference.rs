@@ -31,7 +31,7 @@ pub fn interpreter() -> Result<PathBuf, String> {
 /// arguments.
 ///
 /// # Errors
-/// As [`interpreter`].
+/// Same as [`interpreter`].
 pub fn torchrun() -> Result<Command, String> {
     let mut command = Command::new(interpreter()?);
     command.args(["-m", "torch.distributed.run", "--standalone", "--no-python"]);

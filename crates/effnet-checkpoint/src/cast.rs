@@ -39,7 +39,7 @@ impl Tensor {
     /// stored that way, converted otherwise.
     ///
     /// # Errors
-    /// As [`Tensor::to_float`].
+    /// Same as [`Tensor::to_float`].
     pub fn floats(&self) -> Result<Cow<'_, [f32]>, TensorError> {
         let bytes = match self.dtype() {
             DType::F32 => self.bytes()?,
@@ -58,7 +58,7 @@ impl Tensor {
     }
 }
 
-/// Converts 16-bit floats to 32 bits, which represents each of them exactly.
+/// Converts 16-bit floats to 32-bit ones, which is exact.
 fn widened<'a, T: Copy>(bytes: &[u8], element: impl Fn([u8; 2]) -> T) -> Cow<'a, [f32]>
 where
     [T]: HalfFloatSliceExt,
@@ -80,7 +80,7 @@ fn cast(bytes: &[u8], from: DType, to: DType) -> Result<Vec<u8>, TensorError> {
     Ok(out)
 }
 
-/// Widens to f64, which represents every other float type exactly, so that a cast rounds only once.
+/// Widens to f64, which is exact for every float type, so that a cast rounds only once.
 fn widen(element: &[u8], dtype: DType) -> f64 {
     match (dtype, element) {
         (DType::F64, &[a, b, c, d, e, f, g, h]) => f64::from_le_bytes([a, b, c, d, e, f, g, h]),

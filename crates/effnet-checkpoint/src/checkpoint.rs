@@ -41,21 +41,16 @@ pub struct Checkpoint {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpenOptions {
-    /// The top-level key to open instead of the first usual one: for example `state_dict` rather than the
+    /// The top-level key to open instead of the first default key: for example `state_dict` rather than the
     /// averaged `state_dict_ema`.
     pub wrapper: Option<String>,
 }
 
 impl OpenOptions {
-    /// The defaults.
-    pub fn new() -> OpenOptions {
-        OpenOptions::default()
-    }
-
-    /// Opens this top-level key.
+    /// Sets [`wrapper`](Self::wrapper).
     #[must_use]
-    pub fn wrapper(mut self, key: impl Into<String>) -> OpenOptions {
-        self.wrapper = Some(key.into());
+    pub fn with_wrapper(mut self, wrapper: impl Into<String>) -> Self {
+        self.wrapper = Some(wrapper.into());
         self
     }
 
@@ -74,7 +69,7 @@ impl OpenOptions {
     /// Opens a file that is embedded in the program, without copying it. Messages call it `name`.
     ///
     /// # Errors
-    /// As [`OpenOptions::open`].
+    /// Same as [`OpenOptions::open`].
     pub fn open_bytes(&self, name: impl AsRef<Path>, bytes: &'static [u8]) -> Result<Checkpoint, Error> {
         let name = name.as_ref();
         open(MappedFile::from_static(name, bytes), self).map_err(|kind| Error::new(name, kind))
@@ -86,7 +81,7 @@ impl Checkpoint {
     /// `state_dict`, `model_state_dict`, `model` and `net` that contains tensors, or else the file itself.
     ///
     /// # Errors
-    /// As [`OpenOptions::open`].
+    /// Same as [`OpenOptions::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Checkpoint, Error> {
         OpenOptions::default().open(path)
     }

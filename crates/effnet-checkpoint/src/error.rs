@@ -51,17 +51,17 @@ pub enum ErrorKind {
     #[error("the file is empty; download or copy it again")]
     Empty,
     /// The file ends early.
-    #[error("the file is truncated: it starts as {container}, but {what}; download or copy it again")]
+    #[error("the file is truncated: it starts like {container}, but {what}; download or copy it again")]
     Truncated {
-        /// Container format that it starts as.
+        /// Container format of its first bytes.
         container: Container,
         /// What is missing.
         what: String,
     },
     /// The file is inconsistent.
-    #[error("the file is damaged: it starts as {container}, but {what}; download or copy it again")]
+    #[error("the file is damaged: it starts like {container}, but {what}; download or copy it again")]
     Damaged {
-        /// Container format that it starts as.
+        /// Container format of its first bytes.
         container: Container,
         /// What is wrong.
         what: String,

@@ -119,7 +119,7 @@ impl Selector<'_> {
         Ok(selection)
     }
 
-    /// The requested key, whatever it contains, or the first usual one that contains tensors.
+    /// The requested key, whatever it contains, or the first of the default keys that contains tensors.
     fn wrapper(
         &self,
         entries: &Entries,
@@ -266,7 +266,7 @@ impl Selector<'_> {
             "the file is a single unnamed tensor; save a state_dict instead".to_owned()
         } else if !elsewhere.is_empty() {
             format!(
-                "the usual keys contain none, but {} does; extract it with `effnet convert --key`",
+                "the default keys contain none, but {} does; extract it with `effnet convert --key`",
                 elsewhere.join(" or ")
             )
         } else if keys.is_empty() {

@@ -3,7 +3,7 @@
 //! Both write one tensor at a time to a temporary file next to the target, sync it to disk and rename it into
 //! place: readers see the old file or the new one, and an interrupted write leaves the old one unchanged.
 
-mod fresh_file;
+mod atomic_file;
 mod pickle;
 mod safetensors;
 mod zip;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use fresh_file::{FreshFile, UNFINISHED};
+pub use atomic_file::{AtomicFile, PARTIAL_SUFFIX};
 
 use crate::{Container, DType, StateDict, Tensor, TensorError};
 
@@ -40,7 +40,7 @@ pub enum WriteError {
         source: TensorError,
     },
     /// The extension is unknown.
-    #[error("{}: unknown extension, expected `.pth`, `.pt` or `.safetensors`, which selects the format", path.display())]
+    #[error("{}: unknown extension, expected .pth, .pt or .safetensors to select the format", path.display())]
     Extension {
         /// The target.
         path: PathBuf,
@@ -58,21 +58,16 @@ pub struct WriteOptions {
 }
 
 impl WriteOptions {
-    /// The defaults: no cast, no metadata.
-    pub fn new() -> WriteOptions {
-        WriteOptions::default()
-    }
-
     /// Sets [`float_dtype`](Self::float_dtype).
     #[must_use]
-    pub fn float_dtype(mut self, dtype: DType) -> WriteOptions {
-        self.float_dtype = Some(dtype);
+    pub fn with_float_dtype(mut self, float_dtype: DType) -> Self {
+        self.float_dtype = Some(float_dtype);
         self
     }
 
     /// Sets [`metadata`](Self::metadata).
     #[must_use]
-    pub fn metadata(mut self, metadata: BTreeMap<String, String>) -> WriteOptions {
+    pub fn with_metadata(mut self, metadata: BTreeMap<String, String>) -> Self {
         self.metadata = metadata;
         self
     }
@@ -106,7 +101,7 @@ impl WriteOptions {
             state_dict,
             options: self,
         };
-        let mut file = FreshFile::create(path).map_err(|source| job.io(source))?;
+        let mut file = AtomicFile::create(path).map_err(|source| job.io(source))?;
         match container {
             Container::Safetensors => safetensors::write(&job, &mut file)?,
             _ => zip::write(&job, &mut file)?,
@@ -124,7 +119,7 @@ pub fn write_safetensors(
     state_dict: &StateDict,
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), WriteError> {
-    let options = WriteOptions::new().metadata(metadata.clone());
+    let options = WriteOptions::default().with_metadata(metadata.clone());
     options.write_as(Container::Safetensors, path.as_ref(), state_dict)
 }
 
@@ -133,7 +128,7 @@ pub fn write_safetensors(
 /// # Errors
 /// [`WriteError`]; the target is then unchanged.
 pub fn write_pth(path: impl AsRef<Path>, state_dict: &StateDict) -> Result<(), WriteError> {
-    WriteOptions::new().write_as(Container::Zip, path.as_ref(), state_dict)
+    WriteOptions::default().write_as(Container::Zip, path.as_ref(), state_dict)
 }
 
 /// One file to write.

@@ -136,7 +136,7 @@ fn the_bytes_of_an_unsupported_tensor_are_refused_by_name_and_kind() {
 
 #[test]
 fn a_demanded_wrapper_is_opened_instead_of_the_average() {
-    let options = OpenOptions::new().wrapper("state_dict");
+    let options = OpenOptions::default().with_wrapper("state_dict");
     let checkpoint = options.open(fixture("wrapped_average.pth")).unwrap();
     assert_eq!(checkpoint.wrapper(), Some("state_dict"));
     assert_eq!(checkpoint.left_out(), ["epoch", "state_dict_ema", "args"]);
@@ -144,8 +144,8 @@ fn a_demanded_wrapper_is_opened_instead_of_the_average() {
 
 #[test]
 fn a_demanded_wrapper_that_is_missing_lists_those_that_are_there() {
-    let error = OpenOptions::new()
-        .wrapper("weights")
+    let error = OpenOptions::default()
+        .with_wrapper("weights")
         .open(fixture("wrapped_average.pth"))
         .unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::NoSuchWrapper { .. }));
@@ -155,8 +155,8 @@ fn a_demanded_wrapper_that_is_missing_lists_those_that_are_there() {
             .contains("`epoch`, `state_dict`, `state_dict_ema`, `args`"),
         "{error}"
     );
-    let error = OpenOptions::new()
-        .wrapper("args")
+    let error = OpenOptions::default()
+        .with_wrapper("args")
         .open(fixture("wrapped_average.pth"))
         .unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::NoTensors { .. }), "{error}");

@@ -155,8 +155,8 @@ fn torch_load_with_weights_only_reads_what_is_written_here() {
     let state_dict: StateDict = state_dict.into_iter().filter(floats).collect();
     for (dtype, name) in [(DType::BF16, "short.pth"), (DType::F16, "half.safetensors")] {
         let path = folder.path().join(name);
-        WriteOptions::new()
-            .float_dtype(dtype)
+        WriteOptions::default()
+            .with_float_dtype(dtype)
             .write(&path, &state_dict)
             .unwrap();
         files.push(path);

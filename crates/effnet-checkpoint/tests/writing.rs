@@ -44,7 +44,7 @@ fn what_is_written_is_read_back() {
         let state_dict = Checkpoint::open(fixture(name)).unwrap().into_state_dict();
         for out in ["out.pth", "out.pt", "out.safetensors"] {
             let path = folder.path().join(out);
-            let container = WriteOptions::new().write(&path, &state_dict).unwrap();
+            let container = WriteOptions::default().write(&path, &state_dict).unwrap();
             let read = Checkpoint::open(&path).unwrap();
             assert_eq!(read.container(), container);
             assert_same(read.state_dict(), &state_dict);
@@ -79,7 +79,7 @@ fn the_same_tensors_give_the_same_file() {
     for name in ["out.pth", "out.safetensors"] {
         let written = [0, 1].map(|_| {
             let path = folder.path().join(name);
-            WriteOptions::new().write(&path, &every_dtype()).unwrap();
+            WriteOptions::default().write(&path, &every_dtype()).unwrap();
             std::fs::read(path).unwrap()
         });
         assert_eq!(written[0], written[1]);
@@ -102,8 +102,8 @@ fn only_floats_are_cast() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["out.pth", "out.safetensors"] {
         let path = folder.path().join(name);
-        WriteOptions::new()
-            .float_dtype(DType::BF16)
+        WriteOptions::default()
+            .with_float_dtype(DType::BF16)
             .write(&path, &every_dtype())
             .unwrap();
         for (name, tensor) in Checkpoint::open(&path).unwrap().state_dict().iter() {
@@ -135,13 +135,13 @@ fn a_write_that_fails_leaves_the_old_file_and_nothing_else() {
     for name in ["out.pth", "out.safetensors"] {
         let path = folder.path().join(name);
         std::fs::write(&path, b"old").unwrap();
-        let error = WriteOptions::new().write(&path, &odd).unwrap_err();
+        let error = WriteOptions::default().write(&path, &odd).unwrap_err();
         assert!(
             matches!(&error, WriteError::Tensor { name, .. } if name == "complex"),
             "{error}"
         );
-        let error = WriteOptions::new()
-            .float_dtype(DType::F16)
+        let error = WriteOptions::default()
+            .with_float_dtype(DType::F16)
             .write(&path, &huge)
             .unwrap_err();
         assert!(error.to_string().contains("out of range for f16"), "{error}");
@@ -153,7 +153,7 @@ fn a_write_that_fails_leaves_the_old_file_and_nothing_else() {
 #[test]
 fn a_name_without_a_known_extension_and_a_missing_folder_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str| WriteOptions::new().write(folder.path().join(name), &every_dtype());
+    let write = |name: &str| WriteOptions::default().write(folder.path().join(name), &every_dtype());
     assert!(matches!(write("weights.bin"), Err(WriteError::Extension { .. })));
     assert!(matches!(write("none/weights.pth"), Err(WriteError::Io { .. })));
     assert_eq!(write("UPPER.PTH").unwrap(), Container::Zip);

@@ -115,6 +115,7 @@ pub enum Command {
     #[command(after_help = examples::COMPLETIONS)]
     Completions(CompletionsArguments),
     /// Print the manual pages
+    #[command(after_help = examples::MAN)]
     Man(ManArguments),
 }
 
@@ -215,7 +216,8 @@ pub struct PreprocessingArguments {
     /// Input height and width in pixels [default: from the weights]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8192), help_heading = "Preprocessing")]
     pub image_size: Option<u32>,
-    /// Fraction of the resized image that the centre crop keeps [default: from the weights]
+    /// Crop ratio: side of the centre crop as a fraction of the short side of the resized image [default:
+    /// from the weights]
     #[arg(long, value_name = "F", value_parser = fraction, help_heading = "Preprocessing")]
     pub crop_pct: Option<f64>,
     /// Resize filter: bilinear or bicubic [default: from the weights]
@@ -310,8 +312,8 @@ pub struct ConvertArguments {
     /// Data type of the floating-point tensors [default: unchanged]
     #[arg(long, value_name = "TYPE")]
     pub dtype: Option<FloatType>,
-    /// Key of the state dict to convert if the file holds several, such as `state_dict_ema` or `model` [default:
-    /// the first usual key, EMA weights first]
+    /// Key of the state dict to convert if the file holds several, such as `state_dict_ema` or `model`
+    /// [default: the first of the common keys, EMA weights first]
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
     /// Profile (padding and batch-norm epsilon) to record in the file: tf, timm or torchvision [default: inferred
@@ -387,13 +389,14 @@ fn interpolation(text: &str) -> Result<Interpolation, String> {
 }
 
 impl PreprocessingArguments {
-    /// The overrides in the library's form.
+    /// The overrides, in the types of the library.
     pub fn overrides(&self) -> PreprocessingOverrides {
         PreprocessingOverrides::default()
             .with_image_size(self.image_size)
             .with_crop_pct(self.crop_pct)
             .with_interpolation(self.interpolation)
-            .with_normalisation(self.mean, self.std)
+            .with_mean(self.mean)
+            .with_std(self.std)
     }
 }
 

@@ -23,8 +23,8 @@ pub(crate) struct Destination<'a> {
 }
 
 impl<'a> Destination<'a> {
-    /// The output of a call with these inputs. Several processes need a file to write to, and inputs that each of
-    /// them can list.
+    /// The output for these inputs. Several processes need a file to write to, and inputs that each of them
+    /// can list.
     pub(crate) fn of(inputs: &[PathBuf], output: Option<&'a Path>) -> anyhow::Result<Self> {
         let group = launcher::group_without_address()?.map(|environment| Group {
             rank: environment.rank,

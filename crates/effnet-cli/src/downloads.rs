@@ -1,7 +1,5 @@
 //! Opens the manifest and cache of published weights as flags and environment say, and shows downloads.
 
-use std::path::PathBuf;
-
 use effnet::{HubConfig, Zoo};
 use effnet_hub::{Progress, Transfer, Warning};
 use indicatif::ProgressBar;
@@ -17,11 +15,7 @@ pub fn open_zoo(arguments: &ZooArguments) -> anyhow::Result<Zoo> {
     let mut config = HubConfig::from_environment(|name| std::env::var_os(name));
     config.offline |= arguments.offline;
     config.user_agent = format!("effnet/{}", env!("CARGO_PKG_VERSION"));
-    let from_environment = || std::env::var_os("EFFNET_MANIFEST").filter(|path| !path.is_empty());
-    let manifest = arguments
-        .manifest
-        .clone()
-        .or_else(|| from_environment().map(PathBuf::from));
+    let manifest = arguments.manifest.clone().or_else(Zoo::manifest_of_environment);
     Ok(Zoo::open(config, manifest.as_deref())?)
 }
 

@@ -13,7 +13,7 @@ pub(crate) struct Frame {
     pub(crate) separator: &'static str,
 }
 
-/// Refuses a folder, device or pipe: it would be replaced by a regular file of its name.
+/// Rejects a folder, device or pipe: it would be replaced by a regular file of its name.
 pub(crate) fn check_output(output: &Path) -> anyhow::Result<()> {
     ensure!(
         output.is_file() || !output.exists(),

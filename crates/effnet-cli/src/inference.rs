@@ -1,7 +1,8 @@
 //! From arguments to a network and its transform: what `classify`, `features`, `evaluate` and `bench` share.
 //!
-//! Weights, profile, labels and preprocessing have to match: a wrong combination gives wrong results without an
-//! error. The crate `effnet` settles them; this module only passes the flags on, in one way for all commands.
+//! Weights, profile, labels and preprocessing have to match: a wrong combination gives wrong results without
+//! an error. The crate `effnet` determines them; this module only passes on the flags, in the same way for
+//! all commands.
 
 use anyhow::anyhow;
 use effnet::{Backend, Config, Labels, LoadOptions, ModelFile, ModelOptions, Weights, Zoo, transform};
@@ -26,7 +27,7 @@ pub(crate) fn locate(
     Ok((execution, zoo, weights))
 }
 
-/// Finds the weights that the flags name, downloading them if necessary.
+/// Finds the weights specified by the flags, downloading them if necessary.
 pub(crate) fn find(arguments: &ModelArguments, printer: &Printer) -> anyhow::Result<(Zoo, Weights)> {
     let zoo = open_zoo(&arguments.zoo)?;
     let mut progress = DownloadProgress::new(printer);
@@ -36,7 +37,7 @@ pub(crate) fn find(arguments: &ModelArguments, printer: &Printer) -> anyhow::Res
     Ok((zoo, weights))
 }
 
-/// The network and profile that the flags name.
+/// The network and profile specified by the flags.
 pub(crate) fn options(arguments: &ModelArguments) -> ModelOptions {
     ModelOptions::default()
         .with_variant(arguments.model.as_ref().map(|model| model.variant))
@@ -112,12 +113,13 @@ impl Inference {
     ) -> anyhow::Result<Self> {
         let labels = arguments.labels.as_deref().map(Labels::open).transpose()?;
         let (execution, zoo, weights) = locate(&arguments.network, torch, printer)?;
-        let options = options(&arguments.network.model).with_num_classes(arguments.classes.num_classes);
-        let file =
-            ModelFile::open(weights, &options, labels.as_ref()).map_err(|error| match &arguments.labels {
-                Some(path) => anyhow!(error).context(format!("--labels {}", path.display())),
-                None => anyhow!(error),
-            })?;
+        let options = options(&arguments.network.model)
+            .with_num_classes(arguments.classes.num_classes)
+            .with_labels(labels.clone());
+        let file = ModelFile::open(weights, &options).map_err(|error| match &arguments.labels {
+            Some(path) => anyhow!(error).context(format!("--labels {}", path.display())),
+            None => anyhow!(error),
+        })?;
         let transform = transform(&arguments.network.preprocessing.overrides(), &file, &zoo.manifest)?;
         Ok(Self {
             execution,

@@ -1,5 +1,6 @@
 //! An input of a command: the path of an image, or why it was not found.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use effnet::{BoxError, Source};
@@ -14,9 +15,9 @@ pub(crate) struct Input {
 }
 
 impl Source for Input {
-    fn image(&self) -> Result<Image, BoxError> {
+    fn image(&self) -> Result<Cow<'_, Image>, BoxError> {
         match &self.source {
-            Ok(path) => Ok(Image::open(path)?),
+            Ok(path) => path.image(),
             Err(reason) => Err(reason.as_str().into()),
         }
     }

@@ -37,7 +37,7 @@ pub fn refuse_group(command: &str) -> anyhow::Result<()> {
 /// The device of this process, of the `devices` of this machine.
 ///
 /// # Errors
-/// As [`group_without_address`].
+/// Same as [`group_without_address`].
 pub fn device(devices: usize) -> Result<usize, EnvironmentError> {
     let local_rank = group_without_address()?.map_or(0, |environment| environment.local_rank);
     Ok(local_rank % devices.max(1))

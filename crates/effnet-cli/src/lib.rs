@@ -37,8 +37,8 @@ pub use process::{exit_at_once, resident_memory};
 pub use sharding::digest;
 pub use torch::{Cuda, TorchCommands, TorchExecution, TorchRequest};
 
-/// Runs the command line of this process: the body of both programs. `torch` is what a program with libtorch adds;
-/// one without it hands the calls that need libtorch over to the `effnet-torch` in its folder.
+/// Runs the command line of this process: the body of both programs. `torch` is what a program with libtorch
+/// adds; one without it hands commands that need libtorch over to the `effnet-torch` in its folder.
 pub fn main(torch: Option<&dyn TorchCommands>) -> ExitCode {
     if let Some(code) = handover::answer_or_refuse(torch.is_some()) {
         return code;

@@ -1,7 +1,7 @@
 //! The one place that writes to standard error.
 //!
-//! `--quiet`, `--verbose` and `--color` are settled here, so a command only says what kind of message it has. No
-//! bar is drawn if standard error is not a terminal: log files and pipes get whole lines only.
+//! `--quiet`, `--verbose` and `--color` are handled here, so a command only says what kind of message it has.
+//! No bar is drawn if standard error is not a terminal: log files and pipes get whole lines only.
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -27,7 +27,7 @@ pub struct Printer {
     verbose: bool,
 }
 
-// Errors are printed whatever the settings, yet only a printer prints them.
+// Errors are always printed, but only through a printer.
 #[allow(clippy::unused_self)]
 impl Printer {
     /// Prints errors only if `quiet`, and details too if `verbose`. Sets `color` for the whole process.
@@ -130,7 +130,7 @@ impl Printer {
     }
 }
 
-/// Applies a template. A wrong template would keep the default style; those here are right.
+/// Applies a template. An invalid template would keep the default style; the ones used here are valid.
 fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
     match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style.with_key("images_per_sec", write_images_per_sec)),

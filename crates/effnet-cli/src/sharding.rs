@@ -1,10 +1,12 @@
-//! One job on several processes: `torchrun --no-python --nproc-per-node 2 effnet classify FOLDER --output FILE`.
+//! Splits one job between several processes: `torchrun --no-python --nproc-per-node 2 effnet classify FOLDER
+//! --output FILE`.
 //!
-//! The processes share only a file system, and any of them may be killed and restarted. Each lists the same inputs;
-//! the list is cut into parts, which are [distributed](distribute) over the ranks. A finished part is a file in a
-//! folder next to the output. It gets its name only once it is on the disk, so a restarted process resumes after it.
-//! The process that finds all parts finished merges them in order, gives the output its name, [records](folder::note)
-//! that it is complete and removes the parts. If two processes do this at the same time, both write the same bytes.
+//! The processes share only a file system, and any of them may be killed and restarted. Each lists the same
+//! inputs; the list is cut into parts, which are [distributed](distribute) over the ranks. A finished part is
+//! a file in a folder next to the output. It is renamed into place only after it has been synced to disk, so
+//! a restarted process resumes after it. The process that finds all parts finished merges them in order,
+//! renames the result to the output, [records](folder::note) that it is complete and removes the parts. If
+//! two processes do this at the same time, both write the same bytes.
 
 mod distribute;
 mod folder;
@@ -39,7 +41,7 @@ pub(crate) struct Group {
     pub(crate) world_size: usize,
 }
 
-/// Writes the parts of this process, one after the other.
+/// Writes the parts of this process, one after another.
 pub(crate) struct Shard {
     folder: PartsFolder,
     frame: Frame,

@@ -1,13 +1,14 @@
 //! Where results go: standard output, a file, or the parts of a file that several processes write.
 //!
-//! A file gets its name only when the command ends, so a killed command leaves no half-written file behind.
+//! A file is written under a temporary name and renamed when the command ends, so a killed command leaves no
+//! half-written file behind.
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anstyle::Style;
 use anyhow::Context;
-use effnet_checkpoint::FreshFile;
+use effnet_checkpoint::AtomicFile;
 
 use crate::Outcome;
 use crate::frame::{Frame, check_output};
@@ -28,7 +29,7 @@ pub(crate) struct Sink {
 
 enum Target {
     Stdout(BufWriter<anstream::AutoStream<std::io::Stdout>>),
-    File { file: FreshFile, path: PathBuf },
+    File { file: AtomicFile, path: PathBuf },
     Shard(Box<Shard>),
 }
 
@@ -40,7 +41,7 @@ impl Sink {
             Some(path) => {
                 check_output(path)?;
                 let shown = || format!("{}: cannot write this file", path.display());
-                let file = FreshFile::create(path).with_context(shown)?;
+                let file = AtomicFile::create(path).with_context(shown)?;
                 let path = path.to_owned();
                 Target::File { file, path }
             }
@@ -94,7 +95,8 @@ impl Sink {
         Ok(())
     }
 
-    /// Completes the output, and returns the outcome for the `count` inputs. A file gets its name only now.
+    /// Completes the output, and returns the outcome for the `count` inputs. Renames a file to its final
+    /// name.
     pub(crate) fn finish(
         self,
         count: usize,

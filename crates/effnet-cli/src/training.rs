@@ -5,7 +5,7 @@
 
 pub mod file;
 pub mod recipe;
+pub mod recorded_split;
 pub mod resolve;
-pub mod run_images;
 pub mod settings;
 pub mod values;

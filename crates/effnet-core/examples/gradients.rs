@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             .config()
     };
     let store = nn::VarStore::new(device);
-    let (network, _) = EfficientNet::from_state_dict(
+    let network = EfficientNet::from_state_dict(
         &store.root(),
         &config,
         checkpoint.state_dict(),

@@ -33,9 +33,8 @@ fn stripes(count: i64, device: Device) -> (Tensor, Tensor) {
 }
 
 pub(crate) fn main() -> Result<(), Box<dyn Error>> {
-    // Before the first tensor: libtorch looks for CUDA once.
-    libtorch_ext::load_cuda(None)?;
-    let device = Device::cuda_if_available();
+    // Rather than `Device::cuda_if_available`, and before the first tensor.
+    let device = effnet_core::device();
     tch::manual_seed(1);
 
     let store = nn::VarStore::new(device);

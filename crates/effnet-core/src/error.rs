@@ -16,10 +16,13 @@ pub enum Error {
     /// A state dict does not fit the network.
     #[error(transparent)]
     Load(#[from] effnet::LoadError),
+    /// Weights cannot be found, downloaded or opened.
+    #[error(transparent)]
+    Open(#[from] effnet::Error),
     /// The values of a tensor cannot be read.
     #[error(transparent)]
     Tensor(#[from] effnet_checkpoint::TensorError),
-    /// libtorch refused an operation.
+    /// A libtorch operation failed.
     #[error("libtorch: {}", first_line(&.0.to_string()))]
     Torch(#[from] tch::TchError),
 }

@@ -9,12 +9,12 @@ use tch::{Kind, TchError, Tensor, nn};
 use crate::Padding;
 use crate::init::Init;
 
-/// What a pass through the network is for, which decides the statistics of batch normalisation.
+/// The purpose of a forward pass, which decides which statistics batch normalisation uses.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Mode<'a> {
-    /// Inference: the running statistics.
+    /// Inference, with the running statistics.
     Evaluate,
-    /// Training: the statistics of the batch, or of the batches of all processes of a group.
+    /// Training, with the statistics of the batch, or of the batches of all processes of a group.
     Train(Option<&'a Arc<dyn BatchNormGroup>>),
 }
 
@@ -300,7 +300,7 @@ impl BatchNorm {
         )
     }
 
-    /// Whether the training kernels take activations like `input` in this layer.
+    /// Whether the training kernels support activations like `input` in this layer.
     pub(crate) fn is_supported(&self, input: &Tensor, group: Option<&Arc<dyn BatchNormGroup>>) -> bool {
         training::is_supported(input, &self.layer(group))
     }
@@ -313,7 +313,7 @@ impl BatchNorm {
             .map(drop)
     }
 
-    /// The layer as the training kernels take it, with one more batch counted.
+    /// The arguments of the training kernels for this layer. Also increments `num_batches_tracked`.
     pub(crate) fn counted<'a>(
         &'a self,
         group: Option<&'a Arc<dyn BatchNormGroup>>,

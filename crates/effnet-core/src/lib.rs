@@ -6,10 +6,15 @@ mod layers;
 mod load;
 mod mbconv;
 mod network;
+mod pretrained;
 mod tensors;
 
-pub use effnet::{EfficientNetNames, LoadError, LoadOptions, LoadReport, Mismatch, Parameters, WrongShape};
+pub use effnet::{
+    EfficientNetNames, Labels, LoadError, LoadOptions, LoadReport, Mismatch, ModelOptions, Parameters,
+    PreprocessingOverrides, WrongShape, Zoo,
+};
 pub use effnet_architecture::{BlockConfig, Config, Padding, Profile, StageConfig, Variant};
 pub use error::Error;
 pub use network::EfficientNet;
+pub use pretrained::{Pretrained, PretrainedOptions, device};
 pub use tensors::{channels_last, from_torch, to_torch};

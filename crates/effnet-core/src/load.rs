@@ -14,28 +14,28 @@ use crate::{Config, EfficientNet, Error};
 const COUNTER: &str = "num_batches_tracked";
 
 impl EfficientNet {
-    /// Builds a network under `path` and loads a state dict, in any naming scheme, into it.
+    /// Builds a network under `path` and loads a state dict, in any naming scheme, into it. What loading did in
+    /// addition to copying is in the report of [`Parameters`], see [`from_parameters`](Self::from_parameters).
     ///
     /// # Errors
-    /// As [`EfficientNet::new`] and [`EfficientNet::load`]. After an error the variables under
-    /// `path` exist but are uninitialised: drop the store.
+    /// Same as [`EfficientNet::new`] and [`EfficientNet::load`]. After an error the variables under `path`
+    /// exist but are uninitialised: drop the store.
     pub fn from_state_dict(
         path: &nn::Path<'_>,
         config: &Config,
         state_dict: &StateDict,
         options: LoadOptions,
-    ) -> Result<(Self, LoadReport), Error> {
+    ) -> Result<Self, Error> {
         let parameters = Parameters::from_state_dict(config, state_dict, options)?;
-        let network = Self::from_parameters(path, &parameters)?;
-        Ok((network, parameters.report().clone()))
+        Self::from_parameters(path, &parameters)
     }
 
     /// Builds a network under `path` with these parameters. If the file's classifier was left out, a new one is
     /// initialised.
     ///
     /// # Errors
-    /// As [`EfficientNet::new`], and [`Error::Tensor`] when the values of a tensor cannot be read. After an
-    /// error the variables under `path` exist but are uninitialised: drop the store.
+    /// Same as [`EfficientNet::new`], and [`Error::Tensor`] when the values of a tensor cannot be read. After
+    /// an error the variables under `path` exist but are uninitialised: drop the store.
     pub fn from_parameters(path: &nn::Path<'_>, parameters: &Parameters) -> Result<Self, Error> {
         let mut network = Self::build(path, parameters.config(), Init::Unfilled)?;
         network.fill(parameters)?;

@@ -22,7 +22,7 @@ pub(crate) struct MBConv {
 }
 
 impl MBConv {
-    /// Registers a block whose input has `designed_for` pixels at [`Config::image_size`], and
+    /// Registers a block whose input has `designed_for` pixels for an image of [`Config::image_size`], and
     /// returns it with the size of its output.
     pub(crate) fn new(
         builder: &mut Builder,

@@ -14,9 +14,9 @@ use crate::{Config, Error, channels_last};
 /// EfficientNet on a tch variable store.
 ///
 /// The variables have the names of the original PyTorch implementation (`_conv_stem.weight`,
-/// `_blocks.{i}._expand_conv.weight`, ..., `_fc.bias`, and BN's `num_batches_tracked`) below the
-/// path that the network is built under. It is a [`nn::ModuleT`], so it works wherever tch takes
-/// one; its own methods return errors instead of panicking.
+/// `_blocks.{i}._expand_conv.weight`, ..., `_fc.bias`, and BN's `num_batches_tracked`) below the path that
+/// the network is built under. It is a [`nn::ModuleT`], so it works wherever tch accepts one; its own methods
+/// return errors instead of panicking.
 ///
 /// Training needs little memory for activations: on the CPU, the layers from one convolution to the next are
 /// one function that saves only its input; elsewhere, libtorch's SiLU saves only its input, like the original's
@@ -148,8 +148,8 @@ impl EfficientNet {
             .map_or(Device::Cpu, |(_, tensor)| tensor.device())
     }
 
-    /// Makes batch normalisation in training use the statistics of the batches of all processes of `group`, like
-    /// PyTorch's `SyncBatchNorm`. `None`, the default, uses those of this process's batch.
+    /// Makes batch normalisation in training use statistics over the batches of all processes of `group`,
+    /// like PyTorch's `SyncBatchNorm`. `None`, the default, uses those of this process's batch.
     pub fn set_batch_norm_group(&mut self, group: Option<Arc<dyn BatchNormGroup>>) {
         self.batch_norm_group = group;
     }
@@ -168,8 +168,8 @@ impl EfficientNet {
     /// `train` turns on dropout and drop connect, and makes BN use and update batch statistics.
     ///
     /// # Errors
-    /// When libtorch refuses: a wrong number of dimensions or channels, another device or kind
-    /// than the parameters', or not enough memory.
+    /// When libtorch fails: the wrong number of dimensions or channels, a device or kind other than that of
+    /// the parameters, or not enough memory.
     pub fn forward(&self, images: &Tensor, train: bool) -> Result<Tensor, TchError> {
         self.classify(&self.extract_features(images, train)?, train)
     }
@@ -177,7 +177,7 @@ impl EfficientNet {
     /// The part after [`extract_features`](Self::extract_features): pooling, dropout, classifier.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward).
+    /// Same as [`forward`](Self::forward).
     pub fn classify(&self, features: &Tensor, train: bool) -> Result<Tensor, TchError> {
         let pooled = features.f_adaptive_avg_pool2d([1, 1])?;
         match &self.classifier {
@@ -194,19 +194,18 @@ impl EfficientNet {
     /// The activations `[N, C, H / 32, W / 32]` after the head convolution.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward).
+    /// Same as [`forward`](Self::forward).
     pub fn extract_features(&self, images: &Tensor, train: bool) -> Result<Tensor, TchError> {
         let mode = self.mode(train);
         self.run_head(&self.run_blocks(images, mode, |_, _, _| {})?, mode)
     }
 
-    /// The last activations at each resolution, by the names of the original: `reduction_1` has
-    /// half the height and width of the input, each following one half of that, `reduction_5` is
-    /// the last block's output and `reduction_6` the head's. An input too small to be halved five
-    /// times has fewer.
+    /// The last activations at each resolution, by the names of the original: `reduction_1` has half the
+    /// height and width of the input, each following one half of the one before, `reduction_5` is the last
+    /// block's output and `reduction_6` the head's. An input too small to be halved five times has fewer.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward).
+    /// Same as [`forward`](Self::forward).
     pub fn extract_endpoints(
         &self,
         images: &Tensor,
@@ -235,7 +234,7 @@ impl EfficientNet {
         mut visit: impl FnMut(usize, &Tensor, &Tensor),
     ) -> Result<Tensor, TchError> {
         let images = match mode {
-            // The layout that the training kernels take; every layer keeps it.
+            // The memory format that the training kernels need; every layer preserves it.
             Mode::Train(group) if self.stem_bn.is_supported(images, group) => &channels_last(images)?,
             _ => images,
         };
@@ -289,7 +288,7 @@ impl EfficientNet {
 }
 
 impl nn::ModuleT for EfficientNet {
-    /// As [`EfficientNet::forward`].
+    /// Same as [`EfficientNet::forward`].
     ///
     /// # Panics
     /// If that returns an error, which tch's trait cannot.

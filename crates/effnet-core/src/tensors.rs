@@ -65,7 +65,7 @@ pub fn from_torch(source: &Tensor) -> Result<FileTensor, Error> {
 /// the shape is unchanged.
 ///
 /// # Errors
-/// When libtorch refuses: another number of dimensions, or not enough memory.
+/// When libtorch fails: the wrong number of dimensions, or not enough memory.
 pub fn channels_last(images: &Tensor) -> Result<Tensor, tch::TchError> {
     images
         .f_permute([0, 2, 3, 1])?
@@ -74,11 +74,11 @@ pub fn channels_last(images: &Tensor) -> Result<Tensor, tch::TchError> {
 }
 
 impl EfficientNet {
-    /// A copy of all parameters and buffers under the original's names, in the order of PyTorch's
-    /// `state_dict()`.
+    /// A copy of all parameters and buffers under their names in the original implementation, in the order of
+    /// PyTorch's `state_dict()`.
     ///
     /// # Errors
-    /// As [`from_torch`].
+    /// Same as [`from_torch`].
     pub fn state_dict(&self) -> Result<StateDict, Error> {
         self.named_tensors()
             .map(|(name, tensor)| Ok((name, from_torch(tensor)?)))

@@ -16,7 +16,7 @@ use super::classes::Classes;
 use super::folder::class_name;
 use super::layout::SplitFolders;
 use super::positional::read_exact_at;
-use super::{BoxError, DataError, Dataset, Listed};
+use super::{BoxError, DataError, Dataset, NameList};
 
 /// The index of a tar archive's images, from which [`TarDataset`]s are made.
 ///
@@ -133,7 +133,7 @@ impl TarArchive {
         if !empty.is_empty() {
             return Err(DataError::EmptyClasses {
                 path: self.path.join(split.unwrap_or_default()),
-                classes: Listed::from_iter(empty),
+                classes: NameList::from_iter(empty),
             });
         }
         let classes = Classes::choose(&self.path, by_class.keys().cloned().collect(), classes)?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use super::DataError;
-use super::error::Listed;
+use super::error::NameList;
 
 /// Class names and the label of each.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Classes {
         Err(DataError::UnknownClasses {
             path: path.to_owned(),
             known: known.len(),
-            unknown: Listed::from_iter(unknown),
+            unknown: NameList::from_iter(unknown),
         })
     }
 

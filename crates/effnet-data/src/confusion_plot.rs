@@ -10,7 +10,7 @@ use plotters::element::Text;
 
 use crate::drawing::{Area, FAINT, INK, bold, draw_png, failed, shortened, text};
 use crate::metrics::{Confusion, ConfusionMatrix};
-use crate::{PictureError, replace_file};
+use crate::{PlotError, replace_file};
 
 /// Maximum number of classes that are shown individually, with their names.
 const MOST_NAMED: usize = 40;
@@ -23,8 +23,8 @@ const HEADING: u32 = 74;
 /// most frequent mistakes are listed next to the matrix.
 ///
 /// # Errors
-/// [`PictureError::Draw`].
-pub fn confusion_png(confusion: &ConfusionMatrix, classes: &[String]) -> Result<Vec<u8>, PictureError> {
+/// [`PlotError::Draw`].
+pub fn confusion_png(confusion: &ConfusionMatrix, classes: &[String]) -> Result<Vec<u8>, PlotError> {
     let few = confusion.num_classes() <= MOST_NAMED;
     let size = if few {
         cells::size(confusion, classes)
@@ -42,7 +42,7 @@ pub fn confusion_png(confusion: &ConfusionMatrix, classes: &[String]) -> Result<
     })
 }
 
-fn draw_heading(area: &Area<'_>, confusion: &ConfusionMatrix) -> Result<(), PictureError> {
+fn draw_heading(area: &Area<'_>, confusion: &ConfusionMatrix) -> Result<(), PlotError> {
     let (images, correct) = (confusion.images(), correct(confusion));
     let percent = 100.0 * correct as f64 / images.max(1) as f64;
     let unit = if images == 1 { "image" } else { "images" };
@@ -71,12 +71,12 @@ fn name(classes: &[String], class: usize, most: usize) -> String {
 /// Writes a confusion matrix as CSV: one row per true class, one column per predicted class, both named.
 ///
 /// # Errors
-/// [`PictureError::Write`]; an existing file is unchanged then.
+/// [`PlotError::Write`]; an existing file is unchanged then.
 pub fn write_confusion_csv(
     path: &Path,
     confusion: &ConfusionMatrix,
     classes: &[String],
-) -> Result<(), PictureError> {
+) -> Result<(), PlotError> {
     let count = confusion.num_classes();
     let named = |class: usize| name(classes, class, usize::MAX);
     replace_file(path, |file| {

@@ -11,7 +11,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 use plotters::style::{Color, RGBColor, WHITE};
 
 use super::drawing::{Area, BLUE, FAINT, GRID, INK, ORANGE, anchor, bold, draw_png, failed, text};
-use crate::PictureError;
+use crate::PlotError;
 
 /// One curve of a panel. Points that are not finite are skipped.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,8 +42,8 @@ const MOST_DOTS: usize = 40;
 /// Draws the panels side by side below a title, as a PNG; `x_name` labels all x axes.
 ///
 /// # Errors
-/// [`PictureError::Draw`].
-pub fn curves_png(title: &str, x_name: &str, panels: &[Panel]) -> Result<Vec<u8>, PictureError> {
+/// [`PlotError::Draw`].
+pub fn curves_png(title: &str, x_name: &str, panels: &[Panel]) -> Result<Vec<u8>, PlotError> {
     let size = (PANEL.0 * panels.len().max(1) as u32, PANEL.1 + TITLE);
     draw_png(size, |area| {
         let heading = Text::new(title, (20, 18), bold(22, INK));
@@ -65,7 +65,7 @@ struct Line<'a> {
 
 type Chart<'a, 'b> = ChartContext<'a, BitMapBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-fn draw_panel(area: &Area<'_>, panel: &Panel, x_name: &str) -> Result<(), PictureError> {
+fn draw_panel(area: &Area<'_>, panel: &Panel, x_name: &str) -> Result<(), PlotError> {
     let colored = panel.curves.iter().zip(COLORS.into_iter().cycle());
     let lines: Vec<Line<'_>> = colored
         .map(|(curve, color)| Line {
@@ -120,7 +120,7 @@ fn draw_panel(area: &Area<'_>, panel: &Panel, x_name: &str) -> Result<(), Pictur
         .map_err(failed)
 }
 
-fn draw_axes(chart: &mut Chart<'_, '_>, x_name: &str) -> Result<(), PictureError> {
+fn draw_axes(chart: &mut Chart<'_, '_>, x_name: &str) -> Result<(), PlotError> {
     chart
         .configure_mesh()
         .light_line_style(WHITE)
@@ -145,7 +145,7 @@ fn draw_axes(chart: &mut Chart<'_, '_>, x_name: &str) -> Result<(), PictureError
         .map_err(failed)
 }
 
-fn draw_line(chart: &mut Chart<'_, '_>, line: &Line<'_>) -> Result<(), PictureError> {
+fn draw_line(chart: &mut Chart<'_, '_>, line: &Line<'_>) -> Result<(), PlotError> {
     let (points, color) = (&line.points, line.color);
     let few = points.len() <= MOST_DOTS;
     // Only lines of width 1 are antialiased, which dense curves need.

@@ -10,7 +10,7 @@ use plotters::prelude::{BitMapBackend, DrawingArea, IntoDrawingArea};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, IntoTextStyle, RGBColor, TextStyle, WHITE, register_font};
 
-use crate::PictureError;
+use crate::PlotError;
 
 /// The drawing area.
 pub(crate) type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
@@ -35,8 +35,8 @@ static REGISTERED: LazyLock<bool> = LazyLock::new(|| {
 });
 
 /// Converts an error of plotters or png; for `map_err`.
-pub(crate) fn failed(error: impl Display) -> PictureError {
-    PictureError::Draw(error.to_string())
+pub(crate) fn failed(error: impl Display) -> PlotError {
+    PlotError::Draw(error.to_string())
 }
 
 /// Text of `size` pixels.
@@ -82,8 +82,8 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
 /// Encodes what `draw` draws as a PNG of `width` x `height` pixels with a white background.
 pub(crate) fn draw_png(
     (width, height): (u32, u32),
-    draw: impl FnOnce(&Area<'_>) -> Result<(), PictureError>,
-) -> Result<Vec<u8>, PictureError> {
+    draw: impl FnOnce(&Area<'_>) -> Result<(), PlotError>,
+) -> Result<Vec<u8>, PlotError> {
     if !*REGISTERED {
         return Err(failed("the embedded font is damaged"));
     }

@@ -72,7 +72,7 @@ pub enum DataError {
         /// The folder or archive.
         path: PathBuf,
         /// The classes without images.
-        classes: Listed,
+        classes: NameList,
     },
 
     /// Class names that differ only in case: some file systems and most people confuse them.
@@ -109,7 +109,7 @@ pub enum DataError {
         /// Number of classes of the training set.
         known: usize,
         /// The other classes found.
-        unknown: Listed,
+        unknown: NameList,
     },
 
     /// A CSV file in another format.
@@ -134,7 +134,7 @@ pub enum DataError {
         /// Number of images listed.
         rows: usize,
         /// The files that do not exist.
-        missing: Listed,
+        missing: NameList,
     },
 
     /// An archive that is damaged, compressed or not a tar archive.
@@ -201,9 +201,9 @@ fn count_images(count: usize) -> String {
 
 /// Names for a message: displays the first ten and the number of the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed(Vec<String>);
+pub struct NameList(Vec<String>);
 
-impl Listed {
+impl NameList {
     const SHOWN: usize = 10;
 
     /// All the names.
@@ -216,13 +216,13 @@ impl Listed {
     }
 }
 
-impl FromIterator<String> for Listed {
+impl FromIterator<String> for NameList {
     fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
         Self(names.into_iter().collect())
     }
 }
 
-impl fmt::Display for Listed {
+impl fmt::Display for NameList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.0.len().min(Self::SHOWN);
         f.write_str(&self.0[..shown].join(", "))?;

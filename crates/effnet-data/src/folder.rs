@@ -9,7 +9,7 @@ use effnet_image::{Image, is_hidden, is_image_path};
 use walkdir::WalkDir;
 
 use super::classes::Classes;
-use super::error::Listed;
+use super::error::NameList;
 use super::{BoxError, DataError, Dataset};
 
 /// Images in `ROOT/CLASS/`, at any depth below it.
@@ -36,7 +36,7 @@ impl ImageFolder {
     /// needs a folder.
     ///
     /// # Errors
-    /// As [`ImageFolder::open`], and [`DataError::UnknownClasses`].
+    /// Same as [`ImageFolder::open`], and [`DataError::UnknownClasses`].
     pub fn with_classes(root: impl AsRef<Path>, classes: &[String]) -> Result<Self, DataError> {
         Self::list(root.as_ref(), Some(classes))
     }
@@ -58,7 +58,7 @@ impl ImageFolder {
         if !empty.is_empty() {
             return Err(DataError::EmptyClasses {
                 path: root.to_owned(),
-                classes: Listed::from_iter(empty),
+                classes: NameList::from_iter(empty),
             });
         }
         Ok(Self {

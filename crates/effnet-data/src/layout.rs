@@ -1,7 +1,8 @@
 //! Recognises a data set that is already split into training and validation folders.
 //!
-//! Folders on disk and tar archives follow the same rule, so it stands here once. Getting it wrong is silent:
-//! `train` and `val` would become two classes, or a class named `train` would become the training split.
+//! Folders on disk and tar archives follow the same rule, so it is defined here once. Getting it wrong is
+//! silent: `train` and `val` would become two classes, or a class named `train` would become the training
+//! split.
 
 /// Name of the training folder.
 const TRAIN: &str = "train";

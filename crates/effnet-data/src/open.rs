@@ -1,6 +1,6 @@
 //! Opens a data set from a path: a folder, a CSV file or a tar archive.
 //!
-//! Users name a path and not a format. Training ([`Splits::open`]) and evaluation ([`open_evaluation`]) share
+//! Users pass a path, not a format. Training ([`Splits::open`]) and evaluation ([`open_evaluation`]) share
 //! the detection, so that a path that trains can also be evaluated; they differ in which split they take and
 //! whose class list decides the labels.
 
@@ -110,7 +110,7 @@ impl std::fmt::Debug for Splits {
 /// found. One class is enough.
 ///
 /// # Errors
-/// As [`Splits::open`], and [`DataError::UnknownClasses`].
+/// Same as [`Splits::open`], and [`DataError::UnknownClasses`].
 pub fn open_evaluation(
     path: impl AsRef<Path>,
     classes: Option<&[String]>,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// A plot or a table could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum PictureError {
+pub enum PlotError {
     /// The file cannot be written.
     #[error("{}: cannot be written: {source}; check the folder, its permissions and the free disk space", path.display())]
     Write {

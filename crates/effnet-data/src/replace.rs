@@ -3,24 +3,24 @@
 use std::io;
 use std::path::Path;
 
-use effnet_checkpoint::{FreshFile, UNFINISHED};
+use effnet_checkpoint::{AtomicFile, PARTIAL_SUFFIX};
 
-use crate::PictureError;
+use crate::PlotError;
 
 /// Replaces a file atomically: writes a temporary file next to `path`, flushes it to disk and renames it.
 /// Readers, and a machine that crashes at any moment, see either the old file or the complete new one.
 ///
 /// # Errors
-/// [`PictureError::Write`], also for errors of `write`; the old file is unchanged then.
+/// [`PlotError::Write`], also for errors of `write`; the old file is unchanged then.
 pub fn replace_file(
     path: &Path,
-    write: impl FnOnce(&mut FreshFile) -> io::Result<()>,
-) -> Result<(), PictureError> {
-    let replaced = FreshFile::create(path).and_then(|mut file| {
+    write: impl FnOnce(&mut AtomicFile) -> io::Result<()>,
+) -> Result<(), PlotError> {
+    let replaced = AtomicFile::create(path).and_then(|mut file| {
         write(&mut file)?;
         file.commit()
     });
-    replaced.map_err(|source| PictureError::Write {
+    replaced.map_err(|source| PlotError::Write {
         path: path.to_owned(),
         source,
     })
@@ -36,7 +36,7 @@ pub fn remove_temporaries(folder: &Path) -> io::Result<()> {
         let name = entry.file_name();
         let is_temporary = name
             .to_str()
-            .is_some_and(|name| name.starts_with('.') && name.ends_with(UNFINISHED));
+            .is_some_and(|name| name.starts_with('.') && name.ends_with(PARTIAL_SUFFIX));
         if is_temporary && entry.file_type()?.is_file() {
             std::fs::remove_file(entry.path())?;
         }

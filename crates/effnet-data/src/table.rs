@@ -7,7 +7,7 @@ use csv::StringRecord;
 use effnet_image::Image;
 
 use super::classes::Classes;
-use super::error::Listed;
+use super::error::NameList;
 use super::{BoxError, DataError, Dataset};
 
 /// Images from a CSV file of paths and labels.
@@ -34,7 +34,7 @@ impl CsvDataset {
     /// Like [`CsvDataset::open`], with known classes: labels are indices into `classes`.
     ///
     /// # Errors
-    /// As [`CsvDataset::open`], and [`DataError::UnknownClasses`].
+    /// Same as [`CsvDataset::open`], and [`DataError::UnknownClasses`].
     pub fn with_classes(path: impl AsRef<Path>, classes: &[String]) -> Result<Self, DataError> {
         Self::read(path.as_ref(), Some(classes))
     }
@@ -47,7 +47,7 @@ impl CsvDataset {
             return Err(DataError::MissingFiles {
                 path: path.to_owned(),
                 rows: rows.len(),
-                missing: Listed::from_iter(missing),
+                missing: NameList::from_iter(missing),
             });
         }
         let found: BTreeSet<String> = rows.iter().map(|(_, label)| label.clone()).collect();

@@ -47,11 +47,10 @@ fn fetch(url: &str, sha256: &str, folder: &str, name: &str) -> Result<String, ef
         "licence": "unknown",
     }] });
     let manifest = Manifest::parse(&manifest.to_string(), "the command line")?;
-    let mut config = HubConfig::new(folder);
-    config.backoff = Backoff {
-        first: Duration::from_millis(50),
-        limit: Duration::from_secs(1),
-    };
+    let backoff = Backoff::default()
+        .with_first(Duration::from_millis(50))
+        .with_limit(Duration::from_secs(1));
+    let config = HubConfig::new(folder).with_backoff(backoff);
     let start = Instant::now();
     let path = Hub::new(config).resolve(manifest.get("b0.fetched")?, &mut Printer)?;
     Ok(format!("{:.4} {}", start.elapsed().as_secs_f64(), path.display()))

@@ -47,6 +47,7 @@ pub enum Verification {
 
 /// Which files [`Hub::prune`] removes.
 #[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct Prune {
     /// Remove incomplete downloads that were not modified for this long.
     pub partial_older_than: Option<Duration>,
@@ -54,6 +55,29 @@ pub struct Prune {
     pub unknown: bool,
     /// Only report what would be removed.
     pub dry_run: bool,
+}
+
+impl Prune {
+    /// Sets [`partial_older_than`](Self::partial_older_than).
+    #[must_use]
+    pub fn with_partial_older_than(mut self, partial_older_than: Duration) -> Self {
+        self.partial_older_than = Some(partial_older_than);
+        self
+    }
+
+    /// Sets [`unknown`](Self::unknown).
+    #[must_use]
+    pub fn with_unknown(mut self, unknown: bool) -> Self {
+        self.unknown = unknown;
+        self
+    }
+
+    /// Sets [`dry_run`](Self::dry_run).
+    #[must_use]
+    pub fn with_dry_run(mut self, dry_run: bool) -> Self {
+        self.dry_run = dry_run;
+        self
+    }
 }
 
 /// The files that [`Hub::prune`] removed, or would remove in a dry run.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 /// Configuration of a [`Hub`](crate::Hub): folders, network, timeouts.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct HubConfig {
     /// The hub's cache folder, the only one it writes to.
     pub cache: PathBuf,
@@ -67,6 +68,7 @@ impl fmt::Debug for Bundled {
 
 /// URLs of proxies, such as `http://user:password@proxy:3128` or `socks5h://proxy:1080`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Proxies {
     /// For http URLs.
     pub http: Option<String>,
@@ -78,8 +80,39 @@ pub struct Proxies {
     pub no_proxy: Option<String>,
 }
 
+impl Proxies {
+    /// Sets [`http`](Self::http).
+    #[must_use]
+    pub fn with_http(mut self, http: impl Into<String>) -> Self {
+        self.http = Some(http.into());
+        self
+    }
+
+    /// Sets [`https`](Self::https).
+    #[must_use]
+    pub fn with_https(mut self, https: impl Into<String>) -> Self {
+        self.https = Some(https.into());
+        self
+    }
+
+    /// Sets [`all`](Self::all).
+    #[must_use]
+    pub fn with_all(mut self, all: impl Into<String>) -> Self {
+        self.all = Some(all.into());
+        self
+    }
+
+    /// Sets [`no_proxy`](Self::no_proxy).
+    #[must_use]
+    pub fn with_no_proxy(mut self, no_proxy: impl Into<String>) -> Self {
+        self.no_proxy = Some(no_proxy.into());
+        self
+    }
+}
+
 /// Certificate authorities in PEM.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Certificates {
     /// One file with any number of certificates.
     pub file: Option<PathBuf>,
@@ -87,9 +120,26 @@ pub struct Certificates {
     pub folder: Option<PathBuf>,
 }
 
+impl Certificates {
+    /// Sets [`file`](Self::file).
+    #[must_use]
+    pub fn with_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.file = Some(file.into());
+        self
+    }
+
+    /// Sets [`folder`](Self::folder).
+    #[must_use]
+    pub fn with_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
+    }
+}
+
 /// Exponential backoff: delays double from `first` up to `limit`, each shortened by a random jitter of up to
 /// half.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Backoff {
     /// First delay.
     pub first: Duration,
@@ -97,7 +147,31 @@ pub struct Backoff {
     pub limit: Duration,
 }
 
+impl Default for Backoff {
+    /// From half a second to 20 seconds.
+    fn default() -> Self {
+        Self {
+            first: Duration::from_millis(500),
+            limit: Duration::from_secs(20),
+        }
+    }
+}
+
 impl Backoff {
+    /// Sets [`first`](Self::first).
+    #[must_use]
+    pub fn with_first(mut self, first: Duration) -> Self {
+        self.first = first;
+        self
+    }
+
+    /// Sets [`limit`](Self::limit).
+    #[must_use]
+    pub fn with_limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
     /// The delay after this number of consecutive failures, from 1.
     pub(crate) fn pause(self, failures: u32) -> Duration {
         let doubled = self
@@ -124,12 +198,114 @@ impl HubConfig {
             user_agent: format!("effnet/{}", env!("CARGO_PKG_VERSION")),
             stall_timeout: Duration::from_secs(30),
             retries: 5,
-            backoff: Backoff {
-                first: Duration::from_millis(500),
-                limit: Duration::from_secs(20),
-            },
+            backoff: Backoff::default(),
             longest_wait: Duration::from_secs(120),
         }
+    }
+
+    /// Sets [`cache`](Self::cache).
+    #[must_use]
+    pub fn with_cache(mut self, cache: impl Into<PathBuf>) -> Self {
+        self.cache = cache.into();
+        self
+    }
+
+    /// Sets [`torch_home`](Self::torch_home).
+    #[must_use]
+    pub fn with_torch_home(mut self, torch_home: impl Into<PathBuf>) -> Self {
+        self.torch_home = Some(torch_home.into());
+        self
+    }
+
+    /// Sets [`hf_home`](Self::hf_home).
+    #[must_use]
+    pub fn with_hf_home(mut self, hf_home: impl Into<PathBuf>) -> Self {
+        self.hf_home = Some(hf_home.into());
+        self
+    }
+
+    /// Sets [`hf_hub_cache`](Self::hf_hub_cache).
+    #[must_use]
+    pub fn with_hf_hub_cache(mut self, hf_hub_cache: impl Into<PathBuf>) -> Self {
+        self.hf_hub_cache = Some(hf_hub_cache.into());
+        self
+    }
+
+    /// Sets [`offline`](Self::offline).
+    #[must_use]
+    pub fn with_offline(mut self, offline: bool) -> Self {
+        self.offline = offline;
+        self
+    }
+
+    /// Sets [`mirror`](Self::mirror).
+    #[must_use]
+    pub fn with_mirror(mut self, mirror: impl Into<String>) -> Self {
+        self.mirror = Some(mirror.into());
+        self
+    }
+
+    /// Sets [`proxies`](Self::proxies).
+    #[must_use]
+    pub fn with_proxies(mut self, proxies: Proxies) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
+    /// Sets [`certificates`](Self::certificates).
+    #[must_use]
+    pub fn with_certificates(mut self, certificates: Certificates) -> Self {
+        self.certificates = Some(certificates);
+        self
+    }
+
+    /// Sets [`bundled`](Self::bundled).
+    #[must_use]
+    pub fn with_bundled(mut self, bundled: Vec<Bundled>) -> Self {
+        self.bundled = bundled;
+        self
+    }
+
+    /// Sets [`hf_token`](Self::hf_token).
+    #[must_use]
+    pub fn with_hf_token(mut self, hf_token: impl Into<String>) -> Self {
+        self.hf_token = Some(hf_token.into());
+        self
+    }
+
+    /// Sets [`user_agent`](Self::user_agent).
+    #[must_use]
+    pub fn with_user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.user_agent = user_agent.into();
+        self
+    }
+
+    /// Sets [`stall_timeout`](Self::stall_timeout).
+    #[must_use]
+    pub fn with_stall_timeout(mut self, stall_timeout: Duration) -> Self {
+        self.stall_timeout = stall_timeout;
+        self
+    }
+
+    /// Sets [`retries`](Self::retries).
+    #[must_use]
+    pub fn with_retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Sets [`backoff`](Self::backoff).
+    #[must_use]
+    pub fn with_backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// Sets [`longest_wait`](Self::longest_wait).
+    #[must_use]
+    pub fn with_longest_wait(mut self, longest_wait: Duration) -> Self {
+        self.longest_wait = longest_wait;
+        self
     }
 }
 

@@ -27,7 +27,7 @@ impl Image {
     /// Reads and decodes a file. See [`Image::decode_with`].
     ///
     /// # Errors
-    /// As [`Image::open`].
+    /// Same as [`Image::open`].
     pub fn open_with(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<Self, ImageError> {
         let path = path.as_ref();
         let name = path.display().to_string();
@@ -38,7 +38,7 @@ impl Image {
     /// Decodes a file's bytes with the default options. See [`Image::decode_with`].
     ///
     /// # Errors
-    /// As [`Image::decode_with`].
+    /// Same as [`Image::decode_with`].
     pub fn decode(bytes: &[u8], name: &str) -> Result<Self, ImageError> {
         Self::decode_with(bytes, name, &DecodeOptions::default())
     }

@@ -19,6 +19,7 @@ pub enum Alpha {
 /// The limits are checked against the image header before memory is allocated, so that a few bytes cannot claim
 /// gigabytes (decompression bombs).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DecodeOptions {
     /// What to do with transparency.
     pub alpha: Alpha,
@@ -44,6 +45,34 @@ impl Default for DecodeOptions {
 }
 
 impl DecodeOptions {
+    /// Sets [`alpha`](Self::alpha).
+    #[must_use]
+    pub fn with_alpha(mut self, alpha: Alpha) -> Self {
+        self.alpha = alpha;
+        self
+    }
+
+    /// Sets [`max_pixels`](Self::max_pixels).
+    #[must_use]
+    pub fn with_max_pixels(mut self, max_pixels: u64) -> Self {
+        self.max_pixels = max_pixels;
+        self
+    }
+
+    /// Sets [`max_memory`](Self::max_memory).
+    #[must_use]
+    pub fn with_max_memory(mut self, max_memory: u64) -> Self {
+        self.max_memory = max_memory;
+        self
+    }
+
+    /// Sets [`apply_orientation`](Self::apply_orientation).
+    #[must_use]
+    pub fn with_apply_orientation(mut self, apply_orientation: bool) -> Self {
+        self.apply_orientation = apply_orientation;
+        self
+    }
+
     /// Checks a header against the limits. `bytes_per_pixel` is the decoder's peak memory per pixel, including
     /// the RGB output.
     pub(crate) fn admit(&self, width: u64, height: u64, bytes_per_pixel: u64) -> Result<(), Fault> {

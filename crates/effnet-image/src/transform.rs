@@ -76,8 +76,8 @@ impl EvalTransform {
     /// Like [`EvalTransform::apply`], but into one image's slice of a batch `[N, 3, H, W]`.
     ///
     /// # Errors
-    /// As [`EvalTransform::apply`], and [`ImageError::DestinationLength`] if `output` does not
-    /// have [`EvalTransform::output_len`] values.
+    /// Same as [`EvalTransform::apply`], and [`ImageError::DestinationLength`] if `output` does not have
+    /// [`EvalTransform::output_len`] values.
     pub fn apply_into(&self, image: &Image, output: &mut [f32]) -> Result<(), ImageError> {
         check_destination(self.image_size, output)?;
         let cropped = self.crop(image)?;
@@ -91,7 +91,7 @@ impl EvalTransform {
     /// smaller than the crop is padded with black, like `CenterCrop`.
     ///
     /// # Errors
-    /// As [`EvalTransform::apply`].
+    /// Same as [`EvalTransform::apply`].
     pub fn crop(&self, image: &Image) -> Result<Image, ImageError> {
         let (width, height) = self.resized(image)?;
         let size = self.image_size;

@@ -28,15 +28,14 @@ fn numbers<T: std::str::FromStr>(text: &str) -> Vec<T> {
 }
 
 fn sampling(kernel: &str, fill: &str) -> Sampling {
-    Sampling {
-        kernel: match kernel {
+    Sampling::default()
+        .with_kernel(match kernel {
             "nearest" => Kernel::Nearest,
             "bilinear" => Kernel::Bilinear,
             "bicubic" => Kernel::Bicubic,
             other => panic!("{other}"),
-        },
-        fill: numbers(fill).try_into().unwrap(),
-    }
+        })
+        .with_fill(numbers(fill).try_into().unwrap())
 }
 
 /// The source image and the expected image of each line of `operations.tsv`.

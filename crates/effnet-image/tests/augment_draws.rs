@@ -29,18 +29,16 @@ fn fixture(name: &str) -> String {
 
 fn policy(name: &str) -> Policy {
     if let Some(magnitude) = name.strip_prefix("randaugment ") {
-        return Policy::RandAugment(RandAugment {
-            num_ops: 1,
-            magnitude: magnitude.parse().unwrap(),
-            ..RandAugment::default()
-        });
+        return Policy::RandAugment(
+            RandAugment::default()
+                .with_num_ops(1)
+                .with_magnitude(magnitude.parse().unwrap()),
+        );
     }
     match name.parse().unwrap() {
-        Policy::TimmRandAugment(policy) => Policy::TimmRandAugment(TimmRandAugment {
-            num_layers: 1,
-            probability: 1.0,
-            ..policy
-        }),
+        Policy::TimmRandAugment(policy) => {
+            Policy::TimmRandAugment(policy.with_num_layers(1).with_probability(1.0))
+        }
         policy => policy,
     }
 }
@@ -197,16 +195,15 @@ fn timms_levels_are_normal_and_cut_off() {
 #[test]
 fn timms_notation_is_read() {
     let read: TimmRandAugment = "rand-m9-n3-mstd0.5-p0.7-mmax12-inc1".parse().unwrap();
-    let expected = TimmRandAugment {
-        magnitude: 9.0,
-        magnitude_std: 0.5,
-        magnitude_max: 12.0,
-        num_layers: 3,
-        probability: 0.7,
-        increasing: true,
-        interpolation: InterpolationChoice::Random,
-        fill: [124, 116, 104],
-    };
+    let expected = TimmRandAugment::default()
+        .with_magnitude(9.0)
+        .with_magnitude_std(0.5)
+        .with_magnitude_max(12.0)
+        .with_num_layers(3)
+        .with_probability(0.7)
+        .with_increasing(true)
+        .with_interpolation(InterpolationChoice::Random)
+        .with_fill([124, 116, 104]);
     assert_eq!(read, expected);
     for wrong in [
         "rand-x9",
@@ -225,10 +222,7 @@ fn timms_notation_is_read() {
 
 #[test]
 fn erasing_takes_the_stated_share_and_fits() {
-    let erasing = RandomErasing {
-        count: (1, 3),
-        ..RandomErasing::timm(0.25, ErasingMode::RandomPixels)
-    };
+    let erasing = RandomErasing::timm(0.25, ErasingMode::RandomPixels).with_count((1, 3));
     let mut rng = rng();
     let drawn: Vec<_> = (0..8000).map(|_| erasing.sample(40, 30, &mut rng)).collect();
     let erased = drawn.iter().filter(|erasures| !erasures.is_empty()).count();
@@ -253,12 +247,10 @@ fn erasing_takes_the_stated_share_and_fits() {
 
 #[test]
 fn the_same_seed_gives_the_same_image_and_another_seed_another() {
-    let transform = TrainTransform {
-        policy: Some(Policy::TimmRandAugment("rand-m9-mstd0.5".parse().unwrap())),
-        jitter: Some(ColorJitter::new(0.4, 0.4, 0.4, 0.1)),
-        erasing: Some(RandomErasing::torchvision(1.0, ErasingMode::RandomColor)),
-        ..TrainTransform::new(16)
-    };
+    let transform = TrainTransform::new(16)
+        .with_policy(Policy::TimmRandAugment("rand-m9-mstd0.5".parse().unwrap()))
+        .with_jitter(ColorJitter::new(0.4, 0.4, 0.4, 0.1))
+        .with_erasing(RandomErasing::torchvision(1.0, ErasingMode::RandomColor));
     let pixels = (0..30 * 20 * 3).map(|n| (n * 7 % 251) as u8).collect();
     let image = Image::from_rgb8(30, 20, pixels).unwrap();
     let apply = |seed| {
@@ -273,63 +265,21 @@ fn the_same_seed_gives_the_same_image_and_another_seed_another() {
 #[test]
 fn unusable_options_are_errors() {
     let good = TrainTransform::new(8);
-    let crop = |scale, ratio| RandomResizedCrop { scale, ratio };
+    let crop = |scale, ratio| RandomResizedCrop::default().with_scale(scale).with_ratio(ratio);
     let erasing = RandomErasing::timm(0.5, ErasingMode::RandomColor);
     let bad = [
-        TrainTransform {
-            image_size: 0,
-            ..good
-        },
-        TrainTransform { flip: 1.5, ..good },
-        TrainTransform {
-            std: [0.0; 3],
-            ..good
-        },
-        TrainTransform {
-            crop: crop((0.9, 0.1), (0.75, 1.33)),
-            ..good
-        },
-        TrainTransform {
-            crop: crop((0.1, 2.0), (0.75, 1.33)),
-            ..good
-        },
-        TrainTransform {
-            crop: crop((0.1, 1.0), (0.0, 1.33)),
-            ..good
-        },
-        TrainTransform {
-            crop: crop((f64::NAN, 1.0), (0.75, 1.33)),
-            ..good
-        },
-        TrainTransform {
-            jitter: Some(ColorJitter::new(0.1, 0.1, 0.1, 0.6)),
-            ..good
-        },
-        TrainTransform {
-            jitter: Some(ColorJitter::new(f64::INFINITY, 0.1, 0.1, 0.0)),
-            ..good
-        },
-        TrainTransform {
-            erasing: Some(RandomErasing {
-                probability: -0.1,
-                ..erasing
-            }),
-            ..good
-        },
-        TrainTransform {
-            erasing: Some(RandomErasing {
-                count: (0, 1),
-                ..erasing
-            }),
-            ..good
-        },
-        TrainTransform {
-            policy: Some(Policy::RandAugment(RandAugment {
-                magnitude: 31,
-                ..RandAugment::default()
-            })),
-            ..good
-        },
+        good.with_image_size(0),
+        good.with_flip(1.5),
+        good.with_std([0.0; 3]),
+        good.with_crop(crop((0.9, 0.1), (0.75, 1.33))),
+        good.with_crop(crop((0.1, 2.0), (0.75, 1.33))),
+        good.with_crop(crop((0.1, 1.0), (0.0, 1.33))),
+        good.with_crop(crop((f64::NAN, 1.0), (0.75, 1.33))),
+        good.with_jitter(ColorJitter::new(0.1, 0.1, 0.1, 0.6)),
+        good.with_jitter(ColorJitter::new(f64::INFINITY, 0.1, 0.1, 0.0)),
+        good.with_erasing(erasing.with_probability(-0.1)),
+        good.with_erasing(erasing.with_count((0, 1))),
+        good.with_policy(Policy::RandAugment(RandAugment::default().with_magnitude(31))),
     ];
     let image = Image::from_rgb8(4, 4, vec![0; 48]).unwrap();
     for transform in bad {

@@ -59,11 +59,9 @@ fn damage() -> impl Strategy<Value = Damage> {
 
 /// Limits small enough that a header that passes costs no time.
 fn small() -> DecodeOptions {
-    DecodeOptions {
-        max_pixels: 1 << 18,
-        max_memory: 1 << 24,
-        ..DecodeOptions::default()
-    }
+    DecodeOptions::default()
+        .with_max_pixels(1 << 18)
+        .with_max_memory(1 << 24)
 }
 
 proptest! {
@@ -188,11 +186,9 @@ fn enormous_headers_are_refused_with_file_limit_and_size() {
 
 #[test]
 fn the_memory_limit_holds_when_the_pixel_limit_is_lifted() {
-    let options = DecodeOptions {
-        max_pixels: u64::MAX,
-        max_memory: 1 << 26,
-        ..DecodeOptions::default()
-    };
+    let options = DecodeOptions::default()
+        .with_max_pixels(u64::MAX)
+        .with_max_memory(1 << 26);
     for (name, bytes) in bombs() {
         let error = Image::decode_with(&bytes, name, &options).unwrap_err();
         assert!(matches!(error, ImageError::TooMuchMemory { .. }), "{error}");

@@ -13,7 +13,7 @@ pub enum Error {
         name: &'static str,
         /// The shape it should have; `-1` stands for any size.
         expected: Vec<i64>,
-        /// The shape it has.
+        /// Actual shape.
         found: Vec<i64>,
     },
     /// A slice is not as long as its shape says.
@@ -29,7 +29,7 @@ pub enum Error {
     /// A number is too large for the kernels.
     #[error("{name} is {value}, which is out of range")]
     OutOfRange {
-        /// What the number is.
+        /// Name of the number.
         name: &'static str,
         /// The number.
         value: usize,

@@ -73,7 +73,7 @@ impl<'a> Convolution<'a> {
 pub struct Block<'a> {
     /// To the expanded width, followed by SiLU; `None` if the block does not expand.
     pub expand: Option<Convolution<'a>>,
-    /// One filter per channel, 3 or 5 wide, stride 1 or 2, followed by SiLU.
+    /// Depthwise convolution with kernel size 3 or 5 and stride 1 or 2, followed by SiLU.
     pub depthwise: Convolution<'a>,
     /// The first layer of squeeze-and-excitation, followed by SiLU.
     pub reduce: Convolution<'a>,

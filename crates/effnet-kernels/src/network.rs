@@ -102,7 +102,7 @@ pub fn has_bf16_instructions() -> bool {
     unsafe { effnet_has_bf16() != 0 }
 }
 
-/// The memory and the threads of one call at a time.
+/// Scratch memory and threads for one call at a time.
 ///
 /// Its memory grows to what the largest call so far needed, and is reused. Its threads sleep between calls.
 #[derive(Debug)]
@@ -236,7 +236,7 @@ impl Network {
         self.classes
     }
 
-    /// Bytes of the packed weights.
+    /// Size of the packed weights in bytes.
     pub fn bytes(&self) -> u64 {
         // SAFETY: the network is alive.
         unsafe { effnet_network_bytes(self.handle.as_ptr()) }
@@ -266,7 +266,7 @@ impl Network {
     /// The shape of an output for images `[N, C, height, width]`.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// Same as [`run`](Self::run).
     pub fn output_shape(&self, shape: [usize; 4], output: Output) -> Result<Vec<usize>, Error> {
         let [count, channels, height, width] = shape;
         if channels != self.input_channels || height == 0 || width == 0 {
@@ -323,7 +323,7 @@ impl Network {
     /// for another counts towards the layer that follows.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// Same as [`run`](Self::run).
     pub fn profile(
         &self,
         context: &mut Context,

@@ -1,7 +1,8 @@
 //! A network on a CUDA device.
 //!
-//! A GPU that waits for copies, or for kernels launched one by one, is idle in between. So uploads and downloads overlap
-//! the computation on a stream of their own, and a batch of a known shape is replayed as a CUDA graph, in one launch.
+//! A GPU that waits for copies, or for kernels launched one by one, is idle in between. So copies to and from
+//! the device overlap the computation on a separate stream, and a batch of a known shape is replayed as a
+//! CUDA graph, in one launch.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,7 +14,7 @@ use crate::error::Error;
 use crate::operators::OperatorNetwork;
 use crate::pending::Pending;
 
-/// How many batch shapes are recorded at most; batches of any other shape run without a graph.
+/// Maximum number of batch shapes to record; batches of other shapes run without a graph.
 const MOST_SHAPES: usize = 8;
 
 /// A lock serialises the calls, and all of them enqueue on the current stream of the device (the default
@@ -63,8 +64,8 @@ impl CudaNetwork {
         self.state().not_recorded.clone()
     }
 
-    /// Starts to compute the logits of `images`. The result is downloaded to the CPU if the images came from
-    /// there, and stays on the device otherwise.
+    /// Starts computing the logits of `images`. The result is copied to the CPU if the images are on the CPU,
+    /// and stays on the device otherwise.
     pub(crate) fn submit(&self, images: &Tensor) -> Result<Pending, Error> {
         self.compute(images, State::run)
     }
@@ -143,7 +144,7 @@ impl State {
             graph.replay()?;
             return Ok(logits.shallow_clone());
         }
-        // A recording needs this run before it: libtorch sets up cuDNN once per thread.
+        // Recording needs a run in advance: libtorch sets up cuDNN once per thread.
         let logits = self.network.run(&input)?;
         if self.shapes[index].has_run && self.not_recorded.is_none() {
             match self.record(&input) {

@@ -79,8 +79,8 @@ impl EngineOptions {
 /// an image gives the same bits in every run and whatever else is in the batch; on CUDA, equal batches
 /// give equal bits.
 ///
-/// On CUDA, images on the CPU are uploaded through pinned memory on a stream of their own, while the
-/// device computes the batch before them. The second batch of a shape is recorded as a CUDA graph where
+/// On CUDA, images on the CPU are copied through pinned memory on a separate stream, while the device
+/// computes the previous batch. The second batch of a shape is recorded as a CUDA graph if
 /// [`libtorch_ext::CudaGraph`] is available, and later ones replay it.
 #[derive(Debug)]
 pub struct Engine {
@@ -114,7 +114,7 @@ impl Engine {
     /// Folds and packs parameters for a device.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// Same as [`new`](Self::new).
     pub fn from_parameters(
         parameters: &Parameters,
         device: Device,
@@ -175,9 +175,9 @@ impl Engine {
         self.device
     }
 
-    /// Why batches are not recorded as CUDA graphs; `None` where they are, and on devices other than
-    /// CUDA. It can change when the second batch of a shape is run.
-    pub fn without_graphs(&self) -> Option<String> {
+    /// Why batches are not recorded as CUDA graphs; `None` if they are, and on devices other than CUDA. It
+    /// can change when the second batch of a shape is run.
+    pub fn why_no_graphs(&self) -> Option<String> {
         match &self.path {
             Path::Cuda(network) => network.not_recorded(),
             Path::Cpu(_) | Path::Operators(_) => None,
@@ -198,7 +198,7 @@ impl Engine {
     /// device has started, with the images copied; in all other cases it computes the result.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// Same as [`run`](Self::run).
     pub fn submit(&self, images: &Tensor) -> Result<Pending, Error> {
         self.check(images)?;
         tch::no_grad(|| match &self.path {
@@ -216,7 +216,7 @@ impl Engine {
     /// The head's activations `[N, features, H / 32, W / 32]` in 32-bit floats.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// Same as [`run`](Self::run).
     pub fn run_features(&self, images: &Tensor) -> Result<Tensor, Error> {
         self.check(images)?;
         tch::no_grad(|| match &self.path {
@@ -335,12 +335,12 @@ impl Backend for Engine {
         Ok(memory(self.device)?.map(|memory| memory.peak))
     }
 
-    fn works_beside(&self) -> bool {
+    fn is_asynchronous(&self) -> bool {
         self.device.is_cuda()
     }
 
-    fn without_graphs(&self) -> Option<String> {
-        Engine::without_graphs(self)
+    fn why_no_graphs(&self) -> Option<String> {
+        Engine::why_no_graphs(self)
     }
 
     fn profile(&self, images: Images<'_>) -> Result<Option<Vec<(Layer, f64)>>, BackendError> {

@@ -1,5 +1,5 @@
-//! `--engine plain`: the network's own layers, one libtorch call after the other, without folding. The fused engine
-//! is checked against it.
+//! `--engine plain`: the network's own layers, one libtorch call after another, without folding. The fused
+//! engine is checked against it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,9 +1,9 @@
 //! `effnet train` and `effnet finetune`, which differ only in their default settings.
 //!
-//! A training goes through the files below in this order: `start` settles the settings and the run folder,
-//! `session_builder` opens the images, the initial weights and the teacher and resolves every `auto`, and
-//! `session` runs the epochs. effnet-train's `Trainer` takes the steps; the files here
-//! add what a command needs: settings, run folders, Ctrl-C, progress bars and several processes.
+//! A training run goes through the files below in this order: `start` determines the settings and the run
+//! folder, `session_builder` opens the images, the initial weights and the teacher and resolves every `auto`,
+//! and `session` runs the epochs. effnet-train's `Trainer` takes the steps; the files here add what a command
+//! needs: settings, run folders, Ctrl-C, progress bars and several processes.
 
 mod batch_size;
 mod best;
@@ -44,7 +44,7 @@ use session::{Ending, Session};
 use session_builder::SessionBuilder;
 use start::StartMode;
 
-/// Runs `command`, `train` or `finetune`, whose default settings are `defaults`.
+/// Runs `command` (`train` or `finetune`) with the default settings `defaults`.
 pub(crate) fn run(
     command: &str,
     arguments: &TrainingArguments,

@@ -13,8 +13,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use effnet_checkpoint::Checkpoint;
-use effnet_core::{Config, EfficientNet, LoadOptions, Variant};
+use effnet_core::{Config, EfficientNet, Pretrained, PretrainedOptions, Variant};
 use effnet_data::metrics::Metrics;
 use effnet_data::{BoxError, Dataset, Order};
 use effnet_image::augment::TrainTransform;
@@ -22,10 +21,9 @@ use effnet_image::{EvalTransform, Image};
 use effnet_train::data::{Loader, LoaderOptions};
 use effnet_train::measure;
 use effnet_train::{
-    Batch, OptimizerKind, ParamGroupOptions, Phase, Schedule, ScheduleShape, Targets, Trainer,
-    TrainerOptions, Warmup,
+    OptimizerKind, ParamGroupOptions, Phase, Schedule, ScheduleShape, Trainer, TrainerOptions, Warmup,
 };
-use tch::{Device, nn};
+use tch::nn;
 
 /// Any number of discs, rings and bars in different colours.
 struct Shapes {
@@ -80,42 +78,34 @@ impl Dataset for Shapes {
 }
 
 /// A network for three classes.
-fn network(store: &nn::VarStore, weights: Option<&str>) -> Result<EfficientNet, Box<dyn Error>> {
-    let config = Variant::B0.config().with_num_classes(3);
-    let Some(path) = weights else {
-        let narrow = Config {
-            width_coefficient: 0.25,
-            depth_coefficient: 0.5,
-            drop_connect_rate: 0.0,
-            batch_norm_momentum: 0.1,
-            ..config
-        };
-        return Ok(EfficientNet::new(&store.root(), &narrow)?);
+fn network(weights: Option<&str>) -> Result<EfficientNet, Box<dyn Error>> {
+    if let Some(weights) = weights {
+        let options = PretrainedOptions::default().with_new_classes(3);
+        let pretrained = Pretrained::open(weights, &options)?;
+        println!("not loaded: {}", pretrained.report.skipped.join(", "));
+        return Ok(pretrained.network);
+    }
+    let narrow = Config {
+        width_coefficient: 0.25,
+        depth_coefficient: 0.5,
+        drop_connect_rate: 0.0,
+        batch_norm_momentum: 0.1,
+        ..Variant::B0.config().with_num_classes(3)
     };
-    let options = LoadOptions::new().with_new_classifier(true);
-    let checkpoint = Checkpoint::open(path)?;
-    let (network, report) =
-        EfficientNet::from_state_dict(&store.root(), &config, checkpoint.state_dict(), options)?;
-    println!("not loaded: {}", report.left_aside.join(", "));
-    Ok(network)
+    let store = nn::VarStore::new(effnet_core::device());
+    Ok(EfficientNet::new(&store.root(), &narrow)?)
 }
 
 pub(crate) fn run(weights: Option<&str>) -> Result<f64, Box<dyn Error>> {
     const EPOCHS: u64 = 12;
-    // Before the first tensor: libtorch looks for CUDA only once.
-    libtorch_ext::load_cuda(None)?;
-    let store = nn::VarStore::new(Device::cuda_if_available());
-    let network = network(&store, weights)?;
+    let network = network(weights)?;
 
-    let options = LoaderOptions::new(16);
+    let options = LoaderOptions::default().with_batch_size(16);
     let mut transform = TrainTransform::new(48);
     // Smaller crops may miss the shape.
     transform.crop.scale = (0.7, 1.0);
     let train = Loader::new(Arc::new(Shapes::new(240, 1)), transform, options.clone())?;
-    let in_order = LoaderOptions {
-        order: Order::Sequential,
-        ..options
-    };
+    let in_order = options.with_order(Order::Sequential);
     let validation = Loader::new(
         Arc::new(Shapes::new(60, 2)),
         EvalTransform::with_crop_pct(48, 1.0),
@@ -131,12 +121,7 @@ pub(crate) fn run(weights: Option<&str>) -> Result<f64, Box<dyn Error>> {
     let mut trainer = Trainer::new(network, TrainerOptions::default(), vec![phase])?;
     for epoch in 0..EPOCHS {
         for batch in train.epoch(epoch)? {
-            let batch = batch?;
-            let targets = Targets::Classes(batch.labels);
-            trainer.step(&[Batch {
-                images: batch.images,
-                targets,
-            }])?;
+            trainer.step(&[batch?.into()])?;
         }
         let loss = trainer.running_loss().mean().unwrap_or(f64::NAN);
         trainer.end_epoch();

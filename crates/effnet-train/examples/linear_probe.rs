@@ -13,28 +13,11 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-use effnet_checkpoint::Checkpoint;
-use effnet_core::{EfficientNet, EfficientNetNames, LoadOptions, Profile, Variant};
+use effnet_core::{EfficientNet, ModelOptions, PreprocessingOverrides, Pretrained, PretrainedOptions};
 use effnet_data::{Order, Splits};
-use effnet_image::EvalTransform;
 use effnet_train::data::{Loader, LoaderOptions};
 use tch::nn::{Module as _, OptimizerConfig as _};
-use tch::{Device, Kind, Tensor, nn};
-
-/// The network of a file, of any variant, and its image size.
-fn load(path: &Path, store: &nn::VarStore) -> Result<(EfficientNet, usize), Box<dyn Error>> {
-    let checkpoint = Checkpoint::open(path)?;
-    let signature = checkpoint.state_dict().signature()?;
-    let variant = Variant::recognise(&signature).ok_or("not an EfficientNet of a known variant")?;
-    let config = variant
-        .config()
-        .with_profile(Profile::default_for(signature.scheme, Some(variant)))
-        .with_num_classes(1);
-    let options = LoadOptions::new().with_new_classifier(true);
-    let (network, _) =
-        EfficientNet::from_state_dict(&store.root(), &config, checkpoint.state_dict(), options)?;
-    Ok((network, variant.image_size() as usize))
-}
+use tch::{Kind, Tensor, nn};
 
 /// Pooled features `[N, C]` and labels `[N]` of all images of `loader`.
 fn features(network: &EfficientNet, loader: &Loader) -> Result<(Tensor, Tensor), Box<dyn Error>> {
@@ -49,26 +32,21 @@ fn features(network: &EfficientNet, loader: &Loader) -> Result<(Tensor, Tensor),
     Ok((Tensor::cat(&features, 0), Tensor::cat(&labels, 0)))
 }
 
-pub(crate) fn run(folder: &Path, weights: &Path, image_size: Option<usize>) -> Result<f64, Box<dyn Error>> {
-    // Before the first tensor: libtorch looks for CUDA only once.
-    libtorch_ext::load_cuda(None)?;
-    let device = Device::cuda_if_available();
-    let (network, native) = load(weights, &nn::VarStore::new(device))?;
-
-    let side = image_size.unwrap_or(native);
+pub(crate) fn run(folder: &Path, weights: &Path, image_size: Option<u32>) -> Result<f64, Box<dyn Error>> {
+    // The classifier is not used: any number of classes will do.
+    let preprocessing = PreprocessingOverrides::default().with_image_size(image_size);
+    let options = PretrainedOptions::default()
+        .with_new_classes(1)
+        .with_model(ModelOptions::default().with_preprocessing(preprocessing));
+    let Pretrained {
+        network, transform, ..
+    } = Pretrained::open(weights, &options)?;
 
     let splits = Splits::open(folder)?.or_split(0.25, 0);
-    let options = LoaderOptions {
-        order: Order::Sequential,
-        ..LoaderOptions::new(16)
-    };
-    let loader = |dataset| {
-        Loader::new(
-            dataset,
-            EvalTransform::with_crop_pct(side, 0.875),
-            options.clone(),
-        )
-    };
+    let options = LoaderOptions::default()
+        .with_batch_size(16)
+        .with_order(Order::Sequential);
+    let loader = |dataset| Loader::new(dataset, transform, options.clone());
     let classes = splits.train.classes().len() as i64;
     let validation = splits.val.ok_or("no validation images")?;
     let (known, known_labels) = features(&network, &loader(Arc::clone(&splits.train))?)?;
@@ -77,7 +55,7 @@ pub(crate) fn run(folder: &Path, weights: &Path, image_size: Option<usize>) -> R
     // Features differ in scale; the classifier learns faster once they are standardised.
     let (deviation, mean) = known.std_mean_dim(&[0i64][..], true, true);
     let scaled = |features: &Tensor| (features - &mean) / (&deviation + 1e-6);
-    let store = nn::VarStore::new(device);
+    let store = nn::VarStore::new(network.device());
     let layer = nn::linear(
         store.root(),
         known.size()[1],

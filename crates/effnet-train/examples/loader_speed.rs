@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use effnet_data::{BoxError, Dataset, Subset};
 use effnet_image::Image;
-use effnet_image::augment::TrainTransform;
+use effnet_image::augment::{Policy, TrainTransform};
 use effnet_train::data::{Loader, LoaderOptions};
 use walkdir::WalkDir;
 
@@ -53,11 +53,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .next()
         .ok_or("usage: loader_speed FOLDER [BATCH_SIZE [WORKERS [IMAGES]]]")?;
     let mut number = |default| arguments.next().map_or(Ok(default), |text| text.parse::<usize>());
-    let options = LoaderOptions::new(number(32)?);
-    let options = LoaderOptions {
-        workers: number(options.workers)?,
-        ..options
-    };
+    let options = LoaderOptions::default().with_batch_size(number(32)?);
+    let workers = number(options.workers)?;
+    let options = options.with_workers(workers);
     let images = number(1000)?;
 
     // Batches are large and short-lived.
@@ -76,10 +74,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         (0..images).map(|number| number % count).collect(),
     );
     let policy = std::env::var("EFFNET_AUGMENT").ok();
-    let transform = TrainTransform {
-        policy: policy.map(|name| name.parse()).transpose()?,
-        ..TrainTransform::new(224)
-    };
+    let transform =
+        TrainTransform::new(224).with_policy(policy.map(|name| name.parse::<Policy>()).transpose()?);
     let loader = Loader::new(Arc::new(repeated), transform, options)?;
 
     for (epoch, _) in stdin().lines().enumerate() {

@@ -41,10 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         optimizer: OptimizerKind::SGD,
         schedule: Schedule::new(0.01, u64::MAX, ScheduleShape::Constant, Warmup::default())?,
     };
-    let options = TrainerOptions {
-        precision,
-        ..TrainerOptions::default()
-    };
+    let options = TrainerOptions::default().with_precision(precision);
     let mut trainer = Trainer::new(network, options, vec![phase])?;
     let images = Tensor::randn([batch, 3, size, size], (Kind::Float, Device::Cpu));
     let targets = Targets::Classes(Tensor::arange(batch, (Kind::Int64, Device::Cpu)));

@@ -8,7 +8,7 @@ use torch_c10d::ProcessGroup;
 
 use crate::Error;
 
-/// Checks that `facts`, values by name, are the same on all ranks.
+/// Checks that `facts`, pairs of a name and a value, are the same on all ranks.
 ///
 /// # Errors
 /// [`Error::Disagreement`] on every rank, with all differences and their ranks; [`Error::Group`].

@@ -1,14 +1,14 @@
 //! The checkpoints of a run folder.
 //!
-//! A training may be killed, or the disk fill up, at any moment: whatever happens, the folder must hold a checkpoint to
-//! resume from.
+//! A training run may be killed, or the disk may fill up, at any moment: the folder must always hold a
+//! checkpoint to resume from.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use effnet::ModelMetadata;
-use effnet_checkpoint::{Checkpoint, StateDict, UNFINISHED, write_safetensors};
+use effnet_checkpoint::{Checkpoint, PARTIAL_SUFFIX, StateDict, write_safetensors};
 use serde_json::{Map, Value};
 
 use crate::{Error, Snapshot};
@@ -164,7 +164,7 @@ fn sweep(folder: &Path) -> io::Result<()> {
         let name = entry.file_name();
         let hidden = name
             .to_str()
-            .and_then(|name| name.strip_prefix('.')?.strip_suffix(UNFINISHED));
+            .and_then(|name| name.strip_prefix('.')?.strip_suffix(PARTIAL_SUFFIX));
         let unfinished =
             hidden.is_some_and(|name| [STATE, LAST, BEST].iter().any(|target| name.starts_with(target)));
         if unfinished {

@@ -77,7 +77,7 @@ impl DataParallel {
         self.batch_norm_group.clone()
     }
 
-    /// Prepares for a phase that trains other parameters.
+    /// Prepares for a phase that trains different parameters.
     pub(crate) fn begin_phase(&mut self, network: &EfficientNet) -> Result<(), Error> {
         // Drop the old one first: two reducers of one parameter would both send its gradient.
         self.reducer = None;
@@ -93,7 +93,8 @@ impl DataParallel {
         Ok(())
     }
 
-    /// Exchanges the numbers of images, and checks that all ranks are about to take step `step` in equally many parts.
+    /// Exchanges the numbers of images, and checks that all ranks are about to take step `step` with the same
+    /// number of parts.
     pub(crate) fn share(&self, images: i64, parts: usize, step: u64) -> Result<Share, Error> {
         let own = [images as f64, parts as f64, step as f64, 0.0];
         let all = self.group.all_gather_numbers(own)?;
@@ -179,7 +180,7 @@ fn is_of_memory(message: &str) -> bool {
     libtorch_ext::is_out_of_memory(&TchError::Torch(message.to_owned()))
 }
 
-/// Copies the values of rank 0 into `tensor`.
+/// Broadcasts `tensor` from rank 0.
 pub(crate) fn follow_first(group: &ProcessGroup, tensor: &Tensor) -> Result<(), Error> {
     if tensor.is_contiguous() {
         return Ok(group.broadcast(tensor, 0)?);

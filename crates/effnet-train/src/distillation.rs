@@ -10,7 +10,7 @@ use crate::Error;
 /// A trained network that another one, the student, learns from.
 pub trait Teacher: Debug + Send {
     /// Logits `[N, classes]` of images `[N, channels, H, W]`. The images are those of the student, augmented
-    /// and normalised, on its device. Called without gradients and in the precision of the training.
+    /// and normalised, on its device. Called without gradients and in the precision of training.
     ///
     /// # Errors
     /// [`Error::Torch`].

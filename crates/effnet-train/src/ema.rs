@@ -8,6 +8,44 @@ use tch::{Tensor, nn};
 use crate::Error;
 use crate::restore::restore_tensors;
 
+/// Options of an [`Ema`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct EmaOptions {
+    /// Decay of the average per step, in `[0, 1)`: the weight of the old average in an update. 0.9999 by default.
+    pub decay: f64,
+    /// Whether the decay is lower in the first steps: at most `(1 + n) / (10 + n)` in update `n`, counted from one,
+    /// as in TensorFlow's `ExponentialMovingAverage` with `num_updates`, so that the initial weights do not dominate
+    /// after a short training. On by default.
+    pub warmup: bool,
+}
+
+impl Default for EmaOptions {
+    /// As in the reference implementation: a decay of 0.9999 with warm-up.
+    fn default() -> Self {
+        Self {
+            decay: 0.9999,
+            warmup: true,
+        }
+    }
+}
+
+impl EmaOptions {
+    /// Sets [`decay`](Self::decay).
+    #[must_use]
+    pub fn with_decay(mut self, decay: f64) -> Self {
+        self.decay = decay;
+        self
+    }
+
+    /// Sets [`warmup`](Self::warmup).
+    #[must_use]
+    pub fn with_warmup(mut self, warmup: bool) -> Self {
+        self.warmup = warmup;
+        self
+    }
+}
+
 /// An exponential moving average of a network's parameters and of its batch statistics.
 ///
 /// It is a network of its own on the same device, which can be evaluated and saved like any other.
@@ -26,13 +64,10 @@ pub struct Ema {
 impl Ema {
     /// An average that starts at `source` and follows it with each [`update`](Self::update).
     ///
-    /// `decay`, in `[0, 1)`, is the weight of the old average in an update. With `warmup`, it is at most
-    /// `(1 + n) / (10 + n)` in update `n`, counted from one, as in TensorFlow's `ExponentialMovingAverage`
-    /// with `num_updates`, so that the initial weights do not dominate after a short training.
-    ///
     /// # Errors
     /// [`Error::InvalidOption`], [`Error::Network`] when memory runs out.
-    pub fn new(source: &EfficientNet, decay: f64, warmup: bool) -> Result<Self, Error> {
+    pub fn new(source: &EfficientNet, options: EmaOptions) -> Result<Self, Error> {
+        let EmaOptions { decay, warmup } = options;
         if !(0.0..1.0).contains(&decay) {
             return Err(Error::option(
                 "the decay of the EMA",
@@ -42,7 +77,7 @@ impl Ema {
         }
         let store = nn::VarStore::new(source.device());
         let (weights, options) = (source.state_dict()?, LoadOptions::default());
-        let (network, _) = EfficientNet::from_state_dict(&store.root(), source.config(), &weights, options)?;
+        let network = EfficientNet::from_state_dict(&store.root(), source.config(), &weights, options)?;
         let (mut averaged, mut copied) = ([const { Vec::new() }; 2], [const { Vec::new() }; 2]);
         for ((_, own), (_, theirs)) in network.named_tensors().zip(source.named_tensors()) {
             let own = own.f_set_requires_grad(false)?;

@@ -136,7 +136,7 @@ fn listed(differences: &[String]) -> String {
 
 fn intact(last_good: Option<&PathBuf>) -> String {
     last_good.map_or_else(
-        || "; no checkpoint was saved before".to_owned(),
+        || "; no checkpoint has been saved yet".to_owned(),
         |path| format!("; the last good checkpoint is intact: {}", path.display()),
     )
 }
@@ -174,7 +174,7 @@ impl fmt::Display for Divergence {
         )?;
         match last_good {
             Some(path) => write!(f, "the last good checkpoint is {}; ", path.display())?,
-            None => write!(f, "no checkpoint was saved before; ")?,
+            None => write!(f, "no checkpoint has been saved yet; ")?,
         }
         write!(
             f,

@@ -24,7 +24,7 @@ mod trainer;
 pub use agreement::agree;
 pub use checkpointer::Checkpointer;
 pub use distillation::{Distillation, Teacher};
-pub use ema::Ema;
+pub use ema::{Ema, EmaOptions};
 pub use error::{Divergence, Error};
 pub use gradients::{clip_to_norm, global_norm};
 pub use loss::{CrossEntropy, Targets};
@@ -35,6 +35,4 @@ pub use precision::{GradScaler, Precision};
 pub use range_test::{RangeTest, RangeTestResult};
 pub use schedule::{Schedule, ScheduleShape, Warmup};
 pub use snapshot::Snapshot;
-pub use trainer::{
-    Batch, EmaOptions, Phase, Position, RunningLoss, Step, Trainer, TrainerOptions, TrainerState,
-};
+pub use trainer::{Batch, Phase, Position, RunningLoss, Step, Trainer, TrainerOptions, TrainerState};

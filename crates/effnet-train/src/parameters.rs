@@ -39,16 +39,17 @@ pub enum Freeze {
     /// No layers: everything is trained.
     #[default]
     Nothing,
-    /// The convolutions below the classifier; batch normalisation keeps learning its scale, shift and
-    /// statistics, as in fastai while a new head is trained.
+    /// The convolutions below the classifier; batch normalisation is still trained and updates its
+    /// statistics, as in fastai when a new head is trained.
     Convolutions,
-    /// Everything below the classifier, which runs in evaluation mode, without drop connect: a linear
-    /// probe.
+    /// Everything below the classifier (linear probing). The frozen layers run in evaluation mode, without
+    /// drop connect.
     Features,
 }
 
 /// How the parameters of a network are split into [`ParameterGroup`]s.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct ParamGroupOptions {
     /// Weight decay of the convolutions and the classifier's weight matrix.
     pub weight_decay: f64,
@@ -123,6 +124,41 @@ fn is_norm(name: &str) -> bool {
 }
 
 impl ParamGroupOptions {
+    /// Sets [`weight_decay`](Self::weight_decay).
+    #[must_use]
+    pub fn with_weight_decay(mut self, weight_decay: f64) -> Self {
+        self.weight_decay = weight_decay;
+        self
+    }
+
+    /// Sets [`decay_norms_and_biases`](Self::decay_norms_and_biases).
+    #[must_use]
+    pub fn with_decay_norms_and_biases(mut self, decay_norms_and_biases: bool) -> Self {
+        self.decay_norms_and_biases = decay_norms_and_biases;
+        self
+    }
+
+    /// Sets [`rates`](Self::rates).
+    #[must_use]
+    pub fn with_rates(mut self, rates: LayerRates) -> Self {
+        self.rates = rates;
+        self
+    }
+
+    /// Sets [`head_rate`](Self::head_rate).
+    #[must_use]
+    pub fn with_head_rate(mut self, head_rate: f64) -> Self {
+        self.head_rate = head_rate;
+        self
+    }
+
+    /// Sets [`freeze`](Self::freeze).
+    #[must_use]
+    pub fn with_freeze(mut self, freeze: Freeze) -> Self {
+        self.freeze = freeze;
+        self
+    }
+
     /// Splits a network's parameters into groups, and sets `requires_grad` for exactly those in a group.
     ///
     /// # Errors
@@ -204,7 +240,7 @@ impl ParamGroupOptions {
         }
     }
 
-    /// The name of a group; layers with equal rates share one.
+    /// The name of a group; layers with equal learning rates share a group.
     fn group_name(&self, layer: Layer, weight_decay: f64) -> String {
         let place = match (layer, self.rates) {
             (Layer::Classifier, _) => layer.name(),

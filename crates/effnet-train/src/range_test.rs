@@ -4,6 +4,7 @@ use crate::{Batch, Error, Trainer};
 
 /// The range of learning rates to try.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct RangeTest {
     /// The learning rate of the first step, above 0.
     pub from: f64,
@@ -41,6 +42,27 @@ const EXPLOSION: f64 = 4.0;
 const MARGIN: f64 = 10.0;
 
 impl RangeTest {
+    /// Sets [`from`](Self::from).
+    #[must_use]
+    pub fn with_from(mut self, from: f64) -> Self {
+        self.from = from;
+        self
+    }
+
+    /// Sets [`to`](Self::to).
+    #[must_use]
+    pub fn with_to(mut self, to: f64) -> Self {
+        self.to = to;
+        self
+    }
+
+    /// Sets [`steps`](Self::steps).
+    #[must_use]
+    pub fn with_steps(mut self, steps: usize) -> Self {
+        self.steps = steps;
+        self
+    }
+
     /// Trains with exponentially growing learning rates until the loss explodes, restores the trainer, and
     /// suggests the rate at which the loss fell fastest, but at most a tenth of the rate with the lowest
     /// loss.

@@ -12,14 +12,15 @@ use std::path::PathBuf;
 use effnet_core::{EfficientNet, channels_last};
 use tch::{Kind, Tensor};
 
-pub use options::{EmaOptions, Phase, TrainerOptions};
+pub use options::{Phase, TrainerOptions};
 use seeds::draw_seed;
 pub use state::{Position, RunningLoss, TrainerState};
 
 use crate::data_parallel::{DataParallel, Share};
 use crate::restore::restore_tensors;
 use crate::{
-    Divergence, Ema, Error, Freeze, GradScaler, Optimizer, Precision, Targets, clip_to_norm, global_norm,
+    Divergence, Ema, Error, Freeze, GradScaler, Optimizer, Precision, Targets, clip_to_norm, data,
+    global_norm,
 };
 
 /// Images and their targets.
@@ -29,6 +30,16 @@ pub struct Batch {
     pub images: Tensor,
     /// One per image.
     pub targets: Targets,
+}
+
+impl From<data::Batch> for Batch {
+    /// The images and their classes.
+    fn from(batch: data::Batch) -> Self {
+        Self {
+            images: batch.images,
+            targets: Targets::Classes(batch.labels),
+        }
+    }
 }
 
 /// The result of a step.
@@ -83,9 +94,7 @@ impl Trainer {
             return Err(Error::option("the precision", expected, &"fp16"));
         }
         let optimizer = Optimizer::new(first.optimizer, first.groups.apply(&network)?)?;
-        let average = options
-            .ema
-            .map(|EmaOptions { decay, warmup }| Ema::new(&network, decay, warmup));
+        let average = options.ema.map(|ema| Ema::new(&network, ema));
         Ok(Self {
             average: average.transpose()?,
             scaler: fp16.then(GradScaler::default),
@@ -110,7 +119,7 @@ impl Trainer {
         self.average.as_ref().map_or(&self.network, Ema::network)
     }
 
-    /// The current position in the training.
+    /// The current position in the training run.
     pub fn position(&self) -> Position {
         self.position
     }

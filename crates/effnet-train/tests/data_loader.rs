@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use effnet_data::{BoxError, DataError, Dataset, Order, SampleRng, Shard, Transform};
-use effnet_image::augment::{ColorJitter, ErasingMode, RandomErasing, TrainTransform};
+use effnet_image::augment::{ColorJitter, ErasingMode, Policy, RandomErasing, TrainTransform};
 use effnet_image::{EvalTransform, Image, Interpolation};
 use effnet_train::data::{Batch, Loader, LoaderOptions};
 use images::Painted;
@@ -18,20 +18,17 @@ use tch::{Kind, Tensor};
 
 /// Every kind of augmentation that needs no large images.
 fn train() -> TrainTransform {
-    TrainTransform {
-        policy: Some("rand-m9-mstd0.5".parse().unwrap()),
-        jitter: Some(ColorJitter::new(0.4, 0.4, 0.4, 0.1)),
-        erasing: Some(RandomErasing::timm(0.5, ErasingMode::RandomPixels)),
-        ..TrainTransform::new(8)
-    }
+    TrainTransform::new(8)
+        .with_policy("rand-m9-mstd0.5".parse::<Policy>().unwrap())
+        .with_jitter(ColorJitter::new(0.4, 0.4, 0.4, 0.1))
+        .with_erasing(RandomErasing::timm(0.5, ErasingMode::RandomPixels))
 }
 
 fn options(workers: usize) -> LoaderOptions {
-    LoaderOptions {
-        workers,
-        seed: 5,
-        ..LoaderOptions::new(4)
-    }
+    LoaderOptions::default()
+        .with_batch_size(4)
+        .with_workers(workers)
+        .with_seed(5)
 }
 
 fn loader(dataset: Painted, options: LoaderOptions) -> Loader {
@@ -65,10 +62,7 @@ fn contents(batches: impl Iterator<Item = Result<Batch, DataError>>) -> Vec<Cont
 #[test]
 fn an_epoch_is_the_same_to_the_bit_whatever_the_number_of_workers() {
     let epoch = |workers, prefetch, epoch| {
-        let options = LoaderOptions {
-            prefetch,
-            ..options(workers)
-        };
+        let options = options(workers).with_prefetch(prefetch);
         contents(loader(Painted::new(23, 3), options).epoch(epoch).unwrap())
     };
     let one = epoch(1, 1, 0);
@@ -93,10 +87,7 @@ fn the_augmentation_of_an_image_is_another_in_another_epoch() {
     let loader = Loader::new(
         Arc::new(Painted::new(1, 1)),
         train(),
-        LoaderOptions {
-            order: Order::Sequential,
-            ..options(1)
-        },
+        options(1).with_order(Order::Sequential),
     );
     let loader = loader.unwrap();
     let image = |epoch| contents(loader.epoch(epoch).unwrap()).remove(0).bits;
@@ -118,10 +109,7 @@ fn an_epoch_goes_on_where_it_was_left() {
 fn without_shuffling_the_order_is_the_data_sets_and_the_numbers_the_transforms() {
     let transform = EvalTransform::with_resize_size(6, 7, Interpolation::Bilinear);
     let dataset = Arc::new(Painted::new(10, 2));
-    let sequential = LoaderOptions {
-        order: Order::Sequential,
-        ..options(3)
-    };
+    let sequential = options(3).with_order(Order::Sequential);
     let loader = Loader::new(Arc::clone(&dataset) as _, transform, sequential).unwrap();
     assert_eq!(loader.batches(), 3);
     let mut index = 0;
@@ -143,10 +131,7 @@ fn without_shuffling_the_order_is_the_data_sets_and_the_numbers_the_transforms()
 
 #[test]
 fn a_last_batch_that_is_not_full_can_be_left_out() {
-    let options = LoaderOptions {
-        drop_last: true,
-        ..options(2)
-    };
+    let options = options(2).with_drop_last(true);
     let loader = loader(Painted::new(11, 2), options);
     assert_eq!(loader.batches(), 2);
     let sizes: Vec<usize> = loader
@@ -160,10 +145,7 @@ fn a_last_batch_that_is_not_full_can_be_left_out() {
 #[test]
 fn processes_share_an_epoch_and_augment_as_one_would() {
     let images = |rank, world_size| {
-        let options = LoaderOptions {
-            shard: Shard { rank, world_size },
-            ..options(2)
-        };
+        let options = options(2).with_shard(Shard { rank, world_size });
         let batches = contents(loader(Painted::new(21, 3), options).epoch(1).unwrap());
         let rows = batches.into_iter().flat_map(|batch| {
             let rows = batch
@@ -187,10 +169,7 @@ fn images_that_fail_are_left_out_and_listed() {
     let mut dataset = Painted::new(8, 2);
     dataset.broken = vec![1, 4];
     dataset.panicking = vec![6];
-    let sequential = LoaderOptions {
-        order: Order::Sequential,
-        ..options(2)
-    };
+    let sequential = options(2).with_order(Order::Sequential);
     let loader = loader(dataset, sequential);
     let mut epoch = loader.epoch(0).unwrap();
     let batches = contents(&mut epoch);
@@ -218,11 +197,7 @@ fn an_image_that_fails_changes_no_other() {
 fn an_image_that_fails_ends_a_strict_epoch() {
     let mut dataset = Painted::new(12, 2);
     dataset.broken = vec![5];
-    let strict = LoaderOptions {
-        order: Order::Sequential,
-        strict: true,
-        ..options(2)
-    };
+    let strict = options(2).with_order(Order::Sequential).with_strict(true);
     let loader = loader(dataset, strict);
     let mut epoch = loader.epoch(0).unwrap();
     assert_eq!(epoch.next().unwrap().unwrap().indices, [0, 1, 2, 3]);
@@ -366,32 +341,13 @@ fn a_transform_of_ones_own_gets_numbers_of_its_own() {
 #[test]
 fn options_that_cannot_work_are_errors() {
     let good = options(2);
-    let shard = |rank, world_size| LoaderOptions {
-        shard: Shard { rank, world_size },
-        ..good.clone()
-    };
+    let shard = |rank, world_size| good.clone().with_shard(Shard { rank, world_size });
     let bad = [
-        LoaderOptions {
-            batch_size: 0,
-            ..good.clone()
-        },
-        LoaderOptions {
-            workers: 0,
-            ..good.clone()
-        },
-        LoaderOptions {
-            prefetch: 0,
-            ..good.clone()
-        },
-        LoaderOptions {
-            batch_size: 11,
-            drop_last: true,
-            ..good.clone()
-        },
-        LoaderOptions {
-            batch_size: 1,
-            ..shard(0, 3)
-        },
+        good.clone().with_batch_size(0),
+        good.clone().with_workers(0),
+        good.clone().with_prefetch(0),
+        good.clone().with_batch_size(11).with_drop_last(true),
+        shard(0, 3).with_batch_size(1),
         shard(2, 2),
         shard(0, 0),
         shard(0, 11),
@@ -402,17 +358,14 @@ fn options_that_cannot_work_are_errors() {
     }
     let empty = Loader::new(Arc::new(Painted::new(0, 2)), train(), good.clone());
     assert!(empty.unwrap_err().to_string().contains("found an empty one"));
-    let transform = TrainTransform { flip: 2.0, ..train() };
+    let transform = train().with_flip(2.0);
     let made = Loader::new(Arc::new(Painted::new(10, 2)), transform, good);
     assert!(made.unwrap_err().to_string().contains("flip probability"));
 }
 
 #[test]
 fn a_batch_larger_than_the_data_set_is_all_of_it() {
-    let options = LoaderOptions {
-        batch_size: 1000,
-        ..options(2)
-    };
+    let options = options(2).with_batch_size(1000);
     let batches = contents(loader(Painted::new(5, 2), options).epoch(0).unwrap());
     assert_eq!(batches.len(), 1);
     assert_eq!(batches[0].indices.len(), 5);

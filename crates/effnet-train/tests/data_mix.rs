@@ -27,10 +27,7 @@ fn floats(value: &Value) -> Vec<f32> {
 
 /// One whose batches are always mixed.
 fn mixup(mixup_alpha: f64, cutmix_alpha: f64) -> Mixup {
-    Mixup {
-        cutmix_alpha,
-        ..Mixup::new(mixup_alpha, 3)
-    }
+    Mixup::new(mixup_alpha, 3).with_cutmix_alpha(cutmix_alpha)
 }
 
 #[test]
@@ -69,10 +66,8 @@ fn mixed_batches_and_their_targets_equal_timms() {
             }
             _ => Mixing::Nothing,
         };
-        let mixup = Mixup {
-            label_smoothing: case["smoothing"].as_f64().unwrap(),
-            ..Mixup::new(1.0, number(&fixture["classes"]))
-        };
+        let mixup = Mixup::new(1.0, number(&fixture["classes"]))
+            .with_label_smoothing(case["smoothing"].as_f64().unwrap());
         let labels: Vec<i64> = numbers(&case["labels"])
             .into_iter()
             .map(|label| label as i64)
@@ -113,11 +108,9 @@ fn lambda_has_the_beta_distribution() {
 
 #[test]
 fn what_is_drawn_has_the_stated_shares() {
-    let mixup = Mixup {
-        probability: 0.6,
-        switch_probability: 0.25,
-        ..mixup(0.8, 1.0)
-    };
+    let mixup = mixup(0.8, 1.0)
+        .with_probability(0.6)
+        .with_switch_probability(0.25);
     let drawn = (0..20_000).map(|batch| mixup.sample(224, 224, &mut Mixup::rng(2, 3, batch)).unwrap());
     let (mut plain, mut cutmix) = (0, 0);
     for mixing in drawn {

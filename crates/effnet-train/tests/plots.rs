@@ -1,4 +1,4 @@
-//! The pictures of a run, as far as a program can judge them.
+//! The plots of a run, as far as a program can judge them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -6,7 +6,7 @@ use effnet_data::metrics::{Metrics, Summary};
 use effnet_data::{confusion_png, curves_png};
 use effnet_train::run::{EpochRecord, history_panels};
 
-/// A picture's width, height and pixels.
+/// A plot's width, height and pixels.
 fn decode(bytes: &[u8]) -> (u32, u32, Vec<[u8; 3]>) {
     let mut reader = png::Decoder::new(std::io::Cursor::new(bytes))
         .read_info()
@@ -56,9 +56,9 @@ fn names(classes: usize) -> Vec<String> {
         .collect()
 }
 
-fn look_at(name: &str, picture: &[u8]) {
+fn look_at(name: &str, png: &[u8]) {
     if let Some(folder) = std::env::var_os("EFFNET_KEEP_PICTURES") {
-        std::fs::write(std::path::Path::new(&folder).join(name), picture).unwrap();
+        std::fs::write(std::path::Path::new(&folder).join(name), png).unwrap();
     }
 }
 
@@ -66,9 +66,9 @@ fn look_at(name: &str, picture: &[u8]) {
 fn what_is_right_is_blue_and_what_is_wrong_orange_whatever_the_number_of_classes() {
     for classes in [1, 2, 10, 33, 40, 41, 1000] {
         let good = metrics(classes, 10, 10);
-        let picture = confusion_png(good.confusion(), &names(classes)).unwrap();
-        look_at(&format!("confusion-{classes}.png"), &picture);
-        let (width, height, pixels) = decode(&picture);
+        let png = confusion_png(good.confusion(), &names(classes)).unwrap();
+        look_at(&format!("confusion-{classes}.png"), &png);
+        let (width, height, pixels) = decode(&png);
         assert!(width <= 1500 && height <= 1500, "{width} x {height}");
         assert!(share(&pixels, blue) > 0.0003, "{classes} classes");
         if classes > 1 {
@@ -80,8 +80,8 @@ fn what_is_right_is_blue_and_what_is_wrong_orange_whatever_the_number_of_classes
 #[test]
 fn a_matrix_without_images_is_drawn_too() {
     for classes in [3, 100] {
-        let picture = confusion_png(Metrics::new(classes).confusion(), &[]).unwrap();
-        let (_, _, pixels) = decode(&picture);
+        let png = confusion_png(Metrics::new(classes).confusion(), &[]).unwrap();
+        let (_, _, pixels) = decode(&png);
         assert_eq!(share(&pixels, orange), 0.0);
     }
 }
@@ -111,9 +111,9 @@ fn epochs(count: u64) -> Vec<EpochRecord> {
 fn curves_show_both_series_whatever_the_number_of_epochs() {
     for count in [1, 2, 12, 350] {
         let panels = history_panels(&epochs(count));
-        let picture = curves_png("b0 on my-photos, 5 classes", "epoch", &panels).unwrap();
-        look_at(&format!("curves-{count}.png"), &picture);
-        let (_, _, pixels) = decode(&picture);
+        let png = curves_png("b0 on my-photos, 5 classes", "epoch", &panels).unwrap();
+        look_at(&format!("curves-{count}.png"), &png);
+        let (_, _, pixels) = decode(&png);
         assert!(share(&pixels, blue) > 0.0003, "{count} epochs");
         assert!(share(&pixels, orange) > 0.0001, "{count} epochs");
     }
@@ -143,7 +143,7 @@ fn panel_of(mut panel: effnet_data::Panel, curve: usize) -> effnet_data::Panel {
 
 #[test]
 fn without_any_epoch_the_panels_say_so() {
-    let picture = curves_png("nothing yet", "epoch", &history_panels(&[])).unwrap();
-    let (_, _, pixels) = decode(&picture);
+    let png = curves_png("nothing yet", "epoch", &history_panels(&[])).unwrap();
+    let (_, _, pixels) = decode(&png);
     assert!(share(&pixels, |[red, green, blue]| red + green + blue < 500) > 0.001);
 }

@@ -90,6 +90,11 @@ impl Rows {
         &self.values
     }
 
+    /// Converts the rows into their values, row after row.
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+
     /// The rows in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[f32]> {
         let width = self.width();
@@ -142,9 +147,10 @@ impl fmt::Debug for Pending {
 
 /// A network that is ready to run.
 pub trait Backend: Send + Sync + 'static {
-    /// Runs a batch of normalised images, `[N, C, H, W]` in 32-bit floats. The result is logits
-    /// `[N, classes]` or pooled features `[N, features]`. On a CPU it is ready on return; a device may still
-    /// be computing while the caller assembles the next batch. The images are not accessed after the return.
+    /// Runs a batch of normalised images, `[N, C, H, W]` in 32-bit floats. The result is logits `[N,
+    /// classes]` or pooled features `[N, features]`. On a CPU it is ready on return; a device may still be
+    /// computing while the caller assembles the next batch. The images are not accessed after the call
+    /// returns.
     ///
     /// # Errors
     /// An [out-of-memory error](BackendError::is_out_of_memory) if a smaller batch may succeed, and any other
@@ -154,7 +160,7 @@ pub trait Backend: Send + Sync + 'static {
     /// Like [`submit`](Self::submit), but waits for the result.
     ///
     /// # Errors
-    /// As [`submit`](Self::submit).
+    /// Same as [`submit`](Self::submit).
     fn run(&self, images: Images<'_>) -> Result<Rows, BackendError> {
         self.submit(images)?.wait()
     }
@@ -198,20 +204,20 @@ pub trait Backend: Send + Sync + 'static {
     }
 
     /// Whether the device computes asynchronously, while the next batch is submitted.
-    fn works_beside(&self) -> bool {
+    fn is_asynchronous(&self) -> bool {
         false
     }
 
     /// Why batches are not replayed as CUDA graphs on a device that supports them. It can change when a
     /// second batch of the same shape is run.
-    fn without_graphs(&self) -> Option<String> {
+    fn why_no_graphs(&self) -> Option<String> {
         None
     }
 
     /// Time that each layer takes for these images, in seconds; `None` if it cannot be measured.
     ///
     /// # Errors
-    /// As [`submit`](Self::submit).
+    /// Same as [`submit`](Self::submit).
     fn profile(&self, images: Images<'_>) -> Result<Option<Vec<(Layer, f64)>>, BackendError> {
         let _ = images;
         Ok(None)
@@ -251,12 +257,12 @@ impl Backend for Box<dyn Backend> {
         (**self).peak_device_memory()
     }
 
-    fn works_beside(&self) -> bool {
-        (**self).works_beside()
+    fn is_asynchronous(&self) -> bool {
+        (**self).is_asynchronous()
     }
 
-    fn without_graphs(&self) -> Option<String> {
-        (**self).without_graphs()
+    fn why_no_graphs(&self) -> Option<String> {
+        (**self).why_no_graphs()
     }
 
     fn profile(&self, images: Images<'_>) -> Result<Option<Vec<(Layer, f64)>>, BackendError> {
@@ -310,7 +316,7 @@ pub enum BackendError {
 }
 
 impl BackendError {
-    /// Whether it is about memory, so that a smaller batch may succeed.
+    /// Whether memory ran out, so that a smaller batch may succeed.
     pub fn is_out_of_memory(&self) -> bool {
         match self {
             Self::OutOfMemory(_) => true,

@@ -17,7 +17,7 @@ const LISTED: usize = 12;
 pub enum ClassMatchError {
     /// Some names are unknown to the network.
     #[error(
-        "the network does not have these classes of the data: {}\nclasses of the data: {}\nclasses of the \
+        "these classes in the data are unknown to the network: {}\nclasses in the data: {}\nclasses of the \
          network: {}\nRename the folders to the network's class names, or pass the names that the network was \
          trained with as --labels FILE",
         list(unknown),
@@ -174,11 +174,8 @@ mod tests {
         let error = match_classes(&names(&["cat", "zebra"]), &own())
             .unwrap_err()
             .to_string();
-        assert!(
-            error.contains("does not have these classes of the data: zebra\n"),
-            "{error}"
-        );
-        assert!(error.contains("classes of the data: cat, zebra\n"), "{error}");
+        assert!(error.contains("are unknown to the network: zebra\n"), "{error}");
+        assert!(error.contains("classes in the data: cat, zebra\n"), "{error}");
         assert!(
             error.contains("classes of the network: cat, polar bear"),
             "{error}"

@@ -1,5 +1,7 @@
 //! The CPU engine: one network, packed, that any number of threads may run.
 
+use std::sync::Arc;
+
 use effnet_architecture::{Config, Precision};
 use effnet_kernels::{Layer, Network, NetworkOptions, Output};
 
@@ -58,7 +60,7 @@ impl EngineOptions {
 /// leased from a bounded pool, and a lock covers the lease alone. Idle contexts keep what their largest call
 /// needed: at most [`calls`](EngineOptions::calls) times [`memory_need`](Backend::memory_need), until
 /// [`release_memory`](Self::release_memory). Equal images give equal bits, run after run, whatever else is in
-/// the batch and however many threads there are.
+/// the batch and however many threads there are. Clones share the packed weights and the pool.
 ///
 /// ```no_run
 /// use effnet::{Backend, Checkpoint, Engine, EngineOptions, Images, LoadOptions, Parameters};
@@ -75,11 +77,11 @@ impl EngineOptions {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Engine {
-    network: Network,
-    contexts: Contexts,
-    config: Config,
+    network: Arc<Network>,
+    contexts: Arc<Contexts>,
+    config: Arc<Config>,
     precision: Precision,
     output: Output,
 }
@@ -113,12 +115,21 @@ impl Engine {
         };
         let packing = NetworkOptions::default().with_bf16(precision == Precision::Bf16);
         Ok(Self {
-            network: Network::new(&layers, packing)?,
-            contexts: Contexts::new(options.threads, options.calls)?,
-            config: parameters.config().clone(),
+            network: Arc::new(Network::new(&layers, packing)?),
+            contexts: Arc::new(Contexts::new(options.threads, options.calls)?),
+            config: Arc::new(parameters.config().clone()),
             precision,
             output,
         })
+    }
+
+    /// The same network, weights and pool, with pooled features `[N, features]` as output instead of logits.
+    #[must_use]
+    pub fn for_features(&self) -> Self {
+        Self {
+            output: Output::Pooled,
+            ..self.clone()
+        }
     }
 
     /// The network that it computes.
@@ -147,7 +158,7 @@ impl Engine {
     /// The activations of the head, `[N, features, H / 32, W / 32]`, for normalised images, with their shape.
     ///
     /// # Errors
-    /// As [`Backend::run`].
+    /// Same as [`Backend::run`].
     pub fn run_features(&self, images: Images<'_>) -> Result<(Vec<f32>, Vec<usize>), BackendError> {
         self.compute(images, Output::Features)
     }

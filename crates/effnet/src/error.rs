@@ -144,6 +144,12 @@ pub enum Error {
     /// The network cannot be prepared or run.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// An image cannot be read, decoded or transformed.
+    #[error(transparent)]
+    Image(#[from] effnet_data::DecodeFailure),
+    /// The network returned NaN or infinity.
+    #[error(transparent)]
+    NotFinite(#[from] crate::NotFinite),
     /// The weights cannot be read to compute their digest.
     #[error("{}: cannot be read", path.display())]
     Unreadable {

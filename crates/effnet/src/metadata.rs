@@ -21,7 +21,7 @@ pub struct ModelMetadata {
     pub labels: Option<Vec<String>>,
     /// Side of the square input in pixels.
     pub image_size: Option<usize>,
-    /// Fraction of the resized image that the centre crop keeps, in `(0, 1]`.
+    /// Crop ratio: side of the centre crop as a fraction of the short side of the resized image, in `(0, 1]`.
     pub crop_pct: Option<f64>,
     /// Size in pixels that the short side is resized to; replaces `crop_pct`.
     pub resize_size: Option<usize>,

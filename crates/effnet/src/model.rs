@@ -1,250 +1,281 @@
-//! Opens weight files and determines what is needed to run them: variant, profile, number of classes, labels.
+//! [`Model`], the main entry point of the library: a network that is ready to use.
 //!
-//! An ordinary `.pth` contains none of this, and a wrong profile gives wrong logits without an error. In
-//! order of priority: the user's settings, the metadata in the file, the manifest, and what the names
-//! suggest.
+//! Numeric profile, preprocessing and class names all depend on the weight file, and a wrong choice of any of
+//! them gives wrong predictions without an error. [`Model`] determines all three by the rules of the `effnet`
+//! program, so that a caller cannot forget one.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use effnet_architecture::{Config, Profile, Scheme, Signature, Variant};
-use effnet_checkpoint::{Checkpoint, OpenOptions, StateDict};
-use effnet_hub::Entry;
+use effnet_architecture::{Config, Profile, Variant};
+use effnet_data::DecodeFailure;
+use effnet_hub::Progress;
+use effnet_image::EvalTransform;
 
-use crate::{EfficientNetNames, Error, Labels, LoadOptions, ModelMetadata, Parameters, Weights};
+use crate::{
+    Backend, BackendError, BatchDemand, Engine, Error, Images, Labels, LoadOptions, LoadReport, ModelFile,
+    ModelOptions, Pipeline, Prediction, Reader, Rows, Source, Zoo, available_memory, check_finite, rank,
+    transform,
+};
 
-/// Number of classes of ImageNet, which the published weights are for.
-const IMAGENET_CLASSES: i64 = 1000;
+/// What became of one image among many: the image with its result, or the error that ended them all.
+pub type Outcome<S, T> = Result<(S, Result<T, Error>), Error>;
 
-/// What the user says of a weight file.
-#[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
-pub struct ModelOptions {
-    /// The variant that is expected.
-    pub variant: Option<Variant>,
-    /// The arithmetic that the weights were trained for.
-    pub profile: Option<Profile>,
-    /// The number of classes that is expected.
-    pub num_classes: Option<i64>,
+/// An EfficientNet with its weights packed for this CPU, its preprocessing and its class names.
+///
+/// Cheap to clone and safe to share: any number of threads may call it concurrently.
+///
+/// ```
+/// use effnet::Model;
+///
+/// let model = Model::open("b0.cifar10")?; // or "b3", "b3.advprop", "my-weights.pth", a run folder
+/// let best = &model.classify("../../docs/ship.png", 1)?[0];
+/// assert_eq!(best.label, "ship");
+/// # Ok::<(), effnet::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Model {
+    engine: Engine,
+    described: Arc<Described>,
 }
 
-impl ModelOptions {
-    /// Sets [`variant`](Self::variant).
-    #[must_use]
-    pub fn with_variant(mut self, variant: Option<Variant>) -> Self {
-        self.variant = variant;
-        self
-    }
-
-    /// Sets [`profile`](Self::profile).
-    #[must_use]
-    pub fn with_profile(mut self, profile: Option<Profile>) -> Self {
-        self.profile = profile;
-        self
-    }
-
-    /// Sets [`num_classes`](Self::num_classes).
-    #[must_use]
-    pub fn with_num_classes(mut self, num_classes: Option<i64>) -> Self {
-        self.num_classes = num_classes;
-        self
-    }
-}
-
-/// An opened weight file, with what the user, the manifest and the file say about its network. No parameters
-/// have been read yet.
+/// The description of the network: everything except its parameters.
 #[derive(Debug)]
-pub struct ModelFile {
-    weights: Weights,
-    checkpoint: Checkpoint,
-    /// Metadata in the file.
-    pub metadata: ModelMetadata,
-    /// Variant of the network.
-    pub variant: Variant,
-    /// Naming scheme of the parameters.
-    pub scheme: Scheme,
-    /// Padding and batch-norm constants that the weights were trained with.
-    pub profile: Profile,
-    num_classes: i64,
-}
-
-impl ModelFile {
-    /// Opens weights and determines variant, profile and number of classes. The expected number of classes is
-    /// the user's, the number of labels, the number of names in the file, the published one, or 1000.
-    ///
-    /// # Errors
-    /// As [`inspect`](Self::inspect), and [`Error::Classes`], [`Error::NoClassifier`] and
-    /// [`Error::LabelCount`] where the file has another number of classes.
-    pub fn open(weights: Weights, options: &ModelOptions, labels: Option<&Labels>) -> Result<Self, Error> {
-        let mut file = Self::inspect(weights, options)?;
-        let named = labels
-            .map(Labels::len)
-            .or(file.metadata.labels.as_ref().map(Vec::len));
-        let published = file.entry().map(|entry| i64::from(entry.classes));
-        let expected = options
-            .num_classes
-            .or(named.map(|count| count as i64))
-            .or(published)
-            .unwrap_or(IMAGENET_CLASSES);
-        let path = || file.path().to_owned();
-        match file.signature()?.num_classes {
-            Some(found) if found as i64 == expected => {}
-            Some(found) => {
-                return Err(Error::Classes {
-                    path: path(),
-                    found,
-                    expected,
-                });
-            }
-            None => {
-                return Err(Error::NoClassifier {
-                    path: path(),
-                    expected,
-                });
-            }
-        }
-        file.num_classes = expected;
-        match labels {
-            Some(labels) if labels.len() as i64 != expected => Err(Error::LabelCount {
-                found: labels.len(),
-                expected,
-            }),
-            _ => Ok(file),
-        }
-    }
-
-    /// Opens weights with any number of classes and determines variant and profile.
-    ///
-    /// # Errors
-    /// [`Error::Checkpoint`], [`Error::NotEfficientNet`], [`Error::OtherVariant`], [`Error::NoVariant`],
-    /// [`Error::Metadata`].
-    pub fn inspect(weights: Weights, options: &ModelOptions) -> Result<Self, Error> {
-        let checkpoint = weights.open(&OpenOptions::new())?;
-        let path = || weights.path().to_owned();
-        let metadata = ModelMetadata::from_entries(checkpoint.metadata())
-            .map_err(|source| Error::Metadata { path: path(), source })?;
-        let signature = checkpoint.state_dict().signature();
-        let signature = signature.map_err(|source| Error::NotEfficientNet { path: path(), source })?;
-        let variant = match (options.variant, Variant::recognise(&signature)) {
-            (Some(asked), Some(found)) if asked != found => {
-                return Err(Error::OtherVariant {
-                    path: path(),
-                    asked,
-                    found,
-                });
-            }
-            // Strict loading reports what is wrong with it.
-            (Some(variant), _) | (None, Some(variant)) => variant,
-            (None, None) => return Err(Error::NoVariant { path: path() }),
-        };
-        let scheme = signature.scheme;
-        let entry = weights.entry.as_ref();
-        let profile = options
-            .profile
-            .unwrap_or_else(|| infer_profile(&metadata, entry, weights.path(), scheme, variant));
-        Ok(Self {
-            num_classes: signature.num_classes.unwrap_or(0) as i64,
-            weights,
-            checkpoint,
-            metadata,
-            variant,
-            scheme,
-            profile,
-        })
-    }
-
-    fn signature(&self) -> Result<Signature, Error> {
-        self.state_dict()
-            .signature()
-            .map_err(|source| Error::NotEfficientNet {
-                path: self.path().to_owned(),
-                source,
-            })
-    }
-
-    /// The weights and their name.
-    pub fn weights(&self) -> &Weights {
-        &self.weights
-    }
-
-    /// The opened checkpoint.
-    pub fn checkpoint(&self) -> &Checkpoint {
-        &self.checkpoint
-    }
-
-    /// The tensors, with the names in the file.
-    pub fn state_dict(&self) -> &StateDict {
-        self.checkpoint.state_dict()
-    }
-
-    /// Number of classes; 0 without a classifier.
-    pub fn num_classes(&self) -> i64 {
-        self.num_classes
-    }
-
-    /// Path of the file.
-    pub fn path(&self) -> &Path {
-        self.weights.path()
-    }
-
-    /// The manifest entry of these weights, found by id or by file name.
-    pub fn entry(&self) -> Option<&Entry> {
-        self.weights.entry.as_ref()
-    }
-
-    /// Configuration of the network, with a classifier for `num_classes` classes.
-    pub fn config(&self, num_classes: i64) -> Config {
-        Config::new(self.variant)
-            .with_profile(self.profile)
-            .with_num_classes(num_classes)
-    }
-
-    /// The parameters of the file, checked against the network of `config`.
-    ///
-    /// # Errors
-    /// [`Error::Load`] with all differences.
-    pub fn parameters(&self, config: &Config, options: LoadOptions) -> Result<Parameters, Error> {
-        Parameters::from_state_dict(config, self.state_dict(), options).map_err(|source| Error::Load {
-            path: self.path().to_owned(),
-            variant: self.variant,
-            source,
-        })
-    }
-
-    /// Class names: the user's, the file's or ImageNet's. `None` if neither the user nor the file provides
-    /// names and the number of classes is not 1000.
-    ///
-    /// # Errors
-    /// [`Error::Labels`] when ImageNet's names cannot be read.
-    pub fn labels(&self, own: Option<Labels>) -> Result<Option<Labels>, Error> {
-        if own.is_some() {
-            return Ok(own);
-        }
-        Ok(match &self.metadata.labels {
-            Some(names) => Some(Labels::from_names(names.clone())),
-            None if self.num_classes == IMAGENET_CLASSES => Some(Labels::imagenet()?),
-            None => None,
-        })
-    }
-}
-
-/// The profile of a file: from its metadata, from the manifest, or as its names suggest.
-pub fn infer_profile(
-    metadata: &ModelMetadata,
-    entry: Option<&Entry>,
-    path: &Path,
-    scheme: Scheme,
+struct Described {
+    name: String,
     variant: Variant,
-) -> Profile {
-    if let Some(stated) = metadata.profile.or(entry.map(|entry| entry.profile)) {
-        return stated;
+    profile: Profile,
+    transform: EvalTransform,
+    labels: Labels,
+    has_labels: bool,
+    report: LoadReport,
+}
+
+impl Model {
+    /// Opens weights by name: a variant (`b3`, for its default weights), the id of published weights
+    /// (`b3.advprop`), a weight file (`.pth`, `.safetensors`, ...) or the folder of a training run.
+    ///
+    /// Published weights are downloaded once, verified, and cached. Caches, proxies and mirrors are taken
+    /// from the environment, see [`HubConfig::from_environment`](crate::HubConfig::from_environment). Nothing
+    /// in a weight file is executed.
+    ///
+    /// # Errors
+    /// When the weights do not exist, cannot be downloaded or read, or are not exactly the parameters of one
+    /// EfficientNet: the error then lists every tensor that is missing, unexpected or of the wrong shape.
+    pub fn open(weights: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_with(
+            weights,
+            &ModelOptions::default(),
+            &Zoo::from_environment()?,
+            &mut (),
+        )
     }
-    // In timm, TensorFlow ports have the same parameter names as its own networks; only file names differ.
-    let is_port = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .is_some_and(|name| name.starts_with("tf_efficientnet"));
-    if scheme == Scheme::Timm && is_port {
-        return Profile::Tf;
+
+    /// [`open`](Self::open) with options, custom caches, and a progress callback for the download.
+    ///
+    /// # Errors
+    /// Same as [`open`](Self::open), and when the weights contradict the options.
+    pub fn open_with(
+        weights: impl AsRef<Path>,
+        options: &ModelOptions,
+        zoo: &Zoo,
+        progress: &mut dyn Progress,
+    ) -> Result<Self, Error> {
+        let weights = zoo.locate_one(weights, progress)?;
+        let file = ModelFile::open(weights, options)?;
+        let transform = transform(&options.preprocessing, &file, &zoo.manifest)?;
+        let parameters = file.parameters(&file.config(file.num_classes()), LoadOptions::default())?;
+        let named = file.labels(options.labels.clone())?;
+        let has_labels = named.is_some();
+        Ok(Self {
+            engine: Engine::new(&parameters, options.engine)?,
+            described: Arc::new(Described {
+                name: file.weights().name.clone(),
+                variant: file.variant,
+                profile: file.profile,
+                transform,
+                labels: named.unwrap_or_else(|| Labels::numbered(file.num_classes() as usize)),
+                has_labels,
+                report: parameters.report().clone(),
+            }),
+        })
     }
-    Profile::default_for(scheme, Some(variant))
+
+    /// Classifies one image: a path, an [`Image`](effnet_image::Image), or your own [`Source`]. Returns the
+    /// `top_k` most likely classes (all for 0), most likely first.
+    ///
+    /// # Errors
+    /// [`Error::Image`] when the image cannot be decoded, [`Error::NotFinite`] when the network returns NaN
+    /// or infinity for it, [`Error::Backend`] when memory runs out.
+    pub fn classify(&self, image: &(impl Source + ?Sized), top_k: usize) -> Result<Vec<Prediction>, Error> {
+        self.rank(&self.run_one(&self.engine, image)?, top_k)
+    }
+
+    /// The embedding of one image: the pooled features before the classifier. 1280 numbers for B0,
+    /// [`Config::head_channels`] in general.
+    ///
+    /// # Errors
+    /// Same as [`classify`](Self::classify).
+    pub fn features(&self, image: &(impl Source + ?Sized)) -> Result<Vec<f32>, Error> {
+        finite(self.run_one(&self.engine.for_features(), image)?)
+    }
+
+    /// Classifies many images: decodes them ahead on several threads, in bounded memory, and runs them in
+    /// batches. Results come in the order of the images; one that cannot be decoded does not stop the others.
+    ///
+    /// ```
+    /// # let model = effnet::Model::open("b0.cifar10")?;
+    /// let photos = ["../../docs/ship.png", "missing.jpg"].map(std::path::PathBuf::from);
+    /// for outcome in model.classify_all(photos, 1)? {
+    ///     let (photo, classes) = outcome?;
+    ///     match classes {
+    ///         Ok(classes) => println!("{}: {}", photo.display(), classes[0].label),
+    ///         Err(error) => println!("{error}"),
+    ///     }
+    /// }
+    /// # Ok::<(), effnet::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Backend`] when threads cannot be started. An item is an error when the network fails, which
+    /// ends the iteration; the error of a single image is returned together with the image.
+    pub fn classify_all<S: Source, I>(
+        &self,
+        images: I,
+        top_k: usize,
+    ) -> Result<impl Iterator<Item = Outcome<S, Vec<Prediction>>> + use<S, I>, Error>
+    where
+        I: IntoIterator<Item = S>,
+        I::IntoIter: Send + 'static,
+    {
+        let model = self.clone();
+        let rows = self.run_all(self.engine.clone(), images)?;
+        Ok(rows.map(move |row| {
+            row.map(|(image, logits)| (image, logits.and_then(|logits| model.rank(&logits, top_k))))
+        }))
+    }
+
+    /// The [`features`](Self::features) of many images, run like [`classify_all`](Self::classify_all).
+    ///
+    /// # Errors
+    /// Same as [`classify_all`](Self::classify_all).
+    pub fn features_all<S: Source, I>(
+        &self,
+        images: I,
+    ) -> Result<impl Iterator<Item = Outcome<S, Vec<f32>>> + use<S, I>, Error>
+    where
+        I: IntoIterator<Item = S>,
+        I::IntoIter: Send + 'static,
+    {
+        let rows = self.run_all(self.engine.for_features(), images)?;
+        Ok(rows.map(|row| row.map(|(image, features)| (image, features.and_then(finite)))))
+    }
+
+    /// The logits `[N, classes]` of normalised images `[N, 3, H, W]` of any size.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] when the images are too small for the network, or memory runs out.
+    pub fn logits(&self, images: Images<'_>) -> Result<Rows, Error> {
+        Ok(self.engine.run(images)?)
+    }
+
+    /// The id or path of the weights.
+    pub fn name(&self) -> &str {
+        &self.described.name
+    }
+
+    /// The variant.
+    pub fn variant(&self) -> Variant {
+        self.described.variant
+    }
+
+    /// Padding and batch-norm epsilon that the weights were trained with, and that the network uses.
+    pub fn profile(&self) -> Profile {
+        self.described.profile
+    }
+
+    /// The transform from an image to the network's input: resize, crop and normalisation.
+    pub fn transform(&self) -> &EvalTransform {
+        &self.described.transform
+    }
+
+    /// The class names, or class numbers if the names are not known, see [`has_labels`](Self::has_labels).
+    pub fn labels(&self) -> &Labels {
+        &self.described.labels
+    }
+
+    /// Whether the class names are known.
+    pub fn has_labels(&self) -> bool {
+        self.described.has_labels
+    }
+
+    /// What loading did in addition to copying tensors.
+    pub fn load_report(&self) -> &LoadReport {
+        &self.described.report
+    }
+
+    /// Everything that determines the network.
+    pub fn config(&self) -> &Config {
+        self.engine.config()
+    }
+
+    /// What computes it.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    fn rank(&self, logits: &[f32], top_k: usize) -> Result<Vec<Prediction>, Error> {
+        Ok(rank(logits, self.labels(), top_k)?)
+    }
+
+    fn run_one(&self, engine: &Engine, source: &(impl Source + ?Sized)) -> Result<Vec<f32>, Error> {
+        let image = source.image().map_err(DecodeFailure::Failed)?;
+        let transform = self.transform();
+        let pixels = transform
+            .apply(&image)
+            .map_err(|error| DecodeFailure::Failed(error.into()))?;
+        let side = transform.image_size;
+        let rows = engine.run(Images::new(&pixels, [1, 3, side, side])?)?;
+        Ok(rows.into_values())
+    }
+
+    fn run_all<S: Source, I>(
+        &self,
+        engine: Engine,
+        images: I,
+    ) -> Result<impl Iterator<Item = Outcome<S, Vec<f32>>> + use<S, I>, Error>
+    where
+        I: IntoIterator<Item = S>,
+        I::IntoIter: Send + 'static,
+    {
+        let batch_size = self.batch_size()?;
+        let never = Arc::new(AtomicBool::new(false));
+        let reader = Reader::start(images, *self.transform(), engine.threads(), never)?;
+        let outputs = Pipeline::new(reader, engine, batch_size)?;
+        Ok(outputs.map(|output| -> Result<_, Error> {
+            let output = output?;
+            Ok((output.input, output.result.map_err(Error::from)))
+        }))
+    }
+
+    /// The batch size: enough images to keep the threads busy, within half of the available memory.
+    fn batch_size(&self) -> Result<usize, BackendError> {
+        let side = self.transform().image_size;
+        let demand = BatchDemand {
+            activations: self.engine.memory_need([side; 2])?,
+            image_bytes: 3 * 4 * (side as u64).pow(2),
+            multiply_accumulates: self
+                .config()
+                .multiply_accumulates([side as i64; 2])
+                .unsigned_abs(),
+            threads: self.engine.threads(),
+        };
+        Ok(demand.batch_size(available_memory()))
+    }
+}
+
+fn finite(features: Vec<f32>) -> Result<Vec<f32>, Error> {
+    check_finite(&features, "feature")?;
+    Ok(features)
 }

@@ -65,7 +65,7 @@ pub struct LoadReport {
     /// Number of input channels in the file, if the stem was adapted.
     pub adapted_stem_from: Option<i64>,
     /// Tensors of the file that were skipped on request.
-    pub left_aside: Vec<String>,
+    pub skipped: Vec<String>,
     /// Number of tensors converted from another floating-point type to 32 bits, and that type.
     pub converted: Option<(usize, DType)>,
     /// Number of batch-norm counters that the file does not have, which start at zero. PyTorch does the same
@@ -244,7 +244,7 @@ impl Check<'_> {
             expected.iter().map(|parameter| parameter.name.as_str()).collect();
         for name in self.dict.names() {
             if name.starts_with(CLASSIFIER) && !self.keeps_classifier() {
-                report.left_aside.push(name.to_owned());
+                report.skipped.push(name.to_owned());
             } else if !known.contains(name) {
                 mismatch.unexpected.push(name.to_owned());
             }

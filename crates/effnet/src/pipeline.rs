@@ -7,8 +7,9 @@
 mod batches;
 mod reader;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -25,18 +26,36 @@ pub use reader::Reader;
 /// Interval at which the stop flag is checked while waiting for results.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Something that a image can be had from.
+/// A source of an image: a path, a decoded image, or your own type.
 pub trait Source: Send + 'static {
     /// Reads and decodes the image; called on any thread.
     ///
     /// # Errors
-    /// Whatever is wrong with it; the others go on.
-    fn image(&self) -> Result<Image, BoxError>;
+    /// The image cannot be read or decoded; the other images are still processed.
+    fn image(&self) -> Result<Cow<'_, Image>, BoxError>;
+}
+
+impl Source for Image {
+    fn image(&self) -> Result<Cow<'_, Image>, BoxError> {
+        Ok(Cow::Borrowed(self))
+    }
+}
+
+impl Source for Path {
+    fn image(&self) -> Result<Cow<'_, Image>, BoxError> {
+        Ok(Cow::Owned(Image::open(self)?))
+    }
 }
 
 impl Source for PathBuf {
-    fn image(&self) -> Result<Image, BoxError> {
-        Ok(Image::open(self)?)
+    fn image(&self) -> Result<Cow<'_, Image>, BoxError> {
+        self.as_path().image()
+    }
+}
+
+impl Source for str {
+    fn image(&self) -> Result<Cow<'_, Image>, BoxError> {
+        Path::new(self).image()
     }
 }
 
@@ -143,7 +162,8 @@ impl<T> Pipeline<T> {
         }
     }
 
-    /// Ends the threads, and waits for the runner unless stopped. The error is the panic of the runner.
+    /// Ends the threads, and waits for the runner unless the stop flag is set. Returns the panic of the
+    /// runner as an error, if it panicked.
     fn end(&mut self) -> std::thread::Result<()> {
         // Tells the runner that nobody receives results, and the decoders to stop.
         self.results = None;

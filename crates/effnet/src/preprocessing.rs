@@ -17,7 +17,7 @@ use crate::{Error, MetadataError, ModelFile, ModelMetadata};
 pub struct PreprocessingOverrides {
     /// Side of the square input in pixels.
     pub image_size: Option<u32>,
-    /// Fraction of the resized image that the centre crop keeps, in `(0, 1]`.
+    /// Crop ratio: side of the centre crop as a fraction of the short side of the resized image, in `(0, 1]`.
     pub crop_pct: Option<f64>,
     /// Resize filter.
     pub interpolation: Option<Interpolation>,
@@ -30,30 +30,36 @@ pub struct PreprocessingOverrides {
 impl PreprocessingOverrides {
     /// Sets [`image_size`](Self::image_size).
     #[must_use]
-    pub fn with_image_size(mut self, image_size: Option<u32>) -> Self {
-        self.image_size = image_size;
+    pub fn with_image_size(mut self, image_size: impl Into<Option<u32>>) -> Self {
+        self.image_size = image_size.into();
         self
     }
 
     /// Sets [`crop_pct`](Self::crop_pct).
     #[must_use]
-    pub fn with_crop_pct(mut self, crop_pct: Option<f64>) -> Self {
-        self.crop_pct = crop_pct;
+    pub fn with_crop_pct(mut self, crop_pct: impl Into<Option<f64>>) -> Self {
+        self.crop_pct = crop_pct.into();
         self
     }
 
     /// Sets [`interpolation`](Self::interpolation).
     #[must_use]
-    pub fn with_interpolation(mut self, interpolation: Option<Interpolation>) -> Self {
-        self.interpolation = interpolation;
+    pub fn with_interpolation(mut self, interpolation: impl Into<Option<Interpolation>>) -> Self {
+        self.interpolation = interpolation.into();
         self
     }
 
-    /// Sets [`mean`](Self::mean) and [`std`](Self::std).
+    /// Sets [`mean`](Self::mean).
     #[must_use]
-    pub fn with_normalisation(mut self, mean: Option<[f32; 3]>, std: Option<[f32; 3]>) -> Self {
-        self.mean = mean;
-        self.std = std;
+    pub fn with_mean(mut self, mean: impl Into<Option<[f32; 3]>>) -> Self {
+        self.mean = mean.into();
+        self
+    }
+
+    /// Sets [`std`](Self::std).
+    #[must_use]
+    pub fn with_std(mut self, std: impl Into<Option<[f32; 3]>>) -> Self {
+        self.std = std.into();
         self
     }
 

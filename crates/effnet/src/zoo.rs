@@ -81,7 +81,7 @@ impl Weights {
     /// Opens the checkpoint. Bundled weights are not written to disk.
     ///
     /// # Errors
-    /// As [`OpenOptions::open`].
+    /// Same as [`OpenOptions::open`].
     pub fn open(&self, options: &OpenOptions) -> Result<Checkpoint, effnet_checkpoint::Error> {
         match self.content {
             WeightsContent::File(ref path) => options.open(path),
@@ -108,7 +108,7 @@ impl Weights {
 
 impl Zoo {
     /// The embedded manifest, extended by `own_manifest`, and a hub with the caches and downloads of
-    /// `config`, to which the bundled weights are added. Downloads and creates nothing.
+    /// `config`, to which the bundled weights are added. Does not download or create anything.
     ///
     /// # Errors
     /// [`Error::Hub`] when a manifest cannot be read.
@@ -129,12 +129,28 @@ impl Zoo {
         })
     }
 
-    /// The weights that a model's name and a name of weights ask for; fetches them if they are published ones
-    /// that this machine does not have. B0's published weights where neither is given.
+    /// The published weights, with the caches, proxies and mirror of the environment
+    /// ([`HubConfig::from_environment`]) and the manifest of `EFFNET_MANIFEST`, if set.
+    ///
+    /// # Errors
+    /// Same as [`open`](Self::open).
+    pub fn from_environment() -> Result<Self, Error> {
+        let config = HubConfig::from_environment(|name| std::env::var_os(name));
+        Self::open(config, Self::manifest_of_environment().as_deref())
+    }
+
+    /// The user's manifest, from `EFFNET_MANIFEST`, if set.
+    pub fn manifest_of_environment() -> Option<PathBuf> {
+        let named = std::env::var_os("EFFNET_MANIFEST")?;
+        (!named.is_empty()).then(|| PathBuf::from(named))
+    }
+
+    /// The weights for `model` and `weights`, the values of `--model` and `--weights`. Published weights are
+    /// downloaded unless they are cached. If both are `None`, the published weights of B0.
     ///
     /// # Errors
     /// [`Error::TwoWeights`], [`Error::UnknownWeights`], [`Error::NoWeightsInFolder`], [`Error::Hub`] when
-    /// they cannot be fetched.
+    /// they cannot be downloaded.
     pub fn locate(
         &self,
         model: Option<&ModelName>,
@@ -173,25 +189,26 @@ impl Zoo {
     /// Resolves one name: a run folder, a file, or the id of published weights.
     ///
     /// # Errors
-    /// As [`locate`](Self::locate).
-    pub fn locate_one(&self, text: &str, progress: &mut dyn Progress) -> Result<Weights, Error> {
-        let path = Path::new(text);
-        if path.is_dir() {
-            return weights_of_run(path);
+    /// Same as [`locate`](Self::locate).
+    pub fn locate_one(&self, name: impl AsRef<Path>, progress: &mut dyn Progress) -> Result<Weights, Error> {
+        let name = name.as_ref();
+        if name.is_dir() {
+            return weights_of_run(name);
         }
-        if path.exists() || looks_like_a_path(path) {
-            let name = path.file_name().and_then(|name| name.to_str());
-            let entry = name.and_then(|name| self.manifest.entry_of_file(name));
+        let shown = name.display().to_string();
+        if name.exists() || looks_like_a_path(name) {
+            let file = name.file_name().and_then(|file| file.to_str());
+            let entry = file.and_then(|file| self.manifest.entry_of_file(file));
             return Ok(Weights {
-                name: text.to_owned(),
-                content: WeightsContent::File(path.to_owned()),
+                name: shown,
+                content: WeightsContent::File(name.to_owned()),
                 entry: entry.map(|(entry, _)| entry.clone()),
             });
         }
-        let entry = self.manifest.get(text).map_err(|source| Error::UnknownWeights {
-            name: text.to_owned(),
-            source,
-        })?;
+        let entry = self
+            .manifest
+            .get(&shown)
+            .map_err(|source| Error::UnknownWeights { name: shown, source })?;
         self.fetch(entry, progress)
     }
 

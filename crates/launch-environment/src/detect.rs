@@ -22,7 +22,7 @@ impl Environment {
     /// [`from_env`](Self::from_env) with the variables that `lookup` returns.
     ///
     /// # Errors
-    /// As [`from_env`](Self::from_env).
+    /// Same as [`from_env`](Self::from_env).
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, EnvironmentError> {
         let variables = Variables::new(&lookup);
         if pytorch::is_set(variables) {

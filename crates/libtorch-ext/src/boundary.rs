@@ -1,4 +1,4 @@
-//! For crates with their own C++ on libtorch: what their Rust needs at the C boundary.
+//! The Rust side of the C boundary, for crates with their own C++ code on libtorch.
 //!
 //! Their C++ includes `boundary.h` and `torch_boundary.h`, which catch exceptions on the C++ side and turn them into
 //! a status and a message. cargo passes the folder of these headers to the build scripts of crates that depend on

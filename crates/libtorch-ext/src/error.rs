@@ -61,7 +61,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the cause is a lack of memory, so that a smaller batch may work.
+    /// Whether memory ran out, so that a smaller batch may fit.
     pub fn is_out_of_memory(&self) -> bool {
         match self {
             Self::OutOfMemory => true,
@@ -72,7 +72,7 @@ impl Error {
     }
 }
 
-/// Whether libtorch failed for lack of memory, on the CPU or on a device.
+/// Whether libtorch ran out of memory, on the CPU or on a device.
 pub fn is_out_of_memory(error: &TchError) -> bool {
     says_out_of_memory(&error.to_string())
 }

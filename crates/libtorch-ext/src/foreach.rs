@@ -119,7 +119,7 @@ pub fn lerp(targets: &[Tensor], others: &[Tensor], weight: f64) -> Result<(), Er
 /// `target *= factor`.
 ///
 /// # Errors
-/// [`Error::Native`] where libtorch refuses.
+/// [`Error::Native`] when libtorch fails.
 pub fn scale(targets: &[Tensor], factor: f64) -> Result<(), Error> {
     let arguments = [Value::Tensors(targets), Value::Float(factor)];
     call("aten::_foreach_mul_", "Scalar", &arguments).map(drop)
@@ -141,7 +141,7 @@ pub fn add(targets: &[Tensor], others: &[Tensor], factor: f64) -> Result<(), Err
 /// `target += other`, a number.
 ///
 /// # Errors
-/// [`Error::Native`] where libtorch refuses.
+/// [`Error::Native`] when libtorch fails.
 pub fn add_number(targets: &[Tensor], other: f64) -> Result<(), Error> {
     let arguments = [Value::Tensors(targets), Value::Float(other)];
     call("aten::_foreach_add_", "Scalar", &arguments).map(drop)
@@ -178,7 +178,7 @@ pub fn add_quotient(targets: &[Tensor], a: &[Tensor], b: &[Tensor], factor: f64)
 /// `target = sqrt(target)`.
 ///
 /// # Errors
-/// [`Error::Native`] where libtorch refuses.
+/// [`Error::Native`] when libtorch fails.
 pub fn sqrt(targets: &[Tensor]) -> Result<(), Error> {
     call("aten::_foreach_sqrt_", "", &[Value::Tensors(targets)]).map(drop)
 }
@@ -186,7 +186,7 @@ pub fn sqrt(targets: &[Tensor]) -> Result<(), Error> {
 /// `a + number`, as new tensors.
 ///
 /// # Errors
-/// [`Error::Native`] where libtorch refuses.
+/// [`Error::Native`] when libtorch fails.
 pub fn plus(a: &[Tensor], number: f64) -> Result<Vec<Tensor>, Error> {
     call(
         "aten::_foreach_add",
@@ -207,7 +207,7 @@ pub fn sum(a: &[Tensor], b: &[Tensor], factor: f64) -> Result<Vec<Tensor>, Error
 /// The Euclidean norm of each tensor.
 ///
 /// # Errors
-/// [`Error::Native`] where libtorch refuses.
+/// [`Error::Native`] when libtorch fails.
 pub fn norms(tensors: &[Tensor]) -> Result<Vec<Tensor>, Error> {
     call(
         "aten::_foreach_norm",
@@ -220,7 +220,7 @@ pub fn norms(tensors: &[Tensor]) -> Result<Vec<Tensor>, Error> {
 /// have one element.
 ///
 /// # Errors
-/// [`Error::Native`] where libtorch refuses.
+/// [`Error::Native`] when libtorch fails.
 pub fn check_finite_and_unscale(
     gradients: &[Tensor],
     found_inf: &Tensor,
@@ -238,7 +238,7 @@ pub fn check_finite_and_unscale(
 /// instead of adding to them (PyTorch's `zero_grad(set_to_none=True)`).
 ///
 /// # Errors
-/// [`Error::Native`] where libtorch refuses.
+/// [`Error::Native`] when libtorch fails.
 pub fn clear_gradients(tensors: &[Tensor]) -> Result<(), Error> {
     crate::operator::clear_gradients(tensors)
 }

@@ -1,4 +1,4 @@
-//! Operators of libtorch by name, for those that tch has no method for.
+//! Calls libtorch operators by name, for those that tch has no method for.
 
 use std::ffi::{CString, c_void};
 
@@ -46,7 +46,7 @@ unsafe extern "C" fn take(context: *mut c_void, tensor: *mut C_tensor) {
 ///
 /// # Errors
 /// [`Error::Native`] when there is no such operator, when an argument is of the wrong type, and when the
-/// operator refuses; [`Error::OutOfMemory`].
+/// operator fails; [`Error::OutOfMemory`].
 pub fn call(name: &str, overload: &str, arguments: &[Value<'_>]) -> Result<Vec<Tensor>, Error> {
     let text = |text: &str| {
         CString::new(text).map_err(|_| {

@@ -21,8 +21,8 @@ use crate::raw::{
 
 pub use group::BatchNormGroup;
 
-/// Batch normalisation over the channels of `[N, C, H, W]` in training, by the statistics of the batch or of the
-/// batches of all processes of a group, with which it updates the running statistics.
+/// Batch normalisation over the channels of `[N, C, H, W]` in training. It uses the statistics of the batch,
+/// or of the batches of all processes of a group, and updates the running statistics with them.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchNorm<'a> {
     /// `[C]`.
@@ -57,7 +57,8 @@ pub fn is_supported(x: &Tensor, norm: &BatchNorm<'_>) -> bool {
     runs_on(x, norm.weight, least)
 }
 
-/// Whether the kernels take `x` with parameters like `parameter`, given at least `least` values per channel.
+/// Whether the kernels support `x` with parameters like `parameter`, with at least `least` values per
+/// channel.
 fn runs_on(x: &Tensor, parameter: &Tensor, least: i64) -> bool {
     let kinds = (x.kind(), parameter.kind());
     x.device() == Device::Cpu
@@ -97,7 +98,7 @@ fn expect_shape(name: &'static str, tensor: &Tensor, expected: &[i64]) -> Result
     })
 }
 
-/// The channels of `x`, if the kernels `run` on it.
+/// The number of channels of `x`, if the kernels `run` on it.
 fn channels(x: &Tensor, run: bool) -> Result<i64, Error> {
     let size = x.size();
     if run {
@@ -143,8 +144,8 @@ pub fn norm_activation(x: &Tensor, norm: &BatchNorm<'_>, silu: bool) -> Result<T
     output(|out| unsafe { effnet_norm_activation(x.as_ptr(), &raw const raw, i32::from(silu), out) })
 }
 
-/// `norm(x)` over the batches of the norm's group, for activations `[N, C, H, W]` of any kind on any device. It is
-/// built on libtorch's operators, for activations that [`is_supported`] does not take.
+/// `norm(x)` over the batches of the norm's group, for activations `[N, C, H, W]` of any kind on any device.
+/// It is built on libtorch's operators, for activations that [`is_supported`] rejects.
 ///
 /// # Errors
 /// [`Error::Shape`] when the parameters do not fit `x`, [`Error::Native`] when the norm has no group or the
@@ -171,7 +172,7 @@ pub fn sync_batch_norm(x: &Tensor, norm: &BatchNorm<'_>) -> Result<Tensor, Error
 /// 3 or 5 and a stride of 1 or 2. `padding` is top, bottom, left, right, each less than `k`.
 ///
 /// # Errors
-/// As [`norm_activation`], and [`Error::OutOfRange`] for another kernel, stride or padding.
+/// Same as [`norm_activation`], and [`Error::OutOfRange`] for another kernel, stride or padding.
 pub fn depthwise(
     x: &Tensor,
     norm: Option<&BatchNorm<'_>>,
@@ -210,11 +211,11 @@ pub fn depthwise(
     })
 }
 
-/// Squeeze-and-excitation of `y = silu(norm(x))`: `y` times a gate for each channel of each image, computed by
-/// two small layers from the means over its pixels.
+/// Squeeze-and-excitation of `y = silu(norm(x))`: `y` times a gate for each channel of each image, computed
+/// by two small layers from the channel means over the pixels.
 ///
 /// # Errors
-/// As [`norm_activation`].
+/// Same as [`norm_activation`].
 pub fn norm_squeeze_excite(
     x: &Tensor,
     norm: &BatchNorm<'_>,

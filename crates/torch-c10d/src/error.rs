@@ -117,10 +117,11 @@ pub enum GroupError {
         operation: &'static str,
         /// What libtorch says.
         message: String,
-        /// Who is to blame, as far as is known.
+        /// The ranks that caused it, as far as is known.
         suspects: Vec<Suspect>,
     },
-    /// The processes made different calls, or passed tensors of different kinds or shapes. None was carried out.
+    /// The processes made different calls, or passed tensors of different kinds or shapes. None of the calls
+    /// was carried out.
     #[error("rank {rank}: rank {peer} calls {theirs}, but rank 0 calls {first}")]
     Mismatch {
         /// This process.

@@ -151,7 +151,7 @@ impl ProcessGroup {
         Ok(group)
     }
 
-    /// Connects the devices of the ranks: either all ranks have one, or none has.
+    /// Connects the devices of the ranks: either all ranks have one, or none of them.
     fn connect_devices(&mut self, device: Device) -> Result<(), GroupError> {
         if self.0.presence.is_some() {
             let kinds = self.all_gather_numbers([f64::from(u8::from(device.is_cuda())), 0.0, 0.0, 0.0])?;
@@ -355,7 +355,7 @@ impl ProcessGroup {
         })
     }
 
-    /// Makes a collective call; its error says which rank is to blame.
+    /// Makes a collective call; its error says which rank caused it.
     pub(crate) fn call<T>(
         &self,
         operation: &'static str,
@@ -368,8 +368,8 @@ impl ProcessGroup {
     }
 
     /// The error of a call that failed inside other work, such as the backward pass of a
-    /// [`Reducer`](crate::Reducer), with the ranks that are to blame as far as is known. Finding them takes some
-    /// seconds.
+    /// [`Reducer`](crate::Reducer), with the ranks that caused it, as far as is known. Finding them takes a
+    /// few seconds.
     pub fn explain(&self, operation: &'static str, message: &str) -> GroupError {
         self.0.connections.fail();
         let presence = self.0.presence.as_ref();

@@ -8,7 +8,7 @@ pub(crate) enum State {
     Running,
     /// A call failed, and it looks for the cause.
     Stalled,
-    /// It has looked for the cause, and needs the store no more.
+    /// It has finished looking for the cause, and no longer needs the store.
     Informed,
     /// It fails with this error.
     Failed(String),

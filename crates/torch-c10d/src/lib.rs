@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-// It calls C: every unsafe block says why it is sound.
+// This crate calls C: every unsafe block says why it is sound.
 #![allow(unsafe_code)]
 
 mod address;

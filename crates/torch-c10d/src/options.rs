@@ -18,6 +18,7 @@ pub enum Protocol {
 
 /// How to connect a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ProcessGroupOptions {
     /// How long a process waits for the others, to connect and in each call.
     pub timeout: Duration,
@@ -36,5 +37,28 @@ impl Default for ProcessGroupOptions {
             protocol: Protocol::Checked,
             device: Device::Cpu,
         }
+    }
+}
+
+impl ProcessGroupOptions {
+    /// Sets [`timeout`](Self::timeout).
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets [`protocol`](Self::protocol).
+    #[must_use]
+    pub fn with_protocol(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
+    /// Sets [`device`](Self::device).
+    #[must_use]
+    pub fn with_device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
     }
 }

@@ -1,8 +1,8 @@
-//! Heartbeats, from which a process that waits in vain finds out for which rank.
+//! Heartbeats, which tell a process that is stuck waiting which rank it is waiting for.
 //!
 //! Gloo and NCCL only report a timeout or a closed connection. So each process publishes a heartbeat in the
 //! store every second, from a separate thread. When a call fails, [`Presence::suspects`] watches those of the
-//! others for a few seconds and names the ranks that failed, exited, fell silent or are behind.
+//! others for a few seconds and names the ranks that failed, exited, stopped responding or are behind.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,7 +19,7 @@ use crate::{Peer, Store, Suspect};
 const INTERVAL: Duration = Duration::from_secs(1);
 /// A process without a heartbeat for this long counts as dead.
 const SILENCE: Duration = Duration::from_millis(3500);
-/// How much longer the store has to answer.
+/// Additional time that the store has to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A process's place in its group.
@@ -121,7 +121,7 @@ impl Presence {
         self.shared.change(State::Failed(message.replace('\n', " ")));
     }
 
-    /// The ranks that keep this process waiting. Takes some seconds.
+    /// The ranks that keep this process waiting. Takes a few seconds.
     pub(crate) fn suspects(&self) -> Vec<Suspect> {
         self.shared.change(State::Stalled);
         let (sender, receiver) = mpsc::channel();
@@ -142,7 +142,7 @@ impl Presence {
         found.unwrap_or_else(|| vec![Suspect::Store(self.place.master.clone())])
     }
 
-    /// Waits, for some seconds at most, until no live process needs the store.
+    /// Waits, for a few seconds at most, until no live process needs the store.
     fn linger(&self) {
         let start = Instant::now();
         let first = heartbeats(&self.place, &self.store);
@@ -187,7 +187,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the state, unless the process has failed: the first cause stays.
+    /// Sets the state, unless the process has failed: the first cause is kept.
     fn change(&self, to: State) {
         let mut state = self.state();
         if !matches!(*state, State::Failed(_)) {
@@ -228,7 +228,7 @@ impl Publisher {
             let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
             published = state.clone();
             drop(state);
-            // Whoever needs the store next finds out that it is gone.
+            // Errors are ignored here: the next user of the store finds out that it is gone.
             let _ = self.publish(beat, &published);
             if self.shared.ends.load(Ordering::Relaxed) {
                 return;
@@ -283,7 +283,7 @@ fn watch(place: &Place, store: &Store, own: u64) -> Result<Vec<Suspect>, Error> 
                     calls: last.calls,
                     own,
                 }),
-                // A process that is informed has found out the same.
+                // An informed process has found the same cause.
                 State::Running | State::Stalled | State::Informed => {}
             },
         }

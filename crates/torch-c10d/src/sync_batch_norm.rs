@@ -15,8 +15,8 @@ use crate::{GroupError, ProcessGroup};
 #[derive(Debug)]
 pub struct SyncBatchNorm {
     group: ProcessGroup,
-    /// Separate connections on the CPU, where these sums and those of the gradients come in no fixed order in the
-    /// backward pass. `None` on a device, which runs one after the other.
+    /// Separate connections on the CPU, where these sums and those of the gradients come in no fixed order in
+    /// the backward pass. `None` on a device, where they run one after another.
     connections: Option<Connections>,
 }
 

@@ -33,10 +33,7 @@ fn group() -> ProcessGroup {
         restart_count: 0,
         run_id: None,
     };
-    let options = ProcessGroupOptions {
-        timeout: TIMEOUT,
-        ..ProcessGroupOptions::default()
-    };
+    let options = ProcessGroupOptions::default().with_timeout(TIMEOUT);
     ProcessGroup::connect(&environment, &options).unwrap()
 }
 

@@ -7,7 +7,7 @@ use effnet_core::Variant;
 use effnet_tests::{effnet, finish};
 use serde_json::Value;
 
-use super::{pictures, weights, write_picture};
+use super::{images, weights, write_image};
 
 fn records(stdout: &str) -> Vec<Value> {
     stdout
@@ -18,7 +18,7 @@ fn records(stdout: &str) -> Vec<Value> {
 
 #[test]
 fn json_lines_come_in_the_order_of_the_inputs_with_the_promised_fields() {
-    let folder = pictures();
+    let folder = images();
     let weights = weights(Variant::B0, 1000);
     let names = ["sub/c.png", "a.png", "b.png"].map(|name| folder.path().join(name));
     let run = finish(
@@ -49,7 +49,7 @@ fn json_lines_come_in_the_order_of_the_inputs_with_the_promised_fields() {
 
 #[test]
 fn top_k_zero_reports_all_classes_and_their_probabilities_add_up() {
-    let folder = pictures();
+    let folder = images();
     let run = finish(
         effnet()
             .arg("classify")
@@ -70,7 +70,7 @@ fn top_k_zero_reports_all_classes_and_their_probabilities_add_up() {
 
 #[test]
 fn a_folder_a_pattern_and_a_list_on_standard_input_give_the_same_results() {
-    let folder = pictures();
+    let folder = images();
     let weights = weights(Variant::B0, 1000);
     let base = || {
         let mut command = effnet();
@@ -120,7 +120,7 @@ fn a_folder_a_pattern_and_a_list_on_standard_input_give_the_same_results() {
 
 #[test]
 fn the_batch_size_does_not_change_the_classes() {
-    let folder = pictures();
+    let folder = images();
     let weights = weights(Variant::B0, 1000);
     let run = |size: &str| {
         let run = finish(
@@ -141,7 +141,7 @@ fn the_batch_size_does_not_change_the_classes() {
 
 #[test]
 fn csv_has_a_header_and_a_row_for_each_prediction() {
-    let folder = pictures();
+    let folder = images();
     let run = finish(
         effnet()
             .arg("classify")
@@ -160,7 +160,7 @@ fn csv_has_a_header_and_a_row_for_each_prediction() {
 
 #[test]
 fn an_output_file_appears_whole_and_standard_output_stays_empty() {
-    let folder = pictures();
+    let folder = images();
     let output = folder.path().join("results.jsonl");
     let run = finish(
         effnet()
@@ -177,7 +177,7 @@ fn an_output_file_appears_whole_and_standard_output_stays_empty() {
 
 #[test]
 fn labels_from_a_file_name_the_classes() {
-    let folder = pictures();
+    let folder = images();
     let labels = folder.path().join("labels.txt");
     std::fs::write(&labels, "cat\ndog\nnewt\n").unwrap();
     let run = finish(
@@ -207,8 +207,8 @@ fn labels_from_a_file_name_the_classes() {
 
 #[test]
 fn a_bad_input_does_not_stop_the_others_and_is_reported_in_its_place() {
-    let folder = pictures();
-    std::fs::write(folder.path().join("a2.jpg"), "no picture").unwrap();
+    let folder = images();
+    std::fs::write(folder.path().join("a2.jpg"), "not an image").unwrap();
     let run = finish(
         effnet()
             .arg("classify")
@@ -234,9 +234,9 @@ fn a_bad_input_does_not_stop_the_others_and_is_reported_in_its_place() {
 
 #[test]
 fn a_closed_pipe_is_no_error() {
-    let folder = pictures();
+    let folder = images();
     for index in 0..40 {
-        write_picture(&folder.path().join(format!("{index}.png")), 64, 64, index);
+        write_image(&folder.path().join(format!("{index}.png")), 64, 64, index);
     }
     let mut child = effnet()
         .arg("classify")

@@ -4,10 +4,10 @@ use effnet_core::Variant;
 use effnet_tests::{Finished, effnet, finish};
 use serde_json::Value;
 
-use super::{pictures, weights};
+use super::{images, weights};
 
 fn classify(arguments: &[&str]) -> Finished {
-    let folder = pictures();
+    let folder = images();
     finish(
         effnet()
             .arg("classify")
@@ -19,7 +19,7 @@ fn classify(arguments: &[&str]) -> Finished {
     )
 }
 
-/// The logits of each picture, by class.
+/// The logits of each image, by class.
 fn logits(run: &Finished) -> Vec<Vec<f64>> {
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let of_record = |line: &str| {

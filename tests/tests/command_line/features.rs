@@ -4,11 +4,11 @@ use effnet_core::Variant;
 use effnet_tests::{Finished, effnet, finish};
 use serde_json::Value;
 
-use super::{pictures, weights};
+use super::{images, weights};
 
 fn features(classes: i64, arguments: &[&str]) -> Finished {
-    let folder = pictures();
-    std::fs::write(folder.path().join("broken.png"), "no picture").unwrap();
+    let folder = images();
+    std::fs::write(folder.path().join("broken.png"), "not an image").unwrap();
     let mut command = effnet();
     command.arg("features").arg(folder.path());
     command.arg("--weights").arg(weights(Variant::B0, classes));

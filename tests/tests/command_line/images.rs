@@ -6,9 +6,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use effnet_core::Variant;
+use effnet_data::Splits;
 use effnet_tests::{Finished, effnet, finish, skip};
 
-use super::{pictures, weights, write_picture};
+use super::{images, weights, write_image};
 
 fn classify(input: &Path) -> Finished {
     let start = Instant::now();
@@ -45,7 +46,7 @@ fn a_missing_image_is_named() {
 fn text_named_jpg_is_no_image() {
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("letter.jpg");
-    std::fs::write(&input, "Dear reader, this is no picture at all.").unwrap();
+    std::fs::write(&input, "Dear reader, this is not an image at all.").unwrap();
     assert_failed(&classify(&input), &input, &["expected"]);
 }
 
@@ -62,7 +63,7 @@ fn a_truncated_image_is_refused_in_every_format() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["cut.jpg", "cut.png", "cut.webp", "cut.bmp", "cut.gif", "cut.tiff"] {
         let input = folder.path().join(name);
-        write_picture(&input, 200, 150, 1);
+        write_image(&input, 200, 150, 1);
         let whole = std::fs::read(&input).unwrap();
         std::fs::write(&input, &whole[..whole.len() / 2]).unwrap();
         assert_failed(&classify(&input), &input, &[]);
@@ -104,12 +105,55 @@ fn an_empty_folder_is_named() {
 }
 
 #[test]
+fn classify_lists_the_images_that_training_lists() {
+    let folder = tempfile::tempdir().unwrap();
+    for class in ["cat", "dog"] {
+        std::fs::create_dir_all(folder.path().join(class).join("deep")).unwrap();
+        std::fs::create_dir_all(folder.path().join(class).join(".hidden")).unwrap();
+        for name in [
+            "a.jpg",
+            "b.JPEG",
+            "c.jfif",
+            "d.jpe",
+            "e.png",
+            "f.webp",
+            "g.tif",
+            "h.txt",
+            "i",
+            "._a.jpg",
+            "deep/j.bmp",
+            ".hidden/k.png",
+        ] {
+            std::fs::write(folder.path().join(class).join(name), "not an image").unwrap();
+        }
+    }
+    let dataset = Splits::open(folder.path()).unwrap().train;
+    let mut trained: Vec<String> = (0..dataset.len()).map(|index| dataset.name(index)).collect();
+    trained.sort();
+    let mut call = effnet();
+    call.arg("classify")
+        .arg(folder.path())
+        .args(["--model", "b0.cifar10", "--format", "json"]);
+    let run = finish(&mut call);
+    let records = run
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let mut classified: Vec<String> = records
+        .map(|record| record["input"].as_str().unwrap().to_owned())
+        .collect();
+    classified.sort();
+    assert_eq!(classified, trained);
+    assert_eq!(classified.len(), 2 * 8);
+}
+
+#[test]
 fn an_unreadable_folder_is_named_and_the_others_go_on() {
     let test = "an_unreadable_folder_is_named_and_the_others_go_on";
-    let folder = pictures();
+    let folder = images();
     let secret = folder.path().join("secret");
     std::fs::create_dir(&secret).unwrap();
-    write_picture(&secret.join("x.png"), 64, 64, 1);
+    write_image(&secret.join("x.png"), 64, 64, 1);
     assert!(
         Command::new("chmod")
             .arg("000")

@@ -7,11 +7,11 @@ use effnet_core::Variant;
 use effnet_tests::{effnet, interrupt};
 use serde_json::Value;
 
-use super::{pictures, weights};
+use super::{images, weights};
 
 #[test]
 fn an_interrupt_leaves_whole_lines_and_says_so_in_the_exit_code() {
-    let folder = pictures();
+    let folder = images();
     let mut child = effnet()
         .arg("classify")
         .arg("-")
@@ -23,8 +23,8 @@ fn an_interrupt_leaves_whole_lines_and_says_so_in_the_exit_code() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let picture = folder.path().join("a.png");
-    let list = format!("{}\n", picture.display()).repeat(20_000);
+    let image = folder.path().join("a.png");
+    let list = format!("{}\n", image.display()).repeat(20_000);
     child.stdin.take().unwrap().write_all(list.as_bytes()).unwrap();
     let mut results = BufReader::new(child.stdout.take().unwrap());
     let mut first = String::new();

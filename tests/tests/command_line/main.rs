@@ -45,19 +45,19 @@ fn weights(variant: Variant, num_classes: i64) -> PathBuf {
     path
 }
 
-/// A folder with a few pictures that differ: `a.png`, `b.png`, `sub/c.png`.
-fn pictures() -> TempDir {
+/// A folder with a few images that differ: `a.png`, `b.png`, `sub/c.png`.
+fn images() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("sub")).unwrap();
     for (seed, name) in ["a.png", "b.png", "sub/c.png"].into_iter().enumerate() {
-        write_picture(&folder.path().join(name), 320, 240 + 40 * seed as u32, seed as u8);
+        write_image(&folder.path().join(name), 320, 240 + 40 * seed as u32, seed as u8);
     }
     folder
 }
 
-/// A smooth picture: waves of a colour that depends on `seed`.
-fn write_picture(path: &Path, width: u32, height: u32, seed: u8) {
-    let picture = image::RgbImage::from_fn(width, height, |x, y| {
+/// A smooth image: waves of a colour that depends on `seed`.
+fn write_image(path: &Path, width: u32, height: u32, seed: u8) {
+    let image = image::RgbImage::from_fn(width, height, |x, y| {
         let wave = |t: u32, k: u32| (127.0 + 120.0 * (t as f32 * k as f32 / 50.0).sin()) as u8;
         image::Rgb([
             wave(x, 1 + u32::from(seed)),
@@ -65,5 +65,5 @@ fn write_picture(path: &Path, width: u32, height: u32, seed: u8) {
             wave(x + y, 3).wrapping_add(seed.wrapping_mul(40)),
         ])
     });
-    picture.save(path).unwrap();
+    image.save(path).unwrap();
 }

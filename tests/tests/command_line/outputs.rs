@@ -3,7 +3,7 @@
 use effnet_core::Variant;
 use effnet_tests::{Finished, effnet, finish};
 
-use super::{pictures, weights, write_picture};
+use super::{images, weights, write_image};
 
 fn classify(arguments: &[&str], folder: &std::path::Path) -> Finished {
     let mut command = effnet();
@@ -16,7 +16,7 @@ fn classify(arguments: &[&str], folder: &std::path::Path) -> Finished {
 
 #[test]
 fn a_file_has_the_text_without_colours() {
-    let folder = pictures();
+    let folder = images();
     let run = classify(
         &["a.png", "--output", "results.txt", "--color", "always"],
         folder.path(),
@@ -28,7 +28,7 @@ fn a_file_has_the_text_without_colours() {
 
 #[test]
 fn what_is_no_file_is_refused_before_anything_is_computed() {
-    let folder = pictures();
+    let folder = images();
     let mut outputs = vec!["sub"];
     if cfg!(unix) {
         outputs.push("/dev/null");
@@ -45,9 +45,9 @@ fn what_is_no_file_is_refused_before_anything_is_computed() {
 fn a_list_of_paths_need_not_be_utf8() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
-    let folder = pictures();
+    let folder = images();
     let name = OsStr::from_bytes(b"caf\xe9.png");
-    write_picture(&folder.path().join("plain.png"), 40, 40, 1);
+    write_image(&folder.path().join("plain.png"), 40, 40, 1);
     std::fs::rename(folder.path().join("plain.png"), folder.path().join(name)).unwrap();
     let mut command = effnet();
     command
@@ -66,7 +66,7 @@ fn a_list_of_paths_need_not_be_utf8() {
 
 #[test]
 fn two_names_of_weights_are_one_too_many() {
-    let folder = pictures();
+    let folder = images();
     let run = classify(&["a.png", "--model", "b0.advprop"], folder.path());
     assert_eq!(run.code, Some(2));
     assert!(run.stderr.contains("b0.advprop"), "{}", run.stderr);
@@ -74,7 +74,7 @@ fn two_names_of_weights_are_one_too_many() {
 
 #[test]
 fn labels_may_begin_with_the_mark_of_windows_editors() {
-    let folder = pictures();
+    let folder = images();
     let names: Vec<String> = (0..1000).map(|class| format!("name {class}")).collect();
     let text = format!("\u{feff}{}", names.join("\r\n"));
     std::fs::write(folder.path().join("labels.txt"), text).unwrap();

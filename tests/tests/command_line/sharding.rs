@@ -10,25 +10,25 @@ use effnet_tests::{Finished, effnet, finish, interrupt, skip, torchrun};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{weights, write_picture};
+use super::{weights, write_image};
 
-/// A folder `in` with pictures `0000.png`, `0001.png`, ... of a few kinds, every tenth a little larger, and with a
-/// file that is no picture.
+/// A folder `in` with images `0000.png`, `0001.png`, ... of a few kinds, every tenth a little larger, and with a
+/// file that is not an image.
 fn inputs(count: usize) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let pictures = folder.path().join("in");
-    std::fs::create_dir(&pictures).unwrap();
+    let images = folder.path().join("in");
+    std::fs::create_dir(&images).unwrap();
     let kinds: Vec<Vec<u8>> = (0..10)
         .map(|kind| {
             let path = folder.path().join("kind.png");
-            write_picture(&path, if kind == 9 { 90 } else { 30 }, 30, kind);
+            write_image(&path, if kind == 9 { 90 } else { 30 }, 30, kind);
             std::fs::read(&path).unwrap()
         })
         .collect();
     for number in 0..count {
-        std::fs::write(pictures.join(format!("{number:04}.png")), &kinds[number % 10]).unwrap();
+        std::fs::write(images.join(format!("{number:04}.png")), &kinds[number % 10]).unwrap();
     }
-    std::fs::write(pictures.join("0003b.jpg"), "no picture").unwrap();
+    std::fs::write(images.join("0003b.jpg"), "not an image").unwrap();
     folder
 }
 
@@ -276,7 +276,7 @@ fn parts_of_another_job_are_refused_with_what_differs() {
     other.args(["--top-k", "1"]);
     refused(other, "differs in: top_k.");
     // A rank that finds other files than the ranks before it.
-    write_picture(&folder.join("in/0000b.png"), 30, 30, 1);
+    write_image(&folder.join("in/0000b.png"), 30, 30, 1);
     refused(classify(folder, &JSON), "differs in: inputs, listing.");
 }
 

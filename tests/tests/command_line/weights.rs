@@ -10,14 +10,14 @@ use effnet_tests::{Finished, effnet, finish};
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 
-use super::{pictures, weights};
+use super::{images, weights};
 
 fn classify_with(weights: &Path, arguments: &[&str]) -> Finished {
-    let pictures = pictures();
+    let images = images();
     finish(
         effnet()
             .arg("classify")
-            .arg(pictures.path().join("a.png"))
+            .arg(images.path().join("a.png"))
             .arg("--weights")
             .arg(weights)
             .args(arguments),
@@ -49,11 +49,11 @@ fn a_missing_file_is_named() {
 
 #[test]
 fn published_weights_that_cannot_be_had_say_where_to_put_them_by_hand() {
-    let pictures = pictures();
+    let images = images();
     let run = finish(
         effnet()
             .arg("classify")
-            .arg(pictures.path())
+            .arg(images.path())
             .args(["--model", "b3"]),
     );
     assert_eq!(run.code, Some(2));
@@ -246,10 +246,10 @@ fn a_zip_bomb_is_refused_within_the_memory_of_a_small_file() {
     archive.finish().unwrap();
     assert!(std::fs::metadata(&path).unwrap().len() < 8 << 20);
 
-    let pictures = pictures();
+    let images = images();
     let mut child = effnet()
         .arg("classify")
-        .arg(pictures.path().join("a.png"))
+        .arg(images.path().join("a.png"))
         .arg("--weights")
         .arg(&path)
         .stderr(Stdio::piped())

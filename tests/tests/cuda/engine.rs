@@ -99,7 +99,7 @@ fn replayed_batches_of_several_shapes_do_not_disturb_each_other() {
     }
     if CudaGraph::available().is_ok() {
         assert_eq!(
-            (engine.kernels(), Engine::without_graphs(&engine)),
+            (engine.kernels(), Engine::why_no_graphs(&engine)),
             ("cuda-graphs".to_owned(), None)
         );
     }

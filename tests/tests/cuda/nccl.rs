@@ -13,11 +13,9 @@ use torch_c10d::{GroupError, ProcessGroup, ProcessGroupOptions, Reducer, Reducti
 use crate::{CPU, CUDA, assert_near, device};
 
 fn connect(environment: &Environment) -> Result<ProcessGroup, GroupError> {
-    let options = ProcessGroupOptions {
-        timeout: Duration::from_secs(60),
-        device: Device::Cuda(environment.local_rank),
-        ..ProcessGroupOptions::default()
-    };
+    let options = ProcessGroupOptions::default()
+        .with_timeout(Duration::from_secs(60))
+        .with_device(Device::Cuda(environment.local_rank));
     ProcessGroup::connect(environment, &options)
 }
 

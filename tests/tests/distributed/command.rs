@@ -82,14 +82,14 @@ fn write_photos(folder: &Path, images: u32) {
     for (class, name) in ["bars", "rows"].into_iter().enumerate() {
         fs::create_dir_all(folder.join(name)).unwrap();
         for number in 0..images {
-            let picture = image::RgbImage::from_fn(36, 36, |x, y| {
+            let image = image::RgbImage::from_fn(36, 36, |x, y| {
                 let along = if class == 0 { x } else { y };
                 // With noise: of images that are nearly the same, normalisation enlarges the rounding.
                 let noise = (x * 7919 + y * 104_729 + number * 1_299_709).wrapping_mul(2_654_435_761) >> 26;
                 let value = (along / 4 % 2 * 100 + number * 3 + noise) as u8;
                 image::Rgb([value, value / 2, 255 - value])
             });
-            picture
+            image
                 .save(folder.join(name).join(format!("{number}.png")))
                 .unwrap();
         }

@@ -156,10 +156,7 @@ fn ranks_that_never_come_are_listed() {
         }
         return;
     };
-    let options = ProcessGroupOptions {
-        timeout: Duration::from_secs(3),
-        ..ProcessGroupOptions::default()
-    };
+    let options = ProcessGroupOptions::default().with_timeout(Duration::from_secs(3));
     let error = ProcessGroup::connect(&environment, &options).unwrap_err();
     println!("error: {error}");
     assert!(matches!(error, GroupError::Missing { .. }), "{error}");
@@ -170,11 +167,9 @@ fn ranks_that_never_come_are_listed() {
 /// What a rank says that connects with this device.
 #[allow(clippy::print_stdout)]
 fn connect_with(device: Device) {
-    let options = ProcessGroupOptions {
-        timeout: Duration::from_secs(60),
-        device,
-        ..ProcessGroupOptions::default()
-    };
+    let options = ProcessGroupOptions::default()
+        .with_timeout(Duration::from_secs(60))
+        .with_device(device);
     let error = ProcessGroup::connect(&environment().unwrap(), &options).unwrap_err();
     println!("error: {error}");
 }

@@ -1,4 +1,4 @@
-//! Ranks that are killed in every part of a training, and networks that are cut.
+//! Ranks that are killed in every part of a training run, and networks that are cut.
 
 use std::fs;
 use std::path::Path;

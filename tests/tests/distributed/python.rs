@@ -44,11 +44,9 @@ fn a_rank_of_pytorch_and_two_of_this_program_exchange_tensors() {
 
 /// As scripts/reference/distributed_rank.py does.
 fn exchange() {
-    let options = ProcessGroupOptions {
-        timeout: Duration::from_secs(60),
-        protocol: Protocol::PyTorch,
-        ..ProcessGroupOptions::default()
-    };
+    let options = ProcessGroupOptions::default()
+        .with_timeout(Duration::from_secs(60))
+        .with_protocol(Protocol::PyTorch);
     let group = ProcessGroup::connect(&environment().unwrap(), &options).unwrap();
     let rank = group.rank() as f32;
     let values = |tensor: &Tensor| Vec::<f32>::try_from(tensor.to_kind(Kind::Float)).unwrap();

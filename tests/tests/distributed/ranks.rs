@@ -19,10 +19,7 @@ pub(crate) fn group() -> Option<ProcessGroup> {
 /// The same with another timeout.
 pub(crate) fn group_within(timeout: Duration) -> Option<ProcessGroup> {
     let environment = environment()?;
-    let options = ProcessGroupOptions {
-        timeout,
-        ..ProcessGroupOptions::default()
-    };
+    let options = ProcessGroupOptions::default().with_timeout(timeout);
     Some(ProcessGroup::connect(&environment, &options).unwrap())
 }
 

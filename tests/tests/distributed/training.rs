@@ -29,10 +29,7 @@ fn config() -> Config {
 }
 
 fn phase(freeze: Freeze, steps: u64) -> Phase {
-    let groups = ParamGroupOptions {
-        freeze,
-        ..ParamGroupOptions::default()
-    };
+    let groups = ParamGroupOptions::default().with_freeze(freeze);
     let warmup = Warmup { steps: 0, from: 0.0 };
     Phase {
         groups,
@@ -46,14 +43,9 @@ fn trainer(seed: i64, phases: Vec<Phase>) -> Trainer {
     tch::manual_seed(seed);
     let store = nn::VarStore::new(Device::Cpu);
     let network = EfficientNet::new(&store.root(), &config()).unwrap();
-    let options = TrainerOptions {
-        ema: Some(EmaOptions {
-            decay: 0.9,
-            warmup: true,
-        }),
-        clip_norm: Some(2.0),
-        ..TrainerOptions::default()
-    };
+    let options = TrainerOptions::default()
+        .with_ema(EmaOptions::default().with_decay(0.9))
+        .with_clip_norm(2.0);
     Trainer::new(network, options, phases).unwrap()
 }
 
@@ -191,7 +183,7 @@ fn ranks_have_one_network_with_normalisation_of_their_own() {
     }
 }
 
-/// A group that was stopped goes on with the bits of one that was not, though its reducer is a new one.
+/// A group that was stopped resumes with the bits of one that was not, though its reducer is a new one.
 #[test]
 fn a_group_goes_on_from_the_state_of_rank_0() {
     let Some(group) = group() else {

@@ -5,11 +5,11 @@ use std::path::Path;
 use effnet_tests::{Finished, effnet, finish};
 use serde_json::Value;
 
-use super::{weights, write_pictures};
+use super::{weights, write_images};
 
 fn evaluate(home: &Path, folders: &[&str], arguments: &[&str]) -> Finished {
     for folder in folders {
-        write_pictures(&home.join("data").join(folder), 1);
+        write_images(&home.join("data").join(folder), 1);
     }
     let fixed = [
         "evaluate",
@@ -77,7 +77,7 @@ fn other_classes_than_the_networks_are_an_error_that_shows_both() {
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
     for expected in [
         "wasp",
-        "classes of the data: ant, wasp",
+        "classes in the data: ant, wasp",
         "classes of the network: ant, bee",
         "--labels",
     ] {
@@ -89,7 +89,7 @@ fn other_classes_than_the_networks_are_an_error_that_shows_both() {
 fn a_folder_without_folders_is_an_error_that_says_what_is_expected() {
     let home = tempfile::tempdir().unwrap();
     weights(home.path(), &["ant", "bee"]);
-    write_pictures(&home.path().join("data"), 1);
+    write_images(&home.path().join("data"), 1);
     let run = evaluate(home.path(), &[], &["--weights", "named.safetensors"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
     assert!(

@@ -7,15 +7,15 @@ use effnet_tests::{Finished, effnet, finish};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{weights, write_pictures};
+use super::{weights, write_images};
 
 const LABELS: [&str; 3] = ["ant", "bee", "cat"];
 
-/// `photos/` with four, three and two pictures of three classes, and `named.safetensors`.
+/// `photos/` with four, three and two images of three classes, and `named.safetensors`.
 fn home() -> TempDir {
     let home = tempfile::tempdir().unwrap();
     for (count, label) in (2..=4).rev().zip(LABELS) {
-        write_pictures(&home.path().join("photos").join(label), count);
+        write_images(&home.path().join("photos").join(label), count);
     }
     weights(home.path(), &LABELS);
     home
@@ -41,7 +41,7 @@ fn report(run: &Finished) -> Value {
     serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {} {}", run.stdout, run.stderr))
 }
 
-/// The logits of each picture by `effnet classify`, with its true class.
+/// The logits of each image by `effnet classify`, with its true class.
 fn logits(home: &Path) -> Vec<(usize, Vec<f64>)> {
     let run = finish(
         effnet()
@@ -161,7 +161,7 @@ fn people_get_a_table_with_a_line_for_each_class() {
 }
 
 #[test]
-fn the_confusion_matrix_is_written_as_a_table_and_as_a_picture() {
+fn the_confusion_matrix_is_written_as_a_table_and_as_a_image() {
     let home = home();
     let run = evaluate(
         home.path(),
@@ -182,14 +182,18 @@ fn the_confusion_matrix_is_written_as_a_table_and_as_a_picture() {
         .collect();
     let expected = [("ant", 4), ("bee", 3), ("cat", 2)].map(|(label, sum)| (label.to_owned(), sum));
     assert_eq!(rows, expected);
-    let picture = image::open(home.path().join("c.png")).unwrap();
-    assert!(picture.width() > 300 && picture.height() > 300);
+    let image = image::open(home.path().join("c.png")).unwrap();
+    assert!(image.width() > 300 && image.height() > 300);
 }
 
 #[test]
 fn images_that_cannot_be_read_are_named_and_counted_and_the_others_measured() {
     let home = home();
-    std::fs::write(home.path().join("photos/bee/broken.jpg"), b"\xff\xd8 no picture").unwrap();
+    std::fs::write(
+        home.path().join("photos/bee/broken.jpg"),
+        b"\xff\xd8 not an image",
+    )
+    .unwrap();
     let run = evaluate(home.path(), &["--format", "json"]);
     assert_eq!(run.code, Some(1));
     assert!(run.stderr.contains("photos/bee/broken.jpg"), "{}", run.stderr);

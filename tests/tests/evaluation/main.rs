@@ -33,15 +33,15 @@ fn weights(folder: &Path, labels: &[&str]) -> PathBuf {
     path
 }
 
-/// Writes `count` pictures that differ into a folder.
-fn write_pictures(folder: &Path, count: u32) {
+/// Writes `count` images that differ into a folder.
+fn write_images(folder: &Path, count: u32) {
     std::fs::create_dir_all(folder).unwrap();
     let seed = folder.to_string_lossy().bytes().map(u32::from).sum::<u32>() % 97;
     for number in 0..count {
-        let picture = image::RgbImage::from_fn(80, 70, |x, y| {
+        let image = image::RgbImage::from_fn(80, 70, |x, y| {
             let wave = |t: u32, k: u32| (127.0 + 120.0 * (t as f32 * k as f32 / 60.0).sin()) as u8;
             image::Rgb([wave(x, 1 + number), wave(y, 2 + seed % 7), wave(x + y, 1 + seed)])
         });
-        picture.save(folder.join(format!("{number}.png"))).unwrap();
+        image.save(folder.join(format!("{number}.png"))).unwrap();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{CLASSES, Home, QUICK, refused, succeeded, write_pictures};
+use super::{CLASSES, Home, QUICK, refused, succeeded, write_images};
 
 fn empty(home: &Home, folder: &str) {
     for entry in fs::read_dir(home.path(folder)).unwrap() {
@@ -26,7 +26,7 @@ fn nothing_is_begun_without_data() {
 #[test]
 fn one_class_is_nothing_to_learn() {
     let home = Home::new();
-    write_pictures(&home.path("photos/cat"), 0, 3);
+    write_images(&home.path("photos/cat"), 0, 3);
     refused(&home.train(&["--output", "run"]), &["two classes or more", "cat"]);
 }
 
@@ -40,7 +40,7 @@ fn an_empty_class_is_named() {
 #[test]
 fn classes_that_differ_by_case_are_refused() {
     let home = Home::with_photos(2);
-    write_pictures(&home.path("photos/Stripes"), 1, 2);
+    write_images(&home.path("photos/Stripes"), 1, 2);
     refused(&home.train(&["--output", "run"]), &["Stripes", "stripes", "case"]);
 }
 
@@ -48,7 +48,7 @@ fn classes_that_differ_by_case_are_refused() {
 fn images_that_cannot_be_read_are_listed_and_left_out() {
     let home = Home::with_photos(6);
     for number in [1, 4] {
-        fs::write(home.path(&format!("photos/squares/{number}.png")), "no picture").unwrap();
+        fs::write(home.path(&format!("photos/squares/{number}.png")), "not an image").unwrap();
     }
     let run = home.train(&["--output", "run", "--epochs", "1"]);
     succeeded(&run);
@@ -71,7 +71,7 @@ fn images_that_cannot_be_read_are_listed_and_left_out() {
 #[test]
 fn strict_stops_at_an_image_that_cannot_be_read() {
     let home = Home::with_photos(3);
-    fs::write(home.path("photos/squares/1.png"), "no picture").unwrap();
+    fs::write(home.path("photos/squares/1.png"), "not an image").unwrap();
     refused(
         &home.train(&["--output", "run", "--strict"]),
         &["photos/squares/1.png", "--strict"],
@@ -82,7 +82,7 @@ fn strict_stops_at_an_image_that_cannot_be_read() {
 fn a_class_of_which_nothing_can_be_read_is_named() {
     let home = Home::with_photos(2);
     for number in [0, 1] {
-        fs::write(home.path(&format!("photos/squares/{number}.png")), "no picture").unwrap();
+        fs::write(home.path(&format!("photos/squares/{number}.png")), "not an image").unwrap();
     }
     refused(
         &home.train(&["--output", "run"]),
@@ -95,7 +95,7 @@ fn nothing_but_broken_images_is_an_error() {
     let home = Home::with_photos(2);
     for class in CLASSES {
         for number in [0, 1] {
-            fs::write(home.path(&format!("photos/{class}/{number}.png")), "no picture").unwrap();
+            fs::write(home.path(&format!("photos/{class}/{number}.png")), "not an image").unwrap();
         }
     }
     refused(
@@ -107,7 +107,7 @@ fn nothing_but_broken_images_is_an_error() {
 #[test]
 fn a_class_with_one_image_is_trained_on_with_a_warning() {
     let home = Home::with_photos(4);
-    write_pictures(&home.path("photos/single"), 1, 1);
+    write_images(&home.path("photos/single"), 1, 1);
     let run = home.train(&["--output", "run", "--epochs", "1"]);
     succeeded(&run);
     assert!(

@@ -1,4 +1,4 @@
-//! `effnet train` and `effnet finetune` as their user sees them, on pictures of 32 pixels.
+//! `effnet train` and `effnet finetune` as their user sees them, on images of 32 pixels.
 
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
@@ -26,11 +26,11 @@ impl Home {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// With `photos`: so many pictures of stripes, of squares and of a gradient each.
+    /// With `photos`: so many images of stripes, of squares and of a gradient each.
     fn with_photos(images: u32) -> Self {
         let home = Self::new();
         for (class, name) in CLASSES.iter().enumerate() {
-            write_pictures(&home.path("photos").join(name), class as u32, images);
+            write_images(&home.path("photos").join(name), class as u32, images);
         }
         home
     }
@@ -82,7 +82,7 @@ impl Home {
 
 const CLASSES: [&str; 3] = ["gradient", "squares", "stripes"];
 
-/// A training of seconds that is the same each time.
+/// A deterministic training run that takes a few seconds.
 const QUICK: [&str; 14] = [
     "train",
     "photos",
@@ -100,11 +100,11 @@ const QUICK: [&str; 14] = [
     "1",
 ];
 
-/// Pictures of a class, each in colours of its own.
-fn write_pictures(folder: &Path, class: u32, count: u32) {
+/// Images of a class, each in colours of its own.
+fn write_images(folder: &Path, class: u32, count: u32) {
     std::fs::create_dir_all(folder).unwrap();
     for number in 0..count {
-        let picture = image::RgbImage::from_fn(36, 36, |x, y| {
+        let image = image::RgbImage::from_fn(36, 36, |x, y| {
             let bright = match class % 3 {
                 0 => x * 7,
                 1 => 250 * ((x / 6 + y / 6) % 2),
@@ -113,7 +113,7 @@ fn write_pictures(folder: &Path, class: u32, count: u32) {
             let channel = |k: u32| (bright * (50 + (number * k) % 50) / 100 + (number * 3) % 20) as u8;
             image::Rgb([channel(7), channel(13), channel(29)])
         });
-        picture.save(folder.join(format!("{number}.png"))).unwrap();
+        image.save(folder.join(format!("{number}.png"))).unwrap();
     }
 }
 

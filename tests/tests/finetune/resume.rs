@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use effnet_tests::{finish, interrupt};
 
-use super::{Home, QUICK, refused, succeeded, write_pictures};
+use super::{Home, QUICK, refused, succeeded, write_images};
 
 /// Several steps an epoch, saved after each second one, with everything that has a state: two phases,
 /// an average, mixup, augmentation, dropout.
@@ -163,10 +163,10 @@ fn a_run_does_not_go_on_with_other_settings_and_says_which() {
 fn a_run_does_not_go_on_with_other_classes() {
     let home = Home::with_photos(4);
     succeeded(&home.train(&["--output", "run", "--epochs", "1"]));
-    write_pictures(&home.path("photos/circles"), 1, 4);
+    write_images(&home.path("photos/circles"), 1, 4);
     refused(
         &home.run(&["train", "--resume", "run", "--device", "cpu"]),
-        &["its classes are not those of the run"],
+        &["its classes differ from those of the run"],
     );
 }
 

@@ -32,11 +32,11 @@ fn a_run_leaves_everything_that_it_promises() {
         .filter(|r| r["record"] == "epoch")
         .collect();
     assert_eq!(epochs.len(), 2);
-    // 24 images, of which 20 % of each class are kept back, in steps of 8.
+    // 24 images, of which 20 % of each class are held out, in steps of 8.
     assert_eq!(epochs[1]["step"], 4);
     assert_eq!(epochs[1]["validation"]["images"], 6);
-    for picture in ["curves.png", "confusion.png"] {
-        assert!(image::open(home.path("run").join(picture)).unwrap().width() > 300);
+    for image in ["curves.png", "confusion.png"] {
+        assert!(image::open(home.path("run").join(image)).unwrap().width() > 300);
     }
     for file in [
         "last.safetensors",
@@ -200,7 +200,7 @@ fn evaluating_a_run_gives_what_its_best_epoch_measured() {
 #[test]
 fn evaluating_a_run_on_its_own_data_measures_what_it_was_not_trained_on() {
     let home = Home::with_photos(8);
-    fs::write(home.path("photos/squares/3.png"), "no picture").unwrap();
+    fs::write(home.path("photos/squares/3.png"), "not an image").unwrap();
     succeeded(&home.train(&["--output", "run", "--epochs", "1"]));
     let records = home.records("run");
     let epoch = records.last().unwrap();
@@ -228,14 +228,14 @@ fn what_a_run_kept_back_is_known_whatever_is_added_later() {
     succeeded(&home.train(&["--output", "run", "--epochs", "1"]));
     let parted = json_of(&fs::read_to_string(home.path("run/images.json")).unwrap());
     let kept = parted["validation"].as_array().unwrap().clone();
-    super::write_pictures(&home.path("photos/squares"), 1, 20);
+    super::write_images(&home.path("photos/squares"), 1, 20);
     let evaluate = |more: &[&str]| home.evaluate("photos", "run", more);
     let measured = evaluate(&[]);
     succeeded(&measured);
     assert_eq!(json_of(&measured.stdout)["images"], kept.len());
 
     let run = home.run(&["train", "--resume", "run", "--device", "cpu"]);
-    super::refused(&run, &["not the images that the run"]);
+    super::refused(&run, &["the images differ from those that the run"]);
 
     fs::remove_file(home.path("photos").join(kept[0].as_str().unwrap())).unwrap();
     super::refused(&evaluate(&[]), &["1 of the", "--all"]);

@@ -48,8 +48,7 @@ fn load(config: &Config, state_dict: &StateDict) -> (nn::VarStore, EfficientNet)
     compute_on_one_thread();
     let store = nn::VarStore::new(Device::Cpu);
     let loaded = EfficientNet::from_state_dict(&store.root(), config, state_dict, LoadOptions::default());
-    let (network, _) = loaded.expect("load a state dict");
-    (store, network)
+    (store, loaded.expect("load a state dict"))
 }
 
 /// The right to draw random numbers, seeded. libtorch has one generator for the whole process, so of
@@ -60,7 +59,7 @@ struct Seeded {
 
 fn seeded(seed: i64) -> Seeded {
     static TURN: Mutex<()> = Mutex::new(());
-    // A test that failed in its turn leaves nothing behind: the next one seeds anew.
+    // A test that failed in its turn leaves nothing behind: the next one seeds again.
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     tch::manual_seed(seed);
     Seeded { _turn: turn }

@@ -45,15 +45,11 @@ fn follow(folder: &Path, config: &Config, own: Loop) -> (f64, f64) {
     let start = Checkpoint::open(folder.join("start.pth")).unwrap();
     let store = nn::VarStore::new(Device::Cpu);
     let options = LoadOptions::default();
-    let (network, _) =
-        EfficientNet::from_state_dict(&store.root(), &config, start.state_dict(), options).unwrap();
+    let network = EfficientNet::from_state_dict(&store.root(), &config, start.state_dict(), options).unwrap();
     let expected = tensors(&folder.join("expected.safetensors"));
 
     let phase = Phase {
-        groups: ParamGroupOptions {
-            weight_decay: own.weight_decay,
-            ..ParamGroupOptions::default()
-        },
+        groups: ParamGroupOptions::default().with_weight_decay(own.weight_decay),
         optimizer: own.optimizer,
         schedule: Schedule::new(own.rate, own.steps, ScheduleShape::Constant, Warmup::default()).unwrap(),
     };
@@ -210,10 +206,7 @@ fn averages_follow_both_of_timms() {
     for version in ["v2", "v3"] {
         let mut own = fifty(OptimizerKind::SGD, 0.005, 1e-4);
         own.steps = 20;
-        own.options.ema = Some(EmaOptions {
-            decay: 0.9,
-            warmup: false,
-        });
+        own.options.ema = Some(EmaOptions::default().with_decay(0.9).with_warmup(false));
         let mut request = small();
         request["average"] = version.into();
         same_loop("averages_follow_both_of_timms", &narrow(), "sgd", request, own);

@@ -22,21 +22,21 @@ const PACKAGES: [(&str, &str, &str); 4] = [
 
 fn agrees_with_each_package(test: &str, variant: Variant, size: u32) {
     let home = Home::new();
-    let (published, picture) = (home.join("published.pth"), home.join("picture.png"));
+    let (published, image) = (home.join("published.pth"), home.join("image.png"));
     let request = json!({"request": "legacy_weights", "variant": variant.name(), "path": text(&published)});
     if let Err(reason) = ask(&request) {
         return skip(test, &reason);
     }
-    ask(&json!({"request": "picture", "path": text(&picture), "size": size})).unwrap();
+    ask(&json!({"request": "random_image", "path": text(&image), "size": size})).unwrap();
     for (index, (scheme, package, profile)) in PACKAGES.into_iter().enumerate() {
         // Both containers take their turn.
         let extension = ["safetensors", "pth"][index % 2];
         let converted = home.join(&format!("{package}.{extension}"));
         succeeded(&home.run(&["convert", text(&published), text(&converted), "--to", scheme]));
-        let ours = logits(&classified(&home, &picture, &converted, profile));
+        let ours = logits(&classified(&home, &image, &converted, profile));
         let request = json!({
-            "request": "picture_logits", "package": package, "variant": variant.name(),
-            "path": text(&converted), "picture": text(&picture),
+            "request": "image_logits", "package": package, "variant": variant.name(),
+            "path": text(&converted), "image": text(&image),
         });
         let answer = ask(&request).unwrap();
         let theirs: Vec<f64> = serde_json::from_value(answer["logits"].clone()).unwrap();
@@ -45,10 +45,10 @@ fn agrees_with_each_package(test: &str, variant: Variant, size: u32) {
     }
 }
 
-fn classified(home: &Home, picture: &Path, weights: &Path, profile: &str) -> effnet_tests::Finished {
+fn classified(home: &Home, image: &Path, weights: &Path, profile: &str) -> effnet_tests::Finished {
     home.run(&[
         "classify",
-        text(picture),
+        text(image),
         "--weights",
         text(weights),
         "--profile",

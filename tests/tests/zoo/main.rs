@@ -32,8 +32,8 @@ fn random_b0(path: &Path, num_classes: i64) {
     store.save(path).unwrap();
 }
 
-/// A smooth picture.
-fn write_picture(path: &Path) {
+/// A smooth image.
+fn write_image(path: &Path) {
     let wave = |t: u32, k: u32| (127.0 + 120.0 * (t as f32 * k as f32 / 50.0).sin()) as u8;
     image::RgbImage::from_fn(320, 260, |x, y| {
         image::Rgb([wave(x, 1), wave(y, 2), wave(x + y, 3)])

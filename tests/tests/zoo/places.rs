@@ -1,14 +1,14 @@
 //! Weights by id: what Python has put on this machine is used, unless it is damaged.
 
 use super::home::Home;
-use super::{json, logits, manifest, random_b0, refused, says, succeeded, text, write_picture};
+use super::{json, logits, manifest, random_b0, refused, says, succeeded, text, write_image};
 
 const NAME: &str = "efficientnet-b0-0a1b2c3d.pth";
 const FORMER: &str = "efficientnet_b0_somebody-0a1b2c3d.pth";
 /// Nothing listens there, so that a download would fail.
 const CLOSED: &str = "http://127.0.0.1:9/efficientnet-b0-0a1b2c3d.pth";
 
-/// A home with a manifest of `b0.mine`, the file that it is for as `weights.pth`, and a picture.
+/// A home with a manifest of `b0.mine`, the file that it is for as `weights.pth`, and an image.
 fn published() -> Home {
     let home = Home::new();
     random_b0(&home.join("random.safetensors"), 1000);
@@ -16,13 +16,13 @@ fn published() -> Home {
     let bytes = std::fs::read(home.join("weights.pth")).unwrap();
     let entry = manifest::entry("b0.mine", NAME, &[FORMER], CLOSED, &bytes);
     manifest::write(&home.join("mine.json"), &[entry]);
-    write_picture(&home.join("picture.png"));
+    write_image(&home.join("image.png"));
     home
 }
 
 const CLASSIFY: [&str; 6] = [
     "classify",
-    "picture.png",
+    "image.png",
     "--manifest",
     "mine.json",
     "--format",

@@ -1,4 +1,4 @@
-//! Files that other people's trainings leave, and files that tell everything about themselves.
+//! Checkpoints of other training programs, and weight files with complete metadata.
 
 use std::path::Path;
 
@@ -6,10 +6,10 @@ use effnet_tests::{ask, skip};
 use serde_json::{Value, json};
 
 use super::home::Home;
-use super::{json, logits, random_b0, relative_difference, says, succeeded, text, write_picture};
+use super::{json, logits, random_b0, relative_difference, says, succeeded, text, write_image};
 
-/// A home with `checkpoint.pth.tar` of a training, and its two sets of parameters as `plain.safetensors` and
-/// `average.safetensors`.
+/// A home with the `checkpoint.pth.tar` of a training run, and its two sets of parameters as
+/// `plain.safetensors` and `average.safetensors`.
 fn training(test: &str) -> Option<Home> {
     let home = Home::new();
     let request = json!({"request": "training_checkpoint", "folder": text(home.path())});
@@ -106,7 +106,7 @@ fn a_file_with_labels_is_classified_without_a_further_flag() {
     let home = Home::new();
     random_b0(&home.join("trained.safetensors"), 10);
     write_labels(&home.join("labels.txt"));
-    write_picture(&home.join("picture.png"));
+    write_image(&home.join("image.png"));
     // Not what the names of the tensors suggest: it has to come out of the file.
     let profile = ["--profile", "torchvision"];
     let convert = [
@@ -118,7 +118,7 @@ fn a_file_with_labels_is_classified_without_a_further_flag() {
     ];
     succeeded(&home.run(&[&convert[..], &profile].concat()));
 
-    let classify = ["classify", "picture.png", "--top-k", "0", "--format", "json"];
+    let classify = ["classify", "image.png", "--top-k", "0", "--format", "json"];
     let told = home.run(&[&classify[..], &["--weights", "told.safetensors"]].concat());
     for prediction in json(&told)["predictions"].as_array().unwrap() {
         let class = prediction["class"].as_u64().unwrap() as u8;

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use super::home::Home;
 use super::server::Server;
-use super::{manifest, random_b0, succeeded, write_picture};
+use super::{manifest, random_b0, succeeded, write_image};
 
 /// Two entries for B0s, of the original and of timm, whose manifest knows no sizes and the beginnings of digests;
 /// `break_digest` publishes a wrong one for the second.
 fn published(break_digest: bool) -> (Home, Server) {
     let home = Home::new();
-    write_picture(&home.join("photo.png"));
+    write_image(&home.join("photo.png"));
     let mut files = BTreeMap::new();
     for (scheme, profile, name) in [
         ("lukemelas", "tf", "original.pth"),

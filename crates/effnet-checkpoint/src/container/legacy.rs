@@ -68,7 +68,7 @@ impl Stream<'_> {
     }
 }
 
-/// Refuses streams from big-endian machines: writers differ in whether they swapped the numbers.
+/// Rejects streams from big-endian machines: writers differ in whether they swapped the numbers.
 fn check_byte_order(system: &Graph<'_>) -> Result<(), ErrorKind> {
     let entries = system.entries(system.root).unwrap_or_default();
     let little = entries

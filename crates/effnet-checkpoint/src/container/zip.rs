@@ -148,7 +148,7 @@ fn no_pickle(directory: &Directory) -> ErrorKind {
     ErrorKind::Foreign { what, advice }
 }
 
-/// Refuses an archive whose compressed entries declare far larger sizes than parameters can have: those
+/// Rejects an archive whose compressed entries declare far larger sizes than parameters can have: those
 /// shrink by a tenth, or by half if they were rounded.
 fn check_total(directory: &Directory, file_len: usize) -> Result<(), ErrorKind> {
     let limit = (16 << 20) + 4 * file_len as u64;

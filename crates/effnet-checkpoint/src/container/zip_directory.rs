@@ -76,7 +76,7 @@ impl Directory {
     }
 }
 
-/// Offset of the directory and number of its entries.
+/// Offset of the directory and number of entries.
 fn locate(bytes: &[u8]) -> Result<(usize, u64), ErrorKind> {
     let lowest = bytes.len().saturating_sub(END_LEN + MAX_COMMENT);
     let end = (lowest..=bytes.len().saturating_sub(END_LEN))

@@ -2,18 +2,18 @@
 
 use std::io::Write as _;
 
-use super::fresh_file::FreshFile;
+use super::atomic_file::AtomicFile;
 use super::{Job, WriteError};
 use crate::{DType, Tensor, TensorError};
 
 /// Writes tensors with larger elements first, so that each starts at a multiple of its element size.
-pub(super) fn write(job: &Job<'_>, file: &mut FreshFile) -> Result<(), WriteError> {
+pub(super) fn write(job: &Job<'_>, file: &mut AtomicFile) -> Result<(), WriteError> {
     let mut tensors: Vec<(&str, &Tensor)> = job.state_dict.iter().collect();
     tensors.sort_by_key(|(_, tensor)| std::cmp::Reverse(job.dtype(tensor).size()));
     let mut header = header(job, &tensors)?;
     let padded = header.len().next_multiple_of(8);
     header.extend(std::iter::repeat_n(' ', padded - header.len()));
-    let put = |file: &mut FreshFile, bytes: &[u8]| file.write_all(bytes).map_err(|source| job.io(source));
+    let put = |file: &mut AtomicFile, bytes: &[u8]| file.write_all(bytes).map_err(|source| job.io(source));
     put(file, &(header.len() as u64).to_le_bytes())?;
     put(file, header.as_bytes())?;
     for (name, tensor) in tensors {

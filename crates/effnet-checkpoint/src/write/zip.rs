@@ -1,7 +1,7 @@
 //! Writes the zip archive of `torch.save`: uncompressed entries, whose contents start at multiples of 64
 //! bytes.
 
-use super::fresh_file::FreshFile;
+use super::atomic_file::AtomicFile;
 use super::{Job, WriteError, pickle};
 use std::io::Write as _;
 
@@ -18,11 +18,11 @@ const VERSION_ZIP64: u16 = 45;
 /// Numbers from here on are written to a ZIP64 field, and replaced by all ones.
 const NARROW: u64 = u32::MAX as u64;
 
-pub(super) fn write(job: &Job<'_>, file: &mut FreshFile) -> Result<(), WriteError> {
+pub(super) fn write(job: &Job<'_>, file: &mut AtomicFile) -> Result<(), WriteError> {
     write_with(job, file, NARROW)
 }
 
-fn write_with(job: &Job<'_>, file: &mut FreshFile, narrow: u64) -> Result<(), WriteError> {
+fn write_with(job: &Job<'_>, file: &mut AtomicFile, narrow: u64) -> Result<(), WriteError> {
     let mut archive = Archive {
         file,
         directory: Vec::new(),
@@ -42,7 +42,7 @@ fn write_with(job: &Job<'_>, file: &mut FreshFile, narrow: u64) -> Result<(), Wr
 }
 
 struct Archive<'a> {
-    file: &'a mut FreshFile,
+    file: &'a mut AtomicFile,
     directory: Vec<u8>,
     count: u64,
     narrow: u64,
@@ -164,14 +164,14 @@ mod tests {
         let path = folder.path().join("wide.pth");
         let tensor = Tensor::from_bytes(DType::U8, [300], vec![7; 300]).unwrap();
         let state_dict: StateDict = [("w", tensor.clone()), ("v", tensor)].into_iter().collect();
-        let options = WriteOptions::new();
+        let options = WriteOptions::default();
         for narrow in [0, 100, 500] {
             let job = Job {
                 path: &path,
                 state_dict: &state_dict,
                 options: &options,
             };
-            let mut file = FreshFile::create(&path).unwrap();
+            let mut file = AtomicFile::create(&path).unwrap();
             write_with(&job, &mut file, narrow).unwrap();
             file.commit().unwrap();
             let read = Checkpoint::open(&path).unwrap();

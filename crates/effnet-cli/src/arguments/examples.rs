@@ -1,7 +1,7 @@
 //! The examples at the end of each command's help.
 //!
-//! A first-time user copies one of these rather than put a call together from thirty flags. Lines stay below 80
-//! columns, so that clap does not wrap them.
+//! A first-time user copies one of these instead of assembling a command line from thirty flags. Lines stay
+//! below 80 columns, so that clap does not wrap them.
 
 pub(super) const EFFNET: &str = "\
 Examples:
@@ -98,3 +98,8 @@ Examples:
   effnet completions bash > ~/.local/share/bash-completion/completions/effnet
   effnet completions zsh > ~/.zfunc/_effnet
   effnet completions fish > ~/.config/fish/completions/effnet.fish";
+
+pub(super) const MAN: &str = "\
+Examples:
+  effnet man > effnet.1
+  effnet man --output ~/.local/share/man/man1";

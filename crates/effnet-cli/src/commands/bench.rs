@@ -105,7 +105,7 @@ pub(crate) fn run(
         .then(|| profile(backend, images))
         .transpose()?;
     let images_per_second = f64::from(arguments.batch_size) / seconds_per_batch(backend, images, &times)?;
-    if let Some(reason) = backend.without_graphs() {
+    if let Some(reason) = backend.why_no_graphs() {
         printer.detail(format!("no CUDA graphs: {reason}"));
     }
     let report = Report {
@@ -139,7 +139,7 @@ fn load(arguments: &BenchArguments, execution: &Execution, printer: &Printer) ->
     if weights.is_some() || model.is_some_and(|model| model.tag.is_some()) {
         let (_, weights) = find(&arguments.model, printer)?;
         let options = options(&arguments.model).with_num_classes(arguments.classes.num_classes);
-        let file = ModelFile::open(weights, &options, None)?;
+        let file = ModelFile::open(weights, &options)?;
         return Ok(Subject {
             variant: file.variant,
             weights: Some(file.weights().name.clone()),
@@ -192,7 +192,7 @@ fn measure(backend: &dyn Backend, images: Images<'_>, runs: Option<u32>) -> anyh
 /// Seconds per batch when batches follow each other: the mean of `times`, or less on a device, where the next batch is
 /// submitted while the device computes, as it is for many images.
 fn seconds_per_batch(backend: &dyn Backend, images: Images<'_>, times: &[f64]) -> anyhow::Result<f64> {
-    if !backend.works_beside() {
+    if !backend.is_asynchronous() {
         return Ok(times.iter().sum::<f64>() / times.len() as f64);
     }
     let start = Instant::now();

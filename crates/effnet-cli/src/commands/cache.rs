@@ -50,11 +50,10 @@ pub(crate) fn run(arguments: &CacheArguments, printer: &Printer) -> anyhow::Resu
             }
         }
         CacheCommand::Prune { unknown, dry_run } => {
-            let what = Prune {
-                partial_older_than: Some(Duration::ZERO),
-                unknown,
-                dry_run,
-            };
+            let what = Prune::default()
+                .with_partial_older_than(Duration::ZERO)
+                .with_unknown(unknown)
+                .with_dry_run(dry_run);
             let pruned = zoo.hub.prune(&zoo.manifest, &what)?;
             for path in &pruned.removed {
                 writeln!(stdout, "{}", path.display())?;

@@ -18,17 +18,17 @@ pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Re
     check_output(&arguments.output, weights.path(), arguments.force)?;
     let shown = weights.path().display().to_string();
     let options = match &arguments.key {
-        Some(key) => OpenOptions::new().wrapper(key),
-        None => OpenOptions::new(),
+        Some(key) => OpenOptions::default().with_wrapper(key),
+        None => OpenOptions::default(),
     };
     let checkpoint = weights.open(&options)?;
     let to = arguments.to;
     let state_dict = rename(&checkpoint, to).with_context(|| shown.clone())?;
     let metadata = metadata(arguments, &checkpoint, &weights).with_context(|| shown.clone())?;
 
-    let mut write = WriteOptions::new().metadata(metadata.to_entries());
+    let mut write = WriteOptions::default().with_metadata(metadata.to_entries());
     if let Some(dtype) = arguments.dtype {
-        write = write.float_dtype(match dtype {
+        write = write.with_float_dtype(match dtype {
             FloatType::F32 => DType::F32,
             FloatType::F16 => DType::F16,
             FloatType::Bf16 => DType::BF16,
@@ -76,7 +76,7 @@ fn warn_about_profile(metadata: &ModelMetadata, to: Scheme, printer: &Printer) -
 
 /// Refuses to overwrite the input and, without `--force`, an existing output.
 fn check_output(output: &Path, input: &Path, force: bool) -> anyhow::Result<()> {
-    // Symbolic and hard links count as the same file; an output that does not exist is no link.
+    // Symbolic and hard links count as the same file; an output that does not exist is not a link.
     if same_file::is_same_file(output, input).unwrap_or(false) {
         bail!(
             "{}: the output is the input; write to another file",

@@ -21,7 +21,7 @@ use crate::launcher::refuse_group;
 use crate::outputs::for_each_output;
 use crate::printer::{Printer, counted};
 use crate::torch::TorchCommands;
-use crate::training::run_images::held_out;
+use crate::training::recorded_split::held_out;
 use data::Labelled;
 use report::Report;
 

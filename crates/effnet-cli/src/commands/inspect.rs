@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &InspectArguments, printer: &Printer) -> anyhow::Re
     let mut progress = DownloadProgress::new(printer);
     let weights = open_zoo(&arguments.zoo)?.locate_one(&arguments.file, &mut progress)?;
     drop(progress);
-    let checkpoint = weights.open(&OpenOptions::new())?;
+    let checkpoint = weights.open(&OpenOptions::default())?;
     let description = describe(&checkpoint, weights.entry.as_ref())?;
     let mut stdout = std::io::BufWriter::new(anstream::stdout());
     match arguments.format {

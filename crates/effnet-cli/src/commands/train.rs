@@ -6,8 +6,8 @@ use anyhow::{Context, bail};
 
 use crate::arguments::TrainingArguments;
 use crate::torch::TorchCommands;
+use crate::training::recorded_split::settings_of_run;
 use crate::training::resolve::resolve;
-use crate::training::run_images::settings_of_run;
 use crate::training::settings::Settings;
 use crate::{Outcome, Printer, handover};
 

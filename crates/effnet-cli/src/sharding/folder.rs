@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, bail, ensure};
-use effnet_checkpoint::FreshFile;
+use effnet_checkpoint::AtomicFile;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -202,7 +202,7 @@ fn sibling(path: &Path, ending: &str) -> PathBuf {
 }
 
 fn write(path: &Path, content: &impl Serialize) -> io::Result<()> {
-    let mut file = FreshFile::create(path)?;
+    let mut file = AtomicFile::create(path)?;
     serde_json::to_writer_pretty(&mut file, content)?;
     file.write_all(b"\n")?;
     file.commit()

@@ -1,4 +1,4 @@
-//! What makes two calls of the program the same job.
+//! Decides whether two invocations of the program belong to the same job.
 //!
 //! Parts from different weights or flags must never be merged into one output.
 
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-/// Everything that the bytes of the results depend on, by name. Processes work on the same job if all of it is equal.
-/// The number of processes, threads and batch size are not part of it.
+/// Everything that the bytes of the output depend on, by name. Processes work on the same job if they agree
+/// on every entry. The number of processes, the number of threads and the batch size are not included.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Job(Map<String, Value>);

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::SystemTime;
 
 use anyhow::Context;
-use effnet_checkpoint::FreshFile;
+use effnet_checkpoint::AtomicFile;
 
 use super::folder::{PartsFolder, completed};
 use super::part::FinishedPart;
@@ -53,7 +53,7 @@ fn attempt(folder: &PartsFolder, frame: &Frame, interrupt: &Interrupt) -> anyhow
     }
     let shown = || format!("{}: cannot write this file", folder.output.display());
     // In the folder of the parts: if this process is killed, another one removes the file together with them.
-    let mut file = FreshFile::create(&folder.merged()).with_context(shown)?;
+    let mut file = AtomicFile::create(&folder.merged()).with_context(shown)?;
     file.write_all(&frame.header).with_context(shown)?;
     let mut bytes = frame.header.len() as u64;
     let mut is_first = true;

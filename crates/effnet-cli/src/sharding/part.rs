@@ -1,11 +1,11 @@
-//! A part of an output: its results, then a line with their number, by which a damaged part is found out.
+//! A part of an output: its results, then a line with their number, by which a damaged part is detected.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use effnet_checkpoint::FreshFile;
+use effnet_checkpoint::AtomicFile;
 use serde::{Deserialize, Serialize};
 
 use crate::outputs::Tally;
@@ -24,7 +24,7 @@ struct Trailer {
 
 /// A part being written.
 pub(super) struct PartWriter {
-    file: FreshFile,
+    file: AtomicFile,
     bytes: u64,
     pub(super) tally: Tally,
 }
@@ -32,7 +32,7 @@ pub(super) struct PartWriter {
 impl PartWriter {
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         Ok(Self {
-            file: FreshFile::create(path)?,
+            file: AtomicFile::create(path)?,
             bytes: 0,
             tally: Tally::default(),
         })
@@ -42,7 +42,7 @@ impl PartWriter {
         self.bytes == 0
     }
 
-    /// Flushes the part to the disk and gives it its name.
+    /// Syncs the part to disk and renames it into place.
     pub(super) fn commit(mut self) -> io::Result<()> {
         let trailer = Trailer {
             tally: self.tally,

@@ -1,6 +1,6 @@
 //! The value of each setting: from flags, the `--config` file, the recipe, or the defaults, in this order.
 //!
-//! `--print-config` and a training resolve their settings here, so that both see the same ones.
+//! `--print-config` and training both resolve their settings here, so that they see the same ones.
 
 use std::path::Path;
 

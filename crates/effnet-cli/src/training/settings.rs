@@ -24,7 +24,7 @@ macro_rules! settings {
         #[arg($($arg:tt)*)]
         $name:ident: $type:ty = $train:expr, $finetune:expr $(, $range:expr)?;
     )+) => {
-        /// The settings that one source sets: the command line, a file or a recipe.
+        /// The settings from one source: the command line, a file or a recipe.
         #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub struct PartialSettings {$(
@@ -44,16 +44,16 @@ macro_rules! settings {
         )+}
 
         impl PartialSettings {
-            /// The names of all settings, as files have them.
+            /// The names of all settings, as spelled in files.
             pub const NAMES: &[&str] = &[$(stringify!($name)),+];
 
-            /// These settings, completed with those of `other`.
+            /// These settings, with missing ones taken from `other`.
             #[must_use]
             pub fn or(self, other: Self) -> Self {
                 Self {$($name: self.$name.or(other.$name)),+}
             }
 
-            /// These settings, completed with `defaults`.
+            /// These settings, with missing ones taken from `defaults`.
             pub fn or_defaults(self, defaults: Settings) -> Settings {
                 Settings {$($name: self.$name.unwrap_or(defaults.$name)),+}
             }
@@ -111,8 +111,8 @@ settings! {
     /// Input height and width in pixels; auto = as the weights expect
     #[arg(long, value_name = "N|auto", help_heading = "Network")]
     image_size: Auto<u32> = Auto::Auto, Auto::Auto, 32..=2048;
-    /// Fraction of the height and width of a validation image that the centre crop keeps, recorded in the weights;
-    /// auto = as the weights expect
+    /// Crop ratio in validation: side of the centre crop as a fraction of the short side of the resized image
+    /// (saved with the weights); auto = as the weights expect
     #[arg(long, value_name = "F|auto", help_heading = "Network")]
     crop_pct: Auto<f64> = Auto::Auto, Auto::Auto, 0.1..=1.0;
     /// Dropout rate before the classifier; auto = the model's
@@ -121,12 +121,12 @@ settings! {
     /// Drop-connect (stochastic depth) rate of the last block, lower in earlier blocks; auto = the model's
     #[arg(long, value_name = "F|auto", help_heading = "Network")]
     drop_connect: Auto<f64> = Auto::Auto, Auto::Auto, 0.0..1.0;
-    /// Batch-norm momentum: weight of a batch in the running statistics; auto = the model's, or more if there are
-    /// too few steps for that
+    /// Batch-norm momentum: weight of a batch in the running statistics; auto = the model's, or higher for
+    /// short training runs
     #[arg(long, value_name = "F|auto", help_heading = "Network")]
     bn_momentum: Auto<f64> = Auto::Auto, Auto::Auto, 0.0..=1.0;
 
-    /// Preset to start from; the settings that it makes are printed
+    /// Preset to start from; prints the settings that it changes
     #[arg(long, value_name = "NAME", help_heading = "Training")]
     recipe: Recipe = Recipe::None, Recipe::None;
     /// Number of epochs
@@ -186,7 +186,7 @@ settings! {
     /// Epochs between decays (staircase schedule)
     #[arg(long, value_name = "F", help_heading = "Optimizer")]
     decay_epochs: f64 = 2.4, 2.4, 1e-3..1e5;
-    /// Factor of each decay (staircase schedule)
+    /// Learning-rate decay factor (staircase schedule)
     #[arg(long, value_name = "F", help_heading = "Optimizer")]
     decay_rate: f64 = 0.97, 0.97, 1e-6..=1.0;
     /// Weight decay of the convolutions and the classifier; none for batch norm and biases
@@ -231,10 +231,10 @@ settings! {
     #[arg(long, value_name = "WHAT", help_heading = "Loss")]
     class_weights: ClassWeights = ClassWeights::None, ClassWeights::None;
 
-    /// Teacher for knowledge distillation: weights for the same classes (a file, an id, a run folder), a TorchScript
-    /// file, or none. It sees the images of each step at the student's image size; TorchScript gets them normalised
-    /// as for the student. TorchScript is a program: use only files that you trust. With --resume, names the new
-    /// place of a file that has moved
+    /// Teacher for knowledge distillation: weights for the same classes (a file, an id, a run folder), a
+    /// TorchScript file, or none. It sees the same images as the student, at the student's image size; a
+    /// TorchScript teacher gets them with the student's normalisation. TorchScript files can execute code:
+    /// use only files that you trust. With --resume, the new path of a teacher that has moved
     #[arg(long, value_name = "ID|FILE|RUN", help_heading = "Distillation")]
     teacher: String = "none".to_owned(), "none".to_owned();
     /// Weight of the teacher in the loss; the labels get the rest

@@ -30,7 +30,7 @@ fn weights_in(kind: Kind) -> StateDict {
 fn an_exact_file_needs_nothing_reported_but_its_scheme() {
     let (_store, _network, report) = load_with(&narrow(), &narrow_weights(), LoadOptions::default());
     assert_eq!(report.scheme, Some(Scheme::Lukemelas));
-    assert!(!report.new_classifier && report.left_aside.is_empty() && report.converted.is_none());
+    assert!(!report.new_classifier && report.skipped.is_empty() && report.converted.is_none());
     assert_eq!((report.adapted_stem_from, report.counters_started), (None, 0));
 }
 
@@ -40,7 +40,7 @@ fn a_new_classifier_keeps_the_rest() {
     let config = narrow().with_num_classes(3);
     let (store, network, report) = load_with(&config, &narrow_weights(), NEW_CLASSIFIER);
     assert!(report.new_classifier);
-    assert_eq!(report.left_aside, ["_fc.weight", "_fc.bias"]);
+    assert_eq!(report.skipped, ["_fc.weight", "_fc.bias"]);
     for (name, tensor) in network
         .named_tensors()
         .filter(|(name, _)| !name.starts_with("_fc."))
@@ -93,7 +93,7 @@ fn a_network_without_a_classifier_leaves_the_files_aside_and_has_none_to_reset()
         ..narrow()
     };
     let (_store, mut network, report) = load_with(&config, &narrow_weights(), LoadOptions::default());
-    assert_eq!(report.left_aside, ["_fc.weight", "_fc.bias"]);
+    assert_eq!(report.skipped, ["_fc.weight", "_fc.bias"]);
     let message = network.reset_classifier(5).unwrap_err().to_string();
     assert!(message.contains("include_top"), "{message}");
 }

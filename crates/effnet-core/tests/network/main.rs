@@ -7,12 +7,13 @@
 mod evaluation;
 mod loading;
 mod mismatch;
+mod pretrained;
 mod training;
 
 use std::path::{Path, PathBuf};
 
 use effnet_checkpoint::{Checkpoint, DType, StateDict, Tensor as FileTensor};
-use effnet_core::{Config, EfficientNet, LoadOptions, LoadReport, Variant};
+use effnet_core::{Config, EfficientNet, LoadOptions, LoadReport, Parameters, Variant};
 use tch::{Device, Kind, Tensor, nn};
 
 /// The network of the fixtures.
@@ -78,9 +79,9 @@ fn load_with(
     options: LoadOptions,
 ) -> (nn::VarStore, EfficientNet, LoadReport) {
     let store = nn::VarStore::new(Device::Cpu);
-    let loaded = EfficientNet::from_state_dict(&store.root(), config, weights, options);
-    let (network, report) = loaded.unwrap();
-    (store, network, report)
+    let parameters = Parameters::from_state_dict(config, weights, options).unwrap();
+    let network = EfficientNet::from_parameters(&store.root(), &parameters).unwrap();
+    (store, network, parameters.report().clone())
 }
 
 fn parameter(network: &EfficientNet, name: &str) -> Tensor {

@@ -5,7 +5,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 use plotters::style::{Color, FontTransform};
 
 use super::name;
-use crate::PictureError;
+use crate::PlotError;
 use crate::drawing::{Area, BLUE, FAINT, INK, ORANGE, anchor, bold, failed, text, tint};
 use crate::metrics::ConfusionMatrix;
 
@@ -29,13 +29,13 @@ pub(crate) fn draw(
     area: &Area<'_>,
     confusion: &ConfusionMatrix,
     classes: &[String],
-) -> Result<(), PictureError> {
+) -> Result<(), PlotError> {
     draw_matrix(area, confusion)?;
     draw_axes(area, confusion.num_classes())?;
     draw_mistakes(area, confusion, classes)
 }
 
-fn draw_matrix(area: &Area<'_>, confusion: &ConfusionMatrix) -> Result<(), PictureError> {
+fn draw_matrix(area: &Area<'_>, confusion: &ConfusionMatrix) -> Result<(), PlotError> {
     let classes = confusion.num_classes();
     let cells = classes.min(MOST_CELLS);
     let cell = |class: usize| class * cells / classes;
@@ -70,7 +70,7 @@ fn draw_matrix(area: &Area<'_>, confusion: &ConfusionMatrix) -> Result<(), Pictu
     Ok(())
 }
 
-fn draw_axes(area: &Area<'_>, classes: usize) -> Result<(), PictureError> {
+fn draw_axes(area: &Area<'_>, classes: usize) -> Result<(), PlotError> {
     let end = SIDE as i32;
     let frame = [(LEFT, TOP), (LEFT + end, TOP + end)];
     area.draw(&Rectangle::new(frame, FAINT.stroke_width(1)))
@@ -107,11 +107,7 @@ fn tick_distance(classes: usize) -> usize {
     enough.next().unwrap_or(classes)
 }
 
-fn draw_mistakes(
-    area: &Area<'_>,
-    confusion: &ConfusionMatrix,
-    classes: &[String],
-) -> Result<(), PictureError> {
+fn draw_mistakes(area: &Area<'_>, confusion: &ConfusionMatrix, classes: &[String]) -> Result<(), PlotError> {
     let heading = Text::new("most frequent mistakes", (LIST, TOP), bold(17, INK));
     area.draw(&heading).map_err(failed)?;
     let support = confusion.support();

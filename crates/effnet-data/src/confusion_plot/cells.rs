@@ -5,7 +5,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 use plotters::style::{Color, FontTransform, WHITE};
 
 use super::name;
-use crate::PictureError;
+use crate::PlotError;
 use crate::drawing::{Area, BLUE, GRID, INK, ORANGE, anchor, failed, text, tint};
 use crate::metrics::ConfusionMatrix;
 
@@ -64,7 +64,7 @@ pub(crate) fn draw(
     area: &Area<'_>,
     confusion: &ConfusionMatrix,
     classes: &[String],
-) -> Result<(), PictureError> {
+) -> Result<(), PlotError> {
     let layout = Layout::new(confusion, classes);
     let support = confusion.support();
     let place = |class: usize| class as i32 * layout.cell as i32;
@@ -102,7 +102,7 @@ fn draw_cell(
     side: u32,
     part: f64,
     right: bool,
-) -> Result<(), PictureError> {
+) -> Result<(), PlotError> {
     let side = side as i32;
     // The square root keeps rare mistakes visible.
     let strength = if right { part } else { part.sqrt() };

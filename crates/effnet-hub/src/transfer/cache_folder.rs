@@ -95,7 +95,7 @@ fn lock_path(cache: &Path, name: &str) -> PathBuf {
     cache.join(LOCKS).join(format!("{name}.lock"))
 }
 
-/// Opens a file in the cache folder. Refuses links and anything else that is not a regular file.
+/// Opens a file in the cache folder. Rejects links and anything else that is not a regular file.
 pub(crate) fn open_plain(path: &Path, options: &mut OpenOptions) -> Result<File, Error> {
     if let Ok(metadata) = fs::symlink_metadata(path) {
         let kind = if metadata.is_symlink() {

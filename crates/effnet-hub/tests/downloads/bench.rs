@@ -140,15 +140,14 @@ impl Bench {
 }
 
 pub fn impatient(cache: &Path) -> HubConfig {
-    let mut config = HubConfig::new(cache);
-    config.backoff = Backoff {
-        first: Duration::from_millis(10),
-        limit: Duration::from_millis(40),
-    };
-    // Long enough for a busy machine.
-    config.stall_timeout = Duration::from_secs(4);
-    config.retries = 3;
-    config
+    let backoff = Backoff::default()
+        .with_first(Duration::from_millis(10))
+        .with_limit(Duration::from_millis(40));
+    HubConfig::new(cache)
+        .with_backoff(backoff)
+        // Long enough for a busy machine.
+        .with_stall_timeout(Duration::from_secs(4))
+        .with_retries(3)
 }
 
 /// Reports a skipped test on stderr and in `EFFNET_SKIP_LOG`.

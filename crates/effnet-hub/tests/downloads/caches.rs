@@ -219,28 +219,16 @@ fn pruning_removes_what_it_was_asked_to_and_never_known_weights() {
     let hub = Hub::new(bench.config.clone());
     let nothing = hub.prune(&manifest, &Prune::default()).unwrap();
     assert!(nothing.removed.is_empty());
-    let young = Prune {
-        partial_older_than: Some(Duration::from_secs(3600)),
-        ..Prune::default()
-    };
+    let young = Prune::default().with_partial_older_than(Duration::from_secs(3600));
     assert!(hub.prune(&manifest, &young).unwrap().removed.is_empty());
 
-    let all = Prune {
-        partial_older_than: Some(Duration::ZERO),
-        unknown: true,
-        dry_run: true,
-    };
+    let all = Prune::default()
+        .with_partial_older_than(Duration::ZERO)
+        .with_unknown(true)
+        .with_dry_run(true);
     assert_eq!(hub.prune(&manifest, &all).unwrap().removed.len(), 3);
     assert_eq!(bench.visible().len(), 4, "a dry run removes nothing");
-    let pruned = hub
-        .prune(
-            &manifest,
-            &Prune {
-                dry_run: false,
-                ..all
-            },
-        )
-        .unwrap();
+    let pruned = hub.prune(&manifest, &all.with_dry_run(false)).unwrap();
     assert_eq!(pruned.bytes, 7 + 7 + 2);
     assert_eq!(bench.visible(), ["efficientnet-b0-355c32eb.pth"]);
 }
@@ -254,11 +242,10 @@ fn pruning_follows_no_link_out_of_the_cache() {
     fs::write(outside.join("precious.part"), b"precious").unwrap();
     std::os::unix::fs::symlink(&outside, bench.own("folder")).unwrap();
     std::os::unix::fs::symlink(outside.join("precious.part"), bench.own("link.part")).unwrap();
-    let all = Prune {
-        partial_older_than: Some(Duration::ZERO),
-        unknown: true,
-        dry_run: false,
-    };
+    let all = Prune::default()
+        .with_partial_older_than(Duration::ZERO)
+        .with_unknown(true)
+        .with_dry_run(false);
     Hub::new(bench.config.clone()).prune(&manifest, &all).unwrap();
     assert_eq!(fs::read(outside.join("precious.part")).unwrap(), b"precious");
 }

@@ -219,10 +219,7 @@ mod tls {
         let mut bench = Bench::new();
         let file = bench.folder.path().join("company.pem");
         fs::write(&file, pem).unwrap();
-        bench.config.certificates = Some(effnet_hub::Certificates {
-            file: Some(file),
-            folder: None,
-        });
+        bench.config.certificates = Some(effnet_hub::Certificates::default().with_file(file));
         bench.expect(&url, &content);
     }
 
@@ -243,10 +240,7 @@ mod tls {
         let mut bench = Bench::new();
         let file = bench.folder.path().join("empty.pem");
         fs::write(&file, "nothing").unwrap();
-        bench.config.certificates = Some(effnet_hub::Certificates {
-            file: Some(file),
-            folder: None,
-        });
+        bench.config.certificates = Some(effnet_hub::Certificates::default().with_file(file));
         let error = bench
             .fetch("https://localhost/w.pth", &body(12))
             .unwrap_err()

@@ -20,11 +20,28 @@ pub enum Kernel {
 ///
 /// The default is torchvision's: nearest, with black outside the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub struct Sampling {
     /// The interpolation.
     pub kernel: Kernel,
     /// The fill colour for pixels outside the image.
     pub fill: [u8; 3],
+}
+
+impl Sampling {
+    /// Sets [`kernel`](Self::kernel).
+    #[must_use]
+    pub fn with_kernel(mut self, kernel: Kernel) -> Self {
+        self.kernel = kernel;
+        self
+    }
+
+    /// Sets [`fill`](Self::fill).
+    #[must_use]
+    pub fn with_fill(mut self, fill: [u8; 3]) -> Self {
+        self.fill = fill;
+        self
+    }
 }
 
 /// Maps a point of the output to a point of the input: `(a x + b y + c, d x + e y + f)`, in pixels, with pixel

@@ -45,12 +45,20 @@ const IMAGENET: [[Choice; 2]; 25] = {
 
 /// AutoAugment: for each image, one of the 25 sub-policies of two operations found on ImageNet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct AutoAugment {
     /// Interpolation and fill of geometric operations.
     pub sampling: Sampling,
 }
 
 impl AutoAugment {
+    /// Sets [`sampling`](Self::sampling).
+    #[must_use]
+    pub fn with_sampling(mut self, sampling: Sampling) -> Self {
+        self.sampling = sampling;
+        self
+    }
+
     /// Samples the operations for an image of `width` x `height`: none, one or two.
     pub fn sample(&self, width: usize, height: usize, rng: &mut impl Rng) -> Vec<(Operation, Sampling)> {
         let sub_policy = IMAGENET[rng.random_range(0..IMAGENET.len())];

@@ -7,6 +7,7 @@ use crate::{ImageError, Interpolation, Rectangle};
 
 /// A crop of random area, aspect ratio and position.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct RandomResizedCrop {
     /// Minimum and maximum fraction of the image's area.
     pub scale: (f64, f64),
@@ -25,6 +26,20 @@ impl Default for RandomResizedCrop {
 }
 
 impl RandomResizedCrop {
+    /// Sets [`scale`](Self::scale).
+    #[must_use]
+    pub fn with_scale(mut self, scale: (f64, f64)) -> Self {
+        self.scale = scale;
+        self
+    }
+
+    /// Sets [`ratio`](Self::ratio).
+    #[must_use]
+    pub fn with_ratio(mut self, ratio: (f64, f64)) -> Self {
+        self.ratio = ratio;
+        self
+    }
+
     /// Samples a crop of an image of `width` x `height`, at least 1 x 1.
     ///
     /// After ten samples that do not fit, falls back to a center crop with the allowed ratio nearest to the

@@ -19,6 +19,7 @@ pub enum ErasingMode {
 
 /// Random erasing: overwrites rectangles of random area, aspect ratio and position.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct RandomErasing {
     /// Probability of erasing, 0 to 1.
     pub probability: f64,
@@ -30,6 +31,13 @@ pub struct RandomErasing {
     pub mode: ErasingMode,
     /// Minimum and maximum number of rectangles.
     pub count: (usize, usize),
+}
+
+impl Default for RandomErasing {
+    /// torchvision's: with probability 0.5, one rectangle of zeros.
+    fn default() -> Self {
+        Self::torchvision(0.5, ErasingMode::Constant([0.0; 3]))
+    }
 }
 
 impl RandomErasing {
@@ -51,6 +59,41 @@ impl RandomErasing {
             ratio: (0.3, 3.3),
             ..Self::timm(probability, mode)
         }
+    }
+
+    /// Sets [`probability`](Self::probability).
+    #[must_use]
+    pub fn with_probability(mut self, probability: f64) -> Self {
+        self.probability = probability;
+        self
+    }
+
+    /// Sets [`area`](Self::area).
+    #[must_use]
+    pub fn with_area(mut self, area: (f64, f64)) -> Self {
+        self.area = area;
+        self
+    }
+
+    /// Sets [`ratio`](Self::ratio).
+    #[must_use]
+    pub fn with_ratio(mut self, ratio: (f64, f64)) -> Self {
+        self.ratio = ratio;
+        self
+    }
+
+    /// Sets [`mode`](Self::mode).
+    #[must_use]
+    pub fn with_mode(mut self, mode: ErasingMode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Sets [`count`](Self::count).
+    #[must_use]
+    pub fn with_count(mut self, count: (usize, usize)) -> Self {
+        self.count = count;
+        self
     }
 
     /// Samples the rectangles to erase from an image of `width` x `height`; often none.

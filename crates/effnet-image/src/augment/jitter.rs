@@ -11,6 +11,7 @@ use crate::ImageError;
 ///
 /// An operation whose range contains only the neutral value is skipped.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct ColorJitter {
     /// Range of the factor of [`Operation::Brightness`], 0 or more; neutral is 1.
     pub brightness: (f64, f64),
@@ -20,6 +21,13 @@ pub struct ColorJitter {
     pub saturation: (f64, f64),
     /// Range of the shift of [`Operation::Hue`], within -0.5 to 0.5; neutral is 0.
     pub hue: (f64, f64),
+}
+
+impl Default for ColorJitter {
+    /// Neutral ranges, which change nothing.
+    fn default() -> Self {
+        Self::new(0.0, 0.0, 0.0, 0.0)
+    }
 }
 
 impl ColorJitter {
@@ -33,6 +41,34 @@ impl ColorJitter {
             saturation: factors(saturation),
             hue: (-hue, hue),
         }
+    }
+
+    /// Sets [`brightness`](Self::brightness).
+    #[must_use]
+    pub fn with_brightness(mut self, brightness: (f64, f64)) -> Self {
+        self.brightness = brightness;
+        self
+    }
+
+    /// Sets [`contrast`](Self::contrast).
+    #[must_use]
+    pub fn with_contrast(mut self, contrast: (f64, f64)) -> Self {
+        self.contrast = contrast;
+        self
+    }
+
+    /// Sets [`saturation`](Self::saturation).
+    #[must_use]
+    pub fn with_saturation(mut self, saturation: (f64, f64)) -> Self {
+        self.saturation = saturation;
+        self
+    }
+
+    /// Sets [`hue`](Self::hue).
+    #[must_use]
+    pub fn with_hue(mut self, hue: (f64, f64)) -> Self {
+        self.hue = hue;
+        self
     }
 
     /// Samples the strengths and the order.

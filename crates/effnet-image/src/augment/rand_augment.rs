@@ -25,6 +25,7 @@ const SPACE: [OperationKind; 14] = [
 
 /// RandAugment: a fixed number of operations, chosen uniformly from 14, all at the same magnitude.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RandAugment {
     /// Operations per image (the paper's N).
     pub num_ops: usize,
@@ -49,6 +50,34 @@ impl Default for RandAugment {
 }
 
 impl RandAugment {
+    /// Sets [`num_ops`](Self::num_ops).
+    #[must_use]
+    pub fn with_num_ops(mut self, num_ops: usize) -> Self {
+        self.num_ops = num_ops;
+        self
+    }
+
+    /// Sets [`magnitude`](Self::magnitude).
+    #[must_use]
+    pub fn with_magnitude(mut self, magnitude: usize) -> Self {
+        self.magnitude = magnitude;
+        self
+    }
+
+    /// Sets [`num_magnitude_bins`](Self::num_magnitude_bins).
+    #[must_use]
+    pub fn with_num_magnitude_bins(mut self, num_magnitude_bins: usize) -> Self {
+        self.num_magnitude_bins = num_magnitude_bins;
+        self
+    }
+
+    /// Sets [`sampling`](Self::sampling).
+    #[must_use]
+    pub fn with_sampling(mut self, sampling: Sampling) -> Self {
+        self.sampling = sampling;
+        self
+    }
+
     /// Samples the operations for an image of `width` x `height`.
     pub fn sample(&self, width: usize, height: usize, rng: &mut impl Rng) -> Vec<(Operation, Sampling)> {
         let magnitude = Magnitude {

@@ -55,6 +55,7 @@ const SPACE: [TimmOperation; 15] = [
 ///
 /// Parses timm's notation, such as `rand-m9-mstd0.5`, with the keys `m`, `mstd`, `mmax`, `n`, `p` and `inc`.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct TimmRandAugment {
     /// Mean magnitude; 10 is full strength (`m`).
     pub magnitude: f64,
@@ -92,6 +93,62 @@ impl Default for TimmRandAugment {
 }
 
 impl TimmRandAugment {
+    /// Sets [`magnitude`](Self::magnitude).
+    #[must_use]
+    pub fn with_magnitude(mut self, magnitude: f64) -> Self {
+        self.magnitude = magnitude;
+        self
+    }
+
+    /// Sets [`magnitude_std`](Self::magnitude_std).
+    #[must_use]
+    pub fn with_magnitude_std(mut self, magnitude_std: f64) -> Self {
+        self.magnitude_std = magnitude_std;
+        self
+    }
+
+    /// Sets [`magnitude_max`](Self::magnitude_max).
+    #[must_use]
+    pub fn with_magnitude_max(mut self, magnitude_max: f64) -> Self {
+        self.magnitude_max = magnitude_max;
+        self
+    }
+
+    /// Sets [`num_layers`](Self::num_layers).
+    #[must_use]
+    pub fn with_num_layers(mut self, num_layers: usize) -> Self {
+        self.num_layers = num_layers;
+        self
+    }
+
+    /// Sets [`probability`](Self::probability).
+    #[must_use]
+    pub fn with_probability(mut self, probability: f64) -> Self {
+        self.probability = probability;
+        self
+    }
+
+    /// Sets [`increasing`](Self::increasing).
+    #[must_use]
+    pub fn with_increasing(mut self, increasing: bool) -> Self {
+        self.increasing = increasing;
+        self
+    }
+
+    /// Sets [`interpolation`](Self::interpolation).
+    #[must_use]
+    pub fn with_interpolation(mut self, interpolation: impl Into<InterpolationChoice>) -> Self {
+        self.interpolation = interpolation.into();
+        self
+    }
+
+    /// Sets [`fill`](Self::fill).
+    #[must_use]
+    pub fn with_fill(mut self, fill: [u8; 3]) -> Self {
+        self.fill = fill;
+        self
+    }
+
     /// Samples the operations for an image of `width` x `height`.
     pub fn sample(&self, width: usize, height: usize, rng: &mut impl Rng) -> Vec<(Operation, Sampling)> {
         let mut operations = Vec::with_capacity(self.num_layers);

@@ -18,14 +18,11 @@ use crate::{Image, ImageError, Interpolation, Rectangle};
 ///
 /// ```
 /// use effnet_image::Image;
-/// use effnet_image::augment::TrainTransform;
+/// use effnet_image::augment::{Policy, TrainTransform};
 /// use rand::{SeedableRng, rngs::SmallRng};
 ///
 /// # fn main() -> Result<(), effnet_image::ImageError> {
-/// let transform = TrainTransform {
-///     policy: Some("rand-m9-mstd0.5".parse()?),
-///     ..TrainTransform::new(224)
-/// };
+/// let transform = TrainTransform::new(224).with_policy("rand-m9-mstd0.5".parse::<Policy>()?);
 /// let image = Image::from_rgb8(40, 30, vec![128; 40 * 30 * 3])?;
 /// let input = transform.apply(&image, &mut SmallRng::seed_from_u64(7))?; // [3, 224, 224]
 /// assert_eq!(input.len(), transform.output_len());
@@ -33,6 +30,7 @@ use crate::{Image, ImageError, Interpolation, Rectangle};
 /// # }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct TrainTransform {
     /// Side of the square output in pixels.
     pub image_size: usize,
@@ -86,6 +84,69 @@ impl TrainTransform {
         }
     }
 
+    /// Sets [`image_size`](Self::image_size).
+    #[must_use]
+    pub fn with_image_size(mut self, image_size: usize) -> Self {
+        self.image_size = image_size;
+        self
+    }
+
+    /// Sets [`crop`](Self::crop).
+    #[must_use]
+    pub fn with_crop(mut self, crop: RandomResizedCrop) -> Self {
+        self.crop = crop;
+        self
+    }
+
+    /// Sets [`interpolation`](Self::interpolation).
+    #[must_use]
+    pub fn with_interpolation(mut self, interpolation: impl Into<InterpolationChoice>) -> Self {
+        self.interpolation = interpolation.into();
+        self
+    }
+
+    /// Sets [`flip`](Self::flip).
+    #[must_use]
+    pub fn with_flip(mut self, flip: f64) -> Self {
+        self.flip = flip;
+        self
+    }
+
+    /// Sets [`policy`](Self::policy).
+    #[must_use]
+    pub fn with_policy(mut self, policy: impl Into<Option<Policy>>) -> Self {
+        self.policy = policy.into();
+        self
+    }
+
+    /// Sets [`jitter`](Self::jitter).
+    #[must_use]
+    pub fn with_jitter(mut self, jitter: impl Into<Option<ColorJitter>>) -> Self {
+        self.jitter = jitter.into();
+        self
+    }
+
+    /// Sets [`erasing`](Self::erasing).
+    #[must_use]
+    pub fn with_erasing(mut self, erasing: impl Into<Option<RandomErasing>>) -> Self {
+        self.erasing = erasing.into();
+        self
+    }
+
+    /// Sets [`mean`](Self::mean).
+    #[must_use]
+    pub fn with_mean(mut self, mean: [f32; 3]) -> Self {
+        self.mean = mean;
+        self
+    }
+
+    /// Sets [`std`](Self::std).
+    #[must_use]
+    pub fn with_std(mut self, std: [f32; 3]) -> Self {
+        self.std = std;
+        self
+    }
+
     /// Number of values in one output, `3 * image_size * image_size`.
     pub fn output_len(&self) -> usize {
         3 * self.image_size * self.image_size
@@ -94,7 +155,7 @@ impl TrainTransform {
     /// Augments and normalises: `[3, image_size, image_size]`.
     ///
     /// # Errors
-    /// As [`TrainTransform::check`].
+    /// Same as [`TrainTransform::check`].
     pub fn apply(&self, image: &Image, rng: &mut impl Rng) -> Result<Vec<f32>, ImageError> {
         self.check()?;
         let mut output = vec![0.0; self.output_len()];
@@ -105,7 +166,7 @@ impl TrainTransform {
     /// Like [`TrainTransform::apply`], but into one image's slice of a batch `[N, 3, H, W]`.
     ///
     /// # Errors
-    /// As [`TrainTransform::check`], and [`ImageError::DestinationLength`] if `output` does not have
+    /// Same as [`TrainTransform::check`], and [`ImageError::DestinationLength`] if `output` does not have
     /// [`TrainTransform::output_len`] values.
     pub fn apply_into(
         &self,

@@ -79,7 +79,7 @@ impl JpegHeader {
         Ok(())
     }
 
-    /// Refuses images that exceed the limits or that the decoder does not support.
+    /// Rejects images that exceed the limits or that the decoder does not support.
     pub(super) fn check(&self, options: &DecodeOptions) -> Result<(), Fault> {
         let count = self.sampling.len();
         if !matches!(count, 1 | 3 | 4) {

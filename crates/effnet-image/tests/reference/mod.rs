@@ -29,10 +29,7 @@ pub(crate) struct Case {
 
 impl Case {
     pub(crate) fn decode(&self, alpha: Alpha) -> Image {
-        let options = DecodeOptions {
-            alpha,
-            ..DecodeOptions::default()
-        };
+        let options = DecodeOptions::default().with_alpha(alpha);
         Image::decode_with(&self.bytes, &self.name, &options).unwrap()
     }
 }

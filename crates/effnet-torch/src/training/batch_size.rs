@@ -15,12 +15,12 @@ use effnet_cli::training::values::Auto;
 /// Above these sizes, larger batches train no faster on most CPUs and hardly faster on most GPUs.
 const MOST_ON_CPU: u32 = 32;
 const MOST_ON_CUDA: u32 = 128;
-/// Steps that an epoch should have at least: a small data set is not learned in a handful of steps.
+/// Steps that an epoch should have at least: a handful of steps is not enough to learn a small data set.
 const LEAST_STEPS: usize = 16;
 /// Images that batch normalisation needs for its statistics.
 const LEAST: u32 = 8;
 
-/// Resolves `batch_size`. A given one is only limited to the number of images.
+/// Resolves `batch_size`. An explicit batch size is only limited to the number of images.
 pub(super) fn settle(
     settings: &mut Settings,
     networks: Networks<'_>,

@@ -1,4 +1,4 @@
-//! The best epoch of a training.
+//! The best epoch of a training run.
 
 use std::collections::BTreeMap;
 

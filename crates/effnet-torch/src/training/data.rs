@@ -1,11 +1,13 @@
-//! The batches of a training: data sets, transforms, loaders, mixup, and gradient accumulation.
+//! The batches of a training run: data sets, transforms, loaders, mixup, and gradient accumulation.
 
 use std::sync::Arc;
 
 use anyhow::Context;
 use effnet_data::{Dataset, Order, Shard, Splits, Subset, by_class};
 use effnet_image::EvalTransform;
-use effnet_image::augment::{ColorJitter, ErasingMode, RandomErasing, RandomResizedCrop, TrainTransform};
+use effnet_image::augment::{
+    ColorJitter, ErasingMode, Policy, RandomErasing, RandomResizedCrop, TrainTransform,
+};
 use effnet_train::data::{Epoch, Loader, LoaderOptions, Mixup};
 use effnet_train::{Batch, Error, Targets};
 
@@ -13,7 +15,7 @@ use super::datasets::Datasets;
 use super::plural::counted;
 use effnet_cli::Printer;
 use effnet_cli::threads;
-use effnet_cli::training::run_images::{Parted, name_within};
+use effnet_cli::training::recorded_split::{RecordedSplit, name_within};
 use effnet_cli::training::settings::Settings;
 
 /// The training and validation images with their transforms.
@@ -78,10 +80,10 @@ impl TrainingData {
     }
 
     /// The split into training and validation images, as saved in the run folder.
-    pub(super) fn parted(&self, settings: &Settings) -> Parted {
+    pub(super) fn recorded_split(&self, settings: &Settings) -> RecordedSplit {
         let name = |val: &Arc<dyn Dataset>, index| name_within(&settings.data, &val.name(index));
         let names = |val: &Arc<dyn Dataset>| (0..val.len()).map(|index| name(val, index)).collect();
-        Parted {
+        RecordedSplit {
             training: self.training_images(),
             validation: self.val.as_ref().map(names).unwrap_or_default(),
         }
@@ -110,14 +112,13 @@ impl TrainingData {
     fn training_options(&self, settings: &Settings) -> LoaderOptions {
         let images = self.training_images_of_rank();
         let options = loader_options(settings, batch_size(settings).min(images).max(1));
-        LoaderOptions {
-            // Batch statistics of a small last batch would be noisy.
-            drop_last: images > options.batch_size,
+        // Batch statistics of a small last batch would be noisy.
+        let drop_last = images > options.batch_size;
+        options
+            .with_drop_last(drop_last)
             // Unreadable images were skipped before training; skipping another one now would change the steps.
-            strict: true,
-            shard: self.shard,
-            ..options
-        }
+            .with_strict(true)
+            .with_shard(self.shard)
     }
 
     /// The steps of an epoch from step `first` on, each with the batches whose gradients it accumulates.
@@ -126,12 +127,11 @@ impl TrainingData {
         let loader = Loader::new(Arc::clone(&self.train), self.augment, options)?;
         let accumulate = settings.accumulate as usize;
         let mixes = settings.mixup > 0.0 || settings.cutmix > 0.0;
-        let mixup = mixes.then(|| Mixup {
-            mixup_alpha: settings.mixup,
-            cutmix_alpha: settings.cutmix,
-            // The loss does the smoothing: mixing and smoothing commute.
-            label_smoothing: 0.0,
-            ..Mixup::new(settings.mixup, self.classes().len())
+        let mixup = mixes.then(|| {
+            Mixup::new(settings.mixup, self.classes().len())
+                .with_cutmix_alpha(settings.cutmix)
+                // The loss does the smoothing: mixing and smoothing commute.
+                .with_label_smoothing(0.0)
         });
         Ok(Steps {
             batches: loader.epoch_from(epoch, first as usize * accumulate)?,
@@ -153,11 +153,9 @@ impl TrainingData {
         if own.is_empty() {
             return Ok(None);
         }
-        let options = LoaderOptions {
-            order: Order::Sequential,
-            strict: settings.strict,
-            ..loader_options(settings, batch_size(settings))
-        };
+        let options = loader_options(settings, batch_size(settings))
+            .with_order(Order::Sequential)
+            .with_strict(settings.strict);
         let own = Arc::new(Subset::new(Arc::clone(val), own));
         let loader = Loader::new(own, self.evaluate, options)?;
         loader.epoch(0).map(Some)
@@ -177,37 +175,38 @@ fn batch_size(settings: &Settings) -> usize {
 }
 
 fn loader_options(settings: &Settings, batch_size: usize) -> LoaderOptions {
-    LoaderOptions {
-        workers: settings
-            .workers
-            .value()
-            .map_or_else(|| threads(None), |workers| workers as usize),
-        seed: settings.seed,
-        ..LoaderOptions::new(batch_size)
-    }
+    LoaderOptions::default()
+        .with_batch_size(batch_size)
+        .with_workers(
+            settings
+                .workers
+                .value()
+                .map_or_else(|| threads(None), |workers| workers as usize),
+        )
+        .with_seed(settings.seed)
 }
 
 fn augmentation(settings: &Settings, evaluate: &EvalTransform) -> anyhow::Result<TrainTransform> {
     let policy = match settings.augment.as_str() {
         "none" => None,
-        name => Some(name.parse().with_context(|| format!("--augment {name}"))?),
+        name => Some(
+            name.parse::<Policy>()
+                .with_context(|| format!("--augment {name}"))?,
+        ),
     };
     let jitter = settings.color_jitter;
-    let transform = TrainTransform {
-        crop: RandomResizedCrop {
-            scale: (settings.crop_scale, 1.0),
-            ..RandomResizedCrop::default()
-        },
-        interpolation: evaluate.interpolation.into(),
-        flip: settings.flip,
-        policy,
-        jitter: (jitter > 0.0).then(|| ColorJitter::new(jitter, jitter, jitter, 0.0)),
-        erasing: (settings.erasing > 0.0)
-            .then(|| RandomErasing::timm(settings.erasing, ErasingMode::RandomPixels)),
-        mean: evaluate.mean,
-        std: evaluate.std,
-        ..TrainTransform::new(evaluate.image_size)
-    };
+    let transform = TrainTransform::new(evaluate.image_size)
+        .with_crop(RandomResizedCrop::default().with_scale((settings.crop_scale, 1.0)))
+        .with_interpolation(evaluate.interpolation)
+        .with_flip(settings.flip)
+        .with_policy(policy)
+        .with_jitter((jitter > 0.0).then(|| ColorJitter::new(jitter, jitter, jitter, 0.0)))
+        .with_erasing(
+            (settings.erasing > 0.0)
+                .then(|| RandomErasing::timm(settings.erasing, ErasingMode::RandomPixels)),
+        )
+        .with_mean(evaluate.mean)
+        .with_std(evaluate.std);
     transform.check()?;
     Ok(transform)
 }
@@ -229,19 +228,19 @@ impl Steps {
     }
 
     fn mix(&self, batch: effnet_train::data::Batch) -> Result<Batch, Error> {
-        let (images, targets) = match &self.mixup {
-            None => (batch.images, Targets::Classes(batch.labels)),
-            Some(mixup) => {
-                let side = batch.images.size().last().map_or(1, |&side| side as usize);
-                // Each batch of each process has a different number.
-                let number = batch.number * self.shard.world_size + self.shard.rank;
-                let mut rng = Mixup::rng(self.seed, self.epoch, number);
-                let mixing = mixup.sample(side, side, &mut rng)?;
-                let (images, targets) = mixup.apply(mixing, batch.images, &batch.labels)?;
-                (images, Targets::Probabilities(targets))
-            }
+        let Some(mixup) = &self.mixup else {
+            return Ok(batch.into());
         };
-        Ok(Batch { images, targets })
+        let side = batch.images.size().last().map_or(1, |&side| side as usize);
+        // Each batch of each process has a different number.
+        let number = batch.number * self.shard.world_size + self.shard.rank;
+        let mut rng = Mixup::rng(self.seed, self.epoch, number);
+        let mixing = mixup.sample(side, side, &mut rng)?;
+        let (images, targets) = mixup.apply(mixing, batch.images, &batch.labels)?;
+        Ok(Batch {
+            images,
+            targets: Targets::Probabilities(targets),
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The images of a training: lists them, finds the unreadable ones and splits off validation images.
+//! The images of a training run: lists them, finds the unreadable ones and splits off validation images.
 //!
 //! All images are decoded once before training. An unreadable image found in the middle of an epoch would stop the run, or
 //! would change its steps if it were skipped; the list is saved, so that a resumed run skips the same images.
@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, bail, ensure};
-use effnet_cli::training::run_images::name_within;
-use effnet_data::{Dataset, Listed, Shard, Splits, Subset, by_class, survey};
+use effnet_cli::training::recorded_split::name_within;
+use effnet_data::{Dataset, NameList, Shard, Splits, Subset, by_class, survey};
 use serde::{Deserialize, Serialize};
 
 use super::ranks::Ranks;
@@ -40,7 +40,7 @@ pub(super) struct Unreadable {
 pub(super) const UNREADABLE: &str = "unreadable.json";
 
 impl Datasets {
-    /// Lists the images that `settings` name.
+    /// Lists the images of `settings`.
     pub(super) fn open(settings: &Settings) -> anyhow::Result<Self> {
         let splits = Splits::open(&settings.data)?;
         let data = settings.data.clone();
@@ -133,7 +133,7 @@ impl Datasets {
                 .iter()
                 .zip(&images)
                 .filter(|(_, images)| images.len() == wanted);
-            sized.map(|(class, _)| class.clone()).collect::<Listed>()
+            sized.map(|(class, _)| class.clone()).collect::<NameList>()
         };
         let empty = of_size(0);
         ensure!(
@@ -145,7 +145,7 @@ impl Datasets {
         let single = of_size(1);
         if is_split && !single.names().is_empty() {
             printer.warning(format!(
-                "classes with a single image ({single}): it is used for training, so they are not validated"
+                "classes with a single image ({single}): it is used for training, so these classes are not validated"
             ));
         }
         let splits = if is_split {

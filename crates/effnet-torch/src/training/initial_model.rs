@@ -1,4 +1,4 @@
-//! The network that a training starts from: its architecture, initial weights and preprocessing.
+//! The network that training starts from: its architecture, initial weights and preprocessing.
 
 use anyhow::{Context, bail};
 use effnet::{
@@ -16,7 +16,7 @@ use effnet_cli::Printer;
 use effnet_cli::training::settings::Settings;
 use effnet_cli::training::values::ProfileName;
 
-/// The architecture, initial weights and preprocessing of a training.
+/// The architecture, initial weights and preprocessing of a training run.
 pub(super) struct InitialModel {
     variant: Variant,
     profile: Profile,
@@ -55,7 +55,7 @@ impl InitialModel {
         Self::of_weights(settings, model.variant, weights, classes, zoo)
     }
 
-    /// As [`open`](Self::open), with `weights` instead of those of the settings.
+    /// Same as [`open`](Self::open), with `weights` instead of those of the settings.
     pub(super) fn of_weights(
         settings: &Settings,
         variant: Variant,
@@ -132,10 +132,10 @@ impl InitialModel {
         self.keeps_classifier
     }
 
-    /// The batch-norm momentum for a training of `steps` steps: the profile's, unless the running statistics
-    /// would still contain much of their initial values at the end.
+    /// The batch-norm momentum for a training run of `steps` steps: the profile's, unless the running
+    /// statistics would still contain much of their initial values at the end.
     pub(super) fn batch_norm_momentum(&self, steps: u64) -> f64 {
-        /// Time constants of the running average that a training should last.
+        /// Minimum length of a training run, in time constants of the running average.
         const RENEWALS: f64 = 20.0;
         /// PyTorch's default; with more, the statistics are those of the last few batches.
         const MOST: f64 = 0.1;

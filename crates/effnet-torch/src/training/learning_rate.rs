@@ -30,10 +30,7 @@ pub(super) fn settle(
     provisional.lr = Auto::Value(1e-3);
     provisional.lr_batch = 0;
     let mut trainer = networks::trainer(&provisional, data, networks, device)?;
-    let test = RangeTest {
-        steps: STEPS,
-        ..RangeTest::default()
-    };
+    let test = RangeTest::default().with_steps(STEPS);
     let mut epoch = 0;
     let mut steps = data.steps(&provisional, epoch, 0)?;
     let result = test.run(&mut trainer, |_| -> anyhow::Result<Batch> {

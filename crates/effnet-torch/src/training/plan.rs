@@ -12,7 +12,7 @@ use effnet_cli::training::values::{ClassWeights, FreezeName, OptimizerName, Prec
 /// Share of the classifier's own phase that is warm-up.
 const HEAD_WARMUP: f64 = 0.3;
 
-/// The phases of a training of `settings.epochs` epochs of `steps_per_epoch` steps: first `head_epochs`
+/// The phases of a training run of `settings.epochs` epochs of `steps_per_epoch` steps: first `head_epochs`
 /// epochs with frozen convolutions, then everything. `ranks` processes take each step together.
 pub(super) fn phases(
     settings: &Settings,
@@ -79,16 +79,14 @@ fn shape(settings: &Settings, steps_per_epoch: u64) -> ScheduleShape {
 
 fn groups(settings: &Settings, freeze: Freeze) -> ParamGroupOptions {
     let uniform = settings.stem_rate == 1.0 || freeze != Freeze::Nothing;
-    ParamGroupOptions {
-        weight_decay: settings.weight_decay,
-        rates: if uniform {
+    ParamGroupOptions::default()
+        .with_weight_decay(settings.weight_decay)
+        .with_rates(if uniform {
             LayerRates::Uniform
         } else {
             LayerRates::From(settings.stem_rate)
-        },
-        freeze,
-        ..ParamGroupOptions::default()
-    }
+        })
+        .with_freeze(freeze)
 }
 
 fn optimizer(settings: &Settings) -> OptimizerKind {
@@ -119,17 +117,12 @@ pub(super) fn options(
         ClassWeights::None => None,
         ClassWeights::Balanced => Some(balanced(support)),
     };
-    Ok(TrainerOptions {
-        loss: CrossEntropy::new(settings.label_smoothing, weights.as_deref())?,
-        distillation: None,
-        precision: precision(settings.precision, device),
-        clip_norm: (settings.clip > 0.0).then_some(settings.clip),
-        ema: (settings.ema > 0.0).then_some(EmaOptions {
-            decay: settings.ema,
-            warmup: true,
-        }),
-        seed: settings.seed,
-    })
+    Ok(TrainerOptions::default()
+        .with_loss(CrossEntropy::new(settings.label_smoothing, weights.as_deref())?)
+        .with_precision(precision(settings.precision, device))
+        .with_clip_norm((settings.clip > 0.0).then_some(settings.clip))
+        .with_ema((settings.ema > 0.0).then_some(EmaOptions::default().with_decay(settings.ema)))
+        .with_seed(settings.seed))
 }
 
 fn precision(name: PrecisionName, device: Device) -> Precision {

@@ -1,4 +1,4 @@
-//! Progress bars of a training.
+//! Progress bars of a training run.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use tch::Device;
 use effnet_cli::Printer;
 use effnet_cli::resident_memory;
 
-/// A bar for the epoch above one for the whole training.
+/// A bar for the epoch above one for the whole run.
 pub(super) struct TrainingProgress<'p> {
     printer: &'p Printer,
     bars: MultiProgress,
@@ -22,7 +22,7 @@ pub(super) struct TrainingProgress<'p> {
 }
 
 impl<'p> TrainingProgress<'p> {
-    /// Bars for a training of `steps` steps, of which `done` are done.
+    /// Bars for a run of `steps` steps, of which `done` are done.
     pub(super) fn new(printer: &'p Printer, device: Device, steps: u64, done: u64) -> Self {
         let bars = printer.bars();
         let epoch = printer.bar_in(&bars, "{prefix:>12} {bar:24} {pos}/{len}  {msg}");

@@ -1,7 +1,7 @@
 //! The processes that train together: those of torchrun or srun, or this one alone.
 //!
-//! The rest of the training is written once for any number of processes. Without a group every call here is a no-op or
-//! returns this process's own value.
+//! The rest of the training code is written once for any number of processes. Without a group every call here
+//! is a no-op or returns this process's own value.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -41,11 +41,9 @@ impl Ranks {
         arguments: &TrainingArguments,
         device: Device,
     ) -> anyhow::Result<Self> {
-        let options = ProcessGroupOptions {
-            timeout: Duration::from_secs(u64::from(arguments.rank_timeout)),
-            device,
-            ..ProcessGroupOptions::default()
-        };
+        let options = ProcessGroupOptions::default()
+            .with_timeout(Duration::from_secs(u64::from(arguments.rank_timeout)))
+            .with_device(device);
         Ok(Self {
             group: Some(ProcessGroup::connect(environment, &options)?),
             sync_bn: arguments.sync_bn,
@@ -150,7 +148,7 @@ impl Ranks {
         Ok(())
     }
 
-    /// Waits until all processes are done, so that none takes the exit of another for a failure.
+    /// Waits until all processes are done, so that none mistakes the exit of another for a failure.
     pub(super) fn finish(&self) -> anyhow::Result<()> {
         match &self.group {
             Some(group) => Ok(group.barrier()?),

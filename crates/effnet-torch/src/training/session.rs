@@ -1,7 +1,7 @@
-//! The epochs of a training: steps, validation, checkpoints, early stopping and Ctrl-C.
+//! The epochs of a training run: steps, validation, checkpoints, early stopping and Ctrl-C.
 //!
-//! It must leave a run folder that can be resumed, however it ends. In a group, all processes take the same decisions
-//! after the same step; otherwise one of them would wait for the others until the timeout.
+//! It must leave a run folder that can be resumed, however it ends. In a group, all processes make the same
+//! decisions after the same step; otherwise one of them would wait for the others until the timeout.
 
 use anyhow::Context;
 use effnet_data::metrics::{Metrics, Summary};
@@ -18,7 +18,7 @@ use super::uploads::Uploads;
 use effnet_cli::Interrupt;
 use effnet_cli::training::settings::Settings;
 
-/// A training in progress.
+/// A training run in progress.
 pub(super) struct Session<'p> {
     pub(super) settings: Settings,
     pub(super) data: TrainingData,
@@ -226,7 +226,7 @@ impl Session<'_> {
             .as_ref()
             .and_then(|recorder| recorder.checkpointer.last_good());
         let last = last.map_or_else(
-            || "no checkpoint was saved before".to_owned(),
+            || "no checkpoint has been saved yet".to_owned(),
             |path| format!("the last good checkpoint is {}", path.display()),
         );
         format!(

@@ -27,7 +27,7 @@ use super::{batch_size, learning_rate};
 use effnet::{ModelName, Weights, WeightsContent, Zoo};
 use effnet_cli::Interrupt;
 use effnet_cli::Printer;
-use effnet_cli::training::run_images::{PARTED, Parted};
+use effnet_cli::training::recorded_split::{RecordedSplit, SPLIT_FILE};
 use effnet_cli::training::settings::Settings;
 use effnet_cli::training::values::Auto;
 
@@ -87,14 +87,14 @@ impl<'a> SessionBuilder<'a> {
         };
         self.settings = self.ranks.first(|| self.settled(networks, &data))?;
 
-        let parted = data.parted(&self.settings);
+        let recorded_split = data.recorded_split(&self.settings);
         let metadata = model.metadata(data.classes());
         let classes = data.classes().to_vec();
         let mut session = self.new_session(data, networks, 0)?;
         if let Some(folder) = folder {
             folder.write_classes(&classes)?;
             folder.write_json(UNREADABLE, &unreadable)?;
-            folder.write_json(PARTED, &parted)?;
+            folder.write_json(SPLIT_FILE, &recorded_split)?;
             session.recorder = Some(Recorder {
                 log: Log::create(folder.log())?,
                 checkpointer: Checkpointer::new(folder.path(), metadata)?,
@@ -192,7 +192,7 @@ impl<'a> SessionBuilder<'a> {
         )?;
         if !model.keeps_classifier() {
             bail!(
-                "{}: its classes are not those of the run {} (see {})",
+                "{}: its classes differ from those of the run {} (see {})",
                 self.settings.data.display(),
                 folder.path().display(),
                 folder.classes().display()
@@ -273,8 +273,9 @@ impl SavedRun {
         model: &InitialModel,
     ) -> anyhow::Result<Self> {
         ensure!(
-            data.parted(settings) == folder.read_json::<Parted>(PARTED)?,
-            "{}: not the images that the run {} was started with; start a new run, from its weights with --weights",
+            data.recorded_split(settings) == folder.read_json::<RecordedSplit>(SPLIT_FILE)?,
+            "{}: the images differ from those that the run {} was started with; to train on them, \
+             start a new run and pass the weights of this one with --weights",
             settings.data.display(),
             folder.path().display()
         );

@@ -1,4 +1,4 @@
-//! Settles the settings and the run folder that a training starts with: a new run, or one to resume.
+//! Determines the settings and the run folder that training starts with: a new run, or one to resume.
 //!
 //! In a group only rank 0 sees the folder, so it decides and broadcasts the decision. A launcher such as torchrun restarts
 //! a failed group with the same command line: the group then has to find the run it made before and resume it, instead
@@ -17,7 +17,7 @@ use effnet_cli::arguments::TrainingArguments;
 use effnet_cli::training::resolve::resolve;
 use effnet_cli::training::settings::Settings;
 
-/// How a training starts. Only the first process has the run folder; the others follow what it decides.
+/// How training starts. Only the first process has the run folder; the others follow what it decides.
 pub(super) enum StartMode {
     /// A new run in this folder.
     New(PathBuf),

@@ -1,7 +1,7 @@
 //! `--teacher`: opens the network to distill from, an EfficientNet or a TorchScript file.
 //!
-//! A teacher with other classes or another output would make the whole training worthless, so it is tried out before the
-//! first step.
+//! A teacher with other classes or another output would make the whole run worthless, so it is tried out
+//! before the first step.
 
 use std::path::{Path, PathBuf};
 
@@ -122,7 +122,8 @@ impl TeacherFile {
     }
 }
 
-/// Whether the file is a TorchScript archive; an error if it is not a checkpoint either. Runs nothing in it.
+/// Whether the file is a TorchScript archive; an error if it is not a checkpoint either. No code in the file
+/// is executed.
 fn is_script(path: &Path) -> anyhow::Result<bool> {
     match Checkpoint::open(path) {
         Ok(_) => Ok(false),

@@ -1,7 +1,7 @@
-//! [`Loader`]: batches, decoded and augmented ahead of their use on several threads.
+//! [`Loader`]: batches, decoded and augmented on several threads, ahead of the training step.
 //!
-//! A resumed training has to see the batches that an uninterrupted one would have seen. So every random number is derived
-//! from seed, epoch and image, never from the order in which threads finish.
+//! A resumed run has to see the batches that an uninterrupted one would have seen. So every random number is
+//! derived from seed, epoch and image, never from the order in which threads finish.
 
 mod rows;
 
@@ -17,8 +17,9 @@ use rows::{Buffers, Rows, Task};
 
 /// Options of a [`Loader`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LoaderOptions {
-    /// Images per batch; at least 1.
+    /// Images per batch, at least 1. 32 by default.
     pub batch_size: usize,
     /// Data-loading threads, at least 1. All cores by default.
     pub workers: usize,
@@ -37,11 +38,11 @@ pub struct LoaderOptions {
     pub strict: bool,
 }
 
-impl LoaderOptions {
-    /// The defaults with this batch size.
-    pub fn new(batch_size: usize) -> Self {
+impl Default for LoaderOptions {
+    /// Shuffled batches of 32, decoded by as many threads as there are cores, with 2 batches ahead.
+    fn default() -> Self {
         Self {
-            batch_size,
+            batch_size: 32,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             prefetch: 2,
             order: Order::Shuffled,
@@ -50,6 +51,64 @@ impl LoaderOptions {
             shard: Shard::default(),
             strict: false,
         }
+    }
+}
+
+impl LoaderOptions {
+    /// Sets [`batch_size`](Self::batch_size).
+    #[must_use]
+    pub fn with_batch_size(mut self, batch_size: usize) -> Self {
+        self.batch_size = batch_size;
+        self
+    }
+
+    /// Sets [`workers`](Self::workers).
+    #[must_use]
+    pub fn with_workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Sets [`prefetch`](Self::prefetch).
+    #[must_use]
+    pub fn with_prefetch(mut self, prefetch: usize) -> Self {
+        self.prefetch = prefetch;
+        self
+    }
+
+    /// Sets [`order`](Self::order).
+    #[must_use]
+    pub fn with_order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// Sets [`seed`](Self::seed).
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Sets [`drop_last`](Self::drop_last).
+    #[must_use]
+    pub fn with_drop_last(mut self, drop_last: bool) -> Self {
+        self.drop_last = drop_last;
+        self
+    }
+
+    /// Sets [`shard`](Self::shard).
+    #[must_use]
+    pub fn with_shard(mut self, shard: Shard) -> Self {
+        self.shard = shard;
+        self
+    }
+
+    /// Sets [`strict`](Self::strict).
+    #[must_use]
+    pub fn with_strict(mut self, strict: bool) -> Self {
+        self.strict = strict;
+        self
     }
 
     fn check(&self, length: usize) -> Result<(), DataError> {
@@ -120,7 +179,7 @@ pub struct Batch {
 ///
 /// # fn main() -> Result<(), effnet_data::DataError> {
 /// let images = Arc::new(ImageFolder::open("photos/train")?);
-/// let loader = Loader::new(images, TrainTransform::new(224), LoaderOptions::new(32))?;
+/// let loader = Loader::new(images, TrainTransform::new(224), LoaderOptions::default())?;
 /// for epoch in 0..10 {
 ///     for batch in loader.epoch(epoch)? {
 ///         let batch = batch?;

@@ -12,6 +12,7 @@ use crate::Error;
 ///
 /// This is timm's `Mixup` in mode `batch`. With both alphas above 0, one of the two is drawn per batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Mixup {
     /// Both parameters of the Beta distribution of mixup's lambda; 0 is off.
     pub mixup_alpha: f64,
@@ -79,6 +80,48 @@ impl Mixup {
             label_smoothing: 0.1,
             classes,
         }
+    }
+
+    /// Sets [`mixup_alpha`](Self::mixup_alpha).
+    #[must_use]
+    pub fn with_mixup_alpha(mut self, mixup_alpha: f64) -> Self {
+        self.mixup_alpha = mixup_alpha;
+        self
+    }
+
+    /// Sets [`cutmix_alpha`](Self::cutmix_alpha).
+    #[must_use]
+    pub fn with_cutmix_alpha(mut self, cutmix_alpha: f64) -> Self {
+        self.cutmix_alpha = cutmix_alpha;
+        self
+    }
+
+    /// Sets [`probability`](Self::probability).
+    #[must_use]
+    pub fn with_probability(mut self, probability: f64) -> Self {
+        self.probability = probability;
+        self
+    }
+
+    /// Sets [`switch_probability`](Self::switch_probability).
+    #[must_use]
+    pub fn with_switch_probability(mut self, switch_probability: f64) -> Self {
+        self.switch_probability = switch_probability;
+        self
+    }
+
+    /// Sets [`label_smoothing`](Self::label_smoothing).
+    #[must_use]
+    pub fn with_label_smoothing(mut self, label_smoothing: f64) -> Self {
+        self.label_smoothing = label_smoothing;
+        self
+    }
+
+    /// Sets [`classes`](Self::classes).
+    #[must_use]
+    pub fn with_classes(mut self, classes: usize) -> Self {
+        self.classes = classes;
+        self
     }
 
     /// The random generator of a batch, derived from the arguments alone.

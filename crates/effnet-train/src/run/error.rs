@@ -74,7 +74,7 @@ pub enum RunError {
     },
     /// A figure or a file could not be written.
     #[error(transparent)]
-    Picture(#[from] effnet_data::PictureError),
+    Plot(#[from] effnet_data::PlotError),
 }
 
 impl RunError {

@@ -134,7 +134,7 @@ impl RunFolder {
     /// Draws `curves.png`: loss, accuracy and learning rate per epoch.
     ///
     /// # Errors
-    /// [`RunError::Io`], [`RunError::Picture`].
+    /// [`RunError::Io`], [`RunError::Plot`].
     pub fn write_curves(&self, title: &str, epochs: &[EpochRecord]) -> Result<(), RunError> {
         let png = curves_png(title, "epoch", &history_panels(epochs))?;
         replace_file(&self.path.join("curves.png"), |file| file.write_all(&png))?;
@@ -144,7 +144,7 @@ impl RunFolder {
     /// Writes `confusion.csv` and draws `confusion.png`.
     ///
     /// # Errors
-    /// [`RunError::Io`], [`RunError::Picture`].
+    /// [`RunError::Io`], [`RunError::Plot`].
     pub fn write_confusion(&self, confusion: &ConfusionMatrix, classes: &[String]) -> Result<(), RunError> {
         write_confusion_csv(&self.path.join("confusion.csv"), confusion, classes)?;
         let png = confusion_png(confusion, classes)?;

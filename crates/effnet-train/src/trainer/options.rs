@@ -1,8 +1,8 @@
 //! The options of a trainer.
 
-use crate::{CrossEntropy, Distillation, OptimizerKind, ParamGroupOptions, Precision, Schedule};
+use crate::{CrossEntropy, Distillation, EmaOptions, OptimizerKind, ParamGroupOptions, Precision, Schedule};
 
-/// A part of the training with one optimizer and one schedule, whose length it has.
+/// A phase of a training run, with one optimizer and one schedule. It is as long as its schedule.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Phase {
     /// The trained parameters, their learning rates and weight decay.
@@ -15,6 +15,7 @@ pub struct Phase {
 
 /// Options shared by all phases.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct TrainerOptions {
     /// The loss.
     pub loss: CrossEntropy,
@@ -30,11 +31,46 @@ pub struct TrainerOptions {
     pub seed: u64,
 }
 
-/// The arguments of [`Ema::new`](crate::Ema::new).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct EmaOptions {
-    /// Decay of the average per step; 0.9999 in the reference implementation.
-    pub decay: f64,
-    /// Whether the decay is lower in the first steps.
-    pub warmup: bool,
+impl TrainerOptions {
+    /// Sets [`loss`](Self::loss).
+    #[must_use]
+    pub fn with_loss(mut self, loss: CrossEntropy) -> Self {
+        self.loss = loss;
+        self
+    }
+
+    /// Sets [`distillation`](Self::distillation).
+    #[must_use]
+    pub fn with_distillation(mut self, distillation: impl Into<Option<Distillation>>) -> Self {
+        self.distillation = distillation.into();
+        self
+    }
+
+    /// Sets [`precision`](Self::precision).
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// Sets [`clip_norm`](Self::clip_norm).
+    #[must_use]
+    pub fn with_clip_norm(mut self, clip_norm: impl Into<Option<f64>>) -> Self {
+        self.clip_norm = clip_norm.into();
+        self
+    }
+
+    /// Sets [`ema`](Self::ema).
+    #[must_use]
+    pub fn with_ema(mut self, ema: impl Into<Option<EmaOptions>>) -> Self {
+        self.ema = ema.into();
+        self
+    }
+
+    /// Sets [`seed`](Self::seed).
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
 }

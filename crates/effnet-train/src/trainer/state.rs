@@ -1,11 +1,11 @@
-//! The state of a training between two steps.
+//! The state of a training run between two steps.
 
 use effnet_checkpoint::StateDict;
 use serde::{Deserialize, Serialize};
 
 use crate::GradScaler;
 
-/// A position in a training.
+/// A position in a training run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Position {
     /// Index of the phase.
@@ -44,7 +44,7 @@ impl RunningLoss {
     }
 }
 
-/// A copy of everything that a training needs to resume bit for bit.
+/// A copy of everything that a training run needs to resume bit for bit.
 #[derive(Debug, Clone)]
 pub struct TrainerState {
     /// The position.

@@ -1,4 +1,4 @@
-use effnet_train::Ema;
+use effnet_train::{Ema, EmaOptions};
 use tch::Tensor;
 
 use crate::{first_difference, narrow, network, parameter, turn, values};
@@ -19,7 +19,7 @@ fn distance(a: &Tensor, b: &Tensor) -> f64 {
 #[test]
 fn weights_and_statistics_follow_slowly_and_counters_are_copied() {
     let network = network(&narrow(), 1, &turn());
-    let mut average = Ema::new(&network, 0.9, false).unwrap();
+    let mut average = Ema::new(&network, EmaOptions::default().with_decay(0.9).with_warmup(false)).unwrap();
     for _ in 0..2 {
         shift(&network);
         average.update().unwrap();
@@ -39,7 +39,7 @@ fn weights_and_statistics_follow_slowly_and_counters_are_copied() {
 #[test]
 fn warm_up_remembers_less_in_the_beginning() {
     let network = network(&narrow(), 1, &turn());
-    let mut average = Ema::new(&network, 0.9999, true).unwrap();
+    let mut average = Ema::new(&network, EmaOptions::default()).unwrap();
     shift(&network);
     average.update().unwrap();
     // min(0.9999, (1 + 1) / (10 + 1)) of the old value remains.
@@ -50,7 +50,7 @@ fn warm_up_remembers_less_in_the_beginning() {
 #[test]
 fn an_average_of_what_does_not_move_stays_bit_for_bit() {
     let network = network(&narrow(), 1, &turn());
-    let mut average = Ema::new(&network, 0.99, true).unwrap();
+    let mut average = Ema::new(&network, EmaOptions::default().with_decay(0.99)).unwrap();
     for _ in 0..5 {
         average.update().unwrap();
     }
@@ -63,11 +63,11 @@ fn an_average_of_what_does_not_move_stays_bit_for_bit() {
 #[test]
 fn a_restored_average_goes_on_bit_for_bit() {
     let network = network(&narrow(), 1, &turn());
-    let mut average = Ema::new(&network, 0.99, true).unwrap();
+    let mut average = Ema::new(&network, EmaOptions::default().with_decay(0.99)).unwrap();
     shift(&network);
     average.update().unwrap();
     let (updates, saved) = (average.updates(), average.network().state_dict().unwrap());
-    let mut other = Ema::new(&network, 0.99, true).unwrap();
+    let mut other = Ema::new(&network, EmaOptions::default().with_decay(0.99)).unwrap();
     other.restore(updates, &saved).unwrap();
     shift(&network);
     average.update().unwrap();
@@ -87,7 +87,7 @@ fn the_average_of_another_network_is_refused_and_changes_nothing() {
         ..narrow()
     };
     let saved = crate::network(&wide, 2, &turn).state_dict().unwrap();
-    let mut average = Ema::new(&network, 0.99, true).unwrap();
+    let mut average = Ema::new(&network, EmaOptions::default().with_decay(0.99)).unwrap();
     let error = average.restore(1, &saved).unwrap_err().to_string();
     assert!(error.contains("`_fc.weight` has the shape [5, "), "{error}");
     assert_eq!(

@@ -12,14 +12,8 @@ use tch::{Device, nn};
 use crate::{Turn, batch, first_difference, narrow, network, phase, turn, values};
 
 pub(crate) fn trainer(turn: &Turn) -> Trainer {
-    let ema = Some(EmaOptions {
-        decay: 0.9,
-        warmup: true,
-    });
-    let options = TrainerOptions {
-        ema,
-        ..TrainerOptions::default()
-    };
+    let ema = EmaOptions::default().with_decay(0.9);
+    let options = TrainerOptions::default().with_ema(ema);
     Trainer::new(
         network(&narrow(), 1, turn),
         options,
@@ -53,7 +47,7 @@ fn weights(path: &Path) -> Vec<(String, tch::Tensor)> {
     let file = Checkpoint::open(path).unwrap();
     let options = LoadOptions::default();
     let loaded = EfficientNet::from_state_dict(&store.root(), &narrow(), file.state_dict(), options);
-    values(&loaded.unwrap().0)
+    values(&loaded.unwrap())
 }
 
 #[test]

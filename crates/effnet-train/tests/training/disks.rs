@@ -150,5 +150,5 @@ fn a_failure_before_the_first_checkpoint_says_that_there_is_none() {
         .save(&snapshot(&trainer(&turn)), false)
         .unwrap_err()
         .to_string();
-    assert!(error.ends_with("no checkpoint was saved before"), "{error}");
+    assert!(error.ends_with("no checkpoint has been saved yet"), "{error}");
 }

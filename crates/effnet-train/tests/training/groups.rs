@@ -22,12 +22,10 @@ fn every_parameter_is_in_exactly_one_group() {
         LayerRates::Decay(0.7),
         LayerRates::From(0.01),
     ] {
-        let groups = ParamGroupOptions {
-            rates,
-            ..ParamGroupOptions::default()
-        }
-        .apply(&network)
-        .unwrap();
+        let groups = ParamGroupOptions::default()
+            .with_rates(rates)
+            .apply(&network)
+            .unwrap();
         let found = names(&groups);
         let distinct: BTreeSet<&str> = found.iter().copied().collect();
         assert_eq!(distinct.len(), found.len(), "{rates:?}");
@@ -52,10 +50,7 @@ fn batch_normalisation_and_biases_have_no_weight_decay() {
 #[test]
 fn weight_decay_of_everything_can_be_asked_for() {
     let network = network(&narrow(), 1, &turn());
-    let options = ParamGroupOptions {
-        decay_norms_and_biases: true,
-        ..ParamGroupOptions::default()
-    };
+    let options = ParamGroupOptions::default().with_decay_norms_and_biases(true);
     let groups = options.apply(&network).unwrap();
     assert!(groups.iter().all(|group| group.weight_decay == 1e-5));
 }
@@ -63,11 +58,9 @@ fn weight_decay_of_everything_can_be_asked_for() {
 #[test]
 fn layer_decay_shrinks_the_rate_with_each_layer_below_the_classifier() {
     let network = network(&narrow(), 1, &turn());
-    let options = ParamGroupOptions {
-        rates: LayerRates::Decay(0.5),
-        head_rate: 3.0,
-        ..ParamGroupOptions::default()
-    };
+    let options = ParamGroupOptions::default()
+        .with_rates(LayerRates::Decay(0.5))
+        .with_head_rate(3.0);
     let groups = options.apply(&network).unwrap();
     let blocks = narrow().blocks().len() as i32;
     assert_eq!(scale_of(&groups, "_fc.weight"), 3.0);
@@ -82,10 +75,7 @@ fn layer_decay_shrinks_the_rate_with_each_layer_below_the_classifier() {
 #[test]
 fn discriminative_rates_span_from_the_stem_to_the_classifier() {
     let network = network(&narrow(), 1, &turn());
-    let options = ParamGroupOptions {
-        rates: LayerRates::From(0.01),
-        ..ParamGroupOptions::default()
-    };
+    let options = ParamGroupOptions::default().with_rates(LayerRates::From(0.01));
     let groups = options.apply(&network).unwrap();
     assert!((scale_of(&groups, "_conv_stem.weight") - 0.01).abs() < 1e-12);
     assert_eq!(scale_of(&groups, "_fc.bias"), 1.0);
@@ -98,10 +88,7 @@ fn discriminative_rates_span_from_the_stem_to_the_classifier() {
 #[test]
 fn frozen_convolutions_leave_batch_normalisation_and_the_classifier_to_train() {
     let network = network(&narrow(), 1, &turn());
-    let options = ParamGroupOptions {
-        freeze: Freeze::Convolutions,
-        ..ParamGroupOptions::default()
-    };
+    let options = ParamGroupOptions::default().with_freeze(Freeze::Convolutions);
     let groups = options.apply(&network).unwrap();
     for (name, tensor) in network.named_tensors() {
         let trained = name.starts_with("_fc") || (name.contains("_bn") && !name.contains("running"));
@@ -114,10 +101,7 @@ fn frozen_convolutions_leave_batch_normalisation_and_the_classifier_to_train() {
 #[test]
 fn what_was_frozen_can_be_thawed() {
     let network = network(&narrow(), 1, &turn());
-    let frozen = ParamGroupOptions {
-        freeze: Freeze::Features,
-        ..ParamGroupOptions::default()
-    };
+    let frozen = ParamGroupOptions::default().with_freeze(Freeze::Features);
     assert_eq!(
         names(&frozen.apply(&network).unwrap()),
         ["_fc.weight", "_fc.bias"]
@@ -132,13 +116,10 @@ fn what_was_frozen_can_be_thawed() {
 #[test]
 fn a_factor_out_of_its_range_is_refused() {
     let network = network(&narrow(), 1, &turn());
-    let options = ParamGroupOptions {
-        rates: LayerRates::Decay(1.5),
-        ..ParamGroupOptions::default()
-    };
+    let options = ParamGroupOptions::default().with_rates(LayerRates::Decay(1.5));
     let error = options.apply(&network).unwrap_err().to_string();
     assert_eq!(
         error,
-        "the factor between layers is 1.5, expected above 0, at most 1"
+        "the learning-rate factor of the layers is 1.5, expected above 0, at most 1"
     );
 }

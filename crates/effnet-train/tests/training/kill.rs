@@ -1,4 +1,4 @@
-//! A training that is killed again and again ends as one that was not.
+//! A training run that is killed again and again gives the same result as one that was not.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,22 +18,15 @@ const KILLS: usize = 20;
 const STEPS: u64 = 400;
 const FOLDER: &str = "EFFNET_TEST_RUN_FOLDER";
 
-/// The training: it saves after each step, so that kills often hit a write.
+/// The training run: it saves after each step, so that kills often hit a write.
 #[test]
 #[ignore = "a process of its own, started by the test below"]
 #[allow(clippy::print_stdout)]
 fn child() {
     let folder = std::env::var_os(FOLDER).unwrap();
     let turn = turn();
-    let ema = Some(EmaOptions {
-        decay: 0.99,
-        warmup: true,
-    });
-    let options = TrainerOptions {
-        ema,
-        seed: 4,
-        ..TrainerOptions::default()
-    };
+    let ema = EmaOptions::default().with_decay(0.99);
+    let options = TrainerOptions::default().with_ema(ema).with_seed(4);
     let phases = vec![phase(OptimizerKind::RMS_PROP_TF, 1e-3, STEPS)];
     let mut trainer = Trainer::new(network(&narrow(), 1, &turn), options, phases).unwrap();
     let mut checkpointer = Checkpointer::new(folder, ModelMetadata::default()).unwrap();
@@ -56,8 +49,8 @@ fn child() {
     }
 }
 
-/// Runs the training in a process of its own; kills it that long after its start, if at all. Returns
-/// whether it came to its end.
+/// Runs the training in a separate process; kills it this long after its start, if at all. Returns whether it
+/// came to its end.
 fn run(folder: &Path, kill_after: Option<Duration>) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["kill::child", "--exact", "--ignored", "--nocapture"])

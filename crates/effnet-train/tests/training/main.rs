@@ -1,4 +1,4 @@
-//! The parts of a training, separately and together, on networks that train in milliseconds.
+//! The parts of a training run, separately and together, on networks that train in milliseconds.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

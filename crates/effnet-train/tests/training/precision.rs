@@ -44,10 +44,7 @@ fn two_thousand_steps_without_overflow_double_the_scale() {
 fn sixteen_bit_floats_are_refused_on_the_cpu() {
     let network = network(&narrow(), 1, &turn());
     assert_eq!(network.device(), Device::Cpu);
-    let options = TrainerOptions {
-        precision: Precision::Fp16,
-        ..TrainerOptions::default()
-    };
+    let options = TrainerOptions::default().with_precision(Precision::Fp16);
     let error = Trainer::new(network, options, vec![phase(OptimizerKind::SGD, 0.1, 1)]).unwrap_err();
     assert!(error.to_string().contains("fp32 or bf16"), "{error}");
 }
@@ -56,10 +53,7 @@ fn sixteen_bit_floats_are_refused_on_the_cpu() {
 fn a_network_learns_in_bf16_and_keeps_its_parameters_in_32_bits() {
     let turn = turn();
     let network = network(&narrow(), 1, &turn);
-    let options = TrainerOptions {
-        precision: Precision::Bf16,
-        ..TrainerOptions::default()
-    };
+    let options = TrainerOptions::default().with_precision(Precision::Bf16);
     let mut trainer = Trainer::new(network, options, vec![phase(OptimizerKind::SGD, 0.05, 20)]).unwrap();
     let losses: Vec<f64> = (0..20)
         .map(|_| trainer.step(&[batch(0, 16)]).unwrap().loss)

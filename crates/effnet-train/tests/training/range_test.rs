@@ -3,10 +3,7 @@ use effnet_train::{Error, OptimizerKind, RangeTest, Trainer, TrainerOptions};
 use crate::{Turn, batch, first_difference, narrow, network, phase, turn, values};
 
 fn trainer(turn: &Turn) -> Trainer {
-    let options = TrainerOptions {
-        seed: 3,
-        ..TrainerOptions::default()
-    };
+    let options = TrainerOptions::default().with_seed(3);
     Trainer::new(
         network(&narrow(), 1, turn),
         options,
@@ -15,14 +12,13 @@ fn trainer(turn: &Turn) -> Trainer {
     .unwrap()
 }
 
-const TEST: RangeTest = RangeTest {
-    from: 1e-5,
-    to: 10.0,
-    steps: 40,
-};
+fn range_test() -> RangeTest {
+    RangeTest::default().with_from(1e-5).with_to(10.0).with_steps(40)
+}
 
 fn run(trainer: &mut Trainer) -> effnet_train::RangeTestResult {
-    TEST.run(trainer, |index| Ok::<_, Error>(batch(index % 4, 16)))
+    range_test()
+        .run(trainer, |index| Ok::<_, Error>(batch(index % 4, 16)))
         .unwrap()
 }
 
@@ -77,7 +73,7 @@ fn an_error_of_the_data_ends_it_and_everything_is_put_back() {
             Err(Error::Torch(tch::TchError::Convert("gone".to_owned())))
         }
     };
-    let error = TEST.run(&mut trainer, missing).unwrap_err();
+    let error = range_test().run(&mut trainer, missing).unwrap_err();
     assert!(error.to_string().contains("gone"));
     assert_eq!(first_difference(&before, &values(trainer.network())), None);
 }

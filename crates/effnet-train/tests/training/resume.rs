@@ -12,15 +12,10 @@ use crate::{Turn, batch, first_difference, narrow, network, turn, values};
 
 /// Everything that has state: two phases, dropout and drop connect, an average, clipping, a schedule.
 fn trainer(kind: OptimizerKind, turn: &Turn) -> Trainer {
-    let options = TrainerOptions {
-        clip_norm: Some(1.0),
-        ema: Some(EmaOptions {
-            decay: 0.99,
-            warmup: true,
-        }),
-        seed: 11,
-        ..TrainerOptions::default()
-    };
+    let options = TrainerOptions::default()
+        .with_clip_norm(1.0)
+        .with_ema(EmaOptions::default().with_decay(0.99))
+        .with_seed(11);
     let schedule = |steps| {
         Schedule::new(
             0.02,
@@ -30,10 +25,7 @@ fn trainer(kind: OptimizerKind, turn: &Turn) -> Trainer {
         )
         .unwrap()
     };
-    let head = ParamGroupOptions {
-        freeze: Freeze::Convolutions,
-        ..ParamGroupOptions::default()
-    };
+    let head = ParamGroupOptions::default().with_freeze(Freeze::Convolutions);
     let phases = vec![
         Phase {
             groups: head,

@@ -8,10 +8,7 @@ use tch::{Kind, Tensor};
 use crate::{Turn, batch, close, first_difference, narrow, network, parameter, phase, turn, values};
 
 fn trainer(config: &Config, seed: u64, phases: Vec<Phase>, turn: &Turn) -> Trainer {
-    let options = TrainerOptions {
-        seed,
-        ..TrainerOptions::default()
-    };
+    let options = TrainerOptions::default().with_seed(seed);
     Trainer::new(network(config, 1, turn), options, phases).unwrap()
 }
 
@@ -54,10 +51,7 @@ fn a_step_in_parts_is_a_step_on_the_whole() {
         batch_norm_momentum: 0.5,
         ..narrow()
     };
-    let groups = ParamGroupOptions {
-        freeze: Freeze::Features,
-        ..ParamGroupOptions::default()
-    };
+    let groups = ParamGroupOptions::default().with_freeze(Freeze::Features);
     let phases = || {
         vec![Phase {
             groups,
@@ -91,10 +85,7 @@ fn a_step_in_parts_is_a_step_on_the_whole() {
 #[test]
 fn a_linear_probe_leaves_everything_else_as_it_was() {
     let turn = turn();
-    let groups = ParamGroupOptions {
-        freeze: Freeze::Features,
-        ..ParamGroupOptions::default()
-    };
+    let groups = ParamGroupOptions::default().with_freeze(Freeze::Features);
     let phases = vec![Phase {
         groups,
         ..phase(OptimizerKind::SGD, 0.5, 3)
@@ -112,18 +103,12 @@ fn a_linear_probe_leaves_everything_else_as_it_was() {
 fn clipping_bounds_the_step_and_reports_the_norm_before_it() {
     let turn = turn();
     let network = network(&narrow(), 1, &turn);
-    let options = TrainerOptions {
-        clip_norm: Some(1e-3),
-        ..TrainerOptions::default()
-    };
+    let options = TrainerOptions::default().with_clip_norm(1e-3);
     let kind = OptimizerKind::Sgd {
         momentum: 0.0,
         nesterov: false,
     };
-    let groups = ParamGroupOptions {
-        weight_decay: 0.0,
-        ..ParamGroupOptions::default()
-    };
+    let groups = ParamGroupOptions::default().with_weight_decay(0.0);
     let phases = vec![Phase {
         groups,
         ..phase(kind, 1.0, 1)
@@ -160,10 +145,7 @@ fn equal_seeds_draw_equal_masks_and_others_do_not() {
 #[test]
 fn phases_follow_each_other_by_themselves() {
     let turn = turn();
-    let frozen = ParamGroupOptions {
-        freeze: Freeze::Convolutions,
-        ..ParamGroupOptions::default()
-    };
+    let frozen = ParamGroupOptions::default().with_freeze(Freeze::Convolutions);
     let phases = vec![
         Phase {
             groups: frozen,
@@ -193,14 +175,8 @@ fn phases_follow_each_other_by_themselves() {
 #[test]
 fn an_average_is_what_is_evaluated() {
     let turn = turn();
-    let ema = Some(EmaOptions {
-        decay: 0.5,
-        warmup: false,
-    });
-    let options = TrainerOptions {
-        ema,
-        ..TrainerOptions::default()
-    };
+    let ema = EmaOptions::default().with_decay(0.5).with_warmup(false);
+    let options = TrainerOptions::default().with_ema(ema);
     let mut trainer = Trainer::new(
         network(&narrow(), 1, &turn),
         options,

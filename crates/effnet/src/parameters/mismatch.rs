@@ -38,7 +38,8 @@ impl Mismatch {
     }
 }
 
-/// Maximum number of names that a message lists per kind; a wrong variant has hundreds.
+/// Maximum number of names that a message lists per kind of difference; with the wrong variant there are
+/// hundreds.
 const LISTED: usize = 20;
 
 fn list<T>(f: &mut fmt::Formatter<'_>, title: &str, items: &[T], show: impl Fn(&T) -> String) -> fmt::Result {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use effnet::{Backend, BackendError, Images, MemoryNeed, Pending, Pipeline, Precision, Reader};
 
-use crate::{Picture, assert_grey, greys, transform};
+use crate::{TestImage, assert_grey, greys, transform};
 
 /// What was done with a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,9 +53,9 @@ impl Backend for Later {
 }
 
 fn later(
-    inputs: Vec<Picture>,
+    inputs: Vec<TestImage>,
     submit: fn(usize) -> Result<(), BackendError>,
-) -> (Pipeline<Picture>, Arc<Mutex<Vec<Event>>>) {
+) -> (Pipeline<TestImage>, Arc<Mutex<Vec<Event>>>) {
     let events = Arc::default();
     let runner = Later {
         calls: AtomicUsize::new(0),
@@ -69,7 +69,7 @@ fn later(
 #[test]
 fn the_next_batch_is_submitted_before_the_results_of_one_are_waited_for() {
     use Event::{Awaited, Submitted};
-    let (pipeline, events) = later((0..10).map(Picture::Grey).collect(), |_| Ok(()));
+    let (pipeline, events) = later((0..10).map(TestImage::Grey).collect(), |_| Ok(()));
     let outputs: Vec<_> = pipeline.collect::<Result<_, _>>().unwrap();
     assert_eq!(outputs.len(), 10);
     for (position, output) in outputs.iter().enumerate() {
@@ -93,7 +93,7 @@ fn the_results_of_a_batch_are_given_before_the_error_of_the_next() {
         0 => Ok(()),
         _ => Err(BackendError::Device("it is gone".to_owned())),
     };
-    let (mut pipeline, _) = later((0..50).map(Picture::Grey).collect(), fails_at_once);
+    let (mut pipeline, _) = later((0..50).map(TestImage::Grey).collect(), fails_at_once);
     for _ in 0..4 {
         assert_grey(&pipeline.next().unwrap().unwrap());
     }
@@ -108,8 +108,8 @@ fn memory_that_runs_out_beside_a_batch_halves_the_next_and_loses_nothing() {
         _ => Ok(()),
     };
     let inputs = (0..11).map(|number| match number {
-        2 | 5 => Picture::Damaged(number),
-        _ => Picture::Grey(number),
+        2 | 5 => TestImage::Damaged(number),
+        _ => TestImage::Grey(number),
     });
     let (mut pipeline, _) = later(inputs.collect(), short_once);
     let outputs: Vec<_> = pipeline.by_ref().collect::<Result<_, _>>().unwrap();
@@ -118,7 +118,7 @@ fn memory_that_runs_out_beside_a_batch_halves_the_next_and_loses_nothing() {
     for (position, output) in outputs.iter().enumerate() {
         assert_eq!(usize::from(output.input.number()), position);
         match output.input {
-            Picture::Grey(_) => assert_grey(output),
+            TestImage::Grey(_) => assert_grey(output),
             _ => assert!(output.result.is_err()),
         }
     }

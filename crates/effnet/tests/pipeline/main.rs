@@ -6,6 +6,7 @@ mod beside;
 mod memory;
 mod stopping;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,28 +17,28 @@ use effnet::{
 };
 use effnet_image::{EvalTransform, Image, ImageError};
 
-/// A picture of one grey, by its number.
+/// An image of one grey, by its number.
 #[derive(Debug)]
-pub(crate) enum Picture {
+pub(crate) enum TestImage {
     Grey(u8),
     Damaged(u8),
     Panicking(u8),
 }
 
-impl Picture {
+impl TestImage {
     fn number(&self) -> u8 {
         let (Self::Grey(number) | Self::Damaged(number) | Self::Panicking(number)) = *self;
         number
     }
 }
 
-impl Source for Picture {
-    fn image(&self) -> Result<Image, BoxError> {
+impl Source for TestImage {
+    fn image(&self) -> Result<Cow<'_, Image>, BoxError> {
         match *self {
-            // Sizes differ, so that pictures are not finished in the order in which they are begun.
-            Self::Grey(grey) => Ok(solid(grey, 10 + usize::from(grey) * 977 % 400)?),
-            Self::Damaged(number) => Err(format!("picture {number} is damaged").into()),
-            Self::Panicking(number) => panic!("picture {number} is out of bounds"),
+            // Sizes differ, so that images are not finished in the order in which they are begun.
+            Self::Grey(grey) => Ok(Cow::Owned(solid(grey, 10 + usize::from(grey) * 977 % 400)?)),
+            Self::Damaged(number) => Err(format!("image {number} is damaged").into()),
+            Self::Panicking(number) => panic!("image {number} is out of bounds"),
         }
     }
 }
@@ -98,14 +99,14 @@ pub(crate) fn pipeline<T: Source>(
     Pipeline::new(reader, Call(run), batch_size).unwrap()
 }
 
-fn assert_grey(output: &Output<Picture>) {
+fn assert_grey(output: &Output<TestImage>) {
     let number = output.input.number();
     assert_eq!(output.result.as_deref().unwrap(), [f32::from(number)]);
 }
 
 #[test]
 fn results_come_in_the_order_of_the_inputs_and_belong_to_them() {
-    let inputs = (0..100).map(Picture::Grey).collect();
+    let inputs = (0..100).map(TestImage::Grey).collect();
     let outputs: Vec<_> = pipeline(inputs, 7, |images| Ok(greys(images)))
         .collect::<Result<_, _>>()
         .unwrap();
@@ -122,18 +123,21 @@ fn batches_are_full_but_for_the_last() {
         seen.lock().unwrap().push(images.count());
         Ok(greys(images))
     };
-    assert_eq!(pipeline((0..17).map(Picture::Grey).collect(), 5, run).count(), 17);
+    assert_eq!(
+        pipeline((0..17).map(TestImage::Grey).collect(), 5, run).count(),
+        17
+    );
     assert_eq!(*sizes.lock().unwrap(), [5, 5, 5, 2]);
 }
 
 #[test]
-fn a_damaged_picture_and_one_that_the_decoder_panics_on_fail_alone() {
+fn a_damaged_image_and_one_that_the_decoder_panics_on_fail_alone() {
     let inputs = (0..20)
         .map(|number| match number {
             // A whole batch of them among others.
-            3 | 10 | 11 | 12 | 13 => Picture::Damaged(number),
-            14 => Picture::Panicking(number),
-            _ => Picture::Grey(number),
+            3 | 10 | 11 | 12 | 13 => TestImage::Damaged(number),
+            14 => TestImage::Panicking(number),
+            _ => TestImage::Grey(number),
         })
         .collect();
     let outputs: Vec<_> = pipeline(inputs, 4, |images| Ok(greys(images)))
@@ -143,18 +147,15 @@ fn a_damaged_picture_and_one_that_the_decoder_panics_on_fail_alone() {
     for (position, output) in outputs.iter().enumerate() {
         assert_eq!(usize::from(output.input.number()), position);
         match output.input {
-            Picture::Grey(_) => assert_grey(output),
-            Picture::Damaged(number) => {
+            TestImage::Grey(_) => assert_grey(output),
+            TestImage::Damaged(number) => {
                 let error = output.result.as_ref().unwrap_err();
-                assert_eq!(error.to_string(), format!("picture {number} is damaged"));
+                assert_eq!(error.to_string(), format!("image {number} is damaged"));
             }
-            Picture::Panicking(_) => {
+            TestImage::Panicking(_) => {
                 let error = output.result.as_ref().unwrap_err();
                 assert!(matches!(error, DecodeFailure::Panicked(_)));
-                assert!(
-                    error.to_string().contains("picture 14 is out of bounds"),
-                    "{error}"
-                );
+                assert!(error.to_string().contains("image 14 is out of bounds"), "{error}");
             }
         }
     }
@@ -163,8 +164,8 @@ fn a_damaged_picture_and_one_that_the_decoder_panics_on_fail_alone() {
 #[test]
 fn no_inputs_give_no_results_and_no_call() {
     let run = |_: Images<'_>| -> Result<Rows, BackendError> { unreachable!("an empty batch") };
-    assert!(pipeline(Vec::<Picture>::new(), 4, run).next().is_none());
-    let damaged = (0..6).map(Picture::Damaged).collect();
+    assert!(pipeline(Vec::<TestImage>::new(), 4, run).next().is_none());
+    let damaged = (0..6).map(TestImage::Damaged).collect();
     assert!(pipeline(damaged, 4, run).all(|output| output.unwrap().result.is_err()));
 }
 
@@ -175,7 +176,7 @@ fn another_error_ends_it_after_the_results_before() {
         0 => Ok(greys(images)),
         _ => Err(BackendError::Device("it is gone".to_owned())),
     };
-    let mut pipeline = pipeline((0..50).map(Picture::Grey).collect(), 4, run);
+    let mut pipeline = pipeline((0..50).map(TestImage::Grey).collect(), 4, run);
     for _ in 0..4 {
         assert_grey(&pipeline.next().unwrap().unwrap());
     }
@@ -186,7 +187,7 @@ fn another_error_ends_it_after_the_results_before() {
 #[test]
 fn a_runner_that_loses_a_row_is_found_out() {
     let run = |images: Images<'_>| Rows::new(greys(images).values()[1..].to_vec(), 3);
-    let error = pipeline((0..4).map(Picture::Grey).collect(), 4, run)
+    let error = pipeline((0..4).map(TestImage::Grey).collect(), 4, run)
         .next()
         .unwrap()
         .unwrap_err();
@@ -197,7 +198,7 @@ fn a_runner_that_loses_a_row_is_found_out() {
 #[should_panic(expected = "the runner has a bug")]
 fn a_panic_of_the_runner_is_not_taken_for_the_end() {
     let run = |_: Images<'_>| -> Result<Rows, BackendError> { panic!("the runner has a bug") };
-    let _ = pipeline((0..4).map(Picture::Grey).collect(), 2, run).count();
+    let _ = pipeline((0..4).map(TestImage::Grey).collect(), 2, run).count();
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Bounded memory, and memory that runs out.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,12 +8,12 @@ use std::time::Duration;
 use effnet::{BackendError, BoxError, Images, Pipeline, Reader, Rows, Source};
 use effnet_image::Image;
 
-use crate::{Call, Picture, assert_grey, greys, pipeline, solid, transform};
+use crate::{Call, TestImage, assert_grey, greys, pipeline, solid, transform};
 
 const BATCH: usize = 6;
 const THREADS: usize = 3;
 
-/// How many pictures are decoded, or being decoded, and have not been through the network.
+/// How many images are decoded, or being decoded, and have not been through the network.
 #[derive(Default)]
 struct Gauge {
     now: AtomicUsize,
@@ -22,15 +23,15 @@ struct Gauge {
 struct Counted(Arc<Gauge>);
 
 impl Source for Counted {
-    fn image(&self) -> Result<Image, BoxError> {
+    fn image(&self) -> Result<Cow<'_, Image>, BoxError> {
         let now = self.0.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.0.most.fetch_max(now, Ordering::SeqCst);
-        Ok(solid(1, 16)?)
+        Ok(Cow::Owned(solid(1, 16)?))
     }
 }
 
 #[test]
-fn two_batches_and_a_picture_for_each_thread_are_decoded_at_once_and_no_more() {
+fn two_batches_and_an_image_for_each_thread_are_decoded_at_once_and_no_more() {
     let gauge = Arc::new(Gauge::default());
     let of_inputs = Arc::clone(&gauge);
     let of_runner = Arc::clone(&gauge);
@@ -55,7 +56,7 @@ fn two_batches_and_a_picture_for_each_thread_are_decoded_at_once_and_no_more() {
     let most = gauge.most.load(Ordering::SeqCst);
     assert!(
         (2 * BATCH..=2 * BATCH + THREADS).contains(&most),
-        "{most} pictures at once"
+        "{most} images at once"
     );
 }
 
@@ -65,7 +66,7 @@ fn inputs_are_not_pulled_ahead_of_a_caller_who_takes_nothing() {
     let of_inputs = Arc::clone(&pulled);
     let endless = std::iter::repeat_with(move || {
         of_inputs.fetch_add(1, Ordering::SeqCst);
-        Picture::Grey(5)
+        TestImage::Grey(5)
     });
     let reader = Reader::start(endless, transform(), THREADS, Arc::default()).unwrap();
     let mut pipeline = Pipeline::new(reader, Call(|images: Images<'_>| Ok(greys(images))), BATCH).unwrap();
@@ -93,7 +94,7 @@ fn out_of_memory_above(
 
 #[test]
 fn memory_that_runs_out_halves_the_batch_and_loses_nothing() {
-    let mut pipeline = pipeline((0..50).map(Picture::Grey).collect(), 16, out_of_memory_above(3));
+    let mut pipeline = pipeline((0..50).map(TestImage::Grey).collect(), 16, out_of_memory_above(3));
     assert_eq!(pipeline.reduced_batch_size(), None);
     for number in 0..50 {
         let output = pipeline.next().unwrap().unwrap();
@@ -105,11 +106,11 @@ fn memory_that_runs_out_halves_the_batch_and_loses_nothing() {
 }
 
 #[test]
-fn failed_pictures_among_them_do_not_keep_a_batch_from_shrinking() {
+fn failed_images_among_them_do_not_keep_a_batch_from_shrinking() {
     let inputs = (0..30)
         .map(|number| match number % 3 {
-            0 => Picture::Damaged(number),
-            _ => Picture::Grey(number),
+            0 => TestImage::Damaged(number),
+            _ => TestImage::Grey(number),
         })
         .collect();
     let outputs: Vec<_> = pipeline(inputs, 12, out_of_memory_above(1))
@@ -121,7 +122,7 @@ fn failed_pictures_among_them_do_not_keep_a_batch_from_shrinking() {
 
 #[test]
 fn one_image_that_does_not_fit_ends_it_with_that_error() {
-    let mut pipeline = pipeline((0..9).map(Picture::Grey).collect(), 4, out_of_memory_above(0));
+    let mut pipeline = pipeline((0..9).map(TestImage::Grey).collect(), 4, out_of_memory_above(0));
     let error = pipeline.next().unwrap().unwrap_err();
     assert!(error.is_out_of_memory(), "{error}");
     assert!(pipeline.next().is_none());

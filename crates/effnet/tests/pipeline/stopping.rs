@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use effnet::{BackendError, Images, Pipeline, Reader, Rows};
 
-use crate::{Call, Picture, assert_grey, greys, pipeline, transform};
+use crate::{Call, TestImage, assert_grey, greys, pipeline, transform};
 
 /// Far more than any of this takes on a machine that is busy; a pipeline that hangs takes longer.
 const LONG: Duration = Duration::from_secs(60);
@@ -26,7 +26,7 @@ fn stopped_it_gives_what_is_finished_and_does_not_wait_for_the_call_under_way() 
         }
         Ok(greys(images))
     };
-    let inputs: Vec<Picture> = (0..100).map(Picture::Grey).collect();
+    let inputs: Vec<TestImage> = (0..100).map(TestImage::Grey).collect();
     let reader = Reader::start(inputs, transform(), 2, Arc::clone(&stop)).unwrap();
     let mut pipeline = Pipeline::new(reader, Call(run), 4).unwrap();
     // The first batch is finished when the second is in the network.
@@ -53,7 +53,7 @@ fn dropped_it_ends_its_threads() {
     let (alive, ended) = channel::<()>();
     let endless = std::iter::repeat_with(move || {
         let _ = &alive;
-        Picture::Grey(7)
+        TestImage::Grey(7)
     });
     let reader = Reader::start(endless, transform(), 3, Arc::default()).unwrap();
     let mut pipeline = Pipeline::new(reader, Call(|images: Images<'_>| Ok(greys(images))), 4).unwrap();
@@ -68,7 +68,7 @@ fn a_reader_that_nobody_takes_from_ends_when_dropped() {
     let (alive, ended) = channel::<()>();
     let endless = std::iter::repeat_with(move || {
         let _ = &alive;
-        Picture::Grey(7)
+        TestImage::Grey(7)
     });
     drop(Reader::start(endless, transform(), 3, Arc::default()).unwrap());
     assert_eq!(ended.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected));
@@ -78,7 +78,7 @@ fn a_reader_that_nobody_takes_from_ends_when_dropped() {
 fn inputs_whose_iterator_panics_end_the_results_instead_of_hanging() {
     let inputs = (0..10u8).map(|number| {
         assert!(number < 8, "the list of inputs has a bug");
-        Picture::Grey(number)
+        TestImage::Grey(number)
     });
     let reader = Reader::start(inputs, transform(), 1, Arc::default()).unwrap();
     let outputs = Pipeline::new(reader, Call(|images: Images<'_>| Ok(greys(images))), 3).unwrap();
@@ -88,11 +88,11 @@ fn inputs_whose_iterator_panics_end_the_results_instead_of_hanging() {
 #[test]
 fn stopped_before_it_began_it_gives_nothing() {
     let stop = Arc::new(AtomicBool::new(true));
-    let inputs: Vec<Picture> = (0..10).map(Picture::Grey).collect();
+    let inputs: Vec<TestImage> = (0..10).map(TestImage::Grey).collect();
     let reader = Reader::start(inputs, transform(), 2, stop).unwrap();
     let run = |_: Images<'_>| -> Result<Rows, BackendError> { unreachable!("a call after the stop") };
     assert!(Pipeline::new(reader, Call(run), 4).unwrap().next().is_none());
     // The same inputs without the stop give something.
-    let inputs = (0..10).map(Picture::Grey).collect();
+    let inputs = (0..10).map(TestImage::Grey).collect();
     assert_eq!(pipeline(inputs, 4, |images| Ok(greys(images))).count(), 10);
 }

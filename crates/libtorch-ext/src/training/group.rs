@@ -16,8 +16,8 @@ use torch_sys::C_tensor;
 use crate::Error;
 use crate::raw::RawNormGroup;
 
-/// Processes that normalise their batches by the statistics of all of them together: the `process_group` of
-/// PyTorch's `SyncBatchNorm`.
+/// Processes that normalise their batches with statistics over all of them: the `process_group` of PyTorch's
+/// `SyncBatchNorm`.
 pub trait BatchNormGroup: Debug + Send + Sync {
     /// Replaces `values`, contiguous doubles on the device of the batch, by their sum over all processes. Every
     /// process makes the same calls in the same order: one per layer in the forward pass, and one per layer in

@@ -1,5 +1,6 @@
 //! Labelled images as inputs of the pipeline.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use effnet::{BoxError, Source};
@@ -32,7 +33,7 @@ impl Labelled {
 }
 
 impl Source for Labelled {
-    fn image(&self) -> Result<Image, BoxError> {
-        self.dataset.image(self.index)
+    fn image(&self) -> Result<Cow<'_, Image>, BoxError> {
+        self.dataset.image(self.index).map(Cow::Owned)
     }
 }

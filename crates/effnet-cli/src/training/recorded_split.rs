@@ -1,8 +1,8 @@
 //! The images that a run held out for validation.
 //!
-//! `effnet evaluate my-photos --weights my-run` must not evaluate on training images: accuracy would look better
-//! than it is. So a run records the names of its validation images, and `evaluate` looks for them here. The split
-//! could not be computed again: images may have been added since.
+//! `effnet evaluate my-photos --weights my-run` must not evaluate on training images: accuracy would look
+//! better than it is. So a run records the names of its validation images, and `evaluate` looks for them
+//! here. Computing the split again would not work: images may have been added since.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -43,7 +43,7 @@ pub fn name_within(data: &Path, name: &str) -> String {
 
 /// How the images were split when a run started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Parted {
+pub struct RecordedSplit {
     /// Number of training images.
     pub training: usize,
     /// Names of the validation images, in order.
@@ -51,7 +51,7 @@ pub struct Parted {
 }
 
 /// The file of a run that records the split.
-pub const PARTED: &str = "images.json";
+pub const SPLIT_FILE: &str = "images.json";
 
 /// The images of `data` that the run in the folder `run` held out for validation; `None` for a folder without a
 /// run, for other data, and for data with a validation set of their own.
@@ -83,19 +83,19 @@ pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Op
     if splits.val.is_some() {
         return Ok(None);
     }
-    let parted = std::fs::read_to_string(run.join(PARTED)).map_err(anyhow::Error::from);
-    let parted = parted.and_then(|text| Ok(serde_json::from_str::<Parted>(&text)?));
-    let parted = parted.with_context(|| run.join(PARTED).display().to_string())?;
-    if parted.validation.is_empty() {
+    let split = std::fs::read_to_string(run.join(SPLIT_FILE)).map_err(anyhow::Error::from);
+    let split = split.and_then(|text| Ok(serde_json::from_str::<RecordedSplit>(&text)?));
+    let split = split.with_context(|| run.join(SPLIT_FILE).display().to_string())?;
+    if split.validation.is_empty() {
         return Ok(None);
     }
-    let names: HashSet<&str> = parted.validation.iter().map(String::as_str).collect();
+    let names: HashSet<&str> = split.validation.iter().map(String::as_str).collect();
     let images = splits.train;
     let is_held_out = |index: &usize| names.contains(name_within(data, &images.name(*index)).as_str());
     let indices: Vec<usize> = (0..images.len()).filter(is_held_out).collect();
     ensure!(
         indices.len() == names.len(),
-        "{}: {} of the {} missing; --all evaluates all images that remain",
+        "{}: {} of the {} missing; restore them, or pass --all to evaluate all remaining images",
         data.display(),
         names.len() - indices.len(),
         counted(names.len(), "held-out image")

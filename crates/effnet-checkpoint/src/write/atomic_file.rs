@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
 /// Suffix of the names of incomplete files, which start with a dot.
-pub const UNFINISHED: &str = ".part";
+pub const PARTIAL_SUFFIX: &str = ".part";
 
 /// A hidden temporary file next to its target, removed unless it is committed. Readers see the old target or
 /// the new one, even if the machine crashes.
 #[derive(Debug)]
-pub struct FreshFile {
+pub struct AtomicFile {
     file: BufWriter<File>,
     temporary: PathBuf,
     target: PathBuf,
@@ -25,12 +25,12 @@ pub struct FreshFile {
     committed: bool,
 }
 
-impl FreshFile {
+impl AtomicFile {
     /// Creates a file that is to become `target`.
     ///
     /// # Errors
     /// When `target` is a folder or has no file name, and I/O errors of its folder.
-    pub fn create(target: &Path) -> io::Result<FreshFile> {
+    pub fn create(target: &Path) -> io::Result<AtomicFile> {
         let name = target
             .file_name()
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidFilename))?;
@@ -41,7 +41,7 @@ impl FreshFile {
             let number = COUNTER.fetch_add(1, Ordering::Relaxed);
             let mut hidden = std::ffi::OsString::from(".");
             hidden.push(name);
-            hidden.push(format!(".{}-{number}{UNFINISHED}", std::process::id()));
+            hidden.push(format!(".{}-{number}{PARTIAL_SUFFIX}", std::process::id()));
             let temporary = target.with_file_name(hidden);
             match OpenOptions::new().write(true).create_new(true).open(&temporary) {
                 Ok(file) => break (file, temporary),
@@ -51,7 +51,7 @@ impl FreshFile {
             }
         };
         let (target, position, committed) = (target.to_owned(), 0, false);
-        Ok(FreshFile {
+        Ok(AtomicFile {
             file: BufWriter::with_capacity(1 << 16, file),
             temporary,
             target,
@@ -86,7 +86,7 @@ impl FreshFile {
     }
 }
 
-impl Write for FreshFile {
+impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.write(bytes)?;
         self.position += count as u64;
@@ -98,7 +98,7 @@ impl Write for FreshFile {
     }
 }
 
-impl Drop for FreshFile {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
         if !self.committed {
             let _ = std::fs::remove_file(&self.temporary);
@@ -115,11 +115,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let next = COUNTER.load(Ordering::Relaxed);
         for number in next..next + 3 {
-            let left = format!(".weights.{}-{number}{UNFINISHED}", std::process::id());
+            let left = format!(".weights.{}-{number}{PARTIAL_SUFFIX}", std::process::id());
             std::fs::write(folder.path().join(left), "half").unwrap();
         }
         let target = folder.path().join("weights");
-        let mut file = FreshFile::create(&target).unwrap();
+        let mut file = AtomicFile::create(&target).unwrap();
         file.write_all(b"whole").unwrap();
         assert_eq!(file.position(), 5);
         file.commit().unwrap();
