@@ -40,7 +40,7 @@ fn kernels(instruction_set: &str, flags: &[&str]) {
 
 /// Optimised in every profile: without, a kernel is slower than the network that it replaces.
 ///
-/// All warnings are on. They are errors only if `EFFNET_WERROR` is 1, as in `scripts/test`, because the crate must also
+/// All warnings are on. They are errors only if `EFFNET_WERROR` is 1, as in CI, because the crate must also
 /// build with a compiler that warns of something else.
 fn base() -> cc::Build {
     println!("cargo::rerun-if-env-changed=EFFNET_WERROR");

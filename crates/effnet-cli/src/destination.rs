@@ -56,8 +56,8 @@ impl<'a> Destination<'a> {
     }
 
     /// Opens the output. In a group, this process takes its share of `inputs`, in parts of a multiple of `batch`
-    /// images; `job` returns what else the results depend on. A process without a share completes the output if all
-    /// parts are finished.
+    /// images; `job` returns what else the results depend on. A process that finds no part left
+    /// to compute completes the output if all parts are finished.
     pub(crate) fn open(
         self,
         inputs: Vec<Input>,

@@ -117,12 +117,7 @@ impl Execution {
             BatchSize::Auto if images == 1 => return Ok(1),
             BatchSize::Auto => {}
         }
-        let demand = BatchDemand {
-            activations: backend.memory_need([side; 2])?,
-            image_bytes: 3 * 4 * (side as u64).pow(2),
-            multiply_accumulates: config.multiply_accumulates([side as i64; 2]).unsigned_abs(),
-            threads: self.threads,
-        };
+        let demand = BatchDemand::new(backend, config, side, self.threads)?;
         Ok(match backend.free_device_memory()? {
             Some(free) => demand.batch_size_on_device(available_memory(), free),
             None => demand.batch_size(available_memory()),

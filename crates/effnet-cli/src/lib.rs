@@ -32,7 +32,7 @@ pub use downloads::{DownloadProgress, open_zoo};
 pub use execution::threads;
 pub use interrupt::Interrupt;
 pub use outcome::Outcome;
-pub use printer::{ColorChoice, Printer};
+pub use printer::{ColorChoice, Printer, counted};
 pub use process::{exit_at_once, resident_memory};
 pub use sharding::digest;
 pub use torch::{Cuda, TorchCommands, TorchExecution, TorchRequest};

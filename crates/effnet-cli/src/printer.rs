@@ -143,8 +143,8 @@ fn write_images_per_sec(state: &ProgressState, out: &mut dyn std::fmt::Write) {
     let _ = write!(out, "{:.0} images/s", state.per_sec());
 }
 
-/// `1 image`, `2 images`, `2 classes`.
-pub(crate) fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
+/// A count with its noun in the singular or the plural: `1 image`, `2 images`, `2 classes`.
+pub fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
     match (count == N::from(1u8), noun.ends_with('s')) {
         (true, _) => format!("{count} {noun}"),
         (false, true) => format!("{count} {noun}es"),

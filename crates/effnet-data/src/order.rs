@@ -41,7 +41,7 @@ impl Default for Shard {
 /// How the images of a data set are divided into batches.
 ///
 /// Images are dealt to the processes in turn. All processes have the same number of batches, so that they can
-/// synchronise after each; a process with one image fewer than another has a smaller batch.
+/// synchronise after each; a process with one fewer image has a smaller batch.
 #[derive(Debug, Clone, Copy)]
 pub struct EpochPlan {
     /// Images in the data set.

@@ -9,7 +9,10 @@
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 
-use crate::raw::{effnet_failure, effnet_free_message};
+unsafe extern "C" {
+    fn effnet_failure(text: *const c_char) -> RawResult;
+    fn effnet_free_message(message: *mut c_char);
+}
 
 /// How a C++ function ended: `effnet_status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

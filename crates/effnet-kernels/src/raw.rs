@@ -1,7 +1,8 @@
 //! Everything that crosses the C boundary: the structures and functions of `native/network_api.h`.
 //!
 //! The compiler of neither language sees the other's declarations, so both assert the layout of each structure, and a
-//! test compares the enumerations. Whoever changes one side changes both.
+//! test compares the enumerations. Whoever changes one side changes both. The two functions that report failures are
+//! declared in `boundary.rs`.
 
 use std::ffi::c_char;
 
@@ -96,9 +97,6 @@ pub(crate) struct RawContext {
 }
 
 unsafe extern "C" {
-    pub(crate) fn effnet_failure(text: *const c_char) -> RawResult;
-    pub(crate) fn effnet_free_message(message: *mut c_char);
-
     pub(crate) fn effnet_network_new(spec: *const RawSpec, network: *mut *mut RawNetwork) -> RawResult;
     pub(crate) fn effnet_network_free(network: *mut RawNetwork);
     pub(crate) fn effnet_network_isa(network: *const RawNetwork) -> *const c_char;

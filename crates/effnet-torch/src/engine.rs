@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use effnet::{Backend, BackendError, Images, Layer, LoadOptions, MemoryNeed, Parameters, Rows};
 use effnet_architecture::{Config, Precision};
 use effnet_core::EfficientNet;
-use libtorch_ext::{concatenate, device_memory, float_slice};
+use libtorch_ext::{concatenate, device_memory, device_name, float_slice};
 use tch::{Device, Kind, Tensor};
 
 use crate::cuda::CudaNetwork;
@@ -324,7 +324,7 @@ impl Backend for Engine {
     }
 
     fn device(&self) -> String {
-        name(self.device)
+        device_name(self.device)
     }
 
     fn free_device_memory(&self) -> Result<Option<u64>, BackendError> {
@@ -348,14 +348,6 @@ impl Backend for Engine {
             Path::Cpu(engine) => engine.profile(images),
             Path::Cuda(_) | Path::Operators(_) => Ok(None),
         }
-    }
-}
-
-/// `cpu`, `cuda:0`, ...
-pub(crate) fn name(device: Device) -> String {
-    match device {
-        Device::Cuda(index) => format!("cuda:{index}"),
-        other => format!("{other:?}").to_lowercase(),
     }
 }
 

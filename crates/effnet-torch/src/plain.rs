@@ -6,9 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use effnet::{Backend, BackendError, Images, MemoryNeed, Parameters, Pending};
 use effnet_architecture::{Config, Precision};
 use effnet_core::EfficientNet;
+use libtorch_ext::device_name;
 use tch::{Device, Kind, Tensor, nn};
 
-use crate::engine::{memory, name, rows, tensor};
+use crate::engine::{memory, rows, tensor};
 use crate::error::Error;
 
 /// An unfused network.
@@ -92,7 +93,7 @@ impl Backend for PlainNetwork {
     }
 
     fn device(&self) -> String {
-        name(self.device)
+        device_name(self.device)
     }
 
     fn free_device_memory(&self) -> Result<Option<u64>, BackendError> {

@@ -13,7 +13,6 @@ mod initial_model;
 mod learning_rate;
 mod networks;
 mod plan;
-mod plural;
 mod progress;
 mod ranks;
 mod recorder;
@@ -36,9 +35,8 @@ use effnet_cli::{open_zoo, threads};
 
 use crate::device::{resolve, use_threads};
 use effnet_cli::Interrupt;
-use effnet_cli::Printer;
 use effnet_cli::training::settings::Settings;
-use plural::counted;
+use effnet_cli::{Printer, counted};
 use ranks::Ranks;
 use session::{Ending, Session};
 use session_builder::SessionBuilder;
@@ -152,7 +150,7 @@ fn report(
         }
         Ending::EarlyStopped => {
             let patience = session.settings.patience;
-            let epochs = counted(patience as usize, "epoch", "epochs");
+            let epochs = counted(patience as usize, "epoch");
             printer.note(format!(
                 "stopped early: no improvement for {epochs} (--patience {patience})"
             ));

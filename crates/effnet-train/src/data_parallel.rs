@@ -35,7 +35,7 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// The share of a process without a group.
+    /// The share of a single process, which is not in a group.
     pub(crate) fn alone(images: i64) -> Self {
         Self {
             own: images,

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
 
+#[path = "../../effnet-data/tests/images/mod.rs"]
 mod images;
 
 use std::collections::BTreeSet;

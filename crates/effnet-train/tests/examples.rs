@@ -9,6 +9,7 @@ mod custom_dataset;
 #[allow(dead_code)]
 mod linear_probe;
 
+#[path = "../../effnet-data/tests/images/mod.rs"]
 mod images;
 
 use effnet_checkpoint::write_pth;

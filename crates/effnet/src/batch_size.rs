@@ -6,6 +6,8 @@
 
 use effnet_architecture::Config;
 
+use crate::{Backend, BackendError};
+
 /// Memory for the activations of a network, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryNeed {
@@ -59,6 +61,24 @@ const OPERATIONS_PER_THREAD: u64 = 40_000_000_000;
 const DEVICE_AS_THREADS: usize = 16;
 
 impl BatchDemand {
+    /// That of `backend`, which computes the network of `config`, for images of `side` x `side` pixels.
+    ///
+    /// # Errors
+    /// Same as [`Backend::memory_need`].
+    pub fn new(
+        backend: &(impl Backend + ?Sized),
+        config: &Config,
+        side: usize,
+        threads: usize,
+    ) -> Result<Self, BackendError> {
+        Ok(Self {
+            activations: backend.memory_need([side; 2])?,
+            image_bytes: 3 * 4 * (side as u64).pow(2),
+            multiply_accumulates: config.multiply_accumulates([side as i64; 2]).unsigned_abs(),
+            threads,
+        })
+    }
+
     /// The batch size that occupies all threads within half of `available` bytes; at least 1.
     ///
     /// A [`Pipeline`](crate::Pipeline) holds up to three batches of decoded images: in the network, gathered

@@ -261,16 +261,8 @@ impl Model {
 
     /// The batch size: enough images to keep the threads busy, within half of the available memory.
     fn batch_size(&self) -> Result<usize, BackendError> {
-        let side = self.transform().image_size;
-        let demand = BatchDemand {
-            activations: self.engine.memory_need([side; 2])?,
-            image_bytes: 3 * 4 * (side as u64).pow(2),
-            multiply_accumulates: self
-                .config()
-                .multiply_accumulates([side as i64; 2])
-                .unsigned_abs(),
-            threads: self.engine.threads(),
-        };
+        let (engine, side) = (&self.engine, self.transform().image_size);
+        let demand = BatchDemand::new(engine, engine.config(), side, engine.threads())?;
         Ok(demand.batch_size(available_memory()))
     }
 }

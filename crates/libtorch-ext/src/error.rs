@@ -86,7 +86,7 @@ fn says_out_of_memory(message: &str) -> bool {
 }
 
 /// The device as PyTorch writes it: `cpu`, `cuda:0`.
-pub(crate) fn device_name(device: Device) -> String {
+pub fn device_name(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),
         other => format!("{other:?}").to_lowercase(),

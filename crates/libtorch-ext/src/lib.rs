@@ -20,7 +20,7 @@ pub use autocast::autocast;
 pub use cuda::{CopyStream, DeviceMemory, Download, allow_tf32, device_memory};
 pub use cuda_graph::CudaGraph;
 pub use effnet_kernels::keep_freed_memory;
-pub use error::{Error, is_out_of_memory};
+pub use error::{Error, device_name, is_out_of_memory};
 pub use operator::{Value, call};
 pub use process::load_cuda;
 pub use rows::{Row, RowBuffer};

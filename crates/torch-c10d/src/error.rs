@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use launch_environment::{EnvironmentError, Master};
-use libtorch_ext::Error;
+use libtorch_ext::{Error, device_name};
 use tch::Device;
 
 /// Another process of the group, as an error names it.
@@ -154,14 +154,6 @@ pub enum GroupError {
         #[source]
         source: Box<Error>,
     },
-}
-
-/// The device as PyTorch writes it: `cpu`, `cuda:0`.
-pub(crate) fn device_name(device: Device) -> String {
-    match device {
-        Device::Cuda(index) => format!("cuda:{index}"),
-        other => format!("{other:?}").to_lowercase(),
-    }
 }
 
 fn list(ranks: &[usize]) -> String {

@@ -6,13 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use launch_environment::Environment;
-use libtorch_ext::Error;
+use libtorch_ext::{Error, device_name};
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
 use crate::boundary::check;
 use crate::connections::Connections;
-use crate::error::device_name;
 use crate::presence::{Place, Presence};
 use crate::raw::{
     effnet_group_all_gather, effnet_group_all_reduce, effnet_group_barrier, effnet_group_broadcast,

@@ -17,7 +17,7 @@ use crate::{Peer, Store, Suspect};
 
 /// Time between two heartbeats.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// A process without a heartbeat for this long counts as dead.
+/// A process that sends no heartbeat for this long is considered dead.
 const SILENCE: Duration = Duration::from_millis(3500);
 /// Additional time that the store has to answer.
 const PATIENCE: Duration = Duration::from_secs(3);

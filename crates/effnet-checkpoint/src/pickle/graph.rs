@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 
 /// Classes that are mappings even if empty.
 const MAPPINGS: [&str; 4] = ["OrderedDict", "Counter", "dict", "defaultdict"];
-/// Maximum size of a class name or a key in bytes. Real ones have up to 100.
+/// Maximum size of a class name or a key in bytes. Those of PyTorch are shorter than 100.
 const MAX_SHORT: usize = 256;
 /// Maximum number of attributes of an instance, and of its states. A module has 30 attributes and one state.
 const MAX_ATTRIBUTES: usize = 1024;

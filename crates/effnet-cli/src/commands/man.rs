@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use clap_mangen::Man;
+use effnet_data::replace_file;
 
 use crate::Outcome;
 use crate::arguments::{Arguments, ManArguments};
@@ -28,8 +29,8 @@ pub(crate) fn run(arguments: &ManArguments) -> anyhow::Result<Outcome> {
 /// Writes the page of this command, and those of the commands below it.
 fn write_pages(command: &clap::Command, folder: &Path) -> anyhow::Result<()> {
     let path = folder.join(format!("{}.1", name(command)));
-    std::fs::write(&path, page(command)?)
-        .with_context(|| format!("{}: cannot be written", path.display()))?;
+    let page = page(command)?;
+    replace_file(&path, |file| file.write_all(&page))?;
     command
         .get_subcommands()
         .filter(|subcommand| !subcommand.is_hide_set())

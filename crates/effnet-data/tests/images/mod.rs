@@ -1,4 +1,4 @@
-//! Data sets for tests.
+//! Data sets for tests, those of effnet-train too.
 
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
@@ -38,7 +38,7 @@ pub(crate) fn write_images(root: &Path, names: &[&str]) {
     }
 }
 
-/// Images in memory: image `n` has the class `n % classes`.
+/// Images in memory: image `n` has the colour `(n, n, n)` and the class `n % classes`.
 pub(crate) struct Painted {
     pub(crate) length: usize,
     pub(crate) classes: Vec<String>,

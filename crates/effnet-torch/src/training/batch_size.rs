@@ -7,10 +7,9 @@ use tch::{Device, Kind, Tensor};
 
 use super::data::TrainingData;
 use super::networks::{self, Networks};
-use super::plural::counted;
-use effnet_cli::Printer;
 use effnet_cli::training::settings::Settings;
 use effnet_cli::training::values::Auto;
+use effnet_cli::{Printer, counted};
 
 /// Above these sizes, larger batches train no faster on most CPUs and hardly faster on most GPUs.
 const MOST_ON_CPU: u32 = 32;
@@ -33,7 +32,7 @@ pub(super) fn settle(
         if asked > images {
             printer.warning(format!(
                 "batch size reduced from {asked} to {images}: the data set has only {}{}",
-                counted(images as usize, "training image", "training images"),
+                counted(images as usize, "training image"),
                 if data.ranks() > 1 { " per process" } else { "" }
             ));
             settings.batch_size = Auto::Value(images);

@@ -12,11 +12,10 @@ use effnet_train::data::{Epoch, Loader, LoaderOptions, Mixup};
 use effnet_train::{Batch, Error, Targets};
 
 use super::datasets::Datasets;
-use super::plural::counted;
-use effnet_cli::Printer;
 use effnet_cli::threads;
 use effnet_cli::training::recorded_split::{RecordedSplit, name_within};
 use effnet_cli::training::settings::Settings;
+use effnet_cli::{Printer, counted};
 
 /// The training and validation images with their transforms.
 pub(super) struct TrainingData {
@@ -92,9 +91,9 @@ impl TrainingData {
     pub(super) fn describe(&self) -> String {
         format!(
             "{}, {}, {}",
-            counted(self.training_images(), "training image", "training images"),
-            counted(self.validation_images(), "validation image", "validation images"),
-            counted(self.classes().len(), "class", "classes")
+            counted(self.training_images(), "training image"),
+            counted(self.validation_images(), "validation image"),
+            counted(self.classes().len(), "class")
         )
     }
 

@@ -11,10 +11,9 @@ use effnet_core::{Config, EfficientNet, Profile, Variant};
 use effnet_image::{EvalTransform, ResizeMode};
 use tch::{Device, nn};
 
-use super::plural::counted;
-use effnet_cli::Printer;
 use effnet_cli::training::settings::Settings;
 use effnet_cli::training::values::ProfileName;
+use effnet_cli::{Printer, counted};
 
 /// The architecture, initial weights and preprocessing of a training run.
 pub(super) struct InitialModel {
@@ -113,7 +112,7 @@ impl InitialModel {
             Some(file) => format!(
                 "starting from {}, new classifier for {}",
                 file.weights().name,
-                counted(self.config.num_classes as usize, "class", "classes")
+                counted(self.config.num_classes as usize, "class")
             ),
         };
         format!("{} at {side}x{side}, {weights}", self.variant)

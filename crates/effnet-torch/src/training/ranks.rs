@@ -26,7 +26,7 @@ pub(super) struct Ranks {
 }
 
 impl Ranks {
-    /// A process without a group.
+    /// A single process, which is not in a group.
     pub(super) fn alone() -> Self {
         Self {
             group: None,

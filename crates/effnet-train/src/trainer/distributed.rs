@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use libtorch_ext::device_name;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 use torch_c10d::ProcessGroup;
@@ -39,14 +40,10 @@ impl Trainer {
     pub fn join(&mut self, group: &ProcessGroup, sync_batch_norm: bool) -> Result<(), Error> {
         let device = self.network.device();
         if device != Device::Cpu && device != group.device() {
-            let found = match device {
-                Device::Cuda(index) => format!("cuda:{index}"),
-                other => format!("{other:?}").to_lowercase(),
-            };
             return Err(Error::option(
                 "the device of a network in a group",
                 "the CPU or the group's",
-                &found,
+                &device_name(device),
             ));
         }
         agree(group, &self.facts(sync_batch_norm))?;
