@@ -7,10 +7,11 @@ use crate::{BlockConfig, Config};
 
 impl Config {
     /// Number of trainable parameters.
-    pub fn parameters(&self) -> i64 {
-        let batch_norm = |channels: i64| 2 * channels;
-        let conv_bn =
-            |input: i64, output: i64, kernel: i64| input * output * kernel * kernel + batch_norm(output);
+    pub fn parameters(&self) -> u64 {
+        let batch_norm = |channels: usize| 2 * channels;
+        let conv_bn = |input: usize, output: usize, kernel: usize| {
+            input * output * kernel * kernel + batch_norm(output)
+        };
         let block = |block: &BlockConfig| {
             let (expanded, squeezed) = (block.expanded_channels(), block.squeezed_channels());
             let expand = if block.expand_ratio == 1 {
@@ -34,37 +35,39 @@ impl Config {
         } else {
             0
         };
-        conv_bn(self.in_channels, self.stem_channels(), 3)
-            + blocks.iter().map(block).sum::<i64>()
+        let count = conv_bn(self.in_channels, self.stem_channels(), 3)
+            + blocks.iter().map(block).sum::<usize>()
             + conv_bn(last, head, 1)
-            + classifier
+            + classifier;
+        count as u64
     }
 
     /// Number of multiply-accumulate operations for one image of `[height, width]` pixels, counting
     /// convolutions and the classifier as the paper does.
-    pub fn multiply_accumulates(&self, [height, width]: [i64; 2]) -> i64 {
-        let halved = |size: i64, stride: i64| (size + stride - 1) / stride;
-        let (mut rows, mut columns) = (halved(height, 2), halved(width, 2));
-        let mut total = rows * columns * 9 * self.in_channels * self.stem_channels();
+    pub fn multiply_accumulates(&self, [height, width]: [usize; 2]) -> u64 {
+        // B7's count does not fit into 32 bits.
+        let area = |[rows, columns]: [usize; 2]| rows as u64 * columns as u64;
+        let mut size = [height, width].map(|side| side.div_ceil(2));
         let mut channels = self.stem_channels();
+        let mut total = area(size) * (9 * self.in_channels * channels) as u64;
         for block in self.blocks() {
             let expanded = block.expanded_channels();
             if block.expand_ratio != 1 {
-                total += rows * columns * block.input_channels * expanded;
+                total += area(size) * (block.input_channels * expanded) as u64;
             }
-            (rows, columns) = (halved(rows, block.stride), halved(columns, block.stride));
-            total += rows * columns * expanded * (block.kernel * block.kernel + block.output_channels);
-            total += 2 * expanded * block.squeezed_channels();
+            size = size.map(|side| side.div_ceil(block.stride));
+            let per_pixel = expanded * (block.kernel * block.kernel + block.output_channels);
+            total += area(size) * per_pixel as u64;
+            total += (2 * expanded * block.squeezed_channels()) as u64;
             channels = block.output_channels;
         }
         let head = self.head_channels();
-        total += rows * columns * channels * head;
-        total
-            + if self.include_top {
-                head * self.num_classes
-            } else {
-                0
-            }
+        let classifier = if self.include_top {
+            head * self.num_classes
+        } else {
+            0
+        };
+        total + area(size) * (channels * head) as u64 + classifier as u64
     }
 }
 
@@ -73,7 +76,7 @@ mod tests {
     use crate::Variant;
 
     /// Published parameter counts, with 1000 classes (efficientnet_pytorch, torchvision).
-    const PARAMETERS: [i64; 8] = [
+    const PARAMETERS: [u64; 8] = [
         5288548, 7794184, 9109994, 12233232, 19341616, 30389784, 43040704, 66347960,
     ];
 

@@ -7,10 +7,10 @@ use crate::{Error, Padding, Profile, Variant};
 
 /// One stage of the baseline network, before scaling (arXiv:1905.11946, table 1).
 struct BaselineStage {
-    kernel: i64,
-    stride: i64,
-    expand_ratio: i64,
-    channels: i64,
+    kernel: usize,
+    stride: usize,
+    expand_ratio: usize,
+    channels: usize,
     repeats: usize,
 }
 
@@ -26,7 +26,13 @@ const BASELINE: [BaselineStage; 7] = [
     stage(3, 1, 6, 320, 1),
 ];
 
-const fn stage(kernel: i64, stride: i64, expand_ratio: i64, channels: i64, repeats: usize) -> BaselineStage {
+const fn stage(
+    kernel: usize,
+    stride: usize,
+    expand_ratio: usize,
+    channels: usize,
+    repeats: usize,
+) -> BaselineStage {
     BaselineStage {
         kernel,
         stride,
@@ -36,8 +42,8 @@ const fn stage(kernel: i64, stride: i64, expand_ratio: i64, channels: i64, repea
     }
 }
 
-const BASELINE_STEM: i64 = 32;
-const BASELINE_HEAD: i64 = 1280;
+const BASELINE_STEM: usize = 32;
+const BASELINE_HEAD: usize = 1280;
 const SQUEEZE_EXCITE_RATIO: f64 = 0.25;
 
 /// Configuration of a network: a variant's coefficients, each of which can be overridden.
@@ -53,24 +59,24 @@ pub struct Config {
     pub depth_coefficient: f64,
     /// Height and width of the input in pixels. Only [`Padding::StaticSame`] depends on it; networks
     /// accept other sizes.
-    pub image_size: [i64; 2],
+    pub image_size: [usize; 2],
     /// Probability of dropping a feature before the classifier, in `[0, 1)`; training only.
     pub dropout_rate: f64,
     /// Probability of dropping the last block's residual branch (stochastic depth), in `[0, 1)`; training
     /// only. Block `i` of `n` is dropped with probability `drop_connect_rate * i / n`.
     pub drop_connect_rate: f64,
     /// Number of classes, which is the number of logits.
-    pub num_classes: i64,
+    pub num_classes: usize,
     /// Number of input channels.
-    pub in_channels: i64,
+    pub in_channels: usize,
     /// Weight of a new batch in the running statistics (PyTorch's convention).
     pub batch_norm_momentum: f64,
     /// Constant added to the variance in batch normalisation.
     pub batch_norm_epsilon: f64,
     /// Numbers of channels are rounded to multiples of this.
-    pub depth_divisor: i64,
+    pub depth_divisor: usize,
     /// Minimum number of channels; `None` means `depth_divisor`.
-    pub min_depth: Option<i64>,
+    pub min_depth: Option<usize>,
     /// Whether the network has dropout and a classifier; without them the output is `[N, C, 1, 1]`.
     pub include_top: bool,
     /// How strided convolutions are padded.
@@ -81,15 +87,15 @@ pub struct Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockConfig {
     /// Kernel size of the depthwise convolution.
-    pub kernel: i64,
+    pub kernel: usize,
     /// Stride of the depthwise convolution.
-    pub stride: i64,
+    pub stride: usize,
     /// Ratio of expanded channels to input channels.
-    pub expand_ratio: i64,
+    pub expand_ratio: usize,
     /// Number of input channels.
-    pub input_channels: i64,
+    pub input_channels: usize,
     /// Number of output channels.
-    pub output_channels: i64,
+    pub output_channels: usize,
     /// Whether the block has a residual connection. As in the original, the first block of a stage never
     /// has one, even where a narrow network gives it equal channels and stride 1.
     pub skip: bool,
@@ -97,14 +103,14 @@ pub struct BlockConfig {
 
 impl BlockConfig {
     /// Number of channels between the expansion and the projection.
-    pub fn expanded_channels(&self) -> i64 {
+    pub fn expanded_channels(&self) -> usize {
         self.input_channels * self.expand_ratio
     }
 
     /// Number of channels of the squeeze-and-excitation bottleneck: a fraction of the block's input
     /// channels, not of the expanded ones.
-    pub fn squeezed_channels(&self) -> i64 {
-        ((self.input_channels as f64 * SQUEEZE_EXCITE_RATIO) as i64).max(1)
+    pub fn squeezed_channels(&self) -> usize {
+        ((self.input_channels as f64 * SQUEEZE_EXCITE_RATIO) as usize).max(1)
     }
 }
 
@@ -116,7 +122,7 @@ pub struct StageConfig {
     /// The first block; the others have stride 1 and equal numbers of input and output channels.
     pub first: BlockConfig,
     /// Number of output channels of each block.
-    pub output_channels: i64,
+    pub output_channels: usize,
 }
 
 impl Config {
@@ -159,28 +165,28 @@ impl Config {
 
     /// Sets the number of classes.
     #[must_use]
-    pub fn with_num_classes(mut self, num_classes: i64) -> Self {
+    pub fn with_num_classes(mut self, num_classes: usize) -> Self {
         self.num_classes = num_classes;
         self
     }
 
     /// Sets the number of input channels.
     #[must_use]
-    pub fn with_in_channels(mut self, in_channels: i64) -> Self {
+    pub fn with_in_channels(mut self, in_channels: usize) -> Self {
         self.in_channels = in_channels;
         self
     }
 
     /// Scales a number of channels by [`width_coefficient`](Self::width_coefficient) and rounds it, never
     /// down by more than 10 % (`round_filters` in the reference implementation).
-    pub fn round_filters(&self, filters: i64) -> i64 {
+    pub fn round_filters(&self, filters: usize) -> usize {
         if self.width_coefficient == 0.0 {
             return filters;
         }
         let scaled = filters as f64 * self.width_coefficient;
         let divisor = self.depth_divisor;
         let least = self.min_depth.filter(|&depth| depth != 0).unwrap_or(divisor);
-        let rounded = ((scaled + divisor as f64 / 2.0) as i64) / divisor * divisor;
+        let rounded = ((scaled + divisor as f64 / 2.0) as usize) / divisor * divisor;
         let rounded = rounded.max(least);
         if (rounded as f64) < 0.9 * scaled {
             rounded + divisor
@@ -199,12 +205,12 @@ impl Config {
     }
 
     /// Number of output channels of the stem.
-    pub fn stem_channels(&self) -> i64 {
+    pub fn stem_channels(&self) -> usize {
         self.round_filters(BASELINE_STEM)
     }
 
     /// Number of output channels of the head, which is the number of features that the classifier sees.
-    pub fn head_channels(&self) -> i64 {
+    pub fn head_channels(&self) -> usize {
         self.round_filters(BASELINE_HEAD)
     }
 

@@ -60,20 +60,20 @@ impl Config {
 struct List(Vec<Parameter>);
 
 impl List {
-    fn float(&mut self, name: &str, shape: &[i64]) {
+    fn float(&mut self, name: &str, shape: &[usize]) {
         self.0.push(Parameter {
             name: name.to_owned(),
-            shape: shape.iter().map(|&side| side as usize).collect(),
+            shape: shape.to_vec(),
             kind: ParameterKind::Float,
         });
     }
 
     /// A square convolution from `[outputs, inputs per group, kernel size]`.
-    fn conv(&mut self, layer: &str, [outputs, inputs, kernel]: [i64; 3]) {
+    fn conv(&mut self, layer: &str, [outputs, inputs, kernel]: [usize; 3]) {
         self.float(&format!("{layer}.weight"), &[outputs, inputs, kernel, kernel]);
     }
 
-    fn batch_norm(&mut self, layer: &str, channels: i64) {
+    fn batch_norm(&mut self, layer: &str, channels: usize) {
         for name in ["weight", "bias", "running_mean", "running_var"] {
             self.float(&format!("{layer}.{name}"), &[channels]);
         }
@@ -127,7 +127,7 @@ mod tests {
                 })
                 .map(|parameter| parameter.shape.iter().product::<usize>())
                 .sum::<usize>();
-            assert_eq!(trainable as i64, config.parameters(), "{variant}");
+            assert_eq!(trainable as u64, config.parameters(), "{variant}");
         }
     }
 }

@@ -13,13 +13,13 @@ use crate::named_enum::named;
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Preprocessing {
     /// Side of the square input in pixels.
-    pub image_size: u32,
+    pub image_size: usize,
     /// The short side is resized to `floor(image_size / crop_pct)`. Absent when `resize_size` is set.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub crop_pct: Option<f64>,
     /// The short side is resized to this many pixels.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-    pub resize_size: Option<u32>,
+    pub resize_size: Option<usize>,
     /// How images that are not square are made square.
     pub crop_mode: CropMode,
     /// Resize filter, antialiased as in Pillow.
@@ -32,10 +32,10 @@ pub struct Preprocessing {
 
 impl Preprocessing {
     /// Pixels that the short side (both sides for [`CropMode::Squash`]) is resized to.
-    pub fn resize_to(&self) -> u32 {
+    pub fn resize_to(&self) -> usize {
         match (self.resize_size, self.crop_pct) {
             (Some(size), _) => size,
-            (None, Some(crop_pct)) => (f64::from(self.image_size) / crop_pct).floor() as u32,
+            (None, Some(crop_pct)) => (self.image_size as f64 / crop_pct).floor() as usize,
             (None, None) => self.image_size,
         }
     }

@@ -24,9 +24,15 @@ impl Padding {
     /// Pixels added `[[top, bottom], [left, right]]` around an input of `[height, width]` before a
     /// convolution with this kernel size and stride. `designed_for` is the input size that
     /// [`Padding::StaticSame`] is computed from; the other kinds ignore it.
-    pub fn sides(self, kernel: i64, stride: i64, input: [i64; 2], designed_for: [i64; 2]) -> [[i64; 2]; 2] {
-        let same = |size: i64| {
-            let total = (((size + stride - 1) / stride - 1) * stride + kernel - size).max(0);
+    pub fn sides(
+        self,
+        kernel: usize,
+        stride: usize,
+        input: [usize; 2],
+        designed_for: [usize; 2],
+    ) -> [[usize; 2]; 2] {
+        let same = |size: usize| {
+            let total = (size.div_ceil(stride).saturating_sub(1) * stride + kernel).saturating_sub(size);
             [total / 2, total - total / 2]
         };
         match self {

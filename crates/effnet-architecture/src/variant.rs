@@ -33,7 +33,7 @@ struct Scaling {
     name: &'static str,
     width: f64,
     depth: f64,
-    image_size: i64,
+    image_size: usize,
     dropout: f64,
 }
 
@@ -52,7 +52,7 @@ const SCALING: [Scaling; 10] = [
     scaling("l2", 4.3, 5.3, 800, 0.5),
 ];
 
-const fn scaling(name: &'static str, width: f64, depth: f64, image_size: i64, dropout: f64) -> Scaling {
+const fn scaling(name: &'static str, width: f64, depth: f64, image_size: usize, dropout: f64) -> Scaling {
     Scaling {
         name,
         width,
@@ -97,7 +97,7 @@ impl Variant {
     }
 
     /// Height and width of the input that the variant was designed for, in pixels.
-    pub fn image_size(self) -> i64 {
+    pub fn image_size(self) -> usize {
         self.scaling().image_size
     }
 
@@ -121,9 +121,9 @@ impl Variant {
             let config = variant.config();
             let stages = config.stages();
             let repeats = stages.iter().map(|stage| stage.repeats);
-            let channels = stages.iter().map(|stage| stage.output_channels as usize);
-            config.stem_channels() as usize == signature.stem_channels
-                && config.head_channels() as usize == signature.head_channels
+            let channels = stages.iter().map(|stage| stage.output_channels);
+            config.stem_channels() == signature.stem_channels
+                && config.head_channels() == signature.head_channels
                 && repeats.eq(signature.repeats_per_stage.iter().copied())
                 && channels.eq(signature.stage_channels.iter().copied())
         })

@@ -207,15 +207,15 @@ pub struct ModelArguments {
 #[derive(Debug, Args)]
 pub struct ClassesArguments {
     /// Number of classes of the weights [default: the number of labels, or 1000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=1 << 24))]
-    pub num_classes: Option<i64>,
+    #[arg(long, value_name = "N", value_parser = count(1..=1 << 24))]
+    pub num_classes: Option<usize>,
 }
 
 #[derive(Debug, Default, Args)]
 pub struct PreprocessingArguments {
     /// Input height and width in pixels [default: from the weights]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8192), help_heading = "Preprocessing")]
-    pub image_size: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = count(1..=8192), help_heading = "Preprocessing")]
+    pub image_size: Option<usize>,
     /// Crop ratio: side of the centre crop as a fraction of the short side of the resized image [default:
     /// from the weights]
     #[arg(long, value_name = "F", value_parser = fraction, help_heading = "Preprocessing")]
@@ -271,8 +271,8 @@ pub struct BenchArguments {
     #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub batch_size: u32,
     /// Input height and width in pixels [default: the network's own]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8192))]
-    pub image_size: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = count(1..=8192))]
+    pub image_size: Option<usize>,
     /// Number of batches to time [default: 5 seconds' worth, at least 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub runs: Option<u32>,
@@ -398,6 +398,11 @@ impl PreprocessingArguments {
             .with_mean(self.mean)
             .with_std(self.std)
     }
+}
+
+/// A count within `range`.
+fn count(range: std::ops::RangeInclusive<u64>) -> clap::builder::RangedU64ValueParser<usize> {
+    clap::builder::RangedU64ValueParser::new().range(range)
 }
 
 fn fraction(text: &str) -> Result<f64, String> {

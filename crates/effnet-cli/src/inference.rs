@@ -150,7 +150,7 @@ impl Inference {
         let labels = self.file.labels(self.labels.clone())?;
         let labels = labels.unwrap_or_else(|| {
             printer.warning("these weights have no class names: pass them with --labels FILE");
-            Labels::numbered(self.file.num_classes() as usize)
+            Labels::numbered(self.file.num_classes())
         });
         Ok((network, labels))
     }

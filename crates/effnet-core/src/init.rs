@@ -18,21 +18,25 @@ impl Init {
     /// tensorflow/tpu `efficientnet_model.py`; timm's `fan_out // groups`).
     pub(crate) fn convolution(
         self,
-        dims: &[i64; 4],
-        groups: i64,
+        dims: [usize; 4],
+        groups: usize,
         path: &nn::Path<'_>,
     ) -> Result<Tensor, TchError> {
-        let [output, _, height, width] = *dims;
+        let [output, _, height, width] = dims;
         let fan_out = (output * height * width / groups).max(1);
         let deviation = (2.0 / fan_out as f64).sqrt();
-        self.fill(dims, path, |mut tensor| tensor.f_normal_(0.0, deviation))
+        self.fill(&dims.map(|side| side as i64), path, |mut tensor| {
+            tensor.f_normal_(0.0, deviation)
+        })
     }
 
     /// The classifier's matrix `[classes, features]` from U(±1 / √classes)
     /// (`dense_kernel_initializer` in the same file).
-    pub(crate) fn classifier(self, dims: &[i64; 2], path: &nn::Path<'_>) -> Result<Tensor, TchError> {
+    pub(crate) fn classifier(self, dims: [usize; 2], path: &nn::Path<'_>) -> Result<Tensor, TchError> {
         let bound = 1.0 / (dims[0] as f64).sqrt();
-        self.fill(dims, path, |mut tensor| tensor.f_uniform_(-bound, bound))
+        self.fill(&dims.map(|side| side as i64), path, |mut tensor| {
+            tensor.f_uniform_(-bound, bound)
+        })
     }
 
     pub(crate) fn constant(self, value: f64, dims: &[i64], path: &nn::Path<'_>) -> Result<Tensor, TchError> {

@@ -80,16 +80,16 @@ impl<'a> Place<'a> {
 /// The shape of a convolution.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConvShape {
-    pub(crate) input: i64,
-    pub(crate) output: i64,
-    pub(crate) kernel: i64,
-    pub(crate) stride: i64,
-    pub(crate) groups: i64,
+    pub(crate) input: usize,
+    pub(crate) output: usize,
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) groups: usize,
     pub(crate) bias: bool,
 }
 
 impl ConvShape {
-    pub(crate) fn pointwise(input: i64, output: i64) -> Self {
+    pub(crate) fn pointwise(input: usize, output: usize) -> Self {
         Self {
             input,
             output,
@@ -106,12 +106,12 @@ impl ConvShape {
 pub(crate) struct Conv {
     weight: Tensor,
     bias: Option<Tensor>,
-    kernel: i64,
-    stride: i64,
-    groups: i64,
+    kernel: usize,
+    stride: usize,
+    groups: usize,
     padding: Padding,
     /// The input size that static padding is computed for.
-    designed_for: [i64; 2],
+    designed_for: [usize; 2],
 }
 
 impl Conv {
@@ -120,7 +120,7 @@ impl Conv {
         place: &Place<'_>,
         shape: ConvShape,
         padding: Padding,
-        designed_for: [i64; 2],
+        designed_for: [usize; 2],
     ) -> Result<Self, TchError> {
         let dims = [
             shape.output,
@@ -128,10 +128,10 @@ impl Conv {
             shape.kernel,
             shape.kernel,
         ];
-        let weight = builder.init.convolution(&dims, shape.groups, &place.path)?;
+        let weight = builder.init.convolution(dims, shape.groups, &place.path)?;
         let weight = builder.add(place, "weight", weight, true);
         let bias = if shape.bias {
-            let bias = builder.init.constant(0.0, &[shape.output], &place.path)?;
+            let bias = builder.init.constant(0.0, &[shape.output as i64], &place.path)?;
             Some(builder.add(place, "bias", bias, true))
         } else {
             None
@@ -177,7 +177,7 @@ impl Conv {
             input,
             norm.as_ref(),
             &self.weight,
-            self.stride,
+            self.stride as i64,
             padding,
         )?)
     }
@@ -190,30 +190,23 @@ impl Conv {
     /// Pixels added before and after the rows, and before and after the columns.
     fn sides(&self, input: &Tensor) -> Result<[[i64; 2]; 2], TchError> {
         let (_, _, height, width) = input.size4()?;
-        Ok(match self.padding {
-            Padding::Symmetric => [[self.kernel / 2; 2]; 2],
-            Padding::Same => [self.same(height), self.same(width)],
-            Padding::StaticSame => self.designed_for.map(|size| self.same(size)),
-        })
+        let size = [height as usize, width as usize];
+        let sides = self
+            .padding
+            .sides(self.kernel, self.stride, size, self.designed_for);
+        Ok(sides.map(|pair| pair.map(|side| side as i64)))
     }
 
     fn convolve(&self, input: &Tensor, padding: [i64; 2]) -> Result<Tensor, TchError> {
-        let stride = [self.stride; 2];
+        let stride = [self.stride as i64; 2];
         input.f_conv2d(
             &self.weight,
             self.bias.as_ref(),
             stride,
             padding,
             [1, 1],
-            self.groups,
+            self.groups as i64,
         )
-    }
-
-    /// Pixels that TensorFlow's SAME padding adds before and after a side of `size` pixels.
-    fn same(&self, size: i64) -> [i64; 2] {
-        let output = (size + self.stride - 1) / self.stride;
-        let total = ((output - 1) * self.stride + self.kernel - size).max(0);
-        [total / 2, total - total / 2]
     }
 }
 
@@ -235,11 +228,11 @@ impl BatchNorm {
     pub(crate) fn new(
         builder: &mut Builder,
         place: &Place<'_>,
-        channels: i64,
+        channels: usize,
         momentum: f64,
         epsilon: f64,
     ) -> Result<Self, TchError> {
-        let dims = [channels];
+        let dims = [channels as i64];
         let filled = |builder: &Builder, value| builder.init.constant(value, &dims, &place.path);
         let weight = filled(builder, 1.0)?;
         let weight = builder.add(place, "weight", weight, true);
@@ -346,12 +339,12 @@ impl Linear {
     pub(crate) fn new(
         builder: &mut Builder,
         place: &Place<'_>,
-        input: i64,
-        output: i64,
+        input: usize,
+        output: usize,
     ) -> Result<Self, TchError> {
-        let weight = builder.init.classifier(&[output, input], &place.path)?;
+        let weight = builder.init.classifier([output, input], &place.path)?;
         let weight = builder.add(place, "weight", weight, true);
-        let bias = builder.init.constant(0.0, &[output], &place.path)?;
+        let bias = builder.init.constant(0.0, &[output as i64], &place.path)?;
         let bias = builder.add(place, "bias", bias, true);
         Ok(Self { weight, bias })
     }

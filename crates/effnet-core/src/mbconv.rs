@@ -29,8 +29,8 @@ impl MBConv {
         place: &Place<'_>,
         config: &Config,
         block: &BlockConfig,
-        designed_for: [i64; 2],
-    ) -> Result<(Self, [i64; 2]), TchError> {
+        designed_for: [usize; 2],
+    ) -> Result<(Self, [usize; 2]), TchError> {
         let expanded = block.expanded_channels();
         let conv = |builder: &mut Builder, name: &str, shape| {
             Conv::new(builder, &place.sub(name), shape, config.padding, designed_for)
@@ -74,7 +74,7 @@ impl MBConv {
         )?;
         let project_bn = batch_norm(builder, "_bn2", block.output_channels)?;
         let skip = block.skip;
-        let output_size = designed_for.map(|size| (size + block.stride - 1) / block.stride);
+        let output_size = designed_for.map(|size| size.div_ceil(block.stride));
         Ok((
             Self {
                 expand,

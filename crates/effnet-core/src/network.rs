@@ -87,7 +87,7 @@ impl EfficientNet {
         };
         let stem = conv(builder, "_conv_stem", stem, size)?;
         let stem_bn = batch_norm(builder, "_bn0", channels)?;
-        size = size.map(|side| (side + 1) / 2);
+        size = size.map(|side| side.div_ceil(2));
 
         let mut blocks = Vec::new();
         for (index, block) in config.blocks().iter().enumerate() {
@@ -265,7 +265,7 @@ impl EfficientNet {
     /// # Errors
     /// [`Error::Architecture`] when the network has no classifier or `num_classes` is out of
     /// range, [`Error::Torch`] when libtorch cannot create the tensors.
-    pub fn reset_classifier(&mut self, num_classes: i64) -> Result<(), Error> {
+    pub fn reset_classifier(&mut self, num_classes: usize) -> Result<(), Error> {
         let config = self.config.clone().with_num_classes(num_classes);
         config.validate()?;
         let Some(Linear { weight, bias }) = &mut self.classifier else {
@@ -279,9 +279,9 @@ impl EfficientNet {
         let options: (Kind, Device) = (weight.kind(), weight.device());
         let features = self.config.head_channels();
         let scratch = nn::VarStore::new(options.1);
-        let drawn = Init::Original.classifier(&[num_classes, features], &scratch.root())?;
+        let drawn = Init::Original.classifier([num_classes, features], &scratch.root())?;
         weight.set_data(&drawn.f_to_kind(options.0)?);
-        bias.set_data(&Tensor::f_zeros([num_classes], options)?);
+        bias.set_data(&Tensor::f_zeros([num_classes as i64], options)?);
         self.config = config;
         Ok(())
     }

@@ -31,7 +31,7 @@ pub struct PretrainedOptions {
     /// Device of the parameters; [`device()`] by default.
     pub device: Option<Device>,
     /// Replace the classifier with a new, randomly initialised one for this many classes.
-    pub new_classes: Option<i64>,
+    pub new_classes: Option<usize>,
     /// Overrides of variant, profile, labels and preprocessing.
     pub model: ModelOptions,
 }
@@ -46,7 +46,7 @@ impl PretrainedOptions {
 
     /// Sets [`new_classes`](Self::new_classes).
     #[must_use]
-    pub fn with_new_classes(mut self, classes: impl Into<Option<i64>>) -> Self {
+    pub fn with_new_classes(mut self, classes: impl Into<Option<usize>>) -> Self {
         self.new_classes = classes.into();
         self
     }
@@ -125,7 +125,7 @@ impl Pretrained {
         let classes = options.new_classes.unwrap_or_else(|| file.num_classes());
         let transform = transform(&model.preprocessing, &file, &zoo.manifest)?;
         let mut config = file.config(classes);
-        config.image_size = [transform.image_size as i64; 2];
+        config.image_size = [transform.image_size; 2];
         let load = LoadOptions::default().with_new_classifier(options.new_classes.is_some());
         let parameters = file.parameters(&config, load)?;
         let store = nn::VarStore::new(device);

@@ -41,7 +41,7 @@ fn family(entry: &Entry) -> &'static str {
 }
 
 /// The resolution each network was designed for.
-fn native_size(variant: &str) -> u32 {
+fn native_size(variant: &str) -> usize {
     match variant {
         "b0" => 224,
         "b1" => 240,
@@ -158,7 +158,7 @@ fn image_sizes_are_what_the_tag_was_trained_for() {
 fn crop_pct_of_the_ports_is_the_size_over_the_size_plus_32() {
     let published = published();
     for entry in published.iter().filter(|entry| entry.profile == Profile::Tf) {
-        let size = f64::from(entry.preprocessing.image_size);
+        let size = entry.preprocessing.image_size as f64;
         let crop_pct = entry.preprocessing.crop_pct.unwrap();
         assert!(
             (crop_pct - size / (size + 32.0)).abs() < 0.0016,

@@ -233,7 +233,7 @@ impl Engine {
     fn check(&self, images: &Tensor) -> Result<(), Error> {
         let channels = self.config.in_channels;
         match images.size()[..] {
-            [_, found, height, width] if found == channels && height > 0 && width > 0 => Ok(()),
+            [_, found, height, width] if found == channels as i64 && height > 0 && width > 0 => Ok(()),
             _ => Err(Error::BatchShape {
                 channels,
                 found: images.size(),

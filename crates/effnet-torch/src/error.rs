@@ -11,7 +11,7 @@ pub enum Error {
     #[error("the batch has the shape {found:?}, expected [N, {channels}, H, W] with H and W at least 1")]
     BatchShape {
         /// Channels that the network expects.
-        channels: i64,
+        channels: usize,
         /// The shape of the batch.
         found: Vec<i64>,
     },

@@ -12,7 +12,7 @@ use tch::{Device, Kind, TchError, Tensor};
 struct Convolution {
     weight: Tensor,
     bias: Tensor,
-    stride: i64,
+    stride: usize,
     padding: Padding,
 }
 
@@ -145,7 +145,7 @@ fn convolution(
         bias: Tensor::f_from_slice(&layer.bias)?
             .f_to_device(device)?
             .f_to_kind(kind)?,
-        stride: layer.stride as i64,
+        stride: layer.stride,
         padding: layer.padding,
     })
 }
@@ -161,20 +161,22 @@ fn convolve(input: &Tensor, convolution: &Convolution, kernels: Kernels) -> Resu
     let size = weight.size();
     let groups = input.size()[1] / size[1];
     let [top, bottom, left, right] = match *padding {
-        Padding::Fixed(sides) => sides.map(|side| side as i64),
+        Padding::Fixed(sides) => sides,
         Padding::Same => {
-            let input = [input.size()[2], input.size()[3]];
-            let [rows, columns] = effnet_architecture::Padding::Same.sides(size[2], *stride, input, input);
+            let input = [input.size()[2] as usize, input.size()[3] as usize];
+            let [rows, columns] =
+                effnet_architecture::Padding::Same.sides(size[2] as usize, *stride, input, input);
             [rows[0], rows[1], columns[0], columns[1]]
         }
-    };
+    }
+    .map(|side| side as i64);
     // `conv2d` reads these flags from global state; here they apply to this network only.
     let conv = |input: &Tensor, padding: [i64; 2]| {
         let deterministic = true;
         input.f_internal_convolution(
             weight,
             Some(bias),
-            [*stride; 2],
+            [*stride as i64; 2],
             padding,
             [1, 1],
             false,

@@ -144,8 +144,8 @@ fn agree_everywhere(variant: Variant) {
     let _turn = alone();
     for profile in Profile::ALL {
         let config = variant.config().with_profile(profile);
-        let [height, width] = config.image_size;
-        agree(&config, config.image_size, &[1, 3, 16]);
+        let [height, width] = config.image_size.map(|side| side as i64);
+        agree(&config, [height, width], &[1, 3, 16]);
         agree(&config, [(height / 3) | 1, (width / 2) | 1], &[1, 3, 16]);
     }
 }

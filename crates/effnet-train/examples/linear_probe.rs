@@ -32,7 +32,7 @@ fn features(network: &EfficientNet, loader: &Loader) -> Result<(Tensor, Tensor),
     Ok((Tensor::cat(&features, 0), Tensor::cat(&labels, 0)))
 }
 
-pub(crate) fn run(folder: &Path, weights: &Path, image_size: Option<u32>) -> Result<f64, Box<dyn Error>> {
+pub(crate) fn run(folder: &Path, weights: &Path, image_size: Option<usize>) -> Result<f64, Box<dyn Error>> {
     // The classifier is not used: any number of classes will do.
     let preprocessing = PreprocessingOverrides::default().with_image_size(image_size);
     let options = PretrainedOptions::default()

@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let config = variant.config();
     let options = EngineOptions::default().with_threads(1).with_calls(callers);
     let engine = Engine::new(&Parameters::random(&config, 0)?, options)?;
-    let [height, width] = config.image_size.map(|side| side as usize);
+    let [height, width] = config.image_size;
     let pixels = vec![0.5; 3 * height * width];
     let images = || Images::new(&pixels, [1, 3, height, width]);
     // Warm up: contexts allocate memory, and caches fill.

@@ -22,13 +22,11 @@ impl MemoryNeed {
     /// network, six copies of the expanded activations, as convolved (in oneDNN's layout and in the plain
     /// one), normalised, activated and padded. `size` is `[height, width]` in pixels.
     pub fn of_modules(config: &Config, size: [usize; 2]) -> Self {
-        let [height, width] = size.map(|side| side as i64);
-        let halved = |size: i64, stride: i64| (size + stride - 1) / stride;
-        let (mut rows, mut columns) = (halved(height, 2), halved(width, 2));
+        let [mut rows, mut columns] = size.map(|side| side.div_ceil(2));
         let mut widest = rows * columns * config.stem_channels();
         for block in config.blocks() {
             widest = widest.max(rows * columns * block.expanded_channels());
-            (rows, columns) = (halved(rows, block.stride), halved(columns, block.stride));
+            (rows, columns) = (rows.div_ceil(block.stride), columns.div_ceil(block.stride));
         }
         Self {
             fixed: 0,
@@ -74,7 +72,7 @@ impl BatchDemand {
         Ok(Self {
             activations: backend.memory_need([side; 2])?,
             image_bytes: 3 * 4 * (side as u64).pow(2),
-            multiply_accumulates: config.multiply_accumulates([side as i64; 2]).unsigned_abs(),
+            multiply_accumulates: config.multiply_accumulates([side; 2]),
             threads,
         })
     }

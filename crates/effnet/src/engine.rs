@@ -151,7 +151,7 @@ impl Engine {
     pub fn output_width(&self) -> usize {
         match (self.output, self.network.classes()) {
             (Output::Logits, Some(classes)) => classes,
-            _ => self.config.head_channels() as usize,
+            _ => self.config.head_channels(),
         }
     }
 

@@ -103,7 +103,7 @@ pub enum Error {
         /// Number of classes of its classifier.
         found: usize,
         /// Expected number of classes: as requested, as there are labels, as published, or 1000.
-        expected: i64,
+        expected: usize,
     },
     /// The file has no classifier.
     #[error(
@@ -115,7 +115,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Expected number of classes.
-        expected: i64,
+        expected: usize,
     },
     /// The number of labels differs from the number of classes.
     #[error(
@@ -126,7 +126,7 @@ pub enum Error {
         /// Number of labels.
         found: usize,
         /// Number of classes.
-        expected: i64,
+        expected: usize,
     },
     /// Class names cannot be read.
     #[error(transparent)]

@@ -61,7 +61,7 @@ struct Folding<'a> {
     parameters: &'a Parameters,
     config: &'a Config,
     /// Input size of the next layer, for an image of the size that static padding is computed from.
-    size: [i64; 2],
+    size: [usize; 2],
 }
 
 impl<'a> Folding<'a> {
@@ -81,7 +81,7 @@ impl<'a> Folding<'a> {
         &mut self,
         convolution: &str,
         batch_norm: &str,
-        stride: i64,
+        stride: usize,
     ) -> Result<Convolution<'a>, TensorError> {
         let [variance, gamma, mean, beta] = [
             self.floats(batch_norm, "running_var")?,
@@ -102,12 +102,12 @@ impl<'a> Folding<'a> {
             .map(|((&beta, &mean), scale)| (f64::from(beta) - f64::from(mean) * scale) as f32)
             .collect();
         let shape = self.shape(convolution);
-        let padding = self.padding(shape[2] as i64, stride);
-        self.size = self.size.map(|side| (side + stride - 1) / stride);
+        let padding = self.padding(shape[2], stride);
+        self.size = self.size.map(|side| side.div_ceil(stride));
         let weight = self.floats(convolution, "weight")?;
         Ok(Convolution::new(weight, shape, bias)
             .with_scale(scale)
-            .with_stride(stride as usize)
+            .with_stride(stride)
             .with_padding(padding))
     }
 
@@ -121,12 +121,11 @@ impl<'a> Folding<'a> {
         ))
     }
 
-    fn padding(&self, kernel: i64, stride: i64) -> kernels::Padding {
+    fn padding(&self, kernel: usize, stride: usize) -> kernels::Padding {
         match self.config.padding {
             Padding::Same => kernels::Padding::Same,
             fixed => {
-                let sides = fixed.sides(kernel, stride, self.size, self.size);
-                let [[top, bottom], [left, right]] = sides.map(|pair| pair.map(|side| side as usize));
+                let [[top, bottom], [left, right]] = fixed.sides(kernel, stride, self.size, self.size);
                 kernels::Padding::Fixed([top, bottom, left, right])
             }
         }

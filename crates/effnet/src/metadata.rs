@@ -110,9 +110,9 @@ impl ModelMetadata {
     /// Sets the preprocessing.
     #[must_use]
     pub fn with_preprocessing(mut self, preprocessing: &Preprocessing) -> Self {
-        self.image_size = Some(preprocessing.image_size as usize);
+        self.image_size = Some(preprocessing.image_size);
         self.crop_pct = preprocessing.crop_pct;
-        self.resize_size = preprocessing.resize_size.map(|size| size as usize);
+        self.resize_size = preprocessing.resize_size;
         self.crop_mode = Some(preprocessing.crop_mode);
         self.interpolation = Some(preprocessing.interpolation);
         self.mean = Some(preprocessing.mean);

@@ -95,7 +95,7 @@ impl Model {
                 variant: file.variant,
                 profile: file.profile,
                 transform,
-                labels: named.unwrap_or_else(|| Labels::numbered(file.num_classes() as usize)),
+                labels: named.unwrap_or_else(|| Labels::numbered(file.num_classes())),
                 has_labels,
                 report: parameters.report().clone(),
             }),

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Number of classes of ImageNet, which the published weights are for.
-const IMAGENET_CLASSES: i64 = 1000;
+const IMAGENET_CLASSES: usize = 1000;
 
 /// Options of the caller: a description of the weights, and how to run them. Whatever is not set comes from
 /// the weight file, from what is published about it, or from its names.
@@ -28,7 +28,7 @@ pub struct ModelOptions {
     /// Padding and batch-norm epsilon that the weights were trained with.
     pub profile: Option<Profile>,
     /// The number of classes that is expected; another one is an error.
-    pub num_classes: Option<i64>,
+    pub num_classes: Option<usize>,
     /// Names of the classes, one per class.
     pub labels: Option<Labels>,
     /// Image size, crop, interpolation and normalisation.
@@ -54,7 +54,7 @@ impl ModelOptions {
 
     /// Sets [`num_classes`](Self::num_classes).
     #[must_use]
-    pub fn with_num_classes(mut self, num_classes: impl Into<Option<i64>>) -> Self {
+    pub fn with_num_classes(mut self, num_classes: impl Into<Option<usize>>) -> Self {
         self.num_classes = num_classes.into();
         self
     }
@@ -95,7 +95,7 @@ pub struct ModelFile {
     pub scheme: Scheme,
     /// Padding and batch-norm constants that the weights were trained with.
     pub profile: Profile,
-    num_classes: i64,
+    num_classes: usize,
 }
 
 impl ModelFile {
@@ -111,15 +111,15 @@ impl ModelFile {
         let named = labels
             .map(Labels::len)
             .or(file.metadata.labels.as_ref().map(Vec::len));
-        let published = file.entry().map(|entry| i64::from(entry.classes));
+        let published = file.entry().map(|entry| entry.classes);
         let expected = options
             .num_classes
-            .or(named.map(|count| count as i64))
+            .or(named)
             .or(published)
             .unwrap_or(IMAGENET_CLASSES);
         let path = || file.path().to_owned();
         match file.signature()?.num_classes {
-            Some(found) if found as i64 == expected => {}
+            Some(found) if found == expected => {}
             Some(found) => {
                 return Err(Error::Classes {
                     path: path(),
@@ -136,7 +136,7 @@ impl ModelFile {
         }
         file.num_classes = expected;
         match labels {
-            Some(labels) if labels.len() as i64 != expected => Err(Error::LabelCount {
+            Some(labels) if labels.len() != expected => Err(Error::LabelCount {
                 found: labels.len(),
                 expected,
             }),
@@ -174,7 +174,7 @@ impl ModelFile {
             .profile
             .unwrap_or_else(|| infer_profile(&metadata, entry, weights.path(), scheme, variant));
         Ok(Self {
-            num_classes: signature.num_classes.unwrap_or(0) as i64,
+            num_classes: signature.num_classes.unwrap_or(0),
             weights,
             checkpoint,
             metadata,
@@ -209,7 +209,7 @@ impl ModelFile {
     }
 
     /// Number of classes; 0 without a classifier.
-    pub fn num_classes(&self) -> i64 {
+    pub fn num_classes(&self) -> usize {
         self.num_classes
     }
 
@@ -224,7 +224,7 @@ impl ModelFile {
     }
 
     /// Configuration of the network, with a classifier for `num_classes` classes.
-    pub fn config(&self, num_classes: i64) -> Config {
+    pub fn config(&self, num_classes: usize) -> Config {
         Config::new(self.variant)
             .with_profile(self.profile)
             .with_num_classes(num_classes)

@@ -63,7 +63,7 @@ pub struct LoadReport {
     /// Whether the file's classifier was skipped.
     pub new_classifier: bool,
     /// Number of input channels in the file, if the stem was adapted.
-    pub adapted_stem_from: Option<i64>,
+    pub adapted_stem_from: Option<usize>,
     /// Tensors of the file that were skipped on request.
     pub skipped: Vec<String>,
     /// Number of tensors converted from another floating-point type to 32 bits, and that type.
@@ -233,7 +233,7 @@ impl Check<'_> {
             report.converted = Some((count + 1, found.dtype()));
         }
         if adapts {
-            report.adapted_stem_from = Some(shape[1] as i64);
+            report.adapted_stem_from = Some(shape[1]);
             return Ok(Some(stem::adapt(found, expected[1])?));
         }
         Ok(Some(found.clone()))
@@ -268,7 +268,7 @@ impl Check<'_> {
             return Some(format!("they belong to {found}, expected {own}"));
         }
         if let Some(classes) = signature.num_classes
-            && classes as i64 != config.num_classes
+            && classes != config.num_classes
             && mismatch
                 .wrong_shape
                 .iter()
@@ -280,7 +280,7 @@ impl Check<'_> {
                 config.num_classes
             ));
         }
-        if signature.in_channels as i64 != config.in_channels {
+        if signature.in_channels != config.in_channels {
             let channels = if signature.in_channels == 1 {
                 "channel"
             } else {

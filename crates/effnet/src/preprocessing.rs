@@ -16,7 +16,7 @@ use crate::{Error, MetadataError, ModelFile, ModelMetadata};
 #[non_exhaustive]
 pub struct PreprocessingOverrides {
     /// Side of the square input in pixels.
-    pub image_size: Option<u32>,
+    pub image_size: Option<usize>,
     /// Crop ratio: side of the centre crop as a fraction of the short side of the resized image, in `(0, 1]`.
     pub crop_pct: Option<f64>,
     /// Resize filter.
@@ -30,7 +30,7 @@ pub struct PreprocessingOverrides {
 impl PreprocessingOverrides {
     /// Sets [`image_size`](Self::image_size).
     #[must_use]
-    pub fn with_image_size(mut self, image_size: impl Into<Option<u32>>) -> Self {
+    pub fn with_image_size(mut self, image_size: impl Into<Option<usize>>) -> Self {
         self.image_size = image_size.into();
         self
     }
@@ -70,7 +70,7 @@ impl PreprocessingOverrides {
                 let fraction = transform.image_size as f64 / short_side as f64;
                 transform.resize = ResizeMode::CropPct(fraction.min(1.0));
             }
-            transform.image_size = size as usize;
+            transform.image_size = size;
         }
         if let Some(fraction) = self.crop_pct {
             transform.resize = match transform.resize {
@@ -134,11 +134,11 @@ fn from_published(published: &Preprocessing) -> EvalTransform {
     let fraction = published.crop_pct.unwrap_or(1.0);
     let resize = match (published.crop_mode, published.resize_size) {
         (CropMode::Squash, _) => ResizeMode::Squash(fraction),
-        (CropMode::Center, Some(size)) => ResizeMode::ShortSide(size as usize),
+        (CropMode::Center, Some(size)) => ResizeMode::ShortSide(size),
         (CropMode::Center, None) => ResizeMode::CropPct(fraction),
     };
     EvalTransform {
-        image_size: published.image_size as usize,
+        image_size: published.image_size,
         resize,
         interpolation: published.interpolation,
         mean: published.mean.map(|value| value as f32),

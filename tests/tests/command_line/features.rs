@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{images, weights};
 
-fn features(classes: i64, arguments: &[&str]) -> Finished {
+fn features(classes: usize, arguments: &[&str]) -> Finished {
     let folder = images();
     std::fs::write(folder.path().join("broken.png"), "not an image").unwrap();
     let mut command = effnet();

@@ -33,7 +33,7 @@ fn shared_folder() -> &'static Path {
 }
 
 /// Random parameters of a variant, in the original names.
-fn weights(variant: Variant, num_classes: i64) -> PathBuf {
+fn weights(variant: Variant, num_classes: usize) -> PathBuf {
     static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _one_at_a_time = LOCK.lock().unwrap();
     let path = shared_folder().join(format!("{variant}-{num_classes}.safetensors"));

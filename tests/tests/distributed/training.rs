@@ -21,7 +21,7 @@ fn config() -> Config {
         depth_coefficient: 0.3,
         depth_divisor: 4,
         image_size: [64, 64],
-        num_classes: CLASSES,
+        num_classes: CLASSES as usize,
         dropout_rate: 0.0,
         drop_connect_rate: 0.0,
         ..Variant::B0.config()

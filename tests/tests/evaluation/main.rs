@@ -17,7 +17,7 @@ use tch::{Device, nn};
 fn weights(folder: &Path, labels: &[&str]) -> PathBuf {
     tch::manual_seed(11);
     let store = nn::VarStore::new(Device::Cpu);
-    let config = Config::new(Variant::B0).with_num_classes(labels.len() as i64);
+    let config = Config::new(Variant::B0).with_num_classes(labels.len());
     EfficientNet::new(&store.root(), &config).unwrap();
     let bare = folder.join("bare.safetensors");
     store.save(&bare).unwrap();

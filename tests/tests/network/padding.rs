@@ -18,7 +18,7 @@ fn dynamic_against_static(test: &str, built_for: [i64; 2]) -> Option<Vec<f64>> {
     let expected = tensors(&folder.path().join("expected.safetensors"));
     let weights = state_dict(&folder.path().join("zip.pth"));
     let config = Config {
-        image_size: built_for,
+        image_size: built_for.map(|side| side as usize),
         padding: Padding::StaticSame,
         ..Variant::B0.config()
     };

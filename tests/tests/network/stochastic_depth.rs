@@ -148,7 +148,7 @@ fn dropout_zeroes_features_at_its_rate_and_keeps_their_expectation() {
                 .fill_(if name == "_fc.weight" { 1.0 } else { 0.0 });
         }
     });
-    let ones = Tensor::ones([DRAWS, features, 1, 1], (Kind::Float, Device::Cpu));
+    let ones = Tensor::ones([DRAWS, features as i64, 1, 1], (Kind::Float, Device::Cpu));
     let sums = tch::no_grad(|| network.classify(&ones, true)).unwrap();
     let kept = sums.mean(Kind::Double).double_value(&[]) / features as f64;
     assert!(

@@ -22,7 +22,7 @@ use serde_json::Value;
 use tch::{Device, nn};
 
 /// Random parameters of a B0 in the original names and as safetensors: quick to make, no Python asked.
-fn random_b0(path: &Path, num_classes: i64) {
+fn random_b0(path: &Path, num_classes: usize) {
     let store = nn::VarStore::new(Device::Cpu);
     EfficientNet::new(
         &store.root(),

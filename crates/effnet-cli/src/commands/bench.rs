@@ -86,12 +86,12 @@ pub(crate) fn run(
     let subject = load(arguments, &execution, printer)?;
     let config = &subject.network.config;
     let size = match arguments.image_size {
-        Some(side) => [side as usize; 2],
-        None => config.image_size.map(|side| side as usize),
+        Some(side) => [side; 2],
+        None => config.image_size,
     };
     let shape = [
         arguments.batch_size as usize,
-        config.in_channels as usize,
+        config.in_channels,
         size[0],
         size[1],
     ];

@@ -18,11 +18,11 @@ const IMAGENET: &str = "ImageNet-1k";
 struct Row<'a> {
     id: &'a str,
     variant: &'a str,
-    parameters: i64,
+    parameters: u64,
     /// Multiply-accumulate operations per image of `image_size`, in billions.
     gmacs: f64,
-    image_size: u32,
-    classes: u32,
+    image_size: usize,
+    classes: usize,
     /// Size of the file; computed from the number of parameters if it is not published.
     bytes: u64,
     /// Published top-1 accuracy in percent, at `image_size` if the source states the size.
@@ -67,9 +67,8 @@ pub(crate) fn run(arguments: &ModelsArguments) -> anyhow::Result<Outcome> {
 
 fn row<'a>(zoo: &Zoo, entry: &'a Entry) -> Row<'a> {
     let variant = entry.variant;
-    let config = variant.config().with_num_classes(i64::from(entry.classes));
+    let config = variant.config().with_num_classes(entry.classes);
     let image_size = entry.preprocessing.image_size;
-    let size = i64::from(image_size);
     let published_bytes = entry.files.iter().find_map(|file| file.bytes);
     let published = entry.published.iter();
     let at_size = published
@@ -80,10 +79,10 @@ fn row<'a>(zoo: &Zoo, entry: &'a Entry) -> Row<'a> {
         id: &entry.id,
         variant: variant.name(),
         parameters: config.parameters(),
-        gmacs: config.multiply_accumulates([size, size]) as f64 / 1e9,
+        gmacs: config.multiply_accumulates([image_size; 2]) as f64 / 1e9,
         image_size,
         classes: entry.classes,
-        bytes: published_bytes.unwrap_or(4 * config.parameters() as u64),
+        bytes: published_bytes.unwrap_or(4 * config.parameters()),
         top1: published.map(|published| published.top1),
         dataset: published.map(|published| published.dataset.as_deref().unwrap_or(IMAGENET)),
         licence: &entry.licence,

@@ -104,7 +104,7 @@ fn a_network_without_a_classifier_gives_pooled_features() {
     let network = EfficientNet::new(&store.root(), &config).unwrap();
     let images = Expected::open().get("odd.images");
     let pooled = network.forward(&images, false).unwrap();
-    assert_eq!(pooled.size(), [2, config.head_channels(), 1, 1]);
+    assert_eq!(pooled.size(), [2, config.head_channels() as i64, 1, 1]);
     let features = network.extract_features(&images, false).unwrap();
     assert_close(
         &pooled,

@@ -48,7 +48,7 @@ fn a_new_classifier_keeps_the_rest() {
         assert!(tensor.detach().equal(&parameter(&original, name)), "{name}");
     }
     let weight = parameter(&network, "_fc.weight");
-    assert_eq!(weight.size(), [3, config.head_channels()]);
+    assert_eq!(weight.size(), [3, config.head_channels() as i64]);
     let bound = 1.0 / 3f64.sqrt();
     assert!(
         largest(&weight) <= bound && largest(&weight) > 0.9 * bound,
@@ -82,7 +82,7 @@ fn resetting_the_classifier_changes_nothing_else_and_keeps_it_trainable() {
     logits.square().mean(Kind::Float).backward();
     assert_eq!(
         store.variables()["_fc.weight"].grad().size(),
-        [5, network.config().head_channels()]
+        [5, network.config().head_channels() as i64]
     );
 }
 
@@ -108,7 +108,7 @@ fn an_adapted_stem_has_the_kernels_that_timm_would_give_it() {
         let stem = parameter(&network, "_conv_stem.weight");
         let error = relative_error(&stem, &expected.get(&format!("stem.{channels}")));
         assert!(error < 1e-6, "{channels} channels: {error:.1e}");
-        let images = Tensor::zeros([1, channels, 64, 48], (Kind::Float, Device::Cpu));
+        let images = Tensor::zeros([1, channels as i64, 64, 48], (Kind::Float, Device::Cpu));
         assert_eq!(network.forward(&images, false).unwrap().size(), [1, 10]);
     }
 }
@@ -122,7 +122,9 @@ fn an_adapted_stem_sees_a_grey_image_as_the_original_does() {
     for channels in [1, 6] {
         let config = narrow().with_in_channels(channels);
         let (_store, network, _) = load_with(&config, &narrow_weights(), ADAPT_STEM);
-        let logits = network.forward(&grey.repeat([1, channels, 1, 1]), false).unwrap();
+        let logits = network
+            .forward(&grey.repeat([1, channels as i64, 1, 1]), false)
+            .unwrap();
         let error = relative_error(&logits, &expected);
         assert!(error < 1e-4, "{channels} channels: {error:.1e}");
     }

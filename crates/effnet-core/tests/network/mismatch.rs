@@ -85,17 +85,14 @@ fn one_number_is_not_broadcast_to_a_matrix() {
     let name = "_fc.weight";
     weights.insert(name, file_tensor(&zeros(&[1], Kind::Float), Kind::Float));
     let found = mismatch(&narrow(), &weights);
-    assert_eq!(
-        found.wrong_shape[0].expected,
-        [10, narrow().head_channels() as usize]
-    );
+    assert_eq!(found.wrong_shape[0].expected, [10, narrow().head_channels()]);
     assert_eq!(found.wrong_shape[0].found, [1]);
 }
 
 #[test]
 fn as_many_numbers_in_another_shape_do_not_fit() {
     let mut weights = narrow_weights();
-    let transposed = zeros(&[narrow().head_channels(), 10], Kind::Float);
+    let transposed = zeros(&[narrow().head_channels() as i64, 10], Kind::Float);
     weights.insert("_fc.weight", file_tensor(&transposed, Kind::Float));
     assert_eq!(mismatch(&narrow(), &weights).wrong_shape.len(), 1);
 }
@@ -164,7 +161,7 @@ fn another_number_of_channels_is_told_with_the_way_out() {
 #[test]
 fn adapting_the_stem_excuses_no_other_difference_of_shape() {
     let options = LoadOptions::new().with_adapt_stem(true);
-    let stem = narrow().stem_channels();
+    let stem = narrow().stem_channels() as i64;
     for dims in [
         vec![stem, 3, 5, 5],
         vec![stem + 1, 3, 3, 3],

@@ -58,11 +58,11 @@ fn exactly_parameters_are_trainable_and_no_statistic_is() {
     let trainable = network
         .named_tensors()
         .filter(|(_, tensor)| tensor.requires_grad());
-    let trainable: Vec<(&str, i64)> = trainable
-        .map(|(name, tensor)| (name, tensor.numel() as i64))
+    let trainable: Vec<(&str, u64)> = trainable
+        .map(|(name, tensor)| (name, tensor.numel() as u64))
         .collect();
     assert_eq!(
-        trainable.iter().map(|(_, count)| count).sum::<i64>(),
+        trainable.iter().map(|(_, count)| count).sum::<u64>(),
         narrow().parameters()
     );
     let statistic = |name: &str| name.contains("running_") || name.ends_with("num_batches_tracked");

@@ -6,7 +6,7 @@ use super::{Entry, WeightFile};
 use crate::Digest;
 
 /// Maximum input size in pixels: generously above what these networks were trained with.
-const LARGEST_IMAGE: u32 = 4096;
+const LARGEST_IMAGE: usize = 4096;
 
 /// Checks `entry` against the entries `before` it in the same file. The error says what is wrong.
 pub(super) fn entry(entry: &Entry, before: &[Entry]) -> Result<(), String> {

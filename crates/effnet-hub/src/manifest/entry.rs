@@ -21,7 +21,7 @@ pub struct Entry {
     /// Equivalent files with these weights, the preferred one first.
     pub files: Vec<WeightFile>,
     /// Number of classes.
-    pub classes: u32,
+    pub classes: usize,
     /// Preprocessing of images.
     pub preprocessing: Preprocessing,
     /// Published accuracies, the one for `preprocessing` first.
@@ -73,7 +73,7 @@ pub struct Published {
     pub dataset: Option<String>,
     /// Input size in pixels, if stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image_size: Option<u32>,
+    pub image_size: Option<usize>,
     /// crop_pct, if stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crop_pct: Option<f64>,

@@ -67,18 +67,17 @@ fn power_of_two(number: u32) -> u32 {
 /// The bytes of activations that a step keeps per image for the backward pass, in 32-bit floats: the output of
 /// each convolution, normalised and activated.
 fn bytes_per_image(config: &Config) -> u64 {
-    let halved = |size: i64, stride: i64| (size + stride - 1) / stride;
-    let [mut height, mut width] = config.image_size.map(|side| halved(side, 2));
+    let [mut height, mut width] = config.image_size.map(|side| side.div_ceil(2));
     let mut values = 3 * height * width * config.stem_channels();
     for block in config.blocks() {
         if block.expand_ratio != 1 {
             values += 3 * height * width * block.expanded_channels();
         }
-        (height, width) = (halved(height, block.stride), halved(width, block.stride));
+        (height, width) = (height.div_ceil(block.stride), width.div_ceil(block.stride));
         values += height * width * (4 * block.expanded_channels() + 2 * block.output_channels);
     }
     values += 3 * height * width * config.head_channels();
-    4 * values.unsigned_abs()
+    4 * values as u64
 }
 
 /// Whether a step on `size` images fits into memory.
@@ -94,7 +93,7 @@ fn fits(
     // The last phase takes the most memory.
     settings.head_epochs = 0;
     let mut trainer = networks::trainer(&settings, data, networks, device)?;
-    let [height, width] = networks.model.config().image_size;
+    let [height, width] = networks.model.config().image_size.map(|side| side as i64);
     let step = || -> Result<(), Error> {
         let images = Tensor::f_rand([i64::from(size), 3, height, width], (Kind::Float, device))?;
         let targets = Targets::Classes(Tensor::f_zeros([i64::from(size)], (Kind::Int64, device))?);

@@ -69,7 +69,7 @@ impl InitialModel {
             ProfileName::Torchvision => Some(Profile::Torchvision),
         };
         let wanted = PreprocessingOverrides::default()
-            .with_image_size(settings.image_size.value())
+            .with_image_size(settings.image_size.value().map(|side| side as usize))
             .with_crop_pct(settings.crop_pct.value());
         let options = ModelOptions::default()
             .with_variant(Some(variant))
@@ -87,8 +87,8 @@ impl InitialModel {
         let labels = file.as_ref().and_then(|file| file.metadata.labels.as_ref());
         let mut config = Config::new(variant)
             .with_profile(profile)
-            .with_num_classes(classes.len() as i64);
-        config.image_size = [transform.image_size as i64; 2];
+            .with_num_classes(classes.len());
+        config.image_size = [transform.image_size; 2];
         config.dropout_rate = settings.dropout.value().unwrap_or(config.dropout_rate);
         config.drop_connect_rate = settings.drop_connect.value().unwrap_or(config.drop_connect_rate);
         Ok(Self {
@@ -112,7 +112,7 @@ impl InitialModel {
             Some(file) => format!(
                 "starting from {}, new classifier for {}",
                 file.weights().name,
-                counted(self.config.num_classes as usize, "class")
+                counted(self.config.num_classes, "class")
             ),
         };
         format!("{} at {side}x{side}, {weights}", self.variant)

@@ -137,7 +137,7 @@ fn weights(found: Weights, classes: &[String], zoo: &Zoo) -> anyhow::Result<Netw
     let file = ModelFile::inspect(found, &ModelOptions::default())?;
     let path = file.path().display();
     ensure!(
-        file.num_classes() == classes.len() as i64,
+        file.num_classes() == classes.len(),
         "{path}: has {} classes, expected {}, those of the images",
         file.num_classes(),
         classes.len()
@@ -152,7 +152,7 @@ fn weights(found: Weights, classes: &[String], zoo: &Zoo) -> anyhow::Result<Netw
 
 fn network(file: &ModelFile, classes: usize, device: Device) -> anyhow::Result<EfficientNet> {
     let mut store = nn::VarStore::new(device);
-    let parameters = file.parameters(&file.config(classes as i64), LoadOptions::default())?;
+    let parameters = file.parameters(&file.config(classes), LoadOptions::default())?;
     let network = EfficientNet::from_parameters(&store.root(), &parameters)
         .with_context(|| file.path().display().to_string())?;
     store.freeze();
