@@ -174,6 +174,11 @@ pub(super) fn completed(
     Ok(Some(completion.tally))
 }
 
+/// Whether an output of this job was once complete. It may have been replaced since.
+pub(super) fn is_recorded(output: &Path, job: &Job) -> bool {
+    read::<Completion>(&note(output)).is_ok_and(|completion| completion.job == *job)
+}
+
 /// `out.jsonl.job.json` next to `out.jsonl`.
 pub(super) fn note(output: &Path) -> PathBuf {
     sibling(output, ".job.json")

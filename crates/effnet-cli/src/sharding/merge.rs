@@ -1,12 +1,12 @@
 //! Merges finished parts into the output.
 
 use std::io::{self, Write};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use effnet_checkpoint::AtomicFile;
 
-use super::folder::{PartsFolder, completed};
+use super::folder::{PartsFolder, completed, is_recorded};
 use super::part::FinishedPart;
 use crate::frame::Frame;
 use crate::interrupt::Interrupt;
@@ -38,10 +38,19 @@ pub(super) fn merge(
         return Ok(Merged::Interrupted);
     }
     let attempt = attempt(folder, frame, interrupt);
-    if !matches!(attempt, Ok(Merged::Complete(_)))
-        && completed(&folder.output, &folder.job, newest_input)?.is_some()
-    {
-        return Ok(Merged::ByAnother);
+    if matches!(attempt, Ok(Merged::Complete(_))) {
+        return attempt;
+    }
+    // A third process may be replacing the output with its own, equal one: until it has replaced the record too, the
+    // output is newer than its record and does not count as complete.
+    for pause in [0, 10, 50, 200, 1000].map(Duration::from_millis) {
+        std::thread::sleep(pause);
+        if completed(&folder.output, &folder.job, newest_input)?.is_some() {
+            return Ok(Merged::ByAnother);
+        }
+        if !is_recorded(&folder.output, &folder.job) {
+            break;
+        }
     }
     attempt
 }
@@ -152,6 +161,32 @@ mod tests {
                 "the output and its note"
             );
         }
+    }
+
+    #[test]
+    fn an_output_that_a_third_process_is_replacing_counts_as_complete() {
+        let place = tempfile::tempdir().unwrap();
+        let output = place.path().join("out");
+        let [first, second] = [0, 1].map(|rank| join(&output, rank));
+        for part in 0..4 {
+            write(&first, part, "a\n");
+        }
+        let merge = |folder: &PartsFolder| super::merge(folder, &frame(), None, &Interrupt::listen());
+        assert!(matches!(merge(&first), Ok(Merged::Complete(_))));
+        // The third process has renamed its file to the output, and replaces the record a little later.
+        let later = SystemTime::now() + Duration::from_secs(1);
+        let touch = |path: &Path| {
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(later).unwrap();
+        };
+        touch(&output);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(100));
+                touch(&super::super::folder::note(&output));
+            });
+            assert!(matches!(merge(&second), Ok(Merged::ByAnother)));
+        });
     }
 
     #[test]
