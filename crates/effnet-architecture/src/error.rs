@@ -5,11 +5,14 @@
 #[non_exhaustive]
 pub enum Error {
     /// No variant has this name.
-    #[error("unknown model `{name}`, expected one of b0 to b8 or l2; nearest: {}", nearest.join(", "))]
+    #[error(
+        "unknown model `{name}`, expected one of b0 to b8 or l2{}",
+        nearest_names(nearest)
+    )]
     UnknownVariant {
         /// The requested name.
         name: String,
-        /// The nearest names by edit distance.
+        /// The nearest names by edit distance; empty if none is near.
         nearest: Vec<&'static str>,
     },
     /// One of a few fixed names was expected.
@@ -32,4 +35,11 @@ pub enum Error {
         /// Its value.
         found: String,
     },
+}
+
+fn nearest_names(nearest: &[&'static str]) -> String {
+    if nearest.is_empty() {
+        return String::new();
+    }
+    format!("; nearest: {}", nearest.join(", "))
 }

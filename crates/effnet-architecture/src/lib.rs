@@ -12,7 +12,7 @@ mod variant;
 
 pub use config::{BlockConfig, Config, StageConfig};
 pub use error::Error;
-pub use naming::{NamingError, Renaming, Scheme, Signature, TensorShapes};
+pub use naming::{ANCHORS, NamingError, Relative, Renaming, Scheme, Signature, TensorShapes};
 pub use parameters::{CLASSIFIER, Parameter, ParameterKind, STEM};
 pub use preprocessing::{CropMode, Interpolation, Precision, Preprocessing};
 pub use profile::{Padding, Profile};

@@ -6,11 +6,14 @@
 //! works on names and shapes, so it needs no tensors.
 
 mod address;
+mod head;
 mod layout;
 mod map;
+mod relatives;
 mod shapes;
 mod signature;
 
+pub use relatives::Relative;
 pub use shapes::TensorShapes;
 pub use signature::Signature;
 
@@ -35,23 +38,33 @@ named!(Scheme, "naming scheme", {
     Timm => "timm",
 });
 
+/// Name of the first depthwise convolution's weight in each scheme: every network has exactly one of them.
+pub const ANCHORS: [&str; 3] = [
+    "_blocks.0._depthwise_conv.weight",
+    "features.1.0.block.0.0.weight",
+    "blocks.0.0.conv_dw.weight",
+];
+
 impl Scheme {
     /// The scheme of these names: the one whose first depthwise convolution is among them. `None` for other
     /// networks. A network without its stem, head or classifier is still recognised.
     pub fn recognise<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Scheme> {
-        names.into_iter().find_map(|name| match name {
-            "_blocks.0._depthwise_conv.weight" => Some(Scheme::Lukemelas),
-            "features.1.0.block.0.0.weight" => Some(Scheme::Torchvision),
-            "blocks.0.0.conv_dw.weight" => Some(Scheme::Timm),
-            _ => None,
+        let schemes = [Scheme::Lukemelas, Scheme::Torchvision, Scheme::Timm];
+        names.into_iter().find_map(|name| {
+            let at = ANCHORS.iter().position(|&anchor| anchor == name)?;
+            schemes.get(at).copied()
         })
     }
 
     /// Like [`recognise`](Self::recognise), with an error for other networks.
     ///
     /// # Errors
-    /// [`NamingError::NotEfficientNet`], which lists the first names.
+    /// [`NamingError::Relative`] for a relative of EfficientNet, otherwise [`NamingError::NotEfficientNet`], which
+    /// lists the first names.
     pub fn of(shapes: &TensorShapes<'_>) -> Result<Scheme, NamingError> {
+        if let Some(relative) = Relative::recognise(shapes) {
+            return Err(NamingError::Relative(relative));
+        }
         Scheme::recognise(shapes.names()).ok_or_else(|| NamingError::NotEfficientNet {
             first: shapes.names().take(4).map(str::to_owned).collect(),
             count: shapes.names().len(),
@@ -71,6 +84,9 @@ pub enum NamingError {
         /// Number of names.
         count: usize,
     },
+    /// The tensors belong to a relative of EfficientNet.
+    #[error("{0}")]
+    Relative(Relative),
     /// A tensor that defines the structure is missing.
     #[error("`{name}` is missing: the file is incomplete or contains a different network")]
     Missing {
@@ -129,7 +145,7 @@ impl Renaming {
         from: Scheme,
         repeats: Option<&[usize]>,
     ) -> Result<Renaming, NamingError> {
-        let layout = Layout::read(shapes, from, repeats)?;
+        let layout = map::read_layout(shapes, from, repeats)?;
         Ok(Renaming { layout, from })
     }
 
@@ -137,6 +153,11 @@ impl Renaming {
     pub fn name(&self, name: &str, to: Scheme) -> Option<String> {
         let Name { role, leaf } = map::parse(self.from, name, &self.layout)?;
         let place = match role {
+            // Not a classifier in any scheme; a name of its own, so that loading without the head can skip it.
+            Role::Head => {
+                let head = map::outer_text(Scheme::Lukemelas, map::OuterLayer::Classifier, &self.layout);
+                return (to == Scheme::Lukemelas).then(|| format!("{head}.{name}"));
+            }
             Role::Outer(layer) => map::outer_text(to, layer, &self.layout),
             Role::Block { index, layer } => {
                 let block = self.layout.block(index)?;

@@ -161,16 +161,20 @@ impl FromStr for Variant {
     }
 }
 
-/// The names nearest to `name` by edit distance, in the order of [`Variant::ALL`].
+/// At most this many names are near: with more, the name only has the length of one.
+const MAX_NEAREST: usize = 3;
+
+/// The names at an edit distance of one, in the order of [`Variant::ALL`]; none if there are more than three,
+/// as for `b9`, since the error lists all names anyway.
 fn nearest(name: &str) -> Vec<&'static str> {
-    let distance = |variant: &Variant| strsim::damerau_levenshtein(name, variant.name());
-    let least = Variant::ALL.iter().map(distance).min().unwrap_or(0);
-    // Names have two characters: at a distance of two none is nearer than the others, so list them all.
-    Variant::ALL
-        .iter()
-        .filter(|v| least > 1 || distance(v) == least)
-        .map(|v| v.name())
-        .collect()
+    let names = Variant::ALL.iter().map(|variant| variant.name());
+    let near: Vec<_> = names
+        .filter(|known| strsim::damerau_levenshtein(name, known) == 1)
+        .collect();
+    if near.len() > MAX_NEAREST {
+        return Vec::new();
+    }
+    near
 }
 
 #[cfg(test)]
@@ -195,6 +199,14 @@ mod tests {
         let message = "l3".parse::<Variant>().unwrap_err().to_string();
         assert!(message.contains("l2") && message.contains("b3"), "{message}");
         assert!(!message.contains("b5"), "{message}");
+    }
+
+    #[test]
+    fn where_nothing_is_near_no_name_is_suggested() {
+        for name in ["b9", "resnet50", "v2-s"] {
+            let message = name.parse::<Variant>().unwrap_err().to_string();
+            assert!(!message.contains("nearest"), "{message}");
+        }
     }
 
     #[test]

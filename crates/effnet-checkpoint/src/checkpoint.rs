@@ -13,8 +13,9 @@ use crate::container::{legacy, safetensors, tar, zip};
 use crate::error::{Error, ErrorKind};
 use crate::mapped::MappedFile;
 use crate::object::{Objects, Storages};
-use crate::pickle::{Graph, load};
-use crate::selection::{Selection, select};
+use crate::pickle::{Graph, Value, load};
+use crate::search::{Site, prefix_of};
+use crate::selection::{Layer, Selection, only, select};
 use crate::{Container, StateDict};
 
 /// Prefixes that module wrappers add to every name: `nn.DataParallel`, `torch.compile`, and attributes in
@@ -36,6 +37,9 @@ pub struct Checkpoint {
     left_out: Vec<String>,
     calls: Vec<String>,
     metadata: BTreeMap<String, String>,
+    statements: Vec<(String, String)>,
+    layers: Vec<Layer>,
+    aside: StateDict,
     state_dict: StateDict,
 }
 
@@ -44,8 +48,12 @@ pub struct Checkpoint {
 #[non_exhaustive]
 pub struct OpenOptions {
     /// The top-level key to open instead of the first default key: for example `state_dict` rather than the
-    /// averaged `state_dict_ema`.
+    /// averaged `state_dict_ema`. With [`anchors`](Self::anchors) also keys below it, and the prefix of a network,
+    /// joined by dots: `checkpoint.model`, `state_dict.student`.
     pub wrapper: Option<String>,
+    /// Names of tensors that a network has exactly one of. If there are any, the state_dict is looked for under all
+    /// keys and prefixes, and whatever precedes an anchor is stripped.
+    pub anchors: &'static [&'static str],
 }
 
 impl OpenOptions {
@@ -53,6 +61,13 @@ impl OpenOptions {
     #[must_use]
     pub fn with_wrapper(mut self, wrapper: impl Into<String>) -> Self {
         self.wrapper = Some(wrapper.into());
+        self
+    }
+
+    /// Sets [`anchors`](Self::anchors).
+    #[must_use]
+    pub const fn with_anchors(mut self, anchors: &'static [&'static str]) -> Self {
+        self.anchors = anchors;
         self
     }
 
@@ -141,6 +156,22 @@ impl Checkpoint {
         &self.metadata
     }
 
+    /// Short texts and numbers that the file states beside the tensors, with the keys that lead to them joined
+    /// by dots: `arch`, `args.model`, `hyper_parameters.model_name`. At most 256.
+    pub fn statements(&self) -> &[(String, String)] {
+        &self.statements
+    }
+
+    /// The layers of a whole module, with their full names; empty for a state_dict.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// Tensors next to the network that do not have its prefix, with the names in the file.
+    pub fn aside(&self) -> &StateDict {
+        &self.aside
+    }
+
     /// The tensors, with the names in the file minus the prefix.
     pub fn state_dict(&self) -> &StateDict {
         &self.state_dict
@@ -172,8 +203,9 @@ fn open_within(
     let path = file.path.as_path();
     let container = Container::recognise(file.bytes())?;
     let requested = options.wrapper.as_deref();
-    let read =
-        |graph: &Graph<'_>, storages: &dyn Storages| select(&Objects { graph, storages }, path, requested);
+    let read = |graph: &Graph<'_>, storages: &dyn Storages| {
+        select(&Objects { graph, storages }, path, requested, options.anchors)
+    };
     let mut metadata = BTreeMap::new();
     let selection = match container {
         Container::Zip => {
@@ -194,36 +226,70 @@ fn open_within(
         Container::Safetensors => {
             let (tensors, entries) = safetensors::read(file, budget)?;
             metadata = entries;
-            flat(tensors, requested)?
+            flat(tensors, requested, options.anchors)?
         }
     };
-    let prefix = common_prefix(&selection);
-    let tensors = selection.tensors.into_iter();
+    let prefix = match &selection.prefix {
+        Some(prefix) => prefix.clone(),
+        None => common_prefix(&selection),
+    };
+    let mut left_out = selection.left_out;
+    let (mut state_dict, mut aside) = (StateDict::new(), StateDict::new());
+    for (name, tensor) in selection.tensors {
+        match name.strip_prefix(&prefix) {
+            Some(stripped) => state_dict.insert(stripped, tensor),
+            None => {
+                budget.name(name.len())?;
+                left_out.push(name.clone());
+                aside.insert(name, tensor)
+            }
+        };
+    }
     Ok(Checkpoint {
         path: path.to_owned(),
         container,
         file_len: file.bytes().len(),
         wrapper: selection.wrapper,
         whole_module: selection.whole_module,
-        state_dict: tensors
-            .map(|(name, tensor)| (name[prefix.len()..].to_owned(), tensor))
-            .collect(),
+        state_dict,
+        aside,
         prefix,
-        left_out: selection.left_out,
+        left_out,
         calls: selection.calls,
+        statements: selection.statements,
+        layers: selection.layers,
         metadata,
     })
 }
 
-/// Selects all tensors of a safetensors file, which has a single level of names and so no wrapper.
-fn flat(tensors: Vec<(String, crate::Tensor)>, requested: Option<&str>) -> Result<Selection, ErrorKind> {
+/// Selects the tensors of a safetensors file, which has a single level of names: a key can only be the prefix of
+/// a network.
+fn flat(
+    tensors: Vec<(String, crate::Tensor)>,
+    requested: Option<&str>,
+    anchors: &[&str],
+) -> Result<Selection, ErrorKind> {
+    let prefixes = tensors.iter().filter_map(|(name, _)| prefix_of(name, anchors));
+    let mut sites: Vec<Site> = prefixes
+        .map(|prefix| Site {
+            path: String::new(),
+            value: Value::None,
+            prefix: prefix.to_owned(),
+        })
+        .collect();
     if let Some(wanted) = requested {
-        let found = Vec::new();
-        return Err(ErrorKind::NoSuchWrapper {
-            wanted: wanted.to_owned(),
-            found,
-        });
+        let found: Vec<String> = sites
+            .iter()
+            .map(Site::key)
+            .filter(|key| !key.is_empty())
+            .collect();
+        sites.retain(|site| site.key() == wanted);
+        if sites.is_empty() {
+            let wanted = wanted.to_owned();
+            return Err(ErrorKind::NoSuchWrapper { wanted, found });
+        }
     }
+    let prefix = only(sites)?.map(|site| site.prefix);
     if tensors.is_empty() {
         let found = "the header lists none; save a state_dict".to_owned();
         return Err(ErrorKind::NoTensors {
@@ -233,6 +299,7 @@ fn flat(tensors: Vec<(String, crate::Tensor)>, requested: Option<&str>) -> Resul
     }
     Ok(Selection {
         tensors,
+        prefix,
         ..Selection::default()
     })
 }

@@ -120,6 +120,12 @@ pub enum ErrorKind {
         /// The keys in the file.
         found: Vec<String>,
     },
+    /// The file contains several networks, and none of the default keys tells which one is meant.
+    #[error("the file contains {} networks; pass --key with one of {}", keys.len(), quote_list(keys))]
+    SeveralNetworks {
+        /// The keys that select them.
+        keys: Vec<String>,
+    },
     /// No place where state_dicts are stored contains a named tensor.
     #[error("no tensors found: {found}{}", would_call(.calls))]
     NoTensors {

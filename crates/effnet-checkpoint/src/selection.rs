@@ -14,6 +14,7 @@ use crate::geometry::Geometry;
 use crate::object::Objects;
 use crate::pickle::{Object, Value};
 use crate::quote::{quote, quote_list};
+use crate::search::{Search, Site};
 
 /// Keys under which training programs store parameters, in the order in which they are tried: averages first,
 /// because those are what was evaluated.
@@ -71,8 +72,24 @@ pub(crate) struct Selection {
     pub(crate) tensors: Vec<(String, Tensor)>,
     pub(crate) wrapper: Option<String>,
     pub(crate) whole_module: bool,
+    /// Prefix of the network's names; `None` if no network was looked for or found.
+    pub(crate) prefix: Option<String>,
     pub(crate) left_out: Vec<String>,
     pub(crate) calls: Vec<String>,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) statements: Vec<(String, String)>,
+}
+
+/// A layer of a whole module: what the pickle says about it besides its parameters.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Layer {
+    /// Name of the layer, with its prefix: `module.conv_stem`.
+    pub name: String,
+    /// Name of its class, without its module: `Conv2dSame`.
+    pub class: String,
+    /// The constant that a normalisation adds to the variance.
+    pub epsilon: Option<f32>,
 }
 
 /// Finds the state_dict of a saved object and reads its tensors.
@@ -80,6 +97,7 @@ pub(crate) fn select(
     objects: &Objects<'_>,
     path: &Path,
     requested: Option<&str>,
+    anchors: &[&str],
 ) -> Result<Selection, ErrorKind> {
     let budget = objects.graph.budget;
     let swap = objects.storages.big_endian();
@@ -88,12 +106,14 @@ pub(crate) fn select(
         objects,
         geometry,
         budget,
+        search: Search { objects, anchors },
     };
     selector.select(requested)
 }
 
 struct Selector<'a> {
     objects: &'a Objects<'a>,
+    search: Search<'a>,
     geometry: Geometry<'a>,
     budget: &'a Budget,
 }
@@ -108,28 +128,77 @@ impl Selector<'_> {
             Some(_) => Vec::new(),
             None => self.entries(root)?,
         };
-        let (chosen, opened) = match self.wrapper(&entries, requested)? {
-            Some((name, value)) => {
-                for &(key, _) in entries.iter().filter(|&&(key, _)| !self.is_key(key, &name)) {
-                    selection.left_out.push(self.listed(self.key(key))?);
-                }
-                (value, Some(name))
-            }
-            None => (root, None),
+        let site = self.site(&entries, requested)?;
+        let (chosen, opened) = match &site {
+            Some(site) if site.path.is_empty() => (root, None),
+            Some(site) => (site.value, Some(site.path.clone())),
+            None => match self.wrapper(&entries, requested)? {
+                Some((name, value)) => (value, Some(name)),
+                None => (root, None),
+            },
         };
+        if let Some(opened) = &opened {
+            let top = opened.split('.').next().unwrap_or_default();
+            for &(key, _) in entries
+                .iter()
+                .filter(|&&(key, _)| !self.is_key(key, opened) && !self.is_key(key, top))
+            {
+                selection.left_out.push(self.listed(self.key(key))?);
+            }
+        }
         selection.wrapper = opened;
+        selection.prefix = site.map(|site| site.prefix);
         if let Some(module) = self.objects.module(chosen) {
             selection.whole_module = true;
             self.walk(module, "", 0, &mut selection)?;
         } else {
-            let entries = self.entries(chosen)?;
+            let entries = match self.entries(chosen)? {
+                entries if entries.is_empty() => self.objects.graph.members(chosen).unwrap_or_default(),
+                entries => entries,
+            };
             self.collect(&entries, "", &mut selection)?;
         }
         if selection.tensors.is_empty() {
             return Err(self.no_tensors(&entries, selection.wrapper.as_deref()));
         }
         selection.calls = self.calls();
+        selection.statements = self.search.statements(root)?;
         Ok(selection)
+    }
+
+    /// The one network to open: within the requested key; or else within the first of the default keys that
+    /// holds any; or else anywhere in the file. `None` where there is none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::SeveralNetworks`] where it is not one.
+    fn site(&self, entries: &Entries, requested: Option<&str>) -> Result<Option<Site>, ErrorKind> {
+        let root = self.objects.graph.root;
+        if self.search.anchors.is_empty() {
+            return Ok(None);
+        }
+        let find = |name: &str| entries.iter().rev().find(|&&(key, _)| self.is_key(key, name));
+        if let Some(wanted) = requested {
+            if let Some(&(_, value)) = find(wanted) {
+                return only(self.search.sites(value, wanted)?);
+            }
+            let mut sites = self.search.sites(root, "")?;
+            let within = format!("{wanted}.");
+            let exact = sites.iter().position(|site| site.key() == wanted);
+            if let Some(exact) = exact {
+                return Ok(Some(sites.swap_remove(exact)));
+            }
+            sites.retain(|site| site.key().starts_with(&within));
+            return only(sites);
+        }
+        for name in WRAPPERS {
+            if let Some(&(_, value)) = find(name) {
+                let sites = self.search.sites(value, name)?;
+                if !sites.is_empty() {
+                    return only(sites);
+                }
+            }
+        }
+        only(self.search.sites(root, "")?)
     }
 
     /// The requested key, whatever it contains, or the first of the default keys that contains tensors.
@@ -229,6 +298,7 @@ impl Selector<'_> {
         selection: &mut Selection,
     ) -> Result<(), ErrorKind> {
         let graph = self.objects.graph;
+        self.note_layer(module, prefix, selection)?;
         let part = |name| {
             graph
                 .attribute(module, name)
@@ -259,6 +329,36 @@ impl Selector<'_> {
         Ok(())
     }
 
+    /// Notes class and epsilon of a layer.
+    fn note_layer(&self, module: &Object, prefix: &str, selection: &mut Selection) -> Result<(), ErrorKind> {
+        let graph = self.objects.graph;
+        let epsilon = match graph.attribute(module, "eps") {
+            Some(Value::Float(epsilon)) => Some(epsilon),
+            _ => None,
+        };
+        let Some((_, class)) = self.class(module) else {
+            return Ok(());
+        };
+        let name = self.listed(prefix.trim_end_matches('.').to_owned())?;
+        let class = self.listed(class)?;
+        selection.layers.push(Layer { name, class, epsilon });
+        Ok(())
+    }
+
+    /// Module and name of the class of an instance, which `copyreg` passes as an argument.
+    fn class(&self, object: &Object) -> Option<(String, String)> {
+        let graph = self.objects.graph;
+        let owned = |(module, name): (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)| {
+            (module.into_owned(), name.into_owned())
+        };
+        let (module, name) = graph.global(object.class).map(owned)?;
+        if name == "_reconstructor" || name == "__newobj__" {
+            let first = *graph.sequence(object.args)?.first()?;
+            return graph.global(first).map(owned);
+        }
+        Some((module, name))
+    }
+
     /// The error for an object without named tensors.
     fn no_tensors(&self, entries: &Entries, wrapper: Option<&str>) -> ErrorKind {
         let graph = self.objects.graph;
@@ -276,7 +376,7 @@ impl Selector<'_> {
             "the file is a single unnamed tensor; save a state_dict instead".to_owned()
         } else if !elsewhere.is_empty() {
             format!(
-                "the default keys contain none, but {} does; extract it with `effnet convert --key`",
+                "the default keys contain none, but {} does; select it with --key",
                 quote_list(&elsewhere)
             )
         } else if keys.is_empty() {
@@ -296,6 +396,16 @@ impl Selector<'_> {
         let called = self.objects.graph.called().into_iter();
         called.filter(|name| !is_ordinary(name)).collect()
     }
+}
+
+/// The only network, if there is one.
+pub(crate) fn only(mut sites: Vec<Site>) -> Result<Option<Site>, ErrorKind> {
+    if sites.len() > 1 {
+        return Err(ErrorKind::SeveralNetworks {
+            keys: sites.iter().map(Site::key).collect(),
+        });
+    }
+    Ok(sites.pop())
 }
 
 /// Functions and classes of torch that describe tensors, modules and optimizers. Others, such as `torch.load`

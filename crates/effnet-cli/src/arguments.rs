@@ -192,10 +192,14 @@ pub struct ModelArguments {
     /// Network: b0 to b8, l2, or an id such as b3.advprop [default: the network of the weights, or b0]
     #[arg(long, short, value_name = "NAME")]
     pub model: Option<ModelName>,
-    /// Weights: a .pth, .pt or .safetensors file, a run folder, or an id from `effnet models` [default: the
+    /// Weights: a .pth, .pt or .safetensors file, a run or hub folder, or an id from `effnet models` [default: the
     /// published weights of the model]
     #[arg(long, short, value_name = "ID|FILE|RUN")]
     pub weights: Option<String>,
+    /// Key of the network in a file that holds several, such as `state_dict_ema`, `model` or `state_dict.student`
+    /// [default: the first of the common keys, EMA weights first]
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
     /// Padding and batch-norm epsilon the weights were trained with: tf, timm or torchvision [default: inferred
     /// from the weights]
     #[arg(long, value_name = "PROFILE")]
@@ -206,7 +210,7 @@ pub struct ModelArguments {
 
 #[derive(Debug, Args)]
 pub struct ClassesArguments {
-    /// Number of classes of the weights [default: the number of labels, or 1000]
+    /// Expected number of classes of the weights [default: any]
     #[arg(long, value_name = "N", value_parser = count(1..=1 << 24))]
     pub num_classes: Option<usize>,
 }
@@ -291,6 +295,10 @@ pub struct InspectArguments {
     /// Checkpoint: a .pth, .pt, .tar or .safetensors file, or an id from `effnet models`
     #[arg(value_name = "FILE|ID")]
     pub file: String,
+    /// Key of the network in a file that holds several, such as `state_dict_ema`, `model` or `state_dict.student`
+    /// [default: the first of the common keys, EMA weights first]
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
     /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: InspectFormat,
@@ -312,7 +320,7 @@ pub struct ConvertArguments {
     /// Data type of the floating-point tensors [default: unchanged]
     #[arg(long, value_name = "TYPE")]
     pub dtype: Option<FloatType>,
-    /// Key of the state dict to convert if the file holds several, such as `state_dict_ema` or `model`
+    /// Key of the network in a file that holds several, such as `state_dict_ema`, `model` or `state_dict.student`
     /// [default: the first of the common keys, EMA weights first]
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,

@@ -5,7 +5,7 @@
 //! all commands.
 
 use anyhow::anyhow;
-use effnet::{Backend, Config, Labels, LoadOptions, ModelFile, ModelOptions, Weights, Zoo, transform};
+use effnet::{Backend, Config, Error, Labels, LoadOptions, ModelFile, ModelOptions, Weights, Zoo, transform};
 use effnet_image::EvalTransform;
 
 use crate::arguments::{InferenceArguments, ModelArguments, NetworkArguments};
@@ -42,6 +42,29 @@ pub(crate) fn options(arguments: &ModelArguments) -> ModelOptions {
     ModelOptions::default()
         .with_variant(arguments.model.as_ref().map(|model| model.variant))
         .with_profile(arguments.profile)
+        .with_key(arguments.key.clone())
+}
+
+/// Opens a network that commands run as it is, and prints what its user should know.
+pub(crate) fn inspect(
+    weights: Weights,
+    arguments: &ModelArguments,
+    printer: &Printer,
+) -> anyhow::Result<ModelFile> {
+    let file = ModelFile::inspect(weights, &options(arguments))?;
+    warn(&file, printer);
+    Ok(file)
+}
+
+/// Prints the warnings about a file.
+pub(crate) fn warn(file: &ModelFile, printer: &Printer) {
+    for warning in file.warnings() {
+        printer.warning(format!("{}: {warning}", file.weights().name));
+    }
+    let left_out = file.left_out();
+    if !left_out.is_empty() {
+        printer.detail(format!("{}: left out: {}", file.weights().name, left_out.join(", ")));
+    }
 }
 
 /// A network that is ready to run.
@@ -89,6 +112,9 @@ pub(crate) fn job(
     job.add("model", file.variant.name());
     job.add("weights", weights.name.as_str());
     job.add("weights_sha256", weights.sha256()?);
+    let checkpoint = file.checkpoint();
+    let network = [checkpoint.wrapper().unwrap_or_default(), checkpoint.prefix()].join(" ");
+    job.add("network", network);
     job.add("profile", file.profile.to_string());
     job.add("transform", format!("{transform:?}"));
     execution.describe(&mut job);
@@ -116,10 +142,11 @@ impl Inference {
         let options = options(&arguments.network.model)
             .with_num_classes(arguments.classes.num_classes)
             .with_labels(labels.clone());
-        let file = ModelFile::open(weights, &options).map_err(|error| match &arguments.labels {
-            Some(path) => anyhow!(error).context(format!("--labels {}", path.display())),
-            None => anyhow!(error),
+        let file = ModelFile::open(weights, &options).map_err(|error| match (&error, &arguments.labels) {
+            (Error::LabelCount { .. }, Some(path)) => anyhow!("--labels {}: {error}", path.display()),
+            _ => anyhow!(error),
         })?;
+        warn(&file, printer);
         let transform = transform(&arguments.network.preprocessing.overrides(), &file, &zoo.manifest)?;
         Ok(Self {
             execution,

@@ -30,7 +30,8 @@ pub enum Error {
     },
     /// A folder that is not a run folder.
     #[error(
-        "{}: no weights in this folder, expected best.safetensors or last.safetensors of a training run",
+        "{}: no weights in this folder, expected best.safetensors or last.safetensors of a training run, or \
+         model.safetensors or pytorch_model.bin of a hub",
         path.display()
     )]
     NoWeightsInFolder {
@@ -95,32 +96,53 @@ pub enum Error {
         "{}: found {found} {}, expected {expected}; pass --num-classes {found}, and --labels FILE with their \
          names",
         path.display(),
-        if *found == 1 { "class" } else { "classes" }
+        classes(*found)
     )]
     Classes {
         /// The file.
         path: PathBuf,
         /// Number of classes of its classifier.
         found: usize,
-        /// Expected number of classes: as requested, as there are labels, as published, or 1000.
+        /// Expected number of classes: as requested, or as there are labels in the file.
         expected: usize,
     },
     /// The file has no classifier.
     #[error(
-        "{}: no classifier in this file, expected one with {expected} {}",
+        "{}: no classifier in this file{}{}; for feature vectors, use `effnet features`, to train one, \
+         `effnet finetune`",
         path.display(),
-        if *expected == 1 { "class" } else { "classes" }
+        match expected {
+            Some(expected) => format!(", expected one with {expected} {}", classes(*expected)),
+            None => String::new(),
+        },
+        if aside.is_empty() { String::new() } else { format!(" (next to the network: {})", names(aside)) }
     )]
     NoClassifier {
         /// The file.
         path: PathBuf,
         /// Expected number of classes.
-        expected: usize,
+        expected: Option<usize>,
+        /// Tensors next to the network.
+        aside: Vec<String>,
+    },
+    /// The head of the network is more than one linear layer.
+    #[error(
+        "{}: the classifier has several layers ({}), expected one linear layer; for feature vectors, use \
+         `effnet features`, to train a new classifier, `effnet finetune`",
+        path.display(),
+        names(layers)
+    )]
+    Head {
+        /// The file.
+        path: PathBuf,
+        /// Names of its tensors.
+        layers: Vec<String>,
     },
     /// The number of labels differs from the number of classes.
     #[error(
-        "found {found} {}, expected {expected}, one per class",
-        if *found == 1 { "label" } else { "labels" }
+        "{found} {}, the weights have {expected} {}",
+        if *found == 1 { "name" } else { "names" },
+        classes(*expected)
     )]
     LabelCount {
         /// Number of labels.
@@ -158,4 +180,23 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+}
+
+fn classes(count: usize) -> &'static str {
+    if count == 1 { "class" } else { "classes" }
+}
+
+/// At most this many names are listed.
+const LISTED: usize = 6;
+
+fn names(names: &[String]) -> String {
+    let shown: Vec<String> = names
+        .iter()
+        .take(LISTED)
+        .map(|name| name.chars().take(80).collect())
+        .collect();
+    match names.len().saturating_sub(LISTED) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }

@@ -1,11 +1,14 @@
 //! Class names, from a file, from weights or of ImageNet.
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-/// Maximum size of a labels file; a larger one is some other file.
-const MAX_BYTES: u64 = 64 << 20;
+/// Maximum size of a labels file; a larger one is some other file. ImageNet-21k has 21,843 names, under 1 MB.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// Why class names cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -20,12 +23,10 @@ pub enum LabelsError {
         source: std::io::Error,
     },
     /// The file is too large to be a list of names.
-    #[error("{}: the file has {bytes} bytes, expected at most {MAX_BYTES} for class names", path.display())]
+    #[error("{}: more than {} MiB, expected a list of class names", path.display(), MAX_BYTES >> 20)]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Its size in bytes.
-        bytes: u64,
     },
     /// The file has no names.
     #[error("{}: no class names, expected one per line", path.display())]
@@ -34,7 +35,11 @@ pub enum LabelsError {
         path: PathBuf,
     },
     /// The JSON in the file does not contain class names.
-    #[error("{}: expected a JSON list of class names", path.display())]
+    #[error(
+        "{}: expected JSON with class names: a list, an object from class numbers to names or from names to class \
+         numbers, or `id2label`",
+        path.display()
+    )]
     File {
         /// The file.
         path: PathBuf,
@@ -47,17 +52,47 @@ pub enum LabelsError {
     /// A JSON object has no name for a class.
     #[error("class {0} is missing")]
     Missing(usize),
+    /// Two names in a JSON object have the same class number.
+    #[error("two names have the same class number")]
+    Twice,
 }
 
 /// Class names by index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labels(Vec<String>);
 
+/// A class as a file describes it: its name; an object with its name; or its WordNet ID and its name, as in Keras'
+/// `imagenet_class_index.json`.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Entry {
     Name(String),
-    Class { label: String },
+    Class {
+        #[serde(alias = "name")]
+        label: String,
+    },
+    Pair(String, String),
+}
+
+/// A JSON object with class names.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Object {
+    /// A configuration of Hugging Face.
+    Config {
+        id2label: BTreeMap<usize, Entry>,
+    },
+    /// A configuration of timm.
+    Timm {
+        label_names: Vec<String>,
+    },
+    /// torchvision's `class_to_idx` within other settings, as people save it.
+    Wrapped {
+        class_to_idx: BTreeMap<String, usize>,
+    },
+    Classes(BTreeMap<usize, Entry>),
+    /// torchvision's `class_to_idx`, Hugging Face's `label2id`, Keras' `class_indices`.
+    Indices(BTreeMap<String, usize>),
 }
 
 /// A class of ImageNet.
@@ -70,7 +105,7 @@ struct ImagenetClass {
 impl Entry {
     fn into_label(self) -> String {
         match self {
-            Self::Name(label) | Self::Class { label } => label,
+            Self::Name(label) | Self::Class { label } | Self::Pair(_, label) => label,
         }
     }
 }
@@ -89,8 +124,7 @@ impl Labels {
         Self((0..count).map(|class| format!("class {class}")).collect())
     }
 
-    /// Reads one name per line, a JSON list (of names, or of objects with a `label`), or a JSON object that
-    /// maps class numbers to names.
+    /// Reads one name per line, or JSON as in [`from_json`](Self::from_json).
     ///
     /// # Errors
     /// [`LabelsError`] for a file that cannot be read, is too large, or has no names.
@@ -99,14 +133,17 @@ impl Labels {
             path: path.to_owned(),
             source,
         };
-        let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
-        if bytes > MAX_BYTES {
+        let mut text = String::new();
+        // A device has no length, so the size is limited while reading.
+        let file = File::open(path).map_err(unreadable)?;
+        file.take(MAX_BYTES + 1)
+            .read_to_string(&mut text)
+            .map_err(unreadable)?;
+        if text.len() as u64 > MAX_BYTES {
             return Err(LabelsError::TooLarge {
                 path: path.to_owned(),
-                bytes,
             });
         }
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
         // Editors on Windows start files with a byte order mark, which is not part of the first name.
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let labels = match text.trim_start().chars().next() {
@@ -129,8 +166,9 @@ impl Labels {
         Ok(labels)
     }
 
-    /// Reads a JSON list (of names, or of objects with a `label`), or a JSON object that maps class numbers
-    /// to names.
+    /// Reads a JSON list (of names, or of objects with a `label`) or a JSON object: from class numbers to names, or
+    /// to pairs of WordNet ID and name (Keras), from names to class numbers (torchvision's `class_to_idx`), or with
+    /// `id2label` (Hugging Face) or `label_names` (timm).
     ///
     /// # Errors
     /// [`LabelsError::Json`] for other text, [`LabelsError::Missing`] for an object without a name for a
@@ -140,9 +178,26 @@ impl Labels {
             let entries: Vec<Entry> = serde_json::from_str(text)?;
             return Ok(Self(entries.into_iter().map(Entry::into_label).collect()));
         }
-        let entries: std::collections::BTreeMap<usize, Entry> = serde_json::from_str(text)?;
-        let mut labels = Vec::with_capacity(entries.len());
-        for (class, entry) in entries {
+        let classes = match serde_json::from_str(text)? {
+            Object::Config { id2label: classes } | Object::Classes(classes) => classes,
+            Object::Timm { label_names } => return Ok(Self(label_names)),
+            Object::Wrapped {
+                class_to_idx: indices,
+            }
+            | Object::Indices(indices) => {
+                let count = indices.len();
+                let classes: BTreeMap<usize, Entry> = indices
+                    .into_iter()
+                    .map(|(name, class)| (class, Entry::Name(name)))
+                    .collect();
+                if classes.len() < count {
+                    return Err(LabelsError::Twice);
+                }
+                classes
+            }
+        };
+        let mut labels = Vec::with_capacity(classes.len());
+        for (class, entry) in classes {
             if class != labels.len() {
                 return Err(LabelsError::Missing(labels.len()));
             }
@@ -205,6 +260,35 @@ mod tests {
         let list = Labels::from_json(r#"["cat", "dog"]"#).unwrap();
         let object = Labels::from_json(r#"{"1": "dog", "0": {"label": "cat"}}"#).unwrap();
         assert_eq!(list.0, object.0);
+    }
+
+    #[test]
+    fn the_forms_of_other_libraries_give_the_same_labels() {
+        let expected = Labels::from_json(r#"["cat", "dog"]"#).unwrap();
+        for text in [
+            r#"{"0": ["n02123045", "cat"], "1": ["n02084071", "dog"]}"#,
+            r#"{"architectures": ["X"], "id2label": {"0": "cat", "1": "dog"}, "label2id": {"cat": 0, "dog": 1}}"#,
+            r#"{"dog": 1, "cat": 0}"#,
+            r#"{"class_to_idx": {"dog": 1, "cat": 0}}"#,
+            r#"{"label_names": ["cat", "dog"], "num_classes": 2}"#,
+            r#"[["n02123045", "cat"], ["n02084071", "dog"]]"#,
+            r#"[{"name": "cat"}, {"name": "dog"}]"#,
+        ] {
+            assert_eq!(Labels::from_json(text).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn two_names_of_one_class_are_refused() {
+        let error = Labels::from_json(r#"{"cat": 0, "dog": 0}"#).unwrap_err();
+        assert!(matches!(error, LabelsError::Twice), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_without_end_is_refused() {
+        let error = Labels::open(Path::new("/dev/zero")).unwrap_err();
+        assert!(matches!(error, LabelsError::TooLarge { .. }), "{error}");
     }
 
     #[test]

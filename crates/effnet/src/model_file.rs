@@ -1,85 +1,23 @@
 //! Opens weight files and determines what is needed to run them: variant, profile, number of classes, labels.
 //!
-//! An ordinary `.pth` contains none of this, and a wrong profile gives wrong logits without an error. In
-//! order of priority: the user's settings, the metadata in the file, the manifest, and what the names
-//! suggest.
+//! An ordinary `.pth` contains none of this, and a wrong profile gives wrong logits without an error, so
+//! everything that opens weights asks here. [`ProfileSource`] has the order of priority.
 
 use std::path::Path;
 
 use effnet_architecture::{Config, Profile, Scheme, Signature, Variant};
-use effnet_checkpoint::{Checkpoint, OpenOptions, StateDict};
+use effnet_checkpoint::{Checkpoint, StateDict};
 use effnet_hub::Entry;
 
+use crate::network_tensors::{NetworkTensors, head_layers, two_classes};
+use crate::profile_evidence::{self, ProfileSource, settle};
 use crate::{
-    EfficientNetNames, EngineOptions, Error, Labels, LoadOptions, ModelMetadata, Parameters,
-    PreprocessingOverrides, Weights,
+    EfficientNetNames, Error, Labels, LoadOptions, ModelMetadata, ModelOptions, Parameters, Weights,
+    WeightsContent,
 };
 
 /// Number of classes of ImageNet, which the published weights are for.
 const IMAGENET_CLASSES: usize = 1000;
-
-/// Options of the caller: a description of the weights, and how to run them. Whatever is not set comes from
-/// the weight file, from what is published about it, or from its names.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct ModelOptions {
-    /// The variant that is expected; another one is an error.
-    pub variant: Option<Variant>,
-    /// Padding and batch-norm epsilon that the weights were trained with.
-    pub profile: Option<Profile>,
-    /// The number of classes that is expected; another one is an error.
-    pub num_classes: Option<usize>,
-    /// Names of the classes, one per class.
-    pub labels: Option<Labels>,
-    /// Image size, crop, interpolation and normalisation.
-    pub preprocessing: PreprocessingOverrides,
-    /// Precision, threads and concurrent calls of a [`Model`](crate::Model).
-    pub engine: EngineOptions,
-}
-
-impl ModelOptions {
-    /// Sets [`variant`](Self::variant).
-    #[must_use]
-    pub fn with_variant(mut self, variant: impl Into<Option<Variant>>) -> Self {
-        self.variant = variant.into();
-        self
-    }
-
-    /// Sets [`profile`](Self::profile).
-    #[must_use]
-    pub fn with_profile(mut self, profile: impl Into<Option<Profile>>) -> Self {
-        self.profile = profile.into();
-        self
-    }
-
-    /// Sets [`num_classes`](Self::num_classes).
-    #[must_use]
-    pub fn with_num_classes(mut self, num_classes: impl Into<Option<usize>>) -> Self {
-        self.num_classes = num_classes.into();
-        self
-    }
-
-    /// Sets [`labels`](Self::labels).
-    #[must_use]
-    pub fn with_labels(mut self, labels: impl Into<Option<Labels>>) -> Self {
-        self.labels = labels.into();
-        self
-    }
-
-    /// Sets [`preprocessing`](Self::preprocessing).
-    #[must_use]
-    pub fn with_preprocessing(mut self, preprocessing: PreprocessingOverrides) -> Self {
-        self.preprocessing = preprocessing;
-        self
-    }
-
-    /// Sets [`engine`](Self::engine).
-    #[must_use]
-    pub fn with_engine(mut self, engine: EngineOptions) -> Self {
-        self.engine = engine;
-        self
-    }
-}
 
 /// An opened weight file, with what the user, the manifest and the file say about its network. No parameters
 /// have been read yet.
@@ -95,52 +33,89 @@ pub struct ModelFile {
     pub scheme: Scheme,
     /// Padding and batch-norm constants that the weights were trained with.
     pub profile: Profile,
+    /// How the profile was determined.
+    pub profile_source: ProfileSource,
+    tensors: StateDict,
+    warnings: Vec<String>,
+    /// Names of buffers of training among the network's tensors.
+    training: Vec<String>,
+    /// Name of the classifier, if it was found outside the network.
+    classifier: Option<String>,
     num_classes: usize,
 }
 
 impl ModelFile {
-    /// Opens weights and determines variant, profile and number of classes. The expected number of classes is
-    /// the user's, the number of labels, the number of names in the file, the published one, or 1000.
+    /// Opens weights and determines variant, profile and number of classes. The number of classes is the file's;
+    /// one that the caller states, as a number or by labels, must be the same. A single logit is read as two
+    /// classes, so that their softmax is its sigmoid.
     ///
     /// # Errors
-    /// Same as [`inspect`](Self::inspect), and [`Error::Classes`], [`Error::NoClassifier`] and
+    /// Same as [`inspect`](Self::inspect), and [`Error::Classes`], [`Error::NoClassifier`], [`Error::Head`] and
     /// [`Error::LabelCount`] where the file has another number of classes.
     pub fn open(weights: Weights, options: &ModelOptions) -> Result<Self, Error> {
         let mut file = Self::inspect(weights, options)?;
-        let labels = options.labels.as_ref();
-        let named = labels
-            .map(Labels::len)
-            .or(file.metadata.labels.as_ref().map(Vec::len));
-        let published = file.entry().map(|entry| entry.classes);
-        let expected = options
-            .num_classes
-            .or(named)
-            .or(published)
-            .unwrap_or(IMAGENET_CLASSES);
         let path = || file.path().to_owned();
-        match file.signature()?.num_classes {
-            Some(found) if found == expected => {}
-            Some(found) => {
-                return Err(Error::Classes {
-                    path: path(),
-                    found,
-                    expected,
-                });
-            }
-            None => {
-                return Err(Error::NoClassifier {
-                    path: path(),
-                    expected,
-                });
-            }
-        }
-        file.num_classes = expected;
-        match labels {
-            Some(labels) if labels.len() != expected => Err(Error::LabelCount {
-                found: labels.len(),
+        let found = match file.signature()?.num_classes {
+            Some(found) => found,
+            None => return Err(file.without_classifier(options)),
+        };
+        let is_logit = found == 1;
+        let classes = if is_logit { 2 } else { found };
+        let agrees = |count: usize| count == classes || count == found;
+        if let Some(expected) = options.num_classes
+            && !agrees(expected)
+        {
+            let path = path();
+            return Err(Error::Classes {
+                path,
+                found,
                 expected,
-            }),
-            _ => Ok(file),
+            });
+        }
+        if let Some(labels) = &options.labels
+            && labels.len() != classes
+        {
+            return Err(Error::LabelCount {
+                found: labels.len(),
+                expected: classes,
+            });
+        }
+        if let Some(labels) = &file.metadata.labels
+            && options.labels.is_none()
+            && labels.len() != classes
+        {
+            let (path, expected) = (path(), labels.len());
+            return Err(Error::Classes {
+                path,
+                found,
+                expected,
+            });
+        }
+        if is_logit {
+            file.tensors = two_classes(&file.tensors).map_err(|error| Error::Load {
+                path: file.path().to_owned(),
+                variant: file.variant,
+                source: error,
+            })?;
+            file.warnings.push(
+                "the network has a single logit, read as a sigmoid: class 0 is below 50 %, class 1 above"
+                    .to_owned(),
+            );
+        }
+        file.num_classes = classes;
+        Ok(file)
+    }
+
+    /// The error for a file whose classifier is missing, or is more than a linear layer.
+    fn without_classifier(&self, options: &ModelOptions) -> Error {
+        let path = self.path().to_owned();
+        match head_layers(&self.tensors) {
+            layers if layers.is_empty() => Error::NoClassifier {
+                path,
+                expected: options.num_classes,
+                aside: self.checkpoint.aside().names().map(str::to_owned).collect(),
+            },
+            layers => Error::Head { path, layers },
         }
     }
 
@@ -150,11 +125,12 @@ impl ModelFile {
     /// [`Error::Checkpoint`], [`Error::NotEfficientNet`], [`Error::OtherVariant`], [`Error::NoVariant`],
     /// [`Error::Metadata`].
     pub fn inspect(weights: Weights, options: &ModelOptions) -> Result<Self, Error> {
-        let checkpoint = weights.open(&OpenOptions::default())?;
+        let checkpoint = weights.open_network(options.key.as_deref())?;
         let path = || weights.path().to_owned();
-        let metadata = ModelMetadata::from_entries(checkpoint.metadata())
+        let mut metadata = ModelMetadata::from_entries(checkpoint.metadata())
             .map_err(|source| Error::Metadata { path: path(), source })?;
-        let signature = checkpoint.state_dict().signature();
+        let network = NetworkTensors::of(&checkpoint);
+        let signature = network.tensors.signature();
         let signature = signature.map_err(|source| Error::NotEfficientNet { path: path(), source })?;
         let variant = match (options.variant, Variant::recognise(&signature)) {
             (Some(asked), Some(found)) if asked != found => {
@@ -168,29 +144,55 @@ impl ModelFile {
             (Some(variant), _) | (None, Some(variant)) => variant,
             (None, None) => return Err(Error::NoVariant { path: path() }),
         };
+        let beside = match weights.content {
+            WeightsContent::File(ref path) => profile_evidence::Config::beside(path),
+            WeightsContent::Bundled { .. } => profile_evidence::Config::default(),
+        };
         let scheme = signature.scheme;
-        let entry = weights.entry.as_ref();
-        let profile = options
-            .profile
-            .unwrap_or_else(|| infer_profile(&metadata, entry, weights.path(), scheme, variant));
+        let (profile, profile_source) = match options.profile {
+            Some(profile) => (profile, ProfileSource::Caller),
+            None => {
+                let entry = weights.entry.as_ref();
+                settle(&checkpoint, &metadata, &beside, entry, scheme, Some(variant))
+            }
+        };
+        beside.complete(&mut metadata, signature.num_classes);
         Ok(Self {
             num_classes: signature.num_classes.unwrap_or(0),
+            warnings: warnings(&network, profile, profile_source),
+            tensors: network.tensors,
+            training: network.training,
+            classifier: network.classifier,
             weights,
             checkpoint,
             metadata,
             variant,
             scheme,
             profile,
+            profile_source,
         })
     }
 
     fn signature(&self) -> Result<Signature, Error> {
-        self.state_dict()
-            .signature()
-            .map_err(|source| Error::NotEfficientNet {
-                path: self.path().to_owned(),
-                source,
-            })
+        self.tensors.signature().map_err(|source| Error::NotEfficientNet {
+            path: self.path().to_owned(),
+            source,
+        })
+    }
+
+    /// The names of what the file has besides the network: other keys, and tensors of training.
+    pub fn left_out(&self) -> Vec<String> {
+        let kept = self.classifier.as_ref();
+        let parts = kept.map(|place| [format!("{place}.weight"), format!("{place}.bias")]);
+        let is_kept = |name: &String| parts.as_ref().is_some_and(|parts| parts.contains(name));
+        let outside = self.checkpoint.left_out().iter().filter(|name| !is_kept(name));
+        outside.chain(&self.training).cloned().collect()
+    }
+
+    /// What a user should know before trusting results: a profile that was guessed, an input normalisation that is
+    /// not applied, a single logit.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The weights and their name.
@@ -203,9 +205,9 @@ impl ModelFile {
         &self.checkpoint
     }
 
-    /// The tensors, with the names in the file.
+    /// The tensors of the network, with the names in the file minus the prefix.
     pub fn state_dict(&self) -> &StateDict {
-        self.checkpoint.state_dict()
+        &self.tensors
     }
 
     /// Number of classes; 0 without a classifier.
@@ -242,6 +244,23 @@ impl ModelFile {
         })
     }
 
+    /// All parameters of the file, with its own numbers of classes and input channels, checked against its variant.
+    ///
+    /// # Errors
+    /// [`Error::Load`] with all differences, [`Error::Head`] for a classifier of several layers.
+    pub fn all_parameters(&self) -> Result<Parameters, Error> {
+        let signature = self.signature()?;
+        let mut config = self.config(signature.num_classes.unwrap_or(1));
+        config.include_top = signature.num_classes.is_some();
+        config.in_channels = signature.in_channels;
+        let layers = head_layers(&self.tensors);
+        if !layers.is_empty() {
+            let path = self.path().to_owned();
+            return Err(Error::Head { path, layers });
+        }
+        self.parameters(&config, LoadOptions::default())
+    }
+
     /// Class names: the user's, the file's or ImageNet's. `None` if neither the user nor the file provides
     /// names and the number of classes is not 1000.
     ///
@@ -259,24 +278,20 @@ impl ModelFile {
     }
 }
 
-/// The profile of a file: from its metadata, from the manifest, or as its names suggest.
-pub fn infer_profile(
-    metadata: &ModelMetadata,
-    entry: Option<&Entry>,
-    path: &Path,
-    scheme: Scheme,
-    variant: Variant,
-) -> Profile {
-    if let Some(stated) = metadata.profile.or(entry.map(|entry| entry.profile)) {
-        return stated;
+fn warnings(network: &NetworkTensors, profile: Profile, source: ProfileSource) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if source == ProfileSource::Guess {
+        warnings.push(format!(
+            "nothing says whether timm trained these weights (profile timm) or ported them from TensorFlow \
+             (tf_efficientnet_*, profile tf): guessing {profile}; if results look wrong, pass --profile tf"
+        ));
     }
-    // In timm, TensorFlow ports have the same parameter names as its own networks; only file names differ.
-    let is_port = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .is_some_and(|name| name.starts_with("tf_efficientnet"));
-    if scheme == Scheme::Timm && is_port {
-        return Profile::Tf;
+    if !network.normalisation.is_empty() {
+        warnings.push(format!(
+            "the file has an input normalisation of its own ({}), which is not applied; pass its values as --mean and \
+             --std",
+            network.normalisation.join(", ")
+        ));
     }
-    Profile::default_for(scheme, Some(variant))
+    warnings
 }

@@ -68,8 +68,8 @@ pub struct LoadReport {
     pub skipped: Vec<String>,
     /// Number of tensors converted from another floating-point type to 32 bits, and that type.
     pub converted: Option<(usize, DType)>,
-    /// Number of batch-norm counters that the file does not have, which start at zero. PyTorch does the same
-    /// for files that predate them.
+    /// Number of batch-norm counters that the file does not have as 64-bit integers, which start at zero. PyTorch
+    /// does the same for files that predate them.
     pub counters_started: usize,
 }
 
@@ -197,6 +197,22 @@ impl Check<'_> {
         Err(LoadError::Mismatch(Box::new(mismatch)))
     }
 
+    /// A bias of zeros for a classifier without one (`nn.Linear(..., bias=False)`).
+    fn zero_bias(&self, parameter: &Parameter) -> Result<Option<Tensor>, LoadError> {
+        let is_bias = parameter.name.strip_prefix(CLASSIFIER) == Some("bias");
+        let weight = self.dict.get(&format!("{CLASSIFIER}weight"));
+        if !is_bias || weight.is_none_or(|weight| weight.shape().first() != parameter.shape.first()) {
+            return Ok(None);
+        }
+        let count: usize = parameter.shape.iter().product();
+        let bytes = vec![0; count * DType::F32.size()];
+        Ok(Some(Tensor::from_bytes(
+            DType::F32,
+            parameter.shape.clone(),
+            bytes,
+        )?))
+    }
+
     fn tensor(
         &self,
         parameter: &Parameter,
@@ -206,6 +222,9 @@ impl Check<'_> {
         let name = &parameter.name;
         let is_float = parameter.kind == ParameterKind::Float;
         let Some(found) = self.dict.get(name) else {
+            if let Some(bias) = self.zero_bias(parameter)? {
+                return Ok(Some(bias));
+            }
             if is_float {
                 mismatch.missing.push(name.clone());
             } else {
@@ -214,6 +233,11 @@ impl Check<'_> {
             return Ok(None);
         };
         let (expected, shape) = (&parameter.shape[..], found.shape());
+        // Inference does not use counters, and people cast whole state_dicts to other types.
+        if !is_float && (expected != shape || found.dtype() != DType::I64) {
+            report.counters_started += 1;
+            return Ok(None);
+        }
         let adapts = self.options.adapt_stem && name == STEM && stem::differs_in_input_only(expected, shape);
         if !adapts && expected != shape {
             mismatch.wrong_shape.push(WrongShape {
@@ -267,6 +291,17 @@ impl Check<'_> {
             let own = own.map_or("another network".to_owned(), |own| own.to_string());
             return Some(format!("they belong to {found}, expected {own}"));
         }
+        if mismatch
+            .unexpected
+            .iter()
+            .any(|name| name.starts_with(CLASSIFIER))
+        {
+            return Some(
+                "the classifier has several layers, expected one linear layer; `effnet features` and `effnet finetune` \
+                 do without it"
+                    .to_owned(),
+            );
+        }
         if let Some(classes) = signature.num_classes
             && classes != config.num_classes
             && mismatch
@@ -287,8 +322,8 @@ impl Check<'_> {
                 "channels"
             };
             return Some(format!(
-                "the stem takes {} input {channels}, expected {}; a program can adapt it \
-                 (`LoadOptions::adapt_stem`)",
+                "the stem takes {} input {channels}, and the commands run networks for {} only; a Rust program can \
+                 adapt it (`LoadOptions::adapt_stem`)",
                 signature.in_channels, config.in_channels
             ));
         }

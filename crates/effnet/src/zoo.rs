@@ -5,11 +5,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use effnet_architecture::Variant;
+use effnet_architecture::{ANCHORS, Variant};
 use effnet_checkpoint::{Checkpoint, OpenOptions};
 use effnet_hub::{Entry, Hub, HubConfig, Manifest, Progress};
 
-use crate::Error;
+use crate::{Error, published_names};
 
 /// The manifest of published weights, and the hub that downloads and caches them.
 #[derive(Debug)]
@@ -33,12 +33,19 @@ impl std::str::FromStr for ModelName {
     type Err = effnet_architecture::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // timm's ports from TensorFlow: `tf_efficientnet_b3.ns_jft_in1k` is `b3.tf-ns_jft_in1k`.
+        let (text, port) = match text.strip_prefix("tf_") {
+            Some(rest) => (rest, "tf-"),
+            None => (text, ""),
+        };
         let (variant, tag) = match text.split_once('.') {
-            Some((variant, tag)) => (variant, Some(tag.to_owned())),
+            Some((variant, tag)) => (variant, Some(format!("{port}{tag}"))),
             None => (text, None),
         };
+        // torchvision's enumerations: `EfficientNet_B0_Weights.DEFAULT`.
+        let short = variant.strip_suffix("_Weights").unwrap_or(variant);
         Ok(Self {
-            variant: variant.parse()?,
+            variant: short.parse()?,
             tag,
         })
     }
@@ -87,6 +94,18 @@ impl Weights {
             WeightsContent::File(ref path) => options.open(path),
             WeightsContent::Bundled { name, bytes } => options.open_bytes(name, bytes),
         }
+    }
+
+    /// Opens the checkpoint at the network in it: the one with this key, or else the only one.
+    ///
+    /// # Errors
+    /// Same as [`OpenOptions::open`].
+    pub fn open_network(&self, key: Option<&str>) -> Result<Checkpoint, effnet_checkpoint::Error> {
+        let options = OpenOptions::default().with_anchors(&ANCHORS);
+        self.open(&match key {
+            Some(key) => options.with_wrapper(key),
+            None => options,
+        })
     }
 
     /// SHA-256 digest of the file, in hexadecimal.
@@ -166,7 +185,12 @@ impl Zoo {
                 Some(model) => model.variant.to_string(),
                 None => Variant::B0.to_string(),
             };
-            return self.fetch(self.manifest.get(&id)?, progress);
+            let named = model.and_then(|model| {
+                let tag = model.tag.as_deref()?;
+                published_names::find(&self.manifest, tag, Some(model.variant))
+            });
+            let entry = self.manifest.get(&id).or_else(|error| named.ok_or(error))?;
+            return self.fetch(entry, progress);
         };
         let known = match model {
             Some(ModelName {
@@ -183,6 +207,13 @@ impl Zoo {
             None => None,
         };
         let known = known.filter(|id| self.manifest.get(id).is_ok());
+        let variant = model.map(|model| model.variant);
+        if known.is_none()
+            && !Path::new(weights).exists()
+            && let Some(entry) = published_names::find(&self.manifest, weights, variant)
+        {
+            return self.fetch(entry, progress);
+        }
         self.locate_one(known.as_deref().unwrap_or(weights), progress)
     }
 
@@ -196,6 +227,11 @@ impl Zoo {
             return weights_of_run(name);
         }
         let shown = name.display().to_string();
+        if !name.exists()
+            && let Some(entry) = published_names::find(&self.manifest, &shown, None)
+        {
+            return self.fetch(entry, progress);
+        }
         if name.exists() || looks_like_a_path(name) {
             let file = name.file_name().and_then(|file| file.to_str());
             let entry = file.and_then(|file| self.manifest.entry_of_file(file));
@@ -208,8 +244,30 @@ impl Zoo {
         let entry = self
             .manifest
             .get(&shown)
-            .map_err(|source| Error::UnknownWeights { name: shown, source })?;
+            .map_err(|source| Error::UnknownWeights {
+                source: self.nearest(&shown).unwrap_or(source),
+                name: shown,
+            })?;
         self.fetch(entry, progress)
+    }
+
+    /// The weights of the network that an unknown name of another library mentions.
+    fn nearest(&self, name: &str) -> Option<effnet_hub::Error> {
+        let (variant, rest) = published_names::variant_in(name)?;
+        let port = name.to_ascii_lowercase().starts_with("tf_");
+        let ids = self
+            .manifest
+            .entries()
+            .iter()
+            .filter(|entry| entry.variant == variant)
+            .map(|entry| entry.id.clone());
+        let nearest: Vec<String> = ids.filter(|id| !port || id.contains(".tf-")).collect();
+        (!nearest.is_empty() && !rest.starts_with(|next: char| next.is_ascii_digit())).then(|| {
+            effnet_hub::Error::UnknownId {
+                id: name.to_owned(),
+                nearest,
+            }
+        })
     }
 
     fn fetch(&self, entry: &Entry, progress: &mut dyn Progress) -> Result<Weights, Error> {
@@ -225,9 +283,20 @@ impl Zoo {
     }
 }
 
-/// The weights in a run folder: the best ones, or else the last.
+/// Names of weights in a folder, most wanted first: a run of this project, a model of the Hugging Face hub, a run
+/// of timm's train.py.
+const IN_FOLDERS: [&str; 6] = [
+    "best.safetensors",
+    "last.safetensors",
+    "model.safetensors",
+    "pytorch_model.bin",
+    "model_best.pth.tar",
+    "last.pth.tar",
+];
+
+/// The weights in a folder: the best ones, or else the last.
 fn weights_of_run(folder: &Path) -> Result<Weights, Error> {
-    let path = ["best.safetensors", "last.safetensors"]
+    let path = IN_FOLDERS
         .into_iter()
         .map(|name| folder.join(name))
         .find(|path| fs::metadata(path).is_ok_and(|metadata| metadata.is_file()));

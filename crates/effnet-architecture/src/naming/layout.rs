@@ -14,6 +14,8 @@ use super::{NamingError, Scheme, TensorShapes};
 pub(super) struct Layout {
     blocks: Vec<Block>,
     addresses: BTreeMap<Address, usize>,
+    /// Name of the classifier's layer, if it is not the scheme's own.
+    classifier: Option<String>,
 }
 
 impl Layout {
@@ -70,7 +72,11 @@ impl Layout {
             .enumerate()
             .map(|(index, &address)| (address, index))
             .collect();
-        let mut layout = Layout { blocks, addresses };
+        let mut layout = Layout {
+            blocks,
+            addresses,
+            classifier: None,
+        };
         if let Some(repeats) = repeats {
             layout.check(repeats, scheme)?;
         }
@@ -91,6 +97,15 @@ impl Layout {
     /// Consecutive number of the block at an address of the scheme that the layout was read from.
     pub(super) fn find(&self, address: Address) -> Option<usize> {
         self.addresses.get(&address).copied()
+    }
+
+    /// Name of the classifier's layer in the scheme that the layout was read from, if it is not the scheme's own.
+    pub(super) fn classifier(&self) -> Option<&str> {
+        self.classifier.as_deref()
+    }
+
+    pub(super) fn set_classifier(&mut self, place: Option<String>) {
+        self.classifier = place;
     }
 
     pub(super) fn blocks(&self) -> &[Block] {

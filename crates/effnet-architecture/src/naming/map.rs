@@ -4,7 +4,9 @@ use super::Scheme;
 pub(super) use super::address::block_text;
 pub(super) use super::address::layer_text;
 use super::address::{BlockLayer, layer_of, split_block};
+use super::head;
 use super::layout::Layout;
+use super::{NamingError, TensorShapes};
 
 /// Layers outside the blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub(super) struct Name<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Role {
     Outer(OuterLayer),
+    /// A layer of a head that is more than a classifier.
+    Head,
     /// Blocks are numbered consecutively, as in lukemelas.
     Block {
         index: usize,
@@ -59,6 +63,35 @@ pub(super) fn outer_text(scheme: Scheme, layer: OuterLayer, layout: &Layout) -> 
     }
 }
 
+/// The layout of these tensors, with the name of their classifier.
+///
+/// # Errors
+/// Same as [`Layout::read`].
+pub(super) fn read_layout(
+    shapes: &TensorShapes<'_>,
+    scheme: Scheme,
+    repeats: Option<&[usize]>,
+) -> Result<Layout, NamingError> {
+    let mut layout = Layout::read(shapes, scheme, repeats)?;
+    let own = outer_text(scheme, OuterLayer::Classifier, &layout);
+    let head = shapes.get(&format!(
+        "{}.weight",
+        outer_text(scheme, OuterLayer::HeadConv, &layout)
+    ));
+    let features = head.and_then(|shape| shape.first().copied());
+    let place = head::classifier(shapes, scheme, &own, features);
+    layout.set_classifier(place.filter(|place| *place != own));
+    Ok(layout)
+}
+
+/// Name of the classifier's layer in the scheme that the layout was read from.
+pub(super) fn classifier_text(scheme: Scheme, layout: &Layout) -> String {
+    match layout.classifier() {
+        Some(place) => place.to_owned(),
+        None => outer_text(scheme, OuterLayer::Classifier, layout),
+    }
+}
+
 /// The layer of a name; `None` for a name that does not belong to the scheme.
 pub(super) fn parse<'a>(scheme: Scheme, name: &'a str, layout: &Layout) -> Option<Name<'a>> {
     let (place, leaf) = name.rsplit_once('.')?;
@@ -70,12 +103,22 @@ pub(super) fn parse<'a>(scheme: Scheme, name: &'a str, layout: &Layout) -> Optio
             leaf,
         });
     }
+    if place == classifier_text(scheme, layout) {
+        let role = Role::Outer(OuterLayer::Classifier);
+        return Some(Name { role, leaf });
+    }
     let layer = OUTER_LAYERS
         .iter()
         .map(|row| row.0)
-        .find(|&layer| outer_text(scheme, layer, layout) == place)?;
-    Some(Name {
-        role: Role::Outer(layer),
-        leaf,
-    })
+        .find(|&layer| layer != OuterLayer::Classifier && outer_text(scheme, layer, layout) == place);
+    match layer {
+        Some(layer) => Some(Name {
+            role: Role::Outer(layer),
+            leaf,
+        }),
+        None => head::is_head(scheme, place).then_some(Name {
+            role: Role::Head,
+            leaf,
+        }),
+    }
 }

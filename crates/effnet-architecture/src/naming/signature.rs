@@ -4,8 +4,8 @@
 //! ([`Variant::recognise`](crate::Variant::recognise)), and give the numbers of classes and input channels.
 
 use super::address::BlockLayer;
-use super::layout::{Layout, conv, conv_shape};
-use super::map::{OuterLayer, outer_text};
+use super::layout::{conv, conv_shape};
+use super::map::{OuterLayer, classifier_text, outer_text, read_layout};
 use super::{NamingError, Scheme, TensorShapes};
 
 /// Dimensions of a network, read from the names and shapes of its tensors.
@@ -38,7 +38,7 @@ impl Signature {
     /// [`NamingError`] when it is not an EfficientNet, or a tensor that defines a dimension is missing.
     pub fn read(shapes: &TensorShapes<'_>) -> Result<Signature, NamingError> {
         let scheme = Scheme::of(shapes)?;
-        let layout = Layout::read(shapes, scheme, None)?;
+        let layout = read_layout(shapes, scheme, None)?;
         let weight = |layer| format!("{}.weight", outer_text(scheme, layer, &layout));
         let stem = conv_shape(shapes, &weight(OuterLayer::StemConv))?;
         let head = conv_shape(shapes, &weight(OuterLayer::HeadConv))?;
@@ -60,7 +60,7 @@ impl Signature {
             repeats_per_stage: layout.repeats(),
             stage_channels,
             stage_kernels,
-            num_classes: classes(shapes, weight(OuterLayer::Classifier))?,
+            num_classes: classes(shapes, format!("{}.weight", classifier_text(scheme, &layout)))?,
         })
     }
 }

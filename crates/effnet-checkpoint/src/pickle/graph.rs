@@ -19,8 +19,9 @@ pub(crate) enum Value {
     None,
     Bool(bool),
     Int(i64),
-    /// A float; nothing needs its value.
-    Float,
+    /// A float in 32 bits, which is enough for constants such as a batch norm's epsilon; NaN for one that is
+    /// written as text (protocol 0).
+    Float(f32),
     /// An integer beyond 64 bits: its little-endian two's complement bytes in the pickle.
     Long {
         start: u32,
@@ -194,7 +195,11 @@ impl Graph<'_> {
                     Some(Node::Dict(items)) => items.len(),
                     _ => self.sequence(arg).map_or(0, <[Value]>::len),
                 });
-                object.items.len() + constructor.sum::<usize>()
+                let state = match object.states.last().and_then(|&state| self.node(state)) {
+                    Some(Node::Dict(items)) => items.len(),
+                    _ => 0,
+                };
+                object.items.len() + constructor.sum::<usize>() + state
             }
             _ => 0,
         }
@@ -275,6 +280,18 @@ impl Graph<'_> {
                 _ => None,
             }
         })
+    }
+
+    /// What a mapping or an instance holds by name: its entries, or the attributes of an instance that has none.
+    pub(crate) fn members(&self, value: Value) -> Option<Vec<(Value, Value)>> {
+        if let Some(entries) = self.entries(value) {
+            return Some(entries);
+        }
+        let state = *self.object(value)?.states.last()?;
+        match self.node(state)? {
+            Node::Dict(items) if items.len() <= MAX_ATTRIBUTES => Some(items.clone()),
+            _ => None,
+        }
     }
 
     /// The strings in a set, list or tuple, or in a call such as `set([...])`, as raw bytes: a file may list

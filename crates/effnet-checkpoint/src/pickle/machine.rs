@@ -107,13 +107,10 @@ impl Machine<'_> {
             b'J' => Value::Int(i64::from(self.reader.u32()? as i32)),
             b'K' => Value::Int(i64::from(self.reader.u8()?)),
             b'M' => Value::Int(i64::from(self.reader.u16()?)),
-            b'G' => {
-                self.reader.take(8)?;
-                Value::Float
-            }
+            b'G' => Value::Float(self.reader.f64()? as f32),
             b'F' => {
                 self.reader.line()?;
-                Value::Float
+                Value::Float(f32::NAN)
             }
             0x8a => {
                 let len = self.reader.u8()?;

@@ -53,6 +53,11 @@ impl<'a> Reader<'a> {
         Ok(u16::from_le_bytes(self.array()?))
     }
 
+    /// A float of protocol 1 and later, which is big-endian.
+    pub(super) fn f64(&mut self) -> Result<f64, PickleError> {
+        Ok(f64::from_be_bytes(self.array()?))
+    }
+
     pub(super) fn u32(&mut self) -> Result<u32, PickleError> {
         Ok(u32::from_le_bytes(self.array()?))
     }

@@ -140,6 +140,7 @@ fn load(arguments: &BenchArguments, execution: &Execution, printer: &Printer) ->
         let (_, weights) = find(&arguments.model, printer)?;
         let options = options(&arguments.model).with_num_classes(arguments.classes.num_classes);
         let file = ModelFile::open(weights, &options)?;
+        inference::warn(&file, printer);
         return Ok(Subject {
             variant: file.variant,
             weights: Some(file.weights().name.clone()),

@@ -1,30 +1,32 @@
 //! `effnet convert`.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
-use effnet::{EfficientNetNames, Labels, ModelMetadata, Profile, Scheme, Variant, Weights, infer_profile};
-use effnet_checkpoint::{Checkpoint, Container, DType, OpenOptions, StateDict, WriteOptions};
+use effnet::{
+    EfficientNetNames, Error, Labels, ModelFile, ModelMetadata, ModelOptions, Profile, Scheme, StateDict, Variant,
+    Weights,
+};
+use effnet_checkpoint::{Container, DType, Tensor, WriteOptions};
 
 use crate::Outcome;
 use crate::arguments::{ConvertArguments, FloatType};
+use crate::inference::warn;
 use crate::printer::counted;
 use crate::{DownloadProgress, Printer, open_zoo};
 
 pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Result<Outcome> {
+    check_output_kind(&arguments.output)?;
     let mut progress = DownloadProgress::new(printer);
     let weights = open_zoo(&arguments.zoo)?.locate_one(&arguments.input, &mut progress)?;
     drop(progress);
     check_output(&arguments.output, weights.path(), arguments.force)?;
     let shown = weights.path().display().to_string();
-    let options = match &arguments.key {
-        Some(key) => OpenOptions::default().with_wrapper(key),
-        None => OpenOptions::default(),
-    };
-    let checkpoint = weights.open(&options)?;
+    let input = Input::open(arguments, weights, printer)?;
     let to = arguments.to;
-    let state_dict = rename(&checkpoint, to).with_context(|| shown.clone())?;
-    let metadata = metadata(arguments, &checkpoint, &weights).with_context(|| shown.clone())?;
+    let state_dict = input.rename(to).with_context(|| shown.clone())?;
+    let metadata = input.metadata(arguments).with_context(|| shown.clone())?;
 
     let mut write = WriteOptions::default().with_metadata(metadata.to_entries());
     if let Some(dtype) = arguments.dtype {
@@ -35,19 +37,127 @@ pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Re
         });
     }
     let container = write.write(&arguments.output, &state_dict)?;
-    report(
-        &checkpoint,
-        &arguments.output,
-        state_dict.len(),
-        to,
-        &container.to_string(),
-        printer,
-    );
+    input.report(&arguments.output, state_dict.len(), to, container, printer);
     if container != Container::Safetensors && metadata.labels.is_some() {
         printer.warning("a .pth file cannot hold class names and preprocessing; .safetensors can");
     }
     warn_about_profile(&metadata, to, printer)?;
     Ok(Outcome::Done)
+}
+
+/// What is converted: a published variant, loaded strictly, or a network of other dimensions, whose names are known
+/// but whose structure cannot be checked.
+struct Input {
+    file: Option<ModelFile>,
+    tensors: StateDict,
+    from: Option<String>,
+    left_out: Vec<String>,
+    metadata: ModelMetadata,
+}
+
+impl Input {
+    fn open(arguments: &ConvertArguments, weights: Weights, printer: &Printer) -> anyhow::Result<Self> {
+        let options = ModelOptions::default()
+            .with_profile(arguments.profile)
+            .with_key(arguments.key.clone());
+        match ModelFile::inspect(weights.clone(), &options) {
+            Ok(file) => {
+                file.all_parameters()?;
+                warn(&file, printer);
+                Ok(Self {
+                    tensors: file.state_dict().clone(),
+                    from: file.checkpoint().wrapper().map(str::to_owned),
+                    left_out: file.left_out(),
+                    metadata: file.metadata.clone(),
+                    file: Some(file),
+                })
+            }
+            Err(Error::NoVariant { .. }) => {
+                let checkpoint = weights.open_network(arguments.key.as_deref())?;
+                printer.warning(format!(
+                    "{}: the widths or depths match no published variant, so only the names are converted",
+                    weights.name
+                ));
+                Ok(Self {
+                    from: checkpoint.wrapper().map(str::to_owned),
+                    left_out: checkpoint.left_out().to_vec(),
+                    metadata: ModelMetadata::from_entries(checkpoint.metadata())?,
+                    tensors: checkpoint.into_state_dict(),
+                    file: None,
+                })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Renames the tensors to another scheme. Some schemes number blocks by stage, hence the variant.
+    fn rename(&self, to: Scheme) -> anyhow::Result<StateDict> {
+        let signature = self.tensors.signature()?;
+        let repeats = self.file.as_ref().map(|file| {
+            let stages = file.variant.config().stages();
+            stages.iter().map(|stage| stage.repeats).collect::<Vec<_>>()
+        });
+        // A classifier that was replaced gets its usual name back, also without a change of scheme.
+        let canonical = self.tensors.to_scheme(signature.scheme, Scheme::Lukemelas, repeats.as_deref())?;
+        let renamed = self.file.is_some() || signature.scheme != Scheme::Lukemelas;
+        let canonical = if renamed { canonical } else { self.tensors.clone() };
+        let named = canonical.to_scheme(Scheme::Lukemelas, to, repeats.as_deref())?;
+        Ok(named.into_iter().filter_map(|(name, tensor)| counter(name, tensor)).collect())
+    }
+
+    /// The metadata of the new file: those of the input, completed by the manifest and the arguments.
+    fn metadata(&self, arguments: &ConvertArguments) -> anyhow::Result<ModelMetadata> {
+        let mut metadata = self.metadata.clone();
+        if let Some(path) = &arguments.labels {
+            let labels = Labels::open(path)?;
+            let classes = self.tensors.signature()?.num_classes.unwrap_or(0);
+            ensure!(
+                labels.len() == classes,
+                "--labels {}: {}, the weights have {}",
+                path.display(),
+                counted(labels.len(), "name"),
+                counted(classes, "class")
+            );
+            metadata.labels = Some(labels.names().to_vec());
+        }
+        let Some(file) = &self.file else {
+            return Ok(metadata);
+        };
+        metadata.variant = Some(file.variant.name().to_owned());
+        metadata.profile = Some(file.profile);
+        if let Some(entry) = file.entry()
+            && metadata.image_size.is_none()
+        {
+            metadata = metadata.with_preprocessing(&entry.preprocessing);
+        }
+        Ok(metadata)
+    }
+
+    fn report(&self, output: &Path, tensors: usize, to: Scheme, container: Container, printer: &Printer) {
+        let from = self.from.as_ref().map_or(String::new(), |key| format!(" from `{key}`"));
+        printer.note(format!(
+            "{}: {}{from} with the names of {to}, {container}",
+            output.display(),
+            counted(tensors, "tensor")
+        ));
+        if !self.left_out.is_empty() {
+            printer.note(format!("left out: {}", self.left_out.join(", ")));
+        }
+    }
+}
+
+/// A tensor to write. A batch norm's counter becomes the 64-bit scalar that other libraries load; `None` if it has no
+/// single value.
+fn counter(name: String, tensor: Tensor) -> Option<(String, Tensor)> {
+    if !name.ends_with(".num_batches_tracked") || (tensor.dtype() == DType::I64 && tensor.shape().is_empty()) {
+        return Some((name, tensor));
+    }
+    let value = match tensor.floats() {
+        Ok(values) if values.len() == 1 => values[0] as i64,
+        _ => return None,
+    };
+    let scalar = Tensor::from_bytes(DType::I64, Vec::new(), value.to_le_bytes().to_vec()).ok()?;
+    Some((name, scalar))
 }
 
 /// Renaming tensors does not change the padding and epsilon that they were trained with, and the package that the new
@@ -74,10 +184,23 @@ fn warn_about_profile(metadata: &ModelMetadata, to: Scheme, printer: &Printer) -
     Ok(())
 }
 
+/// Refuses to write to a pipe or a device, before anything opens it: opening a pipe waits for its other end.
+fn check_output_kind(output: &Path) -> anyhow::Result<()> {
+    if let Ok(found) = fs::metadata(output) {
+        ensure!(
+            found.is_file() || found.is_dir(),
+            "{}: not a regular file; write to a file",
+            output.display()
+        );
+    }
+    Ok(())
+}
+
 /// Refuses to overwrite the input and, without `--force`, an existing output.
 fn check_output(output: &Path, input: &Path, force: bool) -> anyhow::Result<()> {
+    let is_file = |path: &Path| fs::metadata(path).is_ok_and(|found| found.is_file());
     // Symbolic and hard links count as the same file; an output that does not exist is not a link.
-    if same_file::is_same_file(output, input).unwrap_or(false) {
+    if is_file(output) && is_file(input) && same_file::is_same_file(output, input).unwrap_or(false) {
         bail!(
             "{}: the output is the input; write to another file",
             output.display()
@@ -89,73 +212,4 @@ fn check_output(output: &Path, input: &Path, force: bool) -> anyhow::Result<()> 
         output.display()
     );
     Ok(())
-}
-
-/// Renames the tensors to another scheme. Some schemes number blocks by stage, hence the variant.
-fn rename(checkpoint: &Checkpoint, to: Scheme) -> anyhow::Result<StateDict> {
-    let state_dict = checkpoint.state_dict();
-    let signature = state_dict.signature()?;
-    let repeats = Variant::recognise(&signature).map(|variant| {
-        let stages = variant.config().stages();
-        stages.iter().map(|stage| stage.repeats).collect::<Vec<_>>()
-    });
-    Ok(state_dict.to_scheme(signature.scheme, to, repeats.as_deref())?)
-}
-
-/// The metadata of the new file: those of the input, completed by the manifest and the arguments.
-fn metadata(
-    arguments: &ConvertArguments,
-    checkpoint: &Checkpoint,
-    weights: &Weights,
-) -> anyhow::Result<ModelMetadata> {
-    let mut metadata = ModelMetadata::from_entries(checkpoint.metadata())?;
-    let signature = checkpoint.state_dict().signature()?;
-    if let Some(variant) = Variant::recognise(&signature) {
-        let profile = if let Some(profile) = arguments.profile {
-            profile
-        } else {
-            let entry = weights.entry.as_ref();
-            infer_profile(&metadata, entry, weights.path(), signature.scheme, variant)
-        };
-        metadata.variant = Some(variant.name().to_owned());
-        metadata.profile = Some(profile);
-    }
-    if let Some(path) = &arguments.labels {
-        let labels = Labels::open(path)?;
-        let classes = signature.num_classes.unwrap_or(0);
-        ensure!(
-            labels.len() == classes,
-            "--labels {}: {}, expected {classes}, one per class",
-            path.display(),
-            counted(labels.len(), "label")
-        );
-        metadata.labels = Some(labels.names().to_vec());
-    }
-    if let Some(entry) = &weights.entry
-        && metadata.image_size.is_none()
-    {
-        metadata = metadata.with_preprocessing(&entry.preprocessing);
-    }
-    Ok(metadata)
-}
-
-fn report(
-    checkpoint: &Checkpoint,
-    output: &Path,
-    tensors: usize,
-    to: Scheme,
-    container: &str,
-    printer: &Printer,
-) {
-    let from = checkpoint
-        .wrapper()
-        .map_or(String::new(), |key| format!(" from `{key}`"));
-    printer.note(format!(
-        "{}: {}{from} with the names of {to}, {container}",
-        output.display(),
-        counted(tensors, "tensor")
-    ));
-    if !checkpoint.left_out().is_empty() {
-        printer.note(format!("left out: {}", checkpoint.left_out().join(", ")));
-    }
 }

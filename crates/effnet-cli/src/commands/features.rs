@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use effnet::{ModelFile, Pipeline, Reader, check_finite, transform};
+use effnet::{Pipeline, Reader, check_finite, transform};
 use effnet_data::chain;
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ use crate::Outcome;
 use crate::arguments::{FeaturesArguments, FeaturesFormat, NetworkArguments};
 use crate::destination::Destination;
 use crate::frame::Frame;
-use crate::inference::{job, load, locate, options};
+use crate::inference::{inspect, job, load, locate};
 use crate::inputs;
 use crate::interrupt::Interrupt;
 use crate::outputs::{LoopEnd, for_each_output};
@@ -49,7 +49,7 @@ pub(crate) fn run(
     let destination = Destination::of(&arguments.inputs, arguments.output.as_deref())?;
     let printer = &destination.printer(printer);
     let (execution, zoo, weights) = locate(&arguments.network, torch, printer)?;
-    let file = ModelFile::inspect(weights, &options(model))?;
+    let file = inspect(weights, model, printer)?;
     let transform = transform(&preprocessing.overrides(), &file, &zoo.manifest)?;
     let inputs = inputs::expand(&arguments.inputs)?;
     let job = || {

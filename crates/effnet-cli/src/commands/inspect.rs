@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use effnet::{EfficientNetNames, ModelMetadata, Profile, Scheme, Variant, infer_profile};
-use effnet_checkpoint::{Checkpoint, OpenOptions};
-use effnet_hub::Entry;
+use effnet::{EfficientNetNames, ModelFile, ModelOptions, ProfileSource, Scheme, Variant};
+use effnet_architecture::NamingError;
+use effnet_checkpoint::Checkpoint;
 use serde::Serialize;
 
 use crate::Outcome;
@@ -27,6 +27,8 @@ struct Description<'a> {
     scheme: Option<String>,
     variant: Option<&'static str>,
     profile: Option<&'static str>,
+    /// Whether nothing but the naming scheme suggests the profile.
+    profile_is_a_guess: bool,
     classes: Option<usize>,
     in_channels: Option<usize>,
     parameters: usize,
@@ -52,8 +54,14 @@ pub(crate) fn run(arguments: &InspectArguments, printer: &Printer) -> anyhow::Re
     let mut progress = DownloadProgress::new(printer);
     let weights = open_zoo(&arguments.zoo)?.locate_one(&arguments.file, &mut progress)?;
     drop(progress);
-    let checkpoint = weights.open(&OpenOptions::default())?;
-    let description = describe(&checkpoint, weights.entry.as_ref())?;
+    let checkpoint = weights.open_network(arguments.key.as_deref())?;
+    let options = ModelOptions::default().with_key(arguments.key.clone());
+    let file = match ModelFile::inspect(weights, &options) {
+        Ok(file) => Some(file),
+        Err(error @ effnet::Error::Metadata { .. }) => return Err(error.into()),
+        Err(_) => None,
+    };
+    let description = describe(&checkpoint, file.as_ref());
     let mut stdout = std::io::BufWriter::new(anstream::stdout());
     match arguments.format {
         InspectFormat::Json => {
@@ -63,30 +71,24 @@ pub(crate) fn run(arguments: &InspectArguments, printer: &Printer) -> anyhow::Re
         InspectFormat::Text => write_text(&mut stdout, &description)?,
     }
     stdout.flush()?;
-    if description.scheme.is_none() {
+    for warning in file.iter().flat_map(ModelFile::warnings) {
+        printer.warning(warning);
+    }
+    let naming = checkpoint.state_dict().signature().err();
+    if let Some(NamingError::Relative(relative)) = naming {
+        printer.warning(relative.to_string());
+    } else if description.scheme.is_none() {
         printer.warning("the tensor names match no known EfficientNet naming scheme");
     }
     Ok(Outcome::Done)
 }
 
-fn describe<'a>(checkpoint: &'a Checkpoint, entry: Option<&Entry>) -> anyhow::Result<Description<'a>> {
+fn describe<'a>(checkpoint: &'a Checkpoint, file: Option<&ModelFile>) -> Description<'a> {
     let state_dict = checkpoint.state_dict();
     let scheme = Scheme::recognise(state_dict.names());
-    let signature = state_dict.signature().ok();
+    let network = file.map_or(state_dict, ModelFile::state_dict);
+    let signature = network.signature().ok();
     let variant = signature.as_ref().and_then(Variant::recognise);
-    let profile = match (scheme, variant) {
-        (Some(scheme), Some(variant)) => {
-            let metadata = ModelMetadata::from_entries(checkpoint.metadata())?;
-            Some(infer_profile(
-                &metadata,
-                entry,
-                checkpoint.path(),
-                scheme,
-                variant,
-            ))
-        }
-        _ => None,
-    };
     let mut dtypes = BTreeMap::new();
     for (_, tensor) in state_dict.iter() {
         *dtypes.entry(tensor.dtype().to_string()).or_insert(0) += 1;
@@ -104,7 +106,7 @@ fn describe<'a>(checkpoint: &'a Checkpoint, entry: Option<&Entry>) -> anyhow::Re
             shape: tensor.shape(),
         }
     });
-    Ok(Description {
+    Description {
         file: checkpoint.path().display().to_string(),
         bytes: checkpoint.file_len() as u64,
         container: checkpoint.container().to_string(),
@@ -113,7 +115,8 @@ fn describe<'a>(checkpoint: &'a Checkpoint, entry: Option<&Entry>) -> anyhow::Re
         prefix: Some(checkpoint.prefix()).filter(|prefix| !prefix.is_empty()),
         scheme: scheme.map(|scheme| scheme.to_string()),
         variant: variant.map(Variant::name),
-        profile: profile.map(Profile::name),
+        profile: file.map(|file| file.profile.name()),
+        profile_is_a_guess: file.is_some_and(|file| file.profile_source == ProfileSource::Guess),
         classes: signature.as_ref().and_then(|signature| signature.num_classes),
         in_channels: signature.as_ref().map(|signature| signature.in_channels),
         parameters: state_dict
@@ -158,7 +161,8 @@ fn write_text(out: &mut impl Write, description: &Description<'_>) -> anyhow::Re
         Some(description.scheme.clone().unwrap_or_else(|| "unknown".to_owned())),
     )?;
     row("variant", description.variant.map(str::to_owned))?;
-    row("profile", description.profile.map(str::to_owned))?;
+    let guess = if description.profile_is_a_guess { " (a guess)" } else { "" };
+    row("profile", description.profile.map(|profile| format!("{profile}{guess}")))?;
     row("classes", description.classes.map(|classes| classes.to_string()))?;
     row(
         "channels",

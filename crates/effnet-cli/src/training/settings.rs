@@ -105,6 +105,9 @@ settings! {
     /// none to train from scratch
     #[arg(long, short, value_name = "ID|FILE", help_heading = "Network")]
     weights: String = "none".to_owned(), "pretrained".to_owned();
+    /// Key of the network in a file that holds several, such as `state_dict_ema` or `state_dict.student`
+    #[arg(long, value_name = "KEY", help_heading = "Network")]
+    key: String = String::new(), String::new();
     /// Padding and batch-norm constants
     #[arg(long, value_name = "PROFILE", help_heading = "Network")]
     profile: ProfileName = ProfileName::Auto, ProfileName::Auto;

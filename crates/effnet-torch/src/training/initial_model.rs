@@ -73,6 +73,7 @@ impl InitialModel {
             .with_crop_pct(settings.crop_pct.value());
         let options = ModelOptions::default()
             .with_variant(Some(variant))
+            .with_key(Some(settings.key.clone()).filter(|key| !key.is_empty()))
             .with_profile(profile);
         let file = weights
             .map(|weights| ModelFile::inspect(weights, &options))

@@ -1,0 +1,178 @@
+//! From the tensors of a checkpoint to those of one network.
+//!
+//! Training programs save counters, metrics and the weights of losses with the network, put its classifier beside
+//! it, and train a single logit where a classifier has two classes. What is left here is what strict loading checks.
+
+use effnet_architecture::{CLASSIFIER, Scheme};
+use effnet_checkpoint::{Checkpoint, DType, StateDict, Tensor, TensorError};
+
+use crate::{EfficientNetNames, LoadError};
+
+/// First parts of names that training adds to a state_dict and inference does not use.
+const TRAINING: [&str; 14] = [
+    "n_averaged",
+    "num_updates",
+    "ema_decay",
+    "criterion",
+    "criterions",
+    "loss",
+    "losses",
+    "metric",
+    "metrics",
+    "class_weight",
+    "class_weights",
+    "pos_weight",
+    "global_step",
+    "step",
+];
+/// The same, as parts of words: `loss_fn`, `train_acc`, `val_f1`.
+const TRAINING_STARTS: [&str; 7] = [
+    "loss_",
+    "train_",
+    "val_",
+    "valid_",
+    "test_",
+    "metric_",
+    "criterion_",
+];
+const TRAINING_ENDS: [&str; 6] = ["_loss", "_criterion", "_metric", "_metrics", "_acc", "_accuracy"];
+/// First or last parts of the names of an input normalisation.
+const NORMALISATION: [&str; 6] = [
+    "mean",
+    "std",
+    "pixel_mean",
+    "pixel_std",
+    "image_mean",
+    "image_std",
+];
+
+/// The tensors of one network, with the names of the file, and the names of those that were set aside.
+#[derive(Debug)]
+pub(crate) struct NetworkTensors {
+    pub(crate) tensors: StateDict,
+    /// Names of buffers that training keeps, and inference does not use.
+    pub(crate) training: Vec<String>,
+    /// Names of an input normalisation, which would have to be applied to images.
+    pub(crate) normalisation: Vec<String>,
+    /// Name of the classifier, if it was found outside the network.
+    pub(crate) classifier: Option<String>,
+}
+
+impl NetworkTensors {
+    /// The network of a checkpoint.
+    pub(crate) fn of(checkpoint: &Checkpoint) -> Self {
+        let mut found = Self {
+            tensors: StateDict::new(),
+            training: Vec::new(),
+            normalisation: Vec::new(),
+            classifier: None,
+        };
+        for (name, tensor) in checkpoint.state_dict().iter() {
+            if is_training(name) {
+                found.training.push(name.to_owned());
+            } else if is_normalisation(name, tensor) {
+                found.normalisation.push(name.to_owned());
+            } else {
+                found.tensors.insert(name, tensor.clone());
+            }
+        }
+        for (name, tensor) in checkpoint.aside().iter() {
+            if is_normalisation(name, tensor) {
+                found.normalisation.push(name.to_owned());
+            }
+        }
+        found.classifier = found.adopt_classifier(checkpoint.aside());
+        found
+    }
+
+    /// Takes the only linear layer beside a network without a classifier as its classifier: a backbone of timm with
+    /// `num_classes=0` and a layer of one's own.
+    fn adopt_classifier(&mut self, aside: &StateDict) -> Option<String> {
+        let signature = self.tensors.signature().ok()?;
+        let canonical = self.tensors.to_canonical().ok()?;
+        if canonical.names().any(|name| name.starts_with(CLASSIFIER)) {
+            return None;
+        }
+        let mut layers = aside
+            .iter()
+            .filter(|(name, tensor)| !is_training(name) && !is_normalisation(name, tensor));
+        let (weight, bias) = (layers.next()?, layers.next());
+        let (weight, bias) = match bias {
+            Some(bias) if bias.0.ends_with(".weight") => (bias, Some(weight)),
+            bias => (weight, bias),
+        };
+        let place = weight.0.strip_suffix(".weight")?;
+        let fits = weight.1.shape().len() == 2 && weight.1.shape()[1] == signature.head_channels;
+        let belongs = bias.is_none_or(|(name, _)| name.strip_suffix(".bias") == Some(place));
+        if !fits || !belongs || layers.next().is_some() {
+            return None;
+        }
+        self.tensors.insert("fc.weight", weight.1.clone());
+        if let Some((_, bias)) = bias {
+            self.tensors.insert("fc.bias", bias.clone());
+        }
+        Some(place.to_owned())
+    }
+}
+
+/// Whether a tensor belongs to training only. Names of a network never begin like this.
+fn is_training(name: &str) -> bool {
+    let first = name.split('.').next().unwrap_or_default().to_ascii_lowercase();
+    TRAINING.contains(&first.as_str())
+        || TRAINING_STARTS.iter().any(|start| first.starts_with(start))
+        || TRAINING_ENDS.iter().any(|end| first.ends_with(end))
+}
+
+fn is_normalisation(name: &str, tensor: &Tensor) -> bool {
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let outside = !name.starts_with("blocks.") && !name.starts_with("features.") && !name.starts_with('_');
+    outside && tensor.numel() <= 4 && NORMALISATION.contains(&last)
+}
+
+/// The layers of a head that is more than one linear layer, with the names of the file; empty otherwise.
+pub(crate) fn head_layers(tensors: &StateDict) -> Vec<String> {
+    let Ok(canonical) = tensors.to_canonical() else {
+        return Vec::new();
+    };
+    let own = [format!("{CLASSIFIER}weight"), format!("{CLASSIFIER}bias")];
+    let extra = canonical
+        .names()
+        .any(|name| name.starts_with(CLASSIFIER) && !own.iter().any(|own| own == name));
+    if !extra {
+        return Vec::new();
+    }
+    canonical
+        .names()
+        .filter_map(|name| name.strip_prefix(CLASSIFIER))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The network of a single logit `z` as one of two classes: logits `[0, z]`, whose softmax is `sigmoid(z)`.
+pub(crate) fn two_classes(tensors: &StateDict) -> Result<StateDict, LoadError> {
+    let scheme = Scheme::of(&tensors.shapes())?;
+    let canonical = tensors.to_scheme(scheme, Scheme::Lukemelas, None)?;
+    let parts = canonical.into_iter().map(|(name, tensor)| {
+        let tensor = if name == format!("{CLASSIFIER}weight") || name == format!("{CLASSIFIER}bias") {
+            zero_row_first(&tensor)?
+        } else {
+            tensor
+        };
+        Ok((name, tensor))
+    });
+    parts.collect()
+}
+
+fn zero_row_first(tensor: &Tensor) -> Result<Tensor, TensorError> {
+    let values = tensor.floats()?;
+    let zeros = std::iter::repeat_n(0.0f32, values.len());
+    let bytes = zeros
+        .chain(values.iter().copied())
+        .flat_map(f32::to_le_bytes)
+        .collect();
+    let mut shape = tensor.shape().to_vec();
+    if let Some(rows) = shape.first_mut() {
+        *rows = 2;
+    }
+    Tensor::from_bytes(DType::F32, shape, bytes)
+}

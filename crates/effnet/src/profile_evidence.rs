@@ -1,0 +1,236 @@
+//! What settles the numeric profile of a file that does not have this project's metadata.
+//!
+//! timm gives its own networks and its ports from TensorFlow the same parameter names, and their padding and
+//! batch-norm epsilon differ: the wrong ones give wrong logits without an error. Nearly every file says which it is,
+//! but each training program says it somewhere else.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use effnet_architecture::{CropMode, Padding, Profile, Scheme, Variant};
+use effnet_checkpoint::Checkpoint;
+use effnet_hub::Entry;
+use serde::Deserialize;
+
+use crate::ModelMetadata;
+
+/// Maximum size of a configuration beside a weight file.
+const MAX_CONFIG: u64 = 4 << 20;
+
+/// How the profile of a file was determined, most reliable first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ProfileSource {
+    /// The caller set it.
+    Caller,
+    /// This project's metadata in the file.
+    Metadata,
+    /// What the file, or a configuration beside it, states about its network.
+    Stated,
+    /// The manifest of published weights.
+    Published,
+    /// The name of the file or of its folder.
+    Name,
+    /// The naming scheme implies it.
+    Scheme,
+    /// Nothing but a naming scheme that is used with two profiles: a guess.
+    Guess,
+}
+
+/// The profile of a file and where it comes from, in the order of [`ProfileSource`].
+pub(crate) fn settle(
+    checkpoint: &Checkpoint,
+    metadata: &ModelMetadata,
+    config: &Config,
+    entry: Option<&Entry>,
+    scheme: Scheme,
+    variant: Option<Variant>,
+) -> (Profile, ProfileSource) {
+    let path = checkpoint.path();
+    let stated = || {
+        let of_layers = of_layers(checkpoint, scheme);
+        let texts = architectures(checkpoint).chain(config.architectures.iter().map(String::as_str));
+        of_layers.or_else(|| of_architectures(texts, scheme))
+    };
+    if let Some(profile) = metadata.profile {
+        return (profile, ProfileSource::Metadata);
+    }
+    if let Some(profile) = stated() {
+        return (profile, ProfileSource::Stated);
+    }
+    if let Some(entry) = entry {
+        return (entry.profile, ProfileSource::Published);
+    }
+    if scheme == Scheme::Timm && is_named_port(path) {
+        return (Profile::Tf, ProfileSource::Name);
+    }
+    let source = if scheme == Scheme::Timm {
+        ProfileSource::Guess
+    } else {
+        ProfileSource::Scheme
+    };
+    (Profile::default_for(scheme, variant), source)
+}
+
+/// Whether the file or its folder is called after one of timm's ports from TensorFlow.
+fn is_named_port(path: &Path) -> bool {
+    let folder = path.parent().and_then(Path::file_name);
+    let names = [path.file_name(), folder];
+    names
+        .into_iter()
+        .flatten()
+        .any(|name| name.to_string_lossy().to_ascii_lowercase().contains(PORT))
+}
+
+const PORT: &str = "tf_efficientnet";
+
+/// What a file states under the usual keys, `arch` first: timm's `arch` is the network that was built, while its
+/// `args.model` may be an alias.
+fn architectures(checkpoint: &Checkpoint) -> impl Iterator<Item = &str> {
+    let rank = |path: &str| match path.rsplit('.').next() {
+        Some("arch" | "architecture") => 0,
+        Some("model" | "model_name") => 1,
+        _ => 2,
+    };
+    let mut stated: Vec<_> = checkpoint.statements().iter().collect();
+    stated.sort_by_key(|(path, _)| rank(path));
+    stated.into_iter().map(|(_, text)| text.as_str())
+}
+
+/// The profile of the first text that names a network of timm.
+fn of_architectures<'a>(mut texts: impl Iterator<Item = &'a str>, scheme: Scheme) -> Option<Profile> {
+    if scheme != Scheme::Timm {
+        return None;
+    }
+    texts.find_map(|text| {
+        let text = text.to_ascii_lowercase();
+        if text.contains(PORT) {
+            return Some(Profile::Tf);
+        }
+        // timm writes an underscore; `efficientnet-b0` is a name of other libraries.
+        let own = text.split("efficientnet_").nth(1)?;
+        let own = own.get(..2)?;
+        Variant::ALL
+            .iter()
+            .any(|variant| variant.name() == own)
+            .then_some(Profile::Timm)
+    })
+}
+
+/// The profile that the layers of a whole module have.
+fn of_layers(checkpoint: &Checkpoint, scheme: Scheme) -> Option<Profile> {
+    let (conv, norm) = match scheme {
+        Scheme::Lukemelas => ("_conv_stem", "_bn0"),
+        Scheme::Timm => ("conv_stem", "bn1"),
+        Scheme::Torchvision => ("features.0.0", "features.0.1"),
+    };
+    let find = |name: &str| {
+        let name = format!("{}{name}", checkpoint.prefix());
+        checkpoint.layers().iter().find(|layer| layer.name == name)
+    };
+    let padding = if find(conv)?.class.contains("Same") {
+        Padding::Same
+    } else {
+        Padding::Symmetric
+    };
+    let epsilon = f64::from(find(norm)?.epsilon?);
+    [Profile::Tf, Profile::Timm, Profile::Torchvision]
+        .into_iter()
+        .find(|profile| {
+            let expected = profile.batch_norm_epsilon();
+            profile.padding() == padding && (epsilon - expected).abs() < 1e-3 * expected
+        })
+}
+
+/// What configurations beside a weight file say.
+#[derive(Debug, Default)]
+pub(crate) struct Config {
+    /// Names of networks.
+    architectures: Vec<String>,
+    hub: HubConfig,
+}
+
+/// `config.json` of a model on the Hugging Face hub, as timm writes it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct HubConfig {
+    architecture: Option<String>,
+    label_names: Option<Vec<String>>,
+    pretrained_cfg: PretrainedConfig,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct PretrainedConfig {
+    architecture: Option<String>,
+    input_size: Option<Vec<usize>>,
+    crop_pct: Option<f64>,
+    crop_mode: Option<String>,
+    interpolation: Option<String>,
+    mean: Option<[f64; 3]>,
+    std: Option<[f64; 3]>,
+}
+
+impl Config {
+    /// Reads `config.json`, and the settings of timm's and Lightning's trainings, in the folder of a file. Whatever
+    /// is not there or is not understood says nothing.
+    pub(crate) fn beside(path: &Path) -> Self {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let hub: HubConfig = read(&folder.join("config.json"))
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default();
+        let named = [&hub.architecture, &hub.pretrained_cfg.architecture];
+        let mut architectures: Vec<String> = named.into_iter().flatten().cloned().collect();
+        // timm's train.py and Lightning, which keeps checkpoints in a folder below.
+        for settings in ["args.yaml", "hparams.yaml", "../hparams.yaml"] {
+            let text = read(&folder.join(settings)).unwrap_or_default();
+            let values = text.lines().filter_map(|line| line.split_once(':'));
+            architectures.extend(values.map(|(_, value)| value.trim().to_owned()));
+        }
+        Self { architectures, hub }
+    }
+
+    /// Completes metadata by preprocessing and class names.
+    pub(crate) fn complete(&self, metadata: &mut ModelMetadata, num_classes: Option<usize>) {
+        let stated = &self.hub.pretrained_cfg;
+        let side = match stated.input_size.as_deref() {
+            Some(&[_, height, width]) if height == width && height > 0 => Some(height),
+            _ => None,
+        };
+        // One source for all of it: parts of two would fit neither.
+        if metadata.image_size.is_none() && metadata.mean.is_none() && side.is_some() {
+            metadata.image_size = side;
+            metadata.crop_pct = stated.crop_pct.filter(|part| *part > 0.0 && *part <= 1.0);
+            metadata.crop_mode = match stated.crop_mode.as_deref() {
+                Some("squash") => Some(CropMode::Squash),
+                _ => Some(CropMode::Center),
+            };
+            let named = stated.interpolation.as_deref();
+            metadata.interpolation = named.and_then(|name| name.parse().ok());
+            metadata.mean = stated.mean;
+            metadata.std = stated.std;
+        }
+        if let Some(names) = &self.hub.label_names
+            && metadata.labels.is_none()
+            && Some(names.len()) == num_classes
+        {
+            metadata.labels = Some(names.clone());
+        }
+    }
+}
+
+/// The text of a small regular file.
+fn read(path: &Path) -> Option<String> {
+    let metadata = fs::metadata(path).ok()?;
+    if !metadata.is_file() {
+        return None;
+    }
+    let mut text = String::new();
+    let file = fs::File::open(path).ok()?;
+    file.take(MAX_CONFIG).read_to_string(&mut text).ok()?;
+    Some(text)
+}
