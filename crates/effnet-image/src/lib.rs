@@ -11,6 +11,7 @@ mod orientation;
 mod rectangle;
 mod resize;
 mod transform;
+mod warning;
 
 pub use effnet_architecture::Interpolation;
 pub use error::ImageError;
@@ -20,3 +21,4 @@ pub use normalize::{IMAGENET_MEAN, IMAGENET_STD, INCEPTION_MEAN, INCEPTION_STD};
 pub use options::{Alpha, DecodeOptions};
 pub use rectangle::Rectangle;
 pub use transform::{EvalTransform, ResizeMode};
+pub use warning::ImageWarning;
