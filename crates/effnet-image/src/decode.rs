@@ -16,7 +16,7 @@ mod webp;
 
 use crate::error::Fault;
 use crate::orientation::Orientation;
-use crate::{DecodeOptions, Format, Image};
+use crate::{DecodeOptions, Format, Image, ImageWarning};
 use samples::Samples;
 
 /// A decoded image, before alpha and orientation are applied.
@@ -26,6 +26,8 @@ struct Raster {
     height: usize,
     samples: Samples,
     orientation: Orientation,
+    /// What was mended or left out.
+    warnings: Vec<ImageWarning>,
 }
 
 /// Decodes a file of a known format into an upright RGB image.
@@ -52,5 +54,5 @@ pub(crate) fn decode(bytes: &[u8], format: Format, options: &DecodeOptions) -> R
         Orientation::Upright
     };
     let (width, height, pixels) = orientation.apply(raster.width, raster.height, pixels);
-    Ok(Image::from_parts(width, height, pixels))
+    Ok(Image::from_parts(width, height, pixels).with_warnings(raster.warnings))
 }

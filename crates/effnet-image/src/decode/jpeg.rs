@@ -26,6 +26,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
         height: header.height,
         samples: Samples::Rgb(pixels),
         orientation: header.orientation,
+        warnings: Vec::new(),
     })
 }
 
