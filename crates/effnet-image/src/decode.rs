@@ -11,7 +11,6 @@ mod jpeg_header;
 mod png;
 mod samples;
 mod tiff;
-mod tiff_palette;
 mod webp;
 
 use crate::error::Fault;

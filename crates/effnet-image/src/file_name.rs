@@ -74,7 +74,7 @@ pub fn unsupported_kind(path: &Path) -> Option<&'static str> {
     let matches = |known: &&str| extension.eq_ignore_ascii_case(known);
     UNSUPPORTED
         .iter()
-        .find(|(_, extensions)| extensions.iter().any(|known| matches(known)))
+        .find(|(_, extensions)| extensions.iter().any(matches))
         .map(|(kind, _)| *kind)
 }
 

@@ -1,0 +1,128 @@
+//! Strips and tiles that are JPEG streams (new-style, compression 7).
+//!
+//! Each stream is put together from the shared tables and its own segments, with one statement about its colours
+//! in place of whatever its writer stated: the directory says what the channels are, as in libtiff.
+
+use std::panic;
+
+use libjpeg_turbo_rs::decode::pipeline::Decoder;
+use libjpeg_turbo_rs::{DecodeLimits, JpegError, PixelFormat};
+
+use crate::error::Fault;
+
+/// More scans than writers of TIFF use (one, or about ten of a progressive stream); each costs a pass.
+const MAX_SCANS: usize = 64;
+
+const START: u8 = 0xD8;
+const END: u8 = 0xD9;
+const START_OF_SCAN: u8 = 0xDA;
+
+/// Decodes a stream to interleaved samples of 8 bits. `height` rows are needed; the stream may have more.
+///
+/// `ycbcr`: the channels are YCbCr and become RGB; all others stay as they are.
+pub(super) fn decode(
+    tables: &[u8],
+    data: &[u8],
+    (width, height): (usize, usize),
+    samples: usize,
+    ycbcr: bool,
+) -> Result<Vec<u8>, Fault> {
+    let mut stream = vec![0xFF, START];
+    // An Adobe segment is the strongest statement about colours: 0 keeps the channels, 1 is YCbCr.
+    stream.extend_from_slice(b"\xFF\xEE\0\x0EAdobe\0\x64\0\0\0\0");
+    stream.push(u8::from(ycbcr));
+    copy_segments(tables, &mut stream)?;
+    let frame = copy_segments(data, &mut stream)?;
+    let frame = frame.ok_or_else(|| Fault::malformed("a JPEG strip or tile has no frame"))?;
+    if frame.precision != 8 {
+        return Err(Fault::unsupported(format_args!(
+            "JPEG compression with {} bits per sample",
+            frame.precision
+        )));
+    }
+    if frame.width != width || frame.height < height || frame.height > 65_500 || frame.components != samples {
+        return Err(Fault::malformed(format_args!(
+            "a JPEG of {} x {} with {} channels in a strip or tile of {width} x {height} with {samples}",
+            frame.width, frame.height, frame.components
+        )));
+    }
+    let format = match samples {
+        1 => PixelFormat::Grayscale,
+        3 => PixelFormat::Rgb,
+        4 => PixelFormat::Cmyk,
+        other => {
+            return Err(Fault::unsupported(format_args!(
+                "JPEG compression of {other} channels"
+            )));
+        }
+    };
+    // See decode/jpeg.rs: the decoder is bounds-checked but may panic on hostile input.
+    let mut pixels = panic::catch_unwind(|| run(&stream, format, frame.width * frame.height))
+        .unwrap_or_else(|_| Err(Fault::malformed("inconsistent JPEG data")))?;
+    pixels.truncate(width * height * samples);
+    Ok(pixels)
+}
+
+fn run(stream: &[u8], format: PixelFormat, pixels: usize) -> Result<Vec<u8>, Fault> {
+    let limits = DecodeLimits {
+        max_pixels: pixels as u64,
+        max_scans: MAX_SCANS,
+        ..DecodeLimits::default()
+    };
+    let fault = |error: &JpegError| match error {
+        JpegError::UnexpectedEof => Fault::truncated(error),
+        JpegError::Unsupported(feature) => Fault::unsupported(feature),
+        other => Fault::malformed(other),
+    };
+    let decoder = Decoder::new_with_limits(stream, limits).map_err(|error| fault(&error))?;
+    let image = decoder.with_output_format(format).decode_image();
+    Ok(image.map_err(|error| fault(&error))?.data)
+}
+
+struct Frame {
+    precision: u8,
+    width: usize,
+    height: usize,
+    components: usize,
+}
+
+/// Appends the segments of a stream but its start, and comments and application data before its scans. Tables
+/// end with an end marker, which is left out. Returns the frame header.
+fn copy_segments(stream: &[u8], out: &mut Vec<u8>) -> Result<Option<Frame>, Fault> {
+    let cut = || Fault::truncated("a JPEG strip or tile has an incomplete header");
+    let mut frame = None;
+    let mut rest = stream;
+    while let [0xFF, marker, after @ ..] = rest {
+        match *marker {
+            START => rest = after,
+            // Fill bytes before a marker.
+            0xFF => rest = &rest[1..],
+            END => return Ok(frame),
+            START_OF_SCAN => {
+                out.extend_from_slice(rest);
+                return Ok(frame);
+            }
+            marker => {
+                let length = after.first_chunk::<2>().ok_or_else(cut)?;
+                let length = usize::from(u16::from_be_bytes(*length));
+                let body = after.get(2..length).ok_or_else(cut)?;
+                if !matches!(marker, 0xE0..=0xEF | 0xFE) {
+                    out.extend_from_slice(&rest[..2 + length]);
+                }
+                // Start of frame, but for the tables of the same range.
+                if matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC) {
+                    let [precision, height, height_low, width, width_low, components] =
+                        *body.first_chunk::<6>().ok_or_else(cut)?;
+                    frame = Some(Frame {
+                        precision,
+                        width: usize::from(u16::from_be_bytes([width, width_low])),
+                        height: usize::from(u16::from_be_bytes([height, height_low])),
+                        components: usize::from(components),
+                    });
+                }
+                rest = &after[length..];
+            }
+        }
+    }
+    Ok(frame)
+}
