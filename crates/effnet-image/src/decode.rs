@@ -9,6 +9,7 @@ mod gif;
 mod jpeg;
 mod jpeg_header;
 mod png;
+mod pnm;
 mod samples;
 mod tiff;
 mod webp;
@@ -38,6 +39,7 @@ pub(crate) fn decode(bytes: &[u8], format: Format, options: &DecodeOptions) -> R
         Format::Bmp => bmp::decode(bytes, options),
         Format::Gif => gif::decode(bytes, options),
         Format::Tiff => tiff::decode(bytes, options),
+        Format::Pnm => pnm::decode(bytes, options),
     }?;
     let expected = raster.width * raster.height;
     if raster.samples.pixel_count() != expected {

@@ -18,6 +18,8 @@ pub enum Format {
     Gif,
     /// TIFF and BigTIFF, first page.
     Tiff,
+    /// Portable bitmaps, greymaps and pixmaps (P1 to P6, Pf).
+    Pnm,
 }
 
 impl Format {
@@ -28,8 +30,30 @@ impl Format {
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Some(Self::Png),
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::WebP),
             [b'B', b'M', ..] => Some(Self::Bmp),
+            // A bitmap without its file header: the size of the header, and one plane.
+            [12, 0, 0, 0, _, _, _, _, 1, 0, ..]
+            | [
+                40 | 52 | 56 | 64 | 108 | 124,
+                0,
+                0,
+                0,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                1,
+                0,
+                ..,
+            ] => Some(Self::Bmp),
             [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Self::Gif),
             [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Some(Self::Tiff),
+            // The version in the other byte order, which Pillow opens as well.
+            [b'I', b'I', 0, 42, ..] | [b'M', b'M', 42, 0, ..] => Some(Self::Tiff),
+            [b'P', b'1'..=b'7' | b'f' | b'F', b' ' | b'\t'..=b'\r' | b'#', ..] => Some(Self::Pnm),
             _ => None,
         }
     }
@@ -73,6 +97,7 @@ impl fmt::Display for Format {
             Self::Bmp => "BMP",
             Self::Gif => "GIF",
             Self::Tiff => "TIFF",
+            Self::Pnm => "PNM",
         })
     }
 }
