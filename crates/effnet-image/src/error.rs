@@ -44,14 +44,14 @@ pub enum ImageError {
     },
 
     /// The file is not in a supported format.
-    #[error(
-        "{file}: expected a JPEG, PNG, WebP, BMP, GIF or TIFF image, found {found}; the format is detected by content, not by extension: convert the file, or remove it"
-    )]
+    #[error("{file}: expected a JPEG, PNG, WebP, BMP, GIF, TIFF or PNM image, found {found}; {advice}")]
     UnknownFormat {
         /// The name of the input.
         file: String,
         /// What the first bytes look like.
         found: String,
+        /// What helps with a file of this kind.
+        advice: &'static str,
     },
 
     /// The header announces more pixels than the limit allows. No memory was allocated for them.

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::decode;
+use crate::signature;
 use crate::{DecodeOptions, Format, ImageError, ImageWarning};
 
 /// An RGB image: 8 bits per channel, `[height, width, 3]`, rows from top to bottom without padding.
@@ -59,9 +60,13 @@ impl Image {
                 file: name.to_owned(),
             });
         }
-        let format = Format::of(bytes).ok_or_else(|| ImageError::UnknownFormat {
-            file: name.to_owned(),
-            found: Format::describe_unknown(bytes),
+        let format = Format::of(bytes).ok_or_else(|| {
+            let unknown = signature::describe(bytes);
+            ImageError::UnknownFormat {
+                file: name.to_owned(),
+                found: unknown.found,
+                advice: unknown.advice,
+            }
         })?;
         decode::decode(bytes, format, options).map_err(|fault| fault.about(name, format))
     }

@@ -11,6 +11,7 @@ mod options;
 mod orientation;
 mod rectangle;
 mod resize;
+mod signature;
 mod transform;
 mod warning;
 
