@@ -114,6 +114,7 @@ impl Layout {
             }
             _ => (1, 1),
         };
+        let planar = samples > 1 && directory.small(tag::PLANAR_CONFIGURATION, 1) == 2;
         let layout = Self {
             width: usize::try_from(width).unwrap_or(usize::MAX),
             height: usize::try_from(height).unwrap_or(usize::MAX),
@@ -121,8 +122,8 @@ impl Layout {
             bits: bits(directory, samples)?,
             sample_type: sample_type(directory)?,
             samples,
-            extra: extra(directory, color, samples),
-            planar: samples > 1 && directory.small(tag::PLANAR_CONFIGURATION, 1) == 2,
+            extra: extra(directory, color, samples, planar, compression),
+            planar,
             reversed_bits: directory.small(tag::FILL_ORDER, 1) == 2,
             compression,
             predictor: directory.small(tag::PREDICTOR, 1),
@@ -242,7 +243,7 @@ fn sample_type(directory: &Directory<'_>) -> Result<SampleType, Fault> {
     }
 }
 
-fn extra(directory: &Directory<'_>, color: Color, samples: usize) -> Extra {
+fn extra(directory: &Directory<'_>, color: Color, samples: usize, planar: bool, compression: u16) -> Extra {
     if samples <= color.channels() || matches!(color, Color::Cmyk | Color::YCbCr) {
         return Extra::None;
     }
@@ -250,7 +251,11 @@ fn extra(directory: &Directory<'_>, color: Color, samples: usize) -> Extra {
         Some(1) => Extra::Associated,
         // 999 is Corel Draw's; a fourth sample that nothing describes is alpha.
         Some(2 | 999) => Extra::Unassociated,
-        None if color == Color::Rgb && samples == 4 => Extra::Unassociated,
+        None if color == Color::Rgb && samples == 4 => match (planar, compression) {
+            // libtiff calls it unspecified, which Pillow takes for premultiplied where it joins planes.
+            (true, method) if method != 1 => Extra::Associated,
+            _ => Extra::Unassociated,
+        },
         _ => Extra::None,
     }
 }
