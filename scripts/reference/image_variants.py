@@ -259,6 +259,7 @@ def libtiff_cases(random, width, height):
     smooth = np.stack([x * 255 // width, y * 255 // height, (x + y) * 3 % 256], 2).astype(np.uint8)
     rgb = Image.fromarray(smooth, "RGB")
     bits = Image.fromarray(random.random((height, width)) > np.linspace(0.1, 0.9, width)[None])
+    yield from old_jpeg_cases(width, height)
     for method in ("group3", "group4", "tiff_ccitt"):
         yield f"{method}.tif", saved(bits, compression=method)
         yield f"{method}-white-is-zero.tif", saved(bits, compression=method, tiffinfo={262: 0})
@@ -276,6 +277,62 @@ def libtiff_cases(random, width, height):
         yield f"float-predictor{predictor}.tif", saved(
             Image.fromarray(random.random((height, width)).astype(np.float32) * 400), compression="tiff_lzw",
             tiffinfo={317: predictor})
+
+
+def segments(jpeg):
+    """The segments of a JPEG as (marker, body), and its entropy-coded data."""
+    at, found = 2, []
+    while True:
+        marker, length = jpeg[at + 1], int.from_bytes(jpeg[at + 2:at + 4], "big")
+        found.append((marker, jpeg[at + 4:at + 2 + length]))
+        at += 2 + length
+        if marker == 0xDA:
+            return found, jpeg[at:-2]
+
+
+def old_jpeg_cases(width, height):
+    """Compression 6: the tables in a stream that the directory points to, or one by one."""
+    y, x = np.mgrid[0:height, 0:width]
+    smooth = np.stack([x * 255 // width, y * 255 // height, (x + y) * 3 % 256], 2).astype(np.uint8)
+    for (across, down), sampling in (((1, 1), "4:4:4"), ((2, 1), "4:2:2"), ((2, 2), "4:2:0")):
+        out = io.BytesIO()
+        Image.fromarray(smooth, "RGB").save(out, "JPEG", quality=70, subsampling=sampling)
+        stream = out.getvalue()
+        parts, data = segments(stream)
+        tables = {"quantization": {}, "dc": {}, "ac": {}}
+        for marker, body in parts:
+            if marker == 0xDB:
+                tables["quantization"][body[0]] = body[1:65]
+            elif marker == 0xC4:
+                tables["ac" if body[0] >> 4 else "dc"][body[0] & 15] = body[1:]
+        common = {256: (4, [width]), 257: (4, [height]), 258: (3, [8] * 3), 259: (3, [6]), 262: (3, [6]),
+                  277: (3, [3]), 278: (4, [height]), 284: (3, [1]), 530: (3, [across, down])}
+        # The data come first, behind a header of 8 bytes.
+        entries = common | {273: (4, [8]), 279: (4, [len(stream)]), 513: (4, [8]), 514: (4, [len(stream)])}
+        yield f"old-jpeg-stream-{across}{down}.tif", after_data(stream, entries)
+        body, offsets = b"", {}
+        for name in tables:
+            offsets[name] = []
+            for channel in (0, 1, 1):
+                offsets[name].append(8 + len(body))
+                body += tables[name][channel]
+        entries = common | {512: (3, [1]), 519: (4, offsets["quantization"]), 520: (4, offsets["dc"]),
+                            521: (4, offsets["ac"]), 273: (4, [8 + len(body)]), 279: (4, [len(data)])}
+        yield f"old-jpeg-tables-{across}{down}.tif", after_data(body + data, entries)
+
+
+def after_data(data, entries):
+    """A little-endian TIFF whose directory follows `data`, which start at 8."""
+    data += b"\0" * (len(data) % 2)
+    fields, spill = b"", b""
+    after = 8 + len(data) + 2 + 12 * len(entries) + 4
+    for tag, (kind, values) in sorted(entries.items()):
+        packed_values = struct.pack("<" + {3: "H", 4: "I"}[kind] * len(values), *values)
+        if len(packed_values) > 4:
+            packed_values, spill = struct.pack("<I", after + len(spill)), spill + packed_values
+        fields += struct.pack("<HHI", tag, kind, len(values)) + packed_values.ljust(4, b"\0")
+    return (b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(entries)) + fields + bytes(4)
+            + spill)
 
 
 def bmp(size, bits, rows, *, width, height, compression=0, colors=0, palette=b"", masks=b"", offset=None, gap=b""):
@@ -375,7 +432,7 @@ def pnm_cases(random, width, height):
 def unsupported(random, width, height):
     """Files that are sound but not read, and what the message must name."""
     rgb = random.integers(0, 256, (height, width, 3)).astype(np.uint8)
-    for method, words in ((6, "old-style JPEG compression"), (34661, "JBIG compression"), (34712, "JPEG 2000"),
+    for method, words in ((34661, "JBIG compression"), (34712, "JPEG 2000"),
                           (34887, "LERC compression"), (34925, "LZMA compression"), (32809, "ThunderScan"),
                           (50002, "JPEG XL"), (12345, "compression method 12345")):
         yield f"compression{method}.tif", tiff(rgb, 8, 2, tags={259: (3, [method])}), words

@@ -10,6 +10,7 @@ mod directory;
 mod fax;
 mod jpeg;
 mod layout;
+mod old_jpeg;
 mod pixels;
 mod predictor;
 mod ycbcr;

@@ -2,7 +2,9 @@
 
 use super::compression::{self, Compression};
 use super::directory::{Directory, Values, tag};
+use super::jpeg::Output;
 use super::layout::{Color, Layout};
+use super::old_jpeg::OldJpeg;
 use super::ycbcr::{self, Conversion};
 use super::{fax, jpeg, pixels, predictor};
 use crate::DecodeOptions;
@@ -23,6 +25,7 @@ pub(super) struct Chunks<'a> {
     height: usize,
     conversion: Option<Conversion>,
     jpeg_tables: &'a [u8],
+    old_jpeg: Option<OldJpeg<'a>>,
     fax_options: u16,
     /// Compressed bytes that may still be read, see [`Chunks::charge`].
     budget: u64,
@@ -98,6 +101,10 @@ impl<'a> Chunks<'a> {
                 .values(tag::JPEG_TABLES)
                 .map(|tables| tables.raw())
                 .unwrap_or_default(),
+            old_jpeg: match compression {
+                Compression::OldJpeg => Some(OldJpeg::read(file, directory)?),
+                _ => None,
+            },
             fax_options: directory.small(tag::T4_OPTIONS, 0),
             budget: 8 * (file.len() as u64 + decoded),
             clipped: false,
@@ -236,8 +243,22 @@ impl<'a> Chunks<'a> {
                         layout.bits
                     )));
                 }
-                let ycbcr = layout.color == Color::YCbCr && !layout.planar;
-                jpeg::decode(self.jpeg_tables, data, size, samples, ycbcr)
+                let output = match layout.color {
+                    Color::YCbCr if !layout.planar => Output::Rgb,
+                    _ => Output::Stored,
+                };
+                jpeg::decode(self.jpeg_tables, data, size, samples, output)
+            }
+            Compression::OldJpeg => {
+                let tables = self.old_jpeg.as_ref();
+                let tables = tables.ok_or_else(|| Fault::malformed("it has no JPEG tables"))?;
+                jpeg::decode(
+                    &[],
+                    &tables.stream(data, size, self.offsets.len() == 1)?,
+                    size,
+                    samples,
+                    Output::Repeated,
+                )
             }
             Compression::WebP => {
                 // Lossy WebP has only whole images: a last strip may be shorter than the others.

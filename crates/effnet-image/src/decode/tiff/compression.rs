@@ -19,6 +19,7 @@ pub(super) enum Compression {
     Fax(u16),
     Lzw,
     Jpeg,
+    OldJpeg,
     Deflate,
     PackBits,
     Zstandard,
@@ -31,12 +32,12 @@ impl Compression {
             1 => return Ok(Self::None),
             2..=4 | 32771 => return Ok(Self::Fax(method)),
             5 => return Ok(Self::Lzw),
+            6 => return Ok(Self::OldJpeg),
             7 => return Ok(Self::Jpeg),
             8 | 32946 => return Ok(Self::Deflate),
             32773 => return Ok(Self::PackBits),
             50000 => return Ok(Self::Zstandard),
             50001 => return Ok(Self::WebP),
-            6 => "old-style JPEG",
             9 | 10 | 34661 => "JBIG",
             32766 => "NeXT",
             32809 => "ThunderScan",
@@ -62,7 +63,7 @@ impl Compression {
 
     /// Whether `FillOrder` reverses the bits of the compressed bytes.
     pub(super) fn reverses_bits(self) -> bool {
-        self != Self::Jpeg
+        !matches!(self, Self::Jpeg | Self::OldJpeg)
     }
 
     /// Unpacks exactly `length` bytes.
@@ -74,7 +75,7 @@ impl Compression {
             Self::PackBits => pack_bits(data, length),
             Self::Zstandard => zstandard(data, length)?,
             // These depend on the size of the picture.
-            Self::Fax(_) | Self::Jpeg | Self::WebP => Vec::new(),
+            Self::Fax(_) | Self::Jpeg | Self::OldJpeg | Self::WebP => Vec::new(),
         };
         if bytes.len() < length {
             return Err(Fault::truncated(format_args!(

@@ -45,6 +45,10 @@ pub(super) mod tag {
     pub(in crate::decode) const EXTRA_SAMPLES: u16 = 338;
     pub(in crate::decode) const SAMPLE_FORMAT: u16 = 339;
     pub(in crate::decode) const JPEG_TABLES: u16 = 347;
+    pub(in crate::decode) const JPEG_INTERCHANGE_FORMAT: u16 = 513;
+    pub(in crate::decode) const JPEG_Q_TABLES: u16 = 519;
+    pub(in crate::decode) const JPEG_DC_TABLES: u16 = 520;
+    pub(in crate::decode) const JPEG_AC_TABLES: u16 = 521;
     pub(in crate::decode) const YCBCR_COEFFICIENTS: u16 = 529;
     pub(in crate::decode) const YCBCR_SUBSAMPLING: u16 = 530;
     pub(in crate::decode) const REFERENCE_BLACK_WHITE: u16 = 532;

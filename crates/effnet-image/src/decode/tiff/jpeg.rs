@@ -1,4 +1,4 @@
-//! Strips and tiles that are JPEG streams (new-style, compression 7).
+//! Strips and tiles that are JPEG streams.
 //!
 //! Each stream is put together from the shared tables and its own segments, with one statement about its colours
 //! in place of whatever its writer stated: the directory says what the channels are, as in libtiff.
@@ -6,7 +6,7 @@
 use std::panic;
 
 use libjpeg_turbo_rs::decode::pipeline::Decoder;
-use libjpeg_turbo_rs::{DecodeLimits, JpegError, PixelFormat};
+use libjpeg_turbo_rs::{DecodeLimits, JpegError, PixelFormat, RawImage};
 
 use crate::error::Fault;
 
@@ -17,23 +17,34 @@ const START: u8 = 0xD8;
 const END: u8 = 0xD9;
 const START_OF_SCAN: u8 = 0xDA;
 
+/// What becomes of the channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Output {
+    /// They stay as they are.
+    Stored,
+    /// They stay as they are, and chroma is repeated rather than interpolated.
+    Repeated,
+    /// They are YCbCr, and become RGB.
+    Rgb,
+}
+
 /// Decodes a stream to interleaved samples of 8 bits. `height` rows are needed; the stream may have more.
-///
-/// `ycbcr`: the channels are YCbCr and become RGB; all others stay as they are.
 pub(super) fn decode(
     tables: &[u8],
     data: &[u8],
     (width, height): (usize, usize),
     samples: usize,
-    ycbcr: bool,
+    output: Output,
 ) -> Result<Vec<u8>, Fault> {
     let mut stream = vec![0xFF, START];
     // An Adobe segment is the strongest statement about colours: 0 keeps the channels, 1 is YCbCr.
     stream.extend_from_slice(b"\xFF\xEE\0\x0EAdobe\0\x64\0\0\0\0");
-    stream.push(u8::from(ycbcr));
+    stream.push(u8::from(output == Output::Rgb));
     copy_segments(tables, &mut stream)?;
     let frame = copy_segments(data, &mut stream)?;
     let frame = frame.ok_or_else(|| Fault::malformed("a JPEG strip or tile has no frame"))?;
+    // Strips need no end of their own.
+    stream.extend([0xFF, END]);
     if frame.precision != 8 {
         return Err(Fault::unsupported(format_args!(
             "JPEG compression with {} bits per sample",
@@ -46,6 +57,11 @@ pub(super) fn decode(
             frame.width, frame.height, frame.components
         )));
     }
+    if output == Output::Stored && frame.is_subsampled {
+        return Err(Fault::unsupported(
+            "JPEG compression with subsampled channels that are not YCbCr",
+        ));
+    }
     let format = match samples {
         1 => PixelFormat::Grayscale,
         3 => PixelFormat::Rgb,
@@ -57,13 +73,13 @@ pub(super) fn decode(
         }
     };
     // See decode/jpeg.rs: the decoder is bounds-checked but may panic on hostile input.
-    let mut pixels = panic::catch_unwind(|| run(&stream, format, frame.width * frame.height))
+    let mut pixels = panic::catch_unwind(|| run(&stream, format, output, frame.width * frame.height))
         .unwrap_or_else(|_| Err(Fault::malformed("inconsistent JPEG data")))?;
     pixels.truncate(width * height * samples);
     Ok(pixels)
 }
 
-fn run(stream: &[u8], format: PixelFormat, pixels: usize) -> Result<Vec<u8>, Fault> {
+fn run(stream: &[u8], format: PixelFormat, output: Output, pixels: usize) -> Result<Vec<u8>, Fault> {
     let limits = DecodeLimits {
         max_pixels: pixels as u64,
         max_scans: MAX_SCANS,
@@ -75,8 +91,32 @@ fn run(stream: &[u8], format: PixelFormat, pixels: usize) -> Result<Vec<u8>, Fau
         other => Fault::malformed(other),
     };
     let decoder = Decoder::new_with_limits(stream, limits).map_err(|error| fault(&error))?;
+    if output == Output::Repeated {
+        return repeated(&decoder.decode_raw().map_err(|error| fault(&error))?);
+    }
     let image = decoder.with_output_format(format).decode_image();
     Ok(image.map_err(|error| fault(&error))?.data)
+}
+
+/// Interleaves the planes of an image, each sample of a smaller plane repeated.
+fn repeated(image: &RawImage) -> Result<Vec<u8>, Fault> {
+    let planes = image.planes.len();
+    let mut pixels = vec![0; image.width * image.height * planes];
+    for (channel, plane) in image.planes.iter().enumerate() {
+        let (wide, high) = (image.plane_widths[channel], image.plane_heights[channel]);
+        // Planes are whole numbers of blocks, so these are the sampling factors.
+        let across = image.plane_widths[0].checked_div(wide).unwrap_or(0).max(1);
+        let down = image.plane_heights[0].checked_div(high).unwrap_or(0).max(1);
+        let rows = pixels.chunks_exact_mut(image.width * planes);
+        for (y, row) in rows.enumerate() {
+            let source = plane.get(y / down * wide..).unwrap_or_default();
+            for (x, pixel) in row.chunks_exact_mut(planes).enumerate() {
+                let sample = source.get(x / across);
+                pixel[channel] = *sample.ok_or_else(|| Fault::malformed("a JPEG plane is too small"))?;
+            }
+        }
+    }
+    Ok(pixels)
 }
 
 struct Frame {
@@ -84,6 +124,8 @@ struct Frame {
     width: usize,
     height: usize,
     components: usize,
+    /// Not all channels have the size of the image.
+    is_subsampled: bool,
 }
 
 /// Appends the segments of a stream but its start, and comments and application data before its scans. Tables
@@ -118,6 +160,8 @@ fn copy_segments(stream: &[u8], out: &mut Vec<u8>) -> Result<Option<Frame>, Faul
                         width: usize::from(u16::from_be_bytes([width, width_low])),
                         height: usize::from(u16::from_be_bytes([height, height_low])),
                         components: usize::from(components),
+                        is_subsampled: components > 1
+                            && body[6..].chunks_exact(3).any(|channel| channel[1] != body[7]),
                     });
                 }
                 rest = &after[length..];

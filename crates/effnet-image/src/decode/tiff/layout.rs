@@ -6,6 +6,9 @@
 use super::directory::{Directory, tag};
 use crate::error::Fault;
 
+const OLD_JPEG: u16 = 6;
+const JPEG: u16 = 7;
+
 /// How samples become colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Color {
@@ -102,13 +105,21 @@ impl Layout {
             side(tag::IMAGE_WIDTH, "width")?,
             side(tag::IMAGE_LENGTH, "height")?,
         );
-        let color = Color::read(directory)?;
         let compression = directory.small(tag::COMPRESSION, 1);
-        let samples = samples(directory)?;
+        let is_jpeg = matches!(compression, OLD_JPEG | JPEG);
+        // Old-style JPEG is YCbCr whatever the file says, as in Pillow.
+        let color = match compression {
+            OLD_JPEG => Color::YCbCr,
+            _ => Color::read(directory)?,
+        };
+        let samples = match compression {
+            OLD_JPEG => 3,
+            _ => samples(directory)?,
+        };
         let subsampling = match (color, directory.values(tag::YCBCR_SUBSAMPLING)) {
             // JPEG states its own.
-            (Color::YCbCr, None) if compression != 7 => (2, 2),
-            (Color::YCbCr, Some(values)) if compression != 7 => {
+            (Color::YCbCr, None) if !is_jpeg => (2, 2),
+            (Color::YCbCr, Some(values)) if !is_jpeg => {
                 let factor = |index| values.get(index).unwrap_or(2) as usize;
                 (factor(0), factor(1))
             }
