@@ -8,6 +8,9 @@ mod bmp_rle;
 mod gif;
 mod jpeg;
 mod jpeg_header;
+#[allow(unsafe_code, reason = "libjpeg is a C library")]
+mod jpeg_libjpeg;
+mod jpeg_scans;
 mod png;
 mod samples;
 mod tiff;
