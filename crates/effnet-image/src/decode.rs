@@ -12,6 +12,7 @@ mod jpeg_header;
 mod jpeg_libjpeg;
 mod jpeg_scans;
 mod png;
+mod png_mend;
 mod samples;
 mod tiff;
 mod tiff_palette;

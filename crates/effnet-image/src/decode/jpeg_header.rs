@@ -135,9 +135,18 @@ impl JpegHeader {
         if !self.components.iter().all(legal) {
             return Err(Fault::malformed("sampling factors outside 1 to 4"));
         }
-        // Sample planes, the decoder's output, the coefficients of a progressive file, RGB.
-        let planes = count * if self.progressive { 4 } else { 2 };
-        options.admit(self.width as u64, self.height as u64, planes as u64 + 3)
+        options.admit(self.width as u64, self.height as u64, self.peak_bytes())
+    }
+
+    /// The most memory per pixel: sample planes, their coefficients in a progressive file or in scans of their own,
+    /// the decoder's output, and RGB made of it.
+    fn peak_bytes(&self) -> u64 {
+        let area = |component: &Component| u64::from(component.sampling.0) * u64::from(component.sampling.1);
+        let full = self.components.iter().map(area).max().unwrap_or(1);
+        let samples = self.components.iter().map(area).sum::<u64>().div_ceil(full);
+        let output = self.components.len() as u64;
+        let converted = if output == 3 { 0 } else { 3 };
+        3 * samples + output + converted
     }
 
     /// Whether the header is sound and the layout is one that the fast decoder reads as libjpeg does.
