@@ -24,9 +24,6 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
         match jpeg_scans::check(bytes, &header) {
             Verdict::Sound(guarded) => decode_fast(&guarded, &header, options),
             Verdict::Unsure => None,
-            Verdict::TooManyScans => {
-                return Err(Fault::unsupported(JpegHeader::too_many_scans(header.max_scans())));
-            }
         }
     } else {
         None
@@ -34,6 +31,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     let (pixels, warning) = match fast {
         Some(pixels) => (pixels, None),
         None => {
+            jpeg_scans::admit(bytes, &header)?;
             let decoded = jpeg_libjpeg::decode(bytes, &header)?;
             (decoded.pixels, decoded.warning)
         }

@@ -13,6 +13,7 @@ use std::{mem, ptr};
 use mozjpeg_sys as c;
 
 use super::jpeg_header::JpegHeader;
+use super::jpeg_idct;
 use crate::error::Fault;
 
 /// The bytes that Pillow hands to libjpeg at a time. Where a file is cut decides what libjpeg sees of it.
@@ -150,6 +151,8 @@ impl Decompressor {
             if size != (header.width, header.height) || info.output_components as usize != channels {
                 return Err(Fault::malformed("contradicting frame headers"));
             }
+            // SAFETY: decompression has just started, without scaling.
+            unsafe { jpeg_idct::install(info) };
             *pixels = vec![0; size.0 * size.1 * channels];
             *step = Step::Rows;
         }

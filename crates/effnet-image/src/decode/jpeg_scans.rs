@@ -5,6 +5,8 @@
 //! what only decoding can show is made an error: the data of each interval are followed by ones, which are never the
 //! code of anything, so that a decoder that runs past the end fails. Whatever is refused here or there goes to libjpeg.
 
+use crate::error::Fault;
+
 use super::jpeg_header::{JpegHeader, Segment, are_sound_codes, next_segment};
 
 /// Ones behind each interval, more than a decoder reads before it needs a code. Correction bits of progressive files
@@ -29,8 +31,16 @@ pub(super) enum Verdict {
     Sound(Vec<u8>),
     /// Only libjpeg knows what it looks like.
     Unsure,
-    /// It has more scans than [`JpegHeader::max_scans`].
-    TooManyScans,
+}
+
+/// Refuses a file with more scans than [`JpegHeader::max_scans`], by its markers, before libjpeg spends time on them.
+pub(super) fn admit(bytes: &[u8], header: &JpegHeader) -> Result<(), Fault> {
+    let most = header.max_scans();
+    let scans = memchr::memmem::find_iter(&bytes[header.scans..], &[0xFF, 0xDA]);
+    match scans.take(most + 1).count() {
+        count if count > most => Err(Fault::unsupported(JpegHeader::too_many_scans(most))),
+        _ => Ok(()),
+    }
 }
 
 /// Checks the scans of a file with an ordinary header.
@@ -50,7 +60,7 @@ pub(super) fn check(bytes: &[u8], header: &JpegHeader) -> Verdict {
             0xDA => {
                 scans += 1;
                 if scans > header.max_scans() {
-                    return Verdict::TooManyScans;
+                    return Verdict::Unsure;
                 }
                 let scan = progress.scan(&segment);
                 let Some(end) = scan.and_then(|scan| scan.copy(rest, header, &mut guarded)) else {

@@ -146,9 +146,8 @@ pub(super) fn mend(bytes: &[u8]) -> Result<Option<(Vec<u8>, Cow<'static, str>)>,
     };
     drop(compressed);
     if layout.color == Layout::PALETTE && !has_palette {
-        let last = (1_u16 << layout.depth.min(8)) - 1;
-        let greys: Vec<u8> = (0..=last).flat_map(|grey| [grey as u8; 3]).collect();
-        push_palette(&mut sound, &greys);
+        // Without a palette, Pillow shows all indices black.
+        push_palette(&mut sound, &[0; 3]);
         reason = reason.or(Some("its palette is missing"));
     }
     if !has_end {
@@ -184,15 +183,25 @@ fn inflate(compressed: &[u8], size: usize) -> Result<Option<Vec<u8>>, Fault> {
         let (read, made) = (decoder.total_in(), rows.len());
         let input = compressed.get(read as usize..).unwrap_or_default();
         let outcome = decoder.decompress_vec(input, &mut rows, FlushDecompress::None);
-        if rows.len() >= size {
+        if rows.len() >= size && outcome.is_ok() {
             rows.truncate(size);
-            return Ok(Some(rows).filter(|rows| !rows.is_empty()));
+            let is_sound = !rows.is_empty() && is_sound_behind(&mut decoder, compressed);
+            return Ok(is_sound.then_some(rows));
         }
         let is_stuck = decoder.total_in() == read && rows.len() == made;
         if is_stuck || !matches!(outcome, Ok(Status::Ok)) {
             return Ok(None);
         }
     }
+}
+
+/// Whether the stream goes on without an error, if it does so without more output: zlib looks at the checksum behind
+/// the last row, if it is there, but at no more data.
+fn is_sound_behind(decoder: &mut Decompress, compressed: &[u8]) -> bool {
+    let made = decoder.total_out();
+    let input = compressed.get(decoder.total_in() as usize..).unwrap_or_default();
+    let outcome = decoder.decompress(input, &mut [0], FlushDecompress::None);
+    outcome.is_ok() || decoder.total_out() > made
 }
 
 /// A zlib stream that holds `rows` as they are.
