@@ -30,7 +30,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     let width = screen.0.max(usize::from(frame.left) + usize::from(frame.width));
     let height = screen.1.max(usize::from(frame.top) + usize::from(frame.height));
     // Indices of the frame and of the screen, RGBA, RGB.
-    options.admit(width as u64, height as u64, 9)?;
+    let _permit = options.admit(width as u64, height as u64, 9)?;
 
     let mut indices = vec![0; decoder.buffer_size()];
     if !indices.is_empty() {

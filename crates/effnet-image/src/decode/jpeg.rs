@@ -19,7 +19,7 @@ use crate::{DecodeOptions, ImageWarning};
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fault> {
     let header = JpegHeader::read(bytes)?;
-    header.check(options)?;
+    let _permit = header.check(options)?;
     let fast = if header.is_ordinary() {
         match jpeg_scans::check(bytes, &header) {
             Verdict::Sound(guarded) => decode_fast(&guarded, &header, options),

@@ -5,6 +5,7 @@
 
 use crate::DecodeOptions;
 use crate::error::Fault;
+use crate::options::Permit;
 use crate::orientation::Orientation;
 
 /// A component of the frame.
@@ -126,7 +127,7 @@ impl JpegHeader {
     }
 
     /// Rejects images that exceed the limits or that no decoder here supports.
-    pub(super) fn check(&self, options: &DecodeOptions) -> Result<(), Fault> {
+    pub(super) fn check(&self, options: &DecodeOptions) -> Result<Permit, Fault> {
         let count = self.components.len();
         if !matches!(count, 1 | 3 | 4) {
             return Err(Fault::unsupported(format_args!("{count} colour channels")));
@@ -207,9 +208,10 @@ impl JpegHeader {
     }
 }
 
-/// Whether the Huffman tables of a segment are complete and leave the code of all ones unused, as the format demands.
+/// Whether the Huffman tables of a segment are complete, leave the code of all ones unused and have possible symbols,
+/// as libjpeg demands.
 pub(super) fn are_sound_codes(mut tables: &[u8]) -> bool {
-    while let [_, rest @ ..] = tables {
+    while let [class, rest @ ..] = tables {
         let Some((counts, rest)) = rest.split_first_chunk::<16>() else {
             return false;
         };
@@ -225,7 +227,13 @@ pub(super) fn are_sound_codes(mut tables: &[u8]) -> bool {
         if symbols > 256 || rest.len() < symbols {
             return false;
         }
-        tables = &rest[symbols..];
+        let (symbols, rest) = rest.split_at(symbols);
+        // A DC code says how many bits follow, up to 15; there are two classes of four tables.
+        let is_dc = class >> 4 == 0;
+        if class & !0x13 != 0 || is_dc && symbols.iter().any(|symbol| *symbol > 15) {
+            return false;
+        }
+        tables = rest;
     }
     true
 }

@@ -41,7 +41,7 @@ fn decode_sound(bytes: &[u8], options: &DecodeOptions, is_mended: bool) -> Resul
     let header = decoder.read_header_info().map_err(fault)?;
     let (width, height) = header.size();
     let (stored, depth) = (header.color_type, header.bit_depth);
-    options.admit(u64::from(width), u64::from(height), peak_bytes(stored, depth))?;
+    let _permit = options.admit(u64::from(width), u64::from(height), peak_bytes(stored, depth))?;
 
     let mut reader = decoder.read_info().map_err(fault)?;
     let size = reader

@@ -25,7 +25,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     let (width, height) = decoder.dimensions();
     // Planes, alpha, an animation's canvas and frame, the image, RGB.
     let peak_bytes = if decoder.is_animated() { 16 } else { 12 };
-    options.admit(u64::from(width), u64::from(height), peak_bytes)?;
+    let _permit = options.admit(u64::from(width), u64::from(height), peak_bytes)?;
     let (width, height) = (width as usize, height as usize);
     let samples = if decoder.is_animated() {
         let frame = Frame::find(bytes).ok_or_else(|| Fault::malformed("it has no frame"))?;
