@@ -64,7 +64,7 @@ impl Damaged {
                 Ok(())
             }
             // GIFs are refused when their data end early, even if all pixels are there by then.
-            (Some(_), Err(_)) if name.ends_with(".gif") => Ok(()),
+            (Some(_), Err(_)) if name.contains(".gif") => Ok(()),
             (Some(_), Err(error)) => Err(format!("Pillow opens it: {error}")),
             // What follows the pixels of a PNG does not matter here.
             (None, Ok(_)) if !self.is_mild || name.contains("junk-behind") => Ok(()),

@@ -28,13 +28,12 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     } else {
         None
     };
-    let (pixels, warning) = match fast {
-        Some(pixels) => (pixels, None),
-        None => {
-            jpeg_scans::admit(bytes, &header)?;
-            let decoded = jpeg_libjpeg::decode(bytes, &header)?;
-            (decoded.pixels, decoded.warning)
-        }
+    let (pixels, warning) = if let Some(pixels) = fast {
+        (pixels, None)
+    } else {
+        jpeg_scans::admit(bytes, &header)?;
+        let decoded = jpeg_libjpeg::decode(bytes, &header)?;
+        (decoded.pixels, decoded.warning)
     };
     Ok(Raster {
         width: header.width,

@@ -65,7 +65,6 @@ impl JpegHeader {
                     return Err(Fault::unsupported("a lossless or hierarchical JPEG"));
                 }
                 0xC4 => header.sound &= are_sound_codes(content),
-                0xDB => {}
                 0xDD => {
                     let interval = content.first_chunk::<2>();
                     header.sound &= interval.is_some();
@@ -88,7 +87,7 @@ impl JpegHeader {
                     break;
                 }
                 0xD9 => return Err(Fault::truncated("it ends before the first scan")),
-                0xE2..=0xEF | 0xFE => {}
+                0xDB | 0xE2..=0xEF | 0xFE => {}
                 _ => header.sound = false,
             }
         }
@@ -172,8 +171,7 @@ impl JpegHeader {
         }
     }
 
-    /// The colours are marked, or the components numbered, so that nothing has to be guessed: libjpeg's
-    /// `default_decompress_parms`.
+    /// The colours are marked, or the components numbered, so that nothing has to be guessed: as in libjpeg.
     fn is_common_color(&self) -> bool {
         let ids: Vec<u8> = self.components.iter().map(|component| component.id).collect();
         match (&ids[..], self.adobe, self.jfif) {

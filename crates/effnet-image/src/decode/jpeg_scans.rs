@@ -1,6 +1,6 @@
 //! The structure of a JPEG's scans, checked before the fast decoder sees them.
 //!
-//! When entropy-coded data end too early, the fast decoder goes on with zeros and says nothing; libjpeg warns and shows
+//! When entropy-coded data end too early, the fast decoder reads zeros and says nothing; libjpeg warns and shows
 //! something else. The structure is checked here (markers in order, every restart, every coefficient complete), and
 //! what only decoding can show is made an error: the data of each interval are followed by ones, which are never the
 //! code of anything, so that a decoder that runs past the end fails. Whatever is refused here or there goes to libjpeg.
@@ -14,7 +14,7 @@ use super::jpeg_header::{JpegHeader, Segment, are_sound_codes, next_segment};
 const BASELINE_GUARD: [u8; 12] = guard();
 const PROGRESSIVE_GUARD: [u8; 128] = guard();
 
-/// Bytes of ones, each followed by the zero that says that it is no marker.
+/// Bytes of ones, each followed by the zero that says that it is not a marker.
 const fn guard<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     let mut at = 0;

@@ -20,9 +20,9 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
         decided => return decided,
     };
     match png_mend::mend(bytes)? {
-        Some((mended, reason)) => {
-            let mut raster = decode_sound(&mended, options, true)?;
-            raster.warnings.push(ImageWarning::damaged(reason));
+        Some(mended) => {
+            let mut raster = decode_sound(&mended.file, options, true)?;
+            raster.warnings.push(ImageWarning::damaged(mended.reason));
             Ok(raster)
         }
         None => Err(refused),

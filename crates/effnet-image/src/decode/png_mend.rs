@@ -1,10 +1,8 @@
-//! PNGs that break the format where Pillow does not look.
+//! Files in PNG format that break it where Pillow does not look.
 //!
 //! Pillow checks the checksums of the chunks before the pixels only, reads no further than the last row, and needs
 //! neither an end chunk nor a palette. This module reads such a file as Pillow does and writes a sound one with the
 //! same pixels, which the decoder then reads. It is called only after the decoder has refused the file.
-
-use std::borrow::Cow;
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
@@ -105,9 +103,17 @@ impl Layout {
     }
 }
 
-/// A file with the pixels that Pillow reads from a faulty one, and what was wrong; `None` if Pillow refuses it too.
+/// What [`mend`] makes of a faulty file.
+pub(super) struct Mended {
+    /// A file with the pixels that Pillow reads from the faulty one.
+    pub(super) file: Vec<u8>,
+    /// What was wrong.
+    pub(super) reason: &'static str,
+}
+
+/// Mends a file; `None` if Pillow refuses it too.
 /// The header was admitted before, and the checksums of the new file are not right.
-pub(super) fn mend(bytes: &[u8]) -> Result<Option<(Vec<u8>, Cow<'static, str>)>, Fault> {
+pub(super) fn mend(bytes: &[u8]) -> Result<Option<Mended>, Fault> {
     let mut rest = bytes.get(SIGNATURE..).unwrap_or_default();
     let mut sound = bytes[..SIGNATURE.min(bytes.len())].to_vec();
     let (mut layout, mut has_palette, mut has_end) = (None, false, false);
@@ -155,7 +161,10 @@ pub(super) fn mend(bytes: &[u8]) -> Result<Option<(Vec<u8>, Cow<'static, str>)>,
     }
     push(&mut sound, *b"IDAT", &stored(&rows));
     push(&mut sound, *b"IEND", &[]);
-    Ok(Some((sound, reason.unwrap_or("invalid compressed data").into())))
+    Ok(Some(Mended {
+        file: sound,
+        reason: reason.unwrap_or("invalid compressed data"),
+    }))
 }
 
 fn push(file: &mut Vec<u8>, kind: [u8; 4], data: &[u8]) {
