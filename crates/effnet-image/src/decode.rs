@@ -8,11 +8,18 @@ mod bmp_rle;
 mod gif;
 mod jpeg;
 mod jpeg_header;
+#[allow(unsafe_code, reason = "libjpeg calls it from C")]
+mod jpeg_idct;
+#[allow(unsafe_code, reason = "libjpeg is a C library")]
+mod jpeg_libjpeg;
+mod jpeg_scans;
 mod png;
+mod png_mend;
 mod pnm;
 mod samples;
 mod tiff;
 mod webp;
+mod webp_animation;
 
 use crate::error::Fault;
 use crate::orientation::Orientation;

@@ -28,7 +28,6 @@ pub enum ImageWarning {
 
 impl ImageWarning {
     /// A [`Damaged`](Self::Damaged) warning.
-    #[expect(dead_code, reason = "the decoders that mend damage follow")]
     pub(crate) fn damaged(reason: impl fmt::Display) -> Self {
         Self::Damaged {
             reason: reason.to_string(),

@@ -74,7 +74,9 @@ impl Palette {
 }
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fault> {
-    let header = Header::read(bytes, options)?;
+    let header = Header::read(bytes)?;
+    // Unpacked indices, RGBA and RGB.
+    let _permit = options.admit(header.width as u64, header.height as u64, 8)?;
     let data = bytes.get(header.pixels_at..).unwrap_or_default();
     let starts_odd = header.pixels_at % 2 == 1;
     let samples = match header.compression {
@@ -98,7 +100,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
 }
 
 impl Header {
-    fn read(bytes: &[u8], options: &DecodeOptions) -> Result<Self, Fault> {
+    fn read(bytes: &[u8]) -> Result<Self, Fault> {
         let has_file_header = bytes.starts_with(b"BM");
         let start = if has_file_header { FILE_HEADER } else { 0 };
         let stated = if has_file_header {
@@ -118,9 +120,6 @@ impl Header {
         if !matches!(header.bits, 1 | 4 | 8 | 16 | 24 | 32) {
             return Err(Fault::unsupported(format_args!("{} bits per pixel", header.bits)));
         }
-        // Unpacked indices, RGBA and RGB.
-        options.admit(header.width as u64, header.height as u64, 8)?;
-
         let mut after = start + size;
         if header.compression == Compression::Bitfields && size == 40 {
             after += 12;

@@ -50,7 +50,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
             "a largest value of {largest}, expected 1 to 65535"
         )));
     }
-    options.admit(width, height, 8)?;
+    let _permit = options.admit(width, height, 8)?;
     let channels = if kind == Kind::Color { 3 } else { 1 };
     let (width, height) = (width as usize, height as usize);
     let mut scale = Scale::new(kind, largest as u32);
@@ -102,7 +102,7 @@ fn floats(
     is_little: bool,
     options: &DecodeOptions,
 ) -> Result<Raster, Fault> {
-    options.admit(width, height, 8)?;
+    let _permit = options.admit(width, height, 8)?;
     let (width, height) = (width as usize, height as usize);
     let data = raw(bytes.get(at..).unwrap_or_default(), width * height * 4)?;
     let mut clipped = false;

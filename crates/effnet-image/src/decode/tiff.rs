@@ -31,12 +31,13 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     let kept = kept_channels(&layout);
     // The 8-bit samples, alpha and RGB made of them, and a strip or tile.
     let per_pixel = kept as u64 * 2 + 3 + (layout.samples * layout.bits).div_ceil(8) as u64;
-    options.admit(layout.width as u64, layout.height as u64, per_pixel)?;
+    let _permit = options.admit(layout.width as u64, layout.height as u64, per_pixel)?;
     let channels = Chunks::new(bytes, &directory, &layout, options)?.read(kept)?;
     let mut warnings = warnings(bytes, &directory, &layout);
     if channels.clipped {
         warnings.push(ImageWarning::Clipped);
     }
+    warnings.extend(channels.damage.map(ImageWarning::damaged));
     let samples = color(&directory, &layout, channels.samples)?;
     Ok(Raster {
         width: layout.width,

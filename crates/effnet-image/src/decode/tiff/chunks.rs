@@ -30,6 +30,7 @@ pub(super) struct Chunks<'a> {
     /// Compressed bytes that may still be read, see [`Chunks::charge`].
     budget: u64,
     clipped: bool,
+    damage: Option<String>,
 }
 
 /// What [`Chunks::read`] returns.
@@ -38,6 +39,8 @@ pub(super) struct Channels {
     pub(super) samples: Vec<u8>,
     /// Whether grey beyond 255 was clipped.
     pub(super) clipped: bool,
+    /// What was mended.
+    pub(super) damage: Option<String>,
 }
 
 /// One strip or tile of one plane.
@@ -108,6 +111,7 @@ impl<'a> Chunks<'a> {
             fax_options: directory.small(tag::T4_OPTIONS, 0),
             budget: 8 * (file.len() as u64 + decoded),
             clipped: false,
+            damage: None,
         };
         chunks.check(options)?;
         Ok(chunks)
@@ -170,6 +174,7 @@ impl<'a> Chunks<'a> {
         Ok(Channels {
             samples: image,
             clipped: self.clipped,
+            damage: self.damage,
         })
     }
 
@@ -247,18 +252,14 @@ impl<'a> Chunks<'a> {
                     Color::YCbCr if !layout.planar => Output::Rgb,
                     _ => Output::Stored,
                 };
-                jpeg::decode(self.jpeg_tables, data, size, samples, output)
+                let tables = self.jpeg_tables;
+                Ok(self.mended(jpeg::decode(tables, data, size, samples, output)?))
             }
             Compression::OldJpeg => {
                 let tables = self.old_jpeg.as_ref();
                 let tables = tables.ok_or_else(|| Fault::malformed("it has no JPEG tables"))?;
-                jpeg::decode(
-                    &[],
-                    &tables.stream(data, size, self.offsets.len() == 1)?,
-                    size,
-                    samples,
-                    Output::Repeated,
-                )
+                let stream = tables.stream(data, size, self.offsets.len() == 1)?;
+                Ok(self.mended(jpeg::decode(&[], &stream, size, samples, Output::Repeated)?))
             }
             Compression::WebP => {
                 // Lossy WebP has only whole images: a last strip may be shorter than the others.
@@ -280,6 +281,12 @@ impl<'a> Chunks<'a> {
                 Ok(bytes)
             }
         }
+    }
+
+    /// Keeps the first warning about damaged data.
+    fn mended(&mut self, (samples, warning): (Vec<u8>, Option<String>)) -> Vec<u8> {
+        self.damage = self.damage.take().or(warning);
+        samples
     }
 
     /// The compressed bytes of a strip or tile.

@@ -6,8 +6,11 @@
 use std::panic;
 
 use libjpeg_turbo_rs::decode::pipeline::Decoder;
-use libjpeg_turbo_rs::{DecodeLimits, JpegError, PixelFormat, RawImage};
+use libjpeg_turbo_rs::{DecodeLimits, JpegError, RawImage};
 
+use crate::decode::jpeg;
+use crate::decode::jpeg_header::JpegHeader;
+use crate::decode::jpeg_scans::{self, Verdict};
 use crate::error::Fault;
 
 /// More scans than writers of TIFF use (one, or about ten of a progressive stream); each costs a pass.
@@ -28,14 +31,15 @@ pub(super) enum Output {
     Rgb,
 }
 
-/// Decodes a stream to interleaved samples of 8 bits. `height` rows are needed; the stream may have more.
+/// Decodes a stream to interleaved samples of 8 bits, with libjpeg's first warning if it is damaged. `height` rows
+/// are needed; the stream may have more.
 pub(super) fn decode(
     tables: &[u8],
     data: &[u8],
     (width, height): (usize, usize),
     samples: usize,
     output: Output,
-) -> Result<Vec<u8>, Fault> {
+) -> Result<(Vec<u8>, Option<String>), Fault> {
     let mut stream = vec![0xFF, START];
     // An Adobe segment is the strongest statement about colours: 0 keeps the channels, 1 is YCbCr.
     stream.extend_from_slice(b"\xFF\xEE\0\x0EAdobe\0\x64\0\0\0\0");
@@ -45,41 +49,28 @@ pub(super) fn decode(
     let frame = frame.ok_or_else(|| Fault::malformed("a JPEG strip or tile has no frame"))?;
     // Strips need no end of their own.
     stream.extend([0xFF, END]);
-    if frame.precision != 8 {
+    frame.check((width, height), samples)?;
+    let is_scan = |marker: &&[u8]| **marker == [0xFF, START_OF_SCAN];
+    if stream.windows(2).filter(is_scan).count() > MAX_SCANS {
         return Err(Fault::unsupported(format_args!(
-            "JPEG compression with {} bits per sample",
-            frame.precision
+            "JPEG compression in more than {MAX_SCANS} scans"
         )));
     }
-    if frame.width != width || frame.height < height || frame.height > 65_500 || frame.components != samples {
-        return Err(Fault::malformed(format_args!(
-            "a JPEG of {} x {} with {} channels in a strip or tile of {width} x {height} with {samples}",
-            frame.width, frame.height, frame.components
-        )));
-    }
-    if output == Output::Stored && frame.is_subsampled {
-        return Err(Fault::unsupported(
-            "JPEG compression with subsampled channels that are not YCbCr",
-        ));
-    }
-    let format = match samples {
-        1 => PixelFormat::Grayscale,
-        3 => PixelFormat::Rgb,
-        4 => PixelFormat::Cmyk,
-        other => {
-            return Err(Fault::unsupported(format_args!(
-                "JPEG compression of {other} channels"
-            )));
-        }
+    let header = JpegHeader::read(&stream)?;
+    let pixels = frame.width * frame.height;
+    let (mut pixels, warning) = match output {
+        Output::Repeated => (repeated(&raw(&stream, &header, pixels)?)?, None),
+        Output::Stored | Output::Rgb => jpeg::pixels(&stream, &header, pixels as u64)?,
     };
-    // See decode/jpeg.rs: the decoder is bounds-checked but may panic on hostile input.
-    let mut pixels = panic::catch_unwind(|| run(&stream, format, output, frame.width * frame.height))
-        .unwrap_or_else(|_| Err(Fault::malformed("inconsistent JPEG data")))?;
     pixels.truncate(width * height * samples);
-    Ok(pixels)
+    Ok((pixels, warning))
 }
 
-fn run(stream: &[u8], format: PixelFormat, output: Output, pixels: usize) -> Result<Vec<u8>, Fault> {
+/// The planes of a sound stream.
+fn raw(stream: &[u8], header: &JpegHeader, pixels: usize) -> Result<RawImage, Fault> {
+    let Verdict::Sound(guarded) = jpeg_scans::check(stream, header) else {
+        return Err(Fault::malformed("damaged JPEG data"));
+    };
     let limits = DecodeLimits {
         max_pixels: pixels as u64,
         max_scans: MAX_SCANS,
@@ -90,12 +81,10 @@ fn run(stream: &[u8], format: PixelFormat, output: Output, pixels: usize) -> Res
         JpegError::Unsupported(feature) => Fault::unsupported(feature),
         other => Fault::malformed(other),
     };
-    let decoder = Decoder::new_with_limits(stream, limits).map_err(|error| fault(&error))?;
-    if output == Output::Repeated {
-        return repeated(&decoder.decode_raw().map_err(|error| fault(&error))?);
-    }
-    let image = decoder.with_output_format(format).decode_image();
-    Ok(image.map_err(|error| fault(&error))?.data)
+    // See decode/jpeg.rs: the decoder is bounds-checked but may panic on hostile input.
+    panic::catch_unwind(|| Decoder::new_with_limits(&guarded, limits)?.decode_raw())
+        .map_err(|_| Fault::malformed("inconsistent JPEG data"))?
+        .map_err(|error| fault(&error))
 }
 
 /// Interleaves the planes of an image, each sample of a smaller plane repeated.
@@ -124,8 +113,32 @@ struct Frame {
     width: usize,
     height: usize,
     components: usize,
-    /// Not all channels have the size of the image.
-    is_subsampled: bool,
+}
+
+impl Frame {
+    fn check(&self, (width, height): (usize, usize), samples: usize) -> Result<(), Fault> {
+        if self.precision != 8 {
+            return Err(Fault::unsupported(format_args!(
+                "JPEG compression with {} bits per sample",
+                self.precision
+            )));
+        }
+        if !matches!(samples, 1 | 3 | 4) {
+            return Err(Fault::unsupported(format_args!(
+                "JPEG compression of {samples} channels"
+            )));
+        }
+        let fits =
+            self.width == width && (height..=65_500).contains(&self.height) && self.components == samples;
+        if fits {
+            Ok(())
+        } else {
+            Err(Fault::malformed(format_args!(
+                "a JPEG of {} x {} with {} channels in a strip or tile of {width} x {height} with {samples}",
+                self.width, self.height, self.components
+            )))
+        }
+    }
 }
 
 /// Appends the segments of a stream but its start, and comments and application data before its scans. Tables
@@ -160,8 +173,6 @@ fn copy_segments(stream: &[u8], out: &mut Vec<u8>) -> Result<Option<Frame>, Faul
                         width: usize::from(u16::from_be_bytes([width, width_low])),
                         height: usize::from(u16::from_be_bytes([height, height_low])),
                         components: usize::from(components),
-                        is_subsampled: components > 1
-                            && body[6..].chunks_exact(3).any(|channel| channel[1] != body[7]),
                     });
                 }
                 rest = &after[length..];
