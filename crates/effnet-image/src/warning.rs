@@ -24,6 +24,11 @@ pub enum ImageWarning {
         /// What was decoded, and what was not.
         reason: String,
     },
+    /// Pillow misreads files of this kind, so programs that use it see other pixels.
+    UnlikePillow {
+        /// The kind.
+        kind: &'static str,
+    },
 }
 
 impl ImageWarning {
@@ -43,6 +48,7 @@ impl fmt::Display for ImageWarning {
                 "16-bit grey is clipped at 255, as in Pillow, so bright parts are white; convert the image to 8 bits",
             ),
             Self::Partial { reason } => f.write_str(reason),
+            Self::UnlikePillow { kind } => write!(f, "Pillow shows other pixels, because it misreads {kind}"),
         }
     }
 }

@@ -6,9 +6,9 @@
 use super::Raster;
 use super::bmp_rle;
 use super::samples::{Samples, unpack_bits};
-use crate::DecodeOptions;
 use crate::error::Fault;
 use crate::orientation::Orientation;
+use crate::{DecodeOptions, ImageWarning};
 
 /// What precedes the header in a file. A bitmap as the clipboard holds it (`.dib`) has none.
 const FILE_HEADER: usize = 14;
@@ -40,6 +40,8 @@ struct Palette {
     colors: Vec<[u8; 3]>,
     /// The colours are plain greys, which Pillow recognises: indices beyond the end are grey as well.
     beyond: Beyond,
+    /// Black and white, or greys of 4 bits: Pillow then forgets how many bits an index has.
+    is_misread: bool,
 }
 
 /// The colour of an index that has no entry.
@@ -59,7 +61,12 @@ impl Palette {
             _ if ramp && colors.len() > 2 => Beyond::Gray,
             _ => Beyond::Black,
         };
-        Self { colors, beyond }
+        let is_black_and_white = colors == [[0; 3], [255; 3]] || (ramp && colors.len() == 1);
+        Self {
+            beyond,
+            is_misread: (bits > 1 && is_black_and_white) || (bits == 4 && ramp),
+            colors,
+        }
     }
 
     fn look_up(&self, indices: &[u8]) -> Vec<u8> {
@@ -95,7 +102,12 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
         height: header.height,
         samples,
         orientation: Orientation::Upright,
-        warnings: Vec::new(),
+        warnings: if header.palette.is_misread && header.compression == Compression::None {
+            let kind = "bitmaps of 4 or 8 bits with a palette of plain greys";
+            vec![ImageWarning::UnlikePillow { kind }]
+        } else {
+            Vec::new()
+        },
     })
 }
 

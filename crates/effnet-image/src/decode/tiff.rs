@@ -22,7 +22,7 @@ use crate::orientation::Orientation;
 use crate::{DecodeOptions, ImageWarning};
 use chunks::Chunks;
 use directory::{Directory, tag};
-use layout::{Color, Extra, Layout};
+use layout::{Color, Extra, Layout, SampleType};
 use pixels::straighten;
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fault> {
@@ -120,5 +120,32 @@ fn warnings(bytes: &[u8], directory: &Directory<'_>, layout: &Layout) -> Vec<Ima
             ),
         });
     }
+    if let Some(kind) = misread_by_pillow(directory, layout) {
+        warnings.push(ImageWarning::UnlikePillow { kind });
+    }
     warnings
+}
+
+/// Kinds of files whose bytes Pillow 13 takes for others.
+fn misread_by_pillow(directory: &Directory<'_>, layout: &Layout) -> Option<&'static str> {
+    const UNCOMPRESSED: u16 = 1;
+    let is_compressed = layout.compression != UNCOMPRESSED;
+    let is_tiled = directory.value(tag::TILE_WIDTH).is_some();
+    let is_float_or_signed = layout.sample_type != SampleType::Unsigned;
+    if layout.planar && !is_compressed && layout.bits == 16 {
+        Some("uncompressed TIFFs with planes of 16 bits")
+    } else if layout.planar
+        && !is_compressed
+        && is_tiled
+        && directory.values(tag::EXTRA_SAMPLES).is_none()
+        && layout.samples > layout.color.channels()
+    {
+        Some("uncompressed tiled TIFFs with planes and an undescribed channel")
+    } else if is_compressed && !layout.little && layout.bits > 8 && is_float_or_signed {
+        Some("compressed big-endian TIFFs of signed or floating-point grey")
+    } else if !is_compressed && layout.subsampling != (1, 1) {
+        Some("uncompressed TIFFs with subsampled chroma")
+    } else {
+        None
+    }
 }

@@ -258,7 +258,9 @@ impl<'a> Chunks<'a> {
             Compression::OldJpeg => {
                 let tables = self.old_jpeg.as_ref();
                 let tables = tables.ok_or_else(|| Fault::malformed("it has no JPEG tables"))?;
-                let stream = tables.stream(data, size, self.offsets.len() == 1)?;
+                let start = self.offsets.get(0).unwrap_or(0) as usize;
+                let end = (self.offsets.len() == 1).then(|| start.saturating_add(data.len()));
+                let stream = tables.stream(data, size, end)?;
                 Ok(self.mended(jpeg::decode(&[], &stream, size, samples, Output::Repeated)?))
             }
             Compression::WebP => {

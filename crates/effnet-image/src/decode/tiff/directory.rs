@@ -46,6 +46,7 @@ pub(super) mod tag {
     pub(in crate::decode) const SAMPLE_FORMAT: u16 = 339;
     pub(in crate::decode) const JPEG_TABLES: u16 = 347;
     pub(in crate::decode) const JPEG_INTERCHANGE_FORMAT: u16 = 513;
+    pub(in crate::decode) const JPEG_INTERCHANGE_LENGTH: u16 = 514;
     pub(in crate::decode) const JPEG_Q_TABLES: u16 = 519;
     pub(in crate::decode) const JPEG_DC_TABLES: u16 = 520;
     pub(in crate::decode) const JPEG_AC_TABLES: u16 = 521;

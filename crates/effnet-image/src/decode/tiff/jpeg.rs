@@ -59,17 +59,21 @@ pub(super) fn decode(
     let header = JpegHeader::read(&stream)?;
     let pixels = frame.width * frame.height;
     let (mut pixels, warning) = match output {
-        Output::Repeated => (repeated(&raw(&stream, &header, pixels)?)?, None),
+        Output::Repeated => {
+            let (image, warning) = raw(&stream, &header, pixels)?;
+            (repeated(&image)?, warning)
+        }
         Output::Stored | Output::Rgb => jpeg::pixels(&stream, &header, pixels as u64)?,
     };
     pixels.truncate(width * height * samples);
     Ok((pixels, warning))
 }
 
-/// The planes of a sound stream.
-fn raw(stream: &[u8], header: &JpegHeader, pixels: usize) -> Result<RawImage, Fault> {
-    let Verdict::Sound(guarded) = jpeg_scans::check(stream, header) else {
-        return Err(Fault::malformed("damaged JPEG data"));
+/// The planes of a stream, and a warning unless it is certainly sound.
+fn raw(stream: &[u8], header: &JpegHeader, pixels: usize) -> Result<(RawImage, Option<String>), Fault> {
+    let (stream, warning) = match jpeg_scans::check(stream, header) {
+        Verdict::Sound(guarded) => (guarded, None),
+        Verdict::Unsure => (stream.to_vec(), Some("unusual JPEG data".to_owned())),
     };
     let limits = DecodeLimits {
         max_pixels: pixels as u64,
@@ -82,9 +86,9 @@ fn raw(stream: &[u8], header: &JpegHeader, pixels: usize) -> Result<RawImage, Fa
         other => Fault::malformed(other),
     };
     // See decode/jpeg.rs: the decoder is bounds-checked but may panic on hostile input.
-    panic::catch_unwind(|| Decoder::new_with_limits(&guarded, limits)?.decode_raw())
-        .map_err(|_| Fault::malformed("inconsistent JPEG data"))?
-        .map_err(|error| fault(&error))
+    let image = panic::catch_unwind(|| Decoder::new_with_limits(&stream, limits)?.decode_raw())
+        .map_err(|_| Fault::malformed("inconsistent JPEG data"))?;
+    Ok((image.map_err(|error| fault(&error))?, warning))
 }
 
 /// Interleaves the planes of an image, each sample of a smaller plane repeated.

@@ -12,8 +12,8 @@ const CHANNELS: usize = 3;
 /// The tables of an old-style JPEG.
 #[derive(Debug)]
 pub(super) enum OldJpeg<'a> {
-    /// A stream up to its first scan, and perhaps further.
-    Stream(&'a [u8]),
+    /// A stream up to its first scan, and perhaps further, where it begins in the file, and its stated length.
+    Stream(usize, &'a [u8], Option<u64>),
     /// Tables without markers, and the sampling factors of the luma.
     Tables {
         quantization: [&'a [u8]; CHANNELS],
@@ -25,9 +25,11 @@ pub(super) enum OldJpeg<'a> {
 impl<'a> OldJpeg<'a> {
     pub(super) fn read(file: &'a [u8], directory: &Directory<'a>) -> Result<Self, Fault> {
         if let Some(at) = directory.value(tag::JPEG_INTERCHANGE_FORMAT) {
-            let stream = usize::try_from(at).ok().and_then(|at| file.get(at..));
-            if let Some(stream) = stream.filter(|stream| stream.starts_with(&START_OF_IMAGE)) {
-                return Ok(Self::Stream(stream));
+            let at = usize::try_from(at).unwrap_or(usize::MAX);
+            let stream = file.get(at..).unwrap_or_default();
+            if stream.starts_with(&START_OF_IMAGE) {
+                let length = directory.value(tag::JPEG_INTERCHANGE_LENGTH);
+                return Ok(Self::Stream(at, stream, length));
             }
         }
         let cut = || Fault::truncated("the tables of its JPEG data are not in the file");
@@ -68,25 +70,30 @@ impl<'a> OldJpeg<'a> {
         })
     }
 
-    /// A whole stream of a strip or tile of this size. `is_only`: there are no others.
+    /// A whole stream of a strip or tile of this size. `only_end`: where it ends in the file, if
+    /// there are no others.
     pub(super) fn stream(
         &self,
         data: &[u8],
         (width, height): (usize, usize),
-        is_only: bool,
+        only_end: Option<usize>,
     ) -> Result<Vec<u8>, Fault> {
         if data.starts_with(&START_OF_IMAGE) {
             return Ok(data.to_vec());
         }
         // Where the stream goes on behind its header, offsets of strips are often wrong. libtiff does not need them.
-        if let (Self::Stream(stream), true) = (self, is_only) {
-            return Ok(stream.to_vec());
+        if let (Self::Stream(start, stream, stated), Some(end)) = (self, only_end) {
+            let stated = stated
+                .and_then(|length| usize::try_from(length).ok())
+                .unwrap_or(0);
+            let length = end.checked_sub(*start).unwrap_or(stream.len()).max(stated);
+            return Ok(stream[..length.min(stream.len())].to_vec());
         }
         let (Ok(width), Ok(height)) = (u16::try_from(width), u16::try_from(height)) else {
             return Err(Fault::malformed(format_args!("a JPEG of {width} x {height}")));
         };
         let mut stream = match self {
-            Self::Stream(head) => head_with_height(head, height)?,
+            Self::Stream(_, head, _) => head_with_height(head, height)?,
             Self::Tables {
                 quantization,
                 huffman,
