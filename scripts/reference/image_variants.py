@@ -310,6 +310,8 @@ def old_jpeg_cases(width, height):
         # The data come first, behind a header of 8 bytes.
         entries = common | {273: (4, [8]), 279: (4, [len(stream)]), 513: (4, [8]), 514: (4, [len(stream)])}
         yield f"old-jpeg-stream-{across}{down}.tif", after_data(stream, entries)
+        del entries[513], entries[514], entries[262], entries[277]
+        yield f"old-jpeg-strip-{across}{down}.tif", after_data(stream, entries)
         body, offsets = b"", {}
         for name in tables:
             offsets[name] = []

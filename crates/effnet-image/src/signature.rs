@@ -29,7 +29,7 @@ const SIGNATURES: [(&[u8], &str, &str); 55] = [
         "fetch the image itself with `git lfs pull`",
     ),
     (b"FUJIFILMCCD-RAW", "a Fujifilm RAF camera RAW file", RAW),
-    (b"FOVb", "a Sigma X3F camera RAW file", RAW),
+    (b"\x46OVb", "a Sigma X3F camera RAW file", RAW),
     (b"IIRO", "an Olympus ORF camera RAW file", RAW),
     (b"IIRS", "an Olympus ORF camera RAW file", RAW),
     (b"MMOR", "an Olympus ORF camera RAW file", RAW),

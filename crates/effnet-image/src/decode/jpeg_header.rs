@@ -127,6 +127,12 @@ impl JpegHeader {
 
     /// Rejects images that exceed the limits or that no decoder here supports.
     pub(super) fn check(&self, options: &DecodeOptions) -> Result<Permit, Fault> {
+        self.check_layout()?;
+        options.admit(self.width as u64, self.height as u64, self.peak_bytes())
+    }
+
+    /// Rejects channels that no decoder here supports.
+    pub(super) fn check_layout(&self) -> Result<(), Fault> {
         let count = self.components.len();
         if !matches!(count, 1 | 3 | 4) {
             return Err(Fault::unsupported(format_args!("{count} colour channels")));
@@ -135,7 +141,7 @@ impl JpegHeader {
         if !self.components.iter().all(legal) {
             return Err(Fault::malformed("sampling factors outside 1 to 4"));
         }
-        options.admit(self.width as u64, self.height as u64, self.peak_bytes())
+        Ok(())
     }
 
     /// The most memory per pixel: sample planes, their coefficients in a progressive file or in scans of their own,

@@ -57,6 +57,7 @@ pub(super) fn decode(
         )));
     }
     let header = JpegHeader::read(&stream)?;
+    header.check_layout()?;
     let pixels = frame.width * frame.height;
     let (mut pixels, warning) = match output {
         Output::Repeated => {

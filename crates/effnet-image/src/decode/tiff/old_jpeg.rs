@@ -20,6 +20,8 @@ pub(super) enum OldJpeg<'a> {
         huffman: [[&'a [u8]; CHANNELS]; 2],
         sampling: (u8, u8),
     },
+    /// None: every strip has its own.
+    Missing,
 }
 
 impl<'a> OldJpeg<'a> {
@@ -31,6 +33,9 @@ impl<'a> OldJpeg<'a> {
                 let length = directory.value(tag::JPEG_INTERCHANGE_LENGTH);
                 return Ok(Self::Stream(at, stream, length));
             }
+        }
+        if directory.values(tag::JPEG_Q_TABLES).is_none() {
+            return Ok(Self::Missing);
         }
         let cut = || Fault::truncated("the tables of its JPEG data are not in the file");
         let table = |tag, channel: usize, length: &dyn Fn(&[u8]) -> Option<usize>| {
@@ -99,6 +104,7 @@ impl<'a> OldJpeg<'a> {
                 huffman,
                 sampling,
             } => assembled(quantization, huffman, *sampling, (width, height)),
+            Self::Missing => return Err(Fault::malformed("its JPEG data have no tables")),
         };
         stream.extend_from_slice(data);
         Ok(stream)

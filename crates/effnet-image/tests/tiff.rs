@@ -1,8 +1,9 @@
-//! TIFFs of a few bytes that claim, repeat or unpack to gigabytes are refused before they cost anything.
+//! TIFFs made entry by entry: those that claim, repeat or unpack to gigabytes are refused before they cost anything,
+//! and what a file holds beyond its first image is not passed over in silence.
 
 #![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
 
-use effnet_image::{DecodeOptions, Image, ImageError};
+use effnet_image::{DecodeOptions, Image, ImageError, ImageWarning};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use std::io::Write;
@@ -152,4 +153,59 @@ fn sizes_and_directories_without_bound_are_refused() {
     refused(b"II*\0\0\0\0\0", "damaged");
     let flat = |start| [gray(4, 4, 1), vec![(273, LONG, 1, start), (278, SHORT, 1, 0)]].concat();
     refused(&tiff(flat, &[0; 16]), "no pixels");
+}
+
+#[test]
+fn previews_of_camera_raw_files_are_warned_of() {
+    let preview = |entries: &[(u16, u16, u32, u32)]| {
+        let file = tiff(
+            |start| [&gray(2, 2, 1), entries, &[(273, LONG, 1, start)]].concat(),
+            &[9; 4],
+        );
+        Image::decode(&file, "raw").unwrap()
+    };
+    let raw = [
+        // A reduced image whose large ones are elsewhere, and a DNG.
+        vec![(254, LONG, 1, 1), (330, LONG, 1, 8)],
+        vec![(50706, 1, 4, 0x0401)],
+    ];
+    for entries in raw {
+        let image = preview(&entries);
+        assert_eq!(image.pixels(), [9; 12]);
+        let warnings = image.warnings();
+        assert!(matches!(warnings, [ImageWarning::Partial { .. }]), "{warnings:?}");
+        assert!(
+            warnings[0].to_string().contains("preview of 2 x 2"),
+            "{warnings:?}"
+        );
+    }
+    assert!(preview(&[(254, LONG, 1, 0)]).warnings().is_empty());
+}
+
+#[test]
+fn kinds_that_pillow_misreads_are_warned_of() {
+    // Two planes' worth of 16-bit RGB: Pillow reads 8 bits of each plane.
+    let file = tiff(
+        |start| {
+            vec![
+                (256, LONG, 1, 1),
+                (257, LONG, 1, 1),
+                (258, SHORT, 1, 16),
+                (262, SHORT, 1, 2),
+                (273, LONG, 3, start),
+                (277, SHORT, 1, 3),
+                (284, SHORT, 1, 2),
+            ]
+        },
+        &[],
+    );
+    let start = file.len() as u32 + 12;
+    let mut file = file;
+    for plane in 0..3 {
+        file.extend((start + 2 * plane).to_le_bytes());
+    }
+    file.extend([1, 10, 2, 20, 3, 30]);
+    let image = Image::decode(&file, "planes").unwrap();
+    assert_eq!(image.pixels(), [10, 20, 30]);
+    assert!(matches!(image.warnings(), [ImageWarning::UnlikePillow { .. }]));
 }
