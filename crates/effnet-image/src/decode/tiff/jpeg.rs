@@ -16,6 +16,9 @@ use crate::error::Fault;
 /// More scans than writers of TIFF use (one, or about ten of a progressive stream); each costs a pass.
 const MAX_SCANS: usize = 64;
 
+/// Pixels of a stream that the image does not need.
+const MAX_BEYOND: usize = 1 << 24;
+
 const START: u8 = 0xD8;
 const END: u8 = 0xD9;
 const START_OF_SCAN: u8 = 0xDA;
@@ -133,8 +136,11 @@ impl Frame {
                 "JPEG compression of {samples} channels"
             )));
         }
-        let fits =
-            self.width == width && (height..=65_500).contains(&self.height) && self.components == samples;
+        // The last strip may have as many rows as the others.
+        let beyond = self.height.checked_sub(height).map(|rows| rows * width);
+        let fits = self.width == width
+            && beyond.is_some_and(|pixels| pixels <= MAX_BEYOND)
+            && self.components == samples;
         if fits {
             Ok(())
         } else {
