@@ -7,7 +7,6 @@
 
 #![allow(clippy::print_stdout, reason = "an example")]
 
-use std::fmt::Write as _;
 use std::io::{self, BufRead};
 use std::panic::catch_unwind;
 
@@ -28,10 +27,10 @@ fn describe(path: &str) -> String {
         Ok(image) => {
             let warnings: Vec<String> = image.warnings().iter().map(ToString::to_string).collect();
             format!(
-                "pixels\t{}\t{}\t{}\t{}",
+                "pixels\t{}\t{}\t{:x}\t{}",
                 image.width(),
                 image.height(),
-                digest(image.pixels()),
+                Sha256::digest(image.pixels()),
                 escaped(&warnings.join("; "))
             )
         }
@@ -49,15 +48,6 @@ fn kind(error: &ImageError) -> &'static str {
         ImageError::Read { .. } => "unreadable",
         _ => "damaged",
     }
-}
-
-fn digest(pixels: &[u8]) -> String {
-    Sha256::digest(pixels)
-        .iter()
-        .fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 fn escaped(text: &str) -> String {

@@ -81,7 +81,7 @@ fn png_with(kind: [u8; 4], data: &[u8]) -> Vec<u8> {
 
 #[test]
 fn compressed_text_is_not_unpacked_beyond_its_limit() {
-    let bomb = zlib(256, &[b'0'; 1 << 20]);
+    let bomb = zlib(256, &vec![b'0'; 1 << 20]);
     let legacy = [b"Raw profile type exif\0\0".as_slice(), &bomb].concat();
     let xmp = [b"XML:com.adobe.xmp\0\x01\0\0\0".as_slice(), &bomb].concat();
     for (kind, data) in [(*b"zTXt", legacy), (*b"iTXt", xmp)] {

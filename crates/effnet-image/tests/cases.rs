@@ -39,8 +39,7 @@ fn compare(path: &Path, expected: &Value) -> Result<(), String> {
     if serde_json::json!(size) != expected["size"] {
         return Err(format!("{size:?} pixels, expected {}", expected["size"]));
     }
-    let digest = Sha256::digest(image.pixels());
-    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = format!("{:x}", Sha256::digest(image.pixels()));
     if digest == expected["rgb_sha256"].as_str().unwrap() {
         Ok(())
     } else {
