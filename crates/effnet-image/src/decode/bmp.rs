@@ -244,8 +244,13 @@ impl Header {
         let rows = rows.into_iter();
         Ok(match self.bits {
             24 if self.compression == Compression::None => {
-                let pixels = rows.flat_map(|row| row.as_chunks::<3>().0);
-                Samples::Rgb(pixels.flat_map(|[b, g, r]| [*r, *g, *b]).collect())
+                let mut rgb = Vec::with_capacity(self.width * self.height * 3);
+                for row in rows {
+                    for [b, g, r] in row.as_chunks::<3>().0 {
+                        rgb.extend_from_slice(&[*r, *g, *b]);
+                    }
+                }
+                Samples::Rgb(rgb)
             }
             16 => self.masked(rows.flat_map(|row| row.as_chunks::<2>().0).map(|pixel| {
                 let [low, high] = *pixel;

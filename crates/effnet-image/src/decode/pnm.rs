@@ -67,7 +67,9 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
         }
         (_, false) if largest < 256 => {
             let data = raw(data, count)?;
-            data.iter().map(|value| scale.of(u32::from(*value))).collect()
+            // Values beyond the largest are white.
+            let scaled: [u8; 256] = std::array::from_fn(|value| scale.of(value as u32));
+            data.iter().map(|value| scaled[usize::from(*value)]).collect()
         }
         (_, false) => {
             let words = raw(data, count * 2)?.as_chunks::<2>().0;
