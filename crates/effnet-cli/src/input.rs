@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use effnet::{BoxError, Source};
-use effnet_image::Image;
+use effnet_image::{Image, ImageWarning};
 
 /// An image file, or why there is none.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub(crate) struct Input {
     /// The name in results and messages.
     pub(crate) name: String,
     pub(crate) source: Result<PathBuf, String>,
+    /// What decoding mended.
+    pub(crate) warnings: Vec<ImageWarning>,
 }
 
 impl Source for Input {
@@ -21,6 +23,10 @@ impl Source for Input {
             Err(reason) => Err(reason.as_str().into()),
         }
     }
+
+    fn set_warnings(&mut self, warnings: Vec<ImageWarning>) {
+        self.warnings = warnings;
+    }
 }
 
 impl Input {
@@ -29,6 +35,7 @@ impl Input {
         Self {
             name: path.display().to_string(),
             source: Ok(path),
+            warnings: Vec::new(),
         }
     }
 
@@ -37,6 +44,7 @@ impl Input {
         Self {
             name: name.into(),
             source: Err(reason.into()),
+            warnings: Vec::new(),
         }
     }
 }

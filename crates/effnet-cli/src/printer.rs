@@ -8,6 +8,7 @@ use std::io::{IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
+use effnet_image::ImageWarning;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// `--color`.
@@ -93,6 +94,13 @@ impl Printer {
             AnsiColor::Red.on_default().bold(),
             &format!("{input}: {reason}"),
         );
+    }
+
+    /// Prints what decoding mended in an input, one line each, unless `--quiet`.
+    pub fn image_warnings<N: Display>(&self, input: impl Fn() -> N, warnings: &[ImageWarning]) {
+        for warning in warnings {
+            self.warning(format!("{}: {warning}", input()));
+        }
     }
 
     /// A progress bar over `length` images; hidden if standard error is not a terminal, if quiet, or for a single

@@ -89,6 +89,7 @@ impl Results {
         logits: &Result<Vec<f32>, DecodeFailure>,
         printer: &Printer,
     ) -> anyhow::Result<()> {
+        printer.image_warnings(|| &input.name, &input.warnings);
         let predictions = match logits {
             Ok(logits) => rank(logits, &self.labels, self.top_k).map_err(|error| error.to_string()),
             Err(error) => Err(chain(error)),

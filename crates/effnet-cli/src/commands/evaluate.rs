@@ -61,6 +61,7 @@ pub(crate) fn run(
         &interrupt,
         printer,
         |Output { input, result }, _| {
+            printer.image_warnings(|| input.name(), input.warnings());
             match result {
                 Ok(logits) => match metrics.push(&logits, classes[input.label()]) {
                     Err(error @ MetricsError::NotFinite { .. }) => {

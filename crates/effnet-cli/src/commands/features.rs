@@ -74,6 +74,7 @@ pub(crate) fn run(
     let outputs = Pipeline::new(reader, network.backend, batch_size)?;
     let end = for_each_output(outputs, count, &interrupt, printer, |output, is_last_ready| {
         let input = &output.input.name;
+        printer.image_warnings(|| input, &output.input.warnings);
         let features = output.result.map_err(|error| chain(&error));
         let features = features.and_then(|features| match check_finite(&features, "feature") {
             Ok(()) => Ok(features),
