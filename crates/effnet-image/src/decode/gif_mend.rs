@@ -1,6 +1,6 @@
 //! GIFs whose data break off or go wrong behind the last pixel.
 //!
-//! Pillow stops at the last pixel of the first frame and looks at nothing after it: neither at an end code, nor at the
+//! Pillow stops once the first frame has all its pixels, and looks at nothing after it: neither at an end code, nor at the
 //! end of the blocks, nor at the trailer. This module unpacks the frame as Pillow does, after the decoder has refused.
 
 use gif::Frame;
