@@ -6,6 +6,7 @@
 mod bmp;
 mod bmp_rle;
 mod gif;
+mod gif_mend;
 mod jpeg;
 mod jpeg_header;
 #[allow(unsafe_code, reason = "libjpeg calls it from C")]

@@ -219,6 +219,20 @@ pub(crate) enum Fault {
     },
 }
 
+impl fmt::Display for Fault {
+    /// Writes the reason without its consequences.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated(reason) | Self::Malformed(reason) | Self::Unsupported(reason) => {
+                f.write_str(reason)
+            }
+            Self::TooManyPixels { width, height, .. } | Self::TooMuchMemory { width, height, .. } => {
+                write!(f, "{width} x {height} pixels")
+            }
+        }
+    }
+}
+
 impl Fault {
     pub(crate) fn truncated(reason: impl fmt::Display) -> Self {
         Self::Truncated(format!("{reason}"))

@@ -21,6 +21,7 @@ mod session_builder;
 mod start;
 mod teacher;
 mod uploads;
+mod watched;
 
 use std::io::Write;
 use std::path::Path;

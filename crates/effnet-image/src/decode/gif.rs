@@ -5,11 +5,11 @@ use std::num::NonZeroU64;
 
 use gif::{ColorOutput, DecodeOptions as GifOptions, DecodingError, Frame, MemoryLimit};
 
-use super::Raster;
 use super::samples::Samples;
-use crate::DecodeOptions;
+use super::{Raster, gif_mend};
 use crate::error::Fault;
 use crate::orientation::Orientation;
+use crate::{DecodeOptions, ImageWarning};
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fault> {
     let mut settings = GifOptions::new();
@@ -33,8 +33,13 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     let _permit = options.admit(width as u64, height as u64, 9)?;
 
     let mut indices = vec![0; decoder.buffer_size()];
-    if !indices.is_empty() {
-        decoder.read_into_buffer(&mut indices).map_err(fault)?;
+    let mut warnings = Vec::new();
+    if !indices.is_empty()
+        && let Err(error) = decoder.read_into_buffer(&mut indices)
+    {
+        let refused = fault(error);
+        warnings.push(ImageWarning::damaged(&refused));
+        indices = gif_mend::indices(&bytes, &frame).ok_or(refused)?;
     }
     let palette = frame.palette.clone().or(global);
     let canvas = place(&frame, &indices, width, height);
@@ -43,7 +48,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
         height,
         samples: color(&canvas, palette.as_deref(), frame.transparent),
         orientation: Orientation::Upright,
-        warnings: Vec::new(),
+        warnings,
     })
 }
 
