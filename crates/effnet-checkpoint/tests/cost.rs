@@ -164,7 +164,12 @@ fn two_tensors_of_one_name_are_refused() {
 #[test]
 fn a_directory_of_names_that_are_not_text_is_affordable() {
     let entries: Vec<(Vec<u8>, Vec<u8>)> = (0..3_000u32)
-        .map(|index| ([&index.to_le_bytes()[..], &[0xff; 20_000]].concat(), Vec::new()))
+        .map(|index| {
+            (
+                [&index.to_le_bytes()[..], &vec![0xff; 20_000]].concat(),
+                Vec::new(),
+            )
+        })
         .collect();
     assert!(affordable_bytes(&zip_of(&entries)).is_err());
     let short: Vec<(Vec<u8>, Vec<u8>)> = (0..60_000u32)
@@ -218,7 +223,7 @@ fn a_message_quotes_little_of_a_file() {
     let key = |index: u8| [&b"X\x00\x04\0\0"[..], &[index; 1024], b"K\x01"].concat();
     let keys = [
         &b"\x80\x02}("[..],
-        &(b'a'..b'z').flat_map(key).collect::<Vec<_>>(),
+        &(b'a'..=b'z').flat_map(key).collect::<Vec<_>>(),
         b"u.",
     ]
     .concat();
