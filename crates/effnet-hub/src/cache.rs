@@ -175,7 +175,7 @@ impl Hub {
         let verification = if partial.is_some() {
             Verification::Partial
         } else {
-            self.verification(&path, published, hash)
+            self.verification(&path, published.as_ref(), hash)
         };
         Some(CachedFile {
             bytes: fs::symlink_metadata(&path).ok()?.len(),
@@ -187,9 +187,9 @@ impl Hub {
         })
     }
 
-    fn verification(&self, path: &Path, published: Option<Digest>, hash: bool) -> Verification {
+    fn verification(&self, path: &Path, published: Option<&Digest>, hash: bool) -> Verification {
         let recorded = || Digest::try_from(self.digests.recorded(path)?).ok();
-        let published = self.digests.expected(path, published.as_ref());
+        let published = self.digests.expected(path, published);
         let Some(expected) = published.or_else(recorded) else {
             return Verification::NoDigest;
         };

@@ -199,7 +199,7 @@ fn a_file_larger_than_any_weights_is_refused_by_its_announced_size() {
 fn a_body_without_a_size_ends_at_the_largest_weights() {
     let server = Server::start(|_, _| Reply {
         endless: true,
-        ..Reply::whole(&[7; 1 << 20])
+        ..Reply::whole(&vec![7; 1 << 20])
     });
     let mut bench = Bench::new();
     bench.expect_error(&server.url("/w.pth"), &body(21), "larger than");

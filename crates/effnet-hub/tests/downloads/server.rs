@@ -165,8 +165,10 @@ fn send(mut stream: &TcpStream, reply: &Reply) -> std::io::Result<()> {
     }
     head += "\r\n";
     stream.write_all(head.as_bytes())?;
-    while reply.endless {
-        stream.write_all(&reply.body)?;
+    if reply.endless {
+        loop {
+            stream.write_all(&reply.body)?;
+        }
     }
     let end = reply.cut.or(reply.stall).unwrap_or(reply.body.len());
     for block in reply.body[..end].chunks(1 << 16) {
