@@ -1,42 +1,86 @@
-//! Limits on the total work and memory that reading one file may take.
+//! The one budget of work and memory that reading a file is charged to.
 //!
-//! A pickle can refer to the same value any number of times, at two bytes per reference. Work and memory that
-//! follow references are therefore not bounded by the length of the file; without these counters a small file
-//! could exhaust memory or hang the process.
+//! A pickle can refer to the same value any number of times, at two bytes per reference, and a zip directory
+//! can list the same bytes under any number of names. Work and memory that follow references are therefore
+//! not bounded by the length of the file: without a budget, a small file could exhaust memory or hang the
+//! process. Everything that reads a checkpoint charges what it visits and what it copies here.
+//!
+//! Once a limit is exceeded, it stays exceeded: lookups that cannot return an error find nothing from then
+//! on, and [`Budget::check`] reports the excess before anything that was found is used.
 
 use std::cell::Cell;
 
 use crate::error::ErrorKind;
 
-/// Entries visited. The largest EfficientNet has 2500 tensors.
-const MAX_VISITS: usize = 1_000_000;
-/// Bytes of all names together.
-const MAX_NAME_BYTES: usize = 16 << 20;
-/// Expanded and transposed tensors are copied when they are read. Their copies may take this many times the
-/// size of the file in total, or [`SMALL_COPY`] bytes if the file is tiny.
-const MAX_COPIES: usize = 4;
-const SMALL_COPY: usize = 1 << 20;
-/// The same for all tensors: several may share a storage, but a caller that keeps a copy of each must not end
-/// up with a hundred times the file.
-const MAX_TOTAL: usize = 16;
-const SMALL_TOTAL: usize = 16 << 20;
+/// Steps that any file may take, and steps per byte of a file. A step visits an entry or reads up to
+/// [`BYTES_PER_STEP`] bytes of a name. An EfficientNet of 2500 tensors takes 0.2 million.
+const STEPS: u64 = 2_000_000;
+const STEPS_PER_BYTE: u64 = 2;
+const BYTES_PER_STEP: usize = 8;
 
-/// What reading a file has used so far, and its limits.
-pub(crate) struct Budget {
-    visits: Allowance,
-    name_bytes: Allowance,
-    copies: Allowance,
-    total: Allowance,
+/// Memory that any file may take in bytes, and its multiple of the size of a file.
+const MEMORY: u64 = 64 << 20;
+const MEMORY_PER_BYTE: u64 = 2;
+
+/// The same for all tensors together: several may share a storage, but a caller that keeps a copy of each
+/// must not end up with a hundred times the file.
+const TENSORS: u64 = 64 << 20;
+const TENSORS_PER_BYTE: u64 = 2;
+
+/// Memory of one pickle instruction in bytes: a value of 16 bytes on the stack and in a container, a node of
+/// 32 bytes or an entry of the memo, all in vectors that double when they grow.
+const INSTRUCTION: u64 = 96;
+/// Memory of one tensor in bytes, except for its name and its dimensions.
+const TENSOR: usize = 512;
+/// Memory of one dimension in bytes: a size and a stride, twice each while they are copied.
+const DIMENSION: usize = 32;
+/// Memory of one storage in bytes, except for its elements: its key in a map, and where its bytes are.
+pub(crate) const STORAGE: usize = 512;
+/// Memory of a name in addition to its bytes: a string in a list or a map.
+const NAME: usize = 96;
+
+/// Work that reading a file was charged for, or may be charged for at most.
+///
+/// [`OpenOptions::open_measured`](crate::OpenOptions::open_measured) returns it. The numbers depend on the
+/// file alone, not on the machine, so a test can bound them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Work {
+    /// Entries visited, and names read in units of 8 bytes.
+    pub steps: u64,
+    /// Bytes allocated, some of them only for a moment; compressed and transposed tensors count as if all of
+    /// them were read.
+    pub memory: u64,
 }
 
+impl Work {
+    /// The limits for a file of `len` bytes: both are linear, and the memory is twice the file plus 64 MiB.
+    pub fn limit_for(len: usize) -> Work {
+        let len = len as u64;
+        Work {
+            steps: STEPS.saturating_add(len.saturating_mul(STEPS_PER_BYTE)),
+            memory: MEMORY.saturating_add(len.saturating_mul(MEMORY_PER_BYTE)),
+        }
+    }
+}
+
+/// What reading a file has used so far, and its limits.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    steps: Allowance,
+    memory: Allowance,
+    tensors: Allowance,
+}
+
+#[derive(Debug)]
 struct Allowance {
-    spent: Cell<usize>,
-    limit: usize,
+    spent: Cell<u64>,
+    limit: u64,
     what: &'static str,
 }
 
 impl Allowance {
-    fn new(limit: usize, what: &'static str) -> Allowance {
+    fn new(limit: u64, what: &'static str) -> Allowance {
         Allowance {
             spent: Cell::new(0),
             limit,
@@ -44,45 +88,106 @@ impl Allowance {
         }
     }
 
-    fn spend(&self, amount: usize) -> Result<(), ErrorKind> {
-        let spent = self.spent.get().saturating_add(amount);
-        self.spent.set(spent);
-        if spent > self.limit {
-            let (size, limit) = (spent as u64, self.limit as u64);
-            return Err(ErrorKind::TooBig {
-                what: self.what.to_owned(),
-                size,
-                limit,
-            });
+    /// Nothing is added to a limit that is exceeded already, since nothing is done any more.
+    fn spend(&self, amount: u64) -> bool {
+        if !self.is_within() {
+            return false;
         }
-        Ok(())
+        self.spent.set(self.spent.get().saturating_add(amount));
+        self.is_within()
+    }
+
+    fn is_within(&self) -> bool {
+        self.spent.get() <= self.limit
+    }
+
+    fn check(&self) -> Result<(), ErrorKind> {
+        if self.is_within() {
+            return Ok(());
+        }
+        Err(ErrorKind::TooBig {
+            what: self.what.to_owned(),
+            size: self.spent.get(),
+            limit: self.limit,
+        })
     }
 }
 
 impl Budget {
     pub(crate) fn for_file(len: usize) -> Budget {
-        let times = |factor: usize, least: usize| least.max(len.saturating_mul(factor));
+        let Work { steps, memory } = Work::limit_for(len);
+        let tensors = TENSORS.saturating_add((len as u64).saturating_mul(TENSORS_PER_BYTE));
         Budget {
-            visits: Allowance::new(MAX_VISITS, "number of references"),
-            name_bytes: Allowance::new(MAX_NAME_BYTES, "length of all names in bytes"),
-            copies: Allowance::new(
-                times(MAX_COPIES, SMALL_COPY),
-                "size of transposed and expanded tensors in bytes",
-            ),
-            total: Allowance::new(times(MAX_TOTAL, SMALL_TOTAL), "size of all tensors in bytes"),
+            steps: Allowance::new(steps, "number of references and of bytes in names"),
+            memory: Allowance::new(memory, "memory for reading it in bytes"),
+            tensors: Allowance::new(tensors, "size of all tensors in bytes"),
         }
     }
 
+    /// A budget of that many pickle instructions, to look at the start of a file.
+    pub(crate) fn for_instructions(count: u64) -> Budget {
+        Budget {
+            memory: Allowance::new(count * INSTRUCTION, "memory for reading it in bytes"),
+            ..Budget::for_file(0)
+        }
+    }
+
+    /// Charges for visiting entries; false if the budget is exceeded.
+    pub(crate) fn step(&self, entries: usize) -> bool {
+        self.steps.spend(entries as u64) && self.memory.is_within()
+    }
+
+    /// Charges for reading the bytes of a name; false if the budget is exceeded.
+    pub(crate) fn read(&self, bytes: usize) -> bool {
+        self.step(1 + bytes / BYTES_PER_STEP)
+    }
+
+    /// Charges for memory in bytes; false if the budget is exceeded.
+    pub(crate) fn hold(&self, bytes: usize) -> bool {
+        self.memory.spend(bytes as u64) && self.steps.is_within()
+    }
+
+    /// Charges for a pickle instruction; false if the budget is exceeded.
+    pub(crate) fn instruction(&self) -> bool {
+        self.steps.spend(1) && self.memory.spend(INSTRUCTION)
+    }
+
+    /// Charges for entries that are visited and copied.
     pub(crate) fn visit(&self, entries: usize) -> Result<(), ErrorKind> {
-        self.visits.spend(entries)
+        self.step(entries);
+        self.hold(entries.saturating_mul(size_of::<(u128, u128)>()));
+        self.check()
     }
 
+    /// Charges for a name that is kept.
     pub(crate) fn name(&self, bytes: usize) -> Result<(), ErrorKind> {
-        self.name_bytes.spend(bytes)
+        self.read(bytes);
+        self.hold(bytes.saturating_mul(2).saturating_add(NAME));
+        self.check()
     }
 
-    pub(crate) fn tensor(&self, nbytes: usize, copied: bool) -> Result<(), ErrorKind> {
-        self.total.spend(nbytes)?;
-        self.copies.spend(if copied { nbytes } else { 0 })
+    /// Charges for a tensor of `nbytes` bytes, of which `copied` are copied when it is read.
+    pub(crate) fn tensor(&self, dimensions: usize, nbytes: usize, copied: usize) -> Result<(), ErrorKind> {
+        self.step(1 + dimensions);
+        self.hold(dimensions.saturating_mul(DIMENSION).saturating_add(TENSOR));
+        self.hold(copied);
+        self.tensors.spend(nbytes as u64);
+        self.check()
+    }
+
+    /// # Errors
+    /// When more was charged than the file may cost.
+    pub(crate) fn check(&self) -> Result<(), ErrorKind> {
+        self.steps.check()?;
+        self.memory.check()?;
+        self.tensors.check()
+    }
+
+    /// What was charged so far.
+    pub(crate) fn work(&self) -> Work {
+        Work {
+            steps: self.steps.spent.get(),
+            memory: self.memory.spent.get(),
+        }
     }
 }

@@ -4,15 +4,17 @@
 //! module, behind `DataParallel`. Everything that reads weights opens files here, so every command accepts
 //! the same files and reports the same decisions.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::budget::{Budget, Work};
 use crate::container::{legacy, safetensors, tar, zip};
 use crate::error::{Error, ErrorKind};
 use crate::mapped::MappedFile;
 use crate::object::{Objects, Storages};
-use crate::pickle::{Graph, Limits, load};
+use crate::pickle::{Graph, load};
 use crate::selection::{Selection, select};
 use crate::{Container, StateDict};
 
@@ -33,6 +35,7 @@ pub struct Checkpoint {
     whole_module: bool,
     prefix: String,
     left_out: Vec<String>,
+    calls: Vec<String>,
     metadata: BTreeMap<String, String>,
     state_dict: StateDict,
 }
@@ -58,21 +61,50 @@ impl OpenOptions {
     ///
     /// # Errors
     /// [`Error`], which names the file, the problem and a remedy. Whatever the file contains, nothing in it
-    /// is executed, and memory use stays below about twice its size, or 64 MB for a small file that consists
-    /// of pickle instructions.
+    /// is executed, time is linear in its size, and memory stays below twice its size plus 64 MiB.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Checkpoint, Error> {
-        let path = path.as_ref();
-        let opened = MappedFile::open(path).and_then(|file| open(file, self));
-        opened.map_err(|kind| Error::new(path, kind))
+        self.open_measured(path).0
     }
 
-    /// Opens a file that is embedded in the program, without copying it. Messages call it `name`.
+    /// Opens a file and says what reading it was charged for, even if it is refused: at most
+    /// [`Work::limit_for`] its size, plus the one charge that exceeded it.
     ///
     /// # Errors
     /// Same as [`OpenOptions::open`].
-    pub fn open_bytes(&self, name: impl AsRef<Path>, bytes: &'static [u8]) -> Result<Checkpoint, Error> {
+    pub fn open_measured(&self, path: impl AsRef<Path>) -> (Result<Checkpoint, Error>, Work) {
+        let path = path.as_ref();
+        let (opened, work) = match MappedFile::open(path) {
+            Ok(file) => open(file, self),
+            Err(kind) => (Err(kind), Budget::for_file(0).work()),
+        };
+        (opened.map_err(|kind| Error::new(path, kind)), work)
+    }
+
+    /// Opens a file that is in memory, without copying it. Messages call it `name`.
+    ///
+    /// # Errors
+    /// Same as [`OpenOptions::open`].
+    pub fn open_bytes(
+        &self,
+        name: impl AsRef<Path>,
+        bytes: impl Into<Cow<'static, [u8]>>,
+    ) -> Result<Checkpoint, Error> {
+        self.open_bytes_measured(name, bytes).0
+    }
+
+    /// Opens a file that is in memory, and says what reading it was charged for, like
+    /// [`open_measured`](Self::open_measured).
+    ///
+    /// # Errors
+    /// Same as [`OpenOptions::open`].
+    pub fn open_bytes_measured(
+        &self,
+        name: impl AsRef<Path>,
+        bytes: impl Into<Cow<'static, [u8]>>,
+    ) -> (Result<Checkpoint, Error>, Work) {
         let name = name.as_ref();
-        open(MappedFile::from_static(name, bytes), self).map_err(|kind| Error::new(name, kind))
+        let (opened, work) = open(MappedFile::in_memory(name, bytes.into()), self);
+        (opened.map_err(|kind| Error::new(name, kind)), work)
     }
 }
 
@@ -116,6 +148,12 @@ impl Checkpoint {
         &self.left_out
     }
 
+    /// Functions and classes that unpickling the file in Python would call, as `module.name`, sorted, except
+    /// those that ordinary checkpoints call. Empty for a safetensors file. Nothing was called here.
+    pub fn calls(&self) -> &[String] {
+        &self.calls
+    }
+
     /// Metadata of the file; only safetensors files have any.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
@@ -137,33 +175,42 @@ impl Checkpoint {
     }
 }
 
-fn open(file: MappedFile, options: &OpenOptions) -> Result<Checkpoint, ErrorKind> {
-    let file = Arc::new(file);
+fn open(file: MappedFile, options: &OpenOptions) -> (Result<Checkpoint, ErrorKind>, Work) {
+    let budget = Budget::for_file(file.bytes().len());
+    let opened = open_within(&budget, &Arc::new(file), options);
+    // An exceeded budget hides things, so it is reported before any other error.
+    (budget.check().and(opened), budget.work())
+}
+
+fn open_within(
+    budget: &Budget,
+    file: &Arc<MappedFile>,
+    options: &OpenOptions,
+) -> Result<Checkpoint, ErrorKind> {
     let path = file.path.as_path();
     let container = Container::recognise(file.bytes())?;
     let requested = options.wrapper.as_deref();
-    let read = |graph: &Graph<'_>, storages: &dyn Storages| {
-        select(&Objects { graph, storages }, path, file.bytes().len(), requested)
-    };
+    let read =
+        |graph: &Graph<'_>, storages: &dyn Storages| select(&Objects { graph, storages }, path, requested);
     let mut metadata = BTreeMap::new();
     let selection = match container {
         Container::Zip => {
-            let archive = zip::Archive::open(&file)?;
+            let archive = zip::Archive::open(file, budget)?;
             let pickle = archive.pickle()?;
-            let graph = load(&pickle, Limits::for_file(file.bytes().len()))
-                .map_err(|error| container.bad_pickle("its data.pkl", &error))?;
+            let graph =
+                load(&pickle, budget).map_err(|error| container.bad_pickle("its data.pkl", &error))?;
             read(&graph, &archive)?
         }
         Container::LegacyStream => {
-            let stream = legacy::Stream::read(&file)?;
+            let stream = legacy::Stream::read(file, budget)?;
             read(&stream.graph, &stream.storages)?
         }
         Container::Tar => {
-            let tar = tar::TarFile::read(&file)?;
+            let tar = tar::TarFile::read(file, budget)?;
             read(&tar.graph, &tar.storages)?
         }
         Container::Safetensors => {
-            let (tensors, entries) = safetensors::read(&file)?;
+            let (tensors, entries) = safetensors::read(file, budget)?;
             metadata = entries;
             flat(tensors, requested)?
         }
@@ -181,6 +228,7 @@ fn open(file: MappedFile, options: &OpenOptions) -> Result<Checkpoint, ErrorKind
             .collect(),
         prefix,
         left_out: selection.left_out,
+        calls: selection.calls,
         metadata,
     })
 }

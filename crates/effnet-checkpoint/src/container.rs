@@ -8,6 +8,7 @@ use std::fmt;
 pub(crate) mod foreign;
 pub(crate) mod legacy;
 pub(crate) mod safetensors;
+mod safetensors_header;
 pub(crate) mod tar;
 pub(crate) mod zip;
 mod zip_directory;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::Container;
+use crate::quote::{quote, quote_list};
 
 /// A file that could not be read, and why.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +113,7 @@ pub enum ErrorKind {
     )]
     BigEndian,
     /// The requested key does not exist.
-    #[error("no top-level key `{wanted}`, found {}", listed(.found))]
+    #[error("no top-level key `{}`, found {}", quote(.wanted), listed(.found))]
     NoSuchWrapper {
         /// The requested key.
         wanted: String,
@@ -128,7 +129,7 @@ pub enum ErrorKind {
         calls: Vec<String>,
     },
     /// The description of a tensor is invalid or contradicts its storage.
-    #[error("tensor `{name}`: {what}; the file is damaged, download or save it again")]
+    #[error("tensor `{}`: {what}; the file is damaged, download or save it again", quote(.name))]
     BadTensor {
         /// Name of the tensor in the file.
         name: String,
@@ -138,18 +139,10 @@ pub enum ErrorKind {
 }
 
 fn listed(names: &[String]) -> String {
-    const SHOWN: usize = 12;
     if names.is_empty() {
         return "no keys".to_owned();
     }
-    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
-    let more = names.len().saturating_sub(SHOWN);
-    let tail = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
-    format!("{}{tail}", shown.join(", "))
+    quote_list(names)
 }
 
 fn would_call(names: &[String]) -> String {
@@ -180,8 +173,8 @@ pub enum TensorError {
     },
     /// The tensor is of a kind that is listed but not read.
     #[error(
-        "{}: `{name}` is a {what} tensor, expected a dense tensor of floats, integers or booleans; \
-         convert it in Python and save it again", path.display()
+        "{}: `{}` is a {what} tensor, expected a dense tensor of floats, integers or booleans; \
+         convert it in Python and save it again", path.display(), quote(.name)
     )]
     Unsupported {
         /// The file.

@@ -37,18 +37,11 @@ impl Geometry<'_> {
             Found::Unsupported { dtype, shape, what } => {
                 let numel = byte_count(DType::U8, &shape);
                 numel.ok_or_else(|| bad(format!("its shape {shape:?} is too large for any memory")))?;
-                return Ok(Tensor::unsupported(
-                    dtype,
-                    shape,
-                    self.path.to_owned(),
-                    name,
-                    &what,
-                ));
+                return self.listed_only(name, dtype, shape, &what);
             }
         };
         if let DType::Unsupported(_) = dtype {
-            let (path, what) = (self.path.to_owned(), dtype.name());
-            return Ok(Tensor::unsupported(dtype, shape, path, name, what));
+            return self.listed_only(name, dtype, shape, dtype.name());
         }
         if shape.len() != strides.len() {
             return Err(bad(format!(
@@ -76,8 +69,27 @@ impl Geometry<'_> {
             ))
         })?;
         let tensor = Tensor::view(dtype, shape, strides, view, self.swap);
-        self.budget.tensor(nbytes, !tensor.is_contiguous())?;
+        let copied = if tensor.is_contiguous() && !self.swap {
+            0
+        } else {
+            nbytes
+        };
+        self.budget.tensor(tensor.shape().len(), nbytes, copied)?;
         Ok(tensor)
+    }
+
+    /// A tensor of an unsupported kind, which keeps its name and its file.
+    fn listed_only(
+        &self,
+        name: &str,
+        dtype: DType,
+        shape: Vec<usize>,
+        what: &str,
+    ) -> Result<Tensor, ErrorKind> {
+        let (path, dimensions) = (self.path.to_owned(), shape.len());
+        self.budget.name(name.len() + path.as_os_str().len())?;
+        self.budget.tensor(dimensions, 0, 0)?;
+        Ok(Tensor::unsupported(dtype, shape, path, name, what))
     }
 }
 

@@ -10,12 +10,14 @@ mod geometry;
 mod mapped;
 mod object;
 mod pickle;
+mod quote;
 mod selection;
 mod state_dict;
 mod storage;
 mod tensor;
 mod write;
 
+pub use budget::Work;
 pub use checkpoint::{Checkpoint, OpenOptions};
 pub use container::Container;
 pub use dtype::{DType, Unsupported};

@@ -7,6 +7,7 @@
 use crate::DType;
 use crate::dtype::{StorageType, Unsupported};
 use crate::pickle::{Graph, Node, Object, Value};
+use crate::quote::quote;
 use crate::storage::Storage;
 
 /// Maximum nesting of a tensor: a parameter with state, of a subclass, around a tensor is 3.
@@ -72,12 +73,16 @@ pub(crate) fn storage_id(graph: &Graph<'_>, id: Value) -> Result<StorageId, Stri
     let &[tag, class, key, _location, numel, ref rest @ ..] = parts else {
         return Err(format!("its storage has {} fields, expected 5 or 6", parts.len()));
     };
-    if graph.str(tag).as_deref() != Some("storage") {
+    if !graph.is_str(tag, "storage") {
         return Err("its storage is not a reference".to_owned());
     }
     let (module, name) = graph.global(class).ok_or("its storage has no class")?;
-    let kind = DType::of_storage_class(&name)
-        .ok_or_else(|| format!("its storage has the unknown class {module}.{name}"))?;
+    let kind = DType::of_storage_class(&name).ok_or_else(|| {
+        format!(
+            "its storage has the unknown class {}",
+            quote(&format!("{module}.{name}"))
+        )
+    })?;
     let key = graph.id(key);
     let key = key.ok_or("its storage has no key")?;
     let count = |value: Value| value.int().and_then(|number| usize::try_from(number).ok());
@@ -269,7 +274,7 @@ impl Objects<'_> {
             Some(object) => self.graph.sequence(*self.graph.sequence(object.args)?.first()?)?,
             None => self.graph.sequence(value)?,
         };
-        if sizes.len() > MAX_DIMENSIONS {
+        if sizes.len() > MAX_DIMENSIONS || !self.graph.budget.step(sizes.len()) {
             return None;
         }
         sizes

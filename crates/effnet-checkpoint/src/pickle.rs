@@ -16,7 +16,7 @@ mod tests;
 mod text;
 
 pub(crate) use graph::{Graph, Node, Object, Value};
-pub(crate) use machine::{Limits, load};
+pub(crate) use machine::load;
 
 /// Why a pickle could not be read, and at which position.
 #[derive(Debug, Clone, PartialEq, Eq)]

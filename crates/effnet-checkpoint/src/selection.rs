@@ -13,6 +13,7 @@ use crate::error::ErrorKind;
 use crate::geometry::Geometry;
 use crate::object::Objects;
 use crate::pickle::{Object, Value};
+use crate::quote::{quote, quote_list};
 
 /// Keys under which training programs store parameters, in the order in which they are tried: averages first,
 /// because those are what was evaluated.
@@ -27,7 +28,7 @@ const WRAPPERS: [&str; 7] = [
 ];
 
 /// Functions that unpickling calls in ordinary checkpoints; errors mention any others.
-const ORDINARY_CALLS: [&str; 12] = [
+const ORDINARY_CALLS: [&str; 16] = [
     "collections.OrderedDict",
     "collections.defaultdict",
     "collections.Counter",
@@ -37,9 +38,24 @@ const ORDINARY_CALLS: [&str; 12] = [
     "builtins.set",
     "__builtin__.set",
     "argparse.Namespace",
+    "pathlib.PosixPath",
     "numpy.dtype",
+    "numpy.ndarray",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray._reconstruct",
     "numpy.core.multiarray.scalar",
     "numpy._core.multiarray.scalar",
+];
+
+/// Starts of the names in `torch` that ordinary checkpoints call.
+const TORCH_PARTS: [&str; 7] = [
+    "_utils._rebuild_",
+    "_tensor._rebuild_",
+    "nn.",
+    "optim.",
+    "Size",
+    "device",
+    "dtype",
 ];
 
 /// Maximum nesting of modules; real networks have 10 levels.
@@ -56,28 +72,24 @@ pub(crate) struct Selection {
     pub(crate) wrapper: Option<String>,
     pub(crate) whole_module: bool,
     pub(crate) left_out: Vec<String>,
+    pub(crate) calls: Vec<String>,
 }
 
 /// Finds the state_dict of a saved object and reads its tensors.
 pub(crate) fn select(
     objects: &Objects<'_>,
     path: &Path,
-    file_len: usize,
     requested: Option<&str>,
 ) -> Result<Selection, ErrorKind> {
-    let budget = Budget::for_file(file_len);
+    let budget = objects.graph.budget;
     let swap = objects.storages.big_endian();
-    let geometry = Geometry {
-        path,
-        swap,
-        budget: &budget,
-    };
-    Selector {
+    let geometry = Geometry { path, swap, budget };
+    let selector = Selector {
         objects,
         geometry,
-        budget: &budget,
-    }
-    .select(requested)
+        budget,
+    };
+    selector.select(requested)
 }
 
 struct Selector<'a> {
@@ -116,6 +128,7 @@ impl Selector<'_> {
         if selection.tensors.is_empty() {
             return Err(self.no_tensors(&entries, selection.wrapper.as_deref()));
         }
+        selection.calls = self.calls();
         Ok(selection)
     }
 
@@ -225,12 +238,12 @@ impl Selector<'_> {
         let transient = match graph.attribute(module, "_non_persistent_buffers_set") {
             Some(names) => {
                 self.budget.visit(graph.entry_count(names))?;
-                graph.strings(names).into_iter().collect()
+                graph.strings(names)
             }
             None => HashSet::new(),
         };
         let mut buffers = part("_buffers")?;
-        buffers.retain(|&(key, _)| !transient.contains(&self.key(key)));
+        buffers.retain(|&(key, _)| !graph.raw(key).is_some_and(|key| transient.contains(key)));
         self.collect(&buffers, prefix, selection)?;
         for (key, value) in part("_modules")? {
             let name = self.listed(format!("{prefix}{}.", self.key(key)))?;
@@ -249,43 +262,51 @@ impl Selector<'_> {
     /// The error for an object without named tensors.
     fn no_tensors(&self, entries: &Entries, wrapper: Option<&str>) -> ErrorKind {
         let graph = self.objects.graph;
-        let elsewhere: Vec<String> = entries
-            .iter()
-            .filter(|&&(_, value)| self.holds_tensors(value))
-            .take(SHOWN)
-            .map(|&(key, _)| format!("`{}`", self.key(key)))
-            .collect();
-        let keys: Vec<String> = entries
-            .iter()
-            .take(SHOWN)
-            .map(|&(key, _)| format!("`{}`", self.key(key)))
-            .collect();
+        let keys = |entries: &mut dyn Iterator<Item = &(Value, Value)>| -> Vec<String> {
+            entries.take(SHOWN).map(|&(key, _)| self.key(key)).collect()
+        };
+        let elsewhere = keys(&mut entries.iter().filter(|&&(_, value)| self.holds_tensors(value)));
+        let keys = keys(&mut entries.iter());
         let found = if let Some(wrapper) = wrapper {
-            format!("`{wrapper}` contains no named tensors; select another key")
+            format!(
+                "`{}` contains no named tensors; select another key",
+                quote(wrapper)
+            )
         } else if self.is_tensor(graph.root) {
             "the file is a single unnamed tensor; save a state_dict instead".to_owned()
         } else if !elsewhere.is_empty() {
             format!(
                 "the default keys contain none, but {} does; extract it with `effnet convert --key`",
-                elsewhere.join(" or ")
+                quote_list(&elsewhere)
             )
         } else if keys.is_empty() {
             "the saved object is not a dict or module, or is empty; save a state_dict".to_owned()
         } else {
             format!(
                 "the saved dict has {}, but no tensors; save a state_dict",
-                keys.join(", ")
+                quote_list(&keys)
             )
         };
-        let calls = graph
-            .called()
-            .into_iter()
-            .filter(|name| !is_ordinary(name))
-            .collect();
+        let calls = self.calls();
         ErrorKind::NoTensors { found, calls }
+    }
+
+    /// What unpickling in Python would call, except what ordinary checkpoints call.
+    fn calls(&self) -> Vec<String> {
+        let called = self.objects.graph.called().into_iter();
+        called.filter(|name| !is_ordinary(name)).collect()
     }
 }
 
+/// Functions and classes of torch that describe tensors, modules and optimizers. Others, such as `torch.load`
+/// or `torch.hub.load`, run code.
 fn is_ordinary(name: &str) -> bool {
-    name.starts_with("torch.") || ORDINARY_CALLS.contains(&name)
+    match name.strip_prefix("torch.") {
+        Some(rest) => {
+            rest.ends_with("Tensor")
+                || rest.ends_with("Storage")
+                || TORCH_PARTS.iter().any(|part| rest.starts_with(part))
+        }
+        None => ORDINARY_CALLS.contains(&name),
+    }
 }

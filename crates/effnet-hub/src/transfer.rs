@@ -22,11 +22,11 @@ use session::DownloadSession;
 use crate::digest_cache::DigestCache;
 use crate::{Error, HubConfig, Progress, TransferError, WeightFile};
 
-/// Downloads `file`, trying its URLs in order. `None` if all fail; the reasons are added to `failures`.
+/// Downloads `file`, of at most `largest` bytes if its size is not published, trying its URLs in order. `None` if all fail; the reasons are added to `failures`.
 pub(crate) fn download(
     client: &Client,
     config: &HubConfig,
-    file: &WeightFile,
+    (file, largest): (&WeightFile, u64),
     folder: &CacheFolder,
     digests: &DigestCache,
     progress: &mut dyn Progress,
@@ -37,6 +37,7 @@ pub(crate) fn download(
             client,
             config,
             file,
+            largest,
             url,
             folder,
             digests,

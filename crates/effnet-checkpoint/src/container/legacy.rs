@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::Container;
+use crate::budget::{Budget, STORAGE};
 use crate::dtype::StorageType;
 use crate::error::ErrorKind;
 use crate::mapped::MappedFile;
 use crate::object::{Storages, storage_id};
-use crate::pickle::{Graph, Limits, Node, Value, load};
+use crate::pickle::{Graph, Node, Value, load};
+use crate::quote::quote;
 use crate::storage::Storage;
 
 const STREAM: Container = Container::LegacyStream;
@@ -23,7 +25,7 @@ const PROTOCOL: i64 = 1001;
 /// Whether the first pickle is the magic number, in any protocol.
 pub(crate) fn is_stream(bytes: &[u8]) -> bool {
     let head = &bytes[..bytes.len().min(64)];
-    match load(head, Limits { operations: 8 }) {
+    match load(head, &Budget::for_instructions(8)) {
         Ok(graph) => matches!(graph.raw(graph.root), Some(raw) if raw == MAGIC || raw == MAGIC_DIGITS),
         // Truncated within the magic number.
         Err(_) => head.len() >= 4 && head.starts_with(b"\x80\x02\x8a\x0a"),
@@ -43,12 +45,11 @@ pub(crate) struct StreamStorages {
 }
 
 impl Stream<'_> {
-    pub(crate) fn read(file: &Arc<MappedFile>) -> Result<Stream<'_>, ErrorKind> {
+    pub(crate) fn read<'a>(file: &'a Arc<MappedFile>, budget: &'a Budget) -> Result<Stream<'a>, ErrorKind> {
         let bytes = file.bytes();
-        let limits = Limits::for_file(bytes.len());
         let mut position = 0;
         let mut next = |what: &str| {
-            let graph = load(&bytes[position..], limits).map_err(|error| STREAM.bad_pickle(what, &error))?;
+            let graph = load(&bytes[position..], budget).map_err(|error| STREAM.bad_pickle(what, &error))?;
             position += graph.consumed;
             Ok::<_, ErrorKind>(graph)
         };
@@ -98,8 +99,10 @@ fn read_storages(
             .id(key)
             .ok_or_else(|| STREAM.damaged("a storage key is not a string"))?;
         let Some(kind) = types.get(&key) else {
-            return Err(STREAM.damaged(format!("the type of storage `{key}` is missing")));
+            return Err(STREAM.damaged(format!("the type of storage `{}` is missing", quote(&key))));
         };
+        graph.budget.hold(STORAGE);
+        graph.budget.check()?;
         let short = |what: &str| {
             STREAM.truncated(format!(
                 "{what} of storage {} of {} is missing",
@@ -111,7 +114,8 @@ fn read_storages(
             return Err(short("the length"));
         };
         let numel = usize::try_from(i64::from_le_bytes(*head));
-        let numel = numel.map_err(|_| STREAM.damaged(format!("storage `{key}` has a negative length")))?;
+        let numel =
+            numel.map_err(|_| STREAM.damaged(format!("storage `{}` has a negative length", quote(&key))))?;
         let len = numel.checked_mul(kind.size).filter(|&len| len <= rest.len());
         let len = len.ok_or_else(|| short("part"))?;
         let start = position + 8;
@@ -120,7 +124,7 @@ fn read_storages(
             .insert(key.clone(), Storage::mapped(file, start..position))
             .is_some()
         {
-            return Err(STREAM.damaged(format!("storage `{key}` is listed twice")));
+            return Err(STREAM.damaged(format!("storage `{}` is listed twice", quote(&key))));
         }
     }
     Ok(storages)
@@ -129,7 +133,7 @@ fn read_storages(
 /// Element types of the storages that the object refers to.
 fn storage_types(graph: &Graph<'_>) -> HashMap<String, StorageType> {
     let references = graph.nodes.iter().filter_map(|node| match node {
-        Node::Persistent(id) => storage_id(graph, *id).ok(),
+        Node::Persistent(id) if graph.budget.hold(STORAGE / 4) => storage_id(graph, *id).ok(),
         _ => None,
     });
     references
@@ -142,10 +146,11 @@ impl Storages for StreamStorages {
         let storage = self
             .storages
             .get(key)
-            .ok_or_else(|| format!("its storage `{key}` is missing"))?;
+            .ok_or_else(|| format!("its storage `{}` is missing", quote(key)))?;
         if storage.len() != nbytes {
             return Err(format!(
-                "its storage `{key}` has {} bytes, expected {nbytes}",
+                "its storage `{}` has {} bytes, expected {nbytes}",
+                quote(key),
                 storage.len()
             ));
         }

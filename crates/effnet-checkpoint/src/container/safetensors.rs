@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use safetensors::tensor::{Dtype, Metadata};
+use safetensors::tensor::Dtype;
 
+use super::safetensors_header::{Described, Header};
+use crate::budget::Budget;
 use crate::dtype::Unsupported;
 use crate::error::ErrorKind;
 use crate::mapped::MappedFile;
+use crate::quote::quote;
 use crate::storage::Storage;
 use crate::tensor::{byte_count, contiguous_strides};
 use crate::{Container, DType, Tensor};
@@ -26,74 +29,99 @@ pub(crate) fn is_safetensors(bytes: &[u8]) -> bool {
 /// Names and tensors in the order of their bytes, and the entries of `__metadata__`.
 pub(crate) type Contents = (Vec<(String, Tensor)>, BTreeMap<String, String>);
 
-pub(crate) fn read(file: &Arc<MappedFile>) -> Result<Contents, ErrorKind> {
-    let bytes = file.bytes();
-    let (header, start) = header(bytes)?;
-    // `Metadata` checks that tensors follow each other without gaps.
-    let held = bytes.len() - start;
-    match header.data_len() {
-        declared if declared > held => {
-            let what = format!("its tensors have {declared} bytes, found {held}");
-            return Err(SAFETENSORS.truncated(what));
-        }
-        declared if declared < held => {
-            let what = format!("{} bytes follow its last tensor", held - declared);
-            return Err(SAFETENSORS.damaged(what));
-        }
-        _ => {}
+pub(crate) fn read(file: &Arc<MappedFile>, budget: &Budget) -> Result<Contents, ErrorKind> {
+    let (mut header, start) = header(file.bytes(), budget)?;
+    check_names(&header)?;
+    // Empty tensors may start where another one does; they keep the order of the header.
+    header.tensors.sort_by_key(|tensor| tensor.offsets);
+    let declared = check_offsets(&header)?;
+    let held = file.bytes().len() - start;
+    if declared > held {
+        let what = format!("its tensors have {declared} bytes, found {held}");
+        return Err(SAFETENSORS.truncated(what));
     }
-    let mut tensors = Vec::new();
-    for name in header.offset_keys() {
-        let tensor = tensor(file, &header, &name, start)?;
-        tensors.push((name, tensor));
+    if declared < held {
+        let what = format!("{} bytes follow its last tensor", held - declared);
+        return Err(SAFETENSORS.damaged(what));
     }
-    let metadata = header
-        .metadata()
-        .iter()
-        .flatten()
-        .map(|(key, value)| (key.clone(), value.clone()));
-    Ok((tensors, metadata.collect()))
+    let tensors = header.tensors.into_iter();
+    let tensors = tensors.map(|described| tensor(file, described, start)).collect();
+    Ok((tensors, header.metadata))
 }
 
-/// The parsed header, and the position of the first tensor. The header is located here rather than by the
-/// library's `read_metadata`, which adds up declared lengths without checking for overflow.
-fn header(bytes: &[u8]) -> Result<(Metadata, usize), ErrorKind> {
+/// Checks that sorted tensors follow each other without gaps and have the bytes that their shapes need.
+/// Returns the end of the last one.
+fn check_offsets(header: &Header) -> Result<usize, ErrorKind> {
+    let mut end = 0;
+    for Described {
+        name,
+        dtype,
+        shape,
+        offsets: (from, to),
+    } in &header.tensors
+    {
+        let bad = |what: &str| ErrorKind::BadTensor {
+            name: quote(name),
+            what: what.to_owned(),
+        };
+        let len = to.checked_sub(*from).filter(|_| *from == end);
+        let len = len.ok_or_else(|| bad("its bytes do not follow those of the tensor before it"))?;
+        let bits = bit_count(*dtype, shape).ok_or_else(|| bad("its shape is too large for any memory"))?;
+        if bits != 8 * len as u128 {
+            return Err(bad("its shape does not match its bytes"));
+        }
+        end = *to;
+    }
+    Ok(end)
+}
+
+/// The parsed header, and the position of the first tensor.
+fn header(bytes: &[u8], budget: &Budget) -> Result<(Header, usize), ErrorKind> {
     let short = || SAFETENSORS.truncated("its header reaches beyond the end of the file");
     let (head, rest) = bytes.split_first_chunk::<8>().ok_or_else(short)?;
     let len = usize::try_from(u64::from_le_bytes(*head)).map_err(|_| short())?;
     let text = rest.get(..len).ok_or_else(short)?;
-    let header = serde_json::from_slice(text)
+    let header = Header::parse(text, budget)
         .map_err(|error| SAFETENSORS.damaged(format!("its header is invalid: {error}")))?;
     Ok((header, 8 + len))
 }
 
-fn tensor(file: &Arc<MappedFile>, header: &Metadata, name: &str, start: usize) -> Result<Tensor, ErrorKind> {
-    let bad = |what: &str| ErrorKind::BadTensor {
-        name: name.to_owned(),
-        what: what.to_owned(),
+/// Readers differ in which of two tensors of one name they use.
+fn check_names(header: &Header) -> Result<(), ErrorKind> {
+    let mut names: Vec<&str> = header.tensors.iter().map(|tensor| &*tensor.name).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(SAFETENSORS.damaged(format!(
+            "it has two tensors named `{}`, and readers differ in which one they use",
+            quote(pair[0])
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Size of a tensor in bits; `None` if its bytes exceed any memory. Some types have fewer than 8.
+fn bit_count(dtype: Dtype, shape: &[usize]) -> Option<u128> {
+    let elements = byte_count(DType::U8, shape)? as u128;
+    elements.checked_mul(dtype.bitsize() as u128)
+}
+
+/// A tensor whose bytes have been checked, and its name.
+fn tensor(file: &Arc<MappedFile>, described: Described, start: usize) -> (String, Tensor) {
+    let Described {
+        name,
+        dtype: kind,
+        shape,
+        offsets: (from, to),
+    } = described;
+    let dtype = dtype(kind);
+    let tensor = if let DType::Unsupported(_) = dtype {
+        Tensor::unsupported(dtype, shape, file.path.clone(), &name, &format!("{kind:?}"))
+    } else {
+        let storage = Storage::mapped(file, start + from..start + to);
+        let strides = contiguous_strides(&shape);
+        Tensor::view(dtype, shape, strides, storage, false)
     };
-    let info = header
-        .info(name)
-        .ok_or_else(|| bad("its description is missing"))?;
-    let shape = info.shape.clone();
-    let dtype = dtype(info.dtype);
-    if let DType::Unsupported(_) = dtype {
-        byte_count(DType::U8, &shape).ok_or_else(|| bad("its shape is too large for any memory"))?;
-        let what = format!("{:?}", info.dtype);
-        return Ok(Tensor::unsupported(dtype, shape, file.path.clone(), name, &what));
-    }
-    let (from, to) = info.data_offsets;
-    if byte_count(dtype, &shape) != to.checked_sub(from) {
-        return Err(bad("its shape does not match its bytes"));
-    }
-    let storage = Storage::mapped(file, start + from..start + to);
-    Ok(Tensor::view(
-        dtype,
-        shape.clone(),
-        contiguous_strides(&shape),
-        storage,
-        false,
-    ))
+    (name, tensor)
 }
 
 fn dtype(dtype: Dtype) -> DType {

@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::budget::{Budget, STORAGE};
 use crate::dtype::StorageType;
 use crate::error::ErrorKind;
 use crate::mapped::MappedFile;
 use crate::object::{Dense, Storages};
-use crate::pickle::{Graph, Limits, Value, load};
+use crate::pickle::{Graph, Value, load};
+use crate::quote::quote;
 use crate::storage::Storage;
 use crate::{Container, DType};
 
@@ -47,9 +49,8 @@ pub(crate) struct TarStorages {
 }
 
 impl TarFile<'_> {
-    pub(crate) fn read(file: &Arc<MappedFile>) -> Result<TarFile<'_>, ErrorKind> {
-        let members = members(file.bytes())?;
-        let limits = Limits::for_file(file.bytes().len());
+    pub(crate) fn read<'a>(file: &'a Arc<MappedFile>, budget: &'a Budget) -> Result<TarFile<'a>, ErrorKind> {
+        let members = members(file.bytes(), budget)?;
         let cursor = |name: &'static str| {
             let range = members.get(name).cloned();
             range.map(|range| Cursor {
@@ -57,7 +58,7 @@ impl TarFile<'_> {
                 position: range.start,
                 end: range.end,
                 name,
-                limits,
+                budget,
             })
         };
         let missing = |name: &str| TAR.damaged(format!("its member `{name}` is missing"));
@@ -75,7 +76,7 @@ impl TarFile<'_> {
 }
 
 /// Members by name; the last one of equal names counts, as in Python's tarfile.
-fn members(bytes: &[u8]) -> Result<HashMap<String, Range<usize>>, ErrorKind> {
+fn members(bytes: &[u8], budget: &Budget) -> Result<HashMap<String, Range<usize>>, ErrorKind> {
     let mut members = HashMap::new();
     let mut position = 0usize;
     while let Some(block) = bytes.get(position..position.saturating_add(BLOCK)) {
@@ -89,11 +90,17 @@ fn members(bytes: &[u8]) -> Result<HashMap<String, Range<usize>>, ErrorKind> {
         let name = String::from_utf8_lossy(&block[..end]);
         let name = name.trim_start_matches("./").to_owned();
         let size = octal(&block[124..136]).and_then(|size| usize::try_from(size).ok());
-        let size = size.ok_or_else(|| TAR.damaged(format!("member `{name}` has an invalid size")))?;
+        let size =
+            size.ok_or_else(|| TAR.damaged(format!("member `{}` has an invalid size", quote(&name))))?;
         let start = position + BLOCK;
         let end = start.checked_add(size).filter(|&end| end <= bytes.len());
-        let end =
-            end.ok_or_else(|| TAR.truncated(format!("member `{name}` of {size} bytes ends beyond it")))?;
+        let end = end.ok_or_else(|| {
+            TAR.truncated(format!(
+                "member `{}` of {size} bytes ends beyond it",
+                quote(&name)
+            ))
+        })?;
+        budget.name(name.len())?;
         members.insert(name, start..end);
         position = end.next_multiple_of(BLOCK);
     }
@@ -107,7 +114,7 @@ struct Cursor<'a> {
     position: usize,
     end: usize,
     name: &'static str,
-    limits: Limits,
+    budget: &'a Budget,
 }
 
 impl<'a> Cursor<'a> {
@@ -124,7 +131,7 @@ impl<'a> Cursor<'a> {
 
     fn pickle(&mut self) -> Result<Graph<'a>, ErrorKind> {
         let rest = &self.file.bytes()[self.position..self.end];
-        let graph = load(rest, self.limits)
+        let graph = load(rest, self.budget)
             .map_err(|error| TAR.bad_pickle(&format!("a pickle in its member `{}`", self.name), &error))?;
         self.position += graph.consumed;
         Ok(graph)
@@ -136,6 +143,12 @@ impl<'a> Cursor<'a> {
         let range = self.position..end;
         self.position = end;
         Ok(range)
+    }
+
+    /// Charges for what is kept of an item.
+    fn held(&self, bytes: usize) -> Result<(), ErrorKind> {
+        self.budget.hold(bytes);
+        self.budget.check()
     }
 
     fn i64(&mut self) -> Result<i64, ErrorKind> {
@@ -177,6 +190,7 @@ fn read_storages(mut cursor: Cursor<'_>) -> Result<HashMap<String, (StorageType,
             .checked_mul(kind.size)
             .ok_or_else(|| cursor.short())?;
         let range = cursor.take(len)?;
+        cursor.held(STORAGE)?;
         storages.insert(key, (kind, Storage::mapped(cursor.file, range)));
     }
     // Files without views may not have the list.
@@ -187,6 +201,7 @@ fn read_storages(mut cursor: Cursor<'_>) -> Result<HashMap<String, (StorageType,
     for &view in views.sequence(views.root).unwrap_or_default() {
         let found = view_of(&views, view, &storages);
         let (key, view) = found.ok_or_else(|| cursor.wrong("a view exceeds its storage"))?;
+        cursor.held(STORAGE)?;
         storages.insert(key, view);
     }
     Ok(storages)
@@ -232,6 +247,7 @@ fn read_tensors(
             .map(|_| cursor.size())
             .collect::<Result<Vec<_>, _>>()?;
         let offset = cursor.size()?;
+        cursor.held(STORAGE + dimensions * size_of::<(usize, usize)>())?;
         let storage = storage.clone();
         tensors.insert(
             key,
@@ -252,10 +268,11 @@ impl Storages for TarStorages {
         let (found, storage) = self
             .storages
             .get(key)
-            .ok_or_else(|| format!("its storage `{key}` is missing"))?;
+            .ok_or_else(|| format!("its storage `{}` is missing", quote(key)))?;
         if found.size != kind.size || storage.len() < nbytes {
             return Err(format!(
-                "its storage `{key}` has {} bytes, expected {nbytes}",
+                "its storage `{}` has {} bytes, expected {nbytes}",
+                quote(key),
                 storage.len()
             ));
         }

@@ -8,65 +8,88 @@ use std::sync::{Arc, OnceLock};
 
 use super::zip_directory::{Directory, Entry, Method};
 use crate::Container;
+use crate::budget::{Budget, STORAGE};
 use crate::dtype::StorageType;
 use crate::error::ErrorKind;
 use crate::mapped::MappedFile;
 use crate::object::Storages;
+use crate::quote::{quote, quote_bytes, quote_list};
 use crate::storage::{Deflated, Storage, inflate};
 
 const ZIP: Container = Container::Zip;
+/// Bytes of the byte order to show; it is 3 or 6.
+const MAX_ORDER: usize = 32;
 
 /// An opened archive.
-pub(crate) struct Archive {
+pub(crate) struct Archive<'a> {
     file: Arc<MappedFile>,
     directory: Directory,
     /// The folder that contains all entries, with its slash; empty if there is none.
-    root: String,
+    root: Vec<u8>,
     big_endian: bool,
     /// Storages already opened, so that tensors that share one also share its decompressed bytes.
     opened: RefCell<HashMap<String, Storage>>,
+    budget: &'a Budget,
 }
 
-impl Archive {
-    pub(crate) fn open(file: &Arc<MappedFile>) -> Result<Archive, ErrorKind> {
-        let directory = Directory::read(file.bytes())?;
-        let root = root(&directory)?;
-        if directory.get(&format!("{root}constants.pkl")).is_some() {
-            return Err(ErrorKind::TorchScript {
-                root: root.trim_end_matches('/').to_owned(),
-            });
-        }
-        check_total(&directory, file.bytes().len())?;
+impl<'a> Archive<'a> {
+    pub(crate) fn open(file: &Arc<MappedFile>, budget: &'a Budget) -> Result<Archive<'a>, ErrorKind> {
+        let directory = Directory::read(file, budget)?;
         let mut archive = Archive {
+            root: root(&directory)?.to_owned(),
             file: Arc::clone(file),
             directory,
-            root,
             big_endian: false,
             opened: RefCell::new(HashMap::new()),
+            budget,
         };
+        if archive.entry("constants.pkl").is_some() {
+            let root = archive.root.strip_suffix(b"/").unwrap_or_default();
+            return Err(ErrorKind::TorchScript {
+                root: quote_bytes(root),
+            });
+        }
+        archive.check_total()?;
         // Files written before PyTorch 2.1 do not have this entry and are little-endian.
-        if let Some(entry) = archive.directory.get(&format!("{}byteorder", archive.root)) {
-            let order = archive.small(entry)?;
-            archive.big_endian = match order.trim_ascii() {
+        if let Some(entry) = archive.entry("byteorder") {
+            archive.big_endian = match archive.small(entry)?.trim_ascii() {
                 b"little" => false,
                 b"big" => true,
                 other => {
-                    return Err(ZIP.damaged(format!(
-                        "its byte order is `{}`, expected little or big",
-                        other.escape_ascii()
-                    )));
+                    let other = quote(&other[..other.len().min(MAX_ORDER)].escape_ascii());
+                    let what = format!("its byte order is `{other}`, expected little or big");
+                    return Err(ZIP.damaged(what));
                 }
             };
         }
         Ok(archive)
     }
 
+    /// The entry with this name in the archive's folder.
+    fn entry(&self, name: &str) -> Option<&Entry> {
+        let path = [&self.root, name.as_bytes()].concat();
+        // The folder can be long, and it is read for every storage.
+        self.budget
+            .read(path.len())
+            .then(|| self.directory.get(&path))
+            .flatten()
+    }
+
+    /// Rejects an archive whose compressed entries declare far larger sizes than parameters can have: those
+    /// shrink by a tenth, or by half if they were rounded.
+    fn check_total(&self) -> Result<(), ErrorKind> {
+        let deflated = self.directory.entries();
+        for entry in deflated.filter(|entry| entry.method == Method::Deflated) {
+            self.budget
+                .hold(usize::try_from(entry.size).unwrap_or(usize::MAX));
+        }
+        self.budget.check()
+    }
+
     /// The pickle that describes the saved object, after verifying its checksum.
     pub(crate) fn pickle(&self) -> Result<Cow<'_, [u8]>, ErrorKind> {
-        let name = format!("{}data.pkl", self.root);
         let entry = self
-            .directory
-            .get(&name)
+            .entry("data.pkl")
             .ok_or_else(|| ZIP.damaged("its data.pkl is missing"))?;
         self.small(entry)
     }
@@ -74,21 +97,23 @@ impl Archive {
     /// The bytes of an entry, decompressed if necessary, after verifying its checksum.
     fn small(&self, entry: &Entry) -> Result<Cow<'_, [u8]>, ErrorKind> {
         let stored = self.file.slice(&entry.stored);
+        let name = || self.directory.quoted(entry);
         match entry.method {
             Method::Stored => {
                 let found = crc32fast::hash(stored);
                 if found != entry.crc {
                     return Err(ZIP.damaged(format!(
                         "entry `{}` has checksum {found:08x}, expected {:08x}",
-                        entry.name, entry.crc
+                        name(),
+                        entry.crc
                     )));
                 }
                 Ok(Cow::Borrowed(stored))
             }
-            Method::Deflated => inflate(stored, entry.size as usize, entry.crc, &entry.name)
+            Method::Deflated => inflate(stored, entry.size as usize, entry.crc, &name())
                 .map(Cow::Owned)
                 .map_err(|what| ZIP.damaged(what)),
-            Method::Other(method) => Err(ZIP.damaged(unreadable(&entry.name, method))),
+            Method::Other(method) => Err(ZIP.damaged(unreadable(&name(), method))),
         }
     }
 }
@@ -98,33 +123,50 @@ fn unreadable(name: &str, method: u16) -> String {
 }
 
 /// The folder of `data.pkl`, which is named after the file or `archive`. The shallowest one counts.
-fn root(directory: &Directory) -> Result<String, ErrorKind> {
-    let mut roots: Vec<&str> = directory
-        .entries
-        .iter()
-        .filter_map(|entry| entry.name.strip_suffix("data.pkl"))
-        .filter(|root| root.is_empty() || root.ends_with('/'))
-        .collect();
-    roots.sort_by_key(|root| root.matches('/').count());
-    match roots[..] {
-        [] => Err(no_pickle(directory)),
-        [first, second, ..] if first.matches('/').count() == second.matches('/').count() => {
-            Err(ErrorKind::Foreign {
-                what: format!("a zip archive with several checkpoints (`{first}` and `{second}`)"),
-                advice: "unpack it and save one of them with torch.save",
-            })
+fn root(directory: &Directory) -> Result<&[u8], ErrorKind> {
+    let mut shallowest: Option<(usize, &[u8])> = None;
+    let mut rival = None;
+    for entry in directory.entries() {
+        let Some(root) = directory.name(entry).strip_suffix(b"data.pkl") else {
+            continue;
+        };
+        if !(root.is_empty() || root.ends_with(b"/")) {
+            continue;
         }
-        [first, ..] => Ok(first.to_owned()),
+        let depth = root.split(|&byte| byte == b'/').count();
+        match shallowest {
+            Some((least, _)) if depth > least => {}
+            Some((least, _)) if depth == least => rival = Some(root),
+            _ => (shallowest, rival) = (Some((depth, root)), None),
+        }
+    }
+    match (shallowest, rival) {
+        (None, _) => Err(no_pickle(directory)),
+        (Some((_, root)), None) => Ok(root),
+        (Some((_, root)), Some(rival)) => Err(ErrorKind::Foreign {
+            what: format!(
+                "a zip archive with several checkpoints ({})",
+                quote_list(&[quote_bytes(root), quote_bytes(rival)])
+            ),
+            advice: "unpack it and save one of them with torch.save",
+        }),
     }
 }
 
 /// Identifies a zip archive that `torch.save` did not write.
 fn no_pickle(directory: &Directory) -> ErrorKind {
-    let names = || directory.entries.iter().map(|entry| entry.name.as_str());
-    let ends_with = |endings: &[&str]| names().find(|name| endings.iter().any(|end| name.ends_with(end)));
-    let (what, advice) = if let Some(name) = ends_with(&[".pth", ".pt", ".safetensors", ".ckpt"]) {
+    let ends_with = |endings: &[&str]| {
+        directory.entries().find(|entry| {
+            let name = directory.name(entry);
+            endings.iter().any(|end| name.ends_with(end.as_bytes()))
+        })
+    };
+    let (what, advice) = if let Some(entry) = ends_with(&[".pth", ".pt", ".safetensors", ".ckpt"]) {
         (
-            format!("a zip archive that contains a checkpoint (`{name}`)"),
+            format!(
+                "a zip archive that contains a checkpoint (`{}`)",
+                directory.quoted(entry)
+            ),
             "unpack it and open that file",
         )
     } else if ends_with(&[".npy"]).is_some() {
@@ -138,56 +180,36 @@ fn no_pickle(directory: &Directory) -> ErrorKind {
             "export the parameters with PyTorch or safetensors first",
         )
     } else {
-        let some: Vec<&str> = names().take(4).collect();
+        let some = directory.entries().take(4).map(|entry| directory.quoted(entry));
         let what = format!(
             "a zip archive without a data.pkl (it contains {})",
-            some.join(", ")
+            quote_list(&some.collect::<Vec<_>>())
         );
         (what, "save the state_dict with torch.save")
     };
     ErrorKind::Foreign { what, advice }
 }
 
-/// Rejects an archive whose compressed entries declare far larger sizes than parameters can have: those
-/// shrink by a tenth, or by half if they were rounded.
-fn check_total(directory: &Directory, file_len: usize) -> Result<(), ErrorKind> {
-    let limit = (16 << 20) + 4 * file_len as u64;
-    let packed = directory
-        .entries
-        .iter()
-        .filter(|entry| entry.method == Method::Deflated);
-    let size = packed.fold(0u64, |total, entry| total.saturating_add(entry.size));
-    if size > limit {
-        return Err(ErrorKind::TooBig {
-            what: "size of the decompressed entries in bytes".to_owned(),
-            size,
-            limit,
-        });
-    }
-    Ok(())
-}
-
-impl Storages for Archive {
+impl Storages for Archive<'_> {
     fn storage(&self, key: &str, _kind: StorageType, nbytes: usize) -> Result<Storage, String> {
         if let Some(storage) = self.opened.borrow().get(key) {
             return check_len(storage.clone(), key, nbytes);
         }
-        let name = format!("{}data/{key}", self.root);
         let entry = self
-            .directory
-            .get(&name)
-            .ok_or_else(|| format!("entry `{name}` is missing"))?;
+            .entry(&format!("data/{key}"))
+            .ok_or_else(|| format!("entry `data/{}` is missing", quote(key)))?;
+        self.budget.hold(STORAGE);
         let storage = match entry.method {
             Method::Stored => Storage::mapped(&self.file, entry.stored.clone()),
             Method::Deflated => Storage::deflated(Deflated {
                 file: Arc::clone(&self.file),
-                name,
+                name: self.directory.quoted(entry),
                 packed: entry.stored.clone(),
                 size: entry.size as usize,
                 crc: entry.crc,
                 unpacked: OnceLock::new(),
             }),
-            Method::Other(method) => return Err(unreadable(&name, method)),
+            Method::Other(method) => return Err(unreadable(&self.directory.quoted(entry), method)),
         };
         self.opened.borrow_mut().insert(key.to_owned(), storage.clone());
         check_len(storage, key, nbytes)
@@ -201,7 +223,8 @@ impl Storages for Archive {
 fn check_len(storage: Storage, key: &str, nbytes: usize) -> Result<Storage, String> {
     if storage.len() < nbytes {
         return Err(format!(
-            "its storage `{key}` has {} bytes, expected {nbytes}",
+            "its storage `{}` has {} bytes, expected {nbytes}",
+            quote(key),
             storage.len()
         ));
     }

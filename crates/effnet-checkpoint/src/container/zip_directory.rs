@@ -2,22 +2,31 @@
 //!
 //! `torch.save` leaves sizes and checksums of local headers empty, so only the directory at the end of the
 //! file counts; a local header is read only to find where the bytes of its entry start.
+//!
+//! Names stay in the file, and the entries are sorted by them rather than put into a map: a directory of
+//! nothing but short entries then takes less memory than its bytes in the file.
 
-use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::Container;
+use crate::budget::Budget;
 use crate::error::ErrorKind;
+use crate::mapped::MappedFile;
+use crate::quote::quote_bytes;
 
 const END: &[u8] = b"PK\x05\x06";
 const END_LEN: usize = 22;
 const END64_LOCATOR_LEN: usize = 20;
 const MAX_COMMENT: usize = 0xffff;
+/// Size of an entry of the directory without its name and extra field.
+const MIN_ENTRY_LEN: usize = 46;
 
 /// One file of the archive.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    pub(super) name: String,
+    /// Its name in the archive.
+    name: Range<usize>,
     /// Its bytes in the archive.
     pub(super) stored: Range<usize>,
     /// Declared size after decompression in bytes.
@@ -34,45 +43,71 @@ pub(super) enum Method {
     Other(u16),
 }
 
-/// All entries by name, and their order in the directory.
+/// All entries, sorted by name.
 #[derive(Debug)]
 pub(super) struct Directory {
-    pub(super) entries: Vec<Entry>,
-    by_name: HashMap<String, usize>,
+    file: Arc<MappedFile>,
+    entries: Vec<Entry>,
 }
 
 impl Directory {
-    pub(super) fn get(&self, name: &str) -> Option<&Entry> {
-        self.by_name.get(name).map(|&index| &self.entries[index])
-    }
-
     /// # Errors
     /// When the directory is missing or damaged, exceeds the file, or contains a name twice.
-    pub(super) fn read(bytes: &[u8]) -> Result<Directory, ErrorKind> {
+    pub(super) fn read(file: &Arc<MappedFile>, budget: &Budget) -> Result<Directory, ErrorKind> {
+        let bytes = file.bytes();
         let (start, count) = locate(bytes)?;
         let mut rest = Fields {
             bytes,
             position: start,
         };
+        let possible = bytes.len().saturating_sub(start) / MIN_ENTRY_LEN;
+        let capacity = usize::try_from(count).map_or(possible, |count| count.min(possible));
+        budget.hold(capacity.saturating_mul(size_of::<Entry>()));
+        budget.check()?;
         let mut directory = Directory {
-            entries: Vec::new(),
-            by_name: HashMap::new(),
+            file: Arc::clone(file),
+            entries: Vec::with_capacity(capacity),
         };
         for _ in 0..count {
             let entry = rest.entry()?;
-            if directory
-                .by_name
-                .insert(entry.name.clone(), directory.entries.len())
-                .is_some()
-            {
-                return Err(Container::Zip.damaged(format!(
-                    "it has two entries named `{}`, and readers differ in which one they use",
-                    entry.name
-                )));
-            }
+            budget.read(entry.name.len());
+            budget.check()?;
             directory.entries.push(entry);
         }
-        Ok(directory)
+        directory
+            .entries
+            .sort_unstable_by(|one, other| file.slice(&one.name).cmp(file.slice(&other.name)));
+        let twice = directory.entries.windows(2).find_map(|pair| match pair {
+            [one, other] if file.slice(&one.name) == file.slice(&other.name) => Some(one),
+            _ => None,
+        });
+        match twice {
+            Some(entry) => Err(Container::Zip.damaged(format!(
+                "it has two entries named `{}`, and readers differ in which one they use",
+                directory.quoted(entry)
+            ))),
+            None => Ok(directory),
+        }
+    }
+
+    pub(super) fn get(&self, name: &[u8]) -> Option<&Entry> {
+        let found = self.entries.binary_search_by(|entry| self.name(entry).cmp(name));
+        self.entries.get(found.ok()?)
+    }
+
+    /// All entries in the order of their names.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// The name of an entry, which may not be UTF-8.
+    pub(super) fn name(&self, entry: &Entry) -> &[u8] {
+        self.file.slice(&entry.name)
+    }
+
+    /// The name of an entry for a message.
+    pub(super) fn quoted(&self, entry: &Entry) -> String {
+        quote_bytes(self.name(entry))
     }
 }
 
@@ -171,7 +206,8 @@ impl<'a> Fields<'a> {
         let (name_len, extra_len, comment_len) = (self.u16()?, self.u16()?, self.u16()?);
         self.take(8)?;
         let local = self.u32()?;
-        let name = String::from_utf8_lossy(self.take(usize::from(name_len))?).into_owned();
+        let name = self.position..self.position + usize::from(name_len);
+        self.take(name.len())?;
         let extra = self.take(usize::from(extra_len))?;
         self.take(usize::from(comment_len))?;
 
@@ -181,8 +217,12 @@ impl<'a> Fields<'a> {
             (8, 0) => Method::Deflated,
             (other, _) => Method::Other(other),
         };
-        let stored = self.content(&name, local, packed)?;
+        let stored = self.content(local, packed).map_err(|what| {
+            let name = quote_bytes(&self.bytes[name.clone()]);
+            Container::Zip.damaged(format!("entry `{name}` {what}"))
+        })?;
         if method == Method::Stored && stored.len() as u64 != size {
+            let name = quote_bytes(&self.bytes[name]);
             return Err(Container::Zip.damaged(format!("entry `{name}` has two different sizes")));
         }
         Ok(Entry {
@@ -196,27 +236,23 @@ impl<'a> Fields<'a> {
 
     /// The bytes of an entry, which follow its local header. The extra field there has its own length: that
     /// is how `torch.save` aligns the bytes to 64.
-    fn content(&self, name: &str, local: u64, packed: u64) -> Result<Range<usize>, ErrorKind> {
-        let outside = || Container::Zip.damaged(format!("entry `{name}` reaches beyond the end of the file"));
-        let local = usize::try_from(local).map_err(|_| outside())?;
+    fn content(&self, local: u64, packed: u64) -> Result<Range<usize>, &'static str> {
+        const OUTSIDE: &str = "reaches beyond the end of the file";
         let mut header = Fields {
             bytes: self.bytes,
-            position: local,
+            position: usize::try_from(local).map_err(|_| OUTSIDE)?,
         };
-        if header.take(4).map_err(|_| outside())? != b"PK\x03\x04" {
-            return Err(Container::Zip.damaged(format!("entry `{name}` is not at its recorded offset")));
+        if header.take(4).map_err(|_| OUTSIDE)? != b"PK\x03\x04" {
+            return Err("is not at its recorded offset");
         }
-        header.take(22).map_err(|_| outside())?;
-        let lens = (
-            header.u16().map_err(|_| outside())?,
-            header.u16().map_err(|_| outside())?,
-        );
-        header
-            .take(usize::from(lens.0) + usize::from(lens.1))
-            .map_err(|_| outside())?;
-        let packed = usize::try_from(packed).map_err(|_| outside())?;
+        header.take(22).map_err(|_| OUTSIDE)?;
+        let name_len = header.u16().map_err(|_| OUTSIDE)?;
+        let extra_len = header.u16().map_err(|_| OUTSIDE)?;
+        let skipped = usize::from(name_len) + usize::from(extra_len);
+        header.take(skipped).map_err(|_| OUTSIDE)?;
         let start = header.position;
-        header.take(packed).map_err(|_| outside())?;
+        let packed = usize::try_from(packed).map_err(|_| OUTSIDE)?;
+        header.take(packed).map_err(|_| OUTSIDE)?;
         Ok(start..start + packed)
     }
 }

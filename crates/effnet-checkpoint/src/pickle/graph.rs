@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
+use crate::budget::Budget;
+
 /// Classes that are mappings even if empty.
 const MAPPINGS: [&str; 4] = ["OrderedDict", "Counter", "dict", "defaultdict"];
 /// Maximum size of a class name or a key in bytes. Those of PyTorch are shorter than 100.
@@ -10,8 +12,6 @@ const MAX_SHORT: usize = 256;
 /// Maximum number of attributes of an instance, and of its states. A module has 30 attributes and one state.
 const MAX_ATTRIBUTES: usize = 1024;
 const MAX_STATES: usize = 2;
-/// Maximum number of called names to list.
-const MAX_CALLED: usize = 64;
 
 /// A Python object, or a reference to one. Copying it does not copy its contents.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -87,6 +87,8 @@ pub(crate) struct Graph<'a> {
     pub(crate) root: Value,
     /// Length of the pickle, including its STOP.
     pub(crate) consumed: usize,
+    /// What queries are charged to. Once it is exceeded, they find nothing.
+    pub(crate) budget: &'a Budget,
 }
 
 impl Graph<'_> {
@@ -109,6 +111,11 @@ impl Graph<'_> {
         }
     }
 
+    /// Whether a value is this string.
+    pub(crate) fn is_str(&self, value: Value, text: &str) -> bool {
+        self.raw(value) == Some(text.as_bytes())
+    }
+
     /// A string. Python 2 wrote byte strings without recording the encoding; whatever is not UTF-8 is read as
     /// Latin-1, as `torch.load` does in the end.
     pub(crate) fn str(&self, value: Value) -> Option<Cow<'_, str>> {
@@ -116,6 +123,9 @@ impl Graph<'_> {
             return None;
         }
         let raw = self.raw(value)?;
+        if !self.budget.read(raw.len()) {
+            return None;
+        }
         Some(match std::str::from_utf8(raw) {
             Ok(text) => Cow::Borrowed(text),
             Err(_) => Cow::Owned(raw.iter().map(|&byte| char::from(byte)).collect()),
@@ -124,6 +134,9 @@ impl Graph<'_> {
 
     /// The elements of a tuple or a list.
     pub(crate) fn sequence(&self, value: Value) -> Option<&[Value]> {
+        if !self.budget.step(1) {
+            return None;
+        }
         match self.node(value)? {
             Node::Tuple(items) => Some(items),
             Node::List(items) => Some(items),
@@ -254,18 +267,19 @@ impl Graph<'_> {
                 _ => state,
             };
             match self.node(dict)? {
-                Node::Dict(items) if items.len() <= MAX_ATTRIBUTES => items
+                Node::Dict(items) if items.len() <= MAX_ATTRIBUTES && self.budget.step(items.len()) => items
                     .iter()
                     .rev()
-                    .find(|&&(key, _)| self.raw(key) == Some(name.as_bytes()))
+                    .find(|&&(key, _)| self.is_str(key, name))
                     .map(|&(_, value)| value),
                 _ => None,
             }
         })
     }
 
-    /// The strings in a set, list or tuple, or in a call such as `set([...])`.
-    pub(crate) fn strings(&self, value: Value) -> Vec<String> {
+    /// The strings in a set, list or tuple, or in a call such as `set([...])`, as raw bytes: a file may list
+    /// one string any number of times, so none is copied.
+    pub(crate) fn strings(&self, value: Value) -> HashSet<&[u8]> {
         let elements = match self.node(value) {
             Some(Node::Tuple(items)) => &items[..],
             Some(Node::List(items) | Node::Set(items)) => &items[..],
@@ -276,33 +290,42 @@ impl Graph<'_> {
                 .unwrap_or_default(),
             _ => &[],
         };
-        elements
-            .iter()
-            .filter_map(|&element| self.str(element).map(Cow::into_owned))
-            .collect()
+        let mut strings = HashSet::new();
+        for raw in elements.iter().filter_map(|&element| self.raw(element)) {
+            // Hashing reads all of the string, at every reference to it.
+            if !self.budget.read(raw.len()) || !self.budget.hold(2 * size_of::<&[u8]>()) {
+                break;
+            }
+            strings.insert(raw);
+        }
+        strings
     }
 
     /// Functions that unpickling in Python would call, as `module.name`, sorted, without duplicates.
-    pub(crate) fn called(&self) -> Vec<String> {
-        let classes: HashSet<u32> = self
+    pub(crate) fn called(&self) -> BTreeSet<String> {
+        let mut classes: Vec<Value> = self
             .nodes
             .iter()
             .filter_map(|node| match node {
-                Node::Object(object) => match object.class {
-                    Value::Node(index) => Some(index),
-                    _ => None,
-                },
+                Node::Object(object) => Some(object.class),
                 _ => None,
             })
             .collect();
+        let index = |value: &Value| match *value {
+            Value::Node(index) => Some(index),
+            _ => None,
+        };
+        classes.sort_unstable_by_key(index);
+        classes.dedup_by_key(|value| index(value));
         let mut names = BTreeSet::new();
-        for index in classes {
-            if let Some((module, name)) = self.global(Value::Node(index))
-                && names.len() < MAX_CALLED
-            {
-                names.insert(format!("{module}.{name}"));
+        for class in classes {
+            if let Some((module, name)) = self.global(class) {
+                let name = format!("{module}.{name}");
+                if !names.contains(&name) && self.budget.name(name.len()).is_ok() {
+                    names.insert(name);
+                }
             }
         }
-        names.into_iter().collect()
+        names
     }
 }

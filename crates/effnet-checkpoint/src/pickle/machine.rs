@@ -5,30 +5,14 @@ use std::collections::HashMap;
 use super::graph::{Graph, Node, Object, Value};
 use super::reader::Reader;
 use super::{PickleError, text};
+use crate::budget::Budget;
 
 /// Maximum size of a pickle. A checkpoint with 1200 tensors has one of 0.2 MB.
 const MAX_PICKLE_BYTES: usize = 1 << 30;
 
-/// Limits on the cost of a pickle.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// Maximum number of opcodes. Each creates at most one value (16 bytes) and one node (32 bytes), so this
-    /// bounds both memory and time.
-    pub(crate) operations: usize,
-}
-
-impl Limits {
-    /// Limits for a file of `len` bytes: half a million opcodes, which is 50 MB in the worst case, plus more
-    /// in proportion to the file. 1200 tensors and their optimizer take half of that.
-    pub(crate) fn for_file(len: usize) -> Limits {
-        Limits {
-            operations: 500_000 + len / 32,
-        }
-    }
-}
-
-/// Reads the pickle at the start of `bytes`; whatever follows its STOP is ignored.
-pub(crate) fn load(bytes: &[u8], limits: Limits) -> Result<Graph<'_>, PickleError> {
+/// Reads the pickle at the start of `bytes`; whatever follows its STOP is ignored. Each instruction is
+/// charged to the budget.
+pub(crate) fn load<'a>(bytes: &'a [u8], budget: &'a Budget) -> Result<Graph<'a>, PickleError> {
     let bytes = &bytes[..bytes.len().min(MAX_PICKLE_BYTES)];
     let mut machine = Machine {
         reader: Reader { bytes, position: 0 },
@@ -37,8 +21,9 @@ pub(crate) fn load(bytes: &[u8], limits: Limits) -> Result<Graph<'_>, PickleErro
         memo: HashMap::new(),
         nodes: Vec::new(),
         texts: Vec::new(),
+        budget,
     };
-    for _ in 0..limits.operations {
+    while budget.instruction() {
         if machine.step()? == Flow::Stop {
             let root = machine.pop()?;
             return Ok(Graph {
@@ -47,12 +32,13 @@ pub(crate) fn load(bytes: &[u8], limits: Limits) -> Result<Graph<'_>, PickleErro
                 texts: machine.texts,
                 root,
                 consumed: machine.reader.position,
+                budget,
             });
         }
     }
     Err(machine
         .reader
-        .error(format!("it has more than {} instructions", limits.operations)))
+        .error("it has far more instructions than the size of the file justifies"))
 }
 
 #[derive(PartialEq)]
@@ -69,6 +55,7 @@ struct Machine<'a> {
     memo: HashMap<u32, Value>,
     nodes: Vec<Node>,
     texts: Vec<String>,
+    budget: &'a Budget,
 }
 
 type Done = Result<(), PickleError>;
@@ -162,6 +149,11 @@ impl Machine<'_> {
             b'S' | b'V' => {
                 let line = self.reader.line()?;
                 let raw = self.reader.slice(line);
+                if !self.budget.hold(text::decoded_len(raw)) {
+                    return Err(self
+                        .reader
+                        .error("its strings exceed the memory for reading the file"));
+                }
                 let decoded = if opcode == b'S' {
                     text::quoted(raw)
                 } else {

@@ -16,8 +16,13 @@ pub(super) fn raw_unicode(raw: &[u8]) -> String {
     unescape(raw, false)
 }
 
+/// Bytes that decoding takes at most: each byte is a character, and those beyond ASCII take two bytes.
+pub(super) fn decoded_len(raw: &[u8]) -> usize {
+    raw.len() + raw.iter().filter(|byte| !byte.is_ascii()).count()
+}
+
 fn unescape(raw: &[u8], all: bool) -> String {
-    let mut text = String::with_capacity(raw.len());
+    let mut text = String::with_capacity(decoded_len(raw));
     let mut rest = raw;
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;

@@ -38,6 +38,18 @@ pub(crate) fn wild_checkpoints(test: &str) -> Option<PathBuf> {
     Some(folder)
 }
 
+/// The folder of cases that once failed, or a line that says why a test does nothing.
+pub(crate) fn shared_cases(test: &str) -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let data = std::env::var_os("EFFNET_SHARED_DATA").map_or(beside, PathBuf::from);
+    let folder = data.join("../cases");
+    if !folder.is_dir() {
+        eprintln!("skipped: {test}: there is no folder {}", folder.display());
+        return None;
+    }
+    Some(folder)
+}
+
 /// Runs a script of scripts/reference and returns what it printed.
 pub(crate) fn run_script(python: &mut Command, script: &str, arguments: &[&Path]) -> String {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/reference");

@@ -35,6 +35,9 @@ struct Description<'a> {
     metadata: &'a BTreeMap<String, String>,
     /// What the file holds in addition to the parameters.
     left_out: Vec<String>,
+    /// Functions that unpickling in Python would call, except ordinary ones.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    calls: &'a [String],
     tensors: Vec<TensorRow<'a>>,
 }
 
@@ -121,6 +124,7 @@ fn describe<'a>(checkpoint: &'a Checkpoint, entry: Option<&Entry>) -> anyhow::Re
         dtypes,
         metadata: checkpoint.metadata(),
         left_out: checkpoint.left_out().to_vec(),
+        calls: checkpoint.calls(),
         tensors: tensors.collect(),
     })
 }
@@ -170,6 +174,14 @@ fn write_text(out: &mut impl Write, description: &Description<'_>) -> anyhow::Re
     row(
         "left out",
         Some(description.left_out.join(", ")).filter(|names| !names.is_empty()),
+    )?;
+    row(
+        "would call",
+        Some(format!(
+            "{} when Python unpickles it (nothing was called here)",
+            description.calls.join(", ")
+        ))
+        .filter(|_| !description.calls.is_empty()),
     )?;
     for (key, value) in description.metadata {
         row("metadata", Some(format!("{key} = {value}")))?;

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::cache_folder::CacheFolder;
 use super::client::Client;
@@ -17,8 +17,6 @@ use crate::{Digest, Error, HubConfig, Progress, Transfer, TransferError, Warning
 const HEADWAY: u64 = 1 << 20;
 /// Maximum retries if no connection can be made at all.
 const RETRIES_TO_CONNECT: u32 = 2;
-/// Maximum size of a file whose size is unknown.
-const LARGEST: u64 = 16 << 30;
 
 /// Why reading a body stopped early.
 enum Stop {
@@ -26,6 +24,8 @@ enum Stop {
     Cut(io::Error),
     /// The body is longer than the file.
     TooLong,
+    /// So many bytes were received in so long.
+    Slow(u64, Duration),
     /// The bytes could not be written.
     Local(Error),
 }
@@ -34,6 +34,8 @@ pub(super) struct DownloadSession<'a> {
     pub(super) client: &'a Client,
     pub(super) config: &'a HubConfig,
     pub(super) file: &'a WeightFile,
+    /// Maximum size in bytes of a file whose size is not published.
+    pub(super) largest: u64,
     pub(super) url: &'a str,
     pub(super) folder: &'a CacheFolder,
     pub(super) digests: &'a DigestCache,
@@ -101,7 +103,7 @@ impl DownloadSession<'_> {
             }
             let delay = asked_pause(&error).unwrap_or_else(|| self.config.backoff.pause(failures));
             progress.warned(&Warning::Retrying {
-                reason: error.to_string(),
+                reason: error.summary(),
                 delay,
             });
             thread::sleep(delay);
@@ -149,7 +151,15 @@ impl DownloadSession<'_> {
                 expected,
                 found,
             }),
-            (known, total) => Ok(known.or(total).unwrap_or(LARGEST)),
+            (None, Some(total)) if total > self.largest => Err(self.too_large()),
+            (known, total) => Ok(known.or(total).unwrap_or(self.largest)),
+        }
+    }
+
+    fn too_large(&self) -> TransferError {
+        TransferError::TooLarge {
+            url: self.url.to_owned(),
+            limit: self.largest,
         }
     }
 
@@ -160,6 +170,7 @@ impl DownloadSession<'_> {
         limit: u64,
         progress: &mut dyn Progress,
     ) -> Result<(), Failure> {
+        let mut pace = Pace::new(self.config);
         let stop = part.appending(|end| {
             loop {
                 let mut block = end.block();
@@ -174,15 +185,25 @@ impl DownloadSession<'_> {
                 if len > limit {
                     return Err(Stop::TooLong);
                 }
+                pace.check(count as u64)?;
             }
         })?;
         match stop {
             Ok(()) => Ok(()),
             Err(Stop::Cut(error)) => Err(self.interrupted(&error, part).into()),
             Err(Stop::Local(error)) => Err(error.into()),
+            Err(Stop::Slow(received, seconds)) => Err(TransferError::Slow {
+                url: self.url.to_owned(),
+                received,
+                seconds,
+            }
+            .into()),
             Err(Stop::TooLong) => {
-                let found = part.len();
+                let (found, announced) = (part.len(), part.total());
                 part.reset()?;
+                if self.file.bytes.or(announced).is_none() {
+                    return Err(self.too_large().into());
+                }
                 Err(TransferError::Size {
                     url: self.url.to_owned(),
                     expected: limit,
@@ -216,7 +237,7 @@ impl DownloadSession<'_> {
     /// What is wrong with a complete download, if anything.
     fn wrong(&self, part: &mut PartialDownload, found: &str) -> Option<TransferError> {
         let url = self.url.to_owned();
-        let expected = self.expected(part).cloned();
+        let expected = self.expected(part);
         if expected.as_ref().is_some_and(|expected| expected.matches(found)) {
             return None;
         }
@@ -232,8 +253,12 @@ impl DownloadSession<'_> {
         })
     }
 
-    fn expected<'p>(&'p self, part: &'p PartialDownload) -> Option<&'p Digest> {
-        self.file.sha256.as_ref().or(part.announced())
+    /// The published digest, completed by that of an earlier verified download, or else the announced one.
+    fn expected(&self, part: &PartialDownload) -> Option<Digest> {
+        let path = self.folder.path_of(self.file, "");
+        self.digests
+            .expected(&path, self.file.sha256.as_ref())
+            .or_else(|| part.announced().cloned())
     }
 
     fn publish(
@@ -263,6 +288,38 @@ impl DownloadSession<'_> {
             reason,
         });
         part.reset()
+    }
+}
+
+/// Watches that a transfer is not slower than is useful: a trickle would never end, and never stall.
+struct Pace {
+    since: Instant,
+    received: u64,
+    window: Duration,
+    slowest: u64,
+}
+
+impl Pace {
+    fn new(config: &HubConfig) -> Self {
+        Self {
+            since: Instant::now(),
+            received: 0,
+            window: config.stall_timeout,
+            slowest: config.slowest_rate,
+        }
+    }
+
+    fn check(&mut self, count: u64) -> Result<(), Stop> {
+        self.received += count;
+        let elapsed = self.since.elapsed();
+        if elapsed < self.window {
+            return Ok(());
+        }
+        if (self.received as f64) < self.slowest as f64 * elapsed.as_secs_f64() {
+            return Err(Stop::Slow(self.received, elapsed));
+        }
+        (self.since, self.received) = (Instant::now(), 0);
+        Ok(())
     }
 }
 
