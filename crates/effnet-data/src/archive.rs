@@ -22,6 +22,9 @@ use super::positional::read_exact_at;
 use super::{BoxError, DataError, Dataset, NameList};
 use headers::{Headers, Member};
 
+/// How many folders around all others are passed over.
+const MOST_COMMON: usize = 8;
+
 /// The index of a tar archive's images, from which [`TarDataset`]s are made.
 ///
 /// Entries are `CLASS/FILE`, or `train/CLASS/FILE` and `val/CLASS/FILE`, at any depth below (see
@@ -352,15 +355,15 @@ fn split_first(path: &Path) -> Option<(&OsStr, &Path)> {
 /// the class folders, which have no class, and returns their number.
 fn strip_common_folder(entries: &mut Vec<Entry>, folders: &mut BTreeSet<PathBuf>) -> usize {
     let before = entries.len();
-    loop {
+    for _ in 0..MOST_COMMON {
         let first = entries.first().and_then(|entry| entry.name.iter().next());
         let Some(common) = first.map(OsStr::to_owned) else {
-            return before - entries.len();
+            break;
         };
         let shared = entries.iter().all(|entry| entry.name.starts_with(&common));
         let deep = |entry: &Entry| entry.name.iter().count() > 2;
         if !shared || !entries.iter().any(deep) {
-            return before - entries.len();
+            break;
         }
         entries.retain(deep);
         let below = |name: &Path| name.iter().skip(1).collect::<PathBuf>();
@@ -370,4 +373,5 @@ fn strip_common_folder(entries: &mut Vec<Entry>, folders: &mut BTreeSet<PathBuf>
         *folders = folders.iter().map(|folder| below(folder)).collect();
         folders.remove(Path::new(""));
     }
+    before - entries.len()
 }

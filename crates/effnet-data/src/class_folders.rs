@@ -49,8 +49,9 @@ pub(crate) fn notices<'a>(
             subfolders: first.iter().cloned().collect(),
         });
     }
+    let names: BTreeSet<&String> = classes.iter().collect();
     for (class, below) in classes.iter().zip(&below) {
-        let nested = classes.iter().filter(|other| below.contains(*other));
+        let nested = below.iter().filter(|folder| names.contains(folder));
         let nested: NameList = nested.cloned().collect();
         if nested.names().len() > 1 {
             notices.push(Notice::NestedClasses {

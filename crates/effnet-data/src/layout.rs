@@ -77,7 +77,7 @@ impl Layout {
                 layout.parts = Some(family.parts(tree, &content, &mut layout.notices)?);
                 break;
             }
-            let Some(inner) = wrapped(tree, &content)? else {
+            let Some(inner) = wrapped(tree, &content, MOST_WRAPPERS)? else {
                 break;
             };
             let others = content.folders.iter().filter(|folder| folder.path != inner);
@@ -91,8 +91,8 @@ impl Layout {
 }
 
 /// The one folder that the class folders, or the parts, must be in: the only one, or the only one with images if
-/// its name is `images` or similar.
-fn wrapped(tree: &impl Tree, content: &Content) -> Result<Option<PathBuf>, DataError> {
+/// its name is `images` or similar. Looks at most so many levels further down.
+fn wrapped(tree: &impl Tree, content: &Content, levels: usize) -> Result<Option<PathBuf>, DataError> {
     let inner = match &content.folders[..] {
         [only] => only,
         folders => {
@@ -113,7 +113,7 @@ fn wrapped(tree: &impl Tree, content: &Content) -> Result<Option<PathBuf>, DataE
     let holds_classes = below.images == 0 && below.folders.len() > 1;
     let wraps = holds_classes
         || Family::among(tree, &below)?.is_some()
-        || (below.images == 0 && below.folders.len() == 1 && wrapped(tree, &below)?.is_some());
+        || (levels > 0 && below.folders.len() == 1 && wrapped(tree, &below, levels - 1)?.is_some());
     Ok(wraps.then(|| inner.path.clone()))
 }
 

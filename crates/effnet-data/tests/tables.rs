@@ -163,6 +163,11 @@ fn images_are_found_in_the_folders_that_competitions_use() {
             "image_id,cat,dog\n00a,1,0\n00b,0,1\n",
         ),
         (
+            &["train/deep/00a.bmp", "train/deep/00b.bmp", "test/deep/00a.bmp"],
+            "labels.csv",
+            "id,label\n00a,cat\n00b,dog\n",
+        ),
+        (
             &["part_1/00a.bmp", "part_2/00b.bmp"],
             "metadata.csv",
             "lesion_id,image_id,dx,age\n1,00a,cat,3\n2,00b,dog,4\n",

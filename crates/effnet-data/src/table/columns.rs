@@ -3,6 +3,7 @@
 //! There is no standard: `Image,Id`, `file_name,label`, `id_code,diagnosis`, `filepaths,labels,data set`. Known names
 //! come first, then what the fields hold: a column of existing images is the path. What remains unclear is refused.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use effnet_image::is_image_path;
@@ -136,6 +137,9 @@ const TEXT: [&str; 7] = [
     "comment",
 ];
 
+/// How many columns may turn out to be that of the paths. Each field may have to be looked for on disk.
+const MOST_PATHS: usize = 32;
+
 /// What each column of a table is.
 pub(super) struct Columns {
     pub(super) path: usize,
@@ -219,13 +223,13 @@ impl Columns {
             .filter(|column| *column != path && part.as_ref().is_none_or(|part| part.column != *column));
         let rest: Vec<usize> = rest.collect();
         let label = sample.label(&rest)?;
-        let is_used = |column: &usize| match &label {
-            Label::Column(label) => label == column,
-            Label::OneHot(columns) => columns.iter().any(|(label, _)| label == column),
+        let used: BTreeSet<usize> = match &label {
+            Label::Column(label) => BTreeSet::from([*label]),
+            Label::OneHot(columns) => columns.iter().map(|(column, _)| *column).collect(),
         };
         let ignored = rest
             .iter()
-            .filter(|column| !is_used(column) && !sample.is_number(**column));
+            .filter(|column| !used.contains(column) && !sample.is_number(**column));
         let ignored = ignored.map(|column| sample.name(*column)).collect();
         Ok(Self {
             path,
@@ -242,15 +246,13 @@ fn has_header(rows: &[Row], is_image: &mut dyn FnMut(&str) -> bool) -> bool {
     let Some(first) = rows.first() else {
         return false;
     };
-    if first.fields.iter().any(|field| is_image(field)) {
+    let mut has_image = |row: &Row| row.fields.iter().take(MOST_PATHS).any(|field| is_image(field));
+    if has_image(first) {
         return false;
     }
     let is_known = |field: &String| PATH.contains(&&*plain(field));
     let known = first.fields.iter().any(is_known);
-    known
-        || rows
-            .get(1)
-            .is_some_and(|second| second.fields.iter().any(|field| is_image(field)))
+    known || rows.get(1).is_some_and(has_image)
 }
 
 /// A name without case, spaces and punctuation.
@@ -294,7 +296,7 @@ impl Sample<'_> {
         let known = self.known(0..self.width, &PATH);
         let found = known.iter().copied().find(&mut holds_images);
         let found = found
-            .or_else(|| (0..self.width).find(holds_images))
+            .or_else(|| (0..self.width.min(MOST_PATHS)).find(holds_images))
             .or(known.first().copied());
         match (found, &self.names) {
             (Some(column), _) => Ok(column),

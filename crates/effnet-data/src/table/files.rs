@@ -15,6 +15,9 @@ use crate::role::{Role, RoleName};
 /// How many folders below that of the table are searched; if there are more, none is.
 const MOST_FOLDERS: usize = 64;
 
+/// How many names may be missing before the folders below are not searched any more.
+const MOST_MISSING: usize = 1000;
+
 /// A name that was looked for.
 pub(super) enum Found {
     File(PathBuf),
@@ -28,10 +31,19 @@ pub(super) struct Files {
     folder: PathBuf,
     /// The role in the name of the table: `train.csv` lists training images.
     role: Option<Role>,
-    /// The folders below, listed when a name is not found in `folder`.
-    below: Option<Vec<PathBuf>>,
+    /// The folders below, listed when a name is not found in `folder`. None once too many names were not found at all.
+    below: Option<Vec<Below>>,
     /// The images of each folder that was searched, by their names without and with extension.
     listings: HashMap<PathBuf, HashMap<OsString, Vec<OsString>>>,
+    /// The number of names that were not found.
+    missing: usize,
+}
+
+/// A folder below that of the table.
+#[derive(Clone)]
+struct Below {
+    path: PathBuf,
+    is_test: bool,
 }
 
 impl Files {
@@ -43,6 +55,7 @@ impl Files {
             role: RoleName::of(&stem).map(|name| name.role),
             below: None,
             listings: HashMap::new(),
+            missing: 0,
         }
     }
 
@@ -67,11 +80,9 @@ impl Files {
             return Found::Nothing;
         }
         let (mut likely, mut others) = (Vec::new(), Vec::new());
-        for below in self.folders_below() {
-            let found = self.within(&below, &name);
+        for Below { path, is_test } in self.folders_below() {
+            let found = self.within(&path, &name);
             // Labels are usually those of training images: the same name in `test` is another image.
-            let role = RoleName::of(&below.file_name().unwrap_or_default().to_string_lossy());
-            let is_test = role.is_some_and(|name| matches!(name.role, Role::Test | Role::Unlabelled));
             let expects_test = matches!(self.role, Some(Role::Test | Role::Unlabelled));
             if is_test == expects_test {
                 &mut likely
@@ -80,7 +91,14 @@ impl Files {
             }
             .extend(found);
         }
-        one_of(if likely.is_empty() { others } else { likely })
+        let found = one_of(if likely.is_empty() { others } else { likely });
+        if matches!(found, Found::Nothing) {
+            self.missing += 1;
+            if self.missing == MOST_MISSING {
+                self.below = Some(Vec::new());
+            }
+        }
+        found
     }
 
     /// The files in `root` that `name` fits, with or without its extension.
@@ -105,7 +123,7 @@ impl Files {
     }
 
     /// The folders below that of the table: its subfolders and theirs.
-    fn folders_below(&mut self) -> Vec<PathBuf> {
+    fn folders_below(&mut self) -> Vec<Below> {
         let below = self.below.get_or_insert_with(|| {
             let mut folders = subfolders(&self.folder);
             for folder in folders.clone() {
@@ -117,7 +135,17 @@ impl Files {
             if folders.len() > MOST_FOLDERS {
                 folders.clear();
             }
-            folders
+            let is_test = |name: &OsStr| {
+                let role = RoleName::of(&name.to_string_lossy());
+                role.is_some_and(|name| matches!(name.role, Role::Test | Role::Unlabelled))
+            };
+            let below = |path: PathBuf| Below {
+                is_test: path
+                    .strip_prefix(&self.folder)
+                    .is_ok_and(|below| below.iter().any(is_test)),
+                path,
+            };
+            folders.into_iter().map(below).collect()
         });
         below.clone()
     }
