@@ -14,6 +14,7 @@ mod interrupt;
 pub mod launcher;
 mod outcome;
 mod outputs;
+pub mod overview;
 mod printer;
 mod process;
 mod records;

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod archive;
+mod class_folders;
 mod classes;
 mod confusion_plot;
 mod curves;
@@ -10,12 +11,14 @@ mod error;
 mod folder;
 mod layout;
 pub mod metrics;
+mod notice;
 mod open;
 mod order;
 mod plot_error;
 mod positional;
 mod random;
 mod replace;
+mod role;
 mod split;
 mod survey;
 mod table;
@@ -28,7 +31,8 @@ pub use curves::{Curve, Panel, curves_png};
 pub use dataset::{Dataset, Subset};
 pub use error::{BoxError, DataError, NameList, chain};
 pub use folder::ImageFolder;
-pub use open::{Splits, open_evaluation};
+pub use notice::{Notice, Reading};
+pub use open::{Evaluation, Splits, open_evaluation};
 pub use order::{EpochPlan, Order, Shard};
 pub use plot_error::PlotError;
 pub use random::{Purpose, SampleRng, stream};

@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::Context;
 use effnet::{Output, Pipeline, Reader, match_classes};
 use effnet_data::metrics::{ConfusionMatrix, Metrics, MetricsError};
-use effnet_data::{Dataset, chain, confusion_png, open_evaluation, replace_file, write_confusion_csv};
+use effnet_data::{Dataset, chain, confusion_png, replace_file, write_confusion_csv};
 
 use crate::Outcome;
 use crate::arguments::{EvaluateArguments, InspectFormat};
@@ -132,7 +132,7 @@ fn open(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<Arc<
         ));
         return Ok(images);
     }
-    Ok(open_evaluation(&arguments.data, None)?)
+    data::open_all(&arguments.data, printer)
 }
 
 fn write_confusion(

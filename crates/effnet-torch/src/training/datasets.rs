@@ -53,6 +53,11 @@ impl Datasets {
         self.splits.train.classes()
     }
 
+    /// Whether the data set has validation images of its own.
+    pub(super) fn has_validation(&self) -> bool {
+        self.splits.val.is_some()
+    }
+
     /// Identifies the images: their number, and a hash of their names and labels in order.
     pub(super) fn fingerprint(&self) -> String {
         let datasets = [Some(&self.splits.train), self.splits.val.as_ref()];
@@ -129,10 +134,8 @@ impl Datasets {
             let skipped: Vec<usize> = (0..dataset.len()).filter(is_skipped).collect();
             Arc::new(Subset::without(Arc::clone(dataset), skipped))
         };
-        self.splits = Splits {
-            train: without(&self.splits.train),
-            val: self.splits.val.as_ref().map(&without),
-        };
+        self.splits.train = without(&self.splits.train);
+        self.splits.val = self.splits.val.as_ref().map(&without);
     }
 
     /// Splits the images into training and validation images. Call it after [`skip`](Self::skip).

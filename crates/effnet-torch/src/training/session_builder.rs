@@ -29,7 +29,7 @@ use effnet_cli::Interrupt;
 use effnet_cli::Printer;
 use effnet_cli::training::recorded_split::{RecordedSplit, SPLIT_FILE};
 use effnet_cli::training::settings::Settings;
-use effnet_cli::training::values::Auto;
+use effnet_cli::training::values::{Auto, FreezeName};
 
 /// What a session is built from.
 pub(super) struct SessionBuilder<'a> {
@@ -80,7 +80,13 @@ impl<'a> SessionBuilder<'a> {
         if let Some(teacher) = &teacher {
             self.printer.note(teacher.describe());
         }
-        self.printer.note(data.describe());
+        data.describe(&self.settings, self.printer);
+        if let (true, Some(freeze)) = (model.is_random(), frozen(self.settings.freeze)) {
+            self.printer.warning(format!(
+                "--freeze {freeze} without pretrained weights: the classifier learns from the features of a random \
+                 network; omit --freeze, or pass --weights pretrained"
+            ));
+        }
         let networks = Networks {
             model: &model,
             teacher: teacher.as_ref(),
@@ -308,6 +314,15 @@ impl SavedRun {
             log,
             title,
         })
+    }
+}
+
+/// What `--freeze` freezes, as spelled there.
+fn frozen(name: FreezeName) -> Option<&'static str> {
+    match name {
+        FreezeName::Nothing => None,
+        FreezeName::Convolutions => Some("convolutions"),
+        FreezeName::Features => Some("features"),
     }
 }
 

@@ -1,11 +1,29 @@
 //! Labelled images as inputs of the pipeline.
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::sync::Arc;
 
 use effnet::{BoxError, Source};
-use effnet_data::Dataset;
+use effnet_data::{Dataset, Evaluation};
 use effnet_image::{Image, ImageWarning};
+
+use crate::overview::print_notices;
+use crate::printer::{Printer, counted};
+
+/// All images of a data set that are for validation, or all that it has. Prints which these are.
+pub(super) fn open_all(data: &Path, printer: &Printer) -> anyhow::Result<Arc<dyn Dataset>> {
+    let Evaluation { images, reading } = Evaluation::open(data, None)?;
+    let part = reading.val.as_ref().or(reading.train.as_ref());
+    let part = part.map_or_else(|| data.display().to_string(), Clone::clone);
+    printer.note(format!(
+        "evaluating {part} ({}, {})",
+        counted(images.len(), "image"),
+        counted(images.classes().len(), "class")
+    ));
+    print_notices(&reading, printer);
+    Ok(images)
+}
 
 /// An image of a data set.
 pub(super) struct Labelled {
