@@ -50,12 +50,18 @@ impl Skipped {
         }
     }
 
-    /// `2 HEIC files and 1 SVG file`
-    fn describe(&self) -> String {
+    /// `2 HEIC files and 1 SVG file, which effnet cannot read: convert them to JPEG or PNG`
+    fn explain(&self) -> String {
         let kinds = self
             .kinds()
             .map(|(kind, count)| counted(count, &format!("{kind} file")));
-        kinds.collect::<Vec<_>>().join(" and ")
+        let kinds = kinds.collect::<Vec<_>>().join(" and ");
+        let them = if self.0.values().sum::<usize>() == 1 {
+            "it"
+        } else {
+            "them"
+        };
+        format!("{kinds}, which effnet cannot read: convert {them} to JPEG or PNG")
     }
 }
 
@@ -97,10 +103,7 @@ pub(crate) fn expand(
         }
     }
     if !inputs.skipped.0.is_empty() {
-        printer.warning(format!(
-            "skipping {}, which effnet cannot read: convert them to JPEG or PNG",
-            inputs.skipped.describe()
-        ));
+        printer.warning(format!("skipping {}", inputs.skipped.explain()));
     }
     Ok(inputs)
 }
@@ -218,10 +221,7 @@ fn no_images(place: &str, skipped: &Skipped) -> Failure {
             EXTENSIONS.join(", ")
         )
     } else {
-        format!(
-            "no images in this {place} but {}, which effnet cannot read: convert them to JPEG or PNG",
-            skipped.describe()
-        )
+        format!("no images in this {place} but {}", skipped.explain())
     };
     Failure::new(FailureKind::NoImages, reason)
 }
@@ -262,7 +262,7 @@ mod tests {
             found,
             ["a.png", "b/x.webp", "c.JPG", "d.jfif"].map(|name| folder.path().join(name))
         );
-        assert_eq!(inputs.skipped.describe(), "2 HEIC files");
+        assert!(inputs.skipped.explain().starts_with("2 HEIC files, which"));
     }
 
     #[test]
@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(failures.len(), 3);
         assert_eq!(
             failures[0].reason,
-            "no images in this folder but 1 HEIC file, which effnet cannot read: convert them to JPEG or PNG"
+            "no images in this folder but 1 HEIC file, which effnet cannot read: convert it to JPEG or PNG"
         );
         assert_eq!(failures[1].reason, "no file matches this pattern");
         assert_eq!(failures[2].kind, FailureKind::Missing);

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use effnet::{BackendError, Output, Pipeline, Source};
+use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
@@ -23,16 +24,15 @@ pub(crate) enum LoopEnd {
     Cut,
 }
 
-/// Calls `take` with each output, and with whether the next one is not finished yet, while a progress bar counts up
-/// to `count` inputs. Warns whenever batches become smaller because memory ran out.
+/// Calls `take` with each output, and with whether the next one is not finished yet, while a progress bar counts
+/// the inputs. Warns whenever batches become smaller because memory ran out.
 pub(crate) fn for_each_output<T: Source>(
     mut outputs: Pipeline<T>,
-    count: usize,
+    progress: &ProgressBar,
     interrupt: &Interrupt,
     printer: &Printer,
     mut take: impl FnMut(Output<T>, bool) -> anyhow::Result<()>,
 ) -> anyhow::Result<LoopEnd> {
-    let progress = printer.progress(count as u64);
     let mut reduced = None;
     while let Some(output) = outputs.next() {
         let output = output.map_err(explain)?;

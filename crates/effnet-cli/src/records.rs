@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use effnet::Prediction;
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::Outcome;
@@ -102,6 +103,11 @@ impl Records {
             Format::Text => self.write_text(record)?,
         }
         self.sink.end_input(matches!(record, Record::Classified { .. }))
+    }
+
+    /// The progress bar of a command with `count` inputs, see [`Sink::progress`].
+    pub(crate) fn progress(&self, count: usize, printer: &Printer) -> ProgressBar {
+        self.sink.progress(count, printer)
     }
 
     /// Flushes everything written so far.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anstyle::Style;
 use anyhow::Context;
 use effnet_checkpoint::AtomicFile;
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::Outcome;
@@ -86,6 +87,14 @@ impl Sink {
             }
             _ => Style::new(),
         }
+    }
+
+    /// The progress bar of a command with `count` inputs; hidden if a terminal shows the results, which tell as much.
+    pub(crate) fn progress(&self, count: usize, printer: &Printer) -> ProgressBar {
+        if self.is_terminal() {
+            return ProgressBar::hidden();
+        }
+        printer.progress(count as u64)
     }
 
     /// Whether a terminal shows the results.

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use effnet_hub::{HubConfig, WebClient};
+use effnet_hub::{HubConfig, WebClient, WebError};
 
 use crate::failure::{Failure, FailureKind};
 
@@ -45,9 +45,13 @@ impl Web {
         }
         let client = self.client.get_or_init(|| WebClient::new(&self.config));
         client.read(address, limit).map_err(|error| {
+            let kind = match error {
+                WebError::TooLarge { .. } => FailureKind::TooLarge,
+                _ => FailureKind::Download,
+            };
             let reason = error.to_string();
             let reason = reason.strip_prefix(&format!("{address}: ")).unwrap_or(&reason);
-            Failure::new(FailureKind::Download, reason)
+            Failure::new(kind, reason)
         })
     }
 }

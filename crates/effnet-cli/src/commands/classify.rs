@@ -79,13 +79,20 @@ pub(crate) fn run(
         sorting,
     };
     let outputs = Pipeline::new(reader, network.backend, batch_size)?;
-    let end = for_each_output(outputs, count, &interrupt, printer, |output, is_last_ready| {
-        results.report(&output.input, &output.result, printer)?;
-        if is_last_ready {
-            results.records.flush()?;
-        }
-        Ok(())
-    })?;
+    let progress = results.records.progress(count, printer);
+    let end = for_each_output(
+        outputs,
+        &progress,
+        &interrupt,
+        printer,
+        |output, is_last_ready| {
+            results.report(&output.input, &output.result, printer)?;
+            if is_last_ready {
+                results.records.flush()?;
+            }
+            Ok(())
+        },
+    )?;
     if end == LoopEnd::Cut {
         return Ok(Outcome::Interrupted);
     }

@@ -69,9 +69,10 @@ pub(crate) fn run(
         labels: &labels,
     };
     let outputs = Pipeline::new(reader, network.backend, batch_size)?;
+    let progress = printer.progress(count as u64);
     for_each_output(
         outputs,
-        count,
+        &progress,
         &interrupt,
         printer,
         |Output { input, result }, _| {

@@ -94,13 +94,20 @@ pub(crate) fn run(
         width,
         file: &file,
     };
-    let end = for_each_output(outputs, count, &interrupt, printer, |output, is_last_ready| {
-        results.report(&output.input, output.result, printer)?;
-        if is_last_ready {
-            results.sink.flush()?;
-        }
-        Ok(())
-    })?;
+    let progress = results.sink.progress(count, printer);
+    let end = for_each_output(
+        outputs,
+        &progress,
+        &interrupt,
+        printer,
+        |output, is_last_ready| {
+            results.report(&output.input, output.result, printer)?;
+            if is_last_ready {
+                results.sink.flush()?;
+            }
+            Ok(())
+        },
+    )?;
     if end == LoopEnd::Cut {
         return Ok(Outcome::Interrupted);
     }
