@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use effnet::{BoxError, Source};
-use effnet_image::{DecodeOptions, Image};
+use effnet_image::{DecodeOptions, Image, ImageWarning};
 
 use crate::archive::ImageArchive;
 use crate::failure::Failure;
@@ -17,6 +17,8 @@ pub(crate) struct Input {
     /// The name in results and messages.
     pub(crate) name: String,
     source: InputSource,
+    /// What decoding mended.
+    pub(crate) warnings: Vec<ImageWarning>,
 }
 
 /// Where an image is.
@@ -40,47 +42,52 @@ impl Source for Input {
             _ => Ok(Cow::Owned(Image::decode(&self.bytes()?, &self.name)?)),
         }
     }
+
+    fn set_warnings(&mut self, warnings: Vec<ImageWarning>) {
+        self.warnings = warnings;
+    }
 }
 
 impl Input {
+    fn new(name: impl Into<String>, source: InputSource) -> Self {
+        Self {
+            name: name.into(),
+            source,
+            warnings: Vec::new(),
+        }
+    }
+
     /// An existing file.
     pub(crate) fn of_file(path: PathBuf) -> Self {
-        Self {
-            name: path.display().to_string(),
-            source: InputSource::File(path),
-        }
+        Self::new(path.display().to_string(), InputSource::File(path))
     }
 
     /// The bytes of a file.
     pub(crate) fn of_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Self {
-        Self {
-            name: name.into(),
-            source: InputSource::Bytes(bytes),
-        }
+        Self::new(name, InputSource::Bytes(bytes))
     }
 
     /// The images of an archive.
     pub(crate) fn of_archive(archive: &Arc<ImageArchive>) -> impl Iterator<Item = Self> {
-        (0..archive.len()).map(|index| Self {
-            name: archive.name(index),
-            source: InputSource::Member(Arc::clone(archive), index),
+        (0..archive.len()).map(|index| {
+            Self::new(
+                archive.name(index),
+                InputSource::Member(Arc::clone(archive), index),
+            )
         })
     }
 
     /// A file on the web, which is downloaded when it is needed.
     pub(crate) fn of_address(web: &Arc<Web>, address: &str) -> Self {
-        Self {
-            name: address.to_owned(),
-            source: InputSource::Address(Arc::clone(web), address.to_owned()),
-        }
+        Self::new(
+            address.to_owned(),
+            InputSource::Address(Arc::clone(web), address.to_owned()),
+        )
     }
 
     /// An input that was named but not found.
     pub(crate) fn of_failure(name: impl Into<String>, failure: Failure) -> Self {
-        Self {
-            name: name.into(),
-            source: InputSource::Failed(failure),
-        }
+        Self::new(name, InputSource::Failed(failure))
     }
 
     /// The file of the image, or of the archive that holds it.

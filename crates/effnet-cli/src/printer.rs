@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
+use effnet_image::ImageWarning;
 use indicatif::{
     MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressState, ProgressStyle,
     WeakProgressBar,
@@ -105,6 +106,13 @@ impl Printer {
             AnsiColor::Red.on_default().bold(),
             &format!("{}: {reason}", escape::line(input)),
         );
+    }
+
+    /// Prints what decoding mended in an input, one line each, unless `--quiet`.
+    pub fn image_warnings<N: Display>(&self, input: impl Fn() -> N, warnings: &[ImageWarning]) {
+        for warning in warnings {
+            self.warning(format!("{}: {warning}", escape::line(&input().to_string())));
+        }
     }
 
     /// A progress bar over `length` images; hidden if standard error is not a terminal, if quiet, or for a single

@@ -8,6 +8,9 @@ mod bmp_rle;
 mod gif;
 mod jpeg;
 mod jpeg_header;
+#[allow(unsafe_code, reason = "libjpeg is a C library")]
+mod jpeg_libjpeg;
+mod jpeg_scans;
 mod png;
 mod samples;
 mod tiff;
@@ -16,7 +19,7 @@ mod webp;
 
 use crate::error::Fault;
 use crate::orientation::Orientation;
-use crate::{DecodeOptions, Format, Image};
+use crate::{DecodeOptions, Format, Image, ImageWarning};
 use samples::Samples;
 
 /// A decoded image, before alpha and orientation are applied.
@@ -26,6 +29,8 @@ struct Raster {
     height: usize,
     samples: Samples,
     orientation: Orientation,
+    /// What was mended or left out.
+    warnings: Vec<ImageWarning>,
 }
 
 /// Decodes a file of a known format into an upright RGB image.
@@ -52,5 +57,5 @@ pub(crate) fn decode(bytes: &[u8], format: Format, options: &DecodeOptions) -> R
         Orientation::Upright
     };
     let (width, height, pixels) = orientation.apply(raster.width, raster.height, pixels);
-    Ok(Image::from_parts(width, height, pixels))
+    Ok(Image::from_parts(width, height, pixels).with_warnings(raster.warnings))
 }

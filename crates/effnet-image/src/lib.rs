@@ -12,6 +12,7 @@ mod orientation;
 mod rectangle;
 mod resize;
 mod transform;
+mod warning;
 
 pub use effnet_architecture::Interpolation;
 pub use error::ImageError;
@@ -22,3 +23,4 @@ pub use normalize::{IMAGENET_MEAN, IMAGENET_STD, INCEPTION_MEAN, INCEPTION_STD};
 pub use options::{Alpha, DecodeOptions};
 pub use rectangle::Rectangle;
 pub use transform::{EvalTransform, ResizeMode};
+pub use warning::ImageWarning;

@@ -142,6 +142,7 @@ impl Results {
         logits: &Result<Vec<f32>, DecodeFailure>,
         printer: &Printer,
     ) -> anyhow::Result<()> {
+        printer.image_warnings(|| &input.name, &input.warnings);
         let predictions = match logits {
             Ok(logits) => self.rank(logits),
             Err(error) => Err(Failure::of_decoding(&input.name, error)),

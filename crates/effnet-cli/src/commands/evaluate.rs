@@ -77,6 +77,7 @@ pub(crate) fn run(
         printer,
         |Output { input, result }, _| {
             let name = input.name();
+            printer.image_warnings(|| &name, input.warnings());
             let measuring = measured.add(&name, &result, classes[input.label()], printer);
             measuring.with_context(|| name)
         },

@@ -140,10 +140,11 @@ struct Results<'a> {
 impl Results<'_> {
     fn report(
         &mut self,
-        Input { name, .. }: &Input,
+        Input { name, warnings, .. }: &Input,
         features: Result<Vec<f32>, DecodeFailure>,
         printer: &Printer,
     ) -> anyhow::Result<()> {
+        printer.image_warnings(|| name, warnings);
         let features = features.map_err(|error| Failure::of_decoding(name, &error));
         let features = features.and_then(|features| {
             check_finite(&features, "feature")?;

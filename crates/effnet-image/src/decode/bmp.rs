@@ -52,6 +52,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
         height: header.height,
         samples,
         orientation: Orientation::Upright,
+        warnings: Vec::new(),
     })
 }
 

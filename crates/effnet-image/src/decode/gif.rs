@@ -40,6 +40,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
         height,
         samples: color(&canvas, palette.as_deref(), frame.transparent),
         orientation: Orientation::Upright,
+        warnings: Vec::new(),
     })
 }
 

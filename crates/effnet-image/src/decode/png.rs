@@ -38,6 +38,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
         height: height as usize,
         samples: layout(buffer, output.color_type, output.bit_depth, stored)?,
         orientation: orientation(reader.info()),
+        warnings: Vec::new(),
     })
 }
 

@@ -53,6 +53,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
         height: height as usize,
         samples,
         orientation: Orientation::from_tag(orientation),
+        warnings: Vec::new(),
     })
 }
 

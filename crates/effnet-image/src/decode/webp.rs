@@ -47,6 +47,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
             Samples::Rgb(buffer)
         },
         orientation: Orientation::find(exif.as_deref(), xmp.as_deref()),
+        warnings: Vec::new(),
     })
 }
 

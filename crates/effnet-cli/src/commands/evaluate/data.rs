@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use effnet::{BoxError, Source};
 use effnet_data::Dataset;
-use effnet_image::Image;
+use effnet_image::{Image, ImageWarning};
 
 /// An image of a data set.
 pub(super) struct Labelled {
     dataset: Arc<dyn Dataset>,
     index: usize,
+    /// What decoding mended.
+    warnings: Vec<ImageWarning>,
 }
 
 impl Labelled {
@@ -19,11 +21,16 @@ impl Labelled {
         (0..dataset.len()).map(move |index| Self {
             dataset: Arc::clone(&dataset),
             index,
+            warnings: Vec::new(),
         })
     }
 
     pub(super) fn name(&self) -> String {
         self.dataset.name(self.index)
+    }
+
+    pub(super) fn warnings(&self) -> &[ImageWarning] {
+        &self.warnings
     }
 
     /// The class, as an index into the classes of the data set.
@@ -35,5 +42,9 @@ impl Labelled {
 impl Source for Labelled {
     fn image(&self) -> Result<Cow<'_, Image>, BoxError> {
         self.dataset.image(self.index).map(Cow::Owned)
+    }
+
+    fn set_warnings(&mut self, warnings: Vec<ImageWarning>) {
+        self.warnings = warnings;
     }
 }
