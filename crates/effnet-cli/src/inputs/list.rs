@@ -13,6 +13,8 @@ use effnet_image::{DecodeOptions, Format};
 const LONGEST_PATH: usize = 1 << 16;
 /// A longer list is not one: a device may never end.
 const LONGEST_LIST: u64 = 1 << 30;
+/// `/dev/zero` is a list of empty paths that never ends.
+const MOST_BLANK: usize = 1 << 16;
 /// The bytes that decide between a list and an image.
 const HEAD: usize = 4096;
 
@@ -74,6 +76,7 @@ pub(super) fn read_list(list: impl Read) -> anyhow::Result<Vec<PathBuf>> {
     let mut list = BufReader::new(list.take(LONGEST_LIST));
     let mut paths = Vec::new();
     let mut separator = None;
+    let mut blank = 0;
     loop {
         // A NUL in what has been read so far says how the rest is separated.
         let head = list.fill_buf().context("cannot be read")?;
@@ -100,7 +103,13 @@ pub(super) fn read_list(list: impl Read) -> anyhow::Result<Vec<PathBuf>> {
             .strip_prefix("\u{feff}".as_bytes())
             .filter(|_| paths.is_empty())
             .unwrap_or(&path);
-        if !path.is_empty() {
+        if path.is_empty() {
+            blank += 1;
+            ensure!(
+                blank <= MOST_BLANK,
+                "expected a list of paths, found more than {MOST_BLANK} empty ones"
+            );
+        } else {
             paths.push(path_of(path.to_vec()));
         }
     }
