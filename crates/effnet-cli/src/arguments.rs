@@ -10,6 +10,7 @@ mod evaluate;
 mod examples;
 mod execution;
 mod features;
+mod images;
 mod training;
 mod zoo;
 
@@ -20,9 +21,10 @@ use clap_complete::Shell;
 use effnet::{ModelName, PreprocessingOverrides, Profile, Scheme};
 use effnet_architecture::Interpolation;
 
-pub use evaluate::EvaluateArguments;
+pub use evaluate::{EvaluateArguments, TableFormat};
 pub use execution::{DeviceChoice, EngineChoice, ExecutionArguments};
 pub use features::{FeaturesArguments, FeaturesFormat};
+pub use images::{ClassifyArguments, Format, InputArguments, SortingArguments};
 pub use training::TrainingArguments;
 pub use zoo::{CacheArguments, CacheCommand, DownloadArguments, ModelsArguments, ZooArguments};
 
@@ -128,31 +130,6 @@ impl Arguments {
                 with_defaults(command, &Settings::of_finetune())
             })
     }
-}
-
-#[derive(Debug, Args)]
-pub struct ClassifyArguments {
-    /// Image files, folders (searched recursively), glob patterns, or `-` to read a list of paths from standard
-    /// input
-    #[arg(required = true, value_name = "INPUT")]
-    pub inputs: Vec<PathBuf>,
-    /// Number of classes to report per image (0 = all)
-    #[arg(
-        long,
-        short = 'k',
-        value_name = "N",
-        default_value_t = 5,
-        help_heading = "Output"
-    )]
-    pub top_k: usize,
-    /// Output format
-    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
-    pub format: Format,
-    /// Write results to FILE instead of standard output
-    #[arg(long, short, value_name = "FILE", help_heading = "Output")]
-    pub output: Option<PathBuf>,
-    #[command(flatten)]
-    pub inference: InferenceArguments,
 }
 
 /// A network, the preprocessing of its images, and how it is run.
@@ -355,16 +332,6 @@ pub struct ManArguments {
     /// Write one page per command into this folder, instead of effnet(1) to standard output
     #[arg(long, short, value_name = "DIR")]
     pub output: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Human-readable text
-    Text,
-    /// One JSON object per line
-    Json,
-    /// Comma-separated values with a header
-    Csv,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

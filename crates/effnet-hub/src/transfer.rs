@@ -11,6 +11,7 @@ mod failure;
 mod partial_download;
 mod response;
 mod session;
+mod web;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ pub(crate) use cache_folder::{CacheFolder, PART, SIDECAR, local, locked_elsewher
 pub(crate) use client::Client;
 use failure::Failure;
 use session::DownloadSession;
+pub use web::{WebClient, WebError};
 
 use crate::digest_cache::DigestCache;
 use crate::{Error, HubConfig, Progress, TransferError, WeightFile};
