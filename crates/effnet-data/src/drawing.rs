@@ -3,8 +3,10 @@
 //! Servers and containers often have no fonts installed, and plots should look the same everywhere.
 
 use std::fmt::Display;
+use std::io::Read as _;
 use std::sync::LazyLock;
 
+use flate2::read::DeflateDecoder;
 use plotters::coord::Shift;
 use plotters::prelude::{BitMapBackend, DrawingArea, IntoDrawingArea};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -30,9 +32,18 @@ const FONT: &str = "DejaVu Sans";
 
 /// plotters registers fonts per process, so this happens once.
 static REGISTERED: LazyLock<bool> = LazyLock::new(|| {
-    register_font(FONT, FontStyle::Normal, dejavu::sans::regular()).is_ok()
-        && register_font(FONT, FontStyle::Bold, dejavu::sans::bold()).is_ok()
+    let register = |style, packed: &[u8]| {
+        let mut font = Vec::new();
+        // The rasteriser borrows the font for the rest of the process.
+        DeflateDecoder::new(packed).read_to_end(&mut font).is_ok()
+            && register_font(FONT, style, font.leak()).is_ok()
+    };
+    register(FontStyle::Normal, REGULAR) && register(FontStyle::Bold, BOLD)
 });
+
+// build.rs packs them: 1.5 MB of the program would be fonts that few calls need.
+const REGULAR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sans.deflate"));
+const BOLD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sans-bold.deflate"));
 
 /// Converts an error of plotters or png; for `map_err`.
 pub(crate) fn failed(error: impl Display) -> PlotError {
