@@ -22,4 +22,6 @@ pub use dtype::{DType, Unsupported};
 pub use error::{Error, ErrorKind, TensorError};
 pub use state_dict::StateDict;
 pub use tensor::Tensor;
-pub use write::{AtomicFile, PARTIAL_SUFFIX, WriteError, WriteOptions, write_pth, write_safetensors};
+pub use write::{
+    AtomicFile, PARTIAL_SUFFIX, WriteError, WriteOptions, follow_links, write_pth, write_safetensors,
+};

@@ -4,6 +4,7 @@ pub mod arguments;
 mod commands;
 mod destination;
 mod downloads;
+pub mod escape;
 mod execution;
 mod frame;
 mod handover;

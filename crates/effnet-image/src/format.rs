@@ -1,30 +1,6 @@
-//! Image formats: extensions for scanning folders, signatures for decoding.
-//!
-//! All commands and data sets share these rules, so that a folder that trains is also classified completely.
+//! Image formats, by their signatures: the content of a file counts, not its name.
 
-use std::ffi::OsStr;
 use std::fmt;
-use std::path::Path;
-
-/// File extensions of images, matched case-insensitively when a folder is scanned. Decoding ignores the
-/// extension: a file named explicitly is always tried.
-pub const EXTENSIONS: [&str; 10] = [
-    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff",
-];
-
-/// Whether a file found while scanning a folder has an image extension.
-pub fn is_image_path(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default();
-    EXTENSIONS
-        .iter()
-        .any(|known| extension.eq_ignore_ascii_case(known))
-}
-
-/// Whether to skip a file or folder of this name when a folder is scanned: hidden files, including the `._`
-/// files that macOS creates next to others.
-pub fn is_hidden(name: &OsStr) -> bool {
-    name.as_encoded_bytes().starts_with(b".")
-}
 
 /// A supported file format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
