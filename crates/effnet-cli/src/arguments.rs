@@ -11,6 +11,8 @@ mod examples;
 mod execution;
 mod features;
 mod images;
+mod numbers;
+mod short_help;
 mod training;
 mod zoo;
 
@@ -25,11 +27,14 @@ pub use evaluate::{EvaluateArguments, TableFormat};
 pub use execution::{DeviceChoice, EngineChoice, ExecutionArguments};
 pub use features::{FeaturesArguments, FeaturesFormat};
 pub use images::{ClassifyArguments, Format, InputArguments, SortingArguments};
+pub use numbers::Triple;
 pub use training::TrainingArguments;
 pub use zoo::{CacheArguments, CacheCommand, DownloadArguments, ModelsArguments, ZooArguments};
 
 use crate::ColorChoice;
 use crate::training::settings::Settings;
+use numbers::{count, fraction, positive_triple, triple};
+use short_help::common_flags_only;
 use training::with_defaults;
 
 /// EfficientNet: classify images, fine-tune on your own, convert checkpoints.
@@ -129,6 +134,8 @@ impl Arguments {
             .mut_subcommand("finetune", |command| {
                 with_defaults(command, &Settings::of_finetune())
             })
+            .mut_subcommands(common_flags_only)
+            .mut_subcommands(numbers::may_be_negative)
     }
 }
 
@@ -213,7 +220,7 @@ pub struct PreprocessingArguments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BatchSize {
     Auto,
-    Images(u32),
+    Images(usize),
 }
 
 impl BatchSize {
@@ -221,7 +228,7 @@ impl BatchSize {
     pub fn images(self) -> Option<usize> {
         match self {
             Self::Auto => None,
-            Self::Images(images) => Some(images as usize),
+            Self::Images(images) => Some(images),
         }
     }
 }
@@ -233,7 +240,7 @@ impl std::str::FromStr for BatchSize {
         match (text, text.parse()) {
             ("auto", _) => Ok(Self::Auto),
             (_, Ok(images @ 1..=4096)) => Ok(Self::Images(images)),
-            _ => Err("expected auto or a number from 1 to 4096".to_owned()),
+            _ => Err("expected auto or a whole number from 1 to 4096".to_owned()),
         }
     }
 }
@@ -245,14 +252,14 @@ pub struct BenchArguments {
     #[command(flatten)]
     pub classes: ClassesArguments,
     /// Images per batch
-    #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub batch_size: u32,
+    #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = count(1..=4096))]
+    pub batch_size: usize,
     /// Input height and width in pixels [default: the network's own]
     #[arg(long, value_name = "N", value_parser = count(1..=8192))]
     pub image_size: Option<usize>,
     /// Number of batches to time [default: 5 seconds' worth, at least 10]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub runs: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = count(1..=1_000_000))]
+    pub runs: Option<usize>,
     /// Report the time of each layer (fused engine on a CPU)
     #[arg(long)]
     pub profile_layers: bool,
@@ -342,9 +349,6 @@ pub enum InspectFormat {
     Json,
 }
 
-/// One number per channel.
-pub type Triple = [f32; 3];
-
 fn scheme(text: &str) -> Result<Scheme, String> {
     text.parse()
         .map_err(|error: effnet_architecture::Error| error.to_string())
@@ -364,35 +368,6 @@ impl PreprocessingArguments {
             .with_interpolation(self.interpolation)
             .with_mean(self.mean)
             .with_std(self.std)
-    }
-}
-
-/// A count within `range`.
-fn count(range: std::ops::RangeInclusive<u64>) -> clap::builder::RangedU64ValueParser<usize> {
-    clap::builder::RangedU64ValueParser::new().range(range)
-}
-
-fn fraction(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
-        _ => Err("expected a number above 0 and at most 1".to_owned()),
-    }
-}
-
-fn triple(text: &str) -> Result<Triple, String> {
-    let parsed: Result<Vec<f32>, _> = text.split(',').map(|part| part.trim().parse::<f32>()).collect();
-    match parsed.as_deref() {
-        Ok(&[r, g, b]) if [r, g, b].iter().all(|value| value.is_finite()) => Ok([r, g, b]),
-        // A single number applies to all three channels.
-        Ok(&[value]) if value.is_finite() => Ok([value; 3]),
-        _ => Err("expected three numbers, such as 0.5,0.5,0.5".to_owned()),
-    }
-}
-
-fn positive_triple(text: &str) -> Result<Triple, String> {
-    match triple(text)? {
-        values if values.iter().all(|&value| value > 0.0) => Ok(values),
-        _ => Err("expected numbers above 0".to_owned()),
     }
 }
 

@@ -34,14 +34,14 @@ pub struct TrainingArguments {
     )]
     pub device: DeviceChoice,
     /// Compute threads [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Execution")]
-    pub threads: Option<u16>,
+    #[arg(long, value_name = "N", value_parser = super::count(1..=1024), help_heading = "Execution")]
+    pub threads: Option<usize>,
     /// Synchronise batch-norm statistics across processes
     #[arg(long, help_heading = "Distributed training")]
     pub sync_bn: bool,
     /// Seconds to wait for the other processes before giving up
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86_400), help_heading = "Distributed training")]
-    pub rank_timeout: u32,
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = super::count(1..=86_400), help_heading = "Distributed training")]
+    pub rank_timeout: usize,
     #[command(flatten)]
     pub zoo: ZooArguments,
 }

@@ -33,7 +33,7 @@ struct Report {
     weights: Option<String>,
     /// Height and width.
     image_size: [usize; 2],
-    batch_size: u32,
+    batch_size: usize,
     engine: &'static str,
     precision: &'static str,
     /// The instruction set of the fused engine, `cuda-graphs` or `libtorch`.
@@ -89,12 +89,7 @@ pub(crate) fn run(
         Some(side) => [side; 2],
         None => config.image_size,
     };
-    let shape = [
-        arguments.batch_size as usize,
-        config.in_channels,
-        size[0],
-        size[1],
-    ];
+    let shape = [arguments.batch_size, config.in_channels, size[0], size[1]];
     let pixels = noise(shape.iter().product());
     let images = Images::new(&pixels, shape)?;
     let backend = &*subject.network.backend;
@@ -104,7 +99,7 @@ pub(crate) fn run(
         .profile_layers
         .then(|| profile(backend, images))
         .transpose()?;
-    let images_per_second = f64::from(arguments.batch_size) / seconds_per_batch(backend, images, &times)?;
+    let images_per_second = arguments.batch_size as f64 / seconds_per_batch(backend, images, &times)?;
     if let Some(reason) = backend.why_no_graphs() {
         printer.detail(format!("no CUDA graphs: {reason}"));
     }
@@ -169,7 +164,7 @@ fn noise(count: usize) -> Vec<f32> {
 }
 
 /// Times `runs` batches, in seconds, or as many as take [`MEASURE`].
-fn measure(backend: &dyn Backend, images: Images<'_>, runs: Option<u32>) -> anyhow::Result<Vec<f64>> {
+fn measure(backend: &dyn Backend, images: Images<'_>, runs: Option<usize>) -> anyhow::Result<Vec<f64>> {
     for _ in 0..WARM_UP {
         let _ = backend.run(images)?;
     }
@@ -177,7 +172,7 @@ fn measure(backend: &dyn Backend, images: Images<'_>, runs: Option<u32>) -> anyh
     let begin = Instant::now();
     loop {
         let enough = match runs {
-            Some(runs) => times.len() >= runs as usize,
+            Some(runs) => times.len() >= runs,
             None => times.len() >= FEWEST_RUNS && begin.elapsed() >= MEASURE,
         };
         if enough {
