@@ -25,7 +25,7 @@ pub(crate) struct ImageArchive {
 enum Content {
     Zip(zip::ZipFile),
     Tar(tar::TarFile),
-    CompressedTar(tar::CompressedTar),
+    CompressedTar(Box<tar::CompressedTar>),
 }
 
 /// An image in an archive.
@@ -77,7 +77,8 @@ impl ImageArchive {
         } else if ends(&[".tar"]) {
             tar::TarFile::open(path).map(|(file, members)| (Content::Tar(file), members))
         } else if ends(&[".tar.gz", ".tgz"]) {
-            tar::CompressedTar::open(path).map(|(file, members)| (Content::CompressedTar(file), members))
+            tar::CompressedTar::open(path)
+                .map(|(file, members)| (Content::CompressedTar(Box::new(file)), members))
         } else if ends(&[".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar"]) {
             Err(Failure::new(
                 FailureKind::Unsupported,

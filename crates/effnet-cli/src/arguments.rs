@@ -83,7 +83,7 @@ pub struct GlobalArguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Classify images
-    #[command(after_help = examples::CLASSIFY)]
+    #[command(visible_alias = "predict", alias = "infer", after_help = examples::CLASSIFY)]
     Classify(Box<ClassifyArguments>),
     /// Fine-tune published weights on your own images (needs libtorch)
     #[command(after_help = examples::FINETUNE)]

@@ -50,7 +50,7 @@ pub(crate) fn choose<F: ValueEnum + PartialEq + Copy>(
             if is_other && implied != Some(requested) {
                 printer.warning(format!(
                     "{shown}: writing {} as --format says, into a file named .{extension}",
-                    name(requested)
+                    name(&requested)
                 ));
             }
             Ok(requested)
@@ -63,7 +63,7 @@ pub(crate) fn choose<F: ValueEnum + PartialEq + Copy>(
         (None, None) => {
             printer.warning(format!(
                 "{shown}: .{extension} does not say which format to write, writing {} (see --format)",
-                name(default)
+                name(&default)
             ));
             Ok(default)
         }
@@ -71,7 +71,7 @@ pub(crate) fn choose<F: ValueEnum + PartialEq + Copy>(
 }
 
 /// The name of a format in `--format`.
-fn name<F: ValueEnum>(format: F) -> String {
+fn name<F: ValueEnum>(format: &F) -> String {
     let value = format.to_possible_value();
     value.map_or_else(String::new, |value| value.get_name().to_owned())
 }

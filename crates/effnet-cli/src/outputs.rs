@@ -78,24 +78,26 @@ pub(crate) struct Closing {
 impl Closing {
     /// `11 classified, 3 failed, 2 HEIC files skipped, 8.0 s (1.4 images/s) -> results.csv`
     pub(crate) fn line(&self, tally: Tally, output: Option<&Path>) -> String {
-        let mut line = format!("{} {}", tally.done, self.done);
+        let mut parts = vec![format!("{} {}", tally.done, self.done)];
         if tally.failed > 0 {
-            line += &format!(", {} failed", tally.failed);
+            parts.push(format!("{} failed", tally.failed));
         }
         for (kind, count) in self.skipped.kinds() {
-            line += &format!(", {} skipped", counted(count, &format!("{kind} file")));
+            parts.push(format!("{} skipped", counted(count, &format!("{kind} file"))));
         }
         let seconds = self.start.elapsed().as_secs_f64();
-        line += &format!(", {seconds:.1} s");
+        let mut time = format!("{seconds:.1} s");
         if tally.done > 1 {
             let rate = tally.done as f64 / seconds.max(1e-3);
             let decimals = usize::from(rate < 9.95);
-            line += &format!(" ({rate:.decimals$} images/s)");
+            time = format!("{time} ({rate:.decimals$} images/s)");
         }
-        if let Some(output) = output {
-            line += &format!(" -> {}", output.display());
+        parts.push(time);
+        let line = parts.join(", ");
+        match output {
+            Some(output) => format!("{line} -> {}", output.display()),
+            None => line,
         }
-        line
     }
 }
 

@@ -54,7 +54,8 @@ fn a_column_of_a_table_splits_it() {
     for class in ["squares", "stripes"] {
         for number in 0..4 {
             let part = if number == 3 { "val" } else { "train" };
-            table += &format!("photos\\{class}\\{number}.png;{class};{part};x\n");
+            let row = format!("photos\\{class}\\{number}.png;{class};{part};x\n");
+            table.push_str(&row);
         }
     }
     fs::write(home.path("list.csv"), table).unwrap();

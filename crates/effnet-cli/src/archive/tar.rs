@@ -29,7 +29,7 @@ impl TarFile {
         let copy = file.try_clone().map_err(|error| Failure::of_io(&error))?;
         let mut members = Members::default();
         walk(&mut BufReader::new(copy), |name, place, size| {
-            members.add(name, place, size)
+            members.add(name, place, size);
         })
         .map_err(damaged)?;
         if members

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::InferenceArguments;
+use super::numbers::count;
 
 /// The images to read.
 #[derive(Debug, Args)]
@@ -28,6 +29,7 @@ pub struct ClassifyArguments {
         short = 'k',
         value_name = "N",
         default_value_t = 5,
+        value_parser = count(0..),
         help_heading = "Output"
     )]
     pub top_k: usize,

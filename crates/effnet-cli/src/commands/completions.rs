@@ -4,7 +4,7 @@ use clap::builder::PossibleValuesParser;
 use clap_complete::Shell;
 use effnet::Variant;
 use effnet_architecture::Scheme;
-use effnet_hub::Manifest;
+use effnet_hub::{Entry, Manifest};
 
 use crate::Outcome;
 use crate::arguments::{Arguments, CompletionsArguments};
@@ -27,25 +27,30 @@ pub(crate) fn run(arguments: &CompletionsArguments) -> anyhow::Result<Outcome> {
 /// The names that completion offers. clap itself does not know them: `--model` and `--weights` accept other names too.
 struct Ids {
     /// For `--model`: the variants, and the ids that `effnet models` lists.
-    models: Vec<String>,
+    models: Vec<&'static str>,
     /// For `--weights`, which takes files as well.
-    weights: Vec<String>,
+    weights: Vec<&'static str>,
     /// For `download`: every id.
-    all: Vec<String>,
+    all: Vec<&'static str>,
 }
 
 impl Ids {
     fn published() -> anyhow::Result<Self> {
         let manifest = Manifest::embedded()?;
-        let all: Vec<String> = manifest.entries().iter().map(|entry| entry.id.clone()).collect();
+        // clap takes names that live as long as the process, which ends after this.
+        let id = |entry: &Entry| &*entry.id.clone().leak();
+        let all = manifest.entries().iter().map(id).collect();
         let listed = manifest
             .entries()
             .iter()
             .filter(|entry| entry.scheme != Scheme::Timm);
-        let weights: Vec<String> = listed.map(|entry| entry.id.clone()).collect();
-        let variants = Variant::ALL.map(|variant| variant.name().to_owned());
+        let weights: Vec<&'static str> = listed.map(id).collect();
         Ok(Self {
-            models: variants.into_iter().chain(weights.iter().cloned()).collect(),
+            models: Variant::ALL
+                .map(Variant::name)
+                .into_iter()
+                .chain(weights.iter().copied())
+                .collect(),
             weights,
             all,
         })
@@ -67,7 +72,7 @@ impl Ids {
 }
 
 /// The script with file names offered in addition to the ids of weights, which clap_complete cannot express.
-fn with_files(shell: Shell, script: &str, ids: &[String]) -> String {
+fn with_files(shell: Shell, script: &str, ids: &[&str]) -> String {
     let list = ids.join(" ");
     match shell {
         Shell::Bash => script.replace(

@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::Context;
 use effnet::{DecodeFailure, Labels, Output, Pipeline, Reader, match_classes, rank};
 use effnet_data::metrics::{ConfusionMatrix, Metrics, MetricsError};
-use effnet_data::{Dataset, chain, confusion_png, replace_file, write_confusion_csv};
+use effnet_data::{Dataset, confusion_png, replace_file, write_confusion_csv};
 
 use crate::Outcome;
 use crate::arguments::{EvaluateArguments, InspectFormat};

@@ -72,7 +72,7 @@ pub(crate) fn run(
         Ok(job)
     };
     let batch = requested.images().unwrap_or(1);
-    let width = file.config(1).head_channels() as usize;
+    let width = file.config(1).head_channels();
     let frame = frame(format, width);
     let interrupt = Interrupt::listen();
     let (inputs, sink) = match destination.open(images, frame, batch, job, &interrupt, printer)? {
@@ -119,9 +119,11 @@ fn frame(format: FeaturesFormat, width: usize) -> Frame {
     match format {
         FeaturesFormat::Json => Frame::default(),
         FeaturesFormat::Csv => {
-            let numbers: String = (0..width).map(|feature| format!(",{feature}")).collect();
+            let mut columns = vec!["input".to_owned()];
+            columns.extend((0..width).map(|feature| feature.to_string()));
+            columns.push("error\n".to_owned());
             Frame {
-                header: format!("input{numbers},error\n").into_bytes(),
+                header: columns.join(",").into_bytes(),
                 separator: "",
             }
         }

@@ -95,9 +95,9 @@ impl Entry {
     /// Size in bytes that a download of these weights must not exceed if the manifest does not state it: room
     /// for a training checkpoint of the network, four values of 32 bits per parameter and 16 MiB.
     pub fn largest_file(&self) -> u64 {
-        let config = self.variant.config().with_num_classes(i64::from(self.classes));
-        let parameters = u64::try_from(config.parameters()).unwrap_or_default();
-        parameters
+        let config = self.variant.config().with_num_classes(self.classes);
+        config
+            .parameters()
             .saturating_mul(4 * VALUES_PER_PARAMETER)
             .saturating_add(OVERHEAD)
     }

@@ -134,8 +134,8 @@ impl Datasets {
             let skipped: Vec<usize> = (0..dataset.len()).filter(is_skipped).collect();
             Arc::new(Subset::without(Arc::clone(dataset), skipped))
         };
-        self.splits.train = without(&self.splits.train);
         self.splits.val = self.splits.val.as_ref().map(&without);
+        self.splits.train = without(&self.splits.train);
     }
 
     /// Splits the images into training and validation images. Call it after [`skip`](Self::skip).
