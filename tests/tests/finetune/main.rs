@@ -8,6 +8,7 @@ mod config;
 mod disks;
 mod distillation;
 mod learning;
+mod printed;
 mod resume;
 mod run_folder;
 
