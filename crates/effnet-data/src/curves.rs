@@ -267,7 +267,9 @@ impl Chart {
                 ..plot
             },
         ];
-        axis.into_iter().for_each(|side| canvas.fill(side, FAINT));
+        for side in axis {
+            canvas.fill(side, FAINT);
+        }
         let label = Label::new(17, INK).at(Across::Center, Down::Top);
         canvas.text(
             x_name,

@@ -102,7 +102,7 @@ fn multiples(step: f64, low: f64, high: f64, text: impl Fn(f64) -> String) -> Ve
 fn decimal(value: f64, step: f64) -> String {
     // Powers of ten are not exact: 0.001 has a logarithm just above or below -3.
     let power = (step.log10() + 1e-9).floor() as i32;
-    if power < -4 || power > 5 {
+    if !(-4..=5).contains(&power) {
         let digits = (value / 10f64.powi(power)).round();
         return if digits == 0.0 {
             "0".to_owned()

@@ -52,7 +52,7 @@ pub(super) enum Built<'a> {
     /// Interrupted before training started.
     Interrupted,
     /// The run to resume has ended; nothing was written.
-    Ended(Ended),
+    Ended(Box<Ended>),
 }
 
 /// A run that has ended before.
@@ -228,11 +228,11 @@ impl<'a> SessionBuilder<'a> {
         }
         if let Some(ending) = session.ranks.first(|| Ok(session.ending()))? {
             session.progress.finish();
-            return Ok(Built::Ended(Ended {
+            return Ok(Built::Ended(Box::new(Ended {
                 ending,
                 settings: session.settings,
                 folder: saved.map(|saved| saved.folder),
-            }));
+            })));
         }
         if let Some(saved) = saved {
             let start = Start::new(&session.trainer, threads, session.ranks.count());
