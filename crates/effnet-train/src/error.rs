@@ -43,7 +43,7 @@ pub enum Error {
         difference: String,
     },
     /// A checkpoint was saved with other settings.
-    #[error("{}: saved with other settings:{}\nResume with the same settings, or start a new run in another folder", path.display(), listed(differences))]
+    #[error("{}: saved with other settings:{}\nResume with the same settings, or start a new run with --weights {}", path.display(), listed(differences), path.parent().unwrap_or(path).display())]
     ConfigMismatch {
         /// The checkpoint.
         path: PathBuf,

@@ -129,6 +129,11 @@ impl Trainer {
         self.running_loss
     }
 
+    /// The precision of the forward and backward passes.
+    pub fn precision(&self) -> Precision {
+        self.options.precision
+    }
+
     fn phase(&self) -> &Phase {
         &self.phases[self.position.phase as usize]
     }

@@ -9,6 +9,7 @@ mod data_layouts;
 mod disks;
 mod distillation;
 mod learning;
+mod printed;
 mod resume;
 mod run_folder;
 

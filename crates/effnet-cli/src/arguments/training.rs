@@ -53,7 +53,11 @@ pub(super) fn with_defaults(command: clap::Command, defaults: &Settings) -> clap
         return command;
     };
     // A script may put its own flags before those of its user.
-    command.args_override_self(true).mut_args(|argument| {
+    let command = command.args_override_self(true);
+    // `--lr -1` is a value out of the range of --lr, not an unknown flag `-1`.
+    command.mut_args(|argument| {
+        let takes_value = argument.get_action().takes_values() && !argument.is_positional();
+        let argument = argument.allow_negative_numbers(takes_value);
         let default = match defaults.get(argument.get_id().as_str()) {
             Some(Value::String(text)) if !text.is_empty() => text.clone(),
             Some(Value::String(_)) | None => return argument,

@@ -4,7 +4,10 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use effnet::{Backend, Images, Layer as NetworkLayer, ModelFile, Parameters, Profile, Variant};
+use effnet::{
+    Backend, Images, Layer as NetworkLayer, ModelFile, Parameters, PreprocessingOverrides, Profile, Variant,
+    transform,
+};
 use serde::Serialize;
 
 use crate::Outcome;
@@ -74,6 +77,8 @@ struct Layer {
 struct Subject {
     variant: Variant,
     weights: Option<String>,
+    /// Height and width that `classify` would use.
+    image_size: [usize; 2],
     network: Network,
 }
 
@@ -84,12 +89,13 @@ pub(crate) fn run(
 ) -> anyhow::Result<Outcome> {
     let execution = Execution::prepare(&arguments.execution, torch, printer)?;
     let subject = load(arguments, &execution, printer)?;
-    let config = &subject.network.config;
-    let size = match arguments.image_size {
-        Some(side) => [side; 2],
-        None => config.image_size,
-    };
-    let shape = [arguments.batch_size, config.in_channels, size[0], size[1]];
+    let size = arguments.image_size.map_or(subject.image_size, |side| [side; 2]);
+    let shape = [
+        arguments.batch_size,
+        subject.network.config.in_channels,
+        size[0],
+        size[1],
+    ];
     let pixels = noise(shape.iter().product());
     let images = Images::new(&pixels, shape)?;
     let backend = &*subject.network.backend;
@@ -132,12 +138,15 @@ pub(crate) fn run(
 fn load(arguments: &BenchArguments, execution: &Execution, printer: &Printer) -> anyhow::Result<Subject> {
     let (model, weights) = (arguments.model.model.as_ref(), arguments.model.weights.as_deref());
     if weights.is_some() || model.is_some_and(|model| model.tag.is_some()) {
-        let (_, weights) = find(&arguments.model, printer)?;
+        let (zoo, weights) = find(&arguments.model, printer)?;
         let options = options(&arguments.model).with_num_classes(arguments.classes.num_classes);
         let file = ModelFile::open(weights, &options)?;
+        // The size that the weights were trained for, which may differ from that of the variant.
+        let side = transform(&PreprocessingOverrides::default(), &file, &zoo.manifest)?.image_size;
         return Ok(Subject {
             variant: file.variant,
             weights: Some(file.weights().name.clone()),
+            image_size: [side; 2],
             network: inference::load(&file, false, execution, printer)?,
         });
     }
@@ -153,6 +162,7 @@ fn load(arguments: &BenchArguments, execution: &Execution, printer: &Printer) ->
     Ok(Subject {
         variant,
         weights: None,
+        image_size: config.image_size,
         network: Network { config, backend },
     })
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use effnet::{DecodeFailure, Labels, Output, Pipeline, Reader, match_classes, rank};
+use effnet::{DecodeFailure, Labels, ModelFile, Output, Pipeline, Reader, match_classes, rank};
 use effnet_data::metrics::{ConfusionMatrix, Metrics, MetricsError};
 use effnet_data::{Dataset, confusion_png, replace_file, write_confusion_csv};
 
@@ -26,7 +26,7 @@ use crate::outputs::for_each_output;
 use crate::printer::{Printer, counted};
 use crate::sink::{SCHEMA, Sink};
 use crate::torch::TorchCommands;
-use crate::training::recorded_split::held_out;
+use crate::training::recorded_split::{held_out, settings_of_run};
 use data::Labelled;
 use predictions::Predictions;
 use report::Report;
@@ -40,6 +40,7 @@ pub(crate) fn run(
     let inference = Inference::prepare(&arguments.inference, torch, printer)?;
     let transform = inference.transform;
     let dataset = open(arguments, printer)?;
+    warn_of_moved_weights(inference.file(), arguments, printer);
     let (network, labels) = inference.load(printer)?;
     let classes =
         match_classes(dataset.classes(), &labels).with_context(|| arguments.data.display().to_string())?;
@@ -194,6 +195,23 @@ fn open(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<Arc<
         return Ok(images);
     }
     data::open_all(&arguments.data, printer)
+}
+
+/// Weights that were copied out of their run folder do not say which images were held out.
+fn warn_of_moved_weights(file: &ModelFile, arguments: &EvaluateArguments, printer: &Printer) {
+    let is_of_run = file.checkpoint().metadata().contains_key("step");
+    let has_run = file
+        .path()
+        .parent()
+        .is_some_and(|folder| settings_of_run(folder).is_ok());
+    if is_of_run && !has_run && !arguments.all {
+        printer.warning(format!(
+            "{} was saved by a training run, but is not in its run folder: if {} was trained on, training images are \
+             evaluated too; pass the run folder with --weights to evaluate its held-out images",
+            file.path().display(),
+            arguments.data.display()
+        ));
+    }
 }
 
 fn write_confusion(

@@ -61,6 +61,11 @@ impl TrainingData {
         self.train.classes()
     }
 
+    /// Mean and standard deviation of each channel.
+    pub(super) fn normalisation(&self) -> [[f32; 3]; 2] {
+        [self.evaluate.mean, self.evaluate.std]
+    }
+
     pub(super) fn training_images(&self) -> usize {
         self.train.len()
     }
