@@ -232,8 +232,8 @@ mod tests {
         bar.set_position(done);
         text.lock().unwrap().clear();
         bar.force_draw();
-        let shown = text.lock().unwrap().trim_end().to_owned();
-        shown
+        let text = text.lock().unwrap();
+        text.trim_end().to_owned()
     }
 
     #[test]
