@@ -275,6 +275,9 @@ pub struct InspectArguments {
     /// Checkpoint: a .pth, .pt, .tar or .safetensors file, or an id from `effnet models`
     #[arg(value_name = "FILE|ID")]
     pub file: String,
+    /// List every tensor with its type and shape (JSON always does)
+    #[arg(long)]
+    pub tensors: bool,
     /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: InspectFormat,
@@ -394,7 +397,8 @@ mod tests {
     fn every_command_has_examples_and_they_parse() {
         let definition = Arguments::definition();
         for command in definition.get_subcommands() {
-            let examples = command.get_after_help().unwrap().to_string();
+            let examples = command.get_after_long_help().or(command.get_after_help());
+            let examples = examples.unwrap().to_string();
             let call = |line: &str| {
                 let (_, call) = line.rsplit_once("effnet ")?;
                 Some(call.split(" > ").next().unwrap_or(call).to_owned())

@@ -40,7 +40,8 @@ fn the_first_command_of_the_readme_needs_no_network() {
 #[test]
 fn published_weights_that_cannot_be_fetched_name_the_network_that_is_here() {
     let home = tempfile::tempdir().unwrap();
-    let run = run(home.path(), &["classify", "photo.jpg", "--model", "b3"]);
+    let ship = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ship.png");
+    let run = run(home.path(), &["classify", ship, "--model", "b3"]);
     assert_eq!(run.code, Some(2));
     for word in [
         "`b3.imagenet` is not downloaded",

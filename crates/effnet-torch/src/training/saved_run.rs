@@ -59,13 +59,19 @@ impl SavedRun {
     /// The line that says where the run is resumed.
     pub(super) fn describe(&self, session: &Session<'_>) -> String {
         let position = session.trainer.position();
+        let steps = session.steps_per_epoch();
+        // A checkpoint after the last step of an epoch counts as the start of the next one.
+        let (epoch, step) = if position.epoch_step < steps {
+            (position.epoch, position.epoch_step)
+        } else {
+            (position.epoch + 1, 0)
+        };
         format!(
-            "resuming {}: epoch {}/{}, step {}/{}",
+            "resuming {}: epoch {}/{}, step {}/{steps}",
             self.folder.path().display(),
-            position.epoch + 1,
+            epoch + 1,
             session.settings.epochs,
-            position.epoch_step + 1,
-            session.steps_per_epoch()
+            step + 1,
         )
     }
 
