@@ -24,8 +24,14 @@ const TRAINING: [&str; 12] = [
     "config",
 ];
 
-/// Hides all but the common flags of a command from `-h`.
+/// The commands whose flags do not fit one screen.
+const LONG: [&str; 6] = ["classify", "finetune", "train", "evaluate", "features", "bench"];
+
+/// Hides all but the common flags of a long command from `-h`.
 pub(super) fn common_flags_only(command: clap::Command) -> clap::Command {
+    if !LONG.contains(&command.get_name()) {
+        return command;
+    }
     let is_training = matches!(command.get_name(), "train" | "finetune");
     let is_advanced = |argument: &clap::Arg| {
         let heading = argument.get_help_heading();
