@@ -1,7 +1,7 @@
 //! Makes text from files and the network safe to show.
 //!
-//! A file name, a class name, a tensor's name or a server's answer may contain anything: colours and titles for a
-//! terminal, line breaks that forge a second message, characters that reverse the order of what follows. Everything
+//! File names, class names, tensor names and server responses can contain anything: escape sequences that set colours
+//! or the terminal's title, line breaks that forge a second message, characters that reverse the text after them. Everything
 //! that a person reads passes through here: the printer escapes whole messages, and the tables on standard output
 //! escape each value. CSV and JSON keep their bytes, unless a terminal shows them.
 
@@ -24,7 +24,7 @@ pub fn message(text: &str) -> Cow<'_, str> {
     escaped
 }
 
-/// A line of JSON as a terminal may see it: the same value, with its unusual characters escaped as JSON has it.
+/// Escapes a line of JSON for a terminal. The value stays the same: unsafe characters become `\uXXXX`.
 pub(crate) fn json(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unsafe) {
         return Cow::Borrowed(text);

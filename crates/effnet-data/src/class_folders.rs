@@ -1,7 +1,7 @@
 //! Class folders that look like something else.
 //!
-//! Every folder can be a class, so a copy of the data set, or a part of it under an unknown name, is trained on as one.
-//! The names of the folders usually tell.
+//! Any folder can be a class. A copy of the data set, or a split under an unknown name, would therefore be trained on
+//! as a class. The folder names usually give it away.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

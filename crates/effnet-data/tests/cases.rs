@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
 
+mod counts;
+
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use effnet_data::{Dataset, Splits};
+use counts::counts;
+use effnet_data::Splits;
 
 /// The folder of the cases; `None`, with a line in the log of skipped tests, where there is none.
 fn cases(test: &str) -> Option<PathBuf> {
@@ -26,19 +29,6 @@ fn cases(test: &str) -> Option<PathBuf> {
         file.unwrap().write_all(line.as_bytes()).unwrap();
     }
     None
-}
-
-fn counts(dataset: &dyn Dataset) -> String {
-    let count = |label: usize| {
-        (0..dataset.len())
-            .filter(|index| dataset.label(*index) == label)
-            .count()
-    };
-    let classes = dataset.classes().iter().enumerate();
-    classes
-        .map(|(label, name)| format!("{name} {}", count(label)))
-        .collect::<Vec<_>>()
-        .join(", ")
 }
 
 #[test]

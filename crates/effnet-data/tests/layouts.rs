@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
 
+mod counts;
 mod images;
 
 use std::fs::File;
 use std::path::Path;
 
+use counts::counts;
 use effnet_data::{DataError, Dataset, Evaluation, Notice, Splits};
 use images::{bmp, write, write_images};
 use tempfile::{TempDir, tempdir};
@@ -23,20 +25,6 @@ fn folder(names: &[&str]) -> TempDir {
         }
     }
     root
-}
-
-/// The images by class: `cat 3, dog 3`.
-fn counts(dataset: &dyn Dataset) -> String {
-    let count = |label: usize| {
-        (0..dataset.len())
-            .filter(|index| dataset.label(*index) == label)
-            .count()
-    };
-    let classes = dataset.classes().iter().enumerate();
-    classes
-        .map(|(label, name)| format!("{name} {}", count(label)))
-        .collect::<Vec<_>>()
-        .join(", ")
 }
 
 /// `TRAIN: COUNTS | VAL: COUNTS`.

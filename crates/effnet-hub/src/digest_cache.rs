@@ -200,8 +200,8 @@ fn protect(path: &Path, mode: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether nobody but this user and root can have written a record. In a cache that several users share, one of
-/// them could otherwise vouch for a wrong file.
+/// Whether only this user and root can write a record. In a shared cache, another user could otherwise vouch for a
+/// wrong file.
 fn is_trusted(path: &Path) -> bool {
     #[cfg(unix)]
     {

@@ -8,6 +8,7 @@ mod cache_folder;
 mod client;
 mod connector;
 mod failure;
+mod pace;
 mod partial_download;
 mod response;
 mod session;

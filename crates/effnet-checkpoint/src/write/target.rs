@@ -63,7 +63,7 @@ pub fn follow_links(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many symbolic links"))
 }
 
-/// Whether the path is a process's name for one of its open files: `/dev/stdout`, `/dev/fd/63`, `/proc/self/fd/1`.
+/// Whether the path names an open file of a process: `/dev/stdout`, `/dev/fd/63`, `/proc/self/fd/1`.
 fn is_descriptor(path: &Path) -> bool {
     let folder = path.parent().unwrap_or(Path::new(""));
     let is_numbered = || {

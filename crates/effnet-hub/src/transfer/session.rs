@@ -3,11 +3,12 @@
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::cache_folder::CacheFolder;
 use super::client::Client;
-use super::failure::{Failure, reason};
+use super::failure::{Failure, interrupted};
+use super::pace::{Pace, TooSlow};
 use super::partial_download::PartialDownload;
 use super::response::FileResponse;
 use crate::digest_cache::DigestCache;
@@ -24,8 +25,8 @@ enum Stop {
     Cut(io::Error),
     /// The body is longer than the file.
     TooLong,
-    /// So many bytes were received in so long.
-    Slow(u64, Duration),
+    /// The body is received too slowly.
+    Slow(TooSlow),
     /// The bytes could not be written.
     Local(Error),
 }
@@ -185,19 +186,17 @@ impl DownloadSession<'_> {
                 if len > limit {
                     return Err(Stop::TooLong);
                 }
-                pace.check(count as u64)?;
+                pace.check(count as u64).map_err(Stop::Slow)?;
             }
         })?;
         match stop {
             Ok(()) => Ok(()),
-            Err(Stop::Cut(error)) => Err(self.interrupted(&error, part).into()),
-            Err(Stop::Local(error)) => Err(error.into()),
-            Err(Stop::Slow(received, seconds)) => Err(TransferError::Slow {
-                url: self.url.to_owned(),
-                received,
-                seconds,
+            Err(Stop::Cut(error)) => {
+                let (received, expected) = (part.len(), part.total());
+                Err(interrupted(self.url, received, expected, &error, self.config).into())
             }
-            .into()),
+            Err(Stop::Local(error)) => Err(error.into()),
+            Err(Stop::Slow(pace)) => Err(pace.of(self.url).into()),
             Err(Stop::TooLong) => {
                 let (found, announced) = (part.len(), part.total());
                 part.reset()?;
@@ -211,26 +210,6 @@ impl DownloadSession<'_> {
                 }
                 .into())
             }
-        }
-    }
-
-    fn interrupted(&self, error: &io::Error, part: &PartialDownload) -> TransferError {
-        let inner = error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<reqwest::Error>());
-        let url = self.url.to_owned();
-        if inner.is_some_and(reqwest::Error::is_timeout) {
-            return TransferError::Stalled {
-                url,
-                seconds: self.config.stall_timeout,
-            };
-        }
-        let reason = inner.map_or_else(|| error.to_string(), reason);
-        TransferError::Cut {
-            url,
-            received: part.len(),
-            expected: part.total(),
-            reason,
         }
     }
 
@@ -288,38 +267,6 @@ impl DownloadSession<'_> {
             reason,
         });
         part.reset()
-    }
-}
-
-/// Watches that a transfer is not slower than is useful: a trickle would never end, and never stall.
-struct Pace {
-    since: Instant,
-    received: u64,
-    window: Duration,
-    slowest: u64,
-}
-
-impl Pace {
-    fn new(config: &HubConfig) -> Self {
-        Self {
-            since: Instant::now(),
-            received: 0,
-            window: config.stall_timeout,
-            slowest: config.slowest_rate,
-        }
-    }
-
-    fn check(&mut self, count: u64) -> Result<(), Stop> {
-        self.received += count;
-        let elapsed = self.since.elapsed();
-        if elapsed < self.window {
-            return Ok(());
-        }
-        if (self.received as f64) < self.slowest as f64 * elapsed.as_secs_f64() {
-            return Err(Stop::Slow(self.received, elapsed));
-        }
-        (self.since, self.received) = (Instant::now(), 0);
-        Ok(())
     }
 }
 

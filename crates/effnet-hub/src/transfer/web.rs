@@ -5,17 +5,14 @@
 
 use std::io::Read;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use super::client::Client;
-use super::failure::{Failure, reason};
+use super::failure::{Failure, interrupted};
+use super::pace::Pace;
 use crate::{Error, HubConfig, TransferError};
 
 /// How often a file is tried.
 const ATTEMPTS: u32 = 2;
-/// After this time, a server has to have sent at least [`SLOWEST`] bytes per second.
-const PATIENCE: Duration = Duration::from_secs(30);
-const SLOWEST: u64 = 1024;
 const BLOCK: usize = 1 << 16;
 
 /// Why a file of the web was not read.
@@ -87,41 +84,23 @@ impl WebClient {
         if response.total.is_some_and(|total| total > limit) {
             return Err(too_large());
         }
-        let (start, mut body) = (Instant::now(), response.body);
+        let (mut pace, mut body) = (Pace::new(&self.config), response.body);
         let (mut bytes, mut block) = (Vec::new(), vec![0; BLOCK]);
         loop {
             let count = match body.read(&mut block) {
                 Ok(0) => return Ok(bytes),
                 Ok(count) => count,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(cut(url, bytes.len() as u64, response.total, &error).into()),
+                Err(error) => {
+                    let received = bytes.len() as u64;
+                    return Err(interrupted(url, received, response.total, &error, &self.config).into());
+                }
             };
             bytes.extend_from_slice(&block[..count]);
             if bytes.len() as u64 > limit {
                 return Err(too_large());
             }
-            let elapsed = start.elapsed();
-            if elapsed > PATIENCE && (bytes.len() as u64) < SLOWEST * elapsed.as_secs() {
-                let url = url.to_owned();
-                return Err(TransferError::Stalled {
-                    url,
-                    seconds: self.config.stall_timeout,
-                }
-                .into());
-            }
+            pace.check(count as u64).map_err(|pace| pace.of(url))?;
         }
-    }
-}
-
-/// The error of a connection that ended early.
-fn cut(url: &str, received: u64, expected: Option<u64>, error: &std::io::Error) -> TransferError {
-    let inner = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<reqwest::Error>());
-    TransferError::Cut {
-        url: url.to_owned(),
-        received,
-        expected,
-        reason: inner.map_or_else(|| error.to_string(), reason),
     }
 }
