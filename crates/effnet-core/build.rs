@@ -1,3 +1,3 @@
-//! Sets the run path by which the binaries linked here find libtorch.
+//! Sets the run path through which this package's binaries find libtorch.
 
 include!("../../scripts/libtorch/rpath.rs");

@@ -4,7 +4,7 @@ use std::{env, path::PathBuf};
 
 const AVX512: &[&str] = &["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma"];
 
-/// The kernels are compiled once per instruction set, and chosen at run time.
+/// The instruction sets that the kernels are compiled for. One of them is selected at run time.
 const INSTRUCTION_SETS: [(&str, &[&str], &[&str]); 3] = [
     ("avx2", &["-mavx2", "-mfma"], &[]),
     ("avx512", AVX512, &[]),
@@ -16,7 +16,7 @@ fn main() {
     println!("cargo::rerun-if-changed=native");
     let native = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("native");
     println!("cargo::metadata=include={}", native.display());
-    // Linkers resolve symbols from left to right: a library comes before those that it needs.
+    // Linkers resolve symbols from left to right, so a library must come before the libraries that it needs.
     base()
         .files(["network_api", "network", "pass", "pack"].map(|name| format!("native/{name}.cpp")))
         .compile("effnet_network");
@@ -32,16 +32,17 @@ fn kernels(instruction_set: &str, flags: &[&str]) {
     base()
         .files(["native/kernels.cpp", "native/training_kernels.cpp"])
         .define("KERNEL_ISA", instruction_set)
-        // The flags of libtorch. They let a comparison become one instruction.
+        // libtorch's flags, which let a comparison compile to one instruction.
         .flags(["-fno-math-errno", "-fno-trapping-math"])
         .flags(flags)
         .compile(&format!("effnet_kernels_{instruction_set}"));
 }
 
-/// Optimised in every profile: without, a kernel is slower than the network that it replaces.
+/// Returns a build that is optimised in every profile: without optimisation, a kernel is slower than the network
+/// that it replaces.
 ///
-/// All warnings are on. They are errors only if `EFFNET_WERROR` is 1, as in CI, because the crate must also
-/// build with a compiler that warns of something else.
+/// All warnings are on. They are errors only if `EFFNET_WERROR` is 1, as in CI, because the crate must also build
+/// with compilers that warn about other things.
 fn base() -> cc::Build {
     println!("cargo::rerun-if-env-changed=EFFNET_WERROR");
     let mut build = cc::Build::new();

@@ -1,4 +1,4 @@
-//! Compiles the shim, and sets the run path by which the binaries linked here find libtorch.
+//! Compiles the shim, and sets the run path through which this package's binaries find libtorch.
 
 use std::path::{Path, PathBuf};
 use std::{env, io};
@@ -17,8 +17,8 @@ mod shim {
     include!("../../scripts/libtorch/shim.rs");
 }
 
-/// Headers for the C++ of other crates: cargo passes them this folder in `DEP_LIBTORCH_EXT_INCLUDE`, and that of
-/// the kernels' headers in `DEP_LIBTORCH_EXT_KERNELS`.
+/// Headers for the C++ code of other crates. cargo passes this folder to their build scripts in
+/// `DEP_LIBTORCH_EXT_INCLUDE`, and that of the kernels' headers in `DEP_LIBTORCH_EXT_KERNELS`.
 const BOUNDARY: &str = "shim/include";
 
 fn main() -> io::Result<()> {
@@ -48,7 +48,7 @@ fn torch(library: &Path, kernels: &Path) {
         .include(BOUNDARY)
         .include(kernels)
         .compile("libtorch_ext_torch");
-    // It runs on libtorch's threads, which are OpenMP's.
+    // This code runs on libtorch's threads, which are OpenMP threads.
     with_libtorch(library, "c++20")
         .files(["training", "training_norm", "sync_batch_norm"].map(|name| format!("shim/{name}.cpp")))
         .include(BOUNDARY)

@@ -1,4 +1,4 @@
-//! Compiles the shim, and sets the run path by which the binaries linked here find libtorch.
+//! Compiles the shim, and sets the run path through which this package's binaries find libtorch.
 
 use std::path::PathBuf;
 use std::{env, io};

@@ -1,12 +1,12 @@
 //! Parameter and multiply-accumulate counts, computed from the configuration alone.
 //!
-//! `effnet models` prints both, and the automatic batch size is derived from the multiply-accumulates. The
+//! `effnet models` prints both counts, and the automatic batch size is derived from the multiply-accumulates. The
 //! tests compare them with published figures, which also checks the compound scaling.
 
 use crate::{BlockConfig, Config};
 
 impl Config {
-    /// Number of trainable parameters.
+    /// Returns the number of trainable parameters.
     pub fn parameters(&self) -> u64 {
         let batch_norm = |channels: usize| 2 * channels;
         let conv_bn = |input: usize, output: usize, kernel: usize| {
@@ -42,10 +42,10 @@ impl Config {
         count as u64
     }
 
-    /// Number of multiply-accumulate operations for one image of `[height, width]` pixels, counting
-    /// convolutions and the classifier as the paper does.
+    /// Returns the number of multiply-accumulate operations for one image of `[height, width]` pixels. Like the
+    /// paper, it counts convolutions and the classifier.
     pub fn multiply_accumulates(&self, [height, width]: [usize; 2]) -> u64 {
-        // B7's count does not fit into 32 bits.
+        // B7's count does not fit in 32 bits.
         let area = |[rows, columns]: [usize; 2]| rows as u64 * columns as u64;
         let mut size = [height, width].map(|side| side.div_ceil(2));
         let mut channels = self.stem_channels();

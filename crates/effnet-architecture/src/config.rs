@@ -1,7 +1,7 @@
 //! Network configurations, and the stages and blocks that compound scaling derives from them.
 //!
-//! The table of the paper exists once, here. Parameter names and shapes, costs, the CPU engine and the tch
-//! modules are all built from [`Config::blocks`], so they cannot disagree about a network.
+//! This module holds the only copy of the paper's table. Parameter names and shapes, costs, the CPU engine and the
+//! tch modules are all built from [`Config::blocks`], so they cannot disagree about a network.
 
 use crate::{Error, Padding, Profile, Variant};
 
@@ -46,11 +46,11 @@ const BASELINE_STEM: usize = 32;
 const BASELINE_HEAD: usize = 1280;
 const SQUEEZE_EXCITE_RATIO: f64 = 0.25;
 
-/// Configuration of a network: a variant's coefficients, each of which can be overridden.
+/// The configuration of a network: a variant's coefficients, each of which can be overridden.
 ///
 /// The fields are those of the original implementation's `GlobalParams`, with two differences:
-/// `batch_norm_momentum` follows PyTorch's convention (0.01 where the original writes 0.99), and
-/// [`padding`](Self::padding) is a field of its own.
+/// `batch_norm_momentum` follows PyTorch's convention (0.01 where the original has 0.99), and
+/// [`padding`](Self::padding) is a separate field.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Multiplier for the number of channels.
@@ -69,17 +69,17 @@ pub struct Config {
     pub num_classes: usize,
     /// Number of input channels.
     pub in_channels: usize,
-    /// Weight of a new batch in the running statistics (PyTorch's convention).
+    /// Weight of a new batch in the running statistics of batch normalisation (PyTorch's convention).
     pub batch_norm_momentum: f64,
-    /// Constant added to the variance in batch normalisation.
+    /// Epsilon, the constant added to the variance in batch normalisation.
     pub batch_norm_epsilon: f64,
     /// Numbers of channels are rounded to multiples of this.
     pub depth_divisor: usize,
     /// Minimum number of channels; `None` means `depth_divisor`.
     pub min_depth: Option<usize>,
-    /// Whether the network has dropout and a classifier; without them the output is `[N, C, 1, 1]`.
+    /// Whether the network has dropout and a classifier; without them, the output is `[N, C, 1, 1]`.
     pub include_top: bool,
-    /// How strided convolutions are padded.
+    /// Padding of strided convolutions.
     pub padding: Padding,
 }
 
@@ -96,8 +96,8 @@ pub struct BlockConfig {
     pub input_channels: usize,
     /// Number of output channels.
     pub output_channels: usize,
-    /// Whether the block has a residual connection. As in the original, the first block of a stage never
-    /// has one, even where a narrow network gives it equal channels and stride 1.
+    /// Whether the block has a residual connection. As in the original, the first block of a stage never has one,
+    /// even if it has stride 1 and, in a narrow network, equal numbers of input and output channels.
     pub skip: bool,
 }
 
@@ -107,8 +107,8 @@ impl BlockConfig {
         self.input_channels * self.expand_ratio
     }
 
-    /// Number of channels of the squeeze-and-excitation bottleneck: a fraction of the block's input
-    /// channels, not of the expanded ones.
+    /// Number of channels in the squeeze-and-excitation bottleneck, which is a fraction of the block's input
+    /// channels, not of its expanded channels.
     pub fn squeezed_channels(&self) -> usize {
         ((self.input_channels as f64 * SQUEEZE_EXCITE_RATIO) as usize).max(1)
     }
@@ -126,7 +126,7 @@ pub struct StageConfig {
 }
 
 impl Config {
-    /// The published network of a variant: 1000 classes, three input channels, the `tf` profile.
+    /// Returns the configuration of a variant as published: 1000 classes, three input channels, the `tf` profile.
     pub fn new(variant: Variant) -> Self {
         let size = variant.image_size();
         Self {
@@ -146,7 +146,8 @@ impl Config {
         }
     }
 
-    /// The published network with this name, such as `b3` or `efficientnet-b3`; `from_name` in the original.
+    /// Returns the configuration of the published network with this name, such as `b3` or `efficientnet-b3`, like
+    /// `from_name` in the original.
     ///
     /// # Errors
     /// [`Error::UnknownVariant`], which lists the nearest names.
@@ -177,8 +178,8 @@ impl Config {
         self
     }
 
-    /// Scales a number of channels by [`width_coefficient`](Self::width_coefficient) and rounds it, never
-    /// down by more than 10 % (`round_filters` in the reference implementation).
+    /// Scales a number of channels by [`width_coefficient`](Self::width_coefficient) and rounds the result, but
+    /// never down by more than 10 % (`round_filters` in the reference implementation).
     pub fn round_filters(&self, filters: usize) -> usize {
         if self.width_coefficient == 0.0 {
             return filters;
@@ -214,7 +215,7 @@ impl Config {
         self.round_filters(BASELINE_HEAD)
     }
 
-    /// The seven stages after scaling.
+    /// Returns the seven stages after scaling.
     pub fn stages(&self) -> Vec<StageConfig> {
         let mut input_channels = self.stem_channels();
         let stage = |baseline: &BaselineStage| {
@@ -237,7 +238,7 @@ impl Config {
         BASELINE.iter().map(stage).collect()
     }
 
-    /// All blocks in order, as numbered in `_blocks.{i}`.
+    /// Returns all blocks in order, as numbered in `_blocks.{i}`.
     pub fn blocks(&self) -> Vec<BlockConfig> {
         let blocks_of = |stage: StageConfig| {
             let others = BlockConfig {
@@ -251,11 +252,11 @@ impl Config {
         self.stages().into_iter().flat_map(blocks_of).collect()
     }
 
-    /// Checks all fields, so that a meaningless value or an absurd memory demand is caught before anything is
+    /// Checks all fields, so that meaningless values and absurd memory requirements are caught before anything is
     /// built.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] for the first field out of range.
+    /// [`Error::InvalidConfig`] for the first field that is out of range.
     pub fn validate(&self) -> Result<(), Error> {
         let fail = |field: &'static str, expected: &'static str, found: String| {
             Err(Error::InvalidConfig {

@@ -18,7 +18,7 @@ pub enum Error {
     /// One of a few fixed names was expected.
     #[error("unknown {noun} `{name}`, expected one of {}", expected.join(", "))]
     UnknownName {
-        /// What is named: `profile`, `naming scheme`, `interpolation`, ...
+        /// The kind of name: `profile`, `naming scheme`, `interpolation`, ...
         noun: &'static str,
         /// The requested name.
         name: String,
@@ -32,7 +32,7 @@ pub enum Error {
         field: &'static str,
         /// The valid range.
         expected: &'static str,
-        /// Its value.
+        /// The invalid value.
         found: String,
     },
 }

@@ -1,7 +1,8 @@
 //! Enums whose values have names on the command line, in the manifest and in the metadata of weight files.
 //!
-//! Each such enum is defined once, by `named!`, which also generates parsing, printing and serde. If each
-//! crate spelled the names out itself, a name added in one place would be unknown in another.
+//! The names of each such enum are defined once, with `named!`, which also generates parsing, printing and serde
+//! implementations. If each crate spelled out the names itself, a name added in one place would be unknown in
+//! another.
 
 /// Gives the values of a fieldless enum names: `ALL`, `NAMES`, `name()`, [`Display`](std::fmt::Display),
 /// [`FromStr`](std::str::FromStr) and, with the feature `serde`, (de)serialisation as the name.
@@ -18,7 +19,7 @@ macro_rules! named {
             /// The names of all values, in the order of [`ALL`](Self::ALL).
             pub const NAMES: &[&str] = &[$($name),+];
 
-            /// The name on the command line, in the manifest and in the metadata of weight files.
+            /// The name used on the command line, in the manifest and in the metadata of weight files.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
             }
@@ -51,7 +52,7 @@ macro_rules! named {
     };
 }
 
-/// (De)serialises a type as a string, by its `name()` and `FromStr`.
+/// (De)serialises a type as a string, using its `name()` and `FromStr`.
 macro_rules! as_string {
     ($type:ident) => {
         #[cfg(feature = "serde")]

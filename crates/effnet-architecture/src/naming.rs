@@ -1,9 +1,9 @@
-//! Naming schemes of EfficientNet's parameters, and conversion between them.
+//! Naming schemes for EfficientNet's parameters, and conversion between them.
 //!
-//! EfficientNet-PyTorch, torchvision and timm name the same tensors differently, and users bring files of all
-//! three. Inside this project parameters have the names of EfficientNet-PyTorch: other schemes are recognised
-//! and mapped when a file is loaded, and mapped back when a file is written for another library. All of this
-//! works on names and shapes, so it needs no tensors.
+//! EfficientNet-PyTorch, torchvision and timm name the same tensors differently, and users have files from all
+//! three. Inside this project, parameters have the names of EfficientNet-PyTorch: other schemes are recognised and
+//! mapped when a file is loaded, and mapped back when a file is written for another library. All of this works on
+//! names and shapes alone, without tensors.
 
 mod address;
 mod head;
@@ -21,7 +21,7 @@ use crate::named_enum::named;
 use layout::Layout;
 use map::{Name, Role};
 
-/// Naming scheme of the parameters, called after the library that uses it.
+/// A naming scheme for the parameters, called after the library or author that uses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// `_conv_stem.weight`, `_blocks.0._depthwise_conv.weight`: EfficientNet-PyTorch and this project.
@@ -46,8 +46,8 @@ pub const ANCHORS: [&str; 3] = [
 ];
 
 impl Scheme {
-    /// The scheme of these names: the one whose first depthwise convolution is among them. `None` for other
-    /// networks. A network without its stem, head or classifier is still recognised.
+    /// Recognises the scheme of these names: the one whose name for the first depthwise convolution is among them.
+    /// Returns `None` for other networks. A network without its stem, head or classifier is still recognised.
     pub fn recognise<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Scheme> {
         let schemes = [Scheme::Lukemelas, Scheme::Torchvision, Scheme::Timm];
         names.into_iter().find_map(|name| {
@@ -56,7 +56,7 @@ impl Scheme {
         })
     }
 
-    /// Like [`recognise`](Self::recognise), with an error for other networks.
+    /// Like [`recognise`](Self::recognise), but returns an error for other networks.
     ///
     /// # Errors
     /// [`NamingError::Relative`] for a relative of EfficientNet, otherwise [`NamingError::NotEfficientNet`], which
@@ -72,12 +72,12 @@ impl Scheme {
     }
 }
 
-/// Why names could not be recognised or converted.
+/// The reason why names could not be recognised or converted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NamingError {
-    /// The names match no naming scheme.
-    #[error("the tensor names match no EfficientNet naming scheme; the first of {count}: {}", first.join(", "))]
+    /// The names do not match any naming scheme.
+    #[error("the tensor names do not match any EfficientNet naming scheme; the first of {count}: {}", first.join(", "))]
     NotEfficientNet {
         /// The first names.
         first: Vec<String>,
@@ -104,7 +104,7 @@ pub enum NamingError {
         expected: &'static str,
     },
     /// The requested blocks per stage do not match the file.
-    #[error("stages of {repeats:?} blocks do not match the file, which has {blocks} blocks in total")]
+    #[error("{repeats:?} blocks per stage do not match the file, which has {blocks} blocks in total")]
     Repeats {
         /// The requested number of blocks per stage.
         repeats: Vec<usize>,
@@ -118,7 +118,7 @@ pub enum NamingError {
         first: String,
         /// Name of the other.
         second: String,
-        /// The name in the other scheme.
+        /// The name that both would get.
         target: String,
     },
 }
@@ -131,12 +131,12 @@ pub struct Renaming {
 }
 
 impl Renaming {
-    /// Reads the blocks and stages of tensors that are named by `from`.
+    /// Reads the blocks and stages of a network from tensors whose names follow the scheme `from`.
     ///
-    /// lukemelas numbers blocks consecutively, the other schemes number them per stage. From lukemelas,
+    /// lukemelas numbers blocks consecutively, while the other schemes number them per stage. For lukemelas,
     /// stages are therefore inferred from shapes: a block starts a new stage if its kernel size, width or
-    /// expansion ratio differs from the block before. Where adjacent stages of a narrow network agree in all
-    /// three, pass the number of blocks per stage as `repeats`.
+    /// expansion ratio differs from that of the previous block. If adjacent stages of a narrow network agree in
+    /// all three, pass the number of blocks per stage as `repeats`.
     ///
     /// # Errors
     /// [`NamingError`] when a block is missing, or when `repeats` does not match the tensors.
@@ -149,7 +149,7 @@ impl Renaming {
         Ok(Renaming { layout, from })
     }
 
-    /// A name in another scheme; `None` if it does not belong to the scheme that was read.
+    /// Converts a name to another scheme. Returns `None` if it does not belong to the scheme that was read.
     pub fn name(&self, name: &str, to: Scheme) -> Option<String> {
         let Name { role, leaf } = map::parse(self.from, name, &self.layout)?;
         let place = match role {
@@ -168,8 +168,8 @@ impl Renaming {
         Some(format!("{place}.{leaf}"))
     }
 
-    /// All names in another scheme, in order. A name that does not belong to the scheme that was read is
-    /// kept, so that strict loading reports it.
+    /// Converts all names to another scheme, in order. Names that do not belong to the scheme that was read are
+    /// kept, so that strict loading reports them.
     ///
     /// # Errors
     /// [`NamingError::Collision`] when two tensors would get the same name.

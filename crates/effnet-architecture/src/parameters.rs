@@ -1,41 +1,41 @@
 //! The names and shapes of a network's parameters.
 //!
-//! Strict loading checks a file against this list and nothing else; the CPU engine and tch's variable stores
-//! are both filled from the tensors that passed. [`Config::parameters`] counts the same network
-//! independently, and a test compares the two.
+//! Strict loading checks a file against this list alone, and fills both the CPU engine and tch's variable stores
+//! from the tensors that passed. [`Config::parameters`] counts the parameters of the same network independently,
+//! and a test compares the two.
 
 use crate::{BlockConfig, Config};
 
-/// Name of the stem convolution's weight, which loading can adapt to a different number of input channels.
+/// The name of the stem convolution's weight, which loading can adapt to a different number of input channels.
 pub const STEM: &str = "_conv_stem.weight";
 
-/// Prefix of the names of the classifier's parameters.
+/// The prefix of the names of the classifier's parameters.
 pub const CLASSIFIER: &str = "_fc.";
 
-/// Kind of a parameter or buffer.
+/// The kind of a parameter or buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ParameterKind {
     /// A floating-point tensor that inference needs.
     Float,
-    /// `num_batches_tracked`, a 64-bit integer that inference does not need. Files that predate it do not
-    /// have it.
+    /// `num_batches_tracked`, a 64-bit integer that inference does not need. Files that predate it do not contain
+    /// it.
     Counter,
 }
 
 /// One parameter or buffer of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
-    /// Name in the original implementation: `_blocks.0._bn1.running_mean`.
+    /// The name in the original implementation, such as `_blocks.0._bn1.running_mean`.
     pub name: String,
-    /// Shape; empty for a counter.
+    /// The shape, which is empty for a counter.
     pub shape: Vec<usize>,
-    /// Kind.
+    /// The kind.
     pub kind: ParameterKind,
 }
 
 impl Config {
-    /// All parameters and buffers in the order of PyTorch's `state_dict()`, with the names of the original
-    /// implementation. Without [`include_top`](Self::include_top) the classifier's are omitted.
+    /// Returns all parameters and buffers in the order of PyTorch's `state_dict()`, with the names of the original
+    /// implementation. Without [`include_top`](Self::include_top), the classifier's parameters are omitted.
     pub fn parameter_list(&self) -> Vec<Parameter> {
         let mut list = List(Vec::new());
         list.conv("_conv_stem", [self.stem_channels(), self.in_channels, 3]);
@@ -68,7 +68,7 @@ impl List {
         });
     }
 
-    /// A square convolution from `[outputs, inputs per group, kernel size]`.
+    /// Adds a square convolution of `[outputs, inputs per group, kernel size]`.
     fn conv(&mut self, layer: &str, [outputs, inputs, kernel]: [usize; 3]) {
         self.float(&format!("{layer}.weight"), &[outputs, inputs, kernel, kernel]);
     }

@@ -1,13 +1,13 @@
-//! Preprocessing of images, and the precision of a network.
+//! The preprocessing of images, and the precision of a network.
 //!
-//! These types are shared by the manifest, the metadata of weight files, the image transforms and the command
-//! line, so that a value read in one place cannot be spelled differently in another.
+//! The manifest, the metadata of weight files, the image transforms and the command line share these types, so
+//! that a value read in one place cannot be spelled differently in another.
 
 use crate::named_enum::named;
 
-/// Preprocessing of an image: resize, crop, scale to `[0, 1]`, subtract `mean`, divide by `std`.
+/// The preprocessing of an image: resize, crop, scale to `[0, 1]`, subtract `mean`, divide by `std`.
 ///
-/// It belongs to the weights: other values than those used in training give other logits.
+/// It belongs to the weights: values that differ from those used in training give different logits.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
@@ -22,7 +22,7 @@ pub struct Preprocessing {
     pub resize_size: Option<usize>,
     /// How images that are not square are made square.
     pub crop_mode: CropMode,
-    /// Resize filter, antialiased as in Pillow.
+    /// The resize filter, antialiased as in Pillow.
     pub interpolation: Interpolation,
     /// Mean per channel, for values in `[0, 1]`.
     pub mean: [f64; 3],
@@ -31,7 +31,7 @@ pub struct Preprocessing {
 }
 
 impl Preprocessing {
-    /// Pixels that the short side (both sides for [`CropMode::Squash`]) is resized to.
+    /// Returns the size in pixels to which the short side (or both sides, for [`CropMode::Squash`]) is resized.
     pub fn resize_to(&self) -> usize {
         match (self.resize_size, self.crop_pct) {
             (Some(size), _) => size,
@@ -52,35 +52,35 @@ pub enum CropMode {
 
 named!(CropMode, "crop mode", { Center => "center", Squash => "squash" });
 
-/// Resize filter. Both filters are antialiased: when shrinking, the kernel is widened by the reduction
+/// A resize filter. Both filters are antialiased: when an image is shrunk, the kernel is widened by the reduction
 /// factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Interpolation {
-    /// Triangle, support 1 (`PIL.Image.Resampling.BILINEAR`).
+    /// A triangle with support 1 (`PIL.Image.Resampling.BILINEAR`).
     Bilinear,
-    /// Keys' cubic with a = -0.5, support 2 (`PIL.Image.Resampling.BICUBIC`).
+    /// Keys' cubic with a = -0.5 and support 2 (`PIL.Image.Resampling.BICUBIC`).
     #[default]
     Bicubic,
 }
 
 named!(Interpolation, "interpolation", { Bilinear => "bilinear", Bicubic => "bicubic" });
 
-/// Numeric precision of a network.
+/// The numeric precision of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Precision {
-    /// The fastest precision that keeps the predicted class of 99 % of images with any classifier: fp32 on
-    /// a CPU, fp16 on CUDA.
+    /// The fastest precision that keeps the predicted class of 99 % of images whatever the classifier: fp32 on a
+    /// CPU, fp16 on CUDA.
     ///
-    /// On a CPU, bf16 keeps all predictions with a trained classifier, but only 97 % with a random one of
-    /// 1000 classes, whose top two logits are close. The error of fp16 was only simulated: about 1 % of the
+    /// On a CPU, bf16 keeps all predictions of a trained classifier, but only 97 % of those of a random classifier
+    /// for 1000 classes, whose top two logits are close. The error of fp16 was only simulated: about 1 % of the
     /// logits.
     #[default]
     Auto,
     /// 32-bit floats; logits within 1e-4 of the unfused network's, unless TensorFloat-32 is allowed.
     Fp32,
-    /// bfloat16 weights and activations, 32-bit accumulation; the mean relative error of the logits is about
-    /// 1 % (B0 to B7). On a CPU the layers before the second stage stay in 32 bits; on other devices all
-    /// layers use 16 bits, with a simulated error of 5 to 8 %.
+    /// bfloat16 weights and activations, with 32-bit accumulation. The mean relative error of the logits is about
+    /// 1 % (B0 to B7). On a CPU, the layers before the second stage stay in 32 bits; on other devices, all layers
+    /// use 16 bits, with a simulated error of 5 to 8 %.
     Bf16,
     /// IEEE 16-bit floats; CUDA only.
     Fp16,

@@ -1,8 +1,8 @@
 //! Numeric profiles: the padding and batch-norm constants that weights were trained with.
 //!
-//! Two files with the same names and shapes can need different padding and batch-norm epsilons, and the
-//! wrong ones give wrong logits without an error. The code that opens a file therefore determines its
-//! profile, and the network takes padding and epsilon from there.
+//! Two files with the same names and shapes may need different padding and batch-norm epsilons, and the wrong
+//! values give wrong logits without an error. The code that opens a file therefore determines its profile, and the
+//! network takes padding and epsilon from the profile.
 
 use crate::named_enum::named;
 use crate::{Scheme, Variant};
@@ -10,20 +10,20 @@ use crate::{Scheme, Variant};
 /// Padding of strided convolutions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Padding {
-    /// TensorFlow's SAME, computed from the size of each input: the output has `ceil(size / stride)`
-    /// pixels, and odd padding puts the extra pixel at the right and the bottom.
+    /// TensorFlow's SAME padding, computed from the size of each input: the output has `ceil(size / stride)`
+    /// pixels, and if the padding is odd, the extra pixel is on the right and at the bottom.
     Same,
-    /// SAME computed once from [`Config::image_size`](crate::Config::image_size), as the original
-    /// implementation does when it is given an image size. Equal to [`Padding::Same`] only at that size.
+    /// SAME padding computed once from [`Config::image_size`](crate::Config::image_size), as in the original
+    /// implementation when it is passed an image size. This equals [`Padding::Same`] only at that size.
     StaticSame,
-    /// `kernel / 2` on every side, as timm and torchvision pad.
+    /// Padding of `kernel / 2` on every side, as in timm and torchvision.
     Symmetric,
 }
 
 impl Padding {
-    /// Pixels added `[[top, bottom], [left, right]]` around an input of `[height, width]` before a
-    /// convolution with this kernel size and stride. `designed_for` is the input size that
-    /// [`Padding::StaticSame`] is computed from; the other kinds ignore it.
+    /// Returns the pixels `[[top, bottom], [left, right]]` to add around an input of `[height, width]` before a
+    /// convolution with this kernel size and stride. `designed_for` is the input size from which
+    /// [`Padding::StaticSame`] is computed; the other kinds ignore it.
     pub fn sides(
         self,
         kernel: usize,
@@ -43,19 +43,20 @@ impl Padding {
     }
 }
 
-/// Padding and batch-norm constants that weights were trained with.
+/// The padding and batch-norm constants that weights were trained with.
 ///
 /// The wrong profile gives wrong logits without an error, so it belongs to the weights and not to the
 /// variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Profile {
-    /// TensorFlow's: SAME padding, BN epsilon 1e-3, BN momentum 0.01. The original
+    /// TensorFlow's profile: SAME padding, BN epsilon 1e-3, BN momentum 0.01. It is used by the original
     /// implementation's files and timm's `tf_*`.
     Tf,
-    /// Symmetric padding, BN epsilon 1e-5, BN momentum 0.1. Files trained by timm, and torchvision
-    /// B0-B4, which come from there.
+    /// timm's profile: symmetric padding, BN epsilon 1e-5, BN momentum 0.1. It is used by files trained with timm,
+    /// and by torchvision's B0-B4, which come from timm.
     Timm,
-    /// Symmetric padding, BN epsilon 1e-3, BN momentum 0.01. torchvision B5-B7.
+    /// torchvision's profile: symmetric padding, BN epsilon 1e-3, BN momentum 0.01. It is used by torchvision's
+    /// B5-B7.
     Torchvision,
 }
 
@@ -68,7 +69,7 @@ impl Profile {
         }
     }
 
-    /// Constant that batch normalisation adds to the variance.
+    /// Epsilon, the constant that batch normalisation adds to the variance.
     pub fn batch_norm_epsilon(self) -> f64 {
         match self {
             Self::Tf | Self::Torchvision => 1e-3,
@@ -84,11 +85,10 @@ impl Profile {
         }
     }
 
-    /// The most likely profile when only the naming scheme and the variant are known.
+    /// Returns the most likely profile when only the naming scheme and the variant are known.
     ///
-    /// timm uses the same parameter names for `tf_efficientnet_*` ([`Profile::Tf`]) and for the weights that
-    /// it trained itself ([`Profile::Timm`]). Only the file name or the user can tell them apart; this
-    /// returns `Timm`.
+    /// timm uses the same parameter names for `tf_efficientnet_*` ([`Profile::Tf`]) and for weights trained with
+    /// timm itself ([`Profile::Timm`]). Only the file name or the user can tell them apart; this returns `Timm`.
     pub fn default_for(scheme: Scheme, variant: Option<Variant>) -> Self {
         match scheme {
             Scheme::Lukemelas => Self::Tf,

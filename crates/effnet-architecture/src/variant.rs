@@ -1,7 +1,7 @@
 //! The published variants, and their coefficients for compound scaling.
 //!
-//! Model names on the command line, the manifest and the checks of weight files all use this list.
-//! [`Variant::recognise`] finds the variant of a file, which an ordinary `.pth` does not state.
+//! The model names on the command line, the manifest and the checks of weight files all use this list.
+//! [`Variant::recognise`] infers the variant of a file, which an ordinary `.pth` does not state.
 
 use std::fmt;
 use std::str::FromStr;
@@ -28,7 +28,7 @@ pub enum Variant {
     L2,
 }
 
-/// Coefficients of one variant.
+/// The coefficients of one variant.
 struct Scaling {
     name: &'static str,
     width: f64,
@@ -37,7 +37,7 @@ struct Scaling {
     dropout: f64,
 }
 
-/// Coefficients of the reference implementation (`efficientnet_params` in efficientnet_pytorch,
+/// The coefficients from the reference implementations (`efficientnet_params` in efficientnet_pytorch,
 /// `efficientnet_builder.py` in tensorflow/tpu), in the order of [`Variant`].
 const SCALING: [Scaling; 10] = [
     scaling("b0", 1.0, 1.0, 224, 0.2),
@@ -63,7 +63,7 @@ const fn scaling(name: &'static str, width: f64, depth: f64, image_size: usize, 
 }
 
 impl Variant {
-    /// Every variant, smallest first.
+    /// All variants, from smallest to largest.
     pub const ALL: [Self; 10] = [
         Self::B0,
         Self::B1,
@@ -106,16 +106,16 @@ impl Variant {
         self.scaling().dropout
     }
 
-    /// The network as published: 1000 classes, three input channels, the `tf` profile.
+    /// Returns the configuration as published: 1000 classes, three input channels, the `tf` profile.
     pub fn config(self) -> Config {
         Config::new(self)
     }
 
     /// Infers the variant from the channels and blocks found in a checkpoint.
     ///
-    /// The numbers of classes and input channels may differ from the published ones. `None` for a network
-    /// outside the family, for example one with a custom width. B0 and B1 differ only in depth, B1 and B2
-    /// only in width, so all dimensions are compared.
+    /// The numbers of classes and input channels may differ from those published. Returns `None` for a network
+    /// outside the family, for example one with a custom width. B0 and B1 differ only in depth, and B1 and B2 only
+    /// in width, so all dimensions are compared.
     pub fn recognise(signature: &Signature) -> Option<Self> {
         Self::ALL.into_iter().find(|variant| {
             let config = variant.config();
@@ -161,11 +161,11 @@ impl FromStr for Variant {
     }
 }
 
-/// At most this many names are near: with more, the name only has the length of one.
+/// With more names than this at a distance of one, no name is considered near.
 const MAX_NEAREST: usize = 3;
 
-/// The names at an edit distance of one, in the order of [`Variant::ALL`]; none if there are more than three,
-/// as for `b9`, since the error lists all names anyway.
+/// Returns the names at an edit distance of one, in the order of [`Variant::ALL`]. Returns none if there are more
+/// than three, as for `b9`, because the error lists all names anyway.
 fn nearest(name: &str) -> Vec<&'static str> {
     let names = Variant::ALL.iter().map(|variant| variant.name());
     let near: Vec<_> = names

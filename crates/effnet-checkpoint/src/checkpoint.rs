@@ -4,6 +4,7 @@
 //! module, behind `DataParallel`. Everything that reads weights opens files here, so every command accepts
 //! the same files and reports the same decisions.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -94,14 +95,31 @@ impl OpenOptions {
         (opened.map_err(|kind| Error::new(path, kind)), work)
     }
 
-    /// Opens a file that is embedded in the program, without copying it. Messages call it `name`.
+    /// Opens a file that is in memory, without copying it. Messages call it `name`.
     ///
     /// # Errors
     /// Same as [`OpenOptions::open`].
-    pub fn open_bytes(&self, name: impl AsRef<Path>, bytes: &'static [u8]) -> Result<Checkpoint, Error> {
+    pub fn open_bytes(
+        &self,
+        name: impl AsRef<Path>,
+        bytes: impl Into<Cow<'static, [u8]>>,
+    ) -> Result<Checkpoint, Error> {
+        self.open_bytes_measured(name, bytes).0
+    }
+
+    /// Opens a file that is in memory, and says what reading it was charged for, like
+    /// [`open_measured`](Self::open_measured).
+    ///
+    /// # Errors
+    /// Same as [`OpenOptions::open`].
+    pub fn open_bytes_measured(
+        &self,
+        name: impl AsRef<Path>,
+        bytes: impl Into<Cow<'static, [u8]>>,
+    ) -> (Result<Checkpoint, Error>, Work) {
         let name = name.as_ref();
-        let (opened, _) = open(MappedFile::from_static(name, bytes), self);
-        opened.map_err(|kind| Error::new(name, kind))
+        let (opened, work) = open(MappedFile::in_memory(name, bytes.into()), self);
+        (opened.map_err(|kind| Error::new(name, kind)), work)
     }
 }
 

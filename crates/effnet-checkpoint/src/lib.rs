@@ -26,4 +26,6 @@ pub use error::{Error, ErrorKind, TensorError};
 pub use selection::Layer;
 pub use state_dict::StateDict;
 pub use tensor::Tensor;
-pub use write::{AtomicFile, PARTIAL_SUFFIX, WriteError, WriteOptions, write_pth, write_safetensors};
+pub use write::{
+    AtomicFile, PARTIAL_SUFFIX, WriteError, WriteOptions, follow_links, write_pth, write_safetensors,
+};

@@ -3,6 +3,7 @@
 //! Tensors borrow from the map, so opening a file copies no parameters, and only the tensors that are used
 //! are read from disk.
 
+use std::borrow::Cow;
 use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Range;
@@ -22,8 +23,8 @@ pub(crate) struct MappedFile {
 #[derive(Debug)]
 enum Content {
     Map(Mmap),
-    /// Embedded in the program.
-    Static(&'static [u8]),
+    /// Embedded in the program, or read by the caller.
+    Memory(Cow<'static, [u8]>),
 }
 
 impl MappedFile {
@@ -46,11 +47,11 @@ impl MappedFile {
         })
     }
 
-    /// Bytes embedded in the program, with the name to use in messages.
-    pub(crate) fn from_static(name: &Path, bytes: &'static [u8]) -> MappedFile {
+    /// Bytes in memory, with the name to use in messages.
+    pub(crate) fn in_memory(name: &Path, bytes: Cow<'static, [u8]>) -> MappedFile {
         MappedFile {
             path: name.to_owned(),
-            content: Content::Static(bytes),
+            content: Content::Memory(bytes),
         }
     }
 
@@ -70,7 +71,7 @@ impl MappedFile {
     pub(crate) fn bytes(&self) -> &[u8] {
         match &self.content {
             Content::Map(map) => map,
-            Content::Static(bytes) => bytes,
+            Content::Memory(bytes) => bytes,
         }
     }
 

@@ -104,10 +104,14 @@ impl Deflated {
     }
 }
 
-/// Decompresses an entry of exactly `size` bytes with checksum `crc`. Memory grows with the actual output,
-/// not with the declared size.
+/// Deflate does not pack more densely than this.
+const MAX_RATIO: usize = 1032;
+
+/// Decompresses an entry of exactly `size` bytes with checksum `crc`. The budget was charged for `size`, so the
+/// memory is reserved at once: a vector that grows takes up to three times as much for a moment.
 pub(crate) fn inflate(packed: &[u8], size: usize, crc: u32, name: &str) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
+    let possible = packed.len().saturating_mul(MAX_RATIO);
+    let mut bytes = Vec::with_capacity(size.min(possible).saturating_add(1));
     let mut decoder = DeflateDecoder::new(packed).take(size as u64 + 1);
     decoder
         .read_to_end(&mut bytes)

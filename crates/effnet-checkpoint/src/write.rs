@@ -6,6 +6,7 @@
 mod atomic_file;
 mod pickle;
 mod safetensors;
+mod target;
 mod zip;
 
 use std::borrow::Cow;
@@ -14,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use atomic_file::{AtomicFile, PARTIAL_SUFFIX};
+pub use target::follow_links;
 
 use crate::{Container, DType, StateDict, Tensor, TensorError};
 

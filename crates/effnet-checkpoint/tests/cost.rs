@@ -17,7 +17,7 @@ mod support;
 use std::io::Write;
 use std::path::Path;
 
-use attack::{buffer_names, lookups, safetensors, stream, tar, tensor_of, zip, zip_of};
+use attack::{Packed, buffer_names, lookups, safetensors, stream, tar, tensor_of, zip, zip_of, zip_packed};
 use counting::counted;
 use effnet_checkpoint::{Checkpoint, Error, OpenOptions, Work};
 use proptest::prelude::*;
@@ -164,7 +164,12 @@ fn two_tensors_of_one_name_are_refused() {
 #[test]
 fn a_directory_of_names_that_are_not_text_is_affordable() {
     let entries: Vec<(Vec<u8>, Vec<u8>)> = (0..3_000u32)
-        .map(|index| ([&index.to_le_bytes()[..], &[0xff; 20_000]].concat(), Vec::new()))
+        .map(|index| {
+            (
+                [&index.to_le_bytes()[..], &vec![0xff; 20_000]].concat(),
+                Vec::new(),
+            )
+        })
         .collect();
     assert!(affordable_bytes(&zip_of(&entries)).is_err());
     let short: Vec<(Vec<u8>, Vec<u8>)> = (0..60_000u32)
@@ -188,6 +193,30 @@ fn a_long_folder_in_an_archive_is_not_copied_for_every_storage() {
         ([&folder[..], b"/data/0"].concat(), vec![0; 4]),
     ];
     let _ = affordable_bytes(&zip_of(&entries));
+}
+
+#[test]
+fn unpacking_takes_no_more_than_the_declared_size() {
+    let size = 62 << 20;
+    let zeros = vec![0; size];
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&zeros).unwrap();
+    let packed = |name: &[u8], method, size, crc, content| Packed {
+        name: name.to_vec(),
+        method,
+        size,
+        crc,
+        content,
+    };
+    let (object, crc) = (b"\x80\x02}.".to_vec(), crc32fast::hash(&zeros));
+    let object_crc = crc32fast::hash(&object);
+    drop(zeros);
+    let file = zip_packed(&[
+        packed(b"a/data.pkl", 0, object.len() as u32, object_crc, object),
+        packed(b"a/byteorder", 8, size as u32, crc, encoder.finish().unwrap()),
+    ]);
+    let error = affordable_bytes(&file).unwrap_err();
+    assert!(error.to_string().contains("byte order"), "{error}");
 }
 
 #[test]
@@ -218,7 +247,7 @@ fn a_message_quotes_little_of_a_file() {
     let key = |index: u8| [&b"X\x00\x04\0\0"[..], &[index; 1024], b"K\x01"].concat();
     let keys = [
         &b"\x80\x02}("[..],
-        &(b'a'..b'z').flat_map(key).collect::<Vec<_>>(),
+        &(b'a'..=b'z').flat_map(key).collect::<Vec<_>>(),
         b"u.",
     ]
     .concat();

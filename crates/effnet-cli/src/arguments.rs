@@ -10,6 +10,9 @@ mod evaluate;
 mod examples;
 mod execution;
 mod features;
+mod images;
+mod numbers;
+mod short_help;
 mod training;
 mod zoo;
 
@@ -20,14 +23,18 @@ use clap_complete::Shell;
 use effnet::{ModelName, PreprocessingOverrides, Profile, Scheme};
 use effnet_architecture::Interpolation;
 
-pub use evaluate::EvaluateArguments;
+pub use evaluate::{EvaluateArguments, TableFormat};
 pub use execution::{DeviceChoice, EngineChoice, ExecutionArguments};
 pub use features::{FeaturesArguments, FeaturesFormat};
+pub use images::{ClassifyArguments, Format, InputArguments, SortingArguments};
+pub use numbers::Triple;
 pub use training::TrainingArguments;
 pub use zoo::{CacheArguments, CacheCommand, DownloadArguments, ModelsArguments, ZooArguments};
 
 use crate::ColorChoice;
 use crate::training::settings::Settings;
+use numbers::{count, fraction, positive_triple, triple};
+use short_help::common_flags_only;
 use training::with_defaults;
 
 /// EfficientNet: classify images, fine-tune on your own, convert checkpoints.
@@ -76,7 +83,7 @@ pub struct GlobalArguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Classify images
-    #[command(after_help = examples::CLASSIFY)]
+    #[command(visible_alias = "predict", alias = "infer", after_help = examples::CLASSIFY)]
     Classify(Box<ClassifyArguments>),
     /// Fine-tune published weights on your own images (needs libtorch)
     #[command(after_help = examples::FINETUNE)]
@@ -127,32 +134,9 @@ impl Arguments {
             .mut_subcommand("finetune", |command| {
                 with_defaults(command, &Settings::of_finetune())
             })
+            .mut_subcommands(common_flags_only)
+            .mut_subcommands(numbers::may_be_negative)
     }
-}
-
-#[derive(Debug, Args)]
-pub struct ClassifyArguments {
-    /// Image files, folders (searched recursively), glob patterns, or `-` to read a list of paths from standard
-    /// input
-    #[arg(required = true, value_name = "INPUT")]
-    pub inputs: Vec<PathBuf>,
-    /// Number of classes to report per image (0 = all)
-    #[arg(
-        long,
-        short = 'k',
-        value_name = "N",
-        default_value_t = 5,
-        help_heading = "Output"
-    )]
-    pub top_k: usize,
-    /// Output format
-    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
-    pub format: Format,
-    /// Write results to FILE instead of standard output
-    #[arg(long, short, value_name = "FILE", help_heading = "Output")]
-    pub output: Option<PathBuf>,
-    #[command(flatten)]
-    pub inference: InferenceArguments,
 }
 
 /// A network, the preprocessing of its images, and how it is run.
@@ -240,7 +224,7 @@ pub struct PreprocessingArguments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BatchSize {
     Auto,
-    Images(u32),
+    Images(usize),
 }
 
 impl BatchSize {
@@ -248,7 +232,7 @@ impl BatchSize {
     pub fn images(self) -> Option<usize> {
         match self {
             Self::Auto => None,
-            Self::Images(images) => Some(images as usize),
+            Self::Images(images) => Some(images),
         }
     }
 }
@@ -260,7 +244,7 @@ impl std::str::FromStr for BatchSize {
         match (text, text.parse()) {
             ("auto", _) => Ok(Self::Auto),
             (_, Ok(images @ 1..=4096)) => Ok(Self::Images(images)),
-            _ => Err("expected auto or a number from 1 to 4096".to_owned()),
+            _ => Err("expected auto or a whole number from 1 to 4096".to_owned()),
         }
     }
 }
@@ -272,14 +256,14 @@ pub struct BenchArguments {
     #[command(flatten)]
     pub classes: ClassesArguments,
     /// Images per batch
-    #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub batch_size: u32,
+    #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = count(1..=4096))]
+    pub batch_size: usize,
     /// Input height and width in pixels [default: the network's own]
     #[arg(long, value_name = "N", value_parser = count(1..=8192))]
     pub image_size: Option<usize>,
     /// Number of batches to time [default: 5 seconds' worth, at least 10]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub runs: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = count(1..=1_000_000))]
+    pub runs: Option<usize>,
     /// Report the time of each layer (fused engine on a CPU)
     #[arg(long)]
     pub profile_layers: bool,
@@ -299,6 +283,9 @@ pub struct InspectArguments {
     /// [default: the first of the common keys, EMA weights first]
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
+    /// List every tensor with its type and shape (JSON always does)
+    #[arg(long)]
+    pub tensors: bool,
     /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: InspectFormat,
@@ -366,25 +353,12 @@ pub struct ManArguments {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Human-readable text
-    Text,
-    /// One JSON object per line
-    Json,
-    /// Comma-separated values with a header
-    Csv,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum InspectFormat {
     /// Human-readable text
     Text,
     /// JSON
     Json,
 }
-
-/// One number per channel.
-pub type Triple = [f32; 3];
 
 fn scheme(text: &str) -> Result<Scheme, String> {
     text.parse()
@@ -405,35 +379,6 @@ impl PreprocessingArguments {
             .with_interpolation(self.interpolation)
             .with_mean(self.mean)
             .with_std(self.std)
-    }
-}
-
-/// A count within `range`.
-fn count(range: std::ops::RangeInclusive<u64>) -> clap::builder::RangedU64ValueParser<usize> {
-    clap::builder::RangedU64ValueParser::new().range(range)
-}
-
-fn fraction(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
-        _ => Err("expected a number above 0 and at most 1".to_owned()),
-    }
-}
-
-fn triple(text: &str) -> Result<Triple, String> {
-    let parsed: Result<Vec<f32>, _> = text.split(',').map(|part| part.trim().parse::<f32>()).collect();
-    match parsed.as_deref() {
-        Ok(&[r, g, b]) if [r, g, b].iter().all(|value| value.is_finite()) => Ok([r, g, b]),
-        // A single number applies to all three channels.
-        Ok(&[value]) if value.is_finite() => Ok([value; 3]),
-        _ => Err("expected three numbers, such as 0.5,0.5,0.5".to_owned()),
-    }
-}
-
-fn positive_triple(text: &str) -> Result<Triple, String> {
-    match triple(text)? {
-        values if values.iter().all(|&value| value > 0.0) => Ok(values),
-        _ => Err("expected numbers above 0".to_owned()),
     }
 }
 
@@ -460,7 +405,8 @@ mod tests {
     fn every_command_has_examples_and_they_parse() {
         let definition = Arguments::definition();
         for command in definition.get_subcommands() {
-            let examples = command.get_after_help().unwrap().to_string();
+            let examples = command.get_after_long_help().or(command.get_after_help());
+            let examples = examples.unwrap().to_string();
             let call = |line: &str| {
                 let (_, call) = line.rsplit_once("effnet ")?;
                 Some(call.split(" > ").next().unwrap_or(call).to_owned())

@@ -3,10 +3,11 @@
 //! One process writes to standard output or a file. Of several, started by a launcher such as torchrun, each takes a
 //! share of the inputs and writes parts of one output; the flags and commands are the same.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::ensure;
 
+use crate::arguments::InputArguments;
 use crate::frame::Frame;
 use crate::input::Input;
 use crate::interrupt::Interrupt;
@@ -14,6 +15,16 @@ use crate::launcher;
 use crate::printer::Printer;
 use crate::sharding::{Group, Job, Shard, Share};
 use crate::sink::Sink;
+
+/// The file of an output flag; `None` for standard output, which `-` means in every flag.
+pub(crate) fn named_file(output: Option<&Path>) -> Option<&Path> {
+    output.filter(|output| output.as_os_str() != "-")
+}
+
+/// The file of an output flag that standard output is not the default of: `-` names it.
+pub(crate) fn file_or_stdout(output: &Path) -> &Path {
+    named_file(Some(output)).unwrap_or(Path::new("/dev/stdout"))
+}
 
 /// `--output`, for one process or for a group of them.
 pub(crate) struct Destination<'a> {
@@ -25,7 +36,7 @@ pub(crate) struct Destination<'a> {
 impl<'a> Destination<'a> {
     /// The output for these inputs. Several processes need a file to write to, and inputs that each of them
     /// can list.
-    pub(crate) fn of(inputs: &[PathBuf], output: Option<&'a Path>) -> anyhow::Result<Self> {
+    pub(crate) fn of(inputs: &InputArguments, output: Option<&'a Path>) -> anyhow::Result<Self> {
         let group = launcher::group_without_address()?.map(|environment| Group {
             rank: environment.rank,
             world_size: environment.world_size,
@@ -39,15 +50,24 @@ impl<'a> Destination<'a> {
                  RANK and WORLD_SIZE to do everything in one process"
             );
             ensure!(
-                inputs.iter().all(|input| input.as_os_str() != "-"),
-                "{world_size} processes (WORLD_SIZE) cannot share the list on standard input (-): name files, folders \
-                 or glob patterns"
+                inputs
+                    .inputs
+                    .iter()
+                    .chain(&inputs.list)
+                    .all(|input| input.as_os_str() != "-"),
+                "{world_size} processes (WORLD_SIZE) cannot share standard input (-): name files, folders or glob \
+                 patterns, or --list FILE"
             );
         }
         Ok(Self {
             output,
             group: group.filter(|_| output.is_some()),
         })
+    }
+
+    /// Whether this process does all the work.
+    pub(crate) fn is_single(&self) -> bool {
+        self.group.is_none()
     }
 
     /// The printer of this process: rank 0 prints for the group.

@@ -14,9 +14,9 @@ use crate::torch::{TorchCommands, TorchExecution, TorchRequest};
 use crate::{Printer, handover};
 
 /// The number of threads: `requested`, or one per core of this process.
-pub fn threads(requested: Option<u16>) -> usize {
+pub fn threads(requested: Option<usize>) -> usize {
     let cores = || available_parallelism().map_or(1, NonZero::get);
-    requested.map_or_else(|| launcher::threads(cores()), usize::from)
+    requested.unwrap_or_else(|| launcher::threads(cores()))
 }
 
 /// What networks are prepared for.
@@ -113,7 +113,7 @@ impl Execution {
         side: usize,
     ) -> anyhow::Result<usize> {
         match requested {
-            BatchSize::Images(images) => return Ok(images as usize),
+            BatchSize::Images(images) => return Ok(images),
             BatchSize::Auto if images == 1 => return Ok(1),
             BatchSize::Auto => {}
         }

@@ -1,42 +1,152 @@
-//! An input of a command: the path of an image, or why it was not found.
+//! An input of a command: an image and where it is, or why it was not found.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use effnet::{BoxError, Source};
-use effnet_image::Image;
+use effnet_image::{DecodeOptions, Image, ImageWarning};
+
+use crate::archive::ImageArchive;
+use crate::failure::Failure;
+use crate::web::Web;
 
 /// An image file, or why there is none.
 #[derive(Debug)]
 pub(crate) struct Input {
     /// The name in results and messages.
     pub(crate) name: String,
-    pub(crate) source: Result<PathBuf, String>,
+    source: InputSource,
+    /// What decoding mended.
+    pub(crate) warnings: Vec<ImageWarning>,
+}
+
+/// Where an image is.
+#[derive(Debug)]
+enum InputSource {
+    File(PathBuf),
+    /// The bytes of a file, from standard input or a compressed archive.
+    Bytes(Vec<u8>),
+    /// The member of this number in an archive.
+    Member(Arc<ImageArchive>, usize),
+    /// The file of this web address.
+    Address(Arc<Web>, String),
+    Failed(Failure),
 }
 
 impl Source for Input {
     fn image(&self) -> Result<Cow<'_, Image>, BoxError> {
         match &self.source {
-            Ok(path) => path.image(),
-            Err(reason) => Err(reason.as_str().into()),
+            InputSource::File(path) => path.image(),
+            InputSource::Failed(failure) => Err(failure.clone().into()),
+            _ => Ok(Cow::Owned(Image::decode(&self.bytes()?, &self.name)?)),
         }
+    }
+
+    fn set_warnings(&mut self, warnings: Vec<ImageWarning>) {
+        self.warnings = warnings;
     }
 }
 
 impl Input {
-    /// An existing file.
-    pub(crate) fn file(path: PathBuf) -> Self {
+    fn new(name: impl Into<String>, source: InputSource) -> Self {
         Self {
-            name: path.display().to_string(),
-            source: Ok(path),
+            name: name.into(),
+            source,
+            warnings: Vec::new(),
         }
     }
 
+    /// An existing file.
+    pub(crate) fn of_file(path: PathBuf) -> Self {
+        Self::new(path.display().to_string(), InputSource::File(path))
+    }
+
+    /// The bytes of a file.
+    pub(crate) fn of_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Self {
+        Self::new(name, InputSource::Bytes(bytes))
+    }
+
+    /// The images of an archive.
+    pub(crate) fn of_archive(archive: &Arc<ImageArchive>) -> impl Iterator<Item = Self> {
+        (0..archive.len()).map(|index| {
+            Self::new(
+                archive.name(index),
+                InputSource::Member(Arc::clone(archive), index),
+            )
+        })
+    }
+
+    /// A file on the web, which is downloaded when it is needed.
+    pub(crate) fn of_address(web: &Arc<Web>, address: &str) -> Self {
+        Self::new(
+            address.to_owned(),
+            InputSource::Address(Arc::clone(web), address.to_owned()),
+        )
+    }
+
     /// An input that was named but not found.
-    pub(crate) fn failed(name: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            source: Err(reason.into()),
+    pub(crate) fn of_failure(name: impl Into<String>, failure: Failure) -> Self {
+        Self::new(name, InputSource::Failed(failure))
+    }
+
+    /// The file of the image, or of the archive that holds it.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match &self.source {
+            InputSource::File(path) => Some(path),
+            InputSource::Member(archive, _) => Some(archive.path()),
+            _ => None,
         }
+    }
+
+    /// The file that holds the image alone.
+    pub(crate) fn own_file(&self) -> Option<&Path> {
+        match &self.source {
+            InputSource::File(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// The size of an image in an archive, in bytes.
+    pub(crate) fn member_size(&self) -> Option<u64> {
+        match &self.source {
+            InputSource::Member(archive, index) => Some(archive.size(*index)),
+            _ => None,
+        }
+    }
+
+    /// Why there is no image, if that is known before it is read.
+    pub(crate) fn failure(&self) -> Option<&Failure> {
+        match &self.source {
+            InputSource::Failed(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// The bytes of the file.
+    pub(crate) fn bytes(&self) -> Result<Cow<'_, [u8]>, BoxError> {
+        let limit = DecodeOptions::default().max_memory;
+        Ok(match &self.source {
+            InputSource::File(path) => Cow::Owned(std::fs::read(path)?),
+            InputSource::Bytes(bytes) => Cow::Borrowed(bytes),
+            InputSource::Member(archive, index) => Cow::Owned(archive.read(*index, limit)?),
+            InputSource::Address(web, address) => Cow::Owned(web.read(address, limit)?),
+            InputSource::Failed(failure) => return Err(failure.clone().into()),
+        })
+    }
+
+    /// The input with its bytes in memory, if they can only be read in the order of the archive. To be called in
+    /// that order, by one thread at a time: a compressed archive read out of order would start over.
+    pub(crate) fn in_order(mut self) -> Self {
+        let InputSource::Member(archive, index) = &self.source else {
+            return self;
+        };
+        if archive.is_sequential() {
+            self.source = match archive.read(*index, DecodeOptions::default().max_memory) {
+                Ok(bytes) => InputSource::Bytes(bytes),
+                Err(failure) => InputSource::Failed(failure),
+            };
+        }
+        self
     }
 }

@@ -1,10 +1,14 @@
 #![doc = include_str!("../README.md")]
 
+mod archive;
 pub mod arguments;
 mod commands;
 mod destination;
 mod downloads;
+pub mod escape;
 mod execution;
+mod failure;
+mod format;
 mod frame;
 mod handover;
 mod inference;
@@ -14,13 +18,16 @@ mod interrupt;
 pub mod launcher;
 mod outcome;
 mod outputs;
+pub mod overview;
 mod printer;
 mod process;
 mod records;
 mod sharding;
 mod sink;
+mod sorting;
 mod torch;
 pub mod training;
+mod web;
 
 use std::process::ExitCode;
 

@@ -1,14 +1,22 @@
 //! The one place that writes to standard error.
 //!
 //! `--quiet`, `--verbose` and `--color` are handled here, so a command only says what kind of message it has.
-//! No bar is drawn if standard error is not a terminal: log files and pipes get whole lines only.
+//! No bar is drawn if standard error is not a terminal: log files and pipes get whole lines only. Messages quote
+//! names and text of files and servers, so all of them are [escaped](crate::escape).
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use effnet_image::ImageWarning;
+use indicatif::{
+    MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressState, ProgressStyle,
+    WeakProgressBar,
+};
+
+use crate::escape;
 
 /// `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -25,10 +33,10 @@ pub enum ColorChoice {
 pub struct Printer {
     quiet: bool,
     verbose: bool,
+    /// The bar of [`progress`](Self::progress), which is cleared while a message is printed.
+    bar: Arc<Mutex<Option<WeakProgressBar>>>,
 }
 
-// Errors are always printed, but only through a printer.
-#[allow(clippy::unused_self)]
 impl Printer {
     /// Prints errors only if `quiet`, and details too if `verbose`. Sets `color` for the whole process.
     pub fn new(quiet: bool, verbose: bool, color: ColorChoice) -> Self {
@@ -38,7 +46,11 @@ impl Printer {
             ColorChoice::Never => anstream::ColorChoice::Never,
         }
         .write_global();
-        Self { quiet, verbose }
+        Self {
+            quiet,
+            verbose,
+            bar: Arc::default(),
+        }
     }
 
     /// The printer of this rank of a group: rank 0 prints for all, the others print errors only.
@@ -47,40 +59,41 @@ impl Printer {
         Self {
             quiet: self.quiet || rank > 0,
             verbose: self.verbose && rank == 0,
+            bar: Arc::clone(&self.bar),
         }
     }
 
     /// Prints a detail, with `--verbose` only.
     pub fn detail(&self, message: impl AsRef<str>) {
         if self.verbose {
-            write_line("", Style::new(), message.as_ref());
+            self.write_line("", Style::new(), message.as_ref());
         }
     }
 
     /// Prints what was done, unless `--quiet`.
     pub fn note(&self, message: impl AsRef<str>) {
         if !self.quiet {
-            write_line("", Style::new(), message.as_ref());
+            self.write_line("", Style::new(), message.as_ref());
         }
     }
 
     /// Prints a warning, unless `--quiet`.
     pub fn warning(&self, message: impl AsRef<str>) {
         if !self.quiet {
-            write_line("warning", AnsiColor::Yellow.on_default().bold(), message.as_ref());
+            self.write_line("warning", AnsiColor::Yellow.on_default().bold(), message.as_ref());
         }
     }
 
     /// Prints an error and its causes, one per line.
     pub fn error(&self, error: &anyhow::Error) {
         let mut causes = error.chain().map(ToString::to_string);
-        write_line(
+        self.write_line(
             "error",
             AnsiColor::Red.on_default().bold(),
             &causes.next().unwrap_or_default(),
         );
         for cause in causes {
-            write_line("  caused by", Style::new(), &cause);
+            self.write_line("  caused by", Style::new(), &cause);
         }
     }
 
@@ -88,21 +101,32 @@ impl Printer {
     pub fn failure(&self, input: &str, reason: &str) {
         // Errors about a file already begin with its name.
         let reason = reason.strip_prefix(&format!("{input}: ")).unwrap_or(reason);
-        write_line(
+        self.write_line(
             "error",
             AnsiColor::Red.on_default().bold(),
-            &format!("{input}: {reason}"),
+            &format!("{}: {reason}", escape::line(input)),
         );
     }
 
+    /// Prints what decoding mended in an input, one line each, unless `--quiet`.
+    pub fn image_warnings<N: Display>(&self, input: impl Fn() -> N, warnings: &[ImageWarning]) {
+        for warning in warnings {
+            self.warning(format!("{}: {warning}", escape::line(&input().to_string())));
+        }
+    }
+
     /// A progress bar over `length` images; hidden if standard error is not a terminal, if quiet, or for a single
-    /// image.
+    /// image. Messages clear it for as long as they are printed, and dropping it removes it.
     pub fn progress(&self, length: u64) -> ProgressBar {
         if self.quiet || length < 2 || !std::io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
         let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
-        styled(bar, "{bar:30} {pos}/{len} images, {images_per_sec}, {eta} left")
+        // Text first: a narrow terminal shortens the bar.
+        let bar = styled(bar, "{pos}/{len} images{images_per_sec}{left} {wide_bar}");
+        let bar = bar.with_finish(ProgressFinish::AndClear);
+        *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.downgrade());
+        bar
     }
 
     /// A progress bar for one download.
@@ -120,7 +144,7 @@ impl Printer {
 
     /// A progress bar for one of several downloads.
     pub fn download_in(&self, downloads: &MultiProgress) -> ProgressBar {
-        let template = "{msg} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+        let template = "{msg} {bytes}/{total_bytes}, {bytes_per_sec}{left} {wide_bar}";
         self.bar_in(downloads, template)
     }
 
@@ -128,19 +152,53 @@ impl Printer {
     pub fn bar_in(&self, bars: &MultiProgress, template: &str) -> ProgressBar {
         bars.add(styled(ProgressBar::no_length(), template))
     }
+
+    /// Ignores a failed write to standard error: there is nowhere left to report it.
+    fn write_line(&self, label: &str, style: Style, message: &str) {
+        let message = escape::message(message);
+        let write = || {
+            let mut stderr = anstream::stderr().lock();
+            let _ = if label.is_empty() {
+                writeln!(stderr, "{message}")
+            } else {
+                writeln!(stderr, "{style}{label}{style:#}: {message}")
+            };
+        };
+        let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        match bar.as_ref().and_then(WeakProgressBar::upgrade) {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
 }
 
 /// Applies a template. An invalid template would keep the default style; the ones used here are valid.
 fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
     match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style.with_key("images_per_sec", write_images_per_sec)),
+        Ok(style) => {
+            let style = style.with_key("images_per_sec", write_images_per_sec);
+            bar.with_style(style.with_key("left", write_time_left))
+        }
         Err(_) => bar,
     }
 }
 
-/// Writes a rate as people read it; indicatif's own has four decimals.
+/// Writes a rate as people read it, once it is known; indicatif's own has four decimals.
 fn write_images_per_sec(state: &ProgressState, out: &mut dyn std::fmt::Write) {
-    let _ = write!(out, "{:.0} images/s", state.per_sec());
+    let rate = state.per_sec();
+    let _ = match rate {
+        _ if state.pos() == 0 || rate <= 0.0 => Ok(()),
+        _ if rate < 9.5 => write!(out, ", {rate:.1} images/s"),
+        _ => write!(out, ", {rate:.0} images/s"),
+    };
+}
+
+/// Writes the time left, unless it is unknown or too short to matter.
+fn write_time_left(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    let left = state.eta();
+    if state.pos() > 0 && left.as_secs() > 0 {
+        let _ = write!(out, ", {:#} left", indicatif::HumanDuration(left));
+    }
 }
 
 /// A count with its noun in the singular or the plural: `1 image`, `2 images`, `2 classes`.
@@ -150,16 +208,6 @@ pub fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, noun: &str) -
         (false, true) => format!("{count} {noun}es"),
         (false, false) => format!("{count} {noun}s"),
     }
-}
-
-/// Ignores a failed write to standard error: there is nowhere left to report it.
-fn write_line(label: &str, style: Style, message: &str) {
-    let mut stderr = anstream::stderr().lock();
-    let _ = if label.is_empty() {
-        writeln!(stderr, "{message}")
-    } else {
-        writeln!(stderr, "{style}{label}{style:#}: {message}")
-    };
 }
 
 #[cfg(test)]

@@ -3,34 +3,69 @@
 use std::io::Write;
 
 use effnet::Prediction;
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::Outcome;
 use crate::arguments::Format;
+use crate::escape;
+use crate::failure::{Failure, FailureKind};
 use crate::frame::Frame;
 use crate::interrupt::Interrupt;
+use crate::outputs::Closing;
 use crate::printer::Printer;
-use crate::sink::Sink;
+use crate::sink::{SCHEMA, Sink};
 
-/// The result for one input.
+/// The result for one input, as a line of JSON.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Record<'a> {
     Classified {
+        schema: u32,
         input: &'a str,
         model: &'a str,
         weights: &'a str,
         predictions: &'a [Prediction],
     },
     Failed {
+        schema: u32,
         input: &'a str,
+        kind: FailureKind,
         error: &'a str,
     },
 }
 
-/// The header and separator of this format.
-pub(crate) fn frame(format: Format) -> Frame {
+impl<'a> Record<'a> {
+    /// The predictions of this network.
+    pub(crate) fn classified(
+        input: &'a str,
+        (model, weights): (&'a str, &'a str),
+        predictions: &'a [Prediction],
+    ) -> Self {
+        Self::Classified {
+            schema: SCHEMA,
+            input,
+            model,
+            weights,
+            predictions,
+        }
+    }
+
+    /// Why there are none.
+    pub(crate) fn failed(input: &'a str, failure: &'a Failure) -> Self {
+        Self::Failed {
+            schema: SCHEMA,
+            input,
+            kind: failure.kind,
+            error: &failure.reason,
+        }
+    }
+}
+
+/// The header and separator of this format, for results of `top_k` classes.
+pub(crate) fn frame(format: Format, top_k: usize) -> Frame {
     match format {
+        Format::Text if top_k == 1 => Frame::default(),
         Format::Text => Frame {
             header: Vec::new(),
             separator: "\n",
@@ -46,25 +81,33 @@ pub(crate) fn frame(format: Format) -> Frame {
 /// Writes one record per input.
 pub(crate) struct Records {
     format: Format,
+    /// Whether text has one line per input.
+    is_short: bool,
     sink: Sink,
 }
 
 impl Records {
     /// Writes to `sink`, which was opened with the [`frame`] of this format.
-    pub(crate) fn new(format: Format, sink: Sink) -> Self {
-        Self { format, sink }
+    pub(crate) fn new(format: Format, top_k: usize, sink: Sink) -> Self {
+        Self {
+            format,
+            is_short: top_k == 1,
+            sink,
+        }
     }
 
     pub(crate) fn write(&mut self, record: &Record<'_>) -> anyhow::Result<()> {
         match self.format {
-            Format::Json => {
-                serde_json::to_writer(&mut self.sink, record).map_err(std::io::Error::from)?;
-                writeln!(self.sink)?;
-            }
+            Format::Json => self.sink.json(record)?,
             Format::Csv => self.write_csv(record)?,
             Format::Text => self.write_text(record)?,
         }
         self.sink.end_input(matches!(record, Record::Classified { .. }))
+    }
+
+    /// The progress bar of a command with `count` inputs, see [`Sink::progress`].
+    pub(crate) fn progress(&self, count: usize, printer: &Printer) -> ProgressBar {
+        self.sink.progress(count, printer)
     }
 
     /// Flushes everything written so far.
@@ -76,20 +119,27 @@ impl Records {
     pub(crate) fn finish(
         self,
         count: usize,
+        closing: &Closing,
         interrupt: &Interrupt,
         printer: &Printer,
     ) -> anyhow::Result<Outcome> {
-        self.sink.finish(count, interrupt, printer)
+        self.sink.finish(count, closing, interrupt, printer)
     }
 
-    fn write_csv(&mut self, record: &Record<'_>) -> anyhow::Result<()> {
+    fn write_csv(&mut self, record: &Record<'_>) -> std::io::Result<()> {
         match record {
+            // Each input has a row, also if no class is likely enough.
+            Record::Classified {
+                input,
+                predictions: [],
+                ..
+            } => self.sink.csv([*input, "", "", "", "", "", ""]),
             Record::Classified {
                 input, predictions, ..
             } => {
                 for (rank, prediction) in predictions.iter().enumerate() {
                     let number = |value: &dyn ToString| value.to_string();
-                    self.line(&[
+                    self.sink.csv([
                         *input,
                         &number(&(rank + 1)),
                         &number(&prediction.class),
@@ -101,31 +151,43 @@ impl Records {
                 }
                 Ok(())
             }
-            Record::Failed { input, error } => self.line(&[*input, "", "", "", "", "", *error]),
+            Record::Failed { input, error, .. } => self.sink.csv([*input, "", "", "", "", "", *error]),
         }
     }
 
-    fn line(&mut self, fields: &[&str]) -> anyhow::Result<()> {
-        let mut writer = csv::Writer::from_writer(&mut self.sink);
-        writer.write_record(fields).map_err(std::io::Error::from)?;
-        Ok(writer.flush()?)
-    }
-
-    fn write_text(&mut self, record: &Record<'_>) -> anyhow::Result<()> {
+    fn write_text(&mut self, record: &Record<'_>) -> std::io::Result<()> {
+        // A failure is printed on standard error, where people look for it.
+        let Record::Classified {
+            input, predictions, ..
+        } = record
+        else {
+            return Ok(());
+        };
         let bold = self.sink.heading();
-        match record {
-            Record::Classified {
-                input, predictions, ..
-            } => {
-                self.sink.separate()?;
-                writeln!(self.sink, "{bold}{input}{bold:#}")?;
-                for prediction in *predictions {
-                    let percent = 100.0 * prediction.probability;
-                    writeln!(self.sink, "  {percent:6.2} %  {}", prediction.label)?;
+        let input = escape::line(input);
+        self.sink.separate()?;
+        if self.is_short {
+            return match predictions.first() {
+                Some(Prediction {
+                    label, probability, ..
+                }) => {
+                    let (percent, label) = (100.0 * probability, escape::line(label));
+                    writeln!(self.sink, "{bold}{input}{bold:#}: {label} ({percent:.2} %)")
                 }
-            }
-            // Printed on standard error, where people look for it.
-            Record::Failed { .. } => {}
+                None => writeln!(self.sink, "{bold}{input}{bold:#}: -"),
+            };
+        }
+        writeln!(self.sink, "{bold}{input}{bold:#}")?;
+        for prediction in *predictions {
+            let percent = 100.0 * prediction.probability;
+            writeln!(
+                self.sink,
+                "  {percent:6.2} %  {}",
+                escape::line(&prediction.label)
+            )?;
+        }
+        if predictions.is_empty() {
+            writeln!(self.sink, "  no class is likely enough (--min-probability)")?;
         }
         Ok(())
     }

@@ -20,10 +20,11 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::SystemTime;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use effnet_checkpoint::follow_links;
 
 use crate::Outcome;
-use crate::frame::{Frame, check_output};
+use crate::frame::Frame;
 use crate::input::Input;
 use crate::interrupt::Interrupt;
 use crate::printer::{Printer, counted};
@@ -73,7 +74,13 @@ impl Shard {
         printer: &Printer,
     ) -> anyhow::Result<Share<Box<Self>>> {
         let shown = output.display();
-        check_output(output)?;
+        // The parts are next to the file itself, which is replaced; not next to a link to it.
+        let output = &follow_links(output).with_context(|| shown.to_string())?;
+        ensure!(
+            output.is_file() || !output.exists(),
+            "{shown}: {world_size} processes (WORLD_SIZE) write parts next to the output, expected a regular file for \
+             --output, found a folder, device or pipe"
+        );
         let listing = Listing::of(&inputs);
         job.add("inputs", inputs.len());
         job.add("listing", listing.digest);

@@ -1,21 +1,28 @@
 //! Where results go: standard output, a file, or the parts of a file that several processes write.
 //!
 //! A file is written under a temporary name and renamed when the command ends, so a killed command leaves no
-//! half-written file behind.
+//! half-written file behind. Pipes and devices get each result as soon as it is known.
 
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, IsTerminal, Stdout, Write};
 use std::path::{Path, PathBuf};
 
 use anstyle::Style;
 use anyhow::Context;
 use effnet_checkpoint::AtomicFile;
+use indicatif::ProgressBar;
+use serde::Serialize;
 
 use crate::Outcome;
-use crate::frame::{Frame, check_output};
+use crate::escape;
+use crate::frame::Frame;
 use crate::interrupt::Interrupt;
-use crate::outputs::Tally;
+use crate::outputs::{Closing, Tally};
 use crate::printer::Printer;
 use crate::sharding::Shard;
+
+/// The version of the JSON and CSV that the commands write, see `docs/output.md`. Fields may be added without a
+/// change; it changes if one is removed or means something else.
+pub(crate) const SCHEMA: u32 = 1;
 
 /// Takes results, wherever they go.
 pub(crate) struct Sink {
@@ -28,8 +35,12 @@ pub(crate) struct Sink {
 }
 
 enum Target {
-    Stdout(BufWriter<anstream::AutoStream<std::io::Stdout>>),
-    File { file: AtomicFile, path: PathBuf },
+    /// Bytes as they are: a filter for colours would also take them out of file names.
+    Stdout(BufWriter<Stdout>),
+    File {
+        file: AtomicFile,
+        path: PathBuf,
+    },
     Shard(Box<Shard>),
 }
 
@@ -37,9 +48,8 @@ impl Sink {
     /// Opens standard output or this file. The file is written under a temporary name in its folder first.
     pub(crate) fn open(output: Option<&Path>, frame: &Frame) -> anyhow::Result<Self> {
         let target = match output {
-            None => Target::Stdout(BufWriter::new(anstream::stdout())),
+            None => Target::Stdout(BufWriter::new(std::io::stdout())),
             Some(path) => {
-                check_output(path)?;
                 let shown = || format!("{}: cannot write this file", path.display());
                 let file = AtomicFile::create(path).with_context(shown)?;
                 let path = path.to_owned();
@@ -67,12 +77,56 @@ impl Sink {
         }
     }
 
-    /// Bold on standard output, plain in a file.
+    /// Bold on standard output if it shows colours, plain in a file.
     pub(crate) fn heading(&self) -> Style {
         match self.target {
-            Target::Stdout(_) => Style::new().bold(),
-            Target::File { .. } | Target::Shard(_) => Style::new(),
+            Target::Stdout(_)
+                if anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never =>
+            {
+                Style::new().bold()
+            }
+            _ => Style::new(),
         }
+    }
+
+    /// The progress bar of a command with `count` inputs; hidden if a terminal shows the results, which tell as much.
+    pub(crate) fn progress(&self, count: usize, printer: &Printer) -> ProgressBar {
+        if self.is_terminal() {
+            return ProgressBar::hidden();
+        }
+        printer.progress(count as u64)
+    }
+
+    /// Whether a terminal shows the results.
+    fn is_terminal(&self) -> bool {
+        matches!(self.target, Target::Stdout(_)) && std::io::stdout().is_terminal()
+    }
+
+    /// Writes a line of JSON.
+    pub(crate) fn json(&mut self, record: &impl Serialize) -> std::io::Result<()> {
+        if self.is_terminal() {
+            let line = serde_json::to_string(record)?;
+            self.write_all(escape::json(&line).as_bytes())?;
+        } else {
+            serde_json::to_writer(&mut *self, record)?;
+        }
+        self.write_all(b"\n")
+    }
+
+    /// Writes a row of CSV.
+    pub(crate) fn csv<F: AsRef<str>>(&mut self, fields: impl IntoIterator<Item = F>) -> std::io::Result<()> {
+        let is_terminal = self.is_terminal();
+        let mut writer = csv::Writer::from_writer(self);
+        for field in fields {
+            let field = field.as_ref();
+            if is_terminal {
+                writer.write_field(&*escape::line(field))?;
+            } else {
+                writer.write_field(field)?;
+            }
+        }
+        writer.write_record(None::<&[u8]>)?;
+        writer.flush()
     }
 
     /// Writes the separator if there is a result before.
@@ -95,22 +149,32 @@ impl Sink {
         Ok(())
     }
 
-    /// Completes the output, and returns the outcome for the `count` inputs. Renames a file to its final
-    /// name.
+    /// Completes the output, says so in a closing line, and returns the outcome for the `count` inputs. Renames a
+    /// file to its final name.
     pub(crate) fn finish(
         self,
         count: usize,
+        closing: &Closing,
         interrupt: &Interrupt,
         printer: &Printer,
     ) -> anyhow::Result<Outcome> {
-        match self.target {
-            Target::Stdout(mut sink) => sink.flush()?,
-            Target::File { file, path } => file
-                .commit()
-                .with_context(|| format!("{}: cannot write this file", path.display()))?,
+        let path = match self.target {
+            Target::Stdout(mut sink) => {
+                sink.flush()?;
+                None
+            }
+            Target::File { file, path } => {
+                let shown = || format!("{}: cannot write this file", path.display());
+                file.commit().with_context(shown)?;
+                Some(path)
+            }
             Target::Shard(shard) => return shard.finish(interrupt, printer),
+        };
+        let tally = self.tally;
+        if !interrupt.is_set() && (count > 1 || path.is_some()) {
+            printer.note(closing.line(tally, path.as_deref()));
         }
-        Ok(self.tally.outcome(count, interrupt, printer))
+        Ok(tally.outcome(count, path.as_deref(), interrupt, printer))
     }
 }
 

@@ -1,8 +1,8 @@
-//! One step of training on a device: `gradients CHECKPOINT INPUTS OUTPUT [cpu|cuda:N]`.
+//! Runs one training step on a device: `gradients CHECKPOINT INPUTS OUTPUT [cpu|cuda:N]`.
 //!
-//! INPUTS is a safetensors file with `images` `[N, 3, H, W]` and `labels` `[N]`. OUTPUT receives
-//! `logits`, `loss` (cross entropy), `gradient.<parameter>` and, as the step leaves them,
-//! `after.<buffer>`. Dropout and drop connect are off. `scripts/gpu-check` compares devices with it.
+//! INPUTS is a safetensors file with `images` `[N, 3, H, W]` and `labels` `[N]`. OUTPUT receives `logits`, `loss`
+//! (cross-entropy), `gradient.<parameter>` and, with the values after the step, `after.<buffer>`. Dropout and drop
+//! connect are off. `scripts/gpu-check` uses this to compare devices.
 
 use std::error::Error;
 
@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 .strip_prefix("cuda:")
                 .ok_or("expected cpu or cuda:N")?
                 .parse()?;
-            // Before the first tensor: libtorch looks for CUDA once.
+            // This must precede the first tensor: libtorch looks for CUDA only once.
             if !load_cuda(None)? {
                 return Err("no CUDA driver".into());
             }
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         dropout_rate: 0.0,
         drop_connect_rate: 0.0,
         ..Variant::recognise(&signature)
-            .ok_or("CHECKPOINT matches no published variant")?
+            .ok_or("CHECKPOINT does not match any published variant")?
             .config()
     };
     let store = nn::VarStore::new(device);
@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let inputs = Tensor::read_safetensors(inputs)?;
     let input = |name: &str| -> Result<Tensor, Box<dyn Error>> {
         let found = inputs.iter().find(|(found, _)| found == name);
-        let (_, tensor) = found.ok_or_else(|| format!("INPUTS has no tensor {name}"))?;
+        let (_, tensor) = found.ok_or_else(|| format!("INPUTS does not contain the tensor {name}"))?;
         Ok(tensor.f_to_device(device)?)
     };
     let logits = network.forward(&input("images")?, true)?;

@@ -1,8 +1,8 @@
 //! Times loading a checkpoint into a network: `load_time FILE [RUNS]`.
 //!
-//! Prints, in milliseconds, one line per run: opening the file and filling an existing network (what
-//! PyTorch does in `torch.load(mmap=True)` and `load_state_dict`), then opening the file, building
-//! the network and filling it. `scripts/bench/load-checkpoint` compares the first with PyTorch.
+//! Prints one line per run with two times in milliseconds. The first is for opening the file and filling an
+//! existing network, as PyTorch does in `torch.load(mmap=True)` and `load_state_dict`. The second is for opening
+//! the file, building the network and filling it. `scripts/bench/load-checkpoint` compares the first with PyTorch.
 
 use std::error::Error;
 use std::time::Instant;
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let checkpoint = Checkpoint::open(&path)?;
     let signature = checkpoint.state_dict().signature()?;
     let config = Variant::recognise(&signature)
-        .ok_or("FILE matches no published variant")?
+        .ok_or("FILE does not match any published variant")?
         .config();
     let store = nn::VarStore::new(Device::Cpu);
     let mut network = EfficientNet::new(&store.root(), &config)?;

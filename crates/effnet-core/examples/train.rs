@@ -1,4 +1,4 @@
-//! A hand-written training loop on effnet-core and tch alone, on CUDA if available:
+//! A hand-written training loop that uses only effnet-core and tch, on CUDA if available:
 //!
 //! ```text
 //! cargo run --release -p effnet-core --example train
@@ -14,7 +14,7 @@ use effnet_core::{Config, EfficientNet, Variant};
 use tch::nn::OptimizerConfig as _;
 use tch::{Device, Kind, Tensor, nn};
 
-/// `count` noisy images `[count, 3, 64, 64]` and the directions of their stripes, `[count]`.
+/// Returns `count` noisy images `[count, 3, 64, 64]` and the directions of their stripes, `[count]`.
 fn stripes(count: i64, device: Device) -> (Tensor, Tensor) {
     let along = Tensor::arange(64, (Kind::Float, device));
     let (x, y) = (along.view([1, 64]), along.view([64, 1]));
@@ -33,12 +33,12 @@ fn stripes(count: i64, device: Device) -> (Tensor, Tensor) {
 }
 
 pub(crate) fn main() -> Result<(), Box<dyn Error>> {
-    // Rather than `Device::cuda_if_available`, and before the first tensor.
+    // Use this rather than `Device::cuda_if_available`, and before the first tensor.
     let device = effnet_core::device();
     tch::manual_seed(1);
 
     let store = nn::VarStore::new(device);
-    // A narrow network, so that this takes seconds.
+    // The network is narrow, so that this takes only seconds.
     let config = Config {
         width_coefficient: 0.25,
         depth_coefficient: 0.5,

@@ -1,19 +1,19 @@
-//! Errors of building, loading and running a network.
+//! Errors from building, loading and running a network.
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An unknown name, or a field of the configuration that is out of range.
+    /// A name is unknown, or a field of the configuration is out of range.
     #[error(transparent)]
     Architecture(#[from] effnet_architecture::Error),
     /// The path in the variable store already holds a network.
-    #[error("the variable store already has `{name}`: build each network under its own path")]
+    #[error("the variable store already contains `{name}`; build each network under its own path")]
     Occupied {
         /// The variable that would have been created twice.
         name: String,
     },
-    /// A state dict does not fit the network.
+    /// A state dict does not match the network.
     #[error(transparent)]
     Load(#[from] effnet::LoadError),
     /// Weights cannot be found, downloaded or opened.
@@ -27,7 +27,7 @@ pub enum Error {
     Torch(#[from] tch::TchError),
 }
 
-/// libtorch appends a C++ backtrace to its messages, which says nothing to a user.
+/// Drops the C++ backtrace that libtorch appends to its messages, which does not help a user.
 fn first_line(message: &str) -> &str {
     message.lines().next().unwrap_or_default()
 }

@@ -5,17 +5,17 @@ use tch::{Device, Kind, TchError, Tensor, nn};
 /// How new parameters are initialised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Init {
-    /// With random values, as in the TensorFlow implementation.
+    /// Random values, as in the TensorFlow implementation.
     Original,
-    /// Not at all, for a network whose parameters are all about to be loaded: drawing B7's takes longer
-    /// than reading them.
+    /// No values, for a network whose parameters are about to be loaded: drawing random values for B7 takes longer
+    /// than reading its parameters.
     Unfilled,
 }
 
 impl Init {
-    /// A kernel `[output, input / groups, k, k]` from N(0, 2 / fan-out), where a depthwise
-    /// convolution's fan-out counts its own kernel only (`conv_kernel_initializer` in
-    /// tensorflow/tpu `efficientnet_model.py`; timm's `fan_out // groups`).
+    /// Draws a kernel `[output, input / groups, k, k]` from N(0, 2 / fan-out). The fan-out of a depthwise
+    /// convolution counts only its own kernel (`conv_kernel_initializer` in tensorflow/tpu
+    /// `efficientnet_model.py`; timm's `fan_out // groups`).
     pub(crate) fn convolution(
         self,
         dims: [usize; 4],
@@ -30,8 +30,8 @@ impl Init {
         })
     }
 
-    /// The classifier's matrix `[classes, features]` from U(±1 / √classes)
-    /// (`dense_kernel_initializer` in the same file).
+    /// Draws the classifier's matrix `[classes, features]` from U(±1 / √classes) (`dense_kernel_initializer` in
+    /// the same file).
     pub(crate) fn classifier(self, dims: [usize; 2], path: &nn::Path<'_>) -> Result<Tensor, TchError> {
         let bound = 1.0 / (dims[0] as f64).sqrt();
         self.fill(&dims.map(|side| side as i64), path, |mut tensor| {

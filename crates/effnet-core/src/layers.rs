@@ -1,5 +1,4 @@
-//! The three kinds of layer that the networks are made of, registered in a variable store under
-//! PyTorch's names.
+//! The three kinds of layer that make up a network, registered in a variable store under PyTorch's names.
 
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use crate::init::Init;
 pub(crate) enum Mode<'a> {
     /// Inference, with the running statistics.
     Evaluate,
-    /// Training, with the statistics of the batch, or of the batches of all processes of a group.
+    /// Training, with the statistics of the batch, or of the batches of all processes in a group.
     Train(Option<&'a Arc<dyn BatchNormGroup>>),
 }
 
@@ -110,7 +109,7 @@ pub(crate) struct Conv {
     stride: usize,
     groups: usize,
     padding: Padding,
-    /// The input size that static padding is computed for.
+    /// The input size for which static padding is computed.
     designed_for: [usize; 2],
 }
 
@@ -163,7 +162,7 @@ impl Conv {
         self.convolve(&padded, [0, 0])
     }
 
-    /// A depthwise convolution in training, of `silu(norm(input))` if there is a norm.
+    /// Computes a depthwise convolution in training, of `silu(norm(input))` if there is a norm.
     pub(crate) fn train_depthwise(
         &self,
         input: &Tensor,
@@ -182,12 +181,12 @@ impl Conv {
         )?)
     }
 
-    /// Weight and bias of a convolution that has both.
+    /// Returns the weight and the bias, if the convolution has a bias.
     pub(crate) fn parameters(&self) -> Option<[&Tensor; 2]> {
         Some([&self.weight, self.bias.as_ref()?])
     }
 
-    /// Pixels added before and after the rows, and before and after the columns.
+    /// Returns the pixels to add before and after the rows, and before and after the columns.
     fn sides(&self, input: &Tensor) -> Result<[[i64; 2]; 2], TchError> {
         let (_, _, height, width) = input.size4()?;
         let size = [height as usize, width as usize];
@@ -212,7 +211,7 @@ impl Conv {
 
 /// Batch normalisation over the channels of `[N, C, H, W]`.
 ///
-/// tch's own has no `num_batches_tracked`, which strict loading in Python requires.
+/// tch's own batch normalisation does not have `num_batches_tracked`, which strict loading in Python requires.
 #[derive(Debug)]
 pub(crate) struct BatchNorm {
     weight: Tensor,
@@ -259,7 +258,7 @@ impl BatchNorm {
         self.activate(input, mode, false)
     }
 
-    /// The same, followed by SiLU.
+    /// Like [`forward`](Self::forward), followed by SiLU.
     pub(crate) fn forward_silu(&self, input: &Tensor, mode: Mode<'_>) -> Result<Tensor, TchError> {
         self.activate(input, mode, true)
     }
@@ -275,7 +274,7 @@ impl BatchNorm {
         if silu { output.f_silu() } else { Ok(output) }
     }
 
-    /// With libtorch's own operator.
+    /// Normalises with libtorch's own operator.
     fn normalize(&self, input: &Tensor, train: bool) -> Result<Tensor, TchError> {
         if train {
             self.count()?;
@@ -293,20 +292,20 @@ impl BatchNorm {
         )
     }
 
-    /// Whether the training kernels support activations like `input` in this layer.
+    /// Returns whether the training kernels support activations like `input` in this layer.
     pub(crate) fn is_supported(&self, input: &Tensor, group: Option<&Arc<dyn BatchNormGroup>>) -> bool {
         training::is_supported(input, &self.layer(group))
     }
 
     fn count(&self) -> Result<(), TchError> {
-        // The clone is another handle to the same tensor: the addition reaches the store.
+        // The clone is another handle to the same tensor, so the addition changes the tensor in the store.
         self.num_batches_tracked
             .shallow_clone()
             .f_add_scalar_(1i64)
             .map(drop)
     }
 
-    /// The arguments of the training kernels for this layer. Also increments `num_batches_tracked`.
+    /// Returns the arguments of the training kernels for this layer, and increments `num_batches_tracked`.
     pub(crate) fn counted<'a>(
         &'a self,
         group: Option<&'a Arc<dyn BatchNormGroup>>,
@@ -328,7 +327,7 @@ impl BatchNorm {
     }
 }
 
-/// The classifier: `[N, features]` to `[N, classes]`.
+/// The classifier, from `[N, features]` to `[N, classes]`.
 #[derive(Debug)]
 pub(crate) struct Linear {
     pub(crate) weight: Tensor,

@@ -8,8 +8,8 @@ use tch::{Kind, TchError, Tensor};
 use crate::layers::{BatchNorm, Builder, Conv, ConvShape, Mode, Place};
 use crate::{BlockConfig, Config};
 
-/// MBConv (Sandler et al. 2018; squeeze-and-excitation as in MnasNet): expand, depthwise
-/// convolution, squeeze-and-excitation, project, skip.
+/// An MBConv block (Sandler et al. 2018; squeeze-and-excitation as in MnasNet): expansion, depthwise convolution,
+/// squeeze-and-excitation, projection, skip connection.
 #[derive(Debug)]
 pub(crate) struct MBConv {
     expand: Option<(Conv, BatchNorm)>,
@@ -22,8 +22,8 @@ pub(crate) struct MBConv {
 }
 
 impl MBConv {
-    /// Registers a block whose input has `designed_for` pixels for an image of [`Config::image_size`], and
-    /// returns it with the size of its output.
+    /// Registers a block, and returns it with the size of its output. `designed_for` is the size of the block's
+    /// input for an image of [`Config::image_size`].
     pub(crate) fn new(
         builder: &mut Builder,
         place: &Place<'_>,
@@ -89,8 +89,8 @@ impl MBConv {
         ))
     }
 
-    /// `[N, input, H, W]` to `[N, output, H / stride, W / stride]`. In training, the whole residual
-    /// branch of a sample is dropped with probability `drop_rate`.
+    /// Maps `[N, input, H, W]` to `[N, output, H / stride, W / stride]`. In training, the whole residual branch of
+    /// a sample is dropped with probability `drop_rate`.
     pub(crate) fn forward(&self, input: &Tensor, mode: Mode<'_>, drop_rate: f64) -> Result<Tensor, TchError> {
         let expanded = match &self.expand {
             Some((conv, _)) => &conv.forward(input)?,
@@ -114,7 +114,7 @@ impl MBConv {
         x.f_add(input)
     }
 
-    /// The layers between the two pointwise convolutions.
+    /// Runs the layers between the two pointwise convolutions.
     fn filter(&self, expanded: &Tensor, mode: Mode<'_>) -> Result<Tensor, TchError> {
         let x = match &self.expand {
             Some((_, bn)) => &bn.forward_silu(expanded, mode)?,
@@ -125,8 +125,8 @@ impl MBConv {
         self.squeeze_excite.forward(&x)
     }
 
-    /// The same in training, with functions that save only the convolutions' outputs for the backward
-    /// pass.
+    /// Like [`filter`](Self::filter) in training, but with functions that save only the convolutions' outputs for
+    /// the backward pass.
     fn filter_in_training(
         &self,
         expanded: &Tensor,
@@ -138,7 +138,7 @@ impl MBConv {
     }
 }
 
-/// Squeeze-and-excitation (Hu et al. 2018): a gate in `(0, 1)` on each channel.
+/// Squeeze-and-excitation (Hu et al. 2018), which multiplies each channel by a gate in `(0, 1)`.
 #[derive(Debug)]
 struct SqueezeExcite {
     reduce: Conv,
@@ -153,7 +153,7 @@ impl SqueezeExcite {
         input.f_mul(&gate)
     }
 
-    /// The same for `silu(norm(input))`, in training.
+    /// Like [`forward`](Self::forward), but for `silu(norm(input))` in training.
     fn train(
         &self,
         input: &Tensor,
@@ -172,13 +172,12 @@ impl SqueezeExcite {
     }
 }
 
-/// Zeroes whole samples of `[N, C, H, W]` with probability `rate` and divides the others by
-/// `1 - rate`, which preserves the expectation (stochastic depth, Huang et al. 2016; `drop_connect`
-/// of the original implementation).
+/// Zeroes whole samples of `[N, C, H, W]` with probability `rate`, and divides the others by `1 - rate`, which
+/// preserves the expectation (stochastic depth, Huang et al. 2016; `drop_connect` in the original implementation).
 fn drop_connect(input: &Tensor, rate: f64) -> Result<Tensor, TchError> {
     let keep = 1.0 - rate;
     let batch = input.size()[0];
-    // Drawn in f32 whatever the input: in bf16 the rate itself would be rounded.
+    // Draw in f32 whatever the type of the input: bf16 would round the rate itself.
     let draws = Tensor::f_rand([batch, 1, 1, 1], (Kind::Float, input.device()))?;
     let mask = draws.f_add_scalar(keep)?.f_floor()?.f_div_scalar(keep)?;
     input.f_mul(&mask.f_to_kind(input.kind())?)

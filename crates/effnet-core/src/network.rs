@@ -14,13 +14,13 @@ use crate::{Config, Error, channels_last};
 /// EfficientNet on a tch variable store.
 ///
 /// The variables have the names of the original PyTorch implementation (`_conv_stem.weight`,
-/// `_blocks.{i}._expand_conv.weight`, ..., `_fc.bias`, and BN's `num_batches_tracked`) below the path that
-/// the network is built under. It is a [`nn::ModuleT`], so it works wherever tch accepts one; its own methods
-/// return errors instead of panicking.
+/// `_blocks.{i}._expand_conv.weight`, ..., `_fc.bias`, and `num_batches_tracked` for batch normalisation), below
+/// the path under which the network is built. The network is a [`nn::ModuleT`], so it works wherever tch accepts
+/// one; its own methods return errors instead of panicking.
 ///
-/// Training needs little memory for activations: on the CPU, the layers from one convolution to the next are
-/// one function that saves only its input; elsewhere, libtorch's SiLU saves only its input, like the original's
-/// `MemoryEfficientSwish`.
+/// Training needs little memory for activations. On the CPU, the layers from one convolution to the next are a
+/// single function that saves only its input. On other devices, libtorch's SiLU saves only its input, like the
+/// original's `MemoryEfficientSwish`.
 ///
 /// ```no_run
 /// use effnet_core::{EfficientNet, Variant};
@@ -46,16 +46,16 @@ pub struct EfficientNet {
     classifier: Option<Linear>,
     /// The processes whose batches are normalised together in training.
     batch_norm_group: Option<Arc<dyn BatchNormGroup>>,
-    /// All parameters and buffers in the order of PyTorch's `state_dict()`.
+    /// All parameters and buffers, in the order of PyTorch's `state_dict()`.
     tensors: Vec<(String, Tensor)>,
 }
 
 impl EfficientNet {
-    /// Builds a network under `path`, randomly initialised as in the original implementation.
+    /// Builds a network under `path`, and initialises it randomly as in the original implementation.
     ///
     /// # Errors
-    /// [`Error::Architecture`] for a field out of range, [`Error::Occupied`] when `path` already
-    /// holds a network, [`Error::Torch`] when libtorch cannot create the tensors.
+    /// [`Error::Architecture`] when a field is out of range, [`Error::Occupied`] when `path` already holds a
+    /// network, [`Error::Torch`] when libtorch cannot create the tensors.
     pub fn new(path: &nn::Path<'_>, config: &Config) -> Result<Self, Error> {
         Self::build(path, config, Init::Original)
     }
@@ -130,26 +130,26 @@ impl EfficientNet {
         })
     }
 
-    /// The configuration that the network was built from.
+    /// The configuration from which the network was built.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// All parameters and buffers, by their names below the network's path, in the order of
-    /// PyTorch's `state_dict()`. The tensors are those of the variable store, not copies.
+    /// Returns all parameters and buffers, with their names below the network's path, in the order of PyTorch's
+    /// `state_dict()`. The tensors are those in the variable store, not copies.
     pub fn named_tensors(&self) -> impl ExactSizeIterator<Item = (&str, &Tensor)> {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
-    /// The device that the parameters are on.
+    /// The device of the parameters.
     pub fn device(&self) -> Device {
         self.tensors
             .first()
             .map_or(Device::Cpu, |(_, tensor)| tensor.device())
     }
 
-    /// Makes batch normalisation in training use statistics over the batches of all processes of `group`,
-    /// like PyTorch's `SyncBatchNorm`. `None`, the default, uses those of this process's batch.
+    /// Makes batch normalisation in training use statistics over the batches of all processes in `group`, like
+    /// PyTorch's `SyncBatchNorm`. With `None`, the default, it uses the statistics of this process's batch.
     pub fn set_batch_norm_group(&mut self, group: Option<Arc<dyn BatchNormGroup>>) {
         self.batch_norm_group = group;
     }
@@ -162,22 +162,23 @@ impl EfficientNet {
         }
     }
 
-    /// Logits `[N, num_classes]` of images `[N, in_channels, H, W]`; without a classifier
-    /// (`include_top` false) the pooled features `[N, C, 1, 1]`.
+    /// Computes the logits `[N, num_classes]` for images `[N, in_channels, H, W]` or, without a classifier (if
+    /// `include_top` is false), the pooled features `[N, C, 1, 1]`.
     ///
-    /// `train` turns on dropout and drop connect, and makes BN use and update batch statistics.
+    /// `train` turns on dropout and drop connect, and makes batch normalisation use the statistics of the batch
+    /// and update the running statistics.
     ///
     /// # Errors
-    /// When libtorch fails: the wrong number of dimensions or channels, a device or kind other than that of
-    /// the parameters, or not enough memory.
+    /// An error when libtorch fails: for example, when the number of dimensions or channels is wrong, when the
+    /// device or kind differs from that of the parameters, or when memory runs out.
     pub fn forward(&self, images: &Tensor, train: bool) -> Result<Tensor, TchError> {
         self.classify(&self.extract_features(images, train)?, train)
     }
 
-    /// The part after [`extract_features`](Self::extract_features): pooling, dropout, classifier.
+    /// Runs the layers after [`extract_features`](Self::extract_features): pooling, dropout and classifier.
     ///
     /// # Errors
-    /// Same as [`forward`](Self::forward).
+    /// The errors of [`forward`](Self::forward).
     pub fn classify(&self, features: &Tensor, train: bool) -> Result<Tensor, TchError> {
         let pooled = features.f_adaptive_avg_pool2d([1, 1])?;
         match &self.classifier {
@@ -191,21 +192,22 @@ impl EfficientNet {
         }
     }
 
-    /// The activations `[N, C, H / 32, W / 32]` after the head convolution.
+    /// Computes the activations `[N, C, H / 32, W / 32]` after the head convolution.
     ///
     /// # Errors
-    /// Same as [`forward`](Self::forward).
+    /// The errors of [`forward`](Self::forward).
     pub fn extract_features(&self, images: &Tensor, train: bool) -> Result<Tensor, TchError> {
         let mode = self.mode(train);
         self.run_head(&self.run_blocks(images, mode, |_, _, _| {})?, mode)
     }
 
-    /// The last activations at each resolution, by the names of the original: `reduction_1` has half the
-    /// height and width of the input, each following one half of the one before, `reduction_5` is the last
-    /// block's output and `reduction_6` the head's. An input too small to be halved five times has fewer.
+    /// Computes the last activations at each resolution, under the names of the original implementation:
+    /// `reduction_1` has half the height and width of the input, and each of the following has half those of its
+    /// predecessor. `reduction_5` is the last block's output, and `reduction_6` is the head's. Inputs too small to
+    /// be halved five times give fewer.
     ///
     /// # Errors
-    /// Same as [`forward`](Self::forward).
+    /// The errors of [`forward`](Self::forward).
     pub fn extract_endpoints(
         &self,
         images: &Tensor,
@@ -226,7 +228,7 @@ impl EfficientNet {
         Ok(reductions.into_iter().enumerate().map(named).collect())
     }
 
-    /// Runs stem and blocks; `visit` gets the index, the input and the output of each block.
+    /// Runs the stem and the blocks. `visit` is called with the index, the input and the output of each block.
     fn run_blocks(
         &self,
         images: &Tensor,
@@ -234,7 +236,7 @@ impl EfficientNet {
         mut visit: impl FnMut(usize, &Tensor, &Tensor),
     ) -> Result<Tensor, TchError> {
         let images = match mode {
-            // The memory format that the training kernels need; every layer preserves it.
+            // The training kernels need this memory format, which every layer preserves.
             Mode::Train(group) if self.stem_bn.is_supported(images, group) => &channels_last(images)?,
             _ => images,
         };
@@ -251,27 +253,27 @@ impl EfficientNet {
         self.head_bn.forward_silu(&self.head.forward(x)?, mode)
     }
 
-    /// The probability that block `index` drops its residual branch: it grows linearly with depth
-    /// from zero, and the last block's is just short of the configured rate.
+    /// Returns the probability that block `index` drops its residual branch. It grows linearly with depth from
+    /// zero, and is just short of the configured rate for the last block.
     pub fn drop_connect_rate(&self, index: usize) -> f64 {
         self.config.drop_connect_rate * index as f64 / self.blocks.len() as f64
     }
 
     /// Replaces the classifier with a new, randomly initialised one.
     ///
-    /// The variables keep their names and their place in the store; an optimizer that was built
-    /// before has state of the old shape and must be rebuilt.
+    /// The variables keep their names and their place in the store. An existing optimizer has state of the old
+    /// shape, and must be rebuilt.
     ///
     /// # Errors
-    /// [`Error::Architecture`] when the network has no classifier or `num_classes` is out of
-    /// range, [`Error::Torch`] when libtorch cannot create the tensors.
+    /// [`Error::Architecture`] when the network does not have a classifier or `num_classes` is out of range,
+    /// [`Error::Torch`] when libtorch cannot create the tensors.
     pub fn reset_classifier(&mut self, num_classes: usize) -> Result<(), Error> {
         let config = self.config.clone().with_num_classes(num_classes);
         config.validate()?;
         let Some(Linear { weight, bias }) = &mut self.classifier else {
             return Err(effnet_architecture::Error::InvalidConfig {
                 field: "include_top",
-                expected: "true: a network without a classifier has none to reset",
+                expected: "true, because the network does not have a classifier to reset",
                 found: "false".to_owned(),
             }
             .into());
@@ -288,10 +290,10 @@ impl EfficientNet {
 }
 
 impl nn::ModuleT for EfficientNet {
-    /// Same as [`EfficientNet::forward`].
+    /// Calls [`EfficientNet::forward`].
     ///
     /// # Panics
-    /// If that returns an error, which tch's trait cannot.
+    /// If that returns an error, because tch's trait cannot return one.
     #[allow(clippy::expect_used)]
     fn forward_t(&self, images: &Tensor, train: bool) -> Tensor {
         self.forward(images, train)

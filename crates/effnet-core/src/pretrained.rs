@@ -1,9 +1,9 @@
 //! Loads published or custom weights into a variable store, in one call.
 //!
-//! A network that is built by hand uses whatever profile and preprocessing its caller chooses, and a wrong
-//! choice gives wrong logits without an error. [`Pretrained`] determines both by the rules of the `effnet`
-//! program. It also looks for CUDA before it creates the first tensor: libtorch looks only once per process,
-//! and caches the answer.
+//! A network that is built by hand uses whatever profile and preprocessing its caller chooses, and a wrong choice
+//! gives wrong logits without an error. [`Pretrained`] determines both by the same rules as the `effnet` program.
+//! It also looks for CUDA before it creates the first tensor, because libtorch looks only once per process and
+//! caches the answer.
 
 use std::path::Path;
 
@@ -13,13 +13,13 @@ use tch::{Device, nn};
 
 use crate::{EfficientNet, Error};
 
-/// The device to compute on: the first CUDA device, or the CPU if there is none.
+/// Returns the device to compute on: the first CUDA device, or the CPU if there is none.
 ///
-/// **Call it before the first tensor of the process**, instead of [`Device::cuda_if_available`]: libtorch's
-/// CUDA library is loaded here, only on machines with an NVIDIA driver, and libtorch looks for CUDA once. If
-/// this libtorch cannot use the driver, the CPU is returned.
+/// **Call this before the process creates its first tensor**, instead of [`Device::cuda_if_available`]: libtorch
+/// looks for CUDA only once, and this function first loads its CUDA library if the machine has an NVIDIA driver.
+/// If this libtorch cannot use the driver, the CPU is returned.
 pub fn device() -> Device {
-    // libtorch was built without CUDA or for another driver version: fall back to the CPU.
+    // An error means that libtorch was built without CUDA or for a different driver version: fall back to the CPU.
     let _ = libtorch_ext::load_cuda(None);
     Device::cuda_if_available()
 }
@@ -28,11 +28,11 @@ pub fn device() -> Device {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct PretrainedOptions {
-    /// Device of the parameters; [`device()`] by default.
+    /// The device of the parameters; [`device()`] by default.
     pub device: Option<Device>,
-    /// Replace the classifier with a new, randomly initialised one for this many classes.
+    /// If set, the classifier is replaced with a new, randomly initialised one for this many classes.
     pub new_classes: Option<usize>,
-    /// Overrides of variant, profile, labels and preprocessing.
+    /// Overrides for variant, profile, labels and preprocessing.
     pub model: ModelOptions,
 }
 
@@ -82,39 +82,39 @@ impl PretrainedOptions {
 pub struct Pretrained {
     /// The variable store, with the original parameter names.
     pub store: nn::VarStore,
-    /// The network in this store; its profile is that of the weights.
+    /// The network in this store, with the profile of the weights.
     pub network: EfficientNet,
-    /// From an image to the network's input.
+    /// The transform from an image to the network's input.
     pub transform: EvalTransform,
-    /// The class names, if they are known; `None` with a new classifier.
+    /// The class names, if they are known. With a new classifier, only names passed in the options are known.
     pub labels: Option<Labels>,
-    /// What loading did in addition to copying tensors.
+    /// A report of what loading did in addition to copying tensors.
     pub report: LoadReport,
 }
 
 impl Pretrained {
-    /// Opens weights by name: a variant (`b3`), the id of published weights (`b3.advprop`), a weight file or
-    /// the folder of a training run. Published weights are downloaded once, verified and cached, see
+    /// Opens weights by name: a variant (`b3`), the id of published weights (`b3.advprop`), a weight file or the
+    /// folder of a training run. Published weights are downloaded once, verified and cached; see
     /// [`Zoo::from_environment`].
     ///
     /// # Errors
     /// [`Error::Open`] when the weights do not exist, cannot be downloaded or read, or are not exactly the
-    /// parameters of one EfficientNet; [`Error::Torch`] when libtorch cannot create the tensors.
+    /// parameters of an EfficientNet; [`Error::Torch`] when libtorch cannot create the tensors.
     pub fn open(weights: impl AsRef<Path>, options: &PretrainedOptions) -> Result<Self, Error> {
         Self::open_with(weights, options, &Zoo::from_environment()?, &mut ())
     }
 
-    /// [`open`](Self::open) with custom caches and a progress callback for the download.
+    /// Like [`open`](Self::open), but with custom caches and a progress callback for the download.
     ///
     /// # Errors
-    /// Same as [`open`](Self::open).
+    /// The errors of [`open`](Self::open).
     pub fn open_with(
         weights: impl AsRef<Path>,
         options: &PretrainedOptions,
         zoo: &Zoo,
         progress: &mut dyn Progress,
     ) -> Result<Self, Error> {
-        // Before the first tensor.
+        // This must happen before the first tensor is created.
         let device = options.device.unwrap_or_else(device);
         let weights = zoo.locate_one(weights, progress)?;
         let model = &options.model;

@@ -1,11 +1,11 @@
-//! Conversion between the tensors of files and those of libtorch.
+//! Conversion between tensors in files and libtorch's tensors.
 
 use effnet_checkpoint::{DType, StateDict, Tensor as FileTensor};
 use tch::{Device, Kind, Tensor};
 
 use crate::{EfficientNet, Error};
 
-/// Element types that both files and libtorch have.
+/// The element types that both files and libtorch support.
 const KINDS: [(DType, Kind); 10] = [
     (DType::F64, Kind::Double),
     (DType::F32, Kind::Float),
@@ -19,32 +19,37 @@ const KINDS: [(DType, Kind); 10] = [
     (DType::Bool, Kind::Bool),
 ];
 
-/// Copies a file's tensor into a libtorch tensor on the CPU, of the file's element type.
+/// Copies a tensor from a file into a libtorch tensor on the CPU, with the same element type.
 ///
 /// # Errors
-/// [`Error::Tensor`] when its values cannot be read, [`Error::Torch`] when libtorch has no such type or
-/// not enough memory.
+/// [`Error::Tensor`] when the values cannot be read, [`Error::Torch`] when libtorch does not support the type or
+/// runs out of memory.
 pub fn to_torch(source: &FileTensor) -> Result<Tensor, Error> {
     let kind = KINDS
         .iter()
         .find(|(dtype, _)| *dtype == source.dtype())
         .map(|&(_, kind)| kind)
-        .ok_or_else(|| tch::TchError::Kind(format!("libtorch has no tensors of type {}", source.dtype())))?;
+        .ok_or_else(|| {
+            tch::TchError::Kind(format!(
+                "libtorch does not support tensors of type {}",
+                source.dtype()
+            ))
+        })?;
     let shape: Vec<i64> = source.shape().iter().map(|&side| side as i64).collect();
     let bytes = source.bytes()?;
     let needed = shape.iter().product::<i64>() as usize * kind.elt_size_in_bytes();
     // tch copies `needed` bytes from the slice without checking its length.
     if bytes.len() != needed {
-        let message = format!("found {} bytes for a tensor of {needed} bytes", bytes.len());
+        let message = format!("expected {needed} bytes for a tensor, found {}", bytes.len());
         return Err(tch::TchError::Shape(message).into());
     }
     Ok(Tensor::f_from_data_size(&bytes, &shape, kind)?)
 }
 
-/// Copies a libtorch tensor, on any device, into one that can be written to a file.
+/// Copies a libtorch tensor on any device into a tensor that can be written to a file.
 ///
 /// # Errors
-/// [`Error::Torch`] when files have no such type, or when libtorch cannot copy it.
+/// [`Error::Torch`] when files do not support the type, or when libtorch cannot copy the tensor.
 pub fn from_torch(source: &Tensor) -> Result<FileTensor, Error> {
     let kind = source.f_kind()?;
     let dtype = KINDS
@@ -61,11 +66,11 @@ pub fn from_torch(source: &Tensor) -> Result<FileTensor, Error> {
     Ok(FileTensor::from_bytes(dtype, shape, bytes)?)
 }
 
-/// Images `[N, C, H, W]` in the channels-last memory format, in which convolutions are fastest on every device;
-/// the shape is unchanged.
+/// Converts images `[N, C, H, W]` to the channels-last memory format, in which convolutions are fastest on every
+/// device. The shape is unchanged.
 ///
 /// # Errors
-/// When libtorch fails: the wrong number of dimensions, or not enough memory.
+/// An error when libtorch fails: when the number of dimensions is wrong, or memory runs out.
 pub fn channels_last(images: &Tensor) -> Result<Tensor, tch::TchError> {
     images
         .f_permute([0, 2, 3, 1])?
@@ -74,11 +79,11 @@ pub fn channels_last(images: &Tensor) -> Result<Tensor, tch::TchError> {
 }
 
 impl EfficientNet {
-    /// A copy of all parameters and buffers under their names in the original implementation, in the order of
+    /// Copies all parameters and buffers, under their names in the original implementation, in the order of
     /// PyTorch's `state_dict()`.
     ///
     /// # Errors
-    /// Same as [`from_torch`].
+    /// The errors of [`from_torch`].
     pub fn state_dict(&self) -> Result<StateDict, Error> {
         self.named_tensors()
             .map(|(name, tensor)| Ok((name, from_torch(tensor)?)))

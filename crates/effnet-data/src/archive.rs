@@ -4,24 +4,31 @@
 //! small ones. The headers are read once; after that each image is one positional read, from any thread and in
 //! any order. That needs an uncompressed archive, so a compressed one is refused with advice.
 
+mod headers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use effnet_image::{DecodeOptions, Image, is_hidden, is_image_path};
+use effnet_image::{DecodeOptions, Image, is_hidden, is_image_path, unsupported_kind};
 
-use super::classes::Classes;
-use super::folder::class_name;
-use super::layout::SplitFolders;
+use super::class_folders;
+use super::classes::{Classes, class_name};
+use super::layout::{Content, Folder, Layout, Tree};
+use super::notice::Notice;
 use super::positional::read_exact_at;
 use super::{BoxError, DataError, Dataset, NameList};
+use headers::{Headers, Member};
+
+/// How many folders around all others are passed over.
+const MOST_COMMON: usize = 8;
 
 /// The index of a tar archive's images, from which [`TarDataset`]s are made.
 ///
-/// Entries are `CLASS/FILE`, or `train/CLASS/FILE` and `val/CLASS/FILE`, at any depth below; a common top-level
-/// folder is ignored. Hidden files, files without an image extension and links are skipped.
+/// Entries are `CLASS/FILE`, or `train/CLASS/FILE` and `val/CLASS/FILE`, at any depth below (see
+/// [`Splits::open`](crate::Splits::open) for the names of parts); a common top-level folder is ignored. Hidden files, files without an image extension and links are skipped.
 #[derive(Debug)]
 pub struct TarArchive {
     path: Arc<Path>,
@@ -29,7 +36,7 @@ pub struct TarArchive {
     entries: Vec<Entry>,
     /// All folders that contain anything, images or not, named like the entries.
     folders: BTreeSet<PathBuf>,
-    split_folders: Option<SplitFolders<String>>,
+    layout: Layout,
 }
 
 /// An image: its path without the common top-level folder, and the position of its bytes in the archive.
@@ -57,37 +64,25 @@ impl TarArchive {
         let Listing {
             mut entries,
             mut folders,
+            unsupported,
         } = list(path, &file, length)?;
-        strip_common_folder(&mut entries, &mut folders);
-        entries.sort_by_cached_key(|entry| entry.name.as_os_str().as_encoded_bytes().to_vec());
-        let mut archive = Self {
+        let loose = strip_common_folder(&mut entries, &mut folders);
+        entries.sort_by(|left, right| bytes(&left.name).cmp(bytes(&right.name)));
+        let mut layout = Layout::of(&Members { entries: &entries }, Path::new(""), path)?;
+        layout.notices.extend(Notice::loose_images(path, loose));
+        layout.notices.extend(Notice::unsupported(&unsupported));
+        Ok(Self {
             path: path.into(),
             file: Arc::new(file),
             entries,
             folders,
-            split_folders: None,
-        };
-        let holds_images = |folder: &String| {
-            let direct = |entry: &Entry| entry.name.parent() == Some(Path::new(folder));
-            archive.entries.iter().any(direct)
-        };
-        archive.split_folders = SplitFolders::among(&archive.top_folders()?, holds_images);
-        Ok(archive)
+            layout,
+        })
     }
 
-    /// The training and validation folders, if the archive is split.
-    pub(crate) fn split_folders(&self) -> Option<&SplitFolders<String>> {
-        self.split_folders.as_ref()
-    }
-
-    fn top_folders(&self) -> Result<Vec<(String, String)>, DataError> {
-        let mut names = BTreeSet::new();
-        for entry in &self.entries {
-            if let Some((name, _)) = split_first(&entry.name) {
-                names.insert(class_name(&self.path, name)?);
-            }
-        }
-        Ok(names.into_iter().map(|name| (name.clone(), name)).collect())
+    /// Where the images are, and which serve as what.
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     /// The images of the class folders in `split`, or of the top-level ones if `None`.
@@ -98,12 +93,14 @@ impl TarArchive {
     /// [`DataError`]: there are no class folders, or some have no images, differ only in case, are not named in
     /// UTF-8 or are not in `classes`.
     pub fn dataset(&self, split: Option<&str>, classes: Option<&[String]>) -> Result<TarDataset, DataError> {
+        self.images(split.map_or(&*self.layout.root, Path::new), classes)
+    }
+
+    /// Like [`TarArchive::dataset`], for the class folders in the folder `root` of the archive.
+    pub(crate) fn images(&self, root: &Path, classes: Option<&[String]>) -> Result<TarDataset, DataError> {
         let mut by_class: BTreeMap<String, Vec<&Entry>> = BTreeMap::new();
         for entry in &self.entries {
-            let below = match split {
-                Some(split) => entry.name.strip_prefix(split).ok(),
-                None => Some(&*entry.name),
-            };
+            let below = entry.name.strip_prefix(root).ok();
             if let Some((class, _)) = below.and_then(split_first) {
                 by_class
                     .entry(class_name(&self.path, class)?)
@@ -113,7 +110,7 @@ impl TarArchive {
         }
         if by_class.is_empty() {
             return Err(DataError::NoClasses {
-                path: self.path.join(split.unwrap_or_default()),
+                path: self.path.join(root),
                 found: match self.entries.len() {
                     0 => "no images".to_owned(),
                     1 => "1 image elsewhere".to_owned(),
@@ -121,10 +118,10 @@ impl TarArchive {
                 },
             });
         }
-        let below = self.folders.iter().filter_map(|folder| match split {
-            Some(split) => folder.strip_prefix(split).ok(),
-            None => Some(folder),
-        });
+        let below = self
+            .folders
+            .iter()
+            .filter_map(|folder| folder.strip_prefix(root).ok());
         let mut empty = BTreeSet::new();
         for class in below.filter_map(|folder| folder.iter().next()) {
             empty.insert(class_name(&self.path, class)?);
@@ -132,7 +129,7 @@ impl TarArchive {
         empty.retain(|class| !by_class.contains_key(class));
         if !empty.is_empty() {
             return Err(DataError::EmptyClasses {
-                path: self.path.join(split.unwrap_or_default()),
+                path: self.path.join(root),
                 classes: NameList::from_iter(empty),
             });
         }
@@ -197,6 +194,70 @@ impl Dataset for TarDataset {
     }
 }
 
+impl TarDataset {
+    /// What looks wrong about the class folders in the folder `root` of the archive, which was opened.
+    pub(crate) fn notices(&self, root: &Path) -> Vec<Notice> {
+        let below = self.entries.iter().filter_map(|(entry, label)| {
+            let mut components = entry.name.strip_prefix(root).ok()?.iter().skip(1);
+            let first = components.next()?;
+            components.next().is_some().then_some((*label, first))
+        });
+        class_folders::notices(&self.classes, below)
+    }
+}
+
+/// The folders of an archive. The entries are sorted by the bytes of their names, so those below a folder follow each
+/// other.
+struct Members<'a> {
+    entries: &'a [Entry],
+}
+
+impl Members<'_> {
+    fn below(&self, folder: &Path) -> &[Entry] {
+        if folder.as_os_str().is_empty() {
+            return self.entries;
+        }
+        let prefix = [bytes(folder), std::path::MAIN_SEPARATOR_STR.as_bytes()].concat();
+        let start = self
+            .entries
+            .partition_point(|entry| bytes(&entry.name) < &prefix[..]);
+        let count = self.entries[start..].partition_point(|entry| bytes(&entry.name).starts_with(&prefix));
+        &self.entries[start..start + count]
+    }
+}
+
+impl Tree for Members<'_> {
+    fn content(&self, folder: &Path) -> Result<Content, DataError> {
+        let mut content = Content::default();
+        let mut names = BTreeSet::new();
+        for entry in self.below(folder) {
+            match entry.name.strip_prefix(folder).ok().map(split_first) {
+                Some(Some((name, _))) => {
+                    names.insert(name);
+                }
+                _ => content.images += 1,
+            }
+        }
+        content.folders = names
+            .into_iter()
+            .map(|name| Folder {
+                // A name that is not UTF-8 is reported when it turns out to be a class.
+                name: name.to_string_lossy().into_owned(),
+                path: folder.join(name),
+            })
+            .collect();
+        Ok(content)
+    }
+
+    fn has_images(&self, folder: &Path) -> bool {
+        !self.below(folder).is_empty()
+    }
+}
+
+fn bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_encoded_bytes()
+}
+
 fn damaged(path: &Path, found: impl Into<String>) -> DataError {
     DataError::Archive {
         path: path.to_owned(),
@@ -230,17 +291,23 @@ fn refuse_compressed(path: &Path, file: &File) -> Result<(), DataError> {
 struct Listing {
     entries: Vec<Entry>,
     folders: BTreeSet<PathBuf>,
+    /// The number of files of each kind of image that is not supported.
+    unsupported: BTreeMap<&'static str, usize>,
 }
 
 /// Lists the images and folders of the archive.
 fn list(path: &Path, file: &File, length: u64) -> Result<Listing, DataError> {
-    let failed = |error: std::io::Error| damaged(path, format!("{error}"));
-    let mut archive = tar::Archive::new(file);
+    let mut headers = Headers::new(path, file, length);
     let (mut entries, mut folders) = (Vec::new(), BTreeSet::new());
-    for entry in archive.entries_with_seek().map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let kind = entry.header().entry_type();
-        let Some(name) = visible(&entry.path().map_err(failed)?) else {
+    let mut unsupported = BTreeMap::new();
+    while let Some(Member {
+        name,
+        kind,
+        offset,
+        size,
+    }) = headers.next()?
+    {
+        let Some(name) = visible(&name) else {
             continue;
         };
         if kind.is_dir() {
@@ -248,18 +315,21 @@ fn list(path: &Path, file: &File, length: u64) -> Result<Listing, DataError> {
             continue;
         }
         folders.extend(name.parent().map(Path::to_owned));
-        if !kind.is_file() || !is_image_path(&name) {
+        if !kind.is_file() {
             continue;
         }
-        let (offset, size) = (entry.raw_file_position(), entry.size());
-        if offset.checked_add(size).is_none_or(|end| end > length) {
-            let name = name.display();
-            return Err(damaged(path, format!("one truncated in {name} at byte {length}")));
+        if is_image_path(&name) {
+            entries.push(Entry { name, offset, size });
+        } else if let Some(kind) = unsupported_kind(&name) {
+            *unsupported.entry(kind).or_insert(0) += 1;
         }
-        entries.push(Entry { name, offset, size });
     }
     folders.remove(Path::new(""));
-    Ok(Listing { entries, folders })
+    Ok(Listing {
+        entries,
+        folders,
+        unsupported,
+    })
 }
 
 /// The path without `.` and `..` components; `None` if it is hidden or empty.
@@ -282,17 +352,18 @@ fn split_first(path: &Path) -> Option<(&OsStr, &Path)> {
 }
 
 /// Strips the top-level folders that all entries share, as long as class folders remain. Drops images next to
-/// the class folders: they have no class.
-fn strip_common_folder(entries: &mut Vec<Entry>, folders: &mut BTreeSet<PathBuf>) {
-    loop {
+/// the class folders, which have no class, and returns their number.
+fn strip_common_folder(entries: &mut Vec<Entry>, folders: &mut BTreeSet<PathBuf>) -> usize {
+    let before = entries.len();
+    for _ in 0..MOST_COMMON {
         let first = entries.first().and_then(|entry| entry.name.iter().next());
         let Some(common) = first.map(OsStr::to_owned) else {
-            return;
+            break;
         };
         let shared = entries.iter().all(|entry| entry.name.starts_with(&common));
         let deep = |entry: &Entry| entry.name.iter().count() > 2;
         if !shared || !entries.iter().any(deep) {
-            return;
+            break;
         }
         entries.retain(deep);
         let below = |name: &Path| name.iter().skip(1).collect::<PathBuf>();
@@ -302,4 +373,5 @@ fn strip_common_folder(entries: &mut Vec<Entry>, folders: &mut BTreeSet<PathBuf>
         *folders = folders.iter().map(|folder| below(folder)).collect();
         folders.remove(Path::new(""));
     }
+    before - entries.len()
 }

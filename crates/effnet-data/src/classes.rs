@@ -1,6 +1,7 @@
 //! The class names of a data set and their labels.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsStr;
 use std::path::Path;
 
 use super::DataError;
@@ -69,4 +70,13 @@ impl Classes {
     pub(crate) fn into_names(self) -> Vec<String> {
         self.names
     }
+}
+
+/// The name of a class folder, which must be UTF-8.
+pub(crate) fn class_name(path: &Path, name: &OsStr) -> Result<String, DataError> {
+    let utf8 = name.to_str().map(str::to_owned);
+    utf8.ok_or_else(|| DataError::ClassName {
+        path: path.to_owned(),
+        name: name.to_owned(),
+    })
 }

@@ -6,52 +6,69 @@ mod cells;
 use std::io;
 use std::path::Path;
 
-use plotters::element::Text;
-
-use crate::drawing::{Area, FAINT, INK, bold, draw_png, failed, shortened, text};
+use crate::drawing::{Canvas, FAINT, INK, Label, grouped, percentage, shortened, width_of};
 use crate::metrics::{Confusion, ConfusionMatrix};
 use crate::{PlotError, replace_file};
 
 /// Maximum number of classes that are shown individually, with their names.
 const MOST_NAMED: usize = 40;
-const HEADING: u32 = 74;
+/// Height of the heading, in pixels.
+const HEADING: i32 = 74;
+/// Left edge of the heading.
+const EDGE: i32 = 20;
 
 /// Draws a confusion matrix as a PNG. Rows are true classes, columns predicted classes; blue is correct, orange
 /// wrong, normalised by row.
 ///
-/// Up to 40 classes are named along both sides. Beyond that, cells are shared by neighbouring classes, and the
+/// Up to 40 classes are named along both sides; up to 20, the cells have numbers: the percentage of the row, where
+/// `0` stands for none and `<1` for few, and below the columns the precision. Beyond 40, cells are shared by neighbouring classes, and the
 /// most frequent mistakes are listed next to the matrix.
 ///
 /// # Errors
 /// [`PlotError::Draw`].
 pub fn confusion_png(confusion: &ConfusionMatrix, classes: &[String]) -> Result<Vec<u8>, PlotError> {
     let few = confusion.num_classes() <= MOST_NAMED;
-    let size = if few {
+    let (width, height) = if few {
         cells::size(confusion, classes)
     } else {
         blocks::SIZE
     };
-    draw_png((size.0, size.1 + HEADING), |area| {
-        let (top, body) = area.split_vertically(HEADING);
-        draw_heading(&top, confusion)?;
-        if few {
-            cells::draw(&body, confusion, classes)
-        } else {
-            blocks::draw(&body, confusion, classes)
-        }
-    })
+    let heading = heading(confusion);
+    let needed = heading.iter().map(|(text, label)| width_of(text, *label));
+    let width = needed.map(|width| width + 2 * EDGE as u32).fold(width, u32::max);
+    let mut canvas = Canvas::new((width, height + HEADING as u32));
+    for ((text, label), y) in heading.iter().zip([14, 46]) {
+        canvas.text(text, (EDGE, y), *label);
+    }
+    if few {
+        cells::draw(&mut canvas, HEADING, confusion, classes);
+    } else {
+        blocks::draw(&mut canvas, HEADING, confusion, classes);
+    }
+    canvas.into_png()
 }
 
-fn draw_heading(area: &Area<'_>, confusion: &ConfusionMatrix) -> Result<(), PlotError> {
+/// The lines above the matrix.
+fn heading(confusion: &ConfusionMatrix) -> [(String, Label); 2] {
     let (images, correct) = (confusion.images(), correct(confusion));
-    let percent = 100.0 * correct as f64 / images.max(1) as f64;
     let unit = if images == 1 { "image" } else { "images" };
-    let title = format!("{percent:.1} % of {images} {unit} correct");
-    area.draw(&Text::new(title, (20, 14), bold(22, INK)))
-        .map_err(failed)?;
-    let key = "rows: true class   columns: predicted class   blue: correct   orange: wrong   % of the row";
-    area.draw(&Text::new(key, (20, 46), text(15, FAINT)))
-        .map_err(failed)
+    let title = format!(
+        "{} of {} {unit} correct ({})",
+        grouped(correct),
+        grouped(images),
+        percent(correct, images)
+    );
+    let key = "percent of the row; blue: correct, orange: wrong".to_owned();
+    [(title, Label::new(22, INK).bold()), (key, Label::new(15, FAINT))]
+}
+
+/// With a decimal, if there is room for it: `99.3 %`; `100 %` only for all.
+fn percent(part: u64, whole: u64) -> String {
+    let percent = 100.0 * part as f64 / whole.max(1) as f64;
+    if part == whole || part == 0 || !(0.1..=99.9).contains(&percent) {
+        return format!("{} %", percentage(part, whole));
+    }
+    format!("{percent:.1} %")
 }
 
 fn correct(confusion: &ConfusionMatrix) -> u64 {

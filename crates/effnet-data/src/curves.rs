@@ -1,20 +1,16 @@
-//! Line plots over epochs or steps: loss, accuracy, learning rate.
+//! Line plots over epochs: loss, accuracy, learning rate; and the curve of a learning-rate range test.
 
-use std::ops::Range;
+mod axis;
 
-use plotters::chart::{ChartBuilder, ChartContext, SeriesLabelPosition};
-use plotters::coord::types::RangedCoordf64;
-use plotters::element::{Circle, PathElement, Text};
-use plotters::prelude::{BitMapBackend, Cartesian2d};
-use plotters::series::LineSeries;
-use plotters::style::text_anchor::{HPos, VPos};
-use plotters::style::{Color, RGBColor, WHITE};
-
-use super::drawing::{Area, BLUE, FAINT, GRID, INK, ORANGE, anchor, bold, draw_png, failed, text};
 use crate::PlotError;
+use crate::drawing::{
+    Across, BLUE, Canvas, Color, Down, FAINT, GRID, INK, Label, ORANGE, Rect, bounds, grouped, width_of,
+};
+use axis::Axis;
 
 /// One curve of a panel. Points that are not finite are skipped.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Curve {
     /// Name in the legend.
     pub name: String,
@@ -22,185 +18,281 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
 }
 
+impl Curve {
+    /// A curve with this name in the legend.
+    pub fn new(name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
+        let name = name.into();
+        Self { name, points }
+    }
+}
+
 /// A plot of curves that share axes.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Panel {
-    /// The quantity, with its unit.
+    /// The quantity.
     pub title: String,
+    /// Its unit, such as `%`; may be empty.
+    pub unit: String,
     /// The curves; the two colours alternate.
     pub curves: Vec<Curve>,
-    /// Whether to mark the highest point of the first curve.
-    pub mark_highest: bool,
+    /// The `x` of the point of the first curve to mark with a ring.
+    pub mark: Option<f64>,
+    /// Whether the marked point is the best one, which the title then says.
+    pub mark_is_best: bool,
+    /// Whether the `x` axis is logarithmic. Points with an `x` of 0 or less are then skipped.
+    pub logarithmic: bool,
+}
+
+impl Panel {
+    /// An empty panel for this quantity.
+    pub fn new(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Sets [`unit`](Self::unit).
+    #[must_use]
+    pub fn with_unit(mut self, unit: impl Into<String>) -> Self {
+        self.unit = unit.into();
+        self
+    }
+
+    /// Adds a curve.
+    #[must_use]
+    pub fn with_curve(mut self, curve: Curve) -> Self {
+        self.curves.push(curve);
+        self
+    }
+
+    /// Sets [`mark`](Self::mark).
+    #[must_use]
+    pub fn with_mark(mut self, mark: Option<f64>) -> Self {
+        self.mark = mark;
+        self
+    }
+
+    /// Marks the point at `best`, and names it in the title.
+    #[must_use]
+    pub fn with_best(mut self, best: Option<f64>) -> Self {
+        (self.mark, self.mark_is_best) = (best, true);
+        self
+    }
+
+    /// Sets [`logarithmic`](Self::logarithmic).
+    #[must_use]
+    pub fn with_logarithmic(mut self, logarithmic: bool) -> Self {
+        self.logarithmic = logarithmic;
+        self
+    }
 }
 
 const PANEL: (u32, u32) = (560, 460);
 const TITLE: u32 = 52;
-const COLORS: [RGBColor; 2] = [BLUE, ORANGE];
+const COLORS: [Color; 2] = [BLUE, ORANGE];
 /// Curves with more points are drawn without dots.
 const MOST_DOTS: usize = 40;
+const THICKNESS: f64 = 2.0;
 
 /// Draws the panels side by side below a title, as a PNG; `x_name` labels all x axes.
 ///
 /// # Errors
 /// [`PlotError::Draw`].
 pub fn curves_png(title: &str, x_name: &str, panels: &[Panel]) -> Result<Vec<u8>, PlotError> {
-    let size = (PANEL.0 * panels.len().max(1) as u32, PANEL.1 + TITLE);
-    draw_png(size, |area| {
-        let heading = Text::new(title, (20, 18), bold(22, INK));
-        area.draw(&heading).map_err(failed)?;
-        let (_, body) = area.split_vertically(TITLE);
-        for (panel, area) in panels.iter().zip(body.split_evenly((1, panels.len().max(1)))) {
-            draw_panel(&area, panel, x_name)?;
-        }
-        Ok(())
-    })
+    let count = panels.len().max(1) as u32;
+    let mut canvas = Canvas::new((PANEL.0 * count, PANEL.1 + TITLE));
+    canvas.text(title, (20, 16), Label::new(22, INK).bold());
+    for (index, panel) in panels.iter().enumerate() {
+        draw_panel(&mut canvas, index as i32 * PANEL.0 as i32, panel, x_name);
+    }
+    canvas.into_png()
 }
 
 /// A curve as drawn: its finite points and its colour.
 struct Line<'a> {
     name: &'a str,
     points: Vec<(f64, f64)>,
-    color: RGBColor,
+    color: Color,
 }
 
-type Chart<'a, 'b> = ChartContext<'a, BitMapBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
-
-fn draw_panel(area: &Area<'_>, panel: &Panel, x_name: &str) -> Result<(), PlotError> {
+fn draw_panel(canvas: &mut Canvas, left: i32, panel: &Panel, x_name: &str) {
+    let top = TITLE as i32;
     let colored = panel.curves.iter().zip(COLORS.into_iter().cycle());
     let lines: Vec<Line<'_>> = colored
         .map(|(curve, color)| Line {
             name: &curve.name,
-            points: finite(&curve.points),
+            points: drawable(&curve.points, panel.logarithmic),
             color,
         })
         .filter(|line| !line.points.is_empty())
         .collect();
     let Some(first) = lines.first() else {
-        let place = (PANEL.0 as i32 / 2, PANEL.1 as i32 / 2);
-        let style = text(18, FAINT).pos(anchor(HPos::Center, VPos::Center));
-        let note = Text::new(format!("no {} yet", panel.title), place, style);
-        return area.draw(&note).map_err(failed);
+        let place = (left + PANEL.0 as i32 / 2, top + PANEL.1 as i32 / 2);
+        let label = Label::new(18, FAINT).at(Across::Center, Down::Center);
+        canvas.text(&format!("no {} yet", panel.title), place, label);
+        return;
     };
-    let best = highest(&first.points).filter(|_| panel.mark_highest);
-    let caption = match best {
-        Some((x, y)) => format!("{}, best {} in {x_name} {x:.0}", panel.title, number(y)),
-        None => panel.title.clone(),
+    let mark = panel.mark.and_then(|x| at(first, x));
+    let middle = left + PANEL.0 as i32 / 2;
+    let label = Label::new(19, INK).at(Across::Center, Down::Top);
+    canvas.text(&caption(panel, x_name, mark), (middle, top + 6), label);
+    draw_legend(canvas, (left + 70, top + 40), &lines);
+    let plot = Rect {
+        left: left + 70,
+        top: top + 62,
+        right: left + PANEL.0 as i32 - 24,
+        bottom: top + PANEL.1 as i32 - 58,
     };
-    let points = || lines.iter().flat_map(|line| &line.points);
-    let mut chart = ChartBuilder::on(area)
-        .caption(caption, text(19, INK))
-        .margin(12)
-        .margin_right(24)
-        .x_label_area_size(46)
-        .y_label_area_size(70)
-        .build_cartesian_2d(
-            x_range(points().map(|point| point.0)),
-            y_range(points().map(|point| point.1)),
-        )
-        .map_err(failed)?;
-    draw_axes(&mut chart, x_name)?;
+    let chart = Chart::new(plot, &lines, panel.logarithmic);
+    chart.draw_axes(canvas, x_name);
     for line in &lines {
-        draw_line(&mut chart, line)?;
+        chart.draw_line(canvas, line);
     }
-    if let Some(best) = best {
-        let ring = Circle::new(best, 6, first.color.stroke_width(2));
-        chart.draw_series([ring]).map_err(failed)?;
+    if let Some(mark) = mark {
+        let center = chart.place(mark);
+        canvas.ring(center, 6.0, 2.0, first.color);
+        canvas.disc(center, 3.0, first.color);
     }
-    if lines.len() == 1 {
-        return Ok(());
-    }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::MiddleRight)
-        .background_style(WHITE.mix(0.85))
-        .border_style(GRID)
-        .label_font(text(16, INK))
-        .margin(8)
-        .draw()
-        .map_err(failed)
 }
 
-fn draw_axes(chart: &mut Chart<'_, '_>, x_name: &str) -> Result<(), PlotError> {
-    chart
-        .configure_mesh()
-        .light_line_style(WHITE)
-        .bold_line_style(GRID)
-        .axis_style(FAINT)
-        .x_desc(x_name)
-        .x_labels(8)
-        .y_labels(7)
-        // Label only whole epochs or steps.
-        .x_label_formatter(&|x| {
-            let is_whole = (x - x.round()).abs() < 1e-6;
-            if is_whole {
-                format!("{x:.0}")
+/// `validation accuracy (%), best 99.3 % in epoch 3`.
+fn caption(panel: &Panel, x_name: &str, mark: Option<(f64, f64)>) -> String {
+    let Panel { title, unit, .. } = panel;
+    let title = match unit.as_str() {
+        "" => title.clone(),
+        unit => format!("{title} ({unit})"),
+    };
+    match mark.filter(|_| panel.mark_is_best) {
+        Some((x, y)) => {
+            let space = if unit.is_empty() { "" } else { " " };
+            format!("{title}, best {}{space}{unit} in {x_name} {x:.0}", number(y))
+        }
+        None => title,
+    }
+}
+
+/// The point of a line with this `x`.
+fn at(line: &Line<'_>, x: f64) -> Option<(f64, f64)> {
+    line.points.iter().copied().find(|point| point.0 == x)
+}
+
+/// The names of the lines in a row, above the plot, where no point can be.
+fn draw_legend(canvas: &mut Canvas, (left, y): (i32, i32), lines: &[Line<'_>]) {
+    let label = Label::new(16, INK).at(Across::Left, Down::Center);
+    let mut x = left;
+    for line in lines.iter().filter(|line| !line.name.is_empty()) {
+        let height = f64::from(y) + 0.5;
+        let sample = [(f64::from(x), height), (f64::from(x + 22), height)];
+        canvas.line(&sample, 3.0, line.color);
+        canvas.text(line.name, (x + 30, y), label);
+        x += 30 + width_of(line.name, label) as i32 + 26;
+    }
+}
+
+/// The rectangle of a plot and its axes.
+struct Chart {
+    plot: Rect,
+    x: Axis,
+    y: Axis,
+}
+
+impl Chart {
+    fn new(plot: Rect, lines: &[Line<'_>], logarithmic: bool) -> Self {
+        let points = || lines.iter().flat_map(|line| &line.points);
+        let x = bounds(points().map(|point| point.0));
+        let y = bounds(points().map(|point| point.1));
+        Self {
+            plot,
+            x: if logarithmic {
+                Axis::decades(x)
             } else {
-                String::new()
-            }
-        })
-        .y_label_formatter(&|y| number(*y))
-        .label_style(text(16, INK))
-        .axis_desc_style(text(17, INK))
-        .draw()
-        .map_err(failed)
-}
-
-fn draw_line(chart: &mut Chart<'_, '_>, line: &Line<'_>) -> Result<(), PlotError> {
-    let (points, color) = (&line.points, line.color);
-    let few = points.len() <= MOST_DOTS;
-    // Only lines of width 1 are antialiased, which dense curves need.
-    let stroke = color.stroke_width(if few { 2 } else { 1 });
-    chart
-        .draw_series(LineSeries::new(points.iter().copied(), stroke))
-        .map_err(failed)?
-        .label(line.name)
-        .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], color.stroke_width(3)));
-    if few {
-        let dots = points.iter().map(|&point| Circle::new(point, 3, color.filled()));
-        chart.draw_series(dots).map_err(failed)?;
+                Axis::whole_numbers(x)
+            },
+            y: Axis::numbers(y),
+        }
     }
-    Ok(())
+
+    /// Where a point is on the canvas.
+    fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
+        let Rect {
+            left,
+            top,
+            right,
+            bottom,
+        } = self.plot;
+        (
+            f64::from(left) + self.x.fraction(x) * f64::from(right - left),
+            f64::from(bottom) - self.y.fraction(y) * f64::from(bottom - top),
+        )
+    }
+
+    fn draw_axes(&self, canvas: &mut Canvas, x_name: &str) {
+        let plot = self.plot;
+        for (value, text) in self.y.ticks() {
+            let y = self.place((0.0, value)).1.round() as i32;
+            canvas.fill(
+                Rect {
+                    top: y,
+                    bottom: y + 1,
+                    ..plot
+                },
+                GRID,
+            );
+            let label = Label::new(16, INK).at(Across::Right, Down::Center);
+            canvas.text(&text, (plot.left - 8, y), label);
+        }
+        for (value, text) in self.x.ticks() {
+            let x = self.place((value, 0.0)).0.round() as i32;
+            canvas.fill(
+                Rect {
+                    left: x,
+                    right: x + 1,
+                    ..plot
+                },
+                GRID,
+            );
+            let label = Label::new(16, INK).at(Across::Center, Down::Top);
+            canvas.text(&text, (x, plot.bottom + 6), label);
+        }
+        let axis = [
+            Rect {
+                top: plot.bottom,
+                bottom: plot.bottom + 1,
+                ..plot
+            },
+            Rect {
+                right: plot.left + 1,
+                ..plot
+            },
+        ];
+        for side in axis {
+            canvas.fill(side, FAINT);
+        }
+        let label = Label::new(17, INK).at(Across::Center, Down::Top);
+        canvas.text(
+            x_name,
+            (i32::midpoint(plot.left, plot.right), plot.bottom + 28),
+            label,
+        );
+    }
+
+    fn draw_line(&self, canvas: &mut Canvas, line: &Line<'_>) {
+        let points: Vec<(f64, f64)> = line.points.iter().map(|&point| self.place(point)).collect();
+        canvas.line(&points, THICKNESS, line.color);
+        if points.len() <= MOST_DOTS {
+            for point in points {
+                canvas.disc(point, 3.0, line.color);
+            }
+        }
+    }
 }
 
-/// The highest point; the first of several.
-fn highest(points: &[(f64, f64)]) -> Option<(f64, f64)> {
-    let higher = |best: (f64, f64), point: (f64, f64)| if point.1 > best.1 { point } else { best };
-    points.iter().copied().reduce(higher)
-}
-
-fn finite(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let is_finite = |point: &&(f64, f64)| point.0.is_finite() && point.1.is_finite();
-    points.iter().filter(is_finite).copied().collect()
-}
-
-fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-        (low.min(value), high.max(value))
-    })
-}
-
-/// The range of the values, with room for dots at both ends.
-fn x_range(values: impl Iterator<Item = f64>) -> Range<f64> {
-    let (low, high) = bounds(values);
-    let margin = ((high - low) * 0.02).max(0.2);
-    low - margin..high + margin
-}
-
-/// The range of the values with a margin; never empty.
-fn y_range(values: impl Iterator<Item = f64>) -> Range<f64> {
-    let (low, high) = bounds(values);
-    let margin = match (high - low) * 0.06 {
-        margin if margin > 0.0 => margin,
-        _ if high == 0.0 => 1.0,
-        _ => high.abs() * 0.1,
-    };
-    // The axis does not go below 0 unless the values do.
-    let bottom = if low >= 0.0 {
-        (low - margin).max(0.0)
-    } else {
-        low - margin
-    };
-    bottom..high + margin
+fn drawable(points: &[(f64, f64)], logarithmic: bool) -> Vec<(f64, f64)> {
+    let can_be_drawn =
+        |point: &&(f64, f64)| point.0.is_finite() && point.1.is_finite() && (!logarithmic || point.0 > 0.0);
+    points.iter().filter(can_be_drawn).copied().collect()
 }
 
 /// About three significant digits, without trailing zeros.
@@ -211,6 +303,7 @@ fn number(value: f64) -> String {
         size if size < 0.1 => 4,
         size if size < 10.0 => 2,
         size if size < 1000.0 => 1,
+        _ if value > 0.0 => return grouped(value.round() as u64),
         _ => 0,
     };
     let text = format!("{value:.decimals$}");
@@ -225,11 +318,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_short() {
+    fn numbers_are_short() {
         let values = [0.0, 2e-5, 0.004, 0.0125, 0.5, 1.25, 87.24, 100.0, 12345.6];
         let expected = [
-            "0", "2.0e-5", "0.004", "0.0125", "0.5", "1.25", "87.2", "100", "12346",
+            "0", "2.0e-5", "0.004", "0.0125", "0.5", "1.25", "87.2", "100", "12,346",
         ];
         assert_eq!(values.map(number), expected);
+    }
+
+    #[test]
+    fn the_caption_names_the_best_point_with_its_unit() {
+        let points = vec![(1.0, 99.3), (2.0, 98.0), (3.0, 99.3)];
+        let panel = Panel::new("validation accuracy")
+            .with_unit("%")
+            .with_curve(Curve::new("top-1", points.clone()))
+            .with_best(Some(3.0));
+        let line = Line {
+            name: "top-1",
+            points,
+            color: BLUE,
+        };
+        let best = at(&line, 3.0);
+        let expected = "validation accuracy (%), best 99.3 % in epoch 3";
+        assert_eq!(caption(&panel, "epoch", best), expected);
+        assert_eq!(at(&line, 4.0), None);
+        assert_eq!(caption(&panel, "epoch", None), "validation accuracy (%)");
+    }
+
+    #[test]
+    fn no_point_lies_in_the_legend() {
+        let points = vec![(1.0, 5.0), (2.0, -3.0), (40.0, 900.0)];
+        let line = Line {
+            name: "",
+            points,
+            color: BLUE,
+        };
+        let plot = Rect {
+            left: 70,
+            top: 114,
+            right: 536,
+            bottom: 454,
+        };
+        let chart = Chart::new(plot, std::slice::from_ref(&line), false);
+        for &point in &line.points {
+            let (x, y) = chart.place(point);
+            assert!(x > 75.0 && x < 530.0 && y > 120.0 && y < 450.0, "{x}, {y}");
+        }
     }
 }

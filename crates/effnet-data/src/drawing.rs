@@ -1,73 +1,248 @@
-//! Drawing into PNG files with an embedded font.
+//! A small canvas: lines, rectangles and text in pixels, encoded as PNG.
 //!
-//! Servers and containers often have no fonts installed, and plots should look the same everywhere.
+//! Plots need four shapes only, but these must look right at any slope and size: general plotting crates draw thick
+//! lines without antialiasing and round each glyph to a whole pixel, which leaves gaps in words. The font is embedded,
+//! because servers and containers often have none and plots should look the same everywhere.
+
+mod text;
 
 use std::fmt::Display;
-use std::sync::LazyLock;
-
-use plotters::coord::Shift;
-use plotters::prelude::{BitMapBackend, DrawingArea, IntoDrawingArea};
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, FontStyle, IntoTextStyle, RGBColor, TextStyle, WHITE, register_font};
 
 use crate::PlotError;
+pub(crate) use text::{Across, Down, Label, width_of};
 
-/// The drawing area.
-pub(crate) type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+/// Red, green and blue.
+pub(crate) type Color = [u8; 3];
 
+/// Background.
+pub(crate) const WHITE: Color = [0xff; 3];
+/// Text on dark cells is white, on light ones black: one of the two always has a contrast of 4.5:1.
+pub(crate) const BLACK: Color = [0; 3];
 /// Colour of text and axes.
-pub(crate) const INK: RGBColor = RGBColor(0x26, 0x2b, 0x33);
+pub(crate) const INK: Color = [0x26, 0x2b, 0x33];
 /// Colour of secondary text.
-pub(crate) const FAINT: RGBColor = RGBColor(0x7a, 0x82, 0x8e);
+pub(crate) const FAINT: Color = [0x63, 0x6b, 0x77];
 /// Colour of grid lines.
-pub(crate) const GRID: RGBColor = RGBColor(0xe6, 0xe8, 0xec);
+pub(crate) const GRID: Color = [0xe6, 0xe8, 0xec];
 /// Colour of the first curve and of correct predictions.
-pub(crate) const BLUE: RGBColor = RGBColor(0x1f, 0x66, 0xb5);
+pub(crate) const BLUE: Color = [0x1f, 0x66, 0xb5];
 /// Colour of the second curve and of mistakes.
-pub(crate) const ORANGE: RGBColor = RGBColor(0xd9, 0x5f, 0x0e);
+pub(crate) const ORANGE: Color = [0xd9, 0x5f, 0x0e];
+/// Orange for text on white.
+pub(crate) const DARK_ORANGE: Color = [0xa8, 0x47, 0x06];
 
-const FONT: &str = "DejaVu Sans";
-
-/// plotters registers fonts per process, so this happens once.
-static REGISTERED: LazyLock<bool> = LazyLock::new(|| {
-    register_font(FONT, FontStyle::Normal, dejavu::sans::regular()).is_ok()
-        && register_font(FONT, FontStyle::Bold, dejavu::sans::bold()).is_ok()
-});
-
-/// Converts an error of plotters or png; for `map_err`.
-pub(crate) fn failed(error: impl Display) -> PlotError {
-    PlotError::Draw(error.to_string())
+/// A rectangle in pixels; right and bottom are outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rect {
+    pub(crate) left: i32,
+    pub(crate) top: i32,
+    pub(crate) right: i32,
+    pub(crate) bottom: i32,
 }
 
-/// Text of `size` pixels.
-pub(crate) fn text(size: u32, color: RGBColor) -> TextStyle<'static> {
-    colored((FONT, size), color)
+/// An image to draw on. What lies outside of it is cut off.
+pub(crate) struct Canvas {
+    width: i32,
+    height: i32,
+    pixels: Vec<u8>,
 }
 
-/// Bold text of `size` pixels.
-pub(crate) fn bold(size: u32, color: RGBColor) -> TextStyle<'static> {
-    colored((FONT, size, FontStyle::Bold), color)
-}
+impl Canvas {
+    /// A white canvas.
+    pub(crate) fn new((width, height): (u32, u32)) -> Self {
+        Self {
+            width: width as i32,
+            height: height as i32,
+            pixels: vec![0xff; width as usize * height as usize * 3],
+        }
+    }
 
-fn colored(font: impl IntoTextStyle<'static>, color: RGBColor) -> TextStyle<'static> {
-    TextStyle {
-        color: color.to_backend_color(),
-        // Sizes are in pixels; the parent size only matters for relative sizes.
-        ..font.into_text_style(&(1, 1))
+    /// Mixes `color` into a pixel; `coverage` is the part of the pixel that is covered, 0 to 1.
+    fn blend(&mut self, x: i32, y: i32, color: Color, coverage: f32) {
+        if x < 0 || y < 0 || x >= self.width || y >= self.height || coverage <= 0.0 {
+            return;
+        }
+        let start = 3 * (y as usize * self.width as usize + x as usize);
+        for (pixel, value) in self.pixels[start..start + 3].iter_mut().zip(color) {
+            let mixed = f32::from(*pixel) + (f32::from(value) - f32::from(*pixel)) * coverage.min(1.0);
+            *pixel = mixed.round() as u8;
+        }
+    }
+
+    /// Sets the colour of a pixel.
+    pub(crate) fn set(&mut self, x: i32, y: i32, color: Color) {
+        self.blend(x, y, color, 1.0);
+    }
+
+    pub(crate) fn fill(&mut self, rect: Rect, color: Color) {
+        for y in rect.top.max(0)..rect.bottom.min(self.height) {
+            for x in rect.left.max(0)..rect.right.min(self.width) {
+                self.blend(x, y, color, 1.0);
+            }
+        }
+    }
+
+    /// Draws the outline of a rectangle, one pixel wide.
+    pub(crate) fn frame(&mut self, rect: Rect, color: Color) {
+        let Rect {
+            left,
+            top,
+            right,
+            bottom,
+        } = rect;
+        let side = |left, top, right, bottom| Rect {
+            left,
+            top,
+            right,
+            bottom,
+        };
+        self.fill(side(left, top, right, top + 1), color);
+        self.fill(side(left, bottom - 1, right, bottom), color);
+        self.fill(side(left, top, left + 1, bottom), color);
+        self.fill(side(right - 1, top, right, bottom), color);
+    }
+
+    /// Draws connected segments as one line of even thickness.
+    pub(crate) fn line(&mut self, points: &[(f64, f64)], thickness: f64, color: Color) {
+        let mut mask = Mask::around(points, thickness + 1.0, (self.width, self.height));
+        for pair in points.windows(2) {
+            mask.cover(pair[0], pair[1], thickness / 2.0);
+        }
+        mask.blend_into(self, color);
+    }
+
+    pub(crate) fn disc(&mut self, center: (f64, f64), radius: f64, color: Color) {
+        let mut mask = Mask::around(&[center], radius + 1.0, (self.width, self.height));
+        mask.cover(center, center, radius);
+        mask.blend_into(self, color);
+    }
+
+    pub(crate) fn ring(&mut self, center: (f64, f64), radius: f64, thickness: f64, color: Color) {
+        self.disc(center, radius + thickness / 2.0, color);
+        self.disc(center, radius - thickness / 2.0, WHITE);
+    }
+
+    /// Encodes the canvas as a PNG.
+    pub(crate) fn into_png(self) -> Result<Vec<u8>, PlotError> {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, self.width as u32, self.height as u32);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.set_depth(png::BitDepth::Eight);
+        let mut writer = encoder.write_header().map_err(failed)?;
+        writer.write_image_data(&self.pixels).map_err(failed)?;
+        writer.finish().map_err(failed)?;
+        Ok(bytes)
     }
 }
 
-/// The anchor of a text relative to its position.
-pub(crate) fn anchor(horizontal: HPos, vertical: VPos) -> Pos {
-    Pos::new(horizontal, vertical)
+/// How much of each pixel of a rectangle a shape covers. A line is collected here before it is blended: where its
+/// segments overlap, it must not become darker.
+struct Mask {
+    rect: Rect,
+    coverage: Vec<f32>,
+}
+
+impl Mask {
+    /// For a shape within `margin` of `points`, cut off at the canvas.
+    fn around(points: &[(f64, f64)], margin: f64, (width, height): (i32, i32)) -> Self {
+        let (left, right) = bounds(points.iter().map(|point| point.0));
+        let (top, bottom) = bounds(points.iter().map(|point| point.1));
+        let rect = Rect {
+            left: ((left - margin).floor().max(0.0)) as i32,
+            top: ((top - margin).floor().max(0.0)) as i32,
+            right: ((right + margin).ceil().min(f64::from(width))) as i32,
+            bottom: ((bottom + margin).ceil().min(f64::from(height))) as i32,
+        };
+        let size = |from: i32, to: i32| usize::try_from(to - from).unwrap_or(0);
+        let area = size(rect.left, rect.right) * size(rect.top, rect.bottom);
+        Self {
+            rect,
+            coverage: vec![0.0; area],
+        }
+    }
+
+    /// Covers the pixels within `radius` of the segment from `a` to `b`.
+    fn cover(&mut self, a: (f64, f64), b: (f64, f64), radius: f64) {
+        let reach = radius + 1.0;
+        let rect = self.rect;
+        let between = |p: f64, q: f64, least: i32, most: i32| {
+            let (low, high) = (p.min(q) - reach, p.max(q) + reach);
+            (low.floor() as i32).max(least)..(high.ceil() as i32).min(most)
+        };
+        let width = (rect.right - rect.left) as usize;
+        for y in between(a.1, b.1, rect.top, rect.bottom) {
+            for x in between(a.0, b.0, rect.left, rect.right) {
+                let center = (f64::from(x) + 0.5, f64::from(y) + 0.5);
+                let covered = (radius + 0.5 - distance(center, a, b)).clamp(0.0, 1.0) as f32;
+                let index = (y - rect.top) as usize * width + (x - rect.left) as usize;
+                self.coverage[index] = self.coverage[index].max(covered);
+            }
+        }
+    }
+
+    fn blend_into(self, canvas: &mut Canvas, color: Color) {
+        let width = (self.rect.right - self.rect.left).max(1) as usize;
+        for (row, y) in self.coverage.chunks_exact(width).zip(self.rect.top..) {
+            for (&covered, x) in row.iter().zip(self.rect.left..) {
+                canvas.blend(x, y, color, covered);
+            }
+        }
+    }
+}
+
+/// The smallest and the largest value; infinite without values.
+pub(crate) fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+        (low.min(value), high.max(value))
+    })
+}
+
+/// The distance of a point from a segment.
+fn distance(point: (f64, f64), a: (f64, f64), b: (f64, f64)) -> f64 {
+    let (dx, dy) = (b.0 - a.0, b.1 - a.1);
+    let length = dx * dx + dy * dy;
+    let along = ((point.0 - a.0) * dx + (point.1 - a.1) * dy) / length.max(f64::MIN_POSITIVE);
+    let along = along.clamp(0.0, 1.0);
+    (point.0 - a.0 - along * dx).hypot(point.1 - a.1 - along * dy)
+}
+
+/// Converts an error of png; for `map_err`.
+fn failed(error: impl Display) -> PlotError {
+    PlotError::Draw(error.to_string())
 }
 
 /// A colour between white (0) and `full` (1).
-pub(crate) fn tint(full: RGBColor, strength: f64) -> RGBColor {
+pub(crate) fn tint(full: Color, strength: f64) -> Color {
     let strength = strength.clamp(0.0, 1.0);
-    let mix = |full: u8| (255.0 + strength * (f64::from(full) - 255.0)).round() as u8;
-    let (red, green, blue) = full.rgb();
-    RGBColor(mix(red), mix(green), mix(blue))
+    full.map(|full| (255.0 + strength * (f64::from(full) - 255.0)).round() as u8)
+}
+
+/// Black or white, whichever is easier to read on `background`.
+pub(crate) fn readable_on(background: Color) -> Color {
+    if contrast(BLACK, background) >= contrast(WHITE, background) {
+        BLACK
+    } else {
+        WHITE
+    }
+}
+
+/// The contrast ratio of two colours, 1 to 21 (WCAG 2.2, "contrast ratio").
+pub(crate) fn contrast(a: Color, b: Color) -> f64 {
+    let (a, b) = (luminance(a), luminance(b));
+    (a.max(b) + 0.05) / (a.min(b) + 0.05)
+}
+
+/// The relative luminance, 0 to 1 (WCAG 2.2).
+fn luminance(color: Color) -> f64 {
+    let linear = color.map(|value| {
+        let value = f64::from(value) / 255.0;
+        if value <= 0.04045 {
+            value / 12.92
+        } else {
+            ((value + 0.055) / 1.055).powf(2.4)
+        }
+    });
+    0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 }
 
 /// The text, truncated to `most` characters.
@@ -79,27 +254,125 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
-/// Encodes what `draw` draws as a PNG of `width` x `height` pixels with a white background.
-pub(crate) fn draw_png(
-    (width, height): (u32, u32),
-    draw: impl FnOnce(&Area<'_>) -> Result<(), PlotError>,
-) -> Result<Vec<u8>, PlotError> {
-    if !*REGISTERED {
-        return Err(failed("the embedded font is damaged"));
+/// A count with separators: `12,345`.
+pub(crate) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
     }
-    let mut pixels = vec![0; width as usize * height as usize * 3];
-    {
-        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
-        area.fill(&WHITE).map_err(failed)?;
-        draw(&area)?;
-        area.present().map_err(failed)?;
+    text
+}
+
+/// `part` of `whole` in percent, without decimals. `0` stands for none and `100` for all, and for nothing else:
+/// 5 of 1000 are `<1`, 999 of 1000 `>99`.
+pub(crate) fn percentage(part: u64, whole: u64) -> String {
+    let percent = 100.0 * part as f64 / whole.max(1) as f64;
+    if part == 0 {
+        "0".to_owned()
+    } else if percent < 1.0 {
+        "<1".to_owned()
+    } else if part < whole && percent > 99.0 {
+        ">99".to_owned()
+    } else {
+        format!("{percent:.0}")
     }
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    let mut writer = encoder.write_header().map_err(failed)?;
-    writer.write_image_data(&pixels).map_err(failed)?;
-    writer.finish().map_err(failed)?;
-    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_readable_on_every_cell_and_on_white() {
+        for full in [BLUE, ORANGE] {
+            for step in 0..=1000 {
+                let cell = tint(full, f64::from(step) / 1000.0);
+                let found = contrast(readable_on(cell), cell);
+                assert!(found >= 4.5, "{found} on {cell:?}");
+            }
+        }
+        for ink in [INK, FAINT, BLUE, DARK_ORANGE] {
+            let found = contrast(ink, WHITE);
+            assert!(found >= 4.5, "{found} of {ink:?}");
+        }
+    }
+
+    #[test]
+    fn the_contrast_is_that_of_the_guidelines() {
+        assert!((contrast(BLACK, WHITE) - 21.0).abs() < 1e-9);
+        // #767676 is the lightest grey that has 4.5:1 on white.
+        assert!(contrast([0x76; 3], WHITE) >= 4.5 && contrast([0x77; 3], WHITE) < 4.5);
+    }
+
+    #[test]
+    fn none_and_all_are_said_of_nothing_else() {
+        let cases = [
+            (0, 1000, "0"),
+            (0, 0, "0"),
+            (1, 1000, "<1"),
+            (5, 1000, "<1"),
+            (10, 1000, "1"),
+            (370, 1000, "37"),
+            (990, 1000, "99"),
+            (996, 1000, ">99"),
+            (1000, 1000, "100"),
+        ];
+        for (part, whole, expected) in cases {
+            assert_eq!(percentage(part, whole), expected, "{part} of {whole}");
+        }
+    }
+
+    #[test]
+    fn digits_are_grouped_by_three() {
+        let found = [0, 999, 1000, 12_345, 1_234_567].map(grouped);
+        assert_eq!(found, ["0", "999", "1,000", "12,345", "1,234,567"]);
+    }
+
+    /// How dark a canvas is: the sum of the covered parts of its pixels.
+    fn covered(canvas: &Canvas) -> f64 {
+        canvas
+            .pixels
+            .iter()
+            .map(|&value| 1.0 - f64::from(value) / 255.0)
+            .sum::<f64>()
+            / 3.0
+    }
+
+    #[test]
+    fn lines_are_equally_thick_at_any_slope() {
+        for degrees in (0..180).step_by(7) {
+            let (sin, cos) = f64::from(degrees).to_radians().sin_cos();
+            let end = |side: f64| (100.0 + side * 80.0 * cos, 100.0 + side * 80.0 * sin);
+            let mut canvas = Canvas::new((200, 200));
+            canvas.line(&[end(-1.0), end(1.0)], 2.0, BLACK);
+            let thickness = covered(&canvas) / 160.0;
+            assert!(
+                (1.9..2.15).contains(&thickness),
+                "{thickness} at {degrees} degrees"
+            );
+        }
+    }
+
+    #[test]
+    fn segments_that_overlap_are_one_line() {
+        let points = [(10.3, 10.0), (60.0, 35.7), (10.3, 10.0)];
+        let [mut once, mut twice] = [Canvas::new((80, 50)), Canvas::new((80, 50))];
+        once.line(&points[..2], 2.0, BLUE);
+        twice.line(&points, 2.0, BLUE);
+        assert_eq!(once.pixels, twice.pixels);
+    }
+
+    #[test]
+    fn what_lies_outside_is_cut_off() {
+        let mut canvas = Canvas::new((20, 20));
+        canvas.line(&[(-50.0, -50.0), (80.0, 90.0)], 3.0, INK);
+        canvas.disc((200.0, 200.0), 5.0, INK);
+        canvas.disc((-200.0, -200.0), 5.0, INK);
+        canvas.text("long text that does not fit", (15, 15), Label::new(18, INK));
+        assert!(covered(&canvas) > 10.0);
+    }
 }

@@ -28,7 +28,7 @@ pub enum DataError {
 
     /// The path is not a supported kind of data set.
     #[error(
-        "{}: expected a folder of class folders, a .csv file or a .tar archive, found {found}",
+        "{}: expected a folder of class folders, a .csv or .jsonl file or a .tar archive, found {found}",
         path.display()
     )]
     UnknownKind {
@@ -47,6 +47,15 @@ pub enum DataError {
         /// The folder or archive.
         path: PathBuf,
         /// What was found instead.
+        found: String,
+    },
+
+    /// A data set that is split, without a training part.
+    #[error("{}: expected training images, such as a folder train/, found only {found}", path.display())]
+    NoTraining {
+        /// The data set.
+        path: PathBuf,
+        /// The parts found.
         found: String,
     },
 
@@ -121,11 +130,21 @@ pub enum DataError {
         found: String,
     },
 
+    /// A CSV file without columns that can be used.
+    #[error("{}: expected {expected}, found the columns {found}; rename them to say which is which", path.display())]
+    Columns {
+        /// The file.
+        path: PathBuf,
+        /// The columns that were expected.
+        expected: &'static str,
+        /// The columns found.
+        found: NameList,
+    },
+
     /// A CSV file that lists files that do not exist.
     #[error(
-        "{}: {} of {} not found: {missing}; paths are relative to the folder of the CSV file",
+        "{}: {images} of {} not found: {missing}; paths are relative to the folder of the CSV file",
         path.display(),
-        missing.len(),
         count_images(*rows)
     )]
     MissingFiles {
@@ -133,7 +152,9 @@ pub enum DataError {
         path: PathBuf,
         /// Number of images listed.
         rows: usize,
-        /// The files that do not exist.
+        /// Number of images that do not exist.
+        images: usize,
+        /// The first thousand of them.
         missing: NameList,
     },
 
@@ -191,8 +212,17 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     messages.join(": ")
 }
 
+/// The start of a text from a file, short enough for a message.
+pub(crate) fn cut(text: &str) -> String {
+    const LONGEST: usize = 100;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// `1 image`, `2 images`.
-fn count_images(count: usize) -> String {
+pub(crate) fn count_images(count: usize) -> String {
     match count {
         1 => "1 image".to_owned(),
         _ => format!("{count} images"),
@@ -209,10 +239,6 @@ impl NameList {
     /// All the names.
     pub fn names(&self) -> &[String] {
         &self.0
-    }
-
-    fn len(&self) -> usize {
-        self.0.len()
     }
 }
 

@@ -1,15 +1,18 @@
 //! Data sets with one folder of images per class, like torchvision's `ImageFolder`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use effnet_image::{Image, is_hidden, is_image_path};
+use effnet_image::{Image, is_hidden, is_image_path, unsupported_kind};
 use walkdir::WalkDir;
 
-use super::classes::Classes;
+use super::class_folders;
+use super::classes::{Classes, class_name};
 use super::error::NameList;
+use super::layout::{Content, Folder, Tree};
+use super::notice::Notice;
 use super::{BoxError, DataError, Dataset};
 
 /// Images in `ROOT/CLASS/`, at any depth below it.
@@ -20,6 +23,8 @@ use super::{BoxError, DataError, Dataset};
 pub struct ImageFolder {
     classes: Vec<String>,
     files: Vec<(PathBuf, usize)>,
+    /// The number of files of each kind of image that is not supported.
+    unsupported: BTreeMap<&'static str, usize>,
 }
 
 impl ImageFolder {
@@ -42,14 +47,21 @@ impl ImageFolder {
     }
 
     fn list(root: &Path, known: Option<&[String]>) -> Result<Self, DataError> {
-        let folders = class_folders(root)?;
+        let folders = sorted_class_folders(root)?;
         let found: BTreeSet<String> = folders.iter().map(|(name, _)| name.clone()).collect();
         let classes = Classes::choose(root, found, known)?;
         let (mut files, mut empty) = (Vec::new(), Vec::new());
+        let mut unsupported = BTreeMap::new();
         for (name, folder) in folders {
-            let images = images(&folder)?;
+            let Listing {
+                images,
+                unsupported: others,
+            } = list(&folder)?;
             if images.is_empty() {
-                empty.push(name.clone());
+                empty.push(empty_class(&name, &others));
+            }
+            for (kind, files) in others {
+                *unsupported.entry(kind).or_insert(0) += files;
             }
             if let Some(label) = classes.label(&name) {
                 files.extend(images.into_iter().map(|path| (path, label)));
@@ -64,7 +76,20 @@ impl ImageFolder {
         Ok(Self {
             classes: classes.into_names(),
             files,
+            unsupported,
         })
+    }
+
+    /// What looks wrong about the class folders in `root`, which was opened.
+    pub(crate) fn notices(&self, root: &Path) -> Vec<Notice> {
+        let below = self.files.iter().filter_map(|(path, label)| {
+            let mut components = path.strip_prefix(root).ok()?.iter().skip(1);
+            let first = components.next()?;
+            components.next().is_some().then_some((*label, first))
+        });
+        let mut notices = class_folders::notices(&self.classes, below);
+        notices.extend(Notice::unsupported(&self.unsupported));
+        notices
     }
 
     /// The path of an image.
@@ -98,8 +123,64 @@ impl Dataset for ImageFolder {
     }
 }
 
+/// Folders on disk.
+pub(crate) struct Disk;
+
+impl Tree for Disk {
+    fn content(&self, folder: &Path) -> Result<Content, DataError> {
+        let failed = |source| DataError::Read {
+            path: folder.to_owned(),
+            source,
+        };
+        let mut content = Content::default();
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let (name, path) = (entry.file_name(), entry.path());
+            if is_hidden(&name) {
+                continue;
+            }
+            // Only links need another call to the system.
+            let kind = entry.file_type().map_err(failed)?;
+            if kind.is_dir() || (kind.is_symlink() && path.is_dir()) {
+                // A name that is not UTF-8 is reported when it turns out to be a class.
+                let name = name.to_string_lossy().into_owned();
+                content.folders.push(Folder { name, path });
+            } else if is_image_path(&path) {
+                content.images += 1;
+            }
+        }
+        let tables = TABLES.iter().map(|name| folder.join(name));
+        content.table = tables
+            .into_iter()
+            .find(|table| content.images > 0 && table.is_file());
+        content
+            .folders
+            .sort_by(|left, right| left.path.as_os_str().cmp(right.path.as_os_str()));
+        Ok(content)
+    }
+
+    fn has_images(&self, folder: &Path) -> bool {
+        let visible = |entry: &walkdir::DirEntry| entry.depth() == 0 || !is_hidden(entry.file_name());
+        let walk = WalkDir::new(folder).follow_links(true).into_iter();
+        let mut files = walk.filter_entry(visible).flatten();
+        files.any(|entry| entry.file_type().is_file() && is_image_path(entry.path()))
+    }
+}
+
+/// The tables that come with a folder of images, as in data sets on the Hugging Face Hub and from Roboflow.
+const TABLES: [&str; 3] = ["metadata.jsonl", "metadata.csv", "_classes.csv"];
+
+/// The table of the images in a folder that has no class folders.
+///
+/// # Errors
+/// [`DataError::Read`].
+pub(crate) fn table_in(folder: &Path) -> Result<Option<PathBuf>, DataError> {
+    let Content { folders, table, .. } = Disk.content(folder)?;
+    Ok(table.filter(|_| folders.is_empty()))
+}
+
 /// The class folders in `root`, sorted by name.
-fn class_folders(root: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
+fn sorted_class_folders(root: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
     let failed = |source| DataError::Read {
         path: root.to_owned(),
         source,
@@ -119,12 +200,19 @@ fn class_folders(root: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
         }
     }
     if folders.is_empty() {
+        let found = match loose {
+            0 => "neither folders nor images".to_owned(),
+            1 => "1 image directly in it".to_owned(),
+            _ => format!("{loose} images directly in it"),
+        };
         return Err(DataError::NoClasses {
             path: root.to_owned(),
-            found: match loose {
-                0 => "neither folders nor images".to_owned(),
-                1 => "1 image directly in it".to_owned(),
-                _ => format!("{loose} images directly in it"),
+            found: match nearby_table(root) {
+                Some(table) => format!(
+                    "{found}; if {} lists their labels, pass that file",
+                    table.display()
+                ),
+                None => found,
             },
         });
     }
@@ -132,32 +220,45 @@ fn class_folders(root: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
     Ok(folders)
 }
 
-pub(crate) fn class_name(path: &Path, name: &OsStr) -> Result<String, DataError> {
-    let utf8 = name.to_str().map(str::to_owned);
-    utf8.ok_or_else(|| DataError::ClassName {
-        path: path.to_owned(),
-        name: name.to_owned(),
-    })
+/// A CSV file in a folder without class folders, or beside it. It may list the labels of the images.
+fn nearby_table(root: &Path) -> Option<PathBuf> {
+    let folders = [Some(root), root.parent()].into_iter().flatten();
+    let files = folders.flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+    let is_csv = |path: &PathBuf| {
+        path.extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+    };
+    let mut tables: Vec<PathBuf> = files.map(|entry| entry.path()).filter(is_csv).collect();
+    // Kaggle's sample_submission.csv has the test images.
+    tables.retain(|table| {
+        !table
+            .file_stem()
+            .is_some_and(|stem| stem.eq_ignore_ascii_case("sample_submission"))
+    });
+    tables.sort();
+    tables.into_iter().next()
 }
 
-/// The images below a folder, grouped by subfolder and sorted.
-fn images(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let mut images = Vec::new();
+/// The files below a folder.
+struct Listing {
+    /// The images, grouped by subfolder and sorted.
+    images: Vec<PathBuf>,
+    /// The number of files of each kind of image that is not supported.
+    unsupported: BTreeMap<&'static str, usize>,
+}
+
+fn list(folder: &Path) -> Result<Listing, DataError> {
+    let (mut images, mut unsupported) = (Vec::new(), BTreeMap::new());
     let walk = WalkDir::new(folder).follow_links(true).into_iter();
     // The class folder itself passed already, and a parent may be hidden.
     let visible = |entry: &walkdir::DirEntry| entry.depth() == 0 || !is_hidden(entry.file_name());
     for entry in walk.filter_entry(visible) {
-        let entry = match entry {
-            Ok(entry) => entry,
+        let path = match entry {
+            Ok(entry) if !entry.file_type().is_file() => continue,
+            Ok(entry) => entry.into_path(),
             // A broken link with an image extension is listed; reading it reports the error.
             Err(error) if error.loop_ancestor().is_none() && error.path().is_some_and(Path::is_symlink) => {
-                images.extend(
-                    error
-                        .path()
-                        .filter(|path| is_image_path(path))
-                        .map(Path::to_owned),
-                );
-                continue;
+                error.path().unwrap_or(folder).to_owned()
             }
             Err(error) => {
                 return Err(DataError::Read {
@@ -166,11 +267,22 @@ fn images(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
                 });
             }
         };
-        if entry.file_type().is_file() && is_image_path(entry.path()) {
-            images.push(entry.into_path());
+        if is_image_path(&path) {
+            images.push(path);
+        } else if let Some(kind) = unsupported_kind(&path) {
+            *unsupported.entry(kind).or_insert(0) += 1;
         }
     }
     let bytes = |path: Option<&OsStr>| path.unwrap_or_default().as_encoded_bytes().to_vec();
     images.sort_by_cached_key(|path| (bytes(path.parent().map(Path::as_os_str)), bytes(path.file_name())));
-    Ok(images)
+    Ok(Listing { images, unsupported })
+}
+
+/// A class without images, and what its folder has instead.
+fn empty_class(name: &str, unsupported: &BTreeMap<&'static str, usize>) -> String {
+    match unsupported.iter().next() {
+        Some((kind, 1)) => format!("{name} (1 {kind} file, which effnet cannot read)"),
+        Some((kind, files)) => format!("{name} ({files} {kind} files, which effnet cannot read)"),
+        None => name.to_owned(),
+    }
 }

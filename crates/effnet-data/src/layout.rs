@@ -1,40 +1,268 @@
-//! Recognises a data set that is already split into training and validation folders.
+//! Finds the class folders of a data set, and which of them serve as what.
 //!
-//! Folders on disk and tar archives follow the same rule, so it is defined here once. Getting it wrong is
-//! silent: `train` and `val` would become two classes, or a class named `train` would become the training
-//! split.
+//! Folders on disk and tar archives follow the same rules, so they are defined here once. Getting them wrong is
+//! silent: `Training` and `Testing` would become two classes, or a class named `train` would become the training
+//! images.
 
-/// Name of the training folder.
-const TRAIN: &str = "train";
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
-/// Names of the validation folder; the first one that exists is used.
-const VAL: [&str; 4] = ["val", "valid", "validation", "test"];
+use super::DataError;
+use super::notice::Notice;
+use super::role::{Role, RoleName, is_filler};
 
-/// The training and validation folders of a data set, spelled as found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SplitFolders<N> {
-    pub(crate) train: Option<N>,
-    pub(crate) val: Option<N>,
+/// How many folders with nothing but one folder inside are opened, one in the other.
+const MOST_WRAPPERS: usize = 4;
+
+/// What is directly in a folder, without hidden files.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Content {
+    /// The subfolders, sorted by name.
+    pub(crate) folders: Vec<Folder>,
+    /// The number of images.
+    pub(crate) images: usize,
+    /// The table that has the labels of the images.
+    pub(crate) table: Option<PathBuf>,
 }
 
-impl<N: Clone> SplitFolders<N> {
-    /// The split folders among the top-level `folders`; `None` if these are class folders.
-    ///
-    /// They are splits if one is called `train`, or if all have names of splits. A `train` folder that directly
-    /// contains images is a class (trains next to cars).
-    pub(crate) fn among(folders: &[(String, N)], holds_images: impl Fn(&N) -> bool) -> Option<Self> {
-        let named = |wanted: &str| {
-            let found = folders.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
-            found.map(|(_, folder)| folder.clone())
+/// A folder of a data set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Folder {
+    pub(crate) name: String,
+    /// Its path: on disk, or within the archive.
+    pub(crate) path: PathBuf,
+}
+
+/// Folders on disk or in an archive.
+pub(crate) trait Tree {
+    fn content(&self, folder: &Path) -> Result<Content, DataError>;
+
+    /// Whether there is an image at any depth.
+    fn has_images(&self, folder: &Path) -> bool;
+}
+
+/// Where the images of a data set are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// The folder that contains the class folders, or the folders of the parts.
+    pub(crate) root: PathBuf,
+    /// The parts, if the data set is split.
+    pub(crate) parts: Option<Parts>,
+    pub(crate) notices: Vec<Notice>,
+}
+
+/// The parts of a data set that is already split: the folders that contain the class folders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Parts {
+    pub(crate) train: Option<PathBuf>,
+    pub(crate) val: Option<PathBuf>,
+}
+
+impl Layout {
+    /// Looks at the folder `top`, and below it while there is only one folder that could be meant. Messages call `top`
+    /// by the path `shown`.
+    pub(crate) fn of(tree: &impl Tree, top: &Path, shown: &Path) -> Result<Self, DataError> {
+        let mut layout = Self {
+            root: top.to_owned(),
+            parts: None,
+            notices: Vec::new(),
         };
-        let is_split = |name: &str| {
-            let mut splits = VAL.iter().chain([&TRAIN]);
-            splits.any(|split| name.eq_ignore_ascii_case(split))
-        };
-        let train = named(TRAIN);
-        let val = VAL.iter().find_map(|name| named(name));
-        let all_splits = !folders.is_empty() && folders.iter().all(|(name, _)| is_split(name));
-        let presplit = all_splits || train.as_ref().is_some_and(|train| !holds_images(train));
-        presplit.then_some(Self { train, val })
+        for _ in 0..=MOST_WRAPPERS {
+            let content = tree.content(&layout.root)?;
+            let root = shown.join(layout.root.strip_prefix(top).unwrap_or(&layout.root));
+            if !content.folders.is_empty() {
+                layout.notices.extend(Notice::loose_images(&root, content.images));
+            }
+            if let Some(family) = Family::among(tree, &content)? {
+                layout.parts = Some(family.parts(tree, &content, &mut layout.notices)?);
+                break;
+            }
+            let Some(inner) = wrapped(tree, &content, MOST_WRAPPERS)? else {
+                break;
+            };
+            let others = content.folders.iter().filter(|folder| folder.path != inner);
+            layout
+                .notices
+                .extend(others.map(|folder| Notice::ignored(&folder.name, "no images")));
+            layout.root = inner;
+        }
+        Ok(layout)
     }
+}
+
+/// The one folder that the class folders, or the parts, must be in: the only one, or the only one with images if
+/// its name is `images` or similar. Looks at most so many levels further down.
+fn wrapped(tree: &impl Tree, content: &Content, levels: usize) -> Result<Option<PathBuf>, DataError> {
+    let inner = match &content.folders[..] {
+        [only] => only,
+        folders => {
+            // Looking for images may take long: among class folders, the second one ends it.
+            let mut fillers = folders.iter().filter(|folder| is_filler(&folder.name));
+            let (Some(inner), None) = (fillers.next(), fillers.next()) else {
+                return Ok(None);
+            };
+            let is_other = |folder: &&Folder| folder.path != inner.path;
+            let mut others = folders.iter().filter(is_other);
+            if others.any(|folder| tree.has_images(&folder.path)) {
+                return Ok(None);
+            }
+            inner
+        }
+    };
+    let below = tree.content(&inner.path)?;
+    let holds_classes = below.images == 0 && below.folders.len() > 1;
+    let wraps = holds_classes
+        || Family::among(tree, &below)?.is_some()
+        || (levels > 0 && below.folders.len() == 1 && wrapped(tree, &below, levels - 1)?.is_some());
+    Ok(wraps.then(|| inner.path.clone()))
+}
+
+/// Folders whose names differ only in the role: `train`, `val` and `test`, or `seg_train` and `seg_test`.
+struct Family {
+    rest: String,
+}
+
+impl Family {
+    /// The parts among the folders; `None` if these are class folders.
+    ///
+    /// They are parts if one is called `train`, or if all have names of parts. A `train` folder that directly
+    /// contains images is a class (trains next to cars). With another word in the name (`seg_train`), a second part
+    /// with the same word is needed: `steam_train` may be a class.
+    fn among(tree: &impl Tree, content: &Content) -> Result<Option<Self>, DataError> {
+        let named = content.folders.iter();
+        let named: Vec<(&Folder, RoleName)> = named
+            .filter_map(|folder| Some((folder, RoleName::of(&folder.name)?)))
+            .collect();
+        let plain = named.iter().filter(|(_, name)| name.rest.is_empty()).count();
+        let labelled = named.iter().any(|(_, name)| name.role != Role::Unlabelled);
+        if labelled && plain == content.folders.len() {
+            return Ok(Some(Self { rest: String::new() }));
+        }
+        let others = named.iter().filter(|(_, name)| name.role != Role::Train);
+        let others: BTreeSet<&str> = others.map(|(_, name)| &*name.rest).collect();
+        for (folder, name) in &named {
+            let is_named_as_part = name.rest.is_empty() || others.contains(&*name.rest);
+            if name.role != Role::Train || !is_named_as_part {
+                continue;
+            }
+            let content = tree.content(&folder.path)?;
+            if content.images == 0 || content.table.is_some() {
+                return Ok(Some(Self {
+                    rest: name.rest.clone(),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Decides which folder serves as what. A test folder without labels is passed over, as are those of roles that
+    /// another folder has already.
+    fn parts(
+        &self,
+        tree: &impl Tree,
+        content: &Content,
+        notices: &mut Vec<Notice>,
+    ) -> Result<Parts, DataError> {
+        let (mut train, mut val): (Option<Chosen<'_>>, Option<Chosen<'_>>) = (None, None);
+        let mut classes = BTreeSet::new();
+        for (name, folder) in self.members(tree, content, notices) {
+            let path = inner(tree, folder, name.role)?;
+            let content = tree.content(&path)?;
+            let (chosen, purpose) = match name.role {
+                Role::Train => (&mut train, "training"),
+                Role::Validation | Role::Test => (&mut val, "validation"),
+                Role::Unlabelled => {
+                    notices.push(Notice::ignored(&folder.name, "without labels"));
+                    continue;
+                }
+            };
+            let unlabelled = match name.role {
+                Role::Test => unlabelled(&content, &classes),
+                _ => None,
+            };
+            if let Some(reason) = unlabelled {
+                notices.push(Notice::ignored(&folder.name, reason));
+            } else if let Some(Chosen { folder: other, .. }) = chosen {
+                let reason = format!("{}/ is used for {purpose}", other.name);
+                notices.push(Notice::ignored(&folder.name, reason));
+            } else {
+                *chosen = Some(Chosen { folder, path });
+                if name.role == Role::Train {
+                    classes.extend(content.folders.into_iter().map(|folder| folder.name));
+                }
+            }
+        }
+        Ok(Parts {
+            train: train.map(|chosen| chosen.path),
+            val: val.map(|chosen| chosen.path),
+        })
+    }
+
+    /// The folders of the family, those that are preferred first. The others are not used.
+    fn members<'a>(
+        &self,
+        tree: &impl Tree,
+        content: &'a Content,
+        notices: &mut Vec<Notice>,
+    ) -> Vec<(RoleName, &'a Folder)> {
+        let mut members = Vec::new();
+        for folder in &content.folders {
+            match RoleName::of(&folder.name).filter(|name| name.rest == self.rest) {
+                Some(name) => members.push((name, folder)),
+                None if tree.has_images(&folder.path) => {
+                    notices.push(Notice::ignored(&folder.name, "not a part of the data set"));
+                }
+                None => {}
+            }
+        }
+        members.sort_by_key(|(name, _)| name.rank);
+        members
+    }
+}
+
+/// A folder that serves as a part.
+struct Chosen<'a> {
+    folder: &'a Folder,
+    /// The folder that contains its class folders.
+    path: PathBuf,
+}
+
+/// Why a test folder has no labels, if it has none: no class folders, or one that is not a class of the training
+/// images.
+fn unlabelled(content: &Content, classes: &BTreeSet<String>) -> Option<String> {
+    match (&content.folders[..], content.images) {
+        ([], _) if content.table.is_some() => None,
+        ([], 0) => Some("no images".to_owned()),
+        ([], 1) => Some("1 image without a class folder".to_owned()),
+        ([], images) => Some(format!("{images} images without class folders")),
+        ([only], _) if classes.len() > 1 && !classes.contains(&only.name) => Some(format!(
+            "its only folder, {}/, is not a class of the training images",
+            only.name
+        )),
+        _ => None,
+    }
+}
+
+/// The folder that contains the class folders of a part: `seg_train/seg_train` for `seg_train`.
+fn inner(tree: &impl Tree, part: &Folder, role: Role) -> Result<PathBuf, DataError> {
+    let mut path = part.path.clone();
+    for _ in 0..MOST_WRAPPERS {
+        let content = tree.content(&path)?;
+        let ([only], 0) = (&content.folders[..], content.images) else {
+            break;
+        };
+        let same = only.name.eq_ignore_ascii_case(&part.name)
+            || RoleName::exactly(&only.name).is_some_and(|name| name.role == role)
+            || is_filler(&only.name);
+        // A single class cannot be trained on.
+        let wraps_classes = || -> Result<bool, DataError> {
+            let below = tree.content(&only.path)?;
+            Ok(role == Role::Train && below.images == 0 && below.folders.len() > 1)
+        };
+        if !same && !wraps_classes()? {
+            break;
+        }
+        path.clone_from(&only.path);
+    }
+    Ok(path)
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod archive;
+mod class_folders;
 mod classes;
 mod confusion_plot;
 mod curves;
@@ -10,12 +11,15 @@ mod error;
 mod folder;
 mod layout;
 pub mod metrics;
+mod notice;
 mod open;
 mod order;
 mod plot_error;
 mod positional;
 mod random;
 mod replace;
+mod role;
+mod samples;
 mod split;
 mod survey;
 mod table;
@@ -28,11 +32,13 @@ pub use curves::{Curve, Panel, curves_png};
 pub use dataset::{Dataset, Subset};
 pub use error::{BoxError, DataError, NameList, chain};
 pub use folder::ImageFolder;
-pub use open::{Splits, open_evaluation};
+pub use notice::{Notice, Reading};
+pub use open::{Evaluation, Splits, open_evaluation};
 pub use order::{EpochPlan, Order, Shard};
 pub use plot_error::PlotError;
 pub use random::{Purpose, SampleRng, stream};
 pub use replace::{remove_temporaries, replace_file};
+pub use samples::{Sample, samples_png};
 pub use split::{by_class, stratified_split};
 pub use survey::{Unreadable, survey};
 pub use table::CsvDataset;

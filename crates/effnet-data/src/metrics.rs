@@ -53,6 +53,13 @@ pub struct Summary {
     pub ece: f64,
 }
 
+impl Summary {
+    /// The top-5 accuracy, unless there are five classes or fewer: it is 1 then and says nothing.
+    pub fn top5_of(&self, classes: usize) -> Option<f64> {
+        (classes > 5).then_some(self.top5)
+    }
+}
+
 /// Number of equal-width confidence bins (confidence is the highest probability) of the expected calibration
 /// error: the mean gap between confidence and accuracy per bin, weighted by the images in the bin (Guo et al.,
 /// arXiv:1706.04599, equation 3).

@@ -1,81 +1,71 @@
-//! Opens a data set from a path: a folder, a CSV file or a tar archive.
+//! Opens a data set from a path: a folder, a table or a tar archive.
 //!
-//! Users pass a path, not a format. Training ([`Splits::open`]) and evaluation ([`open_evaluation`]) share
-//! the detection, so that a path that trains can also be evaluated; they differ in which split they take and
+//! Users pass a path, not a format. Training ([`Splits::open`]) and evaluation ([`Evaluation::open`]) share
+//! the detection, so that a path that trains can also be evaluated; they differ in which part they take and
 //! whose class list decides the labels.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use effnet_image::{is_hidden, is_image_path};
-
-use super::layout::SplitFolders;
-use super::{CsvDataset, DataError, Dataset, ImageFolder, TarArchive, stratified_split};
+use super::folder::{Disk, table_in};
+use super::layout::Layout;
+use super::notice::{Notice, Reading};
+use super::role::Role;
+use super::table::Table;
+use super::{DataError, Dataset, ImageFolder, TarArchive, stratified_split};
 
 /// Training and validation data.
 #[derive(Clone)]
 pub struct Splits {
     /// The training images.
     pub train: Arc<dyn Dataset>,
-    /// The validation images, with the classes of `train`; `None` if the data set has no validation split.
+    /// The validation images, with the classes of `train`; `None` if the data set has no validation part.
     pub val: Option<Arc<dyn Dataset>>,
+    /// Which folders or rows these are, and what was not used.
+    pub reading: Reading,
 }
 
 impl Splits {
-    /// Opens a folder of class folders, a folder with `train/` and one of `val/`, `valid/`,
-    /// `validation/`, `test/` containing class folders, a CSV file, or a tar archive with either layout.
+    /// Opens a folder of class folders, a folder that contains `train/` and, for validation, `val/` or `test/` with
+    /// class folders in them, a CSV file, JSON Lines, or a tar archive with either layout of folders.
+    ///
+    /// Parts may have the usual other names (`Training`, `valid`, `dev`, `Testing`, `seg_train`, `test_set`, a column
+    /// `split` of a table). If there are several for validation, `val` is used, then `valid`, `validation`, `dev` and
+    /// `test`, in this order. A folder with only one folder inside is opened in its place. [`Splits::reading`] says
+    /// what was found.
     ///
     /// # Errors
     /// [`DataError`]: the path does not exist, has fewer than two classes, or is not a valid data set of its
     /// kind.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let splits = match Source::open(path)? {
-            Source::Presplit(folders) => {
-                let train = folders.train.ok_or_else(|| DataError::NoClasses {
-                    path: path.to_owned(),
-                    found: "no folder `train`".to_owned(),
-                })?;
-                let train = ImageFolder::open(train)?;
-                let val = folders
-                    .val
-                    .map(|val| ImageFolder::with_classes(val, train.classes()));
-                Self {
-                    val: shared(val.transpose()?),
-                    train: Arc::new(train),
-                }
-            }
-            Source::Folder(root) => Self::whole(ImageFolder::open(root)?),
-            Source::Csv(file) => Self::whole(CsvDataset::open(file)?),
-            Source::Tar(archive) => match archive.split_folders() {
-                Some(folders) => {
-                    let train = folders.train.as_deref().unwrap_or("train");
-                    let train = archive.dataset(Some(train), None)?;
-                    let val = folders.val.as_deref();
-                    let val = val.map(|val| archive.dataset(Some(val), Some(train.classes())));
-                    Self {
-                        val: shared(val.transpose()?),
-                        train: Arc::new(train),
-                    }
-                }
-                None => Self::whole(archive.dataset(None, None)?),
-            },
-        };
-        if let [class] = splits.train.classes() {
+        let source = Source::open(path)?;
+        let Parts { train, val } = source.parts();
+        let train = train.ok_or_else(|| DataError::NoTraining {
+            path: path.to_owned(),
+            found: val.as_ref().map_or_else(|| "none".to_owned(), Part::name),
+        })?;
+        let (images, class_notices) = source.dataset(&train, None)?;
+        let held_out = val
+            .as_ref()
+            .map(|val| source.dataset(val, Some(images.classes())));
+        let held_out = held_out.transpose()?.map(|(images, _)| images);
+        if let [class] = images.classes() {
             return Err(DataError::OneClass {
                 path: path.to_owned(),
                 class: class.clone(),
             });
         }
-        Ok(splits)
-    }
-
-    fn whole(dataset: impl Dataset + 'static) -> Self {
-        Self {
-            train: Arc::new(dataset),
-            val: None,
-        }
+        Ok(Self {
+            train: images,
+            val: held_out,
+            reading: Reading {
+                train: train.name,
+                val: val.and_then(|val| val.name),
+                notices: [source.notices(), class_notices].concat(),
+            },
+        })
     }
 
     /// Holds out `val_fraction` of `train` for validation unless there is a validation split already, see
@@ -89,6 +79,7 @@ impl Splits {
         Self {
             train: Arc::new(train),
             val: Some(Arc::new(val)),
+            reading: self.reading,
         }
     }
 }
@@ -99,102 +90,234 @@ impl std::fmt::Debug for Splits {
             .field("train", &self.train.len())
             .field("val", &self.val.as_ref().map(Dataset::len))
             .field("classes", &self.train.classes())
+            .field("reading", &self.reading)
             .finish()
     }
 }
 
-/// Opens the images to evaluate on: like [`Splits::open`], but takes the validation split if the data set is
-/// split, and the training split if it has no other.
-///
-/// Labels are indices into `classes`, those of the network, or, if `None`, into the sorted names of the classes
-/// found. One class is enough.
+/// Labelled images to evaluate on.
+#[derive(Clone)]
+pub struct Evaluation {
+    /// The images.
+    pub images: Arc<dyn Dataset>,
+    /// Which folder or rows they are: `val`, or `train` if there are no others.
+    pub reading: Reading,
+}
+
+impl Evaluation {
+    /// Like [`Splits::open`], but takes the validation part if the data set is split, and the training part if it has no
+    /// other.
+    ///
+    /// Labels are indices into `classes`, those of the network, or, if `None`, into the sorted names of the classes
+    /// found. One class is enough.
+    ///
+    /// # Errors
+    /// Same as [`Splits::open`], and [`DataError::UnknownClasses`].
+    pub fn open(path: impl AsRef<Path>, classes: Option<&[String]>) -> Result<Self, DataError> {
+        let path = path.as_ref();
+        let source = Source::open(path)?;
+        let Parts { train, val } = source.parts();
+        let whole = || Part {
+            name: None,
+            place: Place::Folder(path.to_owned()),
+        };
+        let (train, val) = if val.is_some() { (None, val) } else { (train, None) };
+        let (images, class_notices) = match (&train, &val) {
+            (Some(part), _) | (None, Some(part)) => source.dataset(part, classes)?,
+            (None, None) => source.dataset(&whole(), classes)?,
+        };
+        Ok(Self {
+            images,
+            reading: Reading {
+                train: train.and_then(|part| part.name),
+                val: val.and_then(|part| part.name),
+                notices: [source.notices(), class_notices].concat(),
+            },
+        })
+    }
+}
+
+impl std::fmt::Debug for Evaluation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Evaluation")
+            .field("images", &self.images.len())
+            .field("reading", &self.reading)
+            .finish()
+    }
+}
+
+/// The images of [`Evaluation::open`].
 ///
 /// # Errors
-/// Same as [`Splits::open`], and [`DataError::UnknownClasses`].
+/// Same as [`Evaluation::open`].
 pub fn open_evaluation(
     path: impl AsRef<Path>,
     classes: Option<&[String]>,
 ) -> Result<Arc<dyn Dataset>, DataError> {
-    let folder = |root: PathBuf| match classes {
-        Some(classes) => ImageFolder::with_classes(root, classes),
-        None => ImageFolder::open(root),
-    };
-    Ok(match Source::open(path.as_ref())? {
-        Source::Presplit(SplitFolders { train, val }) => {
-            let split = val.or(train).unwrap_or_else(|| path.as_ref().to_owned());
-            Arc::new(folder(split)?)
-        }
-        Source::Folder(root) => Arc::new(folder(root)?),
-        Source::Csv(file) => match classes {
-            Some(classes) => Arc::new(CsvDataset::with_classes(file, classes)?),
-            None => Arc::new(CsvDataset::open(file)?),
-        },
-        Source::Tar(archive) => {
-            let split = archive
-                .split_folders()
-                .and_then(|folders| folders.val.as_deref().or(folders.train.as_deref()));
-            Arc::new(archive.dataset(split, classes)?)
-        }
-    })
+    Ok(Evaluation::open(path, classes)?.images)
 }
 
-/// The kind of data set at a path.
+/// The data set at a path.
 enum Source {
-    Presplit(SplitFolders<PathBuf>),
-    Folder(PathBuf),
-    Csv(PathBuf),
+    Folder { top: PathBuf, layout: Layout },
+    Table(Box<Table>),
     Tar(TarArchive),
+}
+
+/// The parts of a data set.
+struct Parts {
+    train: Option<Part>,
+    val: Option<Part>,
+}
+
+/// A part of a data set, or all of it.
+struct Part {
+    /// What users call it; `None` for all of the data set.
+    name: Option<String>,
+    place: Place,
+}
+
+enum Place {
+    /// The folder with the class folders, on disk or in an archive.
+    Folder(PathBuf),
+    /// The rows of a part, or all.
+    Rows(Option<Role>),
+}
+
+impl Part {
+    fn name(&self) -> String {
+        self.name.clone().unwrap_or_default()
+    }
+
+    /// The folder at `path`, which is called by its path below `top`.
+    fn folder(top: &Path, path: &Path) -> Self {
+        let below = path.strip_prefix(top).unwrap_or(path);
+        let is_top = below.as_os_str().is_empty();
+        Self {
+            name: (!is_top).then(|| format!("{}/", below.display())),
+            place: Place::Folder(path.to_owned()),
+        }
+    }
 }
 
 impl Source {
     fn open(path: &Path) -> Result<Self, DataError> {
-        let failed = |source| DataError::Read {
+        let metadata = fs::metadata(path).map_err(|source| DataError::Read {
             path: path.to_owned(),
             source,
-        };
-        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-        if fs::metadata(path).map_err(failed)?.is_dir() {
-            let folders = top_folders(path).map_err(failed)?;
-            return Ok(
-                match SplitFolders::among(&folders, |folder| holds_images(folder)) {
-                    Some(folders) => Self::Presplit(folders),
-                    None => Self::Folder(path.to_owned()),
-                },
-            );
+        })?;
+        if metadata.is_dir() {
+            return Ok(Self::Folder {
+                top: path.to_owned(),
+                layout: Layout::of(&Disk, path, path)?,
+            });
         }
+        let unknown = |found: String| DataError::UnknownKind {
+            path: path.to_owned(),
+            found,
+        };
+        // Opening a pipe would wait for its other end.
+        if !metadata.is_file() {
+            return Err(unknown("a pipe or a device".to_owned()));
+        }
+        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         match extension.to_str() {
-            Some("csv") => Ok(Self::Csv(path.to_owned())),
+            Some("csv" | "tsv" | "jsonl") => Ok(Self::Table(Box::new(Table::open(path)?))),
             // Compressed archives too: their error says what to do.
             Some("tar" | "tgz" | "gz" | "xz" | "bz2" | "zst") => Ok(Self::Tar(TarArchive::open(path)?)),
-            _ => Err(DataError::UnknownKind {
-                path: path.to_owned(),
-                found: format!("a file of another kind (.{})", extension.display()),
-            }),
+            _ => Err(unknown(format!(
+                "a file of another kind (.{})",
+                extension.display()
+            ))),
+        }
+    }
+
+    fn parts(&self) -> Parts {
+        match self {
+            Self::Folder { top, layout } => parts_of_folder(top, layout),
+            Self::Tar(archive) => parts_of_folder(Path::new(""), archive.layout()),
+            Self::Table(table) if table.is_split() => {
+                let part = |role| {
+                    Some(Part {
+                        name: Some(table.part(role)?.to_owned()),
+                        place: Place::Rows(Some(role)),
+                    })
+                };
+                Parts {
+                    train: part(Role::Train),
+                    val: part(Role::Validation).or_else(|| part(Role::Test)),
+                }
+            }
+            Self::Table(_) => Parts {
+                train: Some(Part {
+                    name: None,
+                    place: Place::Rows(None),
+                }),
+                val: None,
+            },
+        }
+    }
+
+    /// The images of a part, and what looks wrong about its class folders.
+    fn dataset(
+        &self,
+        part: &Part,
+        classes: Option<&[String]>,
+    ) -> Result<(Arc<dyn Dataset>, Vec<Notice>), DataError> {
+        Ok(match (self, &part.place) {
+            (Self::Table(table), Place::Rows(role)) => (Arc::new(table.dataset(*role, classes)?), Vec::new()),
+            (Self::Table(table), Place::Folder(_)) => (Arc::new(table.dataset(None, classes)?), Vec::new()),
+            (Self::Tar(archive), Place::Folder(folder)) => {
+                let images = archive.images(folder, classes)?;
+                let notices = images.notices(folder);
+                (Arc::new(images), notices)
+            }
+            (Self::Tar(archive), Place::Rows(_)) => (Arc::new(archive.dataset(None, classes)?), Vec::new()),
+            (Self::Folder { top, .. }, place) => {
+                let folder = match place {
+                    Place::Folder(folder) => folder,
+                    Place::Rows(_) => top,
+                };
+                on_disk(folder, classes)?
+            }
+        })
+    }
+
+    fn notices(&self) -> Vec<Notice> {
+        match self {
+            Self::Folder { layout, .. } => layout.notices.clone(),
+            Self::Tar(archive) => archive.layout().notices.clone(),
+            Self::Table(table) => table.notices().to_vec(),
         }
     }
 }
 
-/// The visible subfolders. A lossy conversion of the name is enough: no split has a name that is not UTF-8.
-fn top_folders(path: &Path) -> std::io::Result<Vec<(String, PathBuf)>> {
-    let mut folders = Vec::new();
-    for entry in fs::read_dir(path)? {
-        let folder = entry?.path();
-        let name = folder.file_name().unwrap_or_default();
-        if !is_hidden(name) && folder.is_dir() {
-            folders.push((name.to_string_lossy().into_owned(), folder));
+fn parts_of_folder(top: &Path, layout: &Layout) -> Parts {
+    match &layout.parts {
+        Some(parts) => {
+            let part = |path: &Option<PathBuf>| path.as_ref().map(|path| Part::folder(top, path));
+            Parts {
+                train: part(&parts.train),
+                val: part(&parts.val),
+            }
         }
+        None => Parts {
+            train: Some(Part::folder(top, &layout.root)),
+            val: None,
+        },
     }
-    Ok(folders)
 }
 
-/// Whether a folder directly contains images.
-fn holds_images(folder: &Path) -> bool {
-    let files = fs::read_dir(folder).into_iter().flatten().flatten();
-    files
-        .map(|file| file.path())
-        .any(|file| is_image_path(&file) && !file.is_dir())
-}
-
-fn shared(dataset: Option<impl Dataset + 'static>) -> Option<Arc<dyn Dataset>> {
-    dataset.map(|dataset| Arc::new(dataset) as Arc<dyn Dataset>)
+/// The images in class folders in `folder`, or in the table that comes with a folder of images.
+fn on_disk(folder: &Path, classes: Option<&[String]>) -> Result<(Arc<dyn Dataset>, Vec<Notice>), DataError> {
+    if let Some(table) = table_in(folder)? {
+        let table = Table::open(&table)?;
+        return Ok((Arc::new(table.dataset(None, classes)?), table.notices().to_vec()));
+    }
+    let images = match classes {
+        Some(classes) => ImageFolder::with_classes(folder, classes)?,
+        None => ImageFolder::open(folder)?,
+    };
+    let notices = images.notices(folder);
+    Ok((Arc::new(images), notices))
 }

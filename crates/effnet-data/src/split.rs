@@ -36,7 +36,7 @@ pub fn stratified_split<D: Dataset + Clone>(
 }
 
 /// The indices of the images of each class.
-pub fn by_class(dataset: &impl Dataset) -> Vec<Vec<usize>> {
+pub fn by_class(dataset: &(impl Dataset + ?Sized)) -> Vec<Vec<usize>> {
     let mut indices = vec![Vec::new(); dataset.classes().len()];
     for index in 0..dataset.len() {
         indices[dataset.label(index)].push(index);

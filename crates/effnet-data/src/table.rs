@@ -1,34 +1,54 @@
-//! Data sets listed in a CSV file.
+//! Data sets listed in a table: a CSV file or JSON Lines.
+//!
+//! `records` reads the rows, `columns` decides what each column is, `files` finds the images, and `listed` collects
+//! them.
 
-use std::collections::BTreeSet;
+mod columns;
+mod files;
+mod listed;
+mod records;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use csv::StringRecord;
 use effnet_image::Image;
 
 use super::classes::Classes;
-use super::error::NameList;
+use super::error::{NameList, cut};
+use super::notice::Notice;
+use super::role::Role;
 use super::{BoxError, DataError, Dataset};
+use columns::{Columns, Label, flag};
+use files::{Files, Found};
+use listed::{Listed, MOST_LABELS};
+use records::{Records, Row, SAMPLE};
 
-/// Images from a CSV file of paths and labels.
+/// The most missing files that are named.
+const MOST_MISSING: usize = 1000;
+
+/// Images from a table of paths and labels: a CSV file, or JSON Lines with one object per line.
 ///
-/// The first line may be a header with the columns `path` (or `file`, `filename`, `image`) and `label` (or
-/// `class`), among others; without a header, these are the first two columns. Paths are relative to the folder
-/// of the CSV file. Labels are class names, sorted by name, or by value if all are integers.
+/// The first line of a CSV file may be a header. The column of paths may be called `path`, `file`, `filename`, `image`,
+/// `image_id` or similar, that of labels `label`, `class`, `target`, `category` or similar, in any case and with any
+/// punctuation; a table with one column of 0 and 1 per class works too. Without a header, these are the first two
+/// columns. Commas, semicolons and tabs separate columns. Paths are relative to the folder of the file, or to one below
+/// it, and may lack the extension. Labels are class names, sorted by name, or by value if all are integers. An image
+/// that is listed twice with the same label is used once.
 #[derive(Debug)]
 pub struct CsvDataset {
     classes: Vec<String>,
-    files: Vec<(PathBuf, usize)>,
+    files: Vec<(Arc<Path>, usize)>,
 }
 
 impl CsvDataset {
-    /// Reads the CSV file and checks that the images exist.
+    /// Reads the file and checks that the images exist.
     ///
     /// # Errors
-    /// [`DataError`]: the file cannot be read or parsed; images are missing (all are listed); labels differ
+    /// [`DataError`]: the file cannot be read or parsed; its columns are unclear; images are missing; labels differ
     /// only in case.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
-        Self::read(path.as_ref(), None)
+        Table::open(path.as_ref())?.dataset(None, None)
     }
 
     /// Like [`CsvDataset::open`], with known classes: labels are indices into `classes`.
@@ -36,31 +56,7 @@ impl CsvDataset {
     /// # Errors
     /// Same as [`CsvDataset::open`], and [`DataError::UnknownClasses`].
     pub fn with_classes(path: impl AsRef<Path>, classes: &[String]) -> Result<Self, DataError> {
-        Self::read(path.as_ref(), Some(classes))
-    }
-
-    fn read(path: &Path, known: Option<&[String]>) -> Result<Self, DataError> {
-        let rows = rows(path)?;
-        let missing = rows.iter().filter(|(file, _)| !file.is_file());
-        let missing: Vec<String> = missing.map(|(file, _)| file.display().to_string()).collect();
-        if !missing.is_empty() {
-            return Err(DataError::MissingFiles {
-                path: path.to_owned(),
-                rows: rows.len(),
-                missing: NameList::from_iter(missing),
-            });
-        }
-        let found: BTreeSet<String> = rows.iter().map(|(_, label)| label.clone()).collect();
-        let classes = match (known, by_value(&found)) {
-            (None, Some(names)) => Classes::listed(names),
-            _ => Classes::choose(path, found, known)?,
-        };
-        let labelled = |(file, name): (PathBuf, String)| Some((file, classes.label(&name)?));
-        let files = rows.into_iter().filter_map(labelled).collect();
-        Ok(Self {
-            classes: classes.into_names(),
-            files,
-        })
+        Table::open(path.as_ref())?.dataset(None, Some(classes))
     }
 }
 
@@ -95,70 +91,219 @@ fn by_value(names: &BTreeSet<String>) -> Option<Vec<String>> {
     distinct.then(|| numbers.into_iter().map(|(_, name)| name.clone()).collect())
 }
 
-/// The path and label of each row.
-fn rows(path: &Path) -> Result<Vec<(PathBuf, String)>, DataError> {
-    let wrong = |found: String| DataError::Csv {
-        path: path.to_owned(),
-        found,
-    };
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .trim(csv::Trim::All)
-        .from_path(path)
-        .map_err(|error| read_error(path, error))?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let mut columns = None;
-    let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| read_error(path, error))?;
-        let line = record.position().map_or(0, csv::Position::line);
-        if columns.is_none() {
-            columns = Some(header(&record).unwrap_or((0, 1)));
-            if header(&record).is_some() {
-                continue;
-            }
-        }
-        let (file, label) = columns.unwrap_or((0, 1));
-        match (record.get(file), record.get(label)) {
-            (Some(file), Some(label)) if !file.is_empty() && !label.is_empty() => {
-                rows.push((folder.join(file), label.to_owned()));
-            }
-            _ => {
-                let text = record.iter().collect::<Vec<_>>().join(",");
-                return Err(wrong(format!("{text:?} on line {line}")));
-            }
-        }
-    }
-    if rows.is_empty() {
-        return Err(wrong("no rows".to_owned()));
-    }
-    Ok(rows)
+/// The rows of a table, with the images found.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    path: PathBuf,
+    listed: Listed,
+    /// How the table calls each part: `split = train`.
+    parts: BTreeMap<Role, String>,
+    /// The number of rows for testing without a label, and what the table calls them.
+    unlabelled: usize,
+    unlabelled_part: String,
+    notices: Vec<Notice>,
 }
 
-/// The columns of path and label, if the record is a header.
-fn header(record: &StringRecord) -> Option<(usize, usize)> {
-    let column = |names: &[&str]| {
-        record
-            .iter()
-            .position(|field| names.contains(&&*field.to_lowercase()))
-    };
-    Some((
-        column(&["path", "file", "filename", "image"])?,
-        column(&["label", "class"])?,
-    ))
-}
+impl Table {
+    /// Reads the table and finds its images.
+    pub(crate) fn open(path: &Path) -> Result<Self, DataError> {
+        let mut records = Records::open(path)?;
+        let mut files = Files::around(path);
+        let mut start = Vec::new();
+        while start.len() < SAMPLE
+            && let Some(row) = records.next()?
+        {
+            start.push(row);
+        }
+        let mut exists = |name: &str| !matches!(files.find(name), Found::Nothing);
+        let columns = Columns::of(path, records.names(), &start, &mut exists)?;
+        let mut table = Self {
+            path: path.to_owned(),
+            ..Self::default()
+        };
+        let (mut read, mut missing, mut names) = (0, 0, Vec::new());
+        let mut rows = start.into_iter().skip(usize::from(columns.has_header));
+        while let Some(row) = rows.next().map_or_else(|| records.next(), |row| Ok(Some(row)))? {
+            read += 1;
+            if let Some(name) = table.push(&row, &columns, &mut files)? {
+                missing += 1;
+                if names.len() < MOST_MISSING {
+                    names.push(name);
+                }
+            }
+        }
+        if read == 0 {
+            return Err(table.wrong("no rows"));
+        }
+        if missing > 0 {
+            return Err(DataError::MissingFiles {
+                path: path.to_owned(),
+                rows: read,
+                images: missing,
+                missing: NameList::from_iter(names),
+            });
+        }
+        table.notices = table.collect_notices(&columns);
+        Ok(table)
+    }
 
-fn read_error(path: &Path, error: csv::Error) -> DataError {
-    let found = error.to_string();
-    match error.into_kind() {
-        csv::ErrorKind::Io(source) => DataError::Read {
-            path: path.to_owned(),
-            source,
-        },
-        _ => DataError::Csv {
-            path: path.to_owned(),
-            found,
-        },
+    /// Whether the table says which images are for training and which are not.
+    pub(crate) fn is_split(&self) -> bool {
+        self.parts.keys().any(|role| *role != Role::Train)
+    }
+
+    /// How the table calls the rows of a part; `None` if it has none.
+    pub(crate) fn part(&self, role: Role) -> Option<&str> {
+        self.parts.get(&role).map(String::as_str)
+    }
+
+    pub(crate) fn notices(&self) -> &[Notice] {
+        &self.notices
+    }
+
+    /// The images of a part, or all of them.
+    pub(crate) fn dataset(
+        &self,
+        part: Option<Role>,
+        known: Option<&[String]>,
+    ) -> Result<CsvDataset, DataError> {
+        let found: BTreeSet<String> = self.listed.rows(part).map(|(_, label)| label.clone()).collect();
+        let classes = match (known, by_value(&found)) {
+            (None, Some(names)) => Classes::listed(names),
+            _ => Classes::choose(&self.path, found, known)?,
+        };
+        let rows = self.listed.rows(part);
+        let files = rows.filter_map(|(image, name)| Some((Arc::clone(image), classes.label(name)?)));
+        let files = files.collect();
+        Ok(CsvDataset {
+            classes: classes.into_names(),
+            files,
+        })
+    }
+
+    /// Adds a row. Returns the name of its image if that does not exist.
+    fn push(&mut self, row: &Row, columns: &Columns, files: &mut Files) -> Result<Option<String>, DataError> {
+        let part = self.part_of(row, columns)?;
+        let role = part.as_ref().map(|(role, _)| *role);
+        let name = row.field(columns.path);
+        let label = match &columns.label {
+            Label::Column(column) => row.field(*column),
+            Label::OneHot(classes) => self.one_hot(row, classes)?,
+        };
+        // Test images often have no label.
+        if let (true, Some((Role::Test | Role::Unlabelled, part))) = (label.is_empty(), &part) {
+            self.unlabelled += 1;
+            self.unlabelled_part.clone_from(part);
+            return Ok(None);
+        }
+        if name.is_empty() || label.is_empty() {
+            let text = row.fields.join(",");
+            return Err(self.wrong(format!("{:?} on line {}", cut(&text), row.line)));
+        }
+        if let Some((role, part)) = part {
+            self.parts.entry(role).or_insert(part);
+        }
+        let path = match files.find(name) {
+            Found::File(path) => path,
+            Found::Nothing => return Ok(Some(cut(name))),
+            Found::Several([first, second]) => {
+                return Err(self.wrong(format!(
+                    "`{}` on line {}, which may be {} or {}; write the path that is meant",
+                    cut(name),
+                    row.line,
+                    first.display(),
+                    second.display()
+                )));
+            }
+        };
+        if !self.listed.add(path.into(), label, role) {
+            let name = cut(name);
+            return Err(self.wrong(format!(
+                "more than {MOST_LABELS} labels of {name} on line {}",
+                row.line
+            )));
+        }
+        Ok(None)
+    }
+
+    /// The part that a row belongs to, and what the table calls it.
+    fn part_of(&self, row: &Row, columns: &Columns) -> Result<Option<(Role, String)>, DataError> {
+        let Some(part) = &columns.part else {
+            return Ok(None);
+        };
+        let value = cut(row.field(part.column));
+        match part.role(row.field(part.column)) {
+            Some(role) => Ok(Some((role, format!("{} = {value}", part.name)))),
+            None => Err(self.wrong(format!(
+                "`{value}` in column {} on line {}, which is not train, val or test",
+                part.name, row.line
+            ))),
+        }
+    }
+
+    /// The class of a row in which one column has a 1.
+    fn one_hot<'a>(&self, row: &Row, classes: &'a [(usize, String)]) -> Result<&'a str, DataError> {
+        let mut set = Vec::new();
+        for (column, class) in classes {
+            match flag(row.field(*column)) {
+                Some(true) => set.push(class),
+                Some(false) => {}
+                None => {
+                    return Err(self.wrong(format!("neither 0 nor 1 in column {class} on line {}", row.line)));
+                }
+            }
+        }
+        match &set[..] {
+            [class] => Ok(class),
+            [] => Err(self.wrong(format!("no class with a 1 on line {}", row.line))),
+            [first, second, ..] => Err(self.wrong(format!(
+                "two classes with a 1 ({first} and {second}) on line {}; the network learns one class per image",
+                row.line
+            ))),
+        }
+    }
+
+    fn wrong(&self, found: impl Into<String>) -> DataError {
+        DataError::Csv {
+            path: self.path.clone(),
+            found: found.into(),
+        }
+    }
+
+    fn collect_notices(&self, columns: &Columns) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        if !columns.ignored.names().is_empty() {
+            notices.push(Notice::IgnoredColumns {
+                columns: columns.ignored.clone(),
+            });
+        }
+        if let Label::OneHot(classes) = &columns.label {
+            let unused = classes.iter().filter(|(_, class)| !self.listed.has_label(class));
+            let unused: NameList = unused.map(|(_, class)| class.clone()).collect();
+            if !unused.names().is_empty() {
+                notices.push(Notice::EmptyColumns { columns: unused });
+            }
+        }
+        notices.extend(self.unused_parts());
+        if self.unlabelled > 0 {
+            notices.push(Notice::Ignored {
+                name: self.unlabelled_part.clone(),
+                reason: format!("rows without a label: {}", self.unlabelled),
+            });
+        }
+        notices.extend(self.listed.notices());
+        notices
+    }
+
+    /// The rows for testing if there are others for validation, and those to be classified.
+    fn unused_parts(&self) -> Vec<Notice> {
+        let ignored = |role: Role, reason: String| {
+            let name = self.part(role)?.to_owned();
+            Some(Notice::Ignored { name, reason })
+        };
+        let validation = self.part(Role::Validation);
+        let test = validation.and_then(|val| ignored(Role::Test, format!("{val} is used for validation")));
+        let unlabelled = ignored(Role::Unlabelled, "not for training".to_owned());
+        test.into_iter().chain(unlabelled).collect()
     }
 }

@@ -21,6 +21,9 @@ pub struct CachedFile {
     pub entry: Option<String>,
     /// Whether its content is verified.
     pub verification: Verification,
+    /// Number of hex digits of its digest that were published: 64, fewer, or 0. Fewer than 64 detect damage, but
+    /// another file can be made to match; they are completed by the first verified download.
+    pub published_digits: usize,
 }
 
 /// The verification status of a cached file.
@@ -168,10 +171,11 @@ impl Hub {
         let partial = name.strip_suffix(PART);
         let known = manifest.entry_of_file(partial.unwrap_or(&name));
         let published = known.and_then(|(_, file)| file.sha256.clone());
+        let published_digits = published.as_ref().map_or(0, |digest| digest.as_str().len());
         let verification = if partial.is_some() {
             Verification::Partial
         } else {
-            self.verification(&path, published, hash)
+            self.verification(&path, published.as_ref(), hash)
         };
         Some(CachedFile {
             bytes: fs::symlink_metadata(&path).ok()?.len(),
@@ -179,11 +183,13 @@ impl Hub {
             path,
             name,
             verification,
+            published_digits,
         })
     }
 
-    fn verification(&self, path: &Path, published: Option<Digest>, hash: bool) -> Verification {
+    fn verification(&self, path: &Path, published: Option<&Digest>, hash: bool) -> Verification {
         let recorded = || Digest::try_from(self.digests.recorded(path)?).ok();
+        let published = self.digests.expected(path, published);
         let Some(expected) = published.or_else(recorded) else {
             return Verification::NoDigest;
         };

@@ -35,6 +35,8 @@ pub struct HubConfig {
     pub user_agent: String,
     /// Timeout for a connection that receives no data.
     pub stall_timeout: Duration,
+    /// Slowest accepted transfer in bytes per second, on average over each `stall_timeout`.
+    pub slowest_rate: u64,
     /// Retries per URL; attempts that receive at least 1 MiB do not count.
     pub retries: u32,
     /// Delays between attempts.
@@ -197,6 +199,7 @@ impl HubConfig {
             hf_token: None,
             user_agent: format!("effnet/{}", env!("CARGO_PKG_VERSION")),
             stall_timeout: Duration::from_secs(30),
+            slowest_rate: 1024,
             retries: 5,
             backoff: Backoff::default(),
             longest_wait: Duration::from_secs(120),
@@ -277,6 +280,13 @@ impl HubConfig {
     #[must_use]
     pub fn with_user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = user_agent.into();
+        self
+    }
+
+    /// Sets [`slowest_rate`](Self::slowest_rate).
+    #[must_use]
+    pub fn with_slowest_rate(mut self, slowest_rate: u64) -> Self {
+        self.slowest_rate = slowest_rate;
         self
     }
 

@@ -12,6 +12,7 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::Digest;
 use crate::digest::{digits, sha256_of_file};
 
 /// Folder of the records.
@@ -21,6 +22,8 @@ pub(crate) const FOLDER: &str = ".verified";
 #[derive(Debug, Clone)]
 pub(crate) struct DigestCache {
     folder: PathBuf,
+    /// Whether a file whose record has its size and times need not be hashed.
+    trusts_stamps: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -69,11 +72,36 @@ impl DigestCache {
     pub(crate) fn new(cache: &Path) -> Self {
         Self {
             folder: cache.join(FOLDER),
+            trusts_stamps: true,
         }
+    }
+
+    /// The same records, but every file is hashed.
+    pub(crate) fn without_stamps(&self) -> Self {
+        Self {
+            trusts_stamps: false,
+            ..self.clone()
+        }
+    }
+
+    /// The digest that a file must have: the published one. One that was published with fewer digits, which
+    /// another file could be made to match, is completed by the record of the first verified download.
+    pub(crate) fn expected(&self, path: &Path, published: Option<&Digest>) -> Option<Digest> {
+        let published = published?;
+        if !published.is_full()
+            && let Some(recorded) = self.recorded(path)
+            && published.matches(&recorded)
+        {
+            return Digest::try_from(recorded).ok();
+        }
+        Some(published.clone())
     }
 
     /// The cached digest of a file, if it was not modified since it was hashed.
     pub(crate) fn fresh(&self, path: &Path) -> Option<String> {
+        if !self.trusts_stamps {
+            return None;
+        }
         let record = self.read(path)?;
         (record.stamp == Stamp::of(&fs::metadata(path).ok()?)).then_some(record.sha256)
     }
@@ -105,8 +133,10 @@ impl DigestCache {
         let target = self.record_path(path);
         let temporary = target.with_extension(format!("{}.{:x}", std::process::id(), fastrand::u32(..)));
         let written = fs::create_dir_all(&self.folder)
+            .and_then(|()| protect(&self.folder, 0o755))
             .and_then(|()| serde_json::to_vec(&record).map_err(io::Error::other))
             .and_then(|json| fs::write(&temporary, json))
+            .and_then(|()| protect(&temporary, 0o644))
             .and_then(|()| fs::rename(&temporary, &target));
         if written.is_err() {
             let _ = fs::remove_file(&temporary);
@@ -141,7 +171,11 @@ impl DigestCache {
     }
 
     fn read(&self, path: &Path) -> Option<Record> {
-        let record: Record = serde_json::from_slice(&fs::read(self.record_path(path)).ok()?).ok()?;
+        let file = self.record_path(path);
+        if !is_trusted(&self.folder) || !is_trusted(&file) {
+            return None;
+        }
+        let record: Record = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
         (record.path == absolute(path)).then_some(record)
     }
 
@@ -149,6 +183,42 @@ impl DigestCache {
         let mut hasher = Sha256::new();
         hasher.update(absolute(path).as_os_str().as_encoded_bytes());
         self.folder.join(format!("{}.json", &digits(hasher)[..24]))
+    }
+}
+
+/// Takes the right to write from others.
+fn protect(path: &Path, mode: u32) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        if fs::metadata(path)?.permissions().mode() & 0o022 != 0 {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (path, mode);
+    Ok(())
+}
+
+/// Whether only this user and root can write a record. In a shared cache, another user could otherwise vouch for a
+/// wrong file.
+fn is_trusted(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        // SAFETY: it takes no arguments and cannot fail.
+        #[allow(unsafe_code)]
+        let user = unsafe { libc::geteuid() };
+        fs::symlink_metadata(path).is_ok_and(|metadata| {
+            !metadata.is_symlink()
+                && (metadata.uid() == user || metadata.uid() == 0)
+                && metadata.mode() & 0o022 == 0
+        })
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        true
     }
 }
 

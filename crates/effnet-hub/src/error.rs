@@ -71,7 +71,7 @@ pub enum Error {
     #[error("`{}` is not downloaded, and offline mode is on{}", .0.id, .0)]
     Offline(Box<Missing>),
     /// All URLs of the entry failed.
-    #[error("cannot download `{}`{}{missing}", missing.id, lines(failures))]
+    #[error("cannot download `{}`{}{missing}", missing.id, lines(&causes(failures, &missing.url)))]
     Download {
         /// The weights, and what to do without a network.
         missing: Box<Missing>,
@@ -102,28 +102,39 @@ pub struct Missing {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&lines(&self.rejected))?;
+        let cache = self.folders.first().map(|folder| folder.display().to_string());
+        let (id, file, cache) = (&self.id, &self.file, cache.unwrap_or_default());
+        if let [first, ..] = &self.bundled[..] {
+            write!(
+                f,
+                "\n  without a network, use weights that are built in: --model {first}"
+            )?;
+        }
+        if !self.url.is_empty() {
+            write!(
+                f,
+                "\n  with another network: effnet download {id}\
+                 \n  by hand: download {}\
+                 \n    and save it as {cache}/{file}",
+                self.url
+            )?;
+        }
         f.write_str("\n  searched:")?;
         for folder in &self.folders {
             write!(f, "\n    {}", folder.display())?;
         }
-        let cache = self.folders.first().map(|folder| folder.display().to_string());
-        let (file, cache) = (&self.file, cache.unwrap_or_default());
-        if !self.url.is_empty() {
-            write!(
-                f,
-                "\n  to install it manually, download {}\n  and save it as `{file}` in {cache}",
-                self.url
-            )?;
-        }
-        if !self.bundled.is_empty() {
-            let ids = self.bundled.join("` or `");
-            write!(
-                f,
-                "\n  without a network, use the weights `{ids}`, which are built in"
-            )?;
-        }
         Ok(())
     }
+}
+
+/// The failures; the URL that the advice names is not repeated.
+fn causes(failures: &[TransferError], named: &str) -> Vec<String> {
+    let failures = failures.iter().map(ToString::to_string);
+    let cause = |failure: String| match failure.strip_prefix(&format!("{named}: ")) {
+        Some(cause) => cause.to_owned(),
+        None => failure,
+    };
+    failures.map(cause).collect()
 }
 
 /// The sentences, one per line, indented.
@@ -195,6 +206,16 @@ pub enum TransferError {
         /// The stall timeout.
         seconds: Duration,
     },
+    /// Data was received, but too slowly.
+    #[error("{url}: only {received} bytes received in {:.1} s", seconds.as_secs_f64())]
+    Slow {
+        /// The URL.
+        url: String,
+        /// Bytes received in this time.
+        received: u64,
+        /// The time.
+        seconds: Duration,
+    },
     /// The connection ended before the end of the body.
     #[error("{url}: the connection ended after {received}{} bytes: {reason}", of_total(*expected))]
     Cut {
@@ -249,6 +270,17 @@ pub enum TransferError {
         /// The announced or received size.
         found: u64,
     },
+    /// The file is larger than weights of this network can be.
+    #[error(
+        "{url}: larger than {limit} bytes, which weights of this network do not exceed; the file was discarded. \
+         If it is right, state its size as `bytes` in a manifest of your own (--manifest)"
+    )]
+    TooLarge {
+        /// The URL.
+        url: String,
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// The server sent a web page instead of the file.
     #[error(
         "{url}: received a web page instead of the file, starting with `{start}`; this may be a login page or a \
@@ -263,10 +295,27 @@ pub enum TransferError {
 }
 
 impl TransferError {
+    /// The failure in a few words, for a warning that it is tried again. The error that ends the download has
+    /// the URL and the cause.
+    pub(crate) fn summary(&self) -> String {
+        match self {
+            Self::Connect { .. } => String::from("cannot connect"),
+            other => {
+                let text = other.to_string();
+                let rest = text.split_once(": ").map(|(_, rest)| rest.to_owned());
+                rest.unwrap_or(text)
+            }
+        }
+    }
+
     /// Whether the same request may succeed later.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Stalled { .. } | Self::Cut { .. } | Self::Range { .. } => true,
+            Self::Connect { .. }
+            | Self::Stalled { .. }
+            | Self::Slow { .. }
+            | Self::Cut { .. }
+            | Self::Range { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
             _ => false,
         }

@@ -56,11 +56,26 @@ impl Hub {
     /// writable; [`Error::Config`] if the mirror, a proxy or the certificates are invalid. An incomplete or
     /// wrong file never appears under the file's name.
     pub fn resolve(&self, entry: &Entry, progress: &mut dyn Progress) -> Result<PathBuf, Error> {
+        self.resolve_with(&self.digests, entry, progress)
+    }
+
+    /// Like [`Hub::resolve`], but hashes a file that is in a cache even if a record says that it was hashed
+    /// before.
+    ///
+    /// # Errors
+    /// Same as [`Hub::resolve`].
+    pub fn resolve_hashed(&self, entry: &Entry, progress: &mut dyn Progress) -> Result<PathBuf, Error> {
+        self.resolve_with(&self.digests.without_stamps(), entry, progress)
+    }
+
+    fn resolve_with(
+        &self,
+        digests: &DigestCache,
+        entry: &Entry,
+        progress: &mut dyn Progress,
+    ) -> Result<PathBuf, Error> {
         let mut rejected = Vec::new();
-        if let Some(path) = self
-            .search_path
-            .usable(entry, &self.digests, progress, &mut rejected)
-        {
+        if let Some(path) = self.search_path.usable(entry, digests, progress, &mut rejected) {
             return Ok(path);
         }
         if let Some(path) = self.unpack(entry, progress, &mut rejected)? {
@@ -74,16 +89,13 @@ impl Hub {
             let folder = CacheFolder::open(&self.config.cache)?;
             let _lock = folder.lock(file, progress)?;
             // Another process may have downloaded it while this one waited.
-            if let Some(path) = self
-                .search_path
-                .usable(entry, &self.digests, progress, &mut rejected)
-            {
+            if let Some(path) = self.search_path.usable(entry, digests, progress, &mut rejected) {
                 return Ok(path);
             }
             if let Some(path) = download(
                 &self.client,
                 &self.config,
-                file,
+                (file, entry.largest_file()),
                 &folder,
                 &self.digests,
                 progress,

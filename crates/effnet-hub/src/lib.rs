@@ -19,3 +19,4 @@ pub use error::{Error, Missing, TransferError};
 pub use hub::Hub;
 pub use manifest::{Entry, FileName, FileNameError, HuggingFaceFile, Manifest, Published, WeightFile};
 pub use progress::{Progress, Transfer, Warning};
+pub use transfer::{WebClient, WebError};

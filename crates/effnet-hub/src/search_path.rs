@@ -193,7 +193,8 @@ impl Candidate {
         };
         // Without a published digest, expect the one announced at the download or found at the first use.
         let recorded = || Digest::try_from(digests.recorded(&self.path)?).ok();
-        let expected = self.expected.clone().or_else(recorded);
+        let published = digests.expected(&self.path, self.expected.as_ref());
+        let expected = published.or_else(recorded);
         if self.in_cache && metadata.is_symlink() && expected.is_none() {
             return Err(io::Error::other(
                 "it is a symbolic link, and its digest is unknown",

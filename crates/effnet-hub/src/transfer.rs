@@ -8,9 +8,11 @@ mod cache_folder;
 mod client;
 mod connector;
 mod failure;
+mod pace;
 mod partial_download;
 mod response;
 mod session;
+mod web;
 
 use std::path::PathBuf;
 
@@ -18,15 +20,16 @@ pub(crate) use cache_folder::{CacheFolder, PART, SIDECAR, local, locked_elsewher
 pub(crate) use client::Client;
 use failure::Failure;
 use session::DownloadSession;
+pub use web::{WebClient, WebError};
 
 use crate::digest_cache::DigestCache;
 use crate::{Error, HubConfig, Progress, TransferError, WeightFile};
 
-/// Downloads `file`, trying its URLs in order. `None` if all fail; the reasons are added to `failures`.
+/// Downloads `file`, of at most `largest` bytes if its size is not published, trying its URLs in order. `None` if all fail; the reasons are added to `failures`.
 pub(crate) fn download(
     client: &Client,
     config: &HubConfig,
-    file: &WeightFile,
+    (file, largest): (&WeightFile, u64),
     folder: &CacheFolder,
     digests: &DigestCache,
     progress: &mut dyn Progress,
@@ -37,6 +40,7 @@ pub(crate) fn download(
             client,
             config,
             file,
+            largest,
             url,
             folder,
             digests,

@@ -1,10 +1,10 @@
-//! Training augmentation, as torchvision and timm define it on PIL images.
+//! Training augmentation, as torchvision and timm define it for PIL images.
 //!
-//! [`TrainTransform`] is the entry point. Random parameters are sampled first, from a generator seeded by the
-//! caller, and then applied: a [`Rectangle`](crate::Rectangle) to crop, [`Operation`]s on 8-bit RGB,
-//! [`Erasure`]s of the normalised image. This makes each part testable: operations equal Pillow's byte for
-//! byte, and the samples have the distributions of torchvision and timm, though not their random number
-//! generators.
+//! [`TrainTransform`] is the entry point. It first samples random parameters, from a random number generator
+//! seeded by the caller, and then applies them: a [`Rectangle`](crate::Rectangle) to crop, [`Operation`]s on 8-bit
+//! RGB, and [`Erasure`]s of the normalised image. This makes each part testable: the results of operations equal
+//! Pillow's byte for byte, and samples have the same distributions as in torchvision and timm, but come from a
+//! different random number generator.
 
 mod affine;
 mod auto_augment;

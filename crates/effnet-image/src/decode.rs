@@ -6,17 +6,25 @@
 mod bmp;
 mod bmp_rle;
 mod gif;
+mod gif_mend;
 mod jpeg;
 mod jpeg_header;
+#[allow(unsafe_code, reason = "libjpeg calls it from C")]
+mod jpeg_idct;
+#[allow(unsafe_code, reason = "libjpeg is a C library")]
+mod jpeg_libjpeg;
+mod jpeg_scans;
 mod png;
+mod png_mend;
+mod pnm;
 mod samples;
 mod tiff;
-mod tiff_palette;
 mod webp;
+mod webp_animation;
 
 use crate::error::Fault;
 use crate::orientation::Orientation;
-use crate::{DecodeOptions, Format, Image};
+use crate::{DecodeOptions, Format, Image, ImageWarning};
 use samples::Samples;
 
 /// A decoded image, before alpha and orientation are applied.
@@ -26,6 +34,8 @@ struct Raster {
     height: usize,
     samples: Samples,
     orientation: Orientation,
+    /// What was mended or left out.
+    warnings: Vec<ImageWarning>,
 }
 
 /// Decodes a file of a known format into an upright RGB image.
@@ -37,6 +47,7 @@ pub(crate) fn decode(bytes: &[u8], format: Format, options: &DecodeOptions) -> R
         Format::Bmp => bmp::decode(bytes, options),
         Format::Gif => gif::decode(bytes, options),
         Format::Tiff => tiff::decode(bytes, options),
+        Format::Pnm => pnm::decode(bytes, options),
     }?;
     let expected = raster.width * raster.height;
     if raster.samples.pixel_count() != expected {
@@ -52,5 +63,5 @@ pub(crate) fn decode(bytes: &[u8], format: Format, options: &DecodeOptions) -> R
         Orientation::Upright
     };
     let (width, height, pixels) = orientation.apply(raster.width, raster.height, pixels);
-    Ok(Image::from_parts(width, height, pixels))
+    Ok(Image::from_parts(width, height, pixels).with_warnings(raster.warnings))
 }

@@ -26,7 +26,7 @@ pub enum ImageError {
 
     /// The file is larger than [`DecodeOptions::max_memory`](crate::DecodeOptions::max_memory).
     #[error(
-        "{file}: expected a file of at most {}, found a larger one; if it is an image, raise the memory limit (`DecodeOptions::max_memory`)",
+        "{file}: expected a file of at most {}, found a larger one; make it smaller",
         size(*limit)
     )]
     FileTooLarge {
@@ -44,19 +44,20 @@ pub enum ImageError {
     },
 
     /// The file is not in a supported format.
-    #[error(
-        "{file}: expected a JPEG, PNG, WebP, BMP, GIF or TIFF image, found {found}; the format is detected by content, not by extension: convert the file, or remove it"
-    )]
+    #[error("{file}: expected a JPEG, PNG, WebP, BMP, GIF, TIFF or PNM image, found {found}; {advice}")]
     UnknownFormat {
         /// The name of the input.
         file: String,
         /// What the first bytes look like.
         found: String,
+        /// What helps with a file of this kind.
+        advice: &'static str,
     },
 
-    /// The header announces more pixels than the limit allows. No memory was allocated for them.
+    /// The header announces more pixels than [`DecodeOptions::max_pixels`](crate::DecodeOptions::max_pixels)
+    /// allows. No memory was allocated for them.
     #[error(
-        "{file}: expected at most {limit} pixels, found a {format} image of {width} x {height}; make it smaller, or, if you trust it, raise the pixel limit (`DecodeOptions::max_pixels`)"
+        "{file}: expected at most {limit} pixels, found a {format} image of {width} x {height}; make it smaller"
     )]
     TooManyPixels {
         /// The name of the input.
@@ -71,9 +72,9 @@ pub enum ImageError {
         limit: u64,
     },
 
-    /// Decoding would take more memory than the limit allows.
+    /// Decoding would take more memory than [`DecodeOptions::max_memory`](crate::DecodeOptions::max_memory) allows.
     #[error(
-        "{file}: expected to decode within {} of memory, found a {format} image of {width} x {height} that needs {}; make it smaller, or raise the memory limit (`DecodeOptions::max_memory`)",
+        "{file}: expected to decode within {} of memory, found a {format} image of {width} x {height} that needs {}; make it smaller",
         size(*limit), size(*needed)
     )]
     TooMuchMemory {
@@ -216,6 +217,20 @@ pub(crate) enum Fault {
         needed: u64,
         limit: u64,
     },
+}
+
+impl fmt::Display for Fault {
+    /// Writes the reason without its consequences.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated(reason) | Self::Malformed(reason) | Self::Unsupported(reason) => {
+                f.write_str(reason)
+            }
+            Self::TooManyPixels { width, height, .. } | Self::TooMuchMemory { width, height, .. } => {
+                write!(f, "{width} x {height} pixels")
+            }
+        }
+    }
 }
 
 impl Fault {

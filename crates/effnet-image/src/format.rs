@@ -1,30 +1,6 @@
-//! Image formats: extensions for scanning folders, signatures for decoding.
-//!
-//! All commands and data sets share these rules, so that a folder that trains is also classified completely.
+//! Image formats, by their signatures: the content of a file counts, not its name.
 
-use std::ffi::OsStr;
 use std::fmt;
-use std::path::Path;
-
-/// File extensions of images, matched case-insensitively when a folder is scanned. Decoding ignores the
-/// extension: a file named explicitly is always tried.
-pub const EXTENSIONS: [&str; 10] = [
-    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff",
-];
-
-/// Whether a file found while scanning a folder has an image extension.
-pub fn is_image_path(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default();
-    EXTENSIONS
-        .iter()
-        .any(|known| extension.eq_ignore_ascii_case(known))
-}
-
-/// Whether to skip a file or folder of this name when a folder is scanned: hidden files, including the `._`
-/// files that macOS creates next to others.
-pub fn is_hidden(name: &OsStr) -> bool {
-    name.as_encoded_bytes().starts_with(b".")
-}
 
 /// A supported file format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +18,8 @@ pub enum Format {
     Gif,
     /// TIFF and BigTIFF, first page.
     Tiff,
+    /// Portable bitmaps, greymaps and pixmaps (P1 to P6, Pf).
+    Pnm,
 }
 
 impl Format {
@@ -53,38 +31,24 @@ impl Format {
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::WebP),
             [b'B', b'M', ..] => Some(Self::Bmp),
             [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Self::Gif),
-            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Some(Self::Tiff),
+            // Some writers put the version into the other byte order, which Pillow opens as well.
+            [b'I', b'I', 42 | 43, 0, ..]
+            | [b'M', b'M', 0, 42 | 43, ..]
+            | [b'I', b'I', 0, 42, ..]
+            | [b'M', b'M', 42, 0, ..] => Some(Self::Tiff),
+            [b'P', b'1'..=b'7' | b'f' | b'F', b' ' | b'\t'..=b'\r' | b'#', ..] => Some(Self::Pnm),
+            bytes if is_bare_bitmap(bytes) => Some(Self::Bmp),
             _ => None,
         }
     }
+}
 
-    /// Describes a file of an unknown format by its first bytes, for an error message.
-    pub(crate) fn describe_unknown(bytes: &[u8]) -> String {
-        let head = &bytes[..bytes.len().min(512)];
-        if matches!(head.get(4..12), Some(b"ftypavif" | b"ftypheic" | b"ftypmif1")) {
-            return "an AVIF or HEIC image".to_owned();
-        }
-        if head.starts_with(b"<svg") || head.starts_with(b"<?xml") {
-            return "XML or SVG text".to_owned();
-        }
-        if head.starts_with(b"<!") || head.starts_with(b"<html") {
-            return "an HTML page".to_owned();
-        }
-        if head.starts_with(b"version https://git-lfs") {
-            return "a Git LFS pointer".to_owned();
-        }
-        if head.starts_with(b"%PDF") {
-            return "a PDF".to_owned();
-        }
-        let printable = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
-        if head.iter().all(printable) {
-            return "plain text".to_owned();
-        }
-        let first = head.iter().take(8).map(|byte| format!("{byte:02x}"));
-        format!(
-            "an unknown format starting with the bytes {}",
-            first.collect::<Vec<_>>().join(" ")
-        )
+/// A bitmap without its file header, as the clipboard holds it: the size of the header, and one plane.
+fn is_bare_bitmap(bytes: &[u8]) -> bool {
+    match bytes.first_chunk::<4>().map(|size| u32::from_le_bytes(*size)) {
+        Some(12) => bytes.get(8..10) == Some(&[1, 0]),
+        Some(40 | 52 | 56 | 64 | 108 | 124) => bytes.get(12..14) == Some(&[1, 0]),
+        _ => false,
     }
 }
 
@@ -97,6 +61,7 @@ impl fmt::Display for Format {
             Self::Bmp => "BMP",
             Self::Gif => "GIF",
             Self::Tiff => "TIFF",
+            Self::Pnm => "PNM",
         })
     }
 }

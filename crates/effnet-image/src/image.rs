@@ -5,7 +5,8 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::decode;
-use crate::{DecodeOptions, Format, ImageError};
+use crate::signature;
+use crate::{DecodeOptions, Format, ImageError, ImageWarning};
 
 /// An RGB image: 8 bits per channel, `[height, width, 3]`, rows from top to bottom without padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,7 @@ pub struct Image {
     width: usize,
     height: usize,
     pixels: Vec<u8>,
+    warnings: Vec<ImageWarning>,
 }
 
 impl Image {
@@ -58,9 +60,13 @@ impl Image {
                 file: name.to_owned(),
             });
         }
-        let format = Format::of(bytes).ok_or_else(|| ImageError::UnknownFormat {
-            file: name.to_owned(),
-            found: Format::describe_unknown(bytes),
+        let format = Format::of(bytes).ok_or_else(|| {
+            let unknown = signature::describe(bytes);
+            ImageError::UnknownFormat {
+                file: name.to_owned(),
+                found: unknown.found,
+                advice: unknown.advice,
+            }
         })?;
         decode::decode(bytes, format, options).map_err(|fault| fault.about(name, format))
     }
@@ -89,7 +95,19 @@ impl Image {
             width,
             height,
             pixels,
+            warnings: Vec::new(),
         }
+    }
+
+    /// Adds what decoding found.
+    pub(crate) fn with_warnings(mut self, warnings: Vec<ImageWarning>) -> Self {
+        self.warnings = warnings;
+        self
+    }
+
+    /// What decoding mended or left out; empty for a sound file. Images made by transforms have none.
+    pub fn warnings(&self) -> &[ImageWarning] {
+        &self.warnings
     }
 
     /// Width in pixels, at least 1.

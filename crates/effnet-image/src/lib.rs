@@ -3,6 +3,7 @@
 pub mod augment;
 mod decode;
 mod error;
+mod file_name;
 mod format;
 mod image;
 mod normalize;
@@ -10,13 +11,17 @@ mod options;
 mod orientation;
 mod rectangle;
 mod resize;
+mod signature;
 mod transform;
+mod warning;
 
 pub use effnet_architecture::Interpolation;
 pub use error::ImageError;
-pub use format::{EXTENSIONS, Format, is_hidden, is_image_path};
+pub use file_name::{EXTENSIONS, is_hidden, is_image_path, unsupported_kind};
+pub use format::Format;
 pub use image::Image;
 pub use normalize::{IMAGENET_MEAN, IMAGENET_STD, INCEPTION_MEAN, INCEPTION_STD};
 pub use options::{Alpha, DecodeOptions};
 pub use rectangle::Rectangle;
 pub use transform::{EvalTransform, ResizeMode};
+pub use warning::ImageWarning;

@@ -1,19 +1,19 @@
-//! Bytes to normalised floats (torchvision's `ToTensor` and `Normalize`).
+//! Converts bytes to normalised floats (torchvision's `ToTensor` and `Normalize`).
 
 use crate::ImageError;
 
-/// Mean of ImageNet's RGB channels, for values in 0 to 1.
+/// Mean of ImageNet's RGB channels, for values from 0 to 1.
 pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-/// Standard deviation of ImageNet's RGB channels, for values in 0 to 1.
+/// Standard deviation of ImageNet's RGB channels, for values from 0 to 1.
 pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
-/// Mean that, with [`INCEPTION_STD`], maps 0..1 to -1..1 (AdvProp and some TensorFlow weights).
+/// Mean that, together with [`INCEPTION_STD`], maps 0..1 to -1..1 (for AdvProp and some TensorFlow weights).
 pub const INCEPTION_MEAN: [f32; 3] = [0.5; 3];
-/// Standard deviation that, with [`INCEPTION_MEAN`], maps 0..1 to -1..1.
+/// Standard deviation that, together with [`INCEPTION_MEAN`], maps 0..1 to -1..1.
 pub const INCEPTION_STD: [f32; 3] = [0.5; 3];
 
 /// Writes `(value / 255 - mean) / std` of `[height, width, 3]` bytes as `[3, height, width]`.
 pub(crate) fn normalize(pixels: &[u8], mean: [f32; 3], std: [f32; 3], output: &mut [f32]) {
-    // A byte has 256 values: one table per channel replaces two divisions per sample.
+    // A byte has 256 values, so one table per channel replaces two divisions per sample.
     let table = |channel: usize| -> [f32; 256] {
         std::array::from_fn(|value| (value as f32 / 255.0 - mean[channel]) / std[channel])
     };
@@ -29,7 +29,7 @@ pub(crate) fn normalize(pixels: &[u8], mean: [f32; 3], std: [f32; 3], output: &m
     }
 }
 
-/// Checks the options that the training and the evaluation transform share.
+/// Checks the options that the training and evaluation transforms share.
 pub(crate) fn check(image_size: usize, mean: [f32; 3], std: [f32; 3]) -> Result<(), ImageError> {
     if !(1..=1 << 14).contains(&image_size) {
         return Err(ImageError::InvalidTransform {

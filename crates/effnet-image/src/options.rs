@@ -1,5 +1,7 @@
 //! Decoding options and resource limits.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use crate::error::Fault;
 
 /// What to do with transparency.
@@ -27,7 +29,8 @@ pub struct DecodeOptions {
     /// raises `DecompressionBombError`.
     pub max_pixels: u64,
     /// Maximum estimated memory in bytes per image: the file, the decoder's buffers and the RGB pixels. The
-    /// default is 2 GiB.
+    /// default is 2 GiB. Images that need more than a quarter of that are decoded one at a time in a process,
+    /// however many threads decode.
     pub max_memory: u64,
     /// Whether to apply the EXIF (or else XMP) orientation, like `PIL.ImageOps.exif_transpose`. On by default.
     pub apply_orientation: bool,
@@ -74,8 +77,8 @@ impl DecodeOptions {
     }
 
     /// Checks a header against the limits. `bytes_per_pixel` is the decoder's peak memory per pixel, including
-    /// the RGB output.
-    pub(crate) fn admit(&self, width: u64, height: u64, bytes_per_pixel: u64) -> Result<(), Fault> {
+    /// the RGB output. Keep the permit until the image is decoded, and ask for no other meanwhile.
+    pub(crate) fn admit(&self, width: u64, height: u64, bytes_per_pixel: u64) -> Result<Permit, Fault> {
         if width == 0 || height == 0 {
             return Err(Fault::malformed(format_args!(
                 "its size is {width} x {height} pixels"
@@ -98,11 +101,29 @@ impl DecodeOptions {
                 limit: self.max_memory,
             });
         }
-        Ok(())
+        Ok(Permit::wait(needed))
     }
 
     /// The memory limit as a `usize`, saturating.
     pub(crate) fn memory_limit(&self) -> usize {
         usize::try_from(self.max_memory).unwrap_or(usize::MAX)
+    }
+}
+
+/// The right to use the memory that an image needs.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    /// Held for a large image, so that as many of them as there are threads do not exhaust memory together.
+    _turn: Option<MutexGuard<'static, ()>>,
+}
+
+impl Permit {
+    fn wait(needed: u64) -> Self {
+        const LARGE: u64 = 512 << 20;
+        static TURN: Mutex<()> = Mutex::new(());
+        let take = || TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        Self {
+            _turn: (needed > LARGE).then(take),
+        }
     }
 }

@@ -1,6 +1,6 @@
-//! EXIF orientation: reading the tag, and rotating the pixels.
+//! EXIF orientation: reads the tag, and rotates the pixels.
 
-/// How to transform the stored pixels for display: EXIF tag 274, values 1 to 8.
+/// The transform that stored pixels need for display: EXIF tag 274, values 1 to 8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Orientation {
     #[default]
@@ -15,7 +15,7 @@ pub(crate) enum Orientation {
 }
 
 impl Orientation {
-    /// Values outside 1 to 8 are ignored, as in `exif_transpose`.
+    /// Converts the value of the tag. Values outside 1 to 8 are ignored, as in `exif_transpose`.
     pub(crate) fn from_tag(value: u16) -> Self {
         match value {
             2 => Self::FlipLeftRight,
@@ -29,14 +29,15 @@ impl Orientation {
         }
     }
 
-    /// The orientation from EXIF, or from XMP if EXIF has none (the order of Pillow's `Image.getexif`).
+    /// Finds the orientation in EXIF, or in XMP if EXIF does not contain it (the same order as Pillow's
+    /// `Image.getexif`).
     pub(crate) fn find(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Self {
         exif.and_then(tag_in_exif)
             .or_else(|| xmp.and_then(tag_in_xmp))
             .map_or(Self::Upright, Self::from_tag)
     }
 
-    /// Transforms `[height, width, 3]` pixels; returns the new width, height and pixels.
+    /// Transforms `[height, width, 3]` pixels, and returns the new width, height and pixels.
     pub(crate) fn apply(self, width: usize, height: usize, mut pixels: Vec<u8>) -> (usize, usize, Vec<u8>) {
         match self {
             Self::Upright => {}
@@ -74,7 +75,7 @@ fn transpose(
     pixels: &[u8],
     to: impl Fn(usize, usize) -> (usize, usize),
 ) -> (usize, usize, Vec<u8>) {
-    // Square tiles keep both the rows read and the rows written in the cache.
+    // With square tiles, both the rows read and the rows written stay in the cache.
     const TILE: usize = 32;
     let mut turned = vec![0; pixels.len()];
     let source = pixels.as_chunks::<3>().0;
@@ -92,11 +93,11 @@ fn transpose(
     (height, width, turned)
 }
 
-/// The value of tag 274 in the first directory of an EXIF block, which has the structure of TIFF.
+/// Returns the value of tag 274 in the first directory of an EXIF block, which has the structure of a TIFF file.
 fn tag_in_exif(exif: &[u8]) -> Option<u16> {
     const ORIENTATION: u16 = 274;
     const SHORT: u16 = 3;
-    // Some writers keep the APP1 prefix of JPEG in other formats.
+    // Some writers keep JPEG's APP1 prefix in other formats.
     let tiff = exif.strip_prefix(b"Exif\0\0").unwrap_or(exif);
     let little = match tiff.get(..4)? {
         b"II\x2a\0" => true,
@@ -132,7 +133,7 @@ fn tag_in_exif(exif: &[u8]) -> Option<u16> {
     None
 }
 
-/// The digit after `tiff:Orientation="` or `tiff:Orientation>` in an XMP packet.
+/// Returns the digit after `tiff:Orientation="` or `tiff:Orientation>` in an XMP packet.
 fn tag_in_xmp(xmp: &[u8]) -> Option<u16> {
     const NAME: &[u8] = b"tiff:Orientation";
     let mut rest = xmp;

@@ -1,8 +1,9 @@
-//! Antialiased resizing of RGB images, bit for bit like Pillow 13's `Image.resize` (`libImaging/Resample.c`).
+//! Antialiased resizing of RGB images, bit for bit the same as Pillow 13's `Image.resize`
+//! (`libImaging/Resample.c`).
 //!
-//! Two passes of integer convolution with an 8-bit image in between. Each output pixel depends only on its own
-//! taps, so a region of the output can be computed alone; [`EvalTransform`](crate::EvalTransform) uses this for
-//! the center crop.
+//! There are two passes of integer convolution, with an 8-bit image in between. Each output pixel depends only on
+//! its own taps, so a region of the output can be computed on its own; [`EvalTransform`](crate::EvalTransform)
+//! uses this for the center crop.
 
 mod passes;
 mod taps;
@@ -13,11 +14,11 @@ use crate::{Image, ImageError, Rectangle};
 use passes::{horizontal, vertical};
 use taps::Taps;
 
-/// Maximum number of output pixels: 2 GiB of RGB.
+/// The maximum number of output pixels: 2 GiB of RGB.
 const MAX_OUTPUT: usize = (1 << 31) / 3;
 
 impl Image {
-    /// Resizes to `width` x `height`, byte for byte like Pillow 13.
+    /// Resizes the image to `width` x `height`, byte for byte the same as Pillow 13.
     ///
     /// # Errors
     /// [`ImageError::OutputSize`] if a side is 0 or the output would exceed 2 GiB.
@@ -31,11 +32,11 @@ impl Image {
         Ok(Self::from_parts(width, height, pixels))
     }
 
-    /// Crops, then resizes to `width` x `height`, byte for byte like Pillow's `crop` followed by `resize`
-    /// (torchvision's `resized_crop`): pixels outside the crop have no influence.
+    /// Crops the image, then resizes it to `width` x `height`, byte for byte the same as Pillow's `crop` followed
+    /// by `resize` (torchvision's `resized_crop`): pixels outside the crop have no influence.
     ///
     /// # Errors
-    /// [`ImageError::Crop`] if `crop` is empty or not inside the image; otherwise as [`Image::resize`].
+    /// [`ImageError::Crop`] if `crop` is empty or not inside the image, and the errors of [`Image::resize`].
     pub fn resized_crop(
         &self,
         crop: Rectangle,
@@ -65,8 +66,8 @@ fn whole(width: usize, height: usize) -> Rectangle {
     }
 }
 
-/// Resizes `source` to `width` x `height` and returns the pixels of `region` in the result,
-/// `[height, width, 3]` of the region, which must lie inside.
+/// Resizes `source` to `width` x `height`, and returns the pixels inside `region`, `[region.height, region.width,
+/// 3]`. The region must lie inside the result.
 pub(crate) fn resize_region(
     source: View<'_>,
     width: usize,
@@ -93,14 +94,14 @@ pub(crate) fn resize_region(
         (Some(x), None) => horizontal(source.rows(region), &x),
         (None, Some(y)) => vertical(source.columns(region.left, region.width), &y),
         (Some(x), Some(y)) if vertical_first(source, width, height) => {
-            // Only the columns that the second pass reads.
+            // Compute only the columns that the second pass reads.
             let (first, last) = x.source_range();
             let between = vertical(source.columns(first, last - first), &y);
             let stride = (last - first) * 3;
             horizontal(View::new(&between, stride, stride), &x.shifted(first))
         }
         (Some(x), Some(y)) => {
-            // Only the rows that the second pass reads.
+            // Compute only the rows that the second pass reads.
             let (first, last) = y.source_range();
             let between = horizontal(source.lines(first, last - first), &x);
             let stride = region.width * 3;
@@ -109,8 +110,9 @@ pub(crate) fn resize_region(
     })
 }
 
-/// Whether the vertical pass goes first: since version 13, Pillow does so if it removes more than twice as many
-/// rows as the horizontal pass removes columns. The 8-bit rounding between the passes makes the order visible.
+/// Returns whether the vertical pass runs first. Since version 13, Pillow runs it first if it removes more than
+/// twice as many rows as the horizontal pass removes columns. The 8-bit rounding between the passes makes the
+/// order visible.
 fn vertical_first(source: View<'_>, width: usize, height: usize) -> bool {
     let less_height = source.height() as i64 - height as i64;
     let less_width = source.width() as i64 - width as i64;
@@ -121,9 +123,9 @@ fn vertical_first(source: View<'_>, width: usize, height: usize) -> bool {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View<'a> {
     bytes: &'a [u8],
-    /// Bytes from one row to the next.
+    /// Number of bytes from one row to the next.
     stride: usize,
-    /// Bytes per row.
+    /// Number of bytes per row.
     row: usize,
 }
 
@@ -136,24 +138,24 @@ impl<'a> View<'a> {
         Self::new(image.pixels(), image.width() * 3, image.width() * 3)
     }
 
-    /// `count` rows, starting at `first`.
+    /// Returns `count` rows, starting at `first`.
     fn lines(self, first: usize, count: usize) -> Self {
         let bytes = &self.bytes[first * self.stride..];
         let end = (count * self.stride).min(bytes.len());
         Self::new(&bytes[..end], self.stride, self.row)
     }
 
-    /// The rows of a region.
+    /// Returns the rows of a region.
     fn rows(self, region: Rectangle) -> Self {
         self.lines(region.top, region.height)
     }
 
-    /// `count` columns, starting at `first`.
+    /// Returns `count` columns, starting at `first`.
     fn columns(self, first: usize, count: usize) -> Self {
         Self::new(&self.bytes[first * 3..], self.stride, count * 3)
     }
 
-    /// Row `y` and everything after it.
+    /// Returns row `y` and everything after it.
     fn starting_at(self, y: usize) -> &'a [u8] {
         &self.bytes[y * self.stride..]
     }

@@ -1,10 +1,10 @@
-//! The evaluation transform: resize, center crop, normalise, like torchvision and timm.
+//! The evaluation transform: resize, center crop and normalisation, as in torchvision and timm.
 
 use crate::normalize::{IMAGENET_MEAN, IMAGENET_STD, check, check_destination, normalize};
 use crate::resize::{View, resize_region};
 use crate::{Image, ImageError, Interpolation, Rectangle};
 
-/// The size before the center crop.
+/// The size to which an image is resized before the center crop.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ResizeMode {
     /// Resize the short side to `floor(image_size / crop_pct)`, keeping the aspect ratio (timm's `center` crop
@@ -18,24 +18,24 @@ pub enum ResizeMode {
     Squash(f64),
 }
 
-/// Turns an [`Image`] into a network's input, like torchvision's `Resize`, `CenterCrop`, `ToTensor` and
-/// `Normalize` on PIL images (timm's evaluation transform consists of the same).
+/// Converts an [`Image`] to a network's input, like torchvision's `Resize`, `CenterCrop`, `ToTensor` and
+/// `Normalize` on PIL images (timm's evaluation transform has the same steps).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EvalTransform {
     /// Side of the square output in pixels.
     pub image_size: usize,
-    /// The size before the crop.
+    /// The size to which the image is resized before the crop.
     pub resize: ResizeMode,
     /// The interpolation of the resize.
     pub interpolation: Interpolation,
-    /// Mean of R, G, B, for values in 0 to 1.
+    /// Mean of the R, G and B channels, for values from 0 to 1.
     pub mean: [f32; 3],
-    /// Standard deviation of R, G, B, for values in 0 to 1.
+    /// Standard deviation of the R, G and B channels, for values from 0 to 1.
     pub std: [f32; 3],
 }
 
 impl EvalTransform {
-    /// timm's transform with bicubic interpolation and ImageNet's mean and standard deviation.
+    /// Creates timm's transform, with bicubic interpolation and ImageNet's mean and standard deviation.
     pub fn with_crop_pct(image_size: usize, crop_pct: f64) -> Self {
         Self {
             image_size,
@@ -46,7 +46,7 @@ impl EvalTransform {
         }
     }
 
-    /// torchvision's transform with ImageNet's mean and standard deviation.
+    /// Creates torchvision's transform, with ImageNet's mean and standard deviation.
     pub fn with_resize_size(image_size: usize, resize_size: usize, interpolation: Interpolation) -> Self {
         Self {
             image_size,
@@ -57,12 +57,12 @@ impl EvalTransform {
         }
     }
 
-    /// Number of values in one output, `3 * image_size * image_size`.
+    /// Returns the number of values in one output, `3 * image_size * image_size`.
     pub fn output_len(&self) -> usize {
         3 * self.image_size * self.image_size
     }
 
-    /// Resizes, crops and normalises: `[3, image_size, image_size]`.
+    /// Resizes, crops and normalises the image, and returns `[3, image_size, image_size]`.
     ///
     /// # Errors
     /// [`ImageError::InvalidTransform`] or [`ImageError::OutputSize`] for unusable options.
@@ -73,10 +73,10 @@ impl EvalTransform {
         Ok(output)
     }
 
-    /// Like [`EvalTransform::apply`], but into one image's slice of a batch `[N, 3, H, W]`.
+    /// Like [`EvalTransform::apply`], but writes to one image's slice of a batch `[N, 3, H, W]`.
     ///
     /// # Errors
-    /// Same as [`EvalTransform::apply`], and [`ImageError::DestinationLength`] if `output` does not have
+    /// The errors of [`EvalTransform::apply`], and [`ImageError::DestinationLength`] if `output` does not have
     /// [`EvalTransform::output_len`] values.
     pub fn apply_into(&self, image: &Image, output: &mut [f32]) -> Result<(), ImageError> {
         check_destination(self.image_size, output)?;
@@ -85,13 +85,13 @@ impl EvalTransform {
         Ok(())
     }
 
-    /// Resizes and crops: the image that the network sees, before normalisation.
+    /// Resizes and crops the image, and returns what the network sees before normalisation.
     ///
-    /// Only the rows and columns inside the crop are computed, with the same bytes as a full resize. An image
-    /// smaller than the crop is padded with black, like `CenterCrop`.
+    /// Only the rows and columns inside the crop are computed, and are byte for byte the same as in a full resize.
+    /// An image smaller than the crop is padded with black, as in `CenterCrop`.
     ///
     /// # Errors
-    /// Same as [`EvalTransform::apply`].
+    /// The errors of [`EvalTransform::apply`].
     pub fn crop(&self, image: &Image) -> Result<Image, ImageError> {
         let (width, height) = self.resized(image)?;
         let size = self.image_size;
@@ -115,7 +115,7 @@ impl EvalTransform {
         Ok(Image::from_parts(size, size, padded))
     }
 
-    /// Width and height after the resize (`_compute_resized_output_size` of torchvision).
+    /// Returns width and height after the resize (torchvision's `_compute_resized_output_size`).
     fn resized(&self, image: &Image) -> Result<(usize, usize), ImageError> {
         self.check()?;
         let short_target = match self.resize {
@@ -159,8 +159,8 @@ fn enlarged(image_size: usize, crop_pct: f64) -> usize {
     (image_size as f64 / crop_pct).floor() as usize
 }
 
-/// Along one axis: the offset of the crop in the image, the offset of the image in the crop, and the number of
-/// pixels they share.
+/// Returns, for one axis, the offset of the crop in the image, the offset of the image in the crop, and the number
+/// of pixels that they share.
 fn center(side: usize, crop: usize) -> (usize, usize, usize) {
     if side < crop {
         return (0, (crop - side) / 2, side);

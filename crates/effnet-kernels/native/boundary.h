@@ -1,8 +1,9 @@
-// The C boundary: how a function that Rust calls reports a failure, and how the layout of what crosses is checked.
+// The C boundary: how a function that Rust calls reports a failure, and how the layouts of shared structures are
+// checked.
 //
-// An exception that unwinds into Rust is undefined behaviour, so every function that can fail runs in `guarded` and
-// returns an `effnet_result`, and every other function is noexcept. src/boundary.rs is the Rust half. Each crate with
-// C++ lists its own functions and structures in one header, and mirrors them in its src/raw.rs.
+// An exception that unwinds into Rust is undefined behaviour, so every function that can fail runs in `guarded`
+// and returns an `effnet_result`, and all other functions are noexcept. src/boundary.rs is the Rust half. Each
+// crate with C++ code lists its own functions and structures in one header, and mirrors them in its src/raw.rs.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +14,8 @@
 #include <new>
 #include <type_traits>
 
-// The layout of a structure that Rust mirrors. `assert_layout!` in Rust has the same numbers, so whoever changes one
-// side meets an assertion that names the other. All targets have 64-bit pointers.
+// Asserts the layout of a structure that Rust mirrors. `assert_layout!` in Rust has the same numbers, so a change
+// to one side fails an assertion that names the other. All targets have 64-bit pointers.
 #define ASSERT_LAYOUT(type, size, alignment)                                                \
     static_assert(std::is_standard_layout_v<type> && std::is_trivially_copyable_v<type>);   \
     static_assert(sizeof(type) == (size) && alignof(type) == (alignment), #type " in raw.rs")
@@ -23,8 +24,8 @@
 
 extern "C" {
 
-// Out of memory has a number of its own: callers answer it with a smaller batch, and must not have to find it in the
-// words of a message.
+// Running out of memory has its own number: callers react to it with a smaller batch, and should not have to parse
+// a message to recognise it.
 enum effnet_status : int32_t {
     effnet_ok = 0,
     effnet_failed = 1,
@@ -33,7 +34,7 @@ enum effnet_status : int32_t {
 
 struct effnet_result {
     effnet_status status;
-    char* message; // why it failed, freed by `free_message` of the library that made it; null for the other statuses
+    char* message; // why it failed; freed by its library's `free_message`; null for other statuses
 };
 
 } // extern "C"
@@ -42,7 +43,7 @@ ASSERT_LAYOUT(effnet_result, 16, 8);
 ASSERT_OFFSET(effnet_result, status, 0);
 ASSERT_OFFSET(effnet_result, message, 8);
 
-// A failure with a copy of `text`.
+// Returns a failure with a copy of `text`.
 inline effnet_result failure(const char* text) noexcept {
     char* message = strdup(text);
     return {message ? effnet_failed : effnet_out_of_memory, message};
@@ -61,6 +62,6 @@ effnet_result guarded(Body&& body) noexcept {
     } catch (const std::exception& error) {
         return failure(error.what());
     } catch (...) {
-        return failure("an exception of an unknown type");
+        return failure("a C++ exception of an unknown type");
     }
 }

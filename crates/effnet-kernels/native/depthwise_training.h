@@ -1,5 +1,5 @@
-// Depthwise convolutions, forward and backward. Rows are first converted to floats and padded in a scratch buffer: the
-// loops over pixels need no borders, and each bfloat16 is converted once.
+// Depthwise convolutions, forward and backward. Rows are first converted to floats and padded in a scratch buffer,
+// so that the loops over pixels need not handle borders, and each bfloat16 is converted only once.
 #pragma once
 
 #include "simd.h"
@@ -10,7 +10,7 @@ namespace KERNEL_ISA {
 using effnet::DepthwiseImage;
 using effnet::rounded;
 
-// Loads and stores of all sixteen lanes, or of the first few.
+// Loads and stores all sixteen lanes, or only the first few.
 struct Full {
     template <class T> INLINE Vec load(const T* from) const { return KERNEL_ISA::load(from); }
     template <class T> INLINE void store(T* to, const Vec& v) const { KERNEL_ISA::store(to, v); }
@@ -22,7 +22,7 @@ struct Part {
     template <class T> INLINE void store(T* to, const Vec& v) const { KERNEL_ISA::store(to, v, count); }
 };
 
-// Converts pixels to floats, normalises them where there is a `norm`, and pads each to whole blocks of channels.
+// Converts pixels to floats, normalises them if `norm` is not null, and pads each to whole blocks of channels.
 template <class T>
 void widen(const T* from, int pixels, int channels, const effnet::Norm* norm, float* to) noexcept {
     const int wide = rounded(channels);
@@ -47,7 +47,8 @@ inline void clear(float* from, size_t count) noexcept {
     if (count) std::memset(from, 0, count * sizeof(float));
 }
 
-// The last `slots` rows of an image in floats, after `left` zero pixels and with zeros up to `total` pixels.
+// The last `slots` rows of an image as floats. Each row starts with `left` zero pixels, and is padded with zeros
+// to `total` pixels.
 template <class T>
 struct Window {
     const T* image;
@@ -60,7 +61,7 @@ struct Window {
         return scratch + size_t((index + slots * 2) % slots) * total * rounded(channels);
     }
 
-    // Makes rows up to `end` available, of which the last `slots` remain so.
+    // Makes the rows before `end` available. Only the last `slots` of them stay available.
     void advance(int end) noexcept {
         const int wide = rounded(channels);
         if (next < end - slots) next = end - slots;
@@ -85,7 +86,7 @@ Window<T> input_window(const DepthwiseImage& d, const void* input, int first) no
             first * d.stride - d.pad_top};
 }
 
-// Stores the sixteen channels from `c` on, or as many as exist.
+// Stores sixteen channels from `c` on, or as many as there are.
 template <class T>
 INLINE void put(T* to, const Vec& v, int c, int channels) {
     if (c + 16 <= channels) store(to + c, v);
@@ -135,8 +136,8 @@ void depthwise(const DepthwiseImage& d, const void* input, int first, int last, 
     as(d, input, first, last, out);
 }
 
-// `TILE` pixels of the input's gradient, `S` apart, starting with the one at the output's column `column`. The taps of
-// the kernel that contribute to them are every `S`-th row and column, from `ky` and from `kx` on.
+// Computes `TILE` pixels of the input's gradient, `S` apart, starting with the one at the output's column
+// `column`. The kernel taps that contribute to them are every `S`-th row and column, starting from `ky` and `kx`.
 template <class T, int S, int TAPS, int TILE>
 INLINE void input_tile(const DepthwiseImage& d, const float* const* rows, int row_taps, int ky, int kx, int c,
                        int column, T* out) {
@@ -158,7 +159,8 @@ INLINE void input_tile(const DepthwiseImage& d, const float* const* rows, int ro
     for (int i = 0; i < TILE; ++i) put(out + size_t(i * S) * d.channels, sum[i], c, d.channels);
 }
 
-// One row of the input's gradient: the columns to which the kernel's columns kx, kx + S, ... contribute.
+// Computes those columns of one row of the input's gradient to which the kernel's columns kx, kx + S, ...
+// contribute.
 template <class T, int S, int TAPS>
 void input_columns(const DepthwiseImage& d, const float* const* rows, int row_taps, int ky, int kx, T* out) noexcept {
     const int begin = ((kx - d.pad_left) % S + S) % S;
@@ -174,7 +176,7 @@ void input_columns(const DepthwiseImage& d, const float* const* rows, int row_ta
 
 template <class T, int K, int S>
 void input_gradient(const DepthwiseImage& d, const void* gradient, int first, int last, void* out) noexcept {
-    // Wide enough for every column that any pixel of the input reads.
+    // Rows are wide enough for every column that any pixel of the input reads.
     const int total = d.out_width + 2 * K;
     Window<T> window = {static_cast<const T*>(gradient), d.out_height, d.out_width, d.channels, K, total, K,
                         nullptr, d.scratch, -K};

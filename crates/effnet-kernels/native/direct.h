@@ -83,7 +83,7 @@ void depthwise_sized(const Depthwise& d) noexcept {
     store(d.sum, total);
 }
 
-// Kernels are 3 or 5 and strides 1 or 2: pack.cpp refuses others.
+// Kernels are 3 or 5 wide and strides are 1 or 2: pack.cpp rejects any others.
 template <class In, class Out>
 void depthwise(const Depthwise& d) noexcept {
     if (d.kernel == 3 && d.stride == 1) depthwise_sized<3, 1, In, Out>(d);

@@ -1,5 +1,5 @@
-// The kernels of inference for one instruction set. build.rs compiles this file once per set, with the flags that
-// enable it and its name in KERNEL_ISA; network.cpp chooses by what the CPU supports.
+// The inference kernels for one instruction set. build.rs compiles this file once per set, with the flags that
+// enable the set and its name in KERNEL_ISA; network.cpp selects one that the CPU supports.
 
 #include "direct.h"
 #include "product.h"

@@ -1,9 +1,9 @@
-// The kernels of inference: one table of functions per instruction set.
+// The inference kernels: one table of functions per instruction set.
 //
-// The activations of an image are stored in blocks of sixteen channels, [C / 16][pixels][16], with zeros beyond the
-// last channel: a block is one AVX-512 register, and no kernel has to handle a remainder of channels.
+// The activations of an image are stored in blocks of sixteen channels, [C / 16][pixels][16], with zeros after the
+// last channel, so that a block fits one AVX-512 register, and kernels need not handle a remainder of channels.
 //
-// Kernels run on a team's threads, and so are noexcept.
+// Kernels run on a team's threads, so they are noexcept.
 #pragma once
 
 #include <cstddef>
@@ -12,13 +12,13 @@ namespace effnet {
 
 constexpr int BLOCK = 16;
 
-// Rows of a matrix in this layout times one packed panel of at most `panel_blocks * 16` columns.
+// Multiplies rows of a matrix in this layout by one packed panel of at most `panel_blocks * 16` columns.
 struct Product {
     const void* left;          // [K / 16][..][16]
     size_t left_plane;         // elements between two blocks of `left`
     int rows;
     int depth;                 // K, a multiple of two
-    const void* panel;         // [K][columns], for bfloat16 [K / 2][columns][2]
+    const void* panel;         // [K][columns], or [K / 2][columns][2] for bfloat16
     int blocks;                // columns / 16
     const float* bias;         // [columns]
     const void* residual;      // added to the result if not null; has the layout of `out`
@@ -65,14 +65,15 @@ struct Kernels {
     void (*stem)(const Stem&) noexcept;                  // float to float
     // out[b][row][c] = in[b][row][c] * gate[b * 16 + c]
     void (*scale)(const float* in, size_t in_plane, const float* gate, int blocks, int rows, void* out) noexcept;
-    // The same, rounded to bfloat16.
+    // The same, but rounded to bfloat16.
     void (*scale_narrow)(const float* in, size_t in_plane, const float* gate, int blocks, int rows,
                          void* out) noexcept;
-    // Gates from means over pixels: reduce [squeezed][channels], expand [channels / 16][squeezed][16].
+    // Computes gates from the means over pixels: reduce [squeezed][channels], expand [channels /
+    // 16][squeezed][16].
     void (*gate)(const float* mean, int channels, int squeezed, const float* reduce,
                  const float* reduce_bias, const float* expand, const float* expand_bias,
                  float* hidden, float* gate) noexcept;
-    // sum[b * 16 + c] over `rows` rows; elements are float.
+    // Computes sum[b * 16 + c] over `rows` rows; elements are floats.
     void (*sums)(const float* in, size_t in_plane, int blocks, int rows, float* sum) noexcept;
 };
 

@@ -1,13 +1,14 @@
-// The packed network, and the plan of a forward pass; pass.cpp has its steps.
+// The packed network, and the plan of a forward pass, whose steps are in pass.cpp.
 //
-// The expanded activations of a block, six times as wide as its input, never exist as a whole: memory bandwidth would
-// cost more than the arithmetic. A block runs in two phases. First, for each panel of up to 32 expanded channels and
-// each strip of rows, the expansion goes into a buffer that stays in the second-level cache, the depthwise convolution
-// reads it at once, and the sums for squeeze-and-excitation are taken on the way. Then every thread computes the
-// gates, and for each group of pixels the filtered activations are scaled, projected and added to the block's input.
+// The expanded activations of a block, which are six times as wide as its input, never exist as a whole: memory
+// bandwidth would cost more than the arithmetic. A block runs in two phases. First, for each panel of up to 32
+// expanded channels and each strip of rows, the expansion goes into a buffer that stays in the second-level cache.
+// The depthwise convolution reads it immediately, and the sums for squeeze-and-excitation are computed on the way.
+// Then every thread computes the gates, and for each group of pixels the filtered activations are scaled,
+// projected and added to the block's input.
 //
-// With at least as many images as threads, each thread takes whole images through a segment, a few blocks whose
-// weights fit the cache, before the next one. All threads share each of the remaining images.
+// If there are at least as many images as threads, each thread takes whole images through one segment after
+// another; a segment is a few blocks whose weights fit the cache. All threads share each of the remaining images.
 
 #include "network.h"
 
@@ -117,15 +118,16 @@ Shape Network::feature_shape(Shape size) const {
     return size;
 }
 
-// Into how many strips of rows a block's output is cut, such that one panel of the input of each fits half the cache.
+// Returns the number of strips of rows into which a block's output is divided, such that one panel of each strip's
+// input fits half the cache.
 int Network::strips(Shape in, Shape out) const noexcept {
     const size_t whole = size_t(in.pixels()) * kernels_.panel_blocks * BLOCK * sizeof(float);
     const size_t wanted = (whole + cache_ / 2 - 1) / (cache_ / 2);
     return int(std::clamp<size_t>(wanted, 1, std::max(1, out.height / 2)));
 }
 
-// Rows per task of the projection, such that their scaled copy fits a third of the cache. A multiple of 14, the tile of
-// AVX-512.
+// Returns the number of rows per task of the projection, such that their scaled copy fits a third of the cache. It
+// is a multiple of 14, the height of an AVX-512 tile.
 int Network::row_block(int rows, const Dense& project) const noexcept {
     const int fit = int(cache_ / 3 / (size_t(blocks_of(project.inputs)) * BLOCK * project.element()));
     const int limit = std::clamp(fit / 14 * 14, 28, 224);
@@ -161,7 +163,7 @@ ScratchBytes Network::scratch_bytes(const std::vector<Shape>& shapes) const {
         raise(most.filtered, bytes(block.channels, out.pixels(), sizeof(float)));
         raise(most.scaled, bytes(block.channels, row_block(out.pixels(), project), project.element()));
     }
-    raise(most.expanded, size_t(shapes.back().pixels()) * panel * 4); // the head
+    raise(most.expanded, size_t(shapes.back().pixels()) * panel * 4); // for the head
     return most;
 }
 
@@ -185,11 +187,11 @@ void Network::reserve(Scratch& s, const std::vector<Shape>& shapes) const {
     s.hidden.resize(std::max(s.hidden.size(), squeezed));
 }
 
-// Bytes of one image's activations at the end of any segment.
+// Returns the bytes of one image's activations at the end of any segment.
 size_t Network::between_bytes(const std::vector<Shape>& shapes) const {
     size_t most = 0;
     for (size_t s = 1; s + 1 < segments_.size(); ++s) {
-        const int step = segments_[s] - 1; // the last of the segment before
+        const int step = segments_[s] - 1; // the last step of the previous segment
         const int channels = step == 0 ? stem_.outputs : blocks_[step - 1].project.outputs;
         most = std::max(most, size_t(blocks_of(channels)) * BLOCK * shapes[step].pixels() * element(step));
     }

@@ -12,14 +12,14 @@
 
 namespace effnet {
 
-// Memory that starts at a huge page where it is large enough.
+// Memory that starts at a huge page if it is large enough.
 class Buffer {
 public:
     Buffer() = default;
     explicit Buffer(size_t bytes);
     template <class T = char> T* as() const noexcept { return reinterpret_cast<T*>(memory_.get()); }
     size_t bytes() const noexcept { return bytes_; }
-    // Loses what it held.
+    // Discards the contents if it grows.
     void grow(size_t bytes) { if (bytes > bytes_) *this = Buffer(bytes); }
 
 private:
@@ -28,7 +28,7 @@ private:
     size_t bytes_ = 0;
 };
 
-// Whether this CPU has the instructions.
+// Returns whether this CPU supports the instruction set.
 bool supports(Isa isa) noexcept;
 
 inline int blocks_of(int channels) noexcept { return (channels + BLOCK - 1) / BLOCK; }
@@ -38,7 +38,7 @@ struct Shape {
     int pixels() const noexcept { return height * width; }
 };
 
-// What a convolution does to the size of an image.
+// The window of a convolution, which determines the size of its output.
 struct Window {
     int kernel, stride, same, pad[4];
     // Throws if the image is smaller than the kernel.
@@ -80,7 +80,7 @@ struct StemLayer {
 // Rows of the stem's output per task.
 constexpr int STEM_STRIP = 8;
 
-// Bytes of the buffers of one thread that grow with the image.
+// The sizes in bytes of one thread's buffers that grow with the image.
 struct ScratchBytes {
     size_t activation = 0, expanded = 0, filtered = 0, scaled = 0;
     size_t total() const noexcept { return 2 * activation + expanded + filtered + scaled; }
@@ -95,13 +95,13 @@ struct Scratch {
     std::vector<float> sums, mean, hidden, gate;
 };
 
-// The memory and the threads of one call at a time. Memory grows to what the largest call so far needed, and stays
-// for the next one.
+// The memory and the threads for one call at a time. The memory grows to the size that the largest call needs, and
+// is kept for the next call.
 class Context {
 public:
     explicit Context(int threads) : scratch_(threads < 1 ? 1 : threads), team_(int(scratch_.size())) {}
     int threads() const noexcept { return team_.size(); }
-    // Bytes held between calls, except for the few kilobytes of squeeze-and-excitation.
+    // Returns the bytes held between calls, except for the few kilobytes of squeeze-and-excitation.
     size_t bytes() const noexcept;
 
 private:
@@ -113,35 +113,37 @@ private:
     Team team_;
 };
 
-// The packed weights. Immutable: any number of threads may run it at a time, each with its own context.
+// The packed weights. A network is immutable: any number of threads may run it at the same time, each with its own
+// context.
 class Network {
 public:
     explicit Network(const effnet_network_spec& spec);
-    // `images` [count][inputs][height][width]. Exactly one of the outputs is not null:
-    // `logits` [count][classes], `pooled` [count][features] or `features` [count][features][h][w].
-    // `seconds`, if not null, receives the time of each of `laps()` parts, added to what it holds: the mean over the
-    // threads. Time spent waiting for another thread counts towards the part that follows.
+    // `images` [count][inputs][height][width]. Exactly one of the outputs is not null: `logits` [count][classes],
+    // `pooled` [count][features] or `features` [count][features][h][w]. If `seconds` is not null, the time of each
+    // of the `laps()` parts is added to its values. Each time is the mean over the threads. Time spent waiting for
+    // another thread counts towards the part that follows.
     void run(Context& context, const float* images, int count, Shape size, float* logits, float* pooled,
              float* features, double* seconds) const;
-    // The stem; three per block: expansion and depthwise convolution, gates, projection; the head; the classifier.
+    // The number of timed parts: the stem; three per block (expansion and depthwise convolution, gates,
+    // projection); the head; the classifier.
     int laps() const noexcept { return 3 + 3 * int(blocks_.size()); }
     Shape feature_shape(Shape size) const;
-    // Bytes of a context's activations, per thread and per image of the batch.
+    // Computes the bytes of a context's activations per thread and per image of the batch.
     void memory(Shape size, size_t& thread, size_t& image) const;
-    // Bytes of the packed weights.
+    // Returns the bytes of the packed weights.
     size_t bytes() const noexcept;
     const char* isa() const noexcept { return kernels_.name; }
 
 private:
     struct Pass;
     friend struct Pass;
-    // Grows the context's memory; returns `outputs(size)`.
+    // Grows the context's memory, and returns `outputs(size)`.
     std::vector<Shape> prepare(Context& context, int count, Shape size) const;
     std::vector<Shape> outputs(Shape size) const; // of the stem and of each block
     ScratchBytes scratch_bytes(const std::vector<Shape>& shapes) const;
     void reserve(Scratch& s, const std::vector<Shape>& shapes) const;
     size_t between_bytes(const std::vector<Shape>& shapes) const;
-    // Whether the output of this step is in bfloat16.
+    // Returns whether the output of this step is in bfloat16.
     bool narrow(int step) const noexcept { return step >= first_narrow_; }
     int element(int step) const noexcept { return narrow(step) ? 2 : 4; }
     size_t pooled_elements() const noexcept { return size_t(blocks_of(head_.outputs)) * BLOCK; }
@@ -149,12 +151,12 @@ private:
     int row_block(int rows, const Dense& project) const noexcept;
 
     const Kernels& kernels_;
-    // With bf16, activations are in bfloat16 from the output of this step on, the first block that downsamples.
-    // Rounding the few channels before it, from which everything else is computed, was measured to cause half to two
-    // thirds of the error of the logits.
+    // With bf16, activations are in bfloat16 from the output of this step on, which is the first block that
+    // downsamples. Everything else is computed from the few channels before it: in measurements, rounding those
+    // caused half to two thirds of the error of the logits.
     int first_narrow_;
     bool bf16_;
-    size_t cache_; // bytes of the second level
+    size_t cache_; // size of the second-level cache in bytes
     StemLayer stem_;
     std::vector<Block> blocks_;
     Dense head_, classifier_;

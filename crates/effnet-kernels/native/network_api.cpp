@@ -75,8 +75,8 @@ int32_t effnet_has_bf16() noexcept {
 
 int32_t effnet_keep_freed_memory() noexcept {
 #if defined(__GLIBC__)
-    // glibc caps its threshold for mmap at 32 MiB, so larger activations stay only if mmap is turned off. Threads
-    // share the main heap: the arenas of their own are too small for such activations, and are returned too.
+    // glibc caps its threshold for mmap at 32 MiB, so larger activations are kept only if mmap is turned off.
+    // Threads must share the main heap: their own arenas are too small for such activations, and are returned too.
     return mallopt(M_ARENA_MAX, 1) && mallopt(M_MMAP_MAX, 0) && mallopt(M_TRIM_THRESHOLD, 1 << 30) &&
            mallopt(M_TOP_PAD, 64 << 20);
 #else

@@ -10,9 +10,9 @@ namespace effnet {
 class Context;
 class Network;
 
-// Instruction sets that kernels are compiled for. Rust knows the same numbers as `InstructionSet`, without `best`.
+// Instruction sets that kernels are compiled for. `InstructionSet` in Rust has the same numbers, without `best`.
 enum class Isa : int32_t {
-    best = 0, // of those that this CPU supports
+    best = 0, // the best that this CPU supports
     baseline = 1,
     avx2 = 2,
     avx512 = 3,
@@ -47,16 +47,16 @@ struct effnet_network_spec {
     effnet::Isa isa;
 };
 
-// A failure with a copy of `text`, for Rust functions that C++ calls.
+// Returns a failure with a copy of `text`, for Rust functions that C++ calls.
 effnet_result effnet_failure(const char* text) noexcept;
 void effnet_free_message(char* message) noexcept;
 
-// Packs the weights; `spec` and what it points to are not needed afterwards.
+// Packs the weights. `spec` and the memory that it points to are not needed afterwards.
 effnet_result effnet_network_new(const effnet_network_spec* spec, effnet::Network** network) noexcept;
 void effnet_network_free(effnet::Network* network) noexcept;
 const char* effnet_network_isa(const effnet::Network* network) noexcept;
 uint64_t effnet_network_bytes(const effnet::Network* network) noexcept;
-// `shape`: height and width.
+// Writes height and width to `shape`.
 effnet_result effnet_network_feature_shape(const effnet::Network* network, int32_t height, int32_t width,
                                            int32_t* shape) noexcept;
 effnet_result effnet_network_memory(const effnet::Network* network, int32_t height, int32_t width, uint64_t* thread,
@@ -67,7 +67,7 @@ effnet_result effnet_context_new(int32_t threads, effnet::Context** context) noe
 void effnet_context_free(effnet::Context* context) noexcept;
 uint64_t effnet_context_bytes(const effnet::Context* context) noexcept;
 
-// As `Network::run`.
+// Calls `Network::run`.
 effnet_result effnet_network_run(const effnet::Network* network, effnet::Context* context, const float* images,
                                  int32_t count, int32_t height, int32_t width, float* logits, float* pooled,
                                  float* features, double* seconds) noexcept;

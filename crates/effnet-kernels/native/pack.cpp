@@ -14,7 +14,7 @@
 namespace effnet {
 
 Buffer::Buffer(size_t bytes) : bytes_(bytes) {
-    // With 4 KiB pages, a wide layer needs more address translations than the processor caches.
+    // With 4 KiB pages, a wide layer needs more address translations than the processor can cache.
     const size_t huge = size_t(2) << 20;
     const size_t alignment = bytes >= huge ? huge : 64;
     const size_t rounded = (bytes + alignment) / alignment * alignment;
@@ -31,7 +31,7 @@ void Buffer::Free::operator()(char* memory) const noexcept { std::free(memory); 
 uint16_t round_bf16(float value) noexcept {
     uint32_t bits;
     std::memcpy(&bits, &value, sizeof bits);
-    if (value != value) return 0x7fc0; // the bits of a NaN could round to infinity
+    if (value != value) return 0x7fc0; // the bits of other NaNs could round to infinity
     return uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
@@ -54,8 +54,8 @@ static Window window_of(const effnet_convolution& layer) {
     return window;
 }
 
-// Calls `place(output, index, weight)` for each of the weights `[outputs][count]` of a layer, multiplied by the scale
-// of its output in doubles and rounded once.
+// Calls `place(output, index, weight)` for each of a layer's weights `[outputs][count]`. Each weight is multiplied
+// by the scale of its output in doubles, and rounded once.
 template <class Place>
 static void each_weight(const effnet_convolution& layer, int count, Place&& place) {
     const float* from = layer.weight;
@@ -68,14 +68,14 @@ static void each_weight(const effnet_convolution& layer, int count, Place&& plac
         }
 }
 
-// With zeros up to a whole number of blocks.
+// Returns a copy padded with zeros to a whole number of blocks.
 static std::vector<float> padded(const float* from, int count) {
     std::vector<float> to(size_t(blocks_of(count)) * BLOCK, 0.0f);
     std::memcpy(to.data(), from, sizeof(float) * count);
     return to;
 }
 
-// Columns of a panel, the last of which may be narrower than the others.
+// Returns the number of columns of a panel. The last panel may be narrower than the others.
 static int width_of(int panel, int columns, int outputs) {
     const int remaining = outputs - panel * columns;
     return remaining >= columns ? columns : blocks_of(remaining) * BLOCK;
@@ -125,7 +125,7 @@ StemLayer pack_stem(const effnet_convolution& layer, int panel_blocks) {
 Block pack_block(const effnet_block& from, int panel_blocks, bool narrow_in, bool narrow_out) {
     const auto& filter = from.depthwise;
     if ((filter.kernel != 3 && filter.kernel != 5) || filter.stride < 1 || filter.stride > 2)
-        throw std::invalid_argument("depthwise kernels must be 3 or 5 wide, with a stride of 1 or 2");
+        throw std::invalid_argument("depthwise kernels must have a size of 3 or 5 and a stride of 1 or 2");
     Block block;
     block.has_expand = from.has_expand;
     block.skip = from.skip;

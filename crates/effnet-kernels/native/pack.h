@@ -1,4 +1,4 @@
-// Copies weights into the order in which the kernels read them: once, when a network is made.
+// Copies weights into the order in which the kernels read them. This happens once, when a network is created.
 #pragma once
 
 #include "network.h"
@@ -8,7 +8,7 @@ namespace effnet {
 uint16_t round_bf16(float value) noexcept; // to nearest, ties to even
 Dense pack_dense(const effnet_convolution& layer, int panel_blocks, bool narrow);
 StemLayer pack_stem(const effnet_convolution& layer, int panel_blocks);
-// `narrow_in` and `narrow_out`: whether the block's input and output are in bfloat16.
+// `narrow_in` and `narrow_out` say whether the block's input and output are in bfloat16.
 Block pack_block(const effnet_block& from, int panel_blocks, bool narrow_in, bool narrow_out);
 
 } // namespace effnet

@@ -1,7 +1,8 @@
-// The steps of one forward pass, as each thread takes them.
+// The steps of one forward pass, as each thread performs them.
 //
-// All threads of a context run the same `Pass` and share the tasks of each step through their `Member`. Whatever can
-// fail, memory above all, happens in `Network::prepare` before they start: nothing here throws.
+// All threads of a context run the same `Pass`, and share the tasks of each step through their `Member`.
+// Everything that can fail, above all memory allocation, happens in `Network::prepare` before they start: nothing
+// here throws.
 
 #include <algorithm>
 #include <chrono>
@@ -12,7 +13,7 @@
 
 namespace effnet {
 
-// Adds up where one thread's time goes; does nothing without a place to write it.
+// Adds up the time that one thread spends in each part, if there is a place to write it.
 struct Stopwatch {
     using Clock = std::chrono::steady_clock;
     double* seconds;
@@ -26,7 +27,7 @@ struct Stopwatch {
     }
 };
 
-// Rows of a block's output, and the rows of its input that they are computed from.
+// A range of rows of a block's output, and the rows of its input from which they are computed.
 struct Strip {
     int index;
     int out_first, out_last; // rows [first, last)
@@ -38,7 +39,7 @@ struct Strip {
         in_first = std::clamp(out_first * window.stride - top, 0, in.height);
         in_last = std::clamp((out_last - 1) * window.stride - top + window.kernel, in_first, in.height);
     }
-    // Elements of the input's rows, for one block of channels.
+    // Returns the number of elements in the input's rows, for one block of channels.
     size_t plane(Shape in) const noexcept { return size_t(in_last - in_first) * in.width * BLOCK; }
 };
 
@@ -55,12 +56,13 @@ struct Network::Pass {
 
     const Kernels& kernels = net.kernels_;
     const int head_step = int(net.blocks_.size()) + 1;
-    Scratch& scratch = context.scratch_[self.index]; // this thread's; `shared` is that of the image's team
+    Scratch& scratch = context.scratch_[self.index]; // this thread's own; `shared` belongs to the image's team
 
-    // Elements of one block of channels.
+    // Returns the number of elements in one block of channels.
     static size_t plane(Shape shape) noexcept { return size_t(shape.pixels()) * BLOCK; }
 
-    // The stem in strips of rows. Each strip is copied with its padding first, so that the kernel needs no borders.
+    // Runs the stem in strips of rows. Each strip is first copied with its padding, so that the kernel need not
+    // handle borders.
     void stem(const Member& team, int image, Shape in, Shape out, char* to) noexcept {
         const StemLayer& layer = net.stem_;
         const Window& window = layer.window;
@@ -76,7 +78,8 @@ struct Network::Pass {
         });
     }
 
-    // Rows of the image from `first_row` on, which may lie outside, into `padded` [channels][rows][width].
+    // Copies rows of the image from `first_row` on, which may lie outside the image, into `padded`
+    // [channels][rows][width].
     void copy_padded(const float* from, Shape in, int first_row, int rows, int width, float* padded) const noexcept {
         const int left = net.stem_.window.left(in), columns = std::min(in.width, width - left);
         for (int channel = 0; channel < net.stem_.inputs; ++channel)
@@ -102,7 +105,7 @@ struct Network::Pass {
         }
     }
 
-    // One panel of a dense layer; the caller sets where its first column goes.
+    // Describes the product with one panel of a dense layer. The caller sets where its first column goes.
     Product panel_of(const Dense& layer, int panel, const void* left, size_t left_plane, int rows) const noexcept {
         const int first = panel * kernels.panel_blocks;
         Product product{};
@@ -116,13 +119,13 @@ struct Network::Pass {
         return product;
     }
 
-    // With a result in floats, whatever the type of the layer.
+    // Computes the product with a result in floats, whatever the type of the layer.
     void widen(const Dense& layer, const Product& product) const noexcept {
         layer.narrow ? kernels.product_widen(product) : kernels.product(product);
     }
 
-    // Expansion and depthwise convolution into `filtered`, and their sums into `sums` [strips][channels]. A task is
-    // one panel of one strip, whose expansion stays in the cache.
+    // Computes the expansion and the depthwise convolution into `filtered`, and their sums into `sums`
+    // [strips][channels]. A task is one panel of one strip, whose expansion stays in the cache.
     void filter(const Member& team, int step, Shape in, Shape out, const char* input, Scratch& shared) noexcept {
         const Block& block = net.blocks_[step - 1];
         const int strips = net.strips(in, out), group = kernels.panel_blocks;
@@ -178,8 +181,9 @@ struct Network::Pass {
         }
     }
 
-    // The gates of squeeze-and-excitation into this thread's `gate`: computing them on every thread is cheaper than
-    // waiting for one. Strips are added up in order, so that the result does not depend on who computed which.
+    // Computes the gates of squeeze-and-excitation into this thread's `gate`: computing them on every thread is
+    // cheaper than waiting for one thread. Strips are added up in order, so that the result does not depend on
+    // which thread computed which strip.
     void gates(const Block& block, Shape in, Shape out, const Scratch& shared) noexcept {
         const int channels = blocks_of(block.channels) * BLOCK, strips = net.strips(in, out);
         const float scale = 1.0f / out.pixels();
@@ -192,15 +196,15 @@ struct Network::Pass {
                      block.excite.data(), block.excite_bias.data(), scratch.hidden.data(), scratch.gate.data());
     }
 
-    // Gated activations times the projection, plus the block's input where it has a skip connection. A task is a
-    // group of pixels. Where there are fewer of those than threads want, it is also a slice of the panels, and each
-    // task scales the pixels for itself.
+    // Multiplies the gated activations by the projection, and adds the block's input if it has a skip connection.
+    // A task is a group of pixels. If there are too few groups for the threads, a task is also limited to a slice
+    // of the panels, and each task scales the pixels for itself.
     void project(const Member& team, int step, Shape out, const char* input, char* output, Scratch& shared) noexcept {
         const Block& block = net.blocks_[step - 1];
         const int rows = net.row_block(out.pixels(), block.project), panels = block.project.panels;
         const int parts = (out.pixels() + rows - 1) / rows;
         const int slices = team.size > 1 ? std::clamp(2 * team.size / parts, 1, panels) : 1;
-        int scaled = -1; // the part that `scratch.scaled` holds
+        int scaled = -1; // which part `scratch.scaled` holds
         team.each(parts * slices, [&](int task) noexcept {
             const int part = task / slices, slice = task % slices;
             const int first = part * rows, height = std::min(rows, out.pixels() - first);
@@ -216,7 +220,7 @@ struct Network::Pass {
         });
     }
 
-    // Pixels [first, first + height) of one panel of the projection.
+    // Computes pixels [first, first + height) of one panel of the projection.
     void project_panel(int step, int panel, int first, int height, Shape out, const char* input,
                        char* output) const noexcept {
         const Block& block = net.blocks_[step - 1];
@@ -229,7 +233,7 @@ struct Network::Pass {
         block.project.narrow ? kernels.product_narrow(product) : kernels.product(product);
     }
 
-    // The head, and the mean of its activations over the pixels or, where those were asked for, the activations.
+    // Runs the head, and stores the mean of its activations over the pixels or, if requested, the activations.
     void head(const Member& team, int image, Shape shape, const char* input) noexcept {
         team.each(net.head_.panels, [&](int panel) noexcept {
             Product product = panel_of(net.head_, panel, input, plane(shape), shape.pixels());
@@ -246,7 +250,7 @@ struct Network::Pass {
         });
     }
 
-    // Channels from `first` on out of their blocks, into the caller's [channels][pixels].
+    // Copies the channels from `first` on out of their blocks, into the caller's [channels][pixels].
     void store_features(int image, Shape shape, int first, int blocks, const float* activations) const noexcept {
         const int channels = net.head_.outputs, pixels = shape.pixels();
         const int end = std::min(channels, first + blocks * BLOCK);
@@ -256,7 +260,7 @@ struct Network::Pass {
                     activations[(c - first) / BLOCK * plane(shape) + size_t(i) * BLOCK + c % BLOCK];
     }
 
-    // Means into `pooled_` [C / 16][count][16], which the classifier reads as rows of a matrix.
+    // Stores the means in `pooled_` [C / 16][count][16], which the classifier reads as rows of a matrix.
     void store_means(int image, Shape shape, int first, int blocks, const float* activations) const noexcept {
         const int channels = net.head_.outputs, pixels = shape.pixels();
         float sum[4 * BLOCK];
@@ -288,8 +292,8 @@ struct Network::Pass {
         });
     }
 
-    // Steps [first, end) of one image. The first reads `input` (unless it is the stem), the last writes `to` (unless
-    // it is the head); two buffers of `shared` take turns in between.
+    // Runs steps [first, end) of one image. The first reads `input` (unless it is the stem), and the last writes
+    // `to` (unless it is the head); two buffers of `shared` alternate in between.
     void steps(const Member& team, int image, int first, int end, const char* input, char* to,
                Scratch& shared) noexcept {
         for (int step = first; step < end; ++step) {
@@ -317,7 +321,7 @@ struct Network::Pass {
     }
 
     void run() noexcept {
-        // As many whole images for each thread as there are; all threads share each of the others.
+        // Each thread takes an equal number of whole images; all threads share each of the others.
         const int alone = self.size > 1 ? count / self.size * self.size : count;
         for (size_t s = 0; alone > 0 && s + 1 < net.segments_.size(); ++s)
             self.each(alone, [&](int image) noexcept {

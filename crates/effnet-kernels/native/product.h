@@ -59,7 +59,7 @@ INLINE void accumulate(Vec (&sum)[ROWS][BLOCKS], const bf16* left, int depth, co
     for (int k = 0; k < depth; k += 2) {
 #pragma GCC unroll 2
         for (int b = 0; b < BLOCKS; ++b) {
-            // Each column has two elements next to each other: the lower half of 32 bits and the upper half.
+            // Each column has two adjacent elements: the lower and the upper half of 32 bits.
             Vec first, second;
             EACH_PART {
                 register_i pairs;
@@ -92,8 +92,8 @@ __attribute__((noinline)) void product_tile(const Product& p, int row) noexcept 
     for (int k = 0; k < p.depth; k += 16, left += p.left_plane)
         accumulate<ROWS, BLOCKS>(sum, left, p.depth - k < 16 ? p.depth - k : 16, panel);
 
-    // The loop below is not unrolled, and an array that is indexed at run time lives in memory. Copied here, the sums
-    // stay in registers in the loop above.
+    // The loop below is not unrolled, and an array that is indexed at run time lives in memory. Copying the sums
+    // here lets them stay in registers in the loop above.
     float tile[BLOCKS][ROWS][16];
 #pragma GCC unroll 2
     for (int b = 0; b < BLOCKS; ++b)
@@ -127,7 +127,7 @@ INLINE void product_rows(const Product& p, int row, int rows) {
 
 template <class In, class Out>
 void product(const Product& p) noexcept {
-    // Tiles of nearly equal height: a narrow last one would run at half the speed.
+    // Tiles have nearly equal heights: a small last tile would run at half the speed.
     const int tiles = (p.rows + TILE_ROWS - 1) / TILE_ROWS;
     int row = 0;
     for (int t = 0; t < tiles; ++t) {

@@ -1,14 +1,14 @@
-// Sixteen floats as one value, whatever the width of the machine's registers.
+// Sixteen floats as one value, regardless of the machine's register width.
 //
-// This header is compiled once per instruction set (see build.rs), each time in another namespace, so that the linker
-// cannot merge an inline function of one set into the code of another.
+// This header is compiled once per instruction set (see build.rs), each time in a different namespace, so that the
+// linker cannot merge an inline function for one set into the code for another.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
 
 #if defined(__x86_64__)
-// GCC 12 starts its AVX-512 intrinsics from an undefined register, and warns about it in the code that uses them.
+// GCC 12's AVX-512 intrinsics start from an undefined register, and GCC warns about it in the code that uses them.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -32,7 +32,7 @@ typedef float register_f __attribute__((vector_size(REGISTER_BYTES)));
 typedef int32_t register_i __attribute__((vector_size(REGISTER_BYTES)));
 typedef uint16_t half_register __attribute__((vector_size(REGISTER_BYTES / 2)));
 
-// A stored bfloat16: the upper half of a float.
+// A bfloat16 in memory: the upper half of a float.
 struct bf16 {
     uint16_t bits;
 };
@@ -50,8 +50,8 @@ INLINE Vec splat(float value) {
     return v;
 }
 
-// Register by register: GCC copies a larger struct through the stack, in pieces of sixteen bytes, for which the load
-// of a whole register then waits.
+// Loads register by register. GCC copies a larger struct through the stack in pieces of sixteen bytes, and loading
+// a whole register then has to wait for them.
 INLINE Vec load(const float* from) {
     Vec v;
     EACH_PART std::memcpy(&v.part[p], from + p * LANES, REGISTER_BYTES);
@@ -74,7 +74,7 @@ INLINE Vec multiply(const Vec& a, const Vec& b) {
     return v;
 }
 
-// sum += a * b; contracted to one instruction where the instruction set has one.
+// sum += a * b, contracted to one instruction if the instruction set has one.
 INLINE void multiply_add(Vec& sum, const Vec& a, const Vec& b) {
     EACH_PART sum.part[p] += a.part[p] * b.part[p];
 }
@@ -84,7 +84,7 @@ INLINE Vec load(const bf16* from) {
     EACH_PART {
         half_register half;
         std::memcpy(&half, from + p * LANES, sizeof half);
-        // GCC splits __builtin_convertvector where one instruction would do.
+        // GCC splits __builtin_convertvector even though one instruction would do.
 #if defined(__AVX512F__)
         const register_i wide = (register_i)_mm512_cvtepu16_epi32((__m256i)half);
 #elif defined(__AVX2__)
@@ -128,13 +128,13 @@ INLINE void store(bf16* to, const Vec& v) {
 }
 
 #if defined(__AVX2__) && !defined(__AVX512F__)
-// A mask of the eight elements from `first` on: those below `count`.
+// Returns a mask for the eight elements from `first` on, which selects those below `count`.
 INLINE __m256i lanes_below(int count, int first) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(count - first), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 #endif
 
-// The first `count` elements of sixteen. The others are zero, and their memory is not read.
+// Loads the first `count` of sixteen elements. The others are zero, and their memory is not read.
 INLINE Vec load(const float* from, int count) {
 #if defined(__AVX512F__)
     Vec v;
@@ -173,11 +173,11 @@ INLINE void store(bf16* to, const Vec& v, int count) {
     std::memcpy(to, wide, count * sizeof(bf16));
 }
 
-// exp of one register, with arguments clamped to +-87 and a relative error of about 1e-7 with fused multiply-add. The
-// gradients of training pass through it once per layer, so that one more digit here is visible in them.
+// exp of one register, with arguments clamped to +-87 and a relative error of about 1e-7 with fused multiply-add.
+// In training, gradients pass through it once per layer, so that one more digit here is visible in them.
 INLINE register_f exponential(register_f x) {
     const register_f low = register_f{} - 87.0f, high = register_f{} + 87.0f;
-    // In this form NaN passes through.
+    // Written this way, NaN passes through.
     x = x < low ? low : x;
     x = x > high ? high : x;
     const register_f scaled = x * 1.44269504088896341f;
@@ -187,7 +187,8 @@ INLINE register_f exponential(register_f x) {
     const float shift = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
     const register_f whole = (scaled + shift) - shift;
 #endif
-    // The fraction, with the digits of log2(e) that one float cannot hold. Contracted, it is exact to those digits.
+    // The fraction, including the digits of log2(e) that one float cannot hold. If contracted, it is exact to
+    // those digits.
     const register_f f = (x * 1.44269504f - whole) + x * 1.92596303e-8f;
     // The polynomial of degree six that interpolates 2^f at the Chebyshev nodes of [-1/2, 1/2].
     register_f y = f * 1.546144485e-4f + 1.340042800e-3f;

@@ -1,9 +1,11 @@
-// The threads of one context. All run the same program and share out the work of each phase.
+// The threads of one context. All of them run the same program, and divide the work of each phase among
+// themselves.
 //
-// libtorch's pool starts and joins its threads for every operation. These are started once, woken once per forward
-// pass, and meet at barriers that cost less than a microsecond.
+// libtorch's pool starts and joins its threads for every operation. The threads here are started once, woken once
+// per forward pass, and meet at barriers that take less than a microsecond.
 //
-// Everything that runs on them is noexcept: an exception on one thread would leave the others waiting at a barrier.
+// Everything that runs on these threads is noexcept: an exception on one of them would leave the others waiting at
+// a barrier.
 #pragma once
 
 #include <atomic>
@@ -29,7 +31,7 @@ inline void await_change(const std::atomic<unsigned>& value, unsigned seen) noex
     while (value.load(std::memory_order_acquire) == seen) value.wait(seen, std::memory_order_acquire);
 }
 
-// Each on a cache line of its own: every thread writes all of them.
+// Each field has its own cache line, because every thread writes all of them.
 struct Meeting {
     alignas(64) std::atomic<int> next{0};
     alignas(64) std::atomic<int> arrived{0};
@@ -42,8 +44,8 @@ struct Member {
     int size;
     Meeting* meeting; // null when alone
 
-    // Calls `work(i)` once for each i below `count`, on whichever member is free, and returns when all calls have
-    // returned. Every member must call it with the same count.
+    // Calls `work(i)` once for each i below `count`, on whichever member is free, and returns when all of these
+    // calls have returned. Every member must call `each` with the same count.
     template <class Work>
     void each(int count, Work&& work) const noexcept {
         static_assert(std::is_nothrow_invocable_v<Work&, int>, "work on a team must be noexcept");
@@ -55,7 +57,7 @@ struct Member {
         wait_for_all();
     }
 
-    // Returns once every member has called it.
+    // Returns once every member has called this function.
     void wait_for_all() const noexcept {
         const unsigned generation = meeting->generation.load(std::memory_order_acquire);
         if (meeting->arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == size) {
@@ -100,7 +102,7 @@ public:
         wake();
         const Member self{0, size_, &meeting_};
         program(self);
-        self.wait_for_all(); // until all have left the program, which is the caller's
+        self.wait_for_all(); // until all have left the program, which belongs to the caller
     }
 
 private:
@@ -128,7 +130,8 @@ private:
     int size_;
     Meeting meeting_;
     alignas(64) std::atomic<unsigned> calls_{0};
-    // The program of the current call, null to end; std::function cannot hold a noexcept signature.
+    // The program of the current call, or null to end the threads. (std::function cannot hold a noexcept
+    // signature.)
     const void* program_ = nullptr;
     void (*call_)(const void*, const Member&) noexcept = nullptr;
     std::vector<std::thread> threads_;

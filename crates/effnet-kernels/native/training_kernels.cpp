@@ -1,4 +1,4 @@
-// The kernels of training for one instruction set. build.rs compiles this file once per set, as kernels.cpp.
+// The training kernels for one instruction set. build.rs compiles this file once per set, like kernels.cpp.
 
 #include "depthwise_training.h"
 
@@ -7,7 +7,7 @@ namespace KERNEL_ISA {
 using effnet::Norm;
 using effnet::Upstream;
 
-// Calls `body(lanes, c)` for each block of up to sixteen channels, which starts at `c`.
+// Calls `body(lanes, c)` for each block of up to sixteen channels, where `c` is the block's first channel.
 template <class Body>
 INLINE void each_block(int channels, Body body) {
     int c = 0;
@@ -15,8 +15,8 @@ INLINE void each_block(int channels, Body body) {
     if (c < channels) body(Part{channels - c}, c);
 }
 
-// Calls `body(row)` for all rows, and `flush()` after every sixteen: sums of such partial sums lose two digits less to
-// rounding than a running sum.
+// Calls `body(row)` for all rows, and `flush()` after every sixteen rows. A sum of such partial sums loses two
+// digits fewer to rounding than a running sum.
 template <class Body, class Flush>
 INLINE void each_row(int64_t rows, Body body, Flush flush) {
     constexpr int64_t part = 16;
@@ -108,7 +108,7 @@ void products(const void* a, const void* b, int64_t rows, int channels, float* s
     });
 }
 
-// The gradient before the activation.
+// Computes the gradient before the activation.
 template <bool SILU, bool GATED>
 INLINE Vec before_activation(Vec gradient, const Vec& z, const Vec& gate, const Vec& shift) {
     if (GATED) {

@@ -1,4 +1,4 @@
-// The kernels of training, for what lies between libtorch's pointwise convolutions: one table of functions per
+// The training kernels, for the layers between libtorch's pointwise convolutions: one table of functions per
 // instruction set. libtorch-ext calls them from its autograd functions.
 //
 // Activations are "channels last", [rows][channels] where a row is a pixel. Elements are float or bfloat16; sums and
@@ -9,7 +9,7 @@
 
 namespace effnet {
 
-// Batch normalisation and the activation after it: act(x * scale + offset).
+// Batch normalisation and the activation that follows it: act(x * scale + offset).
 struct Norm {
     const float* scale;   // [channels]: gamma / sqrt(variance + eps)
     const float* offset;  // [channels]: beta - mean * scale
@@ -35,37 +35,38 @@ struct DepthwiseImage {
 
 inline int rounded(int channels) noexcept { return (channels + 15) / 16 * 16; }
 
-// Floats of scratch memory for a DepthwiseImage: one row more than the kernel has, as wide as the wider of the padded
-// input and the padded output.
+// The number of floats of scratch memory for a DepthwiseImage: one row more than the kernel has, each as wide as
+// the padded input or the padded output, whichever is wider.
 inline int64_t depthwise_scratch(const DepthwiseImage& d) noexcept {
     const int padded = (d.out_width - 1) * d.stride + d.kernel;
     const int spread = d.out_width + 2 * d.kernel;
     return int64_t(d.kernel + 1) * (padded > spread ? padded : spread) * rounded(d.channels);
 }
 
-// The functions for one type of element.
+// The functions for one element type.
 struct TrainingFunctions {
-    // Sums of x - shift and of its square.
+    // Sums x - shift and its square.
     void (*moments)(const void* x, int64_t rows, int channels, const float* shift, float* sum,
                     float* square) noexcept;
-    // out = act(..), and its sums where `sum` is not null.
+    // Computes out = act(..), and its sums if `sum` is not null.
     void (*apply)(const void* x, int64_t rows, int channels, const Norm&, float* sum, void* out) noexcept;
-    // x *= gate.
+    // Computes x *= gate.
     void (*scale)(void* x, int64_t rows, int channels, const float* gate) noexcept;
-    // Sums of a * b.
+    // Sums a * b.
     void (*products)(const void* a, const void* b, int64_t rows, int channels, float* sum) noexcept;
-    // Sums of dz and of dz * (x - mean), where dz is the gradient before the activation. Stores dz, which may
-    // overwrite the gradient, except without SiLU and gate, where the two are equal.
+    // Sums dz and dz * (x - mean), where dz is the gradient before the activation. Stores dz, which may overwrite
+    // the gradient, except without SiLU and gate, where the two are equal.
     void (*before_norm)(const void* x, const Upstream&, int64_t rows, int channels, const Norm&, const float* mean,
                         float* sum, float* product, void* dz) noexcept;
-    // out = dz * scale + (x - mean) * slope + level; out may be dz.
+    // Computes out = dz * scale + (x - mean) * slope + level; out may be dz.
     void (*norm_gradient)(const void* x, const void* dz, int64_t rows, int channels, const float* scale,
                           const float* mean, const float* slope, const float* level, void* out) noexcept;
-    // Rows [first, last) of the output.
+    // Computes rows [first, last) of the output.
     void (*depthwise)(const DepthwiseImage&, const void* input, int first, int last, void* out) noexcept;
-    // Rows [first, last) of the gradient with respect to the (normalised) input.
+    // Computes rows [first, last) of the gradient with respect to the (normalised) input.
     void (*depthwise_input)(const DepthwiseImage&, const void* gradient, int first, int last, void* out) noexcept;
-    // Adds the contribution of rows [first, last) of the output to the gradient of the weight, which has its layout.
+    // Adds the contribution of rows [first, last) of the output to the gradient of the weight, which has the
+    // weight's layout.
     void (*depthwise_weight)(const DepthwiseImage&, const void* input, const void* gradient, int first, int last,
                              float* weight_gradient) noexcept;
 };

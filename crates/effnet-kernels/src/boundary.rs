@@ -1,10 +1,11 @@
 //! The Rust half of `native/boundary.h`: how a C++ function reports a failure, and how layouts are checked.
 //!
-//! An exception must not unwind into Rust, so every C++ function that can fail returns a [`RawResult`]: a [`Status`]
-//! and, for a failure, a message. Out of memory is a status because callers react to it, with a smaller batch.
+//! An exception must not unwind into Rust, so every C++ function that can fail returns a [`RawResult`]: a
+//! [`Status`] and, if it failed, a message. Running out of memory has its own status because callers react to it
+//! with a smaller batch.
 //!
-//! This module is public for crates with C++ of their own that includes `boundary.h`. Each of them lists what crosses
-//! its boundary in one C++ header and one Rust module, both with the layout of every structure.
+//! This module is public for crates whose own C++ code includes `boundary.h`. Each of them lists everything that
+//! crosses its boundary in one C++ header and one Rust module, and both give the layout of every structure.
 
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
@@ -14,45 +15,45 @@ unsafe extern "C" {
     fn effnet_free_message(message: *mut c_char);
 }
 
-/// How a C++ function ended: `effnet_status`.
+/// The outcome of a C++ function: `effnet_status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Status {
-    /// It did what it was asked to do.
+    /// It succeeded.
     Ok = 0,
     /// It failed, for the reason in the message.
     Failed = 1,
-    /// It could not allocate memory, of this machine or of a device.
+    /// It could not allocate memory on this machine or on a device.
     OutOfMemory = 2,
 }
 
-/// What a C++ function that can fail returns: `effnet_result`.
+/// The return value of a C++ function that can fail: `effnet_result`.
 #[derive(Debug)]
 #[repr(C)]
 #[must_use]
 pub struct RawResult {
-    /// A [`Status`]. Not of that type, because C++ may write any number.
+    /// A [`Status`]. It does not have that type, because C++ may write any number.
     status: i32,
-    /// Null, or a C string that belongs to the library that made it.
+    /// Null, or a C string owned by the library that created it.
     message: *mut c_char,
 }
 
 crate::assert_layout!(RawResult, size 16, alignment 8, { status: 0, message: 8 });
 
-/// Why a C++ function failed.
+/// The reason why a C++ function failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// Memory of this machine or of a device ran out.
+    /// This machine or a device ran out of memory.
     OutOfMemory,
-    /// What the function says.
+    /// Any other failure, with the function's message.
     Message(String),
 }
 
 impl RawResult {
-    /// The success of a Rust function that C++ calls.
+    /// The result of a Rust function, called from C++, that succeeded.
     pub const OK: Self = Self::without_message(Status::Ok);
 
-    /// The failure of a Rust function that C++ calls, which could not allocate memory.
+    /// The result of a Rust function, called from C++, that could not allocate memory.
     pub const OUT_OF_MEMORY: Self = Self::without_message(Status::OutOfMemory);
 
     const fn without_message(status: Status) -> Self {
@@ -62,32 +63,34 @@ impl RawResult {
         }
     }
 
-    /// The failure of a Rust function that C++ calls, with a message that C++ frees.
+    /// Creates the result of a Rust function, called from C++, that failed. The C++ side frees the message.
     pub fn failed(text: &str) -> Self {
         let text = CString::new(text.replace('\0', " ")).unwrap_or_default();
-        // SAFETY: a C string that outlives the call, which copies it.
+        // SAFETY: `text` is a C string that outlives the call, which copies it.
         unsafe { effnet_failure(text.as_ptr()) }
     }
 
-    /// Turns the result of C++ that is linked to this program into Rust's, and frees the message.
+    /// Converts the result of a C++ function that is linked into this program into a Rust result, and frees the
+    /// message.
     ///
     /// # Errors
     /// [`Failure`] for every status other than [`Status::Ok`].
     ///
     /// # Safety
-    /// The result must be that of a function of such C++ as it was returned, or of [`failed`](Self::failed).
+    /// The result must be exactly what such a function, or [`failed`](Self::failed), returned.
     pub unsafe fn check(self) -> Result<(), Failure> {
-        // SAFETY: by this function's contract; all C++ of a program shares the allocator of messages.
+        // SAFETY: by this function's contract; all C++ code in a program shares the allocator of messages.
         unsafe { self.check_with(effnet_free_message) }
     }
 
-    /// As [`check`](Self::check), for a library that was opened at run time, with its function `free`.
+    /// Like [`check`](Self::check), for a library that was opened at run time. `free` is that library's function
+    /// for freeing a message.
     ///
     /// # Errors
     /// [`Failure`] for every status other than [`Status::Ok`].
     ///
     /// # Safety
-    /// The result must be that of a function of the library that `free` belongs to, as it was returned.
+    /// The result must be exactly what a function of the library that `free` belongs to returned.
     pub unsafe fn check_with(self, free: unsafe extern "C" fn(message: *mut c_char)) -> Result<(), Failure> {
         const OK: i32 = Status::Ok as i32;
         const OUT_OF_MEMORY: i32 = Status::OutOfMemory as i32;
@@ -96,7 +99,7 @@ impl RawResult {
             // SAFETY: by this function's contract, a message that is not null is a C string.
             let text = unsafe { CStr::from_ptr(self.message) };
             message = Some(text.to_string_lossy().into_owned());
-            // SAFETY: by this function's contract; what is kept of it is a copy.
+            // SAFETY: by this function's contract; only a copy of the message is kept.
             unsafe { free(self.message) };
         }
         match self.status {
@@ -110,15 +113,15 @@ impl RawResult {
     }
 }
 
-/// Asserts at compile time the size and alignment of a `#[repr(C)]` structure and the offset of each of its fields, in
-/// bytes. The structure's C++ header has the same numbers in `ASSERT_LAYOUT` and `ASSERT_OFFSET`.
+/// Asserts at compile time the size and alignment of a `#[repr(C)]` structure and the offset of each of its
+/// fields, in bytes. The structure's C++ header has the same numbers in `ASSERT_LAYOUT` and `ASSERT_OFFSET`.
 ///
-/// All fields must be listed.
+/// Every field must be listed.
 #[macro_export]
 macro_rules! assert_layout {
     ($type:ident, size $size:literal, alignment $alignment:literal, { $($field:ident: $offset:literal),+ $(,)? }) => {
         const _: () = {
-            // Compiles only if no field is missing.
+            // This compiles only if no field is missing.
             #[allow(dead_code)]
             fn all_fields_are_listed(value: &$type) {
                 let $type { $($field: _),+ } = value;
@@ -130,8 +133,8 @@ macro_rules! assert_layout {
     };
 }
 
-/// The enumerators of `enum NAME` in the text of a C++ header, in order: names and the numbers that they are explicitly
-/// given. For tests that compare them with those of Rust.
+/// Parses the text of a C++ header, and returns the enumerators of `enum NAME` in order, each with its name and
+/// the number explicitly assigned to it. This is for tests that compare them with Rust's.
 pub fn enumerators<'a>(header: &'a str, name: &str) -> Vec<(&'a str, i32)> {
     let body = |text: &'a str| Some(text.split_once('{')?.1.split_once('}')?.0);
     let definition = header
@@ -154,7 +157,7 @@ mod tests {
     use super::*;
 
     fn check(result: RawResult) -> Result<(), Failure> {
-        // SAFETY: a result of `failed`, or one without a message.
+        // SAFETY: the result comes from `failed`, or does not have a message.
         unsafe { result.check() }
     }
 

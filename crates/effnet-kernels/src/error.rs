@@ -1,4 +1,4 @@
-//! The errors of the kernels.
+//! The errors of this crate.
 
 use crate::boundary::{Failure, RawResult};
 
@@ -6,30 +6,30 @@ use crate::boundary::{Failure, RawResult};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A layer or a batch does not fit the others.
+    /// A layer does not fit the layers around it, or a batch does not fit the network.
     #[error("{name} has the shape {found:?}, expected {expected:?}")]
     Shape {
-        /// The layer or the batch.
+        /// A description of the layer or the batch.
         name: &'static str,
-        /// The shape it should have; `-1` stands for any size.
+        /// The expected shape; `-1` stands for any size.
         expected: Vec<i64>,
-        /// Actual shape.
+        /// The actual shape.
         found: Vec<i64>,
     },
-    /// A slice is not as long as its shape says.
-    #[error("{name}: {found} values, expected {expected}")]
+    /// The length of a slice does not match its shape.
+    #[error("{name}: expected {expected} values, found {found}")]
     Length {
-        /// The slice.
+        /// A description of the slice.
         name: &'static str,
-        /// The number of values it should have.
+        /// The expected number of values.
         expected: usize,
-        /// The number of values it has.
+        /// The actual number of values.
         found: usize,
     },
     /// A number is too large for the kernels.
-    #[error("{name} is {value}, which is out of range")]
+    #[error("{name} is out of range: {value}")]
     OutOfRange {
-        /// Name of the number.
+        /// A description of the number.
         name: &'static str,
         /// The number.
         value: usize,
@@ -37,13 +37,13 @@ pub enum Error {
     /// Memory ran out.
     #[error("out of memory for the activations of this batch")]
     OutOfMemory,
-    /// What the C++ side says.
+    /// Any other failure of the C++ side, with its message.
     #[error("{0}")]
     Native(String),
 }
 
 impl Error {
-    /// Whether memory ran out: a smaller batch may fit.
+    /// Returns whether memory ran out, in which case a smaller batch may fit.
     pub fn is_out_of_memory(&self) -> bool {
         matches!(self, Self::OutOfMemory)
     }
@@ -58,8 +58,8 @@ impl From<Failure> for Error {
     }
 }
 
-/// Turns what a C++ function of this crate returns into Rust's result.
+/// Converts the return value of one of this crate's C++ functions into a Rust result.
 pub(crate) fn check(result: RawResult) -> Result<(), Error> {
-    // SAFETY: the crate's functions are linked to this program.
+    // SAFETY: the crate's functions are linked into this program.
     unsafe { result.check() }.map_err(Error::from)
 }

@@ -1,36 +1,36 @@
-//! The layers of a network, before they are packed.
+//! The layers of a network before packing.
 
 use std::borrow::Cow;
 
 /// The padding of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Padding {
-    /// TensorFlow's SAME, which depends on the size of the input.
+    /// TensorFlow's SAME padding, which depends on the size of the input.
     Same,
     /// A fixed number of pixels at the top, bottom, left and right.
     Fixed([usize; 4]),
 }
 
-/// A convolution, with the batch normalisation after it folded into `scale` and `bias`.
+/// A convolution. The batch normalisation that follows it is folded into `scale` and `bias`.
 #[derive(Debug, Clone)]
 pub struct Convolution<'a> {
     /// The weights, row-major.
     pub weight: Cow<'a, [f32]>,
-    /// `[outputs, inputs / groups, kernel, kernel]`.
+    /// The shape of the weights, `[outputs, inputs / groups, kernel, kernel]`.
     pub shape: [usize; 4],
-    /// Factors of the weights of each output, `[outputs]`. The products are computed in doubles and
-    /// rounded once.
+    /// The factor by which the weights of each output are multiplied, `[outputs]`. The products are computed in
+    /// doubles and rounded once.
     pub scale: Option<Cow<'a, [f64]>>,
-    /// `[outputs]`; not scaled.
+    /// The biases, `[outputs]`; they are not scaled.
     pub bias: Cow<'a, [f32]>,
-    /// In pixels.
+    /// The stride in pixels.
     pub stride: usize,
-    /// Around the input.
+    /// The padding around the input.
     pub padding: Padding,
 }
 
 impl<'a> Convolution<'a> {
-    /// A convolution with stride 1, without scale or padding.
+    /// Creates a convolution with stride 1, without scale or padding.
     pub fn new(
         weight: impl Into<Cow<'a, [f32]>>,
         shape: [usize; 4],
@@ -46,7 +46,7 @@ impl<'a> Convolution<'a> {
         }
     }
 
-    /// Sets the factors of the weights of each output.
+    /// Sets the factor by which the weights of each output are multiplied.
     #[must_use]
     pub fn with_scale(mut self, scale: impl Into<Cow<'a, [f64]>>) -> Self {
         self.scale = Some(scale.into());
@@ -68,18 +68,18 @@ impl<'a> Convolution<'a> {
     }
 }
 
-/// One inverted bottleneck (MBConv). All but `depthwise` are pointwise convolutions.
+/// One inverted bottleneck (MBConv). All its convolutions except `depthwise` are pointwise.
 #[derive(Debug, Clone)]
 pub struct Block<'a> {
-    /// To the expanded width, followed by SiLU; `None` if the block does not expand.
+    /// The expansion to more channels, followed by SiLU; `None` if the block does not expand.
     pub expand: Option<Convolution<'a>>,
-    /// Depthwise convolution with kernel size 3 or 5 and stride 1 or 2, followed by SiLU.
+    /// The depthwise convolution with kernel size 3 or 5 and stride 1 or 2, followed by SiLU.
     pub depthwise: Convolution<'a>,
     /// The first layer of squeeze-and-excitation, followed by SiLU.
     pub reduce: Convolution<'a>,
-    /// Its second layer, followed by the sigmoid.
+    /// The second layer of squeeze-and-excitation, followed by the sigmoid.
     pub excite: Convolution<'a>,
-    /// To the width of the output.
+    /// The projection to the channels of the output.
     pub project: Convolution<'a>,
     /// Whether the block's input is added to its output.
     pub skip: bool,
@@ -90,10 +90,10 @@ pub struct Block<'a> {
 pub struct Layers<'a> {
     /// The first convolution, followed by SiLU.
     pub stem: Convolution<'a>,
-    /// In order.
+    /// The blocks, in order.
     pub blocks: Vec<Block<'a>>,
-    /// Pointwise, followed by SiLU and global average pooling.
+    /// The last convolution, which is pointwise and followed by SiLU and global average pooling.
     pub head: Convolution<'a>,
-    /// `[classes, features, 1, 1]`; without it the network ends after pooling.
+    /// The classifier, `[classes, features, 1, 1]`; without it, the network ends after pooling.
     pub classifier: Option<Convolution<'a>>,
 }

@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-// A wrapper of C++: every call says why it is sound.
+// This crate wraps C++: every call says why it is sound.
 #![allow(unsafe_code)]
 
 pub mod boundary;

@@ -1,7 +1,7 @@
 //! The packed network, and the memory and threads of a call.
 //!
-//! Two objects, because they are shared differently: a [`Network`] is immutable and serves any number of threads, a
-//! [`Context`] serves one call at a time. A server holds one network and a few contexts.
+//! These are two objects because they are shared differently: a [`Network`] is immutable and serves any number of
+//! threads, while a [`Context`] serves one call at a time. A server holds one network and a few contexts.
 
 use std::ffi::CStr;
 use std::iter;
@@ -21,13 +21,13 @@ use crate::{Error, Layers};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(i32)] // the numbers of `Isa` in native/network_api.h
 pub enum InstructionSet {
-    /// What the compiler assumes by default: SSE2 on x86-64.
+    /// The compiler's default: SSE2 on x86-64.
     Baseline = 1,
     /// AVX2 and FMA.
     Avx2 = 2,
     /// AVX-512 F, BW, VL and DQ.
     Avx512 = 3,
-    /// The same, and AVX512_BF16.
+    /// The same as [`Avx512`](Self::Avx512), plus AVX512_BF16.
     Avx512Bf16 = 4,
 }
 
@@ -48,15 +48,15 @@ pub enum Layer {
     Classifier,
 }
 
-/// How a [`Network`] is packed.
+/// Options for packing a [`Network`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct NetworkOptions {
-    /// Weights and activations in bfloat16; sums, depthwise convolutions and squeeze-and-excitation
-    /// in 32-bit floats. Correct on every CPU, fast on one that [has the
-    /// instructions](has_bf16_instructions). By default everything is in 32-bit floats.
+    /// Whether to use bfloat16 for weights and activations. Sums, depthwise convolutions and
+    /// squeeze-and-excitation stay in 32-bit floats. This is correct on every CPU, and fast on CPUs that [have the
+    /// instructions](has_bf16_instructions). By default, everything is in 32-bit floats.
     pub bf16: bool,
-    /// The kernels to use; by default the best that the CPU supports.
+    /// The instruction set of the kernels to use; by default, the best that the CPU supports.
     pub instruction_set: Option<InstructionSet>,
 }
 
@@ -76,18 +76,18 @@ impl NetworkOptions {
     }
 }
 
-/// What a call computes.
+/// The output that a call computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Output {
-    /// `[N, classes]`, of a network with a classifier.
+    /// The logits `[N, classes]`, for a network with a classifier.
     Logits,
-    /// The means of the head's activations over the pixels, `[N, features]`.
+    /// The head's activations averaged over the pixels, `[N, features]`.
     Pooled,
     /// The head's activations, `[N, features, H', W']`.
     Features,
 }
 
-/// Bytes that calls of a [`Network`] use for activations, and that their context keeps.
+/// The number of bytes that a call of a [`Network`] uses for activations, and that its context keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActivationMemory {
     /// Per thread of the context, for any batch size.
@@ -96,35 +96,35 @@ pub struct ActivationMemory {
     pub image: u64,
 }
 
-/// Whether this CPU has instructions for products of bfloat16 (AVX512_BF16).
+/// Returns whether this CPU has instructions for bfloat16 products (AVX512_BF16).
 pub fn has_bf16_instructions() -> bool {
-    // SAFETY: it has no arguments, and only queries the CPU.
+    // SAFETY: the function has no arguments, and only queries the CPU.
     unsafe { effnet_has_bf16() != 0 }
 }
 
 /// Scratch memory and threads for one call at a time.
 ///
-/// Its memory grows to what the largest call so far needed, and is reused. Its threads sleep between calls.
+/// Its memory grows to the size that the largest call needs, and is reused. Its threads sleep between calls.
 #[derive(Debug)]
 pub struct Context {
     handle: NonNull<RawContext>,
     threads: usize,
 }
 
-// SAFETY: the C++ object is not bound to the thread that made it, and a mutable reference is its only user.
+// SAFETY: the C++ object is not bound to the thread that created it, and is only used through a mutable reference.
 unsafe impl Send for Context {}
-// SAFETY: a shared reference only reads sizes, which change through a mutable one only.
+// SAFETY: a shared reference only reads sizes, which only change through a mutable reference.
 unsafe impl Sync for Context {}
 
 impl Context {
-    /// Starts `threads - 1` threads in addition to the caller's. `threads` is clamped to 1 to 1024.
+    /// Starts `threads - 1` threads in addition to the caller's. `threads` is clamped to the range 1 to 1024.
     ///
     /// # Errors
     /// [`Error::Native`] if the system cannot start a thread, [`Error::OutOfMemory`].
     pub fn new(threads: usize) -> Result<Self, Error> {
         let threads = threads.clamp(1, 1024);
         let mut context = ptr::null_mut();
-        // SAFETY: the last argument is valid for a write.
+        // SAFETY: the last argument is valid for writes.
         check(unsafe { effnet_context_new(small("the threads", threads)?, &raw mut context) })?;
         let handle = NonNull::new(context).ok_or_else(|| Error::Native("no context was made".to_owned()))?;
         Ok(Self { handle, threads })
@@ -135,7 +135,7 @@ impl Context {
         self.threads
     }
 
-    /// Bytes held between calls.
+    /// The number of bytes held between calls.
     pub fn bytes(&self) -> u64 {
         // SAFETY: the context is alive.
         unsafe { effnet_context_bytes(self.handle.as_ptr()) }
@@ -144,12 +144,13 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
-        // SAFETY: made by `effnet_context_new`, freed only here, and not in use elsewhere.
+        // SAFETY: the context was created by `effnet_context_new`, is freed only here, and is not in use
+        // elsewhere.
         unsafe { effnet_context_free(self.handle.as_ptr()) };
     }
 }
 
-/// A network, packed for this CPU. It is immutable.
+/// An immutable network, packed for this CPU.
 #[derive(Debug)]
 pub struct Network {
     handle: NonNull<RawNetwork>,
@@ -159,14 +160,15 @@ pub struct Network {
     instruction_set: String,
 }
 
-// SAFETY: the C++ object is immutable once made: all of its functions take it as const.
+// SAFETY: the C++ object is immutable once created: all of its functions take it as const.
 unsafe impl Send for Network {}
 // SAFETY: as above.
 unsafe impl Sync for Network {}
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // SAFETY: made by `effnet_network_new`, freed only here, and not in use elsewhere.
+        // SAFETY: the network was created by `effnet_network_new`, is freed only here, and is not in use
+        // elsewhere.
         unsafe { effnet_network_free(self.handle.as_ptr()) };
     }
 }
@@ -175,9 +177,9 @@ impl Network {
     /// Packs the weights for this CPU. `layers` is not needed afterwards.
     ///
     /// # Errors
-    /// [`Error::Shape`] and [`Error::Length`] if two layers do not fit together, [`Error::OutOfRange`],
-    /// [`Error::Native`] for a depthwise convolution of an unsupported size or stride and for an instruction
-    /// set that the CPU does not support, [`Error::OutOfMemory`].
+    /// [`Error::Shape`] if two layers do not fit together, [`Error::Length`] if the length of a slice does not
+    /// match its shape, [`Error::OutOfRange`], [`Error::Native`] for a depthwise convolution of an unsupported
+    /// size or stride and for an instruction set that the CPU does not support, [`Error::OutOfMemory`].
     pub fn new(layers: &Layers<'_>, options: NetworkOptions) -> Result<Self, Error> {
         let input_channels = layers.stem.shape[1];
         let stem = raw(&layers.stem, "the stem", input_channels)?;
@@ -206,11 +208,11 @@ impl Network {
                 .map_or(BEST_INSTRUCTION_SET, |set| set as i32),
         };
         let mut network = ptr::null_mut();
-        // SAFETY: every pointer in `spec` points into `blocks` or a slice of `layers`, which outlive the
-        // call, and `raw` has checked that each slice has the length that its shape says.
+        // SAFETY: every pointer in `spec` points into `blocks` or a slice of `layers`, which outlive the call, and
+        // `raw` has checked that the length of each slice matches its shape.
         check(unsafe { effnet_network_new(&raw const spec, &raw mut network) })?;
         let handle = NonNull::new(network).ok_or_else(|| Error::Native("no network was made".to_owned()))?;
-        // SAFETY: the network is alive, and the string is a constant of the library.
+        // SAFETY: the network is alive, and the string is a constant in the library.
         let name = unsafe { CStr::from_ptr(effnet_network_isa(network)) };
         Ok(Self {
             handle,
@@ -226,23 +228,24 @@ impl Network {
         &self.instruction_set
     }
 
-    /// The number of channels of the images.
+    /// The number of channels of the input images.
     pub fn input_channels(&self) -> usize {
         self.input_channels
     }
 
-    /// The number of classes; `None` without a classifier.
+    /// The number of classes, or `None` without a classifier.
     pub fn classes(&self) -> Option<usize> {
         self.classes
     }
 
-    /// Size of the packed weights in bytes.
+    /// The size of the packed weights in bytes.
     pub fn bytes(&self) -> u64 {
         // SAFETY: the network is alive.
         unsafe { effnet_network_bytes(self.handle.as_ptr()) }
     }
 
-    /// The memory of a call on images of `[height, width]`, without its input and output.
+    /// Returns the memory that a call needs for images of size `[height, width]`, not counting its input and
+    /// output.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] for a side that is too large, [`Error::Native`] for an image that is smaller
@@ -263,7 +266,7 @@ impl Network {
         Ok(ActivationMemory { thread, image })
     }
 
-    /// The shape of an output for images `[N, C, height, width]`.
+    /// Returns the shape of an output for images `[N, C, height, width]`.
     ///
     /// # Errors
     /// Same as [`run`](Self::run).
@@ -290,7 +293,7 @@ impl Network {
         match (output, self.classes) {
             (Output::Logits, Some(classes)) => Ok(vec![count, classes]),
             (Output::Logits, None) => Err(Error::Native(
-                "the network has no classifier, and so no logits".to_owned(),
+                "cannot compute logits: the network does not have a classifier".to_owned(),
             )),
             (Output::Pooled, _) => Ok(vec![count, self.features]),
             (Output::Features, _) => {
@@ -300,13 +303,13 @@ impl Network {
         }
     }
 
-    /// Computes an output of normalised images `[N, C, H, W]`, row-major, into `result`, whose shape is that of
-    /// [`output_shape`](Self::output_shape). Equal images give bit-identical results in every run, whatever
-    /// else is in the batch and for any number of threads.
+    /// Computes an output for normalised images `[N, C, H, W]`, row-major, and writes it to `result`, whose shape
+    /// is given by [`output_shape`](Self::output_shape). Equal images give bit-identical results in every run, for
+    /// any number of threads and whatever else is in the batch.
     ///
     /// # Errors
-    /// [`Error::Shape`] for images of another shape, [`Error::Length`] if a slice is not as long as its shape
-    /// says, [`Error::OutOfRange`], [`Error::OutOfMemory`].
+    /// [`Error::Shape`] for images of any other shape, [`Error::Length`] if the length of a slice does not match
+    /// its shape, [`Error::OutOfRange`], [`Error::OutOfMemory`].
     pub fn run(
         &self,
         context: &mut Context,
@@ -318,9 +321,9 @@ impl Network {
         self.compute(context, images, shape, output, result, None)
     }
 
-    /// As [`run`](Self::run), and returns the seconds that each layer took, in the order of the network: the
-    /// mean over the threads, so that they add up to the time of the call. Time that a thread spends waiting
-    /// for another counts towards the layer that follows.
+    /// Like [`run`](Self::run), and returns the number of seconds that each layer took, in network order. Each
+    /// time is the mean over the threads, so the times add up to that of the call. Time that a thread spends
+    /// waiting for another counts towards the layer that follows.
     ///
     /// # Errors
     /// Same as [`run`](Self::run).
@@ -343,7 +346,7 @@ impl Network {
         Ok(layers.zip(seconds).collect())
     }
 
-    /// `seconds`, if any, must be as long as the network has laps.
+    /// Runs the network. If there is a slice `seconds`, its length must be the network's number of laps.
     fn compute(
         &self,
         context: &mut Context,
@@ -376,8 +379,9 @@ impl Network {
         let mut targets = [ptr::null_mut(); 3];
         targets[output as usize] = result.as_mut_ptr();
         // SAFETY: the network and the context are alive, and `context` is borrowed mutably, so this is its only
-        // call. `images` has count * C * height * width floats, where C is the network's, the one target that is
-        // not null has the size of that output, and `seconds` is null or long enough by this function's contract.
+        // call. `images` has count * C * height * width floats, where C is the network's number of channels. The
+        // only target that is not null has the size of that output, and `seconds` is null or, by this function's
+        // contract, long enough.
         check(unsafe {
             effnet_network_run(
                 self.handle.as_ptr(),

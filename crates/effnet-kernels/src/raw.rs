@@ -1,8 +1,8 @@
 //! Everything that crosses the C boundary: the structures and functions of `native/network_api.h`.
 //!
-//! The compiler of neither language sees the other's declarations, so both assert the layout of each structure, and a
-//! test compares the enumerations. Whoever changes one side changes both. The two functions that report failures are
-//! declared in `boundary.rs`.
+//! Neither compiler sees the other language's declarations, so both sides assert the layout of each structure, and
+//! a test compares the enumerations. A change to one side needs the same change to the other. The two functions
+//! that report failures are declared in `boundary.rs`.
 
 use std::ffi::c_char;
 
@@ -50,7 +50,7 @@ pub(crate) struct RawSpec {
     pub(crate) isa: i32,
 }
 
-/// `effnet::Isa::best`: the best that the CPU supports.
+/// `effnet::Isa::best`: the best instruction set that the CPU supports.
 pub(crate) const BEST_INSTRUCTION_SET: i32 = 0;
 
 crate::assert_layout!(RawConvolution, size 64, alignment 8, {

@@ -1,14 +1,14 @@
-//! Checks layers against each other, and hands them to C++.
+//! Checks that the layers fit together, and converts them for C++.
 //!
-//! The kernels index memory without bounds checks. Every shape and length that they rely on is checked here, where an
-//! error can still name the layer.
+//! The kernels index memory without bounds checks. Every shape and length that they rely on is checked here, where
+//! errors can still name the layer.
 
 use std::ptr;
 
 use crate::raw::{RawBlock, RawConvolution};
 use crate::{Block, Convolution, Error, Padding};
 
-/// A number in the type of the C++ side.
+/// Converts a number to the type that the C++ side uses.
 pub(crate) fn small(name: &'static str, value: usize) -> Result<i32, Error> {
     i32::try_from(value).map_err(|_| Error::OutOfRange { name, value })
 }
@@ -58,7 +58,7 @@ pub(crate) fn raw_block(block: &Block<'_>, channels: usize) -> Result<RawBlock, 
     })
 }
 
-/// Checks a convolution against the number of channels of its input. The result points into it.
+/// Checks a convolution against the number of channels of its input. The result points into `convolution`.
 pub(crate) fn raw(
     convolution: &Convolution<'_>,
     name: &'static str,

@@ -1,5 +1,5 @@
-//! Compares the kernels of all instruction sets that this CPU supports with each other. effnet-torch tests
-//! the best of them against libtorch.
+//! Compares the kernels of all instruction sets that this CPU supports with one another. effnet-torch tests the
+//! best of them against libtorch.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 
@@ -58,7 +58,7 @@ fn noise() -> Noise {
     Noise(fastrand::Rng::with_seed(3))
 }
 
-/// Every kernel, stride and padding, with widths that are and are not multiples of sixteen.
+/// Covers every kernel size, stride and padding, with widths that are and are not multiples of sixteen.
 fn layers() -> Layers<'static> {
     let mut noise = noise();
     Layers {
@@ -130,7 +130,7 @@ fn every_set_agrees(bf16: bool, bound: f32) {
         found.push(network.instruction_set().to_owned());
     }
     assert_eq!(found[0], "baseline");
-    // The default is the best of them.
+    // The default is the best supported set.
     let best = Network::new(&layers, options).unwrap();
     let newest = found.iter().rfind(|name| bf16 || *name != "avx512bf16");
     assert_eq!(Some(best.instruction_set()), newest.map(String::as_str));
@@ -208,7 +208,9 @@ fn layers_that_do_not_fit_together_are_refused_by_name() {
         )
         .unwrap_err();
     assert!(
-        error.to_string().contains("the batch: 10 values, expected 192"),
+        error
+            .to_string()
+            .contains("the batch: expected 192 values, found 10"),
         "{error}"
     );
 }

@@ -1,4 +1,5 @@
-//! Memory that runs out in C++ is [`Error::OutOfMemory`]: callers try again with a smaller batch.
+//! Running out of memory in C++ returns [`Error::OutOfMemory`], after which callers try again with a smaller
+//! batch.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
@@ -8,7 +9,7 @@ use std::process::Command;
 
 use effnet_kernels::{Context, Convolution, Error, Layers, Network, NetworkOptions, Output, Padding};
 
-/// Set for the process that has little memory.
+/// The environment variable that is set for the process with little memory.
 const LIMITED: &str = "EFFNET_TEST_LIMITED_MEMORY";
 
 #[test]
@@ -16,7 +17,7 @@ fn memory_that_runs_out_is_an_error_of_its_own() {
     if env::var_os(LIMITED).is_some() {
         return run_on_a_large_image();
     }
-    // A limit of this process would be one of the other tests too.
+    // A limit on this process would also apply to the other tests.
     let name = "memory_that_runs_out_is_an_error_of_its_own";
     let output = Command::new("sh")
         .args(["-c", r#"ulimit -v 1048576 && exec "$0" --exact "$1""#])
@@ -29,7 +30,7 @@ fn memory_that_runs_out_is_an_error_of_its_own() {
     assert!(output.status.success() && text.contains("1 passed"), "{output:?}");
 }
 
-/// 64 MiB of pixels, and 3 GiB of the stem's activations.
+/// Runs a network on 64 MiB of pixels, whose stem activations take 3 GiB.
 fn run_on_a_large_image() {
     let weight = [0.1; 40 * 9];
     let stem = Convolution::new(&weight[..], [40, 1, 3, 3], vec![0.0; 40]).with_padding(Padding::Same);

@@ -1,7 +1,8 @@
 // Runs the thread team, and networks on it, under ThreadSanitizer: `scripts/sanitize --thread` builds and runs it.
 //
-// It is C++ because ThreadSanitizer has to see every synchronisation. It sees none of Rust's standard library, which is
-// not instrumented, and reports races in each Rust test that hands memory from one thread to another.
+// This test is in C++ because ThreadSanitizer has to see every synchronisation. It sees none in Rust's standard
+// library, which is not instrumented, so it reports races in every Rust test that hands memory from one thread to
+// another.
 
 #include <cstdio>
 #include <cstdlib>
@@ -18,7 +19,7 @@ static void expect(bool holds, const char* what) {
     std::exit(1);
 }
 
-// Every task runs once, and what a task writes can be read in the next phase by every member.
+// Every task runs once, and every member can read in the next phase what a task has written.
 static void each_phase_sees_the_one_before(int threads) {
     constexpr int COUNT = 37, PHASES = 50;
     effnet::Team team(threads);
@@ -34,7 +35,7 @@ static void each_phase_sees_the_one_before(int threads) {
     }
 }
 
-// Layers with made-up weights, which they point to.
+// Owns made-up weights, and the layers that point to them.
 class Layers {
 public:
     Layers() {
@@ -96,7 +97,7 @@ static std::vector<float> logits(const effnet::Network* network, int threads, co
     return result;
 }
 
-// Contexts with and without threads share a network, for whole images per thread and for shared ones.
+// Contexts with and without threads share a network. Both whole images per thread and shared images are covered.
 static void contexts_share_a_network(effnet::Isa isa, bool bf16) {
     constexpr int COUNT = 5, SIDE = 48;
     Layers layers;

@@ -7,8 +7,11 @@
 
 mod batch_size;
 mod best;
+mod class_table;
 mod data;
 mod datasets;
+mod epoch_line;
+mod facts;
 mod initial_model;
 mod learning_rate;
 mod networks;
@@ -16,11 +19,14 @@ mod plan;
 mod progress;
 mod ranks;
 mod recorder;
+mod samples;
+mod saved_run;
 mod session;
 mod session_builder;
 mod start;
 mod teacher;
 mod uploads;
+mod watched;
 
 use std::io::Write;
 use std::path::Path;
@@ -39,8 +45,8 @@ use effnet_cli::training::settings::Settings;
 use effnet_cli::{Printer, counted};
 use ranks::Ranks;
 use session::{Ending, Session};
-use session_builder::SessionBuilder;
-use start::StartMode;
+use session_builder::{Built, Ended, SessionBuilder};
+use start::{NewFolder, StartMode};
 
 /// Runs `command` (`train` or `finetune`) with the default settings `defaults`.
 pub(crate) fn run(
@@ -67,6 +73,7 @@ pub(crate) fn run(
             printer,
             interrupt: Interrupt::listen(),
             ranks: &ranks,
+            threads: threads(arguments.threads),
         };
         train(command, builder, start)
     };
@@ -97,15 +104,14 @@ fn run_alone(
         printer,
         interrupt: Interrupt::listen(),
         ranks: &Ranks::alone(),
+        threads: threads(arguments.threads),
     };
     let start = match resumed {
         Some(folder) => StartMode::Resume(folder),
-        None => StartMode::New(
-            arguments
-                .output
-                .clone()
-                .unwrap_or_else(|| start::unused_folder(command)),
-        ),
+        None => StartMode::New(match &arguments.output {
+            Some(folder) => NewFolder::Chosen(folder.clone()),
+            None => NewFolder::Unused(command.to_owned()),
+        }),
     };
     train(command, builder, start)
 }
@@ -118,12 +124,44 @@ fn prepare(arguments: &TrainingArguments) -> anyhow::Result<()> {
 
 fn train(command: &str, builder: SessionBuilder<'_>, start: StartMode) -> anyhow::Result<Outcome> {
     let printer = builder.printer;
-    let Some(mut session) = builder.build(start)? else {
-        printer.note("interrupted before training started");
-        return Ok(Outcome::Interrupted);
+    let mut session = match builder.build(start)? {
+        Built::Session(session) => session,
+        Built::Interrupted => {
+            printer.note("interrupted before training started");
+            return Ok(Outcome::Interrupted);
+        }
+        Built::Ended(ended) => return report_ended(command, &ended, printer),
     };
     let ending = session.run()?;
     report(command, ending, &session, printer)
+}
+
+/// Says that a run that was to be resumed has ended, and how to train further.
+fn report_ended(command: &str, ended: &Ended, printer: &Printer) -> anyhow::Result<Outcome> {
+    let Some(folder) = &ended.folder else {
+        return Ok(Outcome::Done);
+    };
+    let run = quoted(folder.path());
+    let how = match ended.ending {
+        Ending::EarlyStopped => format!("stopped early (--patience {})", ended.settings.patience),
+        Ending::Finished | Ending::Interrupted => {
+            format!(
+                "finished after {}",
+                counted(u64::from(ended.settings.epochs), "epoch")
+            )
+        }
+    };
+    printer.note(format!("{run}: {how}, nothing to resume"));
+    printer.note(format!(
+        "to train further, start a new run from its weights: effnet {command} {} --weights {run}",
+        quoted(&ended.settings.data)
+    ));
+    writeln!(
+        std::io::stdout(),
+        "{}",
+        folder.path().join("best.safetensors").display()
+    )?;
+    Ok(Outcome::Done)
 }
 
 fn report(
@@ -156,6 +194,11 @@ fn report(
             ));
         }
         Ending::Finished => {}
+    }
+    if let Some(confusion) = &session.confusion {
+        for line in class_table::lines(confusion, session.data.classes()) {
+            printer.note(line);
+        }
     }
     if let Some(best) = &session.best {
         let accuracy = if session.data.validation_images() > 0 {

@@ -1,6 +1,6 @@
 //! Checks that the processes of a group were started with the same data and settings.
 //!
-//! Ranks that differ would train a wrong network without an error, or hang in a collective operation.
+//! Otherwise, ranks that differ would train a wrong network without an error, or hang in a collective operation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use torch_c10d::ProcessGroup;
 
 use crate::Error;
 
-/// Checks that `facts`, pairs of a name and a value, are the same on all ranks.
+/// Checks that `facts`, a map from names to values, is identical on all ranks.
 ///
 /// # Errors
 /// [`Error::Disagreement`] on every rank, with all differences and their ranks; [`Error::Group`].
@@ -33,7 +33,7 @@ pub fn agree(group: &ProcessGroup, facts: &BTreeMap<String, String>) -> Result<(
     Err(Error::Disagreement { rank, differences })
 }
 
-/// One line per fact that differs, with the first rank whose value is not that of rank 0.
+/// Returns one line for each fact that differs, with the first rank whose value differs from rank 0's.
 fn differences(all: &[BTreeMap<String, String>]) -> Vec<String> {
     let names: BTreeSet<&String> = all.iter().flat_map(BTreeMap::keys).collect();
     let text = |rank: usize, name: &String| all[rank].get(name).map_or("nothing", String::as_str);

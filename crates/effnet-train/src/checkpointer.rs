@@ -1,7 +1,7 @@
 //! The checkpoints of a run folder.
 //!
-//! A training run may be killed, or the disk may fill up, at any moment: the folder must always hold a
-//! checkpoint to resume from.
+//! A training run may be killed at any moment, or the disk may fill up. The folder must always hold a checkpoint
+//! to resume from.
 
 use std::fs;
 use std::io;
@@ -16,13 +16,13 @@ use crate::{Error, Snapshot};
 /// Keeps three files in a run folder:
 ///
 /// - `last.state`: everything needed to resume, including the weights;
-/// - `last.safetensors`: the weights of the same step for inference, the EMA if there is one;
+/// - `last.safetensors`: the weights of the same step, for inference (those of the EMA, if there is one);
 /// - `best.safetensors`: the weights of the best step so far.
 ///
-/// Each is written to a temporary file, synced and renamed, so that it is always complete. A run is
-/// resumed from `last.state` alone, so a kill between two of the files does no harm: `best.safetensors`
-/// is written first, because a run resumed from before it writes it again, and
-/// [`resume`](Self::resume) updates `last.safetensors`.
+/// Each is written to a temporary file, synced and renamed, so that it is always complete. A run is resumed from
+/// `last.state` alone, so being killed between two of the files does no harm: `best.safetensors` is written first,
+/// because a run resumed from an earlier state writes it again, and [`resume`](Self::resume) updates
+/// `last.safetensors`.
 ///
 /// Only one process at a time may use a folder.
 #[derive(Debug)]
@@ -30,22 +30,22 @@ pub struct Checkpointer {
     folder: PathBuf,
     metadata: ModelMetadata,
     saved: bool,
-    /// Settings that checkpoints of earlier versions do not have.
+    /// The values of settings that checkpoints from earlier versions do not contain.
     defaults: Map<String, Value>,
 }
 
-/// The file that a run is resumed from.
+/// The file from which a run is resumed.
 const STATE: &str = "last.state";
-/// Weights of the same step.
+/// The weights of the same step.
 const LAST: &str = "last.safetensors";
-/// Weights of the best step.
+/// The weights of the best step.
 const BEST: &str = "best.safetensors";
 
 impl Checkpointer {
-    /// A checkpointer for `folder`, which is created if it does not exist. `metadata` goes into the
-    /// weight files, so that they are all that inference needs.
+    /// Creates a checkpointer for `folder`, which is created if it does not exist. `metadata` is written to the
+    /// weight files, so that inference needs nothing else.
     ///
-    /// Removes the temporary files of interrupted writes.
+    /// Also removes the temporary files of interrupted writes.
     ///
     /// # Errors
     /// [`Error::Folder`].
@@ -66,32 +66,32 @@ impl Checkpointer {
         })
     }
 
-    /// Fills settings that are missing from a checkpoint, because they were added later, from `defaults`.
+    /// Sets the values of settings that are missing from a checkpoint because they were added in a later version.
     #[must_use]
     pub fn with_defaults(mut self, defaults: Map<String, Value>) -> Self {
         self.defaults = defaults;
         self
     }
 
-    /// The file to resume from, if there is one.
+    /// Returns the file to resume from, if there is one.
     pub fn last_good(&self) -> Option<PathBuf> {
         self.saved.then(|| self.folder.join(STATE))
     }
 
-    /// The weights of the best step; the file may not exist yet.
+    /// Returns the path of the weights of the best step. The file may not exist yet.
     pub fn best(&self) -> PathBuf {
         self.folder.join(BEST)
     }
 
-    /// The weights of the last saved step; the file may not exist yet.
+    /// Returns the path of the weights of the last saved step. The file may not exist yet.
     pub fn last(&self) -> PathBuf {
         self.folder.join(LAST)
     }
 
-    /// Saves `snapshot`, also as the best one if `is_best`.
+    /// Saves `snapshot`, and also saves it as the best one if `is_best` is true.
     ///
     /// # Errors
-    /// [`Error::Write`], which names the last good checkpoint, still intact.
+    /// [`Error::Write`], which names the last good checkpoint, which is still intact.
     pub fn save(&mut self, snapshot: &Snapshot, is_best: bool) -> Result<(), Error> {
         if is_best {
             self.write_weights(BEST, snapshot)?;
@@ -118,14 +118,14 @@ impl Checkpointer {
         }
     }
 
-    /// The last saved snapshot, or `None` if nothing was saved.
+    /// Reads the last saved snapshot. Returns `None` if nothing has been saved.
     ///
-    /// `config` must equal the saved one, except for the settings named in `free`, which do not change
-    /// what is computed (`workers`, or `data.workers` for a nested one).
+    /// `config` must equal the saved config, except for the settings named in `free`, which do not affect the
+    /// results (such as `workers`, or `data.workers` if it is nested).
     ///
     /// # Errors
-    /// [`Error::ConfigMismatch`] with all differences, [`Error::Read`] and [`Error::BadCheckpoint`] for a
-    /// damaged file, [`Error::Write`] if `last.safetensors` has to be updated and cannot be written.
+    /// [`Error::ConfigMismatch`] with all differences, [`Error::Read`] and [`Error::BadCheckpoint`] for a damaged
+    /// file, [`Error::Write`] if `last.safetensors` must be updated but cannot be written.
     pub fn resume(&self, config: &Value, free: &[&str]) -> Result<Option<Snapshot>, Error> {
         let Some(path) = self.last_good() else {
             return Ok(None);
@@ -149,7 +149,7 @@ impl Checkpointer {
     }
 }
 
-/// The metadata entry with the number of steps that the weights were trained for.
+/// The metadata entry that holds the number of steps for which the weights were trained.
 const STEP: &str = "step";
 
 fn step_of(weights: &Path) -> Option<u64> {
@@ -157,7 +157,7 @@ fn step_of(weights: &Path) -> Option<u64> {
     file.metadata().get(STEP)?.parse().ok()
 }
 
-/// Removes the temporary files of a killed process.
+/// Removes the temporary files that a killed process left behind.
 fn sweep(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

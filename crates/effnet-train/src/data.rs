@@ -1,7 +1,7 @@
 //! Batches of labelled images.
 //!
-//! A [`Loader`] prefetches the images of an [`effnet_data::Dataset`] on several threads and yields [`Batch`]es, whose order
-//! and augmentation depend on the seed only. [`Mixup`] applies mixup and cutmix to a batch.
+//! A [`Loader`] prefetches the images of an [`effnet_data::Dataset`] on several threads, and yields [`Batch`]es
+//! whose order and augmentation depend only on the seed. [`Mixup`] applies mixup and cutmix to a batch.
 
 mod loader;
 mod mix;

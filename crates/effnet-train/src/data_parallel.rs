@@ -1,7 +1,8 @@
-//! Data parallelism: each rank computes the gradients of its part of a batch, and all ranks take the same step on their sum.
+//! Data parallelism: each rank computes the gradients for its part of a batch, and all ranks take the same step
+//! with the sum of the gradients.
 //!
-//! Whatever differs between ranks drifts apart without an error. So the ranks compare step and batch before each step, and
-//! share the running statistics after it.
+//! Any difference between ranks would make them drift apart without an error. So the ranks compare step and batch
+//! before each step, and share the running statistics after it.
 
 use std::sync::Arc;
 
@@ -17,25 +18,25 @@ use crate::parameters::is_statistic;
 #[derive(Debug)]
 pub(crate) struct DataParallel {
     group: ProcessGroup,
-    /// For synchronised batch normalisation.
+    /// The group for synchronised batch normalisation.
     batch_norm_group: Option<Arc<dyn BatchNormGroup>>,
     /// Sums the gradients of the parameters that the current phase trains.
     reducer: Option<Reducer>,
-    /// Running statistics, which differ between ranks after a step without synchronised batch normalisation.
+    /// The running statistics, which differ between ranks after a step without synchronised batch normalisation.
     statistics: Vec<Tensor>,
 }
 
-/// The numbers of images of a step.
+/// The numbers of images in a step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Share {
-    /// This rank's images.
+    /// The number of images on this rank.
     pub(crate) own: i64,
-    /// The images of all ranks.
+    /// The number of images on all ranks.
     pub(crate) all: i64,
 }
 
 impl Share {
-    /// The share of a single process, which is not in a group.
+    /// Returns the share of a single process that is not in a group.
     pub(crate) fn alone(images: i64) -> Self {
         Self {
             own: images,
@@ -79,7 +80,7 @@ impl DataParallel {
 
     /// Prepares for a phase that trains different parameters.
     pub(crate) fn begin_phase(&mut self, network: &EfficientNet) -> Result<(), Error> {
-        // Drop the old one first: two reducers of one parameter would both send its gradient.
+        // Drop the old reducer first: two reducers for the same parameter would both send its gradient.
         self.reducer = None;
         // With a single rank, a reducer would only copy gradients.
         if self.group.world_size() == 1 {
@@ -93,8 +94,8 @@ impl DataParallel {
         Ok(())
     }
 
-    /// Exchanges the numbers of images, and checks that all ranks are about to take step `step` with the same
-    /// number of parts.
+    /// Exchanges the numbers of images with the other ranks, and checks that all ranks are about to take step
+    /// `step` with the same number of parts.
     pub(crate) fn share(&self, images: i64, parts: usize, step: u64) -> Result<Share, Error> {
         let own = [images as f64, parts as f64, step as f64, 0.0];
         let all = self.group.all_gather_numbers(own)?;
@@ -123,13 +124,13 @@ impl DataParallel {
         Ok(Share { own: images, all })
     }
 
-    /// The cause of a failed forward pass, which may be another rank.
+    /// Finds the cause of a failed forward pass, which may be another rank.
     pub(crate) fn explain_forward(&self, error: Error) -> Error {
         self.explain("the forward pass", error)
     }
 
-    /// The backward pass of a part. In the last part of a step, the gradients are summed over all ranks while the
-    /// pass runs.
+    /// Runs the backward pass of a part. During the last part of a step, the gradients are summed over all ranks
+    /// while the pass runs.
     pub(crate) fn backward(&mut self, loss: &Tensor, is_last: bool) -> Result<(), Error> {
         match &mut self.reducer {
             Some(reducer) if is_last => Ok(reducer.backward(loss)?),
@@ -139,16 +140,16 @@ impl DataParallel {
         }
     }
 
-    /// The sum over all ranks, added in rank order.
+    /// Returns the sum over all ranks, added in rank order.
     pub(crate) fn sum(&self, own: f64) -> Result<f64, Error> {
         let all = self.group.all_gather_numbers([own, 0.0, 0.0, 0.0])?;
         Ok(all.iter().map(|numbers| numbers[0]).sum())
     }
 
-    /// Replaces the running statistics by their mean over all ranks, weighted by images, so that the networks stay
-    /// equal.
+    /// Replaces the running statistics with their mean over all ranks, weighted by the numbers of images, so that
+    /// the networks stay identical.
     pub(crate) fn average_statistics(&self, share: Share) -> Result<(), Error> {
-        // Synchronised batch normalisation keeps them equal already.
+        // Synchronised batch normalisation already keeps them identical.
         if self.batch_norm_group.is_some() || self.group.world_size() == 1 || self.statistics.is_empty() {
             return Ok(());
         }
@@ -163,7 +164,7 @@ impl DataParallel {
         Ok(())
     }
 
-    /// With synchronised batch normalisation, an error in a pass may come from another rank.
+    /// Explains an error in a pass, which may come from another rank if batch normalisation is synchronised.
     fn explain(&self, operation: &'static str, error: Error) -> Error {
         match error {
             Error::Torch(TchError::Torch(message) | TchError::Convert(message))

@@ -7,24 +7,25 @@ use tch::{CModule, Kind, Reduction, Tensor};
 
 use crate::Error;
 
-/// A trained network that another one, the student, learns from.
+/// A trained network from which another network, the student, learns.
 pub trait Teacher: Debug + Send {
-    /// Logits `[N, classes]` of images `[N, channels, H, W]`. The images are those of the student, augmented
-    /// and normalised, on its device. Called without gradients and in the precision of training.
+    /// Computes the logits `[N, classes]` for images `[N, channels, H, W]`. The images are those of the student,
+    /// augmented and normalised, on the student's device. This is called with gradients turned off, and in the
+    /// precision of training.
     ///
     /// # Errors
     /// [`Error::Torch`].
     fn logits(&self, images: &Tensor) -> Result<Tensor, Error>;
 }
 
-/// In evaluation mode.
+/// A network in evaluation mode.
 impl Teacher for EfficientNet {
     fn logits(&self, images: &Tensor) -> Result<Tensor, Error> {
         Ok(self.forward(images, false)?)
     }
 }
 
-/// A TorchScript module, in its current mode: call `f_set_eval` before.
+/// A TorchScript module in its current mode: call `f_set_eval` first.
 impl Teacher for CModule {
     fn logits(&self, images: &Tensor) -> Result<Tensor, Error> {
         Ok(self.forward_ts(&[images])?)
@@ -33,10 +34,10 @@ impl Teacher for CModule {
 
 /// A distillation loss in addition to the cross-entropy: the divergence of the student from the teacher.
 ///
-/// With logits `s` and `t` and a temperature `T` the loss is
-/// `(1 - alpha) * cross_entropy + alpha * T^2 * KL(softmax(t / T) || softmax(s / T))`, the divergence as the
-/// mean over the batch (Hinton, Vinyals and Dean 2015, section 2). The teacher sees the same images as the
-/// student, including mixup, as Beyer et al. 2021 found best.
+/// With logits `s` and `t` and a temperature `T`, the loss is `(1 - alpha) * cross_entropy + alpha * T^2 *
+/// KL(softmax(t / T) || softmax(s / T))`, with the divergence averaged over the batch (Hinton, Vinyals and Dean
+/// 2015, section 2). The teacher sees the same images as the student, mixup included, which Beyer et al. (2021)
+/// found to work best.
 #[derive(Debug)]
 pub struct Distillation {
     teacher: Box<dyn Teacher>,
@@ -52,7 +53,7 @@ impl Distillation {
     /// [`Error::InvalidOption`].
     pub fn new(teacher: Box<dyn Teacher>, alpha: f64, temperature: f64) -> Result<Self, Error> {
         if !(0.0..=1.0).contains(&alpha) {
-            return Err(Error::option("alpha", "0 or more, 1 or less", &alpha));
+            return Err(Error::option("alpha", "0 to 1", &alpha));
         }
         if !(temperature.is_finite() && temperature > 0.0) {
             return Err(Error::option("the temperature", "above 0", &temperature));
@@ -64,16 +65,16 @@ impl Distillation {
         })
     }
 
-    /// The teacher's logits, in 32-bit floats.
+    /// Computes the teacher's logits, as 32-bit floats.
     pub(crate) fn teacher_logits(&self, images: &Tensor) -> Result<Tensor, Error> {
         let logits = tch::no_grad(|| self.teacher.logits(images))?;
         Ok(logits.f_to_kind(Kind::Float)?)
     }
 
-    /// The total loss, a scalar, for the student's logits `[N, classes]` with the loss `cross_entropy`.
+    /// Computes the total loss, a scalar, for the student's logits `[N, classes]` and their loss `cross_entropy`.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the teacher has another number of classes, [`Error::Torch`].
+    /// [`Error::Shape`] if the teacher has a different number of classes, [`Error::Torch`].
     pub(crate) fn loss(
         &self,
         logits: &Tensor,

@@ -12,16 +12,17 @@ use crate::restore::restore_tensors;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct EmaOptions {
-    /// Decay of the average per step, in `[0, 1)`: the weight of the old average in an update. 0.9999 by default.
+    /// Decay of the average per step, in `[0, 1)`: the weight of the old average in each update. 0.9999 by
+    /// default.
     pub decay: f64,
-    /// Whether the decay is lower in the first steps: at most `(1 + n) / (10 + n)` in update `n`, counted from one,
-    /// as in TensorFlow's `ExponentialMovingAverage` with `num_updates`, so that the initial weights do not dominate
-    /// after a short training. On by default.
+    /// Whether the decay is lower in the first steps, so that the initial weights do not dominate after a short
+    /// training run. At update `n` (counting from one) it is then at most `(1 + n) / (10 + n)`, as in TensorFlow's
+    /// `ExponentialMovingAverage` with `num_updates`. On by default.
     pub warmup: bool,
 }
 
 impl Default for EmaOptions {
-    /// As in the reference implementation: a decay of 0.9999 with warm-up.
+    /// Returns the options of the reference implementation: a decay of 0.9999 with warm-up.
     fn default() -> Self {
         Self {
             decay: 0.9999,
@@ -48,21 +49,21 @@ impl EmaOptions {
 
 /// An exponential moving average of a network's parameters and of its batch statistics.
 ///
-/// It is a network of its own on the same device, which can be evaluated and saved like any other.
-/// Counters are copied, not averaged.
+/// It is a separate network on the same device, which can be evaluated and saved like any other. Counters are
+/// copied, not averaged.
 #[derive(Debug)]
 pub struct Ema {
     network: EfficientNet,
     decay: f64,
     warmup: bool,
     updates: u64,
-    /// The tensors of the average, and those of the source network.
+    /// The averaged tensors, and their counterparts in the source network.
     averaged: [Vec<Tensor>; 2],
     copied: [Vec<Tensor>; 2],
 }
 
 impl Ema {
-    /// An average that starts at `source` and follows it with each [`update`](Self::update).
+    /// Creates an average that starts at `source` and follows it with each [`update`](Self::update).
     ///
     /// # Errors
     /// [`Error::InvalidOption`], [`Error::Network`] when memory runs out.
@@ -99,7 +100,7 @@ impl Ema {
         })
     }
 
-    /// The decay of update `n`, counted from one.
+    /// Returns the decay used at update `n` (counting from one).
     fn decay_at(&self, n: u64) -> f64 {
         let n = n as f64;
         if self.warmup {
@@ -144,7 +145,7 @@ impl Ema {
     /// Restores an average that was saved after `updates` updates.
     ///
     /// # Errors
-    /// [`Error::StateMismatch`] if it is the average of another network; nothing is then changed.
+    /// [`Error::StateMismatch`] if it is the average of a different network, in which case nothing is changed.
     pub fn restore(&mut self, updates: u64, weights: &StateDict) -> Result<(), Error> {
         restore_tensors(self.network.named_tensors(), weights, "the saved average")?;
         self.updates = updates;

@@ -16,7 +16,7 @@ pub enum Error {
         option: &'static str,
         /// The valid values.
         expected: &'static str,
-        /// Its value.
+        /// The invalid value.
         found: String,
     },
     /// The shapes of images, targets and logits do not match.
@@ -24,26 +24,26 @@ pub enum Error {
     Shape {
         /// The tensor.
         what: &'static str,
-        /// The expected shape, in words.
+        /// A description of the expected shape.
         expected: String,
-        /// The shape found.
+        /// The actual shape.
         found: Vec<i64>,
     },
     /// The loss or the gradients are not finite.
     #[error("{0}")]
     Diverged(Box<Divergence>),
-    /// Saved state belongs to another network or another optimizer.
+    /// A saved state belongs to a different network or optimizer.
     #[error(
-        "{what} does not match: {difference}; resume with the model and the optimizer that it was saved with"
+        "{what} does not match: {difference}; resume with the same model and optimizer that the checkpoint was saved with"
     )]
     StateMismatch {
-        /// What was to be restored.
+        /// A description of the state to restore.
         what: &'static str,
         /// The first difference.
         difference: String,
     },
-    /// A checkpoint was saved with other settings.
-    #[error("{}: saved with other settings:{}\nResume with the same settings, or start a new run in another folder", path.display(), listed(differences))]
+    /// A checkpoint was saved with different settings.
+    #[error("{}: was saved with different settings:{}\nResume with the same settings, or start a new run with --weights {}", path.display(), listed(differences), path.parent().unwrap_or(path).display())]
     ConfigMismatch {
         /// The checkpoint.
         path: PathBuf,
@@ -51,19 +51,19 @@ pub enum Error {
         differences: Vec<String>,
     },
     /// A checkpoint is incomplete or contradicts itself.
-    #[error("{}: {what}; it is not the state of a training run, or it is damaged", path.display())]
+    #[error("{}: {what}; the file is damaged, or is not the state of a training run", path.display())]
     BadCheckpoint {
         /// The checkpoint.
         path: PathBuf,
-        /// What is wrong.
+        /// A description of the problem.
         what: String,
     },
     /// A checkpoint could not be written.
     #[error("{source}{}", intact(last_good.as_ref()))]
     Write {
-        /// Why.
+        /// The cause.
         source: Box<effnet_checkpoint::WriteError>,
-        /// The checkpoint before it, which is intact.
+        /// The previous checkpoint, which is intact.
         last_good: Option<PathBuf>,
     },
     /// A folder could not be used.
@@ -76,13 +76,13 @@ pub enum Error {
     },
     /// The ranks of a group were started with different data, models or settings.
     #[error(
-        "rank {rank}: the ranks do not agree:{}\nStart all ranks with the same data, model and settings",
+        "rank {rank}: the ranks disagree:{}\nStart all ranks with the same data, model and settings",
         listed(differences)
     )]
     Disagreement {
         /// This process.
         rank: usize,
-        /// One line per difference, with the ranks.
+        /// One line per difference, which names the ranks.
         differences: Vec<String>,
     },
     /// The process group failed.
@@ -109,7 +109,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether memory ran out: a smaller batch may fit.
+    /// Returns whether memory ran out, in which case a smaller batch may fit.
     pub fn is_out_of_memory(&self) -> bool {
         match self {
             Self::Native(error) => error.is_out_of_memory(),
@@ -141,16 +141,16 @@ fn intact(last_good: Option<&PathBuf>) -> String {
     )
 }
 
-/// Where and how a training diverged.
+/// Where and how a training run diverged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Divergence {
-    /// `the loss` or `the norm of the gradients`.
+    /// The quantity that is not finite: `the loss` or `the norm of the gradients`.
     pub what: &'static str,
-    /// NaN or an infinity.
+    /// Its value: NaN or an infinity.
     pub value: f64,
-    /// Complete epochs.
+    /// The number of completed epochs.
     pub epoch: u64,
-    /// Complete steps.
+    /// The number of completed steps.
     pub step: u64,
     /// The learning rate of the step that failed.
     pub rate: f64,

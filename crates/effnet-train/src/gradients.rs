@@ -1,11 +1,11 @@
-//! The norm of all gradients, and clipping to it.
+//! The global norm of all gradients, and gradient clipping by that norm.
 
 use libtorch_ext::foreach;
 use tch::{Kind, Tensor};
 
 use crate::Error;
 
-/// The Euclidean norm of all gradients, taken as one vector.
+/// Computes the Euclidean norm of all gradients, taken as one vector.
 ///
 /// # Errors
 /// [`Error::Native`], [`Error::Torch`].
@@ -20,8 +20,8 @@ pub fn global_norm(gradients: &[Tensor]) -> Result<f64, Error> {
     })
 }
 
-/// Scales gradients with the global norm `norm` down to `max_norm` if it is larger, as
-/// `torch.nn.utils.clip_grad_norm_` does.
+/// Scales gradients down to the global norm `max_norm` if their global norm, `norm`, is larger, like
+/// `torch.nn.utils.clip_grad_norm_`.
 ///
 /// # Errors
 /// [`Error::Native`].

@@ -7,10 +7,10 @@ use crate::Error;
 /// The targets of a batch.
 #[derive(Debug)]
 pub enum Targets {
-    /// The class of each image: `[N]`, 64-bit integers.
+    /// The class of each image: `[N]`, as 64-bit integers.
     Classes(Tensor),
-    /// The probability of each class for each image, as from mixup and cutmix: `[N, classes]`, floats whose
-    /// rows sum to one.
+    /// The probability of each class for each image, for example from mixup and cutmix: `[N, classes]`, floats
+    /// whose rows sum to one.
     Probabilities(Tensor),
 }
 
@@ -22,7 +22,7 @@ impl Targets {
         }
     }
 
-    /// The targets on another device.
+    /// Copies the targets to another device.
     pub(crate) fn to_device(&self, device: tch::Device) -> Result<Self, Error> {
         Ok(match self {
             Self::Classes(tensor) => Self::Classes(tensor.f_to_device(device)?),
@@ -31,7 +31,7 @@ impl Targets {
     }
 }
 
-/// Cross-entropy as `torch.nn.CrossEntropyLoss` defines it, the mean over the batch.
+/// Cross-entropy as defined by `torch.nn.CrossEntropyLoss`, averaged over the batch.
 #[derive(Debug, Default)]
 pub struct CrossEntropy {
     label_smoothing: f64,
@@ -39,11 +39,11 @@ pub struct CrossEntropy {
 }
 
 impl CrossEntropy {
-    /// A loss with `label_smoothing`, in `[0, 1)`: the share of the target probability that is spread over
+    /// Creates a loss with `label_smoothing`, in `[0, 1)`: the share of the target probability that is spread over
     /// all classes.
     ///
-    /// `class_weights`, one per class, weight the images; with [`Targets::Classes`] the mean is weighted,
-    /// too, as in PyTorch.
+    /// `class_weights`, one per class, weight the images; with [`Targets::Classes`], the mean is weighted too, as
+    /// in PyTorch.
     ///
     /// # Errors
     /// [`Error::InvalidOption`].
@@ -65,11 +65,12 @@ impl CrossEntropy {
         })
     }
 
-    /// The loss, a scalar, of logits `[N, classes]` of any floating-point kind; computed in 32 bits.
+    /// Computes the loss, a scalar, for logits `[N, classes]` of any floating-point kind. The computation is in 32
+    /// bits.
     ///
     /// # Errors
-    /// [`Error::Shape`] if targets or weights do not match the logits; [`Error::Torch`], on the CPU also for
-    /// a class that does not exist.
+    /// [`Error::Shape`] if targets or weights do not match the logits; [`Error::Torch`], which on the CPU includes
+    /// classes that do not exist.
     pub fn forward(&self, logits: &Tensor, targets: &Targets) -> Result<Tensor, Error> {
         let size = logits.size();
         let [images, classes] = size[..] else {
@@ -105,7 +106,7 @@ impl CrossEntropy {
             &target,
             weights.as_ref(),
             Reduction::Mean,
-            // PyTorch's default `ignore_index`, which no class has.
+            // PyTorch's default `ignore_index`, which is not the index of any class.
             -100,
             self.label_smoothing,
         )?)

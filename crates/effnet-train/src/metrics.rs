@@ -1,4 +1,4 @@
-//! Adds tensors to the metrics of effnet-data, which work on slices.
+//! Adds tensors to effnet-data's metrics, which work on slices.
 
 use effnet_data::metrics::{Metrics, MetricsError};
 use tch::{Device, Kind, Tensor};
@@ -9,8 +9,8 @@ use crate::Error;
 /// any device.
 ///
 /// # Errors
-/// [`Error::Metrics`] for other shapes, for a label that is not a class and for logits that are not finite; the
-/// rows before the bad one have then been added. [`Error::Torch`].
+/// [`Error::Metrics`] for any other shapes, for a label that is not a class and for logits that are not finite, in
+/// which case the rows before the bad row have been added; [`Error::Torch`].
 pub fn measure(metrics: &mut Metrics, logits: &Tensor, labels: &Tensor) -> Result<(), Error> {
     let classes = metrics.num_classes();
     let (rows, count) = match (logits.size().as_slice(), labels.size().as_slice()) {

@@ -1,4 +1,4 @@
-//! Optimizers whose state can be saved and restored bit for bit, which those of tch cannot.
+//! Optimizers whose state can be saved and restored bit for bit, unlike that of tch's optimizers.
 
 mod rms_prop_tf;
 
@@ -17,24 +17,24 @@ pub enum OptimizerKind {
     Sgd {
         /// Momentum, in `[0, 1)`.
         momentum: f64,
-        /// Use Nesterov momentum.
+        /// Whether to use Nesterov momentum.
         nesterov: bool,
     },
     /// `torch.optim.AdamW` (Loshchilov and Hutter 2019): Adam with decoupled weight decay.
     AdamW {
-        /// Decay of the moving averages of the gradient and of its square, in `[0, 1)`.
+        /// Decay rates of the first- and second-moment estimates, in `[0, 1)`.
         betas: [f64; 2],
-        /// Added to the square root of the second average, above 0.
+        /// Epsilon, above 0, added to the square root of the second-moment estimate.
         epsilon: f64,
     },
-    /// RMSProp as in TensorFlow and the paper (timm's `RMSpropTF`): epsilon inside the square root,
-    /// averages that start at one, the learning rate inside the momentum.
+    /// RMSProp as in TensorFlow and the paper (timm's `RMSpropTF`): epsilon is inside the square root, averages
+    /// start at one, and the momentum buffer includes the learning rate.
     RmsPropTf {
-        /// Decay of the average of squared gradients, in `[0, 1)`; 0.9 in the paper.
+        /// Decay rate of the average of squared gradients, in `[0, 1)`; 0.9 in the paper.
         decay: f64,
         /// Momentum, in `[0, 1)`; 0.9 in the paper.
         momentum: f64,
-        /// Added to the average inside the square root, above 0; 1e-3 in the reference implementation.
+        /// Epsilon, above 0, added to the average inside the square root; 1e-3 in the reference implementation.
         epsilon: f64,
     },
 }
@@ -57,7 +57,7 @@ impl OptimizerKind {
         epsilon: 1e-3,
     };
 
-    /// The state kept per parameter, by PyTorch's names, and its initial values.
+    /// Returns the slots of state kept for each parameter, under PyTorch's names, with their initial values.
     fn slots(self) -> Vec<(&'static str, InitialValue)> {
         match self {
             Self::Sgd { momentum: 0.0, .. } => Vec::new(),
@@ -123,7 +123,7 @@ impl InitialValue {
     }
 }
 
-/// The parameters of a group and their state, as parallel lists.
+/// A group's parameters and their state, as parallel lists.
 #[derive(Debug)]
 struct Group {
     names: Vec<String>,
@@ -132,7 +132,7 @@ struct Group {
     lists: Lists,
 }
 
-/// Parameters, and one list per slot.
+/// The parameters, and one list of state per slot.
 #[derive(Debug)]
 struct Lists {
     parameters: Vec<Tensor>,
@@ -140,7 +140,7 @@ struct Lists {
 }
 
 impl Lists {
-    /// The entries that have a gradient, and the gradients in the memory layout of their parameters.
+    /// Returns the entries that have a gradient, and the gradients in the memory layout of their parameters.
     fn with_gradients(&self) -> Result<(Self, Vec<Tensor>), Error> {
         let mut gradients = Vec::with_capacity(self.parameters.len());
         let mut taken = Self {
@@ -190,7 +190,7 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// An optimizer with a fresh state.
+    /// Creates an optimizer with a fresh state.
     ///
     /// # Errors
     /// [`Error::InvalidOption`], [`Error::Torch`] when memory runs out.
@@ -223,12 +223,12 @@ impl Optimizer {
         self.kind
     }
 
-    /// All parameters of all groups.
+    /// Iterates over the parameters of all groups.
     pub fn parameters(&self) -> impl Iterator<Item = &Tensor> {
         self.groups.iter().flat_map(|group| &group.lists.parameters)
     }
 
-    /// All defined gradients, for [`global_norm`](crate::global_norm) and
+    /// Returns all defined gradients, for [`global_norm`](crate::global_norm) and
     /// [`clip_to_norm`](crate::clip_to_norm).
     ///
     /// # Errors
@@ -241,7 +241,7 @@ impl Optimizer {
         Ok(gradients.into_iter().filter(Tensor::defined).collect())
     }
 
-    /// Drops all gradients. Call it before the backward pass of a step.
+    /// Drops all gradients. Call this before the backward pass of a step.
     ///
     /// # Errors
     /// [`Error::Native`].
@@ -252,7 +252,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Updates every parameter that has a gradient, with a learning rate of `rate` times the group's factor.
+    /// Updates every parameter that has a gradient. Its learning rate is `rate` times its group's factor.
     ///
     /// # Errors
     /// [`Error::Native`], [`Error::Torch`].
@@ -319,13 +319,13 @@ impl Optimizer {
                 let buffers = buffers.first().map_or(&[][..], Vec::as_slice);
                 foreach::fused_sgd(parameters, gradients, buffers, constants)?;
             }
-            // Unreachable: `new` made the slots of this kind.
+            // Unreachable: `new` created the slots for this kind.
             _ => {}
         }
         Ok(())
     }
 
-    /// Every slot of every parameter with its name, such as `_fc.weight.momentum_buffer`.
+    /// Iterates over the slots of all parameters, with names such as `_fc.weight.momentum_buffer`.
     pub(crate) fn slots(&self) -> impl Iterator<Item = (String, &Tensor)> {
         let slot_names: Vec<&str> = self.kind.slots().into_iter().map(|(name, _)| name).collect();
         self.groups.iter().flat_map(move |group| {
@@ -337,7 +337,7 @@ impl Optimizer {
         })
     }
 
-    /// A copy of the optimizer's state, by names like `_fc.weight.momentum_buffer`.
+    /// Copies the optimizer's state, under names such as `_fc.weight.momentum_buffer`.
     ///
     /// # Errors
     /// [`Error::Network`] when memory runs out.
@@ -350,7 +350,7 @@ impl Optimizer {
     /// Restores a [`state_dict`](Self::state_dict), bit for bit.
     ///
     /// # Errors
-    /// [`Error::StateMismatch`] if the names or shapes are not those of these parameters; nothing is then
+    /// [`Error::StateMismatch`] if the names or shapes do not match these parameters, in which case nothing is
     /// changed.
     pub fn load_state_dict(&mut self, state: &StateDict) -> Result<(), Error> {
         restore_tensors(self.slots(), state, "the optimizer's state")

@@ -1,49 +1,50 @@
-//! Parameter groups: which parameters are trained, with which learning rates and weight decay.
+//! Parameter groups, which determine which parameters are trained and with which learning rates and weight decay.
 
 use effnet_core::EfficientNet;
 use tch::Tensor;
 
 use crate::Error;
 
-/// Parameters that share a learning rate and weight decay.
+/// Parameters that share a learning rate and a weight decay.
 #[derive(Debug)]
 pub struct ParameterGroup {
-    /// A readable name: `stem`, `block 3`, `classifier`, with `, no decay` if there is no weight decay.
+    /// A readable name, such as `stem`, `block 3` or `classifier`, with `, no decay` appended if there is no
+    /// weight decay.
     pub name: String,
-    /// Parameter names relative to the network's path, and the network's tensors.
+    /// The parameters' names below the network's path, and the network's tensors.
     pub parameters: Vec<(String, Tensor)>,
-    /// Factor on the learning rate.
+    /// Factor by which the learning rate is multiplied.
     pub rate_scale: f64,
-    /// Weight decay; 0 for none.
+    /// Weight decay; 0 means none.
     pub weight_decay: f64,
 }
 
-/// How the learning rate depends on the depth of a layer. The stem has depth 0, block `i` has `i + 1`,
-/// the head convolution follows, the classifier is last.
+/// How the learning rate depends on the depth of a layer. The stem has depth 0, and block `i` has depth `i + 1`;
+/// the head convolution follows, and the classifier is last.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum LayerRates {
     /// The same for all layers.
     #[default]
     Uniform,
-    /// Layer-wise decay: each layer has the rate of the layer above it times this factor, in `(0, 1]`
+    /// Layer-wise decay: each layer's rate is the rate of the layer above it times this factor, in `(0, 1]`
     /// (timm's `layer_decay`).
     Decay(f64),
-    /// Discriminative rates: from this factor, in `(0, 1]`, at the stem to 1 at the classifier, in equal
-    /// ratios (fastai's `slice(rate * factor, rate)`).
+    /// Discriminative rates: the rates are multiplied by factors that grow geometrically from this factor, in `(0,
+    /// 1]`, at the stem to 1 at the classifier (fastai's `slice(rate * factor, rate)`).
     From(f64),
 }
 
 /// Which layers are frozen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Freeze {
-    /// No layers: everything is trained.
+    /// No layers are frozen: everything is trained.
     #[default]
     Nothing,
-    /// The convolutions below the classifier; batch normalisation is still trained and updates its
+    /// The convolutions below the classifier are frozen. Batch normalisation is still trained and updates its
     /// statistics, as in fastai when a new head is trained.
     Convolutions,
-    /// Everything below the classifier (linear probing). The frozen layers run in evaluation mode, without
-    /// drop connect.
+    /// Everything below the classifier is frozen (linear probing). The frozen layers run in evaluation mode,
+    /// without drop connect.
     Features,
 }
 
@@ -51,20 +52,21 @@ pub enum Freeze {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct ParamGroupOptions {
-    /// Weight decay of the convolutions and the classifier's weight matrix.
+    /// Weight decay for the convolutions and the classifier's weight matrix.
     pub weight_decay: f64,
-    /// Whether weight decay also applies to biases and batch normalisation; not in the paper and timm.
+    /// Whether weight decay also applies to biases and batch normalisation, which it does not in the paper or in
+    /// timm.
     pub decay_norms_and_biases: bool,
     /// The learning rates below the classifier.
     pub rates: LayerRates,
-    /// Factor on the classifier's learning rate.
+    /// Factor by which the classifier's learning rate is multiplied.
     pub head_rate: f64,
     /// The frozen layers.
     pub freeze: Freeze,
 }
 
 impl Default for ParamGroupOptions {
-    /// As in the paper: a weight decay of 1e-5 on weights, one learning rate for all layers.
+    /// Returns the options of the paper: a weight decay of 1e-5 for weights, and one learning rate for all layers.
     fn default() -> Self {
         Self {
             weight_decay: 1e-5,
@@ -76,7 +78,7 @@ impl Default for ParamGroupOptions {
     }
 }
 
-/// The part of the network that a parameter belongs to.
+/// The part of the network to which a parameter belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layer {
     Stem,
@@ -86,7 +88,7 @@ enum Layer {
 }
 
 impl Layer {
-    /// The layer of a parameter name such as `_blocks.3._bn0.weight`.
+    /// Returns the layer of a parameter name such as `_blocks.3._bn0.weight`.
     fn of(name: &str) -> Self {
         let mut parts = name.split('.');
         match parts.next() {
@@ -116,7 +118,7 @@ impl Layer {
     }
 }
 
-/// Whether a parameter belongs to batch normalisation, such as `_bn0.weight`.
+/// Returns whether a parameter, such as `_bn0.weight`, belongs to batch normalisation.
 fn is_norm(name: &str) -> bool {
     name.rsplit('.')
         .nth(1)
@@ -159,7 +161,7 @@ impl ParamGroupOptions {
         self
     }
 
-    /// Splits a network's parameters into groups, and sets `requires_grad` for exactly those in a group.
+    /// Splits a network's parameters into groups, and sets `requires_grad` for those in a group and only for them.
     ///
     /// # Errors
     /// [`Error::InvalidOption`], [`Error::Torch`].
@@ -240,7 +242,7 @@ impl ParamGroupOptions {
         }
     }
 
-    /// The name of a group; layers with equal learning rates share a group.
+    /// Returns the name of a layer's group. Layers with equal learning rates share a group.
     fn group_name(&self, layer: Layer, weight_decay: f64) -> String {
         let place = match (layer, self.rates) {
             (Layer::Classifier, _) => layer.name(),
@@ -270,7 +272,7 @@ impl ParamGroupOptions {
     }
 }
 
-/// Whether a tensor's name is that of a running statistic of batch normalisation.
+/// Returns whether a tensor's name is that of a running statistic of batch normalisation.
 pub(crate) fn is_statistic(name: &str) -> bool {
     name.ends_with(".running_mean")
         || name.ends_with(".running_var")

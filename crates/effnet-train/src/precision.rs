@@ -1,4 +1,4 @@
-//! Mixed precision.
+//! Mixed-precision training.
 
 use libtorch_ext::foreach;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::Error;
 
-/// The precision of the forward and backward pass. Parameters, gradients and the optimizer stay in 32 bits.
+/// The precision of the forward and backward passes. Parameters, gradients and the optimizer stay in 32 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// 32-bit floats.
@@ -14,13 +14,13 @@ pub enum Precision {
     Fp32,
     /// Convolutions and the classifier in bfloat16 (`torch.autocast`).
     Bf16,
-    /// The same in 16-bit floats, on CUDA only. Small gradients would underflow, so a [`GradScaler`] scales
-    /// the loss.
+    /// Convolutions and the classifier in 16-bit floats, on CUDA only. Small gradients would underflow, so a
+    /// [`GradScaler`] scales the loss.
     Fp16,
 }
 
 impl Precision {
-    /// The name on the command line: `fp32`, `bf16`, `fp16`.
+    /// The name used on the command line: `fp32`, `bf16` or `fp16`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fp32 => "fp32",
@@ -29,7 +29,7 @@ impl Precision {
         }
     }
 
-    /// Runs a forward pass in this precision. Call `backward` outside.
+    /// Runs a forward pass in this precision. Call `backward` outside `forward`.
     ///
     /// # Errors
     /// [`Error::Native`] on a device without autocast.
@@ -44,11 +44,11 @@ impl Precision {
 }
 
 /// Scales the loss so that fp16 gradients neither underflow nor overflow, with the constants of
-/// `torch.amp.GradScaler`: halved after an overflow, doubled after 2000 steps without one.
+/// `torch.amp.GradScaler`: the scale is halved after an overflow, and doubled after 2000 steps without one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct GradScaler {
     scale: f64,
-    /// Steps since the scale last changed.
+    /// The number of steps since the scale last changed.
     steady: u32,
 }
 
@@ -64,12 +64,12 @@ impl Default for GradScaler {
 impl GradScaler {
     const GROWTH_INTERVAL: u32 = 2000;
 
-    /// The current factor on the loss.
+    /// The current factor by which the loss is multiplied.
     pub fn factor(&self) -> f64 {
         self.scale
     }
 
-    /// The loss to call `backward` on.
+    /// Returns the scaled loss, on which to call `backward`.
     ///
     /// # Errors
     /// [`Error::Torch`].
@@ -77,7 +77,7 @@ impl GradScaler {
         Ok(loss.f_mul_scalar(self.scale)?)
     }
 
-    /// Divides the gradients by the factor, and returns whether all of them are finite; otherwise skip the
+    /// Divides the gradients by the factor, and returns whether all of them are finite. If not, skip the
     /// optimizer's step.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The learning-rate range test (Smith 2017): finds a learning rate in one short run with rising rates.
+//! The learning-rate range test (Smith 2017), which finds a learning rate in one short run with rising rates.
 
 use crate::{Batch, Error, Trainer};
 
@@ -8,14 +8,14 @@ use crate::{Batch, Error, Trainer};
 pub struct RangeTest {
     /// The learning rate of the first step, above 0.
     pub from: f64,
-    /// The learning rate of the last step, unless the loss explodes before.
+    /// The learning rate of the last step, unless the loss explodes earlier.
     pub to: f64,
     /// The number of steps, at least 10.
     pub steps: usize,
 }
 
 impl Default for RangeTest {
-    /// Seven decades in 100 steps, as fastai's `lr_find`.
+    /// Returns a range of seven decades in 100 steps, as in fastai's `lr_find`.
     fn default() -> Self {
         Self {
             from: 1e-7,
@@ -28,17 +28,17 @@ impl Default for RangeTest {
 /// The result of a range test.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RangeTestResult {
-    /// Learning rates and smoothed losses, in order.
+    /// The learning rate and the smoothed loss of each step, in order.
     pub curve: Vec<(f64, f64)>,
     /// The suggested learning rate.
     pub suggestion: f64,
 }
 
-/// Decay of the moving average of the loss, as in fastai.
+/// The decay of the moving average of the loss, as in fastai.
 const SMOOTHING: f64 = 0.9;
-/// A loss of this many times the lowest one has exploded.
+/// A loss counts as exploded when it is this many times the lowest loss.
 const EXPLOSION: f64 = 4.0;
-/// A learning rate this many times below that of the lowest loss is safe to train with.
+/// It is safe to train with the learning rate of the lowest loss divided by this.
 const MARGIN: f64 = 10.0;
 
 impl RangeTest {
@@ -63,14 +63,14 @@ impl RangeTest {
         self
     }
 
-    /// Trains with exponentially growing learning rates until the loss explodes, restores the trainer, and
-    /// suggests the rate at which the loss fell fastest, but at most a tenth of the rate with the lowest
-    /// loss.
+    /// Trains with exponentially growing learning rates until the loss explodes, and restores the trainer.
+    /// Suggests the rate at which the loss fell fastest, but at most a tenth of the rate with the lowest loss.
     ///
     /// `next_batch` is called with the number of each step.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`], also if the loss never falls; errors of `next_batch` and of the steps.
+    /// [`Error::InvalidOption`], including when the loss never falls, and the errors of `next_batch` and of the
+    /// steps.
     pub fn run<E: From<Error>>(
         &self,
         trainer: &mut Trainer,
@@ -85,7 +85,7 @@ impl RangeTest {
             let range = format!("{:.1e} to {:.1e}", self.from, self.to);
             Error::option(
                 "the range of learning rates",
-                "one in which the loss falls",
+                "a range in which the loss falls",
                 &range,
             )
         })?;
@@ -96,7 +96,7 @@ impl RangeTest {
         if self.from > 0.0 && self.to > self.from && self.to.is_finite() && self.steps >= 10 {
             return Ok(());
         }
-        let expected = "10 steps or more from a learning rate above 0 to a higher one";
+        let expected = "at least 10 steps from a learning rate above 0 to a higher one";
         let found = format!("{} steps from {} to {}", self.steps, self.from, self.to);
         Err(Error::option("the range test", expected, &found))
     }
@@ -117,7 +117,7 @@ impl RangeTest {
                 Err(error) => return Err(error.into()),
             };
             average = SMOOTHING * average + (1.0 - SMOOTHING) * step.loss;
-            // Bias correction: the average started at zero.
+            // Bias correction, because the average started at zero.
             let smoothed = average / (1.0 - SMOOTHING.powi(index as i32 + 1));
             curve.push((rate, smoothed));
             least = f64::min(least, smoothed);
@@ -129,7 +129,8 @@ impl RangeTest {
     }
 }
 
-/// The rate of the steepest descent before the lowest loss, capped at `1 / MARGIN` of the rate of the lowest loss.
+/// Returns the rate of the steepest descent before the lowest loss, capped at `1 / MARGIN` of the rate of the
+/// lowest loss.
 fn suggest(curve: &[(f64, f64)]) -> Option<f64> {
     let least = (0..curve.len()).min_by(|&a, &b| curve[a].1.total_cmp(&curve[b].1))?;
     let slope = |index: usize| curve[index + 1].1 - curve[index - 1].1;

@@ -1,7 +1,7 @@
 //! Copies saved tensors into existing ones.
 //!
-//! Optimizer, EMA and gradient buckets hold on to the tensors of the network: restoring must write into them, not replace
-//! them.
+//! The optimizer, the EMA and the gradient buckets refer to the tensors of the network, so restoring must write
+//! into those tensors and not replace them.
 
 use effnet_checkpoint::StateDict;
 use effnet_core::to_torch;
@@ -9,8 +9,8 @@ use tch::Tensor;
 
 use crate::Error;
 
-/// Copies saved tensors bit for bit into those of the same names, but only if all of them match. `what` names them in
-/// the error.
+/// Copies saved tensors bit for bit into the tensors with the same names, but only if all of them match. `what`
+/// describes the saved tensors in the error.
 pub(crate) fn restore_tensors<'a, N: AsRef<str>>(
     own: impl Iterator<Item = (N, &'a Tensor)>,
     saved: &StateDict,
@@ -21,7 +21,7 @@ pub(crate) fn restore_tensors<'a, N: AsRef<str>>(
     for (name, own) in own {
         let name = name.as_ref();
         let Some(saved) = saved.get(name) else {
-            return refuse(format!("it has no `{name}`"));
+            return refuse(format!("`{name}` is missing"));
         };
         let saved = to_torch(saved)?;
         if (saved.size(), saved.kind()) != (own.size(), own.kind()) {

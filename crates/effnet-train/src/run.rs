@@ -1,16 +1,16 @@
-//! The run folder: everything that a training writes.
+//! The run folder, which holds everything that a training run writes.
 //!
-//! | file | contents |
-//! |---|---|
-//! | `config.json` | every setting, as it was resolved |
-//! | `classes.json` | the class names, in the order of the logits |
-//! | `log.jsonl` | one [`Record`] per line, without wall-clock times: equal runs write equal logs |
-//! | `events.out.tfevents.*` | the same records for TensorBoard |
-//! | `curves.png`, `confusion.png`, `confusion.csv` | loss and accuracy curves, confusion matrix of the best epoch |
-//! | `last.safetensors`, `last.state`, `best.safetensors` | the files of [`Checkpointer`](crate::Checkpointer) |
+//! | file | contents | |---|---| | `config.json` | all settings, with their resolved values | | `classes.json` |
+//! the class names, in the order of the logits | | `log.jsonl` | one [`Record`] per line, without wall-clock
+//! times, so that equal runs write equal logs | | `run.json` | the environment of the run: device, precision,
+//! versions, and the wall-clock time of each epoch | | `events.out.tfevents.*` | the same records for TensorBoard
+//! | | `curves.png`, `confusion.png`, `confusion.csv` | loss and accuracy curves, confusion matrix of the best
+//! epoch | | `samples.png` | the first training images, augmented | | `lr-finder.png` | the range test of `--lr
+//! auto` | | `last.safetensors`, `last.state`, `best.safetensors` | the files of
+//! [`Checkpointer`](crate::Checkpointer) |
 //!
-//! Files are renamed into place once they are complete and synced, so a killed run never leaves half a file;
-//! `log.jsonl` and the events are appended to.
+//! Files are renamed into place once they are complete and synced, so a killed run never leaves a partial file.
+//! `log.jsonl` and the event files are appended to.
 
 mod error;
 mod events;
@@ -22,4 +22,4 @@ pub use error::RunError;
 pub use events::EventWriter;
 pub use folder::RunFolder;
 pub use log::Log;
-pub use record::{EpochRecord, Record, StepRecord, history_panels};
+pub use record::{EpochRecord, Record, StepRecord, best_epoch, history_panels};

@@ -1,16 +1,16 @@
 //! Learning-rate schedules.
 //!
-//! The learning rate is a pure function of the step, so a schedule has no state to save: a resumed run needs the step
-//! number only.
+//! The learning rate is a pure function of the step, so a schedule does not have any state to save: a resumed run
+//! needs only the step number.
 
 use std::f64::consts::PI;
 
 use crate::Error;
 
-/// The shape of a schedule after warm-up.
+/// The shape of a schedule after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ScheduleShape {
-    /// The base rate throughout.
+    /// The base rate in every step.
     Constant,
     /// Cosine annealing to `end` times the base rate (Loshchilov and Hutter 2017; torch's
     /// `CosineAnnealingLR`).
@@ -18,35 +18,35 @@ pub enum ScheduleShape {
         /// The final rate relative to the base rate, in `[0, 1]`.
         end: f64,
     },
-    /// One cycle: up from `base / div` to the base rate, then down to `base / (div * final_div)`, both
-    /// along half a cosine (Smith and Topin 2018; torch's `OneCycleLR`).
+    /// One cycle: the rate rises from `base / div` to the base rate and then falls to `base / (div * final_div)`,
+    /// both along half a cosine (Smith and Topin 2018; torch's `OneCycleLR`).
     OneCycle {
-        /// Share of the steps on the way up, in `(0, 1)`.
+        /// Share of the steps in which the rate rises, in `(0, 1)`.
         rise: f64,
         /// The base rate divided by the first rate, above 0.
         div: f64,
-        /// The first rate divided by the last, above 0.
+        /// The first rate divided by the last rate, above 0.
         final_div: f64,
     },
-    /// Decay by `factor` every `every` steps: the paper's exponential decay, as TensorFlow's
-    /// `exponential_decay(staircase=True)`. Warm-up steps count.
+    /// Decay by `factor` every `every` steps: the paper's exponential decay, like TensorFlow's
+    /// `exponential_decay(staircase=True)`. Warm-up steps count towards `every`.
     Staircase {
         /// Decay rate, in `(0, 1]`; 0.97 in the paper.
         factor: f64,
-        /// Steps between decays, not necessarily a whole number; 2.4 epochs in the paper.
+        /// Number of steps between decays, which need not be a whole number; 2.4 epochs in the paper.
         every: f64,
     },
 }
 
 impl ScheduleShape {
-    /// PyTorch's defaults for one cycle: 30 % of the steps up, divisors 25 and 10,000.
+    /// PyTorch's defaults for one cycle: a rise over 30 % of the steps, and divisors of 25 and 10,000.
     pub const ONE_CYCLE: Self = Self::OneCycle {
         rise: 0.3,
         div: 25.0,
         final_div: 1e4,
     };
 
-    /// The paper's staircase: 0.97 every 2.4 epochs.
+    /// Returns the paper's staircase: a factor of 0.97 every 2.4 epochs.
     pub fn paper(steps_per_epoch: u64) -> Self {
         Self::Staircase {
             factor: 0.97,
@@ -55,16 +55,16 @@ impl ScheduleShape {
     }
 }
 
-/// Linear warm-up: the learning rate rises from `from` to where the shape starts.
+/// Linear warm-up: the learning rate rises from `from` to the first rate of the shape.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Warmup {
     /// Number of warm-up steps.
     pub steps: u64,
-    /// The learning rate of the first step, not a factor; 0 in the reference implementation.
+    /// The learning rate of the first step (not a factor); 0 in the reference implementation.
     pub from: f64,
 }
 
-/// A learning rate for each step, counted from zero.
+/// A learning rate for each step, counting from zero.
 ///
 /// ```
 /// use effnet_train::{Schedule, ScheduleShape, Warmup};
@@ -87,10 +87,10 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// A schedule of `steps` steps, warm-up included, with the peak learning rate `base`.
+    /// Creates a schedule of `steps` steps, including the warm-up, with the peak learning rate `base`.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] for a value out of range, and for a warm-up as long as the schedule.
+    /// [`Error::InvalidOption`] for a value that is out of range, and for a warm-up as long as the schedule.
     pub fn new(base: f64, steps: u64, shape: ScheduleShape, warmup: Warmup) -> Result<Self, Error> {
         let fraction = |value: f64| (0.0..=1.0).contains(&value);
         let positive = |value: f64| value > 0.0 && value.is_finite();
@@ -100,7 +100,7 @@ impl Schedule {
             (
                 "the warm-up",
                 warmup.steps < steps && warmup.from >= 0.0 && warmup.from.is_finite(),
-                "fewer steps than the schedule has, from a learning rate of 0 or more",
+                "fewer steps than in the schedule, from a learning rate of 0 or more",
                 format!("{} of {steps} steps from {}", warmup.steps, warmup.from),
             ),
         ];
@@ -160,7 +160,7 @@ impl Schedule {
         })
     }
 
-    /// The number of steps, warm-up included.
+    /// The number of steps, including the warm-up.
     pub fn steps(&self) -> u64 {
         self.steps
     }
@@ -170,7 +170,7 @@ impl Schedule {
         self.base
     }
 
-    /// The learning rate of a step. Steps after the end keep the last rate, except on a staircase, which
+    /// Returns the learning rate of a step. Steps after the end keep the last rate, except on a staircase, which
     /// continues to decay.
     pub fn rate(&self, step: u64) -> f64 {
         if step < self.warmup.steps {
@@ -181,7 +181,7 @@ impl Schedule {
         self.base * self.factor(step)
     }
 
-    /// The factor on the base rate at a step after warm-up.
+    /// Returns the factor by which the base rate is multiplied at a step after the warm-up.
     fn factor(&self, step: u64) -> f64 {
         let length = (self.steps - self.warmup.steps) as f64;
         let position = (step - self.warmup.steps) as f64;

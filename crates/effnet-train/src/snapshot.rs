@@ -1,5 +1,5 @@
-//! The file format of `last.state`: a safetensors file with the tensors of weights, EMA and optimizer, and the rest as JSON
-//! in its metadata. Unlike a pickle, it cannot execute anything.
+//! The file format of `last.state`: a safetensors file with the tensors of the weights, the EMA and the optimizer,
+//! and everything else as JSON in its metadata. Unlike a pickle, it cannot execute code.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,14 +10,14 @@ use serde_json::Value;
 
 use crate::{Error, GradScaler, Position, RunningLoss, TrainerState};
 
-/// The state of a trainer, and what the run around it needs to resume.
+/// The state of a trainer, and everything else that is needed to resume its run.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// [`Trainer::state`](crate::Trainer::state).
+    /// The trainer's state, from [`Trainer::state`](crate::Trainer::state).
     pub trainer: TrainerState,
     /// The best value so far of the metric that selects the best checkpoint.
     pub best: Option<f64>,
-    /// The resolved settings of the run; it must be resumed with the same ones.
+    /// The resolved settings of the run, which must be resumed with the same settings.
     pub config: Value,
     /// Any other state of the run, as strings.
     pub notes: BTreeMap<String, String>,
@@ -25,10 +25,10 @@ pub struct Snapshot {
 
 /// The metadata entry that holds [`Progress`].
 const PROGRESS: &str = "effnet_training";
-/// Increase it when an older reader would misread the new format.
+/// The version of the format. Increase it when an older reader would misread the new format.
 const VERSION: u32 = 1;
 
-/// The part of a snapshot that is not tensors.
+/// The parts of a snapshot that are not tensors.
 #[derive(Serialize, Deserialize)]
 struct Progress {
     version: u32,
@@ -86,12 +86,12 @@ impl Snapshot {
         let text = file
             .metadata()
             .get(PROGRESS)
-            .ok_or_else(|| bad(format!("it has no `{PROGRESS}`")))?;
+            .ok_or_else(|| bad(format!("the metadata entry `{PROGRESS}` is missing")))?;
         let progress: Progress = serde_json::from_str(text)
-            .map_err(|error| bad(format!("its `{PROGRESS}` is invalid: {error}")))?;
+            .map_err(|error| bad(format!("the metadata entry `{PROGRESS}` is invalid: {error}")))?;
         if progress.version != VERSION {
             return Err(bad(format!(
-                "it has the format version {}, expected {VERSION}",
+                "expected format version {VERSION}, found {}",
                 progress.version
             )));
         }
@@ -99,7 +99,7 @@ impl Snapshot {
         for (name, tensor) in file.into_state_dict() {
             let (section, own) = name
                 .split_once('/')
-                .ok_or_else(|| bad(format!("the tensor `{name}` is in no section")))?;
+                .ok_or_else(|| bad(format!("the tensor `{name}` does not belong to a section")))?;
             sections
                 .entry(section.to_owned())
                 .or_default()
@@ -108,7 +108,7 @@ impl Snapshot {
         let mut take = |section: &str| sections.remove(section).unwrap_or_default();
         let (weights, average, optimizer) = (take(WEIGHTS), take(AVERAGE), take(OPTIMIZER));
         if let Some(section) = sections.keys().next() {
-            return Err(bad(format!("it has an unknown section `{section}`")));
+            return Err(bad(format!("unknown section `{section}`")));
         }
         Ok(Self {
             trainer: TrainerState {

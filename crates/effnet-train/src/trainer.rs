@@ -1,6 +1,7 @@
-//! [`Trainer`]: training steps that can be stopped after any one of them and resumed bit for bit.
+//! [`Trainer`] takes training steps, can be stopped after any of them, and resumes bit for bit.
 //!
-//! It takes steps, not epochs: loading data, validating and deciding when to save are left to the caller's loop.
+//! It works in steps, not epochs: loading data, validating and deciding when to save are left to the caller's
+//! loop.
 
 mod distributed;
 mod options;
@@ -26,14 +27,14 @@ use crate::{
 /// Images and their targets.
 #[derive(Debug)]
 pub struct Batch {
-    /// `[N, channels, H, W]`, normalised, on any device.
+    /// The images, `[N, channels, H, W]`, normalised and on any device.
     pub images: Tensor,
-    /// One per image.
+    /// The targets, one per image.
     pub targets: Targets,
 }
 
 impl From<data::Batch> for Batch {
-    /// The images and their classes.
+    /// Converts a loader's batch, with its labels as classes.
     fn from(batch: data::Batch) -> Self {
         Self {
             images: batch.images,
@@ -45,22 +46,22 @@ impl From<data::Batch> for Batch {
 /// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
-    /// Its images, on all ranks.
+    /// The number of images, on all ranks.
     pub images: u64,
-    /// Their mean loss, before the update.
+    /// The mean loss over these images, before the update.
     pub loss: f64,
-    /// The learning rate, before each group's factor.
+    /// The learning rate, before it is multiplied by each group's factor.
     pub rate: f64,
-    /// The norm of the gradients before clipping; infinite if the step was skipped.
+    /// The norm of the gradients before clipping, which is infinite if the step was skipped.
     pub gradient_norm: f64,
     /// Whether the update was skipped because fp16 gradients overflowed.
     pub skipped: bool,
 }
 
-/// Trains a network step by step. Between two steps, it can be evaluated, saved, stopped and restored.
+/// Trains a network step by step. Between steps, it can be evaluated, saved, stopped and restored.
 ///
-/// Each step seeds libtorch's generator, which dropout and drop connect draw from, with the trainer's
-/// seed and its own number: a resumed step draws the same as an uninterrupted one.
+/// Each step seeds libtorch's random number generator, from which dropout and drop connect draw, with the
+/// trainer's seed and the number of the step, so a resumed run draws the same numbers as an uninterrupted one.
 #[derive(Debug)]
 pub struct Trainer {
     network: EfficientNet,
@@ -76,11 +77,11 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A trainer at the start of the first of `phases`.
+    /// Creates a trainer at the start of the first of `phases`.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`], also if `phases` is empty and for [`Precision::Fp16`] on the CPU;
-    /// [`Error::Network`], [`Error::Torch`] when memory runs out.
+    /// [`Error::InvalidOption`], including when `phases` is empty and for [`Precision::Fp16`] on the CPU;
+    /// [`Error::Network`] and [`Error::Torch`] when memory runs out.
     pub fn new(network: EfficientNet, options: TrainerOptions, phases: Vec<Phase>) -> Result<Self, Error> {
         let Some(first) = phases.first() else {
             return Err(Error::option("the number of phases", "1 or more", &0));
@@ -114,7 +115,7 @@ impl Trainer {
         &self.network
     }
 
-    /// The network to evaluate and to export: the EMA if there is one.
+    /// The network to evaluate and export: the EMA, if there is one.
     pub fn evaluated(&self) -> &EfficientNet {
         self.average.as_ref().map_or(&self.network, Ema::network)
     }
@@ -129,6 +130,11 @@ impl Trainer {
         self.running_loss
     }
 
+    /// The precision of the forward and backward passes.
+    pub fn precision(&self) -> Precision {
+        self.options.precision
+    }
+
     fn phase(&self) -> &Phase {
         &self.phases[self.position.phase as usize]
     }
@@ -138,24 +144,24 @@ impl Trainer {
         self.phase().schedule.rate(self.position.phase_step)
     }
 
-    /// The number of steps of all phases together.
+    /// The total number of steps in all phases.
     pub fn total_steps(&self) -> u64 {
         self.phases.iter().map(|phase| phase.schedule.steps()).sum()
     }
 
-    /// Whether all phases are done.
+    /// Returns whether all phases are finished.
     pub fn is_finished(&self) -> bool {
         self.position.phase as usize + 1 == self.phases.len()
             && self.position.phase_step >= self.phase().schedule.steps()
     }
 
-    /// Takes one step. With several `parts`, their gradients are accumulated, weighted by their numbers of
-    /// images; batch statistics and weighted means are those of each part. In a group, all ranks must pass
+    /// Takes one step. The gradients of several `parts` are accumulated, weighted by their numbers of images;
+    /// batch statistics and weighted means are computed for each part separately. In a group, all ranks must pass
     /// the same number of parts.
     ///
     /// # Errors
-    /// [`Error::Diverged`] if the loss or the gradients are not finite: parameters and optimizer are then
-    /// unchanged. [`Error::Shape`], [`Error::Torch`]. In a group also [`Error::Group`] and
+    /// [`Error::Diverged`] if the loss or the gradients are not finite, in which case parameters and optimizer are
+    /// unchanged; [`Error::Shape`], [`Error::Torch`]. In a group, also [`Error::Group`] and
     /// [`Error::Disagreement`], after which the group must be discarded.
     pub fn step(&mut self, parts: &[Batch]) -> Result<Step, Error> {
         let step = self.step_with_rate(parts, self.rate())?;
@@ -211,8 +217,8 @@ impl Trainer {
         })
     }
 
-    /// Forward and backward passes of all parts. Returns the mean loss over the images of all ranks, and the
-    /// numbers of images.
+    /// Runs the forward and backward passes of all parts. Returns the mean loss over the images of all ranks, and
+    /// the numbers of images.
     fn accumulate(&mut self, parts: &[Batch], rate: f64) -> Result<(f64, Share), Error> {
         let images: i64 = parts
             .iter()
@@ -246,7 +252,7 @@ impl Trainer {
             }
             // Reading the loss waits for the device, so it is read only after the backward pass is enqueued.
             let value = loss.f_double_value(&[])?;
-            // In a group, all ranks have to find out together: below.
+            // In a group, all ranks have to find out together, so this is checked below.
             if !value.is_finite() && self.parallel.is_none() {
                 return Err(self.diverged("the loss", value, rate));
             }
@@ -261,7 +267,7 @@ impl Trainer {
         Ok((total, share))
     }
 
-    /// The number of part `index` among the parts of all ranks, so that each of them gets a seed of its own.
+    /// Returns the number of part `index` among the parts of all ranks, so that each part gets its own seed.
     fn part_number(&self, index: usize) -> u64 {
         let (rank, world_size) = self
             .group()
@@ -298,9 +304,9 @@ impl Trainer {
         distillation.loss(&logits, &teacher_logits, &loss)
     }
 
-    /// The result of a step whose fp16 gradients overflowed.
+    /// Returns the result of a step whose fp16 gradients overflowed.
     fn skip(&self, images: u64, loss: f64, rate: f64) -> Result<Step, Error> {
-        /// Gradients that overflow at this scale would overflow without scaling, too.
+        /// Gradients that overflow at this scale would overflow without scaling too.
         const MIN_SCALE: f64 = 1.0 / 1024.0;
         if self.scaler.is_some_and(|scaler| scaler.factor() < MIN_SCALE) {
             return Err(self.diverged("the norm of the gradients", f64::INFINITY, rate));
@@ -341,15 +347,15 @@ impl Trainer {
         Ok(())
     }
 
-    /// Ends the epoch and returns its mean loss; `None` if it had no steps.
+    /// Ends the epoch, and returns its mean loss, or `None` if it had no steps.
     pub fn end_epoch(&mut self) -> Option<f64> {
         self.position.epoch += 1;
         self.position.epoch_step = 0;
         std::mem::take(&mut self.running_loss).mean()
     }
 
-    /// Logits `[N, classes]` of the [evaluated](Self::evaluated) network, in 32-bit floats, for images
-    /// `[N, channels, H, W]` on any device.
+    /// Computes the logits `[N, classes]` of the [evaluated](Self::evaluated) network, as 32-bit floats, for
+    /// images `[N, channels, H, W]` on any device.
     ///
     /// # Errors
     /// [`Error::Torch`].
@@ -365,7 +371,7 @@ impl Trainer {
         Ok(logits.f_to_kind(Kind::Float)?)
     }
 
-    /// A copy of everything that [`restore`](Self::restore) needs.
+    /// Copies everything that [`restore`](Self::restore) needs.
     ///
     /// # Errors
     /// [`Error::Network`] when memory runs out.
@@ -384,20 +390,20 @@ impl Trainer {
         })
     }
 
-    /// Restores a [`state`](Self::state) of a trainer with the same network, options and phases. The steps
-    /// that follow are then the same, bit for bit on the CPU with the same number of threads.
+    /// Restores the [`state`](Self::state) of a trainer with the same network, options and phases. The steps that
+    /// follow are then the same; on the CPU, with the same number of threads, they are bit-identical.
     ///
     /// # Errors
-    /// [`Error::StateMismatch`] if the state belongs to another trainer. This trainer must then be
+    /// [`Error::StateMismatch`] if the state belongs to a different trainer, in which case this trainer must be
     /// discarded.
     pub fn restore(&mut self, state: &TrainerState) -> Result<(), Error> {
         let refuse = |difference: String| {
-            let what = "the training's state";
+            let what = "the state of the training run";
             Err(Error::StateMismatch { what, difference })
         };
         if state.position.phase as usize >= self.phases.len() {
             let (found, most) = (state.position.phase + 1, self.phases.len());
-            return refuse(format!("it is in phase {found} of {most}"));
+            return refuse(format!("it is in phase {found}, expected at most {most}"));
         }
         match (&mut self.average, &state.average) {
             (Some(average), Some((updates, weights))) => average.restore(*updates, weights)?,
@@ -425,7 +431,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Sets the checkpoint that a [`Divergence`] names as the last good one.
+    /// Sets the checkpoint that a [`Divergence`] names as the last good checkpoint.
     pub fn note_checkpoint(&mut self, path: impl Into<PathBuf>) {
         self.last_checkpoint = Some(path.into());
     }

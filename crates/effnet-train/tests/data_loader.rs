@@ -358,7 +358,7 @@ fn options_that_cannot_work_are_errors() {
         assert!(matches!(made, Err(DataError::Loader { .. })), "{options:?}");
     }
     let empty = Loader::new(Arc::new(Painted::new(0, 2)), train(), good.clone());
-    assert!(empty.unwrap_err().to_string().contains("found an empty one"));
+    assert!(empty.unwrap_err().to_string().contains("found an empty data set"));
     let transform = train().with_flip(2.0);
     let made = Loader::new(Arc::new(Painted::new(10, 2)), transform, good);
     assert!(made.unwrap_err().to_string().contains("flip probability"));

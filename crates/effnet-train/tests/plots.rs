@@ -4,7 +4,7 @@
 
 use effnet_data::metrics::{Metrics, Summary};
 use effnet_data::{confusion_png, curves_png};
-use effnet_train::run::{EpochRecord, history_panels};
+use effnet_train::run::{EpochRecord, StepRecord, history_panels};
 
 /// A plot's width, height and pixels.
 fn decode(bytes: &[u8]) -> (u32, u32, Vec<[u8; 3]>) {
@@ -107,10 +107,21 @@ fn epochs(count: u64) -> Vec<EpochRecord> {
     (1..=count).map(epoch).collect()
 }
 
+/// Four records per epoch of 100 steps, on a one-cycle schedule.
+fn steps(epochs: u64) -> Vec<StepRecord> {
+    let step = |step: u64| StepRecord {
+        epoch: 1 + (25 * step - 1) / 100,
+        step: 25 * step,
+        lr: 0.002 * (std::f64::consts::PI * step as f64 / (4 * epochs) as f64).sin(),
+        loss: 1.0,
+    };
+    (1..=4 * epochs).map(step).collect()
+}
+
 #[test]
 fn curves_show_both_series_whatever_the_number_of_epochs() {
     for count in [1, 2, 12, 350] {
-        let panels = history_panels(&epochs(count));
+        let panels = history_panels(&epochs(count), &steps(count), 10);
         let png = curves_png("b0 on my-photos, 5 classes", "epoch", &panels).unwrap();
         look_at(&format!("curves-{count}.png"), &png);
         let (_, _, pixels) = decode(&png);
@@ -124,11 +135,14 @@ fn values_that_are_no_numbers_leave_gaps_and_nothing_else() {
     let mut broken = epochs(12);
     broken[5].train_loss = f64::NAN;
     broken[6].train_loss = f64::INFINITY;
-    let draw = |epochs: &[EpochRecord]| curves_png("", "epoch", &history_panels(epochs)).unwrap();
+    let draw = |epochs: &[EpochRecord]| curves_png("", "epoch", &history_panels(epochs, &[], 10)).unwrap();
     let (_, _, pixels) = decode(&draw(&broken));
     assert!(share(&pixels, blue) > 0.0003);
     let without = [&broken[..5], &broken[7..]].concat();
-    let mut panels = [history_panels(&broken), history_panels(&without)];
+    let mut panels = [
+        history_panels(&broken, &[], 10),
+        history_panels(&without, &[], 10),
+    ];
     assert_ne!(panels[0][0].curves[0], panels[1][0].curves[0]);
     let first = panels.each_mut().map(|panels| panels.remove(0));
     let [with, without] = first.map(|panel| curves_png("", "epoch", &[panel_of(panel, 0)]).unwrap());
@@ -143,7 +157,7 @@ fn panel_of(mut panel: effnet_data::Panel, curve: usize) -> effnet_data::Panel {
 
 #[test]
 fn without_any_epoch_the_panels_say_so() {
-    let png = curves_png("nothing yet", "epoch", &history_panels(&[])).unwrap();
+    let png = curves_png("nothing yet", "epoch", &history_panels(&[], &[], 10)).unwrap();
     let (_, _, pixels) = decode(&png);
     assert!(share(&pixels, |[red, green, blue]| red + green + blue < 500) > 0.001);
 }

@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use effnet_data::{BoxError, DecodeWindow, Decoded};
-use effnet_image::Image;
+use effnet_image::{Image, ImageWarning};
 
 use crate::{Backend, BackendError};
 use batches::Batches;
@@ -33,6 +33,12 @@ pub trait Source: Send + 'static {
     /// # Errors
     /// The image cannot be read or decoded; the other images are still processed.
     fn image(&self) -> Result<Cow<'_, Image>, BoxError>;
+
+    /// Called once after [`image`](Self::image), with what decoding mended, if anything: keep it to report it
+    /// with the result. Ignored by default.
+    fn set_warnings(&mut self, warnings: Vec<ImageWarning>) {
+        drop(warnings);
+    }
 }
 
 impl Source for Image {

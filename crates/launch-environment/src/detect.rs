@@ -1,7 +1,7 @@
 //! Finds out which launcher started this process.
 //!
-//! This is the one place that knows all launchers and their precedence: a job can carry the variables of two, such
-//! as torchrun inside a Slurm allocation.
+//! This is the one place that knows all launchers and their precedence: a job can have the variables of two
+//! launchers, such as torchrun inside a Slurm allocation.
 
 use std::env;
 
@@ -9,20 +9,20 @@ use crate::variables::Variables;
 use crate::{Environment, EnvironmentError, pytorch, slurm};
 
 impl Environment {
-    /// The group that this process was started in; `None` for a process that was started on its own. A Slurm
-    /// step with a single task and a batch script are not groups.
+    /// Returns the group in which this process was started, or `None` for a process that was started on its own. A
+    /// Slurm step with a single task is not a group, and neither is a batch script.
     ///
     /// # Errors
-    /// [`EnvironmentError`] when variables of a group are missing or contradict each other.
+    /// [`EnvironmentError`] when a group's variables are missing or contradict each other.
     pub fn from_env() -> Result<Option<Self>, EnvironmentError> {
-        // A value that is not UTF-8 is neither a number nor a host; the error quotes it.
+        // A value that is not UTF-8 is neither a number nor a host, and the error will quote it.
         Self::from_lookup(|name| env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
     }
 
-    /// [`from_env`](Self::from_env) with the variables that `lookup` returns.
+    /// Like [`from_env`](Self::from_env), but with the variables that `lookup` returns.
     ///
     /// # Errors
-    /// Same as [`from_env`](Self::from_env).
+    /// The errors of [`from_env`](Self::from_env).
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, EnvironmentError> {
         let variables = Variables::new(&lookup);
         if pytorch::is_set(variables) {

@@ -1,13 +1,13 @@
-//! A process's place in a group, whichever launcher describes it.
+//! A process's place in a group, independent of the launcher.
 
 use std::fmt;
 
 /// The address of rank 0, where the processes rendezvous.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Master {
-    /// A host name or an IP address.
+    /// The host name or IP address.
     pub address: String,
-    /// A TCP port.
+    /// The TCP port.
     pub port: u16,
 }
 
@@ -21,42 +21,42 @@ impl fmt::Display for Master {
     }
 }
 
-/// Whose variables describe the group.
+/// The launcher whose variables describe the group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Launcher {
-    /// `RANK`, `WORLD_SIZE`, `MASTER_ADDR` and `MASTER_PORT`, as PyTorch's `env://` reads them: torchrun,
-    /// the Kubernetes PyTorchJob, a shell.
+    /// A launcher that sets `RANK`, `WORLD_SIZE`, `MASTER_ADDR` and `MASTER_PORT`, which PyTorch's `env://` reads:
+    /// torchrun, the Kubernetes PyTorchJob or a shell.
     Variables,
-    /// `srun`.
+    /// Slurm's `srun`.
     Slurm,
 }
 
 /// A process's place in a group, as its launcher describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
-    /// Whose variables these are.
+    /// The launcher that set the variables.
     pub launcher: Launcher,
     /// The rank of this process, at least 0 and below `world_size`.
     pub rank: usize,
-    /// The number of processes.
+    /// The number of processes in the group.
     pub world_size: usize,
-    /// The rank of this process among those of its machine; equal to `rank` if the launcher does not set it.
+    /// The rank of this process among those on its machine; equal to `rank` if the launcher does not set it.
     pub local_rank: usize,
     /// The number of processes on this machine, if the launcher sets it (`LOCAL_WORLD_SIZE`).
     pub local_world_size: Option<usize>,
-    /// Where the processes rendezvous.
+    /// The address where the processes rendezvous.
     pub master: Master,
-    /// Whether torchrun's agent already serves the store at `master`, so that every rank is a client of it
-    /// (`TORCHELASTIC_USE_AGENT_STORE`). Otherwise rank 0 serves it.
+    /// Whether torchrun's agent already serves the store at `master`, so that every rank is a client
+    /// (`TORCHELASTIC_USE_AGENT_STORE`). Otherwise, rank 0 serves it.
     pub agent_store: bool,
-    /// How often the group was restarted (`TORCHELASTIC_RESTART_COUNT`, `SLURM_RESTART_COUNT`).
+    /// How many times the group has been restarted (`TORCHELASTIC_RESTART_COUNT`, `SLURM_RESTART_COUNT`).
     pub restart_count: u64,
     /// The id of the run, which stays the same across restarts (`TORCHELASTIC_RUN_ID`, `SLURM_JOB_ID`).
     pub run_id: Option<String>,
 }
 
 impl Environment {
-    /// Whether this is rank 0, which writes files and prints for all ranks.
+    /// Returns whether this is rank 0, which writes files and prints on behalf of all ranks.
     pub fn is_first(&self) -> bool {
         self.rank == 0
     }

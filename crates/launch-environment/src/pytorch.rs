@@ -3,12 +3,12 @@
 use crate::variables::{DEFAULT_PORT, Variables};
 use crate::{Environment, EnvironmentError, Launcher, Master};
 
-/// Whether the variables of a group are set, complete or not.
+/// Returns whether any variables of a group are set, even if they are incomplete.
 pub(crate) fn is_set(variables: Variables<'_>) -> bool {
     variables.has("RANK") || variables.has("WORLD_SIZE")
 }
 
-/// The group that they describe.
+/// Returns the group that the variables describe.
 pub(crate) fn environment(variables: Variables<'_>) -> Result<Environment, EnvironmentError> {
     const HINT: &str =
         "set RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, or use a launcher such as torchrun";

@@ -1,12 +1,13 @@
-//! The variables that Slurm's `srun` sets for its tasks. They name no master; the first host of the step is taken.
+//! The variables that Slurm's `srun` sets for its tasks. They do not name a master, so the first host of the step
+//! is used.
 
 use crate::variables::{DEFAULT_PORT, Variables};
 use crate::{Environment, EnvironmentError, Launcher, Master};
 
-/// The group of the tasks of a step.
+/// Returns the group formed by the tasks of a step.
 pub(crate) fn environment(variables: Variables<'_>) -> Result<Option<Environment>, EnvironmentError> {
     const HINT: &str = "start one task per rank with srun";
-    // A shell opened by salloc has no SLURM_PROCID, and that of a batch script is not a task's.
+    // A shell opened by salloc does not have SLURM_PROCID, and in a batch script it does not belong to a task.
     if !variables.has("SLURM_PROCID") || is_batch_script(variables) {
         return Ok(None);
     }
@@ -41,7 +42,8 @@ pub(crate) fn environment(variables: Variables<'_>) -> Result<Option<Environment
     }))
 }
 
-/// The script of a batch job runs once, as process 0, however many tasks the job has room for.
+/// Returns whether this is the script of a batch job, which runs once, as process 0, however many tasks the job
+/// allows.
 fn is_batch_script(variables: Variables<'_>) -> bool {
     let is_step = ["SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS"]
         .iter()
@@ -49,7 +51,7 @@ fn is_batch_script(variables: Variables<'_>) -> bool {
     !is_step && variables.get("ENVIRONMENT").as_deref() == Some("BATCH")
 }
 
-/// Where task 0 runs.
+/// Returns the host on which task 0 runs.
 fn first_node(variables: Variables<'_>) -> Result<String, EnvironmentError> {
     let names = ["SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_NODELIST"];
     let Some((name, list)) = names
@@ -59,7 +61,7 @@ fn first_node(variables: Variables<'_>) -> Result<String, EnvironmentError> {
         return Err(EnvironmentError::Missing {
             missing: "MASTER_ADDR",
             present: "SLURM_PROCID",
-            hint: "set it to the host of task 0; SLURM_JOB_NODELIST, which names it too, is not set",
+            hint: "set it to the host of task 0, because SLURM_JOB_NODELIST, which would also name it, is not set",
         });
     };
     first_host(&list).ok_or_else(|| EnvironmentError::Invalid {
@@ -69,7 +71,7 @@ fn first_node(variables: Variables<'_>) -> Result<String, EnvironmentError> {
     })
 }
 
-/// The first host of a list such as `rack[1-2]n[001-016,020],login1`.
+/// Returns the first host in a list such as `rack[1-2]n[001-016,020],login1`.
 fn first_host(list: &str) -> Option<String> {
     let mut host = String::new();
     let mut rest = list;

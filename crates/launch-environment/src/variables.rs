@@ -1,20 +1,20 @@
-//! Reads and checks environment variables. The readers of all launchers build on it, so that a missing or invalid
-//! variable is reported in the same way whoever should have set it.
+//! Reads and checks environment variables. The code for each launcher builds on this, so that a missing or invalid
+//! variable is reported in the same way for all of them.
 
 use std::ops::RangeInclusive;
 
-/// Variables that do not describe a group.
+/// An error about variables that do not describe a group.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvironmentError {
-    /// Some of the variables of a group are set, and one is not.
-    #[error("the variable {missing} is not set, but {present} is: {hint}")]
+    /// Some variables of a group are set, but one of them is not.
+    #[error("the variable {missing} is not set, although {present} is; {hint}")]
     Missing {
         /// The missing variable.
         missing: &'static str,
-        /// A variable that requires it.
+        /// A variable that is set and requires the missing one.
         present: &'static str,
-        /// What to do.
+        /// Advice on what to do.
         hint: &'static str,
     },
     /// A variable has an invalid value.
@@ -24,38 +24,38 @@ pub enum EnvironmentError {
         name: &'static str,
         /// Its value.
         value: String,
-        /// What it should be.
+        /// A description of the valid values.
         expected: String,
     },
 }
 
-/// c10d counts ranks in signed 32-bit integers.
+/// The largest world size: c10d counts ranks in signed 32-bit integers.
 const LARGEST_WORLD: u64 = i32::MAX as u64;
 
 /// The default port of the store, the same as PyTorch's.
 pub(crate) const DEFAULT_PORT: u16 = 29500;
 
-/// The variables of a process.
+/// The environment variables of a process.
 #[derive(Clone, Copy)]
 pub(crate) struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>);
 
 impl<'a> Variables<'a> {
-    /// The variables that `lookup` returns.
+    /// Creates a view of the variables that `lookup` returns.
     pub(crate) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self(lookup)
     }
 
-    /// The value of a variable; an empty one counts as not set.
+    /// Returns the value of a variable. An empty value counts as not set.
     pub(crate) fn get(self, name: &str) -> Option<String> {
         (self.0)(name).filter(|value| !value.is_empty())
     }
 
-    /// Whether a variable is set.
+    /// Returns whether a variable is set.
     pub(crate) fn has(self, name: &str) -> bool {
         self.get(name).is_some()
     }
 
-    /// The value of the variable `missing`, which `present` requires.
+    /// Returns the value of the variable `missing`, which `present` requires.
     pub(crate) fn require(
         self,
         missing: &'static str,
@@ -69,7 +69,7 @@ impl<'a> Variables<'a> {
         })
     }
 
-    /// A whole number in `range`, if the variable is set.
+    /// Parses a whole number in `range`, if the variable is set.
     pub(crate) fn number(
         self,
         name: &'static str,
@@ -83,7 +83,7 @@ impl<'a> Variables<'a> {
             name,
             value,
             expected: if *range.end() == u64::MAX {
-                format!("a whole number of {} or more", range.start())
+                format!("a whole number that is at least {}", range.start())
             } else {
                 format!("a whole number from {} to {}", range.start(), range.end())
             },
@@ -91,7 +91,7 @@ impl<'a> Variables<'a> {
         number.map(Some).ok_or_else(|| invalid(value))
     }
 
-    /// Rank and world size, from the two variables with these names.
+    /// Returns rank and world size, from the two variables with these names.
     pub(crate) fn place(
         self,
         rank_name: &'static str,
@@ -105,7 +105,7 @@ impl<'a> Variables<'a> {
         Ok((rank as usize, world_size as usize))
     }
 
-    /// `MASTER_PORT`, if it is set.
+    /// Returns `MASTER_PORT`, if it is set.
     pub(crate) fn master_port(self) -> Result<Option<u16>, EnvironmentError> {
         let port = self.number("MASTER_PORT", 1..=u64::from(u16::MAX))?;
         Ok(port.map(|port| port as u16))

@@ -1,8 +1,8 @@
-//! PyTorch's variables, as torchrun, the PyTorchJob or a shell sets them.
+//! Tests with PyTorch's variables, as torchrun, the PyTorchJob or a shell sets them.
 
 use launch_environment::{Environment, EnvironmentError};
 
-/// The environment of a process with these variables.
+/// Returns the environment of a process with these variables.
 fn environment(variables: &[(&str, &str)]) -> Result<Option<Environment>, EnvironmentError> {
     Environment::from_lookup(|name| {
         let found = variables.iter().find(|(known, _)| *known == name);
@@ -17,7 +17,7 @@ const PLAIN: [(&str, &str); 4] = [
     ("MASTER_PORT", "1234"),
 ];
 
-/// `PLAIN` with `name` set to `value`.
+/// Returns `PLAIN` with `name` set to `value`.
 fn with<'a>(name: &'a str, value: &'a str) -> Vec<(&'a str, &'a str)> {
     let others = PLAIN.into_iter().filter(|(other, _)| *other != name);
     others.chain([(name, value)]).collect()

@@ -1,8 +1,8 @@
-//! The variables of Slurm.
+//! Tests with Slurm's variables.
 
 use launch_environment::{Environment, EnvironmentError, Launcher};
 
-/// The environment of a process with these variables.
+/// Returns the environment of a process with these variables.
 fn environment(variables: &[(&str, &str)]) -> Result<Option<Environment>, EnvironmentError> {
     Environment::from_lookup(|name| {
         let found = variables.iter().find(|(known, _)| *known == name);

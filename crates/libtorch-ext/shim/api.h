@@ -18,10 +18,10 @@ extern "C" {
 
 // torch.cpp
 
-// `folder` is null for that of libtorch_cpu.so.
+// A null `folder` means the folder of libtorch_cpu.so.
 effnet_result effnet_load_cuda(const char* folder, int32_t* loaded) noexcept;
-// The return value of `function` of the library at `path`: a table of functions that are built on libtorch_cuda, which
-// `effnet_load_cuda` must have loaded. The library is never closed.
+// Opens the library at `path`, and returns what its `function` returns: a table of functions built on
+// libtorch_cuda, which `effnet_load_cuda` must have loaded. The library is never closed.
 effnet_result effnet_open_library(const char* path, const char* function, const void** table) noexcept;
 
 // operator.cpp
@@ -65,12 +65,13 @@ void effnet_autocast_leave(const effnet_autocast* before) noexcept;
 
 void effnet_allow_tf32(int32_t allow) noexcept;
 effnet_result effnet_device_memory(int32_t device, uint64_t* free, uint64_t* total, uint64_t* peak) noexcept;
-// A stream of libtorch's pool, which lives as long as the process. Unlike the default stream, these wait for no other.
+// Returns a stream from libtorch's pool, which lives as long as the process. Unlike the default stream, it does
+// not wait for other streams.
 effnet_result effnet_copy_stream(int32_t device, int64_t* stream) noexcept;
-// Copies `source`, a tensor on the CPU, on `stream`; the device's current stream waits for the copy.
+// Copies `source`, a tensor on the CPU, to the device on `stream`; the device's current stream waits for the copy.
 effnet_result effnet_upload(const at::Tensor* source, int32_t device, int64_t stream, at::Tensor** target) noexcept;
-// Starts to copy `source` to pinned memory, after the work already queued on the current stream of its device.
-// `target` holds the values once `done` has passed.
+// Starts copying `source` to pinned memory, after the work already queued on the current stream of its device.
+// `target` holds the values once `done` has completed.
 effnet_result effnet_download(const at::Tensor* source, at::Tensor** target, c10::Event** done) noexcept;
 effnet_result effnet_event_wait(const c10::Event* event) noexcept;
 void effnet_event_free(c10::Event* event) noexcept;
@@ -81,12 +82,12 @@ void effnet_event_free(c10::Event* event) noexcept;
 // alone.
 struct effnet_norm_group {
     const void* context;
-    // Another reference to the same group.
+    // Returns another reference to the same group.
     void* (*retain)(const void* context) noexcept;
     // Drops a reference, on any thread.
     void (*release)(void* context) noexcept;
-    // Sums `values`, contiguous doubles, over all processes, in place. The message of a failure is freed with
-    // `free_message`.
+    // Sums `values`, contiguous doubles, over all processes, in place. The caller frees the message of a failure
+    // with `free_message`.
     effnet_result (*sum)(const void* context, at::Tensor* values) noexcept;
 };
 

@@ -22,7 +22,8 @@ effnet_result effnet_autocast_enter(int32_t cuda, int32_t half, effnet_autocast*
 
 void effnet_autocast_leave(const effnet_autocast* before) noexcept {
     const auto device = before->cuda ? at::kCUDA : at::kCPU;
-    // The cache holds casts of the weights, which the optimizer changes: it must not outlive the step.
+    // The cache holds casts of the weights, and must not outlive the step, because the optimizer changes the
+    // weights.
     if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
     at::autocast::set_autocast_enabled(device, before->enabled != 0);
     at::autocast::set_autocast_dtype(device, at::ScalarType(before->dtype));

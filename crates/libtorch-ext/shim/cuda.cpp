@@ -1,5 +1,5 @@
 // CUDA through c10's device-independent interface, which needs neither CUDA's headers nor its libraries. Without
-// libtorch_cuda every call is an error.
+// libtorch_cuda, every call returns an error.
 
 #include <cstdint>
 #include <memory>
@@ -66,8 +66,8 @@ effnet_result effnet_upload(const at::Tensor* source, int32_t device, int64_t st
         }
         ready.block(current);
         // `copied` belongs to the side stream: its memory must not be reused for the next copy there while the
-        // current stream still reads it. `staged` is safe: libtorch records the copy, and does not reuse pinned
-        // memory before it is done.
+        // current stream is still reading it. `staged` is safe: libtorch records the copy, and does not reuse the
+        // pinned memory before the copy is done.
         copied.record_stream(current);
         *target = new at::Tensor(std::move(copied));
     });

@@ -24,8 +24,8 @@ struct effnet_graph {
 
 namespace {
 
-// Aborts a recording in whatever state it is. The allocator asks the graph about every allocation until the pool is
-// taken from it, so that comes before the graph is freed.
+// Aborts a recording, whatever state it is in. The allocator asks the graph about every allocation until the pool
+// is taken away from it, so that must happen before the graph is freed.
 void give_up(effnet_graph* recording) noexcept {
     const std::unique_ptr<effnet_graph> owned(recording);
     const auto stream = recording->recording.stream();
@@ -40,7 +40,7 @@ void give_up(effnet_graph* recording) noexcept {
         try {
             step();
             return true;
-        } catch (...) { // The recording had passed this step already.
+        } catch (...) { // The recording was already past this step.
             return false;
         }
     };
@@ -54,7 +54,7 @@ effnet_result begin(int32_t device, const effnet_graph* beside, effnet_graph** g
     return torch_guarded([&] {
         const auto index = static_cast<c10::DeviceIndex>(device);
         const c10::cuda::CUDAGuard on_device(index);
-        // The graph's inputs are complete, and nothing else runs on the device.
+        // Afterwards the graph's inputs are complete, and nothing else is running on the device.
         c10::cuda::device_synchronize();
         std::unique_ptr<effnet_graph> recording(new effnet_graph{
             index,
@@ -66,7 +66,7 @@ effnet_result begin(int32_t device, const effnet_graph* beside, effnet_graph** g
         });
         c10::cuda::setCurrentCUDAStream(recording->recording);
         try {
-            // In this mode other threads may use the device meanwhile.
+            // In this mode, other threads may use the device during the recording.
             recording->graph->capture_begin(recording->pool, cudaStreamCaptureModeThreadLocal);
         } catch (...) {
             give_up(recording.release());
@@ -100,7 +100,7 @@ void release(effnet_graph* graph) noexcept {
         c10::cuda::device_synchronize();
         owned->graph.reset();
     });
-    free_message(result.message); // nobody is left to report it to
+    free_message(result.message); // there is no way to report it
 }
 
 const effnet_graph_api api = {begin, end, give_up, replay, release, free_message};

@@ -1,5 +1,5 @@
-// The interface of libeffnet_cuda_graphs.so. It is a library that is opened at run time because it needs symbols of
-// libtorch_cuda, which the program is not linked to.
+// The interface of libeffnet_cuda_graphs.so. The library is opened at run time because it needs symbols from
+// libtorch_cuda, which the program is not linked against.
 #pragma once
 
 #include <cstdint>
@@ -10,13 +10,13 @@ extern "C" {
 
 struct effnet_graph;
 
-// What `effnet_cuda_graphs_2` returns. The number changes with this table, so that a program does not call a library
-// of another version.
+// The table that `effnet_cuda_graphs_2` returns. The number in that name changes with this table, so that a
+// program cannot call a library of a different version.
 struct effnet_graph_api {
-    // Starts to record the work that this thread queues on `device`, instead of running it. Tensors made meanwhile
-    // are in the graph's memory pool, which is that of `beside` if that is not null.
+    // Starts recording the work that this thread queues on `device`, instead of running it. Tensors created during
+    // the recording are in the graph's memory pool; if `beside` is not null, that is its pool.
     effnet_result (*begin)(int32_t device, const effnet_graph* beside, effnet_graph** graph) noexcept;
-    // Ends the recording; frees the graph if that fails.
+    // Ends the recording, and frees the graph if that fails.
     effnet_result (*end)(effnet_graph* graph) noexcept;
     // Aborts a recording, and frees the graph.
     void (*abandon)(effnet_graph* graph) noexcept;

@@ -12,8 +12,8 @@
 
 namespace effnet {
 
-// Processes that normalise their batches by their joint statistics. Autograd functions keep it for the backward pass,
-// which may run on another thread and after the caller has dropped its own reference.
+// A group of processes that normalise their batches by their joint statistics. Autograd functions keep it for the
+// backward pass, which may run on another thread and after the caller has dropped its own reference.
 class NormGroup : public torch::CustomClassHolder {
 public:
     explicit NormGroup(const effnet_norm_group& group)
@@ -36,7 +36,7 @@ private:
     effnet_result (*const sum_)(const void*, at::Tensor*) noexcept;
 };
 
-// Null for a single process.
+// Returns null for a single process.
 inline c10::intrusive_ptr<NormGroup> group_of(const effnet_norm& norm) {
     if (!norm.group.context) return nullptr;
     return c10::make_intrusive<NormGroup>(norm.group);

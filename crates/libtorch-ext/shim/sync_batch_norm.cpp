@@ -1,5 +1,5 @@
-// Batch normalisation over the batches of several processes, from libtorch's operators: for inputs that the kernels of
-// training_norm.cpp do not support, such as batches on a CUDA device.
+// Batch normalisation over the batches of several processes, built on libtorch's operators, for inputs that the
+// kernels of training_norm.cpp do not support, such as batches on a CUDA device.
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -18,7 +18,7 @@ namespace {
 
 constexpr int64_t ACROSS[] = {0, 2, 3};
 
-// One number per channel, in a shape that broadcasts over a batch and in its type.
+// Gives one number per channel a shape that broadcasts over the batch, and the batch's type.
 Tensor along(const Tensor& channels, const Tensor& batch) {
     return channels.to(batch.scalar_type()).view({1, -1, 1, 1});
 }
@@ -33,7 +33,7 @@ struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
         const int64_t channels = x.size(1);
         const double own = double(x.numel() / channels);
         const auto [own_variance, own_mean] = at::var_mean(x, ACROSS, /* unbiased */ false);
-        // Sums around zero, the point that all processes share. Doubles have enough digits for it.
+        // Take the sums around zero, the one point that all processes share. Doubles have enough digits for this.
         const Tensor center = own_mean.to(at::kDouble);
         Tensor sums = at::cat({center * own, (own_variance.to(at::kDouble) + center * center) * own,
                                at::full({1}, own, center.options())});
@@ -42,7 +42,7 @@ struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
         const Tensor mean = sums.slice(0, 0, channels) / count;
         const Tensor variance = (sums.slice(0, channels, 2 * channels) / count - mean * mean).clamp_min(0);
         const Tensor inverse = (variance + epsilon).rsqrt();
-        // PyTorch's running variance is the unbiased one.
+        // PyTorch's running variance is the unbiased estimate.
         follow(running_mean, mean, momentum);
         follow(running_var, variance * count / (count - 1).clamp_min(1), momentum);
 
@@ -68,7 +68,8 @@ struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
         const Tensor scale = weight.to(at::kDouble) * inverse;
         const Tensor result =
             (upstream - along(level, x) - normal * along(slope, x)) * along(scale, x);
-        // Those of the parameters are of this process's images only: all gradients are summed over processes later.
+        // The parameters' gradients are for this process's images only: all gradients are summed over processes
+        // later.
         const auto type = weight.scalar_type();
         return {result.to(input.scalar_type()), product.to(type), sum.to(type), Tensor(), Tensor(), Tensor(), Tensor(),
                 Tensor()};
@@ -86,7 +87,7 @@ private:
 
 effnet_result effnet_sync_batch_norm(const Tensor* x, const effnet_norm* norm, Tensor** out) noexcept {
     return torch_guarded([&] {
-        TORCH_CHECK(norm->group.context, "synchronised batch normalisation needs a group");
+        TORCH_CHECK(norm->group.context, "synchronised batch normalisation requires a group");
         *out = new Tensor(effnet::SyncBatchNorm::apply(*x, *norm->weight, *norm->bias, *norm->running_mean,
                                                        *norm->running_var, norm->momentum, norm->epsilon,
                                                        effnet::group_of(*norm)));

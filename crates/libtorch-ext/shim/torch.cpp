@@ -21,7 +21,7 @@ effnet_result effnet_load_cuda(const char* folder, int32_t* loaded) noexcept {
         if (folder) {
             path = folder;
         } else {
-            // Symbolic links resolved: the library's search path is relative to its real folder.
+            // Resolve symbolic links: the library's search path is relative to its real folder.
             Dl_info info;
             if (!dladdr(reinterpret_cast<void*>(&at::globalContext), &info) || !info.dli_fname)
                 throw std::runtime_error("the folder of libtorch_cpu.so is unknown");

@@ -1,5 +1,6 @@
-// The layers of a network in training as autograd functions: batch normalisation with the operation after it. They save
-// only their input, and recompute the normalised values in the backward pass, which saves memory and its bandwidth.
+// The layers of a network in training as autograd functions: batch normalisation with the operation that follows
+// it. They save only their input, and recompute the normalised values in the backward pass, which saves memory and
+// memory bandwidth.
 
 #include "training.h"
 
@@ -56,7 +57,7 @@ struct NormActivation : torch::autograd::Function<NormActivation> {
 // Rows of the output per task.
 constexpr int STRIP = 32;
 
-// The shape of a depthwise convolution, and its weights as the kernels read them.
+// The shape of a depthwise convolution, and its weights in the kernels' layout.
 struct DepthwiseJob {
     DepthwiseImage image;
     std::vector<float> weight;
@@ -230,8 +231,8 @@ struct NormSqueezeExcite : torch::autograd::Function<NormSqueezeExcite> {
             training_functions(x.scalar_type())
                 .products(rows_of(out, row), rows_of(gradient, row), rows, channels, sums + chunk * channels);
         });
-        // The gradient with respect to the gate is sum(gradient * out) / gate; before the sigmoid, times
-        // gate * (1 - gate).
+        // The gradient with respect to the gate is sum(gradient * out) / gate. Before the sigmoid, it is that
+        // times gate * (1 - gate).
         const Tensor excited = chunks.per_image(partial).mul_(1 - gate);
         const Tensor hidden = at::silu_backward(excited.mm(matrix(expand)), squeezed);
         const Tensor shift = hidden.mm(matrix(reduce)).div_(double(chunks.pixels)).contiguous();
@@ -258,7 +259,7 @@ effnet_result effnet_norm_activation(const Tensor* x, const effnet_norm* norm, i
 effnet_result effnet_depthwise(const Tensor* x, const effnet_norm* norm, const Tensor* kernels, int64_t stride,
                                const int64_t* padding, Tensor** out) noexcept {
     return torch_guarded([&] {
-        // An autograd function does not take undefined tensors.
+        // Autograd functions do not accept undefined tensors.
         const Tensor none = at::empty({0});
         const effnet_norm nothing = {&none, &none, &none, &none, 0, 0, {}};
         const effnet_norm& own = norm ? *norm : nothing;

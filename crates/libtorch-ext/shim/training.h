@@ -11,14 +11,14 @@
 
 namespace effnet {
 
-// The kernels for this CPU and this type of element.
+// Returns the kernels for this CPU and this element type.
 const TrainingFunctions& training_functions(at::ScalarType type);
 
-// The tensor itself if it is channels last, otherwise a copy.
+// Returns the tensor itself if it is channels last, otherwise a copy.
 inline at::Tensor channels_last(const at::Tensor& x) { return x.contiguous(at::MemoryFormat::ChannelsLast); }
 
-// The pixels of a batch in chunks that fit a cache. Chunks depend only on the shape, and their results are combined in
-// order, so the number of threads does not change a bit.
+// The pixels of a batch, divided into chunks that fit a cache. The chunks depend only on the shape, and their
+// results are combined in order, so the result is bit-identical for any number of threads.
 class Chunks {
 public:
     explicit Chunks(const at::Tensor& x);
@@ -32,7 +32,7 @@ public:
             }
         });
     }
-    // Of [count()][channels]: sums of each image, [images][channels].
+    // Sums `partial`, [count()][channels], over the chunks of each image, to [images][channels].
     at::Tensor per_image(const at::Tensor& partial) const;
 
     const int64_t images, pixels;
@@ -42,7 +42,7 @@ private:
     int64_t size_, per_image_;
 };
 
-// The rows of a tensor from `row` on.
+// Returns the rows of a tensor from `row` on.
 inline const void* rows_of(const at::Tensor& x, int64_t row) {
     return static_cast<const char*>(x.const_data_ptr()) + row * x.size(1) * x.element_size();
 }
@@ -58,13 +58,14 @@ struct NormParameters {
     c10::intrusive_ptr<NormGroup> group;
 };
 
-// Its coefficients for one batch: [4][channels] of scale, offset, mean and 1 / sqrt(variance + eps).
+// The coefficients of a batch normalisation for one batch: [4][channels], namely scale, offset, mean and 1 /
+// sqrt(variance + eps).
 struct NormCoefficients {
     at::Tensor values;
-    // As in the parameters.
+    // The same as in the parameters.
     c10::intrusive_ptr<NormGroup> group;
 
-    // Keeps the group for the backward pass; the values are saved as a tensor.
+    // Saves the group for the backward pass; the values are saved as a tensor.
     void save(torch::autograd::AutogradContext* context) const;
     static NormCoefficients saved(const torch::autograd::AutogradContext* context, at::Tensor values);
 
@@ -76,17 +77,17 @@ private:
     const float* row(int index) const { return values.const_data_ptr<float>() + index * values.size(1); }
 };
 
-// Computes the statistics of the batch `x`, channels last, over all processes of the group, and updates the running
-// ones.
+// Computes the statistics of the batch `x`, channels last, over all processes of the group, and updates the
+// running statistics.
 NormCoefficients measure(const at::Tensor& x, const NormParameters& parameters);
 
 struct NormGradients {
     at::Tensor input, weight, bias;
 };
 
-// The backward pass of activation and normalisation of `x`. The upstream gradient is `gradient`, channels last, times
-// `gate` plus `shift`, which are both [images][channels] or both undefined. With `in_place`, `gradient` is overwritten
-// with the input's gradient.
+// Computes the backward pass of the normalisation and activation of `x`. The upstream gradient is `gradient`,
+// channels last, times `gate` plus `shift`, which are both [images][channels] or both undefined. With `in_place`,
+// `gradient` is overwritten with the input's gradient.
 NormGradients norm_backward(const at::Tensor& x, const NormCoefficients& coefficients, bool silu,
                             at::Tensor gradient, const at::Tensor& gate, const at::Tensor& shift, bool in_place);
 

@@ -1,4 +1,4 @@
-// Batch normalisation in training, with the activation after it.
+// Batch normalisation in training, with the activation that follows it.
 
 #include "training.h"
 
@@ -52,8 +52,8 @@ static void update(const at::Tensor& running, double momentum, const std::vector
         value[c] = float((1 - momentum) * value[c] + momentum * measured[c]);
 }
 
-// A mean of some pixels of the whole batch, `[channels]`. Sums are taken around it, so that squares cancel less: a
-// single pixel may lie many standard deviations from the mean.
+// Returns the mean of some pixels from the whole batch, `[channels]`. Sums are taken around it, so that squares
+// cancel less; a single pixel may lie many standard deviations from the mean.
 static at::Tensor near_mean(const at::Tensor& x) {
     constexpr int64_t wanted = 64;
     const int64_t pixels = x.size(0) * x.size(2) * x.size(3), stride = std::max<int64_t>(1, pixels / wanted);
@@ -105,8 +105,8 @@ NormCoefficients measure(const at::Tensor& x, const NormParameters& parameters) 
     double count = double(chunks.images * chunks.pixels);
     NormCoefficients result{at::empty({4, channels}, floats), parameters.group};
     if (result.group) {
-        // Sums around a point of this batch become sums around zero, the point that all processes share. Doubles
-        // have enough digits for it.
+        // Turn the sums around a point of this batch into sums around zero, the one point that all processes
+        // share. Doubles have enough digits for this.
         for (int c = 0; c < channels; ++c) {
             const double from = shifts[c];
             variance[c] += 2 * from * mean[c] + from * from * count;
@@ -114,7 +114,7 @@ NormCoefficients measure(const at::Tensor& x, const NormParameters& parameters) 
         }
         sum_over(result.group.get(), mean, variance, count);
     }
-    TORCH_CHECK(count > 1, "batch normalisation in training needs more than one value for each channel");
+    TORCH_CHECK(count > 1, "batch normalisation in training requires more than one value per channel");
     float* value = result.values.mutable_data_ptr<float>();
     const float* weight = parameters.weight.const_data_ptr<float>();
     const float* bias = parameters.bias.const_data_ptr<float>();
@@ -130,7 +130,7 @@ NormCoefficients measure(const at::Tensor& x, const NormParameters& parameters) 
         value[channels + c] = float(bias[c] - mean[c] * scale);
         value[2 * channels + c] = float(mean[c]);
         value[3 * channels + c] = float(inverse);
-        // PyTorch's running variance is the unbiased one.
+        // PyTorch's running variance is the unbiased estimate.
         variance[c] *= count / (count - 1);
     }
     update(parameters.running_mean, parameters.momentum, mean);
@@ -165,7 +165,7 @@ NormGradients norm_backward(const at::Tensor& x, const NormCoefficients& coeffic
     NormGradients result{result_input, at::empty({channels}, floats), at::empty({channels}, floats)};
     std::vector<float> slope(channels), level(channels);
     for (int c = 0; c < channels; ++c) {
-        // Of this process's images only: the gradients of all parameters are summed over processes later.
+        // This is for this process's images only: the gradients of all parameters are summed over processes later.
         result.weight.mutable_data_ptr<float>()[c] = float(product[c] * coefficients.inverse_deviation()[c]);
         result.bias.mutable_data_ptr<float>()[c] = float(sum[c]);
     }

@@ -1,4 +1,4 @@
-//! Mixed precision on the CPU and CUDA: tch's own `autocast` supports CUDA only.
+//! Mixed precision on the CPU and CUDA; tch's own `autocast` supports CUDA only.
 
 use tch::{Device, Kind};
 
@@ -6,23 +6,23 @@ use crate::Error;
 use crate::error::{check, device_name};
 use crate::raw::{RawAutocast, effnet_autocast_enter, effnet_autocast_leave};
 
-/// Restores the thread's autocast state, also when `body` panics.
+/// Restores the thread's autocast state on drop, even if `body` panics.
 struct Guard(RawAutocast);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // SAFETY: the state that `effnet_autocast_enter` wrote on this thread, restored once.
+        // SAFETY: `effnet_autocast_enter` wrote this state on this thread, and it is restored once.
         unsafe { effnet_autocast_leave(&raw const self.0) };
     }
 }
 
 /// Runs `body` under autocast on `device`, like `torch.autocast`: convolutions and matrix products compute in
-/// `kind`, losses in 32 bits, and each weight is cast once. Call the backward pass outside: it uses the kinds of
-/// the forward pass anyway.
+/// `kind`, losses in 32 bits, and each weight is cast once. Run the backward pass outside `body`: it uses the
+/// kinds of the forward pass anyway.
 ///
 /// # Errors
-/// [`Error::Native`] for a kind other than [`Kind::BFloat16`] and [`Kind::Half`], or a device other
-/// than the CPU and CUDA.
+/// [`Error::Native`] for a kind other than [`Kind::BFloat16`] or [`Kind::Half`], or a device other than the CPU or
+/// CUDA.
 pub fn autocast<T>(device: Device, kind: Kind, body: impl FnOnce() -> T) -> Result<T, Error> {
     let half = match kind {
         Kind::BFloat16 => 0,

@@ -1,4 +1,4 @@
-//! Transfers that overlap with computation on a CUDA device, and the device's memory.
+//! Transfers that overlap with computation on a CUDA device, the device's memory, and TensorFloat-32.
 
 use std::ptr::{self, NonNull};
 
@@ -11,11 +11,11 @@ use crate::raw::{
     effnet_event_free, effnet_event_wait, effnet_upload,
 };
 
-/// Sets whether libtorch's convolutions and matrix products of 32-bit floats on CUDA may round their inputs
-/// to TensorFloat-32, which has 10 bits of mantissa. Applies to the whole process. libtorch's default is yes for
-/// convolutions and no for matrix products.
+/// Sets whether libtorch's convolutions and matrix products of 32-bit floats on CUDA may round their inputs to
+/// TensorFloat-32, which has a 10-bit mantissa. This applies to the whole process. By default, libtorch allows it
+/// for convolutions but not for matrix products.
 pub fn allow_tf32(allow: bool) {
-    // SAFETY: it only sets flags, which libtorch reads when an operation starts.
+    // SAFETY: this only sets flags, which libtorch reads when an operation starts.
     unsafe { effnet_allow_tf32(i32::from(allow)) }
 }
 
@@ -24,13 +24,13 @@ pub fn allow_tf32(allow: bool) {
 pub struct DeviceMemory {
     /// Memory that no process has allocated.
     pub free: u64,
-    /// All memory of the device.
+    /// The total memory of the device.
     pub total: u64,
-    /// The most that libtorch has held at a time in this process.
+    /// The most memory that libtorch has held at any one time in this process.
     pub peak: u64,
 }
 
-/// The memory of the CUDA device with this index.
+/// Returns the memory figures of the CUDA device with index `device`.
 ///
 /// # Errors
 /// [`Error::Native`] without CUDA or without such a device.
@@ -56,7 +56,7 @@ pub struct CopyStream {
 }
 
 impl CopyStream {
-    /// A stream of the device with this index.
+    /// Returns a stream of the device with index `device`.
     ///
     /// # Errors
     /// [`Error::Native`] without CUDA or without such a device.
@@ -68,8 +68,8 @@ impl CopyStream {
         Ok(Self { device, stream })
     }
 
-    /// Copies `tensor` to the device, through pinned memory. The copy may still be in progress on return:
-    /// computations with the result wait for it, those started before do not.
+    /// Copies `tensor` to the device, through pinned memory. The copy may still be in progress when this returns:
+    /// computations with the result wait for it, those started earlier do not.
     ///
     /// # Errors
     /// [`Error::Device`] for a tensor that is not on the CPU, [`Error::OutOfMemory`],
@@ -77,10 +77,10 @@ impl CopyStream {
     pub fn upload(&self, tensor: &Tensor) -> Result<Tensor, Error> {
         expect(tensor, "the CPU", tensor.device() == Device::Cpu)?;
         let mut target = ptr::null_mut();
-        // SAFETY: `tensor` is alive and a libtorch tensor; `target` is valid for writes. `tensor` is copied to
+        // SAFETY: `tensor` is a live libtorch tensor, and `target` is valid for writes. `tensor` is copied to
         // pinned memory before the call returns, and not read after that.
         check(unsafe { effnet_upload(tensor.as_ptr(), self.device, self.stream, &raw mut target) })?;
-        // SAFETY: without an error, `target` is a new tensor that nobody else owns.
+        // SAFETY: after a success, `target` is a new tensor that nothing else owns.
         Ok(unsafe { Tensor::from_ptr(target) })
     }
 }
@@ -93,17 +93,17 @@ pub struct Download {
 }
 
 impl Download {
-    /// Starts copying `tensor`, after the work already queued on its device, and returns.
+    /// Queues a copy of `tensor`, after the work already queued on its device, and returns immediately.
     ///
     /// # Errors
     /// [`Error::Device`] for a tensor that is not on a CUDA device, [`Error::Native`].
     pub fn start(tensor: &Tensor) -> Result<Self, Error> {
         expect(tensor, "a CUDA device", tensor.device().is_cuda())?;
         let (mut target, mut done) = (ptr::null_mut(), ptr::null_mut());
-        // SAFETY: `tensor` is alive and a libtorch tensor, the other arguments are valid for writes. Its memory
-        // may be freed before the copy is done: libtorch reuses it only for later work of the same stream.
+        // SAFETY: `tensor` is a live libtorch tensor, and the other arguments are valid for writes. The tensor may
+        // be freed before the copy is done: libtorch reuses its memory only for later work on the same stream.
         check(unsafe { effnet_download(tensor.as_ptr(), &raw mut target, &raw mut done) })?;
-        // SAFETY: without an error, `target` is a new tensor that nobody else owns.
+        // SAFETY: after a success, `target` is a new tensor that nothing else owns.
         let tensor = unsafe { Tensor::from_ptr(target) };
         let done = NonNull::new(done).ok_or(Error::OutOfMemory)?;
         Ok(Self {
@@ -112,7 +112,7 @@ impl Download {
         })
     }
 
-    /// Waits for the copy, and for the work queued before it.
+    /// Waits for the copy and for the work queued before it, and returns the copy.
     ///
     /// # Errors
     /// [`Error::Native`] when a computation queued before it failed.
@@ -126,7 +126,7 @@ impl Download {
 #[derive(Debug)]
 struct Event(NonNull<RawEvent>);
 
-// SAFETY: an event is not bound to a thread, and only one thread at a time has it.
+// SAFETY: an event is not bound to a thread, and only one thread at a time owns it.
 unsafe impl Send for Event {}
 
 impl Drop for Event {
@@ -145,7 +145,7 @@ fn expect(tensor: &Tensor, expected: &'static str, fits: bool) -> Result<(), Err
     }
 }
 
-/// The index of a CUDA device as libtorch stores it, in 8 bits.
+/// Converts the index of a CUDA device to libtorch's range, which is that of 8-bit integers.
 ///
 /// # Errors
 /// [`Error::OutOfRange`].

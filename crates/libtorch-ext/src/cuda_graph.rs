@@ -1,6 +1,6 @@
 //! CUDA graphs, through a separate library that is loaded when a graph is first recorded.
 //!
-//! libtorch's `CUDAGraph` is in libtorch_cuda: a program linked to it would need that on every machine.
+//! libtorch's `CUDAGraph` is in libtorch_cuda. A program linked against that would need it on every machine.
 
 use std::ptr::{self, NonNull};
 
@@ -11,7 +11,7 @@ use crate::cuda::device_index;
 use crate::cuda_library::CudaLibrary;
 use crate::raw::{RawGraph, RawGraphApi};
 
-// SAFETY: cuda_graphs.h has this table.
+// SAFETY: cuda_graphs.h declares this table.
 static LIBRARY: CudaLibrary<RawGraphApi> = unsafe {
     CudaLibrary::new(
         "libeffnet_cuda_graphs.so",
@@ -28,30 +28,30 @@ pub struct CudaGraph {
     graph: NonNull<RawGraph>,
 }
 
-// SAFETY: replaying and releasing a graph is not bound to a thread, and only one thread at a time has it.
+// SAFETY: a graph may be replayed and released on any thread, and only one thread at a time owns it.
 unsafe impl Send for CudaGraph {}
 
 impl CudaGraph {
     /// Checks that graphs can be recorded on this machine.
     ///
     /// # Errors
-    /// [`Error::Native`] without CUDA, or without `libeffnet_cuda_graphs.so`, which the feature
-    /// `cuda-graphs` builds. It is searched for in the program's folder, then where it was built.
+    /// [`Error::Native`] without CUDA, or without `libeffnet_cuda_graphs.so`, which the feature `cuda-graphs`
+    /// builds. The library is looked up in the program's folder, then at the path where it was built.
     pub fn available() -> Result<(), Error> {
         LIBRARY.table().map(|_| ())
     }
 
-    /// Records the work that `work` queues on the device with this index, without running it.
+    /// Records the operations that `work` queues on the device with index `device`, without running them.
     ///
-    /// `work` must only compute with tensors of that device: no transfers, nothing that waits for a
-    /// result. Run it once before in this thread, because libraries cannot initialise while recording.
-    /// A replay reads the tensors that `work` read, at the same addresses, and writes those that it
-    /// created, which are in the graph's memory. A graph recorded with `share_with`, another one of the same
-    /// device shares its memory: a replay of either overwrites the results of the other, and the two
-    /// must not run at the same time.
+    /// `work` must only compute with tensors on that device: it must not transfer data or wait for a result. Run
+    /// it once on this thread beforehand, because libraries cannot be initialised during a recording. A replay
+    /// reads the tensors that `work` read, at the same addresses, and writes those that it created, which are in
+    /// the graph's memory. With `share_with`, the new graph shares the memory of that graph, which must be of the
+    /// same device: a replay of either overwrites the results of the other, and the two must not run at the same
+    /// time.
     ///
     /// # Errors
-    /// Those of `work`, and [`Error`] when CUDA fails, after which the device is as before.
+    /// The errors of `work`, and [`Error`] when CUDA fails. After an error, the device is in its previous state.
     pub fn record<T, E: From<Error>>(
         device: usize,
         share_with: Option<&Self>,
@@ -60,18 +60,19 @@ impl CudaGraph {
         let api = LIBRARY.table()?;
         let share_with = share_with.map_or(ptr::null(), |graph| graph.graph.as_ptr().cast_const());
         let mut graph = ptr::null_mut();
-        // SAFETY: `share_with` is null or a live graph, `graph` is valid for writes.
+        // SAFETY: `share_with` is null or a live graph, and `graph` is valid for writes.
         api.check(unsafe { (api.begin)(device_index(device)?, share_with, &raw mut graph) })?;
         let graph = NonNull::new(graph).ok_or(Error::OutOfMemory)?;
         let recording = Recording { api, graph };
         let result = work()?;
         std::mem::forget(recording);
-        // SAFETY: the recording was started in this thread; on an error the callee frees the graph.
+        // SAFETY: the recording was started on this thread; if there is an error, the callee frees the graph.
         api.check(unsafe { (api.end)(graph.as_ptr()) })?;
         Ok((Self { api, graph }, result))
     }
 
-    /// Queues the recorded work on the device, after the work that this thread queued before, and returns.
+    /// Queues the recorded work on the device, after the work that this thread has already queued, and returns
+    /// immediately.
     ///
     /// # Errors
     /// [`Error::Native`].
@@ -88,7 +89,7 @@ impl Drop for CudaGraph {
     }
 }
 
-/// A recording in progress, abandoned when the work fails or panics.
+/// A recording in progress, which is abandoned if the work fails or panics.
 struct Recording {
     api: &'static RawGraphApi,
     graph: NonNull<RawGraph>,
@@ -96,14 +97,14 @@ struct Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        // SAFETY: started, and neither ended nor abandoned; the callee frees the graph.
+        // SAFETY: the recording was started, and neither ended nor abandoned; the callee frees the graph.
         unsafe { (self.api.abandon)(self.graph.as_ptr()) }
     }
 }
 
 impl RawGraphApi {
     fn check(&self, result: RawResult) -> Result<(), Error> {
-        // SAFETY: a result of that library, which frees its message.
+        // SAFETY: the result comes from that library, which frees its message.
         unsafe { result.check_with(self.free_message) }.map_err(Error::from)
     }
 }

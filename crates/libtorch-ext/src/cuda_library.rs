@@ -1,7 +1,7 @@
-//! Libraries that are linked to libtorch_cuda, loaded when they are first used.
+//! Libraries that are linked against libtorch_cuda, and loaded on first use.
 //!
 //! Code that calls CUDA through libtorch cannot be linked into the program itself, which must start on machines
-//! without CUDA. It is built into a library of its own and reached through a table of functions.
+//! without CUDA. It is built as a separate library, and called through a table of functions.
 
 use std::env;
 use std::ffi::{CStr, CString};
@@ -15,7 +15,7 @@ use crate::Error;
 use crate::error::check;
 use crate::raw::effnet_open_library;
 
-/// A library that a feature of a crate builds, with a table `T` of its functions.
+/// A library that a crate's feature builds. `T` is the table of its functions.
 #[derive(Debug)]
 pub struct CudaLibrary<T: 'static> {
     file: &'static str,
@@ -26,7 +26,8 @@ pub struct CudaLibrary<T: 'static> {
 }
 
 impl<T> CudaLibrary<T> {
-    /// The library with the file name `file`, which `feature` builds; `built` is its path if it was built.
+    /// Describes the library with the file name `file`, which `feature` builds; `built` is its path if it was
+    /// built.
     ///
     /// # Safety
     /// The library's `function` must take no arguments and return null or a pointer to a constant `T`.
@@ -45,8 +46,8 @@ impl<T> CudaLibrary<T> {
         }
     }
 
-    /// The table of functions. The first call searches for the library, in the program's folder, then where it
-    /// was built.
+    /// Returns the table of functions. The first call looks for the library in the program's folder, then at the
+    /// path where it was built.
     ///
     /// # Errors
     /// [`Error::Native`] without CUDA or without the library.
@@ -66,14 +67,14 @@ impl<T> CudaLibrary<T> {
     fn open(&self) -> Result<&'static T, Error> {
         let Some(path) = self.places().find(|path| path.exists()) else {
             return Err(Error::Native(format!(
-                "{} not found: expected in the folder of the program; build it with the feature {}",
+                "{} not found in the program's folder; build it with the feature {}",
                 self.file, self.feature
             )));
         };
         let path = CString::new(path.as_os_str().as_encoded_bytes())
-            .map_err(|_| Error::Native("the path of the program contains a zero byte".to_owned()))?;
+            .map_err(|_| Error::Native("the program's path contains a zero byte".to_owned()))?;
         let mut table = ptr::null();
-        // SAFETY: C strings that outlive the call, and a pointer valid for writes.
+        // SAFETY: the C strings outlive the call, and the last argument is valid for writes.
         check(unsafe { effnet_open_library(path.as_ptr(), self.function.as_ptr(), &raw mut table) })?;
         // SAFETY: by the contract of `new`; the library stays loaded.
         unsafe { table.cast::<T>().as_ref() }

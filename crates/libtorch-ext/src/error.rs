@@ -10,31 +10,31 @@ pub enum Error {
     /// A tensor has a wrong shape.
     #[error("{name} has shape {found:?}, expected {expected:?}")]
     Shape {
-        /// What the tensor is.
+        /// A description of the tensor.
         name: &'static str,
-        /// The shape it should have; `-1` stands for any size.
+        /// The expected shape; `-1` stands for any size.
         expected: Vec<i64>,
-        /// The shape it has.
+        /// The actual shape.
         found: Vec<i64>,
     },
-    /// A tensor of the right shape has another element type, or is not contiguous.
+    /// A tensor of the right shape has the wrong element type, or is not contiguous.
     #[error("{name} has type {found:?} or is not contiguous, expected contiguous 32-bit floats")]
     Layout {
-        /// What the tensor is.
+        /// A description of the tensor.
         name: &'static str,
         /// Its element type.
         found: Kind,
     },
     /// A number is too large for the kernels, or negative.
-    #[error("{name} is {value}, which is out of range")]
+    #[error("{name} is out of range: {value}")]
     OutOfRange {
-        /// What the number is.
+        /// A description of the number.
         name: &'static str,
         /// The number.
         value: i64,
     },
-    /// The number of values does not fit the shape.
-    #[error("found {found} values for a tensor of shape {shape:?}")]
+    /// The number of values does not match the shape.
+    #[error("{found} values do not fit a tensor of shape {shape:?}")]
     Length {
         /// The requested shape.
         shape: Vec<i64>,
@@ -42,11 +42,11 @@ pub enum Error {
         found: usize,
     },
     /// A tensor is on the wrong device.
-    #[error("the tensor is on {}, expected {expected}", device_name(*.found))]
+    #[error("expected a tensor on {expected}, found one on {}", device_name(*.found))]
     Device {
-        /// Where it should be.
+        /// The expected device.
         expected: &'static str,
-        /// Where it is.
+        /// The actual device.
         found: Device,
     },
     /// Out of memory.
@@ -61,7 +61,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether memory ran out, so that a smaller batch may fit.
+    /// Returns whether memory ran out, in which case a smaller batch may fit.
     pub fn is_out_of_memory(&self) -> bool {
         match self {
             Self::OutOfMemory => true,
@@ -72,20 +72,20 @@ impl Error {
     }
 }
 
-/// Whether libtorch ran out of memory, on the CPU or on a device.
+/// Returns whether libtorch ran out of memory, on the CPU or on a device.
 pub fn is_out_of_memory(error: &TchError) -> bool {
     says_out_of_memory(&error.to_string())
 }
 
-/// tch passes on no error codes; these are the messages of libtorch's two allocators and of C++'s own, which reaches
-/// tch from the functions of this crate in a backward pass.
+/// Recognises the messages of libtorch's two allocators and that of C++'s own, since tch does not pass on error
+/// codes. C++'s own reaches tch from this crate's functions in a backward pass.
 fn says_out_of_memory(message: &str) -> bool {
     ["can't allocate memory", "out of memory", "std::bad_alloc"]
         .iter()
         .any(|words| message.contains(words))
 }
 
-/// The device as PyTorch writes it: `cpu`, `cuda:0`.
+/// Returns the name of the device as PyTorch writes it: `cpu`, `cuda:0`.
 pub fn device_name(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),
@@ -94,7 +94,7 @@ pub fn device_name(device: Device) -> String {
 }
 
 impl From<Error> for TchError {
-    /// For crates whose other calls return libtorch's own errors.
+    /// Converts the error for crates whose other calls return libtorch's own errors.
     fn from(error: Error) -> Self {
         match error {
             Error::Torch(error) => error,
@@ -112,9 +112,9 @@ impl From<Failure> for Error {
     }
 }
 
-/// Turns what a C++ function of this crate returns into a `Result`.
+/// Converts the return value of one of this crate's C++ functions into a `Result`.
 pub(crate) fn check(result: RawResult) -> Result<(), Error> {
-    // SAFETY: the crate's functions are linked to this program.
+    // SAFETY: the crate's functions are linked into this program.
     unsafe { result.check() }.map_err(Error::from)
 }
 

@@ -1,7 +1,7 @@
-//! Operations on lists of tensors, and the optimizers that libtorch has fused kernels for.
+//! Operations on lists of tensors, and the optimizers for which libtorch has fused kernels.
 //!
-//! They change their first list in place unless they return tensors. If that list holds parameters, call them inside
-//! [`tch::no_grad`].
+//! Functions that do not return tensors modify the tensors in their first argument in place. If those are
+//! parameters, call the function inside [`tch::no_grad`].
 
 use tch::Tensor;
 
@@ -13,18 +13,19 @@ use crate::operator::{Value, call};
 pub struct SgdConstants {
     /// Learning rate.
     pub lr: f64,
-    /// Momentum: the factor of the momentum buffer in each step.
+    /// Momentum: the factor by which the momentum buffer is multiplied in each step.
     pub momentum: f64,
-    /// Nesterov momentum.
+    /// Whether to use Nesterov momentum.
     pub nesterov: bool,
     /// Weight decay (L2 penalty): this times the parameter is added to its gradient.
     pub weight_decay: f64,
 }
 
-/// One step of SGD like that of `torch.optim.SGD`, with all tensors in one kernel (`aten::_fused_sgd_`).
+/// Takes one step of SGD, like `torch.optim.SGD`, with all tensors in one kernel (`aten::_fused_sgd_`).
 ///
-/// The lists have equal lengths. Each gradient and buffer must have the shape **and the strides** of its
-/// parameter, because the kernel runs over memory. `buffers` start at zero; the list is empty without momentum.
+/// The lists must have equal lengths. Each gradient and buffer must have the shape **and the strides** of its
+/// parameter, because the kernel runs over memory. `buffers` must be zeros before the first step; without
+/// momentum, the list is empty.
 ///
 /// # Errors
 /// [`Error::Native`] when the lists do not match.
@@ -44,7 +45,7 @@ pub fn fused_sgd(
         Value::Float(0.0),
         Value::Bool(constants.nesterov),
         Value::Bool(false),
-        // `is_first_step`: with zero buffers and no dampening, the first step is like any other.
+        // `is_first_step`: with buffers of zeros and no dampening, the first step is like any other.
         Value::Bool(false),
     ];
     call("aten::_fused_sgd_", "", &arguments).map(drop)
@@ -59,23 +60,23 @@ pub struct AdamWConstants {
     pub betas: [f64; 2],
     /// Decoupled weight decay: this times the learning rate times the parameter is subtracted from the parameter.
     pub weight_decay: f64,
-    /// Added to the square root of the second average.
+    /// Epsilon, added to the square root of the second-moment estimate.
     pub epsilon: f64,
 }
 
 /// The state of [`fused_adamw`], with one tensor per parameter in each list.
 #[derive(Debug, Clone, Copy)]
 pub struct AdamWState<'a> {
-    /// Moving averages of the gradients.
+    /// Moving averages of the gradients, the first-moment estimates.
     pub exp_avgs: &'a [Tensor],
-    /// Moving averages of their squares.
+    /// Moving averages of the squared gradients, the second-moment estimates.
     pub exp_avg_sqs: &'a [Tensor],
-    /// Step counts, as 32-bit floats without dimensions. The caller increments them before the step.
+    /// Step counts, as zero-dimensional 32-bit floats. The caller must increment them before the step.
     pub steps: &'a [Tensor],
 }
 
-/// One step of AdamW like that of `torch.optim.AdamW`, with all tensors in one kernel
-/// (`aten::_fused_adamw_`). The lists are like those of [`fused_sgd`].
+/// Takes one step of AdamW, like `torch.optim.AdamW`, with all tensors in one kernel (`aten::_fused_adamw_`). The
+/// same rules apply to the lists as in [`fused_sgd`].
 ///
 /// # Errors
 /// [`Error::Native`] when the lists do not match.
@@ -103,7 +104,7 @@ pub fn fused_adamw(
     call("aten::_fused_adamw_", "", &arguments).map(drop)
 }
 
-/// `target += weight * (other - target)`.
+/// Computes `target += weight * (other - target)`.
 ///
 /// # Errors
 /// [`Error::Native`] when the lists do not match.
@@ -116,7 +117,7 @@ pub fn lerp(targets: &[Tensor], others: &[Tensor], weight: f64) -> Result<(), Er
     call("aten::_foreach_lerp_", "Scalar", &arguments).map(drop)
 }
 
-/// `target *= factor`.
+/// Computes `target *= factor`.
 ///
 /// # Errors
 /// [`Error::Native`] when libtorch fails.
@@ -125,7 +126,7 @@ pub fn scale(targets: &[Tensor], factor: f64) -> Result<(), Error> {
     call("aten::_foreach_mul_", "Scalar", &arguments).map(drop)
 }
 
-/// `target += factor * other`.
+/// Computes `target += factor * other`.
 ///
 /// # Errors
 /// [`Error::Native`] when the lists do not match.
@@ -138,7 +139,7 @@ pub fn add(targets: &[Tensor], others: &[Tensor], factor: f64) -> Result<(), Err
     call("aten::_foreach_add_", "List", &arguments).map(drop)
 }
 
-/// `target += other`, a number.
+/// Computes `target += other`, where `other` is a number.
 ///
 /// # Errors
 /// [`Error::Native`] when libtorch fails.
@@ -147,7 +148,7 @@ pub fn add_number(targets: &[Tensor], other: f64) -> Result<(), Error> {
     call("aten::_foreach_add_", "Scalar", &arguments).map(drop)
 }
 
-/// `target += factor * a * b`.
+/// Computes `target += factor * a * b`.
 ///
 /// # Errors
 /// [`Error::Native`] when the lists do not match.
@@ -161,7 +162,7 @@ pub fn add_product(targets: &[Tensor], a: &[Tensor], b: &[Tensor], factor: f64) 
     call("aten::_foreach_addcmul_", "Scalar", &arguments).map(drop)
 }
 
-/// `target += factor * a / b`.
+/// Computes `target += factor * a / b`.
 ///
 /// # Errors
 /// [`Error::Native`] when the lists do not match.
@@ -175,7 +176,7 @@ pub fn add_quotient(targets: &[Tensor], a: &[Tensor], b: &[Tensor], factor: f64)
     call("aten::_foreach_addcdiv_", "Scalar", &arguments).map(drop)
 }
 
-/// `target = sqrt(target)`.
+/// Computes `target = sqrt(target)`.
 ///
 /// # Errors
 /// [`Error::Native`] when libtorch fails.
@@ -183,7 +184,7 @@ pub fn sqrt(targets: &[Tensor]) -> Result<(), Error> {
     call("aten::_foreach_sqrt_", "", &[Value::Tensors(targets)]).map(drop)
 }
 
-/// `a + number`, as new tensors.
+/// Returns `a + number` as new tensors.
 ///
 /// # Errors
 /// [`Error::Native`] when libtorch fails.
@@ -195,7 +196,7 @@ pub fn plus(a: &[Tensor], number: f64) -> Result<Vec<Tensor>, Error> {
     )
 }
 
-/// `a + factor * b`, as new tensors.
+/// Returns `a + factor * b` as new tensors.
 ///
 /// # Errors
 /// [`Error::Native`] when the lists do not match.
@@ -204,7 +205,7 @@ pub fn sum(a: &[Tensor], b: &[Tensor], factor: f64) -> Result<Vec<Tensor>, Error
     call("aten::_foreach_add", "List", &arguments)
 }
 
-/// The Euclidean norm of each tensor.
+/// Returns the Euclidean norm of each tensor.
 ///
 /// # Errors
 /// [`Error::Native`] when libtorch fails.
@@ -216,8 +217,8 @@ pub fn norms(tensors: &[Tensor]) -> Result<Vec<Tensor>, Error> {
     )
 }
 
-/// Multiplies `gradients` by `inverse_scale`, and sets `found_inf` to one if any gradient is infinite or NaN. Both
-/// have one element.
+/// Multiplies `gradients` by `inverse_scale`, and sets `found_inf` to one if any gradient is infinite or NaN.
+/// `found_inf` and `inverse_scale` have one element each.
 ///
 /// # Errors
 /// [`Error::Native`] when libtorch fails.
@@ -234,8 +235,8 @@ pub fn check_finite_and_unscale(
     call("aten::_amp_foreach_non_finite_check_and_unscale_", "", &arguments).map(drop)
 }
 
-/// Drops the gradients of the tensors: their memory is free until the next backward pass, which stores gradients
-/// instead of adding to them (PyTorch's `zero_grad(set_to_none=True)`).
+/// Drops the gradients of the tensors, like PyTorch's `zero_grad(set_to_none=True)`. This frees their memory; the
+/// next backward pass stores new gradients instead of adding to the old ones.
 ///
 /// # Errors
 /// [`Error::Native`] when libtorch fails.

@@ -1,4 +1,4 @@
-//! Calls libtorch operators by name, for those that tch has no method for.
+//! Calls libtorch operators by name, for operators that tch does not expose.
 
 use std::ffi::{CString, c_void};
 
@@ -29,8 +29,8 @@ pub enum Value<'a> {
 /// Receives one result of `effnet_call`.
 ///
 /// # Safety
-/// `context` must be the `Vec<Tensor>` that was passed with this function, `tensor` an `at::Tensor` on the heap
-/// that nobody else owns.
+/// `context` must be the `Vec<Tensor>` that was passed with this function, and `tensor` an `at::Tensor` on the
+/// heap that nothing else owns.
 unsafe extern "C" fn take(context: *mut c_void, tensor: *mut C_tensor) {
     // SAFETY: by this function's contract.
     unsafe {
@@ -39,10 +39,10 @@ unsafe extern "C" fn take(context: *mut c_void, tensor: *mut C_tensor) {
 }
 
 /// Calls the operator `name.overload`, for example `aten::_foreach_lerp_` with the overload `Scalar`, and returns
-/// its results. Lists of tensors among them are flattened.
+/// its results. Lists of tensors among the results are flattened.
 ///
-/// Arguments are in the order of the operator's schema, against which they are checked; trailing arguments with
-/// a default may be omitted.
+/// Arguments are in the order of the operator's schema, and are checked against it; trailing arguments with a
+/// default may be omitted.
 ///
 /// # Errors
 /// [`Error::Native`] when there is no such operator, when an argument is of the wrong type, and when the
@@ -64,8 +64,8 @@ pub fn call(name: &str, overload: &str, arguments: &[Value<'_>]) -> Result<Vec<T
         .map(|(value, pointers)| raw(value, pointers))
         .collect();
     let mut results: Vec<Tensor> = Vec::new();
-    // SAFETY: names and values are alive and of the stated lengths; the tensors behind the values are
-    // borrowed for the call; `take` receives the vector that it expects.
+    // SAFETY: names and values are alive and have the stated lengths, the tensors behind the values are borrowed
+    // for the call, and `take` receives the vector that it expects.
     check(unsafe {
         effnet_call(
             name.as_ptr(),

@@ -1,8 +1,8 @@
 //! Everything that crosses the C boundary: the structures, enumerations and functions of `shim/api.h` and
 //! `shim/cuda_graphs.h`.
 //!
-//! The compiler of neither language sees the other's declarations, so both assert the layout of each structure, and a
-//! test compares the enumerations. Whoever changes one side changes both.
+//! Neither compiler sees the other language's declarations, so both sides assert the layout of each structure, and
+//! a test compares the enumerations. A change to one side needs the same change to the other.
 
 use std::ffi::{c_char, c_void};
 

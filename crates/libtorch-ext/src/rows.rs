@@ -1,6 +1,6 @@
-//! A tensor whose rows several threads fill.
+//! A tensor whose rows are filled by several threads.
 //!
-//! Threads that decode images write them straight into the batch, which saves one copy of every image.
+//! Threads that decode images write them straight into the batch, which saves a copy of each image.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,17 +10,17 @@ use crate::Error;
 
 /// A tensor of 32-bit floats on the CPU whose rows can be written by other threads.
 ///
-/// The rows are the memory of the tensor: what is written to them is not copied.
+/// The rows are the memory of the tensor, so values written to them are not copied.
 #[derive(Debug)]
 pub struct RowBuffer {
     tensor: Arc<Mutex<Tensor>>,
 }
 
 impl RowBuffer {
-    /// Allocates a buffer of `shape`, `[rows, ...]`, and returns it with its rows.
+    /// Allocates a buffer of shape `shape`, `[rows, ...]`, and returns it with its rows.
     ///
     /// # Errors
-    /// [`Error::Length`] for a shape without dimensions, with a negative one, or with too many values;
+    /// [`Error::Length`] for a shape without dimensions, with a negative dimension, or with too many values;
     /// [`Error::Torch`] when out of memory.
     pub fn new(shape: &[i64]) -> Result<(Self, Vec<Row>), Error> {
         let product = |sides: &[i64]| {
@@ -52,17 +52,17 @@ impl RowBuffer {
         Ok((Self { tensor }, rows))
     }
 
-    /// The tensor with what was written to its rows; rows that were not written are zeros.
+    /// Returns the tensor with the values written to its rows; rows that were never written are zeros.
     ///
     /// # Errors
-    /// Returns the buffer itself while any of its rows exists.
+    /// Returns the buffer itself if any of its rows still exists.
     pub fn finish(self) -> Result<Tensor, Self> {
         let tensor = Arc::try_unwrap(self.tensor).map_err(|tensor| Self { tensor })?;
         Ok(tensor.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// One row of a [`RowBuffer`], for one thread at a time.
+/// One row of a [`RowBuffer`], which one thread at a time can write.
 #[derive(Debug)]
 pub struct Row {
     start: *mut f32,
@@ -72,12 +72,12 @@ pub struct Row {
     _tensor: Arc<Mutex<Tensor>>,
 }
 
-// SAFETY: until it is dropped, a row is the only access to its part of the memory, because the buffer hands out the
-// tensor only after that; and the row keeps the tensor, and with it the memory, alive.
+// SAFETY: until it is dropped, a row is the only way to access its part of the memory, because the buffer does not
+// hand out the tensor before. The row keeps the tensor alive, and with it the memory.
 unsafe impl Send for Row {}
 
 impl Row {
-    /// The values, initially zero.
+    /// Returns the values of the row, which are initially zero.
     pub fn values(&mut self) -> &mut [f32] {
         if !self.initialized {
             // SAFETY: `start` is the first of `length` floats that only this row accesses; all bits zero is a
@@ -85,7 +85,7 @@ impl Row {
             unsafe { self.start.write_bytes(0, self.length) };
             self.initialized = true;
         }
-        // SAFETY: as above, and they are initialized.
+        // SAFETY: as above, and the floats are initialised.
         unsafe { std::slice::from_raw_parts_mut(self.start, self.length) }
     }
 }

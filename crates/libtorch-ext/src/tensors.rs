@@ -1,14 +1,14 @@
-//! Copies from Rust slices to tensors, and slices of tensors.
+//! Copies Rust slices into tensors, and borrows tensors as slices.
 
 use tch::{Device, Kind, Tensor};
 
 use crate::Error;
 
-/// Concatenates `parts` into a tensor of 32-bit floats on the CPU: a batch from its images, with one copy of
-/// each.
+/// Concatenates `parts` into a tensor of 32-bit floats on the CPU: builds a batch from its images, copying each
+/// image once.
 ///
 /// # Errors
-/// [`Error::Length`] when the number of values in `parts` does not fit `shape`, [`Error::Torch`] when out of
+/// [`Error::Length`] when the number of values in `parts` does not match `shape`, [`Error::Torch`] when out of
 /// memory.
 pub fn concatenate(parts: &[&[f32]], shape: &[i64]) -> Result<Tensor, Error> {
     let found: usize = parts.iter().map(|part| part.len()).sum();
@@ -24,8 +24,8 @@ pub fn concatenate(parts: &[&[f32]], shape: &[i64]) -> Result<Tensor, Error> {
     let tensor = Tensor::f_empty(shape, (Kind::Float, Device::Cpu))?;
     let mut target = tensor.data_ptr().cast::<f32>();
     for part in parts {
-        // SAFETY: the tensor is new, contiguous and has room for `found` floats, of which those before
-        // `target` are written; nothing else refers to its memory, so no part overlaps it.
+        // SAFETY: the tensor is new and contiguous, and has room for `found` floats, of which those before
+        // `target` are written. Nothing else refers to its memory, so no part overlaps it.
         unsafe {
             std::ptr::copy_nonoverlapping(part.as_ptr(), target, part.len());
             target = target.add(part.len());
@@ -34,16 +34,16 @@ pub fn concatenate(parts: &[&[f32]], shape: &[i64]) -> Result<Tensor, Error> {
     Ok(tensor)
 }
 
-/// The values of a contiguous tensor of 32-bit floats on the CPU; `None` for any other tensor.
+/// Returns the values of a contiguous tensor of 32-bit floats on the CPU, or `None` for any other tensor.
 ///
 /// # Safety
-/// Nobody may change the values while the slice is alive, neither through this tensor nor through another one
-/// that shares its memory.
+/// While the slice is alive, the values must not be changed, neither through this tensor nor through another
+/// tensor that shares its memory.
 pub unsafe fn float_slice(tensor: &Tensor) -> Option<&[f32]> {
     let fits = tensor.device() == Device::Cpu && tensor.kind() == Kind::Float && tensor.is_contiguous();
     let start = tensor.data_ptr().cast::<f32>();
-    // SAFETY: a contiguous tensor of floats on the CPU has `numel` of them from its pointer on, which live as
-    // long as the borrow, and by this function's contract they do not change.
+    // SAFETY: the pointer of a contiguous tensor of floats on the CPU points to `numel` of them, which live as
+    // long as the borrow and, by this function's contract, do not change.
     (fits && !start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start, tensor.numel()) })
 }
 

@@ -1,7 +1,7 @@
 //! Layers for training that save only their input for the backward pass.
 //!
-//! libtorch's operators would save the outputs of batch normalisation, SiLU and the gate as well. Those here
-//! recompute them in the backward pass, in half the memory and time. They run on the CPU; synchronised batch
+//! libtorch's operators would also save the outputs of batch normalisation, SiLU and the gate. The layers here
+//! recompute them in the backward pass, and need half the memory and time. They run on the CPU; synchronised batch
 //! normalisation runs on any device.
 
 mod group;
@@ -33,11 +33,11 @@ pub struct BatchNorm<'a> {
     pub running_mean: &'a Tensor,
     /// `[C]`, updated.
     pub running_var: &'a Tensor,
-    /// Weight of the batch in the running statistics.
+    /// The weight of the batch in the running statistics.
     pub momentum: f64,
-    /// Added to the variance.
+    /// Epsilon, added to the variance.
     pub epsilon: f64,
-    /// The processes whose batches are normalised together; `None` for this process alone.
+    /// The processes whose batches are normalised together; `None` means this process alone.
     pub group: Option<&'a Arc<dyn BatchNormGroup>>,
 }
 
@@ -50,15 +50,16 @@ pub struct SqueezeExcite<'a> {
     pub expand: [&'a Tensor; 2],
 }
 
-/// Whether the kernels of this module can train with `x` and `norm`: both on the CPU, parameters of 32-bit
-/// floats, `x` of 32-bit floats or bfloat16, and more than one value per channel in all processes together.
+/// Returns whether the kernels of this module can train with `x` and `norm`: both must be on the CPU, the
+/// parameters must be 32-bit floats, `x` must be 32-bit floats or bfloat16, and all processes together must have
+/// more than one value per channel.
 pub fn is_supported(x: &Tensor, norm: &BatchNorm<'_>) -> bool {
     let least = if norm.group.is_some() { 1 } else { 2 };
     runs_on(x, norm.weight, least)
 }
 
-/// Whether the kernels support `x` with parameters like `parameter`, with at least `least` values per
-/// channel.
+/// Returns whether the kernels support `x` with parameters like `parameter`, if `x` must have at least `least`
+/// values per channel.
 fn runs_on(x: &Tensor, parameter: &Tensor, least: i64) -> bool {
     let kinds = (x.kind(), parameter.kind());
     x.device() == Device::Cpu
@@ -98,7 +99,7 @@ fn expect_shape(name: &'static str, tensor: &Tensor, expected: &[i64]) -> Result
     })
 }
 
-/// The number of channels of `x`, if the kernels `run` on it.
+/// Returns the number of channels of `x`, or an error unless `run` says that the kernels support it.
 fn channels(x: &Tensor, run: bool) -> Result<i64, Error> {
     let size = x.size();
     if run {
@@ -133,10 +134,10 @@ impl BatchNorm<'_> {
     }
 }
 
-/// `norm(x)`, followed by SiLU if `silu`.
+/// Computes `norm(x)`, followed by SiLU if `silu` is true.
 ///
 /// # Errors
-/// [`Error::Shape`] when the parameters do not fit `x`, or [`is_supported`] is false; [`Error::Native`],
+/// [`Error::Shape`] when the parameters do not match `x`, or [`is_supported`] is false; [`Error::Native`],
 /// [`Error::OutOfMemory`].
 pub fn norm_activation(x: &Tensor, norm: &BatchNorm<'_>, silu: bool) -> Result<Tensor, Error> {
     let raw = norm.raw(channels(x, is_supported(x, norm))?)?;
@@ -144,12 +145,12 @@ pub fn norm_activation(x: &Tensor, norm: &BatchNorm<'_>, silu: bool) -> Result<T
     output(|out| unsafe { effnet_norm_activation(x.as_ptr(), &raw const raw, i32::from(silu), out) })
 }
 
-/// `norm(x)` over the batches of the norm's group, for activations `[N, C, H, W]` of any kind on any device.
-/// It is built on libtorch's operators, for activations that [`is_supported`] rejects.
+/// Computes `norm(x)` over the batches of the norm's group, for activations `[N, C, H, W]` of any kind on any
+/// device. This is built on libtorch's operators, for activations that [`is_supported`] rejects.
 ///
 /// # Errors
-/// [`Error::Shape`] when the parameters do not fit `x`, [`Error::Native`] when the norm has no group or the
-/// group fails, [`Error::OutOfMemory`].
+/// [`Error::Shape`] when the parameters do not match `x`, [`Error::Native`] when the norm does not have a group or
+/// the group fails, [`Error::OutOfMemory`].
 pub fn sync_batch_norm(x: &Tensor, norm: &BatchNorm<'_>) -> Result<Tensor, Error> {
     let found = x.size();
     let [_, channels, _, _] = found[..] else {
@@ -168,11 +169,12 @@ pub fn sync_batch_norm(x: &Tensor, norm: &BatchNorm<'_>) -> Result<Tensor, Error
     output(|out| unsafe { effnet_sync_batch_norm(x.as_ptr(), &raw const raw, out) })
 }
 
-/// A depthwise convolution of `silu(norm(x))`, or of `x` without a norm, with `kernels` `[C, 1, k, k]` for `k` of
-/// 3 or 5 and a stride of 1 or 2. `padding` is top, bottom, left, right, each less than `k`.
+/// Computes a depthwise convolution of `silu(norm(x))`, or of `x` without a norm, with `kernels` of shape `[C, 1,
+/// k, k]`, where `k` is 3 or 5, and a stride of 1 or 2. `padding` is `[top, bottom, left, right]`, each less than
+/// `k`.
 ///
 /// # Errors
-/// Same as [`norm_activation`], and [`Error::OutOfRange`] for another kernel, stride or padding.
+/// The errors of [`norm_activation`], and [`Error::OutOfRange`] for any other kernel size, stride or padding.
 pub fn depthwise(
     x: &Tensor,
     norm: Option<&BatchNorm<'_>>,
@@ -204,18 +206,17 @@ pub fn depthwise(
     }
     let raw = norm.map(|norm| norm.raw(channels)).transpose()?;
     let raw = raw.as_ref().map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: as above; shape, stride and padding are among those that the C++ kernels support, and `padding`
-    // has four numbers.
+    // SAFETY: as above. The C++ kernels support the shape, stride and padding, and `padding` has four numbers.
     output(|out| unsafe {
         effnet_depthwise(x.as_ptr(), raw, kernels.as_ptr(), stride, padding.as_ptr(), out)
     })
 }
 
-/// Squeeze-and-excitation of `y = silu(norm(x))`: `y` times a gate for each channel of each image, computed
-/// by two small layers from the channel means over the pixels.
+/// Applies squeeze-and-excitation to `y = silu(norm(x))`: multiplies `y` by a gate for each channel of each image.
+/// Two small layers compute the gates from the channels' means over the pixels.
 ///
 /// # Errors
-/// Same as [`norm_activation`].
+/// The errors of [`norm_activation`].
 pub fn norm_squeeze_excite(
     x: &Tensor,
     norm: &BatchNorm<'_>,
@@ -229,7 +230,7 @@ pub fn norm_squeeze_excite(
     expect("the squeeze bias", reduce[1], &[squeezed])?;
     expect("the excitation weight", expand[0], &[channels, squeezed, 1, 1])?;
     expect("the excitation bias", expand[1], &[channels])?;
-    // SAFETY: the tensors are alive and their shapes fit each other.
+    // SAFETY: the tensors are alive, and their shapes match.
     output(|out| unsafe {
         effnet_norm_squeeze_excite(
             x.as_ptr(),
@@ -243,10 +244,10 @@ pub fn norm_squeeze_excite(
     })
 }
 
-/// The tensor that `call` writes.
+/// Returns the tensor that `call` writes.
 fn output(call: impl FnOnce(*mut *mut C_tensor) -> RawResult) -> Result<Tensor, Error> {
     let mut out = ptr::null_mut();
     check(call(&raw mut out))?;
-    // SAFETY: without an error, it is a tensor on the heap that nobody else owns.
+    // SAFETY: after a success, `out` is a tensor on the heap that nothing else owns.
     Ok(unsafe { Tensor::from_ptr(out) })
 }

@@ -1,4 +1,4 @@
-//! The CUDA part of the shim on a machine without a device. `tests/tests/cuda` tests the rest.
+//! Tests of the CUDA part of the shim on a machine without a device. `tests/tests/cuda` tests the rest.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 
@@ -7,8 +7,8 @@ use tch::{Cuda, Device, Kind, Tensor};
 
 const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
-/// Whether libtorch has a device although `load_cuda` was not called, which is so if programs are linked to its
-/// CUDA library.
+/// Returns whether libtorch has a device although `load_cuda` was not called, which is the case if programs are
+/// linked against its CUDA library.
 fn linked_to_cuda() -> bool {
     Cuda::is_available()
 }
@@ -17,11 +17,11 @@ fn linked_to_cuda() -> bool {
 fn assert_native<T>(result: Result<T, Error>) {
     match result {
         Err(Error::Native(message)) => {
-            // A message for the caller, without libtorch's backtrace.
+            // The message is meant for the caller, and does not contain libtorch's backtrace.
             assert!(!message.is_empty() && !message.contains("frame #"), "{message}");
         }
         Err(other) => panic!("{other}"),
-        Ok(_) => panic!("it succeeded"),
+        Ok(_) => panic!("the call succeeded"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Synchronised batch normalisation with simulated groups in one process.
+//! Tests of synchronised batch normalisation with simulated groups in one process.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 
@@ -24,7 +24,7 @@ impl BatchNormGroup for Twins {
     }
 }
 
-/// A process that fails at a call.
+/// A process that fails at one of its calls.
 #[derive(Debug)]
 struct FailsAt {
     call: usize,
@@ -86,7 +86,7 @@ type Normalise = fn(&Tensor, &BatchNorm<'_>) -> Result<Tensor, Error>;
 
 const LAYERS: [Normalise; 2] = [|x, norm| norm_activation(x, norm, false), sync_batch_norm];
 
-/// The gradient of the input, the output, and the running statistics.
+/// Returns the gradient of the input, the output, and the running statistics.
 fn pass(x: &Tensor, group: Option<&Arc<dyn BatchNormGroup>>, normalise: Normalise) -> [Tensor; 4] {
     let (x, layer) = (x.detach().copy().set_requires_grad(true), Layer::new());
     let output = normalise(&x, &layer.norm(group)).unwrap();
@@ -110,7 +110,7 @@ fn two_processes_normalise_as_one_with_both_batches() {
             assert!(found.allclose(&expected, 1e-5, 1e-5, false), "result {index}");
         }
     }
-    assert_eq!(Arc::strong_count(&group), 1, "the passes have given up the group");
+    assert_eq!(Arc::strong_count(&group), 1, "the passes have released the group");
 }
 
 #[test]
@@ -155,5 +155,5 @@ fn an_error_of_the_group_is_that_of_the_backward_pass() {
 #[test]
 fn synchronised_normalisation_without_a_group_is_refused() {
     let error = sync_batch_norm(&batch(), &Layer::new().norm(None)).unwrap_err();
-    assert!(error.to_string().contains("needs a group"), "{error}");
+    assert!(error.to_string().contains("requires a group"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! The training layers against libtorch's own, forward and backward.
+//! Compares the training layers with libtorch's own, forward and backward.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 
@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
-/// Numbers between -1 and 1, the same in every run: libtorch's generator is shared between tests.
+/// Returns numbers between -1 and 1, the same in every run. (libtorch's generator is shared between tests.)
 fn drawn(shape: &[i64], seed: u32) -> Tensor {
     let mut state = seed;
     let mut next = || {
@@ -59,7 +59,7 @@ impl Norm {
         }
     }
 
-    /// libtorch's.
+    /// The same normalisation with libtorch's operators.
     fn reference(&self, x: &Tensor) -> Tensor {
         let [weight, bias] = [Some(&self.weight), Some(&self.bias)];
         let [mean, variance] = [Some(&self.mean), Some(&self.variance)];
@@ -76,7 +76,7 @@ fn close(found: &Tensor, expected: &Tensor, bound: f64, what: &str) {
     } else {
         difference / expected.abs().max().double_value(&[])
     };
-    // Not `error > bound`: that lets a NaN pass.
+    // Not `error > bound`, which would let NaN pass.
     assert!(error <= bound, "{what}: {error:.1e}");
 }
 
@@ -126,11 +126,11 @@ fn same(
     );
 }
 
-/// Channel counts with whole blocks and a remainder, with one block and with less, in both kinds.
+/// Covers channel counts of several blocks and a remainder, of one block and of less, in both kinds.
 fn inputs(mut each: impl FnMut(Tensor, String)) {
     for kind in [Kind::Float, Kind::BFloat16] {
         for [channels, side] in [[37, 9], [64, 6], [3, 40]] {
-            // An offset as large as the spread: batch statistics must not lose it.
+            // The offset is as large as the spread: batch statistics must not lose it.
             let x = (drawn(&[3, channels, side, side + 1], 7) + 0.5).to_kind(kind);
             each(x, format!("{kind:?}, {channels} channels of {side} pixels"));
         }
@@ -160,7 +160,7 @@ fn normalisation_with_and_without_silu_agrees_with_libtorchs() {
     });
 }
 
-/// SAME and symmetric padding of both kernels and strides.
+/// Covers SAME and symmetric padding for both kernel sizes and both strides.
 const GEOMETRIES: [(i64, i64, [i64; 4]); 6] = [
     (3, 1, [1, 1, 1, 1]),
     (3, 2, [0, 1, 0, 1]),

@@ -1,4 +1,4 @@
-// The store and the backend behind the handles of api.h, which this program and libeffnet_nccl.so share.
+// The store and the backend behind the handles in api.h, which this program and libeffnet_nccl.so share.
 #pragma once
 
 #include <torch/csrc/distributed/c10d/Backend.hpp>

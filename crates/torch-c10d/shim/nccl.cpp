@@ -31,7 +31,7 @@ effnet_result connect(const effnet_store* store, int32_t rank, int32_t size, int
         const at::Device on(at::kCUDA, static_cast<c10::DeviceIndex>(device));
         auto nccl = c10::make_intrusive<Nccl>(store->store, rank, size, std::move(options));
         nccl->setBoundDeviceId(on);
-        // Now rather than with the first tensor, so that two ranks on one device fail here.
+        // Connecting now rather than with the first tensor makes two ranks on the same device fail here.
         nccl->eagerConnectSingleDevice(on);
         *out = new effnet_backend{std::move(nccl)};
     });

@@ -1,5 +1,5 @@
-// The interface of libeffnet_nccl.so. It is a library that is opened at run time because it needs symbols of
-// libtorch_cuda, which the program is not linked to.
+// The interface of libeffnet_nccl.so. The library is opened at run time because it needs symbols from
+// libtorch_cuda, which the program is not linked against.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +12,8 @@ extern "C" {
 struct effnet_backend;
 struct effnet_store;
 
-// What `effnet_nccl_2` returns. The number changes with this table, so that a program does not call a library of
-// another version.
+// The table that `effnet_nccl_2` returns. The number in that name changes with this table, so that a program
+// cannot call a library of a different version.
 struct effnet_nccl_api {
     // Connects this rank's device to those of the other ranks, all of which call it with the same store.
     effnet_result (*connect)(const effnet_store* store, int32_t rank, int32_t size, int32_t device, int64_t timeout,

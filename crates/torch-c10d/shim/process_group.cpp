@@ -68,7 +68,7 @@ static c10d::ReduceOp operation(effnet_reduction reduction) {
     case reduction_max: return c10d::ReduceOp::MAX;
     case reduction_min: return c10d::ReduceOp::MIN;
     }
-    TORCH_CHECK(false, "no reduction has the number ", int32_t(reduction));
+    TORCH_CHECK(false, "unknown reduction ", int32_t(reduction));
 }
 
 effnet_result effnet_group_all_reduce(const effnet_group* group, const Tensor* tensor,

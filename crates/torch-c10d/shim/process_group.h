@@ -1,4 +1,4 @@
-// The group behind its handle of api.h.
+// The group behind its handle in api.h.
 #pragma once
 
 #ifndef USE_C10D_GLOO
@@ -12,7 +12,7 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
 struct effnet_group {
-    // For the Reducer; it has the backends below.
+    // For the Reducer. Contains the backends below.
     c10::intrusive_ptr<c10d::ProcessGroup> group;
     c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
     // For tensors on CUDA devices; may be null.
@@ -25,7 +25,7 @@ struct effnet_group {
         return *nccl;
     }
 
-    // Waits until `work` is done. Work on a device has no timeout of its own, and never ends if a rank is gone.
+    // Waits until `work` is done. Without a timeout here, work on a device would never end if a rank were gone.
     void finish(const c10::intrusive_ptr<c10d::Work>& work) const {
         if (nccl) {
             work->wait(timeout);

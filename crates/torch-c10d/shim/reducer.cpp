@@ -53,15 +53,16 @@ struct WithoutStrides : c10::WarningHandler {
     c10::WarningHandler* const next;
 };
 
-// Drops it during its lifetime. Autograd's engine passes the warnings of its threads on to the thread that waits.
+// Drops that warning for as long as the object lives. Autograd's engine forwards the warnings of its threads to
+// the thread that waits for it.
 struct Quiet {
     WithoutStrides handler{c10::WarningUtils::get_warning_handler()};
     c10::WarningUtils::WarningHandlerGuard guard{&handler};
 };
 
-// Runs a backward pass whose gradients arrive in a fixed order, and lets the Reducer rebuild its buckets in that order.
-// It does so once, and until then records the order again in every step. After this pass the buckets do not depend on
-// where a run was started or resumed, and neither do the bits of the sums.
+// Runs a backward pass whose gradients arrive in a fixed order, and lets the Reducer rebuild its buckets in that
+// order. The Reducer rebuilds them only once, and until then records the order again in every step. After this
+// pass, neither the buckets nor the bits of the sums depend on where a run was started or resumed.
 void rehearse(c10d::Reducer& reducer, const std::vector<Tensor>& parameters) {
     const at::AutoGradMode enabled(true);
     std::vector<Tensor> sums;
@@ -97,7 +98,7 @@ effnet_result effnet_reducer_new(const effnet_group* group, const Tensor* const*
         std::vector<Tensor> parameters;
         for (size_t i = 0; i < count; ++i) parameters.push_back(*tensors[i]);
         c10d::verify_params_across_processes(group->group, parameters, std::nullopt);
-        // Gradients of the last layers are ready first.
+        // The gradients of the last layers are ready first.
         const std::vector<Tensor> reversed(parameters.rbegin(), parameters.rend());
         auto buckets = std::get<0>(c10d::compute_bucket_assignment_by_size(reversed, {size_t(bucket_bytes)}));
         for (auto& bucket : buckets)

@@ -15,7 +15,7 @@ extern "C" {
 effnet_result effnet_store_connect(const char* host, uint16_t port, int32_t serves, int32_t clients, int64_t timeout,
                                    effnet_store** out) noexcept {
     return torch_guarded([&] {
-        // Without it TORCH_CPP_LOG_LEVEL has no effect, and each retry is logged with a backtrace.
+        // Without this call TORCH_CPP_LOG_LEVEL has no effect, and each retry is logged with a backtrace.
         c10::initLogging();
         c10d::TCPStoreOptions options;
         options.port = port;

@@ -1,19 +1,20 @@
 //! The address by which the other ranks reach this machine.
 //!
-//! Gloo would take the one that the machine's own host name resolves to, which on Debian is a loopback address.
+//! By default Gloo uses the address that the machine's host name resolves to, which on Debian is a loopback
+//! address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 
 use launch_environment::Master;
 
-/// The local address of a route to `master`. No packet is sent to find it.
+/// Returns the local address of the route to `master`, without sending a packet.
 pub(crate) fn towards(master: &Master) -> Option<IpAddr> {
     let mut targets = (master.address.as_str(), master.port).to_socket_addrs().ok()?;
     targets.find_map(source)
 }
 
-/// The local address of a route to other machines, for the process that serves the store: its own host name may
-/// resolve to a loopback address, as on Debian.
+/// Returns the local address of the route to other machines, for the process that serves the store: its host name
+/// may resolve to a loopback address, as on Debian.
 pub(crate) fn outward() -> Option<IpAddr> {
     // An address reserved for documentation (RFC 5737): any address outside this network has the same route.
     source(SocketAddr::from(([192, 0, 2, 1], 9)))
@@ -30,8 +31,8 @@ fn source(target: SocketAddr) -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
-/// The address that this process uses, given those of all ranks: `own`, unless that is a loopback address and
-/// other ranks are on other machines.
+/// Chooses the address for this process, given the addresses of all ranks: `own`, unless that is a loopback
+/// address and some ranks are on other machines.
 pub(crate) fn choose(own: Option<IpAddr>, all: &[Option<IpAddr>]) -> Option<IpAddr> {
     let spans_machines = all.iter().flatten().any(|address| !address.is_loopback());
     match own {

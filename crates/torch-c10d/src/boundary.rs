@@ -1,10 +1,10 @@
-//! Errors of this crate's C++ functions as `Result`s.
+//! Converts errors from this crate's C++ functions into `Result`s.
 
 use libtorch_ext::Error;
 use libtorch_ext::boundary::RawResult;
 
-/// Turns what a C++ function of this crate returns into a `Result`.
+/// Converts the return value of one of this crate's C++ functions into a `Result`.
 pub(crate) fn check(result: RawResult) -> Result<(), Error> {
-    // SAFETY: the crate's functions are linked to this program.
+    // SAFETY: the crate's functions are linked into this program.
     unsafe { result.check() }.map_err(Error::from)
 }

@@ -14,15 +14,15 @@ use crate::nccl;
 use crate::raw::{RawGroup, effnet_group_add_nccl, effnet_group_free, effnet_group_new};
 use crate::store::{c_string, milliseconds};
 
-/// Connections between all ranks: sockets, and NCCL's between their CUDA devices if those are used.
+/// Connections between all ranks: sockets and, if the ranks use CUDA devices, NCCL communicators between those.
 #[derive(Debug)]
 pub(crate) struct Connections {
     raw: NonNull<RawGroup>,
     failed: AtomicBool,
 }
 
-// SAFETY: the object behind it takes calls from any thread. (A `ProcessGroup` requires the same order on all
-// ranks, which concurrent calls would break.)
+// SAFETY: the underlying object accepts calls from any thread. (A `ProcessGroup` requires the same order of calls
+// on all ranks, which concurrent calls would break.)
 unsafe impl Send for Connections {}
 // SAFETY: as above.
 unsafe impl Sync for Connections {}
@@ -30,7 +30,7 @@ unsafe impl Sync for Connections {}
 impl Drop for Connections {
     fn drop(&mut self) {
         let failed = i32::from(*self.failed.get_mut());
-        // SAFETY: this value owns the group. A destructor has nobody to report an error to.
+        // SAFETY: this value owns the group. A destructor cannot report an error.
         let _ = check(unsafe { effnet_group_free(self.raw.as_ptr(), failed) });
     }
 }
@@ -48,7 +48,7 @@ impl Connections {
             .transpose()?;
         let address: Option<&CString> = address.as_ref();
         let mut raw = ptr::null_mut();
-        // SAFETY: the store is alive, the address null or a C string, `raw` valid for writes.
+        // SAFETY: the store is alive, the address is null or a C string, and `raw` is valid for writes.
         check(unsafe {
             effnet_group_new(
                 store.as_ptr(),
@@ -76,11 +76,11 @@ impl Connections {
         timeout: Duration,
     ) -> Result<(), Error> {
         let backend = nccl::connect(&store.prefixed("nccl")?, rank, world_size, device, timeout)?;
-        // SAFETY: the group is alive and not shared; it takes ownership of the backend.
+        // SAFETY: the group is alive and not shared, and it takes ownership of the backend.
         check(unsafe { effnet_group_add_nccl(self.raw.as_ptr(), backend.as_ptr()) })
     }
 
-    /// Records that a call has failed, so that dropping does not wait for pending operations.
+    /// Records that a call has failed, so that dropping these connections does not wait for pending operations.
     pub(crate) fn fail(&self) {
         self.failed.store(true, Ordering::Relaxed);
     }

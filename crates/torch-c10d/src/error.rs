@@ -26,17 +26,17 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Why a group is stuck.
+/// A reason why a group is stuck.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Suspect {
-    /// No heartbeat: the process was killed, its machine is down, or the network connection to it is lost.
+    /// The process sends no heartbeats: it was killed, its machine is down, or the network connection to it was lost.
     Silent(Peer),
-    /// The process exited, without an error in the group.
+    /// The process exited without reporting an error.
     Exited(Peer),
     /// The process failed first, with this error.
     Failed(Peer, String),
-    /// The process is alive, but has not reached the call in which the others wait.
+    /// The process is alive, but has not reached the call in which the others are waiting.
     Behind {
         /// The process.
         peer: Peer,
@@ -54,24 +54,24 @@ impl fmt::Display for Suspect {
         match self {
             Self::Silent(peer) => write!(
                 f,
-                "{peer} does not respond: its process was killed, or the network connection to it is lost"
+                "{peer} does not respond: its process was killed, or the network connection to it was lost"
             ),
             Self::Exited(peer) => write!(f, "{peer} has exited"),
             Self::Failed(peer, message) => write!(f, "{peer} failed: {message}"),
             Self::Behind { peer, calls, own } => write!(
                 f,
-                "{peer} is alive but behind: it is at collective call {calls}, this rank at {own}"
+                "{peer} is alive but behind: it is at collective call {calls}, this rank is at {own}"
             ),
             Self::Store(master) => write!(
                 f,
                 "rank 0 ({master}) does not respond: its process has exited, its machine is down, or the network \
-                 connection to it is lost"
+                 connection to it was lost"
             ),
         }
     }
 }
 
-/// An error of a group of processes, as one of them sees it.
+/// An error in a process group, as one of its processes sees it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GroupError {
@@ -83,13 +83,13 @@ pub enum GroupError {
     Store {
         /// This process.
         rank: usize,
-        /// Where the store is.
+        /// The address of the store.
         master: Master,
-        /// What was tried.
+        /// The failed action, as a participle: `opened` or `reached`.
         action: &'static str,
-        /// How long it was tried.
+        /// How long this process kept trying.
         timeout: Duration,
-        /// What libtorch says.
+        /// libtorch's error.
         #[source]
         source: Box<Error>,
     },
@@ -115,14 +115,16 @@ pub enum GroupError {
         rank: usize,
         /// The call.
         operation: &'static str,
-        /// What libtorch says.
+        /// libtorch's error message.
         message: String,
-        /// The ranks that caused it, as far as is known.
+        /// The ranks that caused the failure, where known.
         suspects: Vec<Suspect>,
     },
-    /// The processes made different calls, or passed tensors of different kinds or shapes. None of the calls
-    /// was carried out.
-    #[error("rank {rank}: rank {peer} calls {theirs}, but rank 0 calls {first}")]
+    /// The processes made different calls, or passed tensors that differ in kind or shape. None of the calls was
+    /// carried out.
+    #[error(
+        "rank {rank}: mismatched collective calls: rank {peer} called {theirs}, but rank 0 called {first}"
+    )]
     Mismatch {
         /// This process.
         rank: usize,
@@ -133,8 +135,8 @@ pub enum GroupError {
         /// The call of rank 0.
         first: String,
     },
-    /// A tensor that cannot be sent: not contiguous, or on a device that is not the group's.
-    #[error("rank {rank}: {operation} takes contiguous tensors on {}, found one {found}", device_name(*.device))]
+    /// A tensor cannot be sent: it is not contiguous, or it is on a device other than the group's.
+    #[error("rank {rank}: {operation} expected a contiguous tensor on {}, found one {found}", device_name(*.device))]
     Tensor {
         /// This process.
         rank: usize,
@@ -142,15 +144,15 @@ pub enum GroupError {
         operation: &'static str,
         /// The group's device; the CPU is accepted too.
         device: Device,
-        /// What the tensor was instead.
+        /// What was wrong with the tensor.
         found: String,
     },
-    /// libtorch failed on this rank, outside of a collective call.
+    /// libtorch failed on this rank, outside any collective call.
     #[error("rank {rank}: libtorch failed")]
     Native {
         /// This process.
         rank: usize,
-        /// What libtorch says.
+        /// libtorch's error.
         #[source]
         source: Box<Error>,
     },

@@ -25,17 +25,17 @@ use crate::{GroupError, ProcessGroupOptions, Protocol, Store, address};
 pub enum Reduction {
     /// Their sum.
     Sum = 0,
-    /// The largest.
+    /// The largest value.
     Max = 1,
-    /// The smallest.
+    /// The smallest value.
     Min = 2,
 }
 
-/// The processes that an [`Environment`] describes, connected. Clones are handles to the same group.
+/// A connected group of the processes described by an [`Environment`]. Clones are handles to the same group.
 ///
-/// Every rank makes the same calls in the same order. A call returns when all ranks have made it. It fails after
-/// the timeout, or as soon as the connection to a rank breaks; a group that has failed must be dropped. Tensors
-/// are contiguous, and on the CPU or the group's [`device`](Self::device).
+/// Every rank must make the same calls in the same order. A call returns once all ranks have made it. It fails
+/// after the timeout, or as soon as the connection to a rank breaks; a group that has failed must be dropped.
+/// Tensors must be contiguous, and on the CPU or the group's [`device`](Self::device).
 #[derive(Debug, Clone)]
 pub struct ProcessGroup(Arc<Inner>);
 
@@ -48,15 +48,15 @@ struct Inner {
     address: Option<IpAddr>,
     // Dropped in this order: connections, heartbeats, store.
     connections: Connections,
-    /// How often [`ProcessGroup::more_connections`] was called.
+    /// The number of calls to [`ProcessGroup::more_connections`].
     more: AtomicU64,
     presence: Option<Presence>,
     store: Store,
-    /// The same without a prefix.
+    /// The same store without a prefix.
     base: Store,
 }
 
-/// The prefix of the group's keys in the store.
+/// Returns the prefix of the group's keys in the store.
 fn prefix(environment: &Environment, protocol: Protocol) -> String {
     let restart = environment.restart_count;
     match (protocol, environment.agent_store) {
@@ -68,15 +68,14 @@ fn prefix(environment: &Environment, protocol: Protocol) -> String {
 }
 
 impl ProcessGroup {
-    /// Waits for all processes of `environment`, and connects them. Rank 0 serves the store unless
-    /// torchrun's agent does.
+    /// Waits for all processes of `environment`, and connects them. Rank 0 serves the store unless torchrun's agent
+    /// already does.
     ///
-    /// The others reach a process at the address of its route to the master; the environment variable
-    /// `GLOO_SOCKET_IFNAME` selects another interface, as in PyTorch.
+    /// A process listens on the local address of its route to the master; the environment variable
+    /// `GLOO_SOCKET_IFNAME` selects a different interface, as in PyTorch.
     ///
     /// # Errors
-    /// [`GroupError::Store`], [`GroupError::Missing`], [`GroupError::Collective`] when sockets cannot be
-    /// opened.
+    /// [`GroupError::Store`], [`GroupError::Missing`], and [`GroupError::Collective`] when sockets cannot be opened.
     pub fn connect(environment: &Environment, options: &ProcessGroupOptions) -> Result<Self, GroupError> {
         let Environment { rank, world_size, .. } = *environment;
         let ProcessGroupOptions {
@@ -150,7 +149,7 @@ impl ProcessGroup {
         Ok(group)
     }
 
-    /// Connects the devices of the ranks: either all ranks have one, or none of them.
+    /// Connects the CUDA devices of the ranks. Either all ranks have one, or none has.
     fn connect_devices(&mut self, device: Device) -> Result<(), GroupError> {
         if self.0.presence.is_some() {
             let kinds = self.all_gather_numbers([f64::from(u8::from(device.is_cuda())), 0.0, 0.0, 0.0])?;
@@ -187,18 +186,18 @@ impl ProcessGroup {
         self.0.rank
     }
 
-    /// The number of processes.
+    /// The number of processes in the group.
     pub fn world_size(&self) -> usize {
         self.0.world_size
     }
 
-    /// The device of its tensors; the CPU is accepted too.
+    /// The device of the group's tensors; tensors on the CPU are accepted too.
     pub fn device(&self) -> Device {
         self.0.device
     }
 
-    /// The part of the store that all restarts of the group share, if the launcher serves the store; otherwise it
-    /// is empty after each restart.
+    /// The part of the store that persists across restarts of the group if the launcher serves the store;
+    /// otherwise it is empty after each restart.
     ///
     /// # Errors
     /// [`GroupError::Native`] when out of memory.
@@ -210,10 +209,10 @@ impl ProcessGroup {
         &self.0.connections
     }
 
-    /// Additional connections between the same processes, for calls that run concurrently with those of the group.
+    /// Opens additional connections between the same processes, for calls that run concurrently with the group's own.
     pub(crate) fn more_connections(&self) -> Result<Connections, GroupError> {
         let inner = &*self.0;
-        // A prefix that was used before holds the addresses of connections that may be closed.
+        // A prefix that was used before holds addresses of connections that may be closed by now.
         let number = inner.more.fetch_add(1, Ordering::Relaxed);
         let more = || {
             let store = inner.store.prefixed(&format!("more/{number}"))?;
@@ -222,8 +221,8 @@ impl ProcessGroup {
         self.call("connecting the ranks", more)
     }
 
-    /// Replaces the values of `tensor` on every rank by their reduction over all ranks, bit-identical on all
-    /// ranks.
+    /// Replaces the values of `tensor` on every rank with their reduction over all ranks. The result is
+    /// bit-identical on all ranks.
     ///
     /// # Errors
     /// [`GroupError`].
@@ -236,7 +235,7 @@ impl ProcessGroup {
         })
     }
 
-    /// Replaces the values of `tensor` on every rank by those of rank `root`.
+    /// Replaces the values of `tensor` on every rank with those of rank `root`.
     ///
     /// # Errors
     /// [`GroupError`].
@@ -249,7 +248,7 @@ impl ProcessGroup {
         })
     }
 
-    /// The tensors of all ranks, by rank; all have the same shape.
+    /// Gathers one tensor from each rank, in rank order. All tensors must have the same shape.
     ///
     /// # Errors
     /// [`GroupError`].
@@ -283,15 +282,15 @@ impl ProcessGroup {
         self.call("barrier", || check(unsafe { effnet_group_barrier(connections) }))
     }
 
-    /// Tells the other ranks that this process fails with `message`, for their errors to quote.
+    /// Tells the other ranks that this process is failing with `message`, so that their errors can quote it.
     pub fn report_failure(&self, message: &str) {
         if let Some(presence) = &self.0.presence {
             presence.fail(message);
         }
     }
 
-    /// Makes sure that a call with `tensor` aborts no process: this tensor can be sent, and all ranks have one like
-    /// it.
+    /// Checks that a call with `tensor` will not abort any process: that this tensor can be sent, and that all
+    /// ranks have one like it.
     pub(crate) fn agree(&self, operation: Operation, tensor: Option<&Tensor>) -> Result<(), GroupError> {
         if let Some(tensor) = tensor {
             self.expect_sendable(operation, tensor)?;
@@ -322,7 +321,7 @@ impl ProcessGroup {
         })
     }
 
-    /// Exchanges signatures with all ranks, and returns theirs if all agree.
+    /// Exchanges signatures with all ranks, and returns all of them if they agree.
     pub(crate) fn exchange(&self, own: Signature) -> Result<Vec<Signature>, GroupError> {
         let numbers = self.local(|| Ok(Tensor::f_from_slice(&own.to_numbers())?))?;
         let all = self.call(own.name(), || self.gather(&numbers))?;
@@ -331,7 +330,7 @@ impl ProcessGroup {
             let length = numbers.len();
             tensor.f_to_kind(Kind::Int64)?.f_copy_data(&mut numbers, length)?;
             Signature::from_numbers(&numbers)
-                .ok_or_else(|| Error::Native("a rank runs another program or version".to_owned()))
+                .ok_or_else(|| Error::Native("a rank runs a different program or version".to_owned()))
         };
         let all: Vec<Signature> = self.local(|| all.iter().map(parse).collect::<Result<_, Error>>())?;
         let first = all[0];
@@ -354,7 +353,7 @@ impl ProcessGroup {
         })
     }
 
-    /// Makes a collective call; its error says which rank caused it.
+    /// Makes a collective call. If it fails, the error names the ranks that caused the failure.
     pub(crate) fn call<T>(
         &self,
         operation: &'static str,
@@ -366,9 +365,9 @@ impl ProcessGroup {
         call().map_err(|error| self.explain(operation, &error.to_string()))
     }
 
-    /// The error of a call that failed inside other work, such as the backward pass of a
-    /// [`Reducer`](crate::Reducer), with the ranks that caused it, as far as is known. Finding them takes a
-    /// few seconds.
+    /// The error from a call that failed inside another operation, such as the backward pass of a
+    /// [`Reducer`](crate::Reducer), along with the ranks that caused it, where known. Finding them takes a few
+    /// seconds.
     pub fn explain(&self, operation: &'static str, message: &str) -> GroupError {
         self.0.connections.fail();
         let presence = self.0.presence.as_ref();

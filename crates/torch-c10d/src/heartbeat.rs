@@ -6,20 +6,20 @@ use std::net::IpAddr;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum State {
     Running,
-    /// A call failed, and it looks for the cause.
+    /// A call failed, and the process is looking for the cause.
     Stalled,
-    /// It has finished looking for the cause, and no longer needs the store.
+    /// The process has finished looking for the cause, and no longer needs the store.
     Informed,
-    /// It fails with this error.
+    /// The process is failing with this error.
     Failed(String),
-    /// It exited.
+    /// The process exited.
     Exited,
 }
 
-/// A heartbeat.
+/// One heartbeat of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Heartbeat {
-    /// The number of heartbeats before it.
+    /// The number of heartbeats before this one.
     pub(crate) beat: u64,
     /// The number of collective calls so far.
     pub(crate) calls: u64,
@@ -43,7 +43,7 @@ impl Heartbeat {
         format!("{}\n{}\n{address}\n{state}\n{message}", self.beat, self.calls)
     }
 
-    /// `None` for a text that is not a heartbeat.
+    /// Parses a heartbeat. Returns `None` if `text` is not one.
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let lines: Vec<&str> = std::str::from_utf8(text).ok()?.splitn(5, '\n').collect();
         let [beat, calls, address, state, message] = lines[..] else {
@@ -64,7 +64,7 @@ impl Heartbeat {
         })
     }
 
-    /// Whether the process no longer needs the others.
+    /// Returns whether the process no longer needs the others.
     pub(crate) fn is_over(&self) -> bool {
         !matches!(self.state, State::Running | State::Stalled)
     }

@@ -6,7 +6,7 @@ use crate::signature::{Operation, PAYLOAD, Signature};
 use crate::{GroupError, ProcessGroup};
 
 impl ProcessGroup {
-    /// Gathers four numbers from each rank, by rank, in a single exchange.
+    /// Gathers four numbers from each rank, in rank order and in a single exchange.
     ///
     /// # Errors
     /// [`GroupError`].
@@ -16,7 +16,7 @@ impl ProcessGroup {
         Ok(all.into_iter().map(|signature| signature.payload).collect())
     }
 
-    /// Gathers bytes of any length from each rank, by rank.
+    /// Gathers a byte string of any length from each rank, in rank order.
     ///
     /// # Errors
     /// [`GroupError`].
@@ -39,7 +39,7 @@ impl ProcessGroup {
         all.iter().zip(&lengths).map(bytes).collect()
     }
 
-    /// The bytes of rank `root`; those of other ranks are ignored.
+    /// Returns the bytes that rank `root` passes; those of other ranks are ignored.
     ///
     /// # Errors
     /// [`GroupError`].
@@ -60,7 +60,7 @@ impl ProcessGroup {
         Ok(bytes)
     }
 
-    /// Whether any rank passes true.
+    /// Returns whether any rank passes `true`.
     ///
     /// # Errors
     /// [`GroupError`].

@@ -1,6 +1,6 @@
 //! NCCL, through a separate library that is loaded when a group has CUDA devices.
 //!
-//! libtorch's NCCL backend is in libtorch_cuda: a program linked to it would need that on every machine.
+//! libtorch's NCCL backend is in libtorch_cuda. A program linked against that would need it on every machine.
 
 use std::ptr::{self, NonNull};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::Store;
 use crate::raw::{RawBackend, RawNcclApi};
 use crate::store::milliseconds;
 
-// SAFETY: nccl.h has this table.
+// SAFETY: nccl.h declares this table.
 static LIBRARY: CudaLibrary<RawNcclApi> = unsafe {
     CudaLibrary::new(
         "libeffnet_nccl.so",
@@ -22,8 +22,8 @@ static LIBRARY: CudaLibrary<RawNcclApi> = unsafe {
     )
 };
 
-/// Connects this CUDA device to those of the other ranks, which do so with the same `store`. The caller owns the
-/// result.
+/// Connects this CUDA device to those of the other ranks, which must make this call with the same `store`. The
+/// caller owns the result.
 pub(crate) fn connect(
     store: &Store,
     rank: usize,
@@ -34,8 +34,8 @@ pub(crate) fn connect(
     let api = LIBRARY.table()?;
     let device = device_index(device)?;
     let mut raw = ptr::null_mut();
-    // SAFETY: the store is alive, the last argument valid for writes; the result comes from that library, which
-    // frees its message.
+    // SAFETY: the store is alive, and the last argument is valid for writes. The result comes from that library,
+    // which frees its message.
     unsafe {
         let result = (api.connect)(
             store.as_ptr(),

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tch::Device;
 
-/// What the processes of a group exchange besides tensors.
+/// The messages that the processes of a group exchange besides tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Protocol {
-    /// All processes use this library: they publish heartbeats, so that errors can name the missing ranks, and
-    /// compare each call before it is made.
+    /// For groups in which all processes use this library. They publish heartbeats, so that errors can name the
+    /// missing ranks, and compare each call before making it.
     #[default]
     Checked,
     /// Exactly what `torch.distributed.init_process_group("gloo")` does, for groups with ranks that run PyTorch.
@@ -16,21 +16,21 @@ pub enum Protocol {
     PyTorch,
 }
 
-/// How to connect a group.
+/// Options for connecting a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProcessGroupOptions {
-    /// How long a process waits for the others, to connect and in each call.
+    /// How long a process waits for the others, both when connecting and in each call.
     pub timeout: Duration,
-    /// What the processes exchange besides tensors.
+    /// The messages that the processes exchange besides tensors.
     pub protocol: Protocol,
-    /// The device of the tensors; the CPU is accepted too. A CUDA device must be used by this rank only. It needs
-    /// NCCL, in `libeffnet_nccl.so`, which the feature `nccl` builds.
+    /// The device of the tensors; tensors on the CPU are accepted too. A CUDA device must not be shared with
+    /// another rank. It requires `libeffnet_nccl.so`, which the feature `nccl` builds.
     pub device: Device,
 }
 
 impl Default for ProcessGroupOptions {
-    /// A timeout of ten minutes, [`Protocol::Checked`], on the CPU.
+    /// Returns options with a timeout of ten minutes and [`Protocol::Checked`], for tensors on the CPU.
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(600),

@@ -1,8 +1,8 @@
-//! Heartbeats, which tell a process that is stuck waiting which rank it is waiting for.
+//! Heartbeats, which tell a stuck process which rank it is waiting for.
 //!
-//! Gloo and NCCL only report a timeout or a closed connection. So each process publishes a heartbeat in the
-//! store every second, from a separate thread. When a call fails, [`Presence::suspects`] watches those of the
-//! others for a few seconds and names the ranks that failed, exited, stopped responding or are behind.
+//! Gloo and NCCL only report a timeout or a closed connection. So each process publishes a heartbeat in the store
+//! every second, from a separate thread. When a call fails, [`Presence::suspects`] watches the heartbeats of the
+//! other processes for a few seconds, and names the ranks that failed, exited, stopped responding or are behind.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,11 +15,11 @@ use libtorch_ext::Error;
 use crate::heartbeat::{Heartbeat, State};
 use crate::{Peer, Store, Suspect};
 
-/// Time between two heartbeats.
+/// The time between two heartbeats.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// A process that sends no heartbeat for this long is considered dead.
 const SILENCE: Duration = Duration::from_millis(3500);
-/// Additional time that the store has to answer.
+/// How much longer to wait for the store to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A process's place in its group.
@@ -28,24 +28,24 @@ pub(crate) struct Place {
     pub(crate) rank: usize,
     pub(crate) world_size: usize,
     pub(crate) master: Master,
-    /// Whether this process serves the store, which ends with it.
+    /// Whether this process serves the store. If so, the store goes away when the process exits.
     pub(crate) serves: bool,
-    /// The address that it publishes.
+    /// The address that the process publishes.
     pub(crate) address: Option<IpAddr>,
 }
 
-/// What this process publishes, shared with the thread that does so.
+/// The state that this process publishes, shared with the publishing thread.
 #[derive(Debug)]
 struct Shared {
     calls: AtomicU64,
     state: Mutex<State>,
-    /// The thread shall end.
+    /// Tells the thread to end.
     ends: AtomicBool,
     /// Signals a change of `state` or `ends`.
     changed: Condvar,
 }
 
-/// Publishes the heartbeats of this process, and reads those of the others.
+/// Publishes this process's heartbeats, and reads those of the other processes.
 #[derive(Debug)]
 pub(crate) struct Presence {
     place: Place,
@@ -57,7 +57,7 @@ pub(crate) struct Presence {
 }
 
 impl Presence {
-    /// Publishes heartbeats from now on until the value is dropped.
+    /// Publishes heartbeats until the returned value is dropped.
     pub(crate) fn begin(place: Place, store: &Store) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             calls: AtomicU64::new(0),
@@ -86,13 +86,14 @@ impl Presence {
         })
     }
 
-    /// The addresses of all processes, once all have connected; after `timeout`, the missing ranks.
+    /// Waits until all processes have connected, and returns their addresses. After `timeout`, fails with the
+    /// missing ranks.
     pub(crate) fn gather(&self, timeout: Duration) -> Result<Vec<Option<IpAddr>>, Vec<usize>> {
         let end = Instant::now() + timeout;
         let (mut addresses, mut missing) = (Vec::new(), Vec::new());
         for rank in 0..self.place.world_size {
             let remaining = end.saturating_duration_since(Instant::now());
-            // A rank that connected while another was waited for is found without waiting.
+            // A rank that connected while this one waited for another is found without further waiting.
             let connected = read(&self.store, rank).ok().flatten();
             let heartbeat = connected.or_else(|| {
                 let text = self.store.get(&rank.to_string(), remaining).ok()?;
@@ -116,12 +117,12 @@ impl Presence {
         self.shared.calls.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Tells the other ranks that this process fails with `message`.
+    /// Tells the other ranks that this process is failing with `message`.
     pub(crate) fn fail(&self, message: &str) {
         self.shared.change(State::Failed(message.replace('\n', " ")));
     }
 
-    /// The ranks that keep this process waiting. Takes a few seconds.
+    /// Finds the ranks that keep this process waiting, which takes a few seconds.
     pub(crate) fn suspects(&self) -> Vec<Suspect> {
         self.shared.change(State::Stalled);
         let (sender, receiver) = mpsc::channel();
@@ -187,7 +188,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the state, unless the process has failed: the first cause is kept.
+    /// Sets the state, unless the process has already failed: the first cause is kept.
     fn change(&self, to: State) {
         let mut state = self.state();
         if !matches!(*state, State::Failed(_)) {
@@ -198,7 +199,7 @@ impl Shared {
     }
 }
 
-/// What the publishing thread needs.
+/// The publishing thread and its connection to the store.
 struct Publisher {
     key: String,
     address: Option<IpAddr>,
@@ -228,7 +229,7 @@ impl Publisher {
             let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
             published = state.clone();
             drop(state);
-            // Errors are ignored here: the next user of the store finds out that it is gone.
+            // Errors are ignored here: whoever uses the store next will notice that it is gone.
             let _ = self.publish(beat, &published);
             if self.shared.ends.load(Ordering::Relaxed) {
                 return;
@@ -237,7 +238,8 @@ impl Publisher {
     }
 }
 
-/// The heartbeats of the other processes; `None` for this one and for those without.
+/// Reads the latest heartbeat of each process, by rank: `None` for this process and for those that have not
+/// published one.
 fn heartbeats(place: &Place, store: &Store) -> Result<Vec<Option<Heartbeat>>, Error> {
     let heartbeat = |rank: usize| {
         if rank == place.rank {
@@ -257,7 +259,7 @@ fn is_later(first: Option<&Heartbeat>, last: &Heartbeat) -> bool {
     first.is_none_or(|first| last.beat > first.beat)
 }
 
-/// Watches the heartbeats of the other processes for a while.
+/// Watches the heartbeats of the other processes for a while, and returns the ranks that cause the delay.
 fn watch(place: &Place, store: &Store, own: u64) -> Result<Vec<Suspect>, Error> {
     let first = heartbeats(place, store)?;
     std::thread::sleep(SILENCE);
@@ -283,12 +285,12 @@ fn watch(place: &Place, store: &Store, own: u64) -> Result<Vec<Suspect>, Error> 
                     calls: last.calls,
                     own,
                 }),
-                // An informed process has found the same cause.
+                // An informed process has looked for the cause itself.
                 State::Running | State::Stalled | State::Informed => {}
             },
         }
     }
-    // A failure explains why others are gone, and those why others are behind.
+    // Ranks that failed explain why others are gone, and ranks that are gone explain why others are behind.
     let found = [failed, gone, behind]
         .into_iter()
         .find(|suspects| !suspects.is_empty());

@@ -11,13 +11,13 @@ use crate::raw::{RawReducer, effnet_reducer_backward, effnet_reducer_free, effne
 use crate::signature::Operation;
 use crate::{GroupError, ProcessGroup};
 
-/// The size of a bucket of gradients, which is sent as soon as it is full: 4 MiB, a fifth of B0's gradients.
+/// The size of a gradient bucket: 4 MiB, a fifth of B0's gradients. A bucket is sent as soon as it is full.
 const BUCKET_BYTES: i64 = 4 << 20;
 
 /// Sums the gradients of all ranks: c10d's Reducer, the engine of `DistributedDataParallel`.
 ///
-/// `DistributedDataParallel` averages; this sums. Each rank weights its loss by its share of the images, so that
-/// ranks with unequal batches get the gradient of the joined batch.
+/// `DistributedDataParallel` averages; this sums. Each rank must weight its loss by its share of the images, so
+/// that the sum is the gradient of the combined batch even if the ranks' batches differ in size.
 #[derive(Debug)]
 pub struct Reducer {
     group: ProcessGroup,
@@ -26,18 +26,18 @@ pub struct Reducer {
 
 impl Drop for Reducer {
     fn drop(&mut self) {
-        // SAFETY: this value owns the reducer. Its error about an unfinished backward pass was reported before.
+        // SAFETY: this value owns the reducer. An error about an unfinished backward pass was already reported.
         let _ = check(unsafe { effnet_reducer_free(self.raw.as_ptr()) });
     }
 }
 
 impl Reducer {
-    /// A reducer for the gradients of `parameters`. All of them require a gradient, take part in every backward
-    /// pass and have no gradient yet. Their order is the same on every rank: that of the network, whose last layers
-    /// come first in the backward pass.
+    /// Creates a reducer for the gradients of `parameters`. All of them must require a gradient, take part in
+    /// every backward pass and not have a gradient yet. Every rank must pass them in the same order, that of the
+    /// layers in the network: the last layers come first in the backward pass.
     ///
     /// # Errors
-    /// [`GroupError::Collective`], also when the ranks have different parameters.
+    /// [`GroupError::Collective`], including when the ranks have different parameters.
     pub fn new(group: &ProcessGroup, parameters: &[Tensor]) -> Result<Self, GroupError> {
         group.agree(Operation::Reducer, None)?;
         let pointers: Vec<*const C_tensor> = parameters.iter().map(Tensor::as_ptr).collect();
@@ -65,14 +65,14 @@ impl Reducer {
     }
 
     /// Runs the backward pass of `loss`. Afterwards, every parameter's gradient is its sum over all ranks,
-    /// including what earlier backward passes accumulated.
+    /// including the gradients accumulated by earlier backward passes.
     ///
     /// # Errors
     /// [`GroupError::Collective`]; the reducer must then be dropped.
     pub fn backward(&mut self, loss: &Tensor) -> Result<(), GroupError> {
         let raw = self.raw.as_ptr();
         self.group.call("summing the gradients", || {
-            // SAFETY: the reducer is alive and borrowed exclusively, the loss is alive.
+            // SAFETY: the reducer is alive and borrowed exclusively, and the loss is alive.
             check(unsafe { effnet_reducer_backward(raw, loss.as_ptr()) })
         })
     }

@@ -1,13 +1,13 @@
-//! The signature of a collective call, which the ranks compare before they make it.
+//! The signature of a collective call, which the ranks compare before making the call.
 //!
-//! Gloo aborts the whole process when two ranks disagree on the size of a tensor. Comparing first, with messages of
-//! a fixed size, turns that into an error on every rank that quotes both calls.
+//! Gloo aborts the whole process when two ranks disagree on the size of a tensor. Comparing signatures of a fixed
+//! size first turns that into an error on every rank, which quotes both calls.
 
 use std::fmt;
 
 use tch::{Device, Kind, Tensor};
 
-/// Numbers that travel with a signature.
+/// How many numbers travel with a signature.
 pub(crate) const PAYLOAD: usize = 4;
 const DIMENSIONS: usize = 8;
 const LENGTH: usize = 4 + DIMENSIONS + PAYLOAD;
@@ -45,12 +45,12 @@ impl Operation {
     }
 }
 
-/// A call, the kind, device and shape of its tensor, and four numbers.
+/// The signature of a call: the operation, the kind, device and shape of its tensor, and four numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Signature {
     operation: Operation,
     kind: i64,
-    /// Whether the tensor is in host memory: those of a device use other connections.
+    /// Whether the tensor is in host memory: tensors on a device are sent over different connections.
     on_host: bool,
     rank: usize,
     shape: [i64; DIMENSIONS],
@@ -99,7 +99,7 @@ impl Signature {
         numbers
     }
 
-    /// `None` for numbers that are not a signature.
+    /// Returns `None` for numbers that are not a signature.
     pub(crate) fn from_numbers(numbers: &[i64]) -> Option<Self> {
         if numbers.len() != LENGTH {
             return None;
@@ -139,7 +139,7 @@ impl fmt::Display for Signature {
     }
 }
 
-/// The kinds that [`Signature`] can name.
+/// The kinds that the text form of a [`Signature`] can name.
 const KINDS: [Kind; 9] = [
     Kind::Uint8,
     Kind::Int8,

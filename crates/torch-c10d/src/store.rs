@@ -18,7 +18,7 @@ use crate::raw::{
 #[derive(Debug)]
 pub struct Store(NonNull<RawStore>);
 
-// SAFETY: the object behind it takes calls from any thread; its own lock serialises them.
+// SAFETY: the underlying object accepts calls from any thread; its own lock serialises them.
 unsafe impl Send for Store {}
 // SAFETY: as above.
 unsafe impl Sync for Store {}
@@ -31,15 +31,17 @@ impl Drop for Store {
 }
 
 impl Store {
-    /// Connects to the store at `master` within `timeout`. If this process `serves` the store, it opens it first.
+    /// Connects to the store at `master` within `timeout`. If `serves` is true, this process first opens the store
+    /// and serves it.
     ///
     /// # Errors
-    /// [`Error::Native`] when the address is in use or nobody answers.
+    /// [`Error::Native`] when the address is in use or there is no answer.
     pub fn connect(master: &Master, serves: bool, timeout: Duration) -> Result<Self, Error> {
         Self::connect_counted(master, serves, 0, timeout)
     }
 
-    /// The same for a group with PyTorch, whose store counts its `clients`, itself included, and waits for them.
+    /// Like [`connect`](Self::connect), for a group with PyTorch, whose store waits for its `clients`. The process
+    /// that serves the store is one of them.
     pub(crate) fn connect_counted(
         master: &Master,
         serves: bool,
@@ -54,17 +56,17 @@ impl Store {
         })
     }
 
-    /// The part of the store whose keys start with `prefix`.
+    /// Returns the part of the store whose keys start with `prefix`.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
     pub fn prefixed(&self, prefix: &str) -> Result<Self, Error> {
         let prefix = c_string(prefix)?;
-        // SAFETY: the store is alive, `prefix` is a C string that outlives the call.
+        // SAFETY: the store is alive, and `prefix` is a C string that outlives the call.
         Self::make(|out| unsafe { effnet_store_prefixed(self.0.as_ptr(), prefix.as_ptr(), out) })
     }
 
-    /// The same store over a new connection, whose calls do not wait for those of this one.
+    /// Opens a new connection to the same store. Calls on it do not wait for calls on this one.
     ///
     /// # Errors
     /// [`Error::Native`] when the store does not answer.
@@ -85,18 +87,18 @@ impl Store {
     /// [`Error::Native`] when the store does not answer.
     pub fn set(&self, key: &str, value: &[u8]) -> Result<(), Error> {
         let key = c_string(key)?;
-        // SAFETY: the store is alive, the key a C string, and `value` of the stated length.
+        // SAFETY: the store is alive, the key is a C string, and `value` has the stated length.
         check(unsafe { effnet_store_set(self.0.as_ptr(), key.as_ptr(), value.as_ptr(), value.len()) })
     }
 
-    /// The value of `key`. Waits for it for at most `timeout`.
+    /// Returns the value of `key`, waiting up to `timeout` for it to be set.
     ///
     /// # Errors
-    /// [`Error::Native`] when there is none by then, or when the store does not answer.
+    /// [`Error::Native`] when the key still has no value by then, or when the store does not answer.
     pub fn get(&self, key: &str, timeout: Duration) -> Result<Vec<u8>, Error> {
         let key = c_string(key)?;
         let mut value: Vec<u8> = Vec::new();
-        // SAFETY: the store is alive, the key a C string, and `take` receives the vector that it expects.
+        // SAFETY: the store is alive, the key is a C string, and `take` receives the vector that it expects.
         check(unsafe {
             effnet_store_get(
                 self.0.as_ptr(),
@@ -109,14 +111,14 @@ impl Store {
         Ok(value)
     }
 
-    /// The value of `key`, or `None` if it has none yet.
+    /// Returns the value of `key`, or `None` if it does not have one yet.
     ///
     /// # Errors
     /// [`Error::Native`] when the store does not answer.
     pub fn try_get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         let name = c_string(key)?;
         let mut found = 0;
-        // SAFETY: the store is alive, the key a C string, and `found` valid for writes.
+        // SAFETY: the store is alive, the key is a C string, and `found` is valid for writes.
         check(unsafe { effnet_store_has(self.0.as_ptr(), name.as_ptr(), &raw mut found) })?;
         if found == 0 {
             return Ok(None);
@@ -129,10 +131,10 @@ impl Store {
     }
 }
 
-/// Receives a value.
+/// Appends a value to the vector behind `context`.
 ///
 /// # Safety
-/// `context` must be the `Vec<u8>` that was passed with this function, `bytes` must point to `count` bytes.
+/// `context` must be the `Vec<u8>` that was passed with this function, and `bytes` must point to `count` bytes.
 unsafe extern "C" fn take(context: *mut c_void, bytes: *const u8, count: usize) {
     if count > 0 {
         // SAFETY: by this function's contract.
@@ -146,7 +148,7 @@ pub(crate) fn c_string(text: &str) -> Result<CString, Error> {
     CString::new(text).map_err(|_| Error::Native(format!("`{}` contains a zero byte", text.escape_debug())))
 }
 
-/// At least 1, because 0 means no timeout.
+/// Converts `duration` to milliseconds, at least 1, because 0 means no timeout.
 pub(crate) fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).max(1)
 }

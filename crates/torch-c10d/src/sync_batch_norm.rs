@@ -1,4 +1,4 @@
-//! Synchronised batch normalisation: the sums over all ranks that its layers need, forwards and backwards.
+//! Synchronised batch normalisation: the sums over all ranks that its layers need in the forward and backward passes.
 
 use libtorch_ext::Error;
 use libtorch_ext::training::BatchNormGroup;
@@ -10,18 +10,18 @@ use crate::raw::effnet_group_sum;
 use crate::signature::Operation;
 use crate::{GroupError, ProcessGroup};
 
-/// A process group for batch normalisation in training: layers that have it as their group normalise by the
-/// statistics of the batches of all ranks together. All ranks run the same layers.
+/// A process group for batch normalisation in training. Layers that use it normalise by the combined statistics of
+/// all ranks' batches. All ranks must run the same layers.
 #[derive(Debug)]
 pub struct SyncBatchNorm {
     group: ProcessGroup,
-    /// Separate connections on the CPU, where these sums and those of the gradients come in no fixed order in
-    /// the backward pass. `None` on a device, where they run one after another.
+    /// Separate connections on the CPU, where these sums and those of the gradients interleave in no fixed order
+    /// during the backward pass. `None` on a device, where they run one after another.
     connections: Option<Connections>,
 }
 
 impl SyncBatchNorm {
-    /// Opens connections for the statistics. A collective call: all ranks of `group` make it.
+    /// Opens connections for the statistics. This is a collective call: all ranks of `group` must make it.
     ///
     /// # Errors
     /// [`GroupError`].

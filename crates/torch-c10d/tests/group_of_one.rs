@@ -1,4 +1,4 @@
-//! A group of a single process. Groups of several are tested in the workspace's `tests` package.
+//! Tests of a group with a single process. Larger groups are tested in the workspace's `tests` package.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 

@@ -40,12 +40,13 @@ fn the_first_command_of_the_readme_needs_no_network() {
 #[test]
 fn published_weights_that_cannot_be_fetched_name_the_network_that_is_here() {
     let home = tempfile::tempdir().unwrap();
-    let run = run(home.path(), &["classify", "photo.jpg", "--model", "b3"]);
+    let ship = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ship.png");
+    let run = run(home.path(), &["classify", ship, "--model", "b3"]);
     assert_eq!(run.code, Some(2));
     for word in [
         "`b3.imagenet` is not downloaded",
         "efficientnet-b3-5fb5a3c3.pth",
-        "the weights `b0.cifar10`",
+        "use weights that are built in: --model b0.cifar10",
     ] {
         assert!(run.stderr.contains(word), "{word} in {}", run.stderr);
     }

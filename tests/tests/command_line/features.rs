@@ -54,8 +54,22 @@ fn an_image_becomes_a_vector_whatever_the_classes_of_the_file() {
 #[test]
 fn a_table_has_a_line_an_image() {
     let run = features(1000, &["--format", "csv"]);
-    let lines: Vec<Vec<&str>> = run.stdout.lines().map(|line| line.split(',').collect()).collect();
-    assert_eq!(lines.iter().map(Vec::len).collect::<Vec<_>>(), [1281; 3]);
-    assert!(lines[0][0].ends_with("a.png"), "{}", lines[0][0]);
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(lines.len(), 5);
+    assert!(lines[0].starts_with("input,0,1,2,") && lines[0].ends_with(",1279,error"));
+    let columns = |line: &str| line.split(',').count();
+    for (line, name) in [(lines[1], "a.png"), (lines[2], "b.png"), (lines[4], "sub/c.png")] {
+        assert_eq!(columns(line), 1282, "{name}");
+        assert!(
+            line.split(',').next().unwrap().ends_with(name) && line.ends_with(','),
+            "{name}"
+        );
+    }
+    let (numbers, error) = lines[3].split_once(",\"").unwrap();
+    assert!(
+        numbers.contains("broken.png,,") && error.starts_with("expected"),
+        "{error}"
+    );
+    assert_eq!(columns(numbers), 1281);
     assert!(run.stderr.contains("broken.png"), "{}", run.stderr);
 }

@@ -4,13 +4,16 @@
 
 mod bundled;
 mod classify;
+mod destinations;
 mod engine;
 mod features;
 mod images;
+mod inputs;
 mod inspect;
 mod interrupt;
 mod outputs;
 mod photos;
+mod results;
 mod sharding;
 mod weights;
 

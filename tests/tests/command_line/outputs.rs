@@ -27,17 +27,15 @@ fn a_file_has_the_text_without_colours() {
 }
 
 #[test]
-fn what_is_no_file_is_refused_before_anything_is_computed() {
+fn a_folder_is_refused_before_anything_is_computed() {
     let folder = images();
-    let mut outputs = vec!["sub"];
-    if cfg!(unix) {
-        outputs.push("/dev/null");
-    }
-    for output in outputs {
-        let run = classify(&["a.png", "--output", output], folder.path());
-        assert_eq!(run.code, Some(2), "{}", run.stderr);
-        assert!(run.stderr.contains(output), "{}", run.stderr);
-    }
+    let run = classify(&["a.png", "--output", "sub"], folder.path());
+    assert_eq!(run.code, Some(2), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("sub: cannot write this file"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[cfg(unix)]

@@ -103,7 +103,10 @@ fn ranks_with_other_tensors_are_told_of_each_other() {
     let differ = |result: Result<(), GroupError>, words: [&str; 2]| {
         let message = result.unwrap_err().to_string();
         assert!(
-            message.starts_with(&format!("rank {}: rank 2 calls", group.rank())),
+            message.starts_with(&format!(
+                "rank {}: mismatched collective calls: rank 2 called",
+                group.rank()
+            )),
             "{message}"
         );
         assert!(words.iter().all(|words| message.contains(words)), "{message}");

@@ -178,7 +178,7 @@ fn connect_with(device: Device) {
 fn ranks_on_devices_of_other_kinds_are_refused() {
     let test = "failures::ranks_on_devices_of_other_kinds_are_refused";
     let Some(environment) = environment() else {
-        let words = "rank 1 calls connect on a CUDA device, but rank 0 calls connect on the CPU";
+        let words = "rank 1 called connect on a CUDA device, but rank 0 called connect on the CPU";
         return the_others_name_it(Ranks::start(test, 2), usize::MAX, 40, words);
     };
     connect_with(match environment.rank {

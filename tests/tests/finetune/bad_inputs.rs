@@ -60,7 +60,8 @@ fn images_that_cannot_be_read_are_listed_and_left_out() {
         assert!(run.stderr.contains(expected), "{expected} in {}", run.stderr);
     }
     assert!(
-        run.stderr.contains("13 training images, 3 validation images"),
+        run.stderr
+            .contains("training: 13 images, validation: 3 images (20 % of each class, held out), 3 classes"),
         "{}",
         run.stderr
     );

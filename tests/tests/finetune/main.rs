@@ -5,9 +5,11 @@
 mod automatic;
 mod bad_inputs;
 mod config;
+mod data_layouts;
 mod disks;
 mod distillation;
 mod learning;
+mod printed;
 mod resume;
 mod run_folder;
 

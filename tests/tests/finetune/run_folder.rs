@@ -35,7 +35,7 @@ fn a_run_leaves_everything_that_it_promises() {
     // 24 images, of which 20 % of each class are held out, in steps of 8.
     assert_eq!(epochs[1]["step"], 4);
     assert_eq!(epochs[1]["validation"]["images"], 6);
-    for image in ["curves.png", "confusion.png"] {
+    for image in ["curves.png", "confusion.png", "samples.png"] {
         assert!(image::open(home.path("run").join(image)).unwrap().width() > 300);
     }
     for file in [

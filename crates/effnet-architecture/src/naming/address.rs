@@ -1,18 +1,18 @@
-//! Names of blocks and of their layers: one row per layer, one column per scheme.
+//! The names of blocks and of their layers: one row per layer, one column per scheme.
 
 use super::Scheme;
 
-/// One block.
+/// A block and its position in the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Block {
     pub(super) stage: usize,
     /// Index within the stage.
     pub(super) repeat: usize,
-    /// Whether it has an expansion convolution.
+    /// Whether the block has an expansion convolution.
     pub(super) expanded: bool,
 }
 
-/// Layers of a block; the first two exist only in blocks with expansion.
+/// The layers of a block. The first two exist only in blocks with an expansion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BlockLayer {
     ExpandConv,
@@ -28,7 +28,7 @@ pub(super) enum BlockLayer {
 struct Row {
     layer: BlockLayer,
     lukemelas: &'static str,
-    /// In a block with expansion, and in one without.
+    /// The names in blocks with an expansion and in blocks without.
     torchvision: (&'static str, Option<&'static str>),
     timm: (&'static str, Option<&'static str>),
 }
@@ -47,8 +47,8 @@ const fn row(
     }
 }
 
-/// timm's `conv_pw` is the expansion in a block with expansion and the projection in one without, and its
-/// batch norms are counted from 1 in both: the same name is not always the same layer.
+/// The names of each layer. The same name is not always the same layer: timm's `conv_pw` is the expansion in
+/// blocks with one and the projection in blocks without, and its batch norms are counted from 1 in both.
 const LAYERS: [Row; 8] = [
     row(
         BlockLayer::ExpandConv,
@@ -95,7 +95,7 @@ const LAYERS: [Row; 8] = [
     ),
 ];
 
-/// Name of a layer within its block; `None` for an expansion in a block without one.
+/// Returns the name of a layer within its block, or `None` for an expansion in a block without one.
 pub(super) fn layer_text(scheme: Scheme, layer: BlockLayer, expanded: bool) -> Option<&'static str> {
     let row = LAYERS.iter().find(|row| row.layer == layer)?;
     let (with, without) = match scheme {
@@ -109,7 +109,7 @@ pub(super) fn layer_text(scheme: Scheme, layer: BlockLayer, expanded: bool) -> O
     if expanded { Some(with) } else { without }
 }
 
-/// The layer with this name within its block.
+/// Returns the layer with this name within its block.
 pub(super) fn layer_of(scheme: Scheme, text: &str, expanded: bool) -> Option<BlockLayer> {
     LAYERS
         .iter()
@@ -117,7 +117,7 @@ pub(super) fn layer_of(scheme: Scheme, text: &str, expanded: bool) -> Option<Blo
         .find(|&layer| layer_text(scheme, layer, expanded) == Some(text))
 }
 
-/// Prefix of the names of a block's layers.
+/// Returns the prefix of the names of a block's layers.
 pub(super) fn block_text(scheme: Scheme, index: usize, block: &Block) -> String {
     match scheme {
         Scheme::Lukemelas => format!("_blocks.{index}"),
@@ -126,10 +126,10 @@ pub(super) fn block_text(scheme: Scheme, index: usize, block: &Block) -> String 
     }
 }
 
-/// Stage and index of a block; stage 0 and the consecutive number for lukemelas.
+/// The stage of a block and its index within the stage; for lukemelas, stage 0 and the consecutive number.
 pub(super) type Address = (usize, usize);
 
-/// Splits the path of a layer into the address of its block and its name within the block.
+/// Splits the path of a layer into the address of its block and the layer's name within the block.
 pub(super) fn split_block(scheme: Scheme, place: &str) -> Option<(Address, &str)> {
     match scheme {
         Scheme::Lukemelas => {
@@ -150,7 +150,7 @@ pub(super) fn split_block(scheme: Scheme, place: &str) -> Option<(Address, &str)
     }
 }
 
-/// A number as Python writes it: no sign, no leading zero.
+/// Parses a number as Python writes it, without a sign or leading zeros.
 fn number(text: &str) -> Option<usize> {
     let number = text.parse::<usize>().ok()?;
     (number.to_string() == text).then_some(number)

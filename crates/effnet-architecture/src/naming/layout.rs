@@ -1,15 +1,15 @@
-//! Blocks and stages of a network, read from the names and shapes of its tensors.
+//! The blocks and stages of a network, read from the names and shapes of its tensors.
 //!
-//! Schemes number blocks differently, so converting a name needs to know which stage each block is in. The
-//! layout is checked for gaps first: otherwise a file with a missing block would be converted to a smaller
-//! network without an error.
+//! Schemes number blocks differently, so converting a name requires knowing the stage of each block. The layout is
+//! first checked for gaps: otherwise, a file with a missing block would be converted to a smaller network without
+//! an error.
 
 use std::collections::BTreeMap;
 
 use super::address::{Address, Block, BlockLayer, block_text, layer_text, split_block};
 use super::{NamingError, Scheme, TensorShapes};
 
-/// The blocks in order.
+/// The blocks of a network, in order.
 #[derive(Debug)]
 pub(super) struct Layout {
     blocks: Vec<Block>,
@@ -20,7 +20,7 @@ pub(super) struct Layout {
 
 impl Layout {
     /// # Errors
-    /// When a block is missing, a shape is impossible, or `repeats` does not match the blocks.
+    /// An error when a block is missing, a shape is impossible, or `repeats` does not match the blocks.
     pub(super) fn read(
         shapes: &TensorShapes<'_>,
         scheme: Scheme,
@@ -94,7 +94,7 @@ impl Layout {
         self.blocks.get(index)
     }
 
-    /// Consecutive number of the block at an address of the scheme that the layout was read from.
+    /// Returns the consecutive number of the block at an address in the scheme from which the layout was read.
     pub(super) fn find(&self, address: Address) -> Option<usize> {
         self.addresses.get(&address).copied()
     }
@@ -148,8 +148,8 @@ impl Layout {
         }
     }
 
-    /// Number of blocks per stage: all blocks of a stage have the same kernel size, width and expansion
-    /// ratio.
+    /// Returns the number of blocks per stage, given that all blocks of a stage have the same kernel size, width
+    /// and expansion ratio.
     fn stages_by_shape(&self, shapes: &TensorShapes<'_>) -> Result<Vec<usize>, NamingError> {
         let mut repeats: Vec<usize> = Vec::new();
         let mut before = None;
@@ -172,7 +172,7 @@ impl Layout {
     }
 }
 
-/// Whether only blocks with expansion have a layer of this name.
+/// Returns whether only blocks with an expansion have a layer with this name.
 fn implies_expansion(scheme: Scheme, layer: &str) -> bool {
     match scheme {
         Scheme::Lukemelas => layer == "_expand_conv",
@@ -181,7 +181,7 @@ fn implies_expansion(scheme: Scheme, layer: &str) -> bool {
     }
 }
 
-/// Shape `[out, in, height, width]` of the weight of a block's convolution.
+/// Returns the shape `[out, in, height, width]` of the weight of a block's convolution.
 pub(super) fn conv(
     shapes: &TensorShapes<'_>,
     scheme: Scheme,
@@ -196,7 +196,7 @@ pub(super) fn conv(
     )
 }
 
-/// Shape `[out, in, height, width]` of the convolution weight with this name.
+/// Returns the shape `[out, in, height, width]` of the convolution weight with this name.
 pub(super) fn conv_shape(shapes: &TensorShapes<'_>, name: &str) -> Result<[usize; 4], NamingError> {
     let shape = shapes.get(name).ok_or_else(|| NamingError::Missing {
         name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! From names to layers and back: layers outside the blocks, and layers of a block.
+//! Maps names to layers and back, for layers outside the blocks and layers of a block.
 
 use super::Scheme;
 pub(super) use super::address::block_text;
@@ -8,7 +8,7 @@ use super::head;
 use super::layout::Layout;
 use super::{NamingError, TensorShapes};
 
-/// Layers outside the blocks.
+/// The layers outside the blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OuterLayer {
     StemConv,
@@ -18,7 +18,7 @@ pub(super) enum OuterLayer {
     Classifier,
 }
 
-/// A parsed name: the layer, and `weight`, `running_mean`, ...
+/// A parsed name: the layer, and the last part, such as `weight` or `running_mean`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Name<'a> {
     pub(super) role: Role,
@@ -37,8 +37,8 @@ pub(super) enum Role {
     },
 }
 
-/// Names in lukemelas and timm. torchvision numbers its layers, and the head's number depends on the number
-/// of stages.
+/// The names in lukemelas and timm. torchvision numbers its layers, and the head's number depends on the number of
+/// stages.
 const OUTER_LAYERS: [(OuterLayer, &str, &str); 5] = [
     (OuterLayer::StemConv, "_conv_stem", "conv_stem"),
     (OuterLayer::StemBn, "_bn0", "bn1"),
@@ -63,7 +63,7 @@ pub(super) fn outer_text(scheme: Scheme, layer: OuterLayer, layout: &Layout) -> 
     }
 }
 
-/// The layout of these tensors, with the name of their classifier.
+/// Reads the layout of these tensors, including the name of their classifier.
 ///
 /// # Errors
 /// Same as [`Layout::read`].
@@ -84,7 +84,7 @@ pub(super) fn read_layout(
     Ok(layout)
 }
 
-/// Name of the classifier's layer in the scheme that the layout was read from.
+/// Returns the name of the classifier's layer in the scheme that the layout was read from.
 pub(super) fn classifier_text(scheme: Scheme, layout: &Layout) -> String {
     match layout.classifier() {
         Some(place) => place.to_owned(),
@@ -92,7 +92,7 @@ pub(super) fn classifier_text(scheme: Scheme, layout: &Layout) -> String {
     }
 }
 
-/// The layer of a name; `None` for a name that does not belong to the scheme.
+/// Parses a name. Returns `None` if it does not belong to the scheme.
 pub(super) fn parse<'a>(scheme: Scheme, name: &'a str, layout: &Layout) -> Option<Name<'a>> {
     let (place, leaf) = name.rsplit_once('.')?;
     if let Some((address, text)) = split_block(scheme, place) {

@@ -1,11 +1,10 @@
-//! Names and shapes of tensors, wherever the tensors are stored.
+//! The names and shapes of tensors, wherever the tensors are stored.
 //!
-//! Naming and recognition need nothing else, so this crate depends neither on checkpoint files nor on
-//! libtorch.
+//! Naming and recognition need nothing else, so this crate depends on neither checkpoint files nor libtorch.
 
 use std::collections::HashMap;
 
-/// Names of tensors, in order, with their shapes.
+/// The names of tensors, in order, with their shapes.
 #[derive(Debug, Clone, Default)]
 pub struct TensorShapes<'a> {
     names: Vec<&'a str>,
@@ -13,7 +12,7 @@ pub struct TensorShapes<'a> {
 }
 
 impl<'a> TensorShapes<'a> {
-    /// The names in order.
+    /// The names, in order.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &'a str> + '_ {
         self.names.iter().copied()
     }

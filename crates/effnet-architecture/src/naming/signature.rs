@@ -1,15 +1,15 @@
 //! The dimensions of a network, read from a file.
 //!
 //! Most files do not state their variant. The dimensions identify it
-//! ([`Variant::recognise`](crate::Variant::recognise)), and give the numbers of classes and input channels.
+//! ([`Variant::recognise`](crate::Variant::recognise)), and include the numbers of classes and input channels.
 
 use super::address::BlockLayer;
 use super::layout::{conv, conv_shape};
 use super::map::{OuterLayer, classifier_text, outer_text, read_layout};
 use super::{NamingError, Scheme, TensorShapes};
 
-/// Dimensions of a network, read from the names and shapes of its tensors.
-/// [`Variant::recognise`](crate::Variant::recognise) finds the variant that has them.
+/// The dimensions of a network, read from the names and shapes of its tensors.
+/// [`Variant::recognise`](crate::Variant::recognise) finds the variant with these dimensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Signature {
@@ -27,15 +27,15 @@ pub struct Signature {
     pub stage_channels: Vec<usize>,
     /// Depthwise kernel size per stage.
     pub stage_kernels: Vec<usize>,
-    /// Number of classes; `None` if the file has no classifier.
+    /// Number of classes; `None` if the file does not have a classifier.
     pub num_classes: Option<usize>,
 }
 
 impl Signature {
-    /// The dimensions of the network that these tensors belong to, in any naming scheme.
+    /// Reads the dimensions of the network to which these tensors belong, in any naming scheme.
     ///
     /// # Errors
-    /// [`NamingError`] when it is not an EfficientNet, or a tensor that defines a dimension is missing.
+    /// [`NamingError`] when the network is not an EfficientNet, or a tensor that defines a dimension is missing.
     pub fn read(shapes: &TensorShapes<'_>) -> Result<Signature, NamingError> {
         let scheme = Scheme::of(shapes)?;
         let layout = read_layout(shapes, scheme, None)?;

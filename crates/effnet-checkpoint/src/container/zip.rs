@@ -133,7 +133,7 @@ fn root(directory: &Directory) -> Result<&[u8], ErrorKind> {
         if !(root.is_empty() || root.ends_with(b"/")) {
             continue;
         }
-        let depth = root.iter().filter(|&&byte| byte == b'/').count();
+        let depth = root.split(|&byte| byte == b'/').count();
         match shallowest {
             Some((least, _)) if depth > least => {}
             Some((least, _)) if depth == least => rival = Some(root),

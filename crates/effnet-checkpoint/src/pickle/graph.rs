@@ -7,7 +7,7 @@ use crate::budget::Budget;
 
 /// Classes that are mappings even if empty.
 const MAPPINGS: [&str; 4] = ["OrderedDict", "Counter", "dict", "defaultdict"];
-/// Maximum size of a class name or a key in bytes. Those of PyTorch are shorter than 100.
+/// Maximum size of a class name or a key in bytes. PyTorch's are shorter than 100.
 const MAX_SHORT: usize = 256;
 /// Maximum number of attributes of an instance, and of its states. A module has 30 attributes and one state.
 const MAX_ATTRIBUTES: usize = 1024;

@@ -18,15 +18,44 @@ pub(crate) fn zip(object: &[u8]) -> Vec<u8> {
 
 /// A zip archive of stored entries.
 pub(crate) fn zip_of(entries: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+    let stored = entries.iter().map(|(name, content)| Packed {
+        name: name.clone(),
+        method: 0,
+        size: content.len() as u32,
+        crc: crc32fast::hash(content),
+        content: content.clone(),
+    });
+    zip_packed(&stored.collect::<Vec<_>>())
+}
+
+/// An entry as it is in an archive.
+pub(crate) struct Packed {
+    pub(crate) name: Vec<u8>,
+    /// 0 for stored, 8 for deflated.
+    pub(crate) method: u8,
+    /// Size and checksum before packing.
+    pub(crate) size: u32,
+    pub(crate) crc: u32,
+    pub(crate) content: Vec<u8>,
+}
+
+/// A zip archive of packed entries.
+pub(crate) fn zip_packed(entries: &[Packed]) -> Vec<u8> {
     let (mut bytes, mut directory) = (Vec::new(), Vec::new());
-    for (name, content) in entries {
+    for Packed {
+        name,
+        method,
+        size,
+        crc,
+        content,
+    } in entries
+    {
         let offset = bytes.len() as u32;
-        let (size, name_len) = (content.len() as u32, name.len() as u16);
-        let crc = crc32fast::hash(content);
+        let (packed, name_len) = (content.len() as u32, name.len() as u16);
         let common = [
-            &[20, 0, 0, 0, 0, 0, 0, 0, 0, 0][..],
+            &[20, 0, 0, 0, *method, 0, 0, 0, 0, 0][..],
             &crc.to_le_bytes(),
-            &size.to_le_bytes(),
+            &packed.to_le_bytes(),
             &size.to_le_bytes(),
             &name_len.to_le_bytes(),
             &[0, 0],

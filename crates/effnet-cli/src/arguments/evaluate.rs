@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{InferenceArguments, InspectFormat};
 
@@ -19,6 +19,9 @@ pub struct EvaluateArguments {
     /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
     pub format: InspectFormat,
+    /// Write the true class, the predicted class and its probability for each image to FILE (.csv or .jsonl)
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub predictions: Option<PathBuf>,
     /// Write the confusion matrix to a CSV file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub confusion_csv: Option<PathBuf>,
@@ -27,4 +30,13 @@ pub struct EvaluateArguments {
     pub confusion_png: Option<PathBuf>,
     #[command(flatten)]
     pub inference: InferenceArguments,
+}
+
+/// The format of a table for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// One JSON object per line
+    Json,
+    /// Comma-separated values with a header
+    Csv,
 }

@@ -66,8 +66,8 @@ pub struct ExecutionArguments {
     pub engine: EngineChoice,
     /// Threads for decoding and computing [default: one per core, split between the processes that torchrun
     /// starts on a machine]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Execution")]
-    pub threads: Option<u16>,
+    #[arg(long, value_name = "N", value_parser = super::count(1..=1024), help_heading = "Execution")]
+    pub threads: Option<usize>,
     /// CUDA, fp32: multiply in TensorFloat-32 (faster, 10-bit mantissa)
     #[arg(long, help_heading = "Execution")]
     pub tf32: bool,

@@ -4,18 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::NetworkArguments;
+use super::{InputArguments, NetworkArguments};
 
 #[derive(Debug, Args)]
 pub struct FeaturesArguments {
-    /// Image files, folders (searched recursively), glob patterns, or `-` to read a list of paths from standard
-    /// input
-    #[arg(required = true, value_name = "INPUT")]
-    pub inputs: Vec<PathBuf>,
-    /// Output format
-    #[arg(long, value_name = "FORMAT", default_value = "json", help_heading = "Output")]
-    pub format: FeaturesFormat,
-    /// Write results to FILE instead of standard output
+    #[command(flatten)]
+    pub input: InputArguments,
+    /// Output format [default: by the extension of --output, or json]
+    #[arg(long, value_name = "FORMAT", help_heading = "Output")]
+    pub format: Option<FeaturesFormat>,
+    /// Write results to FILE (- for standard output) instead of standard output
     #[arg(long, short, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
     #[command(flatten)]
@@ -26,6 +24,6 @@ pub struct FeaturesArguments {
 pub enum FeaturesFormat {
     /// One JSON object per line
     Json,
-    /// Comma-separated values without a header: the input, then its features
+    /// Comma-separated values with a header: the input, its features, the error
     Csv,
 }

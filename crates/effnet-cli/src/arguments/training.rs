@@ -34,14 +34,14 @@ pub struct TrainingArguments {
     )]
     pub device: DeviceChoice,
     /// Compute threads [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Execution")]
-    pub threads: Option<u16>,
+    #[arg(long, value_name = "N", value_parser = super::count(1..=1024), help_heading = "Execution")]
+    pub threads: Option<usize>,
     /// Synchronise batch-norm statistics across processes
     #[arg(long, help_heading = "Distributed training")]
     pub sync_bn: bool,
     /// Seconds to wait for the other processes before giving up
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86_400), help_heading = "Distributed training")]
-    pub rank_timeout: u32,
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = super::count(1..=86_400), help_heading = "Distributed training")]
+    pub rank_timeout: usize,
     #[command(flatten)]
     pub zoo: ZooArguments,
 }
@@ -53,7 +53,11 @@ pub(super) fn with_defaults(command: clap::Command, defaults: &Settings) -> clap
         return command;
     };
     // A script may put its own flags before those of its user.
-    command.args_override_self(true).mut_args(|argument| {
+    let command = command.args_override_self(true);
+    // `--lr -1` is a value out of the range of --lr, not an unknown flag `-1`.
+    command.mut_args(|argument| {
+        let takes_value = argument.get_action().takes_values() && !argument.is_positional();
+        let argument = argument.allow_negative_numbers(takes_value);
         let default = match defaults.get(argument.get_id().as_str()) {
             Some(Value::String(text)) if !text.is_empty() => text.clone(),
             Some(Value::String(_)) | None => return argument,

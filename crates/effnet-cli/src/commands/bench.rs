@@ -4,7 +4,10 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use effnet::{Backend, Images, Layer as NetworkLayer, ModelFile, Parameters, Profile, Variant};
+use effnet::{
+    Backend, Images, Layer as NetworkLayer, ModelFile, Parameters, PreprocessingOverrides, Profile, Variant,
+    transform,
+};
 use serde::Serialize;
 
 use crate::Outcome;
@@ -33,7 +36,7 @@ struct Report {
     weights: Option<String>,
     /// Height and width.
     image_size: [usize; 2],
-    batch_size: u32,
+    batch_size: usize,
     engine: &'static str,
     precision: &'static str,
     /// The instruction set of the fused engine, `cuda-graphs` or `libtorch`.
@@ -74,6 +77,8 @@ struct Layer {
 struct Subject {
     variant: Variant,
     weights: Option<String>,
+    /// Height and width that `classify` would use.
+    image_size: [usize; 2],
     network: Network,
 }
 
@@ -84,14 +89,10 @@ pub(crate) fn run(
 ) -> anyhow::Result<Outcome> {
     let execution = Execution::prepare(&arguments.execution, torch, printer)?;
     let subject = load(arguments, &execution, printer)?;
-    let config = &subject.network.config;
-    let size = match arguments.image_size {
-        Some(side) => [side; 2],
-        None => config.image_size,
-    };
+    let size = arguments.image_size.map_or(subject.image_size, |side| [side; 2]);
     let shape = [
-        arguments.batch_size as usize,
-        config.in_channels,
+        arguments.batch_size,
+        subject.network.config.in_channels,
         size[0],
         size[1],
     ];
@@ -104,7 +105,7 @@ pub(crate) fn run(
         .profile_layers
         .then(|| profile(backend, images))
         .transpose()?;
-    let images_per_second = f64::from(arguments.batch_size) / seconds_per_batch(backend, images, &times)?;
+    let images_per_second = arguments.batch_size as f64 / seconds_per_batch(backend, images, &times)?;
     if let Some(reason) = backend.why_no_graphs() {
         printer.detail(format!("no CUDA graphs: {reason}"));
     }
@@ -137,13 +138,16 @@ pub(crate) fn run(
 fn load(arguments: &BenchArguments, execution: &Execution, printer: &Printer) -> anyhow::Result<Subject> {
     let (model, weights) = (arguments.model.model.as_ref(), arguments.model.weights.as_deref());
     if weights.is_some() || model.is_some_and(|model| model.tag.is_some()) {
-        let (_, weights) = find(&arguments.model, printer)?;
+        let (zoo, weights) = find(&arguments.model, printer)?;
         let options = options(&arguments.model).with_num_classes(arguments.classes.num_classes);
         let file = ModelFile::open(weights, &options)?;
         inference::warn(&file, printer);
+        // The size that the weights were trained for, which may differ from that of the variant.
+        let side = transform(&PreprocessingOverrides::default(), &file, &zoo.manifest)?.image_size;
         return Ok(Subject {
             variant: file.variant,
             weights: Some(file.weights().name.clone()),
+            image_size: [side; 2],
             network: inference::load(&file, false, execution, printer)?,
         });
     }
@@ -159,6 +163,7 @@ fn load(arguments: &BenchArguments, execution: &Execution, printer: &Printer) ->
     Ok(Subject {
         variant,
         weights: None,
+        image_size: config.image_size,
         network: Network { config, backend },
     })
 }
@@ -170,7 +175,7 @@ fn noise(count: usize) -> Vec<f32> {
 }
 
 /// Times `runs` batches, in seconds, or as many as take [`MEASURE`].
-fn measure(backend: &dyn Backend, images: Images<'_>, runs: Option<u32>) -> anyhow::Result<Vec<f64>> {
+fn measure(backend: &dyn Backend, images: Images<'_>, runs: Option<usize>) -> anyhow::Result<Vec<f64>> {
     for _ in 0..WARM_UP {
         let _ = backend.run(images)?;
     }
@@ -178,7 +183,7 @@ fn measure(backend: &dyn Backend, images: Images<'_>, runs: Option<u32>) -> anyh
     let begin = Instant::now();
     loop {
         let enough = match runs {
-            Some(runs) => times.len() >= runs as usize,
+            Some(runs) => times.len() >= runs,
             None => times.len() >= FEWEST_RUNS && begin.elapsed() >= MEASURE,
         };
         if enough {

@@ -18,6 +18,8 @@ struct Row<'a> {
     bytes: u64,
     id: Option<&'a str>,
     state: &'static str,
+    /// Hex digits of the SHA-256 that were published: 64, fewer, or 0.
+    published_digits: usize,
 }
 
 pub(crate) fn run(arguments: &CacheArguments, printer: &Printer) -> anyhow::Result<Outcome> {
@@ -33,6 +35,13 @@ pub(crate) fn run(arguments: &CacheArguments, printer: &Printer) -> anyhow::Resu
         CacheCommand::Verify => {
             let files = zoo.hub.verify_cached(&zoo.manifest, |_| {})?;
             write_files(&mut stdout, &files, InspectFormat::Text)?;
+            let short = files.iter().filter(|file| has_short_digest(file)).count();
+            if short > 0 {
+                printer.note(format!(
+                    "{} with a short published digest: verified against what was downloaded first",
+                    counted(short, "file")
+                ));
+            }
             let mut failed = false;
             for file in &files {
                 if let Verification::Unreadable(reason) = &file.verification {
@@ -71,6 +80,11 @@ pub(crate) fn run(arguments: &CacheArguments, printer: &Printer) -> anyhow::Resu
     Ok(outcome)
 }
 
+/// Whether the publisher states only some digits, which another file can be made to match.
+fn has_short_digest(file: &CachedFile) -> bool {
+    (1..64).contains(&file.published_digits)
+}
+
 fn state(verification: &Verification) -> &'static str {
     match verification {
         Verification::Verified => "verified",
@@ -89,6 +103,7 @@ fn write_files(out: &mut impl Write, files: &[CachedFile], format: InspectFormat
             bytes,
             entry,
             verification,
+            published_digits,
             ..
         } = file;
         Row {
@@ -96,6 +111,7 @@ fn write_files(out: &mut impl Write, files: &[CachedFile], format: InspectFormat
             bytes: *bytes,
             id: entry.as_deref(),
             state: state(verification),
+            published_digits: *published_digits,
         }
     });
     let rows: Vec<Row<'_>> = rows.collect();

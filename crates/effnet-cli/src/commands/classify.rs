@@ -1,19 +1,24 @@
 //! `effnet classify`.
 
-use effnet::{DecodeFailure, Labels, Pipeline, Reader, rank};
-use effnet_data::chain;
+use std::time::Instant;
+
+use effnet::{DecodeFailure, Labels, Pipeline, Prediction, Reader, rank};
 
 use crate::Outcome;
-use crate::arguments::ClassifyArguments;
-use crate::destination::Destination;
+use crate::arguments::{ClassifyArguments, Format};
+use crate::destination::{Destination, named_file};
+use crate::failure::Failure;
+use crate::format;
 use crate::inference::Inference;
 use crate::input::Input;
-use crate::inputs;
+use crate::inputs::{self, Inputs};
 use crate::interrupt::Interrupt;
-use crate::outputs::{LoopEnd, for_each_output};
+use crate::outputs::{Closing, LoopEnd, for_each_output};
 use crate::printer::{Printer, counted};
 use crate::records::{self, Record, Records};
 use crate::sharding::{Job, Share};
+use crate::sink::Sink;
+use crate::sorting::Sorting;
 use crate::torch::TorchCommands;
 
 pub(crate) fn run(
@@ -21,23 +26,39 @@ pub(crate) fn run(
     torch: Option<&dyn TorchCommands>,
     printer: &Printer,
 ) -> anyhow::Result<Outcome> {
-    let destination = Destination::of(&arguments.inputs, arguments.output.as_deref())?;
+    let start = Instant::now();
+    let output = named_file(arguments.output.as_deref());
+    let destination = Destination::of(&arguments.input, output)?;
     let printer = &destination.printer(printer);
+    let format = format::choose(arguments.format, output, Format::Text, printer)?;
+    let is_offline = arguments.inference.network.model.zoo.offline;
+    let Inputs { images, skipped, .. } = inputs::expand(&arguments.input, is_offline, printer)?;
+    let closing = Closing {
+        done: "classified",
+        start,
+        skipped,
+    };
+    let frame = records::frame(format, arguments.top_k);
+    let interrupt = Interrupt::listen();
+    // Weights of a gigabyte are not downloaded to say that a name is misspelled.
+    if destination.is_single() && images.iter().all(|input| input.failure().is_some()) {
+        let records = Records::new(format, arguments.top_k, Sink::open(output, &frame)?);
+        return report_failures(records, &images, &closing, &interrupt, printer);
+    }
+    let mut sorting = Sorting::of(&arguments.sorting)?;
     let inference = Inference::prepare(&arguments.inference, torch, printer)?;
     let transform = inference.transform;
-    let inputs = inputs::expand(&arguments.inputs)?;
     let requested = arguments.inference.network.batch_size;
     let batch = requested.images().unwrap_or(1);
-    let job = || job(arguments, &inference);
-    let frame = records::frame(arguments.format);
-    let interrupt = Interrupt::listen();
-    let (inputs, sink) = match destination.open(inputs, frame, batch, job, &interrupt, printer)? {
+    let job = || job(arguments, format, &inference);
+    let (inputs, sink) = match destination.open(images, frame, batch, job, &interrupt, printer)? {
         Share::Inputs(inputs, sink) => (inputs, sink),
         Share::Nothing(outcome) => return Ok(outcome),
     };
 
     let count = inputs.len();
     // The first images are decoded while the network is loaded.
+    let inputs = inputs.into_iter().map(Input::in_order);
     let reader = Reader::start(inputs, transform, inference.execution.threads, interrupt.flag())?;
     let (network, labels) = inference.load(printer)?;
     let of = (&network.config, &*network.backend);
@@ -45,32 +66,62 @@ pub(crate) fn run(
         .execution
         .batch_size(of, requested, count, transform.image_size)?;
     printer.detail(format!("batches of up to {}", counted(batch_size, "image")));
+    if let Some(sorting) = &mut sorting {
+        sorting.name_classes(&labels);
+    }
     let mut results = Results {
-        records: Records::new(arguments.format, sink),
+        records: Records::new(format, arguments.top_k, sink),
         labels,
         model: inference.file().variant.name(),
         weights: inference.file().weights().name.clone(),
         top_k: arguments.top_k,
+        min_probability: arguments.min_probability,
+        sorting,
     };
     let outputs = Pipeline::new(reader, network.backend, batch_size)?;
-    let end = for_each_output(outputs, count, &interrupt, printer, |output, is_last_ready| {
-        results.report(&output.input, &output.result, printer)?;
-        if is_last_ready {
-            results.records.flush()?;
-        }
-        Ok(())
-    })?;
+    let progress = results.records.progress(count, printer);
+    let end = for_each_output(
+        outputs,
+        &progress,
+        &interrupt,
+        printer,
+        |output, is_last_ready| {
+            results.report(&output.input, &output.result, printer)?;
+            if is_last_ready {
+                results.records.flush()?;
+            }
+            Ok(())
+        },
+    )?;
     if end == LoopEnd::Cut {
         return Ok(Outcome::Interrupted);
     }
-    results.records.finish(count, &interrupt, printer)
+    results.finish(count, &closing, &interrupt, printer)
 }
 
-fn job(arguments: &ClassifyArguments, inference: &Inference) -> anyhow::Result<Job> {
+fn job(arguments: &ClassifyArguments, format: Format, inference: &Inference) -> anyhow::Result<Job> {
     let mut job = inference.job("classify")?;
     job.add("top_k", arguments.top_k);
-    job.add("format", format!("{:?}", arguments.format));
+    job.add("format", format!("{format:?}"));
+    if let Some(probability) = arguments.min_probability {
+        job.add("min_probability", probability);
+    }
     Ok(job)
+}
+
+/// Reports inputs none of which was found.
+fn report_failures(
+    mut records: Records,
+    inputs: &[Input],
+    closing: &Closing,
+    interrupt: &Interrupt,
+    printer: &Printer,
+) -> anyhow::Result<Outcome> {
+    for (input, failure) in inputs.iter().filter_map(|input| Some((input, input.failure()?))) {
+        printer.failure(&input.name, &failure.reason);
+        records.write(&Record::failed(&input.name, failure))?;
+    }
+    records.finish(inputs.len(), closing, interrupt, printer)
 }
 
 /// Writes the results of `classify`.
@@ -80,6 +131,8 @@ struct Results {
     model: &'static str,
     weights: String,
     top_k: usize,
+    min_probability: Option<f64>,
+    sorting: Option<Sorting>,
 }
 
 impl Results {
@@ -89,24 +142,52 @@ impl Results {
         logits: &Result<Vec<f32>, DecodeFailure>,
         printer: &Printer,
     ) -> anyhow::Result<()> {
+        printer.image_warnings(|| &input.name, &input.warnings);
         let predictions = match logits {
-            Ok(logits) => rank(logits, &self.labels, self.top_k).map_err(|error| error.to_string()),
-            Err(error) => Err(chain(error)),
+            Ok(logits) => self.rank(logits),
+            Err(error) => Err(Failure::of_decoding(&input.name, error)),
         };
         match predictions {
-            Ok(predictions) => self.records.write(&Record::Classified {
-                input: &input.name,
-                model: self.model,
-                weights: &self.weights,
-                predictions: &predictions,
-            }),
-            Err(reason) => {
-                printer.failure(&input.name, &reason);
-                self.records.write(&Record::Failed {
-                    input: &input.name,
-                    error: &reason,
-                })
+            Ok(predictions) => {
+                if let (Some(sorting), Some(best)) = (&mut self.sorting, predictions.first()) {
+                    sorting.place(input, best.class, printer);
+                }
+                let network = (self.model, self.weights.as_str());
+                self.records
+                    .write(&Record::classified(&input.name, network, &predictions))
+            }
+            Err(failure) => {
+                printer.failure(&input.name, &failure.reason);
+                self.records.write(&Record::failed(&input.name, &failure))
             }
         }
+    }
+
+    /// The classes to report.
+    fn rank(&self, logits: &[f32]) -> Result<Vec<Prediction>, Failure> {
+        let mut predictions = rank(logits, &self.labels, self.top_k)?;
+        if let Some(least) = self.min_probability {
+            predictions.retain(|prediction| prediction.probability >= least);
+        }
+        Ok(predictions)
+    }
+
+    fn finish(
+        self,
+        count: usize,
+        closing: &Closing,
+        interrupt: &Interrupt,
+        printer: &Printer,
+    ) -> anyhow::Result<Outcome> {
+        let unsorted = self.sorting.map_or(0, |sorting| sorting.failed);
+        let outcome = self.records.finish(count, closing, interrupt, printer)?;
+        if unsorted == 0 {
+            return Ok(outcome);
+        }
+        printer.warning(format!("{} not put into a folder", counted(unsorted, "image")));
+        Ok(match outcome {
+            Outcome::Done => Outcome::SomeFailed,
+            outcome => outcome,
+        })
     }
 }

@@ -36,9 +36,18 @@ pub(crate) fn run(arguments: &DownloadArguments, printer: &Printer) -> anyhow::R
     pool.install(|| {
         entries.par_iter().try_for_each(|entry| -> anyhow::Result<()> {
             let mut progress = DownloadProgress::on(printer, printer.download_in(&bars));
-            match zoo.hub.resolve(entry, &mut progress) {
+            match zoo.hub.resolve_hashed(entry, &mut progress) {
                 Ok(path) => {
                     drop(progress);
+                    if let Some(digits) = short_digest(entry) {
+                        bars.suspend(|| {
+                            printer.detail(format!(
+                                "{}: only {digits} of 64 digits of its SHA-256 are published; from now on, all 64 of \
+                                 this file are checked",
+                                entry.id
+                            ));
+                        });
+                    }
                     let mut stdout = stdout.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     // The other files are still wanted if nobody reads the output.
                     match bars.suspend(|| writeln!(stdout, "{} {}", entry.id, path.display())) {
@@ -63,4 +72,10 @@ pub(crate) fn run(arguments: &DownloadArguments, printer: &Printer) -> anyhow::R
         failed if failed == entries.len() => Outcome::NothingDone,
         _ => Outcome::SomeFailed,
     })
+}
+
+/// Number of published digits of the entry's digest if it has fewer than 64.
+fn short_digest(entry: &Entry) -> Option<usize> {
+    let digest = entry.files.iter().find_map(|file| file.sha256.as_ref())?;
+    (!digest.is_full()).then(|| digest.as_str().len())
 }

@@ -1,6 +1,7 @@
 //! `effnet evaluate`.
 
 mod data;
+mod predictions;
 mod report;
 
 use std::io::Write;
@@ -9,20 +10,25 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use effnet::{Output, Pipeline, Reader, match_classes};
+use effnet::{DecodeFailure, Labels, ModelFile, Output, Pipeline, Reader, match_classes, rank};
 use effnet_data::metrics::{ConfusionMatrix, Metrics, MetricsError};
-use effnet_data::{Dataset, chain, confusion_png, open_evaluation, replace_file, write_confusion_csv};
+use effnet_data::{Dataset, confusion_png, replace_file, write_confusion_csv};
 
 use crate::Outcome;
 use crate::arguments::{EvaluateArguments, InspectFormat};
+use crate::destination::file_or_stdout;
+use crate::failure::Failure;
+use crate::frame::Frame;
 use crate::inference::Inference;
 use crate::interrupt::Interrupt;
 use crate::launcher::refuse_group;
 use crate::outputs::for_each_output;
 use crate::printer::{Printer, counted};
+use crate::sink::{SCHEMA, Sink};
 use crate::torch::TorchCommands;
-use crate::training::recorded_split::held_out;
+use crate::training::recorded_split::{held_out, settings_of_run};
 use data::Labelled;
+use predictions::Predictions;
 use report::Report;
 
 pub(crate) fn run(
@@ -34,6 +40,7 @@ pub(crate) fn run(
     let inference = Inference::prepare(&arguments.inference, torch, printer)?;
     let transform = inference.transform;
     let dataset = open(arguments, printer)?;
+    warn_of_moved_weights(inference.file(), arguments, printer);
     let (network, labels) = inference.load(printer)?;
     let classes =
         match_classes(dataset.classes(), &labels).with_context(|| arguments.data.display().to_string())?;
@@ -49,32 +56,31 @@ pub(crate) fn run(
         counted(classes.len(), "class")
     ));
     let interrupt = Interrupt::listen();
+    let predictions = arguments.predictions.as_deref();
+    let predictions = predictions
+        .map(|path| Predictions::create(path, printer))
+        .transpose()?;
     let start = Instant::now();
     let images = Labelled::all(dataset);
     let reader = Reader::start(images, transform, inference.execution.threads, interrupt.flag())?;
-    let mut metrics = Metrics::new(labels.len());
-    let mut failed = 0;
+    let mut measured = Measured {
+        metrics: Metrics::new(labels.len()),
+        failed: 0,
+        predictions,
+        labels: &labels,
+    };
     let outputs = Pipeline::new(reader, network.backend, batch_size)?;
+    let progress = printer.progress(count as u64);
     for_each_output(
         outputs,
-        count,
+        &progress,
         &interrupt,
         printer,
         |Output { input, result }, _| {
-            match result {
-                Ok(logits) => match metrics.push(&logits, classes[input.label()]) {
-                    Err(error @ MetricsError::NotFinite { .. }) => {
-                        failed += 1;
-                        printer.failure(&input.name(), &error.to_string());
-                    }
-                    pushed => pushed.with_context(|| input.name())?,
-                },
-                Err(error) => {
-                    failed += 1;
-                    printer.failure(&input.name(), &chain(&error));
-                }
-            }
-            Ok(())
+            let name = input.name();
+            printer.image_warnings(|| &name, input.warnings());
+            let measuring = measured.add(&name, &result, classes[input.label()], printer);
+            measuring.with_context(|| name)
         },
     )?;
     let seconds = start.elapsed().as_secs_f64();
@@ -82,10 +88,20 @@ pub(crate) fn run(
         printer.warning("interrupted: partial results are discarded");
         return Ok(Outcome::Interrupted);
     }
+    let Measured {
+        metrics,
+        failed,
+        predictions,
+        ..
+    } = measured;
+    if let Some(predictions) = predictions {
+        predictions.finish()?;
+    }
     let Some(summary) = metrics.summary() else {
         return Ok(Outcome::NothingDone);
     };
     let report = Report {
+        schema: SCHEMA,
         model: inference.file().variant.name(),
         weights: &inference.file().weights().name,
         data: arguments.data.display().to_string(),
@@ -96,16 +112,63 @@ pub(crate) fn run(
     };
     // Before printing, which fails if the reader has closed the pipe.
     write_confusion(arguments, metrics.confusion(), labels.names())?;
-    let mut stdout = anstream::stdout();
     match arguments.format {
-        InspectFormat::Json => writeln!(stdout, "{}", serde_json::to_string(&report)?)?,
-        InspectFormat::Text => report.write_text(&mut stdout)?,
+        InspectFormat::Json => {
+            let mut sink = Sink::open(None, &Frame::default())?;
+            sink.json(&report)?;
+            sink.flush()?;
+        }
+        InspectFormat::Text => report.write_text(&mut anstream::stdout(), labels.len())?,
     }
     Ok(if failed == 0 {
         Outcome::Done
     } else {
         Outcome::SomeFailed
     })
+}
+
+/// What is measured, image by image.
+struct Measured<'a> {
+    metrics: Metrics,
+    /// Images that could not be read, or whose logits were not finite.
+    failed: u64,
+    predictions: Option<Predictions>,
+    labels: &'a Labels,
+}
+
+impl Measured<'_> {
+    /// Adds an image whose true class is `class`. A failure of the image is printed and counted.
+    fn add(
+        &mut self,
+        name: &str,
+        result: &Result<Vec<f32>, DecodeFailure>,
+        class: usize,
+        printer: &Printer,
+    ) -> anyhow::Result<()> {
+        let logits = match result {
+            Ok(logits) => match self.metrics.push(logits, class) {
+                Err(MetricsError::NotFinite { .. }) | Ok(()) => {
+                    rank(logits, self.labels, 1).map_err(Failure::from)
+                }
+                Err(error) => return Err(error.into()),
+            },
+            Err(error) => Err(Failure::of_decoding(name, error)),
+        };
+        if let Err(failure) = &logits {
+            self.failed += 1;
+            printer.failure(name, &failure.reason);
+        }
+        let Some(predictions) = &mut self.predictions else {
+            return Ok(());
+        };
+        let label = self.labels.get(class);
+        match &logits {
+            Ok(ranked) => ranked
+                .first()
+                .map_or(Ok(()), |best| predictions.write(name, label, Ok(best))),
+            Err(failure) => predictions.write(name, label, Err(failure)),
+        }
+    }
 }
 
 /// The images to evaluate: of the data that a run was trained on, those that it held out.
@@ -131,7 +194,24 @@ fn open(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<Arc<
         ));
         return Ok(images);
     }
-    Ok(open_evaluation(&arguments.data, None)?)
+    data::open_all(&arguments.data, printer)
+}
+
+/// Weights that were copied out of their run folder do not say which images were held out.
+fn warn_of_moved_weights(file: &ModelFile, arguments: &EvaluateArguments, printer: &Printer) {
+    let is_of_run = file.checkpoint().metadata().contains_key("step");
+    let has_run = file
+        .path()
+        .parent()
+        .is_some_and(|folder| settings_of_run(folder).is_ok());
+    if is_of_run && !has_run && !arguments.all {
+        printer.warning(format!(
+            "{} was saved by a training run, but is not in its run folder: if {} was trained on, training images are \
+             evaluated too; pass the run folder with --weights to evaluate its held-out images",
+            file.path().display(),
+            arguments.data.display()
+        ));
+    }
 }
 
 fn write_confusion(
@@ -140,11 +220,11 @@ fn write_confusion(
     labels: &[String],
 ) -> anyhow::Result<()> {
     if let Some(path) = &arguments.confusion_csv {
-        write_confusion_csv(path, confusion, labels)?;
+        write_confusion_csv(file_or_stdout(path), confusion, labels)?;
     }
     if let Some(path) = &arguments.confusion_png {
         let png = confusion_png(confusion, labels)?;
-        replace_file(path, |file| file.write_all(&png))?;
+        replace_file(file_or_stdout(path), |file| file.write_all(&png))?;
     }
     Ok(())
 }

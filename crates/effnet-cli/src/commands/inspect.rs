@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::Outcome;
 use crate::arguments::{InspectArguments, InspectFormat};
+use crate::escape;
 use crate::printer::counted;
 use crate::{DownloadProgress, Printer, open_zoo};
 
@@ -68,7 +69,7 @@ pub(crate) fn run(arguments: &InspectArguments, printer: &Printer) -> anyhow::Re
             serde_json::to_writer_pretty(&mut stdout, &description).map_err(std::io::Error::from)?;
             writeln!(stdout)?;
         }
-        InspectFormat::Text => write_text(&mut stdout, &description)?,
+        InspectFormat::Text => write_text(&mut stdout, &description, arguments.tensors)?,
     }
     stdout.flush()?;
     for warning in file.iter().flat_map(ModelFile::warnings) {
@@ -132,9 +133,9 @@ fn describe<'a>(checkpoint: &'a Checkpoint, file: Option<&ModelFile>) -> Descrip
     })
 }
 
-fn write_text(out: &mut impl Write, description: &Description<'_>) -> anyhow::Result<()> {
+fn write_text(out: &mut impl Write, description: &Description<'_>, tensors: bool) -> anyhow::Result<()> {
     let mut row = |title: &str, value: Option<String>| match value {
-        Some(value) => writeln!(out, "{title:<12} {value}"),
+        Some(value) => writeln!(out, "{title:<12} {}", escape::line(&value)),
         None => Ok(()),
     };
     let module = if description.whole_module {
@@ -188,17 +189,44 @@ fn write_text(out: &mut impl Write, description: &Description<'_>) -> anyhow::Re
         .filter(|_| !description.calls.is_empty()),
     )?;
     for (key, value) in description.metadata {
-        row("metadata", Some(format!("{key} = {value}")))?;
+        row("metadata", Some(format!("{key} = {}", readable(value))))?;
     }
-    writeln!(out, "\n{}", counted(description.tensors.len(), "tensor"))?;
-    let width = description
+    let count = counted(description.tensors.len(), "tensor");
+    if !tensors {
+        writeln!(out, "{:<12} {count} (--tensors lists them)", "tensors")?;
+        return Ok(());
+    }
+    writeln!(out, "\n{count}")?;
+    let names: Vec<_> = description
         .tensors
         .iter()
-        .map(|tensor| tensor.name.len())
-        .max()
-        .unwrap_or(0);
-    for TensorRow { name, dtype, shape } in &description.tensors {
+        .map(|tensor| escape::line(tensor.name))
+        .collect();
+    let width = names.iter().map(|name| name.len()).max().unwrap_or(0);
+    for (name, TensorRow { dtype, shape, .. }) in names.iter().zip(&description.tensors) {
         writeln!(out, "  {name:<width$}  {dtype:<5} {shape:?}")?;
     }
     Ok(())
+}
+
+/// The longest value of metadata that is shown whole, in characters.
+const LONGEST_VALUE: usize = 200;
+
+/// A value of the metadata for people: numbers with six decimals at most, long values cut.
+fn readable(value: &str) -> String {
+    let rounded = |number: f64| ((number * 1e6).round() / 1e6).to_string();
+    let text = match serde_json::from_str::<Vec<f64>>(value) {
+        Ok(numbers) => format!(
+            "[{}]",
+            numbers.into_iter().map(rounded).collect::<Vec<_>>().join(", ")
+        ),
+        Err(_) => match value.parse::<f64>() {
+            Ok(number) if value.contains('.') => rounded(number),
+            _ => value.to_owned(),
+        },
+    };
+    match text.char_indices().nth(LONGEST_VALUE) {
+        Some((end, _)) => format!("{}… ({} characters)", &text[..end], text.chars().count()),
+        None => text,
+    }
 }

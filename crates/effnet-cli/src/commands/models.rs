@@ -30,6 +30,8 @@ struct Row<'a> {
     /// What `top1` was measured on.
     dataset: Option<&'a str>,
     licence: &'a str,
+    /// Hex digits of the SHA-256 that are published: 64, fewer, or 0 where the server sends it with the file.
+    sha256_digits: usize,
     cached: bool,
     /// Whether the weights are built into the program.
     bundled: bool,
@@ -55,6 +57,16 @@ pub(crate) fn run(arguments: &ModelsArguments) -> anyhow::Result<Outcome> {
                 if let Some(dataset) = row.dataset.filter(|dataset| *dataset != IMAGENET) {
                     writeln!(stdout, "\n* {}: on {dataset}", row.id)?;
                 }
+            }
+            let short = rows
+                .iter()
+                .filter(|row| (1..64).contains(&row.sha256_digits))
+                .count();
+            if short > 0 {
+                writeln!(
+                    stdout,
+                    "\n{short} have a short published digest (8 digits), completed by the first download"
+                )?;
             }
             if hidden > 0 {
                 writeln!(stdout, "\n{hidden} more from timm with --all")?;
@@ -86,6 +98,11 @@ fn row<'a>(zoo: &Zoo, entry: &'a Entry) -> Row<'a> {
         top1: published.map(|published| published.top1),
         dataset: published.map(|published| published.dataset.as_deref().unwrap_or(IMAGENET)),
         licence: &entry.licence,
+        sha256_digits: entry
+            .files
+            .iter()
+            .find_map(|file| file.sha256.as_ref())
+            .map_or(0, |digest| digest.as_str().len()),
         cached: zoo.hub.present(entry).is_some(),
         bundled: zoo.hub.is_bundled(entry),
     }

@@ -134,6 +134,9 @@ impl PartsFolder {
 
     /// Renames the merged file to the output, records that it is complete, and removes the parts.
     pub(super) fn complete(&self, bytes: u64, tally: Tally) -> io::Result<()> {
+        if let Ok(replaced) = std::fs::metadata(&self.output) {
+            std::fs::set_permissions(self.merged(), replaced.permissions())?;
+        }
         std::fs::rename(self.merged(), &self.output)?;
         let completion = Completion {
             job: self.job.clone(),

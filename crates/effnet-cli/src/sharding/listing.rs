@@ -35,9 +35,8 @@ impl Listing {
 
 /// Size and modification time. A file without them is reported when it is read.
 fn file(input: &Input) -> (u64, Option<SystemTime>) {
-    let path = input.source.as_ref().ok();
-    match path.and_then(|path| std::fs::metadata(path).ok()) {
-        Some(metadata) => (metadata.len(), metadata.modified().ok()),
-        None => (0, None),
-    }
+    let metadata = input.file().and_then(|path| std::fs::metadata(path).ok());
+    let modified = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
+    let bytes = input.member_size().or(metadata.map(|metadata| metadata.len()));
+    (bytes.unwrap_or(0), modified)
 }

@@ -66,6 +66,10 @@ pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Op
     if settings.val_split == 0.0 {
         return Ok(None);
     }
+    // Data that cannot be opened are the only error to report.
+    if !data.exists() {
+        return Ok(None);
+    }
     match same_file::is_same_file(&settings.data, data) {
         Ok(true) => {}
         Ok(false) => return Ok(None),
@@ -80,11 +84,18 @@ pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Op
         }
     }
     let splits = Splits::open(data)?;
-    if splits.val.is_some() {
-        return Ok(None);
-    }
     let split = std::fs::read_to_string(run.join(SPLIT_FILE)).map_err(anyhow::Error::from);
     let split = split.and_then(|text| Ok(serde_json::from_str::<RecordedSplit>(&text)?));
+    if let Some(val) = &splits.val {
+        if split.is_ok_and(|split| !is_among(&split.validation, data, &**val)) {
+            printer.warning(format!(
+                "{}: the run held out other images than those for validation here, so images that it was trained on \
+                 are evaluated too",
+                data.display()
+            ));
+        }
+        return Ok(None);
+    }
     let split = split.with_context(|| run.join(SPLIT_FILE).display().to_string())?;
     if split.validation.is_empty() {
         return Ok(None);
@@ -101,4 +112,13 @@ pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Op
         counted(names.len(), "held-out image")
     );
     Ok(Some(Arc::new(Subset::new(images, indices))))
+}
+
+/// Whether all images of these names are in a data set. A run of a version that did not recognise the parts of a data set
+/// held out other images.
+fn is_among(names: &[String], data: &Path, images: &dyn Dataset) -> bool {
+    let found: HashSet<String> = (0..images.len())
+        .map(|index| name_within(data, &images.name(index)))
+        .collect();
+    names.iter().all(|name| found.contains(name))
 }

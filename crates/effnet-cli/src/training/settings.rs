@@ -254,12 +254,19 @@ impl Settings {
         Some(self.teacher.as_str()).filter(|teacher| *teacher != "none")
     }
 
-    /// Checks that each number is in its range, and that the data are named in a form that a run can keep.
+    /// Checks that each number is in its range.
     ///
     /// # Errors
     /// The first wrong setting, with what was expected.
     pub fn check(&self) -> anyhow::Result<()> {
-        self.check_ranges()?;
+        self.check_ranges()
+    }
+
+    /// Checks that the data are named, in a form that a run can keep. `--print-config` does without.
+    ///
+    /// # Errors
+    /// If they are not.
+    pub fn check_data(&self) -> anyhow::Result<()> {
         if self.data.as_os_str().is_empty() {
             bail!("no training images: expected DATA, a folder, a CSV file or a tar archive");
         }

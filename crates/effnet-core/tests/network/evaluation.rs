@@ -1,4 +1,4 @@
-//! Logits, features and endpoints.
+//! Tests of logits, features and endpoints.
 
 use effnet_core::{Config, EfficientNet, Padding, Profile};
 use tch::{Device, Kind, Tensor, nn};

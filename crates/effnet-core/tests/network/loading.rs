@@ -1,4 +1,4 @@
-//! What loading does besides copying, and what it reports.
+//! Tests of what loading does in addition to copying, and of its report.
 
 use effnet_architecture::Scheme;
 use effnet_checkpoint::{DType, StateDict};
@@ -12,7 +12,7 @@ use crate::{
 const NEW_CLASSIFIER: LoadOptions = LoadOptions::new().with_new_classifier(true);
 const ADAPT_STEM: LoadOptions = LoadOptions::new().with_adapt_stem(true);
 
-/// The narrow weights with every floating-point tensor in another type.
+/// Returns the narrow weights with every floating-point tensor converted to another type.
 fn weights_in(kind: Kind) -> StateDict {
     let (_store, network) = load(&narrow(), &narrow_weights());
     let convert = |(name, tensor): (&str, &Tensor)| {
@@ -113,7 +113,7 @@ fn an_adapted_stem_has_the_kernels_that_timm_would_give_it() {
     }
 }
 
-/// A greyscale image gives the same activations as one channel, as three and as six.
+/// A greyscale image must give the same activations as one channel, as three channels and as six channels.
 #[test]
 fn an_adapted_stem_sees_a_grey_image_as_the_original_does() {
     let grey = Expected::open().get("even.images").narrow(1, 0, 1);
@@ -179,7 +179,7 @@ fn a_file_older_than_the_counters_starts_them_at_zero() {
     }
 }
 
-/// Also if the network had counted before: the counters must be those of the file.
+/// This must hold even if the network counted batches before: the counters must be those of the file.
 #[test]
 fn loading_such_a_file_into_a_trained_network_starts_the_counters_anew() {
     let (_store, mut network) = load(&narrow(), &narrow_weights());

@@ -1,6 +1,6 @@
-//! A narrow network of the original implementation, loaded from the files of `tests/fixtures`, which
-//! `scripts/reference/network_fixtures.py` creates. The parity of the published networks is tested in
-//! the workspace's `tests`, which have Python.
+//! Tests with a narrow network of the original implementation, loaded from the files in `tests/fixtures`, which
+//! `scripts/reference/network_fixtures.py` creates. The parity of the published networks is tested in the
+//! workspace's `tests` package, which uses Python.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -16,7 +16,7 @@ use effnet_checkpoint::{Checkpoint, DType, StateDict, Tensor as FileTensor};
 use effnet_core::{Config, EfficientNet, LoadOptions, LoadReport, Parameters, Variant};
 use tch::{Device, Kind, Tensor, nn};
 
-/// The network of the fixtures.
+/// Returns the configuration of the network in the fixtures.
 fn narrow() -> Config {
     Config {
         width_coefficient: 0.1,
@@ -44,7 +44,7 @@ fn narrow_weights() -> StateDict {
     state_dict("narrow-zip.pth")
 }
 
-/// What the original implementation computed, under the names that the script gives them.
+/// The results of the original implementation, under the names that the script gives them.
 struct Expected(StateDict);
 
 impl Expected {
@@ -67,7 +67,7 @@ fn dims(tensor: &FileTensor) -> Vec<i64> {
     tensor.shape().iter().map(|&side| side as i64).collect()
 }
 
-/// A strictly loaded network on its own store.
+/// Loads a network strictly, on its own store.
 fn load(config: &Config, weights: &StateDict) -> (nn::VarStore, EfficientNet) {
     let (store, network, _) = load_with(config, weights, LoadOptions::default());
     (store, network)
@@ -89,7 +89,7 @@ fn parameter(network: &EfficientNet, name: &str) -> Tensor {
     found.detach()
 }
 
-/// A file's tensor with these values, converted to `kind`.
+/// Returns a tensor as in a file, with these values converted to `kind`.
 fn file_tensor(tensor: &Tensor, kind: Kind) -> FileTensor {
     let dtype = match kind {
         Kind::Double => DType::F64,
@@ -97,7 +97,7 @@ fn file_tensor(tensor: &Tensor, kind: Kind) -> FileTensor {
         Kind::Half => DType::F16,
         Kind::BFloat16 => DType::BF16,
         Kind::Int64 => DType::I64,
-        other => panic!("no test needs {other:?}"),
+        other => panic!("unsupported kind {other:?}"),
     };
     let tensor = tensor.detach().to_kind(kind).contiguous();
     let mut bytes = vec![0; tensor.numel() * kind.elt_size_in_bytes()];
@@ -106,7 +106,7 @@ fn file_tensor(tensor: &Tensor, kind: Kind) -> FileTensor {
     FileTensor::from_bytes(dtype, shape, bytes).unwrap()
 }
 
-/// `max |actual - expected| / max |expected|`.
+/// Returns `max |actual - expected| / max |expected|`.
 fn relative_error(actual: &Tensor, expected: &Tensor) -> f64 {
     assert_eq!(actual.size(), expected.size(), "the shapes differ");
     largest(&(actual - expected)) / largest(expected).max(f64::MIN_POSITIVE)
@@ -118,6 +118,6 @@ fn largest(tensor: &Tensor) -> f64 {
 
 fn assert_close(actual: &Tensor, expected: &Tensor, what: &str) {
     let error = relative_error(actual, expected);
-    // Not `error > bound`: that lets a NaN pass.
+    // Not `error > bound`, which would let NaN pass.
     assert!(error <= 2e-5, "{what}: {error:.1e}");
 }

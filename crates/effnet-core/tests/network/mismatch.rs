@@ -1,4 +1,4 @@
-//! What strict loading refuses, and with which message.
+//! Tests of what strict loading rejects, and of its messages.
 
 use effnet_checkpoint::StateDict;
 use effnet_core::{Config, EfficientNet, Error, LoadError, LoadOptions, Mismatch, Variant};
@@ -12,7 +12,8 @@ fn refusal(config: &Config, weights: &StateDict) -> Error {
 
 fn refusal_with(config: &Config, weights: &StateDict, options: LoadOptions) -> Error {
     let store = nn::VarStore::new(Device::Cpu);
-    EfficientNet::from_state_dict(&store.root(), config, weights, options).expect_err("it should not fit")
+    EfficientNet::from_state_dict(&store.root(), config, weights, options)
+        .expect_err("the weights should not fit")
 }
 
 fn mismatch(config: &Config, weights: &StateDict) -> Mismatch {
@@ -26,7 +27,7 @@ fn zeros(dims: &[i64], kind: Kind) -> Tensor {
     Tensor::zeros(dims, (kind, Device::Cpu))
 }
 
-/// The weights of a published variant, all zero.
+/// Returns the weights of a published variant, all of them zero.
 fn zeros_of(variant: Variant) -> StateDict {
     let store = nn::VarStore::new(Device::Cpu);
     let network = EfficientNet::new(&store.root(), &variant.config()).unwrap();

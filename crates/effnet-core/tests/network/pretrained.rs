@@ -1,4 +1,4 @@
-//! Weights by name, with what belongs to them.
+//! Tests of opening weights by name, with their labels and preprocessing.
 
 use effnet_core::{ModelOptions, PreprocessingOverrides, Pretrained, PretrainedOptions};
 use tch::nn::OptimizerConfig as _;

@@ -1,4 +1,4 @@
-//! One step of training.
+//! Tests of one training step.
 
 use tch::Kind;
 
@@ -21,8 +21,8 @@ fn a_step_has_the_originals_loss_gradients_and_running_statistics() {
         }
         let theirs = expected.get(&format!("training.gradient.{name}"));
         let error = match name.strip_suffix("_bn2.bias") {
-            // The next batch normalisation subtracts whatever a block adds to all pixels of a channel:
-            // this gradient is zero but for rounding, so the error is relative to its neighbour's.
+            // The next batch normalisation subtracts whatever a block adds to all pixels of a channel, so this
+            // gradient is zero except for rounding. The error is therefore relative to the neighbouring gradient.
             Some(block) => {
                 let scale = expected.get(&format!("training.gradient.{block}_bn2.weight"));
                 largest(&(tensor.grad() - theirs)) / largest(&scale)

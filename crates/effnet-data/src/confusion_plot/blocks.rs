@@ -1,12 +1,9 @@
 //! Confusion matrices of many classes: neighbours share a cell, and the most frequent mistakes are listed.
 
-use plotters::element::{Rectangle, Text};
-use plotters::style::text_anchor::{HPos, VPos};
-use plotters::style::{Color, FontTransform};
-
 use super::name;
-use crate::PlotError;
-use crate::drawing::{Area, BLUE, FAINT, INK, ORANGE, anchor, bold, failed, text, tint};
+use crate::drawing::{
+    Across, BLUE, Canvas, DARK_ORANGE, Down, FAINT, INK, Label, ORANGE, Rect, grouped, percentage, tint,
+};
 use crate::metrics::ConfusionMatrix;
 
 /// Size of the plot without its heading, in pixels.
@@ -25,17 +22,15 @@ const LISTED: usize = 28;
 /// Maximum length of a class name, in characters.
 const NAME: usize = 26;
 
-pub(crate) fn draw(
-    area: &Area<'_>,
-    confusion: &ConfusionMatrix,
-    classes: &[String],
-) -> Result<(), PlotError> {
-    draw_matrix(area, confusion)?;
-    draw_axes(area, confusion.num_classes())?;
-    draw_mistakes(area, confusion, classes)
+/// Draws below `top`.
+pub(crate) fn draw(canvas: &mut Canvas, top: i32, confusion: &ConfusionMatrix, classes: &[String]) {
+    let top = top + TOP;
+    draw_matrix(canvas, top, confusion);
+    draw_axes(canvas, top, confusion.num_classes());
+    draw_mistakes(canvas, top, confusion, classes);
 }
 
-fn draw_matrix(area: &Area<'_>, confusion: &ConfusionMatrix) -> Result<(), PlotError> {
+fn draw_matrix(canvas: &mut Canvas, top: i32, confusion: &ConfusionMatrix) {
     let classes = confusion.num_classes();
     let cells = classes.min(MOST_CELLS);
     let cell = |class: usize| class * cells / classes;
@@ -59,45 +54,37 @@ fn draw_matrix(area: &Area<'_>, confusion: &ConfusionMatrix) -> Result<(), PlotE
             } else {
                 tint(ORANGE, (4.0 * part(count)).sqrt())
             };
-            let corners = [
-                (LEFT + pixel(column), TOP + pixel(row)),
-                (LEFT + pixel(column + 1), TOP + pixel(row + 1)),
-            ];
-            area.draw(&Rectangle::new(corners, color.filled()))
-                .map_err(failed)?;
+            let block = Rect {
+                left: LEFT + pixel(column),
+                top: top + pixel(row),
+                right: LEFT + pixel(column + 1),
+                bottom: top + pixel(row + 1),
+            };
+            canvas.fill(block, color);
         }
     }
-    Ok(())
 }
 
-fn draw_axes(area: &Area<'_>, classes: usize) -> Result<(), PlotError> {
+fn draw_axes(canvas: &mut Canvas, top: i32, classes: usize) {
     let end = SIDE as i32;
-    let frame = [(LEFT, TOP), (LEFT + end, TOP + end)];
-    area.draw(&Rectangle::new(frame, FAINT.stroke_width(1)))
-        .map_err(failed)?;
-    let every = tick_distance(classes);
-    for class in (0..classes).step_by(every) {
+    let frame = Rect {
+        left: LEFT - 1,
+        top: top - 1,
+        right: LEFT + end + 1,
+        bottom: top + end + 1,
+    };
+    canvas.frame(frame, FAINT);
+    for class in (0..classes).step_by(tick_distance(classes)) {
         let along = ((2 * class + 1) * SIDE / (2 * classes)) as i32;
-        let row = text(15, INK).pos(anchor(HPos::Right, VPos::Center));
-        let column = text(15, INK).pos(anchor(HPos::Center, VPos::Top));
-        let ticks = [
-            Text::new(class.to_string(), (LEFT - 8, TOP + along), row),
-            Text::new(class.to_string(), (LEFT + along, TOP + end + 8), column),
-        ];
-        for tick in ticks {
-            area.draw(&tick).map_err(failed)?;
-        }
+        let text = grouped(class as u64);
+        let row = Label::new(15, INK).at(Across::Right, Down::Center);
+        canvas.text(&text, (LEFT - 8, top + along), row);
+        let column = Label::new(15, INK).at(Across::Center, Down::Top);
+        canvas.text(&text, (LEFT + along, top + end + 8), column);
     }
-    let across = text(16, INK).pos(anchor(HPos::Center, VPos::Top));
-    let x_label = Text::new(
-        "predicted class",
-        (LEFT + end / 2, TOP + end + 34),
-        across.clone(),
-    );
-    area.draw(&x_label).map_err(failed)?;
-    let turned = across.transform(FontTransform::Rotate270);
-    let y_label = Text::new("true class", (16, TOP + end / 2), turned);
-    area.draw(&y_label).map_err(failed)
+    let title = Label::new(16, INK).at(Across::Center, Down::Top);
+    canvas.text("predicted class", (LEFT + end / 2, top + end + 34), title);
+    canvas.text("true class", (16, top + end / 2), title.turned());
 }
 
 /// The distance of ticks, 10, 20, 50, 100, ..., so that about ten fit.
@@ -107,29 +94,26 @@ fn tick_distance(classes: usize) -> usize {
     enough.next().unwrap_or(classes)
 }
 
-fn draw_mistakes(area: &Area<'_>, confusion: &ConfusionMatrix, classes: &[String]) -> Result<(), PlotError> {
-    let heading = Text::new("most frequent mistakes", (LIST, TOP), bold(17, INK));
-    area.draw(&heading).map_err(failed)?;
+fn draw_mistakes(canvas: &mut Canvas, top: i32, confusion: &ConfusionMatrix, classes: &[String]) {
+    canvas.text(
+        "most frequent mistakes: true → predicted class",
+        (LIST, top),
+        Label::new(17, INK).bold(),
+    );
     let support = confusion.support();
+    let count = Label::new(15, DARK_ORANGE).at(Across::Right, Down::Top);
     for (line, mistake) in confusion.mistakes().iter().take(LISTED).enumerate() {
-        let y = TOP + 34 + line as i32 * LINE;
-        let percent = 100.0 * mistake.images as f64 / support[mistake.actual] as f64;
-        let number = text(15, ORANGE).pos(anchor(HPos::Right, VPos::Top));
-        let count = Text::new(
-            format!("{} ({percent:.0} %)", mistake.images),
-            (LIST + 90, y),
-            number,
-        );
-        area.draw(&count).map_err(failed)?;
+        let y = top + 34 + line as i32 * LINE;
+        let percent = percentage(mistake.images, support[mistake.actual]);
+        let images = grouped(mistake.images);
+        canvas.text(&format!("{images} ({percent} %)"), (LIST + 90, y), count);
         let pair = format!(
             "{} → {}",
             name(classes, mistake.actual, NAME),
             name(classes, mistake.predicted, NAME)
         );
-        area.draw(&Text::new(pair, (LIST + 104, y), text(15, INK)))
-            .map_err(failed)?;
+        canvas.text(&pair, (LIST + 104, y), Label::new(15, INK));
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -86,6 +86,23 @@ pub struct Published {
     pub source: String,
 }
 
+/// What a file may hold for each parameter: the value itself, an average, and two moments of an optimizer.
+const VALUES_PER_PARAMETER: u64 = 4;
+/// Room for names and descriptions of tensors, and for batch-norm statistics.
+const OVERHEAD: u64 = 16 << 20;
+
+impl Entry {
+    /// Size in bytes that a download of these weights must not exceed if the manifest does not state it: room
+    /// for a training checkpoint of the network, four values of 32 bits per parameter and 16 MiB.
+    pub fn largest_file(&self) -> u64 {
+        let config = self.variant.config().with_num_classes(self.classes);
+        config
+            .parameters()
+            .saturating_mul(4 * VALUES_PER_PARAMETER)
+            .saturating_add(OVERHEAD)
+    }
+}
+
 impl WeightFile {
     /// The current name, then the former ones.
     pub fn names(&self) -> impl Iterator<Item = &FileName> {

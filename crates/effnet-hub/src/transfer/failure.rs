@@ -1,8 +1,9 @@
 //! Why a download failed.
 
 use std::error::Error as StdError;
+use std::io;
 
-use crate::{Error, TransferError};
+use crate::{Error, HubConfig, TransferError};
 
 /// Why the download from one URL failed.
 #[derive(Debug)]
@@ -22,6 +23,33 @@ impl From<TransferError> for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Local(error)
+    }
+}
+
+/// The error of a body of `expected` bytes that could not be read to its end.
+pub(super) fn interrupted(
+    url: &str,
+    received: u64,
+    expected: Option<u64>,
+    error: &io::Error,
+    config: &HubConfig,
+) -> TransferError {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<reqwest::Error>());
+    let url = url.to_owned();
+    if inner.is_some_and(reqwest::Error::is_timeout) {
+        return TransferError::Stalled {
+            url,
+            seconds: config.stall_timeout,
+        };
+    }
+    let reason = inner.map_or_else(|| error.to_string(), reason);
+    TransferError::Cut {
+        url,
+        received,
+        expected,
+        reason,
     }
 }
 

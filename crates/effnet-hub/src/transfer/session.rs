@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::cache_folder::CacheFolder;
 use super::client::Client;
-use super::failure::{Failure, reason};
+use super::failure::{Failure, interrupted};
+use super::pace::{Pace, TooSlow};
 use super::partial_download::PartialDownload;
 use super::response::FileResponse;
 use crate::digest_cache::DigestCache;
@@ -17,8 +18,6 @@ use crate::{Digest, Error, HubConfig, Progress, Transfer, TransferError, Warning
 const HEADWAY: u64 = 1 << 20;
 /// Maximum retries if no connection can be made at all.
 const RETRIES_TO_CONNECT: u32 = 2;
-/// Maximum size of a file whose size is unknown.
-const LARGEST: u64 = 16 << 30;
 
 /// Why reading a body stopped early.
 enum Stop {
@@ -26,6 +25,8 @@ enum Stop {
     Cut(io::Error),
     /// The body is longer than the file.
     TooLong,
+    /// The body is received too slowly.
+    Slow(TooSlow),
     /// The bytes could not be written.
     Local(Error),
 }
@@ -34,6 +35,8 @@ pub(super) struct DownloadSession<'a> {
     pub(super) client: &'a Client,
     pub(super) config: &'a HubConfig,
     pub(super) file: &'a WeightFile,
+    /// Maximum size in bytes of a file whose size is not published.
+    pub(super) largest: u64,
     pub(super) url: &'a str,
     pub(super) folder: &'a CacheFolder,
     pub(super) digests: &'a DigestCache,
@@ -101,7 +104,7 @@ impl DownloadSession<'_> {
             }
             let delay = asked_pause(&error).unwrap_or_else(|| self.config.backoff.pause(failures));
             progress.warned(&Warning::Retrying {
-                reason: error.to_string(),
+                reason: error.summary(),
                 delay,
             });
             thread::sleep(delay);
@@ -149,7 +152,15 @@ impl DownloadSession<'_> {
                 expected,
                 found,
             }),
-            (known, total) => Ok(known.or(total).unwrap_or(LARGEST)),
+            (None, Some(total)) if total > self.largest => Err(self.too_large()),
+            (known, total) => Ok(known.or(total).unwrap_or(self.largest)),
+        }
+    }
+
+    fn too_large(&self) -> TransferError {
+        TransferError::TooLarge {
+            url: self.url.to_owned(),
+            limit: self.largest,
         }
     }
 
@@ -160,6 +171,7 @@ impl DownloadSession<'_> {
         limit: u64,
         progress: &mut dyn Progress,
     ) -> Result<(), Failure> {
+        let mut pace = Pace::new(self.config);
         let stop = part.appending(|end| {
             loop {
                 let mut block = end.block();
@@ -174,15 +186,23 @@ impl DownloadSession<'_> {
                 if len > limit {
                     return Err(Stop::TooLong);
                 }
+                pace.check(count as u64).map_err(Stop::Slow)?;
             }
         })?;
         match stop {
             Ok(()) => Ok(()),
-            Err(Stop::Cut(error)) => Err(self.interrupted(&error, part).into()),
+            Err(Stop::Cut(error)) => {
+                let (received, expected) = (part.len(), part.total());
+                Err(interrupted(self.url, received, expected, &error, self.config).into())
+            }
             Err(Stop::Local(error)) => Err(error.into()),
+            Err(Stop::Slow(pace)) => Err(pace.of(self.url).into()),
             Err(Stop::TooLong) => {
-                let found = part.len();
+                let (found, announced) = (part.len(), part.total());
                 part.reset()?;
+                if self.file.bytes.or(announced).is_none() {
+                    return Err(self.too_large().into());
+                }
                 Err(TransferError::Size {
                     url: self.url.to_owned(),
                     expected: limit,
@@ -193,30 +213,10 @@ impl DownloadSession<'_> {
         }
     }
 
-    fn interrupted(&self, error: &io::Error, part: &PartialDownload) -> TransferError {
-        let inner = error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<reqwest::Error>());
-        let url = self.url.to_owned();
-        if inner.is_some_and(reqwest::Error::is_timeout) {
-            return TransferError::Stalled {
-                url,
-                seconds: self.config.stall_timeout,
-            };
-        }
-        let reason = inner.map_or_else(|| error.to_string(), reason);
-        TransferError::Cut {
-            url,
-            received: part.len(),
-            expected: part.total(),
-            reason,
-        }
-    }
-
     /// What is wrong with a complete download, if anything.
     fn wrong(&self, part: &mut PartialDownload, found: &str) -> Option<TransferError> {
         let url = self.url.to_owned();
-        let expected = self.expected(part).cloned();
+        let expected = self.expected(part);
         if expected.as_ref().is_some_and(|expected| expected.matches(found)) {
             return None;
         }
@@ -232,8 +232,12 @@ impl DownloadSession<'_> {
         })
     }
 
-    fn expected<'p>(&'p self, part: &'p PartialDownload) -> Option<&'p Digest> {
-        self.file.sha256.as_ref().or(part.announced())
+    /// The published digest, completed by that of an earlier verified download, or else the announced one.
+    fn expected(&self, part: &PartialDownload) -> Option<Digest> {
+        let path = self.folder.path_of(self.file, "");
+        self.digests
+            .expected(&path, self.file.sha256.as_ref())
+            .or_else(|| part.announced().cloned())
     }
 
     fn publish(

@@ -70,9 +70,9 @@ fn weights_that_cannot_be_had_name_those_that_can() {
         for part in [
             "`b0.other`",
             "https://nowhere.invalid/other.pth",
-            "`other.pth`",
+            "cache/other.pth",
             &cache,
-            "the weights `b0.test`",
+            "--model b0.test",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }

@@ -261,3 +261,64 @@ fn a_cache_that_does_not_exist_is_empty() {
     );
     assert!(!bench.config.cache.exists(), "listing creates nothing");
 }
+
+/// Serves the first content at first, and the second from then on.
+fn changing(first: Vec<u8>, second: Vec<u8>) -> Server {
+    Server::start(move |request, index| {
+        let content = if index == 0 { &first } else { &second };
+        Reply::file(request, content, if index == 0 { "\"a\"" } else { "\"b\"" })
+    })
+}
+
+#[test]
+fn a_short_digest_is_completed_by_the_first_verified_download() {
+    // Two files with the same first digits cannot be made here, so the record is of a third one: what counts is
+    // that all of its digits are expected.
+    let content = body(30);
+    let short = &sha256(&content)[..8];
+    let server = changing(content.clone(), content.clone());
+    let entry = entry(&[(NAME, &[&server.url("/w.pth")], Some(short))]);
+    let mut bench = Bench::new();
+    let path = bench.resolve(&entry).unwrap();
+    let records = || fs::read_dir(bench.config.cache.join(".verified")).unwrap();
+    let record = records().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(&record).unwrap();
+    assert!(text.contains(&sha256(&content)), "{text}");
+
+    let full = sha256(&content);
+    let other = format!("{short}{}", "0".repeat(56));
+    fs::write(&record, text.replace(&full, &other)).unwrap();
+    fs::remove_file(&path).unwrap();
+    let error = bench.resolve(&entry).unwrap_err().to_string();
+    assert!(error.contains(&format!("expected {other}")), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_record_that_others_could_have_written_is_not_believed() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (content, wrong) = (body(31), body(32));
+    let server = changing(wrong.clone(), content.clone());
+    let wrong_entry = entry(&[(NAME, &[&server.url("/w.pth")], Some(&sha256(&wrong)))]);
+    let right_entry = entry(&[(NAME, &[&server.url("/w.pth")], Some(&sha256(&content)))]);
+    for (folder_mode, record_mode) in [(0o777, 0o644), (0o755, 0o666)] {
+        let mut bench = Bench::new();
+        // A wrong file, with a fresh record that says that it is right.
+        fs::create_dir_all(&bench.config.cache).unwrap();
+        fs::write(bench.own(NAME), &wrong).unwrap();
+        bench.config.offline = true;
+        bench.resolve(&wrong_entry).unwrap();
+        let folder = bench.config.cache.join(".verified");
+        let record = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+        let text = fs::read_to_string(&record).unwrap();
+        fs::write(&record, text.replace(&sha256(&wrong), &sha256(&content))).unwrap();
+        assert!(bench.resolve(&right_entry).is_ok(), "the record is believed");
+        let hashed = Hub::new(bench.config.clone()).resolve_hashed(&right_entry, &mut ());
+        assert!(hashed.is_err(), "hashing finds the wrong file");
+        fs::write(&record, text.replace(&sha256(&wrong), &sha256(&content))).unwrap();
+        fs::set_permissions(&record, fs::Permissions::from_mode(record_mode)).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(folder_mode)).unwrap();
+        let error = bench.resolve(&right_entry).unwrap_err().to_string();
+        assert!(error.contains("damaged"), "{error}");
+    }
+}

@@ -145,9 +145,9 @@ fn a_refused_connection_is_named() {
         .port();
     let mut bench = Bench::new();
     let url = format!("http://127.0.0.1:{port}/w.pth");
-    bench.expect_error(&url, &body(11), "cannot connect");
+    bench.expect_error(&url, &body(11), "Connection refused");
     assert!(
-        bench.watcher.warned_of("Connection refused"),
+        bench.watcher.warned_of("cannot connect"),
         "{:?}",
         bench.watcher.warnings
     );
@@ -178,4 +178,63 @@ fn a_range_that_was_not_asked_for_is_not_used() {
         _ => Reply::file(request, &served, "\"a\""),
     });
     Bench::new().expect(&server.url("/w.pth"), &content);
+}
+
+/// An entry of b0 may have 4 values of 4 bytes for each of 5.3 million parameters, and 16 MiB.
+const LARGEST: usize = 5_288_548 * 16 + (16 << 20);
+
+#[test]
+fn a_file_larger_than_any_weights_is_refused_by_its_announced_size() {
+    let server = Server::start(|_, _| Reply {
+        length: Some(LARGEST + 1),
+        ..Reply::whole(&[0; 1000])
+    });
+    let mut bench = Bench::new();
+    bench.expect_error(&server.url("/w.pth"), &body(20), "larger than");
+    assert_eq!(server.requests().len(), 1, "it is not tried again");
+    assert!(bench.visible().is_empty());
+}
+
+#[test]
+fn a_body_without_a_size_ends_at_the_largest_weights() {
+    let server = Server::start(|_, _| Reply {
+        endless: true,
+        ..Reply::whole(&vec![7; 1 << 20])
+    });
+    let mut bench = Bench::new();
+    bench.expect_error(&server.url("/w.pth"), &body(21), "larger than");
+    assert!(bench.watcher.advanced < LARGEST as u64 + (1 << 20));
+    assert!(bench.visible().is_empty(), "nothing is kept");
+}
+
+#[test]
+fn a_trickle_is_given_up() {
+    let content = body(22);
+    let served = content.clone();
+    let server = Server::start(move |_, _| Reply {
+        slow: Some(Duration::from_millis(60)),
+        ..Reply::whole(&served)
+    });
+    let mut bench = Bench::new();
+    bench.config.retries = 1;
+    bench.config.stall_timeout = Duration::from_millis(300);
+    bench.config.slowest_rate = 1 << 30;
+    bench.expect_error(&server.url("/w.pth"), &content, "bytes received in");
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
+fn a_failure_is_told_once_with_its_ways_out() {
+    let url = "http://127.0.0.1:1/w.pth";
+    let mut bench = Bench::new();
+    bench.config.retries = 2;
+    let error = bench.fetch(url, &body(23)).unwrap_err().to_string();
+    assert_eq!(error.matches(url).count(), 1, "{error}");
+    assert_eq!(error.matches("cannot connect").count(), 1, "{error}");
+    assert!(error.contains("effnet download b0.test"), "{error}");
+    assert!(
+        !bench.watcher.warnings.is_empty() && !bench.watcher.warned_of(url),
+        "{:?}",
+        bench.watcher.warnings
+    );
 }

@@ -49,6 +49,8 @@ pub struct Reply {
     pub stall: Option<usize>,
     /// Pause after every 64 KiB.
     pub slow: Option<Duration>,
+    /// Send the body again and again, without Content-Length.
+    pub endless: bool,
 }
 
 impl Reply {
@@ -158,11 +160,16 @@ fn send(mut stream: &TcpStream, reply: &Reply) -> std::io::Result<()> {
     for (name, value) in &reply.headers {
         head += &format!("{name}: {value}\r\n");
     }
-    head += &format!(
-        "Content-Length: {}\r\n\r\n",
-        reply.length.unwrap_or(reply.body.len())
-    );
+    if !reply.endless {
+        head += &format!("Content-Length: {}\r\n", reply.length.unwrap_or(reply.body.len()));
+    }
+    head += "\r\n";
     stream.write_all(head.as_bytes())?;
+    if reply.endless {
+        loop {
+            stream.write_all(&reply.body)?;
+        }
+    }
     let end = reply.cut.or(reply.stall).unwrap_or(reply.body.len());
     for block in reply.body[..end].chunks(1 << 16) {
         stream.write_all(block)?;

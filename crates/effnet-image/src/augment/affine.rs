@@ -1,4 +1,4 @@
-//! Affine transforms: shear, translate, rotate (`ImagingTransformAffine` and the filters in Pillow's
+//! Affine transforms: shearing, translation and rotation (`ImagingTransformAffine` and the filters in Pillow's
 //! `Geometry.c`).
 
 use crate::Image;
@@ -6,19 +6,19 @@ use crate::Image;
 /// The interpolation of a geometric operation. Unlike a resize, it is not antialiased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Kernel {
-    /// Nearest pixel (`PIL.Image.Resampling.NEAREST`).
+    /// The nearest pixel (`PIL.Image.Resampling.NEAREST`).
     #[default]
     Nearest,
-    /// Bilinear, 2 x 2 pixels (`PIL.Image.Resampling.BILINEAR`).
+    /// Bilinear, from 2 x 2 pixels (`PIL.Image.Resampling.BILINEAR`).
     Bilinear,
-    /// Bicubic, 4 x 4 pixels, Keys' kernel with a = -1 (`PIL.Image.Resampling.BICUBIC`; resizing uses a =
+    /// Bicubic, from 4 x 4 pixels, with Keys' kernel and a = -1 (`PIL.Image.Resampling.BICUBIC`; resizing uses a =
     /// -0.5).
     Bicubic,
 }
 
 /// How a geometric operation samples its input.
 ///
-/// The default is torchvision's: nearest, with black outside the image.
+/// The default is torchvision's: the nearest pixel, and black outside the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Sampling {
@@ -44,8 +44,8 @@ impl Sampling {
     }
 }
 
-/// Maps a point of the output to a point of the input: `(a x + b y + c, d x + e y + f)`, in pixels, with pixel
-/// centres at halves.
+/// Maps a point in the output to a point in the input: `(a x + b y + c, d x + e y + f)`, in pixels, with pixel
+/// centres at half-integers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Affine {
     a: f64,
@@ -82,7 +82,7 @@ impl Affine {
         }
     }
 
-    /// Moves the image right and down.
+    /// Moves the image right by `x` and down by `y` pixels.
     pub(super) fn translation(x: f64, y: f64) -> Self {
         Self {
             c: -x,
@@ -94,7 +94,7 @@ impl Affine {
     /// Rotates the image counterclockwise about its centre (`Image.rotate`).
     pub(super) fn rotation(degrees: f64, width: usize, height: usize) -> Self {
         let (sine, cosine) = (-degrees.rem_euclid(360.0).to_radians()).sin_cos();
-        // Pillow rounds like this to get exact zeros at right angles.
+        // Pillow rounds this way to get exact zeros at right angles.
         let rounded = |value: f64| (value * 1e15).round_ties_even() / 1e15;
         let (a, b, d) = (rounded(cosine), rounded(sine), rounded(-sine));
         let (x, y) = (width as f64 / 2.0, height as f64 / 2.0);
@@ -125,7 +125,8 @@ impl Affine {
         *image = Image::from_parts(image.width(), image.height(), moved);
     }
 
-    /// Nearest without rotation or shear: every output row comes from one input row.
+    /// Picks the nearest pixels if there is no rotation or shear, so that every output row comes from one input
+    /// row.
     fn pick_rows_and_columns(self, source: Pixels<'_>, output: &mut [[u8; 3]]) {
         let columns = positions(self.c + self.a * 0.5, self.a, source.width);
         let columns: Vec<Option<usize>> = columns.take(source.width).collect();
@@ -141,7 +142,7 @@ impl Affine {
         }
     }
 
-    /// Nearest in 16.16 fixed point, as in Pillow for sides below 32768.
+    /// Picks the nearest pixels in 16.16 fixed point, as Pillow does for sides below 32768.
     fn pick(self, source: Pixels<'_>, output: &mut [[u8; 3]]) {
         let fixed = |value: f64| (value * 65536.0 + 0.5).floor() as i64;
         let inside = |value: i64, side: usize| usize::try_from(value >> 16).ok().filter(|at| *at < side);
@@ -182,11 +183,11 @@ impl Affine {
     }
 }
 
-/// The pixels of equally spaced points on an axis of `side` pixels; `None` outside.
+/// Returns the pixels at equally spaced points on an axis of `side` pixels, or `None` outside.
 fn positions(first: f64, step: f64, side: usize) -> impl Iterator<Item = Option<usize>> {
     let mut next = first;
     std::iter::repeat_with(move || {
-        // Accumulates like Pillow: `first + n * step` would round differently.
+        // Accumulate like Pillow: `first + n * step` would round differently.
         let at = next;
         next += step;
         (at >= 0.0 && (at as usize) < side).then_some(at as usize)
@@ -214,7 +215,7 @@ impl<'a> Pixels<'a> {
         &self.rgb[y * self.width..][..self.width]
     }
 
-    /// The `N` x `N` pixels from `(x, y)` on, with edge pixels replicated outside the image.
+    /// Returns the `N` x `N` pixels from `(x, y)` on, with edge pixels replicated outside the image.
     fn neighbours<const N: usize>(self, x: i64, y: i64) -> [[[u8; 3]; N]; N] {
         let clamp = |at: i64, side: usize| at.clamp(0, side as i64 - 1) as usize;
         let columns: [usize; N] = std::array::from_fn(|index| clamp(x + index as i64, self.width));
@@ -248,7 +249,7 @@ impl<'a> Pixels<'a> {
     }
 }
 
-/// Cubic interpolation; the order of the additions is Pillow's.
+/// Interpolates with a cubic, in Pillow's order of additions.
 fn cubic([before, from, to, after]: [f64; 4], at: f64) -> f64 {
     let linear = -before + to;
     let square = 2.0 * (before - from) + to - after;

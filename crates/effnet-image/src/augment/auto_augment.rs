@@ -6,7 +6,7 @@ use super::draw::chance;
 use super::magnitudes::{Magnitude, OperationKind};
 use super::{Operation, Sampling};
 
-/// One operation of a sub-policy: its kind, probability and level, 0 to 9.
+/// One operation of a sub-policy: its kind, probability and level (0 to 9).
 type Choice = (OperationKind, f64, usize);
 
 /// The 25 sub-policies. Operations without a magnitude have level 0.
@@ -43,11 +43,11 @@ const IMAGENET: [[Choice; 2]; 25] = {
     ]
 };
 
-/// AutoAugment: for each image, one of the 25 sub-policies of two operations found on ImageNet.
+/// AutoAugment: applies to each image one of the 25 sub-policies found on ImageNet, of two operations each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct AutoAugment {
-    /// Interpolation and fill of geometric operations.
+    /// Interpolation and fill colour for geometric operations.
     pub sampling: Sampling,
 }
 
@@ -59,7 +59,7 @@ impl AutoAugment {
         self
     }
 
-    /// Samples the operations for an image of `width` x `height`: none, one or two.
+    /// Samples the operations for a `width` x `height` image: none, one or two.
     pub fn sample(&self, width: usize, height: usize, rng: &mut impl Rng) -> Vec<(Operation, Sampling)> {
         let sub_policy = IMAGENET[rng.random_range(0..IMAGENET.len())];
         let mut operations = Vec::with_capacity(sub_policy.len());

@@ -1,16 +1,16 @@
-//! Operations that mix the channels of a pixel: Pillow's `ImageEnhance.Color` and the conversions in
-//! `Convert.c`, torchvision's `adjust_hue`.
+//! Operations that mix the channels of a pixel: Pillow's `ImageEnhance.Color` and the conversions in `Convert.c`,
+//! and torchvision's `adjust_hue`.
 
 use crate::Image;
 
-/// ITU-R 601-2 luma, rounded like Pillow's `convert("L")`.
+/// Computes the ITU-R 601-2 luma, rounded like Pillow's `convert("L")`.
 pub(super) fn luma([red, green, blue]: [u8; 3]) -> u8 {
     let sum = u32::from(red) * 19595 + u32::from(green) * 38470 + u32::from(blue) * 7471;
     ((sum + 0x8000) >> 16) as u8
 }
 
-/// Interpolates, or extrapolates, from `from` (factor 0) to `to` (factor 1) like `ImagingBlend`: in single
-/// precision, clamped to 0 to 255 and truncated.
+/// Interpolates or extrapolates between `from` (factor 0) and `to` (factor 1) like `ImagingBlend`: in single
+/// precision, clamped to the range 0 to 255 and truncated.
 pub(super) fn blend(from: u8, to: u8, factor: f32) -> u8 {
     let (from, to) = (f32::from(from), f32::from(to));
     (from + factor * (to - from)) as u8
@@ -34,8 +34,8 @@ pub(super) fn hue(image: &mut Image, factor: f64) {
     }
 }
 
-/// Pillow declares floats but computes in double precision wherever a literal occurs, so the result depends on
-/// where values are rounded; the casts here are where Pillow assigns.
+/// Converts a pixel from RGB to HSV. Pillow declares floats but computes in double precision wherever a literal
+/// occurs, so the result depends on where values are rounded: the casts here are where Pillow assigns.
 fn to_hsv([red, green, blue]: [u8; 3]) -> [u8; 3] {
     let highest = red.max(green).max(blue);
     let lowest = red.min(green).min(blue);

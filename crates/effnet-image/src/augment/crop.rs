@@ -1,4 +1,4 @@
-//! `RandomResizedCrop` of torchvision; timm's `RandomResizedCropAndInterpolation` samples the same crops.
+//! torchvision's `RandomResizedCrop`; timm's `RandomResizedCropAndInterpolation` samples the same crops.
 
 use rand::{Rng, RngExt as _};
 
@@ -11,12 +11,12 @@ use crate::{ImageError, Interpolation, Rectangle};
 pub struct RandomResizedCrop {
     /// Minimum and maximum fraction of the image's area.
     pub scale: (f64, f64),
-    /// Minimum and maximum aspect ratio, width / height; log-uniform.
+    /// Minimum and maximum aspect ratio (width / height), sampled log-uniformly.
     pub ratio: (f64, f64),
 }
 
 impl Default for RandomResizedCrop {
-    /// Scale 0.08 to 1, ratio 3/4 to 4/3 (torchvision's and timm's defaults).
+    /// Returns torchvision's and timm's defaults: scale 0.08 to 1, ratio 3/4 to 4/3.
     fn default() -> Self {
         Self {
             scale: (0.08, 1.0),
@@ -40,10 +40,10 @@ impl RandomResizedCrop {
         self
     }
 
-    /// Samples a crop of an image of `width` x `height`, at least 1 x 1.
+    /// Samples a crop of a `width` x `height` image, which must be at least 1 x 1.
     ///
-    /// After ten samples that do not fit, falls back to a center crop with the allowed ratio nearest to the
-    /// image's.
+    /// After ten samples that do not fit, falls back to a center crop whose aspect ratio is the allowed ratio
+    /// nearest to the image's.
     pub fn sample(&self, width: usize, height: usize, rng: &mut impl Rng) -> Rectangle {
         let area = (width * height) as f64;
         for _ in 0..10 {
@@ -63,7 +63,7 @@ impl RandomResizedCrop {
         self.central(width, height)
     }
 
-    /// The center crop used as a fallback.
+    /// Returns the center crop used as a fallback.
     pub(super) fn central(&self, width: usize, height: usize) -> Rectangle {
         let ratio = width as f64 / height as f64;
         let (mut crop_width, mut crop_height) = (width, height);
@@ -86,11 +86,11 @@ impl RandomResizedCrop {
     pub(super) fn check(&self) -> Result<(), ImageError> {
         within(self.scale, (0.0, 1.0), "a range of crop areas from 0 to 1")?;
         let positive = (f64::MIN_POSITIVE, f64::MAX);
-        within(self.ratio, positive, "a range of crop ratios above 0")
+        within(self.ratio, positive, "a range of crop aspect ratios above 0")
     }
 }
 
-/// An interpolation, or a random one per image.
+/// A fixed interpolation, or a random one for each image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum InterpolationChoice {
     /// Always bilinear (torchvision's default).
@@ -103,7 +103,7 @@ pub enum InterpolationChoice {
 }
 
 impl InterpolationChoice {
-    /// The interpolation for one image.
+    /// Returns the interpolation for one image.
     pub fn sample(self, rng: &mut impl Rng) -> Interpolation {
         match self {
             Self::Bilinear => Interpolation::Bilinear,

@@ -1,25 +1,25 @@
-//! Random numbers from ranges, and checks of those ranges.
+//! Draws random numbers from ranges, and checks the ranges.
 
 use rand::{Rng, RngExt as _};
 
 use crate::ImageError;
 
-/// A uniform random number from `low` to `high`.
+/// Draws a uniform random number from `low` to `high`.
 pub(super) fn uniform((low, high): (f64, f64), rng: &mut impl Rng) -> f64 {
     low + (high - low) * rng.random::<f64>()
 }
 
-/// True with this probability.
+/// Returns `true` with this probability.
 pub(super) fn chance(probability: f64, rng: &mut impl Rng) -> bool {
     rng.random::<f64>() < probability
 }
 
-/// `value` or `-value`, with equal probability.
+/// Returns `value` or `-value` with equal probability.
 pub(super) fn either_sign(value: f64, rng: &mut impl Rng) -> f64 {
     if rng.random() { value } else { -value }
 }
 
-/// Checks that `low <= high` and that the range lies inside another.
+/// Checks that `low <= high`, and that the range lies within `least` to `most`.
 pub(super) fn within(
     (low, high): (f64, f64),
     (least, most): (f64, f64),

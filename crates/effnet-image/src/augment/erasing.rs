@@ -1,4 +1,4 @@
-//! Random erasing (arXiv:1708.04896) of normalised images, like torchvision and timm.
+//! Random erasing (arXiv:1708.04896), applied after normalisation as in torchvision and timm.
 
 use rand::{Rng, RngExt as _};
 use rand_distr::{Distribution as _, StandardNormal};
@@ -6,10 +6,10 @@ use rand_distr::{Distribution as _, StandardNormal};
 use super::draw::{chance, check_probability, uniform, within};
 use crate::{ImageError, Rectangle};
 
-/// What erased pixels are replaced with, in normalised values.
+/// The kind of content that replaces erased pixels, in normalised values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ErasingMode {
-    /// One colour (timm's `const` with zeros; torchvision's `value` as numbers).
+    /// One colour (timm's `const`, which is zeros; torchvision's `value` as numbers).
     Constant([f32; 3]),
     /// One random colour per rectangle, normally distributed (timm's `rand`).
     RandomColor,
@@ -23,25 +23,25 @@ pub enum ErasingMode {
 pub struct RandomErasing {
     /// Probability of erasing, 0 to 1.
     pub probability: f64,
-    /// Minimum and maximum fraction of the image's area, for all rectangles together.
+    /// Minimum and maximum fraction of the image's area that all rectangles together cover.
     pub area: (f64, f64),
-    /// Minimum and maximum aspect ratio, height / width; log-uniform.
+    /// Minimum and maximum aspect ratio (height / width), sampled log-uniformly.
     pub ratio: (f64, f64),
-    /// What erased pixels are replaced with.
+    /// The kind of content that replaces erased pixels.
     pub mode: ErasingMode,
     /// Minimum and maximum number of rectangles.
     pub count: (usize, usize),
 }
 
 impl Default for RandomErasing {
-    /// torchvision's: with probability 0.5, one rectangle of zeros.
+    /// Returns torchvision's defaults: one rectangle of zeros, with probability 0.5.
     fn default() -> Self {
         Self::torchvision(0.5, ErasingMode::Constant([0.0; 3]))
     }
 }
 
 impl RandomErasing {
-    /// timm's defaults: one rectangle of 2 % to 33.3 % of the area, ratio 0.3 to 10/3.
+    /// Returns timm's defaults: one rectangle with 2 % to 33.3 % of the area and a ratio from 0.3 to 10/3.
     pub fn timm(probability: f64, mode: ErasingMode) -> Self {
         Self {
             probability,
@@ -52,7 +52,7 @@ impl RandomErasing {
         }
     }
 
-    /// torchvision's defaults: one rectangle of 2 % to 33 % of the area, ratio 0.3 to 3.3.
+    /// Returns torchvision's defaults: one rectangle with 2 % to 33 % of the area and a ratio from 0.3 to 3.3.
     pub fn torchvision(probability: f64, mode: ErasingMode) -> Self {
         Self {
             area: (0.02, 0.33),
@@ -96,7 +96,7 @@ impl RandomErasing {
         self
     }
 
-    /// Samples the rectangles to erase from an image of `width` x `height`; often none.
+    /// Samples the rectangles to erase from a `width` x `height` image. There may be none.
     pub fn sample(&self, width: usize, height: usize, rng: &mut impl Rng) -> Vec<Erasure> {
         if !chance(self.probability, rng) {
             return Vec::new();
@@ -111,7 +111,7 @@ impl RandomErasing {
         rectangles.into_iter().map(&mut erasure).collect()
     }
 
-    /// Samples a rectangle; `None` after ten that do not fit.
+    /// Samples a rectangle. Returns `None` after ten samples that do not fit.
     fn rectangle(&self, width: usize, height: usize, count: usize, rng: &mut impl Rng) -> Option<Rectangle> {
         let image = (width * height) as f64;
         (0..10).find_map(|_| {
@@ -144,7 +144,7 @@ impl RandomErasing {
         check_probability(self.probability, "an erasing probability from 0 to 1")?;
         within(self.area, (0.0, 1.0), "a range of erased areas from 0 to 1")?;
         let positive = (f64::MIN_POSITIVE, f64::MAX);
-        within(self.ratio, positive, "a range of erasing ratios above 0")?;
+        within(self.ratio, positive, "a range of erasing aspect ratios above 0")?;
         let (least, most) = self.count;
         within(
             (least as f64, most as f64),
@@ -159,7 +159,7 @@ impl RandomErasing {
 pub struct Erasure {
     /// The pixels to overwrite.
     pub area: Rectangle,
-    /// Their new content.
+    /// The new content of the pixels.
     pub content: ErasedContent,
 }
 
@@ -168,12 +168,12 @@ pub struct Erasure {
 pub enum ErasedContent {
     /// One colour for all pixels.
     Color([f32; 3]),
-    /// One value per sample: `[3, area.height, area.width]`.
+    /// A separate value for each sample, `[3, area.height, area.width]`.
     Pixels(Vec<f32>),
 }
 
 impl Erasure {
-    /// Overwrites the rectangle in an image `[3, height, width]`; parts outside the image are ignored.
+    /// Overwrites the rectangle in an image `[3, height, width]`. Parts of it outside the image are ignored.
     pub fn apply(&self, image: &mut [f32], width: usize) {
         let Rectangle { left, top, .. } = self.area;
         let plane = image.len() / 3;

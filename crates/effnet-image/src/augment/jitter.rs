@@ -13,26 +13,26 @@ use crate::ImageError;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct ColorJitter {
-    /// Range of the factor of [`Operation::Brightness`], 0 or more; neutral is 1.
+    /// Range of factors for [`Operation::Brightness`], at least 0; the neutral factor is 1.
     pub brightness: (f64, f64),
-    /// Range of the factor of [`Operation::Contrast`], 0 or more; neutral is 1.
+    /// Range of factors for [`Operation::Contrast`], at least 0; the neutral factor is 1.
     pub contrast: (f64, f64),
-    /// Range of the factor of [`Operation::Saturation`], 0 or more; neutral is 1.
+    /// Range of factors for [`Operation::Saturation`], at least 0; the neutral factor is 1.
     pub saturation: (f64, f64),
-    /// Range of the shift of [`Operation::Hue`], within -0.5 to 0.5; neutral is 0.
+    /// Range of shifts for [`Operation::Hue`], within -0.5 to 0.5; the neutral shift is 0.
     pub hue: (f64, f64),
 }
 
 impl Default for ColorJitter {
-    /// Neutral ranges, which change nothing.
+    /// Returns neutral ranges, which change nothing.
     fn default() -> Self {
         Self::new(0.0, 0.0, 0.0, 0.0)
     }
 }
 
 impl ColorJitter {
-    /// Factors from `1 - strength` (at least 0) to `1 + strength`, hue shifts from `-hue` to `hue`, like
-    /// torchvision's single numbers.
+    /// Creates a jitter with factors from `1 - strength` (at least 0) to `1 + strength` and hue shifts from `-hue`
+    /// to `hue`, like torchvision when it is passed single numbers.
     pub fn new(brightness: f64, contrast: f64, saturation: f64, hue: f64) -> Self {
         let factors = |strength: f64| ((1.0 - strength).max(0.0), 1.0 + strength);
         Self {
@@ -71,7 +71,7 @@ impl ColorJitter {
         self
     }
 
-    /// Samples the strengths and the order.
+    /// Samples the strengths of the operations and their order.
     pub fn sample(&self, rng: &mut impl Rng) -> Vec<Operation> {
         let mut operations = Vec::with_capacity(4);
         let mut draw = |range: (f64, f64), neutral: f64, operation: fn(f64) -> Operation| {

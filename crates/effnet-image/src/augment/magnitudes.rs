@@ -1,12 +1,12 @@
-//! torchvision's magnitudes: from the level of a policy to the strength of an operation (`_augmentation_space`,
-//! which its `AutoAugment` and `RandAugment` share).
+//! Maps a policy's magnitude level to an operation's strength, as torchvision does (`_augmentation_space`, shared
+//! by its `AutoAugment` and `RandAugment`).
 
 use rand::Rng;
 
 use super::Operation;
 use super::draw::either_sign;
 
-/// An operation of a policy, before its magnitude is known.
+/// The kind of an operation in a policy, without its magnitude.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OperationKind {
     Identity,
@@ -36,7 +36,7 @@ pub(super) struct Magnitude {
 }
 
 impl Magnitude {
-    /// The operation at this magnitude, in a random direction if it has one.
+    /// Returns the operation with this magnitude, in a random direction if it has one.
     pub(super) fn of(self, kind: OperationKind, rng: &mut impl Rng) -> Operation {
         let mut signed = |end: f64| either_sign(self.linear(0.0, end), rng);
         // torchvision converts to degrees and back, which changes the last bit.
@@ -49,7 +49,7 @@ impl Magnitude {
                 let (sine, cosine) = angle(signed(0.3)).sin_cos();
                 Operation::ShearY(sine / cosine)
             }
-            // Whole pixels, truncated.
+            // Translations are truncated to whole pixels.
             OperationKind::TranslateX => Operation::TranslateX(signed(translated(150.0, self.width)).trunc()),
             OperationKind::TranslateY => {
                 Operation::TranslateY(signed(translated(150.0, self.height)).trunc())
@@ -67,7 +67,7 @@ impl Magnitude {
         }
     }
 
-    /// `torch.linspace(start, end, bins)[level]`: in single precision, from the nearer end.
+    /// Computes `torch.linspace(start, end, bins)[level]`, in single precision and from the nearer end.
     fn linear(self, start: f64, end: f64) -> f64 {
         let (start, end) = (start as f32, end as f32);
         let step = (end - start) / (self.bins - 1) as f32;
@@ -78,7 +78,7 @@ impl Magnitude {
         })
     }
 
-    /// The number of bits to keep: 4 to 8.
+    /// Returns the number of bits to keep, 4 to 8.
     fn bits(self) -> u8 {
         let dropped = self.level as f32 / ((self.bins - 1) as f32 / 4.0);
         8 - dropped.round_ties_even() as u8

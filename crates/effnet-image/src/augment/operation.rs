@@ -4,38 +4,40 @@ use super::affine::{Affine, Sampling};
 use super::{color, sharpness, tone};
 use crate::Image;
 
-/// An image operation and its magnitude. The size of the image does not change.
+/// An image operation with its magnitude, which does not change the size of the image.
 ///
-/// Byte for byte like Pillow 13 on x86-64 for RGB; parameters as in torchvision 0.26
+/// Results equal those of Pillow 13 on x86-64 byte for byte, for RGB. Parameters are as in torchvision 0.26
 /// (`torchvision.transforms.functional` on PIL images).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Operation {
     /// Does nothing.
     Identity,
-    /// Shears horizontally: moves each row left by this fraction of its distance from the top (the tangent of
-    /// the angle; negative: right).
+    /// Shears horizontally: moves each row left by this fraction of its distance from the top (the tangent of the
+    /// angle), or right if it is negative.
     ShearX(f64),
-    /// Shears vertically: moves each column up by this fraction of its distance from the left (negative: down).
+    /// Shears vertically: moves each column up by this fraction of its distance from the left, or down if it is
+    /// negative.
     ShearY(f64),
     /// Moves the image right by this number of pixels.
     TranslateX(f64),
     /// Moves the image down by this number of pixels.
     TranslateY(f64),
-    /// Rotates the image counterclockwise about its centre, in degrees.
+    /// Rotates the image counterclockwise about its centre by this angle in degrees.
     Rotate(f64),
-    /// Brightness factor: 1 changes nothing, 0 is black (`adjust_brightness`).
+    /// Changes the brightness by this factor: 1 changes nothing, 0 gives black (`adjust_brightness`).
     Brightness(f64),
-    /// Contrast factor: 1 changes nothing, 0 is the mean grey (`adjust_contrast`).
+    /// Changes the contrast by this factor: 1 changes nothing, 0 gives the mean grey (`adjust_contrast`).
     Contrast(f64),
-    /// Saturation factor: 1 changes nothing, 0 is greyscale (`adjust_saturation`, AutoAugment's "Color").
+    /// Changes the saturation by this factor: 1 changes nothing, 0 gives greyscale (`adjust_saturation`,
+    /// AutoAugment's "Color").
     Saturation(f64),
-    /// Shifts the hue by this fraction of the colour wheel, -0.5 to 0.5; 0 changes nothing except for the
-    /// rounding of HSV (`adjust_hue`).
+    /// Shifts the hue by this fraction of the colour wheel, -0.5 to 0.5; 0 changes nothing except for rounding in
+    /// HSV (`adjust_hue`).
     Hue(f64),
-    /// Sharpness factor: 1 changes nothing, 0 is smoothed (`adjust_sharpness`).
+    /// Changes the sharpness by this factor: 1 changes nothing, 0 gives a smoothed image (`adjust_sharpness`).
     Sharpness(f64),
-    /// Keeps this number of high bits per sample, 1 to 8; 0 is black (Pillow 13 and later refuse it).
+    /// Keeps this number of high bits per sample, 1 to 8; 0 gives black (Pillow 13 and later reject it).
     Posterize(u8),
     /// Inverts samples at or above this threshold.
     Solarize(f64),

@@ -7,10 +7,10 @@ use rand::Rng;
 use super::{AutoAugment, Operation, RandAugment, Sampling, TimmRandAugment};
 use crate::ImageError;
 
-/// An augmentation policy, which samples operations per image.
+/// An augmentation policy, which samples operations for each image.
 ///
-/// Parses `imagenet` ([`AutoAugment`]), `randaugment` ([`RandAugment`] with its defaults) and timm's notation,
-/// such as `rand-m9-mstd0.5` ([`TimmRandAugment`]).
+/// It can be parsed from `imagenet` ([`AutoAugment`]), `randaugment` ([`RandAugment`] with its defaults) and
+/// timm's notation, such as `rand-m9-mstd0.5` ([`TimmRandAugment`]).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Policy {
@@ -23,7 +23,7 @@ pub enum Policy {
 }
 
 impl Policy {
-    /// Samples the operations for an image of `width` x `height`.
+    /// Samples the operations for a `width` x `height` image.
     pub fn sample(&self, width: usize, height: usize, rng: &mut impl Rng) -> Vec<(Operation, Sampling)> {
         match self {
             Self::AutoAugment(policy) => policy.sample(width, height, rng),

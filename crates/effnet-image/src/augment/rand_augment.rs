@@ -1,4 +1,4 @@
-//! RandAugment (arXiv:1909.13719), torchvision's version.
+//! torchvision's version of RandAugment (arXiv:1909.13719).
 
 use rand::{Rng, RngExt as _};
 
@@ -27,18 +27,18 @@ const SPACE: [OperationKind; 14] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RandAugment {
-    /// Operations per image (the paper's N).
+    /// Number of operations per image (the paper's N).
     pub num_ops: usize,
     /// The magnitude, from 0 to `num_magnitude_bins - 1` (the paper's M).
     pub magnitude: usize,
     /// The number of magnitudes, at least 2.
     pub num_magnitude_bins: usize,
-    /// Interpolation and fill of geometric operations.
+    /// Interpolation and fill colour for geometric operations.
     pub sampling: Sampling,
 }
 
 impl Default for RandAugment {
-    /// Two operations at magnitude 9 of 31 (torchvision's defaults).
+    /// Returns torchvision's defaults: two operations at magnitude 9 of 31.
     fn default() -> Self {
         Self {
             num_ops: 2,
@@ -78,7 +78,7 @@ impl RandAugment {
         self
     }
 
-    /// Samples the operations for an image of `width` x `height`.
+    /// Samples the operations for a `width` x `height` image.
     pub fn sample(&self, width: usize, height: usize, rng: &mut impl Rng) -> Vec<(Operation, Sampling)> {
         let magnitude = Magnitude {
             level: self.magnitude,

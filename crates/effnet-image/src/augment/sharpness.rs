@@ -3,7 +3,8 @@
 use super::color::blend;
 use crate::Image;
 
-/// Blends with a smoothed image: a 3 x 3 mean whose centre has weight 5 of 13. Border pixels do not change.
+/// Blends the image with a smoothed copy, a 3 x 3 mean whose centre has a weight of 5/13. Border pixels do not
+/// change.
 pub(super) fn sharpness(image: &mut Image, factor: f64) {
     let (width, height) = (image.width(), image.height());
     if width < 3 || height < 3 {
@@ -19,7 +20,7 @@ pub(super) fn sharpness(image: &mut Image, factor: f64) {
         for at in 3..row - 3 {
             let three = |line: &[u8]| u32::from(line[at - 3]) + u32::from(line[at]) + u32::from(line[at + 3]);
             let sum = three(above) + three(here) + three(below) + 4 * u32::from(here[at]);
-            // Round to nearest: 13ths have no ties, so this agrees with Pillow's sums in single precision.
+            // Round to nearest. Thirteenths are never ties, so this agrees with Pillow's sums in single precision.
             let smooth = (2 * sum + 13) / 26;
             target[at] = blend(smooth as u8, here[at], factor);
         }

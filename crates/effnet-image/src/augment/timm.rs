@@ -1,4 +1,4 @@
-//! timm's RandAugment, with which most of timm's EfficientNets were trained.
+//! timm's RandAugment, which was used to train most of timm's EfficientNets.
 
 use std::str::FromStr;
 
@@ -9,7 +9,7 @@ use super::draw::{chance, check_probability, either_sign};
 use super::{InterpolationChoice, Kernel, Operation, Sampling};
 use crate::{IMAGENET_MEAN, ImageError, Interpolation};
 
-/// The magnitude of full strength.
+/// The magnitude that means full strength.
 const FULL: f64 = 10.0;
 
 /// timm's operations (`_RAND_TRANSFORMS`).
@@ -50,25 +50,27 @@ const SPACE: [TimmOperation; 15] = [
     TimmOperation::TranslateYRel,
 ];
 
-/// RandAugment of timm 1.0: operations chosen uniformly from 15, each applied with a probability and a random
-/// magnitude.
+/// RandAugment as in timm 1.0: operations are chosen uniformly from 15, and each is applied with a given
+/// probability and a random magnitude.
 ///
-/// Parses timm's notation, such as `rand-m9-mstd0.5`, with the keys `m`, `mstd`, `mmax`, `n`, `p` and `inc`.
+/// It can be parsed from timm's notation, such as `rand-m9-mstd0.5`, with the keys `m`, `mstd`, `mmax`, `n`, `p`
+/// and `inc`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct TimmRandAugment {
     /// Mean magnitude; 10 is full strength (`m`).
     pub magnitude: f64,
-    /// Standard deviation of the magnitude; if infinite, uniform from 0 to `magnitude` (`mstd`).
+    /// Standard deviation of the magnitude (`mstd`). If it is infinite, the magnitude is uniform from 0 to
+    /// `magnitude`.
     pub magnitude_std: f64,
     /// Maximum magnitude (`mmax`).
     pub magnitude_max: f64,
-    /// Operations per image (`n`).
+    /// Number of operations per image (`n`).
     pub num_layers: usize,
     /// Probability of applying each operation (`p`).
     pub probability: f64,
-    /// Whether the effect of every operation increases with the magnitude (`inc1`). Otherwise, low magnitudes
-    /// of posterize, solarize and the colour operations have strong effects.
+    /// Whether the effect of every operation increases with the magnitude (`inc1`). Otherwise, posterize, solarize
+    /// and the colour operations have strong effects at low magnitudes.
     pub increasing: bool,
     /// The interpolation of geometric operations.
     pub interpolation: InterpolationChoice,
@@ -77,7 +79,7 @@ pub struct TimmRandAugment {
 }
 
 impl Default for TimmRandAugment {
-    /// `rand-m10`, random interpolation, filled with ImageNet's mean colour.
+    /// Returns the policy `rand-m10` with random interpolation, and ImageNet's mean colour as the fill colour.
     fn default() -> Self {
         Self {
             magnitude: FULL,
@@ -149,7 +151,7 @@ impl TimmRandAugment {
         self
     }
 
-    /// Samples the operations for an image of `width` x `height`.
+    /// Samples the operations for a `width` x `height` image.
     pub fn sample(&self, width: usize, height: usize, rng: &mut impl Rng) -> Vec<(Operation, Sampling)> {
         let mut operations = Vec::with_capacity(self.num_layers);
         for _ in 0..self.num_layers {
@@ -270,7 +272,7 @@ impl FromStr for TimmRandAugment {
             let value: f64 = value.parse().map_err(|_| unknown())?;
             match key {
                 "m" => augment.magnitude = value,
-                // As in timm: above 100 means uniform.
+                // As in timm, values above 100 mean uniform.
                 "mstd" if value > 100.0 => augment.magnitude_std = f64::INFINITY,
                 "mstd" => augment.magnitude_std = value,
                 "mmax" => augment.magnitude_max = value,

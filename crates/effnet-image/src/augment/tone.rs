@@ -1,5 +1,5 @@
-//! Operations that are a lookup table per channel (Pillow's `ImageOps.py`, and those of `ImageEnhance.py` that
-//! blend with a constant).
+//! Operations that apply a lookup table to each channel (Pillow's `ImageOps.py`, and those in `ImageEnhance.py`
+//! that blend with a constant).
 
 use super::color::{blend, luma};
 use crate::Image;
@@ -14,7 +14,7 @@ fn look_up(image: &mut Image, level: impl Fn(u8) -> u8) {
     }
 }
 
-/// Applies one table per channel, made from its histogram.
+/// Applies a separate table to each channel, computed from the channel's histogram.
 fn look_up_channels(image: &mut Image, table: impl Fn(&[usize; 256]) -> Table) {
     let mut histograms = [[0; 256]; 3];
     for pixel in image.pixels().as_chunks::<3>().0 {
@@ -92,7 +92,7 @@ pub(super) fn equalize(image: &mut Image) {
     look_up_channels(image, |histogram| {
         let last = histogram.iter().rfind(|count| **count > 0);
         let total: usize = histogram.iter().sum();
-        // 0 if there is only one level, or too few pixels.
+        // This is 0 if there is only one level, or if there are too few pixels.
         let step = (total - last.copied().unwrap_or(0)) / 255;
         if step == 0 {
             return identity();

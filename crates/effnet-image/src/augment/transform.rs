@@ -1,4 +1,4 @@
-//! The training transform: random crop, flip, augmentation policy, color jitter, normalise, random erasing.
+//! The training transform: random crop, flip, augmentation policy, color jitter, normalisation, random erasing.
 
 use rand::Rng;
 
@@ -9,12 +9,12 @@ use super::{
 use crate::normalize::{IMAGENET_MEAN, IMAGENET_STD, check, check_destination, normalize};
 use crate::{Image, ImageError, Interpolation, Rectangle};
 
-/// Augments an [`Image`] and turns it into a network's input, in the order of torchvision's and timm's presets:
+/// Augments an [`Image`] and converts it to a network's input, in the order of torchvision's and timm's presets:
 /// `RandomResizedCrop`, `RandomHorizontalFlip`, the policy, `ColorJitter`, `ToTensor`, `Normalize`,
 /// `RandomErasing`.
 ///
-/// Sampling the parameters ([`TrainTransform::sample`]) and applying them ([`TrainTransform::apply_params`])
-/// are separate, so that each can be inspected and tested.
+/// Sampling the parameters ([`TrainTransform::sample`]) and applying them ([`TrainTransform::apply_params`]) are
+/// separate steps, so that each can be inspected and tested.
 ///
 /// ```
 /// use effnet_image::Image;
@@ -46,9 +46,9 @@ pub struct TrainTransform {
     pub jitter: Option<ColorJitter>,
     /// Random erasing, if any.
     pub erasing: Option<RandomErasing>,
-    /// Mean of R, G, B, for values in 0 to 1.
+    /// Mean of the R, G and B channels, for values from 0 to 1.
     pub mean: [f32; 3],
-    /// Standard deviation of R, G, B, for values in 0 to 1.
+    /// Standard deviation of the R, G and B channels, for values from 0 to 1.
     pub std: [f32; 3],
 }
 
@@ -59,17 +59,18 @@ pub struct AugmentParams {
     pub crop: Rectangle,
     /// The interpolation of the resize.
     pub interpolation: Interpolation,
-    /// Whether to flip horizontally after the resize.
+    /// Whether to flip the image horizontally after the resize.
     pub flip: bool,
-    /// The operations that follow, in this order.
+    /// The operations to apply next, in this order.
     pub operations: Vec<(Operation, Sampling)>,
     /// The rectangles to erase at the end.
     pub erasures: Vec<Erasure>,
 }
 
 impl TrainTransform {
-    /// Random resized crop and horizontal flip with torchvision's defaults: scale 0.08 to 1, ratio 3/4 to 4/3,
-    /// bilinear, flip probability 0.5, ImageNet's mean and standard deviation.
+    /// Creates a transform with a random resized crop and a horizontal flip, with torchvision's defaults: scale
+    /// 0.08 to 1, ratio 3/4 to 4/3, bilinear interpolation, a flip probability of 0.5, and ImageNet's mean and
+    /// standard deviation.
     pub fn new(image_size: usize) -> Self {
         Self {
             image_size,
@@ -147,15 +148,15 @@ impl TrainTransform {
         self
     }
 
-    /// Number of values in one output, `3 * image_size * image_size`.
+    /// Returns the number of values in one output, `3 * image_size * image_size`.
     pub fn output_len(&self) -> usize {
         3 * self.image_size * self.image_size
     }
 
-    /// Augments and normalises: `[3, image_size, image_size]`.
+    /// Augments and normalises the image, and returns `[3, image_size, image_size]`.
     ///
     /// # Errors
-    /// Same as [`TrainTransform::check`].
+    /// The errors of [`TrainTransform::check`].
     pub fn apply(&self, image: &Image, rng: &mut impl Rng) -> Result<Vec<f32>, ImageError> {
         self.check()?;
         let mut output = vec![0.0; self.output_len()];
@@ -163,10 +164,10 @@ impl TrainTransform {
         Ok(output)
     }
 
-    /// Like [`TrainTransform::apply`], but into one image's slice of a batch `[N, 3, H, W]`.
+    /// Like [`TrainTransform::apply`], but writes to one image's slice of a batch `[N, 3, H, W]`.
     ///
     /// # Errors
-    /// Same as [`TrainTransform::check`], and [`ImageError::DestinationLength`] if `output` does not have
+    /// The errors of [`TrainTransform::check`], and [`ImageError::DestinationLength`] if `output` does not have
     /// [`TrainTransform::output_len`] values.
     pub fn apply_into(
         &self,
@@ -179,10 +180,10 @@ impl TrainTransform {
         self.apply_params(image, &params, output)
     }
 
-    /// Samples the parameters for an image of `width` x `height`, at least 1 x 1.
+    /// Samples the parameters for a `width` x `height` image, which must be at least 1 x 1.
     ///
     /// # Panics
-    /// May panic with options that [`TrainTransform::check`] refuses.
+    /// May panic with options that [`TrainTransform::check`] rejects.
     pub fn sample(&self, width: usize, height: usize, rng: &mut impl Rng) -> AugmentParams {
         let side = self.image_size;
         let crop = self.crop.sample(width, height, rng);
@@ -210,8 +211,8 @@ impl TrainTransform {
     /// Applies `params` and writes `[3, image_size, image_size]` to `output`.
     ///
     /// # Errors
-    /// [`ImageError::DestinationLength`]; [`ImageError::Crop`] if `params` were sampled for an image of another
-    /// size.
+    /// [`ImageError::DestinationLength`]; [`ImageError::Crop`] if `params` were sampled for an image of a
+    /// different size.
     pub fn apply_params(
         &self,
         image: &Image,
@@ -238,7 +239,7 @@ impl TrainTransform {
         Ok(())
     }
 
-    /// Checks the options. [`TrainTransform::apply`] does so too; call this to fail before training starts.
+    /// Checks the options. [`TrainTransform::apply`] checks them too; call this to fail before training starts.
     ///
     /// # Errors
     /// [`ImageError::InvalidTransform`] for the first invalid option.

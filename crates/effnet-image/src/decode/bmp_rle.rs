@@ -4,8 +4,15 @@ use crate::error::Fault;
 
 /// Decompresses to one palette index per byte, in the order of the file (usually bottom row first).
 ///
-/// `is_rle4`: two pixels per byte (`BI_RLE4`). Skipped pixels have index 0, as in Pillow.
-pub(super) fn decode(data: &[u8], width: usize, height: usize, is_rle4: bool) -> Result<Vec<u8>, Fault> {
+/// `starts_odd`: the data are at an odd offset, which matters because padding is counted from the start of the
+/// file. `is_rle4`: two pixels per byte (`BI_RLE4`). Skipped pixels have index 0, as in Pillow.
+pub(super) fn decode(
+    data: &[u8],
+    starts_odd: bool,
+    width: usize,
+    height: usize,
+    is_rle4: bool,
+) -> Result<Vec<u8>, Fault> {
     let total = width * height;
     // Grown run by run: a few bytes may announce a large image and then end.
     let mut out: Vec<u8> = Vec::new();
@@ -41,8 +48,8 @@ pub(super) fn decode(data: &[u8], width: usize, height: usize, is_rle4: bool) ->
                     out.extend_from_slice(run);
                 }
                 x += usize::from(literal);
-                // Literal runs are padded to an even number of bytes.
-                data.at += run.len() % 2;
+                // Literal runs are padded to an even offset.
+                data.at += (data.at + usize::from(starts_odd)) % 2;
             }
             (count, value) => {
                 // A run does not extend beyond its row.

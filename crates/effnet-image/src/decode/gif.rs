@@ -1,13 +1,15 @@
 //! GIF, first frame, like Pillow's `GifImagePlugin`.
 
-use gif::{ColorOutput, DecodeOptions as GifOptions, DecodingError, Frame, MemoryLimit};
+use std::borrow::Cow;
 use std::num::NonZeroU64;
 
-use super::Raster;
+use gif::{ColorOutput, DecodeOptions as GifOptions, DecodingError, Frame, MemoryLimit};
+
 use super::samples::Samples;
-use crate::DecodeOptions;
+use super::{Raster, gif_mend};
 use crate::error::Fault;
 use crate::orientation::Orientation;
+use crate::{DecodeOptions, ImageWarning};
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fault> {
     let mut settings = GifOptions::new();
@@ -16,7 +18,8 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     settings.set_memory_limit(
         NonZeroU64::new(options.max_memory).map_or(MemoryLimit::Unlimited, MemoryLimit::Bytes),
     );
-    let mut decoder = settings.read_info(bytes).map_err(fault)?;
+    let bytes = with_palette(bytes);
+    let mut decoder = settings.read_info(&bytes[..]).map_err(fault)?;
     let screen = (usize::from(decoder.width()), usize::from(decoder.height()));
     let global = decoder.global_palette().map(<[u8]>::to_vec);
 
@@ -27,11 +30,16 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     let width = screen.0.max(usize::from(frame.left) + usize::from(frame.width));
     let height = screen.1.max(usize::from(frame.top) + usize::from(frame.height));
     // Indices of the frame and of the screen, RGBA, RGB.
-    options.admit(width as u64, height as u64, 9)?;
+    let _permit = options.admit(width as u64, height as u64, 9)?;
 
     let mut indices = vec![0; decoder.buffer_size()];
-    if !indices.is_empty() {
-        decoder.read_into_buffer(&mut indices).map_err(fault)?;
+    let mut warnings = Vec::new();
+    if !indices.is_empty()
+        && let Err(error) = decoder.read_into_buffer(&mut indices)
+    {
+        let refused = fault(error);
+        warnings.push(ImageWarning::damaged(&refused));
+        indices = gif_mend::indices(&bytes, &frame).ok_or(refused)?;
     }
     let palette = frame.palette.clone().or(global);
     let canvas = place(&frame, &indices, width, height);
@@ -40,7 +48,26 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
         height,
         samples: color(&canvas, palette.as_deref(), frame.transparent),
         orientation: Orientation::Upright,
+        warnings,
     })
+}
+
+/// Gives a file without a palette for all frames one of greys, which is how Pillow shows a frame that has none.
+fn with_palette(bytes: &[u8]) -> Cow<'_, [u8]> {
+    const FLAGS: usize = 10;
+    const HEADER: usize = 13;
+    const HAS_PALETTE: u8 = 0x80;
+    const OF_256_COLORS: u8 = 7;
+    match bytes.get(FLAGS) {
+        Some(flags) if flags & HAS_PALETTE == 0 && bytes.len() >= HEADER => {
+            let mut file = bytes[..HEADER].to_vec();
+            file[FLAGS] |= HAS_PALETTE | OF_256_COLORS;
+            file.extend((0..=u8::MAX).flat_map(|grey| [grey; 3]));
+            file.extend_from_slice(&bytes[HEADER..]);
+            Cow::Owned(file)
+        }
+        _ => Cow::Borrowed(bytes),
+    }
 }
 
 /// Places the frame's indices on the whole screen, surrounded by the transparent index, or else 0.
@@ -59,7 +86,9 @@ fn place(frame: &Frame<'_>, indices: &[u8], width: usize, height: usize) -> Vec<
 fn color(indices: &[u8], palette: Option<&[u8]>, transparent: Option<u8>) -> Samples {
     let entries = palette.unwrap_or_default().as_chunks::<3>().0;
     // Pillow treats a palette that is a plain grey ramp as greyscale: indices beyond its end are grey.
-    let ramp = (0..).zip(entries).all(|(grey, entry)| *entry == [grey; 3]);
+    let ramp = (0..=u8::MAX)
+        .zip(entries)
+        .all(|(grey, entry)| *entry == [grey; 3]);
     let look_up = |index: u8| match entries.get(usize::from(index)) {
         Some(entry) => *entry,
         None if ramp => [index; 3],

@@ -1,62 +1,81 @@
-//! JPEG, through `libjpeg-turbo-rs`, which equals libjpeg-turbo (and so Pillow) bit for bit.
+//! JPEG, like Pillow's `JpegImagePlugin`, by two decoders.
+//!
+//! `libjpeg-turbo-rs` is fast and equals libjpeg-turbo bit for bit on sound files of the usual layouts. Files that are
+//! damaged, or whose colours or sampling have to be guessed, go to libjpeg itself (`jpeg_libjpeg.rs`), because what
+//! they look like is whatever libjpeg makes of them.
 
 use std::panic;
 
 use libjpeg_turbo_rs::decode::pipeline::Decoder;
-use libjpeg_turbo_rs::{DecodeLimits, JpegError, PixelFormat};
+use libjpeg_turbo_rs::{DecodeLimits, PixelFormat};
 
 use super::Raster;
 use super::jpeg_header::JpegHeader;
+use super::jpeg_libjpeg;
+use super::jpeg_scans::{self, Verdict};
 use super::samples::{Samples, cmyk_to_rgb, map_pixels};
-use crate::DecodeOptions;
 use crate::error::Fault;
-
-/// More scans than any encoder writes; each one costs a pass over the image.
-const MAX_SCANS: usize = 500;
+use crate::{DecodeOptions, ImageWarning};
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fault> {
     let header = JpegHeader::read(bytes)?;
-    header.check(options)?;
-    // The decoder is bounds-checked but may still panic on hostile input, and one bad file must not end a run
-    // over a million. Layouts known to cause panics are refused above.
-    let pixels = panic::catch_unwind(|| scan(bytes, &header, options))
-        .unwrap_or_else(|_| Err(Fault::malformed("inconsistent scan data")))?;
+    let _permit = header.check(options)?;
+    let (pixels, warning) = pixels(bytes, &header, options.max_pixels)?;
     Ok(Raster {
         width: header.width,
         height: header.height,
-        samples: Samples::Rgb(pixels),
+        samples: match header.components.len() {
+            1 => Samples::Gray(pixels),
+            3 => Samples::Rgb(pixels),
+            // Adobe stores CMYK inverted, and Pillow assumes that every four-channel file is Adobe's.
+            _ => Samples::Rgb(map_pixels(&pixels, |inks: [u8; 4]| {
+                cmyk_to_rgb(inks.map(|ink| 255 - ink))
+            })),
+        },
         orientation: header.orientation,
+        warnings: warning.map(ImageWarning::damaged).into_iter().collect(),
     })
 }
 
-fn scan(bytes: &[u8], header: &JpegHeader, options: &DecodeOptions) -> Result<Vec<u8>, Fault> {
+/// The pixels of a file whose header was admitted, grey, RGB or CMYK, and libjpeg's first warning.
+pub(super) fn pixels(
+    bytes: &[u8],
+    header: &JpegHeader,
+    max_pixels: u64,
+) -> Result<(Vec<u8>, Option<String>), Fault> {
+    let fast = if header.is_ordinary() {
+        match jpeg_scans::check(bytes, header) {
+            Verdict::Sound(guarded) => decode_fast(&guarded, header, max_pixels),
+            Verdict::Unsure => None,
+        }
+    } else {
+        None
+    };
+    if let Some(pixels) = fast {
+        return Ok((pixels, None));
+    }
+    jpeg_scans::admit(bytes, header)?;
+    let decoded = jpeg_libjpeg::decode(bytes, header)?;
+    Ok((decoded.pixels, decoded.warning))
+}
+
+/// The pixels of a sound file; `None` if the decoder finds that it is none.
+fn decode_fast(guarded: &[u8], header: &JpegHeader, max_pixels: u64) -> Option<Vec<u8>> {
     let limits = DecodeLimits {
-        max_pixels: options.max_pixels,
-        max_scans: MAX_SCANS,
+        max_pixels,
         ..DecodeLimits::default()
     };
-    let decoder = Decoder::new_with_limits(bytes, limits).map_err(|error| fault(&error))?;
-    let four_channels = header.sampling.len() == 4;
-    let decoder = decoder.with_output_format(if four_channels {
-        PixelFormat::Cmyk
-    } else {
-        PixelFormat::Rgb
+    let format = match header.components.len() {
+        1 => PixelFormat::Grayscale,
+        3 => PixelFormat::Rgb,
+        _ => PixelFormat::Cmyk,
+    };
+    // The decoder is bounds-checked but may still panic on hostile input, and one bad file must not end a run over a
+    // million.
+    let decoded = panic::catch_unwind(|| {
+        let decoder = Decoder::new_with_limits(guarded, limits)?;
+        decoder.with_output_format(format).decode_image()
     });
-    let image = decoder.decode_image().map_err(|error| fault(&error))?;
-    Ok(if four_channels {
-        // Adobe stores CMYK inverted, and Pillow assumes that every four-channel file is Adobe's.
-        map_pixels(&image.data, |inks: [u8; 4]| {
-            cmyk_to_rgb(inks.map(|ink| 255 - ink))
-        })
-    } else {
-        image.data
-    })
-}
-
-fn fault(error: &JpegError) -> Fault {
-    match error {
-        JpegError::UnexpectedEof => Fault::truncated(error),
-        JpegError::Unsupported(feature) => Fault::unsupported(feature),
-        other => Fault::malformed(other),
-    }
+    let image = decoded.ok()?.ok()?;
+    (image.width == header.width && image.height == header.height).then_some(image.data)
 }

@@ -3,26 +3,45 @@
 use std::borrow::Cow;
 use std::io::Cursor;
 
-use png::{BitDepth, ColorType, Decoder, DecodingError, Info, Limits, Transformations};
+use png::{BitDepth, ColorType, Decoder, DecodingError, Info, Limits, OutputInfo, Transformations};
 
-use super::Raster;
 use super::samples::{Samples, clip_to_8_bits};
-use crate::DecodeOptions;
+use super::{Raster, png_mend};
 use crate::error::Fault;
 use crate::orientation::Orientation;
+use crate::{DecodeOptions, ImageWarning};
+
+/// Text is unpacked for the orientation only, and never beyond this; Pillow's `MAX_TEXT_CHUNK`.
+const MAX_TEXT: usize = 1 << 20;
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fault> {
+    let refused = match decode_sound(bytes, options, false) {
+        Err(fault @ (Fault::Truncated(_) | Fault::Malformed(_))) => fault,
+        decided => return decided,
+    };
+    match png_mend::mend(bytes)? {
+        Some(mended) => {
+            let mut raster = decode_sound(&mended.file, options, true)?;
+            raster.warnings.push(ImageWarning::damaged(mended.reason));
+            Ok(raster)
+        }
+        None => Err(refused),
+    }
+}
+
+fn decode_sound(bytes: &[u8], options: &DecodeOptions, is_mended: bool) -> Result<Raster, Fault> {
     let limits = Limits {
         bytes: options.memory_limit(),
     };
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), limits);
+    decoder.ignore_checksums(is_mended);
+    decoder.set_ignore_iccp_chunk(true);
     // Palettes become RGB, grey below 8 bits becomes 8 bits, a transparent colour becomes alpha; 16 bits stay.
     decoder.set_transformations(Transformations::EXPAND);
     let header = decoder.read_header_info().map_err(fault)?;
     let (width, height) = header.size();
-    let stored = header.color_type;
-    // Per pixel: up to eight bytes decoded, four converted, three of RGB.
-    options.admit(u64::from(width), u64::from(height), 15)?;
+    let (stored, depth) = (header.color_type, header.bit_depth);
+    let _permit = options.admit(u64::from(width), u64::from(height), peak_bytes(stored, depth))?;
 
     let mut reader = decoder.read_info().map_err(fault)?;
     let size = reader
@@ -33,12 +52,38 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     buffer.truncate(output.buffer_size());
     // Metadata may follow the pixels; damage there does not affect the image.
     let _ = reader.finish();
+    let is_clipped = stored == ColorType::Grayscale && exceeds_8_bits(&buffer, &output);
     Ok(Raster {
         width: width as usize,
         height: height as usize,
         samples: layout(buffer, output.color_type, output.bit_depth, stored)?,
         orientation: orientation(reader.info()),
+        warnings: is_clipped.then_some(ImageWarning::Clipped).into_iter().collect(),
     })
+}
+
+/// The most memory per pixel: what is decoded, its high bytes, and RGB.
+fn peak_bytes(color: ColorType, depth: BitDepth) -> u64 {
+    // A transparent colour adds an alpha channel.
+    let samples = match color {
+        ColorType::Grayscale | ColorType::GrayscaleAlpha => 2,
+        ColorType::Rgb | ColorType::Indexed | ColorType::Rgba => 4,
+    };
+    3 + if depth == BitDepth::Sixteen {
+        3 * samples
+    } else {
+        samples
+    }
+}
+
+/// Whether 16-bit grey has a value that is clipped.
+fn exceeds_8_bits(buffer: &[u8], output: &OutputInfo) -> bool {
+    let step = match (output.color_type, output.bit_depth) {
+        (ColorType::Grayscale, BitDepth::Sixteen) => 2,
+        (ColorType::GrayscaleAlpha, BitDepth::Sixteen) => 4,
+        _ => return false,
+    };
+    buffer.iter().step_by(step).any(|high| *high > 0)
 }
 
 fn layout(buffer: Vec<u8>, color: ColorType, depth: BitDepth, stored: ColorType) -> Result<Samples, Fault> {
@@ -78,7 +123,11 @@ fn orientation(info: &Info<'_>) -> Orientation {
         .utf8_text
         .iter()
         .find(|text| text.keyword == "XML:com.adobe.xmp")
-        .and_then(|text| text.get_text().ok());
+        .and_then(|text| {
+            let mut text = text.clone();
+            text.decompress_text_with_limit(MAX_TEXT).ok()?;
+            text.get_text().ok()
+        });
     Orientation::find(exif.as_deref(), xmp.as_deref().map(str::as_bytes))
 }
 
@@ -87,16 +136,18 @@ fn orientation(info: &Info<'_>) -> Orientation {
 fn legacy_exif(info: &Info<'_>) -> Option<Vec<u8>> {
     const KEYWORD: &str = "Raw profile type exif";
     let plain = info.uncompressed_latin1_text.iter();
-    let compressed = info.compressed_latin1_text.iter();
-    let text = plain
+    let plain = plain
         .filter(|text| text.keyword == KEYWORD)
-        .map(|text| text.text.clone())
-        .chain(
-            compressed
-                .filter(|text| text.keyword == KEYWORD)
-                .filter_map(|text| text.get_text().ok()),
-        )
-        .next()?;
+        .map(|text| text.text.clone());
+    let compressed = info.compressed_latin1_text.iter();
+    let compressed = compressed
+        .filter(|text| text.keyword == KEYWORD)
+        .filter_map(|text| {
+            let mut text = text.clone();
+            text.decompress_text_with_limit(MAX_TEXT).ok()?;
+            text.get_text().ok()
+        });
+    let text = plain.chain(compressed).next()?;
     let digits = text.split('\n').skip(3).flat_map(str::bytes);
     let nibbles = digits.filter_map(|digit| char::from(digit).to_digit(16));
     let nibbles: Vec<u8> = nibbles.map(|nibble| nibble as u8).collect();

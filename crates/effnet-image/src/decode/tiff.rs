@@ -1,160 +1,151 @@
-//! TIFF and BigTIFF, first page, like Pillow's `TiffImagePlugin`.
+//! TIFF and BigTIFF, first page, like Pillow's `TiffImagePlugin` and libtiff.
+//!
+//! Not a library: those that exist refuse palettes, planes and CCITT, and convert YCbCr by rules of their own. The
+//! directory and the order of the pixels are simple; what is not, unpacking, is left to the same crates that other
+//! formats use.
 
-use std::borrow::Cow;
-use std::io::Cursor;
-
-use tiff::decoder::{Decoder, DecodingResult, Limits};
-use tiff::tags::Tag;
-use tiff::{ColorType, TiffError};
+mod chunks;
+mod compression;
+mod directory;
+mod fax;
+mod jpeg;
+mod layout;
+mod old_jpeg;
+mod pixels;
+mod predictor;
+mod ycbcr;
 
 use super::Raster;
-use super::samples::{Samples, clip_to_8_bits, cmyk_to_rgb, map_pixels, unpack_bits};
-use super::tiff_palette::Palette;
-use crate::DecodeOptions;
+use super::samples::{Samples, cmyk_to_rgb, map_pixels};
 use crate::error::Fault;
 use crate::orientation::Orientation;
-
-const WHITE_IS_ZERO: u16 = 0;
-const ASSOCIATED_ALPHA: u16 = 1;
+use crate::{DecodeOptions, ImageWarning};
+use chunks::Chunks;
+use directory::{Directory, tag};
+use layout::{Color, Extra, Layout, SampleType};
+use pixels::straighten;
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fault> {
-    // The library refuses palettes, but their indices decode like grey.
-    let palette = Palette::find(bytes);
-    let bytes = match &palette {
-        Some(palette) => Cow::Owned(palette.as_gray(bytes)),
-        None => Cow::Borrowed(bytes),
-    };
-    let mut decoder = Decoder::new(Cursor::new(bytes.as_ref())).map_err(fault)?;
-    let (width, height) = decoder.dimensions().map_err(fault)?;
-    let color = decoder.colortype().map_err(fault)?;
-    let sample_bytes = u64::from(color.bit_depth()).div_ceil(8) * u64::from(color.num_samples());
-    options.admit(u64::from(width), u64::from(height), sample_bytes * 2 + 4)?;
-    let mut limits = Limits::default();
-    limits.decoding_buffer_size = options.memory_limit();
-    limits.intermediate_buffer_size = options.memory_limit();
-    let mut decoder = decoder.with_limits(limits);
-
-    let photometric = tag(&mut decoder, Tag::PhotometricInterpretation)?;
-    let orientation = tag(&mut decoder, Tag::Orientation)?.unwrap_or(1);
-    let extra = tag(&mut decoder, Tag::ExtraSamples)?;
-    let pixels = decoder.read_image().map_err(fault)?;
-    let page = Page {
-        width: width as usize,
-        color,
-        white_is_zero: photometric == Some(WHITE_IS_ZERO),
-        premultiplied: extra == Some(ASSOCIATED_ALPHA),
-    };
-    let samples = match (page.samples(pixels)?, palette) {
-        (Samples::Gray(indices), Some(palette)) => Samples::Rgb(palette.look_up(&indices)),
-        (samples, _) => samples,
-    };
+    let directory = Directory::read(bytes)?;
+    let layout = Layout::read(&directory)?;
+    let kept = kept_channels(&layout);
+    // The 8-bit samples, alpha and RGB made of them, and a strip or tile.
+    let per_pixel = kept as u64 * 2 + 3 + (layout.samples * layout.bits).div_ceil(8) as u64;
+    let _permit = options.admit(layout.width as u64, layout.height as u64, per_pixel)?;
+    let channels = Chunks::new(bytes, &directory, &layout, options)?.read(kept)?;
+    let mut warnings = warnings(bytes, &directory, &layout);
+    if channels.clipped {
+        warnings.push(ImageWarning::Clipped);
+    }
+    warnings.extend(channels.damage.map(ImageWarning::damaged));
+    let samples = color(&directory, &layout, channels.samples)?;
     Ok(Raster {
-        width: width as usize,
-        height: height as usize,
+        width: layout.width,
+        height: layout.height,
         samples,
-        orientation: Orientation::from_tag(orientation),
+        orientation: orientation(&directory),
+        warnings,
     })
 }
 
-/// The first value of a tag.
-fn tag(decoder: &mut Decoder<Cursor<&[u8]>>, tag: Tag) -> Result<Option<u16>, Fault> {
-    let values = decoder.find_tag_unsigned_vec::<u16>(tag).map_err(fault)?;
-    Ok(values.and_then(|values| values.first().copied()))
+/// Channels per pixel that the image needs; further samples are passed over.
+fn kept_channels(layout: &Layout) -> usize {
+    layout.color.channels() + usize::from(layout.extra != Extra::None)
 }
 
-struct Page {
-    width: usize,
-    color: ColorType,
-    white_is_zero: bool,
-    premultiplied: bool,
-}
-
-impl Page {
-    fn samples(&self, pixels: DecodingResult) -> Result<Samples, Fault> {
-        use ColorType as C;
-        use DecodingResult as D;
-        Ok(match (self.color, pixels) {
-            (C::Gray(bits @ (1 | 2 | 4)), D::U8(packed)) => {
-                let stride = (self.width * usize::from(bits)).div_ceil(8);
-                let scale = match bits {
-                    1 => 255,
-                    2 => 85,
-                    _ => 17,
-                };
-                let mut gray = unpack_bits(&packed, self.width, stride, bits);
-                for sample in &mut gray {
-                    *sample *= scale;
-                }
-                Samples::Gray(gray)
-            }
-            (C::Gray(8), D::U8(gray)) => Samples::Gray(gray),
-            (C::Gray(16), D::U16(gray)) => {
-                // The library inverts 16-bit white-is-zero, Pillow does not: undo it.
-                let invert = if self.white_is_zero { u16::MAX } else { 0 };
-                let clipped = gray.into_iter().map(|value| clip_to_8_bits(value ^ invert));
-                Samples::Gray(clipped.collect())
-            }
-            (C::Gray(16), D::I16(gray)) => Samples::Gray(gray.into_iter().map(clip).collect()),
-            (C::Gray(32), D::I32(gray)) => Samples::Gray(gray.into_iter().map(clip).collect()),
-            (C::Gray(32), D::U32(gray)) => {
-                // Pillow reads these as signed.
-                Samples::Gray(gray.into_iter().map(|value| clip(value as i32)).collect())
-            }
-            (C::Gray(32), D::F32(gray)) => {
-                let gray = gray.into_iter();
-                // The cast of a float saturates, like Pillow's `CLIP8`, and truncates.
-                Samples::Gray(gray.map(|value| self.uninverted(value) as u8).collect())
-            }
-            (
-                C::GrayA(8)
-                | C::Multiband {
-                    bit_depth: 8,
-                    num_samples: 2,
-                },
-                D::U8(pairs),
-            ) => Samples::GrayAlpha(pairs),
-            (C::RGB(8) | C::YCbCr(8), D::U8(rgb)) => Samples::Rgb(rgb),
-            (C::RGB(16), D::U16(rgb)) => Samples::Rgb(high_bytes(&rgb)),
-            (C::RGBA(8), D::U8(rgba)) => Samples::Rgba(self.straight(rgba)),
-            (C::RGBA(16), D::U16(rgba)) => Samples::Rgba(self.straight(high_bytes(&rgba))),
-            (C::CMYK(8), D::U8(inks)) => Samples::Rgb(map_pixels(&inks, cmyk_to_rgb)),
-            (C::CMYK(16), D::U16(inks)) => Samples::Rgb(map_pixels(&high_bytes(&inks), cmyk_to_rgb)),
-            (color, _) => return Err(Fault::unsupported(format_args!("the colour type {color:?}"))),
-        })
-    }
-
-    fn uninverted(&self, value: f32) -> f32 {
-        if self.white_is_zero { 1.0 - value } else { value }
-    }
-
-    /// Undoes premultiplied alpha, like Pillow's `unpackRGBa`.
-    fn straight(&self, mut rgba: Vec<u8>) -> Vec<u8> {
-        if self.premultiplied {
-            for [r, g, b, alpha] in rgba.as_chunks_mut::<4>().0 {
-                for value in [r, g, b] {
-                    *value = match *alpha {
-                        0 => 0,
-                        alpha => (u16::from(*value) * 255 / u16::from(alpha)).min(255) as u8,
-                    };
-                }
+/// Interleaved 8-bit channels to grey or RGB, with alpha where there is one.
+fn color(directory: &Directory<'_>, layout: &Layout, mut channels: Vec<u8>) -> Result<Samples, Fault> {
+    let alpha = layout.extra != Extra::None;
+    Ok(match layout.color {
+        Color::WhiteIsZero | Color::BlackIsZero if alpha => {
+            straighten::<2>(&mut channels, layout.extra);
+            Samples::GrayAlpha(channels)
+        }
+        Color::WhiteIsZero | Color::BlackIsZero => Samples::Gray(channels),
+        Color::Rgb if alpha => {
+            straighten::<4>(&mut channels, layout.extra);
+            Samples::Rgba(channels)
+        }
+        Color::Rgb | Color::YCbCr => Samples::Rgb(channels),
+        Color::Cmyk => Samples::Rgb(map_pixels(&channels, cmyk_to_rgb)),
+        Color::Palette => {
+            let palette = palette(directory)?;
+            let look_up = |index: u8| palette.get(usize::from(index)).copied().unwrap_or_default();
+            if alpha {
+                let pixels = channels.as_chunks::<2>().0.iter();
+                let rgba = pixels.flat_map(|[index, alpha]| {
+                    let [r, g, b] = look_up(*index);
+                    [r, g, b, *alpha]
+                });
+                Samples::Rgba(rgba.collect())
+            } else {
+                Samples::Rgb(map_pixels(&channels, |[index]| look_up(index)))
             }
         }
-        rgba
+    })
+}
+
+/// All reds, then all greens, then all blues, 16 bits each; Pillow keeps the high byte.
+fn palette(directory: &Directory<'_>) -> Result<Vec<[u8; 3]>, Fault> {
+    let missing = || Fault::malformed("a palette image without a palette");
+    let table = directory.values(tag::COLOR_MAP).ok_or_else(missing)?;
+    let count = table.len() / 3;
+    let channel = |channel: usize, index: usize| (table.get(channel * count + index).unwrap_or(0) >> 8) as u8;
+    let entry = |index| [0, 1, 2].map(|c| channel(c, index));
+    Ok((0..count.min(256)).map(entry).collect())
+}
+
+/// The orientation, from XMP if the directory has none.
+fn orientation(directory: &Directory<'_>) -> Orientation {
+    match directory.value(tag::ORIENTATION) {
+        Some(value) => Orientation::from_tag(u16::try_from(value).unwrap_or(0)),
+        None => Orientation::find(None, directory.values(tag::XMP).map(|xmp| xmp.raw())),
     }
 }
 
-fn clip(value: impl Into<i32>) -> u8 {
-    value.into().clamp(0, 255) as u8
+fn warnings(bytes: &[u8], directory: &Directory<'_>, layout: &Layout) -> Vec<ImageWarning> {
+    const REDUCED: u64 = 1;
+    let mut warnings = Vec::new();
+    let reduced = directory
+        .value(tag::NEW_SUBFILE_TYPE)
+        .is_some_and(|kind| kind & REDUCED != 0);
+    let others = directory.values(tag::SUB_DIRECTORIES).is_some();
+    let raw = directory.values(tag::DNG_VERSION).is_some() || bytes.get(8..10) == Some(b"CR");
+    if raw || (reduced && others) {
+        let (width, height) = (layout.width, layout.height);
+        warnings.push(ImageWarning::Partial {
+            reason: format!(
+                "only the preview of {width} x {height} of a camera RAW file was read, as in Pillow; convert the \
+                 file to JPEG"
+            ),
+        });
+    }
+    if let Some(kind) = misread_by_pillow(directory, layout) {
+        warnings.push(ImageWarning::UnlikePillow { kind });
+    }
+    warnings
 }
 
-fn high_bytes(samples: &[u16]) -> Vec<u8> {
-    samples.iter().map(|sample| (sample >> 8) as u8).collect()
-}
-
-fn fault(error: TiffError) -> Fault {
-    match error {
-        TiffError::IoError(error) => Fault::from_io(&error),
-        TiffError::UnsupportedError(feature) => Fault::unsupported(feature),
-        other => Fault::malformed(other),
+/// Kinds of files whose bytes Pillow 13 takes for others.
+fn misread_by_pillow(directory: &Directory<'_>, layout: &Layout) -> Option<&'static str> {
+    const UNCOMPRESSED: u16 = 1;
+    let is_compressed = layout.compression != UNCOMPRESSED;
+    let is_tiled = directory.value(tag::TILE_WIDTH).is_some();
+    let is_float_or_signed = layout.sample_type != SampleType::Unsigned;
+    if layout.planar && !is_compressed && layout.bits == 16 {
+        Some("uncompressed TIFFs with planes of 16 bits")
+    } else if layout.planar
+        && !is_compressed
+        && is_tiled
+        && directory.values(tag::EXTRA_SAMPLES).is_none()
+        && layout.samples > layout.color.channels()
+    {
+        Some("uncompressed tiled TIFFs with planes and an undescribed channel")
+    } else if is_compressed && !layout.little && layout.bits > 8 && is_float_or_signed {
+        Some("compressed big-endian TIFFs of signed or floating-point grey")
+    } else if !is_compressed && layout.subsampling != (1, 1) {
+        Some("uncompressed TIFFs with subsampled chroma")
+    } else {
+        None
     }
 }

@@ -1,11 +1,12 @@
 //! WebP, still or animated (first frame).
 
-use std::io::Cursor;
+use std::io::{BufRead, Cursor, Seek};
 
 use image_webp::{DecodingError, WebPDecoder};
 
 use super::Raster;
 use super::samples::Samples;
+use super::webp_animation::Frame;
 use crate::DecodeOptions;
 use crate::error::Fault;
 use crate::orientation::Orientation;
@@ -23,30 +24,46 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(fault)?;
     let (width, height) = decoder.dimensions();
     // Planes, alpha, an animation's canvas and frame, the image, RGB.
-    options.admit(u64::from(width), u64::from(height), 16)?;
-    decoder.set_memory_limit(options.memory_limit());
-
-    let size = decoder
-        .output_buffer_size()
-        .ok_or_else(|| Fault::malformed("its size overflows"))?;
-    let mut buffer = vec![0; size];
-    if decoder.is_animated() {
-        decoder.read_frame(&mut buffer).map_err(fault)?;
+    let peak_bytes = if decoder.is_animated() { 16 } else { 12 };
+    let _permit = options.admit(u64::from(width), u64::from(height), peak_bytes)?;
+    let (width, height) = (width as usize, height as usize);
+    let samples = if decoder.is_animated() {
+        let frame = Frame::find(bytes).ok_or_else(|| Fault::malformed("it has no frame"))?;
+        if frame.left + frame.width > width || frame.top + frame.height > height {
+            return Err(Fault::malformed("a frame outside the image"));
+        }
+        let mut still = WebPDecoder::new(Cursor::new(&frame.file)).map_err(fault)?;
+        if still.dimensions() != (frame.width as u32, frame.height as u32) {
+            return Err(Fault::malformed("a frame of contradicting sizes"));
+        }
+        frame.place(read(&mut still, options)?, width, height)
     } else {
-        decoder.read_image(&mut buffer).map_err(fault)?;
-    }
+        read(&mut decoder, options)?
+    };
     // Damaged metadata does not affect the image.
     let exif = decoder.exif_metadata().ok().flatten();
     let xmp = decoder.xmp_metadata().ok().flatten();
     Ok(Raster {
-        width: width as usize,
-        height: height as usize,
-        samples: if decoder.has_alpha() {
-            Samples::Rgba(buffer)
-        } else {
-            Samples::Rgb(buffer)
-        },
+        width,
+        height,
+        samples,
         orientation: Orientation::find(exif.as_deref(), xmp.as_deref()),
+        warnings: Vec::new(),
+    })
+}
+
+/// The pixels of a still image.
+fn read<R: BufRead + Seek>(decoder: &mut WebPDecoder<R>, options: &DecodeOptions) -> Result<Samples, Fault> {
+    decoder.set_memory_limit(options.memory_limit());
+    let size = decoder
+        .output_buffer_size()
+        .ok_or_else(|| Fault::malformed("its size overflows"))?;
+    let mut buffer = vec![0; size];
+    decoder.read_image(&mut buffer).map_err(fault)?;
+    Ok(if decoder.has_alpha() {
+        Samples::Rgba(buffer)
+    } else {
+        Samples::Rgb(buffer)
     })
 }
 

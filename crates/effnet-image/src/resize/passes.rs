@@ -1,10 +1,10 @@
 //! The two convolution passes (`ImagingResampleHorizontal_8bpc` and `ImagingResampleVertical_8bpc`
 //! in Pillow's `Resample.c`).
 //!
-//! Plain loops over arrays. `pulp` compiles them a second time for AVX2 and chooses at run time; integer
-//! arithmetic gives the same bits either way.
+//! Both are plain loops over arrays. `pulp` compiles them a second time for AVX2 and selects a version at run
+//! time; integer arithmetic gives the same bits either way.
 
-// What is not inlined into a dispatched `call` is not compiled for AVX2.
+// Functions that are not inlined into a dispatched `call` are not compiled for AVX2.
 #![allow(clippy::inline_always)]
 
 use pulp::{Arch, NullaryFnOnce};
@@ -15,11 +15,11 @@ use super::taps::{PRECISION, Taps};
 /// One half, so that the final shift rounds to nearest.
 const HALF: i32 = 1 << (PRECISION - 1);
 
-/// Rows that the horizontal pass processes together.
+/// The number of rows that the horizontal pass processes together.
 const BAND: usize = 8;
 
-/// Samples of a row that the vertical pass accumulates together: enough to fill the vector units, few enough to
-/// stay in registers.
+/// The number of samples in a row that the vertical pass accumulates together: enough to fill the vector units,
+/// but few enough to stay in registers.
 const LANES: usize = 32;
 
 /// One pixel of each row of a band, which the horizontal pass treats as one vector.
@@ -37,10 +37,10 @@ fn to_sample(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }
 
-/// Convolves every row: `[rows, taps, 3]`.
+/// Convolves every row, and returns `[rows, taps, 3]`.
 ///
-/// Three channels do not fill a vector register, and neighbouring outputs have different weights. So the rows
-/// of a band are interleaved first: one weight then applies to `3 * BAND` contiguous samples.
+/// Three channels do not fill a vector register, and neighbouring outputs have different weights. So the rows of a
+/// band are first interleaved, and one weight then applies to `3 * BAND` contiguous samples.
 pub(super) fn horizontal(source: View<'_>, taps: &Taps) -> Vec<u8> {
     let height = source.height();
     let row = taps.len() * 3;
@@ -105,7 +105,7 @@ fn horizontal_band(columns: &[Column], origin: usize, taps: &Taps, band: &mut [u
     }
 }
 
-/// Convolves every column: `[taps, columns, 3]`.
+/// Convolves every column, and returns `[taps, columns, 3]`.
 pub(super) fn vertical(source: View<'_>, taps: &Taps) -> Vec<u8> {
     let mut out = vec![0; taps.len() * source.row];
     Arch::new().dispatch(Vertical {

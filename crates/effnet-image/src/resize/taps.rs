@@ -4,15 +4,15 @@ use std::ops::Range;
 
 use super::Interpolation;
 
-/// Fractional bits of a coefficient: 32 minus 8 for the sample and 2 for overshoot.
+/// The number of fractional bits in a coefficient: 32, minus 8 for the sample and 2 for overshoot.
 pub(super) const PRECISION: u32 = 32 - 8 - 2;
 
 /// The filter kernel of an antialiased resize.
 trait Filter {
-    /// Half the width of the kernel at scale 1.
+    /// Returns half the width of the kernel at scale 1.
     fn support(self) -> f64;
 
-    /// The kernel at distance `x` from its centre.
+    /// Returns the weight at distance `x` from the kernel's centre.
     fn weight(self, x: f64) -> f64;
 }
 
@@ -39,15 +39,15 @@ impl Filter for Interpolation {
 /// The source samples that contribute to each output sample along one axis, and their weights.
 #[derive(Debug)]
 pub(super) struct Taps {
-    /// First source sample and number of source samples, for each output sample.
+    /// The first source sample and the number of source samples, for each output sample.
     bounds: Vec<(usize, usize)>,
-    /// `stride` weights for each output sample, in units of `2^-PRECISION`; unused ones are 0.
+    /// `stride` weights for each output sample, in units of `2^-PRECISION`; unused weights are 0.
     weights: Vec<i32>,
     stride: usize,
 }
 
 impl Taps {
-    /// The taps of the output samples `outputs`, for a resize from `from` to `to` samples.
+    /// Computes the taps for the output samples `outputs`, for a resize from `from` to `to` samples.
     pub(super) fn new(from: usize, to: usize, interpolation: Interpolation, outputs: Range<usize>) -> Self {
         let scale = from as f64 / to as f64;
         let filter_scale = scale.max(1.0);
@@ -71,7 +71,7 @@ impl Taps {
             for (fixed, weight) in row.iter_mut().zip(&exact) {
                 let weight = if sum == 0.0 { *weight } else { weight / sum };
                 let scaled = weight * f64::from(1 << PRECISION);
-                // Not `round`: the addition may itself round up, as it does in Pillow.
+                // Not `round`, because the addition itself may round up, as it does in Pillow.
                 *fixed = (scaled + 0.5_f64.copysign(scaled)) as i32;
             }
             bounds.push((first, last - first));
@@ -83,26 +83,26 @@ impl Taps {
         }
     }
 
-    /// Number of output samples.
+    /// The number of output samples.
     pub(super) fn len(&self) -> usize {
         self.bounds.len()
     }
 
-    /// For each output sample: its first source sample, and the weights from that sample on.
+    /// Iterates over the output samples, with the first source sample of each and the weights from that sample on.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
         let weights = self.weights.chunks_exact(self.stride);
         let pairs = self.bounds.iter().zip(weights);
         pairs.map(|(&(first, count), weights)| (first, &weights[..count]))
     }
 
-    /// The range of source samples used: the first, and one past the last.
+    /// Returns the range of source samples used: the first, and one past the last.
     pub(super) fn source_range(&self) -> (usize, usize) {
         let first = self.bounds.first().map_or(0, |bound| bound.0);
         let last = self.bounds.last().map_or(0, |bound| bound.0 + bound.1);
         (first, last)
     }
 
-    /// The same taps for a source that starts at sample `first`.
+    /// Returns the same taps for a source that starts at sample `first`.
     pub(super) fn shifted(mut self, first: usize) -> Self {
         for bound in &mut self.bounds {
             bound.0 -= first;

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use effnet_train::run::EpochRecord;
 
-/// The epoch with the highest top-1 accuracy; of equal ones, that with the lowest loss. Without validation,
-/// the latest epoch.
+/// The best epoch, by the rule of [`EpochRecord::is_better_than`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Best {
     /// From 1.
@@ -29,10 +28,7 @@ impl Best {
     }
 
     pub(super) fn is_beaten_by(&self, record: &EpochRecord) -> bool {
-        let Some(summary) = &record.validation else {
-            return true;
-        };
-        summary.top1 > self.top1 || (summary.top1 == self.top1 && summary.loss < self.loss)
+        record.is_better_than(self.top1, self.loss)
     }
 
     /// The notes of a checkpoint. Floats survive the conversion to text exactly.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use effnet_data::{Dataset, Order, Shard, Splits, Subset, by_class};
+use effnet_data::{Dataset, Order, Reading, Shard, Splits, Subset, by_class};
 use effnet_image::EvalTransform;
 use effnet_image::augment::{
     ColorJitter, ErasingMode, Policy, RandomErasing, RandomResizedCrop, TrainTransform,
@@ -12,15 +12,21 @@ use effnet_train::data::{Epoch, Loader, LoaderOptions, Mixup};
 use effnet_train::{Batch, Error, Targets};
 
 use super::datasets::Datasets;
+use effnet_cli::Printer;
+use effnet_cli::overview::{Overview, print_notices};
 use effnet_cli::threads;
 use effnet_cli::training::recorded_split::{RecordedSplit, name_within};
 use effnet_cli::training::settings::Settings;
-use effnet_cli::{Printer, counted};
+use effnet_cli::training::values::ClassWeights;
 
 /// The training and validation images with their transforms.
 pub(super) struct TrainingData {
     train: Arc<dyn Dataset>,
     val: Option<Arc<dyn Dataset>>,
+    /// Which images these are.
+    reading: Reading,
+    /// The fraction of each class that was held out for validation, if any.
+    held_out: Option<f64>,
     augment: TrainTransform,
     evaluate: EvalTransform,
     /// The images of this process.
@@ -37,11 +43,14 @@ impl TrainingData {
         shard: Shard,
         printer: &Printer,
     ) -> anyhow::Result<Self> {
-        let Splits { train, val } = datasets.split(settings, printer)?;
+        let held_out = (!datasets.has_validation()).then_some(settings.val_split);
+        let Splits { train, val, reading } = datasets.split(settings, printer)?;
         let augment = augmentation(settings, &evaluate)?;
         Ok(Self {
             train,
             val,
+            reading,
+            held_out,
             augment,
             evaluate,
             shard,
@@ -50,6 +59,11 @@ impl TrainingData {
 
     pub(super) fn classes(&self) -> &[String] {
         self.train.classes()
+    }
+
+    /// Mean and standard deviation of each channel.
+    pub(super) fn normalisation(&self) -> [[f32; 3]; 2] {
+        [self.evaluate.mean, self.evaluate.std]
     }
 
     pub(super) fn training_images(&self) -> usize {
@@ -88,13 +102,22 @@ impl TrainingData {
         }
     }
 
-    pub(super) fn describe(&self) -> String {
-        format!(
-            "{}, {}, {}",
-            counted(self.training_images(), "training image"),
-            counted(self.validation_images(), "validation image"),
-            counted(self.classes().len(), "class")
-        )
+    /// Prints which images serve as what, the images per class, and what looks wrong about them.
+    pub(super) fn describe(&self, settings: &Settings, printer: &Printer) {
+        let overview = Overview {
+            reading: &self.reading,
+            train: &*self.train,
+            val: self.val.as_deref(),
+            held_out: self.held_out,
+        };
+        printer.note(overview.parts());
+        printer.note(overview.classes());
+        print_notices(&self.reading, printer);
+        if settings.class_weights == ClassWeights::None
+            && let Some(hint) = overview.imbalance()
+        {
+            printer.note(hint);
+        }
     }
 
     pub(super) fn steps_per_epoch(&self, settings: &Settings) -> u64 {

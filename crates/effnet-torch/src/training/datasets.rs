@@ -15,8 +15,10 @@ use effnet_data::{Dataset, NameList, Shard, Splits, Subset, by_class, survey};
 use serde::{Deserialize, Serialize};
 
 use super::ranks::Ranks;
+use super::watched::Watched;
 use effnet_cli::Interrupt;
 use effnet_cli::Printer;
+use effnet_cli::counted;
 use effnet_cli::digest;
 use effnet_cli::threads;
 use effnet_cli::training::settings::Settings;
@@ -51,6 +53,11 @@ impl Datasets {
         self.splits.train.classes()
     }
 
+    /// Whether the data set has validation images of its own.
+    pub(super) fn has_validation(&self) -> bool {
+        self.splits.val.is_some()
+    }
+
     /// Identifies the images: their number, and a hash of their names and labels in order.
     pub(super) fn fingerprint(&self) -> String {
         let datasets = [Some(&self.splits.train), self.splits.val.as_ref()];
@@ -77,10 +84,13 @@ impl Datasets {
     ) -> anyhow::Result<Vec<Unreadable>> {
         let parts = [Some(&self.splits.train), self.splits.val.as_ref()];
         let stop = interrupt.flag();
-        let mut found = Vec::new();
+        let (mut found, mut warned) = (Vec::new(), 0);
         for dataset in parts.into_iter().flatten() {
             let parts = ranks.gather(decode_all(dataset, ranks.shard(), printer, &stop)?)?;
-            found.extend(parts.into_iter().flatten());
+            for (unreadable, count) in parts {
+                found.extend(unreadable);
+                warned += count;
+            }
         }
         if ranks.count() > 1 {
             found.sort_by(|left, right| left.name.cmp(&right.name));
@@ -92,6 +102,12 @@ impl Datasets {
         }
         if let (Some(first), true) = (found.first(), settings.strict) {
             bail!("{}: {} (--strict)", first.name, first.reason);
+        }
+        if warned > 0 {
+            printer.warning(format!(
+                "{} decoded with a warning, such as damage; `effnet classify` says what is wrong with each",
+                counted(warned, "image")
+            ));
         }
         if !found.is_empty() {
             let skipped = match found.len() {
@@ -118,10 +134,8 @@ impl Datasets {
             let skipped: Vec<usize> = (0..dataset.len()).filter(is_skipped).collect();
             Arc::new(Subset::without(Arc::clone(dataset), skipped))
         };
-        self.splits = Splits {
-            train: without(&self.splits.train),
-            val: self.splits.val.as_ref().map(&without),
-        };
+        self.splits.val = self.splits.val.as_ref().map(&without);
+        self.splits.train = without(&self.splits.train);
     }
 
     /// Splits the images into training and validation images. Call it after [`skip`](Self::skip).
@@ -161,23 +175,23 @@ impl Datasets {
     }
 }
 
+/// Decodes this process's images: those that cannot be read, and the number that decoded with a warning.
 fn decode_all(
     dataset: &Arc<dyn Dataset>,
     shard: Shard,
     printer: &Printer,
     stop: &AtomicBool,
-) -> anyhow::Result<Vec<Unreadable>> {
+) -> anyhow::Result<(Vec<Unreadable>, usize)> {
     let own: Vec<usize> = (shard.rank..dataset.len()).step_by(shard.world_size).collect();
     let progress = printer.progress(own.len() as u64);
     let threads = NonZeroUsize::new(threads(None));
-    let found = survey(&Subset::new(Arc::clone(dataset), own), threads, stop, &|_| {
-        progress.inc(1);
-    });
+    let images = Watched::new(Subset::new(Arc::clone(dataset), own));
+    let found = survey(&images, threads, stop, &|_| progress.inc(1));
     progress.finish_and_clear();
     let found = found.context("cannot train without readable images")?;
     let found = found.into_iter().map(|image| Unreadable {
         name: image.name,
         reason: image.reason,
     });
-    Ok(found.collect())
+    Ok((found.collect(), images.warned()))
 }

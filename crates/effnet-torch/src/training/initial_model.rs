@@ -127,6 +127,11 @@ impl InitialModel {
         self.variant
     }
 
+    /// Whether training starts from scratch.
+    pub(super) fn is_random(&self) -> bool {
+        self.file.is_none()
+    }
+
     /// Whether the weights were trained on the classes of the data, so that their classifier is kept.
     pub(super) fn keeps_classifier(&self) -> bool {
         self.keeps_classifier

@@ -1,11 +1,14 @@
 //! `--lr auto`: a learning-rate range test before training.
 
 use anyhow::Context;
-use effnet_train::{Batch, RangeTest};
+use effnet_data::{Curve, Panel};
+use effnet_train::run::{RunError, RunFolder};
+use effnet_train::{Batch, RangeTest, RangeTestResult};
 use tch::Device;
 
 use super::data::TrainingData;
 use super::networks::{self, Networks};
+use super::progress::range_test_bar;
 use effnet_cli::Printer;
 use effnet_cli::training::settings::Settings;
 use effnet_cli::training::values::Auto;
@@ -13,16 +16,16 @@ use effnet_cli::training::values::Auto;
 /// Steps of the test: enough for the loss to fall and then explode.
 const STEPS: usize = 60;
 
-/// Resolves `lr` by a range test on the first training images.
+/// Resolves `lr` by a range test on the first training images, and returns the test if there was one.
 pub(super) fn settle(
     settings: &mut Settings,
     networks: Networks<'_>,
     data: &TrainingData,
     device: Device,
     printer: &Printer,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<RangeTestResult>> {
     if settings.lr != Auto::Auto {
-        return Ok(());
+        return Ok(None);
     }
     printer.note("--lr auto: running a learning-rate range test");
     // The test overrides the schedule, which still needs some learning rate.
@@ -33,7 +36,9 @@ pub(super) fn settle(
     let test = RangeTest::default().with_steps(STEPS);
     let mut epoch = 0;
     let mut steps = data.steps(&provisional, epoch, 0)?;
-    let result = test.run(&mut trainer, |_| -> anyhow::Result<Batch> {
+    let bar = range_test_bar(printer, STEPS as u64);
+    let result = test.run(&mut trainer, |step| -> anyhow::Result<Batch> {
+        bar.set_position(step as u64);
         loop {
             if let Some(step) = steps.next() {
                 return step?.pop().context("a step has no batch");
@@ -42,13 +47,31 @@ pub(super) fn settle(
             steps = data.steps(&provisional, epoch, 0)?;
         }
     });
-    let rate = result
-        .context("--lr auto found no learning rate; pass one with --lr")?
-        .suggestion;
+    bar.finish_and_clear();
+    let result = result.context("--lr auto found no learning rate; pass one with --lr")?;
     // The test is not more precise than two digits.
-    let rounded: f64 = format!("{rate:.1e}").parse()?;
-    printer.note(format!("learning rate {rounded:.1e}"));
+    let rounded: f64 = format!("{:.1e}", result.suggestion).parse()?;
+    printer.note(format!(
+        "--lr auto: {rounded:.1e} (curve in {CURVE} of the run folder)"
+    ));
     settings.lr = Auto::Value(rounded);
     settings.lr_batch = 0;
-    Ok(())
+    Ok(Some(result))
+}
+
+/// The file in the run folder with the curve of the test.
+const CURVE: &str = "lr-finder.png";
+
+/// Draws the curve of the test into the run folder.
+pub(super) fn write_curve(folder: &RunFolder, title: &str, test: &RangeTestResult) -> Result<(), RunError> {
+    // The suggestion may lie between two steps: mark the nearest one.
+    let distance = |rate: f64| (rate / test.suggestion).ln().abs();
+    let rates = test.curve.iter().map(|point| point.0);
+    let nearest = rates.min_by(|&a, &b| distance(a).total_cmp(&distance(b)));
+    let title = format!("{title}: --lr auto chose {:.1e}", test.suggestion);
+    let panel = Panel::new("training loss, smoothed")
+        .with_curve(Curve::new("ring: learning rate chosen", test.curve.clone()))
+        .with_logarithmic(true)
+        .with_mark(nearest);
+    folder.write_curves(CURVE, &title, "learning rate", &[panel])
 }

@@ -125,11 +125,19 @@ pub(super) fn options(
         .with_seed(settings.seed))
 }
 
-fn precision(name: PrecisionName, device: Device) -> Precision {
+/// The precision that `auto` stands for on a device; others stand for themselves.
+pub(super) fn precision_in_use(name: PrecisionName, device: Device) -> PrecisionName {
     match name {
+        PrecisionName::Auto if device.is_cuda() => PrecisionName::Bf16,
+        PrecisionName::Auto => PrecisionName::Fp32,
+        named => named,
+    }
+}
+
+fn precision(name: PrecisionName, device: Device) -> Precision {
+    match precision_in_use(name, device) {
         PrecisionName::Bf16 => Precision::Bf16,
         PrecisionName::Fp16 => Precision::Fp16,
-        PrecisionName::Auto if device.is_cuda() => Precision::Bf16,
         PrecisionName::Fp32 | PrecisionName::Auto => Precision::Fp32,
     }
 }

@@ -1,13 +1,21 @@
 //! Progress bars of a training run.
 
-use std::time::Instant;
+use std::fmt::Write;
+use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use libtorch_ext::device_memory;
 use tch::Device;
 
 use effnet_cli::Printer;
 use effnet_cli::resident_memory;
+
+/// The line of the epoch: as wide as the terminal at most, whatever the message.
+const EPOCH: &str = "{prefix:>13} {bar:12} {pos}/{len}  {wide_msg}";
+/// The line of the whole run.
+const TOTAL: &str = "        total {bar:12} {pos}/{len} steps, {left}";
+/// The line of a learning-rate range test.
+const RANGE_TEST: &str = "learning rate {bar:12} {pos}/{len} steps, {left}";
 
 /// A bar for the epoch above one for the whole run.
 pub(super) struct TrainingProgress<'p> {
@@ -25,8 +33,8 @@ impl<'p> TrainingProgress<'p> {
     /// Bars for a run of `steps` steps, of which `done` are done.
     pub(super) fn new(printer: &'p Printer, device: Device, steps: u64, done: u64) -> Self {
         let bars = printer.bars();
-        let epoch = printer.bar_in(&bars, "{prefix:>12} {bar:24} {pos}/{len}  {msg}");
-        let total = printer.bar_in(&bars, "       total {bar:24} {pos}/{len} steps, {eta} left");
+        let epoch = bar(printer, &bars, EPOCH);
+        let total = bar(printer, &bars, TOTAL);
         total.set_length(steps);
         total.set_position(done);
         total.reset_eta();
@@ -61,13 +69,13 @@ impl<'p> TrainingProgress<'p> {
             Device::Cuda(index) => device_memory(index).ok().map(|memory| memory.total - memory.free),
             _ => resident_memory(),
         };
-        let memory = memory.map_or(String::new(), |bytes| {
-            format!(", {:.1} GiB", bytes as f64 / f64::from(1 << 30))
-        });
-        self.epoch.set_message(format!(
-            "loss {loss:.4}, lr {rate:.1e}, {:.0} images/s{memory}",
-            self.images_per_second()
-        ));
+        self.epoch
+            .set_message(message(loss, self.images_per_second(), rate, memory));
+    }
+
+    /// Seconds since the epoch started, validation included.
+    pub(super) fn seconds(&self) -> f64 {
+        self.begin.elapsed().as_secs_f64()
     }
 
     /// Training images per second since the epoch started, data loading included.
@@ -99,5 +107,170 @@ impl<'p> TrainingProgress<'p> {
     pub(super) fn finish(&self) {
         self.epoch.finish_and_clear();
         self.total.finish_and_clear();
+    }
+}
+
+/// A bar for a learning-rate range test of this many steps.
+pub(super) fn range_test_bar(printer: &Printer, steps: u64) -> ProgressBar {
+    let bar = bar(printer, &printer.bars(), RANGE_TEST);
+    bar.set_length(steps);
+    bar
+}
+
+fn bar(printer: &Printer, bars: &MultiProgress, template: &str) -> ProgressBar {
+    let bar = printer.bar_in(bars, template);
+    // An invalid template would keep the default style; those above are valid, which a test holds.
+    match style(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+fn style(template: &str) -> Result<ProgressStyle, indicatif::style::TemplateError> {
+    let style = ProgressStyle::with_template(template)?;
+    Ok(
+        style.with_key("left", |state: &ProgressState, out: &mut dyn Write| {
+            let steps_to_do = state.len().unwrap_or(0).saturating_sub(state.pos());
+            let _ = out.write_str(&time_left(steps_to_do, state.eta()));
+        }),
+    )
+}
+
+/// `2m 5s left`; `...` until the time is known.
+fn time_left(steps: u64, estimate: Duration) -> String {
+    match estimate.as_secs() {
+        // No step is done yet, or the last ones are about to be.
+        0 if steps > 0 => "...".to_owned(),
+        seconds => format!("{} left", duration(seconds as f64)),
+    }
+}
+
+/// `8s`, `2m 5s`, `3h 12m`.
+pub(super) fn duration(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds}s"),
+        (0, minutes, seconds) => format!("{minutes}m {seconds}s"),
+        (hours, minutes, _) => format!("{hours}h {minutes}m"),
+    }
+}
+
+/// The numbers next to the bar of an epoch; the terminal cuts off the last ones if it is narrow.
+fn message(loss: f64, images_per_second: f64, rate: f64, memory: Option<u64>) -> String {
+    let memory = memory.map_or(String::new(), |bytes| {
+        format!(", {:.1} GiB", bytes as f64 / f64::from(1 << 30))
+    });
+    format!("loss {loss:.3}, {images_per_second:.0} images/s, lr {rate:.0e}{memory}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use indicatif::{ProgressDrawTarget, TermLike};
+
+    /// A terminal that keeps what was drawn last.
+    #[derive(Debug, Clone)]
+    struct Terminal {
+        width: u16,
+        text: Arc<Mutex<String>>,
+    }
+
+    impl TermLike for Terminal {
+        fn width(&self) -> u16 {
+            self.width
+        }
+
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write_line(&self, line: &str) -> io::Result<()> {
+            self.write_str(&format!("{line}\n"))
+        }
+
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.text.lock().unwrap().push_str(text);
+            Ok(())
+        }
+
+        fn clear_line(&self) -> io::Result<()> {
+            self.text.lock().unwrap().clear();
+            Ok(())
+        }
+
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The line that is shown in a terminal of this width after `done` steps.
+    fn drawn(width: u16, template: &str, done: u64) -> String {
+        let text = Arc::default();
+        let terminal = Terminal {
+            width,
+            text: Arc::clone(&text),
+        };
+        let target = ProgressDrawTarget::term_like(Box::new(terminal));
+        let bar = ProgressBar::with_draw_target(Some(17_999), target).with_style(style(template).unwrap());
+        bar.set_prefix("epoch 100/350");
+        bar.set_message(message(6.9078, 2345.6, 1.2e-3, Some(3 << 30)));
+        bar.set_position(done);
+        text.lock().unwrap().clear();
+        bar.force_draw();
+        let text = text.lock().unwrap();
+        text.trim_end().to_owned()
+    }
+
+    #[test]
+    fn live_lines_fit_the_terminal() {
+        for width in [60, 79, 80, 120] {
+            for template in [EPOCH, TOTAL, RANGE_TEST] {
+                let text = drawn(width, template, 17_000);
+                assert!(text.chars().count() <= usize::from(width), "{width}: {text}");
+                assert!(text.contains("17000/17999") && !text.contains('\n'), "{text}");
+            }
+        }
+        let wide = drawn(100, EPOCH, 17_000);
+        assert!(
+            wide.ends_with("loss 6.908, 2346 images/s, lr 1e-3, 3.0 GiB"),
+            "{wide}"
+        );
+        let typical = message(0.512_34, 85.2, 1.2e-3, Some(300 << 20));
+        assert_eq!(typical, "loss 0.512, 85 images/s, lr 1e-3, 0.3 GiB");
+        let line = "   epoch 3/10 ████████████ 15/180  ".chars().count() + typical.len();
+        assert!(line <= 80, "{line}");
+    }
+
+    #[test]
+    fn the_time_is_not_said_to_be_over_before_it_is_known() {
+        assert!(
+            drawn(80, TOTAL, 0).ends_with("0/17999 steps, ..."),
+            "{}",
+            drawn(80, TOTAL, 0)
+        );
+        assert_eq!(time_left(180, Duration::ZERO), "...");
+        assert_eq!(time_left(180, Duration::from_secs(125)), "2m 5s left");
+        assert_eq!(time_left(0, Duration::ZERO), "0s left");
+    }
+
+    #[test]
+    fn times_have_two_units_at_most() {
+        let found = [7.6, 60.0, 125.0, 11_520.0].map(duration);
+        assert_eq!(found, ["8s", "1m 0s", "2m 5s", "3h 12m"]);
     }
 }

@@ -42,7 +42,7 @@ impl Ranks {
         device: Device,
     ) -> anyhow::Result<Self> {
         let options = ProcessGroupOptions::default()
-            .with_timeout(Duration::from_secs(u64::from(arguments.rank_timeout)))
+            .with_timeout(Duration::from_secs(arguments.rank_timeout as u64))
             .with_device(device);
         Ok(Self {
             group: Some(ProcessGroup::connect(environment, &options)?),

@@ -4,8 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use effnet_data::metrics::Metrics;
-use effnet_train::run::{EpochRecord, EventWriter, Log, Record, RunFolder, StepRecord};
+use effnet_train::run::{EpochRecord, EventWriter, Log, Record, RunFolder, StepRecord, history_panels};
 use effnet_train::{Checkpointer, Snapshot};
+
+use super::facts::{EpochTime, RUN, RunFacts};
 
 /// The open files of a run.
 pub(super) struct Recorder {
@@ -14,6 +16,10 @@ pub(super) struct Recorder {
     pub(super) log: Log,
     pub(super) events: EventWriter,
     pub(super) history: Vec<EpochRecord>,
+    pub(super) steps: Vec<StepRecord>,
+    pub(super) facts: RunFacts,
+    /// The number of classes.
+    pub(super) classes: usize,
     /// The title of the curves.
     pub(super) title: String,
 }
@@ -24,6 +30,7 @@ impl Recorder {
     }
 
     pub(super) fn step(&mut self, record: StepRecord) -> anyhow::Result<()> {
+        self.steps.push(record);
         self.log.append(&Record::Step(record))?;
         let scalars = [("loss/training", record.loss), ("learning rate", record.lr)];
         Ok(self.events.scalars(record.step, &scalars)?)
@@ -33,14 +40,18 @@ impl Recorder {
     pub(super) fn epoch(
         &mut self,
         record: EpochRecord,
-        images_per_second: f64,
+        time: EpochTime,
         confusion: Option<(&Metrics, &[String])>,
     ) -> anyhow::Result<()> {
         self.history.push(record);
         self.log.append(&Record::Epoch(record))?;
         self.events
-            .scalars(record.step, &scalars(&record, images_per_second))?;
-        self.folder.write_curves(&self.title, &self.history)?;
+            .scalars(record.step, &scalars(&record, self.classes, time))?;
+        self.facts.add(time);
+        self.folder.write_json(RUN, &self.facts)?;
+        let panels = history_panels(&self.history, &self.steps, self.classes);
+        self.folder
+            .write_curves("curves.png", &self.title, "epoch", &panels)?;
         if let Some((metrics, classes)) = confusion {
             self.folder.write_confusion(metrics.confusion(), classes)?;
         }
@@ -60,18 +71,19 @@ impl Recorder {
 /// The checkpoint's note with the length of the log in bytes.
 pub(super) const LOG_POSITION: &str = "log_position";
 
-fn scalars(record: &EpochRecord, images_per_second: f64) -> Vec<(&'static str, f64)> {
+fn scalars(record: &EpochRecord, classes: usize, time: EpochTime) -> Vec<(&'static str, f64)> {
     let mut scalars = vec![
         ("loss/training of the epoch", record.train_loss),
-        ("speed/images per second", images_per_second),
+        ("speed/images per second", time.images_per_second),
+        ("speed/seconds per epoch", time.seconds),
     ];
     if let Some(summary) = &record.validation {
         scalars.extend([
             ("loss/validation", summary.loss),
             ("accuracy/top-1", summary.top1),
-            ("accuracy/top-5", summary.top5),
             ("accuracy/calibration error", summary.ece),
         ]);
+        scalars.extend(summary.top5_of(classes).map(|top5| ("accuracy/top-5", top5)));
     }
     scalars
 }

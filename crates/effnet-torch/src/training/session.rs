@@ -4,13 +4,16 @@
 //! decisions after the same step; otherwise one of them would wait for the others until the timeout.
 
 use anyhow::Context;
-use effnet_data::metrics::{Metrics, Summary};
+use effnet_data::metrics::{ConfusionMatrix, Metrics};
 use effnet_train::run::{EpochRecord, StepRecord};
 use effnet_train::{Batch, Position, Snapshot, Trainer};
+use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use super::best::Best;
 use super::data::TrainingData;
+use super::epoch_line::line;
+use super::facts::EpochTime;
 use super::progress::TrainingProgress;
 use super::ranks::Ranks;
 use super::recorder::Recorder;
@@ -29,6 +32,8 @@ pub(super) struct Session<'p> {
     pub(super) recorder: Option<Recorder>,
     /// The best epoch so far.
     pub(super) best: Option<Best>,
+    /// Its confusion matrix, unless the run was resumed since.
+    pub(super) confusion: Option<ConfusionMatrix>,
     /// The sha256 of the teacher.
     pub(super) teacher: Option<String>,
     /// The learning rate of the last step.
@@ -41,7 +46,7 @@ pub(super) struct Session<'p> {
 type Batches = Box<dyn Iterator<Item = anyhow::Result<Vec<Batch>>>>;
 
 /// How a training ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Ending {
     Finished,
     /// Validation has not improved for `patience` epochs.
@@ -60,11 +65,8 @@ impl Session<'_> {
     /// Trains until the last epoch, early stopping or Ctrl-C.
     pub(super) fn run(&mut self) -> anyhow::Result<Ending> {
         let ending = loop {
-            if self.trainer.is_finished() && self.trainer.position().epoch_step == 0 {
-                break Ending::Finished;
-            }
-            if self.should_stop_early() {
-                break Ending::EarlyStopped;
+            if let Some(ending) = self.ending() {
+                break ending;
             }
             match self.epoch()? {
                 Work::Done(()) => {}
@@ -79,6 +81,14 @@ impl Session<'_> {
         Ok(ending)
     }
 
+    /// How the training ended, if there is nothing left to do.
+    pub(super) fn ending(&self) -> Option<Ending> {
+        if self.trainer.is_finished() && self.trainer.position().epoch_step == 0 {
+            return Some(Ending::Finished);
+        }
+        self.should_stop_early().then_some(Ending::EarlyStopped)
+    }
+
     fn should_stop_early(&self) -> bool {
         let patience = u64::from(self.settings.patience);
         let epoch = self.trainer.position().epoch;
@@ -86,7 +96,7 @@ impl Session<'_> {
         patience > 0 && waited.is_some_and(|waited| waited >= patience)
     }
 
-    fn steps_per_epoch(&self) -> u64 {
+    pub(super) fn steps_per_epoch(&self) -> u64 {
         self.data.steps_per_epoch(&self.settings)
     }
 
@@ -112,7 +122,12 @@ impl Session<'_> {
             train_loss,
             validation: metrics.as_ref().and_then(Metrics::summary),
         };
-        self.finish_epoch(record, metrics.as_ref(), images_per_second)?;
+        let time = EpochTime {
+            epoch,
+            seconds: self.progress.seconds(),
+            images_per_second,
+        };
+        self.finish_epoch(record, metrics.as_ref(), time)?;
         Ok(Work::Done(()))
     }
 
@@ -240,21 +255,23 @@ impl Session<'_> {
         &mut self,
         record: EpochRecord,
         metrics: Option<&Metrics>,
-        images_per_second: f64,
+        time: EpochTime,
     ) -> anyhow::Result<()> {
         let is_best = self.best.as_ref().is_none_or(|best| best.is_beaten_by(&record));
         if is_best {
             self.best = Some(Best::of(&record));
+            self.confusion = metrics.map(|metrics| metrics.confusion().clone());
         }
         if let Some(recorder) = &mut self.recorder {
             let confusion = metrics
                 .filter(|_| is_best)
                 .map(|metrics| (metrics, self.data.classes()));
-            recorder.epoch(record, images_per_second, confusion)?;
+            recorder.epoch(record, time, confusion)?;
         }
         self.save(is_best)?;
+        let classes = self.data.classes().len();
         self.progress
-            .note(line(&record, self.settings.epochs, images_per_second, is_best));
+            .note(line(&record, self.settings.epochs, classes, time, is_best));
         Ok(())
     }
 
@@ -301,25 +318,4 @@ pub(super) fn explain(error: effnet_train::Error) -> anyhow::Error {
     } else {
         error
     }
-}
-
-/// The line that is printed after an epoch.
-fn line(record: &EpochRecord, epochs: u32, images_per_second: f64, is_best: bool) -> String {
-    let validation = record.validation.map_or(String::new(), |summary| {
-        let Summary { top1, top5, loss, .. } = summary;
-        format!(
-            ", validation loss {loss:.4}, top-1 {:.2} %, top-5 {:.2} %",
-            100.0 * top1,
-            100.0 * top5
-        )
-    });
-    let best = if is_best && record.validation.is_some() {
-        ", best"
-    } else {
-        ""
-    };
-    format!(
-        "epoch {}/{epochs}: training loss {:.4}{validation}, lr {:.1e}, {images_per_second:.0} images/s{best}",
-        record.epoch, record.train_loss, record.lr
-    )
 }

@@ -1,35 +1,37 @@
 //! Builds a [`Session`]: opens images, weights, teacher and run folder, and resolves every `auto` setting.
 //!
-//! Wrong weights, teachers and settings are refused here, before the folder of a new run is created. The processes of a
-//! group compare what they opened, so that a rank with other images or flags is found at the start.
+//! Wrong weights, teachers and settings are refused here, before the folder of a new run is created: what fails early
+//! leaves no trace. The processes of a group compare what they opened, so that a rank with other images or flags is
+//! found at the start.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use anyhow::{Context, bail, ensure};
-use effnet_train::run::{EpochRecord, EventWriter, Log, Record, RunFolder};
-use effnet_train::{Checkpointer, Snapshot};
+use anyhow::bail;
+use effnet_train::Checkpointer;
+use effnet_train::run::{EventWriter, Log, RunFolder};
 use serde_json::Value;
 use tch::Device;
 
 use super::best::Best;
 use super::data::TrainingData;
 use super::datasets::{Datasets, UNREADABLE, Unreadable};
+use super::facts::{RUN, RunFacts, Start, describe_steps};
 use super::initial_model::InitialModel;
 use super::networks::{Networks, trainer};
 use super::progress::TrainingProgress;
 use super::ranks::Ranks;
-use super::recorder::{LOG_POSITION, Recorder};
-use super::session::{RANKS, RATE, Session, TEACHER};
-use super::start::StartMode;
+use super::recorder::Recorder;
+use super::saved_run::{FREE, SavedRun, note};
+use super::session::{Ending, RANKS, RATE, Session, TEACHER};
+use super::start::{NewFolder, StartMode};
 use super::teacher::TeacherFile;
-use super::{batch_size, learning_rate};
+use super::{batch_size, learning_rate, plan, samples};
 use effnet::{ModelName, Weights, WeightsContent, Zoo};
 use effnet_cli::Interrupt;
-use effnet_cli::Printer;
-use effnet_cli::training::recorded_split::{RecordedSplit, SPLIT_FILE};
+use effnet_cli::training::recorded_split::SPLIT_FILE;
 use effnet_cli::training::settings::Settings;
-use effnet_cli::training::values::Auto;
+use effnet_cli::training::values::{Auto, FreezeName};
+use effnet_cli::{Printer, counted};
 
 /// What a session is built from.
 pub(super) struct SessionBuilder<'a> {
@@ -39,59 +41,108 @@ pub(super) struct SessionBuilder<'a> {
     pub(super) printer: &'a Printer,
     pub(super) interrupt: Interrupt,
     pub(super) ranks: &'a Ranks,
+    /// Compute threads of this process.
+    pub(super) threads: usize,
 }
 
-/// Settings that may differ when a run is resumed, because they do not change what it computes. The images and the
-/// teacher may have moved; whether they are the same is checked by their contents.
-const FREE: [&str; 4] = ["data", "workers", "save_steps", "teacher"];
+/// What was built.
+pub(super) enum Built<'a> {
+    /// A session that is ready to train.
+    Session(Box<Session<'a>>),
+    /// Interrupted before training started.
+    Interrupted,
+    /// The run to resume has ended; nothing was written.
+    Ended(Box<Ended>),
+}
+
+/// A run that has ended before.
+pub(super) struct Ended {
+    pub(super) ending: Ending,
+    pub(super) settings: Settings,
+    /// The run folder; only the first process has it.
+    pub(super) folder: Option<RunFolder>,
+}
 
 impl<'a> SessionBuilder<'a> {
-    /// `None` when interrupted before training started.
-    pub(super) fn build(self, start: StartMode) -> anyhow::Result<Option<Session<'a>>> {
+    /// Opens everything that training needs.
+    pub(super) fn build(self, start: StartMode) -> anyhow::Result<Built<'a>> {
         match start {
             StartMode::New(folder) => self.new_run(Some(&folder)),
             StartMode::Follow { resumes: false } => self.new_run(None),
-            StartMode::Resume(folder) => self.resume(Some(folder)).map(Some),
-            StartMode::Follow { resumes: true } => self.resume(None).map(Some),
+            StartMode::Resume(folder) => self.resume(Some(folder)),
+            StartMode::Follow { resumes: true } => self.resume(None),
         }
     }
 
-    /// A new run, in a folder that the first process creates at `output`.
-    fn new_run(mut self, output: Option<&Path>) -> anyhow::Result<Option<Session<'a>>> {
+    /// A new run, in the folder `output`, which the first process creates once there is something to write.
+    fn new_run(mut self, output: Option<&NewFolder>) -> anyhow::Result<Built<'a>> {
+        self.ranks
+            .first(|| Ok(output.map_or(Ok(()), NewFolder::check)?))?;
         let mut datasets = Datasets::open(&self.settings)?;
         let model = InitialModel::open(&self.settings, datasets.classes(), self.zoo, self.printer)?;
         let teacher = self.teacher(&datasets, &model)?;
         self.agree(&datasets, &model, teacher.as_ref())?;
-        let mut folder = None;
-        self.ranks.first(|| {
-            folder = output.map(RunFolder::create).transpose()?;
-            Ok(())
-        })?;
+        self.warn_of_frozen_noise();
         let unreadable =
             datasets.find_unreadable(&self.settings, self.ranks, self.printer, &self.interrupt)?;
         if self.ranks.any(self.interrupt.is_set())? {
-            return Ok(None);
+            return Ok(Built::Interrupted);
         }
         datasets.skip(&unreadable);
         self.settings.image_size = Auto::Value(model.transform.image_size as u32);
+        self.settings.precision = plan::precision_in_use(self.settings.precision, self.device);
         let shard = self.ranks.shard();
         let data = TrainingData::new(datasets, &self.settings, model.transform, shard, self.printer)?;
         self.printer.note(model.describe());
         if let Some(teacher) = &teacher {
             self.printer.note(teacher.describe());
         }
-        self.printer.note(data.describe());
+        data.describe(&self.settings, self.printer);
+        if let (true, Some(freeze)) = (model.is_random(), frozen(self.settings.freeze)) {
+            self.printer.warning(format!(
+                "--freeze {freeze} without pretrained weights: the classifier learns from the features of a random \
+                 network; omit --freeze, or pass --weights pretrained"
+            ));
+        }
         let networks = Networks {
             model: &model,
             teacher: teacher.as_ref(),
         };
-        self.settings = self.ranks.first(|| self.settled(networks, &data))?;
+        let mut range_test = None;
+        self.settings = self.ranks.first(|| {
+            let mut settings = self.settled(networks, &data)?;
+            range_test = learning_rate::settle(&mut settings, networks, &data, self.device, self.printer)?;
+            Ok(settings)
+        })?;
 
         let recorded_split = data.recorded_split(&self.settings);
         let metadata = model.metadata(data.classes());
         let classes = data.classes().to_vec();
+        let threads = self.threads;
         let mut session = self.new_session(data, networks, 0)?;
+        let start = Start::new(&session.trainer, threads, session.ranks.count());
+        session.progress.note(describe_steps(
+            &session.trainer,
+            &session.settings,
+            session.steps_per_epoch(),
+        ));
+        session.progress.note(start.describe());
+        let mut folder = None;
+        session.ranks.first(|| {
+            folder = output.map(NewFolder::create).transpose()?;
+            Ok(())
+        })?;
         if let Some(folder) = folder {
+            session
+                .progress
+                .note(format!("run folder {}", folder.path().display()));
+            let title = title(&session.settings, &model, &classes);
+            if let Some(test) = &range_test {
+                learning_rate::write_curve(&folder, &title, test)?;
+            }
+            samples::write(&folder, &session.data, &session.settings)?;
+            let facts = RunFacts::new(&session.trainer, &session.settings, start);
+            folder.write_json(RUN, &facts)?;
             folder.write_classes(&classes)?;
             folder.write_json(UNREADABLE, &unreadable)?;
             folder.write_json(SPLIT_FILE, &recorded_split)?;
@@ -100,7 +151,10 @@ impl<'a> SessionBuilder<'a> {
                 checkpointer: Checkpointer::new(folder.path(), metadata)?,
                 events: EventWriter::create(folder.path(), 0)?,
                 history: Vec::new(),
-                title: title(&session.settings, &model, &classes),
+                steps: Vec::new(),
+                facts,
+                classes: classes.len(),
+                title,
                 folder,
             });
         }
@@ -110,10 +164,24 @@ impl<'a> SessionBuilder<'a> {
         if let Some(recorder) = &session.recorder {
             recorder.folder.write_config(&session.settings)?;
         }
-        Ok(Some(session))
+        Ok(Built::Session(Box::new(session)))
     }
 
-    /// The settings with every `auto` resolved.
+    fn warn_of_frozen_noise(&self) {
+        let frozen = match self.settings.freeze {
+            FreezeName::Nothing => return,
+            FreezeName::Convolutions => "convolutions",
+            FreezeName::Features => "features",
+        };
+        if self.settings.weights == "none" {
+            self.printer.warning(format!(
+                "--freeze {frozen} with --weights none: what is frozen keeps its random weights; pass --weights pretrained, \
+                 or omit --freeze"
+            ));
+        }
+    }
+
+    /// The settings with every `auto` resolved but the learning rate.
     fn settled(&self, networks: Networks<'_>, data: &TrainingData) -> anyhow::Result<Settings> {
         let mut settings = self.settings.clone();
         batch_size::settle(&mut settings, networks, data, self.device, self.printer)?;
@@ -121,12 +189,11 @@ impl<'a> SessionBuilder<'a> {
         if settings.bn_momentum == Auto::Auto {
             settings.bn_momentum = Auto::Value(networks.model.batch_norm_momentum(steps));
         }
-        learning_rate::settle(&mut settings, networks, data, self.device, self.printer)?;
         Ok(settings)
     }
 
     /// Resumes the run in the folder that the first process has.
-    fn resume(self, folder: Option<RunFolder>) -> anyhow::Result<Session<'a>> {
+    fn resume(self, folder: Option<RunFolder>) -> anyhow::Result<Built<'a>> {
         let mut datasets = Datasets::open(&self.settings)?;
         let model = match &folder {
             Some(folder) => self.initial_model_of_run(folder, &datasets)?,
@@ -158,20 +225,37 @@ impl<'a> SessionBuilder<'a> {
             model: &model,
             teacher: teacher.as_ref(),
         };
+        let threads = self.threads;
         let mut session = self.new_session(data, networks, step)?;
         session.best = Best::from_notes(&notes);
         session.rate = note(&notes, RATE)?;
-        if let Some(saved) = saved {
+        if let Some(saved) = &saved {
             session.trainer.restore(&saved.snapshot.trainer)?;
+        }
+        if let Some(ending) = session.ranks.first(|| Ok(session.ending()))? {
+            session.progress.finish();
+            return Ok(Built::Ended(Box::new(Ended {
+                ending,
+                settings: session.settings,
+                folder: saved.map(|saved| saved.folder),
+            })));
+        }
+        if let Some(saved) = saved {
+            let start = Start::new(&session.trainer, threads, session.ranks.count());
+            session.progress.note(saved.describe(&session));
+            session.progress.note(start.describe());
+            let facts = RunFacts::new(&session.trainer, &session.settings, start);
+            let epochs = session.trainer.position().epoch;
+            let facts = RunFacts::resume(&saved.folder, epochs, facts)?;
             let title = title(&session.settings, &model, session.data.classes());
-            let recorder = saved.recorder(title)?;
+            let recorder = saved.recorder(title, session.data.classes().len(), facts)?;
             if let Some(path) = recorder.checkpointer.last_good() {
                 session.trainer.note_checkpoint(path);
             }
             session.recorder = Some(recorder);
         }
         session.ranks.join(&mut session.trainer)?;
-        Ok(session)
+        Ok(Built::Session(Box::new(session)))
     }
 
     /// The last weights of the run in `folder`.
@@ -250,6 +334,7 @@ impl<'a> SessionBuilder<'a> {
             ranks: self.ranks,
             recorder: None,
             best: None,
+            confusion: None,
             rate: 0.0,
             teacher: networks.teacher.map(|teacher| teacher.sha256.clone()),
             data,
@@ -258,63 +343,24 @@ impl<'a> SessionBuilder<'a> {
     }
 }
 
-/// A run to resume.
-struct SavedRun {
-    folder: RunFolder,
-    checkpointer: Checkpointer,
-    snapshot: Snapshot,
-}
-
-impl SavedRun {
-    fn open(
-        folder: RunFolder,
-        settings: &Settings,
-        data: &TrainingData,
-        model: &InitialModel,
-    ) -> anyhow::Result<Self> {
-        ensure!(
-            data.recorded_split(settings) == folder.read_json::<RecordedSplit>(SPLIT_FILE)?,
-            "{}: the images differ from those that the run {} was started with; to train on them, \
-             start a new run and pass the weights of this one with --weights",
-            settings.data.display(),
-            folder.path().display()
-        );
-        let mut checkpointer = Checkpointer::new(folder.path(), model.metadata(data.classes()))?;
-        // Settings newer than the checkpoint get their defaults, as in config.json.
-        if let Value::Object(defaults) = serde_json::json!(Settings::of_train()) {
-            checkpointer = checkpointer.with_defaults(defaults);
-        }
-        let snapshot = checkpointer
-            .resume(&serde_json::to_value(settings)?, &FREE)?
-            .with_context(|| format!("{}: no checkpoint to resume from", folder.path().display()))?;
-        Ok(Self {
-            folder,
-            checkpointer,
-            snapshot,
-        })
-    }
-
-    fn recorder(self, title: String) -> anyhow::Result<Recorder> {
-        let step = self.snapshot.trainer.position.step;
-        // TensorBoard drops earlier events from the first step of a new file on: keep those of the last step.
-        let first_step = if step == 0 { 0 } else { step + 1 };
-        let log = Log::resume(self.folder.log(), note(&self.snapshot.notes, LOG_POSITION)?)?;
-        let records: Vec<Record> = Log::read(&self.folder.log())?;
-        Ok(Recorder {
-            events: EventWriter::create(self.folder.path(), first_step)?,
-            history: records.iter().filter_map(epoch_record).collect(),
-            folder: self.folder,
-            checkpointer: self.checkpointer,
-            log,
-            title,
-        })
+/// What `--freeze` freezes, as spelled there.
+fn frozen(name: FreezeName) -> Option<&'static str> {
+    match name {
+        FreezeName::Nothing => None,
+        FreezeName::Convolutions => Some("convolutions"),
+        FreezeName::Features => Some("features"),
     }
 }
 
-/// The title of the curves.
+/// The title of the curves: the data by name, without the folders around it.
 fn title(settings: &Settings, model: &InitialModel, classes: &[String]) -> String {
-    let (variant, classes) = (model.variant(), classes.len());
-    format!("{variant} on {}, {classes} classes", settings.data.display())
+    let data = settings.data.file_name().unwrap_or(settings.data.as_os_str());
+    format!(
+        "{} on {}, {}",
+        model.variant(),
+        data.display(),
+        counted(classes.len(), "class")
+    )
 }
 
 /// A run must be resumed with the teacher it was started with, wherever its file is now.
@@ -339,17 +385,5 @@ fn check_teacher(
             "--teacher {}: the run was started without a teacher; omit --teacher",
             settings.teacher
         ),
-    }
-}
-
-fn note<T: std::str::FromStr>(notes: &BTreeMap<String, String>, name: &str) -> anyhow::Result<T> {
-    let value = notes.get(name).and_then(|text| text.parse().ok());
-    value.with_context(|| format!("the checkpoint has no usable `{name}`"))
-}
-
-fn epoch_record(record: &Record) -> Option<EpochRecord> {
-    match record {
-        Record::Epoch(record) => Some(*record),
-        Record::Step(_) => None,
     }
 }

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use effnet_train::run::RunFolder;
+use effnet_train::run::{RunError, RunFolder};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,12 +19,44 @@ use effnet_cli::training::settings::Settings;
 
 /// How training starts. Only the first process has the run folder; the others follow what it decides.
 pub(super) enum StartMode {
-    /// A new run in this folder.
-    New(PathBuf),
+    /// A new run in this folder, which is not created yet.
+    New(NewFolder),
     /// A run to resume.
     Resume(RunFolder),
     /// Whatever the first process does.
     Follow { resumes: bool },
+}
+
+/// The folder of a new run.
+pub(super) enum NewFolder {
+    /// That of `--output`, or the one that a group uses.
+    Chosen(PathBuf),
+    /// The first unused one of this command.
+    Unused(String),
+}
+
+impl NewFolder {
+    /// Refuses a folder that holds a run before anything slow starts. Nothing is written.
+    pub(super) fn check(&self) -> Result<(), RunError> {
+        match self {
+            Self::Chosen(folder) => RunFolder::check_unoccupied(folder),
+            Self::Unused(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn create(&self) -> Result<RunFolder, RunError> {
+        let command = match self {
+            Self::Chosen(folder) => return RunFolder::create(folder),
+            Self::Unused(command) => command,
+        };
+        loop {
+            match RunFolder::create(unused_folder(command)) {
+                // Another process has taken the name since it was looked up.
+                Err(RunError::Locked { .. } | RunError::Occupied { .. }) => {}
+                created => return created,
+            }
+        }
+    }
 }
 
 /// What the first process broadcasts to the others.
@@ -42,7 +74,9 @@ pub(super) fn settings(
     printer: &Printer,
 ) -> anyhow::Result<Settings> {
     let flags = arguments.settings.clone();
-    resolve(flags, arguments.config.as_deref(), defaults, printer)
+    let settings = resolve(flags, arguments.config.as_deref(), defaults, printer)?;
+    settings.check_data()?;
+    Ok(settings)
 }
 
 /// Makes paths absolute, so that a run can be resumed and evaluated from any folder.
@@ -80,9 +114,6 @@ pub(super) fn of_group(
             _ => None,
         };
         let resumes = saved.is_some();
-        if let (StartMode::Resume(folder), None) = (&found, &arguments.resume) {
-            printer.note(format!("resuming {}", folder.path().display()));
-        }
         start = Some(found);
         Ok(StartBroadcast { resumes, saved })
     })?;
@@ -100,7 +131,7 @@ fn in_folder(folder: PathBuf) -> anyhow::Result<StartMode> {
     Ok(if folder.join("config.json").is_file() {
         StartMode::Resume(RunFolder::open(folder)?)
     } else {
-        StartMode::New(folder)
+        StartMode::New(NewFolder::Chosen(folder))
     })
 }
 
@@ -141,7 +172,7 @@ fn settled_as(settings: Settings, saved: &Settings) -> anyhow::Result<Settings> 
 }
 
 /// `runs/finetune-1`, or with the first number that is not taken.
-pub(super) fn unused_folder(command: &str) -> PathBuf {
+fn unused_folder(command: &str) -> PathBuf {
     let name = |number: u32| PathBuf::from(format!("runs/{command}-{number}"));
     let mut names = (1..).map(name);
     names.find(|path| !path.exists()).unwrap_or_else(|| name(0))

@@ -1,7 +1,7 @@
-//! [`Loader`]: batches, decoded and augmented on several threads, ahead of the training step.
+//! [`Loader`] decodes and augments batches on several threads, ahead of the training step.
 //!
-//! A resumed run has to see the batches that an uninterrupted one would have seen. So every random number is
-//! derived from seed, epoch and image, never from the order in which threads finish.
+//! A resumed run must see the same batches as an uninterrupted run. So every random number is derived from seed,
+//! epoch and image, never from the order in which threads finish.
 
 mod rows;
 
@@ -19,27 +19,27 @@ use rows::{Buffers, Rows, Task};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoaderOptions {
-    /// Images per batch, at least 1. 32 by default.
+    /// Number of images per batch, at least 1. 32 by default.
     pub batch_size: usize,
-    /// Data-loading threads, at least 1. All cores by default.
+    /// Number of data-loading threads, at least 1. By default, one per core.
     pub workers: usize,
-    /// Batches to decode ahead, at least 1. 2 by default.
+    /// Number of batches to decode ahead, at least 1. 2 by default.
     pub prefetch: usize,
     /// The order of the images. Shuffled by default.
     pub order: Order,
-    /// The random seed of order and augmentation. 0 by default.
+    /// The random seed for order and augmentation. 0 by default.
     pub seed: u64,
     /// Whether to drop an incomplete last batch.
     pub drop_last: bool,
     /// The images of this process. All images by default.
     pub shard: Shard,
-    /// Whether an unreadable image ends the epoch with an error. Otherwise, it is omitted from its batch
-    /// and listed in [`Epoch::unreadable`].
+    /// Whether an unreadable image ends the epoch with an error. Otherwise, such images are omitted from their
+    /// batches and listed in [`Epoch::unreadable`].
     pub strict: bool,
 }
 
 impl Default for LoaderOptions {
-    /// Shuffled batches of 32, decoded by as many threads as there are cores, with 2 batches ahead.
+    /// Returns the defaults: shuffled batches of 32 images, decoded 2 batches ahead on one thread per core.
     fn default() -> Self {
         Self {
             batch_size: 32,
@@ -125,7 +125,7 @@ impl LoaderOptions {
             );
         }
         if length == 0 {
-            return invalid("a data set with images", "an empty one".to_owned());
+            return invalid("a data set with images", "an empty data set".to_owned());
         }
         if length < world_size {
             return invalid(
@@ -156,20 +156,20 @@ impl LoaderOptions {
 /// Preprocessed images with their labels.
 #[derive(Debug)]
 pub struct Batch {
-    /// `[N, 3, image_size, image_size]`, 32-bit floats on the CPU.
+    /// The images, `[N, 3, image_size, image_size]`, as 32-bit floats on the CPU.
     pub images: Tensor,
-    /// `[N]`, 64-bit integers on the CPU.
+    /// The labels, `[N]`, as 64-bit integers on the CPU.
     pub labels: Tensor,
     /// The indices of the images in the data set.
     pub indices: Vec<usize>,
-    /// The number of the batch in its epoch, from 0. To resume after it, start from `number + 1`.
+    /// The number of the batch in its epoch, counting from 0. To resume after it, start from `number + 1`.
     pub number: usize,
 }
 
 /// Yields the batches of a data set, epoch by epoch.
 ///
 /// The order and augmentation of an epoch are derived from the seed, the number of the epoch and the image.
-/// They are bit-identical for any number of workers, and for an epoch started in the middle.
+/// Batches are bit-identical for any number of workers, even if an epoch is started in the middle.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -197,7 +197,7 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// A loader. It decodes nothing before [`epoch`](Self::epoch).
+    /// Creates a loader, which does not decode anything before [`epoch`](Self::epoch) is called.
     ///
     /// # Errors
     /// [`DataError::Loader`] for options that cannot be used with this data set.
@@ -223,7 +223,7 @@ impl Loader {
         &self.dataset
     }
 
-    /// Batches per epoch, the same number for all processes.
+    /// Returns the number of batches per epoch, which is the same in all processes.
     pub fn batches(&self) -> usize {
         self.plan().batches()
     }
@@ -236,8 +236,8 @@ impl Loader {
         self.epoch_from(epoch, 0)
     }
 
-    /// Starts an epoch at batch number `first`. The batches are those of [`Loader::epoch`] from there on, and
-    /// nothing before them is decoded.
+    /// Starts an epoch at batch number `first`. The batches are the same as those of [`Loader::epoch`] from there
+    /// on, and earlier batches are not decoded.
     ///
     /// # Errors
     /// [`DataError::Thread`].
@@ -253,7 +253,7 @@ impl Loader {
             let image = dataset.image(index)?;
             let mut rng = stream(Purpose::Sample, seed, epoch, index as u64);
             let Ok(row) = &mut task.row else {
-                // Out of memory: `fill` returns the error.
+                // Memory ran out; `fill` returns the error.
                 return Ok(());
             };
             transform.apply_into(&image, &mut rng, row.values())
@@ -300,7 +300,7 @@ impl std::fmt::Debug for Loader {
     }
 }
 
-/// The batches of one epoch, in order. Dropping it stops its threads, each after its current image.
+/// The batches of one epoch, in order. Dropping this stops its threads, each after its current image.
 pub struct Epoch {
     window: DecodeWindow<Task, ()>,
     buffers: Arc<Buffers>,
@@ -315,22 +315,22 @@ pub struct Epoch {
     delivered: bool,
 }
 
-/// A batch with all rows written.
+/// A batch whose rows have all been written.
 struct Filled {
     number: usize,
     positions: std::ops::Range<usize>,
     images: Tensor,
-    /// The rows without an image, by number, in order.
+    /// The numbers of the rows without an image, in order, with their errors.
     failures: Vec<(usize, BoxError)>,
 }
 
 impl Epoch {
-    /// The unreadable images so far.
+    /// Returns the unreadable images so far.
     pub fn unreadable(&self) -> &[Unreadable] {
         &self.unreadable
     }
 
-    /// Waits for the next batch; `None` after the last one and when closed.
+    /// Waits for the next batch. Returns `None` after the last batch, or when the epoch is closed.
     fn fill(&mut self) -> Option<Result<Filled, DataError>> {
         if self.next >= self.plan.batches() {
             return None;
@@ -347,7 +347,7 @@ impl Epoch {
                 failures.push((place, failure.into()));
             }
         }
-        // All its rows have been dropped by now.
+        // All rows of the batch have been dropped by now.
         let images = self.buffers.finish()?;
         Some(images.map_err(DataError::Batch).map(|images| Filled {
             number,
@@ -357,7 +357,7 @@ impl Epoch {
         }))
     }
 
-    /// The batch without unreadable images; `None` if none is left.
+    /// Returns the batch without its unreadable images, or `None` if no image is left.
     fn batch(&mut self, filled: Filled) -> Result<Option<Batch>, DataError> {
         let mut indices = self.indices[filled.positions.clone()].to_vec();
         let mut images = filled.images;
@@ -397,7 +397,7 @@ impl Epoch {
         }))
     }
 
-    /// At the end of the epoch: an error if no image was readable.
+    /// Ends the epoch, and returns an error if none of its images was readable.
     fn finish(&mut self) -> Option<Result<Batch, DataError>> {
         let first = self.unreadable.first().filter(|_| !self.delivered)?;
         self.delivered = true;
@@ -440,7 +440,7 @@ impl Drop for Epoch {
     }
 }
 
-/// An error of libtorch while making a batch.
+/// Converts an error from libtorch while creating a batch.
 fn refused(error: tch::TchError) -> DataError {
     DataError::Batch(error.into())
 }

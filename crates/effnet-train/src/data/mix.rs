@@ -1,4 +1,4 @@
-//! Mixup (arXiv 1710.09412) and cutmix (arXiv 1905.04899) of a batch, as in timm.
+//! Mixup (arXiv:1710.09412) and cutmix (arXiv:1905.04899) for batches, as in timm.
 
 use effnet_data::{DataError, Purpose, SampleRng, stream};
 use effnet_image::Rectangle;
@@ -8,19 +8,21 @@ use tch::{Kind, Tensor};
 
 use crate::Error;
 
-/// Mixes each image of a batch, and its label, with the one opposite to it, first with last.
+/// Mixes each image of a batch, and its label, with its counterpart in the reversed batch: the first with the
+/// last, and so on.
 ///
-/// This is timm's `Mixup` in mode `batch`. With both alphas above 0, one of the two is drawn per batch.
+/// This is timm's `Mixup` in mode `batch`. If both alphas are above 0, either mixup or cutmix is drawn for each
+/// batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Mixup {
-    /// Both parameters of the Beta distribution of mixup's lambda; 0 is off.
+    /// Both parameters of the Beta distribution for mixup's lambda; 0 turns mixup off.
     pub mixup_alpha: f64,
-    /// Both parameters of the Beta distribution of cutmix's lambda; 0 is off.
+    /// Both parameters of the Beta distribution for cutmix's lambda; 0 turns cutmix off.
     pub cutmix_alpha: f64,
     /// The probability of mixing a batch.
     pub probability: f64,
-    /// The probability of cutmix instead of mixup if both are on.
+    /// The probability of cutmix rather than mixup if both are on.
     pub switch_probability: f64,
     /// Label smoothing, in `[0, 1)`.
     pub label_smoothing: f64,
@@ -31,14 +33,14 @@ pub struct Mixup {
 /// How one batch is mixed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mixing {
-    /// Not at all.
+    /// The batch is not mixed.
     Nothing,
-    /// `lambda` of each image plus `1 - lambda` of the opposite one.
+    /// Mixes each image with its counterpart in the reversed batch: `lambda * image + (1 - lambda) * counterpart`.
     Mixup {
-        /// From 0 to 1.
+        /// The weight of each image, from 0 to 1.
         lambda: f64,
     },
-    /// A rectangle of each image is replaced by that of the opposite one.
+    /// Replaces a rectangle in each image with the same rectangle of its counterpart in the reversed batch.
     Cutmix {
         /// The rectangle.
         area: Rectangle,
@@ -46,8 +48,8 @@ pub enum Mixing {
 }
 
 impl Mixing {
-    /// Cutmix of a share of `1 - lambda` of images of `height` x `width`: a rectangle of their aspect ratio around
-    /// `center` (row, column), clipped at the border.
+    /// Returns a cutmix that replaces a share of `1 - lambda` of `height` x `width` images: a rectangle with the
+    /// aspect ratio of the images around `center` (row, column), clipped at the border.
     pub fn cutmix(lambda: f64, center: (usize, usize), height: usize, width: usize) -> Self {
         let ratio = (1.0 - lambda).sqrt();
         let along = |center: usize, side: usize| {
@@ -70,7 +72,7 @@ impl Mixing {
 }
 
 impl Mixup {
-    /// Mixup alone, with timm's other defaults.
+    /// Returns mixup alone, with timm's defaults for everything else.
     pub fn new(alpha: f64, classes: usize) -> Self {
         Self {
             mixup_alpha: alpha,
@@ -124,12 +126,12 @@ impl Mixup {
         self
     }
 
-    /// The random generator of a batch, derived from the arguments alone.
+    /// Returns the random number generator for a batch, derived from the arguments alone.
     pub fn rng(seed: u64, epoch: u64, batch: usize) -> SampleRng {
         stream(Purpose::Mix, seed, epoch, batch as u64)
     }
 
-    /// Draws how to mix a batch of images of `height` x `width`.
+    /// Draws how to mix a batch of `height` x `width` images.
     ///
     /// # Errors
     /// [`DataError::Loader`] for alphas that are negative or not finite.
@@ -156,7 +158,7 @@ impl Mixup {
         } else {
             self.mixup_alpha
         };
-        // Only fails for parameters that are not above 0.
+        // This fails only for parameters that are not above 0.
         let lambda = Beta::new(alpha, alpha).map_or(1.0, |beta| beta.sample(rng));
         if !cutmix {
             return Ok(Mixing::Mixup { lambda });
@@ -165,11 +167,11 @@ impl Mixup {
         Ok(Mixing::cutmix(lambda, center, height, width))
     }
 
-    /// Mixes `images` `[N, 3, H, W]` with `labels` `[N]`. Returns the images and soft targets `[N, classes]`, 32-bit
-    /// floats on the same device.
+    /// Mixes `images` `[N, 3, H, W]` and their `labels` `[N]`. Returns the images and soft targets `[N, classes]`,
+    /// as 32-bit floats on the same device.
     ///
     /// # Errors
-    /// [`Error::Torch`], for instance for a label that is not below `classes`.
+    /// [`Error::Torch`], for example for a label that is not below `classes`.
     pub fn apply(&self, mixing: Mixing, images: Tensor, labels: &Tensor) -> Result<(Tensor, Tensor), Error> {
         let mut images = images;
         let lambda = match mixing {
@@ -184,7 +186,7 @@ impl Mixup {
                 let mut part = rows.f_narrow(3, area.left as i64, area.width as i64)?;
                 part.f_copy_(&part.f_flip([0])?)?;
                 let (height, width) = (images.size()[2], images.size()[3]);
-                // The area after clipping at the border.
+                // Clipping at the border may have changed the area.
                 1.0 - (area.height * area.width) as f64 / (height * width) as f64
             }
         };
@@ -194,7 +196,7 @@ impl Mixup {
         Ok((images, targets))
     }
 
-    /// Smoothed one-hot labels, `[N, classes]`.
+    /// Returns smoothed one-hot labels, `[N, classes]`.
     fn targets(&self, labels: &Tensor) -> Result<Tensor, Error> {
         let other = self.label_smoothing / self.classes as f64;
         let own = 1.0 - self.label_smoothing + other;
@@ -202,7 +204,7 @@ impl Mixup {
             let shape = [labels.numel() as i64, classes as i64];
             Tensor::f_full(shape, value, (Kind::Float, labels.device()))
         };
-        // Not `f_scatter_value_`, with which tch panics on an invalid label.
+        // Not `f_scatter_value_`, which makes tch panic on an invalid label.
         let mut targets = full(self.classes, other)?;
         Ok(targets.f_scatter_(1, &labels.f_unsqueeze(1)?, &full(1, own)?)?)
     }

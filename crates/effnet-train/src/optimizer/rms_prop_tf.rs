@@ -1,4 +1,4 @@
-//! RMSProp with TensorFlow's semantics, for which libtorch has no fused kernel.
+//! RMSProp with TensorFlow's semantics, for which libtorch does not have a fused kernel.
 
 use libtorch_ext::foreach;
 use tch::Tensor;

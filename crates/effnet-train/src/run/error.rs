@@ -19,7 +19,7 @@ pub enum RunError {
     },
     /// A new run would overwrite an old one.
     #[error(
-        "{}: already contains a run; resume it with --resume, or choose another folder",
+        "{}: already contains a run; resume it with --resume, or choose another folder with --output",
         path.display()
     )]
     Occupied {

@@ -9,9 +9,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use effnet_data::metrics::ConfusionMatrix;
-use effnet_data::{confusion_png, curves_png, remove_temporaries, replace_file, write_confusion_csv};
+use effnet_data::{Panel, confusion_png, curves_png, remove_temporaries, replace_file, write_confusion_csv};
 
-use super::{EpochRecord, RunError, history_panels};
+use super::RunError;
+
+/// The settings; a folder with this file contains a run.
+const CONFIG: &str = "config.json";
 
 /// A run folder, locked against other processes for as long as this exists.
 #[derive(Debug)]
@@ -22,8 +25,21 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
+    /// Refuses a folder that [`create`](Self::create) would refuse because it contains a run. Nothing is written.
+    ///
+    /// # Errors
+    /// [`RunError::Occupied`].
+    pub fn check_unoccupied(path: &Path) -> Result<(), RunError> {
+        if path.join(CONFIG).exists() {
+            return Err(RunError::Occupied {
+                path: path.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
     /// Creates the folder of a new run, with its parent folders. An existing folder is used unless it
-    /// contains a run.
+    /// contains a run. Call it when there is something to write: a run that fails before leaves no trace.
     ///
     /// # Errors
     /// [`RunError::Occupied`], [`RunError::Locked`], [`RunError::Io`].
@@ -31,9 +47,7 @@ impl RunFolder {
         let path = path.into();
         fs::create_dir_all(&path).map_err(RunError::io(&path, "created"))?;
         let folder = Self::lock(path)?;
-        if folder.config().exists() {
-            return Err(RunError::Occupied { path: folder.path });
-        }
+        Self::check_unoccupied(&folder.path)?;
         Ok(folder)
     }
 
@@ -43,7 +57,7 @@ impl RunFolder {
     /// [`RunError::NotARun`], [`RunError::Locked`], [`RunError::Io`].
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, RunError> {
         let path = path.into();
-        if !path.join("config.json").is_file() {
+        if !path.join(CONFIG).is_file() {
             return Err(RunError::NotARun { path });
         }
         let folder = Self::lock(path)?;
@@ -72,7 +86,7 @@ impl RunFolder {
 
     /// `config.json`.
     pub fn config(&self) -> PathBuf {
-        self.path.join("config.json")
+        self.path.join(CONFIG)
     }
 
     /// `classes.json`.
@@ -90,7 +104,7 @@ impl RunFolder {
     /// # Errors
     /// [`RunError::Io`].
     pub fn write_config(&self, config: &impl Serialize) -> Result<(), RunError> {
-        self.write_json("config.json", config)
+        self.write_json(CONFIG, config)
     }
 
     /// The settings that the run was started with.
@@ -98,7 +112,7 @@ impl RunFolder {
     /// # Errors
     /// [`RunError::Io`], [`RunError::Json`].
     pub fn read_config<T: DeserializeOwned>(&self) -> Result<T, RunError> {
-        self.read_json("config.json")
+        self.read_json(CONFIG)
     }
 
     /// Writes the class names, in the order of the logits, to `classes.json`.
@@ -131,13 +145,26 @@ impl RunFolder {
         serde_json::from_str(&text).map_err(|source| RunError::Json { path, source })
     }
 
-    /// Draws `curves.png`: loss, accuracy and learning rate per epoch.
+    /// Draws curves into the file `name`, such as `curves.png`; `x_name` labels the x axes.
     ///
     /// # Errors
     /// [`RunError::Io`], [`RunError::Plot`].
-    pub fn write_curves(&self, title: &str, epochs: &[EpochRecord]) -> Result<(), RunError> {
-        let png = curves_png(title, "epoch", &history_panels(epochs))?;
-        replace_file(&self.path.join("curves.png"), |file| file.write_all(&png))?;
+    pub fn write_curves(
+        &self,
+        name: &str,
+        title: &str,
+        x_name: &str,
+        panels: &[Panel],
+    ) -> Result<(), RunError> {
+        self.write_file(name, &curves_png(title, x_name, panels)?)
+    }
+
+    /// Writes a file, such as a PNG.
+    ///
+    /// # Errors
+    /// [`RunError::Io`].
+    pub fn write_file(&self, name: &str, content: &[u8]) -> Result<(), RunError> {
+        replace_file(&self.path.join(name), |file| file.write_all(content))?;
         Ok(())
     }
 
@@ -147,8 +174,6 @@ impl RunFolder {
     /// [`RunError::Io`], [`RunError::Plot`].
     pub fn write_confusion(&self, confusion: &ConfusionMatrix, classes: &[String]) -> Result<(), RunError> {
         write_confusion_csv(&self.path.join("confusion.csv"), confusion, classes)?;
-        let png = confusion_png(confusion, classes)?;
-        replace_file(&self.path.join("confusion.png"), |file| file.write_all(&png))?;
-        Ok(())
+        self.write_file("confusion.png", &confusion_png(confusion, classes)?)
     }
 }

@@ -24,25 +24,25 @@ struct Progress {
 }
 
 impl Trainer {
-    /// Trains together with the other ranks of `group`, all of which must call it with the same network,
-    /// options and phases: from now on, a [`step`](Self::step) uses the batches of all ranks together. All
-    /// ranks take weights, EMA, optimizer state and position from rank 0.
+    /// Joins `group`, to train together with its other ranks: from now on, a [`step`](Self::step) uses the batches
+    /// of all ranks together. All ranks must call this with the same network, options and phases. They take
+    /// weights, EMA, optimizer state and position from rank 0.
     ///
     /// Gradients and weights are bit-identical on all ranks. With `sync_batch_norm`, or with frozen batch
-    /// normalisation, they equal those of a single process on the joined batch up to the order of
-    /// summation. Otherwise each rank normalises its own images, and the running statistics are averaged
-    /// after the step. Weighted means (class weights) are computed per rank; dropout and drop connect draw
-    /// differently on each.
+    /// normalisation, they equal those of a single process on the combined batch, up to the order of summation.
+    /// Otherwise, each rank normalises its own images, and the running statistics are averaged after the step.
+    /// Weighted means (class weights) are computed on each rank separately, and dropout and drop connect draw
+    /// different numbers on each rank.
     ///
     /// # Errors
-    /// [`Error::Disagreement`] if the trainers differ, [`Error::Group`], [`Error::InvalidOption`] for a
-    /// network on another device than the group's.
+    /// [`Error::Disagreement`] if the trainers differ, [`Error::Group`], [`Error::InvalidOption`] for a network on
+    /// a device other than the group's.
     pub fn join(&mut self, group: &ProcessGroup, sync_batch_norm: bool) -> Result<(), Error> {
         let device = self.network.device();
         if device != Device::Cpu && device != group.device() {
             return Err(Error::option(
                 "the device of a network in a group",
-                "the CPU or the group's",
+                "the CPU or the group's device",
                 &device_name(device),
             ));
         }
@@ -54,12 +54,12 @@ impl Trainer {
         Ok(())
     }
 
-    /// The group that this trainer has joined.
+    /// The group that this trainer has joined, if any.
     pub fn group(&self) -> Option<&ProcessGroup> {
         self.parallel.as_ref().map(DataParallel::group)
     }
 
-    /// What must be the same on all ranks.
+    /// Returns everything that must be identical on all ranks.
     fn facts(&self, sync_batch_norm: bool) -> BTreeMap<String, String> {
         let mut hasher = DefaultHasher::new();
         let mut values = 0;
@@ -84,7 +84,7 @@ impl Trainer {
         ])
     }
 
-    /// Takes the whole state of rank 0.
+    /// Takes over the whole state of rank 0.
     fn follow(&mut self, group: &ProcessGroup) -> Result<(), Error> {
         let own = Progress {
             position: self.position,

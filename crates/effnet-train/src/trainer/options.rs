@@ -2,7 +2,7 @@
 
 use crate::{CrossEntropy, Distillation, EmaOptions, OptimizerKind, ParamGroupOptions, Precision, Schedule};
 
-/// A phase of a training run, with one optimizer and one schedule. It is as long as its schedule.
+/// A phase of a training run, with one optimizer and one schedule. The phase is as long as the schedule.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Phase {
     /// The trained parameters, their learning rates and weight decay.
@@ -23,11 +23,12 @@ pub struct TrainerOptions {
     pub distillation: Option<Distillation>,
     /// The precision of steps and evaluations.
     pub precision: Precision,
-    /// Clips the gradients to this global norm.
+    /// The global norm to which gradients are clipped, if any.
     pub clip_norm: Option<f64>,
-    /// Keeps an exponential moving average (EMA) of the weights, which is evaluated and exported instead of them.
+    /// Keeps an exponential moving average (EMA) of the weights, which is evaluated and exported instead of the
+    /// weights.
     pub ema: Option<EmaOptions>,
-    /// The seed of dropout and drop connect.
+    /// The seed for dropout and drop connect.
     pub seed: u64,
 }
 

@@ -1,7 +1,7 @@
 //! Seeds for dropout and drop connect.
 
-/// The seed for one part of one step. It is hashed because `seed + step` would let two runs with neighbouring seeds
-/// share most of their random numbers.
+/// Returns the seed for one part of one step. It is a hash, because with `seed + step` two runs with neighbouring
+/// seeds would share most of their random numbers.
 pub(super) fn draw_seed(seed: u64, step: u64, part: u64) -> i64 {
     [seed, step, part]
         .into_iter()
@@ -9,7 +9,7 @@ pub(super) fn draw_seed(seed: u64, step: u64, part: u64) -> i64 {
         .cast_signed()
 }
 
-/// The finaliser of SplitMix64 (Steele, Lea and Flood 2014).
+/// Computes the finaliser of SplitMix64 (Steele, Lea and Flood 2014).
 fn mix(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -8,19 +8,19 @@ use crate::GradScaler;
 /// A position in a training run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Position {
-    /// Index of the phase.
+    /// The index of the phase.
     pub phase: u64,
-    /// Steps taken in this phase.
+    /// The number of steps taken in this phase.
     pub phase_step: u64,
-    /// Completed epochs.
+    /// The number of completed epochs.
     pub epoch: u64,
-    /// Steps taken in the current epoch, from which the loader continues.
+    /// The number of steps taken in the current epoch, after which the loader continues.
     pub epoch_step: u64,
-    /// Steps taken in total.
+    /// The total number of steps taken.
     pub step: u64,
 }
 
-/// A mean loss over images that can be saved in the middle of an epoch.
+/// A running mean of the loss over images, which can be saved in the middle of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct RunningLoss {
     sum: f64,
@@ -33,7 +33,7 @@ impl RunningLoss {
         self.images += images;
     }
 
-    /// The mean loss; `None` before the first image.
+    /// Returns the mean loss, or `None` before the first image.
     pub fn mean(&self) -> Option<f64> {
         (self.images > 0).then(|| self.sum / self.images as f64)
     }
@@ -49,22 +49,22 @@ impl RunningLoss {
 pub struct TrainerState {
     /// The position.
     pub position: Position,
-    /// The seed of dropout and drop connect.
+    /// The seed for dropout and drop connect.
     pub seed: u64,
     /// The network's parameters and batch-norm statistics.
     pub weights: StateDict,
-    /// [`Optimizer::state_dict`](crate::Optimizer::state_dict).
+    /// The optimizer's state, from [`Optimizer::state_dict`](crate::Optimizer::state_dict).
     pub optimizer: StateDict,
     /// The EMA of the weights and its number of updates.
     pub average: Option<(u64, StateDict)>,
-    /// The scale of the loss in [`Precision::Fp16`](crate::Precision::Fp16).
+    /// The gradient scaler, for [`Precision::Fp16`](crate::Precision::Fp16).
     pub scaler: Option<GradScaler>,
-    /// The mean loss of the current epoch.
+    /// The mean loss of the current epoch so far.
     pub running_loss: RunningLoss,
 }
 
 impl TrainerState {
-    /// The weights to evaluate and to export: the EMA if there is one.
+    /// The weights to evaluate and export: those of the EMA, if there is one.
     pub fn published(&self) -> &StateDict {
         self.average
             .as_ref()

@@ -149,7 +149,7 @@ fn a_state_that_is_none_is_refused_with_its_name() {
     assert!(refusal().contains("not a checkpoint"));
     let tensors = network(&narrow(), 1, &turn()).state_dict().unwrap();
     write_safetensors(&path, &tensors, &BTreeMap::new()).unwrap();
-    assert!(refusal().contains("it has no `effnet_training`"));
+    assert!(refusal().contains("the metadata entry `effnet_training` is missing"));
     let progress = BTreeMap::from([("effnet_training".to_owned(), r#"{"version": 1}"#.to_owned())]);
     write_safetensors(&path, &tensors, &progress).unwrap();
     assert!(refusal().contains("`effnet_training` is invalid: missing field `position`"));

@@ -161,7 +161,7 @@ fn a_run_with_other_settings_is_told_what_differs() {
     assert!(
         error
             .to_string()
-            .contains("last.state: saved with other settings:\n  data.flip"),
+            .contains("last.state: was saved with different settings:\n  data.flip"),
         "{error}"
     );
 }

@@ -58,6 +58,11 @@ impl<T: Source> Reader<T> {
             let mut pixels = pool.lock().pop().unwrap_or_default();
             pixels.resize(transform.output_len(), 0.0);
             transform.apply_into(&image, &mut pixels)?;
+            let warnings = image.warnings().to_vec();
+            drop(image);
+            if !warnings.is_empty() {
+                input.set_warnings(warnings);
+            }
             Ok(pixels)
         };
         let pool = (threads, "effnet-decode");

@@ -1,4 +1,4 @@
-// `guarded` of boundary.h for calls of libtorch, whose exceptions differ from the standard library's.
+// A version of boundary.h's `guarded` for calls to libtorch, whose exceptions differ from the standard library's.
 #pragma once
 
 #include <new>
@@ -8,10 +8,11 @@
 
 #include "boundary.h"
 
-// As `guarded`: out of memory on a device is the status for out of memory too, and messages have no backtrace.
+// Like `guarded`, but running out of memory on a device also gives the status for out of memory, and messages do
+// not contain a backtrace.
 //
-// libtorch's CPU allocator throws a c10::Error like any other, which only its words tell apart; src/error.rs looks for
-// them, as it has to in the errors of tch.
+// libtorch's CPU allocator throws an ordinary c10::Error, which can only be recognised by its message;
+// src/error.rs does so, as it must for tch's errors.
 template <class Body>
 effnet_result torch_guarded(Body&& body) noexcept {
     return guarded([&] {

@@ -1,7 +1,8 @@
-//! The processes of a synchronised batch normalisation, and how the C++ side calls them.
+//! The process group of a synchronised batch normalisation, and how the C++ side calls it.
 //!
-//! The layers need only one thing from other processes: the sum of a few numbers, forwards and backwards. They get
-//! it through a trait, so that neither this crate nor a network depends on what connects the processes.
+//! The layers need only one thing from other processes: the sum of a few numbers, in the forward and backward
+//! passes. They get it through a trait, so that neither this crate nor a network depends on how the processes are
+//! connected.
 
 use std::ffi::c_void;
 use std::fmt::Debug;
@@ -16,19 +17,20 @@ use torch_sys::C_tensor;
 use crate::Error;
 use crate::raw::RawNormGroup;
 
-/// Processes that normalise their batches with statistics over all of them: the `process_group` of PyTorch's
+/// A group of processes that normalise their batches by their joint statistics: the `process_group` of PyTorch's
 /// `SyncBatchNorm`.
 pub trait BatchNormGroup: Debug + Send + Sync {
-    /// Replaces `values`, contiguous doubles on the device of the batch, by their sum over all processes. Every
-    /// process makes the same calls in the same order: one per layer in the forward pass, and one per layer in
-    /// the backward pass, on the thread that autograd runs it on.
+    /// Replaces `values`, contiguous doubles on the device of the batch, with their sum over all processes. Every
+    /// process makes the same calls in the same order: one per layer in the forward pass, and one per layer in the
+    /// backward pass, on the thread that autograd uses for it.
     ///
     /// # Errors
-    /// When the exchange fails; this becomes the error of the pass.
+    /// Returns an error when the exchange fails, which becomes the error of the pass.
     fn sum(&self, values: &Tensor) -> Result<(), Error>;
 }
 
-/// The group as C++ calls it, valid as long as the reference is; the C++ side calls `retain` for what it keeps.
+/// Returns the group in the form that C++ calls. It is valid for as long as the reference; to keep it longer, the
+/// C++ side calls `retain`.
 pub(super) fn raw(group: Option<&Arc<dyn BatchNormGroup>>) -> RawNormGroup {
     RawNormGroup {
         context: group.map_or(ptr::null(), |group| ptr::from_ref(group).cast()),
@@ -38,7 +40,7 @@ pub(super) fn raw(group: Option<&Arc<dyn BatchNormGroup>>) -> RawNormGroup {
     }
 }
 
-/// Another reference to the group, on the heap.
+/// Returns another reference to the group, on the heap.
 ///
 /// # Safety
 /// `context` must be a live `Arc<dyn BatchNormGroup>`.
@@ -49,7 +51,7 @@ unsafe extern "C" fn retain(context: *const c_void) -> *mut c_void {
 }
 
 /// # Safety
-/// `context` must come from [`retain`], and is released once.
+/// `context` must come from [`retain`], and must be released only once.
 unsafe extern "C" fn release(context: *mut c_void) {
     // SAFETY: by this function's contract.
     drop(unsafe { Box::from_raw(context.cast::<Arc<dyn BatchNormGroup>>()) });

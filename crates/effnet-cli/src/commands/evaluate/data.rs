@@ -1,16 +1,36 @@
 //! Labelled images as inputs of the pipeline.
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::sync::Arc;
 
 use effnet::{BoxError, Source};
-use effnet_data::Dataset;
-use effnet_image::Image;
+use effnet_data::{Dataset, Evaluation};
+use effnet_image::{Image, ImageWarning};
+
+use crate::overview::print_notices;
+use crate::printer::{Printer, counted};
+
+/// All images of a data set that are for validation, or all that it has. Prints which these are.
+pub(super) fn open_all(data: &Path, printer: &Printer) -> anyhow::Result<Arc<dyn Dataset>> {
+    let Evaluation { images, reading } = Evaluation::open(data, None)?;
+    let part = reading.val.as_ref().or(reading.train.as_ref());
+    let part = part.map_or_else(|| data.display().to_string(), Clone::clone);
+    printer.note(format!(
+        "evaluating {part} ({}, {})",
+        counted(images.len(), "image"),
+        counted(images.classes().len(), "class")
+    ));
+    print_notices(&reading, printer);
+    Ok(images)
+}
 
 /// An image of a data set.
 pub(super) struct Labelled {
     dataset: Arc<dyn Dataset>,
     index: usize,
+    /// What decoding mended.
+    warnings: Vec<ImageWarning>,
 }
 
 impl Labelled {
@@ -19,11 +39,16 @@ impl Labelled {
         (0..dataset.len()).map(move |index| Self {
             dataset: Arc::clone(&dataset),
             index,
+            warnings: Vec::new(),
         })
     }
 
     pub(super) fn name(&self) -> String {
         self.dataset.name(self.index)
+    }
+
+    pub(super) fn warnings(&self) -> &[ImageWarning] {
+        &self.warnings
     }
 
     /// The class, as an index into the classes of the data set.
@@ -35,5 +60,9 @@ impl Labelled {
 impl Source for Labelled {
     fn image(&self) -> Result<Cow<'_, Image>, BoxError> {
         self.dataset.image(self.index).map(Cow::Owned)
+    }
+
+    fn set_warnings(&mut self, warnings: Vec<ImageWarning>) {
+        self.warnings = warnings;
     }
 }

@@ -7,6 +7,8 @@ use effnet::Labels;
 use effnet_data::metrics::{ClassReport, Metrics, Summary};
 use serde::Serialize;
 
+use crate::escape;
+
 /// The most classes to print a row for; if there are more, only the worst are printed.
 const MOST_CLASSES: usize = 60;
 const WORST: usize = 20;
@@ -16,6 +18,7 @@ const NAME: usize = 40;
 /// The one object of `--format json`. Rates are fractions.
 #[derive(Serialize)]
 pub(super) struct Report<'a> {
+    pub(super) schema: u32,
     pub(super) model: &'static str,
     pub(super) weights: &'a str,
     pub(super) data: String,
@@ -51,7 +54,8 @@ pub(super) fn of_classes(metrics: &Metrics, labels: &Labels) -> Vec<Class> {
 }
 
 impl Report<'_> {
-    pub(super) fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
+    /// Writes the report on a network with `num_classes` classes for people.
+    pub(super) fn write_text(&self, out: &mut impl Write, num_classes: usize) -> io::Result<()> {
         let Summary {
             images,
             top1,
@@ -63,10 +67,14 @@ impl Report<'_> {
             0 => String::new(),
             failed => format!(", {failed} more failed"),
         };
-        writeln!(out, "{}, {}, on {}", self.model, self.weights, self.data)?;
+        let (weights, data) = (escape::line(self.weights), escape::line(&self.data));
+        writeln!(out, "{}, {weights}, on {data}", self.model)?;
         writeln!(out, "images             {images}{failed}")?;
         writeln!(out, "top-1              {:.2} %", 100.0 * top1)?;
-        writeln!(out, "top-5              {:.2} %", 100.0 * top5)?;
+        // With five classes, all are among the top five.
+        if num_classes > 5 {
+            writeln!(out, "top-5              {:.2} %", 100.0 * top5)?;
+        }
         writeln!(out, "loss               {loss:.4}")?;
         writeln!(out, "calibration error  {:.2} %", 100.0 * ece)?;
         writeln!(out, "speed              {:.1} images/s", self.images_per_second)?;
@@ -117,12 +125,9 @@ impl Report<'_> {
 
 /// A name on one line, cut if it is long.
 fn shown(label: &str) -> String {
-    let line: String = label
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let line = escape::line(label);
     match line.char_indices().nth(NAME) {
         Some((end, _)) => format!("{}...", line[..end].trim_end()),
-        None => line,
+        None => line.into_owned(),
     }
 }

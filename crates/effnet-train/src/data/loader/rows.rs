@@ -1,4 +1,5 @@
-//! Memory for batches, handed out row by row to the decoding threads, so that an image is written straight into its batch.
+//! Memory for batches, handed out row by row to the decoding threads, so that images are written straight into
+//! their batch.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,11 +8,11 @@ use effnet_data::{BoxError, EpochPlan};
 use libtorch_ext::{Row, RowBuffer};
 use tch::Tensor;
 
-/// One image to decode, and the row to write it to.
+/// An image to decode, and the row to which to write it.
 pub(super) struct Task {
-    /// Its place in the epoch.
+    /// The image's position in the epoch.
     pub(super) position: usize,
-    /// Its row in the batch, or why no memory could be allocated.
+    /// The image's row in the batch, or the error if memory could not be allocated.
     pub(super) row: Result<Row, BoxError>,
 }
 
@@ -20,7 +21,7 @@ pub(super) struct Task {
 pub(super) struct Buffers(Mutex<VecDeque<RowBuffer>>);
 
 impl Buffers {
-    /// The tensor of the first batch, whose rows must have been dropped; `None` without a batch.
+    /// Returns the tensor of the first batch, whose rows must have been dropped, or `None` without a batch.
     pub(super) fn finish(&self) -> Option<Result<Tensor, BoxError>> {
         let buffer = self.lock().pop_front()?;
         let tensor = buffer.finish();
@@ -32,19 +33,20 @@ impl Buffers {
     }
 }
 
-/// The rows of one batch after the other. The memory of a batch is allocated when its first row is requested.
+/// Iterates over the rows of all batches in turn. The memory of a batch is allocated when its first row is
+/// requested.
 pub(super) struct Rows {
     plan: EpochPlan,
     /// The number of the batch after `remaining`.
     next: usize,
     image_size: usize,
-    /// Rows of the current batch that are not handed out yet, in reverse order.
+    /// The rows of the current batch that have not been handed out yet, in reverse order.
     remaining: Vec<Task>,
     buffers: Arc<Buffers>,
 }
 
 impl Rows {
-    /// The rows from batch number `first` on, for images of `image_size` x `image_size`.
+    /// Creates the rows from batch number `first` on, for images of size `image_size` x `image_size`.
     pub(super) fn new(plan: EpochPlan, first: usize, image_size: usize, buffers: Arc<Buffers>) -> Self {
         Self {
             plan,

@@ -1,0 +1,153 @@
+//! Images in an archive: zip, tar and tar.gz, which are not unpacked.
+//!
+//! People get photos as archives. The members are listed once; after that an image is read where it is, from any
+//! thread, and at most as much is in memory as images are decoded at a time. A compressed tar has no places to jump
+//! to: its images are read in their order. Files named by a folder's scan are images, never archives.
+
+mod tar;
+mod zip;
+
+use std::path::{Component, Path, PathBuf};
+
+use effnet_image::{is_hidden, is_image_path, unsupported_kind};
+
+use crate::failure::{Failure, FailureKind};
+
+/// An archive and the images in it.
+#[derive(Debug)]
+pub(crate) struct ImageArchive {
+    path: PathBuf,
+    members: Members,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Zip(zip::ZipFile),
+    Tar(tar::TarFile),
+    CompressedTar(Box<tar::CompressedTar>),
+}
+
+/// An image in an archive.
+#[derive(Debug)]
+struct Member {
+    /// Its path in the archive.
+    name: String,
+    /// Its place: the position of its bytes in a tar, its number in a zip.
+    place: u64,
+    /// Its size in bytes, as the archive declares it.
+    size: u64,
+}
+
+/// What an archive holds.
+#[derive(Debug, Default)]
+struct Members {
+    images: Vec<Member>,
+    /// The kinds of its images that are not supported.
+    unsupported: Vec<&'static str>,
+}
+
+impl Members {
+    /// Takes note of a file of the archive. Hidden files and files without an image's extension are passed over.
+    fn add(&mut self, path: &Path, place: u64, size: u64) {
+        let normal = path.components().filter_map(|component| match component {
+            Component::Normal(name) => Some(name),
+            _ => None,
+        });
+        let path: PathBuf = normal.collect();
+        if path.iter().any(is_hidden) {
+            return;
+        }
+        if is_image_path(&path) {
+            let name = path.display().to_string();
+            self.images.push(Member { name, place, size });
+        } else {
+            self.unsupported.extend(unsupported_kind(&path));
+        }
+    }
+}
+
+impl ImageArchive {
+    /// Opens an archive and lists its images. `None` if the name is not that of an archive.
+    pub(crate) fn open(path: &Path) -> Option<Result<Self, Failure>> {
+        let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
+        let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+        let opened = if ends(&[".zip"]) {
+            zip::ZipFile::open(path).map(|(file, members)| (Content::Zip(file), members))
+        } else if ends(&[".tar"]) {
+            tar::TarFile::open(path).map(|(file, members)| (Content::Tar(file), members))
+        } else if ends(&[".tar.gz", ".tgz"]) {
+            tar::CompressedTar::open(path)
+                .map(|(file, members)| (Content::CompressedTar(Box::new(file)), members))
+        } else if ends(&[".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar"]) {
+            Err(Failure::new(
+                FailureKind::Unsupported,
+                "expected a .zip, .tar or .tar.gz archive, found one that effnet cannot read; unpack it first",
+            ))
+        } else {
+            return None;
+        };
+        Some(opened.map(|(content, members)| Self {
+            path: path.to_owned(),
+            members,
+            content,
+        }))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Number of images.
+    pub(crate) fn len(&self) -> usize {
+        self.members.images.len()
+    }
+
+    /// The kind of each image that is not supported.
+    pub(crate) fn unsupported(&self) -> &[&'static str] {
+        &self.members.unsupported
+    }
+
+    /// The name of an image: `photos.zip/a/b.jpg`.
+    pub(crate) fn name(&self, index: usize) -> String {
+        format!("{}/{}", self.path.display(), self.members.images[index].name)
+    }
+
+    /// The declared size of an image in bytes.
+    pub(crate) fn size(&self, index: usize) -> u64 {
+        self.members.images[index].size
+    }
+
+    /// Whether reading out of order would start over.
+    pub(crate) fn is_sequential(&self) -> bool {
+        matches!(self.content, Content::CompressedTar(_))
+    }
+
+    /// The bytes of an image.
+    pub(crate) fn read(&self, index: usize, limit: u64) -> Result<Vec<u8>, Failure> {
+        let Member { place, size, .. } = self.members.images[index];
+        if size > limit {
+            return Err(Failure::new(
+                FailureKind::TooLarge,
+                format!(
+                    "expected a file of at most {} MiB, found {} MiB",
+                    limit >> 20,
+                    size >> 20
+                ),
+            ));
+        }
+        match &self.content {
+            Content::Zip(file) => file.read(place, size),
+            Content::Tar(file) => file.read(place, size),
+            Content::CompressedTar(file) => file.read(place, size),
+        }
+    }
+}
+
+/// The failure of an archive that violates its format.
+fn damaged(found: impl std::fmt::Display) -> Failure {
+    Failure::new(
+        FailureKind::Damaged,
+        format!("damaged archive ({found}); download or copy it again"),
+    )
+}

@@ -1,0 +1,235 @@
+//! What is printed about a data set before it is used: which images serve as what, and the images per class.
+//!
+//! A folder can be read in more than one way. Nobody notices from an accuracy that `Testing` was taken for a class, or
+//! that a column `split` was not used.
+
+use effnet_data::{Dataset, Reading, by_class};
+
+use crate::printer::{Printer, counted};
+
+/// The most classes whose images are all listed.
+const MOST_CLASSES: usize = 12;
+/// How many are listed if there are more.
+const FIRST_CLASSES: usize = 6;
+/// From this ratio of the largest class to the smallest on, weighting the classes usually helps.
+const IMBALANCE: usize = 5;
+
+/// The training and validation images of a run.
+pub struct Overview<'a> {
+    /// How the data set was read.
+    pub reading: &'a Reading,
+    /// The training images.
+    pub train: &'a dyn Dataset,
+    /// The validation images.
+    pub val: Option<&'a dyn Dataset>,
+    /// The fraction of each class that was held out for validation; `None` if the data set is split already.
+    pub held_out: Option<f64>,
+}
+
+impl Overview<'_> {
+    /// Which images serve as what: `training: Training/ (480 images), validation: Testing/ (120 images), 2 classes`.
+    pub fn parts(&self) -> String {
+        let of = |name: &Option<String>, images: usize| match name {
+            Some(name) => format!("{name} ({})", counted(images, "image")),
+            None => counted(images, "image"),
+        };
+        let val = match (self.val, self.held_out) {
+            (None, _) => "none".to_owned(),
+            (Some(val), None) => of(&self.reading.val, val.len()),
+            (Some(val), Some(fraction)) => {
+                let percent = (1000.0 * fraction).round() / 10.0;
+                format!(
+                    "{} ({percent} % of each class, held out)",
+                    counted(val.len(), "image")
+                )
+            }
+        };
+        format!(
+            "training: {}, validation: {val}, {}",
+            of(&self.reading.train, self.train.len()),
+            counted(self.train.classes().len(), "class")
+        )
+    }
+
+    /// The images of each class, for training and validation: `classes: cat 120/30, dog 120/30`.
+    pub fn classes(&self) -> String {
+        let counts = |dataset: &dyn Dataset| by_class(dataset).iter().map(Vec::len).collect::<Vec<_>>();
+        let train = counts(self.train);
+        let val = self.val.map(counts);
+        let class = |(label, name): (usize, &String)| match &val {
+            Some(val) => format!("{name} {}/{}", train[label], val[label]),
+            None => format!("{name} {}", train[label]),
+        };
+        let names = self.train.classes();
+        let listed = if names.len() > MOST_CLASSES {
+            FIRST_CLASSES
+        } else {
+            names.len()
+        };
+        let first: Vec<String> = names.iter().enumerate().take(listed).map(class).collect();
+        let more = match (names.len() - listed, extremes(&train)) {
+            (more @ 1.., Some((least, most))) if least == most => {
+                format!(" and {more} more, each with {}", counted(most, "training image"))
+            }
+            (more @ 1.., Some((least, most))) => {
+                format!(
+                    " and {more} more, with {least} to {} each",
+                    counted(most, "training image")
+                )
+            }
+            _ => String::new(),
+        };
+        format!("classes: {}{more}", first.join(", "))
+    }
+
+    /// A hint for classes of very different sizes.
+    pub fn imbalance(&self) -> Option<String> {
+        let sizes: Vec<usize> = by_class(self.train).iter().map(Vec::len).collect();
+        let (least, most) = extremes(&sizes).filter(|(least, most)| *most >= IMBALANCE * (*least).max(1))?;
+        Some(format!(
+            "the classes have {least} to {}: see --class-weights balanced",
+            counted(most, "training image")
+        ))
+    }
+}
+
+fn extremes(sizes: &[usize]) -> Option<(usize, usize)> {
+    Some((*sizes.iter().min()?, *sizes.iter().max()?))
+}
+
+/// Prints what was not used of a data set, and what looks like a mistake.
+pub fn print_notices(reading: &Reading, printer: &Printer) {
+    for notice in &reading.notices {
+        if notice.is_warning() {
+            printer.warning(notice.to_string());
+        } else {
+            printer.note(notice.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use effnet_data::BoxError;
+    use effnet_image::Image;
+
+    use super::*;
+
+    /// A data set with this many images of each class.
+    struct Counts {
+        names: Vec<String>,
+        labels: Vec<usize>,
+    }
+
+    fn counts(sizes: &[usize]) -> Counts {
+        Counts {
+            names: (0..sizes.len()).map(|class| format!("c{class}")).collect(),
+            labels: sizes
+                .iter()
+                .enumerate()
+                .flat_map(|(class, size)| vec![class; *size])
+                .collect(),
+        }
+    }
+
+    impl Dataset for Counts {
+        fn len(&self) -> usize {
+            self.labels.len()
+        }
+
+        fn classes(&self) -> &[String] {
+            &self.names
+        }
+
+        fn label(&self, index: usize) -> usize {
+            self.labels[index]
+        }
+
+        fn name(&self, index: usize) -> String {
+            index.to_string()
+        }
+
+        fn image(&self, _: usize) -> Result<Image, BoxError> {
+            Err("not an image".into())
+        }
+    }
+
+    fn reading(train: &str, val: &str) -> Reading {
+        let mut reading = Reading::default();
+        reading.train = Some(train.to_owned());
+        reading.val = Some(val.to_owned());
+        reading
+    }
+
+    #[test]
+    fn the_parts_are_named_with_their_images() {
+        let (train, val) = (counts(&[120, 1]), counts(&[30, 1]));
+        let reading = reading("Training/", "Testing/");
+        let mut overview = Overview {
+            reading: &reading,
+            train: &train,
+            val: Some(&val),
+            held_out: None,
+        };
+        assert_eq!(
+            overview.parts(),
+            "training: Training/ (121 images), validation: Testing/ (31 images), 2 classes"
+        );
+        assert_eq!(overview.classes(), "classes: c0 120/30, c1 1/1");
+        let whole = Reading::default();
+        (overview.reading, overview.held_out) = (&whole, Some(0.2));
+        assert_eq!(
+            overview.parts(),
+            "training: 121 images, validation: 31 images (20 % of each class, held out), 2 classes"
+        );
+        overview.val = None;
+        assert_eq!(
+            overview.parts(),
+            "training: 121 images, validation: none, 2 classes"
+        );
+        assert_eq!(overview.classes(), "classes: c0 120, c1 1");
+    }
+
+    #[test]
+    fn many_classes_are_summed_up() {
+        let train = counts(&[&[7; 13][..], &[9, 3]].concat());
+        let reading = Reading::default();
+        let overview = Overview {
+            reading: &reading,
+            train: &train,
+            val: None,
+            held_out: None,
+        };
+        assert_eq!(
+            overview.classes(),
+            "classes: c0 7, c1 7, c2 7, c3 7, c4 7, c5 7 and 9 more, with 3 to 9 training images each"
+        );
+    }
+
+    #[test]
+    fn classes_of_very_different_sizes_are_hinted_at() {
+        let reading = Reading::default();
+        for (sizes, expected) in [
+            (
+                &[150, 12, 1][..],
+                Some("1 to 150 training images: see --class-weights balanced"),
+            ),
+            (&[50, 10], Some("10 to 50 training images")),
+            (&[49, 10], None),
+            (&[3, 3], None),
+        ] {
+            let train = counts(sizes);
+            let overview = Overview {
+                reading: &reading,
+                train: &train,
+                val: None,
+                held_out: None,
+            };
+            let hint = overview.imbalance();
+            match expected {
+                Some(expected) => assert!(hint.unwrap().contains(expected), "{sizes:?}"),
+                None => assert_eq!(hint, None),
+            }
+        }
+    }
+}

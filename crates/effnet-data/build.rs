@@ -1,0 +1,23 @@
+//! Packs the fonts of plots, so that they take half the space in the program.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::{env, fs};
+
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=build.rs");
+    let folder = env::var("OUT_DIR")?;
+    for (name, font) in [
+        ("sans", dejavu::sans::regular()),
+        ("sans-bold", dejavu::sans::bold()),
+    ] {
+        let mut packed = DeflateEncoder::new(Vec::new(), Compression::best());
+        packed.write_all(font)?;
+        let file = Path::new(&folder).join(name).with_extension("deflate");
+        fs::write(file, packed.finish()?)?;
+    }
+    Ok(())
+}

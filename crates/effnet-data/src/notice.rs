@@ -1,0 +1,232 @@
+//! What a user should know about how a data set was read.
+//!
+//! A path can be read in more than one way. What was not used, and what looks like a mistake, is collected here and
+//! printed before training starts: found out afterwards, it has cost the training run.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use super::error::{NameList, count_images};
+use super::role::RoleName;
+
+/// How a data set was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reading {
+    /// The folder or rows of the training images, as in `Training/`; `None` if the data set is not split.
+    pub train: Option<String>,
+    /// The folder or rows of the validation images; `None` if the data set has none.
+    pub val: Option<String>,
+    /// What was not used, and what looks like a mistake.
+    pub notices: Vec<Notice>,
+}
+
+/// Something in a data set that was not used, or that looks like a mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A folder, or rows of a CSV file, that are not used.
+    Ignored {
+        /// `test/`, or `split = test`.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// Images beside the class folders, which have no class.
+    LooseImages {
+        /// The folder that contains them.
+        folder: String,
+        /// How many.
+        images: usize,
+    },
+    /// Images in a format that is not supported. They are not used.
+    UnsupportedFiles {
+        /// `HEIC`, `camera RAW`.
+        kind: &'static str,
+        /// How many.
+        files: usize,
+    },
+    /// Columns of a CSV file that are not used.
+    IgnoredColumns {
+        /// Their names.
+        columns: NameList,
+    },
+    /// Class folders that contain the same subfolders.
+    SameSubfolders {
+        /// The class folders.
+        classes: NameList,
+        /// The subfolders.
+        subfolders: NameList,
+    },
+    /// A class folder that contains folders named like the other classes.
+    NestedClasses {
+        /// The class.
+        class: String,
+        /// The other classes in it.
+        nested: NameList,
+    },
+    /// Class folders with names such as `train` and `test`.
+    PartsAsClasses {
+        /// The class folders.
+        classes: NameList,
+    },
+    /// Rows of a CSV file that repeat an image with its label. Each image is used once.
+    RepeatedRows {
+        /// The number of rows that are left out.
+        rows: usize,
+        /// The first such image.
+        first: String,
+    },
+    /// Images that a CSV file lists with more than one label.
+    SeveralLabels {
+        /// The number of images.
+        images: usize,
+        /// The first such image.
+        first: String,
+        /// Its labels.
+        labels: NameList,
+    },
+    /// Images that are listed for training and for validation.
+    SharedImages {
+        /// The number of images.
+        images: usize,
+        /// The first of them.
+        first: String,
+    },
+    /// Labels that look like several labels in one field (`cat dog`, beside `cat` and `dog`).
+    CombinedLabels {
+        /// The labels.
+        labels: NameList,
+    },
+    /// One-hot columns in which no row has a 1.
+    EmptyColumns {
+        /// The columns.
+        columns: NameList,
+    },
+}
+
+impl Notice {
+    /// A folder that is not used.
+    pub(crate) fn ignored(folder: &str, reason: impl Into<String>) -> Self {
+        Self::Ignored {
+            name: format!("{folder}/"),
+            reason: reason.into(),
+        }
+    }
+
+    /// Images directly in `folder`, if there are any.
+    pub(crate) fn loose_images(folder: &Path, images: usize) -> Option<Self> {
+        (images > 0).then(|| Self::LooseImages {
+            folder: folder.display().to_string(),
+            images,
+        })
+    }
+
+    /// Files of kinds that are not supported.
+    pub(crate) fn unsupported(files: &BTreeMap<&'static str, usize>) -> impl Iterator<Item = Self> {
+        let notice = |(kind, files): (&&'static str, &usize)| Self::UnsupportedFiles { kind, files: *files };
+        files.iter().map(notice)
+    }
+
+    /// Whether the data set may be read in a way that its owner did not intend.
+    pub fn is_warning(&self) -> bool {
+        !matches!(
+            self,
+            Self::Ignored { .. } | Self::IgnoredColumns { .. } | Self::EmptyColumns { .. }
+        )
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ignored { name, reason } => write!(f, "ignored: {name} ({reason})"),
+            Self::LooseImages { folder, images } => {
+                let verb = if *images == 1 { "is in no" } else { "are in no" };
+                write!(
+                    f,
+                    "{folder}: {} {verb} class folder and not used",
+                    count_images(*images)
+                )
+            }
+            Self::UnsupportedFiles { kind, files: 1 } => {
+                write!(
+                    f,
+                    "1 {kind} file cannot be read and is not used; convert it to JPEG or PNG"
+                )
+            }
+            Self::UnsupportedFiles { kind, files } => {
+                write!(
+                    f,
+                    "{files} {kind} files cannot be read and are not used; convert them to JPEG or PNG"
+                )
+            }
+            Self::IgnoredColumns { columns } => write!(f, "ignored columns: {columns}"),
+            Self::SameSubfolders { classes, subfolders } if are_parts(subfolders) => write!(
+                f,
+                "the class folders ({classes}) all contain {subfolders}, which are used together: to keep them apart, \
+                 make them the outer folders (train/CLASS/, test/CLASS/)"
+            ),
+            Self::SameSubfolders { classes, subfolders } => write!(
+                f,
+                "the class folders ({classes}) all contain the same subfolders ({subfolders}): if these are the \
+                 classes, name the outer folders train/ and val/, or pass one of them"
+            ),
+            Self::NestedClasses { class, nested } => write!(
+                f,
+                "the class folder {class}/ contains folders named like the other classes ({nested}): if it is a copy \
+                 of the data set, remove it"
+            ),
+            Self::PartsAsClasses { classes } => write!(
+                f,
+                "the folders {classes} are used as classes: if they are parts of the data set, put one folder per \
+                 class into each"
+            ),
+            Self::RepeatedRows { rows, first } => write!(
+                f,
+                "{} of the CSV file {} an image (first: {first}); each image is used once",
+                if *rows == 1 {
+                    "1 row".to_owned()
+                } else {
+                    format!("{rows} rows")
+                },
+                if *rows == 1 { "repeats" } else { "repeat" },
+            ),
+            Self::SeveralLabels {
+                images,
+                first,
+                labels,
+            } => write!(
+                f,
+                "{} listed with more than one label (first: {first}: {labels}); the network learns one label per \
+                 image, so keep one row for each",
+                if *images == 1 {
+                    "1 image is".to_owned()
+                } else {
+                    format!("{images} images are")
+                },
+            ),
+            Self::SharedImages { images, first } => write!(
+                f,
+                "{} listed for training and for validation (first: {first}): accuracy will look better than it is",
+                if *images == 1 {
+                    "1 image is".to_owned()
+                } else {
+                    format!("{images} images are")
+                },
+            ),
+            Self::CombinedLabels { labels } => write!(
+                f,
+                "some labels look like several labels in one ({labels}): the network learns one label per image, and \
+                 each combination counts as a class"
+            ),
+            Self::EmptyColumns { columns } => write!(f, "ignored columns without a 1 in any row: {columns}"),
+        }
+    }
+}
+
+fn are_parts(names: &NameList) -> bool {
+    let mut names = names.names().iter();
+    names.all(|name| RoleName::exactly(name).is_some())
+}

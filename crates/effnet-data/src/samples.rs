@@ -1,0 +1,115 @@
+//! A sheet of training images as the network sees them, to judge augmentation and labels by eye.
+
+use crate::PlotError;
+use crate::drawing::{Across, Canvas, Down, INK, Label, shortened};
+
+/// An image with a caption.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sample {
+    /// Width and height in pixels.
+    pub size: (usize, usize),
+    /// Red, green and blue of each pixel, row by row.
+    pub pixels: Vec<[u8; 3]>,
+    /// Printed below the image.
+    pub caption: String,
+}
+
+impl Sample {
+    /// An image of `size` (width, height) with its pixels row by row.
+    pub fn new(size: (usize, usize), pixels: Vec<[u8; 3]>, caption: impl Into<String>) -> Self {
+        let caption = caption.into();
+        Self {
+            size,
+            pixels,
+            caption,
+        }
+    }
+}
+
+const COLUMNS: usize = 4;
+/// Images are drawn in squares of this side: larger ones are sampled down, smaller ones enlarged.
+const SIDE: usize = 192;
+const GAP: usize = 12;
+const CAPTION: usize = 26;
+const TITLE: usize = 52;
+/// Maximum length of a caption, in characters.
+const NAME: usize = 24;
+
+/// Draws images in rows of four below a title, as a PNG.
+///
+/// # Errors
+/// [`PlotError::Draw`], also if an image has another number of pixels than its size says.
+pub fn samples_png(title: &str, samples: &[Sample]) -> Result<Vec<u8>, PlotError> {
+    let rows = samples.len().div_ceil(COLUMNS).max(1);
+    let width = COLUMNS * (SIDE + GAP) + GAP;
+    let height = TITLE + rows * (SIDE + CAPTION + GAP);
+    let mut canvas = Canvas::new((width as u32, height as u32));
+    canvas.text(title, (GAP as i32, 16), Label::new(19, INK).bold());
+    for (index, sample) in samples.iter().enumerate() {
+        let left = GAP + index % COLUMNS * (SIDE + GAP);
+        let top = TITLE + index / COLUMNS * (SIDE + CAPTION + GAP);
+        draw(&mut canvas, (left as i32, top as i32), sample)?;
+    }
+    canvas.into_png()
+}
+
+fn draw(canvas: &mut Canvas, (left, top): (i32, i32), sample: &Sample) -> Result<(), PlotError> {
+    let (width, height) = sample.size;
+    if width == 0 || height == 0 || width.checked_mul(height) != Some(sample.pixels.len()) {
+        let found = sample.pixels.len();
+        return Err(PlotError::Draw(format!(
+            "{found} pixels in an image of {width}x{height}"
+        )));
+    }
+    for row in 0..SIDE {
+        let from = row * height / SIDE * width;
+        for column in 0..SIDE {
+            let color = sample.pixels[from + column * width / SIDE];
+            canvas.set(left + column as i32, top + row as i32, color);
+        }
+    }
+    let place = (left + SIDE as i32 / 2, top + (SIDE + CAPTION / 2) as i32);
+    let label = Label::new(15, INK).at(Across::Center, Down::Center);
+    canvas.text(&shortened(&sample.caption, NAME), place, label);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The colour of a pixel of a PNG.
+    fn pixel(png: &[u8], x: usize, y: usize) -> [u8; 3] {
+        let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().unwrap();
+        let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
+        let width = reader.next_frame(&mut bytes).unwrap().width as usize;
+        let start = 3 * (y * width + x);
+        [bytes[start], bytes[start + 1], bytes[start + 2]]
+    }
+
+    #[test]
+    fn images_stand_in_rows_whatever_their_size() {
+        let colors = [[200, 0, 0], [0, 200, 0], [0, 0, 200], [9, 9, 9], [90, 0, 90]];
+        let samples: Vec<Sample> = colors
+            .iter()
+            .zip([1, 32, 192, 500, 600])
+            .map(|(&color, side)| Sample::new((side, side), vec![color; side * side], "cat"))
+            .collect();
+        let png = samples_png("five images", &samples).unwrap();
+        for (index, color) in colors.into_iter().enumerate() {
+            let x = GAP + index % COLUMNS * (SIDE + GAP);
+            let y = TITLE + index / COLUMNS * (SIDE + CAPTION + GAP);
+            for corner in [(x, y), (x + SIDE - 1, y + SIDE - 1)] {
+                assert_eq!(pixel(&png, corner.0, corner.1), color);
+            }
+            assert_eq!(pixel(&png, x + SIDE, y), [255; 3]);
+        }
+    }
+
+    #[test]
+    fn an_image_without_all_of_its_pixels_is_refused() {
+        let sample = Sample::new((3, 3), vec![[0; 3]; 8], "");
+        assert!(samples_png("", &[sample]).is_err());
+    }
+}

@@ -1,0 +1,418 @@
+//! Decides which column of a table is the path, the label and the part.
+//!
+//! There is no standard: `Image,Id`, `file_name,label`, `id_code,diagnosis`, `filepaths,labels,data set`. Known names
+//! come first, then what the fields hold: a column of existing images is the path. What remains unclear is refused.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use effnet_image::is_image_path;
+
+use super::records::Row;
+use crate::DataError;
+use crate::error::{NameList, cut};
+use crate::role::{Role, RoleName};
+
+/// Names of the column of paths, without case and punctuation, the surest first.
+const PATH: [&str; 35] = [
+    "path",
+    "filepath",
+    "imagepath",
+    "imgpath",
+    "relativepath",
+    "relpath",
+    "filename",
+    "file",
+    "imagefilename",
+    "imagefile",
+    "imagename",
+    "imgname",
+    "fname",
+    "files",
+    "filenames",
+    "filepaths",
+    "imagepaths",
+    "paths",
+    "image",
+    "img",
+    "images",
+    "photo",
+    "photos",
+    "imageid",
+    "imgid",
+    "imageids",
+    "fileid",
+    "photoid",
+    "idcode",
+    "imagecode",
+    "src",
+    "url",
+    "uri",
+    "name",
+    "id",
+];
+
+/// Names of the column of labels, likewise.
+const LABEL: [&str; 40] = [
+    "label",
+    "labels",
+    "class",
+    "classes",
+    "classname",
+    "classnames",
+    "classlabel",
+    "labelname",
+    "target",
+    "targets",
+    "category",
+    "categories",
+    "categoryname",
+    "y",
+    "groundtruth",
+    "truth",
+    "annotation",
+    "annotations",
+    "tag",
+    "tags",
+    "breed",
+    "species",
+    "diagnosis",
+    "dx",
+    "level",
+    "grade",
+    "finding",
+    "findinglabels",
+    "type",
+    "kind",
+    "genre",
+    "emotion",
+    "variety",
+    "style",
+    "signname",
+    "labelid",
+    "classid",
+    "targetid",
+    "categoryid",
+    "classindex",
+];
+
+/// Names of a column that says which part a row belongs to.
+const PART: [&str; 11] = [
+    "split",
+    "set",
+    "subset",
+    "partition",
+    "dataset",
+    "datasplit",
+    "part",
+    "phase",
+    "usage",
+    "mode",
+    "traintest",
+];
+
+/// Names of a column that says whether a row belongs to a part, and the parts if so and if not.
+const FLAG: [(&str, Role, Role); 8] = [
+    ("isvalid", Role::Validation, Role::Train),
+    ("isval", Role::Validation, Role::Train),
+    ("isvalidation", Role::Validation, Role::Train),
+    ("valid", Role::Validation, Role::Train),
+    ("istest", Role::Test, Role::Train),
+    ("istrain", Role::Train, Role::Validation),
+    ("istraining", Role::Train, Role::Validation),
+    ("istrainingimage", Role::Train, Role::Validation),
+];
+
+/// Names of the columns that number the rows.
+const NUMBER: [&str; 5] = ["", "unnamed0", "index", "idx", "rowid"];
+
+/// Names of columns that are not labels, even if nothing else is left.
+const TEXT: [&str; 7] = [
+    "text",
+    "caption",
+    "captions",
+    "description",
+    "prompt",
+    "title",
+    "comment",
+];
+
+/// How many columns may turn out to be that of the paths. Each field may have to be looked for on disk.
+const MOST_PATHS: usize = 32;
+
+/// What each column of a table is.
+pub(super) struct Columns {
+    pub(super) path: usize,
+    pub(super) label: Label,
+    pub(super) part: Option<Part>,
+    /// Whether the first row has the names of the columns.
+    pub(super) has_header: bool,
+    /// The columns that are not used.
+    pub(super) ignored: NameList,
+}
+
+/// Where the label of a row is.
+pub(super) enum Label {
+    Column(usize),
+    /// In the column that has a 1; with the classes.
+    OneHot(Vec<(usize, String)>),
+}
+
+/// The column that says which part a row belongs to.
+pub(super) struct Part {
+    pub(super) column: usize,
+    pub(super) name: String,
+    flag: Option<(Role, Role)>,
+}
+
+impl Part {
+    /// The part that a field names.
+    pub(super) fn role(&self, field: &str) -> Option<Role> {
+        match self.flag {
+            None => RoleName::exactly(field).map(|name| name.role),
+            Some((yes, no)) => flag(field).map(|set| if set { yes } else { no }),
+        }
+    }
+}
+
+/// Whether a field is a yes or a no.
+pub(super) fn flag(field: &str) -> Option<bool> {
+    match &*field.to_ascii_lowercase() {
+        "1" | "1.0" | "true" | "yes" => Some(true),
+        "0" | "0.0" | "false" | "no" => Some(false),
+        _ => None,
+    }
+}
+
+/// A sample of a table, to decide by.
+struct Sample<'a> {
+    file: &'a Path,
+    names: Option<Vec<String>>,
+    rows: &'a [Row],
+    width: usize,
+}
+
+impl Columns {
+    /// Decides by the first rows of the table `file`. `names` are those of a format that always has some; else the
+    /// first row may be a header. `exists` says whether there is an image of this name.
+    pub(super) fn of(
+        file: &Path,
+        names: Option<&[String]>,
+        rows: &[Row],
+        exists: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<Self, DataError> {
+        let mut is_image =
+            |field: &str| is_image_path(Path::new(field)) || (!field.is_empty() && exists(field));
+        let has_header = names.is_none() && has_header(rows, &mut is_image);
+        let (names, rows) = match (names, rows) {
+            (Some(names), rows) => (Some(names.to_vec()), rows),
+            (None, [header, rows @ ..]) if has_header => (Some(header.fields.clone()), rows),
+            (None, rows) => (None, rows),
+        };
+        let width = rows.iter().map(|row| row.fields.len()).max();
+        let width = width.unwrap_or(0).max(names.as_ref().map_or(0, Vec::len));
+        let sample = Sample {
+            file,
+            names,
+            rows,
+            width,
+        };
+        let path = sample.path(&mut is_image)?;
+        let part = sample.part(path)?;
+        let rest = (0..width)
+            .filter(|column| *column != path && part.as_ref().is_none_or(|part| part.column != *column));
+        let rest: Vec<usize> = rest.collect();
+        let label = sample.label(&rest)?;
+        let used: BTreeSet<usize> = match &label {
+            Label::Column(label) => BTreeSet::from([*label]),
+            Label::OneHot(columns) => columns.iter().map(|(column, _)| *column).collect(),
+        };
+        let ignored = rest
+            .iter()
+            .filter(|column| !used.contains(column) && !sample.is_number(**column));
+        let ignored = ignored.map(|column| sample.name(*column)).collect();
+        Ok(Self {
+            path,
+            label,
+            part,
+            has_header,
+            ignored,
+        })
+    }
+}
+
+/// Whether the first row has names: it has no image, and the second row has one or the names are known.
+fn has_header(rows: &[Row], is_image: &mut dyn FnMut(&str) -> bool) -> bool {
+    let Some(first) = rows.first() else {
+        return false;
+    };
+    let mut has_image = |row: &Row| row.fields.iter().take(MOST_PATHS).any(|field| is_image(field));
+    if has_image(first) {
+        return false;
+    }
+    let is_known = |field: &String| PATH.contains(&&*plain(field));
+    let known = first.fields.iter().any(is_known);
+    known || rows.get(1).is_some_and(has_image)
+}
+
+/// A name without case, spaces and punctuation.
+fn plain(name: &str) -> String {
+    let letters = name.chars().filter(|c| c.is_alphanumeric());
+    letters.flat_map(char::to_lowercase).collect()
+}
+
+impl Sample<'_> {
+    fn name(&self, column: usize) -> String {
+        let name = self.names.as_ref().and_then(|names| names.get(column));
+        name.map_or_else(|| format!("column {}", column + 1), |name| cut(name))
+    }
+
+    /// The position of a column's name in `known`.
+    fn rank(&self, column: usize, known: &[&str]) -> Option<usize> {
+        let name = plain(self.names.as_ref()?.get(column)?);
+        known.iter().position(|known| *known == name)
+    }
+
+    /// The columns with a name in `known`, the surest first.
+    fn known(&self, columns: impl Iterator<Item = usize>, known: &[&str]) -> Vec<usize> {
+        let ranked = columns.filter_map(|column| Some((self.rank(column, known)?, column)));
+        let mut ranked: Vec<(usize, usize)> = ranked.collect();
+        ranked.sort_unstable();
+        ranked.into_iter().map(|(_, column)| column).collect()
+    }
+
+    fn is_number(&self, column: usize) -> bool {
+        self.rank(column, &NUMBER).is_some()
+    }
+
+    fn fields(&self, column: usize) -> impl Iterator<Item = &str> {
+        let fields = self.rows.iter().filter_map(move |row| row.fields.get(column));
+        fields.map(String::as_str)
+    }
+
+    fn path(&self, is_image: &mut dyn FnMut(&str) -> bool) -> Result<usize, DataError> {
+        // A few rows are enough, and each may have to be looked for on disk.
+        let mut holds_images = |column: &usize| self.fields(*column).take(5).any(&mut *is_image);
+        let known = self.known(0..self.width, &PATH);
+        let found = known.iter().copied().find(&mut holds_images);
+        let found = found
+            .or_else(|| (0..self.width.min(MOST_PATHS)).find(holds_images))
+            .or(known.first().copied());
+        match (found, &self.names) {
+            (Some(column), _) => Ok(column),
+            (None, None) => Ok(0),
+            (None, Some(_)) => Err(self.unclear("a column of image paths, such as `path` or `filename`")),
+        }
+    }
+
+    fn part(&self, path: usize) -> Result<Option<Part>, DataError> {
+        let columns = || (0..self.width).filter(move |column| *column != path);
+        let all = |column: usize, test: &dyn Fn(&str) -> bool| {
+            let mut fields = self.fields(column).filter(|field| !field.is_empty()).peekable();
+            fields.peek().is_some() && fields.all(test)
+        };
+        let is_role = |field: &str| RoleName::exactly(field).is_some();
+        let part = |column, flag| Part {
+            column,
+            name: self.name(column),
+            flag,
+        };
+        if self.names.is_none() {
+            // The first two columns are path and label.
+            let found = columns()
+                .filter(|column| *column > 1)
+                .find(|column| all(*column, &is_role));
+            return Ok(found.map(|column| part(column, None)));
+        }
+        for column in self.known(columns(), &PART) {
+            if all(column, &is_role) {
+                return Ok(Some(part(column, None)));
+            }
+            if self.rank(column, &PART) == Some(0) {
+                let wrong = self
+                    .fields(column)
+                    .find(|field| !is_role(field))
+                    .unwrap_or_default();
+                return Err(DataError::Csv {
+                    path: self.file.to_owned(),
+                    found: format!(
+                        "`{}` in column {}, which is not train, val or test; rename the column to ignore it",
+                        cut(wrong),
+                        self.name(column)
+                    ),
+                });
+            }
+        }
+        let names = FLAG.map(|(name, _, _)| name);
+        let flags = self.known(columns(), &names).into_iter();
+        let found = flags.filter_map(|column| Some((column, self.rank(column, &names)?)));
+        let mut found = found.filter(|(column, _)| all(*column, &|field| flag(field).is_some()));
+        Ok(found
+            .next()
+            .map(|(column, rank)| part(column, Some((FLAG[rank].1, FLAG[rank].2)))))
+    }
+
+    fn label(&self, rest: &[usize]) -> Result<Label, DataError> {
+        let flags = rest.iter().copied().filter(|column| !self.is_number(*column));
+        let flags: Vec<usize> = flags
+            .filter(|column| self.fields(*column).all(|field| flag(field).is_some()))
+            .collect();
+        let ones = |row: &Row| {
+            let set = flags
+                .iter()
+                .filter(|column| row.fields.get(**column).and_then(|field| flag(field)) == Some(true));
+            set.count()
+        };
+        let is_one_hot =
+            flags.len() > 1 && !self.rows.is_empty() && self.rows.iter().all(|row| ones(row) == 1);
+        if self.names.is_none() {
+            if is_one_hot {
+                return Err(DataError::Csv {
+                    path: self.file.to_owned(),
+                    found:
+                        "a column of 0 and 1 per class, but no names; add a first line with them, such as \
+                            image,cat,dog"
+                            .to_owned(),
+                });
+            }
+            return Ok(Label::Column(rest.first().copied().unwrap_or(1)));
+        }
+        if let Some(column) = self.known(rest.iter().copied(), &LABEL).first() {
+            return Ok(Label::Column(*column));
+        }
+        if is_one_hot {
+            let names = flags.iter().map(|column| (*column, self.name(*column)));
+            return Ok(Label::OneHot(names.collect()));
+        }
+        let named: Vec<usize> = rest
+            .iter()
+            .copied()
+            .filter(|column| !self.is_number(*column))
+            .collect();
+        match &named[..] {
+            [column] if self.rank(*column, &TEXT).is_none() => Ok(Label::Column(*column)),
+            _ if flags.len() > 1 && self.rows.iter().any(|row| ones(row) > 1) => {
+                let row = self.rows.iter().find(|row| ones(row) > 1);
+                Err(DataError::Csv {
+                    path: self.file.to_owned(),
+                    found: format!(
+                        "several classes with a 1 on line {}; the network learns one class per image",
+                        row.map_or(0, |row| row.line)
+                    ),
+                })
+            }
+            _ => {
+                Err(self
+                    .unclear("a column of labels, such as `label` or `class`, or one of 0 and 1 per class"))
+            }
+        }
+    }
+
+    fn unclear(&self, expected: &'static str) -> DataError {
+        DataError::Columns {
+            path: self.file.to_owned(),
+            expected,
+            found: (0..self.width).map(|column| self.name(column)).collect(),
+        }
+    }
+}

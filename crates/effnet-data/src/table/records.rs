@@ -1,0 +1,263 @@
+//! Reads the rows of a table: CSV as people and programs write it, and JSON Lines.
+//!
+//! Rows are read one at a time. A file that lists nothing useful is refused before much of it is in memory.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use csv::StringRecord;
+use serde_json::{Map, Value};
+
+use crate::DataError;
+use crate::error::cut;
+
+/// The longest line that is read.
+const LONGEST_LINE: usize = 1 << 20;
+/// The start of the file in which the delimiter is looked for.
+const START: u64 = 1 << 16;
+/// The number of rows in which the delimiter and the columns are looked for.
+pub(super) const SAMPLE: usize = 200;
+/// The delimiters, in order of preference.
+const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+
+/// The rows of a table in order.
+pub(super) struct Records {
+    path: PathBuf,
+    kind: Kind,
+}
+
+/// An object of JSON Lines, with the number of its line.
+type Object = (u64, Map<String, Value>);
+
+enum Kind {
+    Csv {
+        reader: Box<csv::Reader<LimitedLines>>,
+        record: StringRecord,
+    },
+    Json {
+        lines: io::Lines<BufReader<LimitedLines>>,
+        line: u64,
+        /// The keys of the first object, which is still to be returned as a row.
+        keys: Vec<String>,
+        first: Option<Map<String, Value>>,
+    },
+}
+
+/// A row and the number of its line.
+pub(super) struct Row {
+    pub(super) line: u64,
+    pub(super) fields: Vec<String>,
+}
+
+impl Row {
+    /// A field; empty if the row has no such column.
+    pub(super) fn field(&self, column: usize) -> &str {
+        self.fields.get(column).map_or("", String::as_str)
+    }
+}
+
+impl Records {
+    /// Opens a file of JSON Lines if its name ends in `.jsonl`, else of CSV.
+    pub(super) fn open(path: &Path) -> Result<Self, DataError> {
+        let failed = |source| DataError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let mut start = Vec::new();
+        let mut file = File::open(path).map_err(failed)?;
+        (&mut file).take(START).read_to_end(&mut start).map_err(failed)?;
+        if start.starts_with(&[0xFF, 0xFE]) || start.starts_with(&[0xFE, 0xFF]) {
+            return Err(DataError::Csv {
+                path: path.to_owned(),
+                found: "text in UTF-16; save it as UTF-8".to_owned(),
+            });
+        }
+        let rest = LimitedLines {
+            bytes: Box::new(io::Cursor::new(without_preamble(&start).to_vec()).chain(file)),
+            since_newline: 0,
+        };
+        let is_json = path
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"));
+        let kind = if is_json {
+            Kind::Json {
+                lines: BufReader::new(rest).lines(),
+                line: 0,
+                keys: Vec::new(),
+                first: None,
+            }
+        } else {
+            Kind::Csv {
+                reader: Box::new(builder(delimiter(&start)).from_reader(rest)),
+                record: StringRecord::new(),
+            }
+        };
+        let mut records = Self {
+            path: path.to_owned(),
+            kind,
+        };
+        records.read_keys()?;
+        Ok(records)
+    }
+
+    /// The names of the columns, if the format always has some.
+    pub(super) fn names(&self) -> Option<&[String]> {
+        match &self.kind {
+            Kind::Csv { .. } => None,
+            Kind::Json { keys, .. } => Some(keys),
+        }
+    }
+
+    /// The next row that is not blank; `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Row>, DataError> {
+        if let Kind::Csv { reader, record } = &mut self.kind {
+            while reader
+                .read_record(record)
+                .map_err(|error| read_error(&self.path, error))?
+            {
+                if record.iter().any(|field| !field.is_empty()) {
+                    return Ok(Some(Row {
+                        line: record.position().map_or(0, csv::Position::line),
+                        fields: record.iter().map(str::to_owned).collect(),
+                    }));
+                }
+            }
+            return Ok(None);
+        }
+        let Some((line, mut object)) = self.object()? else {
+            return Ok(None);
+        };
+        let Kind::Json { keys, .. } = &self.kind else {
+            return Ok(None);
+        };
+        let field = |key: &String| match object.remove(key) {
+            Some(Value::String(text)) => text.trim().to_owned(),
+            Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string(),
+            _ => String::new(),
+        };
+        Ok(Some(Row {
+            line,
+            fields: keys.iter().map(field).collect(),
+        }))
+    }
+
+    fn read_keys(&mut self) -> Result<(), DataError> {
+        if matches!(self.kind, Kind::Json { .. })
+            && let Some((_, object)) = self.object()?
+            && let Kind::Json { keys, first, .. } = &mut self.kind
+        {
+            keys.extend(object.keys().cloned());
+            *first = Some(object);
+        }
+        Ok(())
+    }
+
+    /// The next object of JSON Lines.
+    fn object(&mut self) -> Result<Option<Object>, DataError> {
+        let Kind::Json {
+            lines, line, first, ..
+        } = &mut self.kind
+        else {
+            return Ok(None);
+        };
+        if let Some(object) = first.take() {
+            return Ok(Some((*line, object)));
+        }
+        for text in lines {
+            *line += 1;
+            let text = text.map_err(|source| DataError::Read {
+                path: self.path.clone(),
+                source,
+            })?;
+            if text.trim().is_empty() {
+                continue;
+            }
+            return match serde_json::from_str(&text) {
+                Ok(object) => Ok(Some((*line, object))),
+                Err(_) => Err(DataError::Csv {
+                    path: self.path.clone(),
+                    found: format!("{:?} on line {line}, which is not a JSON object", cut(&text)),
+                }),
+            };
+        }
+        Ok(None)
+    }
+}
+
+fn builder(delimiter: u8) -> csv::ReaderBuilder {
+    let mut builder = csv::ReaderBuilder::new();
+    builder
+        .has_headers(false)
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .delimiter(delimiter);
+    builder
+}
+
+/// The text without a byte-order mark and without the line `sep=;` that spreadsheets write.
+fn without_preamble(start: &[u8]) -> &[u8] {
+    let text = start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(start);
+    match text.iter().position(|byte| *byte == b'\n') {
+        Some(end) if text[..end].starts_with(b"sep=") && end < 8 => &text[end + 1..],
+        _ => text,
+    }
+}
+
+/// The delimiter: the one that splits every row of the start into the most fields.
+fn delimiter(start: &[u8]) -> u8 {
+    let mut text = without_preamble(start);
+    // The last line may be cut off.
+    if let Some(end) = text
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .filter(|_| start.len() as u64 == START)
+    {
+        text = &text[..end];
+    }
+    let fields = |delimiter: u8| {
+        let reader = builder(delimiter).from_reader(text);
+        let rows = reader.into_byte_records().flatten().take(SAMPLE);
+        rows.map(|row| row.len()).min().unwrap_or(0)
+    };
+    let most = DELIMITERS.map(fields).into_iter().max().unwrap_or(0);
+    let mut best = DELIMITERS
+        .into_iter()
+        .filter(|delimiter| fields(*delimiter) == most);
+    best.next().unwrap_or(b',')
+}
+
+/// Refuses endless lines, which would be read into memory whole.
+struct LimitedLines {
+    bytes: Box<dyn Read + Send>,
+    since_newline: usize,
+}
+
+impl Read for LimitedLines {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.bytes.read(buffer)?;
+        self.since_newline = match buffer[..count].iter().rposition(|byte| *byte == b'\n') {
+            Some(newline) => count - newline,
+            None => self.since_newline + count,
+        };
+        if self.since_newline > LONGEST_LINE {
+            let message = format!("expected a table, found a line of more than {LONGEST_LINE} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        Ok(count)
+    }
+}
+
+fn read_error(path: &Path, error: csv::Error) -> DataError {
+    let found = error.to_string();
+    match error.into_kind() {
+        csv::ErrorKind::Io(source) => DataError::Read {
+            path: path.to_owned(),
+            source,
+        },
+        _ => DataError::Csv {
+            path: path.to_owned(),
+            found,
+        },
+    }
+}

@@ -1,0 +1,407 @@
+//! Folders as people and web sites arrange them: which images serve as what, and what is said about the rest.
+
+#![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
+
+mod counts;
+mod images;
+
+use std::fs::File;
+use std::path::Path;
+
+use counts::counts;
+use effnet_data::{DataError, Dataset, Evaluation, Notice, Splits};
+use images::{bmp, write, write_images};
+use tempfile::{TempDir, tempdir};
+
+/// Three images in each of these folders, which end in `/`; other names are files.
+fn folder(names: &[&str]) -> TempDir {
+    let root = tempdir().unwrap();
+    for name in names {
+        if name.ends_with('/') {
+            let images = ["0", "1", "2"].map(|number| format!("{name}{number}.bmp"));
+            write_images(root.path(), &images.each_ref().map(String::as_str));
+        } else {
+            write(root.path(), name, b"text");
+        }
+    }
+    root
+}
+
+/// `TRAIN: COUNTS | VAL: COUNTS`.
+fn describe(splits: &Splits) -> String {
+    let part = |name: &Option<String>, images: &dyn Dataset| {
+        format!("{}: {}", name.as_deref().unwrap_or("all"), counts(images))
+    };
+    let train = part(&splits.reading.train, &*splits.train);
+    match &splits.val {
+        Some(val) => format!("{train} | {}", part(&splits.reading.val, &**val)),
+        None => train,
+    }
+}
+
+fn notices(notices: &[Notice], warnings: bool) -> Vec<String> {
+    let notices = notices.iter().filter(|notice| notice.is_warning() == warnings);
+    notices.map(ToString::to_string).collect()
+}
+
+/// A layout: its folders and files, what is read from it, and what is ignored.
+type Layout<'a> = (&'a [&'a str], &'a str, &'a [&'a str]);
+
+const LAYOUTS: [Layout<'_>; 27] = [
+    // Class folders, with and without a folder around them.
+    (&["cat/", "dog/"], "all: cat 3, dog 3", &[]),
+    (
+        &["PetImages/Cat/", "PetImages/Dog/", "readme[1].txt"],
+        "PetImages/: Cat 3, Dog 3",
+        &[],
+    ),
+    (
+        &["raw-img/cane/", "raw-img/gatto/", "translate.py"],
+        "raw-img/: cane 3, gatto 3",
+        &[],
+    ),
+    (&["a/b/cat/", "a/b/dog/"], "a/b/: cat 3, dog 3", &[]),
+    (
+        &[
+            "food-101/images/pizza/",
+            "food-101/images/sushi/",
+            "food-101/meta/classes.txt",
+        ],
+        "food-101/images/: pizza 3, sushi 3",
+        &["ignored: meta/ (no images)"],
+    ),
+    (
+        &[
+            "__MACOSX/x/",
+            "flowers/rose/",
+            "flowers/tulip/",
+            "flowers/.DS_Store",
+        ],
+        "flowers/: rose 3, tulip 3",
+        &[],
+    ),
+    // Training and validation, in every spelling.
+    (
+        &["train/a/", "train/b/", "val/a/", "val/b/"],
+        "train/: a 3, b 3 | val/: a 3, b 3",
+        &[],
+    ),
+    (
+        &["Train/a/", "Train/b/", "Val/a/", "Test/b/"],
+        "Train/: a 3, b 3 | Val/: a 3, b 0",
+        &["ignored: Test/ (Val/ is used for validation)"],
+    ),
+    (
+        &["Training/a/", "Training/b/", "Testing/a/"],
+        "Training/: a 3, b 3 | Testing/: a 3, b 0",
+        &[],
+    ),
+    (
+        &["training/a/", "training/b/", "validation/b/"],
+        "training/: a 3, b 3 | validation/: a 0, b 3",
+        &[],
+    ),
+    (
+        &["train_set/a/", "train_set/b/", "test_set/a/"],
+        "train_set/: a 3, b 3 | test_set/: a 3, b 0",
+        &[],
+    ),
+    (
+        &["TrainData/a/", "TrainData/b/", "TestData/a/"],
+        "TrainData/: a 3, b 3 | TestData/: a 3, b 0",
+        &[],
+    ),
+    (
+        &["trainset/a/", "trainset/b/", "valset/a/"],
+        "trainset/: a 3, b 3 | valset/: a 3, b 0",
+        &[],
+    ),
+    (
+        &["train2017/a/", "train2017/b/", "val2017/a/"],
+        "train2017/: a 3, b 3 | val2017/: a 3, b 0",
+        &[],
+    ),
+    (
+        &["train/a/", "train/b/", "dev/a/"],
+        "train/: a 3, b 3 | dev/: a 3, b 0",
+        &[],
+    ),
+    (
+        &[
+            "data/train/a/",
+            "data/train/b/",
+            "data/valid/a/",
+            "data/test/a/",
+            "data/README.roboflow.txt",
+        ],
+        "data/train/: a 3, b 3 | data/valid/: a 3, b 0",
+        &["ignored: test/ (valid/ is used for validation)"],
+    ),
+    // Kaggle's folders in folders of the same name.
+    (
+        &[
+            "seg_train/seg_train/sea/",
+            "seg_train/seg_train/street/",
+            "seg_test/seg_test/sea/",
+            "seg_pred/seg_pred/",
+        ],
+        "seg_train/seg_train/: sea 3, street 3 | seg_test/seg_test/: sea 3, street 0",
+        &["ignored: seg_pred/ (without labels)"],
+    ),
+    (
+        &[
+            "training_set/training_set/cats/",
+            "training_set/training_set/dogs/",
+            "test_set/test_set/cats/",
+        ],
+        "training_set/training_set/: cats 3, dogs 3 | test_set/test_set/: cats 3, dogs 0",
+        &[],
+    ),
+    (
+        &[
+            "train/NORMAL/",
+            "train/PNEUMONIA/",
+            "val/NORMAL/",
+            "test/NORMAL/",
+            "chest_xray/train/NORMAL/",
+        ],
+        "train/: NORMAL 3, PNEUMONIA 3 | val/: NORMAL 3, PNEUMONIA 0",
+        &[
+            "ignored: chest_xray/ (not a part of the data set)",
+            "ignored: test/ (val/ is used for validation)",
+        ],
+    ),
+    // Test images without labels.
+    (
+        &["train/a/", "train/b/", "test/"],
+        "train/: a 3, b 3",
+        &["ignored: test/ (3 images without class folders)"],
+    ),
+    (
+        &["train/a/", "train/b/", "test/test/"],
+        "train/: a 3, b 3",
+        &["ignored: test/ (3 images without class folders)"],
+    ),
+    (
+        &["train/a/", "train/b/", "test/unknown/"],
+        "train/: a 3, b 3",
+        &["ignored: test/ (its only folder, unknown/, is not a class of the training images)"],
+    ),
+    (
+        &["train/a/", "train/b/", "val/a/", "test/"],
+        "train/: a 3, b 3 | val/: a 3, b 0",
+        &["ignored: test/ (3 images without class folders)"],
+    ),
+    (
+        &["train/a/", "train/b/", "other/"],
+        "train/: a 3, b 3",
+        &["ignored: other/ (not a part of the data set)"],
+    ),
+    // A class may be called like a part.
+    (&["bus/", "car/", "train/"], "all: bus 3, car 3, train 3", &[]),
+    (
+        &["steam_train/", "model_train/a/", "bus/"],
+        "all: bus 3, model_train 3, steam_train 3",
+        &[],
+    ),
+    (&["valid/", "invalid/"], "all: invalid 3, valid 3", &[]),
+];
+
+#[test]
+fn layouts_are_read_as_they_are_meant() {
+    for (names, expected, ignored) in LAYOUTS {
+        let root = folder(names);
+        let splits = Splits::open(root.path()).unwrap_or_else(|error| panic!("{names:?}: {error}"));
+        assert_eq!(describe(&splits), expected, "{names:?}");
+        assert_eq!(notices(&splits.reading.notices, false), ignored, "{names:?}");
+        assert_eq!(notices(&splits.reading.notices, true), [""; 0], "{names:?}");
+        // What trains can be evaluated: the validation images, or all.
+        let evaluation = Evaluation::open(root.path(), None).unwrap();
+        let images = splits.val.as_ref().unwrap_or(&splits.train).len();
+        assert_eq!(evaluation.images.len(), images, "{names:?}");
+        assert_eq!(evaluation.reading.val, splits.reading.val, "{names:?}");
+    }
+}
+
+#[test]
+fn archives_are_read_like_folders() {
+    for (names, expected, _) in LAYOUTS {
+        let root = folder(names);
+        let target = tempdir().unwrap();
+        let packed = target.path().join("packed.tar");
+        let mut builder = tar::Builder::new(File::create(&packed).unwrap());
+        builder.append_dir_all("packed", root.path()).unwrap();
+        builder.finish().unwrap();
+        let splits = Splits::open(&packed).unwrap_or_else(|error| panic!("{names:?}: {error}"));
+        // The images are the same; folders around all others are not part of their names in an archive.
+        let from_folder = Splits::open(root.path()).unwrap();
+        assert_eq!(
+            counts(&*splits.train),
+            counts(&*from_folder.train),
+            "{names:?}: {expected}"
+        );
+        let val = |splits: &Splits| splits.val.as_ref().map(|val| counts(&**val));
+        assert_eq!(val(&splits), val(&from_folder), "{names:?}");
+    }
+}
+
+#[test]
+fn what_looks_like_a_mistake_is_warned_of() {
+    for (names, words) in [
+        // Parts with unknown names would be classes.
+        (
+            &["fold1/cat/", "fold1/dog/", "fold2/cat/", "fold2/dog/"][..],
+            "(fold1, fold2) all contain the same subfolders (cat, dog)",
+        ),
+        // The parts of each class.
+        (
+            &["cat/train/", "cat/test/", "dog/train/", "dog/test/"],
+            "all contain test, train, which are used together",
+        ),
+        // A copy of the data set in itself.
+        (
+            &["rose/", "tulip/", "flowers/rose/", "flowers/tulip/"],
+            "the class folder flowers/ contains folders named like the other classes",
+        ),
+        (
+            &["cat/", "train/", "test/"],
+            "the folders test, train are used as classes",
+        ),
+        (&["a/", "b/", "./"], "3 images are in no class folder"),
+    ] {
+        let root = folder(names);
+        let reading = Splits::open(root.path()).unwrap().reading;
+        let warnings = notices(&reading.notices, true);
+        assert!(
+            warnings.len() == 1 && warnings[0].contains(words),
+            "{names:?}: {warnings:?}"
+        );
+    }
+}
+
+#[test]
+fn layouts_without_classes_are_refused_with_what_was_found() {
+    for (names, words) in [
+        (
+            &["train/", "test/"][..],
+            &["train", "3 images directly in it"][..],
+        ),
+        (
+            &["train/", "test/", "labels.csv"],
+            &["3 images directly in it", "labels.csv lists their labels"],
+        ),
+        (
+            &["train/a/", "train/b/", "val/"],
+            &["val", "3 images directly in it"],
+        ),
+        (&["val/a/", "val/b/"], &["training images", "found only val/"]),
+        (&["train/a/", "train/b/", "val/c/"], &["found c"]),
+        (
+            &["a/", "b/x.heic"],
+            &["none of b (1 HEIC file, which effnet cannot read)"],
+        ),
+    ] {
+        let root = folder(names);
+        let error = Splits::open(root.path()).unwrap_err().to_string();
+        for word in words {
+            assert!(error.contains(word), "{names:?}: `{word}` is not in: {error}");
+        }
+    }
+}
+
+#[test]
+fn files_that_are_not_supported_are_counted() {
+    let root = folder(&["a/", "a/x.heic", "a/y.HEIC", "b/", "b/z.cr2", "b/notes.txt"]);
+    let reading = Splits::open(root.path()).unwrap().reading;
+    let warnings = notices(&reading.notices, true);
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(
+        warnings[0].starts_with("2 HEIC files cannot be read"),
+        "{warnings:?}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_refused_without_waiting_for_its_other_end() {
+    let root = folder(&["cat/", "dog/"]);
+    for name in ["data.csv", "data.tar", "data", "cat/pipe.bmp"] {
+        let made = std::process::Command::new("mkfifo")
+            .arg(root.path().join(name))
+            .status();
+        assert!(made.unwrap().success());
+    }
+    for name in ["data.csv", "data.tar", "data"] {
+        let error = Splits::open(root.path().join(name)).unwrap_err().to_string();
+        assert!(error.contains("a pipe or a device"), "{error}");
+    }
+    assert_eq!(Splits::open(root.path()).unwrap().train.len(), 6);
+}
+
+/// A header of this kind and size, whose checksum is right.
+fn header(kind: tar::EntryType, size: u64) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_path("long").unwrap();
+    header.set_entry_type(kind);
+    header.set_size(size);
+    header.set_mode(0o644);
+    header.set_cksum();
+    header.as_bytes().to_vec()
+}
+
+#[test]
+fn a_long_name_in_an_archive_is_limited() {
+    let root = tempdir().unwrap();
+    let path = root.path().join("data.tar");
+    for (kind, size) in [
+        (tar::EntryType::GNULongName, 3 << 30),
+        (tar::EntryType::XHeader, 1 << 32),
+    ] {
+        write(root.path(), "data.tar", &header(kind, size));
+        // Sparse: it takes no space on disk.
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(size + 2048)
+            .unwrap();
+        match Splits::open(&path) {
+            Err(DataError::Archive { found, .. }) => {
+                assert!(found.contains(&format!("{size} bytes")), "{found}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn extended_headers_and_sparse_files_of_an_archive_are_understood() {
+    let root = tempdir().unwrap();
+    let path = root.path().join("data.tar");
+    let mut builder = tar::Builder::new(File::create(&path).unwrap());
+    let image = bmp(3, 2, [7; 3]);
+    let mut file = tar::Header::new_ustar();
+    file.set_size(image.len() as u64);
+    file.set_mode(0o644);
+    let long = format!("cat/{}/1.bmp", "deep".repeat(60));
+    builder
+        .append_pax_extensions([("comment", &b"x"[..]), ("path", long.as_bytes())])
+        .unwrap();
+    builder
+        .append_data(&mut file.clone(), "short", &image[..])
+        .unwrap();
+    builder
+        .append_pax_extensions([("GNU.sparse.major", &b"1"[..])])
+        .unwrap();
+    builder
+        .append_data(&mut file.clone(), "cat/sparse.bmp", &image[..])
+        .unwrap();
+    builder.append_data(&mut file, "dog/2.bmp", &image[..]).unwrap();
+    builder.finish().unwrap();
+    let train = Splits::open(&path).unwrap().train;
+    assert_eq!(counts(&*train), "cat 1, dog 1");
+    assert!(train.name(0).ends_with(&long), "{}", train.name(0));
+    assert_eq!(train.image(0).unwrap().pixels()[0], 7);
+    assert_eq!(train.image(1).unwrap().pixels()[0], 7);
+    assert!(Path::new(&path).is_file());
+}

@@ -1,0 +1,106 @@
+//! Files of the web that are read into memory: images that a command is given as addresses.
+//!
+//! They share connections, proxies and certificates with the weights, and neither the mirror nor the access token,
+//! which are for published weights only.
+
+use std::io::Read;
+use std::thread;
+
+use super::client::Client;
+use super::failure::{Failure, interrupted};
+use super::pace::Pace;
+use crate::{Error, HubConfig, TransferError};
+
+/// How often a file is tried.
+const ATTEMPTS: u32 = 2;
+const BLOCK: usize = 1 << 16;
+
+/// Why a file of the web was not read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WebError {
+    /// The address is invalid, or the server or the connection failed.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    /// A proxy or the certificates are invalid.
+    #[error(transparent)]
+    Setting(#[from] Error),
+    /// The file is larger than the limit.
+    #[error("{url}: expected a file of at most {limit} bytes, found a larger one")]
+    TooLarge {
+        /// The address.
+        url: String,
+        /// The limit.
+        limit: u64,
+    },
+}
+
+/// Reads files of the web into memory. Can be shared between threads; the connections are set up on the first
+/// request.
+#[derive(Debug)]
+pub struct WebClient {
+    client: Client,
+    config: HubConfig,
+}
+
+impl WebClient {
+    /// With the proxies, certificates and time limits of this configuration.
+    pub fn new(config: &HubConfig) -> Self {
+        let mut config = config.clone();
+        config.mirror = None;
+        config.hf_token = None;
+        Self {
+            client: Client::new(&config),
+            config,
+        }
+    }
+
+    /// The bytes of the file at `url`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`WebError`]; a failed connection is tried twice.
+    pub fn read(&self, url: &str, limit: u64) -> Result<Vec<u8>, WebError> {
+        let mut attempt = 1;
+        loop {
+            match self.attempt(url, limit) {
+                Err(WebError::Transfer(error)) if attempt < ATTEMPTS && error.is_transient() => {
+                    thread::sleep(self.config.backoff.pause(attempt));
+                    attempt += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn attempt(&self, url: &str, limit: u64) -> Result<Vec<u8>, WebError> {
+        let response = self.client.get(url, None).map_err(|failure| match failure {
+            Failure::Remote(error) => WebError::Transfer(error),
+            Failure::Local(error) => WebError::Setting(error),
+        })?;
+        let too_large = || WebError::TooLarge {
+            url: url.to_owned(),
+            limit,
+        };
+        if response.total.is_some_and(|total| total > limit) {
+            return Err(too_large());
+        }
+        let (mut pace, mut body) = (Pace::new(&self.config), response.body);
+        let (mut bytes, mut block) = (Vec::new(), vec![0; BLOCK]);
+        loop {
+            let count = match body.read(&mut block) {
+                Ok(0) => return Ok(bytes),
+                Ok(count) => count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    let received = bytes.len() as u64;
+                    return Err(interrupted(url, received, response.total, &error, &self.config).into());
+                }
+            };
+            bytes.extend_from_slice(&block[..count]);
+            if bytes.len() as u64 > limit {
+                return Err(too_large());
+            }
+            pace.check(count as u64).map_err(|pace| pace.of(url))?;
+        }
+    }
+}

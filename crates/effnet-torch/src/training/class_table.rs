@@ -1,0 +1,116 @@
+//! The table of results per class that is printed at the end of a training run.
+
+use effnet_cli::counted;
+use effnet_data::metrics::{ClassReport, ConfusionMatrix};
+
+/// Of more classes, only the worst are listed.
+const MOST: usize = 20;
+const WORST: usize = 10;
+/// The longest class name that is not cut off, in characters.
+const NAME: usize = 32;
+
+/// The lines of the table; the classes in order, or the ones with the lowest recall of many.
+pub(super) fn lines(confusion: &ConfusionMatrix, classes: &[String]) -> Vec<String> {
+    let mut rows: Vec<(&String, ClassReport)> = classes.iter().zip(confusion.classes()).collect();
+    let hidden = match rows.len() {
+        count if count > MOST => {
+            let recall = |report: &ClassReport| report.recall.unwrap_or(f64::INFINITY);
+            rows.sort_by(|a, b| recall(&a.1).total_cmp(&recall(&b.1)));
+            rows.truncate(WORST);
+            count - WORST
+        }
+        _ => 0,
+    };
+    let width = rows.iter().map(|(name, _)| shown(name).chars().count());
+    let width = width.max().unwrap_or(0).max("class".len());
+    let header = format!("{:<width$}  images   recall  precision", "class");
+    let row = |(name, report): &(&String, ClassReport)| {
+        format!(
+            "{:<width$}  {:>6}  {:>7}  {:>9}",
+            shown(name),
+            report.support,
+            percent(report.recall),
+            percent(report.precision)
+        )
+    };
+    let rest = (hidden > 0).then(|| {
+        format!(
+            "{} with a higher recall: see confusion.csv",
+            counted(hidden, "other class")
+        )
+    });
+    std::iter::once(header)
+        .chain(rows.iter().map(row))
+        .chain(rest)
+        .collect()
+}
+
+fn percent(fraction: Option<f64>) -> String {
+    fraction.map_or_else(|| "-".to_owned(), |fraction| format!("{:.1} %", 100.0 * fraction))
+}
+
+/// The name without control characters, cut off where it is long.
+fn shown(name: &str) -> String {
+    let escaped: String = name
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    if escaped.chars().count() <= NAME {
+        return escaped;
+    }
+    let kept: String = escaped.chars().take(NAME - 1).collect();
+    format!("{kept}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use effnet_data::metrics::Metrics;
+
+    fn confusion(classes: usize, pairs: &[(usize, usize)]) -> ConfusionMatrix {
+        let mut metrics = Metrics::new(classes);
+        for &(actual, predicted) in pairs {
+            let mut logits = vec![0.0; classes];
+            logits[predicted] = 5.0;
+            metrics.push(&logits, actual).unwrap();
+        }
+        metrics.confusion().clone()
+    }
+
+    #[test]
+    fn few_classes_are_all_listed_in_order() {
+        let names = ["cat", "guinea pig", "dog"].map(str::to_owned);
+        let confusion = confusion(3, &[(0, 0), (0, 0), (0, 1), (1, 1)]);
+        assert_eq!(
+            lines(&confusion, &names),
+            [
+                "class       images   recall  precision",
+                "cat              3   66.7 %    100.0 %",
+                "guinea pig       1  100.0 %     50.0 %",
+                "dog              0        -          -",
+            ]
+        );
+    }
+
+    #[test]
+    fn of_many_classes_the_worst_are_listed() {
+        let names: Vec<String> = (0..30).map(|class| format!("c{class}")).collect();
+        let mut pairs: Vec<_> = (0..30).map(|class| (class, class)).collect();
+        pairs.push((17, 3));
+        let lines = lines(&confusion(30, &pairs), &names);
+        assert_eq!(lines.len(), 1 + WORST + 1);
+        assert!(
+            lines[1].starts_with("c17") && lines[1].contains("50.0 %"),
+            "{lines:?}"
+        );
+        assert!(lines[11].starts_with("20 other classes"), "{lines:?}");
+    }
+
+    #[test]
+    fn names_do_not_reach_the_terminal_as_they_are() {
+        let names = ["\u{1b}[31mred".to_owned(), "x".repeat(99)];
+        let lines = lines(&confusion(2, &[(0, 0), (1, 1)]), &names);
+        assert!(!lines.concat().contains('\u{1b}'));
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{lines:?}");
+    }
+}

@@ -1,0 +1,96 @@
+//! What is printed after each epoch.
+
+use effnet_train::run::EpochRecord;
+
+use super::facts::EpochTime;
+use super::progress::duration;
+
+/// The width that lines are broken at.
+const WIDTH: usize = 80;
+
+/// What is printed after an epoch: one line, or two where one would be wider than a terminal.
+pub(super) fn line(
+    record: &EpochRecord,
+    epochs: u32,
+    classes: usize,
+    time: EpochTime,
+    is_best: bool,
+) -> String {
+    let mut parts = vec![format!("training loss {:.4}", record.train_loss)];
+    if let Some(summary) = &record.validation {
+        parts.push(format!("validation loss {:.4}", summary.loss));
+        parts.push(format!("top-1 {:.2} %", 100.0 * summary.top1));
+        let top5 = summary.top5_of(classes);
+        parts.extend(top5.map(|top5| format!("top-5 {:.2} %", 100.0 * top5)));
+        if is_best {
+            parts.push("best".to_owned());
+        }
+    }
+    parts.push(format!("lr {:.1e}", record.lr));
+    parts.push(duration(time.seconds));
+    parts.push(format!("{:.0} images/s", time.images_per_second));
+    broken(&format!("epoch {}/{epochs}: ", record.epoch), &parts)
+}
+
+/// `parts` after `head`, separated by commas; lines that would be wider than [`WIDTH`] are broken between parts.
+fn broken(head: &str, parts: &[String]) -> String {
+    let mut text = head.to_owned();
+    let mut width = head.chars().count();
+    for (index, part) in parts.iter().enumerate() {
+        let is_last = index + 1 == parts.len();
+        let length = part.chars().count() + usize::from(!is_last);
+        if index > 0 && width + 1 + length > WIDTH {
+            text.push_str("\n    ");
+            width = 4;
+        } else if index > 0 {
+            text.push(' ');
+            width += 1;
+        }
+        text.push_str(part);
+        text.push_str(if is_last { "" } else { "," });
+        width += length;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use effnet_data::metrics::Summary;
+
+    #[test]
+    fn the_line_of_an_epoch_fits_a_terminal() {
+        let record = EpochRecord {
+            epoch: 100,
+            step: 1,
+            lr: 2e-3,
+            train_loss: 6.907_755,
+            validation: Some(Summary {
+                images: 9,
+                top1: 1.0,
+                top5: 1.0,
+                loss: 12.345_678,
+                ece: 0.0,
+            }),
+        };
+        let time = EpochTime {
+            epoch: 100,
+            seconds: 75.0,
+            images_per_second: 12_345.0,
+        };
+        for classes in [2, 1000] {
+            let text = line(&record, 350, classes, time, true);
+            assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+            assert!(text.lines().count() <= 2, "{text}");
+            assert_eq!(text.contains("top-5"), classes > 5, "{text}");
+            assert!(text.contains("1m 15s") && text.contains("best"), "{text}");
+        }
+        let without = EpochRecord {
+            validation: None,
+            ..record
+        };
+        let text = line(&without, 350, 2, time, true);
+        let expected = "epoch 100/350: training loss 6.9078, lr 2.0e-3, 1m 15s, 12345 images/s";
+        assert_eq!(text, expected);
+    }
+}

@@ -1,0 +1,96 @@
+//! `samples.png` in the run folder: the first training images as the network gets them, augmented and mixed, with their
+//! labels. Wrong labels, channels in the wrong order and augmentation that hides the object are seen at once in it.
+
+use anyhow::Context;
+use effnet_cli::training::settings::Settings;
+use effnet_data::{Sample, samples_png};
+use effnet_train::run::RunFolder;
+use effnet_train::{Batch, Targets};
+use tch::{Device, Kind, Tensor};
+
+use super::data::TrainingData;
+
+/// The file in the run folder.
+const SAMPLES: &str = "samples.png";
+/// The most images that are drawn.
+const MOST: i64 = 16;
+
+/// Draws the first images of the first epoch, in the order in which they are trained on.
+pub(super) fn write(folder: &RunFolder, data: &TrainingData, settings: &Settings) -> anyhow::Result<()> {
+    let mut steps = data.steps(settings, 0, 0)?;
+    let parts = steps.next().context("an epoch has no step")??;
+    let mut samples = Vec::new();
+    for part in &parts {
+        let wanted = MOST - samples.len() as i64;
+        if wanted > 0 {
+            samples.extend(of_batch(part, data, wanted)?);
+        }
+    }
+    let png = samples_png("training images of the first step, augmented", &samples)?;
+    Ok(folder.write_file(SAMPLES, &png)?)
+}
+
+fn of_batch(batch: &Batch, data: &TrainingData, most: i64) -> anyhow::Result<Vec<Sample>> {
+    let images = batch.images.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?;
+    let (count, _, height, width) = images.size4()?;
+    let ([mean, std], count) = (data.normalisation(), count.min(most));
+    let area = (height * width) as usize;
+    let mut samples = Vec::new();
+    for index in 0..count {
+        let mut values = vec![0f32; 3 * area];
+        let image = images.f_get(index)?.f_contiguous()?;
+        image.f_copy_data(&mut values, 3 * area)?;
+        let byte = |channel: usize, at: usize| {
+            let value = values[channel * area + at] * std[channel] + mean[channel];
+            (255.0 * value).round().clamp(0.0, 255.0) as u8
+        };
+        let pixels = (0..area).map(|at| [0, 1, 2].map(|channel| byte(channel, at)));
+        let caption = caption(&batch.targets, index, data.classes())?;
+        samples.push(Sample::new(
+            (width as usize, height as usize),
+            pixels.collect(),
+            caption,
+        ));
+    }
+    Ok(samples)
+}
+
+/// The class of an image, or the shares of its two classes where images are mixed.
+fn caption(targets: &Targets, index: i64, classes: &[String]) -> anyhow::Result<String> {
+    let name = |class: i64| usize::try_from(class).ok().and_then(|class| classes.get(class));
+    let name = |class: i64| name(class).cloned().unwrap_or_default();
+    let row: Tensor = targets.tensor().f_get(index)?;
+    if let Targets::Classes(_) = targets {
+        return Ok(name(row.f_int64_value(&[])?));
+    }
+    let (shares, found) = row.f_topk(classes.len().min(2) as i64, 0, true, true)?;
+    let mut parts = Vec::new();
+    for rank in 0..shares.size1()? {
+        let percent = 100.0 * shares.f_double_value(&[rank])?;
+        if percent >= 1.0 {
+            parts.push((name(found.f_int64_value(&[rank])?), percent));
+        }
+    }
+    Ok(match parts.as_slice() {
+        [(only, _)] => only.clone(),
+        parts => {
+            let part = |(name, percent): &(String, f64)| format!("{percent:.0} % {name}");
+            parts.iter().map(part).collect::<Vec<_>>().join(", ")
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mixed_images_are_captioned_with_their_shares() {
+        let classes = ["cat", "dog", "owl"].map(str::to_owned);
+        let mixed = Targets::Probabilities(Tensor::from_slice2(&[[0.0f32, 0.3, 0.7], [0.0, 1.0, 0.0]]));
+        assert_eq!(caption(&mixed, 0, &classes).unwrap(), "70 % owl, 30 % dog");
+        assert_eq!(caption(&mixed, 1, &classes).unwrap(), "dog");
+        let plain = Targets::Classes(Tensor::from_slice(&[2i64, 0]));
+        assert_eq!(caption(&plain, 0, &classes).unwrap(), "owl");
+    }
+}

@@ -1,0 +1,110 @@
+//! A run that is to be resumed: its last checkpoint, checked against the settings and the images of this start.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, ensure};
+use effnet_cli::training::recorded_split::{RecordedSplit, SPLIT_FILE};
+use effnet_cli::training::settings::Settings;
+use effnet_train::run::{EventWriter, Log, Record, RunFolder};
+use effnet_train::{Checkpointer, Snapshot};
+use serde_json::Value;
+
+use super::data::TrainingData;
+use super::facts::{RUN, RunFacts};
+use super::initial_model::InitialModel;
+use super::recorder::{LOG_POSITION, Recorder};
+use super::session::Session;
+
+/// Settings that may differ when a run is resumed, because they do not change what it computes. The images and the
+/// teacher may have moved; whether they are the same is checked by their contents.
+pub(super) const FREE: [&str; 4] = ["data", "workers", "save_steps", "teacher"];
+
+/// A run to resume.
+pub(super) struct SavedRun {
+    pub(super) folder: RunFolder,
+    checkpointer: Checkpointer,
+    pub(super) snapshot: Snapshot,
+}
+
+impl SavedRun {
+    /// Reads the last checkpoint, and makes sure that images and settings are those of the run.
+    pub(super) fn open(
+        folder: RunFolder,
+        settings: &Settings,
+        data: &TrainingData,
+        model: &InitialModel,
+    ) -> anyhow::Result<Self> {
+        ensure!(
+            data.recorded_split(settings) == folder.read_json::<RecordedSplit>(SPLIT_FILE)?,
+            "{}: the images differ from those that the run {} was started with; to train on them, \
+             start a new run and pass the weights of this one with --weights",
+            settings.data.display(),
+            folder.path().display()
+        );
+        let mut checkpointer = Checkpointer::new(folder.path(), model.metadata(data.classes()))?;
+        // Settings newer than the checkpoint get their defaults, as in config.json.
+        if let Value::Object(defaults) = serde_json::json!(Settings::of_train()) {
+            checkpointer = checkpointer.with_defaults(defaults);
+        }
+        let snapshot = checkpointer
+            .resume(&serde_json::to_value(settings)?, &FREE)?
+            .with_context(|| format!("{}: no checkpoint to resume from", folder.path().display()))?;
+        Ok(Self {
+            folder,
+            checkpointer,
+            snapshot,
+        })
+    }
+
+    /// The line that says where the run is resumed.
+    pub(super) fn describe(&self, session: &Session<'_>) -> String {
+        let position = session.trainer.position();
+        let steps = session.steps_per_epoch();
+        // A checkpoint after the last step of an epoch counts as the start of the next one.
+        let (epoch, step) = if position.epoch_step < steps {
+            (position.epoch, position.epoch_step)
+        } else {
+            (position.epoch + 1, 0)
+        };
+        format!(
+            "resuming {}: epoch {}/{}, step {}/{steps}",
+            self.folder.path().display(),
+            epoch + 1,
+            session.settings.epochs,
+            step + 1,
+        )
+    }
+
+    /// Reopens the files of the run, cut off after the checkpoint.
+    pub(super) fn recorder(self, title: String, classes: usize, facts: RunFacts) -> anyhow::Result<Recorder> {
+        let step = self.snapshot.trainer.position.step;
+        // TensorBoard drops earlier events from the first step of a new file on: keep those of the last step.
+        let first_step = if step == 0 { 0 } else { step + 1 };
+        let log = Log::resume(self.folder.log(), note(&self.snapshot.notes, LOG_POSITION)?)?;
+        let (mut history, mut steps) = (Vec::new(), Vec::new());
+        for record in Log::read(&self.folder.log())? {
+            match record {
+                Record::Epoch(record) => history.push(record),
+                Record::Step(record) => steps.push(record),
+            }
+        }
+        self.folder.write_json(RUN, &facts)?;
+        Ok(Recorder {
+            events: EventWriter::create(self.folder.path(), first_step)?,
+            history,
+            steps,
+            facts,
+            classes,
+            folder: self.folder,
+            checkpointer: self.checkpointer,
+            log,
+            title,
+        })
+    }
+}
+
+/// A value in the notes of a checkpoint.
+pub(super) fn note<T: std::str::FromStr>(notes: &BTreeMap<String, String>, name: &str) -> anyhow::Result<T> {
+    let value = notes.get(name).and_then(|text| text.parse().ok());
+    value.with_context(|| format!("the checkpoint has no usable `{name}`"))
+}
