@@ -63,7 +63,11 @@ pub(crate) fn warn(file: &ModelFile, printer: &Printer) {
     }
     let left_out = file.left_out();
     if !left_out.is_empty() {
-        printer.detail(format!("{}: left out: {}", file.weights().name, left_out.join(", ")));
+        printer.detail(format!(
+            "{}: left out: {}",
+            file.weights().name,
+            left_out.join(", ")
+        ));
     }
 }
 

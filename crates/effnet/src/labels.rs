@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// Maximum size of a labels file; a larger one is some other file. ImageNet-21k has 21,843 names, under 1 MB.
 const MAX_BYTES: u64 = 16 << 20;
@@ -71,7 +72,7 @@ enum Entry {
         #[serde(alias = "name")]
         label: String,
     },
-    Pair(String, String),
+    Pair((IgnoredAny, String)),
 }
 
 /// A JSON object with class names.
@@ -105,7 +106,7 @@ struct ImagenetClass {
 impl Entry {
     fn into_label(self) -> String {
         match self {
-            Self::Name(label) | Self::Class { label } | Self::Pair(_, label) => label,
+            Self::Name(label) | Self::Class { label } | Self::Pair((_, label)) => label,
         }
     }
 }

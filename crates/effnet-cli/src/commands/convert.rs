@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use effnet::{
-    EfficientNetNames, Error, Labels, ModelFile, ModelMetadata, ModelOptions, Profile, Scheme, StateDict, Variant,
-    Weights,
+    EfficientNetNames, Error, Labels, ModelFile, ModelMetadata, ModelOptions, Profile, Scheme, StateDict,
+    Variant, Weights,
 };
 use effnet_checkpoint::{Container, DType, Tensor, WriteOptions};
 
@@ -98,11 +98,16 @@ impl Input {
             stages.iter().map(|stage| stage.repeats).collect::<Vec<_>>()
         });
         // A classifier that was replaced gets its usual name back, also without a change of scheme.
-        let canonical = self.tensors.to_scheme(signature.scheme, Scheme::Lukemelas, repeats.as_deref())?;
+        let canonical = self
+            .tensors
+            .to_scheme(signature.scheme, Scheme::Lukemelas, repeats.as_deref())?;
         let renamed = self.file.is_some() || signature.scheme != Scheme::Lukemelas;
         let canonical = if renamed { canonical } else { self.tensors.clone() };
         let named = canonical.to_scheme(Scheme::Lukemelas, to, repeats.as_deref())?;
-        Ok(named.into_iter().filter_map(|(name, tensor)| counter(name, tensor)).collect())
+        Ok(named
+            .into_iter()
+            .filter_map(|(name, tensor)| counter(name, tensor))
+            .collect())
     }
 
     /// The metadata of the new file: those of the input, completed by the manifest and the arguments.
@@ -134,7 +139,10 @@ impl Input {
     }
 
     fn report(&self, output: &Path, tensors: usize, to: Scheme, container: Container, printer: &Printer) {
-        let from = self.from.as_ref().map_or(String::new(), |key| format!(" from `{key}`"));
+        let from = self
+            .from
+            .as_ref()
+            .map_or(String::new(), |key| format!(" from `{key}`"));
         printer.note(format!(
             "{}: {}{from} with the names of {to}, {container}",
             output.display(),
@@ -149,7 +157,8 @@ impl Input {
 /// A tensor to write. A batch norm's counter becomes the 64-bit scalar that other libraries load; `None` if it has no
 /// single value.
 fn counter(name: String, tensor: Tensor) -> Option<(String, Tensor)> {
-    if !name.ends_with(".num_batches_tracked") || (tensor.dtype() == DType::I64 && tensor.shape().is_empty()) {
+    if !name.ends_with(".num_batches_tracked") || (tensor.dtype() == DType::I64 && tensor.shape().is_empty())
+    {
         return Some((name, tensor));
     }
     let value = match tensor.floats() {

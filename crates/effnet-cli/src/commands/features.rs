@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Instant;
 
-use effnet::{DecodeFailure, Pipeline, Reader, check_finite, transform};
+use effnet::{DecodeFailure, ModelFile, Pipeline, Reader, check_finite, transform};
 use serde::Serialize;
 
 use crate::Outcome;

@@ -130,7 +130,7 @@ fn describe<'a>(checkpoint: &'a Checkpoint, file: Option<&ModelFile>) -> Descrip
         left_out: checkpoint.left_out().to_vec(),
         calls: checkpoint.calls(),
         tensors: tensors.collect(),
-    })
+    }
 }
 
 fn write_text(out: &mut impl Write, description: &Description<'_>, tensors: bool) -> anyhow::Result<()> {
@@ -162,8 +162,15 @@ fn write_text(out: &mut impl Write, description: &Description<'_>, tensors: bool
         Some(description.scheme.clone().unwrap_or_else(|| "unknown".to_owned())),
     )?;
     row("variant", description.variant.map(str::to_owned))?;
-    let guess = if description.profile_is_a_guess { " (a guess)" } else { "" };
-    row("profile", description.profile.map(|profile| format!("{profile}{guess}")))?;
+    let guess = if description.profile_is_a_guess {
+        " (a guess)"
+    } else {
+        ""
+    };
+    row(
+        "profile",
+        description.profile.map(|profile| format!("{profile}{guess}")),
+    )?;
     row("classes", description.classes.map(|classes| classes.to_string()))?;
     row(
         "channels",
