@@ -23,6 +23,7 @@ pub use checkpoint::{Checkpoint, OpenOptions};
 pub use container::Container;
 pub use dtype::{DType, Unsupported};
 pub use error::{Error, ErrorKind, TensorError};
+pub use quote::quote_list;
 pub use selection::Layer;
 pub use state_dict::StateDict;
 pub use tensor::Tensor;

@@ -48,9 +48,9 @@ pub(crate) fn quote_bytes(bytes: &[u8]) -> String {
     quote(&String::from_utf8_lossy(start))
 }
 
-/// Names in backquotes, separated by commas: as many as fit into 200 characters, then how many more there
-/// are.
-pub(crate) fn quote_list<S: AsRef<str>>(names: &[S]) -> String {
+/// Returns the names in backquotes, separated by commas: as many as fit into 200 characters, then the number of those
+/// left. Control characters are kept; a printer must escape them.
+pub fn quote_list<S: AsRef<str>>(names: &[S]) -> String {
     let mut list = String::new();
     let mut room = MAX_QUOTED;
     let mut shown = 0;

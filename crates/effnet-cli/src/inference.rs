@@ -6,6 +6,7 @@
 
 use anyhow::anyhow;
 use effnet::{Backend, Config, Error, Labels, LoadOptions, ModelFile, ModelOptions, Weights, Zoo, transform};
+use effnet_checkpoint::quote_list;
 use effnet_image::EvalTransform;
 
 use crate::arguments::{InferenceArguments, ModelArguments, NetworkArguments};
@@ -66,7 +67,7 @@ pub(crate) fn warn(file: &ModelFile, printer: &Printer) {
         printer.detail(format!(
             "{}: left out: {}",
             file.weights().name,
-            left_out.join(", ")
+            quote_list(&left_out)
         ));
     }
 }

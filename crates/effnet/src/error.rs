@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use effnet_architecture::{NamingError, Variant};
+use effnet_checkpoint::quote_list;
 
 use crate::{BackendError, LabelsError, LoadError, MetadataError};
 
@@ -61,7 +62,7 @@ pub enum Error {
         source: MetadataError,
     },
     /// The file contains another network.
-    #[error("{}: not an EfficientNet (`effnet inspect` lists its tensors)", path.display())]
+    #[error("{}: not an EfficientNet that is supported (`effnet inspect --tensors` lists what it holds)", path.display())]
     NotEfficientNet {
         /// The file.
         path: PathBuf,
@@ -115,7 +116,7 @@ pub enum Error {
             Some(expected) => format!(", expected one with {expected} {}", classes(*expected)),
             None => String::new(),
         },
-        if aside.is_empty() { String::new() } else { format!(" (next to the network: {})", names(aside)) }
+        if aside.is_empty() { String::new() } else { format!(" (next to the network: {})", quote_list(aside)) }
     )]
     NoClassifier {
         /// The file.
@@ -130,7 +131,7 @@ pub enum Error {
         "{}: the classifier has several layers ({}), expected one linear layer; for feature vectors, use \
          `effnet features`, to train a new classifier, `effnet finetune`",
         path.display(),
-        names(layers)
+        quote_list(layers)
     )]
     Head {
         /// The file.
@@ -184,19 +185,4 @@ pub enum Error {
 
 fn classes(count: usize) -> &'static str {
     if count == 1 { "class" } else { "classes" }
-}
-
-/// At most this many names are listed.
-const LISTED: usize = 6;
-
-fn names(names: &[String]) -> String {
-    let shown: Vec<String> = names
-        .iter()
-        .take(LISTED)
-        .map(|name| name.chars().take(80).collect())
-        .collect();
-    match names.len().saturating_sub(LISTED) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
 }

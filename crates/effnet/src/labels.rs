@@ -53,6 +53,9 @@ pub enum LabelsError {
     /// A JSON object has no name for a class.
     #[error("class {0} is missing")]
     Missing(usize),
+    /// A key of a JSON object is not a class number.
+    #[error("expected a class number as key, found `{0}`")]
+    Number(String),
     /// Two names in a JSON object have the same class number.
     #[error("two names have the same class number")]
     Twice,
@@ -75,13 +78,14 @@ enum Entry {
     Pair((IgnoredAny, String)),
 }
 
-/// A JSON object with class names.
+/// A JSON object with class names. Class numbers are read as text, since serde reads no numbers from the keys of an
+/// untagged enum.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Object {
     /// A configuration of Hugging Face.
     Config {
-        id2label: BTreeMap<usize, Entry>,
+        id2label: BTreeMap<String, Entry>,
     },
     /// A configuration of timm.
     Timm {
@@ -91,7 +95,7 @@ enum Object {
     Wrapped {
         class_to_idx: BTreeMap<String, usize>,
     },
-    Classes(BTreeMap<usize, Entry>),
+    Classes(BTreeMap<String, Entry>),
     /// torchvision's `class_to_idx`, Hugging Face's `label2id`, Keras' `class_indices`.
     Indices(BTreeMap<String, usize>),
 }
@@ -109,6 +113,22 @@ impl Entry {
             Self::Name(label) | Self::Class { label } | Self::Pair((_, label)) => label,
         }
     }
+}
+
+/// Parses the class numbers.
+fn numbered(classes: BTreeMap<String, Entry>) -> Result<BTreeMap<usize, Entry>, LabelsError> {
+    let count = classes.len();
+    let classes: BTreeMap<usize, Entry> = classes
+        .into_iter()
+        .map(|(class, entry)| match class.trim().parse() {
+            Ok(class) => Ok((class, entry)),
+            Err(_) => Err(LabelsError::Number(class)),
+        })
+        .collect::<Result<_, _>>()?;
+    if classes.len() < count {
+        return Err(LabelsError::Twice);
+    }
+    Ok(classes)
 }
 
 impl Labels {
@@ -180,7 +200,7 @@ impl Labels {
             return Ok(Self(entries.into_iter().map(Entry::into_label).collect()));
         }
         let classes = match serde_json::from_str(text)? {
-            Object::Config { id2label: classes } | Object::Classes(classes) => classes,
+            Object::Config { id2label: classes } | Object::Classes(classes) => numbered(classes)?,
             Object::Timm { label_names } => return Ok(Self(label_names)),
             Object::Wrapped {
                 class_to_idx: indices,

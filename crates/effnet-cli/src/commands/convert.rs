@@ -8,7 +8,7 @@ use effnet::{
     EfficientNetNames, Error, Labels, ModelFile, ModelMetadata, ModelOptions, Profile, Scheme, StateDict,
     Variant, Weights,
 };
-use effnet_checkpoint::{Container, DType, Tensor, WriteOptions};
+use effnet_checkpoint::{Container, DType, Tensor, WriteOptions, quote_list};
 
 use crate::Outcome;
 use crate::arguments::{ConvertArguments, FloatType};
@@ -149,7 +149,7 @@ impl Input {
             counted(tensors, "tensor")
         ));
         if !self.left_out.is_empty() {
-            printer.note(format!("left out: {}", self.left_out.join(", ")));
+            printer.note(format!("left out: {}", quote_list(&self.left_out)));
         }
     }
 }

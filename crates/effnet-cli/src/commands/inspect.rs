@@ -5,7 +5,7 @@ use std::io::Write;
 
 use effnet::{EfficientNetNames, ModelFile, ModelOptions, ProfileSource, Scheme, Variant};
 use effnet_architecture::NamingError;
-use effnet_checkpoint::Checkpoint;
+use effnet_checkpoint::{Checkpoint, quote_list};
 use serde::Serialize;
 
 use crate::Outcome;
@@ -185,7 +185,7 @@ fn write_text(out: &mut impl Write, description: &Description<'_>, tensors: bool
     row("dtypes", Some(dtypes.join(", ")))?;
     row(
         "left out",
-        Some(description.left_out.join(", ")).filter(|names| !names.is_empty()),
+        Some(quote_list(&description.left_out)).filter(|names| !names.is_empty()),
     )?;
     row(
         "would call",
