@@ -189,8 +189,8 @@ impl ModelFile {
         outside.chain(&self.training).cloned().collect()
     }
 
-    /// What a user should know before trusting results: a profile that was guessed, an input normalisation that is
-    /// not applied, a single logit.
+    /// What a user should know before trusting results: a guessed profile, an input normalisation that is
+    /// not applied, a single logit, a classifier without a bias.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -292,6 +292,9 @@ fn warnings(network: &NetworkTensors, profile: Profile, source: ProfileSource) -
              --std",
             network.normalisation.join(", ")
         ));
+    }
+    if let Some(classifier) = &network.without_bias {
+        warnings.push(format!("the classifier `{classifier}` has no bias; using zeros"));
     }
     warnings
 }
