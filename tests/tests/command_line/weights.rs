@@ -172,7 +172,7 @@ fn labels_of_the_wrong_length_are_refused() {
     let run = classify_with(&path, &both);
     assert_eq!(run.code, Some(2));
     assert!(
-        run.stderr.contains("names.txt") && run.stderr.contains("2 labels, expected 3"),
+        run.stderr.contains("names.txt") && run.stderr.contains("2 names, the weights have 3 classes"),
         "{}",
         run.stderr
     );
