@@ -171,7 +171,10 @@ fn weights_of_another_network_are_refused() {
         "--output",
         "run2",
     ];
-    refused(&home.train(&arguments), &["parameters of b0, expected b1"]);
+    refused(
+        &home.train(&arguments),
+        &["expected the parameters of b1, found those of b0"],
+    );
     assert!(!home.path("run2").exists());
 }
 
