@@ -48,7 +48,7 @@ pub enum Verification {
     Partial,
 }
 
-/// Which files [`Hub::prune`] removes.
+/// Selects the files that [`Hub::prune`] removes.
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct Prune {

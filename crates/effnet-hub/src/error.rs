@@ -13,7 +13,7 @@ use crate::Digest;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A manifest is not JSON of the expected structure.
+    /// A manifest is not JSON with the expected structure.
     #[error("invalid manifest {origin}: {source}")]
     ManifestSyntax {
         /// The file, or `built in`.
@@ -80,7 +80,7 @@ pub enum Error {
     },
 }
 
-/// Weights that are not in any cache, and what the user can do about it.
+/// Weights that are not in any cache, and advice for the user.
 ///
 /// Displayed as the lines that follow the first line of an error.
 #[derive(Debug, Clone, PartialEq, Eq)]

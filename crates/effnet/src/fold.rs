@@ -60,7 +60,7 @@ impl Parameters {
 struct Folding<'a> {
     parameters: &'a Parameters,
     config: &'a Config,
-    /// Input size of the next layer, for an image of the size that static padding is computed from.
+    /// Input size of the next layer, for an image of the size from which static padding is computed.
     size: [usize; 2],
 }
 

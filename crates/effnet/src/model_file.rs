@@ -33,7 +33,7 @@ pub struct ModelFile {
     pub scheme: Scheme,
     /// Padding and batch-norm constants that the weights were trained with.
     pub profile: Profile,
-    /// How the profile was determined.
+    /// The source of the profile.
     pub profile_source: ProfileSource,
     tensors: StateDict,
     warnings: Vec<String>,

@@ -78,9 +78,9 @@ pub type Output<T> = Decoded<T, Vec<f32>>;
 /// error the iterator ends. A panic in the backend is resumed on the iterating thread.
 ///
 /// Once the reader's stop flag is set, the iterator yields the finished results and then ends, within a tenth
-/// of a second. It does not wait for a running call of the network, whose thread ends after the call. Without
-/// the flag, dropping the pipeline waits for that call. A process that exits during such a call should not
-/// run the destructors of the compute libraries: use `_exit`.
+/// of a second. It does not wait for a running call of the network; the thread of that call ends when the
+/// call does. Without the flag, dropping the pipeline waits for that call. A process that exits during such a
+/// call should not run the destructors of the compute libraries: use `_exit`.
 ///
 /// ```no_run
 /// use std::path::PathBuf;
@@ -109,7 +109,7 @@ pub struct Pipeline<T> {
     stop: Arc<AtomicBool>,
     reduced: Arc<AtomicUsize>,
     finished: VecDeque<Output<T>>,
-    /// `None` after the end.
+    /// `None` after the iteration has ended.
     results: Option<Receiver<Result<Vec<Output<T>>, BackendError>>>,
     runner: Option<JoinHandle<()>>,
 }

@@ -22,7 +22,7 @@ pub struct NotFinite {
 /// Checks that all values of an output are finite; `what` is `class` or `feature`.
 ///
 /// # Errors
-/// [`NotFinite`] for the first value that is not.
+/// [`NotFinite`] for the first value that is not finite.
 pub fn check_finite(numbers: &[f32], what: &'static str) -> Result<(), NotFinite> {
     match numbers.iter().position(|number| !number.is_finite()) {
         None => Ok(()),

@@ -18,7 +18,7 @@ use crate::ModelMetadata;
 /// Maximum size of a configuration file next to a weight file.
 const MAX_CONFIG: u64 = 4 << 20;
 
-/// How the profile of a file was determined, most reliable first.
+/// The source of a file's profile, most reliable first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ProfileSource {

@@ -56,13 +56,13 @@ impl std::str::FromStr for ModelName {
 pub struct Weights {
     /// Name for messages and reports: the id or the path.
     pub name: String,
-    /// Where the parameters are.
+    /// The location of the parameters.
     pub content: WeightsContent,
     /// The manifest entry, if one was found by id or by file name.
     pub entry: Option<Entry>,
 }
 
-/// Where weights are stored.
+/// The location of weights.
 #[derive(Debug, Clone)]
 pub enum WeightsContent {
     /// In a file.

@@ -110,7 +110,7 @@ impl WeightFile {
         std::iter::once(&self.name).chain(&self.former_names)
     }
 
-    /// The location of the file on Hugging Face, if it is there.
+    /// The location of the file on Hugging Face, if it is hosted there.
     pub fn hugging_face(&self) -> Option<HuggingFaceFile<'_>> {
         self.urls.iter().find_map(|url| {
             let (repo, rest) = url

@@ -13,7 +13,7 @@ pub(super) struct Batches<T, B> {
     /// Pixels of the images for the next call, contiguous; the memory is reused.
     gathered: Vec<f32>,
     batch_size: usize,
-    /// For [`Pipeline::reduced_batch_size`](super::Pipeline::reduced_batch_size).
+    /// The value of [`Pipeline::reduced_batch_size`](super::Pipeline::reduced_batch_size), 0 unless reduced.
     reduced: Arc<AtomicUsize>,
 }
 
