@@ -254,14 +254,13 @@ fn open_within(
     let mut left_out = selection.left_out;
     let (mut state_dict, mut aside) = (StateDict::new(), StateDict::new());
     for (name, tensor) in selection.tensors {
-        match name.strip_prefix(&prefix) {
-            Some(stripped) => state_dict.insert(stripped, tensor),
-            None => {
-                budget.name(name.len())?;
-                left_out.push(name.clone());
-                aside.insert(name, tensor)
-            }
-        };
+        if let Some(stripped) = name.strip_prefix(&prefix) {
+            state_dict.insert(stripped, tensor);
+        } else {
+            budget.name(name.len())?;
+            left_out.push(name.clone());
+            aside.insert(name, tensor);
+        }
     }
     Ok(Checkpoint {
         path: path.to_owned(),

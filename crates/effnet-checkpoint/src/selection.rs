@@ -298,13 +298,16 @@ impl Selector<'_> {
         selection: &mut Selection,
     ) -> Result<(), ErrorKind> {
         let graph = self.objects.graph;
-        self.note_layer(module, prefix, selection)?;
         let part = |name| {
             graph
                 .attribute(module, name)
                 .map_or(Ok(Vec::new()), |value| self.entries(value))
         };
-        self.collect(&part("_parameters")?, prefix, selection)?;
+        let parameters = part("_parameters")?;
+        if !parameters.is_empty() {
+            self.note_layer(module, prefix, selection)?;
+        }
+        self.collect(&parameters, prefix, selection)?;
         let transient = match graph.attribute(module, "_non_persistent_buffers_set") {
             Some(names) => {
                 self.budget.visit(graph.entry_count(names))?;
@@ -329,7 +332,7 @@ impl Selector<'_> {
         Ok(())
     }
 
-    /// Notes class and epsilon of a layer.
+    /// Notes the class and the epsilon of a layer with parameters.
     fn note_layer(&self, module: &Object, prefix: &str, selection: &mut Selection) -> Result<(), ErrorKind> {
         let graph = self.objects.graph;
         let epsilon = match graph.attribute(module, "eps") {

@@ -55,9 +55,8 @@ impl ModelFile {
     pub fn open(weights: Weights, options: &ModelOptions) -> Result<Self, Error> {
         let mut file = Self::inspect(weights, options)?;
         let path = || file.path().to_owned();
-        let found = match file.signature()?.num_classes {
-            Some(found) => found,
-            None => return Err(file.without_classifier(options)),
+        let Some(found) = file.signature()?.num_classes else {
+            return Err(file.without_classifier(options));
         };
         let is_logit = found == 1;
         let classes = if is_logit { 2 } else { found };
@@ -149,12 +148,11 @@ impl ModelFile {
             WeightsContent::Bundled { .. } => profile_evidence::Config::default(),
         };
         let scheme = signature.scheme;
-        let (profile, profile_source) = match options.profile {
-            Some(profile) => (profile, ProfileSource::Caller),
-            None => {
-                let entry = weights.entry.as_ref();
-                settle(&checkpoint, &metadata, &beside, entry, scheme, Some(variant))
-            }
+        let (profile, profile_source) = if let Some(profile) = options.profile {
+            (profile, ProfileSource::Caller)
+        } else {
+            let entry = weights.entry.as_ref();
+            settle(&checkpoint, &metadata, &beside, entry, scheme, Some(variant))
         };
         beside.complete(&mut metadata, signature.num_classes);
         Ok(Self {
@@ -190,7 +188,7 @@ impl ModelFile {
     }
 
     /// Warnings that the user should see before trusting the results: about a guessed profile, an input
-    /// normalisation that is not applied, or a single logit.
+    /// normalisation that is not applied, a single logit, or a classifier without a bias.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -292,6 +290,9 @@ fn warnings(network: &NetworkTensors, profile: Profile, source: ProfileSource) -
             "the input normalisation in the file ({}) is not applied; pass its values as --mean and --std",
             network.normalisation.join(", ")
         ));
+    }
+    if let Some(classifier) = &network.without_bias {
+        warnings.push(format!("the classifier `{classifier}` has no bias; using zeros"));
     }
     warnings
 }

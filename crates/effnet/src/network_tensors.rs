@@ -58,6 +58,8 @@ pub(crate) struct NetworkTensors {
     pub(crate) normalisation: Vec<String>,
     /// Name of the classifier, if it was found outside the network.
     pub(crate) classifier: Option<String>,
+    /// Name of the classifier, if the file has no bias for it and zeros were added.
+    pub(crate) without_bias: Option<String>,
 }
 
 impl NetworkTensors {
@@ -68,6 +70,7 @@ impl NetworkTensors {
             training: Vec::new(),
             normalisation: Vec::new(),
             classifier: None,
+            without_bias: None,
         };
         for (name, tensor) in checkpoint.state_dict().iter() {
             if is_training(name) {
@@ -84,7 +87,27 @@ impl NetworkTensors {
             }
         }
         found.classifier = found.adopt_classifier(checkpoint.aside());
+        found.without_bias = found.add_bias();
         found
+    }
+
+    /// Adds a bias of zeros to a classifier without one (`nn.Linear(..., bias=False)`). Returns the classifier's name.
+    fn add_bias(&mut self) -> Option<String> {
+        let canonical = self.tensors.to_canonical().ok()?;
+        let has = |leaf: &str| canonical.get(&format!("{CLASSIFIER}{leaf}")).is_some();
+        if !has("weight") || has("bias") {
+            return None;
+        }
+        // The classifier is the only linear layer of a network.
+        let is_linear =
+            |(name, tensor): &(&str, &Tensor)| name.ends_with(".weight") && tensor.shape().len() == 2;
+        let (name, weight) = self.tensors.iter().find(is_linear)?;
+        let place = name.strip_suffix(".weight")?.to_owned();
+        let classes = *weight.shape().first()?;
+        let zeros = vec![0; classes.checked_mul(DType::F32.size())?];
+        let bias = Tensor::from_bytes(DType::F32, vec![classes], zeros).ok()?;
+        self.tensors.insert(format!("{place}.bias"), bias);
+        Some(place)
     }
 
     /// If the network has no classifier and exactly one linear layer is outside it, takes that layer as the

@@ -198,22 +198,6 @@ impl Check<'_> {
         Err(LoadError::Mismatch(Box::new(mismatch)))
     }
 
-    /// A bias of zeros for a classifier without one (`nn.Linear(..., bias=False)`).
-    fn zero_bias(&self, parameter: &Parameter) -> Result<Option<Tensor>, LoadError> {
-        let is_bias = parameter.name.strip_prefix(CLASSIFIER) == Some("bias");
-        let weight = self.dict.get(&format!("{CLASSIFIER}weight"));
-        if !is_bias || weight.is_none_or(|weight| weight.shape().first() != parameter.shape.first()) {
-            return Ok(None);
-        }
-        let count: usize = parameter.shape.iter().product();
-        let bytes = vec![0; count * DType::F32.size()];
-        Ok(Some(Tensor::from_bytes(
-            DType::F32,
-            parameter.shape.clone(),
-            bytes,
-        )?))
-    }
-
     fn tensor(
         &self,
         parameter: &Parameter,
@@ -223,9 +207,6 @@ impl Check<'_> {
         let name = &parameter.name;
         let is_float = parameter.kind == ParameterKind::Float;
         let Some(found) = self.dict.get(name) else {
-            if let Some(bias) = self.zero_bias(parameter)? {
-                return Ok(Some(bias));
-            }
             if is_float {
                 mismatch.missing.push(name.clone());
             } else {

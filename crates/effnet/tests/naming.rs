@@ -187,9 +187,21 @@ fn an_absurd_block_number_is_an_error_and_no_allocation() {
 #[test]
 fn two_tensors_for_one_name_are_refused() {
     let mut state_dict = b0("timm");
-    state_dict.insert("_fc.weight", zeros(&[1]));
+    state_dict.insert("_bn0.weight", zeros(&[1]));
     let error = state_dict.to_canonical().unwrap_err().to_string();
-    assert!(error.contains("`classifier.weight` and `_fc.weight`"), "{error}");
+    assert!(error.contains("`bn1.weight` and `_bn0.weight`"), "{error}");
+}
+
+#[test]
+fn a_second_classifier_is_not_dropped() {
+    let mut state_dict = b0("timm");
+    state_dict.insert("_fc.weight", zeros(&[1]));
+    let canonical = state_dict.to_canonical().unwrap();
+    let heads: Vec<_> = canonical
+        .names()
+        .filter(|name| name.starts_with("_fc."))
+        .collect();
+    assert_eq!(heads, ["_fc.weight", "_fc.bias", "_fc._fc.weight"]);
 }
 
 #[test]

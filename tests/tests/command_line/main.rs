@@ -15,6 +15,7 @@ mod outputs;
 mod photos;
 mod results;
 mod sharding;
+mod trainers;
 mod weights;
 
 use std::path::{Path, PathBuf};

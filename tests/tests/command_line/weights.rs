@@ -147,10 +147,18 @@ fn weights_of_another_variant_name_it() {
 fn another_number_of_classes_says_which_and_what_to_pass() {
     let path = weights(Variant::B0, 3);
     assert_refused(
-        &classify_with(&path, &[]),
+        &classify_with(&path, &["--num-classes", "5"]),
         &path,
-        &["expected 1000 classes", "found 3", "--num-classes 3"],
+        &["expected 5 classes", "found 3", "--num-classes 3"],
     );
+}
+
+#[test]
+fn the_classes_of_the_weights_are_used_and_numbered() {
+    let run = classify_with(&weights(Variant::B0, 3), &[]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.stdout.contains("class 2"), "{}", run.stdout);
+    assert!(run.stderr.contains("--labels FILE"), "{}", run.stderr);
 }
 
 #[test]
@@ -159,7 +167,11 @@ fn labels_of_the_wrong_length_are_refused() {
     let labels = file(&folder, "names.txt", "cat\ndog\n");
     let path = weights(Variant::B0, 3);
     let run = classify_with(&path, &["--labels", labels.to_str().unwrap()]);
-    assert_refused(&run, &path, &["names.txt", "found 2 names", "3 classes"]);
+    assert_refused(
+        &run,
+        &labels,
+        &["--labels", "found 2 names", "the weights have 3 classes"],
+    );
     let both = ["--labels", labels.to_str().unwrap(), "--num-classes", "3"];
     let run = classify_with(&path, &both);
     assert_eq!(run.code, Some(2));

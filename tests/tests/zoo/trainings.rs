@@ -42,7 +42,7 @@ fn averaged_weights_are_preferred_and_what_is_left_out_is_listed() {
     };
     let run = home.run(&["convert", "checkpoint.pth.tar", "out.pth"]);
     succeeded(&run);
-    let left_out = "left out: epoch, arch, state_dict, optimizer";
+    let left_out = "left out: `epoch`, `arch`, `state_dict`, `optimizer`";
     says(&run, &["from `state_dict_ema`", left_out]);
     holds(&home, "out.pth", "average.safetensors", "float32");
 }

@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Re
     drop(progress);
     check_output(&arguments.output, weights.path(), arguments.force)?;
     let shown = weights.path().display().to_string();
-    let input = Input::open(arguments, weights, printer)?;
+    let input = Input::open(arguments, &weights, printer)?;
     let to = arguments.to;
     let state_dict = input.rename(to).with_context(|| shown.clone())?;
     let metadata = input.metadata(arguments).with_context(|| shown.clone())?;
@@ -56,7 +56,7 @@ struct Input {
 }
 
 impl Input {
-    fn open(arguments: &ConvertArguments, weights: Weights, printer: &Printer) -> anyhow::Result<Self> {
+    fn open(arguments: &ConvertArguments, weights: &Weights, printer: &Printer) -> anyhow::Result<Self> {
         let options = ModelOptions::default()
             .with_profile(arguments.profile)
             .with_key(arguments.key.clone());

@@ -59,7 +59,10 @@ pub(crate) fn run(arguments: &InspectArguments, printer: &Printer) -> anyhow::Re
     let options = ModelOptions::default().with_key(arguments.key.clone());
     let file = match ModelFile::inspect(weights, &options) {
         Ok(file) => Some(file),
-        Err(error @ effnet::Error::Metadata { .. }) => return Err(error.into()),
+        // Metadata of another kind of network are not ours to judge.
+        Err(error @ effnet::Error::Metadata { .. }) if checkpoint.state_dict().signature().is_ok() => {
+            return Err(error.into());
+        }
         Err(_) => None,
     };
     let description = describe(&checkpoint, file.as_ref());
