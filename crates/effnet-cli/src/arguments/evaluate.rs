@@ -32,7 +32,7 @@ pub struct EvaluateArguments {
     pub inference: InferenceArguments,
 }
 
-/// The format of a table for programs.
+/// The format of a machine-readable table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TableFormat {
     /// One JSON object per line
