@@ -124,7 +124,7 @@ impl ImageArchive {
         matches!(self.content, Content::CompressedTar(_))
     }
 
-    /// Reads the bytes of an image, at most `limit` of them.
+    /// Reads the bytes of an image. Fails if there are more than `limit`.
     pub(crate) fn read(&self, index: usize, limit: u64) -> Result<Vec<u8>, Failure> {
         let Member { place, size, .. } = self.members.images[index];
         if size > limit {

@@ -17,7 +17,7 @@ pub(crate) struct Input {
     /// The name shown in results and messages.
     pub(crate) name: String,
     source: InputSource,
-    /// Warnings about defects that decoding repaired.
+    /// Warnings from decoding the image.
     pub(crate) warnings: Vec<ImageWarning>,
 }
 

@@ -9,7 +9,7 @@ const ADVANCED: [&str; 4] = [
     "Distributed training",
 ];
 
-/// The flags of `train` and `finetune` that `-h` lists; there are ten times as many.
+/// The flags of `train` and `finetune` that `-h` lists; there are five times as many in total.
 const TRAINING: [&str; 12] = [
     "model",
     "weights",

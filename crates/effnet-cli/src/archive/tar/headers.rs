@@ -101,7 +101,7 @@ fn check(header: &Header) -> io::Result<()> {
     }
 }
 
-/// Reads the data that follows a header, at most `most` bytes.
+/// Reads the data that follows a header. Fails if there are more than `most` bytes.
 fn data(reader: &mut impl Read, size: u64, most: u64) -> io::Result<Vec<u8>> {
     if size > most {
         return Err(io::Error::other(format!(

@@ -29,7 +29,7 @@ pub(super) fn open_all(data: &Path, printer: &Printer) -> anyhow::Result<Arc<dyn
 pub(super) struct Labelled {
     dataset: Arc<dyn Dataset>,
     index: usize,
-    /// What decoding mended.
+    /// Warnings from decoding the image.
     warnings: Vec<ImageWarning>,
 }
 
