@@ -13,8 +13,8 @@ use crate::{Outcome, Printer};
 
 /// The commands and devices that libtorch provides.
 pub trait TorchCommands: Sync {
-    /// Chooses the device. Returns `None` for the engine without libtorch, which runs on the CPU unless `plain` is set.
-    /// Must be called before anything else uses libtorch, which looks for CUDA only once.
+    /// Chooses the device. Returns `None` to use the engine without libtorch, which is the case on the CPU unless
+    /// `plain` is set. Must be called before anything else uses libtorch, which looks for CUDA only once.
     ///
     /// # Errors
     /// If the requested device does not exist.
