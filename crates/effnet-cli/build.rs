@@ -1,7 +1,8 @@
 //! Links the C++ runtime statically into `effnet`, so that the program is a single file that runs wherever libc does.
 //!
 //! This applies to this binary only: `effnet-torch` has to share the runtime that libtorch uses. A folder with links to
-//! the static libraries comes first on the linker's search path, so the linker finds them before the shared ones.
+//! the static libraries comes first on the linker's search path, so the linker finds these libraries before the shared
+//! ones.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -66,7 +66,7 @@ fn is_unsafe(c: char) -> bool {
             c,
             // Line and paragraph separators.
             '\u{2028}' | '\u{2029}'
-            // Direction: marks, embeddings, overrides, isolates (CVE-2021-42574).
+            // Direction of text: marks, embeddings, overrides, isolates (CVE-2021-42574).
             | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
             // Invisible: zero-width space, word joiner and similar characters, annotations, byte order mark, tags.
             | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{fff9}'..='\u{fffb}' | '\u{feff}'

@@ -23,7 +23,7 @@ pub fn threads(requested: Option<usize>) -> usize {
 pub(crate) struct Execution {
     /// The libtorch device, or `None` for the engine without libtorch.
     torch: Option<Box<dyn TorchExecution>>,
-    /// Threads for decoding, and for computing on the CPU.
+    /// The number of threads for decoding, and for computing on the CPU.
     pub(crate) threads: usize,
     engine: EngineChoice,
     precision: Precision,

@@ -23,13 +23,13 @@ pub(crate) enum FailureKind {
     Unsupported,
     /// The image is truncated or violates its format.
     Damaged,
-    /// The file, its pixels or the memory to decode it exceed a limit.
+    /// The file, its pixels or the memory for decoding it exceeds a limit.
     TooLarge,
     /// The file at a web address cannot be downloaded.
     Download,
     /// The network's output contains NaN or infinity.
     NotFinite,
-    /// A bug.
+    /// The failure is a bug.
     Internal,
 }
 

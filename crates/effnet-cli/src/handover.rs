@@ -41,8 +41,8 @@ pub(crate) fn answer_or_refuse(is_torch: bool) -> Option<ExitCode> {
         }
         let printer = Printer::new(false, false, crate::ColorChoice::Auto);
         printer.error(&anyhow::anyhow!(
-            "{PROGRAM} has version {VERSION}, but the effnet that called it has version {}: install the same version of \
-             both",
+            "{PROGRAM} has version {VERSION}, but the effnet that called it has version {}: install the same version \
+             of both",
             by.display()
         ));
         return Some(ExitCode::from(2));
@@ -57,7 +57,7 @@ pub(crate) fn answer_or_refuse(is_torch: bool) -> Option<ExitCode> {
     // Reporting arguments that do not parse does not need libtorch.
     let needed = arguments.is_ok_and(|arguments| match need(&arguments.command) {
         Need::Torch => true,
-        // An existing program is used, so it has to be up to date.
+        // If the program exists, it will be used, so it has to be up to date.
         Need::Device => program().is_some(),
         Need::Nothing => false,
     });
@@ -142,8 +142,8 @@ pub(crate) fn hand_over(arguments: &Arguments, is_torch: bool, printer: &Printer
         (_, Some(program)) => start(&program, &arguments.command),
         (Need::Device, None) => {
             printer.note(format!(
-                "using the CPU: there is an NVIDIA driver, but {PROGRAM}, which could use it, is not in the same folder as \
-                 effnet"
+                "using the CPU: there is an NVIDIA driver, but {PROGRAM}, which could use it, is not in the same folder \
+                 as effnet"
             ));
             Ok(())
         }

@@ -125,7 +125,7 @@ pub(crate) fn job(
     Ok(job)
 }
 
-/// Weights, labels and transform, before the network is loaded.
+/// The weights, labels and transform of a network that is not loaded yet.
 pub(crate) struct Inference {
     pub(crate) execution: Execution,
     /// Turns an image into the network's input.

@@ -15,7 +15,7 @@ impl Interrupt {
         let set = Arc::clone(&flag);
         let _ = ctrlc::set_handler(move || {
             if set.swap(true, Ordering::SeqCst) {
-                // A writing thread may hold the lock of standard output, so nothing is flushed.
+                // A writing thread may hold the lock on standard output, so nothing is flushed.
                 exit_at_once(130);
             }
         });

@@ -123,7 +123,7 @@ impl Printer {
             return ProgressBar::hidden();
         }
         let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
-        // Text first: a narrow terminal shortens the bar.
+        // The text comes first, because a narrow terminal shortens the bar.
         let bar = styled(bar, "{pos}/{len} images{images_per_sec}{left} {wide_bar}");
         let bar = bar.with_finish(ProgressFinish::AndClear);
         *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.downgrade());

@@ -47,7 +47,7 @@ pub(crate) struct Shard {
     folder: PartsFolder,
     frame: Frame,
     newest_input: Option<SystemTime>,
-    /// The unfinished parts, in order.
+    /// The unfinished parts of this process, in order.
     parts: VecDeque<usize>,
     /// Writes the first unfinished part, once it has been started.
     writer: Option<PartWriter>,
@@ -159,8 +159,8 @@ impl Shard {
             Merged::ByAnother => Outcome::Done,
             Merged::Missing(missing) => {
                 printer.note(format!(
-                    "this process is done; other processes are still working on {missing} of {}, and the last one writes \
-                     {output}",
+                    "this process is done; other processes are still working on {missing} of {}, and the last one \
+                     writes {output}",
                     counted(self.folder.count(), "part")
                 ));
                 Outcome::Done

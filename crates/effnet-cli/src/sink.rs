@@ -141,7 +141,7 @@ impl Sink {
     /// Ends the results of one input and counts the input.
     pub(crate) fn end_input(&mut self, is_done: bool) -> anyhow::Result<()> {
         if let Target::Shard(shard) = &mut self.target {
-            // A shard counts per part.
+            // A shard counts the inputs of each part.
             shard.end_input(is_done)?;
             self.is_empty = shard.is_at_start();
         } else {

@@ -17,7 +17,7 @@ use crate::printer::Printer;
 
 /// The longest name of a folder or file in bytes, well below what file systems allow.
 const LONGEST_NAME: usize = 200;
-/// The most images with the same name in a class; more are an error.
+/// The maximum number of images with the same name in a class; more are an error.
 const MOST_NUMBERS: usize = 100_000;
 
 /// Sorts images into folders.
@@ -176,7 +176,7 @@ fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
     }
 }
 
-/// `a.jpg`, `a-2.jpg`, `a-3.jpg`, ...
+/// Returns the names to try: `a.jpg`, `a-2.jpg`, `a-3.jpg`, ...
 fn numbered(name: &str) -> impl Iterator<Item = String> {
     let (stem, extension) = match name.rfind('.') {
         Some(dot) if dot > 0 => name.split_at(dot),
@@ -194,7 +194,7 @@ fn file_name(input: &Input) -> String {
         // The system's file name need not be UTF-8, but the name of a copy is.
         return name.to_string_lossy().into_owned();
     }
-    // An address may end in a query.
+    // A web address may end with a query.
     let path = input.name.split(['?', '#']).next().unwrap_or_default();
     match safe(path.rsplit('/').next().unwrap_or_default()) {
         name if name.is_empty() || name == "-" => "image".to_owned(),
@@ -210,7 +210,7 @@ fn folder_names(labels: &[String]) -> Vec<String> {
             name if name.is_empty() => format!("class {class}"),
             name => name,
         };
-        // Some file systems do not distinguish case.
+        // Some file systems are case-insensitive.
         if used.insert(name.to_lowercase()) {
             name
         } else {

@@ -63,7 +63,7 @@ pub enum CacheCommand {
     Verify,
     /// Remove leftovers of interrupted downloads
     Prune {
-        /// Also remove files that belong to no known weights
+        /// Also remove files that do not belong to any known weights
         #[arg(long)]
         unknown: bool,
         /// Show what would be removed, without removing it

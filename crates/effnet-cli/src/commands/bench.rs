@@ -34,7 +34,7 @@ struct Report {
     model: &'static str,
     /// `null` for random weights.
     weights: Option<String>,
-    /// Height and width.
+    /// The height and width of the images.
     image_size: [usize; 2],
     batch_size: usize,
     engine: &'static str,

@@ -124,7 +124,7 @@ fn report_failures(
     records.finish(inputs.len(), closing, interrupt, printer)
 }
 
-/// Writes the results of `classify`.
+/// Writes the results of `classify`, and sorts the images.
 struct Results {
     records: Records,
     labels: Labels,

@@ -16,7 +16,7 @@ struct Environment {
     effnet: &'static str,
     /// The path of the program with libtorch: this program, or the one in its folder; `null` if there is none.
     effnet_torch: Option<String>,
-    /// The version of libtorch that this program is linked against; `null` if there is none.
+    /// The version of libtorch that `effnet-torch` is linked against; `null` if there is none.
     libtorch: Option<&'static str>,
     libtorch_folder: Option<String>,
     os: String,

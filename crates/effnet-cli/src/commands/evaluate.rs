@@ -130,14 +130,14 @@ pub(crate) fn run(
 /// The measurements, updated with each image.
 struct Measured<'a> {
     metrics: Metrics,
-    /// Images that could not be read, or whose logits were not finite.
+    /// The number of images that could not be read, or whose logits were not finite.
     failed: u64,
     predictions: Option<Predictions>,
     labels: &'a Labels,
 }
 
 impl Measured<'_> {
-    /// Adds an image whose true class is `class`. A failure of the image is printed and counted.
+    /// Adds an image whose true class is `class`. If the image failed, the failure is printed and counted.
     fn add(
         &mut self,
         name: &str,

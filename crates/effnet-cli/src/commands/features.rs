@@ -22,7 +22,7 @@ use crate::sharding::Share;
 use crate::sink::{SCHEMA, Sink};
 use crate::torch::TorchCommands;
 
-/// A line of JSON output.
+/// The result for one input, which is one line of JSON.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Record<'a> {

@@ -1,4 +1,4 @@
-//! Distributes the parts of an output over the ranks.
+//! Distributes the parts of an output among the ranks.
 //!
 //! Every process computes the same distribution from the same list of inputs, so the processes need not communicate.
 

@@ -68,7 +68,7 @@ impl Write for PartWriter {
 
 /// A finished part.
 pub(super) struct FinishedPart {
-    /// The results.
+    /// The results, without the last line.
     pub(super) content: io::Take<BufReader<File>>,
     pub(super) tally: Tally,
 }

@@ -41,7 +41,7 @@ pub fn name_within(data: &Path, name: &str) -> String {
     })
 }
 
-/// How the images were split when a run started.
+/// The split of the images at the start of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedSplit {
     /// Number of training images.

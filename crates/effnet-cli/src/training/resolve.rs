@@ -11,8 +11,8 @@ use super::settings::{PartialSettings, Settings};
 use super::values::Recipe;
 use crate::printer::Printer;
 
-/// Resolves the settings: `flags` take precedence over the file `config`, the file over the recipe that either of
-/// them names, and the recipe over `defaults`. Prints what the recipe sets.
+/// Resolves the settings: `flags` take precedence over the file `config`, the file over the recipe that either of them
+/// names, and the recipe over `defaults`. Prints the settings of the recipe.
 ///
 /// # Errors
 /// If the file cannot be read, or if a setting is out of range.

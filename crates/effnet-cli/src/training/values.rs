@@ -1,4 +1,4 @@
-//! The types of settings: numbers or `auto`, ranges, named choices.
+//! The types of settings: numbers or `auto`, ranges, and named choices.
 //!
 //! Each type reads and writes the same text on the command line, in `--config` files and in the config.json of a run.
 //! The names here are those that users see; effnet-torch converts them to the trainer's types.

@@ -105,7 +105,7 @@ fn check(header: &Header) -> io::Result<()> {
 fn data(reader: &mut impl Read, size: u64, most: u64) -> io::Result<Vec<u8>> {
     if size > most {
         return Err(io::Error::other(format!(
-            "an oversized name or header ({size} bytes)"
+            "a name or header of {size} bytes is too long"
         )));
     }
     let mut bytes = vec![0; size as usize];

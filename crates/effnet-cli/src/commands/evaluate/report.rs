@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::escape;
 
-/// The largest number of classes to print one row for each. If there are more, only the worst classes are printed.
+/// The largest number of classes that all get a row. If there are more, only the worst classes are printed.
 const MOST_CLASSES: usize = 60;
 const WORST: usize = 20;
 /// The maximum length of a class name in the table, in characters.
@@ -24,7 +24,7 @@ pub(super) struct Report<'a> {
     pub(super) data: String,
     #[serde(flatten)]
     pub(super) summary: Summary,
-    /// Images that could not be read, or whose logits were not finite.
+    /// The number of images that could not be read, or whose logits were not finite.
     pub(super) failed: u64,
     pub(super) images_per_second: f64,
     pub(super) classes: Vec<Class>,
