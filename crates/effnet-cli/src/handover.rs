@@ -142,8 +142,8 @@ pub(crate) fn hand_over(arguments: &Arguments, is_torch: bool, printer: &Printer
         (_, Some(program)) => start(&program, &arguments.command),
         (Need::Device, None) => {
             printer.note(format!(
-                "using the CPU: there is an NVIDIA driver, but {PROGRAM}, which could use it, is not in the same folder \
-                 as effnet"
+                "using the CPU: there is an NVIDIA driver, but {PROGRAM}, which could use it, is not in the same \
+                 folder as effnet"
             ));
             Ok(())
         }
