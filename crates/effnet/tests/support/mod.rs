@@ -1,8 +1,5 @@
 //! What the tests of this crate share.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may end where its own files are not as made"
-)]
+#![allow(clippy::unwrap_used, reason = "a test may panic if its own files are broken")]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::path::{Path, PathBuf};
