@@ -42,9 +42,10 @@ pub(crate) struct OperatorNetwork {
 /// Which cuDNN kernels a convolution may use; ignored on other devices.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Kernels {
-    /// Times the kernels for each new shape and uses the fastest, instead of relying on cuDNN's heuristic.
+    /// Whether to time the kernels for each new shape and use the fastest, instead of relying on cuDNN's
+    /// heuristic.
     pub(crate) autotune: bool,
-    /// Also allows kernels that round 32-bit floats to TensorFloat-32 before multiplying.
+    /// Whether to also allow kernels that round 32-bit floats to TensorFloat-32 before multiplying.
     pub(crate) tf32: bool,
 }
 
