@@ -1,8 +1,5 @@
 //! Tests the conversion of names from one scheme to another.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may end where its own files are not as made"
-)]
+#![allow(clippy::unwrap_used, reason = "a test may panic if its own files are broken")]
 
 mod support;
 

@@ -1,9 +1,6 @@
 //! Compares tensor names with the networks of the three Python packages.
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may end where its own files are not as made"
-)]
+#![allow(clippy::unwrap_used, reason = "a test may panic if its own files are broken")]
 
 use std::path::Path;
 use std::process::Command;

@@ -112,7 +112,7 @@ fn a_class_with_one_image_is_trained_on_with_a_warning() {
     let run = home.train(&["--output", "run", "--epochs", "1"]);
     succeeded(&run);
     assert!(
-        run.stderr.contains("classes with a single image (single)"),
+        run.stderr.contains("they are missing from validation: single"),
         "{}",
         run.stderr
     );

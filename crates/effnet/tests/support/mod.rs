@@ -1,8 +1,5 @@
-//! Helpers shared by the tests of this crate.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may end where its own files are not as made"
-)]
+//! Functions shared by the tests of this crate.
+#![allow(clippy::unwrap_used, reason = "a test may panic if its own files are broken")]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::path::{Path, PathBuf};
