@@ -1,16 +1,17 @@
-//! Links the C++ runtime statically into `effnet`, so that the program is one file that runs wherever libc does.
+//! Links the C++ runtime statically into `effnet`, so that the program is a single file that runs wherever libc does.
 //!
 //! This applies to this binary only: `effnet-torch` has to share the runtime that libtorch uses. A folder with links to
-//! the static libraries comes first on the linker's search path, so the linker finds them before the shared ones.
+//! the static libraries comes first on the linker's search path, so the linker finds these libraries before the shared
+//! ones.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, io};
 
-/// The file name that the linker looks for, and the static library to use for it.
+/// Each file name that the linker looks for, and the static library to use in its place.
 const LIBRARIES: [(&str, &str); 2] = [
     ("libstdc++.a", "libstdc++.a"),
-    // Unwinding, for panics and C++ exceptions.
+    // For unwinding, on panics and C++ exceptions.
     ("libgcc_s.a", "libgcc_eh.a"),
 ];
 
@@ -40,12 +41,13 @@ fn main() -> io::Result<()> {
         link(&library, &folder.join(name))?;
     }
     println!("cargo::rustc-link-arg-bin=effnet=-L{}", folder.display());
-    // The shared libgcc_s depends on this one, the static library does not name it.
+    // The shared libgcc_s depends on libgcc; the static library does not name it, so it is linked here.
     println!("cargo::rustc-link-arg-bin=effnet=-lgcc");
     Ok(())
 }
 
-/// The C++ compiler's path of this library. A compiler without it prints the bare name.
+/// Returns the path of this library according to the C++ compiler. A compiler that does not have it prints the bare
+/// name.
 fn static_library(name: &str) -> Option<PathBuf> {
     let compiler = env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
     let output = Command::new(compiler)

@@ -1,4 +1,4 @@
-//! Packs the fonts of plots, so that they take half the space in the program.
+//! Compresses the fonts for plots, so that they take half the space in the program.
 
 use std::io::Write as _;
 use std::path::Path;

@@ -1,8 +1,9 @@
-//! Lets what is linked here find libtorch at run time.
+//! Lets the binaries linked here find libtorch at run time.
 //!
-//! A development build knows libtorch by absolute paths. An installed effnet-torch has its libtorch in lib/effnet
-//! beside bin, wherever both are moved to. `scripts/install` builds with EFFNET_RELOCATABLE=1, which leaves out the
-//! absolute paths: what lies there may belong to another user, and is not what was installed.
+//! A development build refers to libtorch by absolute paths. An installed effnet-torch has its libtorch in
+//! lib/effnet next to bin, wherever both are moved to. `scripts/install` builds with EFFNET_RELOCATABLE=1,
+//! which omits the absolute paths: the files at these paths may belong to another user, and are not the ones
+//! that were installed.
 
 use std::{env, io};
 
@@ -18,7 +19,7 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=EFFNET_RELOCATABLE");
     if cfg!(unix) {
-        // First, so that the copy of an installed program wins.
+        // This path comes first, so that the copy of an installed program takes precedence.
         println!("cargo::rustc-link-arg-bin=effnet-torch=-Wl,-rpath,$ORIGIN/../lib/effnet");
     }
     if env::var_os("EFFNET_RELOCATABLE").is_some_and(|value| value == "1") {

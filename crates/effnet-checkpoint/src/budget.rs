@@ -1,60 +1,62 @@
-//! The one budget of work and memory that reading a file is charged to.
+//! The budget of work and memory to which reading a file is charged.
 //!
 //! A pickle can refer to the same value any number of times, at two bytes per reference, and a zip directory
-//! can list the same bytes under any number of names. Work and memory that follow references are therefore
-//! not bounded by the length of the file: without a budget, a small file could exhaust memory or hang the
-//! process. Everything that reads a checkpoint charges what it visits and what it copies here.
+//! can list the same bytes under any number of names. The work and memory needed to follow references are
+//! therefore not bounded by the length of the file: without a budget, a small file could exhaust memory or
+//! hang the process. All code that reads a checkpoint charges what it visits and what it copies to this
+//! budget.
 //!
-//! Once a limit is exceeded, it stays exceeded: lookups that cannot return an error find nothing from then
-//! on, and [`Budget::check`] reports the excess before anything that was found is used.
+//! Once a limit is exceeded, it stays exceeded: from then on, lookups that cannot return an error find
+//! nothing, and [`Budget::check`] reports the excess before any result is used.
 
 use std::cell::Cell;
 
 use crate::error::ErrorKind;
 
-/// Steps that any file may take, and steps per byte of a file. A step visits an entry or reads up to
-/// [`BYTES_PER_STEP`] bytes of a name. An EfficientNet of 2500 tensors takes 0.2 million.
+/// Steps allowed for any file, and further steps allowed per byte of the file. A step visits an entry or
+/// reads up to [`BYTES_PER_STEP`] bytes of a name. An EfficientNet with 2500 tensors takes 0.2 million steps.
 const STEPS: u64 = 2_000_000;
 const STEPS_PER_BYTE: u64 = 2;
 const BYTES_PER_STEP: usize = 8;
 
-/// Memory that any file may take in bytes, and its multiple of the size of a file.
+/// Memory allowed for any file in bytes, and the multiple of the file's size allowed in addition.
 const MEMORY: u64 = 64 << 20;
 const MEMORY_PER_BYTE: u64 = 2;
 
-/// The same for all tensors together: several may share a storage, but a caller that keeps a copy of each
-/// must not end up with a hundred times the file.
+/// The same limits for all tensors together. Several tensors may share a storage, but a caller that keeps a
+/// copy of each must not end up with a hundred times the size of the file.
 const TENSORS: u64 = 64 << 20;
 const TENSORS_PER_BYTE: u64 = 2;
 
-/// Memory of one pickle instruction in bytes: a value of 16 bytes on the stack and in a container, a node of
-/// 32 bytes or an entry of the memo, all in vectors that double when they grow.
+/// Memory per pickle instruction in bytes: a value of 16 bytes on the stack and in a container, a node of 32
+/// bytes or an entry of the memo, all in vectors that double when they grow.
 const INSTRUCTION: u64 = 96;
-/// Memory of one tensor in bytes, except for its name and its dimensions.
+/// Memory per tensor in bytes, not counting its name and its dimensions.
 const TENSOR: usize = 512;
-/// Memory of one dimension in bytes: a size and a stride, twice each while they are copied.
+/// Memory per dimension in bytes: a size and a stride, both held twice while they are copied.
 const DIMENSION: usize = 32;
-/// Memory of one storage in bytes, except for its elements: its key in a map, and where its bytes are.
+/// Memory per storage in bytes, not counting its elements: its key in a map, and the location of its bytes.
 pub(crate) const STORAGE: usize = 512;
-/// Memory of a name in addition to its bytes: a string in a list or a map.
+/// Memory per name in addition to its own bytes: a string in a list or a map.
 const NAME: usize = 96;
 
-/// Work that reading a file was charged for, or may be charged for at most.
+/// The work charged for reading a file, or the limit on it.
 ///
-/// [`OpenOptions::open_measured`](crate::OpenOptions::open_measured) returns it. The numbers depend on the
-/// file alone, not on the machine, so a test can bound them.
+/// [`OpenOptions::open_measured`](crate::OpenOptions::open_measured) returns it. The numbers depend only on
+/// the file, not on the machine, so a test can bound them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Work {
     /// Entries visited, and names read in units of 8 bytes.
     pub steps: u64,
-    /// Bytes allocated, some of them only for a moment; compressed and transposed tensors count as if all of
-    /// them were read.
+    /// Bytes allocated, even if only briefly. Compressed and transposed tensors count as if all of them were
+    /// read.
     pub memory: u64,
 }
 
 impl Work {
-    /// The limits for a file of `len` bytes: both are linear, and the memory is twice the file plus 64 MiB.
+    /// Returns the limits for a file of `len` bytes. Both are linear in `len`; the memory limit is twice the
+    /// size of the file plus 64 MiB.
     pub fn limit_for(len: usize) -> Work {
         let len = len as u64;
         Work {
@@ -64,7 +66,7 @@ impl Work {
     }
 }
 
-/// What reading a file has used so far, and its limits.
+/// The work and memory used so far by reading a file, and their limits.
 #[derive(Debug)]
 pub(crate) struct Budget {
     steps: Allowance,
@@ -88,7 +90,8 @@ impl Allowance {
         }
     }
 
-    /// Nothing is added to a limit that is exceeded already, since nothing is done any more.
+    /// Adds to the amount spent. Once the limit is exceeded, nothing more is added, since no more work is
+    /// done.
     fn spend(&self, amount: u64) -> bool {
         if !self.is_within() {
             return false;
@@ -118,36 +121,36 @@ impl Budget {
         let Work { steps, memory } = Work::limit_for(len);
         let tensors = TENSORS.saturating_add((len as u64).saturating_mul(TENSORS_PER_BYTE));
         Budget {
-            steps: Allowance::new(steps, "number of references and of bytes in names"),
-            memory: Allowance::new(memory, "memory for reading it in bytes"),
-            tensors: Allowance::new(tensors, "size of all tensors in bytes"),
+            steps: Allowance::new(steps, "steps to read the file"),
+            memory: Allowance::new(memory, "memory to read the file, in bytes"),
+            tensors: Allowance::new(tensors, "total size of its tensors, in bytes"),
         }
     }
 
-    /// A budget of that many pickle instructions, to look at the start of a file.
+    /// Creates a budget of `count` pickle instructions, for looking at the start of a file.
     pub(crate) fn for_instructions(count: u64) -> Budget {
         Budget {
-            memory: Allowance::new(count * INSTRUCTION, "memory for reading it in bytes"),
+            memory: Allowance::new(count * INSTRUCTION, "memory to read the file, in bytes"),
             ..Budget::for_file(0)
         }
     }
 
-    /// Charges for visiting entries; false if the budget is exceeded.
+    /// Charges for visiting entries; returns false if the budget is exceeded.
     pub(crate) fn step(&self, entries: usize) -> bool {
         self.steps.spend(entries as u64) && self.memory.is_within()
     }
 
-    /// Charges for reading the bytes of a name; false if the budget is exceeded.
+    /// Charges for reading the bytes of a name; returns false if the budget is exceeded.
     pub(crate) fn read(&self, bytes: usize) -> bool {
         self.step(1 + bytes / BYTES_PER_STEP)
     }
 
-    /// Charges for memory in bytes; false if the budget is exceeded.
+    /// Charges for memory in bytes; returns false if the budget is exceeded.
     pub(crate) fn hold(&self, bytes: usize) -> bool {
         self.memory.spend(bytes as u64) && self.steps.is_within()
     }
 
-    /// Charges for a pickle instruction; false if the budget is exceeded.
+    /// Charges for a pickle instruction; returns false if the budget is exceeded.
     pub(crate) fn instruction(&self) -> bool {
         self.steps.spend(1) && self.memory.spend(INSTRUCTION)
     }
@@ -176,14 +179,14 @@ impl Budget {
     }
 
     /// # Errors
-    /// When more was charged than the file may cost.
+    /// Fails if reading has been charged more than the file's limits allow.
     pub(crate) fn check(&self) -> Result<(), ErrorKind> {
         self.steps.check()?;
         self.memory.check()?;
         self.tensors.check()
     }
 
-    /// What was charged so far.
+    /// Returns the work charged so far.
     pub(crate) fn work(&self) -> Work {
         Work {
             steps: self.steps.spent.get(),

@@ -35,8 +35,8 @@ impl Tensor {
 }
 
 impl Tensor {
-    /// The elements of a floating-point tensor as 32-bit floats, in row-major order: borrowed if they are
-    /// stored that way, converted otherwise.
+    /// Returns the elements of a floating-point tensor as 32-bit floats, in row-major order: borrowed if they
+    /// are stored that way, converted otherwise.
     ///
     /// # Errors
     /// Same as [`Tensor::to_float`].
@@ -58,7 +58,7 @@ impl Tensor {
     }
 }
 
-/// Converts 16-bit floats to 32-bit ones, which is exact.
+/// Converts 16-bit floats to 32-bit floats, which is exact.
 fn widened<'a, T: Copy>(bytes: &[u8], element: impl Fn([u8; 2]) -> T) -> Cow<'a, [f32]>
 where
     [T]: HalfFloatSliceExt,
@@ -116,9 +116,9 @@ fn narrow(value: f64, dtype: DType, out: &mut Vec<u8>) -> bool {
     }
 }
 
-/// A single that rounds to a narrower float exactly as the double would: excess bits are cut off, and the
-/// last bit is set if any of them were set. (`from_f64` of both types in `half` looks only at the upper half
-/// of the double, and so rounds numbers slightly above a tie as the tie.)
+/// Converts a double to a single that rounds to any narrower float exactly as the double would: excess bits
+/// are cut off, and the last bit is set if any of them were set. (`from_f64` of both types in `half` looks
+/// only at the upper half of the double, so it rounds numbers slightly above a tie as if they were the tie.)
 fn round_to_odd(value: f64) -> f32 {
     let single = value as f32;
     let exact = f64::from(single);

@@ -19,8 +19,8 @@ use crate::search::{Site, prefix_of};
 use crate::selection::{Layer, Selection, only, select};
 use crate::{Container, StateDict};
 
-/// Prefixes that module wrappers add to every name: `nn.DataParallel`, `torch.compile`, and attributes in
-/// which training programs keep the network.
+/// Prefixes added to every name by module wrappers (`nn.DataParallel`, `torch.compile`) and by the attributes
+/// in which training programs keep the network.
 const PREFIXES: [&str; 5] = ["module.", "_orig_mod.", "model.", "backbone.", "encoder."];
 
 /// An opened checkpoint: the state_dict of a file, and how it was found.
@@ -49,11 +49,11 @@ pub struct Checkpoint {
 #[non_exhaustive]
 pub struct OpenOptions {
     /// The top-level key to open instead of the first default key: for example `state_dict` rather than the
-    /// averaged `state_dict_ema`. With [`anchors`](Self::anchors) also keys below it, and the prefix of a network,
-    /// joined by dots: `checkpoint.model`, `state_dict.student`.
+    /// averaged `state_dict_ema`. With [`anchors`](Self::anchors), this may also name keys below it and the
+    /// prefix of a network, joined by dots: `checkpoint.model`, `state_dict.student`.
     pub wrapper: Option<String>,
-    /// Names of tensors that a network has exactly one of. If there are any, the state_dict is looked for under all
-    /// keys and prefixes, and whatever precedes an anchor is stripped.
+    /// Names of tensors that every network contains exactly once. If any are set, the state_dict is searched
+    /// for under all keys and prefixes, and whatever precedes an anchor is stripped from the names.
     pub anchors: &'static [&'static str],
 }
 
@@ -81,8 +81,8 @@ impl OpenOptions {
         self.open_measured(path).0
     }
 
-    /// Opens a file and says what reading it was charged for, even if it is refused: at most
-    /// [`Work::limit_for`] its size, plus the one charge that exceeded it.
+    /// Opens a file and also returns the work charged for reading it, even if the file is rejected. The work
+    /// is at most [`Work::limit_for`] the size of the file, plus the one charge that exceeded the limit.
     ///
     /// # Errors
     /// Same as [`OpenOptions::open`].
@@ -95,7 +95,7 @@ impl OpenOptions {
         (opened.map_err(|kind| Error::new(path, kind)), work)
     }
 
-    /// Opens a file that is in memory, without copying it. Messages call it `name`.
+    /// Opens a file held in memory, without copying it. Messages refer to it as `name`.
     ///
     /// # Errors
     /// Same as [`OpenOptions::open`].
@@ -107,7 +107,7 @@ impl OpenOptions {
         self.open_bytes_measured(name, bytes).0
     }
 
-    /// Opens a file that is in memory, and says what reading it was charged for, like
+    /// Opens a file held in memory and also returns the work charged for reading it, like
     /// [`open_measured`](Self::open_measured).
     ///
     /// # Errors
@@ -124,8 +124,9 @@ impl OpenOptions {
 }
 
 impl Checkpoint {
-    /// Opens a file with the default options: the first of the keys `state_dict_ema`, `model_ema`, `ema`,
-    /// `state_dict`, `model_state_dict`, `model` and `net` that contains tensors, or else the file itself.
+    /// Opens a file with the default options, which select the first of the keys `state_dict_ema`,
+    /// `model_ema`, `ema`, `state_dict`, `model_state_dict`, `model` and `net` that contains tensors, or else
+    /// the file itself.
     ///
     /// # Errors
     /// Same as [`OpenOptions::open`].
@@ -133,12 +134,12 @@ impl Checkpoint {
         OpenOptions::default().open(path)
     }
 
-    /// Path of the file.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Container format of the file.
+    /// The container format of the file.
     pub fn container(&self) -> Container {
         self.container
     }
@@ -153,29 +154,31 @@ impl Checkpoint {
         self.whole_module
     }
 
-    /// Prefix that was stripped from every name; empty if there was none.
+    /// The prefix that was stripped from every name; empty if there was none.
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// Keys that were skipped: other top-level keys, and entries next to the tensors that are not tensors.
+    /// The keys that were skipped: other top-level keys, and non-tensor entries stored next to the tensors.
     pub fn left_out(&self) -> &[String] {
         &self.left_out
     }
 
-    /// Functions and classes that unpickling the file in Python would call, as `module.name`, sorted, except
-    /// those that ordinary checkpoints call. Empty for a safetensors file. Nothing was called here.
+    /// The functions and classes that unpickling the file in Python would call, except those that ordinary
+    /// checkpoints call, as `module.name` in sorted order. Empty for a safetensors file. Opening the file
+    /// called none of them.
     pub fn calls(&self) -> &[String] {
         &self.calls
     }
 
-    /// Metadata of the file; only safetensors files have any.
+    /// The metadata of the file; only safetensors files have any.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
 
-    /// Short texts and numbers that the file states beside the tensors, with the keys that lead to them joined
-    /// by dots: `arch`, `args.model`, `hyper_parameters.model_name`. At most 256.
+    /// Short strings and numbers that the file states in addition to its tensors. Each comes with the keys
+    /// that lead to it, joined by dots: `arch`, `args.model`, `hyper_parameters.model_name`. There are at
+    /// most 256.
     pub fn statements(&self) -> &[(String, String)] {
         &self.statements
     }
@@ -185,22 +188,22 @@ impl Checkpoint {
         &self.layers
     }
 
-    /// Tensors next to the network that do not have its prefix, with the names in the file.
+    /// Tensors stored next to the network but without its prefix, under their names in the file.
     pub fn aside(&self) -> &StateDict {
         &self.aside
     }
 
-    /// The tensors, with the names in the file minus the prefix.
+    /// The tensors, under their names in the file minus the prefix.
     pub fn state_dict(&self) -> &StateDict {
         &self.state_dict
     }
 
-    /// The tensors; drops everything else.
+    /// Returns the tensors and drops everything else.
     pub fn into_state_dict(self) -> StateDict {
         self.state_dict
     }
 
-    /// Size of the file in bytes.
+    /// The size of the file in bytes.
     pub fn file_len(&self) -> usize {
         self.file_len
     }
@@ -209,7 +212,7 @@ impl Checkpoint {
 fn open(file: MappedFile, options: &OpenOptions) -> (Result<Checkpoint, ErrorKind>, Work) {
     let budget = Budget::for_file(file.bytes().len());
     let opened = open_within(&budget, &Arc::new(file), options);
-    // An exceeded budget hides things, so it is reported before any other error.
+    // An exceeded budget hides parts of the file, so it is reported before any other error.
     (budget.check().and(opened), budget.work())
 }
 
@@ -279,8 +282,8 @@ fn open_within(
     })
 }
 
-/// Selects the tensors of a safetensors file, which has a single level of names: a key can only be the prefix of
-/// a network.
+/// Selects the tensors of a safetensors file. Its names have a single level, so a key can only be the prefix
+/// of a network.
 fn flat(
     tensors: Vec<(String, crate::Tensor)>,
     requested: Option<&str>,
@@ -321,12 +324,12 @@ fn flat(
     })
 }
 
-/// The longest sequence of known prefixes that all names share.
+/// Returns the longest sequence of known prefixes that all names share.
 fn common_prefix(selection: &Selection) -> String {
     let mut prefix = String::new();
     while let Some(next) = PREFIXES.iter().find(|&&next| {
         selection.tensors.iter().all(|(name, _)| {
-            // A name that consists of prefixes keeps the last one.
+            // A name that consists only of prefixes keeps the last one.
             name[prefix.len()..]
                 .strip_prefix(next)
                 .is_some_and(|rest| !rest.is_empty())

@@ -20,7 +20,7 @@ use crate::pickle::PickleError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Container {
-    /// The zip archive that `torch.save` writes since 1.6.
+    /// The zip archive that `torch.save` has written since 1.6.
     Zip,
     /// A stream of pickles followed by storages: `torch.save` from 0.1.10 to 1.5.
     LegacyStream,
@@ -42,11 +42,11 @@ impl fmt::Display for Container {
 }
 
 impl Container {
-    /// Recognises the container by its first bytes, in the order of `torch.load` (`torch/serialization.py`:
-    /// zip, then tar, then stream), with safetensors first.
+    /// Recognises the container by its first bytes, checking in the order of `torch.load`
+    /// (`torch/serialization.py`: zip, then tar, then stream), with safetensors first.
     ///
     /// # Errors
-    /// Names the format of the file if it is a well-known one, otherwise shows its first bytes.
+    /// The error names the format of the file if it is a well-known one, and otherwise shows the first bytes.
     pub(crate) fn recognise(bytes: &[u8]) -> Result<Container, ErrorKind> {
         if safetensors::is_safetensors(bytes) {
             return Ok(Container::Safetensors);
@@ -77,7 +77,7 @@ impl Container {
         }
     }
 
-    /// The error for a pickle of this container, which `pickle` describes.
+    /// Returns the error for an invalid pickle in this container; `pickle` says which one.
     pub(crate) fn bad_pickle(self, pickle: &str, error: &PickleError) -> ErrorKind {
         let what = format!("{pickle} is invalid at byte {}: {}", error.offset, error.what);
         if error.truncated {

@@ -99,8 +99,8 @@ impl DType {
         }
     }
 
-    /// From the name of a storage class (`torch/storage.py`): `FloatStorage` is [`DType::F32`], an untyped
-    /// storage counts bytes. `None` for other names.
+    /// Parses the name of a storage class (`torch/storage.py`): `FloatStorage` is [`DType::F32`], and an
+    /// untyped storage counts bytes. Returns `None` for other names.
     pub(crate) fn of_storage_class(name: &str) -> Option<StorageType> {
         use Unsupported::{Complex, Quantised};
         let (dtype, size) = match name.strip_suffix("Storage")? {
@@ -123,7 +123,7 @@ impl DType {
         Some(StorageType { dtype, size })
     }
 
-    /// From the name of a `torch.dtype`, without the `torch.`.
+    /// Parses the name of a `torch.dtype`, without the `torch.`.
     pub(crate) fn of_torch_name(name: &str) -> DType {
         match name {
             "float64" | "double" => DType::F64,
@@ -155,8 +155,8 @@ impl fmt::Display for DType {
     }
 }
 
-/// Element type and size of a storage. The size is known even for an unsupported type: storages in a stream
-/// follow each other, so reading one requires skipping those before it.
+/// The element type and size of a storage. The size is known even for an unsupported type: storages in a
+/// stream follow each other, so reading one requires skipping the preceding ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StorageType {
     pub(crate) dtype: DType,

@@ -43,7 +43,7 @@ pub enum ErrorKind {
     #[error("this is a folder, expected a checkpoint file; pass the .pth or .safetensors file in it")]
     Folder,
     /// The path is a pipe, a socket or a device.
-    #[error("not a regular file, expected one that can be mapped into memory; copy it to disk first")]
+    #[error("not a regular file, so it cannot be mapped into memory; copy it to disk first")]
     NotRegular,
     /// The operating system returned an error.
     #[error("cannot read the file: {0}; check its permissions and the disk")]
@@ -67,7 +67,7 @@ pub enum ErrorKind {
         /// What is wrong.
         what: String,
     },
-    /// The file has another well-known format.
+    /// The file has a different, well-known format.
     #[error("this is {what}, expected a PyTorch or safetensors checkpoint; {advice}")]
     Foreign {
         /// What the file is.
@@ -120,13 +120,13 @@ pub enum ErrorKind {
         /// The keys in the file.
         found: Vec<String>,
     },
-    /// The file contains several networks, and none of the default keys tells which one is meant.
+    /// The file contains several networks, and none of the default keys identifies the one to open.
     #[error("the file contains {} networks; pass --key with one of {}", keys.len(), quote_list(keys))]
     SeveralNetworks {
         /// The keys that select them.
         keys: Vec<String>,
     },
-    /// No place where state_dicts are stored contains a named tensor.
+    /// None of the places where state_dicts are usually stored contains a named tensor.
     #[error("no tensors found: {found}{}", would_call(.calls))]
     NoTensors {
         /// What was found instead.
@@ -166,7 +166,7 @@ fn would_call(names: &[String]) -> String {
 #[non_exhaustive]
 pub enum TensorError {
     /// The number of bytes does not match the shape.
-    #[error("a tensor of {dtype} with shape {shape:?} has {expected} bytes, found {found}")]
+    #[error("expected {expected} bytes for a tensor of {dtype} with shape {shape:?}, found {found}")]
     WrongLength {
         /// Element type.
         dtype: crate::DType,

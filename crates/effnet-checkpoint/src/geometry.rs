@@ -1,4 +1,4 @@
-//! Bounds checks: whether shape, strides and offset of a tensor stay within its storage.
+//! Checks that the shape, strides and offset of a tensor stay within its storage.
 //!
 //! A pickle can claim any geometry. All tensors of pickle-based formats are created here, so that a view
 //! beyond its storage, or a tiny storage expanded to terabytes, is refused when the file is opened.
@@ -20,7 +20,7 @@ pub(crate) struct Geometry<'a> {
 }
 
 impl Geometry<'_> {
-    /// Checks that the storage holds every element that shape and strides reach.
+    /// Checks that the storage holds every element that the shape and strides reach.
     pub(crate) fn tensor(&self, name: &str, found: Found) -> Result<Tensor, ErrorKind> {
         let bad = |what: String| ErrorKind::BadTensor {
             name: name.to_owned(),
@@ -78,7 +78,7 @@ impl Geometry<'_> {
         Ok(tensor)
     }
 
-    /// A tensor of an unsupported kind, which keeps its name and its file.
+    /// Creates a tensor of an unsupported kind, which records only its name and its file.
     fn listed_only(
         &self,
         name: &str,
@@ -93,12 +93,12 @@ impl Geometry<'_> {
     }
 }
 
-/// The shape with zeros replaced by ones, so that a zero does not hide an overflow of the product.
+/// Returns the shape with zeros replaced by ones, so that a zero does not hide an overflow of the product.
 fn nonzero(shape: &[usize]) -> Vec<usize> {
     shape.iter().map(|&size| size.max(1)).collect()
 }
 
-/// Number of elements from the first to the last one that the strides reach.
+/// Returns the number of elements from the first to the last one that the strides reach.
 fn reach(shape: &[usize], strides: &[usize]) -> Option<usize> {
     if shape.contains(&0) {
         return Some(0);

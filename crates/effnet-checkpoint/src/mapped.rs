@@ -47,7 +47,7 @@ impl MappedFile {
         })
     }
 
-    /// Bytes in memory, with the name to use in messages.
+    /// Wraps bytes in memory; messages refer to them as `name`.
     pub(crate) fn in_memory(name: &Path, bytes: Cow<'static, [u8]>) -> MappedFile {
         MappedFile {
             path: name.to_owned(),
@@ -79,8 +79,8 @@ impl MappedFile {
         self.bytes().get(range.clone()).unwrap_or_default()
     }
 
-    /// Releases the memory of these bytes; accessing them again reads the file again. A caller that passes
-    /// over a file once then needs only as much memory as one tensor takes.
+    /// Releases the memory of these bytes; accessing them again reads the file again. A caller that makes a
+    /// single pass over a file then needs only the memory of one tensor.
     pub(crate) fn release(&self, range: &Range<usize>) {
         #[cfg(unix)]
         if let Content::Map(map) = &self.content

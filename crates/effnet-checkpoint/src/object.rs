@@ -10,16 +10,17 @@ use crate::pickle::{Graph, Node, Object, Value};
 use crate::quote::quote;
 use crate::storage::Storage;
 
-/// Maximum nesting of a tensor: a parameter with state, of a subclass, around a tensor is 3.
+/// Maximum nesting of a tensor. A parameter with state, of a subclass, wrapped around a tensor has a nesting
+/// of 3.
 const MAX_WRAPPING: usize = 8;
 
-/// PyTorch's own limit.
+/// The maximum number of dimensions, as in PyTorch itself.
 const MAX_DIMENSIONS: usize = 64;
 const MAX_FLAGS: usize = 8;
 
-/// The storages of a container, which its pickle refers to by key.
+/// The storages of a container, to which its pickle refers by key.
 pub(crate) trait Storages {
-    /// The storage with this key, which has `nbytes` bytes according to the pickle.
+    /// Returns the storage with this key, which has `nbytes` bytes according to the pickle.
     fn storage(&self, key: &str, kind: StorageType, nbytes: usize) -> Result<Storage, String>;
 
     /// Whether the numbers in the storages are big-endian.
@@ -27,13 +28,13 @@ pub(crate) trait Storages {
         false
     }
 
-    /// The tensor with this persistent id: only tar archives describe tensors outside the pickle.
+    /// Returns the tensor with this persistent id. Only tar archives describe tensors outside the pickle.
     fn tensor(&self, _graph: &Graph<'_>, _id: Value) -> Option<&Dense> {
         None
     }
 }
 
-/// A tensor as the file describes it, unchecked. Offset and strides are in elements.
+/// A tensor as the file describes it, not yet checked. Offset and strides are in elements.
 #[derive(Debug, Clone)]
 pub(crate) struct Dense {
     pub(crate) dtype: DType,
@@ -47,7 +48,7 @@ pub(crate) struct Dense {
 #[derive(Debug)]
 pub(crate) enum Found {
     Dense(Dense),
-    /// Its shape if known, otherwise empty, and the name of its kind.
+    /// A tensor that cannot be read, with its shape (empty if unknown) and the name of its kind.
     Unsupported {
         dtype: DType,
         shape: Vec<usize>,
@@ -112,10 +113,10 @@ pub(crate) struct Objects<'a> {
 type Answer = Result<Option<Found>, String>;
 
 impl Objects<'_> {
-    /// The tensor that a value describes; `None` if it is something else.
+    /// Returns the tensor that a value describes; `None` if it describes something else.
     ///
     /// # Errors
-    /// When the description of the tensor is invalid.
+    /// Fails if the description of the tensor is invalid.
     pub(crate) fn tensor(&self, value: Value) -> Answer {
         self.tensor_within(value, MAX_WRAPPING)
     }
@@ -207,7 +208,7 @@ impl Objects<'_> {
         }
     }
 
-    /// `(storage, offset, size, stride, ...)`.
+    /// Interprets the arguments `(storage, offset, size, stride, ...)`.
     fn dense(&self, args: &[Value], dtype: Option<&str>, flags: Option<&Value>) -> Answer {
         let &[storage, offset, size, stride, ..] = args else {
             return Err(format!("it has {} fields, expected 4 or more", args.len()));
@@ -256,8 +257,8 @@ impl Objects<'_> {
         })))
     }
 
-    /// Whether PyTorch negates or conjugates the tensor when it is read. There are two such flags; a longer
-    /// list contains unknown ones, so treat the tensor as lazy.
+    /// Returns whether PyTorch negates or conjugates the tensor when it is read. There are two such flags; a
+    /// longer list contains unknown ones, so the tensor counts as lazy.
     fn is_lazy(&self, flags: Value) -> bool {
         if self.graph.entry_count(flags) > MAX_FLAGS {
             return true;
@@ -268,7 +269,8 @@ impl Objects<'_> {
         })
     }
 
-    /// A tuple of sizes, or a `torch.Size` of one. `None` if one of them is not a non-negative integer.
+    /// Reads a tuple of sizes, or a `torch.Size` made from one. Returns `None` if any size is not a
+    /// non-negative integer.
     fn sizes(&self, value: Value) -> Option<Vec<usize>> {
         let sizes = match self.graph.object(value) {
             Some(object) => self.graph.sequence(*self.graph.sequence(object.args)?.first()?)?,
@@ -283,7 +285,7 @@ impl Objects<'_> {
             .collect()
     }
 
-    /// The value as a whole `nn.Module`: an instance with parameters or submodules.
+    /// Returns the value as a whole `nn.Module`: an instance with parameters or submodules.
     pub(crate) fn module(&self, value: Value) -> Option<&Object> {
         let object = self.graph.object(value)?;
         let has = |name| {
@@ -295,7 +297,8 @@ impl Objects<'_> {
     }
 }
 
-/// Whether a module belongs to PyTorch; a function of the same name in another module is a different one.
+/// Returns whether a module belongs to PyTorch. A function of the same name in another module is a different
+/// function.
 fn is_torch(module: &str) -> bool {
     module == "torch" || module.starts_with("torch.")
 }

@@ -18,7 +18,7 @@ mod text;
 pub(crate) use graph::{Graph, Node, Object, Value};
 pub(crate) use machine::load;
 
-/// Why a pickle could not be read, and at which position.
+/// The reason why a pickle could not be read, and the position of the error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PickleError {
     /// Bytes from the start of this pickle.

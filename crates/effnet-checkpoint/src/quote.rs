@@ -1,14 +1,14 @@
-//! Text of a file in messages, shortened.
+//! Shortens text from a file for use in messages.
 //!
 //! A name in a file can be as long as the file. A message that quoted it whole would be as long, and one that
-//! quoted several could be longer, so every quotation passes through here.
+//! quoted several names could be longer, so every quotation passes through this module.
 
 use std::fmt::{Display, Write};
 
-/// Characters of a file that a message quotes at most.
+/// Maximum number of characters that a message quotes from a file.
 const MAX_QUOTED: usize = 200;
 
-/// Writes at most a number of characters, and fails when there are more.
+/// Writes up to a limited number of characters, and fails if there are more.
 struct Limited {
     text: String,
     room: usize,
@@ -24,7 +24,7 @@ impl Write for Limited {
     }
 }
 
-/// The first `limit` characters, and an ellipsis if there are more.
+/// Returns the first `limit` characters, followed by an ellipsis if there are more.
 fn shortened(value: &(impl Display + ?Sized), limit: usize) -> String {
     let mut out = Limited {
         text: String::new(),
@@ -36,20 +36,20 @@ fn shortened(value: &(impl Display + ?Sized), limit: usize) -> String {
     out.text
 }
 
-/// At most 200 characters of a text, with an ellipsis if it has more.
+/// Quotes at most 200 characters of a text, with an ellipsis if it has more.
 pub(crate) fn quote(value: &(impl Display + ?Sized)) -> String {
     shortened(value, MAX_QUOTED)
 }
 
-/// At most 200 characters of bytes that may not be text.
+/// Quotes at most 200 characters of bytes that may not be text.
 pub(crate) fn quote_bytes(bytes: &[u8]) -> String {
-    // Four bytes per character at most.
+    // A character has at most four bytes.
     let start = &bytes[..bytes.len().min(4 * (MAX_QUOTED + 1))];
     quote(&String::from_utf8_lossy(start))
 }
 
-/// Returns the names in backquotes, separated by commas: as many as fit into 200 characters, then the number of those
-/// left. Control characters are kept; a printer must escape them.
+/// Returns the names in backquotes, separated by commas: as many as fit into 200 characters, then the number
+/// of remaining names. Control characters are kept, so the code that prints the list must escape them.
 pub fn quote_list<S: AsRef<str>>(names: &[S]) -> String {
     let mut list = String::new();
     let mut room = MAX_QUOTED;

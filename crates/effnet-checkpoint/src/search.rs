@@ -1,26 +1,27 @@
 //! Finds networks anywhere in a saved object.
 //!
-//! Training programs keep the network under keys and prefixes of their own: `weights`, `net.`, `student.`.
-//! Instead of a list of them, which would never be complete, this looks for names that a network has exactly
-//! once, its anchors: whatever precedes one is the prefix of a network, and wherever one is found, a network
-//! is. It also collects what the file states about itself beside the tensors.
+//! Training programs keep the network under keys and prefixes of their own: `weights`, `net.`, `student.`. A
+//! list of them would never be complete. This module instead looks for names that every network contains
+//! exactly once, its anchors: each anchor marks a network, and whatever precedes it is the prefix of that
+//! network. The module also collects what the file states about itself in addition to the tensors.
 
 use crate::error::ErrorKind;
 use crate::object::Objects;
 use crate::pickle::{Object, Value};
 
-/// Levels of keys above a state_dict: `callbacks`, its class, `state`, ... People nest two or three.
+/// Maximum number of keys above a state_dict, such as `callbacks`, its class and `state`. Two or three are
+/// common.
 const MAX_DEPTH: usize = 4;
-/// Levels of submodules above the layer that is an anchor.
+/// Maximum number of submodules above the layer that is an anchor.
 const MAX_MODULE_DEPTH: usize = 12;
-/// Networks that are told apart; an error lists fewer.
+/// Maximum number of networks that are distinguished; an error lists fewer.
 const MAX_SITES: usize = 64;
-/// Statements that are kept, and their length in bytes.
+/// Maximum number of statements to keep, and their maximum length in bytes.
 const MAX_STATEMENTS: usize = 256;
 const MAX_TEXT: usize = 200;
 
-/// Where a network is: the keys to the mapping or module that holds it, joined by dots, and the prefix of its
-/// names there.
+/// The location of a network: the keys that lead to the mapping or module that holds it, joined by dots, and
+/// the prefix of its names there.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Site {
     pub(crate) path: String,
@@ -29,7 +30,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// The `--key` that selects this network and no other.
+    /// Returns the `--key` that selects this network and no other.
     pub(crate) fn key(&self) -> String {
         let prefix = self.prefix.trim_end_matches('.');
         let parts = [self.path.as_str(), prefix];
@@ -38,7 +39,7 @@ impl Site {
     }
 }
 
-/// What precedes an anchor in a name: empty, or it ends with a dot.
+/// Returns the part of a name that precedes an anchor. It is empty or ends with a dot.
 pub(crate) fn prefix_of<'a>(name: &'a str, anchors: &[&str]) -> Option<&'a str> {
     anchors
         .iter()
@@ -53,7 +54,7 @@ pub(crate) struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// All networks within a value that is reached by `path`.
+    /// Returns all networks within the value at `path`.
     pub(crate) fn sites(&self, value: Value, path: &str) -> Result<Vec<Site>, ErrorKind> {
         let mut sites = Vec::new();
         self.visit(value, path, 0, &mut sites)?;
@@ -96,7 +97,7 @@ impl Search<'_> {
                 value,
                 prefix,
             };
-            // A key that is assigned twice, or a state_dict that is reached by two keys of one name.
+            // A key may be assigned twice, or a state_dict may be reached through two keys of the same name.
             if sites.len() < MAX_SITES && !sites.contains(&site) {
                 sites.push(site);
             }
@@ -139,7 +140,8 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// The short texts and numbers that the file states beside the tensors, by path: `args.model`, `arch`.
+    /// Returns the short strings and numbers that the file states in addition to the tensors, by path:
+    /// `args.model`, `arch`.
     pub(crate) fn statements(&self, value: Value) -> Result<Vec<(String, String)>, ErrorKind> {
         let mut statements = Vec::new();
         self.state(value, "", 0, &mut statements)?;
@@ -189,7 +191,7 @@ impl Search<'_> {
         }
     }
 
-    /// A key that can be part of a name.
+    /// Returns a key as text if it can be part of a name.
     fn key(&self, key: Value) -> Result<Option<String>, ErrorKind> {
         self.text(key)
     }

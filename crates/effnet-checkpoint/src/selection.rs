@@ -1,8 +1,8 @@
 //! Finds the state_dict within a saved object.
 //!
 //! Training programs save the parameters next to optimizer states, settings and averages, under keys of their
-//! own. The keys are tried in a fixed order; whatever is not selected is listed, so that nothing is dropped
-//! silently, and a file without parameters is refused with the keys that it has.
+//! own. Known keys are tried in a fixed order. Whatever is not selected is listed, so that nothing is dropped
+//! silently, and a file without parameters is rejected with an error that lists its keys.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::quote::{quote, quote_list};
 use crate::search::{Search, Site};
 
 /// Keys under which training programs store parameters, in the order in which they are tried: averages first,
-/// because those are what was evaluated.
+/// because those are the weights that were evaluated.
 const WRAPPERS: [&str; 7] = [
     "state_dict_ema",
     "model_ema",
@@ -48,7 +48,7 @@ const ORDINARY_CALLS: [&str; 16] = [
     "numpy._core.multiarray.scalar",
 ];
 
-/// Starts of the names in `torch` that ordinary checkpoints call.
+/// Prefixes of the names in `torch` that ordinary checkpoints call.
 const TORCH_PARTS: [&str; 7] = [
     "_utils._rebuild_",
     "_tensor._rebuild_",
@@ -63,7 +63,7 @@ const TORCH_PARTS: [&str; 7] = [
 const MAX_MODULE_DEPTH: usize = 100;
 /// Longer keys are replaced by their length: no parameter has such a name.
 const MAX_KEY_BYTES: usize = 1024;
-/// Keys shown in an error.
+/// Maximum number of keys shown in an error.
 const SHOWN: usize = 12;
 
 /// The selected tensors.
@@ -80,7 +80,7 @@ pub(crate) struct Selection {
     pub(crate) statements: Vec<(String, String)>,
 }
 
-/// A layer of a whole module: what the pickle says about it besides its parameters.
+/// A layer of a whole module, and what the pickle says about it apart from its parameters.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Layer {
@@ -88,7 +88,7 @@ pub struct Layer {
     pub name: String,
     /// Name of its class, without its module: `Conv2dSame`.
     pub class: String,
-    /// The constant that a normalisation adds to the variance.
+    /// Epsilon, which a normalisation layer adds to the variance.
     pub epsilon: Option<f32>,
 }
 
@@ -166,11 +166,11 @@ impl Selector<'_> {
         Ok(selection)
     }
 
-    /// The one network to open: within the requested key; or else within the first of the default keys that
-    /// holds any; or else anywhere in the file. `None` where there is none.
+    /// Finds the one network to open: within the requested key, or else within the first of the default keys
+    /// that holds any, or else anywhere in the file. Returns `None` if there is none.
     ///
     /// # Errors
-    /// [`ErrorKind::SeveralNetworks`] where it is not one.
+    /// [`ErrorKind::SeveralNetworks`] if there are several.
     fn site(&self, entries: &Entries, requested: Option<&str>) -> Result<Option<Site>, ErrorKind> {
         let root = self.objects.graph.root;
         if self.search.anchors.is_empty() {
@@ -201,7 +201,8 @@ impl Selector<'_> {
         only(self.search.sites(root, "")?)
     }
 
-    /// The requested key, whatever it contains, or the first of the default keys that contains tensors.
+    /// Returns the requested key, whatever it contains, or the first of the default keys that contains
+    /// tensors.
     fn wrapper(
         &self,
         entries: &Entries,
@@ -229,7 +230,7 @@ impl Selector<'_> {
         self.objects.graph.raw(key) == Some(name.as_bytes())
     }
 
-    /// The entries of a mapping, charged to the budget before they are copied.
+    /// Returns the entries of a mapping, charged to the budget before they are copied.
     fn entries(&self, value: Value) -> Result<Entries, ErrorKind> {
         self.budget.visit(self.objects.graph.entry_count(value))?;
         Ok(self.objects.graph.entries(value).unwrap_or_default())
@@ -260,7 +261,8 @@ impl Selector<'_> {
                 .is_ok_and(|entries| entries.iter().any(|&(_, value)| self.is_tensor(value)))
     }
 
-    /// Also true for a damaged tensor, whose error is reported when it is read.
+    /// Returns whether a value is a tensor. This includes damaged tensors, whose errors are reported when
+    /// they are read.
     fn is_tensor(&self, value: Value) -> bool {
         !matches!(self.objects.tensor(value), Ok(None))
     }
@@ -332,7 +334,7 @@ impl Selector<'_> {
         Ok(())
     }
 
-    /// Notes the class and the epsilon of a layer with parameters.
+    /// Records the class and the epsilon of a layer with parameters.
     fn note_layer(&self, module: &Object, prefix: &str, selection: &mut Selection) -> Result<(), ErrorKind> {
         let graph = self.objects.graph;
         let epsilon = match graph.attribute(module, "eps") {
@@ -348,7 +350,7 @@ impl Selector<'_> {
         Ok(())
     }
 
-    /// Module and name of the class of an instance, which `copyreg` passes as an argument.
+    /// Returns the module and the name of the class of an instance, which `copyreg` passes as an argument.
     fn class(&self, object: &Object) -> Option<(String, String)> {
         let graph = self.objects.graph;
         let owned = |(module, name): (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)| {
@@ -362,7 +364,7 @@ impl Selector<'_> {
         Some((module, name))
     }
 
-    /// The error for an object without named tensors.
+    /// Returns the error for an object without named tensors.
     fn no_tensors(&self, entries: &Entries, wrapper: Option<&str>) -> ErrorKind {
         let graph = self.objects.graph;
         let keys = |entries: &mut dyn Iterator<Item = &(Value, Value)>| -> Vec<String> {
@@ -394,14 +396,14 @@ impl Selector<'_> {
         ErrorKind::NoTensors { found, calls }
     }
 
-    /// What unpickling in Python would call, except what ordinary checkpoints call.
+    /// Returns what unpickling in Python would call, except for what ordinary checkpoints call.
     fn calls(&self) -> Vec<String> {
         let called = self.objects.graph.called().into_iter();
         called.filter(|name| !is_ordinary(name)).collect()
     }
 }
 
-/// The only network, if there is one.
+/// Returns the only network, if there is one.
 pub(crate) fn only(mut sites: Vec<Site>) -> Result<Option<Site>, ErrorKind> {
     if sites.len() > 1 {
         return Err(ErrorKind::SeveralNetworks {

@@ -11,17 +11,17 @@ pub struct StateDict {
 }
 
 impl StateDict {
-    /// An empty state_dict.
+    /// Creates an empty state_dict.
     pub fn new() -> StateDict {
         StateDict::default()
     }
 
-    /// The tensor with this name.
+    /// Returns the tensor with this name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.tensors.get(name)
     }
 
-    /// Whether a tensor has this name.
+    /// Returns whether a tensor has this name.
     pub fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
@@ -56,7 +56,7 @@ impl StateDict {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// Total size of all tensors in bytes, each counted in full even if several share a storage.
+    /// The total size of all tensors in bytes, each counted in full even if several share a storage.
     pub fn nbytes(&self) -> usize {
         self.tensors.values().map(Tensor::nbytes).sum()
     }

@@ -1,4 +1,4 @@
-//! Storages: where the bytes of tensors are, in the mapped file, compressed in it, or in memory.
+//! Storages, which hold the bytes of tensors: in the mapped file, compressed in it, or in memory.
 
 use std::io::Read;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use flate2::read::DeflateDecoder;
 use crate::TensorError;
 use crate::mapped::MappedFile;
 
-/// A range of bytes that tensors are views of. Several tensors may share one.
+/// A range of bytes viewed by tensors. Several tensors may share a storage.
 #[derive(Debug, Clone)]
 pub(crate) struct Storage {
     backing: Arc<Backing>,
@@ -38,7 +38,7 @@ pub(crate) struct Deflated {
 }
 
 impl Storage {
-    /// Bytes `range` of the file, which must be within the file.
+    /// Returns bytes `range` of the file, which must be within the file.
     pub(crate) fn mapped(file: &Arc<MappedFile>, range: Range<usize>) -> Storage {
         Storage {
             backing: Arc::new(Backing::Mapped(Arc::clone(file))),
@@ -62,7 +62,7 @@ impl Storage {
         }
     }
 
-    /// A part of this storage, in bytes from its start; `None` if it exceeds the storage.
+    /// Returns a part of this storage, in bytes from its start; `None` if it reaches beyond the end.
     pub(crate) fn part(&self, offset: usize, len: usize) -> Option<Storage> {
         let start = self.range.start.checked_add(offset)?;
         let end = start.checked_add(len)?;
@@ -104,11 +104,11 @@ impl Deflated {
     }
 }
 
-/// Deflate does not pack more densely than this.
+/// The maximum compression ratio of Deflate.
 const MAX_RATIO: usize = 1032;
 
-/// Decompresses an entry of exactly `size` bytes with checksum `crc`. The budget was charged for `size`, so the
-/// memory is reserved at once: a vector that grows takes up to three times as much for a moment.
+/// Decompresses an entry of exactly `size` bytes with checksum `crc`. The budget was charged for `size`, so
+/// the memory is reserved at once: a growing vector would briefly take up to three times as much.
 pub(crate) fn inflate(packed: &[u8], size: usize, crc: u32, name: &str) -> Result<Vec<u8>, String> {
     let possible = packed.len().saturating_mul(MAX_RATIO);
     let mut bytes = Vec::with_capacity(size.min(possible).saturating_add(1));

@@ -25,7 +25,7 @@ enum Content {
 }
 
 impl Tensor {
-    /// A contiguous tensor from its little-endian bytes in row-major order.
+    /// Creates a contiguous tensor from its little-endian bytes in row-major order.
     ///
     /// # Errors
     /// [`TensorError::WrongLength`] when the number of bytes does not match the shape.
@@ -51,7 +51,7 @@ impl Tensor {
         Ok(Tensor::view(dtype, shape, strides, Storage::owned(bytes), false))
     }
 
-    /// A view of a storage that contains exactly the elements reached, which the caller has checked.
+    /// Creates a view of a storage that contains exactly the elements reached; the caller has checked this.
     pub(crate) fn view(
         dtype: DType,
         shape: Vec<usize>,
@@ -118,16 +118,16 @@ impl Tensor {
         is_contiguous(&self.shape, &self.strides)
     }
 
-    /// Releases the memory that reading [`bytes`](Tensor::bytes) from a file took. Useful when passing over
-    /// the tensors of a large file one by one; they can still be read again.
+    /// Releases the memory that reading [`bytes`](Tensor::bytes) from a file took. This is useful when
+    /// iterating over the tensors of a large file one by one; they can still be read again.
     pub fn release(&self) {
         if let Content::View { storage, .. } = &self.content {
             storage.release();
         }
     }
 
-    /// The elements, little-endian, in row-major order: borrowed from the file if it stores them that way
-    /// (at any alignment), copied otherwise.
+    /// Returns the elements, little-endian and in row-major order: borrowed from the file if it stores them
+    /// that way (at any alignment), copied otherwise.
     ///
     /// # Errors
     /// [`TensorError::Unsupported`] for a complex, quantised, sparse or similar tensor, and
@@ -181,7 +181,7 @@ impl Tensor {
     }
 }
 
-/// Size of a tensor in bytes; `None` on overflow.
+/// Returns the size of a tensor in bytes; `None` on overflow.
 pub(crate) fn byte_count(dtype: DType, shape: &[usize]) -> Option<usize> {
     shape
         .iter()
@@ -196,7 +196,7 @@ pub(crate) fn contiguous_strides(shape: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// As in PyTorch: the stride of a dimension of size 1 does not matter, and an empty tensor is contiguous.
+/// Follows PyTorch: the stride of a dimension of size 1 does not matter, and an empty tensor is contiguous.
 pub(crate) fn is_contiguous(shape: &[usize], strides: &[usize]) -> bool {
     let mut expected = 1usize;
     for (&size, &stride) in shape.iter().zip(strides).rev() {
@@ -254,7 +254,10 @@ mod tests {
         let error = Tensor::from_bytes(DType::F32, [2, 2], vec![0; 15])
             .unwrap_err()
             .to_string();
-        assert_eq!(error, "a tensor of f32 with shape [2, 2] has 16 bytes, found 15");
+        assert_eq!(
+            error,
+            "expected 16 bytes for a tensor of f32 with shape [2, 2], found 15"
+        );
         assert!(Tensor::from_bytes(DType::F32, [usize::MAX, 2], Vec::new()).is_err());
     }
 

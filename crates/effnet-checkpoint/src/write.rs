@@ -19,7 +19,7 @@ pub use target::follow_links;
 
 use crate::{Container, DType, StateDict, Tensor, TensorError};
 
-/// Why a file could not be written. The target is unchanged.
+/// The reason why a file could not be written. The target is unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -133,7 +133,7 @@ pub fn write_pth(path: impl AsRef<Path>, state_dict: &StateDict) -> Result<(), W
     WriteOptions::default().write_as(Container::Zip, path.as_ref(), state_dict)
 }
 
-/// One file to write.
+/// A single file to write.
 struct Job<'a> {
     path: &'a Path,
     state_dict: &'a StateDict,

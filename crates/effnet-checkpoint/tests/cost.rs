@@ -1,12 +1,9 @@
-//! Reading any file takes memory of twice its size plus 64 MiB at most, and steps in proportion to its size.
+//! Reading any file takes at most twice its size plus 64 MiB of memory, and steps in proportion to its size.
 //!
-//! Files that repeat references are what breaks such a bound: one long string and very many two-byte
-//! references to it. The tests here make them, by hand for each kind that once broke it and at random for
-//! their siblings, and measure peak memory, the sum of all allocations and the steps charged.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may end where its own files are not as made"
-)]
+//! Files that repeat references can break such a bound: one long string and a great many two-byte references
+//! to it. The tests here create such files, by hand for each kind that once broke it and at random for
+//! similar ones, and measure peak memory, the sum of all allocations and the steps charged.
+#![allow(clippy::unwrap_used, reason = "a test may panic if its own files are broken")]
 
 #[path = "support/attack.rs"]
 mod attack;
@@ -22,12 +19,12 @@ use counting::counted;
 use effnet_checkpoint::{Checkpoint, Error, OpenOptions, Work};
 use proptest::prelude::*;
 
-/// Allocations that may have ended again, as a multiple of the memory that may be held.
+/// Limit on all allocations, including those already freed, as a multiple of the memory that may be held.
 const CHURN: usize = 4;
-/// Advice, the path and 200 characters of the file, or of several names in it.
+/// Length allowed for the advice, the path and 200 characters of the file, or of several names in it.
 const MESSAGE: usize = 1200;
 
-/// Opens a file, reads its tensors, and holds the cost against the size of the file.
+/// Opens a file, reads its tensors, and checks the cost against the size of the file.
 fn affordable(path: &Path) -> Result<Checkpoint, Error> {
     let len = std::fs::metadata(path).unwrap().len() as usize;
     let ((outcome, work), memory) = counted(|| {
@@ -64,7 +61,7 @@ fn affordable(path: &Path) -> Result<Checkpoint, Error> {
     outcome
 }
 
-/// The same for bytes.
+/// Does the same for bytes.
 fn affordable_bytes(bytes: &[u8]) -> Result<Checkpoint, Error> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
@@ -107,7 +104,7 @@ fn one_long_tag_of_many_storages_is_not_decoded_often() {
 #[test]
 fn attributes_that_are_looked_up_often_are_charged() {
     let error = affordable_bytes(&stream(&lookups(10_000), b"]")).unwrap_err();
-    assert!(error.to_string().contains("references"), "{error}");
+    assert!(error.to_string().contains("steps to read the file"), "{error}");
 }
 
 #[test]
@@ -266,8 +263,8 @@ fn calls_are_named_beside_tensors() {
     assert_eq!(with(b"ccollections\nOrderedDict\n)R"), [""; 0]);
 }
 
-/// Parts of an object that refer to what was memoised before: 1 is a long string, 2 a long list, 3 a long
-/// dict, 4 a tensor, 5 a module.
+/// Parts of an object that refer to values memoised before: 1 is a long string, 2 a long list, 3 a long dict,
+/// 4 a tensor, 5 a module.
 const PARTS: [&[u8]; 22] = [
     b"h\x01",
     b"h\x02",
@@ -293,7 +290,7 @@ const PARTS: [&[u8]; 22] = [
     b"S'\xff\xff\xff'\n",
 ];
 
-/// What the object is: entries, or the modules or buffers of a module.
+/// The forms of the object: entries, or the modules or buffers of a module.
 const ROOTS: [(&[u8], &[u8]); 4] = [
     (b"}(", b"u."),
     (b"](", b"e."),
@@ -329,7 +326,7 @@ fn object(long: usize, text: u8, root: usize, parts: &[usize], times: usize) -> 
         .iter()
         .flat_map(|&part| [key, PARTS[part]].concat())
         .collect();
-    // A list takes the keys as elements.
+    // In a list, the keys become elements.
     [&head[..], open, &body.repeat(times), close].concat()
 }
 

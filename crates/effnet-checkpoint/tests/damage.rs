@@ -1,8 +1,8 @@
-//! Reading a damaged or malicious file ends soon, in a result or an error.
+//! Reading a damaged or malicious file ends soon, with a result or an error.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may end where its own files are not as made"
+    reason = "a test may panic if its own files are broken"
 )]
 
 #[path = "support/counting.rs"]
@@ -17,7 +17,7 @@ use effnet_checkpoint::{Checkpoint, DType, Error, ErrorKind};
 use proptest::prelude::*;
 use support::fixture;
 
-/// One file per container, and per way in which its parts are stored.
+/// One file per container, and per way of storing its parts.
 const VICTIMS: [&str; 9] = [
     "zip_old.pth",
     "zip_deflated_deeper.pth",
@@ -39,21 +39,21 @@ fn read_all(path: &Path) -> Result<usize, Error> {
         .sum())
 }
 
-/// Reads bytes as a file; memory must stay within what a file of this size may cost.
+/// Reads bytes as a file; memory must stay within the limit for a file of this size.
 fn survives(bytes: &[u8]) -> Result<usize, Error> {
     survives_within(2 << 20, bytes)
 }
 
-/// What half a million instructions may take: what they make is bigger than they are.
+/// Memory allowed for half a million instructions, whose results are larger than the instructions themselves.
 const GRAPH: usize = 64 << 20;
 
-/// The allowance comes on top of twice the file.
+/// Grants an allowance in addition to twice the size of the file.
 fn survives_within(allowance: usize, bytes: &[u8]) -> Result<usize, Error> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
     let (outcome, memory) = counted(|| read_all(file.path()));
     let memory = memory.peak;
-    // The allowance for small files is that of unpacking and of copying views.
+    // The allowance for small files is meant for decompression and for copies of views.
     assert!(
         memory < allowance + 2 * bytes.len(),
         "it took {memory} bytes for a file of {}",
@@ -64,7 +64,7 @@ fn survives_within(allowance: usize, bytes: &[u8]) -> Result<usize, Error> {
 
 fn cut_everywhere(name: &str) {
     let bytes = std::fs::read(fixture(name)).unwrap();
-    // A tar ends in padding and empty blocks that nobody asks for.
+    // A tar archive ends in padding and empty blocks that no reader needs.
     let needed = bytes.iter().rposition(|&byte| byte != 0).unwrap();
     for len in 0..=needed {
         let error = survives(&bytes[..len]).expect_err(&format!("{name} cut to {len} bytes was read"));
@@ -158,7 +158,7 @@ fn stream(object: &[u8], rest: &[u8]) -> Vec<u8> {
     [&head[..], object, rest].concat()
 }
 
-/// The storage of `one_tensor`: each of its four elements is told by its first byte.
+/// The storage of `one_tensor`. The first byte of each of its four elements identifies the element.
 const ELEMENTS: [u8; 16] = [0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0];
 
 /// `{"w": tensor}` with the given size and stride tuples, on a storage of 4 floats.
@@ -205,7 +205,7 @@ fn a_tiny_tensor_expanded_to_terabytes_is_refused() {
     assert!(matches!(error.kind(), ErrorKind::TooBig { .. }), "{error}");
 }
 
-/// `{"_modules": {"a": m, "b": m}}` sixty times over one module: 2 to the 60th names from 2 kB.
+/// `{"_modules": {"a": m, "b": m}}`, nested sixty times over one module: 2 to the 60th names from 2 kB.
 #[test]
 fn modules_that_share_modules_do_not_multiply() {
     let mut object = b"\x80\x02cm\nM\n)\x81}X\x0b\0\0\0_parameters}sbq\0".to_vec();
@@ -290,7 +290,7 @@ proptest! {
         let _ = survives(&stream(&object, b"\x80\x02]."));
     }
 
-    /// Any shape and strides that fit are read as their definition says, element by element.
+    /// Any shape and strides that fit are read as defined, element by element.
     #[test]
     fn any_view_that_fits_is_gathered_right(
         shape in prop::collection::vec(0usize..4, 0..4),
@@ -331,7 +331,7 @@ fn a_million_instructions_are_not_all_carried_out() {
     assert!(matches!(error.kind(), ErrorKind::TooBig { .. }), "{error}");
 }
 
-/// References cost two bytes; what they refer to must not be paid again and again.
+/// A reference costs two bytes; reading must not pay for what it refers to again and again.
 #[test]
 fn a_long_string_that_is_used_often_is_not_copied_often() {
     let long = vec![b'k'; 1_000_000];

@@ -1,8 +1,5 @@
-//! Every container, wrapper, prefix, dtype and stride gives the tensors that PyTorch has.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may end where its own files are not as made"
-)]
+//! Every container, wrapper, prefix, dtype and stride yields the tensors that PyTorch reads.
+#![allow(clippy::unwrap_used, reason = "a test may panic if its own files are broken")]
 
 mod support;
 
@@ -34,7 +31,7 @@ fn texts(value: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// Reads a fixture and compares everything with what the script wrote down.
+/// Reads a fixture and compares everything with what the script recorded.
 fn assert_reads(name: &str) {
     let expected = expected(name);
     let checkpoint = Checkpoint::open(fixture(name)).unwrap();

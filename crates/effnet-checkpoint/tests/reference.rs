@@ -1,8 +1,5 @@
-//! What this crate reads is what `torch.load` reads.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may end where its own files are not as made"
-)]
+//! This crate reads the same tensors as `torch.load`.
+#![allow(clippy::unwrap_used, reason = "a test may panic if its own files are broken")]
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 mod support;
@@ -17,7 +14,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use support::{fixture, reference_python, run_script, wild_checkpoints};
 
-/// What `torch.load` says about each file.
+/// Returns what `torch.load` reports about each file.
 fn torch_load(
     flags: &[&str],
     python: &mut std::process::Command,
@@ -53,7 +50,7 @@ fn torch_name(dtype: DType) -> &'static str {
     }
 }
 
-/// Compares every tensor with what `torch.load` has under the same name.
+/// Compares every tensor with the one that `torch.load` has under the same name.
 fn assert_same(checkpoint: &Checkpoint, answer: &Value) {
     let file = checkpoint.path().display();
     let theirs = answer["tensors"]
@@ -102,7 +99,7 @@ fn every_wild_checkpoint_is_read_as_torch_load_reads_it() {
                 assert_same(&checkpoint, answer);
                 compared += 1;
             }
-            // torch.load wants a member `tensors` that this one lacks.
+            // `torch.load` requires a member `tensors`, which this file does not have.
             Ok(checkpoint) => {
                 assert!(path.ends_with("pre-0.2-tar.tar"), "{}: {answer}", path.display());
                 let tensor = checkpoint.state_dict().get("tensor").unwrap().clone();

@@ -1,8 +1,5 @@
-//! Files that are not checkpoints are refused with what they are and what to do.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may end where its own files are not as made"
-)]
+//! Files that are not checkpoints are rejected with a message that says what they are and what to do.
+#![allow(clippy::unwrap_used, reason = "a test may panic if its own files are broken")]
 
 mod support;
 
@@ -11,7 +8,7 @@ use std::io::Write;
 use effnet_checkpoint::{Checkpoint, ErrorKind};
 use support::fixture;
 
-/// The message for a file with these bytes.
+/// Returns the message for a file with these bytes.
 fn refusal(bytes: &[u8]) -> String {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
@@ -136,7 +133,7 @@ fn tensors_beside_a_command_are_read_and_the_command_is_left_out() {
         .windows(10)
         .position(|window| window == b"T\x05\0\0\0epoch")
         .unwrap();
-    // In place of the number 9 behind the key `epoch`.
+    // Replaces the number 9 after the key `epoch`.
     let call = b"cos\nsystem\nU\x04true\x85R";
     let evil = [&bytes[..at + 10], &call[..], &bytes[at + 12..]].concat();
     let mut file = tempfile::NamedTempFile::new().unwrap();

@@ -1,8 +1,5 @@
-//! What is written is read back, and a write that fails changes nothing.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may end where its own files are not as made"
-)]
+//! Whatever is written is read back, and a failed write changes nothing.
+#![allow(clippy::unwrap_used, reason = "a test may panic if its own files are broken")]
 
 mod support;
 

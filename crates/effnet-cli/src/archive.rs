@@ -1,8 +1,9 @@
-//! Images in an archive: zip, tar and tar.gz, which are not unpacked.
+//! Reads images from zip, tar and tar.gz archives without unpacking them.
 //!
-//! People get photos as archives. The members are listed once; after that an image is read where it is, from any
-//! thread, and at most as much is in memory as images are decoded at a time. A compressed tar has no places to jump
-//! to: its images are read in their order. Files named by a folder's scan are images, never archives.
+//! People often receive photos as archives. The members are listed once. After that, any thread reads an image directly
+//! from the archive, so no more images are in memory than are being decoded. A compressed tar cannot be read at
+//! arbitrary positions, so its images are read in order. Files found by scanning a folder are treated as images, never
+//! as archives.
 
 mod tar;
 mod zip;
@@ -31,24 +32,24 @@ enum Content {
 /// An image in an archive.
 #[derive(Debug)]
 struct Member {
-    /// Its path in the archive.
+    /// The path in the archive.
     name: String,
-    /// Its place: the position of its bytes in a tar, its number in a zip.
+    /// The location: the position of its bytes in a tar, its index in a zip.
     place: u64,
-    /// Its size in bytes, as the archive declares it.
+    /// The size in bytes, as declared by the archive.
     size: u64,
 }
 
-/// What an archive holds.
+/// The contents of an archive.
 #[derive(Debug, Default)]
 struct Members {
     images: Vec<Member>,
-    /// The kinds of its images that are not supported.
+    /// The kind of each image that is not supported.
     unsupported: Vec<&'static str>,
 }
 
 impl Members {
-    /// Takes note of a file of the archive. Hidden files and files without an image's extension are passed over.
+    /// Records a file of the archive. Hidden files and files without an image extension are skipped.
     fn add(&mut self, path: &Path, place: u64, size: u64) {
         let normal = path.components().filter_map(|component| match component {
             Component::Normal(name) => Some(name),
@@ -68,7 +69,7 @@ impl Members {
 }
 
 impl ImageArchive {
-    /// Opens an archive and lists its images. `None` if the name is not that of an archive.
+    /// Opens an archive and lists its images. Returns `None` if the name is not that of an archive.
     pub(crate) fn open(path: &Path) -> Option<Result<Self, Failure>> {
         let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
         let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
@@ -82,7 +83,7 @@ impl ImageArchive {
         } else if ends(&[".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar"]) {
             Err(Failure::new(
                 FailureKind::Unsupported,
-                "expected a .zip, .tar or .tar.gz archive, found one that effnet cannot read; unpack it first",
+                "unsupported archive format, expected .zip, .tar or .tar.gz; unpack it first",
             ))
         } else {
             return None;
@@ -98,32 +99,32 @@ impl ImageArchive {
         &self.path
     }
 
-    /// Number of images.
+    /// Returns the number of images.
     pub(crate) fn len(&self) -> usize {
         self.members.images.len()
     }
 
-    /// The kind of each image that is not supported.
+    /// Returns the kind of each image that is not supported.
     pub(crate) fn unsupported(&self) -> &[&'static str] {
         &self.members.unsupported
     }
 
-    /// The name of an image: `photos.zip/a/b.jpg`.
+    /// Returns the name of an image, such as `photos.zip/a/b.jpg`.
     pub(crate) fn name(&self, index: usize) -> String {
         format!("{}/{}", self.path.display(), self.members.images[index].name)
     }
 
-    /// The declared size of an image in bytes.
+    /// Returns the declared size of an image in bytes.
     pub(crate) fn size(&self, index: usize) -> u64 {
         self.members.images[index].size
     }
 
-    /// Whether reading out of order would start over.
+    /// Returns whether reading out of order starts over at the beginning of the archive.
     pub(crate) fn is_sequential(&self) -> bool {
         matches!(self.content, Content::CompressedTar(_))
     }
 
-    /// The bytes of an image.
+    /// Reads the bytes of an image. Fails if there are more than `limit`.
     pub(crate) fn read(&self, index: usize, limit: u64) -> Result<Vec<u8>, Failure> {
         let Member { place, size, .. } = self.members.images[index];
         if size > limit {
@@ -144,7 +145,7 @@ impl ImageArchive {
     }
 }
 
-/// The failure of an archive that violates its format.
+/// Returns the failure for an archive that violates its format.
 fn damaged(found: impl std::fmt::Display) -> Failure {
     Failure::new(
         FailureKind::Damaged,

@@ -1,9 +1,9 @@
 //! The command line: every flag of every command, with its help.
 //!
-//! Both programs parse with these types, and shell completions are generated from them. A doc comment on a field
-//! is the help of its flag, so it is written for users; keep it to one paragraph, or `--help` prints something
-//! else than `-h`. Each flag outside "Options" names its `help_heading` itself: clap's `next_help_heading`
-//! would also apply to the flags of whatever is flattened after it.
+//! Both programs parse their arguments into these types, and shell completions are generated from them. The doc comment
+//! on a field is the help text of its flag, so it is written for users. Keep it to one paragraph; otherwise `--help`
+//! and `-h` print different texts. Each flag outside "Options" names its `help_heading` itself: clap's
+//! `next_help_heading` would also apply to the flags of any struct flattened after it.
 #![allow(missing_docs)]
 
 mod evaluate;
@@ -37,7 +37,7 @@ use numbers::{count, fraction, positive_triple, triple};
 use short_help::common_flags_only;
 use training::with_defaults;
 
-/// EfficientNet: classify images, fine-tune on your own, convert checkpoints.
+/// EfficientNet: classify images, fine-tune on your own data, convert checkpoints.
 #[derive(Debug, Parser)]
 #[command(
     name = "effnet",
@@ -68,7 +68,7 @@ pub struct GlobalArguments {
     #[arg(long, short, global = true, help_heading = "Global")]
     pub verbose: bool,
     /// When to use colours: auto, always or never
-    // Values with help of their own would make `effnet --help` twice as long.
+    // Listing the help of each value would make `effnet --help` twice as long.
     #[arg(
         long,
         global = true,
@@ -127,7 +127,8 @@ pub enum Command {
 }
 
 impl Arguments {
-    /// The command line, with the defaults of the training settings, which clap does not know, in their help.
+    /// Returns the definition of the command line. The help of each training setting shows its default, which clap
+    /// itself does not know.
     pub fn definition() -> clap::Command {
         Self::command()
             .mut_subcommand("train", |command| with_defaults(command, &Settings::of_train()))
@@ -139,7 +140,7 @@ impl Arguments {
     }
 }
 
-/// A network, the preprocessing of its images, and how it is run.
+/// A network, the preprocessing of its images, and how to run it.
 #[derive(Debug, Args)]
 pub struct NetworkArguments {
     #[command(flatten)]
@@ -220,7 +221,7 @@ pub struct PreprocessingArguments {
     pub std: Option<Triple>,
 }
 
-/// `--batch-size`.
+/// The value of `--batch-size`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BatchSize {
     Auto,
@@ -228,7 +229,7 @@ pub enum BatchSize {
 }
 
 impl BatchSize {
-    /// The number of images, unless automatic.
+    /// Returns the number of images, or `None` if it is chosen automatically.
     pub fn images(self) -> Option<usize> {
         match self {
             Self::Auto => None,
@@ -371,7 +372,7 @@ fn interpolation(text: &str) -> Result<Interpolation, String> {
 }
 
 impl PreprocessingArguments {
-    /// The overrides, in the types of the library.
+    /// Converts the flags to the library's type for overrides.
     pub fn overrides(&self) -> PreprocessingOverrides {
         PreprocessingOverrides::default()
             .with_image_size(self.image_size)

@@ -1,7 +1,7 @@
-//! The inputs of this process, and where their results go.
+//! Determines the inputs of this process and where their results go.
 //!
-//! One process writes to standard output or a file. Of several, started by a launcher such as torchrun, each takes a
-//! share of the inputs and writes parts of one output; the flags and commands are the same.
+//! A single process writes to standard output or a file. If a launcher such as torchrun starts several processes, each
+//! takes a share of the inputs and writes parts of one output. The flags and commands are the same in both cases.
 
 use std::path::Path;
 
@@ -16,26 +16,27 @@ use crate::printer::Printer;
 use crate::sharding::{Group, Job, Shard, Share};
 use crate::sink::Sink;
 
-/// The file of an output flag; `None` for standard output, which `-` means in every flag.
+/// Returns the file named by an output flag, or `None` for standard output, which `-` stands for in every flag.
 pub(crate) fn named_file(output: Option<&Path>) -> Option<&Path> {
     output.filter(|output| output.as_os_str() != "-")
 }
 
-/// The file of an output flag that standard output is not the default of: `-` names it.
+/// Returns the file named by an output flag that does not default to standard output. `-` still stands for standard
+/// output.
 pub(crate) fn file_or_stdout(output: &Path) -> &Path {
     named_file(Some(output)).unwrap_or(Path::new("/dev/stdout"))
 }
 
-/// `--output`, for one process or for a group of them.
+/// The destination named by `--output`, for a single process or a group of processes.
 pub(crate) struct Destination<'a> {
     output: Option<&'a Path>,
-    /// `None` without an output.
+    /// `None` for a single process, or if no output is named.
     group: Option<Group>,
 }
 
 impl<'a> Destination<'a> {
-    /// The output for these inputs. Several processes need a file to write to, and inputs that each of them
-    /// can list.
+    /// Creates the destination for the results of these inputs. A group of processes needs a file to write to, and
+    /// inputs that every process can list.
     pub(crate) fn of(inputs: &InputArguments, output: Option<&'a Path>) -> anyhow::Result<Self> {
         let group = launcher::group_without_address()?.map(|environment| Group {
             rank: environment.rank,
@@ -65,19 +66,19 @@ impl<'a> Destination<'a> {
         })
     }
 
-    /// Whether this process does all the work.
+    /// Returns whether this process does all the work.
     pub(crate) fn is_single(&self) -> bool {
         self.group.is_none()
     }
 
-    /// The printer of this process: rank 0 prints for the group.
+    /// Returns the printer for this process: rank 0 prints for the group.
     pub(crate) fn printer(&self, printer: &Printer) -> Printer {
         printer.of_rank(self.group.map_or(0, |group| group.rank))
     }
 
-    /// Opens the output. In a group, this process takes its share of `inputs`, in parts of a multiple of `batch`
-    /// images; `job` returns what else the results depend on. A process that finds no part left
-    /// to compute completes the output if all parts are finished.
+    /// Opens the output. In a group, this process takes its share of `inputs`, in parts whose size is a multiple of
+    /// `batch` images; `job` returns everything else that the results depend on. A process with no parts left to
+    /// compute completes the output if all parts are finished.
     pub(crate) fn open(
         self,
         inputs: Vec<Input>,

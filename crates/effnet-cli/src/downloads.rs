@@ -1,4 +1,4 @@
-//! Opens the manifest and cache of published weights as flags and environment say, and shows downloads.
+//! Opens the manifest and cache of published weights according to the flags and the environment, and shows downloads.
 
 use effnet::{HubConfig, Zoo};
 use effnet_hub::{Progress, Transfer, Warning};
@@ -7,10 +7,10 @@ use indicatif::ProgressBar;
 use crate::Printer;
 use crate::arguments::ZooArguments;
 
-/// Reads the manifest. Nothing is downloaded or created.
+/// Opens the manifest. Nothing is downloaded or created.
 ///
 /// # Errors
-/// If the manifest of `--manifest` or `EFFNET_MANIFEST` cannot be read.
+/// If the manifest named by `--manifest` or `EFFNET_MANIFEST` cannot be read.
 pub fn open_zoo(arguments: &ZooArguments) -> anyhow::Result<Zoo> {
     let mut config = HubConfig::from_environment(|name| std::env::var_os(name));
     config.offline |= arguments.offline;
@@ -26,12 +26,12 @@ pub struct DownloadProgress<'p> {
 }
 
 impl<'p> DownloadProgress<'p> {
-    /// Uses a bar of its own.
+    /// Shows downloads on a new bar.
     pub fn new(printer: &'p Printer) -> Self {
         Self::on(printer, printer.download())
     }
 
-    /// Uses this bar.
+    /// Shows downloads on an existing bar.
     pub(crate) fn on(printer: &'p Printer, bar: ProgressBar) -> Self {
         Self { printer, bar }
     }

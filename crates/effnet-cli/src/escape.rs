@@ -1,21 +1,21 @@
-//! Makes text from files and the network safe to show.
+//! Makes text from files and the network safe to display.
 //!
 //! File names, class names, tensor names and server responses can contain anything: escape sequences that set colours
-//! or the terminal's title, line breaks that forge a second message, characters that reverse the text after them. Everything
-//! that a person reads passes through here: the printer escapes whole messages, and the tables on standard output
-//! escape each value. CSV and JSON keep their bytes, unless a terminal shows them.
+//! or the terminal's title, line breaks that forge a second message, characters that reverse the text after them.
+//! Everything that a person reads passes through here: the printer escapes whole messages, and the tables on standard
+//! output escape each value. CSV and JSON keep their bytes, unless they are shown on a terminal.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// A value on one line: control characters, line breaks and characters that change the direction of text become
-/// `\n`, `\t` or `\u{1b}`.
+/// Escapes a value that is shown on one line. Control characters, line breaks and characters that change the text
+/// direction become escapes such as `\n`, `\t` or `\u{1b}`.
 pub fn line(text: &str) -> Cow<'_, str> {
     escape(text, |_| false)
 }
 
-/// A message, which may have several lines. All but the first are indented, so that no part of it looks like another
-/// message.
+/// Escapes a message, which may have several lines. All lines but the first are indented, so that no part of the
+/// message looks like another message.
 pub fn message(text: &str) -> Cow<'_, str> {
     let escaped = escape(text, |c| c == '\n');
     if escaped.contains('\n') {
@@ -59,16 +59,16 @@ fn escape(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Whether a character acts on a terminal, or on the text around it, instead of being shown.
+/// Returns whether a character acts on the terminal or on the text around it instead of being displayed.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
             // Line and paragraph separators.
             '\u{2028}' | '\u{2029}'
-            // Direction: marks, embeddings, overrides, isolates (CVE-2021-42574).
+            // Direction of text: marks, embeddings, overrides, isolates (CVE-2021-42574).
             | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
-            // Invisible: zero-width space, word joiner and its kin, annotations, byte order mark, tags.
+            // Invisible: zero-width space, word joiner and similar characters, annotations, byte order mark, tags.
             | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{fff9}'..='\u{fffb}' | '\u{feff}'
             | '\u{e0000}'..='\u{e007f}'
         )

@@ -1,4 +1,4 @@
-//! Device, precision, engine, threads and batch size: the flags, resolved for this machine.
+//! Resolves the flags for device, precision, engine, threads and batch size for this machine.
 
 use std::num::NonZero;
 use std::thread::available_parallelism;
@@ -13,17 +13,17 @@ use crate::sharding::Job;
 use crate::torch::{TorchCommands, TorchExecution, TorchRequest};
 use crate::{Printer, handover};
 
-/// The number of threads: `requested`, or one per core of this process.
+/// Returns the number of threads: `requested`, or one per core of this process.
 pub fn threads(requested: Option<usize>) -> usize {
     let cores = || available_parallelism().map_or(1, NonZero::get);
     requested.unwrap_or_else(|| launcher::threads(cores()))
 }
 
-/// What networks are prepared for.
+/// The device and options that networks are prepared for.
 pub(crate) struct Execution {
-    /// The libtorch device; `None` for the engine without libtorch.
+    /// The libtorch device, or `None` for the engine without libtorch.
     torch: Option<Box<dyn TorchExecution>>,
-    /// Threads for decoding, and for computing on the CPU.
+    /// The number of threads for decoding, and for computing on the CPU.
     pub(crate) threads: usize,
     engine: EngineChoice,
     precision: Precision,
@@ -31,7 +31,7 @@ pub(crate) struct Execution {
 }
 
 impl Execution {
-    /// To be called before anything else uses libtorch, which looks for CUDA only once.
+    /// Chooses the device. Must be called before anything else uses libtorch, which looks for CUDA only once.
     pub(crate) fn prepare(
         arguments: &ExecutionArguments,
         torch: Option<&dyn TorchCommands>,
@@ -60,7 +60,7 @@ impl Execution {
         })
     }
 
-    /// Adds what the digits of results depend on: only processes that agree on it may share a job.
+    /// Adds the options that affect the digits of results. Only processes that agree on them may share a job.
     pub(crate) fn describe(&self, job: &mut Job) {
         let is_cuda = self.torch.as_ref().is_some_and(|torch| torch.is_cuda());
         job.add("device", if is_cuda { "cuda" } else { "cpu" });
@@ -69,7 +69,7 @@ impl Execution {
         job.add("tf32", self.tf32);
     }
 
-    /// Prepares a network; with `features` it returns the pooled features before the classifier.
+    /// Prepares a network. With `features`, the network returns the pooled features before the classifier.
     pub(crate) fn build(
         &self,
         parameters: &Parameters,
@@ -89,7 +89,7 @@ impl Execution {
         };
         if self.precision == Precision::Auto && backend.precision() != Precision::Fp32 {
             printer.note(format!(
-                "computing in {}, the fastest here; --precision fp32 gives logits to five digits",
+                "computing in {}, the fastest precision on this machine; --precision fp32 gives logits to five digits",
                 backend.precision()
             ));
         }
@@ -104,7 +104,7 @@ impl Execution {
         Ok(backend)
     }
 
-    /// The batch size for `images` images of this height and width.
+    /// Returns the batch size for `images` images of this height and width.
     pub(crate) fn batch_size(
         &self,
         (config, backend): (&Config, &dyn Backend),
@@ -126,7 +126,7 @@ impl Execution {
 }
 
 impl ExecutionArguments {
-    /// Whether a flag asks for CUDA or for the plain engine, which need libtorch.
+    /// Returns whether a flag asks for CUDA or for the plain engine, both of which need libtorch.
     pub(crate) fn names_torch(&self) -> bool {
         matches!(self.device, DeviceChoice::Cuda(_)) || self.engine == EngineChoice::Plain
     }

@@ -1,44 +1,44 @@
-//! Why an input has no result: a reason for people and a kind for programs.
+//! Explains why an input has no result: a reason for people and a kind for programs.
 
 use effnet::{DecodeFailure, NotFinite};
 use effnet_data::chain;
 use effnet_image::{ImageError, unsupported_kind};
 use serde::Serialize;
 
-/// The kinds of failures, as `docs/output.md` lists them.
+/// The kinds of failures, as listed in `docs/output.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FailureKind {
     /// There is no such file.
     Missing,
-    /// The file or folder exists and cannot be read.
+    /// The file or folder exists but cannot be read.
     Unreadable,
-    /// A folder, pattern or archive without images.
+    /// The folder, pattern or archive has no images.
     NoImages,
     /// The file has no content.
     Empty,
-    /// The content is that of no known image format.
+    /// The content does not match any known image format.
     NotAnImage,
-    /// An image of a format, or with a feature, that is not supported.
+    /// The image has a format or a feature that is not supported.
     Unsupported,
-    /// An image that is truncated or violates its format.
+    /// The image is truncated or violates its format.
     Damaged,
-    /// The file, its pixels or the memory to decode it exceed a limit.
+    /// The file, its pixels or the memory for decoding it exceeds a limit.
     TooLarge,
-    /// A web address that cannot be downloaded.
+    /// The file at a web address cannot be downloaded.
     Download,
-    /// The network returned NaN or infinity.
+    /// The network's output contains NaN or infinity.
     NotFinite,
-    /// A bug.
+    /// The failure is a bug.
     Internal,
 }
 
-/// Why an input has no result.
+/// The reason why an input has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub(crate) struct Failure {
     pub(crate) kind: FailureKind,
-    /// Does not repeat the name of the input.
+    /// An explanation that does not repeat the name of the input.
     pub(crate) reason: String,
 }
 
@@ -48,12 +48,12 @@ impl Failure {
         Self { kind, reason }
     }
 
-    /// A file or folder that the operating system does not open.
+    /// Returns the failure for a file or folder that the operating system cannot open.
     pub(crate) fn of_io(error: &std::io::Error) -> Self {
         Self::new(kind_of_io(error), error.to_string())
     }
 
-    /// An input named `name` that could not be read, decoded or transformed.
+    /// Returns the failure for the input `name`, which could not be read, decoded or transformed.
     pub(crate) fn of_decoding(name: &str, failure: &DecodeFailure) -> Self {
         let kind = match failure {
             DecodeFailure::Failed(error) => match error.downcast_ref::<Failure>() {

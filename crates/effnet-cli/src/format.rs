@@ -1,7 +1,7 @@
-//! The format of an output: as `--format` says, else as the extension of the file says.
+//! Chooses the format of an output: the one that `--format` names, or else the one that the file extension implies.
 //!
-//! `-o results.csv` used to write text into a file named .csv. A name that contradicts the format, or that promises
-//! one which no command writes, is said before anything is computed.
+//! `-o results.csv` used to write text into a file named .csv. Now a file name that contradicts the format, or that
+//! promises a format which no command writes, is reported before anything is computed.
 
 use std::path::Path;
 
@@ -10,13 +10,13 @@ use clap::ValueEnum;
 
 use crate::printer::Printer;
 
-/// Formats that people ask for by an extension, and that no command writes.
+/// Extensions of formats that people may ask for but that no command writes.
 const OTHERS: [&str; 19] = [
     "npy", "npz", "parquet", "feather", "arrow", "tsv", "xlsx", "xls", "ods", "pkl", "pickle", "h5", "hdf5",
     "db", "sqlite", "html", "xml", "yaml", "yml",
 ];
 
-/// The name of the format in `--format` that an extension stands for.
+/// Returns the `--format` name of the format that an extension stands for.
 fn of_extension(extension: &str) -> Option<&'static str> {
     match extension {
         "json" | "jsonl" | "ndjson" => Some("json"),
@@ -26,10 +26,11 @@ fn of_extension(extension: &str) -> Option<&'static str> {
     }
 }
 
-/// The format to write: the `requested` one, else that of the extension of `output`, else `default`.
+/// Returns the format to write: the `requested` one, or else the one implied by the extension of `output`, or else
+/// `default`.
 ///
 /// # Errors
-/// For an extension of a format that the command cannot write.
+/// If the extension implies a format that the command cannot write.
 pub(crate) fn choose<F: ValueEnum + PartialEq + Copy>(
     requested: Option<F>,
     output: Option<&Path>,
@@ -49,7 +50,7 @@ pub(crate) fn choose<F: ValueEnum + PartialEq + Copy>(
         (Some(requested), _) => {
             if is_other && implied != Some(requested) {
                 printer.warning(format!(
-                    "{shown}: writing {} as --format says, into a file named .{extension}",
+                    "{shown}: writing {}, as --format says, into a file with the extension .{extension}",
                     name(&requested)
                 ));
             }
@@ -57,12 +58,12 @@ pub(crate) fn choose<F: ValueEnum + PartialEq + Copy>(
         }
         (None, Some(implied)) => Ok(implied),
         (None, None) if is_other => bail!(
-            "{shown}: cannot write .{extension}, expected {}; or name the format with --format",
+            "{shown}: cannot write .{extension}, expected {}; or choose the format with --format",
             extensions::<F>()
         ),
         (None, None) => {
             printer.warning(format!(
-                "{shown}: .{extension} does not say which format to write, writing {} (see --format)",
+                "{shown}: the extension .{extension} does not imply a format, writing {} (see --format)",
                 name(&default)
             ));
             Ok(default)
@@ -70,13 +71,13 @@ pub(crate) fn choose<F: ValueEnum + PartialEq + Copy>(
     }
 }
 
-/// The name of a format in `--format`.
+/// Returns the `--format` name of a format.
 fn name<F: ValueEnum>(format: &F) -> String {
     let value = format.to_possible_value();
     value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-/// The extensions of the formats of a command, for a message.
+/// Lists the extensions of a command's formats, for a message.
 fn extensions<F: ValueEnum>() -> String {
     let known = [("text", ".txt"), ("csv", ".csv"), ("json", ".json or .jsonl")];
     let offered = known.iter().filter(|(name, _)| F::from_str(name, true).is_ok());

@@ -1,10 +1,10 @@
-//! Header and separator of an output.
+//! The header and separator of an output.
 
-/// What an output contains in addition to its results.
+/// The text that an output contains in addition to its results.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Frame {
-    /// Before all results.
+    /// The text before all results.
     pub(crate) header: Vec<u8>,
-    /// Between two results.
+    /// The text between two results.
     pub(crate) separator: &'static str,
 }

@@ -1,9 +1,9 @@
 //! Hands commands that need libtorch over from `effnet` to `effnet-torch`.
 //!
-//! libtorch is 430 MB and takes 0.3 s to load, so `effnet` does without it. If a command needs it, `effnet`
-//! executes (`exec`) the `effnet-torch` in the same folder: same arguments, same process, nothing read from
-//! standard input. Both programs must have the same version. `effnet` passes its version in an environment
-//! variable, which also keeps the two from executing each other in a loop.
+//! libtorch is 430 MB and takes 0.3 s to load, so `effnet` does not link to it. If a command needs libtorch, `effnet`
+//! executes (`exec`) the `effnet-torch` in the same folder, with the same arguments and in the same process, before it
+//! reads anything from standard input. Both programs must have the same version. `effnet` passes its version in an
+//! environment variable, which also keeps the two from executing each other in a loop.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -16,23 +16,23 @@ use crate::Printer;
 use crate::arguments::{Arguments, Command, DeviceChoice, ExecutionArguments};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The version of the program that handed the command over.
+/// The environment variable that holds the version of the program that handed the command over.
 const HANDED_OVER_BY: &str = "EFFNET_HANDED_OVER_BY";
 /// With this as the first argument, `scripts/effnet` asks whether a command line needs libtorch.
 const QUESTION: &str = "__needs-torch";
 const PROGRAM: &str = "effnet-torch";
 
-/// The error without `effnet-torch`.
-pub(crate) const MISSING: &str = "training, --device cuda and --engine plain need effnet-torch, which is not in the \
-     folder of effnet: install both with `scripts/install --torch`, or use scripts/effnet";
+/// The error if `effnet-torch` is missing.
+pub(crate) const MISSING: &str = "training, --device cuda and --engine plain need effnet-torch, which is not in \
+     the same folder as effnet: install both with `scripts/install --torch`, or use scripts/effnet";
 
-/// How often an OpenMP thread spins for work before it sleeps: a hundredth of the default of libtorch's OpenMP.
-/// Measured on two cores (B0, 96 pixels, batches of 16): 133 images/s either way; next to two other busy processes,
-/// 48 instead of 12.
+/// How many times an OpenMP thread spins, waiting for work, before it sleeps: a hundredth of the default in libtorch's
+/// OpenMP. Measured on two cores (B0, 96 pixels, batches of 16): 133 images/s with either value; next to two other busy
+/// processes, 48 images/s instead of 12.
 const SPINS: &str = "1000";
 const SPIN_COUNT: &str = "GOMP_SPINCOUNT";
 
-/// Answers `scripts/effnet`, and refuses to run for another version of `effnet`. `None` in all other cases.
+/// Answers `scripts/effnet`, or refuses to run for a different version of `effnet`. Returns `None` in all other cases.
 pub(crate) fn answer_or_refuse(is_torch: bool) -> Option<ExitCode> {
     if is_torch {
         let by = std::env::var_os(HANDED_OVER_BY)?;
@@ -41,7 +41,8 @@ pub(crate) fn answer_or_refuse(is_torch: bool) -> Option<ExitCode> {
         }
         let printer = Printer::new(false, false, crate::ColorChoice::Auto);
         printer.error(&anyhow::anyhow!(
-            "{PROGRAM} has version {VERSION}, but the effnet that called it has {}: install both in the same version",
+            "{PROGRAM} has version {VERSION}, but the effnet that called it has version {}: install the same version \
+             of both",
             by.display()
         ));
         return Some(ExitCode::from(2));
@@ -53,10 +54,10 @@ pub(crate) fn answer_or_refuse(is_torch: bool) -> Option<ExitCode> {
     }
     let matches = Arguments::definition().try_get_matches_from(std::iter::once(name).chain(call));
     let arguments = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
-    // Arguments that do not parse are an error, which does not need libtorch.
+    // Reporting arguments that do not parse does not need libtorch.
     let needed = arguments.is_ok_and(|arguments| match need(&arguments.command) {
         Need::Torch => true,
-        // An existing program is used, so it has to be up to date.
+        // If the program exists, it will be used, so it has to be up to date.
         Need::Device => program().is_some(),
         Need::Nothing => false,
     });
@@ -71,7 +72,7 @@ pub(crate) fn answer_or_refuse(is_torch: bool) -> Option<ExitCode> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
     Nothing,
-    /// Only for a CUDA device, and if `effnet-torch` is there to use it.
+    /// Only to use a CUDA device, and only if `effnet-torch` is installed.
     Device,
     Torch,
 }
@@ -95,24 +96,25 @@ fn need_of(arguments: &ExecutionArguments) -> Need {
     }
 }
 
-/// Whether these arguments need libtorch on any machine.
+/// Returns whether these arguments need libtorch on any machine.
 pub(crate) fn needs_torch(arguments: &ExecutionArguments) -> bool {
     need_of(arguments) == Need::Torch
 }
 
-/// Whether the kernel has loaded the NVIDIA driver.
+/// Returns whether the kernel has loaded the NVIDIA driver.
 fn has_nvidia_driver() -> bool {
     Path::new("/proc/driver/nvidia/version").exists()
 }
 
-/// The `effnet-torch` in the folder of this program.
+/// Returns the path of the `effnet-torch` in this program's folder, if there is one.
 pub(crate) fn program() -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
     let path = own.parent()?.join(PROGRAM);
     path.is_file().then_some(path)
 }
 
-/// The answer of the `effnet-torch` at this path to `effnet env`; `None` if it fails or has another version.
+/// Returns the answer of the `effnet-torch` at this path to `effnet env`, or `None` if it fails or has a different
+/// version.
 pub(crate) fn ask_environment(program: &Path) -> Option<serde_json::Value> {
     let mut process = Process::new(program);
     process.args(["env", "--format", "json"]);
@@ -122,12 +124,13 @@ pub(crate) fn ask_environment(program: &Path) -> Option<serde_json::Value> {
         .filter(|_| output.status.success())
 }
 
-/// Hands the command over if it needs libtorch and this program has none. Returns only if it does not.
+/// Hands the command over if it needs libtorch and this program is built without it. Returns only if the command was
+/// not handed over.
 pub(crate) fn hand_over(arguments: &Arguments, is_torch: bool, printer: &Printer) -> anyhow::Result<()> {
     let need = need(&arguments.command);
     if is_torch {
-        // The user called `effnet-torch` itself. OpenMP reads its variables when it is loaded, before `main`,
-        // so a training command has to execute the program once more.
+        // The user called `effnet-torch` directly. OpenMP reads its environment variables when it is loaded, before
+        // `main`, so a training command has to execute the program once more.
         if need == Need::Torch && trains(&arguments.command) && std::env::var_os(HANDED_OVER_BY).is_none() {
             let own = std::env::current_exe().context("cannot determine the path of this program")?;
             start(&own, &arguments.command)?;
@@ -139,7 +142,8 @@ pub(crate) fn hand_over(arguments: &Arguments, is_torch: bool, printer: &Printer
         (_, Some(program)) => start(&program, &arguments.command),
         (Need::Device, None) => {
             printer.note(format!(
-                "using the CPU: there is an NVIDIA driver, but no {PROGRAM} in the folder of effnet to use it"
+                "using the CPU: there is an NVIDIA driver, but {PROGRAM}, which could use it, is not in the same \
+                 folder as effnet"
             ));
             Ok(())
         }
@@ -151,11 +155,11 @@ fn trains(command: &Command) -> bool {
     matches!(command, Command::Train(_) | Command::Finetune(_))
 }
 
-/// Replaces this process with `program`, with the same arguments.
+/// Replaces this process with `program`, passing the same arguments.
 ///
-/// A training step has thousands of short parallel sections, after each of which OpenMP's threads spin for a while.
+/// A training step has thousands of short parallel sections, and OpenMP's threads spin for a while after each of them.
 /// If anything else needs the cores, such as the data-loading threads, spinning slows down the very work that the
-/// threads wait for. So they sleep soon, unless the environment says how they should wait.
+/// threads are waiting for. They are therefore made to sleep sooner, unless the environment says how they should wait.
 fn start(program: &Path, command: &Command) -> anyhow::Result<()> {
     let mut call = std::env::args_os();
     let mut process = Process::new(program);

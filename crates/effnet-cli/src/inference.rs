@@ -1,8 +1,7 @@
-//! From arguments to a network and its transform: what `classify`, `features`, `evaluate` and `bench` share.
+//! Turns arguments into a network and its transform, for `classify`, `features`, `evaluate` and `bench`.
 //!
-//! Weights, profile, labels and preprocessing have to match: a wrong combination gives wrong results without
-//! an error. The crate `effnet` determines them; this module only passes on the flags, in the same way for
-//! all commands.
+//! Weights, profile, labels and preprocessing must match: a wrong combination silently gives wrong results. The crate
+//! `effnet` determines them; this module only passes on the flags, in the same way for all commands.
 
 use anyhow::anyhow;
 use effnet::{Backend, Config, Error, Labels, LoadOptions, ModelFile, ModelOptions, Weights, Zoo, transform};
@@ -16,7 +15,7 @@ use crate::sharding::{Job, digest};
 use crate::torch::TorchCommands;
 use crate::{DownloadProgress, Printer, open_zoo};
 
-/// Chooses the device and finds the weights, downloading them if necessary. To be called before anything else uses
+/// Chooses the device and finds the weights, downloading them if necessary. Must be called before anything else uses
 /// libtorch.
 pub(crate) fn locate(
     arguments: &NetworkArguments,
@@ -38,7 +37,7 @@ pub(crate) fn find(arguments: &ModelArguments, printer: &Printer) -> anyhow::Res
     Ok((zoo, weights))
 }
 
-/// The network and profile specified by the flags.
+/// Returns the network and profile specified by the flags.
 pub(crate) fn options(arguments: &ModelArguments) -> ModelOptions {
     ModelOptions::default()
         .with_variant(arguments.model.as_ref().map(|model| model.variant))
@@ -46,7 +45,7 @@ pub(crate) fn options(arguments: &ModelArguments) -> ModelOptions {
         .with_key(arguments.key.clone())
 }
 
-/// Opens a network that commands run as it is, and prints what its user should know.
+/// Opens a network that a command runs unchanged, and prints the warnings about it.
 pub(crate) fn inspect(
     weights: Weights,
     arguments: &ModelArguments,
@@ -78,8 +77,8 @@ pub(crate) struct Network {
     pub(crate) backend: Box<dyn Backend>,
 }
 
-/// Loads the network of a file. With `features` it returns the pooled features before the classifier, and the file
-/// may have any classifier or none.
+/// Loads the network from a file. With `features`, the network returns the pooled features before the classifier, and
+/// the file may have any classifier or none.
 pub(crate) fn load(
     file: &ModelFile,
     features: bool,
@@ -105,7 +104,7 @@ pub(crate) fn load(
     Ok(Network { config, backend })
 }
 
-/// A job of this subcommand, with everything that the network's output for an image depends on.
+/// Creates a job for this subcommand, with everything that the network's output for an image depends on.
 pub(crate) fn job(
     command: &str,
     file: &ModelFile,
@@ -126,7 +125,7 @@ pub(crate) fn job(
     Ok(job)
 }
 
-/// Weights, labels and transform, before the network is loaded.
+/// The weights, labels and transform of a network that is not loaded yet.
 pub(crate) struct Inference {
     pub(crate) execution: Execution,
     /// Turns an image into the network's input.
@@ -136,7 +135,7 @@ pub(crate) struct Inference {
 }
 
 impl Inference {
-    /// To be called before anything else uses libtorch.
+    /// Prepares everything but the network. Must be called before anything else uses libtorch.
     pub(crate) fn prepare(
         arguments: &InferenceArguments,
         torch: Option<&dyn TorchCommands>,
@@ -161,12 +160,12 @@ impl Inference {
         })
     }
 
-    /// The network's file.
+    /// Returns the network's file.
     pub(crate) fn file(&self) -> &ModelFile {
         &self.file
     }
 
-    /// A job of this subcommand with this network.
+    /// Creates a job for this subcommand with this network.
     pub(crate) fn job(&self, command: &str) -> anyhow::Result<Job> {
         let mut job = job(command, &self.file, &self.transform, &self.execution)?;
         if let Some(labels) = &self.labels {

@@ -1,4 +1,4 @@
-//! An input of a command: an image and where it is, or why it was not found.
+//! An input of a command: an image and its location, or the reason why it was not found.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -11,25 +11,25 @@ use crate::archive::ImageArchive;
 use crate::failure::Failure;
 use crate::web::Web;
 
-/// An image file, or why there is none.
+/// An image to read, or the reason why there is none.
 #[derive(Debug)]
 pub(crate) struct Input {
-    /// The name in results and messages.
+    /// The name shown in results and messages.
     pub(crate) name: String,
     source: InputSource,
-    /// What decoding mended.
+    /// Warnings from decoding the image.
     pub(crate) warnings: Vec<ImageWarning>,
 }
 
-/// Where an image is.
+/// The location of an image.
 #[derive(Debug)]
 enum InputSource {
     File(PathBuf),
     /// The bytes of a file, from standard input or a compressed archive.
     Bytes(Vec<u8>),
-    /// The member of this number in an archive.
+    /// The image with this index in an archive.
     Member(Arc<ImageArchive>, usize),
-    /// The file of this web address.
+    /// The file at this web address.
     Address(Arc<Web>, String),
     Failed(Failure),
 }
@@ -57,17 +57,17 @@ impl Input {
         }
     }
 
-    /// An existing file.
+    /// Creates an input for an existing file.
     pub(crate) fn of_file(path: PathBuf) -> Self {
         Self::new(path.display().to_string(), InputSource::File(path))
     }
 
-    /// The bytes of a file.
+    /// Creates an input from the bytes of a file.
     pub(crate) fn of_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Self {
         Self::new(name, InputSource::Bytes(bytes))
     }
 
-    /// The images of an archive.
+    /// Creates an input for each image in an archive.
     pub(crate) fn of_archive(archive: &Arc<ImageArchive>) -> impl Iterator<Item = Self> {
         (0..archive.len()).map(|index| {
             Self::new(
@@ -77,7 +77,7 @@ impl Input {
         })
     }
 
-    /// A file on the web, which is downloaded when it is needed.
+    /// Creates an input for a file on the web, which is downloaded when it is needed.
     pub(crate) fn of_address(web: &Arc<Web>, address: &str) -> Self {
         Self::new(
             address.to_owned(),
@@ -85,12 +85,12 @@ impl Input {
         )
     }
 
-    /// An input that was named but not found.
+    /// Creates an input for an image that was named but not found.
     pub(crate) fn of_failure(name: impl Into<String>, failure: Failure) -> Self {
         Self::new(name, InputSource::Failed(failure))
     }
 
-    /// The file of the image, or of the archive that holds it.
+    /// Returns the path of the image, or of the archive that contains it.
     pub(crate) fn file(&self) -> Option<&Path> {
         match &self.source {
             InputSource::File(path) => Some(path),
@@ -99,7 +99,7 @@ impl Input {
         }
     }
 
-    /// The file that holds the image alone.
+    /// Returns the path of the image if it is a file of its own, outside any archive.
     pub(crate) fn own_file(&self) -> Option<&Path> {
         match &self.source {
             InputSource::File(path) => Some(path),
@@ -107,7 +107,7 @@ impl Input {
         }
     }
 
-    /// The size of an image in an archive, in bytes.
+    /// Returns the size of an image in an archive, in bytes.
     pub(crate) fn member_size(&self) -> Option<u64> {
         match &self.source {
             InputSource::Member(archive, index) => Some(archive.size(*index)),
@@ -115,7 +115,7 @@ impl Input {
         }
     }
 
-    /// Why there is no image, if that is known before it is read.
+    /// Returns the reason why there is no image, if it is known before reading.
     pub(crate) fn failure(&self) -> Option<&Failure> {
         match &self.source {
             InputSource::Failed(failure) => Some(failure),
@@ -123,7 +123,7 @@ impl Input {
         }
     }
 
-    /// The bytes of the file.
+    /// Reads the bytes of the image file.
     pub(crate) fn bytes(&self) -> Result<Cow<'_, [u8]>, BoxError> {
         let limit = DecodeOptions::default().max_memory;
         Ok(match &self.source {
@@ -135,8 +135,8 @@ impl Input {
         })
     }
 
-    /// The input with its bytes in memory, if they can only be read in the order of the archive. To be called in
-    /// that order, by one thread at a time: a compressed archive read out of order would start over.
+    /// Reads the bytes into memory now if they can only be read in the order of the archive. Must be called in that
+    /// order, by one thread at a time: reading a compressed archive out of order starts over at its beginning.
     pub(crate) fn in_order(mut self) -> Self {
         let InputSource::Member(archive, index) = &self.source else {
             return self;

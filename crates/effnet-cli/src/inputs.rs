@@ -1,7 +1,7 @@
 //! Expands INPUT arguments into a list of images.
 //!
-//! `classify` and `features` list their inputs here, before any network is loaded. The order is the same on every
-//! run: the parts of a sharded output are numbered by it.
+//! `classify` and `features` list their inputs here, before any network is loaded. The order is the same in every run,
+//! because the parts of a sharded output are numbered by it.
 
 mod list;
 
@@ -21,25 +21,25 @@ use crate::printer::{Printer, counted};
 use crate::web::{Web, is_address};
 use list::{Content, read_list, read_standard_input};
 
-/// The name of the image on standard input.
+/// The name of the image read from standard input.
 const STANDARD_INPUT: &str = "-";
 
-/// The images that the arguments name, and what was passed over.
+/// The images named by the arguments, and the files that were skipped.
 #[derive(Debug, Default)]
 pub(crate) struct Inputs {
     pub(crate) images: Vec<Input>,
     pub(crate) skipped: Skipped,
-    /// `None` until the first address.
+    /// `None` until the first web address.
     web: Option<Arc<Web>>,
     is_offline: bool,
 }
 
-/// Images of unsupported kinds that were passed over in folders.
+/// Images of unsupported kinds that were skipped in folders.
 #[derive(Debug, Default)]
 pub(crate) struct Skipped(BTreeMap<&'static str, usize>);
 
 impl Skipped {
-    /// Each kind with the number of its files.
+    /// Returns each kind with its number of files.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = (&'static str, usize)> {
         self.0.iter().map(|(kind, count)| (*kind, *count))
     }
@@ -50,7 +50,7 @@ impl Skipped {
         }
     }
 
-    /// `2 HEIC files and 1 SVG file, which effnet cannot read: convert them to JPEG or PNG`
+    /// Describes the files: `2 HEIC files and 1 SVG file, which effnet cannot read: convert them to JPEG or PNG`.
     fn explain(&self) -> String {
         let kinds = self
             .kinds()
@@ -68,10 +68,10 @@ impl Skipped {
 /// Expands files, folders, glob patterns, archives, web addresses, lists and `-`. An input that is not found becomes
 /// a failed [`Input`], which is reported in its place while the others are processed.
 ///
-/// Web addresses are downloaded later, unless `is_offline`.
+/// Web addresses are downloaded later, or never if `is_offline` is set.
 ///
 /// # Errors
-/// If a list cannot be read, or is not one.
+/// If a list cannot be read, or is not a list of paths.
 pub(crate) fn expand(
     arguments: &InputArguments,
     is_offline: bool,
@@ -213,15 +213,15 @@ impl Inputs {
     }
 }
 
-/// The failure of a folder or archive without images.
+/// Returns the failure for a folder or archive without images.
 fn no_images(place: &str, skipped: &Skipped) -> Failure {
     let reason = if skipped.0.is_empty() {
         format!(
-            "no images in this {place}, expected files with the extensions {}",
+            "no images in this {place}: expected files with the extensions {}",
             EXTENSIONS.join(", ")
         )
     } else {
-        format!("no images in this {place} but {}", skipped.explain())
+        format!("no images in this {place} except {}", skipped.explain())
     };
     Failure::new(FailureKind::NoImages, reason)
 }
@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(failures.len(), 3);
         assert_eq!(
             failures[0].reason,
-            "no images in this folder but 1 HEIC file, which effnet cannot read: convert it to JPEG or PNG"
+            "no images in this folder except 1 HEIC file, which effnet cannot read: convert it to JPEG or PNG"
         );
         assert_eq!(failures[1].reason, "no file matches this pattern");
         assert_eq!(failures[2].kind, FailureKind::Missing);

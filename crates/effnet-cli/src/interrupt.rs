@@ -1,33 +1,33 @@
-//! Ctrl-C: finish the work in progress, report it, stop.
+//! Handles Ctrl-C: a command finishes the work in progress, reports it and stops.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::process::exit_at_once;
 
-/// A flag that Ctrl-C or SIGTERM sets. A second Ctrl-C ends the process at once.
+/// A flag that is set by Ctrl-C or SIGTERM. A second Ctrl-C ends the process immediately.
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Installs the handler. If that fails, Ctrl-C keeps its default.
+    /// Installs the handler. If that fails, Ctrl-C keeps its default effect.
     pub fn listen() -> Self {
         let flag = Arc::new(AtomicBool::new(false));
         let set = Arc::clone(&flag);
         let _ = ctrlc::set_handler(move || {
             if set.swap(true, Ordering::SeqCst) {
-                // A writing thread may hold the lock of standard output, so nothing is flushed.
+                // A writing thread may hold the lock on standard output, so nothing is flushed.
                 exit_at_once(130);
             }
         });
         Self(flag)
     }
 
-    /// The flag, to share with other threads.
+    /// Returns the flag, to share it with other threads.
     pub fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.0)
     }
 
-    /// Whether Ctrl-C was pressed.
+    /// Returns whether Ctrl-C was pressed.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }

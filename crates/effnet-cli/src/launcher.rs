@@ -1,17 +1,18 @@
-//! The rank, the devices and the threads that a launcher such as torchrun gives this process.
+//! The rank, device and threads that a launcher such as torchrun assigns to this process.
 
 use anyhow::ensure;
 use launch_environment::{Environment, EnvironmentError};
 
-/// The value of a variable. One that is not UTF-8 is not a number either, and is reported as far as it is readable.
+/// Returns the value of an environment variable. A value that is not UTF-8 is not a number either; errors show its
+/// readable part.
 fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// The group of this process. Processes that only share files need no MASTER_ADDR and MASTER_PORT.
+/// Returns the group of this process. Processes that share only files do not need MASTER_ADDR and MASTER_PORT.
 ///
 /// # Errors
-/// For a variable that is not a number, and for numbers that contradict each other.
+/// If a variable is not a number, or if the numbers contradict each other.
 pub fn group_without_address() -> Result<Option<Environment>, EnvironmentError> {
     Environment::from_lookup(|name| match (variable(name), name) {
         (None, "MASTER_ADDR") => Some("localhost".to_owned()),
@@ -20,7 +21,7 @@ pub fn group_without_address() -> Result<Option<Environment>, EnvironmentError> 
     })
 }
 
-/// Refuses several processes for a command that would do all of its work in each of them.
+/// Refuses to run a command in several processes when each of them would do all of the work.
 ///
 /// # Errors
 /// If this is one of several processes.
@@ -34,7 +35,7 @@ pub fn refuse_group(command: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The device of this process, of the `devices` of this machine.
+/// Returns the index of the device for this process, out of the `devices` on this machine.
 ///
 /// # Errors
 /// Same as [`group_without_address`].
@@ -43,13 +44,13 @@ pub fn device(devices: usize) -> Result<usize, EnvironmentError> {
     Ok(local_rank % devices.max(1))
 }
 
-/// The number of threads of this process on a machine with this many `cores`.
+/// Returns the number of threads for this process on a machine with this many `cores`.
 pub fn threads(cores: usize) -> usize {
     share_of_cores(cores, variable)
 }
 
-/// The number of threads of one of `LOCAL_WORLD_SIZE` processes: `OMP_NUM_THREADS`, else its share of the cores. The 1
-/// that torchrun puts into an unset `OMP_NUM_THREADS` does not count.
+/// Returns the number of threads for one of `LOCAL_WORLD_SIZE` processes: `OMP_NUM_THREADS`, or else its share of the
+/// cores. If `OMP_NUM_THREADS` is unset, torchrun sets it to 1; that value does not count.
 fn share_of_cores(cores: usize, variable: impl Fn(&str) -> Option<String>) -> usize {
     let number = |name| variable(name)?.trim().parse().ok().filter(|&number| number > 0);
     let processes = number("LOCAL_WORLD_SIZE").unwrap_or(1);

@@ -44,8 +44,9 @@ pub use process::{exit_at_once, resident_memory};
 pub use sharding::digest;
 pub use torch::{Cuda, TorchCommands, TorchExecution, TorchRequest};
 
-/// Runs the command line of this process: the body of both programs. `torch` is what a program with libtorch
-/// adds; one without it hands commands that need libtorch over to the `effnet-torch` in its folder.
+/// Parses and runs this process's command line; this is the main function of both programs. `torch` supplies the
+/// commands that need libtorch. A program built without libtorch passes those commands to the `effnet-torch` next to
+/// it.
 pub fn main(torch: Option<&dyn TorchCommands>) -> ExitCode {
     if let Some(code) = handover::answer_or_refuse(torch.is_some()) {
         return code;
@@ -57,10 +58,10 @@ pub fn main(torch: Option<&dyn TorchCommands>) -> ExitCode {
     let ran = handover::hand_over(&arguments, torch.is_some(), &printer)
         .and_then(|()| run(&arguments, torch, &printer));
     match ran {
-        // Threads may still compute: running the destructors of libraries under them would crash.
+        // Threads may still be computing, and running library destructors underneath them would crash.
         Ok(Outcome::Interrupted) => exit_at_once(130),
         Ok(outcome) => outcome.into(),
-        // The reader of the pipe, `head` say, has closed it: not an error.
+        // The reader of the pipe, such as `head`, has closed it, which is not an error.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             printer.error(&error);

@@ -21,7 +21,7 @@ impl From<Outcome> for ExitCode {
             Outcome::Done => Self::SUCCESS,
             Outcome::SomeFailed => Self::from(1),
             Outcome::NothingDone => Self::from(2),
-            // As a shell reports a process that SIGINT ended.
+            // The code that a shell reports for a process ended by SIGINT.
             Outcome::Interrupted => Self::from(130),
         }
     }

@@ -1,7 +1,7 @@
-//! The loop over a pipeline's outputs that `classify`, `features` and `evaluate` share.
+//! The loop over a pipeline's outputs, shared by `classify`, `features` and `evaluate`.
 //!
-//! Progress, Ctrl-C and smaller batches after running out of memory are handled here, so that the three commands
-//! behave the same and only decide what to do with an output.
+//! Progress, Ctrl-C and the reduction of batches after running out of memory are handled here, so that the three
+//! commands behave the same and only have to decide what to do with an output.
 
 use std::path::Path;
 use std::time::Instant;
@@ -18,14 +18,15 @@ use crate::printer::{Printer, counted};
 /// How a loop over outputs ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LoopEnd {
-    /// After the last output, or after the last that was finished when Ctrl-C stopped the pipeline.
+    /// The loop ended after the last output or, if Ctrl-C stopped the pipeline, after the last output that was
+    /// completed.
     Complete,
-    /// `take` failed after Ctrl-C, which had stopped the reader of the results as well.
+    /// `take` failed after Ctrl-C, which had also stopped the process that reads the results.
     Cut,
 }
 
-/// Calls `take` with each output, and with whether the next one is not finished yet, while a progress bar counts
-/// the inputs. Warns whenever batches become smaller because memory ran out.
+/// Calls `take` with each output and with a flag that is set if the next output is not ready yet, while a progress bar
+/// counts the inputs. Warns whenever the batch size is reduced because memory ran out.
 pub(crate) fn for_each_output<T: Source>(
     mut outputs: Pipeline<T>,
     progress: &ProgressBar,
@@ -46,7 +47,7 @@ pub(crate) fn for_each_output<T: Source>(
         ) {
             reduced = Some(size);
             printer.warning(format!(
-                "out of memory: the batch size is now {}",
+                "out of memory: reduced the batch size to {}",
                 counted(size, "image")
             ));
         }
@@ -58,25 +59,26 @@ pub(crate) fn for_each_output<T: Source>(
 
 fn explain(error: BackendError) -> anyhow::Error {
     let advice = if error.is_out_of_memory() {
-        "out of memory with a single image; a smaller --image-size needs less"
+        "out of memory with a single image; a smaller --image-size needs less memory"
     } else {
         "cannot run the network"
     };
     anyhow::Error::new(error).context(advice)
 }
 
-/// What the closing line of a command says in addition to the number of images.
+/// The contents of a command's closing line in addition to the number of images.
 pub(crate) struct Closing {
-    /// What was done with an image: `classified`.
+    /// What was done with the images, such as `classified`.
     pub(crate) done: &'static str,
     /// When the command started.
     pub(crate) start: Instant,
-    /// Files that were passed over in folders.
+    /// Files that were skipped in folders.
     pub(crate) skipped: Skipped,
 }
 
 impl Closing {
-    /// `11 classified, 3 failed, 2 HEIC files skipped, 8.0 s (1.4 images/s) -> results.csv`
+    /// Returns the closing line, such as `11 classified, 3 failed, 2 HEIC files skipped, 8.0 s (1.4 images/s) ->
+    /// results.csv`.
     pub(crate) fn line(&self, tally: Tally, output: Option<&Path>) -> String {
         let mut parts = vec![format!("{} {}", tally.done, self.done)];
         if tally.failed > 0 {
@@ -101,7 +103,7 @@ impl Closing {
     }
 }
 
-/// The number of inputs that succeeded and failed.
+/// The numbers of inputs that succeeded and failed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tally {
     pub(crate) done: usize,
@@ -118,13 +120,13 @@ impl Tally {
         }
     }
 
-    /// The number of inputs so far.
+    /// Returns the number of inputs so far.
     pub(crate) fn inputs(&self) -> usize {
         self.done + self.failed
     }
 
-    /// The outcome of a command for `count` inputs. After an interrupt, warns that the results, in `output` unless
-    /// they were printed, are incomplete.
+    /// Returns the outcome of a command for `count` inputs. After an interrupt, warns that the results are incomplete;
+    /// they are in `output`, unless they were printed.
     pub(crate) fn outcome(
         &self,
         count: usize,
@@ -146,7 +148,7 @@ impl Tally {
         self.as_outcome()
     }
 
-    /// The outcome of a command that was not interrupted.
+    /// Returns the outcome of a command that was not interrupted.
     pub(crate) fn as_outcome(&self) -> Outcome {
         match (self.done, self.failed) {
             (_, 0) => Outcome::Done,

@@ -1,17 +1,18 @@
-//! What is printed about a data set before it is used: which images serve as what, and the images per class.
+//! Describes a data set before it is used: which images are for training and validation, and the number of images per
+//! class.
 //!
-//! A folder can be read in more than one way. Nobody notices from an accuracy that `Testing` was taken for a class, or
-//! that a column `split` was not used.
+//! A folder can be interpreted in more than one way. The accuracy alone does not reveal that `Testing` was mistaken for
+//! a class, or that a column `split` was ignored.
 
 use effnet_data::{Dataset, Reading, by_class};
 
 use crate::printer::{Printer, counted};
 
-/// The most classes whose images are all listed.
+/// The largest number of classes that are all listed.
 const MOST_CLASSES: usize = 12;
-/// How many are listed if there are more.
+/// The number of classes to list if there are more.
 const FIRST_CLASSES: usize = 6;
-/// From this ratio of the largest class to the smallest on, weighting the classes usually helps.
+/// The ratio of the largest to the smallest class from which class weights usually help.
 const IMBALANCE: usize = 5;
 
 /// The training and validation images of a run.
@@ -22,12 +23,13 @@ pub struct Overview<'a> {
     pub train: &'a dyn Dataset,
     /// The validation images.
     pub val: Option<&'a dyn Dataset>,
-    /// The fraction of each class that was held out for validation; `None` if the data set is split already.
+    /// The fraction of each class that was held out for validation; `None` if the data set is already split.
     pub held_out: Option<f64>,
 }
 
 impl Overview<'_> {
-    /// Which images serve as what: `training: Training/ (480 images), validation: Testing/ (120 images), 2 classes`.
+    /// Returns the parts of the data set: `training: Training/ (480 images), validation: Testing/ (120 images), 2
+    /// classes`.
     pub fn parts(&self) -> String {
         let of = |name: &Option<String>, images: usize| match name {
             Some(name) => format!("{name} ({})", counted(images, "image")),
@@ -51,7 +53,7 @@ impl Overview<'_> {
         )
     }
 
-    /// The images of each class, for training and validation: `classes: cat 120/30, dog 120/30`.
+    /// Returns the number of images of each class for training and validation: `classes: cat 120/30, dog 120/30`.
     pub fn classes(&self) -> String {
         let counts = |dataset: &dyn Dataset| by_class(dataset).iter().map(Vec::len).collect::<Vec<_>>();
         let train = counts(self.train);
@@ -82,7 +84,7 @@ impl Overview<'_> {
         format!("classes: {}{more}", first.join(", "))
     }
 
-    /// A hint for classes of very different sizes.
+    /// Returns a hint if the class sizes differ widely.
     pub fn imbalance(&self) -> Option<String> {
         let sizes: Vec<usize> = by_class(self.train).iter().map(Vec::len).collect();
         let (least, most) = extremes(&sizes).filter(|(least, most)| *most >= IMBALANCE * (*least).max(1))?;
@@ -97,7 +99,7 @@ fn extremes(sizes: &[usize]) -> Option<(usize, usize)> {
     Some((*sizes.iter().min()?, *sizes.iter().max()?))
 }
 
-/// Prints what was not used of a data set, and what looks like a mistake.
+/// Prints which parts of a data set were not used, and what looks like a mistake.
 pub fn print_notices(reading: &Reading, printer: &Printer) {
     for notice in &reading.notices {
         if notice.is_warning() {
@@ -115,7 +117,7 @@ mod tests {
 
     use super::*;
 
-    /// A data set with this many images of each class.
+    /// A data set with a certain number of images of each class.
     struct Counts {
         names: Vec<String>,
         labels: Vec<usize>,

@@ -1,8 +1,8 @@
 //! The one place that writes to standard error.
 //!
-//! `--quiet`, `--verbose` and `--color` are handled here, so a command only says what kind of message it has.
-//! No bar is drawn if standard error is not a terminal: log files and pipes get whole lines only. Messages quote
-//! names and text of files and servers, so all of them are [escaped](crate::escape).
+//! `--quiet`, `--verbose` and `--color` are handled here, so a command only states the kind of its message. No bar is
+//! drawn if standard error is not a terminal: log files and pipes receive whole lines only. Messages quote names and
+//! text from files and servers, so all messages are [escaped](crate::escape).
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -18,7 +18,7 @@ use indicatif::{
 
 use crate::escape;
 
-/// `--color`.
+/// The value of `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ColorChoice {
     /// If the output is a terminal
@@ -29,7 +29,7 @@ pub enum ColorChoice {
     Never,
 }
 
-/// Writes notes, warnings, errors and progress for people; results go to standard output.
+/// Writes notes, warnings, errors and progress to standard error; results go to standard output.
 pub struct Printer {
     quiet: bool,
     verbose: bool,
@@ -38,7 +38,8 @@ pub struct Printer {
 }
 
 impl Printer {
-    /// Prints errors only if `quiet`, and details too if `verbose`. Sets `color` for the whole process.
+    /// Creates a printer that prints only errors if `quiet`, and also details if `verbose`. Sets `color` for the whole
+    /// process.
     pub fn new(quiet: bool, verbose: bool, color: ColorChoice) -> Self {
         match color {
             ColorChoice::Auto => anstream::ColorChoice::Auto,
@@ -53,7 +54,7 @@ impl Printer {
         }
     }
 
-    /// The printer of this rank of a group: rank 0 prints for all, the others print errors only.
+    /// Returns the printer for a rank of a group: rank 0 prints for all, and the other ranks print only errors.
     #[must_use]
     pub fn of_rank(&self, rank: usize) -> Self {
         Self {
@@ -63,7 +64,7 @@ impl Printer {
         }
     }
 
-    /// Prints a detail, with `--verbose` only.
+    /// Prints a detail, but only with `--verbose`.
     pub fn detail(&self, message: impl AsRef<str>) {
         if self.verbose {
             self.write_line("", Style::new(), message.as_ref());
@@ -108,33 +109,33 @@ impl Printer {
         );
     }
 
-    /// Prints what decoding mended in an input, one line each, unless `--quiet`.
+    /// Prints the warnings from decoding an input, one per line, unless `--quiet`.
     pub fn image_warnings<N: Display>(&self, input: impl Fn() -> N, warnings: &[ImageWarning]) {
         for warning in warnings {
             self.warning(format!("{}: {warning}", escape::line(&input().to_string())));
         }
     }
 
-    /// A progress bar over `length` images; hidden if standard error is not a terminal, if quiet, or for a single
-    /// image. Messages clear it for as long as they are printed, and dropping it removes it.
+    /// Returns a progress bar for `length` images. It is hidden if standard error is not a terminal, with `--quiet`,
+    /// and for a single image. Printing a message clears it temporarily, and dropping it removes it.
     pub fn progress(&self, length: u64) -> ProgressBar {
         if self.quiet || length < 2 || !std::io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
         let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
-        // Text first: a narrow terminal shortens the bar.
+        // The text comes first, because a narrow terminal shortens the bar.
         let bar = styled(bar, "{pos}/{len} images{images_per_sec}{left} {wide_bar}");
         let bar = bar.with_finish(ProgressFinish::AndClear);
         *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.downgrade());
         bar
     }
 
-    /// A progress bar for one download.
+    /// Returns a progress bar for one download.
     pub fn download(&self) -> ProgressBar {
         self.download_in(&self.bars())
     }
 
-    /// A group of progress bars; hidden if standard error is not a terminal or if quiet.
+    /// Returns a group of progress bars. It is hidden if standard error is not a terminal, and with `--quiet`.
     pub fn bars(&self) -> MultiProgress {
         if self.quiet || !std::io::stderr().is_terminal() {
             return MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
@@ -142,7 +143,7 @@ impl Printer {
         MultiProgress::new()
     }
 
-    /// A progress bar for one of several downloads.
+    /// Returns a progress bar for one of several downloads.
     pub fn download_in(&self, downloads: &MultiProgress) -> ProgressBar {
         let template = "{msg} {bytes}/{total_bytes}, {bytes_per_sec}{left} {wide_bar}";
         self.bar_in(downloads, template)
@@ -153,7 +154,7 @@ impl Printer {
         bars.add(styled(ProgressBar::no_length(), template))
     }
 
-    /// Ignores a failed write to standard error: there is nowhere left to report it.
+    /// Writes a message. A failed write to standard error is ignored, because there is nowhere left to report it.
     fn write_line(&self, label: &str, style: Style, message: &str) {
         let message = escape::message(message);
         let write = || {
@@ -172,7 +173,8 @@ impl Printer {
     }
 }
 
-/// Applies a template. An invalid template would keep the default style; the ones used here are valid.
+/// Applies a template. With an invalid template, the bar would keep its default style; the templates used here are
+/// valid.
 fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
     match ProgressStyle::with_template(template) {
         Ok(style) => {
@@ -183,7 +185,7 @@ fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
     }
 }
 
-/// Writes a rate as people read it, once it is known; indicatif's own has four decimals.
+/// Writes a rounded rate once it is known; indicatif's own format has four decimals.
 fn write_images_per_sec(state: &ProgressState, out: &mut dyn std::fmt::Write) {
     let rate = state.per_sec();
     let _ = match rate {
@@ -193,7 +195,7 @@ fn write_images_per_sec(state: &ProgressState, out: &mut dyn std::fmt::Write) {
     };
 }
 
-/// Writes the time left, unless it is unknown or too short to matter.
+/// Writes the remaining time, unless it is unknown or too short to matter.
 fn write_time_left(state: &ProgressState, out: &mut dyn std::fmt::Write) {
     let left = state.eta();
     if state.pos() > 0 && left.as_secs() > 0 {
@@ -201,7 +203,7 @@ fn write_time_left(state: &ProgressState, out: &mut dyn std::fmt::Write) {
     }
 }
 
-/// A count with its noun in the singular or the plural: `1 image`, `2 images`, `2 classes`.
+/// Formats a count with its noun in the singular or plural: `1 image`, `2 images`, `2 classes`.
 pub fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
     match (count == N::from(1u8), noun.ends_with('s')) {
         (true, _) => format!("{count} {noun}"),

@@ -1,20 +1,21 @@
-//! Exit and memory of the process.
+//! Exit and memory usage of the process.
 
 use std::ffi::c_int;
 
-/// Ends the process without running the destructors of libraries, which threads may still use. Nothing is flushed.
+/// Ends the process without running library destructors, because threads may still be using the libraries. Nothing is
+/// flushed.
 #[allow(unsafe_code)]
 pub fn exit_at_once(code: u8) -> ! {
-    // SAFETY: takes a number, may be called at any time by any thread, and does not return.
+    // SAFETY: `_exit` takes a number, may be called at any time by any thread, and does not return.
     unsafe { libc::_exit(c_int::from(code)) }
 }
 
-/// Physical memory of this process in bytes; `None` if the system does not report it.
+/// Returns the physical memory of this process in bytes, or `None` if the system does not report it.
 pub fn resident_memory() -> Option<u64> {
     field("VmRSS:")
 }
 
-/// Peak physical memory of this process in bytes; `None` if the system does not report it.
+/// Returns the peak physical memory of this process in bytes, or `None` if the system does not report it.
 pub(crate) fn peak_memory() -> Option<u64> {
     field("VmHWM:")
 }

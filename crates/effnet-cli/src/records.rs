@@ -1,4 +1,4 @@
-//! The results of `classify` in the formats of `--format`.
+//! Writes the results of `classify` in the formats of `--format`.
 
 use std::io::Write;
 
@@ -16,7 +16,7 @@ use crate::outputs::Closing;
 use crate::printer::Printer;
 use crate::sink::{SCHEMA, Sink};
 
-/// The result for one input, as a line of JSON.
+/// The result for one input, which is one line of JSON.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Record<'a> {
@@ -36,7 +36,7 @@ pub(crate) enum Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// The predictions of this network.
+    /// Creates the record of an input with this network's predictions.
     pub(crate) fn classified(
         input: &'a str,
         (model, weights): (&'a str, &'a str),
@@ -51,7 +51,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Why there are none.
+    /// Creates the record of an input that has no predictions, with the reason.
     pub(crate) fn failed(input: &'a str, failure: &'a Failure) -> Self {
         Self::Failed {
             schema: SCHEMA,
@@ -62,7 +62,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The header and separator of this format, for results of `top_k` classes.
+/// Returns the header and separator of this format, for results with `top_k` classes.
 pub(crate) fn frame(format: Format, top_k: usize) -> Frame {
     match format {
         Format::Text if top_k == 1 => Frame::default(),
@@ -81,13 +81,13 @@ pub(crate) fn frame(format: Format, top_k: usize) -> Frame {
 /// Writes one record per input.
 pub(crate) struct Records {
     format: Format,
-    /// Whether text has one line per input.
+    /// Whether the text format has one line per input.
     is_short: bool,
     sink: Sink,
 }
 
 impl Records {
-    /// Writes to `sink`, which was opened with the [`frame`] of this format.
+    /// Creates a writer to `sink`, which was opened with the [`frame`] of this format.
     pub(crate) fn new(format: Format, top_k: usize, sink: Sink) -> Self {
         Self {
             format,
@@ -105,7 +105,7 @@ impl Records {
         self.sink.end_input(matches!(record, Record::Classified { .. }))
     }
 
-    /// The progress bar of a command with `count` inputs, see [`Sink::progress`].
+    /// Returns a progress bar for `count` inputs; see [`Sink::progress`].
     pub(crate) fn progress(&self, count: usize, printer: &Printer) -> ProgressBar {
         self.sink.progress(count, printer)
     }
@@ -115,7 +115,7 @@ impl Records {
         Ok(self.sink.flush()?)
     }
 
-    /// Completes the output, see [`Sink::finish`].
+    /// Completes the output; see [`Sink::finish`].
     pub(crate) fn finish(
         self,
         count: usize,
@@ -128,7 +128,7 @@ impl Records {
 
     fn write_csv(&mut self, record: &Record<'_>) -> std::io::Result<()> {
         match record {
-            // Each input has a row, also if no class is likely enough.
+            // Each input has a row, even if no class is likely enough.
             Record::Classified {
                 input,
                 predictions: [],
@@ -156,7 +156,7 @@ impl Records {
     }
 
     fn write_text(&mut self, record: &Record<'_>) -> std::io::Result<()> {
-        // A failure is printed on standard error, where people look for it.
+        // Failures are printed to standard error, where people look for them.
         let Record::Classified {
             input, predictions, ..
         } = record

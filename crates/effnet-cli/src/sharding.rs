@@ -1,12 +1,12 @@
-//! Splits one job between several processes: `torchrun --no-python --nproc-per-node 2 effnet classify FOLDER
-//! --output FILE`.
+//! Splits one job among several processes: `torchrun --no-python --nproc-per-node 2 effnet classify FOLDER --output
+//! FILE`.
 //!
-//! The processes share only a file system, and any of them may be killed and restarted. Each lists the same
-//! inputs; the list is cut into parts, which are [distributed](distribute) over the ranks. A finished part is
-//! a file in a folder next to the output. It is renamed into place only after it has been synced to disk, so
-//! a restarted process resumes after it. The process that finds all parts finished merges them in order,
-//! renames the result to the output, [records](folder::note) that it is complete and removes the parts. If
-//! two processes do this at the same time, both write the same bytes.
+//! The processes share only a file system, and any of them may be killed and restarted. Each process lists the same
+//! inputs; the list is cut into parts, which are [distributed](distribute) over the ranks. A finished part is a file in
+//! a folder next to the output. It is renamed into place only after it has been synced to disk, so a restarted process
+//! can resume after it. The process that finds all parts finished merges them in order, renames the result to the
+//! output, [records](folder::note) that the output is complete and removes the parts. If two processes do this at the
+//! same time, both write the same bytes.
 
 mod distribute;
 mod folder;
@@ -47,23 +47,23 @@ pub(crate) struct Shard {
     folder: PartsFolder,
     frame: Frame,
     newest_input: Option<SystemTime>,
-    /// The unfinished parts, in order.
+    /// The unfinished parts of this process, in order.
     parts: VecDeque<usize>,
-    /// Writes the first of them, once it is started.
+    /// Writes the first unfinished part, once it has been started.
     writer: Option<PartWriter>,
 }
 
 /// The work of a process.
 pub(crate) enum Share<To> {
-    /// These inputs, and where their results go.
+    /// The inputs to process, and where their results go.
     Inputs(Vec<Input>, To),
-    /// None: the job is complete, with this outcome.
+    /// No work, because the job is complete with this outcome.
     Nothing(Outcome),
 }
 
 impl Shard {
-    /// Joins the group's job on `inputs`, in parts of a multiple of `batch` images, and takes the unfinished parts of
-    /// this rank.
+    /// Joins the group's job on `inputs`, in parts whose size is a multiple of `batch` images, and takes the unfinished
+    /// parts of this rank.
     pub(crate) fn join(
         Group { rank, world_size }: Group,
         output: &Path,
@@ -74,12 +74,12 @@ impl Shard {
         printer: &Printer,
     ) -> anyhow::Result<Share<Box<Self>>> {
         let shown = output.display();
-        // The parts are next to the file itself, which is replaced; not next to a link to it.
+        // The parts are next to the file itself, which is replaced, and not next to a link to it.
         let output = &follow_links(output).with_context(|| shown.to_string())?;
         ensure!(
             output.is_file() || !output.exists(),
-            "{shown}: {world_size} processes (WORLD_SIZE) write parts next to the output, expected a regular file for \
-             --output, found a folder, device or pipe"
+            "{shown}: {world_size} processes (WORLD_SIZE) write parts next to the output, so --output must be a \
+             regular file, not a folder, device or pipe"
         );
         let listing = Listing::of(&inputs);
         job.add("inputs", inputs.len());
@@ -87,7 +87,7 @@ impl Shard {
         let part_size = distribute::part_size(inputs.len(), world_size, batch);
         let joined = PartsFolder::join(output, job.clone(), inputs.len(), part_size, rank);
         let joined = joined.and_then(|folder| Ok((folder.finished()?, folder)));
-        // Before any error: another process removes the parts once the output is complete.
+        // Checked before returning any error: another process removes the parts once the output is complete.
         if let Some(tally) = folder::completed(output, &job, listing.newest)? {
             printer.note(format!("{shown}: already complete; delete it to recompute"));
             return Ok(Share::Nothing(if rank == 0 {
@@ -99,7 +99,7 @@ impl Shard {
         let (finished, folder) = joined?;
         if !finished.is_empty() {
             printer.note(format!(
-                "{} of {} parts are finished already: {}",
+                "{} of {} parts are already finished: {}",
                 finished.len(),
                 folder.count(),
                 folder.path().display()
@@ -123,17 +123,17 @@ impl Shard {
         Ok(Share::Inputs(inputs, Box::new(shard)))
     }
 
-    /// The separator between two results.
+    /// Returns the separator between two results.
     pub(crate) fn separator(&self) -> &'static str {
         self.frame.separator
     }
 
-    /// Whether the current part has no result yet.
+    /// Returns whether the current part has no results yet.
     pub(crate) fn is_at_start(&self) -> bool {
         self.writer.as_ref().is_none_or(PartWriter::is_empty)
     }
 
-    /// Ends the results of an input; a complete part is flushed to the disk.
+    /// Ends the results of an input. A complete part is flushed to disk.
     pub(crate) fn end_input(&mut self, is_done: bool) -> anyhow::Result<()> {
         let part = self.part()?;
         let inputs = self.folder.range(part).len();
@@ -149,8 +149,8 @@ impl Shard {
         Ok(())
     }
 
-    /// Completes the output if this process is the last, and returns the outcome; after an interrupt, says how to
-    /// resume.
+    /// Completes the output if this process is the last one, and returns the outcome. After an interrupt, tells the
+    /// user how to resume.
     pub(crate) fn finish(self, interrupt: &Interrupt, printer: &Printer) -> anyhow::Result<Outcome> {
         let output = self.folder.output.display();
         let merged = merge::merge(&self.folder, &self.frame, self.newest_input, interrupt)?;
@@ -159,7 +159,8 @@ impl Shard {
             Merged::ByAnother => Outcome::Done,
             Merged::Missing(missing) => {
                 printer.note(format!(
-                    "this process is done; other processes still work on {missing} of {}, the last one writes {output}",
+                    "this process is done; other processes are still working on {missing} of {}, and the last one \
+                     writes {output}",
                     counted(self.folder.count(), "part")
                 ));
                 Outcome::Done
@@ -196,7 +197,7 @@ impl Write for Shard {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // A part is read only when it is complete.
+        // Parts are only read once they are complete.
         Ok(())
     }
 }

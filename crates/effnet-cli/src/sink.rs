@@ -1,7 +1,7 @@
-//! Where results go: standard output, a file, or the parts of a file that several processes write.
+//! Writes results to standard output, to a file, or to the parts of a file that several processes share.
 //!
 //! A file is written under a temporary name and renamed when the command ends, so a killed command leaves no
-//! half-written file behind. Pipes and devices get each result as soon as it is known.
+//! half-written file behind. Pipes and devices receive each result as soon as it is known.
 
 use std::io::{BufWriter, IsTerminal, Stdout, Write};
 use std::path::{Path, PathBuf};
@@ -20,22 +20,22 @@ use crate::outputs::{Closing, Tally};
 use crate::printer::Printer;
 use crate::sharding::Shard;
 
-/// The version of the JSON and CSV that the commands write, see `docs/output.md`. Fields may be added without a
-/// change; it changes if one is removed or means something else.
+/// The version of the JSON and CSV that the commands write; see `docs/output.md`. It changes if a field is removed or
+/// changes its meaning, but not if a field is added.
 pub(crate) const SCHEMA: u32 = 1;
 
-/// Takes results, wherever they go.
+/// Writes results to their target.
 pub(crate) struct Sink {
     target: Target,
     separator: &'static str,
     /// Whether no result has been written yet.
     is_empty: bool,
-    /// The inputs so far; a shard counts its own.
+    /// The number of inputs so far; a shard keeps its own count.
     tally: Tally,
 }
 
 enum Target {
-    /// Bytes as they are: a filter for colours would also take them out of file names.
+    /// Bytes are written unchanged: a filter that removes colours would also remove them from file names.
     Stdout(BufWriter<Stdout>),
     File {
         file: AtomicFile,
@@ -45,7 +45,7 @@ enum Target {
 }
 
 impl Sink {
-    /// Opens standard output or this file. The file is written under a temporary name in its folder first.
+    /// Opens standard output or this file. The file is first written under a temporary name in its folder.
     pub(crate) fn open(output: Option<&Path>, frame: &Frame) -> anyhow::Result<Self> {
         let target = match output {
             None => Target::Stdout(BufWriter::new(std::io::stdout())),
@@ -67,7 +67,7 @@ impl Sink {
         Ok(sink)
     }
 
-    /// Writes to the parts of this process.
+    /// Creates a sink that writes the parts of this process.
     pub(crate) fn of_shard(shard: Box<Shard>) -> Self {
         Self {
             separator: shard.separator(),
@@ -77,7 +77,7 @@ impl Sink {
         }
     }
 
-    /// Bold on standard output if it shows colours, plain in a file.
+    /// Returns the style of headings: bold on standard output if it shows colours, plain in a file.
     pub(crate) fn heading(&self) -> Style {
         match self.target {
             Target::Stdout(_)
@@ -89,7 +89,8 @@ impl Sink {
         }
     }
 
-    /// The progress bar of a command with `count` inputs; hidden if a terminal shows the results, which tell as much.
+    /// Returns a progress bar for `count` inputs. It is hidden if a terminal shows the results, which show the progress
+    /// as well.
     pub(crate) fn progress(&self, count: usize, printer: &Printer) -> ProgressBar {
         if self.is_terminal() {
             return ProgressBar::hidden();
@@ -97,7 +98,7 @@ impl Sink {
         printer.progress(count as u64)
     }
 
-    /// Whether a terminal shows the results.
+    /// Returns whether a terminal shows the results.
     fn is_terminal(&self) -> bool {
         matches!(self.target, Target::Stdout(_)) && std::io::stdout().is_terminal()
     }
@@ -129,7 +130,7 @@ impl Sink {
         writer.flush()
     }
 
-    /// Writes the separator if there is a result before.
+    /// Writes the separator, unless this is the first result.
     pub(crate) fn separate(&mut self) -> std::io::Result<()> {
         if self.is_empty {
             return Ok(());
@@ -137,10 +138,10 @@ impl Sink {
         self.write_all(self.separator.as_bytes())
     }
 
-    /// Ends the results of one input, and counts it.
+    /// Ends the results of one input and counts the input.
     pub(crate) fn end_input(&mut self, is_done: bool) -> anyhow::Result<()> {
         if let Target::Shard(shard) = &mut self.target {
-            // A shard counts per part.
+            // A shard counts the inputs of each part.
             shard.end_input(is_done)?;
             self.is_empty = shard.is_at_start();
         } else {
@@ -149,7 +150,7 @@ impl Sink {
         Ok(())
     }
 
-    /// Completes the output, says so in a closing line, and returns the outcome for the `count` inputs. Renames a
+    /// Completes the output, reports it in a closing line, and returns the outcome for the `count` inputs. Renames a
     /// file to its final name.
     pub(crate) fn finish(
         self,

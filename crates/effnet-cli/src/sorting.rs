@@ -1,7 +1,7 @@
-//! Sorts images into a folder per class: `--copy-to` and `--link-to`.
+//! Sorts images into one folder per class, for `--copy-to` and `--link-to`.
 //!
-//! Nothing is overwritten: a name that is taken gets a number, unless the same image is there already, so that a
-//! command can be repeated. A copy appears under its name when it is complete.
+//! Nothing is overwritten. If a name is taken, a number is added to it, unless the same image is already there, so that
+//! a command can be repeated. A copy appears under its name only when it is complete.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -17,21 +17,21 @@ use crate::printer::Printer;
 
 /// The longest name of a folder or file in bytes, well below what file systems allow.
 const LONGEST_NAME: usize = 200;
-/// More images of one name in a class are an error.
+/// The maximum number of images with the same name in a class; more are an error.
 const MOST_NUMBERS: usize = 100_000;
 
-/// Puts images into folders.
+/// Sorts images into folders.
 pub(crate) struct Sorting {
     folder: PathBuf,
     is_linking: bool,
-    /// The name of each class's folder.
+    /// The folder name of each class.
     classes: Vec<String>,
-    /// Number of images that could not be put into a folder.
+    /// The number of images that could not be put into a folder.
     pub(crate) failed: usize,
 }
 
 impl Sorting {
-    /// `None` if the arguments ask for nothing.
+    /// Creates the folder. Returns `None` if neither flag is set.
     ///
     /// # Errors
     /// If the folder cannot be created.
@@ -43,7 +43,7 @@ impl Sorting {
         };
         ensure!(
             folder.is_dir() || !folder.exists(),
-            "{flag} {}: expected a folder, or a new name for one",
+            "{flag} {}: expected a folder, or the name of a new folder",
             folder.display()
         );
         std::fs::create_dir_all(folder)
@@ -76,7 +76,7 @@ impl Sorting {
         let name = file_name(input);
         if self.is_linking {
             let Some(source) = input.own_file() else {
-                bail!("cannot link to an image that is not a file of its own; use --copy-to");
+                bail!("cannot link to an image that is not a separate file; use --copy-to");
             };
             let source = source.canonicalize()?;
             return link(&source, &folder, &name).with_context(|| folder.join(&name).display().to_string());
@@ -89,13 +89,13 @@ impl Sorting {
     }
 }
 
-/// What to copy.
+/// The source of a copy.
 enum Source<'a> {
     File(&'a Path),
     Bytes(&'a [u8]),
 }
 
-/// Makes a link, unless there is one already.
+/// Creates a link, unless the same link already exists.
 #[cfg(unix)]
 fn link(source: &Path, folder: &Path, name: &str) -> anyhow::Result<()> {
     for name in numbered(name) {
@@ -109,15 +109,15 @@ fn link(source: &Path, folder: &Path, name: &str) -> anyhow::Result<()> {
             linked => return Ok(linked?),
         }
     }
-    bail!("too many images of this name")
+    bail!("too many images with this name")
 }
 
-/// Copies an image, unless the same is there already.
+/// Copies an image, unless the same image is already there.
 fn copy(source: &Source<'_>, folder: &Path, name: &str) -> anyhow::Result<()> {
     let temporary = folder.join(format!(".effnet-{}.part", std::process::id()));
     let _ = std::fs::remove_file(&temporary);
     let copied = write(source, &temporary).and_then(|()| publish(&temporary, folder, name));
-    // A published copy has a name of its own.
+    // A published copy has its own name.
     let _ = std::fs::remove_file(&temporary);
     copied
 }
@@ -129,7 +129,7 @@ fn write(source: &Source<'_>, temporary: &Path) -> anyhow::Result<()> {
         Source::File(path) => {
             let mut source = File::open(path)?;
             io::copy(&mut source, &mut file)?;
-            // Photos are sorted by their time. Best effort: some file systems have none.
+            // Photos are often sorted by modification time. Best effort: not all file systems store one.
             if let Ok(modified) = source.metadata().and_then(|metadata| metadata.modified()) {
                 let _ = file.set_modified(modified);
             }
@@ -138,11 +138,11 @@ fn write(source: &Source<'_>, temporary: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gives the temporary file the first name that is free, unless one of them has the same content.
+/// Gives the temporary file the first free name, unless a file with the same content already has one of the names.
 fn publish(temporary: &Path, folder: &Path, name: &str) -> anyhow::Result<()> {
     for name in numbered(name) {
         let target = folder.join(name);
-        // Unlike renaming, it does not replace a file.
+        // Unlike renaming, linking does not replace an existing file.
         match std::fs::hard_link(temporary, &target) {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -150,12 +150,12 @@ fn publish(temporary: &Path, folder: &Path, name: &str) -> anyhow::Result<()> {
                     return Ok(());
                 }
             }
-            // A file system without hard links.
+            // The file system does not support hard links.
             Err(_) if !target.exists() => return Ok(std::fs::rename(temporary, &target)?),
             Err(error) => return Err(error.into()),
         }
     }
-    bail!("too many images of this name")
+    bail!("too many images with this name")
 }
 
 fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
@@ -176,7 +176,7 @@ fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
     }
 }
 
-/// `a.jpg`, `a-2.jpg`, `a-3.jpg`, ...
+/// Returns the names to try: `a.jpg`, `a-2.jpg`, `a-3.jpg`, ...
 fn numbered(name: &str) -> impl Iterator<Item = String> {
     let (stem, extension) = match name.rfind('.') {
         Some(dot) if dot > 0 => name.split_at(dot),
@@ -188,13 +188,13 @@ fn numbered(name: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// The name of the file: the last part of the input's name.
+/// Returns the name of the file: the last part of the input's name.
 fn file_name(input: &Input) -> String {
     if let Some(name) = input.own_file().and_then(Path::file_name) {
-        // The bytes of the system need not be UTF-8; a copy's name is.
+        // The system's file name need not be UTF-8, but the name of a copy is.
         return name.to_string_lossy().into_owned();
     }
-    // An address may end in a query.
+    // A web address may end with a query.
     let path = input.name.split(['?', '#']).next().unwrap_or_default();
     match safe(path.rsplit('/').next().unwrap_or_default()) {
         name if name.is_empty() || name == "-" => "image".to_owned(),
@@ -202,7 +202,7 @@ fn file_name(input: &Input) -> String {
     }
 }
 
-/// A name for the folder of each class: as its label, but without what a file name cannot hold.
+/// Returns a folder name for each class: its label, without anything that a file name cannot contain.
 fn folder_names(labels: &[String]) -> Vec<String> {
     let mut used = HashSet::new();
     let numbered = labels.iter().enumerate().map(|(class, label)| {
@@ -210,7 +210,7 @@ fn folder_names(labels: &[String]) -> Vec<String> {
             name if name.is_empty() => format!("class {class}"),
             name => name,
         };
-        // Some file systems do not distinguish case.
+        // Some file systems are case-insensitive.
         if used.insert(name.to_lowercase()) {
             name
         } else {
@@ -220,7 +220,8 @@ fn folder_names(labels: &[String]) -> Vec<String> {
     numbered.collect()
 }
 
-/// Text as the name of one file: no separators, control characters, leading dots or trailing dots and spaces.
+/// Turns text into a safe file name, without separators, control characters, leading dots, and trailing dots and
+/// spaces.
 fn safe(text: &str) -> String {
     let replace = |c: char| match c {
         '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' => '_',

@@ -1,8 +1,8 @@
-//! What a program with libtorch adds to the command line.
+//! The commands that a program linked against libtorch adds to the command line.
 //!
-//! This crate parses every command line and runs most commands itself. Training, CUDA and the plain engine
-//! need libtorch, which this crate must not depend on. So `effnet-torch` implements [`TorchCommands`] and
-//! passes it to [`main`](crate::main).
+//! This crate parses every command line and runs most commands itself. Training, CUDA and the plain engine need
+//! libtorch, which this crate must not depend on. Instead, `effnet-torch` implements [`TorchCommands`] and passes the
+//! implementation to [`main`](crate::main).
 
 use effnet::{Backend, Parameters, Precision};
 use serde::{Deserialize, Serialize};
@@ -11,10 +11,10 @@ use crate::arguments::{DeviceChoice, TrainingArguments};
 use crate::training::settings::Settings;
 use crate::{Outcome, Printer};
 
-/// The commands and devices of a program with libtorch.
+/// The commands and devices that libtorch provides.
 pub trait TorchCommands: Sync {
-    /// Chooses the device. `None` for the engine without libtorch: on the CPU, unless `plain` is set. To be called
-    /// before anything else uses libtorch, which looks for CUDA only once.
+    /// Chooses the device. Returns `None` to use the engine without libtorch, which is the case on the CPU unless
+    /// `plain` is set. Must be called before anything else uses libtorch, which looks for CUDA only once.
     ///
     /// # Errors
     /// If the requested device does not exist.
@@ -27,7 +27,7 @@ pub trait TorchCommands: Sync {
     /// Runs `command` (`train` or `finetune`) with these `defaults`.
     ///
     /// # Errors
-    /// If the training cannot start or continue.
+    /// If training cannot start or continue.
     fn train(
         &self,
         command: &str,
@@ -36,19 +36,19 @@ pub trait TorchCommands: Sync {
         printer: &Printer,
     ) -> anyhow::Result<Outcome>;
 
-    /// What `effnet env` reports about CUDA.
+    /// Returns what `effnet env` reports about CUDA.
     fn cuda(&self) -> Cuda;
 
-    /// The folder that libtorch was loaded from: an installed program has a copy of its own.
+    /// Returns the folder that libtorch was loaded from. An installed program has its own copy.
     fn libtorch_folder(&self) -> Option<String>;
 }
 
-/// How libtorch is to compute a network.
+/// How libtorch should run a network.
 #[derive(Debug, Clone, Copy)]
 pub struct TorchRequest {
     /// The device.
     pub device: DeviceChoice,
-    /// Whether to run the network layer by layer instead of folded and fused.
+    /// Whether to run the network layer by layer instead of with folded and fused layers.
     pub plain: bool,
     /// The numeric precision.
     pub precision: Precision,
@@ -56,19 +56,19 @@ pub struct TorchRequest {
     pub threads: usize,
     /// Whether CUDA may multiply fp32 in TensorFloat-32.
     pub tf32: bool,
-    /// Whether cuDNN times its kernels for each batch shape.
+    /// Whether cuDNN should time its kernels for each batch shape.
     pub autotune: bool,
 }
 
 /// A libtorch device that networks are prepared for.
 pub trait TorchExecution {
-    /// Whether it is a CUDA device.
+    /// Returns whether this is a CUDA device.
     fn is_cuda(&self) -> bool;
 
-    /// Prepares a network; with `features` it returns the pooled features before the classifier.
+    /// Prepares a network. With `features`, the network returns the pooled features before the classifier.
     ///
     /// # Errors
-    /// If memory runs out, and if the device does not support the precision.
+    /// If memory runs out, or if the device does not support the precision.
     fn backend(&self, parameters: &Parameters, features: bool) -> anyhow::Result<Box<dyn Backend>>;
 }
 
@@ -81,6 +81,6 @@ pub struct Cuda {
     pub cuda_devices: i64,
     /// Whether CUDA graphs are available.
     pub cuda_graphs: bool,
-    /// Why an installed driver is not used, or not fully.
+    /// The reason why an installed driver is not used, or not fully used.
     pub cuda_problem: Option<String>,
 }

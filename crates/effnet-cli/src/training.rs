@@ -1,6 +1,6 @@
 //! The settings of `effnet train` and `effnet finetune`: flags, files, recipes, and the config.json of a run.
 //!
-//! Training itself needs libtorch and is in effnet-torch. Three things are needed without it: the help, the
+//! Training itself needs libtorch and is part of effnet-torch. Three things must work without it: the help, the
 //! settings (`--print-config`), and the images that a run held out for validation (`effnet evaluate`).
 
 pub mod file;

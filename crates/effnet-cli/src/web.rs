@@ -1,4 +1,4 @@
-//! Images on the web.
+//! Reads images from the web.
 
 use std::sync::OnceLock;
 
@@ -6,7 +6,7 @@ use effnet_hub::{HubConfig, WebClient, WebError};
 
 use crate::failure::{Failure, FailureKind};
 
-/// Whether an argument is a web address.
+/// Returns whether an argument is a web address.
 pub(crate) fn is_address(argument: &str) -> bool {
     let scheme = |scheme: &str| {
         argument
@@ -16,7 +16,7 @@ pub(crate) fn is_address(argument: &str) -> bool {
     scheme("http://") || scheme("https://")
 }
 
-/// Downloads images into memory. The connections are made when the first image is needed.
+/// Downloads images into memory. It opens connections only when the first image is needed.
 #[derive(Debug)]
 pub(crate) struct Web {
     client: OnceLock<WebClient>,
@@ -24,7 +24,8 @@ pub(crate) struct Web {
 }
 
 impl Web {
-    /// With the proxies and certificates of the environment. Downloads nothing if it, or the caller, is `offline`.
+    /// Uses the proxies and certificates from the environment. Downloads nothing if `offline` is set or the environment
+    /// says so.
     pub(crate) fn new(offline: bool) -> Self {
         let mut config = HubConfig::from_environment(|name| std::env::var_os(name));
         config.offline |= offline;
@@ -35,12 +36,12 @@ impl Web {
         }
     }
 
-    /// The bytes of a file of at most `limit` bytes.
+    /// Downloads a file of at most `limit` bytes.
     pub(crate) fn read(&self, address: &str, limit: u64) -> Result<Vec<u8>, Failure> {
         if self.config.offline {
             return Err(Failure::new(
                 FailureKind::Download,
-                "not downloaded, because of --offline or EFFNET_OFFLINE",
+                "not downloaded because --offline or EFFNET_OFFLINE is set",
             ));
         }
         let client = self.client.get_or_init(|| WebClient::new(&self.config));

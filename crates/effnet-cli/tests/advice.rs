@@ -1,5 +1,5 @@
-//! Advice that exists: every `--flag` that a message, a doc comment or a page names is one of `effnet`, of a script of
-//! this project, or of a tool named below.
+//! Checks that advice is valid: every `--flag` named by a message, a doc comment or a page is a flag of `effnet`, of a
+//! script of this project, or of a tool named below.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use effnet_cli::arguments::Arguments;
 
-/// Flags of other programs that the text names.
+/// Flags of other programs that are mentioned in texts.
 const FOREIGN: [(&str, &[&str]); 2] = [
     ("cargo install", &["path"]),
     (
@@ -47,12 +47,12 @@ fn flags_of(command: &clap::Command, flags: &mut BTreeSet<String>) {
     }
 }
 
-/// The names after `--` in a text.
+/// Returns the names after `--` in a text.
 fn named(text: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let bytes = text.as_bytes();
     for (start, _) in text.match_indices("--") {
-        // Part of a longer dash or word, as in `a--b`.
+        // This is part of a longer dash or word, as in `a--b`.
         let before = start.checked_sub(1).map(|index| bytes[index]);
         if before.is_some_and(|byte| byte == b'-' || byte.is_ascii_alphanumeric()) {
             continue;
@@ -114,7 +114,7 @@ fn every_flag_that_a_text_names_exists() {
     let mut unknown: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for path in texts {
         let text = fs::read_to_string(&path).unwrap();
-        // Tests call commands wrongly on purpose.
+        // Tests deliberately call commands with wrong flags.
         let text = text.split("#[cfg(test)]").next().unwrap_or_default();
         for name in named(text).difference(&known) {
             let shown = path.strip_prefix(&root).unwrap_or(&path).display().to_string();

@@ -1,4 +1,4 @@
-//! The completion scripts, run by the shell itself where it is installed.
+//! Tests the completion scripts by running them in the shell itself where it is installed.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,7 +11,7 @@ fn script(shell: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What bash offers for the last word of a call, in a folder with a file `b0.mine.pth`.
+/// Returns what bash offers for the last word of a command line, in a folder with a file `b0.mine.pth`.
 fn offered(line: &str) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("b0.mine.pth"), b"").unwrap();

@@ -1,5 +1,5 @@
-//! The help of every command, held against `tests/help/COMMAND.txt`: it is read by every user, and a change of it
-//! should be seen by a reviewer.
+//! Compares the help of every command with `tests/help/COMMAND.txt`. Every user reads the help, so a reviewer should
+//! see every change to it.
 //!
 //! `EFFNET_UPDATE_HELP=1 cargo test -p effnet-cli --test help` updates the files that differ.
 
@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// The help as a pipe gets it: 100 columns, no colours.
+/// Returns the help as printed to a pipe: 100 columns, no colours.
 fn help(words: &[&str]) -> String {
     let mut call = Command::new(env!("CARGO_BIN_EXE_effnet"));
     let output = call
@@ -22,11 +22,11 @@ fn help(words: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The names below a heading `Commands:`.
+/// Returns the names below the heading `Commands:`.
 fn commands(help: &str) -> Vec<String> {
     let (_, listed) = help.split_once("Commands:\n").unwrap_or_default();
     let lines = listed.lines().take_while(|line| !line.is_empty());
-    // Names are indented by two spaces, what is said of them by more.
+    // Names are indented by two spaces, and their descriptions by more.
     let lines = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     let names = lines.filter_map(|line| line.split_whitespace().next());
     names.filter(|name| *name != "help").map(str::to_owned).collect()

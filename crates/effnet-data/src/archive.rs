@@ -1,8 +1,9 @@
-//! Data sets in a tar archive, read in place.
+//! Data sets in a tar archive, read without unpacking it.
 //!
-//! Many data sets are distributed as tar, and one large file is far quicker to copy and to open than a million
-//! small ones. The headers are read once; after that each image is one positional read, from any thread and in
-//! any order. That needs an uncompressed archive, so a compressed one is refused with advice.
+//! Many data sets are distributed as tar, and one large file is far quicker to copy and to open than a
+//! million small ones. The headers are read once; after that, each image is one positional read, from any
+//! thread and in any order. This requires an uncompressed archive, so a compressed one is rejected with
+//! advice on what to do.
 
 mod headers;
 
@@ -22,19 +23,20 @@ use super::positional::read_exact_at;
 use super::{BoxError, DataError, Dataset, NameList};
 use headers::{Headers, Member};
 
-/// How many folders around all others are passed over.
+/// Maximum number of nested folders around all others that are stripped.
 const MOST_COMMON: usize = 8;
 
-/// The index of a tar archive's images, from which [`TarDataset`]s are made.
+/// The index of the images in a tar archive, from which [`TarDataset`]s are created.
 ///
 /// Entries are `CLASS/FILE`, or `train/CLASS/FILE` and `val/CLASS/FILE`, at any depth below (see
-/// [`Splits::open`](crate::Splits::open) for the names of parts); a common top-level folder is ignored. Hidden files, files without an image extension and links are skipped.
+/// [`Splits::open`](crate::Splits::open) for the names of parts); a common top-level folder is ignored.
+/// Hidden files, files without an image extension and links are skipped.
 #[derive(Debug)]
 pub struct TarArchive {
     path: Arc<Path>,
     file: Arc<File>,
     entries: Vec<Entry>,
-    /// All folders that contain anything, images or not, named like the entries.
+    /// All folders that contain anything, images or not, under the same names as in the entries.
     folders: BTreeSet<PathBuf>,
     layout: Layout,
 }
@@ -80,14 +82,14 @@ impl TarArchive {
         })
     }
 
-    /// Where the images are, and which serve as what.
+    /// Returns the location of the images, and the role of each folder.
     pub(crate) fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// The images of the class folders in `split`, or of the top-level ones if `None`.
+    /// Returns the images of the class folders in `split`, or of the top-level class folders if `None`.
     ///
-    /// Labels are indices into `classes`, or, if `None`, into the sorted names of the class folders.
+    /// Labels are indices into `classes` or, if that is `None`, into the sorted names of the class folders.
     ///
     /// # Errors
     /// [`DataError`]: there are no class folders, or some have no images, differ only in case, are not named in
@@ -195,7 +197,8 @@ impl Dataset for TarDataset {
 }
 
 impl TarDataset {
-    /// What looks wrong about the class folders in the folder `root` of the archive, which was opened.
+    /// Returns what looks wrong about the class folders in the folder `root` of the archive. The folder must
+    /// already have been opened.
     pub(crate) fn notices(&self, root: &Path) -> Vec<Notice> {
         let below = self.entries.iter().filter_map(|(entry, label)| {
             let mut components = entry.name.strip_prefix(root).ok()?.iter().skip(1);
@@ -206,8 +209,8 @@ impl TarDataset {
     }
 }
 
-/// The folders of an archive. The entries are sorted by the bytes of their names, so those below a folder follow each
-/// other.
+/// The folders of an archive. The entries are sorted by the bytes of their names, so all entries below a
+/// folder are adjacent.
 struct Members<'a> {
     entries: &'a [Entry],
 }
@@ -273,7 +276,7 @@ fn refuse_compressed(path: &Path, file: &File) -> Result<(), DataError> {
         (&[0x28, 0xB5, 0x2F, 0xFD], "zstd"),
     ];
     let mut head = [0; 5];
-    // The tar reader refuses shorter files.
+    // The tar reader rejects shorter files.
     if read_exact_at(file, &mut head, 0).is_err() {
         return Ok(());
     }
@@ -291,7 +294,7 @@ fn refuse_compressed(path: &Path, file: &File) -> Result<(), DataError> {
 struct Listing {
     entries: Vec<Entry>,
     folders: BTreeSet<PathBuf>,
-    /// The number of files of each kind of image that is not supported.
+    /// The number of files of each unsupported kind of image.
     unsupported: BTreeMap<&'static str, usize>,
 }
 
@@ -332,7 +335,7 @@ fn list(path: &Path, file: &File, length: u64) -> Result<Listing, DataError> {
     })
 }
 
-/// The path without `.` and `..` components; `None` if it is hidden or empty.
+/// Returns the path without `.` and `..` components; `None` if it is hidden or empty.
 fn visible(path: &Path) -> Option<PathBuf> {
     let normal = path.components().filter_map(|component| match component {
         Component::Normal(name) => Some(name),
@@ -343,7 +346,7 @@ fn visible(path: &Path) -> Option<PathBuf> {
     (!hidden && !name.as_os_str().is_empty()).then_some(name)
 }
 
-/// The first component of a path with more than one.
+/// Returns the first component of a path with several components, and the rest of the path.
 fn split_first(path: &Path) -> Option<(&OsStr, &Path)> {
     let mut components = path.components();
     let first = components.next()?;

@@ -1,7 +1,7 @@
-//! Class folders that look like something else.
+//! Detects class folders that look like something else.
 //!
-//! Any folder can be a class. A copy of the data set, or a split under an unknown name, would therefore be trained on
-//! as a class. The folder names usually give it away.
+//! Any folder can be a class. A copy of the data set, or a split under an unknown name, would therefore be
+//! trained on as a class. The folder names usually give such mistakes away.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -10,8 +10,8 @@ use super::error::NameList;
 use super::notice::Notice;
 use super::role::RoleName;
 
-/// What looks wrong about class folders. `subfolders` are the labels of the images that are not directly in their class
-/// folder, with the first folder below it.
+/// Returns what looks wrong about class folders. `subfolders` holds the label of each image that is not
+/// directly in its class folder, with the first folder below the class folder.
 pub(crate) fn notices<'a>(
     classes: &[String],
     subfolders: impl Iterator<Item = (usize, &'a OsStr)>,

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::DataError;
 use super::error::NameList;
 
-/// Class names and the label of each.
+/// Class names, and the label of each class.
 #[derive(Debug)]
 pub(crate) struct Classes {
     names: Vec<String>,
@@ -15,7 +15,7 @@ pub(crate) struct Classes {
 }
 
 impl Classes {
-    /// The classes found in a data set, sorted by name as in torchvision.
+    /// Creates the classes found in a data set, sorted by name as in torchvision.
     pub(crate) fn found(path: &Path, names: BTreeSet<String>) -> Result<Self, DataError> {
         let mut folded: HashMap<String, &String> = HashMap::new();
         for name in &names {
@@ -30,7 +30,7 @@ impl Classes {
         Ok(Self::listed(names.into_iter().collect()))
     }
 
-    /// The classes of a network, in its order.
+    /// Creates the classes of a network, in its order.
     pub(crate) fn listed(names: Vec<String>) -> Self {
         let numbered = names.iter().cloned().enumerate();
         Self {
@@ -39,7 +39,8 @@ impl Classes {
         }
     }
 
-    /// `known` if there are known classes, else `found`. An error if a class was found that is not in `known`.
+    /// Returns `known` if there are known classes, and `found` otherwise. Fails if a class was found that is
+    /// not in `known`.
     pub(crate) fn choose(
         path: &Path,
         found: BTreeSet<String>,
@@ -72,7 +73,7 @@ impl Classes {
     }
 }
 
-/// The name of a class folder, which must be UTF-8.
+/// Returns the name of a class folder, which must be UTF-8.
 pub(crate) fn class_name(path: &Path, name: &OsStr) -> Result<String, DataError> {
     let utf8 = name.to_str().map(str::to_owned);
     utf8.ok_or_else(|| DataError::ClassName {

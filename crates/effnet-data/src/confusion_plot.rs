@@ -17,12 +17,12 @@ const HEADING: i32 = 74;
 /// Left edge of the heading.
 const EDGE: i32 = 20;
 
-/// Draws a confusion matrix as a PNG. Rows are true classes, columns predicted classes; blue is correct, orange
-/// wrong, normalised by row.
+/// Draws a confusion matrix as a PNG. Rows are true classes, and columns are predicted classes. Correct
+/// predictions are blue and wrong ones orange, normalised by row.
 ///
-/// Up to 40 classes are named along both sides; up to 20, the cells have numbers: the percentage of the row, where
-/// `0` stands for none and `<1` for few, and below the columns the precision. Beyond 40, cells are shared by neighbouring classes, and the
-/// most frequent mistakes are listed next to the matrix.
+/// Up to 40 classes are named along both sides. With up to 20 classes, the cells have numbers: the percentage
+/// of the row, where `0` means none and `<1` means few; the precision is shown below the columns. Beyond 40
+/// classes, neighbouring classes share a cell, and the most frequent mistakes are listed next to the matrix.
 ///
 /// # Errors
 /// [`PlotError::Draw`].
@@ -48,7 +48,7 @@ pub fn confusion_png(confusion: &ConfusionMatrix, classes: &[String]) -> Result<
     canvas.into_png()
 }
 
-/// The lines above the matrix.
+/// Returns the lines above the matrix.
 fn heading(confusion: &ConfusionMatrix) -> [(String, Label); 2] {
     let (images, correct) = (confusion.images(), correct(confusion));
     let unit = if images == 1 { "image" } else { "images" };
@@ -62,7 +62,8 @@ fn heading(confusion: &ConfusionMatrix) -> [(String, Label); 2] {
     [(title, Label::new(22, INK).bold()), (key, Label::new(15, FAINT))]
 }
 
-/// With a decimal, if there is room for it: `99.3 %`; `100 %` only for all.
+/// Formats a percentage, with a decimal if there is room for it: `99.3 %`. Only all of the images are `100
+/// %`.
 fn percent(part: u64, whole: u64) -> String {
     let percent = 100.0 * part as f64 / whole.max(1) as f64;
     if part == whole || part == 0 || !(0.1..=99.9).contains(&percent) {
@@ -77,7 +78,7 @@ fn correct(confusion: &ConfusionMatrix) -> u64 {
     entries.map(|entry| entry.images).sum()
 }
 
-/// The name of a class, truncated to `most` characters, or its number if it has no name.
+/// Returns the name of a class, truncated to `most` characters, or its number if it has no name.
 fn name(classes: &[String], class: usize, most: usize) -> String {
     match classes.get(class) {
         Some(name) => shortened(name, most),
@@ -88,7 +89,7 @@ fn name(classes: &[String], class: usize, most: usize) -> String {
 /// Writes a confusion matrix as CSV: one row per true class, one column per predicted class, both named.
 ///
 /// # Errors
-/// [`PlotError::Write`]; an existing file is unchanged then.
+/// [`PlotError::Write`]; an existing file is then unchanged.
 pub fn write_confusion_csv(
     path: &Path,
     confusion: &ConfusionMatrix,

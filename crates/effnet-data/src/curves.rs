@@ -1,4 +1,4 @@
-//! Line plots over epochs: loss, accuracy, learning rate; and the curve of a learning-rate range test.
+//! Line plots of loss, accuracy and learning rate over epochs, and of a learning-rate range test.
 
 mod axis;
 
@@ -19,7 +19,7 @@ pub struct Curve {
 }
 
 impl Curve {
-    /// A curve with this name in the legend.
+    /// Creates a curve with this name in the legend.
     pub fn new(name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
         let name = name.into();
         Self { name, points }
@@ -36,16 +36,16 @@ pub struct Panel {
     pub unit: String,
     /// The curves; the two colours alternate.
     pub curves: Vec<Curve>,
-    /// The `x` of the point of the first curve to mark with a ring.
+    /// The `x` of the point on the first curve to mark with a ring.
     pub mark: Option<f64>,
-    /// Whether the marked point is the best one, which the title then says.
+    /// Whether the marked point is the best one; if so, the title says so.
     pub mark_is_best: bool,
     /// Whether the `x` axis is logarithmic. Points with an `x` of 0 or less are then skipped.
     pub logarithmic: bool,
 }
 
 impl Panel {
-    /// An empty panel for this quantity.
+    /// Creates an empty panel for this quantity.
     pub fn new(title: impl Into<String>) -> Self {
         Self {
             title: title.into(),
@@ -157,7 +157,7 @@ fn draw_panel(canvas: &mut Canvas, left: i32, panel: &Panel, x_name: &str) {
     }
 }
 
-/// `validation accuracy (%), best 99.3 % in epoch 3`.
+/// Returns a caption such as `validation accuracy (%), best 99.3 % in epoch 3`.
 fn caption(panel: &Panel, x_name: &str, mark: Option<(f64, f64)>) -> String {
     let Panel { title, unit, .. } = panel;
     let title = match unit.as_str() {
@@ -173,12 +173,12 @@ fn caption(panel: &Panel, x_name: &str, mark: Option<(f64, f64)>) -> String {
     }
 }
 
-/// The point of a line with this `x`.
+/// Returns the point of a line with this `x`.
 fn at(line: &Line<'_>, x: f64) -> Option<(f64, f64)> {
     line.points.iter().copied().find(|point| point.0 == x)
 }
 
-/// The names of the lines in a row, above the plot, where no point can be.
+/// Draws the names of the lines in a row above the plot, where no point can be.
 fn draw_legend(canvas: &mut Canvas, (left, y): (i32, i32), lines: &[Line<'_>]) {
     let label = Label::new(16, INK).at(Across::Left, Down::Center);
     let mut x = left;
@@ -191,7 +191,7 @@ fn draw_legend(canvas: &mut Canvas, (left, y): (i32, i32), lines: &[Line<'_>]) {
     }
 }
 
-/// The rectangle of a plot and its axes.
+/// The rectangle of a plot, and its axes.
 struct Chart {
     plot: Rect,
     x: Axis,
@@ -214,7 +214,7 @@ impl Chart {
         }
     }
 
-    /// Where a point is on the canvas.
+    /// Returns the position of a point on the canvas.
     fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
         let Rect {
             left,
@@ -295,7 +295,7 @@ fn drawable(points: &[(f64, f64)], logarithmic: bool) -> Vec<(f64, f64)> {
     points.iter().filter(can_be_drawn).copied().collect()
 }
 
-/// About three significant digits, without trailing zeros.
+/// Formats a number with about three significant digits, without trailing zeros.
 fn number(value: f64) -> String {
     let decimals = match value.abs() {
         0.0 => return "0".to_owned(),

@@ -1,4 +1,4 @@
-//! The trait that loaders read from, and subsets.
+//! The trait from which loaders read, and subsets.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use effnet_image::Image;
 
 use crate::BoxError;
 
-/// A labelled image data set, indexed from 0. Images are read on several threads at a time.
+/// A labelled image data set, indexed from 0. Several threads may read images at the same time.
 pub trait Dataset: Send + Sync {
     /// The number of images.
     fn len(&self) -> usize;
@@ -22,7 +22,7 @@ pub trait Dataset: Send + Sync {
     /// The label of an image.
     ///
     /// # Panics
-    /// If `index` is not below [`Dataset::len`]; this holds for the other methods too.
+    /// Panics if `index` is not below [`Dataset::len`]; this applies to the other methods too.
     fn label(&self, index: usize) -> usize;
 
     /// The name of an image in messages: a path, or an archive and a path in it.
@@ -57,7 +57,7 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
     }
 }
 
-/// Some of the images of a data set, with all of its classes.
+/// A subset of the images of a data set, with all of its classes.
 #[derive(Debug, Clone)]
 pub struct Subset<D> {
     dataset: D,
@@ -65,20 +65,20 @@ pub struct Subset<D> {
 }
 
 impl<D: Dataset> Subset<D> {
-    /// The images `indices` of `dataset`, in this order.
+    /// Selects the images `indices` of `dataset`, in this order.
     ///
     /// # Panics
-    /// If an index is not below [`Dataset::len`].
+    /// Panics if an index is not below [`Dataset::len`].
     pub fn new(dataset: D, indices: Vec<usize>) -> Self {
         let length = dataset.len();
         assert!(
             indices.iter().all(|index| *index < length),
-            "a subset has an index that is not below {length}"
+            "a subset index is out of range, expected it to be below {length}"
         );
         Self { dataset, indices }
     }
 
-    /// All images except those in `excluded`.
+    /// Selects all images except those in `excluded`.
     pub fn without(dataset: D, excluded: impl IntoIterator<Item = usize>) -> Self {
         let mut kept = vec![true; dataset.len()];
         for index in excluded {
@@ -90,7 +90,7 @@ impl<D: Dataset> Subset<D> {
         Self { dataset, indices }
     }
 
-    /// The indices of the images in the whole data set.
+    /// Returns the indices of the images in the whole data set.
     pub fn indices(&self) -> &[usize] {
         &self.indices
     }

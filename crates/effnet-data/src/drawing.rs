@@ -1,8 +1,9 @@
 //! A small canvas: lines, rectangles and text in pixels, encoded as PNG.
 //!
-//! Plots need four shapes only, but these must look right at any slope and size: general plotting crates draw thick
-//! lines without antialiasing and round each glyph to a whole pixel, which leaves gaps in words. The font is embedded,
-//! because servers and containers often have none and plots should look the same everywhere.
+//! Plots need only four shapes, but these must look right at any slope and size. General plotting crates draw
+//! thick lines without antialiasing and round each glyph to a whole pixel, which leaves gaps in words. The
+//! font is embedded, because servers and containers often have no fonts and plots should look the same
+//! everywhere.
 
 mod text;
 
@@ -16,7 +17,8 @@ pub(crate) type Color = [u8; 3];
 
 /// Background.
 pub(crate) const WHITE: Color = [0xff; 3];
-/// Text on dark cells is white, on light ones black: one of the two always has a contrast of 4.5:1.
+/// Text is white on dark cells and black on light ones: one of the two always has a contrast of at least
+/// 4.5:1.
 pub(crate) const BLACK: Color = [0; 3];
 /// Colour of text and axes.
 pub(crate) const INK: Color = [0x26, 0x2b, 0x33];
@@ -31,7 +33,7 @@ pub(crate) const ORANGE: Color = [0xd9, 0x5f, 0x0e];
 /// Orange for text on white.
 pub(crate) const DARK_ORANGE: Color = [0xa8, 0x47, 0x06];
 
-/// A rectangle in pixels; right and bottom are outside.
+/// A rectangle in pixels; the right and bottom edges are exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rect {
     pub(crate) left: i32,
@@ -40,7 +42,7 @@ pub(crate) struct Rect {
     pub(crate) bottom: i32,
 }
 
-/// An image to draw on. What lies outside of it is cut off.
+/// An image to draw on. Whatever lies outside of it is clipped.
 pub(crate) struct Canvas {
     width: i32,
     height: i32,
@@ -48,7 +50,7 @@ pub(crate) struct Canvas {
 }
 
 impl Canvas {
-    /// A white canvas.
+    /// Creates a white canvas.
     pub(crate) fn new((width, height): (u32, u32)) -> Self {
         Self {
             width: width as i32,
@@ -57,7 +59,7 @@ impl Canvas {
         }
     }
 
-    /// Mixes `color` into a pixel; `coverage` is the part of the pixel that is covered, 0 to 1.
+    /// Mixes `color` into a pixel; `coverage` is the covered fraction of the pixel, 0 to 1.
     fn blend(&mut self, x: i32, y: i32, color: Color, coverage: f32) {
         if x < 0 || y < 0 || x >= self.width || y >= self.height || coverage <= 0.0 {
             return;
@@ -135,15 +137,15 @@ impl Canvas {
     }
 }
 
-/// How much of each pixel of a rectangle a shape covers. A line is collected here before it is blended: where its
-/// segments overlap, it must not become darker.
+/// The coverage of each pixel in a rectangle by a shape. A line is collected here before it is blended, so
+/// that it does not become darker where its segments overlap.
 struct Mask {
     rect: Rect,
     coverage: Vec<f32>,
 }
 
 impl Mask {
-    /// For a shape within `margin` of `points`, cut off at the canvas.
+    /// Creates a mask for a shape within `margin` of `points`, clipped to the canvas.
     fn around(points: &[(f64, f64)], margin: f64, (width, height): (i32, i32)) -> Self {
         let (left, right) = bounds(points.iter().map(|point| point.0));
         let (top, bottom) = bounds(points.iter().map(|point| point.1));
@@ -190,14 +192,14 @@ impl Mask {
     }
 }
 
-/// The smallest and the largest value; infinite without values.
+/// Returns the smallest and the largest value; both are infinite if there are no values.
 pub(crate) fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
     values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
         (low.min(value), high.max(value))
     })
 }
 
-/// The distance of a point from a segment.
+/// Returns the distance of a point from a segment.
 fn distance(point: (f64, f64), a: (f64, f64), b: (f64, f64)) -> f64 {
     let (dx, dy) = (b.0 - a.0, b.1 - a.1);
     let length = dx * dx + dy * dy;
@@ -206,18 +208,18 @@ fn distance(point: (f64, f64), a: (f64, f64), b: (f64, f64)) -> f64 {
     (point.0 - a.0 - along * dx).hypot(point.1 - a.1 - along * dy)
 }
 
-/// Converts an error of png; for `map_err`.
+/// Converts an error from the `png` crate; for use with `map_err`.
 fn failed(error: impl Display) -> PlotError {
     PlotError::Draw(error.to_string())
 }
 
-/// A colour between white (0) and `full` (1).
+/// Returns a colour between white (0) and `full` (1).
 pub(crate) fn tint(full: Color, strength: f64) -> Color {
     let strength = strength.clamp(0.0, 1.0);
     full.map(|full| (255.0 + strength * (f64::from(full) - 255.0)).round() as u8)
 }
 
-/// Black or white, whichever is easier to read on `background`.
+/// Returns black or white, whichever is easier to read on `background`.
 pub(crate) fn readable_on(background: Color) -> Color {
     if contrast(BLACK, background) >= contrast(WHITE, background) {
         BLACK
@@ -226,13 +228,13 @@ pub(crate) fn readable_on(background: Color) -> Color {
     }
 }
 
-/// The contrast ratio of two colours, 1 to 21 (WCAG 2.2, "contrast ratio").
+/// Returns the contrast ratio of two colours, 1 to 21 (WCAG 2.2, "contrast ratio").
 pub(crate) fn contrast(a: Color, b: Color) -> f64 {
     let (a, b) = (luminance(a), luminance(b));
     (a.max(b) + 0.05) / (a.min(b) + 0.05)
 }
 
-/// The relative luminance, 0 to 1 (WCAG 2.2).
+/// Returns the relative luminance, 0 to 1 (WCAG 2.2).
 fn luminance(color: Color) -> f64 {
     let linear = color.map(|value| {
         let value = f64::from(value) / 255.0;
@@ -245,7 +247,7 @@ fn luminance(color: Color) -> f64 {
     0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 }
 
-/// The text, truncated to `most` characters.
+/// Truncates a text to `most` characters.
 pub(crate) fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
@@ -254,7 +256,7 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
-/// A count with separators: `12,345`.
+/// Formats a count with separators: `12,345`.
 pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -267,8 +269,8 @@ pub(crate) fn grouped(count: u64) -> String {
     text
 }
 
-/// `part` of `whole` in percent, without decimals. `0` stands for none and `100` for all, and for nothing else:
-/// 5 of 1000 are `<1`, 999 of 1000 `>99`.
+/// Returns `part` of `whole` in percent, without decimals. `0` always means none and `100` always means all:
+/// 5 of 1000 is `<1`, and 999 of 1000 is `>99`.
 pub(crate) fn percentage(part: u64, whole: u64) -> String {
     let percent = 100.0 * part as f64 / whole.max(1) as f64;
     if part == 0 {
@@ -304,7 +306,7 @@ mod tests {
     #[test]
     fn the_contrast_is_that_of_the_guidelines() {
         assert!((contrast(BLACK, WHITE) - 21.0).abs() < 1e-9);
-        // #767676 is the lightest grey that has 4.5:1 on white.
+        // #767676 is the lightest grey with a contrast of 4.5:1 on white.
         assert!(contrast([0x76; 3], WHITE) >= 4.5 && contrast([0x77; 3], WHITE) < 4.5);
     }
 
@@ -332,7 +334,7 @@ mod tests {
         assert_eq!(found, ["0", "999", "1,000", "12,345", "1,234,567"]);
     }
 
-    /// How dark a canvas is: the sum of the covered parts of its pixels.
+    /// Returns how dark a canvas is: the sum of the covered fractions of its pixels.
     fn covered(canvas: &Canvas) -> f64 {
         canvas
             .pixels

@@ -1,4 +1,4 @@
-//! Errors of data sets and loaders.
+//! Errors from data sets and loaders.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -10,9 +10,9 @@ use thiserror::Error;
 /// An error of any type.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a data set cannot be opened or loaded.
+/// The reason why a data set cannot be opened or loaded.
 ///
-/// Paths are those of the caller: a folder, a CSV file, an archive.
+/// Paths are the ones that the caller passed: a folder, a CSV file or an archive.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -50,7 +50,7 @@ pub enum DataError {
         found: String,
     },
 
-    /// A data set that is split, without a training part.
+    /// A data set that is split but has no training part.
     #[error("{}: expected training images, such as a folder train/, found only {found}", path.display())]
     NoTraining {
         /// The data set.
@@ -59,7 +59,7 @@ pub enum DataError {
         found: String,
     },
 
-    /// A training set with a single class: nothing to learn.
+    /// A training set with a single class, from which nothing can be learned.
     #[error(
         "{}: expected two classes or more, found only {class:?}; pass the folder that contains the class folders",
         path.display()
@@ -121,7 +121,7 @@ pub enum DataError {
         unknown: NameList,
     },
 
-    /// A CSV file in another format.
+    /// A CSV file in a different format.
     #[error("{}: expected one path and label per line, found {found}", path.display())]
     Csv {
         /// The file.
@@ -130,7 +130,7 @@ pub enum DataError {
         found: String,
     },
 
-    /// A CSV file without columns that can be used.
+    /// A CSV file without usable columns.
     #[error("{}: expected {expected}, found the columns {found}; rename them to say which is which", path.display())]
     Columns {
         /// The file.
@@ -158,7 +158,7 @@ pub enum DataError {
         missing: NameList,
     },
 
-    /// An archive that is damaged, compressed or not a tar archive.
+    /// An archive that is damaged, compressed, or not a tar archive.
     #[error("{}: expected an uncompressed tar archive, found {found}", path.display())]
     Archive {
         /// The archive.
@@ -167,7 +167,7 @@ pub enum DataError {
         found: String,
     },
 
-    /// A loader with unusable options.
+    /// A loader with invalid options.
     #[error("expected {expected}, found {found}")]
     Loader {
         /// The allowed values.
@@ -185,7 +185,7 @@ pub enum DataError {
         error: BoxError,
     },
 
-    /// Not one image could be read.
+    /// No image could be read.
     #[error("none of {} could be read; the first failure: {name}: {reason}", count_images(*images))]
     NothingReadable {
         /// Number of images tried.
@@ -205,14 +205,14 @@ pub enum DataError {
     Batch(BoxError),
 }
 
-/// An error and its causes in one line, separated by colons.
+/// Formats an error and its causes in one line, separated by colons.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let messages: Vec<String> = causes.map(ToString::to_string).collect();
     messages.join(": ")
 }
 
-/// The start of a text from a file, short enough for a message.
+/// Returns the start of a text from a file, short enough for a message.
 pub(crate) fn cut(text: &str) -> String {
     const LONGEST: usize = 100;
     match text.char_indices().nth(LONGEST) {
@@ -221,7 +221,7 @@ pub(crate) fn cut(text: &str) -> String {
     }
 }
 
-/// `1 image`, `2 images`.
+/// Formats a count: `1 image`, `2 images`.
 pub(crate) fn count_images(count: usize) -> String {
     match count {
         1 => "1 image".to_owned(),
@@ -229,7 +229,7 @@ pub(crate) fn count_images(count: usize) -> String {
     }
 }
 
-/// Names for a message: displays the first ten and the number of the others.
+/// Names for a message, which displays the first ten and the number of remaining names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NameList(Vec<String>);
 

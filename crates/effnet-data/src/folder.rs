@@ -23,7 +23,7 @@ use super::{BoxError, DataError, Dataset};
 pub struct ImageFolder {
     classes: Vec<String>,
     files: Vec<(PathBuf, usize)>,
-    /// The number of files of each kind of image that is not supported.
+    /// The number of files of each unsupported kind of image.
     unsupported: BTreeMap<&'static str, usize>,
 }
 
@@ -37,8 +37,8 @@ impl ImageFolder {
         Self::list(root.as_ref(), None)
     }
 
-    /// Like [`ImageFolder::open`], with known classes: labels are indices into `classes`, and not every class
-    /// needs a folder.
+    /// Like [`ImageFolder::open`], but with known classes: labels are indices into `classes`, and not every
+    /// class needs a folder.
     ///
     /// # Errors
     /// Same as [`ImageFolder::open`], and [`DataError::UnknownClasses`].
@@ -80,7 +80,7 @@ impl ImageFolder {
         })
     }
 
-    /// What looks wrong about the class folders in `root`, which was opened.
+    /// Returns what looks wrong about the class folders in `root`, which must already have been opened.
     pub(crate) fn notices(&self, root: &Path) -> Vec<Notice> {
         let below = self.files.iter().filter_map(|(path, label)| {
             let mut components = path.strip_prefix(root).ok()?.iter().skip(1);
@@ -92,10 +92,10 @@ impl ImageFolder {
         notices
     }
 
-    /// The path of an image.
+    /// Returns the path of an image.
     ///
     /// # Panics
-    /// If `index` is not below [`Dataset::len`].
+    /// Panics if `index` is not below [`Dataset::len`].
     pub fn path(&self, index: usize) -> &Path {
         &self.files[index].0
     }
@@ -139,7 +139,7 @@ impl Tree for Disk {
             if is_hidden(&name) {
                 continue;
             }
-            // Only links need another call to the system.
+            // Only links need another system call.
             let kind = entry.file_type().map_err(failed)?;
             if kind.is_dir() || (kind.is_symlink() && path.is_dir()) {
                 // A name that is not UTF-8 is reported when it turns out to be a class.
@@ -167,10 +167,11 @@ impl Tree for Disk {
     }
 }
 
-/// The tables that come with a folder of images, as in data sets on the Hugging Face Hub and from Roboflow.
+/// Names of tables that come with a folder of images, as in data sets on the Hugging Face Hub and from
+/// Roboflow.
 const TABLES: [&str; 3] = ["metadata.jsonl", "metadata.csv", "_classes.csv"];
 
-/// The table of the images in a folder that has no class folders.
+/// Returns the table of the images in a folder that has no class folders.
 ///
 /// # Errors
 /// [`DataError::Read`].
@@ -179,7 +180,7 @@ pub(crate) fn table_in(folder: &Path) -> Result<Option<PathBuf>, DataError> {
     Ok(table.filter(|_| folders.is_empty()))
 }
 
-/// The class folders in `root`, sorted by name.
+/// Returns the class folders in `root`, sorted by name.
 fn sorted_class_folders(root: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
     let failed = |source| DataError::Read {
         path: root.to_owned(),
@@ -220,7 +221,8 @@ fn sorted_class_folders(root: &Path) -> Result<Vec<(String, PathBuf)>, DataError
     Ok(folders)
 }
 
-/// A CSV file in a folder without class folders, or beside it. It may list the labels of the images.
+/// Finds a CSV file in a folder without class folders, or next to that folder. It may list the labels of the
+/// images.
 fn nearby_table(root: &Path) -> Option<PathBuf> {
     let folders = [Some(root), root.parent()].into_iter().flatten();
     let files = folders.flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
@@ -229,7 +231,7 @@ fn nearby_table(root: &Path) -> Option<PathBuf> {
             .is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
     };
     let mut tables: Vec<PathBuf> = files.map(|entry| entry.path()).filter(is_csv).collect();
-    // Kaggle's sample_submission.csv has the test images.
+    // Kaggle's sample_submission.csv lists the test images.
     tables.retain(|table| {
         !table
             .file_stem()
@@ -243,14 +245,14 @@ fn nearby_table(root: &Path) -> Option<PathBuf> {
 struct Listing {
     /// The images, grouped by subfolder and sorted.
     images: Vec<PathBuf>,
-    /// The number of files of each kind of image that is not supported.
+    /// The number of files of each unsupported kind of image.
     unsupported: BTreeMap<&'static str, usize>,
 }
 
 fn list(folder: &Path) -> Result<Listing, DataError> {
     let (mut images, mut unsupported) = (Vec::new(), BTreeMap::new());
     let walk = WalkDir::new(folder).follow_links(true).into_iter();
-    // The class folder itself passed already, and a parent may be hidden.
+    // The class folder itself was accepted earlier, and a parent folder may be hidden.
     let visible = |entry: &walkdir::DirEntry| entry.depth() == 0 || !is_hidden(entry.file_name());
     for entry in walk.filter_entry(visible) {
         let path = match entry {
@@ -278,7 +280,7 @@ fn list(folder: &Path) -> Result<Listing, DataError> {
     Ok(Listing { images, unsupported })
 }
 
-/// A class without images, and what its folder has instead.
+/// Describes a class without images, and what its folder has instead.
 fn empty_class(name: &str, unsupported: &BTreeMap<&'static str, usize>) -> String {
     match unsupported.iter().next() {
         Some((kind, 1)) => format!("{name} (1 {kind} file, which effnet cannot read)"),

@@ -1,8 +1,8 @@
-//! Finds the class folders of a data set, and which of them serve as what.
+//! Finds the class folders of a data set, and decides what each is used for.
 //!
-//! Folders on disk and tar archives follow the same rules, so they are defined here once. Getting them wrong is
-//! silent: `Training` and `Testing` would become two classes, or a class named `train` would become the training
-//! images.
+//! Folders on disk and tar archives follow the same rules, which are therefore defined once, here. Mistakes
+//! are silent: `Training` and `Testing` would become two classes, or a class named `train` would become the
+//! training images.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,17 +11,17 @@ use super::DataError;
 use super::notice::Notice;
 use super::role::{Role, RoleName, is_filler};
 
-/// How many folders with nothing but one folder inside are opened, one in the other.
+/// Maximum number of nested folders to open that contain nothing but another folder.
 const MOST_WRAPPERS: usize = 4;
 
-/// What is directly in a folder, without hidden files.
+/// The direct contents of a folder, without hidden files.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Content {
     /// The subfolders, sorted by name.
     pub(crate) folders: Vec<Folder>,
     /// The number of images.
     pub(crate) images: usize,
-    /// The table that has the labels of the images.
+    /// The table that holds the labels of the images.
     pub(crate) table: Option<PathBuf>,
 }
 
@@ -37,11 +37,11 @@ pub(crate) struct Folder {
 pub(crate) trait Tree {
     fn content(&self, folder: &Path) -> Result<Content, DataError>;
 
-    /// Whether there is an image at any depth.
+    /// Returns whether there is an image at any depth.
     fn has_images(&self, folder: &Path) -> bool;
 }
 
-/// Where the images of a data set are.
+/// The location of the images of a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout {
     /// The folder that contains the class folders, or the folders of the parts.
@@ -59,8 +59,8 @@ pub(crate) struct Parts {
 }
 
 impl Layout {
-    /// Looks at the folder `top`, and below it while there is only one folder that could be meant. Messages call `top`
-    /// by the path `shown`.
+    /// Examines the folder `top`, and the folders below it as long as only one of them can be meant. Messages
+    /// refer to `top` by the path `shown`.
     pub(crate) fn of(tree: &impl Tree, top: &Path, shown: &Path) -> Result<Self, DataError> {
         let mut layout = Self {
             root: top.to_owned(),
@@ -90,13 +90,14 @@ impl Layout {
     }
 }
 
-/// The one folder that the class folders, or the parts, must be in: the only one, or the only one with images if
-/// its name is `images` or similar. Looks at most so many levels further down.
+/// Returns the one folder that must contain the class folders or the parts: the only folder, or the only
+/// folder with images if its name is `images` or similar. Looks at most `levels` levels further down.
 fn wrapped(tree: &impl Tree, content: &Content, levels: usize) -> Result<Option<PathBuf>, DataError> {
     let inner = match &content.folders[..] {
         [only] => only,
         folders => {
-            // Looking for images may take long: among class folders, the second one ends it.
+            // Looking for images may take long. Among class folders, the second one with images ends the
+            // search.
             let mut fillers = folders.iter().filter(|folder| is_filler(&folder.name));
             let (Some(inner), None) = (fillers.next(), fillers.next()) else {
                 return Ok(None);
@@ -123,11 +124,11 @@ struct Family {
 }
 
 impl Family {
-    /// The parts among the folders; `None` if these are class folders.
+    /// Finds the parts among the folders; `None` if the folders are class folders.
     ///
     /// They are parts if one is called `train`, or if all have names of parts. A `train` folder that directly
-    /// contains images is a class (trains next to cars). With another word in the name (`seg_train`), a second part
-    /// with the same word is needed: `steam_train` may be a class.
+    /// contains images is a class (trains alongside cars). If the name contains another word (`seg_train`),
+    /// there must be a second part with the same word: `steam_train` may be a class.
     fn among(tree: &impl Tree, content: &Content) -> Result<Option<Self>, DataError> {
         let named = content.folders.iter();
         let named: Vec<(&Folder, RoleName)> = named
@@ -155,8 +156,8 @@ impl Family {
         Ok(None)
     }
 
-    /// Decides which folder serves as what. A test folder without labels is passed over, as are those of roles that
-    /// another folder has already.
+    /// Decides what each folder is used for. Skips a test folder without labels, and folders whose role
+    /// another folder already has.
     fn parts(
         &self,
         tree: &impl Tree,
@@ -198,7 +199,7 @@ impl Family {
         })
     }
 
-    /// The folders of the family, those that are preferred first. The others are not used.
+    /// Returns the folders of the family, the preferred ones first. The other folders are not used.
     fn members<'a>(
         &self,
         tree: &impl Tree,
@@ -220,15 +221,15 @@ impl Family {
     }
 }
 
-/// A folder that serves as a part.
+/// A folder chosen as a part.
 struct Chosen<'a> {
     folder: &'a Folder,
     /// The folder that contains its class folders.
     path: PathBuf,
 }
 
-/// Why a test folder has no labels, if it has none: no class folders, or one that is not a class of the training
-/// images.
+/// Returns the reason why a test folder has no labels, if it has none: it has no class folders, or a single
+/// folder that is not a class of the training images.
 fn unlabelled(content: &Content, classes: &BTreeSet<String>) -> Option<String> {
     match (&content.folders[..], content.images) {
         ([], _) if content.table.is_some() => None,
@@ -243,7 +244,7 @@ fn unlabelled(content: &Content, classes: &BTreeSet<String>) -> Option<String> {
     }
 }
 
-/// The folder that contains the class folders of a part: `seg_train/seg_train` for `seg_train`.
+/// Returns the folder that contains the class folders of a part: `seg_train/seg_train` for `seg_train`.
 fn inner(tree: &impl Tree, part: &Folder, role: Role) -> Result<PathBuf, DataError> {
     let mut path = part.path.clone();
     for _ in 0..MOST_WRAPPERS {
@@ -254,7 +255,7 @@ fn inner(tree: &impl Tree, part: &Folder, role: Role) -> Result<PathBuf, DataErr
         let same = only.name.eq_ignore_ascii_case(&part.name)
             || RoleName::exactly(&only.name).is_some_and(|name| name.role == role)
             || is_filler(&only.name);
-        // A single class cannot be trained on.
+        // A network cannot be trained on a single class.
         let wraps_classes = || -> Result<bool, DataError> {
             let below = tree.content(&only.path)?;
             Ok(role == Role::Train && below.images == 0 && below.folders.len() > 1)

@@ -1,8 +1,8 @@
 //! Classification metrics.
 //!
 //! [`Metrics`] accumulates one row of logits at a time, as counts and 64-bit sums: the result does not depend
-//! on how images were batched, and the metrics of several processes [merge](Metrics::merge) into those of the
-//! whole data set.
+//! on how the images were batched, and the metrics of several processes can be [merged](Metrics::merge) into
+//! those of the whole data set.
 
 mod calibration;
 mod confusion;
@@ -30,7 +30,7 @@ pub use error::MetricsError;
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
-    /// Sum of the cross-entropy of each image.
+    /// Sum of the cross-entropies of all images.
     loss: f64,
     top1: u64,
     top5: u64,
@@ -38,7 +38,7 @@ pub struct Metrics {
     confusion: ConfusionMatrix,
 }
 
-/// The metrics, as fractions.
+/// The metrics, with accuracies and the calibration error as fractions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Number of images.
@@ -54,7 +54,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The top-5 accuracy, unless there are five classes or fewer: it is 1 then and says nothing.
+    /// Returns the top-5 accuracy, or `None` with five classes or fewer, where it is always 1 and therefore
+    /// meaningless.
     pub fn top5_of(&self, classes: usize) -> Option<f64> {
         (classes > 5).then_some(self.top5)
     }
@@ -66,7 +67,7 @@ impl Summary {
 pub const CALIBRATION_BINS: usize = 15;
 
 impl Metrics {
-    /// Empty metrics for `num_classes` logits per image.
+    /// Creates empty metrics for `num_classes` logits per image.
     pub fn new(num_classes: usize) -> Self {
         Self {
             loss: 0.0,
@@ -81,7 +82,7 @@ impl Metrics {
     ///
     /// # Errors
     /// [`MetricsError`] for a wrong number of logits, a label out of range or logits that are not finite;
-    /// nothing is added then.
+    /// nothing is then added.
     pub fn push(&mut self, logits: &[f32], label: usize) -> Result<(), MetricsError> {
         let classes = self.num_classes();
         if logits.len() != classes {
@@ -113,7 +114,7 @@ impl Metrics {
         Ok(())
     }
 
-    /// Adds metrics of other images.
+    /// Merges the metrics of other images into these.
     ///
     /// # Errors
     /// [`MetricsError::Merge`] if the number of classes differs.
@@ -131,7 +132,7 @@ impl Metrics {
         self.confusion.num_classes()
     }
 
-    /// The result so far; `None` before the first image.
+    /// Returns the result so far; `None` before the first image.
     pub fn summary(&self) -> Option<Summary> {
         let images = self.confusion.images();
         let fraction = |sum: f64| sum / images as f64;
@@ -150,7 +151,7 @@ impl Metrics {
     }
 }
 
-/// The class with the highest logit; ties go to the lowest class.
+/// Returns the class with the highest logit; ties go to the lowest class.
 fn argmax(logits: &[f32]) -> usize {
     let better = |best: usize, class: usize| if logits[class] > logits[best] { class } else { best };
     (0..logits.len()).reduce(better).unwrap_or_default()

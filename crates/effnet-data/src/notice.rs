@@ -1,7 +1,8 @@
-//! What a user should know about how a data set was read.
+//! Tells the user how a data set was read.
 //!
-//! A path can be read in more than one way. What was not used, and what looks like a mistake, is collected here and
-//! printed before training starts: found out afterwards, it has cost the training run.
+//! A path can be read in more than one way. Whatever was not used, and whatever looks like a mistake, is
+//! collected here and printed before training starts. Discovered only afterwards, a mistake would have cost
+//! the whole training run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,11 +15,11 @@ use super::role::RoleName;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reading {
-    /// The folder or rows of the training images, as in `Training/`; `None` if the data set is not split.
+    /// The folder or rows of the training images, such as `Training/`; `None` if the data set is not split.
     pub train: Option<String>,
     /// The folder or rows of the validation images; `None` if the data set has none.
     pub val: Option<String>,
-    /// What was not used, and what looks like a mistake.
+    /// Whatever was not used, and whatever looks like a mistake.
     pub notices: Vec<Notice>,
 }
 
@@ -28,23 +29,23 @@ pub struct Reading {
 pub enum Notice {
     /// A folder, or rows of a CSV file, that are not used.
     Ignored {
-        /// `test/`, or `split = test`.
+        /// The folder or rows: `test/`, or `split = test`.
         name: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// Images beside the class folders, which have no class.
+    /// Images next to the class folders, which have no class.
     LooseImages {
         /// The folder that contains them.
         folder: String,
-        /// How many.
+        /// The number of images.
         images: usize,
     },
-    /// Images in a format that is not supported. They are not used.
+    /// Images in an unsupported format, which are not used.
     UnsupportedFiles {
-        /// `HEIC`, `camera RAW`.
+        /// The format: `HEIC`, `camera RAW`.
         kind: &'static str,
-        /// How many.
+        /// The number of files.
         files: usize,
     },
     /// Columns of a CSV file that are not used.
@@ -73,7 +74,7 @@ pub enum Notice {
     },
     /// Rows of a CSV file that repeat an image with its label. Each image is used once.
     RepeatedRows {
-        /// The number of rows that are left out.
+        /// The number of rows that are not used.
         rows: usize,
         /// The first such image.
         first: String,
@@ -87,14 +88,14 @@ pub enum Notice {
         /// Its labels.
         labels: NameList,
     },
-    /// Images that are listed for training and for validation.
+    /// Images that are listed both for training and for validation.
     SharedImages {
         /// The number of images.
         images: usize,
         /// The first of them.
         first: String,
     },
-    /// Labels that look like several labels in one field (`cat dog`, beside `cat` and `dog`).
+    /// Labels that look like several labels in one field (`cat dog` in addition to `cat` and `dog`).
     CombinedLabels {
         /// The labels.
         labels: NameList,
@@ -107,7 +108,7 @@ pub enum Notice {
 }
 
 impl Notice {
-    /// A folder that is not used.
+    /// Creates a notice about a folder that is not used.
     pub(crate) fn ignored(folder: &str, reason: impl Into<String>) -> Self {
         Self::Ignored {
             name: format!("{folder}/"),
@@ -115,7 +116,7 @@ impl Notice {
         }
     }
 
-    /// Images directly in `folder`, if there are any.
+    /// Creates a notice about images directly in `folder`, if there are any.
     pub(crate) fn loose_images(folder: &Path, images: usize) -> Option<Self> {
         (images > 0).then(|| Self::LooseImages {
             folder: folder.display().to_string(),
@@ -123,13 +124,13 @@ impl Notice {
         })
     }
 
-    /// Files of kinds that are not supported.
+    /// Creates notices about files of unsupported kinds.
     pub(crate) fn unsupported(files: &BTreeMap<&'static str, usize>) -> impl Iterator<Item = Self> {
         let notice = |(kind, files): (&&'static str, &usize)| Self::UnsupportedFiles { kind, files: *files };
         files.iter().map(notice)
     }
 
-    /// Whether the data set may be read in a way that its owner did not intend.
+    /// Returns whether the data set may have been read in a way that its owner did not intend.
     pub fn is_warning(&self) -> bool {
         !matches!(
             self,
@@ -143,10 +144,14 @@ impl fmt::Display for Notice {
         match self {
             Self::Ignored { name, reason } => write!(f, "ignored: {name} ({reason})"),
             Self::LooseImages { folder, images } => {
-                let verb = if *images == 1 { "is in no" } else { "are in no" };
+                let verb = if *images == 1 {
+                    "is not in any"
+                } else {
+                    "are not in any"
+                };
                 write!(
                     f,
-                    "{folder}: {} {verb} class folder and not used",
+                    "{folder}: {} {verb} class folder and will be ignored",
                     count_images(*images)
                 )
             }
@@ -165,7 +170,7 @@ impl fmt::Display for Notice {
             Self::IgnoredColumns { columns } => write!(f, "ignored columns: {columns}"),
             Self::SameSubfolders { classes, subfolders } if are_parts(subfolders) => write!(
                 f,
-                "the class folders ({classes}) all contain {subfolders}, which are used together: to keep them apart, \
+                "the class folders ({classes}) all contain {subfolders}, which are used together: to keep them separate, \
                  make them the outer folders (train/CLASS/, test/CLASS/)"
             ),
             Self::SameSubfolders { classes, subfolders } => write!(

@@ -1,8 +1,8 @@
 //! Opens a data set from a path: a folder, a table or a tar archive.
 //!
 //! Users pass a path, not a format. Training ([`Splits::open`]) and evaluation ([`Evaluation::open`]) share
-//! the detection, so that a path that trains can also be evaluated; they differ in which part they take and
-//! whose class list decides the labels.
+//! the detection, so that a path that can be trained on can also be evaluated. They differ in which part they
+//! use and whose class list determines the labels.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,18 +22,19 @@ pub struct Splits {
     pub train: Arc<dyn Dataset>,
     /// The validation images, with the classes of `train`; `None` if the data set has no validation part.
     pub val: Option<Arc<dyn Dataset>>,
-    /// Which folders or rows these are, and what was not used.
+    /// Which folders or rows were used, and what was not used.
     pub reading: Reading,
 }
 
 impl Splits {
-    /// Opens a folder of class folders, a folder that contains `train/` and, for validation, `val/` or `test/` with
-    /// class folders in them, a CSV file, JSON Lines, or a tar archive with either layout of folders.
+    /// Opens a folder of class folders, a folder that contains `train/` and, for validation, `val/` or
+    /// `test/` with class folders in them, a CSV file, a JSON Lines file, or a tar archive with either layout
+    /// of folders.
     ///
-    /// Parts may have the usual other names (`Training`, `valid`, `dev`, `Testing`, `seg_train`, `test_set`, a column
-    /// `split` of a table). If there are several for validation, `val` is used, then `valid`, `validation`, `dev` and
-    /// `test`, in this order. A folder with only one folder inside is opened in its place. [`Splits::reading`] says
-    /// what was found.
+    /// Parts may have other common names (`Training`, `valid`, `dev`, `Testing`, `seg_train`, `test_set`, a
+    /// column `split` in a table). If several are suitable for validation, the first of `val`, `valid`,
+    /// `validation`, `dev` and `test` is used. A folder that contains only one folder is replaced by that
+    /// folder. [`Splits::reading`] says what was found.
     ///
     /// # Errors
     /// [`DataError`]: the path does not exist, has fewer than two classes, or is not a valid data set of its
@@ -68,7 +69,7 @@ impl Splits {
         })
     }
 
-    /// Holds out `val_fraction` of `train` for validation unless there is a validation split already, see
+    /// Holds out `val_fraction` of `train` for validation unless there is already a validation split; see
     /// [`stratified_split`].
     #[must_use]
     pub fn or_split(self, val_fraction: f64, seed: u64) -> Self {
@@ -95,21 +96,21 @@ impl std::fmt::Debug for Splits {
     }
 }
 
-/// Labelled images to evaluate on.
+/// Labelled images for evaluation.
 #[derive(Clone)]
 pub struct Evaluation {
     /// The images.
     pub images: Arc<dyn Dataset>,
-    /// Which folder or rows they are: `val`, or `train` if there are no others.
+    /// Which folder or rows were used: `val`, or `train` if there is nothing else.
     pub reading: Reading,
 }
 
 impl Evaluation {
-    /// Like [`Splits::open`], but takes the validation part if the data set is split, and the training part if it has no
-    /// other.
+    /// Like [`Splits::open`], but uses the validation part if the data set is split, and the training part if
+    /// that is the only one.
     ///
-    /// Labels are indices into `classes`, those of the network, or, if `None`, into the sorted names of the classes
-    /// found. One class is enough.
+    /// Labels are indices into `classes`, the classes of the network, or, if that is `None`, into the sorted
+    /// names of the classes found. A single class is enough.
     ///
     /// # Errors
     /// Same as [`Splits::open`], and [`DataError::UnknownClasses`].
@@ -146,7 +147,7 @@ impl std::fmt::Debug for Evaluation {
     }
 }
 
-/// The images of [`Evaluation::open`].
+/// Opens the images of [`Evaluation::open`].
 ///
 /// # Errors
 /// Same as [`Evaluation::open`].
@@ -170,9 +171,9 @@ struct Parts {
     val: Option<Part>,
 }
 
-/// A part of a data set, or all of it.
+/// A part of a data set, or the whole data set.
 struct Part {
-    /// What users call it; `None` for all of the data set.
+    /// The name that users give it; `None` for the whole data set.
     name: Option<String>,
     place: Place,
 }
@@ -180,7 +181,7 @@ struct Part {
 enum Place {
     /// The folder with the class folders, on disk or in an archive.
     Folder(PathBuf),
-    /// The rows of a part, or all.
+    /// The rows of a part, or all rows.
     Rows(Option<Role>),
 }
 
@@ -189,7 +190,7 @@ impl Part {
         self.name.clone().unwrap_or_default()
     }
 
-    /// The folder at `path`, which is called by its path below `top`.
+    /// Creates a part from the folder at `path`, named by its path below `top`.
     fn folder(top: &Path, path: &Path) -> Self {
         let below = path.strip_prefix(top).unwrap_or(path);
         let is_top = below.as_os_str().is_empty();
@@ -216,17 +217,17 @@ impl Source {
             path: path.to_owned(),
             found,
         };
-        // Opening a pipe would wait for its other end.
+        // Opening a pipe would wait for a writer.
         if !metadata.is_file() {
             return Err(unknown("a pipe or a device".to_owned()));
         }
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         match extension.to_str() {
             Some("csv" | "tsv" | "jsonl") => Ok(Self::Table(Box::new(Table::open(path)?))),
-            // Compressed archives too: their error says what to do.
+            // This includes compressed archives, whose error says what to do.
             Some("tar" | "tgz" | "gz" | "xz" | "bz2" | "zst") => Ok(Self::Tar(TarArchive::open(path)?)),
             _ => Err(unknown(format!(
-                "a file of another kind (.{})",
+                "a different kind of file (.{})",
                 extension.display()
             ))),
         }
@@ -258,7 +259,7 @@ impl Source {
         }
     }
 
-    /// The images of a part, and what looks wrong about its class folders.
+    /// Returns the images of a part, and what looks wrong about its class folders.
     fn dataset(
         &self,
         part: &Part,
@@ -308,7 +309,7 @@ fn parts_of_folder(top: &Path, layout: &Layout) -> Parts {
     }
 }
 
-/// The images in class folders in `folder`, or in the table that comes with a folder of images.
+/// Opens the images in the class folders of `folder`, or in the table that comes with a folder of images.
 fn on_disk(folder: &Path, classes: Option<&[String]>) -> Result<(Arc<dyn Dataset>, Vec<Notice>), DataError> {
     if let Some(table) = table_in(folder)? {
         let table = Table::open(&table)?;

@@ -1,6 +1,7 @@
-//! The sampler: which images an epoch has, in which order and in which batches, on each of several processes.
+//! The sampler, which decides which images an epoch has, in which order and in which batches, in each of
+//! several processes.
 //!
-//! The plan is computed from the seed and the epoch alone. A resumed run therefore sees the same batches as an
+//! The plan is computed only from the seed and the epoch. A resumed run therefore sees the same batches as an
 //! uninterrupted one, and processes agree on their shards without communicating.
 
 use std::ops::Range;
@@ -19,7 +20,7 @@ pub enum Order {
     Sequential,
 }
 
-/// The part of each epoch that one process of several works on (distributed training).
+/// The share of each epoch that one of several processes works on (distributed training).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shard {
     /// Index of this process, from 0 to `world_size - 1`.
@@ -29,7 +30,7 @@ pub struct Shard {
 }
 
 impl Default for Shard {
-    /// A single process.
+    /// Returns the shard of a single process.
     fn default() -> Self {
         Self {
             rank: 0,
@@ -38,10 +39,10 @@ impl Default for Shard {
     }
 }
 
-/// How the images of a data set are divided into batches.
+/// The plan by which the images of a data set are divided into batches.
 ///
 /// Images are dealt to the processes in turn. All processes have the same number of batches, so that they can
-/// synchronise after each; a process with one fewer image has a smaller batch.
+/// synchronise after each batch; a process with one image less has a smaller batch.
 #[derive(Debug, Clone, Copy)]
 pub struct EpochPlan {
     /// Images in the data set.
@@ -59,7 +60,7 @@ pub struct EpochPlan {
 }
 
 impl EpochPlan {
-    /// Batches per epoch: the same number for all processes.
+    /// Returns the number of batches per epoch, which is the same in every process.
     pub fn batches(&self) -> usize {
         if self.drop_last {
             (self.length / self.shard.world_size) / self.batch_size
@@ -69,7 +70,7 @@ impl EpochPlan {
         }
     }
 
-    /// Images of this process per epoch.
+    /// Returns the number of images of this process per epoch.
     fn images(&self) -> usize {
         let own = self.length.saturating_sub(self.shard.rank);
         let own = own.div_ceil(self.shard.world_size);
@@ -80,20 +81,20 @@ impl EpochPlan {
         }
     }
 
-    /// The positions of a batch in [`EpochPlan::indices`].
+    /// Returns the positions of a batch in [`EpochPlan::indices`].
     pub fn batch(&self, number: usize) -> Range<usize> {
         let start = number.checked_sub(1).map_or(0, |before| self.end(before));
         start..self.end(number)
     }
 
     fn end(&self, number: usize) -> usize {
-        // Keep at least one image for each batch that follows.
+        // Keep at least one image for each of the following batches.
         let following = self.batches().saturating_sub(number + 1);
         let most = self.images().saturating_sub(following);
         ((number + 1) * self.batch_size).min(most)
     }
 
-    /// The indices of this process's images, in the order of an epoch.
+    /// Returns the indices of this process's images, in the order of an epoch.
     pub fn indices(&self, epoch: u64) -> Vec<usize> {
         let mut indices: Vec<usize> = (0..self.length).collect();
         if self.order == Order::Shuffled {
@@ -198,8 +199,8 @@ mod tests {
         assert!(orders[0] != orders[1] && orders[0] != orders[2] && orders[1] != orders[2]);
     }
 
-    /// A run resumes with the order it started with, even in a later build: if an update of `rand` changes
-    /// this, older checkpoints resume differently.
+    /// A run must resume with the order that it started with, even in a later build. If an update of `rand`
+    /// changes the order, older checkpoints resume differently.
     #[test]
     fn an_order_is_what_it_always_was() {
         assert_eq!(plan(8, 4, 1).indices(2), [0, 2, 6, 7, 5, 3, 4, 1]);

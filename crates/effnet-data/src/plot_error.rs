@@ -1,9 +1,9 @@
-//! Errors of plots and tables.
+//! Errors from plots and tables.
 
 use std::io;
 use std::path::PathBuf;
 
-/// A plot or a table could not be made.
+/// The reason why a plot or a table could not be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlotError {

@@ -1,16 +1,17 @@
 //! Counter-based random streams for splits, shuffling and augmentation.
 //!
-//! Each stream is keyed by what it is for, the seed, the epoch and an index. Nothing depends on how many
-//! numbers were drawn before, so the number of threads, or resuming in the middle of a run, does not change the
-//! data.
+//! Each stream is keyed by its purpose, the seed, the epoch and an index. No stream depends on how many
+//! numbers were drawn before, so neither the number of threads nor resuming in the middle of a run changes
+//! the data.
 
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
-/// The random number generator of augmentation; portable: the same numbers on every machine.
+/// The random number generator for augmentation. It is portable: it returns the same numbers on every
+/// machine.
 pub type SampleRng = ChaCha8Rng;
 
-/// What a random stream is used for. Streams of different purposes are independent.
+/// The purpose of a random stream. Streams with different purposes are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// The train/validation split; `number` is the class.
@@ -23,10 +24,10 @@ pub enum Purpose {
     Mix = 4,
 }
 
-/// The random stream for one purpose, epoch and index.
+/// Returns the random stream for one purpose, epoch and index.
 ///
-/// The arguments form the key of the ChaCha8 cipher, so a stream does not depend on what was drawn before:
-/// neither on the number of threads nor on where a run was resumed.
+/// The arguments form the key of the ChaCha8 cipher, so a stream depends neither on what was drawn before,
+/// nor on the number of threads, nor on where a run was resumed.
 pub fn stream(purpose: Purpose, seed: u64, epoch: u64, number: u64) -> SampleRng {
     let mut key = [0; 32];
     let parts = [seed, epoch, number, purpose as u64];

@@ -8,11 +8,11 @@ use effnet_checkpoint::{AtomicFile, PARTIAL_SUFFIX};
 use crate::PlotError;
 
 /// Replaces a file atomically: writes a temporary file next to `path`, flushes it to disk and renames it.
-/// Readers, and a machine that crashes at any moment, see either the old file or the complete new one. Symbolic
-/// links are followed, permissions stay, and a pipe or device is written to directly (see [`AtomicFile`]).
+/// Readers see either the old file or the complete new one, even if the machine crashes. Symbolic links are
+/// followed, permissions are kept, and a pipe or device is written to directly (see [`AtomicFile`]).
 ///
 /// # Errors
-/// [`PlotError::Write`], also for errors of `write`; the old file is unchanged then.
+/// [`PlotError::Write`], also for errors from `write`; the old file is then unchanged.
 pub fn replace_file(
     path: &Path,
     write: impl FnOnce(&mut AtomicFile) -> io::Result<()>,

@@ -1,9 +1,10 @@
-//! What the name of a folder, or a value in a column `split`, says about its images.
+//! Determines the role of images from the name of a folder, or from a value in a column `split`.
 //!
-//! The same part has many names: `train`, `Training`, `seg_train`, `train_set`, `trainset`, `train2017`. One that is
-//! not recognised becomes a class of its own, and the network then learns to tell training from test images.
+//! The same part has many names: `train`, `Training`, `seg_train`, `train_set`, `trainset`, `train2017`. A
+//! name that is not recognised becomes a class of its own, and the network then learns to tell training
+//! images from test images.
 
-/// What a part of a data set is for.
+/// The purpose of a part of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
     Train,
@@ -13,7 +14,7 @@ pub(crate) enum Role {
     Unlabelled,
 }
 
-/// The role words, in the order in which folders of one role are preferred.
+/// Words that name a role, in the order in which folders with the same role are preferred.
 const ROLES: [(&str, Role); 23] = [
     ("train", Role::Train),
     ("training", Role::Train),
@@ -40,24 +41,24 @@ const ROLES: [(&str, Role); 23] = [
     ("unlabelled", Role::Unlabelled),
 ];
 
-/// Words that say nothing: `train_set`, `train-images`, `TestData`.
+/// Words that carry no meaning of their own: `train_set`, `train-images`, `TestData`.
 const FILLERS: [&str; 18] = [
     "set", "sets", "data", "dataset", "datasets", "split", "splits", "subset", "image", "images", "img",
     "imgs", "photo", "photos", "raw", "folder", "dir", "files",
 ];
 
-/// A name with a role in it.
+/// A name that contains a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RoleName {
     pub(crate) role: Role,
     /// Position in the order of preference, lower first.
     pub(crate) rank: usize,
-    /// The other words of the name: `seg` in `seg_train`. Empty for a name that has no other meaning.
+    /// The other words of the name: `seg` in `seg_train`. Empty if the name has no other meaning.
     pub(crate) rest: String,
 }
 
 impl RoleName {
-    /// The role in `name`; `None` if there is none, or if there are several.
+    /// Finds the role in `name`; `None` if it contains no role, or several.
     pub(crate) fn of(name: &str) -> Option<Self> {
         let (mut found, mut rest) = (None, Vec::new());
         for word in words(name) {
@@ -76,26 +77,27 @@ impl RoleName {
         })
     }
 
-    /// The role of a name that has no other meaning.
+    /// Returns the role of a name that has no other meaning.
     pub(crate) fn exactly(name: &str) -> Option<Self> {
         Self::of(name).filter(|name| name.rest.is_empty())
     }
 }
 
-/// Whether a name only says that images are inside: `images`, `raw-img`, `dataset`.
+/// Returns whether a name says only that there are images inside: `images`, `raw-img`, `dataset`.
 pub(crate) fn is_filler(name: &str) -> bool {
     let words = words(name);
     !words.is_empty() && words.iter().all(|word| FILLERS.contains(&&**word))
 }
 
-/// The position in [`ROLES`] of a word, with or without a filler at its end (`trainset`).
+/// Returns the position of a word in [`ROLES`], with or without a filler at its end (`trainset`).
 fn rank(word: &str) -> Option<usize> {
     let position = |word: &str| ROLES.iter().position(|(role, _)| *role == word);
     let without = |filler: &&str| word.strip_suffix(filler).and_then(position);
     position(word).or_else(|| FILLERS.iter().find_map(without))
 }
 
-/// The words of a name in lower case: `seg_train`, `SegTrain` and `seg train` have the same, and `train2017` has two.
+/// Returns the words of a name in lower case. `seg_train`, `SegTrain` and `seg train` have the same words,
+/// and `train2017` has two.
 fn words(name: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut last: Option<char> = None;

@@ -1,4 +1,4 @@
-//! A sheet of training images as the network sees them, to judge augmentation and labels by eye.
+//! A sheet of training images as the network sees them, for judging augmentation and labels by eye.
 
 use crate::PlotError;
 use crate::drawing::{Across, Canvas, Down, INK, Label, shortened};
@@ -11,12 +11,12 @@ pub struct Sample {
     pub size: (usize, usize),
     /// Red, green and blue of each pixel, row by row.
     pub pixels: Vec<[u8; 3]>,
-    /// Printed below the image.
+    /// The text printed below the image.
     pub caption: String,
 }
 
 impl Sample {
-    /// An image of `size` (width, height) with its pixels row by row.
+    /// Creates an image of `size` (width, height) from its pixels, row by row.
     pub fn new(size: (usize, usize), pixels: Vec<[u8; 3]>, caption: impl Into<String>) -> Self {
         let caption = caption.into();
         Self {
@@ -28,7 +28,7 @@ impl Sample {
 }
 
 const COLUMNS: usize = 4;
-/// Images are drawn in squares of this side: larger ones are sampled down, smaller ones enlarged.
+/// Side of the squares in which images are drawn: larger images are scaled down, smaller ones are enlarged.
 const SIDE: usize = 192;
 const GAP: usize = 12;
 const CAPTION: usize = 26;
@@ -39,7 +39,7 @@ const NAME: usize = 24;
 /// Draws images in rows of four below a title, as a PNG.
 ///
 /// # Errors
-/// [`PlotError::Draw`], also if an image has another number of pixels than its size says.
+/// [`PlotError::Draw`], also if the number of pixels of an image does not match its size.
 pub fn samples_png(title: &str, samples: &[Sample]) -> Result<Vec<u8>, PlotError> {
     let rows = samples.len().div_ceil(COLUMNS).max(1);
     let width = COLUMNS * (SIDE + GAP) + GAP;
@@ -59,7 +59,7 @@ fn draw(canvas: &mut Canvas, (left, top): (i32, i32), sample: &Sample) -> Result
     if width == 0 || height == 0 || width.checked_mul(height) != Some(sample.pixels.len()) {
         let found = sample.pixels.len();
         return Err(PlotError::Draw(format!(
-            "{found} pixels in an image of {width}x{height}"
+            "expected {width} x {height} pixels, found {found}"
         )));
     }
     for row in 0..SIDE {
@@ -79,7 +79,7 @@ fn draw(canvas: &mut Canvas, (left, top): (i32, i32), sample: &Sample) -> Result
 mod tests {
     use super::*;
 
-    /// The colour of a pixel of a PNG.
+    /// Returns the colour of a pixel of a PNG.
     fn pixel(png: &[u8], x: usize, y: usize) -> [u8; 3] {
         let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().unwrap();
         let mut bytes = vec![0; reader.output_buffer_size().unwrap()];

@@ -7,12 +7,12 @@ use super::{Dataset, Subset};
 
 /// Splits a data set into a training and a validation set, class by class.
 ///
-/// `val_fraction` of each class is held out, rounded, but at least one image and never all; the only image of a
+/// Holds out `val_fraction` of each class, rounded, but at least one image and never all; the only image of a
 /// class stays in the training set. The same seed and the same images give the same split. Both sets keep the
 /// order of the images.
 ///
 /// # Panics
-/// Unless `val_fraction` is above 0 and below 1.
+/// Panics unless `val_fraction` is above 0 and below 1.
 pub fn stratified_split<D: Dataset + Clone>(
     dataset: D,
     val_fraction: f64,
@@ -35,7 +35,7 @@ pub fn stratified_split<D: Dataset + Clone>(
     (Subset::new(dataset.clone(), train), Subset::new(dataset, val))
 }
 
-/// The indices of the images of each class.
+/// Returns the indices of the images of each class.
 pub fn by_class(dataset: &(impl Dataset + ?Sized)) -> Vec<Vec<usize>> {
     let mut indices = vec![Vec::new(); dataset.classes().len()];
     for index in 0..dataset.len() {

@@ -1,7 +1,7 @@
 //! Finds unreadable images before training starts.
 //!
-//! Otherwise a damaged file is only found in the middle of an epoch, possibly hours into a run. Training
-//! surveys a data set once, reports the files found and trains on the rest.
+//! Otherwise, a damaged file is discovered only in the middle of an epoch, possibly hours into a run.
+//! Training surveys a data set once, reports the files found and trains on the rest.
 
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,19 +16,19 @@ use super::{DataError, Dataset, chain};
 pub struct Unreadable {
     /// Its index in the data set.
     pub index: usize,
-    /// Its name, see [`Dataset::name`].
+    /// Its name; see [`Dataset::name`].
     pub name: String,
     /// What is wrong with it, in one line.
     pub reason: String,
 }
 
 impl Unreadable {
-    /// An image of `dataset` that could not be read, for this reason.
+    /// Describes an image of `dataset` that could not be read for this reason.
     pub fn new(dataset: &(impl Dataset + ?Sized), index: usize, reason: String) -> Self {
         let name = dataset.name(index);
         Self {
             index,
-            // Errors about a file already start with its name.
+            // Errors about a file already start with the name of the file.
             reason: match reason
                 .strip_prefix(&name)
                 .and_then(|rest| rest.strip_prefix(": "))
@@ -41,11 +41,11 @@ impl Unreadable {
     }
 }
 
-/// Decodes every image on `threads` threads (one per core if `None`) and lists those that cannot be decoded, in
-/// order.
+/// Decodes every image on `threads` threads (one per core if `None`) and lists the images that cannot be
+/// decoded, in order.
 ///
-/// `checked` is called after each image with the number checked so far. Once `stop` is true, the remaining
-/// images are not checked.
+/// `checked` is called after each image with the number of images checked so far. Once `stop` is true, the
+/// remaining images are not checked.
 ///
 /// # Errors
 /// [`DataError::NothingReadable`] if no image of the data set can be read.

@@ -1,7 +1,7 @@
 //! Data sets listed in a table: a CSV file or JSON Lines.
 //!
-//! `records` reads the rows, `columns` decides what each column is, `files` finds the images, and `listed` collects
-//! them.
+//! The module `records` reads the rows, `columns` decides what each column is, `files` finds the images, and
+//! `listed` collects them.
 
 mod columns;
 mod files;
@@ -24,17 +24,18 @@ use files::{Files, Found};
 use listed::{Listed, MOST_LABELS};
 use records::{Records, Row, SAMPLE};
 
-/// The most missing files that are named.
+/// Maximum number of missing files to name.
 const MOST_MISSING: usize = 1000;
 
-/// Images from a table of paths and labels: a CSV file, or JSON Lines with one object per line.
+/// Images from a table of paths and labels: a CSV file, or a JSON Lines file with one object per line.
 ///
-/// The first line of a CSV file may be a header. The column of paths may be called `path`, `file`, `filename`, `image`,
-/// `image_id` or similar, that of labels `label`, `class`, `target`, `category` or similar, in any case and with any
-/// punctuation; a table with one column of 0 and 1 per class works too. Without a header, these are the first two
-/// columns. Commas, semicolons and tabs separate columns. Paths are relative to the folder of the file, or to one below
-/// it, and may lack the extension. Labels are class names, sorted by name, or by value if all are integers. An image
-/// that is listed twice with the same label is used once.
+/// The first line of a CSV file may be a header. The column of paths may be called `path`, `file`,
+/// `filename`, `image`, `image_id` or similar, and the column of labels `label`, `class`, `target`,
+/// `category` or similar, in any case and with any punctuation. A table with one column of 0 and 1 per class
+/// works too. Without a header, the first two columns are used. Columns are separated by commas, semicolons
+/// or tabs. Paths are relative to the folder of the file or to a folder below it, and may omit the extension.
+/// Labels are class names, sorted by name, or by value if all are integers. An image that is listed twice
+/// with the same label is used once.
 #[derive(Debug)]
 pub struct CsvDataset {
     classes: Vec<String>,
@@ -51,7 +52,7 @@ impl CsvDataset {
         Table::open(path.as_ref())?.dataset(None, None)
     }
 
-    /// Like [`CsvDataset::open`], with known classes: labels are indices into `classes`.
+    /// Like [`CsvDataset::open`], but with known classes: labels are indices into `classes`.
     ///
     /// # Errors
     /// Same as [`CsvDataset::open`], and [`DataError::UnknownClasses`].
@@ -82,7 +83,7 @@ impl Dataset for CsvDataset {
     }
 }
 
-/// The names sorted by value, if all are integers and no two have the same value.
+/// Sorts the names by value, if all are integers and no two have the same value.
 fn by_value(names: &BTreeSet<String>) -> Option<Vec<String>> {
     let numbers = names.iter().map(|name| Some((name.parse::<i64>().ok()?, name)));
     let mut numbers: Vec<(i64, &String)> = numbers.collect::<Option<_>>()?;
@@ -96,9 +97,9 @@ fn by_value(names: &BTreeSet<String>) -> Option<Vec<String>> {
 pub(crate) struct Table {
     path: PathBuf,
     listed: Listed,
-    /// How the table calls each part: `split = train`.
+    /// What the table calls each part: `split = train`.
     parts: BTreeMap<Role, String>,
-    /// The number of rows for testing without a label, and what the table calls them.
+    /// The number of test rows without a label, and what the table calls them.
     unlabelled: usize,
     unlabelled_part: String,
     notices: Vec<Notice>,
@@ -147,12 +148,12 @@ impl Table {
         Ok(table)
     }
 
-    /// Whether the table says which images are for training and which are not.
+    /// Returns whether the table says which images are for training and which are not.
     pub(crate) fn is_split(&self) -> bool {
         self.parts.keys().any(|role| *role != Role::Train)
     }
 
-    /// How the table calls the rows of a part; `None` if it has none.
+    /// Returns what the table calls the rows of a part; `None` if there are no such rows.
     pub(crate) fn part(&self, role: Role) -> Option<&str> {
         self.parts.get(&role).map(String::as_str)
     }
@@ -161,7 +162,7 @@ impl Table {
         &self.notices
     }
 
-    /// The images of a part, or all of them.
+    /// Returns the images of a part, or all images.
     pub(crate) fn dataset(
         &self,
         part: Option<Role>,
@@ -181,7 +182,7 @@ impl Table {
         })
     }
 
-    /// Adds a row. Returns the name of its image if that does not exist.
+    /// Adds a row. If its image does not exist, returns the name of the image.
     fn push(&mut self, row: &Row, columns: &Columns, files: &mut Files) -> Result<Option<String>, DataError> {
         let part = self.part_of(row, columns)?;
         let role = part.as_ref().map(|(role, _)| *role);
@@ -208,7 +209,7 @@ impl Table {
             Found::Nothing => return Ok(Some(cut(name))),
             Found::Several([first, second]) => {
                 return Err(self.wrong(format!(
-                    "`{}` on line {}, which may be {} or {}; write the path that is meant",
+                    "`{}` on line {}, which may be {} or {}; write the path of the right one",
                     cut(name),
                     row.line,
                     first.display(),
@@ -226,7 +227,7 @@ impl Table {
         Ok(None)
     }
 
-    /// The part that a row belongs to, and what the table calls it.
+    /// Returns the part to which a row belongs, and what the table calls it.
     fn part_of(&self, row: &Row, columns: &Columns) -> Result<Option<(Role, String)>, DataError> {
         let Some(part) = &columns.part else {
             return Ok(None);
@@ -241,7 +242,7 @@ impl Table {
         }
     }
 
-    /// The class of a row in which one column has a 1.
+    /// Returns the class of a row in which one column has a 1.
     fn one_hot<'a>(&self, row: &Row, classes: &'a [(usize, String)]) -> Result<&'a str, DataError> {
         let mut set = Vec::new();
         for (column, class) in classes {
@@ -295,7 +296,8 @@ impl Table {
         notices
     }
 
-    /// The rows for testing if there are others for validation, and those to be classified.
+    /// Returns notices about the test rows if other rows are used for validation, and about the rows to be
+    /// classified.
     fn unused_parts(&self) -> Vec<Notice> {
         let ignored = |role: Role, reason: String| {
             let name = self.part(role)?.to_owned();

@@ -5,23 +5,23 @@ use effnet_image::{EvalTransform, Image};
 
 use super::{BoxError, SampleRng};
 
-/// A transform that a loader applies to each image, on several threads at a time.
+/// A transform that a loader applies to each image, on several threads at the same time.
 pub trait Transform: Send + Sync {
-    /// Side of the square output in pixels.
+    /// Returns the side of the square output in pixels.
     fn image_size(&self) -> usize;
 
     /// Checks the options; called once, before the first image.
     ///
     /// # Errors
-    /// The options are invalid.
+    /// Fails if the options are invalid.
     fn check(&self) -> Result<(), BoxError>;
 
-    /// Fills `output`, `[3, image_size, image_size]`, which is all zeros on entry.
+    /// Fills `output`, which has shape `[3, image_size, image_size]` and is all zeros on entry.
     ///
     /// Draw all randomness from `rng`: its numbers depend only on the seed, the epoch and the image.
     ///
     /// # Errors
-    /// The image cannot be transformed.
+    /// Fails if the image cannot be transformed.
     fn apply_into(&self, image: &Image, rng: &mut SampleRng, output: &mut [f32]) -> Result<(), BoxError>;
 }
 

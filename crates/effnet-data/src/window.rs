@@ -1,8 +1,8 @@
 //! Ordered parallel decoding with bounded look-ahead.
 //!
 //! Both the training loader and the inference pipeline read through it. Decoding a whole folder ahead would
-//! exhaust memory, and decoding one image at a time would leave cores idle; and the order of the results must
-//! not depend on which thread was faster.
+//! exhaust memory, and decoding one image at a time would leave cores idle. The order of the results must not
+//! depend on which thread was faster.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -15,20 +15,20 @@ use std::thread::JoinHandle;
 
 use crate::BoxError;
 
-/// Why an input could not be decoded.
+/// The reason why an input could not be decoded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeFailure {
     /// The input could not be read, decoded or transformed.
     #[error(transparent)]
     Failed(BoxError),
-    /// The decoder panicked: a bug.
+    /// The decoder panicked, which is a bug.
     #[error("the decoder panicked: {0}; this is a bug, please report it with the file")]
     Panicked(String),
 }
 
 impl DecodeFailure {
-    /// The failure of an input on which the decoder panicked with `panic`.
+    /// Creates the failure of an input on which the decoder panicked with `panic`.
     pub(crate) fn of_panic(panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -45,13 +45,13 @@ pub struct Decoded<I, R> {
     pub result: Result<R, DecodeFailure>,
 }
 
-/// Decodes inputs on its own threads, a bounded number ahead, and returns them in order.
+/// Decodes inputs on its own threads, up to a limited number ahead, and returns them in order.
 ///
 /// Inputs are pulled one by one as needed. A clone is another handle to the same window. When the last handle
-/// is dropped, or any is [closed](Self::close), each thread ends after its current input.
+/// is dropped, or any handle is [closed](Self::close), each thread ends after its current input.
 pub struct DecodeWindow<I, R> {
     shared: Arc<Shared<I, R>>,
-    /// Closes the window when the last handle is dropped: the threads hold only `shared`.
+    /// Closes the window when the last handle is dropped; the threads hold only `shared`.
     closer: Arc<Closer<I, R>>,
 }
 
@@ -83,7 +83,7 @@ struct Shared<I, R> {
 }
 
 struct State<I, R> {
-    /// Inputs being decoded (`None`), or decoded and not yet taken.
+    /// Inputs that are being decoded (`None`), or that are decoded but not yet taken.
     window: VecDeque<Option<Decoded<I, R>>>,
     /// Number of inputs taken so far: the sequence number of the first slot of `window`.
     taken: usize,
@@ -96,11 +96,11 @@ struct State<I, R> {
 
 impl<I: Send + 'static, R: Send + 'static> DecodeWindow<I, R> {
     /// Decodes `inputs` with `decode` on `threads` threads named `name`, at most `ahead` inputs ahead of the
-    /// one taken next. Once `stop` is true, no further input is started. A panic of `decode` becomes the
-    /// failure of that input; a panic of the iterator ends the thread it happens on.
+    /// next one to be taken. Once `stop` is true, no further input is started. A panic in `decode` becomes
+    /// the failure of that input; a panic in the iterator ends the thread on which it happens.
     ///
     /// # Errors
-    /// A thread cannot be started.
+    /// Fails if a thread cannot be started.
     pub fn start(
         inputs: impl Iterator<Item = I> + Send + 'static,
         ahead: usize,
@@ -154,8 +154,8 @@ impl<I, R> DecodeWindow<I, R> {
         self.take_many(1)?.pop()
     }
 
-    /// Waits for the next `count` inputs in order, or fewer at the end of the inputs; `None` if none are left.
-    /// Blocks forever if `count` exceeds the number of inputs that may be decoded ahead.
+    /// Waits for the next `count` inputs in order, or fewer at the end of the inputs; `None` if no inputs
+    /// remain. Blocks forever if `count` exceeds the number of inputs that may be decoded ahead.
     pub fn take_many(&self, count: usize) -> Option<Vec<Decoded<I, R>>> {
         let mut state = self.shared.lock();
         loop {
@@ -163,7 +163,7 @@ impl<I, R> DecodeWindow<I, R> {
                 return None;
             }
             let count = match state.decoders {
-                // No thread is left: return what is already decoded.
+                // No thread remains, so return what is already decoded.
                 0 => count.min(state.window.iter().take_while(|slot| slot.is_some()).count()),
                 _ => count,
             };
@@ -182,7 +182,7 @@ impl<I, R> DecodeWindow<I, R> {
         }
     }
 
-    /// Ends the threads, each after its current input. [`take`](Self::take) returns `None` from now on.
+    /// Ends the threads, each after its current input. From then on, [`take`](Self::take) returns `None`.
     pub fn close(&self) {
         self.shared.close();
     }
@@ -192,14 +192,14 @@ impl<I, R> DecodeWindow<I, R> {
         self.close();
         let threads = std::mem::take(&mut *self.shared.threads());
         for thread in threads {
-            // A panic was already reported when it happened.
+            // A panic was reported when it happened.
             let _ = thread.join();
         }
     }
 }
 
 impl<I, R> Shared<I, R> {
-    /// Poisoning is ignored: no code that can panic runs under this lock.
+    /// Locks the state. Poisoning is ignored: no code that can panic runs under this lock.
     fn lock(&self) -> MutexGuard<'_, State<I, R>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! The data sets of the collected cases, which are not part of the project: `data/` in the folder `cases` beside
+//! Reads the collected data sets, which are not part of the project: `data/` in the folder `cases` next to
 //! `EFFNET_SHARED_DATA`.
 
 #![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use counts::counts;
 use effnet_data::Splits;
 
-/// The folder of the cases; `None`, with a line in the log of skipped tests, where there is none.
+/// Returns the folder of the cases. If there is none, adds a line to the log of skipped tests and returns
+/// `None`.
 fn cases(test: &str) -> Option<PathBuf> {
     let data = std::env::var_os("EFFNET_SHARED_DATA").filter(|folder| !folder.is_empty());
     let data = data.map_or_else(

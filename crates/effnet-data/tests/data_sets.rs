@@ -55,7 +55,7 @@ fn a_folder_has_torchvisions_classes_and_order() {
     ]);
     let dataset = ImageFolder::open(root.path()).unwrap();
     assert_eq!(dataset.classes(), ["Cat", "bird", "dog"]);
-    // As `sorted(os.walk(...))` with the names of each folder sorted.
+    // The order of `sorted(os.walk(...))`, with the names of each folder sorted.
     let expected = [
         "Cat/z.bmp",
         "Cat/x-y/1.bmp",
@@ -345,7 +345,7 @@ fn archives_that_are_cut_off_damaged_or_compressed_are_refused() {
     refused(&[0x1F, 0x8B, 8, 0, 0, 0], "gzip");
     refused(&[0; 1024], "no images");
     refused(&[], "no images");
-    // Octal digits of a size that no file has.
+    // Octal digits of an impossible size.
     let mut enormous = whole.clone();
     enormous[124..136].copy_from_slice(b"77777777777\0");
     let sum: u32 = enormous[..148]
@@ -366,7 +366,7 @@ fn other_files_are_refused() {
 
 #[test]
 fn a_split_is_stratified_and_keeps_an_image_of_each_class_to_train_on() {
-    // 100, 7, 2 and 1 images of the four classes.
+    // The four classes have 100, 7, 2 and 1 images.
     let counts = [100, 7, 2, 1];
     let root = tempdir().unwrap();
     for (class, count) in counts.iter().enumerate() {
@@ -390,7 +390,7 @@ fn a_split_follows_from_its_seed() {
     let split = |seed| stratified_split(dataset.clone(), 0.3, seed).1.indices().to_vec();
     assert_eq!(split(1), split(1));
     assert_ne!(split(1), split(2));
-    // A later build must be able to resume a run with its split.
+    // A later build must be able to resume a run with the same split.
     assert_eq!(split(1)[..5], [6, 8, 9, 10, 11]);
 }
 

@@ -1,4 +1,5 @@
-//! Folders as people and web sites arrange them: which images serve as what, and what is said about the rest.
+//! Folders as people and websites arrange them: which images are used for what, and what is reported about
+//! the rest.
 
 #![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
 
@@ -13,7 +14,7 @@ use effnet_data::{DataError, Dataset, Evaluation, Notice, Splits};
 use images::{bmp, write, write_images};
 use tempfile::{TempDir, tempdir};
 
-/// Three images in each of these folders, which end in `/`; other names are files.
+/// Creates three images in each of these folders, whose names end in `/`; other names are files.
 fn folder(names: &[&str]) -> TempDir {
     let root = tempdir().unwrap();
     for name in names {
@@ -27,7 +28,7 @@ fn folder(names: &[&str]) -> TempDir {
     root
 }
 
-/// `TRAIN: COUNTS | VAL: COUNTS`.
+/// Formats splits as `TRAIN: COUNTS | VAL: COUNTS`.
 fn describe(splits: &Splits) -> String {
     let part = |name: &Option<String>, images: &dyn Dataset| {
         format!("{}: {}", name.as_deref().unwrap_or("all"), counts(images))
@@ -44,7 +45,7 @@ fn notices(notices: &[Notice], warnings: bool) -> Vec<String> {
     notices.map(ToString::to_string).collect()
 }
 
-/// A layout: its folders and files, what is read from it, and what is ignored.
+/// A layout: its folders and files, how it is read, and what is ignored.
 type Layout<'a> = (&'a [&'a str], &'a str, &'a [&'a str]);
 
 const LAYOUTS: [Layout<'_>; 27] = [
@@ -197,7 +198,7 @@ const LAYOUTS: [Layout<'_>; 27] = [
         "train/: a 3, b 3",
         &["ignored: other/ (not a part of the data set)"],
     ),
-    // A class may be called like a part.
+    // A class may have the same name as a part.
     (&["bus/", "car/", "train/"], "all: bus 3, car 3, train 3", &[]),
     (
         &["steam_train/", "model_train/a/", "bus/"],
@@ -215,7 +216,7 @@ fn layouts_are_read_as_they_are_meant() {
         assert_eq!(describe(&splits), expected, "{names:?}");
         assert_eq!(notices(&splits.reading.notices, false), ignored, "{names:?}");
         assert_eq!(notices(&splits.reading.notices, true), [""; 0], "{names:?}");
-        // What trains can be evaluated: the validation images, or all.
+        // Whatever can be trained on can be evaluated: the validation images, or all.
         let evaluation = Evaluation::open(root.path(), None).unwrap();
         let images = splits.val.as_ref().unwrap_or(&splits.train).len();
         assert_eq!(evaluation.images.len(), images, "{names:?}");
@@ -233,7 +234,7 @@ fn archives_are_read_like_folders() {
         builder.append_dir_all("packed", root.path()).unwrap();
         builder.finish().unwrap();
         let splits = Splits::open(&packed).unwrap_or_else(|error| panic!("{names:?}: {error}"));
-        // The images are the same; folders around all others are not part of their names in an archive.
+        // The images are the same. In an archive, folders around all others are not part of the image names.
         let from_folder = Splits::open(root.path()).unwrap();
         assert_eq!(
             counts(&*splits.train),
@@ -248,17 +249,17 @@ fn archives_are_read_like_folders() {
 #[test]
 fn what_looks_like_a_mistake_is_warned_of() {
     for (names, words) in [
-        // Parts with unknown names would be classes.
+        // Parts with unknown names would become classes.
         (
             &["fold1/cat/", "fold1/dog/", "fold2/cat/", "fold2/dog/"][..],
             "(fold1, fold2) all contain the same subfolders (cat, dog)",
         ),
-        // The parts of each class.
+        // Class folders that contain parts.
         (
             &["cat/train/", "cat/test/", "dog/train/", "dog/test/"],
             "all contain test, train, which are used together",
         ),
-        // A copy of the data set in itself.
+        // A data set that contains a copy of itself.
         (
             &["rose/", "tulip/", "flowers/rose/", "flowers/tulip/"],
             "the class folder flowers/ contains folders named like the other classes",
@@ -267,7 +268,10 @@ fn what_looks_like_a_mistake_is_warned_of() {
             &["cat/", "train/", "test/"],
             "the folders test, train are used as classes",
         ),
-        (&["a/", "b/", "./"], "3 images are in no class folder"),
+        (
+            &["a/", "b/", "./"],
+            "3 images are not in any class folder and will be ignored",
+        ),
     ] {
         let root = folder(names);
         let reading = Splits::open(root.path()).unwrap().reading;
@@ -338,7 +342,7 @@ fn a_pipe_is_refused_without_waiting_for_its_other_end() {
     assert_eq!(Splits::open(root.path()).unwrap().train.len(), 6);
 }
 
-/// A header of this kind and size, whose checksum is right.
+/// Returns a header of this kind and size, with a valid checksum.
 fn header(kind: tar::EntryType, size: u64) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.set_path("long").unwrap();
@@ -358,7 +362,7 @@ fn a_long_name_in_an_archive_is_limited() {
         (tar::EntryType::XHeader, 1 << 32),
     ] {
         write(root.path(), "data.tar", &header(kind, size));
-        // Sparse: it takes no space on disk.
+        // A sparse file, which takes no space on disk.
         File::options()
             .write(true)
             .open(&path)

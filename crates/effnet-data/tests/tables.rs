@@ -10,7 +10,7 @@ use effnet_data::{Dataset, Evaluation, Notice, Splits};
 use images::{write, write_images};
 use tempfile::{TempDir, tempdir};
 
-/// Images and a table `list.csv`.
+/// Creates images and a table `list.csv`.
 fn home(images: &[&str], table: &str) -> TempDir {
     let root = tempdir().unwrap();
     write_images(root.path(), images);
@@ -31,7 +31,7 @@ fn refused(root: &TempDir, words: &[&str]) {
     }
 }
 
-/// The images with their labels: `a.bmp cat, b.bmp dog`.
+/// Lists the images with their labels: `a.bmp cat, b.bmp dog`.
 fn rows(root: &Path, dataset: &dyn Dataset) -> String {
     let root = format!("{}/", root.display());
     let row = |index: usize| {
@@ -96,10 +96,10 @@ fn tables_of_spreadsheets_and_programs_are_read() {
     for table in [
         "\u{feff}path;label\n1.bmp;cat\n2.bmp;dog\n",
         "sep=;\npath;label\n1.bmp;cat\n2.bmp;dog\n",
-        // With an index, as pandas writes it.
+        // With an index, as written by pandas.
         ",path,label\n0,1.bmp,cat\n1,2.bmp,dog\n",
         "Unnamed: 0,path,label\n0,1.bmp,cat\n1,2.bmp,dog\n",
-        // A class number beside the name, and the columns in another order.
+        // A class number next to the name, and the columns in a different order.
         "class id,filepaths,labels\n0,1.bmp,cat\n1,2.bmp,dog\n",
         "label,path\ncat,1.bmp\ndog,2.bmp\n",
         // Without a header, in either order.
@@ -199,7 +199,7 @@ fn a_name_that_fits_several_images_is_refused() {
     refused(&root, &["`0.bmp` on line 3", "cat/0.bmp", "dog/0.bmp"]);
     let root = home(&["0.bmp", "0.gif", "1.bmp"], "path,label\n1,cat\n0,dog\n");
     refused(&root, &["`0` on line 3", "0.bmp", "0.gif"]);
-    // The whole name is clear.
+    // The full name is unambiguous.
     let root = home(
         &["0.bmp", "0.bmp.gif", "1.bmp"],
         "path,label\n1,cat\n.\\0.bmp,dog\n",
@@ -289,7 +289,7 @@ fn parts_of_a_table_are_used_as_folders_are() {
         ),
         &["found c"],
     );
-    // A column that only sounds like one.
+    // A column whose name only sounds like one of a part.
     let root = home(&images, "path,label,dataset\n1.bmp,a,flickr\n2.bmp,b,own\n");
     assert_eq!(
         notices(&open(&root).reading.notices, false),
@@ -453,7 +453,7 @@ fn texts_that_are_no_tables_are_refused() {
     refused(&root, &["UTF-16"]);
     write(root.path(), "list.csv", &vec![b'x'; 3 << 20]);
     refused(&root, &["cannot be read"]);
-    // A message quotes little of a file.
+    // A message quotes only a little of a file.
     write(
         root.path(),
         "list.csv",

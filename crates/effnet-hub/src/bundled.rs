@@ -1,4 +1,4 @@
-//! Weight files embedded in the program, which work without a network.
+//! Weight files embedded in the program, which work without a network connection.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -13,7 +13,7 @@ impl Hub {
         self.bundled(entry).is_some()
     }
 
-    /// The name and content of the embedded file of `entry`, if there is one.
+    /// Returns the name and content of the embedded file of `entry`, if there is one.
     pub fn bundled_bytes(&self, entry: &Entry) -> Option<(&'static str, &'static [u8])> {
         self.bundled(entry)
             .map(|(_, bundled)| (bundled.name, bundled.bytes))
@@ -46,7 +46,7 @@ impl Hub {
         };
         let folder = CacheFolder::open(&self.config.cache)?;
         let _lock = folder.lock(file, progress)?;
-        // Another process may have written it while this one waited.
+        // Another process may have written the file while this one waited.
         if let Some(path) = self.search_path.usable(entry, &self.digests, progress, rejected) {
             return Ok(Some(path));
         }

@@ -1,4 +1,4 @@
-//! Listing, verifying and pruning the hub's cache folder.
+//! Lists, verifies and prunes the hub's cache folder.
 
 use std::fs;
 use std::io;
@@ -19,19 +19,19 @@ pub struct CachedFile {
     pub bytes: u64,
     /// The id of its entry; `None` if the manifest does not list the file.
     pub entry: Option<String>,
-    /// Whether its content is verified.
+    /// Whether its content has been verified.
     pub verification: Verification,
-    /// Number of hex digits of its digest that were published: 64, fewer, or 0. Fewer than 64 detect damage, but
-    /// another file can be made to match; they are completed by the first verified download.
+    /// Number of published hex digits of its digest: 64, fewer, or 0. Fewer than 64 detect damage, but a
+    /// different file can be made to match them; the first verified download supplies the rest.
     pub published_digits: usize,
 }
 
 /// The verification status of a cached file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verification {
-    /// It has the expected digest and was not modified since it was hashed.
+    /// It has the expected digest and has not been modified since it was hashed.
     Verified,
-    /// It was not hashed since it was last modified.
+    /// It has not been hashed since it was last modified.
     NotChecked,
     /// Its expected digest is unknown.
     NoDigest,
@@ -42,17 +42,17 @@ pub enum Verification {
         /// The digest of the file.
         found: String,
     },
-    /// It cannot be read; the reason.
+    /// It cannot be read, for this reason.
     Unreadable(String),
     /// It is an incomplete download.
     Partial,
 }
 
-/// Which files [`Hub::prune`] removes.
+/// Selects the files that [`Hub::prune`] removes.
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct Prune {
-    /// Remove incomplete downloads that were not modified for this long.
+    /// Remove incomplete downloads that have not been modified for this long.
     pub partial_older_than: Option<Duration>,
     /// Remove files that the manifest does not list.
     pub unknown: bool,
@@ -93,10 +93,10 @@ pub struct Pruned {
 }
 
 impl Hub {
-    /// The files in the cache folder, sorted by name. Does not hash them.
+    /// Lists the files in the cache folder, sorted by name, without hashing them.
     ///
     /// # Errors
-    /// The folder cannot be read. If it does not exist, the result is empty.
+    /// When the folder cannot be read. If it does not exist, the result is empty.
     pub fn cached_files(&self, manifest: &Manifest) -> Result<Vec<CachedFile>, Error> {
         let mut files = Vec::new();
         for path in regular_files(&self.config.cache)? {
@@ -108,7 +108,7 @@ impl Hub {
     /// Hashes every file in the cache folder and passes it to `each` as soon as it is verified.
     ///
     /// # Errors
-    /// The folder cannot be read.
+    /// When the folder cannot be read.
     pub fn verify_cached(
         &self,
         manifest: &Manifest,
@@ -128,7 +128,7 @@ impl Hub {
     /// weights that the manifest lists.
     ///
     /// # Errors
-    /// The folder cannot be read, or a file cannot be removed.
+    /// When the folder cannot be read, or a file cannot be removed.
     pub fn prune(&self, manifest: &Manifest, what: &Prune) -> Result<Pruned, Error> {
         let mut pruned = Pruned::default();
         for path in regular_files(&self.config.cache)? {
@@ -216,7 +216,7 @@ impl Hub {
     }
 }
 
-/// The regular files directly in `folder`, sorted by name. Skips the hub's hidden folders and links.
+/// Lists the regular files directly in `folder`, sorted by name. Skips links and the hub's hidden folders.
 fn regular_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

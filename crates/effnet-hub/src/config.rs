@@ -1,4 +1,4 @@
-//! Configuration of the hub. The library itself reads no environment variables, see
+//! Configuration of the hub. The library itself reads no environment variables; see
 //! [`HubConfig::from_environment`].
 
 mod environment;
@@ -35,17 +35,17 @@ pub struct HubConfig {
     pub user_agent: String,
     /// Timeout for a connection that receives no data.
     pub stall_timeout: Duration,
-    /// Slowest accepted transfer in bytes per second, on average over each `stall_timeout`.
+    /// Slowest accepted transfer rate in bytes per second, averaged over each `stall_timeout`.
     pub slowest_rate: u64,
     /// Retries per URL; attempts that receive at least 1 MiB do not count.
     pub retries: u32,
     /// Delays between attempts.
     pub backoff: Backoff,
-    /// Longest accepted delay of a Retry-After header.
+    /// Longest accepted delay in a Retry-After header.
     pub longest_wait: Duration,
 }
 
-/// A weight file embedded in the program, for machines without a network.
+/// A weight file embedded in the program, for machines without a network connection.
 #[derive(Clone, Copy)]
 pub struct Bundled {
     /// Id of the entry.
@@ -72,11 +72,11 @@ impl fmt::Debug for Bundled {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Proxies {
-    /// For http URLs.
+    /// Proxy for http URLs.
     pub http: Option<String>,
-    /// For https URLs.
+    /// Proxy for https URLs.
     pub https: Option<String>,
-    /// For both, unless set above.
+    /// Proxy for both, unless set above.
     pub all: Option<String>,
     /// Hosts to connect to directly, separated by commas.
     pub no_proxy: Option<String>,
@@ -150,7 +150,7 @@ pub struct Backoff {
 }
 
 impl Default for Backoff {
-    /// From half a second to 20 seconds.
+    /// Delays from half a second to 20 seconds.
     fn default() -> Self {
         Self {
             first: Duration::from_millis(500),
@@ -174,7 +174,7 @@ impl Backoff {
         self
     }
 
-    /// The delay after this number of consecutive failures, from 1.
+    /// Returns the delay after this number of consecutive failures, counted from 1.
     pub(crate) fn pause(self, failures: u32) -> Duration {
         let doubled = self
             .first
@@ -184,7 +184,7 @@ impl Backoff {
 }
 
 impl HubConfig {
-    /// A configuration that searches only `cache` and connects to all servers directly.
+    /// Creates a configuration that searches only `cache` and connects to all servers directly.
     pub fn new(cache: impl Into<PathBuf>) -> Self {
         Self {
             cache: cache.into(),

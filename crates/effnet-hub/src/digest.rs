@@ -21,9 +21,9 @@ const BLOCK: usize = 1 << 20;
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(String);
 
-/// A string is not a valid [`Digest`].
+/// The error for a string that is not a valid [`Digest`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{0}` is not a SHA-256: expected 8 to 64 lower-case hexadecimal digits")]
+#[error("`{0}` is not a SHA-256 digest: expected 8 to 64 lower-case hexadecimal digits")]
 pub struct DigestError(String);
 
 impl Digest {
@@ -70,7 +70,7 @@ impl fmt::Display for Digest {
     }
 }
 
-/// The hex digits of a hash.
+/// Returns the hex digits of a hash.
 pub(crate) fn digits(hasher: Sha256) -> String {
     use fmt::Write as _;
     hasher
@@ -83,17 +83,17 @@ pub(crate) fn digits(hasher: Sha256) -> String {
         })
 }
 
-/// The SHA-256 of a file's content as 64 lower-case hex digits.
+/// Computes the SHA-256 of a file's content as 64 lower-case hex digits.
 ///
 /// # Errors
-/// The file cannot be opened or read.
+/// When the file cannot be opened or read.
 pub fn sha256_of_file(path: &Path) -> io::Result<String> {
     let mut hasher = Sha256::new();
     hash_from(&mut File::open(path)?, &mut hasher)?;
     Ok(digits(hasher))
 }
 
-/// The SHA-256 of bytes in memory as 64 lower-case hex digits.
+/// Computes the SHA-256 of bytes in memory as 64 lower-case hex digits.
 pub fn sha256_of_bytes(bytes: &[u8]) -> String {
     digits(Sha256::new_with_prefix(bytes))
 }

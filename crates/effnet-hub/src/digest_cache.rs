@@ -1,8 +1,8 @@
 //! Caches the digests of verified files, so that 266 MB are not hashed at every start.
 //!
-//! The hub's cache folder has one small JSON file per path in `.verified`, also for weights in other folders.
-//! It stores the digest together with the size, inode and times of the file; a file modified since is hashed
-//! again. If the folder is not writable, nothing is cached.
+//! The folder `.verified` in the hub's cache folder has one small JSON file per weight file, including weight
+//! files in other folders. It stores the digest together with the size, inode and times of the file; a file
+//! modified since is hashed again. If the folder is not writable, nothing is cached.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -22,7 +22,7 @@ pub(crate) const FOLDER: &str = ".verified";
 #[derive(Debug, Clone)]
 pub(crate) struct DigestCache {
     folder: PathBuf,
-    /// Whether a file whose record has its size and times need not be hashed.
+    /// Whether to skip hashing a file if its size and times match its record.
     trusts_stamps: bool,
 }
 
@@ -33,8 +33,8 @@ struct Record {
     sha256: String,
 }
 
-/// Metadata that changes when a file is modified. Unlike the modification time, programs cannot set the change
-/// time back.
+/// Metadata that changes when a file is modified. Unlike the modification time, the change time cannot be set
+/// back by programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp {
     size: u64,
@@ -76,7 +76,7 @@ impl DigestCache {
         }
     }
 
-    /// The same records, but every file is hashed.
+    /// Returns a cache that has the same records but hashes every file.
     pub(crate) fn without_stamps(&self) -> Self {
         Self {
             trusts_stamps: false,
@@ -84,8 +84,8 @@ impl DigestCache {
         }
     }
 
-    /// The digest that a file must have: the published one. One that was published with fewer digits, which
-    /// another file could be made to match, is completed by the record of the first verified download.
+    /// Returns the digest that a file must have: the published one. If fewer digits were published, which a
+    /// different file could be made to match, the record of the first verified download supplies the rest.
     pub(crate) fn expected(&self, path: &Path, published: Option<&Digest>) -> Option<Digest> {
         let published = published?;
         if !published.is_full()
@@ -97,7 +97,7 @@ impl DigestCache {
         Some(published.clone())
     }
 
-    /// The cached digest of a file, if it was not modified since it was hashed.
+    /// Returns the cached digest of a file, if the file has not been modified since it was hashed.
     pub(crate) fn fresh(&self, path: &Path) -> Option<String> {
         if !self.trusts_stamps {
             return None;
@@ -106,12 +106,12 @@ impl DigestCache {
         (record.stamp == Stamp::of(&fs::metadata(path).ok()?)).then_some(record.sha256)
     }
 
-    /// The cached digest of a path, even if the file was modified since.
+    /// Returns the cached digest of a path, even if the file has been modified since.
     pub(crate) fn recorded(&self, path: &Path) -> Option<String> {
         Some(self.read(path)?.sha256)
     }
 
-    /// The digest of a file; hashes it unless the cached digest is fresh.
+    /// Returns the digest of a file, hashing it unless the cached digest is fresh.
     pub(crate) fn digest(&self, path: &Path) -> io::Result<String> {
         match self.fresh(path) {
             Some(sha256) => Ok(sha256),
@@ -143,8 +143,8 @@ impl DigestCache {
         }
     }
 
-    /// Marks the cached digest as stale, so that the file is hashed again: its content changed, but its
-    /// metadata did not. The digest stays available as the expected one.
+    /// Marks the cached digest as stale, so that the file is hashed again, because its content changed but
+    /// its metadata did not. The digest remains available as the expected one.
     pub(crate) fn distrust(&self, path: &Path) {
         let Some(mut record) = self.read(path) else { return };
         record.stamp.size = u64::MAX;
@@ -186,7 +186,7 @@ impl DigestCache {
     }
 }
 
-/// Takes the right to write from others.
+/// Removes write permission for everyone but the owner.
 fn protect(path: &Path, mode: u32) -> io::Result<()> {
     #[cfg(unix)]
     {
@@ -206,7 +206,7 @@ fn is_trusted(path: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
-        // SAFETY: it takes no arguments and cannot fail.
+        // SAFETY: `geteuid` takes no arguments and cannot fail.
         #[allow(unsafe_code)]
         let user = unsafe { libc::geteuid() };
         fs::symlink_metadata(path).is_ok_and(|metadata| {
@@ -240,7 +240,8 @@ mod tests {
         digests.remember(&path, &digest);
         assert_eq!(digests.fresh(&path), Some(digest.clone()));
 
-        // Same size, modification time set back: the change time still reveals it.
+        // The size is the same and the modification time is set back, but the change time still reveals the
+        // change.
         let before = fs::metadata(&path).unwrap().modified().unwrap();
         std::thread::sleep(std::time::Duration::from_millis(20));
         fs::write(&path, b"abd").unwrap();

@@ -13,7 +13,7 @@ use crate::Digest;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A manifest is not JSON of the expected structure.
+    /// A manifest is not JSON with the expected structure.
     #[error("invalid manifest {origin}: {source}")]
     ManifestSyntax {
         /// The file, or `built in`.
@@ -28,7 +28,7 @@ pub enum Error {
         origin: String,
         /// The entry's id.
         id: String,
-        /// What is wrong, and what was expected.
+        /// The problem, and what was expected.
         problem: String,
     },
     /// No entry has this id.
@@ -46,7 +46,7 @@ pub enum Error {
         setting: &'static str,
         /// Its value.
         value: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// A file operation failed.
@@ -60,11 +60,11 @@ pub enum Error {
         source: io::Error,
     },
     /// A link, folder or device occupies a path that the hub needs to write.
-    #[error("`{}` is {kind}, and the hub only writes regular files: remove it, or choose another cache folder (EFFNET_CACHE)", path.display())]
+    #[error("`{}` is {kind}, but the hub only writes regular files; remove it, or choose another cache folder (EFFNET_CACHE)", path.display())]
     NotAFile {
         /// The path in the cache folder.
         path: PathBuf,
-        /// What was found there.
+        /// The kind of file that was found there.
         kind: &'static str,
     },
     /// The file is not in any cache, and offline mode is on.
@@ -73,14 +73,14 @@ pub enum Error {
     /// All URLs of the entry failed.
     #[error("cannot download `{}`{}{missing}", missing.id, lines(&causes(failures, &missing.url)))]
     Download {
-        /// The weights, and what to do without a network.
+        /// The missing weights, and alternatives to downloading them.
         missing: Box<Missing>,
         /// One failure per URL, in order.
         failures: Vec<TransferError>,
     },
 }
 
-/// Weights that are not in any cache, and what the user can do about it.
+/// Weights that are not in any cache, and advice for the user.
 ///
 /// Displayed as the lines that follow the first line of an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,13 +107,13 @@ impl fmt::Display for Missing {
         if let [first, ..] = &self.bundled[..] {
             write!(
                 f,
-                "\n  without a network, use weights that are built in: --model {first}"
+                "\n  without an internet connection, use the built-in weights: --model {first}"
             )?;
         }
         if !self.url.is_empty() {
             write!(
                 f,
-                "\n  with another network: effnet download {id}\
+                "\n  on a different network, run: effnet download {id}\
                  \n  by hand: download {}\
                  \n    and save it as {cache}/{file}",
                 self.url
@@ -127,7 +127,7 @@ impl fmt::Display for Missing {
     }
 }
 
-/// The failures; the URL that the advice names is not repeated.
+/// Formats the failures, without repeating the URL that the advice names.
 fn causes(failures: &[TransferError], named: &str) -> Vec<String> {
     let failures = failures.iter().map(ToString::to_string);
     let cause = |failure: String| match failure.strip_prefix(&format!("{named}: ")) {
@@ -137,13 +137,13 @@ fn causes(failures: &[TransferError], named: &str) -> Vec<String> {
     failures.map(cause).collect()
 }
 
-/// The sentences, one per line, indented.
+/// Formats the sentences, one per line, indented.
 fn lines<T: fmt::Display>(sentences: &[T]) -> String {
     let lines = sentences.iter().map(|sentence| format!("\n  {sentence}"));
     lines.collect()
 }
 
-/// Why the download from one URL failed.
+/// The failure of a download from one URL.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum TransferError {
@@ -152,10 +152,10 @@ pub enum TransferError {
     Address {
         /// The URL.
         url: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// No connection: the name does not resolve, the port is closed, or the proxy refuses.
+    /// The connection failed: the name did not resolve, the port was closed, or the proxy refused.
     #[error("{url}: cannot connect: {reason}; check the network, the proxy settings and the mirror")]
     Connect {
         /// The URL.
@@ -183,9 +183,9 @@ pub enum TransferError {
         /// The delay requested by the server.
         retry_after: Option<Duration>,
     },
-    /// The server asks for a longer delay than the configuration allows.
+    /// The server asked for a longer delay than the configuration allows.
     #[error(
-        "{url}: the server returned HTTP {status} and asks to wait {} s, longer than the limit of {} s; try again later",
+        "{url}: the server returned HTTP {status} and asked us to wait {} s, longer than the limit of {} s; try again later",
         asked.as_secs(), limit.as_secs()
     )]
     Busy {
@@ -211,9 +211,9 @@ pub enum TransferError {
     Slow {
         /// The URL.
         url: String,
-        /// Bytes received in this time.
+        /// Number of bytes received.
         received: u64,
-        /// The time.
+        /// The time in which they were received.
         seconds: Duration,
     },
     /// The connection ended before the end of the body.
@@ -228,14 +228,14 @@ pub enum TransferError {
         /// The cause.
         reason: String,
     },
-    /// A refused redirect.
+    /// A redirect was refused.
     #[error("{url}: refused the redirect to {to}: {problem}")]
     Redirect {
         /// The first URL.
         url: String,
         /// The target.
         to: String,
-        /// Why it is refused.
+        /// The reason for the refusal.
         problem: &'static str,
     },
     /// The server sent a different range than requested.
@@ -248,7 +248,7 @@ pub enum TransferError {
     },
     /// The file does not have the published digest.
     #[error(
-        "{url}: checksum mismatch: SHA-256 {found} of {size} bytes, expected {expected}; the file was discarded"
+        "{url}: checksum mismatch: expected SHA-256 {expected}, found {found} ({size} bytes); the file was discarded"
     )]
     Digest {
         /// The URL.
@@ -261,7 +261,7 @@ pub enum TransferError {
         size: u64,
     },
     /// The file does not have the published size.
-    #[error("{url}: wrong size: {found} bytes, expected {expected}; the file was discarded")]
+    #[error("{url}: wrong size: expected {expected} bytes, found {found}; the file was discarded")]
     Size {
         /// The URL.
         url: String,
@@ -272,8 +272,8 @@ pub enum TransferError {
     },
     /// The file is larger than weights of this network can be.
     #[error(
-        "{url}: larger than {limit} bytes, which weights of this network do not exceed; the file was discarded. \
-         If it is right, state its size as `bytes` in a manifest of your own (--manifest)"
+        "{url}: larger than {limit} bytes, the most that weights of this network can need; the file was \
+         discarded. If the size is right, state it as `bytes` in your own manifest (--manifest)"
     )]
     TooLarge {
         /// The URL.
@@ -295,8 +295,8 @@ pub enum TransferError {
 }
 
 impl TransferError {
-    /// The failure in a few words, for a warning that it is tried again. The error that ends the download has
-    /// the URL and the cause.
+    /// Returns a short description of the failure, for the warning about a retry. The error that ends the
+    /// download has the URL and the cause.
     pub(crate) fn summary(&self) -> String {
         match self {
             Self::Connect { .. } => String::from("cannot connect"),
@@ -333,7 +333,7 @@ fn nearest_hint(nearest: &[String]) -> String {
 fn io_hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; free some disk space and try again, the download resumes where it stopped"
+            "; free some disk space and try again: the download will resume where it stopped"
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "; choose a writable cache folder (EFFNET_CACHE)"

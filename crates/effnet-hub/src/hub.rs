@@ -1,7 +1,7 @@
 //! Resolves an entry of the manifest to a verified local file.
 //!
-//! This is where the order of things is decided: caches first, then embedded weights, then the network unless
-//! offline, with one lock per file so that concurrent processes download it only once.
+//! This module decides the order of the sources: caches first, then embedded weights, then the network unless
+//! offline. It takes one lock per file, so that concurrent processes download the file only once.
 
 use std::path::PathBuf;
 
@@ -40,27 +40,27 @@ impl Hub {
         self.search_path.folders()
     }
 
-    /// A local file of `entry`, if one exists; its content is not verified.
+    /// Returns a local file of `entry`, if one exists; its content is not verified.
     pub fn present(&self, entry: &Entry) -> Option<PathBuf> {
         self.search_path.present(entry)
     }
 
-    /// The path of a file with the weights of `entry`, verified against its SHA-256.
+    /// Returns the path of a file with the weights of `entry`, verified against its SHA-256.
     ///
     /// Files in the cache folders of the hub, PyTorch and Hugging Face are used in place. Embedded weights are
     /// written to the hub's cache folder. Otherwise the entry's URLs are tried in order. If several processes
     /// resolve the same entry, one downloads it and the others wait.
     ///
     /// # Errors
-    /// [`Error::Offline`]; [`Error::Download`] if all URLs failed; [`Error::Io`] if the cache folder is not
-    /// writable; [`Error::Config`] if the mirror, a proxy or the certificates are invalid. An incomplete or
-    /// wrong file never appears under the file's name.
+    /// [`Error::Offline`] if no local file can be used and offline mode is on; [`Error::Download`] if all
+    /// URLs failed; [`Error::Io`] if the cache folder is not writable; [`Error::Config`] if the mirror, a
+    /// proxy or the certificates are invalid. An incomplete or wrong file never appears under the file's
+    /// name.
     pub fn resolve(&self, entry: &Entry, progress: &mut dyn Progress) -> Result<PathBuf, Error> {
         self.resolve_with(&self.digests, entry, progress)
     }
 
-    /// Like [`Hub::resolve`], but hashes a file that is in a cache even if a record says that it was hashed
-    /// before.
+    /// Like [`Hub::resolve`], but hashes a cached file even if a record says that it has already been hashed.
     ///
     /// # Errors
     /// Same as [`Hub::resolve`].
@@ -88,7 +88,7 @@ impl Hub {
         for file in &entry.files {
             let folder = CacheFolder::open(&self.config.cache)?;
             let _lock = folder.lock(file, progress)?;
-            // Another process may have downloaded it while this one waited.
+            // Another process may have downloaded the file while this one waited.
             if let Some(path) = self.search_path.usable(entry, digests, progress, &mut rejected) {
                 return Ok(path);
             }

@@ -41,7 +41,7 @@ impl Manifest {
     /// The embedded manifest, `weights/manifest.json` of this project.
     ///
     /// # Errors
-    /// Never, if the tests pass: they parse the same manifest.
+    /// Never, as long as the tests pass: they parse the same manifest.
     pub fn embedded() -> Result<Self, Error> {
         Self::parse(effnet_weights::MANIFEST, "built in")
     }
@@ -49,7 +49,7 @@ impl Manifest {
     /// Parses a manifest from JSON. `origin` names it in errors.
     ///
     /// # Errors
-    /// The text is not a manifest, or an entry is invalid (unknown variant, unsafe file name, ...).
+    /// When the text is not a manifest, or an entry is invalid (unknown variant, unsafe file name, ...).
     pub fn parse(json: &str, origin: &str) -> Result<Self, Error> {
         let document: Document = serde_json::from_str(json).map_err(|source| Error::ManifestSyntax {
             origin: origin.to_owned(),
@@ -77,7 +77,7 @@ impl Manifest {
     /// Adds the entries of a user's manifest, replacing entries with the same id.
     ///
     /// # Errors
-    /// The file cannot be read, is not a manifest, or an entry is invalid.
+    /// When the file cannot be read or is not a manifest, or an entry is invalid.
     pub fn merge_file(&mut self, path: &Path) -> Result<(), Error> {
         let json = fs::read_to_string(path).map_err(|source| Error::Io {
             action: "read the manifest",
@@ -125,7 +125,7 @@ impl Manifest {
         self.entries.iter().filter(move |entry| entry.variant == variant)
     }
 
-    /// The entry of a file name, current or former.
+    /// The entry that lists a file under this name, current or former.
     pub fn entry_of_file(&self, name: &str) -> Option<(&Entry, &WeightFile)> {
         self.entries.iter().find_map(|entry| {
             let file = entry

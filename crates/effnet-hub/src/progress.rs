@@ -21,7 +21,7 @@ pub trait Progress {
     fn advanced(&mut self, _bytes: u64) {}
     /// The file is complete, verified and under its final name.
     fn finished(&mut self) {}
-    /// A problem occurred that is not fatal.
+    /// A non-fatal problem occurred.
     fn warned(&mut self, _warning: &Warning) {}
 }
 
@@ -36,11 +36,11 @@ pub struct Transfer<'a> {
     pub url: &'a str,
     /// Bytes already downloaded.
     pub from: u64,
-    /// Size of the whole file in bytes, if the server sends it.
+    /// Size of the whole file in bytes, if the server sent it.
     pub total: Option<u64>,
 }
 
-/// A problem that is not fatal. `Display` is one sentence for the user.
+/// A non-fatal problem. `Display` writes one sentence for the user.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Warning {
@@ -67,7 +67,7 @@ pub enum Warning {
     },
     /// An attempt failed and will be retried.
     Retrying {
-        /// What went wrong, with the URL.
+        /// A short description of the failure.
         reason: String,
         /// The delay before the next attempt.
         delay: Duration,
@@ -86,7 +86,7 @@ pub enum Warning {
     Restarted {
         /// The file's name in the cache.
         file: String,
-        /// Why the partial download could not be resumed.
+        /// The reason why the partial download could not be resumed.
         reason: &'static str,
     },
 }
@@ -116,8 +116,8 @@ impl fmt::Display for Warning {
             Self::Retrying { reason, delay } => {
                 write!(f, "{reason}; retrying in {:.1} s", delay.as_secs_f64())
             }
-            Self::Waiting { file } => write!(f, "waiting for another process that downloads `{file}`"),
-            Self::NoLock { reason } => write!(f, "the cache folder cannot be locked: {reason}"),
+            Self::Waiting { file } => write!(f, "waiting for another process to download `{file}`"),
+            Self::NoLock { reason } => write!(f, "cannot lock the cache folder: {reason}"),
             Self::Restarted { file, reason } => write!(f, "restarting the download of `{file}`: {reason}"),
         }
     }

@@ -1,6 +1,6 @@
 //! The search path: the cache folders of the hub, PyTorch and Hugging Face.
 //!
-//! Whoever uses PyTorch often has the weights already, so they are used in place instead of being downloaded
+//! PyTorch users often have the weights already, so these files are used in place instead of being downloaded
 //! again. Candidates are verified first, if a digest is known: a damaged or renamed file would give wrong
 //! predictions without an error.
 
@@ -24,8 +24,8 @@ pub(crate) struct SearchPath {
 struct Candidate {
     path: PathBuf,
     expected: Option<Digest>,
-    /// Whether it is in the hub's cache folder, where a symbolic link needs a known digest. (In Hugging Face's
-    /// cache, files are always links.)
+    /// Whether it is in the hub's cache folder, where a symbolic link is accepted only with a known digest.
+    /// (In Hugging Face's cache, files are always links.)
     in_cache: bool,
 }
 
@@ -53,7 +53,7 @@ impl SearchPath {
             .collect()
     }
 
-    /// The first file of `entry` that exists under one of its names, unverified.
+    /// Returns the first file of `entry` that exists under one of its names, unverified.
     pub(crate) fn present(&self, entry: &Entry) -> Option<PathBuf> {
         self.candidates(entry)
             .into_iter()
@@ -61,7 +61,8 @@ impl SearchPath {
             .find(|path| path.is_file())
     }
 
-    /// The first usable file of `entry`. Unusable files are reported to `progress` and added to `rejected`.
+    /// Returns the first usable file of `entry`. Unusable files are reported to `progress` and added to
+    /// `rejected`.
     pub(crate) fn usable(
         &self,
         entry: &Entry,
@@ -140,7 +141,7 @@ fn named(folder: &Path, file: &WeightFile, in_cache: bool) -> Vec<Candidate> {
         .collect()
 }
 
-/// The file in all snapshots of its repository, starting with that of the revision.
+/// Returns the file in each snapshot of its repository, starting with the snapshot of the revision.
 fn snapshots(folder: &Path, file: &WeightFile) -> Vec<Candidate> {
     let Some(source) = file.hugging_face() else {
         return Vec::new();
@@ -173,7 +174,8 @@ fn snapshots(folder: &Path, file: &WeightFile) -> Vec<Candidate> {
         .collect()
 }
 
-/// The digest from the name of the blob that a snapshot links to: Hugging Face names blobs by SHA-256.
+/// Returns the digest in the name of the blob that a snapshot links to: Hugging Face names blobs after their
+/// SHA-256.
 fn blob_digest(path: &Path) -> Option<Digest> {
     let name = fs::canonicalize(path).ok()?.file_name()?.to_str()?.to_owned();
     Digest::try_from(name).ok().filter(Digest::is_full)
@@ -191,7 +193,7 @@ impl Candidate {
         let Ok(metadata) = fs::symlink_metadata(&self.path) else {
             return Ok(Finding::Absent);
         };
-        // Without a published digest, expect the one announced at the download or found at the first use.
+        // Without a published digest, expect the one announced during the download or found on first use.
         let recorded = || Digest::try_from(digests.recorded(&self.path)?).ok();
         let published = digests.expected(&self.path, self.expected.as_ref());
         let expected = published.or_else(recorded);

@@ -1,7 +1,7 @@
 //! Downloads: resumable, verified, and safe with several processes.
 //!
 //! Weights are large and networks unreliable. A download is written to `NAME.part` and hashed on the fly; it
-//! resumes with a range request, and is renamed to `NAME` only after its digest was verified. A caller
+//! resumes with a range request, and is renamed to `NAME` only after its digest has been verified. A caller
 //! therefore never sees an incomplete file, whatever happens to the process or the connection.
 
 mod cache_folder;
@@ -25,7 +25,8 @@ pub use web::{WebClient, WebError};
 use crate::digest_cache::DigestCache;
 use crate::{Error, HubConfig, Progress, TransferError, WeightFile};
 
-/// Downloads `file`, of at most `largest` bytes if its size is not published, trying its URLs in order. `None` if all fail; the reasons are added to `failures`.
+/// Downloads `file`, trying its URLs in order. If its size is not published, it may have at most `largest`
+/// bytes. Returns `None` if all URLs fail; the reasons are added to `failures`.
 pub(crate) fn download(
     client: &Client,
     config: &HubConfig,

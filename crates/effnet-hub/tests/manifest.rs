@@ -1,4 +1,4 @@
-//! The embedded manifest is consistent, and invalid manifests are refused.
+//! Tests that the embedded manifest is consistent and that invalid manifests are rejected.
 
 #![allow(
     missing_docs,
@@ -351,9 +351,12 @@ fn a_users_manifest_is_refused_with_the_reason() {
         (text.replace("1.0,", "1.5,"), "crop_pct above 0 and at most 1"),
         (
             text.replace("\"image_size\": 32", "\"image_size\": 0"),
-            "image_size 0",
+            "expected image_size from 1 to 4096, found 0",
         ),
-        (text.replace("\"classes\": 10", "\"classes\": 0"), "0 classes"),
+        (
+            text.replace("\"classes\": 10", "\"classes\": 0"),
+            "expected at least 1 class, found 0",
+        ),
         (
             text.replace("\"licence\"", "\"license\""),
             "unknown field `license`",

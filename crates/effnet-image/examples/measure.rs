@@ -1,4 +1,4 @@
-//! Benchmarks decoding and resizing of a folder of JPEG images on one thread, compared with other crates.
+//! Benchmarks the decoding and resizing of a folder of JPEG images on one thread, compared with other crates.
 //!
 //! `cargo run --release -p effnet-image --example measure -- FOLDER [ROUNDS]`; for Pillow:
 //! `scripts/reference/image_speed.py FOLDER [ROUNDS]`. Reports the best round.

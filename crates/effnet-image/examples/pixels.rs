@@ -1,5 +1,6 @@
-//! Decodes the files whose paths come on standard input, one per line, and prints one tab-separated line for each:
-//! the outcome, the width, the height, the SHA-256 of the RGB bytes, and warnings or the error.
+//! Decodes the files whose paths are read from standard input, one per line, and prints one tab-separated
+//! line for each: the outcome, the width, the height, the SHA-256 of the RGB bytes, and warnings or the
+//! error.
 //!
 //! The outcome is `pixels`, `unsupported`, `unknown`, `limit`, `damaged`, `unreadable` or `panic`. Messages come from
 //! untrusted files, so control characters in them are escaped. `scripts/pillow-corpus` compares the result with

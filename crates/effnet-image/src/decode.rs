@@ -1,7 +1,7 @@
-//! Decoders: from file bytes to upright RGB, one module per format.
+//! Decoders from file bytes to upright RGB, one module per format.
 //!
 //! Each format module reproduces Pillow's plugin: it checks the header against the limits and returns samples
-//! in their native layout. What all formats share happens here once: conversion to RGB, alpha and orientation.
+//! in their native layout. This module does what all formats share: conversion to RGB, alpha and orientation.
 
 mod bmp;
 mod bmp_rle;
@@ -34,7 +34,7 @@ struct Raster {
     height: usize,
     samples: Samples,
     orientation: Orientation,
-    /// What was mended or left out.
+    /// What was repaired or left out.
     warnings: Vec<ImageWarning>,
 }
 

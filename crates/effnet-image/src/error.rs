@@ -1,4 +1,4 @@
-//! Errors of decoding and transforming images.
+//! Errors from decoding and transforming images.
 
 use std::fmt;
 use std::io;
@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::{Format, Rectangle};
 
-/// Why an image could not be decoded or transformed.
+/// The reason why an image could not be decoded or transformed.
 ///
 /// Every message about a file starts with the name passed by the caller (the path for
 /// [`Image::open`](crate::Image::open)).
@@ -48,16 +48,16 @@ pub enum ImageError {
     UnknownFormat {
         /// The name of the input.
         file: String,
-        /// What the first bytes look like.
+        /// What the first bytes of the file look like.
         found: String,
-        /// What helps with a file of this kind.
+        /// Advice on what to do with a file of this kind.
         advice: &'static str,
     },
 
-    /// The header announces more pixels than [`DecodeOptions::max_pixels`](crate::DecodeOptions::max_pixels)
+    /// The header declares more pixels than [`DecodeOptions::max_pixels`](crate::DecodeOptions::max_pixels)
     /// allows. No memory was allocated for them.
     #[error(
-        "{file}: expected at most {limit} pixels, found a {format} image of {width} x {height}; make it smaller"
+        "{file}: expected at most {limit} pixels, found a {width} x {height} {format} image; make it smaller"
     )]
     TooManyPixels {
         /// The name of the input.
@@ -74,8 +74,8 @@ pub enum ImageError {
 
     /// Decoding would take more memory than [`DecodeOptions::max_memory`](crate::DecodeOptions::max_memory) allows.
     #[error(
-        "{file}: expected to decode within {} of memory, found a {format} image of {width} x {height} that needs {}; make it smaller",
-        size(*limit), size(*needed)
+        "{file}: decoding this {width} x {height} {format} image needs {}, over the memory limit of {}; make it smaller",
+        size(*needed), size(*limit)
     )]
     TooMuchMemory {
         /// The name of the input.
@@ -92,7 +92,7 @@ pub enum ImageError {
         limit: u64,
     },
 
-    /// The file ends before the image does. Pillow refuses such files by default, and so do we.
+    /// The file ends before the image does. Pillow rejects such files by default, and so does this crate.
     #[error(
         "{file}: expected a complete {format} image, found a truncated one ({reason}); download or copy the file again"
     )]
@@ -144,7 +144,7 @@ pub enum ImageError {
         found: usize,
     },
 
-    /// A resize to a size of 0 or to more than 2 GiB.
+    /// A resize to a size of 0 or to more than 2 GiB of pixels.
     #[error(
         "expected an output size from 1 x 1 to {limit} pixels in total, found {width} x {height}; check the image size and the crop fraction"
     )]
@@ -192,7 +192,7 @@ pub enum ImageError {
     },
 }
 
-/// `64 MiB`, or bytes below 1 MiB.
+/// Formats a size as `64 MiB`, or in bytes below 1 MiB.
 fn size(bytes: u64) -> String {
     match bytes >> 20 {
         0 => format!("{bytes} bytes"),
@@ -200,7 +200,7 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// An error of a decoder; [`Image::decode`](crate::Image::decode) adds the file and the format.
+/// An error from a decoder; [`Image::decode`](crate::Image::decode) adds the file and the format.
 #[derive(Debug)]
 pub(crate) enum Fault {
     Truncated(String),

@@ -1,19 +1,20 @@
-//! What the name of a file says: whether it is an image, an image of an unsupported kind, or nobody's data.
+//! Tells from the name of a file whether it is an image, an image of an unsupported kind, or a file that a
+//! system left behind.
 //!
-//! Folders, data sets and archives are all filtered by these rules, so that a folder that trains is also
-//! classified completely. Decoding ignores names: a file that is named explicitly is always tried.
+//! Folders, data sets and archives are all filtered by these rules, so that every image of a folder that is
+//! trained on is also classified. Decoding ignores names: a file that is named explicitly is always tried.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
 /// File extensions of images, matched case-insensitively when a folder is scanned. Decoding ignores the
-/// extension: a file named explicitly is always tried.
+/// extension: a file that is named explicitly is always tried.
 pub const EXTENSIONS: [&str; 15] = [
     "jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "dib", "gif", "tif", "tiff", "pbm", "pgm", "ppm",
     "pnm",
 ];
 
-/// Extensions of images that are known but not decoded, by the name of their kind.
+/// Extensions of images that are known but cannot be decoded, by the name of their kind.
 const UNSUPPORTED: [(&str, &[&str]); 17] = [
     ("HEIC", &["heic", "heics", "heif", "heifs", "hif"]),
     ("AVIF", &["avif", "avifs"]),
@@ -40,8 +41,8 @@ const UNSUPPORTED: [(&str, &[&str]); 17] = [
     ("DICOM", &["dcm", "dicom"]),
 ];
 
-/// Names of files and folders that systems leave among a user's files, in lower case: thumbnails, settings,
-/// resource forks and trash.
+/// Names of files and folders that operating systems leave among a user's files, in lower case: thumbnails,
+/// settings, resource forks and trash.
 const JUNK: [&str; 12] = [
     "thumbs.db",
     "ehthumbs.db",
@@ -57,7 +58,7 @@ const JUNK: [&str; 12] = [
     "lost+found",
 ];
 
-/// Whether a file found while scanning a folder has an image extension.
+/// Returns whether a file found while scanning a folder has an image extension.
 pub fn is_image_path(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default();
     EXTENSIONS
@@ -65,10 +66,11 @@ pub fn is_image_path(path: &Path) -> bool {
         .any(|known| extension.eq_ignore_ascii_case(known))
 }
 
-/// The kind of an image that is not supported, by the extension of its file: `HEIC` for `photo.heic`. It stands
-/// before "file" or "files" in a message. `None` if the extension is supported or not an image's.
+/// Returns the kind of an unsupported image by the extension of its file, such as `HEIC` for `photo.heic`, or
+/// `None` if the extension is supported or is not that of an image. In messages, the kind precedes "file" or
+/// "files".
 ///
-/// A scan of a folder skips such files; this lets it say so.
+/// A scan of a folder skips such files; this function lets it report them.
 pub fn unsupported_kind(path: &Path) -> Option<&'static str> {
     let extension = path.extension()?;
     let matches = |known: &&str| extension.eq_ignore_ascii_case(known);
@@ -78,9 +80,9 @@ pub fn unsupported_kind(path: &Path) -> Option<&'static str> {
         .map(|(kind, _)| *kind)
 }
 
-/// Whether to skip a file or folder of this name when a folder is scanned: hidden files, including the `._`
-/// files that macOS creates next to others, and what systems leave behind (`Thumbs.db`, `desktop.ini`, `@eaDir`,
-/// `__MACOSX`).
+/// Returns whether to skip a file or folder of this name when a folder is scanned. This applies to hidden
+/// files, including the `._` files that macOS creates next to others, and to files that systems leave behind
+/// (`Thumbs.db`, `desktop.ini`, `@eaDir`, `__MACOSX`).
 pub fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".") || JUNK.iter().any(|junk| name.eq_ignore_ascii_case(junk))
 }

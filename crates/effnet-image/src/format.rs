@@ -1,4 +1,4 @@
-//! Image formats, by their signatures: the content of a file counts, not its name.
+//! Image formats, detected by their signatures: the content of a file counts, not its name.
 
 use std::fmt;
 
@@ -8,15 +8,15 @@ use std::fmt;
 pub enum Format {
     /// JPEG: baseline, extended and progressive DCT.
     Jpeg,
-    /// PNG (the default image of an animation).
+    /// PNG (for an animation, its default image).
     Png,
-    /// WebP, lossy and lossless (the first frame of an animation).
+    /// WebP, lossy and lossless (for an animation, its first frame).
     WebP,
     /// Windows and OS/2 bitmaps.
     Bmp,
-    /// GIF, first frame.
+    /// GIF (first frame).
     Gif,
-    /// TIFF and BigTIFF, first page.
+    /// TIFF and BigTIFF (first page).
     Tiff,
     /// Portable bitmaps, greymaps and pixmaps (P1 to P6, Pf).
     Pnm,
@@ -31,7 +31,7 @@ impl Format {
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::WebP),
             [b'B', b'M', ..] => Some(Self::Bmp),
             [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Self::Gif),
-            // Some writers put the version into the other byte order, which Pillow opens as well.
+            // Some writers store the version in the opposite byte order, which Pillow accepts too.
             [b'I', b'I', 42 | 43, 0, ..]
             | [b'M', b'M', 0, 42 | 43, ..]
             | [b'I', b'I', 0, 42, ..]
@@ -43,7 +43,8 @@ impl Format {
     }
 }
 
-/// A bitmap without its file header, as the clipboard holds it: the size of the header, and one plane.
+/// Returns whether the bytes are a bitmap without its file header, as the clipboard holds it: the size of the
+/// header, and one plane.
 fn is_bare_bitmap(bytes: &[u8]) -> bool {
     match bytes.first_chunk::<4>().map(|size| u32::from_le_bytes(*size)) {
         Some(12) => bytes.get(8..10) == Some(&[1, 0]),

@@ -1,4 +1,4 @@
-//! The RGB image that decoding returns and transforms take.
+//! The RGB image, which decoding returns and transforms take.
 
 use std::fs::File;
 use std::io::Read;
@@ -45,12 +45,12 @@ impl Image {
         Self::decode_with(bytes, name, &DecodeOptions::default())
     }
 
-    /// Decodes a file's bytes. The format is detected by content.
+    /// Decodes a file's bytes. The format is detected from the content.
     ///
-    /// Equals `PIL.ImageOps.exif_transpose(PIL.Image.open(file)).convert("RGB")` of Pillow 13: grey is
-    /// replicated, palettes are applied, alpha is dropped (see [`DecodeOptions::alpha`]), CMYK is read as Adobe
-    /// writes it, 16-bit RGB keeps the high byte, and 16-bit grey is clipped at 255. `name` is used in error
-    /// messages.
+    /// The result equals `PIL.ImageOps.exif_transpose(PIL.Image.open(file)).convert("RGB")` in Pillow 13:
+    /// grey is replicated, palettes are applied, alpha is dropped (see [`DecodeOptions::alpha`]), CMYK is
+    /// read as Adobe writes it, 16-bit RGB keeps the high byte, and 16-bit grey is clipped at 255. `name` is
+    /// used in error messages.
     ///
     /// # Errors
     /// [`ImageError`]: the file is not an image, is damaged, truncated or unsupported, or exceeds a limit.
@@ -71,7 +71,7 @@ impl Image {
         decode::decode(bytes, format, options).map_err(|fault| fault.about(name, format))
     }
 
-    /// Makes an image of RGB pixels, `[height, width, 3]`.
+    /// Creates an image from RGB pixels, `[height, width, 3]`.
     ///
     /// # Errors
     /// [`ImageError::PixelCount`] if `pixels` is empty or does not have `width * height * 3` bytes.
@@ -88,7 +88,7 @@ impl Image {
         Ok(Self::from_parts(width, height, pixels))
     }
 
-    /// Like [`Image::from_rgb8`], for a buffer that is known to have the right length.
+    /// Like [`Image::from_rgb8`], but for a buffer that is known to have the right length.
     pub(crate) fn from_parts(width: usize, height: usize, pixels: Vec<u8>) -> Self {
         debug_assert_eq!(pixels.len(), width * height * 3);
         Self {
@@ -99,13 +99,14 @@ impl Image {
         }
     }
 
-    /// Adds what decoding found.
+    /// Adds warnings from decoding.
     pub(crate) fn with_warnings(mut self, warnings: Vec<ImageWarning>) -> Self {
         self.warnings = warnings;
         self
     }
 
-    /// What decoding mended or left out; empty for a sound file. Images made by transforms have none.
+    /// What decoding repaired or left out; empty for a sound file. Images created by transforms have no
+    /// warnings.
     pub fn warnings(&self) -> &[ImageWarning] {
         &self.warnings
     }
@@ -125,7 +126,7 @@ impl Image {
         &self.pixels
     }
 
-    /// The pixels, `[height, width, 3]`, mutable.
+    /// The mutable pixels, `[height, width, 3]`.
     pub fn pixels_mut(&mut self) -> &mut [u8] {
         &mut self.pixels
     }
@@ -148,7 +149,7 @@ impl Image {
     }
 }
 
-/// Reads a file up to the memory limit: a device or a pipe may never end.
+/// Reads a file up to the memory limit, since a device or a pipe may never end.
 fn read(path: &Path, name: &str, limit: u64) -> Result<Vec<u8>, ImageError> {
     let failed = |source| ImageError::Read {
         file: name.to_owned(),
@@ -163,7 +164,7 @@ fn read(path: &Path, name: &str, limit: u64) -> Result<Vec<u8>, ImageError> {
     if length > limit {
         return Err(too_large());
     }
-    // One extra byte, so that the final read of 0 bytes does not reallocate.
+    // Reserves one extra byte, so that the final read of 0 bytes does not reallocate.
     let mut bytes = Vec::with_capacity(length as usize + 1);
     file.take(limit.saturating_add(1))
         .read_to_end(&mut bytes)

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::Fault;
 
-/// What to do with transparency.
+/// How to handle transparency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Alpha {
     /// Drop the alpha channel and keep the colours, like Pillow's `Image.convert("RGB")`. Invisible pixels
@@ -15,7 +15,7 @@ pub enum Alpha {
     FlattenOnWhite,
 }
 
-/// Options of [`Image::open_with`](crate::Image::open_with) and
+/// Options for [`Image::open_with`](crate::Image::open_with) and
 /// [`Image::decode_with`](crate::Image::decode_with).
 ///
 /// The limits are checked against the image header before memory is allocated, so that a few bytes cannot claim
@@ -23,14 +23,14 @@ pub enum Alpha {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DecodeOptions {
-    /// What to do with transparency.
+    /// How to handle transparency.
     pub alpha: Alpha,
-    /// Maximum `width * height`. The default, 178,956,970, is twice `Image.MAX_IMAGE_PIXELS`, where Pillow
-    /// raises `DecompressionBombError`.
+    /// Maximum `width * height`. The default, 178,956,970, is twice `Image.MAX_IMAGE_PIXELS`, the size above
+    /// which Pillow raises `DecompressionBombError`.
     pub max_pixels: u64,
     /// Maximum estimated memory in bytes per image: the file, the decoder's buffers and the RGB pixels. The
-    /// default is 2 GiB. Images that need more than a quarter of that are decoded one at a time in a process,
-    /// however many threads decode.
+    /// default is 2 GiB. Images that need more than a quarter of the default are decoded one at a time within a
+    /// process, however many threads decode.
     pub max_memory: u64,
     /// Whether to apply the EXIF (or else XMP) orientation, like `PIL.ImageOps.exif_transpose`. On by default.
     pub apply_orientation: bool,
@@ -76,8 +76,9 @@ impl DecodeOptions {
         self
     }
 
-    /// Checks a header against the limits. `bytes_per_pixel` is the decoder's peak memory per pixel, including
-    /// the RGB output. Keep the permit until the image is decoded, and ask for no other meanwhile.
+    /// Checks a header against the limits. `bytes_per_pixel` is the decoder's peak memory per pixel,
+    /// including the RGB output. Keep the permit until the image is decoded, and do not request another one
+    /// in the meantime.
     pub(crate) fn admit(&self, width: u64, height: u64, bytes_per_pixel: u64) -> Result<Permit, Fault> {
         if width == 0 || height == 0 {
             return Err(Fault::malformed(format_args!(
@@ -104,16 +105,17 @@ impl DecodeOptions {
         Ok(Permit::wait(needed))
     }
 
-    /// The memory limit as a `usize`, saturating.
+    /// Returns the memory limit as a `usize`, saturating.
     pub(crate) fn memory_limit(&self) -> usize {
         usize::try_from(self.max_memory).unwrap_or(usize::MAX)
     }
 }
 
-/// The right to use the memory that an image needs.
+/// Permission to use the memory that an image needs.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    /// Held for a large image, so that as many of them as there are threads do not exhaust memory together.
+    /// Held for a large image, so that several large images on different threads do not exhaust memory
+    /// together.
     _turn: Option<MutexGuard<'static, ()>>,
 }
 

@@ -14,7 +14,7 @@ pub struct Rectangle {
 }
 
 impl Rectangle {
-    /// Whether the rectangle is not empty and lies inside an image of `width` x `height`.
+    /// Returns whether the rectangle is not empty and lies inside an image of `width` x `height` pixels.
     pub(crate) fn lies_within(self, width: usize, height: usize) -> bool {
         let fits = |start: usize, length: usize, side: usize| {
             length > 0 && start.checked_add(length).is_some_and(|end| end <= side)

@@ -1,9 +1,9 @@
-//! What a file that is not a supported image is, by its first bytes, and what helps.
+//! Identifies files that are not supported images by their first bytes, and gives advice.
 //!
-//! "Unknown format" sends people to a search engine. Phones write HEIC, cameras write RAW, downloads end as HTML and
-//! clones without Git LFS as pointers: each has its own remedy.
+//! "Unknown format" sends people to a search engine. Phones write HEIC, cameras write RAW, failed downloads
+//! are HTML pages, and clones without Git LFS contain pointers: each has its own remedy.
 
-/// A file of an unsupported format.
+/// A file in an unsupported format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unknown {
     /// What it looks like, with an article.
@@ -14,14 +14,14 @@ pub(crate) struct Unknown {
 
 const CONVERT: &str = "convert it to JPEG or PNG";
 const RAW: &str = "develop it to JPEG or TIFF with the camera's software, darktable or dcraw";
-const UNPACK: &str = "unpack it, and pass the images";
+const UNPACK: &str = "unpack it and pass the images in it";
 const FRAMES: &str = "extract frames as JPEG or PNG, for example with ffmpeg";
 const DOWNLOAD: &str = "download the image again: a server sent this instead";
 const RENDER: &str = "render it to PNG at the size you need";
-const PASS: &str = "pass images, or a folder of them";
+const PASS: &str = "pass images or a folder of images";
 const OTHER: &str = "the format is detected by content, not by extension: convert the file, or remove it";
 
-/// Beginnings of files, what they are, and advice.
+/// The first bytes of files, what the files are, and advice.
 const SIGNATURES: [(&[u8], &str, &str); 55] = [
     (
         b"version https://git-lfs",
@@ -103,7 +103,7 @@ const SIGNATURES: [(&[u8], &str, &str); 55] = [
     (b"MZ", "a Windows program", PASS),
     (
         b"Mac OS X  ",
-        "a resource fork of macOS",
+        "a macOS resource fork",
         "it is not an image: remove it",
     ),
 ];
@@ -138,7 +138,7 @@ pub(crate) fn describe(bytes: &[u8]) -> Unknown {
     }
 }
 
-/// Formats that state their kind behind the start.
+/// Identifies formats that state their kind after the start of the file.
 fn in_container(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     let at = |from: usize, length: usize| bytes.get(from..from + length).unwrap_or_default();
     match (at(0, 4), at(4, 4), at(8, 4)) {
@@ -147,7 +147,7 @@ fn in_container(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         (_, b"ftyp", b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"msf1") => {
             Some(("a HEIC image", CONVERT))
         }
-        // The common brand: which codec it is says a brand further on.
+        // This brand is shared by several codecs; a later brand says which codec it is.
         (_, b"ftyp", b"mif1" | b"miaf") => {
             let brands = &bytes[12.min(bytes.len())..bytes.len().min(64)];
             let is_avif = brands.windows(4).any(|brand| brand == b"avif");
@@ -165,7 +165,7 @@ fn in_container(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// Kinds of text.
+/// Identifies kinds of text.
 fn text(head: &[u8]) -> Option<(&'static str, &'static str)> {
     let trimmed = head
         .strip_prefix(b"\xEF\xBB\xBF")

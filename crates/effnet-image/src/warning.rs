@@ -1,30 +1,31 @@
-//! What was wrong or lossy about an image that decoded nevertheless.
+//! What was wrong or lossy about an image that could be decoded nevertheless.
 //!
-//! Pillow shows damaged files without a word. A class that was computed from half an image must not look like any
-//! other, so decoders record what they mended, and the image carries it to whoever prints results.
+//! Pillow shows damaged files without a warning. A class predicted from half an image must not look like any
+//! other, so decoders record what they repaired, and the image carries the record to the code that prints
+//! results.
 
 use std::fmt;
 
-/// Something about a decoded image that its user should know. [`Image::warnings`](crate::Image::warnings) returns
-/// them.
+/// Something about a decoded image that its user should know, returned by
+/// [`Image::warnings`](crate::Image::warnings).
 ///
-/// Displays as a phrase that follows the name of the file: `photo.jpg: damaged JPEG, ...`.
+/// The text is a phrase that follows the name of the file: `photo.jpg: damaged JPEG, ...`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ImageWarning {
-    /// The file is damaged. The pixels are those that Pillow shows; parts of the image may be wrong.
+    /// The file is damaged. The pixels are the ones that Pillow shows; parts of the image may be wrong.
     Damaged {
         /// What is damaged, in the decoder's words.
         reason: String,
     },
-    /// 16-bit grey was clipped at 255, as in Pillow: everything brighter than that is white.
+    /// 16-bit grey was clipped at 255, as in Pillow: all brighter values are white.
     Clipped,
-    /// The file holds more than what was decoded, for example a preview of a raw photo.
+    /// The file holds more than was decoded, for example a camera RAW file of which only a preview was read.
     Partial {
         /// What was decoded, and what was not.
         reason: String,
     },
-    /// Pillow misreads files of this kind, so programs that use it see other pixels.
+    /// Pillow misreads files of this kind, so programs that use it see different pixels.
     UnlikePillow {
         /// The kind.
         kind: &'static str,
@@ -32,7 +33,7 @@ pub enum ImageWarning {
 }
 
 impl ImageWarning {
-    /// A [`Damaged`](Self::Damaged) warning.
+    /// Creates a [`Damaged`](Self::Damaged) warning.
     pub(crate) fn damaged(reason: impl fmt::Display) -> Self {
         Self::Damaged {
             reason: reason.to_string(),
@@ -48,7 +49,7 @@ impl fmt::Display for ImageWarning {
                 "16-bit grey is clipped at 255, as in Pillow, so bright parts are white; convert the image to 8 bits",
             ),
             Self::Partial { reason } => f.write_str(reason),
-            Self::UnlikePillow { kind } => write!(f, "Pillow shows other pixels, because it misreads {kind}"),
+            Self::UnlikePillow { kind } => write!(f, "Pillow shows different pixels, because it misreads {kind}"),
         }
     }
 }

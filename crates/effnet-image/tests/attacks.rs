@@ -1,6 +1,7 @@
-//! Small files that claim much: text without end, thousands of scans, images at the limits.
+//! Small files that claim a lot: endless text, thousands of scans, images at the limits.
 //!
-//! What they may take is measured by an allocator that counts, and by the work that is refused; never by a clock.
+//! What they may take is measured by a counting allocator, and by the work that is rejected, never by a
+//! clock.
 
 #![allow(unsafe_code, reason = "an allocator is unsafe by nature")]
 #![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
@@ -39,7 +40,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Decodes alone, and returns the peak of the memory that Rust allocated.
+/// Decodes a file on its own, and returns the peak of the memory that Rust allocated.
 fn measured(bytes: &[u8], name: &str) -> (Result<Image, ImageError>, usize) {
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap();
@@ -72,7 +73,7 @@ fn zlib(parts: usize, part: &[u8]) -> Vec<u8> {
 
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 
-/// A PNG with a chunk between its header and its pixels.
+/// Creates a PNG with a chunk between its header and its pixels.
 fn png_with(kind: [u8; 4], data: &[u8]) -> Vec<u8> {
     let png = fixture("rgb.png");
     let header = SIGNATURE.len() + 12 + 13;
@@ -95,7 +96,7 @@ fn compressed_text_is_not_unpacked_beyond_its_limit() {
 #[test]
 fn an_orientation_in_compressed_text_is_still_read() {
     let upright = fixture("rgb.png");
-    // Three lines of header, and then EXIF with one entry: orientation 6.
+    // Three lines of header, followed by EXIF with one entry: orientation 6.
     let tiff = "4d4d002a00000008000101120003000000010006000000000000";
     let text = format!("\nexif\n      32\n457869660000{tiff}\n");
     let data = [b"Raw profile type exif\0\0".as_slice(), &zlib(1, text.as_bytes())].concat();
@@ -125,7 +126,7 @@ fn the_number_of_scans_is_bounded_by_the_pixels() {
     };
     let error = with_scans(400, 11_900).unwrap_err();
     assert!(error.to_string().contains("more than 32 scans"), "{error}");
-    // A small image may have as many, if it has damage to warn of.
+    // A small image may have as many scans, and its damage is reported as a warning.
     let image = with_scans(400, 16).unwrap();
     assert!(matches!(image.warnings(), [ImageWarning::Damaged { .. }]));
 }

@@ -1,4 +1,4 @@
-//! Augmentation with fixed parameters gives the bytes of Pillow, torchvision and timm.
+//! Augmentation with fixed parameters yields the same bytes as Pillow, torchvision and timm.
 
 #![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
 
@@ -38,7 +38,7 @@ fn sampling(kernel: &str, fill: &str) -> Sampling {
         .with_fill(numbers(fill).try_into().unwrap())
 }
 
-/// The source image and the expected image of each line of `operations.tsv`.
+/// Returns the source image, and the expected image of each line of `operations.tsv`.
 fn source(folder: &Path) -> (Image, Vec<Vec<u8>>) {
     let size = &lines(folder, "operations.tsv")[0];
     let (width, height): (usize, usize) = (size[0].parse().unwrap(), size[1].parse().unwrap());
@@ -89,7 +89,7 @@ fn operations_equal_pillows_on_fresh_images() {
     }
 }
 
-/// `name:parameter;name:parameter`
+/// Parses `name:parameter;name:parameter`.
 fn operations(text: &str) -> Vec<(Operation, Sampling)> {
     let parts = text.split(';').filter(|part| !part.is_empty());
     let parse = |part: &str| {

@@ -1,4 +1,4 @@
-//! Augmentation samples have the distributions of torchvision and timm.
+//! Augmentation draws from the same distributions as torchvision and timm.
 
 #![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
 
@@ -43,7 +43,8 @@ fn policy(name: &str) -> Policy {
     }
 }
 
-/// Operations with equal keys are equal except for the last digits, which depend on the math library.
+/// Returns a key. Operations with equal keys are equal except for the last digits, which depend on the math
+/// library.
 fn key(operations: impl Iterator<Item = Operation>) -> String {
     let key = |operation| format!("{operation:.12?};").replace("-0.000000000000", "0.000000000000");
     operations.map(key).collect()
@@ -111,7 +112,7 @@ fn crops_have_torchvisions_distribution() {
         });
         let share = count.count() as f64 / DRAWS as f64;
         let expected: f64 = expected.parse().unwrap();
-        // Five standard deviations of the difference of two such fractions.
+        // Five standard deviations of the difference between two such fractions.
         assert!(
             (share - expected).abs() < 0.018,
             "{name} <= {threshold}: {share}, expected {expected}"

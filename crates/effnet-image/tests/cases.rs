@@ -1,6 +1,6 @@
-//! Files of kinds that public bug reports tell of, with the pixels that Pillow gives.
+//! Files of kinds known from public bug reports decode to Pillow's pixels.
 //!
-//! They lie in `cases/images` beside the shared data, with their digests in `cases/expected.json`.
+//! They are in `cases/images` next to the shared data, with their digests in `cases/expected.json`.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +14,7 @@ use effnet_image::{Image, ImageError};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// The folder of the cases. Prints why, if there is none.
+/// Returns the folder of the cases, or prints why there is none.
 fn folder(test: &str) -> Option<PathBuf> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let data = std::env::var_os("EFFNET_SHARED_DATA")
@@ -27,11 +27,11 @@ fn folder(test: &str) -> Option<PathBuf> {
     None
 }
 
-/// What is wrong with our result for an image, in words.
+/// Returns what is wrong with our result for an image.
 fn compare(path: &Path, expected: &Value) -> Result<(), String> {
     let image = match Image::open(path) {
         Ok(image) => image,
-        // What is not supported must be called so; it is never taken for damage.
+        // What is not supported must be reported as unsupported, never as damaged.
         Err(ImageError::Unsupported { .. }) if is_unsupported(path) => return Ok(()),
         Err(error) => return Err(error.to_string()),
     };
@@ -43,11 +43,11 @@ fn compare(path: &Path, expected: &Value) -> Result<(), String> {
     if digest == expected["rgb_sha256"].as_str().unwrap() {
         Ok(())
     } else {
-        Err(format!("other pixels ({:?})", image.warnings()))
+        Err(format!("different pixels ({:?})", image.warnings()))
     }
 }
 
-/// Compressions that effnet names as unsupported.
+/// Returns whether effnet reports the compression of a file as unsupported.
 fn is_unsupported(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.contains("lzma")

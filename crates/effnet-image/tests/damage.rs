@@ -1,4 +1,4 @@
-//! Damaged images decode to Pillow's pixels, or are refused where Pillow refuses them.
+//! Damaged images decode to Pillow's pixels, or are rejected if Pillow rejects them.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,13 +13,13 @@ use std::path::Path;
 use effnet_image::Image;
 use reference::pillow;
 
-/// A damaged file and Pillow's view of it.
+/// A damaged file, and how Pillow reads it.
 struct Damaged {
     name: String,
     bytes: Vec<u8>,
-    /// Width, height and pixels; `None` where Pillow refuses the file.
+    /// Width, height and pixels; `None` if Pillow rejects the file.
     expected: Option<(usize, usize, Vec<u8>)>,
-    /// One known kind of damage, not random edits.
+    /// Whether the damage is of one known kind, rather than random edits.
     is_mild: bool,
 }
 
@@ -39,7 +39,7 @@ fn read(folder: &Path) -> Vec<Damaged> {
     table.lines().map(case).collect()
 }
 
-/// Kinds of damage that must not be passed over in silence.
+/// Kinds of damage that must not be ignored silently.
 const WARNED: [&str; 5] = [
     "premature-end",
     "junk-",
@@ -55,7 +55,7 @@ impl Damaged {
         match (&self.expected, decoded) {
             (Some((width, height, pixels)), Ok(image)) => {
                 if (image.width(), image.height()) != (*width, *height) || image.pixels() != pixels {
-                    return Err(format!("{name}: other pixels ({:?})", image.warnings()));
+                    return Err(format!("{name}: different pixels ({:?})", image.warnings()));
                 }
                 let is_warned = WARNED.iter().any(|kind| name.contains(kind));
                 if self.is_mild && is_warned && image.warnings().is_empty() {
@@ -63,10 +63,10 @@ impl Damaged {
                 }
                 Ok(())
             }
-            // GIFs are refused when their data end early, even if all pixels are there by then.
+            // GIFs are rejected when their data end early, even if all pixels have been read by then.
             (Some(_), Err(_)) if name.contains(".gif") => Ok(()),
             (Some(_), Err(error)) => Err(format!("Pillow opens it: {error}")),
-            // What follows the pixels of a PNG does not matter here.
+            // Whatever follows the pixels of a PNG does not matter here.
             (None, Ok(_)) if !self.is_mild || name.contains("junk-behind") => Ok(()),
             (None, Ok(_)) => Err(format!("{name}: Pillow refuses it")),
             (None, Err(_)) => Ok(()),

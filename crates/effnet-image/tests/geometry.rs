@@ -1,4 +1,4 @@
-//! Resizing and cropping without the reference interpreter.
+//! Tests resizing and cropping without the reference interpreter.
 
 #![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
 
@@ -63,7 +63,7 @@ proptest! {
         let long = short * width.max(height) / width.min(height);
         let (wide, high) = if width <= height { (short, long) } else { (long, short) };
         let whole = image.resize(wide, high, interpolation).unwrap();
-        // Half to even, as Python rounds.
+        // A half is rounded to even, as in Python.
         let start = |side: usize| {
             let twice = side - size;
             twice / 2 + usize::from(twice % 4 == 3)

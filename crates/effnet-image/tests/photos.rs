@@ -1,4 +1,4 @@
-//! Photographs are decoded, resized and transformed like Pillow, torchvision and timm do.
+//! Photographs are decoded, resized and transformed as in Pillow, torchvision and timm.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ struct Reference {
     folder: TempDir,
 }
 
-/// The output of the reference script, made once for all tests in this file.
+/// Returns the output of the reference script, created once for all tests in this file.
 fn reference(test: &str) -> Option<&'static Reference> {
     static REFERENCE: OnceLock<Option<Reference>> = OnceLock::new();
     let made = REFERENCE.get_or_init(|| {
@@ -51,7 +51,7 @@ impl Reference {
             .collect()
     }
 
-    /// Pillow's decoded pixels, so that later steps start from identical input.
+    /// Returns Pillow's decoded pixels, so that later steps start from identical input.
     fn decoded(&self) -> Vec<Image> {
         let decode = |row: &Vec<String>| {
             let (width, height) = (row[1].parse().unwrap(), row[2].parse().unwrap());
@@ -61,7 +61,7 @@ impl Reference {
     }
 }
 
-/// The transforms of `image_photos.py`.
+/// Returns the transforms of `image_photos.py`.
 fn transforms() -> [(&'static str, EvalTransform); 7] {
     let timm = EvalTransform::with_crop_pct;
     let torchvision = EvalTransform::with_resize_size;

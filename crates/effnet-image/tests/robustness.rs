@@ -57,7 +57,7 @@ fn damage() -> impl Strategy<Value = Damage> {
     ]
 }
 
-/// Limits small enough that a header that passes costs no time.
+/// Returns limits that are small enough that decoding a file with an accepted header takes no time.
 fn small() -> DecodeOptions {
     DecodeOptions::default()
         .with_max_pixels(1 << 18)
@@ -126,7 +126,7 @@ fn images_truncated_within_their_pixels_are_refused() {
     }
 }
 
-/// Files of a few bytes whose headers claim enormous images.
+/// Returns files of a few bytes whose headers claim enormous images.
 fn bombs() -> Vec<(&'static str, Vec<u8>)> {
     let find = |name: &str| {
         let cases = fixtures();
@@ -153,13 +153,13 @@ fn bombs() -> Vec<(&'static str, Vec<u8>)> {
     bmp[18..22].copy_from_slice(&u32::from(side).to_le_bytes());
     bmp[22..26].copy_from_slice(&u32::from(side).to_le_bytes());
 
-    // Width, height and rows in the only strip are the directory's entries 0, 1 and 7, long.
+    // Width, height and rows in the only strip are entries 0, 1 and 7 of the directory, of type LONG.
     let mut tiff = find("gray-4.tif");
     let directory = u32::from_le_bytes(tiff[4..8].try_into().unwrap()) as usize;
     for entry in [0, 1, 7].map(|index| directory + 2 + 12 * index) {
         tiff[entry + 8..entry + 12].copy_from_slice(&u32::from(side).to_le_bytes());
     }
-    // Sides less one in 14 bits each; 16383 is the largest that the decoder knows.
+    // The sides minus one, in 14 bits each; 16383 is the largest value that the decoder accepts.
     let mut webp = find("lossless.webp");
     webp[21..25].copy_from_slice(&0x0FFF_BFFE_u32.to_le_bytes());
     vec![

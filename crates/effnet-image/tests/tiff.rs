@@ -1,5 +1,5 @@
-//! TIFFs made entry by entry: those that claim, repeat or unpack to gigabytes are refused before they cost anything,
-//! and what a file holds beyond its first image is not passed over in silence.
+//! TIFFs built entry by entry. Files that claim, repeat or unpack to gigabytes are rejected before they cost
+//! anything, and whatever a file holds beyond its first image is not ignored silently.
 
 #![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
 
@@ -11,8 +11,8 @@ use std::io::Write;
 const SHORT: u16 = 3;
 const LONG: u16 = 4;
 
-/// A little-endian TIFF of 8-bit grey: its header, the directory of `entries`, then `data`, which starts at the
-/// offset that this function passes to `entries`.
+/// Creates a little-endian TIFF of 8-bit grey: its header, the directory of `entries`, then `data`, which
+/// starts at the offset that this function passes to `entries`.
 fn tiff(entries: impl Fn(u32) -> Vec<(u16, u16, u32, u32)>, data: &[u8]) -> Vec<u8> {
     let count = entries(0).len();
     let start = 8 + 2 + 12 * count as u32 + 4;
@@ -45,7 +45,7 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Entries of `count` strips of one row, whose offsets and sizes are lists at `start`.
+/// Returns entries for `count` strips of one row, whose offsets and sizes are lists at `start`.
 fn strips(count: u32, start: u32) -> [(u16, u16, u32, u32); 3] {
     [
         (273, LONG, count, start),
@@ -73,7 +73,7 @@ fn strips_and_values_that_the_file_does_not_hold_are_not_counted() {
 
 #[test]
 fn strips_that_share_their_data_are_bounded() {
-    // Blocks of Deflate that hold nothing: input without output, before the row.
+    // Blocks of Deflate that hold nothing before the row: input without output.
     let mut data = vec![0x78, 0x9C];
     data.extend([0, 0, 0, 0xFF, 0xFF].repeat(200_000));
     data.extend(zlib(&[7; 16]).split_off(2));
@@ -122,7 +122,7 @@ fn tiles_far_larger_than_the_image_are_refused() {
 
 #[test]
 fn bombs_unpack_no_further_than_the_image() {
-    // 64 MiB of zeros behind the first 100 bytes: nothing is wrong with what the image needs.
+    // 64 MiB of zeros after the first 100 bytes: what the image needs is valid.
     let data = zlib(&vec![0; 64 << 20]);
     let file = tiff(
         |start| {
@@ -149,7 +149,7 @@ fn sizes_and_directories_without_bound_are_refused() {
     let mut big = b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0".to_vec();
     big.extend([0xFF; 8]);
     refused(&big, "entries");
-    // A directory at its own offset, and rows of no height.
+    // A directory at its own offset, and rows without height.
     refused(b"II*\0\0\0\0\0", "damaged");
     let flat = |start| [gray(4, 4, 1), vec![(273, LONG, 1, start), (278, SHORT, 1, 0)]].concat();
     refused(&tiff(flat, &[0; 16]), "no pixels");
@@ -165,7 +165,7 @@ fn previews_of_camera_raw_files_are_warned_of() {
         Image::decode(&file, "raw").unwrap()
     };
     let raw = [
-        // A reduced image whose large ones are elsewhere, and a DNG.
+        // A reduced image whose full-size versions are elsewhere, and a DNG.
         vec![(254, LONG, 1, 1), (330, LONG, 1, 8)],
         vec![(50706, 1, 4, 0x0401)],
     ];
@@ -184,7 +184,7 @@ fn previews_of_camera_raw_files_are_warned_of() {
 
 #[test]
 fn kinds_that_pillow_misreads_are_warned_of() {
-    // Two planes' worth of 16-bit RGB: Pillow reads 8 bits of each plane.
+    // 16-bit RGB in planes: Pillow reads 8 bits of each plane.
     let file = tiff(
         |start| {
             vec![

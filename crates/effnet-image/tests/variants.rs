@@ -1,12 +1,13 @@
 //! Every combination of what the headers of TIFF, BMP and PNM files can say decodes to Pillow's pixels, or is
-//! refused by name.
+//! rejected as unsupported.
 
 mod reference;
 
 use effnet_image::{Alpha, Image, ImageError};
 use reference::{Case, Difference, cases, pillow};
 
-/// What the reference script writes when nothing in it fails; fewer would mean that kinds are no longer covered.
+/// The number of files that the reference script writes if nothing in it fails; fewer would mean that kinds
+/// are no longer covered.
 const AT_LEAST: usize = 2200;
 
 fn difference(case: &Case) -> Option<String> {

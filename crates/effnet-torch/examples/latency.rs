@@ -1,10 +1,10 @@
-//! Measures the latency of a network with random weights: `latency VARIANT BATCH SIZE RUNS
-//! [fp32|bf16|auto] [fused|plain]` prints the median, 10th and 90th percentile in milliseconds.
+//! Measures the latency of a network with random weights: `latency VARIANT BATCH SIZE RUNS [fp32|bf16|auto]
+//! [fused|plain]` prints the median and the 10th and 90th percentiles in milliseconds.
 //!
-//! With `EFFNET_SERVE` set, it runs one forward pass per line on stdin instead and answers each with
-//! its milliseconds, so that a driver can alternate between programs. `EFFNET_WEIGHTS`, a safetensors
-//! file, and `EFFNET_INPUT` and `EFFNET_OUTPUT`, tensors as raw little-endian floats, let the driver
-//! check the result first.
+//! With `EFFNET_SERVE` set, it instead runs one forward pass per line of standard input and answers each line
+//! with the milliseconds taken, so that a driver can alternate between programs. `EFFNET_WEIGHTS`, a
+//! safetensors file, and `EFFNET_INPUT` and `EFFNET_OUTPUT`, tensors as raw little-endian floats, let the
+//! driver check the result first.
 
 #![allow(clippy::print_stdout)]
 

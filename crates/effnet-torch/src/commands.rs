@@ -1,6 +1,6 @@
 //! `TorchCommands` for `effnet-torch`: CUDA devices, the plain engine and training.
 //!
-//! effnet-cli parses all flags but must not link libtorch; it calls what is here through the trait.
+//! effnet-cli parses all flags but must not link libtorch, so it calls this module through the trait.
 
 use anyhow::Context;
 use effnet::{Backend, Parameters, Precision};
@@ -15,7 +15,7 @@ use crate::device::{resolve, use_threads};
 use crate::plain::PlainNetwork;
 use crate::{Engine, EngineOptions, training};
 
-/// The commands of `effnet-torch`.
+/// The commands that `effnet-torch` adds.
 #[derive(Debug, Clone, Copy)]
 pub struct Torch;
 
@@ -33,7 +33,8 @@ impl TorchCommands for Torch {
             keep_freed_memory();
         }
         if device.is_cuda() {
-            // The fused engine passes these flags to each convolution; the plain network reads these global settings.
+            // The fused engine passes these flags to each convolution, whereas the plain network reads these
+            // global settings.
             allow_tf32(request.tf32);
             tch::Cuda::cudnn_set_benchmark(request.autotune);
         }
@@ -61,7 +62,7 @@ impl TorchCommands for Torch {
     }
 
     fn cuda(&self) -> Cuda {
-        // Before any other call into libtorch, which looks for CUDA only once.
+        // This must precede any other call into libtorch, which looks for CUDA only once.
         let loaded = load_cuda(None);
         let cuda = tch::Cuda::is_available();
         Cuda {
@@ -84,7 +85,7 @@ impl TorchCommands for Torch {
     }
 }
 
-/// The folder of a library of this process. Linux lists what a process has mapped.
+/// Returns the folder of a library that this process has loaded. Linux lists what a process has mapped.
 fn folder_of_loaded(library: &str) -> Option<String> {
     let mapped = std::fs::read_to_string("/proc/self/maps").ok()?;
     mapped.lines().find_map(|line| {

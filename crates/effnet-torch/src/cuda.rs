@@ -2,7 +2,7 @@
 //!
 //! A GPU that waits for copies, or for kernels launched one by one, is idle in between. So copies to and from
 //! the device overlap the computation on a separate stream, and a batch of a known shape is replayed as a
-//! CUDA graph, in one launch.
+//! CUDA graph with a single launch.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,12 +14,12 @@ use crate::error::Error;
 use crate::operators::OperatorNetwork;
 use crate::pending::Pending;
 
-/// Maximum number of batch shapes to record; batches of other shapes run without a graph.
+/// Maximum number of batch shapes to record; batches with other shapes run without a graph.
 const MOST_SHAPES: usize = 8;
 
-/// A lock serialises the calls, and all of them enqueue on the current stream of the device (the default
-/// stream, unless C++ code of the program changes it): a call cannot overwrite what the call before it
-/// still reads.
+/// A network on a CUDA device. A lock serialises the calls, and all of them enqueue on the current stream of
+/// the device (the default stream, unless the program's C++ code changes it), so a call cannot overwrite what
+/// the previous call still reads.
 #[derive(Debug)]
 pub(crate) struct CudaNetwork(Mutex<State>);
 
@@ -29,24 +29,25 @@ struct State {
     device: usize,
     copies: CopyStream,
     shapes: Vec<Shape>,
-    /// Pad smaller batches to an existing shape.
+    /// Whether to pad smaller batches to an existing shape.
     fill_up: bool,
-    /// Why no graphs are recorded.
+    /// The reason why no graphs are recorded.
     not_recorded: Option<String>,
 }
 
 /// The buffers for batches of one shape.
 #[derive(Debug)]
 struct Shape {
-    /// The network's input, in its kind and memory format; batches are copied into it.
+    /// The network's input, with its element type and memory format. Batches are copied into it.
     input: Tensor,
     has_run: bool,
-    /// From the second batch on: the graph, and the tensor with its logits.
+    /// From the second batch on, the graph and the tensor with its logits.
     recording: Option<(CudaGraph, Tensor)>,
 }
 
 impl CudaNetwork {
-    /// With `autotune`, cuDNN times the convolutions for each new batch shape, and smaller batches are padded.
+    /// Prepares a network. With `autotune`, cuDNN times the convolutions for each new batch shape, and
+    /// smaller batches are padded.
     pub(crate) fn new(network: OperatorNetwork, device: usize, autotune: bool) -> Result<Self, Error> {
         let state = State {
             network,
@@ -59,7 +60,7 @@ impl CudaNetwork {
         Ok(Self(Mutex::new(state)))
     }
 
-    /// Why batches are not recorded; `None` if they are.
+    /// Returns the reason why batches are not recorded; `None` if they are.
     pub(crate) fn not_recorded(&self) -> Option<String> {
         self.state().not_recorded.clone()
     }
@@ -74,7 +75,7 @@ impl CudaNetwork {
         self.compute(images, |state, images| Ok(state.network.run_features(images)?))
     }
 
-    /// Runs `compute` on the images on the device; its result is copied, so `compute` may reuse its memory.
+    /// Runs `compute` on the images on the device. The result is copied, so `compute` may reuse its memory.
     fn compute(
         &self,
         images: &Tensor,
@@ -98,13 +99,13 @@ impl CudaNetwork {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A call that panicked leaves every shape in a usable state.
+        // A call that panicked leaves every shape in a usable state, so poisoning is ignored.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// The logits, valid until the next call.
+    /// Computes the logits, which are valid until the next call.
     fn run(&mut self, images: &Tensor) -> Result<Tensor, Error> {
         let size = images.size();
         let result = match self.shape_for(&size) {
@@ -119,7 +120,7 @@ impl State {
         Ok(result?.f_narrow(0, 0, size[0])?)
     }
 
-    /// The index of the shape to run a batch of this size in; `None` to run it without one.
+    /// Returns the index of the shape in which to run a batch of this size; `None` to run it without a shape.
     fn shape_for(&mut self, size: &[i64]) -> Result<Option<usize>, TchError> {
         let sizes: Vec<Vec<i64>> = self.shapes.iter().map(|shape| shape.input.size()).collect();
         let found = fitting(&sizes, size, self.fill_up);
@@ -144,7 +145,7 @@ impl State {
             graph.replay()?;
             return Ok(logits.shallow_clone());
         }
-        // Recording needs a run in advance: libtorch sets up cuDNN once per thread.
+        // Recording requires a preceding run, because libtorch sets up cuDNN once per thread.
         let logits = self.network.run(&input)?;
         if self.shapes[index].has_run && self.not_recorded.is_none() {
             match self.record(&input) {
@@ -157,15 +158,16 @@ impl State {
     }
 
     fn record(&self, input: &Tensor) -> Result<(CudaGraph, Tensor), Error> {
-        // Graphs are replayed one at a time, and their logits read before the next: they can share memory.
+        // Graphs are replayed one at a time, and their logits are read before the next replay, so they can
+        // share memory.
         let recordings = self.shapes.iter().filter_map(|shape| shape.recording.as_ref());
         let beside = recordings.map(|(graph, _)| graph).next();
         CudaGraph::record(self.device, beside, || Ok(self.network.run(input)?))
     }
 }
 
-/// The index of the one of `shapes` `[N, C, H, W]` to run a batch in: its own, or with `fill_up` the smallest
-/// that it fits into.
+/// Returns the index of the shape in `shapes` `[N, C, H, W]` in which to run a batch: its own shape or, with
+/// `fill_up`, the smallest shape that it fits into.
 fn fitting(shapes: &[Vec<i64>], size: &[i64], fill_up: bool) -> Option<usize> {
     let fits =
         |shape: &[i64]| shape[1..] == size[1..] && (shape[0] == size[0] || fill_up && shape[0] > size[0]);

@@ -1,7 +1,7 @@
 //! Resolves `--device` to a libtorch device.
 //!
-//! libtorch looks for CUDA once per process and caches the answer, so the CUDA libraries have to be loaded before
-//! anything else touches it. Every command that computes with libtorch calls [`resolve`] first.
+//! libtorch looks for CUDA once per process and caches the answer, so the CUDA libraries have to be loaded
+//! before any other call into libtorch. Every command that computes with libtorch calls [`resolve`] first.
 
 use anyhow::{Context, ensure};
 use effnet_cli::Printer;
@@ -10,7 +10,7 @@ use effnet_cli::launcher;
 use libtorch_ext::load_cuda;
 use tch::{Cuda, Device};
 
-/// The device to compute on. Must be the first call into libtorch of the process.
+/// Returns the device to compute on. This must be the process's first call into libtorch.
 pub(crate) fn resolve(choice: DeviceChoice, printer: &Printer) -> anyhow::Result<Device> {
     let index = match choice {
         DeviceChoice::Cpu => return Ok(Device::Cpu),
@@ -19,7 +19,8 @@ pub(crate) fn resolve(choice: DeviceChoice, printer: &Printer) -> anyhow::Result
             if !Cuda::is_available() {
                 match loaded {
                     Ok(false) => {}
-                    // A driver, but libtorch was built without CUDA or for another version: fall back to the CPU.
+                    // There is a driver, but libtorch was built without CUDA or for another version: fall
+                    // back to the CPU.
                     Ok(true) => printer.note(
                         "running on the CPU: an NVIDIA driver is installed, but libtorch finds no CUDA device",
                     ),
@@ -55,8 +56,9 @@ pub(crate) fn resolve(choice: DeviceChoice, printer: &Printer) -> anyhow::Result
 
 /// Makes libtorch compute with `threads` threads.
 ///
-/// If libtorch already uses that many, nothing is set: setting the number also starts XNNPACK's thread pool,
-/// which nothing here uses. Its idle threads spin, which costs 8 % of the time of a single image.
+/// If libtorch already uses that many threads, nothing is set. Setting the number also starts XNNPACK's
+/// thread pool, which is not used here; its idle threads spin, which costs 8 % of the time for a single
+/// image.
 pub(crate) fn use_threads(threads: usize) -> anyhow::Result<()> {
     let threads = i32::try_from(threads)?;
     if tch::get_num_threads() != threads {

@@ -1,7 +1,7 @@
 //! [`Engine`]: a folded network on the device of an [`EfficientNet`].
 //!
-//! One type for all devices, so that callers do not care where they run: effnet-kernels on the CPU, `CudaNetwork` on
-//! CUDA, and libtorch's operators on any other device.
+//! There is one type for all devices, so that callers need not care where they run: effnet-kernels on the
+//! CPU, `CudaNetwork` on CUDA, and libtorch's operators on any other device.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::operators::{Kernels, OperatorNetwork};
 use crate::pending::Pending;
 
-/// Options of an [`Engine`].
+/// Options for an [`Engine`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct EngineOptions {
@@ -24,15 +24,14 @@ pub struct EngineOptions {
     pub precision: Precision,
     /// CPU threads, including the caller's; all cores by default.
     pub threads: Option<usize>,
-    /// On CUDA in fp32: multiply in TensorFloat-32, which rounds the factors to 10 bits of mantissa
-    /// and accumulates in 32-bit floats. On tensor cores, several times as fast as fp32.
+    /// On CUDA in fp32: multiply in TensorFloat-32, which rounds the factors to 10 bits of mantissa and
+    /// accumulates as 32-bit floats. On tensor cores, this is several times as fast as fp32.
     pub tf32: bool,
-    /// On CUDA: choose cuDNN's kernels by timing them, once per batch shape and thread. This takes
-    /// seconds, and another run may choose other kernels, which round differently. A batch smaller than
-    /// one that was timed is padded to its size, so run the largest batch first.
+    /// On CUDA: choose cuDNN's kernels by timing them, once per batch shape and thread. This takes seconds,
+    /// and another run may choose different kernels, which round differently. A batch that is smaller than
+    /// one already timed is padded to that size, so run the largest batch first.
     pub autotune: bool,
-    /// Return the pooled activations of the head, `[N, features]`, even if the network has a
-    /// classifier.
+    /// Return the pooled activations of the head, `[N, features]`, even if the network has a classifier.
     pub features: bool,
 }
 
@@ -73,15 +72,15 @@ impl EngineOptions {
     }
 }
 
-/// A network made ready for inference.
+/// A network prepared for inference.
 ///
-/// It holds a copy of the weights, so later changes to the [`EfficientNet`] do not affect it. On a CPU,
-/// an image gives the same bits in every run and whatever else is in the batch; on CUDA, equal batches
-/// give equal bits.
+/// It holds a copy of the weights, so later changes to the [`EfficientNet`] do not affect it. On a CPU, an
+/// image yields the same bits in every run, whatever else is in the batch; on CUDA, equal batches yield equal
+/// bits.
 ///
-/// On CUDA, images on the CPU are copied through pinned memory on a separate stream, while the device
-/// computes the previous batch. The second batch of a shape is recorded as a CUDA graph if
-/// [`libtorch_ext::CudaGraph`] is available, and later ones replay it.
+/// On CUDA, images on the CPU are copied through pinned memory on a separate stream while the device computes
+/// the previous batch. The second batch of a shape is recorded as a CUDA graph if [`libtorch_ext::CudaGraph`]
+/// is available, and later batches replay it.
 #[derive(Debug)]
 pub struct Engine {
     path: Path,
@@ -94,15 +93,15 @@ pub struct Engine {
 enum Path {
     Cpu(effnet::Engine),
     Cuda(CudaNetwork),
-    /// tch tensors must not be used by two threads at once.
+    /// Two threads must not use tch tensors at the same time.
     Operators(Mutex<OperatorNetwork>),
 }
 
 impl Engine {
-    /// Folds and packs `network` for the device that it is on.
+    /// Folds and packs `network` for its device.
     ///
     /// # Errors
-    /// [`Error::Engine`] for a precision that the device does not support, and when memory runs out.
+    /// [`Error::Engine`] if the device does not support the precision, or if memory runs out.
     pub fn new(network: &EfficientNet, options: EngineOptions) -> Result<Self, Error> {
         let refused = |error: &dyn std::fmt::Display| BackendError::Device(error.to_string());
         let state_dict = network.state_dict().map_err(|error| refused(&error))?;
@@ -165,18 +164,18 @@ impl Engine {
         Ok((path, precision))
     }
 
-    /// The precision in use; never [`Precision::Auto`].
+    /// Returns the precision in use; never [`Precision::Auto`].
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// The device that it computes on.
+    /// Returns the device on which the engine computes.
     pub fn device(&self) -> Device {
         self.device
     }
 
-    /// Why batches are not recorded as CUDA graphs; `None` if they are, and on devices other than CUDA. It
-    /// can change when the second batch of a shape is run.
+    /// Returns the reason why batches are not recorded as CUDA graphs; `None` if they are, and on devices
+    /// other than CUDA. The answer can change when the second batch of a shape is run.
     pub fn why_no_graphs(&self) -> Option<String> {
         match &self.path {
             Path::Cuda(network) => network.not_recorded(),
@@ -184,18 +183,18 @@ impl Engine {
         }
     }
 
-    /// Logits `[N, classes]` of normalised images `[N, C, H, W]`, or pooled features `[N, features]` of
-    /// a network without a classifier, in 32-bit floats. The result is where the images are: on the CPU
-    /// or on the device.
+    /// Computes the logits `[N, classes]` of normalised images `[N, C, H, W]`, or the pooled features `[N,
+    /// features]` if the network has no classifier, as 32-bit floats. The result is on the same device as the
+    /// images: on the CPU, or on the engine's device.
     ///
     /// # Errors
-    /// [`Error::BatchShape`], [`Error::Engine`] when memory runs out, [`Error::Torch`].
+    /// [`Error::BatchShape`], [`Error::Engine`] if memory runs out, [`Error::Torch`].
     pub fn run(&self, images: &Tensor) -> Result<Tensor, Error> {
         self.submit(images)?.wait()
     }
 
-    /// Starts a [`run`](Self::run). For images on the CPU and a network on CUDA, it returns before the
-    /// device has started, with the images copied; in all other cases it computes the result.
+    /// Starts a [`run`](Self::run). For images on the CPU and a network on CUDA, this returns once the images
+    /// are copied, before the device has started. In all other cases, it computes the result first.
     ///
     /// # Errors
     /// Same as [`run`](Self::run).
@@ -213,7 +212,7 @@ impl Engine {
         })
     }
 
-    /// The head's activations `[N, features, H / 32, W / 32]` in 32-bit floats.
+    /// Computes the head's activations `[N, features, H / 32, W / 32]` as 32-bit floats.
     ///
     /// # Errors
     /// Same as [`run`](Self::run).
@@ -246,7 +245,7 @@ fn lock(network: &Mutex<OperatorNetwork>) -> MutexGuard<'_, OperatorNetwork> {
     network.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The values of a tensor in row-major order.
+/// Returns the values of a tensor in row-major order.
 pub(crate) fn floats(tensor: &Tensor) -> Result<Vec<f32>, Error> {
     let local = tensor
         .f_detach()?
@@ -258,8 +257,8 @@ pub(crate) fn floats(tensor: &Tensor) -> Result<Vec<f32>, Error> {
     Ok(values)
 }
 
-/// Calls `run` with the pixels of a batch `[N, C, H, W]`, copied unless they are contiguous 32-bit floats on the
-/// CPU.
+/// Calls `run` with the pixels of a batch `[N, C, H, W]`, which are copied unless they are contiguous 32-bit
+/// floats on the CPU.
 #[allow(unsafe_code)]
 fn with_pixels<R>(
     images: &Tensor,
@@ -267,8 +266,8 @@ fn with_pixels<R>(
 ) -> Result<R, Error> {
     let size = images.size();
     let shape = std::array::from_fn(|side| size[side] as usize);
-    // SAFETY: the slice ends with this function, and in between the engine alone runs, which only reads it. A
-    // tensor is not shared between threads.
+    // SAFETY: the slice is dropped at the end of this function. Until then, only the engine runs, and it only
+    // reads the slice. A tensor is not shared between threads.
     if let Some(pixels) = unsafe { float_slice(images) } {
         return Ok(run(Images::new(pixels, shape)?)?);
     }
@@ -276,13 +275,13 @@ fn with_pixels<R>(
     Ok(run(Images::new(&pixels, shape)?)?)
 }
 
-/// A libtorch result as rows.
+/// Converts a libtorch result to rows.
 pub(crate) fn rows(result: &Tensor) -> Result<Rows, Error> {
     let count = result.size().first().copied().unwrap_or(0);
     Ok(Rows::new(floats(result)?, count as usize)?)
 }
 
-/// Images as a tensor on the CPU.
+/// Converts images to a tensor on the CPU.
 pub(crate) fn tensor(images: Images<'_>) -> Result<Tensor, Error> {
     let shape = images.shape().map(|side| side as i64);
     Ok(concatenate(&[images.pixels()], &shape)?)
@@ -351,7 +350,7 @@ impl Backend for Engine {
     }
 }
 
-/// The memory of a CUDA device.
+/// Returns the memory of a CUDA device.
 pub(crate) fn memory(device: Device) -> Result<Option<libtorch_ext::DeviceMemory>, Error> {
     match device {
         Device::Cuda(index) => Ok(Some(device_memory(index)?)),

@@ -1,9 +1,9 @@
-//! Errors of a network on a device.
+//! Errors from a network on a device.
 
 use effnet::BackendError;
 use tch::TchError;
 
-/// An error of a network on a device.
+/// An error from a network on a device.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -27,7 +27,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether memory ran out: a smaller batch may fit.
+    /// Returns whether memory ran out, in which case a smaller batch may fit.
     pub fn is_out_of_memory(&self) -> bool {
         match self {
             Self::Engine(error) => error.is_out_of_memory(),

@@ -1,4 +1,4 @@
-//! The `effnet-torch` command: every command of `effnet`, and those that need libtorch.
+//! The `effnet-torch` command, which has every command of `effnet` and those that need libtorch.
 
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
-//! The folded network on libtorch's operators: the path for devices other than the CPU.
+//! The folded network built from libtorch's operators, for devices other than the CPU.
 //!
-//! Batch normalisation is folded into the convolutions by the code that prepares the CPU kernels, so both paths compute
-//! the same layers; here they are tensors on a device.
+//! Batch normalisation is folded into the convolutions by the code that prepares the CPU kernels, so both
+//! paths compute the same layers. In this module, the layers are tensors on a device.
 
 use effnet_core::channels_last;
 use effnet_kernels::{Layers, Padding};
@@ -27,7 +27,7 @@ struct Block {
     skip: bool,
 }
 
-/// The folded layers on a device, in the precision they compute in.
+/// The folded layers on a device, in the precision in which they compute.
 #[derive(Debug)]
 pub(crate) struct OperatorNetwork {
     stem: Convolution,
@@ -42,14 +42,15 @@ pub(crate) struct OperatorNetwork {
 /// Which cuDNN kernels a convolution may use; ignored on other devices.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Kernels {
-    /// Time the kernels for each new shape and use the fastest, instead of cuDNN's heuristic.
+    /// Whether to time the kernels for each new shape and use the fastest, instead of relying on cuDNN's
+    /// heuristic.
     pub(crate) autotune: bool,
-    /// Also allow kernels that round 32-bit floats to TensorFloat-32 before multiplying.
+    /// Whether to also allow kernels that round 32-bit floats to TensorFloat-32 before multiplying.
     pub(crate) tf32: bool,
 }
 
 impl OperatorNetwork {
-    /// The layers in `kind` on `device`.
+    /// Creates the layers as `kind` on `device`.
     pub(crate) fn new(
         layers: &Layers<'_>,
         device: Device,
@@ -78,12 +79,13 @@ impl OperatorNetwork {
         })
     }
 
-    /// The element type that it computes in.
+    /// Returns the element type in which the network computes.
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Logits `[N, classes]`, or pooled features `[N, C]` without a classifier, in 32-bit floats.
+    /// Computes the logits `[N, classes]`, or the pooled features `[N, C]` if there is no classifier, as
+    /// 32-bit floats.
     pub(crate) fn run(&self, images: &Tensor) -> Result<Tensor, TchError> {
         let pooled = self.features(images)?.f_adaptive_avg_pool2d([1, 1])?;
         let output = match &self.classifier {
@@ -93,7 +95,7 @@ impl OperatorNetwork {
         output.f_flatten(1, -1)?.f_to_kind(Kind::Float)
     }
 
-    /// Activations `[N, C, H', W']` after the head, in 32-bit floats.
+    /// Computes the activations `[N, C, H', W']` after the head, as 32-bit floats.
     pub(crate) fn run_features(&self, images: &Tensor) -> Result<Tensor, TchError> {
         self.features(images)?.f_to_kind(Kind::Float)?.f_contiguous()
     }
@@ -126,7 +128,7 @@ impl OperatorNetwork {
     }
 }
 
-/// A layer's weight, multiplied by the scale of its batch norm in 64 bits, and its bias.
+/// Returns a layer's weight, multiplied by the scale of its batch norm in 64 bits, and its bias.
 fn convolution(
     layer: &effnet_kernels::Convolution<'_>,
     device: Device,
@@ -170,7 +172,7 @@ fn convolve(input: &Tensor, convolution: &Convolution, kernels: Kernels) -> Resu
         }
     }
     .map(|side| side as i64);
-    // `conv2d` reads these flags from global state; here they apply to this network only.
+    // `conv2d` reads these flags from global state, whereas here they apply only to this network.
     let conv = |input: &Tensor, padding: [i64; 2]| {
         let deterministic = true;
         input.f_internal_convolution(

@@ -17,17 +17,17 @@ enum Progress {
 }
 
 impl Pending {
-    /// A finished result.
+    /// Wraps a finished result.
     pub fn done(result: Tensor) -> Self {
         Self(Progress::Done(result))
     }
 
-    /// A result that `wait` waits for and returns.
+    /// Creates a result that `wait` waits for and returns.
     pub fn later(wait: impl FnOnce() -> Result<Tensor, Error> + Send + 'static) -> Self {
         Self(Progress::Later(Box::new(wait)))
     }
 
-    /// Whether [`wait`](Self::wait) returns at once.
+    /// Returns whether [`wait`](Self::wait) would return immediately.
     pub fn is_done(&self) -> bool {
         matches!(self.0, Progress::Done(_))
     }
@@ -35,7 +35,7 @@ impl Pending {
     /// Waits for the result.
     ///
     /// # Errors
-    /// [`Error::Native`] when the device failed.
+    /// [`Error::Native`] if the device failed.
     pub fn wait(self) -> Result<Tensor, Error> {
         match self.0 {
             Progress::Done(result) => Ok(result),

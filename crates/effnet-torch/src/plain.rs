@@ -1,5 +1,5 @@
-//! `--engine plain`: the network's own layers, one libtorch call after another, without folding. The fused
-//! engine is checked against it.
+//! `--engine plain`: the network's own layers, called through libtorch one after another, without folding.
+//! The fused engine is checked against this engine.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +15,7 @@ use crate::error::Error;
 /// An unfused network.
 #[derive(Debug)]
 pub(crate) struct PlainNetwork {
-    /// tch tensors must not be used by two threads at once.
+    /// Two threads must not use tch tensors at the same time.
     network: Mutex<EfficientNet>,
     config: Config,
     device: Device,
@@ -24,7 +24,7 @@ pub(crate) struct PlainNetwork {
 }
 
 impl PlainNetwork {
-    /// With `features`, it returns the pooled activations of the head instead of logits.
+    /// Creates the network. With `features`, it returns the pooled activations of the head instead of logits.
     pub(crate) fn new(
         parameters: &Parameters,
         device: Device,

@@ -1,8 +1,8 @@
 //! `effnet train` and `effnet finetune`, which differ only in their default settings.
 //!
-//! A training run goes through the files below in this order: `start` determines the settings and the run
+//! A training run goes through the modules below in this order: `start` determines the settings and the run
 //! folder, `session_builder` opens the images, the initial weights and the teacher and resolves every `auto`,
-//! and `session` runs the epochs. effnet-train's `Trainer` takes the steps; the files here add what a command
+//! and `session` runs the epochs. effnet-train's `Trainer` takes the steps. These modules add what a command
 //! needs: settings, run folders, Ctrl-C, progress bars and several processes.
 
 mod batch_size;
@@ -59,7 +59,7 @@ pub(crate) fn run(
         return run_alone(command, arguments, defaults, printer);
     };
     let printer = &printer.of_rank(environment.rank);
-    // Before anything else touches libtorch.
+    // This must precede any other call into libtorch.
     let device = resolve(arguments.device, printer)?;
     prepare(arguments)?;
     let ranks = Ranks::connect(&environment, arguments, device)?;
@@ -80,7 +80,7 @@ pub(crate) fn run(
     run().inspect_err(|error| ranks.report(error))
 }
 
-/// Trains in this process only.
+/// Trains only in this process.
 fn run_alone(
     command: &str,
     arguments: &TrainingArguments,
@@ -93,7 +93,7 @@ fn run_alone(
         None => defaults,
     };
     let settings = start::settings(arguments, defaults, printer)?;
-    // Before anything else touches libtorch.
+    // This must precede any other call into libtorch.
     let device = resolve(arguments.device, printer)?;
     prepare(arguments)?;
     let zoo = open_zoo(&arguments.zoo)?;
@@ -136,7 +136,7 @@ fn train(command: &str, builder: SessionBuilder<'_>, start: StartMode) -> anyhow
     report(command, ending, &session, printer)
 }
 
-/// Says that a run that was to be resumed has ended, and how to train further.
+/// Reports that the run to be resumed has already ended, and how to continue training.
 fn report_ended(command: &str, ended: &Ended, printer: &Printer) -> anyhow::Result<Outcome> {
     let Some(folder) = &ended.folder else {
         return Ok(Outcome::Done);
@@ -220,7 +220,7 @@ fn report(
     Ok(Outcome::Done)
 }
 
-/// A path quoted for a shell.
+/// Quotes a path for a shell.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,~".contains(c);

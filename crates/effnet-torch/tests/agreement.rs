@@ -1,4 +1,4 @@
-//! The engine against the plain network, whose parity with the reference is tested elsewhere.
+//! Compares the engine with the plain network, whose parity with the reference is tested elsewhere.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 
@@ -11,8 +11,8 @@ use tch::{Device, Kind, Tensor, nn};
 
 const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
-/// Images with structure at several scales: noise alone averages out, and then the logits hardly
-/// depend on what lies at the border.
+/// Returns images with structure at several scales. Noise alone would average out, and the logits would
+/// hardly depend on the pixels at the border.
 fn smooth(count: i64, size: [i64; 2]) -> Tensor {
     let mut images = Tensor::zeros([count, 3, size[0], size[1]], CPU);
     for side in [2, 5, 11] {
@@ -22,7 +22,7 @@ fn smooth(count: i64, size: [i64; 2]) -> Tensor {
     images
 }
 
-/// One test at a time: they share libtorch's random numbers, and each uses all threads.
+/// Runs one test at a time: the tests share libtorch's random numbers, and each uses all threads.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -30,9 +30,9 @@ fn alone() -> MutexGuard<'static, ()> {
     turn
 }
 
-/// A network whose running statistics are those of `smooth` images, so that its logits depend on
-/// every pixel as a trained network's do. Residual branches are scaled down: at full strength a
-/// deep random network amplifies a rounding error a thousandfold, which no trained one does.
+/// Returns a network whose running statistics are those of `smooth` images, so that its logits depend on
+/// every pixel, as those of a trained network do. Residual branches are scaled down: at full strength, a deep
+/// random network amplifies a rounding error a thousandfold, which a trained network does not.
 fn calibrated(config: &Config, size: [i64; 2]) -> EfficientNet {
     let store = nn::VarStore::new(Device::Cpu);
     let momentum_one = Config {
@@ -49,7 +49,7 @@ fn calibrated(config: &Config, size: [i64; 2]) -> EfficientNet {
     tch::no_grad(|| {
         for (name, tensor) in calibrating.named_tensors() {
             let mut tensor = tensor.shallow_clone();
-            // Affine parameters that are not one and zero, or folding them would prove little.
+            // The affine parameters must not be one and zero, or folding them would prove little.
             if name.contains("_bn") && (name.ends_with("weight") || name.ends_with("bias")) {
                 tensor += Tensor::randn(tensor.size(), CPU) * 0.1;
             }
@@ -69,7 +69,7 @@ fn plain(network: &EfficientNet, images: &Tensor) -> Tensor {
     tch::no_grad(|| network.forward(images, false).unwrap())
 }
 
-/// The largest difference over the largest magnitude.
+/// Returns the largest difference divided by the largest magnitude.
 fn worst(found: &Tensor, expected: &Tensor) -> f64 {
     assert_eq!(found.size(), expected.size());
     let difference = (found - expected).abs().max().double_value(&[]);
@@ -139,7 +139,7 @@ fn every_variant_agrees_in_every_profile() {
     }
 }
 
-/// Every profile and batch size at the variant's own size and an odd one: 18 comparisons.
+/// Compares every profile and batch size, at the variant's own size and at an odd size: 18 comparisons.
 fn agree_everywhere(variant: Variant) {
     let _turn = alone();
     for profile in Profile::ALL {
@@ -150,7 +150,7 @@ fn agree_everywhere(variant: Variant) {
     }
 }
 
-/// A quarter of an hour in all, most of it in the plain path of the large variants.
+/// These tests take a quarter of an hour in all, mostly in the plain path of the large variants.
 mod everywhere {
     use super::{Variant, agree_everywhere};
 
@@ -297,7 +297,7 @@ fn other_layouts_kinds_and_sizes_are_taken_as_they_come() {
             .unwrap()
             .equal(&expected)
     );
-    // A larger batch and image after a smaller one, and back.
+    // Run a larger batch and image after a smaller one, and back.
     let large = smooth(4, [160, 128]);
     assert!(worst(&engine.run(&large).unwrap(), &plain(&network, &large)) <= 1e-4);
     assert!(engine.run(&images).unwrap().equal(&expected));

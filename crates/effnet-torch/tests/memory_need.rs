@@ -1,5 +1,5 @@
-//! What a batch is said to take, against what Linux says it took. One test: the measured memory is
-//! that of the whole process.
+//! Compares the memory estimated for a batch with what Linux measures. There is a single test, because the
+//! measured memory is that of the whole process.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
@@ -14,16 +14,16 @@ use tch::{Device, Kind, Tensor, nn};
 const SIDE: i64 = 448;
 const SIZE: [usize; 2] = [SIDE as usize; 2];
 
-/// A line of `/proc/self/status`, in bytes.
+/// Returns a line of `/proc/self/status`, in bytes.
 fn status(name: &str) -> f64 {
     let text = fs::read_to_string("/proc/self/status").unwrap();
     let line = text.lines().find(|line| line.starts_with(name)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() * 1024.0
 }
 
-/// By how much the memory in use grows at most while `work` runs.
+/// Returns the peak growth of the memory in use while `work` runs.
 fn growth<T>(work: impl FnOnce() -> T) -> f64 {
-    // "5" makes the present memory the largest so far.
+    // "5" resets the peak to the current memory use.
     fs::write("/proc/self/clear_refs", "5").unwrap();
     let before = status("VmRSS:");
     work();
@@ -48,7 +48,8 @@ fn what_a_batch_takes_is_what_was_estimated() {
     let store = nn::VarStore::new(Device::Cpu);
     let network = EfficientNet::new(&store.root(), &config).unwrap();
     let (few, many) = (images(2), images(64));
-    // Kept alive, or the second would be given the memory of the first, which has grown already.
+    // The engines are kept alive, or the second would be given the memory of the first, which has already
+    // grown.
     let mut engines = Vec::new();
     for precision in [Precision::Fp32, Precision::Bf16] {
         let options = EngineOptions::default().with_precision(precision).with_threads(2);
@@ -57,7 +58,7 @@ fn what_a_batch_takes_is_what_was_estimated() {
         let estimate = |count: u64| (need.fixed + count * need.per_image) as f64;
         let first = growth(|| Engine::run(&engine, &few).unwrap());
         assert_near(estimate(2), first, 1.5, &format!("{precision}, 2 images"));
-        // The memory of the first batch is given back before the larger one's is taken.
+        // The memory of the first batch is returned before that of the larger batch is allocated.
         let second = growth(|| Engine::run(&engine, &many).unwrap());
         let further = estimate(64) - estimate(2);
         assert_near(further, second, 1.25, &format!("{precision}, 62 images more"));

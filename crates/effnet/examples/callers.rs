@@ -1,5 +1,5 @@
 //! Benchmarks concurrent callers of one engine: `callers VARIANT CALLERS SECONDS` prints the total images per
-//! second of all callers, with one thread each, and the memory of the process. Used by
+//! second of all callers, with one thread each, and the memory use of the process. Used by
 //! scripts/bench/two-callers.
 
 #![allow(clippy::print_stdout)]
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let [height, width] = config.image_size;
     let pixels = vec![0.5; 3 * height * width];
     let images = || Images::new(&pixels, [1, 3, height, width]);
-    // Warm up: contexts allocate memory, and caches fill.
+    // Warm up, so that contexts have allocated their memory and caches are filled.
     let call = || engine.run(images()?).map(drop);
     std::thread::scope(|scope| {
         let warm_up: Vec<_> = (0..callers).map(|_| scope.spawn(call)).collect();

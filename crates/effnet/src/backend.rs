@@ -1,4 +1,4 @@
-//! The interface between whatever supplies images and whatever computes a network.
+//! The interface between the code that supplies images and the engines that run a network.
 //!
 //! [`Pipeline`](crate::Pipeline) and the commands call a network through [`Backend`]. The CPU engine of this
 //! crate implements it, and so do the libtorch engines of effnet-torch; without it, every command would need
@@ -20,7 +20,7 @@ pub struct Images<'a> {
 }
 
 impl<'a> Images<'a> {
-    /// Images `[N, C, H, W]`, in row-major order.
+    /// Wraps the values of images `[N, C, H, W]`, in row-major order.
     ///
     /// # Errors
     /// [`BackendError::Length`] when the number of values does not match the shape.
@@ -61,7 +61,7 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// `count` rows of equal length, in row-major order.
+    /// Creates `count` rows of equal length from values in row-major order.
     ///
     /// # Errors
     /// [`BackendError::Length`] when the values cannot be divided into `count` rows.
@@ -102,7 +102,7 @@ impl Rows {
     }
 }
 
-/// A result that may not be ready yet: a device computes while its caller does something else, such as
+/// A result that may not be ready yet: a device can compute while its caller does something else, such as
 /// preparing the next batch.
 pub struct Pending(Progress);
 
@@ -117,7 +117,7 @@ impl Pending {
         Self(Progress::Done(result))
     }
 
-    /// A result that `wait` waits for and returns.
+    /// A result that is not ready yet; `wait` waits for it and returns it.
     pub fn later(wait: impl FnOnce() -> Result<Rows, BackendError> + Send + 'static) -> Self {
         Self(Progress::Later(Box::new(wait)))
     }
@@ -147,7 +147,7 @@ impl fmt::Debug for Pending {
 
 /// A network that is ready to run.
 pub trait Backend: Send + Sync + 'static {
-    /// Runs a batch of normalised images, `[N, C, H, W]` in 32-bit floats. The result is logits `[N,
+    /// Runs a batch of normalised images, `[N, C, H, W]` as 32-bit floats. The result is logits `[N,
     /// classes]` or pooled features `[N, features]`. On a CPU it is ready on return; a device may still be
     /// computing while the caller assembles the next batch. The images are not accessed after the call
     /// returns.
@@ -182,7 +182,7 @@ pub trait Backend: Send + Sync + 'static {
     /// [`BackendError::Kernels`] for an invalid size.
     fn memory_need(&self, size: [usize; 2]) -> Result<MemoryNeed, BackendError>;
 
-    /// Device that it computes on: `cpu`, `cuda:0`, ...
+    /// Device that the network runs on: `cpu`, `cuda:0`, ...
     fn device(&self) -> String {
         "cpu".to_owned()
     }
@@ -208,8 +208,8 @@ pub trait Backend: Send + Sync + 'static {
         false
     }
 
-    /// Why batches are not replayed as CUDA graphs on a device that supports them. It can change when a
-    /// second batch of the same shape is run.
+    /// The reason why batches are not replayed as CUDA graphs on a device that supports them. It can change
+    /// when a second batch of the same shape is run.
     fn why_no_graphs(&self) -> Option<String> {
         None
     }
@@ -283,7 +283,7 @@ pub enum BackendError {
         device: String,
     },
     /// The number of values does not match the shape.
-    #[error("the number of values is {found}, which does not match the shape {shape:?}")]
+    #[error("the number of values ({found}) does not match the shape {shape:?}")]
     Length {
         /// The shape.
         shape: Vec<usize>,

@@ -1,8 +1,8 @@
 //! The automatic batch size.
 //!
 //! A batch should occupy all threads, fit into memory and finish soon enough that Ctrl-C is not ignored for
-//! seconds. Users cannot know these numbers for each variant and machine, so they are computed here from the
-//! cost of the network and the available memory.
+//! seconds. Users cannot know which size does so for each variant and machine, so it is computed here from
+//! the cost of the network and the available memory.
 
 use effnet_architecture::Config;
 
@@ -11,16 +11,16 @@ use crate::{Backend, BackendError};
 /// Memory for the activations of a network, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryNeed {
-    /// Independent of the batch size.
+    /// Memory that does not depend on the batch size.
     pub fixed: u64,
-    /// Per image of the batch.
+    /// Memory per image in the batch.
     pub per_image: u64,
 }
 
 impl MemoryNeed {
-    /// Memory for inference with libtorch's own modules, in 32-bit floats: at the widest point of the
-    /// network, six copies of the expanded activations, as convolved (in oneDNN's layout and in the plain
-    /// one), normalised, activated and padded. `size` is `[height, width]` in pixels.
+    /// Estimates the memory for inference with libtorch's own modules and 32-bit floats: at the widest point
+    /// of the network, six copies of the expanded activations, among them the convolved (in oneDNN's layout
+    /// and in the plain one), normalised, activated and padded ones. `size` is `[height, width]` in pixels.
     pub fn of_modules(config: &Config, size: [usize; 2]) -> Self {
         let [mut rows, mut columns] = size.map(|side| side.div_ceil(2));
         let mut widest = rows * columns * config.stem_channels();
@@ -35,12 +35,12 @@ impl MemoryNeed {
     }
 }
 
-/// What the batch size depends on.
+/// The quantities that determine the batch size.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchDemand {
     /// Memory for the network's activations.
     pub activations: MemoryNeed,
-    /// Size of one decoded image, `[3, H, W]` in 32-bit floats, in bytes.
+    /// Size in bytes of one decoded image, `[3, H, W]` as 32-bit floats.
     pub image_bytes: u64,
     /// Number of multiply-accumulate operations per image.
     pub multiply_accumulates: u64,
@@ -48,7 +48,7 @@ pub struct BatchDemand {
     pub threads: usize,
 }
 
-/// Images per thread above which the fused network gained nothing in measurements (B0, B3).
+/// Images per thread; in measurements (B0, B3), more did not make the fused network any faster.
 const IMAGES_PER_THREAD: u64 = 8;
 
 /// Multiply-accumulates per thread and call: about half a second on a processor with AVX-512. Results and
@@ -59,7 +59,8 @@ const OPERATIONS_PER_THREAD: u64 = 40_000_000_000;
 const DEVICE_AS_THREADS: usize = 16;
 
 impl BatchDemand {
-    /// That of `backend`, which computes the network of `config`, for images of `side` x `side` pixels.
+    /// Returns the demand of `backend`, which runs the network of `config`, for images of `side` x `side`
+    /// pixels.
     ///
     /// # Errors
     /// Same as [`Backend::memory_need`].
@@ -77,10 +78,11 @@ impl BatchDemand {
         })
     }
 
-    /// The batch size that occupies all threads within half of `available` bytes; at least 1.
+    /// Returns the batch size that occupies all threads and fits into half of the `available` bytes; at least
+    /// 1.
     ///
-    /// A [`Pipeline`](crate::Pipeline) holds up to three batches of decoded images: in the network, gathered
-    /// for the next call, and decoded ahead.
+    /// A [`Pipeline`](crate::Pipeline) holds up to three batches of decoded images: one in the network, one
+    /// gathered for the next call, and one decoded ahead.
     pub fn batch_size(&self, available: Option<u64>) -> usize {
         let per_thread =
             (OPERATIONS_PER_THREAD / self.multiply_accumulates.max(1)).clamp(1, IMAGES_PER_THREAD);
@@ -92,8 +94,8 @@ impl BatchDemand {
         wanted.min(fitting).max(1) as usize
     }
 
-    /// Like [`batch_size`](Self::batch_size), for a device with `free` bytes that holds the activations and
-    /// computes instead of the threads.
+    /// Like [`batch_size`](Self::batch_size), but for a device with `free` bytes of memory, which holds the
+    /// activations and computes instead of the threads.
     pub fn batch_size_on_device(&self, available: Option<u64>, free: u64) -> usize {
         let on_device = Self {
             threads: DEVICE_AS_THREADS,

@@ -1,8 +1,8 @@
 //! Matches the class names of a data set to the classes of a network.
 //!
 //! Folders are named in many ways: `n02510455`, `giant_panda`, `388`. `effnet evaluate` needs the network's
-//! class of each folder; a wrong guess would give a wrong accuracy without an error, so either one rule
-//! matches all names or the data set is refused.
+//! class for each folder; a wrong guess would give a wrong accuracy without an error, so either one rule
+//! matches all names or the data set is rejected.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::{Labels, LabelsError};
 /// Maximum number of names that an error lists.
 const LISTED: usize = 12;
 
-/// Why the classes of a data set do not match those of a network.
+/// Errors from matching the classes of a data set to those of a network.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClassMatchError {
@@ -47,9 +47,9 @@ pub enum ClassMatchError {
     Labels(#[from] LabelsError),
 }
 
-/// The network's class for each of `names`. The first rule that matches all names is used: exact class names,
-/// WordNet IDs of ImageNet, class numbers, or class names that may differ in case, have underscores or
-/// hyphens for spaces, or be one of several synonyms.
+/// Returns the network's class for each of `names`. The first rule that matches all names is used: exact
+/// class names, WordNet IDs of ImageNet, class numbers, or class names that may differ in case, have
+/// underscores or hyphens instead of spaces, or be one of several synonyms.
 ///
 /// # Errors
 /// [`ClassMatchError::Unknown`] when no rule matches all names, [`ClassMatchError::Twice`] when two names
@@ -113,7 +113,7 @@ fn find_all(
         .collect()
 }
 
-/// The whole label, and its comma-separated parts.
+/// Returns the whole label and its comma-separated parts, passed through `loosened`.
 fn synonyms(label: &str) -> Vec<String> {
     let mut keys: Vec<String> = label.split(',').map(loosened).collect();
     keys.push(loosened(label));
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn an_ambiguous_synonym_is_no_match() {
-        // A bird and a machine.
+        // A crane is a bird or a machine.
         let error = match_classes(&names(&["crane"]), &Labels::imagenet().unwrap()).unwrap_err();
         assert!(error.to_string().contains("crane"), "{error}");
     }

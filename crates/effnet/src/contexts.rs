@@ -1,8 +1,8 @@
 //! The pool of contexts of an engine, which limits concurrent calls and reuses memory between them.
 //!
 //! A context is scratch memory and a team of threads. Creating one takes longer than the forward pass of a
-//! small network, so contexts are reused; more of them than fit on the cores would only slow each other down,
-//! so their number is limited and further callers wait.
+//! small network, so contexts are reused; more contexts than the cores can run would only slow each other
+//! down, so their number is limited and further callers wait.
 
 use std::num::NonZero;
 use std::ops::{Deref, DerefMut};
@@ -27,8 +27,8 @@ struct State {
 }
 
 impl Contexts {
-    /// A pool of contexts with `threads` threads each, by default one per core, of which at most `calls` are
-    /// leased at a time. The first is created now, so that errors surface early.
+    /// Creates a pool of contexts, each with `threads` threads (default: one per core). At most `calls`
+    /// contexts are leased at a time. The first is created immediately, so that errors surface early.
     pub(crate) fn new(threads: Option<usize>, calls: Option<usize>) -> Result<Self, Error> {
         let cores = available_parallelism().map_or(1, NonZero::get);
         let threads = threads.unwrap_or(cores).clamp(1, 1024);
@@ -51,14 +51,14 @@ impl Contexts {
         self.most
     }
 
-    /// A context for one call; waits while `most` contexts are leased.
+    /// Leases a context for one call, waiting while `most` contexts are leased.
     pub(crate) fn lease(&self) -> Result<Lease<'_>, Error> {
         let mut state = self.lock();
         while state.leased >= self.most {
             state = self.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.leased += 1;
-        // The most recently returned one, whose memory is the most likely to be cached.
+        // Take the context that was returned last: its memory is the most likely to be cached.
         let idle = state.idle.pop();
         drop(state);
         let context = match idle.map_or_else(|| Context::new(self.threads), Ok) {
@@ -79,7 +79,7 @@ impl Contexts {
     }
 
     pub(crate) fn release(&self) {
-        // Drop outside the lock: joining their threads takes time.
+        // Drop the contexts outside the lock: joining their threads takes time.
         let idle = std::mem::take(&mut self.lock().idle);
         drop(idle);
     }

@@ -1,4 +1,4 @@
-//! The CPU engine: one network, packed, that any number of threads may run.
+//! The CPU engine: one packed network that any number of threads may run.
 
 use std::sync::Arc;
 
@@ -17,10 +17,11 @@ pub struct EngineOptions {
     pub precision: Precision,
     /// Number of threads per call, including the caller's; by default one per core.
     pub threads: Option<usize>,
-    /// Maximum number of concurrent calls; others wait for their turn. By default as many as keep calls times
-    /// threads within the number of cores, at least one.
+    /// Maximum number of concurrent calls; further calls wait their turn. The default is the number of cores
+    /// divided by the number of threads per call, but at least one.
     pub calls: Option<usize>,
-    /// Return the pooled features of the head, `[N, features]`, even if the network has a classifier.
+    /// Whether to return the pooled features of the head, `[N, features]`, even if the network has a
+    /// classifier.
     pub features: bool,
 }
 
@@ -56,11 +57,12 @@ impl EngineOptions {
 
 /// A network prepared for inference on a CPU: batch normalisation folded, weights packed.
 ///
-/// The packed weights never change and are shared by all callers; the memory and the threads of a call are
-/// leased from a bounded pool, and a lock covers the lease alone. Idle contexts keep what their largest call
-/// needed: at most [`calls`](EngineOptions::calls) times [`memory_need`](Backend::memory_need), until
-/// [`release_memory`](Self::release_memory). Equal images give equal bits, run after run, whatever else is in
-/// the batch and however many threads there are. Clones share the packed weights and the pool.
+/// The packed weights never change and are shared by all callers. Each call leases its memory and threads
+/// from a bounded pool; only the lease itself takes a lock. Idle contexts keep the memory that their largest
+/// call needed, in total at most [`calls`](EngineOptions::calls) times [`memory_need`](Backend::memory_need),
+/// until [`release_memory`](Self::release_memory) is called. The same image gives bit-identical results on
+/// every run, whatever else is in the batch and however many threads there are. Clones share the packed
+/// weights and the pool.
 ///
 /// ```no_run
 /// use effnet::{Backend, Checkpoint, Engine, EngineOptions, Images, LoadOptions, Parameters};
@@ -123,7 +125,8 @@ impl Engine {
         })
     }
 
-    /// The same network, weights and pool, with pooled features `[N, features]` as output instead of logits.
+    /// Returns an engine with the same network, weights and pool that outputs pooled features `[N, features]`
+    /// instead of logits.
     #[must_use]
     pub fn for_features(&self) -> Self {
         Self {
@@ -132,7 +135,7 @@ impl Engine {
         }
     }
 
-    /// The network that it computes.
+    /// The configuration of the network.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -147,7 +150,8 @@ impl Engine {
         self.contexts.most()
     }
 
-    /// Length of a row of results: the number of classes, or of features without a classifier.
+    /// Length of one row of results: the number of classes for logits, or the number of features for pooled
+    /// features.
     pub fn output_width(&self) -> usize {
         match (self.output, self.network.classes()) {
             (Output::Logits, Some(classes)) => classes,
@@ -155,7 +159,8 @@ impl Engine {
         }
     }
 
-    /// The activations of the head, `[N, features, H / 32, W / 32]`, for normalised images, with their shape.
+    /// Computes the activations of the head, `[N, features, H / 32, W / 32]`, for normalised images, and
+    /// returns them with their shape.
     ///
     /// # Errors
     /// Same as [`Backend::run`].
@@ -163,12 +168,12 @@ impl Engine {
         self.compute(images, Output::Features)
     }
 
-    /// Size of the packed weights in bytes, which all callers share.
+    /// Size in bytes of the packed weights, which all callers share.
     pub fn weight_bytes(&self) -> u64 {
         self.network.bytes()
     }
 
-    /// Memory that idle contexts hold, in bytes.
+    /// Memory held by idle contexts, in bytes.
     pub fn idle_bytes(&self) -> u64 {
         self.contexts.idle_bytes()
     }

@@ -16,9 +16,9 @@ pub enum Error {
     /// `--model` and `--weights` both name weights.
     #[error("--model {model} and --weights {weights} both name weights; pass only one of them")]
     TwoWeights {
-        /// The model, which is the id of published weights.
+        /// The value of `--model`, an id of published weights.
         model: String,
-        /// The weights.
+        /// The value of `--weights`.
         weights: String,
     },
     /// Neither a file nor the id of published weights.
@@ -31,8 +31,8 @@ pub enum Error {
     },
     /// A folder that is not a run folder.
     #[error(
-        "{}: no weights in this folder, expected best.safetensors or last.safetensors of a training run, or \
-         model.safetensors or pytorch_model.bin of a hub",
+        "{}: no weights in this folder; expected best.safetensors or last.safetensors from a training run, or \
+         model.safetensors or pytorch_model.bin from the Hugging Face hub",
         path.display()
     )]
     NoWeightsInFolder {
@@ -61,17 +61,17 @@ pub enum Error {
         /// The invalid entry.
         source: MetadataError,
     },
-    /// The file contains another network.
-    #[error("{}: not an EfficientNet that is supported (`effnet inspect --tensors` lists what it holds)", path.display())]
+    /// The file contains a different kind of network.
+    #[error("{}: not a supported EfficientNet (`effnet inspect --tensors` lists its tensors)", path.display())]
     NotEfficientNet {
         /// The file.
         path: PathBuf,
-        /// What does not match.
+        /// How the file differs from an EfficientNet.
         source: NamingError,
     },
-    /// The file contains another variant than requested.
+    /// The file contains a different variant from the one requested.
     #[error(
-        "{}: found the parameters of {found}, expected {asked}; pass --model {found} or omit --model",
+        "{}: expected the parameters of {asked}, found those of {found}; pass --model {found} or omit --model",
         path.display()
     )]
     OtherVariant {
@@ -84,52 +84,52 @@ pub enum Error {
     },
     /// The network in the file is not a published variant.
     #[error(
-        "{}: an EfficientNet whose widths or depths match none of b0 to b8 and l2, which the commands are \
-         limited to; a program can build other networks with effnet-core",
+        "{}: this EfficientNet's widths or depths match none of b0 to b8 and l2, the only variants that the \
+         commands support; a Rust program can build other networks with effnet-core",
         path.display()
     )]
     NoVariant {
         /// The file.
         path: PathBuf,
     },
-    /// The classifier has another number of classes than expected.
+    /// The classifier has an unexpected number of classes.
     #[error(
-        "{}: found {found} {}, expected {expected}; pass --num-classes {found}, and --labels FILE with their \
-         names",
+        "{}: expected {expected} {}, found {found}; pass --num-classes {found}, and --labels FILE with the \
+         class names",
         path.display(),
-        classes(*found)
+        classes(*expected)
     )]
     Classes {
         /// The file.
         path: PathBuf,
         /// Number of classes of its classifier.
         found: usize,
-        /// Expected number of classes: as requested, or as there are labels in the file.
+        /// Expected number of classes: the requested number, or the number of labels in the file.
         expected: usize,
     },
     /// The file has no classifier.
     #[error(
-        "{}: no classifier in this file{}{}; for feature vectors, use `effnet features`, to train one, \
-         `effnet finetune`",
+        "{}: no classifier in this file{}{}; use `effnet features` for feature vectors, or `effnet finetune` \
+         to train a classifier",
         path.display(),
         match expected {
             Some(expected) => format!(", expected one with {expected} {}", classes(*expected)),
             None => String::new(),
         },
-        if aside.is_empty() { String::new() } else { format!(" (next to the network: {})", quote_list(aside)) }
+        if aside.is_empty() { String::new() } else { format!(" (outside the network: {})", quote_list(aside)) }
     )]
     NoClassifier {
         /// The file.
         path: PathBuf,
         /// Expected number of classes.
         expected: Option<usize>,
-        /// Tensors next to the network.
+        /// Names of the tensors outside the network.
         aside: Vec<String>,
     },
     /// The head of the network is more than one linear layer.
     #[error(
-        "{}: the classifier has several layers ({}), expected one linear layer; for feature vectors, use \
-         `effnet features`, to train a new classifier, `effnet finetune`",
+        "{}: the classifier has several layers ({}), expected one linear layer; use `effnet features` for \
+         feature vectors, or `effnet finetune` to train a new classifier",
         path.display(),
         quote_list(layers)
     )]
@@ -141,7 +141,7 @@ pub enum Error {
     },
     /// The number of labels differs from the number of classes.
     #[error(
-        "{found} {}, the weights have {expected} {}",
+        "found {found} {}, but the weights have {expected} {}",
         if *found == 1 { "name" } else { "names" },
         classes(*expected)
     )]
@@ -178,7 +178,7 @@ pub enum Error {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
 }

@@ -1,8 +1,8 @@
 //! Folds batch normalisation into the convolution before it.
 //!
-//! In inference, batch normalisation is an affine map per channel, so it becomes a scale and a bias of the
+//! At inference, batch normalisation is an affine map per channel, so it becomes a scale and a bias of the
 //! convolution and costs nothing. Folding in 64 bits and rounding once preserves five digits of the logits;
-//! in 32 bits they would lose one.
+//! folding in 32 bits would lose one of them.
 
 use effnet_architecture::{Config, Padding};
 use effnet_checkpoint::TensorError;
@@ -12,8 +12,8 @@ use effnet_kernels::{Block, Convolution, Layers};
 use crate::Parameters;
 
 impl Parameters {
-    /// The layers of the network, with each batch normalisation folded into a 64-bit scale and a bias of the
-    /// convolution before it. Weights are borrowed if they are stored as 32-bit floats.
+    /// Returns the layers of the network. Each batch normalisation is folded into a 64-bit scale and a bias
+    /// of the convolution before it. Weights are borrowed if they are stored as 32-bit floats.
     ///
     /// Without classifier parameters, the layers end with the head.
     ///
@@ -60,7 +60,7 @@ impl Parameters {
 struct Folding<'a> {
     parameters: &'a Parameters,
     config: &'a Config,
-    /// Input size of the next layer, for an image of the size that static padding is computed from.
+    /// Input size of the next layer, for an image of the size from which static padding is computed.
     size: [usize; 2],
 }
 
@@ -69,14 +69,15 @@ impl<'a> Folding<'a> {
         self.parameters.floats(&format!("{layer}.{name}"))
     }
 
-    /// `[outputs, inputs / groups, kernel, kernel]`; a linear layer is a pointwise convolution.
+    /// Returns the shape of a weight, `[outputs, inputs / groups, kernel, kernel]`. A linear layer counts as
+    /// a pointwise convolution.
     fn shape(&self, layer: &str) -> [usize; 4] {
         let tensor = self.parameters.get(&format!("{layer}.weight"));
         let shape = tensor.map(effnet_checkpoint::Tensor::shape).unwrap_or_default();
         std::array::from_fn(|side| shape.get(side).copied().unwrap_or(1))
     }
 
-    /// A convolution without a bias, and the batch normalisation after it.
+    /// Folds a batch normalisation into the convolution before it, which has no bias.
     fn normalised(
         &mut self,
         convolution: &str,
@@ -111,7 +112,7 @@ impl<'a> Folding<'a> {
             .with_padding(padding))
     }
 
-    /// A pointwise convolution or linear layer with a bias of its own.
+    /// Returns a pointwise convolution or linear layer that has a bias.
     fn biased(&self, layer: &str) -> Result<Convolution<'a>, TensorError> {
         let weight = self.floats(layer, "weight")?;
         Ok(Convolution::new(

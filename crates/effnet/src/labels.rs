@@ -1,4 +1,4 @@
-//! Class names, from a file, from weights or of ImageNet.
+//! Class names: from a file, from weights, or those of ImageNet.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// Maximum size of a labels file; a larger one is some other file. ImageNet-21k has 21,843 names, under 1 MB.
+/// Maximum size of a labels file; a larger file is something else. ImageNet-21k has 21,843 names, under 1 MB.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Why class names cannot be read.
+/// Errors from reading class names.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LabelsError {
@@ -24,7 +24,7 @@ pub enum LabelsError {
         source: std::io::Error,
     },
     /// The file is too large to be a list of names.
-    #[error("{}: more than {} MiB, expected a list of class names", path.display(), MAX_BYTES >> 20)]
+    #[error("{}: larger than {} MiB, expected a list of class names", path.display(), MAX_BYTES >> 20)]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -37,14 +37,14 @@ pub enum LabelsError {
     },
     /// The JSON in the file does not contain class names.
     #[error(
-        "{}: expected JSON with class names: a list, an object from class numbers to names or from names to class \
-         numbers, or `id2label`",
+        "{}: expected JSON with class names: a list, an object that maps class numbers to names or names \
+         to class numbers, or `id2label`",
         path.display()
     )]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: Box<LabelsError>,
     },
     /// The text is not JSON, or not in the expected form.
@@ -54,7 +54,7 @@ pub enum LabelsError {
     #[error("class {0} is missing")]
     Missing(usize),
     /// A key of a JSON object is not a class number.
-    #[error("expected a class number as key, found `{0}`")]
+    #[error("expected a class number as the key, found `{0}`")]
     Number(String),
     /// Two names in a JSON object have the same class number.
     #[error("two names have the same class number")]
@@ -65,8 +65,8 @@ pub enum LabelsError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labels(Vec<String>);
 
-/// A class as a file describes it: its name; an object with its name; or its WordNet ID and its name, as in Keras'
-/// `imagenet_class_index.json`.
+/// A class as described in a file: its name; an object with its name; or its WordNet ID and its name, as in
+/// Keras's `imagenet_class_index.json`.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Entry {
@@ -78,25 +78,25 @@ enum Entry {
     Pair((IgnoredAny, String)),
 }
 
-/// A JSON object with class names. Class numbers are read as text, since serde reads no numbers from the keys of an
-/// untagged enum.
+/// A JSON object with class names. Class numbers are read as text, since serde cannot read numbers from keys
+/// inside an untagged enum.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Object {
-    /// A configuration of Hugging Face.
+    /// A Hugging Face configuration.
     Config {
         id2label: BTreeMap<String, Entry>,
     },
-    /// A configuration of timm.
+    /// A timm configuration.
     Timm {
         label_names: Vec<String>,
     },
-    /// torchvision's `class_to_idx` within other settings, as people save it.
+    /// torchvision's `class_to_idx` nested in other settings, as it is often saved.
     Wrapped {
         class_to_idx: BTreeMap<String, usize>,
     },
     Classes(BTreeMap<String, Entry>),
-    /// torchvision's `class_to_idx`, Hugging Face's `label2id`, Keras' `class_indices`.
+    /// torchvision's `class_to_idx`, Hugging Face's `label2id`, Keras's `class_indices`.
     Indices(BTreeMap<String, usize>),
 }
 
@@ -140,7 +140,7 @@ impl Labels {
         Self::from_json(effnet_weights::IMAGENET_CLASSES)
     }
 
-    /// `class 0`, `class 1`, ..., for weights without class names.
+    /// Returns the labels `class 0`, `class 1`, ..., for weights without class names.
     pub fn numbered(count: usize) -> Self {
         Self((0..count).map(|class| format!("class {class}")).collect())
     }
@@ -187,9 +187,9 @@ impl Labels {
         Ok(labels)
     }
 
-    /// Reads a JSON list (of names, or of objects with a `label`) or a JSON object: from class numbers to names, or
-    /// to pairs of WordNet ID and name (Keras), from names to class numbers (torchvision's `class_to_idx`), or with
-    /// `id2label` (Hugging Face) or `label_names` (timm).
+    /// Reads a JSON list (of names, or of objects with a `label`) or a JSON object. The object may map class
+    /// numbers to names or to pairs of WordNet ID and name (Keras), map names to class numbers (torchvision's
+    /// `class_to_idx`), or contain `id2label` (Hugging Face) or `label_names` (timm).
     ///
     /// # Errors
     /// [`LabelsError::Json`] for other text, [`LabelsError::Missing`] for an object without a name for a
@@ -227,7 +227,7 @@ impl Labels {
         Ok(Self(labels))
     }
 
-    /// Labels with these names, by index.
+    /// Creates labels from names, ordered by index.
     pub fn from_names(names: Vec<String>) -> Self {
         Self(names)
     }

@@ -62,7 +62,7 @@ fn available_in(group: &Path, [limit, usage, cached]: [&str; 3]) -> Option<u64> 
     Some(limit.saturating_sub(used.saturating_sub(cached)))
 }
 
-/// The number after `name` on its line.
+/// The number after `name` on a line of `file`.
 fn field(file: &Path, name: &str) -> Option<u64> {
     let text = fs::read_to_string(file).ok()?;
     text.lines().find_map(|line| {

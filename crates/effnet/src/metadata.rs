@@ -23,7 +23,7 @@ pub struct ModelMetadata {
     pub image_size: Option<usize>,
     /// Crop ratio: side of the centre crop as a fraction of the short side of the resized image, in `(0, 1]`.
     pub crop_pct: Option<f64>,
-    /// Size in pixels that the short side is resized to; replaces `crop_pct`.
+    /// Size in pixels that the short side is resized to; overrides `crop_pct`.
     pub resize_size: Option<usize>,
     /// `center` or `squash`.
     pub crop_mode: Option<CropMode>,
@@ -37,13 +37,13 @@ pub struct ModelMetadata {
 
 /// An invalid metadata entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("metadata entry `{key}` is `{found}`, expected {expected}")]
+#[error("metadata entry `{key}`: expected {expected}, found `{found}`")]
 pub struct MetadataError {
     /// Key of the entry.
     pub key: &'static str,
     /// Description of the expected value.
     pub expected: &'static str,
-    /// Its value, truncated to 40 characters.
+    /// The value found, truncated to 40 characters.
     pub found: String,
 }
 
@@ -71,7 +71,7 @@ impl ModelMetadata {
         })
     }
 
-    /// The entries to write.
+    /// Returns the entries to write to a file.
     pub fn to_entries(&self) -> BTreeMap<String, String> {
         let mut entries = BTreeMap::new();
         let mut put = |key: &str, value: Option<String>| {
@@ -192,7 +192,7 @@ mod tests {
         let error = ModelMetadata::from_entries(&entries).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "metadata entry `crop_pct` is `7`, expected a number above 0 and up to 1"
+            "metadata entry `crop_pct`: expected a number above 0 and up to 1, found `7`"
         );
     }
 }

@@ -1,8 +1,8 @@
 //! [`Model`], the main entry point of the library: a network that is ready to use.
 //!
-//! Numeric profile, preprocessing and class names all depend on the weight file, and a wrong choice of any of
-//! them gives wrong predictions without an error. [`Model`] determines all three by the rules of the `effnet`
-//! program, so that a caller cannot forget one.
+//! The numeric profile, the preprocessing and the class names all depend on the weight file, and a wrong
+//! choice for any of them gives wrong predictions without an error. [`Model`] determines all three by the
+//! same rules as the `effnet` program, so that a caller cannot forget one.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use crate::{
     transform,
 };
 
-/// What became of one image among many: the image with its result, or the error that ended them all.
+/// The outcome for one image of many: the image with its result, or the error that ended the whole run.
 pub type Outcome<S, T> = Result<(S, Result<T, Error>), Error>;
 
-/// An EfficientNet with its weights packed for this CPU, its preprocessing and its class names.
+/// An EfficientNet whose weights are packed for this CPU, together with its preprocessing and class names.
 ///
 /// Cheap to clone and safe to share: any number of threads may call it concurrently.
 ///
@@ -57,12 +57,13 @@ impl Model {
     /// (`b3.advprop`), a weight file (`.pth`, `.safetensors`, ...) or the folder of a training run.
     ///
     /// Published weights are downloaded once, verified, and cached. Caches, proxies and mirrors are taken
-    /// from the environment, see [`HubConfig::from_environment`](crate::HubConfig::from_environment). Nothing
+    /// from the environment; see [`HubConfig::from_environment`](crate::HubConfig::from_environment). Nothing
     /// in a weight file is executed.
     ///
     /// # Errors
     /// When the weights do not exist, cannot be downloaded or read, or are not exactly the parameters of one
-    /// EfficientNet: the error then lists every tensor that is missing, unexpected or of the wrong shape.
+    /// EfficientNet. In the last case, the error lists every tensor that is missing, unexpected or of the
+    /// wrong shape.
     pub fn open(weights: impl AsRef<Path>) -> Result<Self, Error> {
         Self::open_with(
             weights,
@@ -72,10 +73,10 @@ impl Model {
         )
     }
 
-    /// [`open`](Self::open) with options, custom caches, and a progress callback for the download.
+    /// Like [`open`](Self::open), but with options, custom caches, and a progress callback for the download.
     ///
     /// # Errors
-    /// Same as [`open`](Self::open), and when the weights contradict the options.
+    /// Same as [`open`](Self::open), and also when the weights contradict the options.
     pub fn open_with(
         weights: impl AsRef<Path>,
         options: &ModelOptions,
@@ -103,7 +104,7 @@ impl Model {
     }
 
     /// Classifies one image: a path, an [`Image`](effnet_image::Image), or your own [`Source`]. Returns the
-    /// `top_k` most likely classes (all for 0), most likely first.
+    /// `top_k` most likely classes (all if it is 0), most likely first.
     ///
     /// # Errors
     /// [`Error::Image`] when the image cannot be decoded, [`Error::NotFinite`] when the network returns NaN
@@ -112,8 +113,8 @@ impl Model {
         self.rank(&self.run_one(&self.engine, image)?, top_k)
     }
 
-    /// The embedding of one image: the pooled features before the classifier. 1280 numbers for B0,
-    /// [`Config::head_channels`] in general.
+    /// Computes the embedding of one image: the pooled features before the classifier. It has 1280 numbers
+    /// for B0, [`Config::head_channels`] in general.
     ///
     /// # Errors
     /// Same as [`classify`](Self::classify).
@@ -122,7 +123,8 @@ impl Model {
     }
 
     /// Classifies many images: decodes them ahead on several threads, in bounded memory, and runs them in
-    /// batches. Results come in the order of the images; one that cannot be decoded does not stop the others.
+    /// batches. Results are in the order of the images; an image that cannot be decoded does not stop the
+    /// others.
     ///
     /// ```
     /// # let model = effnet::Model::open("b0.cifar10")?;
@@ -138,8 +140,8 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Backend`] when threads cannot be started. An item is an error when the network fails, which
-    /// ends the iteration; the error of a single image is returned together with the image.
+    /// [`Error::Backend`] when threads cannot be started. An item is an error only when the network fails,
+    /// which ends the iteration; an error in a single image is returned together with that image.
     pub fn classify_all<S: Source, I>(
         &self,
         images: I,
@@ -156,7 +158,8 @@ impl Model {
         }))
     }
 
-    /// The [`features`](Self::features) of many images, run like [`classify_all`](Self::classify_all).
+    /// Computes the [`features`](Self::features) of many images, in the same way as
+    /// [`classify_all`](Self::classify_all).
     ///
     /// # Errors
     /// Same as [`classify_all`](Self::classify_all).
@@ -172,7 +175,7 @@ impl Model {
         Ok(rows.map(|row| row.map(|(image, features)| (image, features.and_then(finite)))))
     }
 
-    /// The logits `[N, classes]` of normalised images `[N, 3, H, W]` of any size.
+    /// Computes the logits `[N, classes]` for normalised images `[N, 3, H, W]` of any size.
     ///
     /// # Errors
     /// [`Error::Backend`] when the images are too small for the network, or memory runs out.
@@ -190,7 +193,7 @@ impl Model {
         self.described.variant
     }
 
-    /// Padding and batch-norm epsilon that the weights were trained with, and that the network uses.
+    /// The padding and batch-norm epsilon that the weights were trained with and the network uses.
     pub fn profile(&self) -> Profile {
         self.described.profile
     }
@@ -200,7 +203,7 @@ impl Model {
         &self.described.transform
     }
 
-    /// The class names, or class numbers if the names are not known, see [`has_labels`](Self::has_labels).
+    /// The class names, or class numbers if the names are not known; see [`has_labels`](Self::has_labels).
     pub fn labels(&self) -> &Labels {
         &self.described.labels
     }
@@ -210,17 +213,17 @@ impl Model {
         self.described.has_labels
     }
 
-    /// What loading did in addition to copying tensors.
+    /// A report of what loading did besides copying tensors.
     pub fn load_report(&self) -> &LoadReport {
         &self.described.report
     }
 
-    /// Everything that determines the network.
+    /// The configuration of the network.
     pub fn config(&self) -> &Config {
         self.engine.config()
     }
 
-    /// What computes it.
+    /// The engine that runs the network.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }

@@ -1,7 +1,7 @@
 //! Opens weight files and determines what is needed to run them: variant, profile, number of classes, labels.
 //!
-//! An ordinary `.pth` contains none of this, and a wrong profile gives wrong logits without an error, so
-//! everything that opens weights asks here. [`ProfileSource`] has the order of priority.
+//! An ordinary `.pth` contains none of this, and a wrong profile gives wrong logits without an error, so all
+//! code that opens weights uses this module. [`ProfileSource`] lists the sources in order of priority.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::{
     WeightsContent,
 };
 
-/// Number of classes of ImageNet, which the published weights are for.
+/// Number of classes in ImageNet, which the published weights were trained on.
 const IMAGENET_CLASSES: usize = 1000;
 
 /// An opened weight file, with what the user, the manifest and the file say about its network. No parameters
@@ -33,11 +33,11 @@ pub struct ModelFile {
     pub scheme: Scheme,
     /// Padding and batch-norm constants that the weights were trained with.
     pub profile: Profile,
-    /// How the profile was determined.
+    /// The source of the profile.
     pub profile_source: ProfileSource,
     tensors: StateDict,
     warnings: Vec<String>,
-    /// Names of buffers of training among the network's tensors.
+    /// Names of training buffers among the network's tensors.
     training: Vec<String>,
     /// Name of the classifier, if it was found outside the network.
     classifier: Option<String>,
@@ -45,13 +45,13 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
-    /// Opens weights and determines variant, profile and number of classes. The number of classes is the file's;
-    /// one that the caller states, as a number or by labels, must be the same. A single logit is read as two
-    /// classes, so that their softmax is its sigmoid.
+    /// Opens weights and determines the variant, the profile and the number of classes. The number of classes
+    /// comes from the file; if the caller states one, directly or through labels, the two must match. A
+    /// single logit is read as two classes whose softmax is its sigmoid.
     ///
     /// # Errors
-    /// Same as [`inspect`](Self::inspect), and [`Error::Classes`], [`Error::NoClassifier`], [`Error::Head`] and
-    /// [`Error::LabelCount`] where the file has another number of classes.
+    /// Same as [`inspect`](Self::inspect), and [`Error::Classes`], [`Error::NoClassifier`], [`Error::Head`]
+    /// and [`Error::LabelCount`] when the number of classes or the classifier does not match.
     pub fn open(weights: Weights, options: &ModelOptions) -> Result<Self, Error> {
         let mut file = Self::inspect(weights, options)?;
         let path = || file.path().to_owned();
@@ -97,7 +97,7 @@ impl ModelFile {
                 source: error,
             })?;
             file.warnings.push(
-                "the network has a single logit, read as a sigmoid: class 0 is below 50 %, class 1 above"
+                "the network has a single logit, interpreted as a sigmoid: class 0 below 50 %, class 1 above"
                     .to_owned(),
             );
         }
@@ -118,7 +118,7 @@ impl ModelFile {
         }
     }
 
-    /// Opens weights with any number of classes and determines variant and profile.
+    /// Opens weights with any number of classes and determines the variant and the profile.
     ///
     /// # Errors
     /// [`Error::Checkpoint`], [`Error::NotEfficientNet`], [`Error::OtherVariant`], [`Error::NoVariant`],
@@ -178,7 +178,7 @@ impl ModelFile {
         })
     }
 
-    /// The names of what the file has besides the network: other keys, and tensors of training.
+    /// Names of everything in the file other than the network: other keys, and training tensors.
     pub fn left_out(&self) -> Vec<String> {
         let kept = self.classifier.as_ref();
         let parts = kept.map(|place| [format!("{place}.weight"), format!("{place}.bias")]);
@@ -187,8 +187,8 @@ impl ModelFile {
         outside.chain(&self.training).cloned().collect()
     }
 
-    /// What a user should know before trusting results: a guessed profile, an input normalisation that is
-    /// not applied, a single logit, a classifier without a bias.
+    /// Warnings that the user should see before trusting the results: about a guessed profile, an input
+    /// normalisation that is not applied, a single logit, or a classifier without a bias.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -203,7 +203,7 @@ impl ModelFile {
         &self.checkpoint
     }
 
-    /// The tensors of the network, with the names in the file minus the prefix.
+    /// The tensors of the network, under their names in the file without the prefix.
     pub fn state_dict(&self) -> &StateDict {
         &self.tensors
     }
@@ -242,7 +242,8 @@ impl ModelFile {
         })
     }
 
-    /// All parameters of the file, with its own numbers of classes and input channels, checked against its variant.
+    /// All parameters of the file, checked against its variant but with the file's numbers of classes and
+    /// input channels.
     ///
     /// # Errors
     /// [`Error::Load`] with all differences, [`Error::Head`] for a classifier of several layers.
@@ -280,14 +281,13 @@ fn warnings(network: &NetworkTensors, profile: Profile, source: ProfileSource) -
     let mut warnings = Vec::new();
     if source == ProfileSource::Guess {
         warnings.push(format!(
-            "nothing says whether timm trained these weights (profile timm) or ported them from TensorFlow \
-             (tf_efficientnet_*, profile tf): guessing {profile}; if results look wrong, pass --profile tf"
+            "unknown profile, assuming {profile}: timm may have trained these weights (profile timm) \
+             or ported them from TensorFlow (tf_efficientnet_*, profile tf); if the results look wrong, pass --profile tf"
         ));
     }
     if !network.normalisation.is_empty() {
         warnings.push(format!(
-            "the file has an input normalisation of its own ({}), which is not applied; pass its values as --mean and \
-             --std",
+            "the input normalisation in the file ({}) is not applied; pass its values as --mean and --std",
             network.normalisation.join(", ")
         ));
     }

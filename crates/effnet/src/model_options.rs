@@ -1,22 +1,22 @@
-//! [`ModelOptions`]: what a caller sets about a network.
+//! [`ModelOptions`]: the settings with which a caller opens a network.
 
 use effnet_architecture::{Profile, Variant};
 
 use crate::{EngineOptions, Labels, PreprocessingOverrides};
 
-/// Options of the caller: a description of the weights, and how to run them. Whatever is not set comes from
-/// the weight file, from what is published about it, or from its names.
+/// The caller's options: a description of the weights, and how to run them. Anything not set is taken from
+/// the weight file, from what is published about it, or from its file and tensor names.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ModelOptions {
-    /// The variant that is expected; another one is an error.
+    /// The expected variant; any other is an error.
     pub variant: Option<Variant>,
     /// Padding and batch-norm epsilon that the weights were trained with.
     pub profile: Option<Profile>,
-    /// The key of the network in a file that holds several; see
+    /// The key of the network in a file that holds several networks; see
     /// [`OpenOptions::wrapper`](effnet_checkpoint::OpenOptions::wrapper).
     pub key: Option<String>,
-    /// The number of classes that is expected; another one is an error.
+    /// The expected number of classes; any other is an error.
     pub num_classes: Option<usize>,
     /// Names of the classes, one per class.
     pub labels: Option<Labels>,

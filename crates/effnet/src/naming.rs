@@ -1,18 +1,18 @@
 //! Naming schemes of state dicts.
 //!
-//! effnet-checkpoint reads files of any network, and effnet-architecture knows EfficientNet's names without
-//! tensors; this module joins the two.
+//! effnet-checkpoint reads the files of any network, and effnet-architecture knows EfficientNet's names but
+//! handles no tensors; this module connects the two.
 
 use effnet_architecture::{NamingError, Renaming, Scheme, Signature, TensorShapes};
 use effnet_checkpoint::StateDict;
 
-/// Naming and recognition of the state dict of an EfficientNet.
+/// Renames and recognises the state dict of an EfficientNet.
 pub trait EfficientNetNames: Sized {
-    /// Names and shapes, in order.
+    /// Returns the names and shapes of the tensors, in order.
     fn shapes(&self) -> TensorShapes<'_>;
 
-    /// The same tensors with the names of another scheme. Unknown names are kept, so that strict loading
-    /// reports them. `repeats` is the number of blocks per stage, for networks whose stages cannot be
+    /// Returns the same tensors under the names of another scheme. Unknown names are kept, so that strict
+    /// loading reports them. `repeats` is the number of blocks per stage, for networks whose stages cannot be
     /// distinguished by shape (see [`Renaming::read`]).
     ///
     /// # Errors
@@ -20,18 +20,19 @@ pub trait EfficientNetNames: Sized {
     /// match the tensors.
     fn to_scheme(&self, from: Scheme, to: Scheme, repeats: Option<&[usize]>) -> Result<Self, NamingError>;
 
-    /// The same tensors with lukemelas names, from any scheme.
+    /// Returns the same tensors under their lukemelas names, from any scheme.
     ///
     /// # Errors
-    /// [`NamingError::NotEfficientNet`] when no scheme matches, otherwise as [`Self::to_scheme`].
+    /// [`NamingError::NotEfficientNet`] when no scheme matches; otherwise the same as [`Self::to_scheme`].
     fn to_canonical(&self) -> Result<Self, NamingError> {
         self.to_scheme(Scheme::of(&self.shapes())?, Scheme::Lukemelas, None)
     }
 
-    /// The dimensions of the network that these tensors belong to, in any scheme.
+    /// Reads the dimensions of the network from these tensors, which may use any scheme.
     ///
     /// # Errors
-    /// [`NamingError`] when it is not an EfficientNet, or a tensor that defines a dimension is missing.
+    /// [`NamingError`] when the network is not an EfficientNet, or a tensor that defines a dimension is
+    /// missing.
     fn signature(&self) -> Result<Signature, NamingError> {
         Signature::read(&self.shapes())
     }

@@ -1,14 +1,15 @@
-//! From the tensors of a checkpoint to those of one network.
+//! Separates the tensors of one network from the rest of a checkpoint.
 //!
-//! Training programs save counters, metrics and the weights of losses with the network, put its classifier beside
-//! it, and train a single logit where a classifier has two classes. What is left here is what strict loading checks.
+//! Training programs save counters, metrics and loss weights with the network, store its classifier outside
+//! it, or train a single logit for two classes. This module sorts all of this out, so that strict loading
+//! checks the network alone.
 
 use effnet_architecture::{CLASSIFIER, Scheme};
 use effnet_checkpoint::{Checkpoint, DType, StateDict, Tensor, TensorError};
 
 use crate::{EfficientNetNames, LoadError};
 
-/// First parts of names that training adds to a state_dict and inference does not use.
+/// First components of the names of tensors that training adds to a state_dict and inference does not use.
 const TRAINING: [&str; 14] = [
     "n_averaged",
     "num_updates",
@@ -25,7 +26,7 @@ const TRAINING: [&str; 14] = [
     "global_step",
     "step",
 ];
-/// The same, as parts of words: `loss_fn`, `train_acc`, `val_f1`.
+/// Prefixes of such components, as in `loss_fn`, `train_acc`, `val_f1`.
 const TRAINING_STARTS: [&str; 7] = [
     "loss_",
     "train_",
@@ -36,7 +37,7 @@ const TRAINING_STARTS: [&str; 7] = [
     "criterion_",
 ];
 const TRAINING_ENDS: [&str; 6] = ["_loss", "_criterion", "_metric", "_metrics", "_acc", "_accuracy"];
-/// First or last parts of the names of an input normalisation.
+/// Last components of the names of an input normalisation's tensors.
 const NORMALISATION: [&str; 6] = [
     "mean",
     "std",
@@ -46,13 +47,14 @@ const NORMALISATION: [&str; 6] = [
     "image_std",
 ];
 
-/// The tensors of one network, with the names of the file, and the names of those that were set aside.
+/// The tensors of one network under their names in the file, and the names of the tensors that were set
+/// aside.
 #[derive(Debug)]
 pub(crate) struct NetworkTensors {
     pub(crate) tensors: StateDict,
-    /// Names of buffers that training keeps, and inference does not use.
+    /// Names of buffers that training uses and inference does not.
     pub(crate) training: Vec<String>,
-    /// Names of an input normalisation, which would have to be applied to images.
+    /// Names of the tensors of an input normalisation, which would have to be applied to images.
     pub(crate) normalisation: Vec<String>,
     /// Name of the classifier, if it was found outside the network.
     pub(crate) classifier: Option<String>,
@@ -61,7 +63,7 @@ pub(crate) struct NetworkTensors {
 }
 
 impl NetworkTensors {
-    /// The network of a checkpoint.
+    /// Finds the network in a checkpoint.
     pub(crate) fn of(checkpoint: &Checkpoint) -> Self {
         let mut found = Self {
             tensors: StateDict::new(),
@@ -108,8 +110,8 @@ impl NetworkTensors {
         Some(place)
     }
 
-    /// Takes the only linear layer beside a network without a classifier as its classifier: a backbone of timm with
-    /// `num_classes=0` and a layer of one's own.
+    /// If the network has no classifier and exactly one linear layer is outside it, takes that layer as the
+    /// classifier, as for a timm backbone (`num_classes=0`) with a custom classifier.
     fn adopt_classifier(&mut self, aside: &StateDict) -> Option<String> {
         let signature = self.tensors.signature().ok()?;
         let canonical = self.tensors.to_canonical().ok()?;
@@ -138,7 +140,7 @@ impl NetworkTensors {
     }
 }
 
-/// Whether a tensor belongs to training only. Names of a network never begin like this.
+/// Whether a tensor is used only in training. The names of a network's tensors never begin like this.
 fn is_training(name: &str) -> bool {
     let first = name.split('.').next().unwrap_or_default().to_ascii_lowercase();
     TRAINING.contains(&first.as_str())
@@ -152,7 +154,7 @@ fn is_normalisation(name: &str, tensor: &Tensor) -> bool {
     outside && tensor.numel() <= 4 && NORMALISATION.contains(&last)
 }
 
-/// The layers of a head that is more than one linear layer, with the names of the file; empty otherwise.
+/// Returns the names of the tensors in a head that is more than one linear layer; empty otherwise.
 pub(crate) fn head_layers(tensors: &StateDict) -> Vec<String> {
     let Ok(canonical) = tensors.to_canonical() else {
         return Vec::new();
@@ -171,7 +173,8 @@ pub(crate) fn head_layers(tensors: &StateDict) -> Vec<String> {
         .collect()
 }
 
-/// The network of a single logit `z` as one of two classes: logits `[0, z]`, whose softmax is `sigmoid(z)`.
+/// Converts a network with a single logit `z` to one with two classes: the logits `[0, z]`, whose softmax
+/// gives class 1 the probability `sigmoid(z)`.
 pub(crate) fn two_classes(tensors: &StateDict) -> Result<StateDict, LoadError> {
     let scheme = Scheme::of(&tensors.shapes())?;
     let canonical = tensors.to_scheme(scheme, Scheme::Lukemelas, None)?;

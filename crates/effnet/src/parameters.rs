@@ -1,4 +1,4 @@
-//! Strict loading: from the tensors of a file to the parameters of a network.
+//! Strict loading of a network's parameters from the tensors of a file.
 //!
 //! A file that nearly matches would give wrong logits without an error, so nothing is loaded unless every
 //! tensor matches. The CPU engine packs the checked tensors, and effnet-core copies them into tch's variable
@@ -18,20 +18,20 @@ pub use mismatch::{Mismatch, WrongShape};
 
 use crate::EfficientNetNames;
 
-/// Exceptions from strict loading.
+/// Exceptions to strict loading.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoadOptions {
     /// Skip the file's classifier, whatever its number of classes, in favour of a new one or none.
     pub new_classifier: bool,
     /// If the number of input channels differs, adapt the stem's kernels: sum them for one channel, repeat
-    /// and rescale them for more (timm's `adapt_input_conv`), so that a grey image gives the same activations
-    /// as it did as RGB.
+    /// and rescale them for more (timm's `adapt_input_conv`), so that a greyscale image gives the same
+    /// activations as it did in RGB.
     pub adapt_stem: bool,
 }
 
 impl LoadOptions {
-    /// No exceptions: every tensor must exist with exactly its shape.
+    /// No exceptions: every tensor must be present with exactly the right shape.
     pub const fn new() -> Self {
         Self {
             new_classifier: false,
@@ -54,7 +54,7 @@ impl LoadOptions {
     }
 }
 
-/// What loading did besides copying tensors.
+/// A report of what loading did besides copying tensors.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoadReport {
@@ -68,12 +68,12 @@ pub struct LoadReport {
     pub skipped: Vec<String>,
     /// Number of tensors converted from another floating-point type to 32 bits, and that type.
     pub converted: Option<(usize, DType)>,
-    /// Number of batch-norm counters that the file does not have as 64-bit integers, which start at zero. PyTorch
-    /// does the same for files that predate them.
+    /// Number of batch-norm counters that start at zero because the file does not have them as 64-bit
+    /// integers. PyTorch does the same for files that predate the counters.
     pub counters_started: usize,
 }
 
-/// Why a state dict cannot be loaded.
+/// Errors from loading a state dict.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
@@ -104,12 +104,13 @@ pub struct Parameters {
 impl Parameters {
     /// Checks a state dict, in any naming scheme, against the network of `config`.
     ///
-    /// Every tensor must exist with its shape, and no others may. With
-    /// [`new_classifier`](LoadOptions::new_classifier) the result does not contain a classifier.
+    /// Every expected tensor must be present with the right shape, and there must be no others. With
+    /// [`new_classifier`](LoadOptions::new_classifier), the result does not contain a classifier.
     ///
     /// # Errors
-    /// [`LoadError::Mismatch`] with all missing, unexpected and wrongly shaped tensors,
-    /// [`LoadError::Naming`] when the names are not those of a known scheme, [`LoadError::Config`].
+    /// [`LoadError::Mismatch`] with all missing, unexpected and wrongly shaped tensors, [`LoadError::Naming`]
+    /// when the names are not those of a known scheme, [`LoadError::Config`] when a field of `config` is out
+    /// of range.
     pub fn from_state_dict(
         config: &Config,
         state_dict: &StateDict,
@@ -139,7 +140,7 @@ impl Parameters {
         &self.config
     }
 
-    /// What loading did besides copying tensors.
+    /// A report of what loading did besides copying tensors.
     pub fn report(&self) -> &LoadReport {
         &self.report
     }
@@ -175,7 +176,7 @@ impl Check<'_> {
         self.config.include_top && !self.options.new_classifier
     }
 
-    /// The tensors by name, or all differences.
+    /// Returns the tensors by name, or all differences.
     fn run(&self, report: &mut LoadReport) -> Result<HashMap<String, Tensor>, LoadError> {
         let expected = self.config.parameter_list();
         let mut mismatch = Mismatch::default();
@@ -256,7 +257,7 @@ impl Check<'_> {
         }
     }
 
-    /// The likely mistake, judging from the shapes in the file.
+    /// Describes the likely mistake, judging by the shapes in the file.
     fn hint(&self, mismatch: &Mismatch) -> Option<String> {
         let signature = self.dict.signature().ok()?;
         let config = self.config;
@@ -278,8 +279,8 @@ impl Check<'_> {
             .any(|name| name.starts_with(CLASSIFIER))
         {
             return Some(
-                "the classifier has several layers, expected one linear layer; `effnet features` and `effnet finetune` \
-                 do without it"
+                "the classifier has several layers, expected one linear layer; `effnet features` and \
+                 `effnet finetune` ignore it"
                     .to_owned(),
             );
         }
@@ -291,7 +292,7 @@ impl Check<'_> {
                 .any(|wrong| wrong.name.starts_with(CLASSIFIER))
         {
             return Some(format!(
-                "the number of classes is {classes}, expected {}; set it to {classes}, or load with a new \
+                "expected {} classes, found {classes}; set the number to {classes}, or load with a new \
                  classifier",
                 config.num_classes
             ));
@@ -303,8 +304,8 @@ impl Check<'_> {
                 "channels"
             };
             return Some(format!(
-                "the stem takes {} input {channels}, and the commands run networks for {} only; a Rust program can \
-                 adapt it (`LoadOptions::adapt_stem`)",
+                "the stem takes {} input {channels}, but the commands only run networks that take {}; a \
+                 Rust program can adapt it (`LoadOptions::adapt_stem`)",
                 signature.in_channels, config.in_channels
             ));
         }

@@ -28,14 +28,14 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// A source of an image: a path, a decoded image, or your own type.
 pub trait Source: Send + 'static {
-    /// Reads and decodes the image; called on any thread.
+    /// Reads and decodes the image; may be called on any thread.
     ///
     /// # Errors
-    /// The image cannot be read or decoded; the other images are still processed.
+    /// When the image cannot be read or decoded; the other images are still processed.
     fn image(&self) -> Result<Cow<'_, Image>, BoxError>;
 
-    /// Called once after [`image`](Self::image), with what decoding mended, if anything: keep it to report it
-    /// with the result. Ignored by default.
+    /// Called once after [`image`](Self::image) if decoding had to repair anything. Keep the warnings to
+    /// report them with the result; by default they are ignored.
     fn set_warnings(&mut self, warnings: Vec<ImageWarning>) {
         drop(warnings);
     }
@@ -65,7 +65,7 @@ impl Source for str {
     }
 }
 
-/// An input with its row of the network's result, or its error.
+/// An input with its row of the network's results, or with its error.
 pub type Output<T> = Decoded<T, Vec<f32>>;
 
 /// Runs images through a network: an iterator over [`Output`]s in the order of the inputs.
@@ -75,12 +75,12 @@ pub type Output<T> = Decoded<T, Vec<f32>>;
 /// one more image per decoding thread, are decoded at a time, however many inputs there are.
 ///
 /// If memory runs out, batches become smaller; see [`reduced_batch_size`](Self::reduced_batch_size). After an
-/// error the iterator ends. A panic of the backend resumes in the thread that iterates.
+/// error the iterator ends. A panic in the backend is resumed on the iterating thread.
 ///
 /// Once the reader's stop flag is set, the iterator yields the finished results and then ends, within a tenth
-/// of a second. It does not wait for a running call of the network, whose thread ends after the call. Without
-/// the flag, dropping the pipeline waits for that call. A process that exits during such a call should not
-/// run the destructors of the compute libraries: use `_exit`.
+/// of a second. It does not wait for a running call of the network; the thread of that call ends when the
+/// call does. Without the flag, dropping the pipeline waits for that call. A process that exits during such a
+/// call should not run the destructors of the compute libraries: use `_exit`.
 ///
 /// ```no_run
 /// use std::path::PathBuf;
@@ -109,7 +109,7 @@ pub struct Pipeline<T> {
     stop: Arc<AtomicBool>,
     reduced: Arc<AtomicUsize>,
     finished: VecDeque<Output<T>>,
-    /// `None` after the end.
+    /// `None` after the iteration has ended.
     results: Option<Receiver<Result<Vec<Output<T>>, BackendError>>>,
     runner: Option<JoinHandle<()>>,
 }
@@ -142,7 +142,7 @@ impl<T: Source> Pipeline<T> {
 }
 
 impl<T> Pipeline<T> {
-    /// The batch size after running out of memory; `None` if that has not happened.
+    /// The reduced batch size, if memory ran out; otherwise `None`.
     pub fn reduced_batch_size(&self) -> Option<usize> {
         match self.reduced.load(Ordering::Relaxed) {
             0 => None,
@@ -168,10 +168,10 @@ impl<T> Pipeline<T> {
         }
     }
 
-    /// Ends the threads, and waits for the runner unless the stop flag is set. Returns the panic of the
-    /// runner as an error, if it panicked.
+    /// Ends the threads, and waits for the runner unless the stop flag is set. If the runner panicked,
+    /// returns its panic as an error.
     fn end(&mut self) -> std::thread::Result<()> {
-        // Tells the runner that nobody receives results, and the decoders to stop.
+        // Tell the runner that nobody is receiving results, and tell the decoders to stop.
         self.results = None;
         self.window.close();
         let stopped = self.stop.load(Ordering::SeqCst);
@@ -208,7 +208,7 @@ impl<T> Iterator for Pipeline<T> {
 
 impl<T> Drop for Pipeline<T> {
     fn drop(&mut self) {
-        // A panic of the runner no longer matters to anyone.
+        // A panic in the runner no longer matters.
         let _ = self.end();
     }
 }

@@ -4,14 +4,14 @@ use serde::Serialize;
 
 use crate::Labels;
 
-/// A value of a network's output that is NaN or infinite.
+/// A value in a network's output that is NaN or infinite.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error(
     "the network returned {number} for {what} {place}, expected a finite number; check the weights, or use a \
      higher precision"
 )]
 pub struct NotFinite {
-    /// Kind of the output: `class` or `feature`.
+    /// Kind of output: `class` or `feature`.
     pub what: &'static str,
     /// Index of the class or feature.
     pub place: usize,
@@ -22,7 +22,7 @@ pub struct NotFinite {
 /// Checks that all values of an output are finite; `what` is `class` or `feature`.
 ///
 /// # Errors
-/// [`NotFinite`] for the first value that is not.
+/// [`NotFinite`] for the first value that is not finite.
 pub fn check_finite(numbers: &[f32], what: &'static str) -> Result<(), NotFinite> {
     match numbers.iter().position(|number| !number.is_finite()) {
         None => Ok(()),
@@ -47,7 +47,8 @@ pub struct Prediction {
     pub probability: f64,
 }
 
-/// The `top_k` most likely classes, or all if `top_k` is 0, most likely first; ties are ordered by class.
+/// Returns the `top_k` most likely classes, or all if `top_k` is 0, most likely first; ties are ordered by
+/// class.
 ///
 /// Probabilities are the softmax over all classes.
 ///

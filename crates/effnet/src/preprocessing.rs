@@ -1,8 +1,8 @@
-//! Determines the preprocessing of a weight file: from the user's overrides, the file's metadata and the
+//! Determines the preprocessing for a weight file from the user's overrides, the file's metadata and the
 //! manifest.
 //!
-//! Preprocessing that differs from that in training gives other logits without an error, so the transform is
-//! determined here, once, for all code that supplies images to a network.
+//! Preprocessing that differs from that used in training gives wrong logits without an error, so the
+//! transform is determined here, once, for all code that supplies images to a network.
 
 use effnet_architecture::{CropMode, Interpolation, Preprocessing, Scheme, Variant};
 use effnet_hub::Manifest;
@@ -65,7 +65,7 @@ impl PreprocessingOverrides {
 
     fn apply(&self, mut transform: EvalTransform) -> EvalTransform {
         if let Some(size) = self.image_size {
-            // At another size, crop the same fraction of the image.
+            // At a different size, crop the same fraction of the image.
             if let ResizeMode::ShortSide(short_side) = transform.resize {
                 let fraction = transform.image_size as f64 / short_side as f64;
                 transform.resize = ResizeMode::CropPct(fraction.min(1.0));
@@ -85,7 +85,7 @@ impl PreprocessingOverrides {
     }
 }
 
-/// The transform that the weights of `file` were evaluated with, after applying `overrides`.
+/// Returns the transform that the weights in `file` were evaluated with, after applying `overrides`.
 ///
 /// # Errors
 /// [`Error::Preprocessing`] for invalid metadata, [`Error::Hub`] for a variant without published weights.
@@ -102,7 +102,7 @@ pub fn transform(
     Ok(overrides.apply(transform))
 }
 
-/// The transform of the default weights of a variant, after applying `overrides`.
+/// Returns the transform for the default weights of a variant, after applying `overrides`.
 ///
 /// # Errors
 /// [`Error::Hub`] for a variant without published weights.
@@ -115,7 +115,8 @@ pub fn transform_of_variant(
     Ok(overrides.apply(from_published(published)))
 }
 
-/// The published preprocessing of these weights, or of the default ones with their variant and naming scheme.
+/// Returns the published preprocessing for these weights, or for the default weights of their variant and
+/// naming scheme.
 fn published(file: &ModelFile, manifest: &Manifest) -> Result<Preprocessing, Error> {
     if let Some(entry) = file.entry() {
         return Ok(entry.preprocessing.clone());
@@ -146,7 +147,7 @@ fn from_published(published: &Preprocessing) -> EvalTransform {
     }
 }
 
-/// Applies the metadata of the file, which takes precedence over what is published.
+/// Applies the metadata of the file, which takes precedence over the published preprocessing.
 fn apply_metadata(transform: &mut EvalTransform, metadata: &ModelMetadata) -> Result<(), MetadataError> {
     if let Some(size) = metadata.image_size {
         if size > 8192 {

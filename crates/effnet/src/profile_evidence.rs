@@ -1,8 +1,8 @@
-//! What settles the numeric profile of a file that does not have this project's metadata.
+//! Determines the numeric profile of a file that does not have this project's metadata.
 //!
-//! timm gives its own networks and its ports from TensorFlow the same parameter names, and their padding and
-//! batch-norm epsilon differ: the wrong ones give wrong logits without an error. Nearly every file says which it is,
-//! but each training program says it somewhere else.
+//! timm gives its own networks and its ports from TensorFlow the same parameter names, but their padding and
+//! batch-norm epsilon differ, and the wrong ones give wrong logits without an error. Nearly every file says
+//! which it is, but each training program says so in a different place.
 
 use std::fs;
 use std::io::Read;
@@ -15,10 +15,10 @@ use serde::Deserialize;
 
 use crate::ModelMetadata;
 
-/// Maximum size of a configuration beside a weight file.
+/// Maximum size of a configuration file next to a weight file.
 const MAX_CONFIG: u64 = 4 << 20;
 
-/// How the profile of a file was determined, most reliable first.
+/// The source of a file's profile, most reliable first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ProfileSource {
@@ -26,7 +26,7 @@ pub enum ProfileSource {
     Caller,
     /// This project's metadata in the file.
     Metadata,
-    /// What the file, or a configuration beside it, states about its network.
+    /// A statement about the network in the file or in a configuration file next to it.
     Stated,
     /// The manifest of published weights.
     Published,
@@ -34,11 +34,11 @@ pub enum ProfileSource {
     Name,
     /// The naming scheme implies it.
     Scheme,
-    /// Nothing but a naming scheme that is used with two profiles: a guess.
+    /// A guess: there is only the naming scheme, which is used with two profiles.
     Guess,
 }
 
-/// The profile of a file and where it comes from, in the order of [`ProfileSource`].
+/// Returns the profile of a file and its source. Sources are tried in the order of [`ProfileSource`].
 pub(crate) fn settle(
     checkpoint: &Checkpoint,
     metadata: &ModelMetadata,
@@ -73,7 +73,7 @@ pub(crate) fn settle(
     (Profile::default_for(scheme, variant), source)
 }
 
-/// Whether the file or its folder is called after one of timm's ports from TensorFlow.
+/// Whether the file or its folder is named after one of timm's ports from TensorFlow.
 fn is_named_port(path: &Path) -> bool {
     let folder = path.parent().and_then(Path::file_name);
     let names = [path.file_name(), folder];
@@ -85,8 +85,8 @@ fn is_named_port(path: &Path) -> bool {
 
 const PORT: &str = "tf_efficientnet";
 
-/// What a file states under the usual keys, `arch` first: timm's `arch` is the network that was built, while its
-/// `args.model` may be an alias.
+/// The file's values under the usual keys, `arch` first: timm's `arch` is the network that was built, while
+/// its `args.model` may be an alias.
 fn architectures(checkpoint: &Checkpoint) -> impl Iterator<Item = &str> {
     let rank = |path: &str| match path.rsplit('.').next() {
         Some("arch" | "architecture") => 0,
@@ -108,7 +108,7 @@ fn of_architectures<'a>(mut texts: impl Iterator<Item = &'a str>, scheme: Scheme
         if text.contains(PORT) {
             return Some(Profile::Tf);
         }
-        // timm writes an underscore; `efficientnet-b0` is a name of other libraries.
+        // timm writes an underscore; `efficientnet-b0` is a name in other libraries.
         let own = text.split("efficientnet_").nth(1)?;
         let own = own.get(..2)?;
         Variant::ALL
@@ -118,7 +118,7 @@ fn of_architectures<'a>(mut texts: impl Iterator<Item = &'a str>, scheme: Scheme
     })
 }
 
-/// The profile that the layers of a whole module have.
+/// Reads the profile from the layers of a pickled module.
 fn of_layers(checkpoint: &Checkpoint, scheme: Scheme) -> Option<Profile> {
     let (conv, norm) = match scheme {
         Scheme::Lukemelas => ("_conv_stem", "_bn0"),
@@ -143,7 +143,7 @@ fn of_layers(checkpoint: &Checkpoint, scheme: Scheme) -> Option<Profile> {
         })
 }
 
-/// What configurations beside a weight file say.
+/// The contents of the configuration files next to a weight file.
 #[derive(Debug, Default)]
 pub(crate) struct Config {
     /// Names of networks.
@@ -173,8 +173,8 @@ struct PretrainedConfig {
 }
 
 impl Config {
-    /// Reads `config.json`, and the settings of timm's and Lightning's trainings, in the folder of a file. Whatever
-    /// is not there or is not understood says nothing.
+    /// Reads `config.json`, and the training settings that timm and Lightning save, from the folder of a
+    /// file. Ignores whatever is missing or not understood.
     pub(crate) fn beside(path: &Path) -> Self {
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -185,7 +185,7 @@ impl Config {
             .unwrap_or_default();
         let named = [&hub.architecture, &hub.pretrained_cfg.architecture];
         let mut architectures: Vec<String> = named.into_iter().flatten().cloned().collect();
-        // timm's train.py and Lightning, which keeps checkpoints in a folder below.
+        // timm's train.py, and Lightning, which keeps checkpoints in a subfolder.
         for settings in ["args.yaml", "hparams.yaml", "../hparams.yaml"] {
             let text = read(&folder.join(settings)).unwrap_or_default();
             let values = text.lines().filter_map(|line| line.split_once(':'));
@@ -194,14 +194,14 @@ impl Config {
         Self { architectures, hub }
     }
 
-    /// Completes metadata by preprocessing and class names.
+    /// Fills in preprocessing and class names that the metadata does not have.
     pub(crate) fn complete(&self, metadata: &mut ModelMetadata, num_classes: Option<usize>) {
         let stated = &self.hub.pretrained_cfg;
         let side = match stated.input_size.as_deref() {
             Some(&[_, height, width]) if height == width && height > 0 => Some(height),
             _ => None,
         };
-        // One source for all of it: parts of two would fit neither.
+        // Take all of it from one source: a mixture of two would match neither.
         if metadata.image_size.is_none() && metadata.mean.is_none() && side.is_some() {
             metadata.image_size = side;
             metadata.crop_pct = stated.crop_pct.filter(|part| *part > 0.0 && *part <= 1.0);
@@ -223,7 +223,7 @@ impl Config {
     }
 }
 
-/// The text of a small regular file.
+/// Reads the text of a small regular file.
 fn read(path: &Path) -> Option<String> {
     let metadata = fs::metadata(path).ok()?;
     if !metadata.is_file() {

@@ -1,12 +1,12 @@
-//! Names that other libraries have for published weights.
+//! Finds published weights by their names in other libraries.
 //!
-//! Someone who comes from timm or torchvision knows weights by that library's name:
-//! `tf_efficientnet_b3.ns_jft_in1k`, `EfficientNet_B0_Weights.IMAGENET1K_V1`.
+//! Users of timm or torchvision know weights by that library's names: `tf_efficientnet_b3.ns_jft_in1k`,
+//! `EfficientNet_B0_Weights.IMAGENET1K_V1`.
 
 use effnet_architecture::Variant;
 use effnet_hub::{Entry, Manifest};
 
-/// What precedes a name of timm or torchvision where it is passed to their functions.
+/// Prefixes of timm's and torchvision's names, as passed to their functions.
 const ORIGINS: [&str; 6] = [
     "hf_hub:",
     "hf-hub:",
@@ -16,8 +16,8 @@ const ORIGINS: [&str; 6] = [
     "timm:",
 ];
 
-/// The weights with this name in timm or torchvision. `variant` completes a name that does not have one:
-/// `IMAGENET1K_V1`.
+/// Finds the weights with this name in timm or torchvision. `variant` completes a name that does not include
+/// one, such as `IMAGENET1K_V1`.
 pub(crate) fn find<'a>(manifest: &'a Manifest, name: &str, variant: Option<Variant>) -> Option<&'a Entry> {
     let mut name = name;
     while let Some(rest) = ORIGINS.iter().find_map(|origin| name.strip_prefix(origin)) {
@@ -32,14 +32,14 @@ pub(crate) fn find<'a>(manifest: &'a Manifest, name: &str, variant: Option<Varia
         })
 }
 
-/// timm's names are those of the files: `efficientnet_b0.ra_in1k`, and in older versions `efficientnet_b0_ra`,
-/// followed by a digest.
+/// Finds weights by timm's name, which is also that of the file: `efficientnet_b0.ra_in1k`, and in older
+/// versions `efficientnet_b0_ra`, followed by a digest.
 fn by_file<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a Entry> {
     manifest.entries().iter().find(|entry| {
         entry.files.iter().any(|file| {
             let stem = file.name.as_str().rsplit_once('.').map_or("", |(stem, _)| stem);
             let without_digest = stem.rsplit_once('-').map_or(stem, |(name, _)| name);
-            // A bare `tf_efficientnet_b0` would be the oldest of several.
+            // A bare `tf_efficientnet_b0` would match the oldest of several.
             stem.eq_ignore_ascii_case(name)
                 || without_digest.eq_ignore_ascii_case(name)
                     && variant_in(name).is_none_or(|(_, rest)| !rest.is_empty())
@@ -47,7 +47,7 @@ fn by_file<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a Entry> {
     })
 }
 
-/// `EfficientNet_B1_Weights.IMAGENET1K_V2`, `IMAGENET1K_V1`, `DEFAULT`.
+/// Finds weights by torchvision's name: `EfficientNet_B1_Weights.IMAGENET1K_V2`, `IMAGENET1K_V1`, `DEFAULT`.
 fn of_torchvision<'a>(manifest: &'a Manifest, name: &str, variant: Option<Variant>) -> Option<&'a Entry> {
     let (class, tag) = match name.rsplit_once('.') {
         Some((class, tag)) => (Some(class.strip_suffix("_weights").unwrap_or(class)), tag),
@@ -66,7 +66,8 @@ fn of_torchvision<'a>(manifest: &'a Manifest, name: &str, variant: Option<Varian
     }
 }
 
-/// The variant that a name mentions, and what follows: `b3` and `_ns` of `tf_efficientnet_b3_ns`.
+/// Returns the variant that a name mentions, and the text after it: `b3` and `_ns` for
+/// `tf_efficientnet_b3_ns`.
 pub(crate) fn variant_in(name: &str) -> Option<(Variant, String)> {
     let lower = name.to_ascii_lowercase();
     let (_, rest) = lower.split_once("efficientnet")?;

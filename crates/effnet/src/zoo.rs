@@ -16,7 +16,7 @@ use crate::{Error, published_names};
 pub struct Zoo {
     /// The published weights.
     pub manifest: Manifest,
-    /// Downloads and caches.
+    /// The hub that downloads and caches them.
     pub hub: Hub,
 }
 
@@ -56,13 +56,13 @@ impl std::str::FromStr for ModelName {
 pub struct Weights {
     /// Name for messages and reports: the id or the path.
     pub name: String,
-    /// Where the parameters are.
+    /// The location of the parameters.
     pub content: WeightsContent,
-    /// The manifest entry, by id or by file name.
+    /// The manifest entry, if one was found by id or by file name.
     pub entry: Option<Entry>,
 }
 
-/// Where weights are stored.
+/// The location of weights.
 #[derive(Debug, Clone)]
 pub enum WeightsContent {
     /// In a file.
@@ -96,7 +96,7 @@ impl Weights {
         }
     }
 
-    /// Opens the checkpoint at the network in it: the one with this key, or else the only one.
+    /// Opens the network in the checkpoint: the one under `key`, or else the only one.
     ///
     /// # Errors
     /// Same as [`OpenOptions::open`].
@@ -126,8 +126,8 @@ impl Weights {
 }
 
 impl Zoo {
-    /// The embedded manifest, extended by `own_manifest`, and a hub with the caches and downloads of
-    /// `config`, to which the bundled weights are added. Does not download or create anything.
+    /// Opens the embedded manifest, extended by `own_manifest`, and creates a hub from `config`, to which the
+    /// bundled weights are added. Does not download anything or create any files.
     ///
     /// # Errors
     /// [`Error::Hub`] when a manifest cannot be read.
@@ -148,8 +148,8 @@ impl Zoo {
         })
     }
 
-    /// The published weights, with the caches, proxies and mirror of the environment
-    /// ([`HubConfig::from_environment`]) and the manifest of `EFFNET_MANIFEST`, if set.
+    /// Opens the published weights with the caches, proxies and mirror from the environment
+    /// ([`HubConfig::from_environment`]) and the manifest that `EFFNET_MANIFEST` names, if it is set.
     ///
     /// # Errors
     /// Same as [`open`](Self::open).
@@ -158,18 +158,18 @@ impl Zoo {
         Self::open(config, Self::manifest_of_environment().as_deref())
     }
 
-    /// The user's manifest, from `EFFNET_MANIFEST`, if set.
+    /// Path of the user's manifest, from `EFFNET_MANIFEST`, if it is set.
     pub fn manifest_of_environment() -> Option<PathBuf> {
         let named = std::env::var_os("EFFNET_MANIFEST")?;
         (!named.is_empty()).then(|| PathBuf::from(named))
     }
 
-    /// The weights for `model` and `weights`, the values of `--model` and `--weights`. Published weights are
-    /// downloaded unless they are cached. If both are `None`, the published weights of B0.
+    /// Finds the weights for `model` and `weights`, the values of `--model` and `--weights`. Published
+    /// weights are downloaded unless they are cached. If both are `None`, returns the default weights of B0.
     ///
     /// # Errors
     /// [`Error::TwoWeights`], [`Error::UnknownWeights`], [`Error::NoWeightsInFolder`], [`Error::Hub`] when
-    /// they cannot be downloaded.
+    /// the weights cannot be downloaded.
     pub fn locate(
         &self,
         model: Option<&ModelName>,
@@ -251,7 +251,8 @@ impl Zoo {
         self.fetch(entry, progress)
     }
 
-    /// The weights of the network that an unknown name of another library mentions.
+    /// Returns an error that suggests the published weights of the variant that an unknown name from another
+    /// library mentions.
     fn nearest(&self, name: &str) -> Option<effnet_hub::Error> {
         let (variant, rest) = published_names::variant_in(name)?;
         let port = name.to_ascii_lowercase().starts_with("tf_");
@@ -283,8 +284,8 @@ impl Zoo {
     }
 }
 
-/// Names of weights in a folder, most wanted first: a run of this project, a model of the Hugging Face hub, a run
-/// of timm's train.py.
+/// Names of weight files in a folder, in order of preference: from a run of this project, a model on the
+/// Hugging Face hub, a run of timm's train.py.
 const IN_FOLDERS: [&str; 6] = [
     "best.safetensors",
     "last.safetensors",
@@ -294,7 +295,7 @@ const IN_FOLDERS: [&str; 6] = [
     "last.pth.tar",
 ];
 
-/// The weights in a folder: the best ones, or else the last.
+/// Finds the weights in a folder: the best ones, or else the last.
 fn weights_of_run(folder: &Path) -> Result<Weights, Error> {
     let path = IN_FOLDERS
         .into_iter()

@@ -1,4 +1,4 @@
-//! [`Model`]: everything that belongs to weights, from their name alone.
+//! Tests that [`Model`] finds everything that belongs to weights by their name alone.
 
 #![allow(clippy::unwrap_used)]
 

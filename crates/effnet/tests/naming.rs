@@ -1,8 +1,5 @@
-//! Names of one scheme become those of another.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may end where its own files are not as made"
-)]
+//! Tests the conversion of names from one scheme to another.
+#![allow(clippy::unwrap_used, reason = "a test may panic if its own files are broken")]
 
 mod support;
 
@@ -24,7 +21,7 @@ fn each_scheme_is_recognised() {
     assert_eq!(Scheme::recognise(["conv1.weight", "layer1.0.conv1.weight"]), None);
 }
 
-/// The three libraries list the same tensors in the same order, so the names at each place must agree.
+/// The three libraries list the same tensors in the same order, so the names at each position must agree.
 #[test]
 fn every_scheme_becomes_every_other() {
     for from in Scheme::ALL {
@@ -95,7 +92,7 @@ fn the_signature_is_the_same_in_every_scheme() {
     }
 }
 
-/// A block of 8 channels: what a width of 0.1 rounds every stage to.
+/// A block of 8 channels, to which a width of 0.1 rounds every stage.
 fn narrow(index: usize, kernel: usize, expansion: usize) -> Vec<(String, effnet_checkpoint::Tensor)> {
     let inner = 8 * expansion;
     let mut tensors = vec![

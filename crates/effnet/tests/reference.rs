@@ -1,9 +1,6 @@
-//! Names against the networks of the three Python packages.
+//! Compares tensor names with the networks of the three Python packages.
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may end where its own files are not as made"
-)]
+#![allow(clippy::unwrap_used, reason = "a test may panic if its own files are broken")]
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +8,7 @@ use std::process::Command;
 use effnet::{EfficientNetNames, Scheme};
 use effnet_checkpoint::Checkpoint;
 
-/// The interpreter that has PyTorch, or a line that says why a test does nothing.
+/// Returns the Python interpreter that has PyTorch, or `None` after printing why the test is skipped.
 fn reference_python(test: &str) -> Option<Command> {
     let Some(python) = std::env::var_os("EFFNET_REFERENCE_PYTHON") else {
         eprintln!("skipped: {test}: EFFNET_REFERENCE_PYTHON is not set");

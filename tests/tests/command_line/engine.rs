@@ -161,5 +161,9 @@ fn a_bench_takes_weights_and_refuses_those_of_another_network() {
     assert_eq!(report(&run)["weights"], weights);
     let run = bench(&["--model", "b1", "--weights", weights, "--runs", "2"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
-    assert!(run.stderr.contains("expected b1"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("expected the parameters of b1"),
+        "{}",
+        run.stderr
+    );
 }

@@ -228,7 +228,11 @@ fn an_interrupt_keeps_finished_parts_and_says_how_to_go_on() {
     // A group of another size goes on too.
     let run = finish(&mut of_rank(classify(folder, &JSON), 0, 1));
     assert_eq!(run.code, Some(1), "{}", run.stderr);
-    assert!(run.stderr.contains("parts are finished"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("parts are already finished"),
+        "{}",
+        run.stderr
+    );
     assert!(std::fs::read(folder.join("out")).unwrap() == expected);
 }
 
@@ -267,7 +271,7 @@ fn parts_of_another_job_are_refused_with_what_differs() {
     let refused = |call: Command, difference: &str| {
         let run = finish(&mut of_rank(call, 1, 2));
         assert_eq!(run.code, Some(2), "{}", run.stderr);
-        for word in ["out.parts", "another job", difference] {
+        for word in ["out.parts", "a different job", difference] {
             assert!(run.stderr.contains(word), "`{word}` is not in:\n{}", run.stderr);
         }
         assert_eq!(parts(folder), kept);

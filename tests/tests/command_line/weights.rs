@@ -136,7 +136,11 @@ fn a_pickle_that_would_run_a_command_is_refused_and_not_run() {
 fn weights_of_another_variant_name_it() {
     let path = weights(Variant::B1, 3);
     let run = classify_with(&path, &["--model", "b0", "--num-classes", "3"]);
-    assert_refused(&run, &path, &["parameters of b1", "expected b0", "--model b1"]);
+    assert_refused(
+        &run,
+        &path,
+        &["expected the parameters of b0", "found those of b1", "--model b1"],
+    );
 }
 
 #[test]
@@ -145,7 +149,7 @@ fn another_number_of_classes_says_which_and_what_to_pass() {
     assert_refused(
         &classify_with(&path, &["--num-classes", "5"]),
         &path,
-        &["3 classes", "expected 5", "--num-classes 3"],
+        &["expected 5 classes", "found 3", "--num-classes 3"],
     );
 }
 
@@ -166,13 +170,16 @@ fn labels_of_the_wrong_length_are_refused() {
     assert_refused(
         &run,
         &labels,
-        &["--labels", "2 names", "the weights have 3 classes"],
+        &["--labels", "found 2 names", "the weights have 3 classes"],
     );
     let both = ["--labels", labels.to_str().unwrap(), "--num-classes", "3"];
     let run = classify_with(&path, &both);
     assert_eq!(run.code, Some(2));
     assert!(
-        run.stderr.contains("names.txt") && run.stderr.contains("2 names, the weights have 3 classes"),
+        run.stderr.contains("names.txt")
+            && run
+                .stderr
+                .contains("found 2 names, but the weights have 3 classes"),
         "{}",
         run.stderr
     );

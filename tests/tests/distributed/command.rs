@@ -269,7 +269,7 @@ fn another_number_of_ranks_does_not_go_on() {
     all_succeeded(&home.ranks(2, &arguments));
     all_refuse(
         &home.ranks(3, &arguments),
-        "the run was started with 2 ranks and must be resumed with the same, found 3 ranks",
+        "expected 2 ranks, as when the run was started, found 3 ranks; resume with the same setup",
     );
 }
 

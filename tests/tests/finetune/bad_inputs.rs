@@ -112,7 +112,7 @@ fn a_class_with_one_image_is_trained_on_with_a_warning() {
     let run = home.train(&["--output", "run", "--epochs", "1"]);
     succeeded(&run);
     assert!(
-        run.stderr.contains("classes with a single image (single)"),
+        run.stderr.contains("they are missing from validation: single"),
         "{}",
         run.stderr
     );
@@ -171,7 +171,10 @@ fn weights_of_another_network_are_refused() {
         "--output",
         "run2",
     ];
-    refused(&home.train(&arguments), &["parameters of b0, expected b1"]);
+    refused(
+        &home.train(&arguments),
+        &["expected the parameters of b1, found those of b0"],
+    );
     assert!(!home.path("run2").exists());
 }
 

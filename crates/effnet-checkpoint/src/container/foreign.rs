@@ -1,4 +1,4 @@
-//! Files that people pass as checkpoints but that have another format.
+//! Recognises files that people pass as checkpoints but that have a different format.
 //!
 //! Most of them are failed downloads (an error page, a git-LFS pointer) or exports of other frameworks.
 //! Naming the format says what went wrong; "unknown format" would not.
@@ -10,8 +10,8 @@ const DOWNLOAD: &str = "if it was downloaded, open its URL in a browser and down
 const EXPORT: &str = "export the parameters with PyTorch or safetensors first";
 const UNPACK: &str = "unpack it and open the file inside";
 
-/// First bytes of a format, its name, and what to do about it. The signatures come from the specifications of
-/// the formats.
+/// The first bytes of each format, its name, and advice on what to do. The signatures come from the
+/// specifications of the formats.
 const SIGNATURES: &[(&[u8], &str, &str)] = &[
     (
         b"version https://git-lfs",
@@ -42,7 +42,7 @@ const SIGNATURES: &[(&[u8], &str, &str)] = &[
     ),
 ];
 
-/// The error for a file that is not in a checkpoint format.
+/// Returns the error for a file that is not in a checkpoint format.
 pub(crate) fn identify(bytes: &[u8]) -> ErrorKind {
     let known = SIGNATURES
         .iter()
@@ -54,7 +54,7 @@ pub(crate) fn identify(bytes: &[u8]) -> ErrorKind {
         None if is_json(bytes) => ("a JSON file", DOWNLOAD),
         None if is_onnx(bytes) => ("an ONNX or TensorFlow model (protobuf)", EXPORT),
         None if is_pickle(bytes) => (
-            "a plain Python pickle that torch.save did not write",
+            "a plain Python pickle, not written by torch.save",
             "load it in Python and use torch.save",
         ),
         None => {

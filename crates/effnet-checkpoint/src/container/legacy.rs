@@ -18,11 +18,11 @@ const STREAM: Container = Container::LegacyStream;
 
 /// 0x1950a86a20f9469cfc6c, little-endian.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
-/// The same number as the decimal digits of protocol 0.
+/// The same number in decimal digits, as protocol 0 writes it.
 const MAGIC_DIGITS: &[u8] = b"119547037146038801333356L";
 const PROTOCOL: i64 = 1001;
 
-/// Whether the first pickle is the magic number, in any protocol.
+/// Returns whether the first pickle is the magic number, in any protocol.
 pub(crate) fn is_stream(bytes: &[u8]) -> bool {
     let head = &bytes[..bytes.len().min(64)];
     match load(head, &Budget::for_instructions(8)) {
@@ -69,7 +69,7 @@ impl Stream<'_> {
     }
 }
 
-/// Rejects streams from big-endian machines: writers differ in whether they swapped the numbers.
+/// Rejects streams from big-endian machines: writers differ in whether they swap the bytes of numbers.
 fn check_byte_order(system: &Graph<'_>) -> Result<(), ErrorKind> {
     let entries = system.entries(system.root).unwrap_or_default();
     let little = entries
@@ -81,8 +81,8 @@ fn check_byte_order(system: &Graph<'_>) -> Result<(), ErrorKind> {
     }
 }
 
-/// The storages in the order of the key list: an 8-byte element count, then the elements. Only the object's
-/// references to a storage give the size of its elements.
+/// Reads the storages in the order of the key list: an 8-byte element count, then the elements. Only the
+/// references to a storage in the object give the size of its elements.
 fn read_storages(
     file: &Arc<MappedFile>,
     graph: &Graph<'_>,
@@ -130,7 +130,7 @@ fn read_storages(
     Ok(storages)
 }
 
-/// Element types of the storages that the object refers to.
+/// Returns the element types of the storages to which the object refers.
 fn storage_types(graph: &Graph<'_>) -> HashMap<String, StorageType> {
     let references = graph.nodes.iter().filter_map(|node| match node {
         Node::Persistent(id) if graph.budget.hold(STORAGE / 4) => storage_id(graph, *id).ok(),

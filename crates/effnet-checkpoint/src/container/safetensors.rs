@@ -17,12 +17,12 @@ use crate::{Container, DType, Tensor};
 
 const SAFETENSORS: Container = Container::Safetensors;
 
-/// Whether the file starts with an 8-byte header length and the opening brace of the header.
+/// Returns whether the file starts with an 8-byte header length and the opening brace of the header.
 pub(crate) fn is_safetensors(bytes: &[u8]) -> bool {
     let Some((head, rest)) = bytes.split_first_chunk::<8>() else {
         return false;
     };
-    // The format limits headers to 100 MB; a larger number is the start of some other file.
+    // The format limits headers to 100 MB; a larger number is the start of a different kind of file.
     rest.first() == Some(&b'{') && u64::from_le_bytes(*head) <= 100_000_000
 }
 
@@ -32,12 +32,12 @@ pub(crate) type Contents = (Vec<(String, Tensor)>, BTreeMap<String, String>);
 pub(crate) fn read(file: &Arc<MappedFile>, budget: &Budget) -> Result<Contents, ErrorKind> {
     let (mut header, start) = header(file.bytes(), budget)?;
     check_names(&header)?;
-    // Empty tensors may start where another one does; they keep the order of the header.
+    // Empty tensors may start where another tensor starts; they keep the order of the header.
     header.tensors.sort_by_key(|tensor| tensor.offsets);
     let declared = check_offsets(&header)?;
     let held = file.bytes().len() - start;
     if declared > held {
-        let what = format!("its tensors have {declared} bytes, found {held}");
+        let what = format!("its header declares {declared} bytes of tensors, found {held}");
         return Err(SAFETENSORS.truncated(what));
     }
     if declared < held {
@@ -50,7 +50,7 @@ pub(crate) fn read(file: &Arc<MappedFile>, budget: &Budget) -> Result<Contents, 
 }
 
 /// Checks that sorted tensors follow each other without gaps and have the bytes that their shapes need.
-/// Returns the end of the last one.
+/// Returns the end of the last tensor.
 fn check_offsets(header: &Header) -> Result<usize, ErrorKind> {
     let mut end = 0;
     for Described {
@@ -75,7 +75,7 @@ fn check_offsets(header: &Header) -> Result<usize, ErrorKind> {
     Ok(end)
 }
 
-/// The parsed header, and the position of the first tensor.
+/// Parses the header, and returns it with the position of the first tensor.
 fn header(bytes: &[u8], budget: &Budget) -> Result<(Header, usize), ErrorKind> {
     let short = || SAFETENSORS.truncated("its header reaches beyond the end of the file");
     let (head, rest) = bytes.split_first_chunk::<8>().ok_or_else(short)?;
@@ -86,7 +86,7 @@ fn header(bytes: &[u8], budget: &Budget) -> Result<(Header, usize), ErrorKind> {
     Ok((header, 8 + len))
 }
 
-/// Readers differ in which of two tensors of one name they use.
+/// Rejects duplicate names, because readers differ in which of the two tensors they use.
 fn check_names(header: &Header) -> Result<(), ErrorKind> {
     let mut names: Vec<&str> = header.tensors.iter().map(|tensor| &*tensor.name).collect();
     names.sort_unstable();
@@ -99,13 +99,14 @@ fn check_names(header: &Header) -> Result<(), ErrorKind> {
     }
 }
 
-/// Size of a tensor in bits; `None` if its bytes exceed any memory. Some types have fewer than 8.
+/// Returns the size of a tensor in bits; `None` if its bytes exceed any memory. Some types have fewer than 8
+/// bits.
 fn bit_count(dtype: Dtype, shape: &[usize]) -> Option<u128> {
     let elements = byte_count(DType::U8, shape)? as u128;
     elements.checked_mul(dtype.bitsize() as u128)
 }
 
-/// A tensor whose bytes have been checked, and its name.
+/// Returns the name of a tensor, and the tensor, whose bytes have been checked.
 fn tensor(file: &Arc<MappedFile>, described: Described, start: usize) -> (String, Tensor) {
     let Described {
         name,

@@ -1,7 +1,8 @@
 //! The JSON header of a safetensors file, read within a budget.
 //!
-//! The library's own reader keeps names and shapes of any number and length, in maps and in vectors; a header
-//! of a hundred bytes per tensor then takes a thousand in memory. This one charges each entry as it is read.
+//! The reader of the `safetensors` library keeps names and shapes of any number and length, in maps and in
+//! vectors; a header with a hundred bytes per tensor then takes a thousand in memory. This reader charges
+//! each entry as it is read.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +13,7 @@ use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visito
 use crate::budget::Budget;
 use crate::quote::quote;
 
-/// PyTorch's own limit.
+/// The maximum number of dimensions, as in PyTorch itself.
 const MAX_DIMENSIONS: usize = 64;
 
 /// What the header says about a tensor.
@@ -21,7 +22,7 @@ pub(super) struct Described {
     pub(super) name: String,
     pub(super) dtype: Dtype,
     pub(super) shape: Vec<usize>,
-    /// First byte, and the one after the last, from the end of the header.
+    /// Offsets of the first byte and of the byte after the last, counted from the end of the header.
     pub(super) offsets: (usize, usize),
 }
 
@@ -193,7 +194,7 @@ impl<'de> Visitor<'de> for Tensor<'_> {
     }
 }
 
-/// A shape of a limited number of dimensions.
+/// A shape with a limited number of dimensions.
 struct Sizes;
 
 impl<'de> DeserializeSeed<'de> for Sizes {

@@ -19,7 +19,7 @@ const TAR: Container = Container::Tar;
 const BLOCK: usize = 512;
 const MAX_DIMENSIONS: usize = 64;
 
-/// Whether the file starts with a header block with a valid checksum, as `torch.load` checks.
+/// Returns whether the file starts with a header block with a valid checksum, which `torch.load` also checks.
 pub(crate) fn is_tar(bytes: &[u8]) -> bool {
     bytes.get(..BLOCK).is_some_and(|block| {
         let sum: u64 = block
@@ -75,7 +75,7 @@ impl TarFile<'_> {
     }
 }
 
-/// Members by name; the last one of equal names counts, as in Python's tarfile.
+/// Returns the members by name. If several have the same name, the last one counts, as in Python's `tarfile`.
 fn members(bytes: &[u8], budget: &Budget) -> Result<HashMap<String, Range<usize>>, ErrorKind> {
     let mut members = HashMap::new();
     let mut position = 0usize;
@@ -96,7 +96,7 @@ fn members(bytes: &[u8], budget: &Budget) -> Result<HashMap<String, Range<usize>
         let end = start.checked_add(size).filter(|&end| end <= bytes.len());
         let end = end.ok_or_else(|| {
             TAR.truncated(format!(
-                "member `{}` of {size} bytes ends beyond it",
+                "member `{}` of {size} bytes reaches beyond the end of the file",
                 quote(&name)
             ))
         })?;
@@ -108,7 +108,7 @@ fn members(bytes: &[u8], budget: &Budget) -> Result<HashMap<String, Range<usize>
     Ok(members)
 }
 
-/// A position in a member, in which pickles and raw numbers follow each other.
+/// A position in a member, which holds a sequence of pickles and raw numbers.
 struct Cursor<'a> {
     file: &'a Arc<MappedFile>,
     position: usize,

@@ -17,7 +17,7 @@ use crate::quote::{quote, quote_bytes, quote_list};
 use crate::storage::{Deflated, Storage, inflate};
 
 const ZIP: Container = Container::Zip;
-/// Bytes of the byte order to show; it is 3 or 6.
+/// Maximum number of bytes of the byte order to show; a valid one has 3 or 6.
 const MAX_ORDER: usize = 32;
 
 /// An opened archive.
@@ -65,7 +65,7 @@ impl<'a> Archive<'a> {
         Ok(archive)
     }
 
-    /// The entry with this name in the archive's folder.
+    /// Returns the entry with this name in the archive's folder.
     fn entry(&self, name: &str) -> Option<&Entry> {
         let path = [&self.root, name.as_bytes()].concat();
         // The folder can be long, and it is read for every storage.
@@ -75,8 +75,8 @@ impl<'a> Archive<'a> {
             .flatten()
     }
 
-    /// Rejects an archive whose compressed entries declare far larger sizes than parameters can have: those
-    /// shrink by a tenth, or by half if they were rounded.
+    /// Rejects an archive whose compressed entries declare far larger sizes than parameters can have.
+    /// Parameters shrink by a tenth when compressed, or by half if they were rounded.
     fn check_total(&self) -> Result<(), ErrorKind> {
         let deflated = self.directory.entries();
         for entry in deflated.filter(|entry| entry.method == Method::Deflated) {
@@ -86,7 +86,7 @@ impl<'a> Archive<'a> {
         self.budget.check()
     }
 
-    /// The pickle that describes the saved object, after verifying its checksum.
+    /// Returns the pickle that describes the saved object, after verifying its checksum.
     pub(crate) fn pickle(&self) -> Result<Cow<'_, [u8]>, ErrorKind> {
         let entry = self
             .entry("data.pkl")
@@ -94,7 +94,7 @@ impl<'a> Archive<'a> {
         self.small(entry)
     }
 
-    /// The bytes of an entry, decompressed if necessary, after verifying its checksum.
+    /// Returns the bytes of an entry, decompressed if necessary, after verifying its checksum.
     fn small(&self, entry: &Entry) -> Result<Cow<'_, [u8]>, ErrorKind> {
         let stored = self.file.slice(&entry.stored);
         let name = || self.directory.quoted(entry);
@@ -122,7 +122,7 @@ fn unreadable(name: &str, method: u16) -> String {
     format!("entry `{name}` is encrypted or uses compression method {method}, expected stored or deflated")
 }
 
-/// The folder of `data.pkl`, which is named after the file or `archive`. The shallowest one counts.
+/// Returns the folder of `data.pkl`, which is named after the file or `archive`. The shallowest one counts.
 fn root(directory: &Directory) -> Result<&[u8], ErrorKind> {
     let mut shallowest: Option<(usize, &[u8])> = None;
     let mut rival = None;
@@ -153,7 +153,7 @@ fn root(directory: &Directory) -> Result<&[u8], ErrorKind> {
     }
 }
 
-/// Identifies a zip archive that `torch.save` did not write.
+/// Says what a zip archive is when it was not written by `torch.save`.
 fn no_pickle(directory: &Directory) -> ErrorKind {
     let ends_with = |endings: &[&str]| {
         directory.entries().find(|entry| {

@@ -3,8 +3,8 @@
 //! `torch.save` leaves sizes and checksums of local headers empty, so only the directory at the end of the
 //! file counts; a local header is read only to find where the bytes of its entry start.
 //!
-//! Names stay in the file, and the entries are sorted by them rather than put into a map: a directory of
-//! nothing but short entries then takes less memory than its bytes in the file.
+//! Names stay in the file, and the entries are sorted by name rather than put in a map, so that a directory
+//! with nothing but short entries takes less memory than it takes bytes in the file.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(super) struct Entry {
 pub(super) enum Method {
     Stored,
     Deflated,
-    /// Encrypted, or compressed by another method.
+    /// Encrypted, or compressed by a different method.
     Other(u16),
 }
 
@@ -52,7 +52,8 @@ pub(super) struct Directory {
 
 impl Directory {
     /// # Errors
-    /// When the directory is missing or damaged, exceeds the file, or contains a name twice.
+    /// Fails if the directory is missing or damaged, reaches beyond the end of the file, or contains a name
+    /// twice.
     pub(super) fn read(file: &Arc<MappedFile>, budget: &Budget) -> Result<Directory, ErrorKind> {
         let bytes = file.bytes();
         let (start, count) = locate(bytes)?;
@@ -95,23 +96,23 @@ impl Directory {
         self.entries.get(found.ok()?)
     }
 
-    /// All entries in the order of their names.
+    /// Returns all entries in the order of their names.
     pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()
     }
 
-    /// The name of an entry, which may not be UTF-8.
+    /// Returns the name of an entry, which may not be UTF-8.
     pub(super) fn name(&self, entry: &Entry) -> &[u8] {
         self.file.slice(&entry.name)
     }
 
-    /// The name of an entry for a message.
+    /// Returns the name of an entry for a message.
     pub(super) fn quoted(&self, entry: &Entry) -> String {
         quote_bytes(self.name(entry))
     }
 }
 
-/// Offset of the directory and number of entries.
+/// Finds the offset of the directory and the number of entries.
 fn locate(bytes: &[u8]) -> Result<(usize, u64), ErrorKind> {
     let lowest = bytes.len().saturating_sub(END_LEN + MAX_COMMENT);
     let end = (lowest..=bytes.len().saturating_sub(END_LEN))
@@ -234,8 +235,8 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// The bytes of an entry, which follow its local header. The extra field there has its own length: that
-    /// is how `torch.save` aligns the bytes to 64.
+    /// Returns the bytes of an entry, which follow its local header. The extra field there has its own
+    /// length: that is how `torch.save` aligns the bytes to 64.
     fn content(&self, local: u64, packed: u64) -> Result<Range<usize>, &'static str> {
         const OUTSIDE: &str = "reaches beyond the end of the file";
         let mut header = Fields {

@@ -19,10 +19,10 @@ pub(crate) enum Value {
     None,
     Bool(bool),
     Int(i64),
-    /// A float in 32 bits, which is enough for constants such as a batch norm's epsilon; NaN for one that is
+    /// A float, as 32 bits, which is enough for constants such as a batch norm's epsilon. NaN if it was
     /// written as text (protocol 0).
     Float(f32),
-    /// An integer beyond 64 bits: its little-endian two's complement bytes in the pickle.
+    /// An integer beyond 64 bits, by the position of its little-endian two's complement bytes in the pickle.
     Long {
         start: u32,
         len: u32,
@@ -48,7 +48,7 @@ impl Value {
     }
 }
 
-/// A Python object that refers to others.
+/// A Python object that refers to other objects.
 #[derive(Debug)]
 pub(crate) enum Node {
     Tuple(Box<[Value]>),
@@ -62,11 +62,11 @@ pub(crate) enum Node {
     },
     /// A reference to something outside the pickle: a storage, or a class with its source text.
     Persistent(Value),
-    /// The result of a call, which was not made.
+    /// The result of a call that was not made.
     Object(Box<Object>),
 }
 
-/// A call or an instance: the function, its arguments, and what was set on the result.
+/// A call or an instance: the function, its arguments, and what was assigned to the result.
 #[derive(Debug)]
 pub(crate) struct Object {
     pub(crate) class: Value,
@@ -88,7 +88,7 @@ pub(crate) struct Graph<'a> {
     pub(crate) root: Value,
     /// Length of the pickle, including its STOP.
     pub(crate) consumed: usize,
-    /// What queries are charged to. Once it is exceeded, they find nothing.
+    /// The budget to which queries are charged. Once it is exceeded, they find nothing.
     pub(crate) budget: &'a Budget,
 }
 
@@ -100,7 +100,7 @@ impl Graph<'_> {
         }
     }
 
-    /// The raw bytes of a string, a bytes object or a long integer.
+    /// Returns the raw bytes of a string, a bytes object or a long integer.
     pub(crate) fn raw(&self, value: Value) -> Option<&[u8]> {
         match value {
             Value::Str { start, len } | Value::Long { start, len } => {
@@ -112,13 +112,13 @@ impl Graph<'_> {
         }
     }
 
-    /// Whether a value is this string.
+    /// Returns whether a value is this string.
     pub(crate) fn is_str(&self, value: Value, text: &str) -> bool {
         self.raw(value) == Some(text.as_bytes())
     }
 
-    /// A string. Python 2 wrote byte strings without recording the encoding; whatever is not UTF-8 is read as
-    /// Latin-1, as `torch.load` does in the end.
+    /// Returns a string. Python 2 wrote byte strings without recording the encoding; whatever is not UTF-8 is
+    /// read as Latin-1, as `torch.load` eventually does.
     pub(crate) fn str(&self, value: Value) -> Option<Cow<'_, str>> {
         if matches!(value, Value::Long { .. }) {
             return None;
@@ -133,7 +133,7 @@ impl Graph<'_> {
         })
     }
 
-    /// The elements of a tuple or a list.
+    /// Returns the elements of a tuple or a list.
     pub(crate) fn sequence(&self, value: Value) -> Option<&[Value]> {
         if !self.budget.step(1) {
             return None;
@@ -152,8 +152,9 @@ impl Graph<'_> {
         }
     }
 
-    /// Module and name of an imported name. A persistent reference to a class (`('module', class, file,
-    /// source)` in old whole-module files, `(class, file, source)` in a tar archive) counts as that class.
+    /// Returns the module and the name of an import. A persistent reference to a class (`('module', class,
+    /// file, source)` in old whole-module files, `(class, file, source)` in a tar archive) counts as that
+    /// class.
     pub(crate) fn global(&self, value: Value) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
         let (module, name) = match self.node(value)? {
             Node::Global { module, name } => (*module, *name),
@@ -169,13 +170,13 @@ impl Graph<'_> {
         Some((self.short_str(module)?, self.short_str(name)?))
     }
 
-    /// A string that is read once per reference to it, and therefore must be short.
+    /// Returns a string that is read once per reference to it, and therefore must be short.
     fn short_str(&self, value: Value) -> Option<Cow<'_, str>> {
         self.raw(value).filter(|raw| raw.len() <= MAX_SHORT)?;
         self.str(value)
     }
 
-    /// The key of a storage or the number of a tensor, as text.
+    /// Returns the key of a storage or the number of a tensor, as text.
     pub(crate) fn id(&self, value: Value) -> Option<String> {
         match value.int() {
             Some(number) => Some(number.to_string()),
@@ -183,7 +184,7 @@ impl Graph<'_> {
         }
     }
 
-    /// Number of entries that [`Graph::entries`] or [`Graph::strings`] would visit.
+    /// Returns the number of entries that [`Graph::entries`] or [`Graph::strings`] would visit.
     pub(crate) fn entry_count(&self, value: Value) -> usize {
         match self.node(value) {
             Some(Node::Dict(items)) => items.len(),
@@ -218,8 +219,9 @@ impl Graph<'_> {
         }
     }
 
-    /// The entries of a dict, an `OrderedDict` or any other class with assigned keys, in order of assignment;
-    /// `None` for other values. Duplicate keys are not removed: as in Python, the last one counts.
+    /// Returns the entries of a dict, an `OrderedDict` or any other class with assigned keys, in order of
+    /// assignment; `None` for other values. Duplicate keys are not removed: as in Python, the last one
+    /// counts.
     pub(crate) fn entries(&self, value: Value) -> Option<Vec<(Value, Value)>> {
         match self.node(value)? {
             Node::Dict(items) => Some(items.clone()),
@@ -236,7 +238,7 @@ impl Graph<'_> {
         }
     }
 
-    /// The entries of `OrderedDict([(key, value), ...])` and similar constructors.
+    /// Returns the entries of `OrderedDict([(key, value), ...])` and similar constructors.
     fn constructor_entries(&self, object: &Object) -> Option<Vec<(Value, Value)>> {
         let (_, name) = self.global(object.class)?;
         let args = self.sequence(object.args)?;
@@ -263,7 +265,7 @@ impl Graph<'_> {
         )
     }
 
-    /// The value of `instance.name` after unpickling, for an attribute in the state of the instance.
+    /// Returns the value of `instance.name` after unpickling, for an attribute in the state of the instance.
     pub(crate) fn attribute(&self, object: &Object, name: &str) -> Option<Value> {
         object.states.iter().rev().take(MAX_STATES).find_map(|&state| {
             // An object with slots has the state (dict, slots).
@@ -282,7 +284,8 @@ impl Graph<'_> {
         })
     }
 
-    /// What a mapping or an instance holds by name: its entries, or the attributes of an instance that has none.
+    /// Returns the named contents of a mapping or an instance: its entries, or its attributes if it has no
+    /// entries.
     pub(crate) fn members(&self, value: Value) -> Option<Vec<(Value, Value)>> {
         if let Some(entries) = self.entries(value) {
             return Some(entries);
@@ -294,8 +297,8 @@ impl Graph<'_> {
         }
     }
 
-    /// The strings in a set, list or tuple, or in a call such as `set([...])`, as raw bytes: a file may list
-    /// one string any number of times, so none is copied.
+    /// Returns the strings in a set, list or tuple, or in a call such as `set([...])`, as raw bytes. A file
+    /// may list the same string any number of times, so none is copied.
     pub(crate) fn strings(&self, value: Value) -> HashSet<&[u8]> {
         let elements = match self.node(value) {
             Some(Node::Tuple(items)) => &items[..],
@@ -309,7 +312,7 @@ impl Graph<'_> {
         };
         let mut strings = HashSet::new();
         for raw in elements.iter().filter_map(|&element| self.raw(element)) {
-            // Hashing reads all of the string, at every reference to it.
+            // Hashing reads the whole string for every reference to it.
             if !self.budget.read(raw.len()) || !self.budget.hold(2 * size_of::<&[u8]>()) {
                 break;
             }
@@ -318,7 +321,8 @@ impl Graph<'_> {
         strings
     }
 
-    /// Functions that unpickling in Python would call, as `module.name`, sorted, without duplicates.
+    /// Returns the functions that unpickling in Python would call, as `module.name`, sorted, without
+    /// duplicates.
     pub(crate) fn called(&self) -> BTreeSet<String> {
         let mut classes: Vec<Value> = self
             .nodes

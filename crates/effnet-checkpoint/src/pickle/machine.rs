@@ -149,7 +149,7 @@ impl Machine<'_> {
                 if !self.budget.hold(text::decoded_len(raw)) {
                     return Err(self
                         .reader
-                        .error("its strings exceed the memory for reading the file"));
+                        .error("its strings exceed the memory limit for reading the file"));
                 }
                 let decoded = if opcode == b'S' {
                     text::quoted(raw)
@@ -343,7 +343,7 @@ impl Machine<'_> {
         self.stack.push(Value::Node(self.nodes.len() as u32 - 1));
     }
 
-    /// Height of the stack at the innermost open MARK, below which nothing can be popped.
+    /// Returns the height of the stack at the innermost open MARK, below which nothing can be popped.
     fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or(0)
     }

@@ -53,7 +53,7 @@ impl<'a> Reader<'a> {
         Ok(u16::from_le_bytes(self.array()?))
     }
 
-    /// A float of protocol 1 and later, which is big-endian.
+    /// Reads a float of protocol 1 and later, which is big-endian.
     pub(super) fn f64(&mut self) -> Result<f64, PickleError> {
         Ok(f64::from_be_bytes(self.array()?))
     }
@@ -62,13 +62,13 @@ impl<'a> Reader<'a> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
-    /// An 8-byte length; one that exceeds the address space is an error.
+    /// Reads an 8-byte length; one that exceeds the address space is an error.
     pub(super) fn len64(&mut self) -> Result<usize, PickleError> {
         let len = u64::from_le_bytes(self.array()?);
         usize::try_from(len).map_err(|_| self.truncated(usize::MAX))
     }
 
-    /// A string of `len` bytes, which is not copied.
+    /// Reads a string of `len` bytes, which is not copied.
     pub(super) fn span(&mut self, len: usize) -> Result<Value, PickleError> {
         let start = self.position as u32;
         self.take(len)?;
@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The rest of the line, without the newline, which is consumed.
+    /// Reads the rest of the line; the newline is consumed but not returned.
     pub(super) fn line(&mut self) -> Result<Value, PickleError> {
         let rest = &self.bytes[self.position.min(self.bytes.len())..];
         let Some(len) = rest.iter().position(|&byte| byte == b'\n') else {
@@ -101,7 +101,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A two's complement integer of `len` bytes.
+    /// Reads a two's complement integer of `len` bytes.
     pub(super) fn long(&mut self, len: usize) -> Result<Value, PickleError> {
         let start = self.position as u32;
         let raw = self.take(len)?;

@@ -1,6 +1,6 @@
 //! Unescapes the strings of protocol 0, which are written like Python literals.
 
-/// The text of a quoted, escaped Python 2 string literal (opcode `S`).
+/// Returns the text of a quoted, escaped Python 2 string literal (opcode `S`).
 pub(super) fn quoted(raw: &[u8]) -> Option<String> {
     let raw = raw.trim_ascii();
     let (&quote, rest) = raw.split_first()?;
@@ -11,12 +11,13 @@ pub(super) fn quoted(raw: &[u8]) -> Option<String> {
     Some(unescape(inner, true))
 }
 
-/// The text of a raw-unicode-escape string (opcode `V`), where only `\u` and `\U` are special.
+/// Returns the text of a raw-unicode-escape string (opcode `V`), where only `\u` and `\U` are special.
 pub(super) fn raw_unicode(raw: &[u8]) -> String {
     unescape(raw, false)
 }
 
-/// Bytes that decoding takes at most: each byte is a character, and those beyond ASCII take two bytes.
+/// Returns the maximum number of bytes after decoding: each byte is a character, and those beyond ASCII take
+/// two bytes.
 pub(super) fn decoded_len(raw: &[u8]) -> usize {
     raw.len() + raw.iter().filter(|byte| !byte.is_ascii()).count()
 }

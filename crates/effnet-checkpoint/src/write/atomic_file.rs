@@ -1,7 +1,7 @@
 //! Files that appear under their name only when complete.
 //!
-//! Checkpoints, reports, results and run folders are all written this way. A process that is killed, or a disk that
-//! is full, then leaves the previous file intact instead of half of a new one. A pipe or a device has no previous
+//! Checkpoints, reports, results and run folders are all written this way. A killed process or a full disk
+//! then leaves the previous file intact instead of half of a new one. A pipe or a device has no previous
 //! content, so it is written to directly.
 
 use std::fs::{File, Metadata, OpenOptions};
@@ -41,7 +41,7 @@ impl AtomicFile {
     /// Creates a file that is to become `target`. Opening a named pipe waits for its reader.
     ///
     /// # Errors
-    /// When `target` is a folder or has no file name, and I/O errors of its folder.
+    /// Fails if `target` is a folder or has no file name, or if its folder causes an I/O error.
     pub fn create(target: &Path) -> io::Result<AtomicFile> {
         let (file, temporary) = match Target::of(target)? {
             Target::Stream(file) => (file, None),
@@ -73,7 +73,8 @@ impl AtomicFile {
         };
         self.file.get_ref().sync_all()?;
         match std::fs::rename(path, target) {
-            // A file that is mounted, such as a container's volume, or one in a folder that cannot be written.
+            // The target may be a mounted file, such as a container's volume, or be in a folder that is not
+            // writable.
             Err(error) if cannot_replace(&error) => overwrite(path, target)?,
             renamed => {
                 renamed?;
@@ -109,8 +110,9 @@ impl Drop for AtomicFile {
     }
 }
 
-/// Creates a temporary file next to `target`, with the permissions of the `existing` file. If its folder cannot be
-/// written but the existing file can, the temporary file is in the folder of the system's temporary files.
+/// Creates a temporary file next to `target`, with the permissions of the `existing` file. If its folder is
+/// not writable but the existing file is, the temporary file is created in the system's folder for temporary
+/// files.
 fn create_temporary(target: PathBuf, existing: Option<&Metadata>) -> io::Result<(File, Temporary)> {
     let created = create_in(target.parent().unwrap_or(Path::new("")), &target, existing);
     let (file, path) = match created {
@@ -149,7 +151,7 @@ fn create_in(folder: &Path, target: &Path, existing: Option<&Metadata>) -> io::R
                 }
                 return Ok((file, path));
             }
-            // Left by a killed process that had the same process ID.
+            // A killed process that had the same process ID left this file behind.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
@@ -164,7 +166,7 @@ fn restrict(options: &mut OpenOptions) {
 #[cfg(not(unix))]
 fn restrict(_: &mut OpenOptions) {}
 
-/// Gives a file the owner and group of `existing`, as far as this process may.
+/// Gives a file the owner and group of `existing`, as far as this process is permitted to.
 #[cfg(unix)]
 fn keep_owner(file: &File, existing: &Metadata) {
     use std::os::unix::fs::{MetadataExt, fchown};
@@ -285,7 +287,7 @@ mod tests {
         write(Path::new("/dev/null"), "nothing");
         let null = std::fs::metadata("/dev/null").unwrap().file_type();
         assert!(null.is_char_device());
-        // A process substitution's name for a pipe.
+        // The name that a process substitution gives to a pipe.
         let (mut reader, writer) = std::io::pipe().unwrap();
         for name in ["/dev/fd", "/proc/self/fd"] {
             write(&Path::new(name).join(writer.as_raw_fd().to_string()), name);

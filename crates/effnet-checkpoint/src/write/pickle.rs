@@ -1,11 +1,11 @@
 //! Writes the pickle of a state_dict with the opcodes that `torch.load(weights_only=True)` accepts: protocol
-//! 2, an `OrderedDict` of calls of `torch._utils._rebuild_tensor_v2`.
+//! 2, an `OrderedDict` of calls to `torch._utils._rebuild_tensor_v2`.
 
 use super::Job;
 use crate::DType;
 use crate::tensor::contiguous_strides;
 
-/// The pickle in which tensor `n` is all of the contiguous storage with the key `n`.
+/// Returns the pickle. In it, tensor `n` is all of the contiguous storage with the key `n`.
 pub(super) fn state_dict(job: &Job<'_>) -> Vec<u8> {
     let mut pickle = Pickle(b"\x80\x02".to_vec());
     pickle.empty_ordered_dict();
@@ -116,7 +116,7 @@ fn storage_class(dtype: DType) -> Option<&'static str> {
     })
 }
 
-/// Never called for an unsupported type: reading its bytes fails before.
+/// Never called for an unsupported type: reading its bytes fails first.
 fn late_name(dtype: DType) -> &'static str {
     match dtype {
         DType::U16 => "uint16",

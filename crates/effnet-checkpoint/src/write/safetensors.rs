@@ -23,7 +23,7 @@ pub(super) fn write(job: &Job<'_>, file: &mut AtomicFile) -> Result<(), WriteErr
 }
 
 fn header(job: &Job<'_>, tensors: &[(&str, &Tensor)]) -> Result<String, WriteError> {
-    // Python libraries check this for the framework that wrote the file.
+    // Python libraries check this entry for the framework that wrote the file.
     let mut metadata = job.options.metadata.clone();
     metadata
         .entry("format".to_owned())

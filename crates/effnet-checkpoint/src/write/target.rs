@@ -1,26 +1,27 @@
-//! Where a path that is to be written leads.
+//! Determines what a path to be written leads to.
 //!
-//! Renaming a complete file over a path is right for a file only. Over a symbolic link it would replace the link
-//! and leave the file that the link names as it was; over `/dev/stdout`, as root, it would replace the device.
-//! So links are followed to their end first, and what is not a file is opened and written to as it is.
+//! Renaming a complete file over a path is right only for a file. Over a symbolic link, it would replace the
+//! link and leave the file that the link names unchanged; over `/dev/stdout`, as root, it would replace the
+//! device. So links are followed to their end first, and anything that is not a file is opened and written to
+//! directly.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The most links in a chain, as in Linux.
+/// The maximum number of links in a chain, as in Linux.
 const MOST_LINKS: usize = 40;
 
-/// Where a path leads.
+/// What a path leads to.
 pub(super) enum Target {
-    /// To a regular file, or to nothing yet.
+    /// A regular file, or one that does not exist yet.
     File {
         /// The path without links in its last component.
         path: PathBuf,
-        /// What the file system says about an existing file.
+        /// The metadata of the file, if it exists.
         existing: Option<Metadata>,
     },
-    /// To a pipe, a device or an open descriptor of this process.
+    /// A pipe, a device or an open descriptor of this process.
     Stream(File),
 }
 
@@ -44,11 +45,11 @@ impl Target {
     }
 }
 
-/// The path that symbolic links lead to from `path`, whether there is a file or not. Links to open descriptors, such
-/// as `/dev/stdout`, are not followed: what they name may have no path.
+/// Returns the path that symbolic links lead to from `path`, whether or not the file exists. Links to open
+/// descriptors, such as `/dev/stdout`, are not followed: the files that they name may have no path.
 ///
 /// # Errors
-/// If the links never end.
+/// Fails if there are too many links, or if they form a cycle.
 pub fn follow_links(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
@@ -63,7 +64,7 @@ pub fn follow_links(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many symbolic links"))
 }
 
-/// Whether the path names an open file of a process: `/dev/stdout`, `/dev/fd/63`, `/proc/self/fd/1`.
+/// Returns whether the path names an open file of a process: `/dev/stdout`, `/dev/fd/63`, `/proc/self/fd/1`.
 fn is_descriptor(path: &Path) -> bool {
     let folder = path.parent().unwrap_or(Path::new(""));
     let is_numbered = || {
@@ -99,8 +100,8 @@ fn standard(path: &Path) -> Option<Standard> {
     }
 }
 
-/// Opens what a descriptor's path names. Standard output and error are duplicated, so that the position in a file is
-/// shared with all others who write to it, and a socket works as well.
+/// Opens the file that a descriptor's path names. Standard output and error are duplicated, so that the
+/// position in a file is shared with all other writers, and a socket works as well.
 fn open_descriptor(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     {
@@ -114,6 +115,6 @@ fn open_descriptor(path: &Path) -> io::Result<File> {
             return Ok(File::from(duplicate));
         }
     }
-    // Appending, because the file may already hold what others wrote to the descriptor.
+    // Append, because the file may already hold what others wrote to the descriptor.
     OpenOptions::new().append(true).open(path)
 }

@@ -1,4 +1,4 @@
-//! Writes the zip archive of `torch.save`: uncompressed entries, whose contents start at multiples of 64
+//! Writes the zip archive of `torch.save`: uncompressed entries whose contents start at multiples of 64
 //! bytes.
 
 use super::atomic_file::AtomicFile;
@@ -15,7 +15,7 @@ const DATE: u16 = 0x21;
 const STORED: u16 = 0;
 const VERSION: u16 = 20;
 const VERSION_ZIP64: u16 = 45;
-/// Numbers from here on are written to a ZIP64 field, and replaced by all ones.
+/// Numbers of this size or larger are written to a ZIP64 field and replaced by all ones.
 const NARROW: u64 = u32::MAX as u64;
 
 pub(super) fn write(job: &Job<'_>, file: &mut AtomicFile) -> Result<(), WriteError> {
@@ -65,7 +65,7 @@ impl Archive<'_> {
         .to_le_bytes()
     }
 
-    /// The ZIP64 extra field with those numbers that do not fit into 32 bits.
+    /// Returns the ZIP64 extra field with the numbers that do not fit into 32 bits.
     fn wide(&self, numbers: &[u64]) -> Vec<u8> {
         let wide: Vec<u8> = numbers
             .iter()
@@ -157,7 +157,7 @@ mod tests {
     use crate::write::WriteOptions;
     use crate::{Checkpoint, DType, StateDict, Tensor};
 
-    /// The layout of an archive beyond 4 GB, at a size that a test can afford.
+    /// Tests the layout of an archive larger than 4 GB, at a size that a test can afford.
     #[test]
     fn numbers_that_do_not_fit_are_read_back_from_their_wide_fields() {
         let folder = tempfile::tempdir().unwrap();

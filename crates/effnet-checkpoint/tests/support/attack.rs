@@ -1,4 +1,4 @@
-//! Makes small files that repeat references, in every container.
+//! Creates small files that repeat references, in every container.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 /// A stream around a pickled object and a pickled list of storage keys, whose storage `0` has one float.
@@ -133,7 +133,8 @@ pub(crate) fn tensor_of(sizes: &[u8], strides: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// A module whose list of transient buffers has one name of `len` bytes, listed in `len` more bytes.
+/// A module whose list of transient buffers repeats one name of `len` bytes; the list takes about `list`
+/// bytes.
 pub(crate) fn buffer_names(len: usize, list: usize) -> Vec<u8> {
     let name = [&b"X"[..], &(len as u32).to_le_bytes(), &vec![b'n'; len], b"q\x01"].concat();
     let state = [

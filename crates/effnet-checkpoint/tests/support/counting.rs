@@ -1,4 +1,5 @@
-//! An allocator that counts what this thread holds, so that a test can say how much memory reading took.
+//! An allocator that counts the memory this thread holds, so that a test can measure what reading a file
+//! takes.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -35,10 +36,10 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Memory that a call took, in bytes.
+/// The memory that a call took, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
-    /// The most that it held at one time.
+    /// The most memory that it held at one time.
     pub(crate) peak: usize,
     /// The sum of its allocations: a measure of the bytes that it copied.
     pub(crate) total: usize,

@@ -1,22 +1,19 @@
-//! What the tests of this crate share.
+//! Helpers shared by the tests of this crate.
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may end where its own files are not as made"
-)]
+#![allow(clippy::unwrap_used, reason = "a test may panic if its own files are broken")]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A committed checkpoint, made by scripts/reference/checkpoint_fixtures.py.
+/// Returns a committed checkpoint, created by scripts/reference/checkpoint_fixtures.py.
 pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures")
         .join(name)
 }
 
-/// The interpreter that has PyTorch, or a line that says why a test does nothing.
+/// Returns the interpreter that has PyTorch, or prints why the test is skipped.
 pub(crate) fn reference_python(test: &str) -> Option<Command> {
     let Some(python) = std::env::var_os("EFFNET_REFERENCE_PYTHON") else {
         eprintln!("skipped: {test}: EFFNET_REFERENCE_PYTHON is not set");
@@ -25,7 +22,7 @@ pub(crate) fn reference_python(test: &str) -> Option<Command> {
     Some(Command::new(python))
 }
 
-/// The folder of shared data, or a line that says why a test does nothing.
+/// Returns the folder of shared data, or prints why the test is skipped.
 pub(crate) fn wild_checkpoints(test: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let folder = std::env::var_os("EFFNET_SHARED_DATA")
@@ -38,7 +35,7 @@ pub(crate) fn wild_checkpoints(test: &str) -> Option<PathBuf> {
     Some(folder)
 }
 
-/// The folder of cases that once failed, or a line that says why a test does nothing.
+/// Returns the folder of cases that once failed, or prints why the test is skipped.
 pub(crate) fn shared_cases(test: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let data = std::env::var_os("EFFNET_SHARED_DATA").map_or(beside, PathBuf::from);

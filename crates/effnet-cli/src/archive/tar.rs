@@ -1,4 +1,4 @@
-//! Images in a tar archive, compressed or not.
+//! Reads images from tar archives, compressed or not.
 
 mod headers;
 
@@ -14,12 +14,14 @@ use super::{Members, damaged};
 use crate::failure::Failure;
 use headers::{Forward, walk};
 
-/// A compressed archive that grows beyond this, and beyond [`MOST_GROWTH`], is not one of images.
+/// A compressed archive that unpacks to more bytes than this, and to more than [`MOST_GROWTH`] times its size, does not
+/// contain images.
 const LARGE: u64 = 1 << 30;
-/// JPEG hardly shrinks, and bitmaps of one colour are rare; gzip can shrink zeros to a thousandth.
+/// The most by which images grow when unpacked: JPEGs hardly shrink and bitmaps of a single colour are rare, but gzip
+/// can shrink zeros to a thousandth.
 const MOST_GROWTH: u64 = 100;
 
-/// An open tar archive, in which each file is read at its position.
+/// An open tar archive. Each file is read at its position.
 #[derive(Debug)]
 pub(super) struct TarFile(File);
 
@@ -51,7 +53,7 @@ impl TarFile {
     }
 }
 
-/// A compressed tar archive, which is read from its start to its end.
+/// A compressed tar archive, which is read from start to end.
 #[derive(Debug)]
 pub(super) struct CompressedTar {
     path: PathBuf,
@@ -85,7 +87,7 @@ impl CompressedTar {
     }
 }
 
-/// The unpacked bytes of a compressed file.
+/// Unpacks a compressed file.
 #[derive(Debug)]
 struct Unpacking {
     decoder: MultiGzDecoder<BufReader<File>>,
@@ -111,7 +113,7 @@ impl Read for Unpacking {
         if self.position > self.limit {
             let mebibytes = self.limit >> 20;
             return Err(io::Error::other(format!(
-                "expected at most {mebibytes} MiB unpacked, found more"
+                "larger than {mebibytes} MiB when unpacked"
             )));
         }
         Ok(count)

@@ -1,4 +1,4 @@
-//! Images in a zip archive.
+//! Reads images from zip archives.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -12,7 +12,7 @@ use ::zip::result::ZipError;
 use super::{Members, damaged};
 use crate::failure::{Failure, FailureKind};
 
-/// An open zip archive. A clone shares the directory, so that each thread reads on its own.
+/// An open zip archive. Clones share the directory, so that threads can read independently.
 #[derive(Debug)]
 pub(super) struct ZipFile(ZipArchive<Positional>);
 
@@ -28,7 +28,7 @@ impl ZipFile {
         let archive = ZipArchive::new(reader).map_err(explain)?;
         let mut members = Members::default();
         for index in 0..archive.len() {
-            // Names that are not valid are shown as far as they are readable.
+            // Of an invalid name, the readable part is shown.
             let Some(name) = archive.name_for_index(index) else {
                 continue;
             };
@@ -44,15 +44,15 @@ impl ZipFile {
         Ok((file, members))
     }
 
-    /// The bytes of the file with this number.
+    /// Reads the file with this index.
     pub(super) fn read(&self, number: u64, size: u64) -> Result<Vec<u8>, Failure> {
         let mut archive = self.0.clone();
         let entry = archive.by_index(number as usize).map_err(explain)?;
         let mut bytes = Vec::new();
-        // One more byte than declared shows a lie; the checksum is compared at the end.
+        // Reading one byte more than declared reveals a wrong size; the checksum is verified at the end.
         entry.take(size + 1).read_to_end(&mut bytes).map_err(damaged)?;
         if bytes.len() as u64 != size {
-            return Err(damaged("a file of another size than declared"));
+            return Err(damaged("a file size differs from the declared one"));
         }
         Ok(bytes)
     }
@@ -69,7 +69,7 @@ fn explain(error: ZipError) -> Failure {
     }
 }
 
-/// Reads a file at a position of its own, so that clones do not disturb each other.
+/// Reads a file at its own position, so that clones do not interfere with each other.
 #[derive(Debug, Clone)]
 struct Positional {
     file: Arc<File>,

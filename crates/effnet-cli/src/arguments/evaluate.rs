@@ -8,8 +8,8 @@ use super::{InferenceArguments, InspectFormat};
 
 #[derive(Debug, Args)]
 pub struct EvaluateArguments {
-    /// Labelled images: a folder with one subfolder per class (or with val/ containing such folders), a CSV file
-    /// with one path and label per line, or a tar archive of such a folder. Classes go by the network's class
+    /// Labelled images: a folder with one subfolder per class (or with val/ containing such folders), a CSV file with
+    /// one path and label per line, or a tar archive of such a folder. Classes are identified by the network's class
     /// names, ImageNet synset ids or class numbers
     #[arg(value_name = "DATA")]
     pub data: PathBuf,
@@ -32,7 +32,7 @@ pub struct EvaluateArguments {
     pub inference: InferenceArguments,
 }
 
-/// The format of a table for programs.
+/// The format of a machine-readable table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TableFormat {
     /// One JSON object per line

@@ -1,18 +1,19 @@
-//! Device, precision, engine and threads.
+//! Flags for the device, precision, engine and threads.
 
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use effnet::Precision;
 
-/// `--device`.
+/// The value of `--device`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The first CUDA device if libtorch finds one, else the CPU.
+    /// The first CUDA device if libtorch finds one, otherwise the CPU.
     Auto,
     /// The CPU.
     Cpu,
-    /// `None` for the device of this process: that of its local rank, or the first.
+    /// A CUDA device by its index. `None` stands for the device of this process: the one for its local rank, or the
+    /// first.
     Cuda(Option<usize>),
 }
 
@@ -33,7 +34,7 @@ impl FromStr for DeviceChoice {
     }
 }
 
-/// `--engine`.
+/// The value of `--engine`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum EngineChoice {
     /// Batch norm folded, weights packed, kernels fused
@@ -42,7 +43,7 @@ pub enum EngineChoice {
     Plain,
 }
 
-/// How a network is computed.
+/// How to run a network.
 #[derive(Debug, Args)]
 pub struct ExecutionArguments {
     /// Device: auto, cpu, cuda or cuda:N (cuda needs libtorch)

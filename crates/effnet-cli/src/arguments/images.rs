@@ -1,4 +1,4 @@
-//! The images of `classify` and `features`, and where results and images go.
+//! Flags for the images that `classify` and `features` read, and for where results and sorted images go.
 
 use std::path::PathBuf;
 
@@ -54,7 +54,7 @@ pub struct ClassifyArguments {
     pub inference: InferenceArguments,
 }
 
-/// Sorting images into a folder per class.
+/// Flags that sort images into one folder per class.
 #[derive(Debug, Args)]
 pub struct SortingArguments {
     /// Copy each image to DIR/CLASS, the folder of its most likely class; nothing is overwritten

@@ -1,14 +1,14 @@
-//! Values of flags that are numbers.
+//! Parsers for flags that take numbers.
 //!
-//! clap's own parsers say "invalid digit found in string" of `-1`, and take it for a flag in the first place. These say
-//! what is expected, in the same words for every flag.
+//! clap's own parsers report "invalid digit found in string" for `-1`, unless they mistake it for a flag in the first
+//! place. These parsers say what is expected, in the same words for every flag.
 
 use std::ops::{Bound, RangeBounds};
 
-/// One number per channel.
+/// One value per channel.
 pub type Triple = [f32; 3];
 
-/// A parser of whole numbers within `range`.
+/// Returns a parser for whole numbers within `range`.
 pub(super) fn count(
     range: impl RangeBounds<usize> + Clone + Send + Sync + 'static,
 ) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync + 'static {
@@ -31,7 +31,8 @@ fn expected(range: &impl RangeBounds<usize>) -> String {
     }
 }
 
-/// Lets every flag of a command take a negative number as its value, so that its parser can say what is expected.
+/// Lets every flag of a command take a negative number as its value, so that the flag's parser can say what is
+/// expected.
 pub(super) fn may_be_negative(command: clap::Command) -> clap::Command {
     command.mut_args(|argument| {
         let takes_value = argument.get_action().takes_values() && !argument.is_positional();

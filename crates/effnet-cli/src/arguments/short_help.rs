@@ -1,6 +1,7 @@
-//! What `-h` lists: the flags that most calls need, on one screen. `--help` lists them all.
+//! Selects the flags that `-h` lists: those that most calls need, so that they fit on one screen. `--help` lists all
+//! flags.
 
-/// Headings whose flags only `--help` lists.
+/// Headings of the flags that only `--help` lists.
 const ADVANCED: [&str; 4] = [
     "Execution",
     "Preprocessing",
@@ -8,7 +9,7 @@ const ADVANCED: [&str; 4] = [
     "Distributed training",
 ];
 
-/// The flags of `train` and `finetune` that `-h` lists; there are ten times as many.
+/// The flags of `train` and `finetune` that `-h` lists; there are five times as many in total.
 const TRAINING: [&str; 12] = [
     "model",
     "weights",
@@ -24,7 +25,7 @@ const TRAINING: [&str; 12] = [
     "config",
 ];
 
-/// The commands whose flags do not fit one screen.
+/// The commands whose flags do not fit on one screen.
 const LONG: [&str; 6] = ["classify", "finetune", "train", "evaluate", "features", "bench"];
 
 /// Hides all but the common flags of a long command from `-h`.

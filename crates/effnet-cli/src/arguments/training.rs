@@ -46,15 +46,15 @@ pub struct TrainingArguments {
     pub zoo: ZooArguments,
 }
 
-/// Adds the default of each setting to the help of its flag: `train` and `finetune` share their flags, not the
+/// Adds the default of each setting to the help of its flag. `train` and `finetune` share their flags, but not their
 /// defaults.
 pub(super) fn with_defaults(command: clap::Command, defaults: &Settings) -> clap::Command {
     let Value::Object(defaults) = json!(defaults) else {
         return command;
     };
-    // A script may put its own flags before those of its user.
+    // A script may put its own flags before those of its user, which then override them.
     let command = command.args_override_self(true);
-    // `--lr -1` is a value out of the range of --lr, not an unknown flag `-1`.
+    // `--lr -1` is an out-of-range value for --lr, not an unknown flag `-1`.
     command.mut_args(|argument| {
         let takes_value = argument.get_action().takes_values() && !argument.is_positional();
         let argument = argument.allow_negative_numbers(takes_value);

@@ -7,7 +7,8 @@ use effnet::Variant;
 
 use super::InspectFormat;
 
-/// Where published weights come from. Global, so that `cache` accepts them before and after its subcommand.
+/// Where published weights come from. These flags are global, so that `cache` accepts them both before and after its
+/// subcommand.
 #[derive(Debug, Args)]
 pub struct ZooArguments {
     /// Never download: use only weights on this machine [env: EFFNET_OFFLINE]
@@ -62,7 +63,7 @@ pub enum CacheCommand {
     Verify,
     /// Remove leftovers of interrupted downloads
     Prune {
-        /// Also remove files that belong to no known weights
+        /// Also remove files that do not belong to any known weights
         #[arg(long)]
         unknown: bool,
         /// Show what would be removed, without removing it

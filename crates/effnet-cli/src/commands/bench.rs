@@ -18,14 +18,14 @@ use crate::printer::{Printer, counted};
 use crate::process;
 use crate::torch::TorchCommands;
 
-/// Batches to run before timing, so that memory is allocated and caches are warm.
+/// The number of batches to run before timing, so that memory is allocated and caches are warm.
 const WARM_UP: usize = 3;
 
-/// How long to measure without `--runs`, and the fewest runs then.
+/// How long to measure if `--runs` is not set, and the fewest runs in that case.
 const MEASURE: Duration = Duration::from_secs(5);
 const FEWEST_RUNS: usize = 10;
 
-/// Batches to average the times of layers over.
+/// The number of batches over which the times of layers are averaged.
 const PROFILED_RUNS: usize = 10;
 
 /// The result of a benchmark.
@@ -34,22 +34,22 @@ struct Report {
     model: &'static str,
     /// `null` for random weights.
     weights: Option<String>,
-    /// Height and width.
+    /// The height and width of the images.
     image_size: [usize; 2],
     batch_size: usize,
     engine: &'static str,
     precision: &'static str,
-    /// The instruction set of the fused engine, `cuda-graphs` or `libtorch`.
+    /// The instruction set of the fused engine, or `cuda-graphs`, or `libtorch`.
     backend: String,
     device: String,
     threads: usize,
     runs: usize,
     latency_ms: Latency,
     images_per_second: f64,
-    /// Peak memory of the process; absent if the system does not report it.
+    /// The peak memory of the process; absent if the system does not report it.
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_memory_bytes: Option<u64>,
-    /// Peak memory on the device; absent on a CPU.
+    /// The peak memory on the device; absent on a CPU.
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_device_memory_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,7 +69,7 @@ struct Latency {
 struct Layer {
     name: String,
     ms: f64,
-    /// Of the time of the whole network.
+    /// The fraction of the time of the whole network.
     fraction: f64,
 }
 
@@ -77,7 +77,7 @@ struct Layer {
 struct Subject {
     variant: Variant,
     weights: Option<String>,
-    /// Height and width that `classify` would use.
+    /// The height and width that `classify` would use.
     image_size: [usize; 2],
     network: Network,
 }
@@ -134,7 +134,7 @@ pub(crate) fn run(
     Ok(Outcome::Done)
 }
 
-/// Loads the named weights, or random ones, which take the same time.
+/// Loads the named weights, or random weights, which take the same time to run.
 fn load(arguments: &BenchArguments, execution: &Execution, printer: &Printer) -> anyhow::Result<Subject> {
     let (model, weights) = (arguments.model.model.as_ref(), arguments.model.weights.as_deref());
     if weights.is_some() || model.is_some_and(|model| model.tag.is_some()) {
@@ -142,7 +142,7 @@ fn load(arguments: &BenchArguments, execution: &Execution, printer: &Printer) ->
         let options = options(&arguments.model).with_num_classes(arguments.classes.num_classes);
         let file = ModelFile::open(weights, &options)?;
         inference::warn(&file, printer);
-        // The size that the weights were trained for, which may differ from that of the variant.
+        // The image size that the weights were trained for may differ from that of the variant.
         let side = transform(&PreprocessingOverrides::default(), &file, &zoo.manifest)?.image_size;
         return Ok(Subject {
             variant: file.variant,
@@ -168,13 +168,13 @@ fn load(arguments: &BenchArguments, execution: &Execution, printer: &Printer) ->
     })
 }
 
-/// Roughly the pixel values of a normalised image.
+/// Returns random values that roughly resemble the pixels of a normalised image.
 fn noise(count: usize) -> Vec<f32> {
     let mut random = fastrand::Rng::with_seed(0);
     (0..count).map(|_| 4.0 * random.f32() - 2.0).collect()
 }
 
-/// Times `runs` batches, in seconds, or as many as take [`MEASURE`].
+/// Returns the times of `runs` batches in seconds, or of as many batches as [`MEASURE`] allows.
 fn measure(backend: &dyn Backend, images: Images<'_>, runs: Option<usize>) -> anyhow::Result<Vec<f64>> {
     for _ in 0..WARM_UP {
         let _ = backend.run(images)?;
@@ -195,8 +195,8 @@ fn measure(backend: &dyn Backend, images: Images<'_>, runs: Option<usize>) -> an
     }
 }
 
-/// Seconds per batch when batches follow each other: the mean of `times`, or less on a device, where the next batch is
-/// submitted while the device computes, as it is for many images.
+/// Returns the seconds per batch for consecutive batches. This is the mean of `times`, or less on a device, where the
+/// next batch is submitted while the device is computing, as in the processing of many images.
 fn seconds_per_batch(backend: &dyn Backend, images: Images<'_>, times: &[f64]) -> anyhow::Result<f64> {
     if !backend.is_asynchronous() {
         return Ok(times.iter().sum::<f64>() / times.len() as f64);
@@ -235,7 +235,7 @@ fn profile(backend: &dyn Backend, images: Images<'_>) -> anyhow::Result<Vec<Laye
     Ok(sums.into_iter().map(layer).collect())
 }
 
-/// Named after the parameters of the layer.
+/// Returns the name of a layer, taken from its parameters.
 fn layer_name(layer: NetworkLayer) -> String {
     match layer {
         NetworkLayer::Stem => "_conv_stem".to_owned(),
@@ -248,7 +248,7 @@ fn layer_name(layer: NetworkLayer) -> String {
 }
 
 impl Latency {
-    /// Takes seconds. Each percentile is a measured time, not interpolated.
+    /// Computes the latency from times in seconds. Each percentile is a measured time and not interpolated.
     fn of(mut seconds: Vec<f64>) -> Self {
         seconds.sort_by(f64::total_cmp);
         let count = seconds.len();

@@ -18,7 +18,7 @@ struct Row<'a> {
     bytes: u64,
     id: Option<&'a str>,
     state: &'static str,
-    /// Hex digits of the SHA-256 that were published: 64, fewer, or 0.
+    /// The number of hex digits of the SHA-256 that are published: 64, fewer, or 0.
     published_digits: usize,
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &CacheArguments, printer: &Printer) -> anyhow::Resu
             let short = files.iter().filter(|file| has_short_digest(file)).count();
             if short > 0 {
                 printer.note(format!(
-                    "{} with a short published digest: verified against what was downloaded first",
+                    "{} with a short published digest: verified against the first download",
                     counted(short, "file")
                 ));
             }
@@ -80,7 +80,7 @@ pub(crate) fn run(arguments: &CacheArguments, printer: &Printer) -> anyhow::Resu
     Ok(outcome)
 }
 
-/// Whether the publisher states only some digits, which another file can be made to match.
+/// Returns whether the publisher states only some of the digits; another file could be made to match these.
 fn has_short_digest(file: &CachedFile) -> bool {
     (1..64).contains(&file.published_digits)
 }

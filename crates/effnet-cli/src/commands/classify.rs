@@ -40,7 +40,7 @@ pub(crate) fn run(
     };
     let frame = records::frame(format, arguments.top_k);
     let interrupt = Interrupt::listen();
-    // Weights of a gigabyte are not downloaded to say that a name is misspelled.
+    // A gigabyte of weights is not downloaded just to report a misspelt name.
     if destination.is_single() && images.iter().all(|input| input.failure().is_some()) {
         let records = Records::new(format, arguments.top_k, Sink::open(output, &frame)?);
         return report_failures(records, &images, &closing, &interrupt, printer);
@@ -57,7 +57,7 @@ pub(crate) fn run(
     };
 
     let count = inputs.len();
-    // The first images are decoded while the network is loaded.
+    // The first images are decoded while the network is loading.
     let inputs = inputs.into_iter().map(Input::in_order);
     let reader = Reader::start(inputs, transform, inference.execution.threads, interrupt.flag())?;
     let (network, labels) = inference.load(printer)?;
@@ -109,7 +109,7 @@ fn job(arguments: &ClassifyArguments, format: Format, inference: &Inference) -> 
     Ok(job)
 }
 
-/// Reports inputs none of which was found.
+/// Reports the inputs if none of them was found.
 fn report_failures(
     mut records: Records,
     inputs: &[Input],
@@ -124,7 +124,7 @@ fn report_failures(
     records.finish(inputs.len(), closing, interrupt, printer)
 }
 
-/// Writes the results of `classify`.
+/// Writes the results of `classify`, and sorts the images.
 struct Results {
     records: Records,
     labels: Labels,
@@ -163,7 +163,7 @@ impl Results {
         }
     }
 
-    /// The classes to report.
+    /// Returns the classes to report.
     fn rank(&self, logits: &[f32]) -> Result<Vec<Prediction>, Failure> {
         let mut predictions = rank(logits, &self.labels, self.top_k)?;
         if let Some(least) = self.min_probability {
@@ -184,7 +184,10 @@ impl Results {
         if unsorted == 0 {
             return Ok(outcome);
         }
-        printer.warning(format!("{} not put into a folder", counted(unsorted, "image")));
+        printer.warning(format!(
+            "failed to sort {} into a folder",
+            counted(unsorted, "image")
+        ));
         Ok(match outcome {
             Outcome::Done => Outcome::SomeFailed,
             outcome => outcome,

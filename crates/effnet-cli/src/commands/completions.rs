@@ -11,7 +11,7 @@ use crate::arguments::{Arguments, CompletionsArguments};
 
 pub(crate) fn run(arguments: &CompletionsArguments) -> anyhow::Result<Outcome> {
     let ids = Ids::published()?;
-    // Into memory first: clap_complete panics if it writes to a closed pipe.
+    // The script is written to memory first, because clap_complete panics if it writes to a closed pipe.
     let mut script = Vec::new();
     clap_complete::generate(
         arguments.shell,
@@ -24,11 +24,12 @@ pub(crate) fn run(arguments: &CompletionsArguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The names that completion offers. clap itself does not know them: `--model` and `--weights` accept other names too.
+/// The names that completion offers. clap itself does not know them, because `--model` and `--weights` also accept
+/// other names.
 struct Ids {
     /// For `--model`: the variants, and the ids that `effnet models` lists.
     models: Vec<&'static str>,
-    /// For `--weights`, which takes files as well.
+    /// For `--weights`, which also accepts files.
     weights: Vec<&'static str>,
     /// For `download`: every id.
     all: Vec<&'static str>,
@@ -37,7 +38,7 @@ struct Ids {
 impl Ids {
     fn published() -> anyhow::Result<Self> {
         let manifest = Manifest::embedded()?;
-        // clap takes names that live as long as the process, which ends after this.
+        // clap needs names that live as long as the process, which ends after this.
         let id = |entry: &Entry| &*entry.id.clone().leak();
         let all = manifest.entries().iter().map(id).collect();
         let listed = manifest
@@ -71,7 +72,7 @@ impl Ids {
     }
 }
 
-/// The script with file names offered in addition to the ids of weights, which clap_complete cannot express.
+/// Makes the script offer file names in addition to the ids of weights, which clap_complete cannot express.
 fn with_files(shell: Shell, script: &str, ids: &[&str]) -> String {
     let list = ids.join(" ");
     match shell {
@@ -91,7 +92,7 @@ fn with_files(shell: Shell, script: &str, ids: &[&str]) -> String {
                     line.to_owned() + "\n"
                 }
             };
-            // A list of values may span lines; only the first has the flags.
+            // A list of values may span several lines; only the first line has the flags.
             script.lines().map(line).collect()
         }
         _ => script.to_owned(),

@@ -45,8 +45,8 @@ pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Re
     Ok(Outcome::Done)
 }
 
-/// What is converted: a published variant, loaded strictly, or a network of other dimensions, whose names are known
-/// but whose structure cannot be checked.
+/// The network to convert. It is either a published variant, which is loaded strictly, or a network with different
+/// dimensions, whose names are known but whose structure cannot be checked.
 struct Input {
     file: Option<ModelFile>,
     tensors: StateDict,
@@ -75,7 +75,7 @@ impl Input {
             Err(Error::NoVariant { .. }) => {
                 let checkpoint = weights.open_network(arguments.key.as_deref())?;
                 printer.warning(format!(
-                    "{}: the widths or depths match no published variant, so only the names are converted",
+                    "{}: the widths or depths do not match any published variant, so only the names are converted",
                     weights.name
                 ));
                 Ok(Self {
@@ -90,14 +90,14 @@ impl Input {
         }
     }
 
-    /// Renames the tensors to another scheme. Some schemes number blocks by stage, hence the variant.
+    /// Renames the tensors to a different scheme. The variant is needed because some schemes number blocks by stage.
     fn rename(&self, to: Scheme) -> anyhow::Result<StateDict> {
         let signature = self.tensors.signature()?;
         let repeats = self.file.as_ref().map(|file| {
             let stages = file.variant.config().stages();
             stages.iter().map(|stage| stage.repeats).collect::<Vec<_>>()
         });
-        // A classifier that was replaced gets its usual name back, also without a change of scheme.
+        // A replaced classifier gets its usual name back, even if the scheme does not change.
         let canonical = self
             .tensors
             .to_scheme(signature.scheme, Scheme::Lukemelas, repeats.as_deref())?;
@@ -110,7 +110,7 @@ impl Input {
             .collect())
     }
 
-    /// The metadata of the new file: those of the input, completed by the manifest and the arguments.
+    /// Returns the metadata of the new file: the metadata of the input, completed from the manifest and the arguments.
     fn metadata(&self, arguments: &ConvertArguments) -> anyhow::Result<ModelMetadata> {
         let mut metadata = self.metadata.clone();
         if let Some(path) = &arguments.labels {
@@ -118,7 +118,7 @@ impl Input {
             let classes = self.tensors.signature()?.num_classes.unwrap_or(0);
             ensure!(
                 labels.len() == classes,
-                "--labels {}: {}, the weights have {}",
+                "--labels {}: found {}, but the weights have {}",
                 path.display(),
                 counted(labels.len(), "name"),
                 counted(classes, "class")
@@ -154,8 +154,8 @@ impl Input {
     }
 }
 
-/// A tensor to write. A batch norm's counter becomes the 64-bit scalar that other libraries load; `None` if it has no
-/// single value.
+/// Prepares a tensor for writing. Converts a batch norm's counter to the 64-bit scalar that other libraries load, or
+/// returns `None` if the counter does not have a single value.
 fn counter(name: String, tensor: Tensor) -> Option<(String, Tensor)> {
     if !name.ends_with(".num_batches_tracked") || (tensor.dtype() == DType::I64 && tensor.shape().is_empty())
     {
@@ -169,8 +169,8 @@ fn counter(name: String, tensor: Tensor) -> Option<(String, Tensor)> {
     Some((name, scalar))
 }
 
-/// Renaming tensors does not change the padding and epsilon that they were trained with, and the package that the new
-/// names are for may use others.
+/// Warns if the target package uses a different profile: renaming tensors does not change the padding and epsilon that
+/// they were trained with.
 fn warn_about_profile(metadata: &ModelMetadata, to: Scheme, printer: &Printer) -> anyhow::Result<()> {
     let (Some(variant), Some(profile)) = (&metadata.variant, metadata.profile) else {
         return Ok(());
@@ -187,18 +187,19 @@ fn warn_about_profile(metadata: &ModelMetadata, to: Scheme, printer: &Printer) -
         return Ok(());
     }
     printer.warning(format!(
-        "these weights need the profile `{profile}`, but {to}'s {variant} has `{usual}`: it loads them, but its logits \
-         differ"
+        "profile mismatch: these weights need `{profile}`, but {to}'s {variant} uses `{usual}`, so it loads them but \
+         computes different logits"
     ));
     Ok(())
 }
 
-/// Refuses to write to a pipe or a device, before anything opens it: opening a pipe waits for its other end.
+/// Refuses to write to a pipe or a device before anything opens it, because opening a pipe blocks until its other end
+/// is opened.
 fn check_output_kind(output: &Path) -> anyhow::Result<()> {
     if let Ok(found) = fs::metadata(output) {
         ensure!(
             found.is_file() || found.is_dir(),
-            "{}: not a regular file; write to a file",
+            "{}: not a regular file; write to a regular file",
             output.display()
         );
     }
@@ -208,16 +209,16 @@ fn check_output_kind(output: &Path) -> anyhow::Result<()> {
 /// Refuses to overwrite the input and, without `--force`, an existing output.
 fn check_output(output: &Path, input: &Path, force: bool) -> anyhow::Result<()> {
     let is_file = |path: &Path| fs::metadata(path).is_ok_and(|found| found.is_file());
-    // Symbolic and hard links count as the same file; an output that does not exist is not a link.
+    // Symbolic and hard links count as the same file. An output that does not exist is not a link.
     if is_file(output) && is_file(input) && same_file::is_same_file(output, input).unwrap_or(false) {
         bail!(
-            "{}: the output is the input; write to another file",
+            "{}: the output is the input; write to a different file",
             output.display()
         );
     }
     ensure!(
         force || !output.exists(),
-        "{}: already exists; pass --force to overwrite it, or write to another file",
+        "{}: already exists; pass --force to overwrite it, or write to a different file",
         output.display()
     );
     Ok(())

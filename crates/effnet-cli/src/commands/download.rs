@@ -12,7 +12,8 @@ use crate::arguments::DownloadArguments;
 use crate::printer::Printer;
 use crate::{DownloadProgress, open_zoo};
 
-/// Parallel downloads: enough to hide the latency of one connection, few enough not to be throttled by the servers.
+/// The number of parallel downloads: enough to hide the latency of one connection, but few enough not to be throttled
+/// by the servers.
 const AT_ONCE: usize = 4;
 
 pub(crate) fn run(arguments: &DownloadArguments, printer: &Printer) -> anyhow::Result<Outcome> {
@@ -21,7 +22,7 @@ pub(crate) fn run(arguments: &DownloadArguments, printer: &Printer) -> anyhow::R
     // A wrong id is reported before anything is downloaded.
     for id in &arguments.ids {
         let entry = zoo.manifest.get(id);
-        entries.push(entry.context("nothing was downloaded (`effnet models --all` lists all ids)")?);
+        entries.push(entry.context("nothing was downloaded; `effnet models --all` lists all ids")?);
     }
     for variant in &arguments.all_of {
         entries.extend(zoo.manifest.of_variant(*variant));
@@ -49,7 +50,7 @@ pub(crate) fn run(arguments: &DownloadArguments, printer: &Printer) -> anyhow::R
                         });
                     }
                     let mut stdout = stdout.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    // The other files are still wanted if nobody reads the output.
+                    // The other files are still wanted, even if nobody reads the output.
                     match bars.suspend(|| writeln!(stdout, "{} {}", entry.id, path.display())) {
                         Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error.into()),
                         _ => {}
@@ -74,7 +75,7 @@ pub(crate) fn run(arguments: &DownloadArguments, printer: &Printer) -> anyhow::R
     })
 }
 
-/// Number of published digits of the entry's digest if it has fewer than 64.
+/// Returns the number of published hex digits of the entry's digest if there are fewer than 64.
 fn short_digest(entry: &Entry) -> Option<usize> {
     let digest = entry.files.iter().find_map(|file| file.sha256.as_ref())?;
     (!digest.is_full()).then(|| digest.as_str().len())

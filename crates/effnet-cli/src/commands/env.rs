@@ -10,13 +10,13 @@ use crate::printer::counted;
 use crate::torch::{Cuda, TorchCommands};
 use crate::{handover, threads};
 
-/// What a bug report needs to say about the machine.
+/// The information about the machine that a bug report needs.
 #[derive(Serialize)]
 struct Environment {
     effnet: &'static str,
-    /// The program with libtorch: this one, or the one in its folder; `null` if there is none.
+    /// The path of the program with libtorch: this program, or the one in its folder; `null` if there is none.
     effnet_torch: Option<String>,
-    /// The libtorch that it is linked with; `null` if there is none.
+    /// The version of libtorch that `effnet-torch` is linked against; `null` if there is none.
     libtorch: Option<&'static str>,
     libtorch_folder: Option<String>,
     os: String,
@@ -86,7 +86,7 @@ fn write_text(out: &mut impl Write, environment: &Environment) -> std::io::Resul
         environment
             .effnet_torch
             .as_deref()
-            .unwrap_or("not in the folder of effnet")
+            .unwrap_or("not in the same folder as effnet")
     )?;
     writeln!(out, "libtorch     {}", environment.libtorch.unwrap_or("none"))?;
     if let Some(folder) = &environment.libtorch_folder {
@@ -108,7 +108,7 @@ fn write_text(out: &mut impl Write, environment: &Environment) -> std::io::Resul
     Ok(())
 }
 
-/// The libtorch version that tch is generated for; torch-sys does not build against another.
+/// The libtorch version that tch is generated for; torch-sys does not build against any other version.
 const TORCH_VERSION: &str = "2.11.0";
 
 fn kernel() -> String {
@@ -125,7 +125,7 @@ fn processor() -> String {
     found.unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// The instruction sets that make a network fast.
+/// Returns the available instruction sets that speed up a network.
 fn features() -> Vec<&'static str> {
     #[cfg(target_arch = "x86_64")]
     {
@@ -147,7 +147,7 @@ fn features() -> Vec<&'static str> {
     Vec::new()
 }
 
-/// Detecting AMX needs an unstable feature of Rust; Linux lists it.
+/// Returns whether the processor has AMX. Detecting it needs an unstable Rust feature, but Linux lists it.
 #[cfg(target_arch = "x86_64")]
 fn amx() -> bool {
     std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("amx_bf16"))

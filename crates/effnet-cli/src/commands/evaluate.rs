@@ -85,7 +85,7 @@ pub(crate) fn run(
     )?;
     let seconds = start.elapsed().as_secs_f64();
     if interrupt.is_set() {
-        printer.warning("interrupted: partial results are discarded");
+        printer.warning("interrupted: discarded the partial results");
         return Ok(Outcome::Interrupted);
     }
     let Measured {
@@ -110,7 +110,7 @@ pub(crate) fn run(
         images_per_second: (summary.images + failed) as f64 / seconds,
         classes: report::of_classes(&metrics, &labels),
     };
-    // Before printing, which fails if the reader has closed the pipe.
+    // Written before printing, which fails if the reader has closed the pipe.
     write_confusion(arguments, metrics.confusion(), labels.names())?;
     match arguments.format {
         InspectFormat::Json => {
@@ -127,17 +127,17 @@ pub(crate) fn run(
     })
 }
 
-/// What is measured, image by image.
+/// The measurements, updated with each image.
 struct Measured<'a> {
     metrics: Metrics,
-    /// Images that could not be read, or whose logits were not finite.
+    /// The number of images that could not be read, or whose logits were not finite.
     failed: u64,
     predictions: Option<Predictions>,
     labels: &'a Labels,
 }
 
 impl Measured<'_> {
-    /// Adds an image whose true class is `class`. A failure of the image is printed and counted.
+    /// Adds an image whose true class is `class`. If the image failed, the failure is printed and counted.
     fn add(
         &mut self,
         name: &str,
@@ -171,7 +171,7 @@ impl Measured<'_> {
     }
 }
 
-/// The images to evaluate: of the data that a run was trained on, those that it held out.
+/// Opens the images to evaluate. If the weights' run was trained on the data, these are the images that it held out.
 fn open(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<Arc<dyn Dataset>> {
     let weights = arguments
         .inference
@@ -197,7 +197,7 @@ fn open(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<Arc<
     data::open_all(&arguments.data, printer)
 }
 
-/// Weights that were copied out of their run folder do not say which images were held out.
+/// Warns about weights that were copied out of their run folder, because it is then unknown which images were held out.
 fn warn_of_moved_weights(file: &ModelFile, arguments: &EvaluateArguments, printer: &Printer) {
     let is_of_run = file.checkpoint().metadata().contains_key("step");
     let has_run = file

@@ -22,7 +22,7 @@ use crate::sharding::Share;
 use crate::sink::{SCHEMA, Sink};
 use crate::torch::TorchCommands;
 
-/// A line of JSON output.
+/// The result for one input, which is one line of JSON.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Record<'a> {
@@ -81,7 +81,7 @@ pub(crate) fn run(
     };
 
     let count = inputs.len();
-    // The first images are decoded while the network is loaded.
+    // The first images are decoded while the network is loading.
     let inputs = inputs.into_iter().map(Input::in_order);
     let reader = Reader::start(inputs, transform, execution.threads, interrupt.flag())?;
     let network = load(&file, true, &execution, printer)?;
@@ -114,7 +114,7 @@ pub(crate) fn run(
     results.sink.finish(count, &closing, &interrupt, printer)
 }
 
-/// The header of a table: the input, its features by number, the error.
+/// Returns the header of the table: the input, the numbered features, and the error.
 fn frame(format: FeaturesFormat, width: usize) -> Frame {
     match format {
         FeaturesFormat::Json => Frame::default(),
@@ -134,7 +134,7 @@ fn frame(format: FeaturesFormat, width: usize) -> Frame {
 struct Results<'a> {
     sink: Sink,
     format: FeaturesFormat,
-    /// Number of features.
+    /// The number of features.
     width: usize,
     file: &'a ModelFile,
 }

@@ -14,13 +14,13 @@ use crate::escape;
 use crate::printer::counted;
 use crate::{DownloadProgress, Printer, open_zoo};
 
-/// Everything that a checkpoint says about itself.
+/// A description of a checkpoint, in the form of `--format json`.
 #[derive(Serialize)]
 struct Description<'a> {
     file: String,
     bytes: u64,
     container: String,
-    /// The key of the parameters, if the file holds more than the parameters.
+    /// The key of the parameters, if the file contains more than the parameters.
     wrapper: Option<&'a str>,
     whole_module: bool,
     /// The prefix that all names had, such as `module.`.
@@ -28,7 +28,7 @@ struct Description<'a> {
     scheme: Option<String>,
     variant: Option<&'static str>,
     profile: Option<&'static str>,
-    /// Whether nothing but the naming scheme suggests the profile.
+    /// Whether only the naming scheme suggests the profile.
     profile_is_a_guess: bool,
     classes: Option<usize>,
     in_channels: Option<usize>,
@@ -36,9 +36,9 @@ struct Description<'a> {
     /// Number of tensors of each type.
     dtypes: BTreeMap<String, usize>,
     metadata: &'a BTreeMap<String, String>,
-    /// What the file holds in addition to the parameters.
+    /// The names of everything that the file contains in addition to the parameters.
     left_out: Vec<String>,
-    /// Functions that unpickling in Python would call, except ordinary ones.
+    /// The functions that unpickling in Python would call, except for ordinary ones.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     calls: &'a [String],
     tensors: Vec<TensorRow<'a>>,
@@ -219,10 +219,10 @@ fn write_text(out: &mut impl Write, description: &Description<'_>, tensors: bool
     Ok(())
 }
 
-/// The longest value of metadata that is shown whole, in characters.
+/// The maximum length of a metadata value that is shown in full, in characters.
 const LONGEST_VALUE: usize = 200;
 
-/// A value of the metadata for people: numbers with six decimals at most, long values cut.
+/// Formats a metadata value for people: numbers are rounded to at most six decimals, and long values are truncated.
 fn readable(value: &str) -> String {
     let rounded = |number: f64| ((number * 1e6).round() / 1e6).to_string();
     let text = match serde_json::from_str::<Vec<f64>>(value) {

@@ -1,4 +1,4 @@
-//! `effnet man`: the manual pages, from the same definition that `--help` prints.
+//! `effnet man`: generates the manual pages from the same definition as `--help`.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -11,22 +11,22 @@ use crate::Outcome;
 use crate::arguments::{Arguments, ManArguments};
 
 pub(crate) fn run(arguments: &ManArguments) -> anyhow::Result<Outcome> {
-    // `effnet help` is a way to print `--help`, not a command with a page.
+    // `effnet help` is only another way to print `--help`, so it does not need a page.
     let mut command = Arguments::definition().disable_help_subcommand(true);
-    // Gives subcommands their full names and the global flags.
+    // This gives the subcommands their full names and the global flags.
     command.build();
     match &arguments.output {
         None => std::io::stdout().write_all(&page(&command)?)?,
         Some(folder) => {
             std::fs::create_dir_all(folder)
-                .with_context(|| format!("--output {}: cannot be created", folder.display()))?;
+                .with_context(|| format!("--output {}: cannot create this folder", folder.display()))?;
             write_pages(&command, folder)?;
         }
     }
     Ok(Outcome::Done)
 }
 
-/// Writes the page of this command, and those of the commands below it.
+/// Writes the page of this command and the pages of its subcommands.
 fn write_pages(command: &clap::Command, folder: &Path) -> anyhow::Result<()> {
     let path = folder.join(format!("{}.1", name(command)));
     let page = page(command)?;
@@ -41,8 +41,8 @@ fn page(command: &clap::Command) -> std::io::Result<Vec<u8>> {
     let mut page = Vec::new();
     Man::new(command.clone())
         .title(name(command).to_uppercase())
-        // No date, so that the same sources give the same page. Quoted: a bare empty argument would be dropped
-        // and the next one taken for the date.
+        // No date, so that the same sources give the same page. It is quoted because a bare empty argument would be
+        // dropped and the next argument taken for the date.
         .date("\"\"")
         .source(concat!("effnet ", env!("CARGO_PKG_VERSION")))
         .manual("effnet manual")
@@ -50,7 +50,7 @@ fn page(command: &clap::Command) -> std::io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// `effnet-cache-list` for `effnet cache list`.
+/// Returns the name of a page, such as `effnet-cache-list` for `effnet cache list`.
 fn name(command: &clap::Command) -> &str {
     command.get_display_name().unwrap_or_else(|| command.get_name())
 }

@@ -1,4 +1,4 @@
-//! One file per subcommand.
+//! The subcommands, one per file.
 
 pub(crate) mod bench;
 pub(crate) mod cache;

@@ -10,7 +10,7 @@ use crate::Outcome;
 use crate::arguments::{InspectFormat, ModelsArguments};
 use crate::open_zoo;
 
-/// What accuracies were measured on unless an entry says otherwise.
+/// The data set on which accuracies were measured, unless an entry states another.
 const IMAGENET: &str = "ImageNet-1k";
 
 /// A row of the table.
@@ -23,14 +23,15 @@ struct Row<'a> {
     gmacs: f64,
     image_size: usize,
     classes: usize,
-    /// Size of the file; computed from the number of parameters if it is not published.
+    /// The size of the file, computed from the number of parameters if it is not published.
     bytes: u64,
-    /// Published top-1 accuracy in percent, at `image_size` if the source states the size.
+    /// The published top-1 accuracy in percent, at `image_size` if the source states the size.
     top1: Option<f64>,
-    /// What `top1` was measured on.
+    /// The data set on which `top1` was measured.
     dataset: Option<&'a str>,
     licence: &'a str,
-    /// Hex digits of the SHA-256 that are published: 64, fewer, or 0 where the server sends it with the file.
+    /// The number of hex digits of the SHA-256 that are published: 64, fewer, or 0 if the server sends the digest with
+    /// the file.
     sha256_digits: usize,
     cached: bool,
     /// Whether the weights are built into the program.

@@ -11,7 +11,7 @@ use crate::training::resolve::resolve;
 use crate::training::settings::Settings;
 use crate::{Outcome, Printer, handover};
 
-/// Runs `command` with these `defaults`. `--print-config` needs no libtorch.
+/// Runs `command` with these `defaults`. `--print-config` does not need libtorch.
 pub(crate) fn run(
     command: &str,
     arguments: &TrainingArguments,

@@ -1,7 +1,7 @@
-//! Lists of paths, and what is on standard input: such a list, or an image.
+//! Reads lists of paths, and standard input, which holds either such a list or an image.
 //!
-//! `cat photo.jpg | effnet classify -` is as natural as `find . | effnet classify -`. Read as a list of paths, an
-//! image gives hundreds of errors, so the first bytes decide.
+//! `cat photo.jpg | effnet classify -` is as natural as `find . | effnet classify -`. An image that is read as a list
+//! of paths gives hundreds of errors, so the first bytes decide.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -9,16 +9,16 @@ use std::path::PathBuf;
 use anyhow::{Context, bail, ensure};
 use effnet_image::{DecodeOptions, Format};
 
-/// No system opens a longer path.
+/// The longest path in bytes; no system opens a longer one.
 const LONGEST_PATH: usize = 1 << 16;
-/// A longer list is not one: a device may never end.
+/// The longest list in bytes. Anything longer is not a list: a device may never end.
 const LONGEST_LIST: u64 = 1 << 30;
-/// `/dev/zero` is a list of empty paths that never ends.
+/// The most empty paths in a list. `/dev/zero` would be an endless list of empty paths.
 const MOST_BLANK: usize = 1 << 16;
-/// The bytes that decide between a list and an image.
+/// How many bytes to inspect to distinguish a list from an image.
 const HEAD: usize = 4096;
 
-/// What standard input holds.
+/// The content of standard input.
 #[derive(Debug, PartialEq)]
 pub(super) enum Content {
     /// The bytes of an image, or of anything else that is not a list.
@@ -26,7 +26,7 @@ pub(super) enum Content {
     List(Vec<PathBuf>),
 }
 
-/// Reads standard input to its end.
+/// Reads standard input to the end.
 pub(super) fn read_standard_input() -> anyhow::Result<Content> {
     read(std::io::stdin().lock())
 }
@@ -55,9 +55,9 @@ fn read(mut input: impl Read) -> anyhow::Result<Content> {
     Ok(Content::Image(bytes))
 }
 
-/// Whether a file that starts with these bytes is a list of paths: text, or text with NUL between the paths.
+/// Returns whether a file that starts with these bytes is a list of paths: text, or text with NUL between the paths.
 fn is_list(head: &[u8]) -> bool {
-    // "BM" also starts the name of a file; a bitmap has empty fields in its header, which a list has not.
+    // A file name may also start with "BM", but the header of a bitmap has empty fields, which a list does not.
     let is_binary = head.windows(2).any(|pair| pair == [0, 0])
         || head
             .iter()
@@ -68,17 +68,17 @@ fn is_list(head: &[u8]) -> bool {
     }
 }
 
-/// Reads a list of paths, one per line, or separated by NUL as `find -print0` does. Empty lines are ignored.
+/// Reads a list of paths, one per line, or separated by NUL as `find -print0` prints them. Empty lines are ignored.
 ///
 /// # Errors
-/// If it cannot be read, or does not look like a list.
+/// If the list cannot be read, or does not look like a list.
 pub(super) fn read_list(list: impl Read) -> anyhow::Result<Vec<PathBuf>> {
     let mut list = BufReader::new(list.take(LONGEST_LIST));
     let mut paths = Vec::new();
     let mut separator = None;
     let mut blank = 0;
     loop {
-        // A NUL in what has been read so far says how the rest is separated.
+        // A NUL among the bytes read so far shows how the rest is separated.
         let head = list.fill_buf().context("cannot be read")?;
         let separator = *separator.get_or_insert(if head.contains(&0) { 0 } else { b'\n' });
         let mut path = Vec::new();
@@ -93,12 +93,12 @@ pub(super) fn read_list(list: impl Read) -> anyhow::Result<Vec<PathBuf>> {
         if path.last() == Some(&separator) {
             path.pop();
         } else if count == LONGEST_PATH {
-            bail!("expected a list of paths, found one of more than {LONGEST_PATH} bytes");
+            bail!("expected a list of paths, found a path of more than {LONGEST_PATH} bytes");
         }
         if separator == b'\n' && path.last() == Some(&b'\r') {
             path.pop();
         }
-        // Editors on Windows begin a file with this mark.
+        // Editors on Windows start a file with this byte order mark.
         let path = path
             .strip_prefix("\u{feff}".as_bytes())
             .filter(|_| paths.is_empty())
@@ -107,7 +107,7 @@ pub(super) fn read_list(list: impl Read) -> anyhow::Result<Vec<PathBuf>> {
             blank += 1;
             ensure!(
                 blank <= MOST_BLANK,
-                "expected a list of paths, found more than {MOST_BLANK} empty ones"
+                "expected a list of paths, found more than {MOST_BLANK} empty paths"
             );
         } else {
             paths.push(path_of(path.to_vec()));
@@ -115,13 +115,13 @@ pub(super) fn read_list(list: impl Read) -> anyhow::Result<Vec<PathBuf>> {
     }
     ensure!(
         list.get_ref().limit() > 0,
-        "expected a list of paths of at most {} MiB, found a longer one",
+        "expected a list of paths of at most {} MiB, found more",
         LONGEST_LIST >> 20
     );
     Ok(paths)
 }
 
-/// A path in the bytes of the system, which need not be UTF-8.
+/// Converts the system's bytes, which need not be UTF-8, to a path.
 #[cfg(unix)]
 fn path_of(bytes: Vec<u8>) -> PathBuf {
     use std::os::unix::ffi::OsStringExt as _;

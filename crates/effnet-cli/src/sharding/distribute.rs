@@ -1,18 +1,19 @@
-//! Distributes the parts of an output over the ranks.
+//! Distributes the parts of an output among the ranks.
 //!
-//! Every process computes the same distribution from the same list of inputs, so none has to ask another.
+//! Every process computes the same distribution from the same list of inputs, so the processes need not communicate.
 
 use std::cmp::Reverse;
 
-/// Inputs per part, unless there are very few or very many: seconds of work on a CPU, so that a kill costs little, and
-/// far longer than flushing a file to a disk.
+/// Inputs per part, unless there are very few or very many inputs. This takes seconds on a CPU, so that a killed
+/// process loses little work, but far longer than flushing a file to disk.
 const USUAL_PART: usize = 256;
-/// The fewest parts per process of a smaller job, so that their sizes even out.
+/// The fewest parts per process for a smaller job, so that differences in part size even out.
 const FEWEST_PARTS: usize = 8;
-/// The most parts per process of a larger job: they are files in one folder.
+/// The most parts per process for a larger job, because all parts are files in one folder.
 const MOST_PARTS: usize = 1024;
 
-/// The number of inputs per part: a multiple of `batch`, so that a part has the same batches as in a single process.
+/// Returns the number of inputs per part. It is a multiple of `batch`, so that the batches are the same as in a single
+/// process.
 pub(super) fn part_size(inputs: usize, world_size: usize, batch: usize) -> usize {
     let share = inputs.div_ceil(world_size);
     let usual = (share / FEWEST_PARTS).clamp(1, USUAL_PART);
@@ -21,8 +22,9 @@ pub(super) fn part_size(inputs: usize, world_size: usize, batch: usize) -> usize
         .next_multiple_of(batch.max(1))
 }
 
-/// The rank of each part, given the parts' `bytes`. All ranks get the same number of parts, give or take one, as the
-/// network takes the same time for each image, and about the same number of bytes, as decoding does not.
+/// Returns the rank of each part, from the parts' sizes in `bytes`. All ranks get the same number of parts, give or
+/// take one, because the network takes the same time for each image. They also get about the same number of bytes,
+/// because decoding time depends on file size.
 pub(super) fn distribute(bytes: &[u64], world_size: usize) -> Vec<usize> {
     let mut largest_first: Vec<usize> = (0..bytes.len()).collect();
     largest_first.sort_by_key(|&part| Reverse(bytes[part]));
@@ -54,7 +56,7 @@ mod tests {
 
     #[test]
     fn all_ranks_get_as_many_parts_and_about_as_many_bytes() {
-        // A folder of thumbnails before one of photos.
+        // A folder of thumbnails followed by a folder of photos.
         let bytes: Vec<u64> = (0..100)
             .map(|part| if part < 60 { 10 + part } else { 4000 + 7 * part })
             .collect();

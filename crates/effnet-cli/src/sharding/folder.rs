@@ -1,4 +1,4 @@
-//! The folder next to an output in which its parts are collected, and the record that the output is complete.
+//! Manages the folder next to an output that collects its parts, and the record that the output is complete.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 use super::job::Job;
 use crate::outputs::Tally;
 
-/// The description of the job in its folder.
+/// The name of the file that describes the job.
 const DESCRIPTION: &str = "job.json";
-/// A longer file is not a description.
+/// The longest description in bytes; a longer file is not a description.
 const LONGEST_DESCRIPTION: u64 = 1 << 20;
 
 /// The finished parts of an output, each in a file named after its number.
@@ -35,17 +35,17 @@ pub(super) struct PartsFolder {
 #[derive(Debug, Serialize, Deserialize)]
 struct Description {
     job: Job,
-    /// Inputs per part; the last may have fewer.
+    /// Inputs per part; the last part may have fewer.
     part_size: usize,
 }
 
-/// The record that is written next to a complete output.
+/// The record written next to a complete output.
 #[derive(Debug, Serialize, Deserialize)]
 struct Completion {
     job: Job,
     #[serde(flatten)]
     tally: Tally,
-    /// Length of the output.
+    /// The length of the output in bytes.
     bytes: u64,
 }
 
@@ -71,8 +71,8 @@ impl PartsFolder {
         let differences = found.job.differences(&description.job);
         ensure!(
             differences.is_empty(),
-            "{shown}: these are parts of another job, which differs in: {differences}. Repeat its command to finish \
-             it, or delete the folder to start over"
+            "{shown}: found the parts of a different job, which differs in: {differences}. Repeat that job's command \
+             to finish it, or delete the folder to start over"
         );
         ensure!(
             found.part_size > 0,
@@ -88,23 +88,23 @@ impl PartsFolder {
         })
     }
 
-    /// How many parts the output has.
+    /// Returns the number of parts of the output.
     pub(super) fn count(&self) -> usize {
         self.inputs.div_ceil(self.part_size)
     }
 
-    /// The indices of a part's inputs.
+    /// Returns the indices of a part's inputs.
     pub(super) fn range(&self, part: usize) -> Range<usize> {
         let start = part * self.part_size;
         start..start.saturating_add(self.part_size).min(self.inputs)
     }
 
-    /// The part that an input belongs to.
+    /// Returns the part that an input belongs to.
     pub(super) fn part_of(&self, input: usize) -> usize {
         input / self.part_size
     }
 
-    /// The file of a part, once it is finished.
+    /// Returns the path of a part, which exists once the part is finished.
     pub(super) fn file(&self, part: usize) -> PathBuf {
         self.path.join(format!("{part:06}"))
     }
@@ -113,7 +113,7 @@ impl PartsFolder {
         &self.path
     }
 
-    /// The numbers of the finished parts.
+    /// Returns the numbers of the finished parts.
     pub(super) fn finished(&self) -> anyhow::Result<BTreeSet<usize>> {
         let listed = std::fs::read_dir(&self.path).and_then(|entries| {
             let number = |name: OsString| name.to_str()?.parse().ok();
@@ -127,7 +127,7 @@ impl PartsFolder {
         Ok(parts)
     }
 
-    /// The file into which this process merges the parts; each rank has its own.
+    /// Returns the path of the file into which this process merges the parts. Each rank has its own.
     pub(super) fn merged(&self) -> PathBuf {
         self.path.join(format!("merged-{}", self.rank))
     }
@@ -144,15 +144,16 @@ impl PartsFolder {
             bytes,
         };
         write(&note(&self.output), &completion)?;
-        // Last, so that a process that finds parts missing finds the record.
+        // Removed last, so that a process that finds parts missing also finds the record.
         remove(&self.path);
         Ok(())
     }
 }
 
-/// The tally of the output if it is complete, of this job, and newer than all inputs; removes leftover parts.
+/// Returns the tally of the output if it is complete, belongs to this job, and is newer than all inputs. Removes
+/// leftover parts.
 ///
-/// A process may start after all others are done, if it has no part or was restarted. To be called after
+/// A process may start after all others are done, if it has no parts or was restarted. Must be called after
 /// [`PartsFolder::join`], which would start the job over if another process removed the parts in between.
 pub(super) fn completed(
     output: &Path,
@@ -177,23 +178,23 @@ pub(super) fn completed(
     Ok(Some(completion.tally))
 }
 
-/// Whether an output of this job was once complete. It may have been replaced since.
+/// Returns whether an output of this job was once complete. It may have been replaced since.
 pub(super) fn is_recorded(output: &Path, job: &Job) -> bool {
     read::<Completion>(&note(output)).is_ok_and(|completion| completion.job == *job)
 }
 
-/// `out.jsonl.job.json` next to `out.jsonl`.
+/// Returns the path of the record: `out.jsonl.job.json` next to `out.jsonl`.
 pub(super) fn note(output: &Path) -> PathBuf {
     sibling(output, ".job.json")
 }
 
-/// Creates a folder with a description in one step, so that processes that start at the same time agree on one.
-/// Does nothing if another was first.
+/// Creates a folder with a description in one step, so that processes that start at the same time agree on one. Does
+/// nothing if another process was first.
 fn create(path: &Path, description: &Description, rank: usize) -> anyhow::Result<()> {
     let new = sibling(path, &format!(".new-{rank}"));
     std::fs::create_dir_all(&new)?;
     write(&new.join(DESCRIPTION), description)?;
-    // Renaming a folder replaces an empty folder only.
+    // Renaming a folder can only replace an empty folder.
     if let Err(error) = std::fs::rename(&new, path) {
         remove(&new);
         if !path.join(DESCRIPTION).exists() {
@@ -222,8 +223,8 @@ fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
         .with_context(|| format!("{}: expected a job description", path.display()))
 }
 
-/// Removes a folder that is no longer needed. If another process still writes into it, something remains, which that
-/// process removes when it finds the record.
+/// Removes a folder that is no longer needed. If another process is still writing into it, some files remain, and that
+/// process removes them when it finds the record.
 fn remove(folder: &Path) {
     let _ = std::fs::remove_dir_all(folder);
 }

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-/// Everything that the bytes of the output depend on, by name. Processes work on the same job if they agree
-/// on every entry. The number of processes, the number of threads and the batch size are not included.
+/// Everything that the bytes of the output depend on, by name. Processes work on the same job if they agree on every
+/// entry. The number of processes, the number of threads and the batch size are not included.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Job(Map<String, Value>);
 
 impl Job {
-    /// A job of this subcommand, of this version of the program.
+    /// Creates a job for this subcommand and this version of the program.
     pub(crate) fn new(command: &str) -> Self {
         let mut job = Self(Map::new());
         job.add("command", command);
@@ -21,12 +21,12 @@ impl Job {
         job
     }
 
-    /// Adds something that the results depend on.
+    /// Adds a value that the results depend on.
     pub(crate) fn add(&mut self, name: &str, value: impl Into<Value>) {
         self.0.insert(name.to_owned(), value.into());
     }
 
-    /// The names of what differs from `other`, separated by commas.
+    /// Returns the names of the entries that differ from `other`, separated by commas.
     pub(super) fn differences(&self, other: &Self) -> String {
         let here = self
             .0
@@ -42,7 +42,7 @@ impl Job {
     }
 }
 
-/// The SHA-256 of these texts in hexadecimal digits. The boundaries between the texts count.
+/// Returns the SHA-256 of these texts in hexadecimal digits. It also depends on the boundaries between the texts.
 pub fn digest(texts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> String {
     let mut hasher = Sha256::new();
     for text in texts {

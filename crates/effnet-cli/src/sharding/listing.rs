@@ -1,4 +1,5 @@
-//! The inputs of a job: sizes, newest change and digest, by which processes see whether they list the same files.
+//! Summarises the inputs of a job: sizes, latest change and a digest, which shows processes whether they list the same
+//! files.
 
 use std::time::SystemTime;
 
@@ -7,11 +8,11 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use super::job::digest;
 use crate::input::Input;
 
-/// What the file system says about the inputs.
+/// Facts about the inputs from the file system.
 pub(super) struct Listing {
-    /// Size of each file in bytes, in the order of the inputs; 0 if there is none.
+    /// Size of each file in bytes, in the order of the inputs; 0 for an input without a file.
     pub(super) bytes: Vec<u64>,
-    /// Digest of names and sizes; changes with the list of inputs.
+    /// Digest of names and sizes, which changes with the list of inputs.
     pub(super) digest: String,
     /// The latest modification time of any file.
     pub(super) newest: Option<SystemTime>,
@@ -33,7 +34,7 @@ impl Listing {
     }
 }
 
-/// Size and modification time. A file without them is reported when it is read.
+/// Returns the size and modification time of an input. A file that has neither is reported when it is read.
 fn file(input: &Input) -> (u64, Option<SystemTime>) {
     let metadata = input.file().and_then(|path| std::fs::metadata(path).ok());
     let modified = metadata.as_ref().and_then(|metadata| metadata.modified().ok());

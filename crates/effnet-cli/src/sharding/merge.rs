@@ -14,11 +14,11 @@ use crate::outputs::Tally;
 
 /// The result of an attempt to complete an output.
 pub(super) enum Merged {
-    /// This process has completed it, with the results of these inputs.
+    /// This process completed the output, with this tally of inputs.
     Complete(Tally),
-    /// Another process has completed it.
+    /// Another process completed the output.
     ByAnother,
-    /// This many parts are not finished.
+    /// This many parts are not finished yet.
     Missing(usize),
     /// Ctrl-C was pressed.
     Interrupted,
@@ -26,8 +26,9 @@ pub(super) enum Merged {
 
 /// Completes the output if all parts are finished.
 ///
-/// If processes finish their last parts at the same time, at least the one whose part appeared last finds all of them.
-/// Several that do write the same bytes; the first one done removes the parts while the others still merge.
+/// If several processes finish their last parts at the same time, at least the process whose part appeared last finds
+/// all of them. If more than one does, they write the same bytes, and the first to finish removes the parts while the
+/// others are still merging.
 pub(super) fn merge(
     folder: &PartsFolder,
     frame: &Frame,
@@ -41,8 +42,8 @@ pub(super) fn merge(
     if matches!(attempt, Ok(Merged::Complete(_))) {
         return attempt;
     }
-    // A third process may be replacing the output with its own, equal one: until it has replaced the record too, the
-    // output is newer than its record and does not count as complete.
+    // A third process may be replacing the output with its own identical one. Until it has also replaced the record,
+    // the output is newer than its record and does not count as complete.
     for pause in [0, 10, 50, 200, 1000].map(Duration::from_millis) {
         std::thread::sleep(pause);
         if completed(&folder.output, &folder.job, newest_input)?.is_some() {
@@ -61,7 +62,7 @@ fn attempt(folder: &PartsFolder, frame: &Frame, interrupt: &Interrupt) -> anyhow
         return Ok(Merged::Missing(missing));
     }
     let shown = || format!("{}: cannot write this file", folder.output.display());
-    // In the folder of the parts: if this process is killed, another one removes the file together with them.
+    // Written in the folder of the parts: if this process is killed, another process removes the file along with them.
     let mut file = AtomicFile::create(&folder.merged()).with_context(shown)?;
     file.write_all(&frame.header).with_context(shown)?;
     let mut bytes = frame.header.len() as u64;

@@ -1,4 +1,4 @@
-//! A part of an output: its results, then a line with their number, by which a damaged part is detected.
+//! A part of an output: its results, followed by a line with their number and size, which reveals a damaged part.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::outputs::Tally;
 
-/// The most bytes in the last line of a part.
+/// The maximum length of the last line of a part, in bytes.
 const LONGEST_TRAILER: u64 = 128;
 
 /// The last line of a part.
@@ -18,7 +18,7 @@ const LONGEST_TRAILER: u64 = 128;
 struct Trailer {
     #[serde(flatten)]
     tally: Tally,
-    /// Length of the results before this line.
+    /// Length of the results before this line, in bytes.
     bytes: u64,
 }
 
@@ -68,13 +68,13 @@ impl Write for PartWriter {
 
 /// A finished part.
 pub(super) struct FinishedPart {
-    /// The results.
+    /// The results, without the last line.
     pub(super) content: io::Take<BufReader<File>>,
     pub(super) tally: Tally,
 }
 
 impl FinishedPart {
-    /// Opens a part with results for `inputs` inputs. `None` if the file does not exist.
+    /// Opens a part with results for `inputs` inputs. Returns `None` if the file does not exist.
     pub(super) fn open(path: &Path, inputs: usize) -> anyhow::Result<Option<Self>> {
         let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -99,18 +99,18 @@ impl FinishedPart {
             .iter()
             .rposition(|&byte| byte == b'\n')
             .map_or(0, |newline| newline + 1);
-        let trailer: Trailer =
-            serde_json::from_slice(&line[start..]).context("the last line does not count the results")?;
+        let trailer: Trailer = serde_json::from_slice(&line[start..])
+            .context("the last line does not hold the number of results")?;
         let content_length = length - (end.len() - start) as u64;
         ensure!(
             trailer.bytes == content_length,
-            "found {content_length} bytes of results, expected {}",
+            "expected {} bytes of results, found {content_length}",
             trailer.bytes
         );
         let tally = trailer.tally;
         ensure!(
             tally.done.checked_add(tally.failed) == Some(inputs),
-            "found results of {} + {} inputs (done + failed), expected {inputs}",
+            "expected results for {inputs} inputs, found {} done and {} failed",
             tally.done,
             tally.failed
         );

@@ -1,6 +1,7 @@
-//! Settings from `--config` files and recipes.
+//! Reads settings from `--config` files and recipes.
 //!
-//! serde alone would refuse a misspelt setting with a list of all settings; here the nearest name is suggested.
+//! serde alone would reject a misspelt setting with a list of all settings; this module suggests the nearest name
+//! instead.
 
 use std::path::Path;
 
@@ -8,10 +9,10 @@ use anyhow::{Context, bail};
 
 use super::settings::PartialSettings;
 
-/// A larger file does not hold settings.
+/// The largest file to read; settings never need more.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Reads `--config`: TOML, or the config.json of a run.
+/// Reads the file named by `--config`: TOML, or the config.json of a run.
 ///
 /// # Errors
 /// If the file cannot be read, is larger than 1 MiB or does not hold settings.
@@ -20,7 +21,7 @@ pub fn open(path: &Path) -> anyhow::Result<PartialSettings> {
     let bytes = std::fs::metadata(path).with_context(shown)?.len();
     if bytes > MAX_BYTES {
         bail!(
-            "{}: {bytes} bytes, expected settings in at most {MAX_BYTES} bytes",
+            "{}: expected a settings file of at most {MAX_BYTES} bytes, found {bytes} bytes",
             path.display()
         );
     }
@@ -39,11 +40,12 @@ pub fn open(path: &Path) -> anyhow::Result<PartialSettings> {
 /// Parses settings in TOML.
 ///
 /// # Errors
-/// With the line of what is wrong; for an unknown name, with the nearest setting.
+/// If the text does not hold settings. The error shows the offending line; for an unknown name, it suggests the nearest
+/// setting.
 pub fn parse_toml(text: &str) -> anyhow::Result<PartialSettings> {
     let table: toml::Table = toml::from_str(text)?;
     check_names(table.keys())?;
-    // From the text, not the table: errors then show the line.
+    // Parsed from the text rather than the table, so that errors show the line.
     Ok(toml::from_str(text)?)
 }
 
@@ -68,7 +70,7 @@ fn check_names<'a>(names: impl Iterator<Item = &'a String>) -> anyhow::Result<()
     Ok(())
 }
 
-/// The most similar setting, if any is similar.
+/// Returns the most similar setting, if any is similar enough.
 fn nearest(name: &str) -> Option<&'static str> {
     let name = name.replace('-', "_");
     let similarity = |known: &&'static str| (strsim::jaro_winkler(&name, known), *known);

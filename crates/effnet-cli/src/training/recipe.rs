@@ -1,11 +1,11 @@
-//! Presets of training settings, in the form of `--config` files.
+//! Presets of training settings, in the format of `--config` files.
 
 use super::file;
 use super::settings::PartialSettings;
 use super::values::Recipe;
 
 impl Recipe {
-    /// The settings as the text of a `--config` file.
+    /// Returns the settings as the text of a `--config` file.
     pub fn text(self) -> &'static str {
         match self {
             Self::None => "",
@@ -15,10 +15,10 @@ impl Recipe {
         }
     }
 
-    /// The settings of the recipe.
+    /// Returns the settings of the recipe.
     ///
     /// # Errors
-    /// Never in a build whose tests pass: they parse the same text.
+    /// Never in a build whose tests pass, because they parse the same text.
     pub fn settings(self) -> anyhow::Result<PartialSettings> {
         file::parse_toml(self.text())
     }

@@ -1,8 +1,8 @@
-//! The images that a run held out for validation.
+//! Finds the images that a run held out for validation.
 //!
-//! `effnet evaluate my-photos --weights my-run` must not evaluate on training images: accuracy would look
-//! better than it is. So a run records the names of its validation images, and `evaluate` looks for them
-//! here. Computing the split again would not work: images may have been added since.
+//! `effnet evaluate my-photos --weights my-run` must not evaluate on training images, which would make the accuracy
+//! look better than it is. So a run records the names of its validation images, and `evaluate` looks for them here.
+//! Computing the split again would not work: images may have been added since.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::settings::Settings;
 use crate::printer::{Printer, counted};
 
-/// The settings of the run in this folder.
+/// Reads the settings of the run in this folder.
 ///
 /// # Errors
 /// If there is no `config.json`, or if it does not hold training settings.
@@ -26,7 +26,7 @@ pub fn settings_of_run(run: &Path) -> anyhow::Result<Settings> {
     serde_json::from_str(&text).with_context(shown)
 }
 
-/// The name of an image relative to its data set, so that a run can be resumed after the data have moved.
+/// Returns the name of an image relative to its data set, so that a run can be resumed after the data has moved.
 pub fn name_within(data: &Path, name: &str) -> String {
     // The paths in a CSV file are relative to its folder.
     let roots = [Some(data), data.parent()].into_iter().flatten();
@@ -41,7 +41,7 @@ pub fn name_within(data: &Path, name: &str) -> String {
     })
 }
 
-/// How the images were split when a run started.
+/// The split of the images at the start of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedSplit {
     /// Number of training images.
@@ -50,23 +50,23 @@ pub struct RecordedSplit {
     pub validation: Vec<String>,
 }
 
-/// The file of a run that records the split.
+/// The name of the file that records the split of a run.
 pub const SPLIT_FILE: &str = "images.json";
 
-/// The images of `data` that the run in the folder `run` held out for validation; `None` for a folder without a
-/// run, for other data, and for data with a validation set of their own.
+/// Returns the images of `data` that the run in the folder `run` held out for validation. Returns `None` if the folder
+/// does not contain a run, if the run used different data, or if the data already has a validation set.
 ///
 /// # Errors
-/// If the run or the data cannot be read, and if held-out images are missing.
+/// If the run or the data cannot be read, or if held-out images are missing.
 pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Option<Arc<dyn Dataset>>> {
-    // Weights from elsewhere may have a config.json of another kind next to them.
+    // Weights from elsewhere may have a different kind of config.json next to them.
     let Ok(settings) = settings_of_run(run) else {
         return Ok(None);
     };
     if settings.val_split == 0.0 {
         return Ok(None);
     }
-    // Data that cannot be opened are the only error to report.
+    // If the data cannot be opened, that is the only error to report.
     if !data.exists() {
         return Ok(None);
     }
@@ -89,8 +89,8 @@ pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Op
     if let Some(val) = &splits.val {
         if split.is_ok_and(|split| !is_among(&split.validation, data, &**val)) {
             printer.warning(format!(
-                "{}: the run held out other images than those for validation here, so images that it was trained on \
-                 are evaluated too",
+                "{}: the run held out different images from those for validation here, so images that it was trained \
+                 on are evaluated too",
                 data.display()
             ));
         }
@@ -106,7 +106,7 @@ pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Op
     let indices: Vec<usize> = (0..images.len()).filter(is_held_out).collect();
     ensure!(
         indices.len() == names.len(),
-        "{}: {} of the {} missing; restore them, or pass --all to evaluate all remaining images",
+        "{}: cannot find {} of the {}; restore them, or pass --all to evaluate all remaining images",
         data.display(),
         names.len() - indices.len(),
         counted(names.len(), "held-out image")
@@ -114,8 +114,8 @@ pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Op
     Ok(Some(Arc::new(Subset::new(images, indices))))
 }
 
-/// Whether all images of these names are in a data set. A run of a version that did not recognise the parts of a data set
-/// held out other images.
+/// Returns whether a data set contains all images with these names. A run by an earlier version, which did not
+/// recognise the parts of a data set, held out different images.
 fn is_among(names: &[String], data: &Path, images: &dyn Dataset) -> bool {
     let found: HashSet<String> = (0..images.len())
         .map(|index| name_within(data, &images.name(index)))

@@ -1,6 +1,6 @@
-//! The value of each setting: from flags, the `--config` file, the recipe, or the defaults, in this order.
+//! Determines the value of each setting from the flags, the `--config` file, the recipe or the defaults, in this order.
 //!
-//! `--print-config` and training both resolve their settings here, so that they see the same ones.
+//! `--print-config` and training both resolve their settings here, so that both see the same values.
 
 use std::path::Path;
 
@@ -11,11 +11,11 @@ use super::settings::{PartialSettings, Settings};
 use super::values::Recipe;
 use crate::printer::Printer;
 
-/// Resolves the settings: `flags` take precedence over the file `config`, the file over the recipe that either of
-/// them names, and the recipe over `defaults`. Prints what the recipe sets.
+/// Resolves the settings: `flags` take precedence over the file `config`, the file over the recipe that either of them
+/// names, and the recipe over `defaults`. Prints the settings of the recipe.
 ///
 /// # Errors
-/// If the file cannot be read, and if a setting is out of its range.
+/// If the file cannot be read, or if a setting is out of range.
 pub fn resolve(
     flags: PartialSettings,
     config: Option<&Path>,
@@ -34,7 +34,7 @@ pub fn resolve(
     Ok(settings)
 }
 
-/// A line per setting of a recipe, with the value that replaces it if it is overridden.
+/// Returns one line per setting of a recipe, with the value that overrides it, if any.
 fn explain(preset: &PartialSettings, settings: &Settings) -> Vec<String> {
     let (preset, settings) = (object(preset), object(settings));
     let line = |(name, value): (&String, &Value)| match settings.get(name) {

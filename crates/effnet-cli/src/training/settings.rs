@@ -1,9 +1,9 @@
 //! Every training setting, defined once for flags, `--config` files, recipes and the run's config.json.
 //!
-//! A setting that had a definition in each of these places would sooner or later have different names, ranges or
-//! defaults in them. The macro `settings!` makes two structs from one list: [`PartialSettings`], in which each setting
-//! may be missing, for what a single source sets, and [`Settings`], the resolved values that a run trains with and
-//! keeps. To add a setting, add an entry to the list; runs of earlier versions get its default for `train`.
+//! If a setting were defined separately in each of these places, its names, ranges or defaults would sooner or later
+//! differ. The macro `settings!` makes two structs from one list. [`PartialSettings`], in which any setting may be
+//! missing, holds what a single source sets. [`Settings`] holds the resolved values that a run trains with and records.
+//! To add a setting, add an entry to the list; runs by earlier versions get its default for `train`.
 #![allow(missing_docs)] // the doc comments are the help of the flags
 
 use std::path::PathBuf;
@@ -16,8 +16,8 @@ use super::values::{
     Auto, ClassWeights, FreezeName, OptimizerName, PrecisionName, ProfileName, Ranged, Recipe, ScheduleName,
 };
 
-/// Defines each setting as `name: type = default of train, default of finetune, range;`, with its help as the doc
-/// comment and its flag as `#[arg]`.
+/// Defines each setting as `name: type = default of train, default of finetune, range;`, with its help in the doc
+/// comment and its flag in `#[arg]`.
 macro_rules! settings {
     ($(
         $(#[doc = $doc:literal])+
@@ -35,7 +35,7 @@ macro_rules! settings {
         )+}
 
         /// The value of each setting.
-        // The config.json of an earlier version has no value for settings that were added later.
+        // The config.json of an earlier version has no values for settings that were added later.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default = "Settings::of_train")]
         pub struct Settings {$(
@@ -47,25 +47,25 @@ macro_rules! settings {
             /// The names of all settings, as spelled in files.
             pub const NAMES: &[&str] = &[$(stringify!($name)),+];
 
-            /// These settings, with missing ones taken from `other`.
+            /// Returns these settings, with missing ones taken from `other`.
             #[must_use]
             pub fn or(self, other: Self) -> Self {
                 Self {$($name: self.$name.or(other.$name)),+}
             }
 
-            /// These settings, with missing ones taken from `defaults`.
+            /// Returns these settings, with missing ones taken from `defaults`.
             pub fn or_defaults(self, defaults: Settings) -> Settings {
                 Settings {$($name: self.$name.unwrap_or(defaults.$name)),+}
             }
         }
 
         impl Settings {
-            /// The defaults of `effnet train`.
+            /// Returns the defaults of `effnet train`.
             pub fn of_train() -> Self {
                 Self {$($name: $train),+}
             }
 
-            /// The defaults of `effnet finetune`.
+            /// Returns the defaults of `effnet finetune`.
             pub fn of_finetune() -> Self {
                 Self {$($name: $finetune),+}
             }
@@ -101,8 +101,8 @@ settings! {
     /// Network: b0 to b8, l2, or an id such as b3.advprop
     #[arg(long, short, value_name = "NAME", help_heading = "Network")]
     model: String = "b0".to_owned(), "b0".to_owned();
-    /// Initial weights: a file, an id from `effnet models`, pretrained for the published weights of the model, or
-    /// none to train from scratch
+    /// Initial weights: a file, an id from `effnet models`, `pretrained` (the model's published weights), or `none`
+    /// (train from scratch)
     #[arg(long, short, value_name = "ID|FILE", help_heading = "Network")]
     weights: String = "none".to_owned(), "pretrained".to_owned();
     /// Key of the network in a file that holds several, such as `state_dict_ema` or `state_dict.student`
@@ -147,7 +147,7 @@ settings! {
     /// Layers to freeze
     #[arg(long, value_name = "WHAT", help_heading = "Training")]
     freeze: FreezeName = FreezeName::Nothing, FreezeName::Nothing;
-    /// Epochs, out of all, that train only the classifier and batch norm before training everything
+    /// Initial epochs, included in --epochs, that train only the classifier and batch norm
     #[arg(long, value_name = "N", help_heading = "Training")]
     head_epochs: u32 = 0, 1, 0..=100_000;
     /// Numeric precision
@@ -230,14 +230,14 @@ settings! {
     /// Label smoothing: share of the target probability spread evenly over all classes
     #[arg(long, value_name = "F", help_heading = "Loss")]
     label_smoothing: f64 = 0.1, 0.1, 0.0..1.0;
-    /// Class weights in the loss, for unequal numbers of images per class
+    /// Class weights in the loss, to compensate for class imbalance
     #[arg(long, value_name = "WHAT", help_heading = "Loss")]
     class_weights: ClassWeights = ClassWeights::None, ClassWeights::None;
 
-    /// Teacher for knowledge distillation: weights for the same classes (a file, an id, a run folder), a
-    /// TorchScript file, or none. It sees the same images as the student, at the student's image size; a
-    /// TorchScript teacher gets them with the student's normalisation. TorchScript files can execute code:
-    /// use only files that you trust. With --resume, the new path of a teacher that has moved
+    /// Teacher for knowledge distillation: weights for the same classes (a file, an id, a run folder), a TorchScript
+    /// file, or none. It sees the same images as the student, at the student's image size; a TorchScript teacher
+    /// receives them normalised as for the student. TorchScript files can execute code: use only files that you trust.
+    /// With --resume, use this flag to give the new path of a teacher that has moved
     #[arg(long, value_name = "ID|FILE|RUN", help_heading = "Distillation")]
     teacher: String = "none".to_owned(), "none".to_owned();
     /// Weight of the teacher in the loss; the labels get the rest
@@ -249,7 +249,7 @@ settings! {
 }
 
 impl Settings {
-    /// The teacher for knowledge distillation, if there is one.
+    /// Returns the teacher for knowledge distillation, if there is one.
     pub fn teacher(&self) -> Option<&str> {
         Some(self.teacher.as_str()).filter(|teacher| *teacher != "none")
     }
@@ -257,22 +257,22 @@ impl Settings {
     /// Checks that each number is in its range.
     ///
     /// # Errors
-    /// The first wrong setting, with what was expected.
+    /// If a setting is out of range. The error names the first such setting and its range.
     pub fn check(&self) -> anyhow::Result<()> {
         self.check_ranges()
     }
 
-    /// Checks that the data are named, in a form that a run can keep. `--print-config` does without.
+    /// Checks that the data is named, by a path that config.json can hold. `--print-config` does not need it.
     ///
     /// # Errors
-    /// If they are not.
+    /// If it is not.
     pub fn check_data(&self) -> anyhow::Result<()> {
         if self.data.as_os_str().is_empty() {
             bail!("no training images: expected DATA, a folder, a CSV file or a tar archive");
         }
         if self.data.to_str().is_none() {
             let shown = self.data.display();
-            bail!("DATA is {shown}, expected a path in UTF-8: config.json cannot hold any other");
+            bail!("DATA {shown}: expected a UTF-8 path, because config.json cannot hold any other");
         }
         Ok(())
     }

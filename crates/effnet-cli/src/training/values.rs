@@ -1,7 +1,7 @@
-//! The types of settings: numbers or `auto`, ranges, named choices.
+//! The types of settings: numbers or `auto`, ranges, and named choices.
 //!
-//! Each type reads and writes the same text on the command line, in `--config` files and in the config.json of a
-//! run. The names here are those users see; effnet-torch turns them into what the trainer takes.
+//! Each type reads and writes the same text on the command line, in `--config` files and in the config.json of a run.
+//! The names here are those that users see; effnet-torch converts them to the trainer's types.
 #![allow(missing_docs)] // the doc comments are the help of the flags
 
 use std::fmt::{Debug, Display, Formatter};
@@ -11,7 +11,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A number, or `auto` for the value that the program finds best.
+/// A number, or `auto` to let the program choose the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Auto<T> {
     Auto,
@@ -83,10 +83,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Auto<T> {
 pub trait Ranged {
     type Number: PartialOrd + Display;
 
-    /// `None` for `auto`: there is no number to check.
+    /// Returns the number to check, or `None` for `auto`.
     fn number(&self) -> Option<Self::Number>;
 
-    /// What was expected instead, if the number is out of the range.
+    /// Returns a description of the range if the number is outside it.
     fn out_of(&self, range: &impl RangeBounds<Self::Number>) -> Option<String> {
         let number = self.number()?;
         (!range.contains(&number)).then(|| describe(range))
@@ -132,7 +132,7 @@ fn describe<T: Display>(range: &impl RangeBounds<T>) -> String {
     parts.collect::<Vec<_>>().join(" and ")
 }
 
-/// Settings with named values, the same on the command line and in files.
+/// Defines settings with named values, which are the same on the command line and in files.
 macro_rules! names {
     ($($(#[doc = $doc:literal])+ $type:ident { $($(#[doc = $item:literal])+ $name:ident),+ $(,)? })+) => {$(
         $(#[doc = $doc])+
@@ -165,7 +165,7 @@ names! {
         /// Constant learning rate
         Constant,
     }
-    /// The layers that are frozen.
+    /// The layers to freeze.
     FreezeName {
         /// Train all layers
         Nothing,
@@ -187,7 +187,7 @@ names! {
     }
     /// Padding and batch-norm constants.
     ProfileName {
-        /// Those of the weights, or tf from scratch
+        /// Those of the weights, or tf when training from scratch
         Auto,
         /// TensorFlow: SAME padding, epsilon 1e-3
         Tf,
@@ -196,7 +196,7 @@ names! {
         /// torchvision B5 to B7: symmetric padding, epsilon 1e-3
         Torchvision,
     }
-    /// How classes with unequal numbers of images count in the loss.
+    /// How the loss accounts for class imbalance.
     ClassWeights {
         /// Every image counts the same
         None,
@@ -205,7 +205,7 @@ names! {
     }
 }
 
-/// `--recipe`. Their settings are in the folder `recipes`.
+/// The value of `--recipe`. The settings of each recipe are in the folder `recipes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Recipe {

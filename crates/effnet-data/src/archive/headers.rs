@@ -1,7 +1,8 @@
 //! Reads the headers of a tar archive.
 //!
-//! The tar crate reads a long name into memory whole, however long its header says it is. An archive comes from
-//! anywhere, so the headers are walked here, with a limit; the crate takes their fields apart.
+//! The `tar` crate reads the whole of a long name into memory, however long its header says it is. Archives
+//! may come from anywhere, so this module walks the headers itself, with a limit, and leaves only the parsing
+//! of their fields to the crate.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -13,9 +14,9 @@ use crate::DataError;
 use crate::positional::read_exact_at;
 
 const BLOCK: u64 = 512;
-/// No system opens a longer path.
+/// No operating system opens a longer path.
 const LONGEST_NAME: u64 = 4096;
-/// Extended headers also hold attributes, which are passed over.
+/// Maximum size of an extended header. These also hold attributes, which are ignored.
 const LONGEST_EXTENSION: u64 = 1 << 20;
 /// The position of a flag in the header of a sparse file, and in the blocks that extend it.
 const SPARSE_EXTENDED: [usize; 2] = [482, 504];
@@ -24,7 +25,7 @@ const SPARSE_EXTENDED: [usize; 2] = [482, 504];
 pub(super) struct Member {
     pub(super) name: PathBuf,
     pub(super) kind: EntryType,
-    /// The position of its bytes.
+    /// The position of its contents.
     pub(super) offset: u64,
     pub(super) size: u64,
 }
@@ -38,7 +39,7 @@ pub(super) struct Headers<'a> {
     position: u64,
 }
 
-/// What the headers before that of a file say about it.
+/// What the headers preceding that of a file say about it.
 #[derive(Default)]
 struct Extension {
     name: Option<PathBuf>,
@@ -56,7 +57,7 @@ impl<'a> Headers<'a> {
         }
     }
 
-    /// The next file, folder or link; `None` at the end.
+    /// Returns the next file, folder or link; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Member>, DataError> {
         let mut extension = Extension::default();
         while let Some(block) = self.block()? {
@@ -79,7 +80,7 @@ impl<'a> Headers<'a> {
                     }
                     let member = Member {
                         name: extension.name.unwrap_or_else(|| path_of(&header.path_bytes())),
-                        // Its bytes are not those of the file.
+                        // Its bytes are not the contents of the file.
                         kind: if extension.sparse {
                             EntryType::GNUSparse
                         } else {
@@ -102,7 +103,8 @@ impl<'a> Headers<'a> {
         Ok(None)
     }
 
-    /// The next block; `None` at the end of the archive, which is the end of the file or a block of zeros.
+    /// Returns the next block; `None` at the end of the archive, which is the end of the file or a block of
+    /// zeros.
     fn block(&mut self) -> Result<Option<[u8; BLOCK as usize]>, DataError> {
         if self.position >= self.length {
             return Ok(None);
@@ -135,7 +137,7 @@ impl<'a> Headers<'a> {
         }
     }
 
-    /// The data of a header, of at most `most` bytes.
+    /// Reads the data of a header, which must have at most `most` bytes.
     fn data(&mut self, size: u64, most: u64) -> Result<Vec<u8>, DataError> {
         if size > most {
             return Err(self.wrong(&format!("a name or header of {size} bytes, more than {most},")));
@@ -182,7 +184,7 @@ impl<'a> Headers<'a> {
 }
 
 impl Extension {
-    /// Takes the name and the size from an extended header.
+    /// Reads the name and the size from an extended header.
     fn read(&mut self, bytes: &[u8]) {
         for record in PaxExtensions::new(bytes).flatten() {
             let value = record.value_bytes();

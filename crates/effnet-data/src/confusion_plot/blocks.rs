@@ -1,4 +1,5 @@
-//! Confusion matrices of many classes: neighbours share a cell, and the most frequent mistakes are listed.
+//! Confusion matrices of many classes, in which neighbouring classes share a cell and the most frequent
+//! mistakes are listed.
 
 use super::name;
 use crate::drawing::{
@@ -22,7 +23,7 @@ const LISTED: usize = 28;
 /// Maximum length of a class name, in characters.
 const NAME: usize = 26;
 
-/// Draws below `top`.
+/// Draws the matrix below `top`.
 pub(crate) fn draw(canvas: &mut Canvas, top: i32, confusion: &ConfusionMatrix, classes: &[String]) {
     let top = top + TOP;
     draw_matrix(canvas, top, confusion);
@@ -47,8 +48,8 @@ fn draw_matrix(canvas: &mut Canvas, top: i32, confusion: &ConfusionMatrix) {
         let images: u64 = counts.iter().sum();
         for (column, &count) in counts.iter().enumerate().filter(|&(_, &count)| count > 0) {
             let part = |count: u64| count as f64 / images as f64;
-            // A diagonal cell also contains confusions between neighbouring classes; colour it by its correct
-            // predictions alone.
+            // A diagonal cell also contains confusions between neighbouring classes, so its colour depends
+            // only on its correct predictions.
             let color = if row == column {
                 tint(BLUE, part(right[row]))
             } else {
@@ -87,7 +88,7 @@ fn draw_axes(canvas: &mut Canvas, top: i32, classes: usize) {
     canvas.text("true class", (16, top + end / 2), title.turned());
 }
 
-/// The distance of ticks, 10, 20, 50, 100, ..., so that about ten fit.
+/// Returns the distance between ticks, 10, 20, 50, 100, ..., such that about ten fit.
 fn tick_distance(classes: usize) -> usize {
     let steps = (1..).flat_map(|power| [1, 2, 5].map(|digit| digit * 10usize.pow(power)));
     let mut enough = steps.skip_while(|step| classes / step > 10);

@@ -1,4 +1,4 @@
-//! Confusion matrices of few classes: one cell per pair of classes, with names along both sides.
+//! Confusion matrices of few classes, with one cell per pair of classes and names along both sides.
 
 use super::name;
 use crate::drawing::{
@@ -14,19 +14,19 @@ const MARGIN: i32 = 20;
 const AXIS: i32 = 30;
 /// Maximum number of classes whose cells have room for numbers.
 const MOST_NUMBERED: usize = 20;
-/// The side of cells with room for counts too, in pixels.
+/// Side of cells that have room for counts too, in pixels.
 const WIDE: i32 = 60;
 
 /// Position and cell size of the matrix, in pixels.
 struct Layout {
     classes: usize,
-    /// Width of the axis title, the row names and counts, left of the cells.
+    /// Width of the axis title, row names and counts to the left of the cells.
     left: i32,
     /// Side of a cell.
     cell: i32,
     /// Height of the precision below the cells, if it is shown.
     precision: i32,
-    /// Height of the column names and the axis title, below that.
+    /// Height of the column names and the axis title below that.
     bottom: i32,
 }
 
@@ -59,17 +59,17 @@ impl Layout {
     }
 }
 
-/// How class names are drawn.
+/// Returns the style in which class names are drawn.
 fn names(cell: i32) -> Label {
     Label::new(if cell < 30 { 14 } else { 15 }, INK)
 }
 
-/// The name of a class with its number of images.
+/// Returns the name of a class with its number of images.
 fn row_name(classes: &[String], class: usize, support: &[u64]) -> String {
     format!("{} ({})", name(classes, class, NAME), grouped(support[class]))
 }
 
-/// Size of the matrix with its names, in pixels.
+/// Returns the size of the matrix with its names, in pixels.
 pub(crate) fn size(confusion: &ConfusionMatrix, classes: &[String]) -> (u32, u32) {
     let layout = Layout::new(confusion, classes);
     let width = layout.left + layout.side() + MARGIN;
@@ -77,7 +77,7 @@ pub(crate) fn size(confusion: &ConfusionMatrix, classes: &[String]) -> (u32, u32
     (width as u32, height as u32)
 }
 
-/// Draws below `top`.
+/// Draws the matrix below `top`.
 pub(crate) fn draw(canvas: &mut Canvas, top: i32, confusion: &ConfusionMatrix, classes: &[String]) {
     let layout = Layout::new(confusion, classes);
     let support = confusion.support();
@@ -118,7 +118,7 @@ fn draw_names(canvas: &mut Canvas, top: i32, layout: &Layout, classes: &[String]
     canvas.text("predicted class", (layout.left + middle, bottom), title);
 }
 
-/// The part of the images predicted as each class that belong to it.
+/// Draws the precision of each class: the fraction of the images predicted as the class that belong to it.
 fn draw_precision(canvas: &mut Canvas, top: i32, layout: &Layout, confusion: &ConfusionMatrix) {
     let mut predicted = vec![0; layout.classes];
     for entry in confusion.entries() {

@@ -11,11 +11,11 @@ pub(super) struct Axis {
     logarithmic: bool,
 }
 
-/// Most ticks along an axis.
+/// Maximum number of ticks along an axis.
 const MOST: f64 = 8.0;
 
 impl Axis {
-    /// For values of any size, with a margin; below 0 only if the values are.
+    /// Creates an axis for values of any size, with a margin. It goes below 0 only if the values do.
     pub(super) fn numbers((low, high): (f64, f64)) -> Self {
         let margin = match (high - low) * 0.06 {
             margin if margin > 0.0 => margin,
@@ -23,7 +23,7 @@ impl Axis {
             _ => high.abs() * 0.1,
         };
         let bottom = if low >= 0.0 {
-            // A value of 0 is drawn as thick as any other.
+            // A value of 0 is drawn as thick as any other value.
             (low - margin).max(-margin / 4.0)
         } else {
             low - margin
@@ -38,7 +38,7 @@ impl Axis {
         }
     }
 
-    /// For epochs and steps: ticks on whole numbers only.
+    /// Creates an axis for epochs and steps, with ticks only at whole numbers.
     pub(super) fn whole_numbers((low, high): (f64, f64)) -> Self {
         let margin = ((high - low) * 0.02).max(0.2);
         let (low, high) = (low - margin, high + margin);
@@ -51,7 +51,7 @@ impl Axis {
         }
     }
 
-    /// A logarithmic axis with a tick per power of ten; the values are above 0.
+    /// Creates a logarithmic axis with a tick per power of ten; the values must be above 0.
     pub(super) fn decades((low, high): (f64, f64)) -> Self {
         let (low, high) = (low.log10() - 0.1, high.log10() + 0.1);
         let every = ((high - low) / MOST).ceil().max(1.0);
@@ -66,19 +66,20 @@ impl Axis {
         }
     }
 
-    /// Where `value` is along the axis, 0 to 1.
+    /// Returns the position of `value` along the axis, 0 to 1.
     pub(super) fn fraction(&self, value: f64) -> f64 {
         let value = if self.logarithmic { value.log10() } else { value };
         (value - self.low) / (self.high - self.low)
     }
 
-    /// Values and labels.
+    /// Returns the values and labels of the ticks.
     pub(super) fn ticks(&self) -> impl Iterator<Item = (f64, String)> {
         self.ticks.clone().into_iter()
     }
 }
 
-/// The smallest of 1, 2, 5, 10, 20, ... (or 0.1, 0.2, 0.5, ...) that leaves at most `MOST` steps in `range`.
+/// Returns the smallest of 1, 2, 5, 10, 20, ... (or 0.1, 0.2, 0.5, ...) that divides `range` into at most
+/// `MOST` steps.
 fn step_of(range: f64) -> f64 {
     let least = range / MOST;
     let power = 10f64.powf(least.log10().floor());
@@ -88,7 +89,7 @@ fn step_of(range: f64) -> f64 {
     step.unwrap_or(10.0) * power
 }
 
-/// The multiples of `step` between `low` and `high`.
+/// Returns the multiples of `step` between `low` and `high`.
 fn multiples(step: f64, low: f64, high: f64, text: impl Fn(f64) -> String) -> Vec<(f64, String)> {
     let (first, last) = ((low / step).ceil(), (high / step).floor());
     let count = (last - first).clamp(-1.0, 2.0 * MOST) as i32;
@@ -98,9 +99,9 @@ fn multiples(step: f64, low: f64, high: f64, text: impl Fn(f64) -> String) -> Ve
         .collect()
 }
 
-/// `value` with as many decimals as multiples of `step` need.
+/// Formats `value` with as many decimals as multiples of `step` need.
 fn decimal(value: f64, step: f64) -> String {
-    // Powers of ten are not exact: 0.001 has a logarithm just above or below -3.
+    // Logarithms of powers of ten are not exact: that of 0.001 is just above or below -3.
     let power = (step.log10() + 1e-9).floor() as i32;
     if !(-4..=5).contains(&power) {
         let digits = (value / 10f64.powi(power)).round();

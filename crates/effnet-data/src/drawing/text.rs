@@ -1,4 +1,4 @@
-//! Text with the embedded font, glyphs placed at fractions of a pixel and kerned.
+//! Text in the embedded font, with kerning and with glyphs placed at fractions of a pixel.
 
 use std::io::Read as _;
 use std::sync::LazyLock;
@@ -8,7 +8,7 @@ use flate2::read::DeflateDecoder;
 
 use super::{Canvas, Color};
 
-/// Which horizontal part of a text is at its position; along the text if it is turned.
+/// The horizontal part of a text that is placed at its position. Along the text if it is turned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Across {
     Left,
@@ -16,14 +16,14 @@ pub(crate) enum Across {
     Right,
 }
 
-/// Which vertical part of a text is at its position.
+/// The vertical part of a text that is placed at its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Down {
     Top,
     Center,
 }
 
-/// How a text is drawn.
+/// The style of a text.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Label {
     /// Height of a line in pixels.
@@ -36,7 +36,7 @@ pub(crate) struct Label {
 }
 
 impl Label {
-    /// Text whose top left corner is at its position.
+    /// Creates a style in which the top left corner of the text is at its position.
     pub(crate) fn new(size: u32, color: Color) -> Self {
         Self {
             size,
@@ -58,7 +58,7 @@ impl Label {
         self
     }
 
-    /// Reads from bottom to top.
+    /// Turns the text, so that it reads from bottom to top.
     pub(crate) fn turned(mut self) -> Self {
         self.turned = true;
         self
@@ -74,14 +74,14 @@ static FONTS: LazyLock<[Option<FontVec>; 2]> = LazyLock::new(|| {
     })
 });
 
-// build.rs packs them: 1.5 MB of the program would be fonts that few calls need.
+// build.rs compresses them: otherwise, 1.5 MB of the program would be fonts that few calls need.
 const REGULAR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sans.deflate"));
 const BOLD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sans-bold.deflate"));
 
-/// The height of a digit, as a part of the height of a line.
+/// The height of a digit, as a fraction of the height of a line.
 const DIGIT: f32 = 0.63;
 
-/// The glyphs of a text on a baseline that starts at 0, and its width.
+/// Returns the glyphs of a text on a baseline that starts at 0, and the width of the text.
 fn glyphs(text: &str, label: Label) -> (Vec<Glyph>, f32) {
     let Some(font) = &FONTS[usize::from(label.bold)] else {
         return (Vec::new(), 0.0);
@@ -100,7 +100,7 @@ fn glyphs(text: &str, label: Label) -> (Vec<Glyph>, f32) {
     (glyphs, width)
 }
 
-/// The width of a text in pixels.
+/// Returns the width of a text in pixels.
 pub(crate) fn width_of(text: &str, label: Label) -> u32 {
     glyphs(text, label).1.ceil() as u32
 }
@@ -124,7 +124,7 @@ impl Canvas {
         };
         for mut glyph in glyphs {
             glyph.position.x += along;
-            // Baselines are on whole pixels: horizontal strokes stay sharp.
+            // Baselines are on whole pixels, so that horizontal strokes stay sharp.
             glyph.position.y = baseline.round();
             let Some(outline) = font.outline_glyph(glyph) else {
                 continue;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CALIBRATION_BINS;
 
-/// One bin of confidence.
+/// One confidence bin.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Bin {
     images: u64,
@@ -17,7 +17,7 @@ struct Bin {
 pub(crate) struct Calibration([Bin; CALIBRATION_BINS]);
 
 impl Calibration {
-    /// `confidence` is the highest probability, in `(0, 1]`.
+    /// Adds an image. `confidence` is the highest probability, in `(0, 1]`.
     pub(crate) fn add(&mut self, confidence: f64, correct: bool) {
         // A bin includes its upper bound but not its lower one.
         let bin = (confidence * CALIBRATION_BINS as f64).ceil() as usize;
@@ -35,7 +35,7 @@ impl Calibration {
         }
     }
 
-    /// The expected calibration error; 0 without images.
+    /// Returns the expected calibration error; 0 without images.
     pub(crate) fn error(&self) -> f64 {
         let images: u64 = self.0.iter().map(|bin| bin.images).sum();
         let gap = |bin: &Bin| (bin.correct as f64 - bin.confidence).abs();

@@ -8,8 +8,8 @@ use super::MetricsError;
 
 /// A sparse confusion matrix: the number of images per pair of true and predicted class.
 ///
-/// Only pairs that occur take memory, which grows with the number of images rather than with the square of the
-/// number of classes.
+/// Only pairs that occur take memory, so the memory grows with the number of images rather than with the
+/// square of the number of classes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfusionMatrix {
     num_classes: usize,
@@ -18,7 +18,8 @@ pub struct ConfusionMatrix {
     counts: BTreeMap<(usize, usize), u64>,
 }
 
-/// One entry of the matrix: images of one class and what they were predicted as.
+/// One entry of the matrix: the number of images of one class that were predicted as another or the same
+/// class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Confusion {
     /// The true class.
@@ -84,22 +85,22 @@ impl ConfusionMatrix {
         Ok(())
     }
 
-    /// Number of classes: of rows, and of columns.
+    /// Returns the number of classes, which is the number of rows and of columns.
     pub fn num_classes(&self) -> usize {
         self.num_classes
     }
 
-    /// Number of images: the sum of all entries.
+    /// Returns the number of images, which is the sum of all entries.
     pub fn images(&self) -> u64 {
         self.counts.values().sum()
     }
 
-    /// Number of images of class `actual` predicted as `predicted`.
+    /// Returns the number of images of class `actual` that were predicted as `predicted`.
     pub fn get(&self, actual: usize, predicted: usize) -> u64 {
         self.counts.get(&(actual, predicted)).copied().unwrap_or(0)
     }
 
-    /// The non-zero entries, including the diagonal, sorted by true and then by predicted class.
+    /// Returns the non-zero entries, including the diagonal, sorted by true and then by predicted class.
     pub fn entries(&self) -> impl Iterator<Item = Confusion> {
         self.counts
             .iter()
@@ -110,7 +111,7 @@ impl ConfusionMatrix {
             })
     }
 
-    /// The off-diagonal entries, most frequent first; ties by class.
+    /// Returns the off-diagonal entries, most frequent first; ties are sorted by class.
     pub fn mistakes(&self) -> Vec<Confusion> {
         let is_mistake = |entry: &Confusion| entry.actual != entry.predicted;
         let mut mistakes: Vec<Confusion> = self.entries().filter(is_mistake).collect();
@@ -118,7 +119,7 @@ impl ConfusionMatrix {
         mistakes
     }
 
-    /// The number of images of each class.
+    /// Returns the number of images of each class.
     pub fn support(&self) -> Vec<u64> {
         let mut support = vec![0; self.num_classes];
         for entry in self.entries() {
@@ -127,7 +128,7 @@ impl ConfusionMatrix {
         support
     }
 
-    /// Precision, recall, F1 and support of each class.
+    /// Returns the precision, recall, F1 and support of each class.
     pub fn classes(&self) -> Vec<ClassReport> {
         let mut predicted = vec![0; self.num_classes];
         for entry in self.entries() {

@@ -1,11 +1,13 @@
-//! Errors of metrics.
+//! Errors from metrics.
 
-/// An error of [`Metrics`](super::Metrics).
+/// An error from [`Metrics`](super::Metrics).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetricsError {
     /// Logits or labels of the wrong shape.
-    #[error("logits of shape {logits:?} and labels of shape {labels:?}, expected [N, {classes}] and [N]")]
+    #[error(
+        "expected logits of shape [N, {classes}] and labels of shape [N], found {logits:?} and {labels:?}"
+    )]
     Shapes {
         /// Number of classes of the metrics.
         classes: usize,
@@ -14,7 +16,7 @@ pub enum MetricsError {
         /// Shape of the labels.
         labels: Vec<i64>,
     },
-    /// A label out of range.
+    /// A label that is out of range.
     #[error("label {label} is out of range, expected 0 to {}", classes.saturating_sub(1))]
     Label {
         /// The label.

@@ -1,7 +1,8 @@
-//! Decides which column of a table is the path, the label and the part.
+//! Decides which columns of a table are the path, the label and the part.
 //!
-//! There is no standard: `Image,Id`, `file_name,label`, `id_code,diagnosis`, `filepaths,labels,data set`. Known names
-//! come first, then what the fields hold: a column of existing images is the path. What remains unclear is refused.
+//! There is no standard: `Image,Id`, `file_name,label`, `id_code,diagnosis`, `filepaths,labels,data set`.
+//! Known names come first, then the contents of the fields: a column that names existing images is the path.
+//! Whatever remains unclear is an error.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,7 +14,7 @@ use crate::DataError;
 use crate::error::{NameList, cut};
 use crate::role::{Role, RoleName};
 
-/// Names of the column of paths, without case and punctuation, the surest first.
+/// Names of the column of paths, without case and punctuation, the most reliable first.
 const PATH: [&str; 35] = [
     "path",
     "filepath",
@@ -52,7 +53,7 @@ const PATH: [&str; 35] = [
     "id",
 ];
 
-/// Names of the column of labels, likewise.
+/// Names of the column of labels, in the same form.
 const LABEL: [&str; 40] = [
     "label",
     "labels",
@@ -96,7 +97,7 @@ const LABEL: [&str; 40] = [
     "classindex",
 ];
 
-/// Names of a column that says which part a row belongs to.
+/// Names of a column that says to which part a row belongs.
 const PART: [&str; 11] = [
     "split",
     "set",
@@ -111,7 +112,7 @@ const PART: [&str; 11] = [
     "traintest",
 ];
 
-/// Names of a column that says whether a row belongs to a part, and the parts if so and if not.
+/// Names of a column that says whether a row belongs to a part, with the part for yes and the part for no.
 const FLAG: [(&str, Role, Role); 8] = [
     ("isvalid", Role::Validation, Role::Train),
     ("isval", Role::Validation, Role::Train),
@@ -126,7 +127,7 @@ const FLAG: [(&str, Role, Role); 8] = [
 /// Names of the columns that number the rows.
 const NUMBER: [&str; 5] = ["", "unnamed0", "index", "idx", "rowid"];
 
-/// Names of columns that are not labels, even if nothing else is left.
+/// Names of columns that are never labels, even if no other column remains.
 const TEXT: [&str; 7] = [
     "text",
     "caption",
@@ -137,28 +138,29 @@ const TEXT: [&str; 7] = [
     "comment",
 ];
 
-/// How many columns may turn out to be that of the paths. Each field may have to be looked for on disk.
+/// Maximum number of columns that are considered as the column of paths. Each field may have to be looked up
+/// on disk.
 const MOST_PATHS: usize = 32;
 
-/// What each column of a table is.
+/// The role of each column of a table.
 pub(super) struct Columns {
     pub(super) path: usize,
     pub(super) label: Label,
     pub(super) part: Option<Part>,
-    /// Whether the first row has the names of the columns.
+    /// Whether the first row contains the names of the columns.
     pub(super) has_header: bool,
     /// The columns that are not used.
     pub(super) ignored: NameList,
 }
 
-/// Where the label of a row is.
+/// The location of the label in a row.
 pub(super) enum Label {
     Column(usize),
     /// In the column that has a 1; with the classes.
     OneHot(Vec<(usize, String)>),
 }
 
-/// The column that says which part a row belongs to.
+/// The column that says to which part a row belongs.
 pub(super) struct Part {
     pub(super) column: usize,
     pub(super) name: String,
@@ -166,7 +168,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// The part that a field names.
+    /// Returns the part that a field names.
     pub(super) fn role(&self, field: &str) -> Option<Role> {
         match self.flag {
             None => RoleName::exactly(field).map(|name| name.role),
@@ -175,7 +177,7 @@ impl Part {
     }
 }
 
-/// Whether a field is a yes or a no.
+/// Parses a field as a yes or a no.
 pub(super) fn flag(field: &str) -> Option<bool> {
     match &*field.to_ascii_lowercase() {
         "1" | "1.0" | "true" | "yes" => Some(true),
@@ -184,7 +186,7 @@ pub(super) fn flag(field: &str) -> Option<bool> {
     }
 }
 
-/// A sample of a table, to decide by.
+/// A sample of a table on which the decision is based.
 struct Sample<'a> {
     file: &'a Path,
     names: Option<Vec<String>>,
@@ -193,8 +195,9 @@ struct Sample<'a> {
 }
 
 impl Columns {
-    /// Decides by the first rows of the table `file`. `names` are those of a format that always has some; else the
-    /// first row may be a header. `exists` says whether there is an image of this name.
+    /// Decides by the first rows of the table `file`. `names` are the column names in a format that always
+    /// has them; otherwise, the first row may be a header. `exists` says whether there is an image with this
+    /// name.
     pub(super) fn of(
         file: &Path,
         names: Option<&[String]>,
@@ -241,7 +244,8 @@ impl Columns {
     }
 }
 
-/// Whether the first row has names: it has no image, and the second row has one or the names are known.
+/// Returns whether the first row is a header: it names no image, and either the second row names one or the
+/// column names are known.
 fn has_header(rows: &[Row], is_image: &mut dyn FnMut(&str) -> bool) -> bool {
     let Some(first) = rows.first() else {
         return false;
@@ -255,7 +259,7 @@ fn has_header(rows: &[Row], is_image: &mut dyn FnMut(&str) -> bool) -> bool {
     known || rows.get(1).is_some_and(has_image)
 }
 
-/// A name without case, spaces and punctuation.
+/// Returns a name without case, spaces and punctuation.
 fn plain(name: &str) -> String {
     let letters = name.chars().filter(|c| c.is_alphanumeric());
     letters.flat_map(char::to_lowercase).collect()
@@ -267,13 +271,13 @@ impl Sample<'_> {
         name.map_or_else(|| format!("column {}", column + 1), |name| cut(name))
     }
 
-    /// The position of a column's name in `known`.
+    /// Returns the position of a column's name in `known`.
     fn rank(&self, column: usize, known: &[&str]) -> Option<usize> {
         let name = plain(self.names.as_ref()?.get(column)?);
         known.iter().position(|known| *known == name)
     }
 
-    /// The columns with a name in `known`, the surest first.
+    /// Returns the columns whose names are in `known`, the most reliable first.
     fn known(&self, columns: impl Iterator<Item = usize>, known: &[&str]) -> Vec<usize> {
         let ranked = columns.filter_map(|column| Some((self.rank(column, known)?, column)));
         let mut ranked: Vec<(usize, usize)> = ranked.collect();
@@ -291,7 +295,7 @@ impl Sample<'_> {
     }
 
     fn path(&self, is_image: &mut dyn FnMut(&str) -> bool) -> Result<usize, DataError> {
-        // A few rows are enough, and each may have to be looked for on disk.
+        // A few rows are enough, and each may have to be looked up on disk.
         let mut holds_images = |column: &usize| self.fields(*column).take(5).any(&mut *is_image);
         let known = self.known(0..self.width, &PATH);
         let found = known.iter().copied().find(&mut holds_images);
@@ -401,10 +405,9 @@ impl Sample<'_> {
                     ),
                 })
             }
-            _ => {
-                Err(self
-                    .unclear("a column of labels, such as `label` or `class`, or one of 0 and 1 per class"))
-            }
+            _ => Err(self.unclear(
+                "a column of labels, such as `label` or `class`, or one column of 0 and 1 per class",
+            )),
         }
     }
 

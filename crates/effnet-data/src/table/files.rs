@@ -1,7 +1,7 @@
 //! Finds the image files that a table names.
 //!
-//! Tables name images relative to another folder than their own, without an extension, or with the separators of
-//! Windows. A name that fits several files is refused: a guess would give images the wrong labels.
+//! Tables name images relative to a folder other than their own, without an extension, or with Windows path
+//! separators. A name that fits several files is an error: a guess would give images the wrong labels.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -12,16 +12,16 @@ use effnet_image::{is_hidden, is_image_path};
 
 use crate::role::{Role, RoleName};
 
-/// How many folders below that of the table are searched; if there are more, none is.
+/// Maximum number of folders below that of the table to search; if there are more, none is searched.
 const MOST_FOLDERS: usize = 64;
 
-/// How many names may be missing before the folders below are not searched any more.
+/// Number of missing names after which the folders below are no longer searched.
 const MOST_MISSING: usize = 1000;
 
-/// A name that was looked for.
+/// The result of looking for a name.
 pub(super) enum Found {
     File(PathBuf),
-    /// Two or more of the files that it fits.
+    /// Two or more files fit the name; these are two of them.
     Several([PathBuf; 2]),
     Nothing,
 }
@@ -31,9 +31,10 @@ pub(super) struct Files {
     folder: PathBuf,
     /// The role in the name of the table: `train.csv` lists training images.
     role: Option<Role>,
-    /// The folders below, listed when a name is not found in `folder`. None once too many names were not found at all.
+    /// The folders below, listed when a name is not found in `folder`. `None` once too many names were not
+    /// found at all.
     below: Option<Vec<Below>>,
-    /// The images of each folder that was searched, by their names without and with extension.
+    /// The images in each folder that was searched, by their names with and without extension.
     listings: HashMap<PathBuf, HashMap<OsString, Vec<OsString>>>,
     /// The number of names that were not found.
     missing: usize,
@@ -47,7 +48,7 @@ struct Below {
 }
 
 impl Files {
-    /// The files around the table at `path`.
+    /// Creates the index for the table at `path`.
     pub(super) fn around(path: &Path) -> Self {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         Self {
@@ -59,13 +60,13 @@ impl Files {
         }
     }
 
-    /// Looks for a file: in the folder of the table, and then in those below.
+    /// Looks for a file in the folder of the table, and then in the folders below.
     pub(super) fn find(&mut self, name: &str) -> Found {
         let file = self.folder.join(name);
         if file.is_file() {
             return Found::File(file);
         }
-        // Separators of Windows.
+        // The name uses Windows path separators.
         let name = if name.contains('\\') {
             name.replace('\\', "/")
         } else {
@@ -82,7 +83,7 @@ impl Files {
         let (mut likely, mut others) = (Vec::new(), Vec::new());
         for Below { path, is_test } in self.folders_below() {
             let found = self.within(&path, &name);
-            // Labels are usually those of training images: the same name in `test` is another image.
+            // Labels are usually those of training images: the same name in `test` is a different image.
             let expects_test = matches!(self.role, Some(Role::Test | Role::Unlabelled));
             if is_test == expects_test {
                 &mut likely
@@ -101,7 +102,7 @@ impl Files {
         found
     }
 
-    /// The files in `root` that `name` fits, with or without its extension.
+    /// Returns the files in `root` that `name` fits, with or without its extension.
     fn within(&mut self, root: &Path, name: &str) -> Vec<PathBuf> {
         let path = root.join(name);
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
@@ -112,7 +113,7 @@ impl Files {
             .entry(folder.to_owned())
             .or_insert_with(|| list(folder));
         let names = listing.get(name).map_or(&[][..], Vec::as_slice);
-        // With its extension, a name fits one file only.
+        // With its extension, a name fits only one file.
         let names = if names.iter().any(|found| found == name) {
             &[name.to_owned()][..]
         } else {
@@ -122,7 +123,7 @@ impl Files {
         files.filter(|file| file.is_file()).collect()
     }
 
-    /// The folders below that of the table: its subfolders and theirs.
+    /// Returns the folders below that of the table: its subfolders, and their subfolders.
     fn folders_below(&mut self) -> Vec<Below> {
         let below = self.below.get_or_insert_with(|| {
             let mut folders = subfolders(&self.folder);
@@ -131,7 +132,7 @@ impl Files {
                     folders.extend(subfolders(&folder));
                 }
             }
-            // With some of them only, a name that fits several files could seem to fit one.
+            // If only some folders were searched, a name that fits several files could seem to fit only one.
             if folders.len() > MOST_FOLDERS {
                 folders.clear();
             }
@@ -161,7 +162,7 @@ fn one_of(mut files: Vec<PathBuf>) -> Found {
     }
 }
 
-/// The images directly in a folder, by name and by name without extension.
+/// Returns the images directly in a folder, by name and by name without extension.
 fn list(folder: &Path) -> HashMap<OsString, Vec<OsString>> {
     let mut listing: HashMap<OsString, Vec<OsString>> = HashMap::new();
     for name in visible_names(folder) {
@@ -186,9 +187,9 @@ fn subfolders(folder: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// The names in a folder. One that cannot be read contains nothing that could be opened.
+/// Returns the names in a folder. A folder that cannot be read contains nothing that could be opened.
 fn visible_names(folder: &Path) -> Vec<OsString> {
-    // The folder of a table without a path.
+    // The table has no folder in its path.
     let folder = if folder.as_os_str().is_empty() {
         Path::new(".")
     } else {

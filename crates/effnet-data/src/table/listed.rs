@@ -1,4 +1,4 @@
-//! The images and labels that a table lists, and what is odd about them.
+//! The images and labels that a table lists, and anything odd about them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::error::NameList;
 use crate::notice::Notice;
 use crate::role::Role;
 
-/// The most labels of one image.
+/// Maximum number of labels per image.
 pub(super) const MOST_LABELS: usize = 100;
 
 /// Images and labels in the order of their rows.
@@ -32,7 +32,8 @@ struct ListedImage {
 }
 
 impl Listed {
-    /// Adds a row, unless there was one like it. `false` if the image has too many labels already.
+    /// Adds a row, unless it repeats an earlier row. Returns `false` if the image already has too many
+    /// labels.
     pub(super) fn add(&mut self, path: Arc<Path>, label: &str, part: Option<Role>) -> bool {
         let label = self.label(label);
         let image = *self.numbers.entry(Arc::clone(&path)).or_insert_with(|| {
@@ -56,7 +57,7 @@ impl Listed {
         true
     }
 
-    /// The number of a label, which may be a new one.
+    /// Returns the number of a label, adding the label if it is new.
     fn label(&mut self, label: &str) -> usize {
         if let Some(number) = self.label_numbers.get(label) {
             return *number;
@@ -67,7 +68,7 @@ impl Listed {
         number
     }
 
-    /// The images and labels of a part, or all.
+    /// Returns the images and labels of a part, or of all parts.
     pub(super) fn rows(&self, part: Option<Role>) -> impl Iterator<Item = (&Arc<Path>, &String)> {
         let rows = self
             .rows
@@ -76,12 +77,13 @@ impl Listed {
         rows.map(|(image, label, _)| (&self.images[*image].path, &self.labels[*label]))
     }
 
-    /// Whether a label occurs in any row.
+    /// Returns whether a label occurs in any row.
     pub(super) fn has_label(&self, label: &str) -> bool {
         self.label_numbers.contains_key(label)
     }
 
-    /// Rows that repeat others, images with several labels or in several parts, and labels that look like several.
+    /// Returns notices about rows that repeat others, images with several labels or in several parts, and
+    /// labels that look like several labels.
     pub(super) fn notices(&self) -> Vec<Notice> {
         let name = |image: &ListedImage| image.path.display().to_string();
         let labels = |image: &ListedImage| {
@@ -118,7 +120,7 @@ impl Listed {
             .collect()
     }
 
-    /// Labels that consist of other labels, or of several numbers.
+    /// Finds labels that consist of other labels, or of several numbers.
     fn combined_labels(&self) -> Option<Notice> {
         let is_label = |part: &str| self.has_label(part) || part.parse::<u64>().is_ok();
         let is_combined = |label: &&String| {

@@ -1,6 +1,7 @@
 //! Reads the rows of a table: CSV as people and programs write it, and JSON Lines.
 //!
-//! Rows are read one at a time. A file that lists nothing useful is refused before much of it is in memory.
+//! Rows are read one at a time, so a file that lists nothing useful is rejected before much of it is in
+//! memory.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -12,11 +13,11 @@ use serde_json::{Map, Value};
 use crate::DataError;
 use crate::error::cut;
 
-/// The longest line that is read.
+/// Maximum length of a line.
 const LONGEST_LINE: usize = 1 << 20;
-/// The start of the file in which the delimiter is looked for.
+/// Length of the start of the file, which is searched for the delimiter.
 const START: u64 = 1 << 16;
-/// The number of rows in which the delimiter and the columns are looked for.
+/// Number of rows from which the delimiter and the columns are determined.
 pub(super) const SAMPLE: usize = 200;
 /// The delimiters, in order of preference.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
@@ -27,7 +28,7 @@ pub(super) struct Records {
     kind: Kind,
 }
 
-/// An object of JSON Lines, with the number of its line.
+/// An object of JSON Lines, with its line number.
 type Object = (u64, Map<String, Value>);
 
 enum Kind {
@@ -38,27 +39,27 @@ enum Kind {
     Json {
         lines: io::Lines<BufReader<LimitedLines>>,
         line: u64,
-        /// The keys of the first object, which is still to be returned as a row.
+        /// The keys of the first object. The object itself is still to be returned as a row.
         keys: Vec<String>,
         first: Option<Map<String, Value>>,
     },
 }
 
-/// A row and the number of its line.
+/// A row and its line number.
 pub(super) struct Row {
     pub(super) line: u64,
     pub(super) fields: Vec<String>,
 }
 
 impl Row {
-    /// A field; empty if the row has no such column.
+    /// Returns a field; empty if the row does not have this column.
     pub(super) fn field(&self, column: usize) -> &str {
         self.fields.get(column).map_or("", String::as_str)
     }
 }
 
 impl Records {
-    /// Opens a file of JSON Lines if its name ends in `.jsonl`, else of CSV.
+    /// Opens the file as JSON Lines if its name ends in `.jsonl`, and as CSV otherwise.
     pub(super) fn open(path: &Path) -> Result<Self, DataError> {
         let failed = |source| DataError::Read {
             path: path.to_owned(),
@@ -101,7 +102,7 @@ impl Records {
         Ok(records)
     }
 
-    /// The names of the columns, if the format always has some.
+    /// Returns the names of the columns, if the format always has them.
     pub(super) fn names(&self) -> Option<&[String]> {
         match &self.kind {
             Kind::Csv { .. } => None,
@@ -109,7 +110,7 @@ impl Records {
         }
     }
 
-    /// The next row that is not blank; `None` at the end.
+    /// Returns the next row that is not blank; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Row>, DataError> {
         if let Kind::Csv { reader, record } = &mut self.kind {
             while reader
@@ -153,7 +154,7 @@ impl Records {
         Ok(())
     }
 
-    /// The next object of JSON Lines.
+    /// Returns the next JSON Lines object.
     fn object(&mut self) -> Result<Option<Object>, DataError> {
         let Kind::Json {
             lines, line, first, ..
@@ -195,7 +196,7 @@ fn builder(delimiter: u8) -> csv::ReaderBuilder {
     builder
 }
 
-/// The text without a byte-order mark and without the line `sep=;` that spreadsheets write.
+/// Returns the text without a byte-order mark and without the line `sep=;` that spreadsheets write.
 fn without_preamble(start: &[u8]) -> &[u8] {
     let text = start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(start);
     match text.iter().position(|byte| *byte == b'\n') {
@@ -204,7 +205,7 @@ fn without_preamble(start: &[u8]) -> &[u8] {
     }
 }
 
-/// The delimiter: the one that splits every row of the start into the most fields.
+/// Returns the delimiter: the one that splits every row at the start of the file into the most fields.
 fn delimiter(start: &[u8]) -> u8 {
     let mut text = without_preamble(start);
     // The last line may be cut off.
@@ -227,7 +228,7 @@ fn delimiter(start: &[u8]) -> u8 {
     best.next().unwrap_or(b',')
 }
 
-/// Refuses endless lines, which would be read into memory whole.
+/// Rejects endless lines, which would otherwise be read into memory whole.
 struct LimitedLines {
     bytes: Box<dyn Read + Send>,
     since_newline: usize,

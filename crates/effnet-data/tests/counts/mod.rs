@@ -1,8 +1,8 @@
-//! How many images of each class a data set has.
+//! Counts the images of each class in a data set.
 
 use effnet_data::Dataset;
 
-/// The images by class: `cat 3, dog 3`.
+/// Formats the number of images per class: `cat 3, dog 3`.
 pub(crate) fn counts(dataset: &dyn Dataset) -> String {
     let count = |label: usize| {
         (0..dataset.len())

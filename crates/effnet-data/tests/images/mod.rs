@@ -1,4 +1,4 @@
-//! Data sets for tests, those of effnet-train too.
+//! Data sets for tests, also used by effnet-train.
 
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
@@ -9,7 +9,7 @@ use std::path::Path;
 use effnet_data::{BoxError, Dataset};
 use effnet_image::Image;
 
-/// A BMP file of one colour.
+/// Creates a BMP file of one colour.
 pub(crate) fn bmp(width: u32, height: u32, [red, green, blue]: [u8; 3]) -> Vec<u8> {
     let stride = (width as usize * 3).next_multiple_of(4);
     let mut bytes = b"BM".to_vec();
@@ -23,14 +23,14 @@ pub(crate) fn bmp(width: u32, height: u32, [red, green, blue]: [u8; 3]) -> Vec<u
     bytes
 }
 
-/// Writes a file and the folders above it.
+/// Writes a file, creating the folders above it.
 pub(crate) fn write(root: &Path, name: impl AsRef<Path>, bytes: &[u8]) {
     let path = root.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
 }
 
-/// Writes small images, all different.
+/// Writes small images, all of them different.
 pub(crate) fn write_images(root: &Path, names: &[&str]) {
     for (number, name) in names.iter().enumerate() {
         let number = number as u8;
@@ -81,7 +81,7 @@ impl Dataset for Painted {
         if self.broken.contains(&index) {
             return Err(format!("image {index}: it is broken").into());
         }
-        // Not a single colour, so that crops differ.
+        // The image has several colours, so that crops differ.
         let pixels = (0..9 * 7 * 3).map(|n| (index * 31 + n * 5) as u8).collect();
         Ok(Image::from_rgb8(9, 7, pixels)?)
     }

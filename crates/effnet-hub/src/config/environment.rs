@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::{Certificates, HubConfig, Proxies};
 
 impl HubConfig {
-    /// The configuration set by environment variables. `lookup` returns the value of a variable; pass
+    /// Reads the configuration from environment variables. `lookup` returns the value of a variable; pass
     /// `|name| std::env::var_os(name)`. Empty values count as unset.
     ///
     /// | variable | meaning |

@@ -5,7 +5,7 @@ use effnet_architecture::Preprocessing;
 use super::{Entry, WeightFile};
 use crate::Digest;
 
-/// Maximum input size in pixels: generously above what these networks were trained with.
+/// Maximum input size in pixels: well above the sizes that these networks were trained with.
 const LARGEST_IMAGE: usize = 4096;
 
 /// Checks `entry` against the entries `before` it in the same file. The error says what is wrong.
@@ -33,10 +33,10 @@ pub(super) fn entry(entry: &Entry, before: &[Entry]) -> Result<(), String> {
         return Err(String::from("the id is used twice"));
     }
     if entry.classes == 0 {
-        return Err(String::from("0 classes; expected at least 1"));
+        return Err(String::from("expected at least 1 class, found 0"));
     }
     if entry.files.is_empty() {
-        return Err(String::from("no files; expected at least one"));
+        return Err(String::from("expected at least one file, found none"));
     }
     for (index, this) in entry.files.iter().enumerate() {
         let others = before
@@ -71,7 +71,7 @@ fn file(file: &WeightFile) -> Result<(), String> {
     Ok(())
 }
 
-/// The value, or `unset`.
+/// Formats the value, or `unset`.
 fn shown<T: ToString>(value: Option<&T>) -> String {
     value.map_or_else(|| String::from("unset"), ToString::to_string)
 }
@@ -86,15 +86,17 @@ fn preprocessing(preprocessing: &Preprocessing) -> Result<(), String> {
         ..
     } = preprocessing;
     if !(1..=LARGEST_IMAGE).contains(image_size) {
-        return Err(format!("image_size {image_size}; expected 1 to {LARGEST_IMAGE}"));
+        return Err(format!(
+            "expected image_size from 1 to {LARGEST_IMAGE}, found {image_size}"
+        ));
     }
     match (crop_pct, resize_size) {
         (Some(crop), None) if *crop > 0.0 && *crop <= 1.0 => {}
         (None, Some(size)) if (*image_size..=LARGEST_IMAGE).contains(size) => {}
         _ => {
             return Err(format!(
-                "crop_pct {}, resize_size {}; expected one of them, \
-                 crop_pct above 0 and at most 1, or resize_size from image_size to {LARGEST_IMAGE}",
+                "expected either crop_pct above 0 and at most 1, or resize_size from image_size to \
+                 {LARGEST_IMAGE}; found crop_pct {}, resize_size {}",
                 shown(crop_pct.as_ref()),
                 shown(resize_size.as_ref())
             ));
@@ -103,7 +105,7 @@ fn preprocessing(preprocessing: &Preprocessing) -> Result<(), String> {
     let finite = mean.iter().chain(std).all(|value| value.is_finite());
     if !finite || std.iter().any(|value| *value <= 0.0) {
         return Err(format!(
-            "mean {mean:?}, std {std:?}; expected finite numbers, std above 0"
+            "expected finite mean and std, with std above 0; found mean {mean:?}, std {std:?}"
         ));
     }
     Ok(())

@@ -37,7 +37,7 @@ pub struct Entry {
 pub struct WeightFile {
     /// Its name in the caches of the hub and of PyTorch.
     pub name: FileName,
-    /// Former names of the same file. A copy under one of them is used.
+    /// Former names of the same file. A copy under any of them is used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former_names: Vec<FileName>,
     /// Equivalent URLs, in order of preference.
@@ -82,18 +82,19 @@ pub struct Published {
     /// Top-5 accuracy in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top5: Option<f64>,
-    /// Who published it, and where.
+    /// The publisher, and where it was published.
     pub source: String,
 }
 
-/// What a file may hold for each parameter: the value itself, an average, and two moments of an optimizer.
+/// Number of values that a file may hold per parameter: the parameter itself, its average, and two optimizer
+/// moments.
 const VALUES_PER_PARAMETER: u64 = 4;
-/// Room for names and descriptions of tensors, and for batch-norm statistics.
+/// Number of bytes allowed for names and descriptions of tensors, and for batch-norm statistics.
 const OVERHEAD: u64 = 16 << 20;
 
 impl Entry {
-    /// Size in bytes that a download of these weights must not exceed if the manifest does not state it: room
-    /// for a training checkpoint of the network, four values of 32 bits per parameter and 16 MiB.
+    /// Download limit in bytes for weights whose size the manifest does not state. It leaves room for a
+    /// training checkpoint of the network: four 32-bit values per parameter, plus 16 MiB.
     pub fn largest_file(&self) -> u64 {
         let config = self.variant.config().with_num_classes(self.classes);
         config
@@ -109,7 +110,7 @@ impl WeightFile {
         std::iter::once(&self.name).chain(&self.former_names)
     }
 
-    /// The location of the file on Hugging Face, if it is there.
+    /// The location of the file on Hugging Face, if it is hosted there.
     pub fn hugging_face(&self) -> Option<HuggingFaceFile<'_>> {
         self.urls.iter().find_map(|url| {
             let (repo, rest) = url

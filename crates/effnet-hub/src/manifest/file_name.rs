@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Maximum length in bytes, so that suffixes of partial downloads still fit into 255.
+/// Maximum length in bytes, which leaves room within 255 for the suffixes of partial downloads.
 const LONGEST: usize = 200;
 /// Suffixes of the hub's internal files.
 const RESERVED: [&str; 3] = [".part", ".part.json", ".lock"];
@@ -19,13 +19,13 @@ const RESERVED: [&str; 3] = [".part", ".part.json", ".lock"];
 #[serde(try_from = "String", into = "String")]
 pub struct FileName(String);
 
-/// Why a string is not a valid [`FileName`].
+/// The error for a string that is not a valid [`FileName`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("invalid file name `{}`: {problem}", name.escape_debug())]
 pub struct FileNameError {
     /// The string.
     pub name: String,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: &'static str,
 }
 

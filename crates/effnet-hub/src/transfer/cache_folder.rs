@@ -1,4 +1,4 @@
-//! The hub's cache folder: locks, and opening files without following links.
+//! The hub's cache folder: locks files, and opens them without following links.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -15,7 +15,7 @@ pub(crate) const SIDECAR: &str = ".part.json";
 /// Folder of the locks.
 const LOCKS: &str = ".locks";
 
-/// The hub's cache folder, which exists.
+/// The hub's cache folder, which is known to exist.
 #[derive(Debug)]
 pub(crate) struct CacheFolder {
     path: PathBuf,
@@ -69,7 +69,7 @@ impl CacheFolder {
         Ok(Lock { _file: None })
     }
 
-    /// Renames `part` to the file's name, durably: complete even after a power failure.
+    /// Renames `part` to the file's name, durably: the file is complete even after a power failure.
     pub(crate) fn publish(&self, part: &Path, file: &WeightFile) -> Result<PathBuf, Error> {
         let target = self.path_of(file, "");
         // A rename replaces an existing link and does not touch its target.
@@ -85,7 +85,7 @@ impl CacheFolder {
     }
 }
 
-/// Whether a process is downloading the file of this name.
+/// Whether a process is downloading the file with this name.
 pub(crate) fn locked_elsewhere(cache: &Path, name: &str) -> bool {
     let handle = OpenOptions::new().write(true).open(lock_path(cache, name));
     handle.is_ok_and(|handle| matches!(FileExt::try_lock(&handle), Err(TryLockError::WouldBlock)))
@@ -121,7 +121,7 @@ pub(crate) fn open_plain(path: &Path, options: &mut OpenOptions) -> Result<File,
         .map_err(|source| local("write to", path, source))
 }
 
-/// An [`Error::Io`].
+/// Creates an [`Error::Io`].
 pub(crate) fn local(action: &'static str, path: &Path, source: io::Error) -> Error {
     Error::Io {
         action,

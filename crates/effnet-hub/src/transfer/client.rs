@@ -1,4 +1,5 @@
-//! One request: mirror, access token, redirects, and the interpretation of the response.
+//! Makes one request: applies the mirror and the access token, follows redirects, and interprets the
+//! response.
 //!
 //! Redirects are followed here and not by reqwest, for two reasons: the access token must never reach another
 //! host, and Hugging Face sends the digest in the response before the redirect.
@@ -128,7 +129,7 @@ impl Client {
         })
     }
 
-    /// The error of a request without a response.
+    /// Returns the error for a request that got no response.
     fn send_error(&self, url: &str, error: &reqwest::Error) -> TransferError {
         let (url, reason) = (url.to_owned(), reason(error));
         if reason.contains("certificate") {
@@ -151,7 +152,7 @@ impl Client {
         Ok(self.http.get_or_init(|| client))
     }
 
-    /// The URL to request for a published one: on the mirror, if configured.
+    /// Returns the URL to request for a published URL: the one on the mirror, if a mirror is configured.
     fn address(&self, url: &str) -> Result<Url, Failure> {
         let problem = |problem: String| TransferError::Address {
             url: url.to_owned(),
@@ -178,7 +179,8 @@ fn token_is_for(url: &Url) -> bool {
     url.scheme() == "https" && url.host_str() == Some(HUGGING_FACE) && url.port().is_none()
 }
 
-/// `published` on the mirror: the mirror's scheme, host, port and path, followed by its own path and query.
+/// Maps `published` to the mirror: the mirror's scheme, host, port and path, followed by the path and query
+/// of `published`.
 fn mirrored(published: &Url, mirror: &str) -> Result<Url, String> {
     let mut address =
         Url::parse(mirror).map_err(|error| format!("{error}; expected `https://host[:port]`"))?;
@@ -235,7 +237,7 @@ fn linked_digest(headers: &HeaderMap) -> Option<Digest> {
     Digest::try_from(value.to_owned()).ok().filter(Digest::is_full)
 }
 
-/// The ETag or date for If-Range. A weak ETag does not guarantee the same bytes, so it is not used.
+/// Returns the ETag or date for If-Range. A weak ETag does not guarantee the same bytes, so it is not used.
 fn validator(headers: &HeaderMap) -> Option<String> {
     let strong = text(headers, ETAG.as_str()).filter(|etag| !etag.starts_with("W/"));
     strong
@@ -243,14 +245,14 @@ fn validator(headers: &HeaderMap) -> Option<String> {
         .map(ToOwned::to_owned)
 }
 
-/// Start and total of `bytes 100-199/200`.
+/// Parses the start and the total from `bytes 100-199/200`.
 fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (start, _) = range.split_once('-')?;
     Some((start.trim().parse().ok()?, total.trim().parse().ok()))
 }
 
-/// The delay of a Retry-After header: seconds, or a date.
+/// Parses the delay in a Retry-After header: seconds, or a date.
 fn pause(text: &str, now: SystemTime) -> Option<Duration> {
     let text = text.trim();
     if let Ok(seconds) = text.parse() {

@@ -77,7 +77,8 @@ fn tls(config: &HubConfig) -> Result<ClientConfig, Error> {
         .with_no_client_auth())
 }
 
-/// The configured root certificates, or else the system's and, for machines without any, the built-in ones.
+/// Returns the configured root certificates, or else the system's and, for machines without any, the built-in
+/// ones.
 fn roots(config: &HubConfig) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     let Some(named) = &config.certificates else {

@@ -1,16 +1,16 @@
-//! Why a download failed.
+//! Failures of downloads.
 
 use std::error::Error as StdError;
 use std::io;
 
 use crate::{Error, HubConfig, TransferError};
 
-/// Why the download from one URL failed.
+/// The failure of a download from one URL.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// A problem of this URL; try the next one.
+    /// A problem with this URL; try the next one.
     Remote(TransferError),
-    /// A local problem, which fails every URL.
+    /// A local problem, which would make every URL fail.
     Local(Error),
 }
 
@@ -26,7 +26,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// The error of a body of `expected` bytes that could not be read to its end.
+/// Returns the error for a body of `expected` bytes that could not be read to its end.
 pub(super) fn interrupted(
     url: &str,
     received: u64,
@@ -53,7 +53,7 @@ pub(super) fn interrupted(
     }
 }
 
-/// The causes of an error, without the URL, which the caller adds.
+/// Returns the causes of an error, without the URL, which the caller adds.
 pub(super) fn reason(error: &reqwest::Error) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! Watches that a transfer is not slower than is useful: a trickle would never end, and never stall.
+//! Checks that a transfer is not uselessly slow: a trickle would never end, yet never stall.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ pub(super) struct Pace {
     slowest: u64,
 }
 
-/// So many bytes were received in so long.
+/// The error for a transfer that is too slow: the bytes received, and the time they took.
 pub(super) struct TooSlow {
     received: u64,
     seconds: Duration,
@@ -47,7 +47,7 @@ impl Pace {
 }
 
 impl TooSlow {
-    /// The error of a transfer from `url`.
+    /// Converts to the error for a transfer from `url`.
     pub(super) fn of(self, url: &str) -> TransferError {
         TransferError::Slow {
             url: url.to_owned(),

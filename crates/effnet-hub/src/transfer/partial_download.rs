@@ -1,7 +1,7 @@
-//! A partial download: `NAME.part`, and `NAME.part.json` with what is needed to resume it.
+//! A partial download: `NAME.part`, and `NAME.part.json` with the data needed to resume it.
 //!
-//! Appended blocks are hashed and flushed on two threads of their own: hashing is about as slow as a fast
-//! connection, and flushing everything at the end would delay it.
+//! Appended blocks are hashed and flushed on two separate threads: hashing is about as slow as a fast
+//! connection, and flushing everything at the end would delay completion.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -36,7 +36,7 @@ pub(super) struct PartialDownload {
     hasher: Sha256,
     len: u64,
     info: ResponseInfo,
-    /// Whether it has data of more than one connection, which may not belong together.
+    /// Whether it has data from more than one connection, which may not belong together.
     mixed: bool,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Appender<'a> {
 }
 
 impl Appender<'_> {
-    /// A block to fill, recycled if possible.
+    /// Returns a block to fill, recycled if possible.
     pub(super) fn block(&self) -> Vec<u8> {
         self.spare.try_recv().unwrap_or_else(|_| vec![0; BLOCK])
     }
@@ -130,8 +130,8 @@ impl PartialDownload {
         self.len > 0 && self.info.total == Some(self.len)
     }
 
-    /// The range request to resume with. `None` if there is nothing to resume, or no way to tell whether the
-    /// rest belongs to the same file.
+    /// Returns the range request with which to resume; `None` if there is nothing to resume, or no way to
+    /// tell whether the rest belongs to the same file.
     pub(super) fn resume(&self, digest_known: bool) -> Option<Resume<'_>> {
         let validator = self.info.validator.as_deref();
         (self.len > 0 && (digest_known || validator.is_some())).then_some(Resume {
@@ -141,7 +141,7 @@ impl PartialDownload {
     }
 
     /// Whether the response continues the same file. A 206 may omit headers of the 200 (RFC 9110, 15.3.7), so
-    /// only headers that both have can contradict.
+    /// only headers that both have can contradict each other.
     pub(super) fn continues(&self, response: &FileResponse) -> bool {
         fn agree<T: PartialEq>(ours: Option<&T>, theirs: Option<&T>) -> bool {
             ours.zip(theirs).is_none_or(|(ours, theirs)| ours == theirs)

@@ -9,9 +9,9 @@ pub(super) struct FileResponse {
     pub(super) body: Response,
     /// Offset of the body in the file.
     pub(super) start: u64,
-    /// Size of the whole file, if sent.
+    /// Size of the whole file, if the server sent it.
     pub(super) total: Option<u64>,
-    /// ETag or date, for If-Range of a later attempt.
+    /// ETag or date, for the If-Range header of a later attempt.
     pub(super) validator: Option<String>,
     /// The digest sent by Hugging Face.
     pub(super) announced: Option<Digest>,

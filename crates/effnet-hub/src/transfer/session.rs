@@ -19,7 +19,7 @@ const HEADWAY: u64 = 1 << 20;
 /// Maximum retries if no connection can be made at all.
 const RETRIES_TO_CONNECT: u32 = 2;
 
-/// Why reading a body stopped early.
+/// The reason why reading a body stopped early.
 enum Stop {
     /// The connection failed.
     Cut(io::Error),
@@ -35,7 +35,7 @@ pub(super) struct DownloadSession<'a> {
     pub(super) client: &'a Client,
     pub(super) config: &'a HubConfig,
     pub(super) file: &'a WeightFile,
-    /// Maximum size in bytes of a file whose size is not published.
+    /// Download limit in bytes for a file whose size is not published.
     pub(super) largest: u64,
     pub(super) url: &'a str,
     pub(super) folder: &'a CacheFolder,
@@ -43,7 +43,7 @@ pub(super) struct DownloadSession<'a> {
 }
 
 impl DownloadSession<'_> {
-    /// Downloads the file, verifies it and renames it to its name. The caller holds the file's lock.
+    /// Downloads the file, verifies it and renames it to its final name. The caller holds the file's lock.
     pub(super) fn run(&self, progress: &mut dyn Progress) -> Result<PathBuf, Failure> {
         let mut part = PartialDownload::open(self.folder, self.file)?;
         // A process killed between the last byte and the rename leaves a complete file.
@@ -112,7 +112,7 @@ impl DownloadSession<'_> {
         Ok(())
     }
 
-    /// One request and its body.
+    /// Makes one request and receives its body.
     fn attempt(&self, part: &mut PartialDownload, progress: &mut dyn Progress) -> Result<(), Failure> {
         let resume = part.resume(self.file.sha256.is_some());
         let response = match self.client.get(self.url, resume) {
@@ -123,7 +123,7 @@ impl DownloadSession<'_> {
             other => other?,
         };
         if part.len() > 0 && response.start == 0 {
-            self.restart(part, "the server sends the whole file", progress)?;
+            self.restart(part, "the server sent the whole file", progress)?;
         } else if part.len() > 0 && !part.continues(&response) {
             self.restart(part, "the server's file has changed", progress)?;
             let content_range = String::from("part of a different file");
@@ -144,7 +144,7 @@ impl DownloadSession<'_> {
         self.receive(response, part, limit, progress)
     }
 
-    /// Maximum size of the file in bytes.
+    /// Returns the maximum size of the file in bytes.
     fn limit(&self, response: &FileResponse) -> Result<u64, TransferError> {
         match (self.file.bytes, response.total) {
             (Some(expected), Some(found)) if expected != found => Err(TransferError::Size {
@@ -213,7 +213,7 @@ impl DownloadSession<'_> {
         }
     }
 
-    /// What is wrong with a complete download, if anything.
+    /// Returns the problem with a complete download, if there is one.
     fn wrong(&self, part: &mut PartialDownload, found: &str) -> Option<TransferError> {
         let url = self.url.to_owned();
         let expected = self.expected(part);
@@ -232,7 +232,7 @@ impl DownloadSession<'_> {
         })
     }
 
-    /// The published digest, completed by that of an earlier verified download, or else the announced one.
+    /// Returns the published digest, completed from an earlier verified download, or else the announced one.
     fn expected(&self, part: &PartialDownload) -> Option<Digest> {
         let path = self.folder.path_of(self.file, "");
         self.digests

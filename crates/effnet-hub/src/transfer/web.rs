@@ -1,7 +1,7 @@
-//! Files of the web that are read into memory: images that a command is given as addresses.
+//! Reads files from the web into memory: images that a command receives as URLs.
 //!
-//! They share connections, proxies and certificates with the weights, and neither the mirror nor the access token,
-//! which are for published weights only.
+//! They use the same kind of connections, proxies and certificates as the weights, but not the mirror or the
+//! access token, which are for published weights only.
 
 use std::io::Read;
 use std::thread;
@@ -11,11 +11,11 @@ use super::failure::{Failure, interrupted};
 use super::pace::Pace;
 use crate::{Error, HubConfig, TransferError};
 
-/// How often a file is tried.
+/// Number of attempts per file.
 const ATTEMPTS: u32 = 2;
 const BLOCK: usize = 1 << 16;
 
-/// Why a file of the web was not read.
+/// Errors from reading a file from the web.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WebError {
@@ -35,8 +35,8 @@ pub enum WebError {
     },
 }
 
-/// Reads files of the web into memory. Can be shared between threads; the connections are set up on the first
-/// request.
+/// Reads files from the web into memory. Can be shared between threads; the connections are set up on the
+/// first request.
 #[derive(Debug)]
 pub struct WebClient {
     client: Client,
@@ -44,7 +44,7 @@ pub struct WebClient {
 }
 
 impl WebClient {
-    /// With the proxies, certificates and time limits of this configuration.
+    /// Creates a client with the proxies, certificates and time limits of this configuration.
     pub fn new(config: &HubConfig) -> Self {
         let mut config = config.clone();
         config.mirror = None;
@@ -55,10 +55,10 @@ impl WebClient {
         }
     }
 
-    /// The bytes of the file at `url`, at most `limit`.
+    /// Reads the file at `url`, which may have at most `limit` bytes.
     ///
     /// # Errors
-    /// [`WebError`]; a failed connection is tried twice.
+    /// [`WebError`]; a transient failure is retried once.
     pub fn read(&self, url: &str, limit: u64) -> Result<Vec<u8>, WebError> {
         let mut attempt = 1;
         loop {

@@ -1,4 +1,4 @@
-//! Shared by all download tests: a folder, a body, an entry, a watcher.
+//! Helpers shared by all download tests: a folder, a body, an entry, a watcher.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -129,7 +129,7 @@ impl Bench {
         self.config.cache.join(name)
     }
 
-    /// Names in the cache folder without the hidden ones.
+    /// Names in the cache folder, except hidden ones.
     pub fn visible(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.config.cache).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());

@@ -1,4 +1,4 @@
-//! Embedded weights.
+//! Tests of embedded weights.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ const BUNDLED: Bundled = Bundled {
     sha256: "efa2c34c0d34c91d5b4b2c3fac5b4b8e96b942fe576897ada05d7ef3ba58c08c",
 };
 
-/// An entry for `content`, which has no URL.
+/// An entry for `content` without a URL.
 fn of(content: &[u8]) -> Entry {
     let mut entry = entry(&[(NAME, &["https://nowhere.invalid/w"], Some(&sha256(content)))]);
     entry.files[0].urls.clear();
@@ -37,7 +37,7 @@ fn bundled_weights_need_no_network() {
         assert_eq!(bench.resolve(&of(BYTES)).unwrap(), bench.own(NAME));
         assert_eq!(fs::read(bench.own(NAME)).unwrap(), BYTES);
     }
-    // A file damaged since is repaired.
+    // A file that was damaged since then is repaired.
     fs::write(bench.own(NAME), b"weights of a small netw0rk").unwrap();
     assert_eq!(bench.resolve(&of(BYTES)).unwrap(), bench.own(NAME));
     assert_eq!(fs::read(bench.own(NAME)).unwrap(), BYTES);

@@ -1,4 +1,4 @@
-//! Files that exist already, in the cache folders of PyTorch, Hugging Face and the hub.
+//! Tests of files that already exist in the cache folders of PyTorch, Hugging Face and the hub.
 
 use std::fs;
 use std::time::Duration;
@@ -175,7 +175,7 @@ fn present_looks_without_hashing() {
     assert_eq!(hub.present(&entry), Some(path));
 }
 
-/// A cache with a damaged, a partial and an unknown file, and the manifest.
+/// Returns a cache with a damaged, a partial and an unknown file, together with the manifest.
 fn crowded() -> (Bench, Manifest) {
     let bench = Bench::new();
     fs::create_dir_all(&bench.config.cache).unwrap();
@@ -262,7 +262,7 @@ fn a_cache_that_does_not_exist_is_empty() {
     assert!(!bench.config.cache.exists(), "listing creates nothing");
 }
 
-/// Serves the first content at first, and the second from then on.
+/// Serves the first content once, and the second from then on.
 fn changing(first: Vec<u8>, second: Vec<u8>) -> Server {
     Server::start(move |request, index| {
         let content = if index == 0 { &first } else { &second };
@@ -272,8 +272,8 @@ fn changing(first: Vec<u8>, second: Vec<u8>) -> Server {
 
 #[test]
 fn a_short_digest_is_completed_by_the_first_verified_download() {
-    // Two files with the same first digits cannot be made here, so the record is of a third one: what counts is
-    // that all of its digits are expected.
+    // Two files whose digests start with the same digits cannot be made here, so the record is of a third
+    // file. What matters is that all of its digits are expected.
     let content = body(30);
     let short = &sha256(&content)[..8];
     let server = changing(content.clone(), content.clone());
@@ -303,7 +303,7 @@ fn a_record_that_others_could_have_written_is_not_believed() {
     let right_entry = entry(&[(NAME, &[&server.url("/w.pth")], Some(&sha256(&content)))]);
     for (folder_mode, record_mode) in [(0o777, 0o644), (0o755, 0o666)] {
         let mut bench = Bench::new();
-        // A wrong file, with a fresh record that says that it is right.
+        // A wrong file with a fresh record that claims it is right.
         fs::create_dir_all(&bench.config.cache).unwrap();
         fs::write(bench.own(NAME), &wrong).unwrap();
         bench.config.offline = true;

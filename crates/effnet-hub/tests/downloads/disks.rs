@@ -1,4 +1,4 @@
-//! Full and read-only disks, and links in the cache folder.
+//! Tests of full and read-only disks, and of links in the cache folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::server::{Reply, Server};
 struct Memory(PathBuf);
 
 impl Memory {
-    /// `None` where this process may not mount.
+    /// Returns `None` if this process is not allowed to mount.
     fn mount(path: &Path, options: &str) -> Option<Self> {
         fs::create_dir_all(path).unwrap();
         let mount = Command::new("mount")

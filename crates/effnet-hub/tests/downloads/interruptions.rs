@@ -1,4 +1,4 @@
-//! Broken connections, and bodies that are not what was announced.
+//! Tests of broken connections, and of bodies that are not what was announced.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -104,7 +104,7 @@ fn a_server_without_ranges_sends_the_file_again() {
     let mut bench = Bench::new();
     bench.expect(&server.url("/w.pth"), &content);
     assert!(
-        bench.watcher.warned_of("the server sends the whole file"),
+        bench.watcher.warned_of("the server sent the whole file"),
         "{:?}",
         bench.watcher.warnings
     );
@@ -300,7 +300,7 @@ fn another_size_than_the_published_one_is_refused_before_the_transfer() {
     other.files[0].bytes = Some(7);
     let mut bench = Bench::new();
     let error = bench.resolve(&other).unwrap_err().to_string();
-    assert!(error.contains("2000003 bytes, expected 7"), "{error}");
+    assert!(error.contains("expected 7 bytes, found 2000003"), "{error}");
     assert_eq!(bench.watcher.advanced, 0);
 }
 

@@ -1,4 +1,5 @@
-//! Downloads from a misbehaving server give the right file, or a clear error and nothing under the final name.
+//! Tests that downloads from a misbehaving server give the right file, or a clear error and nothing under the
+//! final name.
 
 #![allow(missing_docs, unreachable_pub)]
 #![allow(

@@ -1,4 +1,4 @@
-//! Concurrent and killed processes.
+//! Tests of concurrent and killed processes.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -12,7 +12,7 @@ const URL: &str = "EFFNET_HUB_TEST_URL";
 const SHA256: &str = "EFFNET_HUB_TEST_SHA256";
 const CACHE: &str = "EFFNET_HUB_TEST_CACHE";
 
-/// The processes below: this test program runs itself with only this test.
+/// The body of the processes below: this test program runs itself with only this test.
 #[test]
 #[ignore = "the other tests run it as a process of its own"]
 fn one_process() {

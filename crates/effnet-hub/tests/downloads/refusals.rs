@@ -1,4 +1,4 @@
-//! Servers that respond with something other than the file.
+//! Tests of servers that respond with something other than the file.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -66,7 +66,7 @@ fn a_longer_pause_than_the_configuration_allows_is_an_error_at_once() {
     bench.expect_error(
         &server.url("/w.pth"),
         &body(4),
-        "asks to wait 3600 s, longer than the limit of 120 s",
+        "asked us to wait 3600 s, longer than the limit of 120 s",
     );
     assert_eq!(server.requests().len(), 1);
 }
@@ -180,7 +180,7 @@ fn a_range_that_was_not_asked_for_is_not_used() {
     Bench::new().expect(&server.url("/w.pth"), &content);
 }
 
-/// An entry of b0 may have 4 values of 4 bytes for each of 5.3 million parameters, and 16 MiB.
+/// The limit for an entry of b0: 4 values of 4 bytes for each of 5.3 million parameters, plus 16 MiB.
 const LARGEST: usize = 5_288_548 * 16 + (16 << 20);
 
 #[test]

@@ -1,4 +1,4 @@
-//! Mirrors, proxies, alternative URLs, TLS, and the digest sent by Hugging Face.
+//! Tests of mirrors, proxies, alternative URLs, TLS, and the digest sent by Hugging Face.
 
 use std::fs;
 
@@ -57,7 +57,8 @@ fn the_digest_that_hugging_face_announces_is_held_against_the_file() {
             .all(|request| request.header("authorization").is_none())
     );
 
-    // The announced digest is remembered: a file that changed since is noticed without asking again.
+    // The announced digest is remembered, so a file that has changed since is noticed without asking the
+    // server again.
     fs::write(&path, b"damaged").unwrap();
     bench.config.offline = true;
     let error = bench.resolve(&entry).unwrap_err().to_string();
@@ -180,7 +181,7 @@ mod tls {
 
     use super::*;
 
-    /// A TLS server with a certificate of its own; returns its URL and the certificate.
+    /// Starts a TLS server with its own certificate, and returns its URL and the certificate.
     fn server(content: Vec<u8>) -> (String, String) {
         let signed = rcgen::generate_simple_self_signed([String::from("localhost")]).unwrap();
         let key = rustls::pki_types::PrivatePkcs8KeyDer::from(signed.signing_key.serialize_der());

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// How long a stalled connection is kept open.
+/// The time for which a stalled connection is kept open.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// The request of a client.
+/// A client's request.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub target: String,
@@ -25,7 +25,7 @@ impl Request {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// N of `Range: bytes=N-`.
+    /// The N in `Range: bytes=N-`.
     pub fn range_start(&self) -> Option<usize> {
         self.header("range")?
             .strip_prefix("bytes=")?
@@ -35,13 +35,13 @@ impl Request {
     }
 }
 
-/// The response of the server, and how it misbehaves.
+/// A response of the server, with its misbehaviour.
 #[derive(Debug, Clone, Default)]
 pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// Content-Length, if not the length of the body.
+    /// Content-Length, if it differs from the length of the body.
     pub length: Option<usize>,
     /// Close the connection after this many bytes of the body.
     pub cut: Option<usize>,
@@ -78,7 +78,7 @@ impl Reply {
         self
     }
 
-    /// The response of a correct server with this file, which supports Range and If-Range.
+    /// The response of a correct server for this file, with support for Range and If-Range.
     pub fn file(request: &Request, body: &[u8], etag: &str) -> Self {
         let same = request.header("if-range").is_none_or(|known| known == etag);
         let reply = match request.range_start().filter(|_| same) {
@@ -100,7 +100,7 @@ impl Reply {
 
 type Script = dyn Fn(&Request, usize) -> Reply + Send + Sync;
 
-/// A running server, until the test process ends.
+/// A server that runs until the test process ends.
 pub struct Server {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,

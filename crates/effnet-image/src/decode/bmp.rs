@@ -1,7 +1,7 @@
 //! Windows and OS/2 bitmaps, like Pillow's `BmpImagePlugin`.
 //!
-//! Not a library: the format is small, and the libraries differ from Pillow in how they scale 16-bit colours
-//! and which alpha channels they accept.
+//! This module does not use a library: the format is small, and the libraries differ from Pillow in how they
+//! scale 16-bit colours and in which alpha channels they accept.
 
 use super::Raster;
 use super::bmp_rle;
@@ -10,7 +10,8 @@ use crate::error::Fault;
 use crate::orientation::Orientation;
 use crate::{DecodeOptions, ImageWarning};
 
-/// What precedes the header in a file. A bitmap as the clipboard holds it (`.dib`) has none.
+/// Size of what precedes the header in a file. A bitmap in the form held by the clipboard (`.dib`) does not
+/// have it.
 const FILE_HEADER: usize = 14;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,9 +39,11 @@ struct Header {
 #[derive(Debug, Default)]
 struct Palette {
     colors: Vec<[u8; 3]>,
-    /// The colours are plain greys, which Pillow recognises: indices beyond the end are grey as well.
+    /// Whether the colours are plain greys, which Pillow recognises: indices beyond the end are then grey as
+    /// well.
     beyond: Beyond,
-    /// Black and white, or greys of 4 bits: Pillow then forgets how many bits an index has.
+    /// Whether the palette is black and white, or 4-bit greys: Pillow then forgets how many bits an index
+    /// has.
     is_misread: bool,
 }
 
@@ -82,7 +85,7 @@ impl Palette {
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fault> {
     let header = Header::read(bytes)?;
-    // Unpacked indices, RGBA and RGB.
+    // Memory for unpacked indices, RGBA and RGB.
     let _permit = options.admit(header.width as u64, header.height as u64, 8)?;
     let data = bytes.get(header.pixels_at..).unwrap_or_default();
     let starts_odd = header.pixels_at % 2 == 1;
@@ -142,14 +145,14 @@ impl Header {
         }
         header.pixels_at = match stated {
             0 => after,
-            // Some writers forget the palette, which cannot hold pixels.
+            // Some writers ignore the palette in the stated offset, but the palette cannot hold pixels.
             stated if stated == start + size && header.bits <= 8 => stated + (after - palette_at),
             stated => stated,
         };
         Ok(header)
     }
 
-    /// The header of OS/2 1.
+    /// Reads the header of OS/2 1.
     fn read_core(info: &[u8]) -> Result<Self, Fault> {
         let bits = short(info, 10)?;
         Ok(Self {
@@ -291,7 +294,7 @@ impl Header {
     }
 }
 
-/// The bits of one channel in a pixel.
+/// The bits of one channel within a pixel.
 #[derive(Debug, Clone, Copy)]
 struct Channel {
     mask: u32,
@@ -309,15 +312,15 @@ impl Channel {
         }
     }
 
-    /// The channel's value scaled to 8 bits, like Pillow's `ImagingUnpackBGR15` and `BGR16`:
-    /// `value * 255 / largest`, rounded down.
+    /// Returns the channel's value scaled to 8 bits, like Pillow's `ImagingUnpackBGR15` and `BGR16`: `value *
+    /// 255 / largest`, rounded down.
     fn of(self, pixel: u32) -> u8 {
         let value = u64::from((pixel & self.mask) >> self.shift);
         (value * 255 / self.largest) as u8
     }
 }
 
-/// Masks of `[r, g, b, a]` without bit fields.
+/// Returns the masks of `[r, g, b, a]` for bitmaps without bit fields.
 fn default_masks(bits: u16) -> [u32; 4] {
     match bits {
         16 => [0x7C00, 0x3E0, 0x1F, 0],

@@ -2,10 +2,11 @@
 
 use crate::error::Fault;
 
-/// Decompresses to one palette index per byte, in the order of the file (usually bottom row first).
+/// Decompresses the data to one palette index per byte, in the order of the file (usually bottom row first).
 ///
-/// `starts_odd`: the data are at an odd offset, which matters because padding is counted from the start of the
-/// file. `is_rle4`: two pixels per byte (`BI_RLE4`). Skipped pixels have index 0, as in Pillow.
+/// `starts_odd` says that the data start at an odd offset, which matters because padding is counted from the
+/// start of the file. `is_rle4` says that there are two pixels per byte (`BI_RLE4`). Skipped pixels have
+/// index 0, as in Pillow.
 pub(super) fn decode(
     data: &[u8],
     starts_odd: bool,
@@ -14,7 +15,7 @@ pub(super) fn decode(
     is_rle4: bool,
 ) -> Result<Vec<u8>, Fault> {
     let total = width * height;
-    // Grown run by run: a few bytes may announce a large image and then end.
+    // The output grows run by run, because a few bytes may declare a large image and then end.
     let mut out: Vec<u8> = Vec::new();
     let mut data = Reader { data, at: 0 };
     let mut x = 0;

@@ -29,7 +29,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     // Pillow enlarges the screen to fit a frame that extends beyond it.
     let width = screen.0.max(usize::from(frame.left) + usize::from(frame.width));
     let height = screen.1.max(usize::from(frame.top) + usize::from(frame.height));
-    // Indices of the frame and of the screen, RGBA, RGB.
+    // Memory for the indices of the frame and of the screen, RGBA, and RGB.
     let _permit = options.admit(width as u64, height as u64, 9)?;
 
     let mut indices = vec![0; decoder.buffer_size()];
@@ -52,7 +52,8 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     })
 }
 
-/// Gives a file without a palette for all frames one of greys, which is how Pillow shows a frame that has none.
+/// Gives a file without a global palette a palette of greys, since Pillow shows a frame without a palette in
+/// this way.
 fn with_palette(bytes: &[u8]) -> Cow<'_, [u8]> {
     const FLAGS: usize = 10;
     const HEADER: usize = 13;
@@ -70,7 +71,8 @@ fn with_palette(bytes: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Places the frame's indices on the whole screen, surrounded by the transparent index, or else 0.
+/// Places the frame's indices on the whole screen, surrounded by the transparent index, or by 0 if there is
+/// none.
 fn place(frame: &Frame<'_>, indices: &[u8], width: usize, height: usize) -> Vec<u8> {
     let (left, top) = (usize::from(frame.left), usize::from(frame.top));
     let mut canvas = vec![frame.transparent.unwrap_or(0); width * height];
@@ -85,7 +87,7 @@ fn place(frame: &Frame<'_>, indices: &[u8], width: usize, height: usize) -> Vec<
 
 fn color(indices: &[u8], palette: Option<&[u8]>, transparent: Option<u8>) -> Samples {
     let entries = palette.unwrap_or_default().as_chunks::<3>().0;
-    // Pillow treats a palette that is a plain grey ramp as greyscale: indices beyond its end are grey.
+    // Pillow treats a palette that is a plain grey ramp as greyscale, so indices beyond its end are grey.
     let ramp = (0..=u8::MAX)
         .zip(entries)
         .all(|(grey, entry)| *entry == [grey; 3]);

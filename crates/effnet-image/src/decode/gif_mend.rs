@@ -1,14 +1,15 @@
-//! GIFs whose data break off or go wrong behind the last pixel.
+//! Reads GIFs whose data end or become invalid after the last pixel.
 //!
-//! Pillow stops once the first frame has all its pixels, and looks at nothing after it: neither at an end code, nor at the
-//! end of the blocks, nor at the trailer. This module unpacks the frame as Pillow does, after the decoder has refused.
+//! Pillow stops once the first frame has all of its pixels, and ignores everything after them: an end code,
+//! the end of the blocks, and the trailer. This module unpacks the frame as Pillow does, after the decoder
+//! has rejected the file.
 
 use gif::Frame;
 
 const MAX_BITS: u32 = 12;
 const TABLE: usize = 1 << MAX_BITS;
 
-/// The indices of the first frame, row by row; `None` if not all of them can be read.
+/// Returns the indices of the first frame, row by row; `None` if not all of them can be read.
 pub(super) fn indices(bytes: &[u8], frame: &Frame<'_>) -> Option<Vec<u8>> {
     let (width, height) = (usize::from(frame.width), usize::from(frame.height));
     let (bits, data) = frame_data(bytes)?;
@@ -26,12 +27,12 @@ pub(super) fn indices(bytes: &[u8], frame: &Frame<'_>) -> Option<Vec<u8>> {
     Some(indices)
 }
 
-/// The size of a color table by the flags that announce it.
+/// Returns the size of a colour table from the flags that declare it.
 fn table_size(flags: u8) -> usize {
     if flags & 0x80 == 0 { 0 } else { 6 << (flags & 7) }
 }
 
-/// The code size of the first frame and the bytes of its blocks, put together and cut where the file ends.
+/// Returns the code size of the first frame and the joined bytes of its blocks, cut off where the file ends.
 fn frame_data(bytes: &[u8]) -> Option<(u32, Vec<u8>)> {
     let mut at = 13 + table_size(*bytes.get(10)?);
     loop {
@@ -56,7 +57,7 @@ fn frame_data(bytes: &[u8]) -> Option<(u32, Vec<u8>)> {
     let mut data = Vec::new();
     while let Some(length) = bytes.get(at) {
         let end = at + 1 + usize::from(*length);
-        // Pillow reads whole blocks only.
+        // Pillow reads only whole blocks.
         let Some(block) = bytes.get(at + 1..end) else {
             break;
         };
@@ -66,7 +67,7 @@ fn frame_data(bytes: &[u8]) -> Option<(u32, Vec<u8>)> {
     Some((bits, data))
 }
 
-/// The table of codes, each a link to a shorter one and a last byte.
+/// The table of codes. Each code is a link to a shorter code, and a last byte.
 struct Unpacker {
     bits: u32,
     links: Vec<(usize, u8)>,
@@ -80,13 +81,13 @@ impl Unpacker {
         })
     }
 
-    /// Unpacks `count` indices; `None` if there are fewer before the data end or go wrong.
+    /// Unpacks `count` indices; `None` if the data end or become invalid before that.
     fn unpack(mut self, data: Vec<u8>, count: usize) -> Option<Vec<u8>> {
         let clear = 1_usize << self.bits;
         let mut out = Vec::with_capacity(count);
         let (mut buffer, mut buffered) = (0_u32, 0);
         let (mut size, mut next) = (self.bits + 1, clear + 2);
-        // The code before this one and the first byte that it stands for; `None` after a clear code.
+        // The previous code and the first byte that it stands for; `None` after a clear code.
         let mut last: Option<(usize, u8)> = None;
         let mut bytes = data.into_iter();
         while out.len() < count {
@@ -101,7 +102,7 @@ impl Unpacker {
                 (size, next, last) = (self.bits + 1, clear + 2, None);
                 continue;
             }
-            // An end code is passed over: only pixels end a frame.
+            // An end code is ignored: only pixels end a frame.
             if code == clear + 1 {
                 continue;
             }

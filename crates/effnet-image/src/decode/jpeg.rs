@@ -1,8 +1,8 @@
-//! JPEG, like Pillow's `JpegImagePlugin`, by two decoders.
+//! JPEG, like Pillow's `JpegImagePlugin`, with two decoders.
 //!
-//! `libjpeg-turbo-rs` is fast and equals libjpeg-turbo bit for bit on sound files of the usual layouts. Files that are
-//! damaged, or whose colours or sampling have to be guessed, go to libjpeg itself (`jpeg_libjpeg.rs`), because what
-//! they look like is whatever libjpeg makes of them.
+//! `libjpeg-turbo-rs` is fast and equals libjpeg-turbo bit for bit on sound files with common layouts. Files
+//! that are damaged, or whose colours or sampling have to be guessed, go to libjpeg itself
+//! (`jpeg_libjpeg.rs`), because only libjpeg defines what they look like.
 
 use std::panic;
 
@@ -27,7 +27,8 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
         samples: match header.components.len() {
             1 => Samples::Gray(pixels),
             3 => Samples::Rgb(pixels),
-            // Adobe stores CMYK inverted, and Pillow assumes that every four-channel file is Adobe's.
+            // Adobe stores CMYK inverted, and Pillow assumes that every four-channel file was written by
+            // Adobe software.
             _ => Samples::Rgb(map_pixels(&pixels, |inks: [u8; 4]| {
                 cmyk_to_rgb(inks.map(|ink| 255 - ink))
             })),
@@ -37,7 +38,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     })
 }
 
-/// The pixels of a file whose header was admitted, grey, RGB or CMYK, and libjpeg's first warning.
+/// Returns the pixels (grey, RGB or CMYK) of a file whose header was admitted, and libjpeg's first warning.
 pub(super) fn pixels(
     bytes: &[u8],
     header: &JpegHeader,
@@ -59,7 +60,7 @@ pub(super) fn pixels(
     Ok((decoded.pixels, decoded.warning))
 }
 
-/// The pixels of a sound file; `None` if the decoder finds that it is none.
+/// Returns the pixels of a sound file; `None` if the decoder finds that the file is not sound.
 fn decode_fast(guarded: &[u8], header: &JpegHeader, max_pixels: u64) -> Option<Vec<u8>> {
     let limits = DecodeLimits {
         max_pixels,
@@ -70,8 +71,8 @@ fn decode_fast(guarded: &[u8], header: &JpegHeader, max_pixels: u64) -> Option<V
         3 => PixelFormat::Rgb,
         _ => PixelFormat::Cmyk,
     };
-    // The decoder is bounds-checked but may still panic on hostile input, and one bad file must not end a run over a
-    // million.
+    // The decoder is bounds-checked but may still panic on hostile input, and one bad file must not end a run
+    // over a million files.
     let decoded = panic::catch_unwind(|| {
         let decoder = Decoder::new_with_limits(guarded, limits)?;
         decoder.with_output_format(format).decode_image()

@@ -1,7 +1,8 @@
 //! The JPEG markers before the first scan, read as Pillow's `JpegImagePlugin` reads them.
 //!
-//! The limits must be checked before a decoder allocates memory, and the header decides which decoder gets the file:
-//! [`JpegHeader::is_ordinary`] says whether it is of a kind that the fast one is known to read as libjpeg does.
+//! The limits must be checked before a decoder allocates memory, and the header decides which decoder gets
+//! the file: [`JpegHeader::is_ordinary`] says whether the fast decoder is known to read this kind of file as
+//! libjpeg does.
 
 use crate::DecodeOptions;
 use crate::error::Fault;
@@ -25,9 +26,9 @@ pub(super) struct JpegHeader {
     pub(super) components: Vec<Component>,
     pub(super) orientation: Orientation,
     pub(super) restart_interval: usize,
-    /// Where the segment of the first scan header begins, behind its marker.
+    /// The position of the segment of the first scan header, after its marker.
     pub(super) scans: usize,
-    /// Nothing was out of the ordinary so far.
+    /// Whether nothing has been out of the ordinary so far.
     sound: bool,
     jfif: bool,
     /// The colour transform of an Adobe marker.
@@ -38,14 +39,14 @@ pub(super) struct JpegHeader {
 pub(super) struct Segment<'a> {
     pub(super) marker: u8,
     pub(super) content: &'a [u8],
-    /// The bytes behind it.
+    /// The bytes after it.
     pub(super) rest: &'a [u8],
-    /// Nothing stood before the marker, and its length is possible.
+    /// Whether nothing preceded the marker and its length is possible.
     pub(super) sound: bool,
 }
 
 impl JpegHeader {
-    /// Walks the markers up to the first start of scan.
+    /// Reads the markers up to the first start of scan.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Fault> {
         let mut header = Self {
             sound: true,
@@ -125,13 +126,13 @@ impl JpegHeader {
         Ok(())
     }
 
-    /// Rejects images that exceed the limits or that no decoder here supports.
+    /// Rejects images that exceed the limits or that neither decoder supports.
     pub(super) fn check(&self, options: &DecodeOptions) -> Result<Permit, Fault> {
         self.check_layout()?;
         options.admit(self.width as u64, self.height as u64, self.peak_bytes())
     }
 
-    /// Rejects channels that no decoder here supports.
+    /// Rejects channels that neither decoder supports.
     pub(super) fn check_layout(&self) -> Result<(), Fault> {
         let count = self.components.len();
         if !matches!(count, 1 | 3 | 4) {
@@ -144,8 +145,8 @@ impl JpegHeader {
         Ok(())
     }
 
-    /// The most memory per pixel: sample planes, their coefficients in a progressive file or in scans of their own,
-    /// the decoder's output, and RGB made of it.
+    /// Returns the peak memory per pixel: sample planes, their coefficients if the file is progressive or
+    /// they are in separate scans, the decoder's output, and the RGB pixels made from it.
     fn peak_bytes(&self) -> u64 {
         let area = |component: &Component| u64::from(component.sampling.0) * u64::from(component.sampling.1);
         let full = self.components.iter().map(area).max().unwrap_or(1);
@@ -155,12 +156,13 @@ impl JpegHeader {
         3 * samples + output + converted
     }
 
-    /// Whether the header is sound and the layout is one that the fast decoder reads as libjpeg does.
+    /// Returns whether the header is sound and the layout is one that the fast decoder reads as libjpeg does.
     pub(super) fn is_ordinary(&self) -> bool {
         self.sound && self.is_common_sampling() && self.is_common_color()
     }
 
-    /// Each component at full, half width, half size or half height of the first.
+    /// Returns whether each component has the full size, half the width, half the size or half the height of
+    /// the first.
     fn is_common_sampling(&self) -> bool {
         let sampling: Vec<_> = self
             .components
@@ -177,7 +179,8 @@ impl JpegHeader {
         }
     }
 
-    /// The colours are marked, or the components numbered, so that nothing has to be guessed: as in libjpeg.
+    /// Returns whether the colours are marked or the components numbered as in libjpeg, so that nothing has
+    /// to be guessed.
     fn is_common_color(&self) -> bool {
         let ids: Vec<u8> = self.components.iter().map(|component| component.id).collect();
         match (&ids[..], self.adobe, self.jfif) {
@@ -188,7 +191,7 @@ impl JpegHeader {
         }
     }
 
-    /// The size of the image in units of `horizontal * vertical` blocks of 8 x 8 pixels, rounded up.
+    /// Returns the size of the image in units of `horizontal * vertical` blocks of 8 x 8 pixels, rounded up.
     pub(super) fn units(&self, horizontal: usize, vertical: usize) -> (usize, usize) {
         (
             self.width.div_ceil(8 * horizontal),
@@ -196,30 +199,30 @@ impl JpegHeader {
         )
     }
 
-    /// The number of scans that an image of this size may have: each costs a pass over it, so that thousands in a
-    /// small file would take minutes. Encoders write about ten.
+    /// Returns the number of scans that an image of this size may have. Each scan costs a pass over the
+    /// image, so thousands of scans in a small file would take minutes. Encoders write about ten.
     pub(super) fn max_scans(&self) -> usize {
-        /// Blocks that are visited in a fraction of a second: small images may have any number of scans.
+        /// Blocks that are visited in a fraction of a second; small images may have any number of scans.
         const BLOCKS: usize = 20_000_000;
         let (across, down) = self.units(1, 1);
         let per_channel = 32 * self.components.len();
         per_channel.max(BLOCKS / (across * down).max(1))
     }
 
-    /// The reason to refuse a file with more scans.
+    /// Returns the reason for rejecting a file with more scans.
     pub(super) fn too_many_scans(most: usize) -> String {
         format!("more than {most} scans")
     }
 }
 
-/// Whether the Huffman tables of a segment are complete, leave the code of all ones unused and have possible symbols,
-/// as libjpeg demands.
+/// Returns whether the Huffman tables of a segment are complete, leave the code of all ones unused and have
+/// possible symbols, as libjpeg requires.
 pub(super) fn are_sound_codes(mut tables: &[u8]) -> bool {
     while let [class, rest @ ..] = tables {
         let Some((counts, rest)) = rest.split_first_chunk::<16>() else {
             return false;
         };
-        // The code behind the last one of each length; it must fit into that length.
+        // The code after the last code of each length; it must fit into that length.
         let mut code = 0_u32;
         for (length, count) in (1..).zip(counts) {
             code = (code << 1) + u32::from(*count);
@@ -232,7 +235,7 @@ pub(super) fn are_sound_codes(mut tables: &[u8]) -> bool {
             return false;
         }
         let (symbols, rest) = rest.split_at(symbols);
-        // A DC code says how many bits follow, up to 15; there are two classes of four tables.
+        // A DC code says how many bits follow, up to 15. There are two classes, with four tables per class.
         let is_dc = class >> 4 == 0;
         if class & !0x13 != 0 || is_dc && symbols.iter().any(|symbol| *symbol > 15) {
             return false;
@@ -242,10 +245,10 @@ pub(super) fn are_sound_codes(mut tables: &[u8]) -> bool {
     true
 }
 
-/// The next marker, the content of its segment, and the remaining bytes.
+/// Returns the next marker, the content of its segment, and the remaining bytes.
 ///
-/// Like libjpeg and Pillow, skips garbage and fill bytes before a marker, and takes a segment that claims to be
-/// shorter than its own length for an empty one.
+/// Like libjpeg and Pillow, this skips garbage and fill bytes before a marker, and treats a segment as empty
+/// if it claims to be shorter than its own length field.
 pub(super) fn next_segment(bytes: &[u8]) -> Result<Segment<'_>, Fault> {
     let truncated = || Fault::truncated("the header is incomplete");
     let start = memchr::memchr(0xFF, bytes).ok_or_else(truncated)?;
@@ -254,7 +257,7 @@ pub(super) fn next_segment(bytes: &[u8]) -> Result<Segment<'_>, Fault> {
     let marker = *bytes.get(at).ok_or_else(truncated)?;
     let rest = &bytes[at + 1..];
     let sound = start == 0 && fill == 1;
-    // Stuffed zeros and restart, start, end and temporary markers have no segment.
+    // Stuffed zeros and restart, start, end and temporary markers do not have a segment.
     if matches!(marker, 0x00 | 0x01 | 0xD0..=0xD9) {
         return Ok(Segment {
             marker,

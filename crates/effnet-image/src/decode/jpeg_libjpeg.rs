@@ -1,9 +1,9 @@
-//! JPEG through libjpeg itself, for files that are damaged or unusual.
+//! JPEG decoded by libjpeg itself, for files that are damaged or unusual.
 //!
-//! What a damaged JPEG looks like is not written in any standard: it is what libjpeg makes of it, down to the order in
-//! which it skips bytes and gives up on blocks. Pillow shows libjpeg's result, so this module runs libjpeg's own C code
-//! (the copy in `mozjpeg-sys`) as Pillow's `JpegDecode.c` does. Sound files never come here: a faster decoder in Rust
-//! reads them.
+//! No standard says what a damaged JPEG looks like: it looks as libjpeg shows it, down to the order in which
+//! libjpeg skips bytes and gives up on blocks. Pillow shows libjpeg's result, so this module runs libjpeg's
+//! own C code (the copy in `mozjpeg-sys`) as Pillow's `JpegDecode.c` does. Sound files never come here: a
+//! faster decoder in Rust reads them.
 
 use std::any::Any;
 use std::os::raw::{c_int, c_long};
@@ -16,24 +16,25 @@ use super::jpeg_header::JpegHeader;
 use super::jpeg_idct;
 use crate::error::Fault;
 
-/// The bytes that Pillow hands to libjpeg at a time. Where a file is cut decides what libjpeg sees of it.
+/// The number of bytes that Pillow passes to libjpeg at a time. Where a file is cut into pieces affects what
+/// libjpeg sees.
 const PIECE: usize = 65_536;
 
-/// libjpeg's pixels: grey, RGB or CMYK, and its first warning.
+/// libjpeg's pixels (grey, RGB or CMYK), and its first warning.
 pub(super) struct Decoded {
     pub(super) pixels: Vec<u8>,
     pub(super) warning: Option<String>,
 }
 
-/// A fatal error of libjpeg, which unwinds through its C code.
+/// A fatal error in libjpeg, which unwinds through its C code.
 struct Failed(String);
 
-/// What the callbacks share with [`Decompressor::run`], behind libjpeg's `client_data`.
+/// The state that the callbacks share with [`Decompressor::run`] through libjpeg's `client_data`.
 struct Shared {
     source: c::jpeg_source_mgr,
     error: c::jpeg_error_mgr,
     progress: c::jpeg_progress_mgr,
-    /// Bytes still to be skipped that lie beyond the piece.
+    /// The number of bytes still to be skipped beyond the current piece.
     skip: usize,
     max_scans: usize,
     warning: Option<String>,
@@ -57,7 +58,8 @@ fn explain(panic: Box<dyn Any + Send>) -> Fault {
     }
 }
 
-/// libjpeg's state, destroyed with it. Both parts are boxed because they point to each other.
+/// libjpeg's state, which is destroyed when this is dropped. Both parts are boxed because they point to each
+/// other.
 struct Decompressor {
     info: Box<c::jpeg_decompress_struct>,
     shared: Box<Shared>,
@@ -126,13 +128,13 @@ impl Decompressor {
         }
     }
 
-    /// Goes on until the data runs out; whether the image is complete.
+    /// Continues until the data run out, and returns whether the image is complete.
     fn advance(&mut self, step: &mut Step, header: &JpegHeader, pixels: &mut Vec<u8>) -> Result<bool, Fault> {
         let info = &mut *self.info;
         if *step == Step::Header {
             let mut found = HEADER_TABLES_ONLY;
             while found == HEADER_TABLES_ONLY {
-                // SAFETY: the source holds a piece of the file; so it does in the calls below.
+                // SAFETY: the source holds a piece of the file, here and in the calls below.
                 found = unsafe { c::jpeg_read_header(info, 0) };
             }
             if found == HEADER_SUSPENDED {
@@ -142,14 +144,14 @@ impl Decompressor {
             *step = Step::Scans;
         }
         if *step == Step::Scans {
-            // SAFETY: as above; the header was read.
+            // SAFETY: as above; the header has been read.
             if unsafe { c::jpeg_start_decompress(info) } == 0 {
                 return Ok(false);
             }
             let size = (info.output_width as usize, info.output_height as usize);
             let channels = header.components.len();
             if size != (header.width, header.height) || info.output_components as usize != channels {
-                return Err(Fault::malformed("contradicting frame headers"));
+                return Err(Fault::malformed("contradictory frame headers"));
             }
             // SAFETY: decompression has just started, without scaling.
             unsafe { jpeg_idct::install(info) };
@@ -164,7 +166,7 @@ impl Decompressor {
                 return Ok(false);
             }
         }
-        // SAFETY: all rows were read. Like Pillow, do not insist on an end marker.
+        // SAFETY: all rows have been read. Like Pillow, this does not insist on an end marker.
         unsafe { c::jpeg_finish_decompress(info) };
         Ok(true)
     }
@@ -188,7 +190,7 @@ enum Step {
 }
 
 impl JpegHeader {
-    /// The colours that Pillow asks libjpeg for.
+    /// Returns the colour space that Pillow requests from libjpeg.
     fn output(&self) -> Result<c::J_COLOR_SPACE, Fault> {
         match self.components.len() {
             1 => Ok(c::JCS_GRAYSCALE),
@@ -199,7 +201,7 @@ impl JpegHeader {
     }
 }
 
-/// The text of the message that libjpeg has just set.
+/// Returns the text of the message that libjpeg has just set.
 fn message(info: &mut c::jpeg_common_struct) -> String {
     type Format = unsafe extern "C-unwind" fn(*mut c::jpeg_common_struct, *mut u8);
     let mut text = [0_u8; 80];
@@ -218,10 +220,10 @@ fn message(info: &mut c::jpeg_common_struct) -> String {
         .to_owned()
 }
 
-/// libjpeg's `error_exit`: must not return.
+/// libjpeg's `error_exit`, which must not return.
 unsafe extern "C-unwind" fn fail(info: &mut c::jpeg_common_struct) {
     let message = message(info);
-    // Without the panic hook, which would print.
+    // This bypasses the panic hook, which would print a message.
     panic::resume_unwind(Box::new(Failed(message)))
 }
 
@@ -230,7 +232,8 @@ unsafe extern "C-unwind" fn note(info: &mut c::jpeg_common_struct, level: c_int)
     if level >= 0 {
         return;
     }
-    // SAFETY: set in `Decompressor::new`. libjpeg holds the only other pointers, and does not run meanwhile.
+    // SAFETY: set in `Decompressor::new`. libjpeg holds the only other pointers, and does not run in the
+    // meantime.
     unsafe {
         (*info.err).num_warnings += 1;
         let shared = info.client_data.cast::<Shared>();
@@ -240,7 +243,7 @@ unsafe extern "C-unwind" fn note(info: &mut c::jpeg_common_struct, level: c_int)
     }
 }
 
-/// libjpeg's `progress_monitor`, called at least once per scan: bounds the time by the pixels.
+/// libjpeg's `progress_monitor`, called at least once per scan. Limits the time by the number of pixels.
 unsafe extern "C-unwind" fn count_scans(info: &mut c::jpeg_common_struct) {
     let info = &raw mut *info;
     // SAFETY: the common part is the start of a decompress structure, and `client_data` is ours.
@@ -256,12 +259,12 @@ unsafe extern "C-unwind" fn count_scans(info: &mut c::jpeg_common_struct) {
 
 unsafe extern "C-unwind" fn nothing(_: &mut c::jpeg_decompress_struct) {}
 
-/// `fill_input_buffer`: asks the caller for the next piece.
+/// libjpeg's `fill_input_buffer`: asks the caller for the next piece.
 unsafe extern "C-unwind" fn suspend(_: &mut c::jpeg_decompress_struct) -> c::boolean {
     0
 }
 
-/// `skip_input_data`: bytes beyond the piece are skipped when it arrives.
+/// libjpeg's `skip_input_data`: bytes beyond the piece are skipped when they arrive.
 unsafe extern "C-unwind" fn skip(info: &mut c::jpeg_decompress_struct, count: c_long) {
     let count = usize::try_from(count).unwrap_or(0);
     // SAFETY: set in `Decompressor::new`; the pointer stays within the piece.

@@ -1,20 +1,21 @@
-//! The structure of a JPEG's scans, checked before the fast decoder sees them.
+//! Checks the structure of a JPEG's scans before the fast decoder sees them.
 //!
-//! When entropy-coded data end too early, the fast decoder reads zeros and says nothing; libjpeg warns and shows
-//! something else. The structure is checked here (markers in order, every restart, every coefficient complete), and
-//! what only decoding can show is made an error: the data of each interval are followed by ones, which are never the
-//! code of anything, so that a decoder that runs past the end fails. Whatever is refused here or there goes to libjpeg.
+//! When entropy-coded data end too early, the fast decoder reads zeros without an error; libjpeg warns and
+//! shows something else. This module checks the structure (markers in order, every restart, every coefficient
+//! complete). Whatever only decoding can detect is turned into an error: the data of each interval are
+//! followed by ones, which are never a valid code, so that a decoder that runs past the end fails. Files
+//! rejected here or by the fast decoder go to libjpeg.
 
 use crate::error::Fault;
 
 use super::jpeg_header::{JpegHeader, Segment, are_sound_codes, next_segment};
 
-/// Ones behind each interval, more than a decoder reads before it needs a code. Correction bits of progressive files
-/// have no codes, so that these need more.
+/// Bytes of ones after each interval, more than a decoder reads before it needs a code. Correction bits of
+/// progressive files do not have codes, so these files need more.
 const BASELINE_GUARD: [u8; 12] = guard();
 const PROGRESSIVE_GUARD: [u8; 128] = guard();
 
-/// Bytes of ones, each followed by the zero that says that it is not a marker.
+/// Returns bytes of ones, each followed by the zero that says that it is not a marker.
 const fn guard<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     let mut at = 0;
@@ -25,15 +26,16 @@ const fn guard<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// What is to be done with a file.
+/// What to do with a file.
 pub(super) enum Verdict {
-    /// Nothing is wrong with its structure: decode these bytes, in which running past an interval is an error.
+    /// Its structure is sound: decode these bytes, in which running past the end of an interval is an error.
     Sound(Vec<u8>),
-    /// Only libjpeg knows what it looks like.
+    /// Only libjpeg can tell what it looks like.
     Unsure,
 }
 
-/// Refuses a file with more scans than [`JpegHeader::max_scans`], by its markers, before libjpeg spends time on them.
+/// Rejects a file with more scans than [`JpegHeader::max_scans`] by its markers, before libjpeg spends time
+/// on them.
 pub(super) fn admit(bytes: &[u8], header: &JpegHeader) -> Result<(), Fault> {
     let most = header.max_scans();
     let scans = memchr::memmem::find_iter(&bytes[header.scans..], &[0xFF, 0xDA]);
@@ -68,7 +70,7 @@ pub(super) fn check(bytes: &[u8], header: &JpegHeader) -> Verdict {
                 };
                 rest = &rest[end..];
             }
-            // Tables and comments between the scans of a progressive file.
+            // Tables and comments may appear between the scans of a progressive file.
             0xC4 if are_sound_codes(segment.content) => {}
             0xE0..=0xEF | 0xFE => {}
             0xD9 if progress.is_complete() => return Verdict::Sound(guarded),
@@ -77,18 +79,18 @@ pub(super) fn check(bytes: &[u8], header: &JpegHeader) -> Verdict {
     }
 }
 
-/// A scan, as its header describes it.
+/// A scan, as described by its header.
 struct Scan {
-    /// Units that are coded, each of `blocks` blocks.
+    /// The number of coded units, each of which has `blocks` blocks.
     units: usize,
     blocks: usize,
-    /// One bit per block, and nothing else.
+    /// Whether there is exactly one bit per block.
     is_dc_refinement: bool,
 }
 
 impl Scan {
-    /// Copies the entropy-coded data with a guard behind each interval; returns their length, or `None` if the restart
-    /// markers are not those that belong there.
+    /// Copies the entropy-coded data with a guard after each interval. Returns their length, or `None` if the
+    /// restart markers are not the expected ones.
     fn copy(&self, data: &[u8], header: &JpegHeader, guarded: &mut Vec<u8>) -> Option<usize> {
         let guard: &[u8] = if header.progressive {
             &PROGRESSIVE_GUARD
@@ -130,10 +132,10 @@ impl Scan {
     }
 }
 
-/// Which bits of which coefficients the scans have brought so far.
+/// Which bits of which coefficients the scans have provided so far.
 struct Progress<'a> {
     header: &'a JpegHeader,
-    /// Per component and coefficient: the lowest bit known, or `None`.
+    /// For each component and coefficient, the lowest known bit, or `None`.
     known: Vec<[Option<u8>; 64]>,
 }
 
@@ -145,12 +147,12 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Every coefficient of every component is known to the last bit.
+    /// Returns whether every coefficient of every component is known to the last bit.
     fn is_complete(&self) -> bool {
         self.known.iter().flatten().all(|bit| *bit == Some(0))
     }
 
-    /// Reads the header of a scan; `None` if it does not follow from the ones before it.
+    /// Reads the header of a scan; `None` if it is not a valid continuation of the preceding scans.
     fn scan(&mut self, segment: &Segment<'_>) -> Option<Scan> {
         let [count, content @ ..] = segment.content else {
             return None;
@@ -173,7 +175,7 @@ impl<'a> Progress<'a> {
         } else {
             (first, last, bits) == (0, 63, 0) && count == self.header.components.len()
         };
-        // Components in the order of the frame, none twice.
+        // The components must be in the order of the frame, without duplicates.
         if !is_ordinary || count == 0 || !indices.is_sorted_by(|left, right| left < right) {
             return None;
         }
@@ -189,7 +191,7 @@ impl<'a> Progress<'a> {
                 *known = Some(after);
             }
         }
-        // An AC scan needs the DC coefficients before it.
+        // An AC scan requires that the DC coefficients precede it.
         if indices.iter().any(|index| self.known[*index][0].is_none()) {
             return None;
         }

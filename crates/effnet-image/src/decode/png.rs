@@ -11,7 +11,7 @@ use crate::error::Fault;
 use crate::orientation::Orientation;
 use crate::{DecodeOptions, ImageWarning};
 
-/// Text is unpacked for the orientation only, and never beyond this; Pillow's `MAX_TEXT_CHUNK`.
+/// Maximum size of unpacked text, which is needed only for the orientation; Pillow's `MAX_TEXT_CHUNK`.
 const MAX_TEXT: usize = 1 << 20;
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fault> {
@@ -36,7 +36,8 @@ fn decode_sound(bytes: &[u8], options: &DecodeOptions, is_mended: bool) -> Resul
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), limits);
     decoder.ignore_checksums(is_mended);
     decoder.set_ignore_iccp_chunk(true);
-    // Palettes become RGB, grey below 8 bits becomes 8 bits, a transparent colour becomes alpha; 16 bits stay.
+    // Palettes become RGB, grey with fewer than 8 bits becomes 8 bits, a transparent colour becomes alpha; 16
+    // bits are kept.
     decoder.set_transformations(Transformations::EXPAND);
     let header = decoder.read_header_info().map_err(fault)?;
     let (width, height) = header.size();
@@ -62,7 +63,7 @@ fn decode_sound(bytes: &[u8], options: &DecodeOptions, is_mended: bool) -> Resul
     })
 }
 
-/// The most memory per pixel: what is decoded, its high bytes, and RGB.
+/// Returns the peak memory per pixel: the decoded samples, their high bytes, and RGB.
 fn peak_bytes(color: ColorType, depth: BitDepth) -> u64 {
     // A transparent colour adds an alpha channel.
     let samples = match color {
@@ -76,7 +77,7 @@ fn peak_bytes(color: ColorType, depth: BitDepth) -> u64 {
     }
 }
 
-/// Whether 16-bit grey has a value that is clipped.
+/// Returns whether 16-bit grey has a value that is clipped.
 fn exceeds_8_bits(buffer: &[u8], output: &OutputInfo) -> bool {
     let step = match (output.color_type, output.bit_depth) {
         (ColorType::Grayscale, BitDepth::Sixteen) => 2,
@@ -131,8 +132,8 @@ fn orientation(info: &Info<'_>) -> Orientation {
     Orientation::find(exif.as_deref(), xmp.as_deref().map(str::as_bytes))
 }
 
-/// EXIF as older versions of ImageMagick write it: hexadecimal text under "Raw profile type exif", after three
-/// lines.
+/// Reads EXIF as older versions of ImageMagick write it: hexadecimal text under "Raw profile type exif",
+/// after three lines.
 fn legacy_exif(info: &Info<'_>) -> Option<Vec<u8>> {
     const KEYWORD: &str = "Raw profile type exif";
     let plain = info.uncompressed_latin1_text.iter();

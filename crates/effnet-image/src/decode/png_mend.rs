@@ -1,8 +1,9 @@
-//! Files in PNG format that break it where Pillow does not look.
+//! Repairs PNG files that violate the format where Pillow does not check it.
 //!
-//! Pillow checks the checksums of the chunks before the pixels only, reads no further than the last row, and needs
-//! neither an end chunk nor a palette. This module reads such a file as Pillow does and writes a sound one with the
-//! same pixels, which the decoder then reads. It is called only after the decoder has refused the file.
+//! Pillow checks only the checksums of the chunks before the pixels, reads no further than the last row, and
+//! requires neither an end chunk nor a palette. This module reads such a file as Pillow does and writes a
+//! sound file with the same pixels, which the decoder then reads. It is called only after the decoder has
+//! rejected the file.
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
@@ -10,7 +11,7 @@ use crate::error::Fault;
 
 const SIGNATURE: usize = 8;
 
-/// A chunk. The data of the last one of a truncated file are shorter than it says.
+/// A chunk. In a truncated file, the data of the last chunk are shorter than the chunk says.
 struct Chunk<'a> {
     kind: [u8; 4],
     data: &'a [u8],
@@ -18,7 +19,7 @@ struct Chunk<'a> {
     is_checksum_right: bool,
 }
 
-/// Reads the chunk at the front of `rest`; `None` at the end, or if it is none.
+/// Reads the chunk at the start of `rest`; `None` at the end, or if there is no valid chunk.
 fn next_chunk<'a>(rest: &mut &'a [u8]) -> Option<Chunk<'a>> {
     let (length, after) = rest.split_first_chunk::<4>()?;
     let (kind, after) = after.split_first_chunk::<4>()?;
@@ -41,7 +42,7 @@ fn next_chunk<'a>(rest: &mut &'a [u8]) -> Option<Chunk<'a>> {
     })
 }
 
-/// The layout of the pixels, from the header chunk.
+/// The layout of the pixels, as stated by the header chunk.
 struct Layout {
     width: usize,
     height: usize,
@@ -68,7 +69,7 @@ impl Layout {
         })
     }
 
-    /// The bytes of all rows, each with its filter; 0 for layouts that do not exist.
+    /// Returns the number of bytes in all rows, including their filter bytes; 0 for invalid layouts.
     fn raw_size(&self) -> usize {
         let channels = match self.color {
             0 | 3 => 1,
@@ -85,7 +86,7 @@ impl Layout {
         if !self.is_interlaced {
             return rows(self.width, self.height);
         }
-        // Start and step of the columns and rows of Adam7's passes.
+        // Start and step of the columns and rows in Adam7's passes.
         let passes = [
             (0, 8, 0, 8),
             (4, 8, 0, 8),
@@ -103,7 +104,7 @@ impl Layout {
     }
 }
 
-/// What [`mend`] makes of a faulty file.
+/// The result of [`mend`] for a faulty file.
 pub(super) struct Mended {
     /// A file with the pixels that Pillow reads from the faulty one.
     pub(super) file: Vec<u8>,
@@ -111,8 +112,8 @@ pub(super) struct Mended {
     pub(super) reason: &'static str,
 }
 
-/// Mends a file; `None` if Pillow refuses it too.
-/// The header was admitted before, and the checksums of the new file are not right.
+/// Repairs a file; `None` if Pillow rejects it too. The header must have been admitted, and the checksums of
+/// the new file are not valid.
 pub(super) fn mend(bytes: &[u8]) -> Result<Option<Mended>, Fault> {
     let mut rest = bytes.get(SIGNATURE..).unwrap_or_default();
     let mut sound = bytes[..SIGNATURE.min(bytes.len())].to_vec();
@@ -139,7 +140,7 @@ pub(super) fn mend(bytes: &[u8]) -> Result<Option<Mended>, Fault> {
             b"PLTE" => has_palette = true,
             _ => {}
         }
-        // Frames of an animation are not needed, and would have to be counted.
+        // The frames of an animation are not needed, and their number would have to be counted.
         if chunk.is_complete && !matches!(&chunk.kind, b"acTL" | b"fcTL" | b"fdAT") {
             push(&mut sound, chunk.kind, chunk.data);
         }
@@ -174,7 +175,7 @@ fn push(file: &mut Vec<u8>, kind: [u8; 4], data: &[u8]) {
     file.extend_from_slice(&[0; 4]);
 }
 
-/// Adds a palette behind the header, where it belongs.
+/// Adds a palette after the header, where it belongs.
 fn push_palette(file: &mut Vec<u8>, colors: &[u8]) {
     const HEADER_END: usize = SIGNATURE + 12 + 13;
     let behind = file.split_off(HEADER_END.min(file.len()));
@@ -182,7 +183,7 @@ fn push_palette(file: &mut Vec<u8>, colors: &[u8]) {
     file.extend_from_slice(&behind);
 }
 
-/// The first `size` bytes that `compressed` holds; `None` if there are fewer.
+/// Returns the first `size` bytes that `compressed` holds; `None` if it holds fewer.
 fn inflate(compressed: &[u8], size: usize) -> Result<Option<Vec<u8>>, Fault> {
     let mut rows = Vec::new();
     rows.try_reserve_exact(size)
@@ -204,8 +205,8 @@ fn inflate(compressed: &[u8], size: usize) -> Result<Option<Vec<u8>>, Fault> {
     }
 }
 
-/// Whether the stream goes on without an error, if it does so without more output: zlib looks at the checksum behind
-/// the last row, if it is there, but at no more data.
+/// Returns whether the stream continues without an error, or at least with further output. zlib checks the
+/// checksum after the last row, if it is there, but no data after it.
 fn is_sound_behind(decoder: &mut Decompress, compressed: &[u8]) -> bool {
     let made = decoder.total_out();
     let input = compressed.get(decoder.total_in() as usize..).unwrap_or_default();
@@ -213,7 +214,7 @@ fn is_sound_behind(decoder: &mut Decompress, compressed: &[u8]) -> bool {
     outcome.is_ok() || decoder.total_out() > made
 }
 
-/// A zlib stream that holds `rows` as they are.
+/// Returns a zlib stream that stores `rows` uncompressed.
 fn stored(rows: &[u8]) -> Vec<u8> {
     const BLOCK: usize = 65_535;
     let mut stream = Vec::with_capacity(rows.len() + rows.len() / BLOCK * 5 + 16);

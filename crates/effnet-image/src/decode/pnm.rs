@@ -7,7 +7,7 @@ use crate::error::Fault;
 use crate::orientation::Orientation;
 use crate::{DecodeOptions, ImageWarning};
 
-/// Longest number in a file, in digits.
+/// Maximum number of digits of a number in a file.
 const MAX_DIGITS: usize = 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
             if !scale.parse().is_ok_and(|scale| usable(&scale)) {
                 return Err(Fault::malformed("the scale is not a finite number other than 0"));
             }
-            // The sign is the byte order.
+            // The sign determines the byte order.
             return floats(bytes, header.at, (width, height), scale.starts_with('-'), options);
         }
         Kind::Gray | Kind::Color => header.number()?,
@@ -67,7 +67,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
         }
         (_, false) if largest < 256 => {
             let data = raw(data, count)?;
-            // Values beyond the largest are white.
+            // Values beyond the largest one are white.
             let scaled: [u8; 256] = std::array::from_fn(|value| scale.of(value as u32));
             data.iter().map(|value| scaled[usize::from(*value)]).collect()
         }
@@ -96,7 +96,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     })
 }
 
-/// A greymap of floats, bottom row first. Pillow clips them to 0 to 255 without scaling.
+/// Reads a greymap of floats, bottom row first. Pillow clips them to 0 to 255 without scaling.
 fn floats(
     bytes: &[u8],
     at: usize,
@@ -133,8 +133,8 @@ fn floats(
     })
 }
 
-/// From the range of a file to 8 bits. Pillow scales colours and grey of up to 8 bits to 255. Deeper grey it scales
-/// to 65535, and then clips at 255.
+/// Scales the range of a file to 8 bits. Pillow scales colours and grey of up to 8 bits to 255. It scales
+/// deeper grey to 65535 and then clips it at 255.
 #[derive(Debug)]
 struct Scale {
     largest: u32,
@@ -153,7 +153,7 @@ impl Scale {
     }
 
     fn of(&mut self, value: u32) -> u8 {
-        // Half is rounded to even, as Python's `round` does.
+        // A half is rounded to even, as in Python's `round`.
         let (product, largest) = (u64::from(value) * u64::from(self.to), u64::from(self.largest));
         let (mut scaled, rest) = (product / largest, product % largest * 2);
         if rest > largest || (rest == largest && scaled % 2 == 1) {
@@ -164,13 +164,13 @@ impl Scale {
     }
 }
 
-/// The first `count` bytes.
+/// Returns the first `count` bytes.
 fn raw(data: &[u8], count: usize) -> Result<&[u8], Fault> {
     data.get(..count)
         .ok_or_else(|| Fault::truncated(format_args!("{} of {count} bytes of pixel data", data.len())))
 }
 
-/// Digits 0 and 1, with or without space between them; 1 is black.
+/// Reads digits 0 and 1, with or without spaces between them; 1 is black.
 fn plain_bits(data: &[u8], count: usize) -> Result<Vec<u8>, Fault> {
     let mut bits = Vec::new();
     let mut text = Plain { data, at: 0 };
@@ -212,14 +212,14 @@ fn plain_numbers(data: &[u8], count: usize, scale: &mut Scale) -> Result<Vec<u8>
     Ok(samples)
 }
 
-/// The text of plain formats, without its comments.
+/// The text of plain formats, without comments.
 struct Plain<'a> {
     data: &'a [u8],
     at: usize,
 }
 
 impl Plain<'_> {
-    /// The next character. A comment ends with its line, and joins what is around it.
+    /// Returns the next character. A comment ends with its line, and the text on both sides of it is joined.
     fn next(&mut self) -> Option<u8> {
         let mut byte = *self.data.get(self.at)?;
         while byte == b'#' {
@@ -266,8 +266,8 @@ struct Header<'a> {
 }
 
 impl Header<'_> {
-    /// The next word. One space after it is skipped: what follows the last word are pixels. A comment within a
-    /// word joins its parts, as in Pillow.
+    /// Returns the next word. One space after it is skipped, because pixels follow the last word. A comment
+    /// within a word joins the parts of the word, as in Pillow.
     fn token(&mut self) -> Result<String, Fault> {
         let cut = || Fault::truncated("the header is incomplete");
         let mut token = String::new();

@@ -48,32 +48,32 @@ pub(super) fn map_pixels<const N: usize>(samples: &[u8], to_rgb: impl Fn([u8; N]
     rgb
 }
 
-/// `(value * alpha + 255 * (255 - alpha)) / 255`, rounded like Pillow's `BLEND` macro.
+/// Computes `(value * alpha + 255 * (255 - alpha)) / 255`, rounded like Pillow's `BLEND` macro.
 fn over_white(value: u8, alpha: u8) -> u8 {
     let (value, alpha) = (u32::from(value), u32::from(alpha));
     let sum = value * alpha + 255 * (255 - alpha) + 128;
     (((sum >> 8) + sum) >> 8) as u8
 }
 
-/// `a * b / 255`, rounded like Pillow's `MULDIV255` macro.
+/// Computes `a * b / 255`, rounded like Pillow's `MULDIV255` macro.
 fn multiply_255(a: u8, b: u8) -> u8 {
     let product = u32::from(a) * u32::from(b) + 128;
     (((product >> 8) + product) >> 8) as u8
 }
 
-/// CMYK to RGB without colour management (Pillow's `cmyk2rgb`).
+/// Converts CMYK to RGB without colour management (Pillow's `cmyk2rgb`).
 pub(super) fn cmyk_to_rgb([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
     let light = 255 - black;
     [cyan, magenta, yellow].map(|ink| light - multiply_255(ink, light))
 }
 
-/// 16-bit grey to 8 bits by clipping, not scaling, like Pillow's `I16_RGB` for mode `I;16`.
+/// Converts 16-bit grey to 8 bits by clipping, not scaling, like Pillow's `I16_RGB` for mode `I;16`.
 pub(super) fn clip_to_8_bits(value: u16) -> u8 {
     u8::try_from(value).unwrap_or(u8::MAX)
 }
 
-/// Unpacks samples of `bits` bits, most significant first, in rows padded to whole bytes, into one byte per
-/// sample.
+/// Unpacks samples of `bits` bits into one byte per sample. The most significant bits come first, and rows
+/// are padded to whole bytes.
 pub(super) fn unpack_bits(packed: &[u8], width: usize, stride: usize, bits: u8) -> Vec<u8> {
     let per_byte = usize::from(8 / bits);
     let mask = ((1_u16 << bits) - 1) as u8;

@@ -1,8 +1,8 @@
 //! TIFF and BigTIFF, first page, like Pillow's `TiffImagePlugin` and libtiff.
 //!
-//! Not a library: those that exist refuse palettes, planes and CCITT, and convert YCbCr by rules of their own. The
-//! directory and the order of the pixels are simple; what is not, unpacking, is left to the same crates that other
-//! formats use.
+//! This module does not use a TIFF library: existing ones reject palettes, planes and CCITT, and convert
+//! YCbCr by rules of their own. The directory and the order of the pixels are simple. Decompression, which is
+//! not, is left to the crates that other formats use.
 
 mod chunks;
 mod compression;
@@ -29,7 +29,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     let directory = Directory::read(bytes)?;
     let layout = Layout::read(&directory)?;
     let kept = kept_channels(&layout);
-    // The 8-bit samples, alpha and RGB made of them, and a strip or tile.
+    // Memory for the 8-bit samples, the alpha and RGB made from them, and a strip or tile.
     let per_pixel = kept as u64 * 2 + 3 + (layout.samples * layout.bits).div_ceil(8) as u64;
     let _permit = options.admit(layout.width as u64, layout.height as u64, per_pixel)?;
     let channels = Chunks::new(bytes, &directory, &layout, options)?.read(kept)?;
@@ -48,12 +48,12 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     })
 }
 
-/// Channels per pixel that the image needs; further samples are passed over.
+/// Returns the number of channels per pixel that the image needs; further samples are ignored.
 fn kept_channels(layout: &Layout) -> usize {
     layout.color.channels() + usize::from(layout.extra != Extra::None)
 }
 
-/// Interleaved 8-bit channels to grey or RGB, with alpha where there is one.
+/// Converts interleaved 8-bit channels to grey or RGB, with alpha if there is any.
 fn color(directory: &Directory<'_>, layout: &Layout, mut channels: Vec<u8>) -> Result<Samples, Fault> {
     let alpha = layout.extra != Extra::None;
     Ok(match layout.color {
@@ -85,7 +85,7 @@ fn color(directory: &Directory<'_>, layout: &Layout, mut channels: Vec<u8>) -> R
     })
 }
 
-/// All reds, then all greens, then all blues, 16 bits each; Pillow keeps the high byte.
+/// Reads a palette: all reds, then all greens, then all blues, with 16 bits each. Pillow keeps the high byte.
 fn palette(directory: &Directory<'_>) -> Result<Vec<[u8; 3]>, Fault> {
     let missing = || Fault::malformed("a palette image without a palette");
     let table = directory.values(tag::COLOR_MAP).ok_or_else(missing)?;
@@ -95,7 +95,7 @@ fn palette(directory: &Directory<'_>) -> Result<Vec<[u8; 3]>, Fault> {
     Ok((0..count.min(256)).map(entry).collect())
 }
 
-/// The orientation, from XMP if the directory has none.
+/// Returns the orientation, from XMP if the directory does not state it.
 fn orientation(directory: &Directory<'_>) -> Orientation {
     match directory.value(tag::ORIENTATION) {
         Some(value) => Orientation::from_tag(u16::try_from(value).unwrap_or(0)),
@@ -126,14 +126,14 @@ fn warnings(bytes: &[u8], directory: &Directory<'_>, layout: &Layout) -> Vec<Ima
     warnings
 }
 
-/// Kinds of files whose bytes Pillow 13 takes for others.
+/// Returns the kind of file if it is one whose bytes Pillow 13 misreads.
 fn misread_by_pillow(directory: &Directory<'_>, layout: &Layout) -> Option<&'static str> {
     const UNCOMPRESSED: u16 = 1;
     let is_compressed = layout.compression != UNCOMPRESSED;
     let is_tiled = directory.value(tag::TILE_WIDTH).is_some();
     let is_float_or_signed = layout.sample_type != SampleType::Unsigned;
     if layout.planar && !is_compressed && layout.bits == 16 {
-        Some("uncompressed TIFFs with planes of 16 bits")
+        Some("uncompressed TIFFs with 16-bit planes")
     } else if layout.planar
         && !is_compressed
         && is_tiled

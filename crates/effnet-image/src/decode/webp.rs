@@ -1,4 +1,4 @@
-//! WebP, still or animated (first frame).
+//! WebP, still or animated (first frame only).
 
 use std::io::{BufRead, Cursor, Seek};
 
@@ -12,7 +12,7 @@ use crate::error::Fault;
 use crate::orientation::Orientation;
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fault> {
-    // The decoder would not notice that the last few bytes are missing, but the file states its length.
+    // The decoder would not notice if the last few bytes were missing, but the file states its length.
     let stated = bytes.get(4..).and_then(<[u8]>::first_chunk::<4>);
     let stated = stated.map_or(0, |size| u64::from(u32::from_le_bytes(*size)) + 8);
     if (bytes.len() as u64) < stated {
@@ -23,7 +23,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     }
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(fault)?;
     let (width, height) = decoder.dimensions();
-    // Planes, alpha, an animation's canvas and frame, the image, RGB.
+    // Memory for planes, alpha, an animation's canvas and frame, the image, and RGB.
     let peak_bytes = if decoder.is_animated() { 16 } else { 12 };
     let _permit = options.admit(u64::from(width), u64::from(height), peak_bytes)?;
     let (width, height) = (width as usize, height as usize);
@@ -34,7 +34,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
         }
         let mut still = WebPDecoder::new(Cursor::new(&frame.file)).map_err(fault)?;
         if still.dimensions() != (frame.width as u32, frame.height as u32) {
-            return Err(Fault::malformed("a frame of contradicting sizes"));
+            return Err(Fault::malformed("a frame with contradictory sizes"));
         }
         frame.place(read(&mut still, options)?, width, height)
     } else {
@@ -52,7 +52,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
     })
 }
 
-/// The pixels of a still image.
+/// Reads the pixels of a still image.
 fn read<R: BufRead + Seek>(decoder: &mut WebPDecoder<R>, options: &DecodeOptions) -> Result<Samples, Fault> {
     decoder.set_memory_limit(options.memory_limit());
     let size = decoder

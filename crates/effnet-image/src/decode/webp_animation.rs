@@ -1,12 +1,12 @@
 //! The first frame of an animated WebP.
 //!
-//! Pillow shows it as it is stored, and black where it does not cover the canvas; a decoder of animations would blend
-//! it over the canvas first, which changes the colours of transparent pixels. So the frame is cut out as a file of its
-//! own, decoded as a still image, and placed.
+//! Pillow shows the frame as it is stored, and black where it does not cover the canvas. A decoder for
+//! animations would first blend it over the canvas, which changes the colours of transparent pixels. So the
+//! frame is cut out as a separate file, decoded as a still image, and placed on the canvas.
 
 use super::samples::Samples;
 
-/// The first frame: its place on the canvas, and a file with its pixels.
+/// The first frame: its position on the canvas, and a file with its pixels.
 pub(super) struct Frame {
     pub(super) left: usize,
     pub(super) top: usize,
@@ -16,7 +16,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// Cuts the first frame out of the file; `None` if there is none.
+    /// Cuts the first frame out of the file; `None` if there are no frames.
     pub(super) fn find(bytes: &[u8]) -> Option<Self> {
         const RIFF_HEADER: usize = 12;
         let mut rest = bytes.get(RIFF_HEADER..)?;
@@ -66,7 +66,7 @@ impl Frame {
     }
 }
 
-/// The chunk at the front: its name, its data and what follows.
+/// Returns the name and the data of the first chunk, and the bytes that follow.
 fn split_chunk(bytes: &[u8]) -> Option<(&[u8; 4], &[u8], &[u8])> {
     let (kind, rest) = bytes.split_first_chunk::<4>()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
@@ -76,7 +76,7 @@ fn split_chunk(bytes: &[u8]) -> Option<(&[u8; 4], &[u8], &[u8])> {
     Some((kind, data, rest.get(padded..).unwrap_or_default()))
 }
 
-/// A file with the chunks of a frame: its alpha, if it has a chunk of its own, and its colours.
+/// Builds a file from the chunks of a frame: its alpha, if that is a separate chunk, and its colours.
 fn still(mut chunks: &[u8], width: usize, height: usize) -> Option<Vec<u8>> {
     const ALPHA: u8 = 0x10;
     let mut body = b"WEBP".to_vec();

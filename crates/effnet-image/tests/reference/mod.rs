@@ -15,15 +15,15 @@ use effnet_image::augment::Operation;
 use effnet_image::{Alpha, DecodeOptions, Image};
 use tempfile::TempDir;
 
-/// An image made by `scripts/reference/image_formats.py`.
+/// An image created by `scripts/reference/image_formats.py`.
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) bytes: Vec<u8>,
     pub(crate) width: usize,
     pub(crate) height: usize,
-    /// Pillow's `[height, width, 3]`.
+    /// Pillow's pixels, `[height, width, 3]`.
     pub(crate) rgb: Vec<u8>,
-    /// The same, composited over white; `None` where Pillow's result is not a reference.
+    /// The same pixels composited over white; `None` if Pillow's result is not a reference.
     pub(crate) over_white: Option<Vec<u8>>,
 }
 
@@ -95,7 +95,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Parses an operation of the tables of `scripts/reference/image_augment.py`.
+/// Parses an operation from the tables of `scripts/reference/image_augment.py`.
 pub(crate) fn operation(name: &str, parameter: f64) -> Operation {
     match name {
         "ShearX" => Operation::ShearX(parameter),
@@ -123,7 +123,8 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Runs a script of `scripts/reference` with an empty folder as its first argument. Prints why, if it cannot.
+/// Runs a script in `scripts/reference` with an empty folder as its first argument. Prints why if it cannot
+/// be run.
 pub(crate) fn pillow(test: &str, script: &str, arguments: &[&str]) -> Option<TempDir> {
     let Some(python) = std::env::var_os("EFFNET_REFERENCE_PYTHON") else {
         eprintln!("skipped: {test}: EFFNET_REFERENCE_PYTHON is not set");
@@ -141,7 +142,7 @@ pub(crate) fn pillow(test: &str, script: &str, arguments: &[&str]) -> Option<Tem
     Some(folder)
 }
 
-/// The shared photographs, sorted by path. Prints why, if there are none.
+/// Returns the shared photographs, sorted by path. Prints why if there are none.
 pub(crate) fn photos(test: &str) -> Option<Vec<PathBuf>> {
     let data = std::env::var_os("EFFNET_SHARED_DATA")
         .map_or_else(|| repository().join("../shared/data"), PathBuf::from);

@@ -1,4 +1,4 @@
-//! `--batch-size auto`: a batch size that suits the data set and the memory.
+//! `--batch-size auto`: chooses a batch size that suits the data set and the memory.
 
 use effnet::available_memory;
 use effnet_core::Config;
@@ -11,12 +11,12 @@ use effnet_cli::training::settings::Settings;
 use effnet_cli::training::values::Auto;
 use effnet_cli::{Printer, counted};
 
-/// Above these sizes, larger batches train no faster on most CPUs and hardly faster on most GPUs.
+/// Beyond these sizes, larger batches train no faster on most CPUs and hardly faster on most GPUs.
 const MOST_ON_CPU: u32 = 32;
 const MOST_ON_CUDA: u32 = 128;
-/// Steps that an epoch should have at least: a handful of steps is not enough to learn a small data set.
+/// Minimum number of steps per epoch: a handful of steps is not enough to learn a small data set.
 const LEAST_STEPS: usize = 16;
-/// Images that batch normalisation needs for its statistics.
+/// Minimum number of images that batch normalisation needs for its statistics.
 const LEAST: u32 = 8;
 
 /// Resolves `batch_size`. An explicit batch size is only limited to the number of images.
@@ -59,13 +59,13 @@ pub(super) fn settle(
     Ok(())
 }
 
-/// The largest power of two that is at most `number`; 1 for 0.
+/// Returns the largest power of two that is at most `number`; 1 for 0.
 fn power_of_two(number: u32) -> u32 {
     1 << number.max(1).ilog2()
 }
 
-/// The bytes of activations that a step keeps per image for the backward pass, in 32-bit floats: the output of
-/// each convolution, normalised and activated.
+/// Returns the bytes of activations that a step keeps per image for the backward pass, as 32-bit floats: the
+/// normalised and activated output of each convolution.
 fn bytes_per_image(config: &Config) -> u64 {
     let [mut height, mut width] = config.image_size.map(|side| side.div_ceil(2));
     let mut values = 3 * height * width * config.stem_channels();
@@ -80,7 +80,7 @@ fn bytes_per_image(config: &Config) -> u64 {
     4 * values as u64
 }
 
-/// Whether a step on `size` images fits into memory.
+/// Returns whether a step on `size` images fits into memory.
 fn fits(
     settings: &Settings,
     networks: Networks<'_>,
@@ -90,7 +90,7 @@ fn fits(
 ) -> anyhow::Result<bool> {
     let mut settings = settings.clone();
     settings.lr = Auto::Value(settings.lr.value().unwrap_or(1e-3));
-    // The last phase takes the most memory.
+    // The last phase needs the most memory.
     settings.head_epochs = 0;
     let mut trainer = networks::trainer(&settings, data, networks, device)?;
     let [height, width] = networks.model.config().image_size.map(|side| side as i64);
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_step_of_b0_keeps_about_eighty_megabytes_of_an_image() {
-        // PyTorch's own profiles say 70 to 90 MB for 224 pixels.
+        // PyTorch's own profiles show 70 to 90 MB for 224 pixels.
         let bytes = bytes_per_image(&Config::new(Variant::B0));
         assert!((60_000_000..110_000_000).contains(&bytes), "{bytes}");
     }

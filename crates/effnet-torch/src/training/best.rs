@@ -7,7 +7,7 @@ use effnet_train::run::EpochRecord;
 /// The best epoch, by the rule of [`EpochRecord::is_better_than`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Best {
-    /// From 1.
+    /// The number of the epoch, starting from 1.
     pub(super) epoch: u64,
     pub(super) top1: f64,
     loss: f64,
@@ -31,7 +31,7 @@ impl Best {
         record.is_better_than(self.top1, self.loss)
     }
 
-    /// The notes of a checkpoint. Floats survive the conversion to text exactly.
+    /// Returns the notes for a checkpoint. Floats survive the conversion to text exactly.
     pub(super) fn to_notes(self) -> BTreeMap<String, String> {
         BTreeMap::from([
             (EPOCH.to_owned(), self.epoch.to_string()),
@@ -40,7 +40,7 @@ impl Best {
         ])
     }
 
-    /// `None` before the first epoch.
+    /// Reads the notes of a checkpoint; `None` before the first epoch.
     pub(super) fn from_notes(notes: &BTreeMap<String, String>) -> Option<Self> {
         Some(Self {
             epoch: notes.get(EPOCH)?.parse().ok()?,

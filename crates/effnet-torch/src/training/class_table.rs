@@ -1,15 +1,15 @@
-//! The table of results per class that is printed at the end of a training run.
+//! The table of results per class, which is printed at the end of a training run.
 
 use effnet_cli::counted;
 use effnet_data::metrics::{ClassReport, ConfusionMatrix};
 
-/// Of more classes, only the worst are listed.
+/// Maximum number of classes to list. If there are more, only the worst are listed.
 const MOST: usize = 20;
 const WORST: usize = 10;
-/// The longest class name that is not cut off, in characters.
+/// Maximum length of a class name, in characters. Longer names are cut off.
 const NAME: usize = 32;
 
-/// The lines of the table; the classes in order, or the ones with the lowest recall of many.
+/// Returns the lines of the table: all classes in order or, if there are many, those with the lowest recall.
 pub(super) fn lines(confusion: &ConfusionMatrix, classes: &[String]) -> Vec<String> {
     let mut rows: Vec<(&String, ClassReport)> = classes.iter().zip(confusion.classes()).collect();
     let hidden = match rows.len() {
@@ -49,7 +49,7 @@ fn percent(fraction: Option<f64>) -> String {
     fraction.map_or_else(|| "-".to_owned(), |fraction| format!("{:.1} %", 100.0 * fraction))
 }
 
-/// The name without control characters, cut off where it is long.
+/// Returns the name without control characters, truncated if it is long.
 fn shown(name: &str) -> String {
     let escaped: String = name
         .chars()

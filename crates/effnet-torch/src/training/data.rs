@@ -19,11 +19,11 @@ use effnet_cli::training::recorded_split::{RecordedSplit, name_within};
 use effnet_cli::training::settings::Settings;
 use effnet_cli::training::values::ClassWeights;
 
-/// The training and validation images with their transforms.
+/// The training and validation images, with their transforms.
 pub(super) struct TrainingData {
     train: Arc<dyn Dataset>,
     val: Option<Arc<dyn Dataset>>,
-    /// Which images these are.
+    /// Which images are used.
     reading: Reading,
     /// The fraction of each class that was held out for validation, if any.
     held_out: Option<f64>,
@@ -34,8 +34,8 @@ pub(super) struct TrainingData {
 }
 
 impl TrainingData {
-    /// `evaluate` is the network's preprocessing. The training transform has the same image size and
-    /// normalisation.
+    /// Combines the images with their transforms. `evaluate` is the network's preprocessing. The training
+    /// transform has the same image size and normalisation.
     pub(super) fn new(
         datasets: Datasets,
         settings: &Settings,
@@ -61,7 +61,7 @@ impl TrainingData {
         self.train.classes()
     }
 
-    /// Mean and standard deviation of each channel.
+    /// Returns the mean and the standard deviation of each channel.
     pub(super) fn normalisation(&self) -> [[f32; 3]; 2] {
         [self.evaluate.mean, self.evaluate.std]
     }
@@ -70,12 +70,12 @@ impl TrainingData {
         self.train.len()
     }
 
-    /// The smallest number of training images that any process has.
+    /// Returns the smallest number of training images in any process.
     pub(super) fn training_images_of_rank(&self) -> usize {
         self.train.len() / self.shard.world_size
     }
 
-    /// The number of processes that train together.
+    /// Returns the number of processes that train together.
     pub(super) fn ranks(&self) -> usize {
         self.shard.world_size
     }
@@ -87,12 +87,12 @@ impl TrainingData {
         }
     }
 
-    /// Training images per class.
+    /// Returns the number of training images per class.
     pub(super) fn support(&self) -> Vec<usize> {
         by_class(&self.train).iter().map(Vec::len).collect()
     }
 
-    /// The split into training and validation images, as saved in the run folder.
+    /// Returns the split into training and validation images, as saved in the run folder.
     pub(super) fn recorded_split(&self, settings: &Settings) -> RecordedSplit {
         let name = |val: &Arc<dyn Dataset>, index| name_within(&settings.data, &val.name(index));
         let names = |val: &Arc<dyn Dataset>| (0..val.len()).map(|index| name(val, index)).collect();
@@ -102,7 +102,8 @@ impl TrainingData {
         }
     }
 
-    /// Prints which images serve as what, the images per class, and what looks wrong about them.
+    /// Prints which images are used for what, the number of images per class, and what looks wrong about
+    /// them.
     pub(super) fn describe(&self, settings: &Settings, printer: &Printer) {
         let overview = Overview {
             reading: &self.reading,
@@ -134,16 +135,18 @@ impl TrainingData {
     fn training_options(&self, settings: &Settings) -> LoaderOptions {
         let images = self.training_images_of_rank();
         let options = loader_options(settings, batch_size(settings).min(images).max(1));
-        // Batch statistics of a small last batch would be noisy.
+        // The batch statistics of a small last batch would be noisy.
         let drop_last = images > options.batch_size;
         options
             .with_drop_last(drop_last)
-            // Unreadable images were skipped before training; skipping another one now would change the steps.
+            // Unreadable images were skipped before training; skipping another image now would change the
+            // steps.
             .with_strict(true)
             .with_shard(self.shard)
     }
 
-    /// The steps of an epoch from step `first` on, each with the batches whose gradients it accumulates.
+    /// Returns the steps of an epoch from step `first` on, each with the batches whose gradients it
+    /// accumulates.
     pub(super) fn steps(&self, settings: &Settings, epoch: u64, first: u64) -> anyhow::Result<Steps> {
         let options = self.training_options(settings);
         let loader = Loader::new(Arc::clone(&self.train), self.augment, options)?;
@@ -152,7 +155,7 @@ impl TrainingData {
         let mixup = mixes.then(|| {
             Mixup::new(settings.mixup, self.classes().len())
                 .with_cutmix_alpha(settings.cutmix)
-                // The loss does the smoothing: mixing and smoothing commute.
+                // The loss applies the smoothing: mixing and smoothing commute.
                 .with_label_smoothing(0.0)
         });
         Ok(Steps {
@@ -165,7 +168,7 @@ impl TrainingData {
         })
     }
 
-    /// The batches of this process's validation images; `None` if it has none.
+    /// Returns the batches of this process's validation images; `None` if it has none.
     pub(super) fn validation(&self, settings: &Settings) -> Result<Option<Epoch>, effnet_data::DataError> {
         let Some(val) = &self.val else {
             return Ok(None);
@@ -191,7 +194,7 @@ impl TrainingData {
     }
 }
 
-/// `batch_size`, which is resolved before any loader is made.
+/// Returns `batch_size`, which is resolved before any loader is created.
 fn batch_size(settings: &Settings) -> usize {
     settings.batch_size.value().map_or(1, |size| size as usize)
 }
@@ -254,7 +257,7 @@ impl Steps {
             return Ok(batch.into());
         };
         let side = batch.images.size().last().map_or(1, |&side| side as usize);
-        // Each batch of each process has a different number.
+        // Each batch in each process has a different number.
         let number = batch.number * self.shard.world_size + self.shard.rank;
         let mut rng = Mixup::rng(self.seed, self.epoch, number);
         let mixing = mixup.sample(side, side, &mut rng)?;

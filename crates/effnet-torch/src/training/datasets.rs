@@ -1,7 +1,8 @@
-//! The images of a training run: lists them, finds the unreadable ones and splits off validation images.
+//! The images of a training run: lists them, finds unreadable images and splits off validation images.
 //!
-//! All images are decoded once before training. An unreadable image found in the middle of an epoch would stop the run, or
-//! would change its steps if it were skipped; the list is saved, so that a resumed run skips the same images.
+//! All images are decoded once before training. An unreadable image discovered in the middle of an epoch
+//! would stop the run, or would change its steps if it were skipped. The list of unreadable images is saved,
+//! so that a resumed run skips the same images.
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
@@ -42,7 +43,7 @@ pub(super) struct Unreadable {
 pub(super) const UNREADABLE: &str = "unreadable.json";
 
 impl Datasets {
-    /// Lists the images of `settings`.
+    /// Lists the images named by `settings`.
     pub(super) fn open(settings: &Settings) -> anyhow::Result<Self> {
         let splits = Splits::open(&settings.data)?;
         let data = settings.data.clone();
@@ -53,12 +54,12 @@ impl Datasets {
         self.splits.train.classes()
     }
 
-    /// Whether the data set has validation images of its own.
+    /// Returns whether the data set has its own validation images.
     pub(super) fn has_validation(&self) -> bool {
         self.splits.val.is_some()
     }
 
-    /// Identifies the images: their number, and a hash of their names and labels in order.
+    /// Identifies the images by their number and by a hash of their names and labels, in order.
     pub(super) fn fingerprint(&self) -> String {
         let datasets = [Some(&self.splits.train), self.splits.val.as_ref()];
         let (mut texts, mut images) = (Vec::new(), 0);
@@ -73,8 +74,8 @@ impl Datasets {
         format!("{images} images, listing {:.16}", digest(texts))
     }
 
-    /// Decodes all images, split among the processes, and lists those that cannot be read; with `strict`,
-    /// one of them is an error.
+    /// Decodes all images, split among the processes, and lists those that cannot be read. With `strict`, an
+    /// unreadable image is an error.
     pub(super) fn find_unreadable(
         &self,
         settings: &Settings,
@@ -105,7 +106,7 @@ impl Datasets {
         }
         if warned > 0 {
             printer.warning(format!(
-                "{} decoded with a warning, such as damage; `effnet classify` says what is wrong with each",
+                "{} decoded with a warning, for example about damage; `effnet classify` says what is wrong with each",
                 counted(warned, "image")
             ));
         }
@@ -122,7 +123,7 @@ impl Datasets {
         Ok(found)
     }
 
-    /// Skips these images.
+    /// Excludes these images.
     pub(super) fn skip(&mut self, unreadable: &[Unreadable]) {
         if unreadable.is_empty() {
             return;
@@ -159,7 +160,7 @@ impl Datasets {
         let single = of_size(1);
         if is_split && !single.names().is_empty() {
             printer.warning(format!(
-                "classes with a single image ({single}): it is used for training, so these classes are not validated"
+                "these classes have only one image each, which is used for training, so they are missing from validation: {single}"
             ));
         }
         let splits = if is_split {
@@ -175,7 +176,8 @@ impl Datasets {
     }
 }
 
-/// Decodes this process's images: those that cannot be read, and the number that decoded with a warning.
+/// Decodes this process's images. Returns those that cannot be read, and the number of images that decoded
+/// with a warning.
 fn decode_all(
     dataset: &Arc<dyn Dataset>,
     shard: Shard,

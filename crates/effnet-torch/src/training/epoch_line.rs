@@ -1,14 +1,14 @@
-//! What is printed after each epoch.
+//! The text that is printed after each epoch.
 
 use effnet_train::run::EpochRecord;
 
 use super::facts::EpochTime;
 use super::progress::duration;
 
-/// The width that lines are broken at.
+/// Maximum width of a line.
 const WIDTH: usize = 80;
 
-/// What is printed after an epoch: one line, or two where one would be wider than a terminal.
+/// Returns the text printed after an epoch: one line, or two if one line would be wider than a terminal.
 pub(super) fn line(
     record: &EpochRecord,
     epochs: u32,
@@ -32,7 +32,7 @@ pub(super) fn line(
     broken(&format!("epoch {}/{epochs}: ", record.epoch), &parts)
 }
 
-/// `parts` after `head`, separated by commas; lines that would be wider than [`WIDTH`] are broken between parts.
+/// Joins `parts` after `head`, separated by commas. Lines wider than [`WIDTH`] are broken between parts.
 fn broken(head: &str, parts: &[String]) -> String {
     let mut text = head.to_owned();
     let mut width = head.chars().count();

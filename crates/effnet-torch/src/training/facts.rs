@@ -1,7 +1,8 @@
-//! What a run is computed with: the lines that are printed before training, and `run.json` in the run folder.
+//! What a run is computed with: the lines printed before training, and `run.json` in the run folder.
 //!
-//! A result can be explained, or repeated on another machine, only if device, precision and versions are known.
-//! `log.jsonl` holds none of this, nor any wall-clock time, so that equal runs write equal logs.
+//! A result can be explained, or reproduced on another machine, only if the device, the precision and the
+//! versions are known. `log.jsonl` contains neither these nor any wall-clock time, so that equal runs write
+//! equal logs.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,15 +14,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tch::Device;
 
-/// The file in the run folder.
+/// The name of the file in the run folder.
 pub(super) const RUN: &str = "run.json";
-/// The libtorch that this program is built for.
+/// The libtorch version for which this program is built.
 const LIBTORCH: &str = "2.11.0";
 
-/// What one start of a run computes with.
+/// What a run computes with, from one start to the next.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Start {
-    /// Steps that were done before.
+    /// The number of steps taken before this start.
     after_step: u64,
     /// Seconds since 1970.
     unix_time: u64,
@@ -54,7 +55,7 @@ impl Start {
         }
     }
 
-    /// `cpu, 2 threads, fp32; effnet 0.1.0, libtorch 2.11.0`.
+    /// Describes the start: `cpu, 2 threads, fp32; effnet 0.1.0, libtorch 2.11.0`.
     pub(super) fn describe(&self) -> String {
         let processes = match self.processes {
             1 => String::new(),
@@ -74,9 +75,9 @@ impl Start {
 /// The wall-clock time of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct EpochTime {
-    /// From 1.
+    /// The number of the epoch, starting from 1.
     pub(super) epoch: u64,
-    /// Training and validation; of an epoch that was resumed, the part since then.
+    /// Seconds of training and validation. For an epoch that was resumed, only the time since then counts.
     pub(super) seconds: f64,
     /// Training images per second.
     pub(super) images_per_second: f64,
@@ -85,7 +86,7 @@ pub(super) struct EpochTime {
 /// The contents of `run.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct RunFacts {
-    /// Parameters that are trained or frozen, without buffers.
+    /// The number of parameters, trained or frozen, without buffers.
     parameters: u64,
     seed: u64,
     /// The first start, and each time the run was resumed.
@@ -103,7 +104,8 @@ impl RunFacts {
         }
     }
 
-    /// Those of a run that is resumed after `epochs` epochs; a run of an earlier version has none.
+    /// Returns the facts of a run that is resumed after `epochs` epochs. A run of an earlier version does not
+    /// have any.
     pub(super) fn resume(folder: &RunFolder, epochs: u64, new: Self) -> Result<Self, RunError> {
         if !folder.path().join(RUN).exists() {
             return Ok(new);
@@ -130,7 +132,7 @@ fn parameters(trainer: &Trainer) -> u64 {
     counted.map(|(_, tensor)| tensor.numel() as u64).sum()
 }
 
-/// The line about the steps: `4,013,953 parameters, adamw at 2.0e-3 (one-cycle), ...`.
+/// Returns the line about the steps: `4,013,953 parameters, adamw at 2.0e-3 (one-cycle), ...`.
 pub(super) fn describe_steps(trainer: &Trainer, settings: &Settings, steps_per_epoch: u64) -> String {
     let rate = settings
         .lr
@@ -152,7 +154,7 @@ pub(super) fn describe_steps(trainer: &Trainer, settings: &Settings, steps_per_e
     )
 }
 
-/// The name of a value on the command line and in config.json.
+/// Returns the name of a value on the command line and in config.json.
 fn name_of(value: impl Serialize) -> String {
     match serde_json::json!(value) {
         Value::String(name) => name,

@@ -1,4 +1,4 @@
-//! The network that training starts from: its architecture, initial weights and preprocessing.
+//! The network from which training starts: its architecture, initial weights and preprocessing.
 
 use anyhow::{Context, bail};
 use effnet::{
@@ -29,7 +29,7 @@ pub(super) struct InitialModel {
 }
 
 impl InitialModel {
-    /// Opens the weights of `settings`, downloading them if necessary.
+    /// Opens the weights named by `settings`, downloading them if necessary.
     pub(super) fn open(
         settings: &Settings,
         classes: &[String],
@@ -54,7 +54,7 @@ impl InitialModel {
         Self::of_weights(settings, model.variant, weights, classes, zoo)
     }
 
-    /// Same as [`open`](Self::open), with `weights` instead of those of the settings.
+    /// Like [`open`](Self::open), but with `weights` instead of those named by the settings.
     pub(super) fn of_weights(
         settings: &Settings,
         variant: Variant,
@@ -102,7 +102,7 @@ impl InitialModel {
         })
     }
 
-    /// The line about the network that is printed before training.
+    /// Returns the line about the network that is printed before training.
     pub(super) fn describe(&self) -> String {
         let side = self.transform.image_size;
         let weights = match &self.file {
@@ -127,28 +127,29 @@ impl InitialModel {
         self.variant
     }
 
-    /// Whether training starts from scratch.
+    /// Returns whether training starts from scratch.
     pub(super) fn is_random(&self) -> bool {
         self.file.is_none()
     }
 
-    /// Whether the weights were trained on the classes of the data, so that their classifier is kept.
+    /// Returns whether the weights were trained on the classes of the data set, so that their classifier is
+    /// kept.
     pub(super) fn keeps_classifier(&self) -> bool {
         self.keeps_classifier
     }
 
-    /// The batch-norm momentum for a training run of `steps` steps: the profile's, unless the running
-    /// statistics would still contain much of their initial values at the end.
+    /// Returns the batch-norm momentum for a training run of `steps` steps: the profile's momentum, unless
+    /// the running statistics would still contain much of their initial values at the end.
     pub(super) fn batch_norm_momentum(&self, steps: u64) -> f64 {
         /// Minimum length of a training run, in time constants of the running average.
         const RENEWALS: f64 = 20.0;
-        /// PyTorch's default; with more, the statistics are those of the last few batches.
+        /// PyTorch's default. With a higher momentum, the statistics would be those of the last few batches.
         const MOST: f64 = 0.1;
         let profile = self.profile.batch_norm_momentum();
         profile.max((RENEWALS / steps.max(1) as f64).min(MOST))
     }
 
-    /// The network with its initial weights, which are equal for equal seeds.
+    /// Returns the network with its initial weights, which are equal for equal seeds.
     pub(super) fn network(&self, device: Device, settings: &Settings) -> anyhow::Result<EfficientNet> {
         tch::manual_seed(settings.seed.cast_signed());
         let store = nn::VarStore::new(device);
@@ -171,7 +172,7 @@ impl InitialModel {
         Ok(network)
     }
 
-    /// The metadata of the run's weight files.
+    /// Returns the metadata for the run's weight files.
     pub(super) fn metadata(&self, classes: &[String]) -> ModelMetadata {
         let EvalTransform {
             image_size,
@@ -201,8 +202,8 @@ impl InitialModel {
 }
 
 /// Scales the weights of a new classifier down to `1 / sqrt(features)`, PyTorch's bound for a linear layer.
-/// The original's bound is `1 / sqrt(classes)`, which is about the same for ImageNet; with few classes its
-/// logits are so large that the first epochs only shrink them.
+/// The original bound is `1 / sqrt(classes)`, which is about the same for ImageNet. With few classes, it
+/// makes the logits so large that the first epochs only shrink them.
 fn shrink_classifier(network: &EfficientNet) -> anyhow::Result<()> {
     let config = network.config();
     let factor = (config.num_classes as f64 / config.head_channels() as f64).sqrt();

@@ -1,4 +1,4 @@
-//! `--lr auto`: a learning-rate range test before training.
+//! `--lr auto`: runs a learning-rate range test before training.
 
 use anyhow::Context;
 use effnet_data::{Curve, Panel};
@@ -13,10 +13,10 @@ use effnet_cli::Printer;
 use effnet_cli::training::settings::Settings;
 use effnet_cli::training::values::Auto;
 
-/// Steps of the test: enough for the loss to fall and then explode.
+/// Number of steps in the test: enough for the loss to fall and then explode.
 const STEPS: usize = 60;
 
-/// Resolves `lr` by a range test on the first training images, and returns the test if there was one.
+/// Resolves `lr` with a range test on the first training images, and returns the test if it was run.
 pub(super) fn settle(
     settings: &mut Settings,
     networks: Networks<'_>,
@@ -28,7 +28,7 @@ pub(super) fn settle(
         return Ok(None);
     }
     printer.note("--lr auto: running a learning-rate range test");
-    // The test overrides the schedule, which still needs some learning rate.
+    // The test overrides the schedule, which nevertheless needs a learning rate.
     let mut provisional = settings.clone();
     provisional.lr = Auto::Value(1e-3);
     provisional.lr_batch = 0;
@@ -49,7 +49,7 @@ pub(super) fn settle(
     });
     bar.finish_and_clear();
     let result = result.context("--lr auto found no learning rate; pass one with --lr")?;
-    // The test is not more precise than two digits.
+    // The test is not more precise than two significant digits.
     let rounded: f64 = format!("{:.1e}", result.suggestion).parse()?;
     printer.note(format!(
         "--lr auto: {rounded:.1e} (curve in {CURVE} of the run folder)"
@@ -59,12 +59,12 @@ pub(super) fn settle(
     Ok(Some(result))
 }
 
-/// The file in the run folder with the curve of the test.
+/// The file in the run folder that shows the curve of the test.
 const CURVE: &str = "lr-finder.png";
 
 /// Draws the curve of the test into the run folder.
 pub(super) fn write_curve(folder: &RunFolder, title: &str, test: &RangeTestResult) -> Result<(), RunError> {
-    // The suggestion may lie between two steps: mark the nearest one.
+    // The suggestion may lie between two steps, so mark the nearest step.
     let distance = |rate: f64| (rate / test.suggestion).ln().abs();
     let rates = test.curve.iter().map(|point| point.0);
     let nearest = rates.min_by(|&a, &b| distance(a).total_cmp(&distance(b)));

@@ -1,5 +1,5 @@
-//! Makes a [`Trainer`] from the settings and the networks. The training itself uses it, and so do the short trials that
-//! resolve `--batch-size auto` and `--lr auto`.
+//! Creates a [`Trainer`] from the settings and the networks. It is used by the training itself and by the
+//! short trials that resolve `--batch-size auto` and `--lr auto`.
 
 use anyhow::Context;
 use effnet_cli::training::settings::Settings;
@@ -18,7 +18,7 @@ pub(super) struct Networks<'a> {
     pub(super) teacher: Option<&'a TeacherFile>,
 }
 
-/// A trainer before its first step; batch size and learning rate must be resolved.
+/// Creates a trainer before its first step. The batch size and the learning rate must already be resolved.
 pub(super) fn trainer(
     settings: &Settings,
     data: &TrainingData,

@@ -9,11 +9,12 @@ use tch::Device;
 use effnet_cli::training::settings::Settings;
 use effnet_cli::training::values::{ClassWeights, FreezeName, OptimizerName, PrecisionName, ScheduleName};
 
-/// Share of the classifier's own phase that is warm-up.
+/// The fraction of the classifier's own phase that is warm-up.
 const HEAD_WARMUP: f64 = 0.3;
 
-/// The phases of a training run of `settings.epochs` epochs of `steps_per_epoch` steps: first `head_epochs`
-/// epochs with frozen convolutions, then everything. `ranks` processes take each step together.
+/// Returns the phases of a training run with `settings.epochs` epochs of `steps_per_epoch` steps: first,
+/// `head_epochs` epochs with frozen convolutions, then the training of all layers. Each step is taken by
+/// `ranks` processes together.
 pub(super) fn phases(
     settings: &Settings,
     lr: f64,
@@ -25,7 +26,7 @@ pub(super) fn phases(
         batch => lr * images_per_step(settings, ranks) as f64 / f64::from(batch),
     };
     let head_epochs = match settings.freeze {
-        // At least one epoch trains everything.
+        // At least one epoch must train all layers.
         FreezeName::Nothing => settings.head_epochs.min(settings.epochs - 1),
         _ => 0,
     };
@@ -60,7 +61,7 @@ pub(super) fn phases(
     Ok(phases)
 }
 
-/// Images per step of all processes; `batch_size` must be resolved.
+/// Returns the number of images per step over all processes. `batch_size` must already be resolved.
 fn images_per_step(settings: &Settings, ranks: usize) -> u64 {
     u64::from(settings.batch_size.value().unwrap_or(1)) * u64::from(settings.accumulate) * ranks as u64
 }
@@ -107,7 +108,7 @@ fn optimizer(settings: &Settings) -> OptimizerKind {
     }
 }
 
-/// The options that all phases share. `support` is the number of training images per class.
+/// Returns the options that all phases share. `support` is the number of training images per class.
 pub(super) fn options(
     settings: &Settings,
     support: &[usize],
@@ -125,7 +126,7 @@ pub(super) fn options(
         .with_seed(settings.seed))
 }
 
-/// The precision that `auto` stands for on a device; others stand for themselves.
+/// Returns the precision that `auto` means on a device; other precisions are returned unchanged.
 pub(super) fn precision_in_use(name: PrecisionName, device: Device) -> PrecisionName {
     match name {
         PrecisionName::Auto if device.is_cuda() => PrecisionName::Bf16,
@@ -142,7 +143,8 @@ fn precision(name: PrecisionName, device: Device) -> Precision {
     }
 }
 
-/// Class weights inversely proportional to the images per class, 1 on average over the images.
+/// Returns class weights that are inversely proportional to the number of images per class, with a mean of 1
+/// over the images.
 fn balanced(support: &[usize]) -> Vec<f64> {
     let images: usize = support.iter().sum();
     let share = images as f64 / support.len() as f64;
@@ -206,8 +208,8 @@ mod tests {
         assert!((phases[0].schedule.base_rate() - 0.008).abs() < 1e-15);
         let of_two = super::phases(&settings, 0.016, 10, 2).unwrap();
         assert!((of_two[0].schedule.base_rate() - 0.016).abs() < 1e-15);
-        // The paper's decays: the first after 2.4 epochs, within the five epochs of warm-up, the second after 4.8,
-        // and so on.
+        // The decays in the paper: the first after 2.4 epochs, within the five epochs of warm-up, the second
+        // after 4.8, and so on.
         let rate = |step| phases[0].schedule.rate(step);
         assert!((rate(60) / rate(71) - 1.0).abs() < 1e-12);
         assert!((rate(72) / rate(71) - 0.97).abs() < 1e-12);

@@ -1,4 +1,4 @@
-//! Progress bars of a training run.
+//! The progress bars of a training run.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -10,14 +10,14 @@ use tch::Device;
 use effnet_cli::Printer;
 use effnet_cli::resident_memory;
 
-/// The line of the epoch: as wide as the terminal at most, whatever the message.
+/// The line for the epoch, which is at most as wide as the terminal, whatever the message.
 const EPOCH: &str = "{prefix:>13} {bar:12} {pos}/{len}  {wide_msg}";
-/// The line of the whole run.
+/// The line for the whole run.
 const TOTAL: &str = "        total {bar:12} {pos}/{len} steps, {left}";
-/// The line of a learning-rate range test.
+/// The line for a learning-rate range test.
 const RANGE_TEST: &str = "learning rate {bar:12} {pos}/{len} steps, {left}";
 
-/// A bar for the epoch above one for the whole run.
+/// A bar for the epoch, above a bar for the whole run.
 pub(super) struct TrainingProgress<'p> {
     printer: &'p Printer,
     bars: MultiProgress,
@@ -30,7 +30,7 @@ pub(super) struct TrainingProgress<'p> {
 }
 
 impl<'p> TrainingProgress<'p> {
-    /// Bars for a run of `steps` steps, of which `done` are done.
+    /// Creates bars for a run of `steps` steps, of which `done` have been taken.
     pub(super) fn new(printer: &'p Printer, device: Device, steps: u64, done: u64) -> Self {
         let bars = printer.bars();
         let epoch = bar(printer, &bars, EPOCH);
@@ -57,7 +57,7 @@ impl<'p> TrainingProgress<'p> {
         (self.begin, self.images) = (Instant::now(), 0);
     }
 
-    /// After a step on `images` images; `loss` is the mean of the epoch so far.
+    /// Advances the bars after a step on `images` images; `loss` is the mean of the epoch so far.
     pub(super) fn step(&mut self, images: u64, loss: f64, rate: f64) {
         self.images += images;
         self.epoch.inc(1);
@@ -73,12 +73,12 @@ impl<'p> TrainingProgress<'p> {
             .set_message(message(loss, self.images_per_second(), rate, memory));
     }
 
-    /// Seconds since the epoch started, validation included.
+    /// Returns the seconds since the epoch started, including validation.
     pub(super) fn seconds(&self) -> f64 {
         self.begin.elapsed().as_secs_f64()
     }
 
-    /// Training images per second since the epoch started, data loading included.
+    /// Returns the training images per second since the epoch started, including data loading.
     pub(super) fn images_per_second(&self) -> f64 {
         self.images as f64 / self.begin.elapsed().as_secs_f64().max(1e-9)
     }
@@ -110,7 +110,7 @@ impl<'p> TrainingProgress<'p> {
     }
 }
 
-/// A bar for a learning-rate range test of this many steps.
+/// Creates a bar for a learning-rate range test with this many steps.
 pub(super) fn range_test_bar(printer: &Printer, steps: u64) -> ProgressBar {
     let bar = bar(printer, &printer.bars(), RANGE_TEST);
     bar.set_length(steps);
@@ -119,7 +119,7 @@ pub(super) fn range_test_bar(printer: &Printer, steps: u64) -> ProgressBar {
 
 fn bar(printer: &Printer, bars: &MultiProgress, template: &str) -> ProgressBar {
     let bar = printer.bar_in(bars, template);
-    // An invalid template would keep the default style; those above are valid, which a test holds.
+    // An invalid template would keep the default style; a test ensures that the templates above are valid.
     match style(template) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
@@ -136,16 +136,16 @@ fn style(template: &str) -> Result<ProgressStyle, indicatif::style::TemplateErro
     )
 }
 
-/// `2m 5s left`; `...` until the time is known.
+/// Formats the remaining time as `2m 5s left`, or as `...` until it is known.
 fn time_left(steps: u64, estimate: Duration) -> String {
     match estimate.as_secs() {
-        // No step is done yet, or the last ones are about to be.
+        // No step has been taken yet, or the last steps are about to finish.
         0 if steps > 0 => "...".to_owned(),
         seconds => format!("{} left", duration(seconds as f64)),
     }
 }
 
-/// `8s`, `2m 5s`, `3h 12m`.
+/// Formats a duration as `8s`, `2m 5s` or `3h 12m`.
 pub(super) fn duration(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
@@ -155,7 +155,7 @@ pub(super) fn duration(seconds: f64) -> String {
     }
 }
 
-/// The numbers next to the bar of an epoch; the terminal cuts off the last ones if it is narrow.
+/// Returns the numbers next to the bar of an epoch. A narrow terminal cuts off the last ones.
 fn message(loss: f64, images_per_second: f64, rate: f64, memory: Option<u64>) -> String {
     let memory = memory.map_or(String::new(), |bytes| {
         format!(", {:.1} GiB", bytes as f64 / f64::from(1 << 30))
@@ -171,7 +171,7 @@ mod tests {
 
     use indicatif::{ProgressDrawTarget, TermLike};
 
-    /// A terminal that keeps what was drawn last.
+    /// A terminal that keeps what was last drawn.
     #[derive(Debug, Clone)]
     struct Terminal {
         width: u16,
@@ -218,7 +218,7 @@ mod tests {
         }
     }
 
-    /// The line that is shown in a terminal of this width after `done` steps.
+    /// Returns the line shown in a terminal of this width after `done` steps.
     fn drawn(width: u16, template: &str, done: u64) -> String {
         let text = Arc::default();
         let terminal = Terminal {

@@ -1,7 +1,7 @@
-//! The processes that train together: those of torchrun or srun, or this one alone.
+//! The processes that train together: those started by torchrun or srun, or this process alone.
 //!
-//! The rest of the training code is written once for any number of processes. Without a group every call here
-//! is a no-op or returns this process's own value.
+//! The rest of the training code is written once, for any number of processes. Without a group, every call
+//! here is a no-op or returns this process's own value.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use torch_c10d::{ProcessGroup, ProcessGroupOptions};
 
 use effnet_cli::arguments::TrainingArguments;
 
-/// The group of this process, if it is in one.
+/// The group of this process, if it belongs to one.
 pub(super) struct Ranks {
     group: Option<ProcessGroup>,
     sync_bn: bool,
@@ -26,7 +26,7 @@ pub(super) struct Ranks {
 }
 
 impl Ranks {
-    /// A single process, which is not in a group.
+    /// Creates a single process, which does not belong to a group.
     pub(super) fn alone() -> Self {
         Self {
             group: None,
@@ -55,7 +55,7 @@ impl Ranks {
         self.group.as_ref()
     }
 
-    /// Whether this is the process that writes and prints.
+    /// Returns whether this is the process that writes and prints.
     pub(super) fn is_first(&self) -> bool {
         self.shard().rank == 0
     }
@@ -71,7 +71,7 @@ impl Ranks {
         })
     }
 
-    /// Makes sure that `facts` are the same on all processes.
+    /// Checks that `facts` is identical in every process.
     pub(super) fn agree(&self, facts: &BTreeMap<String, String>) -> anyhow::Result<()> {
         match &self.group {
             Some(group) => Ok(agree(group, facts)?),
@@ -79,7 +79,8 @@ impl Ranks {
         }
     }
 
-    /// Runs `work` on the first process and returns its result on all; its error is an error on all.
+    /// Runs `work` in the first process and returns its result in every process. An error in `work` is an
+    /// error in every process.
     pub(super) fn first<T: Serialize + DeserializeOwned>(
         &self,
         work: impl FnOnce() -> anyhow::Result<T>,
@@ -100,7 +101,7 @@ impl Ranks {
         made
     }
 
-    /// The values of all processes, by rank.
+    /// Returns the values of all processes, by rank.
     pub(super) fn gather<T: Serialize + DeserializeOwned>(&self, own: T) -> anyhow::Result<Vec<T>> {
         let Some(group) = &self.group else {
             return Ok(vec![own]);
@@ -112,7 +113,7 @@ impl Ranks {
         all.iter().map(parse).collect()
     }
 
-    /// Whether `own` is true on any process.
+    /// Returns whether `own` is true in any process.
     pub(super) fn any(&self, own: bool) -> anyhow::Result<bool> {
         match &self.group {
             Some(group) => Ok(group.any(own)?),
@@ -120,7 +121,7 @@ impl Ranks {
         }
     }
 
-    /// Joins `trainer` with those of the other processes.
+    /// Joins `trainer` with the trainers of the other processes.
     pub(super) fn join(&self, trainer: &mut Trainer) -> anyhow::Result<()> {
         match &self.group {
             Some(group) => Ok(trainer.join(group, self.sync_bn)?),
@@ -128,7 +129,7 @@ impl Ranks {
         }
     }
 
-    /// How a checkpoint describes the group.
+    /// Returns the description of the group for a checkpoint.
     pub(super) fn describe(&self) -> String {
         if self.group.is_none() || self.count() == 1 {
             return ALONE.to_owned();
@@ -137,18 +138,18 @@ impl Ranks {
         format!("{} ranks{norms}", self.count())
     }
 
-    /// Refuses to resume a run in a group of another size, whose steps would differ. `described` comes from the
-    /// checkpoint.
+    /// Rejects resuming a run in a group of a different size, whose steps would differ. `described` comes
+    /// from the checkpoint.
     pub(super) fn check(&self, described: Option<&str>) -> anyhow::Result<()> {
         let (before, now) = (described.unwrap_or(ALONE), self.describe());
         ensure!(
             before == now,
-            "the run was started with {before} and must be resumed with the same, found {now}"
+            "expected {before}, as when the run was started, found {now}; resume with the same setup"
         );
         Ok(())
     }
 
-    /// Waits until all processes are done, so that none mistakes the exit of another for a failure.
+    /// Waits until all processes are done, so that no process mistakes the exit of another for a failure.
     pub(super) fn finish(&self) -> anyhow::Result<()> {
         match &self.group {
             Some(group) => Ok(group.barrier()?),
@@ -156,7 +157,7 @@ impl Ranks {
         }
     }
 
-    /// Reports this process's error to the others.
+    /// Reports this process's error to the other processes.
     pub(super) fn report(&self, error: &anyhow::Error) {
         if let Some(group) = &self.group {
             group.report_failure(&format!("{error:#}"));

@@ -1,5 +1,5 @@
-//! Writes the run folder: log, TensorBoard events, curves, confusion matrix and checkpoints. In a group, only the first
-//! process has a [`Recorder`].
+//! Writes the run folder: log, TensorBoard events, curves, confusion matrix and checkpoints. In a group, only
+//! the first process has a [`Recorder`].
 
 use std::path::{Path, PathBuf};
 
@@ -58,7 +58,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Saves a checkpoint, after syncing the log up to it; returns the file.
+    /// Saves a checkpoint, after syncing the log up to it, and returns the file.
     pub(super) fn save(&mut self, mut snapshot: Snapshot, is_best: bool) -> anyhow::Result<Option<PathBuf>> {
         self.log.sync()?;
         let position = self.log.position().to_string();
@@ -68,7 +68,7 @@ impl Recorder {
     }
 }
 
-/// The checkpoint's note with the length of the log in bytes.
+/// The note in a checkpoint that holds the length of the log in bytes.
 pub(super) const LOG_POSITION: &str = "log_position";
 
 fn scalars(record: &EpochRecord, classes: usize, time: EpochTime) -> Vec<(&'static str, f64)> {

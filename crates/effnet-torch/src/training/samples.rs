@@ -1,5 +1,6 @@
-//! `samples.png` in the run folder: the first training images as the network gets them, augmented and mixed, with their
-//! labels. Wrong labels, channels in the wrong order and augmentation that hides the object are seen at once in it.
+//! Writes `samples.png` in the run folder: the first training images as the network receives them, augmented
+//! and mixed, with their labels. It reveals at a glance wrong labels, channels in the wrong order, and
+//! augmentation that hides the object.
 
 use anyhow::Context;
 use effnet_cli::training::settings::Settings;
@@ -10,12 +11,12 @@ use tch::{Device, Kind, Tensor};
 
 use super::data::TrainingData;
 
-/// The file in the run folder.
+/// The name of the file in the run folder.
 const SAMPLES: &str = "samples.png";
-/// The most images that are drawn.
+/// Maximum number of images to draw.
 const MOST: i64 = 16;
 
-/// Draws the first images of the first epoch, in the order in which they are trained on.
+/// Draws the first images of the first epoch, in the order in which the network is trained on them.
 pub(super) fn write(folder: &RunFolder, data: &TrainingData, settings: &Settings) -> anyhow::Result<()> {
     let mut steps = data.steps(settings, 0, 0)?;
     let parts = steps.next().context("an epoch has no step")??;
@@ -55,7 +56,7 @@ fn of_batch(batch: &Batch, data: &TrainingData, most: i64) -> anyhow::Result<Vec
     Ok(samples)
 }
 
-/// The class of an image, or the shares of its two classes where images are mixed.
+/// Returns the class of an image, or the shares of its two classes if images are mixed.
 fn caption(targets: &Targets, index: i64, classes: &[String]) -> anyhow::Result<String> {
     let name = |class: i64| usize::try_from(class).ok().and_then(|class| classes.get(class));
     let name = |class: i64| name(class).cloned().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A run that is to be resumed: its last checkpoint, checked against the settings and the images of this start.
+//! A run to be resumed: its last checkpoint, checked against the settings and the images of this start.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ use super::initial_model::InitialModel;
 use super::recorder::{LOG_POSITION, Recorder};
 use super::session::Session;
 
-/// Settings that may differ when a run is resumed, because they do not change what it computes. The images and the
-/// teacher may have moved; whether they are the same is checked by their contents.
+/// Settings that may differ when a run is resumed, because they do not change what it computes. The images
+/// and the teacher may have moved; their contents are compared to check that they are the same.
 pub(super) const FREE: [&str; 4] = ["data", "workers", "save_steps", "teacher"];
 
 /// A run to resume.
@@ -27,7 +27,7 @@ pub(super) struct SavedRun {
 }
 
 impl SavedRun {
-    /// Reads the last checkpoint, and makes sure that images and settings are those of the run.
+    /// Reads the last checkpoint, and checks that the images and settings are those of the run.
     pub(super) fn open(
         folder: RunFolder,
         settings: &Settings,
@@ -36,8 +36,8 @@ impl SavedRun {
     ) -> anyhow::Result<Self> {
         ensure!(
             data.recorded_split(settings) == folder.read_json::<RecordedSplit>(SPLIT_FILE)?,
-            "{}: the images differ from those that the run {} was started with; to train on them, \
-             start a new run and pass the weights of this one with --weights",
+            "{}: the images differ from those with which the run {} was started; to train on them, \
+             start a new run and pass the weights of the old run with --weights",
             settings.data.display(),
             folder.path().display()
         );
@@ -56,7 +56,7 @@ impl SavedRun {
         })
     }
 
-    /// The line that says where the run is resumed.
+    /// Returns the line that says where the run is resumed.
     pub(super) fn describe(&self, session: &Session<'_>) -> String {
         let position = session.trainer.position();
         let steps = session.steps_per_epoch();
@@ -75,10 +75,11 @@ impl SavedRun {
         )
     }
 
-    /// Reopens the files of the run, cut off after the checkpoint.
+    /// Reopens the files of the run, truncated to their state at the checkpoint.
     pub(super) fn recorder(self, title: String, classes: usize, facts: RunFacts) -> anyhow::Result<Recorder> {
         let step = self.snapshot.trainer.position.step;
-        // TensorBoard drops earlier events from the first step of a new file on: keep those of the last step.
+        // TensorBoard drops earlier events from the first step of a new file on, so keep the events of the
+        // last step.
         let first_step = if step == 0 { 0 } else { step + 1 };
         let log = Log::resume(self.folder.log(), note(&self.snapshot.notes, LOG_POSITION)?)?;
         let (mut history, mut steps) = (Vec::new(), Vec::new());
@@ -103,7 +104,7 @@ impl SavedRun {
     }
 }
 
-/// A value in the notes of a checkpoint.
+/// Returns a value from the notes of a checkpoint.
 pub(super) fn note<T: std::str::FromStr>(notes: &BTreeMap<String, String>, name: &str) -> anyhow::Result<T> {
     let value = notes.get(name).and_then(|text| text.parse().ok());
     value.with_context(|| format!("the checkpoint has no usable `{name}`"))

@@ -1,7 +1,7 @@
-//! The epochs of a training run: steps, validation, checkpoints, early stopping and Ctrl-C.
+//! Runs the epochs of a training run: steps, validation, checkpoints, early stopping and Ctrl-C.
 //!
-//! It must leave a run folder that can be resumed, however it ends. In a group, all processes make the same
-//! decisions after the same step; otherwise one of them would wait for the others until the timeout.
+//! However it ends, it must leave a run folder that can be resumed. In a group, all processes must make the
+//! same decisions after the same step; otherwise, one of them would wait for the others until the timeout.
 
 use anyhow::Context;
 use effnet_data::metrics::{ConfusionMatrix, Metrics};
@@ -28,13 +28,13 @@ pub(super) struct Session<'p> {
     pub(super) trainer: Trainer,
     /// The processes that train together.
     pub(super) ranks: &'p Ranks,
-    /// Writes the run folder; only the first process has one.
+    /// Writes the run folder; only the first process has a recorder.
     pub(super) recorder: Option<Recorder>,
     /// The best epoch so far.
     pub(super) best: Option<Best>,
-    /// Its confusion matrix, unless the run was resumed since.
+    /// The confusion matrix of the best epoch, unless the run has been resumed since then.
     pub(super) confusion: Option<ConfusionMatrix>,
-    /// The sha256 of the teacher.
+    /// The SHA-256 of the teacher.
     pub(super) teacher: Option<String>,
     /// The learning rate of the last step.
     pub(super) rate: f64,
@@ -45,13 +45,13 @@ pub(super) struct Session<'p> {
 /// The batches of each step.
 type Batches = Box<dyn Iterator<Item = anyhow::Result<Vec<Batch>>>>;
 
-/// How a training ended.
+/// How a training run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Ending {
     Finished,
-    /// Validation has not improved for `patience` epochs.
+    /// Validation did not improve for `patience` epochs.
     EarlyStopped,
-    /// Stopped by Ctrl-C, after saving.
+    /// Ctrl-C stopped the run, after saving.
     Interrupted,
 }
 
@@ -81,7 +81,7 @@ impl Session<'_> {
         Ok(ending)
     }
 
-    /// How the training ended, if there is nothing left to do.
+    /// Returns how the training run ended, if nothing remains to be done.
     pub(super) fn ending(&self) -> Option<Ending> {
         if self.trainer.is_finished() && self.trainer.position().epoch_step == 0 {
             return Some(Ending::Finished);
@@ -100,7 +100,7 @@ impl Session<'_> {
         self.data.steps_per_epoch(&self.settings)
     }
 
-    /// The rest of an epoch, and its validation.
+    /// Runs the rest of an epoch, and its validation.
     fn epoch(&mut self) -> anyhow::Result<Work<()>> {
         let position = self.trainer.position();
         let (epoch, epochs) = (position.epoch + 1, u64::from(self.settings.epochs));
@@ -131,7 +131,7 @@ impl Session<'_> {
         Ok(Work::Done(()))
     }
 
-    /// Takes steps until the epoch has had `steps` of them.
+    /// Takes steps until the epoch has had `steps` steps.
     fn steps(&mut self, steps: u64) -> anyhow::Result<Work<()>> {
         let position = self.trainer.position();
         if position.epoch_step >= steps {
@@ -148,7 +148,7 @@ impl Session<'_> {
             if is_due(self.settings.log_steps) {
                 self.log_step(loss)?;
             }
-            // After the last step of an epoch, `finish_epoch` saves.
+            // After the last step of an epoch, `finish_epoch` saves the checkpoint.
             if is_due(self.settings.save_steps) && position.epoch_step < steps {
                 self.save(false)?;
             }
@@ -159,7 +159,7 @@ impl Session<'_> {
         Ok(Work::Done(()))
     }
 
-    /// The batches of the remaining steps of an epoch.
+    /// Returns the batches of the remaining steps of an epoch.
     fn batches(&self, position: Position) -> anyhow::Result<Batches> {
         let steps = self
             .data
@@ -170,7 +170,7 @@ impl Session<'_> {
         })
     }
 
-    /// Whether any process was interrupted: all of them stop after the same step.
+    /// Returns whether any process was interrupted, so that all of them stop after the same step.
     fn is_interrupted(&self) -> anyhow::Result<bool> {
         self.ranks.any(self.interrupt.is_set())
     }
@@ -189,7 +189,7 @@ impl Session<'_> {
         }
     }
 
-    /// Evaluates the network, or its EMA, on the validation images; `None` without any.
+    /// Evaluates the network, or its EMA, on the validation images; `None` if there are none.
     fn validate(&self) -> anyhow::Result<Work<Option<Metrics>>> {
         if self.data.validation_images() == 0 {
             return Ok(Work::Done(None));
@@ -301,11 +301,11 @@ impl Session<'_> {
     }
 }
 
-/// The checkpoint's note with the learning rate of the last step.
+/// The note in a checkpoint that holds the learning rate of the last step.
 pub(super) const RATE: &str = "rate";
-/// The checkpoint's note with the sha256 of the teacher, if there is one.
+/// The note in a checkpoint that holds the SHA-256 of the teacher, if there is one.
 pub(super) const TEACHER: &str = "teacher";
-/// The checkpoint's note with the number of processes, if there is more than one.
+/// The note in a checkpoint that holds the number of processes, if there is more than one.
 pub(super) const RANKS: &str = "ranks";
 
 /// Adds advice to an out-of-memory error.

@@ -1,8 +1,8 @@
 //! Builds a [`Session`]: opens images, weights, teacher and run folder, and resolves every `auto` setting.
 //!
-//! Wrong weights, teachers and settings are refused here, before the folder of a new run is created: what fails early
-//! leaves no trace. The processes of a group compare what they opened, so that a rank with other images or flags is
-//! found at the start.
+//! Wrong weights, teachers and settings are rejected here, before the folder of a new run is created, so that
+//! early failures leave no trace. The processes of a group compare what they opened, so that a rank with
+//! different images or flags is detected at the start.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ use effnet_cli::training::settings::Settings;
 use effnet_cli::training::values::{Auto, FreezeName};
 use effnet_cli::{Printer, counted};
 
-/// What a session is built from.
+/// Everything from which a session is built.
 pub(super) struct SessionBuilder<'a> {
     pub(super) settings: Settings,
     pub(super) device: Device,
@@ -45,17 +45,17 @@ pub(super) struct SessionBuilder<'a> {
     pub(super) threads: usize,
 }
 
-/// What was built.
+/// The result of building a session.
 pub(super) enum Built<'a> {
     /// A session that is ready to train.
     Session(Box<Session<'a>>),
-    /// Interrupted before training started.
+    /// The user interrupted the run before training started.
     Interrupted,
     /// The run to resume has ended; nothing was written.
     Ended(Box<Ended>),
 }
 
-/// A run that has ended before.
+/// A run that had already ended.
 pub(super) struct Ended {
     pub(super) ending: Ending,
     pub(super) settings: Settings,
@@ -74,7 +74,8 @@ impl<'a> SessionBuilder<'a> {
         }
     }
 
-    /// A new run, in the folder `output`, which the first process creates once there is something to write.
+    /// Builds a new run in the folder `output`, which the first process creates once there is something to
+    /// write.
     fn new_run(mut self, output: Option<&NewFolder>) -> anyhow::Result<Built<'a>> {
         self.ranks
             .first(|| Ok(output.map_or(Ok(()), NewFolder::check)?))?;
@@ -175,13 +176,13 @@ impl<'a> SessionBuilder<'a> {
         };
         if self.settings.weights == "none" {
             self.printer.warning(format!(
-                "--freeze {frozen} with --weights none: what is frozen keeps its random weights; pass --weights pretrained, \
+                "--freeze {frozen} with --weights none: the frozen layers keep their random weights; pass --weights pretrained, \
                  or omit --freeze"
             ));
         }
     }
 
-    /// The settings with every `auto` resolved but the learning rate.
+    /// Returns the settings with every `auto` resolved, except for the learning rate.
     fn settled(&self, networks: Networks<'_>, data: &TrainingData) -> anyhow::Result<Settings> {
         let mut settings = self.settings.clone();
         batch_size::settle(&mut settings, networks, data, self.device, self.printer)?;
@@ -258,7 +259,7 @@ impl<'a> SessionBuilder<'a> {
         Ok(Built::Session(Box::new(session)))
     }
 
-    /// The last weights of the run in `folder`.
+    /// Opens the last weights of the run in `folder`.
     fn initial_model_of_run(&self, folder: &RunFolder, datasets: &Datasets) -> anyhow::Result<InitialModel> {
         let weights = folder.path().join("last.safetensors");
         let weights = Weights {
@@ -285,7 +286,8 @@ impl<'a> SessionBuilder<'a> {
         Ok(model)
     }
 
-    /// The teacher, if any, tried out so that an unusable one is reported before anything slow starts.
+    /// Opens the teacher, if there is one, and tries it out so that an unusable teacher is reported before
+    /// anything slow starts.
     fn teacher(&self, datasets: &Datasets, model: &InitialModel) -> anyhow::Result<Option<TeacherFile>> {
         let teacher = TeacherFile::open(&self.settings, datasets.classes(), self.zoo, self.printer)?;
         if let Some(teacher) = &teacher {
@@ -294,7 +296,7 @@ impl<'a> SessionBuilder<'a> {
         Ok(teacher)
     }
 
-    /// Makes sure that all processes were started with the same data, network and settings.
+    /// Checks that all processes were started with the same data, network and settings.
     fn agree(
         &self,
         datasets: &Datasets,
@@ -319,7 +321,7 @@ impl<'a> SessionBuilder<'a> {
         self.ranks.agree(&facts)
     }
 
-    /// A session after `step` steps, whose trainer has not joined the group yet.
+    /// Creates a session after `step` steps, whose trainer has not joined the group yet.
     fn new_session(
         self,
         data: TrainingData,
@@ -343,7 +345,7 @@ impl<'a> SessionBuilder<'a> {
     }
 }
 
-/// What `--freeze` freezes, as spelled there.
+/// Returns what `--freeze` freezes, spelled as in the flag.
 fn frozen(name: FreezeName) -> Option<&'static str> {
     match name {
         FreezeName::Nothing => None,
@@ -352,7 +354,7 @@ fn frozen(name: FreezeName) -> Option<&'static str> {
     }
 }
 
-/// The title of the curves: the data by name, without the folders around it.
+/// Returns the title of the curves. It names the data set without the folders around it.
 fn title(settings: &Settings, model: &InitialModel, classes: &[String]) -> String {
     let data = settings.data.file_name().unwrap_or(settings.data.as_os_str());
     format!(
@@ -363,7 +365,7 @@ fn title(settings: &Settings, model: &InitialModel, classes: &[String]) -> Strin
     )
 }
 
-/// A run must be resumed with the teacher it was started with, wherever its file is now.
+/// Checks that a run is resumed with the teacher it was started with, wherever the teacher's file is now.
 fn check_teacher(
     settings: &Settings,
     teacher: Option<&TeacherFile>,

@@ -1,8 +1,9 @@
-//! Determines the settings and the run folder that training starts with: a new run, or one to resume.
+//! Determines the settings and the run folder with which training starts: those of a new run, or of a run to
+//! resume.
 //!
-//! In a group only rank 0 sees the folder, so it decides and broadcasts the decision. A launcher such as torchrun restarts
-//! a failed group with the same command line: the group then has to find the run it made before and resume it, instead
-//! of starting a second one.
+//! In a group, only rank 0 sees the folder, so it decides and broadcasts the decision. A launcher such as
+//! torchrun restarts a failed group with the same command line. The group then has to find the run that it
+//! created before and resume it, instead of starting a second run.
 
 use std::path::{Path, PathBuf};
 
@@ -19,24 +20,24 @@ use effnet_cli::training::settings::Settings;
 
 /// How training starts. Only the first process has the run folder; the others follow what it decides.
 pub(super) enum StartMode {
-    /// A new run in this folder, which is not created yet.
+    /// A new run in this folder, which has not been created yet.
     New(NewFolder),
     /// A run to resume.
     Resume(RunFolder),
-    /// Whatever the first process does.
+    /// Do what the first process does.
     Follow { resumes: bool },
 }
 
 /// The folder of a new run.
 pub(super) enum NewFolder {
-    /// That of `--output`, or the one that a group uses.
+    /// The folder from `--output`, or the folder that a group uses.
     Chosen(PathBuf),
-    /// The first unused one of this command.
+    /// The first unused folder for this command.
     Unused(String),
 }
 
 impl NewFolder {
-    /// Refuses a folder that holds a run before anything slow starts. Nothing is written.
+    /// Rejects a folder that already holds a run before anything slow starts. Nothing is written.
     pub(super) fn check(&self) -> Result<(), RunError> {
         match self {
             Self::Chosen(folder) => RunFolder::check_unoccupied(folder),
@@ -59,15 +60,15 @@ impl NewFolder {
     }
 }
 
-/// What the first process broadcasts to the others.
+/// The decision that the first process broadcasts to the others.
 #[derive(Serialize, Deserialize)]
 struct StartBroadcast {
     resumes: bool,
-    /// Settings of the run being resumed.
+    /// The settings of the run being resumed.
     saved: Option<Settings>,
 }
 
-/// The settings from the flags, the configuration file and `defaults`.
+/// Returns the settings from the flags, the configuration file and `defaults`.
 pub(super) fn settings(
     arguments: &TrainingArguments,
     defaults: Settings,
@@ -94,8 +95,8 @@ pub(super) fn with_absolute_paths(mut settings: Settings) -> anyhow::Result<Sett
     Ok(settings)
 }
 
-/// How a group starts, and with which settings. After a restart by the launcher, it resumes the run in its folder if
-/// the settings match.
+/// Determines how a group starts, and with which settings. After a restart by the launcher, the group resumes
+/// the run in its folder if the settings match.
 pub(super) fn of_group(
     command: &str,
     arguments: &TrainingArguments,
@@ -135,8 +136,8 @@ fn in_folder(folder: PathBuf) -> anyhow::Result<StartMode> {
     })
 }
 
-/// The folder of `--output`, the one the group used before a restart, or a new one. The group's store remembers it for as
-/// long as the launcher runs.
+/// Returns the folder from `--output`, the folder that the group used before a restart, or a new folder. The
+/// group's store remembers it for as long as the launcher runs.
 fn folder_of_group(command: &str, arguments: &TrainingArguments, ranks: &Ranks) -> anyhow::Result<PathBuf> {
     if let Some(folder) = &arguments.output {
         return Ok(folder.clone());
@@ -155,10 +156,10 @@ fn folder_of_group(command: &str, arguments: &TrainingArguments, ranks: &Ranks) 
     Ok(folder)
 }
 
-/// The key of the folder in the store.
+/// The key of the folder in the group's store.
 const FOLDER: &str = "folder";
 
-/// `settings`, with the values of `saved` in place of `auto`.
+/// Returns `settings`, with the values from `saved` in place of `auto`.
 fn settled_as(settings: Settings, saved: &Settings) -> anyhow::Result<Settings> {
     let (mut settings, saved) = (serde_json::to_value(settings)?, serde_json::to_value(saved)?);
     if let (Value::Object(settings), Value::Object(saved)) = (&mut settings, &saved) {
@@ -171,7 +172,7 @@ fn settled_as(settings: Settings, saved: &Settings) -> anyhow::Result<Settings> 
     Ok(serde_json::from_value(settings)?)
 }
 
-/// `runs/finetune-1`, or with the first number that is not taken.
+/// Returns `runs/finetune-1`, or the same with the first unused number.
 fn unused_folder(command: &str) -> PathBuf {
     let name = |number: u32| PathBuf::from(format!("runs/{command}-{number}"));
     let mut names = (1..).map(name);

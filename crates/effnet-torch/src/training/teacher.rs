@@ -1,7 +1,7 @@
 //! `--teacher`: opens the network to distill from, an EfficientNet or a TorchScript file.
 //!
-//! A teacher with other classes or another output would make the whole run worthless, so it is tried out
-//! before the first step.
+//! A teacher with different classes or a different output would make the whole run worthless, so the teacher
+//! is tried out before the first step.
 
 use std::path::{Path, PathBuf};
 
@@ -33,12 +33,12 @@ pub(super) struct TeacherFile {
 enum Network {
     /// An EfficientNet, and its preprocessing.
     Weights(Box<ModelFile>, EvalTransform),
-    /// A TorchScript file, as `torch.jit.save` writes it.
+    /// A TorchScript file, as written by `torch.jit.save`.
     Script(PathBuf),
 }
 
 impl TeacherFile {
-    /// Opens the teacher of `settings`, downloading it if necessary; `None` without one.
+    /// Opens the teacher named by `settings`, downloading it if necessary; `None` if there is no teacher.
     pub(super) fn open(
         settings: &Settings,
         classes: &[String],
@@ -50,7 +50,7 @@ impl TeacherFile {
         };
         let open = || -> anyhow::Result<Self> {
             let found = zoo.locate_one(name, &mut DownloadProgress::new(printer))?;
-            // Before the digest: opening the file gives the better error message.
+            // This precedes computing the digest, because opening the file gives the better error message.
             let script = match &found.content {
                 WeightsContent::File(path) if is_script(path)? => Some(path.clone()),
                 _ => None,
@@ -72,7 +72,7 @@ impl TeacherFile {
         })
     }
 
-    /// The line about the teacher that is printed before training.
+    /// Returns the line about the teacher that is printed before training.
     pub(super) fn describe(&self) -> String {
         match &self.network {
             Network::Weights(file, _) => format!("teacher: {}, {}", self.name, file.variant),
@@ -93,7 +93,8 @@ impl TeacherFile {
                 Box::new(Renormalised::new(network, student, transform, device)?)
             }
             Network::Script(path) => {
-                // Profiling would compile kernels for the shapes of the first batches, which takes ten seconds on a GPU.
+                // Profiling would compile kernels for the shapes of the first batches, which takes ten
+                // seconds on a GPU.
                 tch::jit::f_set_profiling_mode(false)?;
                 let mut script = CModule::load_on_device(path, device)
                     .with_context(|| format!("{}: cannot be loaded as TorchScript", path.display()))?;
@@ -122,8 +123,8 @@ impl TeacherFile {
     }
 }
 
-/// Whether the file is a TorchScript archive; an error if it is not a checkpoint either. No code in the file
-/// is executed.
+/// Returns whether the file is a TorchScript archive. It is an error if the file is not a checkpoint either.
+/// No code in the file is executed.
 fn is_script(path: &Path) -> anyhow::Result<bool> {
     match Checkpoint::open(path) {
         Ok(_) => Ok(false),
@@ -132,13 +133,13 @@ fn is_script(path: &Path) -> anyhow::Result<bool> {
     }
 }
 
-/// An EfficientNet trained on `classes`.
+/// Opens an EfficientNet trained on `classes`.
 fn weights(found: Weights, classes: &[String], zoo: &Zoo) -> anyhow::Result<Network> {
     let file = ModelFile::inspect(found, &ModelOptions::default())?;
     let path = file.path().display();
     ensure!(
         file.num_classes() == classes.len(),
-        "{path}: has {} classes, expected {}, those of the images",
+        "{path}: has {} classes, expected {}, as in the images",
         file.num_classes(),
         classes.len()
     );

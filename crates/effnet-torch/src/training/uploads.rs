@@ -1,4 +1,4 @@
-//! Prefetches batches to a CUDA device while it computes the step before.
+//! Prefetches batches to a CUDA device while the device computes the previous step.
 //!
 //! Uploading in the training loop would leave the device idle during each copy.
 
@@ -13,8 +13,8 @@ use super::data::Steps;
 
 type Parts = anyhow::Result<Vec<Batch>>;
 
-/// The steps of an epoch, with their images on the device. A thread mixes and uploads them; it works on one step while at
-/// most one finished step waits.
+/// The steps of an epoch, with their images on the device. A thread mixes and uploads them; it prepares one
+/// step while at most one finished step waits.
 pub(super) struct Uploads {
     /// `None` once dropped.
     ready: Option<Receiver<Parts>>,
@@ -57,7 +57,8 @@ impl Iterator for Uploads {
         if let Ok(parts) = self.ready.as_ref()?.recv() {
             return Some(parts);
         }
-        // The thread ended after the last step, or by a panic: then the epoch must not look complete.
+        // The thread ended after the last step, or because of a panic. After a panic, the epoch must not look
+        // complete.
         let ended = self.thread.take()?.join();
         ended.is_err().then(|| Err(anyhow!("the upload thread panicked")))
     }
@@ -68,7 +69,7 @@ impl Drop for Uploads {
         // Ends the thread at its next step, so that it does not use the device while the process exits.
         self.ready = None;
         if let Some(thread) = self.thread.take() {
-            // A panic has printed its message already.
+            // A panic has already printed its message.
             let _ = thread.join();
         }
     }
@@ -83,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    /// An endless iterator of steps that counts how many it made.
+    /// Returns an endless iterator of steps that counts how many it has produced.
     fn steps(made: &Arc<AtomicUsize>) -> impl Iterator<Item = Parts> + Send + 'static {
         let made = Arc::clone(made);
         std::iter::repeat_with(move || {

@@ -1,7 +1,8 @@
-//! A data set that counts the images which decode with a warning.
+//! A data set that counts the images that decode with a warning.
 //!
-//! Training surveys its images once. Damaged ones that decode are trained on, as in Python, but a user who trains on
-//! half-grey photographs should hear of it; one line with their number is enough for that.
+//! Training surveys its images once. Damaged images that can be decoded are used for training, as in Python,
+//! but a user whose training images are half grey should be told. A single line with the number of such
+//! images is enough.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

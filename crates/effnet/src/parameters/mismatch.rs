@@ -22,9 +22,9 @@ pub struct Mismatch {
     pub unexpected: Vec<String>,
     /// Tensors whose shapes differ.
     pub wrong_shape: Vec<WrongShape>,
-    /// Tensors whose element type cannot be that of the parameter, with that type.
+    /// Tensors whose element type the parameter cannot have, with the type found.
     pub wrong_type: Vec<(String, String)>,
-    /// What the state dict appears to be, and what to do.
+    /// A guess at what the state dict is, and advice on what to do.
     pub hint: Option<String>,
 }
 
@@ -38,8 +38,7 @@ impl Mismatch {
     }
 }
 
-/// Maximum number of names that a message lists per kind of difference; with the wrong variant there are
-/// hundreds.
+/// Maximum number of names that a message lists per kind of difference; the wrong variant gives hundreds.
 const LISTED: usize = 20;
 
 fn list<T>(f: &mut fmt::Formatter<'_>, title: &str, items: &[T], show: impl Fn(&T) -> String) -> fmt::Result {

@@ -6,9 +6,9 @@ use effnet_checkpoint::{DType, Tensor};
 use super::{LoadError, LoadOptions, Parameters};
 
 impl Parameters {
-    /// Random parameters, which take as long to run as trained ones: convolutions from a uniform distribution
-    /// with the variance `2 / fan-out` of the reference implementation, identity batch norms, biases of 0.
-    /// Equal seeds give equal parameters.
+    /// Returns random parameters, which take as long to run as trained ones. Convolution weights come from a
+    /// uniform distribution with the variance `2 / fan-out`, as in the reference implementation; batch norms
+    /// are identities; biases are 0. Equal seeds give equal parameters.
     ///
     /// # Errors
     /// [`LoadError::Config`] for a field out of range.
@@ -29,7 +29,7 @@ impl Parameters {
                     [classes, _] => 1.0 / (classes as f32).sqrt(),
                     _ => 0.0,
                 };
-                // Scale and variance of a batch norm; weights with one dimension are such scales.
+                // The scale and variance of a batch norm are 1. One-dimensional weights are such scales.
                 let is_one = parameter.name.ends_with(".weight") || parameter.name.ends_with(".running_var");
                 let mut value = || match (bound > 0.0, is_one) {
                     (true, _) => bound * (2.0 * random.f32() - 1.0),

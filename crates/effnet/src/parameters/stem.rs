@@ -1,4 +1,4 @@
-//! Adapts the stem to another number of input channels.
+//! Adapts the stem to a different number of input channels.
 
 use effnet_checkpoint::{DType, Tensor, TensorError};
 

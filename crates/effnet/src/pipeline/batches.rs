@@ -1,4 +1,4 @@
-//! The computing side of a pipeline: gathers batches and runs them, one ahead of the results.
+//! The computing side of a pipeline: gathers batches and runs them, one batch ahead of the results.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +10,10 @@ use crate::{Backend, BackendError, Images, Pending};
 pub(super) struct Batches<T, B> {
     reader: Reader<T>,
     backend: B,
-    /// Images of the next call, contiguous; the memory is reused.
+    /// Pixels of the images for the next call, contiguous; the memory is reused.
     gathered: Vec<f32>,
     batch_size: usize,
-    /// For [`Pipeline::reduced_batch_size`](super::Pipeline::reduced_batch_size).
+    /// The value of [`Pipeline::reduced_batch_size`](super::Pipeline::reduced_batch_size), 0 unless reduced.
     reduced: Arc<AtomicUsize>,
 }
 
@@ -49,7 +49,7 @@ impl<T: Source, B: Backend> Batches<T, B> {
         }
     }
 
-    /// Runs all batches, until `deliver` returns that the receiver is gone.
+    /// Runs all batches, stopping early if `deliver` reports that the receiver is gone.
     fn run_all(&mut self, deliver: impl Fn(Vec<Output<T>>) -> bool) -> Result<(), BackendError> {
         let mut images = Vec::new();
         let mut pending = None;
@@ -77,7 +77,7 @@ impl<T: Source, B: Backend> Batches<T, B> {
     /// Submits the next batch from the front of `images`; `None` if there are no images, or once stopped.
     fn start(&mut self, images: &mut Vec<Output<T>>) -> Result<Option<Batch<T>>, BackendError> {
         while !images.is_empty() && !self.reader.is_stopped() {
-            // There is more than one batch after the batch size was reduced.
+            // After the batch size was reduced, `images` holds more than one batch.
             let count = images.len().min(self.batch_size);
             match self.submit(&images[..count]) {
                 Ok(rows) => {

@@ -12,8 +12,8 @@ use crate::BackendError;
 
 /// Decodes images on its own threads, a few ahead of the consumer.
 ///
-/// Decoding starts at once, so that the first images are ready when the network is. Dropping the reader ends
-/// the threads, each after its current image.
+/// Decoding starts immediately, so that the first images are ready when the network is. Dropping the reader
+/// ends the threads, each after its current image.
 pub struct Reader<T> {
     window: DecodeWindow<T, Vec<f32>>,
     spare: Arc<Spare>,
@@ -22,7 +22,7 @@ pub struct Reader<T> {
     stop: Arc<AtomicBool>,
 }
 
-/// Buffers of images that were consumed, for reuse: new memory would be faulted in page by page.
+/// Buffers of consumed images, kept for reuse because new memory would be faulted in page by page.
 #[derive(Debug, Default)]
 struct Spare(Mutex<Vec<Vec<f32>>>);
 
@@ -83,8 +83,8 @@ impl<T> Reader<T> {
         self.spare.lock().truncate(batch_size);
     }
 
-    /// Appends decoded images to `images` until it has `count`, waiting for them. It has fewer only at the
-    /// end of the inputs.
+    /// Appends decoded images to `images` until it holds `count`, waiting for them. It ends up with fewer
+    /// only at the end of the inputs.
     pub(super) fn fill(&self, images: &mut Vec<Output<T>>, count: usize) {
         while images.len() < count
             && let Some(image) = self.window.take()
@@ -93,7 +93,7 @@ impl<T> Reader<T> {
         }
     }
 
-    /// Keeps the buffer of an image for reuse, unless `most` are kept already.
+    /// Keeps the buffer of an image for reuse, unless `most` buffers are already kept.
     pub(super) fn recycle(&self, pixels: Vec<f32>, most: usize) {
         let mut spare = self.spare.lock();
         if spare.len() < most {

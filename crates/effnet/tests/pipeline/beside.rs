@@ -1,4 +1,4 @@
-//! Backends whose results come later, as those of a CUDA device do.
+//! Tests of backends whose results arrive later, like those of a CUDA device.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,18 +7,18 @@ use effnet::{Backend, BackendError, Images, MemoryNeed, Pending, Pipeline, Preci
 
 use crate::{TestImage, assert_grey, greys, transform};
 
-/// What was done with a batch.
+/// Something that happened to a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Event {
     Submitted(usize),
     Awaited(usize),
 }
 
-/// Numbers its batches, and computes when it is waited for.
+/// A backend that numbers its batches and records when they are submitted and awaited.
 struct Later {
     calls: AtomicUsize,
     events: Arc<Mutex<Vec<Event>>>,
-    /// What becomes of the call with this number.
+    /// Returns the result of submitting the call with this number.
     submit: fn(usize) -> Result<(), BackendError>,
 }
 

@@ -1,4 +1,4 @@
-//! The pipeline, with backends that are not networks and images that are not files.
+//! Tests of the pipeline with backends that are not networks and images that are not files.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 
@@ -17,7 +17,7 @@ use effnet::{
 };
 use effnet_image::{EvalTransform, Image, ImageError};
 
-/// An image of one grey, by its number.
+/// A numbered image of a single grey value, or one that fails.
 #[derive(Debug)]
 pub(crate) enum TestImage {
     Grey(u8),
@@ -35,7 +35,7 @@ impl TestImage {
 impl Source for TestImage {
     fn image(&self) -> Result<Cow<'_, Image>, BoxError> {
         match *self {
-            // Sizes differ, so that images are not finished in the order in which they are begun.
+            // Sizes differ, so that images do not finish in the order in which they start.
             Self::Grey(grey) => Ok(Cow::Owned(solid(grey, 10 + usize::from(grey) * 977 % 400)?)),
             Self::Damaged(number) => Err(format!("image {number} is damaged").into()),
             Self::Panicking(number) => panic!("image {number} is out of bounds"),
@@ -47,7 +47,7 @@ pub(crate) fn solid(grey: u8, side: usize) -> Result<Image, ImageError> {
     Image::from_rgb8(side, side, vec![grey; side * side * 3])
 }
 
-/// Values are those of the pixels.
+/// A transform that keeps the pixel values.
 pub(crate) fn transform() -> EvalTransform {
     EvalTransform {
         mean: [0.0; 3],
@@ -56,7 +56,7 @@ pub(crate) fn transform() -> EvalTransform {
     }
 }
 
-/// The grey of each image, as `[N, 1]`.
+/// The grey value of each image, as `[N, 1]`.
 pub(crate) fn greys(images: Images<'_>) -> Rows {
     let [count, channels, height, width] = images.shape();
     assert_eq!([channels, height, width], [3, 8, 8]);
@@ -65,7 +65,7 @@ pub(crate) fn greys(images: Images<'_>) -> Rows {
     Rows::new(means, count).unwrap()
 }
 
-/// A backend that is a function.
+/// A backend that calls a function.
 pub(crate) struct Call<F>(pub(crate) F);
 
 impl<F: Fn(Images<'_>) -> Result<Rows, BackendError> + Send + Sync + 'static> Backend for Call<F> {
@@ -134,7 +134,7 @@ fn batches_are_full_but_for_the_last() {
 fn a_damaged_image_and_one_that_the_decoder_panics_on_fail_alone() {
     let inputs = (0..20)
         .map(|number| match number {
-            // A whole batch of them among others.
+            // Among them is a whole batch of damaged images.
             3 | 10 | 11 | 12 | 13 => TestImage::Damaged(number),
             14 => TestImage::Panicking(number),
             _ => TestImage::Grey(number),

@@ -1,4 +1,4 @@
-//! Bounded memory, and memory that runs out.
+//! Tests of bounded memory, and of running out of memory.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use crate::{Call, TestImage, assert_grey, greys, pipeline, solid, transform};
 const BATCH: usize = 6;
 const THREADS: usize = 3;
 
-/// How many images are decoded, or being decoded, and have not been through the network.
+/// The number of images that are decoded or being decoded and have not yet been through the network, now and
+/// at most.
 #[derive(Default)]
 struct Gauge {
     now: AtomicUsize,
@@ -39,8 +40,8 @@ fn two_batches_and_an_image_for_each_thread_are_decoded_at_once_and_no_more() {
     let over = Arc::new(AtomicBool::new(false));
     let waits = Arc::clone(&over);
     let run = move |images: Images<'_>| {
-        // While the network runs, a batch is decoded ahead: wait for it, then give it time to
-        // become more than that. Nothing is decoded any more once the pipeline is dropped.
+        // While the network runs, a batch is decoded ahead. Wait for it, then leave time for more images to
+        // be decoded, which would be an error. Nothing more is decoded once the pipeline is dropped.
         while of_runner.now.load(Ordering::SeqCst) < 2 * BATCH && !waits.load(Ordering::SeqCst) {
             std::thread::yield_now();
         }
@@ -72,7 +73,7 @@ fn inputs_are_not_pulled_ahead_of_a_caller_who_takes_nothing() {
     let mut pipeline = Pipeline::new(reader, Call(|images: Images<'_>| Ok(greys(images))), BATCH).unwrap();
     assert_grey(&pipeline.next().unwrap().unwrap());
     std::thread::sleep(Duration::from_millis(300));
-    // Given out, waiting, computed and not yet accepted, gathered, ahead.
+    // The batches: handed out, waiting, computed but not yet accepted, gathered, decoded ahead.
     let bound = 5 * BATCH + THREADS;
     let pulled = pulled.load(Ordering::SeqCst);
     assert!(

@@ -1,4 +1,4 @@
-//! The stop flag, and a pipeline that is dropped.
+//! Tests of the stop flag, and of dropping a pipeline.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -9,7 +9,7 @@ use effnet::{BackendError, Images, Pipeline, Reader, Rows};
 
 use crate::{Call, TestImage, assert_grey, greys, pipeline, transform};
 
-/// Far more than any of this takes on a machine that is busy; a pipeline that hangs takes longer.
+/// Far longer than any of these tests takes even on a busy machine; only a pipeline that hangs takes longer.
 const LONG: Duration = Duration::from_secs(60);
 
 #[test]
@@ -21,7 +21,7 @@ fn stopped_it_gives_what_is_finished_and_does_not_wait_for_the_call_under_way() 
     let run = move |images: Images<'_>| {
         entered.send(()).unwrap();
         if images.pixels()[0] >= 4.0 {
-            // As long as a call of a large network: until the test has seen the end.
+            // Take as long as a call of a large network: until the test has seen the end.
             let _ = released.lock().unwrap().recv_timeout(LONG);
         }
         Ok(greys(images))
@@ -41,10 +41,10 @@ fn stopped_it_gives_what_is_finished_and_does_not_wait_for_the_call_under_way() 
     }
     assert!(pipeline.next().is_none());
     drop(pipeline);
-    // A tenth of a second is promised; a machine with other work may be late.
+    // A tenth of a second is promised; a busy machine may take longer.
     assert!(start.elapsed() < LONG / 12, "{:?}", start.elapsed());
     release.send(()).unwrap();
-    // The thread has ended, and no further call was begun.
+    // The thread has ended, and no further call was started.
     assert_eq!(calls.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected));
 }
 
@@ -59,7 +59,7 @@ fn dropped_it_ends_its_threads() {
     let mut pipeline = Pipeline::new(reader, Call(|images: Images<'_>| Ok(greys(images))), 4).unwrap();
     assert_grey(&pipeline.next().unwrap().unwrap());
     drop(pipeline);
-    // The inputs go with the last decoder.
+    // The inputs are dropped with the last decoder.
     assert_eq!(ended.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected));
 }
 
@@ -92,7 +92,7 @@ fn stopped_before_it_began_it_gives_nothing() {
     let reader = Reader::start(inputs, transform(), 2, stop).unwrap();
     let run = |_: Images<'_>| -> Result<Rows, BackendError> { unreachable!("a call after the stop") };
     assert!(Pipeline::new(reader, Call(run), 4).unwrap().next().is_none());
-    // The same inputs without the stop give something.
+    // Without the stop flag, the same inputs give results.
     let inputs = (0..10).map(TestImage::Grey).collect();
     assert_eq!(pipeline(inputs, 4, |images| Ok(greys(images))).count(), 10);
 }

@@ -1,23 +1,20 @@
-//! What the tests of this crate share.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may end where its own files are not as made"
-)]
+//! Functions shared by the tests of this crate.
+#![allow(clippy::unwrap_used, reason = "a test may panic if its own files are broken")]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::path::{Path, PathBuf};
 
 use effnet_checkpoint::{DType, StateDict, Tensor};
 
-/// A committed file, made by scripts/reference/checkpoint_fixtures.py.
+/// The path of a committed file that was created by scripts/reference/checkpoint_fixtures.py.
 pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures")
         .join(name)
 }
 
-/// The names and shapes of B0 in a scheme, in the order of its own state_dict, as zeros of one byte each:
-/// names and shapes are what naming looks at.
+/// A state dict with the names and shapes of B0 in a scheme, in the scheme's own order. The values are
+/// one-byte zeros, because naming looks only at names and shapes.
 pub(crate) fn b0(scheme: &str) -> StateDict {
     let path = fixture(&format!("naming/b0_{scheme}.txt"));
     let text = std::fs::read_to_string(path).unwrap();

@@ -1,7 +1,7 @@
-//! Walks over the headers of a tar archive.
+//! Walks through the headers of a tar archive.
 //!
-//! The tar crate reads a long name into memory whole, however long its header says it is, so the headers are walked
-//! here, with a limit; the crate takes their fields apart.
+//! The tar crate reads a long name into memory in full, however long its header claims it to be. This module therefore
+//! walks through the headers itself, with a limit, and uses the crate only to parse their fields.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use ::tar::{EntryType, Header, PaxExtensions};
 
 const BLOCK: u64 = 512;
-/// No system opens a longer path.
+/// The longest name in bytes; no system opens a longer path.
 const LONGEST_NAME: u64 = 4096;
-/// Extended headers also hold attributes, which are passed over.
+/// The longest extended header in bytes. It may also hold attributes, which are skipped.
 const LONGEST_EXTENSION: u64 = 1 << 20;
 
-/// A reader that can move on.
+/// A reader that can skip bytes.
 pub(super) trait Forward: Read {
-    /// Moves past `count` bytes.
+    /// Skips `count` bytes.
     fn skip(&mut self, count: u64) -> io::Result<()>;
 }
 
@@ -27,10 +27,10 @@ impl Forward for BufReader<File> {
     }
 }
 
-/// Calls `file` with the path, the position and the size of each regular file, in the order of the archive.
+/// Calls `file` with the path, position and size of each regular file, in archive order.
 ///
 /// # Errors
-/// For an archive that is damaged or truncated in a header.
+/// If the archive is damaged, or truncated within a header.
 pub(super) fn walk(reader: &mut impl Forward, mut file: impl FnMut(&Path, u64, u64)) -> io::Result<()> {
     let mut position = 0;
     let (mut long_name, mut long_size) = (None, None);
@@ -61,7 +61,7 @@ pub(super) fn walk(reader: &mut impl Forward, mut file: impl FnMut(&Path, u64, u
             kind => {
                 size = long_size.take().unwrap_or(declared);
                 let name = long_name.take().unwrap_or_else(|| path_of(&header.path_bytes()));
-                // The bytes of a sparse file are not those of the file.
+                // The stored bytes of a sparse file are not its content.
                 if kind.is_file() && !std::mem::take(&mut is_sparse) {
                     file(&name, position, size);
                 }
@@ -75,7 +75,7 @@ pub(super) fn walk(reader: &mut impl Forward, mut file: impl FnMut(&Path, u64, u
     Ok(())
 }
 
-/// The next header; `None` at the end of the archive, which is the end of the file or a block of zeros.
+/// Reads the next header. Returns `None` at the end of the archive, which is the end of the file or a block of zeros.
 fn next_block(reader: &mut impl Read) -> io::Result<Option<[u8; BLOCK as usize]>> {
     let mut bytes = Vec::with_capacity(BLOCK as usize);
     reader.by_ref().take(BLOCK).read_to_end(&mut bytes)?;
@@ -101,10 +101,12 @@ fn check(header: &Header) -> io::Result<()> {
     }
 }
 
-/// The data of a header.
+/// Reads the data that follows a header. Fails if there are more than `most` bytes.
 fn data(reader: &mut impl Read, size: u64, most: u64) -> io::Result<Vec<u8>> {
     if size > most {
-        return Err(io::Error::other(format!("a name or header of {size} bytes")));
+        return Err(io::Error::other(format!(
+            "a name or header of {size} bytes is too long"
+        )));
     }
     let mut bytes = vec![0; size as usize];
     reader.read_exact(&mut bytes)?;

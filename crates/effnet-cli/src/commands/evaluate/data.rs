@@ -1,4 +1,4 @@
-//! Labelled images as inputs of the pipeline.
+//! Feeds labelled images to the pipeline.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -11,7 +11,8 @@ use effnet_image::{Image, ImageWarning};
 use crate::overview::print_notices;
 use crate::printer::{Printer, counted};
 
-/// All images of a data set that are for validation, or all that it has. Prints which these are.
+/// Opens the validation images of a data set, or all of its images if it has none for validation. Prints which images
+/// these are.
 pub(super) fn open_all(data: &Path, printer: &Printer) -> anyhow::Result<Arc<dyn Dataset>> {
     let Evaluation { images, reading } = Evaluation::open(data, None)?;
     let part = reading.val.as_ref().or(reading.train.as_ref());
@@ -29,12 +30,12 @@ pub(super) fn open_all(data: &Path, printer: &Printer) -> anyhow::Result<Arc<dyn
 pub(super) struct Labelled {
     dataset: Arc<dyn Dataset>,
     index: usize,
-    /// What decoding mended.
+    /// Warnings from decoding the image.
     warnings: Vec<ImageWarning>,
 }
 
 impl Labelled {
-    /// All images of a data set.
+    /// Returns all images of a data set.
     pub(super) fn all(dataset: Arc<dyn Dataset>) -> impl ExactSizeIterator<Item = Self> + Send {
         (0..dataset.len()).map(move |index| Self {
             dataset: Arc::clone(&dataset),
@@ -51,7 +52,7 @@ impl Labelled {
         &self.warnings
     }
 
-    /// The class, as an index into the classes of the data set.
+    /// Returns the class as an index into the classes of the data set.
     pub(super) fn label(&self) -> usize {
         self.dataset.label(self.index)
     }

@@ -1,4 +1,4 @@
-//! `--predictions`: what the network said of each image, to look for mistakes.
+//! Writes the file for `--predictions`: the network's prediction for each image, to help find its mistakes.
 
 use std::io::Write;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::format;
 use crate::printer::Printer;
 use crate::sink::SCHEMA;
 
-/// A line of JSON.
+/// The result for one image, which is one line of JSON.
 #[derive(Serialize)]
 struct Record<'a> {
     schema: u32,
@@ -33,7 +33,7 @@ enum Outcome<'a> {
     Failed { kind: FailureKind, error: &'a str },
 }
 
-/// Writes a line per image.
+/// Writes one line per image.
 pub(super) struct Predictions {
     file: AtomicFile,
     format: TableFormat,
@@ -41,7 +41,7 @@ pub(super) struct Predictions {
 }
 
 impl Predictions {
-    /// Creates the file, in the format of its extension.
+    /// Creates the file, in the format that its extension implies.
     pub(super) fn create(path: &Path, printer: &Printer) -> anyhow::Result<Self> {
         let format = format::choose(None, named_file(Some(path)), TableFormat::Csv, printer)?;
         let shown = format!("--predictions {}", path.display());
@@ -53,7 +53,7 @@ impl Predictions {
         Ok(predictions)
     }
 
-    /// Writes the line of an image whose true class is `label`.
+    /// Writes the line for an image whose true class is `label`.
     pub(super) fn write(
         &mut self,
         input: &str,
@@ -93,7 +93,7 @@ impl Predictions {
         }
     }
 
-    /// Gives the complete file its name.
+    /// Renames the complete file to its final name.
     pub(super) fn finish(self) -> anyhow::Result<()> {
         self.file.commit().context(self.shown)
     }

@@ -9,13 +9,13 @@ use serde::Serialize;
 
 use crate::escape;
 
-/// The most classes to print a row for; if there are more, only the worst are printed.
+/// The largest number of classes that all get a row. If there are more, only the worst classes are printed.
 const MOST_CLASSES: usize = 60;
 const WORST: usize = 20;
-/// The longest class name in the table, in characters.
+/// The maximum length of a class name in the table, in characters.
 const NAME: usize = 40;
 
-/// The one object of `--format json`. Rates are fractions.
+/// The object that `--format json` prints. Rates are fractions.
 #[derive(Serialize)]
 pub(super) struct Report<'a> {
     pub(super) schema: u32,
@@ -24,13 +24,13 @@ pub(super) struct Report<'a> {
     pub(super) data: String,
     #[serde(flatten)]
     pub(super) summary: Summary,
-    /// Images that could not be read, or whose logits were not finite.
+    /// The number of images that could not be read, or whose logits were not finite.
     pub(super) failed: u64,
     pub(super) images_per_second: f64,
     pub(super) classes: Vec<Class>,
 }
 
-/// A class with images in the data, or with images predicted as it.
+/// A class that has images in the data, or that was predicted for some image.
 #[derive(Serialize)]
 pub(super) struct Class {
     #[serde(rename = "class")]
@@ -40,7 +40,7 @@ pub(super) struct Class {
     report: ClassReport,
 }
 
-/// The classes that occur in labels or predictions, in the order of the network.
+/// Returns the classes that occur in the labels or predictions, in the order of the network.
 pub(super) fn of_classes(metrics: &Metrics, labels: &Labels) -> Vec<Class> {
     let reports = metrics.confusion().classes().into_iter().enumerate();
     let occurring = reports.filter(|(_, report)| report.f1.is_some());
@@ -54,7 +54,7 @@ pub(super) fn of_classes(metrics: &Metrics, labels: &Labels) -> Vec<Class> {
 }
 
 impl Report<'_> {
-    /// Writes the report on a network with `num_classes` classes for people.
+    /// Writes a human-readable report on a network with `num_classes` classes.
     pub(super) fn write_text(&self, out: &mut impl Write, num_classes: usize) -> io::Result<()> {
         let Summary {
             images,
@@ -71,7 +71,7 @@ impl Report<'_> {
         writeln!(out, "{}, {weights}, on {data}", self.model)?;
         writeln!(out, "images             {images}{failed}")?;
         writeln!(out, "top-1              {:.2} %", 100.0 * top1)?;
-        // With five classes, all are among the top five.
+        // With five classes or fewer, every class is among the top five.
         if num_classes > 5 {
             writeln!(out, "top-5              {:.2} %", 100.0 * top5)?;
         }
@@ -123,7 +123,7 @@ impl Report<'_> {
     }
 }
 
-/// A name on one line, cut if it is long.
+/// Returns a name on one line, truncated if it is long.
 fn shown(label: &str) -> String {
     let line = escape::line(label);
     match line.char_indices().nth(NAME) {

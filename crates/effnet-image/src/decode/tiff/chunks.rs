@@ -1,4 +1,4 @@
-//! Strips and tiles: where they are in the file and in the image, and their way to 8-bit samples.
+//! Strips and tiles: finds them in the file and in the image, and converts them to 8-bit samples.
 
 use super::compression::{self, Compression};
 use super::directory::{Directory, Values, tag};
@@ -10,7 +10,7 @@ use super::{fax, jpeg, pixels, predictor};
 use crate::DecodeOptions;
 use crate::error::Fault;
 
-/// How much larger than the image one strip or tile may be: small images in tiles of common sizes.
+/// How much larger than the image a strip or tile may be, for small images in tiles of common sizes.
 const SLACK: u64 = 64 << 20;
 
 /// All strips or tiles of an image.
@@ -27,19 +27,19 @@ pub(super) struct Chunks<'a> {
     jpeg_tables: &'a [u8],
     old_jpeg: Option<OldJpeg<'a>>,
     fax_options: u16,
-    /// Compressed bytes that may still be read, see [`Chunks::charge`].
+    /// The number of compressed bytes that may still be read; see [`Chunks::charge`].
     budget: u64,
     clipped: bool,
     damage: Option<String>,
 }
 
-/// What [`Chunks::read`] returns.
+/// The result of [`Chunks::read`].
 pub(super) struct Channels {
-    /// Interleaved, 8 bits each.
+    /// Interleaved samples, 8 bits each.
     pub(super) samples: Vec<u8>,
     /// Whether grey beyond 255 was clipped.
     pub(super) clipped: bool,
-    /// What was mended.
+    /// What was repaired.
     pub(super) damage: Option<String>,
 }
 
@@ -48,7 +48,7 @@ struct Chunk {
     left: usize,
     top: usize,
     plane: usize,
-    /// Rows inside the image.
+    /// The number of rows inside the image.
     rows: usize,
 }
 
@@ -64,7 +64,7 @@ impl<'a> Chunks<'a> {
             let value = directory.value(tag).unwrap_or(u64::MAX);
             usize::try_from(value).unwrap_or(usize::MAX)
         };
-        // Old writers list tiles under the tag of strips.
+        // Old writers list tiles under the tag for strips.
         let strips = directory.values(tag::STRIP_OFFSETS);
         let tiles = directory.values(tag::TILE_OFFSETS);
         let (offsets, counts, width, height) = if directory.value(tag::TILE_WIDTH).is_some() {
@@ -117,7 +117,7 @@ impl<'a> Chunks<'a> {
         Ok(chunks)
     }
 
-    /// Checks the size of a strip or tile before memory is allocated for one.
+    /// Checks the size of a strip or tile before memory is allocated for it.
     fn check(&self, options: &DecodeOptions) -> Result<(), Fault> {
         let layout = self.layout;
         let depth = (layout.interleaved() * layout.bits) as u64;
@@ -135,7 +135,7 @@ impl<'a> Chunks<'a> {
         Ok(())
     }
 
-    /// Reads the image to `kept` interleaved channels of 8 bits.
+    /// Reads the image into `kept` interleaved channels of 8 bits.
     pub(super) fn read(mut self, kept: usize) -> Result<Channels, Fault> {
         let layout = self.layout;
         let (width, height) = (layout.width, layout.height);
@@ -159,7 +159,7 @@ impl<'a> Chunks<'a> {
                 plane,
                 rows: self.height.min(height - top),
             };
-            // Pillow reads the last of several strips that each cover the image.
+            // If several strips each cover the image, Pillow reads the last one.
             let whole = needed == 1 && self.compression == Compression::None && self.width == width;
             let index = if whole { self.offsets.len() - 1 } else { index };
             self.place(&chunk, index, kept, &mut image)?;
@@ -178,7 +178,7 @@ impl<'a> Chunks<'a> {
         })
     }
 
-    /// Unpacks a strip or tile and copies what lies inside the image.
+    /// Unpacks a strip or tile and copies the part that lies inside the image.
     fn place(&mut self, chunk: &Chunk, index: usize, kept: usize, image: &mut [u8]) -> Result<(), Fault> {
         let layout = self.layout;
         let bytes = self.unpack(chunk, index)?;
@@ -208,18 +208,18 @@ impl<'a> Chunks<'a> {
         Ok(())
     }
 
-    /// Whether unpacked samples need no conversion of their depth: JPEG and WebP.
+    /// Returns whether unpacked samples already have 8 bits, as with JPEG and WebP.
     fn is_8_bits(&self) -> bool {
         self.compression == Compression::Jpeg && self.layout.color != Color::WhiteIsZero
             || self.compression == Compression::WebP
     }
 
-    /// Bytes of an unpacked row of a strip or tile.
+    /// Returns the number of bytes in an unpacked row of a strip or tile.
     fn row_bytes(&self) -> usize {
         (self.width * self.layout.interleaved() * self.layout.bits).div_ceil(8)
     }
 
-    /// The bytes of a strip or tile, unpacked.
+    /// Returns the unpacked bytes of a strip or tile.
     fn unpack(&mut self, chunk: &Chunk, index: usize) -> Result<Vec<u8>, Fault> {
         let layout = self.layout;
         let data = self.data(index)?;
@@ -264,7 +264,7 @@ impl<'a> Chunks<'a> {
                 Ok(self.mended(jpeg::decode(&[], &stream, size, samples, Output::Repeated)?))
             }
             Compression::WebP => {
-                // Lossy WebP has only whole images: a last strip may be shorter than the others.
+                // Lossy WebP stores only whole images, so a last strip may be shorter than the others.
                 compression::webp(data, size.0, size.1, samples)
             }
             _ => {
@@ -273,7 +273,7 @@ impl<'a> Chunks<'a> {
                     (self.row_bytes(), self.row_bytes() * chunk.rows)
                 } else {
                     let row = ycbcr::block_row(self.width, blocks);
-                    // Differences run along rows of pixels, each a part of a row of blocks.
+                    // Differences run along rows of pixels, and each of these is a part of a row of blocks.
                     (row / blocks.1, row * chunk.rows.div_ceil(blocks.1))
                 };
                 let mut bytes = self.compression.unpack(data, length)?;
@@ -285,13 +285,13 @@ impl<'a> Chunks<'a> {
         }
     }
 
-    /// Keeps the first warning about damaged data.
+    /// Returns the samples, and keeps the first warning about damaged data.
     fn mended(&mut self, (samples, warning): (Vec<u8>, Option<String>)) -> Vec<u8> {
         self.damage = self.damage.take().or(warning);
         samples
     }
 
-    /// The compressed bytes of a strip or tile.
+    /// Returns the compressed bytes of a strip or tile.
     fn data(&mut self, index: usize) -> Result<&'a [u8], Fault> {
         let outside = || Fault::truncated(format_args!("strip or tile {index} is not in the file"));
         let offset = self
@@ -301,9 +301,9 @@ impl<'a> Chunks<'a> {
         let rest = self.file.get(offset.ok_or_else(outside)?..).ok_or_else(outside)?;
         let stated = self.byte_counts.and_then(|counts| counts.get(index));
         let length = match (self.compression, stated) {
-            // Pillow does not look at the size of what is not compressed.
+            // Pillow ignores the sizes of uncompressed strips and tiles.
             (Compression::None, _) => None,
-            // Without sizes, strips end where the next one starts.
+            // If there are no sizes, strips end where the next strip starts.
             (_, None | Some(0)) => self
                 .offsets
                 .get(index + 1)
@@ -321,7 +321,8 @@ impl<'a> Chunks<'a> {
         Ok(data)
     }
 
-    /// Many strips may point to the same data: bounds the sum, so that time is linear in file and image.
+    /// Charges for compressed bytes. Many strips may point to the same data, so this limits the total, and
+    /// the time is linear in the sizes of the file and the image.
     fn charge(&mut self, bytes: usize) -> Result<(), Fault> {
         self.budget = self.budget.checked_sub(bytes as u64).ok_or_else(|| {
             Fault::malformed("its strips or tiles overlap: together they are many times larger than the file")
@@ -330,7 +331,7 @@ impl<'a> Chunks<'a> {
     }
 }
 
-/// Copies samples of pixels to `kept` interleaved channels, from `plane` on.
+/// Copies the samples of pixels to `kept` interleaved channels, starting at `plane`.
 fn copy(samples: &[u8], stored: usize, target: &mut [u8], kept: usize, plane: usize) {
     if stored == kept {
         target.copy_from_slice(&samples[..target.len()]);

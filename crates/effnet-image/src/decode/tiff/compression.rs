@@ -1,5 +1,5 @@
-//! Compressed strips and tiles to bytes. Each function stops at the number of bytes that the image needs, so
-//! that memory is bounded by its size whatever the data would unpack to.
+//! Decompresses strips and tiles. Each function stops at the number of bytes that the image needs, so that
+//! memory is limited by the size of the image, however much the data would unpack to.
 
 use std::io::{Cursor, Read};
 
@@ -8,10 +8,10 @@ use weezl::{BitOrder, LzwStatus, decode::Configuration};
 
 use crate::error::Fault;
 
-/// Output grows in steps of this size: a few bytes may announce a large strip and then end.
+/// Output grows in steps of this size, because a few bytes may declare a large strip and then end.
 const STEP: usize = 1 << 16;
 
-/// Methods that unpack to bytes, without knowledge of the pixels.
+/// Compression methods that produce bytes without knowledge of the pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compression {
     None,
@@ -56,12 +56,12 @@ impl Compression {
         Err(Fault::unsupported(format_args!("{name} compression")))
     }
 
-    /// Whether the `Predictor` tag applies.
+    /// Returns whether the `Predictor` tag applies.
     pub(super) fn predicts(self) -> bool {
         matches!(self, Self::Lzw | Self::Deflate | Self::Zstandard)
     }
 
-    /// Whether `FillOrder` reverses the bits of the compressed bytes.
+    /// Returns whether `FillOrder` reverses the bits of the compressed bytes.
     pub(super) fn reverses_bits(self) -> bool {
         !matches!(self, Self::Jpeg | Self::OldJpeg)
     }
@@ -88,7 +88,8 @@ impl Compression {
 }
 
 fn lzw(data: &[u8], length: usize) -> Result<Vec<u8>, Fault> {
-    // Before TIFF 6, codes were packed from the low bit and grew one code later. The first code is always 256.
+    // Before TIFF 6, codes were packed from the low bit, and their length grew one code later. The first code
+    // is always 256.
     let old = matches!(data, [0, second, ..] if second & 1 == 1);
     let mut decoder = if old {
         Configuration::new(BitOrder::Lsb, 8)
@@ -170,7 +171,7 @@ fn zstandard(data: &[u8], length: usize) -> Result<Vec<u8>, Fault> {
     Ok(out)
 }
 
-/// A strip or tile that is a WebP image, as interleaved RGB or RGBA.
+/// Decodes a strip or tile that is a WebP image to interleaved RGB or RGBA.
 pub(super) fn webp(data: &[u8], width: usize, height: usize, samples: usize) -> Result<Vec<u8>, Fault> {
     let fault = |error| Fault::malformed(format_args!("WebP data: {error}"));
     let mut decoder = image_webp::WebPDecoder::new(Cursor::new(data)).map_err(fault)?;

@@ -1,11 +1,11 @@
 //! The first directory of a TIFF or BigTIFF file: tags and their values.
 //!
-//! Values stay where they are in the file and are read one at a time, so that a directory which announces
-//! millions of them costs nothing.
+//! Values stay in the file and are read one at a time, so that a directory that declares millions of them
+//! costs nothing.
 
 use crate::error::Fault;
 
-/// More entries than any writer produces.
+/// The maximum number of entries; writers produce fewer.
 const MAX_ENTRIES: u64 = 65_536;
 
 const BYTE: u16 = 1;
@@ -67,12 +67,12 @@ pub(super) struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// How many values the file holds of those that the directory announces.
+    /// Returns how many of the values that the directory declares are in the file.
     pub(super) fn len(&self) -> usize {
         self.count.min(self.bytes.len() / size_of(self.kind))
     }
 
-    /// An unsigned integer; `None` beyond the end, or if the values are of another type.
+    /// Returns an unsigned integer; `None` beyond the end, or if the values have a different type.
     pub(super) fn get(&self, index: usize) -> Option<u64> {
         let size = size_of(self.kind);
         if index >= self.count || !matches!(self.kind, BYTE | UNDEFINED | SHORT | LONG | IFD | LONG8 | IFD8) {
@@ -84,7 +84,7 @@ impl<'a> Values<'a> {
             .map(|field| number(field, self.little))
     }
 
-    /// A real number, of any numeric type.
+    /// Returns a real number of any numeric type.
     pub(super) fn real(&self, index: usize) -> Option<f32> {
         let size = size_of(self.kind);
         let at = index.checked_mul(size).filter(|_| index < self.count)?;
@@ -104,7 +104,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// The bytes of the values, as they are in the file.
+    /// Returns the bytes of the values, as they are in the file.
     pub(super) fn raw(&self) -> &'a [u8] {
         &self.bytes[..self.len() * size_of(self.kind)]
     }
@@ -130,7 +130,8 @@ impl<'a> Directory<'a> {
                 .ok_or_else(|| Fault::truncated("its directory is not in the file"))
         };
         let big = file.get(2..4).is_some_and(|version| version.contains(&43));
-        // Offset of the directory, size of its count, size of an entry, of a value that fits in an entry.
+        // Offset of the directory, size of its count, size of an entry, and size of the values that fit in an
+        // entry.
         let (start, count_size, entry_size, inline) = if big {
             (read(8, 8)?, 8, 20, 8)
         } else {
@@ -143,7 +144,7 @@ impl<'a> Directory<'a> {
         let mut entries = Vec::new();
         for index in 0..count {
             let entry = start + count_size as u64 + index * entry_size;
-            // A directory that is cut off still describes an image with its first entries.
+            // A truncated directory still describes an image with its first entries.
             let (Ok(tag), Ok(kind), Ok(values)) =
                 (read(entry, 2), read(entry + 2, 2), read(entry + 4, inline))
             else {
@@ -172,18 +173,18 @@ impl<'a> Directory<'a> {
         Ok(Self { little, entries })
     }
 
-    /// The values of a tag. The last of several entries counts, as in Pillow.
+    /// Returns the values of a tag. If a tag has several entries, the last one counts, as in Pillow.
     pub(super) fn values(&self, tag: u16) -> Option<Values<'a>> {
         let found = self.entries.iter().rev().find(|entry| entry.0 == tag)?;
         (found.1.count > 0).then_some(found.1)
     }
 
-    /// The first value of a tag.
+    /// Returns the first value of a tag.
     pub(super) fn value(&self, tag: u16) -> Option<u64> {
         self.values(tag)?.get(0)
     }
 
-    /// The first value of a tag that is a small number, or else `default`.
+    /// Returns the first value of a tag if it is a small number, and `default` otherwise.
     pub(super) fn small(&self, tag: u16, default: u16) -> u16 {
         match self.value(tag) {
             Some(value) => u16::try_from(value).unwrap_or(u16::MAX),
@@ -191,7 +192,7 @@ impl<'a> Directory<'a> {
         }
     }
 
-    /// The first `N` numbers of a tag.
+    /// Returns the first `N` numbers of a tag.
     pub(super) fn reals<const N: usize>(&self, tag: u16) -> Option<[f32; N]> {
         let values = self.values(tag)?;
         let mut reals = [0.0; N];
@@ -202,7 +203,7 @@ impl<'a> Directory<'a> {
     }
 }
 
-/// An unsigned integer of up to 8 bytes.
+/// Reads an unsigned integer of up to 8 bytes.
 fn number(field: &[u8], little: bool) -> u64 {
     let fold = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
     if little {
@@ -212,7 +213,7 @@ fn number(field: &[u8], little: bool) -> u64 {
     }
 }
 
-/// Bytes per value of a type; 1 for types that are unknown.
+/// Returns the number of bytes per value of a type; 1 for unknown types.
 fn size_of(kind: u16) -> usize {
     match kind {
         SHORT | 8 => 2,

@@ -1,7 +1,7 @@
 //! CCITT compression of bilevel images: modified Huffman (2), Group 3 (3) and Group 4 (4).
 //!
-//! The code tables are the `fax` crate's. Its decoders read less than libtiff's do: no two-dimensional Group 3,
-//! no rows without end-of-line codes, no width above 65,535.
+//! The code tables come from the `fax` crate. Its decoders support less than those of libtiff: no
+//! two-dimensional Group 3, no rows without end-of-line codes, and no width above 65,535.
 
 use fax::BitReader;
 use fax::maps::{Mode, black, mode, white};
@@ -13,7 +13,8 @@ const GROUP_4: u16 = 4;
 const WORD_ALIGNED: u16 = 32771;
 const TWO_DIMENSIONAL: u16 = 1;
 
-/// Unpacks to rows of bits, padded to bytes, black is 1. Rows beyond the end of the data are white.
+/// Unpacks the data to rows of bits, padded to bytes, in which 1 is black. Rows beyond the end of the data
+/// are white.
 pub(super) fn decode(
     data: &[u8],
     method: u16,
@@ -24,7 +25,7 @@ pub(super) fn decode(
     let stride = width.div_ceil(8);
     let mut out = vec![0; stride * height];
     let mut bits = Bits { data, at: 0 };
-    // Positions at which the colour changes, and those of the row above.
+    // Positions at which the colour changes in this row, and in the row above.
     let (mut changes, mut above) = (Vec::new(), Vec::new());
     for (y, row) in out.chunks_exact_mut(stride).enumerate() {
         changes.clear();
@@ -55,7 +56,7 @@ pub(super) fn decode(
 
 enum Row {
     Complete,
-    /// The data are at their end, or at the code that says so.
+    /// The data are at their end, or at the code that marks the end.
     End,
     Invalid,
 }
@@ -88,8 +89,8 @@ fn two_dimensional(bits: &mut Bits<'_>, width: usize, above: &[usize], changes: 
         return Row::End;
     }
     while x.unwrap_or(0) < width {
-        // The first change above to the right of x, away from the colour of this run. Vertical codes step back
-        // by at most 3 pixels, which are at most 3 changes.
+        // Finds the first change above and to the right of x, away from the colour of this run. Vertical
+        // codes step back by at most 3 pixels, which are at most 3 changes.
         let is_right = |at: usize| x.is_none_or(|x| at > x);
         while next > 0 && is_right(above[next - 1]) {
             next -= 1;
@@ -126,7 +127,7 @@ fn two_dimensional(bits: &mut Bits<'_>, width: usize, above: &[usize], changes: 
     Row::Complete
 }
 
-/// Adds a change of colour. Two at one place, around a run of no pixels, are none.
+/// Adds a change of colour. Two changes at the same place, around an empty run, cancel out.
 fn change(changes: &mut Vec<usize>, at: usize) {
     if changes.last() == Some(&at) {
         changes.pop();
@@ -135,7 +136,7 @@ fn change(changes: &mut Vec<usize>, at: usize) {
     }
 }
 
-/// The length of a run: any number of make-up codes and a terminating code.
+/// Reads the length of a run: any number of make-up codes and a terminating code.
 fn run(bits: &mut Bits<'_>, is_black: bool) -> Option<usize> {
     let mut length = 0;
     loop {
@@ -154,7 +155,7 @@ fn run(bits: &mut Bits<'_>, is_black: bool) -> Option<usize> {
     }
 }
 
-/// Sets the bits of black runs: between changes 0 and 1, 2 and 3, ...
+/// Sets the bits of black runs: those between changes 0 and 1, 2 and 3, ...
 fn paint(changes: &[usize], row: &mut [u8], width: usize) {
     for run in changes.chunks(2) {
         // Changes alternate from white to black and back.
@@ -169,10 +170,10 @@ fn paint(changes: &[usize], row: &mut [u8], width: usize) {
     }
 }
 
-/// Bits from the highest of each byte. Beyond the end there are zeros.
+/// Bits, starting with the highest bit of each byte. Beyond the end there are zeros.
 struct Bits<'a> {
     data: &'a [u8],
-    /// In bits.
+    /// The position in bits.
     at: usize,
 }
 
@@ -198,13 +199,13 @@ impl Bits<'_> {
         self.at = self.at.next_multiple_of(bits);
     }
 
-    /// Eleven zeros: no other code begins so.
+    /// Returns whether eleven zeros follow: no other code starts with them.
     fn end_of_line_ahead(&self) -> bool {
         self.look(11) == 0
     }
 
-    /// Moves behind the next end-of-line code. `false` at the end of the data, or where two follow each other,
-    /// which ends a Group 3 image.
+    /// Moves past the next end-of-line code. Returns `false` at the end of the data, or if two codes follow
+    /// each other, which ends a Group 3 image.
     fn skip_end_of_line(&mut self) -> bool {
         while !self.at_end() && !self.end_of_line_ahead() {
             self.at += 1;

@@ -1,7 +1,7 @@
 //! Strips and tiles that are JPEG streams.
 //!
-//! Each stream is put together from the shared tables and its own segments, with one statement about its colours
-//! in place of whatever its writer stated: the directory says what the channels are, as in libtiff.
+//! Each stream is assembled from the shared tables and its own segments. A single statement about its colours
+//! replaces whatever its writer stated: the directory says what the channels are, as in libtiff.
 
 use std::panic;
 
@@ -13,17 +13,18 @@ use crate::decode::jpeg_header::JpegHeader;
 use crate::decode::jpeg_scans::{self, Verdict};
 use crate::error::Fault;
 
-/// More scans than writers of TIFF use (one, or about ten of a progressive stream); each costs a pass.
+/// Maximum number of scans. Writers of TIFF use one, or about ten in a progressive stream, and each scan
+/// costs a pass.
 const MAX_SCANS: usize = 64;
 
-/// Pixels of a stream that the image does not need.
+/// Maximum number of pixels in a stream that the image does not need.
 const MAX_BEYOND: usize = 1 << 24;
 
 const START: u8 = 0xD8;
 const END: u8 = 0xD9;
 const START_OF_SCAN: u8 = 0xDA;
 
-/// What becomes of the channels.
+/// How the channels are converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Output {
     /// They stay as they are.
@@ -34,8 +35,8 @@ pub(super) enum Output {
     Rgb,
 }
 
-/// Decodes a stream to interleaved samples of 8 bits, with libjpeg's first warning if it is damaged. `height` rows
-/// are needed; the stream may have more.
+/// Decodes a stream to interleaved samples of 8 bits, and returns libjpeg's first warning if the stream is
+/// damaged. `height` rows are needed; the stream may have more.
 pub(super) fn decode(
     tables: &[u8],
     data: &[u8],
@@ -44,13 +45,14 @@ pub(super) fn decode(
     output: Output,
 ) -> Result<(Vec<u8>, Option<String>), Fault> {
     let mut stream = vec![0xFF, START];
-    // An Adobe segment is the strongest statement about colours: 0 keeps the channels, 1 is YCbCr.
+    // An Adobe segment takes precedence over other statements about colours: 0 keeps the channels, 1 is
+    // YCbCr.
     stream.extend_from_slice(b"\xFF\xEE\0\x0EAdobe\0\x64\0\0\0\0");
     stream.push(u8::from(output == Output::Rgb));
     copy_segments(tables, &mut stream)?;
     let frame = copy_segments(data, &mut stream)?;
     let frame = frame.ok_or_else(|| Fault::malformed("a JPEG strip or tile has no frame"))?;
-    // Strips need no end of their own.
+    // Strips do not need an end marker of their own.
     stream.extend([0xFF, END]);
     frame.check((width, height), samples)?;
     let is_scan = |marker: &&[u8]| **marker == [0xFF, START_OF_SCAN];
@@ -73,7 +75,7 @@ pub(super) fn decode(
     Ok((pixels, warning))
 }
 
-/// The planes of a stream, and a warning unless it is certainly sound.
+/// Returns the planes of a stream, and a warning unless it is certainly sound.
 fn raw(stream: &[u8], header: &JpegHeader, pixels: usize) -> Result<(RawImage, Option<String>), Fault> {
     let (stream, warning) = match jpeg_scans::check(stream, header) {
         Verdict::Sound(guarded) => (guarded, None),
@@ -95,13 +97,13 @@ fn raw(stream: &[u8], header: &JpegHeader, pixels: usize) -> Result<(RawImage, O
     Ok((image.map_err(|error| fault(&error))?, warning))
 }
 
-/// Interleaves the planes of an image, each sample of a smaller plane repeated.
+/// Interleaves the planes of an image. Each sample of a smaller plane is repeated.
 fn repeated(image: &RawImage) -> Result<Vec<u8>, Fault> {
     let planes = image.planes.len();
     let mut pixels = vec![0; image.width * image.height * planes];
     for (channel, plane) in image.planes.iter().enumerate() {
         let (wide, high) = (image.plane_widths[channel], image.plane_heights[channel]);
-        // Planes are whole numbers of blocks, so these are the sampling factors.
+        // Planes consist of whole blocks, so these are the sampling factors.
         let across = image.plane_widths[0].checked_div(wide).unwrap_or(0).max(1);
         let down = image.plane_heights[0].checked_div(high).unwrap_or(0).max(1);
         let rows = pixels.chunks_exact_mut(image.width * planes);
@@ -136,7 +138,7 @@ impl Frame {
                 "JPEG compression of {samples} channels"
             )));
         }
-        // The last strip may have as many rows as the others.
+        // The last strip may have as many rows as the other strips.
         let beyond = self.height.checked_sub(height).map(|rows| rows * width);
         let fits = self.width == width
             && beyond.is_some_and(|pixels| pixels <= MAX_BEYOND)
@@ -152,8 +154,8 @@ impl Frame {
     }
 }
 
-/// Appends the segments of a stream but its start, and comments and application data before its scans. Tables
-/// end with an end marker, which is left out. Returns the frame header.
+/// Appends the segments of a stream, except its start, and except comments and application data before its
+/// scans. Tables end with an end marker, which is left out. Returns the frame header.
 fn copy_segments(stream: &[u8], out: &mut Vec<u8>) -> Result<Option<Frame>, Fault> {
     let cut = || Fault::truncated("a JPEG strip or tile has an incomplete header");
     let mut frame = None;
@@ -161,7 +163,7 @@ fn copy_segments(stream: &[u8], out: &mut Vec<u8>) -> Result<Option<Frame>, Faul
     while let [0xFF, marker, after @ ..] = rest {
         match *marker {
             START => rest = after,
-            // Fill bytes before a marker.
+            // Skip fill bytes before a marker.
             0xFF => rest = &rest[1..],
             END => return Ok(frame),
             START_OF_SCAN => {
@@ -175,7 +177,7 @@ fn copy_segments(stream: &[u8], out: &mut Vec<u8>) -> Result<Option<Frame>, Faul
                 if !matches!(marker, 0xE0..=0xEF | 0xFE) {
                     out.extend_from_slice(&rest[..2 + length]);
                 }
-                // Start of frame, but for the tables of the same range.
+                // All markers in this range start a frame, except those of tables.
                 if matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC) {
                     let [precision, height, height_low, width, width_low, components] =
                         *body.first_chunk::<6>().ok_or_else(cut)?;

@@ -1,7 +1,7 @@
-//! What a directory says about its pixels, checked, and in terms that decoding needs.
+//! Checks what a directory says about its pixels, and expresses it in the terms that decoding needs.
 //!
-//! Follows the table of Pillow's `TiffImagePlugin` (`OPEN_INFO`): what it does not open is unsupported by name
-//! here, or read where its meaning is plain.
+//! Follows the table in Pillow's `TiffImagePlugin` (`OPEN_INFO`): what Pillow does not open is reported here
+//! as unsupported by name, or is read if its meaning is clear.
 
 use super::directory::{Directory, tag};
 use crate::error::Fault;
@@ -9,7 +9,7 @@ use crate::error::Fault;
 const OLD_JPEG: u16 = 6;
 const JPEG: u16 = 7;
 
-/// How samples become colours.
+/// How samples are converted to colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Color {
     WhiteIsZero,
@@ -45,7 +45,7 @@ impl Color {
         Err(Fault::unsupported(name))
     }
 
-    /// Samples per pixel that carry the colour.
+    /// Returns the number of samples per pixel that carry the colour.
     pub(super) fn channels(self) -> usize {
         match self {
             Self::WhiteIsZero | Self::BlackIsZero | Self::Palette => 1,
@@ -63,14 +63,14 @@ pub(super) enum SampleType {
     Float,
 }
 
-/// What the first sample beyond the colour is.
+/// The meaning of the first sample beyond the colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extra {
-    /// There is none, or it is not for display.
+    /// It does not exist, or it is not for display.
     None,
-    /// Alpha, and the colours are multiplied by it.
+    /// Alpha, by which the colours are multiplied.
     Associated,
-    /// Alpha.
+    /// Alpha, by which the colours are not multiplied.
     Unassociated,
 }
 
@@ -84,9 +84,9 @@ pub(super) struct Layout {
     /// Samples per pixel in the file.
     pub(super) samples: usize,
     pub(super) extra: Extra,
-    /// Every channel has strips or tiles of its own.
+    /// Whether every channel has separate strips or tiles.
     pub(super) planar: bool,
-    /// The first pixel of a byte is in its lowest bits.
+    /// Whether the first pixel of a byte is in its lowest bits.
     pub(super) reversed_bits: bool,
     pub(super) compression: u16,
     pub(super) predictor: u16,
@@ -107,7 +107,7 @@ impl Layout {
         );
         let compression = directory.small(tag::COMPRESSION, 1);
         let is_jpeg = matches!(compression, OLD_JPEG | JPEG);
-        // Old-style JPEG is YCbCr whatever the file says, as in Pillow.
+        // Old-style JPEG is YCbCr, whatever the file says, as in Pillow.
         let color = match compression {
             OLD_JPEG => Color::YCbCr,
             _ => Color::read(directory)?,
@@ -117,7 +117,7 @@ impl Layout {
             _ => samples(directory)?,
         };
         let subsampling = match (color, directory.values(tag::YCBCR_SUBSAMPLING)) {
-            // JPEG states its own.
+            // JPEG states its own subsampling.
             (Color::YCbCr, None) if !is_jpeg => (2, 2),
             (Color::YCbCr, Some(values)) if !is_jpeg => {
                 let factor = |index| values.get(index).unwrap_or(2) as usize;
@@ -145,7 +145,7 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Refuses by name what no code below can read.
+    /// Rejects by name what the code below cannot read.
     fn check(&self) -> Result<(), Fault> {
         use SampleType::{Float, Signed, Unsigned};
         if self.samples < self.color.channels() {
@@ -188,7 +188,7 @@ impl Layout {
         if self.color == Color::YCbCr && self.samples != 3 {
             return Err(Fault::unsupported("YCbCr colours with extra samples"));
         }
-        // Several channels without a meaning, as of a microscope: one of them alone would mislead.
+        // Several channels without a meaning, as in microscopy: one of them alone would mislead.
         if self.color.channels() == 1 && self.samples > 2 && self.extra == Extra::None {
             return Err(Fault::unsupported(format_args!(
                 "{} channels in {} colours",
@@ -199,7 +199,7 @@ impl Layout {
         Ok(())
     }
 
-    /// Samples per pixel within one strip or tile.
+    /// Returns the number of samples per pixel within one strip or tile.
     pub(super) fn interleaved(&self) -> usize {
         if self.planar { 1 } else { self.samples }
     }
@@ -226,12 +226,12 @@ fn samples(directory: &Directory<'_>) -> Result<usize, Fault> {
     }
 }
 
-/// The bits per sample, which must be the same for all samples.
+/// Returns the number of bits per sample, which must be the same for all samples.
 fn bits(directory: &Directory<'_>, samples: usize) -> Result<usize, Fault> {
     let Some(values) = directory.values(tag::BITS_PER_SAMPLE) else {
         return Ok(1);
     };
-    // One value may stand for all.
+    // One value may apply to all samples.
     let stated: Vec<u64> = (0..values.len().min(samples))
         .filter_map(|index| values.get(index))
         .collect();
@@ -245,7 +245,7 @@ fn bits(directory: &Directory<'_>, samples: usize) -> Result<usize, Fault> {
 
 fn sample_type(directory: &Directory<'_>) -> Result<SampleType, Fault> {
     match directory.small(tag::SAMPLE_FORMAT, 1) {
-        // 4 is "undefined", which readers take for unsigned.
+        // 4 is "undefined", which readers treat as unsigned.
         1 | 4 => Ok(SampleType::Unsigned),
         2 => Ok(SampleType::Signed),
         3 => Ok(SampleType::Float),
@@ -260,10 +260,10 @@ fn extra(directory: &Directory<'_>, color: Color, samples: usize, planar: bool, 
     }
     match directory.value(tag::EXTRA_SAMPLES) {
         Some(1) => Extra::Associated,
-        // 999 is Corel Draw's; a fourth sample that nothing describes is alpha.
+        // 999 is written by Corel Draw. A fourth sample without a description is alpha.
         Some(2 | 999) => Extra::Unassociated,
         None if color == Color::Rgb && samples == 4 => match (planar, compression) {
-            // libtiff calls it unspecified, which Pillow takes for premultiplied where it joins planes.
+            // libtiff calls it unspecified, and Pillow treats it as premultiplied where it joins planes.
             (true, method) if method != 1 => Extra::Associated,
             _ => Extra::Unassociated,
         },

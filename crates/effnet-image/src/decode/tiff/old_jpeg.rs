@@ -1,7 +1,8 @@
-//! JPEG as TIFF 6 first had it (compression 6), which scanners and cameras wrote until the nineties.
+//! JPEG as first defined by TIFF 6 (compression 6), which scanners and cameras wrote until the nineties.
 //!
-//! The tables are apart from the compressed data: in a stream that the directory points to, or one by one. What
-//! precedes the data of a strip or tile is put together here, so that the decoder sees a usual stream.
+//! The tables are separate from the compressed data: either in a stream to which the directory points, or
+//! individually. This module assembles what precedes the data of a strip or tile, so that the decoder sees an
+//! ordinary stream.
 
 use super::directory::{Directory, tag};
 use crate::error::Fault;
@@ -12,15 +13,15 @@ const CHANNELS: usize = 3;
 /// The tables of an old-style JPEG.
 #[derive(Debug)]
 pub(super) enum OldJpeg<'a> {
-    /// A stream up to its first scan, and perhaps further, where it begins in the file, and its stated length.
+    /// A stream up to its first scan, or perhaps longer, with its position in the file and its stated length.
     Stream(usize, &'a [u8], Option<u64>),
-    /// Tables without markers, and the sampling factors of the luma.
+    /// Tables without markers, and the sampling factors of the luma channel.
     Tables {
         quantization: [&'a [u8]; CHANNELS],
         huffman: [[&'a [u8]; CHANNELS]; 2],
         sampling: (u8, u8),
     },
-    /// None: every strip has its own.
+    /// No shared tables: every strip has its own.
     Missing,
 }
 
@@ -46,7 +47,7 @@ impl<'a> OldJpeg<'a> {
             let rest = rest.ok_or_else(cut)?;
             length(rest).and_then(|length| rest.get(..length)).ok_or_else(cut)
         };
-        // Sixteen counts, and as many values as they sum to.
+        // There are sixteen counts, followed by as many values as their sum.
         let huffman = |rest: &[u8]| {
             let counts = rest.first_chunk::<16>()?;
             Some(16 + counts.iter().map(|count| usize::from(*count)).sum::<usize>())
@@ -75,8 +76,8 @@ impl<'a> OldJpeg<'a> {
         })
     }
 
-    /// A whole stream of a strip or tile of this size. `only_end`: where it ends in the file, if
-    /// there are no others.
+    /// Assembles the whole stream of a strip or tile of this size. `only_end` is the end of the strip or tile
+    /// in the file if it is the only one.
     pub(super) fn stream(
         &self,
         data: &[u8],
@@ -86,7 +87,8 @@ impl<'a> OldJpeg<'a> {
         if data.starts_with(&START_OF_IMAGE) {
             return Ok(data.to_vec());
         }
-        // Where the stream goes on behind its header, offsets of strips are often wrong. libtiff does not need them.
+        // If the stream continues after its header, the offsets of strips are often wrong. libtiff does not
+        // need them.
         if let (Self::Stream(start, stream, stated), Some(end)) = (self, only_end) {
             let stated = stated
                 .and_then(|length| usize::try_from(length).ok())
@@ -111,7 +113,7 @@ impl<'a> OldJpeg<'a> {
     }
 }
 
-/// A stream up to the header of its scan, with the height of its frame replaced.
+/// Returns a stream up to the header of its scan, with the height of its frame replaced.
 fn head_with_height(head: &[u8], height: u16) -> Result<Vec<u8>, Fault> {
     const SCAN: u8 = 0xDA;
     let mut at = START_OF_IMAGE.len();
@@ -137,7 +139,7 @@ fn head_with_height(head: &[u8], height: u16) -> Result<Vec<u8>, Fault> {
     ))
 }
 
-/// A stream of separate tables up to its scan.
+/// Assembles a stream of separate tables, up to its scan.
 fn assembled(
     quantization: &[&[u8]; CHANNELS],
     huffman: &[[&[u8]; CHANNELS]; 2],

@@ -1,10 +1,10 @@
-//! Rows of samples, as stored, to 8 bits per sample, as Pillow makes them.
+//! Converts rows of stored samples to 8 bits per sample, as Pillow does.
 
 use super::layout::{Color, Extra, Layout, SampleType};
 use crate::decode::samples::unpack_bits;
 
 /// Converts one row of a strip or tile to one byte per sample. `count` is the number of samples in the row.
-/// `clipped` is set where a sample of more than 8 bits is beyond 255.
+/// `clipped` is set if a sample with more than 8 bits exceeds 255.
 pub(super) fn to_8_bits(layout: &Layout, row: &[u8], count: usize, clipped: &mut bool) -> Vec<u8> {
     let is_gray = matches!(layout.color, Color::WhiteIsZero | Color::BlackIsZero);
     let mut clip = |value: i64| {
@@ -32,7 +32,7 @@ pub(super) fn to_8_bits(layout: &Layout, row: &[u8], count: usize, clipped: &mut
                 _ => words.map(|word| clip(word.into())).collect(),
             }
         }
-        // 32 bits, grey. Unsigned values are read as signed, as Pillow does.
+        // Grey with 32 bits. Unsigned values are read as signed, as in Pillow.
         _ => {
             let words = words(row, layout.little, u32::from_le_bytes, u32::from_be_bytes).take(count);
             match layout.sample_type {
@@ -42,7 +42,7 @@ pub(super) fn to_8_bits(layout: &Layout, row: &[u8], count: usize, clipped: &mut
             }
         }
     };
-    // Pillow inverts samples of up to 8 bits only.
+    // Pillow inverts only samples of up to 8 bits.
     if layout.color == Color::WhiteIsZero && layout.bits <= 8 {
         for sample in &mut samples {
             *sample = !*sample;
@@ -51,7 +51,7 @@ pub(super) fn to_8_bits(layout: &Layout, row: &[u8], count: usize, clipped: &mut
     samples
 }
 
-/// Samples of `N` bytes.
+/// Reads samples of `N` bytes.
 fn words<const N: usize, T>(
     row: &[u8],
     is_little: bool,
@@ -62,7 +62,7 @@ fn words<const N: usize, T>(
     row.as_chunks::<N>().0.iter().map(move |bytes| of(*bytes))
 }
 
-/// Samples of 12 bits, the first in the high bits.
+/// Reads samples of 12 bits, the first of which is in the high bits.
 fn twelve(row: &[u8]) -> impl Iterator<Item = u16> {
     row.chunks(3).flat_map(|bytes| {
         let byte = |index: usize| u16::from(bytes.get(index).copied().unwrap_or(0));
@@ -70,7 +70,8 @@ fn twelve(row: &[u8]) -> impl Iterator<Item = u16> {
     })
 }
 
-/// Divides premultiplied colours by their alpha, the last sample of each pixel, like Pillow's `unpackRGBa`.
+/// Divides premultiplied colours by their alpha, which is the last sample of each pixel, like Pillow's
+/// `unpackRGBa`.
 pub(super) fn straighten<const N: usize>(samples: &mut [u8], extra: Extra) {
     if extra != Extra::Associated {
         return;

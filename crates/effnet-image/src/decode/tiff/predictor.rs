@@ -1,4 +1,4 @@
-//! Undoes the `Predictor` tag: rows that are stored as differences.
+//! Reverses the `Predictor` tag for rows that are stored as differences.
 
 use super::layout::Layout;
 use crate::error::Fault;
@@ -62,8 +62,8 @@ fn sum<const N: usize>(row: &mut [u8], samples: usize, little: bool) {
     }
 }
 
-/// Undoes the predictor of Adobe's technical note 3: a row is split into planes of bytes, the most significant
-/// first, whose bytes are differences.
+/// Reverses the predictor of Adobe's technical note 3: a row is split into planes of bytes, the most
+/// significant first, and these bytes are differences.
 fn join_planes(row: &mut [u8], samples: usize, little: bool) {
     for at in samples..row.len() {
         row[at] = row[at].wrapping_add(row[at - samples]);

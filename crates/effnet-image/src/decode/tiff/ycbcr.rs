@@ -1,10 +1,10 @@
-//! YCbCr strips and tiles to RGB, with the rounding of libtiff's RGBA conversion, or of Pillow where it reads the
-//! samples itself.
+//! Converts YCbCr strips and tiles to RGB, with the rounding of libtiff's RGBA conversion, or of Pillow where
+//! Pillow reads the samples itself.
 
 use super::directory::{Directory, tag};
 use crate::error::Fault;
 
-/// Tables from samples to what they add to red, green and blue.
+/// Tables that map samples to what they add to red, green and blue.
 pub(super) struct Conversion {
     luma: [i32; 256],
     red: [i32; 256],
@@ -15,11 +15,11 @@ pub(super) struct Conversion {
 }
 
 impl Conversion {
-    /// Pillow's `ImagingConvertYCbCr2RGB`, which uncompressed files without subsampling pass through.
+    /// Pillow's `ImagingConvertYCbCr2RGB`, which is applied to uncompressed files without subsampling.
     pub(super) fn pillow() -> Self {
         const SHIFT: u32 = 6;
         let table = |factor: f64| {
-            // Rounded like a C cast: towards 0, after half is added.
+            // Rounded like a C cast: towards 0, after a half is added.
             let term = |code: usize| (factor * 64.0 * (code as f64 - 128.0) + 0.5) as i32;
             std::array::from_fn(term)
         };
@@ -87,12 +87,12 @@ impl Conversion {
     }
 }
 
-/// Bytes of a row of blocks: the luma of each block, then its two chroma samples.
+/// Returns the number of bytes in a row of blocks: the luma of each block, then its two chroma samples.
 pub(super) fn block_row(width: usize, (across, down): (usize, usize)) -> usize {
     width.div_ceil(across) * (across * down + 2)
 }
 
-/// The YCbCr samples of row `y` of a chunk of blocks, with each block's chroma repeated.
+/// Returns the YCbCr samples of row `y` of a chunk of blocks, with the chroma of each block repeated.
 pub(super) fn expand(
     bytes: &[u8],
     width: usize,
