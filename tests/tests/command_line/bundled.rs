@@ -46,7 +46,7 @@ fn published_weights_that_cannot_be_fetched_name_the_network_that_is_here() {
     for word in [
         "`b3.imagenet` is not downloaded",
         "efficientnet-b3-5fb5a3c3.pth",
-        "use weights that are built in: --model b0.cifar10",
+        "use the built-in weights: --model b0.cifar10",
     ] {
         assert!(run.stderr.contains(word), "{word} in {}", run.stderr);
     }

@@ -125,9 +125,9 @@ fn convert_refuses_relatives_and_warns_of_a_guessed_profile() {
     assert!(lite.stderr.contains("EfficientNet-Lite"), "{}", lite.stderr);
     let guess = convert(&network);
     assert_eq!(guess.code, Some(0), "{}", guess.stderr);
-    assert!(guess.stderr.contains("guessing timm"), "{}", guess.stderr);
+    assert!(guess.stderr.contains("assuming timm"), "{}", guess.stderr);
     let stated = convert(&folder.path().join("train.pth.tar"));
-    assert!(!stated.stderr.contains("guessing"), "{}", stated.stderr);
+    assert!(!stated.stderr.contains("assuming"), "{}", stated.stderr);
 }
 
 #[test]

@@ -290,7 +290,7 @@ fn a_short_digest_is_completed_by_the_first_verified_download() {
     fs::write(&record, text.replace(&full, &other)).unwrap();
     fs::remove_file(&path).unwrap();
     let error = bench.resolve(&entry).unwrap_err().to_string();
-    assert!(error.contains(&format!("expected {other}")), "{error}");
+    assert!(error.contains(&format!("expected SHA-256 {other}")), "{error}");
 }
 
 #[cfg(unix)]

@@ -234,7 +234,7 @@ fn a_wrong_digest_leaves_nothing() {
     bench.expect_error(
         &server.url("/w.pth"),
         &body(13),
-        &format!("expected {}", sha256(&body(13))),
+        &format!("expected SHA-256 {}", sha256(&body(13))),
     );
     assert!(bench.visible().is_empty(), "{:?}", bench.visible());
     assert_eq!(
@@ -289,7 +289,7 @@ fn an_announced_length_that_is_too_short_is_noticed_by_the_digest() {
         length: Some(SIZE - 5),
         ..Reply::whole(&served)
     });
-    Bench::new().expect_error(&server.url("/w.pth"), &content, "of 1999998 bytes");
+    Bench::new().expect_error(&server.url("/w.pth"), &content, "(1999998 bytes)");
 }
 
 #[test]
