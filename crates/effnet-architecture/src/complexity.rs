@@ -13,13 +13,15 @@ impl Config {
             input * output * kernel * kernel + batch_norm(output)
         };
         let block = |block: &BlockConfig| {
-            let (expanded, squeezed) = (block.expanded_channels(), block.squeezed_channels());
+            let expanded = block.expanded_channels();
             let expand = if block.expand_ratio == 1 {
                 0
             } else {
                 conv_bn(block.input_channels, expanded, 1)
             };
-            let squeeze_excite = 2 * expanded * squeezed + squeezed + expanded;
+            let squeeze_excite = block
+                .squeezed_channels
+                .map_or(0, |squeezed| 2 * expanded * squeezed + squeezed + expanded);
             expand
                 + conv_bn(1, expanded, block.kernel)
                 + squeeze_excite
@@ -58,7 +60,7 @@ impl Config {
             size = size.map(|side| side.div_ceil(block.stride));
             let per_pixel = expanded * (block.kernel * block.kernel + block.output_channels);
             total += area(size) * per_pixel as u64;
-            total += (2 * expanded * block.squeezed_channels()) as u64;
+            total += (2 * expanded * block.squeezed_channels.unwrap_or(0)) as u64;
             channels = block.output_channels;
         }
         let head = self.head_channels();
@@ -73,7 +75,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use crate::Variant;
+    use crate::{Family, Variant};
 
     /// Published parameter counts, with 1000 classes (efficientnet_pytorch, torchvision).
     const PARAMETERS: [u64; 8] = [
@@ -85,6 +87,18 @@ mod tests {
         for (variant, parameters) in Variant::ALL.into_iter().zip(PARAMETERS) {
             assert_eq!(variant.config().parameters(), parameters, "{variant}");
         }
+    }
+
+    /// The same for lite0 to lite4 (timm's `tf_efficientnet_lite*`).
+    const LITE_PARAMETERS: [u64; 5] = [4652008, 5416680, 6092072, 8197096, 13006568];
+
+    #[test]
+    fn lite_networks_have_the_published_parameter_counts() {
+        let lite = Variant::ALL
+            .into_iter()
+            .filter(|variant| variant.family() == Family::Lite);
+        let counts: Vec<u64> = lite.map(|variant| variant.config().parameters()).collect();
+        assert_eq!(counts, LITE_PARAMETERS);
     }
 
     #[test]

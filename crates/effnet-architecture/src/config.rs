@@ -3,7 +3,7 @@
 //! This module holds the only copy of the paper's table. Parameter names and shapes, costs, the CPU engine and the
 //! tch modules are all built from [`Config::blocks`], so they cannot disagree about a network.
 
-use crate::{Error, Padding, Profile, Variant};
+use crate::{Error, Family, Padding, Profile, Variant};
 
 /// One stage of the baseline network, before scaling (arXiv:1905.11946, table 1).
 struct BaselineStage {
@@ -44,7 +44,6 @@ const fn stage(
 
 const BASELINE_STEM: usize = 32;
 const BASELINE_HEAD: usize = 1280;
-const SQUEEZE_EXCITE_RATIO: f64 = 0.25;
 
 /// The configuration of a network: a variant's coefficients, each of which can be overridden.
 ///
@@ -53,6 +52,8 @@ const SQUEEZE_EXCITE_RATIO: f64 = 0.25;
 /// [`padding`](Self::padding) is a separate field.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
+    /// Family of the network: its activation, and whether it has squeeze-and-excitation.
+    pub family: Family,
     /// Multiplier for the number of channels.
     pub width_coefficient: f64,
     /// Multiplier for the number of blocks per stage.
@@ -99,18 +100,15 @@ pub struct BlockConfig {
     /// Whether the block has a residual connection. As in the original, the first block of a stage never has one,
     /// even if it has stride 1 and, in a narrow network, equal numbers of input and output channels.
     pub skip: bool,
+    /// Number of channels in the squeeze-and-excitation bottleneck, which is a fraction of the block's input channels,
+    /// not of its expanded channels; `None` without squeeze-and-excitation.
+    pub squeezed_channels: Option<usize>,
 }
 
 impl BlockConfig {
     /// Number of channels between the expansion and the projection.
     pub fn expanded_channels(&self) -> usize {
         self.input_channels * self.expand_ratio
-    }
-
-    /// Number of channels in the squeeze-and-excitation bottleneck, which is a fraction of the block's input
-    /// channels, not of its expanded channels.
-    pub fn squeezed_channels(&self) -> usize {
-        ((self.input_channels as f64 * SQUEEZE_EXCITE_RATIO) as usize).max(1)
     }
 }
 
@@ -130,6 +128,7 @@ impl Config {
     pub fn new(variant: Variant) -> Self {
         let size = variant.image_size();
         Self {
+            family: variant.family(),
             width_coefficient: variant.width_coefficient(),
             depth_coefficient: variant.depth_coefficient(),
             image_size: [size, size],
@@ -207,18 +206,31 @@ impl Config {
 
     /// Number of output channels of the stem.
     pub fn stem_channels(&self) -> usize {
-        self.round_filters(BASELINE_STEM)
+        self.end_filters(BASELINE_STEM)
     }
 
     /// Number of output channels of the head, which is the number of features that the classifier sees.
     pub fn head_channels(&self) -> usize {
-        self.round_filters(BASELINE_HEAD)
+        self.end_filters(BASELINE_HEAD)
+    }
+
+    fn end_filters(&self, filters: usize) -> usize {
+        if self.family.scales_ends() {
+            self.round_filters(filters)
+        } else {
+            filters
+        }
+    }
+
+    fn squeezed_channels(&self, input_channels: usize) -> Option<usize> {
+        let ratio = self.family.squeeze_excite_ratio()?;
+        Some(((input_channels as f64 * ratio) as usize).max(1))
     }
 
     /// Returns the seven stages after scaling.
     pub fn stages(&self) -> Vec<StageConfig> {
         let mut input_channels = self.stem_channels();
-        let stage = |baseline: &BaselineStage| {
+        let stage = |(index, baseline): (usize, &BaselineStage)| {
             let output_channels = self.round_filters(baseline.channels);
             let first = BlockConfig {
                 kernel: baseline.kernel,
@@ -227,15 +239,21 @@ impl Config {
                 input_channels,
                 output_channels,
                 skip: false,
+                squeezed_channels: self.squeezed_channels(input_channels),
             };
             input_channels = output_channels;
+            let is_end = index == 0 || index == BASELINE.len() - 1;
             StageConfig {
-                repeats: self.round_repeats(baseline.repeats),
+                repeats: if is_end && !self.family.scales_ends() {
+                    baseline.repeats
+                } else {
+                    self.round_repeats(baseline.repeats)
+                },
                 first,
                 output_channels,
             }
         };
-        BASELINE.iter().map(stage).collect()
+        BASELINE.iter().enumerate().map(stage).collect()
     }
 
     /// Returns all blocks in order, as numbered in `_blocks.{i}`.
@@ -245,6 +263,7 @@ impl Config {
                 input_channels: stage.output_channels,
                 stride: 1,
                 skip: true,
+                squeezed_channels: self.squeezed_channels(stage.output_channels),
                 ..stage.first
             };
             std::iter::once(stage.first).chain(std::iter::repeat_n(others, stage.repeats - 1))

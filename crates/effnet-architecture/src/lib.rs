@@ -3,6 +3,7 @@
 mod complexity;
 mod config;
 mod error;
+mod family;
 mod named_enum;
 mod naming;
 mod parameters;
@@ -12,6 +13,7 @@ mod variant;
 
 pub use config::{BlockConfig, Config, StageConfig};
 pub use error::Error;
+pub use family::{Activation, Family};
 pub use naming::{ANCHORS, NamingError, Relative, Renaming, Scheme, Signature, TensorShapes};
 pub use parameters::{CLASSIFIER, Parameter, ParameterKind, STEM};
 pub use preprocessing::{CropMode, Interpolation, Precision, Preprocessing};

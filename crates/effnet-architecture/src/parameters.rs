@@ -85,7 +85,7 @@ impl List {
     }
 
     fn block(&mut self, name: &str, block: &BlockConfig) {
-        let (expanded, squeezed) = (block.expanded_channels(), block.squeezed_channels());
+        let expanded = block.expanded_channels();
         if block.expand_ratio != 1 {
             self.conv(
                 &format!("{name}._expand_conv"),
@@ -95,10 +95,13 @@ impl List {
         }
         self.conv(&format!("{name}._depthwise_conv"), [expanded, 1, block.kernel]);
         self.batch_norm(&format!("{name}._bn1"), expanded);
-        for (layer, outputs, inputs) in [
-            ("_se_reduce", squeezed, expanded),
-            ("_se_expand", expanded, squeezed),
-        ] {
+        let squeeze_excite = block.squeezed_channels.into_iter().flat_map(|squeezed| {
+            [
+                ("_se_reduce", squeezed, expanded),
+                ("_se_expand", expanded, squeezed),
+            ]
+        });
+        for (layer, outputs, inputs) in squeeze_excite {
             self.conv(&format!("{name}.{layer}"), [outputs, inputs, 1]);
             self.float(&format!("{name}.{layer}.bias"), &[outputs]);
         }

@@ -7,12 +7,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::named_enum::as_string;
-use crate::{Config, Error, Signature};
+use crate::{Config, Error, Family, Signature};
 
 /// A member of the EfficientNet family.
 ///
-/// B0-B7 are the networks of the paper (Tan and Le 2019, arXiv:1905.11946, table 2); B8 comes from
-/// AdvProp (Xie et al. 2020) and L2 from Noisy Student (Xie et al. 2020).
+/// B0-B7 are the networks of the paper (Tan and Le 2019, arXiv:1905.11946, table 2); B8 comes from AdvProp (Xie et al.
+/// 2020) and L2 from Noisy Student (Xie et al. 2020). Lite0-Lite4 come from tensorflow/tpu.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)]
 pub enum Variant {
@@ -26,6 +26,11 @@ pub enum Variant {
     B7,
     B8,
     L2,
+    Lite0,
+    Lite1,
+    Lite2,
+    Lite3,
+    Lite4,
 }
 
 /// The coefficients of one variant.
@@ -38,8 +43,8 @@ struct Scaling {
 }
 
 /// The coefficients from the reference implementations (`efficientnet_params` in efficientnet_pytorch,
-/// `efficientnet_builder.py` in tensorflow/tpu), in the order of [`Variant`].
-const SCALING: [Scaling; 10] = [
+/// `efficientnet_builder.py` and `efficientnet_lite_builder.py` in tensorflow/tpu), in the order of [`Variant`].
+const SCALING: [Scaling; 15] = [
     scaling("b0", 1.0, 1.0, 224, 0.2),
     scaling("b1", 1.0, 1.1, 240, 0.2),
     scaling("b2", 1.1, 1.2, 260, 0.3),
@@ -50,6 +55,11 @@ const SCALING: [Scaling; 10] = [
     scaling("b7", 2.0, 3.1, 600, 0.5),
     scaling("b8", 2.2, 3.6, 672, 0.5),
     scaling("l2", 4.3, 5.3, 800, 0.5),
+    scaling("lite0", 1.0, 1.0, 224, 0.2),
+    scaling("lite1", 1.0, 1.1, 240, 0.2),
+    scaling("lite2", 1.1, 1.2, 260, 0.3),
+    scaling("lite3", 1.2, 1.4, 280, 0.3),
+    scaling("lite4", 1.4, 1.8, 300, 0.3),
 ];
 
 const fn scaling(name: &'static str, width: f64, depth: f64, image_size: usize, dropout: f64) -> Scaling {
@@ -63,8 +73,8 @@ const fn scaling(name: &'static str, width: f64, depth: f64, image_size: usize, 
 }
 
 impl Variant {
-    /// All variants, from smallest to largest.
-    pub const ALL: [Self; 10] = [
+    /// All variants, by family and size.
+    pub const ALL: [Self; 15] = [
         Self::B0,
         Self::B1,
         Self::B2,
@@ -75,13 +85,26 @@ impl Variant {
         Self::B7,
         Self::B8,
         Self::L2,
+        Self::Lite0,
+        Self::Lite1,
+        Self::Lite2,
+        Self::Lite3,
+        Self::Lite4,
     ];
 
     fn scaling(self) -> &'static Scaling {
         &SCALING[self as usize]
     }
 
-    /// The short name: `b0` ... `b8`, `l2`.
+    /// The family.
+    pub fn family(self) -> Family {
+        match self {
+            Self::Lite0 | Self::Lite1 | Self::Lite2 | Self::Lite3 | Self::Lite4 => Family::Lite,
+            _ => Family::V1,
+        }
+    }
+
+    /// The short name: `b0` ... `b8`, `l2`, `lite0` ... `lite4`.
     pub fn name(self) -> &'static str {
         self.scaling().name
     }
@@ -114,7 +137,7 @@ impl Variant {
     /// Infers the variant from the channels and blocks found in a checkpoint.
     ///
     /// The numbers of classes and input channels may differ from those published. Returns `None` for a network
-    /// outside the family, for example one with a custom width. B0 and B1 differ only in depth, and B1 and B2 only
+    /// outside the families, for example one with a custom width. B0 and B1 differ only in depth, and B1 and B2 only
     /// in width, so all dimensions are compared.
     pub fn recognise(signature: &Signature) -> Option<Self> {
         Self::ALL.into_iter().find(|variant| {
@@ -122,7 +145,8 @@ impl Variant {
             let stages = config.stages();
             let repeats = stages.iter().map(|stage| stage.repeats);
             let channels = stages.iter().map(|stage| stage.output_channels);
-            config.stem_channels() == signature.stem_channels
+            config.family.squeeze_excite_ratio().is_some() == signature.squeeze_excite
+                && config.stem_channels() == signature.stem_channels
                 && config.head_channels() == signature.head_channels
                 && repeats.eq(signature.repeats_per_stage.iter().copied())
                 && channels.eq(signature.stage_channels.iter().copied())

@@ -13,7 +13,9 @@ pub use effnet::{
     EfficientNetNames, Labels, LoadError, LoadOptions, LoadReport, Mismatch, ModelOptions, Parameters,
     PreprocessingOverrides, WrongShape, Zoo,
 };
-pub use effnet_architecture::{BlockConfig, Config, Padding, Profile, StageConfig, Variant};
+pub use effnet_architecture::{
+    Activation, BlockConfig, Config, Family, Padding, Profile, StageConfig, Variant,
+};
 pub use error::Error;
 pub use network::EfficientNet;
 pub use pretrained::{Pretrained, PretrainedOptions, device};

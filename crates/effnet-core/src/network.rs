@@ -74,8 +74,7 @@ impl EfficientNet {
             Conv::new(builder, &root.sub(name), shape, config.padding, size)
         };
         let batch_norm = |builder: &mut Builder, name: &str, channels| {
-            let (momentum, epsilon) = (config.batch_norm_momentum, config.batch_norm_epsilon);
-            BatchNorm::new(builder, &root.sub(name), channels, momentum, epsilon)
+            BatchNorm::new(builder, &root.sub(name), channels, config)
         };
 
         let mut size = config.image_size;
@@ -240,7 +239,9 @@ impl EfficientNet {
             Mode::Train(group) if self.stem_bn.is_supported(images, group) => &channels_last(images)?,
             _ => images,
         };
-        let mut x = self.stem_bn.forward_silu(&self.stem.forward(images)?, mode)?;
+        let mut x = self
+            .stem_bn
+            .forward_activated(&self.stem.forward(images)?, mode)?;
         for (index, block) in self.blocks.iter().enumerate() {
             let output = block.forward(&x, mode, self.drop_connect_rate(index))?;
             visit(index, &x, &output);
@@ -250,7 +251,7 @@ impl EfficientNet {
     }
 
     fn run_head(&self, x: &Tensor, mode: Mode<'_>) -> Result<Tensor, TchError> {
-        self.head_bn.forward_silu(&self.head.forward(x)?, mode)
+        self.head_bn.forward_activated(&self.head.forward(x)?, mode)
     }
 
     /// Returns the probability that block `index` drops its residual branch. It grows linearly with depth from

@@ -8,6 +8,8 @@
 
 #include <cstddef>
 
+#include "activation.h"
+
 namespace effnet {
 
 constexpr int BLOCK = 16;
@@ -24,10 +26,10 @@ struct Product {
     const void* residual;      // added to the result if not null; has the layout of `out`
     void* out;                 // [columns / 16][..][16]
     size_t out_plane;          // elements between two blocks of `out`
-    bool silu;
+    Activation activation;
 };
 
-// One block of sixteen channels of a depthwise convolution, followed by SiLU.
+// One block of sixteen channels of a depthwise convolution, followed by an activation.
 struct Depthwise {
     const void* input;         // rows from `input_row` on, each of `width` pixels
     int input_row;
@@ -40,9 +42,10 @@ struct Depthwise {
     int out_first, out_last;   // rows [first, last)
     int out_width;
     float* sum;                // [16]: sums of the rows written
+    Activation activation;     // not `none`
 };
 
-// Rows of the stem's output for one panel of channels, followed by SiLU.
+// Rows of the stem's output for one panel of channels, followed by an activation.
 struct Stem {
     const float* input;        // [channels][rows][padded_width], including the padding
     int channels, kernel, stride, rows, padded_width;
@@ -52,6 +55,7 @@ struct Stem {
     float* out;
     size_t out_plane;
     int out_rows, out_width;
+    Activation activation;     // not `none`
 };
 
 struct Kernels {

@@ -78,7 +78,7 @@ static int first_narrow(const effnet_network_spec& spec) noexcept {
 
 Network::Network(const effnet_network_spec& spec)
     : kernels_(choose(spec.isa, spec.bf16)), first_narrow_(first_narrow(spec)), bf16_(spec.bf16),
-      cache_(second_level_cache()), has_classifier_(spec.has_classifier) {
+      activation_(spec.activation),      cache_(second_level_cache()), has_classifier_(spec.has_classifier) {
     const int panel = kernels_.panel_blocks;
     stem_ = pack_stem(spec.stem, panel);
     for (int i = 0; i < spec.block_count; ++i)

@@ -62,11 +62,11 @@ struct Dense {
 };
 
 struct Block {
-    bool has_expand, skip;
+    bool has_expand, has_gates, skip;
     Dense expand, project;
     Window window;
     int channels; // after the expansion
-    int squeezed; // channels between the two layers of squeeze-and-excitation
+    int squeezed; // channels between the two layers of squeeze-and-excitation, or 0
     std::vector<float> depthwise, depthwise_bias;      // [C / 16][k * k][16]
     std::vector<float> reduce, reduce_bias, excite, excite_bias;
 };
@@ -156,6 +156,7 @@ private:
     // caused half to two thirds of the error of the logits.
     int first_narrow_;
     bool bf16_;
+    Activation activation_;
     size_t cache_; // size of the second-level cache in bytes
     StemLayer stem_;
     std::vector<Block> blocks_;

@@ -133,7 +133,8 @@ Block pack_block(const effnet_block& from, int panel_blocks, bool narrow_in, boo
     block.project = pack_dense(from.project, panel_blocks, narrow_out);
     block.window = window_of(filter);
     block.channels = filter.outputs;
-    block.squeezed = from.reduce.outputs;
+    block.has_gates = from.has_gates;
+    block.squeezed = from.has_gates ? from.reduce.outputs : 0;
     block.depthwise_bias = padded(filter.bias, filter.outputs);
     const int taps = filter.kernel * filter.kernel;
     const int channels = blocks_of(block.channels) * BLOCK;
@@ -141,6 +142,7 @@ Block pack_block(const effnet_block& from, int panel_blocks, bool narrow_in, boo
     each_weight(filter, taps, [&](int channel, int tap, float value) {
         block.depthwise[(size_t(channel / BLOCK) * taps + tap) * BLOCK + channel % BLOCK] = value;
     });
+    if (!block.has_gates) return block;
     block.reduce.assign(size_t(block.squeezed) * channels, 0.0f);
     block.reduce_bias.assign(from.reduce.bias, from.reduce.bias + block.squeezed);
     block.excite.assign(size_t(block.squeezed) * channels, 0.0f);

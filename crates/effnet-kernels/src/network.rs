@@ -206,6 +206,7 @@ impl Network {
             isa: options
                 .instruction_set
                 .map_or(BEST_INSTRUCTION_SET, |set| set as i32),
+            activation: layers.activation as i32,
         };
         let mut network = ptr::null_mut();
         // SAFETY: every pointer in `spec` points into `blocks` or a slice of `layers`, which outlive the call, and

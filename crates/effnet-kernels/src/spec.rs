@@ -6,7 +6,7 @@
 use std::ptr;
 
 use crate::raw::{RawBlock, RawConvolution};
-use crate::{Block, Convolution, Error, Padding};
+use crate::{Block, Convolution, Error, Padding, SqueezeExcite};
 
 /// Converts a number to the type that the C++ side uses.
 pub(crate) fn small(name: &'static str, value: usize) -> Result<i32, Error> {
@@ -25,13 +25,20 @@ pub(crate) fn raw_block(block: &Block<'_>, channels: usize) -> Result<RawBlock, 
     };
     let expanded = block.expand.as_ref().map_or(channels, |expand| expand.shape[0]);
     let depthwise = raw(&block.depthwise, "a depthwise convolution", 1)?;
-    let reduce = raw(&block.reduce, "a squeeze", expanded)?;
-    let excite = raw(&block.excite, "an excitation", block.reduce.shape[0])?;
     let project = raw(&block.project, "a projection", expanded)?;
-    for (name, layer) in [
-        ("a depthwise convolution", &block.depthwise),
-        ("an excitation", &block.excite),
-    ] {
+    let gates = match &block.squeeze_excite {
+        Some(SqueezeExcite { reduce, excite }) => Some((
+            raw(reduce, "a squeeze", expanded)?,
+            raw(excite, "an excitation", reduce.shape[0])?,
+        )),
+        None => None,
+    };
+    let excite = block.squeeze_excite.as_ref().map(|gates| &gates.excite);
+    let filters = [("a depthwise convolution", &block.depthwise)];
+    for (name, layer) in filters
+        .into_iter()
+        .chain(excite.map(|layer| ("an excitation", layer)))
+    {
         if layer.shape[0] != expanded {
             return Err(Error::Shape {
                 name,
@@ -49,11 +56,12 @@ pub(crate) fn raw_block(block: &Block<'_>, channels: usize) -> Result<RawBlock, 
     }
     Ok(RawBlock {
         has_expand: i32::from(expand.is_some()),
+        has_gates: i32::from(gates.is_some()),
         skip: i32::from(block.skip),
         expand: expand.unwrap_or(project),
         depthwise,
-        reduce,
-        excite,
+        reduce: gates.map_or(project, |(reduce, _)| reduce),
+        excite: gates.map_or(project, |(_, excite)| excite),
         project,
     })
 }

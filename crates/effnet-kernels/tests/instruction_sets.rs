@@ -4,7 +4,8 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 
 use effnet_kernels::{
-    Block, Context, Convolution, InstructionSet, Layer, Layers, Network, NetworkOptions, Output, Padding,
+    Activation, Block, Context, Convolution, InstructionSet, Layer, Layers, Network, NetworkOptions, Output,
+    Padding, SqueezeExcite,
 };
 
 const SETS: [InstructionSet; 4] = [
@@ -46,8 +47,10 @@ impl Noise {
         Block {
             expand: (inputs != expanded).then(|| self.pointwise(expanded, inputs)),
             depthwise: self.convolution([expanded, 1, kernel, kernel], stride, padding),
-            reduce: self.pointwise(5, expanded),
-            excite: self.pointwise(expanded, 5),
+            squeeze_excite: Some(SqueezeExcite {
+                reduce: self.pointwise(5, expanded),
+                excite: self.pointwise(expanded, 5),
+            }),
             project: self.pointwise(outputs, expanded),
             skip: inputs == outputs && stride == 1,
         }
@@ -72,6 +75,7 @@ fn layers() -> Layers<'static> {
         ],
         head: noise.pointwise(70, 33),
         classifier: Some(noise.pointwise(11, 70)),
+        activation: Activation::Silu,
     }
 }
 
@@ -95,12 +99,27 @@ fn worst(found: &[f32], expected: &[f32]) -> f32 {
     largest(&mut differences.into_iter()) / largest(&mut expected.iter().copied())
 }
 
+/// The same without squeeze-and-excitation, with ReLU6.
+fn lite_layers() -> Layers<'static> {
+    let mut layers = layers();
+    for block in &mut layers.blocks {
+        block.squeeze_excite = None;
+    }
+    layers.activation = Activation::Relu6;
+    layers
+}
+
 fn every_set_agrees(bf16: bool, bound: f32) {
-    let layers = layers();
+    for layers in [layers(), lite_layers()] {
+        every_set_agrees_on(&layers, bf16, bound);
+    }
+}
+
+fn every_set_agrees_on(layers: &Layers<'_>, bf16: bool, bound: f32) {
     let shape = [3, 3, 75, 52];
     let images = noise().values(shape.iter().product(), 1.0);
     let options = NetworkOptions::default().with_bf16(bf16);
-    let with = |set| Network::new(&layers, options.with_instruction_set(set));
+    let with = |set| Network::new(layers, options.with_instruction_set(set));
     let baseline = with(InstructionSet::Baseline).unwrap();
     assert_eq!(baseline.instruction_set(), "baseline");
     let logits = run(&baseline, &images, shape, Output::Logits);
@@ -131,7 +150,7 @@ fn every_set_agrees(bf16: bool, bound: f32) {
     }
     assert_eq!(found[0], "baseline");
     // The default is the best supported set.
-    let best = Network::new(&layers, options).unwrap();
+    let best = Network::new(layers, options).unwrap();
     let newest = found.iter().rfind(|name| bf16 || *name != "avx512bf16");
     assert_eq!(Some(best.instruction_set()), newest.map(String::as_str));
 }

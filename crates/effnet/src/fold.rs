@@ -4,10 +4,10 @@
 //! convolution and costs nothing. Folding in 64 bits and rounding once preserves five digits of the logits;
 //! folding in 32 bits would lose one of them.
 
-use effnet_architecture::{Config, Padding};
+use effnet_architecture::{Activation, Config, Padding};
 use effnet_checkpoint::TensorError;
 use effnet_kernels as kernels;
-use effnet_kernels::{Block, Convolution, Layers};
+use effnet_kernels::{Block, Convolution, Layers, SqueezeExcite};
 
 use crate::Parameters;
 
@@ -37,8 +37,13 @@ impl Parameters {
                     Some(folding.normalised(&name("_expand_conv"), &name("_bn0"), 1)?)
                 },
                 depthwise: folding.normalised(&name("_depthwise_conv"), &name("_bn1"), block.stride)?,
-                reduce: folding.biased(&name("_se_reduce"))?,
-                excite: folding.biased(&name("_se_expand"))?,
+                squeeze_excite: match block.squeezed_channels {
+                    Some(_) => Some(SqueezeExcite {
+                        reduce: folding.biased(&name("_se_reduce"))?,
+                        excite: folding.biased(&name("_se_expand"))?,
+                    }),
+                    None => None,
+                },
                 project: folding.normalised(&name("_project_conv"), &name("_bn2"), 1)?,
                 skip: block.skip,
             });
@@ -53,6 +58,10 @@ impl Parameters {
             blocks,
             head,
             classifier,
+            activation: match config.family.activation() {
+                Activation::Relu6 => kernels::Activation::Relu6,
+                _ => kernels::Activation::Silu,
+            },
         })
     }
 }

@@ -3,7 +3,7 @@
 //! Most files do not state their variant. The dimensions identify it
 //! ([`Variant::recognise`](crate::Variant::recognise)), and include the numbers of classes and input channels.
 
-use super::address::BlockLayer;
+use super::address::{BlockLayer, layer_of, split_block};
 use super::layout::{conv, conv_shape};
 use super::map::{OuterLayer, classifier_text, outer_text, read_layout};
 use super::{NamingError, Scheme, TensorShapes};
@@ -27,6 +27,8 @@ pub struct Signature {
     pub stage_channels: Vec<usize>,
     /// Depthwise kernel size per stage.
     pub stage_kernels: Vec<usize>,
+    /// Whether the blocks have squeeze-and-excitation.
+    pub squeeze_excite: bool,
     /// Number of classes; `None` if the file does not have a classifier.
     pub num_classes: Option<usize>,
 }
@@ -60,9 +62,26 @@ impl Signature {
             repeats_per_stage: layout.repeats(),
             stage_channels,
             stage_kernels,
+            squeeze_excite: has_squeeze_excite(shapes, scheme),
             num_classes: classes(shapes, format!("{}.weight", classifier_text(scheme, &layout)))?,
         })
     }
+}
+
+/// Whether any block has squeeze-and-excitation: a file in which only some blocks have it is incomplete.
+fn has_squeeze_excite(shapes: &TensorShapes<'_>, scheme: Scheme) -> bool {
+    shapes.names().any(|name| {
+        let layer = name
+            .rsplit_once('.')
+            .and_then(|(place, _)| split_block(scheme, place));
+        let layer = layer.and_then(|(_, text)| {
+            let layers = [true, false].into_iter();
+            layers
+                .filter_map(|expanded| layer_of(scheme, text, expanded))
+                .next()
+        });
+        matches!(layer, Some(BlockLayer::SeReduce | BlockLayer::SeExpand))
+    })
 }
 
 fn classes(shapes: &TensorShapes<'_>, name: String) -> Result<Option<usize>, NamingError> {
