@@ -31,7 +31,6 @@ impl Relative {
                     .is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('.'))
             })
         };
-        let has = |part: &str| shapes.names().any(|name| name.contains(part));
         if any("encoder.blocks.0.depthwise_conv.weight")
             || any("encoder.blocks.0.depthwise_conv.depthwise_conv.weight")
         {

@@ -87,7 +87,12 @@ fn download(wheel: &Wheel, folder: &Path) -> Result<PathBuf, Failure> {
     for python in PYTHONS {
         let output = Command::new(python)
             .args(["-I", "-m", "pip", "download", "--no-deps", "--only-binary=:all:"])
-            .args(["--require-hashes", "--disable-pip-version-check", "--no-input", "--quiet"])
+            .args([
+                "--require-hashes",
+                "--disable-pip-version-check",
+                "--no-input",
+                "--quiet",
+            ])
             .arg("--requirement")
             .arg(&requirements)
             .arg("--dest")
@@ -139,7 +144,12 @@ fn only_wheel(wheel: &Wheel, folder: &Path) -> Result<PathBuf, Failure> {
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         let is_file = entry.file_type().map_err(unreadable)?.is_file();
-        if is_file && entry.path().extension().is_some_and(|extension| extension == "whl") {
+        if is_file
+            && entry
+                .path()
+                .extension()
+                .is_some_and(|extension| extension == "whl")
+        {
             found.push(entry.path());
         }
     }
