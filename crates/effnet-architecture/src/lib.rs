@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod baseline;
 mod complexity;
 mod config;
 mod error;
@@ -11,6 +12,7 @@ mod preprocessing;
 mod profile;
 mod variant;
 
+pub use baseline::{Baseline, BlockKind};
 pub use config::{BlockConfig, Config, StageConfig};
 pub use error::Error;
 pub use family::{Activation, Family};

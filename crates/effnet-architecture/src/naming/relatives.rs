@@ -11,8 +11,6 @@ use super::TensorShapes;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Relative {
-    /// EfficientNetV2: its first stages have fused blocks.
-    V2,
     /// EfficientNet-EdgeTPU and EfficientNet-X.
     EdgeTpu,
     /// EfficientNet with the names of Hugging Face's transformers.
@@ -39,18 +37,13 @@ impl Relative {
         if any("layers.1.0.depthwise_conv.conv.weight") {
             return Some(Relative::OpenMmLab);
         }
-        if any("blocks.0.0.conv_exp.weight")
-            || any("blocks.1.0.conv_exp.weight") && !any("blocks.0.0.conv.weight")
-        {
+        // V2's first stage does not expand. In that of EdgeTPU, fused blocks do; EfficientNet-X begins with a
+        // depthwise convolution.
+        let expands = shapes
+            .get("blocks.0.0.conv_exp.weight")
+            .map(|shape| shape.first() != shape.get(1));
+        if expands == Some(true) || any("blocks.0.0.conv_dw.weight") && any("blocks.1.0.conv_exp.weight") {
             return Some(Relative::EdgeTpu);
-        }
-        // The first stage of V2 is one convolution per block; so is torchvision's `features.1.0.block.0.0`, which
-        // is depthwise in V1.
-        let fused = shapes
-            .get("features.1.0.block.0.0.weight")
-            .is_some_and(|shape| matches!(shape, [_, inputs, _, _] if *inputs > 1));
-        if fused || any("blocks.0.0.conv.weight") {
-            return Some(Relative::V2);
         }
         None
     }
@@ -59,13 +52,9 @@ impl Relative {
 impl fmt::Display for Relative {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::V2 => {
-                "this is an EfficientNetV2 (fused blocks), which is not supported; expected one of EfficientNet-B0 to \
-                 B8 or L2"
-            }
             Self::EdgeTpu => {
                 "this is an EfficientNet-EdgeTPU (fused blocks with an expansion), which is not supported; expected \
-                 one of EfficientNet-B0 to B8, L2 or Lite0 to Lite4"
+                 an EfficientNet, EfficientNet-Lite or EfficientNetV2"
             }
             Self::Transformers => {
                 "these are the tensor names of Hugging Face transformers, which are not supported; timm's \
