@@ -252,7 +252,7 @@ impl BatchNorm {
             num_batches_tracked,
             momentum: config.batch_norm_momentum,
             epsilon: config.batch_norm_epsilon,
-            activation: config.family.activation(),
+            activation: config.family().activation(),
         })
     }
 

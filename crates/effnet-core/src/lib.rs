@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod error;
+mod fused;
 mod init;
 mod layers;
 mod load;
@@ -14,7 +15,7 @@ pub use effnet::{
     PreprocessingOverrides, WrongShape, Zoo,
 };
 pub use effnet_architecture::{
-    Activation, BlockConfig, Config, Family, Padding, Profile, StageConfig, Variant,
+    Activation, BlockConfig, BlockKind, Config, Family, Padding, Profile, StageConfig, Variant,
 };
 pub use error::Error;
 pub use network::EfficientNet;

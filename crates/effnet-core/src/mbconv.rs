@@ -38,14 +38,14 @@ impl MBConv {
         let batch_norm = |builder: &mut Builder, name: &str, channels| {
             BatchNorm::new(builder, &place.sub(name), channels, config)
         };
-        let expand = if block.expand_ratio == 1 {
-            None
-        } else {
+        let expand = if block.has_expansion() {
             let shape = ConvShape::pointwise(block.input_channels, expanded);
             Some((
                 conv(builder, "_expand_conv", shape)?,
                 batch_norm(builder, "_bn0", expanded)?,
             ))
+        } else {
+            None
         };
         let depthwise = ConvShape {
             input: expanded,
@@ -179,7 +179,7 @@ impl SqueezeExcite {
 
 /// Zeroes whole samples of `[N, C, H, W]` with probability `rate`, and divides the others by `1 - rate`, which
 /// preserves the expectation (stochastic depth, Huang et al. 2016; `drop_connect` in the original implementation).
-fn drop_connect(input: &Tensor, rate: f64) -> Result<Tensor, TchError> {
+pub(crate) fn drop_connect(input: &Tensor, rate: f64) -> Result<Tensor, TchError> {
     let keep = 1.0 - rate;
     let batch = input.size()[0];
     // Draw in f32 whatever the type of the input: bf16 would round the rate itself.

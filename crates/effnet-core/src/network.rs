@@ -1,4 +1,4 @@
-//! The network: stem, MBConv blocks, head, classifier.
+//! The network: stem, blocks, head, classifier.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,10 +6,11 @@ use std::sync::Arc;
 use libtorch_ext::training::BatchNormGroup;
 use tch::{Device, Kind, TchError, Tensor, nn};
 
+use crate::fused::FusedMBConv;
 use crate::init::Init;
 use crate::layers::{BatchNorm, Builder, Conv, ConvShape, Linear, Mode, Place};
 use crate::mbconv::MBConv;
-use crate::{Config, Error, channels_last};
+use crate::{BlockKind, Config, Error, channels_last};
 
 /// EfficientNet on a tch variable store.
 ///
@@ -40,7 +41,7 @@ pub struct EfficientNet {
     config: Config,
     stem: Conv,
     stem_bn: BatchNorm,
-    blocks: Vec<MBConv>,
+    blocks: Vec<Block>,
     head: Conv,
     head_bn: BatchNorm,
     classifier: Option<Linear>,
@@ -48,6 +49,21 @@ pub struct EfficientNet {
     batch_norm_group: Option<Arc<dyn BatchNormGroup>>,
     /// All parameters and buffers, in the order of PyTorch's `state_dict()`.
     tensors: Vec<(String, Tensor)>,
+}
+
+#[derive(Debug)]
+enum Block {
+    MBConv(MBConv),
+    Fused(FusedMBConv),
+}
+
+impl Block {
+    fn forward(&self, input: &Tensor, mode: Mode<'_>, drop_rate: f64) -> Result<Tensor, TchError> {
+        match self {
+            Self::MBConv(block) => block.forward(input, mode, drop_rate),
+            Self::Fused(block) => block.forward(input, mode, drop_rate),
+        }
+    }
 }
 
 impl EfficientNet {
@@ -91,9 +107,15 @@ impl EfficientNet {
         let mut blocks = Vec::new();
         for (index, block) in config.blocks().iter().enumerate() {
             let place = root.sub("_blocks").sub(index);
-            let (built, output_size) = MBConv::new(builder, &place, config, block, size)?;
-            blocks.push(built);
-            size = output_size;
+            if block.kind == BlockKind::MbConv {
+                let (built, output_size) = MBConv::new(builder, &place, config, block, size)?;
+                blocks.push(Block::MBConv(built));
+                size = output_size;
+            } else {
+                let (built, output_size) = FusedMBConv::new(builder, &place, config, block, size)?;
+                blocks.push(Block::Fused(built));
+                size = output_size;
+            }
             channels = block.output_channels;
         }
 

@@ -45,6 +45,18 @@ struct Depthwise {
     Activation activation;     // not `none`
 };
 
+// The inputs of some pixels of a dense convolution's output, copied into rows: one row per pixel, one element per tap and
+// input channel.
+struct Patches {
+    const void* input;         // [channels / 16][height * width][16]
+    int channels, height, width;
+    int kernel, stride, pad_top, pad_left;
+    int tap_stride;            // elements of a row per tap: `channels` if divisible by eight, else a multiple of sixteen
+    int out_width;
+    int first, count;          // pixels of the output
+    void* out;                 // [row elements / 16][count][16]
+};
+
 // Rows of the stem's output for one panel of channels, followed by an activation.
 struct Stem {
     const float* input;        // [channels][rows][padded_width], including the padding
@@ -67,6 +79,8 @@ struct Kernels {
     void (*depthwise)(const Depthwise&) noexcept;        // float to float
     void (*depthwise_widen)(const Depthwise&) noexcept;  // bfloat16 to float
     void (*stem)(const Stem&) noexcept;                  // float to float
+    void (*patches)(const Patches&) noexcept;            // of floats
+    void (*patches_narrow)(const Patches&) noexcept;     // of bfloat16
     // out[b][row][c] = in[b][row][c] * gate[b * 16 + c]
     void (*scale)(const float* in, size_t in_plane, const float* gate, int blocks, int rows, void* out) noexcept;
     // The same, but rounded to bfloat16.

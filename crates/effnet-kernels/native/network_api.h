@@ -20,6 +20,13 @@ enum class Isa : int32_t {
     avx512bf16 = 4,
 };
 
+// The structure of a block. `BlockKind` in Rust's `raw` has the same numbers.
+enum class BlockKind : int32_t {
+    mbconv = 0,      // expansion (pointwise, optional), depthwise convolution, gates (optional), projection
+    fused = 1,       // a dense convolution as the expansion, projection
+    convolution = 2, // a dense convolution as the projection, followed by the activation
+};
+
 } // namespace effnet
 
 extern "C" {
@@ -35,6 +42,7 @@ struct effnet_convolution {
 
 struct effnet_block {
     int32_t has_expand, has_gates, skip; // gates: squeeze-and-excitation
+    effnet::BlockKind kind;
     effnet_convolution expand, depthwise, reduce, excite, project;
 };
 
@@ -94,6 +102,7 @@ ASSERT_LAYOUT(effnet_block, 336, 8);
 ASSERT_OFFSET(effnet_block, has_expand, 0);
 ASSERT_OFFSET(effnet_block, has_gates, 4);
 ASSERT_OFFSET(effnet_block, skip, 8);
+ASSERT_OFFSET(effnet_block, kind, 12);
 ASSERT_OFFSET(effnet_block, expand, 16);
 ASSERT_OFFSET(effnet_block, depthwise, 80);
 ASSERT_OFFSET(effnet_block, reduce, 144);

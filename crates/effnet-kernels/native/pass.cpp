@@ -245,6 +245,75 @@ struct Network::Pass {
         block.project.narrow ? kernels.product_narrow(product) : kernels.product(product);
     }
 
+    // Runs a block whose filter is a dense convolution. A task is a group of pixels, from the block's input to its
+    // output.
+    void dense(const Member& team, int step, Shape in, Shape out, const char* input, char* output) noexcept {
+        const Block& block = net.blocks_[step - 1];
+        const bool fused = block.kind == BlockKind::fused;
+        const Dense& layer = fused ? block.expand : block.project;
+        const int most = std::min(out.pixels(), net.patch_rows(block));
+        int parts = (out.pixels() + most - 1) / most;
+        // The same number of tasks for each thread.
+        parts = std::min(out.pixels(), (parts + team.size - 1) / team.size * team.size);
+        team.each(parts, [&](int task) noexcept {
+            const int first = int(int64_t(out.pixels()) * task / parts);
+            const int count = int(int64_t(out.pixels()) * (task + 1) / parts) - first;
+            copy_patches(block, layer, in, out, input, first, count);
+            if (fused) expand_patches(block, count);
+            const bool rounds = fused && block.project.narrow && !layer.narrow;
+            if (rounds) {
+                // Rounding goes through the gates.
+                std::fill_n(scratch.gate.data(), size_t(blocks_of(block.channels)) * BLOCK, 1.0f);
+                kernels.scale_narrow(scratch.filtered.as<float>(), size_t(count) * BLOCK, scratch.gate.data(),
+                                     blocks_of(block.channels), count, scratch.scaled.as());
+            }
+            const Buffer& left = !fused ? scratch.expanded : rounds ? scratch.scaled : scratch.filtered;
+            for (int panel = 0; panel < block.project.panels; ++panel) {
+                Product product = panel_of(block.project, panel, left.as(), size_t(count) * BLOCK, count);
+                const size_t column = size_t(panel) * kernels.panel_blocks * plane(out);
+                const size_t offset = (column + size_t(first) * BLOCK) * net.element(step);
+                product.residual = block.skip ? input + offset : nullptr;
+                product.out = output + offset;
+                product.out_plane = plane(out);
+                if (!fused) product.activation = net.activation_;
+                block.project.narrow ? kernels.product_narrow(product) : kernels.product(product);
+            }
+        });
+    }
+
+    // Copies the patches of `count` output pixels into `scratch.expanded`.
+    void copy_patches(const Block& block, const Dense& layer, Shape in, Shape out, const char* input, int first,
+                      int count) const noexcept {
+        Patches patches{};
+        patches.input = input;
+        patches.channels = block.inputs;
+        patches.height = in.height;
+        patches.width = in.width;
+        patches.kernel = block.window.kernel;
+        patches.stride = block.window.stride;
+        patches.pad_top = block.window.top(in);
+        patches.pad_left = block.window.left(in);
+        patches.tap_stride = layer.tap_stride;
+        patches.out_width = out.width;
+        patches.first = first;
+        patches.count = count;
+        patches.out = scratch.expanded.as();
+        layer.narrow ? kernels.patches_narrow(patches) : kernels.patches(patches);
+    }
+
+    // Multiplies the patches by the expansion, into `scratch.filtered`.
+    void expand_patches(const Block& block, int count) const noexcept {
+        const Dense& layer = block.expand;
+        for (int panel = 0; panel < layer.panels; ++panel) {
+            Product product = panel_of(layer, panel, scratch.expanded.as(), size_t(count) * BLOCK, count);
+            product.out =
+                scratch.filtered.as() + size_t(panel) * kernels.panel_blocks * count * BLOCK * layer.element();
+            product.out_plane = size_t(count) * BLOCK;
+            product.activation = net.activation_;
+            layer.narrow ? kernels.product_narrow(product) : kernels.product(product);
+        }
+    }
+
     // Runs the head, and stores the mean of its activations over the pixels or, if requested, the activations.
     void head(const Member& team, int image, Shape shape, const char* input) noexcept {
         team.each(net.head_.panels, [&](int panel) noexcept {
@@ -321,6 +390,12 @@ struct Network::Pass {
                 watch.lap(0);
             } else {
                 const Shape in = shapes[step - 1];
+                if (net.blocks_[step - 1].kind != BlockKind::mbconv) {
+                    dense(team, step, in, out, input, output);
+                    for (int part = -2; part <= 0; ++part) watch.lap(3 * step + part);
+                    input = output;
+                    continue;
+                }
                 filter(team, step, in, out, input, shared);
                 watch.lap(3 * step - 2);
                 gates(net.blocks_[step - 1], in, out, shared);

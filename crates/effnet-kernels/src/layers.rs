@@ -68,16 +68,19 @@ impl<'a> Convolution<'a> {
     }
 }
 
-/// One inverted bottleneck (MBConv). All its convolutions except `depthwise` are pointwise.
+/// One block: MBConv, Fused-MBConv or a single convolution. At most one of its convolutions is not pointwise.
 #[derive(Debug, Clone)]
 pub struct Block<'a> {
-    /// The expansion to more channels, followed by the activation; `None` if the block does not expand.
+    /// The expansion to more channels, followed by the activation; `None` if the block does not expand. Without
+    /// [`depthwise`](Self::depthwise), it may have any kernel size and stride.
     pub expand: Option<Convolution<'a>>,
-    /// The depthwise convolution with kernel size 3 or 5 and stride 1 or 2, followed by the activation.
-    pub depthwise: Convolution<'a>,
+    /// The depthwise convolution with kernel size 3 or 5 and stride 1 or 2, followed by the activation; `None` in
+    /// Fused-MBConv and in a single convolution.
+    pub depthwise: Option<Convolution<'a>>,
     /// Squeeze-and-excitation of the depthwise convolution's output; `None` if the block has none.
     pub squeeze_excite: Option<SqueezeExcite<'a>>,
-    /// The projection to the channels of the output.
+    /// The projection to the channels of the output. If it is the block's only convolution, it may have any kernel
+    /// size and stride, and is followed by the activation.
     pub project: Convolution<'a>,
     /// Whether the block's input is added to its output.
     pub skip: bool,
@@ -114,6 +117,6 @@ pub struct Layers<'a> {
     pub head: Convolution<'a>,
     /// The classifier, `[classes, features, 1, 1]`; without it, the network ends after pooling.
     pub classifier: Option<Convolution<'a>>,
-    /// The activation after every convolution but the projections.
+    /// The activation after every convolution but the projections that follow another one.
     pub activation: Activation,
 }

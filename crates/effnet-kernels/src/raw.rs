@@ -30,11 +30,22 @@ pub(crate) struct RawBlock {
     pub(crate) has_expand: i32,
     pub(crate) has_gates: i32,
     pub(crate) skip: i32,
+    /// A [`RawBlockKind`].
+    pub(crate) kind: i32,
     pub(crate) expand: RawConvolution,
     pub(crate) depthwise: RawConvolution,
     pub(crate) reduce: RawConvolution,
     pub(crate) excite: RawConvolution,
     pub(crate) project: RawConvolution,
+}
+
+/// `effnet::BlockKind`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub(crate) enum RawBlockKind {
+    MbConv = 0,
+    Fused = 1,
+    Convolution = 2,
 }
 
 /// `effnet_network_spec`.
@@ -71,6 +82,7 @@ crate::assert_layout!(RawBlock, size 336, alignment 8, {
     has_expand: 0,
     has_gates: 4,
     skip: 8,
+    kind: 12,
     expand: 16,
     depthwise: 80,
     reduce: 144,
@@ -144,7 +156,7 @@ unsafe extern "C" {
 
 #[cfg(test)]
 mod tests {
-    use super::BEST_INSTRUCTION_SET;
+    use super::{BEST_INSTRUCTION_SET, RawBlockKind};
     use crate::boundary::enumerators;
     use crate::{Activation, InstructionSet};
 
@@ -159,6 +171,17 @@ mod tests {
         ];
         let header = include_str!("../native/network_api.h");
         assert_eq!(enumerators(header, "Isa"), expected);
+    }
+
+    #[test]
+    fn both_sides_number_kinds_of_blocks_alike() {
+        let expected = [
+            ("mbconv", RawBlockKind::MbConv as i32),
+            ("fused", RawBlockKind::Fused as i32),
+            ("convolution", RawBlockKind::Convolution as i32),
+        ];
+        let header = include_str!("../native/network_api.h");
+        assert_eq!(enumerators(header, "BlockKind"), expected);
     }
 
     #[test]

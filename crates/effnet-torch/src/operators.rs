@@ -16,11 +16,11 @@ struct Convolution {
     padding: Padding,
 }
 
-/// A folded MBConv block on a device.
+/// A folded block on a device.
 #[derive(Debug)]
 struct Block {
     expand: Option<Convolution>,
-    depthwise: Convolution,
+    depthwise: Option<Convolution>,
     /// The two layers of squeeze-and-excitation.
     squeeze_excite: Option<[Convolution; 2]>,
     project: Convolution,
@@ -62,7 +62,7 @@ impl OperatorNetwork {
         let blocks = layers.blocks.iter().map(|block| {
             Ok(Block {
                 expand: block.expand.as_ref().map(place).transpose()?,
-                depthwise: place(&block.depthwise)?,
+                depthwise: block.depthwise.as_ref().map(place).transpose()?,
                 squeeze_excite: match &block.squeeze_excite {
                     Some(layers) => Some([place(&layers.reduce)?, place(&layers.excite)?]),
                     None => None,
@@ -125,7 +125,10 @@ impl OperatorNetwork {
             Some(expand) => self.activate(self.convolve(input, expand)?)?,
             None => input.shallow_clone(),
         };
-        let mut x = self.activate(self.convolve(&expanded, &block.depthwise)?)?;
+        let mut x = match &block.depthwise {
+            Some(depthwise) => self.activate(self.convolve(&expanded, depthwise)?)?,
+            None => expanded,
+        };
         if let Some([reduce, excite]) = &block.squeeze_excite {
             let pooled = x.f_adaptive_avg_pool2d([1, 1])?;
             let squeezed = self.convolve(&pooled, reduce)?.f_silu_()?;
@@ -133,6 +136,9 @@ impl OperatorNetwork {
             x = x.f_mul_(&gate)?;
         }
         let mut x = self.convolve(&x, &block.project)?;
+        if block.expand.is_none() && block.depthwise.is_none() {
+            x = self.activate(x)?;
+        }
         if block.skip { x.f_add_(input) } else { Ok(x) }
     }
 
