@@ -3,7 +3,7 @@
 //! `effnet models` prints both counts, and the automatic batch size is derived from the multiply-accumulates. The
 //! tests compare them with published figures, which also checks the compound scaling.
 
-use crate::{BlockConfig, Config};
+use crate::{BlockConfig, BlockKind, Config};
 
 impl Config {
     /// Returns the number of trainable parameters.
@@ -13,17 +13,23 @@ impl Config {
             input * output * kernel * kernel + batch_norm(output)
         };
         let block = |block: &BlockConfig| {
-            let (expanded, squeezed) = (block.expanded_channels(), block.squeezed_channels());
-            let expand = if block.expand_ratio == 1 {
-                0
+            let expanded = block.expanded_channels();
+            let expand = if block.has_expansion() {
+                conv_bn(block.input_channels, expanded, block.expansion_kernel())
             } else {
-                conv_bn(block.input_channels, expanded, 1)
+                0
             };
-            let squeeze_excite = 2 * expanded * squeezed + squeezed + expanded;
+            let filter = match block.kind {
+                BlockKind::MbConv => conv_bn(1, expanded, block.kernel),
+                BlockKind::FusedMbConv | BlockKind::Convolution => 0,
+            };
+            let squeeze_excite = block
+                .squeezed_channels
+                .map_or(0, |squeezed| 2 * expanded * squeezed + squeezed + expanded);
             expand
-                + conv_bn(1, expanded, block.kernel)
+                + filter
                 + squeeze_excite
-                + conv_bn(expanded, block.output_channels, 1)
+                + conv_bn(expanded, block.output_channels, block.projection_kernel())
         };
         let blocks = self.blocks();
         let last = blocks
@@ -52,13 +58,20 @@ impl Config {
         let mut total = area(size) * (9 * self.in_channels * channels) as u64;
         for block in self.blocks() {
             let expanded = block.expanded_channels();
-            if block.expand_ratio != 1 {
-                total += area(size) * (block.input_channels * expanded) as u64;
-            }
-            size = size.map(|side| side.div_ceil(block.stride));
-            let per_pixel = expanded * (block.kernel * block.kernel + block.output_channels);
-            total += area(size) * per_pixel as u64;
-            total += (2 * expanded * block.squeezed_channels()) as u64;
+            let output = size.map(|side| side.div_ceil(block.stride));
+            let kernel_area = block.kernel * block.kernel;
+            let (input_pixel, output_pixel) = match block.kind {
+                BlockKind::MbConv if block.has_expansion() => {
+                    (block.input_channels * expanded, kernel_area * expanded)
+                }
+                BlockKind::MbConv => (0, kernel_area * expanded),
+                BlockKind::FusedMbConv => (0, kernel_area * block.input_channels * expanded),
+                BlockKind::Convolution => (0, 0),
+            };
+            let projection = expanded * block.output_channels * block.projection_kernel().pow(2);
+            total += area(size) * input_pixel as u64 + area(output) * (output_pixel + projection) as u64;
+            total += (2 * expanded * block.squeezed_channels.unwrap_or(0)) as u64;
+            size = output;
             channels = block.output_channels;
         }
         let head = self.head_channels();
@@ -73,7 +86,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use crate::Variant;
+    use crate::{Family, Variant};
 
     /// Published parameter counts, with 1000 classes (efficientnet_pytorch, torchvision).
     const PARAMETERS: [u64; 8] = [
@@ -87,9 +100,43 @@ mod tests {
         }
     }
 
+    /// The same for lite0 to lite4 (timm's `tf_efficientnet_lite*`).
+    const LITE_PARAMETERS: [u64; 5] = [4652008, 5416680, 6092072, 8197096, 13006568];
+
+    #[test]
+    fn lite_networks_have_the_published_parameter_counts() {
+        let lite = Variant::ALL
+            .into_iter()
+            .filter(|variant| variant.family() == Family::Lite);
+        let counts: Vec<u64> = lite.map(|variant| variant.config().parameters()).collect();
+        assert_eq!(counts, LITE_PARAMETERS);
+    }
+
+    /// The same for timm's `tf_efficientnetv2_{b0, b1, b2, b3, s, m, l, xl}` and `efficientnetv2_rw_{t, s, m}`.
+    const V2_PARAMETERS: [u64; 11] = [
+        7139704, 8141052, 10096086, 14358406, 21458488, 54139356, 118515272, 208119808, 13649388, 23941296,
+        53236442,
+    ];
+
+    #[test]
+    fn v2_networks_have_the_published_parameter_counts() {
+        let networks = Variant::ALL
+            .into_iter()
+            .filter(|variant| variant.family() == Family::V2);
+        let counts: Vec<u64> = networks.map(|variant| variant.config().parameters()).collect();
+        assert_eq!(counts, V2_PARAMETERS);
+    }
+
     #[test]
     fn multiply_accumulates_agree_with_torchvisions_figures() {
-        for (variant, gigas) in [(Variant::B0, 0.386), (Variant::B3, 1.827), (Variant::B7, 37.746)] {
+        for (variant, gigas) in [
+            (Variant::B0, 0.386),
+            (Variant::B3, 1.827),
+            (Variant::B7, 37.746),
+            (Variant::V2S, 8.366),
+            (Variant::V2M, 24.582),
+            (Variant::V2L, 56.08),
+        ] {
             let size = variant.image_size();
             let count = variant.config().multiply_accumulates([size, size]) as f64 / 1e9;
             assert!(

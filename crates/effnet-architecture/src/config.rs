@@ -1,50 +1,10 @@
 //! Network configurations, and the stages and blocks that compound scaling derives from them.
 //!
-//! This module holds the only copy of the paper's table. Parameter names and shapes, costs, the CPU engine and the
-//! tch modules are all built from [`Config::blocks`], so they cannot disagree about a network.
+//! Parameter names and shapes, costs, the CPU engine and the tch modules are all built from [`Config::blocks`], so
+//! they cannot disagree about a network.
 
-use crate::{Error, Padding, Profile, Variant};
-
-/// One stage of the baseline network, before scaling (arXiv:1905.11946, table 1).
-struct BaselineStage {
-    kernel: usize,
-    stride: usize,
-    expand_ratio: usize,
-    channels: usize,
-    repeats: usize,
-}
-
-/// The seven MBConv stages of B0: kernel, stride, expansion, channels, repeats
-/// (`r1_k3_s11_e1_i32_o16_se0.25` and so on in the reference implementation).
-const BASELINE: [BaselineStage; 7] = [
-    stage(3, 1, 1, 16, 1),
-    stage(3, 2, 6, 24, 2),
-    stage(5, 2, 6, 40, 2),
-    stage(3, 2, 6, 80, 3),
-    stage(5, 1, 6, 112, 3),
-    stage(5, 2, 6, 192, 4),
-    stage(3, 1, 6, 320, 1),
-];
-
-const fn stage(
-    kernel: usize,
-    stride: usize,
-    expand_ratio: usize,
-    channels: usize,
-    repeats: usize,
-) -> BaselineStage {
-    BaselineStage {
-        kernel,
-        stride,
-        expand_ratio,
-        channels,
-        repeats,
-    }
-}
-
-const BASELINE_STEM: usize = 32;
-const BASELINE_HEAD: usize = 1280;
-const SQUEEZE_EXCITE_RATIO: f64 = 0.25;
+use crate::baseline::BaselineStage;
+use crate::{Baseline, BlockKind, Error, Family, Padding, Profile, Variant};
 
 /// The configuration of a network: a variant's coefficients, each of which can be overridden.
 ///
@@ -53,6 +13,8 @@ const SQUEEZE_EXCITE_RATIO: f64 = 0.25;
 /// [`padding`](Self::padding) is a separate field.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
+    /// The network that the coefficients scale.
+    pub baseline: Baseline,
     /// Multiplier for the number of channels.
     pub width_coefficient: f64,
     /// Multiplier for the number of blocks per stage.
@@ -83,12 +45,14 @@ pub struct Config {
     pub padding: Padding,
 }
 
-/// The shape of one MBConv block.
+/// The shape of one block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockConfig {
-    /// Kernel size of the depthwise convolution.
+    /// The structure of the block.
+    pub kind: BlockKind,
+    /// Kernel size of the convolution that is not pointwise.
     pub kernel: usize,
-    /// Stride of the depthwise convolution.
+    /// Stride of the convolution that is not pointwise.
     pub stride: usize,
     /// Ratio of expanded channels to input channels.
     pub expand_ratio: usize,
@@ -96,9 +60,13 @@ pub struct BlockConfig {
     pub input_channels: usize,
     /// Number of output channels.
     pub output_channels: usize,
-    /// Whether the block has a residual connection. As in the original, the first block of a stage never has one,
-    /// even if it has stride 1 and, in a narrow network, equal numbers of input and output channels.
+    /// Whether the block has a residual connection. The first block of a stage has one in V2 if its input and output
+    /// have the same shape. In the other families it never has one, as in the original, even if it has stride 1 and,
+    /// in a narrow network, equal numbers of input and output channels.
     pub skip: bool,
+    /// Number of channels in the squeeze-and-excitation bottleneck, which is a fraction of the block's input channels,
+    /// not of its expanded channels; `None` without squeeze-and-excitation.
+    pub squeezed_channels: Option<usize>,
 }
 
 impl BlockConfig {
@@ -107,10 +75,32 @@ impl BlockConfig {
         self.input_channels * self.expand_ratio
     }
 
-    /// Number of channels in the squeeze-and-excitation bottleneck, which is a fraction of the block's input
-    /// channels, not of its expanded channels.
-    pub fn squeezed_channels(&self) -> usize {
-        ((self.input_channels as f64 * SQUEEZE_EXCITE_RATIO) as usize).max(1)
+    /// Whether the block has an expansion convolution: pointwise in [`BlockKind::MbConv`], dense in
+    /// [`BlockKind::FusedMbConv`].
+    pub fn has_expansion(&self) -> bool {
+        match self.kind {
+            BlockKind::MbConv => self.expand_ratio != 1,
+            BlockKind::FusedMbConv => true,
+            BlockKind::Convolution => false,
+        }
+    }
+
+    /// Kernel size of the expansion convolution.
+    pub fn expansion_kernel(&self) -> usize {
+        if self.kind == BlockKind::FusedMbConv {
+            self.kernel
+        } else {
+            1
+        }
+    }
+
+    /// Kernel size of the last convolution, which is the projection except in [`BlockKind::Convolution`].
+    pub fn projection_kernel(&self) -> usize {
+        if self.kind == BlockKind::Convolution {
+            self.kernel
+        } else {
+            1
+        }
     }
 }
 
@@ -130,6 +120,7 @@ impl Config {
     pub fn new(variant: Variant) -> Self {
         let size = variant.image_size();
         Self {
+            baseline: variant.baseline(),
             width_coefficient: variant.width_coefficient(),
             depth_coefficient: variant.depth_coefficient(),
             image_size: [size, size],
@@ -179,7 +170,8 @@ impl Config {
     }
 
     /// Scales a number of channels by [`width_coefficient`](Self::width_coefficient) and rounds the result, but
-    /// never down by more than 10 % (`round_filters` in the reference implementation).
+    /// never down by more than 10 % (`round_filters` in the reference implementation). V2-B0 to B3 are without this
+    /// limit.
     pub fn round_filters(&self, filters: usize) -> usize {
         if self.width_coefficient == 0.0 {
             return filters;
@@ -189,7 +181,7 @@ impl Config {
         let least = self.min_depth.filter(|&depth| depth != 0).unwrap_or(divisor);
         let rounded = ((scaled + divisor as f64 / 2.0) as usize) / divisor * divisor;
         let rounded = rounded.max(least);
-        if (rounded as f64) < 0.9 * scaled {
+        if self.baseline.limits_rounding() && (rounded as f64) < 0.9 * scaled {
             rounded + divisor
         } else {
             rounded
@@ -205,37 +197,64 @@ impl Config {
         (repeats as f64 * self.depth_coefficient).ceil() as usize
     }
 
+    /// The family.
+    pub fn family(&self) -> Family {
+        self.baseline.family()
+    }
+
     /// Number of output channels of the stem.
     pub fn stem_channels(&self) -> usize {
-        self.round_filters(BASELINE_STEM)
+        self.end_filters(self.baseline.stem())
     }
 
     /// Number of output channels of the head, which is the number of features that the classifier sees.
     pub fn head_channels(&self) -> usize {
-        self.round_filters(BASELINE_HEAD)
+        self.end_filters(self.baseline.head())
     }
 
-    /// Returns the seven stages after scaling.
+    fn end_filters(&self, filters: usize) -> usize {
+        if self.family().scales_ends() {
+            self.round_filters(filters)
+        } else {
+            filters
+        }
+    }
+
+    fn squeezed_channels(&self, kind: BlockKind, input_channels: usize) -> Option<usize> {
+        let ratio = self.family().squeeze_excite_ratio(kind)?;
+        Some(((input_channels as f64 * ratio) as usize).max(1))
+    }
+
+    /// Returns the stages after scaling.
     pub fn stages(&self) -> Vec<StageConfig> {
+        let baseline = self.baseline.stages();
         let mut input_channels = self.stem_channels();
-        let stage = |baseline: &BaselineStage| {
-            let output_channels = self.round_filters(baseline.channels);
+        let stage = |(index, stage): (usize, &BaselineStage)| {
+            let output_channels = self.round_filters(stage.channels);
+            let keeps_shape = stage.stride == 1 && input_channels == output_channels;
             let first = BlockConfig {
-                kernel: baseline.kernel,
-                stride: baseline.stride,
-                expand_ratio: baseline.expand_ratio,
+                kind: stage.kind,
+                kernel: stage.kernel,
+                stride: stage.stride,
+                expand_ratio: stage.expand_ratio,
                 input_channels,
                 output_channels,
-                skip: false,
+                skip: keeps_shape && self.family().first_block_may_skip(),
+                squeezed_channels: self.squeezed_channels(stage.kind, input_channels),
             };
             input_channels = output_channels;
+            let is_end = index == 0 || index == baseline.len() - 1;
             StageConfig {
-                repeats: self.round_repeats(baseline.repeats),
+                repeats: if is_end && !self.family().scales_ends() {
+                    stage.repeats
+                } else {
+                    self.round_repeats(stage.repeats)
+                },
                 first,
                 output_channels,
             }
         };
-        BASELINE.iter().map(stage).collect()
+        baseline.iter().enumerate().map(stage).collect()
     }
 
     /// Returns all blocks in order, as numbered in `_blocks.{i}`.
@@ -245,6 +264,7 @@ impl Config {
                 input_channels: stage.output_channels,
                 stride: 1,
                 skip: true,
+                squeezed_channels: self.squeezed_channels(stage.first.kind, stage.output_channels),
                 ..stage.first
             };
             std::iter::once(stage.first).chain(std::iter::repeat_n(others, stage.repeats - 1))

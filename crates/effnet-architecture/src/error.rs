@@ -6,7 +6,7 @@
 pub enum Error {
     /// No variant has this name.
     #[error(
-        "unknown model `{name}`, expected one of b0 to b8 or l2{}",
+        "unknown model `{name}`, expected one of b0 to b8, l2 or lite0 to lite4{}",
         nearest_names(nearest)
     )]
     UnknownVariant {

@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+mod baseline;
 mod complexity;
 mod config;
 mod error;
+mod family;
 mod named_enum;
 mod naming;
 mod parameters;
@@ -10,8 +12,10 @@ mod preprocessing;
 mod profile;
 mod variant;
 
+pub use baseline::{Baseline, BlockKind};
 pub use config::{BlockConfig, Config, StageConfig};
 pub use error::Error;
+pub use family::{Activation, Family};
 pub use naming::{ANCHORS, NamingError, Relative, Renaming, Scheme, Signature, TensorShapes};
 pub use parameters::{CLASSIFIER, Parameter, ParameterKind, STEM};
 pub use preprocessing::{CropMode, Interpolation, Precision, Preprocessing};

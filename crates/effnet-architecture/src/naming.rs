@@ -38,15 +38,15 @@ named!(Scheme, "naming scheme", {
     Timm => "timm",
 });
 
-/// Name of the first depthwise convolution's weight in each scheme: every network has exactly one of them.
+/// Name of a weight of the first block in each scheme: every network has exactly one of them.
 pub const ANCHORS: [&str; 3] = [
-    "_blocks.0._depthwise_conv.weight",
+    "_blocks.0._project_conv.weight",
     "features.1.0.block.0.0.weight",
-    "blocks.0.0.conv_dw.weight",
+    "blocks.0.0.bn1.weight",
 ];
 
 impl Scheme {
-    /// Recognises the scheme of these names: the one whose name for the first depthwise convolution is among them.
+    /// Recognises the scheme of these names: the one whose name of a weight of the first block is among them.
     /// Returns `None` for other networks. A network without its stem, head or classifier is still recognised.
     pub fn recognise<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Scheme> {
         let schemes = [Scheme::Lukemelas, Scheme::Torchvision, Scheme::Timm];
@@ -134,9 +134,9 @@ impl Renaming {
     /// Reads the blocks and stages of a network from tensors whose names follow the scheme `from`.
     ///
     /// lukemelas numbers blocks consecutively, while the other schemes number them per stage. For lukemelas,
-    /// stages are therefore inferred from shapes: a block starts a new stage if its kernel size, width or
+    /// stages are therefore inferred from shapes: a block starts a new stage if its structure, kernel size, width or
     /// expansion ratio differs from that of the previous block. If adjacent stages of a narrow network agree in
-    /// all three, pass the number of blocks per stage as `repeats`.
+    /// all of these, pass the number of blocks per stage as `repeats`.
     ///
     /// # Errors
     /// [`NamingError`] when a block is missing, or when `repeats` does not match the tensors.
@@ -161,7 +161,7 @@ impl Renaming {
             Role::Outer(layer) => map::outer_text(to, layer, &self.layout),
             Role::Block { index, layer } => {
                 let block = self.layout.block(index)?;
-                let layer = map::layer_text(to, layer, block.expanded)?;
+                let layer = map::layer_text(to, layer, block.structure)?;
                 format!("{}.{layer}", map::block_text(to, index, block))
             }
         };

@@ -4,7 +4,7 @@
 //! from the tensors that passed. [`Config::parameters`] counts the parameters of the same network independently,
 //! and a test compares the two.
 
-use crate::{BlockConfig, Config};
+use crate::{BlockConfig, BlockKind, Config};
 
 /// The name of the stem convolution's weight, which loading can adapt to a different number of input channels.
 pub const STEM: &str = "_conv_stem.weight";
@@ -35,7 +35,8 @@ pub struct Parameter {
 
 impl Config {
     /// Returns all parameters and buffers in the order of PyTorch's `state_dict()`, with the names of the original
-    /// implementation. Without [`include_top`](Self::include_top), the classifier's parameters are omitted.
+    /// implementation. It has none for V2, whose layers are named after the same parts: the dense convolution of
+    /// [`BlockKind::FusedMbConv`] is `_expand_conv`, that of [`BlockKind::Convolution`] is `_project_conv`. Without [`include_top`](Self::include_top), the classifier's parameters are omitted.
     pub fn parameter_list(&self) -> Vec<Parameter> {
         let mut list = List(Vec::new());
         list.conv("_conv_stem", [self.stem_channels(), self.in_channels, 3]);
@@ -85,26 +86,31 @@ impl List {
     }
 
     fn block(&mut self, name: &str, block: &BlockConfig) {
-        let (expanded, squeezed) = (block.expanded_channels(), block.squeezed_channels());
-        if block.expand_ratio != 1 {
+        let expanded = block.expanded_channels();
+        if block.has_expansion() {
             self.conv(
                 &format!("{name}._expand_conv"),
-                [expanded, block.input_channels, 1],
+                [expanded, block.input_channels, block.expansion_kernel()],
             );
             self.batch_norm(&format!("{name}._bn0"), expanded);
         }
-        self.conv(&format!("{name}._depthwise_conv"), [expanded, 1, block.kernel]);
-        self.batch_norm(&format!("{name}._bn1"), expanded);
-        for (layer, outputs, inputs) in [
-            ("_se_reduce", squeezed, expanded),
-            ("_se_expand", expanded, squeezed),
-        ] {
+        if block.kind == BlockKind::MbConv {
+            self.conv(&format!("{name}._depthwise_conv"), [expanded, 1, block.kernel]);
+            self.batch_norm(&format!("{name}._bn1"), expanded);
+        }
+        let squeeze_excite = block.squeezed_channels.into_iter().flat_map(|squeezed| {
+            [
+                ("_se_reduce", squeezed, expanded),
+                ("_se_expand", expanded, squeezed),
+            ]
+        });
+        for (layer, outputs, inputs) in squeeze_excite {
             self.conv(&format!("{name}.{layer}"), [outputs, inputs, 1]);
             self.float(&format!("{name}.{layer}.bias"), &[outputs]);
         }
         self.conv(
             &format!("{name}._project_conv"),
-            [block.output_channels, expanded, 1],
+            [block.output_channels, expanded, block.projection_kernel()],
         );
         self.batch_norm(&format!("{name}._bn2"), block.output_channels);
     }

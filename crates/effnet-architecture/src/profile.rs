@@ -5,7 +5,7 @@
 //! network takes padding and epsilon from the profile.
 
 use crate::named_enum::named;
-use crate::{Scheme, Variant};
+use crate::{Family, Scheme, Variant};
 
 /// Padding of strided convolutions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,15 +88,16 @@ impl Profile {
     /// Returns the most likely profile when only the naming scheme and the variant are known.
     ///
     /// timm uses the same parameter names for `tf_efficientnet_*` ([`Profile::Tf`]) and for weights trained with
-    /// timm itself ([`Profile::Timm`]). Only the file name or the user can tell them apart; this returns `Timm`.
+    /// timm itself ([`Profile::Timm`]). Of B0 to B8, only the file name or the user can tell them apart; this returns
+    /// `Timm`. Of Lite and V2, all published weights come from TensorFlow except `efficientnetv2_rw_*`.
     pub fn default_for(scheme: Scheme, variant: Option<Variant>) -> Self {
-        match scheme {
-            Scheme::Lukemelas => Self::Tf,
-            Scheme::Timm => Self::Timm,
-            Scheme::Torchvision => match variant {
-                Some(Variant::B5 | Variant::B6 | Variant::B7) => Self::Torchvision,
-                _ => Self::Timm,
-            },
+        match (scheme, variant) {
+            (Scheme::Lukemelas, _) => Self::Tf,
+            (Scheme::Timm, Some(Variant::V2RwT | Variant::V2RwS | Variant::V2RwM)) => Self::Timm,
+            (Scheme::Timm, Some(variant)) if variant.family() != Family::V1 => Self::Tf,
+            (Scheme::Torchvision, Some(Variant::B5 | Variant::B6 | Variant::B7)) => Self::Torchvision,
+            (Scheme::Torchvision, Some(variant)) if variant.family() == Family::V2 => Self::Torchvision,
+            (Scheme::Timm | Scheme::Torchvision, _) => Self::Timm,
         }
     }
 }

@@ -174,7 +174,7 @@ pub struct InferenceArguments {
 
 #[derive(Debug, Args)]
 pub struct ModelArguments {
-    /// Network: b0 to b8, l2, or an id such as b3.advprop [default: the network of the weights, or b0]
+    /// Network: b0 to b8, l2, lite0 to lite4, or an id such as b3.advprop [default: the network of the weights, or b0]
     #[arg(long, short, value_name = "NAME")]
     pub model: Option<ModelName>,
     /// Weights: a .pth, .pt or .safetensors file, a run or hub folder, or an id from `effnet models` [default: the

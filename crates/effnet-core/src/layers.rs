@@ -5,8 +5,8 @@ use std::sync::Arc;
 use libtorch_ext::training::{self, BatchNormGroup};
 use tch::{Kind, TchError, Tensor, nn};
 
-use crate::Padding;
 use crate::init::Init;
+use crate::{Activation, Config, Padding};
 
 /// The purpose of a forward pass, which decides which statistics batch normalisation uses.
 #[derive(Debug, Clone, Copy)]
@@ -221,6 +221,8 @@ pub(crate) struct BatchNorm {
     num_batches_tracked: Tensor,
     momentum: f64,
     epsilon: f64,
+    /// The activation that [`forward_activated`](Self::forward_activated) applies.
+    activation: Activation,
 }
 
 impl BatchNorm {
@@ -228,8 +230,7 @@ impl BatchNorm {
         builder: &mut Builder,
         place: &Place<'_>,
         channels: usize,
-        momentum: f64,
-        epsilon: f64,
+        config: &Config,
     ) -> Result<Self, TchError> {
         let dims = [channels as i64];
         let filled = |builder: &Builder, value| builder.init.constant(value, &dims, &place.path);
@@ -249,8 +250,9 @@ impl BatchNorm {
             running_mean,
             running_var,
             num_batches_tracked,
-            momentum,
-            epsilon,
+            momentum: config.batch_norm_momentum,
+            epsilon: config.batch_norm_epsilon,
+            activation: config.family().activation(),
         })
     }
 
@@ -258,9 +260,14 @@ impl BatchNorm {
         self.activate(input, mode, false)
     }
 
-    /// Like [`forward`](Self::forward), followed by SiLU.
-    pub(crate) fn forward_silu(&self, input: &Tensor, mode: Mode<'_>) -> Result<Tensor, TchError> {
-        self.activate(input, mode, true)
+    /// Like [`forward`](Self::forward), followed by the network's activation.
+    pub(crate) fn forward_activated(&self, input: &Tensor, mode: Mode<'_>) -> Result<Tensor, TchError> {
+        let output = match self.activation {
+            Activation::Relu6 => self.activate(input, mode, false)?,
+            // The training kernels fuse it.
+            _ => return self.activate(input, mode, true),
+        };
+        output.f_relu6()
     }
 
     fn activate(&self, input: &Tensor, mode: Mode<'_>, silu: bool) -> Result<Tensor, TchError> {
@@ -292,7 +299,12 @@ impl BatchNorm {
         )
     }
 
-    /// Returns whether the training kernels support activations like `input` in this layer.
+    /// Returns whether the training kernels support inputs like `input` and the activation of this layer.
+    pub(crate) fn is_fused(&self, input: &Tensor, group: Option<&Arc<dyn BatchNormGroup>>) -> bool {
+        self.activation == Activation::Silu && self.is_supported(input, group)
+    }
+
+    /// Returns whether the training kernels support inputs like `input` in this layer.
     pub(crate) fn is_supported(&self, input: &Tensor, group: Option<&Arc<dyn BatchNormGroup>>) -> bool {
         training::is_supported(input, &self.layer(group))
     }

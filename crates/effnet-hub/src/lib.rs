@@ -17,6 +17,6 @@ pub use config::{Backoff, Bundled, Certificates, HubConfig, Proxies};
 pub use digest::{Digest, DigestError, sha256_of_bytes, sha256_of_file};
 pub use error::{Error, Missing, TransferError};
 pub use hub::Hub;
-pub use manifest::{Entry, FileName, FileNameError, HuggingFaceFile, Manifest, Published, WeightFile};
+pub use manifest::{Entry, FileName, FileNameError, HuggingFaceFile, Manifest, Published, WeightFile, Wheel};
 pub use progress::{Progress, Transfer, Warning};
 pub use transfer::{WebClient, WebError};

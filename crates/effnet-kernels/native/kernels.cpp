@@ -2,6 +2,7 @@
 // enable the set and its name in KERNEL_ISA; network.cpp selects one that the CPU supports.
 
 #include "direct.h"
+#include "patches.h"
 #include "product.h"
 
 namespace KERNEL_ISA {
@@ -64,7 +65,7 @@ const effnet::Kernels table = {
     NAME(KERNEL_ISA), PANEL_BLOCKS,
     product<float, float>, product<bf16, bf16>, product<bf16, float>,
     depthwise<float, float>, depthwise<bf16, float>,
-    stem,
+    stem, patches<float>, patches<bf16>,
     scale<float>, scale<bf16>, gate, sums,
 };
 

@@ -8,6 +8,8 @@
 
 #include <cstddef>
 
+#include "activation.h"
+
 namespace effnet {
 
 constexpr int BLOCK = 16;
@@ -24,10 +26,10 @@ struct Product {
     const void* residual;      // added to the result if not null; has the layout of `out`
     void* out;                 // [columns / 16][..][16]
     size_t out_plane;          // elements between two blocks of `out`
-    bool silu;
+    Activation activation;
 };
 
-// One block of sixteen channels of a depthwise convolution, followed by SiLU.
+// One block of sixteen channels of a depthwise convolution, followed by an activation.
 struct Depthwise {
     const void* input;         // rows from `input_row` on, each of `width` pixels
     int input_row;
@@ -40,9 +42,22 @@ struct Depthwise {
     int out_first, out_last;   // rows [first, last)
     int out_width;
     float* sum;                // [16]: sums of the rows written
+    Activation activation;     // not `none`
 };
 
-// Rows of the stem's output for one panel of channels, followed by SiLU.
+// The inputs of some pixels of a dense convolution's output, copied into rows: one row per pixel, one element per tap and
+// input channel.
+struct Patches {
+    const void* input;         // [channels / 16][height * width][16]
+    int channels, height, width;
+    int kernel, stride, pad_top, pad_left;
+    int tap_stride;            // elements of a row per tap: `channels` if divisible by eight, else a multiple of sixteen
+    int out_width;
+    int first, count;          // pixels of the output
+    void* out;                 // [row elements / 16][count][16]
+};
+
+// Rows of the stem's output for one panel of channels, followed by an activation.
 struct Stem {
     const float* input;        // [channels][rows][padded_width], including the padding
     int channels, kernel, stride, rows, padded_width;
@@ -52,6 +67,7 @@ struct Stem {
     float* out;
     size_t out_plane;
     int out_rows, out_width;
+    Activation activation;     // not `none`
 };
 
 struct Kernels {
@@ -63,6 +79,8 @@ struct Kernels {
     void (*depthwise)(const Depthwise&) noexcept;        // float to float
     void (*depthwise_widen)(const Depthwise&) noexcept;  // bfloat16 to float
     void (*stem)(const Stem&) noexcept;                  // float to float
+    void (*patches)(const Patches&) noexcept;            // of floats
+    void (*patches_narrow)(const Patches&) noexcept;     // of bfloat16
     // out[b][row][c] = in[b][row][c] * gate[b * 16 + c]
     void (*scale)(const float* in, size_t in_plane, const float* gate, int blocks, int rows, void* out) noexcept;
     // The same, but rounded to bfloat16.

@@ -7,6 +7,9 @@
 // Then every thread computes the gates, and for each group of pixels the filtered activations are scaled,
 // projected and added to the block's input.
 //
+// In blocks without a depthwise convolution, no sums are needed, so a task computes a group of pixels to the end. The
+// dense convolution is a matrix product with patches: the inputs of each output pixel, copied into one row.
+//
 // If there are at least as many images as threads, each thread takes whole images through one segment after
 // another; a segment is a few blocks whose weights fit the cache. All threads share each of the remaining images.
 
@@ -71,14 +74,20 @@ static size_t weight_bytes(const Block& block) noexcept {
 static int first_narrow(const effnet_network_spec& spec) noexcept {
     if (!spec.bf16) return std::numeric_limits<int>::max();
     int block = 0;
-    // It must not have a skip connection, which would add a float input to a bfloat16 output.
-    while (block < spec.block_count && (spec.blocks[block].skip || spec.blocks[block].depthwise.stride == 1)) ++block;
+    // It must not have a skip connection, which would add a float input to a bfloat16 output, and it must have a
+    // layer after the one that downsamples, because no product has a float input and a bfloat16 output.
+    while (block < spec.block_count) {
+        const effnet_block& next = spec.blocks[block];
+        const effnet_convolution& filter = next.kind == BlockKind::mbconv ? next.depthwise : next.expand;
+        if (!next.skip && next.kind != BlockKind::convolution && filter.stride > 1) break;
+        ++block;
+    }
     return block + 1;
 }
 
 Network::Network(const effnet_network_spec& spec)
     : kernels_(choose(spec.isa, spec.bf16)), first_narrow_(first_narrow(spec)), bf16_(spec.bf16),
-      cache_(second_level_cache()), has_classifier_(spec.has_classifier) {
+      activation_(spec.activation), cache_(second_level_cache()), has_classifier_(spec.has_classifier) {
     const int panel = kernels_.panel_blocks;
     stem_ = pack_stem(spec.stem, panel);
     for (int i = 0; i < spec.block_count; ++i)
@@ -141,6 +150,14 @@ std::vector<Shape> Network::outputs(Shape size) const {
     return shapes;
 }
 
+// Returns the number of pixels per task of a block with a dense convolution, such that their patches and expanded
+// activations fit half the cache. It is a multiple of 14, the height of an AVX-512 tile.
+int Network::patch_rows(const Block& block) const noexcept {
+    const Dense& dense = block.kind == BlockKind::fused ? block.expand : block.project;
+    const size_t row = size_t(dense.inputs) * dense.element() + size_t(block.channels) * sizeof(float);
+    return int(std::clamp<size_t>(cache_ / 2 / row, 14, 1400) / 14 * 14);
+}
+
 ScratchBytes Network::scratch_bytes(const std::vector<Shape>& shapes) const {
     const int panel = kernels_.panel_blocks * BLOCK;
     auto bytes = [&](int channels, int pixels, int element) {
@@ -156,9 +173,17 @@ ScratchBytes Network::scratch_bytes(const std::vector<Shape>& shapes) const {
         const Block& block = blocks_[i];
         const Dense& project = block.project;
         const Shape in = shapes[i], out = shapes[i + 1];
+        raise(most.activation, bytes(project.outputs, out.pixels(), element(int(i) + 1)));
+        if (block.kind != BlockKind::mbconv) {
+            const Dense& dense = block.kind == BlockKind::fused ? block.expand : project;
+            const int rows = std::min(out.pixels(), patch_rows(block));
+            raise(most.expanded, bytes(dense.inputs, rows, dense.element()));
+            raise(most.filtered, bytes(block.channels, rows, sizeof(float)));
+            raise(most.scaled, bytes(block.channels, rows, project.element()));
+            continue;
+        }
         const int count = strips(in, out), rows = (out.height + count - 1) / count;
         const int span = std::min(in.height, (rows - 1) * block.window.stride + block.window.kernel);
-        raise(most.activation, bytes(project.outputs, out.pixels(), element(int(i) + 1)));
         raise(most.expanded, size_t(span) * in.width * panel * 4);
         raise(most.filtered, bytes(block.channels, out.pixels(), sizeof(float)));
         raise(most.scaled, bytes(block.channels, row_block(out.pixels(), project), project.element()));

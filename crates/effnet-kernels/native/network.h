@@ -50,9 +50,10 @@ private:
     int before(int size) const noexcept;
 };
 
-// A pointwise convolution or the classifier, in panels of columns.
+// A dense convolution or the classifier, in panels of columns. Its matrix has one row per tap and input channel.
 struct Dense {
-    int inputs = 0, outputs = 0;
+    int inputs = 0, outputs = 0; // rows and columns of the matrix
+    int tap_stride = 0;          // rows per tap: the input channels, and for large kernels possibly padding
     bool narrow = false;       // bfloat16, like the activations that it is multiplied by
     Buffer weight;
     std::vector<float> bias;
@@ -62,11 +63,13 @@ struct Dense {
 };
 
 struct Block {
-    bool has_expand, skip;
+    BlockKind kind;
+    bool has_expand, has_gates, skip;
     Dense expand, project;
-    Window window;
+    Window window; // of the convolution that is not pointwise
+    int inputs;
     int channels; // after the expansion
-    int squeezed; // channels between the two layers of squeeze-and-excitation
+    int squeezed; // channels between the two layers of squeeze-and-excitation, or 0
     std::vector<float> depthwise, depthwise_bias;      // [C / 16][k * k][16]
     std::vector<float> reduce, reduce_bias, excite, excite_bias;
 };
@@ -89,9 +92,9 @@ struct ScratchBytes {
 // One thread's memory.
 struct Scratch {
     Buffer input, output;  // activations between the steps of a segment
-    Buffer expanded;       // a strip of one panel, or of the stem's padded input
-    Buffer filtered;       // the depthwise convolution's output, in floats
-    Buffer scaled;         // rows of `filtered` times the gates
+    Buffer expanded;       // a strip of one panel or of the stem's padded input, or patches
+    Buffer filtered;       // the output of the depthwise convolution or of a dense expansion
+    Buffer scaled;         // rows of `filtered` times the gates, or rounded
     std::vector<float> sums, mean, hidden, gate;
 };
 
@@ -149,6 +152,7 @@ private:
     size_t pooled_elements() const noexcept { return size_t(blocks_of(head_.outputs)) * BLOCK; }
     int strips(Shape in, Shape out) const noexcept;
     int row_block(int rows, const Dense& project) const noexcept;
+    int patch_rows(const Block& block) const noexcept;
 
     const Kernels& kernels_;
     // With bf16, activations are in bfloat16 from the output of this step on, which is the first block that
@@ -156,6 +160,7 @@ private:
     // caused half to two thirds of the error of the logits.
     int first_narrow_;
     bool bf16_;
+    Activation activation_;
     size_t cache_; // size of the second-level cache in bytes
     StemLayer stem_;
     std::vector<Block> blocks_;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "activation.h"
 #include "boundary.h"
 
 namespace effnet {
@@ -19,6 +20,13 @@ enum class Isa : int32_t {
     avx512bf16 = 4,
 };
 
+// The structure of a block. `BlockKind` in Rust's `raw` has the same numbers.
+enum class BlockKind : int32_t {
+    mbconv = 0,      // expansion (pointwise, optional), depthwise convolution, gates (optional), projection
+    fused = 1,       // a dense convolution as the expansion, projection
+    convolution = 2, // a dense convolution as the projection, followed by the activation
+};
+
 } // namespace effnet
 
 extern "C" {
@@ -33,7 +41,8 @@ struct effnet_convolution {
 };
 
 struct effnet_block {
-    int32_t has_expand, skip;
+    int32_t has_expand, has_gates, skip; // gates: squeeze-and-excitation
+    effnet::BlockKind kind;
     effnet_convolution expand, depthwise, reduce, excite, project;
 };
 
@@ -45,6 +54,7 @@ struct effnet_network_spec {
     effnet_convolution classifier;
     int32_t bf16;
     effnet::Isa isa;
+    effnet::Activation activation; // after every convolution but projections
 };
 
 // Returns a failure with a copy of `text`, for Rust functions that C++ calls.
@@ -88,16 +98,18 @@ ASSERT_OFFSET(effnet_convolution, stride, 36);
 ASSERT_OFFSET(effnet_convolution, same, 40);
 ASSERT_OFFSET(effnet_convolution, pad, 44);
 
-ASSERT_LAYOUT(effnet_block, 328, 8);
+ASSERT_LAYOUT(effnet_block, 336, 8);
 ASSERT_OFFSET(effnet_block, has_expand, 0);
-ASSERT_OFFSET(effnet_block, skip, 4);
-ASSERT_OFFSET(effnet_block, expand, 8);
-ASSERT_OFFSET(effnet_block, depthwise, 72);
-ASSERT_OFFSET(effnet_block, reduce, 136);
-ASSERT_OFFSET(effnet_block, excite, 200);
-ASSERT_OFFSET(effnet_block, project, 264);
+ASSERT_OFFSET(effnet_block, has_gates, 4);
+ASSERT_OFFSET(effnet_block, skip, 8);
+ASSERT_OFFSET(effnet_block, kind, 12);
+ASSERT_OFFSET(effnet_block, expand, 16);
+ASSERT_OFFSET(effnet_block, depthwise, 80);
+ASSERT_OFFSET(effnet_block, reduce, 144);
+ASSERT_OFFSET(effnet_block, excite, 208);
+ASSERT_OFFSET(effnet_block, project, 272);
 
-ASSERT_LAYOUT(effnet_network_spec, 216, 8);
+ASSERT_LAYOUT(effnet_network_spec, 224, 8);
 ASSERT_OFFSET(effnet_network_spec, stem, 0);
 ASSERT_OFFSET(effnet_network_spec, head, 64);
 ASSERT_OFFSET(effnet_network_spec, blocks, 128);
@@ -106,3 +118,4 @@ ASSERT_OFFSET(effnet_network_spec, has_classifier, 140);
 ASSERT_OFFSET(effnet_network_spec, classifier, 144);
 ASSERT_OFFSET(effnet_network_spec, bf16, 208);
 ASSERT_OFFSET(effnet_network_spec, isa, 212);
+ASSERT_OFFSET(effnet_network_spec, activation, 216);

@@ -81,27 +81,35 @@ static int width_of(int panel, int columns, int outputs) {
     return remaining >= columns ? columns : blocks_of(remaining) * BLOCK;
 }
 
+// Returns the rows of a dense layer's matrix per tap. Patches are copied in pieces of eight or sixteen channels.
+static int tap_stride_of(const effnet_convolution& layer) {
+    return layer.kernel == 1 || layer.inputs % 8 == 0 ? layer.inputs : blocks_of(layer.inputs) * BLOCK;
+}
+
 Dense pack_dense(const effnet_convolution& layer, int panel_blocks, bool narrow) {
     Dense dense;
+    const int taps = layer.kernel * layer.kernel;
     dense.narrow = narrow;
-    dense.inputs = layer.inputs;
+    dense.tap_stride = tap_stride_of(layer);
+    dense.inputs = (taps - 1) * dense.tap_stride + layer.inputs;
     dense.outputs = layer.outputs;
     dense.bias = padded(layer.bias, layer.outputs);
     const int blocks = blocks_of(layer.outputs), columns = panel_blocks * BLOCK;
-    const int depth = (layer.inputs + 1) / 2 * 2; // bfloat16 is multiplied in pairs
+    const int depth = (dense.inputs + 1) / 2 * 2; // bfloat16 is multiplied in pairs
     dense.panels = (blocks + panel_blocks - 1) / panel_blocks;
     dense.panel_elements = size_t(depth) * columns;
     dense.weight = Buffer(dense.panels * dense.panel_elements * dense.element());
     std::memset(dense.weight.as(), 0, dense.weight.bytes());
-    each_weight(layer, layer.inputs, [&](int output, int input, float value) {
+    each_weight(layer, layer.inputs * taps, [&](int output, int index, float value) {
+        const int row = index % taps * dense.tap_stride + index / taps;
         const int panel = output / columns, column = output % columns;
         const int width = width_of(panel, columns, layer.outputs);
         const size_t base = panel * dense.panel_elements;
         if (narrow)
-            dense.weight.as<uint16_t>()[base + size_t(input / 2) * 2 * width + 2 * column + input % 2] =
+            dense.weight.as<uint16_t>()[base + size_t(row / 2) * 2 * width + 2 * column + row % 2] =
                 round_bf16(value);
         else
-            dense.weight.as<float>()[base + size_t(input) * width + column] = value;
+            dense.weight.as<float>()[base + size_t(row) * width + column] = value;
     });
     return dense;
 }
@@ -123,17 +131,25 @@ StemLayer pack_stem(const effnet_convolution& layer, int panel_blocks) {
 }
 
 Block pack_block(const effnet_block& from, int panel_blocks, bool narrow_in, bool narrow_out) {
-    const auto& filter = from.depthwise;
-    if ((filter.kernel != 3 && filter.kernel != 5) || filter.stride < 1 || filter.stride > 2)
-        throw std::invalid_argument("depthwise kernels must have a size of 3 or 5 and a stride of 1 or 2");
-    Block block;
+    Block block{};
+    block.kind = from.kind;
     block.has_expand = from.has_expand;
     block.skip = from.skip;
     if (from.has_expand) block.expand = pack_dense(from.expand, panel_blocks, narrow_in);
     block.project = pack_dense(from.project, panel_blocks, narrow_out);
+    block.channels = from.project.inputs;
+    if (from.kind != BlockKind::mbconv) {
+        block.window = window_of(from.kind == BlockKind::fused ? from.expand : from.project);
+        block.inputs = from.kind == BlockKind::fused ? from.expand.inputs : from.project.inputs;
+        return block;
+    }
+    const auto& filter = from.depthwise;
+    if ((filter.kernel != 3 && filter.kernel != 5) || filter.stride < 1 || filter.stride > 2)
+        throw std::invalid_argument("depthwise kernels must have a size of 3 or 5 and a stride of 1 or 2");
     block.window = window_of(filter);
-    block.channels = filter.outputs;
-    block.squeezed = from.reduce.outputs;
+    block.inputs = from.has_expand ? from.expand.inputs : filter.outputs;
+    block.has_gates = from.has_gates;
+    block.squeezed = from.has_gates ? from.reduce.outputs : 0;
     block.depthwise_bias = padded(filter.bias, filter.outputs);
     const int taps = filter.kernel * filter.kernel;
     const int channels = blocks_of(block.channels) * BLOCK;
@@ -141,6 +157,7 @@ Block pack_block(const effnet_block& from, int panel_blocks, bool narrow_in, boo
     each_weight(filter, taps, [&](int channel, int tap, float value) {
         block.depthwise[(size_t(channel / BLOCK) * taps + tap) * BLOCK + channel % BLOCK] = value;
     });
+    if (!block.has_gates) return block;
     block.reduce.assign(size_t(block.squeezed) * channels, 0.0f);
     block.reduce_bias.assign(from.reduce.bias, from.reduce.bias + block.squeezed);
     block.excite.assign(size_t(block.squeezed) * channels, 0.0f);

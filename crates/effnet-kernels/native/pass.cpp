@@ -74,7 +74,8 @@ struct Network::Pass {
             const int span = (rows - 1) * window.stride + window.kernel;
             copy_padded(from, in, first * window.stride - window.top(in), span, padded_width, padded);
             stem_panels({padded, layer.inputs, window.kernel, window.stride, span, padded_width, nullptr, 0, nullptr,
-                         reinterpret_cast<float*>(to), plane(out), rows, out.width}, first);
+                         reinterpret_cast<float*>(to), plane(out), rows, out.width, net.activation_},
+                        first);
         });
     }
 
@@ -145,7 +146,7 @@ struct Network::Pass {
         Product product = panel_of(layer, panel, input + start, plane(in), pixels);
         product.out = scratch.expanded.as();
         product.out_plane = strip.plane(in);
-        product.silu = true;
+        product.activation = net.activation_;
         widen(layer, product);
     }
 
@@ -164,6 +165,7 @@ struct Network::Pass {
         filter.out_first = strip.out_first;
         filter.out_last = strip.out_last;
         filter.out_width = out.width;
+        filter.activation = net.activation_;
         const size_t out_start = size_t(strip.out_first) * out.width * BLOCK;
         for (int c = first; c < last; ++c) {
             if (block.has_expand) {
@@ -186,6 +188,11 @@ struct Network::Pass {
     // which thread computed which strip.
     void gates(const Block& block, Shape in, Shape out, const Scratch& shared) noexcept {
         const int channels = blocks_of(block.channels) * BLOCK, strips = net.strips(in, out);
+        if (!block.has_gates) {
+            // Rounding to bfloat16 goes through the gates.
+            std::fill_n(scratch.gate.data(), channels, 1.0f);
+            return;
+        }
         const float scale = 1.0f / out.pixels();
         for (int c = 0; c < channels; ++c) {
             float sum = 0;
@@ -208,7 +215,7 @@ struct Network::Pass {
         team.each(parts * slices, [&](int task) noexcept {
             const int part = task / slices, slice = task % slices;
             const int first = part * rows, height = std::min(rows, out.pixels() - first);
-            if (scaled != part) {
+            if (scaled != part && needs_scaling(block)) {
                 const float* from = shared.filtered.as<float>() + size_t(first) * BLOCK;
                 const auto scale = block.project.narrow ? kernels.scale_narrow : kernels.scale;
                 scale(from, plane(out), scratch.gate.data(), blocks_of(block.channels), height, scratch.scaled.as());
@@ -216,21 +223,95 @@ struct Network::Pass {
             }
             const int end = panels * (slice + 1) / slices;
             for (int panel = panels * slice / slices; panel < end; ++panel)
-                project_panel(step, panel, first, height, out, input, output);
+                project_panel(step, panel, first, height, out, input, output, shared);
         });
     }
 
+    // Whether the filtered activations must be copied before the projection: multiplied by gates, or rounded.
+    static bool needs_scaling(const Block& block) noexcept { return block.has_gates || block.project.narrow; }
+
     // Computes pixels [first, first + height) of one panel of the projection.
-    void project_panel(int step, int panel, int first, int height, Shape out, const char* input,
-                       char* output) const noexcept {
+    void project_panel(int step, int panel, int first, int height, Shape out, const char* input, char* output,
+                       const Scratch& shared) const noexcept {
         const Block& block = net.blocks_[step - 1];
-        Product product = panel_of(block.project, panel, scratch.scaled.as(), size_t(height) * BLOCK, height);
+        Product product = needs_scaling(block)
+            ? panel_of(block.project, panel, scratch.scaled.as(), size_t(height) * BLOCK, height)
+            : panel_of(block.project, panel, shared.filtered.as<float>() + size_t(first) * BLOCK, plane(out), height);
         const size_t column = size_t(panel) * kernels.panel_blocks * plane(out);
         const size_t offset = (column + size_t(first) * BLOCK) * net.element(step);
         product.residual = block.skip ? input + offset : nullptr;
         product.out = output + offset;
         product.out_plane = plane(out);
         block.project.narrow ? kernels.product_narrow(product) : kernels.product(product);
+    }
+
+    // Runs a block whose filter is a dense convolution. A task is a group of pixels, from the block's input to its
+    // output.
+    void dense(const Member& team, int step, Shape in, Shape out, const char* input, char* output) noexcept {
+        const Block& block = net.blocks_[step - 1];
+        const bool fused = block.kind == BlockKind::fused;
+        const Dense& layer = fused ? block.expand : block.project;
+        const int most = std::min(out.pixels(), net.patch_rows(block));
+        int parts = (out.pixels() + most - 1) / most;
+        // The same number of tasks for each thread.
+        parts = std::min(out.pixels(), (parts + team.size - 1) / team.size * team.size);
+        team.each(parts, [&](int task) noexcept {
+            const int first = int(int64_t(out.pixels()) * task / parts);
+            const int count = int(int64_t(out.pixels()) * (task + 1) / parts) - first;
+            copy_patches(block, layer, in, out, input, first, count);
+            if (fused) expand_patches(block, count);
+            const bool rounds = fused && block.project.narrow && !layer.narrow;
+            if (rounds) {
+                // Rounding goes through the gates.
+                std::fill_n(scratch.gate.data(), size_t(blocks_of(block.channels)) * BLOCK, 1.0f);
+                kernels.scale_narrow(scratch.filtered.as<float>(), size_t(count) * BLOCK, scratch.gate.data(),
+                                     blocks_of(block.channels), count, scratch.scaled.as());
+            }
+            const Buffer& left = !fused ? scratch.expanded : rounds ? scratch.scaled : scratch.filtered;
+            for (int panel = 0; panel < block.project.panels; ++panel) {
+                Product product = panel_of(block.project, panel, left.as(), size_t(count) * BLOCK, count);
+                const size_t column = size_t(panel) * kernels.panel_blocks * plane(out);
+                const size_t offset = (column + size_t(first) * BLOCK) * net.element(step);
+                product.residual = block.skip ? input + offset : nullptr;
+                product.out = output + offset;
+                product.out_plane = plane(out);
+                if (!fused) product.activation = net.activation_;
+                block.project.narrow ? kernels.product_narrow(product) : kernels.product(product);
+            }
+        });
+    }
+
+    // Copies the patches of `count` output pixels into `scratch.expanded`.
+    void copy_patches(const Block& block, const Dense& layer, Shape in, Shape out, const char* input, int first,
+                      int count) const noexcept {
+        Patches patches{};
+        patches.input = input;
+        patches.channels = block.inputs;
+        patches.height = in.height;
+        patches.width = in.width;
+        patches.kernel = block.window.kernel;
+        patches.stride = block.window.stride;
+        patches.pad_top = block.window.top(in);
+        patches.pad_left = block.window.left(in);
+        patches.tap_stride = layer.tap_stride;
+        patches.out_width = out.width;
+        patches.first = first;
+        patches.count = count;
+        patches.out = scratch.expanded.as();
+        layer.narrow ? kernels.patches_narrow(patches) : kernels.patches(patches);
+    }
+
+    // Multiplies the patches by the expansion, into `scratch.filtered`.
+    void expand_patches(const Block& block, int count) const noexcept {
+        const Dense& layer = block.expand;
+        for (int panel = 0; panel < layer.panels; ++panel) {
+            Product product = panel_of(layer, panel, scratch.expanded.as(), size_t(count) * BLOCK, count);
+            product.out =
+                scratch.filtered.as() + size_t(panel) * kernels.panel_blocks * count * BLOCK * layer.element();
+            product.out_plane = size_t(count) * BLOCK;
+            product.activation = net.activation_;
+            layer.narrow ? kernels.product_narrow(product) : kernels.product(product);
+        }
     }
 
     // Runs the head, and stores the mean of its activations over the pixels or, if requested, the activations.
@@ -240,7 +321,7 @@ struct Network::Pass {
             float* activations = scratch.expanded.as<float>();
             product.out = activations;
             product.out_plane = plane(shape);
-            product.silu = true;
+            product.activation = net.activation_;
             widen(net.head_, product);
             const int first = panel * kernels.panel_blocks * BLOCK;
             if (features)
@@ -309,6 +390,12 @@ struct Network::Pass {
                 watch.lap(0);
             } else {
                 const Shape in = shapes[step - 1];
+                if (net.blocks_[step - 1].kind != BlockKind::mbconv) {
+                    dense(team, step, in, out, input, output);
+                    for (int part = -2; part <= 0; ++part) watch.lap(3 * step + part);
+                    input = output;
+                    continue;
+                }
                 filter(team, step, in, out, input, shared);
                 watch.lap(3 * step - 2);
                 gates(net.blocks_[step - 1], in, out, shared);

@@ -6,6 +6,7 @@
 
 namespace KERNEL_ISA {
 
+using effnet::Activation;
 using effnet::Product;
 
 // The largest tile whose accumulators leave registers for a row of the panel and one broadcast element.
@@ -107,7 +108,8 @@ __attribute__((noinline)) void product_tile(const Product& p, int row) noexcept 
 #pragma GCC unroll 1
         for (int r = 0; r < ROWS; ++r) {
             Vec v = load(tile[b][r]);
-            if (p.silu) v = silu(v);
+            if (p.activation == Activation::silu) v = silu(v);
+            else if (p.activation == Activation::relu6) v = relu6(v);
             if (residual) v = add(v, load(residual + 16 * r));
             store(out + 16 * r, v);
         }

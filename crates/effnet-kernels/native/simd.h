@@ -223,4 +223,15 @@ INLINE Vec sigmoid(const Vec& x) {
 
 INLINE Vec silu(const Vec& x) { return multiply(x, sigmoid(x)); }
 
+INLINE Vec relu6(const Vec& x) {
+    const register_f low = register_f{}, high = register_f{} + 6.0f;
+    Vec v;
+    EACH_PART {
+        // Written this way, NaN passes through.
+        const register_f above = x.part[p] < low ? low : x.part[p];
+        v.part[p] = above > high ? high : above;
+    }
+    return v;
+}
+
 } // namespace KERNEL_ISA

@@ -68,32 +68,55 @@ impl<'a> Convolution<'a> {
     }
 }
 
-/// One inverted bottleneck (MBConv). All its convolutions except `depthwise` are pointwise.
+/// One block: MBConv, Fused-MBConv or a single convolution. At most one of its convolutions is not pointwise.
 #[derive(Debug, Clone)]
 pub struct Block<'a> {
-    /// The expansion to more channels, followed by SiLU; `None` if the block does not expand.
+    /// The expansion to more channels, followed by the activation; `None` if the block does not expand. Without
+    /// [`depthwise`](Self::depthwise), it may have any kernel size and stride.
     pub expand: Option<Convolution<'a>>,
-    /// The depthwise convolution with kernel size 3 or 5 and stride 1 or 2, followed by SiLU.
-    pub depthwise: Convolution<'a>,
-    /// The first layer of squeeze-and-excitation, followed by SiLU.
-    pub reduce: Convolution<'a>,
-    /// The second layer of squeeze-and-excitation, followed by the sigmoid.
-    pub excite: Convolution<'a>,
-    /// The projection to the channels of the output.
+    /// The depthwise convolution with kernel size 3 or 5 and stride 1 or 2, followed by the activation; `None` in
+    /// Fused-MBConv and in a single convolution.
+    pub depthwise: Option<Convolution<'a>>,
+    /// Squeeze-and-excitation of the depthwise convolution's output; `None` if the block has none.
+    pub squeeze_excite: Option<SqueezeExcite<'a>>,
+    /// The projection to the channels of the output. If it is the block's only convolution, it may have any kernel
+    /// size and stride, and is followed by the activation.
     pub project: Convolution<'a>,
     /// Whether the block's input is added to its output.
     pub skip: bool,
 }
 
+/// Squeeze-and-excitation: gates for the channels, computed from their means over the pixels.
+#[derive(Debug, Clone)]
+pub struct SqueezeExcite<'a> {
+    /// The first layer, followed by SiLU.
+    pub reduce: Convolution<'a>,
+    /// The second layer, followed by the sigmoid.
+    pub excite: Convolution<'a>,
+}
+
+/// The activation function of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(i32)] // the numbers of `Activation` in native/activation.h
+pub enum Activation {
+    /// `x * sigmoid(x)`, also called swish.
+    #[default]
+    Silu = 1,
+    /// `min(max(x, 0), 6)`.
+    Relu6 = 2,
+}
+
 /// The layers of an EfficientNet.
 #[derive(Debug, Clone)]
 pub struct Layers<'a> {
-    /// The first convolution, followed by SiLU.
+    /// The first convolution, followed by the activation.
     pub stem: Convolution<'a>,
     /// The blocks, in order.
     pub blocks: Vec<Block<'a>>,
-    /// The last convolution, which is pointwise and followed by SiLU and global average pooling.
+    /// The last convolution, which is pointwise and followed by the activation and global average pooling.
     pub head: Convolution<'a>,
     /// The classifier, `[classes, features, 1, 1]`; without it, the network ends after pooling.
     pub classifier: Option<Convolution<'a>>,
+    /// The activation after every convolution but the projections that follow another one.
+    pub activation: Activation,
 }

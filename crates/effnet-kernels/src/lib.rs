@@ -11,7 +11,7 @@ mod raw;
 mod spec;
 
 pub use error::Error;
-pub use layers::{Block, Convolution, Layers, Padding};
+pub use layers::{Activation, Block, Convolution, Layers, Padding, SqueezeExcite};
 pub use memory::keep_freed_memory;
 pub use network::{
     ActivationMemory, Context, InstructionSet, Layer, Network, NetworkOptions, Output, has_bf16_instructions,

@@ -4,7 +4,6 @@
 //! threads, while a [`Context`] serves one call at a time. A server holds one network and a few contexts.
 
 use std::ffi::CStr;
-use std::iter;
 use std::ptr::{self, NonNull};
 
 use crate::error::check;
@@ -14,8 +13,8 @@ use crate::raw::{
     effnet_network_free, effnet_network_isa, effnet_network_laps, effnet_network_memory, effnet_network_new,
     effnet_network_run,
 };
-use crate::spec::{raw, raw_block, small};
-use crate::{Error, Layers};
+use crate::spec::{pointwise, raw, raw_block, small};
+use crate::{Block, Error, Layers};
 
 /// The instruction sets that kernels are compiled for, in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,8 +39,10 @@ pub enum Layer {
     Filter(usize),
     /// A block's squeeze-and-excitation, up to the sigmoid.
     Gates(usize),
-    /// A block's scaling, projection and skip connection, which are fused.
+    /// A block's scaling, projection and skip connection, which are fused, or its only convolution.
     Project(usize),
+    /// A block's dense expansion, projection and skip connection, which are fused.
+    Fused(usize),
     /// The last convolution and global average pooling.
     Head,
     /// The classifier.
@@ -158,6 +159,45 @@ pub struct Network {
     features: usize,
     classes: Option<usize>,
     instruction_set: String,
+    /// What is measured of each block.
+    blocks: Vec<Measured>,
+}
+
+/// The parts of a block whose times are told apart.
+#[derive(Debug, Clone, Copy)]
+enum Measured {
+    /// Filter, gates and projection.
+    Gated,
+    /// Filter and projection.
+    Ungated,
+    Fused,
+    Convolution,
+}
+
+impl Measured {
+    fn of(block: &Block<'_>) -> Self {
+        match (&block.depthwise, &block.squeeze_excite, &block.expand) {
+            (Some(_), Some(_), _) => Self::Gated,
+            (Some(_), None, _) => Self::Ungated,
+            (None, _, Some(_)) => Self::Fused,
+            (None, _, None) => Self::Convolution,
+        }
+    }
+
+    /// The layers of block `index`, with their part of its three laps.
+    fn layers(self, index: usize, [filter, gates, project]: [f64; 3]) -> Vec<(Layer, f64)> {
+        let rest = gates + project;
+        match self {
+            Self::Gated => vec![
+                (Layer::Filter(index), filter),
+                (Layer::Gates(index), gates),
+                (Layer::Project(index), project),
+            ],
+            Self::Ungated => vec![(Layer::Filter(index), filter), (Layer::Project(index), rest)],
+            Self::Fused => vec![(Layer::Fused(index), filter + rest)],
+            Self::Convolution => vec![(Layer::Project(index), filter + rest)],
+        }
+    }
 }
 
 // SAFETY: the C++ object is immutable once created: all of its functions take it as const.
@@ -189,10 +229,10 @@ impl Network {
             blocks.push(raw_block(block, channels)?);
             channels = block.project.shape[0];
         }
-        let head = raw(&layers.head, "the head", channels)?;
+        let head = pointwise(&layers.head, "the head", channels)?;
         let features = layers.head.shape[0];
         let classifier = match &layers.classifier {
-            Some(classifier) => Some(raw(classifier, "the classifier", features)?),
+            Some(classifier) => Some(pointwise(classifier, "the classifier", features)?),
             None => None,
         };
         let spec = RawSpec {
@@ -206,6 +246,7 @@ impl Network {
             isa: options
                 .instruction_set
                 .map_or(BEST_INSTRUCTION_SET, |set| set as i32),
+            activation: layers.activation as i32,
         };
         let mut network = ptr::null_mut();
         // SAFETY: every pointer in `spec` points into `blocks` or a slice of `layers`, which outlive the call, and
@@ -220,6 +261,7 @@ impl Network {
             features,
             classes: layers.classifier.as_ref().map(|classifier| classifier.shape[0]),
             instruction_set: name.to_string_lossy().into_owned(),
+            blocks: layers.blocks.iter().map(Measured::of).collect(),
         })
     }
 
@@ -339,11 +381,19 @@ impl Network {
         let laps = unsafe { effnet_network_laps(self.handle.as_ptr()) };
         let mut seconds = vec![0.0; usize::try_from(laps).unwrap_or(0)];
         self.compute(context, images, shape, output, result, Some(&mut seconds))?;
-        let blocks = seconds.len().saturating_sub(3) / 3;
-        let layers = iter::once(Layer::Stem)
-            .chain((0..blocks).flat_map(|i| [Layer::Filter(i), Layer::Gates(i), Layer::Project(i)]))
-            .chain([Layer::Head, Layer::Classifier]);
-        Ok(layers.zip(seconds).collect())
+        // The stem, three laps per block, the head and the classifier.
+        let (stem, rest) = seconds.split_first().unwrap_or((&0.0, &[]));
+        let (laps, ends) = rest.as_chunks::<3>();
+        let mut layers = vec![(Layer::Stem, *stem)];
+        for (index, (&laps, block)) in laps.iter().zip(&self.blocks).enumerate() {
+            layers.extend(block.layers(index, laps));
+        }
+        layers.extend(
+            [Layer::Head, Layer::Classifier]
+                .into_iter()
+                .zip(ends.iter().copied()),
+        );
+        Ok(layers)
     }
 
     /// Runs the network. If there is a slice `seconds`, its length must be the network's number of laps.

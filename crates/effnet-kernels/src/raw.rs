@@ -28,12 +28,24 @@ pub(crate) struct RawConvolution {
 #[repr(C)]
 pub(crate) struct RawBlock {
     pub(crate) has_expand: i32,
+    pub(crate) has_gates: i32,
     pub(crate) skip: i32,
+    /// A [`RawBlockKind`].
+    pub(crate) kind: i32,
     pub(crate) expand: RawConvolution,
     pub(crate) depthwise: RawConvolution,
     pub(crate) reduce: RawConvolution,
     pub(crate) excite: RawConvolution,
     pub(crate) project: RawConvolution,
+}
+
+/// `effnet::BlockKind`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub(crate) enum RawBlockKind {
+    MbConv = 0,
+    Fused = 1,
+    Convolution = 2,
 }
 
 /// `effnet_network_spec`.
@@ -48,6 +60,8 @@ pub(crate) struct RawSpec {
     pub(crate) bf16: i32,
     /// [`BEST_INSTRUCTION_SET`], or an [`InstructionSet`](crate::InstructionSet).
     pub(crate) isa: i32,
+    /// An [`Activation`](crate::Activation).
+    pub(crate) activation: i32,
 }
 
 /// `effnet::Isa::best`: the best instruction set that the CPU supports.
@@ -64,16 +78,18 @@ crate::assert_layout!(RawConvolution, size 64, alignment 8, {
     same: 40,
     pad: 44,
 });
-crate::assert_layout!(RawBlock, size 328, alignment 8, {
+crate::assert_layout!(RawBlock, size 336, alignment 8, {
     has_expand: 0,
-    skip: 4,
-    expand: 8,
-    depthwise: 72,
-    reduce: 136,
-    excite: 200,
-    project: 264,
+    has_gates: 4,
+    skip: 8,
+    kind: 12,
+    expand: 16,
+    depthwise: 80,
+    reduce: 144,
+    excite: 208,
+    project: 272,
 });
-crate::assert_layout!(RawSpec, size 216, alignment 8, {
+crate::assert_layout!(RawSpec, size 224, alignment 8, {
     stem: 0,
     head: 64,
     blocks: 128,
@@ -82,6 +98,7 @@ crate::assert_layout!(RawSpec, size 216, alignment 8, {
     classifier: 144,
     bf16: 208,
     isa: 212,
+    activation: 216,
 });
 
 /// `effnet::Network`, behind a pointer.
@@ -139,9 +156,9 @@ unsafe extern "C" {
 
 #[cfg(test)]
 mod tests {
-    use super::BEST_INSTRUCTION_SET;
-    use crate::InstructionSet;
+    use super::{BEST_INSTRUCTION_SET, RawBlockKind};
     use crate::boundary::enumerators;
+    use crate::{Activation, InstructionSet};
 
     #[test]
     fn both_sides_number_instruction_sets_alike() {
@@ -154,5 +171,27 @@ mod tests {
         ];
         let header = include_str!("../native/network_api.h");
         assert_eq!(enumerators(header, "Isa"), expected);
+    }
+
+    #[test]
+    fn both_sides_number_kinds_of_blocks_alike() {
+        let expected = [
+            ("mbconv", RawBlockKind::MbConv as i32),
+            ("fused", RawBlockKind::Fused as i32),
+            ("convolution", RawBlockKind::Convolution as i32),
+        ];
+        let header = include_str!("../native/network_api.h");
+        assert_eq!(enumerators(header, "BlockKind"), expected);
+    }
+
+    #[test]
+    fn both_sides_number_activations_alike() {
+        let expected = [
+            ("none", 0),
+            ("silu", Activation::Silu as i32),
+            ("relu6", Activation::Relu6 as i32),
+        ];
+        let header = include_str!("../native/activation.h");
+        assert_eq!(enumerators(header, "Activation"), expected);
     }
 }

@@ -4,7 +4,8 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 
 use effnet_kernels::{
-    Block, Context, Convolution, InstructionSet, Layer, Layers, Network, NetworkOptions, Output, Padding,
+    Activation, Block, Context, Convolution, InstructionSet, Layer, Layers, Network, NetworkOptions, Output,
+    Padding, SqueezeExcite,
 };
 
 const SETS: [InstructionSet; 4] = [
@@ -45,10 +46,42 @@ impl Noise {
         let [inputs, expanded, outputs] = widths;
         Block {
             expand: (inputs != expanded).then(|| self.pointwise(expanded, inputs)),
-            depthwise: self.convolution([expanded, 1, kernel, kernel], stride, padding),
-            reduce: self.pointwise(5, expanded),
-            excite: self.pointwise(expanded, 5),
+            depthwise: Some(self.convolution([expanded, 1, kernel, kernel], stride, padding)),
+            squeeze_excite: Some(SqueezeExcite {
+                reduce: self.pointwise(5, expanded),
+                excite: self.pointwise(expanded, 5),
+            }),
             project: self.pointwise(outputs, expanded),
+            skip: inputs == outputs && stride == 1,
+        }
+    }
+}
+
+impl Noise {
+    /// A block without a depthwise convolution: Fused-MBConv or, without a number of expanded channels, a single
+    /// convolution.
+    fn dense_block(
+        &mut self,
+        [inputs, outputs]: [usize; 2],
+        expanded: Option<usize>,
+        [kernel, stride]: [usize; 2],
+        padding: Padding,
+    ) -> Block<'static> {
+        let (expand, project) = match expanded {
+            Some(expanded) => (
+                Some(self.convolution([expanded, inputs, kernel, kernel], stride, padding)),
+                self.pointwise(outputs, expanded),
+            ),
+            None => (
+                None,
+                self.convolution([outputs, inputs, kernel, kernel], stride, padding),
+            ),
+        };
+        Block {
+            expand,
+            depthwise: None,
+            squeeze_excite: None,
+            project,
             skip: inputs == outputs && stride == 1,
         }
     }
@@ -72,6 +105,7 @@ fn layers() -> Layers<'static> {
         ],
         head: noise.pointwise(70, 33),
         classifier: Some(noise.pointwise(11, 70)),
+        activation: Activation::Silu,
     }
 }
 
@@ -95,12 +129,48 @@ fn worst(found: &[f32], expected: &[f32]) -> f32 {
     largest(&mut differences.into_iter()) / largest(&mut expected.iter().copied())
 }
 
+/// The same without squeeze-and-excitation, with ReLU6.
+fn lite_layers() -> Layers<'static> {
+    let mut layers = layers();
+    for block in &mut layers.blocks {
+        block.squeeze_excite = None;
+    }
+    layers.activation = Activation::Relu6;
+    layers
+}
+
+/// Dense convolutions of several sizes, strides and paddings, with and without whole blocks of eight and sixteen
+/// channels.
+fn fused_layers() -> Layers<'static> {
+    let mut noise = noise();
+    Layers {
+        stem: noise.convolution([24, 3, 3, 3], 2, Padding::Same),
+        blocks: vec![
+            noise.dense_block([24, 24], None, [3, 1], Padding::Same),
+            noise.dense_block([24, 40], Some(96), [3, 2], Padding::Same),
+            noise.dense_block([40, 40], Some(150), [5, 1], Padding::Fixed([2; 4])),
+            noise.dense_block([40, 20], Some(40), [3, 2], Padding::Fixed([1; 4])),
+            noise.dense_block([20, 33], Some(70), [3, 1], Padding::Same),
+            noise.dense_block([33, 33], None, [3, 1], Padding::Fixed([1; 4])),
+            noise.block([33, 132, 33], 3, 1, Padding::Same),
+        ],
+        head: noise.pointwise(70, 33),
+        classifier: Some(noise.pointwise(11, 70)),
+        activation: Activation::Silu,
+    }
+}
+
 fn every_set_agrees(bf16: bool, bound: f32) {
-    let layers = layers();
+    for layers in [layers(), lite_layers(), fused_layers()] {
+        every_set_agrees_on(&layers, bf16, bound);
+    }
+}
+
+fn every_set_agrees_on(layers: &Layers<'_>, bf16: bool, bound: f32) {
     let shape = [3, 3, 75, 52];
     let images = noise().values(shape.iter().product(), 1.0);
     let options = NetworkOptions::default().with_bf16(bf16);
-    let with = |set| Network::new(&layers, options.with_instruction_set(set));
+    let with = |set| Network::new(layers, options.with_instruction_set(set));
     let baseline = with(InstructionSet::Baseline).unwrap();
     assert_eq!(baseline.instruction_set(), "baseline");
     let logits = run(&baseline, &images, shape, Output::Logits);
@@ -131,7 +201,7 @@ fn every_set_agrees(bf16: bool, bound: f32) {
     }
     assert_eq!(found[0], "baseline");
     // The default is the best supported set.
-    let best = Network::new(&layers, options).unwrap();
+    let best = Network::new(layers, options).unwrap();
     let newest = found.iter().rfind(|name| bf16 || *name != "avx512bf16");
     assert_eq!(Some(best.instruction_set()), newest.map(String::as_str));
 }
@@ -165,6 +235,116 @@ fn a_profile_names_every_layer_once_and_gives_it_time() {
         assert_eq!(profile[profile.len() - 1].0, Layer::Classifier);
         assert!(profile.iter().all(|(_, seconds)| *seconds > 0.0), "{profile:?}");
     }
+}
+
+#[test]
+fn a_profile_names_only_the_layers_that_a_network_has() {
+    let names = |layers: &Layers<'_>| -> Vec<Layer> {
+        let network = Network::new(layers, NetworkOptions::default()).unwrap();
+        let (shape, mut logits) = ([1, 3, 32, 32], vec![0.0; 11]);
+        let images = noise().values(shape.iter().product(), 1.0);
+        let mut context = Context::new(1).unwrap();
+        let profile = network.profile(&mut context, &images, shape, Output::Logits, &mut logits);
+        profile.unwrap().into_iter().map(|(layer, _)| layer).collect()
+    };
+    let lite = names(&lite_layers());
+    assert!(
+        !lite.contains(&Layer::Gates(0)) && lite.contains(&Layer::Project(4)),
+        "{lite:?}"
+    );
+    let fused = names(&fused_layers());
+    let expected = [Layer::Stem, Layer::Project(0), Layer::Fused(1), Layer::Fused(2)];
+    assert_eq!(fused[..4], expected);
+    assert_eq!(
+        fused[fused.len() - 5..fused.len() - 2],
+        [Layer::Filter(6), Layer::Gates(6), Layer::Project(6)]
+    );
+}
+
+/// Computes a dense convolution with SAME padding plainly, `[N, C, H, W]` to `[N, O, H', W']`.
+fn plain(
+    input: &[f64],
+    [channels, height, width]: [usize; 3],
+    layer: &Convolution<'_>,
+) -> (Vec<f64>, [usize; 3]) {
+    let [outputs, _, kernel, _] = layer.shape;
+    let (rows, columns) = (height.div_ceil(layer.stride), width.div_ceil(layer.stride));
+    let before = |size: usize, output: usize| ((output - 1) * layer.stride + kernel).saturating_sub(size) / 2;
+    let (top, left) = (before(height, rows), before(width, columns));
+    let mut result = Vec::new();
+    for output in 0..outputs {
+        for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
+            let mut sum = f64::from(layer.bias[output]);
+            for (index, &weight) in layer
+                .weight
+                .chunks(channels * kernel * kernel)
+                .nth(output)
+                .unwrap()
+                .iter()
+                .enumerate()
+            {
+                let (channel, ky, kx) = (index / kernel / kernel, index / kernel % kernel, index % kernel);
+                let y = (row * layer.stride + ky).checked_sub(top).filter(|&y| y < height);
+                let x = (column * layer.stride + kx)
+                    .checked_sub(left)
+                    .filter(|&x| x < width);
+                if let (Some(y), Some(x)) = (y, x) {
+                    sum += f64::from(weight) * input[(channel * height + y) * width + x];
+                }
+            }
+            result.push(sum);
+        }
+    }
+    (result, [outputs, rows, columns])
+}
+
+#[test]
+fn dense_convolutions_equal_plain_sums() {
+    let silu = |values: &mut Vec<f64>| {
+        values
+            .iter_mut()
+            .for_each(|value| *value /= 1.0 + (-*value).exp())
+    };
+    let mut noise = noise();
+    let layers = Layers {
+        stem: noise.convolution([24, 3, 3, 3], 2, Padding::Same),
+        blocks: vec![
+            noise.dense_block([24, 24], None, [3, 1], Padding::Same),
+            noise.dense_block([24, 20], Some(36), [3, 2], Padding::Same),
+            noise.dense_block([20, 20], Some(44), [5, 1], Padding::Same),
+        ],
+        head: noise.pointwise(18, 20),
+        classifier: None,
+        activation: Activation::Silu,
+    };
+    let (height, width) = (37, 22);
+    let images = noise.values(3 * height * width, 1.0);
+    let input: Vec<f64> = images.iter().map(|&value| f64::from(value)).collect();
+    let (mut x, mut shape) = plain(&input, [3, height, width], &layers.stem);
+    silu(&mut x);
+    for block in &layers.blocks {
+        let before = x.clone();
+        if let Some(expand) = &block.expand {
+            (x, shape) = plain(&x, shape, expand);
+            silu(&mut x);
+        }
+        (x, shape) = plain(&x, shape, &block.project);
+        if block.expand.is_none() {
+            silu(&mut x);
+        }
+        if block.skip {
+            x.iter_mut()
+                .zip(before)
+                .for_each(|(value, before)| *value += before);
+        }
+    }
+    (x, _) = plain(&x, shape, &layers.head);
+    silu(&mut x);
+    let expected: Vec<f32> = x.iter().map(|&value| value as f32).collect();
+    let network = Network::new(&layers, NetworkOptions::default()).unwrap();
+    let found = run(&network, &images, [1, 3, height, width], Output::Features);
+    let error = worst(&found, &expected);
+    assert!(error <= 1e-5, "{error}");
 }
 
 #[test]

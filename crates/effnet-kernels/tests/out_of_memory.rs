@@ -39,6 +39,7 @@ fn run_on_a_large_image() {
         blocks: Vec::new(),
         head: Convolution::new(vec![0.1; 40], [1, 40, 1, 1], vec![0.0]),
         classifier: None,
+        activation: effnet_kernels::Activation::Silu,
     };
     let network = Network::new(&layers, NetworkOptions::default()).unwrap();
     let mut context = Context::new(1).unwrap();

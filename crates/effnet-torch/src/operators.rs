@@ -4,7 +4,7 @@
 //! paths compute the same layers. In this module, the layers are tensors on a device.
 
 use effnet_core::channels_last;
-use effnet_kernels::{Layers, Padding};
+use effnet_kernels::{Activation, Layers, Padding};
 use tch::{Device, Kind, TchError, Tensor};
 
 /// A folded convolution on a device.
@@ -16,13 +16,13 @@ struct Convolution {
     padding: Padding,
 }
 
-/// A folded MBConv block on a device.
+/// A folded block on a device.
 #[derive(Debug)]
 struct Block {
     expand: Option<Convolution>,
-    depthwise: Convolution,
-    reduce: Convolution,
-    excite: Convolution,
+    depthwise: Option<Convolution>,
+    /// The two layers of squeeze-and-excitation.
+    squeeze_excite: Option<[Convolution; 2]>,
     project: Convolution,
     skip: bool,
 }
@@ -34,6 +34,7 @@ pub(crate) struct OperatorNetwork {
     blocks: Vec<Block>,
     head: Convolution,
     classifier: Option<Convolution>,
+    activation: Activation,
     device: Device,
     kind: Kind,
     kernels: Kernels,
@@ -61,9 +62,11 @@ impl OperatorNetwork {
         let blocks = layers.blocks.iter().map(|block| {
             Ok(Block {
                 expand: block.expand.as_ref().map(place).transpose()?,
-                depthwise: place(&block.depthwise)?,
-                reduce: place(&block.reduce)?,
-                excite: place(&block.excite)?,
+                depthwise: block.depthwise.as_ref().map(place).transpose()?,
+                squeeze_excite: match &block.squeeze_excite {
+                    Some(layers) => Some([place(&layers.reduce)?, place(&layers.excite)?]),
+                    None => None,
+                },
                 project: place(&block.project)?,
                 skip: block.skip,
             })
@@ -73,6 +76,7 @@ impl OperatorNetwork {
             blocks: blocks.collect::<Result<_, TchError>>()?,
             head: place(&layers.head)?,
             classifier: layers.classifier.as_ref().map(place).transpose()?,
+            activation: layers.activation,
             device,
             kind,
             kernels,
@@ -102,24 +106,39 @@ impl OperatorNetwork {
 
     fn features(&self, images: &Tensor) -> Result<Tensor, TchError> {
         let images = images.f_to_device(self.device)?.f_to_kind(self.kind)?;
-        let mut x = self.convolve(&channels_last(&images)?, &self.stem)?.f_silu_()?;
+        let mut x = self.activate(self.convolve(&channels_last(&images)?, &self.stem)?)?;
         for block in &self.blocks {
             x = self.run_block(block, &x)?;
         }
-        self.convolve(&x, &self.head)?.f_silu_()
+        self.activate(self.convolve(&x, &self.head)?)
+    }
+
+    fn activate(&self, mut x: Tensor) -> Result<Tensor, TchError> {
+        match self.activation {
+            Activation::Silu => x.f_silu_(),
+            Activation::Relu6 => x.f_clamp_(0, 6),
+        }
     }
 
     fn run_block(&self, block: &Block, input: &Tensor) -> Result<Tensor, TchError> {
         let expanded = match &block.expand {
-            Some(expand) => self.convolve(input, expand)?.f_silu_()?,
+            Some(expand) => self.activate(self.convolve(input, expand)?)?,
             None => input.shallow_clone(),
         };
-        let mut x = self.convolve(&expanded, &block.depthwise)?.f_silu_()?;
-        let pooled = x.f_adaptive_avg_pool2d([1, 1])?;
-        let squeezed = self.convolve(&pooled, &block.reduce)?.f_silu_()?;
-        let gate = self.convolve(&squeezed, &block.excite)?.f_sigmoid_()?;
-        x = x.f_mul_(&gate)?;
+        let mut x = match &block.depthwise {
+            Some(depthwise) => self.activate(self.convolve(&expanded, depthwise)?)?,
+            None => expanded,
+        };
+        if let Some([reduce, excite]) = &block.squeeze_excite {
+            let pooled = x.f_adaptive_avg_pool2d([1, 1])?;
+            let squeezed = self.convolve(&pooled, reduce)?.f_silu_()?;
+            let gate = self.convolve(&squeezed, excite)?.f_sigmoid_()?;
+            x = x.f_mul_(&gate)?;
+        }
         let mut x = self.convolve(&x, &block.project)?;
+        if block.expand.is_none() && block.depthwise.is_none() {
+            x = self.activate(x)?;
+        }
         if block.skip { x.f_add_(input) } else { Ok(x) }
     }
 

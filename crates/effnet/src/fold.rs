@@ -4,10 +4,10 @@
 //! convolution and costs nothing. Folding in 64 bits and rounding once preserves five digits of the logits;
 //! folding in 32 bits would lose one of them.
 
-use effnet_architecture::{Config, Padding};
+use effnet_architecture::{Activation, BlockKind, Config, Padding};
 use effnet_checkpoint::TensorError;
 use effnet_kernels as kernels;
-use effnet_kernels::{Block, Convolution, Layers};
+use effnet_kernels::{Block, Convolution, Layers, SqueezeExcite};
 
 use crate::Parameters;
 
@@ -30,16 +30,32 @@ impl Parameters {
         let mut blocks = Vec::new();
         for (index, block) in config.blocks().iter().enumerate() {
             let name = |layer: &str| format!("_blocks.{index}.{layer}");
+            // The layer that is not pointwise has the block's stride.
+            let stride = |kind| if block.kind == kind { block.stride } else { 1 };
             blocks.push(Block {
-                expand: if block.expand_ratio == 1 {
-                    None
+                expand: if block.has_expansion() {
+                    let stride = stride(BlockKind::FusedMbConv);
+                    Some(folding.normalised(&name("_expand_conv"), &name("_bn0"), stride)?)
                 } else {
-                    Some(folding.normalised(&name("_expand_conv"), &name("_bn0"), 1)?)
+                    None
                 },
-                depthwise: folding.normalised(&name("_depthwise_conv"), &name("_bn1"), block.stride)?,
-                reduce: folding.biased(&name("_se_reduce"))?,
-                excite: folding.biased(&name("_se_expand"))?,
-                project: folding.normalised(&name("_project_conv"), &name("_bn2"), 1)?,
+                depthwise: if block.kind == BlockKind::MbConv {
+                    Some(folding.normalised(&name("_depthwise_conv"), &name("_bn1"), block.stride)?)
+                } else {
+                    None
+                },
+                squeeze_excite: match block.squeezed_channels {
+                    Some(_) => Some(SqueezeExcite {
+                        reduce: folding.biased(&name("_se_reduce"))?,
+                        excite: folding.biased(&name("_se_expand"))?,
+                    }),
+                    None => None,
+                },
+                project: folding.normalised(
+                    &name("_project_conv"),
+                    &name("_bn2"),
+                    stride(BlockKind::Convolution),
+                )?,
                 skip: block.skip,
             });
         }
@@ -53,6 +69,10 @@ impl Parameters {
             blocks,
             head,
             classifier,
+            activation: match config.family().activation() {
+                Activation::Relu6 => kernels::Activation::Relu6,
+                _ => kernels::Activation::Silu,
+            },
         })
     }
 }

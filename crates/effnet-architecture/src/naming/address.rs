@@ -1,6 +1,7 @@
 //! The names of blocks and of their layers: one row per layer, one column per scheme.
 
 use super::Scheme;
+use crate::BlockKind;
 
 /// A block and its position in the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,11 +9,65 @@ pub(super) struct Block {
     pub(super) stage: usize,
     /// Index within the stage.
     pub(super) repeat: usize,
-    /// Whether the block has an expansion convolution.
-    pub(super) expanded: bool,
+    pub(super) structure: Structure,
 }
 
-/// The layers of a block. The first two exist only in blocks with an expansion.
+/// What decides the names of a block's layers: its kind and, for MBConv, whether it has an expansion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Structure {
+    Separable,
+    MbConv,
+    FusedMbConv,
+    Convolution,
+}
+
+impl Structure {
+    /// In the order of the columns of [`LAYERS`].
+    pub(super) const ALL: [Self; 4] = [
+        Self::Separable,
+        Self::MbConv,
+        Self::FusedMbConv,
+        Self::Convolution,
+    ];
+
+    pub(super) fn kind(self) -> BlockKind {
+        match self {
+            Self::Separable | Self::MbConv => BlockKind::MbConv,
+            Self::FusedMbConv => BlockKind::FusedMbConv,
+            Self::Convolution => BlockKind::Convolution,
+        }
+    }
+
+    /// Infers the structure from the names of a block's layers.
+    pub(super) fn infer(scheme: Scheme, has: impl Fn(&str) -> bool) -> Self {
+        // Of each scheme, names that only the structure itself and those before it in the list have.
+        let marks: [(&str, Self); 3] = match scheme {
+            Scheme::Lukemelas => {
+                let separable = has("_depthwise_conv") && !has("_expand_conv");
+                return match (separable, has("_depthwise_conv"), has("_expand_conv")) {
+                    (true, ..) => Self::Separable,
+                    (_, true, _) => Self::MbConv,
+                    (_, _, true) => Self::FusedMbConv,
+                    _ => Self::Convolution,
+                };
+            }
+            Scheme::Torchvision => [
+                ("3.0", Self::MbConv),
+                ("2.0", Self::Separable),
+                ("1.0", Self::FusedMbConv),
+            ],
+            Scheme::Timm => [
+                ("conv_exp", Self::FusedMbConv),
+                ("conv_pwl", Self::MbConv),
+                ("conv_dw", Self::Separable),
+            ],
+        };
+        let mark = marks.into_iter().find(|(layer, _)| has(layer));
+        mark.map_or(Self::Convolution, |(_, structure)| structure)
+    }
+}
+
+/// The layers of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BlockLayer {
     ExpandConv,
@@ -28,17 +83,14 @@ pub(super) enum BlockLayer {
 struct Row {
     layer: BlockLayer,
     lukemelas: &'static str,
-    /// The names in blocks with an expansion and in blocks without.
-    torchvision: (&'static str, Option<&'static str>),
-    timm: (&'static str, Option<&'static str>),
+    torchvision: Cells,
+    timm: Cells,
 }
 
-const fn row(
-    layer: BlockLayer,
-    lukemelas: &'static str,
-    torchvision: (&'static str, Option<&'static str>),
-    timm: (&'static str, Option<&'static str>),
-) -> Row {
+/// The names in blocks of each [`Structure`]; empty where a structure does not have the layer.
+type Cells = [&'static str; 4];
+
+const fn row(layer: BlockLayer, lukemelas: &'static str, torchvision: Cells, timm: Cells) -> Row {
     Row {
         layer,
         lukemelas,
@@ -48,73 +100,46 @@ const fn row(
 }
 
 /// The names of each layer. The same name is not always the same layer: timm's `conv_pw` is the expansion in
-/// blocks with one and the projection in blocks without, and its batch norms are counted from 1 in both.
+/// blocks with one and the projection in blocks without, and its batch norms are counted from 1 in all.
+#[rustfmt::skip]
 const LAYERS: [Row; 8] = [
-    row(
-        BlockLayer::ExpandConv,
-        "_expand_conv",
-        ("0.0", None),
-        ("conv_pw", None),
-    ),
-    row(BlockLayer::ExpandBn, "_bn0", ("0.1", None), ("bn1", None)),
-    row(
-        BlockLayer::DepthwiseConv,
-        "_depthwise_conv",
-        ("1.0", Some("0.0")),
-        ("conv_dw", Some("conv_dw")),
-    ),
-    row(
-        BlockLayer::DepthwiseBn,
-        "_bn1",
-        ("1.1", Some("0.1")),
-        ("bn2", Some("bn1")),
-    ),
-    row(
-        BlockLayer::SeReduce,
-        "_se_reduce",
-        ("2.fc1", Some("1.fc1")),
-        ("se.conv_reduce", Some("se.conv_reduce")),
-    ),
-    row(
-        BlockLayer::SeExpand,
-        "_se_expand",
-        ("2.fc2", Some("1.fc2")),
-        ("se.conv_expand", Some("se.conv_expand")),
-    ),
-    row(
-        BlockLayer::ProjectConv,
-        "_project_conv",
-        ("3.0", Some("2.0")),
-        ("conv_pwl", Some("conv_pw")),
-    ),
-    row(
-        BlockLayer::ProjectBn,
-        "_bn2",
-        ("3.1", Some("2.1")),
-        ("bn3", Some("bn2")),
-    ),
+    row(BlockLayer::ExpandConv, "_expand_conv",
+        ["", "0.0", "0.0", ""], ["", "conv_pw", "conv_exp", ""]),
+    row(BlockLayer::ExpandBn, "_bn0",
+        ["", "0.1", "0.1", ""], ["", "bn1", "bn1", ""]),
+    row(BlockLayer::DepthwiseConv, "_depthwise_conv",
+        ["0.0", "1.0", "", ""], ["conv_dw", "conv_dw", "", ""]),
+    row(BlockLayer::DepthwiseBn, "_bn1",
+        ["0.1", "1.1", "", ""], ["bn1", "bn2", "", ""]),
+    row(BlockLayer::SeReduce, "_se_reduce",
+        ["1.fc1", "2.fc1", "", ""], ["se.conv_reduce", "se.conv_reduce", "", ""]),
+    row(BlockLayer::SeExpand, "_se_expand",
+        ["1.fc2", "2.fc2", "", ""], ["se.conv_expand", "se.conv_expand", "", ""]),
+    row(BlockLayer::ProjectConv, "_project_conv",
+        ["2.0", "3.0", "1.0", "0.0"], ["conv_pw", "conv_pwl", "conv_pwl", "conv"]),
+    row(BlockLayer::ProjectBn, "_bn2",
+        ["2.1", "3.1", "1.1", "0.1"], ["bn2", "bn3", "bn2", "bn1"]),
 ];
 
-/// Returns the name of a layer within its block, or `None` for an expansion in a block without one.
-pub(super) fn layer_text(scheme: Scheme, layer: BlockLayer, expanded: bool) -> Option<&'static str> {
+/// Returns the name of a layer within its block, or `None` if blocks of this structure do not have the layer.
+pub(super) fn layer_text(scheme: Scheme, layer: BlockLayer, structure: Structure) -> Option<&'static str> {
     let row = LAYERS.iter().find(|row| row.layer == layer)?;
-    let (with, without) = match scheme {
-        Scheme::Lukemelas => {
-            let expands = matches!(layer, BlockLayer::ExpandConv | BlockLayer::ExpandBn);
-            return (expanded || !expands).then_some(row.lukemelas);
-        }
-        Scheme::Torchvision => row.torchvision,
-        Scheme::Timm => row.timm,
+    let column = Structure::ALL.iter().position(|&other| other == structure)?;
+    let cell = match scheme {
+        Scheme::Lukemelas if row.timm[column].is_empty() => "",
+        Scheme::Lukemelas => row.lukemelas,
+        Scheme::Torchvision => row.torchvision[column],
+        Scheme::Timm => row.timm[column],
     };
-    if expanded { Some(with) } else { without }
+    (!cell.is_empty()).then_some(cell)
 }
 
 /// Returns the layer with this name within its block.
-pub(super) fn layer_of(scheme: Scheme, text: &str, expanded: bool) -> Option<BlockLayer> {
+pub(super) fn layer_of(scheme: Scheme, text: &str, structure: Structure) -> Option<BlockLayer> {
     LAYERS
         .iter()
         .map(|row| row.layer)
-        .find(|&layer| layer_text(scheme, layer, expanded) == Some(text))
+        .find(|&layer| layer_text(scheme, layer, structure) == Some(text))
 }
 
 /// Returns the prefix of the names of a block's layers.

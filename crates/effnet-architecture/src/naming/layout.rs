@@ -4,9 +4,9 @@
 //! first checked for gaps: otherwise, a file with a missing block would be converted to a smaller network without
 //! an error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::address::{Address, Block, BlockLayer, block_text, layer_text, split_block};
+use super::address::{Address, Block, BlockLayer, Structure, block_text, layer_text, split_block};
 use super::{NamingError, Scheme, TensorShapes};
 
 /// The blocks of a network, in order.
@@ -26,17 +26,18 @@ impl Layout {
         scheme: Scheme,
         repeats: Option<&[usize]>,
     ) -> Result<Layout, NamingError> {
-        let mut expansions: BTreeMap<Address, bool> = BTreeMap::new();
+        let mut layers: BTreeMap<Address, BTreeSet<&str>> = BTreeMap::new();
         for name in shapes.names() {
             let Some((place, _)) = name.rsplit_once('.') else {
                 continue;
             };
             if let Some((address, layer)) = split_block(scheme, place) {
-                *expansions.entry(address).or_default() |= implies_expansion(scheme, layer);
+                layers.entry(address).or_default().insert(layer);
             }
         }
         let mut blocks: Vec<Block> = Vec::new();
-        for (&(stage, repeat), &expanded) in &expansions {
+        for (&(stage, repeat), names) in &layers {
+            let structure = Structure::infer(scheme, |layer| names.contains(layer));
             let before = blocks.last().map(|block| (block.stage, block.repeat));
             let follows = match before {
                 None => (stage, repeat) == (0, 0),
@@ -55,7 +56,7 @@ impl Layout {
                 let block = Block {
                     stage: missing.0,
                     repeat: missing.1,
-                    expanded,
+                    structure,
                 };
                 return Err(NamingError::Missing {
                     name: block_text(scheme, missing.1, &block),
@@ -64,10 +65,10 @@ impl Layout {
             blocks.push(Block {
                 stage,
                 repeat,
-                expanded,
+                structure,
             });
         }
-        let addresses = expansions
+        let addresses = layers
             .keys()
             .enumerate()
             .map(|(index, &address)| (address, index))
@@ -148,20 +149,22 @@ impl Layout {
         }
     }
 
-    /// Returns the number of blocks per stage, given that all blocks of a stage have the same kernel size, width
-    /// and expansion ratio.
+    /// Returns the number of blocks per stage, given that all blocks of a stage have the same structure, kernel size,
+    /// width and expansion ratio.
     fn stages_by_shape(&self, shapes: &TensorShapes<'_>) -> Result<Vec<usize>, NamingError> {
         let mut repeats: Vec<usize> = Vec::new();
         let mut before = None;
         for (index, block) in self.blocks.iter().enumerate() {
-            let depthwise = conv(shapes, Scheme::Lukemelas, index, block, BlockLayer::DepthwiseConv)?;
-            let project = conv(shapes, Scheme::Lukemelas, index, block, BlockLayer::ProjectConv)?;
-            let input = if block.expanded {
-                conv(shapes, Scheme::Lukemelas, index, block, BlockLayer::ExpandConv)?[1]
-            } else {
-                depthwise[0]
+            let layer = |layer| conv(shapes, Scheme::Lukemelas, index, block, layer);
+            let project = layer(BlockLayer::ProjectConv)?;
+            let input = match block.structure {
+                Structure::Separable => layer(BlockLayer::DepthwiseConv)?[0],
+                Structure::MbConv | Structure::FusedMbConv => layer(BlockLayer::ExpandConv)?[1],
+                Structure::Convolution => project[1],
             };
-            let kind = (depthwise[2], project[0], depthwise[0] / input.max(1));
+            let ratio = project[1] / input.max(1);
+            let kernel = kernel_size(shapes, Scheme::Lukemelas, index, block)?;
+            let kind = (block.structure.kind(), kernel, project[0], ratio);
             match repeats.last_mut() {
                 Some(count) if before == Some(kind) => *count += 1,
                 _ => repeats.push(1),
@@ -172,13 +175,19 @@ impl Layout {
     }
 }
 
-/// Returns whether only blocks with an expansion have a layer with this name.
-fn implies_expansion(scheme: Scheme, layer: &str) -> bool {
-    match scheme {
-        Scheme::Lukemelas => layer == "_expand_conv",
-        Scheme::Torchvision => layer == "3.0",
-        Scheme::Timm => layer == "conv_pwl",
-    }
+/// Returns the size of the kernel that is not pointwise.
+pub(super) fn kernel_size(
+    shapes: &TensorShapes<'_>,
+    scheme: Scheme,
+    index: usize,
+    block: &Block,
+) -> Result<usize, NamingError> {
+    let layer = match block.structure {
+        Structure::Separable | Structure::MbConv => BlockLayer::DepthwiseConv,
+        Structure::FusedMbConv => BlockLayer::ExpandConv,
+        Structure::Convolution => BlockLayer::ProjectConv,
+    };
+    Ok(conv(shapes, scheme, index, block, layer)?[2])
 }
 
 /// Returns the shape `[out, in, height, width]` of the weight of a block's convolution.
@@ -189,7 +198,7 @@ pub(super) fn conv(
     block: &Block,
     layer: BlockLayer,
 ) -> Result<[usize; 4], NamingError> {
-    let text = layer_text(scheme, layer, block.expanded).unwrap_or_default();
+    let text = layer_text(scheme, layer, block.structure).unwrap_or_default();
     conv_shape(
         shapes,
         &format!("{}.{text}.weight", block_text(scheme, index, block)),

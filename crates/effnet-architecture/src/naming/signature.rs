@@ -3,10 +3,11 @@
 //! Most files do not state their variant. The dimensions identify it
 //! ([`Variant::recognise`](crate::Variant::recognise)), and include the numbers of classes and input channels.
 
-use super::address::BlockLayer;
-use super::layout::{conv, conv_shape};
+use super::address::{BlockLayer, Structure, layer_of, split_block};
+use super::layout::{conv, conv_shape, kernel_size};
 use super::map::{OuterLayer, classifier_text, outer_text, read_layout};
 use super::{NamingError, Scheme, TensorShapes};
+use crate::BlockKind;
 
 /// The dimensions of a network, read from the names and shapes of its tensors.
 /// [`Variant::recognise`](crate::Variant::recognise) finds the variant with these dimensions.
@@ -25,8 +26,12 @@ pub struct Signature {
     pub repeats_per_stage: Vec<usize>,
     /// Number of output channels per stage.
     pub stage_channels: Vec<usize>,
-    /// Depthwise kernel size per stage.
+    /// Size of the kernels per stage that are not pointwise.
     pub stage_kernels: Vec<usize>,
+    /// Structure of the blocks per stage.
+    pub stage_kinds: Vec<BlockKind>,
+    /// Whether any block has squeeze-and-excitation.
+    pub squeeze_excite: bool,
     /// Number of classes; `None` if the file does not have a classifier.
     pub num_classes: Option<usize>,
 }
@@ -42,7 +47,7 @@ impl Signature {
         let weight = |layer| format!("{}.weight", outer_text(scheme, layer, &layout));
         let stem = conv_shape(shapes, &weight(OuterLayer::StemConv))?;
         let head = conv_shape(shapes, &weight(OuterLayer::HeadConv))?;
-        let (mut stage_channels, mut stage_kernels) = (Vec::new(), Vec::new());
+        let (mut stage_channels, mut stage_kernels, mut stage_kinds) = (Vec::new(), Vec::new(), Vec::new());
         for (index, block) in layout
             .blocks()
             .iter()
@@ -50,7 +55,8 @@ impl Signature {
             .filter(|(_, block)| block.repeat == 0)
         {
             stage_channels.push(conv(shapes, scheme, index, block, BlockLayer::ProjectConv)?[0]);
-            stage_kernels.push(conv(shapes, scheme, index, block, BlockLayer::DepthwiseConv)?[2]);
+            stage_kernels.push(kernel_size(shapes, scheme, index, block)?);
+            stage_kinds.push(block.structure.kind());
         }
         Ok(Signature {
             scheme,
@@ -60,9 +66,26 @@ impl Signature {
             repeats_per_stage: layout.repeats(),
             stage_channels,
             stage_kernels,
+            stage_kinds,
+            squeeze_excite: has_squeeze_excite(shapes, scheme),
             num_classes: classes(shapes, format!("{}.weight", classifier_text(scheme, &layout)))?,
         })
     }
+}
+
+/// Whether any block has squeeze-and-excitation: a file in which only some blocks have it is incomplete.
+fn has_squeeze_excite(shapes: &TensorShapes<'_>, scheme: Scheme) -> bool {
+    shapes.names().any(|name| {
+        let layer = name
+            .rsplit_once('.')
+            .and_then(|(place, _)| split_block(scheme, place));
+        let layer = layer.and_then(|(_, text)| {
+            Structure::ALL
+                .into_iter()
+                .find_map(|structure| layer_of(scheme, text, structure))
+        });
+        matches!(layer, Some(BlockLayer::SeReduce | BlockLayer::SeExpand))
+    })
 }
 
 fn classes(shapes: &TensorShapes<'_>, name: String) -> Result<Option<usize>, NamingError> {

@@ -242,6 +242,7 @@ fn layer_name(layer: NetworkLayer) -> String {
         NetworkLayer::Filter(block) => format!("_blocks.{block}._expand_conv, _depthwise_conv"),
         NetworkLayer::Gates(block) => format!("_blocks.{block}._se_reduce, _se_expand"),
         NetworkLayer::Project(block) => format!("_blocks.{block}._project_conv"),
+        NetworkLayer::Fused(block) => format!("_blocks.{block}._expand_conv, _project_conv"),
         NetworkLayer::Head => "_conv_head, pooling".to_owned(),
         NetworkLayer::Classifier => "_fc".to_owned(),
     }

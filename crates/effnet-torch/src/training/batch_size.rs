@@ -1,7 +1,7 @@
 //! `--batch-size auto`: chooses a batch size that suits the data set and the memory.
 
 use effnet::available_memory;
-use effnet_core::Config;
+use effnet_core::{BlockKind, Config};
 use effnet_train::{Batch, Error, Targets};
 use tch::{Device, Kind, Tensor};
 
@@ -70,11 +70,16 @@ fn bytes_per_image(config: &Config) -> u64 {
     let [mut height, mut width] = config.image_size.map(|side| side.div_ceil(2));
     let mut values = 3 * height * width * config.stem_channels();
     for block in config.blocks() {
-        if block.expand_ratio != 1 {
-            values += 3 * height * width * block.expanded_channels();
-        }
+        let (before, expanded) = (height * width, block.expanded_channels());
         (height, width) = (height.div_ceil(block.stride), width.div_ceil(block.stride));
-        values += height * width * (4 * block.expanded_channels() + 2 * block.output_channels);
+        let after = height * width;
+        values += match block.kind {
+            BlockKind::MbConv if block.has_expansion() => 3 * before * expanded + 4 * after * expanded,
+            BlockKind::MbConv => 4 * after * expanded,
+            BlockKind::FusedMbConv => 3 * after * expanded,
+            _ => after * block.output_channels,
+        };
+        values += 2 * after * block.output_channels;
     }
     values += 3 * height * width * config.head_channels();
     4 * values as u64
