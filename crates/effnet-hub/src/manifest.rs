@@ -108,9 +108,10 @@ impl Manifest {
     /// # Errors
     /// [`Error::UnknownId`] with the nearest ids.
     pub fn get(&self, id: &str) -> Result<&Entry, Error> {
-        let wanted = id.strip_prefix("efficientnet-").unwrap_or(id);
-        let variant = Variant::ALL.into_iter().find(|variant| variant.name() == wanted);
-        let wanted = variant.map_or_else(|| wanted.to_owned(), default_id);
+        let wanted = match id.parse::<Variant>() {
+            Ok(variant) => default_id(variant),
+            Err(_) => id.strip_prefix("efficientnet-").unwrap_or(id).to_owned(),
+        };
         self.entries
             .iter()
             .find(|entry| entry.id == wanted)
@@ -162,11 +163,15 @@ impl Manifest {
     }
 }
 
-/// The default id of a variant. B8 and L2 have no AutoAugment weights in the original implementation.
+/// The default id of a variant: the original implementation's weights, otherwise those that timm loads by default.
 fn default_id(variant: Variant) -> String {
     let tag = match variant {
         Variant::B8 => "advprop",
         Variant::L2 => "tf-ns_jft_in1k",
+        Variant::Lite3 | Variant::Lite4 | Variant::V2B0 | Variant::V2B1 | Variant::V2B2 => "tf-in1k",
+        Variant::V2B3 | Variant::V2S | Variant::V2M | Variant::V2L | Variant::V2Xl => "tf-in21k_ft_in1k",
+        Variant::V2RwT | Variant::V2RwS => "timm-ra2_in1k",
+        Variant::V2RwM => "timm-agc_in1k",
         _ => "imagenet",
     };
     format!("{variant}.{tag}")

@@ -182,7 +182,12 @@ fn wrong_shapes_labels_and_numbers_are_named_and_not_counted() {
     for (logits, labels) in [(&[2, 4][..], 2), (&[2, 3], 3), (&[3], 1), (&[2, 3, 1], 2)] {
         let labels = zeros(&[labels]).to_kind(Kind::Int64);
         let error = measure(&mut metrics, &zeros(logits), &labels).unwrap_err();
-        assert!(error.to_string().contains("expected logits of shape [N, 3] and labels of shape [N]"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("expected logits of shape [N, 3] and labels of shape [N]"),
+            "{error}"
+        );
     }
     let error = measure(&mut metrics, &zeros(&[1, 3]), &Tensor::from_slice(&[-1i64])).unwrap_err();
     assert_eq!(error.to_string(), "label -1 is out of range, expected 0 to 2");

@@ -4,7 +4,7 @@
 //! Preprocessing that differs from that used in training gives wrong logits without an error, so the
 //! transform is determined here, once, for all code that supplies images to a network.
 
-use effnet_architecture::{CropMode, Interpolation, Preprocessing, Scheme, Variant};
+use effnet_architecture::{CropMode, Family, Interpolation, Preprocessing, Scheme, Variant};
 use effnet_hub::Manifest;
 use effnet_image::{EvalTransform, ResizeMode};
 
@@ -121,9 +121,11 @@ fn published(file: &ModelFile, manifest: &Manifest) -> Result<Preprocessing, Err
     if let Some(entry) = file.entry() {
         return Ok(entry.preprocessing.clone());
     }
-    let tag = match file.scheme {
-        Scheme::Torchvision => "torchvision",
-        Scheme::Lukemelas | Scheme::Timm => "imagenet",
+    let tag = match (file.scheme, file.variant.family()) {
+        (Scheme::Torchvision, _) => "torchvision",
+        // timm's ports normalise otherwise than the package with Lite's original weights.
+        (Scheme::Timm, Family::Lite | Family::V2) => "tf-in1k",
+        (Scheme::Lukemelas | Scheme::Timm, _) => "imagenet",
     };
     let entry = manifest
         .get(&format!("{}.{tag}", file.variant))

@@ -72,8 +72,10 @@ pub(crate) fn variant_in(name: &str) -> Option<(Variant, String)> {
     let lower = name.to_ascii_lowercase();
     let (_, rest) = lower.split_once("efficientnet")?;
     let rest = rest.trim_start_matches(['_', '-']);
+    // `efficientnetv2_s`, `efficientnet_v2_s` and `efficientnetv2-s` are `v2-s`.
+    let dashes = rest.replace('_', "-");
     let variant = Variant::ALL
         .into_iter()
-        .find(|variant| rest.starts_with(variant.name()))?;
-    Some((variant, rest[variant.name().len()..].to_owned()))
+        .find(|variant| dashes.starts_with(variant.name()))?;
+    Some((variant, rest.get(variant.name().len()..)?.to_owned()))
 }
