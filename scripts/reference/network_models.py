@@ -1,4 +1,4 @@
-"""The networks of the three reference packages, with the same weights.
+"""The networks of the reference packages, with the same weights.
 
 The state dicts of efficientnet_pytorch, torchvision and timm list the same tensors in the same order,
 so weights are copied between packages by position.
@@ -9,11 +9,15 @@ import functools
 import timm
 import torch
 import torchvision
+from efficientnet_lite_pytorch import EfficientNet as EfficientNetLite
 from efficientnet_pytorch import EfficientNet
 from torch import nn
 from torch.nn import functional
 
 IMAGE_SIZE = dict(b0=224, b1=240, b2=260, b3=300, b4=380, b5=456, b6=528, b7=600, b8=672, l2=800)
+IMAGE_SIZE |= dict(lite0=224, lite1=240, lite2=260, lite3=280, lite4=300)
+IMAGE_SIZE |= {"v2-b0": 224, "v2-b1": 240, "v2-b2": 260, "v2-b3": 300, "v2-rw-t": 288, "v2-rw-s": 384, "v2-rw-m": 416}
+IMAGE_SIZE |= {"v2-s": 384, "v2-m": 480, "v2-l": 480, "v2-xl": 512}
 
 # Randomness in training is off everywhere: it would differ between any two implementations.
 DETERMINISTIC = dict(dropout_rate=0.0, drop_connect_rate=0.0)
@@ -21,8 +25,14 @@ DETERMINISTIC = dict(dropout_rate=0.0, drop_connect_rate=0.0)
 
 def original(variant, in_channels=3, **overrides):
     """efficientnet_pytorch's network. Without an `image_size` among the overrides, it has the package's default
-    padding, for the variant's own size; with None, it pads dynamically."""
-    return EfficientNet.from_name(f"efficientnet-{variant}", in_channels=in_channels, **overrides)
+    padding, for the variant's own size; with None, it pads dynamically. Of Lite, efficientnet_lite_pytorch's."""
+    package = EfficientNetLite if variant.startswith("lite") else EfficientNet
+    return package.from_name(f"efficientnet-{variant}", in_channels=in_channels, **overrides)
+
+
+def named(variant, prefix="efficientnet"):
+    """The variant as timm and torchvision spell it: `efficientnet_b0`, `efficientnetv2_rw_s`."""
+    return f"{prefix}{'' if variant.startswith('v2-') else '_'}{variant.replace('-', '_')}"
 
 
 def original_for_export(variant):
@@ -37,9 +47,9 @@ BUILDERS = {
     "lukemelas": lambda variant: original(variant, image_size=None, **DETERMINISTIC),
     "lukemelas-silu": original_for_export,
     "lukemelas-static": lambda variant: original(variant, **DETERMINISTIC),
-    "timm-tf": lambda variant: timm.create_model(f"tf_efficientnet_{variant}"),
-    "timm": lambda variant: timm.create_model(f"efficientnet_{variant}"),
-    "torchvision": lambda variant: getattr(torchvision.models, f"efficientnet_{variant}")(
+    "timm-tf": lambda variant: timm.create_model(f"tf_{named(variant)}"),
+    "timm": lambda variant: timm.create_model(named(variant)),
+    "torchvision": lambda variant: getattr(torchvision.models, f"efficientnet_{variant.replace('-', '_')}")(
         dropout=0.0, stochastic_depth_prob=0.0
     ),
 }
@@ -67,12 +77,17 @@ def tensors_of(network):
     return [tensor.detach() for tensor in network.state_dict().values()]
 
 
+def timm_model(variant):
+    return "timm" if variant.startswith("v2-rw-") else "timm-tf"
+
+
 @functools.lru_cache(maxsize=2)
 def drawn(variant):
     """Seeded weights with initial BN statistics. BN's scale and shift are random too: with their initial ones
     and zeros, a mix-up of the two would hardly show."""
     torch.manual_seed(1)
-    network = original(variant)
+    # There is no original of V2 in PyTorch, and timm has not all variants under both of its names.
+    network = original(variant) if not variant.startswith("v2-") else BUILDERS[timm_model(variant)](variant)
     draw_batch_norm(network)
     return tensors_of(network)
 

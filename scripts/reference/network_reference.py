@@ -54,7 +54,10 @@ def evaluate(model, network, images):
     """Logits and features of any package, in one pass through its own layers, and endpoints if the package
     has them."""
     outputs = {"images": images}
-    if model == "lukemelas":
+    if isinstance(network, models.EfficientNetLite):
+        outputs["features"] = network.extract_features(images)
+        outputs["logits"] = network._fc(network._avg_pooling(outputs["features"]).flatten(1))
+    elif model == "lukemelas":
         outputs |= network.extract_endpoints(images)
         outputs["features"] = outputs["reduction_6"]
         outputs["logits"] = network._fc(network._avg_pooling(outputs["features"]).flatten(1))
@@ -105,9 +108,10 @@ def layout(variant, in_channels=3, overrides=None):
     }
 
 
-def training(model, variant, batch, size, folder, overrides=None, gradients_in_doubles=False):
-    """One training step: the weights before it, and its results, with gradients computed in 64 bits on
-    request."""
+def training(model, variant, batch, size, folder, overrides=None, gradients_in_doubles=False, original_names=None):
+    """One training step: the weights before it, and its results, with gradients computed in 64 bits on request.
+
+    `original_names` are the names for the results in state dict order; default: those of the original."""
     if overrides:
         torch.manual_seed(4)
         network = models.original(variant, image_size=None, **models.DETERMINISTIC, **overrides)
@@ -117,8 +121,10 @@ def training(model, variant, batch, size, folder, overrides=None, gradients_in_d
     torch.save(network.state_dict(), f"{folder}/zip.pth")
     images = models.smooth_images(batch, 3, *size, seed=5)
     labels = torch.arange(batch) * 7 % (overrides or {}).get("num_classes", 1000)
-    with torch.device("meta"):
-        names = list(models.original(variant, **(overrides or {})).state_dict())
+    names = original_names
+    if names is None:
+        with torch.device("meta"):
+            names = list(models.original(variant, **(overrides or {})).state_dict())
     in_doubles = copy.deepcopy(network).double() if gradients_in_doubles else None
     expected = training_step(network, names, images, labels)
     if in_doubles:

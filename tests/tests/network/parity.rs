@@ -1,10 +1,10 @@
-//! Logits, features and endpoints of B0-B7 against three packages, from both containers.
+//! Logits, features and endpoints of all families against the packages that have them, from both containers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use effnet::{EngineOptions, Images, Model, ModelOptions, Zoo};
-use effnet_core::{Config, EfficientNet, Padding, Pretrained, PretrainedOptions, Profile, Variant};
+use effnet_core::{Config, EfficientNet, Family, Padding, Pretrained, PretrainedOptions, Profile, Variant};
 use effnet_tests::{relative_error, tensors};
 use serde_json::json;
 use tch::{Device, Tensor};
@@ -27,9 +27,24 @@ const TOLERANCE_OF_FUSION: f64 = 5e-5;
 /// Models of the reference, by the names in `scripts/reference/network_models.py`.
 const MODELS: [&str; 4] = ["lukemelas", "timm-tf", "timm", "torchvision"];
 
+/// The models of the reference that have this variant.
+fn models(variant: Variant) -> &'static [&'static str] {
+    match variant {
+        Variant::Lite0 | Variant::Lite1 | Variant::Lite2 | Variant::Lite3 | Variant::Lite4 => {
+            &["lukemelas", "timm-tf", "timm"]
+        }
+        Variant::V2B0 | Variant::V2B1 | Variant::V2B2 | Variant::V2B3 => &["timm-tf"],
+        Variant::V2S | Variant::V2M | Variant::V2L => &["timm-tf", "timm", "torchvision"],
+        Variant::V2Xl => &["timm-tf", "timm"],
+        Variant::V2RwT | Variant::V2RwS | Variant::V2RwM => &["timm"],
+        _ => &MODELS,
+    }
+}
+
 fn profile(model: &str, variant: Variant) -> Profile {
     match (model, variant) {
         ("lukemelas" | "timm-tf", _) => Profile::Tf,
+        ("torchvision", variant) if variant.family() == Family::V2 => Profile::Torchvision,
         ("torchvision", Variant::B5 | Variant::B6 | Variant::B7) => Profile::Torchvision,
         _ => Profile::Timm,
     }
@@ -103,7 +118,7 @@ impl Expected {
 }
 
 fn agrees_with_all_packages(test: &str, variant: Variant) {
-    for model in MODELS {
+    for &model in models(variant) {
         let request = json!({"request": "parity", "model": model, "variant": variant.name()});
         let Some(folder) = fixture(test, request) else {
             return;
@@ -126,7 +141,7 @@ fn agrees_with_all_packages(test: &str, variant: Variant) {
 fn opened_by_name(folder: &Path, model: &str, variant: Variant, expected: &Expected) -> Vec<Distance> {
     // Tensor names do not tell timm's TensorFlow ports from its own networks; file names do.
     let name = match model {
-        "timm-tf" => format!("tf_efficientnet_{variant}.pth"),
+        "timm-tf" => format!("tf_efficientnet_{variant}.pth").replace("net_v2-", "netv2_"),
         _ => "zip.pth".to_owned(),
     };
     let path = folder.join(name);
@@ -137,13 +152,19 @@ fn opened_by_name(folder: &Path, model: &str, variant: Variant, expected: &Expec
     let shape: [usize; 4] = std::array::from_fn(|axis| images.size()[axis] as usize);
     let pixels = Vec::<f32>::try_from(images.flatten(0, -1)).expect("read pixels");
     let zoo = Zoo::from_environment().expect("read the manifest");
-    let options = ModelOptions::default().with_engine(EngineOptions::default().with_threads(1));
+    // Of networks whose published files are ports from TensorFlow, only a name tells timm's own training.
+    let stated = (model == "timm").then_some(Profile::Timm);
+    let options = ModelOptions::default()
+        .with_engine(EngineOptions::default().with_threads(1))
+        .with_profile(stated);
     let light = Model::open_with(&path, &options, &zoo, &mut ()).expect("open a model");
     let rows = light.logits(Images::new(&pixels, shape).expect("make a batch"));
     let rows = rows.expect("run the model");
     let logits = Tensor::from_slice(rows.values()).view([rows.count() as i64, rows.width() as i64]);
 
-    let options = PretrainedOptions::default().with_device(Device::Cpu);
+    let options = PretrainedOptions::default()
+        .with_device(Device::Cpu)
+        .with_model(ModelOptions::default().with_profile(stated));
     let on_tch = Pretrained::open(&path, &options).expect("open a network");
     assert_eq!(on_tch.transform, *light.transform());
     let theirs = on_tch.network.forward(images, false).expect("run the network");
@@ -213,6 +234,21 @@ parity! {
     b5_agrees_with_all_three_packages: B5,
     b6_agrees_with_all_three_packages: B6,
     b7_agrees_with_all_three_packages: B7,
+    lite0_agrees_with_both_packages: Lite0,
+    lite1_agrees_with_both_packages: Lite1,
+    lite2_agrees_with_both_packages: Lite2,
+    lite3_agrees_with_both_packages: Lite3,
+    lite4_agrees_with_both_packages: Lite4,
+    v2_b0_agrees_with_timm: V2B0,
+    v2_b1_agrees_with_timm: V2B1,
+    v2_b2_agrees_with_timm: V2B2,
+    v2_b3_agrees_with_timm: V2B3,
+    v2_s_agrees_with_both_packages: V2S,
+    v2_m_agrees_with_both_packages: V2M,
+    v2_l_agrees_with_both_packages: V2L,
+    v2_rw_t_agrees_with_timm: V2RwT,
+    v2_rw_s_agrees_with_timm: V2RwS,
+    v2_rw_m_agrees_with_timm: V2RwM,
 }
 
 /// The measure of the tests above: with weights that hardly look at the image they would pass

@@ -140,6 +140,49 @@ fn a_step_of_b5_under_the_torchvision_profile_agrees_with_torchvision() {
     same_step_within(test, &config, request, GRADIENT_OF_B5);
 }
 
+/// A step of a network that efficientnet_pytorch does not have: the results are named as our tensors are.
+fn same_step_of(test: &str, model: &str, variant: Variant, profile: Profile) {
+    let config = variant.config().with_profile(profile);
+    let names: Vec<String> = config.parameter_list().into_iter().map(|one| one.name).collect();
+    let request = json!({
+        "request": "training", "model": model, "variant": variant.name(), "batch": 4, "size": [129, 96],
+        "gradients_in_doubles": true, "original_names": names,
+    });
+    same_step(test, &config, request);
+}
+
+#[test]
+fn a_step_of_lite0_agrees_with_the_original() {
+    let test = "a_step_of_lite0_agrees_with_the_original";
+    same_step_of(test, "lukemelas", Variant::Lite0, Profile::Tf);
+}
+
+#[test]
+fn a_step_of_v2_b0_agrees_with_timm() {
+    same_step_of(
+        "a_step_of_v2_b0_agrees_with_timm",
+        "timm-tf",
+        Variant::V2B0,
+        Profile::Tf,
+    );
+}
+
+#[test]
+fn a_step_of_v2_s_agrees_with_torchvision() {
+    let test = "a_step_of_v2_s_agrees_with_torchvision";
+    same_step_of(test, "torchvision", Variant::V2S, Profile::Torchvision);
+}
+
+#[test]
+fn a_step_of_v2_rw_s_agrees_with_timm() {
+    same_step_of(
+        "a_step_of_v2_rw_s_agrees_with_timm",
+        "timm",
+        Variant::V2RwS,
+        Profile::Timm,
+    );
+}
+
 #[test]
 fn a_step_of_a_narrow_network_agrees_with_the_original() {
     let test = "a_step_of_a_narrow_network_agrees_with_the_original";
