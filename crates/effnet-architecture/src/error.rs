@@ -6,7 +6,8 @@
 pub enum Error {
     /// No variant has this name.
     #[error(
-        "unknown model `{name}`, expected one of b0 to b8, l2 or lite0 to lite4{}",
+        "unknown model `{name}`, expected one of b0 to b8, l2, lite0 to lite4, v2-b0 to v2-b3, v2-s, v2-m, v2-l, \
+         v2-xl, v2-rw-t, v2-rw-s and v2-rw-m{}",
         nearest_names(nearest)
     )]
     UnknownVariant {

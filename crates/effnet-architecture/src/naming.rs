@@ -17,6 +17,7 @@ pub use relatives::Relative;
 pub use shapes::TensorShapes;
 pub use signature::Signature;
 
+use crate::Family;
 use crate::named_enum::named;
 use layout::Layout;
 use map::{Name, Role};
@@ -54,6 +55,16 @@ impl Scheme {
             let at = ANCHORS.iter().position(|&anchor| anchor == name)?;
             schemes.get(at).copied()
         })
+    }
+
+    /// Whether the library has networks of this family. Networks of families that it does not have cannot be given its
+    /// names, except that those of V2 have names of this project in [`Scheme::Lukemelas`].
+    pub fn has(self, family: Family) -> bool {
+        match self {
+            Self::Lukemelas => family != Family::V2,
+            Self::Torchvision => family != Family::Lite,
+            Self::Timm => true,
+        }
     }
 
     /// Like [`recognise`](Self::recognise), but returns an error for other networks.

@@ -156,6 +156,15 @@ impl Variant {
         self.scaling().name
     }
 
+    /// The name in timm, without the `tf_` of ports from TensorFlow: `efficientnet_b0`, `efficientnetv2_rw_s`.
+    pub fn timm_name(self) -> String {
+        let name = self.name().replace('-', "_");
+        match self.family() {
+            Family::V2 => format!("efficientnet{name}"),
+            _ => format!("efficientnet_{name}"),
+        }
+    }
+
     /// Multiplier for the number of channels.
     pub fn width_coefficient(self) -> f64 {
         self.scaling().width
@@ -273,6 +282,15 @@ mod tests {
             "efficientnet_v2_s",
         ] {
             assert_eq!(name.parse::<Variant>().unwrap(), Variant::V2S, "{name}");
+        }
+    }
+
+    #[test]
+    fn timms_names_are_accepted() {
+        assert_eq!(Variant::V2RwS.timm_name(), "efficientnetv2_rw_s");
+        assert_eq!(Variant::Lite0.timm_name(), "efficientnet_lite0");
+        for variant in Variant::ALL {
+            assert_eq!(variant.timm_name().parse::<Variant>().unwrap(), variant);
         }
     }
 

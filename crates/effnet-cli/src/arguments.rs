@@ -174,7 +174,8 @@ pub struct InferenceArguments {
 
 #[derive(Debug, Args)]
 pub struct ModelArguments {
-    /// Network: b0 to b8, l2, lite0 to lite4, or an id such as b3.advprop [default: the network of the weights, or b0]
+    /// Network: b0, lite0, v2-s or another of `effnet models`, or an id such as b3.advprop [default: the network in the
+    /// weights file, or b0]
     #[arg(long, short, value_name = "NAME")]
     pub model: Option<ModelName>,
     /// Weights: a .pth, .pt or .safetensors file, a run or hub folder, or an id from `effnet models` [default: the
@@ -348,7 +349,7 @@ pub struct CompletionsArguments {
 
 #[derive(Debug, Args)]
 pub struct ManArguments {
-    /// Write one page per command into this folder, instead of effnet(1) to standard output
+    /// Write one page per command into this folder instead of printing effnet(1)
     #[arg(long, short, value_name = "DIR")]
     pub output: Option<PathBuf>,
 }

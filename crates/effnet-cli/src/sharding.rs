@@ -159,8 +159,8 @@ impl Shard {
             Merged::ByAnother => Outcome::Done,
             Merged::Missing(missing) => {
                 printer.note(format!(
-                    "this process is done; other processes are still working on {missing} of {}, and the last one \
-                     writes {output}",
+                    "this process is done; other processes are still working on {missing} of {}, and the last to \
+                     finish will write {output}",
                     counted(self.folder.count(), "part")
                 ));
                 Outcome::Done

@@ -10,8 +10,20 @@ use std::path::{Path, PathBuf};
 use effnet_cli::arguments::Arguments;
 
 /// Flags of other programs that are mentioned in texts.
-const FOREIGN: [(&str, &[&str]); 2] = [
+const FOREIGN: [(&str, &[&str]); 3] = [
     ("cargo install", &["path"]),
+    (
+        "pip download",
+        &[
+            "dest",
+            "disable-pip-version-check",
+            "no-deps",
+            "no-input",
+            "only-binary",
+            "requirement",
+            "require-hashes",
+        ],
+    ),
     (
         "sbatch and srun (docs/scaling.md)",
         &[

@@ -222,10 +222,10 @@ impl EfficientNet {
         self.run_head(&self.run_blocks(images, mode, |_, _, _| {})?, mode)
     }
 
-    /// Computes the last activations at each resolution, under the names of the original implementation:
-    /// `reduction_1` has half the height and width of the input, and each of the following has half those of its
-    /// predecessor. `reduction_5` is the last block's output, and `reduction_6` is the head's. Inputs too small to
-    /// be halved five times give fewer.
+    /// Computes the last activations at each resolution, under the names of the original implementation: `reduction_1`
+    /// has half the height and width of the input, and each following level halves them again. `reduction_5` is the
+    /// last block's output, and `reduction_6` is the head's. Inputs that are too small to be halved five times give
+    /// fewer levels.
     ///
     /// # Errors
     /// The errors of [`forward`](Self::forward).

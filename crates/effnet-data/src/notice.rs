@@ -170,7 +170,8 @@ impl fmt::Display for Notice {
             Self::IgnoredColumns { columns } => write!(f, "ignored columns: {columns}"),
             Self::SameSubfolders { classes, subfolders } if are_parts(subfolders) => write!(
                 f,
-                "the class folders ({classes}) all contain {subfolders}, which are used together: to keep them separate, \
+                "the class folders ({classes}) all contain {subfolders}, whose images will be merged; to keep \
+                 them separate, \
                  make them the outer folders (train/CLASS/, test/CLASS/)"
             ),
             Self::SameSubfolders { classes, subfolders } => write!(

@@ -257,7 +257,7 @@ fn what_looks_like_a_mistake_is_warned_of() {
         // Class folders that contain parts.
         (
             &["cat/train/", "cat/test/", "dog/train/", "dog/test/"],
-            "all contain test, train, which are used together",
+            "all contain test, train, whose images will be merged",
         ),
         // A data set that contains a copy of itself.
         (

@@ -1,4 +1,4 @@
-//! Compares the manifest with timm, torchvision and EfficientNet-PyTorch.
+//! Compares the manifest with timm, torchvision, EfficientNet-PyTorch and EfficientNet-Lite-PyTorch.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr)]
 
@@ -12,7 +12,10 @@ fn the_manifest_says_what_the_reference_packages_say() {
     let python = std::env::var_os("EFFNET_REFERENCE_PYTHON")
         .map_or_else(|| root.join(".venv/bin/python"), std::path::PathBuf::from);
     let usable = Command::new(&python)
-        .args(["-c", "import timm, torchvision, efficientnet_pytorch"])
+        .args([
+            "-c",
+            "import timm, torchvision, efficientnet_pytorch, efficientnet_lite_pytorch",
+        ])
         .output();
     if !usable.is_ok_and(|output| output.status.success()) {
         return skipped(&format!(
@@ -28,7 +31,7 @@ fn the_manifest_says_what_the_reference_packages_say() {
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}{errors}");
-    assert!(text.starts_with("71 entries and "), "{text}");
+    assert!(text.starts_with("103 entries and "), "{text}");
 }
 
 fn skipped(reason: &str) {

@@ -1,4 +1,4 @@
-//! The RGB image, which decoding returns and transforms take.
+//! The RGB image: the output of decoding and the input of transforms.
 
 use std::fs::File;
 use std::io::Read;

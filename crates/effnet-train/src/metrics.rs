@@ -1,4 +1,4 @@
-//! Adds tensors to effnet-data's metrics, which work on slices.
+//! Lets effnet-data's metrics, which take slices, count tensors too.
 
 use effnet_data::metrics::{Metrics, MetricsError};
 use tch::{Device, Kind, Tensor};

@@ -94,8 +94,8 @@ impl BatchDemand {
         wanted.min(fitting).max(1) as usize
     }
 
-    /// Like [`batch_size`](Self::batch_size), but for a device with `free` bytes of memory, which holds the
-    /// activations and computes instead of the threads.
+    /// Like [`batch_size`](Self::batch_size), but for a device that computes in place of the CPU threads and holds the
+    /// activations in its `free` bytes of memory.
     pub fn batch_size_on_device(&self, available: Option<u64>, free: u64) -> usize {
         let on_device = Self {
             threads: DEVICE_AS_THREADS,

@@ -84,8 +84,8 @@ pub enum Error {
     },
     /// The network in the file is not a published variant.
     #[error(
-        "{}: this EfficientNet's widths or depths match none of b0 to b8, l2 and lite0 to lite4, the only variants that the \
-         commands support; a Rust program can build other networks with effnet-core",
+        "{}: this EfficientNet's widths or depths match none of the published variants, the only ones \
+         that the commands support; a Rust program can build other networks with effnet-core",
         path.display()
     )]
     NoVariant {

@@ -280,10 +280,15 @@ impl ModelFile {
 fn warnings(network: &NetworkTensors, profile: Profile, source: ProfileSource) -> Vec<String> {
     let mut warnings = Vec::new();
     if source == ProfileSource::Guess {
-        warnings.push(format!(
-            "unknown profile, assuming {profile}: timm may have trained these weights (profile timm) \
-             or ported them from TensorFlow (tf_efficientnet_*, profile tf); if the results look wrong, pass --profile tf"
-        ));
+        warnings.push(match profile {
+            Profile::Tf => "unknown profile, assuming tf, which the published weights of this network have; if timm \
+                            trained these weights (not tf_efficientnet*), pass --profile timm"
+                .to_owned(),
+            _ => format!(
+                "unknown profile, assuming {profile}: timm may have trained these weights (profile timm) or ported \
+                 them from TensorFlow (tf_efficientnet_*, profile tf); if the results look wrong, pass --profile tf"
+            ),
+        });
     }
     if !network.normalisation.is_empty() {
         warnings.push(format!(

@@ -14,6 +14,7 @@ use effnet_hub::Entry;
 use serde::Deserialize;
 
 use crate::ModelMetadata;
+use crate::published_names::variant_in;
 
 /// Maximum size of a configuration file next to a weight file.
 const MAX_CONFIG: u64 = 4 << 20;
@@ -65,7 +66,8 @@ pub(crate) fn settle(
     if scheme == Scheme::Timm && is_named_port(path) {
         return (Profile::Tf, ProfileSource::Name);
     }
-    let source = if scheme == Scheme::Timm {
+    let is_own = matches!(variant, Some(Variant::V2RwT | Variant::V2RwS | Variant::V2RwM));
+    let source = if scheme == Scheme::Timm && !is_own {
         ProfileSource::Guess
     } else {
         ProfileSource::Scheme
@@ -109,12 +111,11 @@ fn of_architectures<'a>(mut texts: impl Iterator<Item = &'a str>, scheme: Scheme
             return Some(Profile::Tf);
         }
         // timm writes an underscore; `efficientnet-b0` is a name in other libraries.
-        let own = text.split("efficientnet_").nth(1)?;
-        let own = own.get(..2)?;
-        Variant::ALL
-            .iter()
-            .any(|variant| variant.name() == own)
-            .then_some(Profile::Timm)
+        let (_, rest) = text.split_once("efficientnet")?;
+        let is_timms = rest.starts_with('_') || rest.starts_with("v2_");
+        let (_, rest) = variant_in(&text).filter(|_| is_timms)?;
+        let ends = !rest.starts_with(|next: char| next.is_ascii_alphanumeric());
+        ends.then_some(Profile::Timm)
     })
 }
 

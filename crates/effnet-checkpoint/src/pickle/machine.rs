@@ -7,7 +7,7 @@ use super::reader::Reader;
 use super::{PickleError, text};
 use crate::budget::Budget;
 
-/// Maximum size of a pickle. A checkpoint with 1200 tensors has one of 0.2 MB.
+/// Maximum size of a pickle. The pickle of a checkpoint with 1200 tensors is about 0.2 MB.
 const MAX_PICKLE_BYTES: usize = 1 << 30;
 
 /// Reads the pickle at the start of `bytes`; whatever follows its STOP is ignored. Each instruction is

@@ -69,7 +69,7 @@ struct Latency {
 struct Layer {
     name: String,
     ms: f64,
-    /// The fraction of the time of the whole network.
+    /// Its share of the whole network's time.
     fraction: f64,
 }
 

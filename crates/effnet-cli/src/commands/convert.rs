@@ -25,6 +25,7 @@ pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Re
     let shown = weights.path().display().to_string();
     let input = Input::open(arguments, &weights, printer)?;
     let to = arguments.to;
+    input.check_family(to, printer)?;
     let state_dict = input.rename(to).with_context(|| shown.clone())?;
     let metadata = input.metadata(arguments).with_context(|| shown.clone())?;
 
@@ -88,6 +89,26 @@ impl Input {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Refuses a library that does not have the family of the network.
+    fn check_family(&self, to: Scheme, printer: &Printer) -> anyhow::Result<()> {
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        let variant = file.variant;
+        if to.has(variant.family()) {
+            return Ok(());
+        }
+        ensure!(
+            to == Scheme::Lukemelas,
+            "--to {to}: {to} does not have {variant}; convert it to timm, which does"
+        );
+        printer.note(format!(
+            "EfficientNet-PyTorch does not have {variant}, so only effnet reads these names; --to timm writes names \
+             that timm reads"
+        ));
+        Ok(())
     }
 
     /// Renames the tensors to a different scheme. The variant is needed because some schemes number blocks by stage.
@@ -182,7 +203,8 @@ fn warn_about_profile(metadata: &ModelMetadata, to: Scheme, printer: &Printer) -
     }
     if to == Scheme::Timm && profile == Profile::Tf {
         printer.note(format!(
-            "in timm, load these weights into tf_efficientnet_{variant}"
+            "in timm, load these weights into tf_{}",
+            variant.timm_name()
         ));
         return Ok(());
     }

@@ -137,7 +137,8 @@ struct Measured<'a> {
 }
 
 impl Measured<'_> {
-    /// Adds an image whose true class is `class`. If the image failed, the failure is printed and counted.
+    /// Adds an image whose true class is `class`. If the image could not be classified, the failure is printed and
+    /// counted.
     fn add(
         &mut self,
         name: &str,

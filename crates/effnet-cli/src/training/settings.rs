@@ -98,7 +98,7 @@ settings! {
     #[arg(long, value_name = "N|auto", help_heading = "Data")]
     workers: Auto<u32> = Auto::Auto, Auto::Auto, 1..=1024;
 
-    /// Network: b0 to b8, l2, lite0 to lite4, or an id such as b3.advprop
+    /// Network: b0, lite0, v2-s or another of `effnet models`, or an id such as b3.advprop
     #[arg(long, short, value_name = "NAME", help_heading = "Network")]
     model: String = "b0".to_owned(), "b0".to_owned();
     /// Initial weights: a file, an id from `effnet models`, `pretrained` (the model's published weights), or `none`

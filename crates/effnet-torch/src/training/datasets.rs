@@ -106,7 +106,7 @@ impl Datasets {
         }
         if warned > 0 {
             printer.warning(format!(
-                "{} decoded with a warning, for example about damage; `effnet classify` says what is wrong with each",
+                "{} decoded with warnings, for example about damage; run `effnet classify` to see the warning for each",
                 counted(warned, "image")
             ));
         }

@@ -52,7 +52,7 @@ pub(super) fn settle(
     // The test is not more precise than two significant digits.
     let rounded: f64 = format!("{:.1e}", result.suggestion).parse()?;
     printer.note(format!(
-        "--lr auto: {rounded:.1e} (curve in {CURVE} of the run folder)"
+        "--lr auto: {rounded:.1e} (see the curve in {CURVE} in the run folder)"
     ));
     settings.lr = Auto::Value(rounded);
     settings.lr_batch = 0;

@@ -135,7 +135,7 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Reads a file of [`write_json`](Self::write_json).
+    /// Reads a file that [`write_json`](Self::write_json) wrote.
     ///
     /// # Errors
     /// [`RunError::Io`], [`RunError::Json`].

@@ -37,7 +37,7 @@ impl Buffers {
 /// requested.
 pub(super) struct Rows {
     plan: EpochPlan,
-    /// The number of the batch after `remaining`.
+    /// The index of the batch that follows the `remaining` batches.
     next: usize,
     image_size: usize,
     /// The rows of the current batch that have not been handed out yet, in reverse order.
