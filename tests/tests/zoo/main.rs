@@ -13,6 +13,8 @@ mod places;
 mod server;
 mod trainings;
 mod verification;
+#[cfg(unix)]
+mod wheels;
 
 use std::path::Path;
 
