@@ -29,6 +29,8 @@ pub struct HubConfig {
     pub certificates: Option<Certificates>,
     /// Weight files embedded in the program.
     pub bundled: Vec<Bundled>,
+    /// A model whose weights pip can download; suggested when other weights cannot be downloaded.
+    pub packaged: Option<String>,
     /// Access token, sent only to `https://huggingface.co`.
     pub hf_token: Option<String>,
     /// The User-Agent header.
@@ -196,6 +198,7 @@ impl HubConfig {
             proxies: Proxies::default(),
             certificates: None,
             bundled: Vec::new(),
+            packaged: None,
             hf_token: None,
             user_agent: format!("effnet/{}", env!("CARGO_PKG_VERSION")),
             stall_timeout: Duration::from_secs(30),
@@ -259,6 +262,13 @@ impl HubConfig {
     #[must_use]
     pub fn with_certificates(mut self, certificates: Certificates) -> Self {
         self.certificates = Some(certificates);
+        self
+    }
+
+    /// Sets [`packaged`](Self::packaged).
+    #[must_use]
+    pub fn with_packaged(mut self, packaged: impl Into<Option<String>>) -> Self {
+        self.packaged = packaged.into();
         self
     }
 

