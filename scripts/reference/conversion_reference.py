@@ -8,7 +8,7 @@ ones.
 import zipfile
 
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -73,6 +73,28 @@ def random_image(path, size):
 
 
 @torch.no_grad()
+def photo_logits(variant, path, photos, size, resize):
+    """Logits of one of Google's EfficientNet-Lite networks for photos, with the preprocessing of its weights: Pillow's
+    bicubic filter, the middle, `(x - 127) / 128`."""
+    network = empty_network("lukemelas", variant)
+    network.load_state_dict(torch.load(path, weights_only=True), strict=True, assign=True)
+    network.eval()
+    rows = []
+    for photo in photos:
+        with Image.open(photo) as opened:
+            image = ImageOps.exif_transpose(opened).convert("RGB")
+        short = min(image.size)
+        width, height = (int(resize * side / short) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+        left, top = int(round((width - size) / 2)), int(round((height - size) / 2))
+        image = image.crop((left, top, left + size, top + size))
+        pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+        pixels = pixels.view(size, size, 3).permute(2, 0, 1).float()
+        rows.append(network(((pixels - 127) / 128)[None])[0].tolist())
+    return {"logits": rows}
+
+
+@torch.no_grad()
 def image_logits(package, variant, path, image):
     network = empty_network(package, variant)
     network.load_state_dict(read(path), strict=True, assign=True)
@@ -128,4 +150,4 @@ def cast_as(path, original, dtype, num_classes):
     }
 
 
-ANSWERS = (legacy_weights, strict_load, random_image, image_logits, training_checkpoint, cast_as)
+ANSWERS = (legacy_weights, strict_load, random_image, image_logits, photo_logits, training_checkpoint, cast_as)

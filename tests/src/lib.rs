@@ -12,12 +12,14 @@ mod readme {}
 
 mod binary;
 mod port;
+mod published;
 mod reference;
 mod skip;
 mod tensors;
 
 pub use binary::{Finished, checkout, effnet, finish, interrupt, programs, ship};
 pub use port::free_port;
+pub use published::published;
 pub use reference::{ask, interpreter, shared_data, torchrun};
 pub use skip::skip;
 pub use tensors::{relative_error, tensor, tensors};

@@ -10,6 +10,7 @@ mod logits;
 mod manifest;
 mod outputs;
 mod places;
+mod published;
 mod server;
 mod trainings;
 mod verification;
