@@ -5,7 +5,8 @@
 
 NETWORK.pth is a state_dict of timm's tf_efficientnet_b0 with ten classes. Each file in FOLDER wraps it in the manner of
 a training program or script, or is a near miss that must be refused. Prints a JSON list with an object for each file:
-`file`, and either `loads` (true) or `refused` (words that the message must contain).
+`file`, and either `loads` (true), `refused` (words that the message must contain), or the `variant` in the file and
+an `other` one that it must not be taken for.
 """
 
 import argparse
@@ -18,6 +19,8 @@ from pathlib import Path
 import timm
 import torch
 import torchvision
+from efficientnet_lite_pytorch import EfficientNet as EfficientNetLite
+from efficientnet_pytorch import EfficientNet
 from safetensors.torch import save_file
 
 NAME = "tf_efficientnet_b0"
@@ -109,6 +112,39 @@ def refused(network: torch.nn.Module):
     yield "resnet18.pth", resnet, ["naming scheme"]
 
 
+def relatives():
+    """Networks with names like those of others: the file, its variant, and a variant that it must not be taken for."""
+    torch.manual_seed(0)
+    lite0 = timm.create_model("tf_efficientnet_lite0", num_classes=10)
+    yield "timm.pth", lite0.state_dict(), "lite0", "b0"
+    package = EfficientNetLite.from_name("efficientnet-lite0", num_classes=10)
+    yield "original.pth", package.state_dict(), "lite0", "b0"
+    lite0.classifier = torch.nn.Sequential(torch.nn.Dropout(0.2), torch.nn.Linear(1280, 7))
+    yield "lite-head.pth", lite0.state_dict(), "lite0", "b0"
+    b0 = EfficientNet.from_name("efficientnet-b0", num_classes=10).state_dict()
+    yield "b0.pth", b0, "b0", "lite0"
+    yield "v2-b0.pth", timm.create_model("tf_efficientnetv2_b0", num_classes=10).state_dict(), "v2-b0", "b0"
+    yield "rw.pth", timm.create_model("efficientnetv2_rw_s", num_classes=10).state_dict(), "v2-rw-s", "v2-s"
+    v2 = torchvision.models.efficientnet_v2_s(num_classes=10)
+    yield "v2-s.pth", v2.state_dict(), "v2-s", "b3"
+    v2.classifier = torch.nn.Linear(1280, 7)
+    yield "v2-head.pth", v2.state_dict(), "v2-s", "v2-m"
+
+
+def backbones():
+    """Networks without a classifier inside larger ones: the file and words of the message."""
+    b0 = EfficientNet.from_name("efficientnet-b0").state_dict()
+    encoder = {f"encoder.{name}": tensor for name, tensor in b0.items() if not name.startswith("_fc")}
+    decoder = {"decoder.blocks.0.conv1.0.weight": torch.zeros(3, 3, 3, 3)}
+    yield "segmentation.pth", {**encoder, **decoder}, ["no classifier", "effnet features"]
+    features = timm.create_model("tf_efficientnet_b0", features_only=True).state_dict()
+    backbone = {f"backbone.{name}": tensor for name, tensor in features.items()}
+    detector = {"fpn.resample.3.conv.conv.weight": torch.zeros(64, 320, 1, 1)}
+    yield "detector.pth", {**backbone, **detector}, ["backbone without a head", "conv_head.weight"]
+    grey = timm.create_model("tf_efficientnet_lite0", num_classes=10, in_chans=1).state_dict()
+    yield "grey-lite.pth", grey, ["1 input channel"]
+
+
 def main() -> None:
     if len(sys.argv) != 3:
         sys.exit(__doc__)
@@ -121,7 +157,10 @@ def main() -> None:
     for name, value in loadable(network):
         torch.save(value, folder / name)
         rows.append({"file": name, "loads": True})
-    for name, value, words in refused(network):
+    for name, value, variant, other in relatives():
+        torch.save(value, folder / name)
+        rows.append({"file": name, "variant": variant, "other": other})
+    for name, value, words in [*refused(network), *backbones()]:
         torch.save(value, folder / name)
         rows.append({"file": name, "refused": words})
     torch.save(network.state_dict(), folder / f"{NAME}-legacy.pth", _use_new_zipfile_serialization=False)

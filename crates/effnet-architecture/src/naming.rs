@@ -104,6 +104,15 @@ pub enum NamingError {
         /// Name of the tensor, in the scheme of the file.
         name: String,
     },
+    /// The blocks of a network without the convolution after them.
+    #[error(
+        "a backbone without a head (`{name}` is missing), such as that of a detector; expected a whole network, which \
+         can classify"
+    )]
+    Backbone {
+        /// Name of the head's weight, in the scheme of the file.
+        name: String,
+    },
     /// A tensor that defines the structure has an impossible shape.
     #[error("`{name}` has shape {shape:?}, expected {expected}")]
     Shape {

@@ -263,7 +263,8 @@ impl Check<'_> {
         let config = self.config;
         let own = Variant::ALL.into_iter().find(|variant| {
             let published = variant.config();
-            published.width_coefficient == config.width_coefficient
+            published.baseline == config.baseline
+                && published.width_coefficient == config.width_coefficient
                 && published.depth_coefficient == config.depth_coefficient
         });
         let found = Variant::recognise(&signature);

@@ -52,6 +52,39 @@ fn assert_ship(weights: &Path) {
     assert!(run.stdout.contains(SHIP), "{}: {}", weights.display(), run.stdout);
 }
 
+/// The network of the file is recognised by `inspect`, `convert` and `classify` alike, and not taken for `other`.
+fn assert_variant(weights: &Path, variant: &str, other: &str) {
+    let inspected = finish(effnet().arg("inspect").arg(weights).args(["--format", "json"]));
+    let record: Value = serde_json::from_str(&inspected.stdout).unwrap();
+    assert_eq!(record["variant"], variant, "{}", weights.display());
+    let classify = |model: &str| {
+        let mut command = effnet();
+        command.arg("classify").arg(ship()).arg("--weights").arg(weights);
+        finish(command.args(["--image-size", "64", "--model", model]))
+    };
+    let right = classify(variant);
+    assert_eq!(right.code, Some(0), "{}", right.stderr);
+    let wrong = classify(other);
+    let message = format!("expected the parameters of {other}, found those of {variant}");
+    assert!(
+        wrong.code == Some(2) && wrong.stderr.contains(&message),
+        "{}",
+        wrong.stderr
+    );
+    let converted = weights.with_extension("converted.safetensors");
+    let convert = finish(
+        effnet()
+            .arg("convert")
+            .arg(weights)
+            .arg(&converted)
+            .args(["--to", "timm"]),
+    );
+    assert_eq!(convert.code, Some(0), "{}", convert.stderr);
+    let again = finish(effnet().arg("inspect").arg(&converted).args(["--format", "json"]));
+    let record: Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(record["variant"], variant, "{}", converted.display());
+}
+
 #[test]
 fn checkpoints_of_training_programs_load_or_say_what_to_do() {
     let interpreter = match interpreter() {
@@ -65,6 +98,10 @@ fn checkpoints_of_training_programs_load_or_say_what_to_do() {
     assert!(rows.len() > 30, "{} files", rows.len());
     for row in &rows {
         let path = folder.path().join(row["file"].as_str().unwrap());
+        if let (Some(variant), Some(other)) = (row["variant"].as_str(), row["other"].as_str()) {
+            assert_variant(&path, variant, other);
+            continue;
+        }
         let Some(words) = row["refused"].as_array() else {
             assert_ship(&path);
             continue;
@@ -120,9 +157,20 @@ fn convert_refuses_relatives_and_warns_of_a_guessed_profile() {
                 .arg("--force"),
         )
     };
-    let lite = convert(&folder.path().join("tf_efficientnet_lite0.pth"));
+    let edge = convert(&folder.path().join("tf_efficientnet_es.pth"));
+    assert_eq!(edge.code, Some(2));
+    assert!(edge.stderr.contains("EfficientNet-EdgeTPU"), "{}", edge.stderr);
+    let mut lite = effnet();
+    lite.arg("convert")
+        .arg(folder.path().join("timm.pth"))
+        .arg(folder.path().join("lite.pth"));
+    let lite = finish(lite.args(["--to", "torchvision"]));
     assert_eq!(lite.code, Some(2));
-    assert!(lite.stderr.contains("EfficientNet-Lite"), "{}", lite.stderr);
+    assert!(
+        lite.stderr.contains("torchvision does not have lite0"),
+        "{}",
+        lite.stderr
+    );
     let guess = convert(&network);
     assert_eq!(guess.code, Some(0), "{}", guess.stderr);
     assert!(guess.stderr.contains("assuming timm"), "{}", guess.stderr);

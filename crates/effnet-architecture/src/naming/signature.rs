@@ -46,7 +46,11 @@ impl Signature {
         let layout = read_layout(shapes, scheme, None)?;
         let weight = |layer| format!("{}.weight", outer_text(scheme, layer, &layout));
         let stem = conv_shape(shapes, &weight(OuterLayer::StemConv))?;
-        let head = conv_shape(shapes, &weight(OuterLayer::HeadConv))?;
+        let head = weight(OuterLayer::HeadConv);
+        if shapes.get(&head).is_none() {
+            return Err(NamingError::Backbone { name: head });
+        }
+        let head = conv_shape(shapes, &head)?;
         let (mut stage_channels, mut stage_kernels, mut stage_kinds) = (Vec::new(), Vec::new(), Vec::new());
         for (index, block) in layout
             .blocks()
