@@ -3,7 +3,7 @@
 //!
 //! With `EFFNET_SERVE` set, it instead runs one forward pass per line of standard input and answers each line
 //! with the milliseconds taken, so that a driver can alternate between programs. `EFFNET_WEIGHTS`, a
-//! safetensors file, and `EFFNET_INPUT` and `EFFNET_OUTPUT`, tensors as raw little-endian floats, let the
+//! weight file in any naming scheme with the arithmetic of TensorFlow, and `EFFNET_INPUT` and `EFFNET_OUTPUT`, tensors as raw little-endian floats, let the
 //! driver check the result first.
 
 #![allow(clippy::print_stdout)]
@@ -14,7 +14,9 @@ use std::time::Instant;
 use std::{env, fs};
 
 use effnet::Backend as _;
-use effnet_core::{EfficientNet, Variant};
+use effnet::EfficientNetNames as _;
+use effnet_checkpoint::Checkpoint;
+use effnet_core::{EfficientNet, LoadOptions, Variant};
 use effnet_torch::{Engine, EngineOptions, Precision};
 use tch::{Device, Kind, Tensor, nn};
 
@@ -34,11 +36,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let threads = env::var("EFFNET_THREADS").map_or(Ok(2), |threads| threads.parse())?;
     tch::set_num_threads(threads);
 
-    let mut store = nn::VarStore::new(Device::Cpu);
-    let network = EfficientNet::new(&store.root(), &variant.parse::<Variant>()?.config())?;
-    if let Ok(weights) = env::var("EFFNET_WEIGHTS") {
-        store.load(weights)?;
-    }
+    let store = nn::VarStore::new(Device::Cpu);
+    let config = variant.parse::<Variant>()?.config();
+    let network = match env::var("EFFNET_WEIGHTS") {
+        Ok(weights) => {
+            let tensors = Checkpoint::open(weights)?.into_state_dict().to_canonical()?;
+            EfficientNet::from_state_dict(&store.root(), &config, &tensors, LoadOptions::default())?
+        }
+        Err(_) => EfficientNet::new(&store.root(), &config)?,
+    };
     let images = match env::var("EFFNET_INPUT") {
         Ok(path) => Tensor::from_data_size(&fs::read(path)?, &[batch, 3, size, size], Kind::Float),
         Err(_) => Tensor::randn([batch, 3, size, size], (Kind::Float, Device::Cpu)),

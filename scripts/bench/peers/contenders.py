@@ -17,10 +17,20 @@ import torch
 from safetensors.torch import load_file
 
 SIZES = {"b0": 224, "b1": 240, "b2": 260, "b3": 300, "b4": 380, "b5": 456, "b6": 528, "b7": 600}
+SIZES |= {"lite0": 224, "lite4": 300, "v2-b0": 224, "v2-s": 384, "v2-m": 480}
+# Images that int8 is calibrated with; as random as those that are timed.
+CALIBRATION = 32
 
 
 def original(variant):
-    """efficientnet_pytorch, with torch's SiLU instead of its own, which saves memory in training and is slower."""
+    """efficientnet_pytorch, with torch's SiLU instead of its own, which saves memory in training and is slower;
+    efficientnet_lite_pytorch for Lite, and timm for V2."""
+    if variant.startswith("v2-"):
+        return timm_tf(variant)
+    if variant.startswith("lite"):
+        from efficientnet_lite_pytorch import EfficientNet
+
+        return EfficientNet.from_name(f"efficientnet-{variant}").eval()
     from efficientnet_pytorch import EfficientNet
 
     network = EfficientNet.from_name(f"efficientnet-{variant}")
@@ -28,25 +38,34 @@ def original(variant):
     return network.eval()
 
 
+def timm_name(variant):
+    return f"efficientnet{'' if variant.startswith('v2-') else '_'}{variant.replace('-', '_')}"
+
+
 def timm_tf(variant):
     import timm
 
-    return timm.create_model(f"tf_efficientnet_{variant}").eval()
+    return timm.create_model(f"tf_{timm_name(variant)}").eval()
 
 
 def torchvision_(variant):
     import torchvision
 
-    return getattr(torchvision.models, f"efficientnet_{variant}")(weights=None).eval()
+    return getattr(torchvision.models, f"efficientnet_{variant.replace('-', '_')}")(weights=None).eval()
+
+
+def has(name, variant):
+    """Whether a contender has this variant."""
+    if name.startswith("torchvision"):
+        return not variant.startswith("lite") and variant != "v2-b0"
+    return name != "efficientnet_pytorch" or variant.startswith("b")
 
 
 def with_weights(network, weights):
     """Loads the tensors of `weights` by position: the packages list the same layers in the same order."""
     own = network.state_dict()
     given = load_file(weights)
-    from efficientnet_pytorch import EfficientNet
-
-    names = list(EfficientNet.from_name(f"efficientnet-{variant_of(weights)}").state_dict())
+    names = list(original(variant_of(weights)).state_dict())
     if [tuple(t.shape) for t in own.values()] != [tuple(given[name].shape) for name in names]:
         raise RuntimeError("the packages list their tensors in different orders")
     network.load_state_dict({key: given[name] for key, name in zip(own, names)})
@@ -82,20 +101,58 @@ def openvino(network, images, precision, threads):
     settings = {
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16", "int8": "f32"}[precision],
     }
     model = ov.convert_model(network, example_input=images, input=list(images.shape))
+    if precision == "int8":
+        import nncf
+
+        samples = nncf.Dataset([image[None].numpy() for image in calibration(images)])
+        model = nncf.quantize(model, samples, preset=nncf.QuantizationPreset.MIXED, subset_size=CALIBRATION)
     request = ov.Core().compile_model(model, "CPU", settings).create_infer_request()
     array = images.numpy()
     return lambda: request.infer([array], share_inputs=True)[0]
 
 
-def onnx_runtime(network, images, threads):
+def calibration(images):
+    """Images like those that are timed, one by one."""
+    layers = (torch.randn(CALIBRATION, 3, side, side) for side in (2, 5, 11))
+    resize = torch.nn.functional.interpolate
+    return sum(resize(layer, images.shape[2:], mode="bicubic") for layer in layers)
+
+
+def quantized(path, images):
+    """Quantizes an ONNX file to int8, in the QDQ format that ONNX Runtime recommends. Returns the new file."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(CalibrationDataReader):
+        def __init__(self):
+            rows = calibration(images).numpy()
+            batch = images.shape[0]
+            self.batches = iter([np.resize(rows[i : i + batch], images.shape) for i in range(0, len(rows), batch)])
+
+        def get_next(self):
+            batch = next(self.batches, None)
+            return None if batch is None else {"x": batch}
+
+    prepared, target = f"{path}.prepared.onnx", f"{path}.int8.onnx"
+    quant_pre_process(path, prepared)
+    quantize_static(
+        prepared, target, Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
+        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+    )
+    return target
+
+
+def onnx_runtime(network, images, precision, threads):
     import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.onnx")
         torch.onnx.export(network, (images,), path, input_names=["x"], output_names=["y"], dynamo=False)
+        if precision == "int8":
+            path = quantized(path, images)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -109,7 +166,7 @@ def contender(name, precision, variant, weights, images, threads):
     if name == "OpenVINO":
         return openvino(network, images, precision, threads)
     if name == "ONNX Runtime":
-        return onnx_runtime(network, images, threads)
+        return onnx_runtime(network, images, precision, threads)
     if name == "torch.compile":
         return compiled(network, images, precision)
     return eager(network, images, precision, channels_last=name.endswith("channels_last"))
