@@ -128,7 +128,7 @@ impl Config {
             drop_connect_rate: 0.2,
             num_classes: 1000,
             in_channels: 3,
-            batch_norm_momentum: Profile::Tf.batch_norm_momentum(),
+            batch_norm_momentum: Profile::Tf.batch_norm_momentum(variant.family()),
             batch_norm_epsilon: Profile::Tf.batch_norm_epsilon(),
             depth_divisor: 8,
             min_depth: None,
@@ -151,7 +151,7 @@ impl Config {
     pub fn with_profile(mut self, profile: Profile) -> Self {
         self.padding = profile.padding();
         self.batch_norm_epsilon = profile.batch_norm_epsilon();
-        self.batch_norm_momentum = profile.batch_norm_momentum();
+        self.batch_norm_momentum = profile.batch_norm_momentum(self.family());
         self
     }
 

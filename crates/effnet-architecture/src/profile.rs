@@ -49,14 +49,14 @@ impl Padding {
 /// variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Profile {
-    /// TensorFlow's profile: SAME padding, BN epsilon 1e-3, BN momentum 0.01. It is used by the original
+    /// TensorFlow's profile: SAME padding, BN epsilon 1e-3, BN momentum 0.01 (0.1 for V2). It is used by the original
     /// implementation's files and timm's `tf_*`.
     Tf,
     /// timm's profile: symmetric padding, BN epsilon 1e-5, BN momentum 0.1. It is used by files trained with timm,
     /// and by torchvision's B0-B4, which come from timm.
     Timm,
-    /// torchvision's profile: symmetric padding, BN epsilon 1e-3, BN momentum 0.01. It is used by torchvision's
-    /// B5-B7.
+    /// torchvision's profile: symmetric padding, BN epsilon 1e-3, BN momentum 0.01 (0.1 for V2). It is used by
+    /// torchvision's B5-B7 and V2.
     Torchvision,
 }
 
@@ -77,11 +77,12 @@ impl Profile {
         }
     }
 
-    /// Weight of a new batch in the running statistics (PyTorch's convention).
-    pub fn batch_norm_momentum(self) -> f64 {
-        match self {
-            Self::Tf | Self::Torchvision => 0.01,
-            Self::Timm => 0.1,
+    /// Weight of a new batch in the running statistics (PyTorch's convention): that of the code which trained the
+    /// published weights. For V2, it is 0.1 in google/automl, timm and torchvision alike.
+    pub fn batch_norm_momentum(self, family: Family) -> f64 {
+        match (self, family) {
+            (Self::Timm, _) | (_, Family::V2) => 0.1,
+            (Self::Tf | Self::Torchvision, _) => 0.01,
         }
     }
 

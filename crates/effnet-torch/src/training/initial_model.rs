@@ -145,7 +145,7 @@ impl InitialModel {
         const RENEWALS: f64 = 20.0;
         /// PyTorch's default. With a higher momentum, the statistics would be those of the last few batches.
         const MOST: f64 = 0.1;
-        let profile = self.profile.batch_norm_momentum();
+        let profile = self.profile.batch_norm_momentum(self.config.family());
         profile.max((RENEWALS / steps.max(1) as f64).min(MOST))
     }
 
