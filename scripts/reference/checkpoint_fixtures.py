@@ -161,6 +161,13 @@ def wrappers():
     save("prefixed_partly.pth", mixed, mixed)
     save("wrapped_module.pth", {"model": Tiny(), "epoch": 1}, state, wrapper="model", whole_module=True,
          left_out=["epoch"])
+    momentum = torch.optim.SGD(Tiny().parameters(), lr=0.1, momentum=0.9).state_dict()
+    save("wrapped_list.pth", [state, momentum], state, wrapper="0", left_out=["1"])
+    save("wrapped_tuple.pth", (3, state), state, wrapper="1", left_out=["0"], legacy=True)
+    torch.save({"nets": ({"weights": state}, momentum), "losses": [0.5, 0.25]}, OUT / "deep_list.pth")
+    torch.save({0: state, 1: average, "folds": 2}, OUT / "deep_numbers.pth")
+    torch.save([state, average, momentum], OUT / "bad_list_of_two.pth")
+    torch.save([ramp(2), ramp(3)], OUT / "bad_list_of_tensors.pth")
     save("flat_with_extras.pth", {**state, "epoch": 5, "classes": ["cat", "dog"]}, state,
          left_out=["epoch", "classes"])
 
