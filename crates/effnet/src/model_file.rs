@@ -71,13 +71,8 @@ impl ModelFile {
                 expected,
             });
         }
-        if let Some(labels) = &options.labels
-            && labels.len() != classes
-        {
-            return Err(Error::LabelCount {
-                found: labels.len(),
-                expected: classes,
-            });
+        if let Some(labels) = &options.labels {
+            labels.check_count(classes)?;
         }
         if let Some(labels) = &file.metadata.labels
             && options.labels.is_none()
@@ -125,6 +120,20 @@ impl ModelFile {
     /// [`Error::Metadata`].
     pub fn inspect(weights: Weights, options: &ModelOptions) -> Result<Self, Error> {
         let checkpoint = weights.open_network(options.key.as_deref())?;
+        Self::from_checkpoint(weights, checkpoint, options)
+    }
+
+    /// Determines the variant and the profile of a checkpoint that was opened from these weights, for callers
+    /// that also need checkpoints of other networks: nothing is opened twice. [`ModelOptions::key`] is ignored,
+    /// because the checkpoint has settled it.
+    ///
+    /// # Errors
+    /// Same as [`inspect`](Self::inspect), except [`Error::Checkpoint`].
+    pub fn from_checkpoint(
+        weights: Weights,
+        checkpoint: Checkpoint,
+        options: &ModelOptions,
+    ) -> Result<Self, Error> {
         let path = || weights.path().to_owned();
         let mut metadata = ModelMetadata::from_entries(checkpoint.metadata())
             .map_err(|source| Error::Metadata { path: path(), source })?;

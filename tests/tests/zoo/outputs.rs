@@ -82,7 +82,7 @@ fn a_conversion_that_is_refused_leaves_nothing() {
         (vec!["cut.safetensors", "out.pth"], vec!["cut.safetensors"]),
         (
             vec!["in.safetensors", "out.safetensors", "--labels", "labels.txt"],
-            vec!["labels.txt", "2 names, the weights have 3 classes"],
+            vec!["labels.txt", "2 names, but the weights have 3 classes"],
         ),
         (
             vec!["in.safetensors", "no/folder/out.pth"],

@@ -56,8 +56,7 @@ pub(crate) fn run(arguments: &InspectArguments, printer: &Printer) -> anyhow::Re
     let weights = open_zoo(&arguments.zoo)?.locate_one(&arguments.file, &mut progress)?;
     drop(progress);
     let checkpoint = weights.open_network(arguments.key.as_deref())?;
-    let options = ModelOptions::default().with_key(arguments.key.clone());
-    let file = match ModelFile::inspect(weights, &options) {
+    let file = match ModelFile::from_checkpoint(weights, checkpoint.clone(), &ModelOptions::default()) {
         Ok(file) => Some(file),
         // Metadata of another kind of network are not ours to judge.
         Err(error @ effnet::Error::Metadata { .. }) if checkpoint.state_dict().signature().is_ok() => {

@@ -1,0 +1,40 @@
+//! Tests what [`ModelFile`] reads from a file and from its folder.
+#![allow(clippy::unwrap_used, reason = "a test may panic if its own files are broken")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use effnet::{Error, ModelFile, ModelOptions, StateDict, Weights, WeightsContent};
+use effnet_checkpoint::write_safetensors;
+use support::b0;
+
+/// Writes a state dict into a folder, as weights without an entry in the manifest.
+fn weights(folder: &Path, state_dict: &StateDict) -> Weights {
+    let path = folder.join("model.safetensors");
+    write_safetensors(&path, state_dict, &BTreeMap::new()).unwrap();
+    Weights {
+        name: "model".to_owned(),
+        content: WeightsContent::File(path),
+        entry: None,
+    }
+}
+
+fn inspect(weights: &Weights) -> Result<ModelFile, Error> {
+    ModelFile::inspect(weights.clone(), &ModelOptions::default())
+}
+
+#[test]
+fn a_checkpoint_that_is_open_is_not_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = weights(folder.path(), &b0("torchvision"));
+    let checkpoint = weights.open_network(None).unwrap();
+    let expected = inspect(&weights).unwrap();
+    fs::remove_file(weights.path()).unwrap();
+    let file = ModelFile::from_checkpoint(weights, checkpoint, &ModelOptions::default()).unwrap();
+    assert_eq!(file.variant, expected.variant);
+    assert_eq!(file.profile, expected.profile);
+    assert_eq!(file.num_classes(), 1000);
+}
