@@ -39,6 +39,39 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
+fn relatives_and_pruned_networks_are_named_by_inspect_and_refused_by_convert() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, words) in [
+        ("cc_b0_4e_timm", "an EfficientNet-CondConv"),
+        ("x_b3_timm", "an EfficientNet-X"),
+        ("b1_pruned_timm", "was pruned"),
+    ] {
+        let path = weights(folder.path(), name);
+        let inspected = effnet(&["inspect"], &path);
+        assert!(inspected.status.success(), "{name}: {}", stderr(&inspected));
+        assert_eq!(
+            stderr(&inspected).matches(words).count(),
+            1,
+            "{}",
+            stderr(&inspected)
+        );
+        let output = folder.path().join("out.safetensors");
+        let converted = effnet(
+            &["convert", "--to", "torchvision", path.to_str().unwrap()],
+            &output,
+        );
+        if name == "b1_pruned_timm" {
+            // Names can be converted without a network.
+            assert!(converted.status.success(), "{}", stderr(&converted));
+            assert!(stderr(&converted).contains("only the names are converted"));
+        } else {
+            assert_eq!(converted.status.code(), Some(2), "{name}");
+            assert!(stderr(&converted).contains(words), "{}", stderr(&converted));
+        }
+    }
+}
+
+#[test]
 fn labels_for_another_number_of_classes_are_refused_in_the_same_words_everywhere() {
     let folder = tempfile::tempdir().unwrap();
     let path = weights(folder.path(), "b0_timm");

@@ -92,6 +92,16 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The network in the file is a published variant whose channels were pruned.
+    #[error(
+        "{}: this EfficientNet was pruned: its blocks have widths of their own (timm's efficientnet_*_pruned), \
+         which are not supported; expected one of b0 to b8 or l2, whose stages have one width each",
+        path.display()
+    )]
+    Pruned {
+        /// The file.
+        path: PathBuf,
+    },
     /// The classifier has an unexpected number of classes.
     #[error(
         "{}: expected {expected} {}, found {found}; pass --num-classes {found}, and --labels FILE with the \

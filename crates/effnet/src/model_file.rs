@@ -117,7 +117,7 @@ impl ModelFile {
     ///
     /// # Errors
     /// [`Error::Checkpoint`], [`Error::NotEfficientNet`], [`Error::OtherVariant`], [`Error::NoVariant`],
-    /// [`Error::Metadata`].
+    /// [`Error::Pruned`], [`Error::Metadata`].
     pub fn inspect(weights: Weights, options: &ModelOptions) -> Result<Self, Error> {
         let checkpoint = weights.open_network(options.key.as_deref())?;
         Self::from_checkpoint(weights, checkpoint, options)
@@ -148,6 +148,7 @@ impl ModelFile {
                     found,
                 });
             }
+            (_, None) if signature.is_pruned => return Err(Error::Pruned { path: path() }),
             // Strict loading reports what is wrong with it.
             (Some(variant), _) | (None, Some(variant)) => variant,
             (None, None) => return Err(Error::NoVariant { path: path() }),

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use effnet::{Error, ModelFile, ModelOptions, StateDict, Weights, WeightsContent};
 use effnet_checkpoint::write_safetensors;
-use support::b0;
+use support::{b0, listed};
 
 /// Writes a state dict into a folder, as weights without an entry in the manifest.
 fn weights(folder: &Path, state_dict: &StateDict) -> Weights {
@@ -37,4 +37,16 @@ fn a_checkpoint_that_is_open_is_not_opened_again() {
     assert_eq!(file.variant, expected.variant);
     assert_eq!(file.profile, expected.profile);
     assert_eq!(file.num_classes(), 1000);
+}
+
+#[test]
+fn a_pruned_network_is_refused_by_that_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = weights(folder.path(), &listed("b1_pruned_timm"));
+    for variant in [None, Some(effnet::Variant::B1)] {
+        let options = ModelOptions::default().with_variant(variant);
+        let error = ModelFile::inspect(weights.clone(), &options).unwrap_err();
+        assert!(matches!(error, Error::Pruned { .. }), "{error}");
+        assert!(error.to_string().contains("was pruned"), "{error}");
+    }
 }

@@ -18,8 +18,12 @@ pub enum Relative {
     Lite,
     /// EfficientNetV2: its first stages have fused blocks.
     V2,
-    /// EfficientNet-EdgeTPU and EfficientNet-X.
+    /// EfficientNet-EdgeTPU: fused blocks with an expansion.
     EdgeTpu,
+    /// EfficientNet-X and EfficientNet-H: space-to-depth convolutions, and blocks with and without fusion.
+    X,
+    /// EfficientNet-CondConv: each image is convolved with a mixture of several kernels.
+    CondConv,
     /// EfficientNet with the names of Hugging Face's transformers.
     Transformers,
     /// EfficientNet with the names of `OpenMMLab`.
@@ -44,6 +48,12 @@ impl Relative {
         }
         if any("layers.1.0.depthwise_conv.conv.weight") {
             return Some(Relative::OpenMmLab);
+        }
+        if has(".routing_fn.") {
+            return Some(Relative::CondConv);
+        }
+        if has(".conv_s2d.") {
+            return Some(Relative::X);
         }
         if any("blocks.0.0.conv_exp.weight")
             || any("blocks.1.0.conv_exp.weight") && !any("blocks.0.0.conv.weight")
@@ -85,6 +95,14 @@ impl fmt::Display for Relative {
             }
             Self::EdgeTpu => {
                 "this is an EfficientNet-EdgeTPU (fused blocks with an expansion), which is not supported; expected \
+                 one of EfficientNet-B0 to B8 or L2"
+            }
+            Self::X => {
+                "this is an EfficientNet-X or EfficientNet-H (space-to-depth convolutions), which is not supported; \
+                 expected one of EfficientNet-B0 to B8 or L2"
+            }
+            Self::CondConv => {
+                "this is an EfficientNet-CondConv (a mixture of kernels per image), which is not supported; expected \
                  one of EfficientNet-B0 to B8 or L2"
             }
             Self::Transformers => {

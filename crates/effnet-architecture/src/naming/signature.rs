@@ -4,7 +4,7 @@
 //! ([`Variant::recognise`](crate::Variant::recognise)), and include the numbers of classes and input channels.
 
 use super::address::BlockLayer;
-use super::layout::{conv, conv_shape};
+use super::layout::{Layout, conv, conv_shape};
 use super::map::{OuterLayer, classifier_text, outer_text, read_layout};
 use super::{NamingError, Scheme, TensorShapes};
 
@@ -29,6 +29,9 @@ pub struct Signature {
     pub stage_kernels: Vec<usize>,
     /// Number of classes; `None` if the file does not have a classifier.
     pub num_classes: Option<usize>,
+    /// Whether channels were pruned, as in timm's `efficientnet_b1_pruned`: the blocks of a stage have widths of
+    /// their own, which no [`Config`](crate::Config) describes.
+    pub is_pruned: bool,
 }
 
 impl Signature {
@@ -60,9 +63,25 @@ impl Signature {
             repeats_per_stage: layout.repeats(),
             stage_channels,
             stage_kernels,
+            is_pruned: is_pruned(shapes, scheme, &layout),
             num_classes: classes(shapes, format!("{}.weight", classifier_text(scheme, &layout)))?,
         })
     }
+}
+
+/// Whether most blocks expand their input to a width that is not a multiple of it: EfficientNet expands by 1 or 6,
+/// and a single odd block is damage.
+fn is_pruned(shapes: &TensorShapes<'_>, scheme: Scheme, layout: &Layout) -> bool {
+    let blocks = layout
+        .blocks()
+        .iter()
+        .enumerate()
+        .filter(|(_, block)| block.expanded);
+    let expansions: Vec<[usize; 4]> = blocks
+        .filter_map(|(index, block)| conv(shapes, scheme, index, block, BlockLayer::ExpandConv).ok())
+        .collect();
+    let is_odd = |[expanded, input, ..]: &&[usize; 4]| !expanded.is_multiple_of(*input);
+    2 * expansions.iter().filter(is_odd).count() > expansions.len()
 }
 
 fn classes(shapes: &TensorShapes<'_>, name: String) -> Result<Option<usize>, NamingError> {

@@ -71,7 +71,7 @@ impl Input {
                     file: Some(file),
                 })
             }
-            Err(Error::NoVariant { .. }) => {
+            Err(Error::NoVariant { .. } | Error::Pruned { .. }) => {
                 printer.warning(format!(
                     "{}: the widths or depths do not match any published variant, so only the names are converted",
                     weights.name
