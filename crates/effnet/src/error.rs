@@ -102,6 +102,21 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The file or its folder states a padding and a batch-norm epsilon that no profile combines.
+    #[error(
+        "{}: the file or the settings in its folder state `{padding}` padding and a batch-norm epsilon of {epsilon:?}, \
+         which no profile combines; expected `same` and 1e-3 (profile tf), `symmetric` and 1e-5 (timm) or `symmetric` \
+         and 1e-3 (torchvision); if the settings belong to other weights, pass --profile",
+        path.display()
+    )]
+    UnknownProfile {
+        /// The file.
+        path: PathBuf,
+        /// The padding: `same`, `symmetric` or `valid`.
+        padding: &'static str,
+        /// The epsilon.
+        epsilon: f64,
+    },
     /// The classifier has an unexpected number of classes.
     #[error(
         "{}: expected {expected} {}, found {found}; pass --num-classes {found}, and --labels FILE with the \

@@ -117,7 +117,7 @@ impl ModelFile {
     ///
     /// # Errors
     /// [`Error::Checkpoint`], [`Error::NotEfficientNet`], [`Error::OtherVariant`], [`Error::NoVariant`],
-    /// [`Error::Pruned`], [`Error::Metadata`].
+    /// [`Error::Pruned`], [`Error::UnknownProfile`], [`Error::Metadata`].
     pub fn inspect(weights: Weights, options: &ModelOptions) -> Result<Self, Error> {
         let checkpoint = weights.open_network(options.key.as_deref())?;
         Self::from_checkpoint(weights, checkpoint, options)
@@ -162,7 +162,12 @@ impl ModelFile {
             (profile, ProfileSource::Caller)
         } else {
             let entry = weights.entry.as_ref();
-            settle(&checkpoint, &metadata, &beside, entry, scheme, Some(variant))
+            let settled = settle(&checkpoint, &metadata, &beside, entry, scheme, Some(variant));
+            settled.map_err(|unknown| Error::UnknownProfile {
+                path: path(),
+                padding: unknown.padding,
+                epsilon: unknown.epsilon,
+            })?
         };
         beside.complete(&mut metadata, signature.num_classes);
         Ok(Self {
