@@ -7,12 +7,14 @@ mod counts;
 mod images;
 
 use std::fs::File;
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use counts::counts;
 use effnet_data::{DataError, Dataset, Evaluation, Notice, Splits};
 use images::{bmp, write, write_images};
 use tempfile::{TempDir, tempdir};
+use zip::write::SimpleFileOptions;
 
 /// Creates three images in each of these folders, whose names end in `/`; other names are files.
 fn folder(names: &[&str]) -> TempDir {
@@ -229,21 +231,115 @@ fn archives_are_read_like_folders() {
     for (names, expected, _) in LAYOUTS {
         let root = folder(names);
         let target = tempdir().unwrap();
-        let packed = target.path().join("packed.tar");
-        let mut builder = tar::Builder::new(File::create(&packed).unwrap());
-        builder.append_dir_all("packed", root.path()).unwrap();
-        builder.finish().unwrap();
-        let splits = Splits::open(&packed).unwrap_or_else(|error| panic!("{names:?}: {error}"));
-        // The images are the same. In an archive, folders around all others are not part of the image names.
         let from_folder = Splits::open(root.path()).unwrap();
-        assert_eq!(
-            counts(&*splits.train),
-            counts(&*from_folder.train),
-            "{names:?}: {expected}"
-        );
-        let val = |splits: &Splits| splits.val.as_ref().map(|val| counts(&**val));
-        assert_eq!(val(&splits), val(&from_folder), "{names:?}");
+        for pack in [tar_of, zip_of] {
+            let packed = pack(root.path(), target.path());
+            let splits = Splits::open(&packed).unwrap_or_else(|error| panic!("{names:?}: {error}"));
+            // The images are the same. In an archive, folders around all others are not part of the image names.
+            assert_eq!(
+                counts(&*splits.train),
+                counts(&*from_folder.train),
+                "{packed:?} {names:?}: {expected}"
+            );
+            let val = |splits: &Splits| splits.val.as_ref().map(|val| counts(&**val));
+            assert_eq!(val(&splits), val(&from_folder), "{packed:?} {names:?}");
+            for index in 0..splits.train.len() {
+                let (packed, loose) = (splits.train.image(index), from_folder.train.image(index));
+                assert_eq!(packed.unwrap().pixels(), loose.unwrap().pixels(), "{names:?}");
+            }
+        }
     }
+}
+
+fn tar_of(root: &Path, target: &Path) -> PathBuf {
+    let packed = target.join("packed.tar");
+    let mut builder = tar::Builder::new(File::create(&packed).unwrap());
+    builder.append_dir_all("packed", root).unwrap();
+    builder.finish().unwrap();
+    packed
+}
+
+/// Half of the files are compressed.
+fn zip_of(root: &Path, target: &Path) -> PathBuf {
+    let packed = target.join("packed.zip");
+    let mut writer = zip::ZipWriter::new(File::create(&packed).unwrap());
+    let methods = [zip::CompressionMethod::Stored, zip::CompressionMethod::Deflated];
+    for (index, entry) in walkdir::WalkDir::new(root).into_iter().enumerate() {
+        let entry = entry.unwrap();
+        let name = Path::new("packed").join(entry.path().strip_prefix(root).unwrap());
+        let options = SimpleFileOptions::default().compression_method(methods[index % 2]);
+        if entry.file_type().is_dir() {
+            writer.add_directory_from_path(name, options).unwrap();
+        } else {
+            writer.start_file_from_path(name, options).unwrap();
+            writer.write_all(&std::fs::read(entry.path()).unwrap()).unwrap();
+        }
+    }
+    writer.finish().unwrap();
+    packed
+}
+
+/// Packs images into a zip archive, next to what macOS and links add, and damages it.
+#[test]
+fn a_zip_archive_is_checked_when_it_is_opened_and_when_it_is_read() {
+    let root = tempdir().unwrap();
+    let packed = root.path().join("photos.zip");
+    let image = bmp(30, 20, [7; 3]);
+    let mut writer = zip::ZipWriter::new(File::create(&packed).unwrap());
+    let options = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for name in ["cat/1.bmp", "dog/1.bmp", "__MACOSX/cat/._1.bmp", "notes.txt"] {
+        writer.start_file(name, options).unwrap();
+        writer.write_all(&image).unwrap();
+    }
+    writer.add_symlink("dog/2.bmp", "1.bmp", options).unwrap();
+    writer.add_directory("__MACOSX/", options).unwrap();
+    writer.finish().unwrap();
+    let train = Splits::open(&packed).unwrap().train;
+    assert_eq!(counts(&*train), "cat 1, dog 1");
+    assert!(
+        train.name(1).ends_with("photos.zip:dog/1.bmp"),
+        "{}",
+        train.name(1)
+    );
+    let whole = std::fs::read(&packed).unwrap();
+    std::fs::write(&packed, &whole[..whole.len() - 30]).unwrap();
+    let error = Splits::open(&packed).unwrap_err().to_string();
+    assert!(
+        error.contains("photos.zip") && error.contains("a damaged one ("),
+        "{error}"
+    );
+    let mut changed = whole.clone();
+    let pixel = whole.windows(3).position(|bytes| bytes == [7; 3]).unwrap();
+    changed[pixel] = 8;
+    std::fs::write(&packed, &changed).unwrap();
+    let train = Splits::open(&packed).unwrap().train;
+    let error = train.image(0).unwrap_err().to_string();
+    assert!(error.contains("a damaged one ("), "{error}");
+    assert!(train.image(1).is_ok());
+}
+
+/// The command in the error makes a data set that can be opened.
+#[cfg(unix)]
+#[test]
+fn a_compressed_archive_is_refused_with_the_command_that_unpacks_it() {
+    let root = folder(&["cat/", "dog/"]);
+    let target = tempdir().unwrap();
+    let plain = std::fs::read(tar_of(root.path(), target.path())).unwrap();
+    let packed = target.path().join("it's mine.tar.gz");
+    let mut encoder =
+        flate2::write::GzEncoder::new(File::create(&packed).unwrap(), flate2::Compression::fast());
+    encoder.write_all(&plain).unwrap();
+    encoder.finish().unwrap();
+    let error = Splits::open(&packed).unwrap_err().to_string();
+    assert!(error.contains("gzip compression"), "{error}");
+    let command = error.split('`').nth(1).unwrap();
+    let status = std::process::Command::new("sh")
+        .args(["-c", command])
+        .current_dir(target.path())
+        .status();
+    assert!(status.unwrap().success(), "{command}");
+    let train = Splits::open(target.path().join("it's mine")).unwrap().train;
+    assert_eq!(counts(&*train), "cat 3, dog 3");
 }
 
 #[test]

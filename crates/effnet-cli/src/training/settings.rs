@@ -270,7 +270,7 @@ impl Settings {
     /// If it is not.
     pub fn check_data(&self) -> anyhow::Result<()> {
         if self.data.as_os_str().is_empty() {
-            bail!("no training images: expected DATA, a folder, a CSV file or a tar archive");
+            bail!("no training images: expected DATA, a folder, a CSV file, or a tar or zip archive");
         }
         if self.data.to_str().is_none() {
             let shown = self.data.display();
