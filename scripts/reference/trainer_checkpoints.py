@@ -59,6 +59,9 @@ def loadable(network: torch.nn.Module):
     yield f"{NAME}-net.pth", {"net": state, "acc": 91.0}
     yield f"{NAME}-nested.pth", {"weights": {"model": state}}
     yield f"fold0_{NAME}.pth", state
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9).state_dict()
+    yield f"{NAME}-list.pth", [state, optimizer]
+    yield f"{NAME}-tuple.pth", (5, {"model": prefixed("module.", state)}, optimizer)
     yield f"{NAME}-averaged.pth", torch.optim.swa_utils.AveragedModel(network).state_dict()
     yield f"{NAME}-deepspeed.pt", {"module": state, "ds_version": "0.12"}
     yield f"{NAME}-criterion.ckpt", {
@@ -107,6 +110,9 @@ def refused(network: torch.nn.Module):
         "tf_efficientnet_lite0": "EfficientNet-Lite",
         "tf_efficientnet_es": "EfficientNet-EdgeTPU",
         "tf_efficientnetv2_b0": "EfficientNetV2",
+        "tf_efficientnet_cc_b0_4e": "EfficientNet-CondConv",
+        "efficientnet_x_b3": "EfficientNet-X",
+        "efficientnet_b1_pruned": "was pruned",
     }.items():
         yield f"{relative}.pth", timm.create_model(relative, num_classes=10).state_dict(), [words, "not supported"]
     v2 = torchvision.models.efficientnet_v2_s(num_classes=10).state_dict()
