@@ -168,6 +168,7 @@ def other_cases(rgba):
         data = bytearray(saved(palette, "GIF", **options))
         data[6:10] = struct.pack("<HH", width + 4, height + 3)
         yield f"{name}.gif", bytes(data)
+    yield from gif_blocks(saved(palette, "GIF", transparency=3))
 
     for mode in ("1", "L", "P", "RGB", "RGBA"):
         yield f"{mode.lower()}.bmp", saved(palette if mode == "P" else rgba.convert(mode), "BMP")
@@ -192,6 +193,35 @@ def other_cases(rgba):
     rle4 = b"".join(bytes((0, width)) + row + b"\0" * (len(row) % 2) + b"\0\0" for row in nibbles[:-2])
     rle4 += bytes((width, 0x25)) + b"\0\0" + bytes((3, 0x41)) + bytes((0, 2, width - 3, 0)) + b"\0\1"
     yield "rle4.bmp", bmp(width, height, 4, (), compression=2, palette=quads, raw=rle4)
+
+
+def gif_blocks(sound):
+    """What Pillow reads between the palette and the first frame: its own extensions, others, and bytes of no block."""
+    palette = 13 + (6 << (sound[10] & 7))
+    control = sound.index(b"!\xf9\x04", palette)
+    head, rest, comment = sound[:control], sound[control:], b"!\xfe\x03abc\x02de\0"
+    for name, data in {
+        "zeros": head + bytes(5) + rest,
+        "junk": head + b"\x01\x7fjunk" + rest[:8] + b"\0\xff" + rest[8:],
+        "comment": head + comment + b"\0" + rest,
+        "empty-comment": head + b"!\xfe\0" + rest,
+        "empty-extension": head + b"!\x01\0\x02ab\0" + rest,
+        "empty-control": head + b"!\xf9\0\x01a\0" + rest,
+        "loop": head + b"!\xff\x0bNETSCAPE2.0\x03\x01\0\0\0" + rest,
+        "no-loop": head + b"!\xff\x0bNETSCAPE2.0\0\x02ab\0" + rest,
+        "two-controls": head + rest[:8] + b"!\xf9\x04\0\0\0\x05\0" + rest[8:],
+        "cut-comment": head + rest[:8] + b"!\xfe\x04a" + rest[8:],
+    }.items():
+        if opens(data):
+            yield f"blocks-{name}.gif", data
+
+
+def opens(data):
+    try:
+        Image.open(io.BytesIO(data)).load()
+    except Exception:  # Pillow raises whatever its plugins raise.
+        return False
+    return True
 
 
 def tiff_cases(rgba):

@@ -62,6 +62,9 @@ def loadable(network: torch.nn.Module):
     yield f"{NAME}-net.pth", {"net": state, "acc": 91.0}
     yield f"{NAME}-nested.pth", {"weights": {"model": state}}
     yield f"fold0_{NAME}.pth", state
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9).state_dict()
+    yield f"{NAME}-list.pth", [state, optimizer]
+    yield f"{NAME}-tuple.pth", (5, {"model": prefixed("module.", state)}, optimizer)
     yield f"{NAME}-averaged.pth", torch.optim.swa_utils.AveragedModel(network).state_dict()
     yield f"{NAME}-deepspeed.pt", {"module": state, "ds_version": "0.12"}
     yield f"{NAME}-criterion.ckpt", {
@@ -106,8 +109,13 @@ def refused(network: torch.nn.Module):
     yield f"{NAME}-no-head.pth", without_classifier(state), ["no classifier", "effnet features"]
     grey = timm.create_model(NAME, num_classes=10, in_chans=1).state_dict()
     yield f"{NAME}-grey.pth", grey, ["1 input channel"]
-    edge = timm.create_model("tf_efficientnet_es", num_classes=10).state_dict()
-    yield "tf_efficientnet_es.pth", edge, ["EfficientNet-EdgeTPU", "not supported"]
+    for relative, words in {
+        "tf_efficientnet_es": "EfficientNet-EdgeTPU",
+        "tf_efficientnet_cc_b0_4e": "EfficientNet-CondConv",
+        "efficientnet_x_b3": "EfficientNet-X",
+        "efficientnet_b1_pruned": "was pruned",
+    }.items():
+        yield f"{relative}.pth", timm.create_model(relative, num_classes=10).state_dict(), [words, "not supported"]
     resnet = torchvision.models.resnet18(num_classes=10).state_dict()
     yield "resnet18.pth", resnet, ["naming scheme"]
 

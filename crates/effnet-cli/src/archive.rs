@@ -6,10 +6,11 @@
 //! as archives.
 
 mod tar;
-mod zip;
 
+use std::fs::File;
 use std::path::{Component, Path, PathBuf};
 
+use effnet_data::{ArchiveError, ZipFile};
 use effnet_image::{is_hidden, is_image_path, unsupported_kind};
 
 use crate::failure::{Failure, FailureKind};
@@ -24,7 +25,7 @@ pub(crate) struct ImageArchive {
 
 #[derive(Debug)]
 enum Content {
-    Zip(zip::ZipFile),
+    Zip(ZipFile),
     Tar(tar::TarFile),
     CompressedTar(Box<tar::CompressedTar>),
 }
@@ -74,7 +75,7 @@ impl ImageArchive {
         let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
         let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
         let opened = if ends(&[".zip"]) {
-            zip::ZipFile::open(path).map(|(file, members)| (Content::Zip(file), members))
+            open_zip(path).map(|(file, members)| (Content::Zip(file), members))
         } else if ends(&[".tar"]) {
             tar::TarFile::open(path).map(|(file, members)| (Content::Tar(file), members))
         } else if ends(&[".tar.gz", ".tgz"]) {
@@ -138,10 +139,39 @@ impl ImageArchive {
             ));
         }
         match &self.content {
-            Content::Zip(file) => file.read(place, size),
+            Content::Zip(file) => file.read(place as usize, size).map_err(failure),
             Content::Tar(file) => file.read(place, size),
             Content::CompressedTar(file) => file.read(place, size),
         }
+    }
+}
+
+fn open_zip(path: &Path) -> Result<(ZipFile, Members), Failure> {
+    let file = File::open(path).map_err(|error| Failure::of_io(&error))?;
+    let mut zip = ZipFile::open(file).map_err(failure)?;
+    let mut members = Members::default();
+    for index in 0..zip.len() {
+        if let Some(name) = zip.name(index).filter(|name| !name.ends_with('/')) {
+            members.add(Path::new(name), index as u64, 0);
+        }
+    }
+    let images = std::mem::take(&mut members.images);
+    for member in images {
+        if let Some(size) = zip.size(member.place as usize).map_err(failure)? {
+            members.images.push(Member { size, ..member });
+        }
+    }
+    Ok((zip, members))
+}
+
+fn failure(error: ArchiveError) -> Failure {
+    match error {
+        ArchiveError::Read(error) => damaged(error),
+        ArchiveError::Unsupported(feature) => Failure::new(
+            FailureKind::Unsupported,
+            format!("unsupported archive ({feature}); unpack it first"),
+        ),
+        error => damaged(error),
     }
 }
 

@@ -1,19 +1,21 @@
-//! Data sets in a tar archive, read without unpacking it.
+//! Data sets in a tar or zip archive, read without unpacking it.
 //!
-//! Many data sets are distributed as tar, and one large file is far quicker to copy and to open than a
-//! million small ones. The headers are read once; after that, each image is one positional read, from any
-//! thread and in any order. This requires an uncompressed archive, so a compressed one is rejected with
-//! advice on what to do.
+//! Many data sets are distributed as one file, and one large file is far quicker to copy and to open than a
+//! million small ones. The headers are read once; after that, each image is read at its position, from any
+//! thread and in any order. This requires that each file is stored or compressed alone, so a compressed tar is
+//! rejected with advice on what to do.
 
-mod headers;
+mod listing;
+mod tar;
+mod zip;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::fs::File;
-use std::path::{Component, Path, PathBuf};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use effnet_image::{DecodeOptions, Image, is_hidden, is_image_path, unsupported_kind};
+use effnet_image::{DecodeOptions, Image};
 
 use super::class_folders;
 use super::classes::{Classes, class_name};
@@ -21,39 +23,54 @@ use super::layout::{Content, Folder, Layout, Tree};
 use super::notice::Notice;
 use super::positional::read_exact_at;
 use super::{BoxError, DataError, Dataset, NameList};
-use headers::{Headers, Member};
+use listing::{Entry, Listing, split_first};
 
-/// Maximum number of nested folders around all others that are stripped.
-const MOST_COMMON: usize = 8;
+pub use self::tar::{Forward, TarKind, TarMember, walk_tar};
+pub use self::zip::ZipFile;
 
-/// The index of the images in a tar archive, from which [`TarDataset`]s are created.
+/// The reason why an archive cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArchiveError {
+    /// The operating system, or the program that decompresses, returned an error.
+    #[error("cannot be read")]
+    Read(#[source] io::Error),
+    /// The archive violates its format.
+    #[error("{0}")]
+    Damaged(String),
+    /// The archive uses this feature, which is not supported.
+    #[error("{0} is not supported")]
+    Unsupported(String),
+}
+
+/// The index of the images in an archive, from which [`ArchiveDataset`]s are created.
 ///
 /// Entries are `CLASS/FILE`, or `train/CLASS/FILE` and `val/CLASS/FILE`, at any depth below (see
 /// [`Splits::open`](crate::Splits::open) for the names of parts); a common top-level folder is ignored.
 /// Hidden files, files without an image extension and links are skipped.
 #[derive(Debug)]
-pub struct TarArchive {
+pub struct Archive {
     path: Arc<Path>,
-    file: Arc<File>,
+    reader: Arc<Reader>,
     entries: Vec<Entry>,
     /// All folders that contain anything, images or not, under the same names as in the entries.
     folders: BTreeSet<PathBuf>,
     layout: Layout,
 }
 
-/// An image: its path without the common top-level folder, and the position of its bytes in the archive.
-#[derive(Debug, Clone)]
-struct Entry {
-    name: PathBuf,
-    offset: u64,
-    size: u64,
+/// An open archive. Each image is read at its place: its position in a tar, its index in a zip.
+#[derive(Debug)]
+enum Reader {
+    Tar(File),
+    Zip(ZipFile),
 }
 
-impl TarArchive {
-    /// Opens an archive and reads its headers.
+impl Archive {
+    /// Opens an archive and reads its headers. It is a zip archive by its first bytes or its extension,
+    /// and a tar archive otherwise.
     ///
     /// # Errors
-    /// [`DataError::Read`], or [`DataError::Archive`] if it is damaged, truncated or compressed.
+    /// [`DataError::Read`], or [`DataError::Archive`] if it is damaged, truncated or a compressed tar.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
         let failed = |source| DataError::Read {
@@ -62,20 +79,35 @@ impl TarArchive {
         };
         let file = File::open(path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
-        refuse_compressed(path, &file)?;
+        let mut head = [0; 5];
+        // A shorter file is neither, and its reader says so.
+        let is_read = read_exact_at(&file, &mut head, 0).is_ok();
+        let is_named_zip = path
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));
+        let is_zip = is_named_zip || is_read && head.starts_with(b"PK");
+        if let Some(format) = compression(&head) {
+            return Err(compressed(path, format));
+        }
+        let opened = if is_zip {
+            Listing::of_zip(file).map(|(zip, listing)| (Reader::Zip(zip), listing))
+        } else {
+            Listing::of_tar(&file, length).map(|listing| (Reader::Tar(file), listing))
+        };
+        let (reader, mut listing) = opened.map_err(|error| explain(path, error))?;
+        let loose = listing.strip_common_folder();
         let Listing {
             mut entries,
-            mut folders,
+            folders,
             unsupported,
-        } = list(path, &file, length)?;
-        let loose = strip_common_folder(&mut entries, &mut folders);
+        } = listing;
         entries.sort_by(|left, right| bytes(&left.name).cmp(bytes(&right.name)));
         let mut layout = Layout::of(&Members { entries: &entries }, Path::new(""), path)?;
         layout.notices.extend(Notice::loose_images(path, loose));
         layout.notices.extend(Notice::unsupported(&unsupported));
         Ok(Self {
             path: path.into(),
-            file: Arc::new(file),
+            reader: Arc::new(reader),
             entries,
             folders,
             layout,
@@ -94,12 +126,20 @@ impl TarArchive {
     /// # Errors
     /// [`DataError`]: there are no class folders, or some have no images, differ only in case, are not named in
     /// UTF-8 or are not in `classes`.
-    pub fn dataset(&self, split: Option<&str>, classes: Option<&[String]>) -> Result<TarDataset, DataError> {
+    pub fn dataset(
+        &self,
+        split: Option<&str>,
+        classes: Option<&[String]>,
+    ) -> Result<ArchiveDataset, DataError> {
         self.images(split.map_or(&*self.layout.root, Path::new), classes)
     }
 
-    /// Like [`TarArchive::dataset`], for the class folders in the folder `root` of the archive.
-    pub(crate) fn images(&self, root: &Path, classes: Option<&[String]>) -> Result<TarDataset, DataError> {
+    /// Like [`Archive::dataset`], for the class folders in the folder `root` of the archive.
+    pub(crate) fn images(
+        &self,
+        root: &Path,
+        classes: Option<&[String]>,
+    ) -> Result<ArchiveDataset, DataError> {
         let mut by_class: BTreeMap<String, Vec<&Entry>> = BTreeMap::new();
         for entry in &self.entries {
             let below = entry.name.strip_prefix(root).ok();
@@ -141,25 +181,25 @@ impl TarArchive {
             Some(entries.into_iter().map(move |entry| (entry.clone(), label)))
         });
         let entries = labelled.flatten().collect();
-        Ok(TarDataset {
+        Ok(ArchiveDataset {
             path: Arc::clone(&self.path),
-            file: Arc::clone(&self.file),
+            reader: Arc::clone(&self.reader),
             classes: classes.into_names(),
             entries,
         })
     }
 }
 
-/// Images in a tar archive, which is not unpacked: each image is read from its position in the file.
+/// Images in an archive, which is not unpacked: each image is read from its place in the file.
 #[derive(Debug)]
-pub struct TarDataset {
+pub struct ArchiveDataset {
     path: Arc<Path>,
-    file: Arc<File>,
+    reader: Arc<Reader>,
     classes: Vec<String>,
     entries: Vec<(Entry, usize)>,
 }
 
-impl Dataset for TarDataset {
+impl Dataset for ArchiveDataset {
     fn len(&self) -> usize {
         self.entries.len()
     }
@@ -187,16 +227,32 @@ impl Dataset for TarDataset {
                 limit: options.max_memory,
             }));
         }
-        let mut bytes = vec![0; entry.size as usize];
-        read_exact_at(&self.file, &mut bytes, entry.offset).map_err(|source| DataError::Read {
-            path: name.clone().into(),
-            source,
+        let read = self.reader.read(entry.place, entry.size);
+        let bytes = read.map_err(|error| match error {
+            ArchiveError::Read(source) => DataError::Read {
+                path: name.clone().into(),
+                source,
+            },
+            error => explain(&self.path, error),
         })?;
         Ok(Image::decode_with(&bytes, &name, &options)?)
     }
 }
 
-impl TarDataset {
+impl Reader {
+    fn read(&self, place: u64, size: u64) -> Result<Vec<u8>, ArchiveError> {
+        match self {
+            Self::Tar(file) => {
+                let mut bytes = vec![0; size as usize];
+                read_exact_at(file, &mut bytes, place).map_err(ArchiveError::Read)?;
+                Ok(bytes)
+            }
+            Self::Zip(zip) => zip.read(place as usize, size),
+        }
+    }
+}
+
+impl ArchiveDataset {
     /// Returns what looks wrong about the class folders in the folder `root` of the archive. The folder must
     /// already have been opened.
     pub(crate) fn notices(&self, root: &Path) -> Vec<Notice> {
@@ -261,120 +317,53 @@ fn bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_encoded_bytes()
 }
 
-fn damaged(path: &Path, found: impl Into<String>) -> DataError {
-    DataError::Archive {
-        path: path.to_owned(),
-        found: found.into(),
+fn explain(path: &Path, error: ArchiveError) -> DataError {
+    let path = path.to_owned();
+    match error {
+        ArchiveError::Read(source) => DataError::Read { path, source },
+        ArchiveError::Damaged(what) => DataError::Archive {
+            path,
+            found: format!("a damaged one ({what}); download or copy it again"),
+        },
+        ArchiveError::Unsupported(feature) => DataError::Archive {
+            path,
+            found: format!("an unsupported one ({feature}); unpack it first and pass the folder"),
+        },
     }
 }
 
-fn refuse_compressed(path: &Path, file: &File) -> Result<(), DataError> {
+/// Returns the name of the compression that a file begins with.
+fn compression(head: &[u8]) -> Option<&'static str> {
     const MAGICS: [(&[u8], &str); 4] = [
         (&[0x1F, 0x8B], "gzip"),
         (b"BZh", "bzip2"),
         (&[0xFD, b'7', b'z', b'X', b'Z'], "xz"),
         (&[0x28, 0xB5, 0x2F, 0xFD], "zstd"),
     ];
-    let mut head = [0; 5];
-    // The tar reader rejects shorter files.
-    if read_exact_at(file, &mut head, 0).is_err() {
-        return Ok(());
+    let found = MAGICS.iter().find(|(magic, _)| head.starts_with(magic));
+    found.map(|(_, name)| *name)
+}
+
+/// Returns the error for a compressed tar, with the command that unpacks it.
+fn compressed(path: &Path, format: &str) -> DataError {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let folder = name.split('.').next().filter(|stem| !stem.is_empty());
+    let (shown, folder) = (quoted(&path.to_string_lossy()), quoted(folder.unwrap_or("data")));
+    DataError::Archive {
+        path: path.to_owned(),
+        found: format!(
+            "{format} compression, whose images can only be read in order; unpack it first with \
+             `mkdir {folder} && tar -xf {shown} -C {folder}` and pass the folder {folder}"
+        ),
     }
-    match MAGICS.iter().find(|(magic, _)| head.starts_with(magic)) {
-        Some((_, name)) => {
-            let found =
-                format!("{name} compression, which prevents random access; decompress the file first");
-            Err(damaged(path, found))
-        }
-        None => Ok(()),
+}
+
+/// Quotes a file name for a shell, if it needs quotes.
+fn quoted(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    if name.chars().all(is_plain) && !name.starts_with('-') {
+        name.to_owned()
+    } else {
+        format!("'{}'", name.replace('\'', r"'\''"))
     }
-}
-
-/// The content of an archive.
-struct Listing {
-    entries: Vec<Entry>,
-    folders: BTreeSet<PathBuf>,
-    /// The number of files of each unsupported kind of image.
-    unsupported: BTreeMap<&'static str, usize>,
-}
-
-/// Lists the images and folders of the archive.
-fn list(path: &Path, file: &File, length: u64) -> Result<Listing, DataError> {
-    let mut headers = Headers::new(path, file, length);
-    let (mut entries, mut folders) = (Vec::new(), BTreeSet::new());
-    let mut unsupported = BTreeMap::new();
-    while let Some(Member {
-        name,
-        kind,
-        offset,
-        size,
-    }) = headers.next()?
-    {
-        let Some(name) = visible(&name) else {
-            continue;
-        };
-        if kind.is_dir() {
-            folders.insert(name);
-            continue;
-        }
-        folders.extend(name.parent().map(Path::to_owned));
-        if !kind.is_file() {
-            continue;
-        }
-        if is_image_path(&name) {
-            entries.push(Entry { name, offset, size });
-        } else if let Some(kind) = unsupported_kind(&name) {
-            *unsupported.entry(kind).or_insert(0) += 1;
-        }
-    }
-    folders.remove(Path::new(""));
-    Ok(Listing {
-        entries,
-        folders,
-        unsupported,
-    })
-}
-
-/// Returns the path without `.` and `..` components; `None` if it is hidden or empty.
-fn visible(path: &Path) -> Option<PathBuf> {
-    let normal = path.components().filter_map(|component| match component {
-        Component::Normal(name) => Some(name),
-        _ => None,
-    });
-    let name: PathBuf = normal.collect();
-    let hidden = name.iter().any(is_hidden);
-    (!hidden && !name.as_os_str().is_empty()).then_some(name)
-}
-
-/// Returns the first component of a path with several components, and the rest of the path.
-fn split_first(path: &Path) -> Option<(&OsStr, &Path)> {
-    let mut components = path.components();
-    let first = components.next()?;
-    let rest = components.as_path();
-    (!rest.as_os_str().is_empty()).then_some((first.as_os_str(), rest))
-}
-
-/// Strips the top-level folders that all entries share, as long as class folders remain. Drops images next to
-/// the class folders, which have no class, and returns their number.
-fn strip_common_folder(entries: &mut Vec<Entry>, folders: &mut BTreeSet<PathBuf>) -> usize {
-    let before = entries.len();
-    for _ in 0..MOST_COMMON {
-        let first = entries.first().and_then(|entry| entry.name.iter().next());
-        let Some(common) = first.map(OsStr::to_owned) else {
-            break;
-        };
-        let shared = entries.iter().all(|entry| entry.name.starts_with(&common));
-        let deep = |entry: &Entry| entry.name.iter().count() > 2;
-        if !shared || !entries.iter().any(deep) {
-            break;
-        }
-        entries.retain(deep);
-        let below = |name: &Path| name.iter().skip(1).collect::<PathBuf>();
-        for entry in &mut *entries {
-            entry.name = below(&entry.name);
-        }
-        *folders = folders.iter().map(|folder| below(folder)).collect();
-        folders.remove(Path::new(""));
-    }
-    before - entries.len()
 }

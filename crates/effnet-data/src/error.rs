@@ -28,7 +28,7 @@ pub enum DataError {
 
     /// The path is not a supported kind of data set.
     #[error(
-        "{}: expected a folder of class folders, a .csv or .jsonl file or a .tar archive, found {found}",
+        "{}: expected a folder of class folders, a .csv or .jsonl file or a .tar or .zip archive, found {found}",
         path.display()
     )]
     UnknownKind {
@@ -158,8 +158,8 @@ pub enum DataError {
         missing: NameList,
     },
 
-    /// An archive that is damaged, compressed, or not a tar archive.
-    #[error("{}: expected an uncompressed tar archive, found {found}", path.display())]
+    /// An archive that is damaged or a compressed tar.
+    #[error("{}: expected a zip or an uncompressed tar archive, found {found}", path.display())]
     Archive {
         /// The archive.
         path: PathBuf,

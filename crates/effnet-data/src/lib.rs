@@ -26,7 +26,7 @@ mod table;
 mod transform;
 mod window;
 
-pub use archive::{TarArchive, TarDataset};
+pub use archive::{Archive, ArchiveDataset, ArchiveError, Forward, TarKind, TarMember, ZipFile, walk_tar};
 pub use confusion_plot::{confusion_png, write_confusion_csv};
 pub use curves::{Curve, Panel, curves_png};
 pub use dataset::{Dataset, Subset};

@@ -1,4 +1,4 @@
-//! Opens a data set from a path: a folder, a table or a tar archive.
+//! Opens a data set from a path: a folder, a table or an archive.
 //!
 //! Users pass a path, not a format. Training ([`Splits::open`]) and evaluation ([`Evaluation::open`]) share
 //! the detection, so that a path that can be trained on can also be evaluated. They differ in which part they
@@ -13,7 +13,7 @@ use super::layout::Layout;
 use super::notice::{Notice, Reading};
 use super::role::Role;
 use super::table::Table;
-use super::{DataError, Dataset, ImageFolder, TarArchive, stratified_split};
+use super::{Archive, DataError, Dataset, ImageFolder, stratified_split};
 
 /// Training and validation data.
 #[derive(Clone)]
@@ -28,8 +28,8 @@ pub struct Splits {
 
 impl Splits {
     /// Opens a folder of class folders, a folder that contains `train/` and, for validation, `val/` or
-    /// `test/` with class folders in them, a CSV file, a JSON Lines file, or a tar archive with either layout
-    /// of folders.
+    /// `test/` with class folders in them, a CSV file, a JSON Lines file, or a tar or zip archive with either
+    /// layout of folders.
     ///
     /// Parts may have other common names (`Training`, `valid`, `dev`, `Testing`, `seg_train`, `test_set`, a
     /// column `split` in a table). If several are suitable for validation, the first of `val`, `valid`,
@@ -162,7 +162,7 @@ pub fn open_evaluation(
 enum Source {
     Folder { top: PathBuf, layout: Layout },
     Table(Box<Table>),
-    Tar(TarArchive),
+    Archive(Archive),
 }
 
 /// The parts of a data set.
@@ -225,7 +225,12 @@ impl Source {
         match extension.to_str() {
             Some("csv" | "tsv" | "jsonl") => Ok(Self::Table(Box::new(Table::open(path)?))),
             // This includes compressed archives, whose error says what to do.
-            Some("tar" | "tgz" | "gz" | "xz" | "bz2" | "zst") => Ok(Self::Tar(TarArchive::open(path)?)),
+            Some("tar" | "zip" | "tgz" | "txz" | "tbz2" | "gz" | "xz" | "bz2" | "zst") => {
+                Ok(Self::Archive(Archive::open(path)?))
+            }
+            Some(extension @ ("7z" | "rar")) => Err(unknown(format!(
+                "a .{extension} archive; unpack it first and pass the folder"
+            ))),
             _ => Err(unknown(format!(
                 "a different kind of file (.{})",
                 extension.display()
@@ -236,7 +241,7 @@ impl Source {
     fn parts(&self) -> Parts {
         match self {
             Self::Folder { top, layout } => parts_of_folder(top, layout),
-            Self::Tar(archive) => parts_of_folder(Path::new(""), archive.layout()),
+            Self::Archive(archive) => parts_of_folder(Path::new(""), archive.layout()),
             Self::Table(table) if table.is_split() => {
                 let part = |role| {
                     Some(Part {
@@ -268,12 +273,14 @@ impl Source {
         Ok(match (self, &part.place) {
             (Self::Table(table), Place::Rows(role)) => (Arc::new(table.dataset(*role, classes)?), Vec::new()),
             (Self::Table(table), Place::Folder(_)) => (Arc::new(table.dataset(None, classes)?), Vec::new()),
-            (Self::Tar(archive), Place::Folder(folder)) => {
+            (Self::Archive(archive), Place::Folder(folder)) => {
                 let images = archive.images(folder, classes)?;
                 let notices = images.notices(folder);
                 (Arc::new(images), notices)
             }
-            (Self::Tar(archive), Place::Rows(_)) => (Arc::new(archive.dataset(None, classes)?), Vec::new()),
+            (Self::Archive(archive), Place::Rows(_)) => {
+                (Arc::new(archive.dataset(None, classes)?), Vec::new())
+            }
             (Self::Folder { top, .. }, place) => {
                 let folder = match place {
                     Place::Folder(folder) => folder,
@@ -287,7 +294,7 @@ impl Source {
     fn notices(&self) -> Vec<Notice> {
         match self {
             Self::Folder { layout, .. } => layout.notices.clone(),
-            Self::Tar(archive) => archive.layout().notices.clone(),
+            Self::Archive(archive) => archive.layout().notices.clone(),
             Self::Table(table) => table.notices().to_vec(),
         }
     }

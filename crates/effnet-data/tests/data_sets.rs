@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use effnet_data::{
-    CsvDataset, DataError, Dataset, ImageFolder, Splits, Subset, TarArchive, by_class, open_evaluation,
+    Archive, CsvDataset, DataError, Dataset, ImageFolder, Splits, Subset, by_class, open_evaluation,
     stratified_split, survey,
 };
 use images::{Painted, bmp, write, write_images};
@@ -317,7 +317,7 @@ fn an_archive_of_class_folders_is_one_set() {
     assert!(splits.val.is_none());
     assert_eq!(splits.train.classes(), ["cat", "dog"]);
     let classes = ["dog".to_owned()];
-    let error = message(TarArchive::open(&path).unwrap().dataset(None, Some(&classes)));
+    let error = message(Archive::open(&path).unwrap().dataset(None, Some(&classes)));
     assert!(error.contains("found cat"), "{error}");
 }
 
@@ -359,9 +359,15 @@ fn archives_that_are_cut_off_damaged_or_compressed_are_refused() {
 
 #[test]
 fn other_files_are_refused() {
-    let root = folder(&["x.zip"]);
-    let error = message(Splits::open(root.path().join("x.zip")));
-    assert!(error.contains(".tar archive") && error.contains("zip"), "{error}");
+    let root = folder(&["x.pdf", "x.7z", "x.zip"]);
+    for (name, expected) in [
+        ("x.pdf", "a different kind of file (.pdf)"),
+        ("x.7z", "a .7z archive; unpack it first"),
+        ("x.zip", "a damaged one (invalid Zip archive"),
+    ] {
+        let error = message(Splits::open(root.path().join(name)));
+        assert!(error.contains(".zip") && error.contains(expected), "{error}");
+    }
 }
 
 #[test]

@@ -5,13 +5,12 @@
 
 mod counts;
 mod images;
-
-use std::fs::File;
-use std::path::Path;
+mod packing;
 
 use counts::counts;
-use effnet_data::{DataError, Dataset, Evaluation, Notice, Splits};
-use images::{bmp, write, write_images};
+use effnet_data::{Dataset, Evaluation, Notice, Splits};
+use images::{write, write_images};
+use packing::{tar_of, zip_of};
 use tempfile::{TempDir, tempdir};
 
 /// Creates three images in each of these folders, whose names end in `/`; other names are files.
@@ -229,20 +228,23 @@ fn archives_are_read_like_folders() {
     for (names, expected, _) in LAYOUTS {
         let root = folder(names);
         let target = tempdir().unwrap();
-        let packed = target.path().join("packed.tar");
-        let mut builder = tar::Builder::new(File::create(&packed).unwrap());
-        builder.append_dir_all("packed", root.path()).unwrap();
-        builder.finish().unwrap();
-        let splits = Splits::open(&packed).unwrap_or_else(|error| panic!("{names:?}: {error}"));
-        // The images are the same. In an archive, folders around all others are not part of the image names.
         let from_folder = Splits::open(root.path()).unwrap();
-        assert_eq!(
-            counts(&*splits.train),
-            counts(&*from_folder.train),
-            "{names:?}: {expected}"
-        );
-        let val = |splits: &Splits| splits.val.as_ref().map(|val| counts(&**val));
-        assert_eq!(val(&splits), val(&from_folder), "{names:?}");
+        for pack in [tar_of, zip_of] {
+            let packed = pack(root.path(), target.path());
+            let splits = Splits::open(&packed).unwrap_or_else(|error| panic!("{names:?}: {error}"));
+            // The images are the same. In an archive, folders around all others are not part of the image names.
+            assert_eq!(
+                counts(&*splits.train),
+                counts(&*from_folder.train),
+                "{packed:?} {names:?}: {expected}"
+            );
+            let val = |splits: &Splits| splits.val.as_ref().map(|val| counts(&**val));
+            assert_eq!(val(&splits), val(&from_folder), "{packed:?} {names:?}");
+            for index in 0..splits.train.len() {
+                let (packed, loose) = (splits.train.image(index), from_folder.train.image(index));
+                assert_eq!(packed.unwrap().pixels(), loose.unwrap().pixels(), "{names:?}");
+            }
+        }
     }
 }
 
@@ -340,72 +342,4 @@ fn a_pipe_is_refused_without_waiting_for_its_other_end() {
         assert!(error.contains("a pipe or a device"), "{error}");
     }
     assert_eq!(Splits::open(root.path()).unwrap().train.len(), 6);
-}
-
-/// Returns a header of this kind and size, with a valid checksum.
-fn header(kind: tar::EntryType, size: u64) -> Vec<u8> {
-    let mut header = tar::Header::new_gnu();
-    header.set_path("long").unwrap();
-    header.set_entry_type(kind);
-    header.set_size(size);
-    header.set_mode(0o644);
-    header.set_cksum();
-    header.as_bytes().to_vec()
-}
-
-#[test]
-fn a_long_name_in_an_archive_is_limited() {
-    let root = tempdir().unwrap();
-    let path = root.path().join("data.tar");
-    for (kind, size) in [
-        (tar::EntryType::GNULongName, 3 << 30),
-        (tar::EntryType::XHeader, 1 << 32),
-    ] {
-        write(root.path(), "data.tar", &header(kind, size));
-        // A sparse file, which takes no space on disk.
-        File::options()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_len(size + 2048)
-            .unwrap();
-        match Splits::open(&path) {
-            Err(DataError::Archive { found, .. }) => {
-                assert!(found.contains(&format!("{size} bytes")), "{found}");
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-#[test]
-fn extended_headers_and_sparse_files_of_an_archive_are_understood() {
-    let root = tempdir().unwrap();
-    let path = root.path().join("data.tar");
-    let mut builder = tar::Builder::new(File::create(&path).unwrap());
-    let image = bmp(3, 2, [7; 3]);
-    let mut file = tar::Header::new_ustar();
-    file.set_size(image.len() as u64);
-    file.set_mode(0o644);
-    let long = format!("cat/{}/1.bmp", "deep".repeat(60));
-    builder
-        .append_pax_extensions([("comment", &b"x"[..]), ("path", long.as_bytes())])
-        .unwrap();
-    builder
-        .append_data(&mut file.clone(), "short", &image[..])
-        .unwrap();
-    builder
-        .append_pax_extensions([("GNU.sparse.major", &b"1"[..])])
-        .unwrap();
-    builder
-        .append_data(&mut file.clone(), "cat/sparse.bmp", &image[..])
-        .unwrap();
-    builder.append_data(&mut file, "dog/2.bmp", &image[..]).unwrap();
-    builder.finish().unwrap();
-    let train = Splits::open(&path).unwrap().train;
-    assert_eq!(counts(&*train), "cat 1, dog 1");
-    assert!(train.name(0).ends_with(&long), "{}", train.name(0));
-    assert_eq!(train.image(0).unwrap().pixels()[0], 7);
-    assert_eq!(train.image(1).unwrap().pixels()[0], 7);
-    assert!(Path::new(&path).is_file());
 }

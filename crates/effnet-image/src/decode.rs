@@ -6,6 +6,7 @@
 mod bmp;
 mod bmp_rle;
 mod gif;
+mod gif_blocks;
 mod gif_mend;
 mod jpeg;
 mod jpeg_header;

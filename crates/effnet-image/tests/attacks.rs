@@ -167,3 +167,35 @@ fn a_frame_without_any_palette_is_grey() {
     let image = Image::decode(&gif, "no-palette.gif").unwrap();
     assert_eq!(image.pixels(), [0, 0, 0, 255, 255, 255]);
 }
+
+#[test]
+fn bytes_between_the_blocks_of_a_gif_are_skipped_with_a_warning() {
+    let mut sound = b"GIF89a\x02\0\x01\0\0\0\0".to_vec();
+    let frame = b",\0\0\0\0\x02\0\x01\0\0\x08\x05\0\x01\xFC\x0B\x08\0;";
+    for (junk, count) in [
+        (&b"\0\0"[..], Some("none: 2")),
+        (b"\xFFjunk!\xFE\0\x01", Some("none: 6")),
+        // An animation's extension without data makes Pillow read on.
+        (b"!\xFF\x0BNETSCAPE2.0\0\x02ab\0", None),
+    ] {
+        sound.truncate(13);
+        sound.extend(junk);
+        sound.extend(frame);
+        let image = Image::decode(&sound, "junk.gif").unwrap();
+        assert_eq!(image.pixels(), [0, 0, 0, 255, 255, 255]);
+        let warnings: Vec<String> = image.warnings().iter().map(ToString::to_string).collect();
+        assert_eq!(warnings.len(), usize::from(count.is_some()), "{warnings:?}");
+        assert!(
+            count.is_none_or(|count| warnings[0].contains(count)),
+            "{warnings:?}"
+        );
+    }
+    for broken in [&b"!\xF9\x02\x01\0\0"[..], b"!\xF9\x03\x01\0\0\0", b";", b"!", b""] {
+        sound.truncate(13);
+        sound.extend(broken);
+        if broken.len() > 1 {
+            sound.extend(frame);
+        }
+        assert!(Image::decode(&sound, "broken.gif").is_err(), "{broken:?}");
+    }
+}

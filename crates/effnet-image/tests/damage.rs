@@ -63,8 +63,6 @@ impl Damaged {
                 }
                 Ok(())
             }
-            // GIFs are rejected when their data end early, even if all pixels have been read by then.
-            (Some(_), Err(_)) if name.contains(".gif") => Ok(()),
             (Some(_), Err(error)) => Err(format!("Pillow opens it: {error}")),
             // Whatever follows the pixels of a PNG does not matter here.
             (None, Ok(_)) if !self.is_mild || name.contains("junk-behind") => Ok(()),

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use effnet_data::{CsvDataset, Dataset, TarArchive};
+use effnet_data::{Archive, CsvDataset, Dataset};
 
 /// Images of a data set to read.
 const READ: usize = 4;
@@ -36,7 +36,7 @@ pub(crate) fn csv(bytes: &[u8]) {
 
 pub(crate) fn tar(bytes: &[u8]) {
     with_file(".tar", bytes, |path| {
-        let Ok(archive) = TarArchive::open(path) else {
+        let Ok(archive) = Archive::open(path) else {
             return;
         };
         for split in [None, Some("train")] {

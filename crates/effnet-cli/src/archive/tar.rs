@@ -1,18 +1,16 @@
 //! Reads images from tar archives, compressed or not.
 
-mod headers;
-
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use effnet_data::{ArchiveError, Forward, TarKind, walk_tar};
 use flate2::bufread::MultiGzDecoder;
 
-use super::{Members, damaged};
+use super::{Members, damaged, failure};
 use crate::failure::Failure;
-use headers::{Forward, walk};
 
 /// A compressed archive that unpacks to more bytes than this, and to more than [`MOST_GROWTH`] times its size, does not
 /// contain images.
@@ -29,11 +27,7 @@ impl TarFile {
     pub(super) fn open(path: &Path) -> Result<(Self, Members), Failure> {
         let (file, length) = open(path)?;
         let copy = file.try_clone().map_err(|error| Failure::of_io(&error))?;
-        let mut members = Members::default();
-        walk(&mut BufReader::new(copy), |name, place, size| {
-            members.add(name, place, size);
-        })
-        .map_err(damaged)?;
+        let members = list(&mut BufReader::new(copy))?;
         if members
             .images
             .iter()
@@ -63,9 +57,7 @@ pub(super) struct CompressedTar {
 
 impl CompressedTar {
     pub(super) fn open(path: &Path) -> Result<(Self, Members), Failure> {
-        let mut members = Members::default();
-        let mut reader = Unpacking::start(path)?;
-        walk(&mut reader, |name, place, size| members.add(name, place, size)).map_err(damaged)?;
+        let members = list(&mut Unpacking::start(path)?)?;
         let (path, reader) = (path.to_owned(), Mutex::new(None));
         Ok((Self { path, reader }, members))
     }
@@ -127,6 +119,22 @@ impl Forward for Unpacking {
             _ => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }
+}
+
+/// Lists the files of an archive.
+fn list(reader: &mut impl Forward) -> Result<Members, Failure> {
+    let mut members = Members::default();
+    walk_tar(reader, |member| {
+        match member.kind {
+            TarKind::File => members.add(&member.name, member.offset, member.size),
+            TarKind::GnuSparse => return Err(ArchiveError::Unsupported("sparse files".to_owned())),
+            // Folders, links and devices are not images.
+            _ => {}
+        }
+        Ok(())
+    })
+    .map_err(failure)?;
+    Ok(members)
 }
 
 fn open(path: &Path) -> Result<(File, u64), Failure> {

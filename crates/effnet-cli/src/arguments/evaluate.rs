@@ -9,7 +9,7 @@ use super::{InferenceArguments, InspectFormat};
 #[derive(Debug, Args)]
 pub struct EvaluateArguments {
     /// Labelled images: a folder with one subfolder per class (or with val/ containing such folders), a CSV file with
-    /// one path and label per line, or a tar archive of such a folder. Classes are identified by the network's class
+    /// one path and label per line, or a tar or zip archive of such a folder. Classes are identified by the network's class
     /// names, ImageNet synset ids or class numbers
     #[arg(value_name = "DATA")]
     pub data: PathBuf,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::values::{
     Auto, ClassWeights, FreezeName, OptimizerName, PrecisionName, ProfileName, Ranged, Recipe, ScheduleName,
+    number,
 };
 
 /// Defines each setting as `name: type = default of train, default of finetune, range;`, with its help in the doc
@@ -30,6 +31,7 @@ macro_rules! settings {
         pub struct PartialSettings {$(
             $(#[doc = $doc])+
             #[arg($($arg)*)]
+            $(#[arg(value_parser = number::<$type>($range))])?
             #[serde(skip_serializing_if = "Option::is_none")]
             pub $name: Option<$type>,
         )+}
@@ -85,7 +87,7 @@ macro_rules! settings {
 
 settings! {
     /// Training images: a folder with one subfolder per class (or train/ and val/ containing such folders), a CSV
-    /// file with one path and label per line, or a tar archive of such a folder
+    /// file with one path and label per line, or a tar or zip archive of such a folder
     #[arg(value_name = "DATA")]
     data: PathBuf = PathBuf::new(), PathBuf::new();
     /// Fraction of each class to hold out for validation if there is no val/ (0 = none)
@@ -268,7 +270,7 @@ impl Settings {
     /// If it is not.
     pub fn check_data(&self) -> anyhow::Result<()> {
         if self.data.as_os_str().is_empty() {
-            bail!("no training images: expected DATA, a folder, a CSV file or a tar archive");
+            bail!("no training images: expected DATA, a folder, a CSV file, or a tar or zip archive");
         }
         if self.data.to_str().is_none() {
             let shown = self.data.display();

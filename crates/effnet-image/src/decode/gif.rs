@@ -1,12 +1,12 @@
 //! GIF, first frame, like Pillow's `GifImagePlugin`.
 
-use std::borrow::Cow;
+use std::io::Read as _;
 use std::num::NonZeroU64;
 
 use gif::{ColorOutput, DecodeOptions as GifOptions, DecodingError, Frame, MemoryLimit};
 
 use super::samples::Samples;
-use super::{Raster, gif_mend};
+use super::{Raster, gif_blocks, gif_mend};
 use crate::error::Fault;
 use crate::orientation::Orientation;
 use crate::{DecodeOptions, ImageWarning};
@@ -14,12 +14,13 @@ use crate::{DecodeOptions, ImageWarning};
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fault> {
     let mut settings = GifOptions::new();
     settings.set_color_output(ColorOutput::Indexed);
-    settings.allow_unknown_blocks(true);
     settings.set_memory_limit(
         NonZeroU64::new(options.max_memory).map_or(MemoryLimit::Unlimited, MemoryLimit::Bytes),
     );
-    let bytes = with_palette(bytes);
-    let mut decoder = settings.read_info(&bytes[..]).map_err(fault)?;
+    let blocks = gif_blocks::Blocks::find(bytes)?;
+    let mut decoder = settings
+        .read_info(blocks.head.chain(blocks.frame))
+        .map_err(fault)?;
     let screen = (usize::from(decoder.width()), usize::from(decoder.height()));
     let global = decoder.global_palette().map(<[u8]>::to_vec);
 
@@ -34,12 +35,18 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
 
     let mut indices = vec![0; decoder.buffer_size()];
     let mut warnings = Vec::new();
+    if blocks.junk > 0 {
+        let junk = blocks.junk;
+        warnings.push(ImageWarning::damaged(format!(
+            "bytes between its blocks that belong to none: {junk}"
+        )));
+    }
     if !indices.is_empty()
         && let Err(error) = decoder.read_into_buffer(&mut indices)
     {
         let refused = fault(error);
         warnings.push(ImageWarning::damaged(&refused));
-        indices = gif_mend::indices(&bytes, &frame).ok_or(refused)?;
+        indices = gif_mend::indices(blocks.frame, &frame).ok_or(refused)?;
     }
     let palette = frame.palette.clone().or(global);
     let canvas = place(&frame, &indices, width, height);
@@ -50,25 +57,6 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Raster, Fa
         orientation: Orientation::Upright,
         warnings,
     })
-}
-
-/// Gives a file without a global palette a palette of greys, since Pillow shows a frame without a palette in
-/// this way.
-fn with_palette(bytes: &[u8]) -> Cow<'_, [u8]> {
-    const FLAGS: usize = 10;
-    const HEADER: usize = 13;
-    const HAS_PALETTE: u8 = 0x80;
-    const OF_256_COLORS: u8 = 7;
-    match bytes.get(FLAGS) {
-        Some(flags) if flags & HAS_PALETTE == 0 && bytes.len() >= HEADER => {
-            let mut file = bytes[..HEADER].to_vec();
-            file[FLAGS] |= HAS_PALETTE | OF_256_COLORS;
-            file.extend((0..=u8::MAX).flat_map(|grey| [grey; 3]));
-            file.extend_from_slice(&bytes[HEADER..]);
-            Cow::Owned(file)
-        }
-        _ => Cow::Borrowed(bytes),
-    }
 }
 
 /// Places the frame's indices on the whole screen, surrounded by the transparent index, or by 0 if there is

@@ -6,10 +6,14 @@
 
 use gif::Frame;
 
+use super::gif_blocks::palette_size;
+
+/// Length of what precedes the palette of a frame; its last byte has the flags.
+const DESCRIPTOR: usize = 10;
 const MAX_BITS: u32 = 12;
 const TABLE: usize = 1 << MAX_BITS;
 
-/// Returns the indices of the first frame, row by row; `None` if not all of them can be read.
+/// Returns the indices of the frame that begins with `bytes`, row by row; `None` if not all of them can be read.
 pub(super) fn indices(bytes: &[u8], frame: &Frame<'_>) -> Option<Vec<u8>> {
     let (width, height) = (usize::from(frame.width), usize::from(frame.height));
     let (bits, data) = frame_data(bytes)?;
@@ -27,31 +31,10 @@ pub(super) fn indices(bytes: &[u8], frame: &Frame<'_>) -> Option<Vec<u8>> {
     Some(indices)
 }
 
-/// Returns the size of a colour table from the flags that declare it.
-fn table_size(flags: u8) -> usize {
-    if flags & 0x80 == 0 { 0 } else { 6 << (flags & 7) }
-}
-
-/// Returns the code size of the first frame and the joined bytes of its blocks, cut off where the file ends.
+/// Returns the code size of the frame that begins here and the joined bytes of its blocks, cut off where the file
+/// ends.
 fn frame_data(bytes: &[u8]) -> Option<(u32, Vec<u8>)> {
-    let mut at = 13 + table_size(*bytes.get(10)?);
-    loop {
-        let kind = *bytes.get(at)?;
-        at += 1;
-        match kind {
-            b'!' => {
-                at += 1;
-                while *bytes.get(at)? > 0 {
-                    at += 1 + usize::from(bytes[at]);
-                }
-                at += 1;
-            }
-            b',' => break,
-            b';' => return None,
-            _ => {}
-        }
-    }
-    at += 9 + table_size(*bytes.get(at + 8)?);
+    let mut at = DESCRIPTOR + palette_size(*bytes.get(DESCRIPTOR - 1)?);
     let bits = u32::from(*bytes.get(at)?);
     at += 1;
     let mut data = Vec::new();
