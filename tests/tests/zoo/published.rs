@@ -28,11 +28,7 @@ fn photos() -> Result<Vec<PathBuf>, String> {
 fn classify(weights: &Path, photos: &[PathBuf], arguments: &[&str]) -> Finished {
     let mut command = effnet();
     command.arg("classify").args(photos).arg("--weights").arg(weights);
-    finish(
-        command
-            .args(["--top-k", "0", "--format", "jsonl"])
-            .args(arguments),
-    )
+    finish(command.args(["--top-k", "0", "--format", "json"]).args(arguments))
 }
 
 /// The logits by class, one row per photo.
