@@ -1,4 +1,5 @@
-"""Creates the small checkpoints in crates/effnet-checkpoint/tests/fixtures.
+"""Creates the small checkpoints in crates/effnet-checkpoint/tests/fixtures, and the lists of names in
+crates/effnet/tests/fixtures/naming.
 
 Run with the reference interpreter:  .venv/bin/python scripts/reference/checkpoint_fixtures.py
 
@@ -24,7 +25,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 warnings.filterwarnings("ignore")
-OUT = Path(__file__).resolve().parents[2] / "crates/effnet-checkpoint/tests/fixtures"
+CRATES = Path(__file__).resolve().parents[2] / "crates"
+OUT = CRATES / "effnet-checkpoint/tests/fixtures"
+NAMING = CRATES / "effnet/tests/fixtures/naming"
 NAMES = {
     torch.float64: "f64", torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16",
     torch.int64: "i64", torch.int32: "i32", torch.int16: "i16", torch.int8: "i8", torch.uint8: "u8",
@@ -161,6 +164,13 @@ def wrappers():
     save("prefixed_partly.pth", mixed, mixed)
     save("wrapped_module.pth", {"model": Tiny(), "epoch": 1}, state, wrapper="model", whole_module=True,
          left_out=["epoch"])
+    momentum = torch.optim.SGD(Tiny().parameters(), lr=0.1, momentum=0.9).state_dict()
+    save("wrapped_list.pth", [state, momentum], state, wrapper="0", left_out=["1"])
+    save("wrapped_tuple.pth", (3, state), state, wrapper="1", left_out=["0"], legacy=True)
+    torch.save({"nets": ({"weights": state}, momentum), "losses": [0.5, 0.25]}, OUT / "deep_list.pth")
+    torch.save({0: state, 1: average, "folds": 2}, OUT / "deep_numbers.pth")
+    torch.save([state, average, momentum], OUT / "bad_list_of_two.pth")
+    torch.save([ramp(2), ramp(3)], OUT / "bad_list_of_tensors.pth")
     save("flat_with_extras.pth", {**state, "epoch": 5, "classes": ["cat", "dog"]}, state,
          left_out=["epoch", "classes"])
 
@@ -276,12 +286,18 @@ def naming():
         "timm": timm.create_model("tf_efficientnet_b0"),
     }
     for scheme, network in networks.items():
-        lines = [f"{name} {'x'.join(map(str, tensor.shape))}" for name, tensor in network.state_dict().items()]
-        (OUT / "naming" / f"b0_{scheme}.txt").write_text("\n".join(lines) + "\n")
+        list_names(f"b0_{scheme}", network)
+    for relative in ("cc_b0_4e", "x_b3", "b1_pruned"):
+        list_names(f"{relative}_timm", timm.create_model(f"efficientnet_{relative}"))
+
+
+def list_names(name, network):
+    lines = [f"{name} {'x'.join(map(str, tensor.shape))}" for name, tensor in network.state_dict().items()]
+    (NAMING / f"{name}.txt").write_text("\n".join(lines) + "\n")
 
 
 def main():
-    (OUT / "naming").mkdir(parents=True, exist_ok=True)
+    NAMING.mkdir(parents=True, exist_ok=True)
     containers()
     dtypes_and_strides()
     wrappers()

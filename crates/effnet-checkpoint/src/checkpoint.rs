@@ -50,7 +50,8 @@ pub struct Checkpoint {
 pub struct OpenOptions {
     /// The top-level key to open instead of the first default key: for example `state_dict` rather than the
     /// averaged `state_dict_ema`. With [`anchors`](Self::anchors), this may also name keys below it and the
-    /// prefix of a network, joined by dots: `checkpoint.model`, `state_dict.student`.
+    /// prefix of a network, joined by dots: `checkpoint.model`, `state_dict.student`. The elements of a list or
+    /// tuple have the keys `0`, `1` and so on.
     pub wrapper: Option<String>,
     /// Names of tensors that every network contains exactly once. If any are set, the state_dict is searched
     /// for under all keys and prefixes, and whatever precedes an anchor is stripped from the names.
@@ -125,8 +126,8 @@ impl OpenOptions {
 
 impl Checkpoint {
     /// Opens a file with the default options, which select the first of the keys `state_dict_ema`,
-    /// `model_ema`, `ema`, `state_dict`, `model_state_dict`, `model` and `net` that contains tensors, or else
-    /// the file itself.
+    /// `model_ema`, `ema`, `state_dict`, `model_state_dict`, `model` and `net` that contains tensors, or the only
+    /// element of a list that does, or else the file itself.
     ///
     /// # Errors
     /// Same as [`OpenOptions::open`].
@@ -144,7 +145,7 @@ impl Checkpoint {
         self.container
     }
 
-    /// The top-level key that was opened; `None` if the file itself is the state_dict or module.
+    /// The top-level key or the number of the element that was opened; `None` if the file itself is the state_dict or module.
     pub fn wrapper(&self) -> Option<&str> {
         self.wrapper.as_deref()
     }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod budget;
+mod calls;
 mod cast;
 mod checkpoint;
 mod container;

@@ -74,13 +74,32 @@ impl Search<'_> {
                 if !matches!(self.objects.tensor(member), Ok(None)) {
                     prefixes.push(prefix.to_owned());
                 }
-            } else if depth < MAX_DEPTH {
-                let path = join(path, &key);
-                self.objects.graph.budget.name(path.len())?;
-                self.visit(member, &path, depth + 1, sites)?;
+            } else {
+                self.descend(member, path, &key, depth, sites)?;
+            }
+        }
+        for (index, &element) in self.elements(value)?.iter().enumerate() {
+            if matches!(element, Value::Node(_)) {
+                self.descend(element, path, &index.to_string(), depth, sites)?;
             }
         }
         self.add(value, path, prefixes, sites)
+    }
+
+    fn descend(
+        &self,
+        member: Value,
+        path: &str,
+        key: &str,
+        depth: usize,
+        sites: &mut Vec<Site>,
+    ) -> Result<(), ErrorKind> {
+        if depth == MAX_DEPTH {
+            return Ok(());
+        }
+        let path = join(path, key);
+        self.objects.graph.budget.name(path.len())?;
+        self.visit(member, &path, depth + 1, sites)
     }
 
     fn add(
@@ -158,11 +177,22 @@ impl Search<'_> {
         if self.objects.module(value).is_some() {
             return Ok(());
         }
-        for (key, member) in self.members(value)? {
+        let mut members = self.members(value)?;
+        if depth == 0 && members.is_empty() {
+            // Charged above, like the members of a mapping.
+            members = self.objects.graph.numbered(value).unwrap_or_default();
+        }
+        for (key, member) in members {
             if statements.len() == MAX_STATEMENTS {
                 break;
             }
-            let Some(key) = self.key(key)? else { continue };
+            // Further down, numbers are those of an optimizer's parameters.
+            let key = if depth == 0 {
+                self.key(key)?
+            } else {
+                self.text(key)?
+            };
+            let Some(key) = key else { continue };
             let path = join(path, &key);
             self.objects.graph.budget.name(path.len())?;
             let text = match member {
@@ -191,9 +221,21 @@ impl Search<'_> {
         }
     }
 
-    /// Returns a key as text if it can be part of a name.
+    /// Returns a key as text if it can be part of a name: a short string, or a number.
     fn key(&self, key: Value) -> Result<Option<String>, ErrorKind> {
-        self.text(key)
+        match key {
+            Value::Int(number) => Ok(Some(number.to_string())),
+            _ => self.text(key),
+        }
+    }
+
+    /// Returns the elements of a list or tuple; none for other values.
+    fn elements(&self, value: Value) -> Result<&[Value], ErrorKind> {
+        let graph = self.objects.graph;
+        let elements = graph.sequence(value).unwrap_or_default();
+        graph.budget.step(elements.len());
+        graph.budget.check()?;
+        Ok(elements)
     }
 
     fn members(&self, value: Value) -> Result<Vec<(Value, Value)>, ErrorKind> {

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use crate::Tensor;
 use crate::budget::Budget;
+use crate::calls::unusual;
 use crate::error::ErrorKind;
 use crate::geometry::Geometry;
 use crate::object::Objects;
@@ -26,37 +27,6 @@ const WRAPPERS: [&str; 7] = [
     "model_state_dict",
     "model",
     "net",
-];
-
-/// Functions that unpickling calls in ordinary checkpoints; errors mention any others.
-const ORDINARY_CALLS: [&str; 16] = [
-    "collections.OrderedDict",
-    "collections.defaultdict",
-    "collections.Counter",
-    "_codecs.encode",
-    "copyreg._reconstructor",
-    "copy_reg._reconstructor",
-    "builtins.set",
-    "__builtin__.set",
-    "argparse.Namespace",
-    "pathlib.PosixPath",
-    "numpy.dtype",
-    "numpy.ndarray",
-    "numpy.core.multiarray._reconstruct",
-    "numpy._core.multiarray._reconstruct",
-    "numpy.core.multiarray.scalar",
-    "numpy._core.multiarray.scalar",
-];
-
-/// Prefixes of the names in `torch` that ordinary checkpoints call.
-const TORCH_PARTS: [&str; 7] = [
-    "_utils._rebuild_",
-    "_tensor._rebuild_",
-    "nn.",
-    "optim.",
-    "Size",
-    "device",
-    "dtype",
 ];
 
 /// Maximum nesting of modules; real networks have 10 levels.
@@ -126,7 +96,10 @@ impl Selector<'_> {
         let mut selection = Selection::default();
         let entries = match self.objects.module(root) {
             Some(_) => Vec::new(),
-            None => self.entries(root)?,
+            None => match self.entries(root)? {
+                entries if entries.is_empty() => self.objects.graph.numbered(root).unwrap_or_default(),
+                entries => entries,
+            },
         };
         let site = self.site(&entries, requested)?;
         let (chosen, opened) = match &site {
@@ -161,7 +134,7 @@ impl Selector<'_> {
         if selection.tensors.is_empty() {
             return Err(self.no_tensors(&entries, selection.wrapper.as_deref()));
         }
-        selection.calls = self.calls();
+        selection.calls = unusual(self.objects.graph);
         selection.statements = self.search.statements(root)?;
         Ok(selection)
     }
@@ -202,7 +175,10 @@ impl Selector<'_> {
     }
 
     /// Returns the requested key, whatever it contains, or the first of the default keys that contains
-    /// tensors.
+    /// tensors, or the only element of a list that does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchWrapper`], and [`ErrorKind::SeveralNetworks`] if several elements of a list do.
     fn wrapper(
         &self,
         entries: &Entries,
@@ -220,6 +196,16 @@ impl Selector<'_> {
             })?;
             return Ok(Some((wanted.to_owned(), found.1)));
         }
+        let graph = self.objects.graph;
+        if graph.sequence(graph.root).is_some() {
+            let holders = entries.iter().filter(|&&(_, value)| self.holds_tensors(value));
+            let mut holders: Vec<_> = holders.map(|&(key, value)| (self.key(key), value)).collect();
+            if holders.len() > 1 {
+                let keys = holders.into_iter().map(|(key, _)| key).collect();
+                return Err(ErrorKind::SeveralNetworks { keys });
+            }
+            return Ok(holders.pop());
+        }
         Ok(WRAPPERS.iter().find_map(|&name| {
             let &(_, value) = find(name)?;
             self.holds_tensors(value).then(|| (name.to_owned(), value))
@@ -227,7 +213,10 @@ impl Selector<'_> {
     }
 
     fn is_key(&self, key: Value, name: &str) -> bool {
-        self.objects.graph.raw(key) == Some(name.as_bytes())
+        match key {
+            Value::Int(number) => number.to_string() == name,
+            _ => self.objects.graph.raw(key) == Some(name.as_bytes()),
+        }
     }
 
     /// Returns the entries of a mapping, charged to the budget before they are copied.
@@ -379,6 +368,8 @@ impl Selector<'_> {
             )
         } else if self.is_tensor(graph.root) {
             "the file is a single unnamed tensor; save a state_dict instead".to_owned()
+        } else if graph.sequence(graph.root).is_some() {
+            "no element of the saved list is a state_dict; save a state_dict".to_owned()
         } else if !elsewhere.is_empty() {
             format!(
                 "the default keys contain none, but {} does; select it with --key",
@@ -392,14 +383,8 @@ impl Selector<'_> {
                 quote_list(&keys)
             )
         };
-        let calls = self.calls();
+        let calls = unusual(graph);
         ErrorKind::NoTensors { found, calls }
-    }
-
-    /// Returns what unpickling in Python would call, except for what ordinary checkpoints call.
-    fn calls(&self) -> Vec<String> {
-        let called = self.objects.graph.called().into_iter();
-        called.filter(|name| !is_ordinary(name)).collect()
     }
 }
 
@@ -411,17 +396,4 @@ pub(crate) fn only(mut sites: Vec<Site>) -> Result<Option<Site>, ErrorKind> {
         });
     }
     Ok(sites.pop())
-}
-
-/// Functions and classes of torch that describe tensors, modules and optimizers. Others, such as `torch.load`
-/// or `torch.hub.load`, run code.
-fn is_ordinary(name: &str) -> bool {
-    match name.strip_prefix("torch.") {
-        Some(rest) => {
-            rest.ends_with("Tensor")
-                || rest.ends_with("Storage")
-                || TORCH_PARTS.iter().any(|part| rest.starts_with(part))
-        }
-        None => ORDINARY_CALLS.contains(&name),
-    }
 }

@@ -24,11 +24,17 @@ const CHURN: usize = 4;
 /// Length allowed for the advice, the path and 200 characters of the file, or of several names in it.
 const MESSAGE: usize = 1200;
 
-/// Opens a file, reads its tensors, and checks the cost against the size of the file.
+/// Opens a file, reads its tensors, and checks the cost against the size of the file. Does the same while looking
+/// for networks below all keys.
 fn affordable(path: &Path) -> Result<Checkpoint, Error> {
+    let _ = affordable_with(&OpenOptions::default().with_anchors(&["k.weight"]), path);
+    affordable_with(&OpenOptions::default(), path)
+}
+
+fn affordable_with(options: &OpenOptions, path: &Path) -> Result<Checkpoint, Error> {
     let len = std::fs::metadata(path).unwrap().len() as usize;
     let ((outcome, work), memory) = counted(|| {
-        let (outcome, work) = OpenOptions::default().open_measured(path);
+        let (outcome, work) = options.open_measured(path);
         if let Ok(checkpoint) = &outcome {
             for (_, tensor) in checkpoint.state_dict().iter() {
                 drop(tensor.bytes());
@@ -328,6 +334,15 @@ fn object(long: usize, text: u8, root: usize, parts: &[usize], times: usize) -> 
         .collect();
     // In a list, the keys become elements.
     [&head[..], open, &body.repeat(times), close].concat()
+}
+
+/// A list with a million references to itself, in a few bytes each: the search below its keys ends all the same.
+#[test]
+fn lists_that_hold_themselves_are_searched_within_the_budget() {
+    let cycle = [&b"\x80\x02]q\x01("[..], &b"h\x01".repeat(1_000_000), b"e."].concat();
+    for bytes in [stream(&cycle, b"]."), zip(&cycle)] {
+        assert!(affordable_bytes(&bytes).is_err());
+    }
 }
 
 proptest! {

@@ -104,6 +104,7 @@ reads! {
     a_prefix_that_some_names_lack_stays: "prefixed_partly.pth";
     what_is_no_tensor_is_left_out_by_name: "flat_with_extras.pth";
     tensors_of_unsupported_kinds_are_listed: "odd_kinds.pth";
+    the_only_state_dict_of_a_list_is_read: "wrapped_list.pth", "wrapped_tuple.pth";
     an_optimizer_with_unsupported_kinds_is_no_obstacle: "odd_optimizer.pth";
 }
 
@@ -157,6 +158,55 @@ fn a_demanded_wrapper_that_is_missing_lists_those_that_are_there() {
         .open(fixture("wrapped_average.pth"))
         .unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::NoTensors { .. }), "{error}");
+}
+
+/// The value of the convolution's bias, which identifies the network: 0 in the first, 1 more in its average.
+fn bias(checkpoint: &Checkpoint) -> f32 {
+    checkpoint
+        .state_dict()
+        .get("conv.bias")
+        .unwrap()
+        .floats()
+        .unwrap()[0]
+}
+
+#[test]
+fn elements_of_a_list_and_numbered_keys_are_opened_by_number() {
+    let first = bias(&Checkpoint::open(fixture("zip_flat.pth")).unwrap());
+    for anchors in [&[][..], &["conv.weight"]] {
+        for name in ["bad_list_of_two.pth", "deep_numbers.pth"] {
+            for (key, offset) in [("0", 0.0), ("1", 1.0)] {
+                let options = OpenOptions::default().with_anchors(anchors).with_wrapper(key);
+                let checkpoint = options.open(fixture(name)).unwrap();
+                assert_eq!(checkpoint.wrapper(), Some(key), "{name}");
+                assert_eq!(bias(&checkpoint), first + offset, "{name}: {key}");
+                assert_eq!(
+                    checkpoint.left_out().len(),
+                    2,
+                    "{name}: {:?}",
+                    checkpoint.left_out()
+                );
+            }
+            let error = OpenOptions::default()
+                .with_anchors(anchors)
+                .with_wrapper("3")
+                .open(fixture(name));
+            let error = error.unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::NoSuchWrapper { .. }), "{error}");
+            assert!(error.to_string().contains("found `0`, `1`,"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_network_in_a_list_further_down_is_found() {
+    let options = OpenOptions::default().with_anchors(&["conv.weight"]);
+    let checkpoint = options.open(fixture("deep_list.pth")).unwrap();
+    assert_eq!(checkpoint.wrapper(), Some("nets.0.weights"));
+    assert_eq!(checkpoint.left_out(), ["losses"]);
+    let checkpoint = options.open(fixture("wrapped_tuple.pth")).unwrap();
+    assert_eq!(checkpoint.wrapper(), Some("1"));
+    assert_eq!(checkpoint.statements(), [("0".to_owned(), "3".to_owned())]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod support;
 
 use std::io::Write;
 
-use effnet_checkpoint::{Checkpoint, ErrorKind};
+use effnet_checkpoint::{Checkpoint, ErrorKind, OpenOptions};
 use support::fixture;
 
 /// Returns the message for a file with these bytes.
@@ -96,6 +96,27 @@ fn a_torchscript_archive_is_refused_by_name() {
         error.to_string().contains("save the state_dict instead"),
         "{error}"
     );
+}
+
+#[test]
+fn a_list_of_several_networks_is_refused_with_their_numbers() {
+    for anchors in [&[][..], &["conv.weight"]] {
+        let options = OpenOptions::default().with_anchors(anchors);
+        let error = options.open(fixture("bad_list_of_two.pth")).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("2 networks; pass --key with one of `0`, `1`"),
+            "{error}"
+        );
+        let error = options.open(fixture("bad_list_of_tensors.pth")).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("no element of the saved list is a state_dict"),
+            "{error}"
+        );
+    }
 }
 
 #[test]

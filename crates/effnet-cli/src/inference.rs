@@ -3,6 +3,8 @@
 //! Weights, profile, labels and preprocessing must match: a wrong combination silently gives wrong results. The crate
 //! `effnet` determines them; this module only passes on the flags, in the same way for all commands.
 
+use std::path::Path;
+
 use anyhow::anyhow;
 use effnet::{Backend, Config, Error, Labels, LoadOptions, ModelFile, ModelOptions, Weights, Zoo, transform};
 use effnet_checkpoint::quote_list;
@@ -68,6 +70,14 @@ pub(crate) fn warn(file: &ModelFile, printer: &Printer) {
             file.weights().name,
             quote_list(&left_out)
         ));
+    }
+}
+
+/// Adds the flag and its file to an error about the number of labels.
+pub(crate) fn of_labels(error: Error, labels: Option<&Path>) -> anyhow::Error {
+    match (&error, labels) {
+        (Error::LabelCount { .. }, Some(path)) => anyhow!("--labels {}: {error}", path.display()),
+        _ => anyhow!(error),
     }
 }
 
@@ -146,10 +156,8 @@ impl Inference {
         let options = options(&arguments.network.model)
             .with_num_classes(arguments.classes.num_classes)
             .with_labels(labels.clone());
-        let file = ModelFile::open(weights, &options).map_err(|error| match (&error, &arguments.labels) {
-            (Error::LabelCount { .. }, Some(path)) => anyhow!("--labels {}: {error}", path.display()),
-            _ => anyhow!(error),
-        })?;
+        let file = ModelFile::open(weights, &options)
+            .map_err(|error| of_labels(error, arguments.labels.as_deref()))?;
         warn(&file, printer);
         let transform = transform(&arguments.network.preprocessing.overrides(), &file, &zoo.manifest)?;
         Ok(Self {

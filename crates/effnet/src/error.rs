@@ -92,6 +92,31 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The network in the file is a published variant whose channels were pruned.
+    #[error(
+        "{}: this EfficientNet was pruned: its blocks have widths of their own (timm's efficientnet_*_pruned), \
+         which are not supported; expected one of b0 to b8 or l2, whose stages have one width each",
+        path.display()
+    )]
+    Pruned {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file or its folder states a padding and a batch-norm epsilon that no profile combines.
+    #[error(
+        "{}: the file or the settings in its folder state `{padding}` padding and a batch-norm epsilon of {epsilon:?}, \
+         which no profile combines; expected `same` and 1e-3 (profile tf), `symmetric` and 1e-5 (timm) or `symmetric` \
+         and 1e-3 (torchvision); if the settings belong to other weights, pass --profile",
+        path.display()
+    )]
+    UnknownProfile {
+        /// The file.
+        path: PathBuf,
+        /// The padding: `same`, `symmetric` or `valid`.
+        padding: &'static str,
+        /// The epsilon.
+        epsilon: f64,
+    },
     /// The classifier has an unexpected number of classes.
     #[error(
         "{}: expected {expected} {}, found {found}; pass --num-classes {found}, and --labels FILE with the \

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::Error;
+
 /// Maximum size of a labels file; a larger file is something else. ImageNet-21k has 21,843 names, under 1 MB.
 const MAX_BYTES: u64 = 16 << 20;
 
@@ -257,6 +259,21 @@ impl Labels {
         self.0.is_empty()
     }
 
+    /// Checks that there is one label for each of `classes` classes.
+    ///
+    /// # Errors
+    /// [`Error::LabelCount`] with both numbers.
+    pub fn check_count(&self, classes: usize) -> Result<(), Error> {
+        let found = self.len();
+        if found == classes {
+            return Ok(());
+        }
+        Err(Error::LabelCount {
+            found,
+            expected: classes,
+        })
+    }
+
     /// Name of a class; empty if the class does not exist.
     pub fn get(&self, class: usize) -> &str {
         self.0.get(class).map_or("", String::as_str)
@@ -310,6 +327,14 @@ mod tests {
     fn a_device_without_end_is_refused() {
         let error = Labels::open(Path::new("/dev/zero")).unwrap_err();
         assert!(matches!(error, LabelsError::TooLarge { .. }), "{error}");
+    }
+
+    #[test]
+    fn another_number_of_classes_is_refused_with_both_numbers() {
+        let labels = Labels::numbered(1);
+        assert!(labels.check_count(1).is_ok());
+        let error = labels.check_count(3).unwrap_err();
+        assert_eq!(error.to_string(), "found 1 name, but the weights have 3 classes");
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod prediction;
 mod preprocessing;
 mod profile_evidence;
 mod published_names;
+mod stated_constants;
 mod zoo;
 
 pub use backend::{Backend, BackendError, Images, Pending, Rows};

@@ -71,13 +71,8 @@ impl ModelFile {
                 expected,
             });
         }
-        if let Some(labels) = &options.labels
-            && labels.len() != classes
-        {
-            return Err(Error::LabelCount {
-                found: labels.len(),
-                expected: classes,
-            });
+        if let Some(labels) = &options.labels {
+            labels.check_count(classes)?;
         }
         if let Some(labels) = &file.metadata.labels
             && options.labels.is_none()
@@ -122,9 +117,23 @@ impl ModelFile {
     ///
     /// # Errors
     /// [`Error::Checkpoint`], [`Error::NotEfficientNet`], [`Error::OtherVariant`], [`Error::NoVariant`],
-    /// [`Error::Metadata`].
+    /// [`Error::Pruned`], [`Error::UnknownProfile`], [`Error::Metadata`].
     pub fn inspect(weights: Weights, options: &ModelOptions) -> Result<Self, Error> {
         let checkpoint = weights.open_network(options.key.as_deref())?;
+        Self::from_checkpoint(weights, checkpoint, options)
+    }
+
+    /// Determines the variant and the profile of a checkpoint that was opened from these weights, for callers
+    /// that also need checkpoints of other networks: nothing is opened twice. [`ModelOptions::key`] is ignored,
+    /// because the checkpoint has settled it.
+    ///
+    /// # Errors
+    /// Same as [`inspect`](Self::inspect), except [`Error::Checkpoint`].
+    pub fn from_checkpoint(
+        weights: Weights,
+        checkpoint: Checkpoint,
+        options: &ModelOptions,
+    ) -> Result<Self, Error> {
         let path = || weights.path().to_owned();
         let mut metadata = ModelMetadata::from_entries(checkpoint.metadata())
             .map_err(|source| Error::Metadata { path: path(), source })?;
@@ -139,6 +148,7 @@ impl ModelFile {
                     found,
                 });
             }
+            (_, None) if signature.is_pruned => return Err(Error::Pruned { path: path() }),
             // Strict loading reports what is wrong with it.
             (Some(variant), _) | (None, Some(variant)) => variant,
             (None, None) => return Err(Error::NoVariant { path: path() }),
@@ -152,7 +162,12 @@ impl ModelFile {
             (profile, ProfileSource::Caller)
         } else {
             let entry = weights.entry.as_ref();
-            settle(&checkpoint, &metadata, &beside, entry, scheme, Some(variant))
+            let settled = settle(&checkpoint, &metadata, &beside, entry, scheme, Some(variant));
+            settled.map_err(|unknown| Error::UnknownProfile {
+                path: path(),
+                padding: unknown.padding,
+                epsilon: unknown.epsilon,
+            })?
         };
         beside.complete(&mut metadata, signature.num_classes);
         Ok(Self {

@@ -14,6 +14,7 @@ use effnet_hub::Entry;
 use serde::Deserialize;
 
 use crate::ModelMetadata;
+use crate::stated_constants::{StatedConstants, UnknownConstants, profile_of};
 
 /// Maximum size of a configuration file next to a weight file.
 const MAX_CONFIG: u64 = 4 << 20;
@@ -39,6 +40,9 @@ pub enum ProfileSource {
 }
 
 /// Returns the profile of a file and its source. Sources are tried in the order of [`ProfileSource`].
+///
+/// # Errors
+/// [`UnknownConstants`] if the file or its folder states a padding and an epsilon that no profile combines.
 pub(crate) fn settle(
     checkpoint: &Checkpoint,
     metadata: &ModelMetadata,
@@ -46,31 +50,51 @@ pub(crate) fn settle(
     entry: Option<&Entry>,
     scheme: Scheme,
     variant: Option<Variant>,
-) -> (Profile, ProfileSource) {
+) -> Result<(Profile, ProfileSource), UnknownConstants> {
     let path = checkpoint.path();
-    let stated = || {
-        let of_layers = of_layers(checkpoint, scheme);
-        let texts = architectures(checkpoint).chain(config.architectures.iter().map(String::as_str));
-        of_layers.or_else(|| of_architectures(texts, scheme))
-    };
     if let Some(profile) = metadata.profile {
-        return (profile, ProfileSource::Metadata);
+        return Ok((profile, ProfileSource::Metadata));
     }
-    if let Some(profile) = stated() {
-        return (profile, ProfileSource::Stated);
+    if let Some(profile) = stated(checkpoint, config, scheme)? {
+        return Ok((profile, ProfileSource::Stated));
     }
     if let Some(entry) = entry {
-        return (entry.profile, ProfileSource::Published);
+        return Ok((entry.profile, ProfileSource::Published));
     }
     if scheme == Scheme::Timm && is_named_port(path) {
-        return (Profile::Tf, ProfileSource::Name);
+        return Ok((Profile::Tf, ProfileSource::Name));
     }
     let source = if scheme == Scheme::Timm {
         ProfileSource::Guess
     } else {
         ProfileSource::Scheme
     };
-    (Profile::default_for(scheme, variant), source)
+    Ok((Profile::default_for(scheme, variant), source))
+}
+
+/// The profile that the file or its folder states: the constants of the layers, or else of the network and its
+/// arguments in timm.
+fn stated(
+    checkpoint: &Checkpoint,
+    config: &Config,
+    scheme: Scheme,
+) -> Result<Option<Profile>, UnknownConstants> {
+    if let Some(profile) = of_layers(checkpoint, scheme)? {
+        return Ok(Some(profile));
+    }
+    if scheme != Scheme::Timm {
+        return Ok(None);
+    }
+    let texts = architectures(checkpoint).chain(config.architectures.iter().map(String::as_str));
+    let network = of_architectures(texts);
+    let mut constants = StatedConstants::default();
+    for (path, value) in checkpoint.statements() {
+        constants.take(path.rsplit('.').next().unwrap_or_default(), value);
+    }
+    for (argument, value) in &config.arguments {
+        constants.take(argument, value);
+    }
+    constants.profile(network)
 }
 
 /// Whether the file or its folder is named after one of timm's ports from TensorFlow.
@@ -99,10 +123,7 @@ fn architectures(checkpoint: &Checkpoint) -> impl Iterator<Item = &str> {
 }
 
 /// The profile of the first text that names a network of timm.
-fn of_architectures<'a>(mut texts: impl Iterator<Item = &'a str>, scheme: Scheme) -> Option<Profile> {
-    if scheme != Scheme::Timm {
-        return None;
-    }
+fn of_architectures<'a>(mut texts: impl Iterator<Item = &'a str>) -> Option<Profile> {
     texts.find_map(|text| {
         let text = text.to_ascii_lowercase();
         if text.contains(PORT) {
@@ -119,7 +140,7 @@ fn of_architectures<'a>(mut texts: impl Iterator<Item = &'a str>, scheme: Scheme
 }
 
 /// Reads the profile from the layers of a pickled module.
-fn of_layers(checkpoint: &Checkpoint, scheme: Scheme) -> Option<Profile> {
+fn of_layers(checkpoint: &Checkpoint, scheme: Scheme) -> Result<Option<Profile>, UnknownConstants> {
     let (conv, norm) = match scheme {
         Scheme::Lukemelas => ("_conv_stem", "_bn0"),
         Scheme::Timm => ("conv_stem", "bn1"),
@@ -129,18 +150,16 @@ fn of_layers(checkpoint: &Checkpoint, scheme: Scheme) -> Option<Profile> {
         let name = format!("{}{name}", checkpoint.prefix());
         checkpoint.layers().iter().find(|layer| layer.name == name)
     };
-    let padding = if find(conv)?.class.contains("Same") {
+    let epsilon = find(norm).and_then(|norm| norm.epsilon);
+    let (Some(conv), Some(epsilon)) = (find(conv), epsilon.filter(|epsilon| !epsilon.is_nan())) else {
+        return Ok(None);
+    };
+    let padding = if conv.class.contains("Same") {
         Padding::Same
     } else {
         Padding::Symmetric
     };
-    let epsilon = f64::from(find(norm)?.epsilon?);
-    [Profile::Tf, Profile::Timm, Profile::Torchvision]
-        .into_iter()
-        .find(|profile| {
-            let expected = profile.batch_norm_epsilon();
-            profile.padding() == padding && (epsilon - expected).abs() < 1e-3 * expected
-        })
+    profile_of(padding, f64::from(epsilon)).map(Some)
 }
 
 /// The contents of the configuration files next to a weight file.
@@ -148,6 +167,8 @@ fn of_layers(checkpoint: &Checkpoint, scheme: Scheme) -> Option<Profile> {
 pub(crate) struct Config {
     /// Names of networks.
     architectures: Vec<String>,
+    /// Arguments of timm, and their values as text.
+    arguments: Vec<(String, String)>,
     hub: HubConfig,
 }
 
@@ -157,6 +178,7 @@ pub(crate) struct Config {
 struct HubConfig {
     architecture: Option<String>,
     label_names: Option<Vec<String>>,
+    model_args: Option<serde_json::Map<String, serde_json::Value>>,
     pretrained_cfg: PretrainedConfig,
 }
 
@@ -185,13 +207,27 @@ impl Config {
             .unwrap_or_default();
         let named = [&hub.architecture, &hub.pretrained_cfg.architecture];
         let mut architectures: Vec<String> = named.into_iter().flatten().cloned().collect();
+        let model_args = hub.model_args.iter().flatten();
+        let mut arguments: Vec<(String, String)> = model_args
+            .map(|(key, value)| match value {
+                serde_json::Value::String(text) => (key.clone(), text.clone()),
+                value => (key.clone(), value.to_string()),
+            })
+            .collect();
         // timm's train.py, and Lightning, which keeps checkpoints in a subfolder.
         for settings in ["args.yaml", "hparams.yaml", "../hparams.yaml"] {
             let text = read(&folder.join(settings)).unwrap_or_default();
-            let values = text.lines().filter_map(|line| line.split_once(':'));
-            architectures.extend(values.map(|(_, value)| value.trim().to_owned()));
+            for (key, value) in text.lines().filter_map(|line| line.split_once(':')) {
+                let (key, value) = (key.trim(), value.trim());
+                architectures.push(value.to_owned());
+                arguments.push((key.to_owned(), value.trim_matches(['\'', '"']).to_owned()));
+            }
         }
-        Self { architectures, hub }
+        Self {
+            architectures,
+            arguments,
+            hub,
+        }
     }
 
     /// Fills in preprocessing and class names that the metadata does not have.

@@ -4,9 +4,9 @@
 mod support;
 
 use effnet::{EfficientNetNames, Scheme};
-use effnet_architecture::NamingError;
+use effnet_architecture::{NamingError, Relative};
 use effnet_checkpoint::StateDict;
-use support::{b0, zeros};
+use support::{b0, listed, zeros};
 
 fn names(state_dict: &StateDict) -> Vec<&str> {
     state_dict.names().collect()
@@ -206,4 +206,29 @@ fn another_network_is_named_as_such() {
     let state_dict: StateDict = [("layer1.0.conv1.weight", zeros(&[1]))].into_iter().collect();
     let error = state_dict.to_canonical().unwrap_err().to_string();
     assert!(error.contains("layer1.0.conv1.weight"), "{error}");
+}
+
+#[test]
+fn relatives_with_the_names_of_timm_are_called_by_theirs() {
+    for (list, relative, words) in [
+        ("cc_b0_4e_timm", Relative::CondConv, "an EfficientNet-CondConv"),
+        ("x_b3_timm", Relative::X, "an EfficientNet-X"),
+    ] {
+        let error = listed(list).signature().unwrap_err();
+        assert_eq!(error, NamingError::Relative(relative));
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+#[test]
+fn a_pruned_network_is_told_apart_from_a_damaged_one() {
+    assert!(listed("b1_pruned_timm").signature().unwrap().is_pruned);
+    for scheme in Scheme::ALL {
+        let mut state_dict = b0(&scheme.to_string());
+        assert!(!state_dict.signature().unwrap().is_pruned, "{scheme}");
+        if scheme == Scheme::Timm {
+            state_dict.insert("blocks.1.0.conv_pw.weight", zeros(&[95, 16, 1, 1]));
+            assert!(!state_dict.signature().unwrap().is_pruned);
+        }
+    }
 }

@@ -29,22 +29,14 @@ pub(super) fn classifier(
         let weight = shapes.get(&format!("{place}.weight"));
         weight.is_some_and(|shape| shape.len() == 2)
     };
-    let layers: Vec<&str> = shapes
+    let mut places = shapes
         .names()
         .filter_map(|name| name.rsplit_once('.'))
-        .filter(|(place, _)| is_head(scheme, place))
         .map(|(place, _)| place)
-        .collect();
-    let mut places = layers.clone();
-    places.dedup();
-    let mut unique = Vec::new();
-    for place in places {
-        if !unique.contains(&place) {
-            unique.push(place);
-        }
-    }
-    match unique[..] {
-        [place] if place == own || is_linear(place) => {
+        .filter(|place| is_head(scheme, place));
+    let first = places.next()?;
+    match places.all(|place| place == first).then_some(first) {
+        Some(place) if place == own || is_linear(place) => {
             let width = shapes
                 .get(&format!("{place}.weight"))
                 .and_then(|shape| shape.get(1));

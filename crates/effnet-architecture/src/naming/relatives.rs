@@ -11,8 +11,12 @@ use super::TensorShapes;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Relative {
-    /// EfficientNet-EdgeTPU and EfficientNet-X.
+    /// EfficientNet-EdgeTPU: fused blocks with an expansion.
     EdgeTpu,
+    /// EfficientNet-X and EfficientNet-H: space-to-depth convolutions, and blocks with and without fusion.
+    X,
+    /// EfficientNet-CondConv: each image is convolved with a mixture of several kernels.
+    CondConv,
     /// EfficientNet with the names of Hugging Face's transformers.
     Transformers,
     /// EfficientNet with the names of `OpenMMLab`.
@@ -37,6 +41,13 @@ impl Relative {
         if any("layers.1.0.depthwise_conv.conv.weight") {
             return Some(Relative::OpenMmLab);
         }
+        let has = |part: &str| shapes.names().any(|name| name.contains(part));
+        if has(".routing_fn.") {
+            return Some(Relative::CondConv);
+        }
+        if has(".conv_s2d.") {
+            return Some(Relative::X);
+        }
         // V2's first stage does not expand. In that of EdgeTPU, fused blocks do; EfficientNet-X begins with a
         // depthwise convolution.
         let expands = shapes
@@ -55,6 +66,14 @@ impl fmt::Display for Relative {
             Self::EdgeTpu => {
                 "this is an EfficientNet-EdgeTPU (fused blocks with an expansion), which is not supported; expected \
                  an EfficientNet, EfficientNet-Lite or EfficientNetV2"
+            }
+            Self::X => {
+                "this is an EfficientNet-X or EfficientNet-H (space-to-depth convolutions), which is not supported; \
+                 expected an EfficientNet, EfficientNet-Lite or EfficientNetV2"
+            }
+            Self::CondConv => {
+                "this is an EfficientNet-CondConv (a mixture of kernels per image), which is not supported; expected \
+                 one of EfficientNet-B0 to B8 or L2"
             }
             Self::Transformers => {
                 "these are the tensor names of Hugging Face transformers, which are not supported; timm's \

@@ -265,6 +265,13 @@ impl Graph<'_> {
         )
     }
 
+    /// Returns the elements of a tuple or a list under their numbers, as [`entries`](Self::entries) returns those of
+    /// a dict; `None` for other values.
+    pub(crate) fn numbered(&self, value: Value) -> Option<Vec<(Value, Value)>> {
+        let elements = self.sequence(value)?.iter();
+        Some((0..).map(Value::Int).zip(elements.copied()).collect())
+    }
+
     /// Returns the value of `instance.name` after unpickling, for an attribute in the state of the instance.
     pub(crate) fn attribute(&self, object: &Object, name: &str) -> Option<Value> {
         object.states.iter().rev().take(MAX_STATES).find_map(|&state| {

@@ -68,6 +68,47 @@ pub(super) fn positive_triple(text: &str) -> Result<Triple, String> {
 mod tests {
     use super::*;
 
+    /// Calls `visit` with each command and the words that lead to it.
+    fn each_command(command: &clap::Command, words: &[&str], visit: &mut dyn FnMut(&clap::Command, &[&str])) {
+        visit(command, words);
+        for inner in command.get_subcommands() {
+            each_command(inner, &[words, &[inner.get_name()]].concat(), visit);
+        }
+    }
+
+    #[test]
+    fn every_flag_for_a_number_says_what_it_expects() {
+        let definition = super::super::Arguments::definition();
+        let mut tried = 0;
+        each_command(&definition, &["effnet"], &mut |command, words| {
+            for argument in command.get_arguments() {
+                let value = argument.get_value_names().and_then(|names| names.first());
+                let (Some(flag), Some(value)) = (argument.get_long(), value) else {
+                    continue;
+                };
+                if !["N", "N|auto", "F", "F|auto", "P", "SECONDS", "R,G,B"].contains(&value.as_str()) {
+                    continue;
+                }
+                tried += 1;
+                let flag = format!("--{flag}");
+                for text in ["x", "-1"] {
+                    let call = [words, &[flag.as_str(), text]].concat();
+                    let Err(error) = definition.clone().try_get_matches_from(call) else {
+                        continue;
+                    };
+                    let message = error.to_string();
+                    // Some numbers may be negative, and the range of a setting is checked later.
+                    let is_accepted =
+                        text == "-1" && error.kind() == clap::error::ErrorKind::MissingRequiredArgument;
+                    let is_told =
+                        message.contains(&format!("'{text}' for '{flag}")) && message.contains(": expected ");
+                    assert!(is_told || is_accepted, "{words:?}: {message}");
+                }
+            }
+        });
+        assert!(tried > 40, "{tried}");
+    }
+
     #[test]
     fn a_number_out_of_range_is_told_the_range() {
         let parse = count(1..=1024);

@@ -12,7 +12,7 @@ use effnet_checkpoint::{Container, DType, Tensor, WriteOptions, quote_list};
 
 use crate::Outcome;
 use crate::arguments::{ConvertArguments, FloatType};
-use crate::inference::warn;
+use crate::inference::{of_labels, warn};
 use crate::printer::counted;
 use crate::{DownloadProgress, Printer, open_zoo};
 
@@ -57,10 +57,9 @@ struct Input {
 
 impl Input {
     fn open(arguments: &ConvertArguments, weights: &Weights, printer: &Printer) -> anyhow::Result<Self> {
-        let options = ModelOptions::default()
-            .with_profile(arguments.profile)
-            .with_key(arguments.key.clone());
-        match ModelFile::inspect(weights.clone(), &options) {
+        let checkpoint = weights.open_network(arguments.key.as_deref())?;
+        let options = ModelOptions::default().with_profile(arguments.profile);
+        match ModelFile::from_checkpoint(weights.clone(), checkpoint.clone(), &options) {
             Ok(file) => {
                 file.all_parameters()?;
                 warn(&file, printer);
@@ -72,8 +71,7 @@ impl Input {
                     file: Some(file),
                 })
             }
-            Err(Error::NoVariant { .. }) => {
-                let checkpoint = weights.open_network(arguments.key.as_deref())?;
+            Err(Error::NoVariant { .. } | Error::Pruned { .. }) => {
                 printer.warning(format!(
                     "{}: the widths or depths do not match any published variant, so only the names are converted",
                     weights.name
@@ -116,13 +114,9 @@ impl Input {
         if let Some(path) = &arguments.labels {
             let labels = Labels::open(path)?;
             let classes = self.tensors.signature()?.num_classes.unwrap_or(0);
-            ensure!(
-                labels.len() == classes,
-                "--labels {}: found {}, but the weights have {}",
-                path.display(),
-                counted(labels.len(), "name"),
-                counted(classes, "class")
-            );
+            labels
+                .check_count(classes)
+                .map_err(|error| of_labels(error, Some(path)))?;
             metadata.labels = Some(labels.names().to_vec());
         }
         let Some(file) = &self.file else {

@@ -56,15 +56,17 @@ pub(crate) fn run(arguments: &InspectArguments, printer: &Printer) -> anyhow::Re
     let weights = open_zoo(&arguments.zoo)?.locate_one(&arguments.file, &mut progress)?;
     drop(progress);
     let checkpoint = weights.open_network(arguments.key.as_deref())?;
-    let options = ModelOptions::default().with_key(arguments.key.clone());
-    let file = match ModelFile::inspect(weights, &options) {
-        Ok(file) => Some(file),
+    let (mut file, mut misfit) = (None, None);
+    match ModelFile::from_checkpoint(weights, checkpoint.clone(), &ModelOptions::default()) {
+        Ok(found) => file = Some(found),
         // Metadata of another kind of network are not ours to judge.
         Err(error @ effnet::Error::Metadata { .. }) if checkpoint.state_dict().signature().is_ok() => {
             return Err(error.into());
         }
-        Err(_) => None,
-    };
+        Err(error @ (effnet::Error::Pruned { .. } | effnet::Error::NoVariant { .. })) => misfit = Some(error),
+        // The warnings below say what it is instead.
+        Err(_) => {}
+    }
     let description = describe(&checkpoint, file.as_ref());
     let mut stdout = std::io::BufWriter::new(anstream::stdout());
     match arguments.format {
@@ -77,6 +79,9 @@ pub(crate) fn run(arguments: &InspectArguments, printer: &Printer) -> anyhow::Re
     stdout.flush()?;
     for warning in file.iter().flat_map(ModelFile::warnings) {
         printer.warning(warning);
+    }
+    if let Some(error) = misfit {
+        printer.warning(error.to_string());
     }
     let naming = checkpoint.state_dict().signature().err();
     if let Some(NamingError::Relative(relative)) = naming {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::values::{
     Auto, ClassWeights, FreezeName, OptimizerName, PrecisionName, ProfileName, Ranged, Recipe, ScheduleName,
+    number,
 };
 
 /// Defines each setting as `name: type = default of train, default of finetune, range;`, with its help in the doc
@@ -30,6 +31,7 @@ macro_rules! settings {
         pub struct PartialSettings {$(
             $(#[doc = $doc])+
             #[arg($($arg)*)]
+            $(#[arg(value_parser = number::<$type>($range))])?
             #[serde(skip_serializing_if = "Option::is_none")]
             pub $name: Option<$type>,
         )+}

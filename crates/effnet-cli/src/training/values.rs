@@ -28,15 +28,12 @@ impl<T: Copy> Auto<T> {
 }
 
 impl<T: FromStr> FromStr for Auto<T> {
-    type Err = &'static str;
+    type Err = T::Err;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "auto" => Ok(Self::Auto),
-            _ => text
-                .parse()
-                .map(Self::Value)
-                .map_err(|_| "expected a number or auto"),
+            _ => text.parse().map(Self::Value),
         }
     }
 }
@@ -83,6 +80,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Auto<T> {
 pub trait Ranged {
     type Number: PartialOrd + Display;
 
+    /// What messages call such a value.
+    const NOUN: &str;
+    /// What messages add if it may also be a word.
+    const OR: &str = "";
+
     /// Returns the number to check, or `None` for `auto`.
     fn number(&self) -> Option<Self::Number>;
 
@@ -94,9 +96,11 @@ pub trait Ranged {
 }
 
 macro_rules! ranged {
-    ($($number:ty),+) => {$(
+    ($($number:ty: $noun:literal),+) => {$(
         impl Ranged for $number {
             type Number = $number;
+
+            const NOUN: &str = $noun;
 
             fn number(&self) -> Option<$number> {
                 Some(*self)
@@ -104,16 +108,30 @@ macro_rules! ranged {
         }
     )+};
 }
-ranged!(u32, u64, f64);
+ranged!(u32: "a whole number", u64: "a whole number", f64: "a number");
 
 impl<T: Ranged> Ranged for Auto<T> {
     type Number = T::Number;
+
+    const NOUN: &str = T::NOUN;
+    const OR: &str = ", or auto";
 
     fn number(&self) -> Option<T::Number> {
         match self {
             Self::Auto => None,
             Self::Value(value) => value.number(),
         }
+    }
+}
+
+/// Returns the parser of a setting's flag. What is not such a number at all, as `-1` is not a whole one, is told the
+/// range; a number outside it is refused by [`Settings::check`](super::settings::Settings::check), as in a file.
+pub(super) fn number<T: Ranged + FromStr>(
+    range: impl RangeBounds<T::Number> + Clone + Send + Sync + 'static,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let expected = |_| format!("expected {}, {}{}", T::NOUN, describe(&range), T::OR);
+        text.parse().map_err(expected)
     }
 }
 
@@ -235,6 +253,24 @@ mod tests {
         assert_eq!("0.5".parse(), Ok(both[1]));
         assert!("fast".parse::<Auto<f64>>().is_err());
         assert!(serde_json::from_str::<Auto<u32>>("-1").is_err());
+    }
+
+    #[test]
+    fn what_is_no_number_is_told_what_is_expected() {
+        let expected = |range: std::ops::RangeInclusive<u32>, text| number::<u32>(range)(text).unwrap_err();
+        for text in ["-1", "1.5", "", "auto", "4294967296"] {
+            let message = expected(1..=100, text);
+            assert_eq!(
+                message, "expected a whole number, at least 1 and at most 100",
+                "{text}"
+            );
+        }
+        assert_eq!(
+            number::<Auto<f64>>(0.0..1.0)("fast").unwrap_err(),
+            "expected a number, at least 0 and less than 1, or auto"
+        );
+        assert_eq!(number::<Auto<u32>>(1..=9)("auto"), Ok(Auto::Auto));
+        assert_eq!(number::<Auto<u32>>(1..=9)("7"), Ok(Auto::Value(7)));
     }
 
     #[test]

@@ -16,7 +16,12 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
 /// A state dict with the names and shapes of B0 in a scheme, in the scheme's own order. The values are
 /// one-byte zeros, because naming looks only at names and shapes.
 pub(crate) fn b0(scheme: &str) -> StateDict {
-    let path = fixture(&format!("naming/b0_{scheme}.txt"));
+    listed(&format!("b0_{scheme}"))
+}
+
+/// A state dict with the names and shapes of a committed list, such as `b0_timm`.
+pub(crate) fn listed(name: &str) -> StateDict {
+    let path = fixture(&format!("naming/{name}.txt"));
     let text = std::fs::read_to_string(path).unwrap();
     text.lines()
         .map(|line| {
