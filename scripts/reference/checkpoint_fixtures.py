@@ -12,6 +12,7 @@ every run.
 import argparse
 import io
 import json
+import os
 import pickle
 import struct
 import tarfile
@@ -276,24 +277,54 @@ def tar_by_hand():
 
 
 def naming():
+    os.environ["KERAS_BACKEND"] = "torch"
+    import keras
     import timm
     import torchvision
+    import transformers
     from efficientnet_pytorch import EfficientNet
 
     networks = {
         "lukemelas": EfficientNet.from_name("efficientnet-b0"),
         "torchvision": torchvision.models.efficientnet_b0(),
         "timm": timm.create_model("tf_efficientnet_b0"),
+        "transformers": transformers.EfficientNetForImageClassification(
+            transformers.EfficientNetConfig(
+                width_coefficient=1.0, depth_coefficient=1.0, hidden_dim=1280, num_labels=1000
+            )
+        ),
     }
     for scheme, network in networks.items():
         list_names(f"b0_{scheme}", network)
     for relative in ("cc_b0_4e", "x_b3", "b1_pruned"):
         list_names(f"{relative}_timm", timm.create_model(f"efficientnet_{relative}"))
+    list_keras(keras.applications.EfficientNetB0(weights=None))
 
 
 def list_names(name, network):
     lines = [f"{name} {'x'.join(map(str, tensor.shape))}" for name, tensor in network.state_dict().items()]
     (NAMING / f"{name}.txt").write_text("\n".join(lines) + "\n")
+
+
+def list_keras(network):
+    """Lists Keras's variables as effnet-checkpoint reads them: in PyTorch's order of dimensions, under its names. A
+    batch norm of Keras has no counter; the list has those of the other schemes, so that all have equal length."""
+    norm = ("weight", "bias", "running_mean", "running_var")
+    lines = []
+    for layer in network.layers:
+        shapes = [tuple(value.shape) for value in layer.weights]
+        if layer.name.startswith("normalization"):
+            continue
+        for place, shape in enumerate(shapes):
+            if len(shape) == 4:
+                height, width, into, out = shape
+                shape = (into, out, height, width) if "dwconv" in layer.name else (out, into, height, width)
+            name = norm[place] if len(shapes) == 4 else ("weight", "bias")[place]
+            shape = shape[::-1] if len(shape) == 2 else shape
+            lines.append(f"{layer.name}.{name} {'x'.join(map(str, shape))}")
+        if len(shapes) == 4:
+            lines.append(f"{layer.name}.num_batches_tracked ")
+    (NAMING / "b0_keras.txt").write_text("\n".join(lines) + "\n")
 
 
 def main():

@@ -145,6 +145,8 @@ fn of_layers(checkpoint: &Checkpoint, scheme: Scheme) -> Result<Option<Profile>,
         Scheme::Lukemelas => ("_conv_stem", "_bn0"),
         Scheme::Timm => ("conv_stem", "bn1"),
         Scheme::Torchvision => ("features.0.0", "features.0.1"),
+        // The padding of transformers' layers is in a layer before each of them. Keras does not pickle.
+        Scheme::Transformers | Scheme::Keras => return Ok(None),
     };
     let find = |name: &str| {
         let name = format!("{}{name}", checkpoint.prefix());
