@@ -209,7 +209,7 @@ pub struct PreprocessingArguments {
     /// from the weights]
     #[arg(long, value_name = "F", value_parser = fraction, help_heading = "Preprocessing")]
     pub crop_pct: Option<f64>,
-    /// Resize filter: bilinear or bicubic [default: from the weights]
+    /// Resize filter: bilinear, bicubic or nearest [default: from the weights]
     #[arg(long, value_name = "FILTER", value_parser = interpolation, help_heading = "Preprocessing")]
     pub interpolation: Option<Interpolation>,
     /// Mean of each channel, for pixel values from 0 to 1; ImageNet's is 0.485,0.456,0.406 [default: from the
