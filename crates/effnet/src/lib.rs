@@ -7,6 +7,7 @@ mod contexts;
 mod engine;
 mod error;
 mod fold;
+mod hub_folder;
 mod labels;
 mod memory;
 mod metadata;
@@ -34,7 +35,7 @@ pub use effnet_hub::{Hub, HubConfig, Manifest, Progress};
 pub use effnet_kernels::Layer;
 pub use engine::{Engine, EngineOptions};
 pub use error::Error;
-
+pub use hub_folder::{HubFolderError, HubModel};
 pub use labels::{Labels, LabelsError};
 pub use memory::available_memory;
 pub use metadata::{MetadataError, ModelMetadata};

@@ -4,8 +4,6 @@
 //! batch-norm epsilon differ, and the wrong ones give wrong logits without an error. Nearly every file says
 //! which it is, but each training program says so in a different place.
 
-use std::fs;
-use std::io::Read;
 use std::path::Path;
 
 use effnet_architecture::{CropMode, Padding, Profile, Scheme, Variant};
@@ -14,10 +12,8 @@ use effnet_hub::Entry;
 use serde::Deserialize;
 
 use crate::ModelMetadata;
+use crate::hub_folder::read_text as read;
 use crate::stated_constants::{StatedConstants, UnknownConstants, profile_of};
-
-/// Maximum size of a configuration file next to a weight file.
-const MAX_CONFIG: u64 = 4 << 20;
 
 /// The source of a file's profile, most reliable first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,6 +91,14 @@ fn stated(
         constants.take(argument, value);
     }
     constants.profile(network)
+}
+
+/// The folder of a file.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// Whether the file or its folder is named after one of timm's ports from TensorFlow.
@@ -200,10 +204,7 @@ impl Config {
     /// Reads `config.json`, and the training settings that timm and Lightning save, from the folder of a
     /// file. Ignores whatever is missing or not understood.
     pub(crate) fn beside(path: &Path) -> Self {
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(path);
         let hub: HubConfig = read(&folder.join("config.json"))
             .and_then(|text| serde_json::from_str(&text).ok())
             .unwrap_or_default();
@@ -259,16 +260,4 @@ impl Config {
             metadata.labels = Some(names.clone());
         }
     }
-}
-
-/// Reads the text of a small regular file.
-fn read(path: &Path) -> Option<String> {
-    let metadata = fs::metadata(path).ok()?;
-    if !metadata.is_file() {
-        return None;
-    }
-    let mut text = String::new();
-    let file = fs::File::open(path).ok()?;
-    file.take(MAX_CONFIG).read_to_string(&mut text).ok()?;
-    Some(text)
 }
