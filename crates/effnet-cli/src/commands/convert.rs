@@ -1,5 +1,8 @@
 //! `effnet convert`.
 
+mod folder;
+
+use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 
@@ -8,6 +11,7 @@ use effnet::{
     EfficientNetNames, Error, Labels, ModelFile, ModelMetadata, ModelOptions, Profile, Scheme, StateDict,
     Variant, Weights,
 };
+use effnet_architecture::{BlockKind, Signature};
 use effnet_checkpoint::{Container, DType, Tensor, WriteOptions, quote_list};
 
 use crate::Outcome;
@@ -19,12 +23,18 @@ use crate::{DownloadProgress, Printer, open_zoo};
 pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Result<Outcome> {
     check_output_kind(&arguments.output)?;
     let mut progress = DownloadProgress::new(printer);
-    let weights = open_zoo(&arguments.zoo)?.locate_one(&arguments.input, &mut progress)?;
+    let zoo = open_zoo(&arguments.zoo)?;
+    let weights = zoo.locate_one(&arguments.input, &mut progress)?;
     drop(progress);
-    check_output(&arguments.output, weights.path(), arguments.force)?;
-    let shown = weights.path().display().to_string();
-    let input = Input::open(arguments, &weights, printer)?;
     let to = arguments.to;
+    let is_folder = folder::is_folder(&arguments.output, to);
+    if is_folder {
+        folder::check(&arguments.output, weights.path(), arguments.force)?;
+    } else {
+        check_output(&arguments.output, weights.path(), arguments.force)?;
+    }
+    let shown = weights.path().display().to_string();
+    let mut input = Input::open(arguments, &weights, printer)?;
     let state_dict = input.rename(to).with_context(|| shown.clone())?;
     let metadata = input.metadata(arguments).with_context(|| shown.clone())?;
 
@@ -36,8 +46,17 @@ pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Re
             FloatType::Bf16 => DType::BF16,
         });
     }
+    if is_folder {
+        input.labels.clone_from(&metadata.labels);
+        let output = &arguments.output;
+        let files = folder::write(output, to, &input, (&state_dict, &write), &zoo.manifest)
+            .with_context(|| shown.clone())?;
+        let kind = format!("a hub folder ({})", files.join(", "));
+        input.report(output, state_dict.len(), to, &kind, printer);
+        return Ok(Outcome::Done);
+    }
     let container = write.write(&arguments.output, &state_dict)?;
-    input.report(&arguments.output, state_dict.len(), to, container, printer);
+    input.report(&arguments.output, state_dict.len(), to, &container, printer);
     if container != Container::Safetensors && metadata.labels.is_some() {
         printer.warning("a .pth file cannot hold class names and preprocessing; .safetensors can");
     }
@@ -53,6 +72,8 @@ struct Input {
     from: Option<String>,
     left_out: Vec<String>,
     metadata: ModelMetadata,
+    /// Class names to write.
+    labels: Option<Vec<String>>,
 }
 
 impl Input {
@@ -69,6 +90,7 @@ impl Input {
                     left_out: file.left_out(),
                     metadata: file.metadata.clone(),
                     file: Some(file),
+                    labels: None,
                 })
             }
             Err(Error::NoVariant { .. } | Error::Pruned { .. }) => {
@@ -82,6 +104,7 @@ impl Input {
                     metadata: ModelMetadata::from_entries(checkpoint.metadata())?,
                     tensors: checkpoint.into_state_dict(),
                     file: None,
+                    labels: None,
                 })
             }
             Err(error) => Err(error.into()),
@@ -91,6 +114,7 @@ impl Input {
     /// Renames the tensors to a different scheme. The variant is needed because some schemes number blocks by stage.
     fn rename(&self, to: Scheme) -> anyhow::Result<StateDict> {
         let signature = self.tensors.signature()?;
+        check_structure(&signature, to)?;
         let repeats = self.file.as_ref().map(|file| {
             let stages = file.variant.config().stages();
             stages.iter().map(|stage| stage.repeats).collect::<Vec<_>>()
@@ -132,13 +156,13 @@ impl Input {
         Ok(metadata)
     }
 
-    fn report(&self, output: &Path, tensors: usize, to: Scheme, container: Container, printer: &Printer) {
+    fn report(&self, output: &Path, tensors: usize, to: Scheme, kind: &dyn Display, printer: &Printer) {
         let from = self
             .from
             .as_ref()
             .map_or(String::new(), |key| format!(" from `{key}`"));
         printer.note(format!(
-            "{}: {}{from} with the names of {to}, {container}",
+            "{}: {}{from} with the names of {to}, {kind}",
             output.display(),
             counted(tensors, "tensor")
         ));
@@ -146,6 +170,21 @@ impl Input {
             printer.note(format!("left out: {}", quote_list(&self.left_out)));
         }
     }
+}
+
+/// Refuses networks whose blocks have no names in the target scheme.
+fn check_structure(signature: &Signature, to: Scheme) -> anyhow::Result<()> {
+    let is_plain = signature.squeeze_excite
+        && signature
+            .stage_kinds
+            .iter()
+            .all(|kind| *kind == BlockKind::MbConv);
+    ensure!(
+        is_plain || !matches!(to, Scheme::Transformers | Scheme::Keras),
+        "--to {to}: its EfficientNet has neither the blocks of EfficientNetV2 nor those of EfficientNet-Lite; pass \
+         --to timm, which has both"
+    );
+    Ok(())
 }
 
 /// Prepares a tensor for writing. Converts a batch norm's counter to the 64-bit scalar that other libraries load, or
