@@ -4,8 +4,9 @@
     hub_folders.py timm MODEL VARIANT FOLDER IMAGE            loads the folder and compares logits and preprocessing
     hub_folders.py transformers MODEL VARIANT FOLDER IMAGE
     hub_folders.py save-transformers VARIANT FOLDER           a folder that transformers itself wrote
+    hub_folders.py classify-transformers FOLDER IMAGE         prints the probabilities of the image
     hub_folders.py keras MODEL VARIANT FILE                   loads the file and compares logits
-    hub_folders.py save-keras VARIANT FILE [h5py options]     a file that Keras wrote
+    hub_folders.py save-keras VARIANT FOLDER                  files that Keras itself wrote
 
 MODEL is a model of network_models.py, whose arithmetic the weights need.
 """
@@ -150,6 +151,87 @@ def classify_transformers(folder, image):
     print(json.dumps([[network.config.id2label[int(i)], float(s)] for s, i in zip(*top)]))
 
 
+KERAS = {"b0": "EfficientNetB0", "b5": "EfficientNetB5"}
+
+
+def keras_network(variant, weights=None):
+    import keras
+
+    build = getattr(keras.applications, KERAS[variant])
+    return build(weights=weights, classes=CLASSES, classifier_activation=None)
+
+
+def check_keras(model, variant, path):
+    """Keras normalises images of 0 to 255 itself, with the numbers in the file."""
+    network = keras_network(variant, weights=path)
+    images = inputs(variant)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+    pixels = (images * std + mean) * 255
+    with torch.no_grad():
+        found = network(pixels.permute(0, 2, 3, 1), training=False)
+    same(found.cpu(), expected(model, variant, images), "keras")
+
+
+def fill_keras(network, variant):
+    """Gives a network of Keras the seeded weights, layer by layer in the order of PyTorch's state dict."""
+    import numpy
+
+    tensors = [tensor.numpy() for tensor in models.calibrated("lukemelas", variant) if tensor.ndim]
+    for layer in network.layers:
+        if not layer.weights:
+            continue
+        if layer.name.startswith("normalization"):
+            variance = numpy.array(STD, "float32") ** 2
+            layer.set_weights([numpy.array(MEAN, "float32"), variance, *layer.get_weights()[2:]])
+            continue
+        values = [tensors.pop(0) for _ in layer.weights]
+        if values[0].ndim == 4:
+            values[0] = values[0].transpose((2, 3, 0, 1) if "dwconv" in layer.name else (2, 3, 1, 0))
+        elif values[0].ndim == 2:
+            values[0] = values[0].T
+        layer.set_weights(values)
+    assert not tensors
+
+
+def save_keras(variant, folder):
+    """Files that Keras and h5py write, in every layout, and one with compressed chunks."""
+    import h5py
+    import keras
+
+    folder = Path(folder)
+    network = keras_network(variant)
+    fill_keras(network, variant)
+    network.save(folder / "whole.keras")
+    network.save(folder / "whole.h5")
+    network.save_weights(folder / "only.weights.h5")
+    # As Keras 2 names variables, and as published.
+    with h5py.File(folder / "named.h5", "w") as file:
+        for layer in network.layers:
+            for variable in layer.weights:
+                kind = variable.name
+                kind = "depthwise_kernel" if kind == "kernel" and "dwconv" in layer.name else kind
+                value = keras.ops.convert_to_numpy(variable)
+                value = value**0.5 if kind == "variance" else value
+                file[f"{layer.name}/{layer.name}/{kind}:0"] = value
+    compression = {"compression": "gzip", "shuffle": True, "fletcher32": True}
+    with h5py.File(folder / "only.weights.h5") as source, h5py.File(folder / "packed.weights.h5", "w") as target:
+
+        def copy(name, item):
+            if isinstance(item, h5py.Dataset):
+                target.create_dataset(name, data=item[()], **(compression if item.ndim else {}))
+
+        source.visititems(copy)
+    # Others' layers around the network.
+    base = getattr(keras.applications, KERAS[variant])(weights=None, include_top=False, pooling="avg")
+    for mine, other in zip(base.layers, network.layers):
+        mine.set_weights(other.get_weights())
+    inside = keras.Sequential([base, keras.layers.Dropout(0.2), keras.layers.Dense(CLASSES)])
+    inside.build((None, None, None, 3))
+    inside.layers[-1].set_weights(network.layers[-1].get_weights())
+    inside.save_weights(folder / "nested.weights.h5")
+    inside.save(folder / "nested.keras")
+
+
 def main(task, *arguments):
     tasks = {
         "make": make,
@@ -157,6 +239,8 @@ def main(task, *arguments):
         "transformers": check_transformers,
         "save-transformers": save_transformers,
         "classify-transformers": classify_transformers,
+        "keras": check_keras,
+        "save-keras": save_keras,
     }
     tasks[task](*arguments)
 

@@ -7,12 +7,14 @@
 
 mod address;
 mod head;
+mod keras;
 mod layout;
 mod map;
 mod relatives;
 mod shapes;
 mod signature;
 
+pub use keras::{name_keras_layers, number_keras_layers};
 pub use relatives::Relative;
 pub use shapes::TensorShapes;
 pub use signature::Signature;
@@ -78,7 +80,12 @@ impl Scheme {
         if let Some(relative) = Relative::recognise(shapes) {
             return Err(NamingError::Relative(relative));
         }
-        Scheme::recognise(shapes.names()).ok_or_else(|| NamingError::NotEfficientNet {
+        if let Some(scheme) = Scheme::recognise(shapes.names()) {
+            return Ok(scheme);
+        }
+        // Numbered layers of Keras that could not be named before.
+        name_keras_layers(shapes)?;
+        Err(NamingError::NotEfficientNet {
             first: shapes.names().take(4).map(str::to_owned).collect(),
             count: shapes.names().len(),
         })
@@ -100,6 +107,14 @@ pub enum NamingError {
     /// The tensors belong to a relative of EfficientNet.
     #[error("{0}")]
     Relative(Relative),
+    /// The numbered layers of a Keras file are not in the order of an EfficientNet.
+    #[error("layer `{layer}` is not {expected}, which follows in Keras's EfficientNetB0 to B7")]
+    Order {
+        /// The layer in the file.
+        layer: String,
+        /// The role that the layer should have.
+        expected: &'static str,
+    },
     /// A tensor that defines the structure is missing.
     #[error("`{name}` is missing: the file is incomplete or contains a different network")]
     Missing {

@@ -29,6 +29,9 @@ pub enum Error {
         /// The error that lists the nearest ids.
         source: effnet_hub::Error,
     },
+    /// The name of a repository of the Hugging Face hub is invalid.
+    #[error(transparent)]
+    Repository(effnet_hub::RepositoryNameError),
     /// A folder that is not a run folder.
     #[error(
         "{}: no weights in this folder; expected best.safetensors or last.safetensors from a training run, or \

@@ -178,7 +178,7 @@ pub(super) fn place_in_block(scheme: Scheme, index: usize, block: &Block, layer:
 
 /// The number of a block within its stage as Keras writes it, in letters; a `+` beyond `z`, which Keras would not
 /// write either.
-fn letters(repeat: usize) -> char {
+pub(super) fn letters(repeat: usize) -> char {
     let letter = u8::try_from(repeat)
         .ok()
         .and_then(|repeat| repeat.checked_add(b'a'));

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use effnet::{
-    EfficientNetNames, Error, Labels, ModelFile, ModelMetadata, ModelOptions, Profile, Scheme, StateDict,
-    Variant, Weights,
+    EfficientNetNames, Error, Labels, Manifest, ModelFile, ModelMetadata, ModelOptions,
+    PreprocessingOverrides, Profile, Scheme, StateDict, Variant, Weights, keras_weights, transform,
 };
 use effnet_architecture::{BlockKind, Signature};
 use effnet_checkpoint::{Container, DType, Tensor, WriteOptions, quote_list};
@@ -55,9 +55,16 @@ pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Re
         input.report(output, state_dict.len(), to, &kind, printer);
         return Ok(Outcome::Done);
     }
+    let state_dict = if is_keras(&arguments.output) {
+        input
+            .keras(&state_dict, to, &zoo.manifest)
+            .with_context(|| shown.clone())?
+    } else {
+        state_dict
+    };
     let container = write.write(&arguments.output, &state_dict)?;
     input.report(&arguments.output, state_dict.len(), to, &container, printer);
-    if container != Container::Safetensors && metadata.labels.is_some() {
+    if container == Container::Zip && metadata.labels.is_some() {
         printer.warning("a .pth file cannot hold class names and preprocessing; .safetensors can");
     }
     warn_about_profile(&metadata, to, printer)?;
@@ -156,6 +163,29 @@ impl Input {
         Ok(metadata)
     }
 
+    /// Returns the variables of Keras's layers, with the normalisation that is part of its networks.
+    fn keras(&self, tensors: &StateDict, to: Scheme, manifest: &Manifest) -> anyhow::Result<StateDict> {
+        ensure!(
+            to == Scheme::Keras,
+            "a .weights.h5 file has the layers of Keras; pass --to keras, or write a .safetensors file"
+        );
+        let Some(file) = &self.file else {
+            bail!("Keras has no EfficientNet of these widths or depths; write a .safetensors file instead");
+        };
+        ensure!(
+            file.profile == Profile::Tf,
+            "Keras's EfficientNet pads as TensorFlow does (profile tf), and these weights need profile {}",
+            file.profile
+        );
+        let transform = transform(&PreprocessingOverrides::default(), file, manifest)?;
+        let exact = |value: f32| value.to_string().parse().unwrap_or(f64::from(value));
+        Ok(keras_weights(
+            tensors,
+            transform.mean.map(exact),
+            transform.std.map(exact),
+        )?)
+    }
+
     fn report(&self, output: &Path, tensors: usize, to: Scheme, kind: &dyn Display, printer: &Printer) {
         let from = self
             .from
@@ -170,6 +200,12 @@ impl Input {
             printer.note(format!("left out: {}", quote_list(&self.left_out)));
         }
     }
+}
+
+/// Whether the output is a file of Keras.
+fn is_keras(output: &Path) -> bool {
+    let name = output.file_name().unwrap_or_default().to_string_lossy();
+    name.to_ascii_lowercase().ends_with(".weights.h5")
 }
 
 /// Refuses networks whose blocks have no names in the target scheme.
