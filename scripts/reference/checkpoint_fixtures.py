@@ -276,6 +276,66 @@ def tar_by_hand():
            prefix="module.")
 
 
+def keras_files():
+    """Files in the layouts of Keras, small enough to be cut and damaged everywhere."""
+    import h5py
+
+    def stored(value, order):
+        return value.permute(order).contiguous().numpy() if order else value.numpy()
+
+    # PyTorch's name and value, and the dataset of Keras with its order of dimensions.
+    conv, depthwise, dense = ramp(4, 2, 3, 3), ramp(4, 1, 3, 3, start=3), ramp(3, 4, dtype=torch.float16)
+    norms = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+    named = {
+        "block1a_dwconv/block1a_dwconv/depthwise_kernel:0": ("block1a_dwconv.weight", depthwise, (2, 3, 0, 1)),
+        "normalization/normalization/count:0": ("normalization.count", torch.tensor(7), ()),
+        "predictions/predictions/bias:0": ("predictions.bias", ramp(3, dtype=torch.float64), ()),
+        "predictions/predictions/kernel:0": ("predictions.weight", dense, (1, 0)),
+        "stem_conv/net/stem_conv/kernel:0": ("stem_conv.weight", conv, (2, 3, 1, 0)),
+    }
+    for place, (keras, leaf) in enumerate(norms.items()):
+        named[f"stem_bn/stem_bn/{keras}:0"] = (f"stem_bn.{leaf}", ramp(4, start=place), ())
+    numbered = {
+        "layers/depthwise_conv2d/vars/0": ("depthwise_conv2d.weight", depthwise, (2, 3, 0, 1)),
+        "layers/dense/vars/0": ("dense.weight", dense, (1, 0)),
+        "layers/functional/layers/conv2d/vars/1": ("functional.conv2d.bias", ramp(4), ()),
+    }
+    # More layers than one node of a group's B-tree holds.
+    for number in range(20):
+        name = f"conv2d_{number}" if number else "conv2d"
+        numbered[f"layers/{name}/vars/0"] = (f"{name}.weight", ramp(2, 1, 1, 1, start=number), (2, 3, 1, 0))
+
+    def write(name, datasets, container="hdf5", left_out=(), **options):
+        with h5py.File(OUT / name, "w", **options) as file:
+            for path, (_, value, order) in datasets.items():
+                array = stored(value, order)
+                packed = {"compression": "gzip", "shuffle": True, "fletcher32": True, "chunks": (2, 2, 1, 1)}
+                file.create_dataset(path, data=array, **(packed if array.shape == (3, 3, 4, 1) else {}))
+            for path in left_out:
+                file.create_dataset(path, data="a text")
+            order = []
+            file.visititems(lambda path, item: order.append(path) if isinstance(item, h5py.Dataset) else None)
+        tensors = {datasets[path][0]: datasets[path][1] for path in order if path in datasets}
+        expect(name, container, tensors, left_out=left_out)
+
+    write("keras_named.h5", named)
+    write("keras_numbered.weights.h5", numbered, left_out=["optimizer"])
+    write("keras_latest.h5", {path: named[path] for path in list(named)[1:5]}, libver=("v108", "v108"))
+    for name, method in (("keras.keras", zipfile.ZIP_STORED), ("keras_deflated.keras", zipfile.ZIP_DEFLATED)):
+        with zipfile.ZipFile(OUT / name, "w", method) as archive:
+            for entry, content in (
+                ("metadata.json", b"{}"),
+                ("config.json", b"{}"),
+                ("model.weights.h5", (OUT / "keras_numbered.weights.h5").read_bytes()),
+            ):
+                # A fixed date, so that the file is the same each time.
+                archive.writestr(zipfile.ZipInfo(entry), content, compress_type=method)
+        EXPECTED[name] = EXPECTED["keras_numbered.weights.h5"] | {"container": "keras"}
+    with h5py.File(OUT / "bad_dense_links.h5", "w", libver="latest") as file:
+        for number in range(20):
+            file[f"conv2d_{number}"] = [0.0]
+
+
 def naming():
     os.environ["KERAS_BACKEND"] = "torch"
     import keras
@@ -336,6 +396,7 @@ def main():
     legacy_by_hand()
     tar_by_hand()
     torch.jit.script(nn.Linear(2, 1)).save(OUT / "bad_torchscript.pt")
+    keras_files()
     naming()
     lines = [f"{json.dumps(name)}: {json.dumps(facts)}" for name, facts in sorted(EXPECTED.items())]
     (OUT / "expected.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")

@@ -138,8 +138,13 @@ impl Hdf5<'_> {
         if fields.u64()? != 0 {
             return Err(Problem::Unsupported("a base address"));
         }
-        // Version 0: addresses of free space, end and driver, then the root's symbol, which begins with its name.
-        fields.skip(if version < 2 { 32 } else { 16 })?;
+        // The address of free space or of an extension, and the end of the file.
+        fields.skip(8)?;
+        if fields.size()? > self.range.len() {
+            return Err(Problem::Truncated);
+        }
+        // Up to version 1: the address of a driver, then the root's symbol, which begins with the place of its name.
+        fields.skip(if version < 2 { 16 } else { 0 })?;
         fields.u64()
     }
 

@@ -1,5 +1,6 @@
 //! Chunked datasets, which `compression="gzip"` and `chunks=True` of h5py write.
 
+use std::borrow::Cow;
 use std::io::Read as _;
 
 use flate2::read::ZlibDecoder;
@@ -88,8 +89,7 @@ impl<'a> Grid<'a> {
         })
     }
 
-    /// Returns all elements in row-major order. Chunks that were never written are zeros. The caller has charged for
-    /// `nbytes`.
+    /// Returns all elements in row-major order. The caller has charged for `nbytes`.
     pub(super) fn assemble(&self, reader: &Hdf5<'_>, filters: &[Filter], nbytes: usize) -> Outcome<Vec<u8>> {
         let chunk_len = self
             .chunk
@@ -105,33 +105,44 @@ impl<'a> Grid<'a> {
             reader.budget.hold(chunk_len.saturating_mul(3));
             reader.budget.check()?;
         }
-        let mut elements = vec![0; nbytes];
-        if self.tree != UNDEFINED && nbytes > 0 {
-            let mut job = Assembly {
-                grid: self,
-                reader,
-                filters,
-                chunk_len,
-                elements: &mut elements,
-            };
-            job.node(self.tree, None)?;
+        let mut chunks = Vec::new();
+        if self.tree != UNDEFINED {
+            self.node(reader, self.tree, None, &mut chunks)?;
         }
-        Ok(elements)
+        // Otherwise a few bytes could claim gigabytes of zeros.
+        let sizes = self.shape.iter().zip(&self.chunk);
+        let expected = sizes.fold(1, |total: usize, (&size, &chunk)| {
+            total.saturating_mul(size.div_ceil(chunk))
+        });
+        if chunks.len() != expected {
+            return damaged(format!("it has {} chunks, expected {expected}", chunks.len()));
+        }
+        let mut job = Assembly {
+            grid: self,
+            filters,
+            chunk_len,
+            elements: vec![0; nbytes],
+        };
+        for chunk in &chunks {
+            // What a chunk decompresses to is charged each time: a node may list the same bytes many times.
+            reader.budget.step(chunk_len / 8);
+            reader.budget.check()?;
+            let stored = reader.at(chunk.address)?.take(chunk.len)?;
+            job.chunk(stored, chunk)?;
+        }
+        Ok(job.elements)
     }
-}
 
-struct Assembly<'a, 'b> {
-    grid: &'a Grid<'a>,
-    reader: &'a Hdf5<'b>,
-    filters: &'a [Filter],
-    chunk_len: usize,
-    elements: &'a mut [u8],
-}
-
-impl Assembly<'_, '_> {
-    fn node(&mut self, address: u64, level: Option<u8>) -> Outcome<()> {
-        self.reader.visit()?;
-        let mut fields = self.reader.at(address)?;
+    /// Collects the chunks below a node of the B-tree.
+    fn node(
+        &self,
+        reader: &Hdf5<'_>,
+        address: u64,
+        level: Option<u8>,
+        chunks: &mut Vec<Chunk>,
+    ) -> Outcome<()> {
+        reader.visit()?;
+        let mut fields = reader.at(address)?;
         fields.signature(b"TREE")?;
         let (of, found) = (fields.u8()?, fields.u8()?);
         if of != 1 || found > MAX_LEVEL || level.is_some_and(|level| found != level) {
@@ -141,30 +152,59 @@ impl Assembly<'_, '_> {
         fields.skip(16)?;
         for _ in 0..count {
             let (len, skipped) = (fields.u32()? as usize, fields.u32()?);
-            let mut offsets = Vec::with_capacity(self.grid.shape.len());
-            for _ in self.grid.shape {
+            let mut offsets = Vec::with_capacity(self.shape.len());
+            for _ in self.shape {
                 offsets.push(fields.size()?);
             }
             fields.skip(8)?;
-            let child = fields.u64()?;
-            match found.checked_sub(1) {
-                Some(below) => self.node(child, Some(below))?,
-                None => self.chunk(child, len, skipped, &offsets)?,
+            let address = fields.u64()?;
+            if let Some(below) = found.checked_sub(1) {
+                self.node(reader, address, Some(below), chunks)?;
+                continue;
             }
+            reader.visit()?;
+            reader.budget.hold(2 * size_of::<Chunk>() + 8 * offsets.len());
+            reader.budget.check()?;
+            let sizes = offsets.iter().zip(self.shape).zip(&self.chunk);
+            let mut inside = sizes.map(|((offset, size), chunk)| offset < size && offset % chunk == 0);
+            let follows = chunks.last().is_none_or(|last| last.offsets < offsets);
+            if !(follows && inside.all(|inside| inside)) {
+                return damaged("a chunk lies outside the dataset, or is listed twice");
+            }
+            chunks.push(Chunk {
+                address,
+                len,
+                skipped,
+                offsets,
+            });
         }
         Ok(())
     }
+}
 
-    fn chunk(&mut self, address: u64, len: usize, skipped: u32, offsets: &[usize]) -> Outcome<()> {
-        self.reader.visit()?;
-        let stored = self.reader.at(address)?.take(len)?;
-        // What a chunk decompresses to is charged each time: a node may list the same chunk many times.
-        self.reader.budget.step(self.chunk_len / 8);
-        self.reader.budget.check()?;
-        let mut bytes = stored.to_vec();
+/// A chunk in the file.
+struct Chunk {
+    address: u64,
+    len: usize,
+    /// The filters that were not applied to it, a bit for each.
+    skipped: u32,
+    /// Its place in the dataset.
+    offsets: Vec<usize>,
+}
+
+struct Assembly<'a> {
+    grid: &'a Grid<'a>,
+    filters: &'a [Filter],
+    chunk_len: usize,
+    elements: Vec<u8>,
+}
+
+impl Assembly<'_> {
+    fn chunk(&mut self, stored: &[u8], chunk: &Chunk) -> Outcome<()> {
+        let mut bytes = Cow::Borrowed(stored);
         for (place, filter) in self.filters.iter().enumerate().rev() {
-            if skipped & (1 << place) == 0 {
-                bytes = self.undo(*filter, bytes)?;
+            if chunk.skipped & (1 << place) == 0 {
+                bytes = Cow::Owned(self.undo(*filter, &bytes)?);
             }
         }
         if bytes.len() != self.chunk_len {
@@ -174,16 +214,16 @@ impl Assembly<'_, '_> {
                 self.chunk_len
             ));
         }
-        self.place(&bytes, offsets)
+        self.place(&bytes, &chunk.offsets)
     }
 
-    fn undo(&self, filter: Filter, mut bytes: Vec<u8>) -> Outcome<Vec<u8>> {
+    fn undo(&self, filter: Filter, bytes: &[u8]) -> Outcome<Vec<u8>> {
         match filter {
             Filter::Deflate => {
                 let most = self.chunk_len as u64 + 5;
                 let mut unpacked =
                     Vec::with_capacity(self.chunk_len.min(bytes.len().saturating_mul(1032)) + 5);
-                ZlibDecoder::new(&*bytes)
+                ZlibDecoder::new(bytes)
                     .take(most)
                     .read_to_end(&mut unpacked)
                     .map_err(|error| Problem::Damaged(format!("a chunk cannot be decompressed: {error}")))?;
@@ -201,8 +241,7 @@ impl Assembly<'_, '_> {
                 let Some(len) = bytes.len().checked_sub(4) else {
                     return damaged("a chunk has no checksum");
                 };
-                bytes.truncate(len);
-                Ok(bytes)
+                Ok(bytes[..len].to_vec())
             }
         }
     }
@@ -210,9 +249,6 @@ impl Assembly<'_, '_> {
     /// Copies the rows of a chunk that lie within the dataset.
     fn place(&mut self, bytes: &[u8], offsets: &[usize]) -> Outcome<()> {
         let (shape, chunk, element) = (self.grid.shape, &self.grid.chunk, self.grid.element);
-        if offsets.iter().zip(shape).any(|(offset, size)| offset >= size) {
-            return damaged("a chunk lies outside the dataset");
-        }
         let Some((&last, outer)) = chunk.split_last() else {
             self.elements.copy_from_slice(bytes);
             return Ok(());

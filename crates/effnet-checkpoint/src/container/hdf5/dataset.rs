@@ -61,6 +61,7 @@ impl<'a> Dataset<'a> {
         let contiguous = match (version, class) {
             (3 | 4, 0) => {
                 let len = usize::from(layout.u16()?);
+                reader.budget.hold(len);
                 Some(Storage::owned(layout.take(len)?.to_vec()))
             }
             (3 | 4, 1) => {
@@ -86,8 +87,8 @@ impl<'a> Dataset<'a> {
                 let grid = chunks::Grid::read(&mut layout, &self.shape, self.dtype.size())?;
                 Storage::owned(grid.assemble(reader, &self.filters, nbytes)?)
             }
-            // Nothing was ever written.
-            None => Storage::owned(vec![0; nbytes]),
+            None if nbytes == 0 => Storage::owned(Vec::new()),
+            None => return damaged("it was never written"),
         };
         if !self.filters.is_empty() && class != 2 {
             return damaged("it is compressed, but not in chunks");
