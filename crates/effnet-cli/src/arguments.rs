@@ -210,7 +210,7 @@ pub struct PreprocessingArguments {
     /// from the weights]
     #[arg(long, value_name = "F", value_parser = fraction, help_heading = "Preprocessing")]
     pub crop_pct: Option<f64>,
-    /// Resize filter: bilinear or bicubic [default: from the weights]
+    /// Resize filter: bilinear, bicubic or nearest [default: from the weights]
     #[arg(long, value_name = "FILTER", value_parser = interpolation, help_heading = "Preprocessing")]
     pub interpolation: Option<Interpolation>,
     /// Mean of each channel, for pixel values from 0 to 1; ImageNet's is 0.485,0.456,0.406 [default: from the
@@ -278,7 +278,7 @@ pub struct BenchArguments {
 
 #[derive(Debug, Args)]
 pub struct InspectArguments {
-    /// Checkpoint: a .pth, .pt, .tar or .safetensors file, or an id from `effnet models`
+    /// Checkpoint: a .pth, .pt, .tar or .safetensors file, a run or hub folder, or an id from `effnet models`
     #[arg(value_name = "FILE|ID")]
     pub file: String,
     /// Key of the network in a file that holds several, such as `state_dict_ema`, `model` or `state_dict.student`
@@ -300,10 +300,11 @@ pub struct ConvertArguments {
     /// Checkpoint to read: a .pth, .pt, .tar or .safetensors file, or an id from `effnet models`
     #[arg(value_name = "IN")]
     pub input: String,
-    /// File to write; its extension (.pth, .pt or .safetensors) selects the container
+    /// File to write; its extension (.pth, .pt or .safetensors) selects the container. With --to timm or transformers,
+    /// a name without an extension is a hub folder to write
     #[arg(value_name = "OUT")]
     pub output: PathBuf,
-    /// Naming scheme of the tensors: lukemelas, torchvision or timm
+    /// Naming scheme of the tensors: lukemelas, torchvision, timm, transformers or keras
     #[arg(long, value_name = "SCHEME", default_value = "lukemelas", value_parser = scheme)]
     pub to: Scheme,
     /// Data type of the floating-point tensors [default: unchanged]

@@ -17,7 +17,7 @@ fn photos() -> Result<Vec<PathBuf>, String> {
     for folder in [folder.clone(), folder.join("imagenet")] {
         let entries = std::fs::read_dir(&folder).map_err(|error| error.to_string())?;
         photos.extend(entries.map(|entry| entry.unwrap().path()).filter(|path| {
-            let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+            let extension = path.extension().map(std::ffi::OsStr::to_ascii_lowercase);
             extension.is_some_and(|extension| extension == "jpg" || extension == "jpeg")
         }));
     }

@@ -95,7 +95,7 @@ impl Index {
             .into_iter()
             .filter(|name| name.starts_with("cache/"));
         let left: Vec<_> = visible
-            .filter(|name| !name.starts_with("cache/.") && !name.ends_with(".lock"))
+            .filter(|name| !name.starts_with("cache/.") && !name.contains(".lock"))
             .collect();
         assert!(left.is_empty(), "{left:?}");
     }

@@ -1,12 +1,15 @@
 //! `effnet convert`.
 
+mod folder;
+
+use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use effnet::{
-    EfficientNetNames, Error, Labels, ModelFile, ModelMetadata, ModelOptions, Profile, Scheme, StateDict,
-    Variant, Weights,
+    EfficientNetNames, Error, Labels, Manifest, ModelFile, ModelMetadata, ModelOptions,
+    PreprocessingOverrides, Profile, Scheme, StateDict, Variant, Weights, keras_weights, transform,
 };
 use effnet_checkpoint::{Container, DType, Tensor, WriteOptions, quote_list};
 
@@ -19,13 +22,19 @@ use crate::{DownloadProgress, Printer, open_zoo};
 pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Result<Outcome> {
     check_output_kind(&arguments.output)?;
     let mut progress = DownloadProgress::new(printer);
-    let weights = open_zoo(&arguments.zoo)?.locate_one(&arguments.input, &mut progress)?;
+    let zoo = open_zoo(&arguments.zoo)?;
+    let weights = zoo.locate_one(&arguments.input, &mut progress)?;
     drop(progress);
-    check_output(&arguments.output, weights.path(), arguments.force)?;
-    let shown = weights.path().display().to_string();
-    let input = Input::open(arguments, &weights, printer)?;
     let to = arguments.to;
-    input.check_family(to, printer)?;
+    let is_folder = folder::is_folder(&arguments.output, to);
+    if is_folder {
+        folder::check(&arguments.output, weights.path(), arguments.force)?;
+    } else {
+        check_output(&arguments.output, weights.path(), arguments.force)?;
+    }
+    let shown = weights.path().display().to_string();
+    let mut input = Input::open(arguments, &weights, printer)?;
+    input.check_family(to, printer).with_context(|| shown.clone())?;
     let state_dict = input.rename(to).with_context(|| shown.clone())?;
     let metadata = input.metadata(arguments).with_context(|| shown.clone())?;
 
@@ -37,9 +46,25 @@ pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Re
             FloatType::Bf16 => DType::BF16,
         });
     }
+    if is_folder {
+        input.labels.clone_from(&metadata.labels);
+        let output = &arguments.output;
+        let files = folder::write(output, to, &input, (&state_dict, &write), &zoo.manifest)
+            .with_context(|| shown.clone())?;
+        let kind = format!("a hub folder ({})", files.join(", "));
+        input.report(output, state_dict.len(), to, &kind, printer);
+        return Ok(Outcome::Done);
+    }
+    let state_dict = if is_keras(&arguments.output) {
+        input
+            .keras(&state_dict, to, &zoo.manifest)
+            .with_context(|| shown.clone())?
+    } else {
+        state_dict
+    };
     let container = write.write(&arguments.output, &state_dict)?;
-    input.report(&arguments.output, state_dict.len(), to, container, printer);
-    if container != Container::Safetensors && metadata.labels.is_some() {
+    input.report(&arguments.output, state_dict.len(), to, &container, printer);
+    if container == Container::Zip && metadata.labels.is_some() {
         printer.warning("a .pth file cannot hold class names and preprocessing; .safetensors can");
     }
     warn_about_profile(&metadata, to, printer)?;
@@ -54,6 +79,8 @@ struct Input {
     from: Option<String>,
     left_out: Vec<String>,
     metadata: ModelMetadata,
+    /// Class names to write.
+    labels: Option<Vec<String>>,
 }
 
 impl Input {
@@ -70,6 +97,7 @@ impl Input {
                     left_out: file.left_out(),
                     metadata: file.metadata.clone(),
                     file: Some(file),
+                    labels: None,
                 })
             }
             Err(Error::NoVariant { .. } | Error::Pruned { .. }) => {
@@ -83,28 +111,26 @@ impl Input {
                     metadata: ModelMetadata::from_entries(checkpoint.metadata())?,
                     tensors: checkpoint.into_state_dict(),
                     file: None,
+                    labels: None,
                 })
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Refuses a library that does not have the family of the network.
+    /// Refuses a library that does not have the family of the network: it has no names for its blocks.
     fn check_family(&self, to: Scheme, printer: &Printer) -> anyhow::Result<()> {
-        let Some(file) = &self.file else {
-            return Ok(());
-        };
-        let variant = file.variant;
-        if to.has(variant.family()) {
+        let family = self.tensors.signature()?.family();
+        if to.has(family) {
             return Ok(());
         }
         ensure!(
             to == Scheme::Lukemelas,
-            "--to {to}: {to} does not have {variant}; convert it to timm, which does"
+            "--to {to}: {to} does not have {family}; pass --to timm, which does"
         );
         printer.note(format!(
-            "EfficientNet-PyTorch does not have {variant}, so only effnet reads these names; --to timm writes names \
-             that timm reads"
+            "EfficientNet-PyTorch does not have {family}, so only effnet reads these names; --to timm writes names that \
+             timm reads"
         ));
         Ok(())
     }
@@ -153,13 +179,36 @@ impl Input {
         Ok(metadata)
     }
 
-    fn report(&self, output: &Path, tensors: usize, to: Scheme, container: Container, printer: &Printer) {
+    /// Returns the variables of Keras's layers, with the normalisation that is part of its networks.
+    fn keras(&self, tensors: &StateDict, to: Scheme, manifest: &Manifest) -> anyhow::Result<StateDict> {
+        ensure!(
+            to == Scheme::Keras,
+            "a .weights.h5 file has the layers of Keras; pass --to keras, or write a .safetensors file"
+        );
+        let Some(file) = &self.file else {
+            bail!("Keras has no EfficientNet of these widths or depths; write a .safetensors file instead");
+        };
+        ensure!(
+            file.profile == Profile::Tf,
+            "Keras's EfficientNet pads as TensorFlow does (profile tf), and these weights need profile {}",
+            file.profile
+        );
+        let transform = transform(&PreprocessingOverrides::default(), file, manifest)?;
+        let exact = |value: f32| value.to_string().parse().unwrap_or(f64::from(value));
+        Ok(keras_weights(
+            tensors,
+            transform.mean.map(exact),
+            transform.std.map(exact),
+        )?)
+    }
+
+    fn report(&self, output: &Path, tensors: usize, to: Scheme, kind: &dyn Display, printer: &Printer) {
         let from = self
             .from
             .as_ref()
             .map_or(String::new(), |key| format!(" from `{key}`"));
         printer.note(format!(
-            "{}: {}{from} with the names of {to}, {container}",
+            "{}: {}{from} with the names of {to}, {kind}",
             output.display(),
             counted(tensors, "tensor")
         ));
@@ -167,6 +216,12 @@ impl Input {
             printer.note(format!("left out: {}", quote_list(&self.left_out)));
         }
     }
+}
+
+/// Whether the output is a file of Keras.
+fn is_keras(output: &Path) -> bool {
+    let name = output.file_name().unwrap_or_default().to_string_lossy();
+    name.to_ascii_lowercase().ends_with(".weights.h5")
 }
 
 /// Prepares a tensor for writing. Converts a batch norm's counter to the 64-bit scalar that other libraries load, or
