@@ -181,6 +181,10 @@ fn io_error(path: &Path, source: io::Error) -> ExportError {
 fn write_values(tensor: &Initializer<'_>, path: &Path, file: &mut AtomicFile) -> Result<(), ExportError> {
     let failed = |source| io_error(path, source);
     match &tensor.values {
+        Values::Doubles(values) => {
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            file.write_all(&bytes).map_err(failed)
+        }
         Values::Integers(values) => {
             let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
             file.write_all(&bytes).map_err(failed)

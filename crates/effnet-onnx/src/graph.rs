@@ -14,6 +14,7 @@ pub(crate) enum ElementType {
     UInt8 = 2,
     Int64 = 7,
     Float16 = 10,
+    Double = 11,
 }
 
 /// A side of a tensor.
@@ -42,6 +43,7 @@ pub(crate) enum Values<'a> {
         scale: Option<Cow<'a, [f64]>>,
         is_half: bool,
     },
+    Doubles(Vec<f64>),
     Integers(Vec<i64>),
 }
 
@@ -58,6 +60,7 @@ impl Initializer<'_> {
         match self.values {
             Values::Floats { is_half: true, .. } => ElementType::Float16,
             Values::Floats { is_half: false, .. } => ElementType::Float,
+            Values::Doubles(_) => ElementType::Double,
             Values::Integers(_) => ElementType::Int64,
         }
     }
@@ -66,6 +69,7 @@ impl Initializer<'_> {
     pub(crate) fn len(&self) -> u64 {
         match &self.values {
             Values::Floats { values, is_half, .. } => values.len() as u64 * if *is_half { 2 } else { 4 },
+            Values::Doubles(values) => values.len() as u64 * 8,
             Values::Integers(values) => values.len() as u64 * 8,
         }
     }

@@ -1,12 +1,13 @@
 //! [`ExportOptions`]: what is written for a network.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use effnet::Parameters;
 use effnet_image::EvalTransform;
 
 use crate::error::ExportError;
+use crate::file::data_path;
 use crate::{ExportReport, model};
 
 /// Earlier versions differ in the operators that the networks need.
@@ -157,6 +158,11 @@ impl ExportOptions {
         check_extension(path)?;
         self.check()?;
         model::write(self, path, parameters)
+    }
+
+    /// Returns the file that the weights are written to if [`external_data`](Self::external_data) is set.
+    pub fn external_data_path(&self, path: &Path) -> Option<PathBuf> {
+        self.external_data.then(|| data_path(path))
     }
 
     /// Checks the options, as [`write`](Self::write) does.

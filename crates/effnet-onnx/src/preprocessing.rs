@@ -4,13 +4,20 @@
 //! training, and few libraries have Pillow's filters. ONNX's `Resize` has an antialiased one from opset 18 on, but
 //! runtimes differ in it: OpenVINO ignores `antialias`, and bilinear interpolation weighs the border twice. A resize is
 //! two products with matrices of filter weights, though, which every runtime computes alike. The graph computes the
-//! matrices from the size of the image, for the rows and columns inside the crop only. After each product, values are
-//! rounded to bytes, as Pillow does.
+//! matrices from the size of the image, for the rows and columns inside the crop only.
+//!
+//! Sizes such as 640 and 256 make ties frequent: sums that are exactly between two bytes. Pillow decides them by the
+//! rounding of its weights to 22 bits, so the graph rounds them alike, in doubles, and splits them into halves of 11
+//! bits: products of a byte and half a weight are integers so small that 32-bit floats add them without an error. A
+//! runtime that has no doubles differs from Pillow in ties only, by one level.
 
 use effnet_image::{EvalTransform, Interpolation, ResizeMode};
 
 use crate::ExportError;
 use crate::graph::{Attribute, ElementType, Graph, Values};
+
+/// The number of bits of half a weight.
+const HALF_BITS: u32 = 11;
 
 /// Checks that the graph can do what the transform does.
 pub(crate) fn check(transform: &EvalTransform, channels: usize) -> Result<(), ExportError> {
@@ -40,13 +47,13 @@ pub(crate) fn add(graph: &mut Graph<'_>, transform: &EvalTransform, bytes: &str)
     let [resized_height, resized_width] = nodes.resized_sides(transform, [&height, &width]);
     let columns = nodes.filter("columns", &width, &resized_width, crop, transform.interpolation);
     let rows = nodes.filter("rows", &height, &resized_height, crop, transform.interpolation);
-    let columns = nodes.permuted("columns.transposed", &columns, &[1, 0]);
+    let columns = columns.map(|half| nodes.permuted(&format!("{half}.transposed"), &half, &[1, 0]));
     let pixels = nodes.cast("pixels", bytes, ElementType::Float);
     let planes = nodes.permuted("planes", &pixels, &[0, 3, 1, 2]);
-    let wide = nodes.node("MatMul", "resized_columns", &[&planes, &columns]);
-    let wide = nodes.as_bytes(&wide);
-    let cropped = nodes.node("MatMul", "cropped", &[&rows, &wide]);
-    let cropped = nodes.as_bytes(&cropped);
+    let sums = columns.map(|half| nodes.node("MatMul", &format!("{half}.sum"), &[&planes, &half]));
+    let wide = nodes.as_bytes("resized_columns", sums);
+    let sums = rows.map(|half| nodes.node("MatMul", &format!("{half}.sum"), &[&half, &wide]));
+    let cropped = nodes.as_bytes("cropped", sums);
     nodes.normalised(transform, &cropped)
 }
 
@@ -79,7 +86,8 @@ impl Nodes<'_, '_> {
     }
 
     /// Returns the filter weights for a resize from `from` to `to` samples along one axis: a row per sample inside
-    /// the centre crop, a column per sample of the image.
+    /// the centre crop, a column per sample of the image. The weights are integers, split into two matrices: upper and
+    /// lower bits.
     fn filter(
         &mut self,
         name: &str,
@@ -87,7 +95,7 @@ impl Nodes<'_, '_> {
         to: &str,
         crop: usize,
         interpolation: Interpolation,
-    ) -> String {
+    ) -> [String; 2] {
         let start = self.crop_start(name, to, crop);
         let part = |part: &str| format!("{name}.{part}");
         // Twice the distance of two centres, times both sizes, is an integer, and so exact.
@@ -103,11 +111,11 @@ impl Nodes<'_, '_> {
         let inputs = self.node("Range", &part("inputs"), &[&one, &end, &two]);
         let inputs = self.node("Mul", &part("inputs_scaled"), &[&inputs, to]);
         let distance = self.node("Sub", &part("distance"), &[&inputs, &outputs]);
-        let distance = self.cast(&part("distance_float"), &distance, ElementType::Float);
+        let distance = self.cast(&part("distance_exact"), &distance, ElementType::Double);
         // The filter is stretched when the image becomes smaller.
         let unit = self.node("Max", &part("larger"), &[from, to]);
         let unit = self.node("Mul", &part("unit"), &[&unit, &two]);
-        let unit = self.cast(&part("unit_float"), &unit, ElementType::Float);
+        let unit = self.cast(&part("unit_exact"), &unit, ElementType::Double);
         let distance = self.node("Div", &part("distance_in_units"), &[&distance, &unit]);
         let distance = self.node("Abs", &part("x"), &[&distance]);
         let weights = match interpolation {
@@ -116,7 +124,28 @@ impl Nodes<'_, '_> {
         };
         let axis = self.graph.integers(&part("axis"), &[1]);
         let sum = self.node("ReduceSum", &part("sum"), &[&weights, &axis]);
-        self.node("Div", &part("normalised"), &[&weights, &sum])
+        let weights = self.node("Div", &part("normalised"), &[&weights, &sum]);
+        self.halves(name, &weights)
+    }
+
+    /// Rounds weights to 22 bits, halves away from zero, and splits them.
+    fn halves(&mut self, name: &str, weights: &str) -> [String; 2] {
+        let part = |part: &str| format!("{name}.{part}");
+        let scale = self.double(&part("scale"), (1 << (2 * HALF_BITS)).into());
+        let scaled = self.node("Mul", &part("scaled"), &[weights, &scale]);
+        let sign = self.node("Sign", &part("sign"), &[&scaled]);
+        let size = self.node("Abs", &part("size"), &[&scaled]);
+        let half = self.double(&part("half"), 0.5);
+        let size = self.node("Add", &part("raised"), &[&size, &half]);
+        let size = self.node("Floor", &part("rounded"), &[&size]);
+        let whole = self.node("Mul", &part("whole"), &[&size, &sign]);
+        let base = self.double(&part("base"), (1 << HALF_BITS).into());
+        let upper = self.node("Div", &part("upper_exact"), &[&whole, &base]);
+        let upper = self.node("Floor", &part("upper_floor"), &[&upper]);
+        let without = self.node("Mul", &part("upper_scaled"), &[&upper, &base]);
+        let lower = self.node("Sub", &part("lower_exact"), &[&whole, &without]);
+        [("upper", upper), ("lower", lower)]
+            .map(|(half, value)| self.cast(&part(half), &value, ElementType::Float))
     }
 
     /// Returns the first sample inside the centre crop: half of what is cut off, and halves are rounded to even.
@@ -134,7 +163,7 @@ impl Nodes<'_, '_> {
 
     /// `max(1 - x, 0)`.
     fn triangle(&mut self, name: &str, x: &str) -> String {
-        let one = self.float(&format!("{name}.one_float"), 1.0);
+        let one = self.double(&format!("{name}.one_exact"), 1.0);
         let weight = self.node("Sub", &format!("{name}.triangle"), &[&one, x]);
         self.node("Relu", &format!("{name}.weights"), &[&weight])
     }
@@ -145,19 +174,19 @@ impl Nodes<'_, '_> {
         let outer = self.polynomial(&format!("{name}.outer"), x, [-0.5, 2.5, -4.0, 2.0]);
         let part = |part: &str| format!("{name}.{part}");
         let limits = [("inner", 1.0), ("outer", 2.0)].map(|(limit, value)| {
-            let value = self.float(&part(&format!("{limit}_limit")), value);
+            let value = self.double(&part(&format!("{limit}_limit")), value);
             self.node("Less", &part(&format!("is_{limit}")), &[x, &value])
         });
-        let zero = self.float(&part("zero"), 0.0);
+        let zero = self.double(&part("zero"), 0.0);
         let outer = self.node("Where", &part("outer_or_zero"), &[&limits[1], &outer, &zero]);
         self.node("Where", &part("weights"), &[&limits[0], &inner, &outer])
     }
 
     /// A polynomial, highest coefficient first.
-    fn polynomial(&mut self, name: &str, x: &str, coefficients: [f32; 4]) -> String {
+    fn polynomial(&mut self, name: &str, x: &str, coefficients: [f64; 4]) -> String {
         let mut constants = Vec::new();
         for (index, value) in coefficients.into_iter().enumerate() {
-            constants.push(self.float(&format!("{name}.coefficient_{index}"), value));
+            constants.push(self.double(&format!("{name}.coefficient_{index}"), value));
         }
         let mut value = constants[0].clone();
         for (index, constant) in constants[1..].iter().enumerate() {
@@ -167,13 +196,18 @@ impl Nodes<'_, '_> {
         value
     }
 
-    /// Rounds values to whole numbers from 0 to 255, halves up.
-    fn as_bytes(&mut self, value: &str) -> String {
-        let part = |part: &str| format!("{value}.{part}");
-        let half = self.float(&part("half"), 0.5);
+    /// Rounds sums of weighted bytes to bytes, halves up.
+    fn as_bytes(&mut self, name: &str, [upper, lower]: [String; 2]) -> String {
+        let part = |part: &str| format!("{name}.{part}");
+        let unit = self.float(&part("unit"), 1.0 / f32::from(1_u16 << HALF_BITS));
+        let half = self.float(&part("half"), (1_u32 << (2 * HALF_BITS - 1)) as f32);
+        let raised = self.node("Add", &part("raised"), &[&lower, &half]);
+        let carried = self.node("Mul", &part("carried_exact"), &[&raised, &unit]);
+        let carried = self.node("Floor", &part("carried"), &[&carried]);
+        let sum = self.node("Add", &part("sum"), &[&upper, &carried]);
+        let sum = self.node("Mul", &part("exact"), &[&sum, &unit]);
+        let rounded = self.node("Floor", &part("rounded"), &[&sum]);
         let (least, most) = (self.float(&part("least"), 0.0), self.float(&part("most"), 255.0));
-        let raised = self.node("Add", &part("raised"), &[value, &half]);
-        let rounded = self.node("Floor", &part("rounded"), &[&raised]);
         self.node("Clip", &part("bytes"), &[&rounded, &least, &most])
     }
 
@@ -202,6 +236,10 @@ impl Nodes<'_, '_> {
 
     fn integer(&mut self, name: &str, value: i64) -> String {
         self.graph.constant(name, &[], Values::Integers(vec![value]))
+    }
+
+    fn double(&mut self, name: &str, value: f64) -> String {
+        self.graph.constant(name, &[], Values::Doubles(vec![value]))
     }
 
     fn float(&mut self, name: &str, value: f32) -> String {

@@ -73,9 +73,9 @@ impl Bench {
     /// Loads the weights of a case in the profile of its package.
     fn parameters(&self, case: &str) -> Parameters {
         let path = self.folder.path().join(format!("{}.pth", case.replace(':', "-")));
-        let profile = match case.split(':').next() {
-            Some("timm") => Profile::Timm,
-            Some("torchvision") => Profile::Torchvision,
+        let profile = match case.split_once(':').unwrap() {
+            ("torchvision", "b5" | "b6" | "b7" | "v2-s") => Profile::Torchvision,
+            ("timm" | "torchvision", _) => Profile::Timm,
             _ => Profile::Tf,
         };
         let weights = Weights {
@@ -160,19 +160,23 @@ const BOUND: f64 = 2e-5;
 
 #[test]
 fn runtimes_compute_the_logits_of_every_package_at_every_size() {
-    let cases = [
+    let mut cases = vec![
         "lukemelas:b0",
         "timm:b0",
-        "torchvision:b0",
+        "torchvision:b5",
         "lukemelas:lite0",
         "timm-tf:v2-s",
         "torchvision:v2-s",
     ];
+    // The other variants differ in width and depth only.
+    if std::env::var_os("EFFNET_EVERY_VARIANT").is_some() {
+        cases.extend(["lukemelas:b1", "lukemelas:b2", "timm:b3", "timm:b4", "lukemelas:b6", "torchvision:b7"]);
+    }
     let test = "runtimes_compute_the_logits_of_every_package_at_every_size";
     let Some(mut bench) = Bench::new(test, &cases) else {
         return;
     };
-    for case in cases {
+    for case in &cases {
         let parameters = bench.parameters(case);
         let name = case.replace(':', "-");
         let any = format!("{name}.any.onnx");
