@@ -148,7 +148,12 @@ impl<'a> Graph<'a> {
     }
 
     /// Adds an initializer, and returns its name.
-    pub(crate) fn constant(&mut self, name: impl Into<String>, shape: &[usize], values: Values<'a>) -> String {
+    pub(crate) fn constant(
+        &mut self,
+        name: impl Into<String>,
+        shape: &[usize],
+        values: Values<'a>,
+    ) -> String {
         let name = name.into();
         self.initializers.push(Initializer {
             name: name.clone(),
@@ -180,9 +185,7 @@ fn value_info(name: &str, element_type: ElementType, shape: &[Side]) -> Message 
         Side::Named(name) => Message::default().text(2, name),
     });
     let shape = Message::default().messages(1, sides);
-    let tensor = Message::default()
-        .int(1, element_type as i64)
-        .message(2, &shape);
+    let tensor = Message::default().int(1, element_type as i64).message(2, &shape);
     Message::default()
         .text(1, name)
         .message(2, &Message::default().message(1, &tensor))

@@ -54,16 +54,21 @@ pub(crate) fn write(
         is_half: options.f16,
         size,
     };
-    let mut value = network.features(&mut layers, &images);
-    if let Some(classifier) = classifier {
-        value = network.classifier(classifier, &value);
-    }
-    let value = cast(&mut graph, options.f16, "to_float", &value, ElementType::Float);
     let name = options.output.name();
+    // The last node has the name of the output.
+    let [flatten, gemm, to_float] = match (options.output, options.f16) {
+        (ExportOutput::Features, false) => [name, "", ""],
+        (ExportOutput::Logits, false) => ["flatten", name, ""],
+        (ExportOutput::Probabilities, _) => ["flatten", "_fc", "to_float"],
+        (_, true) => ["flatten", "_fc", name],
+    };
+    let mut value = network.features(&mut layers, &images, flatten);
+    if let Some(classifier) = classifier {
+        value = network.classifier(classifier, &value, gemm);
+    }
+    let value = cast(&mut graph, options.f16, to_float, &value, ElementType::Float);
     if options.output == ExportOutput::Probabilities {
         graph.node("Softmax", name, &[&value], &[("axis", Attribute::Int(-1))]);
-    } else {
-        graph.node("Identity", name, &[&value], &[]);
     }
     let output = [batch, Side::Fixed(width)];
     graph.output(name, ElementType::Float, &output);
@@ -119,9 +124,7 @@ fn description(options: &ExportOptions) -> Message {
         .metadata
         .iter()
         .map(|(key, value)| Message::default().text(1, key).text(2, value));
-    let opset = Message::default()
-        .text(1, "")
-        .int(2, i64::from(options.opset));
+    let opset = Message::default().text(1, "").int(2, i64::from(options.opset));
     Message::default()
         .int(1, format_version(options.opset))
         .text(2, "effnet")

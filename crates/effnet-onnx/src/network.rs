@@ -19,8 +19,8 @@ pub(crate) struct NetworkNodes<'g, 'a> {
 }
 
 impl<'a> NetworkNodes<'_, 'a> {
-    /// Adds all layers, from normalised images to pooled features `[N, features]`.
-    pub(crate) fn features(&mut self, layers: &mut Layers<'a>, images: &str) -> String {
+    /// Adds all layers, from normalised images to pooled features `[N, features]`, which get this name.
+    pub(crate) fn features(&mut self, layers: &mut Layers<'a>, images: &str, name: &str) -> String {
         if self.activation == Activation::Relu6 {
             for (name, value) in [("zero", 0.0), ("six", 6.0)] {
                 let values = self.floats(vec![value]);
@@ -36,16 +36,16 @@ impl<'a> NetworkNodes<'_, 'a> {
             .graph
             .node("GlobalAveragePool", "_avg_pooling", &[&value], &[]);
         self.graph
-            .node("Flatten", "flatten", &[&pooled], &[("axis", Attribute::Int(1))])
+            .node("Flatten", name, &[&pooled], &[("axis", Attribute::Int(1))])
     }
 
-    /// Adds the classifier.
-    pub(crate) fn classifier(&mut self, classifier: Convolution<'a>, features: &str) -> String {
+    /// Adds the classifier, whose logits get this name.
+    pub(crate) fn classifier(&mut self, classifier: Convolution<'a>, features: &str, name: &str) -> String {
         let [classes, channels, ..] = classifier.shape;
         let (weight, bias) = self.parameters("_fc", classifier, &[classes, channels]);
         self.graph.node(
             "Gemm",
-            "_fc",
+            name,
             &[features, &weight, &bias],
             &[("transB", Attribute::Int(1))],
         )

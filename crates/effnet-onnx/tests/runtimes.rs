@@ -46,7 +46,8 @@ struct Bench {
     python: PathBuf,
     folder: tempfile::TempDir,
     jobs: Vec<Value>,
-    bounds: Vec<f64>,
+    /// The largest differences in ONNX Runtime and in OpenVINO.
+    bounds: Vec<[f64; 2]>,
 }
 
 impl Bench {
@@ -59,7 +60,11 @@ impl Bench {
         };
         let mut make = bench.script("make");
         let output = make.args(cases).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         Some(bench)
     }
 
@@ -96,8 +101,20 @@ impl Bench {
         assert_eq!(report.external_data.is_some(), options.external_data);
     }
 
-    /// Asks for the outputs of a file for some images of a case, within `bound` of the expected ones.
-    fn expect(&mut self, file: &str, case: &str, [images, expected]: [&str; 2], batch: usize, bound: f64) {
+    /// Asks for the outputs of a file for some images of a case, within `bound` of the expected ones. OpenVINO may
+    /// differ five times as much: it multiplies in other orders and approximates the sigmoid otherwise.
+    fn expect(&mut self, file: &str, case: &str, tensors: [&str; 2], batch: usize, bound: f64) {
+        self.expect_within(file, case, tensors, batch, [bound, 5.0 * bound]);
+    }
+
+    fn expect_within(
+        &mut self,
+        file: &str,
+        case: &str,
+        [images, expected]: [&str; 2],
+        batch: usize,
+        bounds: [f64; 2],
+    ) {
         self.jobs.push(json!({
             "file": file,
             "tensors": format!("{}.safetensors", case.replace(':', "-")),
@@ -105,7 +122,7 @@ impl Bench {
             "expected": expected,
             "batch": batch,
         }));
-        self.bounds.push(bound);
+        self.bounds.push(bounds);
     }
 
     /// Runs all jobs and checks the differences. Returns the answers.
@@ -128,13 +145,12 @@ impl Bench {
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
         assert_eq!(answers.len(), self.jobs.len());
-        for ((answer, job), &bound) in answers.iter().zip(&self.jobs).zip(&self.bounds) {
+        for ((answer, job), bounds) in answers.iter().zip(&self.jobs).zip(self.bounds) {
             eprintln!("{} {}: {answer}", job["file"], job["expected"]);
-            let found = answer["onnxruntime"].as_f64().unwrap();
-            assert!(found < bound, "{job}: {found}");
-            // OpenVINO multiplies in other orders and with other approximations of the sigmoid.
-            if let Some(found) = answer["openvino"].as_f64() {
-                assert!(found < 5.0 * bound, "{job}: OpenVINO: {found}");
+            assert!(answer["onnxruntime"].is_f64(), "{answer}");
+            for (runtime, bound) in ["onnxruntime", "openvino"].into_iter().zip(bounds) {
+                let found = answer[runtime].as_f64().unwrap_or(0.0);
+                assert!(found < bound, "{job}: {runtime}: {found}");
             }
         }
         answers
@@ -170,7 +186,14 @@ fn runtimes_compute_the_logits_of_every_package_at_every_size() {
     ];
     // The other variants differ in width and depth only.
     if std::env::var_os("EFFNET_EVERY_VARIANT").is_some() {
-        cases.extend(["lukemelas:b1", "lukemelas:b2", "timm:b3", "timm:b4", "lukemelas:b6", "torchvision:b7"]);
+        cases.extend([
+            "lukemelas:b1",
+            "lukemelas:b2",
+            "timm:b3",
+            "timm:b4",
+            "lukemelas:b6",
+            "torchvision:b7",
+        ]);
     }
     let test = "runtimes_compute_the_logits_of_every_package_at_every_size";
     let Some(mut bench) = Bench::new(test, &cases) else {
@@ -263,7 +286,8 @@ fn bytes_are_resized_cropped_and_normalised_as_by_pillow() {
             };
             for size in sizes {
                 let [images, expected] = [format!("{size}.bytes"), format!("{size}.{filter}")];
-                bench.expect(&file, case, [&images, &expected], 1, 1e-4);
+                // The same bytes as Pillow's in ONNX Runtime; OpenVINO has no doubles, and decides ties otherwise.
+                bench.expect_within(&file, case, [&images, &expected], 1, [BOUND, 5e-2]);
             }
         }
     }

@@ -214,7 +214,10 @@ mod tests {
         let entries = metadata.to_entries();
         assert_eq!(entries["mean"], "[0.485,0.456,0.406]");
         assert_eq!(entries["std"], "[0.229,0.224,0.225]");
-        assert_eq!((&*entries["crop_pct"], &*entries["crop_mode"]), ("0.904", "center"));
+        assert_eq!(
+            (&*entries["crop_pct"], &*entries["crop_mode"]),
+            ("0.904", "center")
+        );
         transform.resize = ResizeMode::ShortSide(320);
         let entries = metadata.with_transform(&transform).to_entries();
         assert_eq!(entries["resize_size"], "320");

@@ -28,11 +28,11 @@ pub struct ExportArguments {
     /// Number of images per call [default: any number]
     #[arg(long, value_name = "N", value_parser = count(1..=65536))]
     pub batch_size: Option<usize>,
-    /// Accept images of any size; with the profile tf, the runtime must know `auto_pad` [default: only the size of the
-    /// network]
+    /// Accept images of any size; with profile tf, this needs a runtime that supports `auto_pad` [default: the size of
+    /// the network only]
     #[arg(long, conflicts_with_all = ["image_size", "with_preprocessing"])]
     pub dynamic_size: bool,
-    /// Take bytes [N, height, width, 3] in RGB order and of any size, and resize, crop and normalise them in the graph
+    /// Take RGB bytes [N, height, width, 3] of any size, and resize, crop and normalise them in the graph
     #[arg(long)]
     pub with_preprocessing: bool,
     /// Output probabilities instead of logits
@@ -41,13 +41,13 @@ pub struct ExportArguments {
     /// Output the pooled features before the classifier (embeddings)
     #[arg(long)]
     pub features: bool,
-    /// Data type of weights and activations; input and output are f32 in both
+    /// Data type of weights and activations; input and output are always f32
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub dtype: ExportType,
-    /// Write the weights to OUT.data, as is always done above 2 GB
+    /// Write the weights to OUT.data; files above 2 GB are always split this way
     #[arg(long)]
     pub external_data: bool,
-    /// Run OUT in ONNX Runtime or OpenVINO, in the python3 of the PATH, and print how much it differs from effnet
+    /// Run OUT in ONNX Runtime or OpenVINO (of the python3 on the PATH), and report the difference from effnet
     #[arg(long)]
     pub check: bool,
     /// Overwrite OUT if it exists

@@ -68,11 +68,7 @@ fn locate(arguments: &ExportArguments, printer: &Printer) -> anyhow::Result<(Zoo
 }
 
 /// Opens the weights; features need no classifier.
-fn open(
-    arguments: &ExportArguments,
-    weights: Weights,
-    labels: Option<Labels>,
-) -> anyhow::Result<ModelFile> {
+fn open(arguments: &ExportArguments, weights: Weights, labels: Option<Labels>) -> anyhow::Result<ModelFile> {
     let options = options(&arguments.model);
     let opened = if arguments.features {
         ModelFile::inspect(weights, &options)
