@@ -163,7 +163,52 @@ impl<'a> Graph<'a> {
         name
     }
 
-    /// Adds an initializer with a list of integers, and returns its name.
+    /// Adds a node without attributes.
+    pub(crate) fn apply(&mut self, operator: &str, name: &str, inputs: &[&str]) -> String {
+        self.node(operator, name, inputs, &[])
+    }
+
+    /// Adds a node with an axis.
+    pub(crate) fn node_along(&mut self, operator: &str, name: &str, inputs: &[&str], axis: i64) -> String {
+        self.node(operator, name, inputs, &[("axis", Attribute::Int(axis))])
+    }
+
+    /// Converts a value.
+    pub(crate) fn cast(&mut self, name: &str, value: &str, to: ElementType) -> String {
+        self.node("Cast", name, &[value], &[("to", Attribute::Int(to as i64))])
+    }
+
+    /// Reorders the sides of a value.
+    pub(crate) fn permuted(&mut self, name: &str, value: &str, order: &[i64]) -> String {
+        self.node("Transpose", name, &[value], &[("perm", Attribute::Ints(order))])
+    }
+
+    /// Adds an initializer with floats of 32 or 16 bits.
+    pub(crate) fn floats(&mut self, name: &str, shape: &[usize], values: Vec<f32>, is_half: bool) -> String {
+        let values = Values::Floats {
+            values: values.into(),
+            scale: None,
+            is_half,
+        };
+        self.constant(name, shape, values)
+    }
+
+    /// Adds a scalar.
+    pub(crate) fn float(&mut self, name: &str, value: f32) -> String {
+        self.floats(name, &[], vec![value], false)
+    }
+
+    /// Adds a scalar.
+    pub(crate) fn double(&mut self, name: &str, value: f64) -> String {
+        self.constant(name, &[], Values::Doubles(vec![value]))
+    }
+
+    /// Adds a scalar.
+    pub(crate) fn integer(&mut self, name: &str, value: i64) -> String {
+        self.constant(name, &[], Values::Integers(vec![value]))
+    }
+
+    /// Adds a list of integers.
     pub(crate) fn integers(&mut self, name: &str, values: &[i64]) -> String {
         self.constant(name, &[values.len()], Values::Integers(values.to_vec()))
     }

@@ -2,6 +2,7 @@
 
 mod error;
 mod file;
+mod filter;
 mod graph;
 mod model;
 mod network;

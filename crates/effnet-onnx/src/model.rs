@@ -6,7 +6,7 @@ use effnet::Parameters;
 
 use crate::error::ExportError;
 use crate::file::ModelParts;
-use crate::graph::{Attribute, ElementType, Graph, Side};
+use crate::graph::{ElementType, Graph, Side};
 use crate::network::NetworkNodes;
 use crate::options::{ExportInput, ExportOptions, ExportOutput};
 use crate::preprocessing;
@@ -47,7 +47,10 @@ pub(crate) fn write(
     let batch = options.batch_size.map_or(BATCH, Side::Fixed);
     let mut graph = Graph::default();
     let (images, input, size) = add_input(&mut graph, options, batch, parameters.config().in_channels)?;
-    let images = cast(&mut graph, options.f16, "to_half", &images, ElementType::Float16);
+    let images = match options.f16 {
+        true => graph.cast("to_half", &images, ElementType::Float16),
+        false => images,
+    };
     let mut network = NetworkNodes {
         graph: &mut graph,
         activation: layers.activation,
@@ -66,9 +69,11 @@ pub(crate) fn write(
     if let Some(classifier) = classifier {
         value = network.classifier(classifier, &value, gemm);
     }
-    let value = cast(&mut graph, options.f16, to_float, &value, ElementType::Float);
+    if options.f16 {
+        value = graph.cast(to_float, &value, ElementType::Float);
+    }
     if options.output == ExportOutput::Probabilities {
-        graph.node("Softmax", name, &[&value], &[("axis", Attribute::Int(-1))]);
+        graph.node_along("Softmax", name, &[&value], -1);
     }
     let output = [batch, Side::Fixed(width)];
     graph.output(name, ElementType::Float, &output);
@@ -108,14 +113,6 @@ fn add_input(
     let shape = vec![batch, Side::Fixed(channels), sides[0], sides[1]];
     let images = graph.input(INPUT, ElementType::Float, &shape);
     Ok((images, shape, size))
-}
-
-/// Converts a value, if weights and activations are 16-bit floats.
-fn cast(graph: &mut Graph<'_>, is_half: bool, name: &str, value: &str, to: ElementType) -> String {
-    if !is_half {
-        return value.to_owned();
-    }
-    graph.node("Cast", name, &[value], &[("to", Attribute::Int(to as i64))])
 }
 
 /// The fields of a `ModelProto` other than its graph.

@@ -23,8 +23,7 @@ impl<'a> NetworkNodes<'_, 'a> {
     pub(crate) fn features(&mut self, layers: &mut Layers<'a>, images: &str, name: &str) -> String {
         if self.activation == Activation::Relu6 {
             for (name, value) in [("zero", 0.0), ("six", 6.0)] {
-                let values = self.floats(vec![value]);
-                self.graph.constant(name, &[], values);
+                self.graph.floats(name, &[], vec![value], self.is_half);
             }
         }
         let mut value = self.activated("_conv_stem", take(&mut layers.stem), images);
@@ -180,14 +179,6 @@ impl<'a> NetworkNodes<'_, 'a> {
         let weight = self.graph.constant(format!("{name}.weight"), shape, weight);
         let bias = self.graph.constant(format!("{name}.bias"), &shape[..1], bias);
         (weight, bias)
-    }
-
-    fn floats(&self, values: Vec<f32>) -> Values<'a> {
-        Values::Floats {
-            values: values.into(),
-            scale: None,
-            is_half: self.is_half,
-        }
     }
 }
 
