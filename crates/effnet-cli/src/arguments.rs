@@ -9,6 +9,7 @@
 mod evaluate;
 mod examples;
 mod execution;
+mod export;
 mod features;
 mod images;
 mod numbers;
@@ -25,6 +26,7 @@ use effnet_architecture::Interpolation;
 
 pub use evaluate::{EvaluateArguments, TableFormat};
 pub use execution::{DeviceChoice, EngineChoice, ExecutionArguments};
+pub use export::{ExportArguments, ExportType};
 pub use features::{FeaturesArguments, FeaturesFormat};
 pub use images::{ClassifyArguments, Format, InputArguments, SortingArguments};
 pub use numbers::Triple;
@@ -103,6 +105,9 @@ pub enum Command {
     /// Convert a checkpoint: parameter names, container, data type
     #[command(after_help = examples::CONVERT)]
     Convert(ConvertArguments),
+    /// Export a network as an ONNX file
+    #[command(after_help = examples::EXPORT)]
+    Export(Box<ExportArguments>),
     /// List the published weights
     #[command(after_help = examples::MODELS)]
     Models(ModelsArguments),

@@ -62,6 +62,17 @@ impl EvalTransform {
         3 * self.image_size * self.image_size
     }
 
+    /// Returns the length to which the short side of an image is resized before the crop, or both sides with
+    /// [`ResizeMode::Squash`].
+    pub fn resize_target(&self) -> usize {
+        match self.resize {
+            ResizeMode::ShortSide(size) => size,
+            ResizeMode::CropPct(fraction) | ResizeMode::Squash(fraction) => {
+                (self.image_size as f64 / fraction).floor() as usize
+            }
+        }
+    }
+
     /// Resizes, crops and normalises the image, and returns `[3, image_size, image_size]`.
     ///
     /// # Errors
@@ -118,14 +129,10 @@ impl EvalTransform {
     /// Returns width and height after the resize (torchvision's `_compute_resized_output_size`).
     fn resized(&self, image: &Image) -> Result<(usize, usize), ImageError> {
         self.check()?;
-        let short_target = match self.resize {
-            ResizeMode::ShortSide(size) => size,
-            ResizeMode::CropPct(fraction) => enlarged(self.image_size, fraction),
-            ResizeMode::Squash(fraction) => {
-                let side = enlarged(self.image_size, fraction);
-                return Ok((side, side));
-            }
-        };
+        let short_target = self.resize_target();
+        if let ResizeMode::Squash(_) = self.resize {
+            return Ok((short_target, short_target));
+        }
         let (width, height) = (image.width(), image.height());
         let (short, long) = (width.min(height), width.max(height));
         // Python divides floats and truncates.
@@ -153,10 +160,6 @@ impl EvalTransform {
         }
         Ok(())
     }
-}
-
-fn enlarged(image_size: usize, crop_pct: f64) -> usize {
-    (image_size as f64 / crop_pct).floor() as usize
 }
 
 /// Returns, for one axis, the offset of the crop in the image, the offset of the image in the crop, and the number

@@ -9,6 +9,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use effnet_architecture::{CropMode, Interpolation, Preprocessing, Profile};
+use effnet_image::{EvalTransform, ResizeMode};
 
 /// Metadata entries that this project reads and writes in safetensors files. All are optional.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -119,6 +120,26 @@ impl ModelMetadata {
         self.std = Some(preprocessing.std);
         self
     }
+
+    /// Sets the preprocessing to that of a transform.
+    #[must_use]
+    pub fn with_transform(mut self, transform: &EvalTransform) -> Self {
+        (self.resize_size, self.crop_pct, self.crop_mode) = match transform.resize {
+            ResizeMode::ShortSide(size) => (Some(size), None, Some(CropMode::Center)),
+            ResizeMode::CropPct(part) => (None, Some(part), Some(CropMode::Center)),
+            ResizeMode::Squash(part) => (None, Some(part), Some(CropMode::Squash)),
+        };
+        self.image_size = Some(transform.image_size);
+        self.interpolation = Some(transform.interpolation);
+        self.mean = Some(transform.mean.map(shortest));
+        self.std = Some(transform.std.map(shortest));
+        self
+    }
+}
+
+/// The 64-bit float that reads like this 32-bit one: 0.485 rather than 0.48500001430511475.
+fn shortest(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
 }
 
 fn named<T: FromStr>(
@@ -184,6 +205,23 @@ mod tests {
             std: Some([0.229, 0.224, 0.225]),
         };
         assert_eq!(ModelMetadata::from_entries(&metadata.to_entries()), Ok(metadata));
+    }
+
+    #[test]
+    fn a_transform_is_recorded_in_the_numbers_that_people_write() {
+        let mut transform = EvalTransform::with_crop_pct(300, 0.904);
+        let metadata = ModelMetadata::default().with_transform(&transform);
+        let entries = metadata.to_entries();
+        assert_eq!(entries["mean"], "[0.485,0.456,0.406]");
+        assert_eq!(entries["std"], "[0.229,0.224,0.225]");
+        assert_eq!(
+            (&*entries["crop_pct"], &*entries["crop_mode"]),
+            ("0.904", "center")
+        );
+        transform.resize = ResizeMode::ShortSide(320);
+        let entries = metadata.with_transform(&transform).to_entries();
+        assert_eq!(entries["resize_size"], "320");
+        assert!(!entries.contains_key("crop_pct"));
     }
 
     #[test]

@@ -64,6 +64,15 @@ Examples:
   # Take the EMA weights out of a training checkpoint
   effnet convert checkpoint.pth.tar ema.safetensors --key state_dict_ema";
 
+pub(super) const EXPORT: &str = "\
+Examples:
+  # Export the published B3 weights, and compare the file with effnet
+  effnet export b3 b3.onnx --check
+  # Export a run's best weights: bytes of any size in, probabilities out
+  effnet export my-run my-run.onnx --with-preprocessing --softmax
+  # Export the features of your own weights, in half precision
+  effnet export model.pth features.onnx --features --dtype f16";
+
 pub(super) const MODELS: &str = "\
 Examples:
   effnet models

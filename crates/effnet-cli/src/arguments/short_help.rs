@@ -26,7 +26,9 @@ const TRAINING: [&str; 12] = [
 ];
 
 /// The commands whose flags do not fit on one screen.
-const LONG: [&str; 6] = ["classify", "finetune", "train", "evaluate", "features", "bench"];
+const LONG: [&str; 7] = [
+    "classify", "finetune", "train", "evaluate", "export", "features", "bench",
+];
 
 /// Hides all but the common flags of a long command from `-h`.
 pub(super) fn common_flags_only(command: clap::Command) -> clap::Command {

@@ -3,7 +3,6 @@
 mod folder;
 
 use std::fmt::Display;
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
@@ -17,10 +16,11 @@ use crate::Outcome;
 use crate::arguments::{ConvertArguments, FloatType};
 use crate::inference::{of_labels, warn};
 use crate::printer::counted;
+use crate::written_file::{check_kind, check_overwriting};
 use crate::{DownloadProgress, Printer, open_zoo};
 
 pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Result<Outcome> {
-    check_output_kind(&arguments.output)?;
+    check_kind(&arguments.output)?;
     let mut progress = DownloadProgress::new(printer);
     let zoo = open_zoo(&arguments.zoo)?;
     let weights = zoo.locate_one(&arguments.input, &mut progress)?;
@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Re
     if is_folder {
         folder::check(&arguments.output, weights.path(), arguments.force)?;
     } else {
-        check_output(&arguments.output, weights.path(), arguments.force)?;
+        check_overwriting(&arguments.output, weights.path(), arguments.force)?;
     }
     let shown = weights.path().display().to_string();
     let mut input = Input::open(arguments, &weights, printer)?;
@@ -261,36 +261,5 @@ fn warn_about_profile(metadata: &ModelMetadata, to: Scheme, printer: &Printer) -
         "profile mismatch: these weights need `{profile}`, but {to}'s {variant} uses `{usual}`, so it loads them but \
          computes different logits"
     ));
-    Ok(())
-}
-
-/// Refuses to write to a pipe or a device before anything opens it, because opening a pipe blocks until its other end
-/// is opened.
-fn check_output_kind(output: &Path) -> anyhow::Result<()> {
-    if let Ok(found) = fs::metadata(output) {
-        ensure!(
-            found.is_file() || found.is_dir(),
-            "{}: not a regular file; write to a regular file",
-            output.display()
-        );
-    }
-    Ok(())
-}
-
-/// Refuses to overwrite the input and, without `--force`, an existing output.
-fn check_output(output: &Path, input: &Path, force: bool) -> anyhow::Result<()> {
-    let is_file = |path: &Path| fs::metadata(path).is_ok_and(|found| found.is_file());
-    // Symbolic and hard links count as the same file. An output that does not exist is not a link.
-    if is_file(output) && is_file(input) && same_file::is_same_file(output, input).unwrap_or(false) {
-        bail!(
-            "{}: the output is the input; write to a different file",
-            output.display()
-        );
-    }
-    ensure!(
-        force || !output.exists(),
-        "{}: already exists; pass --force to overwrite it, or write to a different file",
-        output.display()
-    );
     Ok(())
 }

@@ -5,10 +5,9 @@ use effnet::{
     LoadOptions, ModelFile, ModelMetadata, ModelName, ModelOptions, PreprocessingOverrides, Weights, Zoo,
     transform, transform_of_variant,
 };
-use effnet_architecture::CropMode;
 use effnet_cli::DownloadProgress;
 use effnet_core::{Config, EfficientNet, Profile, Variant};
-use effnet_image::{EvalTransform, ResizeMode};
+use effnet_image::EvalTransform;
 use tch::{Device, nn};
 
 use effnet_cli::training::settings::Settings;
@@ -174,30 +173,11 @@ impl InitialModel {
 
     /// Returns the metadata for the run's weight files.
     pub(super) fn metadata(&self, classes: &[String]) -> ModelMetadata {
-        let EvalTransform {
-            image_size,
-            resize,
-            interpolation,
-            mean,
-            std,
-        } = self.transform;
-        let (resize_size, crop_pct, crop_mode) = match resize {
-            ResizeMode::ShortSide(size) => (Some(size), None, CropMode::Center),
-            ResizeMode::CropPct(part) => (None, Some(part), CropMode::Center),
-            ResizeMode::Squash(part) => (None, Some(part), CropMode::Squash),
-        };
-        ModelMetadata {
-            variant: Some(self.variant.name().to_owned()),
-            profile: Some(self.profile),
-            labels: Some(classes.to_vec()),
-            image_size: Some(image_size),
-            crop_pct,
-            resize_size,
-            crop_mode: Some(crop_mode),
-            interpolation: Some(interpolation),
-            mean: Some(mean.map(f64::from)),
-            std: Some(std.map(f64::from)),
-        }
+        let mut metadata = ModelMetadata::default().with_transform(&self.transform);
+        metadata.variant = Some(self.variant.name().to_owned());
+        metadata.profile = Some(self.profile);
+        metadata.labels = Some(classes.to_vec());
+        metadata
     }
 }
 

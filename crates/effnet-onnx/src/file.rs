@@ -1,0 +1,225 @@
+//! Writes the files of a model.
+//!
+//! A model is one protobuf message, whose length has to be known before its first byte. All lengths are computed from
+//! shapes, so weights are folded and rounded while they are written, without a copy of the model in memory. Protobuf
+//! limits a message to 2 GiB: above that, the weights are in a second file, which the first one refers to by name.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use effnet_checkpoint::AtomicFile;
+use half::f16;
+
+use crate::error::ExportError;
+use crate::graph::{Graph, Initializer, Values};
+use crate::protobuf::Message;
+
+/// The largest message that protobuf reads.
+const MOST_BYTES: u64 = i32::MAX as u64;
+/// Smaller tensors stay in the ONNX file: shape inference needs the values of some of them.
+const LEAST_EXTERNAL: u64 = 1024;
+/// Tensors in the second file start at multiples of the page size, so that runtimes can map them into memory.
+const PAGE: u64 = 4096;
+
+/// The field of a `ModelProto` for its graph, and of a `GraphProto` for its initializers.
+const GRAPH: u32 = 7;
+const INITIALIZER: u32 = 5;
+/// The fields of a `TensorProto` for its values.
+const RAW_DATA: u32 = 9;
+const EXTERNAL_DATA: u32 = 13;
+const DATA_LOCATION: u32 = 14;
+
+/// A model to be written.
+pub(crate) struct ModelParts<'a> {
+    /// The fields of the model other than its graph.
+    pub(crate) model: Message,
+    /// The fields of the graph other than its initializers.
+    pub(crate) graph: Message,
+    pub(crate) initializers: Vec<Initializer<'a>>,
+}
+
+impl<'a> ModelParts<'a> {
+    pub(crate) fn new(model: Message, graph: Graph<'a>) -> Self {
+        Self {
+            model,
+            graph: graph.description("effnet"),
+            initializers: graph.initializers,
+        }
+    }
+
+    /// Writes the model, with its weights in a second file if `external` is set or one file would be too large.
+    /// Returns the number of bytes and the second file.
+    pub(crate) fn write(&self, path: &Path, external: bool) -> Result<(u64, Option<PathBuf>), ExportError> {
+        let inside: Vec<Entry> = self.initializers.iter().map(Entry::inside).collect();
+        if !external && self.length(&inside) <= MOST_BYTES {
+            let file = self.write_model(path, &inside)?;
+            commit(file, path)?;
+            return Ok((self.length(&inside), None));
+        }
+        let data = data_path(path);
+        let (file, entries, length) = self.write_data(&data)?;
+        let model = self.write_model(path, &entries)?;
+        // The model comes last: with the old model, the new data would be wrong only if this process died in between.
+        commit(file, &data)?;
+        commit(model, path)?;
+        Ok((self.length(&entries) + length, Some(data)))
+    }
+
+    /// The number of bytes of the model's file.
+    fn length(&self, entries: &[Entry]) -> u64 {
+        let graph = self.graph_length(entries);
+        self.model.len() + Message::default().header(GRAPH, graph).len() + graph
+    }
+
+    fn graph_length(&self, entries: &[Entry]) -> u64 {
+        let fields = entries.iter().map(|entry| entry.field().len() + entry.length());
+        self.graph.len() + fields.sum::<u64>()
+    }
+
+    fn write_model(&self, path: &Path, entries: &[Entry]) -> Result<AtomicFile, ExportError> {
+        let mut file = create(path)?;
+        let failed = |source| io_error(path, source);
+        let graph = Message::default().header(GRAPH, self.graph_length(entries));
+        for message in [&self.model, &graph, &self.graph] {
+            file.write_all(message.bytes()).map_err(failed)?;
+        }
+        for (entry, tensor) in entries.iter().zip(&self.initializers) {
+            file.write_all(entry.field().bytes()).map_err(failed)?;
+            file.write_all(entry.message.bytes()).map_err(failed)?;
+            if entry.values > 0 {
+                write_values(tensor, path, &mut file)?;
+            }
+        }
+        Ok(file)
+    }
+
+    /// Writes the large tensors, and returns the file, the entries that refer to it, and its length.
+    fn write_data(&self, path: &Path) -> Result<(AtomicFile, Vec<Entry>, u64), ExportError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let mut file = create(path)?;
+        let mut length = 0_u64;
+        let mut entries = Vec::with_capacity(self.initializers.len());
+        for tensor in &self.initializers {
+            if tensor.len() < LEAST_EXTERNAL {
+                entries.push(Entry::inside(tensor));
+                continue;
+            }
+            let offset = length.next_multiple_of(PAGE);
+            let padding = vec![0; (offset - length) as usize];
+            file.write_all(&padding)
+                .map_err(|source| io_error(path, source))?;
+            write_values(tensor, path, &mut file)?;
+            entries.push(Entry::outside(tensor, &name, offset));
+            length = offset + tensor.len();
+        }
+        Ok((file, entries, length))
+    }
+}
+
+/// An initializer in the model's file.
+struct Entry {
+    /// The fields of its `TensorProto`, up to the values.
+    message: Message,
+    /// The number of bytes of the values that follow.
+    values: u64,
+}
+
+impl Entry {
+    fn inside(tensor: &Initializer<'_>) -> Self {
+        Self {
+            message: tensor.description().header(RAW_DATA, tensor.len()),
+            values: tensor.len(),
+        }
+    }
+
+    fn outside(tensor: &Initializer<'_>, file: &str, offset: u64) -> Self {
+        let place = [
+            ("location", file.to_owned()),
+            ("offset", offset.to_string()),
+            ("length", tensor.len().to_string()),
+        ];
+        let place = place.map(|(key, value)| Message::default().text(1, key).text(2, &value));
+        let message = tensor.description().messages(EXTERNAL_DATA, place);
+        Self {
+            message: message.int(DATA_LOCATION, 1),
+            values: 0,
+        }
+    }
+
+    fn length(&self) -> u64 {
+        self.message.len() + self.values
+    }
+
+    /// The tag and the length of the entry.
+    fn field(&self) -> Message {
+        Message::default().header(INITIALIZER, self.length())
+    }
+}
+
+/// The path of the second file.
+pub(crate) fn data_path(path: &Path) -> PathBuf {
+    let mut data = path.as_os_str().to_owned();
+    data.push(".data");
+    data.into()
+}
+
+fn create(path: &Path) -> Result<AtomicFile, ExportError> {
+    AtomicFile::create(path).map_err(|source| io_error(path, source))
+}
+
+fn commit(file: AtomicFile, path: &Path) -> Result<(), ExportError> {
+    file.commit().map_err(|source| io_error(path, source))
+}
+
+fn io_error(path: &Path, source: io::Error) -> ExportError {
+    ExportError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn write_values(tensor: &Initializer<'_>, path: &Path, file: &mut AtomicFile) -> Result<(), ExportError> {
+    let failed = |source| io_error(path, source);
+    match &tensor.values {
+        Values::Doubles(values) => {
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            file.write_all(&bytes).map_err(failed)
+        }
+        Values::Integers(values) => {
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            file.write_all(&bytes).map_err(failed)
+        }
+        Values::Floats {
+            values,
+            scale,
+            is_half,
+        } => {
+            let rows = scale.as_ref().map_or(1, |scale| scale.len()).max(1);
+            let mut bytes = Vec::new();
+            for (row, values) in values.chunks((values.len() / rows).max(1)).enumerate() {
+                let scale = scale.as_ref().map_or(1.0, |scale| scale[row]);
+                bytes.clear();
+                for &value in values {
+                    let value = f64::from(value) * scale;
+                    if *is_half {
+                        bytes.extend(half(&tensor.name, value)?.to_le_bytes());
+                    } else {
+                        bytes.extend((value as f32).to_le_bytes());
+                    }
+                }
+                file.write_all(&bytes).map_err(failed)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Rounds a weight to 16 bits, unless that would make it infinite.
+fn half(name: &str, value: f64) -> Result<f16, ExportError> {
+    let rounded = f16::from_f64(value);
+    if rounded.is_infinite() && value.is_finite() {
+        let (name, value) = (name.to_owned(), value as f32);
+        return Err(ExportError::OutOfRange { name, value });
+    }
+    Ok(rounded)
+}

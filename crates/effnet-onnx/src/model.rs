@@ -1,0 +1,143 @@
+//! Puts a model together: input, network, output and metadata.
+
+use std::path::{Path, PathBuf};
+
+use effnet::Parameters;
+
+use crate::error::ExportError;
+use crate::file::ModelParts;
+use crate::graph::{ElementType, Graph, Side};
+use crate::network::NetworkNodes;
+use crate::options::{ExportInput, ExportOptions, ExportOutput};
+use crate::preprocessing;
+use crate::protobuf::Message;
+
+const INPUT: &str = "images";
+const BATCH: Side = Side::Named("batch");
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExportReport {
+    /// The sides of the input: numbers, or names of sides that may have any size.
+    pub input: Vec<String>,
+    /// The sides of the output.
+    pub output: Vec<String>,
+    /// Number of bytes in all files.
+    pub bytes: u64,
+    /// The file with the weights, if they are not in the ONNX file.
+    pub external_data: Option<PathBuf>,
+}
+
+/// Writes a network. The options were checked.
+pub(crate) fn write(
+    options: &ExportOptions,
+    path: &Path,
+    parameters: &Parameters,
+) -> Result<ExportReport, ExportError> {
+    let mut layers = parameters.fold()?;
+    let classifier = match options.output {
+        ExportOutput::Features => None,
+        _ => Some(layers.classifier.take().ok_or(ExportError::NoClassifier)?),
+    };
+    let width = match &classifier {
+        Some(classifier) => classifier.shape[0],
+        None => layers.head.shape[0],
+    };
+    let batch = options.batch_size.map_or(BATCH, Side::Fixed);
+    let mut graph = Graph::default();
+    let (images, input, size) = add_input(&mut graph, options, batch, parameters.config().in_channels)?;
+    let images = match options.f16 {
+        true => graph.cast("to_half", &images, ElementType::Float16),
+        false => images,
+    };
+    let mut network = NetworkNodes {
+        graph: &mut graph,
+        activation: layers.activation,
+        is_half: options.f16,
+        size,
+    };
+    let name = options.output.name();
+    // The last node has the name of the output.
+    let [flatten, gemm, to_float] = match (options.output, options.f16) {
+        (ExportOutput::Features, false) => [name, "", ""],
+        (ExportOutput::Logits, false) => ["flatten", name, ""],
+        (ExportOutput::Probabilities, _) => ["flatten", "_fc", "to_float"],
+        (_, true) => ["flatten", "_fc", name],
+    };
+    let mut value = network.features(&mut layers, &images, flatten);
+    if let Some(classifier) = classifier {
+        value = network.classifier(classifier, &value, gemm);
+    }
+    if options.f16 {
+        value = graph.cast(to_float, &value, ElementType::Float);
+    }
+    if options.output == ExportOutput::Probabilities {
+        graph.node_along("Softmax", name, &[&value], -1);
+    }
+    let output = [batch, Side::Fixed(width)];
+    graph.output(name, ElementType::Float, &output);
+    let parts = ModelParts::new(description(options), graph);
+    let (bytes, external_data) = parts.write(path, options.external_data)?;
+    let sides = |sides: &[Side]| sides.iter().map(Side::to_string).collect();
+    Ok(ExportReport {
+        input: sides(&input),
+        output: sides(&output),
+        bytes,
+        external_data,
+    })
+}
+
+/// Adds the input and returns the normalised images, the sides of the input, and the size of the images if it is known.
+fn add_input(
+    graph: &mut Graph<'_>,
+    options: &ExportOptions,
+    batch: Side,
+    channels: usize,
+) -> Result<(String, Vec<Side>, Option<[usize; 2]>), ExportError> {
+    let (height, width) = (Side::Named("height"), Side::Named("width"));
+    let (sides, size) = match options.input {
+        ExportInput::AnySize => ([height, width], None),
+        ExportInput::Size { height, width } => {
+            ([Side::Fixed(height), Side::Fixed(width)], Some([height, width]))
+        }
+        ExportInput::Bytes(transform) => {
+            let shape = vec![batch, height, width, Side::Fixed(channels)];
+            let bytes = graph.input(INPUT, ElementType::UInt8, &shape);
+            let kernel = preprocessing::check(&transform, channels)?;
+            let side = transform.image_size;
+            let images = preprocessing::add(graph, &transform, kernel, &bytes);
+            return Ok((images, shape, Some([side, side])));
+        }
+    };
+    let shape = vec![batch, Side::Fixed(channels), sides[0], sides[1]];
+    let images = graph.input(INPUT, ElementType::Float, &shape);
+    Ok((images, shape, size))
+}
+
+/// The fields of a `ModelProto` other than its graph.
+fn description(options: &ExportOptions) -> Message {
+    let entries = options
+        .metadata
+        .iter()
+        .map(|(key, value)| Message::default().text(1, key).text(2, value));
+    let opset = Message::default().text(1, "").int(2, i64::from(options.opset));
+    Message::default()
+        .int(1, format_version(options.opset))
+        .text(2, "effnet")
+        .text(3, env!("CARGO_PKG_VERSION"))
+        .message(8, &opset)
+        .messages(14, entries)
+}
+
+/// The version of the file format that was current with a version of the operators: a runtime that knows the operators
+/// knows it as well.
+fn format_version(opset: u32) -> i64 {
+    match opset {
+        ..=14 => 7,
+        15..=18 => 8,
+        19 | 20 => 9,
+        21 | 22 => 10,
+        _ => 11,
+    }
+}
