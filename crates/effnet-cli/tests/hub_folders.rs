@@ -101,8 +101,8 @@ fn same_bits(found: &StateDict, expected: &StateDict) {
 
 fn labelled() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let labels: String = (0..1000).map(|index| format!("kind {index}\n")).collect();
-    fs::write(folder.path().join("labels.txt"), labels).unwrap();
+    let labels: Vec<String> = (0..1000).map(|index| format!("kind {index}")).collect();
+    fs::write(folder.path().join("labels.txt"), labels.join("\n")).unwrap();
     folder
 }
 
