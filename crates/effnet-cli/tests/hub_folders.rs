@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic if its own files are broken")]
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use effnet_checkpoint::{Checkpoint, StateDict};
+use effnet_checkpoint::{Checkpoint, DType, StateDict, Tensor, write_safetensors};
 use tempfile::TempDir;
 
 fn effnet(folder: &Path, arguments: &[&str]) -> Output {
@@ -101,9 +102,151 @@ fn same_bits(found: &StateDict, expected: &StateDict) {
 
 fn labelled() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let labels: String = (0..1000).map(|index| format!("kind {index}\n")).collect();
-    fs::write(folder.path().join("labels.txt"), labels).unwrap();
+    let labels: Vec<String> = (0..1000).map(|index| format!("kind {index}")).collect();
+    fs::write(folder.path().join("labels.txt"), labels.join("\n")).unwrap();
     folder
+}
+
+/// Writes zeros with the names and shapes of B0 as `NAME.safetensors`, with a profile.
+fn zeros(folder: &Path, name: &str, profile: &str) {
+    let lists = Path::new(env!("CARGO_MANIFEST_DIR")).join("../effnet/tests/fixtures/naming");
+    let text = fs::read_to_string(lists.join("b0_lukemelas.txt")).unwrap();
+    let state_dict: StateDict = text
+        .lines()
+        .map(|line| {
+            let (name, sizes) = line.split_once(' ').unwrap();
+            let sizes = sizes.split('x').filter(|size| !size.is_empty());
+            let shape: Vec<usize> = sizes.map(|size| size.parse().unwrap()).collect();
+            let bytes = vec![0; 4 * shape.iter().product::<usize>()];
+            (name, Tensor::from_bytes(DType::F32, shape, bytes).unwrap())
+        })
+        .collect();
+    let metadata = BTreeMap::from([("profile".to_owned(), profile.to_owned())]);
+    write_safetensors(folder.join(format!("{name}.safetensors")), &state_dict, &metadata).unwrap();
+}
+
+#[test]
+fn a_folder_is_written_whole_or_not_at_all() {
+    let home = labelled();
+    let folder = home.path();
+    zeros(folder, "tf", "tf");
+    zeros(folder, "timm", "timm");
+    convert(
+        folder,
+        &[
+            "tf.safetensors",
+            "out",
+            "--to",
+            "transformers",
+            "--labels",
+            "labels.txt",
+        ],
+    );
+    let mut files: Vec<_> = fs::read_dir(folder.join("out"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    assert_eq!(
+        files,
+        ["config.json", "model.safetensors", "preprocessor_config.json"]
+    );
+    let again = ["convert", "tf.safetensors", "out", "--to", "timm"];
+    refused(folder, &again, &["out: the folder is not empty", "--force"]);
+    let own = ["convert", "out", "out", "--to", "timm", "--force"];
+    refused(folder, &own, &["the output is the input"]);
+    let other = ["convert", "timm.safetensors", "none", "--to", "transformers"];
+    refused(
+        folder,
+        &other,
+        &["transformers cannot run", "profile timm", "--to timm"],
+    );
+    assert!(!folder.join("none").exists());
+    let keras = ["convert", "timm.safetensors", "none.weights.h5", "--to", "keras"];
+    refused(folder, &keras, &["profile tf", "profile timm"]);
+    let names = ["convert", "tf.safetensors", "none.weights.h5", "--to", "timm"];
+    refused(folder, &names, &["pass --to keras"]);
+    let half = [
+        "convert",
+        "tf.safetensors",
+        "none.weights.h5",
+        "--to",
+        "keras",
+        "--dtype",
+        "bf16",
+    ];
+    refused(folder, &half, &["bf16", "--dtype f16"]);
+    let plain = ["convert", "tf.safetensors", "none.h5", "--to", "keras"];
+    refused(folder, &plain, &["none.h5: unknown extension", ".weights.h5"]);
+    let folder_of_others = ["convert", "tf.safetensors", "none", "--to", "torchvision"];
+    refused(folder, &folder_of_others, &["unknown extension"]);
+    assert!(!folder.join("none").exists() && !folder.join("none.weights.h5").exists());
+}
+
+/// A folder without this project's metadata, whose settings are changed one by one.
+#[test]
+fn settings_that_effnet_cannot_follow_are_refused_by_name() {
+    let home = labelled();
+    let folder = home.path();
+    zeros(folder, "tf", "tf");
+    convert(folder, &["tf.safetensors", "out", "--to", "transformers"]);
+    let read = |name: &str| -> serde_json::Value {
+        serde_json::from_str(&fs::read_to_string(folder.join("out").join(name)).unwrap()).unwrap()
+    };
+    let (config, processor) = (read("config.json"), read("preprocessor_config.json"));
+    for (name, key, value, word) in [
+        (
+            "config.json",
+            "batch_norm_eps",
+            serde_json::json!(1e-5),
+            "expected 0.001",
+        ),
+        (
+            "config.json",
+            "depthwise_padding",
+            serde_json::json!([1]),
+            "for images of 224 pixels",
+        ),
+        (
+            "config.json",
+            "hidden_act",
+            serde_json::json!("relu"),
+            "expected swish",
+        ),
+        (
+            "preprocessor_config.json",
+            "resample",
+            serde_json::json!(1),
+            "bicubic",
+        ),
+        (
+            "preprocessor_config.json",
+            "do_resize",
+            serde_json::json!(false),
+            "expected true",
+        ),
+    ] {
+        let mut changed = if name == "config.json" {
+            config.clone()
+        } else {
+            processor.clone()
+        };
+        changed[key] = value;
+        fs::write(folder.join("out").join(name), changed.to_string()).unwrap();
+        refused(
+            folder,
+            &["classify", "--weights", "out", "x.png"],
+            &[name, key, word],
+        );
+        let original = if name == "config.json" {
+            &config
+        } else {
+            &processor
+        };
+        fs::write(folder.join("out").join(name), original.to_string()).unwrap();
+    }
+    let output = effnet(folder, &["inspect", "out", "--format", "json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
 }
 
 /// Files through all schemes, each made from the one before it.

@@ -89,13 +89,18 @@ fn take_normalisation(tensors: &mut StateDict) -> Result<Option<Normalisation>, 
     let std = if is_published {
         IMAGENET_STD
     } else {
-        variance.map(|variance| short(variance.sqrt(), |std| (std * std) as f32 == variance as f32))
+        variance.map(|variance| short(variance.sqrt(), |std| is_near(std * std, variance)))
     };
-    let mean = mean.map(|mean| short(mean, |rounded| rounded as f32 == mean as f32));
+    let mean = mean.map(|mean| short(mean, |rounded| is_near(rounded, mean)));
     Ok(Some((mean, std)))
 }
 
-/// The number with the fewest decimals that is stored as the same 32-bit number.
+/// Whether two numbers are the same up to the rounding of a 32-bit calculation.
+fn is_near(value: f64, stored: f64) -> bool {
+    (value - stored).abs() <= 2.0 * f64::from(f32::EPSILON) * stored.abs()
+}
+
+/// The number with the fewest decimals that may have been stored.
 fn short(value: f64, is_same: impl Fn(f64) -> bool) -> f64 {
     (1..9)
         .map(|digits| {

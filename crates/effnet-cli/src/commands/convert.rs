@@ -1,14 +1,15 @@
 //! `effnet convert`.
 
 mod folder;
+mod keras;
 
 use std::fmt::Display;
 use std::path::Path;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use effnet::{
-    EfficientNetNames, Error, Labels, Manifest, ModelFile, ModelMetadata, ModelOptions,
-    PreprocessingOverrides, Profile, Scheme, StateDict, Variant, Weights, keras_weights, transform,
+    EfficientNetNames, Error, Labels, ModelFile, ModelMetadata, ModelOptions, Profile, Scheme, StateDict,
+    Variant, Weights,
 };
 use effnet_checkpoint::{Container, DType, Tensor, WriteOptions, quote_list};
 
@@ -38,37 +39,40 @@ pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Re
     let state_dict = input.rename(to).with_context(|| shown.clone())?;
     let metadata = input.metadata(arguments).with_context(|| shown.clone())?;
 
-    let mut write = WriteOptions::default().with_metadata(metadata.to_entries());
-    if let Some(dtype) = arguments.dtype {
-        write = write.with_float_dtype(match dtype {
-            FloatType::F32 => DType::F32,
-            FloatType::F16 => DType::F16,
-            FloatType::Bf16 => DType::BF16,
-        });
-    }
+    let options = options(arguments, &metadata);
+    input.labels.clone_from(&metadata.labels);
     if is_folder {
-        input.labels.clone_from(&metadata.labels);
         let output = &arguments.output;
-        let files = folder::write(output, to, &input, (&state_dict, &write), &zoo.manifest)
+        let files = folder::write(output, to, &input, (&state_dict, &options), &zoo.manifest)
             .with_context(|| shown.clone())?;
         let kind = format!("a hub folder ({})", files.join(", "));
         input.report(output, state_dict.len(), to, &kind, printer);
         return Ok(Outcome::Done);
     }
-    let state_dict = if is_keras(&arguments.output) {
-        input
-            .keras(&state_dict, to, &zoo.manifest)
-            .with_context(|| shown.clone())?
+    let state_dict = if keras::is_file(&arguments.output) {
+        let variables = keras::variables(&input, &state_dict, arguments, &zoo.manifest);
+        variables.with_context(|| shown.clone())?
     } else {
         state_dict
     };
-    let container = write.write(&arguments.output, &state_dict)?;
+    let container = options.write(&arguments.output, &state_dict)?;
     input.report(&arguments.output, state_dict.len(), to, &container, printer);
     if container == Container::Zip && metadata.labels.is_some() {
         printer.warning("a .pth file cannot hold class names and preprocessing; .safetensors can");
     }
     warn_about_profile(&metadata, to, printer)?;
     Ok(Outcome::Done)
+}
+
+/// How to write the new file.
+fn options(arguments: &ConvertArguments, metadata: &ModelMetadata) -> WriteOptions {
+    let options = WriteOptions::default().with_metadata(metadata.to_entries());
+    match arguments.dtype {
+        Some(FloatType::F32) => options.with_float_dtype(DType::F32),
+        Some(FloatType::F16) => options.with_float_dtype(DType::F16),
+        Some(FloatType::Bf16) => options.with_float_dtype(DType::BF16),
+        None => options,
+    }
 }
 
 /// The network to convert. It is either a published variant, which is loaded strictly, or a network with different
@@ -179,29 +183,6 @@ impl Input {
         Ok(metadata)
     }
 
-    /// Returns the variables of Keras's layers, with the normalisation that is part of its networks.
-    fn keras(&self, tensors: &StateDict, to: Scheme, manifest: &Manifest) -> anyhow::Result<StateDict> {
-        ensure!(
-            to == Scheme::Keras,
-            "a .weights.h5 file has the layers of Keras; pass --to keras, or write a .safetensors file"
-        );
-        let Some(file) = &self.file else {
-            bail!("Keras has no EfficientNet of these widths or depths; write a .safetensors file instead");
-        };
-        ensure!(
-            file.profile == Profile::Tf,
-            "Keras's EfficientNet pads as TensorFlow does (profile tf), and these weights need profile {}",
-            file.profile
-        );
-        let transform = transform(&PreprocessingOverrides::default(), file, manifest)?;
-        let exact = |value: f32| value.to_string().parse().unwrap_or(f64::from(value));
-        Ok(keras_weights(
-            tensors,
-            transform.mean.map(exact),
-            transform.std.map(exact),
-        )?)
-    }
-
     fn report(&self, output: &Path, tensors: usize, to: Scheme, kind: &dyn Display, printer: &Printer) {
         let from = self
             .from
@@ -216,12 +197,6 @@ impl Input {
             printer.note(format!("left out: {}", quote_list(&self.left_out)));
         }
     }
-}
-
-/// Whether the output is a file of Keras.
-fn is_keras(output: &Path) -> bool {
-    let name = output.file_name().unwrap_or_default().to_string_lossy();
-    name.to_ascii_lowercase().ends_with(".weights.h5")
 }
 
 /// Prepares a tensor for writing. Converts a batch norm's counter to the 64-bit scalar that other libraries load, or

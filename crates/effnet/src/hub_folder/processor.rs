@@ -15,6 +15,7 @@ const ADVICE: &str = "pass a folder with an image processor that resizes, crops,
 
 #[derive(Debug, Deserialize)]
 #[serde(default)]
+#[allow(clippy::struct_excessive_bools, reason = "these are the settings of the file")]
 struct Processor {
     do_resize: bool,
     size: Value,

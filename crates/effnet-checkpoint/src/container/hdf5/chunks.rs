@@ -143,7 +143,7 @@ impl<'a> Grid<'a> {
     ) -> Outcome<()> {
         reader.visit()?;
         let mut fields = reader.at(address)?;
-        fields.signature(b"TREE")?;
+        fields.signature(*b"TREE")?;
         let (of, found) = (fields.u8()?, fields.u8()?);
         if of != 1 || found > MAX_LEVEL || level.is_some_and(|level| found != level) {
             return damaged("a node of its chunks' B-tree has an invalid kind or level");
@@ -214,7 +214,8 @@ impl Assembly<'_> {
                 self.chunk_len
             ));
         }
-        self.place(&bytes, &chunk.offsets)
+        self.place(&bytes, &chunk.offsets);
+        Ok(())
     }
 
     fn undo(&self, filter: Filter, bytes: &[u8]) -> Outcome<Vec<u8>> {
@@ -247,11 +248,11 @@ impl Assembly<'_> {
     }
 
     /// Copies the rows of a chunk that lie within the dataset.
-    fn place(&mut self, bytes: &[u8], offsets: &[usize]) -> Outcome<()> {
+    fn place(&mut self, bytes: &[u8], offsets: &[usize]) {
         let (shape, chunk, element) = (self.grid.shape, &self.grid.chunk, self.grid.element);
         let Some((&last, outer)) = chunk.split_last() else {
             self.elements.copy_from_slice(bytes);
-            return Ok(());
+            return;
         };
         let row = last.min(shape[outer.len()] - offsets[outer.len()]);
         let rows: usize = outer.iter().product();
@@ -270,6 +271,5 @@ impl Assembly<'_> {
                 self.elements[target * element..][..row * element].copy_from_slice(from);
             }
         }
-        Ok(())
     }
 }

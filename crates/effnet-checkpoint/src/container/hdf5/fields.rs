@@ -36,12 +36,12 @@ impl<'a> Fields<'a> {
     }
 
     /// Reads a signature of four letters.
-    pub(super) fn signature(&mut self, expected: &[u8; 4]) -> Outcome<()> {
+    pub(super) fn signature(&mut self, expected: [u8; 4]) -> Outcome<()> {
         let found = self.take(4)?;
         if found == expected {
             return Ok(());
         }
-        let expected = String::from_utf8_lossy(expected);
+        let expected = String::from_utf8_lossy(&expected);
         Err(Problem::Damaged(format!(
             "the signature `{expected}` is missing where it should be"
         )))

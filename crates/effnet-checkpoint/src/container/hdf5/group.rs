@@ -15,7 +15,7 @@ pub(super) fn links<'a>(reader: &'a Hdf5<'_>, header: &Header<'a>) -> Outcome<Li
     if let Some(mut table) = header.get(kind::SYMBOL_TABLE)? {
         let (tree, heap) = (table.u64()?, table.u64()?);
         let heap = names(reader, heap)?;
-        node(reader, tree, None, &heap, &mut links)?;
+        node(reader, tree, None, heap, &mut links)?;
     }
     if let Some(mut info) = header.get(kind::LINK_INFO)? {
         info.skip(1)?;
@@ -50,7 +50,7 @@ fn link(mut fields: Fields<'_>) -> Outcome<(&[u8], u64)> {
         return Err(Problem::Unsupported("soft or external links"));
     }
     fields.skip(if flags & 0x04 != 0 { 8 } else { 0 })?;
-    fields.skip(if flags & 0x10 != 0 { 1 } else { 0 })?;
+    fields.skip(usize::from(flags & 0x10 != 0))?;
     let len = fields.number(1 << (flags & 3))?;
     let name = fields.take(usize::try_from(len).map_err(|_| Problem::Truncated)?)?;
     Ok((name, fields.u64()?))
@@ -59,7 +59,7 @@ fn link(mut fields: Fields<'_>) -> Outcome<(&[u8], u64)> {
 /// Returns the data of a local heap, which holds names.
 fn names<'a>(reader: &'a Hdf5<'_>, address: u64) -> Outcome<&'a [u8]> {
     let mut fields = reader.at(address)?;
-    fields.signature(b"HEAP")?;
+    fields.signature(*b"HEAP")?;
     fields.skip(4)?;
     let len = fields.size()?;
     fields.skip(8)?;
@@ -77,7 +77,7 @@ fn node<'a>(
 ) -> Outcome<()> {
     reader.visit()?;
     let mut fields = reader.at(address)?;
-    fields.signature(b"TREE")?;
+    fields.signature(*b"TREE")?;
     let (of, found) = (fields.u8()?, fields.u8()?);
     if of != 0 || found > MAX_LEVEL || level.is_some_and(|level| found != level) {
         return damaged("a node of a group's B-tree has an invalid kind or level");
@@ -99,7 +99,7 @@ fn node<'a>(
 fn symbols<'a>(reader: &'a Hdf5<'_>, address: u64, heap: &'a [u8], links: &mut Links<'a>) -> Outcome<()> {
     const SYMBOLIC_LINK: u32 = 2;
     let mut fields = reader.at(address)?;
-    fields.signature(b"SNOD")?;
+    fields.signature(*b"SNOD")?;
     fields.skip(2)?;
     let count = fields.u16()?;
     for _ in 0..count {

@@ -44,7 +44,7 @@ impl<'a> Header<'a> {
             }
             let mut fields = Fields::new(reader.at(address)?.take(len)?);
             if let Format::Second { .. } = format {
-                fields.signature(b"OCHK")?;
+                fields.signature(*b"OCHK")?;
                 fields = Fields::new(fields.take(fields.len().checked_sub(4).ok_or(Problem::Truncated)?)?);
             }
             header.block(reader, fields, format, &mut blocks)?;
