@@ -120,7 +120,7 @@ pub enum NamingError {
     #[error("{0}")]
     Relative(Relative),
     /// The numbered layers of a Keras file are not in the order of an EfficientNet.
-    #[error("layer `{layer}` is not {expected}, which follows in Keras's EfficientNetB0 to B7")]
+    #[error("layer `{layer}`: expected {expected}, as in Keras's EfficientNetB0 to B7")]
     Order {
         /// The layer in the file.
         layer: String,

@@ -233,11 +233,7 @@ fn settings_that_effnet_cannot_follow_are_refused_by_name() {
         };
         changed[key] = value;
         fs::write(folder.join("out").join(name), changed.to_string()).unwrap();
-        refused(
-            folder,
-            &["classify", "--weights", "out", "x.png"],
-            &[name, key, word],
-        );
+        refused(folder, &["convert", "out", "x.safetensors"], &[name, key, word]);
         let original = if name == "config.json" {
             &config
         } else {
