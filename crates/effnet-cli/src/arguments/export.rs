@@ -8,6 +8,7 @@ use super::numbers::count;
 use super::{ModelArguments, PreprocessingArguments};
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(allow_missing_positional = true)]
 pub struct ExportArguments {
     /// Weights to export, instead of --model and --weights: a checkpoint, a run or hub folder, or an id from `effnet
