@@ -36,7 +36,7 @@ def make(folder, cases):
         path = f"{folder}/{model}-{variant}"
         torch.save(network.state_dict(), f"{path}.pth")
         expected = photographs(network) if case == "timm:b0" else {}
-        # The rounding of a package is no smaller than that of a runtime, which shows in deep networks.
+        # A package rounds as much as a runtime, which shows in deep networks.
         type_ = torch.float64 if variant in DEEP else torch.float32
         network.to(type_)
         for height, width in SIZES:
