@@ -21,7 +21,7 @@ pub struct ExportArguments {
     #[command(flatten)]
     pub model: ModelArguments,
     /// Class names to record in the file [default: from the weights]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "features")]
     pub labels: Option<PathBuf>,
     /// Version of ONNX's operators
     #[arg(long, value_name = "N", default_value_t = 17, value_parser = count(13..=23))]
