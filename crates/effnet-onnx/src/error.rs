@@ -51,7 +51,7 @@ pub enum ExportError {
         path: PathBuf,
     },
     /// A weight cannot be represented.
-    #[error("`{name}`: the weight {value:e} is out of range of 16-bit floats; export with --dtype f32")]
+    #[error("`{name}`: the weight {value:.3e} is out of range of 16-bit floats; export with --dtype f32")]
     OutOfRange {
         /// The name of the tensor.
         name: String,

@@ -36,6 +36,8 @@ pub(crate) struct ModelParts<'a> {
     /// The fields of the graph other than its initializers.
     pub(crate) graph: Message,
     pub(crate) initializers: Vec<Initializer<'a>>,
+    /// The largest file that runtimes read.
+    most_bytes: u64,
 }
 
 impl<'a> ModelParts<'a> {
@@ -44,6 +46,7 @@ impl<'a> ModelParts<'a> {
             model,
             graph: graph.description("effnet"),
             initializers: graph.initializers,
+            most_bytes: MOST_BYTES,
         }
     }
 
@@ -51,7 +54,7 @@ impl<'a> ModelParts<'a> {
     /// Returns the number of bytes and the second file.
     pub(crate) fn write(&self, path: &Path, external: bool) -> Result<(u64, Option<PathBuf>), ExportError> {
         let inside: Vec<Entry> = self.initializers.iter().map(Entry::inside).collect();
-        if !external && self.length(&inside) <= MOST_BYTES {
+        if !external && self.length(&inside) <= self.most_bytes {
             let file = self.write_model(path, &inside)?;
             commit(file, path)?;
             return Ok((self.length(&inside), None));
@@ -222,4 +225,57 @@ fn half(name: &str, value: f64) -> Result<f16, ExportError> {
         return Err(ExportError::OutOfRange { name, value });
     }
     Ok(rounded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_go_to_a_second_file_if_one_would_be_too_large() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut graph = Graph::default();
+        graph.floats("small", &[2], vec![1.0; 2], false);
+        graph.floats("first", &[300], vec![2.0; 300], false);
+        graph.floats("second", &[512], vec![3.0; 512], true);
+        let mut parts = ModelParts::new(Message::default(), graph);
+        let length = |path: &Path| std::fs::metadata(path).unwrap().len();
+
+        let path = folder.path().join("a.onnx");
+        let (bytes, data) = parts.write(&path, false).unwrap();
+        assert_eq!((bytes, data), (length(&path), None));
+        parts.most_bytes = bytes;
+        assert_eq!(parts.write(&path, false).unwrap(), (bytes, None));
+
+        parts.most_bytes = bytes - 1;
+        let (bytes, data) = parts.write(&path, false).unwrap();
+        let data = data.unwrap();
+        assert_eq!(data, folder.path().join("a.onnx.data"));
+        assert_eq!(bytes, length(&path) + length(&data));
+        let values = std::fs::read(data).unwrap();
+        assert_eq!(values.len(), 4096 + 2 * 512);
+        assert_eq!(values[..1200], 2.0_f32.to_le_bytes().repeat(300));
+        assert!(values[1200..4096].iter().all(|&byte| byte == 0));
+        assert_eq!(values[4096..], f16::from_f32(3.0).to_le_bytes().repeat(512));
+    }
+
+    #[test]
+    fn weights_are_scaled_in_doubles_and_rounded_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights");
+        let tensor = Initializer {
+            name: "weights".to_owned(),
+            shape: vec![2, 1],
+            values: Values::Floats {
+                values: vec![1.0, 3.0].into(),
+                scale: Some(vec![0.1, 1e-3].into()),
+                is_half: false,
+            },
+        };
+        let mut file = create(&path).unwrap();
+        write_values(&tensor, &path, &mut file).unwrap();
+        commit(file, &path).unwrap();
+        let expected = [0.1_f32, 3e-3_f32].map(f32::to_le_bytes).concat();
+        assert_eq!(std::fs::read(&path).unwrap(), expected);
+    }
 }

@@ -89,6 +89,7 @@ pub(crate) enum Attribute<'a> {
     Int(i64),
     Text(&'a str),
     Ints(&'a [i64]),
+    Graph(&'a Message),
 }
 
 impl Attribute<'_> {
@@ -99,6 +100,7 @@ impl Attribute<'_> {
             Self::Int(value) => message.int(3, value).int(20, 2),
             Self::Text(value) => message.text(4, value).int(20, 3),
             Self::Ints(values) => message.ints(8, values).int(20, 7),
+            Self::Graph(graph) => message.message(6, graph).int(20, 5),
         }
     }
 }

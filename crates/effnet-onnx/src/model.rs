@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use effnet::Parameters;
+use effnet_kernels::Layers;
 
 use crate::error::ExportError;
 use crate::file::ModelParts;
@@ -35,28 +36,41 @@ pub(crate) fn write(
     path: &Path,
     parameters: &Parameters,
 ) -> Result<ExportReport, ExportError> {
-    let mut layers = parameters.fold()?;
+    let layers = parameters.fold()?;
+    let batch = options.batch_size.map_or(BATCH, Side::Fixed);
+    let mut graph = Graph::default();
+    let input = add_input(&mut graph, options, batch, parameters.config().in_channels)?;
+    let width = add_network(&mut graph, options, layers, &input)?;
+    let output = [batch, Side::Fixed(width)];
+    graph.output(options.output.name(), ElementType::Float, &output);
+    let parts = ModelParts::new(description(options), graph);
+    let (bytes, external_data) = parts.write(path, options.external_data)?;
+    let sides = |sides: &[Side]| sides.iter().map(Side::to_string).collect();
+    Ok(ExportReport {
+        input: sides(&input.shape),
+        output: sides(&output),
+        bytes,
+        external_data,
+    })
+}
+
+/// Adds everything from the normalised images to the output, and returns the number of values per image.
+fn add_network<'a>(
+    graph: &mut Graph<'a>,
+    options: &ExportOptions,
+    mut layers: Layers<'a>,
+    input: &Input,
+) -> Result<usize, ExportError> {
     let classifier = match options.output {
         ExportOutput::Features => None,
         _ => Some(layers.classifier.take().ok_or(ExportError::NoClassifier)?),
     };
-    let width = match &classifier {
-        Some(classifier) => classifier.shape[0],
-        None => layers.head.shape[0],
-    };
-    let batch = options.batch_size.map_or(BATCH, Side::Fixed);
-    let mut graph = Graph::default();
-    let (images, input, size) = add_input(&mut graph, options, batch, parameters.config().in_channels)?;
-    let images = match options.f16 {
-        true => graph.cast("to_half", &images, ElementType::Float16),
-        false => images,
-    };
-    let mut network = NetworkNodes {
-        graph: &mut graph,
-        activation: layers.activation,
-        is_half: options.f16,
-        size,
-    };
+    let last = classifier.as_ref().unwrap_or(&layers.head);
+    let width = last.shape[0];
+    let mut value = input.images.clone();
+    if options.f16 {
+        value = graph.cast("to_half", &value, ElementType::Float16);
+    }
     let name = options.output.name();
     // The last node has the name of the output.
     let [flatten, gemm, to_float] = match (options.output, options.f16) {
@@ -65,7 +79,13 @@ pub(crate) fn write(
         (ExportOutput::Probabilities, _) => ["flatten", "_fc", "to_float"],
         (_, true) => ["flatten", "_fc", name],
     };
-    let mut value = network.features(&mut layers, &images, flatten);
+    let mut network = NetworkNodes {
+        graph,
+        activation: layers.activation,
+        is_half: options.f16,
+        size: input.size,
+    };
+    value = network.features(&mut layers, &value, flatten);
     if let Some(classifier) = classifier {
         value = network.classifier(classifier, &value, gemm);
     }
@@ -75,44 +95,46 @@ pub(crate) fn write(
     if options.output == ExportOutput::Probabilities {
         graph.node_along("Softmax", name, &[&value], -1);
     }
-    let output = [batch, Side::Fixed(width)];
-    graph.output(name, ElementType::Float, &output);
-    let parts = ModelParts::new(description(options), graph);
-    let (bytes, external_data) = parts.write(path, options.external_data)?;
-    let sides = |sides: &[Side]| sides.iter().map(Side::to_string).collect();
-    Ok(ExportReport {
-        input: sides(&input),
-        output: sides(&output),
-        bytes,
-        external_data,
-    })
+    Ok(width)
 }
 
-/// Adds the input and returns the normalised images, the sides of the input, and the size of the images if it is known.
+/// The input of a graph.
+struct Input {
+    /// The name of the normalised images.
+    images: String,
+    shape: Vec<Side>,
+    /// Height and width of the normalised images, if they are known.
+    size: Option<[usize; 2]>,
+}
+
 fn add_input(
     graph: &mut Graph<'_>,
     options: &ExportOptions,
     batch: Side,
     channels: usize,
-) -> Result<(String, Vec<Side>, Option<[usize; 2]>), ExportError> {
-    let (height, width) = (Side::Named("height"), Side::Named("width"));
-    let (sides, size) = match options.input {
-        ExportInput::AnySize => ([height, width], None),
-        ExportInput::Size { height, width } => {
-            ([Side::Fixed(height), Side::Fixed(width)], Some([height, width]))
-        }
-        ExportInput::Bytes(transform) => {
-            let shape = vec![batch, height, width, Side::Fixed(channels)];
-            let bytes = graph.input(INPUT, ElementType::UInt8, &shape);
-            let kernel = preprocessing::check(&transform, channels)?;
-            let side = transform.image_size;
-            let images = preprocessing::add(graph, &transform, kernel, &bytes);
-            return Ok((images, shape, Some([side, side])));
-        }
+) -> Result<Input, ExportError> {
+    let any = [Side::Named("height"), Side::Named("width")];
+    let ([height, width], size) = match options.input {
+        ExportInput::Size { height, width } => ([height, width].map(Side::Fixed), Some([height, width])),
+        ExportInput::AnySize | ExportInput::Bytes(_) => (any, None),
     };
-    let shape = vec![batch, Side::Fixed(channels), sides[0], sides[1]];
-    let images = graph.input(INPUT, ElementType::Float, &shape);
-    Ok((images, shape, size))
+    let channels_side = Side::Fixed(channels);
+    if let ExportInput::Bytes(transform) = options.input {
+        let kernel = preprocessing::check(&transform, channels)?;
+        let shape = vec![batch, height, width, channels_side];
+        let bytes = graph.input(INPUT, ElementType::UInt8, &shape);
+        return Ok(Input {
+            images: preprocessing::add(graph, &transform, kernel, &bytes),
+            shape,
+            size: Some([transform.image_size; 2]),
+        });
+    }
+    let shape = vec![batch, channels_side, height, width];
+    Ok(Input {
+        images: graph.input(INPUT, ElementType::Float, &shape),
+        shape,
+        size,
+    })
 }
 
 /// The fields of a `ModelProto` other than its graph.

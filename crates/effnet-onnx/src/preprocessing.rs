@@ -16,7 +16,7 @@ use effnet_image::{EvalTransform, ResizeMode};
 
 use crate::ExportError;
 use crate::filter::{Filter, HALF_BITS, Kernel};
-use crate::graph::{ElementType, Graph};
+use crate::graph::{Attribute, ElementType, Graph, Side};
 
 /// Checks that the graph can do what the transform does, and returns the kernel of its resize.
 pub(crate) fn check(transform: &EvalTransform, channels: usize) -> Result<Kernel, ExportError> {
@@ -46,6 +46,19 @@ pub(crate) fn add(graph: &mut Graph<'_>, transform: &EvalTransform, kernel: Kern
     let crop = transform.image_size;
     let [height, width] = sides(graph, bytes);
     let [resized_height, resized_width] = resized_sides(graph, transform, [&height, &width]);
+    let is_turned = is_vertical_first(graph, [&height, &width], [&resized_height, &resized_width]);
+    let planes = planes(graph, bytes, &is_turned);
+    // The columns of a turned image are its rows.
+    let mut chosen =
+        |name, turned: &str, usual: &str| graph.apply("Where", name, &[&is_turned, turned, usual]);
+    let [first_from, first_to] = [
+        chosen("first.from", &height, &width),
+        chosen("first.to", &resized_height, &resized_width),
+    ];
+    let [second_from, second_to] = [
+        chosen("second.from", &width, &height),
+        chosen("second.to", &resized_width, &resized_height),
+    ];
     let filter = |name, from, to| Filter {
         name,
         from,
@@ -53,19 +66,53 @@ pub(crate) fn add(graph: &mut Graph<'_>, transform: &EvalTransform, kernel: Kern
         crop,
         kernel,
     };
-    let planes = graph.permuted("planes", bytes, &[0, 3, 1, 2]);
-    let (parts, weights) = filter("columns", &*width, &*resized_width).in_blocks(graph);
-    // [N, 3, height, blocks, part] becomes [N, 3, blocks, height, part].
+    let (parts, weights) = filter("first", &*first_from, &*first_to).in_blocks(graph);
+    // [N, 3, rows, blocks, part] becomes [N, 3, blocks, rows, part].
     let parts = graph.node_along("Gather", "parts", &[&planes, &parts], 3);
     let parts = graph.permuted("parts.of_blocks", &parts, &[0, 1, 3, 2, 4]);
     let parts = graph.cast("parts.exact", &parts, ElementType::Float);
     let sums = weights.map(|half| graph.apply("MatMul", &format!("{half}.sum"), &[&parts, &half]));
-    let wide = as_bytes(graph, "resized_columns", sums);
-    let weights = filter("rows", &*height, &*resized_height).whole(graph);
-    let sums = weights.map(|half| graph.apply("MatMul", &format!("{half}.sum"), &[&half, &wide]));
-    let blocks = as_bytes(graph, "resized", sums);
-    let cropped = joined(graph, &blocks, crop);
+    let between = as_bytes(graph, "first.pass", sums);
+    let weights = filter("second", &*second_from, &*second_to).whole(graph);
+    let sums = weights.map(|half| graph.apply("MatMul", &format!("{half}.sum"), &[&half, &between]));
+    let blocks = as_bytes(graph, "second.pass", sums);
+    let joined = joined(graph, &blocks, crop);
+    let turned_back = graph.permuted("turned_back", &joined, &[0, 1, 3, 2]);
+    let cropped = graph.apply("Where", "cropped", &[&is_turned, &turned_back, &joined]);
     normalised(graph, transform, &cropped)
+}
+
+/// Returns whether the vertical pass comes first. Pillow runs it first if it removes more than twice as many rows as
+/// the horizontal pass removes columns, and the rounding between the passes makes the order visible.
+fn is_vertical_first(graph: &mut Graph<'_>, from: [&str; 2], to: [&str; 2]) -> String {
+    let [rows, columns] =
+        [0, 1].map(|axis| graph.apply("Sub", &format!("{}.removed", from[axis]), &[from[axis], to[axis]]));
+    let (zero, two) = (graph.integer("none_removed", 0), graph.integer("two_columns", 2));
+    let twice = graph.apply("Mul", "twice_the_columns", &[&columns, &two]);
+    let least = graph.apply("Max", "least_rows_removed", &[&twice, &zero]);
+    graph.apply("Greater", "is_vertical_first", &[&rows, &least])
+}
+
+/// Returns the images as `[N, 3, height, width]`, or turned, as `[N, 3, width, height]`.
+fn planes(graph: &mut Graph<'_>, bytes: &str, is_turned: &str) -> String {
+    let branch = |name: &str, order: &[i64]| {
+        let mut branch = Graph::default();
+        let value = branch.permuted(name, bytes, order);
+        let sides = ["any_batch", "any_plane", "any_row", "any_column"].map(Side::Named);
+        branch.output(&value, ElementType::UInt8, &sides);
+        branch.description(name)
+    };
+    let turned = branch("turned_planes", &[0, 3, 2, 1]);
+    let usual = branch("usual_planes", &[0, 3, 1, 2]);
+    graph.node(
+        "If",
+        "planes",
+        &[is_turned],
+        &[
+            ("then_branch", Attribute::Graph(&turned)),
+            ("else_branch", Attribute::Graph(&usual)),
+        ],
+    )
 }
 
 /// Returns height and width of the images.
@@ -108,7 +155,7 @@ fn as_bytes(graph: &mut Graph<'_>, name: &str, [upper, lower]: [String; 2]) -> S
     graph.apply("Clip", &part("bytes"), &[&rounded, &least, &most])
 }
 
-/// Puts the blocks of columns, `[N, 3, blocks, rows, columns]`, side by side.
+/// Puts the blocks of columns, `[N, 3, blocks, rows, columns]`, side by side, without the repeated columns of the last.
 fn joined(graph: &mut Graph<'_>, blocks: &str, crop: usize) -> String {
     let blocks = graph.permuted("blocks_of_rows", blocks, &[0, 1, 3, 2, 4]);
     let side = crop as i64;
@@ -116,8 +163,8 @@ fn joined(graph: &mut Graph<'_>, blocks: &str, crop: usize) -> String {
     let shape = graph.integers("joined.shape", &[0, 3, side, -1]);
     let joined = graph.apply("Reshape", "joined", &[&blocks, &shape]);
     let [start, end, axis] = [("start", 0), ("end", side), ("axis", 3)]
-        .map(|(name, value)| graph.integers(&format!("cropped.{name}"), &[value]));
-    graph.apply("Slice", "cropped", &[&joined, &start, &end, &axis])
+        .map(|(name, value)| graph.integers(&format!("without_repeated.{name}"), &[value]));
+    graph.apply("Slice", "without_repeated", &[&joined, &start, &end, &axis])
 }
 
 fn normalised(graph: &mut Graph<'_>, transform: &EvalTransform, bytes: &str) -> String {

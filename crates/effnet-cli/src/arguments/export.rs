@@ -8,6 +8,7 @@ use super::numbers::count;
 use super::{ModelArguments, PreprocessingArguments};
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(allow_missing_positional = true)]
 pub struct ExportArguments {
     /// Weights to export, instead of --model and --weights: a checkpoint, a run or hub folder, or an id from `effnet
@@ -20,7 +21,7 @@ pub struct ExportArguments {
     #[command(flatten)]
     pub model: ModelArguments,
     /// Class names to record in the file [default: from the weights]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "features")]
     pub labels: Option<PathBuf>,
     /// Version of ONNX's operators
     #[arg(long, value_name = "N", default_value_t = 17, value_parser = count(13..=23))]

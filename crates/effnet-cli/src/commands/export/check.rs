@@ -47,7 +47,7 @@ impl Runtime {
                 continue;
             };
             if output.status.success() {
-                let name = escape::line(String::from_utf8_lossy(&output.stdout).trim()).into_owned();
+                let name = last_line(&output.stdout);
                 return Ok(Self { python, name });
             }
             ensure!(
