@@ -12,6 +12,7 @@ every run.
 import argparse
 import io
 import json
+import os
 import pickle
 import struct
 import tarfile
@@ -275,25 +276,115 @@ def tar_by_hand():
            prefix="module.")
 
 
+def keras_files():
+    """Files in the layouts of Keras, small enough to be cut and damaged everywhere."""
+    import h5py
+
+    def stored(value, order):
+        return value.permute(order).contiguous().numpy() if order else value.numpy()
+
+    # PyTorch's name and value, and the dataset of Keras with its order of dimensions.
+    conv, depthwise, dense = ramp(4, 2, 3, 3), ramp(4, 1, 3, 3, start=3), ramp(3, 4, dtype=torch.float16)
+    norms = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+    named = {
+        "block1a_dwconv/block1a_dwconv/depthwise_kernel:0": ("block1a_dwconv.weight", depthwise, (2, 3, 0, 1)),
+        "normalization/normalization/count:0": ("normalization.count", torch.tensor(7), ()),
+        "predictions/predictions/bias:0": ("predictions.bias", ramp(3, dtype=torch.float64), ()),
+        "predictions/predictions/kernel:0": ("predictions.weight", dense, (1, 0)),
+        "stem_conv/net/stem_conv/kernel:0": ("stem_conv.weight", conv, (2, 3, 1, 0)),
+    }
+    for place, (keras, leaf) in enumerate(norms.items()):
+        named[f"stem_bn/stem_bn/{keras}:0"] = (f"stem_bn.{leaf}", ramp(4, start=place), ())
+    numbered = {
+        "layers/depthwise_conv2d/vars/0": ("depthwise_conv2d.weight", depthwise, (2, 3, 0, 1)),
+        "layers/dense/vars/0": ("dense.weight", dense, (1, 0)),
+        "layers/functional/layers/conv2d/vars/1": ("functional.conv2d.bias", ramp(4), ()),
+    }
+    # More layers than one node of a group's B-tree holds.
+    for number in range(20):
+        name = f"conv2d_{number}" if number else "conv2d"
+        numbered[f"layers/{name}/vars/0"] = (f"{name}.weight", ramp(2, 1, 1, 1, start=number), (2, 3, 1, 0))
+
+    def write(name, datasets, container="hdf5", left_out=(), **options):
+        with h5py.File(OUT / name, "w", **options) as file:
+            for path, (_, value, order) in datasets.items():
+                array = stored(value, order)
+                packed = {"compression": "gzip", "shuffle": True, "fletcher32": True, "chunks": (2, 2, 1, 1)}
+                file.create_dataset(path, data=array, **(packed if array.shape == (3, 3, 4, 1) else {}))
+            for path in left_out:
+                file.create_dataset(path, data="a text")
+            order = []
+            file.visititems(lambda path, item: order.append(path) if isinstance(item, h5py.Dataset) else None)
+        tensors = {datasets[path][0]: datasets[path][1] for path in order if path in datasets}
+        expect(name, container, tensors, left_out=left_out)
+
+    write("keras_named.h5", named)
+    write("keras_numbered.weights.h5", numbered, left_out=["optimizer"])
+    write("keras_latest.h5", {path: named[path] for path in list(named)[1:5]}, libver=("v108", "v108"))
+    for name, method in (("keras.keras", zipfile.ZIP_STORED), ("keras_deflated.keras", zipfile.ZIP_DEFLATED)):
+        with zipfile.ZipFile(OUT / name, "w", method) as archive:
+            for entry, content in (
+                ("metadata.json", b"{}"),
+                ("config.json", b"{}"),
+                ("model.weights.h5", (OUT / "keras_numbered.weights.h5").read_bytes()),
+            ):
+                # A fixed date, so that the file is the same each time.
+                archive.writestr(zipfile.ZipInfo(entry), content, compress_type=method)
+        EXPECTED[name] = EXPECTED["keras_numbered.weights.h5"] | {"container": "keras"}
+    with h5py.File(OUT / "bad_dense_links.h5", "w", libver="latest") as file:
+        for number in range(20):
+            file[f"conv2d_{number}"] = [0.0]
+
+
 def naming():
+    os.environ["KERAS_BACKEND"] = "torch"
+    import keras
     import timm
     import torchvision
+    import transformers
     from efficientnet_pytorch import EfficientNet
 
     networks = {
         "lukemelas": EfficientNet.from_name("efficientnet-b0"),
         "torchvision": torchvision.models.efficientnet_b0(),
         "timm": timm.create_model("tf_efficientnet_b0"),
+        "transformers": transformers.EfficientNetForImageClassification(
+            transformers.EfficientNetConfig(
+                width_coefficient=1.0, depth_coefficient=1.0, hidden_dim=1280, num_labels=1000
+            )
+        ),
     }
     for scheme, network in networks.items():
         list_names(f"b0_{scheme}", network)
     for relative in ("cc_b0_4e", "x_b3", "b1_pruned"):
         list_names(f"{relative}_timm", timm.create_model(f"efficientnet_{relative}"))
+    list_keras(keras.applications.EfficientNetB0(weights=None))
 
 
 def list_names(name, network):
     lines = [f"{name} {'x'.join(map(str, tensor.shape))}" for name, tensor in network.state_dict().items()]
     (NAMING / f"{name}.txt").write_text("\n".join(lines) + "\n")
+
+
+def list_keras(network):
+    """Lists Keras's variables as effnet-checkpoint reads them: in PyTorch's order of dimensions, under its names. A
+    batch norm of Keras has no counter; the list has those of the other schemes, so that all have equal length."""
+    norm = ("weight", "bias", "running_mean", "running_var")
+    lines = []
+    for layer in network.layers:
+        shapes = [tuple(value.shape) for value in layer.weights]
+        if layer.name.startswith("normalization"):
+            continue
+        for place, shape in enumerate(shapes):
+            if len(shape) == 4:
+                height, width, into, out = shape
+                shape = (into, out, height, width) if "dwconv" in layer.name else (out, into, height, width)
+            name = norm[place] if len(shapes) == 4 else ("weight", "bias")[place]
+            shape = shape[::-1] if len(shape) == 2 else shape
+            lines.append(f"{layer.name}.{name} {'x'.join(map(str, shape))}")
+        if len(shapes) == 4:
+            lines.append(f"{layer.name}.num_batches_tracked ")
+    (NAMING / "b0_keras.txt").write_text("\n".join(lines) + "\n")
 
 
 def main():
@@ -305,6 +396,7 @@ def main():
     legacy_by_hand()
     tar_by_hand()
     torch.jit.script(nn.Linear(2, 1)).save(OUT / "bad_torchscript.pt")
+    keras_files()
     naming()
     lines = [f"{json.dumps(name)}: {json.dumps(facts)}" for name, facts in sorted(EXPECTED.items())]
     (OUT / "expected.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")

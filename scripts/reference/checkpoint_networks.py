@@ -1,4 +1,4 @@
-"""Writes state_dicts of EfficientNets in three schemes and several containers into a folder.
+"""Writes state_dicts of EfficientNets in four schemes and several containers into a folder.
 
 checkpoint_networks.py FOLDER      the networks that the tests of effnet-checkpoint convert
 checkpoint_networks.py FOLDER b7   only B7, as legacy file, zip and safetensors, for timing
@@ -10,6 +10,7 @@ from pathlib import Path
 import timm
 import torch
 import torchvision
+import transformers
 from efficientnet_pytorch import EfficientNet
 from safetensors.torch import save_file
 
@@ -21,13 +22,20 @@ if sys.argv[2:] == ["b7"]:
     save_file(state, folder / "b7.safetensors")
     sys.exit()
 
-for variant in ("b0", "b1", "b3"):
+for variant, width, depth in (("b0", 1.0, 1.0), ("b1", 1.0, 1.1), ("b3", 1.2, 1.4)):
     torch.manual_seed(0)
     networks = {
         "lukemelas": EfficientNet.from_name(f"efficientnet-{variant}", num_classes=10),
         "torchvision": getattr(torchvision.models, f"efficientnet_{variant}")(num_classes=10),
         "timm": timm.create_model(f"tf_efficientnet_{variant}", num_classes=10),
     }
+    config = transformers.EfficientNetConfig(
+        width_coefficient=width,
+        depth_coefficient=depth,
+        hidden_dim=networks["timm"].num_features,
+        num_labels=10,
+    )
+    networks["transformers"] = transformers.EfficientNetForImageClassification(config)
     values = list(networks["lukemelas"].state_dict().values())
     for scheme, network in networks.items():
         for mine, value in zip(network.state_dict().values(), values, strict=True):

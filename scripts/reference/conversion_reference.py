@@ -26,9 +26,11 @@ def weights_of(variant):
 
 
 def legacy_weights(variant, path):
-    """Writes a file as EfficientNet-PyTorch publishes them: its names, in the container used before PyTorch 1.6."""
+    """Writes a file as EfficientNet-PyTorch publishes them: its names, in the container used before PyTorch 1.6. V2, which
+    it does not have, gets timm's names."""
+    package = "timm-tf" if variant.startswith("v2-") else "lukemelas"
     with torch.device("meta"):
-        names = list(models.original(variant).state_dict())
+        names = list(models.BUILDERS[package](variant).state_dict())
     state_dict = dict(zip(names, weights_of(variant), strict=True))
     torch.save(state_dict, path, _use_new_zipfile_serialization=False)
     return {"tensors": len(state_dict)}

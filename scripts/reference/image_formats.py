@@ -274,7 +274,7 @@ def main():
                 (out / f"{name}.white.rgb").write_bytes(white.tobytes())
             kind = "-" if image.mode == "I;16" and transparent else "white" if transparent else "opaque"
             lines.append(f"{name}\t{image.width}\t{image.height}\t{kind}\n")
-    for filter in (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC):
+    for filter in (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.NEAREST):
         for size in ((5, 4), (24, 16), (11, 3), (4, 7), (10, 2), (1, 1)):
             resized = rgba.convert("RGB").resize(size, filter)
             name = f"resize-{size[0]}x{size[1]}-{filter.name.lower()}.rgb"

@@ -1,5 +1,7 @@
 //! The families of networks, and what the members of a family share besides the shape of their stages.
 
+use std::fmt;
+
 use crate::BlockKind;
 
 /// A family of networks.
@@ -55,5 +57,15 @@ impl Family {
     /// Whether the first block of a stage has a residual connection if its input and output have the same shape.
     pub(crate) fn first_block_may_skip(self) -> bool {
         self == Self::V2
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V1 => "EfficientNet",
+            Self::Lite => "EfficientNet-Lite",
+            Self::V2 => "EfficientNetV2",
+        })
     }
 }

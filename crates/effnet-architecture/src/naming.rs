@@ -1,18 +1,20 @@
 //! Naming schemes for EfficientNet's parameters, and conversion between them.
 //!
-//! EfficientNet-PyTorch, torchvision and timm name the same tensors differently, and users have files from all
-//! three. Inside this project, parameters have the names of EfficientNet-PyTorch: other schemes are recognised and
+//! EfficientNet-PyTorch, torchvision, timm, transformers and Keras name the same tensors differently, and users have
+//! files from all of them. Inside this project, parameters have the names of EfficientNet-PyTorch: other schemes are recognised and
 //! mapped when a file is loaded, and mapped back when a file is written for another library. All of this works on
 //! names and shapes alone, without tensors.
 
 mod address;
 mod head;
+mod keras;
 mod layout;
 mod map;
 mod relatives;
 mod shapes;
 mod signature;
 
+pub use keras::{name_keras_layers, number_keras_layers};
 pub use relatives::Relative;
 pub use shapes::TensorShapes;
 pub use signature::Signature;
@@ -31,29 +33,37 @@ pub enum Scheme {
     Torchvision,
     /// `conv_stem.weight`, `blocks.0.0.conv_dw.weight`.
     Timm,
+    /// `efficientnet.encoder.blocks.0.depthwise_conv.depthwise_conv.weight`: Hugging Face transformers.
+    Transformers,
+    /// `stem_conv.weight`, `block1a_dwconv.weight`: the layers of `keras.applications`, with PyTorch's names for
+    /// their variables.
+    Keras,
 }
 
 named!(Scheme, "naming scheme", {
     Lukemelas => "lukemelas",
     Torchvision => "torchvision",
     Timm => "timm",
+    Transformers => "transformers",
+    Keras => "keras",
 });
 
 /// Name of a weight of the first block in each scheme: every network has exactly one of them.
-pub const ANCHORS: [&str; 3] = [
+pub const ANCHORS: [&str; 5] = [
     "_blocks.0._project_conv.weight",
     "features.1.0.block.0.0.weight",
     "blocks.0.0.bn1.weight",
+    "efficientnet.encoder.blocks.0.projection.project_conv.weight",
+    "block1a_project_bn.weight",
 ];
 
 impl Scheme {
     /// Recognises the scheme of these names: the one whose name of a weight of the first block is among them.
     /// Returns `None` for other networks. A network without its stem, head or classifier is still recognised.
     pub fn recognise<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Scheme> {
-        let schemes = [Scheme::Lukemelas, Scheme::Torchvision, Scheme::Timm];
         names.into_iter().find_map(|name| {
             let at = ANCHORS.iter().position(|&anchor| anchor == name)?;
-            schemes.get(at).copied()
+            Scheme::ALL.get(at).copied()
         })
     }
 
@@ -64,7 +74,13 @@ impl Scheme {
             Self::Lukemelas => family != Family::V2,
             Self::Torchvision => family != Family::Lite,
             Self::Timm => true,
+            Self::Transformers | Self::Keras => family == Family::V1,
         }
+    }
+
+    /// Whether the numbers of blocks do not start again in each stage.
+    fn numbers_consecutively(self) -> bool {
+        matches!(self, Scheme::Lukemelas | Scheme::Transformers)
     }
 
     /// Like [`recognise`](Self::recognise), but returns an error for other networks.
@@ -76,7 +92,12 @@ impl Scheme {
         if let Some(relative) = Relative::recognise(shapes) {
             return Err(NamingError::Relative(relative));
         }
-        Scheme::recognise(shapes.names()).ok_or_else(|| NamingError::NotEfficientNet {
+        if let Some(scheme) = Scheme::recognise(shapes.names()) {
+            return Ok(scheme);
+        }
+        // Numbered layers of Keras that could not be named before.
+        name_keras_layers(shapes)?;
+        Err(NamingError::NotEfficientNet {
             first: shapes.names().take(4).map(str::to_owned).collect(),
             count: shapes.names().len(),
         })
@@ -98,6 +119,14 @@ pub enum NamingError {
     /// The tensors belong to a relative of EfficientNet.
     #[error("{0}")]
     Relative(Relative),
+    /// The numbered layers of a Keras file are not in the order of an EfficientNet.
+    #[error("layer `{layer}`: expected {expected}, as in Keras's EfficientNetB0 to B7")]
+    Order {
+        /// The layer in the file.
+        layer: String,
+        /// The role that the layer should have.
+        expected: &'static str,
+    },
     /// A tensor that defines the structure is missing.
     #[error("`{name}` is missing: the file is incomplete or contains a different network")]
     Missing {
@@ -153,8 +182,8 @@ pub struct Renaming {
 impl Renaming {
     /// Reads the blocks and stages of a network from tensors whose names follow the scheme `from`.
     ///
-    /// lukemelas numbers blocks consecutively, while the other schemes number them per stage. For lukemelas,
-    /// stages are therefore inferred from shapes: a block starts a new stage if its structure, kernel size, width or
+    /// lukemelas and transformers number blocks consecutively, while the other schemes number them per stage. For
+    /// these two, stages are therefore inferred from shapes: a block starts a new stage if its structure, kernel size, width or
     /// expansion ratio differs from that of the previous block. If adjacent stages of a narrow network agree in
     /// all of these, pass the number of blocks per stage as `repeats`.
     ///
@@ -182,7 +211,7 @@ impl Renaming {
             Role::Block { index, layer } => {
                 let block = self.layout.block(index)?;
                 let layer = map::layer_text(to, layer, block.structure)?;
-                format!("{}.{layer}", map::block_text(to, index, block))
+                map::place_in_block(to, index, block, layer)
             }
         };
         Some(format!("{place}.{leaf}"))

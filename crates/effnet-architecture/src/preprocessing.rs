@@ -52,8 +52,8 @@ pub enum CropMode {
 
 named!(CropMode, "crop mode", { Center => "center", Squash => "squash" });
 
-/// A resize filter. Both filters are antialiased: when an image is shrunk, the kernel is widened by the reduction
-/// factor.
+/// A resize filter. Bilinear and bicubic are antialiased: when an image is shrunk, the kernel is widened by the
+/// reduction factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Interpolation {
     /// A triangle with support 1 (`PIL.Image.Resampling.BILINEAR`).
@@ -61,9 +61,12 @@ pub enum Interpolation {
     /// Keys' cubic with a = -0.5 and support 2 (`PIL.Image.Resampling.BICUBIC`).
     #[default]
     Bicubic,
+    /// The pixel at the centre, without antialiasing (`PIL.Image.Resampling.NEAREST`), as in the folders of
+    /// `google/efficientnet-*`.
+    Nearest,
 }
 
-named!(Interpolation, "interpolation", { Bilinear => "bilinear", Bicubic => "bicubic" });
+named!(Interpolation, "interpolation", { Bilinear => "bilinear", Bicubic => "bicubic", Nearest => "nearest" });
 
 /// The numeric precision of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -97,10 +100,10 @@ mod tests {
         for value in Precision::ALL {
             assert_eq!(value.name().parse(), Ok(value));
         }
-        let error = "nearest".parse::<Interpolation>().unwrap_err().to_string();
+        let error = "lanczos".parse::<Interpolation>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "unknown interpolation `nearest`, expected one of bilinear, bicubic"
+            "unknown interpolation `lanczos`, expected one of bilinear, bicubic, nearest"
         );
     }
 }

@@ -93,7 +93,7 @@ impl Profile {
     /// `Timm`. Of Lite and V2, all published weights come from TensorFlow except `efficientnetv2_rw_*`.
     pub fn default_for(scheme: Scheme, variant: Option<Variant>) -> Self {
         match (scheme, variant) {
-            (Scheme::Lukemelas, _) => Self::Tf,
+            (Scheme::Lukemelas | Scheme::Transformers | Scheme::Keras, _) => Self::Tf,
             (Scheme::Timm, Some(Variant::V2RwT | Variant::V2RwS | Variant::V2RwM)) => Self::Timm,
             (Scheme::Timm, Some(variant)) if variant.family() != Family::V1 => Self::Tf,
             (Scheme::Torchvision, Some(Variant::B5 | Variant::B6 | Variant::B7)) => Self::Torchvision,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::budget::{Budget, Work};
-use crate::container::{legacy, safetensors, tar, zip};
+use crate::container::{keras, legacy, safetensors, tar, zip};
 use crate::error::{Error, ErrorKind};
 use crate::mapped::MappedFile;
 use crate::object::{Objects, Storages};
@@ -172,7 +172,7 @@ impl Checkpoint {
         &self.calls
     }
 
-    /// The metadata of the file; only safetensors files have any.
+    /// The metadata of the file; only safetensors files and Keras files of this project have any.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
@@ -199,6 +199,14 @@ impl Checkpoint {
         &self.state_dict
     }
 
+    /// Replaces the tensors and the metadata, for callers that know more about the network.
+    #[must_use]
+    pub fn with_contents(mut self, state_dict: StateDict, metadata: BTreeMap<String, String>) -> Checkpoint {
+        self.state_dict = state_dict;
+        self.metadata = metadata;
+        self
+    }
+
     /// Returns the tensors and drops everything else.
     pub fn into_state_dict(self) -> StateDict {
         self.state_dict
@@ -223,13 +231,30 @@ fn open_within(
     options: &OpenOptions,
 ) -> Result<Checkpoint, ErrorKind> {
     let path = file.path.as_path();
-    let container = Container::recognise(file.bytes())?;
+    let mut container = Container::recognise(file.bytes())?;
+    let mut keras_archive = None;
+    if container == Container::Zip {
+        keras_archive = keras::read_archive(file, budget)?;
+        container = if keras_archive.is_some() {
+            Container::Keras
+        } else {
+            container
+        };
+    }
     let requested = options.wrapper.as_deref();
     let read = |graph: &Graph<'_>, storages: &dyn Storages| {
         select(&Objects { graph, storages }, path, requested, options.anchors)
     };
     let mut metadata = BTreeMap::new();
     let selection = match container {
+        Container::Hdf5 | Container::Keras => {
+            let contents = match keras_archive {
+                Some(contents) => contents,
+                None => keras::read(file, budget)?,
+            };
+            metadata.clone_from(&contents.metadata);
+            of_keras(contents, requested, options.anchors)?
+        }
         Container::Zip => {
             let archive = zip::Archive::open(file, budget)?;
             let pickle = archive.pickle()?;
@@ -281,6 +306,24 @@ fn open_within(
         layers: selection.layers,
         metadata,
     })
+}
+
+/// Selects the tensors of a Keras file.
+fn of_keras(
+    contents: keras::Contents,
+    requested: Option<&str>,
+    anchors: &[&str],
+) -> Result<Selection, ErrorKind> {
+    if contents.tensors.is_empty() {
+        let found = "this HDF5 file has no variables of layers; save the weights with Keras".to_owned();
+        return Err(ErrorKind::NoTensors {
+            found,
+            calls: Vec::new(),
+        });
+    }
+    let mut selection = flat(contents.tensors, requested, anchors)?;
+    selection.left_out.extend(contents.left_out);
+    Ok(selection)
 }
 
 /// Selects the tensors of a safetensors file. Its names have a single level, so a key can only be the prefix

@@ -6,6 +6,8 @@
 use std::fmt;
 
 pub(crate) mod foreign;
+mod hdf5;
+pub(crate) mod keras;
 pub(crate) mod legacy;
 pub(crate) mod safetensors;
 mod safetensors_header;
@@ -28,6 +30,10 @@ pub enum Container {
     Tar,
     /// A safetensors file.
     Safetensors,
+    /// An HDF5 file of Keras: `.h5` or `.weights.h5`.
+    Hdf5,
+    /// The zip archive of Keras 3, with an HDF5 file in it.
+    Keras,
 }
 
 impl fmt::Display for Container {
@@ -37,6 +43,8 @@ impl fmt::Display for Container {
             Container::LegacyStream => "a PyTorch stream (before 1.6)",
             Container::Tar => "a PyTorch tar archive (before 0.1.10)",
             Container::Safetensors => "a safetensors file",
+            Container::Hdf5 => "an HDF5 file of Keras",
+            Container::Keras => "a Keras archive",
         })
     }
 }
@@ -50,6 +58,9 @@ impl Container {
     pub(crate) fn recognise(bytes: &[u8]) -> Result<Container, ErrorKind> {
         if safetensors::is_safetensors(bytes) {
             return Ok(Container::Safetensors);
+        }
+        if keras::is_hdf5(bytes) {
+            return Ok(Container::Hdf5);
         }
         if bytes.starts_with(b"PK\x03\x04") {
             return Ok(Container::Zip);

@@ -68,7 +68,7 @@ pub enum ErrorKind {
         what: String,
     },
     /// The file has a different, well-known format.
-    #[error("this is {what}, expected a PyTorch or safetensors checkpoint; {advice}")]
+    #[error("this is {what}, expected a PyTorch, safetensors or Keras checkpoint; {advice}")]
     Foreign {
         /// What the file is.
         what: String,
@@ -87,7 +87,7 @@ pub enum ErrorKind {
     /// The file type is not recognised.
     #[error(
         "not a checkpoint: the file starts with {first_bytes}, expected a zip archive, a torch.save stream, \
-         a tar archive of torch 0.1 or a safetensors file; check what was downloaded"
+         a tar archive of torch 0.1, a safetensors file or an HDF5 file; check what was downloaded"
     )]
     Unrecognised {
         /// The first bytes, as hexadecimal numbers and as text.

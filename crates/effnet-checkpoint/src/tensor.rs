@@ -88,6 +88,20 @@ impl Tensor {
         }
     }
 
+    /// Returns a view whose axis `i` is axis `axes[i]` of this tensor. `axes` must name every axis once; otherwise,
+    /// the tensor is returned as it is.
+    #[must_use]
+    pub fn permuted(&self, axes: &[usize]) -> Tensor {
+        let is_permutation =
+            axes.len() == self.shape.len() && (0..axes.len()).all(|axis| axes.contains(&axis));
+        let mut view = self.clone();
+        if is_permutation {
+            view.shape = axes.iter().map(|&axis| self.shape[axis]).collect();
+            view.strides = axes.iter().map(|&axis| self.strides[axis]).collect();
+        }
+        view
+    }
+
     /// Element type.
     pub fn dtype(&self) -> DType {
         self.dtype

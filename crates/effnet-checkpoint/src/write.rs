@@ -1,9 +1,10 @@
-//! Writes state_dicts, as safetensors or as the zip archive of `torch.save`.
+//! Writes state_dicts, as safetensors, as the zip archive of `torch.save` or as the HDF5 file of Keras.
 //!
-//! Both write one tensor at a time to a temporary file next to the target, sync it to disk and rename it into
+//! All write one tensor at a time to a temporary file next to the target, sync it to disk and rename it into
 //! place: readers see the old file or the new one, and an interrupted write leaves the old one unchanged.
 
 mod atomic_file;
+mod hdf5;
 mod pickle;
 mod safetensors;
 mod target;
@@ -42,7 +43,7 @@ pub enum WriteError {
         source: TensorError,
     },
     /// The extension is unknown.
-    #[error("{}: unknown extension, expected .pth, .pt or .safetensors to select the format", path.display())]
+    #[error("{}: unknown extension, expected .pth, .pt, .safetensors or .weights.h5 to select the format", path.display())]
     Extension {
         /// The target.
         path: PathBuf,
@@ -55,7 +56,8 @@ pub enum WriteError {
 pub struct WriteOptions {
     /// Type to cast floating-point tensors to; `None` keeps their types. Other tensors are never cast.
     pub float_dtype: Option<DType>,
-    /// Entries for `__metadata__`; ignored for `.pth` and `.pt`, which have no place for them.
+    /// Entries for `__metadata__` of `.safetensors` and for a dataset of `.weights.h5`; ignored for `.pth` and `.pt`,
+    /// which have no place for them.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -74,7 +76,8 @@ impl WriteOptions {
         self
     }
 
-    /// Writes a file in the format of its extension; `.pth` and `.pt` are zip archives.
+    /// Writes a file in the format of its extension; `.pth` and `.pt` are zip archives. The names in a `.weights.h5` are
+    /// those of numbered layers of Keras, such as `conv2d_3.weight`.
     ///
     /// # Errors
     /// [`WriteError`]; the target is then unchanged.
@@ -87,6 +90,7 @@ impl WriteOptions {
         let container = match extension.to_ascii_lowercase().as_str() {
             "safetensors" => Container::Safetensors,
             "pth" | "pt" => Container::Zip,
+            "h5" if is_keras(path) => Container::Hdf5,
             _ => {
                 return Err(WriteError::Extension {
                     path: path.to_owned(),
@@ -106,10 +110,17 @@ impl WriteOptions {
         let mut file = AtomicFile::create(path).map_err(|source| job.io(source))?;
         match container {
             Container::Safetensors => safetensors::write(&job, &mut file)?,
+            Container::Hdf5 => hdf5::write(&job, &mut file)?,
             _ => zip::write(&job, &mut file)?,
         }
         file.commit().map_err(|source| job.io(source))
     }
+}
+
+/// Whether Keras reads the file as weights: it goes by the last two extensions.
+fn is_keras(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.to_ascii_lowercase().ends_with(".weights.h5")
 }
 
 /// Writes a safetensors file with metadata.

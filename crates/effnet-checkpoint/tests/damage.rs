@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use support::fixture;
 
 /// One file per container, and per way of storing its parts.
-const VICTIMS: [&str; 9] = [
+const VICTIMS: [&str; 13] = [
     "zip_old.pth",
     "zip_deflated_deeper.pth",
     "zip_strides.pth",
@@ -28,6 +28,10 @@ const VICTIMS: [&str; 9] = [
     "legacy_whole_module.pth",
     "tar.pth",
     "flat.safetensors",
+    "keras_named.h5",
+    "keras_numbered.weights.h5",
+    "keras_latest.h5",
+    "keras.keras",
 ];
 
 /// Opens a file and reads all of its tensors.
@@ -92,6 +96,12 @@ fn a_tar_archive_cut_anywhere_is_refused() {
 #[test]
 fn a_safetensors_file_cut_anywhere_is_refused() {
     cut_everywhere("flat.safetensors");
+}
+
+#[test]
+fn an_hdf5_file_cut_anywhere_is_refused() {
+    cut_everywhere("keras_latest.h5");
+    cut_everywhere("keras_named.h5");
 }
 
 #[test]

@@ -39,6 +39,8 @@ fn assert_reads(name: &str) {
         Container::Zip => "zip",
         Container::LegacyStream => "legacy",
         Container::Tar => "tar",
+        Container::Hdf5 => "hdf5",
+        Container::Keras => "keras",
         _ => "safetensors",
     };
     assert_eq!(container, expected["container"], "{name}");
@@ -92,6 +94,8 @@ reads! {
     a_stream_written_by_python_2_is_read: "legacy_python2.pth";
     a_tar_archive_is_read: "tar.pth";
     a_safetensors_file_is_read: "flat.safetensors";
+    an_hdf5_file_of_keras_is_read: "keras_named.h5", "keras_numbered.weights.h5", "keras_latest.h5";
+    a_keras_archive_is_read: "keras.keras", "keras_deflated.keras";
     every_dtype_is_read: "zip_dtypes.pth", "legacy_dtypes.pth", "dtypes.safetensors";
     views_come_out_row_major: "zip_strides.pth", "legacy_strides.pth";
     a_whole_module_is_read_without_its_transient_buffers: "zip_whole_module.pth", "legacy_whole_module.pth";

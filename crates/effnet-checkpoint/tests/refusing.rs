@@ -45,7 +45,7 @@ fn files_of_other_kinds_are_named() {
         (b"<!DOCTYPE html><html>", "HTML", "browser"),
         (b"\n <html>", "HTML", "browser"),
         (b"{\"error\": \"not found\"}", "JSON", "browser"),
-        (b"\x89HDF\r\n\x1a\n....", "HDF5", "export"),
+        (b"\x89HDF\r\n\x1a\n....", "HDF5", "with Keras"),
         (b"\x1f\x8b\x08\0", "gzip", "unpack"),
         (b"7z\xbc\xaf\x27\x1c", "7-Zip", "unpack"),
         (b"\x93NUMPY\x01\0", "NumPy", "export"),
@@ -69,6 +69,15 @@ fn files_of_other_kinds_are_named() {
         let message = refusal(bytes);
         assert!(message.contains(what) && message.contains(advice), "{message}");
     }
+}
+
+#[test]
+fn an_hdf5_file_that_h5py_does_not_write_by_default_is_refused_by_what_it_has() {
+    let message = refusal(&std::fs::read(fixture("bad_dense_links.h5")).unwrap());
+    assert!(
+        message.contains("fractal heap") && message.contains("default settings"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -183,8 +183,8 @@ pub struct ModelArguments {
     /// weights file, or b0]
     #[arg(long, short, value_name = "NAME")]
     pub model: Option<ModelName>,
-    /// Weights: a .pth, .pt or .safetensors file, a run or hub folder, or an id from `effnet models` [default: the
-    /// published weights of the model]
+    /// Weights: a .pth, .pt, .safetensors, .h5 or .keras file, a run or hub folder, hf-hub:OWNER/NAME[@REVISION], or an
+    /// id from `effnet models` [default: the published weights of the model]
     #[arg(long, short, value_name = "ID|FILE|RUN")]
     pub weights: Option<String>,
     /// Key of the network in a file that holds several, such as `state_dict_ema`, `model` or `state_dict.student`
@@ -215,7 +215,7 @@ pub struct PreprocessingArguments {
     /// from the weights]
     #[arg(long, value_name = "F", value_parser = fraction, help_heading = "Preprocessing")]
     pub crop_pct: Option<f64>,
-    /// Resize filter: bilinear or bicubic [default: from the weights]
+    /// Resize filter: bilinear, bicubic or nearest [default: from the weights]
     #[arg(long, value_name = "FILTER", value_parser = interpolation, help_heading = "Preprocessing")]
     pub interpolation: Option<Interpolation>,
     /// Mean of each channel, for pixel values from 0 to 1; ImageNet's is 0.485,0.456,0.406 [default: from the
@@ -283,7 +283,8 @@ pub struct BenchArguments {
 
 #[derive(Debug, Args)]
 pub struct InspectArguments {
-    /// Checkpoint: a .pth, .pt, .tar or .safetensors file, or an id from `effnet models`
+    /// Checkpoint: a .pth, .pt, .tar, .safetensors, .h5 or .keras file, a run or hub folder,
+    /// hf-hub:OWNER/NAME[@REVISION], or an id from `effnet models`
     #[arg(value_name = "FILE|ID")]
     pub file: String,
     /// Key of the network in a file that holds several, such as `state_dict_ema`, `model` or `state_dict.student`
@@ -302,13 +303,15 @@ pub struct InspectArguments {
 
 #[derive(Debug, Args)]
 pub struct ConvertArguments {
-    /// Checkpoint to read: a .pth, .pt, .tar or .safetensors file, or an id from `effnet models`
+    /// Checkpoint to read: a .pth, .pt, .tar, .safetensors, .h5 or .keras file, a run or hub folder,
+    /// hf-hub:OWNER/NAME[@REVISION], or an id from `effnet models`
     #[arg(value_name = "IN")]
     pub input: String,
-    /// File to write; its extension (.pth, .pt or .safetensors) selects the container
+    /// File to write; its extension (.pth, .pt, .safetensors, or .weights.h5 for Keras) selects the container. With
+    /// --to timm or transformers, a name without an extension is a hub folder to write
     #[arg(value_name = "OUT")]
     pub output: PathBuf,
-    /// Naming scheme of the tensors: lukemelas, torchvision or timm
+    /// Naming scheme of the tensors: lukemelas, torchvision, timm, transformers or keras
     #[arg(long, value_name = "SCHEME", default_value = "lukemelas", value_parser = scheme)]
     pub to: Scheme,
     /// Data type of the floating-point tensors [default: unchanged]
@@ -322,7 +325,7 @@ pub struct ConvertArguments {
     /// from the input]
     #[arg(long, value_name = "PROFILE")]
     pub profile: Option<Profile>,
-    /// Class names to record in the file (.safetensors only)
+    /// Class names to record in the file or folder (not in .pth)
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// Overwrite OUT if it exists

@@ -16,6 +16,7 @@ const FOREIGN: [(&str, &[&str]); 3] = [
         "pip download",
         &[
             "dest",
+            "hash",
             "disable-pip-version-check",
             "no-deps",
             "no-input",

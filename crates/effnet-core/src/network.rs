@@ -53,7 +53,7 @@ pub struct EfficientNet {
 
 #[derive(Debug)]
 enum Block {
-    MBConv(MBConv),
+    MBConv(Box<MBConv>),
     Fused(FusedMBConv),
 }
 
@@ -109,7 +109,7 @@ impl EfficientNet {
             let place = root.sub("_blocks").sub(index);
             if block.kind == BlockKind::MbConv {
                 let (built, output_size) = MBConv::new(builder, &place, config, block, size)?;
-                blocks.push(Block::MBConv(built));
+                blocks.push(Block::MBConv(Box::new(built)));
                 size = output_size;
             } else {
                 let (built, output_size) = FusedMBConv::new(builder, &place, config, block, size)?;

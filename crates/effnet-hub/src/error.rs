@@ -78,6 +78,24 @@ pub enum Error {
         /// One failure per URL, in order.
         failures: Vec<TransferError>,
     },
+    /// A repository of the Hugging Face hub cannot be downloaded.
+    #[error(
+        "cannot download {repository}: {reason}; check the name and the revision, and set HF_TOKEN for a private repository"
+    )]
+    Repository {
+        /// Its name and revision.
+        repository: String,
+        /// The reason.
+        reason: String,
+    },
+    /// A repository of the Hugging Face hub is not in any cache, and offline mode is on.
+    #[error("{repository} is not downloaded, and offline mode is on; copy its files to `{}`, or pass a folder with them", folder.display())]
+    RepositoryOffline {
+        /// Its name and revision.
+        repository: String,
+        /// The folder in the cache.
+        folder: PathBuf,
+    },
 }
 
 /// Weights that are not in any cache, and advice for the user.

@@ -16,7 +16,7 @@ pub struct Hub {
     pub(crate) config: HubConfig,
     pub(crate) digests: DigestCache,
     pub(crate) search_path: SearchPath,
-    client: Client,
+    pub(crate) client: Client,
 }
 
 impl Hub {

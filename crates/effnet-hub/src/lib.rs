@@ -9,6 +9,7 @@ mod error;
 mod hub;
 mod manifest;
 mod progress;
+mod repository;
 mod search_path;
 mod transfer;
 
@@ -19,4 +20,5 @@ pub use error::{Error, Missing, TransferError};
 pub use hub::Hub;
 pub use manifest::{Entry, FileName, FileNameError, HuggingFaceFile, Manifest, Published, WeightFile, Wheel};
 pub use progress::{Progress, Transfer, Warning};
+pub use repository::{RepositoryName, RepositoryNameError};
 pub use transfer::{WebClient, WebError};

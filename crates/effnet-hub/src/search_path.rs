@@ -53,6 +53,11 @@ impl SearchPath {
             .collect()
     }
 
+    /// The folder of repositories in Hugging Face's cache.
+    pub(crate) fn hugging_face(&self) -> Option<&Path> {
+        self.hugging_face.as_deref()
+    }
+
     /// Returns the first file of `entry` that exists under one of its names, unverified.
     pub(crate) fn present(&self, entry: &Entry) -> Option<PathBuf> {
         self.candidates(entry)

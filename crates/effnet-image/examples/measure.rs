@@ -113,11 +113,12 @@ fn fast_image_resize(
     height: u32,
     interpolation: Interpolation,
 ) -> Outcome<Vec<u8>> {
-    let filter = match interpolation {
-        Interpolation::Bilinear => fir::FilterType::Bilinear,
-        Interpolation::Bicubic => fir::FilterType::CatmullRom,
+    let algorithm = match interpolation {
+        Interpolation::Bilinear => fir::ResizeAlg::Convolution(fir::FilterType::Bilinear),
+        Interpolation::Bicubic => fir::ResizeAlg::Convolution(fir::FilterType::CatmullRom),
+        Interpolation::Nearest => fir::ResizeAlg::Nearest,
     };
-    let options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(filter));
+    let options = fir::ResizeOptions::new().resize_alg(algorithm);
     let source = fir::images::ImageRef::new(
         u32::try_from(image.width())?,
         u32::try_from(image.height())?,

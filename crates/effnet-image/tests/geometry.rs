@@ -35,6 +35,7 @@ fn committed_resizes_equal_pillows() {
     for (filter, name) in [
         (Interpolation::Bilinear, "bilinear"),
         (Interpolation::Bicubic, "bicubic"),
+        (Interpolation::Nearest, "nearest"),
     ] {
         for (width, height) in [(5, 4), (24, 16), (11, 3), (4, 7), (10, 2), (1, 1)] {
             let file = format!("resize-{width}x{height}-{name}.rgb");
@@ -54,9 +55,9 @@ proptest! {
     #[test]
     fn a_crop_equals_the_middle_of_the_whole_resize(
         width in 1..90_usize, height in 1..90_usize, size in 1..60_usize, extra in 0..20_usize,
-        bicubic in any::<bool>(),
+        filter in 0..Interpolation::ALL.len(),
     ) {
-        let interpolation = if bicubic { Interpolation::Bicubic } else { Interpolation::Bilinear };
+        let interpolation = Interpolation::ALL[filter];
         let image = noise(width, height);
         let short = size + extra;
         let transform = EvalTransform::with_resize_size(size, short, interpolation);

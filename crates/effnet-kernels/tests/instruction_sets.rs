@@ -301,9 +301,9 @@ fn plain(
 #[test]
 fn dense_convolutions_equal_plain_sums() {
     let silu = |values: &mut Vec<f64>| {
-        values
-            .iter_mut()
-            .for_each(|value| *value /= 1.0 + (-*value).exp())
+        for value in values {
+            *value /= 1.0 + (-*value).exp();
+        }
     };
     let mut noise = noise();
     let layers = Layers {

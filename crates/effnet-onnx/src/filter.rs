@@ -18,7 +18,25 @@ pub(crate) struct Filter<'f> {
     pub(crate) from: &'f str,
     pub(crate) to: &'f str,
     pub(crate) crop: usize,
-    pub(crate) interpolation: Interpolation,
+    pub(crate) kernel: Kernel,
+}
+
+/// A filter that is stretched when the image becomes smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kernel {
+    Triangle,
+    Cubic,
+}
+
+impl Kernel {
+    /// The kernel of a resize; `None` for one without a kernel.
+    pub(crate) fn of(interpolation: Interpolation) -> Option<Self> {
+        match interpolation {
+            Interpolation::Bilinear => Some(Self::Triangle),
+            Interpolation::Bicubic => Some(Self::Cubic),
+            Interpolation::Nearest => None,
+        }
+    }
 }
 
 impl Filter<'_> {
@@ -88,9 +106,9 @@ impl Filter<'_> {
         let first = self.apply(graph, "Mul", "block_centres", [&first, self.from]);
         // The reach of the filter on both sides, times the size after the resize.
         let larger = self.apply(graph, "Max", "larger_size", [self.from, self.to]);
-        let support = match self.interpolation {
-            Interpolation::Bilinear => 1,
-            Interpolation::Bicubic => 2,
+        let support = match self.kernel {
+            Kernel::Triangle => 1,
+            Kernel::Cubic => 2,
         };
         let reach = self.integer(graph, "support", 2 * support);
         let reach = self.apply(graph, "Mul", "reach", [&larger, &reach]);
@@ -125,9 +143,9 @@ impl Filter<'_> {
         let unit = graph.cast(&self.part("unit_exact"), &unit, ElementType::Double);
         let distance = self.apply(graph, "Div", "distance_in_units", [&distance, &unit]);
         let distance = graph.apply("Abs", &self.part("x"), &[&distance]);
-        match self.interpolation {
-            Interpolation::Bilinear => self.triangle(graph, &distance),
-            Interpolation::Bicubic => self.cubic(graph, &distance),
+        match self.kernel {
+            Kernel::Triangle => self.triangle(graph, &distance),
+            Kernel::Cubic => self.cubic(graph, &distance),
         }
     }
 

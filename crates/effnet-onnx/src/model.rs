@@ -120,11 +120,11 @@ fn add_input(
     };
     let channels_side = Side::Fixed(channels);
     if let ExportInput::Bytes(transform) = options.input {
-        preprocessing::check(&transform, channels)?;
+        let kernel = preprocessing::check(&transform, channels)?;
         let shape = vec![batch, height, width, channels_side];
         let bytes = graph.input(INPUT, ElementType::UInt8, &shape);
         return Ok(Input {
-            images: preprocessing::add(graph, &transform, &bytes),
+            images: preprocessing::add(graph, &transform, kernel, &bytes),
             shape,
             size: Some([transform.image_size; 2]),
         });

@@ -15,11 +15,11 @@
 use effnet_image::{EvalTransform, ResizeMode};
 
 use crate::ExportError;
-use crate::filter::{Filter, HALF_BITS};
+use crate::filter::{Filter, HALF_BITS, Kernel};
 use crate::graph::{Attribute, ElementType, Graph, Side};
 
-/// Checks that the graph can do what the transform does.
-pub(crate) fn check(transform: &EvalTransform, channels: usize) -> Result<(), ExportError> {
+/// Checks that the graph can do what the transform does, and returns the kernel of its resize.
+pub(crate) fn check(transform: &EvalTransform, channels: usize) -> Result<Kernel, ExportError> {
     transform.check()?;
     if channels != 3 {
         return Err(ExportError::Preprocessing {
@@ -35,11 +35,14 @@ pub(crate) fn check(transform: &EvalTransform, channels: usize) -> Result<(), Ex
             found: format!("a resize to {target}"),
         });
     }
-    Ok(())
+    Kernel::of(transform.interpolation).ok_or_else(|| ExportError::Preprocessing {
+        expected: "a bilinear or bicubic resize".to_owned(),
+        found: format!("{} interpolation", transform.interpolation),
+    })
 }
 
 /// Adds the transform, and returns the name of the normalised images. `bytes` is `[N, height, width, 3]`.
-pub(crate) fn add(graph: &mut Graph<'_>, transform: &EvalTransform, bytes: &str) -> String {
+pub(crate) fn add(graph: &mut Graph<'_>, transform: &EvalTransform, kernel: Kernel, bytes: &str) -> String {
     let crop = transform.image_size;
     let [height, width] = sides(graph, bytes);
     let [resized_height, resized_width] = resized_sides(graph, transform, [&height, &width]);
@@ -61,7 +64,7 @@ pub(crate) fn add(graph: &mut Graph<'_>, transform: &EvalTransform, bytes: &str)
         from,
         to,
         crop,
-        interpolation: transform.interpolation,
+        kernel,
     };
     let (parts, weights) = filter("first", &*first_from, &*first_to).in_blocks(graph);
     // [N, 3, rows, blocks, part] becomes [N, 3, blocks, rows, part].

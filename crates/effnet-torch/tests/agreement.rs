@@ -139,6 +139,27 @@ fn every_variant_agrees_in_every_profile() {
     }
 }
 
+#[test]
+fn lite_and_v2_agree_in_every_profile() {
+    let _turn = alone();
+    let variants = [
+        Variant::Lite0,
+        Variant::Lite2,
+        Variant::Lite4,
+        Variant::V2B0,
+        Variant::V2B3,
+        Variant::V2S,
+        Variant::V2M,
+        Variant::V2RwS,
+    ];
+    for (index, variant) in variants.into_iter().enumerate() {
+        let profile = Profile::ALL[index % 3];
+        agree(&variant.config().with_profile(profile), [128, 128], &[1, 3]);
+        let profile = Profile::ALL[(index + 1) % 3];
+        agree(&variant.config().with_profile(profile), [129, 101], &[2]);
+    }
+}
+
 /// Compares every profile and batch size, at the variant's own size and at an odd size: 18 comparisons.
 fn agree_everywhere(variant: Variant) {
     let _turn = alone();
@@ -173,6 +194,9 @@ mod everywhere {
         b5_agrees: Variant::B5;
         b6_agrees: Variant::B6;
         b7_agrees: Variant::B7;
+        lite0_agrees: Variant::Lite0;
+        v2_b0_agrees: Variant::V2B0;
+        v2_s_agrees: Variant::V2S;
     }
 }
 
@@ -244,7 +268,13 @@ fn features_agree() {
 #[test]
 fn bf16_stays_near() {
     let _turn = alone();
-    for (variant, size) in [(Variant::B0, 224), (Variant::B3, 300)] {
+    for (variant, size) in [
+        (Variant::B0, 224),
+        (Variant::B3, 300),
+        (Variant::Lite0, 224),
+        (Variant::V2B0, 224),
+        (Variant::V2S, 224),
+    ] {
         let network = calibrated(&variant.config(), [size, size]);
         let engine = engine(&network, Precision::Bf16, 2);
         let images = smooth(5, [size, size]);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use effnet_architecture::{NamingError, Variant};
 use effnet_checkpoint::quote_list;
 
-use crate::{BackendError, LabelsError, LoadError, MetadataError};
+use crate::{BackendError, HubFolderError, LabelsError, LoadError, MetadataError};
 
 /// An error of [`Zoo`](crate::Zoo) and [`ModelFile`](crate::ModelFile).
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,9 @@ pub enum Error {
         /// The error that lists the nearest ids.
         source: effnet_hub::Error,
     },
+    /// The name of a repository of the Hugging Face hub is invalid.
+    #[error(transparent)]
+    Repository(effnet_hub::RepositoryNameError),
     /// A folder that is not a run folder.
     #[error(
         "{}: no weights in this folder; expected best.safetensors or last.safetensors from a training run, or \
@@ -117,6 +120,9 @@ pub enum Error {
         /// The epsilon.
         epsilon: f64,
     },
+    /// The folder of the file states something about the network that is not supported.
+    #[error(transparent)]
+    HubFolder(#[from] HubFolderError),
     /// The classifier has an unexpected number of classes.
     #[error(
         "{}: expected {expected} {}, found {found}; pass --num-classes {found}, and --labels FILE with the \

@@ -7,6 +7,8 @@ mod contexts;
 mod engine;
 mod error;
 mod fold;
+mod hub_folder;
+mod keras;
 mod labels;
 mod memory;
 mod metadata;
@@ -34,7 +36,8 @@ pub use effnet_hub::{Hub, HubConfig, Manifest, Progress};
 pub use effnet_kernels::Layer;
 pub use engine::{Engine, EngineOptions};
 pub use error::Error;
-
+pub use hub_folder::{HubFolderError, HubModel};
+pub use keras::keras_weights;
 pub use labels::{Labels, LabelsError};
 pub use memory::available_memory;
 pub use metadata::{MetadataError, ModelMetadata};

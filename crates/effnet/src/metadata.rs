@@ -28,7 +28,7 @@ pub struct ModelMetadata {
     pub resize_size: Option<usize>,
     /// `center` or `squash`.
     pub crop_mode: Option<CropMode>,
-    /// `bilinear` or `bicubic`.
+    /// `bilinear`, `bicubic` or `nearest`.
     pub interpolation: Option<Interpolation>,
     /// Mean per channel, for values in `[0, 1]`.
     pub mean: Option<[f64; 3]>,
@@ -66,7 +66,7 @@ impl ModelMetadata {
             })?,
             resize_size: number(entries, "resize_size", "a number of pixels", |&size| size > 0)?,
             crop_mode: named(entries, "crop_mode", "center or squash")?,
-            interpolation: named(entries, "interpolation", "bilinear or bicubic")?,
+            interpolation: named(entries, "interpolation", "bilinear, bicubic or nearest")?,
             mean: json(entries, "mean", "a JSON list of three numbers")?,
             std: json(entries, "std", "a JSON list of three numbers")?,
         })

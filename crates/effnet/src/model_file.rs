@@ -9,6 +9,7 @@ use effnet_architecture::{Config, Profile, Scheme, Signature, Variant};
 use effnet_checkpoint::{Checkpoint, StateDict};
 use effnet_hub::Entry;
 
+use crate::hub_folder::TransformersFolder;
 use crate::network_tensors::{NetworkTensors, head_layers, two_classes};
 use crate::profile_evidence::{self, ProfileSource, settle};
 use crate::{
@@ -117,7 +118,7 @@ impl ModelFile {
     ///
     /// # Errors
     /// [`Error::Checkpoint`], [`Error::NotEfficientNet`], [`Error::OtherVariant`], [`Error::NoVariant`],
-    /// [`Error::Pruned`], [`Error::UnknownProfile`], [`Error::Metadata`].
+    /// [`Error::Pruned`], [`Error::UnknownProfile`], [`Error::Metadata`], [`Error::HubFolder`].
     pub fn inspect(weights: Weights, options: &ModelOptions) -> Result<Self, Error> {
         let checkpoint = weights.open_network(options.key.as_deref())?;
         Self::from_checkpoint(weights, checkpoint, options)
@@ -170,6 +171,12 @@ impl ModelFile {
             })?
         };
         beside.complete(&mut metadata, signature.num_classes);
+        if scheme == Scheme::Transformers
+            && let WeightsContent::File(ref path) = weights.content
+        {
+            let folder = TransformersFolder::read(profile_evidence::folder_of(path), variant)?;
+            folder.complete(&mut metadata, signature.num_classes);
+        }
         Ok(Self {
             num_classes: signature.num_classes.unwrap_or(0),
             warnings: warnings(&network, profile, profile_source),

@@ -125,7 +125,7 @@ fn published(file: &ModelFile, manifest: &Manifest) -> Result<Preprocessing, Err
         (Scheme::Torchvision, _) => "torchvision",
         // timm's ports normalise otherwise than the package with Lite's original weights.
         (Scheme::Timm, Family::Lite | Family::V2) => "tf-in1k",
-        (Scheme::Lukemelas | Scheme::Timm, _) => "imagenet",
+        _ => "imagenet",
     };
     let entry = manifest
         .get(&format!("{}.{tag}", file.variant))

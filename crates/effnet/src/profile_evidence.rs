@@ -4,8 +4,6 @@
 //! batch-norm epsilon differ, and the wrong ones give wrong logits without an error. Nearly every file says
 //! which it is, but each training program says so in a different place.
 
-use std::fs;
-use std::io::Read;
 use std::path::Path;
 
 use effnet_architecture::{CropMode, Padding, Profile, Scheme, Variant};
@@ -14,11 +12,9 @@ use effnet_hub::Entry;
 use serde::Deserialize;
 
 use crate::ModelMetadata;
+use crate::hub_folder::read_text as read;
 use crate::published_names::variant_in;
 use crate::stated_constants::{StatedConstants, UnknownConstants, profile_of};
-
-/// Maximum size of a configuration file next to a weight file.
-const MAX_CONFIG: u64 = 4 << 20;
 
 /// The source of a file's profile, most reliable first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,6 +95,14 @@ fn stated(
     constants.profile(network)
 }
 
+/// The folder of a file.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
 /// Whether the file or its folder is named after one of timm's ports from TensorFlow.
 fn is_named_port(path: &Path) -> bool {
     let folder = path.parent().and_then(Path::file_name);
@@ -146,6 +150,8 @@ fn of_layers(checkpoint: &Checkpoint, scheme: Scheme) -> Result<Option<Profile>,
         Scheme::Lukemelas => ("_conv_stem", "_bn0"),
         Scheme::Timm => ("conv_stem", "bn1"),
         Scheme::Torchvision => ("features.0.0", "features.0.1"),
+        // The padding of transformers' layers is in a layer before each of them. Keras does not pickle.
+        Scheme::Transformers | Scheme::Keras => return Ok(None),
     };
     let find = |name: &str| {
         let name = format!("{}{name}", checkpoint.prefix());
@@ -199,10 +205,7 @@ impl Config {
     /// Reads `config.json`, and the training settings that timm and Lightning save, from the folder of a
     /// file. Ignores whatever is missing or not understood.
     pub(crate) fn beside(path: &Path) -> Self {
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(path);
         let hub: HubConfig = read(&folder.join("config.json"))
             .and_then(|text| serde_json::from_str(&text).ok())
             .unwrap_or_default();
@@ -258,16 +261,4 @@ impl Config {
             metadata.labels = Some(names.clone());
         }
     }
-}
-
-/// Reads the text of a small regular file.
-fn read(path: &Path) -> Option<String> {
-    let metadata = fs::metadata(path).ok()?;
-    if !metadata.is_file() {
-        return None;
-    }
-    let mut text = String::new();
-    let file = fs::File::open(path).ok()?;
-    file.take(MAX_CONFIG).read_to_string(&mut text).ok()?;
-    Some(text)
 }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use effnet_architecture::{ANCHORS, Variant};
 use effnet_checkpoint::{Checkpoint, OpenOptions};
-use effnet_hub::{Entry, Hub, HubConfig, Manifest, Progress};
+use effnet_hub::{Entry, Hub, HubConfig, Manifest, Progress, RepositoryName, RepositoryNameError};
 
-use crate::{Error, published_names};
+use crate::{Error, keras, published_names};
 
 /// The manifest of published weights, and the hub that downloads and caches them.
 #[derive(Debug)]
@@ -99,13 +99,14 @@ impl Weights {
     /// Opens the network in the checkpoint: the one under `key`, or else the only one.
     ///
     /// # Errors
-    /// Same as [`OpenOptions::open`].
-    pub fn open_network(&self, key: Option<&str>) -> Result<Checkpoint, effnet_checkpoint::Error> {
+    /// [`Error::Checkpoint`], and [`Error::Metadata`] for a Keras file whose normalisation is not a preprocessing.
+    pub fn open_network(&self, key: Option<&str>) -> Result<Checkpoint, Error> {
         let options = OpenOptions::default().with_anchors(&ANCHORS);
-        self.open(&match key {
+        let checkpoint = self.open(&match key {
             Some(key) => options.with_wrapper(key),
             None => options,
-        })
+        })?;
+        keras::adopt(checkpoint)
     }
 
     /// SHA-256 digest of the file, in hexadecimal.
@@ -220,16 +221,32 @@ impl Zoo {
         self.locate_one(known.as_deref().unwrap_or(weights), progress)
     }
 
-    /// Resolves one name: a run folder, a file, or the id of published weights.
+    /// Resolves one name: a run or hub folder, a file, the id of published weights, or a repository of the Hugging Face
+    /// hub (`hf-hub:owner/name@revision`).
     ///
     /// # Errors
     /// Same as [`locate`](Self::locate).
     pub fn locate_one(&self, name: impl AsRef<Path>, progress: &mut dyn Progress) -> Result<Weights, Error> {
         let name = name.as_ref();
+        // What timm's users write for a folder.
+        let name = name
+            .to_str()
+            .and_then(|name| name.strip_prefix("local-dir:"))
+            .map_or(name, Path::new);
         if name.is_dir() {
             return weights_of_run(name);
         }
         let shown = name.display().to_string();
+        if RepositoryName::is_one(&shown) {
+            let repository = shown
+                .parse()
+                .map_err(|source: RepositoryNameError| Error::Repository(source))?;
+            let folder = self.hub.resolve_repository(&repository, progress)?;
+            return weights_of_run(&folder).map(|weights| Weights {
+                name: shown,
+                ..weights
+            });
+        }
         if !name.exists()
             && let Some(entry) = published_names::find(&self.manifest, &shown, None)
         {
@@ -322,5 +339,16 @@ fn looks_like_a_path(path: &Path) -> bool {
         .unwrap_or_default();
     path.components().count() > 1
         || path.is_absolute()
-        || ["pth", "pt", "safetensors", "tar", "bin", "ckpt", "onnx", "h5"].contains(&ending)
+        || [
+            "pth",
+            "pt",
+            "safetensors",
+            "tar",
+            "bin",
+            "ckpt",
+            "onnx",
+            "h5",
+            "keras",
+        ]
+        .contains(&ending)
 }

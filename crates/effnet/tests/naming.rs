@@ -21,7 +21,7 @@ fn each_scheme_is_recognised() {
     assert_eq!(Scheme::recognise(["conv1.weight", "layer1.0.conv1.weight"]), None);
 }
 
-/// The three libraries list the same tensors in the same order, so the names at each position must agree.
+/// The libraries list the same tensors in the same order, so the names at each position must agree.
 #[test]
 fn every_scheme_becomes_every_other() {
     for from in Scheme::ALL {

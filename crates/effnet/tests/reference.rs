@@ -46,7 +46,8 @@ fn every_scheme_of_a_network_becomes_the_same_state_dict() {
         let canonical = open(Scheme::Lukemelas);
         let signature = canonical.signature().unwrap();
         assert_eq!(signature.num_classes, Some(10));
-        for scheme in Scheme::ALL {
+        // Keras does not write state_dicts.
+        for scheme in Scheme::ALL.into_iter().filter(|scheme| *scheme != Scheme::Keras) {
             let theirs = open(scheme);
             assert_eq!(
                 theirs.signature().unwrap().repeats_per_stage,

@@ -38,7 +38,7 @@ def pixels(path):
 
 
 def of_effnet(effnet, photos, precision):
-    command = [effnet, "classify", *photos, "--model", "lite0", "-k", "1", "--format", "jsonl", "--precision", precision]
+    command = [effnet, "classify", *photos, "--model", "lite0", "-k", "1", "--format", "json", "--precision", precision]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     return [json.loads(line)["predictions"][0]["class"] for line in lines]
 

@@ -157,7 +157,8 @@ fn assert_conversions(folder: &Path, network: &Path) {
     let lite = finish(lite.args(["--to", "torchvision"]));
     assert_eq!(lite.code, Some(2));
     assert!(
-        lite.stderr.contains("torchvision does not have lite0"),
+        lite.stderr
+            .contains("torchvision does not have EfficientNet-Lite"),
         "{}",
         lite.stderr
     );

@@ -1,6 +1,6 @@
 //! One step of training against the reference packages.
 
-use effnet_core::{Config, EfficientNet, Profile, Variant};
+use effnet_core::{Config, EfficientNet, Family, Profile, Variant};
 use effnet_tests::{relative_error, tensors};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -80,6 +80,9 @@ fn compare(folder: &Path, config: &Config, (kind, bound): (Kind, f64)) -> Worst 
                 // Whatever a block adds to all pixels of a channel, the next batch normalisation
                 // takes away: this gradient is zero but for rounding, which its neighbour scales.
                 Some(block) => largest(&(tensor.grad() - theirs)) / scales[&format!("{block}_bn2.weight")],
+                None if config.family() == Family::Lite && kind == Kind::Float => {
+                    relative_norm(&tensor.grad(), &theirs)
+                }
                 None => relative_error(&tensor.grad(), &theirs),
             };
             assert!(error <= bound, "gradient of {name}: {error:.1e}");
@@ -98,6 +101,12 @@ fn compare(folder: &Path, config: &Config, (kind, bound): (Kind, f64)) -> Worst 
     }
     assert!(expected.is_empty(), "not compared: {:?}", expected.keys());
     worst
+}
+
+/// The norm of the difference over the norm of the expected values.
+fn relative_norm(actual: &Tensor, expected: &Tensor) -> f64 {
+    let norm = |tensor: &Tensor| tensor.norm().double_value(&[]);
+    norm(&(actual - expected)) / norm(expected)
 }
 
 fn largest(tensor: &Tensor) -> f64 {
@@ -159,9 +168,10 @@ fn same_step_of(test: &str, model: &str, variant: Variant, profile: Profile, pre
     same_step_as(test, &config, request, precision);
 }
 
-/// ReLU6 has two kinks: where a sum is next to one of them, rounding decides whether a gradient passes. The package's own
-/// gradients in 32 bits are up to 2.1e-2 from those that it has in 64 bits.
-const GRADIENT_OF_LITE: f64 = 5e-2;
+/// ReLU6 has two kinks: where a sum is next to one of them, rounding decides whether a gradient passes, and single
+/// elements differ by any amount. So norms are compared in 32 bits. The package's own gradients in 32 bits are up to 3.3e-3
+/// from those that it has in 64 bits by this measure, and up to 2.1e-2 by the largest element.
+const GRADIENT_OF_LITE: f64 = 2e-2;
 
 #[test]
 fn a_step_of_lite0_agrees_with_the_original() {

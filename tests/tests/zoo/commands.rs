@@ -82,7 +82,11 @@ fn models_are_a_table_for_people_and_json_for_programs() {
     ];
     assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), columns);
     assert!(lines[1].starts_with("b0.imagenet "), "{}", lines[1]);
-    assert!(!table.stdout.contains("timm-"), "timm's are for --all");
+    assert!(!table.stdout.contains("b0.timm-"), "timm's are for --all");
+    assert!(
+        table.stdout.contains("\nv2-s.tf-in21k_ft_in1k "),
+        "a default is listed"
+    );
     let last = lines.last().unwrap();
     assert!(last.contains("more from timm with --all"), "{last}");
 

@@ -18,7 +18,19 @@ const WAY: [(&str, &[&str]); 3] = [
     ("lukemelas", &["lukemelas"]),
 ];
 
+/// The way of networks that not every package has.
+const WAY_OF_LITE: [(&str, &[&str]); 2] = [("timm", &["timm", "timm-tf"]), ("lukemelas", &["lukemelas"])];
+const WAY_OF_V2: [(&str, &[&str]); 3] = [
+    ("torchvision", &["torchvision"]),
+    ("lukemelas", &[]),
+    ("timm", &["timm", "timm-tf"]),
+];
+
 fn comes_back_bit_for_bit(test: &str, variant: Variant) {
+    comes_back_by(test, variant, &WAY);
+}
+
+fn comes_back_by(test: &str, variant: Variant, way: &[(&str, &[&str])]) {
     let home = Home::new();
     let original = home.join("published.pth");
     let request = json!({"request": "legacy_weights", "variant": variant.name(), "path": text(&original)});
@@ -27,7 +39,7 @@ fn comes_back_bit_for_bit(test: &str, variant: Variant) {
     }
     for (extension, container) in [("pth", Container::Zip), ("safetensors", Container::Safetensors)] {
         let mut last: Option<PathBuf> = None;
-        for (scheme, packages) in WAY {
+        for &(scheme, packages) in way {
             let next = home.join(&format!("{scheme}.{extension}"));
             let input = last.as_deref().unwrap_or(&original);
             succeeded(&home.run(&["convert", text(input), text(&next), "--to", scheme]));
@@ -88,6 +100,21 @@ round_trips! {
     b5_comes_back_bit_for_bit_from_every_package: B5,
     b6_comes_back_bit_for_bit_from_every_package: B6,
     b7_comes_back_bit_for_bit_from_every_package: B7,
+}
+
+#[test]
+fn lite0_comes_back_bit_for_bit_from_every_package() {
+    let test = "lite0_comes_back_bit_for_bit_from_every_package";
+    comes_back_by(test, Variant::Lite0, &WAY_OF_LITE);
+}
+
+#[test]
+fn v2_s_comes_back_bit_for_bit_from_every_package() {
+    comes_back_by(
+        "v2_s_comes_back_bit_for_bit_from_every_package",
+        Variant::V2S,
+        &WAY_OF_V2,
+    );
 }
 
 #[test]

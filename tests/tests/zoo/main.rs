@@ -1,6 +1,6 @@
 //! The zoo as its user sees it: published weights by name, converted files, and the Python packages that read them.
 
-#![allow(clippy::expect_used, clippy::unwrap_used)]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stdout)]
 
 mod commands;
 mod conversion;

@@ -17,7 +17,7 @@ fn photos() -> Result<Vec<PathBuf>, String> {
     for folder in [folder.clone(), folder.join("imagenet")] {
         let entries = std::fs::read_dir(&folder).map_err(|error| error.to_string())?;
         photos.extend(entries.map(|entry| entry.unwrap().path()).filter(|path| {
-            let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+            let extension = path.extension().map(std::ffi::OsStr::to_ascii_lowercase);
             extension.is_some_and(|extension| extension == "jpg" || extension == "jpeg")
         }));
     }
@@ -28,11 +28,7 @@ fn photos() -> Result<Vec<PathBuf>, String> {
 fn classify(weights: &Path, photos: &[PathBuf], arguments: &[&str]) -> Finished {
     let mut command = effnet();
     command.arg("classify").args(photos).arg("--weights").arg(weights);
-    finish(
-        command
-            .args(["--top-k", "0", "--format", "jsonl"])
-            .args(arguments),
-    )
+    finish(command.args(["--top-k", "0", "--format", "json"]).args(arguments))
 }
 
 /// The logits by class, one row per photo.

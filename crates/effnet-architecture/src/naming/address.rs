@@ -56,6 +56,10 @@ impl Structure {
                 ("2.0", Self::Separable),
                 ("1.0", Self::FusedMbConv),
             ],
+            // These have no networks with other blocks.
+            Scheme::Transformers if has("expansion.expand_conv") => return Self::MbConv,
+            Scheme::Keras if has("expand_conv") => return Self::MbConv,
+            Scheme::Transformers | Scheme::Keras => return Self::Separable,
             Scheme::Timm => [
                 ("conv_exp", Self::FusedMbConv),
                 ("conv_pwl", Self::MbConv),
@@ -85,17 +89,27 @@ struct Row {
     lukemelas: &'static str,
     torchvision: Cells,
     timm: Cells,
+    /// The names in transformers and Keras, whose networks consist of the first two structures.
+    transformers: &'static str,
+    keras: &'static str,
 }
 
 /// The names in blocks of each [`Structure`]; empty where a structure does not have the layer.
 type Cells = [&'static str; 4];
 
-const fn row(layer: BlockLayer, lukemelas: &'static str, torchvision: Cells, timm: Cells) -> Row {
+const fn row(
+    layer: BlockLayer,
+    [lukemelas, transformers, keras]: [&'static str; 3],
+    torchvision: Cells,
+    timm: Cells,
+) -> Row {
     Row {
         layer,
         lukemelas,
         torchvision,
         timm,
+        transformers,
+        keras,
     }
 }
 
@@ -103,21 +117,21 @@ const fn row(layer: BlockLayer, lukemelas: &'static str, torchvision: Cells, tim
 /// blocks with one and the projection in blocks without, and its batch norms are counted from 1 in all.
 #[rustfmt::skip]
 const LAYERS: [Row; 8] = [
-    row(BlockLayer::ExpandConv, "_expand_conv",
+    row(BlockLayer::ExpandConv, ["_expand_conv", "expansion.expand_conv", "expand_conv"],
         ["", "0.0", "0.0", ""], ["", "conv_pw", "conv_exp", ""]),
-    row(BlockLayer::ExpandBn, "_bn0",
+    row(BlockLayer::ExpandBn, ["_bn0", "expansion.expand_bn", "expand_bn"],
         ["", "0.1", "0.1", ""], ["", "bn1", "bn1", ""]),
-    row(BlockLayer::DepthwiseConv, "_depthwise_conv",
+    row(BlockLayer::DepthwiseConv, ["_depthwise_conv", "depthwise_conv.depthwise_conv", "dwconv"],
         ["0.0", "1.0", "", ""], ["conv_dw", "conv_dw", "", ""]),
-    row(BlockLayer::DepthwiseBn, "_bn1",
+    row(BlockLayer::DepthwiseBn, ["_bn1", "depthwise_conv.depthwise_norm", "bn"],
         ["0.1", "1.1", "", ""], ["bn1", "bn2", "", ""]),
-    row(BlockLayer::SeReduce, "_se_reduce",
+    row(BlockLayer::SeReduce, ["_se_reduce", "squeeze_excite.reduce", "se_reduce"],
         ["1.fc1", "2.fc1", "", ""], ["se.conv_reduce", "se.conv_reduce", "", ""]),
-    row(BlockLayer::SeExpand, "_se_expand",
+    row(BlockLayer::SeExpand, ["_se_expand", "squeeze_excite.expand", "se_expand"],
         ["1.fc2", "2.fc2", "", ""], ["se.conv_expand", "se.conv_expand", "", ""]),
-    row(BlockLayer::ProjectConv, "_project_conv",
+    row(BlockLayer::ProjectConv, ["_project_conv", "projection.project_conv", "project_conv"],
         ["2.0", "3.0", "1.0", "0.0"], ["conv_pw", "conv_pwl", "conv_pwl", "conv"]),
-    row(BlockLayer::ProjectBn, "_bn2",
+    row(BlockLayer::ProjectBn, ["_bn2", "projection.project_bn", "project_bn"],
         ["2.1", "3.1", "1.1", "0.1"], ["bn2", "bn3", "bn2", "bn1"]),
 ];
 
@@ -126,8 +140,11 @@ pub(super) fn layer_text(scheme: Scheme, layer: BlockLayer, structure: Structure
     let row = LAYERS.iter().find(|row| row.layer == layer)?;
     let column = Structure::ALL.iter().position(|&other| other == structure)?;
     let cell = match scheme {
-        Scheme::Lukemelas if row.timm[column].is_empty() => "",
+        _ if row.timm[column].is_empty() => "",
         Scheme::Lukemelas => row.lukemelas,
+        Scheme::Transformers | Scheme::Keras if column > 1 => "",
+        Scheme::Transformers => row.transformers,
+        Scheme::Keras => row.keras,
         Scheme::Torchvision => row.torchvision[column],
         Scheme::Timm => row.timm[column],
     };
@@ -148,10 +165,28 @@ pub(super) fn block_text(scheme: Scheme, index: usize, block: &Block) -> String 
         Scheme::Lukemelas => format!("_blocks.{index}"),
         Scheme::Torchvision => format!("features.{}.{}.block", block.stage + 1, block.repeat),
         Scheme::Timm => format!("blocks.{}.{}", block.stage, block.repeat),
+        Scheme::Transformers => format!("efficientnet.encoder.blocks.{index}"),
+        Scheme::Keras => format!("block{}{}", block.stage + 1, letters(block.repeat)),
     }
 }
 
-/// The stage of a block and its index within the stage; for lukemelas, stage 0 and the consecutive number.
+/// Returns the path of a layer of a block.
+pub(super) fn place_in_block(scheme: Scheme, index: usize, block: &Block, layer: &str) -> String {
+    let separator = if scheme == Scheme::Keras { '_' } else { '.' };
+    format!("{}{separator}{layer}", block_text(scheme, index, block))
+}
+
+/// The number of a block within its stage as Keras writes it, in letters; a `+` beyond `z`, which Keras would not
+/// write either.
+pub(super) fn letters(repeat: usize) -> char {
+    let letter = u8::try_from(repeat)
+        .ok()
+        .and_then(|repeat| repeat.checked_add(b'a'));
+    letter.filter(u8::is_ascii_lowercase).map_or('+', char::from)
+}
+
+/// The stage of a block and its index within the stage; for lukemelas and transformers, stage 0 and the consecutive
+/// number.
 pub(super) type Address = (usize, usize);
 
 /// Splits the path of a layer into the address of its block and the layer's name within the block.
@@ -171,6 +206,18 @@ pub(super) fn split_block(scheme: Scheme, place: &str) -> Option<(Address, &str)
             let (stage, rest) = place.strip_prefix("blocks.")?.split_once('.')?;
             let (repeat, layer) = rest.split_once('.')?;
             Some(((number(stage)?, number(repeat)?), layer))
+        }
+        Scheme::Transformers => {
+            let (index, layer) = place
+                .strip_prefix("efficientnet.encoder.blocks.")?
+                .split_once('.')?;
+            Some(((0, number(index)?), layer))
+        }
+        Scheme::Keras => {
+            let (block, layer) = place.strip_prefix("block")?.split_once('_')?;
+            let repeat = block.chars().last().filter(char::is_ascii_lowercase)?;
+            let stage = number(block.strip_suffix(repeat)?)?.checked_sub(1)?;
+            Some(((stage, repeat as usize - 'a' as usize), layer))
         }
     }
 }

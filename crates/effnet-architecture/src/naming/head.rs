@@ -7,7 +7,7 @@
 use super::{Scheme, TensorShapes};
 
 /// Names of a classifier, besides those of the schemes, as people and libraries call it.
-const ROOTS: [&str; 7] = [
+const ROOTS: [&str; 9] = [
     "classifier",
     "_fc",
     "fc",
@@ -15,6 +15,8 @@ const ROOTS: [&str; 7] = [
     "last_linear",
     "linear",
     "logits",
+    "predictions",
+    "dense",
 ];
 
 /// The name of the linear layer that is the classifier, without `.weight`: the scheme's own, or else the only

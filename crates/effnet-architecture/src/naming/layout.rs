@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::address::{Address, Block, BlockLayer, Structure, block_text, layer_text, split_block};
+use super::address::{
+    Address, Block, BlockLayer, Structure, block_text, layer_text, place_in_block, split_block,
+};
 use super::{NamingError, Scheme, TensorShapes};
 
 /// The blocks of a network, in order.
@@ -81,10 +83,10 @@ impl Layout {
         if let Some(repeats) = repeats {
             layout.check(repeats, scheme)?;
         }
-        if scheme == Scheme::Lukemelas {
+        if scheme.numbers_consecutively() {
             let repeats = match repeats {
                 Some(repeats) => repeats.to_vec(),
-                None => layout.stages_by_shape(shapes)?,
+                None => layout.stages_by_shape(shapes, scheme)?,
             };
             layout.assign(&repeats);
         }
@@ -128,7 +130,7 @@ impl Layout {
             .iter()
             .try_fold(0usize, |total, &count| total.checked_add(count));
         let agrees = match scheme {
-            Scheme::Lukemelas => total == Some(self.blocks.len()) && !repeats.contains(&0),
+            _ if scheme.numbers_consecutively() => total == Some(self.blocks.len()) && !repeats.contains(&0),
             _ => self.repeats() == repeats,
         };
         if agrees {
@@ -151,11 +153,11 @@ impl Layout {
 
     /// Returns the number of blocks per stage, given that all blocks of a stage have the same structure, kernel size,
     /// width and expansion ratio.
-    fn stages_by_shape(&self, shapes: &TensorShapes<'_>) -> Result<Vec<usize>, NamingError> {
+    fn stages_by_shape(&self, shapes: &TensorShapes<'_>, scheme: Scheme) -> Result<Vec<usize>, NamingError> {
         let mut repeats: Vec<usize> = Vec::new();
         let mut before = None;
         for (index, block) in self.blocks.iter().enumerate() {
-            let layer = |layer| conv(shapes, Scheme::Lukemelas, index, block, layer);
+            let layer = |layer| conv(shapes, scheme, index, block, layer);
             let project = layer(BlockLayer::ProjectConv)?;
             let input = match block.structure {
                 Structure::Separable => layer(BlockLayer::DepthwiseConv)?[0],
@@ -163,7 +165,7 @@ impl Layout {
                 Structure::Convolution => project[1],
             };
             let ratio = project[1] / input.max(1);
-            let kernel = kernel_size(shapes, Scheme::Lukemelas, index, block)?;
+            let kernel = kernel_size(shapes, scheme, index, block)?;
             let kind = (block.structure.kind(), kernel, project[0], ratio);
             match repeats.last_mut() {
                 Some(count) if before == Some(kind) => *count += 1,
@@ -201,7 +203,7 @@ pub(super) fn conv(
     let text = layer_text(scheme, layer, block.structure).unwrap_or_default();
     conv_shape(
         shapes,
-        &format!("{}.{text}.weight", block_text(scheme, index, block)),
+        &format!("{}.weight", place_in_block(scheme, index, block, text)),
     )
 }
 

@@ -1,9 +1,8 @@
 //! Maps names to layers and back, for layers outside the blocks and layers of a block.
 
 use super::Scheme;
-pub(super) use super::address::block_text;
-pub(super) use super::address::layer_text;
 use super::address::{BlockLayer, layer_of, split_block};
+pub(super) use super::address::{layer_text, place_in_block};
 use super::head;
 use super::layout::Layout;
 use super::{NamingError, TensorShapes};
@@ -37,14 +36,15 @@ pub(super) enum Role {
     },
 }
 
-/// The names in lukemelas and timm. torchvision numbers its layers, and the head's number depends on the number of
+/// The names in lukemelas, timm, transformers and Keras. torchvision numbers its layers, and the head's number depends on the number of
 /// stages.
-const OUTER_LAYERS: [(OuterLayer, &str, &str); 5] = [
-    (OuterLayer::StemConv, "_conv_stem", "conv_stem"),
-    (OuterLayer::StemBn, "_bn0", "bn1"),
-    (OuterLayer::HeadConv, "_conv_head", "conv_head"),
-    (OuterLayer::HeadBn, "_bn1", "bn2"),
-    (OuterLayer::Classifier, "_fc", "classifier"),
+#[rustfmt::skip]
+const OUTER_LAYERS: [(OuterLayer, [&str; 4]); 5] = [
+    (OuterLayer::StemConv, ["_conv_stem", "conv_stem", "efficientnet.embeddings.convolution", "stem_conv"]),
+    (OuterLayer::StemBn, ["_bn0", "bn1", "efficientnet.embeddings.batchnorm", "stem_bn"]),
+    (OuterLayer::HeadConv, ["_conv_head", "conv_head", "efficientnet.encoder.top_conv", "top_conv"]),
+    (OuterLayer::HeadBn, ["_bn1", "bn2", "efficientnet.encoder.top_bn", "top_bn"]),
+    (OuterLayer::Classifier, ["_fc", "classifier", "classifier", "predictions"]),
 ];
 
 pub(super) fn outer_text(scheme: Scheme, layer: OuterLayer, layout: &Layout) -> String {
@@ -57,8 +57,13 @@ pub(super) fn outer_text(scheme: Scheme, layer: OuterLayer, layout: &Layout) -> 
         (Scheme::Torchvision, OuterLayer::Classifier) => "classifier.1".to_owned(),
         _ => {
             let row = OUTER_LAYERS.iter().find(|row| row.0 == layer);
-            let text = row.map(|row| if scheme == Scheme::Timm { row.2 } else { row.1 });
-            text.unwrap_or_default().to_owned()
+            let column = match scheme {
+                Scheme::Lukemelas | Scheme::Torchvision => 0,
+                Scheme::Timm => 1,
+                Scheme::Transformers => 2,
+                Scheme::Keras => 3,
+            };
+            row.map_or(String::new(), |row| row.1[column].to_owned())
         }
     }
 }

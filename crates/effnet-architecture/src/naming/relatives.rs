@@ -17,8 +17,11 @@ pub enum Relative {
     X,
     /// EfficientNet-CondConv: each image is convolved with a mixture of several kernels.
     CondConv,
-    /// EfficientNet with the names of Hugging Face's transformers.
-    Transformers,
+    /// transformers' `EfficientNetModel`: without its classifier, its names do not have the prefix that the names of
+    /// the classifier are distinguished by.
+    TransformersBackbone,
+    /// EfficientNetV2 with the names of Keras.
+    KerasV2,
     /// EfficientNet with the names of `OpenMMLab`.
     OpenMmLab,
 }
@@ -33,10 +36,15 @@ impl Relative {
                     .is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('.'))
             })
         };
-        if any("encoder.blocks.0.depthwise_conv.weight")
-            || any("encoder.blocks.0.depthwise_conv.depthwise_conv.weight")
-        {
-            return Some(Relative::Transformers);
+        let is_backbone = |name: &str| {
+            let prefix = name.strip_suffix("encoder.blocks.0.projection.project_conv.weight");
+            prefix.is_some_and(|prefix| !prefix.ends_with("efficientnet."))
+        };
+        if shapes.names().any(is_backbone) {
+            return Some(Relative::TransformersBackbone);
+        }
+        if any("block1a_project_bn.weight") && shapes.names().any(|name| name.ends_with("_dwconv2.weight")) {
+            return Some(Relative::KerasV2);
         }
         if any("layers.1.0.depthwise_conv.conv.weight") {
             return Some(Relative::OpenMmLab);
@@ -74,13 +82,17 @@ impl fmt::Display for Relative {
                 "this is an EfficientNet-CondConv (a mixture of kernels per image), which is not supported; expected \
                  an EfficientNet, EfficientNet-Lite or EfficientNetV2"
             }
-            Self::Transformers => {
-                "these are the tensor names of Hugging Face transformers, which are not supported; timm's \
-                 tf_efficientnet_* are the same networks with names that are"
+            Self::TransformersBackbone => {
+                "this is transformers' EfficientNetModel, which has no classifier; save \
+                 EfficientNetForImageClassification instead"
+            }
+            Self::KerasV2 => {
+                "this is an EfficientNetV2 of Keras, whose names are not supported; timm's tf_efficientnetv2_* are the \
+                 same networks with names that are"
             }
             Self::OpenMmLab => {
                 "these are the tensor names of OpenMMLab, which are not supported; expected those of lukemelas, \
-                 torchvision or timm"
+                 torchvision, timm, transformers or Keras"
             }
         })
     }

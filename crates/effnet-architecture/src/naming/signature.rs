@@ -7,7 +7,7 @@ use super::address::{BlockLayer, Structure, layer_of, split_block};
 use super::layout::{Layout, conv, conv_shape, kernel_size};
 use super::map::{OuterLayer, classifier_text, outer_text, read_layout};
 use super::{NamingError, Scheme, TensorShapes};
-use crate::BlockKind;
+use crate::{BlockKind, Family};
 
 /// The dimensions of a network, read from the names and shapes of its tensors.
 /// [`Variant::recognise`](crate::Variant::recognise) finds the variant with these dimensions.
@@ -40,6 +40,17 @@ pub struct Signature {
 }
 
 impl Signature {
+    /// The family whose blocks the network has.
+    pub fn family(&self) -> Family {
+        if self.stage_kinds.iter().any(|kind| *kind != BlockKind::MbConv) {
+            Family::V2
+        } else if self.squeeze_excite {
+            Family::V1
+        } else {
+            Family::Lite
+        }
+    }
+
     /// Reads the dimensions of the network to which these tensors belong, in any naming scheme.
     ///
     /// # Errors

@@ -18,7 +18,6 @@ const SIGNATURES: &[(&[u8], &str, &str)] = &[
         "a git-LFS pointer",
         "run `git lfs pull`, or download the file itself",
     ),
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras .h5)", EXPORT),
     (b"\x1f\x8b", "a gzip archive", UNPACK),
     (b"BZh", "a bzip2 archive", UNPACK),
     (b"\xfd7zXZ\0", "an xz archive", UNPACK),

@@ -174,11 +174,6 @@ fn no_pickle(directory: &Directory) -> ErrorKind {
             "a NumPy archive (.npz)".to_owned(),
             "load it in Python and use torch.save",
         )
-    } else if ends_with(&["model.weights.h5"]).is_some() {
-        (
-            "a Keras archive".to_owned(),
-            "export the parameters with PyTorch or safetensors first",
-        )
     } else {
         let some = directory.entries().take(4).map(|entry| directory.quoted(entry));
         let what = format!(

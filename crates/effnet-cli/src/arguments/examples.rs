@@ -61,6 +61,8 @@ Examples:
   effnet convert model.pth model.safetensors
   # Give a run's best weights timm's parameter names, in half precision
   effnet convert my-run/best.safetensors timm.safetensors --to timm --dtype f16
+  # Write a folder that transformers.pipeline(\"image-classification\") opens
+  effnet convert b0.imagenet my-model --to transformers
   # Take the EMA weights out of a training checkpoint
   effnet convert checkpoint.pth.tar ema.safetensors --key state_dict_ema";
 

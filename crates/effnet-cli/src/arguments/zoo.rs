@@ -21,7 +21,7 @@ pub struct ZooArguments {
 
 #[derive(Debug, Args)]
 pub struct ModelsArguments {
-    /// Also list timm's weights
+    /// Also list the other weights of timm
     #[arg(long, short)]
     pub all: bool,
     /// Output format

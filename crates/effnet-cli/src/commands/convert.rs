@@ -1,5 +1,9 @@
 //! `effnet convert`.
 
+mod folder;
+mod keras;
+
+use std::fmt::Display;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
@@ -19,31 +23,56 @@ use crate::{DownloadProgress, Printer, open_zoo};
 pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Result<Outcome> {
     check_kind(&arguments.output)?;
     let mut progress = DownloadProgress::new(printer);
-    let weights = open_zoo(&arguments.zoo)?.locate_one(&arguments.input, &mut progress)?;
+    let zoo = open_zoo(&arguments.zoo)?;
+    let weights = zoo.locate_one(&arguments.input, &mut progress)?;
     drop(progress);
-    check_overwriting(&arguments.output, weights.path(), arguments.force)?;
-    let shown = weights.path().display().to_string();
-    let input = Input::open(arguments, &weights, printer)?;
     let to = arguments.to;
-    input.check_family(to, printer)?;
+    let is_folder = folder::is_folder(&arguments.output, to);
+    if is_folder {
+        folder::check(&arguments.output, weights.path(), arguments.force)?;
+    } else {
+        check_overwriting(&arguments.output, weights.path(), arguments.force)?;
+    }
+    let shown = weights.path().display().to_string();
+    let mut input = Input::open(arguments, &weights, printer)?;
+    input.check_family(to, printer).with_context(|| shown.clone())?;
     let state_dict = input.rename(to).with_context(|| shown.clone())?;
     let metadata = input.metadata(arguments).with_context(|| shown.clone())?;
 
-    let mut write = WriteOptions::default().with_metadata(metadata.to_entries());
-    if let Some(dtype) = arguments.dtype {
-        write = write.with_float_dtype(match dtype {
-            FloatType::F32 => DType::F32,
-            FloatType::F16 => DType::F16,
-            FloatType::Bf16 => DType::BF16,
-        });
+    let options = options(arguments, &metadata);
+    input.labels.clone_from(&metadata.labels);
+    if is_folder {
+        let output = &arguments.output;
+        let files = folder::write(output, to, &input, (&state_dict, &options), &zoo.manifest)
+            .with_context(|| shown.clone())?;
+        let kind = format!("a hub folder ({})", files.join(", "));
+        input.report(output, state_dict.len(), to, &kind, printer);
+        return Ok(Outcome::Done);
     }
-    let container = write.write(&arguments.output, &state_dict)?;
-    input.report(&arguments.output, state_dict.len(), to, container, printer);
-    if container != Container::Safetensors && metadata.labels.is_some() {
+    let state_dict = if keras::is_file(&arguments.output) {
+        let variables = keras::variables(&input, &state_dict, arguments, &zoo.manifest);
+        variables.with_context(|| shown.clone())?
+    } else {
+        state_dict
+    };
+    let container = options.write(&arguments.output, &state_dict)?;
+    input.report(&arguments.output, state_dict.len(), to, &container, printer);
+    if container == Container::Zip && metadata.labels.is_some() {
         printer.warning("a .pth file cannot hold class names and preprocessing; .safetensors can");
     }
     warn_about_profile(&metadata, to, printer)?;
     Ok(Outcome::Done)
+}
+
+/// How to write the new file.
+fn options(arguments: &ConvertArguments, metadata: &ModelMetadata) -> WriteOptions {
+    let options = WriteOptions::default().with_metadata(metadata.to_entries());
+    match arguments.dtype {
+        Some(FloatType::F32) => options.with_float_dtype(DType::F32),
+        Some(FloatType::F16) => options.with_float_dtype(DType::F16),
+        Some(FloatType::Bf16) => options.with_float_dtype(DType::BF16),
+        None => options,
+    }
 }
 
 /// The network to convert. It is either a published variant, which is loaded strictly, or a network with different
@@ -54,6 +83,8 @@ struct Input {
     from: Option<String>,
     left_out: Vec<String>,
     metadata: ModelMetadata,
+    /// Class names to write.
+    labels: Option<Vec<String>>,
 }
 
 impl Input {
@@ -70,6 +101,7 @@ impl Input {
                     left_out: file.left_out(),
                     metadata: file.metadata.clone(),
                     file: Some(file),
+                    labels: None,
                 })
             }
             Err(Error::NoVariant { .. } | Error::Pruned { .. }) => {
@@ -83,28 +115,26 @@ impl Input {
                     metadata: ModelMetadata::from_entries(checkpoint.metadata())?,
                     tensors: checkpoint.into_state_dict(),
                     file: None,
+                    labels: None,
                 })
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Refuses a library that does not have the family of the network.
+    /// Refuses a library that does not have the family of the network: it has no names for its blocks.
     fn check_family(&self, to: Scheme, printer: &Printer) -> anyhow::Result<()> {
-        let Some(file) = &self.file else {
-            return Ok(());
-        };
-        let variant = file.variant;
-        if to.has(variant.family()) {
+        let family = self.tensors.signature()?.family();
+        if to.has(family) {
             return Ok(());
         }
         ensure!(
             to == Scheme::Lukemelas,
-            "--to {to}: {to} does not have {variant}; convert it to timm, which does"
+            "--to {to}: {to} does not have {family}; pass --to timm, which does"
         );
         printer.note(format!(
-            "EfficientNet-PyTorch does not have {variant}, so only effnet reads these names; --to timm writes names \
-             that timm reads"
+            "EfficientNet-PyTorch does not have {family}, so only effnet reads these names; --to timm writes names that \
+             timm reads"
         ));
         Ok(())
     }
@@ -153,13 +183,13 @@ impl Input {
         Ok(metadata)
     }
 
-    fn report(&self, output: &Path, tensors: usize, to: Scheme, container: Container, printer: &Printer) {
+    fn report(&self, output: &Path, tensors: usize, to: Scheme, kind: &dyn Display, printer: &Printer) {
         let from = self
             .from
             .as_ref()
             .map_or(String::new(), |key| format!(" from `{key}`"));
         printer.note(format!(
-            "{}: {}{from} with the names of {to}, {container}",
+            "{}: {}{from} with the names of {to}, {kind}",
             output.display(),
             counted(tensors, "tensor")
         ));

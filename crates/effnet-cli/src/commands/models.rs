@@ -40,7 +40,12 @@ struct Row<'a> {
 
 pub(crate) fn run(arguments: &ModelsArguments) -> anyhow::Result<Outcome> {
     let zoo = open_zoo(&arguments.zoo)?;
-    let shown = |entry: &&Entry| arguments.all || entry.scheme != Scheme::Timm;
+    // What `--model` takes without a tag is listed whoever published it.
+    let is_default = |entry: &Entry| {
+        let default = zoo.manifest.get(entry.variant.name());
+        default.is_ok_and(|default| default.id == entry.id)
+    };
+    let shown = |entry: &&Entry| arguments.all || entry.scheme != Scheme::Timm || is_default(entry);
     let mut rows = Vec::new();
     for entry in zoo.manifest.entries().iter().filter(shown) {
         rows.push(row(&zoo, entry));

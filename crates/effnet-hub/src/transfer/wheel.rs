@@ -131,9 +131,9 @@ fn no_pip(wheel: &Wheel, reason: String) -> Failure {
 
 /// The line of pip's messages that says what went wrong: the last that it calls an error.
 fn last_error(message: &str) -> String {
-    let lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
     let error = lines.clone().rfind(|line| line.starts_with("ERROR:"));
-    let line = error.or_else(|| lines.last()).unwrap_or("no message");
+    let line = error.or_else(|| lines.next_back()).unwrap_or("no message");
     let line = line.trim_start_matches("ERROR:").trim();
     line.chars().take(SHOWN).collect()
 }

@@ -17,5 +17,6 @@ mod disks;
 mod interruptions;
 mod processes;
 mod refusals;
+mod repositories;
 mod routes;
 mod server;

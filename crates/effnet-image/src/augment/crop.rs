@@ -98,6 +98,8 @@ pub enum InterpolationChoice {
     Bilinear,
     /// Always bicubic.
     Bicubic,
+    /// Always the nearest pixel.
+    Nearest,
     /// Bilinear or bicubic with equal probability (timm's default, `train_interpolation="random"`).
     Random,
 }
@@ -109,6 +111,7 @@ impl InterpolationChoice {
             Self::Bilinear => Interpolation::Bilinear,
             Self::Random if rng.random() => Interpolation::Bilinear,
             Self::Bicubic | Self::Random => Interpolation::Bicubic,
+            Self::Nearest => Interpolation::Nearest,
         }
     }
 }
@@ -118,6 +121,7 @@ impl From<Interpolation> for InterpolationChoice {
         match interpolation {
             Interpolation::Bilinear => Self::Bilinear,
             Interpolation::Bicubic => Self::Bicubic,
+            Interpolation::Nearest => Self::Nearest,
         }
     }
 }

@@ -164,6 +164,7 @@ impl TimmRandAugment {
             let kernel = match self.interpolation.sample(rng) {
                 Interpolation::Bilinear => Kernel::Bilinear,
                 Interpolation::Bicubic => Kernel::Bicubic,
+                Interpolation::Nearest => Kernel::Nearest,
             };
             let sampling = Sampling {
                 kernel,

@@ -21,6 +21,8 @@ impl Filter for Interpolation {
         match self {
             Self::Bilinear => 1.0,
             Self::Bicubic => 2.0,
+            // Not a kernel: see `Taps::nearest`.
+            Self::Nearest => 0.5,
         }
     }
 
@@ -50,6 +52,9 @@ impl Taps {
     /// Computes the taps for the output samples `outputs`, for a resize from `from` to `to` samples.
     pub(super) fn new(from: usize, to: usize, interpolation: Interpolation, outputs: Range<usize>) -> Self {
         let scale = from as f64 / to as f64;
+        if interpolation == Interpolation::Nearest {
+            return Self::nearest(from, scale, outputs);
+        }
         let filter_scale = scale.max(1.0);
         let support = interpolation.support() * filter_scale;
         let stride = support.ceil() as usize * 2 + 1;
@@ -80,6 +85,24 @@ impl Taps {
             bounds,
             weights,
             stride,
+        }
+    }
+
+    /// One source sample for each output sample. Pillow adds up the scale from sample to sample
+    /// (`ImagingScaleAffine` in `Geometry.c`), and the rounding of the sum decides between two samples.
+    fn nearest(from: usize, scale: f64, outputs: Range<usize>) -> Self {
+        let mut bounds = Vec::with_capacity(outputs.len());
+        let mut position = scale * 0.5;
+        for output in 0..outputs.end {
+            if output >= outputs.start {
+                bounds.push(((position as usize).min(from - 1), 1));
+            }
+            position += scale;
+        }
+        Self {
+            weights: vec![1 << PRECISION; bounds.len()],
+            bounds,
+            stride: 1,
         }
     }
 
