@@ -69,7 +69,7 @@ fn options_out_of_range_are_refused() {
 }
 
 #[test]
-fn preprocessing_that_needs_black_borders_or_other_channels_is_refused() {
+fn preprocessing_that_a_graph_cannot_do_is_refused() {
     let input = |resize| {
         let mut transform = EvalTransform::with_resize_size(224, 256, Interpolation::Bilinear);
         transform.resize = resize;
@@ -84,6 +84,13 @@ fn preprocessing_that_needs_black_borders_or_other_channels_is_refused() {
     );
     let message = refused(&input(ResizeMode::CropPct(f64::NAN)), "a.onnx", &rgb);
     assert!(message.contains("a crop fraction above 0"), "{message}");
+    let nearest = EvalTransform::with_resize_size(224, 256, Interpolation::Nearest);
+    let options = ExportOptions::default().with_input(ExportInput::Bytes(nearest));
+    let message = refused(&options, "a.onnx", &rgb);
+    assert!(
+        message.contains("expected a bilinear or bicubic resize"),
+        "{message}"
+    );
     let mut grey = config();
     grey.in_channels = 1;
     let message = refused(

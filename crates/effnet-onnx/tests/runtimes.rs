@@ -173,6 +173,8 @@ fn fixed([height, width]: [usize; 2]) -> ExportOptions {
 }
 
 const BOUND: f64 = 2e-5;
+/// PyTorch's own logits of the random B7 in 32 bits are 2.4e-5 from those in 64 bits.
+const BOUND_OF_B7: f64 = 5e-5;
 
 #[test]
 fn runtimes_compute_the_logits_of_every_package_at_every_size() {
@@ -183,7 +185,7 @@ fn runtimes_compute_the_logits_of_every_package_at_every_size() {
         "timm-tf:v2-s",
         "torchvision:v2-s",
     ];
-    // The other variants differ in width and depth only, and take 20 minutes.
+    // The other variants differ in width and depth only, and take a few minutes.
     if std::env::var_os("EFFNET_EVERY_VARIANT").is_some() {
         cases.extend(["lukemelas:b1", "lukemelas:b2", "timm:b3", "timm:b4"]);
         cases.extend(["torchvision:b5", "lukemelas:b6", "torchvision:b7"]);
@@ -194,20 +196,21 @@ fn runtimes_compute_the_logits_of_every_package_at_every_size() {
     };
     for case in &cases {
         let parameters = bench.parameters(case);
+        let bound = if case.ends_with("b7") { BOUND_OF_B7 } else { BOUND };
         let name = case.replace(':', "-");
         let any = format!("{name}.any.onnx");
         bench.export(&any, &plain(), &parameters);
         for size in SIZES {
             let [images, expected] = sized(size, "logits");
             for batch in [1, 3] {
-                bench.expect(&any, case, [&images, &expected], batch, BOUND);
+                bench.expect(&any, case, [&images, &expected], batch, bound);
             }
         }
         for size in &SIZES[2..] {
             let file = format!("{name}.{}.onnx", size[0]);
             bench.export(&file, &fixed(*size), &parameters);
             let [images, expected] = sized(*size, "logits");
-            bench.expect(&file, case, [&images, &expected], 3, BOUND);
+            bench.expect(&file, case, [&images, &expected], 3, bound);
         }
     }
     bench.run();
