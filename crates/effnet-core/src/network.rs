@@ -54,7 +54,7 @@ pub struct EfficientNet {
 #[derive(Debug)]
 enum Block {
     MBConv(Box<MBConv>),
-    Fused(FusedMBConv),
+    Fused(Box<FusedMBConv>),
 }
 
 impl Block {
@@ -113,7 +113,7 @@ impl EfficientNet {
                 size = output_size;
             } else {
                 let (built, output_size) = FusedMBConv::new(builder, &place, config, block, size)?;
-                blocks.push(Block::Fused(built));
+                blocks.push(Block::Fused(Box::new(built)));
                 size = output_size;
             }
             channels = block.output_channels;
