@@ -183,8 +183,8 @@ pub struct ModelArguments {
     /// weights file, or b0]
     #[arg(long, short, value_name = "NAME")]
     pub model: Option<ModelName>,
-    /// Weights: a .pth, .pt, .safetensors, .h5 or .keras file, a run or hub folder, hf-hub:OWNER/NAME[@REVISION], or an
-    /// id from `effnet models` [default: the published weights of the model]
+    /// Weights: a .pth, .pt, .safetensors, .h5 or .keras file, a run or hub folder, `hf-hub:OWNER/NAME[@REVISION]`,
+    /// or an id from `effnet models` [default: the published weights of the model]
     #[arg(long, short, value_name = "ID|FILE|RUN")]
     pub weights: Option<String>,
     /// Key of the network in a file that holds several, such as `state_dict_ema`, `model` or `state_dict.student`
@@ -284,7 +284,7 @@ pub struct BenchArguments {
 #[derive(Debug, Args)]
 pub struct InspectArguments {
     /// Checkpoint: a .pth, .pt, .tar, .safetensors, .h5 or .keras file, a run or hub folder,
-    /// hf-hub:OWNER/NAME[@REVISION], or an id from `effnet models`
+    /// `hf-hub:OWNER/NAME[@REVISION]`, or an id from `effnet models`
     #[arg(value_name = "FILE|ID")]
     pub file: String,
     /// Key of the network in a file that holds several, such as `state_dict_ema`, `model` or `state_dict.student`
@@ -304,7 +304,7 @@ pub struct InspectArguments {
 #[derive(Debug, Args)]
 pub struct ConvertArguments {
     /// Checkpoint to read: a .pth, .pt, .tar, .safetensors, .h5 or .keras file, a run or hub folder,
-    /// hf-hub:OWNER/NAME[@REVISION], or an id from `effnet models`
+    /// `hf-hub:OWNER/NAME[@REVISION]`, or an id from `effnet models`
     #[arg(value_name = "IN")]
     pub input: String,
     /// File to write; its extension (.pth, .pt, .safetensors, or .weights.h5 for Keras) selects the container. With
