@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use effnet_checkpoint::TensorError;
 use effnet_image::ImageError;
 
-use crate::options::{FIRST_OPSET, LAST_OPSET};
+use crate::graph::{FIRST_OPSET, LAST_OPSET};
 
 /// The reason why a network could not be written. Existing files are unchanged.
 #[derive(Debug, thiserror::Error)]

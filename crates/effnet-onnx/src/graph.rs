@@ -7,6 +7,11 @@ use std::borrow::Cow;
 
 use crate::protobuf::Message;
 
+/// Earlier versions differ in the operators that the networks need.
+pub(crate) const FIRST_OPSET: u32 = 13;
+/// The latest version whose operators were tested.
+pub(crate) const LAST_OPSET: u32 = 23;
+
 /// The types of elements, with the numbers of `TensorProto.DataType`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ElementType {

@@ -9,7 +9,7 @@ use crate::error::ExportError;
 use crate::file::ModelParts;
 use crate::graph::{ElementType, Graph, Side};
 use crate::network::NetworkNodes;
-use crate::options::{ExportInput, ExportOptions, ExportOutput};
+use crate::options::{ExportInput, ExportOptions, ExportOutput, check_extension};
 use crate::preprocessing;
 use crate::protobuf::Message;
 
@@ -30,12 +30,25 @@ pub struct ExportReport {
     pub external_data: Option<PathBuf>,
 }
 
+impl ExportOptions {
+    /// Writes the network as an ONNX file.
+    ///
+    /// # Errors
+    /// [`ExportError`]; an existing file is then unchanged.
+    pub fn write(
+        &self,
+        path: impl AsRef<Path>,
+        parameters: &Parameters,
+    ) -> Result<ExportReport, ExportError> {
+        let path = path.as_ref();
+        check_extension(path)?;
+        self.check()?;
+        write(self, path, parameters)
+    }
+}
+
 /// Writes a network. The options were checked.
-pub(crate) fn write(
-    options: &ExportOptions,
-    path: &Path,
-    parameters: &Parameters,
-) -> Result<ExportReport, ExportError> {
+fn write(options: &ExportOptions, path: &Path, parameters: &Parameters) -> Result<ExportReport, ExportError> {
     let layers = parameters.fold()?;
     let batch = options.batch_size.map_or(BATCH, Side::Fixed);
     let mut graph = Graph::default();

@@ -3,17 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use effnet::Parameters;
 use effnet_image::EvalTransform;
 
 use crate::error::ExportError;
 use crate::file::data_path;
-use crate::{ExportReport, model};
+use crate::graph::{FIRST_OPSET, LAST_OPSET};
 
-/// Earlier versions differ in the operators that the networks need.
-pub(crate) const FIRST_OPSET: u32 = 13;
-/// The latest version whose operators were tested.
-pub(crate) const LAST_OPSET: u32 = 23;
 /// The largest side of an image in pixels, as elsewhere.
 const MOST_PIXELS: usize = 8192;
 const MOST_IMAGES: usize = 65536;
@@ -143,21 +138,6 @@ impl ExportOptions {
     pub fn with_metadata(mut self, metadata: BTreeMap<String, String>) -> Self {
         self.metadata = metadata;
         self
-    }
-
-    /// Writes the network as an ONNX file.
-    ///
-    /// # Errors
-    /// [`ExportError`]; an existing file is then unchanged.
-    pub fn write(
-        &self,
-        path: impl AsRef<Path>,
-        parameters: &Parameters,
-    ) -> Result<ExportReport, ExportError> {
-        let path = path.as_ref();
-        check_extension(path)?;
-        self.check()?;
-        model::write(self, path, parameters)
     }
 
     /// Returns the file that the weights are written to if [`external_data`](Self::external_data) is set.
