@@ -3,7 +3,7 @@
 use tch::{TchError, Tensor};
 
 use crate::layers::{BatchNorm, Builder, Conv, ConvShape, Mode, Place};
-use crate::mbconv::drop_connect;
+use crate::mbconv::add_skip;
 use crate::{BlockConfig, Config};
 
 /// Fused-MBConv (Gupta and Akin 2019; arXiv:2104.00298, figure 2): a dense convolution that expands, a projection, a
@@ -74,14 +74,10 @@ impl FusedMBConv {
                 .project_bn
                 .forward_activated(&self.project.forward(input)?, mode)?,
         };
-        if !self.skip {
-            return Ok(x);
-        }
-        let x = if mode.is_train() && drop_rate > 0.0 {
-            drop_connect(&x, drop_rate)?
+        if self.skip {
+            add_skip(x, input, mode, drop_rate)
         } else {
-            x
-        };
-        x.f_add(input)
+            Ok(x)
+        }
     }
 }

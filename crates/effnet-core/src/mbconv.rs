@@ -104,15 +104,11 @@ impl MBConv {
             _ => self.filter(expanded, mode)?,
         };
         let x = self.project_bn.forward(&self.project.forward(&x)?, mode)?;
-        if !self.skip {
-            return Ok(x);
-        }
-        let x = if mode.is_train() && drop_rate > 0.0 {
-            drop_connect(&x, drop_rate)?
+        if self.skip {
+            add_skip(x, input, mode, drop_rate)
         } else {
-            x
-        };
-        x.f_add(input)
+            Ok(x)
+        }
     }
 
     /// Runs the layers between the two pointwise convolutions.
@@ -177,9 +173,24 @@ impl SqueezeExcite {
     }
 }
 
+/// Adds a block's input to its residual branch, of which samples are dropped in training with probability `drop_rate`.
+pub(crate) fn add_skip(
+    branch: Tensor,
+    input: &Tensor,
+    mode: Mode<'_>,
+    drop_rate: f64,
+) -> Result<Tensor, TchError> {
+    let branch = if mode.is_train() && drop_rate > 0.0 {
+        drop_connect(&branch, drop_rate)?
+    } else {
+        branch
+    };
+    branch.f_add(input)
+}
+
 /// Zeroes whole samples of `[N, C, H, W]` with probability `rate`, and divides the others by `1 - rate`, which
 /// preserves the expectation (stochastic depth, Huang et al. 2016; `drop_connect` in the original implementation).
-pub(crate) fn drop_connect(input: &Tensor, rate: f64) -> Result<Tensor, TchError> {
+fn drop_connect(input: &Tensor, rate: f64) -> Result<Tensor, TchError> {
     let keep = 1.0 - rate;
     let batch = input.size()[0];
     // Draw in f32 whatever the type of the input: bf16 would round the rate itself.
