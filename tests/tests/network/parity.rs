@@ -246,6 +246,7 @@ parity! {
     v2_s_agrees_with_both_packages: V2S,
     v2_m_agrees_with_both_packages: V2M,
     v2_l_agrees_with_both_packages: V2L,
+    v2_xl_agrees_with_timm: V2Xl,
     v2_rw_t_agrees_with_timm: V2RwT,
     v2_rw_s_agrees_with_timm: V2RwS,
     v2_rw_m_agrees_with_timm: V2RwM,
