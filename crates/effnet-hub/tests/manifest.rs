@@ -248,11 +248,25 @@ fn googles_repositories_are_preprocessed_as_their_image_processors_say() {
     let published = published_v1();
     for entry in published.iter().filter(|entry| tag(entry) == "google") {
         let preprocessing = &entry.preprocessing;
-        assert_eq!(preprocessing.interpolation, Interpolation::Nearest, "{}", entry.id);
+        assert_eq!(
+            preprocessing.interpolation,
+            Interpolation::Nearest,
+            "{}",
+            entry.id
+        );
         assert_eq!(preprocessing.crop_mode, CropMode::Squash, "{}", entry.id);
-        assert_eq!(preprocessing.resize_to(), preprocessing.image_size, "{}", entry.id);
+        assert_eq!(
+            preprocessing.resize_to(),
+            preprocessing.image_size,
+            "{}",
+            entry.id
+        );
         // The processor divides twice by the square root of this.
-        for (std, stated) in preprocessing.std.iter().zip([0.478_539_44, 0.473_286_4, 0.474_341_63]) {
+        for (std, stated) in preprocessing
+            .std
+            .iter()
+            .zip([0.478_539_44, 0.473_286_4, 0.474_341_63])
+        {
             assert!((std - stated * stated).abs() < 1e-7, "{}", entry.id);
         }
     }

@@ -51,12 +51,12 @@ pub(crate) fn adopt(checkpoint: Checkpoint) -> Result<Checkpoint, Error> {
     let mut metadata = checkpoint.metadata().clone();
     let normalisation = take_normalisation(&mut tensors);
     normalisation
-        .and_then(|normalisation| match normalisation {
-            Some(normalisation) => record(&mut metadata, normalisation),
-            None => {
-                state_normalisation(&tensors, &mut metadata);
-                Ok(())
+        .and_then(|normalisation| {
+            if let Some(normalisation) = normalisation {
+                return record(&mut metadata, normalisation);
             }
+            state_normalisation(&tensors, &mut metadata);
+            Ok(())
         })
         .map_err(|source| Error::Metadata { path, source })?;
     Ok(checkpoint.with_contents(tensors, metadata))

@@ -76,7 +76,9 @@ impl Layout {
         let is_v2 = blocks
             .iter()
             .any(|block| block.structure.kind() != BlockKind::MbConv);
-        blocks.iter_mut().for_each(|block| block.is_v2 = is_v2);
+        for block in &mut blocks {
+            block.is_v2 = is_v2;
+        }
         let addresses = layers
             .keys()
             .enumerate()
