@@ -1,15 +1,15 @@
 //! Takes weights through every naming scheme and back, and asks each library what it computes with them.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic if its own files are broken")]
-#![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use effnet_checkpoint::{Checkpoint, DType, StateDict, Tensor, write_safetensors};
+use effnet_checkpoint::{Checkpoint, DType, StateDict, write_safetensors};
 use tempfile::TempDir;
+use test_support::{interpreter, shared_data, skip, zeros};
 
 fn effnet(folder: &Path, arguments: &[&str]) -> Output {
     let mut call = Command::new(env!("CARGO_BIN_EXE_effnet"));
@@ -39,25 +39,11 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Python with the libraries, and a photo. `None` after printing why the test is skipped.
+/// Python with the libraries, and a photo. `None` after reporting why the test is skipped.
 fn reference(test: &str) -> Option<(PathBuf, PathBuf)> {
-    let python = std::env::var_os("EFFNET_REFERENCE_PYTHON");
-    let data = std::env::var_os("EFFNET_SHARED_DATA");
-    let (Some(python), Some(data)) = (python, data) else {
-        let line = format!("skipped: {test}: EFFNET_REFERENCE_PYTHON or EFFNET_SHARED_DATA is not set");
-        eprintln!("{line}");
-        if let Some(log) = std::env::var_os("EFFNET_SKIP_LOG") {
-            use std::io::Write as _;
-            let mut log = fs::OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(log)
-                .unwrap();
-            writeln!(log, "{line}").unwrap();
-        }
-        return None;
-    };
-    Some((python.into(), Path::new(&data).join("images/panda.jpg")))
+    let found = interpreter().and_then(|python| Ok((python, shared_data()?)));
+    let (python, data) = found.map_err(|reason| skip(test, &reason)).ok()?;
+    Some((python, data.join("images/panda.jpg")))
 }
 
 /// Runs a task of `hub_folders.py` and returns the last line that it printed.
@@ -108,29 +94,18 @@ fn labelled() -> TempDir {
 }
 
 /// Writes zeros with the names and shapes of B0 as `NAME.safetensors`, with a profile.
-fn zeros(folder: &Path, name: &str, profile: &str) {
-    let lists = Path::new(env!("CARGO_MANIFEST_DIR")).join("../effnet/tests/fixtures/naming");
-    let text = fs::read_to_string(lists.join("b0_lukemelas.txt")).unwrap();
-    let state_dict: StateDict = text
-        .lines()
-        .map(|line| {
-            let (name, sizes) = line.split_once(' ').unwrap();
-            let sizes = sizes.split('x').filter(|size| !size.is_empty());
-            let shape: Vec<usize> = sizes.map(|size| size.parse().unwrap()).collect();
-            let bytes = vec![0; 4 * shape.iter().product::<usize>()];
-            (name, Tensor::from_bytes(DType::F32, shape, bytes).unwrap())
-        })
-        .collect();
+fn write_zeros(folder: &Path, name: &str, profile: &str) {
     let metadata = BTreeMap::from([("profile".to_owned(), profile.to_owned())]);
-    write_safetensors(folder.join(format!("{name}.safetensors")), &state_dict, &metadata).unwrap();
+    let path = folder.join(format!("{name}.safetensors"));
+    write_safetensors(path, &zeros("b0_lukemelas", DType::F32), &metadata).unwrap();
 }
 
 #[test]
 fn a_folder_is_written_whole_or_not_at_all() {
     let home = labelled();
     let folder = home.path();
-    zeros(folder, "tf", "tf");
-    zeros(folder, "timm", "timm");
+    write_zeros(folder, "tf", "tf");
+    write_zeros(folder, "timm", "timm");
     convert(
         folder,
         &[
@@ -188,7 +163,7 @@ fn a_folder_is_written_whole_or_not_at_all() {
 fn settings_that_effnet_cannot_follow_are_refused_by_name() {
     let home = labelled();
     let folder = home.path();
-    zeros(folder, "tf", "tf");
+    write_zeros(folder, "tf", "tf");
     convert(folder, &["tf.safetensors", "out", "--to", "transformers"]);
     let read = |name: &str| -> serde_json::Value {
         serde_json::from_str(&fs::read_to_string(folder.join("out").join(name)).unwrap()).unwrap()
@@ -279,7 +254,23 @@ fn through_all_schemes(test: &str, variant: &str) {
         folder,
         &["net.weights.h5", "torchvision.safetensors", "--to", "torchvision"],
     );
+    python(
+        &interpreter,
+        folder,
+        &[
+            "named",
+            "torchvision",
+            variant,
+            "torchvision.safetensors",
+            "lukemelas",
+        ],
+    );
     convert(folder, &["torchvision.safetensors", "last.safetensors"]);
+    python(
+        &interpreter,
+        folder,
+        &["named", "lukemelas", variant, "last.safetensors"],
+    );
     same_bits(
         &tensors(folder, "last.safetensors"),
         &tensors(folder, "first.pth"),
@@ -322,6 +313,117 @@ fn b0_goes_through_all_schemes_and_back() {
 #[test]
 fn b5_goes_through_all_schemes_and_back() {
     through_all_schemes("b5_goes_through_all_schemes_and_back", "b5");
+}
+
+/// Of Lite, EfficientNet-PyTorch and timm have networks. The others are refused by name.
+#[test]
+fn lite0_goes_through_the_schemes_that_have_it_and_back() {
+    let test = "lite0_goes_through_the_schemes_that_have_it_and_back";
+    let Some((interpreter, photo)) = reference(test) else {
+        return;
+    };
+    let home = labelled();
+    let (folder, photo) = (home.path(), photo.to_str().unwrap());
+    let check = |arguments: &[&str]| python(&interpreter, folder, arguments);
+    check(&["make", "lukemelas", "lite0", "first.pth"]);
+    convert(
+        folder,
+        &["first.pth", "timm", "--to", "timm", "--labels", "labels.txt"],
+    );
+    check(&["timm", "lukemelas", "lite0", "timm", photo]);
+    for (to, output) in [
+        ("torchvision", "none.safetensors"),
+        ("transformers", "none"),
+        ("keras", "none.weights.h5"),
+    ] {
+        let words = [to, "does not have", "--to timm"];
+        refused(folder, &["convert", "timm", output, "--to", to], &words);
+        assert!(!folder.join(output).exists(), "{output}");
+    }
+    convert(folder, &["timm", "last.pth", "--to", "lukemelas"]);
+    check(&["named", "lukemelas", "lite0", "last.pth"]);
+    same_bits(&tensors(folder, "last.pth"), &tensors(folder, "first.pth"));
+}
+
+/// V2 has networks in timm, Keras and torchvision.
+fn v2_goes_through(test: &str, variant: &str) {
+    let Some((interpreter, photo)) = reference(test) else {
+        return;
+    };
+    let home = labelled();
+    let (folder, photo) = (home.path(), photo.to_str().unwrap());
+    let check = |arguments: &[&str]| python(&interpreter, folder, arguments);
+    check(&["make", "timm-tf", variant, "first.pth"]);
+    convert(
+        folder,
+        &["first.pth", "timm", "--to", "timm", "--labels", "labels.txt"],
+    );
+    check(&["timm", "timm-tf", variant, "timm", photo]);
+    let transformers = ["convert", "timm", "none", "--to", "transformers"];
+    refused(
+        folder,
+        &transformers,
+        &["transformers", "does not have", "--to timm"],
+    );
+    let output = effnet(folder, &["convert", "timm", "net.weights.h5", "--to", "keras"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    // timm's port of V2-S divides by 127.5, Keras by 128.
+    let warns = stderr(&output).contains("include_preprocessing=False");
+    assert_eq!(warns, variant == "v2-s", "{}", stderr(&output));
+    check(&["keras", "timm-tf", variant, "net.weights.h5"]);
+    convert(folder, &["net.weights.h5", "own.pth", "--to", "lukemelas"]);
+    if variant == "v2-s" {
+        convert(folder, &["own.pth", "torchvision.pth", "--to", "torchvision"]);
+        check(&["named", "torchvision", variant, "torchvision.pth", "timm-tf"]);
+        fs::rename(folder.join("torchvision.pth"), folder.join("own.pth")).unwrap();
+    }
+    convert(folder, &["own.pth", "last.pth", "--to", "timm"]);
+    check(&["named", "timm-tf", variant, "last.pth"]);
+    same_bits(&tensors(folder, "last.pth"), &tensors(folder, "first.pth"));
+}
+
+#[test]
+fn v2_s_goes_through_the_schemes_that_have_it_and_back() {
+    v2_goes_through("v2_s_goes_through_the_schemes_that_have_it_and_back", "v2-s");
+}
+
+#[test]
+fn v2_b0_goes_through_the_schemes_that_have_it_and_back() {
+    v2_goes_through("v2_b0_goes_through_the_schemes_that_have_it_and_back", "v2-b0");
+}
+
+/// torchvision's V2-S has its own padding, which is described to timm.
+#[test]
+fn torchvisions_v2_s_is_described_to_timm_and_refused_to_keras() {
+    let test = "torchvisions_v2_s_is_described_to_timm_and_refused_to_keras";
+    let Some((interpreter, photo)) = reference(test) else {
+        return;
+    };
+    let home = labelled();
+    let (folder, photo) = (home.path(), photo.to_str().unwrap());
+    python(
+        &interpreter,
+        folder,
+        &["make", "torchvision", "v2-s", "first.pth"],
+    );
+    convert(
+        folder,
+        &["first.pth", "timm", "--to", "timm", "--labels", "labels.txt"],
+    );
+    python(
+        &interpreter,
+        folder,
+        &["timm", "torchvision", "v2-s", "timm", photo],
+    );
+    let keras = ["convert", "timm", "none.weights.h5", "--to", "keras"];
+    refused(folder, &keras, &["profile tf", "profile torchvision"]);
+    convert(folder, &["timm", "last.pth", "--to", "torchvision"]);
+    python(
+        &interpreter,
+        folder,
+        &["named", "torchvision", "v2-s", "last.pth"],
+    );
+    same_bits(&tensors(folder, "last.pth"), &tensors(folder, "first.pth"));
 }
 
 /// torchvision's B5 has the padding of one of timm's architectures and the epsilon of the other.
@@ -387,17 +489,18 @@ fn a_folder_of_transformers_gives_its_own_probabilities() {
     }
 }
 
-#[test]
-fn every_file_that_keras_writes_has_the_same_tensors() {
-    let Some((interpreter, _)) = reference("every_file_that_keras_writes_has_the_same_tensors") else {
+/// Reads every file that Keras writes for the network, and checks the normalisation and the tensors.
+fn files_of_keras(test: &str, (model, variant): (&str, &str), (mean, std): (&str, &str)) {
+    let Some((interpreter, _)) = reference(test) else {
         return;
     };
     let home = tempfile::tempdir().unwrap();
     let folder = home.path();
-    python(&interpreter, folder, &["make", "lukemelas", "b0", "first.pth"]);
+    python(&interpreter, folder, &["make", model, variant, "first.pth"]);
     fs::create_dir(folder.join("keras")).unwrap();
-    python(&interpreter, folder, &["save-keras", "b0", "keras"]);
-    let expected = tensors(folder, "first.pth");
+    python(&interpreter, folder, &["save-keras", model, variant, "keras"]);
+    convert(folder, &["first.pth", "expected.pth", "--to", "lukemelas"]);
+    let expected = tensors(folder, "expected.pth");
     let mut files: Vec<_> = fs::read_dir(folder.join("keras"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -405,12 +508,36 @@ fn every_file_that_keras_writes_has_the_same_tensors() {
     files.sort();
     assert_eq!(files.len(), 7);
     for file in files {
-        convert(folder, &[file.to_str().unwrap(), "back.safetensors", "--force"]);
+        let back = ["back.safetensors", "--to", "lukemelas", "--force"];
+        convert(folder, &[&[file.to_str().unwrap()], &back[..]].concat());
         same_bits(&tensors(folder, "back.safetensors"), &expected);
         let back = Checkpoint::open(folder.join("back.safetensors")).unwrap();
         let stated = |key: &str| back.metadata().get(key).map(String::as_str);
-        assert_eq!(stated("mean"), Some("[0.485,0.456,0.406]"), "{}", file.display());
-        assert_eq!(stated("std"), Some("[0.229,0.224,0.225]"), "{}", file.display());
+        assert_eq!(stated("variant"), Some(variant), "{}", file.display());
+        assert_eq!(stated("mean"), Some(mean), "{}", file.display());
+        assert_eq!(stated("std"), Some(std), "{}", file.display());
         assert_eq!(stated("profile"), Some("tf"), "{}", file.display());
     }
+}
+
+const IMAGENET: (&str, &str) = ("[0.485,0.456,0.406]", "[0.229,0.224,0.225]");
+
+#[test]
+fn every_file_that_keras_writes_has_the_same_tensors() {
+    let test = "every_file_that_keras_writes_has_the_same_tensors";
+    files_of_keras(test, ("lukemelas", "b0"), IMAGENET);
+}
+
+#[test]
+fn every_file_of_v2_b0_that_keras_writes_has_the_same_tensors() {
+    let test = "every_file_of_v2_b0_that_keras_writes_has_the_same_tensors";
+    files_of_keras(test, ("timm-tf", "v2-b0"), IMAGENET);
+}
+
+/// It rescales by 1 / 128 and subtracts 1, which no file says.
+#[test]
+fn every_file_of_v2_s_that_keras_writes_has_the_same_tensors() {
+    let test = "every_file_of_v2_s_that_keras_writes_has_the_same_tensors";
+    let rescaling = "[0.5019607843137255,0.5019607843137255,0.5019607843137255]";
+    files_of_keras(test, ("timm-tf", "v2-s"), (rescaling, rescaling));
 }
