@@ -1,5 +1,6 @@
 //! Exports networks of the reference packages, and compares what ONNX Runtime and OpenVINO compute with what the
 //! packages compute.
+#![allow(clippy::print_stderr, reason = "the differences are printed")]
 #![allow(clippy::unwrap_used, reason = "a test may panic if its own files are broken")]
 
 use std::collections::BTreeMap;
