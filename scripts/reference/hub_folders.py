@@ -1,12 +1,16 @@
 """Weights for conversion into hub folders and Keras files, and what the receiving libraries compute with them.
 
-    hub_folders.py make MODEL VARIANT OUT.pth                 seeded weights under the names of EfficientNet-PyTorch
+    hub_folders.py make MODEL VARIANT OUT.pth                 seeded weights under the names of EfficientNet-PyTorch,
+                                                              or of MODEL's package for V2, which the former lacks
+    hub_folders.py named MODEL VARIANT FILE [STATISTICS]      loads the file by name and compares logits with the same
+                                                              weights loaded by position, with the statistics of
+                                                              another model where those are in the file
     hub_folders.py timm MODEL VARIANT FOLDER IMAGE            loads the folder and compares logits and preprocessing
     hub_folders.py transformers MODEL VARIANT FOLDER IMAGE
     hub_folders.py save-transformers VARIANT FOLDER           a folder that transformers itself wrote
     hub_folders.py classify-transformers FOLDER IMAGE         prints the probabilities of the image
     hub_folders.py keras MODEL VARIANT FILE                   loads the file and compares logits
-    hub_folders.py save-keras VARIANT FOLDER                  files that Keras itself wrote
+    hub_folders.py save-keras MODEL VARIANT FOLDER            files that Keras itself wrote
 
 MODEL is a model of network_models.py, whose arithmetic the weights need.
 """
@@ -29,14 +33,20 @@ CLASSES = 1000
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
+# Of networks that are normalised otherwise: the package of Lite's original weights, and timm's port.
+LITE = {"mean": [127 / 255] * 3, "std": [128 / 255] * 3}
+NORMALISATION = {("lukemelas", "lite0"): LITE, ("timm-tf", "v2-s"): {"mean": [0.5] * 3, "std": [0.5] * 3}}
+
+
 def side(variant):
     import timm
 
-    return timm.create_model(f"tf_efficientnet_{variant}").pretrained_cfg["input_size"][1]
+    return timm.create_model(f"tf_{models.named(variant)}").pretrained_cfg["input_size"][1]
 
 
-def inputs(variant):
-    return models.smooth_images(1, 3, side(variant), side(variant), seed=3)
+def inputs(variant, size=None):
+    size = size or side(variant)
+    return models.smooth_images(1, 3, size, size, seed=3)
 
 
 def expected(model, variant, images):
@@ -54,15 +64,36 @@ def same(found, wanted, what):
 
 def make(model, variant, path):
     with torch.device("meta"):
-        names = list(models.original(variant).state_dict())
+        has_original = not variant.startswith("v2-")
+        network = models.original(variant) if has_original else models.BUILDERS[model](variant)
+        names = list(network.state_dict())
     torch.save(dict(zip(names, models.calibrated(model, variant), strict=True)), path)
 
 
-def prepared(image, size, resized):
-    """The usual preprocessing: a bicubic resize of the short side, a center crop, ImageNet's statistics."""
-    image = functional.resize(image, resized, functional.InterpolationMode.BICUBIC)
+def check_named(model, variant, path, statistics=None):
+    tensors = safetensors_or_pickle(path)
+    weights = models.calibrated(statistics or model, variant)
+    with torch.device("meta"):
+        network = models.BUILDERS[model](variant)
+    counters = {name: torch.tensor(0) for name in network.state_dict() if name.endswith("num_batches_tracked")}
+    network.load_state_dict({**counters, **tensors}, assign=True)
+    with torch.no_grad():
+        wanted = models.build(model, variant, weights)(inputs(variant))
+        same(network.eval()(inputs(variant)), wanted, model)
+
+
+def safetensors_or_pickle(path):
+    import safetensors.torch
+
+    is_pickle = path.endswith(".pth")
+    return torch.load(path, weights_only=True) if is_pickle else safetensors.torch.load_file(path)
+
+
+def prepared(image, size, resized, interpolation="bicubic", mean=MEAN, std=STD):
+    """A resize of the short side, a center crop and a normalisation: by default, bicubic and ImageNet's statistics."""
+    image = functional.resize(image, resized, functional.InterpolationMode(interpolation))
     tensor = functional.to_tensor(functional.center_crop(image, size))
-    return functional.normalize(tensor, MEAN, STD)[None]
+    return functional.normalize(tensor, mean, std)[None]
 
 
 def check_timm(model, variant, folder, image):
@@ -73,11 +104,19 @@ def check_timm(model, variant, folder, image):
         same(network(inputs(variant)), expected(model, variant, inputs(variant)), "timm")
     data = timm.data.resolve_model_data_config(network)
     print(json.dumps(data))
-    size = side(variant)
+    is_torchvision_v2 = model == "torchvision" and variant.startswith("v2-")
+    size = models.IMAGE_SIZE[variant] if is_torchvision_v2 else side(variant)
     resized = int(size / data["crop_pct"])
     transform = timm.data.create_transform(**data, is_training=False)
     photo = Image.open(image).convert("RGB")
-    assert torch.equal(transform(photo)[None], prepared(photo, size, resized)), "timm preprocesses otherwise"
+    wanted = prepared(
+        photo,
+        size,
+        resized,
+        "bilinear" if is_torchvision_v2 else "bicubic",
+        **NORMALISATION.get((model, variant), {}),
+    )
+    assert torch.equal(transform(photo)[None], wanted), "timm preprocesses otherwise"
     labels = json.loads((Path(folder) / "config.json").read_text())["label_names"]
     assert labels == [f"kind {index}" for index in range(CLASSES)]
     return resized
@@ -153,7 +192,17 @@ def classify_transformers(folder, image):
     print(json.dumps([[network.config.id2label[int(i)], float(s)] for s, i in zip(*top)]))
 
 
-KERAS = {"b0": "EfficientNetB0", "b5": "EfficientNetB5"}
+KERAS = {
+    "b0": "EfficientNetB0",
+    "b5": "EfficientNetB5",
+    "v2-b0": "EfficientNetV2B0",
+    "v2-s": "EfficientNetV2S",
+}
+
+
+def is_rescaled(variant):
+    """Whether Keras's network maps levels of 256 to -1 to 1, rather than normalise with the numbers in its file."""
+    return variant in ("v2-s", "v2-m", "v2-l")
 
 
 def keras_network(variant, weights=None):
@@ -164,21 +213,24 @@ def keras_network(variant, weights=None):
 
 
 def check_keras(model, variant, path):
-    """Keras normalises images of 0 to 255 itself, with the numbers in the file."""
+    """Keras normalises images of 0 to 255 itself, with the numbers in the file or those of its own."""
     network = keras_network(variant, weights=path)
-    images = inputs(variant)
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+    # Keras builds a network with a classifier for one size.
+    images = inputs(variant, models.IMAGE_SIZE[variant])
+    rescaling = [128 / 255] * 3
+    statistics = (rescaling, rescaling) if is_rescaled(variant) else (MEAN, STD)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in statistics)
     pixels = (images * std + mean) * 255
     with torch.no_grad():
         found = network(pixels.permute(0, 2, 3, 1), training=False)
     same(found.cpu(), expected(model, variant, images), "keras")
 
 
-def fill_keras(network, variant):
+def fill_keras(network, model, variant):
     """Gives a network of Keras the seeded weights, layer by layer in the order of PyTorch's state dict."""
     import numpy
 
-    tensors = [tensor.numpy() for tensor in models.calibrated("lukemelas", variant) if tensor.ndim]
+    tensors = [tensor.numpy() for tensor in models.calibrated(model, variant) if tensor.ndim]
     for layer in network.layers:
         if not layer.weights:
             continue
@@ -195,14 +247,14 @@ def fill_keras(network, variant):
     assert not tensors
 
 
-def save_keras(variant, folder):
+def save_keras(model, variant, folder):
     """Files that Keras and h5py write, in every layout, and one with compressed chunks."""
     import h5py
     import keras
 
     folder = Path(folder)
     network = keras_network(variant)
-    fill_keras(network, variant)
+    fill_keras(network, model, variant)
     network.save(folder / "whole.keras")
     network.save(folder / "whole.h5")
     network.save_weights(folder / "only.weights.h5")
@@ -237,6 +289,7 @@ def save_keras(variant, folder):
 def main(task, *arguments):
     tasks = {
         "make": make,
+        "named": check_named,
         "timm": check_timm,
         "transformers": check_transformers,
         "save-transformers": save_transformers,

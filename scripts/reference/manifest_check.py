@@ -16,6 +16,8 @@ from efficientnet_pytorch.utils import url_map, url_map_advprop
 from timm.models.efficientnet import default_cfgs
 from torchvision.models import efficientnet as torchvision_models
 
+# The repositories google/efficientnet-*, as transformers converted them: both sides resized, without a crop.
+GOOGLE = {f"b{i}": size for i, size in enumerate((224, 240, 260, 300, 380, 456, 528, 600))}
 VARIANTS = [f"b{i}" for i in range(9)] + ["l2"]
 V2 = ["b0", "b1", "b2", "b3", "s", "m", "l", "xl", "rw_t", "rw_s", "rw_m"]
 
@@ -27,6 +29,18 @@ def expected_entries():
             variant = model.removeprefix("efficientnet-")
             mean = 0.5 if tag == "advprop" else 0.485
             yield f"{variant}.{tag}", {"url": url, "classes": 1000, "first_mean": mean}
+
+    # transformers' processor divides twice by the square root of the deviation.
+    for variant, size in GOOGLE.items():
+        yield f"{variant}.google", {
+            "hub": f"https://huggingface.co/google/efficientnet-{variant}/resolve/main/model.safetensors",
+            "classes": 1000,
+            "image_size": size,
+            "crop_pct": 1.0,
+            "crop_mode": "squash",
+            "interpolation": "nearest",
+            "first_mean": 0.485,
+        }
 
     # The package has lite3 and lite4 too, but no weights for them.
     for variant in ("lite0", "lite1", "lite2"):

@@ -13,6 +13,7 @@ import os
 import sys
 import traceback
 
+import timm
 import torch
 from safetensors.torch import save_file
 
@@ -72,7 +73,20 @@ def evaluate(model, network, images):
     else:
         outputs["features"] = network.forward_features(images)
         outputs["logits"] = network.forward_head(outputs["features"])
+        levels = features_only(network)(images)
+        outputs |= {f"reduction_{level}": tensor for level, tensor in enumerate(levels, 1)}
     return outputs
+
+
+def features_only(network):
+    """timm's backbone of the network, with the same weights: the last activations at each of five resolutions."""
+    name = network.pretrained_cfg["architecture"]
+    with torch.device("meta"):
+        backbone = timm.create_model(name, features_only=True)
+    tensors = network.state_dict()
+    backbone.load_state_dict({name: tensors[name] for name in backbone.state_dict()}, assign=True)
+    assert backbone.feature_info.reduction() == [2, 4, 8, 16, 32]
+    return backbone.eval()
 
 
 def static_padding(variant, image_size, sizes, folder):

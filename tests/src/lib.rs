@@ -14,12 +14,11 @@ mod binary;
 mod port;
 mod published;
 mod reference;
-mod skip;
 mod tensors;
 
 pub use binary::{Finished, checkout, effnet, finish, interrupt, programs, ship};
 pub use port::free_port;
 pub use published::published;
-pub use reference::{ask, interpreter, shared_data, torchrun};
-pub use skip::skip;
+pub use reference::{ask, torchrun};
 pub use tensors::{relative_error, tensor, tensors};
+pub use test_support::{interpreter, shared_data, skip};

@@ -3,29 +3,13 @@
 //! Tests compare effnet with the original Python implementations. Importing those takes seconds, so one process
 //! serves all tests of a binary, over pipes.
 
-use std::env;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use serde_json::Value;
-
-/// The interpreter that has the reference packages: `EFFNET_REFERENCE_PYTHON`, else the one in
-/// `.venv` at the root of the repository.
-///
-/// # Errors
-/// When neither exists, with the reason for the log of skipped tests.
-pub fn interpreter() -> Result<PathBuf, String> {
-    if let Some(python) = env::var_os("EFFNET_REFERENCE_PYTHON").filter(|python| !python.is_empty()) {
-        return Ok(python.into());
-    }
-    let python = repository().join(".venv/bin/python");
-    if python.exists() {
-        return Ok(python);
-    }
-    Err("no Python reference; `scripts/setup --reference` installs it".to_owned())
-}
+use test_support::interpreter;
 
 /// torchrun for two processes on this machine, with at most two restarts. The caller adds the program and its
 /// arguments.
@@ -37,20 +21,6 @@ pub fn torchrun() -> Result<Command, String> {
     command.args(["-m", "torch.distributed.run", "--standalone", "--no-python"]);
     command.args(["--nproc-per-node", "2", "--max-restarts", "2"]);
     Ok(command)
-}
-
-/// The folder with images and checkpoints that are not part of the project: `EFFNET_SHARED_DATA`,
-/// else `../shared/data` next to the repository.
-///
-/// # Errors
-/// When neither exists, with the reason for the log of skipped tests.
-pub fn shared_data() -> Result<PathBuf, String> {
-    let named = env::var_os("EFFNET_SHARED_DATA").filter(|folder| !folder.is_empty());
-    let folder = named.map_or_else(|| repository().join("../shared/data"), PathBuf::from);
-    match folder.canonicalize() {
-        Ok(folder) if folder.is_dir() => Ok(folder),
-        _ => Err(format!("no photos and checkpoints in {}", folder.display())),
-    }
 }
 
 fn repository() -> &'static Path {

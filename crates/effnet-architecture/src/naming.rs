@@ -72,9 +72,9 @@ impl Scheme {
     pub fn has(self, family: Family) -> bool {
         match self {
             Self::Lukemelas => family != Family::V2,
-            Self::Torchvision => family != Family::Lite,
+            Self::Torchvision | Self::Keras => family != Family::Lite,
             Self::Timm => true,
-            Self::Transformers | Self::Keras => family == Family::V1,
+            Self::Transformers => family == Family::V1,
         }
     }
 
@@ -120,7 +120,7 @@ pub enum NamingError {
     #[error("{0}")]
     Relative(Relative),
     /// The numbered layers of a Keras file are not in the order of an EfficientNet.
-    #[error("layer `{layer}`: expected {expected}, as in Keras's EfficientNetB0 to B7")]
+    #[error("layer `{layer}`: expected {expected}, as in Keras's EfficientNet and EfficientNetV2")]
     Order {
         /// The layer in the file.
         layer: String,
@@ -210,7 +210,7 @@ impl Renaming {
             Role::Outer(layer) => map::outer_text(to, layer, &self.layout),
             Role::Block { index, layer } => {
                 let block = self.layout.block(index)?;
-                let layer = map::layer_text(to, layer, block.structure)?;
+                let layer = map::layer_text(to, layer, block)?;
                 map::place_in_block(to, index, block, layer)
             }
         };

@@ -1,13 +1,13 @@
 //! Calls `effnet export` on the bundled weights: what it writes, what it refuses, and what `--check` says about runtimes
 //! that are missing or compute something else.
 
-#![allow(clippy::print_stderr, reason = "a skipped test says so")]
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use test_support::{interpreter_with, skip};
 
 fn export(folder: &Path, arguments: &[&str]) -> Output {
     command(folder, arguments).output().unwrap()
@@ -218,26 +218,8 @@ fn check_needs_a_runtime_and_reports_one_that_computes_something_else() {
 
 /// The folder of the reference Python, or `None` after reporting why the test is skipped.
 fn python_folder(test: &str) -> Option<PathBuf> {
-    let why = match std::env::var_os("EFFNET_REFERENCE_PYTHON").map(PathBuf::from) {
-        None => "EFFNET_REFERENCE_PYTHON is not set",
-        Some(python) => {
-            let import = Command::new(&python).args(["-c", "import onnxruntime"]).output();
-            if import.unwrap().status.success() {
-                return python.parent().map(Path::to_owned);
-            }
-            "the reference Python has no onnxruntime"
-        }
-    };
-    eprintln!("skipped: {test}: {why}");
-    if let Some(log) = std::env::var_os("EFFNET_SKIP_LOG") {
-        let mut log = fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(log)
-            .unwrap();
-        writeln!(log, "skipped: {test}: {why}").unwrap();
-    }
-    None
+    let python = interpreter_with("onnxruntime").map_err(|reason| skip(test, &reason));
+    python.ok()?.parent().map(Path::to_owned)
 }
 
 #[test]

@@ -8,24 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use effnet_checkpoint::{DType, StateDict, Tensor, write_safetensors};
+use effnet_checkpoint::{DType, write_safetensors};
+use test_support::zeros;
 
 /// Writes zeros with the names and shapes of a committed list as `NAME.safetensors`.
 fn weights(folder: &Path, name: &str) -> PathBuf {
-    let lists = Path::new(env!("CARGO_MANIFEST_DIR")).join("../effnet/tests/fixtures/naming");
-    let text = fs::read_to_string(lists.join(format!("{name}.txt"))).unwrap();
-    let state_dict: StateDict = text
-        .lines()
-        .map(|line| {
-            let (name, sizes) = line.split_once(' ').unwrap();
-            let sizes = sizes.split('x').filter(|size| !size.is_empty());
-            let shape: Vec<usize> = sizes.map(|size| size.parse().unwrap()).collect();
-            let bytes = vec![0; 2 * shape.iter().product::<usize>()];
-            (name, Tensor::from_bytes(DType::F16, shape, bytes).unwrap())
-        })
-        .collect();
     let path = folder.join(format!("{name}.safetensors"));
-    write_safetensors(&path, &state_dict, &BTreeMap::new()).unwrap();
+    write_safetensors(&path, &zeros(name, DType::F16), &BTreeMap::new()).unwrap();
     path
 }
 

@@ -5,11 +5,11 @@
 
 mod counts;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use counts::counts;
 use effnet_data::Splits;
+use test_support::skip;
 
 /// Returns the folder of the cases. If there is none, adds a line to the log of skipped tests and returns
 /// `None`.
@@ -23,12 +23,7 @@ fn cases(test: &str) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    let line = format!("skipped: {test}: there is no folder {}\n", folder.display());
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
-    if let Some(log) = std::env::var_os("EFFNET_SKIP_LOG") {
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(log);
-        file.unwrap().write_all(line.as_bytes()).unwrap();
-    }
+    skip(test, &format!("there is no folder {}", folder.display()));
     None
 }
 

@@ -1,12 +1,12 @@
 //! Lists, verifies and prunes the hub's cache folder.
 
-use std::fs;
+use std::fs::{self, FileType, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::transfer::{PART, SIDECAR, locked_elsewhere};
-use crate::{Digest, Error, Hub, Manifest};
+use crate::transfer::{LOCKS, PART, SIDECAR, locked_elsewhere};
+use crate::{Digest, Error, Hub, Manifest, RepositoryName};
 
 /// A file in the hub's cache folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct CachedFile {
     pub bytes: u64,
     /// The id of its entry; `None` if the manifest does not list the file.
     pub entry: Option<String>,
+    /// The repository of the Hugging Face hub from which it was downloaded: `hf-hub:owner/name@commit`.
+    pub repository: Option<String>,
     /// Whether its content has been verified.
     pub verification: Verification,
     /// Number of published hex digits of its digest: 64, fewer, or 0. Fewer than 64 detect damage, but a
@@ -54,7 +56,7 @@ pub enum Verification {
 pub struct Prune {
     /// Remove incomplete downloads that have not been modified for this long.
     pub partial_older_than: Option<Duration>,
-    /// Remove files that the manifest does not list.
+    /// Remove files that the manifest does not list, and repositories of the Hugging Face hub.
     pub unknown: bool,
     /// Only report what would be removed.
     pub dry_run: bool,
@@ -99,7 +101,7 @@ impl Hub {
     /// When the folder cannot be read. If it does not exist, the result is empty.
     pub fn cached_files(&self, manifest: &Manifest) -> Result<Vec<CachedFile>, Error> {
         let mut files = Vec::new();
-        for path in regular_files(&self.config.cache)? {
+        for path in self.all_files()? {
             files.extend(self.describe(path, manifest, false));
         }
         Ok(files)
@@ -115,7 +117,7 @@ impl Hub {
         mut each: impl FnMut(&CachedFile),
     ) -> Result<Vec<CachedFile>, Error> {
         let mut files = Vec::new();
-        for path in regular_files(&self.config.cache)? {
+        for path in self.all_files()? {
             if let Some(file) = self.describe(path, manifest, true) {
                 each(&file);
                 files.push(file);
@@ -135,32 +137,30 @@ impl Hub {
             let (Some(name), Ok(metadata)) = (file_name(&path), fs::symlink_metadata(&path)) else {
                 continue;
             };
-            let stem = name.strip_suffix(SIDECAR).or_else(|| name.strip_suffix(PART));
-            let is_removed = match stem {
-                Some(stem) => {
-                    let idle = metadata
-                        .modified()
-                        .ok()
-                        .and_then(|time| SystemTime::now().duration_since(time).ok());
-                    let old = what
-                        .partial_older_than
-                        .is_some_and(|age| idle.is_some_and(|idle| idle >= age));
-                    old && !locked_elsewhere(&self.config.cache, stem)
-                }
+            let is_removed = match stem_of_partial(&name) {
+                Some(stem) => is_abandoned(&self.config.cache, stem, &metadata, what),
                 None => what.unknown && manifest.entry_of_file(&name).is_none(),
             };
             if is_removed {
-                if !what.dry_run {
-                    fs::remove_file(&path).map_err(|source| failed("remove", &path, source))?;
-                }
-                pruned.bytes += metadata.len();
-                pruned.removed.push(path);
+                pruned.remove(path, &metadata, what)?;
             }
+        }
+        for folder in folders(&self.repositories())? {
+            prune_repository(&folder, what, &mut pruned)?;
         }
         if !what.dry_run {
             self.digests.prune();
         }
         Ok(pruned)
+    }
+
+    /// The files in the cache folder, then those of each repository.
+    fn all_files(&self) -> Result<Vec<PathBuf>, Error> {
+        let mut files = regular_files(&self.config.cache)?;
+        for folder in folders(&self.repositories())? {
+            files.extend(regular_files(&folder)?);
+        }
+        Ok(files)
     }
 
     fn describe(&self, path: PathBuf, manifest: &Manifest, hash: bool) -> Option<CachedFile> {
@@ -169,7 +169,11 @@ impl Hub {
             return None;
         }
         let partial = name.strip_suffix(PART);
-        let known = manifest.entry_of_file(partial.unwrap_or(&name));
+        let repository = self.repository_of(&path);
+        // A repository's `model.safetensors` is not a file of the manifest, whatever its name.
+        let known = manifest
+            .entry_of_file(partial.unwrap_or(&name))
+            .filter(|_| repository.is_none());
         let published = known.and_then(|(_, file)| file.sha256.clone());
         let published_digits = published.as_ref().map_or(0, |digest| digest.as_str().len());
         let verification = if partial.is_some() {
@@ -180,11 +184,19 @@ impl Hub {
         Some(CachedFile {
             bytes: fs::symlink_metadata(&path).ok()?.len(),
             entry: known.map(|(entry, _)| entry.id.clone()),
+            repository,
             path,
             name,
             verification,
             published_digits,
         })
+    }
+
+    /// The repository in whose folder a file is.
+    fn repository_of(&self, path: &Path) -> Option<String> {
+        let folder = path.parent()?;
+        let name = (folder.parent()? == self.repositories()).then(|| file_name(folder))??;
+        RepositoryName::of_folder(&name).map(|repository| repository.to_string())
     }
 
     fn verification(&self, path: &Path, published: Option<&Digest>, hash: bool) -> Verification {
@@ -216,8 +228,73 @@ impl Hub {
     }
 }
 
+impl Pruned {
+    fn remove(&mut self, path: PathBuf, metadata: &Metadata, what: &Prune) -> Result<(), Error> {
+        if !what.dry_run {
+            fs::remove_file(&path).map_err(|source| failed("remove", &path, source))?;
+        }
+        self.bytes += metadata.len();
+        self.removed.push(path);
+        Ok(())
+    }
+}
+
+/// Removes incomplete downloads of a repository, or all of it. A repository that is being downloaded is kept whole.
+fn prune_repository(folder: &Path, what: &Prune, pruned: &mut Pruned) -> Result<(), Error> {
+    let files = regular_files(folder)?;
+    let names = || files.iter().filter_map(|path| file_name(path));
+    let is_in_use = names().any(|name| {
+        let stem = stem_of_partial(&name).unwrap_or(&name);
+        locked_elsewhere(folder, stem)
+    });
+    if is_in_use {
+        return Ok(());
+    }
+    for path in &files {
+        let (Some(name), Ok(metadata)) = (file_name(path), fs::symlink_metadata(path)) else {
+            continue;
+        };
+        let is_old = stem_of_partial(&name).is_some_and(|stem| is_abandoned(folder, stem, &metadata, what));
+        if what.unknown || is_old {
+            pruned.remove(path.clone(), &metadata, what)?;
+        }
+    }
+    if what.unknown && !what.dry_run {
+        // Only locks are left. Where anything else is, so is the folder.
+        let _ = fs::remove_dir_all(folder.join(LOCKS));
+        let _ = fs::remove_dir(folder);
+    }
+    Ok(())
+}
+
+/// The name of the file to which an incomplete download belongs.
+fn stem_of_partial(name: &str) -> Option<&str> {
+    name.strip_suffix(SIDECAR).or_else(|| name.strip_suffix(PART))
+}
+
+/// Whether an incomplete download has not been modified for long enough, and no process is downloading it.
+fn is_abandoned(folder: &Path, stem: &str, metadata: &Metadata, what: &Prune) -> bool {
+    let modified = metadata.modified().ok();
+    let idle = modified.and_then(|time| SystemTime::now().duration_since(time).ok());
+    let is_old = what
+        .partial_older_than
+        .is_some_and(|age| idle.is_some_and(|idle| idle >= age));
+    is_old && !locked_elsewhere(folder, stem)
+}
+
 /// Lists the regular files directly in `folder`, sorted by name. Skips links and the hub's hidden folders.
 fn regular_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let is_file = |kind: FileType, _: &str| kind.is_file();
+    entries_of(folder, is_file)
+}
+
+/// Lists the folders directly in `folder`, sorted by name. Skips links and hidden folders.
+fn folders(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let is_folder = |kind: FileType, name: &str| kind.is_dir() && !name.starts_with('.');
+    entries_of(folder, is_folder)
+}
+
+fn entries_of(folder: &Path, is_listed: impl Fn(FileType, &str) -> bool) -> Result<Vec<PathBuf>, Error> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -226,7 +303,11 @@ fn regular_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut files = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|error| failed("read the cache folder", folder, error))?;
-        if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+        let name = entry.file_name();
+        if entry
+            .file_type()
+            .is_ok_and(|kind| is_listed(kind, &name.to_string_lossy()))
+        {
             files.push(entry.path());
         }
     }

@@ -89,6 +89,13 @@ pub enum Warning {
         /// The reason why the partial download could not be resumed.
         reason: &'static str,
     },
+    /// The commit of a repository's branch could not be looked up. The local copy is used.
+    NotLookedUp {
+        /// The repository and its branch.
+        repository: String,
+        /// A short description of the failure.
+        reason: String,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -118,6 +125,10 @@ impl fmt::Display for Warning {
             }
             Self::Waiting { file } => write!(f, "waiting for another process to download `{file}`"),
             Self::NoLock { reason } => write!(f, "cannot lock the cache folder: {reason}"),
+            Self::NotLookedUp { repository, reason } => write!(
+                f,
+                "using the downloaded copy of {repository}, which may not be the newest: {reason}"
+            ),
             Self::Restarted { file, reason } => write!(f, "restarting the download of `{file}`: {reason}"),
         }
     }

@@ -3,15 +3,18 @@
 //! The manifest lists weight files whose preprocessing is known. A repository of anyone else states its own in JSON
 //! files, so these are kept together with the weights, in a folder that is read like any other hub folder.
 
+mod name;
+mod revision;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use crate::transfer::{CacheFolder, download};
-use crate::{Error, FileName, Hub, Progress, TransferError, WeightFile};
+use crate::{Error, FileName, Hub, Progress, TransferError, Warning, WeightFile};
+pub(crate) use name::is_commit;
+pub use name::{RepositoryName, RepositoryNameError};
+use revision::Revision;
 
-/// What a name of a repository begins with.
-const PREFIX: &str = "hf-hub:";
 /// Folder of repositories within the hub's cache folder.
 const FOLDER: &str = "hf-hub";
 /// Files that a repository may have. They are downloaded before the weights, so that a folder with weights has them.
@@ -23,73 +26,10 @@ const LARGEST_SETTINGS: u64 = 4 << 20;
 const LARGEST_WEIGHTS: u64 = 8 << 30;
 const NOT_FOUND: u16 = 404;
 
-/// The name of a repository: `hf-hub:owner/name`, and optionally `@` and a branch, tag or commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RepositoryName {
-    owner: String,
-    name: String,
-    revision: String,
-}
-
-/// The error for a text that is not the name of a repository.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid repository `{}`: expected hf-hub:OWNER/NAME or hf-hub:OWNER/NAME@REVISION, each of letters, digits, `.`, `_` and `-`", text.escape_debug())]
-pub struct RepositoryNameError {
-    text: String,
-}
-
-impl RepositoryName {
-    /// Whether a text is meant as the name of a repository.
-    pub fn is_one(text: &str) -> bool {
-        text.starts_with(PREFIX)
-    }
-
-    /// `owner/name`.
-    pub fn repository(&self) -> String {
-        format!("{}/{}", self.owner, self.name)
-    }
-
-    fn url(&self, file: &str) -> String {
-        let (owner, name, revision) = (&self.owner, &self.name, &self.revision);
-        format!("https://huggingface.co/{owner}/{name}/resolve/{revision}/{file}")
-    }
-}
-
-impl std::fmt::Display for RepositoryName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{PREFIX}{}/{}@{}", self.owner, self.name, self.revision)
-    }
-}
-
-impl FromStr for RepositoryName {
-    type Err = RepositoryNameError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || RepositoryNameError {
-            text: text.to_owned(),
-        };
-        let rest = text.strip_prefix(PREFIX).ok_or_else(invalid)?;
-        let (repository, revision) = rest.split_once('@').unwrap_or((rest, "main"));
-        let (owner, name) = repository.split_once('/').ok_or_else(invalid)?;
-        // These become folders and parts of a URL.
-        let is_plain = |part: &str| {
-            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-            !part.is_empty() && part.len() <= 96 && !part.starts_with('.') && part.bytes().all(allowed)
-        };
-        if ![owner, name, revision].into_iter().all(is_plain) {
-            return Err(invalid());
-        }
-        Ok(Self {
-            owner: owner.to_owned(),
-            name: name.to_owned(),
-            revision: revision.to_owned(),
-        })
-    }
-}
-
 impl Hub {
     /// Returns a folder with the weights and the settings of a repository: the snapshot in Hugging Face's cache, or a
-    /// folder in the hub's cache, to which the files are downloaded. A downloaded revision is not downloaded again.
+    /// folder in the hub's cache, to which the files are downloaded. A downloaded commit is not downloaded again. The
+    /// commit of a branch or tag is looked up, unless offline mode is on; if it cannot be, a local copy is used.
     ///
     /// # Errors
     /// [`Error::RepositoryOffline`] if there is no local copy and offline mode is on; [`Error::Repository`] if a
@@ -99,18 +39,20 @@ impl Hub {
         repository: &RepositoryName,
         progress: &mut dyn Progress,
     ) -> Result<PathBuf, Error> {
-        let own = self.config.cache.join(FOLDER).join(format!(
-            "{}--{}--{}",
-            repository.owner, repository.name, repository.revision
-        ));
-        let snapshot = self.snapshot(repository);
-        if let Some(folder) = [Some(own.clone()), snapshot]
-            .into_iter()
-            .flatten()
-            .find(|path| has_weights(path))
-        {
+        let revision = self.look_up(repository)?;
+        let pinned = match &revision {
+            Revision::Commit(commit) => repository.at(commit),
+            _ => repository.clone(),
+        };
+        if let Some(folder) = self.local_copy(repository, &revision) {
+            if let Revision::Unreachable(reason) = revision {
+                let repository = repository.to_string();
+                progress.warned(&Warning::NotLookedUp { repository, reason });
+            }
+            self.remember_revision(repository, &pinned);
             return Ok(folder);
         }
+        let own = self.repositories().join(pinned.folder());
         if self.config.offline {
             return Err(Error::RepositoryOffline {
                 repository: repository.to_string(),
@@ -119,10 +61,11 @@ impl Hub {
         }
         let folder = CacheFolder::open(&own)?;
         for name in SETTINGS {
-            self.fetch_file(repository, (name, LARGEST_SETTINGS), &folder, progress)?;
+            self.fetch_file(&pinned, (name, LARGEST_SETTINGS), &folder, progress)?;
         }
         for name in WEIGHTS {
-            if self.fetch_file(repository, (name, LARGEST_WEIGHTS), &folder, progress)? {
+            if self.fetch_file(&pinned, (name, LARGEST_WEIGHTS), &folder, progress)? {
+                self.remember_revision(repository, &pinned);
                 return Ok(own);
             }
         }
@@ -130,6 +73,26 @@ impl Hub {
             repository: repository.to_string(),
             reason: format!("it has neither {} nor {}", WEIGHTS[0], WEIGHTS[1]),
         })
+    }
+
+    /// The hub's folder of repositories.
+    pub(crate) fn repositories(&self) -> PathBuf {
+        self.config.cache.join(FOLDER)
+    }
+
+    /// A folder with the weights of a revision, in the hub's cache or Hugging Face's.
+    fn local_copy(&self, repository: &RepositoryName, revision: &Revision) -> Option<PathBuf> {
+        let own = |revision: &RepositoryName| self.repositories().join(revision.folder());
+        let mut folders = Vec::new();
+        if let Revision::Commit(commit) = revision {
+            let pinned = repository.at(commit);
+            folders.extend([Some(own(&pinned)), self.snapshot(&pinned)]);
+        } else {
+            let remembered = self.remembered_revision(repository);
+            folders.extend(remembered.map(|commit| Some(own(&repository.at(&commit)))));
+            folders.extend([Some(own(repository)), self.snapshot(repository)]);
+        }
+        folders.into_iter().flatten().find(|path| has_weights(path))
     }
 
     /// Downloads a file; `false` if the repository does not have it.
@@ -192,33 +155,4 @@ impl Hub {
 
 fn has_weights(folder: &Path) -> bool {
     WEIGHTS.iter().any(|name| folder.join(name).is_file())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_that_could_leave_the_folder_or_the_repository_are_refused() {
-        for text in [
-            "hf-hub:",
-            "hf-hub:b0",
-            "hf-hub:a/..",
-            "hf-hub:../a",
-            "hf-hub:a/b/c",
-            "hf-hub:a/b@",
-            "hf-hub:a/b@x/y",
-            "hf-hub:a/b?x",
-            "hf-hub:a b/c",
-            "a/b",
-        ] {
-            assert!(text.parse::<RepositoryName>().is_err(), "{text}");
-        }
-        let name: RepositoryName = "hf-hub:timm/efficientnet_b0.ra_in1k@v1.0".parse().unwrap();
-        assert_eq!(name.to_string(), "hf-hub:timm/efficientnet_b0.ra_in1k@v1.0");
-        assert_eq!(
-            name.url("config.json"),
-            "https://huggingface.co/timm/efficientnet_b0.ra_in1k/resolve/v1.0/config.json"
-        );
-    }
 }

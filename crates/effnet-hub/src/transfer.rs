@@ -17,7 +17,7 @@ mod wheel;
 
 use std::path::PathBuf;
 
-pub(crate) use cache_folder::{CacheFolder, PART, SIDECAR, local, locked_elsewhere, open_plain};
+pub(crate) use cache_folder::{CacheFolder, LOCKS, PART, SIDECAR, local, locked_elsewhere, open_plain};
 pub(crate) use client::Client;
 use failure::Failure;
 use session::DownloadSession;

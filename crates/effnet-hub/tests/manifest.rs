@@ -7,7 +7,7 @@
     clippy::match_same_arms
 )]
 
-use effnet_architecture::{CropMode, Family, Profile, Scheme, Variant};
+use effnet_architecture::{CropMode, Family, Interpolation, Profile, Scheme, Variant};
 use effnet_hub::{Entry, Error, Manifest};
 
 fn manifest() -> Manifest {
@@ -44,6 +44,7 @@ fn family(entry: &Entry) -> &'static str {
         tag if tag.starts_with("tf-aa") => "tf-aa",
         tag if tag.starts_with("tf-ra") => "tf-ra",
         "tf-in1k" => "tf-in1k",
+        "google" => "google",
         other => panic!("unknown family of `{other}`"),
     }
 }
@@ -77,7 +78,8 @@ fn every_family_is_complete() {
     assert_eq!(count("tf-aa"), 8);
     assert_eq!(count("tf-ra"), 3);
     assert_eq!(count("tf-in1k"), 6);
-    assert_eq!(published.len(), 71);
+    assert_eq!(count("google"), 8);
+    assert_eq!(published.len(), 79);
 }
 
 #[test]
@@ -90,6 +92,7 @@ fn the_scheme_and_the_profile_follow_who_trained_the_file() {
             }
             "torchvision" => (Scheme::Torchvision, Profile::Timm),
             "timm" => (Scheme::Timm, Profile::Timm),
+            "google" => (Scheme::Transformers, Profile::Tf),
             _ => (Scheme::Timm, Profile::Tf),
         };
         assert_eq!((entry.scheme, entry.profile), (scheme, profile), "{}", entry.id);
@@ -164,6 +167,16 @@ fn urls_lead_to_the_publishers_and_end_with_a_name_of_their_file() {
                 let (host, path) = url.strip_prefix("https://").unwrap().split_once('/').unwrap();
                 let last = path.rsplit('/').next().unwrap();
                 let stem = file.name.as_str().strip_suffix(".safetensors");
+                if let Some(repo) = file.name.as_str().strip_prefix("google-") {
+                    let (repo, extension) = repo.rsplit_once('.').unwrap();
+                    let name = match extension {
+                        "safetensors" => "model.safetensors",
+                        _ => "pytorch_model.bin",
+                    };
+                    assert_eq!(host, "huggingface.co");
+                    assert_eq!(path, format!("google/{repo}/resolve/main/{name}"));
+                    continue;
+                }
                 match (host, stem) {
                     ("github.com" | "download.pytorch.org", None) => {
                         assert!(file.names().any(|name| name.as_str() == last), "{url}");
@@ -208,7 +221,8 @@ fn image_sizes_are_what_the_tag_was_trained_for() {
 #[test]
 fn crop_pct_of_the_ports_is_the_size_over_the_size_plus_32() {
     let published = published_v1();
-    for entry in published.iter().filter(|entry| entry.profile == Profile::Tf) {
+    let ports = published.iter().filter(|entry| entry.profile == Profile::Tf);
+    for entry in ports.filter(|entry| tag(entry) != "google") {
         let size = entry.preprocessing.image_size as f64;
         let crop_pct = entry.preprocessing.crop_pct.unwrap();
         assert!(
@@ -230,11 +244,40 @@ fn adversarially_trained_files_and_nothing_else_of_the_ports_use_a_half_as_mean(
 }
 
 #[test]
+fn googles_repositories_are_preprocessed_as_their_image_processors_say() {
+    let published = published_v1();
+    for entry in published.iter().filter(|entry| tag(entry) == "google") {
+        let preprocessing = &entry.preprocessing;
+        assert_eq!(
+            preprocessing.interpolation,
+            Interpolation::Nearest,
+            "{}",
+            entry.id
+        );
+        assert_eq!(preprocessing.crop_mode, CropMode::Squash, "{}", entry.id);
+        assert_eq!(
+            preprocessing.resize_to(),
+            preprocessing.image_size,
+            "{}",
+            entry.id
+        );
+        // The processor divides twice by the square root of this.
+        for (std, stated) in preprocessing
+            .std
+            .iter()
+            .zip([0.478_539_44, 0.473_286_4, 0.474_341_63])
+        {
+            assert!((std - stated * stated).abs() < 1e-7, "{}", entry.id);
+        }
+    }
+}
+
+#[test]
 fn only_one_entry_squashes_and_only_one_has_other_classes() {
     let published = published_v1();
     let squash: Vec<_> = published
         .iter()
-        .filter(|e| e.preprocessing.crop_mode == CropMode::Squash)
+        .filter(|e| e.preprocessing.crop_mode == CropMode::Squash && tag(e) != "google")
         .collect();
     assert_eq!(
         squash.iter().map(|e| &*e.id).collect::<Vec<_>>(),
@@ -255,7 +298,7 @@ fn published_accuracies_are_percentages_of_a_plausible_size() {
     for entry in &published_v1() {
         assert_eq!(
             entry.published.is_empty(),
-            entry.id == "b5.timm-sw_in12k",
+            entry.id == "b5.timm-sw_in12k" || tag(entry) == "google",
             "{}",
             entry.id
         );

@@ -1,6 +1,6 @@
 //! Exports networks of the reference packages, and compares what ONNX Runtime and OpenVINO compute with what the
 //! packages compute.
-#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+#![allow(clippy::print_stderr, reason = "the differences are printed")]
 #![allow(clippy::unwrap_used, reason = "a test may panic if its own files are broken")]
 
 use std::collections::BTreeMap;
@@ -12,33 +12,14 @@ use effnet::{LoadOptions, ModelFile, ModelOptions, Parameters, Profile, Weights,
 use effnet_image::{EvalTransform, Interpolation, ResizeMode};
 use effnet_onnx::{ExportInput, ExportOptions, ExportOutput};
 use serde_json::{Value, json};
+use test_support::{interpreter_with, skip};
 
 const SIZES: [[usize; 2]; 4] = [[223, 223], [224, 224], [225, 225], [300, 217]];
 
-/// The reference Python, or `None` after reporting why the test is skipped, also to the file `EFFNET_SKIP_LOG`.
+/// The reference Python, or `None` after reporting why the test is skipped.
 fn python(test: &str) -> Option<PathBuf> {
-    let why = match std::env::var_os("EFFNET_REFERENCE_PYTHON") {
-        None => "EFFNET_REFERENCE_PYTHON is not set",
-        Some(python) => {
-            let import = Command::new(&python)
-                .args(["-c", "import onnx, onnxruntime"])
-                .output();
-            if import.unwrap().status.success() {
-                return Some(python.into());
-            }
-            "the reference Python has no onnx and onnxruntime"
-        }
-    };
-    eprintln!("skipped: {test}: {why}");
-    if let Some(log) = std::env::var_os("EFFNET_SKIP_LOG") {
-        let mut log = std::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(log)
-            .unwrap();
-        writeln!(log, "skipped: {test}: {why}").unwrap();
-    }
-    None
+    let python = interpreter_with("onnx, onnxruntime").map_err(|reason| skip(test, &reason));
+    python.ok()
 }
 
 /// A folder with the weights and expected outputs of cases such as `timm:b0`, and jobs for the runtimes.

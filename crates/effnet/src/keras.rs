@@ -3,15 +3,38 @@
 
 use std::collections::BTreeMap;
 
-use effnet_architecture::{NamingError, name_keras_layers, number_keras_layers};
+use effnet_architecture::{Family, NamingError, Variant, name_keras_layers, number_keras_layers};
 use effnet_checkpoint::{Checkpoint, Container, DType, StateDict, Tensor, TensorError};
 
 use crate::{EfficientNetNames, Error, MetadataError};
 
+const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
 /// The standard deviation of ImageNet, which the published files state as the variance: `keras.applications` divides
 /// by its square root once more behind the normalisation, if it loads them by name.
 const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
 const NORMALISATION: &str = "normalization";
+/// Mean and standard deviation of `Rescaling(scale=1 / 128, offset=-1)` for values in `[0, 1]`.
+const RESCALING: f64 = 128.0 / 255.0;
+
+/// Whether `keras.applications` has the variant.
+pub fn keras_has(variant: Variant) -> bool {
+    match variant.family() {
+        Family::V1 => !matches!(variant, Variant::B8 | Variant::L2),
+        Family::V2 => keras_normalisation(variant).is_some(),
+        _ => false,
+    }
+}
+
+/// Mean and standard deviation for values in `[0, 1]` that are part of the network in Keras rather than of its weights:
+/// the files of V2 do not contain them. `None` for a network whose weights contain them.
+pub fn keras_normalisation(variant: Variant) -> Option<([f64; 3], [f64; 3])> {
+    use Variant::{V2B0, V2B1, V2B2, V2B3, V2L, V2M, V2S};
+    match variant {
+        V2B0 | V2B1 | V2B2 | V2B3 => Some((IMAGENET_MEAN, IMAGENET_STD)),
+        V2S | V2M | V2L => Some(([RESCALING; 3], [RESCALING; 3])),
+        _ => None,
+    }
+}
 
 /// Prepares a Keras file for everything that reads checkpoints. Other files are returned as they are.
 ///
@@ -28,12 +51,28 @@ pub(crate) fn adopt(checkpoint: Checkpoint) -> Result<Checkpoint, Error> {
     let mut metadata = checkpoint.metadata().clone();
     let normalisation = take_normalisation(&mut tensors);
     normalisation
-        .and_then(|normalisation| match normalisation {
-            Some(normalisation) => record(&mut metadata, normalisation),
-            None => Ok(()),
+        .and_then(|normalisation| {
+            if let Some(normalisation) = normalisation {
+                return record(&mut metadata, normalisation);
+            }
+            state_normalisation(&tensors, &mut metadata);
+            Ok(())
         })
         .map_err(|source| Error::Metadata { path, source })?;
     Ok(checkpoint.with_contents(tensors, metadata))
+}
+
+/// States the normalisation that is part of the network, unless the metadata already has a normalisation.
+fn state_normalisation(tensors: &StateDict, metadata: &mut BTreeMap<String, String>) {
+    if metadata.contains_key("mean") || metadata.contains_key("std") {
+        return;
+    }
+    let signature = tensors.signature().ok();
+    let variant = signature.and_then(|signature| Variant::recognise(&signature));
+    if let Some((mean, std)) = variant.and_then(keras_normalisation) {
+        metadata.insert("mean".to_owned(), serde_json::json!(mean).to_string());
+        metadata.insert("std".to_owned(), serde_json::json!(std).to_string());
+    }
 }
 
 /// Names numbered layers.
@@ -148,17 +187,21 @@ fn record(metadata: &mut BTreeMap<String, String>, (mean, std): Normalisation) -
     Ok(())
 }
 
-/// Returns the tensors of a `.weights.h5` from those of a network with the names of Keras. The normalisation in the
-/// network has this mean and standard deviation.
+/// Returns the tensors of a `.weights.h5` from those of a network with the names of Keras. Where the normalisation is
+/// part of the weights, which it is not in V2 ([`keras_normalisation`]), it gets this mean and standard deviation.
 ///
 /// # Errors
 /// [`NamingError`] for an incomplete network.
 pub fn keras_weights(tensors: &StateDict, mean: [f64; 3], std: [f64; 3]) -> Result<StateDict, NamingError> {
     let names = number_keras_layers(&tensors.shapes())?;
+    let variant = Variant::recognise(&tensors.signature()?);
     let mut numbered: StateDict = names
         .into_iter()
         .filter_map(|(name, numbered)| Some((numbered, tensors.get(&name)?.clone())))
         .collect();
+    if variant.and_then(keras_normalisation).is_some() {
+        return Ok(numbered);
+    }
     let floats = |values: [f64; 3]| -> Result<Tensor, TensorError> {
         let bytes = values.iter().flat_map(|value| (*value as f32).to_le_bytes());
         Tensor::from_bytes(DType::F32, [3], bytes.collect())

@@ -37,7 +37,7 @@ pub use effnet_kernels::Layer;
 pub use engine::{Engine, EngineOptions};
 pub use error::Error;
 pub use hub_folder::{HubFolderError, HubModel};
-pub use keras::keras_weights;
+pub use keras::{keras_has, keras_normalisation, keras_weights};
 pub use labels::{Labels, LabelsError};
 pub use memory::available_memory;
 pub use metadata::{MetadataError, ModelMetadata};

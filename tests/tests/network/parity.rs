@@ -89,7 +89,7 @@ impl Expected {
             error("logits", &logits, self.get(place, "logits"), TOLERANCE),
             error("features", features, self.get(place, "features"), tolerance),
         ];
-        // Only the original has endpoints; `reduction_6` are the features.
+        // The original and timm's backbones have endpoints; the former's `reduction_6` are the features.
         for (swish, tolerance) in [("", tolerance), ("silu_", TOLERANCE)] {
             let theirs = endpoints.iter().filter_map(|(name, ours)| {
                 Some((ours, self.tensors.get(&format!("{place}.{swish}{name}"))?))
@@ -190,6 +190,13 @@ fn compare(folder: &Path, model: &str, variant: Variant) -> Vec<Distance> {
     let (_other, from_legacy) = load(&config, &state_dict(&folder.join("legacy.pth")));
     same_parameters(&from_zip, &from_legacy);
 
+    // The packages of torchvision and of Lite's original weights have no endpoints.
+    let has_endpoints =
+        model.starts_with("timm") || (model == "lukemelas" && variant.family() != Family::Lite);
+    for level in 1..6 {
+        let name = format!("native.reduction_{level}");
+        assert_eq!(expected.tensors.contains_key(&name), has_endpoints, "{name}");
+    }
     let mut errors = expected.errors("native", &from_zip);
     errors.extend(expected.errors("rectangle", &from_zip));
     errors.push(expected.error_of_forward("rectangle", &from_legacy));

@@ -10,6 +10,8 @@ pub(super) struct Block {
     /// Index within the stage.
     pub(super) repeat: usize,
     pub(super) structure: Structure,
+    /// Whether the network is a V2, which also decides the name of a layer in Keras.
+    pub(super) is_v2: bool,
 }
 
 /// What decides the names of a block's layers: its kind and, for MBConv, whether it has an expansion.
@@ -56,10 +58,18 @@ impl Structure {
                 ("2.0", Self::Separable),
                 ("1.0", Self::FusedMbConv),
             ],
-            // These have no networks with other blocks.
+            // It has no networks with other blocks.
             Scheme::Transformers if has("expansion.expand_conv") => return Self::MbConv,
-            Scheme::Keras if has("expand_conv") => return Self::MbConv,
-            Scheme::Transformers | Scheme::Keras => return Self::Separable,
+            Scheme::Transformers => return Self::Separable,
+            Scheme::Keras => {
+                let depthwise = ["dwconv", DEPTHWISE_OF_KERAS_V2, "bn"].into_iter().any(&has);
+                return match (depthwise, has("expand_conv")) {
+                    (true, true) => Self::MbConv,
+                    (true, false) => Self::Separable,
+                    (false, true) => Self::FusedMbConv,
+                    (false, false) => Self::Convolution,
+                };
+            }
             Scheme::Timm => [
                 ("conv_exp", Self::FusedMbConv),
                 ("conv_pwl", Self::MbConv),
@@ -70,6 +80,9 @@ impl Structure {
         mark.map_or(Self::Convolution, |(_, structure)| structure)
     }
 }
+
+/// Name of the depthwise convolution in Keras's networks of V2.
+const DEPTHWISE_OF_KERAS_V2: &str = "dwconv2";
 
 /// The layers of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +102,7 @@ struct Row {
     lukemelas: &'static str,
     torchvision: Cells,
     timm: Cells,
-    /// The names in transformers and Keras, whose networks consist of the first two structures.
+    /// The names in transformers, whose networks consist of the first two structures, and in Keras.
     transformers: &'static str,
     keras: &'static str,
 }
@@ -135,14 +148,20 @@ const LAYERS: [Row; 8] = [
         ["2.1", "3.1", "1.1", "0.1"], ["bn2", "bn3", "bn2", "bn1"]),
 ];
 
-/// Returns the name of a layer within its block, or `None` if blocks of this structure do not have the layer.
-pub(super) fn layer_text(scheme: Scheme, layer: BlockLayer, structure: Structure) -> Option<&'static str> {
+/// Returns the name of a layer within its block, or `None` if such blocks do not have the layer.
+pub(super) fn layer_text(scheme: Scheme, layer: BlockLayer, block: &Block) -> Option<&'static str> {
+    let text = text_of(scheme, layer, block.structure)?;
+    let differs = block.is_v2 && (scheme, layer) == (Scheme::Keras, BlockLayer::DepthwiseConv);
+    Some(if differs { DEPTHWISE_OF_KERAS_V2 } else { text })
+}
+
+fn text_of(scheme: Scheme, layer: BlockLayer, structure: Structure) -> Option<&'static str> {
     let row = LAYERS.iter().find(|row| row.layer == layer)?;
     let column = Structure::ALL.iter().position(|&other| other == structure)?;
     let cell = match scheme {
         _ if row.timm[column].is_empty() => "",
         Scheme::Lukemelas => row.lukemelas,
-        Scheme::Transformers | Scheme::Keras if column > 1 => "",
+        Scheme::Transformers if column > 1 => "",
         Scheme::Transformers => row.transformers,
         Scheme::Keras => row.keras,
         Scheme::Torchvision => row.torchvision[column],
@@ -152,11 +171,20 @@ pub(super) fn layer_text(scheme: Scheme, layer: BlockLayer, structure: Structure
 }
 
 /// Returns the layer with this name within its block.
-pub(super) fn layer_of(scheme: Scheme, text: &str, structure: Structure) -> Option<BlockLayer> {
+pub(super) fn layer_of(scheme: Scheme, text: &str, block: &Block) -> Option<BlockLayer> {
     LAYERS
         .iter()
         .map(|row| row.layer)
-        .find(|&layer| layer_text(scheme, layer, structure) == Some(text))
+        .find(|&layer| layer_text(scheme, layer, block) == Some(text))
+}
+
+/// Whether a layer with this name belongs to squeeze-and-excitation in a block of any structure.
+pub(super) fn is_squeeze_excite(scheme: Scheme, text: &str) -> bool {
+    let layers = [BlockLayer::SeReduce, BlockLayer::SeExpand];
+    Structure::ALL.into_iter().any(|structure| {
+        let is_it = |&layer: &BlockLayer| text_of(scheme, layer, structure) == Some(text);
+        layers.iter().any(is_it)
+    })
 }
 
 /// Returns the prefix of the names of a block's layers.

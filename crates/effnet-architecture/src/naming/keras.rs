@@ -1,14 +1,15 @@
 //! Keras's numbers of layers.
 //!
 //! A `.weights.h5` does not name a layer as the network does, but by its class and its place among the layers of this
-//! class: `conv2d_3`. The layers of `EfficientNetB0` to `B7` follow each other in the order of the calculation, so a
-//! walk through the blocks finds the role of each, and the shapes confirm it.
+//! class: `conv2d_3`. The layers of `EfficientNetB0` to `B7` and `EfficientNetV2` follow each other in the order of the
+//! calculation, so a walk through the blocks finds the role of each, and the shapes confirm it.
 
 use std::collections::BTreeMap;
 
 use super::address::BlockLayer;
 use super::map::{Name, OuterLayer, Role, parse, read_layout};
 use super::{NamingError, Scheme, TensorShapes};
+use crate::BlockKind;
 
 /// The names of a layer in a file, and in the network.
 type Renamed = (String, String);
@@ -95,6 +96,33 @@ fn order(layer: String, expected: &'static str) -> NamingError {
     NamingError::Order { layer, expected }
 }
 
+/// What the blocks of a stage have in common: structure, kernel size, width and expansion ratio.
+type Kind = (BlockKind, usize, usize, usize);
+
+/// The stage and the place of the last block.
+#[derive(Debug, Default)]
+struct Stages {
+    number: usize,
+    repeat: usize,
+    kind: Option<Kind>,
+}
+
+impl Stages {
+    /// Puts the name of the next block in front of the names of its layers.
+    fn name(&mut self, kind: Kind, layers: &mut [Renamed]) {
+        (self.number, self.repeat) = if self.kind == Some(kind) {
+            (self.number, self.repeat + 1)
+        } else {
+            (self.number + 1, 0)
+        };
+        self.kind = Some(kind);
+        let (stage, letter) = (self.number, super::address::letters(self.repeat));
+        for (_, layer) in layers {
+            *layer = format!("block{stage}{letter}_{layer}");
+        }
+    }
+}
+
 struct Walk<'a> {
     convolutions: Queue<'a>,
     norms: Queue<'a>,
@@ -105,7 +133,11 @@ impl Walk<'_> {
     fn network(&mut self, depthwise: Queue<'_>) -> Result<(), NamingError> {
         let mut width = self.convolution("stem_conv", |[_, inputs, ..]| inputs <= 4)?[0];
         self.norm("stem_bn", width)?;
-        let (mut stage, mut repeat, mut before) = (0, 0, None);
+        let mut stages = Stages::default();
+        while self.next_kernel().is_some_and(|kernel| kernel > 1) {
+            width = self.fused(width, &mut stages)?;
+        }
+        let depthwise_role = if stages.number > 0 { "dwconv2" } else { "dwconv" };
         for layer in depthwise {
             let &[channels, 1, kernel, _] = layer.shape else {
                 return Err(order(layer.place.to_owned(), "a depthwise convolution"));
@@ -119,7 +151,8 @@ impl Walk<'_> {
                 })?;
                 self.norm("expand_bn", channels)?;
             }
-            self.renamed.push((layer.place.to_owned(), "dwconv".to_owned()));
+            self.renamed
+                .push((layer.place.to_owned(), depthwise_role.to_owned()));
             self.norm("bn", channels)?;
             let squeezed = self.convolution("se_reduce", |[_, inputs, ..]| inputs == channels)?[0];
             self.convolution("se_expand", |[out, inputs, ..]| {
@@ -127,17 +160,8 @@ impl Walk<'_> {
             })?;
             width = self.convolution("project_conv", |[_, inputs, ..]| inputs == channels)?[0];
             self.norm("project_bn", width)?;
-            let kind = Some((kernel, width, ratio));
-            (stage, repeat) = if kind == before {
-                (stage, repeat + 1)
-            } else {
-                (stage + 1, 0)
-            };
-            before = kind;
-            let letter = super::address::letters(repeat);
-            for (_, layer) in &mut self.renamed[start..] {
-                *layer = format!("block{stage}{letter}_{layer}");
-            }
+            let kind = (BlockKind::MbConv, kernel, width, ratio);
+            stages.name(kind, &mut self.renamed[start..]);
         }
         let head = self.convolution("top_conv", |[_, inputs, ..]| inputs == width)?[0];
         self.norm("top_bn", head)?;
@@ -145,6 +169,41 @@ impl Walk<'_> {
             Some(layer) => Err(order(layer.place.to_owned(), "no further layer of its class")),
             None => Ok(()),
         }
+    }
+
+    /// The size of the next convolution's kernel.
+    fn next_kernel(&self) -> Option<usize> {
+        let layer = self.convolutions.as_slice().first()?;
+        layer.shape.get(2).copied()
+    }
+
+    /// Takes a block without a depthwise convolution and returns its width. Where it expands, a pointwise convolution
+    /// of all its channels to fewer follows.
+    fn fused(&mut self, width: usize, stages: &mut Stages) -> Result<usize, NamingError> {
+        let start = self.renamed.len();
+        let narrows = match self.convolutions.as_slice() {
+            [first, second, ..] => match (first.shape, second.shape) {
+                (&[channels, ..], &[out, inputs, 1, 1]) => inputs == channels && out < channels,
+                _ => false,
+            },
+            _ => false,
+        };
+        let role = if narrows { "expand_conv" } else { "project_conv" };
+        let [channels, _, kernel, _] = self.convolution(role, |[_, inputs, ..]| inputs == width)?;
+        if !narrows {
+            self.norm("project_bn", channels)?;
+            stages.name(
+                (BlockKind::Convolution, kernel, channels, 1),
+                &mut self.renamed[start..],
+            );
+            return Ok(channels);
+        }
+        self.norm("expand_bn", channels)?;
+        let out = self.convolution("project_conv", |[_, inputs, ..]| inputs == channels)?[0];
+        self.norm("project_bn", out)?;
+        let kind = (BlockKind::FusedMbConv, kernel, out, channels / width.max(1));
+        stages.name(kind, &mut self.renamed[start..]);
+        Ok(out)
     }
 
     /// Takes the next convolution and checks its shape, `[out, in, height, width]`.

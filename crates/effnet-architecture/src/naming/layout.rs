@@ -10,6 +10,7 @@ use super::address::{
     Address, Block, BlockLayer, Structure, block_text, layer_text, place_in_block, split_block,
 };
 use super::{NamingError, Scheme, TensorShapes};
+use crate::BlockKind;
 
 /// The blocks of a network, in order.
 #[derive(Debug)]
@@ -59,6 +60,7 @@ impl Layout {
                     stage: missing.0,
                     repeat: missing.1,
                     structure,
+                    is_v2: false,
                 };
                 return Err(NamingError::Missing {
                     name: block_text(scheme, missing.1, &block),
@@ -68,7 +70,14 @@ impl Layout {
                 stage,
                 repeat,
                 structure,
+                is_v2: false,
             });
+        }
+        let is_v2 = blocks
+            .iter()
+            .any(|block| block.structure.kind() != BlockKind::MbConv);
+        for block in &mut blocks {
+            block.is_v2 = is_v2;
         }
         let addresses = layers
             .keys()
@@ -200,7 +209,7 @@ pub(super) fn conv(
     block: &Block,
     layer: BlockLayer,
 ) -> Result<[usize; 4], NamingError> {
-    let text = layer_text(scheme, layer, block.structure).unwrap_or_default();
+    let text = layer_text(scheme, layer, block).unwrap_or_default();
     conv_shape(
         shapes,
         &format!("{}.weight", place_in_block(scheme, index, block, text)),

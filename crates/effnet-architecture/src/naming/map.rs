@@ -102,7 +102,7 @@ pub(super) fn parse<'a>(scheme: Scheme, name: &'a str, layout: &Layout) -> Optio
     let (place, leaf) = name.rsplit_once('.')?;
     if let Some((address, text)) = split_block(scheme, place) {
         let index = layout.find(address)?;
-        let layer = layer_of(scheme, text, layout.block(index)?.structure)?;
+        let layer = layer_of(scheme, text, layout.block(index)?)?;
         return Some(Name {
             role: Role::Block { index, layer },
             leaf,

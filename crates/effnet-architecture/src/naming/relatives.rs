@@ -20,8 +20,6 @@ pub enum Relative {
     /// transformers' `EfficientNetModel`: without its classifier, its names do not have the prefix that the names of
     /// the classifier are distinguished by.
     TransformersBackbone,
-    /// EfficientNetV2 with the names of Keras.
-    KerasV2,
     /// EfficientNet with the names of `OpenMMLab`.
     OpenMmLab,
 }
@@ -42,9 +40,6 @@ impl Relative {
         };
         if shapes.names().any(is_backbone) {
             return Some(Relative::TransformersBackbone);
-        }
-        if any("block1a_project_bn.weight") && shapes.names().any(|name| name.ends_with("_dwconv2.weight")) {
-            return Some(Relative::KerasV2);
         }
         if any("layers.1.0.depthwise_conv.conv.weight") {
             return Some(Relative::OpenMmLab);
@@ -85,10 +80,6 @@ impl fmt::Display for Relative {
             Self::TransformersBackbone => {
                 "this is transformers' EfficientNetModel, which has no classifier; save \
                  EfficientNetForImageClassification instead"
-            }
-            Self::KerasV2 => {
-                "this is an EfficientNetV2 of Keras, whose names are not supported; timm's tf_efficientnetv2_* are the \
-                 same networks with names that are"
             }
             Self::OpenMmLab => {
                 "these are the tensor names of OpenMMLab, which are not supported; expected those of lukemelas, \

@@ -3,7 +3,7 @@
 //! Most files do not state their variant. The dimensions identify it
 //! ([`Variant::recognise`](crate::Variant::recognise)), and include the numbers of classes and input channels.
 
-use super::address::{BlockLayer, Structure, layer_of, split_block};
+use super::address::{BlockLayer, Structure, is_squeeze_excite, split_block};
 use super::layout::{Layout, conv, conv_shape, kernel_size};
 use super::map::{OuterLayer, classifier_text, outer_text, read_layout};
 use super::{NamingError, Scheme, TensorShapes};
@@ -98,12 +98,7 @@ fn has_squeeze_excite(shapes: &TensorShapes<'_>, scheme: Scheme) -> bool {
         let layer = name
             .rsplit_once('.')
             .and_then(|(place, _)| split_block(scheme, place));
-        let layer = layer.and_then(|(_, text)| {
-            Structure::ALL
-                .into_iter()
-                .find_map(|structure| layer_of(scheme, text, structure))
-        });
-        matches!(layer, Some(BlockLayer::SeReduce | BlockLayer::SeExpand))
+        layer.is_some_and(|(_, text)| is_squeeze_excite(scheme, text))
     })
 }
 

@@ -16,6 +16,7 @@ use crate::printer::{Printer, counted};
 struct Row<'a> {
     path: String,
     bytes: u64,
+    /// What `--weights` takes: the id of an entry, or the repository that the file is part of.
     id: Option<&'a str>,
     state: &'static str,
     /// The number of hex digits of the SHA-256 that are published: 64, fewer, or 0.
@@ -102,6 +103,7 @@ fn write_files(out: &mut impl Write, files: &[CachedFile], format: InspectFormat
             path,
             bytes,
             entry,
+            repository,
             verification,
             published_digits,
             ..
@@ -109,7 +111,7 @@ fn write_files(out: &mut impl Write, files: &[CachedFile], format: InspectFormat
         Row {
             path: path.display().to_string(),
             bytes: *bytes,
-            id: entry.as_deref(),
+            id: entry.as_deref().or(repository.as_deref()),
             state: state(verification),
             published_digits: *published_digits,
         }

@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Re
         return Ok(Outcome::Done);
     }
     let state_dict = if keras::is_file(&arguments.output) {
-        let variables = keras::variables(&input, &state_dict, arguments, &zoo.manifest);
+        let variables = keras::variables(&input, &state_dict, arguments, &zoo.manifest, printer);
         variables.with_context(|| shown.clone())?
     } else {
         state_dict

@@ -13,7 +13,7 @@ pub(crate) const PART: &str = ".part";
 /// Suffix of the metadata of an incomplete download.
 pub(crate) const SIDECAR: &str = ".part.json";
 /// Folder of the locks.
-const LOCKS: &str = ".locks";
+pub(crate) const LOCKS: &str = ".locks";
 
 /// The hub's cache folder, which is known to exist.
 #[derive(Debug)]

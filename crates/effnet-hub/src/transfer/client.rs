@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use reqwest::Url;
-use reqwest::blocking::Response;
+use reqwest::blocking::{RequestBuilder, Response};
 use reqwest::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED,
     LOCATION, RANGE, RETRY_AFTER,
@@ -16,6 +16,7 @@ use reqwest::header::{
 
 use super::failure::{Failure, reason};
 use super::response::{FileResponse, Resume};
+use crate::repository::is_commit;
 use crate::{Digest, Error, HubConfig, TransferError};
 
 /// Maximum number of redirects per file.
@@ -24,6 +25,8 @@ const MOST_REDIRECTS: usize = 10;
 const HUGGING_FACE: &str = "huggingface.co";
 /// Header with Hugging Face's SHA-256 of a large file, in the response before the redirect to storage.
 const LINKED_ETAG: &str = "x-linked-etag";
+/// Header with the commit of a repository's branch or tag.
+const REPOSITORY_COMMIT: &str = "x-repo-commit";
 
 /// An HTTP client. Connection pool, TLS and proxies are set up on the first request.
 #[derive(Debug)]
@@ -65,12 +68,54 @@ impl Client {
         }
     }
 
+    /// Asks for the commit of the repository with this file, which Hugging Face states in the first response, whether the
+    /// file exists or not. `None` if the server does not state it.
+    ///
+    /// # Errors
+    /// For an invalid configuration. The inner result is an error if there was no response.
+    pub(crate) fn commit(&self, url: &str) -> Result<Result<Option<String>, TransferError>, Error> {
+        match self.stated_commit(url) {
+            Ok(commit) => Ok(Ok(commit)),
+            Err(Failure::Remote(failure)) => Ok(Err(failure)),
+            Err(Failure::Local(error)) => Err(error),
+        }
+    }
+
+    fn stated_commit(&self, url: &str) -> Result<Option<String>, Failure> {
+        let mut current = self.address(url)?;
+        let mut visited = vec![current.clone()];
+        loop {
+            let request = self.http()?.head(current.clone());
+            let response = self.authorised(&current, request).send();
+            let response = response.map_err(|error| self.send_error(current.as_str(), &error))?;
+            if let Some(commit) = text(response.headers(), REPOSITORY_COMMIT).filter(|text| is_commit(text)) {
+                return Ok(Some(commit.to_owned()));
+            }
+            // A repository that was renamed redirects.
+            let target = redirect_target(&current, response.headers(), &visited);
+            match (response.status().as_u16(), target) {
+                (300..=399, Ok(target)) => {
+                    visited.push(target.clone());
+                    current = target;
+                }
+                (200..=399 | 404, _) => return Ok(None),
+                (status, _) => return Err(self.refused(current.as_str(), status, response.headers())),
+            }
+        }
+    }
+
+    /// Adds the access token to a request of the one host that may see it.
+    fn authorised(&self, url: &Url, request: RequestBuilder) -> RequestBuilder {
+        match self.config.hf_token.as_ref().filter(|_| token_is_for(url)) {
+            Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        }
+    }
+
     fn send(&self, url: &Url, resume: Option<Resume<'_>>) -> Result<Response, Failure> {
         // With compression, ranges and lengths would refer to the compressed bytes.
-        let mut request = self.http()?.get(url.clone()).header(ACCEPT_ENCODING, "identity");
-        if let Some(token) = self.config.hf_token.as_ref().filter(|_| token_is_for(url)) {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-        }
+        let request = self.http()?.get(url.clone()).header(ACCEPT_ENCODING, "identity");
+        let mut request = self.authorised(url, request);
         if let Some(resume) = resume {
             request = request.header(RANGE, format!("bytes={}-", resume.from));
             if let Some(validator) = resume.validator {

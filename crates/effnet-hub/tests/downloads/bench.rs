@@ -149,18 +149,3 @@ pub fn impatient(cache: &Path) -> HubConfig {
         .with_stall_timeout(Duration::from_secs(4))
         .with_retries(3)
 }
-
-/// Reports a skipped test on stderr and in `EFFNET_SKIP_LOG`.
-pub fn skipped(reason: &str) {
-    use std::io::Write as _;
-    let line = format!("skipped: {reason}");
-    eprintln!("{line}");
-    if let Some(log) = std::env::var_os("EFFNET_SKIP_LOG") {
-        let mut log = fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(log)
-            .unwrap();
-        writeln!(log, "{line}").unwrap();
-    }
-}

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::bench::{Bench, NAME, SIZE, body, skipped};
+use test_support::skip_for;
+
+use crate::bench::{Bench, NAME, SIZE, body};
 use crate::server::{Reply, Server};
 
 /// A small file system in memory, unmounted at the end of the test.
@@ -22,13 +24,13 @@ impl Memory {
             Ok(output) if output.status.success() => Some(Self(path.to_owned())),
             Ok(output) => {
                 let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                skipped(&format!(
+                skip_for(&format!(
                     "a test of full or read-only disks mounts a tmpfs, which fails: {reason}"
                 ));
                 None
             }
             Err(error) => {
-                skipped(&format!(
+                skip_for(&format!(
                     "a test of full or read-only disks needs `mount`: {error}"
                 ));
                 None

@@ -8,9 +8,10 @@ use std::process::Command;
 use effnet::ModelMetadata;
 use effnet_train::{Checkpointer, Error};
 use serde_json::json;
+use test_support::skip;
 
 use crate::checkpoints::{checkpointer, snapshot, trainer};
-use crate::{batch, skip, turn};
+use crate::{batch, turn};
 
 /// A small file system in memory, unmounted at the end of the test.
 struct Memory(PathBuf);

@@ -15,7 +15,6 @@ mod resume;
 mod schedule;
 mod trainer;
 
-use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use effnet_core::{Config, EfficientNet, Variant};
@@ -36,22 +35,6 @@ fn turn() -> Turn {
     // The tests run in parallel: OpenMP threads that spin while waiting would slow each other down.
     tch::set_num_threads(1);
     Turn { _guard: guard }
-}
-
-/// Reports a test that cannot run here, also to the file `EFFNET_SKIP_LOG`, because the test runner hides the output of
-/// passing tests.
-#[allow(clippy::print_stderr)]
-fn skip(test: &str, reason: &str) {
-    let line = format!("skipped: {test}: {reason}\n");
-    eprint!("{line}");
-    if let Some(log) = std::env::var_os("EFFNET_SKIP_LOG") {
-        let mut file = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(log)
-            .unwrap();
-        file.write_all(line.as_bytes()).unwrap();
-    }
 }
 
 /// Seven blocks of four to 32 channels.

@@ -3,11 +3,39 @@
 use std::path::Path;
 
 use anyhow::{bail, ensure};
-use effnet::{Manifest, PreprocessingOverrides, Profile, Scheme, StateDict, keras_weights, transform};
+use effnet::{
+    Manifest, PreprocessingOverrides, Profile, Scheme, StateDict, Variant, keras_has, keras_normalisation,
+    keras_weights, transform,
+};
 use effnet_checkpoint::DType;
 
 use super::Input;
+use crate::Printer;
 use crate::arguments::{ConvertArguments, FloatType};
+
+/// timm's ports of V2-S, M and L rescale by 1 / 127.5, and Keras as the networks were trained: by 1 / 128.
+fn normalises_otherwise(variant: Variant, of_keras: Normalisation, stated: Normalisation) -> String {
+    let shown = |(mean, std): Normalisation| {
+        let list = |values: [f64; 3]| values.map(|value| format!("{value:.4}")).join(", ");
+        format!("mean {} and std {}", list(mean), list(std))
+    };
+    format!(
+        "Keras's {variant} normalises images by itself, with {}, and these weights need {}: for their logits, build the \
+         network with include_preprocessing=False and normalise images before it",
+        shown(of_keras),
+        shown(stated)
+    )
+}
+
+/// Whether both are the same up to the rounding of metadata.
+fn is_near(left: Normalisation, right: Normalisation) -> bool {
+    let left = left.0.into_iter().chain(left.1);
+    let right = right.0.into_iter().chain(right.1);
+    left.zip(right).all(|(left, right)| (left - right).abs() < 1e-6)
+}
+
+/// Mean and standard deviation for values in `[0, 1]`.
+type Normalisation = ([f64; 3], [f64; 3]);
 
 /// Whether the output is a file of Keras.
 pub(super) fn is_file(output: &Path) -> bool {
@@ -21,6 +49,7 @@ pub(super) fn variables(
     tensors: &StateDict,
     arguments: &ConvertArguments,
     manifest: &Manifest,
+    printer: &Printer,
 ) -> anyhow::Result<StateDict> {
     ensure!(
         arguments.to == Scheme::Keras,
@@ -38,6 +67,11 @@ pub(super) fn variables(
         bail!("Keras has no EfficientNet of these widths or depths; write a .safetensors file instead");
     };
     ensure!(
+        keras_has(file.variant),
+        "Keras does not have {}, only B0 to B7 and V2 B0 to B3, S, M and L; write a .safetensors file instead",
+        file.variant
+    );
+    ensure!(
         file.profile == Profile::Tf,
         "Keras's EfficientNet pads as TensorFlow does (profile tf), and these weights need profile {}; pass --to timm",
         file.profile
@@ -45,9 +79,11 @@ pub(super) fn variables(
     let transform = transform(&PreprocessingOverrides::default(), file, manifest)?;
     // The shortest decimals of a 32-bit number.
     let exact = |value: f32| value.to_string().parse().unwrap_or(f64::from(value));
-    Ok(keras_weights(
-        tensors,
-        transform.mean.map(exact),
-        transform.std.map(exact),
-    )?)
+    let stated = (transform.mean.map(exact), transform.std.map(exact));
+    if let Some(of_keras) = keras_normalisation(file.variant)
+        && !is_near(of_keras, stated)
+    {
+        printer.warning(normalises_otherwise(file.variant, of_keras, stated));
+    }
+    Ok(keras_weights(tensors, stated.0, stated.1)?)
 }

@@ -1,0 +1,16 @@
+//! What tests of several crates share: reports of tests that cannot run on this machine, the places of the Python
+//! reference and of the images, and state dicts of zeros.
+//!
+//! A test that says nothing when it is skipped looks like one that passes. All report in one way, so that `scripts/test`
+//! can list them.
+
+// A panic here is a failed test.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::missing_panics_doc)]
+
+mod reference;
+mod skip;
+mod zeros;
+
+pub use reference::{interpreter, interpreter_with, shared_data};
+pub use skip::{skip, skip_for};
+pub use zeros::zeros;
