@@ -14,5 +14,6 @@ pub use error::Error;
 pub use layers::{Activation, Block, Convolution, Layers, Padding, SqueezeExcite};
 pub use memory::keep_freed_memory;
 pub use network::{
-    ActivationMemory, Context, InstructionSet, Layer, Network, NetworkOptions, Output, has_bf16_instructions,
+    ActivationMemory, Context, Endpoint, InstructionSet, Layer, Network, NetworkOptions, Output,
+    has_bf16_instructions,
 };

@@ -9,9 +9,9 @@ use std::ptr::{self, NonNull};
 use crate::error::check;
 use crate::raw::{
     BEST_INSTRUCTION_SET, RawContext, RawNetwork, RawSpec, effnet_context_bytes, effnet_context_free,
-    effnet_context_new, effnet_has_bf16, effnet_network_bytes, effnet_network_feature_shape,
-    effnet_network_free, effnet_network_isa, effnet_network_laps, effnet_network_memory, effnet_network_new,
-    effnet_network_run,
+    effnet_context_new, effnet_has_bf16, effnet_network_bytes, effnet_network_classifier_row,
+    effnet_network_feature_shape, effnet_network_free, effnet_network_isa, effnet_network_laps,
+    effnet_network_memory, effnet_network_new, effnet_network_run,
 };
 use crate::spec::{pointwise, raw, raw_block, small};
 use crate::{Block, Error, Layers};
@@ -88,6 +88,18 @@ pub enum Output {
     Features,
 }
 
+/// A layer whose output a call can return besides the logits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Endpoint {
+    /// The activations of the stem.
+    Stem,
+    /// The output of a block, counted from 0.
+    Block(usize),
+    /// The activations of the head, before pooling.
+    #[default]
+    Head,
+}
+
 /// The number of bytes that a call of a [`Network`] uses for activations, and that its context keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActivationMemory {
@@ -161,6 +173,16 @@ pub struct Network {
     instruction_set: String,
     /// What is measured of each block.
     blocks: Vec<Measured>,
+}
+
+/// Where a call writes its results. A target that is `None` is not computed.
+#[derive(Default)]
+struct Targets<'a> {
+    logits: Option<&'a mut [f32]>,
+    pooled: Option<&'a mut [f32]>,
+    features: Option<(Endpoint, &'a mut [f32])>,
+    /// As many as the network has laps.
+    seconds: Option<&'a mut [f64]>,
 }
 
 /// The parts of a block whose times are told apart.
@@ -313,6 +335,28 @@ impl Network {
     /// # Errors
     /// Same as [`run`](Self::run).
     pub fn output_shape(&self, shape: [usize; 4], output: Output) -> Result<Vec<usize>, Error> {
+        let count = shape[0];
+        match (output, self.classes) {
+            (Output::Logits, Some(classes)) => {
+                self.endpoint_shape(shape, Endpoint::Head)?;
+                Ok(vec![count, classes])
+            }
+            (Output::Logits, None) => Err(Error::Native(
+                "cannot compute logits: the network does not have a classifier".to_owned(),
+            )),
+            (Output::Pooled, _) => {
+                self.endpoint_shape(shape, Endpoint::Head)?;
+                Ok(vec![count, self.features])
+            }
+            (Output::Features, _) => Ok(self.endpoint_shape(shape, Endpoint::Head)?.to_vec()),
+        }
+    }
+
+    /// Returns the shape of a layer's output for images `[N, C, height, width]`.
+    ///
+    /// # Errors
+    /// Same as [`run`](Self::run), and [`Error::OutOfRange`] for a block that does not exist.
+    pub fn endpoint_shape(&self, shape: [usize; 4], endpoint: Endpoint) -> Result<[usize; 4], Error> {
         let [count, channels, height, width] = shape;
         if channels != self.input_channels || height == 0 || width == 0 {
             return Err(Error::Shape {
@@ -321,28 +365,56 @@ impl Network {
                 found: shape.iter().map(|&side| side as i64).collect(),
             });
         }
-        let mut features = [0i32; 2];
+        let mut features = [0i32; 3];
         // Kernels index the pixels of an image, times 16 channels, with 32-bit integers.
         small(
             "the number of pixels",
             height.saturating_mul(width).saturating_mul(16),
         )?;
         let (height, width) = (small("the height", height)?, small("the width", width)?);
-        // SAFETY: the network is alive, and `features` has room for the two sizes.
+        let step = self.step(endpoint)?;
+        // SAFETY: the network is alive, and `features` has room for the three sizes.
         check(unsafe {
-            effnet_network_feature_shape(self.handle.as_ptr(), height, width, features.as_mut_ptr())
+            effnet_network_feature_shape(self.handle.as_ptr(), step, height, width, features.as_mut_ptr())
         })?;
-        match (output, self.classes) {
-            (Output::Logits, Some(classes)) => Ok(vec![count, classes]),
-            (Output::Logits, None) => Err(Error::Native(
-                "cannot compute logits: the network does not have a classifier".to_owned(),
-            )),
-            (Output::Pooled, _) => Ok(vec![count, self.features]),
-            (Output::Features, _) => {
-                let [height, width] = features.map(|side| usize::try_from(side).unwrap_or(0));
-                Ok(vec![count, self.features, height, width])
+        let [channels, height, width] = features.map(|side| usize::try_from(side).unwrap_or(0));
+        Ok([count, channels, height, width])
+    }
+
+    /// Returns the number by which the C++ code calls a layer.
+    fn step(&self, endpoint: Endpoint) -> Result<i32, Error> {
+        let last = self.blocks.len() + 1;
+        let step = match endpoint {
+            Endpoint::Stem => 0,
+            Endpoint::Block(index) if index < self.blocks.len() => index + 1,
+            Endpoint::Block(index) => {
+                return Err(Error::OutOfRange {
+                    name: "the block",
+                    value: index,
+                });
             }
-        }
+            Endpoint::Head => last,
+        };
+        small("the layer", step)
+    }
+
+    /// The number of blocks.
+    pub fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Returns the weights of one class, `[features]`, as the kernels multiply them: rounded if the network is
+    /// in bfloat16.
+    ///
+    /// # Errors
+    /// [`Error::Native`] if the network has no such class.
+    pub fn classifier_row(&self, class: usize) -> Result<Vec<f32>, Error> {
+        let mut row = vec![0.0; self.features];
+        // SAFETY: the network is alive, and `row` has room for one weight per feature.
+        check(unsafe {
+            effnet_network_classifier_row(self.handle.as_ptr(), small("the class", class)?, row.as_mut_ptr())
+        })?;
+        Ok(row)
     }
 
     /// Computes an output for normalised images `[N, C, H, W]`, row-major, and writes it to `result`, whose shape
@@ -360,7 +432,47 @@ impl Network {
         output: Output,
         result: &mut [f32],
     ) -> Result<(), Error> {
-        self.compute(context, images, shape, output, result, None)
+        let mut targets = Targets::default();
+        self.aim(&mut targets, shape, output, result)?;
+        self.compute(context, images, shape, targets)
+    }
+
+    /// Computes the logits and, in the same pass, the output of a layer, whose shape is given by
+    /// [`endpoint_shape`](Self::endpoint_shape). The logits have the same bits as those of [`run`](Self::run).
+    ///
+    /// # Errors
+    /// Same as [`run`](Self::run).
+    pub fn run_with_endpoint(
+        &self,
+        context: &mut Context,
+        images: &[f32],
+        shape: [usize; 4],
+        logits: &mut [f32],
+        (endpoint, features): (Endpoint, &mut [f32]),
+    ) -> Result<(), Error> {
+        let mut targets = Targets::default();
+        self.aim(&mut targets, shape, Output::Logits, logits)?;
+        let sides = self.endpoint_shape(shape, endpoint)?;
+        check_length("the features", &sides, features.len())?;
+        targets.features = Some((endpoint, features));
+        self.compute(context, images, shape, targets)
+    }
+
+    /// Sets the target of this output, after checking its length.
+    fn aim<'a>(
+        &self,
+        targets: &mut Targets<'a>,
+        shape: [usize; 4],
+        output: Output,
+        result: &'a mut [f32],
+    ) -> Result<(), Error> {
+        check_length("the result", &self.output_shape(shape, output)?, result.len())?;
+        match output {
+            Output::Logits => targets.logits = Some(result),
+            Output::Pooled => targets.pooled = Some(result),
+            Output::Features => targets.features = Some((Endpoint::Head, result)),
+        }
+        Ok(())
     }
 
     /// Like [`run`](Self::run), and returns the number of seconds that each layer took, in network order. Each
@@ -380,7 +492,12 @@ impl Network {
         // SAFETY: the network is alive.
         let laps = unsafe { effnet_network_laps(self.handle.as_ptr()) };
         let mut seconds = vec![0.0; usize::try_from(laps).unwrap_or(0)];
-        self.compute(context, images, shape, output, result, Some(&mut seconds))?;
+        let mut targets = Targets {
+            seconds: Some(&mut seconds),
+            ..Targets::default()
+        };
+        self.aim(&mut targets, shape, output, result)?;
+        self.compute(context, images, shape, targets)?;
         // The stem, three laps per block, the head and the classifier.
         let (stem, rest) = seconds.split_first().unwrap_or((&0.0, &[]));
         let (laps, ends) = rest.as_chunks::<3>();
@@ -396,42 +513,25 @@ impl Network {
         Ok(layers)
     }
 
-    /// Runs the network. If there is a slice `seconds`, its length must be the network's number of laps.
+    /// Runs the network. The targets must have the lengths of their outputs.
     fn compute(
         &self,
         context: &mut Context,
         images: &[f32],
         shape: [usize; 4],
-        output: Output,
-        result: &mut [f32],
-        seconds: Option<&mut [f64]>,
+        targets: Targets<'_>,
     ) -> Result<(), Error> {
-        let rows = self.output_shape(shape, output)?;
-        for (name, sides, found) in [
-            ("the batch", &shape[..], images.len()),
-            ("the result", &rows, result.len()),
-        ] {
-            let expected = sides
-                .iter()
-                .try_fold(1_usize, |product, &side| product.checked_mul(side));
-            if expected != Some(found) {
-                return Err(Error::Length {
-                    name,
-                    expected: expected.unwrap_or(usize::MAX),
-                    found,
-                });
-            }
-        }
+        check_length("the batch", &shape, images.len())?;
         let [count, _, height, width] = shape;
         if count == 0 {
             return Ok(());
         }
-        let mut targets = [ptr::null_mut(); 3];
-        targets[output as usize] = result.as_mut_ptr();
+        let (endpoint, features) = targets.features.unzip();
+        let step = self.step(endpoint.unwrap_or_default())?;
+        let pointer = |target: Option<&mut [f32]>| target.map_or(ptr::null_mut(), <[f32]>::as_mut_ptr);
         // SAFETY: the network and the context are alive, and `context` is borrowed mutably, so this is its only
-        // call. `images` has count * C * height * width floats, where C is the network's number of channels. The
-        // only target that is not null has the size of that output, and `seconds` is null or, by this function's
-        // contract, long enough.
+        // call. `images` has count * C * height * width floats, where C is the network's number of channels. Each
+        // target is null or, by this function's contract, long enough.
         check(unsafe {
             effnet_network_run(
                 self.handle.as_ptr(),
@@ -440,11 +540,27 @@ impl Network {
                 small("the batch", count)?,
                 small("the height", height)?,
                 small("the width", width)?,
-                targets[0],
-                targets[1],
-                targets[2],
-                seconds.map_or(ptr::null_mut(), <[f64]>::as_mut_ptr),
+                pointer(targets.logits),
+                pointer(targets.pooled),
+                pointer(features),
+                step,
+                targets.seconds.map_or(ptr::null_mut(), <[f64]>::as_mut_ptr),
             )
         })
     }
+}
+
+/// Checks that a slice has the length of its shape.
+fn check_length(name: &'static str, sides: &[usize], found: usize) -> Result<(), Error> {
+    let expected = sides
+        .iter()
+        .try_fold(1_usize, |product, &side| product.checked_mul(side));
+    if expected == Some(found) {
+        return Ok(());
+    }
+    Err(Error::Length {
+        name,
+        expected: expected.unwrap_or(usize::MAX),
+        found,
+    })
 }
