@@ -102,6 +102,22 @@ impl ExplainOptions {
         self.batch_size = batch_size;
         self
     }
+
+    /// Checks that the method can use the layer, without a network.
+    ///
+    /// # Errors
+    /// [`ExplainError::Gradient`] and [`ExplainError::Layer`].
+    pub fn check(&self) -> Result<(), ExplainError> {
+        let at_head = self.layer == Endpoint::Head;
+        match self.method {
+            ExplainMethod::Cam | ExplainMethod::LayerCam if !at_head => Err(ExplainError::Gradient {
+                method: self.method.name(),
+                layer: layer_name(self.layer),
+            }),
+            ExplainMethod::Occlusion if !at_head => Err(ExplainError::Layer),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The most likely classes of an image with a map for each of them, or the requested class with its map.
@@ -128,17 +144,7 @@ impl Explainer {
     /// [`ExplainError::Gradient`], [`ExplainError::Layer`] and [`ExplainError::Block`] for a layer that the method
     /// cannot use.
     pub fn new(engine: Engine, options: ExplainOptions) -> Result<Self, ExplainError> {
-        let at_head = options.layer == Endpoint::Head;
-        match options.method {
-            ExplainMethod::Cam | ExplainMethod::LayerCam if !at_head => {
-                return Err(ExplainError::Gradient {
-                    method: options.method.name(),
-                    layer: layer_name(options.layer),
-                });
-            }
-            ExplainMethod::Occlusion if !at_head => return Err(ExplainError::Layer),
-            _ => {}
-        }
+        options.check()?;
         if let Endpoint::Block(index) = options.layer
             && index >= engine.blocks()
         {
