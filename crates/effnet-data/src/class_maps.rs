@@ -8,11 +8,11 @@ mod colors;
 use effnet_image::{Image, ImageError, Interpolation, Region};
 
 use crate::PlotError;
-use crate::drawing::{Across, Canvas, Color, Down, FAINT, INK, Label, Rect, WHITE, width_of};
+use crate::drawing::{Across, Canvas, Color, Down, FAINT, INK, Label, Rect, width_of};
 use colors::heat;
 
 /// The longest side of a photo in a picture: a larger photo is scaled down.
-const LONGEST: usize = 1024;
+const LONGEST: usize = 800;
 /// A photo whose sides are all shorter is enlarged, by a whole number.
 const SHORTEST: usize = 320;
 /// The narrowest panel, which has room for a name and a percentage.
@@ -61,7 +61,7 @@ pub struct DisplayedPhoto {
 }
 
 impl DisplayedPhoto {
-    /// Scales a photo down to at most 1024 pixels along its longer side, or up to about 320. `region` is the part of the
+    /// Scales a photo down to at most 800 pixels along its longer side, or up to about 320. `region` is the part of the
     /// photo that the maps cover.
     ///
     /// # Errors
@@ -117,7 +117,7 @@ pub fn class_maps_png(
         shade(&mut canvas, (left, layout.header), photo, panel);
     }
     layout.legend(&mut canvas, meaning);
-    canvas.into_png()
+    canvas.into_fast_png()
 }
 
 /// Sizes in pixels.
@@ -212,66 +212,93 @@ fn fitting(text: &str, label: Label, room: u32) -> String {
 /// Draws the photo in grey, with the map over the part that it covers.
 fn shade(canvas: &mut Canvas, (left, top): (i32, i32), photo: &DisplayedPhoto, panel: &ClassPanel) {
     let (image, region) = (&photo.image, photo.region);
-    for (row, y) in image.rows().zip(0_i32..) {
-        let down = (f64::from(y) + 0.5 - region.top) / region.height;
-        for (&pixel, x) in row.as_chunks::<3>().0.iter().zip(0_i32..) {
-            let across = (f64::from(x) + 0.5 - region.left) / region.width;
-            let grey = grey(pixel);
-            let is_seen = (0.0..=1.0).contains(&down) && (0.0..=1.0).contains(&across);
-            let color = if is_seen {
-                let value = smooth(&panel.values, panel.size, down, across);
-                let opacity = OPACITY[0] + (OPACITY[1] - OPACITY[0]) * value;
-                mixed(grey, heat(value), opacity)
-            } else {
-                mixed(grey, WHITE, 0.6)
+    let [rows, columns] = panel.size;
+    let shades = shades();
+    let across: Vec<Option<Taps>> = (0..image.width())
+        .map(|x| Taps::of((x as f64 + 0.5 - region.left) / region.width, columns))
+        .collect();
+    let mut line = Vec::with_capacity(image.width());
+    for (row, y) in image.rows().zip(0_u32..) {
+        let down = Taps::of((f64::from(y) + 0.5 - region.top) / region.height, rows);
+        let cells = down.map(|down| down.of_rows(&panel.values, columns));
+        line.clear();
+        for (&pixel, across) in row.as_chunks::<3>().0.iter().zip(&across) {
+            let grey = f32::from(grey(pixel));
+            let [opaque, color] = match (&cells, across) {
+                (Some(cells), Some(across)) => {
+                    let value = across.apply(cells).clamp(0.0, 1.0);
+                    shades[(value * (shades.len() - 1) as f32).round() as usize]
+                }
+                _ => [[0.4; 3], [0.6 * 255.0; 3]],
             };
-            canvas.set(left + x, top + y, color);
+            line.push(std::array::from_fn(|channel| {
+                (grey * opaque[channel] + color[channel]).round() as u8
+            }));
         }
+        canvas.row((left, top + y as i32), &line);
     }
 }
 
+/// Returns, for 256 values, the factor by which the photo is dimmed and the colour that is added.
+fn shades() -> Vec<[[f32; 3]; 2]> {
+    let shade = |step: u8| {
+        let value = f32::from(step) / 255.0;
+        let opacity = OPACITY[0] + (OPACITY[1] - OPACITY[0]) * value;
+        [
+            [1.0 - opacity; 3],
+            heat(value).map(|channel| opacity * f32::from(channel)),
+        ]
+    };
+    (0..=255).map(shade).collect()
+}
+
 /// Returns the grey of the same luma (ITU-R BT.601, as Pillow's `convert("L")`).
-fn grey([red, green, blue]: Color) -> Color {
+fn grey([red, green, blue]: Color) -> u8 {
     let luma = 299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue);
-    [((luma + 500) / 1000) as u8; 3]
+    ((luma + 500) / 1000) as u8
 }
 
-fn mixed(below: Color, above: Color, opacity: f32) -> Color {
-    std::array::from_fn(|channel| {
-        let (below, above) = (f32::from(below[channel]), f32::from(above[channel]));
-        (below + (above - below) * opacity).round() as u8
-    })
+/// The cells that a point lies between, with their weights: cubic (Catmull-Rom), which has no edges where linear
+/// interpolation has, and goes through the values.
+struct Taps {
+    cells: [usize; 4],
+    weights: [f32; 4],
 }
 
-/// Returns the value at a point between 0 (upper left border) and 1: cubic (Catmull-Rom) between the centres of the
-/// cells, which has no edges where bilinear interpolation has, and goes through the values.
-fn smooth(values: &[f32], [rows, columns]: [usize; 2], down: f64, across: f64) -> f32 {
-    let taps = |at: f64, cells: usize| {
+impl Taps {
+    /// Creates the taps of a point from 0 (the first cell's border) to 1; `None` for a point outside.
+    fn of(at: f64, cells: usize) -> Option<Self> {
+        if !(0.0..=1.0).contains(&at) {
+            return None;
+        }
         let last = cells as f64 - 1.0;
         let at = (at * cells as f64 - 0.5).clamp(0.0, last);
         let first = at.floor();
         let t = (at - first) as f32;
-        let weights = [
-            ((2.0 - t) * t - 1.0) * t / 2.0,
-            ((3.0 * t - 5.0) * t * t + 2.0) / 2.0,
-            ((4.0 - 3.0 * t) * t + 1.0) * t / 2.0,
-            (t - 1.0) * t * t / 2.0,
-        ];
-        let place = |offset: f64| (first + offset).clamp(0.0, last) as usize;
-        ([place(-1.0), place(0.0), place(1.0), place(2.0)], weights)
-    };
-    let ((from_rows, down), (from_columns, across)) = (taps(down, rows), taps(across, columns));
-    let mut sum = 0.0;
-    for (row, weight) in from_rows.into_iter().zip(down) {
-        let cells = from_columns.map(|column| values[row * columns + column]);
-        sum += weight
-            * cells
-                .iter()
-                .zip(across)
-                .map(|(value, weight)| value * weight)
-                .sum::<f32>();
+        Some(Self {
+            cells: [-1.0, 0.0, 1.0, 2.0].map(|offset| (first + offset).clamp(0.0, last) as usize),
+            weights: [
+                ((2.0 - t) * t - 1.0) * t / 2.0,
+                ((3.0 * t - 5.0) * t * t + 2.0) / 2.0,
+                ((4.0 - 3.0 * t) * t + 1.0) * t / 2.0,
+                (t - 1.0) * t * t / 2.0,
+            ],
+        })
     }
-    sum.clamp(0.0, 1.0)
+
+    fn of_rows(&self, values: &[f32], columns: usize) -> Vec<f32> {
+        let mixed = |column: usize| {
+            let taps = self.cells.iter().zip(self.weights);
+            taps.map(|(row, weight)| weight * values[row * columns + column])
+                .sum()
+        };
+        (0..columns).map(mixed).collect()
+    }
+
+    fn apply(&self, values: &[f32]) -> f32 {
+        let taps = self.cells.iter().zip(self.weights);
+        taps.map(|(&cell, weight)| weight * values[cell]).sum()
+    }
 }
 
 #[cfg(test)]
@@ -351,9 +378,9 @@ mod tests {
         for ((width, height), shown, found) in [
             ((1, 1), (320, 320), 320),
             ((32, 32), (320, 320), 320),
-            ((3000, 2000), (1024, 683), 1024),
-            ((1, 4000), (1, 1024), NARROWEST),
-            ((4000, 1), (1024, 1), 1024),
+            ((3000, 2000), (800, 534), 800),
+            ((1, 4000), (1, 800), NARROWEST),
+            ((4000, 1), (800, 1), 800),
         ] {
             let photo = photo(width, height, whole(width, height));
             assert_eq!((photo.image.width(), photo.image.height()), shown);
@@ -385,7 +412,8 @@ mod tests {
         for row in 0..3 {
             for column in 0..4 {
                 let (down, across) = ((row as f64 + 0.5) / 3.0, (column as f64 + 0.5) / 4.0);
-                let found = smooth(&values, [3, 4], down, across);
+                let rows = Taps::of(down, 3).unwrap().of_rows(&values, 4);
+                let found = Taps::of(across, 4).unwrap().apply(&rows);
                 assert!((found - values[row * 4 + column]).abs() < 1e-6);
             }
         }
