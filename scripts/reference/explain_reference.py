@@ -145,10 +145,12 @@ def check():
             image = models.smooth_images(1, 3, height, width, seed=9)
             class_ = network(image)[0].argmax().item()
             ours = dict(zip(("GradCAM", "LayerCAM"), gradient_maps(network, image, class_)))
-            ours["ScoreCAM"] = scorecam(network, image, class_)
+            # At the last activation, the package needs minutes.
+            ours["ScoreCAM"] = scorecam(network, image, class_, BLOCK)
             for name, map_ in ours.items():
                 kind = AlignedScoreCAM if name == "ScoreCAM" else getattr(package, name)
-                with kind(model=network, target_layers=[layer_of(network)]) as method:
+                layer = layer_of(network, BLOCK if name == "ScoreCAM" else None)
+                with kind(model=network, target_layers=[layer]) as method:
                     # Before it is enlarged to the size of the image.
                     method.aggregate_multi_layers = lambda maps: maps[0]
                     method.get_target_width_height = lambda tensor: None

@@ -108,7 +108,7 @@ pub fn class_maps_png(
             )));
         }
     }
-    let layout = Layout::of(&photo.image, panels.len());
+    let layout = Layout::of(&photo.image, panels.len(), meaning);
     let mut canvas = Canvas::new(layout.size);
     for (panel, index) in panels.iter().zip(0..) {
         let left = index * (layout.panel + GAP);
@@ -131,10 +131,12 @@ struct Layout {
     legend: i32,
     /// Height of a line of text.
     text: u32,
+    /// Whether the meaning of the colours has a line of its own, as there is no room beside them.
+    is_tall: bool,
 }
 
 impl Layout {
-    fn of(photo: &Image, panels: usize) -> Self {
+    fn of(photo: &Image, panels: usize, meaning: &str) -> Self {
         let panel = photo.width().max(NARROWEST);
         // Viewers shrink a large picture to the screen.
         let text = (15 * panel / 420).clamp(15, 26) as u32;
@@ -142,13 +144,20 @@ impl Layout {
         let legend = header + photo.height() as i32;
         let panels = panels.max(1);
         let width = panels * panel + (panels - 1) * GAP as usize;
-        Self {
+        let mut layout = Self {
             size: (width as u32, legend as u32 + 2 * text + text / 2),
             panel: panel as i32,
             header,
             legend,
             text,
+            is_tall: false,
+        };
+        let needed = layout.beside_colors() + width_of(meaning, layout.small()) as i32 + 6;
+        if needed > layout.size.0 as i32 {
+            layout.is_tall = true;
+            layout.size.1 += text + text / 4;
         }
+        layout
     }
 
     /// Writes the name of a class, cut to the room there is, and the detail.
@@ -162,36 +171,50 @@ impl Layout {
         canvas.text(&title, (left + 6, middle), bold.at(Across::Left, Down::Center));
     }
 
+    /// Returns the style of the legend.
+    fn small(&self) -> Label {
+        Label::new(self.text * 9 / 10, FAINT).at(Across::Left, Down::Center)
+    }
+
+    /// Returns the first and the last column of the colours.
+    fn colors(&self) -> (i32, i32) {
+        let left = 6 + self.text as i32;
+        (left, left + self.panel / 3)
+    }
+
+    /// Returns where there is room beside the colours and "max".
+    fn beside_colors(&self) -> i32 {
+        self.colors().1 + 12 + width_of("max", self.small()) as i32 + self.text as i32 / 2
+    }
+
     /// Draws the colours from 0 to the largest value, with their meaning.
     fn legend(&self, canvas: &mut Canvas, meaning: &str) {
-        let middle = self.legend + (self.text + self.text / 4) as i32;
+        let text = self.text as i32;
+        let middle = self.legend + text + text / 4;
+        let (left, right) = self.colors();
         let plain = Label::new(self.text * 9 / 10, INK).at(Across::Left, Down::Center);
-        let bar = Rect {
-            left: 6 + self.text as i32,
-            top: middle - self.text as i32 / 2,
-            right: 6 + self.text as i32 + self.panel / 3,
-            bottom: middle + self.text as i32 / 2,
-        };
         canvas.text("0", (6, middle), plain);
-        for x in bar.left..bar.right {
-            let value = (x - bar.left) as f32 / (bar.right - bar.left - 1).max(1) as f32;
-            canvas.fill(
-                Rect {
-                    left: x,
-                    right: x + 1,
-                    ..bar
-                },
-                heat(value),
-            );
+        for x in left..right {
+            let value = (x - left) as f32 / (right - left - 1).max(1) as f32;
+            let line = Rect {
+                left: x,
+                top: middle - text / 2,
+                right: x + 1,
+                bottom: middle + text / 2,
+            };
+            canvas.fill(line, heat(value));
         }
-        canvas.text("max", (bar.right + 6, middle), plain);
-        let left = bar.right + 12 + width_of("max", plain) as i32 + self.text as i32 / 2;
-        let faint = Label::new(self.text * 9 / 10, FAINT).at(Across::Left, Down::Center);
-        let room = self.size.0 as i32 - left - 6;
+        canvas.text("max", (right + 6, middle), plain);
+        let (left, middle) = if self.is_tall {
+            (6, middle + text + text / 4)
+        } else {
+            (self.beside_colors(), middle)
+        };
+        let room = (self.size.0 as i32 - left - 6).max(0) as u32;
         canvas.text(
-            &fitting(meaning, faint, room.max(0) as u32),
+            &fitting(meaning, self.small(), room),
             (left, middle),
-            faint,
+            self.small(),
         );
     }
 }
@@ -340,7 +363,7 @@ mod tests {
         };
         let photo = photo(600, 400, region);
         let panel = ClassPanel::new("cat", "90 %", [1, 1], vec![1.0]);
-        let layout = Layout::of(&photo.image, 1);
+        let layout = Layout::of(&photo.image, 1, "");
         let (width, _, pixels) = decoded(&class_maps_png(&photo, &[panel], "evidence").unwrap());
         assert_eq!(width, 600);
         let top = layout.header as usize;
@@ -358,7 +381,7 @@ mod tests {
         let mut values = vec![0.0; 49];
         values[2 * 7 + 5] = 1.0;
         let panel = ClassPanel::new("cat", "", [7, 7], values);
-        let top = Layout::of(&photo.image, 1).header as usize;
+        let top = Layout::of(&photo.image, 1, "").header as usize;
         let (width, _, pixels) = decoded(&class_maps_png(&photo, &[panel], "").unwrap());
         let shown = &pixels[top * width..(top + 320) * width];
         let (place, _) = shown

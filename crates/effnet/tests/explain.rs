@@ -79,7 +79,7 @@ fn method(name: &str) -> ExplainOptions {
 
 fn explain(engine: &Engine, images: &effnet_checkpoint::Tensor, class: usize, name: &str) -> ClassMap {
     let shape: [usize; 4] = images.shape().try_into().unwrap();
-    let pixels = images.to_f32().unwrap();
+    let pixels = images.floats().unwrap();
     let explainer = Explainer::new(engine.clone(), method(name)).unwrap();
     let images = Images::new(&pixels, shape).unwrap();
     let labels = Labels::numbered(1000);
@@ -99,7 +99,7 @@ fn compare(engine: &Engine, expected: &StateDict) {
         let images = expected.get(&format!("{size}.images")).unwrap();
         let map = explain(engine, images, class.parse().unwrap(), name);
         assert_eq!(&[map.height(), map.width()], tensor.shape(), "{key}");
-        let wanted = tensor.to_f32().unwrap();
+        let wanted = tensor.floats().unwrap();
         let difference = worst(&scaled(map.values()), &scaled(&wanted));
         assert!(difference < 1e-3, "{key}: {difference}");
         if name == "occlusion" {
