@@ -24,7 +24,7 @@ from torch.nn import functional
 
 STEPS = 32
 # The preprocessing of lite0.
-SIDE, MEAN, STD = 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SIDE, MEAN, STD = 224, (127 / 255,) * 3, (128 / 255,) * 3
 
 
 def seen(path, region, side, mean, std):
@@ -52,7 +52,7 @@ def area(network, image, class_, importance):
         deleted[:, :, order[: step * count // STEPS]] = 0
         steps.append(deleted.view_as(image))
     probabilities = network(torch.cat(steps)).softmax(1)[:, class_]
-    return torch.trapezoid(probabilities).item() / STEPS
+    return torch.trapezoid(probabilities).item() / STEPS, probabilities[0].item()
 
 
 def main():
@@ -75,7 +75,7 @@ def main():
         y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
         blob = -((y - (side - 1) / 2) ** 2 + (x - (side - 1) / 2) ** 2)
         noise = torch.rand(side, side, generator=torch.Generator().manual_seed(0))
-        areas = {}
+        areas, differences = {}, []
         for method in arguments.method:
             names = "\0".join(map(str, photos))
             out = f"{folder}/{method}"
@@ -90,10 +90,13 @@ def main():
                 map_ = functional.interpolate(map_, (side, side), mode="bicubic")[0, 0]
                 class_ = record["predictions"][0]["class"]
                 image = seen(record["input"], record["region"], side, mean, std)
-                areas.setdefault(method, {})[record["input"]] = area(network, image, class_, map_)
+                areas.setdefault(method, {})[record["input"]], probability = area(network, image, class_, map_)
+                # Both programs see the same: they resize the photo in a different order.
+                differences.append(abs(probability - record["predictions"][0]["probability"]))
                 if method == arguments.method[0]:
                     for name, order in (("blob", blob), ("random", noise)):
-                        areas.setdefault(name, {})[record["input"]] = area(network, image, class_, order)
+                        areas.setdefault(name, {})[record["input"]] = area(network, image, class_, order)[0]
+    print(f"mean difference between the probabilities of effnet and timm: {numpy.mean(differences):.4f}")
     print(f"{len(photos)} photos, lite0; area under the deletion curve, lower is better")
     for name, values in areas.items():
         wins = sum(values[photo] < areas["blob"][photo] for photo in values)

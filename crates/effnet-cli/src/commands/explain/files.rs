@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use effnet_checkpoint::PARTIAL_SUFFIX;
+use effnet_checkpoint::{PARTIAL_SUFFIX, follow_links};
 
 use crate::arguments::RawFormat;
 use crate::destination::named_file;
@@ -58,12 +58,16 @@ impl Picture {
 /// Writes a file, which appears under its name only when it is complete. It is not synced to disk, which can take
 /// longer than everything else: a picture that a power failure takes away is made again.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let name = path.file_name().unwrap_or_default().display();
-    let temporary = path.with_file_name(format!(".{}-{}{PARTIAL_SUFFIX}", std::process::id(), name));
-    let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&temporary);
-    }
+    let replace = |target: PathBuf| {
+        let name = format!(".effnet-{}{PARTIAL_SUFFIX}", std::process::id());
+        let temporary = target.with_file_name(name);
+        let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, &target));
+        if written.is_err() {
+            let _ = std::fs::remove_file(&temporary);
+        }
+        written
+    };
+    let written = follow_links(path).and_then(replace);
     written.with_context(|| format!("{}: cannot write this file", path.display()))
 }
 
