@@ -137,16 +137,16 @@ fn the_picture_is_upright_for_every_orientation() {
     for orientation in 2..=8 {
         assert!(read(orientation) == upright, "{orientation}");
     }
-    // The region is the square in the middle that the network sees.
+    // The region is the square in the middle that the network sees, up to half a pixel of the resized image.
     let record = &json(&output)[5];
     let (width, height) = (image.width() as f64, image.height() as f64);
     let side = |key: &str| record["region"][key].as_f64().unwrap();
     assert!(
-        (side("left") + side("width") / 2.0 - width / 2.0).abs() < 1.0,
+        (side("left") + side("width") / 2.0 - width / 2.0).abs() < 1.5,
         "{record}"
     );
     assert!(
-        (side("top") + side("height") / 2.0 - height / 2.0).abs() < 1.0,
+        (side("top") + side("height") / 2.0 - height / 2.0).abs() < 1.5,
         "{record}"
     );
     assert!(

@@ -90,7 +90,8 @@ fn explain(engine: &Engine, images: &effnet_checkpoint::Tensor, class: usize, na
     explanation.maps.remove(0)
 }
 
-fn compare(engine: &Engine, expected: &StateDict) {
+/// Compares all maps of a case, and returns their number.
+fn compare(engine: &Engine, expected: &StateDict) -> usize {
     let mut compared = 0;
     for (key, tensor) in expected.iter() {
         let [size, class, name] = key.split('.').collect::<Vec<_>>()[..] else {
@@ -109,7 +110,7 @@ fn compare(engine: &Engine, expected: &StateDict) {
         }
         compared += 1;
     }
-    assert_eq!(compared, 2 * (3 * 2 + 2) + 1);
+    compared
 }
 
 #[test]
@@ -140,7 +141,9 @@ fn maps_equal_those_of_grad_cam_and_captum() {
         let path = folder.path().join(case.replace(':', "-"));
         let engine = engine(path.with_extension("pth"), profile);
         let expected = Checkpoint::open(path.with_extension("safetensors")).unwrap();
-        compare(&engine, expected.state_dict());
+        let compared = compare(&engine, expected.state_dict());
+        let of_head = usize::from(case == "timm-tf:lite0");
+        assert_eq!(compared, 2 * (3 * 2 + 2) + of_head, "{case}");
     }
 }
 
