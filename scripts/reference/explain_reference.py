@@ -8,10 +8,10 @@ A case becomes `CASE.pth` with random calibrated weights and `CASE.safetensors`,
     <size>.images                                  normalised, [1, 3, height, width]
     <size>.<class>.gradcam, .layercam              [height / 32, width / 32], after ReLU, not scaled
     <size>.<class>.occlusion                       [14, 14], the mean drop of the logit per cell
-    <size>.<class>.scorecam, .scorecam_block       at the last activation, and at the output of block 4;
+    <size>.<class>.scorecam, .scorecam_block       at the final activation, and at the output of block 4;
                                                    the former only of lite0, because it takes 1280 passes
 
-Gradients come from autograd, so that the test does not assume what the library does: that at the last activation they
+Gradients come from autograd, so that the test does not assume what the library does: that at the final activation they
 are the classifier's weights.
 """
 
@@ -146,7 +146,7 @@ def check():
             image = models.smooth_images(1, 3, height, width, seed=9)
             class_ = network(image)[0].argmax().item()
             ours = dict(zip(("GradCAM", "LayerCAM"), gradient_maps(network, image, class_)))
-            # At the last activation, the package needs minutes.
+            # At the final activation, the package needs minutes.
             ours["ScoreCAM"] = scorecam(network, image, class_, BLOCK)
             for name, map_ in ours.items():
                 kind = AlignedScoreCAM if name == "ScoreCAM" else getattr(package, name)

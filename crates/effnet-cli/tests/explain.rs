@@ -123,7 +123,7 @@ fn turned(image: &Image, orientation: u32) -> Vec<u8> {
 }
 
 #[test]
-fn the_picture_is_upright_for_every_orientation() {
+fn the_overlay_is_upright_for_every_orientation() {
     let folder = tempfile::tempdir().unwrap();
     let image = photo();
     for orientation in 1..=8 {
@@ -297,7 +297,7 @@ fn what_cannot_be_drawn_is_refused_before_anything_is_written() {
         (&["b.png", "-o", ".", "--force"], "b.png: the output is an input"),
         (
             &["a.tiff", "b.png", "-o", "x.png"],
-            "--output x.png: one file cannot hold the pictures of 2 images",
+            "--output x.png: one file cannot hold the overlays of 2 images",
         ),
         (
             &["a.tiff", "-o", "x.jpg"],
@@ -309,7 +309,7 @@ fn what_cannot_be_drawn_is_refused_before_anything_is_written() {
         ),
         (
             &["a.tiff", "-o", "-", "--raw", "npy"],
-            "--output -: the picture goes to standard output",
+            "--output -: the overlay goes to standard output",
         ),
     ] {
         let output = explain(folder.path(), arguments);
@@ -329,13 +329,13 @@ fn what_cannot_be_drawn_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn the_picture_can_go_to_a_pipe_and_a_full_disk_is_reported() {
+fn the_overlay_can_go_to_a_pipe_and_a_full_disk_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("a.tiff"), turned(&photo(), 1)).unwrap();
     let output = explain(folder.path(), &["a.tiff", "-o", "-"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let picture = Image::decode(&output.stdout, "picture").unwrap();
-    assert!(picture.width() >= 320);
+    let overlay = Image::decode(&output.stdout, "overlay").unwrap();
+    assert!(overlay.width() >= 320);
     assert_eq!(files(folder.path()), ["a.tiff"]);
     for arguments in [&["a.tiff", "-o", "-"][..], &["a.tiff", "--force"]] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();

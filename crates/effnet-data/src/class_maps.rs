@@ -1,4 +1,4 @@
-//! Pictures of what in an image speaks for a class: maps in colour over the photo in grey, side by side.
+//! Overlays of what in an image speaks for a class: maps in colour over the photo in grey, side by side.
 //!
 //! The photo is shown in grey, because its own colours could not be told from those of the map. What the network did
 //! not see, outside its crop, is faded and has no colours at all.
@@ -11,7 +11,7 @@ use crate::PlotError;
 use crate::drawing::{Across, Canvas, Color, Down, FAINT, INK, Label, Rect, width_of};
 use colors::heat;
 
-/// The longest side of a photo in a picture: a larger photo is scaled down.
+/// The longest side of a photo in an overlay: a larger photo is scaled down.
 const LONGEST: usize = 800;
 /// A photo whose sides are all shorter is enlarged, by a whole number.
 const SHORTEST: usize = 320;
@@ -52,7 +52,7 @@ impl ClassPanel {
     }
 }
 
-/// A photo in the size in which pictures show it.
+/// A photo in the size in which overlays show it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DisplayedPhoto {
     image: Image,
@@ -138,7 +138,7 @@ struct Layout {
 impl Layout {
     fn of(photo: &Image, panels: usize, meaning: &str) -> Self {
         let panel = photo.width().max(NARROWEST);
-        // Viewers shrink a large picture to the screen.
+        // Viewers shrink a large overlay to the screen.
         let text = (15 * panel / 420).clamp(15, 26) as u32;
         let header = 2 * text as i32;
         let legend = header + photo.height() as i32;
@@ -344,7 +344,7 @@ mod tests {
 
     /// Returns width and height of a PNG and its pixels.
     fn decoded(png: &[u8]) -> (usize, usize, Vec<Color>) {
-        let image = Image::decode(png, "picture").unwrap();
+        let image = Image::decode(png, "overlay").unwrap();
         let pixels = image.pixels().as_chunks::<3>().0.to_vec();
         (image.width(), image.height(), pixels)
     }

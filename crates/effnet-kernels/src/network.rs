@@ -1,20 +1,21 @@
-//! The packed network, and the memory and threads of a call.
+//! The packed network.
 //!
-//! These are two objects because they are shared differently: a [`Network`] is immutable and serves any number of
-//! threads, while a [`Context`] serves one call at a time. A server holds one network and a few contexts.
+//! It is not one object with its [`Context`], because they are shared differently: a [`Network`] is immutable and
+//! serves any number of threads, while a context serves one call at a time. A server holds one network and a few
+//! contexts.
 
 use std::ffi::CStr;
 use std::ptr::{self, NonNull};
 
 use crate::error::check;
 use crate::raw::{
-    BEST_INSTRUCTION_SET, RawContext, RawNetwork, RawSpec, effnet_context_bytes, effnet_context_free,
-    effnet_context_new, effnet_has_bf16, effnet_network_bytes, effnet_network_classifier_row,
-    effnet_network_feature_shape, effnet_network_free, effnet_network_isa, effnet_network_laps,
-    effnet_network_memory, effnet_network_new, effnet_network_run,
+    BEST_INSTRUCTION_SET, RawNetwork, RawSpec, effnet_has_bf16, effnet_network_bytes,
+    effnet_network_classifier_row, effnet_network_feature_shape, effnet_network_free, effnet_network_isa,
+    effnet_network_laps, effnet_network_memory, effnet_network_new, effnet_network_run,
 };
 use crate::spec::{pointwise, raw, raw_block, small};
-use crate::{Block, Error, Layers};
+use crate::timing::Measured;
+use crate::{Context, Error, Layer, Layers};
 
 /// The instruction sets that kernels are compiled for, in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,25 +29,6 @@ pub enum InstructionSet {
     Avx512 = 3,
     /// The same as [`Avx512`](Self::Avx512), plus AVX512_BF16.
     Avx512Bf16 = 4,
-}
-
-/// A part of the network whose time [`Network::profile`] measures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Layer {
-    /// The first convolution.
-    Stem,
-    /// A block's expansion and depthwise convolution, which are fused.
-    Filter(usize),
-    /// A block's squeeze-and-excitation, up to the sigmoid.
-    Gates(usize),
-    /// A block's scaling, projection and skip connection, which are fused, or its only convolution.
-    Project(usize),
-    /// A block's dense expansion, projection and skip connection, which are fused.
-    Fused(usize),
-    /// The last convolution and global average pooling.
-    Head,
-    /// The classifier.
-    Classifier,
 }
 
 /// Options for packing a [`Network`].
@@ -115,54 +97,6 @@ pub fn has_bf16_instructions() -> bool {
     unsafe { effnet_has_bf16() != 0 }
 }
 
-/// Scratch memory and threads for one call at a time.
-///
-/// Its memory grows to the size that the largest call needs, and is reused. Its threads sleep between calls.
-#[derive(Debug)]
-pub struct Context {
-    handle: NonNull<RawContext>,
-    threads: usize,
-}
-
-// SAFETY: the C++ object is not bound to the thread that created it, and is only used through a mutable reference.
-unsafe impl Send for Context {}
-// SAFETY: a shared reference only reads sizes, which only change through a mutable reference.
-unsafe impl Sync for Context {}
-
-impl Context {
-    /// Starts `threads - 1` threads in addition to the caller's. `threads` is clamped to the range 1 to 1024.
-    ///
-    /// # Errors
-    /// [`Error::Native`] if the system cannot start a thread, [`Error::OutOfMemory`].
-    pub fn new(threads: usize) -> Result<Self, Error> {
-        let threads = threads.clamp(1, 1024);
-        let mut context = ptr::null_mut();
-        // SAFETY: the last argument is valid for writes.
-        check(unsafe { effnet_context_new(small("the threads", threads)?, &raw mut context) })?;
-        let handle = NonNull::new(context).ok_or_else(|| Error::Native("no context was made".to_owned()))?;
-        Ok(Self { handle, threads })
-    }
-
-    /// The number of threads, including the caller's.
-    pub fn threads(&self) -> usize {
-        self.threads
-    }
-
-    /// The number of bytes held between calls.
-    pub fn bytes(&self) -> u64 {
-        // SAFETY: the context is alive.
-        unsafe { effnet_context_bytes(self.handle.as_ptr()) }
-    }
-}
-
-impl Drop for Context {
-    fn drop(&mut self) {
-        // SAFETY: the context was created by `effnet_context_new`, is freed only here, and is not in use
-        // elsewhere.
-        unsafe { effnet_context_free(self.handle.as_ptr()) };
-    }
-}
-
 /// An immutable network, packed for this CPU.
 #[derive(Debug)]
 pub struct Network {
@@ -183,43 +117,6 @@ struct Targets<'a> {
     features: Option<(Endpoint, &'a mut [f32])>,
     /// As many as the network has laps.
     seconds: Option<&'a mut [f64]>,
-}
-
-/// The parts of a block whose times are told apart.
-#[derive(Debug, Clone, Copy)]
-enum Measured {
-    /// Filter, gates and projection.
-    Gated,
-    /// Filter and projection.
-    Ungated,
-    Fused,
-    Convolution,
-}
-
-impl Measured {
-    fn of(block: &Block<'_>) -> Self {
-        match (&block.depthwise, &block.squeeze_excite, &block.expand) {
-            (Some(_), Some(_), _) => Self::Gated,
-            (Some(_), None, _) => Self::Ungated,
-            (None, _, Some(_)) => Self::Fused,
-            (None, _, None) => Self::Convolution,
-        }
-    }
-
-    /// The layers of block `index`, with their part of its three laps.
-    fn layers(self, index: usize, [filter, gates, project]: [f64; 3]) -> Vec<(Layer, f64)> {
-        let rest = gates + project;
-        match self {
-            Self::Gated => vec![
-                (Layer::Filter(index), filter),
-                (Layer::Gates(index), gates),
-                (Layer::Project(index), project),
-            ],
-            Self::Ungated => vec![(Layer::Filter(index), filter), (Layer::Project(index), rest)],
-            Self::Fused => vec![(Layer::Fused(index), filter + rest)],
-            Self::Convolution => vec![(Layer::Project(index), filter + rest)],
-        }
-    }
 }
 
 // SAFETY: the C++ object is immutable once created: all of its functions take it as const.

@@ -1,6 +1,6 @@
 //! Which parts of an image speak for a class.
 //!
-//! The question after every classification is "why?". At the last activation it has an exact answer that costs no more
+//! The question after every classification is "why?". At the final activation it has an exact answer that costs no more
 //! than the classification: pooling and classifier are linear, so the logit of a class is the mean over the pixels of
 //! the activations times the classifier's weights, plus a bias. That product before the mean is the class activation
 //! map (CAM); Grad-CAM at this layer is the same map up to a factor. No gradients are needed, and thus no autograd.
@@ -23,11 +23,11 @@ use perturbation::{Occlusion, Target, weights_of_channels};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ExplainMethod {
-    /// The activations times the classifier's weights of the class: CAM, which is Grad-CAM at the last activation.
+    /// The activations times the classifier's weights of the class: CAM, which is Grad-CAM at the final activation.
     /// The mean of the map is the logit of the class without its bias. One pass per image.
     #[default]
     Cam,
-    /// The same without the weights below 0, so only with what speaks for the class: LayerCAM at the last activation.
+    /// The same without the weights below 0, so only with what speaks for the class: LayerCAM at the final activation.
     /// One pass per image.
     LayerCam,
     /// How much the logit drops when a square of the image is replaced by the mean colour, averaged over the squares

@@ -25,7 +25,7 @@ pub struct ExplainArguments {
     /// Layer whose activations make the map: head, stem or the number of a block (only head with cam and layercam)
     #[arg(long, value_name = "LAYER", default_value = "head")]
     pub layer: LayerChoice,
-    /// Folder for the pictures, or a .png file if there is one image (- for standard output)
+    /// Folder for the overlays, or a .png file if there is one image (- for standard output)
     #[arg(
         long,
         short,
@@ -34,13 +34,13 @@ pub struct ExplainArguments {
         help_heading = "Output"
     )]
     pub output: PathBuf,
-    /// Also write the maps as computed, without scaling and enlarging, next to each picture
+    /// Also write the maps as computed, without scaling and enlarging, next to each overlay
     #[arg(long, value_name = "FORMAT", help_heading = "Output")]
     pub raw: Option<RawFormat>,
     /// Format of the results on standard output [default: text]
     #[arg(long, value_name = "FORMAT", help_heading = "Output")]
     pub format: Option<Format>,
-    /// Overwrite pictures that exist
+    /// Overwrite overlays that exist
     #[arg(long, help_heading = "Output")]
     pub force: bool,
     #[command(flatten)]
@@ -69,10 +69,10 @@ pub struct ExplainArguments {
 /// The value of `--method`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum MethodChoice {
-    /// Activations times the classifier's weights (Grad-CAM at the last activation); one pass
+    /// Activations times the classifier's weights (Grad-CAM at the final activation); one pass
     #[value(alias = "gradcam")]
     Cam,
-    /// Only what speaks for the class (LayerCAM at the last activation); one pass
+    /// Only what speaks for the class (LayerCAM at the final activation); one pass
     Layercam,
     /// How much the logit drops when a square is hidden; 145 passes
     Occlusion,

@@ -28,10 +28,10 @@ use crate::launcher::refuse_group;
 use crate::outputs::Closing;
 use crate::printer::Printer;
 use crate::sink::Sink;
-use files::{Picture, create_folder, plan, write};
+use files::{Overlay, create_folder, plan, write};
 use results::{Explained, Results, frame};
 
-/// An image as the network sees it and as its picture shows it.
+/// An image as the network sees it and as its overlay shows it.
 struct Prepared {
     pixels: Vec<f32>,
     photo: DisplayedPhoto,
@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &ExplainArguments, printer: &Printer) -> anyhow::Re
         start,
         skipped,
     };
-    let pictures = plan(&arguments.output, &images, arguments.raw, arguments.force)?;
+    let overlays = plan(&arguments.output, &images, arguments.raw, arguments.force)?;
     let (zoo, weights) = find(&arguments.model, printer)?;
     let named = options(&arguments.model)
         .with_num_classes(arguments.classes.num_classes)
@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: &ExplainArguments, printer: &Printer) -> anyhow::Re
         None => ExplainedClasses::Best(arguments.top_k),
     };
 
-    create_folder(&arguments.output, &pictures)?;
+    create_folder(&arguments.output, &overlays)?;
     let interrupt = Interrupt::listen();
     let count = images.len();
     let window = decode(images, transform, threads(arguments.threads), &interrupt)?;
@@ -97,9 +97,9 @@ pub(crate) fn run(arguments: &ExplainArguments, printer: &Printer) -> anyhow::Re
         side: transform.image_size,
         results,
     };
-    let mut pictures = pictures.into_iter();
-    while let (Some(decoded), Some(picture)) = (window.take(), pictures.next()) {
-        match command.handle(decoded, &picture, &interrupt, printer) {
+    let mut overlays = overlays.into_iter();
+    while let (Some(decoded), Some(overlay)) = (window.take(), overlays.next()) {
+        match command.handle(decoded, &overlay, &interrupt, printer) {
             Ok(true) => progress.inc(1),
             Ok(false) => break,
             Err(_) if interrupt.is_set() => return Ok(Outcome::Interrupted),
@@ -110,14 +110,14 @@ pub(crate) fn run(arguments: &ExplainArguments, printer: &Printer) -> anyhow::Re
     command.results.sink.finish(count, &closing, &interrupt, printer)
 }
 
-/// Returns the format of the results, or `None` if the picture itself goes to standard output.
+/// Returns the format of the results, or `None` if the overlay itself goes to standard output.
 fn format(arguments: &ExplainArguments) -> anyhow::Result<Option<Format>> {
     if named_file(Some(&arguments.output)).is_some() {
         return Ok(Some(arguments.format.unwrap_or(Format::Text)));
     }
     ensure!(
         arguments.format.is_none() && arguments.raw.is_none(),
-        "--output -: the picture goes to standard output; omit --format and --raw, or write to a folder or file"
+        "--output -: the overlay goes to standard output; omit --format and --raw, or write to a folder or file"
     );
     Ok(None)
 }
@@ -209,11 +209,11 @@ struct Command<'a> {
 }
 
 impl Command<'_> {
-    /// Explains an image, and writes its picture and its result. Returns whether to go on.
+    /// Explains an image, and writes its overlay and its result. Returns whether to go on.
     fn handle(
         &mut self,
         decoded: Decoded<Input, Prepared>,
-        picture: &Picture,
+        overlay: &Overlay,
         interrupt: &Interrupt,
         printer: &Printer,
     ) -> anyhow::Result<bool> {
@@ -229,7 +229,7 @@ impl Command<'_> {
             Err(error) => Err(Failure::of_decoding(&input.name, error)),
         };
         match explained {
-            Ok((prepared, explanation)) => self.write(&input.name, prepared, &explanation, picture)?,
+            Ok((prepared, explanation)) => self.write(&input.name, prepared, &explanation, overlay)?,
             Err(failure) => {
                 printer.failure(&input.name, &failure.reason);
                 self.results.failed(&input.name, &failure)?;
@@ -250,7 +250,7 @@ impl Command<'_> {
         input: &str,
         prepared: &Prepared,
         explanation: &Explanation,
-        picture: &Picture,
+        overlay: &Overlay,
     ) -> anyhow::Result<()> {
         let method = self.explainer.method();
         let classes = explanation.predictions.iter().zip(&explanation.maps);
@@ -260,11 +260,11 @@ impl Command<'_> {
             ClassPanel::new(&prediction.label, percent, size, map.scaled())
         });
         let panels: Vec<ClassPanel> = panels.collect();
-        picture.write(&class_maps_png(&prepared.photo, &panels, meaning(method))?)?;
+        overlay.write(&class_maps_png(&prepared.photo, &panels, meaning(method))?)?;
         let raw = self
             .arguments
             .raw
-            .and_then(|format| Some((format, picture.raw_path(format)?)));
+            .and_then(|format| Some((format, overlay.raw_path(format)?)));
         if let Some((format, path)) = &raw {
             let place = (prepared.size, prepared.region);
             write(
@@ -275,7 +275,7 @@ impl Command<'_> {
         self.results.explained(&Explained {
             input,
             method: method.name(),
-            picture: picture.path().unwrap_or(Path::new("-")),
+            overlay: overlay.path().unwrap_or(Path::new("-")),
             raw: raw.as_ref().map(|(_, path)| &**path),
             region: prepared.region,
             predictions: &explanation.predictions,

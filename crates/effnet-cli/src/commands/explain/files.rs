@@ -1,6 +1,6 @@
-//! The names of the pictures, and how they are written.
+//! The names of the overlays, and how they are written.
 //!
-//! All names are determined before any image is read, so that an existing picture is reported at once and not after an
+//! All names are determined before any image is read, so that an existing overlay is reported at once and not after an
 //! hour.
 
 use std::collections::{HashMap, HashSet};
@@ -17,15 +17,15 @@ use crate::printer::counted;
 use crate::sorting::file_name;
 use crate::written_file::check_kind;
 
-/// Where the picture of an image goes.
+/// Where the overlay of an image goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Picture {
+pub(super) enum Overlay {
     Stdout,
     File(PathBuf),
 }
 
-impl Picture {
-    /// Returns the path of the picture, if it is a file.
+impl Overlay {
+    /// Returns the path of the overlay, if it is a file.
     pub(super) fn path(&self) -> Option<&Path> {
         match self {
             Self::Stdout => None,
@@ -33,7 +33,7 @@ impl Picture {
         }
     }
 
-    /// Returns the path of the raw maps next to the picture.
+    /// Returns the path of the raw maps next to the overlay.
     pub(super) fn raw_path(&self, format: RawFormat) -> Option<PathBuf> {
         let extension = match format {
             RawFormat::Npy => "npy",
@@ -42,7 +42,7 @@ impl Picture {
         Some(self.path()?.with_extension(extension))
     }
 
-    /// Writes the picture. A file appears under its name only when it is complete.
+    /// Writes the overlay. A file appears under its name only when it is complete.
     pub(super) fn write(&self, bytes: &[u8]) -> anyhow::Result<()> {
         match self {
             Self::Stdout => {
@@ -56,7 +56,7 @@ impl Picture {
 }
 
 /// Writes a file, which appears under its name only when it is complete. It is not synced to disk, which can take
-/// longer than everything else: a picture that a power failure takes away is made again.
+/// longer than everything else: an overlay that a power failure takes away is made again.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let replace = |target: PathBuf| {
         let name = format!(".effnet-{}{PARTIAL_SUFFIX}", std::process::id());
@@ -71,21 +71,21 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     written.with_context(|| format!("{}: cannot write this file", path.display()))
 }
 
-/// Returns the picture of each input. `is_forced` allows overwriting.
+/// Returns the overlay of each input. `is_forced` allows overwriting.
 ///
 /// # Errors
-/// If `output` is one file for several images, or a picture or its raw maps exist.
+/// If `output` is one file for several images, or an overlay or its raw maps exist.
 pub(super) fn plan(
     output: &Path,
     inputs: &[Input],
     raw: Option<RawFormat>,
     is_forced: bool,
-) -> anyhow::Result<Vec<Picture>> {
-    let pictures = name(output, inputs)?;
-    let raw_path = |picture: &Picture| picture.raw_path(raw?);
-    let paths = pictures.iter().filter_map(Picture::path).map(Path::to_owned);
+) -> anyhow::Result<Vec<Overlay>> {
+    let overlays = name(output, inputs)?;
+    let raw_path = |overlay: &Overlay| overlay.raw_path(raw?);
+    let paths = overlays.iter().filter_map(Overlay::path).map(Path::to_owned);
     let mut existing = paths
-        .chain(pictures.iter().filter_map(raw_path))
+        .chain(overlays.iter().filter_map(raw_path))
         .filter(|path| path.exists())
         .peekable();
     if let (Some(path), false) = (existing.peek(), is_forced) {
@@ -111,14 +111,14 @@ pub(super) fn plan(
             );
         }
     }
-    Ok(pictures)
+    Ok(overlays)
 }
 
-/// Creates the folder for the pictures, if they do not go to one file.
-pub(super) fn create_folder(output: &Path, pictures: &[Picture]) -> anyhow::Result<()> {
-    if pictures
+/// Creates the folder for the overlays, if they do not go to one file.
+pub(super) fn create_folder(output: &Path, overlays: &[Overlay]) -> anyhow::Result<()> {
+    if overlays
         .iter()
-        .any(|picture| picture.path().is_some_and(|path| path != output))
+        .any(|overlay| overlay.path().is_some_and(|path| path != output))
     {
         std::fs::create_dir_all(output)
             .with_context(|| format!("--output {}: cannot create this folder", output.display()))?;
@@ -126,23 +126,23 @@ pub(super) fn create_folder(output: &Path, pictures: &[Picture]) -> anyhow::Resu
     Ok(())
 }
 
-fn name(output: &Path, inputs: &[Input]) -> anyhow::Result<Vec<Picture>> {
+fn name(output: &Path, inputs: &[Input]) -> anyhow::Result<Vec<Overlay>> {
     let shown = output.display();
-    let one = |picture: Picture| {
+    let one = |overlay: Overlay| {
         ensure!(
             inputs.len() == 1,
-            "--output {shown}: one file cannot hold the pictures of {}; pass a folder",
+            "--output {shown}: one file cannot hold the overlays of {}; pass a folder",
             counted(inputs.len(), "image")
         );
-        Ok(vec![picture])
+        Ok(vec![overlay])
     };
     if named_file(Some(output)).is_none() {
-        return one(Picture::Stdout);
+        return one(Overlay::Stdout);
     }
     let extension = output.extension().map(|extension| extension.to_ascii_lowercase());
     if !output.is_dir() {
         match extension {
-            Some(extension) if extension == "png" => return one(Picture::File(output.to_owned())),
+            Some(extension) if extension == "png" => return one(Overlay::File(output.to_owned())),
             Some(extension) if is_file_type(&extension.to_string_lossy()) => {
                 bail!(
                     "--output {shown}: cannot write .{}, expected .png or a folder",
@@ -156,15 +156,15 @@ fn name(output: &Path, inputs: &[Input]) -> anyhow::Result<Vec<Picture>> {
         }
     }
     let mut used = HashMap::new();
-    let pictures = inputs.iter().map(|input| {
+    let overlays = inputs.iter().map(|input| {
         let name = file_name(input);
         let stem = match name.rfind('.') {
             Some(dot) if dot > 0 => &name[..dot],
             _ => &name,
         };
-        Picture::File(output.join(format!("{}.png", unused(stem, &mut used))))
+        Overlay::File(output.join(format!("{}.png", unused(stem, &mut used))))
     });
-    Ok(pictures.collect())
+    Ok(overlays.collect())
 }
 
 /// Returns whether the extension is that of a kind of file that people expect here. Other names with a dot are folders.

@@ -59,11 +59,11 @@ enum Record<'a> {
     },
 }
 
-/// An image whose picture was written.
+/// An image whose overlay was written.
 pub(super) struct Explained<'a> {
     pub(super) input: &'a str,
     pub(super) method: &'a str,
-    pub(super) picture: &'a Path,
+    pub(super) overlay: &'a Path,
     pub(super) raw: Option<&'a Path>,
     pub(super) region: Region,
     pub(super) predictions: &'a [Prediction],
@@ -88,7 +88,7 @@ pub(super) fn frame(format: Format, top_k: usize) -> Frame {
 /// Writes the results.
 pub(super) struct Results<'a> {
     pub(super) sink: Sink,
-    /// `None` if the picture itself goes to standard output.
+    /// `None` if the overlay itself goes to standard output.
     pub(super) format: Option<Format>,
     /// Whether the text format has one line per input.
     pub(super) is_short: bool,
@@ -107,7 +107,7 @@ impl Results<'_> {
                     model: self.file.variant.name(),
                     weights: &self.file.weights().name,
                     method: explained.method,
-                    image: path(explained.picture),
+                    image: path(explained.overlay),
                     raw: explained.raw.map(path),
                     region: explained.region.into(),
                     predictions: explained.predictions,
@@ -136,7 +136,7 @@ impl Results<'_> {
     }
 
     fn rows(&mut self, explained: &Explained<'_>) -> std::io::Result<()> {
-        let picture = explained.picture.display().to_string();
+        let overlay = explained.overlay.display().to_string();
         for (rank, prediction) in (1..).zip(explained.predictions) {
             self.sink.csv([
                 explained.input,
@@ -145,7 +145,7 @@ impl Results<'_> {
                 &prediction.label,
                 &prediction.logit.to_string(),
                 &prediction.probability.to_string(),
-                &picture,
+                &overlay,
                 "",
             ])?;
         }
@@ -155,17 +155,17 @@ impl Results<'_> {
     fn text(&mut self, explained: &Explained<'_>) -> std::io::Result<()> {
         let bold = self.sink.heading();
         let input = escape::line(explained.input);
-        let picture = explained.picture.display().to_string();
-        let picture = escape::line(&picture);
+        let overlay = explained.overlay.display().to_string();
+        let overlay = escape::line(&overlay);
         self.sink.separate()?;
         if let ([prediction], true) = (explained.predictions, self.is_short) {
             let (percent, label) = (100.0 * prediction.probability, escape::line(&prediction.label));
             return writeln!(
                 self.sink,
-                "{bold}{input}{bold:#}: {label} ({percent:.2} %) -> {picture}"
+                "{bold}{input}{bold:#}: {label} ({percent:.2} %) -> {overlay}"
             );
         }
-        writeln!(self.sink, "{bold}{input}{bold:#} -> {picture}")?;
+        writeln!(self.sink, "{bold}{input}{bold:#} -> {overlay}")?;
         for prediction in explained.predictions {
             let (percent, label) = (100.0 * prediction.probability, escape::line(&prediction.label));
             writeln!(self.sink, "  {percent:6.2} %  {label}")?;
