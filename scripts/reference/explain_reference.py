@@ -68,15 +68,17 @@ def occlusion(network, image, class_):
     height, width = image.shape[2:]
     rows = [cell * height // CELLS for cell in range(CELLS + 1)]
     columns = [cell * width // CELLS for cell in range(CELLS + 1)]
+    places = range(CELLS - HIDDEN + 1)
+    squares = [(row, column) for row in places for column in places]
+    hidden = image.repeat(len(squares), 1, 1, 1)
+    for image_, (row, column) in zip(hidden, squares):
+        image_[:, rows[row] : rows[row + HIDDEN], columns[column] : columns[column + HIDDEN]] = 0
+    logits = torch.cat([network(part)[:, class_] for part in hidden.split(48)])
     drops, covered = torch.zeros(CELLS, CELLS), torch.zeros(CELLS, CELLS)
-    logit = network(image)[0, class_]
-    for row in range(CELLS - HIDDEN + 1):
-        for column in range(CELLS - HIDDEN + 1):
-            hidden = image.clone()
-            hidden[..., rows[row] : rows[row + HIDDEN], columns[column] : columns[column + HIDDEN]] = 0
-            cells = slice(row, row + HIDDEN), slice(column, column + HIDDEN)
-            drops[cells] += logit - network(hidden)[0, class_]
-            covered[cells] += 1
+    for (row, column), drop in zip(squares, network(image)[0, class_] - logits):
+        cells = slice(row, row + HIDDEN), slice(column, column + HIDDEN)
+        drops[cells] += drop
+        covered[cells] += 1
     return drops / covered
 
 
