@@ -98,7 +98,8 @@ def scorecam(network, image, class_, block=None):
 
 
 def make(folder, cases):
-    torch.set_num_threads(2)
+    # Of images this small, several threads would do little but wait for each other.
+    torch.set_num_threads(1)
     for case in cases:
         model, variant = case.split(":")
         network = models.build(model, variant, models.calibrated(model, variant))

@@ -413,7 +413,7 @@ mod tests {
                 [2, 2],
                 vec![0.5; 4],
             );
-            let (one, _, _) = decoded(&class_maps_png(&photo, &[panel.clone()], "x").unwrap());
+            let (one, _, _) = decoded(&class_maps_png(&photo, std::slice::from_ref(&panel), "x").unwrap());
             let (three, _, _) =
                 decoded(&class_maps_png(&photo, &[panel.clone(), panel.clone(), panel], "x").unwrap());
             assert_eq!((one, three), (found, 3 * found + 2 * GAP as usize));
