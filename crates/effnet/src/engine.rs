@@ -55,6 +55,18 @@ impl EngineOptions {
     }
 }
 
+/// The logits of a batch together with the output of a layer.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct EndpointOutput {
+    /// The logits, `[N, classes]`.
+    pub logits: Vec<f32>,
+    /// The output of the layer, row-major.
+    pub features: Vec<f32>,
+    /// The shape of the layer's output, `[N, C, H, W]`.
+    pub shape: [usize; 4],
+}
+
 /// A network prepared for inference on a CPU: batch normalisation folded, weights packed.
 ///
 /// The packed weights never change and are shared by all callers. Each call leases its memory and threads
@@ -168,8 +180,7 @@ impl Engine {
         self.compute(images, Output::Features)
     }
 
-    /// Computes the logits of normalised images and, in the same pass, the output of a layer. Returns both, and the
-    /// shape of the layer's output, `[N, C, H, W]`.
+    /// Computes the logits of normalised images and, in the same pass, the output of a layer.
     ///
     /// # Errors
     /// Same as [`Backend::run`], also for a network without a classifier and for a block that does not exist.
@@ -177,7 +188,7 @@ impl Engine {
         &self,
         images: Images<'_>,
         endpoint: Endpoint,
-    ) -> Result<(Vec<f32>, Vec<f32>, [usize; 4]), BackendError> {
+    ) -> Result<EndpointOutput, BackendError> {
         let rows = self.network.output_shape(images.shape(), Output::Logits)?;
         let shape = self.network.endpoint_shape(images.shape(), endpoint)?;
         let mut logits = vec![0.0; rows.iter().product()];
@@ -190,7 +201,11 @@ impl Engine {
             &mut logits,
             (endpoint, &mut features),
         )?;
-        Ok((logits, features, shape))
+        Ok(EndpointOutput {
+            logits,
+            features,
+            shape,
+        })
     }
 
     /// Shape of a layer's output, `[N, C, H, W]`, for images of this shape.

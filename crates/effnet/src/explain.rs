@@ -195,7 +195,8 @@ impl Explainer {
             }
             .into());
         }
-        let (logits, activations, shape) = self.engine.run_with_endpoint(image, self.options.layer)?;
+        let output = self.engine.run_with_endpoint(image, self.options.layer)?;
+        let (logits, activations, shape) = (output.logits, output.features, output.shape);
         let predictions = choose(rank(&logits, labels, 0)?, classes)?;
         let chosen: Vec<usize> = predictions.iter().map(|prediction| prediction.class).collect();
         let [_, channels, height, width] = shape;
@@ -226,7 +227,7 @@ impl Explainer {
                 weights.iter().map(|weights| combined(weights)).collect()
             }
         };
-        let values = maps.iter().flat_map(|map| map.values());
+        let values = maps.iter().flat_map(ClassMap::values);
         if let Some(&number) = values.into_iter().find(|value| !value.is_finite()) {
             let (what, place) = ("class", chosen[0]);
             return Err(NotFinite { what, place, number }.into());

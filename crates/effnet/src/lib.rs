@@ -37,7 +37,7 @@ pub use effnet_checkpoint::{Checkpoint, StateDict};
 pub use effnet_data::{BoxError, DecodeFailure};
 pub use effnet_hub::{Hub, HubConfig, Manifest, Progress};
 pub use effnet_kernels::{Endpoint, Layer};
-pub use engine::{Engine, EngineOptions};
+pub use engine::{EndpointOutput, Engine, EngineOptions};
 pub use error::Error;
 pub use explain::{
     ClassMap, ExplainError, ExplainMethod, ExplainOptions, ExplainedClasses, Explainer, Explanation,

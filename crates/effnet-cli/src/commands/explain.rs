@@ -20,6 +20,7 @@ use crate::arguments::{ExplainArguments, Format};
 use crate::destination::named_file;
 use crate::execution::threads;
 use crate::failure::Failure;
+use crate::frame::Frame;
 use crate::inference::{find, of_labels, options, warn};
 use crate::input::Input;
 use crate::inputs::{self, Inputs};
@@ -80,7 +81,7 @@ pub(crate) fn run(arguments: &ExplainArguments, printer: &Printer) -> anyhow::Re
     announce(&explainer, transform.image_size, count, printer)?;
     let sink = match format {
         Some(format) => Sink::open(None, &frame(format, arguments.top_k))?,
-        None => Sink::open(None, &Default::default())?,
+        None => Sink::open(None, &Frame::default())?,
     };
     let progress = sink.progress(count, printer);
     let results = Results {

@@ -1,6 +1,6 @@
 //! The maps as they were computed, for programs: a NumPy array, or JSON that also says what they cover.
 
-use effnet::{Explanation, Prediction};
+use effnet::{ClassMap, Explanation, Prediction};
 use effnet_image::Region;
 use serde::Serialize;
 
@@ -32,7 +32,6 @@ pub(super) fn content(
     match format {
         RawFormat::Npy => Ok(npy(explanation)),
         RawFormat::Json => {
-            let rows = |map: &'_ effnet::ClassMap| map.width();
             let maps = explanation.maps.iter();
             let mut text = serde_json::to_vec(&Raw {
                 schema: SCHEMA,
@@ -41,7 +40,9 @@ pub(super) fn content(
                 image_size,
                 region: region.into(),
                 predictions: &explanation.predictions,
-                maps: maps.map(|map| map.values().chunks(rows(map)).collect()).collect(),
+                maps: maps
+                    .map(|map| map.values().chunks(map.width()).collect())
+                    .collect(),
             })?;
             text.push(b'\n');
             Ok(text)
@@ -67,7 +68,7 @@ fn npy(explanation: &Explanation) -> Vec<u8> {
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend((header.len() as u16).to_le_bytes());
     bytes.extend(header.bytes());
-    for value in maps.iter().flat_map(|map| map.values()) {
+    for value in maps.iter().flat_map(ClassMap::values) {
         bytes.extend(value.to_le_bytes());
     }
     bytes
