@@ -9,6 +9,7 @@
 mod evaluate;
 mod examples;
 mod execution;
+mod explain;
 mod export;
 mod features;
 mod images;
@@ -26,6 +27,7 @@ use effnet_architecture::Interpolation;
 
 pub use evaluate::{EvaluateArguments, TableFormat};
 pub use execution::{DeviceChoice, EngineChoice, ExecutionArguments};
+pub use explain::{ExplainArguments, LayerChoice, MethodChoice, RawFormat};
 pub use export::{ExportArguments, ExportType};
 pub use features::{FeaturesArguments, FeaturesFormat};
 pub use images::{ClassifyArguments, Format, InputArguments, SortingArguments};
@@ -99,6 +101,9 @@ pub enum Command {
     /// Extract feature vectors (embeddings) from images
     #[command(after_help = examples::FEATURES)]
     Features(Box<FeaturesArguments>),
+    /// Draw which parts of an image speak for a class
+    #[command(after_help = examples::EXPLAIN)]
+    Explain(Box<ExplainArguments>),
     /// Describe a checkpoint: container, scheme, variant, tensors
     #[command(after_help = examples::INSPECT)]
     Inspect(InspectArguments),

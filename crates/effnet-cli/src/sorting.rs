@@ -189,7 +189,7 @@ fn numbered(name: &str) -> impl Iterator<Item = String> {
 }
 
 /// Returns the name of the file: the last part of the input's name.
-fn file_name(input: &Input) -> String {
+pub(crate) fn file_name(input: &Input) -> String {
     if let Some(name) = input.own_file().and_then(Path::file_name) {
         // The system's file name need not be UTF-8, but the name of a copy is.
         return name.to_string_lossy().into_owned();

@@ -76,6 +76,16 @@ impl Canvas {
         self.blend(x, y, color, 1.0);
     }
 
+    /// Sets the colours of pixels from `(x, y)` to the right.
+    pub(crate) fn row(&mut self, (x, y): (i32, i32), colors: &[Color]) {
+        let inside = x >= 0 && y >= 0 && y < self.height && x < self.width;
+        if inside {
+            let count = colors.len().min((self.width - x) as usize);
+            let start = y as usize * self.width as usize + x as usize;
+            self.pixels[3 * start..3 * (start + count)].copy_from_slice(colors[..count].as_flattened());
+        }
+    }
+
     pub(crate) fn fill(&mut self, rect: Rect, color: Color) {
         for y in rect.top.max(0)..rect.bottom.min(self.height) {
             for x in rect.left.max(0)..rect.right.min(self.width) {
@@ -126,10 +136,20 @@ impl Canvas {
 
     /// Encodes the canvas as a PNG.
     pub(crate) fn into_png(self) -> Result<Vec<u8>, PlotError> {
+        self.encode(png::Compression::Balanced)
+    }
+
+    /// Encodes a canvas with photos, which hardly get smaller if the encoder takes its time.
+    pub(crate) fn into_fast_png(self) -> Result<Vec<u8>, PlotError> {
+        self.encode(png::Compression::Fast)
+    }
+
+    fn encode(self, compression: png::Compression) -> Result<Vec<u8>, PlotError> {
         let mut bytes = Vec::new();
         let mut encoder = png::Encoder::new(&mut bytes, self.width as u32, self.height as u32);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
+        encoder.set_compression(compression);
         let mut writer = encoder.write_header().map_err(failed)?;
         writer.write_image_data(&self.pixels).map_err(failed)?;
         writer.finish().map_err(failed)?;

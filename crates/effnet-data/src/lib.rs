@@ -2,6 +2,7 @@
 
 mod archive;
 mod class_folders;
+mod class_maps;
 mod classes;
 mod confusion_plot;
 mod curves;
@@ -27,6 +28,7 @@ mod transform;
 mod window;
 
 pub use archive::{Archive, ArchiveDataset, ArchiveError, Forward, TarKind, TarMember, ZipFile, walk_tar};
+pub use class_maps::{ClassPanel, DisplayedPhoto, class_maps_png};
 pub use confusion_plot::{confusion_png, write_confusion_csv};
 pub use curves::{Curve, Panel, curves_png};
 pub use dataset::{Dataset, Subset};

@@ -22,6 +22,6 @@ pub use format::Format;
 pub use image::Image;
 pub use normalize::{IMAGENET_MEAN, IMAGENET_STD, INCEPTION_MEAN, INCEPTION_STD};
 pub use options::{Alpha, DecodeOptions};
-pub use rectangle::Rectangle;
+pub use rectangle::{Rectangle, Region};
 pub use transform::{EvalTransform, ResizeMode};
 pub use warning::ImageWarning;

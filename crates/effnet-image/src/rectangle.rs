@@ -1,4 +1,4 @@
-//! A rectangle of pixels.
+//! Rectangles of pixels, and between pixels.
 
 /// A rectangle of pixels in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,5 +20,31 @@ impl Rectangle {
             length > 0 && start.checked_add(length).is_some_and(|end| end <= side)
         };
         fits(self.left, self.width, width) && fits(self.top, self.height, height)
+    }
+}
+
+/// A part of an image whose borders need not lie between pixels, nor in the image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Region {
+    /// The left border; 0 is the left border of the image.
+    pub left: f64,
+    /// The upper border.
+    pub top: f64,
+    /// Width in pixels.
+    pub width: f64,
+    /// Height in pixels.
+    pub height: f64,
+}
+
+impl Region {
+    /// Returns the same part of an image that was scaled by these factors.
+    #[must_use]
+    pub fn scaled(self, across: f64, down: f64) -> Self {
+        Self {
+            left: self.left * across,
+            top: self.top * down,
+            width: self.width * across,
+            height: self.height * down,
+        }
     }
 }

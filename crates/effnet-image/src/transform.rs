@@ -2,7 +2,7 @@
 
 use crate::normalize::{IMAGENET_MEAN, IMAGENET_STD, check, check_destination, normalize};
 use crate::resize::{View, resize_region};
-use crate::{Image, ImageError, Interpolation, Rectangle};
+use crate::{Image, ImageError, Interpolation, Rectangle, Region};
 
 /// The size to which an image is resized before the center crop.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -104,7 +104,7 @@ impl EvalTransform {
     /// # Errors
     /// The errors of [`EvalTransform::apply`].
     pub fn crop(&self, image: &Image) -> Result<Image, ImageError> {
-        let (width, height) = self.resized(image)?;
+        let (width, height) = self.resized_size(image.width(), image.height())?;
         let size = self.image_size;
         let (left, pad_left, kept_width) = center(width, size);
         let (top, pad_top, kept_height) = center(height, size);
@@ -126,14 +126,37 @@ impl EvalTransform {
         Ok(Image::from_parts(size, size, padded))
     }
 
+    /// Returns the part of an image of `width` x `height` pixels that the network sees. It sticks out of the image
+    /// where the crop is padded with black.
+    ///
+    /// # Errors
+    /// The errors of [`EvalTransform::check`].
+    pub fn visible_region(&self, width: usize, height: usize) -> Result<Region, ImageError> {
+        let resized = self.resized_size(width.max(1), height.max(1))?;
+        let along = |side: usize, resized: usize| {
+            let resized = resized.max(1);
+            let scale = side as f64 / resized as f64;
+            let (start, padding, _) = center(resized, self.image_size);
+            let offset = start as f64 - padding as f64;
+            (offset * scale, self.image_size as f64 * scale)
+        };
+        let (left, width) = along(width, resized.0);
+        let (top, height) = along(height, resized.1);
+        Ok(Region {
+            left,
+            top,
+            width,
+            height,
+        })
+    }
+
     /// Returns width and height after the resize (torchvision's `_compute_resized_output_size`).
-    fn resized(&self, image: &Image) -> Result<(usize, usize), ImageError> {
+    fn resized_size(&self, width: usize, height: usize) -> Result<(usize, usize), ImageError> {
         self.check()?;
         let short_target = self.resize_target();
         if let ResizeMode::Squash(_) = self.resize {
             return Ok((short_target, short_target));
         }
-        let (width, height) = (image.width(), image.height());
         let (short, long) = (width.min(height), width.max(height));
         // Python divides floats and truncates.
         let long_target = (short_target.saturating_mul(long) as f64 / short as f64) as usize;
@@ -171,4 +194,81 @@ fn center(side: usize, crop: usize) -> (usize, usize, usize) {
     // Python's `round` rounds halves to even.
     let start = ((side - crop) as f64 / 2.0).round_ties_even() as usize;
     (start, 0, crop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Marks one pixel of an image, and returns where the transform moves it, as the weighted mean.
+    fn moved(
+        transform: &EvalTransform,
+        (width, height): (usize, usize),
+        (x, y): (usize, usize),
+    ) -> (f64, f64) {
+        let mut pixels = vec![0; width * height * 3];
+        for side in 0..64 {
+            let at = (y + side / 8) * width + x + side % 8;
+            pixels[3 * at..3 * at + 3].fill(255);
+        }
+        let seen = transform.crop(&Image::from_parts(width, height, pixels)).unwrap();
+        let (mut total, mut across, mut down) = (0.0, 0.0, 0.0);
+        for (index, pixel) in seen.pixels().as_chunks::<3>().0.iter().enumerate() {
+            let weight = f64::from(pixel[0]);
+            total += weight;
+            across += weight * ((index % transform.image_size) as f64 + 0.5);
+            down += weight * ((index / transform.image_size) as f64 + 0.5);
+        }
+        (across / total, down / total)
+    }
+
+    #[test]
+    fn the_visible_region_undoes_resize_crop_and_padding() {
+        let bilinear = Interpolation::Bilinear;
+        for (transform, size, corner) in [
+            (EvalTransform::with_crop_pct(224, 0.875), (640, 400), (300, 150)),
+            (EvalTransform::with_crop_pct(100, 0.5), (301, 517), (140, 230)),
+            // Larger than the resized image, on one side or on both.
+            (
+                EvalTransform::with_resize_size(200, 100, bilinear),
+                (400, 150),
+                (180, 60),
+            ),
+            (
+                EvalTransform::with_resize_size(99, 60, bilinear),
+                (60, 61),
+                (11, 40),
+            ),
+            (
+                EvalTransform {
+                    resize: ResizeMode::Squash(0.9),
+                    ..EvalTransform::with_crop_pct(224, 0.9)
+                },
+                (640, 300),
+                (80, 200),
+            ),
+        ] {
+            let region = transform.visible_region(size.0, size.1).unwrap();
+            let found = moved(&transform, size, corner);
+            let side = transform.image_size as f64;
+            let back = (
+                region.left + found.0 * region.width / side,
+                region.top + found.1 * region.height / side,
+            );
+            let center = (corner.0 as f64 + 4.0, corner.1 as f64 + 4.0);
+            let distance = (back.0 - center.0).hypot(back.1 - center.1);
+            assert!(distance < 0.75, "{transform:?}: {back:?}, expected {center:?}");
+        }
+    }
+
+    #[test]
+    fn one_pixel_is_seen_as_a_whole() {
+        let region = EvalTransform::with_crop_pct(224, 1.0)
+            .visible_region(1, 1)
+            .unwrap();
+        assert_eq!(
+            (region.left, region.top, region.width, region.height),
+            (0.0, 0.0, 1.0, 1.0)
+        );
+    }
 }

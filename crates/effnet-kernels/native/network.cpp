@@ -121,10 +121,20 @@ size_t Context::bytes() const noexcept {
     return total;
 }
 
-Shape Network::feature_shape(Shape size) const {
-    size = stem_.window.output(size);
-    for (const auto& block : blocks_) size = block.window.output(size);
-    return size;
+Shape Network::feature_shape(int step, Shape size) const {
+    // The head does not change the shape.
+    return outputs(size).at(std::min<size_t>(step, blocks_.size()));
+}
+
+int Network::channels(int step) const {
+    if (step == 0) return stem_.outputs;
+    return step == int(blocks_.size()) + 1 ? head_.outputs : blocks_.at(step - 1).project.outputs;
+}
+
+void Network::classifier_row(int output, float* row) const {
+    if (!has_classifier_ || output < 0 || output >= classifier_.outputs)
+        throw std::invalid_argument("the classifier does not have this output");
+    unpack_row(classifier_, kernels_.panel_blocks, output, row);
 }
 
 // Returns the number of strips of rows into which a block's output is divided, such that one panel of each strip's

@@ -121,16 +121,20 @@ private:
 class Network {
 public:
     explicit Network(const effnet_network_spec& spec);
-    // `images` [count][inputs][height][width]. Exactly one of the outputs is not null: `logits` [count][classes],
-    // `pooled` [count][features] or `features` [count][features][h][w]. If `seconds` is not null, the time of each
-    // of the `laps()` parts is added to its values. Each time is the mean over the threads. Time spent waiting for
+    // `images` [count][inputs][height][width]. The outputs that are not null are computed: `logits` [count][classes],
+    // `pooled` [count][features], and `features` [count][channels][h][w], the output of `step`: 0 is the stem, 1 to n
+    // the blocks, n + 1 the head. If `seconds` is not null, the time of each of the `laps()` parts is added to its values. Each time is the mean over the threads. Time spent waiting for
     // another thread counts towards the part that follows.
     void run(Context& context, const float* images, int count, Shape size, float* logits, float* pooled,
-             float* features, double* seconds) const;
+             float* features, int step, double* seconds) const;
     // The number of timed parts: the stem; three per block (expansion and depthwise convolution, gates,
     // projection); the head; the classifier.
     int laps() const noexcept { return 3 + 3 * int(blocks_.size()); }
-    Shape feature_shape(Shape size) const;
+    // The shape of the output of a step. Throws if there is no such step.
+    Shape feature_shape(int step, Shape size) const;
+    int channels(int step) const;
+    // Writes the weights of one of the classifier's outputs, which are rounded if the network is in bfloat16.
+    void classifier_row(int output, float* row) const;
     // Computes the bytes of a context's activations per thread and per image of the batch.
     void memory(Shape size, size_t& thread, size_t& image) const;
     // Returns the bytes of the packed weights.

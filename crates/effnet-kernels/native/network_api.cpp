@@ -27,12 +27,13 @@ const char* effnet_network_isa(const Network* network) noexcept { return network
 
 uint64_t effnet_network_bytes(const Network* network) noexcept { return network->bytes(); }
 
-effnet_result effnet_network_feature_shape(const Network* network, int32_t height, int32_t width,
+effnet_result effnet_network_feature_shape(const Network* network, int32_t step, int32_t height, int32_t width,
                                            int32_t* shape) noexcept {
     return guarded([&] {
-        const auto out = network->feature_shape({height, width});
-        shape[0] = out.height;
-        shape[1] = out.width;
+        const auto out = network->feature_shape(step, {height, width});
+        shape[0] = network->channels(step);
+        shape[1] = out.height;
+        shape[2] = out.width;
     });
 }
 
@@ -48,6 +49,10 @@ effnet_result effnet_network_memory(const Network* network, int32_t height, int3
 
 int32_t effnet_network_laps(const Network* network) noexcept { return network->laps(); }
 
+effnet_result effnet_network_classifier_row(const Network* network, int32_t output, float* row) noexcept {
+    return guarded([&] { network->classifier_row(output, row); });
+}
+
 effnet_result effnet_context_new(int32_t threads, Context** context) noexcept {
     return guarded([&] { *context = new Context(threads); });
 }
@@ -58,9 +63,9 @@ uint64_t effnet_context_bytes(const Context* context) noexcept { return context-
 
 effnet_result effnet_network_run(const Network* network, Context* context, const float* images, int32_t count,
                                  int32_t height, int32_t width, float* logits, float* pooled, float* features,
-                                 double* seconds) noexcept {
+                                 int32_t step, double* seconds) noexcept {
     return guarded([&] {
-        network->run(*context, images, count, {height, width}, logits, pooled, features, seconds);
+        network->run(*context, images, count, {height, width}, logits, pooled, features, step, seconds);
     });
 }
 

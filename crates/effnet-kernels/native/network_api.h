@@ -66,12 +66,14 @@ effnet_result effnet_network_new(const effnet_network_spec* spec, effnet::Networ
 void effnet_network_free(effnet::Network* network) noexcept;
 const char* effnet_network_isa(const effnet::Network* network) noexcept;
 uint64_t effnet_network_bytes(const effnet::Network* network) noexcept;
-// Writes height and width to `shape`.
-effnet_result effnet_network_feature_shape(const effnet::Network* network, int32_t height, int32_t width,
-                                           int32_t* shape) noexcept;
+// Writes channels, height and width of the output of a step to `shape`.
+effnet_result effnet_network_feature_shape(const effnet::Network* network, int32_t step, int32_t height,
+                                           int32_t width, int32_t* shape) noexcept;
 effnet_result effnet_network_memory(const effnet::Network* network, int32_t height, int32_t width, uint64_t* thread,
                                     uint64_t* image) noexcept;
 int32_t effnet_network_laps(const effnet::Network* network) noexcept;
+// Writes the classifier's weights for one class, `[features]`, as they are multiplied.
+effnet_result effnet_network_classifier_row(const effnet::Network* network, int32_t output, float* row) noexcept;
 
 effnet_result effnet_context_new(int32_t threads, effnet::Context** context) noexcept;
 void effnet_context_free(effnet::Context* context) noexcept;
@@ -80,7 +82,7 @@ uint64_t effnet_context_bytes(const effnet::Context* context) noexcept;
 // Calls `Network::run`.
 effnet_result effnet_network_run(const effnet::Network* network, effnet::Context* context, const float* images,
                                  int32_t count, int32_t height, int32_t width, float* logits, float* pooled,
-                                 float* features, double* seconds) noexcept;
+                                 float* features, int32_t step, double* seconds) noexcept;
 
 int32_t effnet_has_bf16() noexcept;
 int32_t effnet_keep_freed_memory() noexcept;

@@ -35,6 +35,13 @@ uint16_t round_bf16(float value) noexcept {
     return uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
+float widen_bf16(uint16_t value) noexcept {
+    const uint32_t bits = uint32_t(value) << 16;
+    float wide;
+    std::memcpy(&wide, &bits, sizeof wide);
+    return wide;
+}
+
 int Window::before(int size) const noexcept {
     const int output = (size + stride - 1) / stride;
     const int total = (output - 1) * stride + kernel - size;
@@ -112,6 +119,16 @@ Dense pack_dense(const effnet_convolution& layer, int panel_blocks, bool narrow)
             dense.weight.as<float>()[base + size_t(row) * width + column] = value;
     });
     return dense;
+}
+
+void unpack_row(const Dense& dense, int panel_blocks, int output, float* row) noexcept {
+    const int columns = panel_blocks * BLOCK, panel = output / columns, column = output % columns;
+    const int width = width_of(panel, columns, dense.outputs);
+    const size_t base = panel * dense.panel_elements;
+    for (int i = 0; i < dense.inputs; ++i)
+        row[i] = dense.narrow
+            ? widen_bf16(dense.weight.as<uint16_t>()[base + size_t(i / 2) * 2 * width + 2 * column + i % 2])
+            : dense.weight.as<float>()[base + size_t(i) * width + column];
 }
 
 StemLayer pack_stem(const effnet_convolution& layer, int panel_blocks) {

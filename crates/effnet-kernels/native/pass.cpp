@@ -51,6 +51,7 @@ struct Network::Pass {
     Shape size;
     const std::vector<Shape>& shapes; // of the outputs of stem and blocks
     float *logits, *pooled, *features;
+    const int feature_step;
     const Member& self;
     Stopwatch watch;
 
@@ -314,7 +315,7 @@ struct Network::Pass {
         }
     }
 
-    // Runs the head, and stores the mean of its activations over the pixels or, if requested, the activations.
+    // Runs the head, and stores its activations or their means over the pixels, as requested.
     void head(const Member& team, int image, Shape shape, const char* input) noexcept {
         team.each(net.head_.panels, [&](int panel) noexcept {
             Product product = panel_of(net.head_, panel, input, plane(shape), shape.pixels());
@@ -324,10 +325,23 @@ struct Network::Pass {
             product.activation = net.activation_;
             widen(net.head_, product);
             const int first = panel * kernels.panel_blocks * BLOCK;
-            if (features)
+            if (features && feature_step == head_step)
                 store_features(image, shape, first, product.blocks, activations);
-            else
-                store_means(image, shape, first, product.blocks, activations);
+            if (logits || pooled) store_means(image, shape, first, product.blocks, activations);
+        });
+    }
+
+    // Copies the output of the stem or of a block into the caller's [channels][pixels].
+    void store_step(const Member& team, int image, int step, Shape shape, const char* output) noexcept {
+        const int channels = net.channels(step), pixels = shape.pixels();
+        team.each(channels, [&](int c) noexcept {
+            float* to = features + (size_t(image) * channels + c) * pixels;
+            const size_t from = c / BLOCK * plane(shape) + c % BLOCK;
+            for (int i = 0; i < pixels; ++i) {
+                const size_t at = from + size_t(i) * BLOCK;
+                to[i] = net.narrow(step) ? widen_bf16(reinterpret_cast<const uint16_t*>(output)[at])
+                                         : reinterpret_cast<const float*>(output)[at];
+            }
         });
     }
 
@@ -393,16 +407,16 @@ struct Network::Pass {
                 if (net.blocks_[step - 1].kind != BlockKind::mbconv) {
                     dense(team, step, in, out, input, output);
                     for (int part = -2; part <= 0; ++part) watch.lap(3 * step + part);
-                    input = output;
-                    continue;
+                } else {
+                    filter(team, step, in, out, input, shared);
+                    watch.lap(3 * step - 2);
+                    gates(net.blocks_[step - 1], in, out, shared);
+                    watch.lap(3 * step - 1);
+                    project(team, step, out, input, output, shared);
+                    watch.lap(3 * step);
                 }
-                filter(team, step, in, out, input, shared);
-                watch.lap(3 * step - 2);
-                gates(net.blocks_[step - 1], in, out, shared);
-                watch.lap(3 * step - 1);
-                project(team, step, out, input, output, shared);
-                watch.lap(3 * step);
             }
+            if (features && step == feature_step) store_step(team, image, step, out, output);
             input = output;
         }
     }
@@ -428,13 +442,13 @@ struct Network::Pass {
 };
 
 void Network::run(Context& context, const float* images, int count, Shape size, float* logits, float* pooled,
-                  float* features, double* seconds) const {
+                  float* features, int step, double* seconds) const {
     const std::vector<Shape> shapes = prepare(context, count, size);
     const int threads = context.threads();
     std::vector<double> times(seconds ? size_t(threads) * laps() : 0);
     context.team_.run([&](const Member& self) noexcept {
         const Stopwatch watch{seconds ? times.data() + size_t(self.index) * laps() : nullptr};
-        Pass{*this, context, images, count, size, shapes, logits, pooled, features, self, watch}.run();
+        Pass{*this, context, images, count, size, shapes, logits, pooled, features, step, self, watch}.run();
     });
     for (size_t i = 0; i < times.size(); ++i) seconds[i % laps()] += times[i] / threads;
 }

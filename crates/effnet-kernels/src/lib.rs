@@ -3,16 +3,20 @@
 #![allow(unsafe_code)]
 
 pub mod boundary;
+mod context;
 mod error;
 mod layers;
 mod memory;
 mod network;
 mod raw;
 mod spec;
+mod timing;
 
+pub use context::Context;
 pub use error::Error;
 pub use layers::{Activation, Block, Convolution, Layers, Padding, SqueezeExcite};
 pub use memory::keep_freed_memory;
 pub use network::{
-    ActivationMemory, Context, InstructionSet, Layer, Network, NetworkOptions, Output, has_bf16_instructions,
+    ActivationMemory, Endpoint, InstructionSet, Network, NetworkOptions, Output, has_bf16_instructions,
 };
+pub use timing::Layer;

@@ -1,20 +1,21 @@
-//! The packed network, and the memory and threads of a call.
+//! The packed network.
 //!
-//! These are two objects because they are shared differently: a [`Network`] is immutable and serves any number of
-//! threads, while a [`Context`] serves one call at a time. A server holds one network and a few contexts.
+//! It is not one object with its [`Context`], because they are shared differently: a [`Network`] is immutable and
+//! serves any number of threads, while a context serves one call at a time. A server holds one network and a few
+//! contexts.
 
 use std::ffi::CStr;
 use std::ptr::{self, NonNull};
 
 use crate::error::check;
 use crate::raw::{
-    BEST_INSTRUCTION_SET, RawContext, RawNetwork, RawSpec, effnet_context_bytes, effnet_context_free,
-    effnet_context_new, effnet_has_bf16, effnet_network_bytes, effnet_network_feature_shape,
-    effnet_network_free, effnet_network_isa, effnet_network_laps, effnet_network_memory, effnet_network_new,
-    effnet_network_run,
+    BEST_INSTRUCTION_SET, RawNetwork, RawSpec, effnet_has_bf16, effnet_network_bytes,
+    effnet_network_classifier_row, effnet_network_feature_shape, effnet_network_free, effnet_network_isa,
+    effnet_network_laps, effnet_network_memory, effnet_network_new, effnet_network_run,
 };
 use crate::spec::{pointwise, raw, raw_block, small};
-use crate::{Block, Error, Layers};
+use crate::timing::Measured;
+use crate::{Context, Error, Layer, Layers};
 
 /// The instruction sets that kernels are compiled for, in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,25 +29,6 @@ pub enum InstructionSet {
     Avx512 = 3,
     /// The same as [`Avx512`](Self::Avx512), plus AVX512_BF16.
     Avx512Bf16 = 4,
-}
-
-/// A part of the network whose time [`Network::profile`] measures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Layer {
-    /// The first convolution.
-    Stem,
-    /// A block's expansion and depthwise convolution, which are fused.
-    Filter(usize),
-    /// A block's squeeze-and-excitation, up to the sigmoid.
-    Gates(usize),
-    /// A block's scaling, projection and skip connection, which are fused, or its only convolution.
-    Project(usize),
-    /// A block's dense expansion, projection and skip connection, which are fused.
-    Fused(usize),
-    /// The last convolution and global average pooling.
-    Head,
-    /// The classifier.
-    Classifier,
 }
 
 /// Options for packing a [`Network`].
@@ -88,6 +70,18 @@ pub enum Output {
     Features,
 }
 
+/// A layer whose output a call can return besides the logits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Endpoint {
+    /// The activations of the stem.
+    Stem,
+    /// The output of a block, counted from 0.
+    Block(usize),
+    /// The activations of the head, before pooling.
+    #[default]
+    Head,
+}
+
 /// The number of bytes that a call of a [`Network`] uses for activations, and that its context keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActivationMemory {
@@ -103,54 +97,6 @@ pub fn has_bf16_instructions() -> bool {
     unsafe { effnet_has_bf16() != 0 }
 }
 
-/// Scratch memory and threads for one call at a time.
-///
-/// Its memory grows to the size that the largest call needs, and is reused. Its threads sleep between calls.
-#[derive(Debug)]
-pub struct Context {
-    handle: NonNull<RawContext>,
-    threads: usize,
-}
-
-// SAFETY: the C++ object is not bound to the thread that created it, and is only used through a mutable reference.
-unsafe impl Send for Context {}
-// SAFETY: a shared reference only reads sizes, which only change through a mutable reference.
-unsafe impl Sync for Context {}
-
-impl Context {
-    /// Starts `threads - 1` threads in addition to the caller's. `threads` is clamped to the range 1 to 1024.
-    ///
-    /// # Errors
-    /// [`Error::Native`] if the system cannot start a thread, [`Error::OutOfMemory`].
-    pub fn new(threads: usize) -> Result<Self, Error> {
-        let threads = threads.clamp(1, 1024);
-        let mut context = ptr::null_mut();
-        // SAFETY: the last argument is valid for writes.
-        check(unsafe { effnet_context_new(small("the threads", threads)?, &raw mut context) })?;
-        let handle = NonNull::new(context).ok_or_else(|| Error::Native("no context was made".to_owned()))?;
-        Ok(Self { handle, threads })
-    }
-
-    /// The number of threads, including the caller's.
-    pub fn threads(&self) -> usize {
-        self.threads
-    }
-
-    /// The number of bytes held between calls.
-    pub fn bytes(&self) -> u64 {
-        // SAFETY: the context is alive.
-        unsafe { effnet_context_bytes(self.handle.as_ptr()) }
-    }
-}
-
-impl Drop for Context {
-    fn drop(&mut self) {
-        // SAFETY: the context was created by `effnet_context_new`, is freed only here, and is not in use
-        // elsewhere.
-        unsafe { effnet_context_free(self.handle.as_ptr()) };
-    }
-}
-
 /// An immutable network, packed for this CPU.
 #[derive(Debug)]
 pub struct Network {
@@ -163,41 +109,14 @@ pub struct Network {
     blocks: Vec<Measured>,
 }
 
-/// The parts of a block whose times are told apart.
-#[derive(Debug, Clone, Copy)]
-enum Measured {
-    /// Filter, gates and projection.
-    Gated,
-    /// Filter and projection.
-    Ungated,
-    Fused,
-    Convolution,
-}
-
-impl Measured {
-    fn of(block: &Block<'_>) -> Self {
-        match (&block.depthwise, &block.squeeze_excite, &block.expand) {
-            (Some(_), Some(_), _) => Self::Gated,
-            (Some(_), None, _) => Self::Ungated,
-            (None, _, Some(_)) => Self::Fused,
-            (None, _, None) => Self::Convolution,
-        }
-    }
-
-    /// The layers of block `index`, with their part of its three laps.
-    fn layers(self, index: usize, [filter, gates, project]: [f64; 3]) -> Vec<(Layer, f64)> {
-        let rest = gates + project;
-        match self {
-            Self::Gated => vec![
-                (Layer::Filter(index), filter),
-                (Layer::Gates(index), gates),
-                (Layer::Project(index), project),
-            ],
-            Self::Ungated => vec![(Layer::Filter(index), filter), (Layer::Project(index), rest)],
-            Self::Fused => vec![(Layer::Fused(index), filter + rest)],
-            Self::Convolution => vec![(Layer::Project(index), filter + rest)],
-        }
-    }
+/// Where a call writes its results. A target that is `None` is not computed.
+#[derive(Default)]
+struct Targets<'a> {
+    logits: Option<&'a mut [f32]>,
+    pooled: Option<&'a mut [f32]>,
+    features: Option<(Endpoint, &'a mut [f32])>,
+    /// As many as the network has laps.
+    seconds: Option<&'a mut [f64]>,
 }
 
 // SAFETY: the C++ object is immutable once created: all of its functions take it as const.
@@ -313,6 +232,28 @@ impl Network {
     /// # Errors
     /// Same as [`run`](Self::run).
     pub fn output_shape(&self, shape: [usize; 4], output: Output) -> Result<Vec<usize>, Error> {
+        let count = shape[0];
+        match (output, self.classes) {
+            (Output::Logits, Some(classes)) => {
+                self.endpoint_shape(shape, Endpoint::Head)?;
+                Ok(vec![count, classes])
+            }
+            (Output::Logits, None) => Err(Error::Native(
+                "cannot compute logits: the network does not have a classifier".to_owned(),
+            )),
+            (Output::Pooled, _) => {
+                self.endpoint_shape(shape, Endpoint::Head)?;
+                Ok(vec![count, self.features])
+            }
+            (Output::Features, _) => Ok(self.endpoint_shape(shape, Endpoint::Head)?.to_vec()),
+        }
+    }
+
+    /// Returns the shape of a layer's output for images `[N, C, height, width]`.
+    ///
+    /// # Errors
+    /// Same as [`run`](Self::run), and [`Error::OutOfRange`] for a block that does not exist.
+    pub fn endpoint_shape(&self, shape: [usize; 4], endpoint: Endpoint) -> Result<[usize; 4], Error> {
         let [count, channels, height, width] = shape;
         if channels != self.input_channels || height == 0 || width == 0 {
             return Err(Error::Shape {
@@ -321,28 +262,56 @@ impl Network {
                 found: shape.iter().map(|&side| side as i64).collect(),
             });
         }
-        let mut features = [0i32; 2];
+        let mut features = [0i32; 3];
         // Kernels index the pixels of an image, times 16 channels, with 32-bit integers.
         small(
             "the number of pixels",
             height.saturating_mul(width).saturating_mul(16),
         )?;
         let (height, width) = (small("the height", height)?, small("the width", width)?);
-        // SAFETY: the network is alive, and `features` has room for the two sizes.
+        let step = self.step(endpoint)?;
+        // SAFETY: the network is alive, and `features` has room for the three sizes.
         check(unsafe {
-            effnet_network_feature_shape(self.handle.as_ptr(), height, width, features.as_mut_ptr())
+            effnet_network_feature_shape(self.handle.as_ptr(), step, height, width, features.as_mut_ptr())
         })?;
-        match (output, self.classes) {
-            (Output::Logits, Some(classes)) => Ok(vec![count, classes]),
-            (Output::Logits, None) => Err(Error::Native(
-                "cannot compute logits: the network does not have a classifier".to_owned(),
-            )),
-            (Output::Pooled, _) => Ok(vec![count, self.features]),
-            (Output::Features, _) => {
-                let [height, width] = features.map(|side| usize::try_from(side).unwrap_or(0));
-                Ok(vec![count, self.features, height, width])
+        let [channels, height, width] = features.map(|side| usize::try_from(side).unwrap_or(0));
+        Ok([count, channels, height, width])
+    }
+
+    /// Returns the number by which the C++ code calls a layer.
+    fn step(&self, endpoint: Endpoint) -> Result<i32, Error> {
+        let last = self.blocks.len() + 1;
+        let step = match endpoint {
+            Endpoint::Stem => 0,
+            Endpoint::Block(index) if index < self.blocks.len() => index + 1,
+            Endpoint::Block(index) => {
+                return Err(Error::OutOfRange {
+                    name: "the block",
+                    value: index,
+                });
             }
-        }
+            Endpoint::Head => last,
+        };
+        small("the layer", step)
+    }
+
+    /// The number of blocks.
+    pub fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Returns the weights of one class, `[features]`, as the kernels multiply them: rounded if the network is
+    /// in bfloat16.
+    ///
+    /// # Errors
+    /// [`Error::Native`] if the network has no such class.
+    pub fn classifier_row(&self, class: usize) -> Result<Vec<f32>, Error> {
+        let mut row = vec![0.0; self.features];
+        // SAFETY: the network is alive, and `row` has room for one weight per feature.
+        check(unsafe {
+            effnet_network_classifier_row(self.handle.as_ptr(), small("the class", class)?, row.as_mut_ptr())
+        })?;
+        Ok(row)
     }
 
     /// Computes an output for normalised images `[N, C, H, W]`, row-major, and writes it to `result`, whose shape
@@ -360,7 +329,47 @@ impl Network {
         output: Output,
         result: &mut [f32],
     ) -> Result<(), Error> {
-        self.compute(context, images, shape, output, result, None)
+        let mut targets = Targets::default();
+        self.aim(&mut targets, shape, output, result)?;
+        self.compute(context, images, shape, targets)
+    }
+
+    /// Computes the logits and, in the same pass, the output of a layer, whose shape is given by
+    /// [`endpoint_shape`](Self::endpoint_shape). The logits have the same bits as those of [`run`](Self::run).
+    ///
+    /// # Errors
+    /// Same as [`run`](Self::run).
+    pub fn run_with_endpoint(
+        &self,
+        context: &mut Context,
+        images: &[f32],
+        shape: [usize; 4],
+        logits: &mut [f32],
+        (endpoint, features): (Endpoint, &mut [f32]),
+    ) -> Result<(), Error> {
+        let mut targets = Targets::default();
+        self.aim(&mut targets, shape, Output::Logits, logits)?;
+        let sides = self.endpoint_shape(shape, endpoint)?;
+        check_length("the features", &sides, features.len())?;
+        targets.features = Some((endpoint, features));
+        self.compute(context, images, shape, targets)
+    }
+
+    /// Sets the target of this output, after checking its length.
+    fn aim<'a>(
+        &self,
+        targets: &mut Targets<'a>,
+        shape: [usize; 4],
+        output: Output,
+        result: &'a mut [f32],
+    ) -> Result<(), Error> {
+        check_length("the result", &self.output_shape(shape, output)?, result.len())?;
+        match output {
+            Output::Logits => targets.logits = Some(result),
+            Output::Pooled => targets.pooled = Some(result),
+            Output::Features => targets.features = Some((Endpoint::Head, result)),
+        }
+        Ok(())
     }
 
     /// Like [`run`](Self::run), and returns the number of seconds that each layer took, in network order. Each
@@ -380,7 +389,12 @@ impl Network {
         // SAFETY: the network is alive.
         let laps = unsafe { effnet_network_laps(self.handle.as_ptr()) };
         let mut seconds = vec![0.0; usize::try_from(laps).unwrap_or(0)];
-        self.compute(context, images, shape, output, result, Some(&mut seconds))?;
+        let mut targets = Targets {
+            seconds: Some(&mut seconds),
+            ..Targets::default()
+        };
+        self.aim(&mut targets, shape, output, result)?;
+        self.compute(context, images, shape, targets)?;
         // The stem, three laps per block, the head and the classifier.
         let (stem, rest) = seconds.split_first().unwrap_or((&0.0, &[]));
         let (laps, ends) = rest.as_chunks::<3>();
@@ -396,42 +410,25 @@ impl Network {
         Ok(layers)
     }
 
-    /// Runs the network. If there is a slice `seconds`, its length must be the network's number of laps.
+    /// Runs the network. The targets must have the lengths of their outputs.
     fn compute(
         &self,
         context: &mut Context,
         images: &[f32],
         shape: [usize; 4],
-        output: Output,
-        result: &mut [f32],
-        seconds: Option<&mut [f64]>,
+        targets: Targets<'_>,
     ) -> Result<(), Error> {
-        let rows = self.output_shape(shape, output)?;
-        for (name, sides, found) in [
-            ("the batch", &shape[..], images.len()),
-            ("the result", &rows, result.len()),
-        ] {
-            let expected = sides
-                .iter()
-                .try_fold(1_usize, |product, &side| product.checked_mul(side));
-            if expected != Some(found) {
-                return Err(Error::Length {
-                    name,
-                    expected: expected.unwrap_or(usize::MAX),
-                    found,
-                });
-            }
-        }
+        check_length("the batch", &shape, images.len())?;
         let [count, _, height, width] = shape;
         if count == 0 {
             return Ok(());
         }
-        let mut targets = [ptr::null_mut(); 3];
-        targets[output as usize] = result.as_mut_ptr();
+        let (endpoint, features) = targets.features.unzip();
+        let step = self.step(endpoint.unwrap_or_default())?;
+        let pointer = |target: Option<&mut [f32]>| target.map_or(ptr::null_mut(), <[f32]>::as_mut_ptr);
         // SAFETY: the network and the context are alive, and `context` is borrowed mutably, so this is its only
-        // call. `images` has count * C * height * width floats, where C is the network's number of channels. The
-        // only target that is not null has the size of that output, and `seconds` is null or, by this function's
-        // contract, long enough.
+        // call. `images` has count * C * height * width floats, where C is the network's number of channels. Each
+        // target is null or, by this function's contract, long enough.
         check(unsafe {
             effnet_network_run(
                 self.handle.as_ptr(),
@@ -440,11 +437,27 @@ impl Network {
                 small("the batch", count)?,
                 small("the height", height)?,
                 small("the width", width)?,
-                targets[0],
-                targets[1],
-                targets[2],
-                seconds.map_or(ptr::null_mut(), <[f64]>::as_mut_ptr),
+                pointer(targets.logits),
+                pointer(targets.pooled),
+                pointer(features),
+                step,
+                targets.seconds.map_or(ptr::null_mut(), <[f64]>::as_mut_ptr),
             )
         })
     }
+}
+
+/// Checks that a slice has the length of its shape.
+fn check_length(name: &'static str, sides: &[usize], found: usize) -> Result<(), Error> {
+    let expected = sides
+        .iter()
+        .try_fold(1_usize, |product, &side| product.checked_mul(side));
+    if expected == Some(found) {
+        return Ok(());
+    }
+    Err(Error::Length {
+        name,
+        expected: expected.unwrap_or(usize::MAX),
+        found,
+    })
 }

@@ -120,6 +120,7 @@ unsafe extern "C" {
     pub(crate) fn effnet_network_bytes(network: *const RawNetwork) -> u64;
     pub(crate) fn effnet_network_feature_shape(
         network: *const RawNetwork,
+        step: i32,
         height: i32,
         width: i32,
         shape: *mut i32,
@@ -132,6 +133,11 @@ unsafe extern "C" {
         image: *mut u64,
     ) -> RawResult;
     pub(crate) fn effnet_network_laps(network: *const RawNetwork) -> i32;
+    pub(crate) fn effnet_network_classifier_row(
+        network: *const RawNetwork,
+        output: i32,
+        row: *mut f32,
+    ) -> RawResult;
 
     pub(crate) fn effnet_context_new(threads: i32, context: *mut *mut RawContext) -> RawResult;
     pub(crate) fn effnet_context_free(context: *mut RawContext);
@@ -147,6 +153,7 @@ unsafe extern "C" {
         logits: *mut f32,
         pooled: *mut f32,
         features: *mut f32,
+        step: i32,
         seconds: *mut f64,
     ) -> RawResult;
 

@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 
 use effnet_kernels::{
-    Activation, Block, Context, Convolution, InstructionSet, Layer, Layers, Network, NetworkOptions, Output,
-    Padding, SqueezeExcite,
+    Activation, Block, Context, Convolution, Endpoint, InstructionSet, Layer, Layers, Network,
+    NetworkOptions, Output, Padding, SqueezeExcite,
 };
 
 const SETS: [InstructionSet; 4] = [
@@ -393,4 +393,73 @@ fn layers_that_do_not_fit_together_are_refused_by_name() {
             .contains("the batch: expected 192 values, found 10"),
         "{error}"
     );
+}
+
+#[test]
+fn one_pass_returns_logits_and_the_output_of_any_layer() {
+    let shape = [3, 3, 41, 33];
+    let images = noise().values(3 * 3 * 41 * 33, 1.0);
+    for bf16 in [false, true] {
+        let options = NetworkOptions::default().with_bf16(bf16);
+        let network = Network::new(&layers(), options).unwrap();
+        let expected = run(&network, &images, shape, Output::Logits);
+        let mut context = Context::new(2).unwrap();
+        let mut at = |endpoint: Endpoint| {
+            let sides = network.endpoint_shape(shape, endpoint).unwrap();
+            let (mut logits, mut features) = (vec![0.0; expected.len()], vec![0.0; sides.iter().product()]);
+            let target = (endpoint, &mut features[..]);
+            network
+                .run_with_endpoint(&mut context, &images, shape, &mut logits, target)
+                .unwrap();
+            assert_eq!(logits, expected, "{endpoint:?}");
+            (sides, features)
+        };
+        let (_, head) = at(Endpoint::Head);
+        assert_eq!(head, run(&network, &images, shape, Output::Features));
+        // The head is pointwise, so that it can be computed again from the output of the last block.
+        let (sides, last) = at(Endpoint::Block(4));
+        assert_eq!(sides, [3, 33, 6, 5]);
+        let pixels = 30;
+        let (weights, found) = (&layers().head, &head);
+        let again: Vec<f32> = (0..3 * 70 * pixels)
+            .map(|index| {
+                let (image, channel, pixel) = (index / (70 * pixels), index / pixels % 70, index % pixels);
+                let terms = (0..33).map(|from| {
+                    weights.weight[channel * 33 + from] * last[(image * 33 + from) * pixels + pixel]
+                });
+                let sum = terms.sum::<f32>() + weights.bias[channel];
+                sum / (1.0 + (-sum).exp())
+            })
+            .collect();
+        assert!(worst(found, &again) < if bf16 { 2e-2 } else { 1e-5 });
+        // Blocks and the stem in the middle of a segment, and a block that does not exist.
+        let (sides, stem) = at(Endpoint::Stem);
+        assert_eq!(sides, [3, 40, 21, 17]);
+        assert!(stem.iter().any(|&value| value != 0.0));
+        let (sides, block) = at(Endpoint::Block(2));
+        assert_eq!(sides, [3, 20, 11, 9]);
+        assert!(block.iter().any(|&value| value != 0.0));
+        assert!(network.endpoint_shape(shape, Endpoint::Block(5)).is_err());
+    }
+}
+
+#[test]
+fn the_classifier_can_be_read_back() {
+    for set in SETS {
+        let options = NetworkOptions::default().with_instruction_set(set);
+        let Ok(network) = Network::new(&layers(), options) else {
+            continue;
+        };
+        let layers = layers();
+        let weights = &layers.classifier.as_ref().unwrap().weight;
+        for class in 0..11 {
+            let row = network.classifier_row(class).unwrap();
+            assert_eq!(row, weights[class * 70..(class + 1) * 70], "{set:?} {class}");
+        }
+        assert!(network.classifier_row(11).is_err());
+    }
+    let network = Network::new(&layers(), NetworkOptions::default().with_bf16(true)).unwrap();
+    let layers = layers();
+    let expected = &layers.classifier.as_ref().unwrap().weight[10 * 70..];
+    assert!(worst(&network.classifier_row(10).unwrap(), expected) < 1.0 / 256.0);
 }

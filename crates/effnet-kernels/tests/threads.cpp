@@ -90,7 +90,7 @@ static std::vector<float> logits(const effnet::Network* network, int threads, co
     std::vector<float> result(size_t(count) * 11);
     for (int i = 0; i < 3; ++i) {
         const effnet_result status = effnet_network_run(network, context, images.data(), count, side, side,
-                                                        result.data(), nullptr, nullptr, nullptr);
+                                                        result.data(), nullptr, nullptr, 0, nullptr);
         expect(status.status == effnet_ok, "a network runs");
     }
     effnet_context_free(context);

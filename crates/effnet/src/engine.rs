@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use effnet_architecture::{Config, Precision};
-use effnet_kernels::{Layer, Network, NetworkOptions, Output};
+use effnet_kernels::{Endpoint, Layer, Network, NetworkOptions, Output};
 
 use crate::backend::{Backend, BackendError, Images, Pending, Rows};
 use crate::contexts::Contexts;
@@ -53,6 +53,18 @@ impl EngineOptions {
         self.features = features;
         self
     }
+}
+
+/// The logits of a batch together with the output of a layer.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct EndpointOutput {
+    /// The logits, `[N, classes]`.
+    pub logits: Vec<f32>,
+    /// The output of the layer, row-major.
+    pub features: Vec<f32>,
+    /// The shape of the layer's output, `[N, C, H, W]`.
+    pub shape: [usize; 4],
 }
 
 /// A network prepared for inference on a CPU: batch normalisation folded, weights packed.
@@ -166,6 +178,55 @@ impl Engine {
     /// Same as [`Backend::run`].
     pub fn run_features(&self, images: Images<'_>) -> Result<(Vec<f32>, Vec<usize>), BackendError> {
         self.compute(images, Output::Features)
+    }
+
+    /// Computes the logits of normalised images and, in the same pass, the output of a layer.
+    ///
+    /// # Errors
+    /// Same as [`Backend::run`], also for a network without a classifier and for a block that does not exist.
+    pub fn run_with_endpoint(
+        &self,
+        images: Images<'_>,
+        endpoint: Endpoint,
+    ) -> Result<EndpointOutput, BackendError> {
+        let rows = self.network.output_shape(images.shape(), Output::Logits)?;
+        let shape = self.network.endpoint_shape(images.shape(), endpoint)?;
+        let mut logits = vec![0.0; rows.iter().product()];
+        let mut features = vec![0.0; shape.iter().product()];
+        let mut context = self.contexts.lease()?;
+        self.network.run_with_endpoint(
+            &mut context,
+            images.pixels(),
+            images.shape(),
+            &mut logits,
+            (endpoint, &mut features),
+        )?;
+        Ok(EndpointOutput {
+            logits,
+            features,
+            shape,
+        })
+    }
+
+    /// Shape of a layer's output, `[N, C, H, W]`, for images of this shape.
+    ///
+    /// # Errors
+    /// [`BackendError::Kernels`] for an invalid shape and for a block that does not exist.
+    pub fn endpoint_shape(&self, shape: [usize; 4], endpoint: Endpoint) -> Result<[usize; 4], BackendError> {
+        Ok(self.network.endpoint_shape(shape, endpoint)?)
+    }
+
+    /// The classifier's weights for one class, one per feature, as the engine multiplies them.
+    ///
+    /// # Errors
+    /// [`BackendError::Kernels`] for a class that does not exist.
+    pub fn classifier_row(&self, class: usize) -> Result<Vec<f32>, BackendError> {
+        Ok(self.network.classifier_row(class)?)
+    }
+
+    /// Number of blocks between stem and head.
+    pub fn blocks(&self) -> usize {
+        self.network.blocks()
     }
 
     /// Size in bytes of the packed weights, which all callers share.

@@ -204,6 +204,9 @@ pub enum Error {
     /// The network returned NaN or infinity.
     #[error(transparent)]
     NotFinite(#[from] crate::NotFinite),
+    /// A classification cannot be explained.
+    #[error(transparent)]
+    Explain(#[from] crate::ExplainError),
     /// The weights cannot be read to compute their digest.
     #[error("{}: cannot be read", path.display())]
     Unreadable {

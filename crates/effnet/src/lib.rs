@@ -3,9 +3,11 @@
 mod backend;
 mod batch_size;
 mod class_match;
+mod class_name;
 mod contexts;
 mod engine;
 mod error;
+mod explain;
 mod fold;
 mod hub_folder;
 mod keras;
@@ -29,13 +31,17 @@ mod zoo;
 pub use backend::{Backend, BackendError, Images, Pending, Rows};
 pub use batch_size::{BatchDemand, MemoryNeed};
 pub use class_match::{ClassMatchError, match_classes};
+pub use class_name::UnknownClass;
 pub use effnet_architecture::{Config, Precision, Profile, Scheme, Variant};
 pub use effnet_checkpoint::{Checkpoint, StateDict};
 pub use effnet_data::{BoxError, DecodeFailure};
 pub use effnet_hub::{Hub, HubConfig, Manifest, Progress};
-pub use effnet_kernels::Layer;
-pub use engine::{Engine, EngineOptions};
+pub use effnet_kernels::{Endpoint, Layer};
+pub use engine::{EndpointOutput, Engine, EngineOptions};
 pub use error::Error;
+pub use explain::{
+    ClassMap, ExplainError, ExplainMethod, ExplainOptions, ExplainedClasses, Explainer, Explanation,
+};
 pub use hub_folder::{HubFolderError, HubModel};
 pub use keras::{keras_has, keras_normalisation, keras_weights};
 pub use labels::{Labels, LabelsError};

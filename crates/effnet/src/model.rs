@@ -14,9 +14,9 @@ use effnet_hub::Progress;
 use effnet_image::EvalTransform;
 
 use crate::{
-    Backend, BackendError, BatchDemand, Engine, Error, Images, Labels, LoadOptions, LoadReport, ModelFile,
-    ModelOptions, Pipeline, Prediction, Reader, Rows, Source, Zoo, available_memory, check_finite, rank,
-    transform,
+    Backend, BackendError, BatchDemand, Engine, Error, ExplainOptions, ExplainedClasses, Explainer,
+    Explanation, Images, Labels, LoadOptions, LoadReport, ModelFile, ModelOptions, Pipeline, Prediction,
+    Reader, Rows, Source, Zoo, available_memory, check_finite, rank, transform,
 };
 
 /// The outcome for one image of many: the image with its result, or the error that ended the whole run.
@@ -120,6 +120,41 @@ impl Model {
     /// Same as [`classify`](Self::classify).
     pub fn features(&self, image: &(impl Source + ?Sized)) -> Result<Vec<f32>, Error> {
         finite(self.run_one(&self.engine.for_features(), image)?)
+    }
+
+    /// Returns what in an image speaks for its `classes`: the predictions with a map of each. The maps cover what the
+    /// network saw of the image; [`EvalTransform::visible_region`] says where that is.
+    ///
+    /// ```
+    /// # let model = effnet::Model::open("b0.cifar10")?;
+    /// use effnet::{ExplainOptions, ExplainedClasses};
+    ///
+    /// let best = ExplainedClasses::Best(1);
+    /// let explanation = model.explain("../../docs/ship.png", best, ExplainOptions::default())?;
+    /// assert_eq!(explanation.predictions[0].label, "ship");
+    /// let map = &explanation.maps[0];
+    /// assert_eq!((map.height(), map.width(), map.scaled().len()), (4, 4, 16));
+    /// # Ok::<(), effnet::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Same as [`classify`](Self::classify), and [`Error::Explain`] for a class or layer that does not exist and for a
+    /// layer that the method cannot use.
+    pub fn explain(
+        &self,
+        image: &(impl Source + ?Sized),
+        classes: ExplainedClasses,
+        options: ExplainOptions,
+    ) -> Result<Explanation, Error> {
+        let explainer = Explainer::new(self.engine.clone(), options)?;
+        let image = image.image().map_err(DecodeFailure::Failed)?;
+        let pixels = self
+            .transform()
+            .apply(&image)
+            .map_err(|error| DecodeFailure::Failed(error.into()))?;
+        let side = self.transform().image_size;
+        let images = Images::new(&pixels, [1, 3, side, side])?;
+        Ok(explainer.explain(images, classes, self.labels(), &AtomicBool::new(false))?)
     }
 
     /// Classifies many images: decodes them ahead on several threads, in bounded memory, and runs them in

@@ -50,6 +50,15 @@ Examples:
   # Write CSV, with your own weights
   effnet features photos/ --weights my-run --format csv --output features.csv";
 
+pub(super) const EXPLAIN: &str = "\
+Examples:
+  # Draw what speaks for the best class of a photo, into explained/photo.png
+  effnet explain photo.jpg --model b3
+  # Compare the three most likely classes, side by side
+  effnet explain photo.jpg --model b3 --top-k 3 --output why.png
+  # Ask why not another class, by hiding parts of the image
+  effnet explain photos/ --weights my-run --class cat --method occlusion";
+
 pub(super) const INSPECT: &str = "\
 Examples:
   effnet inspect model.pth

@@ -8,6 +8,7 @@ pub(crate) mod convert;
 pub(crate) mod download;
 pub(crate) mod env;
 pub(crate) mod evaluate;
+pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod features;
 pub(crate) mod inspect;

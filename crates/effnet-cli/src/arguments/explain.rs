@@ -1,0 +1,131 @@
+//! The flags of `effnet explain`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+use effnet::{Endpoint, ExplainMethod};
+
+use super::numbers::count;
+use super::{BatchSize, ClassesArguments, Format, InputArguments, ModelArguments, PreprocessingArguments};
+
+#[derive(Debug, Args)]
+pub struct ExplainArguments {
+    #[command(flatten)]
+    pub input: InputArguments,
+    /// Class to explain: its name, ImageNet synset id or number [default: the most likely class]
+    #[arg(long, value_name = "NAME|N", conflicts_with = "top_k")]
+    pub class: Option<String>,
+    /// Explain the N most likely classes, side by side
+    #[arg(long, short = 'k', value_name = "N", default_value_t = 1, value_parser = count(1..=16))]
+    pub top_k: usize,
+    /// How to compute the maps; each map is scaled by its largest value
+    #[arg(long, value_name = "METHOD", default_value = "cam")]
+    pub method: MethodChoice,
+    /// Layer whose activations make the map: head, stem or the number of a block (only head with cam and layercam)
+    #[arg(long, value_name = "LAYER", default_value = "head")]
+    pub layer: LayerChoice,
+    /// Folder for the overlays, or a .png file if there is one image (- for standard output)
+    #[arg(
+        long,
+        short,
+        value_name = "DIR|FILE",
+        default_value = "explained",
+        help_heading = "Output"
+    )]
+    pub output: PathBuf,
+    /// Also write the maps as computed, without scaling and enlarging, next to each overlay
+    #[arg(long, value_name = "FORMAT", help_heading = "Output")]
+    pub raw: Option<RawFormat>,
+    /// Format of the results on standard output [default: text]
+    #[arg(long, value_name = "FORMAT", help_heading = "Output")]
+    pub format: Option<Format>,
+    /// Overwrite overlays that exist
+    #[arg(long, help_heading = "Output")]
+    pub force: bool,
+    #[command(flatten)]
+    pub model: ModelArguments,
+    #[command(flatten)]
+    pub classes: ClassesArguments,
+    /// Class names: a text file with one name per line, or JSON [default: from the weights]
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    #[command(flatten)]
+    pub preprocessing: PreprocessingArguments,
+    /// Threads for decoding and computing [default: one per core]
+    #[arg(long, value_name = "N", value_parser = count(1..=1024), help_heading = "Execution")]
+    pub threads: Option<usize>,
+    /// Passes per batch of occlusion and scorecam; auto picks a fast size that fits in free memory
+    #[arg(
+        long,
+        short,
+        value_name = "N|auto",
+        default_value = "auto",
+        help_heading = "Execution"
+    )]
+    pub batch_size: BatchSize,
+}
+
+/// The value of `--method`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MethodChoice {
+    /// Activations times the classifier's weights (Grad-CAM at the final activation); one pass
+    #[value(alias = "gradcam")]
+    Cam,
+    /// Only what speaks for the class (LayerCAM at the final activation); one pass
+    Layercam,
+    /// How much the logit drops when a square is hidden; 145 passes
+    Occlusion,
+    /// Activations weighted by the logit of what each channel responds to; one pass per channel
+    Scorecam,
+}
+
+impl MethodChoice {
+    /// Returns the library's method.
+    pub fn method(self) -> ExplainMethod {
+        match self {
+            Self::Cam => ExplainMethod::Cam,
+            Self::Layercam => ExplainMethod::LayerCam,
+            Self::Occlusion => ExplainMethod::Occlusion,
+            Self::Scorecam => ExplainMethod::ScoreCam,
+        }
+    }
+}
+
+/// The value of `--layer`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerChoice(pub Endpoint);
+
+impl FromStr for LayerChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "head" => Ok(Self(Endpoint::Head)),
+            "stem" => Ok(Self(Endpoint::Stem)),
+            _ => text
+                .parse()
+                .map(|index| Self(Endpoint::Block(index)))
+                .map_err(|_| "expected head, stem or the number of a block, from 0".to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for LayerChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Endpoint::Head => f.write_str("head"),
+            Endpoint::Stem => f.write_str("stem"),
+            Endpoint::Block(index) => write!(f, "{index}"),
+        }
+    }
+}
+
+/// The value of `--raw`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RawFormat {
+    /// NumPy array [classes, rows, columns] of 32-bit floats
+    Npy,
+    /// JSON with the classes and the region of the image that the maps cover
+    Json,
+}

@@ -1,0 +1,175 @@
+//! What `explain` reports about each image on standard output.
+
+use std::io::Write;
+use std::path::Path;
+
+use effnet::{ModelFile, Prediction};
+use effnet_image::Region;
+use serde::Serialize;
+
+use crate::arguments::Format;
+use crate::escape;
+use crate::failure::{Failure, FailureKind};
+use crate::frame::Frame;
+use crate::sink::{SCHEMA, Sink};
+
+/// The part of an image that the maps cover, in pixels after EXIF orientation.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Area {
+    left: f64,
+    top: f64,
+    width: f64,
+    height: f64,
+}
+
+impl From<Region> for Area {
+    fn from(region: Region) -> Self {
+        // A thousandth of a pixel is enough for anyone to read.
+        let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
+        Self {
+            left: rounded(region.left),
+            top: rounded(region.top),
+            width: rounded(region.width),
+            height: rounded(region.height),
+        }
+    }
+}
+
+/// The result for one input, which is one line of JSON.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Record<'a> {
+    Explained {
+        schema: u32,
+        input: &'a str,
+        model: &'a str,
+        weights: &'a str,
+        method: &'a str,
+        image: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        raw: Option<String>,
+        region: Area,
+        predictions: &'a [Prediction],
+    },
+    Failed {
+        schema: u32,
+        input: &'a str,
+        kind: FailureKind,
+        error: &'a str,
+    },
+}
+
+/// An image whose overlay was written.
+pub(super) struct Explained<'a> {
+    pub(super) input: &'a str,
+    pub(super) method: &'a str,
+    pub(super) overlay: &'a Path,
+    pub(super) raw: Option<&'a Path>,
+    pub(super) region: Region,
+    pub(super) predictions: &'a [Prediction],
+}
+
+/// Returns the header and separator of this format.
+pub(super) fn frame(format: Format, top_k: usize) -> Frame {
+    match format {
+        Format::Text if top_k == 1 => Frame::default(),
+        Format::Text => Frame {
+            header: Vec::new(),
+            separator: "\n",
+        },
+        Format::Json => Frame::default(),
+        Format::Csv => Frame {
+            header: b"input,rank,class,label,logit,probability,image,error\n".to_vec(),
+            separator: "",
+        },
+    }
+}
+
+/// Writes the results.
+pub(super) struct Results<'a> {
+    pub(super) sink: Sink,
+    /// `None` if the overlay itself goes to standard output.
+    pub(super) format: Option<Format>,
+    /// Whether the text format has one line per input.
+    pub(super) is_short: bool,
+    pub(super) file: &'a ModelFile,
+}
+
+impl Results<'_> {
+    pub(super) fn explained(&mut self, explained: &Explained<'_>) -> anyhow::Result<()> {
+        match self.format {
+            None => {}
+            Some(Format::Json) => {
+                let path = |path: &Path| path.display().to_string();
+                self.sink.json(&Record::Explained {
+                    schema: SCHEMA,
+                    input: explained.input,
+                    model: self.file.variant.name(),
+                    weights: &self.file.weights().name,
+                    method: explained.method,
+                    image: path(explained.overlay),
+                    raw: explained.raw.map(path),
+                    region: explained.region.into(),
+                    predictions: explained.predictions,
+                })?;
+            }
+            Some(Format::Csv) => self.rows(explained)?,
+            Some(Format::Text) => self.text(explained)?,
+        }
+        self.sink.end_input(true)
+    }
+
+    pub(super) fn failed(&mut self, input: &str, failure: &Failure) -> anyhow::Result<()> {
+        let error = failure.reason.as_str();
+        match self.format {
+            // Failures are printed to standard error, where people look for them.
+            None | Some(Format::Text) => {}
+            Some(Format::Json) => self.sink.json(&Record::Failed {
+                schema: SCHEMA,
+                input,
+                kind: failure.kind,
+                error,
+            })?,
+            Some(Format::Csv) => self.sink.csv([input, "", "", "", "", "", "", error])?,
+        }
+        self.sink.end_input(false)
+    }
+
+    fn rows(&mut self, explained: &Explained<'_>) -> std::io::Result<()> {
+        let overlay = explained.overlay.display().to_string();
+        for (rank, prediction) in (1..).zip(explained.predictions) {
+            self.sink.csv([
+                explained.input,
+                &i32::to_string(&rank),
+                &prediction.class.to_string(),
+                &prediction.label,
+                &prediction.logit.to_string(),
+                &prediction.probability.to_string(),
+                &overlay,
+                "",
+            ])?;
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, explained: &Explained<'_>) -> std::io::Result<()> {
+        let bold = self.sink.heading();
+        let input = escape::line(explained.input);
+        let overlay = explained.overlay.display().to_string();
+        let overlay = escape::line(&overlay);
+        self.sink.separate()?;
+        if let ([prediction], true) = (explained.predictions, self.is_short) {
+            let (percent, label) = (100.0 * prediction.probability, escape::line(&prediction.label));
+            return writeln!(
+                self.sink,
+                "{bold}{input}{bold:#}: {label} ({percent:.2} %) -> {overlay}"
+            );
+        }
+        writeln!(self.sink, "{bold}{input}{bold:#} -> {overlay}")?;
+        for prediction in explained.predictions {
+            let (percent, label) = (100.0 * prediction.probability, escape::line(&prediction.label));
+            writeln!(self.sink, "  {percent:6.2} %  {label}")?;
+        }
+        Ok(())
+    }
+}
