@@ -61,6 +61,16 @@ pub enum IndexError {
         /// The number of features of the vector.
         found: usize,
     },
+    /// The name of an image is too long for a line.
+    #[error("{}: the name of an image has {found} bytes, expected at most {most}", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// The length of the name.
+        found: usize,
+        /// The longest length.
+        most: usize,
+    },
     /// The images were described by another network.
     #[error(
         "{}: this index is from another network: {differences}; pass the flags that the index was made with, or make a \

@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 
 /// The version of the format.
 const VERSION: u32 = 1;
-/// The longest line, in bytes: a path of the longest kind with every byte escaped.
+/// The longest line, in bytes.
 const LONGEST_LINE: u64 = 1 << 16;
+/// The longest name, in bytes: twice Linux' longest path. It fits in a line with every byte escaped.
+pub(crate) const LONGEST_NAME: usize = 8192;
 
 /// What the vectors of an index were computed with. Vectors are comparable only if all of it is equal.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use effnet_checkpoint::AtomicFile;
 use serde::Serialize;
 
 use crate::index::BLOCK;
-use crate::sidecar::{First, Named, Sum, path_of};
+use crate::sidecar::{First, LONGEST_NAME, Named, Sum, path_of};
 use crate::{IndexError, IndexSource, npy};
 
 /// Writes rows to an NPY file and their names to the file next to it. Both appear under their names in
@@ -58,13 +58,20 @@ impl IndexWriter {
     /// Adds a row.
     ///
     /// # Errors
-    /// [`IndexError::Write`], [`IndexError::Width`].
+    /// [`IndexError::Write`], [`IndexError::Width`], [`IndexError::Name`] for a name of more than 8192 bytes.
     pub fn push(&mut self, name: &str, features: &[f32]) -> Result<(), IndexError> {
         if features.len() != self.width {
             return Err(IndexError::Width {
                 path: self.path.clone(),
                 expected: self.width,
                 found: features.len(),
+            });
+        }
+        if name.len() > LONGEST_NAME {
+            return Err(IndexError::Name {
+                path: self.path.clone(),
+                found: name.len(),
+                most: LONGEST_NAME,
             });
         }
         let mut bytes = Vec::with_capacity(features.len() * 4);

@@ -203,6 +203,42 @@ fn headers_that_promise_too_much_are_refused_before_memory_is_taken() {
 }
 
 #[test]
+fn any_change_of_either_file_is_an_error_or_harmless() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), &vectors(7, 3, 1));
+    let sidecar = folder.path().join("features.npy.jsonl");
+    let mut random = fastrand::Rng::with_seed(5);
+    let mut refused = 0;
+    for file in [&path, &sidecar] {
+        let whole = fs::read(file).unwrap();
+        for _ in 0..2000 {
+            let mut changed = whole.clone();
+            for _ in 0..random.usize(1..4) {
+                let place = random.usize(..changed.len());
+                changed[place] = *random.choice(b"0189{}[]()\"',:x \n\xff").unwrap();
+            }
+            fs::write(file, changed).unwrap();
+            refused += usize::from(use_all(&path).is_err());
+        }
+        fs::write(file, &whole).unwrap();
+    }
+    assert!(refused > 1500, "{refused}");
+}
+
+#[test]
+fn the_longest_name_is_read_and_a_longer_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("features.npy");
+    let mut writer = IndexWriter::create(&path, 1, &source()).unwrap();
+    let longest = "\u{1}".repeat(8192);
+    writer.push(&longest, &[1.0]).unwrap();
+    let error = writer.push(&format!("{longest}x"), &[1.0]).unwrap_err();
+    assert!(error.to_string().contains("8193"), "{error}");
+    writer.finish().unwrap();
+    assert_eq!(FeatureIndex::open(&path).unwrap().name(0), longest);
+}
+
+#[test]
 fn rows_that_are_not_finite_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut rows = vectors(3, 4, 1);
