@@ -14,6 +14,7 @@ mod features;
 mod images;
 mod numbers;
 mod short_help;
+mod similar;
 mod training;
 mod zoo;
 
@@ -30,6 +31,7 @@ pub use export::{ExportArguments, ExportType};
 pub use features::{FeaturesArguments, FeaturesFormat};
 pub use images::{ClassifyArguments, Format, InputArguments, SortingArguments};
 pub use numbers::Triple;
+pub use similar::{SimilarArguments, SimilarFormat};
 pub use training::TrainingArguments;
 pub use zoo::{CacheArguments, CacheCommand, DownloadArguments, ModelsArguments, ZooArguments};
 
@@ -99,6 +101,9 @@ pub enum Command {
     /// Extract feature vectors (embeddings) from images
     #[command(after_help = examples::FEATURES)]
     Features(Box<FeaturesArguments>),
+    /// Find the images that are most similar to an image
+    #[command(after_help = examples::SIMILAR)]
+    Similar(Box<SimilarArguments>),
     /// Describe a checkpoint: container, scheme, variant, tensors
     #[command(after_help = examples::INSPECT)]
     Inspect(InspectArguments),
