@@ -9,13 +9,13 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Computes the dot product of each row and each query: `products[row * queries + query]`.
+/// Computes the dot product of each row and each query: `results[row * queries + query]`.
 pub(crate) struct Products<'a> {
     pub(crate) rows: &'a [f32],
     pub(crate) queries: &'a [f32],
     /// The number of features of a row and of a query.
     pub(crate) width: usize,
-    pub(crate) products: &'a mut [f32],
+    pub(crate) results: &'a mut [f32],
 }
 
 impl Products<'_> {
@@ -34,7 +34,7 @@ impl WithSimd for Products<'_> {
             rows,
             queries,
             width,
-            products,
+            results,
         } = self;
         let (row_count, query_count) = (rows.len() / width, queries.len() / width);
         let row = |index: usize| &rows[index * width..][..width];
@@ -44,7 +44,7 @@ impl WithSimd for Products<'_> {
             let four: [&[f32]; 4] = std::array::from_fn(|index| query(q + index));
             for r in 0..row_count {
                 let found = tile(simd, [row(r)], four);
-                products[r * query_count + q..][..4].copy_from_slice(&found[0]);
+                results[r * query_count + q..][..4].copy_from_slice(&found[0]);
             }
             q += 4;
         }
@@ -53,13 +53,13 @@ impl WithSimd for Products<'_> {
             while r + 4 <= row_count {
                 let four: [&[f32]; 4] = std::array::from_fn(|index| row(r + index));
                 for (index, [found]) in tile(simd, four, [query(q)]).into_iter().enumerate() {
-                    products[(r + index) * query_count + q] = found;
+                    results[(r + index) * query_count + q] = found;
                 }
                 r += 4;
             }
             for r in r..row_count {
                 let [[found]] = tile(simd, [row(r)], [query(q)]);
-                products[r * query_count + q] = found;
+                results[r * query_count + q] = found;
             }
         }
     }
@@ -130,7 +130,7 @@ mod tests {
                     rows: &rows,
                     queries: &queries,
                     width,
-                    products: &mut products,
+                    results: &mut products,
                 }
                 .compute(Arch::new());
                 for (index, product) in products.iter().enumerate() {

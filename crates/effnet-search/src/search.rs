@@ -127,9 +127,9 @@ impl Search<'_> {
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 best = best.and_then(|mut best| {
                     for (best, found) in best.iter_mut().zip(found?) {
-                        found
-                            .into_iter()
-                            .for_each(|Reverse(found)| keep(best, found, self.count));
+                        for Reverse(found) in found {
+                            keep(best, found, self.count);
+                        }
                     }
                     Ok(best)
                 });
@@ -181,16 +181,17 @@ impl Search<'_> {
                 })?;
             sum.update(bytes);
             if cfg!(target_endian = "big") {
-                rows.iter_mut()
-                    .for_each(|value| *value = f32::from_bits(value.to_bits().swap_bytes()));
+                for value in rows.iter_mut() {
+                    *value = f32::from_bits(value.to_bits().swap_bytes());
+                }
             }
             let query_count = queries.len() / width;
-            let products = &mut worker.products[..count * query_count];
+            let results = &mut worker.products[..count * query_count];
             Products {
                 rows,
                 queries,
                 width,
-                products,
+                results,
             }
             .compute(worker.arch);
             self.keep_best(first, worker, count)?;
