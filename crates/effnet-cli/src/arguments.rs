@@ -15,6 +15,7 @@ mod features;
 mod images;
 mod numbers;
 mod short_help;
+mod similar;
 mod training;
 mod zoo;
 
@@ -32,6 +33,7 @@ pub use export::{ExportArguments, ExportType};
 pub use features::{FeaturesArguments, FeaturesFormat};
 pub use images::{ClassifyArguments, Format, InputArguments, SortingArguments};
 pub use numbers::Triple;
+pub use similar::{SimilarArguments, SimilarFormat};
 pub use training::TrainingArguments;
 pub use zoo::{CacheArguments, CacheCommand, DownloadArguments, ModelsArguments, ZooArguments};
 
@@ -104,6 +106,9 @@ pub enum Command {
     /// Draw which parts of an image speak for a class
     #[command(after_help = examples::EXPLAIN)]
     Explain(Box<ExplainArguments>),
+    /// Find the images that are most similar to an image
+    #[command(after_help = examples::SIMILAR)]
+    Similar(Box<SimilarArguments>),
     /// Describe a checkpoint: container, scheme, variant, tensors
     #[command(after_help = examples::INSPECT)]
     Inspect(InspectArguments),

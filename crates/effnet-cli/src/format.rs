@@ -11,9 +11,9 @@ use clap::ValueEnum;
 use crate::printer::Printer;
 
 /// Extensions of formats that people may ask for but that no command writes.
-const OTHERS: [&str; 19] = [
-    "npy", "npz", "parquet", "feather", "arrow", "tsv", "xlsx", "xls", "ods", "pkl", "pickle", "h5", "hdf5",
-    "db", "sqlite", "html", "xml", "yaml", "yml",
+const OTHERS: [&str; 18] = [
+    "npz", "parquet", "feather", "arrow", "tsv", "xlsx", "xls", "ods", "pkl", "pickle", "h5", "hdf5", "db",
+    "sqlite", "html", "xml", "yaml", "yml",
 ];
 
 /// Returns the `--format` name of the format that an extension stands for.
@@ -22,6 +22,8 @@ fn of_extension(extension: &str) -> Option<&'static str> {
         "json" | "jsonl" | "ndjson" => Some("json"),
         "csv" => Some("csv"),
         "txt" | "text" => Some("text"),
+        "npy" => Some("npy"),
+        "png" => Some("png"),
         _ => None,
     }
 }
@@ -79,7 +81,13 @@ fn name<F: ValueEnum>(format: &F) -> String {
 
 /// Lists the extensions of a command's formats, for a message.
 fn extensions<F: ValueEnum>() -> String {
-    let known = [("text", ".txt"), ("csv", ".csv"), ("json", ".json or .jsonl")];
+    let known = [
+        ("npy", ".npy"),
+        ("png", ".png"),
+        ("text", ".txt"),
+        ("csv", ".csv"),
+        ("json", ".json or .jsonl"),
+    ];
     let offered = known.iter().filter(|(name, _)| F::from_str(name, true).is_ok());
     offered
         .map(|&(_, extension)| extension)
@@ -121,7 +129,8 @@ mod tests {
                 .map_err(|error| error.to_string())
         };
         assert_eq!(features("f.csv"), Ok(FeaturesFormat::Csv));
+        assert_eq!(features("f.npy"), Ok(FeaturesFormat::Npy));
         let error = features("f.txt").unwrap_err();
-        assert!(error.contains("expected .csv, .json or .jsonl;"), "{error}");
+        assert!(error.contains("expected .npy, .csv, .json or .jsonl;"), "{error}");
     }
 }

@@ -83,6 +83,7 @@ fn need(command: &Command) -> Need {
         Command::Classify(arguments) => need_of(&arguments.inference.network.execution),
         Command::Evaluate(arguments) => need_of(&arguments.inference.network.execution),
         Command::Features(arguments) => need_of(&arguments.network.execution),
+        Command::Similar(arguments) => need_of(&arguments.network.execution),
         Command::Bench(arguments) => need_of(&arguments.execution),
         _ => Need::Nothing,
     }

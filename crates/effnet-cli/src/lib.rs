@@ -11,6 +11,7 @@ mod failure;
 mod format;
 mod frame;
 mod handover;
+mod index_file;
 mod inference;
 mod input;
 mod inputs;
@@ -94,6 +95,7 @@ fn run(
         ),
         Command::Evaluate(arguments) => commands::evaluate::run(arguments, torch, printer),
         Command::Features(arguments) => commands::features::run(arguments, torch, printer),
+        Command::Similar(arguments) => commands::similar::run(arguments, torch, printer),
         Command::Inspect(arguments) => commands::inspect::run(arguments, printer),
         Command::Convert(arguments) => commands::convert::run(arguments, printer),
         Command::Explain(arguments) => commands::explain::run(arguments, printer),

@@ -1,4 +1,4 @@
-//! The loop over a pipeline's outputs, shared by `classify`, `features` and `evaluate`.
+//! The loop over a pipeline's outputs, shared by `classify`, `features`, `similar` and `evaluate`.
 //!
 //! Progress, Ctrl-C and the reduction of batches after running out of memory are handled here, so that the three
 //! commands behave the same and only have to decide what to do with an output.

@@ -40,7 +40,7 @@ pub use order::{EpochPlan, Order, Shard};
 pub use plot_error::PlotError;
 pub use random::{Purpose, SampleRng, stream};
 pub use replace::{remove_temporaries, replace_file};
-pub use samples::{Sample, samples_png};
+pub use samples::{Sample, contact_sheet_png, samples_png};
 pub use split::{by_class, stratified_split};
 pub use survey::{Unreadable, survey};
 pub use table::CsvDataset;

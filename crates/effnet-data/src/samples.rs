@@ -33,6 +33,8 @@ const SIDE: usize = 192;
 const GAP: usize = 12;
 const CAPTION: usize = 26;
 const TITLE: usize = 52;
+/// The longest side of a sheet in pixels, roughly.
+const LONGEST: usize = 30_000;
 /// Maximum length of a caption, in characters.
 const NAME: usize = 24;
 
@@ -41,14 +43,27 @@ const NAME: usize = 24;
 /// # Errors
 /// [`PlotError::Draw`], also if the number of pixels of an image does not match its size.
 pub fn samples_png(title: &str, samples: &[Sample]) -> Result<Vec<u8>, PlotError> {
-    let rows = samples.len().div_ceil(COLUMNS).max(1);
-    let width = COLUMNS * (SIDE + GAP) + GAP;
+    contact_sheet_png(title, COLUMNS, samples)
+}
+
+/// Draws images in rows of `columns` (at least 1) below a title, as a PNG.
+///
+/// # Errors
+/// Same as [`samples_png`], and if the sheet would have more than 30,000 pixels on a side.
+pub fn contact_sheet_png(title: &str, columns: usize, samples: &[Sample]) -> Result<Vec<u8>, PlotError> {
+    let columns = columns.max(1);
+    let rows = samples.len().div_ceil(columns).max(1);
+    if columns > LONGEST / (SIDE + GAP) || rows > LONGEST / (SIDE + CAPTION + GAP) {
+        let found = format!("a sheet of {rows} rows and {columns} columns is too large");
+        return Err(PlotError::Draw(found));
+    }
+    let width = columns * (SIDE + GAP) + GAP;
     let height = TITLE + rows * (SIDE + CAPTION + GAP);
     let mut canvas = Canvas::new((width as u32, height as u32));
     canvas.text(title, (GAP as i32, 16), Label::new(19, INK).bold());
     for (index, sample) in samples.iter().enumerate() {
-        let left = GAP + index % COLUMNS * (SIDE + GAP);
-        let top = TITLE + index / COLUMNS * (SIDE + CAPTION + GAP);
+        let left = GAP + index % columns * (SIDE + GAP);
+        let top = TITLE + index / columns * (SIDE + CAPTION + GAP);
         draw(&mut canvas, (left as i32, top as i32), sample)?;
     }
     canvas.into_png()

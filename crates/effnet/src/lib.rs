@@ -10,6 +10,7 @@ mod error;
 mod explain;
 mod fold;
 mod hub_folder;
+mod index_source;
 mod keras;
 mod labels;
 mod memory;
@@ -37,12 +38,14 @@ pub use effnet_checkpoint::{Checkpoint, StateDict};
 pub use effnet_data::{BoxError, DecodeFailure};
 pub use effnet_hub::{Hub, HubConfig, Manifest, Progress};
 pub use effnet_kernels::{Endpoint, Layer};
+pub use effnet_search::{FeatureIndex, IndexError, IndexSource, IndexWriter, Neighbor, normalize};
 pub use engine::{EndpointOutput, Engine, EngineOptions};
 pub use error::Error;
 pub use explain::{
     ClassMap, ExplainError, ExplainMethod, ExplainOptions, ExplainedClasses, Explainer, Explanation,
 };
 pub use hub_folder::{HubFolderError, HubModel};
+pub use index_source::index_source;
 pub use keras::{keras_has, keras_normalisation, keras_weights};
 pub use labels::{Labels, LabelsError};
 pub use memory::available_memory;

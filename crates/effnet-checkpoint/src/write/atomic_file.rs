@@ -5,7 +5,7 @@
 //! content, so it is written to directly.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -60,6 +60,20 @@ impl AtomicFile {
     /// Number of bytes written so far.
     pub(super) fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Replaces the first bytes of the file, for headers that state how much follows.
+    ///
+    /// # Errors
+    /// I/O errors; [`io::ErrorKind::NotSeekable`] for a pipe or a device.
+    pub fn overwrite_start(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.temporary.is_none() {
+            return Err(io::ErrorKind::NotSeekable.into());
+        }
+        self.file.rewind()?;
+        self.file.write_all(bytes)?;
+        self.file.seek(io::SeekFrom::End(0))?;
+        Ok(())
     }
 
     /// Syncs the file to disk, then renames it to its target. A pipe or device is flushed.

@@ -48,7 +48,16 @@ Examples:
   # Write one JSON object per image
   effnet features photos/ --model b3 --output features.jsonl
   # Write CSV, with your own weights
-  effnet features photos/ --weights my-run --format csv --output features.csv";
+  effnet features photos/ --weights my-run --format csv --output features.csv
+  # Write an index for `effnet similar`, which numpy.load also reads
+  effnet features photos/ --normalize --output features.npy";
+
+pub(super) const SIMILAR: &str = "\
+Examples:
+  # Find the 5 images in a folder that are most similar to a photo
+  effnet similar photo.jpg --index photos/
+  # Search an index from `effnet features`, draw 10 images as a contact sheet
+  effnet similar photo.jpg --index features.npy -k 10 --output sheet.png";
 
 pub(super) const EXPLAIN: &str = "\
 Examples:

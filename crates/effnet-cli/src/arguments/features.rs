@@ -10,6 +10,9 @@ use super::{InputArguments, NetworkArguments};
 pub struct FeaturesArguments {
     #[command(flatten)]
     pub input: InputArguments,
+    /// Scale every feature vector to length 1, so that dot products are cosine similarities
+    #[arg(long, help_heading = "Output")]
+    pub normalize: bool,
     /// Output format [default: by the extension of --output, or json]
     #[arg(long, value_name = "FORMAT", help_heading = "Output")]
     pub format: Option<FeaturesFormat>,
@@ -26,4 +29,6 @@ pub enum FeaturesFormat {
     Json,
     /// Comma-separated values with a header: the input, its features, the error
     Csv,
+    /// NumPy array of float32 with one row per image; FILE.jsonl names the rows. An index for `effnet similar`
+    Npy,
 }

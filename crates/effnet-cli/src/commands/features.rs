@@ -1,9 +1,12 @@
 //! `effnet features`.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Instant;
 
-use effnet::{DecodeFailure, ModelFile, Pipeline, Reader, check_finite, transform};
+use anyhow::{Context as _, ensure};
+use effnet::{DecodeFailure, ModelFile, Pipeline, Reader, check_finite, index_source, normalize, transform};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::Outcome;
@@ -12,6 +15,7 @@ use crate::destination::{Destination, named_file};
 use crate::failure::{Failure, FailureKind};
 use crate::format;
 use crate::frame::Frame;
+use crate::index_file::IndexFile;
 use crate::inference::{inspect, job, load, locate};
 use crate::input::Input;
 use crate::inputs::{self, Inputs};
@@ -57,6 +61,10 @@ pub(crate) fn run(
     let destination = Destination::of(&arguments.input, output)?;
     let printer = &destination.printer(printer);
     let format = format::choose(arguments.format, output, FeaturesFormat::Json, printer)?;
+    let index_path = match format {
+        FeaturesFormat::Npy => Some(index_path(output, &destination)?),
+        _ => None,
+    };
     let Inputs { images, skipped, .. } = inputs::expand(&arguments.input, model.zoo.offline, printer)?;
     let closing = Closing {
         done: "extracted",
@@ -69,15 +77,23 @@ pub(crate) fn run(
     let job = || {
         let mut job = job("features", &file, &transform, &execution)?;
         job.add("format", format!("{format:?}"));
+        if arguments.normalize {
+            job.add("normalize", true);
+        }
         Ok(job)
     };
     let batch = requested.images().unwrap_or(1);
     let width = file.config(1).head_channels();
     let frame = frame(format, width);
     let interrupt = Interrupt::listen();
-    let (inputs, sink) = match destination.open(images, frame, batch, job, &interrupt, printer)? {
-        Share::Inputs(inputs, sink) => (inputs, sink),
-        Share::Nothing(outcome) => return Ok(outcome),
+    let (inputs, target) = if let Some(path) = index_path {
+        let source = index_source(&file, &transform)?.with_normalized(arguments.normalize);
+        (images, Target::Index(IndexFile::create(path, width, &source)?))
+    } else {
+        match destination.open(images, frame, batch, job, &interrupt, printer)? {
+            Share::Inputs(inputs, sink) => (inputs, Target::Lines(sink)),
+            Share::Nothing(outcome) => return Ok(outcome),
+        }
     };
 
     let count = inputs.len();
@@ -89,12 +105,13 @@ pub(crate) fn run(
     let batch_size = execution.batch_size(of, *requested, count, transform.image_size)?;
     let outputs = Pipeline::new(reader, network.backend, batch_size)?;
     let mut results = Results {
-        sink,
+        target,
         format,
         width,
+        normalize: arguments.normalize,
         file: &file,
     };
-    let progress = results.sink.progress(count, printer);
+    let progress = results.target.progress(count, printer);
     let end = for_each_output(
         outputs,
         &progress,
@@ -102,22 +119,34 @@ pub(crate) fn run(
         printer,
         |output, is_last_ready| {
             results.report(&output.input, output.result, printer)?;
-            if is_last_ready {
-                results.sink.flush()?;
+            match &mut results.target {
+                Target::Lines(sink) if is_last_ready => Ok(sink.flush()?),
+                _ => Ok(()),
             }
-            Ok(())
         },
     )?;
     if end == LoopEnd::Cut {
         return Ok(Outcome::Interrupted);
     }
-    results.sink.finish(count, &closing, &interrupt, printer)
+    match results.target {
+        Target::Lines(sink) => sink.finish(count, &closing, &interrupt, printer),
+        Target::Index(index) => index.finish(count, &closing, &interrupt, printer),
+    }
+}
+
+/// Returns the file for an index, which one process writes.
+fn index_path<'a>(output: Option<&'a Path>, destination: &Destination<'_>) -> anyhow::Result<&'a Path> {
+    ensure!(
+        destination.is_single(),
+        "--format npy is written by one process: unset RANK and WORLD_SIZE, or use --format csv or json"
+    );
+    output.context("--format npy needs a file: name it with --output FILE.npy")
 }
 
 /// Returns the header of the table: the input, the numbered features, and the error.
 fn frame(format: FeaturesFormat, width: usize) -> Frame {
     match format {
-        FeaturesFormat::Json => Frame::default(),
+        FeaturesFormat::Json | FeaturesFormat::Npy => Frame::default(),
         FeaturesFormat::Csv => {
             let mut columns = vec!["input".to_owned()];
             columns.extend((0..width).map(|feature| feature.to_string()));
@@ -130,12 +159,29 @@ fn frame(format: FeaturesFormat, width: usize) -> Frame {
     }
 }
 
+/// Where the results go.
+enum Target {
+    Lines(Sink),
+    Index(IndexFile),
+}
+
+impl Target {
+    fn progress(&self, count: usize, printer: &Printer) -> ProgressBar {
+        match self {
+            Self::Lines(sink) => sink.progress(count, printer),
+            Self::Index(_) => printer.progress(count as u64),
+        }
+    }
+}
+
 /// Writes the results of `features`.
 struct Results<'a> {
-    sink: Sink,
+    target: Target,
     format: FeaturesFormat,
     /// The number of features.
     width: usize,
+    /// Whether vectors are scaled to length 1.
+    normalize: bool,
     file: &'a ModelFile,
 }
 
@@ -148,29 +194,42 @@ impl Results<'_> {
     ) -> anyhow::Result<()> {
         printer.image_warnings(|| name, warnings);
         let features = features.map_err(|error| Failure::of_decoding(name, &error));
-        let features = features.and_then(|features| {
+        let features = features.and_then(|mut features| {
             check_finite(&features, "feature")?;
+            if self.normalize {
+                normalize(&mut features);
+            }
             Ok(features)
         });
         if let Err(failure) = &features {
             printer.failure(name, &failure.reason);
         }
-        match self.format {
-            FeaturesFormat::Json => self.sink.json(&record(name, &features, self.file))?,
-            FeaturesFormat::Csv => self.write_row(name, &features)?,
+        match &mut self.target {
+            Target::Index(index) => index.push(name, &features),
+            Target::Lines(sink) => {
+                if self.format == FeaturesFormat::Csv {
+                    write_row(sink, name, &features, self.width)?;
+                } else {
+                    sink.json(&record(name, &features, self.file))?;
+                }
+                sink.end_input(features.is_ok())
+            }
         }
-        self.sink.end_input(features.is_ok())
     }
+}
 
-    fn write_row(&mut self, input: &str, features: &Result<Vec<f32>, Failure>) -> std::io::Result<()> {
-        let (numbers, error) = match features {
-            Ok(features) => (features.iter().map(f32::to_string).collect(), ""),
-            Err(failure) => (vec![String::new(); self.width], failure.reason.as_str()),
-        };
-        let input = std::iter::once(input.to_owned());
-        self.sink
-            .csv(input.chain(numbers).chain(std::iter::once(error.to_owned())))
-    }
+fn write_row(
+    sink: &mut Sink,
+    input: &str,
+    features: &Result<Vec<f32>, Failure>,
+    width: usize,
+) -> std::io::Result<()> {
+    let (numbers, error) = match features {
+        Ok(features) => (features.iter().map(f32::to_string).collect(), ""),
+        Err(failure) => (vec![String::new(); width], failure.reason.as_str()),
+    };
+    let input = std::iter::once(input.to_owned());
+    sink.csv(input.chain(numbers).chain(std::iter::once(error.to_owned())))
 }
 
 fn record<'a>(input: &'a str, features: &'a Result<Vec<f32>, Failure>, file: &'a ModelFile) -> Record<'a> {

@@ -14,4 +14,5 @@ pub(crate) mod features;
 pub(crate) mod inspect;
 pub(crate) mod man;
 pub(crate) mod models;
+pub(crate) mod similar;
 pub(crate) mod train;

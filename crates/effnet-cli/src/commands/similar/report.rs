@@ -1,0 +1,237 @@
+//! Writes the results of `similar` in the formats of `--format`.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::ensure;
+use effnet::{Neighbor, Source as _};
+use effnet_data::{Sample, contact_sheet_png};
+use effnet_image::{Image, Interpolation};
+use serde::Serialize;
+
+use super::source::Source;
+use crate::arguments::SimilarFormat;
+use crate::escape;
+use crate::failure::{Failure, FailureKind};
+use crate::frame::Frame;
+use crate::input::Input;
+use crate::sink::{SCHEMA, Sink};
+
+/// The largest number of images on a contact sheet: 0.3 GB of pixels.
+const MOST_TILES: usize = 2000;
+/// The side of an image on a contact sheet.
+const SIDE: usize = 192;
+
+/// The result for one query, which is one line of JSON.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Record<'a> {
+    Found {
+        schema: u32,
+        input: &'a str,
+        model: &'a str,
+        weights: &'a str,
+        neighbors: Vec<NeighborRecord>,
+    },
+    Failed {
+        schema: u32,
+        input: &'a str,
+        kind: FailureKind,
+        error: &'a str,
+    },
+}
+
+#[derive(Serialize)]
+struct NeighborRecord {
+    input: String,
+    similarity: f32,
+}
+
+/// Returns the header and separator of a format.
+pub(super) fn frame(format: SimilarFormat) -> Frame {
+    match format {
+        SimilarFormat::Text => Frame {
+            header: Vec::new(),
+            separator: "\n",
+        },
+        SimilarFormat::Json | SimilarFormat::Png => Frame::default(),
+        SimilarFormat::Csv => Frame {
+            header: b"query,rank,input,similarity,error\n".to_vec(),
+            separator: "",
+        },
+    }
+}
+
+/// Refuses a contact sheet that is too large, before anything is computed.
+pub(super) fn check_sheet(queries: usize, top_k: usize) -> anyhow::Result<()> {
+    let tiles = queries.saturating_mul(top_k.saturating_add(1));
+    ensure!(
+        tiles <= MOST_TILES && top_k < 100 && queries <= 100,
+        "--format png: a contact sheet of {queries} x {} images is too large, expected at most 100 queries with up to \
+         99 images each and {MOST_TILES} images in all: pass fewer queries or a smaller --top-k",
+        top_k.saturating_add(1)
+    );
+    Ok(())
+}
+
+/// Writes one record per query.
+pub(super) struct Report {
+    pub(super) format: SimilarFormat,
+    pub(super) sink: Sink,
+    /// The images of a contact sheet so far.
+    pub(super) tiles: Vec<Sample>,
+    /// The number of images in a row of a contact sheet.
+    pub(super) columns: usize,
+    /// The names of the network and its weights.
+    pub(super) network: (String, String),
+}
+
+impl Report {
+    /// Writes the neighbours of a query, or why it has none.
+    pub(super) fn write(
+        &mut self,
+        query: &Input,
+        found: &Result<Vec<Neighbor>, Failure>,
+        source: &Source,
+    ) -> anyhow::Result<()> {
+        let neighbors = match found {
+            Err(_) => Vec::new(),
+            Ok(found) => {
+                let index = source.ready()?;
+                let named = |found: &Neighbor| NeighborRecord {
+                    input: source.path_of(index.name(found.row)).display().to_string(),
+                    similarity: found.similarity,
+                };
+                found.iter().map(named).collect()
+            }
+        };
+        let failure = found.as_ref().err();
+        match self.format {
+            SimilarFormat::Text => self.write_text(&query.name, &neighbors, failure)?,
+            SimilarFormat::Json => self.write_json(&query.name, neighbors, failure)?,
+            SimilarFormat::Csv => self.write_csv(&query.name, &neighbors, failure)?,
+            SimilarFormat::Png => self.add_tiles(query, &neighbors, failure.is_none()),
+        }
+        self.sink.end_input(found.is_ok())
+    }
+
+    /// Writes the contact sheet, if that is the format.
+    pub(super) fn complete(&mut self) -> anyhow::Result<()> {
+        if self.format == SimilarFormat::Png {
+            let png = contact_sheet_png("Query and most similar images", self.columns, &self.tiles)?;
+            self.sink.write_all(&png)?;
+        }
+        Ok(())
+    }
+
+    fn write_text(
+        &mut self,
+        query: &str,
+        neighbors: &[NeighborRecord],
+        failure: Option<&Failure>,
+    ) -> std::io::Result<()> {
+        // Failures are printed to standard error, where people look for them.
+        if failure.is_some() {
+            return Ok(());
+        }
+        let bold = self.sink.heading();
+        self.sink.separate()?;
+        writeln!(self.sink, "{bold}{}{bold:#}", escape::line(query))?;
+        for found in neighbors {
+            let name = escape::line(&found.input);
+            writeln!(self.sink, "  {:7.4}  {name}", found.similarity)?;
+        }
+        Ok(())
+    }
+
+    fn write_json(
+        &mut self,
+        query: &str,
+        neighbors: Vec<NeighborRecord>,
+        failure: Option<&Failure>,
+    ) -> std::io::Result<()> {
+        let record = match failure {
+            None => Record::Found {
+                schema: SCHEMA,
+                input: query,
+                model: &self.network.0,
+                weights: &self.network.1,
+                neighbors,
+            },
+            Some(failure) => Record::Failed {
+                schema: SCHEMA,
+                input: query,
+                kind: failure.kind,
+                error: &failure.reason,
+            },
+        };
+        self.sink.json(&record)
+    }
+
+    fn write_csv(
+        &mut self,
+        query: &str,
+        neighbors: &[NeighborRecord],
+        failure: Option<&Failure>,
+    ) -> std::io::Result<()> {
+        if let Some(failure) = failure {
+            return self.sink.csv([query, "", "", "", &failure.reason]);
+        }
+        for (rank, found) in neighbors.iter().enumerate() {
+            let (rank, similarity) = ((rank + 1).to_string(), found.similarity.to_string());
+            self.sink.csv([query, &rank, &found.input, &similarity, ""])?;
+        }
+        Ok(())
+    }
+
+    /// Adds a row to the contact sheet. An image that cannot be read any more is grey.
+    fn add_tiles(&mut self, query: &Input, neighbors: &[NeighborRecord], is_done: bool) {
+        let image = query.image();
+        let image = image.as_ref().ok().filter(|_| is_done);
+        self.tiles.push(tile(
+            image.map(AsRef::as_ref),
+            format!("query: {}", short(&query.name)),
+        ));
+        for found in neighbors {
+            let image = Image::open(&found.input).ok();
+            let caption = format!("{:.3} {}", found.similarity, short(&found.input));
+            self.tiles.push(tile(image.as_ref(), caption));
+        }
+        while !self.tiles.len().is_multiple_of(self.columns) {
+            self.tiles
+                .push(Sample::new((1, 1), vec![[0xff; 3]], String::new()));
+        }
+    }
+}
+
+/// Returns the last part of a path.
+fn short(name: &str) -> &str {
+    let name = Path::new(name)
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or(name);
+    name
+}
+
+/// Returns a square with the image in its middle, on white.
+fn tile(image: Option<&Image>, caption: String) -> Sample {
+    let scaled = image.and_then(|image| {
+        let (width, height) = (image.width(), image.height());
+        let longest = width.max(height);
+        let side = |side: usize| (side * SIDE / longest).max(1);
+        image
+            .resize(side(width), side(height), Interpolation::Bilinear)
+            .ok()
+    });
+    let Some(scaled) = scaled else {
+        return Sample::new((1, 1), vec![[0xd0; 3]], caption);
+    };
+    let (left, top) = ((SIDE - scaled.width()) / 2, (SIDE - scaled.height()) / 2);
+    let mut pixels = vec![[0xff; 3]; SIDE * SIDE];
+    for (y, row) in scaled.rows().enumerate() {
+        for (x, pixel) in row.chunks_exact(3).enumerate() {
+            pixels[(top + y) * SIDE + left + x].copy_from_slice(pixel);
+        }
+    }
+    Sample::new((SIDE, SIDE), pixels, caption)
+}

@@ -1,0 +1,57 @@
+//! Describes a network for a [`FeatureIndex`](crate::FeatureIndex).
+//!
+//! Features of different networks have the same number of values and look alike, and their cosines mean nothing. An
+//! index therefore states everything that its rows depend on, in words that an error can quote.
+
+use effnet_image::{EvalTransform, ResizeMode};
+use effnet_search::IndexSource;
+
+use crate::{Error, ModelFile};
+
+/// Returns what features of this network depend on: weights, profile, and preprocessing. Not included are precision,
+/// device and threads, which change only the last digits.
+///
+/// # Errors
+/// [`Error::Unreadable`] if the weight file cannot be read for its digest.
+pub fn index_source(file: &ModelFile, transform: &EvalTransform) -> Result<IndexSource, Error> {
+    let weights = file.weights();
+    let checkpoint = file.checkpoint();
+    let network = format!(
+        "{} {}",
+        checkpoint.wrapper().unwrap_or_default(),
+        checkpoint.prefix()
+    );
+    Ok(IndexSource::default()
+        .with_model(file.variant.name())
+        .with_weights(&weights.name, weights.sha256()?)
+        .with_network(network.trim())
+        .with_profile(file.profile.to_string())
+        .with_preprocessing(describe(transform)))
+}
+
+/// Describes a transform: `224 x 224, bicubic, crop ratio 0.875, mean 0.485,0.456,0.406, std 0.229,0.224,0.225`.
+fn describe(transform: &EvalTransform) -> String {
+    let side = transform.image_size;
+    let resize = match transform.resize {
+        ResizeMode::CropPct(fraction) => format!("crop ratio {fraction}"),
+        ResizeMode::Squash(fraction) => format!("squashed, crop ratio {fraction}"),
+        ResizeMode::ShortSide(length) => format!("short side {length}"),
+    };
+    let [mean, std] = [transform.mean, transform.std].map(|[r, g, b]| format!("{r},{g},{b}"));
+    let interpolation = transform.interpolation;
+    format!("{side} x {side}, {interpolation}, {resize}, mean {mean}, std {std}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transform_is_described_in_words() {
+        let transform = EvalTransform::with_crop_pct(224, 0.875);
+        assert_eq!(
+            describe(&transform),
+            "224 x 224, bicubic, crop ratio 0.875, mean 0.485,0.456,0.406, std 0.229,0.224,0.225"
+        );
+    }
+}
