@@ -93,6 +93,7 @@ fn run(
             printer,
         ),
         Command::Evaluate(arguments) => commands::evaluate::run(arguments, torch, printer),
+        Command::Check(arguments) => commands::check::run(arguments, torch, printer),
         Command::Features(arguments) => commands::features::run(arguments, torch, printer),
         Command::Inspect(arguments) => commands::inspect::run(arguments, printer),
         Command::Convert(arguments) => commands::convert::run(arguments, printer),

@@ -26,8 +26,8 @@ const TRAINING: [&str; 12] = [
 ];
 
 /// The commands whose flags do not fit on one screen.
-const LONG: [&str; 7] = [
-    "classify", "finetune", "train", "evaluate", "export", "features", "bench",
+const LONG: [&str; 8] = [
+    "classify", "finetune", "train", "evaluate", "check", "export", "features", "bench",
 ];
 
 /// Hides all but the common flags of a long command from `-h`.
