@@ -1,11 +1,9 @@
 //! Finds labels that are probably wrong, by confident learning (Northcutt et al., 2021).
 //!
 //! A low probability of the label alone says little: some classes are harder than others. So an image counts for a class
-//! if the probe is as sure of it as it is, on average, of the images with that label. The counts say how many labels of
-//! each class should have been another one; that many images are reported, those with the largest difference between
-//! the two probabilities.
-
-use std::collections::BTreeMap;
+//! if the probe is as sure of it as it is, on average, of the images with that label. The counts say how many images
+//! with each label are of another class; that many are reported, those with the largest difference between the two
+//! probabilities.
 
 use super::probe::Prediction;
 
@@ -25,46 +23,32 @@ pub struct DoubtfulLabel {
 
 /// Returns the doubtful labels, the most doubtful first.
 pub(super) fn find(predictions: &[Prediction], labels: &[usize], classes: usize) -> Vec<DoubtfulLabel> {
-    let mut found: Vec<DoubtfulLabel> = Vec::new();
-    for ((label, class), count) in wrong_counts(predictions, labels, classes) {
-        let mut candidates: Vec<DoubtfulLabel> = predictions
-            .iter()
-            .zip(labels)
-            .enumerate()
-            .filter(|(_, (_, given))| **given == label)
-            .filter_map(|(image, (prediction, _))| doubt(image, prediction, class))
-            .collect();
+    let mut candidates: Vec<Vec<DoubtfulLabel>> = vec![Vec::new(); classes];
+    for (image, (prediction, label)) in predictions.iter().zip(labels).enumerate() {
+        if let Some(&(suggested, suggested_probability)) = prediction.best.first()
+            && suggested_probability > prediction.given
+        {
+            candidates[*label].push(DoubtfulLabel {
+                image,
+                probability: prediction.given,
+                suggested,
+                suggested_probability,
+            });
+        }
+    }
+    let counts = wrong_counts(predictions, labels, classes);
+    let mut found = Vec::new();
+    for (mut candidates, count) in candidates.into_iter().zip(counts) {
+        let margin = |label: &DoubtfulLabel| label.suggested_probability - label.probability;
         candidates.sort_by(|a, b| margin(b).total_cmp(&margin(a)));
         found.extend(candidates.into_iter().take(count));
     }
-    // An image may be among those of several classes.
-    found.sort_by(|a, b| a.image.cmp(&b.image).then(margin(b).total_cmp(&margin(a))));
-    found.dedup_by_key(|label| label.image);
     found.sort_by(|a, b| a.probability.total_cmp(&b.probability));
     found
 }
 
-fn margin(label: &DoubtfulLabel) -> f64 {
-    label.suggested_probability - label.probability
-}
-
-/// Returns the doubt that an image is of `class`, if that is more likely than its label.
-fn doubt(image: usize, prediction: &Prediction, class: usize) -> Option<DoubtfulLabel> {
-    let (suggested, suggested_probability) = *prediction.best.iter().find(|(other, _)| *other == class)?;
-    (suggested_probability > prediction.given).then_some(DoubtfulLabel {
-        image,
-        probability: prediction.given,
-        suggested,
-        suggested_probability,
-    })
-}
-
-/// Estimates for each label and each other class how many images with this label are of that class.
-fn wrong_counts(
-    predictions: &[Prediction],
-    labels: &[usize],
-    classes: usize,
-) -> BTreeMap<(usize, usize), usize> {
+/// Estimates for each label how many images with this label are of another class.
+fn wrong_counts(predictions: &[Prediction], labels: &[usize], classes: usize) -> Vec<usize> {
     let mut given = vec![(0.0, 0_usize); classes];
     for (prediction, label) in predictions.iter().zip(labels) {
         given[*label].0 += prediction.given;
@@ -74,23 +58,23 @@ fn wrong_counts(
         (_, 0) => f64::INFINITY,
         (sum, count) => sum / count as f64,
     };
-    let mut confident: BTreeMap<(usize, usize), usize> = BTreeMap::new();
-    let mut rows = vec![0_usize; classes];
+    // For each label, the images that count for a class, and those that count for another one.
+    let mut confident = vec![(0_usize, 0_usize); classes];
     for (prediction, label) in predictions.iter().zip(labels) {
         let sure = |(class, probability): &&(usize, f64)| *probability >= threshold(*class);
         if let Some((class, _)) = prediction.best.iter().find(sure) {
-            *confident.entry((*label, *class)).or_default() += 1;
-            rows[*label] += 1;
+            confident[*label].0 += 1;
+            confident[*label].1 += usize::from(class != label);
         }
     }
-    confident.retain(|(label, class), _| label != class);
-    for ((label, _), count) in &mut confident {
-        // The images that count for no class are assumed to be like the others with their label. Rounded up, because
-        // looking at an image too many costs less than missing a wrong label.
-        let share = *count as f64 / rows[*label] as f64;
-        *count = (share * given[*label].1 as f64).ceil() as usize;
-    }
-    confident
+    let counts = confident.into_iter().zip(given);
+    counts
+        .map(|((all, wrong), (_, images))| {
+            // The images that count for no class are assumed to be like the others with their label. Rounded up,
+            // because looking at an image too many costs less than missing a wrong label.
+            (wrong * images).div_ceil(all.max(1))
+        })
+        .collect()
 }
 
 #[cfg(test)]
