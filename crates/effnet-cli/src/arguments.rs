@@ -6,6 +6,7 @@
 //! `next_help_heading` would also apply to the flags of any struct flattened after it.
 #![allow(missing_docs)]
 
+mod check;
 mod evaluate;
 mod examples;
 mod execution;
@@ -26,6 +27,7 @@ use clap_complete::Shell;
 use effnet::{ModelName, PreprocessingOverrides, Profile, Scheme};
 use effnet_architecture::Interpolation;
 
+pub use check::CheckArguments;
 pub use evaluate::{EvaluateArguments, TableFormat};
 pub use execution::{DeviceChoice, EngineChoice, ExecutionArguments};
 pub use explain::{ExplainArguments, LayerChoice, MethodChoice, RawFormat};
@@ -100,6 +102,9 @@ pub enum Command {
     /// Measure accuracy, loss and calibration on labelled images
     #[command(after_help = examples::EVALUATE)]
     Evaluate(Box<EvaluateArguments>),
+    /// Find wrong labels, duplicates and damaged files in a data set
+    #[command(after_help = examples::CHECK)]
+    Check(Box<CheckArguments>),
     /// Extract feature vectors (embeddings) from images
     #[command(after_help = examples::FEATURES)]
     Features(Box<FeaturesArguments>),

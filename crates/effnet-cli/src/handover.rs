@@ -82,6 +82,7 @@ fn need(command: &Command) -> Need {
         Command::Train(arguments) | Command::Finetune(arguments) if !arguments.print_config => Need::Torch,
         Command::Classify(arguments) => need_of(&arguments.inference.network.execution),
         Command::Evaluate(arguments) => need_of(&arguments.inference.network.execution),
+        Command::Check(arguments) => need_of(&arguments.network.execution),
         Command::Features(arguments) => need_of(&arguments.network.execution),
         Command::Similar(arguments) => need_of(&arguments.network.execution),
         Command::Bench(arguments) => need_of(&arguments.execution),

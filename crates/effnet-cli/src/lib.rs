@@ -94,6 +94,7 @@ fn run(
             printer,
         ),
         Command::Evaluate(arguments) => commands::evaluate::run(arguments, torch, printer),
+        Command::Check(arguments) => commands::check::run(arguments, torch, printer),
         Command::Features(arguments) => commands::features::run(arguments, torch, printer),
         Command::Similar(arguments) => commands::similar::run(arguments, torch, printer),
         Command::Inspect(arguments) => commands::inspect::run(arguments, printer),

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod archive;
+pub mod check;
 mod class_folders;
 mod class_maps;
 mod classes;

@@ -43,6 +43,13 @@ Examples:
   # Evaluate published weights and draw the confusion matrix
   effnet evaluate imagenet/val --model b3 --confusion-png confusion.png";
 
+pub(super) const CHECK: &str = "\
+Examples:
+  # Look for wrong labels, duplicates and damaged files before training
+  effnet check my-photos --model b0
+  # See the images found
+  effnet check my-photos --model b0 --html check.html";
+
 pub(super) const FEATURES: &str = "\
 Examples:
   # Write one JSON object per image

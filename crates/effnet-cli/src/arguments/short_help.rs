@@ -26,8 +26,8 @@ const TRAINING: [&str; 12] = [
 ];
 
 /// The commands whose flags do not fit on one screen.
-const LONG: [&str; 9] = [
-    "classify", "finetune", "train", "evaluate", "explain", "export", "features", "similar", "bench",
+const LONG: [&str; 10] = [
+    "classify", "finetune", "train", "evaluate", "explain", "check", "export", "features", "similar", "bench",
 ];
 
 /// Hides all but the common flags of a long command from `-h`.

@@ -1,0 +1,127 @@
+//! `effnet check`.
+
+mod images;
+mod page;
+mod report;
+
+use effnet::{DecodeFailure, Pipeline, Reader, check_finite, transform};
+use effnet_data::check::{Entry, Features, find};
+use effnet_data::{Splits, replace_file};
+
+use std::io::Write;
+
+use crate::Outcome;
+use crate::arguments::{CheckArguments, InspectFormat};
+use crate::destination::file_or_stdout;
+use crate::failure::Failure;
+use crate::frame::Frame;
+use crate::inference::{inspect, load, locate};
+use crate::interrupt::Interrupt;
+use crate::launcher::refuse_group;
+use crate::outputs::for_each_output;
+use crate::overview::print_notices;
+use crate::printer::{Printer, counted};
+use crate::sink::Sink;
+use crate::torch::TorchCommands;
+use images::CheckedImage;
+use report::{Report, Unreadable};
+
+pub(crate) fn run(
+    arguments: &CheckArguments,
+    torch: Option<&dyn TorchCommands>,
+    printer: &Printer,
+) -> anyhow::Result<Outcome> {
+    refuse_group("check")?;
+    let (execution, zoo, weights) = locate(&arguments.network, torch, printer)?;
+    let file = inspect(weights, &arguments.network.model, printer)?;
+    let overrides = arguments.network.preprocessing.overrides();
+    let transform = transform(&overrides, &file, &zoo.manifest)?;
+    let splits = Splits::open(&arguments.data)?;
+    print_notices(&splits.reading, printer);
+    let images = CheckedImage::all(&splits);
+    let count = images.len();
+    let interrupt = Interrupt::listen();
+    let reader = Reader::start(images, transform, execution.threads, interrupt.flag())?;
+    let network = load(&file, true, &execution, printer)?;
+    let of = (&network.config, &*network.backend);
+    let requested = arguments.network.batch_size;
+    let batch_size = execution.batch_size(of, requested, count, transform.image_size)?;
+    let outputs = Pipeline::new(reader, network.backend, batch_size)?;
+    let progress = printer.progress(count as u64);
+    let mut read = Read::new(network.config.head_channels());
+    for_each_output(outputs, &progress, &interrupt, printer, |output, _| {
+        read.add(output.input, output.result, printer);
+        Ok(())
+    })?;
+    if interrupt.is_set() {
+        printer.warning("interrupted: discarded the partial results");
+        return Ok(Outcome::Interrupted);
+    }
+    printer.detail(format!("comparing {}", counted(read.images.len(), "image")));
+    let classes = splits.train.classes();
+    let findings = find(&read.entries, &read.features, classes.len(), execution.threads);
+    let report = Report::new(arguments, (&file, classes), &read, &findings);
+    if let Some(path) = &arguments.html {
+        let page = page::render(&report, &read.images)?;
+        replace_file(file_or_stdout(path), |file| file.write_all(page.as_bytes()))?;
+    }
+    match arguments.format {
+        InspectFormat::Json => {
+            let mut sink = Sink::open(None, &Frame::default())?;
+            sink.json(&report)?;
+            sink.flush()?;
+        }
+        InspectFormat::Text => report.write_text(&mut anstream::stdout())?,
+    }
+    Ok(match (read.images.len(), read.unreadable.len()) {
+        (_, 0) => Outcome::Done,
+        (0, _) => Outcome::NothingDone,
+        _ => Outcome::SomeFailed,
+    })
+}
+
+/// The images read so far.
+struct Read {
+    images: Vec<CheckedImage>,
+    entries: Vec<Entry>,
+    features: Features,
+    unreadable: Vec<Unreadable>,
+}
+
+impl Read {
+    fn new(width: usize) -> Self {
+        Self {
+            images: Vec::new(),
+            entries: Vec::new(),
+            features: Features::new(width),
+            unreadable: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, image: CheckedImage, features: Result<Vec<f32>, DecodeFailure>, printer: &Printer) {
+        let name = image.name();
+        printer.image_warnings(|| &name, &image.warnings);
+        let features = features.map_err(|error| Failure::of_decoding(&name, &error));
+        let features = features.and_then(|features| {
+            check_finite(&features, "feature")?;
+            Ok(features)
+        });
+        match (features, image.fingerprint()) {
+            (Ok(features), Some(fingerprint)) => {
+                self.entries.push(Entry {
+                    part: image.part,
+                    label: image.label(),
+                    fingerprint: fingerprint.clone(),
+                });
+                self.features.push(&features);
+                self.images.push(image);
+            }
+            (Err(failure), _) => {
+                printer.failure(&name, &failure.reason);
+                self.unreadable.push(Unreadable::new(name, image.part, failure));
+            }
+            // An image that reached the network has been decoded.
+            (Ok(_), None) => {}
+        }
+    }
+}
