@@ -139,7 +139,7 @@ fn name(output: &Path, inputs: &[Input]) -> anyhow::Result<Vec<Overlay>> {
     if named_file(Some(output)).is_none() {
         return one(Overlay::Stdout);
     }
-    let extension = output.extension().map(|extension| extension.to_ascii_lowercase());
+    let extension = output.extension().map(std::ffi::OsStr::to_ascii_lowercase);
     if !output.is_dir() {
         match extension {
             Some(extension) if extension == "png" => return one(Overlay::File(output.to_owned())),
