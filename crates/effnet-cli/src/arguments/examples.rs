@@ -56,14 +56,14 @@ Examples:
   effnet features photos/ --model b3 --output features.jsonl
   # Write CSV, with your own weights
   effnet features photos/ --weights my-run --format csv --output features.csv
-  # Write an index for `effnet similar`, which numpy.load also reads
+  # Write a NumPy array, which is also an index for similarity search
   effnet features photos/ --normalize --output features.npy";
 
 pub(super) const SIMILAR: &str = "\
 Examples:
   # Find the 5 images in a folder that are most similar to a photo
   effnet similar photo.jpg --index photos/
-  # Search an index from `effnet features`, draw 10 images as a contact sheet
+  # Search an index file, draw the 10 most similar images as a contact sheet
   effnet similar photo.jpg --index features.npy -k 10 --output sheet.png";
 
 pub(super) const EXPLAIN: &str = "\

@@ -67,7 +67,7 @@ pub(crate) fn run(
     let interrupt = Interrupt::listen();
     // Neither are weights downloaded nor is an index made just to report a misspelt name.
     if images.iter().all(|input| input.failure().is_some()) {
-        return report_failures(&images, printer);
+        return Ok(report_failures(&images, printer));
     }
     let (execution, zoo, weights) = locate(&arguments.network, torch, printer)?;
     let file = inspect(weights, model, printer)?;
@@ -114,11 +114,11 @@ pub(crate) fn run(
     report.sink.finish(count, &closing, &interrupt, printer)
 }
 
-fn report_failures(images: &[Input], printer: &Printer) -> anyhow::Result<Outcome> {
+fn report_failures(images: &[Input], printer: &Printer) -> Outcome {
     for (input, failure) in images.iter().filter_map(|input| Some((input, input.failure()?))) {
         printer.failure(&input.name, &failure.reason);
     }
-    Ok(Outcome::NothingDone)
+    Outcome::NothingDone
 }
 
 fn report_to(sink: Sink, format: SimilarFormat, file: &ModelFile, arguments: &SimilarArguments) -> Report {

@@ -206,11 +206,10 @@ impl Report {
 
 /// Returns the last part of a path.
 fn short(name: &str) -> &str {
-    let name = Path::new(name)
+    Path::new(name)
         .file_name()
         .and_then(|name| name.to_str())
-        .unwrap_or(name);
-    name
+        .unwrap_or(name)
 }
 
 /// Returns a square with the image in its middle, on white.
