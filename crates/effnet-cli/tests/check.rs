@@ -17,7 +17,7 @@ fn check(data: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// Writes a picture of waves that depends on `seed` as a binary PPM.
+/// Writes an image of waves that depends on `seed` as a binary PPM.
 fn write(path: &Path, seed: usize) {
     let mut file = b"P6 48 40 255\n".to_vec();
     let (x_step, y_step) = (0.05 + 0.013 * seed as f64, 0.31 - 0.011 * seed as f64);

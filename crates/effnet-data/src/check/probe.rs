@@ -217,7 +217,9 @@ impl Sums {
         } = self;
         let images: usize = counts.iter().sum();
         for (class, count) in classes.chunks_exact_mut(width).zip(&counts) {
-            class.iter_mut().for_each(|sum| *sum /= (*count).max(1) as f64);
+            for sum in class {
+                *sum /= (*count).max(1) as f64;
+            }
         }
         // Each class's share of the products is subtracted, weighted by its images.
         let weighted: Vec<f64> = classes
@@ -227,9 +229,9 @@ impl Sums {
             .collect();
         let weighted = View::of_rows(&weighted, width);
         super::product::add_product_f64(-1.0, weighted.transposed(), weighted, &mut covariance, width);
-        covariance
-            .iter_mut()
-            .for_each(|value| *value /= images.max(1) as f64);
+        for value in &mut covariance {
+            *value /= images.max(1) as f64;
+        }
         shrink(&mut covariance, width, images);
         let factored = Cholesky::of(covariance, width)?;
         let mut probe = Probe {
@@ -263,7 +265,9 @@ fn shrink(covariance: &mut [f64], width: usize, images: usize) {
     } else {
         (numerator / denominator).clamp(1e-3, 1.0)
     };
-    covariance.iter_mut().for_each(|value| *value *= 1.0 - shrinkage);
+    for value in covariance.iter_mut() {
+        *value *= 1.0 - shrinkage;
+    }
     for index in 0..width {
         covariance[index * (width + 1)] += shrinkage * mu;
     }

@@ -13,7 +13,7 @@ const WIDTH: usize = 24;
 const CLASSES: usize = 4;
 
 /// An image of blurred noise that no other image resembles.
-fn picture(random: &mut SampleRng, width: usize, height: usize) -> Image {
+fn noise(random: &mut SampleRng, width: usize, height: usize) -> Image {
     let coarse: Vec<u8> = (0..4 * 4 * 3).map(|_| random.random()).collect();
     let coarse = Image::from_rgb8(4, 4, coarse).unwrap();
     coarse
@@ -44,7 +44,7 @@ impl Set {
             features: Features::new(WIDTH),
         };
         for index in 0..40 * CLASSES {
-            let image = picture(&mut set.random, 64, 48);
+            let image = noise(&mut set.random, 64, 48);
             let part = if index % 5 == 0 { Part::Val } else { Part::Train };
             let features = vector(&mut set.random, index % CLASSES);
             set.add(&image, part, index % CLASSES, &features);
@@ -80,13 +80,13 @@ fn nothing_is_found_in_a_sound_data_set() {
 fn copies_are_found_across_parts_and_labels() {
     let mut set = Set::new();
     let first = set.entries.len();
-    let image = picture(&mut set.random, 64, 48);
+    let image = noise(&mut set.random, 64, 48);
     let features = vector(&mut set.random, 1);
     let mut mirrored = image.clone();
     mirrored.flip_horizontal();
     set.add(&image, Part::Train, 1, &features);
     set.add(&mirrored, Part::Val, 1, &features);
-    let image = picture(&mut set.random, 64, 48);
+    let image = noise(&mut set.random, 64, 48);
     let features = vector(&mut set.random, 0);
     set.add(&image, Part::Train, 0, &features);
     // Far apart in the features, as if the network had noise: the same pixels are found all the same.
@@ -128,7 +128,7 @@ fn wrong_labels_are_found_and_the_right_ones_suggested() {
 #[test]
 fn a_wrong_label_is_found_although_its_copy_has_it_too() {
     let mut set = Set::new();
-    let image = picture(&mut set.random, 64, 48);
+    let image = noise(&mut set.random, 64, 48);
     let features = vector(&mut set.random, 2);
     let first = set.entries.len();
     for _ in 0..3 {
@@ -142,7 +142,7 @@ fn a_wrong_label_is_found_although_its_copy_has_it_too() {
 #[test]
 fn an_image_unlike_all_others_is_found_even_twice() {
     let mut set = Set::new();
-    let image = picture(&mut set.random, 64, 48);
+    let image = noise(&mut set.random, 64, 48);
     let features: Vec<f32> = (0..WIDTH)
         .map(|index| if index == 5 { 9.0 } else { -0.5 })
         .collect();
@@ -161,7 +161,7 @@ fn an_image_unlike_all_others_is_found_even_twice() {
 fn odd_sizes_are_found() {
     let mut set = Set::new();
     for (width, height) in [(300, 100), (8, 8), (400, 300), (100, 60)] {
-        let image = picture(&mut set.random, width, height);
+        let image = noise(&mut set.random, width, height);
         let features = vector(&mut set.random, 0);
         set.add(&image, Part::Train, 0, &features);
     }

@@ -1,4 +1,4 @@
-//! Small pictures for a report.
+//! Small images for a report.
 
 use effnet_image::{Image, ImageError, Interpolation};
 
@@ -7,7 +7,7 @@ use crate::PlotError;
 /// Shrinks an image so that its longer side is at most `side` pixels, and encodes it as PNG.
 ///
 /// # Errors
-/// [`PlotError::Draw`] if the picture cannot be encoded.
+/// [`PlotError::Draw`] if it cannot be encoded.
 pub fn thumbnail_png(image: &Image, side: usize) -> Result<Vec<u8>, PlotError> {
     let longer = image.width().max(image.height());
     let scaled = |length: usize| (length * side.min(longer) / longer).max(1);
