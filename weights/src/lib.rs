@@ -4,11 +4,11 @@
 //! The README of this package describes how the bundled network was trained.
 
 /// The manifest of published weights, as JSON; `effnet-hub` parses it.
-pub const MANIFEST: &str = include_str!("../manifest.json");
+pub const MANIFEST: &str = include_str!(concat!(env!("OUT_DIR"), "/manifest.json"));
 
 /// The 1000 classes of ImageNet (ILSVRC 2012) in the usual order, as a JSON list of objects with the WordNet ID
 /// (`wnid`) and the `label`.
-pub const IMAGENET_CLASSES: &str = include_str!("../imagenet-classes.json");
+pub const IMAGENET_CLASSES: &str = include_str!(concat!(env!("OUT_DIR"), "/imagenet-classes.json"));
 
 /// Id of the bundled network in the manifest.
 pub const BUNDLED_ID: &str = "b0.cifar10";

@@ -90,7 +90,7 @@ fn the_format_follows_the_extension_of_the_output() {
     assert_eq!(records(&read("s.csv")).len(), 1);
     for (command, output) in [
         ("classify", "r.xlsx"),
-        ("features", "f.npy"),
+        ("classify", "c.npy"),
         ("features", "f.txt"),
     ] {
         let refused = run(home.path(), &[command, "single.png", "-o", output]);
@@ -102,6 +102,10 @@ fn the_format_follows_the_extension_of_the_output() {
         );
         assert!(!home.path().join(output).exists());
     }
+    let array = run(home.path(), &["features", "single.png", "-o", "f.npy"]);
+    assert_eq!(array.code, Some(0), "{}", array.stderr);
+    let bytes = std::fs::read(home.path().join("f.npy")).unwrap();
+    assert!(bytes.starts_with(b"\x93NUMPY"));
 }
 
 #[test]
