@@ -2,7 +2,7 @@
 
 use crate::{BackendError, NotFinite};
 
-/// An error of an [`Explainer`].
+/// An error of an [`Explainer`](crate::Explainer).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExplainError {
