@@ -1,6 +1,6 @@
 //! Explains why an input has no result: a reason for people and a kind for programs.
 
-use effnet::{DecodeFailure, NotFinite};
+use effnet::{DecodeFailure, NotFinite, check_finite};
 use effnet_data::chain;
 use effnet_image::{ImageError, unsupported_kind};
 use serde::Serialize;
@@ -68,6 +68,16 @@ impl Failure {
         let reason = reason.strip_prefix(&format!("{name}: ")).unwrap_or(&reason);
         Self::new(kind, reason)
     }
+}
+
+/// Returns the features of the input `name`, unless it could not be decoded or they are not finite.
+pub(crate) fn finite_features(
+    name: &str,
+    features: Result<Vec<f32>, DecodeFailure>,
+) -> Result<Vec<f32>, Failure> {
+    let features = features.map_err(|error| Failure::of_decoding(name, &error))?;
+    check_finite(&features, "feature")?;
+    Ok(features)
 }
 
 impl From<NotFinite> for Failure {

@@ -2,6 +2,7 @@
 
 mod bundled;
 mod cache;
+mod commit;
 mod config;
 mod digest;
 mod digest_cache;

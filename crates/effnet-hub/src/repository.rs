@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use crate::transfer::{CacheFolder, download};
 use crate::{Error, FileName, Hub, Progress, TransferError, Warning, WeightFile};
-pub(crate) use name::is_commit;
 pub use name::{RepositoryName, RepositoryNameError};
 use revision::Revision;
 

@@ -30,8 +30,8 @@ fn advice(nearest: &[String], classes: usize) -> String {
 }
 
 impl Labels {
-    /// Returns the class with this name: the name itself, a WordNet ID of ImageNet, a class number, or a name that
-    /// differs in case, has underscores or hyphens instead of spaces, or is one of several synonyms.
+    /// Returns the class with this name. Accepts a class name, an ImageNet synset ID or a class number. Case does not
+    /// matter, underscores and hyphens may replace spaces, and one of several synonyms is enough.
     ///
     /// # Errors
     /// [`UnknownClass`] with the nearest names.

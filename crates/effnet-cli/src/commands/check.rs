@@ -4,7 +4,7 @@ mod images;
 mod page;
 mod report;
 
-use effnet::{DecodeFailure, Pipeline, Reader, check_finite, transform};
+use effnet::{DecodeFailure, Pipeline, Reader, transform};
 use effnet_data::check::{Entry, Features, find};
 use effnet_data::{Splits, replace_file};
 
@@ -13,7 +13,7 @@ use std::io::Write;
 use crate::Outcome;
 use crate::arguments::{CheckArguments, InspectFormat};
 use crate::destination::file_or_stdout;
-use crate::failure::Failure;
+use crate::failure::finite_features;
 use crate::frame::Frame;
 use crate::inference::{inspect, load, locate};
 use crate::interrupt::Interrupt;
@@ -101,12 +101,7 @@ impl Read {
     fn add(&mut self, image: CheckedImage, features: Result<Vec<f32>, DecodeFailure>, printer: &Printer) {
         let name = image.name();
         printer.image_warnings(|| &name, &image.warnings);
-        let features = features.map_err(|error| Failure::of_decoding(&name, &error));
-        let features = features.and_then(|features| {
-            check_finite(&features, "feature")?;
-            Ok(features)
-        });
-        match (features, image.fingerprint()) {
+        match (finite_features(&name, features), image.fingerprint()) {
             (Ok(features), Some(fingerprint)) => {
                 self.entries.push(Entry {
                     part: image.part,

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use effnet::{DecodeFailure, ModelFile, Pipeline, Reader, check_finite, index_source, normalize, transform};
+use effnet::{DecodeFailure, ModelFile, Pipeline, Reader, index_source, normalize, transform};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::Outcome;
 use crate::arguments::{FeaturesArguments, FeaturesFormat, NetworkArguments};
 use crate::destination::{Destination, named_file};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::{Failure, finite_features};
 use crate::format;
 use crate::frame::Frame;
 use crate::index_file::IndexFile;
@@ -22,27 +22,19 @@ use crate::inputs::{self, Inputs};
 use crate::interrupt::Interrupt;
 use crate::outputs::{Closing, LoopEnd, for_each_output};
 use crate::printer::Printer;
+use crate::records::Record;
 use crate::sharding::Share;
 use crate::sink::{SCHEMA, Sink};
 use crate::torch::TorchCommands;
 
-/// The result for one input, which is one line of JSON.
+/// The features of one input, which is one line of JSON.
 #[derive(Serialize)]
-#[serde(untagged)]
-enum Record<'a> {
-    Done {
-        schema: u32,
-        input: &'a str,
-        model: &'a str,
-        weights: &'a str,
-        features: &'a [f32],
-    },
-    Failed {
-        schema: u32,
-        input: &'a str,
-        kind: FailureKind,
-        error: &'a str,
-    },
+struct Extracted<'a> {
+    schema: u32,
+    input: &'a str,
+    model: &'a str,
+    weights: &'a str,
+    features: &'a [f32],
 }
 
 pub(crate) fn run(
@@ -193,14 +185,10 @@ impl Results<'_> {
         printer: &Printer,
     ) -> anyhow::Result<()> {
         printer.image_warnings(|| name, warnings);
-        let features = features.map_err(|error| Failure::of_decoding(name, &error));
-        let features = features.and_then(|mut features| {
-            check_finite(&features, "feature")?;
-            if self.normalize {
-                normalize(&mut features);
-            }
-            Ok(features)
-        });
+        let mut features = finite_features(name, features);
+        if let (Ok(features), true) = (&mut features, self.normalize) {
+            normalize(features);
+        }
         if let Err(failure) = &features {
             printer.failure(name, &failure.reason);
         }
@@ -210,7 +198,7 @@ impl Results<'_> {
                 if self.format == FeaturesFormat::Csv {
                     write_row(sink, name, &features, self.width)?;
                 } else {
-                    sink.json(&record(name, &features, self.file))?;
+                    write_json(sink, name, &features, self.file)?;
                 }
                 sink.end_input(features.is_ok())
             }
@@ -232,20 +220,20 @@ fn write_row(
     sink.csv(input.chain(numbers).chain(std::iter::once(error.to_owned())))
 }
 
-fn record<'a>(input: &'a str, features: &'a Result<Vec<f32>, Failure>, file: &'a ModelFile) -> Record<'a> {
+fn write_json(
+    sink: &mut Sink,
+    input: &str,
+    features: &Result<Vec<f32>, Failure>,
+    file: &ModelFile,
+) -> std::io::Result<()> {
     match features {
-        Ok(features) => Record::Done {
+        Ok(features) => sink.json(&Extracted {
             schema: SCHEMA,
             input,
             model: file.variant.name(),
             weights: &file.weights().name,
             features,
-        },
-        Err(failure) => Record::Failed {
-            schema: SCHEMA,
-            input,
-            kind: failure.kind,
-            error: &failure.reason,
-        },
+        }),
+        Err(failure) => sink.json(&Record::failed(input, failure)),
     }
 }

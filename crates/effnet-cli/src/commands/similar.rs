@@ -11,12 +11,12 @@ use std::time::Instant;
 use std::io::Write as _;
 
 use anyhow::ensure;
-use effnet::{ModelFile, Output, Pipeline, Reader, check_finite, index_source, transform};
+use effnet::{ModelFile, Output, Pipeline, Reader, index_source, transform};
 
 use crate::Outcome;
 use crate::arguments::{NetworkArguments, SimilarArguments, SimilarFormat};
 use crate::destination::{Destination, named_file};
-use crate::failure::Failure;
+use crate::failure::{Failure, finite_features};
 use crate::format;
 use crate::inference::{inspect, load, locate};
 use crate::input::Input;
@@ -153,11 +153,7 @@ impl Search {
             ..
         } = output;
         printer.image_warnings(|| &input.name, &input.warnings);
-        let features = features.map_err(|error| Failure::of_decoding(&input.name, &error));
-        let features = features.and_then(|features| {
-            check_finite(&features, "feature")?;
-            Ok(features)
-        });
+        let features = finite_features(&input.name, features);
         if let Err(failure) = &features {
             printer.failure(&input.name, &failure.reason);
         }

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use crate::commit::is_commit;
+
 /// What a name of a repository begins with.
 const PREFIX: &str = "hf-hub:";
 
@@ -62,11 +64,6 @@ impl RepositoryName {
         let (name, revision) = rest.rsplit_once("--")?;
         format!("{PREFIX}{owner}/{name}@{revision}").parse().ok()
     }
-}
-
-/// Whether a text is the whole name of a commit.
-pub(crate) fn is_commit(text: &str) -> bool {
-    text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 impl std::fmt::Display for RepositoryName {

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::RepositoryName;
-use super::name::is_commit;
+use crate::commit::is_commit;
 use crate::{Error, Hub};
 
 /// Folder of the remembered commits within that of the repositories.

@@ -16,7 +16,7 @@ use reqwest::header::{
 
 use super::failure::{Failure, reason};
 use super::response::{FileResponse, Resume};
-use crate::repository::is_commit;
+use crate::commit::is_commit;
 use crate::{Digest, Error, HubConfig, TransferError};
 
 /// Maximum number of redirects per file.

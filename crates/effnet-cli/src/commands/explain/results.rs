@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use crate::arguments::Format;
 use crate::escape;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::frame::Frame;
+use crate::records::{self, Record};
 use crate::sink::{SCHEMA, Sink};
 
 /// The part of an image that the maps cover, in pixels after EXIF orientation.
@@ -35,28 +36,19 @@ impl From<Region> for Area {
     }
 }
 
-/// The result for one input, which is one line of JSON.
+/// The result for one input with an overlay, which is one line of JSON.
 #[derive(Serialize)]
-#[serde(untagged)]
-enum Record<'a> {
-    Explained {
-        schema: u32,
-        input: &'a str,
-        model: &'a str,
-        weights: &'a str,
-        method: &'a str,
-        image: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        raw: Option<String>,
-        region: Area,
-        predictions: &'a [Prediction],
-    },
-    Failed {
-        schema: u32,
-        input: &'a str,
-        kind: FailureKind,
-        error: &'a str,
-    },
+struct ExplainedRecord<'a> {
+    schema: u32,
+    input: &'a str,
+    model: &'a str,
+    weights: &'a str,
+    method: &'a str,
+    image: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw: Option<String>,
+    region: Area,
+    predictions: &'a [Prediction],
 }
 
 /// An image whose overlay was written.
@@ -72,12 +64,7 @@ pub(super) struct Explained<'a> {
 /// Returns the header and separator of this format.
 pub(super) fn frame(format: Format, top_k: usize) -> Frame {
     match format {
-        Format::Text if top_k == 1 => Frame::default(),
-        Format::Text => Frame {
-            header: Vec::new(),
-            separator: "\n",
-        },
-        Format::Json => Frame::default(),
+        Format::Text | Format::Json => records::frame(format, top_k),
         Format::Csv => Frame {
             header: b"input,rank,class,label,logit,probability,image,error\n".to_vec(),
             separator: "",
@@ -101,7 +88,7 @@ impl Results<'_> {
             None => {}
             Some(Format::Json) => {
                 let path = |path: &Path| path.display().to_string();
-                self.sink.json(&Record::Explained {
+                self.sink.json(&ExplainedRecord {
                     schema: SCHEMA,
                     input: explained.input,
                     model: self.file.variant.name(),
@@ -124,12 +111,7 @@ impl Results<'_> {
         match self.format {
             // Failures are printed to standard error, where people look for them.
             None | Some(Format::Text) => {}
-            Some(Format::Json) => self.sink.json(&Record::Failed {
-                schema: SCHEMA,
-                input,
-                kind: failure.kind,
-                error,
-            })?,
+            Some(Format::Json) => self.sink.json(&Record::failed(input, failure))?,
             Some(Format::Csv) => self.sink.csv([input, "", "", "", "", "", "", error])?,
         }
         self.sink.end_input(false)

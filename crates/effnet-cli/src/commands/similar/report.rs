@@ -12,9 +12,10 @@ use serde::Serialize;
 use super::source::Source;
 use crate::arguments::SimilarFormat;
 use crate::escape;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::frame::Frame;
 use crate::input::Input;
+use crate::records::Record;
 use crate::sink::{SCHEMA, Sink};
 
 /// The largest number of images on a contact sheet: 0.3 GB of pixels.
@@ -22,23 +23,14 @@ const MOST_TILES: usize = 2000;
 /// The side of an image on a contact sheet.
 const SIDE: usize = 192;
 
-/// The result for one query, which is one line of JSON.
+/// The images that are similar to one query, which is one line of JSON.
 #[derive(Serialize)]
-#[serde(untagged)]
-enum Record<'a> {
-    Found {
-        schema: u32,
-        input: &'a str,
-        model: &'a str,
-        weights: &'a str,
-        neighbors: Vec<NeighborRecord>,
-    },
-    Failed {
-        schema: u32,
-        input: &'a str,
-        kind: FailureKind,
-        error: &'a str,
-    },
+struct Found<'a> {
+    schema: u32,
+    input: &'a str,
+    model: &'a str,
+    weights: &'a str,
+    neighbors: Vec<NeighborRecord>,
 }
 
 #[derive(Serialize)]
@@ -150,22 +142,16 @@ impl Report {
         neighbors: Vec<NeighborRecord>,
         failure: Option<&Failure>,
     ) -> std::io::Result<()> {
-        let record = match failure {
-            None => Record::Found {
+        match failure {
+            None => self.sink.json(&Found {
                 schema: SCHEMA,
                 input: query,
                 model: &self.network.0,
                 weights: &self.network.1,
                 neighbors,
-            },
-            Some(failure) => Record::Failed {
-                schema: SCHEMA,
-                input: query,
-                kind: failure.kind,
-                error: &failure.reason,
-            },
-        };
-        self.sink.json(&record)
+            }),
+            Some(failure) => self.sink.json(&Record::failed(query, failure)),
+        }
     }
 
     fn write_csv(
