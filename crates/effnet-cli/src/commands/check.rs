@@ -32,12 +32,13 @@ pub(crate) fn run(
     printer: &Printer,
 ) -> anyhow::Result<Outcome> {
     refuse_group("check")?;
+    // Weights are not downloaded just to report a misspelt name.
+    let splits = Splits::open(&arguments.data)?;
+    print_notices(&splits.reading, printer);
     let (execution, zoo, weights) = locate(&arguments.network, torch, printer)?;
     let file = inspect(weights, &arguments.network.model, printer)?;
     let overrides = arguments.network.preprocessing.overrides();
     let transform = transform(&overrides, &file, &zoo.manifest)?;
-    let splits = Splits::open(&arguments.data)?;
-    print_notices(&splits.reading, printer);
     let images = CheckedImage::all(&splits);
     let count = images.len();
     let interrupt = Interrupt::listen();
