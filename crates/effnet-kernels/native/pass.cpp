@@ -10,6 +10,7 @@
 
 #include "network.h"
 #include "pack.h"
+#include "subnormals.h"
 
 namespace effnet {
 
@@ -447,6 +448,7 @@ void Network::run(Context& context, const float* images, int count, Shape size, 
     const int threads = context.threads();
     std::vector<double> times(seconds ? size_t(threads) * laps() : 0);
     context.team_.run([&](const Member& self) noexcept {
+        const WithoutSubnormals without_subnormals;
         const Stopwatch watch{seconds ? times.data() + size_t(self.index) * laps() : nullptr};
         Pass{*this, context, images, count, size, shapes, logits, pooled, features, step, self, watch}.run();
     });
