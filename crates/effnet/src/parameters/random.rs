@@ -7,8 +7,8 @@ use super::{LoadError, LoadOptions, Parameters};
 
 impl Parameters {
     /// Returns random parameters, which take as long to run as trained ones. Convolution weights come from a
-    /// uniform distribution with the variance `2 / fan-out`, as in the reference implementation; batch norms
-    /// are identities; biases are 0. Equal seeds give equal parameters.
+    /// uniform distribution with the variance `1 / fan-in`, so that activations neither grow nor vanish with the depth
+    /// of the network; batch norms are identities; biases are 0. Equal seeds give equal parameters.
     ///
     /// # Errors
     /// [`LoadError::Config`] for a field out of range.
@@ -22,10 +22,7 @@ impl Parameters {
             .map(|parameter| {
                 let count: usize = parameter.shape.iter().product();
                 let bound = match parameter.shape[..] {
-                    [outputs, inputs, height, width] => {
-                        let fan_out = if inputs == 1 { 1 } else { outputs } * height * width;
-                        (6.0 / fan_out as f32).sqrt()
-                    }
+                    [_, inputs, height, width] => (3.0 / (inputs * height * width) as f32).sqrt(),
                     [classes, _] => 1.0 / (classes as f32).sqrt(),
                     _ => 0.0,
                 };
