@@ -13,6 +13,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "placement.h"
+
 namespace effnet {
 
 inline void relax() noexcept {
@@ -75,7 +77,7 @@ struct Member {
 
 class Team {
 public:
-    explicit Team(int size) : size_(size) {
+    explicit Team(int size) : size_(size), placement_(size) {
         try {
             for (int i = 1; i < size; ++i) threads_.emplace_back([this, i]() noexcept { serve(i); });
         } catch (...) {
@@ -99,6 +101,7 @@ public:
         }
         program_ = &program;
         call_ = [](const void* erased, const Member& self) noexcept { (*static_cast<const Program*>(erased))(self); };
+        placement_.make_room(threads_);
         wake();
         const Member self{0, size_, &meeting_};
         program(self);
@@ -128,6 +131,7 @@ private:
     }
 
     int size_;
+    Placement placement_;
     Meeting meeting_;
     alignas(64) std::atomic<unsigned> calls_{0};
     // The program of the current call, or null to end the threads. (std::function cannot hold a noexcept
