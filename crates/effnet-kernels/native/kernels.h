@@ -21,6 +21,7 @@ struct Product {
     int rows;
     int depth;                 // K, a multiple of two
     const void* panel;         // [K][columns], or [K / 2][columns][2] for bfloat16
+    const void* next;          // a panel that will be read soon after, or null
     int blocks;                // columns / 16
     const float* bias;         // [columns]
     const void* residual;      // added to the result if not null; has the layout of `out`

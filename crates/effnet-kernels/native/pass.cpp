@@ -108,15 +108,19 @@ struct Network::Pass {
         }
     }
 
-    // Describes the product with one panel of a dense layer. The caller sets where its first column goes.
-    Product panel_of(const Dense& layer, int panel, const void* left, size_t left_plane, int rows) const noexcept {
+    // Describes the product with one panel of a dense layer. This thread's next panel is probably `ahead` panels
+    // further on. The caller sets where the first column of the result goes.
+    Product panel_of(const Dense& layer, int panel, int ahead, const void* left, size_t left_plane,
+                     int rows) const noexcept {
         const int first = panel * kernels.panel_blocks;
+        const size_t panel_bytes = layer.panel_elements * layer.element();
         Product product{};
         product.left = left;
         product.left_plane = left_plane;
         product.rows = rows;
         product.depth = (layer.inputs + 1) / 2 * 2;
-        product.panel = layer.weight.as() + size_t(panel) * layer.panel_elements * layer.element();
+        product.panel = layer.weight.as() + panel * panel_bytes;
+        if (panel + ahead < layer.panels) product.next = layer.weight.as() + (panel + ahead) * panel_bytes;
         product.blocks = std::min(kernels.panel_blocks, blocks_of(layer.outputs) - first);
         product.bias = layer.bias.data() + first * BLOCK;
         return product;
@@ -136,16 +140,16 @@ struct Network::Pass {
         team.each(panels * strips, [&](int task) noexcept {
             const int panel = task / strips;
             const Strip strip(block.window, in, out, task % strips, strips);
-            if (block.has_expand) expand(step, panel, strip, in, input);
+            if (block.has_expand) expand(step, panel, team.size, strip, in, input);
             filter_panel(step, panel, strip, in, out, input, shared);
         });
     }
 
-    void expand(int step, int panel, const Strip& strip, Shape in, const char* input) noexcept {
+    void expand(int step, int panel, int ahead, const Strip& strip, Shape in, const char* input) noexcept {
         const Dense& layer = net.blocks_[step - 1].expand;
         const size_t start = size_t(strip.in_first) * in.width * BLOCK * net.element(step - 1);
         const int pixels = (strip.in_last - strip.in_first) * in.width;
-        Product product = panel_of(layer, panel, input + start, plane(in), pixels);
+        Product product = panel_of(layer, panel, ahead, input + start, plane(in), pixels);
         product.out = scratch.expanded.as();
         product.out_plane = strip.plane(in);
         product.activation = net.activation_;
@@ -237,8 +241,9 @@ struct Network::Pass {
                        const Scratch& shared) const noexcept {
         const Block& block = net.blocks_[step - 1];
         Product product = needs_scaling(block)
-            ? panel_of(block.project, panel, scratch.scaled.as(), size_t(height) * BLOCK, height)
-            : panel_of(block.project, panel, shared.filtered.as<float>() + size_t(first) * BLOCK, plane(out), height);
+            ? panel_of(block.project, panel, 1, scratch.scaled.as(), size_t(height) * BLOCK, height)
+            : panel_of(block.project, panel, 1, shared.filtered.as<float>() + size_t(first) * BLOCK, plane(out),
+                       height);
         const size_t column = size_t(panel) * kernels.panel_blocks * plane(out);
         const size_t offset = (column + size_t(first) * BLOCK) * net.element(step);
         product.residual = block.skip ? input + offset : nullptr;
@@ -271,7 +276,7 @@ struct Network::Pass {
             }
             const Buffer& left = !fused ? scratch.expanded : rounds ? scratch.scaled : scratch.filtered;
             for (int panel = 0; panel < block.project.panels; ++panel) {
-                Product product = panel_of(block.project, panel, left.as(), size_t(count) * BLOCK, count);
+                Product product = panel_of(block.project, panel, 1, left.as(), size_t(count) * BLOCK, count);
                 const size_t column = size_t(panel) * kernels.panel_blocks * plane(out);
                 const size_t offset = (column + size_t(first) * BLOCK) * net.element(step);
                 product.residual = block.skip ? input + offset : nullptr;
@@ -307,7 +312,7 @@ struct Network::Pass {
     void expand_patches(const Block& block, int count) const noexcept {
         const Dense& layer = block.expand;
         for (int panel = 0; panel < layer.panels; ++panel) {
-            Product product = panel_of(layer, panel, scratch.expanded.as(), size_t(count) * BLOCK, count);
+            Product product = panel_of(layer, panel, 1, scratch.expanded.as(), size_t(count) * BLOCK, count);
             product.out =
                 scratch.filtered.as() + size_t(panel) * kernels.panel_blocks * count * BLOCK * layer.element();
             product.out_plane = size_t(count) * BLOCK;
@@ -319,7 +324,7 @@ struct Network::Pass {
     // Runs the head, and stores its activations or their means over the pixels, as requested.
     void head(const Member& team, int image, Shape shape, const char* input) noexcept {
         team.each(net.head_.panels, [&](int panel) noexcept {
-            Product product = panel_of(net.head_, panel, input, plane(shape), shape.pixels());
+            Product product = panel_of(net.head_, panel, team.size, input, plane(shape), shape.pixels());
             float* activations = scratch.expanded.as<float>();
             product.out = activations;
             product.out_plane = plane(shape);
@@ -374,7 +379,7 @@ struct Network::Pass {
         const Dense& layer = net.classifier_;
         team.each(layer.panels, [&](int panel) noexcept {
             const char* left = net.bf16_ ? context.pooled_bf16_.as() : context.pooled_.as();
-            Product product = panel_of(layer, panel, left, size_t(count) * BLOCK, count);
+            Product product = panel_of(layer, panel, team.size, left, size_t(count) * BLOCK, count);
             float* columns = scratch.expanded.as<float>();
             product.out = columns;
             product.out_plane = size_t(count) * BLOCK;

@@ -79,8 +79,16 @@ INLINE void accumulate(Vec (&sum)[ROWS][BLOCKS], const bf16* left, int depth, co
 }
 #endif
 
+// Cache lines per sixteen rows of a panel.
+template <class In> constexpr int lines_of(int blocks) { return blocks * int(16 * 16 * sizeof(In) / 64); }
+
+// The part of the next panel that a tile loads into the second-level cache: [first, last) of these lines.
+struct Ahead {
+    int first, last;
+};
+
 template <int ROWS, int BLOCKS, class In, class Out>
-__attribute__((noinline)) void product_tile(const Product& p, int row) noexcept {
+__attribute__((noinline)) void product_tile(const Product& p, int row, Ahead ahead) noexcept {
     Vec sum[ROWS][BLOCKS];
 #pragma GCC unroll 2
     for (int b = 0; b < BLOCKS; ++b) {
@@ -90,8 +98,11 @@ __attribute__((noinline)) void product_tile(const Product& p, int row) noexcept 
     }
     const In* panel = static_cast<const In*>(p.panel);
     const In* left = static_cast<const In*>(p.left) + size_t(row) * 16;
-    for (int k = 0; k < p.depth; k += 16, left += p.left_plane)
+    const char* next = static_cast<const char*>(p.next ? p.next : p.panel);
+    for (int k = 0; k < p.depth; k += 16, left += p.left_plane, next += 64 * lines_of<In>(BLOCKS)) {
+        for (int line = ahead.first; line < ahead.last; ++line) __builtin_prefetch(next + line * 64, 0, 2);
         accumulate<ROWS, BLOCKS>(sum, left, p.depth - k < 16 ? p.depth - k : 16, panel);
+    }
 
     // The loop below is not unrolled, and an array that is indexed at run time lives in memory. Copying the sums
     // here lets them stay in registers in the loop above.
@@ -117,13 +128,13 @@ __attribute__((noinline)) void product_tile(const Product& p, int row) noexcept 
 }
 
 template <int ROWS, class In, class Out>
-INLINE void product_rows(const Product& p, int row, int rows) {
+INLINE void product_rows(const Product& p, int row, int rows, Ahead ahead) {
     if constexpr (ROWS > 0) {
-        if (rows != ROWS) return product_rows<ROWS - 1, In, Out>(p, row, rows);
+        if (rows != ROWS) return product_rows<ROWS - 1, In, Out>(p, row, rows, ahead);
         if constexpr (PANEL_BLOCKS == 2) {
-            if (p.blocks == 2) return product_tile<ROWS, 2, In, Out>(p, row);
+            if (p.blocks == 2) return product_tile<ROWS, 2, In, Out>(p, row, ahead);
         }
-        product_tile<ROWS, 1, In, Out>(p, row);
+        product_tile<ROWS, 1, In, Out>(p, row, ahead);
     }
 }
 
@@ -131,10 +142,12 @@ template <class In, class Out>
 void product(const Product& p) noexcept {
     // Tiles have nearly equal heights: a small last tile would run at half the speed.
     const int tiles = (p.rows + TILE_ROWS - 1) / TILE_ROWS;
+    // The tiles after the first read the panel from the cache, and leave time for loading the next one.
+    const int lines = p.next && tiles > 1 ? lines_of<In>(p.blocks) : 0;
     int row = 0;
     for (int t = 0; t < tiles; ++t) {
         const int rows = (p.rows - row) / (tiles - t);
-        product_rows<TILE_ROWS, In, Out>(p, row, rows);
+        product_rows<TILE_ROWS, In, Out>(p, row, rows, Ahead{lines * t / tiles, lines * (t + 1) / tiles});
         row += rows;
     }
 }
