@@ -45,7 +45,6 @@ pub use explain::{
     ClassMap, ExplainError, ExplainMethod, ExplainOptions, ExplainedClasses, Explainer, Explanation,
 };
 pub use hub_folder::{HubFolderError, HubModel};
-pub use index_source::index_source;
 pub use keras::{keras_has, keras_normalisation, keras_weights};
 pub use labels::{Labels, LabelsError};
 pub use memory::available_memory;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use effnet::{DecodeFailure, ModelFile, Pipeline, Reader, index_source, normalize, transform};
+use effnet::{DecodeFailure, ModelFile, Pipeline, Reader, normalize, transform};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -79,7 +79,7 @@ pub(crate) fn run(
     let frame = frame(format, width);
     let interrupt = Interrupt::listen();
     let (inputs, target) = if let Some(path) = index_path {
-        let source = index_source(&file, &transform)?.with_normalized(arguments.normalize);
+        let source = file.index_source(&transform)?.with_normalized(arguments.normalize);
         (images, Target::Index(IndexFile::create(path, width, &source)?))
     } else {
         match destination.open(images, frame, batch, job, &interrupt, printer)? {

@@ -11,7 +11,7 @@ use std::time::Instant;
 use std::io::Write as _;
 
 use anyhow::ensure;
-use effnet::{ModelFile, Output, Pipeline, Reader, index_source, transform};
+use effnet::{ModelFile, Output, Pipeline, Reader, transform};
 
 use crate::Outcome;
 use crate::arguments::{NetworkArguments, SimilarArguments, SimilarFormat};
@@ -72,7 +72,7 @@ pub(crate) fn run(
     let (execution, zoo, weights) = locate(&arguments.network, torch, printer)?;
     let file = inspect(weights, model, printer)?;
     let transform = transform(&preprocessing.overrides(), &file, &zoo.manifest)?;
-    let network = index_source(&file, &transform)?;
+    let network = file.index_source(&transform)?;
     let width = file.config(1).head_channels();
     let (source, missing) = Source::prepare(arguments, (&network, width), printer)?;
     let report = report_to(Sink::open(output, &frame(format))?, format, &file, arguments);
