@@ -17,6 +17,7 @@ mod input;
 mod inputs;
 mod interrupt;
 pub mod launcher;
+mod missing_inputs;
 mod outcome;
 mod outputs;
 pub mod overview;

@@ -20,17 +20,16 @@ use crate::arguments::{ExplainArguments, Format};
 use crate::destination::named_file;
 use crate::execution::threads;
 use crate::failure::Failure;
-use crate::frame::Frame;
 use crate::inference::{find, of_labels, options, warn};
 use crate::input::Input;
 use crate::inputs::{self, Inputs};
 use crate::interrupt::Interrupt;
 use crate::launcher::refuse_group;
+use crate::missing_inputs::{self, FailureRecords as _};
 use crate::outputs::Closing;
 use crate::printer::Printer;
-use crate::sink::Sink;
 use files::{Overlay, create_folder, plan, write};
-use results::{Explained, Results, frame};
+use results::{Explained, Results};
 
 /// An image as the network sees it and as its overlay shows it.
 struct Prepared {
@@ -59,6 +58,11 @@ pub(crate) fn run(arguments: &ExplainArguments, printer: &Printer) -> anyhow::Re
         skipped,
     };
     let overlays = plan(&arguments.output, &images, arguments.raw, arguments.force)?;
+    let interrupt = Interrupt::listen();
+    let open = || Results::open(format, arguments.top_k);
+    if let Some(outcome) = missing_inputs::report(&images, &closing, &interrupt, printer, open)? {
+        return Ok(outcome);
+    }
     let (zoo, weights) = find(&arguments.model, printer)?;
     let named = options(&arguments.model)
         .with_num_classes(arguments.classes.num_classes)
@@ -74,27 +78,18 @@ pub(crate) fn run(arguments: &ExplainArguments, printer: &Printer) -> anyhow::Re
     };
 
     create_folder(&arguments.output, &overlays)?;
-    let interrupt = Interrupt::listen();
     let count = images.len();
     let window = decode(images, transform, threads(arguments.threads), &interrupt)?;
     let explainer = explainer(arguments, &file, explain_options, transform.image_size)?;
     announce(&explainer, transform.image_size, count, printer)?;
-    let sink = match format {
-        Some(format) => Sink::open(None, &frame(format, arguments.top_k))?,
-        None => Sink::open(None, &Frame::default())?,
-    };
-    let progress = sink.progress(count, printer);
-    let results = Results {
-        sink,
-        format,
-        is_short: arguments.top_k == 1,
-        file: &file,
-    };
+    let results = open()?;
+    let progress = results.sink.progress(count, printer);
     let mut command = Command {
         arguments,
         explainer: &explainer,
         classes,
         labels: &labels,
+        file: &file,
         side: transform.image_size,
         results,
     };
@@ -204,9 +199,10 @@ struct Command<'a> {
     explainer: &'a Explainer,
     classes: ExplainedClasses,
     labels: &'a Labels,
+    file: &'a ModelFile,
     /// Side of the network's input.
     side: usize,
-    results: Results<'a>,
+    results: Results,
 }
 
 impl Command<'_> {
@@ -275,6 +271,7 @@ impl Command<'_> {
         }
         self.results.explained(&Explained {
             input,
+            file: self.file,
             method: method.name(),
             overlay: overlay.path().unwrap_or(Path::new("-")),
             raw: raw.as_ref().map(|(_, path)| &**path),
