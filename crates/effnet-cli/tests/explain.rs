@@ -279,8 +279,8 @@ fn what_cannot_be_drawn_is_refused_before_anything_is_written() {
         (&["a.tiff", "--class", "cat", "-k", "2"], "cannot be used with"),
         (&["a.tiff", "-k", "0"], "expected a whole number from 1 to 16"),
         (
-            &["a.tiff", "--layer", "3"],
-            "--method cam at --layer 3 needs gradients",
+            &["a.tiff", "--layer", "3", "--method", "occlusion"],
+            "--method occlusion does not use activations",
         ),
         (
             &["a.tiff", "--layer", "top"],

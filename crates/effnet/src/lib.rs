@@ -43,6 +43,7 @@ pub use engine::{EndpointOutput, Engine, EngineOptions};
 pub use error::Error;
 pub use explain::{
     ClassMap, ExplainError, ExplainMethod, ExplainOptions, ExplainedClasses, Explainer, Explanation,
+    Gradients, LayerGradients,
 };
 pub use hub_folder::{HubFolderError, HubModel};
 pub use keras::{keras_has, keras_normalisation, keras_weights};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
-use effnet::{Endpoint, ExplainMethod};
+use effnet::{Endpoint, ExplainMethod, ExplainOptions};
 
 use super::numbers::count;
 use super::{BatchSize, ClassesArguments, Format, InputArguments, ModelArguments, PreprocessingArguments};
@@ -22,7 +22,8 @@ pub struct ExplainArguments {
     /// How to compute the maps; each map is scaled by its largest value
     #[arg(long, value_name = "METHOD", default_value = "cam")]
     pub method: MethodChoice,
-    /// Layer whose activations make the map: head, stem or the number of a block (only head with cam and layercam)
+    /// Layer whose activations make the map: head, stem or the number of a block; with cam and layercam, layers before
+    /// the head need gradients, and thus effnet-torch
     #[arg(long, value_name = "LAYER", default_value = "head")]
     pub layer: LayerChoice,
     /// Folder for the overlays, or a .png file if there is one image (- for standard output)
@@ -64,6 +65,15 @@ pub struct ExplainArguments {
         help_heading = "Execution"
     )]
     pub batch_size: BatchSize,
+}
+
+impl ExplainArguments {
+    /// Returns the library's options, but for the batch size.
+    pub fn options(&self) -> ExplainOptions {
+        ExplainOptions::default()
+            .with_method(self.method.method())
+            .with_layer(self.layer.0)
+    }
 }
 
 /// The value of `--method`.
