@@ -82,7 +82,13 @@ fn need(command: &Command) -> Need {
     match command {
         Command::Train(arguments) | Command::Finetune(arguments) if !arguments.print_config => Need::Torch,
         Command::Classify(arguments) => need_of(&arguments.inference.network.execution),
-        Command::Explain(arguments) if arguments.options().needs_gradients() => Need::Torch,
+        Command::Explain(arguments)
+            if arguments
+                .options(None)
+                .is_ok_and(|options| options.needs_gradients()) =>
+        {
+            Need::Torch
+        }
         Command::Evaluate(arguments) => need_of(&arguments.inference.network.execution),
         Command::Check(arguments) => need_of(&arguments.network.execution),
         Command::Features(arguments) => need_of(&arguments.network.execution),

@@ -284,7 +284,11 @@ fn what_cannot_be_drawn_is_refused_before_anything_is_written() {
         ),
         (
             &["a.tiff", "--layer", "top"],
-            "expected head, stem or the number of a block",
+            "expected head, stem, stage1 and so on, or the number of a block",
+        ),
+        (
+            &["a.tiff", "--layer", "stage8", "--method", "scorecam"],
+            "--layer stage8: no such stage; expected stage1 to stage7",
         ),
         (
             &["a.tiff", "--layer", "16", "--method", "scorecam"],

@@ -50,7 +50,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<Outcome> {
     let start = Instant::now();
     refuse_group("explain")?;
-    arguments.options().check()?;
+    arguments.options(None)?.check()?;
     let format = format(arguments)?;
     let labels = arguments.labels.as_deref().map(Labels::open).transpose()?;
     let Inputs { images, skipped, .. } =
@@ -176,7 +176,7 @@ fn explainer(
         Some(images) => images,
         None => BatchDemand::new(&engine, &config, side, threads)?.batch_size(available_memory()),
     };
-    let options = arguments.options().with_batch_size(batch_size);
+    let options = arguments.options(Some(&config))?.with_batch_size(batch_size);
     if options.needs_gradients() {
         let gradients = torch
             .context(handover::MISSING)?
