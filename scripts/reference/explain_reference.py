@@ -7,6 +7,7 @@ A case becomes `CASE.pth` with random calibrated weights and `CASE.safetensors`,
 
     <size>.images                                  normalised, [1, 3, height, width]
     <size>.<class>.gradcam, .layercam              [height / 32, width / 32], after ReLU, not scaled
+    <size>.<class>.gradcam_block, .layercam_block  the same at the output of block 4, whose gradients need autograd
     <size>.<class>.occlusion                       [14, 14], the mean drop of the logit per cell
     <size>.<class>.scorecam, .scorecam_block       at the final activation, and at the output of block 4;
                                                    the former only of lite0, because it takes 1280 passes
@@ -50,8 +51,8 @@ class Recorded:
         return output
 
 
-def gradient_maps(network, image, class_):
-    recorded = Recorded(layer_of(network))
+def gradient_maps(network, image, class_, block=None):
+    recorded = Recorded(layer_of(network, block))
     with torch.enable_grad():
         network(image)[0, class_].backward()
     recorded.hook.remove()
@@ -114,7 +115,9 @@ def make(folder, cases):
                 ranked = network(image)[0].argsort(descending=True).tolist()
             for class_ in (ranked[0], ranked[1], ranked[500]):
                 name = f"{size}.{class_}"
-                expected[f"{name}.gradcam"], expected[f"{name}.layercam"] = gradient_maps(network, image, class_)
+                for suffix, block in (("", None), ("_block", BLOCK)):
+                    for kind, map_ in zip(("gradcam", "layercam"), gradient_maps(network, image, class_, block)):
+                        expected[f"{name}.{kind}{suffix}"] = map_
             name = f"{size}.{ranked[0]}"
             expected[f"{name}.occlusion"] = occlusion(network, image, ranked[0])
             expected[f"{name}.scorecam_block"] = scorecam(network, image, ranked[0], BLOCK)
@@ -148,12 +151,15 @@ def check():
         for height, width in SIZES:
             image = models.smooth_images(1, 3, height, width, seed=9)
             class_ = network(image)[0].argmax().item()
-            ours = dict(zip(("GradCAM", "LayerCAM"), gradient_maps(network, image, class_)))
+            ours = {}
+            for block in (None, BLOCK):
+                for name, map_ in zip(("GradCAM", "LayerCAM"), gradient_maps(network, image, class_, block)):
+                    ours[name, block] = map_
             # At the final activation, the package needs minutes.
-            ours["ScoreCAM"] = scorecam(network, image, class_, BLOCK)
-            for name, map_ in ours.items():
+            ours["ScoreCAM", BLOCK] = scorecam(network, image, class_, BLOCK)
+            for (name, block), map_ in ours.items():
                 kind = AlignedScoreCAM if name == "ScoreCAM" else getattr(package, name)
-                layer = layer_of(network, BLOCK if name == "ScoreCAM" else None)
+                layer = layer_of(network, block)
                 with kind(model=network, target_layers=[layer]) as method:
                     # Before it is enlarged to the size of the image.
                     method.aggregate_multi_layers = lambda maps: maps[0]
@@ -163,7 +169,7 @@ def check():
                     found = method(image, [ClassifierOutputTarget(class_)])
                     package.base_cam.scale_cam_image = original
                 difference = (torch.as_tensor(found).squeeze() - scaled(map_)).abs().max().item()
-                print(f"{model}:{variant} {height}x{width} {name}: {difference:.1e}")
+                print(f"{model}:{variant} {height}x{width} {name} {block}: {difference:.1e}")
                 assert difference < 1e-5
 
 

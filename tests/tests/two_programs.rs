@@ -136,6 +136,8 @@ fn without_effnet_torch_a_call_that_needs_it_says_so_and_the_others_work() {
         vec!["classify", "x.jpg", "--device", "cuda"],
         vec!["classify", "x.jpg", "--engine", "plain"],
         vec!["bench", "--engine", "plain"],
+        vec!["explain", "x.jpg", "--layer", "stage3"],
+        vec!["explain", "x.jpg", "--layer", "stem", "--method", "layercam"],
     ] {
         let refused = finish(copied(folder.path(), None).args(&arguments));
         assert_eq!(refused.code, Some(2), "{arguments:?}");

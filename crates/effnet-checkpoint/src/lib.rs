@@ -29,5 +29,6 @@ pub use selection::Layer;
 pub use state_dict::StateDict;
 pub use tensor::Tensor;
 pub use write::{
-    AtomicFile, PARTIAL_SUFFIX, WriteError, WriteOptions, follow_links, write_pth, write_safetensors,
+    AtomicFile, PARTIAL_SUFFIX, Replaced, WriteError, WriteOptions, follow_links, write_pth,
+    write_safetensors,
 };

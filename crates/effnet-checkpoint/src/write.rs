@@ -6,6 +6,7 @@
 mod atomic_file;
 mod hdf5;
 mod pickle;
+mod replaced;
 mod safetensors;
 mod target;
 mod zip;
@@ -16,6 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use atomic_file::{AtomicFile, PARTIAL_SUFFIX};
+pub use replaced::Replaced;
 pub use target::follow_links;
 
 use crate::{Container, DType, StateDict, Tensor, TensorError};

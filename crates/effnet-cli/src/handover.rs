@@ -23,8 +23,9 @@ const QUESTION: &str = "__needs-torch";
 const PROGRAM: &str = "effnet-torch";
 
 /// The error if `effnet-torch` is missing.
-pub(crate) const MISSING: &str = "training, --device cuda and --engine plain need effnet-torch, which is not in \
-     the same folder as effnet: install both with `scripts/install --torch`, or use scripts/effnet";
+pub(crate) const MISSING: &str = "training, --device cuda, --engine plain, and --method cam or layercam at a \
+     --layer before the head need effnet-torch, which is not in the same folder as effnet: install both with \
+     `scripts/install --torch`, or use scripts/effnet";
 
 /// How many times an OpenMP thread spins, waiting for work, before it sleeps: a hundredth of the default in libtorch's
 /// OpenMP. Measured on two cores (B0, 96 pixels, batches of 16): 133 images/s with either value; next to two other busy
@@ -81,6 +82,13 @@ fn need(command: &Command) -> Need {
     match command {
         Command::Train(arguments) | Command::Finetune(arguments) if !arguments.print_config => Need::Torch,
         Command::Classify(arguments) => need_of(&arguments.inference.network.execution),
+        Command::Explain(arguments)
+            if arguments
+                .options(None)
+                .is_ok_and(|options| options.needs_gradients()) =>
+        {
+            Need::Torch
+        }
         Command::Evaluate(arguments) => need_of(&arguments.inference.network.execution),
         Command::Check(arguments) => need_of(&arguments.network.execution),
         Command::Features(arguments) => need_of(&arguments.network.execution),

@@ -17,6 +17,7 @@ mod input;
 mod inputs;
 mod interrupt;
 pub mod launcher;
+mod missing_inputs;
 mod outcome;
 mod outputs;
 pub mod overview;
@@ -99,7 +100,7 @@ fn run(
         Command::Similar(arguments) => commands::similar::run(arguments, torch, printer),
         Command::Inspect(arguments) => commands::inspect::run(arguments, printer),
         Command::Convert(arguments) => commands::convert::run(arguments, printer),
-        Command::Explain(arguments) => commands::explain::run(arguments, printer),
+        Command::Explain(arguments) => commands::explain::run(arguments, torch, printer),
         Command::Export(arguments) => commands::export::run(arguments, printer),
         Command::Models(arguments) => commands::models::run(arguments),
         Command::Download(arguments) => commands::download::run(arguments, printer),

@@ -12,6 +12,7 @@ use crate::escape;
 use crate::failure::{Failure, FailureKind};
 use crate::frame::Frame;
 use crate::interrupt::Interrupt;
+use crate::missing_inputs::FailureRecords;
 use crate::outputs::Closing;
 use crate::printer::Printer;
 use crate::sink::{SCHEMA, Sink};
@@ -190,5 +191,15 @@ impl Records {
             writeln!(self.sink, "  no class is likely enough (--min-probability)")?;
         }
         Ok(())
+    }
+}
+
+impl FailureRecords for Records {
+    fn failed(&mut self, input: &str, failure: &Failure) -> anyhow::Result<()> {
+        self.write(&Record::failed(input, failure))
+    }
+
+    fn into_sink(self) -> Sink {
+        self.sink
     }
 }

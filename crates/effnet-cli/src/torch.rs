@@ -4,7 +4,9 @@
 //! libtorch, which this crate must not depend on. Instead, `effnet-torch` implements [`TorchCommands`] and passes the
 //! implementation to [`main`](crate::main).
 
-use effnet::{Backend, Parameters, Precision};
+use std::sync::Arc;
+
+use effnet::{Backend, Gradients, Parameters, Precision};
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::{DeviceChoice, TrainingArguments};
@@ -23,6 +25,12 @@ pub trait TorchCommands: Sync {
         request: &TorchRequest,
         printer: &Printer,
     ) -> anyhow::Result<Option<Box<dyn TorchExecution>>>;
+
+    /// Prepares a network whose layers `explain` needs gradients of, on the CPU with this many threads.
+    ///
+    /// # Errors
+    /// If memory runs out.
+    fn gradients(&self, parameters: &Parameters, threads: usize) -> anyhow::Result<Arc<dyn Gradients>>;
 
     /// Runs `command` (`train` or `finetune`) with these `defaults`.
     ///

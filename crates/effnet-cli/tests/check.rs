@@ -101,21 +101,3 @@ fn a_sound_data_set_has_no_failures_and_a_missing_one_is_named() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("missing"));
 }
-
-#[test]
-fn a_misspelt_folder_is_told_before_weights_are_looked_for() {
-    let folder = tempfile::tempdir().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_effnet"))
-        .args(["check", "nowhere", "--model", "b3", "--offline"])
-        .current_dir(folder.path())
-        .env_remove("EFFNET_MANIFEST")
-        .env("HOME", folder.path())
-        .output()
-        .unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(
-        told.starts_with("error: nowhere:") && !told.contains("b3"),
-        "{told}"
-    );
-}

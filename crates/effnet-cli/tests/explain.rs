@@ -279,12 +279,16 @@ fn what_cannot_be_drawn_is_refused_before_anything_is_written() {
         (&["a.tiff", "--class", "cat", "-k", "2"], "cannot be used with"),
         (&["a.tiff", "-k", "0"], "expected a whole number from 1 to 16"),
         (
-            &["a.tiff", "--layer", "3"],
-            "--method cam at --layer 3 needs gradients",
+            &["a.tiff", "--layer", "3", "--method", "occlusion"],
+            "--method occlusion does not use activations",
         ),
         (
             &["a.tiff", "--layer", "top"],
-            "expected head, stem or the number of a block",
+            "expected head, stem, stage1 and so on, or the number of a block",
+        ),
+        (
+            &["a.tiff", "--layer", "stage8", "--method", "scorecam"],
+            "--layer stage8: no such stage; expected stage1 to stage7",
         ),
         (
             &["a.tiff", "--layer", "16", "--method", "scorecam"],

@@ -2,6 +2,7 @@
 
 mod error;
 mod fused;
+mod gradients;
 mod init;
 mod layers;
 mod load;
@@ -11,13 +12,14 @@ mod pretrained;
 mod tensors;
 
 pub use effnet::{
-    EfficientNetNames, Labels, LoadError, LoadOptions, LoadReport, Mismatch, ModelOptions, Parameters,
-    PreprocessingOverrides, WrongShape, Zoo,
+    EfficientNetNames, Endpoint, Labels, LoadError, LoadOptions, LoadReport, Mismatch, ModelOptions,
+    Parameters, PreprocessingOverrides, WrongShape, Zoo,
 };
 pub use effnet_architecture::{
     Activation, BlockConfig, BlockKind, Config, Family, Padding, Profile, StageConfig, Variant,
 };
 pub use error::Error;
+pub use gradients::LayerGradients;
 pub use network::EfficientNet;
 pub use pretrained::{Pretrained, PretrainedOptions, device};
 pub use tensors::{channels_last, from_torch, to_torch};

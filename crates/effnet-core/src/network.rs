@@ -1,8 +1,10 @@
 //! The network: stem, blocks, head, classifier.
 
 use std::collections::BTreeMap;
+use std::ops::RangeBounds;
 use std::sync::Arc;
 
+use effnet::Endpoint;
 use libtorch_ext::training::BatchNormGroup;
 use tch::{Device, Kind, TchError, Tensor, nn};
 
@@ -219,7 +221,54 @@ impl EfficientNet {
     /// The errors of [`forward`](Self::forward).
     pub fn extract_features(&self, images: &Tensor, train: bool) -> Result<Tensor, TchError> {
         let mode = self.mode(train);
-        self.run_head(&self.run_blocks(images, mode, |_, _, _| {})?, mode)
+        let stem = self.run_stem(images, mode)?;
+        self.run_head(&self.run_blocks(stem, 0.., mode, |_, _, _| {})?, mode)
+    }
+
+    /// Computes the output of one layer, `[N, C, H, W]`, in evaluation.
+    ///
+    /// # Errors
+    /// The errors of [`forward`](Self::forward), and [`TchError::Torch`] for a block that does not exist.
+    pub fn extract_layer(&self, images: &Tensor, layer: Endpoint) -> Result<Tensor, TchError> {
+        let mode = Mode::Evaluate;
+        let stem = self.run_stem(images, mode)?;
+        match layer {
+            Endpoint::Stem => Ok(stem),
+            Endpoint::Block(index) => {
+                self.check_block(index)?;
+                self.run_blocks(stem, ..=index, mode, |_, _, _| {})
+            }
+            Endpoint::Head => self.run_head(&self.run_blocks(stem, 0.., mode, |_, _, _| {})?, mode),
+        }
+    }
+
+    /// Computes the logits from the output of a layer, which [`extract_layer`](Self::extract_layer) returns.
+    ///
+    /// # Errors
+    /// The errors of [`extract_layer`](Self::extract_layer).
+    pub fn forward_from(&self, output: &Tensor, layer: Endpoint) -> Result<Tensor, TchError> {
+        let (mode, output) = (Mode::Evaluate, output.shallow_clone());
+        let first = match layer {
+            Endpoint::Stem => 0,
+            Endpoint::Block(index) => {
+                self.check_block(index)?;
+                index + 1
+            }
+            Endpoint::Head => return self.classify(&output, false),
+        };
+        let last = self.run_blocks(output, first.., mode, |_, _, _| {})?;
+        self.classify(&self.run_head(&last, mode)?, false)
+    }
+
+    fn check_block(&self, index: usize) -> Result<(), TchError> {
+        let count = self.blocks.len();
+        if index < count {
+            return Ok(());
+        }
+        Err(TchError::Torch(format!(
+            "block {index}: no such block; expected 0 to {}",
+            count - 1
+        )))
     }
 
     /// Computes the last activations at each resolution, under the names of the original implementation: `reduction_1`
@@ -237,7 +286,8 @@ impl EfficientNet {
         let mode = self.mode(train);
         let mut reductions = Vec::new();
         let last = self.blocks.len() - 1;
-        let last_output = self.run_blocks(images, mode, |index, input, output| {
+        let stem = self.run_stem(images, mode)?;
+        let last_output = self.run_blocks(stem, 0.., mode, |index, input, output| {
             if input.size()[2] > output.size()[2] {
                 reductions.push(input.shallow_clone());
             } else if index == last {
@@ -249,22 +299,25 @@ impl EfficientNet {
         Ok(reductions.into_iter().enumerate().map(named).collect())
     }
 
-    /// Runs the stem and the blocks. `visit` is called with the index, the input and the output of each block.
-    fn run_blocks(
-        &self,
-        images: &Tensor,
-        mode: Mode<'_>,
-        mut visit: impl FnMut(usize, &Tensor, &Tensor),
-    ) -> Result<Tensor, TchError> {
+    fn run_stem(&self, images: &Tensor, mode: Mode<'_>) -> Result<Tensor, TchError> {
         let images = match mode {
             // The training kernels need this memory format, which every layer preserves.
             Mode::Train(group) if self.stem_bn.is_supported(images, group) => &channels_last(images)?,
             _ => images,
         };
-        let mut x = self
-            .stem_bn
-            .forward_activated(&self.stem.forward(images)?, mode)?;
-        for (index, block) in self.blocks.iter().enumerate() {
+        self.stem_bn.forward_activated(&self.stem.forward(images)?, mode)
+    }
+
+    /// Runs some of the blocks. `visit` is called with the index, the input and the output of each of them.
+    fn run_blocks(
+        &self,
+        mut x: Tensor,
+        range: impl RangeBounds<usize>,
+        mode: Mode<'_>,
+        mut visit: impl FnMut(usize, &Tensor, &Tensor),
+    ) -> Result<Tensor, TchError> {
+        let blocks = self.blocks.iter().enumerate();
+        for (index, block) in blocks.filter(|(index, _)| range.contains(index)) {
             let output = block.forward(&x, mode, self.drop_connect_rate(index))?;
             visit(index, &x, &output);
             x = output;

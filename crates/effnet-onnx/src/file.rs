@@ -30,42 +30,60 @@ const EXTERNAL_DATA: u32 = 13;
 const DATA_LOCATION: u32 = 14;
 
 /// A model to be written.
+#[derive(Debug)]
 pub(crate) struct ModelParts<'a> {
     /// The fields of the model other than its graph.
     pub(crate) model: Message,
     /// The fields of the graph other than its initializers.
     pub(crate) graph: Message,
     pub(crate) initializers: Vec<Initializer<'a>>,
+    /// Whether the weights go to a second file, even if one file would do.
+    external: bool,
     /// The largest file that runtimes read.
     most_bytes: u64,
 }
 
 impl<'a> ModelParts<'a> {
-    pub(crate) fn new(model: Message, graph: Graph<'a>) -> Self {
+    pub(crate) fn new(model: Message, graph: Graph<'a>, external: bool) -> Self {
         Self {
             model,
             graph: graph.description("effnet"),
             initializers: graph.initializers,
+            external,
             most_bytes: MOST_BYTES,
         }
     }
 
-    /// Writes the model, with its weights in a second file if `external` is set or one file would be too large.
-    /// Returns the number of bytes and the second file.
-    pub(crate) fn write(&self, path: &Path, external: bool) -> Result<(u64, Option<PathBuf>), ExportError> {
-        let inside: Vec<Entry> = self.initializers.iter().map(Entry::inside).collect();
-        if !external && self.length(&inside) <= self.most_bytes {
+    /// The second file, if the weights go to one: by request, or because one file would be too large.
+    pub(crate) fn data_path(&self, path: &Path) -> Option<PathBuf> {
+        (self.external || self.length(&self.inside()) > self.most_bytes).then(|| {
+            let mut data = path.as_os_str().to_owned();
+            data.push(".data");
+            data.into()
+        })
+    }
+
+    /// Writes the model and, if its weights go to one, the second file. Returns the number of bytes.
+    pub(crate) fn write(&self, path: &Path) -> Result<u64, ExportError> {
+        let Some(data) = self.data_path(path) else {
+            let inside = self.inside();
             let file = self.write_model(path, &inside)?;
-            commit(file, path)?;
-            return Ok((self.length(&inside), None));
-        }
-        let data = data_path(path);
-        let (file, entries, length) = self.write_data(&data)?;
-        let model = self.write_model(path, &entries)?;
-        // The model comes last: with the old model, the new data would be wrong only if this process died in between.
-        commit(file, &data)?;
-        commit(model, path)?;
-        Ok((self.length(&entries) + length, Some(data)))
+            file.commit().map_err(|source| io_error(path, source))?;
+            return Ok(self.length(&inside));
+        };
+        let (mut file, entries, length) = self.write_data(&data)?;
+        let mut model = self.write_model(path, &entries)?;
+        // Both are on the disk before either is renamed: only if this process died in between would they not fit.
+        file.sync().map_err(|source| io_error(&data, source))?;
+        model.sync().map_err(|source| io_error(path, source))?;
+        let replaced = file.replace().map_err(|source| io_error(&data, source))?;
+        model.commit().map_err(|source| io_error(path, source))?;
+        replaced.keep();
+        Ok(self.length(&entries) + length)
+    }
+
+    fn inside(&self) -> Vec<Entry> {
+        self.initializers.iter().map(Entry::inside).collect()
     }
 
     /// The number of bytes of the model's file.
@@ -159,19 +177,8 @@ impl Entry {
     }
 }
 
-/// The path of the second file.
-pub(crate) fn data_path(path: &Path) -> PathBuf {
-    let mut data = path.as_os_str().to_owned();
-    data.push(".data");
-    data.into()
-}
-
 fn create(path: &Path) -> Result<AtomicFile, ExportError> {
     AtomicFile::create(path).map_err(|source| io_error(path, source))
-}
-
-fn commit(file: AtomicFile, path: &Path) -> Result<(), ExportError> {
-    file.commit().map_err(|source| io_error(path, source))
 }
 
 fn io_error(path: &Path, source: io::Error) -> ExportError {
@@ -231,32 +238,69 @@ fn half(name: &str, value: f64) -> Result<f16, ExportError> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn weights_go_to_a_second_file_if_one_would_be_too_large() {
+    /// A model with one small and two large tensors, the largest file that holds it, and a folder for it.
+    fn model() -> (ModelParts<'static>, u64, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let mut graph = Graph::default();
         graph.floats("small", &[2], vec![1.0; 2], false);
         graph.floats("first", &[300], vec![2.0; 300], false);
         graph.floats("second", &[512], vec![3.0; 512], true);
-        let mut parts = ModelParts::new(Message::default(), graph);
-        let length = |path: &Path| std::fs::metadata(path).unwrap().len();
+        let parts = ModelParts::new(Message::default(), graph, false);
+        let bytes = parts.write(&folder.path().join("whole.onnx")).unwrap();
+        (parts, bytes, folder)
+    }
 
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn weights_go_to_a_second_file_if_one_would_be_too_large() {
+        let (mut parts, bytes, folder) = model();
+        let length = |path: &Path| std::fs::metadata(path).unwrap().len();
         let path = folder.path().join("a.onnx");
-        let (bytes, data) = parts.write(&path, false).unwrap();
-        assert_eq!((bytes, data), (length(&path), None));
+        assert_eq!(bytes, length(&folder.path().join("whole.onnx")));
         parts.most_bytes = bytes;
-        assert_eq!(parts.write(&path, false).unwrap(), (bytes, None));
+        assert_eq!(
+            (parts.data_path(&path), parts.write(&path).unwrap()),
+            (None, bytes)
+        );
+        assert_eq!(names(folder.path()), ["a.onnx", "whole.onnx"]);
 
         parts.most_bytes = bytes - 1;
-        let (bytes, data) = parts.write(&path, false).unwrap();
-        let data = data.unwrap();
+        let data = parts.data_path(&path).unwrap();
         assert_eq!(data, folder.path().join("a.onnx.data"));
-        assert_eq!(bytes, length(&path) + length(&data));
+        assert_eq!(parts.write(&path).unwrap(), length(&path) + length(&data));
         let values = std::fs::read(data).unwrap();
         assert_eq!(values.len(), 4096 + 2 * 512);
         assert_eq!(values[..1200], 2.0_f32.to_le_bytes().repeat(300));
         assert!(values[1200..4096].iter().all(|&byte| byte == 0));
         assert_eq!(values[4096..], f16::from_f32(3.0).to_le_bytes().repeat(512));
+        assert_eq!(names(folder.path()), ["a.onnx", "a.onnx.data", "whole.onnx"]);
+    }
+
+    #[test]
+    fn neither_file_changes_if_the_other_cannot_be_written() {
+        let (mut parts, bytes, folder) = model();
+        parts.most_bytes = bytes - 1;
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("a.onnx.data")).unwrap();
+        std::fs::write(at("a.onnx"), "old").unwrap();
+        assert!(parts.write(&at("a.onnx")).is_err());
+        std::fs::create_dir(at("b.onnx")).unwrap();
+        std::fs::write(at("b.onnx.data"), "old").unwrap();
+        assert!(parts.write(&at("b.onnx")).is_err());
+        assert_eq!(
+            names(folder.path()),
+            ["a.onnx", "a.onnx.data", "b.onnx", "b.onnx.data", "whole.onnx"]
+        );
+        assert_eq!(std::fs::read(at("a.onnx")).unwrap(), b"old");
+        assert_eq!(std::fs::read(at("b.onnx.data")).unwrap(), b"old");
     }
 
     #[test]
@@ -274,7 +318,7 @@ mod tests {
         };
         let mut file = create(&path).unwrap();
         write_values(&tensor, &path, &mut file).unwrap();
-        commit(file, &path).unwrap();
+        file.commit().unwrap();
         let expected = [0.1_f32, 3e-3_f32].map(f32::to_le_bytes).concat();
         assert_eq!(std::fs::read(&path).unwrap(), expected);
     }

@@ -11,5 +11,5 @@ mod preprocessing;
 mod protobuf;
 
 pub use error::ExportError;
-pub use model::ExportReport;
+pub use model::{Export, ExportReport};
 pub use options::{ExportInput, ExportOptions, ExportOutput, check_extension};

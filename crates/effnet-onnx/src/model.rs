@@ -30,41 +30,70 @@ pub struct ExportReport {
     pub external_data: Option<PathBuf>,
 }
 
+/// A network that is ready to be written. Its weights are folded and rounded while they are written.
+#[derive(Debug)]
+pub struct Export<'a> {
+    parts: ModelParts<'a>,
+    input: Vec<String>,
+    output: Vec<String>,
+}
+
 impl ExportOptions {
     /// Writes the network as an ONNX file.
     ///
     /// # Errors
-    /// [`ExportError`]; an existing file is then unchanged.
+    /// [`ExportError`]; existing files are then unchanged.
     pub fn write(
         &self,
         path: impl AsRef<Path>,
         parameters: &Parameters,
     ) -> Result<ExportReport, ExportError> {
-        let path = path.as_ref();
-        check_extension(path)?;
+        self.prepare(parameters)?.write(path)
+    }
+
+    /// Prepares a network to be written with these options, to know which files that will be.
+    ///
+    /// # Errors
+    /// [`ExportError`] for an option that is out of range or does not fit the network.
+    pub fn prepare<'a>(&self, parameters: &'a Parameters) -> Result<Export<'a>, ExportError> {
         self.check()?;
-        write(self, path, parameters)
+        let layers = parameters.fold()?;
+        let batch = self.batch_size.map_or(BATCH, Side::Fixed);
+        let mut graph = Graph::default();
+        let input = add_input(&mut graph, self, batch, parameters.config().in_channels)?;
+        let width = add_network(&mut graph, self, layers, &input)?;
+        let output = [batch, Side::Fixed(width)];
+        graph.output(self.output.name(), ElementType::Float, &output);
+        let sides = |sides: &[Side]| sides.iter().map(Side::to_string).collect();
+        Ok(Export {
+            parts: ModelParts::new(description(self), graph, self.external_data),
+            input: sides(&input.shape),
+            output: sides(&output),
+        })
     }
 }
 
-/// Writes a network. The options were checked.
-fn write(options: &ExportOptions, path: &Path, parameters: &Parameters) -> Result<ExportReport, ExportError> {
-    let layers = parameters.fold()?;
-    let batch = options.batch_size.map_or(BATCH, Side::Fixed);
-    let mut graph = Graph::default();
-    let input = add_input(&mut graph, options, batch, parameters.config().in_channels)?;
-    let width = add_network(&mut graph, options, layers, &input)?;
-    let output = [batch, Side::Fixed(width)];
-    graph.output(options.output.name(), ElementType::Float, &output);
-    let parts = ModelParts::new(description(options), graph);
-    let (bytes, external_data) = parts.write(path, options.external_data)?;
-    let sides = |sides: &[Side]| sides.iter().map(Side::to_string).collect();
-    Ok(ExportReport {
-        input: sides(&input.shape),
-        output: sides(&output),
-        bytes,
-        external_data,
-    })
+impl Export<'_> {
+    /// Returns the file of the weights next to `path`, or `None` if they are in `path` itself.
+    pub fn external_data_path(&self, path: impl AsRef<Path>) -> Option<PathBuf> {
+        self.parts.data_path(path.as_ref())
+    }
+
+    /// Writes the network, and its weights to [`external_data_path`](Self::external_data_path) if there is one. Both
+    /// files appear, or neither does.
+    ///
+    /// # Errors
+    /// [`ExportError`]; existing files are then unchanged.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<ExportReport, ExportError> {
+        let path = path.as_ref();
+        check_extension(path)?;
+        Ok(ExportReport {
+            input: self.input.clone(),
+            output: self.output.clone(),
+            bytes: self.parts.write(path)?,
+            external_data: self.external_data_path(path),
+        })
+    }
 }
 
 /// Adds everything from the normalised images to the output, and returns the number of values per image.

@@ -1,12 +1,11 @@
 //! [`ExportOptions`]: what is written for a network.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use effnet_image::EvalTransform;
 
 use crate::error::ExportError;
-use crate::file::data_path;
 use crate::graph::{FIRST_OPSET, LAST_OPSET};
 
 /// The largest side of an image in pixels, as elsewhere.
@@ -138,11 +137,6 @@ impl ExportOptions {
     pub fn with_metadata(mut self, metadata: BTreeMap<String, String>) -> Self {
         self.metadata = metadata;
         self
-    }
-
-    /// Returns the file that the weights are written to if [`external_data`](Self::external_data) is set.
-    pub fn external_data_path(&self, path: &Path) -> Option<PathBuf> {
-        self.external_data.then(|| data_path(path))
     }
 
     /// Checks the options, as [`write`](Self::write) does.

@@ -92,7 +92,8 @@ impl IndexWriter {
         self.count
     }
 
-    /// Completes both files and gives them their names. If the process ends between the two, the checksums reveal it.
+    /// Completes both files and gives them their names, or neither of them on an error. If the process ends between the
+    /// two, the checksums reveal it.
     ///
     /// # Errors
     /// [`IndexError::Write`].
@@ -105,8 +106,12 @@ impl IndexWriter {
         }
         let header = npy::header(self.count, self.width);
         self.rows.overwrite_start(&header).map_err(failed(&self.path))?;
-        self.rows.commit().map_err(failed(&self.path))?;
-        self.sidecar.commit().map_err(failed(&self.sidecar_path))
+        self.rows.sync().map_err(failed(&self.path))?;
+        self.sidecar.sync().map_err(failed(&self.sidecar_path))?;
+        let rows = self.rows.replace().map_err(failed(&self.path))?;
+        self.sidecar.commit().map_err(failed(&self.sidecar_path))?;
+        rows.keep();
+        Ok(())
     }
 
     fn end_block(&mut self) {

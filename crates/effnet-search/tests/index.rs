@@ -51,6 +51,21 @@ fn all(rows: &[Vec<f32>], query: &[f32]) -> Vec<(usize, f64)> {
 }
 
 #[test]
+fn an_index_is_replaced_as_a_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), &vectors(3, WIDTH, 1));
+    let old = fs::read(&path).unwrap();
+    let mut writer = IndexWriter::create(&path, WIDTH, &source()).unwrap();
+    writer.push("new.jpg", &[1.0; WIDTH]).unwrap();
+    let sidecar = folder.path().join("features.npy.jsonl");
+    fs::remove_file(&sidecar).unwrap();
+    fs::create_dir(&sidecar).unwrap();
+    assert!(matches!(writer.finish(), Err(IndexError::Write { .. })));
+    assert_eq!(fs::read(&path).unwrap(), old);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
 fn neighbours_are_those_of_a_search_in_64_bits_for_any_number_of_threads() {
     let folder = tempfile::tempdir().unwrap();
     for (count, width) in [(1, 1), (5, 8), (1024, 3), (1025, WIDTH), (5000, 64)] {

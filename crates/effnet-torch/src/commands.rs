@@ -2,8 +2,10 @@
 //!
 //! effnet-cli parses all flags but must not link libtorch, so it calls this module through the trait.
 
+use std::sync::Arc;
+
 use anyhow::Context;
-use effnet::{Backend, Parameters, Precision};
+use effnet::{Backend, Gradients, Parameters, Precision};
 use effnet_cli::arguments::TrainingArguments;
 use effnet_cli::training::settings::Settings;
 use effnet_cli::{Cuda, Outcome, Printer, TorchCommands, TorchExecution, TorchRequest};
@@ -12,6 +14,7 @@ use libtorch_ext::{CudaGraph, allow_tf32, load_cuda};
 use tch::Device;
 
 use crate::device::{resolve, use_threads};
+use crate::gradients::GradientNetwork;
 use crate::plain::PlainNetwork;
 use crate::{Engine, EngineOptions, training};
 
@@ -49,6 +52,11 @@ impl TorchCommands for Torch {
                 .with_tf32(request.tf32)
                 .with_autotune(request.autotune),
         })))
+    }
+
+    fn gradients(&self, parameters: &Parameters, threads: usize) -> anyhow::Result<Arc<dyn Gradients>> {
+        use_threads(threads)?;
+        Ok(Arc::new(GradientNetwork::new(parameters)?))
     }
 
     fn train(

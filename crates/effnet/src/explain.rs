@@ -4,12 +4,14 @@
 //! than the classification: pooling and classifier are linear, so the logit of a class is the mean over the pixels of
 //! the activations times the classifier's weights, plus a bias. That product before the mean is the class activation
 //! map (CAM); Grad-CAM at this layer is the same map up to a factor. No gradients are needed, and thus no autograd.
-//! Occlusion and Score-CAM ask the network itself, with many passes per image.
+//! Earlier layers need both, which [`Gradients`] stands for. Occlusion and Score-CAM ask the network itself, with many passes per image.
 
 mod class_map;
 mod error;
+mod gradients;
 mod perturbation;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use effnet_kernels::Endpoint;
@@ -17,6 +19,7 @@ use effnet_kernels::Endpoint;
 use crate::{BackendError, Engine, Images, Labels, NotFinite, Prediction, rank};
 pub use class_map::ClassMap;
 pub use error::ExplainError;
+pub use gradients::{Gradients, LayerGradients};
 use perturbation::{Occlusion, Target, weights_of_channels};
 
 /// How a map is computed.
@@ -24,11 +27,12 @@ use perturbation::{Occlusion, Target, weights_of_channels};
 #[non_exhaustive]
 pub enum ExplainMethod {
     /// The activations times the classifier's weights of the class: CAM, which is Grad-CAM at the final activation.
-    /// The mean of the map is the logit of the class without its bias. One pass per image.
+    /// The mean of the map is the logit of the class without its bias. One pass per image. At an earlier layer: Grad-CAM,
+    /// which needs [`Gradients`].
     #[default]
     Cam,
     /// The same without the weights below 0, so only with what speaks for the class: LayerCAM at the final activation.
-    /// One pass per image.
+    /// One pass per image. At an earlier layer: LayerCAM, which needs [`Gradients`].
     LayerCam,
     /// How much the logit drops when a square of the image is replaced by the mean colour, averaged over the squares
     /// that cover each place. [`passes`](Explainer::passes) per image; does not look into the network.
@@ -103,18 +107,20 @@ impl ExplainOptions {
         self
     }
 
-    /// Checks that the method can use the layer, without a network.
+    /// Returns whether the method needs the gradients of an earlier layer, and thus
+    /// [`Explainer::with_gradients`].
+    pub fn needs_gradients(&self) -> bool {
+        let is_gradient = matches!(self.method, ExplainMethod::Cam | ExplainMethod::LayerCam);
+        is_gradient && self.layer != Endpoint::Head
+    }
+
+    /// Checks that the method uses layers if there is one, without a network.
     ///
     /// # Errors
-    /// [`ExplainError::Gradient`] and [`ExplainError::Layer`].
+    /// [`ExplainError::Layer`].
     pub fn check(&self) -> Result<(), ExplainError> {
-        let at_head = self.layer == Endpoint::Head;
         match self.method {
-            ExplainMethod::Cam | ExplainMethod::LayerCam if !at_head => Err(ExplainError::Gradient {
-                method: self.method.name(),
-                layer: layer_name(self.layer),
-            }),
-            ExplainMethod::Occlusion if !at_head => Err(ExplainError::Layer),
+            ExplainMethod::Occlusion if self.layer != Endpoint::Head => Err(ExplainError::Layer),
             _ => Ok(()),
         }
     }
@@ -135,6 +141,7 @@ pub struct Explanation {
 pub struct Explainer {
     engine: Engine,
     options: ExplainOptions,
+    gradients: Option<Arc<dyn Gradients>>,
 }
 
 impl Explainer {
@@ -144,6 +151,33 @@ impl Explainer {
     /// [`ExplainError::Gradient`], [`ExplainError::Layer`] and [`ExplainError::Block`] for a layer that the method
     /// cannot use.
     pub fn new(engine: Engine, options: ExplainOptions) -> Result<Self, ExplainError> {
+        if options.needs_gradients() {
+            return Err(ExplainError::Gradient {
+                method: options.method.name(),
+                layer: layer_name(options.layer),
+            });
+        }
+        Self::build(engine, options, None)
+    }
+
+    /// Creates an explainer that takes the gradients of earlier layers from `gradients`, which must be of the same
+    /// network.
+    ///
+    /// # Errors
+    /// [`ExplainError::Layer`] and [`ExplainError::Block`] for a layer that the method cannot use.
+    pub fn with_gradients(
+        engine: Engine,
+        options: ExplainOptions,
+        gradients: Arc<dyn Gradients>,
+    ) -> Result<Self, ExplainError> {
+        Self::build(engine, options, Some(gradients))
+    }
+
+    fn build(
+        engine: Engine,
+        options: ExplainOptions,
+        gradients: Option<Arc<dyn Gradients>>,
+    ) -> Result<Self, ExplainError> {
         options.check()?;
         if let Endpoint::Block(index) = options.layer
             && index >= engine.blocks()
@@ -153,7 +187,11 @@ impl Explainer {
                 last: engine.blocks().saturating_sub(1),
             });
         }
-        Ok(Self { engine, options })
+        Ok(Self {
+            engine,
+            options,
+            gradients,
+        })
     }
 
     /// The method.
@@ -167,6 +205,8 @@ impl Explainer {
     /// [`ExplainError::Backend`] for an invalid size.
     pub fn passes(&self, side: usize) -> Result<usize, ExplainError> {
         Ok(match self.options.method {
+            // One for the prediction, one for the gradients.
+            _ if self.options.needs_gradients() => 2,
             ExplainMethod::Cam | ExplainMethod::LayerCam => 1,
             ExplainMethod::Occlusion => 1 + Occlusion::of(side, side).count(),
             ExplainMethod::ScoreCam => {
@@ -208,20 +248,23 @@ impl Explainer {
             batch_size: self.options.batch_size.max(1),
             stop,
         };
-        let maps: Vec<ClassMap> = match self.options.method {
-            ExplainMethod::Cam => self.rows(&chosen)?.iter().map(|row| combined(row)).collect(),
-            ExplainMethod::LayerCam => {
+        let maps: Vec<ClassMap> = match (self.options.method, &self.gradients) {
+            (method, Some(gradients)) if self.options.needs_gradients() => gradients
+                .gradients(image, self.options.layer, &chosen)?
+                .maps(method == ExplainMethod::LayerCam),
+            (ExplainMethod::Cam, _) => self.rows(&chosen)?.iter().map(|row| combined(row)).collect(),
+            (ExplainMethod::LayerCam, _) => {
                 let mut rows = self.rows(&chosen)?;
                 rows.iter_mut()
                     .flatten()
                     .for_each(|weight| *weight = weight.max(0.0));
                 rows.iter().map(|row| combined(row)).collect()
             }
-            ExplainMethod::Occlusion => {
+            (ExplainMethod::Occlusion, _) => {
                 let of_image: Vec<f32> = chosen.iter().map(|&class| logits[class]).collect();
                 Occlusion::of(image.shape()[2], image.shape()[3]).maps(&target, &of_image)?
             }
-            ExplainMethod::ScoreCam => {
+            (ExplainMethod::ScoreCam, _) => {
                 let planes = (&activations[..], [channels, height, width]);
                 let weights = weights_of_channels(&target, planes)?;
                 weights.iter().map(|weights| combined(weights)).collect()

@@ -3,30 +3,54 @@
 //! Features of different networks have the same number of values and look alike, and their cosines mean nothing. An
 //! index therefore states everything that its rows depend on, in words that an error can quote.
 
+use effnet_architecture::{Profile, Variant};
 use effnet_image::{EvalTransform, ResizeMode};
 use effnet_search::IndexSource;
 
-use crate::{Error, ModelFile};
+use crate::{Error, ModelFile, Weights};
 
-/// Returns what features of this network depend on: weights, profile, and preprocessing. Not included are precision,
-/// device and threads, which change only the last digits.
-///
-/// # Errors
-/// [`Error::Unreadable`] if the weight file cannot be read for its digest.
-pub fn index_source(file: &ModelFile, transform: &EvalTransform) -> Result<IndexSource, Error> {
-    let weights = file.weights();
-    let checkpoint = file.checkpoint();
-    let network = format!(
-        "{} {}",
-        checkpoint.wrapper().unwrap_or_default(),
-        checkpoint.prefix()
-    );
-    Ok(IndexSource::default()
-        .with_model(file.variant.name())
-        .with_weights(&weights.name, weights.sha256()?)
-        .with_network(network.trim())
-        .with_profile(file.profile.to_string())
-        .with_preprocessing(describe(transform)))
+/// The network that an index is made with.
+#[derive(Debug)]
+pub(crate) struct IndexedNetwork {
+    pub(crate) weights: Weights,
+    /// Which network in the file, if it holds several.
+    pub(crate) place: String,
+    pub(crate) variant: Variant,
+    pub(crate) profile: Profile,
+}
+
+impl IndexedNetwork {
+    pub(crate) fn of(file: &ModelFile) -> Self {
+        let checkpoint = file.checkpoint();
+        let wrapper = checkpoint.wrapper().unwrap_or_default();
+        Self {
+            weights: file.weights().clone(),
+            place: format!("{wrapper} {}", checkpoint.prefix()).trim().to_owned(),
+            variant: file.variant,
+            profile: file.profile,
+        }
+    }
+
+    /// States what features of this network depend on.
+    pub(crate) fn source(&self, transform: &EvalTransform) -> Result<IndexSource, Error> {
+        Ok(IndexSource::default()
+            .with_model(self.variant.name())
+            .with_weights(&self.weights.name, self.weights.sha256()?)
+            .with_network(&self.place)
+            .with_profile(self.profile.to_string())
+            .with_preprocessing(describe(transform)))
+    }
+}
+
+impl ModelFile {
+    /// Returns what features of this network depend on, as [`Model::index_source`](crate::Model::index_source) does,
+    /// without loading the network.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] if the weight file cannot be read for its digest.
+    pub fn index_source(&self, transform: &EvalTransform) -> Result<IndexSource, Error> {
+        IndexedNetwork::of(self).source(transform)
+    }
 }
 
 /// Describes a transform: `224 x 224, bicubic, crop ratio 0.875, mean 0.485,0.456,0.406, std 0.229,0.224,0.225`.

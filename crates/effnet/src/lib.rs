@@ -43,9 +43,9 @@ pub use engine::{EndpointOutput, Engine, EngineOptions};
 pub use error::Error;
 pub use explain::{
     ClassMap, ExplainError, ExplainMethod, ExplainOptions, ExplainedClasses, Explainer, Explanation,
+    Gradients, LayerGradients,
 };
 pub use hub_folder::{HubFolderError, HubModel};
-pub use index_source::index_source;
 pub use keras::{keras_has, keras_normalisation, keras_weights};
 pub use labels::{Labels, LabelsError};
 pub use memory::available_memory;

@@ -13,10 +13,11 @@ use effnet_data::DecodeFailure;
 use effnet_hub::Progress;
 use effnet_image::EvalTransform;
 
+use crate::index_source::IndexedNetwork;
 use crate::{
     Backend, BackendError, BatchDemand, Engine, Error, ExplainOptions, ExplainedClasses, Explainer,
-    Explanation, Images, Labels, LoadOptions, LoadReport, ModelFile, ModelOptions, Pipeline, Prediction,
-    Reader, Rows, Source, Zoo, available_memory, check_finite, rank, transform,
+    Explanation, Images, IndexSource, Labels, LoadOptions, LoadReport, ModelFile, ModelOptions, Pipeline,
+    Prediction, Reader, Rows, Source, Zoo, available_memory, check_finite, rank, transform,
 };
 
 /// The outcome for one image of many: the image with its result, or the error that ended the whole run.
@@ -43,9 +44,7 @@ pub struct Model {
 /// The description of the network: everything except its parameters.
 #[derive(Debug)]
 struct Described {
-    name: String,
-    variant: Variant,
-    profile: Profile,
+    network: IndexedNetwork,
     transform: EvalTransform,
     labels: Labels,
     has_labels: bool,
@@ -92,9 +91,7 @@ impl Model {
         Ok(Self {
             engine: Engine::new(&parameters, options.engine)?,
             described: Arc::new(Described {
-                name: file.weights().name.clone(),
-                variant: file.variant,
-                profile: file.profile,
+                network: IndexedNetwork::of(&file),
                 transform,
                 labels: named.unwrap_or_else(|| Labels::numbered(file.num_classes())),
                 has_labels,
@@ -210,6 +207,32 @@ impl Model {
         Ok(rows.map(|row| row.map(|(image, features)| (image, features.and_then(finite)))))
     }
 
+    /// Returns what the [`features`](Self::features) of this network depend on, for a
+    /// [`FeatureIndex`](crate::FeatureIndex): weights, profile and preprocessing. An index refuses those of another
+    /// network. Not included are precision and threads, which change only the last digits.
+    ///
+    /// ```
+    /// # let model = effnet::Model::open("b0.cifar10")?;
+    /// use effnet::{FeatureIndex, IndexWriter};
+    ///
+    /// let ship = model.features("../../docs/ship.png")?;
+    /// # let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("ships.npy");
+    /// let mut writer = IndexWriter::create(&path, ship.len(), &model.index_source()?)?;
+    /// writer.push("ship.png", &ship)?;
+    /// writer.finish()?;
+    /// let index = FeatureIndex::open(&path)?;
+    /// index.check_source(&model.index_source()?)?;
+    /// assert_eq!(index.name(index.search(&[&ship], 1, 1)?[0][0].row), "ship.png");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] when the weight file cannot be read for its digest.
+    pub fn index_source(&self) -> Result<IndexSource, Error> {
+        self.described.network.source(self.transform())
+    }
+
     /// Computes the logits `[N, classes]` for normalised images `[N, 3, H, W]` of any size.
     ///
     /// # Errors
@@ -220,17 +243,17 @@ impl Model {
 
     /// The id or path of the weights.
     pub fn name(&self) -> &str {
-        &self.described.name
+        &self.described.network.weights.name
     }
 
     /// The variant.
     pub fn variant(&self) -> Variant {
-        self.described.variant
+        self.described.network.variant
     }
 
     /// The padding and batch-norm epsilon that the weights were trained with and the network uses.
     pub fn profile(&self) -> Profile {
-        self.described.profile
+        self.described.network.profile
     }
 
     /// The transform from an image to the network's input: resize, crop and normalisation.

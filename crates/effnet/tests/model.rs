@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use effnet::{Error, Images, Model, ModelOptions, PreprocessingOverrides, Profile, Zoo};
+use effnet::{Error, Images, Model, ModelFile, ModelOptions, PreprocessingOverrides, Profile, Zoo};
 use effnet_image::Image;
 
 fn ship() -> PathBuf {
@@ -67,6 +67,26 @@ fn many_images_come_in_order_and_a_bad_one_fails_alone() {
     let rows = model.features_all([ship()]).unwrap().map(Result::unwrap);
     let rows: Vec<_> = rows.map(|(_, row)| row.unwrap()).collect();
     assert_eq!(rows, [features]);
+}
+
+#[test]
+fn an_index_is_of_one_network_and_its_preprocessing() {
+    let zoo = Zoo::from_environment().unwrap();
+    let weights = zoo.locate_one("b0.cifar10", &mut ()).unwrap();
+    let file = ModelFile::open(weights, &ModelOptions::default()).unwrap();
+    let model = model();
+    let source = model.index_source().unwrap();
+    assert_eq!(source, file.index_source(model.transform()).unwrap());
+    assert_eq!(
+        (&*source.model, &*source.weights, source.weights_sha256.len()),
+        ("b0", "b0.cifar10", 64)
+    );
+    let preprocessing = PreprocessingOverrides::default().with_image_size(96);
+    let options = ModelOptions::default().with_preprocessing(preprocessing);
+    let smaller = Model::open_with("b0.cifar10", &options, &zoo, &mut ()).unwrap();
+    let other = smaller.index_source().unwrap();
+    assert_eq!(other.weights_sha256, source.weights_sha256);
+    assert_ne!(other.preprocessing, source.preprocessing);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::io::{self, BufWriter, Seek as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::replaced::{Previous, Replaced};
 use super::target::Target;
 
 /// Distinguishes the temporary files of one process.
@@ -81,11 +82,42 @@ impl AtomicFile {
     /// # Errors
     /// I/O errors; the target is then unchanged.
     pub fn commit(mut self) -> io::Result<()> {
+        self.sync()?;
+        self.rename()
+    }
+
+    /// Like [`commit`](Self::commit), but can be taken back: until [`Replaced::keep`] is called, for a file that is of no
+    /// use without another one. Sync the other one before, because that can fail on a full disk.
+    ///
+    /// # Errors
+    /// Same as [`commit`](Self::commit).
+    pub fn replace(mut self) -> io::Result<Replaced> {
+        self.sync()?;
+        let Some(Temporary { path, target }) = &self.temporary else {
+            return Ok(Replaced::new(PathBuf::new(), Previous::Unknown));
+        };
+        let name = path.with_extension(format!("old{PARTIAL_SUFFIX}"));
+        let replaced = Replaced::new(target.clone(), Previous::of(target, name));
+        self.rename()?;
+        Ok(replaced)
+    }
+
+    /// Writes everything to disk. The target is unchanged.
+    ///
+    /// # Errors
+    /// I/O errors, such as a full disk.
+    pub fn sync(&mut self) -> io::Result<()> {
         self.file.flush()?;
+        if self.temporary.is_some() {
+            self.file.get_ref().sync_all()?;
+        }
+        Ok(())
+    }
+
+    fn rename(&mut self) -> io::Result<()> {
         let Some(Temporary { path, target }) = &self.temporary else {
             return Ok(());
         };
-        self.file.get_ref().sync_all()?;
         match std::fs::rename(path, target) {
             // The target may be a mounted file, such as a container's volume, or be in a folder that is not
             // writable.
@@ -248,6 +280,42 @@ mod tests {
         assert_eq!(file.position(), 5);
         file.commit().unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), b"whole");
+    }
+
+    #[test]
+    fn a_replaced_file_comes_back_unless_it_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("data");
+        let replace = |content: &str| {
+            let mut file = AtomicFile::create(&target).unwrap();
+            file.write_all(content.as_bytes()).unwrap();
+            file.replace().unwrap()
+        };
+        let replaced = replace("new");
+        assert_eq!(std::fs::read(&target).unwrap(), b"new");
+        drop(replaced);
+        assert_eq!(names(folder.path()), [""; 0]);
+        replace("first").keep();
+        let replaced = replace("second");
+        assert_eq!(std::fs::read(&target).unwrap(), b"second");
+        drop(replaced);
+        assert_eq!(std::fs::read(&target).unwrap(), b"first");
+        replace("third").keep();
+        assert_eq!(std::fs::read(&target).unwrap(), b"third");
+        assert_eq!(names(folder.path()), ["data"]);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_renamed_leaves_the_previous_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("data");
+        let mut file = AtomicFile::create(&target).unwrap();
+        file.write_all(b"new").unwrap();
+        file.sync().unwrap();
+        std::fs::create_dir(&target).unwrap();
+        assert!(file.replace().is_err());
+        assert_eq!(names(folder.path()), ["data"]);
+        assert!(target.is_dir());
     }
 
     #[cfg(unix)]

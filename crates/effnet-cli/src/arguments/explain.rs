@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use anyhow::ensure;
 use clap::{Args, ValueEnum};
-use effnet::{Endpoint, ExplainMethod};
+use effnet::{Config, Endpoint, ExplainMethod, ExplainOptions};
 
 use super::numbers::count;
 use super::{BatchSize, ClassesArguments, Format, InputArguments, ModelArguments, PreprocessingArguments};
@@ -22,7 +23,8 @@ pub struct ExplainArguments {
     /// How to compute the maps; each map is scaled by its largest value
     #[arg(long, value_name = "METHOD", default_value = "cam")]
     pub method: MethodChoice,
-    /// Layer whose activations make the map: head, stem or the number of a block (only head with cam and layercam)
+    /// Layer whose activations make the map: head, stem, stage1 and so on (its last block) or the number of a block; with
+    /// cam and layercam, layers before the head need gradients, and thus effnet-torch
     #[arg(long, value_name = "LAYER", default_value = "head")]
     pub layer: LayerChoice,
     /// Folder for the overlays, or a .png file if there is one image (- for standard output)
@@ -66,6 +68,36 @@ pub struct ExplainArguments {
     pub batch_size: BatchSize,
 }
 
+impl ExplainArguments {
+    /// Returns the library's options, but for the batch size. Without a network, the last block of a stage is not known,
+    /// only that it is before the head.
+    ///
+    /// # Errors
+    /// If the network does not have the stage.
+    pub fn options(&self, config: Option<&Config>) -> anyhow::Result<ExplainOptions> {
+        let layer = match (self.layer, config) {
+            (LayerChoice::Endpoint(layer), _) => layer,
+            (LayerChoice::Stage(_), None) => Endpoint::Block(0),
+            (LayerChoice::Stage(stage), Some(config)) => last_block(stage, config)?,
+        };
+        Ok(ExplainOptions::default()
+            .with_method(self.method.method())
+            .with_layer(layer))
+    }
+}
+
+/// Returns the last block of a stage, counted from 1.
+fn last_block(stage: usize, config: &Config) -> anyhow::Result<Endpoint> {
+    let stages = config.stages();
+    let count = stages.len();
+    ensure!(
+        (1..=count).contains(&stage),
+        "--layer stage{stage}: no such stage; expected stage1 to stage{count}"
+    );
+    let blocks: usize = stages.iter().take(stage).map(|stage| stage.repeats).sum();
+    Ok(Endpoint::Block(blocks.saturating_sub(1)))
+}
+
 /// The value of `--method`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum MethodChoice {
@@ -94,29 +126,26 @@ impl MethodChoice {
 
 /// The value of `--layer`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LayerChoice(pub Endpoint);
+pub enum LayerChoice {
+    /// The stem, a block or the head.
+    Endpoint(Endpoint),
+    /// The last block of a stage, counted from 1.
+    Stage(usize),
+}
 
 impl FromStr for LayerChoice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| text.parse::<usize>().ok();
+        let stage = text.strip_prefix("stage").and_then(number).map(Self::Stage);
+        let block = || number(text).map(|index| Self::Endpoint(Endpoint::Block(index)));
         match text {
-            "head" => Ok(Self(Endpoint::Head)),
-            "stem" => Ok(Self(Endpoint::Stem)),
-            _ => text
-                .parse()
-                .map(|index| Self(Endpoint::Block(index)))
-                .map_err(|_| "expected head, stem or the number of a block, from 0".to_owned()),
-        }
-    }
-}
-
-impl std::fmt::Display for LayerChoice {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Endpoint::Head => f.write_str("head"),
-            Endpoint::Stem => f.write_str("stem"),
-            Endpoint::Block(index) => write!(f, "{index}"),
+            "head" => Ok(Self::Endpoint(Endpoint::Head)),
+            "stem" => Ok(Self::Endpoint(Endpoint::Stem)),
+            _ => stage.or_else(block).ok_or_else(|| {
+                "expected head, stem, stage1 and so on, or the number of a block, from 0".to_owned()
+            }),
         }
     }
 }
@@ -128,4 +157,27 @@ pub enum RawFormat {
     Npy,
     /// JSON with the classes and the region of the image that the maps cover
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use effnet::Variant;
+
+    #[test]
+    fn the_layer_of_a_stage_is_its_last_block() {
+        for (variant, stage, block) in [
+            (Variant::B0, 1, 0),
+            (Variant::B0, 3, 4),
+            (Variant::B0, 7, 15),
+            (Variant::B7, 7, 54),
+            (Variant::V2S, 6, 39),
+        ] {
+            let config = variant.config();
+            assert_eq!(last_block(stage, &config).unwrap(), Endpoint::Block(block));
+            assert!(block < config.blocks().len());
+        }
+        assert_eq!("stage3".parse(), Ok(LayerChoice::Stage(3)));
+        assert!(last_block(0, &Variant::B0.config()).is_err());
+    }
 }

@@ -13,6 +13,7 @@ use crate::inference::Inference;
 use crate::input::Input;
 use crate::inputs::{self, Inputs};
 use crate::interrupt::Interrupt;
+use crate::missing_inputs;
 use crate::outputs::{Closing, LoopEnd, for_each_output};
 use crate::printer::{Printer, counted};
 use crate::records::{self, Record, Records};
@@ -40,10 +41,14 @@ pub(crate) fn run(
     };
     let frame = records::frame(format, arguments.top_k);
     let interrupt = Interrupt::listen();
-    // A gigabyte of weights is not downloaded just to report a misspelt name.
-    if destination.is_single() && images.iter().all(|input| input.failure().is_some()) {
-        let records = Records::new(format, arguments.top_k, Sink::open(output, &frame)?);
-        return report_failures(records, &images, &closing, &interrupt, printer);
+    if destination.is_single() {
+        let open = || {
+            let sink = Sink::open(output, &frame)?;
+            Ok(Records::new(format, arguments.top_k, sink))
+        };
+        if let Some(outcome) = missing_inputs::report(&images, &closing, &interrupt, printer, open)? {
+            return Ok(outcome);
+        }
     }
     let mut sorting = Sorting::of(&arguments.sorting)?;
     let inference = Inference::prepare(&arguments.inference, torch, printer)?;
@@ -107,21 +112,6 @@ fn job(arguments: &ClassifyArguments, format: Format, inference: &Inference) -> 
         job.add("min_probability", probability);
     }
     Ok(job)
-}
-
-/// Reports the inputs if none of them was found.
-fn report_failures(
-    mut records: Records,
-    inputs: &[Input],
-    closing: &Closing,
-    interrupt: &Interrupt,
-    printer: &Printer,
-) -> anyhow::Result<Outcome> {
-    for (input, failure) in inputs.iter().filter_map(|input| Some((input, input.failure()?))) {
-        printer.failure(&input.name, &failure.reason);
-        records.write(&Record::failed(&input.name, failure))?;
-    }
-    records.finish(inputs.len(), closing, interrupt, printer)
 }
 
 /// Writes the results of `classify`, and sorts the images.

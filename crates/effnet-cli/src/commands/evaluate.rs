@@ -37,9 +37,10 @@ pub(crate) fn run(
     printer: &Printer,
 ) -> anyhow::Result<Outcome> {
     refuse_group("evaluate")?;
+    // Weights are not downloaded just to report a misspelt name.
+    let dataset = open(arguments, printer)?;
     let inference = Inference::prepare(&arguments.inference, torch, printer)?;
     let transform = inference.transform;
-    let dataset = open(arguments, printer)?;
     warn_of_moved_weights(inference.file(), arguments, printer);
     let (network, labels) = inference.load(printer)?;
     let classes =

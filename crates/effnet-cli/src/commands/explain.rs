@@ -7,10 +7,10 @@ mod results;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{anyhow, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use effnet::{
-    BatchDemand, Engine, EngineOptions, ExplainError, ExplainMethod, ExplainOptions, ExplainedClasses,
-    Explainer, Explanation, Images, Labels, LoadOptions, ModelFile, Source as _, available_memory, transform,
+    BatchDemand, Engine, EngineOptions, ExplainError, ExplainMethod, ExplainedClasses, Explainer,
+    Explanation, Images, Labels, LoadOptions, ModelFile, Source as _, available_memory, transform,
 };
 use effnet_data::{ClassPanel, DecodeWindow, Decoded, DisplayedPhoto, class_maps_png};
 use effnet_image::{EvalTransform, Region};
@@ -20,17 +20,18 @@ use crate::arguments::{ExplainArguments, Format};
 use crate::destination::named_file;
 use crate::execution::threads;
 use crate::failure::Failure;
-use crate::frame::Frame;
+use crate::handover;
 use crate::inference::{find, of_labels, options, warn};
 use crate::input::Input;
 use crate::inputs::{self, Inputs};
 use crate::interrupt::Interrupt;
 use crate::launcher::refuse_group;
+use crate::missing_inputs::{self, FailureRecords as _};
 use crate::outputs::Closing;
 use crate::printer::Printer;
-use crate::sink::Sink;
+use crate::torch::TorchCommands;
 use files::{Overlay, create_folder, plan, write};
-use results::{Explained, Results, frame};
+use results::{Explained, Results};
 
 /// An image as the network sees it and as its overlay shows it.
 struct Prepared {
@@ -42,13 +43,14 @@ struct Prepared {
     region: Region,
 }
 
-pub(crate) fn run(arguments: &ExplainArguments, printer: &Printer) -> anyhow::Result<Outcome> {
+pub(crate) fn run(
+    arguments: &ExplainArguments,
+    torch: Option<&dyn TorchCommands>,
+    printer: &Printer,
+) -> anyhow::Result<Outcome> {
     let start = Instant::now();
     refuse_group("explain")?;
-    let explain_options = ExplainOptions::default()
-        .with_method(arguments.method.method())
-        .with_layer(arguments.layer.0);
-    explain_options.check()?;
+    arguments.options(None)?.check()?;
     let format = format(arguments)?;
     let labels = arguments.labels.as_deref().map(Labels::open).transpose()?;
     let Inputs { images, skipped, .. } =
@@ -59,6 +61,11 @@ pub(crate) fn run(arguments: &ExplainArguments, printer: &Printer) -> anyhow::Re
         skipped,
     };
     let overlays = plan(&arguments.output, &images, arguments.raw, arguments.force)?;
+    let interrupt = Interrupt::listen();
+    let open = || Results::open(format, arguments.top_k);
+    if let Some(outcome) = missing_inputs::report(&images, &closing, &interrupt, printer, open)? {
+        return Ok(outcome);
+    }
     let (zoo, weights) = find(&arguments.model, printer)?;
     let named = options(&arguments.model)
         .with_num_classes(arguments.classes.num_classes)
@@ -74,27 +81,18 @@ pub(crate) fn run(arguments: &ExplainArguments, printer: &Printer) -> anyhow::Re
     };
 
     create_folder(&arguments.output, &overlays)?;
-    let interrupt = Interrupt::listen();
     let count = images.len();
     let window = decode(images, transform, threads(arguments.threads), &interrupt)?;
-    let explainer = explainer(arguments, &file, explain_options, transform.image_size)?;
+    let explainer = explainer(arguments, &file, transform.image_size, torch)?;
     announce(&explainer, transform.image_size, count, printer)?;
-    let sink = match format {
-        Some(format) => Sink::open(None, &frame(format, arguments.top_k))?,
-        None => Sink::open(None, &Frame::default())?,
-    };
-    let progress = sink.progress(count, printer);
-    let results = Results {
-        sink,
-        format,
-        is_short: arguments.top_k == 1,
-        file: &file,
-    };
+    let results = open()?;
+    let progress = results.sink.progress(count, printer);
     let mut command = Command {
         arguments,
         explainer: &explainer,
         classes,
         labels: &labels,
+        file: &file,
         side: transform.image_size,
         results,
     };
@@ -167,8 +165,8 @@ fn decode(
 fn explainer(
     arguments: &ExplainArguments,
     file: &ModelFile,
-    options: ExplainOptions,
     side: usize,
+    torch: Option<&dyn TorchCommands>,
 ) -> anyhow::Result<Explainer> {
     let config = file.config(file.num_classes());
     let parameters = file.parameters(&config, LoadOptions::default())?;
@@ -178,13 +176,21 @@ fn explainer(
         Some(images) => images,
         None => BatchDemand::new(&engine, &config, side, threads)?.batch_size(available_memory()),
     };
-    Ok(Explainer::new(engine, options.with_batch_size(batch_size))?)
+    let options = arguments.options(Some(&config))?.with_batch_size(batch_size);
+    if options.needs_gradients() {
+        let gradients = torch
+            .context(handover::MISSING)?
+            .gradients(&parameters, threads)?;
+        return Ok(Explainer::with_gradients(engine, options, gradients)?);
+    }
+    Ok(Explainer::new(engine, options)?)
 }
 
 /// Says what a method costs that needs more than one pass per image.
 fn announce(explainer: &Explainer, side: usize, images: usize, printer: &Printer) -> anyhow::Result<()> {
     let passes = explainer.passes(side)?;
-    if passes > 1 {
+    // Two, with a gradient, are not worth a note.
+    if passes > 2 {
         let method = explainer.method().name();
         let total = if images > 1 {
             format!(", {} in total", passes.saturating_mul(images))
@@ -204,9 +210,10 @@ struct Command<'a> {
     explainer: &'a Explainer,
     classes: ExplainedClasses,
     labels: &'a Labels,
+    file: &'a ModelFile,
     /// Side of the network's input.
     side: usize,
-    results: Results<'a>,
+    results: Results,
 }
 
 impl Command<'_> {
@@ -275,6 +282,7 @@ impl Command<'_> {
         }
         self.results.explained(&Explained {
             input,
+            file: self.file,
             method: method.name(),
             overlay: overlay.path().unwrap_or(Path::new("-")),
             raw: raw.as_ref().map(|(_, path)| &**path),

@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &ExportArguments, printer: &Printer) -> anyhow::Res
     warn(&file, printer);
     let transform = transform(&arguments.preprocessing.overrides(), &file, &zoo.manifest)?;
     let parameters = load(arguments, &file)?;
-    let export = ExportOptions::default()
+    let options = ExportOptions::default()
         .with_opset(arguments.opset as u32)
         .with_input(input(arguments, transform))
         .with_batch_size(arguments.batch_size)
@@ -37,16 +37,17 @@ pub(crate) fn run(arguments: &ExportArguments, printer: &Printer) -> anyhow::Res
         .with_f16(arguments.dtype == ExportType::F16)
         .with_external_data(arguments.external_data)
         .with_metadata(metadata(arguments, &file, labels, &transform)?);
+    let export = options.prepare(&parameters)?;
     if let Some(data) = export.external_data_path(output) {
         check_kind(&data)?;
         check_overwriting(&data, file.weights().path(), arguments.force)?;
     }
-    let written = export.write(output, &parameters)?;
+    let written = export.write(output)?;
     report(arguments, &file, &written, printer);
     if let Some(runtime) = runtime {
         let check = Check {
             transform,
-            options: &export,
+            options: &options,
             parameters: &parameters,
         };
         check

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use effnet::{DecodeFailure, ModelFile, Pipeline, Reader, index_source, normalize, transform};
+use effnet::{DecodeFailure, ModelFile, Pipeline, Reader, normalize, transform};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -20,6 +20,7 @@ use crate::inference::{inspect, job, load, locate};
 use crate::input::Input;
 use crate::inputs::{self, Inputs};
 use crate::interrupt::Interrupt;
+use crate::missing_inputs::{self, FailureRecords};
 use crate::outputs::{Closing, LoopEnd, for_each_output};
 use crate::printer::Printer;
 use crate::records::Record;
@@ -63,6 +64,22 @@ pub(crate) fn run(
         start,
         skipped,
     };
+    let interrupt = Interrupt::listen();
+    if destination.is_single() {
+        // The number of features is not known. An index without rows is not written.
+        let output = output.filter(|_| index_path.is_none());
+        let open = || {
+            let sink = Sink::open(output, &frame(format, 0))?;
+            Ok(Lines {
+                sink,
+                format,
+                width: 0,
+            })
+        };
+        if let Some(outcome) = missing_inputs::report(&images, &closing, &interrupt, printer, open)? {
+            return Ok(outcome);
+        }
+    }
     let (execution, zoo, weights) = locate(&arguments.network, torch, printer)?;
     let file = inspect(weights, model, printer)?;
     let transform = transform(&preprocessing.overrides(), &file, &zoo.manifest)?;
@@ -77,13 +94,14 @@ pub(crate) fn run(
     let batch = requested.images().unwrap_or(1);
     let width = file.config(1).head_channels();
     let frame = frame(format, width);
-    let interrupt = Interrupt::listen();
     let (inputs, target) = if let Some(path) = index_path {
-        let source = index_source(&file, &transform)?.with_normalized(arguments.normalize);
+        let source = file
+            .index_source(&transform)?
+            .with_normalized(arguments.normalize);
         (images, Target::Index(IndexFile::create(path, width, &source)?))
     } else {
         match destination.open(images, frame, batch, job, &interrupt, printer)? {
-            Share::Inputs(inputs, sink) => (inputs, Target::Lines(sink)),
+            Share::Inputs(inputs, sink) => (inputs, Target::Lines(Lines { sink, format, width })),
             Share::Nothing(outcome) => return Ok(outcome),
         }
     };
@@ -98,8 +116,6 @@ pub(crate) fn run(
     let outputs = Pipeline::new(reader, network.backend, batch_size)?;
     let mut results = Results {
         target,
-        format,
-        width,
         normalize: arguments.normalize,
         file: &file,
     };
@@ -112,7 +128,7 @@ pub(crate) fn run(
         |output, is_last_ready| {
             results.report(&output.input, output.result, printer)?;
             match &mut results.target {
-                Target::Lines(sink) if is_last_ready => Ok(sink.flush()?),
+                Target::Lines(lines) if is_last_ready => Ok(lines.sink.flush()?),
                 _ => Ok(()),
             }
         },
@@ -121,7 +137,7 @@ pub(crate) fn run(
         return Ok(Outcome::Interrupted);
     }
     match results.target {
-        Target::Lines(sink) => sink.finish(count, &closing, &interrupt, printer),
+        Target::Lines(lines) => lines.sink.finish(count, &closing, &interrupt, printer),
         Target::Index(index) => index.finish(count, &closing, &interrupt, printer),
     }
 }
@@ -153,14 +169,14 @@ fn frame(format: FeaturesFormat, width: usize) -> Frame {
 
 /// Where the results go.
 enum Target {
-    Lines(Sink),
+    Lines(Lines),
     Index(IndexFile),
 }
 
 impl Target {
     fn progress(&self, count: usize, printer: &Printer) -> ProgressBar {
         match self {
-            Self::Lines(sink) => sink.progress(count, printer),
+            Self::Lines(lines) => lines.sink.progress(count, printer),
             Self::Index(_) => printer.progress(count as u64),
         }
     }
@@ -169,9 +185,6 @@ impl Target {
 /// Writes the results of `features`.
 struct Results<'a> {
     target: Target,
-    format: FeaturesFormat,
-    /// The number of features.
-    width: usize,
     /// Whether vectors are scaled to length 1.
     normalize: bool,
     file: &'a ModelFile,
@@ -192,48 +205,64 @@ impl Results<'_> {
         if let Err(failure) = &features {
             printer.failure(name, &failure.reason);
         }
-        match &mut self.target {
-            Target::Index(index) => index.push(name, &features),
-            Target::Lines(sink) => {
-                if self.format == FeaturesFormat::Csv {
-                    write_row(sink, name, &features, self.width)?;
-                } else {
-                    write_json(sink, name, &features, self.file)?;
-                }
-                sink.end_input(features.is_ok())
-            }
+        match (&mut self.target, &features) {
+            (Target::Index(index), _) => index.push(name, &features),
+            (Target::Lines(lines), Ok(features)) => lines.extracted(name, features, self.file),
+            (Target::Lines(lines), Err(failure)) => lines.failed(name, failure),
         }
     }
 }
 
-fn write_row(
-    sink: &mut Sink,
-    input: &str,
-    features: &Result<Vec<f32>, Failure>,
+/// Writes a line per input.
+struct Lines {
+    sink: Sink,
+    format: FeaturesFormat,
+    /// The number of features.
     width: usize,
-) -> std::io::Result<()> {
-    let (numbers, error) = match features {
-        Ok(features) => (features.iter().map(f32::to_string).collect(), ""),
-        Err(failure) => (vec![String::new(); width], failure.reason.as_str()),
-    };
-    let input = std::iter::once(input.to_owned());
-    sink.csv(input.chain(numbers).chain(std::iter::once(error.to_owned())))
 }
 
-fn write_json(
-    sink: &mut Sink,
-    input: &str,
-    features: &Result<Vec<f32>, Failure>,
-    file: &ModelFile,
-) -> std::io::Result<()> {
-    match features {
-        Ok(features) => sink.json(&Extracted {
-            schema: SCHEMA,
-            input,
-            model: file.variant.name(),
-            weights: &file.weights().name,
-            features,
-        }),
-        Err(failure) => sink.json(&Record::failed(input, failure)),
+impl Lines {
+    fn extracted(&mut self, input: &str, features: &[f32], file: &ModelFile) -> anyhow::Result<()> {
+        match self.format {
+            FeaturesFormat::Csv => self.row(input, features.iter().map(f32::to_string), "")?,
+            FeaturesFormat::Json | FeaturesFormat::Npy => self.sink.json(&Extracted {
+                schema: SCHEMA,
+                input,
+                model: file.variant.name(),
+                weights: &file.weights().name,
+                features,
+            })?,
+        }
+        self.sink.end_input(true)
+    }
+
+    fn row(
+        &mut self,
+        input: &str,
+        features: impl Iterator<Item = String>,
+        error: &str,
+    ) -> std::io::Result<()> {
+        let input = std::iter::once(input.to_owned());
+        self.sink
+            .csv(input.chain(features).chain(std::iter::once(error.to_owned())))
+    }
+}
+
+impl FailureRecords for Lines {
+    fn failed(&mut self, input: &str, failure: &Failure) -> anyhow::Result<()> {
+        match self.format {
+            FeaturesFormat::Csv => {
+                let empty = std::iter::repeat_n(String::new(), self.width);
+                self.row(input, empty, &failure.reason)?;
+            }
+            FeaturesFormat::Json => self.sink.json(&Record::failed(input, failure))?,
+            // An index has no row for an image that failed.
+            FeaturesFormat::Npy => {}
+        }
+        self.sink.end_input(false)
+    }
+
+    fn into_sink(self) -> Sink {
+        self.sink
     }
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 use std::io::Write as _;
 
 use anyhow::ensure;
-use effnet::{ModelFile, Output, Pipeline, Reader, index_source, transform};
+use effnet::{ModelFile, Output, Pipeline, Reader, transform};
 
 use crate::Outcome;
 use crate::arguments::{NetworkArguments, SimilarArguments, SimilarFormat};
@@ -22,11 +22,11 @@ use crate::inference::{inspect, load, locate};
 use crate::input::Input;
 use crate::inputs::{self, Inputs};
 use crate::interrupt::Interrupt;
+use crate::missing_inputs::{self, FailureRecords as _};
 use crate::outputs::{Closing, LoopEnd, for_each_output};
 use crate::printer::Printer;
-use crate::sink::Sink;
 use crate::torch::TorchCommands;
-use report::{Report, check_sheet, frame};
+use report::{Report, check_sheet};
 use source::Source;
 
 /// The number of queries that are answered in one pass over the index.
@@ -65,17 +65,20 @@ pub(crate) fn run(
     };
     let count = images.len();
     let interrupt = Interrupt::listen();
-    // Neither are weights downloaded nor is an index made just to report a misspelt name.
-    if images.iter().all(|input| input.failure().is_some()) {
-        return Ok(report_failures(&images, printer));
+    let open = |output| Report::open(output, format, arguments.top_k);
+    // A contact sheet without images is not written.
+    let reported = output.filter(|_| format != SimilarFormat::Png);
+    let of_failures = || open(reported);
+    if let Some(outcome) = missing_inputs::report(&images, &closing, &interrupt, printer, of_failures)? {
+        return Ok(outcome);
     }
     let (execution, zoo, weights) = locate(&arguments.network, torch, printer)?;
     let file = inspect(weights, model, printer)?;
     let transform = transform(&preprocessing.overrides(), &file, &zoo.manifest)?;
-    let network = index_source(&file, &transform)?;
+    let network = file.index_source(&transform)?;
     let width = file.config(1).head_channels();
     let (source, missing) = Source::prepare(arguments, (&network, width), printer)?;
-    let report = report_to(Sink::open(output, &frame(format))?, format, &file, arguments);
+    let report = open(output)?;
     let missing_count = missing.len();
     let total = missing_count + count;
     let inputs = missing.into_iter().chain(images).map(Input::in_order);
@@ -88,6 +91,7 @@ pub(crate) fn run(
         source: Some(source),
         missing: missing_count,
         queries: Vec::new(),
+        file: &file,
         report,
         top_k: arguments.top_k,
         threads: execution.threads,
@@ -114,37 +118,21 @@ pub(crate) fn run(
     report.sink.finish(count, &closing, &interrupt, printer)
 }
 
-fn report_failures(images: &[Input], printer: &Printer) -> Outcome {
-    for (input, failure) in images.iter().filter_map(|input| Some((input, input.failure()?))) {
-        printer.failure(&input.name, &failure.reason);
-    }
-    Outcome::NothingDone
-}
-
-fn report_to(sink: Sink, format: SimilarFormat, file: &ModelFile, arguments: &SimilarArguments) -> Report {
-    Report {
-        format,
-        sink,
-        tiles: Vec::new(),
-        columns: arguments.top_k + 1,
-        network: (file.variant.name().to_owned(), file.weights().name.clone()),
-    }
-}
-
 /// A search in progress.
-struct Search {
+struct Search<'a> {
     /// `None` only while the index is being completed.
     source: Option<Source>,
     /// The number of images whose features the index still needs.
     missing: usize,
     /// Queries that are not answered yet.
     queries: Vec<(Input, Result<Vec<f32>, Failure>)>,
+    file: &'a ModelFile,
     report: Report,
     top_k: usize,
     threads: usize,
 }
 
-impl Search {
+impl Search<'_> {
     /// Adds the features of the next image to the index or to the queries.
     fn take(&mut self, output: Output<Input>, printer: &Printer) -> anyhow::Result<()> {
         let Output {
@@ -202,8 +190,13 @@ impl Search {
             .collect();
         let mut found = index.search(&vectors, self.top_k, self.threads)?.into_iter();
         for (query, features) in self.queries.drain(..) {
-            let neighbors = features.map(|_| found.next().unwrap_or_default());
-            self.report.write(&query, &neighbors, source)?;
+            match features {
+                Ok(_) => {
+                    let neighbors = found.next().unwrap_or_default();
+                    self.report.found(&query, &neighbors, source, self.file)?;
+                }
+                Err(failure) => self.report.failed(&query.name, &failure)?,
+            }
         }
         Ok(self.report.sink.flush()?)
     }

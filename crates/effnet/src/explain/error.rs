@@ -8,8 +8,8 @@ use crate::{BackendError, NotFinite};
 pub enum ExplainError {
     /// The method needs the gradient of an earlier layer.
     #[error(
-        "--method {method} at --layer {layer} needs gradients, which this engine does not compute; expected --layer \
-         head, where they are the classifier's weights, or --method scorecam or occlusion, which need none"
+        "--method {method} at --layer {layer} needs gradients, which only effnet-torch computes; expected --layer head, \
+         where they are the classifier's weights, or --method scorecam or occlusion, which need none"
     )]
     Gradient {
         /// The method.

@@ -11,6 +11,7 @@ use crate::arguments::Format;
 use crate::escape;
 use crate::failure::Failure;
 use crate::frame::Frame;
+use crate::missing_inputs::FailureRecords;
 use crate::records::{self, Record};
 use crate::sink::{SCHEMA, Sink};
 
@@ -54,6 +55,7 @@ struct ExplainedRecord<'a> {
 /// An image whose overlay was written.
 pub(super) struct Explained<'a> {
     pub(super) input: &'a str,
+    pub(super) file: &'a ModelFile,
     pub(super) method: &'a str,
     pub(super) overlay: &'a Path,
     pub(super) raw: Option<&'a Path>,
@@ -62,7 +64,7 @@ pub(super) struct Explained<'a> {
 }
 
 /// Returns the header and separator of this format.
-pub(super) fn frame(format: Format, top_k: usize) -> Frame {
+fn frame(format: Format, top_k: usize) -> Frame {
     match format {
         Format::Text | Format::Json => records::frame(format, top_k),
         Format::Csv => Frame {
@@ -73,16 +75,25 @@ pub(super) fn frame(format: Format, top_k: usize) -> Frame {
 }
 
 /// Writes the results.
-pub(super) struct Results<'a> {
+pub(super) struct Results {
     pub(super) sink: Sink,
     /// `None` if the overlay itself goes to standard output.
     pub(super) format: Option<Format>,
     /// Whether the text format has one line per input.
     pub(super) is_short: bool,
-    pub(super) file: &'a ModelFile,
 }
 
-impl Results<'_> {
+impl Results {
+    /// Opens the results for standard output.
+    pub(super) fn open(format: Option<Format>, top_k: usize) -> anyhow::Result<Self> {
+        let frame = format.map_or_else(Frame::default, |format| frame(format, top_k));
+        Ok(Self {
+            sink: Sink::open(None, &frame)?,
+            format,
+            is_short: top_k == 1,
+        })
+    }
+
     pub(super) fn explained(&mut self, explained: &Explained<'_>) -> anyhow::Result<()> {
         match self.format {
             None => {}
@@ -91,8 +102,8 @@ impl Results<'_> {
                 self.sink.json(&ExplainedRecord {
                     schema: SCHEMA,
                     input: explained.input,
-                    model: self.file.variant.name(),
-                    weights: &self.file.weights().name,
+                    model: explained.file.variant.name(),
+                    weights: &explained.file.weights().name,
                     method: explained.method,
                     image: path(explained.overlay),
                     raw: explained.raw.map(path),
@@ -104,17 +115,6 @@ impl Results<'_> {
             Some(Format::Text) => self.text(explained)?,
         }
         self.sink.end_input(true)
-    }
-
-    pub(super) fn failed(&mut self, input: &str, failure: &Failure) -> anyhow::Result<()> {
-        let error = failure.reason.as_str();
-        match self.format {
-            // Failures are printed to standard error, where people look for them.
-            None | Some(Format::Text) => {}
-            Some(Format::Json) => self.sink.json(&Record::failed(input, failure))?,
-            Some(Format::Csv) => self.sink.csv([input, "", "", "", "", "", "", error])?,
-        }
-        self.sink.end_input(false)
     }
 
     fn rows(&mut self, explained: &Explained<'_>) -> std::io::Result<()> {
@@ -153,5 +153,22 @@ impl Results<'_> {
             writeln!(self.sink, "  {percent:6.2} %  {label}")?;
         }
         Ok(())
+    }
+}
+
+impl FailureRecords for Results {
+    fn failed(&mut self, input: &str, failure: &Failure) -> anyhow::Result<()> {
+        let error = failure.reason.as_str();
+        match self.format {
+            // Failures are printed to standard error, where people look for them.
+            None | Some(Format::Text) => {}
+            Some(Format::Json) => self.sink.json(&Record::failed(input, failure))?,
+            Some(Format::Csv) => self.sink.csv([input, "", "", "", "", "", "", error])?,
+        }
+        self.sink.end_input(false)
+    }
+
+    fn into_sink(self) -> Sink {
+        self.sink
     }
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::ensure;
-use effnet::{Neighbor, Source as _};
+use effnet::{ModelFile, Neighbor, Source as _};
 use effnet_data::{Sample, contact_sheet_png};
 use effnet_image::{Image, Interpolation};
 use serde::Serialize;
@@ -15,6 +15,7 @@ use crate::escape;
 use crate::failure::Failure;
 use crate::frame::Frame;
 use crate::input::Input;
+use crate::missing_inputs::FailureRecords;
 use crate::records::Record;
 use crate::sink::{SCHEMA, Sink};
 
@@ -40,7 +41,7 @@ struct NeighborRecord {
 }
 
 /// Returns the header and separator of a format.
-pub(super) fn frame(format: SimilarFormat) -> Frame {
+fn frame(format: SimilarFormat) -> Frame {
     match format {
         SimilarFormat::Text => Frame {
             header: Vec::new(),
@@ -68,43 +69,55 @@ pub(super) fn check_sheet(queries: usize, top_k: usize) -> anyhow::Result<()> {
 
 /// Writes one record per query.
 pub(super) struct Report {
-    pub(super) format: SimilarFormat,
+    format: SimilarFormat,
     pub(super) sink: Sink,
     /// The images of a contact sheet so far.
-    pub(super) tiles: Vec<Sample>,
+    tiles: Vec<Sample>,
     /// The number of images in a row of a contact sheet.
-    pub(super) columns: usize,
-    /// The names of the network and its weights.
-    pub(super) network: (String, String),
+    columns: usize,
 }
 
 impl Report {
-    /// Writes the neighbours of a query, or why it has none.
-    pub(super) fn write(
+    /// Opens standard output or this file, for up to `top_k` neighbours per query.
+    pub(super) fn open(output: Option<&Path>, format: SimilarFormat, top_k: usize) -> anyhow::Result<Self> {
+        Ok(Self {
+            format,
+            sink: Sink::open(output, &frame(format))?,
+            tiles: Vec::new(),
+            columns: top_k + 1,
+        })
+    }
+
+    /// Writes the neighbours of a query.
+    pub(super) fn found(
         &mut self,
         query: &Input,
-        found: &Result<Vec<Neighbor>, Failure>,
+        found: &[Neighbor],
         source: &Source,
+        file: &ModelFile,
     ) -> anyhow::Result<()> {
-        let neighbors = match found {
-            Err(_) => Vec::new(),
-            Ok(found) => {
-                let index = source.ready()?;
-                let named = |found: &Neighbor| NeighborRecord {
-                    input: source.path_of(index.name(found.row)).display().to_string(),
-                    similarity: found.similarity,
-                };
-                found.iter().map(named).collect()
-            }
+        let index = source.ready()?;
+        let named = |found: &Neighbor| NeighborRecord {
+            input: source.path_of(index.name(found.row)).display().to_string(),
+            similarity: found.similarity,
         };
-        let failure = found.as_ref().err();
+        let neighbors: Vec<NeighborRecord> = found.iter().map(named).collect();
         match self.format {
-            SimilarFormat::Text => self.write_text(&query.name, &neighbors, failure)?,
-            SimilarFormat::Json => self.write_json(&query.name, neighbors, failure)?,
-            SimilarFormat::Csv => self.write_csv(&query.name, &neighbors, failure)?,
-            SimilarFormat::Png => self.add_tiles(query, &neighbors, failure.is_none()),
+            SimilarFormat::Text => self.write_text(&query.name, &neighbors)?,
+            SimilarFormat::Json => self.sink.json(&Found {
+                schema: SCHEMA,
+                input: &query.name,
+                model: file.variant.name(),
+                weights: &file.weights().name,
+                neighbors,
+            })?,
+            SimilarFormat::Csv => self.write_csv(&query.name, &neighbors)?,
+            SimilarFormat::Png => {
+                let image = query.image().ok();
+                self.add_tiles(&query.name, image.as_deref(), &neighbors);
+            }
         }
-        self.sink.end_input(found.is_ok())
+        self.sink.end_input(true)
     }
 
     /// Writes the contact sheet, if that is the format.
@@ -116,16 +129,7 @@ impl Report {
         Ok(())
     }
 
-    fn write_text(
-        &mut self,
-        query: &str,
-        neighbors: &[NeighborRecord],
-        failure: Option<&Failure>,
-    ) -> std::io::Result<()> {
-        // Failures are printed to standard error, where people look for them.
-        if failure.is_some() {
-            return Ok(());
-        }
+    fn write_text(&mut self, query: &str, neighbors: &[NeighborRecord]) -> std::io::Result<()> {
         let bold = self.sink.heading();
         self.sink.separate()?;
         writeln!(self.sink, "{bold}{}{bold:#}", escape::line(query))?;
@@ -136,33 +140,7 @@ impl Report {
         Ok(())
     }
 
-    fn write_json(
-        &mut self,
-        query: &str,
-        neighbors: Vec<NeighborRecord>,
-        failure: Option<&Failure>,
-    ) -> std::io::Result<()> {
-        match failure {
-            None => self.sink.json(&Found {
-                schema: SCHEMA,
-                input: query,
-                model: &self.network.0,
-                weights: &self.network.1,
-                neighbors,
-            }),
-            Some(failure) => self.sink.json(&Record::failed(query, failure)),
-        }
-    }
-
-    fn write_csv(
-        &mut self,
-        query: &str,
-        neighbors: &[NeighborRecord],
-        failure: Option<&Failure>,
-    ) -> std::io::Result<()> {
-        if let Some(failure) = failure {
-            return self.sink.csv([query, "", "", "", &failure.reason]);
-        }
+    fn write_csv(&mut self, query: &str, neighbors: &[NeighborRecord]) -> std::io::Result<()> {
         for (rank, found) in neighbors.iter().enumerate() {
             let (rank, similarity) = ((rank + 1).to_string(), found.similarity.to_string());
             self.sink.csv([query, &rank, &found.input, &similarity, ""])?;
@@ -170,14 +148,9 @@ impl Report {
         Ok(())
     }
 
-    /// Adds a row to the contact sheet. An image that cannot be read any more is grey.
-    fn add_tiles(&mut self, query: &Input, neighbors: &[NeighborRecord], is_done: bool) {
-        let image = query.image();
-        let image = image.as_ref().ok().filter(|_| is_done);
-        self.tiles.push(tile(
-            image.map(AsRef::as_ref),
-            format!("query: {}", short(&query.name)),
-        ));
+    /// Adds a row to the contact sheet. An image that cannot be read, or not any more, is grey.
+    fn add_tiles(&mut self, query: &str, image: Option<&Image>, neighbors: &[NeighborRecord]) {
+        self.tiles.push(tile(image, format!("query: {}", short(query))));
         for found in neighbors {
             let image = Image::open(&found.input).ok();
             let caption = format!("{:.3} {}", found.similarity, short(&found.input));
@@ -187,6 +160,23 @@ impl Report {
             self.tiles
                 .push(Sample::new((1, 1), vec![[0xff; 3]], String::new()));
         }
+    }
+}
+
+impl FailureRecords for Report {
+    fn failed(&mut self, query: &str, failure: &Failure) -> anyhow::Result<()> {
+        match self.format {
+            // Failures are printed to standard error, where people look for them.
+            SimilarFormat::Text => {}
+            SimilarFormat::Json => self.sink.json(&Record::failed(query, failure))?,
+            SimilarFormat::Csv => self.sink.csv([query, "", "", "", &failure.reason])?,
+            SimilarFormat::Png => self.add_tiles(query, None, &[]),
+        }
+        self.sink.end_input(false)
+    }
+
+    fn into_sink(self) -> Sink {
+        self.sink
     }
 }
 
