@@ -16,7 +16,7 @@ mod sizes;
 mod thumbnail;
 
 pub use duplicates::DuplicateGroup;
-pub use features::{Features, Neighbor};
+pub use features::Features;
 pub use fingerprint::Fingerprint;
 pub use labels::DoubtfulLabel;
 pub use outliers::Outlier;
