@@ -166,14 +166,11 @@ impl Search {
             };
         }
         if let Some(source) = &mut self.source {
-            let name = source.name_of(&input);
-            if let Some(file) = source.missing() {
-                let features = features.map(|mut features| {
-                    effnet::normalize(&mut features);
-                    features
-                });
-                file.push(&name, &features)?;
-            }
+            let features = features.map(|mut features| {
+                effnet::normalize(&mut features);
+                features
+            });
+            source.push(&input, features.as_ref().map(Vec::as_slice))?;
         }
         self.missing -= 1;
         self.complete_index(printer)
