@@ -9,6 +9,7 @@ mod duplicates;
 mod features;
 mod fingerprint;
 mod labels;
+mod noise;
 mod outliers;
 mod probe;
 mod product;
@@ -86,7 +87,7 @@ pub fn find(entries: &[Entry], features: &Features, classes: usize, threads: usi
     }
     let predictions = probe::predict(features, &labels, &groups, classes, threads);
     Findings {
-        labels: predictions.map(|predictions| labels::find(&predictions, &labels, classes)),
+        labels: predictions.map(|(predictions, noise)| labels::find(&predictions, &noise)),
         outliers: outliers::find(&nearest, &groups),
         sizes: sizes::find(entries),
         duplicates,
