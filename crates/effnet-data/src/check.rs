@@ -34,6 +34,22 @@ pub enum Part {
     Train,
     /// The validation images.
     Val,
+    /// The test images.
+    Test,
+}
+
+impl Part {
+    /// All parts, in the order in which they are listed.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Val, Self::Test];
+
+    /// Returns its short name: `train`, `val` or `test`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Val => "val",
+            Self::Test => "test",
+        }
+    }
 }
 
 /// An image that could be read.

@@ -20,8 +20,8 @@ pub struct DuplicateGroup {
     pub images: Vec<usize>,
     /// Whether all images have the same pixels; otherwise some were saved again, resized or mirrored.
     pub exact: bool,
-    /// Whether some are training images and others validation images, so that a network is evaluated on images that
-    /// it was trained on.
+    /// Whether they are in several parts, so that a network is evaluated on images that it was trained on, or chosen by
+    /// the images on which it is evaluated in the end.
     pub crosses_parts: bool,
     /// Whether the images have different labels.
     pub labels_differ: bool,

@@ -1,7 +1,7 @@
 //! Brings the index of a folder up to date: the rows of unchanged images are kept, and only the others are computed.
 //!
 //! An image is unchanged if the index has a row with its name, and its file has the size and the time of the last change
-//! that it had then. The new index has the rows in the order of the listing, like one that was made from nothing.
+//! that it had then. The new index has the rows in the order of the listing, like one that was made from scratch.
 
 use std::collections::HashMap;
 use std::path::Path;
