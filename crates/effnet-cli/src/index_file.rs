@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use effnet::{IndexSource, IndexWriter};
+use effnet::{FileStamp, IndexSource, IndexWriter};
 
 use crate::Outcome;
 use crate::failure::Failure;
@@ -31,8 +31,19 @@ impl IndexFile {
 
     /// Adds the row of an image, unless the image failed, and counts it.
     pub(crate) fn push(&mut self, name: &str, features: &Result<Vec<f32>, Failure>) -> anyhow::Result<()> {
+        let features = features.as_ref().map(Vec::as_slice);
+        self.push_file(name, None, features)
+    }
+
+    /// Like [`push`](Self::push), and notes the state of the image's file.
+    pub(crate) fn push_file(
+        &mut self,
+        name: &str,
+        file: Option<FileStamp>,
+        features: Result<&[f32], &Failure>,
+    ) -> anyhow::Result<()> {
         if let Ok(features) = features {
-            self.writer.push(name, features)?;
+            self.writer.push_file(name, file, features)?;
         }
         self.tally.count(features.is_ok());
         Ok(())

@@ -81,6 +81,50 @@ fn a_leak_with_another_label_and_a_damaged_file_are_reported() {
 }
 
 #[test]
+fn leaks_between_any_two_splits_are_found_and_the_splits_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    data_set(data);
+    for class in ["cat", "<b>dog"] {
+        write(&data.join("test").join(class).join("0.ppm"), 40 + class.len());
+    }
+    let copy = |from: &str, to: &str| fs::copy(data.join(from), data.join(to)).unwrap();
+    copy("train/cat/1.ppm", "test/cat/1.ppm");
+    copy("val/cat/8.ppm", "test/cat/8.ppm");
+    copy("train/<b>dog/2.ppm", "val/<b>dog/2.ppm");
+    let page = data.join("check.html");
+    let output = check(data, &["--format", "json", "--html", page.to_str().unwrap()]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        report["splits"],
+        serde_json::json!([
+            {"part": "train", "name": "train/", "images": 16},
+            {"part": "val", "name": "val/", "images": 5},
+            {"part": "test", "name": "test/", "images": 4},
+        ])
+    );
+    let parts: Vec<String> = report["duplicates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|group| group["exact"] == true && group["crosses_parts"] == true)
+        .map(|group| format!("{} {}", group["images"][0]["part"], group["images"][1]["part"]))
+        .collect();
+    assert_eq!(
+        parts,
+        [r#""train" "val""#, r#""train" "test""#, r#""val" "test""#]
+    );
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.contains("in training and test") && page.contains("in validation and test"));
+    let text = String::from_utf8(check(data, &[]).stdout).unwrap();
+    let parts = "images           25: 16 training (train/), 5 validation (val/), 4 test (test/)";
+    assert!(
+        text.contains(parts) && text.contains("1 in training and test"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_sound_data_set_has_no_failures_and_a_missing_one_is_named() {
     let folder = tempfile::tempdir().unwrap();
     data_set(folder.path());

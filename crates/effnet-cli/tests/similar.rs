@@ -102,6 +102,86 @@ fn an_image_is_most_similar_to_itself_and_the_index_is_kept() {
     assert_eq!(record["weights"], "b0.cifar10");
 }
 
+#[test]
+fn only_new_and_changed_images_are_computed() {
+    let folder = photos();
+    let at = |name: &str| folder.path().join("photos").join(name);
+    let search = |expected: &[&str]| -> String {
+        let arguments = ["similar", SHIP, "--index", "photos", "-k", "9", "--format", "csv"];
+        let output = effnet(folder.path(), &arguments);
+        let (found, said) = (stdout(&output), stderr(&output));
+        for expected in expected {
+            assert!(said.contains(expected), "{said}");
+        }
+        found
+    };
+    // What an update leaves is what a new index would be.
+    let compare_with_new = |found: &str| {
+        let index =
+            || ["effnet-features.npy", "effnet-features.npy.jsonl"].map(|name| fs::read(at(name)).unwrap());
+        let updated = index();
+        let arguments = [
+            "similar",
+            SHIP,
+            "--index",
+            "photos",
+            "-k",
+            "9",
+            "--format",
+            "csv",
+            "--rebuild",
+        ];
+        assert_eq!(stdout(&effnet(folder.path(), &arguments)), found);
+        assert!(updated == index(), "the updated index differs from a new one");
+    };
+    search(&["index of 6 images"]);
+
+    write_image(&at("0.ppm"), 9);
+    write_image(&at("4.ppm"), 11);
+    // The damaged file has no row and is tried again.
+    let found = search(&[
+        "5 images unchanged, 3 to compute, 1 removed or outdated",
+        "index of 7 images",
+    ]);
+    compare_with_new(&found);
+
+    fs::remove_file(at("1.ppm")).unwrap();
+    let found = search(&["6 images unchanged, 1 to compute, 1 removed", "index of 6 images"]);
+    assert!(!found.contains("1.ppm"), "{found}");
+    compare_with_new(&found);
+
+    fs::remove_file(at("broken.png")).unwrap();
+    fs::rename(at("2.ppm"), at("sub/renamed.ppm")).unwrap();
+    let found = search(&["5 images unchanged, 1 to compute, 1 removed", "index of 6 images"]);
+    assert!(
+        found.contains("sub/renamed.ppm") && !found.contains("/2.ppm"),
+        "{found}"
+    );
+    compare_with_new(&found);
+
+    // Nothing to compute.
+    fs::remove_file(at("3.ppm")).unwrap();
+    let found = search(&["5 images unchanged, 0 to compute, 1 removed", "index of 5 images"]);
+    compare_with_new(&found);
+
+    // Another network is refused whatever has changed, and a damaged row is not copied.
+    write_image(&at("new.ppm"), 13);
+    let other = ["similar", SHIP, "--index", "photos", "--image-size", "64"];
+    let refused = effnet(folder.path(), &other);
+    assert!(
+        stderr(&refused).contains("another network"),
+        "{}",
+        stderr(&refused)
+    );
+    let mut rows = fs::read(at("effnet-features.npy")).unwrap();
+    rows[200] ^= 1;
+    fs::write(at("effnet-features.npy"), rows).unwrap();
+    let refused = effnet(folder.path(), &["similar", SHIP, "--index", "photos"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = stderr(&refused);
+    assert!(said.contains("checksum") && said.contains("--rebuild"), "{said}");
+}
+
 /// Reads an NPY file of float32.
 fn rows(path: &Path, width: usize) -> Vec<Vec<f32>> {
     let bytes = fs::read(path).unwrap();

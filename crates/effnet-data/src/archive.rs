@@ -15,13 +15,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use effnet_checkpoint::read_exact_at;
 use effnet_image::{DecodeOptions, Image};
 
 use super::class_folders;
 use super::classes::{Classes, class_name};
 use super::layout::{Content, Folder, Layout, Tree};
 use super::notice::Notice;
-use super::positional::read_exact_at;
 use super::{BoxError, DataError, Dataset, NameList};
 use listing::{Entry, Listing, split_first};
 

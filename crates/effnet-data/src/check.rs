@@ -9,6 +9,7 @@ mod duplicates;
 mod features;
 mod fingerprint;
 mod labels;
+mod noise;
 mod outliers;
 mod probe;
 mod product;
@@ -16,7 +17,7 @@ mod sizes;
 mod thumbnail;
 
 pub use duplicates::DuplicateGroup;
-pub use features::{Features, Neighbor};
+pub use features::Features;
 pub use fingerprint::Fingerprint;
 pub use labels::DoubtfulLabel;
 pub use outliers::Outlier;
@@ -33,6 +34,22 @@ pub enum Part {
     Train,
     /// The validation images.
     Val,
+    /// The test images.
+    Test,
+}
+
+impl Part {
+    /// All parts, in the order in which they are listed.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Val, Self::Test];
+
+    /// Returns its short name: `train`, `val` or `test`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Val => "val",
+            Self::Test => "test",
+        }
+    }
 }
 
 /// An image that could be read.
@@ -86,7 +103,7 @@ pub fn find(entries: &[Entry], features: &Features, classes: usize, threads: usi
     }
     let predictions = probe::predict(features, &labels, &groups, classes, threads);
     Findings {
-        labels: predictions.map(|predictions| labels::find(&predictions, &labels, classes)),
+        labels: predictions.map(|(predictions, noise)| labels::find(&predictions, &noise)),
         outliers: outliers::find(&nearest, &groups),
         sizes: sizes::find(entries),
         duplicates,

@@ -56,6 +56,8 @@ pub(crate) struct Layout {
 pub(crate) struct Parts {
     pub(crate) train: Option<PathBuf>,
     pub(crate) val: Option<PathBuf>,
+    /// The labelled test images. Without validation images, they are used for validation.
+    pub(crate) test: Option<PathBuf>,
 }
 
 impl Layout {
@@ -164,13 +166,16 @@ impl Family {
         content: &Content,
         notices: &mut Vec<Notice>,
     ) -> Result<Parts, DataError> {
-        let (mut train, mut val): (Option<Chosen<'_>>, Option<Chosen<'_>>) = (None, None);
+        let [mut train, mut val, mut test]: [Option<Chosen<'_>>; 3] = [const { None }; 3];
         let mut classes = BTreeSet::new();
         for (name, folder) in self.members(tree, content, notices) {
             let path = inner(tree, folder, name.role)?;
             let content = tree.content(&path)?;
+            // The folders come in the order of their roles: validation before test.
+            let is_unused_test = name.role == Role::Test && val.is_some() && test.is_none();
             let (chosen, purpose) = match name.role {
                 Role::Train => (&mut train, "training"),
+                Role::Test if val.is_none() || is_unused_test => (&mut test, "validation"),
                 Role::Validation | Role::Test => (&mut val, "validation"),
                 Role::Unlabelled => {
                     notices.push(Notice::ignored(&folder.name, "without labels"));
@@ -188,6 +193,12 @@ impl Family {
                 notices.push(Notice::ignored(&folder.name, reason));
             } else {
                 *chosen = Some(Chosen { folder, path });
+                if let (true, Some(val)) = (is_unused_test, &val) {
+                    notices.push(Notice::UnusedTest {
+                        name: format!("{}/", folder.name),
+                        val: format!("{}/", val.folder.name),
+                    });
+                }
                 if name.role == Role::Train {
                     classes.extend(content.folders.into_iter().map(|folder| folder.name));
                 }
@@ -196,6 +207,7 @@ impl Family {
         Ok(Parts {
             train: train.map(|chosen| chosen.path),
             val: val.map(|chosen| chosen.path),
+            test: test.map(|chosen| chosen.path),
         })
     }
 

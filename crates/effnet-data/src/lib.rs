@@ -17,7 +17,6 @@ mod notice;
 mod open;
 mod order;
 mod plot_error;
-mod positional;
 mod random;
 mod replace;
 mod role;

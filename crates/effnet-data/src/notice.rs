@@ -19,6 +19,8 @@ pub struct Reading {
     pub train: Option<String>,
     /// The folder or rows of the validation images; `None` if the data set has none.
     pub val: Option<String>,
+    /// The folder or rows of the test images; `None` if they are not used, or used for validation.
+    pub test: Option<String>,
     /// Whatever was not used, and whatever looks like a mistake.
     pub notices: Vec<Notice>,
 }
@@ -33,6 +35,13 @@ pub enum Notice {
         name: String,
         /// The reason.
         reason: String,
+    },
+    /// Labelled test images that are not used, because other images are used for validation.
+    UnusedTest {
+        /// The folder or rows of the test images: `test/`, or `split = test`.
+        name: String,
+        /// The folder or rows of the validation images.
+        val: String,
     },
     /// Images next to the class folders, which have no class.
     LooseImages {
@@ -134,7 +143,10 @@ impl Notice {
     pub fn is_warning(&self) -> bool {
         !matches!(
             self,
-            Self::Ignored { .. } | Self::IgnoredColumns { .. } | Self::EmptyColumns { .. }
+            Self::Ignored { .. }
+                | Self::UnusedTest { .. }
+                | Self::IgnoredColumns { .. }
+                | Self::EmptyColumns { .. }
         )
     }
 }
@@ -143,6 +155,7 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ignored { name, reason } => write!(f, "ignored: {name} ({reason})"),
+            Self::UnusedTest { name, val } => write!(f, "ignored: {name} ({val} is used for validation)"),
             Self::LooseImages { folder, images } => {
                 let verb = if *images == 1 {
                     "is not in any"

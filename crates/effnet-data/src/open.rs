@@ -22,6 +22,9 @@ pub struct Splits {
     pub train: Arc<dyn Dataset>,
     /// The validation images, with the classes of `train`; `None` if the data set has no validation part.
     pub val: Option<Arc<dyn Dataset>>,
+    /// The test images, with the classes of `train`: only after [`Splits::open_all`], and only if the data set has some
+    /// with labels.
+    pub test: Option<Arc<dyn Dataset>>,
     /// Which folders or rows were used, and what was not used.
     pub reading: Reading,
 }
@@ -42,16 +45,46 @@ impl Splits {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
         let source = Source::open(path)?;
-        let Parts { train, val } = source.parts();
+        let Parts { train, val, test } = source.parts();
+        let parts = Parts {
+            train,
+            val: val.or(test),
+            test: None,
+        };
+        Self::of(&source, parts, path)
+    }
+
+    /// Like [`Splits::open`], but opens the validation images and the test images, each for itself: nothing is trained or
+    /// evaluated, so that neither is preferred.
+    ///
+    /// # Errors
+    /// Same as [`Splits::open`].
+    pub fn open_all(path: impl AsRef<Path>) -> Result<Self, DataError> {
+        let path = path.as_ref();
+        let source = Source::open(path)?;
+        let mut splits = Self::of(&source, source.parts(), path)?;
+        let notices = &mut splits.reading.notices;
+        notices.retain(|notice| !matches!(notice, Notice::UnusedTest { .. }));
+        Ok(splits)
+    }
+
+    /// Opens the images of these parts.
+    fn of(source: &Source, parts: Parts, path: &Path) -> Result<Self, DataError> {
+        let Parts { train, val, test } = parts;
         let train = train.ok_or_else(|| DataError::NoTraining {
             path: path.to_owned(),
-            found: val.as_ref().map_or_else(|| "none".to_owned(), Part::name),
+            found: val
+                .as_ref()
+                .or(test.as_ref())
+                .map_or_else(|| "none".to_owned(), Part::name),
         })?;
         let (images, class_notices) = source.dataset(&train, None)?;
-        let held_out = val
-            .as_ref()
-            .map(|val| source.dataset(val, Some(images.classes())));
-        let held_out = held_out.transpose()?.map(|(images, _)| images);
+        let of_part = |part: &Option<Part>| -> Result<Option<Arc<dyn Dataset>>, DataError> {
+            let part = part.as_ref();
+            let opened = part.map(|part| source.dataset(part, Some(images.classes())));
+            Ok(opened.transpose()?.map(|(images, _)| images))
+        };
+        let (val_images, test_images) = (of_part(&val)?, of_part(&test)?);
         if let [class] = images.classes() {
             return Err(DataError::OneClass {
                 path: path.to_owned(),
@@ -60,10 +93,12 @@ impl Splits {
         }
         Ok(Self {
             train: images,
-            val: held_out,
+            val: val_images,
+            test: test_images,
             reading: Reading {
                 train: train.name,
                 val: val.and_then(|val| val.name),
+                test: test.and_then(|test| test.name),
                 notices: [source.notices(), class_notices].concat(),
             },
         })
@@ -80,6 +115,7 @@ impl Splits {
         Self {
             train: Arc::new(train),
             val: Some(Arc::new(val)),
+            test: self.test,
             reading: self.reading,
         }
     }
@@ -90,6 +126,7 @@ impl std::fmt::Debug for Splits {
         f.debug_struct("Splits")
             .field("train", &self.train.len())
             .field("val", &self.val.as_ref().map(Dataset::len))
+            .field("test", &self.test.as_ref().map(Dataset::len))
             .field("classes", &self.train.classes())
             .field("reading", &self.reading)
             .finish()
@@ -117,7 +154,8 @@ impl Evaluation {
     pub fn open(path: impl AsRef<Path>, classes: Option<&[String]>) -> Result<Self, DataError> {
         let path = path.as_ref();
         let source = Source::open(path)?;
-        let Parts { train, val } = source.parts();
+        let Parts { train, val, test } = source.parts();
+        let val = val.or(test);
         let whole = || Part {
             name: None,
             place: Place::Folder(path.to_owned()),
@@ -132,6 +170,7 @@ impl Evaluation {
             reading: Reading {
                 train: train.and_then(|part| part.name),
                 val: val.and_then(|part| part.name),
+                test: None,
                 notices: [source.notices(), class_notices].concat(),
             },
         })
@@ -169,6 +208,7 @@ enum Source {
 struct Parts {
     train: Option<Part>,
     val: Option<Part>,
+    test: Option<Part>,
 }
 
 /// A part of a data set, or the whole data set.
@@ -251,7 +291,8 @@ impl Source {
                 };
                 Parts {
                     train: part(Role::Train),
-                    val: part(Role::Validation).or_else(|| part(Role::Test)),
+                    val: part(Role::Validation),
+                    test: part(Role::Test),
                 }
             }
             Self::Table(_) => Parts {
@@ -260,6 +301,7 @@ impl Source {
                     place: Place::Rows(None),
                 }),
                 val: None,
+                test: None,
             },
         }
     }
@@ -307,11 +349,13 @@ fn parts_of_folder(top: &Path, layout: &Layout) -> Parts {
             Parts {
                 train: part(&parts.train),
                 val: part(&parts.val),
+                test: part(&parts.test),
             }
         }
         None => Parts {
             train: Some(Part::folder(top, &layout.root)),
             val: None,
+            test: None,
         },
     }
 }

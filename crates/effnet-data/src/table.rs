@@ -299,13 +299,15 @@ impl Table {
     /// Returns notices about the test rows if other rows are used for validation, and about the rows to be
     /// classified.
     fn unused_parts(&self) -> Vec<Notice> {
-        let ignored = |role: Role, reason: String| {
-            let name = self.part(role)?.to_owned();
-            Some(Notice::Ignored { name, reason })
-        };
-        let validation = self.part(Role::Validation);
-        let test = validation.and_then(|val| ignored(Role::Test, format!("{val} is used for validation")));
-        let unlabelled = ignored(Role::Unlabelled, "not for training".to_owned());
+        let test = self.part(Role::Validation).zip(self.part(Role::Test));
+        let test = test.map(|(val, test)| Notice::UnusedTest {
+            name: test.to_owned(),
+            val: val.to_owned(),
+        });
+        let unlabelled = self.part(Role::Unlabelled).map(|name| Notice::Ignored {
+            name: name.to_owned(),
+            reason: "not for training".to_owned(),
+        });
         test.into_iter().chain(unlabelled).collect()
     }
 }

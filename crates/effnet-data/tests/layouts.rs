@@ -224,6 +224,55 @@ fn layouts_are_read_as_they_are_meant() {
 }
 
 #[test]
+fn all_parts_are_opened_side_by_side() {
+    let names: &[&str] = &["train/a/", "train/b/", "val/a/", "val/b/", "test/a/", "test/b/"];
+    let root = folder(names);
+    let target = tempdir().unwrap();
+    let tables = tempdir().unwrap();
+    write_images(tables.path(), &["1.bmp", "2.bmp", "3.bmp", "4.bmp"]);
+    let rows = b"path,label,split\n1.bmp,a,train\n2.bmp,b,train\n3.bmp,a,val\n4.bmp,b,test\n";
+    write(tables.path(), "t.csv", rows);
+    let expected = ["train/", "val/", "test/"];
+    for (path, expected) in [
+        (root.path().to_owned(), expected),
+        (zip_of(root.path(), target.path()), expected),
+        (
+            tables.path().join("t.csv"),
+            ["split = train", "split = val", "split = test"],
+        ),
+    ] {
+        let splits = Splits::open_all(&path).unwrap();
+        let reading = &splits.reading;
+        let found =
+            [&reading.train, &reading.val, &reading.test].map(|name| name.as_deref().unwrap_or("none"));
+        assert_eq!(found, expected, "{path:?}");
+        assert_eq!(splits.test.unwrap().classes(), splits.train.classes());
+        assert_eq!(notices(&reading.notices, false), [""; 0], "{path:?}");
+        // For training, the images for tests are left alone.
+        let splits = Splits::open(&path).unwrap();
+        assert!(splits.test.is_none() && splits.reading.test.is_none());
+        assert_eq!(notices(&splits.reading.notices, false).len(), 1, "{path:?}");
+    }
+    // Images for tests are not called validation images, although they are used as such.
+    let root = folder(&[
+        "train/a/",
+        "train/b/",
+        "test/a/",
+        "test/b/",
+        "testing/a/",
+        "testing/b/",
+    ]);
+    let splits = Splits::open_all(root.path()).unwrap();
+    assert!(splits.val.is_none() && splits.test.is_some());
+    let ignored = ["ignored: testing/ (test/ is used for validation)"];
+    assert_eq!(notices(&splits.reading.notices, false), ignored);
+    assert_eq!(
+        describe(&Splits::open(root.path()).unwrap()),
+        "train/: a 3, b 3 | test/: a 3, b 3"
+    );
+}
+
+#[test]
 fn archives_are_read_like_folders() {
     for (names, expected, _) in LAYOUTS {
         let root = folder(names);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::npy::{self, PREFIX};
 use crate::sidecar::{First, Lines, Named, Sum, check_version, path_of};
-use crate::{IndexError, IndexSource};
+use crate::{FileStamp, IndexError, IndexSource};
 
 /// The number of rows that share a checksum, and that a thread searches at a time.
 pub(crate) const BLOCK: usize = 1024;
@@ -29,6 +29,8 @@ pub struct FeatureIndex {
     names: String,
     /// The end of each name.
     ends: Vec<usize>,
+    /// The state of each file, up to the last that is known.
+    files: Vec<Option<FileStamp>>,
 }
 
 impl FeatureIndex {
@@ -83,6 +85,7 @@ impl FeatureIndex {
             source: IndexSource::default(),
             names: String::new(),
             ends: Vec::new(),
+            files: Vec::new(),
         };
         index.describe(sidecar).map_err(|found| IndexError::Damaged {
             path: sidecar_path,
@@ -101,6 +104,10 @@ impl FeatureIndex {
             let named: Named<'_> = lines.next(&format!("the name of row {row}"))?;
             self.names.push_str(&named.input);
             self.ends.push(self.names.len());
+            if named.file.is_some() {
+                self.files.resize(row, None);
+                self.files.push(named.file);
+            }
         }
         for block in 0..self.rows.div_ceil(BLOCK) {
             let sum: Sum = lines.next(&format!("checksum {block}"))?;
@@ -130,6 +137,11 @@ impl FeatureIndex {
     pub fn name(&self, row: usize) -> &str {
         let start = row.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.names[start..self.ends[row]]
+    }
+
+    /// Returns the state of a row's file when its features were computed, if the index knows it.
+    pub fn file(&self, row: usize) -> Option<FileStamp> {
+        self.files.get(row).copied().flatten()
     }
 
     /// Returns what the rows were computed with.

@@ -42,9 +42,18 @@ impl WithSimd for Products<'_> {
         let mut q = 0;
         while q + 4 <= query_count {
             let four: [&[f32]; 4] = std::array::from_fn(|index| query(q + index));
-            for r in 0..row_count {
-                let found = tile(simd, [row(r)], four);
-                results[r * query_count + q..][..4].copy_from_slice(&found[0]);
+            let mut r = 0;
+            // Eight sums: as many as a processor with two units and a latency of four cycles can work on.
+            while r + 2 <= row_count {
+                let found = tile(simd, [row(r), row(r + 1)], four);
+                for (index, found) in found.iter().enumerate() {
+                    results[(r + index) * query_count + q..][..4].copy_from_slice(found);
+                }
+                r += 2;
+            }
+            for r in r..row_count {
+                let [found] = tile(simd, [row(r)], four);
+                results[r * query_count + q..][..4].copy_from_slice(&found);
             }
             q += 4;
         }

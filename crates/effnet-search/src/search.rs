@@ -6,7 +6,7 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
-use std::os::unix::fs::FileExt as _;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering as Atomic};
 
 use crc32fast::Hasher;
@@ -17,7 +17,7 @@ use crate::kernel::{Products, length, normalize};
 use crate::{FeatureIndex, IndexError};
 
 /// The bytes that a thread reads at a time: half of a common second-level cache.
-const CHUNK: usize = 256 << 10;
+pub(crate) const CHUNK: usize = 256 << 10;
 
 /// A row of an index, with its similarity to a query.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,7 +46,7 @@ impl PartialOrd for Neighbor {
 }
 
 /// The best rows so far for one query; the worst of them is on top.
-type Best = BinaryHeap<Reverse<Neighbor>>;
+pub(crate) type Best = BinaryHeap<Reverse<Neighbor>>;
 
 impl FeatureIndex {
     /// Returns the `count` rows that are most similar to each query, the most similar first; of equally similar rows,
@@ -87,12 +87,7 @@ impl FeatureIndex {
             has_failed: AtomicBool::new(false),
         };
         let best = search.run(threads.clamp(1, self.sums.len()))?;
-        let sorted = best.into_iter().map(|best| {
-            // `Reverse` sorts the greatest first.
-            let sorted = best.into_sorted_vec().into_iter();
-            sorted.map(|Reverse(neighbor)| neighbor).collect()
-        });
-        Ok(sorted.collect())
+        Ok(best.into_iter().map(in_order).collect())
     }
 }
 
@@ -164,27 +159,13 @@ impl Search<'_> {
     fn search_block(&self, block: usize, worker: &mut Worker) -> Result<(), IndexError> {
         let Self { index, queries, .. } = self;
         let width = index.width;
-        let end = (block * BLOCK + BLOCK).min(index.rows);
+        let Range { start, end } = index.block(block);
         let mut sum = Hasher::new();
-        let mut first = block * BLOCK;
+        let mut first = start;
         while first < end {
             let count = (end - first).min(worker.rows.len() / width);
             let rows = &mut worker.rows[..count * width];
-            let bytes: &mut [u8] = bytemuck::cast_slice_mut(rows);
-            let place = index.start + 4 * (first * width) as u64;
-            index
-                .file
-                .read_exact_at(bytes, place)
-                .map_err(|source| IndexError::Read {
-                    path: index.path.clone(),
-                    source,
-                })?;
-            sum.update(bytes);
-            if cfg!(target_endian = "big") {
-                for value in rows.iter_mut() {
-                    *value = f32::from_bits(value.to_bits().swap_bytes());
-                }
-            }
+            index.read(first, rows, &mut sum)?;
             let query_count = queries.len() / width;
             let results = &mut worker.products[..count * query_count];
             Products {
@@ -197,14 +178,7 @@ impl Search<'_> {
             self.keep_best(first, worker, count)?;
             first += count;
         }
-        if sum.finalize() != index.sums[block] {
-            return Err(index.damaged(format!(
-                "the checksum of rows {} to {} does not match",
-                block * BLOCK,
-                end - 1
-            )));
-        }
-        Ok(())
+        index.check_sum(block, sum)
     }
 
     /// Keeps the best of `count` rows, the first of which is row `first` of the index.
@@ -235,8 +209,15 @@ impl Search<'_> {
     }
 }
 
-/// Adds a row to the best rows, of which there are at most `count`.
-fn keep(best: &mut Best, found: Neighbor, count: usize) {
+/// Returns the best rows, the most similar first.
+pub(crate) fn in_order(best: Best) -> Vec<Neighbor> {
+    // `Reverse` sorts the greatest first.
+    let sorted = best.into_sorted_vec().into_iter();
+    sorted.map(|Reverse(neighbor)| neighbor).collect()
+}
+
+/// Adds a row to the best rows, of which there are at most `count`, at least 1.
+pub(crate) fn keep(best: &mut Best, found: Neighbor, count: usize) {
     if best.len() < count {
         best.push(Reverse(found));
     } else if let Some(mut worst) = best.peek_mut()

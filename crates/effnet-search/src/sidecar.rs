@@ -138,11 +138,22 @@ impl First {
     }
 }
 
+/// The state of a file when its features were computed, by which a later change of the file is recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileStamp {
+    /// The size in bytes.
+    pub bytes: u64,
+    /// When it was last changed, in nanoseconds since 1970.
+    pub modified: u64,
+}
+
 /// The line of a row.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Named<'a> {
     #[serde(borrow)]
     pub(crate) input: std::borrow::Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) file: Option<FileStamp>,
 }
 
 /// A line after the rows: the checksum of the next rows.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::index::BLOCK;
 use crate::sidecar::{First, LONGEST_NAME, Named, Sum, path_of};
-use crate::{IndexError, IndexSource, npy};
+use crate::{FileStamp, IndexError, IndexSource, npy};
 
 /// Writes rows to an NPY file and their names to the file next to it. Both appear under their names in
 /// [`finish`](Self::finish) and not before.
@@ -60,6 +60,19 @@ impl IndexWriter {
     /// # Errors
     /// [`IndexError::Write`], [`IndexError::Width`], [`IndexError::Name`] for a name of more than 8192 bytes.
     pub fn push(&mut self, name: &str, features: &[f32]) -> Result<(), IndexError> {
+        self.push_file(name, None, features)
+    }
+
+    /// Like [`push`](Self::push), and notes the state of the image's file.
+    ///
+    /// # Errors
+    /// Same as [`push`](Self::push).
+    pub fn push_file(
+        &mut self,
+        name: &str,
+        file: Option<FileStamp>,
+        features: &[f32],
+    ) -> Result<(), IndexError> {
         if features.len() != self.width {
             return Err(IndexError::Width {
                 path: self.path.clone(),
@@ -78,7 +91,8 @@ impl IndexWriter {
         bytes.extend(features.iter().flat_map(|value| value.to_le_bytes()));
         self.sum.update(&bytes);
         self.rows.write_all(&bytes).map_err(failed(&self.path))?;
-        let named = Named { input: name.into() };
+        let input = name.into();
+        let named = Named { input, file };
         write_line(&mut self.sidecar, &named).map_err(failed(&self.sidecar_path))?;
         self.count += 1;
         if self.count.is_multiple_of(BLOCK as u64) {

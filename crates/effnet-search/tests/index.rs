@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use effnet_search::{FeatureIndex, IndexError, IndexSource, IndexWriter};
+use effnet_search::{FeatureIndex, FileStamp, IndexError, IndexSource, IndexWriter};
 
 const WIDTH: usize = 37;
 
@@ -251,6 +251,41 @@ fn the_longest_name_is_read_and_a_longer_one_is_refused() {
     assert!(error.to_string().contains("8193"), "{error}");
     writer.finish().unwrap();
     assert_eq!(FeatureIndex::open(&path).unwrap().name(0), longest);
+}
+
+#[test]
+fn single_rows_and_the_states_of_files_are_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("features.npy");
+    let rows = vectors(2500, WIDTH, 6);
+    let stamp = |row: usize| {
+        let (bytes, modified) = (row as u64, u64::MAX - row as u64);
+        (row % 3 == 1).then_some(FileStamp { bytes, modified })
+    };
+    let mut writer = IndexWriter::create(&path, WIDTH, &source()).unwrap();
+    for (row, features) in rows.iter().enumerate() {
+        writer
+            .push_file(&format!("{row}.jpg"), stamp(row), features)
+            .unwrap();
+    }
+    writer.finish().unwrap();
+    let mut reader = FeatureIndex::open(&path).unwrap().into_row_reader();
+    for row in [0, 1, 1023, 1024, 2499, 5, 2048] {
+        assert_eq!(reader.row(row).unwrap(), rows[row]);
+        assert_eq!(reader.index().file(row), stamp(row));
+    }
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let mut reader = FeatureIndex::open(&path).unwrap().into_row_reader();
+    assert_eq!(reader.row(2047).unwrap(), rows[2047]);
+    assert!(
+        reader
+            .row(2048)
+            .unwrap_err()
+            .to_string()
+            .contains("checksum of rows 2048 to 2499")
+    );
 }
 
 #[test]

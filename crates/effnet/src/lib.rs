@@ -38,7 +38,9 @@ pub use effnet_checkpoint::{Checkpoint, StateDict};
 pub use effnet_data::{BoxError, DecodeFailure};
 pub use effnet_hub::{Hub, HubConfig, Manifest, Progress};
 pub use effnet_kernels::{Endpoint, Layer};
-pub use effnet_search::{FeatureIndex, IndexError, IndexSource, IndexWriter, Neighbor, normalize};
+pub use effnet_search::{
+    FeatureIndex, FileStamp, IndexError, IndexSource, IndexWriter, Neighbor, RowReader, normalize,
+};
 pub use engine::{EndpointOutput, Engine, EngineOptions};
 pub use error::Error;
 pub use explain::{

@@ -8,6 +8,7 @@ mod counting;
 mod checkpoints;
 mod data;
 mod images;
+mod index;
 mod names;
 mod text;
 
@@ -15,7 +16,7 @@ mod text;
 pub type Target = fn(&[u8]);
 
 /// All targets by name, in the order of `scripts/fuzz`.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("checkpoint", checkpoints::checkpoint),
     ("pickle", checkpoints::pickle),
     ("image", images::image),
@@ -26,6 +27,7 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("toml", text::settings),
     ("csv", data::csv),
     ("tar", data::tar),
+    ("index", index::index),
 ];
 
 /// The target with this name.

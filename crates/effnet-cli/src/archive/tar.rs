@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use effnet_checkpoint::read_exact_at;
 use effnet_data::{ArchiveError, Forward, TarKind, walk_tar};
 use flate2::bufread::MultiGzDecoder;
 
@@ -40,9 +40,7 @@ impl TarFile {
 
     pub(super) fn read(&self, place: u64, size: u64) -> Result<Vec<u8>, Failure> {
         let mut bytes = vec![0; size as usize];
-        self.0
-            .read_exact_at(&mut bytes, place)
-            .map_err(|error| Failure::of_io(&error))?;
+        read_exact_at(&self.0, &mut bytes, place).map_err(|error| Failure::of_io(&error))?;
         Ok(bytes)
     }
 }

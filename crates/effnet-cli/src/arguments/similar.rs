@@ -12,7 +12,7 @@ pub struct SimilarArguments {
     #[command(flatten)]
     pub input: InputArguments,
     /// Images to search: a folder, or an index from `effnet features --output FILE.npy`. The index of a folder is kept
-    /// in it as effnet-features.npy, and made again when its images change
+    /// in it as effnet-features.npy, and brought up to date when its images change
     #[arg(long, value_name = "DIR|FILE.npy")]
     pub index: PathBuf,
     /// Make the index of a folder again, for example for another network

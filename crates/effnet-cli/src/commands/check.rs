@@ -3,6 +3,7 @@
 mod images;
 mod page;
 mod report;
+mod text;
 
 use effnet::{DecodeFailure, Pipeline, Reader, transform};
 use effnet_data::check::{Entry, Features, find};
@@ -33,7 +34,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<Outcome> {
     refuse_group("check")?;
     // Weights are not downloaded just to report a misspelt name.
-    let splits = Splits::open(&arguments.data)?;
+    let splits = Splits::open_all(&arguments.data)?;
     print_notices(&splits.reading, printer);
     let (execution, zoo, weights) = locate(&arguments.network, torch, printer)?;
     let file = inspect(weights, &arguments.network.model, printer)?;
@@ -59,9 +60,9 @@ pub(crate) fn run(
         return Ok(Outcome::Interrupted);
     }
     printer.detail(format!("comparing {}", counted(read.images.len(), "image")));
-    let classes = splits.train.classes();
-    let findings = find(&read.entries, &read.features, classes.len(), execution.threads);
-    let report = Report::new(arguments, (&file, classes), &read, &findings);
+    let classes = splits.train.classes().len();
+    let findings = find(&read.entries, &read.features, classes, execution.threads);
+    let report = Report::new(arguments, &file, &splits, (&read, &findings));
     if let Some(path) = &arguments.html {
         let page = page::render(&report, &read.images)?;
         replace_file(file_or_stdout(path), |file| file.write_all(page.as_bytes()))?;

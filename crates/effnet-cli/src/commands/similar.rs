@@ -154,14 +154,11 @@ impl Search<'_> {
             };
         }
         if let Some(source) = &mut self.source {
-            let name = source.name_of(&input);
-            if let Some(file) = source.missing() {
-                let features = features.map(|mut features| {
-                    effnet::normalize(&mut features);
-                    features
-                });
-                file.push(&name, &features)?;
-            }
+            let features = features.map(|mut features| {
+                effnet::normalize(&mut features);
+                features
+            });
+            source.push(&input, features.as_ref().map(Vec::as_slice))?;
         }
         self.missing -= 1;
         self.complete_index(printer)

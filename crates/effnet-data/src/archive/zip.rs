@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use ::zip::ZipArchive;
 use ::zip::result::ZipError;
+use effnet_checkpoint::read_at;
 
 use super::ArchiveError;
-use crate::positional::read_at;
 
 /// An open zip archive. Threads can read from it at the same time.
 #[derive(Debug)]

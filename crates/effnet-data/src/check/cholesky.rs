@@ -1,4 +1,8 @@
 //! Solves systems of equations with a symmetric, positive definite matrix.
+//!
+//! Written here because the crates that do it are larger than all of `check` (nalgebra, faer), need LAPACK
+//! (ndarray-linalg) or factor one number at a time (linfa-linalg): the width is 1280 to 2560, a probe is fitted some
+//! twenty times, and in blocks nearly all of the work is a product of matrices, for which there are kernels.
 
 use super::product::{View, add_product_f64};
 

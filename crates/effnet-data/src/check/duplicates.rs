@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Entry, Neighbor};
+use effnet_search::Neighbor;
+
+use super::Entry;
 
 /// The least similarity of the thumbnails of near duplicates.
 const LEAST_SIMILARITY: f64 = 0.95;
@@ -18,8 +20,8 @@ pub struct DuplicateGroup {
     pub images: Vec<usize>,
     /// Whether all images have the same pixels; otherwise some were saved again, resized or mirrored.
     pub exact: bool,
-    /// Whether some are training images and others validation images, so that a network is evaluated on images that
-    /// it was trained on.
+    /// Whether they are in several parts, so that a network is evaluated on images that it was trained on, or chosen by
+    /// the images on which it is evaluated in the end.
     pub crosses_parts: bool,
     /// Whether the images have different labels.
     pub labels_differ: bool,
@@ -37,11 +39,11 @@ pub(super) fn find(entries: &[Entry], nearest: &[Vec<Neighbor>]) -> Vec<Duplicat
     for (index, neighbors) in nearest.iter().enumerate() {
         for neighbor in neighbors {
             let similarity = || {
-                let other = &entries[neighbor.index].fingerprint;
+                let other = &entries[neighbor.row].fingerprint;
                 entries[index].fingerprint.similarity(other)
             };
-            if neighbor.cosine >= LEAST_COSINE && similarity() >= LEAST_SIMILARITY {
-                sets.join(index, neighbor.index);
+            if neighbor.similarity >= LEAST_COSINE && similarity() >= LEAST_SIMILARITY {
+                sets.join(index, neighbor.row);
             }
         }
     }

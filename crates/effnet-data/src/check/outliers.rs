@@ -1,6 +1,6 @@
 //! Finds images unlike all others, such as a scanned page among photos of flowers.
 
-use super::Neighbor;
+use effnet_search::Neighbor;
 
 /// An image unlike the others.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,8 +25,8 @@ pub(super) fn find(nearest: &[Vec<Neighbor>], groups: &[usize]) -> Vec<Outlier> 
         .filter_map(|(image, neighbors)| {
             let others = neighbors
                 .iter()
-                .filter(|neighbor| groups[neighbor.index] != groups[image])
-                .map(|neighbor| f64::from(neighbor.cosine));
+                .filter(|neighbor| groups[neighbor.row] != groups[image])
+                .map(|neighbor| f64::from(neighbor.similarity));
             let count = others.clone().count();
             (count > 0).then(|| Outlier {
                 image,

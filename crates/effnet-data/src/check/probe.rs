@@ -5,7 +5,9 @@
 //! probe fitted to the others. Duplicates are in the same fold, because a copy would tell the probe the label.
 //!
 //! The classifier is linear discriminant analysis. It has a closed form, so the result neither depends on a learning
-//! rate nor on the number of threads, and it fits a thousand classes as fast as ten.
+//! rate nor on the number of threads, and it fits a thousand classes as fast as ten. Its only setting is how far the
+//! covariance is shrunk, on which everything depends if there are fewer images than features: the value is kept under
+//! which the labels of the left-out images are most likely, some of them wrong (see [`noise`](super::noise)).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -14,6 +16,7 @@ use rand::seq::SliceRandom as _;
 
 use super::Features;
 use super::cholesky::Cholesky;
+use super::noise::Noise;
 use super::product::{View, add_product};
 use crate::random::{Purpose, stream};
 
@@ -21,8 +24,10 @@ use crate::random::{Purpose, stream};
 const FOLDS: usize = 5;
 /// Number of images that are predicted at a time.
 const BLOCK: usize = 256;
-/// Number of the most likely classes that are kept per image.
-const KEPT: usize = 8;
+/// How far the covariance may be shrunk towards a multiple of the identity, 1 being all the way.
+const SHRINKAGES: [f64; 9] = [0.01, 0.03, 0.08, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9];
+/// The shrinkage that is tried first: the best one for about a thousand images.
+const START: usize = 6;
 /// Factors of the logits among which the best calibrated one is chosen.
 const SCALES: [f64; 14] = [
     0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.45, 0.65, 1.0, 1.5, 2.2, 3.3,
@@ -32,9 +37,9 @@ const SCALES: [f64; 14] = [
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Prediction {
     /// The probability of the label.
-    pub(super) given: f64,
-    /// The most likely classes with their probabilities, most likely first.
-    pub(super) best: Vec<(usize, f64)>,
+    pub(super) probability: f64,
+    /// The most likely other class, and its probability.
+    pub(super) suggested: (usize, f64),
 }
 
 /// A linear classifier: a row of weights and a bias per class.
@@ -43,14 +48,15 @@ struct Probe {
     biases: Vec<f32>,
 }
 
-/// Predicts each image from the images of the other folds. `None` if there are too few images or classes.
+/// Predicts each image from the images of the other folds, and estimates how many labels are wrong. `None` if there are
+/// too few images or classes.
 pub(super) fn predict(
     features: &Features,
     labels: &[usize],
     groups: &[usize],
     classes: usize,
     threads: usize,
-) -> Option<Vec<Prediction>> {
+) -> Option<(Vec<Prediction>, Noise)> {
     let mut present = labels.to_vec();
     present.sort_unstable();
     present.dedup();
@@ -58,48 +64,78 @@ pub(super) fn predict(
         return None;
     }
     let folds = assign_folds(labels, groups, classes);
-    let members = |fold: usize| -> Vec<usize> {
-        let all = 0..folds.len();
-        all.filter(|index| folds[*index] == fold).collect()
-    };
+    let members: Vec<Vec<usize>> = (0..FOLDS)
+        .map(|fold| (0..folds.len()).filter(|index| folds[*index] == fold).collect())
+        .collect();
     let mean = mean(features);
     let sums = each(FOLDS, threads, |fold| {
-        Sums::of(features, &mean, labels, &members(fold), classes)
+        Sums::of(features, &mean, labels, &members[fold], classes)
     });
-    let probes = each(FOLDS, threads, |fold| Sums::without(&sums, fold).fit());
-    let probes = probes.into_iter().collect::<Option<Vec<Probe>>>()?;
-    let blocks: Vec<(usize, Vec<usize>)> = (0..FOLDS)
-        .flat_map(|fold| {
-            let members = members(fold);
-            let blocks: Vec<_> = members
-                .chunks(BLOCK)
-                .map(|block| (fold, block.to_vec()))
-                .collect();
-            blocks
-        })
+    let moments = each(FOLDS, threads, |fold| Sums::without(&sums, fold).moments());
+    drop(sums);
+    let blocks: Vec<(usize, &[usize])> = members
+        .iter()
+        .enumerate()
+        .flat_map(|(fold, members)| members.chunks(BLOCK).map(move |block| (fold, block)))
         .collect();
-    let logits = |block: &(usize, Vec<usize>)| probes[block.0].logits(features, &mean, &block.1);
-    let losses = each(blocks.len(), threads, |block| {
-        let mut losses = [0.0; SCALES.len()];
-        let rows = logits(&blocks[block]);
-        for (row, image) in rows.chunks_exact(classes).zip(&blocks[block].1) {
-            for (loss, scale) in losses.iter_mut().zip(SCALES) {
-                *loss -= probability(row, labels[*image], scale).max(1e-12).ln();
-            }
-        }
-        losses
-    });
-    let total = |scale: usize| losses.iter().map(|losses| losses[scale]).sum::<f64>();
-    let scale = (0..SCALES.len()).min_by(|a, b| total(*a).total_cmp(&total(*b)))?;
+    let evaluate = |shrinkage: f64| -> Option<Candidate> {
+        let probes = each(FOLDS, threads, |fold| moments[fold].fit(shrinkage));
+        let probes: Vec<Probe> = probes.into_iter().collect::<Option<_>>()?;
+        let probabilities = each(blocks.len(), threads, |block| {
+            let (fold, images) = blocks[block];
+            let rows = probes[fold].logits(features, &mean, images);
+            let rows = rows.chunks_exact(classes).zip(images);
+            rows.map(|(row, image)| SCALES.map(|scale| probability(row, labels[*image], scale)))
+                .collect::<Vec<_>>()
+        });
+        let noises = each(SCALES.len(), threads, |scale| {
+            let probabilities = probabilities.iter().flatten().map(|scales| scales[scale]);
+            Noise::estimate(&probabilities.collect::<Vec<_>>(), present.len())
+        });
+        let noises = noises.into_iter().zip(SCALES);
+        let (noise, scale) = noises.min_by(|(a, _), (b, _)| a.loss.total_cmp(&b.loss))?;
+        Some(Candidate { probes, scale, noise })
+    };
+    let Candidate { probes, scale, noise } = climb(evaluate)?;
     let predicted = each(blocks.len(), threads, |block| {
-        let rows = logits(&blocks[block]);
-        let rows = rows.chunks_exact(classes).zip(&blocks[block].1);
-        rows.map(|(row, image)| (*image, describe(row, labels[*image], SCALES[scale])))
+        let (fold, images) = blocks[block];
+        let rows = probes[fold].logits(features, &mean, images);
+        let rows = rows.chunks_exact(classes).zip(images);
+        rows.map(|(row, image)| (*image, describe(row, labels[*image], scale)))
             .collect::<Vec<_>>()
     });
     let mut predicted: Vec<_> = predicted.into_iter().flatten().collect();
     predicted.sort_by_key(|(image, _)| *image);
-    Some(predicted.into_iter().map(|(_, prediction)| prediction).collect())
+    let predictions = predicted.into_iter().map(|(_, prediction)| prediction);
+    Some((predictions.collect(), noise))
+}
+
+/// The probes of all folds with one shrinkage, and the scale of their logits that suits them best.
+struct Candidate {
+    probes: Vec<Probe>,
+    scale: f64,
+    noise: Noise,
+}
+
+/// Finds the best shrinkage, starting at [`START`] and going on in the direction that makes it better.
+fn climb(evaluate: impl Fn(f64) -> Option<Candidate>) -> Option<Candidate> {
+    let mut best = evaluate(SHRINKAGES[START])?;
+    for step in [-1, 1] {
+        let mut place = START;
+        while let Some(next) = place.checked_add_signed(step)
+            && let Some(shrinkage) = SHRINKAGES.get(next)
+        {
+            let candidate = evaluate(*shrinkage)?;
+            if candidate.noise.loss >= best.noise.loss {
+                break;
+            }
+            (best, place) = (candidate, next);
+        }
+        if place != START {
+            break;
+        }
+    }
+    Some(best)
 }
 
 /// Divides the images of each class evenly among the folds. A group of duplicates goes where its first image goes.
@@ -207,8 +243,8 @@ impl Sums {
         }
     }
 
-    /// Fits a probe. `None` if all images of a class are equal in all classes, or the features are not finite.
-    fn fit(self) -> Option<Probe> {
+    /// Turns the sums into means and a covariance.
+    fn moments(self) -> Moments {
         let Self {
             width,
             counts,
@@ -232,13 +268,47 @@ impl Sums {
         for value in &mut covariance {
             *value /= images.max(1) as f64;
         }
-        shrink(&mut covariance, width, images);
-        let factored = Cholesky::of(covariance, width)?;
+        Moments {
+            width,
+            counts,
+            means: classes,
+            covariance,
+        }
+    }
+}
+
+/// The number of images and the mean of each class, and the covariance within classes.
+struct Moments {
+    width: usize,
+    counts: Vec<usize>,
+    means: Vec<f64>,
+    covariance: Vec<f64>,
+}
+
+impl Moments {
+    /// Fits a probe, with the covariance shrunk towards a multiple of the identity, which makes it well conditioned even
+    /// if there are fewer images than features. `None` if all images of a class are equal in all classes, or the
+    /// features are not finite.
+    fn fit(&self, shrinkage: f64) -> Option<Probe> {
+        let Self {
+            width,
+            counts,
+            means,
+            covariance,
+        } = self;
+        let diagonal = || (0..*width).map(|index| index * (width + 1));
+        let trace: f64 = diagonal().map(|place| covariance[place]).sum();
+        let mut shrunk: Vec<f64> = covariance.iter().map(|value| value * (1.0 - shrinkage)).collect();
+        for place in diagonal() {
+            shrunk[place] += shrinkage * trace / *width as f64;
+        }
+        let factored = Cholesky::of(shrunk, *width)?;
+        let images: usize = counts.iter().sum();
         let mut probe = Probe {
-            weights: Vec::with_capacity(classes.len()),
+            weights: Vec::with_capacity(means.len()),
             biases: Vec::with_capacity(counts.len()),
         };
-        for (mean, count) in classes.chunks_exact(width).zip(&counts) {
+        for (mean, count) in means.chunks_exact(*width).zip(counts) {
             let mut weights = mean.to_vec();
             factored.solve(&mut weights);
             let product: f64 = weights.iter().zip(mean).map(|(a, b)| a * b).sum();
@@ -248,28 +318,6 @@ impl Sums {
             probe.biases.push((prior - product / 2.0) as f32);
         }
         Some(probe)
-    }
-}
-
-/// Shrinks a covariance towards a multiple of the identity by the oracle approximating rule (Chen et al., 2010), which
-/// makes it well conditioned even if there are fewer images than features.
-fn shrink(covariance: &mut [f64], width: usize, images: usize) {
-    let size = width as f64;
-    let trace: f64 = (0..width).map(|index| covariance[index * (width + 1)]).sum();
-    let square: f64 = covariance.iter().map(|value| value * value).sum();
-    let (mu, alpha) = (trace / size, square / (size * size));
-    let numerator = alpha + mu * mu;
-    let denominator = (images as f64 + 1.0) * (alpha - mu * mu / size);
-    let shrinkage = if denominator <= 0.0 {
-        1.0
-    } else {
-        (numerator / denominator).clamp(1e-3, 1.0)
-    };
-    for value in covariance.iter_mut() {
-        *value *= 1.0 - shrinkage;
-    }
-    for index in 0..width {
-        covariance[index * (width + 1)] += shrinkage * mu;
     }
 }
 
@@ -305,12 +353,11 @@ fn probability(logits: &[f32], class: usize, scale: f64) -> f64 {
 fn describe(logits: &[f32], label: usize, scale: f64) -> Prediction {
     let (largest, sum) = normalizer(logits, scale);
     let of = |class: usize| (scale * (f64::from(logits[class]) - largest)).exp() / sum;
-    let mut order: Vec<usize> = (0..logits.len()).collect();
-    order.sort_by(|a, b| logits[*b].total_cmp(&logits[*a]));
-    order.truncate(KEPT);
+    let others = (0..logits.len()).filter(|class| *class != label);
+    let suggested = others.max_by(|a, b| logits[*a].total_cmp(&logits[*b]));
     Prediction {
-        given: of(label),
-        best: order.into_iter().map(|class| (class, of(class))).collect(),
+        probability: of(label),
+        suggested: suggested.map_or((label, 0.0), |class| (class, of(class))),
     }
 }
 

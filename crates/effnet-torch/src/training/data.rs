@@ -44,7 +44,9 @@ impl TrainingData {
         printer: &Printer,
     ) -> anyhow::Result<Self> {
         let held_out = (!datasets.has_validation()).then_some(settings.val_split);
-        let Splits { train, val, reading } = datasets.split(settings, printer)?;
+        let Splits {
+            train, val, reading, ..
+        } = datasets.split(settings, printer)?;
         let augment = augmentation(settings, &evaluate)?;
         Ok(Self {
             train,

@@ -1,4 +1,4 @@
-//! The images of both parts of a data set, which are fingerprinted while they are decoded for the network.
+//! The images of all parts of a data set, which are fingerprinted while they are decoded for the network.
 
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
@@ -19,12 +19,16 @@ pub(super) struct CheckedImage {
 }
 
 impl CheckedImage {
-    /// Returns the images of both parts: first those for training, then those for validation.
+    /// Returns the images of all parts: first those for training, then those for validation, then those for tests.
     pub(super) fn all(splits: &Splits) -> Vec<Self> {
-        let parts = [
-            (Some(&splits.train), Part::Train),
-            (splits.val.as_ref(), Part::Val),
-        ];
+        let parts = Part::ALL.map(|part| {
+            let dataset = match part {
+                Part::Train => Some(&splits.train),
+                Part::Val => splits.val.as_ref(),
+                Part::Test => splits.test.as_ref(),
+            };
+            (dataset, part)
+        });
         let of_part = |(dataset, part): (Option<&Arc<dyn Dataset>>, Part)| {
             let dataset = dataset.cloned();
             let count = dataset.as_ref().map_or(0, Dataset::len);

@@ -1,32 +1,24 @@
-//! The report of `effnet check`, as text and as JSON.
+//! The report of `effnet check`: what `--format json` prints, and what the text and the page are written from.
 
-use std::io::{self, Write};
-
-use anstyle::Style;
 use effnet::ModelFile;
+use effnet_data::Splits;
 use effnet_data::check::{Entry, Findings, Part, SizeOddity};
 use serde::Serialize;
 
 use super::Read;
 use crate::arguments::CheckArguments;
-use crate::escape;
 use crate::failure::{Failure, FailureKind};
-use crate::printer::counted;
 use crate::sink::SCHEMA;
-
-/// The largest number of findings of one kind in the text.
-const MOST: usize = 20;
-/// The ratio of the largest to the smallest class that is worth a line.
-const IMBALANCE: usize = 5;
 
 /// The object that `--format json` prints.
 #[derive(Serialize)]
 pub(super) struct Report<'a> {
     schema: u32,
     pub(super) data: String,
-    model: &'static str,
-    weights: &'a str,
-    images: usize,
+    pub(super) model: &'static str,
+    pub(super) weights: &'a str,
+    pub(super) images: usize,
+    pub(super) splits: Vec<Split<'a>>,
     pub(super) classes: Vec<Class<'a>>,
     pub(super) unreadable: &'a [Unreadable],
     pub(super) duplicates: Vec<Duplicates<'a>>,
@@ -36,18 +28,44 @@ pub(super) struct Report<'a> {
     pub(super) odd_sizes: Vec<Odd<'a>>,
 }
 
+/// A part of the data set with its number of images.
+#[derive(Serialize)]
+pub(super) struct Split<'a> {
+    #[serde(serialize_with = "as_name")]
+    pub(super) part: Part,
+    /// The folder or rows: `train/`, `split = test`. `None` if the data set is not split.
+    pub(super) name: Option<&'a str>,
+    pub(super) images: usize,
+}
+
 /// A class with its numbers of images.
 #[derive(Serialize)]
 pub(super) struct Class<'a> {
     pub(super) label: &'a str,
     pub(super) train: usize,
     pub(super) val: usize,
+    pub(super) test: usize,
+}
+
+impl Class<'_> {
+    pub(super) fn of(&self, part: Part) -> usize {
+        match part {
+            Part::Train => self.train,
+            Part::Val => self.val,
+            Part::Test => self.test,
+        }
+    }
+
+    pub(super) fn images(&self) -> usize {
+        self.train + self.val + self.test
+    }
 }
 
 #[derive(Serialize)]
 pub(super) struct Unreadable {
     pub(super) image: String,
-    part: &'static str,
+    #[serde(serialize_with = "as_name")]
+    part: Part,
     kind: FailureKind,
     pub(super) reason: String,
 }
@@ -56,7 +74,7 @@ impl Unreadable {
     pub(super) fn new(image: String, part: Part, failure: Failure) -> Self {
         Self {
             image,
-            part: name_of(part),
+            part,
             kind: failure.kind,
             reason: failure.reason,
         }
@@ -67,7 +85,8 @@ impl Unreadable {
 #[derive(Serialize)]
 pub(super) struct Labelled<'a> {
     pub(super) image: String,
-    pub(super) part: &'static str,
+    #[serde(serialize_with = "as_name")]
+    pub(super) part: Part,
     pub(super) label: &'a str,
     /// The position of the image among those that were read.
     #[serde(skip)]
@@ -107,25 +126,23 @@ pub(super) struct Odd<'a> {
     pub(super) oddity: &'static str,
 }
 
-fn name_of(part: Part) -> &'static str {
-    match part {
-        Part::Train => "train",
-        Part::Val => "val",
-    }
+fn as_name<S: serde::Serializer>(part: &Part, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(part.name())
 }
 
 impl<'a> Report<'a> {
     pub(super) fn new(
         arguments: &CheckArguments,
-        (file, classes): (&'a ModelFile, &'a [String]),
-        read: &'a Read,
-        findings: &Findings,
+        file: &'a ModelFile,
+        splits: &'a Splits,
+        (read, findings): (&'a Read, &Findings),
     ) -> Self {
+        let classes = splits.train.classes();
         let labelled = |index: usize| {
             let Entry { part, label, .. } = read.entries[index];
             Labelled {
                 image: read.images[index].name(),
-                part: name_of(part),
+                part,
                 label: &classes[label],
                 index,
             }
@@ -168,6 +185,7 @@ impl<'a> Report<'a> {
             model: file.variant.name(),
             weights: &file.weights().name,
             images: read.entries.len(),
+            splits: count_parts(splits, &read.entries),
             classes: count_classes(classes, &read.entries),
             unreadable: &read.unreadable,
             duplicates: duplicates.collect(),
@@ -176,130 +194,21 @@ impl<'a> Report<'a> {
             odd_sizes: odd_sizes.collect(),
         }
     }
-
-    /// Returns what was found, one row per kind, with a number and an explanation.
-    pub(super) fn summary(&self) -> Vec<(&'static str, String)> {
-        let images: usize = self.duplicates.iter().map(|group| group.images.len()).sum();
-        let groups =
-            |fits: fn(&Duplicates<'_>) -> bool| self.duplicates.iter().filter(|group| fits(group)).count();
-        let duplicates = match self.duplicates.len() {
-            0 => "none".to_owned(),
-            count => format!(
-                "{} of {images} images: {} exact, {} in both training and validation, {} with different labels",
-                counted(count, "group"),
-                groups(|group| group.exact),
-                groups(|group| group.crosses_parts),
-                groups(|group| group.labels_differ)
-            ),
-        };
-        let doubtful = match &self.doubtful_labels {
-            None => "not checked: too few images or classes".to_owned(),
-            Some(found) => {
-                let percent = 100.0 * found.len() as f64 / self.images.max(1) as f64;
-                format!("{} ({percent:.1} %)", found.len())
-            }
-        };
-        vec![
-            ("images", self.images.to_string()),
-            ("unreadable", self.unreadable.len().to_string()),
-            ("duplicates", duplicates),
-            ("doubtful labels", doubtful),
-            ("outliers", self.outliers.len().to_string()),
-            ("odd sizes", self.odd_sizes.len().to_string()),
-            ("class balance", self.balance()),
-        ]
-    }
-
-    fn balance(&self) -> String {
-        let by_size = |class: &&Class<'_>| class.train + class.val;
-        let (Some(smallest), Some(largest)) = (
-            self.classes.iter().min_by_key(by_size),
-            self.classes.iter().max_by_key(by_size),
-        ) else {
-            return "no classes".to_owned();
-        };
-        let (least, most) = (by_size(&smallest), by_size(&largest));
-        let advice = if most >= IMBALANCE * least.max(1) {
-            "; consider --class-weights when training"
-        } else {
-            ""
-        };
-        format!(
-            "{}, from {least} ({}) to {most} ({}) images{advice}",
-            counted(self.classes.len(), "class"),
-            escape::line(smallest.label),
-            escape::line(largest.label)
-        )
-    }
-
-    /// Writes a human-readable report.
-    pub(super) fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(
-            out,
-            "{}, by the features of {}",
-            escape::line(&self.data),
-            self.model
-        )?;
-        for (kind, found) in self.summary() {
-            writeln!(out, "{kind:<16} {found}")?;
-        }
-        let unreadable = self.unreadable.iter();
-        let unreadable =
-            unreadable.map(|file| format!("{}: {}", escape::line(&file.image), escape::line(&file.reason)));
-        list(out, "unreadable", unreadable)?;
-        list(out, "duplicates", self.duplicates.iter().map(Duplicates::line))?;
-        let doubtful = self.doubtful_labels.iter().flatten().map(|doubtful| {
-            format!(
-                "{}: {} ({:.3}), probably {} ({:.3})",
-                escape::line(&doubtful.image.image),
-                escape::line(doubtful.image.label),
-                doubtful.probability,
-                escape::line(doubtful.suggested),
-                doubtful.suggested_probability
-            )
-        });
-        list(out, "doubtful labels, the most doubtful first", doubtful)?;
-        let outliers = self.outliers.iter().map(|outlier| {
-            let image = escape::line(&outlier.image.image);
-            format!("{image}: similarity {:.3}", outlier.similarity)
-        });
-        list(out, "outliers, the most unusual first", outliers)?;
-        let odd = self.odd_sizes.iter().map(|odd| {
-            let image = escape::line(&odd.image.image);
-            format!("{image}: {} x {}, {}", odd.width, odd.height, odd.oddity)
-        });
-        list(out, "odd sizes", odd)
-    }
 }
 
-impl Duplicates<'_> {
-    /// Returns what the images have in common: `same pixels, in both training and validation`.
-    pub(super) fn kind(&self) -> String {
-        let mut parts = vec![if self.exact {
-            "same pixels"
-        } else {
-            "near duplicates"
-        }];
-        if self.crosses_parts {
-            parts.push("in both training and validation");
-        }
-        if self.labels_differ {
-            parts.push("with different labels");
-        }
-        parts.join(", ")
-    }
-
-    fn line(&self) -> String {
-        let images = self.images.iter().take(MOST);
-        let images: Vec<String> = images
-            .map(|image| escape::line(&image.image).into_owned())
-            .collect();
-        let more = match self.images.len() - images.len() {
-            0 => String::new(),
-            more => format!(" and {more} more"),
+fn count_parts<'a>(splits: &'a Splits, entries: &[Entry]) -> Vec<Split<'a>> {
+    let reading = &splits.reading;
+    let parts = Part::ALL.into_iter().filter_map(|part| {
+        let (exists, name) = match part {
+            Part::Train => (true, &reading.train),
+            Part::Val => (splits.val.is_some(), &reading.val),
+            Part::Test => (splits.test.is_some(), &reading.test),
         };
-        format!("{}: {}{more}", self.kind(), images.join(", "))
-    }
+        let images = entries.iter().filter(|entry| entry.part == part).count();
+        let name = name.as_deref();
+        exists.then_some(Split { part, name, images })
+    });
+    parts.collect()
 }
 
 fn count_classes<'a>(classes: &'a [String], entries: &[Entry]) -> Vec<Class<'a>> {
@@ -309,6 +218,7 @@ fn count_classes<'a>(classes: &'a [String], entries: &[Entry]) -> Vec<Class<'a>>
             label,
             train: 0,
             val: 0,
+            test: 0,
         })
         .collect();
     for entry in entries {
@@ -316,23 +226,8 @@ fn count_classes<'a>(classes: &'a [String], entries: &[Entry]) -> Vec<Class<'a>>
         match entry.part {
             Part::Train => count.train += 1,
             Part::Val => count.val += 1,
+            Part::Test => count.test += 1,
         }
     }
     counts
-}
-
-fn list(out: &mut impl Write, heading: &str, lines: impl Iterator<Item = String>) -> io::Result<()> {
-    let bold = Style::new().bold();
-    let mut lines = lines.peekable();
-    if lines.peek().is_none() {
-        return Ok(());
-    }
-    writeln!(out, "\n{bold}{heading}{bold:#}")?;
-    for line in lines.by_ref().take(MOST) {
-        writeln!(out, "  {line}")?;
-    }
-    match lines.count() {
-        0 => Ok(()),
-        more => writeln!(out, "  and {more} more (--format json lists all)"),
-    }
 }

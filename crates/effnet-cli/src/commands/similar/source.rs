@@ -1,17 +1,18 @@
-//! The index to search: a file, or the one that is kept in a folder, which may have to be made first.
+//! The index to search: a file, or the one that is kept in a folder, which may have to be made or updated first.
+
+mod update;
 
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use anyhow::{Context as _, bail, ensure};
 use effnet::{FeatureIndex, IndexError, IndexSource};
 
-use crate::arguments::{InputArguments, SimilarArguments};
+use crate::arguments::SimilarArguments;
+use crate::failure::Failure;
 use crate::index_file::IndexFile;
 use crate::input::Input;
-use crate::inputs;
 use crate::printer::{Printer, counted};
-use crate::sharding::digest;
+use update::{Update, list};
 
 /// The name of the index that is kept in a folder.
 const NAME: &str = "effnet-features.npy";
@@ -26,12 +27,13 @@ pub(super) struct Source {
 
 enum State {
     Ready(FeatureIndex),
-    /// The features of the folder's images are being computed.
-    Missing(IndexFile),
+    /// The features of images of the folder are being computed.
+    Incomplete(Update),
 }
 
 impl Source {
-    /// Opens the index, or starts a new one and returns the images to compute. Refuses the index of another network.
+    /// Opens the index, or starts a new one and returns the images to compute: those that the index of the folder does
+    /// not have, or that have changed. Refuses the index of another network.
     pub(super) fn prepare(
         arguments: &SimilarArguments,
         (network, width): (&IndexSource, usize),
@@ -56,48 +58,48 @@ impl Source {
             return Ok((source, Vec::new()));
         }
         let path = index.join(NAME);
-        let (images, listing) = list(index, printer)?;
-        if !arguments.rebuild
-            && let Some(opened) = kept(&path, network, &listing, printer)?
-        {
-            let source = Self {
-                path,
-                folder: Some(index.clone()),
-                state: State::Ready(opened),
-            };
-            return Ok((source, Vec::new()));
-        }
-        let network = network.clone().with_listing(listing).with_normalized(true);
-        let file = IndexFile::create(&path, width, &network)
-            .context("--index: a folder keeps its index; to write it elsewhere, use `effnet features`")?;
-        let source = Self {
-            path,
-            folder: Some(index.clone()),
-            state: State::Missing(file),
+        let listing = list(index, printer)?;
+        let old = if arguments.rebuild {
+            None
+        } else {
+            kept(&path, network)?
         };
-        Ok((source, images))
+        let (state, images) = match old {
+            Some(old) if old.source().listing == listing.digest => (State::Ready(old), Vec::new()),
+            old => {
+                let network = network
+                    .clone()
+                    .with_listing(&listing.digest)
+                    .with_normalized(true);
+                let file = IndexFile::create(&path, width, &network).context(
+                    "--index: a folder keeps its index; to write it elsewhere, use `effnet features`",
+                )?;
+                let (update, images) = Update::new(file, old, listing);
+                update.announce(&path, images.len(), printer);
+                (State::Incomplete(update), images)
+            }
+        };
+        let folder = Some(index.clone());
+        Ok((Self { path, folder, state }, images))
     }
 
-    /// Returns the index that is being written.
-    pub(super) fn missing(&mut self) -> Option<&mut IndexFile> {
-        match &mut self.state {
-            State::Missing(file) => Some(file),
-            State::Ready(_) => None,
-        }
-    }
-
-    /// Returns the name of an image in the index.
-    pub(super) fn name_of(&self, input: &Input) -> String {
+    /// Adds the features of the next image to the index that is being written.
+    pub(super) fn push(&mut self, input: &Input, features: Result<&[f32], &Failure>) -> anyhow::Result<()> {
+        let State::Incomplete(update) = &mut self.state else {
+            return Ok(());
+        };
         let file = input.file().zip(self.folder.as_ref());
         let relative = file.and_then(|(file, folder)| file.strip_prefix(folder).ok());
-        relative.map_or_else(|| input.name.clone(), |path| path.display().to_string())
+        let name = relative.map_or_else(|| input.name.clone(), |path| path.display().to_string());
+        update.push(&name, features)
     }
 
     /// Completes the index that was being written, and opens it.
     pub(super) fn complete(self, printer: &Printer) -> anyhow::Result<Self> {
-        let State::Missing(file) = self.state else {
+        let State::Incomplete(update) = self.state else {
             return Ok(self);
         };
+        let file = update.finish()?;
         let tally = file.tally();
         ensure!(
             tally.done > 0,
@@ -115,7 +117,7 @@ impl Source {
     pub(super) fn ready(&self) -> anyhow::Result<&FeatureIndex> {
         match &self.state {
             State::Ready(index) => Ok(index),
-            State::Missing(_) => bail!("{}: the index is not complete", self.path.display()),
+            State::Incomplete(_) => bail!("{}: the index is not complete", self.path.display()),
         }
     }
 
@@ -128,39 +130,8 @@ impl Source {
     }
 }
 
-/// Lists the images of a folder: their inputs, and a digest that changes if an image is added, removed or written.
-fn list(folder: &Path, printer: &Printer) -> anyhow::Result<(Vec<Input>, String)> {
-    let arguments = InputArguments {
-        inputs: vec![folder.to_owned()],
-        list: Vec::new(),
-    };
-    let images = inputs::expand(&arguments, true, printer)?.images;
-    if let [input] = &images[..]
-        && let Some(failure) = input.failure()
-    {
-        bail!("--index {}: {}", folder.display(), failure.reason);
-    }
-    let described = images.iter().map(|input| {
-        let path = input.file().unwrap_or(Path::new(""));
-        let (length, written) = path.metadata().map_or((0, 0), |metadata| {
-            let written = metadata.modified().ok();
-            let written = written.and_then(|written| written.duration_since(UNIX_EPOCH).ok());
-            (metadata.len(), written.map_or(0, |written| written.as_nanos()))
-        });
-        let name = path.strip_prefix(folder).unwrap_or(path);
-        format!("{} {length} {written}", name.display())
-    });
-    let listing = digest(described);
-    Ok((images, listing))
-}
-
-/// Opens the index that is kept in a folder. Returns `None` if there is none, or if the images have changed.
-fn kept(
-    path: &Path,
-    network: &IndexSource,
-    listing: &str,
-    printer: &Printer,
-) -> anyhow::Result<Option<FeatureIndex>> {
+/// Opens the index that is kept in a folder, if there is one. Refuses the index of another network.
+fn kept(path: &Path, network: &IndexSource) -> anyhow::Result<Option<FeatureIndex>> {
     let opened = match FeatureIndex::open(path) {
         Err(IndexError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             return Ok(None);
@@ -170,12 +141,5 @@ fn kept(
     opened
         .check_source(network)
         .context("--index: pass --rebuild to replace the index of this folder")?;
-    if opened.source().listing == listing {
-        return Ok(Some(opened));
-    }
-    printer.note(format!(
-        "{}: the images of this folder have changed, making its index again",
-        path.display()
-    ));
-    Ok(None)
+    Ok(Some(opened))
 }
