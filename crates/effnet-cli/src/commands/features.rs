@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use effnet::{DecodeFailure, ModelFile, Pipeline, Reader, index_source, normalize, transform};
+use effnet::{
+    DecodeFailure, FeaturesRecord, ModelFile, Pipeline, Reader, index_source, normalize, transform,
+};
 use indicatif::ProgressBar;
-use serde::Serialize;
 
 use crate::Outcome;
 use crate::arguments::{FeaturesArguments, FeaturesFormat, NetworkArguments};
@@ -24,18 +25,8 @@ use crate::outputs::{Closing, LoopEnd, for_each_output};
 use crate::printer::Printer;
 use crate::records::Record;
 use crate::sharding::Share;
-use crate::sink::{SCHEMA, Sink};
+use crate::sink::Sink;
 use crate::torch::TorchCommands;
-
-/// The features of one input, which is one line of JSON.
-#[derive(Serialize)]
-struct Extracted<'a> {
-    schema: u32,
-    input: &'a str,
-    model: &'a str,
-    weights: &'a str,
-    features: &'a [f32],
-}
 
 pub(crate) fn run(
     arguments: &FeaturesArguments,
@@ -227,13 +218,10 @@ fn write_json(
     file: &ModelFile,
 ) -> std::io::Result<()> {
     match features {
-        Ok(features) => sink.json(&Extracted {
-            schema: SCHEMA,
-            input,
-            model: file.variant.name(),
-            weights: &file.weights().name,
-            features,
-        }),
+        Ok(features) => {
+            let network = (file.variant.name(), file.weights().name.as_str());
+            sink.json(&FeaturesRecord::new(input, network, features))
+        }
         Err(failure) => sink.json(&Record::failed(input, failure)),
     }
 }
