@@ -1,0 +1,296 @@
+//! The threads that run networks: they take batches from the queue and send each image's answer back.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use effnet::{BackendError, ExplainMethod, ExplainedClasses, Images};
+
+use crate::metrics::{Metrics, Stage};
+use crate::queue::{Answer, Job, Queue, Task};
+use crate::work_error::WorkError;
+
+/// Runs batches until the queue is closed and empty.
+pub(crate) fn run(queue: &Queue, metrics: &Metrics) {
+    let mut runner = Runner {
+        metrics,
+        gathered: Vec::new(),
+    };
+    while let Some(jobs) = queue.take() {
+        runner.run(jobs);
+    }
+}
+
+struct Runner<'a> {
+    metrics: &'a Metrics,
+    /// Pixels of a batch, contiguous; the memory is reused.
+    gathered: Vec<f32>,
+}
+
+impl Runner<'_> {
+    fn run(&mut self, jobs: Vec<Job>) {
+        let start = Instant::now();
+        for job in &jobs {
+            self.metrics.observe(Stage::Queue, start - job.queued);
+        }
+        let Some(task) = jobs.first().map(|job| job.task) else {
+            return;
+        };
+        match task {
+            Task::Logits | Task::Features => self.run_rows(jobs),
+            Task::Explain(classes, method) => {
+                for job in jobs {
+                    self.explain(job, classes, method);
+                }
+            }
+        }
+    }
+
+    /// Runs a batch, or its halves if memory runs out.
+    fn run_rows(&mut self, jobs: Vec<Job>) {
+        let mut parts = vec![jobs];
+        while let Some(mut jobs) = parts.pop() {
+            let start = Instant::now();
+            match self.rows(&jobs) {
+                Ok(rows) => {
+                    self.finished(&jobs, start);
+                    for (job, row) in jobs.into_iter().zip(rows) {
+                        job.ticket.answer(Ok(Answer::Row(row)));
+                    }
+                }
+                Err(error) if error.is_out_of_memory() && jobs.len() > 1 => {
+                    let half = jobs.len() / 2;
+                    jobs[0].model.reduce_batch_size(half);
+                    self.metrics.batch_halved();
+                    let rest = jobs.split_off(half);
+                    parts.extend([rest, jobs]);
+                }
+                Err(error) => {
+                    let error = WorkError::from(error);
+                    for job in jobs {
+                        job.ticket.answer(Err(error.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    fn rows(&mut self, jobs: &[Job]) -> Result<Vec<Vec<f32>>, BackendError> {
+        let Some(first) = jobs.first() else {
+            return Ok(Vec::new());
+        };
+        let model = &*first.model;
+        let backend = match first.task {
+            Task::Features => model.features(),
+            _ => model.logits(),
+        };
+        let side = model.transform().image_size;
+        let pixels = if jobs.len() == 1 {
+            &first.pixels
+        } else {
+            self.gathered.clear();
+            jobs.iter()
+                .for_each(|job| self.gathered.extend_from_slice(&job.pixels));
+            &self.gathered
+        };
+        let rows = backend.run(Images::new(pixels, [jobs.len(), 3, side, side])?)?;
+        if rows.count() != jobs.len() {
+            return Err(BackendError::Rows {
+                images: jobs.len(),
+                found: rows.count(),
+            });
+        }
+        Ok(rows.iter().map(<[f32]>::to_vec).collect())
+    }
+
+    fn explain(&self, job: Job, classes: ExplainedClasses, method: ExplainMethod) {
+        let start = Instant::now();
+        let side = job.model.transform().image_size;
+        let explained = job.model.explainer(method).and_then(|explainer| {
+            let images = Images::new(&job.pixels, [1, 3, side, side])?;
+            explainer.explain(
+                images,
+                classes,
+                job.model.model().labels(),
+                &AtomicBool::new(false),
+            )
+        });
+        self.finished(std::slice::from_ref(&job), start);
+        let answer = explained.map(|explanation| Answer::Explanation(Box::new(explanation)));
+        job.ticket.answer(answer.map_err(WorkError::from));
+    }
+
+    fn finished(&self, jobs: &[Job], start: Instant) {
+        self.metrics.observe(Stage::Compute, start.elapsed());
+        if let Some(first) = jobs.first() {
+            self.metrics.batch(first.model.name(), jobs.len());
+        }
+    }
+}
+
+/// Starts `count` threads that run networks.
+///
+/// # Errors
+/// When a thread cannot be started.
+pub(crate) fn start(
+    count: usize,
+    queue: &Arc<Queue>,
+    metrics: &Arc<Metrics>,
+) -> std::io::Result<Vec<std::thread::JoinHandle<()>>> {
+    let threads = (0..count.max(1)).map(|_| {
+        let (queue, metrics) = (Arc::clone(queue), Arc::clone(metrics));
+        std::thread::Builder::new()
+            .name("effnet-network".to_owned())
+            .spawn(move || run(&queue, &metrics))
+    });
+    threads.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use effnet::{Backend, MemoryNeed, Model, Pending, Precision, Rows};
+    use tokio::sync::{Semaphore, oneshot};
+
+    use super::*;
+    use crate::ServedModel;
+    use crate::queue::Ticket;
+
+    /// A network whose memory holds two images; the result of an image is its first number.
+    #[derive(Default)]
+    struct Small(Arc<Mutex<Vec<usize>>>);
+
+    impl Backend for Small {
+        fn submit(&self, images: Images<'_>) -> Result<Pending, BackendError> {
+            self.0.lock().unwrap().push(images.count());
+            if images.count() > 2 {
+                return Err(BackendError::OutOfMemory("of two images".to_owned()));
+            }
+            let each = images.pixels().len() / images.count();
+            let values = images.pixels().chunks(each).map(|pixels| pixels[0]).collect();
+            Ok(Pending::done(Rows::new(values, images.count())?))
+        }
+
+        fn engine(&self) -> &'static str {
+            "small"
+        }
+
+        fn kernels(&self) -> String {
+            String::new()
+        }
+
+        fn precision(&self) -> Precision {
+            Precision::Fp32
+        }
+
+        fn memory_need(&self, _: [usize; 2]) -> Result<MemoryNeed, BackendError> {
+            Ok(MemoryNeed {
+                fixed: 0,
+                per_image: 1,
+            })
+        }
+    }
+
+    struct Fixture {
+        queue: Arc<Queue>,
+        model: Arc<ServedModel>,
+        places: Arc<Semaphore>,
+        calls: Arc<Mutex<Vec<usize>>>,
+    }
+
+    impl Fixture {
+        fn new(batch_size: usize, delay: Duration) -> Self {
+            let small = Small::default();
+            let calls = Arc::clone(&small.0);
+            let model = Model::open("b0.cifar10").unwrap();
+            let model = ServedModel::with_backend("small", model, Box::new(small)).unwrap();
+            model.choose_batch_size(Some(batch_size)).unwrap();
+            Self {
+                queue: Arc::new(Queue::new(16, delay)),
+                model: Arc::new(model),
+                places: Arc::new(Semaphore::new(16)),
+                calls,
+            }
+        }
+
+        fn push(&self, first: f32, left: Duration) -> oneshot::Receiver<Result<Answer, WorkError>> {
+            let (reply, answer) = oneshot::channel();
+            let mut pixels = vec![0.0; self.model.transform().output_len()];
+            pixels[0] = first;
+            self.queue.push(Job {
+                model: Arc::clone(&self.model),
+                task: Task::Logits,
+                pixels,
+                queued: Instant::now(),
+                ticket: Ticket {
+                    reply,
+                    deadline: Instant::now() + left,
+                    place: Arc::clone(&self.places).try_acquire_owned().unwrap(),
+                },
+            });
+            answer
+        }
+
+        /// Runs what is queued, and returns the sizes of the batches.
+        fn run(&self) -> Vec<usize> {
+            self.queue.close();
+            run(&self.queue, &Metrics::new());
+            self.calls.lock().unwrap().clone()
+        }
+    }
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    fn first(answer: &mut oneshot::Receiver<Result<Answer, WorkError>>) -> f32 {
+        match answer.try_recv().unwrap().unwrap() {
+            Answer::Row(row) => row[0],
+            Answer::Explanation(_) => panic!("a row is expected"),
+        }
+    }
+
+    #[test]
+    fn a_batch_that_runs_out_of_memory_is_halved_and_every_image_keeps_its_answer() {
+        let fixture = Fixture::new(5, Duration::ZERO);
+        let mut answers: Vec<_> = (0..7u8)
+            .map(|number| fixture.push(f32::from(number), LONG))
+            .collect();
+        // 5 fail, then 2 and 3; 3 fail, then 1 and 2; later batches have at most as many as fitted last.
+        assert_eq!(fixture.run(), [5, 2, 3, 1, 2, 1, 1]);
+        let values: Vec<f32> = answers.iter_mut().map(first).collect();
+        assert_eq!(values, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(fixture.places.available_permits(), 16);
+    }
+
+    #[test]
+    fn images_that_nobody_waits_for_are_not_computed() {
+        let fixture = Fixture::new(2, Duration::ZERO);
+        let gone = fixture.push(1.0, LONG);
+        let late = fixture.push(2.0, Duration::ZERO);
+        let mut kept = fixture.push(3.0, LONG);
+        drop(gone);
+        assert_eq!(fixture.run(), [1]);
+        assert_eq!(first(&mut kept), 3.0);
+        assert!(late.blocking_recv().is_err());
+        assert_eq!(fixture.places.available_permits(), 16);
+    }
+
+    #[test]
+    fn a_full_batch_does_not_wait_for_the_delay_and_the_oldest_lane_is_first() {
+        let fixture = Fixture::new(2, LONG);
+        let _answers = [
+            fixture.push(1.0, LONG),
+            fixture.push(2.0, LONG),
+            fixture.push(3.0, LONG),
+        ];
+        // With the delay of ten minutes, only a full batch is due.
+        let batch = fixture.queue.take().unwrap();
+        assert_eq!(
+            batch.iter().map(|job| job.pixels[0]).collect::<Vec<_>>(),
+            [1.0, 2.0]
+        );
+        assert_eq!(fixture.queue.len(), 1);
+        assert_eq!(fixture.run(), [1]);
+    }
+}
