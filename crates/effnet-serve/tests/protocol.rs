@@ -114,7 +114,7 @@ fn wrong_requests_for_inference_say_what_is_expected() {
         (image("[1]", r#""parameters": {"binary_data_size": 4}"#), 422, "0 bytes after the JSON"),
         (image("[1]", r#""parameters": {}"#), 422, "either data or"),
         (fine.replace("BYTES", "INT8"), 422, "datatype"),
-        (fine.replace("image", "picture"), 422, "expected an input image"),
+        (fine.replace("image", "photo"), 422, "expected an input image"),
         (fine.replace("]}]}", r#"]}], "outputs": [{"name": "x"}]}"#), 422, "logits or probabilities"),
         (fine.clone(), 415, "image 0"),
         (fine.replace('}', ""), 400, "not JSON"),
