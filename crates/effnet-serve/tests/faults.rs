@@ -33,9 +33,10 @@ fn slow_and_half_sent_requests_are_cut_while_others_are_served() {
     let slow: Vec<Client> = (0..64)
         .map(|index| {
             let mut client = server.connect();
-            // A head without its end, or a body without its end.
-            let part = match index % 2 {
-                0 => "POST /classify HTTP/1.1\r\nhost: x\r\n".to_owned(),
+            // Nothing, a head without its end, or a body without its end.
+            let part = match index % 3 {
+                0 => String::new(),
+                1 => "POST /classify HTTP/1.1\r\nhost: x\r\n".to_owned(),
                 _ => format!(
                     "POST /classify HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\nabc",
                     image.len()
@@ -53,9 +54,27 @@ fn slow_and_half_sent_requests_are_cut_while_others_are_served() {
     for (index, mut client) in slow.into_iter().enumerate() {
         let mut rest = String::new();
         client.stream.read_to_string(&mut rest).unwrap();
-        assert!(index % 2 == 0 || rest.starts_with("HTTP/1.1 408"), "{rest}");
+        assert!(index % 3 < 2 || rest.starts_with("HTTP/1.1 408"), "{rest}");
     }
     assert_eq!(server.post("/classify", &[], &image).status, 200);
+}
+
+#[test]
+fn a_client_that_reads_no_answers_is_cut() {
+    let server = Running::start(ServeOptions::default().with_timeout(Duration::from_secs(1)));
+    let mut client = server.connect();
+    client
+        .stream
+        .set_write_timeout(Some(Duration::from_millis(500)))
+        .unwrap();
+    // Until all buffers on the way are full of answers.
+    let requests = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+    while client.stream.write_all(&requests).is_ok() {}
+    let end = Instant::now() + Duration::from_secs(60);
+    while metric(&server, "effnet_connections") > 1.0 {
+        assert!(Instant::now() < end, "the connection stays");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 #[test]
@@ -243,6 +262,34 @@ fn a_server_that_stops_answers_every_request_that_has_arrived() {
     let address = server.address;
     assert_eq!(server.stop().cut, 0);
     assert!(std::net::TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_server_that_stops_under_load_loses_no_request() {
+    let mut server = Running::start(ServeOptions::default());
+    let image = ship();
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            let (mut client, image) = (server.connect(), image.clone());
+            std::thread::spawn(move || {
+                let mut answered = 0;
+                loop {
+                    // Until the server asks to close the connection, every request has an answer.
+                    let answer = client.request("POST", "/classify", &[], &image);
+                    assert_eq!(answer.status, 200, "{}", answer.text());
+                    answered += 1;
+                    if answer.header("connection") == Some("close") {
+                        return answered;
+                    }
+                }
+            })
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(500));
+    server.tell_to_stop();
+    let answered: Vec<usize> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+    assert!(answered.iter().all(|&count| count > 0), "{answered:?}");
+    assert_eq!(server.stop().cut, 0);
 }
 
 #[test]
