@@ -4,6 +4,10 @@
 //! as soon as the lane is full or its first image has waited for the queue delay. Images whose client has gone, or whose
 //! time is over, are dropped here rather than computed. The queue is bounded: threads that decode wait until there is
 //! room.
+//!
+//! An image that is alone is computed by all threads, which gives its answer soonest; the others wait for it. Images
+//! that come together are shared out among the threads, which is faster for all of them: threads that work on one image
+//! wait for each other at every layer.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -85,12 +89,26 @@ pub(crate) struct Queue {
     taken: Condvar,
     delay: Duration,
     capacity: usize,
+    /// Number of threads that run networks.
+    runners: usize,
+}
+
+/// Images to compute in one call.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) jobs: Vec<Job>,
+    /// Whether nothing else is computed at the time.
+    pub(crate) is_alone: bool,
 }
 
 #[derive(Debug, Default)]
 struct State {
     /// None is empty.
     lanes: Vec<VecDeque<Job>>,
+    /// Number of batches that are computed.
+    running: usize,
+    /// Whether one of them has all threads.
+    is_wide: bool,
     is_closed: bool,
 }
 
@@ -130,14 +148,16 @@ impl State {
 }
 
 impl Queue {
-    /// Creates a queue for `capacity` images (at least 1) that lets them wait for others for at most `delay`.
-    pub(crate) fn new(capacity: usize, delay: Duration) -> Self {
+    /// Creates a queue for `capacity` images (at least 1) and `runners` threads that take them, and that lets images wait
+    /// for others for at most `delay`.
+    pub(crate) fn new(capacity: usize, runners: usize, delay: Duration) -> Self {
         Self {
             state: Mutex::default(),
             arrived: Condvar::new(),
             taken: Condvar::new(),
             delay,
             capacity: capacity.max(1),
+            runners: runners.max(1),
         }
     }
 
@@ -157,8 +177,9 @@ impl Queue {
         self.arrived.notify_one();
     }
 
-    /// Takes the next batch, waiting for it; `None` once the queue is closed and empty.
-    pub(crate) fn take(&self) -> Option<Vec<Job>> {
+    /// Takes the next batch, waiting for it; `None` once the queue is closed and empty. The caller says when it is
+    /// [done](Self::done).
+    pub(crate) fn take(&self) -> Option<Batch> {
         let mut state = self.lock();
         loop {
             let before = state.len();
@@ -167,13 +188,9 @@ impl Queue {
                 self.taken.notify_all();
             }
             let wait = match state.due(self.delay, Instant::now()) {
+                _ if state.is_wide => None,
                 Ok(index) => {
-                    let lane = &mut state.lanes[index];
-                    let count = lane.front().map_or(0, Job::batch_size).min(lane.len());
-                    let batch = lane.drain(..count).collect();
-                    if lane.is_empty() {
-                        state.lanes.swap_remove(index);
-                    }
+                    let batch = self.take_from(&mut state, index);
                     drop(state);
                     self.taken.notify_all();
                     return Some(batch);
@@ -189,6 +206,31 @@ impl Queue {
                 }
             };
         }
+    }
+
+    /// Takes this runner's share of a lane.
+    fn take_from(&self, state: &mut State, index: usize) -> Batch {
+        let idle = self.runners.saturating_sub(state.running).max(1);
+        let lane = &mut state.lanes[index];
+        let most = lane.front().map_or(0, Job::batch_size);
+        let count = lane.len().div_ceil(idle).min(most);
+        let jobs: Vec<Job> = lane.drain(..count).collect();
+        if lane.is_empty() {
+            state.lanes.swap_remove(index);
+        }
+        let is_alone = jobs.len() == 1 && state.running == 0 && state.lanes.is_empty();
+        state.running += 1;
+        state.is_wide = is_alone;
+        Batch { jobs, is_alone }
+    }
+
+    /// Says that a batch is computed.
+    pub(crate) fn done(&self) {
+        let mut state = self.lock();
+        state.running -= 1;
+        state.is_wide = false;
+        drop(state);
+        self.arrived.notify_all();
     }
 
     /// Ends the queue: what waits is still computed.

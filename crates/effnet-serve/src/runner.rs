@@ -1,5 +1,6 @@
 //! The threads that run networks: they take batches from the queue and send each image's answer back.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -7,7 +8,7 @@ use std::time::Instant;
 use effnet::{BackendError, ExplainMethod, ExplainedClasses, Images};
 
 use crate::metrics::{Metrics, Stage};
-use crate::queue::{Answer, Job, Queue, Task};
+use crate::queue::{Answer, Batch, Job, Queue, Task};
 use crate::work_error::WorkError;
 
 /// Runs batches until the queue is closed and empty.
@@ -16,8 +17,11 @@ pub(crate) fn run(queue: &Queue, metrics: &Metrics) {
         metrics,
         gathered: Vec::new(),
     };
-    while let Some(jobs) = queue.take() {
-        runner.run(jobs);
+    while let Some(batch) = queue.take() {
+        // A panic would leave the other threads waiting for this one.
+        let run = AssertUnwindSafe(|| runner.run(batch));
+        let _ = catch_unwind(run);
+        queue.done();
     }
 }
 
@@ -28,7 +32,7 @@ struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    fn run(&mut self, jobs: Vec<Job>) {
+    fn run(&mut self, Batch { jobs, is_alone }: Batch) {
         let start = Instant::now();
         for job in &jobs {
             self.metrics.observe(Stage::Queue, start - job.queued);
@@ -37,21 +41,21 @@ impl Runner<'_> {
             return;
         };
         match task {
-            Task::Logits | Task::Features => self.run_rows(jobs),
+            Task::Logits | Task::Features => self.run_rows(jobs, is_alone),
             Task::Explain(classes, method) => {
                 for job in jobs {
-                    self.explain(job, classes, method);
+                    self.explain(job, (classes, method), is_alone);
                 }
             }
         }
     }
 
     /// Runs a batch, or its halves if memory runs out.
-    fn run_rows(&mut self, jobs: Vec<Job>) {
+    fn run_rows(&mut self, jobs: Vec<Job>, is_alone: bool) {
         let mut parts = vec![jobs];
         while let Some(mut jobs) = parts.pop() {
             let start = Instant::now();
-            match self.rows(&jobs) {
+            match self.rows(&jobs, is_alone) {
                 Ok(rows) => {
                     self.finished(&jobs, start);
                     for (job, row) in jobs.into_iter().zip(rows) {
@@ -75,14 +79,14 @@ impl Runner<'_> {
         }
     }
 
-    fn rows(&mut self, jobs: &[Job]) -> Result<Vec<Vec<f32>>, BackendError> {
+    fn rows(&mut self, jobs: &[Job], is_alone: bool) -> Result<Vec<Vec<f32>>, BackendError> {
         let Some(first) = jobs.first() else {
             return Ok(Vec::new());
         };
         let model = &*first.model;
         let backend = match first.task {
-            Task::Features => model.features(),
-            _ => model.logits(),
+            Task::Features => model.features(is_alone),
+            _ => model.logits(is_alone),
         };
         let side = model.transform().image_size;
         let pixels = if jobs.len() == 1 {
@@ -103,10 +107,10 @@ impl Runner<'_> {
         Ok(rows.iter().map(<[f32]>::to_vec).collect())
     }
 
-    fn explain(&self, job: Job, classes: ExplainedClasses, method: ExplainMethod) {
+    fn explain(&self, job: Job, (classes, method): (ExplainedClasses, ExplainMethod), is_alone: bool) {
         let start = Instant::now();
         let side = job.model.transform().image_size;
-        let explained = job.model.explainer(method).and_then(|explainer| {
+        let explained = job.model.explainer(method, is_alone).and_then(|explainer| {
             let images = Images::new(&job.pixels, [1, 3, side, side])?;
             explainer.explain(
                 images,
@@ -201,14 +205,16 @@ mod tests {
     }
 
     impl Fixture {
-        fn new(batch_size: usize, delay: Duration) -> Self {
+        fn new(batch_size: usize, runners: usize, delay: Duration) -> Self {
             let small = Small::default();
             let calls = Arc::clone(&small.0);
             let model = Model::open("b0.cifar10").unwrap();
-            let model = ServedModel::with_backend("small", model, Box::new(small)).unwrap();
+            let model = ServedModel::new("small", model)
+                .unwrap()
+                .with_logits(Arc::new(small));
             model.choose_batch_size(Some(batch_size)).unwrap();
             Self {
-                queue: Arc::new(Queue::new(16, delay)),
+                queue: Arc::new(Queue::new(16, runners, delay)),
                 model: Arc::new(model),
                 places: Arc::new(Semaphore::new(16)),
                 calls,
@@ -252,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_batch_that_runs_out_of_memory_is_halved_and_every_image_keeps_its_answer() {
-        let fixture = Fixture::new(5, Duration::ZERO);
+        let fixture = Fixture::new(5, 1, Duration::ZERO);
         let mut answers: Vec<_> = (0..7u8)
             .map(|number| fixture.push(f32::from(number), LONG))
             .collect();
@@ -265,7 +271,7 @@ mod tests {
 
     #[test]
     fn images_that_nobody_waits_for_are_not_computed() {
-        let fixture = Fixture::new(2, Duration::ZERO);
+        let fixture = Fixture::new(2, 1, Duration::ZERO);
         let gone = fixture.push(1.0, LONG);
         let late = fixture.push(2.0, Duration::ZERO);
         let mut kept = fixture.push(3.0, LONG);
@@ -278,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_full_batch_does_not_wait_for_the_delay_and_the_oldest_lane_is_first() {
-        let fixture = Fixture::new(2, LONG);
+        let fixture = Fixture::new(2, 1, LONG);
         let _answers = [
             fixture.push(1.0, LONG),
             fixture.push(2.0, LONG),
@@ -286,11 +292,35 @@ mod tests {
         ];
         // With the delay of ten minutes, only a full batch is due.
         let batch = fixture.queue.take().unwrap();
+        fixture.queue.done();
         assert_eq!(
-            batch.iter().map(|job| job.pixels[0]).collect::<Vec<_>>(),
+            batch.jobs.iter().map(|job| job.pixels[0]).collect::<Vec<_>>(),
             [1.0, 2.0]
         );
         assert_eq!(fixture.queue.len(), 1);
         assert_eq!(fixture.run(), [1]);
+    }
+
+    #[test]
+    fn an_image_that_is_alone_gets_all_threads_and_several_are_shared_out() {
+        let fixture = Fixture::new(8, 2, Duration::ZERO);
+        let queue = &fixture.queue;
+        let _alone = fixture.push(0.0, LONG);
+        let batch = queue.take().unwrap();
+        assert!(batch.is_alone && batch.jobs.len() == 1);
+        let _several: Vec<_> = (1..=5u8)
+            .map(|number| fixture.push(f32::from(number), LONG))
+            .collect();
+        // Another thread waits until the image is done.
+        let (sender, taken) = std::sync::mpsc::channel();
+        let other = Arc::clone(queue);
+        let thread = std::thread::spawn(move || sender.send(other.take().unwrap()));
+        assert!(taken.recv_timeout(Duration::from_millis(50)).is_err());
+        queue.done();
+        let first = taken.recv().unwrap();
+        let second = queue.take().unwrap();
+        let sizes = [&first, &second].map(|batch| (batch.jobs.len(), batch.is_alone));
+        assert_eq!(sizes, [(3, false), (2, false)]);
+        thread.join().unwrap().unwrap();
     }
 }

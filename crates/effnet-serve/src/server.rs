@@ -84,9 +84,10 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         // One batch can be gathered while another is computed, and each thread may finish one more image.
         let largest = models.iter().map(ServedModel::batch_size).max().unwrap_or(1);
-        let calls = first.model().engine().calls();
-        let queue = Arc::new(Queue::new(2 * largest + decode_threads, options.max_queue_delay));
-        let networks = runner::start(calls, &queue, &metrics).map_err(ServeError::Start)?;
+        let runners = first.calls();
+        let capacity = 2 * largest * runners + decode_threads;
+        let queue = Arc::new(Queue::new(capacity, runners, options.max_queue_delay));
+        let networks = runner::start(runners, &queue, &metrics).map_err(ServeError::Start)?;
         let _context = runtime.enter();
         listener.set_nonblocking(true).map_err(ServeError::Start)?;
         let listener = TcpListener::from_std(listener).map_err(ServeError::Start)?;

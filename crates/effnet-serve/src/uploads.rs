@@ -225,17 +225,27 @@ async fn multipart(headers: &HeaderMap, bytes: Bytes, charge: Charge) -> Result<
     })
 }
 
-/// The body of a request in JSON.
+/// The body of a request in JSON. The settings stand here once more: serde cannot refuse unknown fields beside flattened
+/// ones.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Json<'a> {
     #[serde(borrow)]
     images: Vec<JsonImage<'a>>,
-    #[serde(flatten)]
-    settings: Settings,
+    model: Option<String>,
+    #[serde(default, deserialize_with = "number")]
+    top_k: Option<usize>,
+    class: Option<String>,
+    method: Option<String>,
+    #[serde(default, deserialize_with = "switch")]
+    normalize: Option<bool>,
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected an image as text in base64, or an object with name and data"
+)]
 enum JsonImage<'a> {
     Data(#[serde(borrow)] Cow<'a, str>),
     Named {
@@ -258,7 +268,13 @@ fn json(state: &State, bytes: &[u8]) -> Result<Uploads, Problem> {
     });
     Ok(Uploads {
         images: images.collect::<Result<_, Problem>>()?,
-        settings: parsed.settings,
+        settings: Settings {
+            model: parsed.model,
+            top_k: parsed.top_k,
+            class: parsed.class,
+            method: parsed.method,
+            normalize: parsed.normalize,
+        },
         is_single: false,
     })
 }

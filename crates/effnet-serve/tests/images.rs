@@ -6,7 +6,7 @@ mod common;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{JSON, MULTIPART, Running, model, multipart, ship, ship_path};
+use common::{JSON, MULTIPART, Running, floats, model, multipart, ship, ship_path};
 use effnet::{ExplainOptions, ExplainedClasses, Record};
 use effnet_serve::ServeOptions;
 
@@ -53,7 +53,7 @@ fn features_and_explanations_are_those_of_the_library() {
     let server = Running::start(ServeOptions::default());
     let features = server.post("/features", &[], &ship()).json();
     let expected = model().features(&ship_path()).unwrap();
-    assert_eq!(features["features"], serde_json::to_value(&expected).unwrap());
+    assert_eq!(floats(&features["features"]), expected);
     let unit = server.post("/features?normalize=true", &[], &ship()).json();
     let sum: f64 = unit["features"]
         .as_array()
@@ -76,11 +76,12 @@ fn features_and_explanations_are_those_of_the_library() {
     let best = model()
         .explain(&ship_path(), ExplainedClasses::Best(1), ExplainOptions::default())
         .unwrap();
-    let explained = server.post("/explain", &[], &ship()).json();
-    assert_eq!(
-        explained["predictions"],
-        serde_json::to_value(&best.predictions).unwrap()
+    let explained = server.post("/explain", &[], &ship()).text();
+    let expected = format!(
+        r#""predictions":{}"#,
+        serde_json::to_string(&best.predictions).unwrap()
     );
+    assert!(explained.contains(&expected), "{explained}");
 }
 
 #[test]
@@ -104,7 +105,6 @@ fn a_damaged_image_does_not_stop_the_others() {
         .map(|index| records[index]["kind"].as_str().unwrap_or("fine"))
         .collect();
     assert_eq!(kinds, ["damaged", "fine", "empty", "not_an_image"]);
-    assert_eq!(records[1].to_string().is_empty(), false);
     for (body, status) in [(cut, 422), (b"hello, world", 415), (b"", 422)] {
         let answer = server.post("/classify", &[], body);
         assert_eq!(
@@ -122,7 +122,7 @@ fn wrong_requests_say_what_is_expected() {
             .with_max_queue_size(3),
     );
     let image = ship();
-    let four = multipart(&[("a", &image), ("b", &image), ("c", &image), ("d", &image)], &[]);
+    let four = multipart(&[("a", b"x"), ("b", b"x"), ("c", b"x"), ("d", b"x")], &[]);
     for (path, headers, body, status, part) in [
         (
             "/classify?topk=1",
@@ -163,7 +163,7 @@ fn wrong_requests_say_what_is_expected() {
         (
             "/classify",
             &[JSON],
-            br#"{"images": ["aa"], "path": "x"}"#,
+            br#"{"images": ["aaaa"], "path": "x"}"#,
             422,
             "path",
         ),

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::missing_panics_doc)]
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
@@ -112,6 +112,15 @@ impl Answer {
     }
 }
 
+/// The numbers of a list, as 32-bit floats.
+pub(crate) fn floats(list: &serde_json::Value) -> Vec<f32> {
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|number| number.as_f64().unwrap() as f32)
+        .collect()
+}
+
 /// A connection.
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
@@ -154,7 +163,7 @@ impl Client {
             .unwrap();
     }
 
-    /// Reads an answer; `None` if the server closed the connection.
+    /// Reads an answer; `None` if the server closed the connection, or if none came in time.
     pub(crate) fn answer(&mut self) -> Option<Answer> {
         let end = loop {
             if let Some(end) = self.unread.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -186,7 +195,7 @@ impl Client {
                 self.unread.extend_from_slice(&part[..count]);
                 Some(())
             }
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => None,
+            Err(error) if [ErrorKind::ConnectionReset, ErrorKind::WouldBlock].contains(&error.kind()) => None,
             Err(error) => panic!("{error}"),
         }
     }
