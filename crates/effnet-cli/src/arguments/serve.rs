@@ -42,10 +42,10 @@ pub struct ServeArguments {
     /// Numeric precision: auto, fp32 or bf16
     #[arg(long, value_name = "PRECISION", default_value = "auto", value_parser = super::execution::precision, help_heading = "Execution")]
     pub precision: Precision,
-    /// Threads for decoding, and threads per batch for computing [default: one per core]
+    /// Threads for decoding and for computing [default: one per core]
     #[arg(long, value_name = "N", value_parser = count(1..=1024), help_heading = "Execution")]
     pub threads: Option<usize>,
-    /// Images that a network computes at once; auto picks a fast size of at most 16 that fits in free memory
+    /// Images that a thread computes at once; auto picks a fast size that fits in free memory
     #[arg(
         long,
         value_name = "N|auto",
