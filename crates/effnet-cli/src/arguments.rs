@@ -15,6 +15,7 @@ mod export;
 mod features;
 mod images;
 mod numbers;
+mod serve;
 mod short_help;
 mod similar;
 mod training;
@@ -35,6 +36,7 @@ pub use export::{ExportArguments, ExportType};
 pub use features::{FeaturesArguments, FeaturesFormat};
 pub use images::{ClassifyArguments, Format, InputArguments, SortingArguments};
 pub use numbers::Triple;
+pub use serve::ServeArguments;
 pub use similar::{SimilarArguments, SimilarFormat};
 pub use training::TrainingArguments;
 pub use zoo::{CacheArguments, CacheCommand, DownloadArguments, ModelsArguments, ZooArguments};
@@ -123,6 +125,9 @@ pub enum Command {
     /// Export a network as an ONNX file
     #[command(after_help = examples::EXPORT)]
     Export(Box<ExportArguments>),
+    /// Serve networks over HTTP, with a page to drop an image on
+    #[command(after_help = examples::SERVE)]
+    Serve(Box<ServeArguments>),
     /// List the published weights
     #[command(after_help = examples::MODELS)]
     Models(ModelsArguments),

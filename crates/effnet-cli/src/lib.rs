@@ -102,6 +102,7 @@ fn run(
         Command::Convert(arguments) => commands::convert::run(arguments, printer),
         Command::Explain(arguments) => commands::explain::run(arguments, torch, printer),
         Command::Export(arguments) => commands::export::run(arguments, printer),
+        Command::Serve(arguments) => commands::serve::run(arguments, printer),
         Command::Models(arguments) => commands::models::run(arguments),
         Command::Download(arguments) => commands::download::run(arguments, printer),
         Command::Cache(arguments) => commands::cache::run(arguments, printer),

@@ -64,6 +64,11 @@ impl Printer {
         }
     }
 
+    /// Returns whether anything but results and errors is printed.
+    pub(crate) fn is_chatty(&self) -> bool {
+        !self.quiet
+    }
+
     /// Prints a detail, but only with `--verbose`.
     pub fn detail(&self, message: impl AsRef<str>) {
         if self.verbose {

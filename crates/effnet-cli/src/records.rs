@@ -3,65 +3,19 @@
 use std::io::Write;
 
 use effnet::Prediction;
+pub(crate) use effnet::Record;
 use indicatif::ProgressBar;
-use serde::Serialize;
 
 use crate::Outcome;
 use crate::arguments::Format;
 use crate::escape;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::frame::Frame;
 use crate::interrupt::Interrupt;
 use crate::missing_inputs::FailureRecords;
 use crate::outputs::Closing;
 use crate::printer::Printer;
-use crate::sink::{SCHEMA, Sink};
-
-/// The result for one input, which is one line of JSON.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub(crate) enum Record<'a> {
-    Classified {
-        schema: u32,
-        input: &'a str,
-        model: &'a str,
-        weights: &'a str,
-        predictions: &'a [Prediction],
-    },
-    Failed {
-        schema: u32,
-        input: &'a str,
-        kind: FailureKind,
-        error: &'a str,
-    },
-}
-
-impl<'a> Record<'a> {
-    /// Creates the record of an input with this network's predictions.
-    pub(crate) fn classified(
-        input: &'a str,
-        (model, weights): (&'a str, &'a str),
-        predictions: &'a [Prediction],
-    ) -> Self {
-        Self::Classified {
-            schema: SCHEMA,
-            input,
-            model,
-            weights,
-            predictions,
-        }
-    }
-
-    /// Creates the record of an input that has no predictions, with the reason.
-    pub(crate) fn failed(input: &'a str, failure: &'a Failure) -> Self {
-        Self::Failed {
-            schema: SCHEMA,
-            input,
-            kind: failure.kind,
-            error: &failure.reason,
-        }
-    }
-}
+use crate::sink::Sink;
 
 /// Returns the header and separator of this format, for results with `top_k` classes.
 pub(crate) fn frame(format: Format, top_k: usize) -> Frame {

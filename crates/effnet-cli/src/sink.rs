@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anstyle::Style;
 use anyhow::Context;
+pub(crate) use effnet::SCHEMA;
 use effnet_checkpoint::AtomicFile;
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -19,10 +20,6 @@ use crate::interrupt::Interrupt;
 use crate::outputs::{Closing, Tally};
 use crate::printer::Printer;
 use crate::sharding::Shard;
-
-/// The version of the JSON and CSV that the commands write; see `docs/output.md`. It changes if a field is removed or
-/// changes its meaning, but not if a field is added.
-pub(crate) const SCHEMA: u32 = 1;
 
 /// Writes results to their target.
 pub(crate) struct Sink {

@@ -147,6 +147,19 @@ impl Engine {
         }
     }
 
+    /// Returns an engine with the same network and weights, but a pool of its own: `calls` concurrent calls of `threads`
+    /// threads each. Many calls of one thread compute more images per second than one call of many threads, which has
+    /// its result sooner.
+    ///
+    /// # Errors
+    /// [`BackendError::Kernels`] when threads cannot be started.
+    pub fn with_pool(&self, threads: usize, calls: usize) -> Result<Self, BackendError> {
+        Ok(Self {
+            contexts: Arc::new(Contexts::new(Some(threads), Some(calls))?),
+            ..self.clone()
+        })
+    }
+
     /// The configuration of the network.
     pub fn config(&self) -> &Config {
         &self.config

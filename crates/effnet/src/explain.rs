@@ -14,6 +14,7 @@ mod perturbation;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use effnet_data::{ClassPanel, DisplayedPhoto, PlotError, class_maps_png};
 use effnet_kernels::Endpoint;
 
 use crate::{BackendError, Engine, Images, Labels, NotFinite, Prediction, rank};
@@ -50,6 +51,16 @@ impl ExplainMethod {
             Self::LayerCam => "layercam",
             Self::Occlusion => "occlusion",
             Self::ScoreCam => "scorecam",
+        }
+    }
+
+    /// What the values of a map are, for the legend of an overlay.
+    fn meaning(self) -> &'static str {
+        match self {
+            Self::Cam => "evidence for the class, scaled per map",
+            Self::LayerCam => "LayerCAM, scaled per map",
+            Self::Occlusion => "drop of the logit when hidden, scaled per map",
+            Self::ScoreCam => "Score-CAM, scaled per map",
         }
     }
 }
@@ -134,6 +145,24 @@ pub struct Explanation {
     pub predictions: Vec<Prediction>,
     /// One map per class, over the image as the network saw it.
     pub maps: Vec<ClassMap>,
+}
+
+impl Explanation {
+    /// Draws the maps over the photo, side by side, as a PNG. `photo` was created with the
+    /// [visible region](effnet_image::EvalTransform::visible_region) of the image; `method` computed the maps.
+    ///
+    /// # Errors
+    /// [`PlotError::Draw`].
+    pub fn overlay(&self, photo: &DisplayedPhoto, method: ExplainMethod) -> Result<Vec<u8>, PlotError> {
+        let classes = self.predictions.iter().zip(&self.maps);
+        let panels = classes.map(|(prediction, map)| {
+            let percent = format!("{:.1} %", 100.0 * prediction.probability);
+            let size = [map.height(), map.width()];
+            ClassPanel::new(&prediction.label, percent, size, map.scaled())
+        });
+        let panels: Vec<ClassPanel> = panels.collect();
+        class_maps_png(photo, &panels, method.meaning())
+    }
 }
 
 /// Explains classifications by one network.

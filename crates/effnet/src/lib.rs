@@ -8,6 +8,7 @@ mod contexts;
 mod engine;
 mod error;
 mod explain;
+mod failure;
 mod fold;
 mod hub_folder;
 mod index_source;
@@ -26,6 +27,7 @@ mod prediction;
 mod preprocessing;
 mod profile_evidence;
 mod published_names;
+mod record;
 mod stated_constants;
 mod zoo;
 
@@ -47,6 +49,7 @@ pub use explain::{
     ClassMap, ExplainError, ExplainMethod, ExplainOptions, ExplainedClasses, Explainer, Explanation,
     Gradients, LayerGradients,
 };
+pub use failure::{Failure, FailureKind, finite_features};
 pub use hub_folder::{HubFolderError, HubModel};
 pub use keras::{keras_has, keras_normalisation, keras_weights};
 pub use labels::{Labels, LabelsError};
@@ -61,4 +64,5 @@ pub use pipeline::{Output, Pipeline, Reader, Source};
 pub use prediction::{NotFinite, Prediction, check_finite, rank};
 pub use preprocessing::{PreprocessingOverrides, transform, transform_of_variant};
 pub use profile_evidence::ProfileSource;
+pub use record::{Area, ExplainedRecord, FeaturesRecord, Record, SCHEMA};
 pub use zoo::{ModelName, Weights, WeightsContent, Zoo};

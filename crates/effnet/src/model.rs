@@ -16,8 +16,8 @@ use effnet_image::EvalTransform;
 use crate::index_source::IndexedNetwork;
 use crate::{
     Backend, BackendError, BatchDemand, Engine, Error, ExplainOptions, ExplainedClasses, Explainer,
-    Explanation, Images, IndexSource, Labels, LoadOptions, LoadReport, ModelFile, ModelOptions, Pipeline,
-    Prediction, Reader, Rows, Source, Zoo, available_memory, check_finite, rank, transform,
+    Explanation, Images, IndexSource, Labels, LoadOptions, LoadReport, Manifest, ModelFile, ModelOptions,
+    Pipeline, Prediction, Reader, Rows, Source, Zoo, available_memory, check_finite, rank, transform,
 };
 
 /// The outcome for one image of many: the image with its result, or the error that ended the whole run.
@@ -84,14 +84,23 @@ impl Model {
     ) -> Result<Self, Error> {
         let weights = zoo.locate_one(weights, progress)?;
         let file = ModelFile::open(weights, options)?;
-        let transform = transform(&options.preprocessing, &file, &zoo.manifest)?;
+        Self::of_file(&file, options, &zoo.manifest)
+    }
+
+    /// Loads the network of a file that was opened with the same options. `manifest` knows the preprocessing of
+    /// published weights.
+    ///
+    /// # Errors
+    /// Same as [`open_with`](Self::open_with), except that nothing is looked for or downloaded.
+    pub fn of_file(file: &ModelFile, options: &ModelOptions, manifest: &Manifest) -> Result<Self, Error> {
+        let transform = transform(&options.preprocessing, file, manifest)?;
         let parameters = file.parameters(&file.config(file.num_classes()), LoadOptions::default())?;
         let named = file.labels(options.labels.clone())?;
         let has_labels = named.is_some();
         Ok(Self {
             engine: Engine::new(&parameters, options.engine)?,
             described: Arc::new(Described {
-                network: IndexedNetwork::of(&file),
+                network: IndexedNetwork::of(file),
                 transform,
                 labels: named.unwrap_or_else(|| Labels::numbered(file.num_classes())),
                 has_labels,

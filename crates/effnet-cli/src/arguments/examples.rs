@@ -100,6 +100,13 @@ Examples:
   # Export the features of your own weights, in half precision
   effnet export model.pth features.onnx --features --dtype f16";
 
+pub(super) const SERVE: &str = "\
+Examples:
+  # Serve the default network; open the printed address in a browser
+  effnet serve
+  # Serve two networks to other machines, which must send a key
+  effnet serve --weights b0.imagenet --weights birds=my-run --host 0.0.0.0 --api-key-file keys.txt";
+
 pub(super) const MODELS: &str = "\
 Examples:
   effnet models

@@ -77,7 +77,7 @@ pub struct ExecutionArguments {
     pub autotune: bool,
 }
 
-fn precision(text: &str) -> Result<Precision, String> {
+pub(super) fn precision(text: &str) -> Result<Precision, String> {
     text.parse()
         .map_err(|error: effnet_architecture::Error| error.to_string())
 }

@@ -2,8 +2,9 @@
 //! flags.
 
 /// Headings of the flags that only `--help` lists.
-const ADVANCED: [&str; 4] = [
+const ADVANCED: [&str; 5] = [
     "Execution",
+    "Limits",
     "Preprocessing",
     "Published weights",
     "Distributed training",
@@ -26,8 +27,9 @@ const TRAINING: [&str; 12] = [
 ];
 
 /// The commands whose flags do not fit on one screen.
-const LONG: [&str; 10] = [
-    "classify", "finetune", "train", "evaluate", "explain", "check", "export", "features", "similar", "bench",
+const LONG: [&str; 11] = [
+    "classify", "finetune", "train", "evaluate", "explain", "check", "export", "features", "similar",
+    "bench", "serve",
 ];
 
 /// Hides all but the common flags of a long command from `-h`.

@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use anyhow::{Context as _, anyhow, ensure};
 use effnet::{
-    BatchDemand, Engine, EngineOptions, ExplainError, ExplainMethod, ExplainedClasses, Explainer,
-    Explanation, Images, Labels, LoadOptions, ModelFile, Source as _, available_memory, transform,
+    BatchDemand, Engine, EngineOptions, ExplainError, ExplainedClasses, Explainer, Explanation, Images,
+    Labels, LoadOptions, ModelFile, Source as _, available_memory, transform,
 };
-use effnet_data::{ClassPanel, DecodeWindow, Decoded, DisplayedPhoto, class_maps_png};
+use effnet_data::{DecodeWindow, Decoded, DisplayedPhoto};
 use effnet_image::{EvalTransform, Region};
 
 use crate::Outcome;
@@ -261,14 +261,7 @@ impl Command<'_> {
         overlay: &Overlay,
     ) -> anyhow::Result<()> {
         let method = self.explainer.method();
-        let classes = explanation.predictions.iter().zip(&explanation.maps);
-        let panels = classes.map(|(prediction, map)| {
-            let percent = format!("{:.1} %", 100.0 * prediction.probability);
-            let size = [map.height(), map.width()];
-            ClassPanel::new(&prediction.label, percent, size, map.scaled())
-        });
-        let panels: Vec<ClassPanel> = panels.collect();
-        overlay.write(&class_maps_png(&prepared.photo, &panels, meaning(method))?)?;
+        overlay.write(&explanation.overlay(&prepared.photo, method)?)?;
         let raw = self
             .arguments
             .raw
@@ -289,15 +282,5 @@ impl Command<'_> {
             region: prepared.region,
             predictions: &explanation.predictions,
         })
-    }
-}
-
-/// Returns what the values of a map are, for the legend.
-fn meaning(method: ExplainMethod) -> &'static str {
-    match method {
-        ExplainMethod::Occlusion => "drop of the logit when hidden, scaled per map",
-        ExplainMethod::ScoreCam => "Score-CAM, scaled per map",
-        ExplainMethod::LayerCam => "LayerCAM, scaled per map",
-        _ => "evidence for the class, scaled per map",
     }
 }

@@ -5,9 +5,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use effnet::{DecodeFailure, ModelFile, Pipeline, Reader, normalize, transform};
+use effnet::{DecodeFailure, FeaturesRecord, ModelFile, Pipeline, Reader, normalize, transform};
 use indicatif::ProgressBar;
-use serde::Serialize;
 
 use crate::Outcome;
 use crate::arguments::{FeaturesArguments, FeaturesFormat, NetworkArguments};
@@ -25,18 +24,8 @@ use crate::outputs::{Closing, LoopEnd, for_each_output};
 use crate::printer::Printer;
 use crate::records::Record;
 use crate::sharding::Share;
-use crate::sink::{SCHEMA, Sink};
+use crate::sink::Sink;
 use crate::torch::TorchCommands;
-
-/// The features of one input, which is one line of JSON.
-#[derive(Serialize)]
-struct Extracted<'a> {
-    schema: u32,
-    input: &'a str,
-    model: &'a str,
-    weights: &'a str,
-    features: &'a [f32],
-}
 
 pub(crate) fn run(
     arguments: &FeaturesArguments,
@@ -225,13 +214,10 @@ impl Lines {
     fn extracted(&mut self, input: &str, features: &[f32], file: &ModelFile) -> anyhow::Result<()> {
         match self.format {
             FeaturesFormat::Csv => self.row(input, features.iter().map(f32::to_string), "")?,
-            FeaturesFormat::Json | FeaturesFormat::Npy => self.sink.json(&Extracted {
-                schema: SCHEMA,
-                input,
-                model: file.variant.name(),
-                weights: &file.weights().name,
-                features,
-            })?,
+            FeaturesFormat::Json | FeaturesFormat::Npy => {
+                let network = (file.variant.name(), file.weights().name.as_str());
+                self.sink.json(&FeaturesRecord::new(input, network, features))?;
+            }
         }
         self.sink.end_input(true)
     }

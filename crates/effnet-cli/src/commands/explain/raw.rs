@@ -1,10 +1,9 @@
 //! The maps as they were computed, for programs: a NumPy array, or JSON that also says what they cover.
 
-use effnet::{ClassMap, Explanation, Prediction};
+use effnet::{Area, ClassMap, Explanation, Prediction};
 use effnet_image::Region;
 use serde::Serialize;
 
-use super::results::Area;
 use crate::arguments::RawFormat;
 use crate::sink::SCHEMA;
 

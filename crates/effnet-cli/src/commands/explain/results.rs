@@ -3,9 +3,8 @@
 use std::io::Write;
 use std::path::Path;
 
-use effnet::{ModelFile, Prediction};
+use effnet::{ExplainedRecord, ModelFile, Prediction};
 use effnet_image::Region;
-use serde::Serialize;
 
 use crate::arguments::Format;
 use crate::escape;
@@ -13,44 +12,7 @@ use crate::failure::Failure;
 use crate::frame::Frame;
 use crate::missing_inputs::FailureRecords;
 use crate::records::{self, Record};
-use crate::sink::{SCHEMA, Sink};
-
-/// The part of an image that the maps cover, in pixels after EXIF orientation.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub(super) struct Area {
-    left: f64,
-    top: f64,
-    width: f64,
-    height: f64,
-}
-
-impl From<Region> for Area {
-    fn from(region: Region) -> Self {
-        // A thousandth of a pixel is enough for anyone to read.
-        let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
-        Self {
-            left: rounded(region.left),
-            top: rounded(region.top),
-            width: rounded(region.width),
-            height: rounded(region.height),
-        }
-    }
-}
-
-/// The result for one input with an overlay, which is one line of JSON.
-#[derive(Serialize)]
-struct ExplainedRecord<'a> {
-    schema: u32,
-    input: &'a str,
-    model: &'a str,
-    weights: &'a str,
-    method: &'a str,
-    image: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    raw: Option<String>,
-    region: Area,
-    predictions: &'a [Prediction],
-}
+use crate::sink::Sink;
 
 /// An image whose overlay was written.
 pub(super) struct Explained<'a> {
@@ -99,17 +61,18 @@ impl Results {
             None => {}
             Some(Format::Json) => {
                 let path = |path: &Path| path.display().to_string();
-                self.sink.json(&ExplainedRecord {
-                    schema: SCHEMA,
-                    input: explained.input,
-                    model: explained.file.variant.name(),
-                    weights: &explained.file.weights().name,
-                    method: explained.method,
-                    image: path(explained.overlay),
-                    raw: explained.raw.map(path),
-                    region: explained.region.into(),
-                    predictions: explained.predictions,
-                })?;
+                let network = (
+                    explained.file.variant.name(),
+                    explained.file.weights().name.as_str(),
+                );
+                let record = ExplainedRecord::new(
+                    explained.input,
+                    network,
+                    (explained.method, explained.region),
+                    path(explained.overlay),
+                    explained.predictions,
+                );
+                self.sink.json(&record.with_raw(explained.raw.map(path)))?;
             }
             Some(Format::Csv) => self.rows(explained)?,
             Some(Format::Text) => self.text(explained)?,

@@ -1,0 +1,79 @@
+//! Health, models and metrics.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::IntoResponse;
+use serde::Serialize;
+
+use crate::problem::Problem;
+use crate::state::State as Shared;
+
+#[derive(Serialize)]
+struct Live {
+    live: bool,
+}
+
+#[derive(Serialize)]
+struct Ready {
+    ready: bool,
+}
+
+/// A network, as `/models` lists it.
+#[derive(Serialize)]
+struct Listed<'a> {
+    name: &'a str,
+    model: &'static str,
+    weights: &'a str,
+    classes: usize,
+    image_size: usize,
+}
+
+#[derive(Serialize)]
+struct Models<'a> {
+    models: Vec<Listed<'a>>,
+}
+
+pub(crate) async fn live() -> impl IntoResponse {
+    Json(Live { live: true })
+}
+
+/// The server listens only once its models are loaded, so it is ready until it is told to stop.
+pub(crate) async fn ready(State(state): State<Arc<Shared>>) -> impl IntoResponse {
+    let ready = !state.is_draining();
+    (ready_status(&state), Json(Ready { ready }))
+}
+
+/// The status that says whether requests are welcome.
+pub(crate) fn ready_status(state: &Shared) -> StatusCode {
+    if state.is_draining() {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    }
+}
+
+pub(crate) async fn models(State(state): State<Arc<Shared>>) -> impl IntoResponse {
+    let listed = state.models.iter().map(|model| Listed {
+        name: model.name(),
+        model: model.network().0,
+        weights: model.network().1,
+        classes: model.classes(),
+        image_size: model.transform().image_size,
+    });
+    Json(Models {
+        models: listed.collect(),
+    })
+    .into_response()
+}
+
+pub(crate) async fn metrics(State(state): State<Arc<Shared>>) -> Result<impl IntoResponse, Problem> {
+    const OPEN_METRICS: HeaderValue =
+        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let text = state.metrics.text(state.queue.len());
+    let text = text.map_err(|error| Problem::internal(error.to_string()))?;
+    Ok(([(CONTENT_TYPE, OPEN_METRICS)], text))
+}
