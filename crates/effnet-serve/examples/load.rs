@@ -94,16 +94,13 @@ fn run(address: &str, requests: &[Vec<u8>], client: usize, end: Instant) -> (Vec
         if start >= end {
             break;
         }
-        let status = match stream
-            .write_all(request)
+        let sent = stream.write_all(request);
+        let status = sent
             .and_then(|()| answer(&mut stream, &mut buffer))
-        {
-            Ok(status) => status,
-            Err(_) => {
+            .unwrap_or_else(|_| {
                 stream = connect();
                 0
-            }
-        };
+            });
         if status == 200 {
             times.push(start.elapsed().as_secs_f64() * 1e3);
         } else {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::HeaderValue;
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::Response;
@@ -17,7 +18,7 @@ pub(crate) async fn check(
 ) -> Result<Response, Problem> {
     let keys = &state.options.api_keys;
     if keys.is_required() {
-        let sent = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
+        let sent = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
         let key = sent.and_then(|sent| match sent.split_at_checked("Bearer ".len())? {
             (scheme, key) if scheme.eq_ignore_ascii_case(b"Bearer ") => Some(key),
             _ => None,

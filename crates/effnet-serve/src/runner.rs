@@ -93,8 +93,9 @@ impl Runner<'_> {
             &first.pixels
         } else {
             self.gathered.clear();
-            jobs.iter()
-                .for_each(|job| self.gathered.extend_from_slice(&job.pixels));
+            for job in jobs {
+                self.gathered.extend_from_slice(&job.pixels);
+            }
             &self.gathered
         };
         let rows = backend.run(Images::new(pixels, [jobs.len(), 3, side, side])?)?;

@@ -104,14 +104,13 @@ impl ServedModel {
 
     /// Sets the batch size, or chooses one such that the batches of all calls fit into half of the available memory.
     pub(crate) fn choose_batch_size(&self, requested: Option<usize>) -> Result<(), ServeError> {
-        let images = match requested {
-            Some(images) => images.max(1),
-            None => {
-                let side = self.transform().image_size;
-                let (backend, config) = (&*self.narrow.logits, self.model.config());
-                let demand = BatchDemand::new(backend, config, side, self.calls())?;
-                (demand.batch_size(available_memory()) / self.calls()).clamp(1, LARGEST_BATCH)
-            }
+        let images = if let Some(images) = requested {
+            images.max(1)
+        } else {
+            let side = self.transform().image_size;
+            let (backend, config) = (&*self.narrow.logits, self.model.config());
+            let demand = BatchDemand::new(backend, config, side, self.calls())?;
+            (demand.batch_size(available_memory()) / self.calls()).clamp(1, LARGEST_BATCH)
         };
         self.reduce_batch_size(images);
         Ok(())

@@ -123,9 +123,9 @@ fn a_full_server_says_when_to_come_back() {
     let mut statuses = Vec::new();
     for _ in 0..50 {
         let mut clients: Vec<Client> = (0..6).map(|_| server.connect()).collect();
-        clients
-            .iter_mut()
-            .for_each(|client| client.send("POST", "/classify", &[MULTIPART], &body));
+        for client in &mut clients {
+            client.send("POST", "/classify", &[MULTIPART], &body);
+        }
         for mut client in clients {
             let answer = client.answer().unwrap();
             if answer.status != 200 {
@@ -150,11 +150,11 @@ fn a_full_server_says_when_to_come_back() {
     let head = "POST /classify HTTP/1.1\r\nhost: x\r\ncontent-length: 90000\r\n\r\n";
     holder
         .stream
-        .write_all(&[head.as_bytes(), &[0; 80_000]].concat())
+        .write_all(&[head.as_bytes(), &vec![0; 80_000]].concat())
         .unwrap();
     let end = Instant::now() + Duration::from_secs(60);
     // The kernel may deliver the held body a little later.
-    while server.post("/classify", &[], &[7; 50_000]).status != 503 {
+    while server.post("/classify", &[], &vec![7; 50_000]).status != 503 {
         assert!(Instant::now() < end);
     }
     drop(holder);
@@ -259,9 +259,9 @@ fn a_server_that_stops_answers_every_request_that_has_arrived() {
     let image = ship();
     let mut clients: Vec<Client> = (0..16).map(|_| server.connect()).collect();
     assert_eq!(clients[0].request("POST", "/classify", &[], &image).status, 200);
-    clients
-        .iter_mut()
-        .for_each(|client| client.send("POST", "/classify", &[], &image));
+    for client in &mut clients {
+        client.send("POST", "/classify", &[], &image);
+    }
     server.tell_to_stop();
     for client in &mut clients {
         assert_eq!(client.answer().unwrap().status, 200);

@@ -176,7 +176,7 @@ fn wrong_requests_say_what_is_expected() {
         ),
         ("/classify", &[MULTIPART], b"--B\r\n", 400, "multipart"),
         ("/classify", &[MULTIPART], &four, 413, "at most 3"),
-        ("/classify", &[], &[0; 100_001], 413, "100000 bytes"),
+        ("/classify", &[], &vec![0; 100_001], 413, "100000 bytes"),
         ("/nothing", &[], b"", 404, "no such address"),
     ] {
         let answer = server.post(path, headers, body);

@@ -136,7 +136,7 @@ fn classes_that_look_alike_are_not_taken_for_wrong_labels() {
     let mut set = Set::new();
     // Half of the images of two classes look like those of the other: neither probe nor reader can tell.
     for image in 0..160 {
-        if image % CLASSES < 2 && image / CLASSES % 2 == 0 {
+        if image % CLASSES < 2 && (image / CLASSES).is_multiple_of(2) {
             set.entries[image].label = 1 - set.entries[image].label;
         }
     }

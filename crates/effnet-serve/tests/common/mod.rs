@@ -155,7 +155,7 @@ impl Client {
             body.len()
         );
         for (name, value) in headers {
-            request.push_str(&format!("{name}: {value}\r\n"));
+            request.extend([name, ": ", value, "\r\n"]);
         }
         request.push_str("\r\n");
         self.stream
@@ -188,7 +188,7 @@ impl Client {
     }
 
     fn read(&mut self) -> Option<()> {
-        let mut part = [0; 65536];
+        let mut part = vec![0; 65536];
         match self.stream.read(&mut part) {
             Ok(0) => None,
             Ok(count) => {
