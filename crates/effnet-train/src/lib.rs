@@ -4,6 +4,7 @@ pub mod data;
 pub mod run;
 
 mod agreement;
+mod batch;
 mod checkpointer;
 mod data_parallel;
 mod distillation;
@@ -22,12 +23,13 @@ mod snapshot;
 mod trainer;
 
 pub use agreement::agree;
+pub use batch::{Batch, Targets};
 pub use checkpointer::Checkpointer;
 pub use distillation::{Distillation, Teacher};
 pub use ema::{Ema, EmaOptions};
 pub use error::{Divergence, Error};
 pub use gradients::{clip_to_norm, global_norm};
-pub use loss::{CrossEntropy, Targets};
+pub use loss::CrossEntropy;
 pub use metrics::measure;
 pub use optimizer::{Optimizer, OptimizerKind};
 pub use parameters::{Freeze, LayerRates, ParamGroupOptions, ParameterGroup};
@@ -35,4 +37,4 @@ pub use precision::{GradScaler, Precision};
 pub use range_test::{RangeTest, RangeTestResult};
 pub use schedule::{Schedule, ScheduleShape, Warmup};
 pub use snapshot::Snapshot;
-pub use trainer::{Batch, Phase, Position, RunningLoss, Step, Trainer, TrainerOptions, TrainerState};
+pub use trainer::{Phase, Position, RunningLoss, Step, Trainer, TrainerOptions, TrainerState};

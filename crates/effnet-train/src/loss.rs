@@ -2,34 +2,7 @@
 
 use tch::{Kind, Reduction, Tensor};
 
-use crate::Error;
-
-/// The targets of a batch.
-#[derive(Debug)]
-pub enum Targets {
-    /// The class of each image: `[N]`, as 64-bit integers.
-    Classes(Tensor),
-    /// The probability of each class for each image, for example from mixup and cutmix: `[N, classes]`, floats
-    /// whose rows sum to one.
-    Probabilities(Tensor),
-}
-
-impl Targets {
-    /// The underlying tensor.
-    pub fn tensor(&self) -> &Tensor {
-        match self {
-            Self::Classes(tensor) | Self::Probabilities(tensor) => tensor,
-        }
-    }
-
-    /// Copies the targets to another device.
-    pub(crate) fn to_device(&self, device: tch::Device) -> Result<Self, Error> {
-        Ok(match self {
-            Self::Classes(tensor) => Self::Classes(tensor.f_to_device(device)?),
-            Self::Probabilities(tensor) => Self::Probabilities(tensor.f_to_device(device)?),
-        })
-    }
-}
+use crate::{Error, Targets};
 
 /// Cross-entropy as defined by `torch.nn.CrossEntropyLoss`, averaged over the batch.
 #[derive(Debug, Default)]
@@ -79,6 +52,10 @@ impl CrossEntropy {
         let expected = match targets {
             Targets::Classes(_) => vec![images],
             Targets::Probabilities(_) => vec![images, classes],
+            Targets::Values(values) => {
+                let expected = "classes or probabilities of classes, for cross-entropy".to_owned();
+                return Err(shape("the batch of targets", expected, values.size()));
+            }
         };
         if targets.tensor().size() != expected {
             return Err(shape(
@@ -100,7 +77,7 @@ impl CrossEntropy {
         }
         let target = match targets {
             Targets::Classes(classes) => classes.shallow_clone(),
-            Targets::Probabilities(probabilities) => probabilities.f_to_kind(Kind::Float)?,
+            Targets::Probabilities(values) | Targets::Values(values) => values.f_to_kind(Kind::Float)?,
         };
         Ok(logits.f_to_kind(Kind::Float)?.f_cross_entropy_loss(
             &target,

@@ -20,28 +20,8 @@ pub use state::{Position, RunningLoss, TrainerState};
 use crate::data_parallel::{DataParallel, Share};
 use crate::restore::restore_tensors;
 use crate::{
-    Divergence, Ema, Error, Freeze, GradScaler, Optimizer, Precision, Targets, clip_to_norm, data,
-    global_norm,
+    Batch, Divergence, Ema, Error, Freeze, GradScaler, Optimizer, Precision, clip_to_norm, global_norm,
 };
-
-/// Images and their targets.
-#[derive(Debug)]
-pub struct Batch {
-    /// The images, `[N, channels, H, W]`, normalised and on any device.
-    pub images: Tensor,
-    /// The targets, one per image.
-    pub targets: Targets,
-}
-
-impl From<data::Batch> for Batch {
-    /// Converts a loader's batch, with its labels as classes.
-    fn from(batch: data::Batch) -> Self {
-        Self {
-            images: batch.images,
-            targets: Targets::Classes(batch.labels),
-        }
-    }
-}
 
 /// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -102,7 +102,7 @@ fn fits(
     let step = || -> Result<(), Error> {
         let images = Tensor::f_rand([i64::from(size), 3, height, width], (Kind::Float, device))?;
         let targets = Targets::Classes(Tensor::f_zeros([i64::from(size)], (Kind::Int64, device))?);
-        trainer.step(&[Batch { images, targets }])?;
+        trainer.step(&[Batch::new(images, targets)])?;
         Ok(())
     };
     match { step }() {

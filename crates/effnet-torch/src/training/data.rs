@@ -252,20 +252,18 @@ impl Steps {
         Some(batch.map_err(Error::from).and_then(|batch| self.mix(batch)))
     }
 
-    fn mix(&self, batch: effnet_train::data::Batch) -> Result<Batch, Error> {
+    fn mix(&self, mut batch: Batch) -> Result<Batch, Error> {
         let Some(mixup) = &self.mixup else {
-            return Ok(batch.into());
+            return Ok(batch);
         };
         let side = batch.images.size().last().map_or(1, |&side| side as usize);
         // Each batch in each process has a different number.
         let number = batch.number * self.shard.world_size + self.shard.rank;
         let mut rng = Mixup::rng(self.seed, self.epoch, number);
         let mixing = mixup.sample(side, side, &mut rng)?;
-        let (images, targets) = mixup.apply(mixing, batch.images, &batch.labels)?;
-        Ok(Batch {
-            images,
-            targets: Targets::Probabilities(targets),
-        })
+        let (images, targets) = mixup.apply(mixing, batch.images, batch.targets.tensor())?;
+        (batch.images, batch.targets) = (images, Targets::Probabilities(targets));
+        Ok(batch)
     }
 }
 

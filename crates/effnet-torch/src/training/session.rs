@@ -217,7 +217,7 @@ impl Session<'_> {
         for batch in batches.by_ref() {
             let batch = batch?;
             let logits = self.trainer.evaluate(&batch.images)?;
-            effnet_train::measure(metrics, &logits, &batch.labels)
+            effnet_train::measure(metrics, &logits, batch.targets.tensor())
                 .with_context(|| self.validation_failed())?;
             self.progress.validated();
             if self.interrupt.is_set() {

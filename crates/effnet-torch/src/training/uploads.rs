@@ -43,11 +43,9 @@ impl Uploads {
     }
 }
 
-fn upload(stream: &CopyStream, part: Batch) -> anyhow::Result<Batch> {
-    Ok(Batch {
-        images: stream.upload(&part.images)?,
-        targets: part.targets,
-    })
+fn upload(stream: &CopyStream, mut part: Batch) -> anyhow::Result<Batch> {
+    part.images = stream.upload(&part.images)?;
+    Ok(part)
 }
 
 impl Iterator for Uploads {

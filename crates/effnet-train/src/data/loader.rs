@@ -15,6 +15,8 @@ use tch::Tensor;
 
 use rows::{Buffers, Rows, Task};
 
+use crate::{Batch, Targets};
+
 /// Options of a [`Loader`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -153,20 +155,8 @@ impl LoaderOptions {
     }
 }
 
-/// Preprocessed images with their labels.
-#[derive(Debug)]
-pub struct Batch {
-    /// The images, `[N, 3, image_size, image_size]`, as 32-bit floats on the CPU.
-    pub images: Tensor,
-    /// The labels, `[N]`, as 64-bit integers on the CPU.
-    pub labels: Tensor,
-    /// The indices of the images in the data set.
-    pub indices: Vec<usize>,
-    /// The number of the batch in its epoch, counting from 0. To resume after it, start from `number + 1`.
-    pub number: usize,
-}
-
-/// Yields the batches of a data set, epoch by epoch.
+/// Yields the batches of a data set, epoch by epoch: images `[N, 3, image_size, image_size]`, as 32-bit floats on
+/// the CPU, and their classes.
 ///
 /// The order and augmentation of an epoch are derived from the seed, the number of the epoch and the image.
 /// Batches are bit-identical for any number of workers, even if an epoch is started in the middle.
@@ -391,7 +381,7 @@ impl Epoch {
             .collect();
         Ok(Some(Batch {
             images,
-            labels: Tensor::f_from_slice(&labels).map_err(refused)?,
+            targets: Targets::Classes(Tensor::f_from_slice(&labels).map_err(refused)?),
             indices,
             number: filled.number,
         }))
