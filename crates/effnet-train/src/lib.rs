@@ -29,7 +29,7 @@ pub use distillation::{Distillation, Teacher};
 pub use ema::{Ema, EmaOptions};
 pub use error::{Divergence, Error};
 pub use gradients::{clip_to_norm, global_norm};
-pub use loss::CrossEntropy;
+pub use loss::{CrossEntropy, Loss};
 pub use metrics::measure;
 pub use optimizer::{Optimizer, OptimizerKind};
 pub use parameters::{Freeze, LayerRates, ParamGroupOptions, ParameterGroup};

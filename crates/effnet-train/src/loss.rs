@@ -1,8 +1,20 @@
-//! Cross-entropy loss.
+//! [`Loss`]: what a step minimises, and the losses of classification.
+
+use std::fmt::Debug;
 
 use tch::{Kind, Reduction, Tensor};
 
 use crate::{Error, Targets};
+
+/// A loss function.
+pub trait Loss: Debug + Send {
+    /// Computes the loss of a batch, a scalar on the device of `outputs`, averaged over the images. `outputs` is what
+    /// the network returned, of any floating-point kind; `targets` is on the same device.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the targets do not match the outputs, [`Error::Torch`].
+    fn loss(&self, outputs: &Tensor, targets: &Targets) -> Result<Tensor, Error>;
+}
 
 /// Cross-entropy as defined by `torch.nn.CrossEntropyLoss`, averaged over the batch.
 #[derive(Debug, Default)]
@@ -87,6 +99,12 @@ impl CrossEntropy {
             -100,
             self.label_smoothing,
         )?)
+    }
+}
+
+impl Loss for CrossEntropy {
+    fn loss(&self, outputs: &Tensor, targets: &Targets) -> Result<Tensor, Error> {
+        self.forward(outputs, targets)
     }
 }
 

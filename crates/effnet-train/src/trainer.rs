@@ -273,7 +273,7 @@ impl Trainer {
             None => error.into(),
         })?;
         let targets = batch.targets.to_device(device)?;
-        let loss = self.options.loss.forward(&logits, &targets)?;
+        let loss = self.options.loss.loss(&logits, &targets)?;
         let Some(distillation) = &self.options.distillation else {
             return Ok(loss);
         };
