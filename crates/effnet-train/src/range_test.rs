@@ -1,6 +1,6 @@
 //! The learning-rate range test (Smith 2017), which finds a learning rate in one short run with rising rates.
 
-use crate::{Batch, Error, Trainer};
+use crate::{Batch, Error, Network, Trainer};
 
 /// The range of learning rates to try.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,9 +71,9 @@ impl RangeTest {
     /// # Errors
     /// [`Error::InvalidOption`], including when the loss never falls, and the errors of `next_batch` and of the
     /// steps.
-    pub fn run<E: From<Error>>(
+    pub fn run<N: Network, E: From<Error>>(
         &self,
-        trainer: &mut Trainer,
+        trainer: &mut Trainer<N>,
         mut next_batch: impl FnMut(usize) -> Result<Batch, E>,
     ) -> Result<RangeTestResult, E> {
         self.validate()?;
@@ -101,9 +101,9 @@ impl RangeTest {
         Err(Error::option("the range test", expected, &found))
     }
 
-    fn sweep<E: From<Error>>(
+    fn sweep<N: Network, E: From<Error>>(
         &self,
-        trainer: &mut Trainer,
+        trainer: &mut Trainer<N>,
         next_batch: &mut impl FnMut(usize) -> Result<Batch, E>,
     ) -> Result<Vec<(f64, f64)>, E> {
         let ratio = (self.to / self.from).powf(1.0 / (self.steps - 1) as f64);
