@@ -1,9 +1,67 @@
-//! Lets effnet-data's metrics, which take slices, count tensors too.
+//! [`Measure`]: what a network is validated with. Lets effnet-data's metrics, which take slices, count tensors too.
 
 use effnet_data::metrics::{Metrics, MetricsError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tch::{Device, Kind, Tensor};
 
-use crate::Error;
+use crate::{Error, Targets};
+
+/// Metrics on validation images.
+///
+/// The processes of a group measure their own images, and send their metrics to each other as JSON, so the result of
+/// merging must not depend on how the images were divided.
+pub trait Measure: Serialize + DeserializeOwned {
+    /// Adds the outputs of a network, 32-bit floats on any device, and their targets.
+    ///
+    /// # Errors
+    /// [`Error::Metrics`] if they do not match or are not finite, [`Error::Torch`].
+    fn add(&mut self, outputs: &Tensor, targets: &Targets) -> Result<(), Error>;
+
+    /// Merges the metrics of other images into these.
+    ///
+    /// # Errors
+    /// [`Error::Metrics`] if the metrics do not match.
+    fn merge(&mut self, other: &Self) -> Result<(), Error>;
+
+    /// Returns the score by which epochs are compared; `None` before the first image.
+    fn score(&self) -> Option<Score>;
+}
+
+/// How good a network is on the validation images.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score {
+    /// The metric that counts, such as the accuracy: higher is better.
+    pub value: f64,
+    /// The loss, which decides between equal values.
+    pub loss: f64,
+}
+
+impl Score {
+    /// Returns whether this score is better than `other`: a higher value or, with equal values, a lower loss.
+    pub fn is_better_than(self, other: Self) -> bool {
+        self.value > other.value || (self.value == other.value && self.loss < other.loss)
+    }
+}
+
+/// Classification: the top-1 accuracy counts.
+impl Measure for Metrics {
+    fn add(&mut self, outputs: &Tensor, targets: &Targets) -> Result<(), Error> {
+        measure(self, outputs, targets.tensor())
+    }
+
+    fn merge(&mut self, other: &Self) -> Result<(), Error> {
+        Ok(self.merge(other)?)
+    }
+
+    fn score(&self) -> Option<Score> {
+        let summary = self.summary()?;
+        Some(Score {
+            value: summary.top1,
+            loss: summary.loss,
+        })
+    }
+}
 
 /// Adds a batch to `metrics`: logits `[N, num_classes]` of any floating-point kind and integer labels `[N]`, on
 /// any device.

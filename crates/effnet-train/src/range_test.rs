@@ -1,5 +1,6 @@
 //! The learning-rate range test (Smith 2017), which finds a learning rate in one short run with rising rates.
 
+use crate::data::FitData;
 use crate::{Batch, Error, Network, Trainer};
 
 /// The range of learning rates to try.
@@ -92,6 +93,30 @@ impl RangeTest {
         Ok(RangeTestResult { curve, suggestion })
     }
 
+    /// Like [`run`](Self::run), on the training data: a batch per step, and further epochs if one is too short.
+    /// `progress` is called with the number of each step.
+    ///
+    /// # Errors
+    /// The errors of [`run`](Self::run) and of the data; [`Error::InvalidOption`] for an epoch without batches.
+    pub fn run_on<N: Network, D: FitData>(
+        &self,
+        trainer: &mut Trainer<N>,
+        data: &D,
+        mut progress: impl FnMut(usize),
+    ) -> Result<RangeTestResult, Error> {
+        let mut epoch = 0;
+        let mut steps = data.steps(epoch, 0)?;
+        self.run(trainer, |step| {
+            progress(step);
+            if let Some(parts) = steps.next() {
+                return last_of(parts?);
+            }
+            epoch += 1;
+            steps = data.steps(epoch, 0)?;
+            last_of(steps.next().unwrap_or_else(|| Ok(Vec::new()))?)
+        })
+    }
+
     fn validate(&self) -> Result<(), Error> {
         if self.from > 0.0 && self.to > self.from && self.to.is_finite() && self.steps >= 10 {
             return Ok(());
@@ -127,6 +152,13 @@ impl RangeTest {
         }
         Ok(curve)
     }
+}
+
+/// Returns one batch of a step.
+fn last_of(mut parts: Vec<Batch>) -> Result<Batch, Error> {
+    parts
+        .pop()
+        .ok_or_else(|| Error::option("the number of batches of a step", "1 or more", &0))
 }
 
 /// Returns the rate of the steepest descent before the lowest loss, capped at `1 / MARGIN` of the rate of the

@@ -213,6 +213,11 @@ impl Loader {
         &self.dataset
     }
 
+    /// The options.
+    pub fn options(&self) -> &LoaderOptions {
+        &self.options
+    }
+
     /// Returns the number of batches per epoch, which is the same in all processes.
     pub fn batches(&self) -> usize {
         self.plan().batches()
