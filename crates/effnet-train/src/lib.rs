@@ -23,6 +23,7 @@ mod range_test;
 mod restore;
 mod schedule;
 mod snapshot;
+mod tch_network;
 mod trainer;
 
 pub use agreement::agree;
@@ -43,4 +44,5 @@ pub use precision::{GradScaler, Precision};
 pub use range_test::{RangeTest, RangeTestResult};
 pub use schedule::{Schedule, ScheduleShape, Warmup};
 pub use snapshot::Snapshot;
+pub use tch_network::TchNetwork;
 pub use trainer::{Phase, Position, RunningLoss, Step, Trainer, TrainerOptions, TrainerState};

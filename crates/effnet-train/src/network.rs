@@ -1,7 +1,8 @@
 //! [`Network`]: what a [`Trainer`](crate::Trainer) needs to know about a network.
 //!
 //! The trainer groups parameters by layer, averages and saves all tensors, and runs the layers below the head without
-//! gradients while they are frozen. [`EfficientNet`] implements the trait.
+//! gradients while they are frozen. [`EfficientNet`] implements the trait;
+//! [`TchNetwork`](crate::TchNetwork) makes a network of any tch modules.
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -183,8 +183,12 @@ impl LoaderOptions {
 pub struct Loader {
     dataset: Arc<dyn Dataset>,
     transform: Arc<dyn Transform>,
+    targets: Option<Arc<MakeTargets>>,
     options: LoaderOptions,
 }
+
+/// Returns the targets of the images with these indices.
+type MakeTargets = dyn Fn(&[usize]) -> Result<Targets, BoxError> + Send + Sync;
 
 impl Loader {
     /// Creates a loader, which does not decode anything before [`epoch`](Self::epoch) is called.
@@ -204,8 +208,20 @@ impl Loader {
         Ok(Self {
             dataset,
             transform: Arc::new(transform),
+            targets: None,
             options,
         })
+    }
+
+    /// Yields batches with these targets instead of the classes of the data set: several labels per image, or values to
+    /// predict. `targets` is called with the indices of the images of each batch.
+    #[must_use]
+    pub fn with_targets(
+        mut self,
+        targets: impl Fn(&[usize]) -> Result<Targets, BoxError> + Send + Sync + 'static,
+    ) -> Self {
+        self.targets = Some(Arc::new(targets));
+        self
     }
 
     /// The data set.
@@ -265,6 +281,7 @@ impl Loader {
             window,
             buffers,
             dataset: Arc::clone(&self.dataset),
+            targets: self.targets.clone(),
             indices,
             plan,
             next: first,
@@ -300,6 +317,7 @@ pub struct Epoch {
     window: DecodeWindow<Task, ()>,
     buffers: Arc<Buffers>,
     dataset: Arc<dyn Dataset>,
+    targets: Option<Arc<MakeTargets>>,
     indices: Arc<[usize]>,
     plan: EpochPlan,
     /// The number of the next batch.
@@ -380,16 +398,21 @@ impl Epoch {
                 .map_err(refused)?;
             indices = kept.into_iter().map(|row| indices[row]).collect();
         }
-        let labels: Vec<i64> = indices
-            .iter()
-            .map(|index| self.dataset.label(*index) as i64)
-            .collect();
         Ok(Some(Batch {
             images,
-            targets: Targets::Classes(Tensor::f_from_slice(&labels).map_err(refused)?),
+            targets: self.targets_of(&indices)?,
             indices,
             number: filled.number,
         }))
+    }
+
+    fn targets_of(&self, indices: &[usize]) -> Result<Targets, DataError> {
+        if let Some(targets) = &self.targets {
+            return targets(indices).map_err(DataError::Batch);
+        }
+        let label = |index: &usize| self.dataset.label(*index) as i64;
+        let labels: Vec<i64> = indices.iter().map(label).collect();
+        Ok(Targets::Classes(Tensor::f_from_slice(&labels).map_err(refused)?))
     }
 
     /// Ends the epoch, and returns an error if none of its images was readable.

@@ -5,9 +5,11 @@
 mod average;
 mod checkpoints;
 mod disks;
+mod fit;
 mod groups;
 mod kill;
 mod loss;
+mod modules;
 mod optimizer;
 mod precision;
 mod range_test;
