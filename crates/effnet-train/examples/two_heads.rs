@@ -138,7 +138,9 @@ impl Drawings {
         Ok(loader.with_targets(move |indices| {
             let both = |&index: &usize| [drawings.label(index) as f32, Self::colour(index) as f32];
             let values: Vec<f32> = indices.iter().flat_map(both).collect();
-            Ok(Targets::Values(Tensor::f_from_slice(&values)?.f_reshape([-1, 2])?))
+            Ok(Targets::Values(
+                Tensor::f_from_slice(&values)?.f_reshape([-1, 2])?,
+            ))
         }))
     }
 }

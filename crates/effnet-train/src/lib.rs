@@ -35,7 +35,7 @@ pub use ema::{Ema, EmaOptions};
 pub use error::{Divergence, Error, FailedValidation};
 pub use fit::{Best, Ending, EpochReport, EpochStart, Fit, FitOptions, Observer, StepReport, fit};
 pub use gradients::{clip_to_norm, global_norm};
-pub use loss::{CrossEntropy, Loss};
+pub use loss::{AsymmetricLoss, BinaryCrossEntropy, CrossEntropy, FocalLoss, Huber, Loss, SquaredError};
 pub use metrics::{Measure, Score, measure};
 pub use network::Network;
 pub use optimizer::{Optimizer, OptimizerKind};

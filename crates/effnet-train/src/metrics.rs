@@ -1,6 +1,6 @@
 //! [`Measure`]: what a network is validated with. Lets effnet-data's metrics, which take slices, count tensors too.
 
-use effnet_data::metrics::{Metrics, MetricsError};
+use effnet_data::metrics::{Metrics, MetricsError, MultiLabelMetrics, RegressionMetrics};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tch::{Device, Kind, Tensor};
@@ -63,6 +63,63 @@ impl Measure for Metrics {
     }
 }
 
+/// Several labels per image, with [`Targets::Values`] of 0 and 1: the mean average precision counts.
+impl Measure for MultiLabelMetrics {
+    fn add(&mut self, outputs: &Tensor, targets: &Targets) -> Result<(), Error> {
+        let columns = self.num_labels();
+        let (logits, labels) = values(outputs, targets, columns)?;
+        let expected = "0 or 1, whether a label applies";
+        if let Some(&found) = labels.iter().find(|&&label| label != 0.0 && label != 1.0) {
+            return Err(MetricsError::Target { found, expected }.into());
+        }
+        let labels: Vec<bool> = labels.iter().map(|&label| label == 1.0).collect();
+        let width = columns.max(1);
+        for (logits, labels) in logits.chunks_exact(width).zip(labels.chunks_exact(width)) {
+            self.push(logits, labels)?;
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, other: &Self) -> Result<(), Error> {
+        Ok(self.merge(other)?)
+    }
+
+    fn score(&self) -> Option<Score> {
+        // The thresholds change neither of the two.
+        let summary = self.summary(&vec![0.5; self.num_labels()])?;
+        Some(Score {
+            value: summary.mean_average_precision.unwrap_or(0.0),
+            loss: summary.loss,
+        })
+    }
+}
+
+/// Regression, with [`Targets::Values`]: the coefficient of determination counts or, where it is undefined, the mean
+/// squared error.
+impl Measure for RegressionMetrics {
+    fn add(&mut self, outputs: &Tensor, targets: &Targets) -> Result<(), Error> {
+        let columns = self.num_outputs();
+        let (predicted, values) = values(outputs, targets, columns)?;
+        let width = columns.max(1);
+        for (predicted, values) in predicted.chunks_exact(width).zip(values.chunks_exact(width)) {
+            self.push(predicted, values)?;
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, other: &Self) -> Result<(), Error> {
+        Ok(self.merge(other)?)
+    }
+
+    fn score(&self) -> Option<Score> {
+        let summary = self.summary()?;
+        Some(Score {
+            value: summary.r2.unwrap_or(-summary.mse),
+            loss: summary.mse,
+        })
+    }
+}
+
 /// Adds a batch to `metrics`: logits `[N, num_classes]` of any floating-point kind and integer labels `[N]`, on
 /// any device.
 ///
@@ -71,10 +128,8 @@ impl Measure for Metrics {
 /// which case the rows before the bad row have been added; [`Error::Torch`].
 pub fn measure(metrics: &mut Metrics, logits: &Tensor, labels: &Tensor) -> Result<(), Error> {
     let classes = metrics.num_classes();
-    let (rows, count) = match (logits.size().as_slice(), labels.size().as_slice()) {
-        (&[rows, columns], &[labels]) if columns as usize == classes && rows == labels => {
-            (rows as usize, rows as usize * classes)
-        }
+    let rows = match (logits.size().as_slice(), labels.size().as_slice()) {
+        (&[rows, columns], &[labels]) if columns as usize == classes && rows == labels => rows as usize,
         _ => {
             return Err(MetricsError::Shapes {
                 classes,
@@ -84,15 +139,7 @@ pub fn measure(metrics: &mut Metrics, logits: &Tensor, labels: &Tensor) -> Resul
             .into());
         }
     };
-    let on_cpu = |tensor: &Tensor, kind| -> Result<Tensor, tch::TchError> {
-        tensor
-            .f_detach()?
-            .f_to_device(Device::Cpu)?
-            .f_to_kind(kind)?
-            .f_contiguous()
-    };
-    let mut values = vec![0f32; count];
-    on_cpu(logits, Kind::Float)?.f_copy_data(&mut values, count)?;
+    let values = floats(logits)?;
     let mut targets = vec![0i64; rows];
     on_cpu(labels, Kind::Int64)?.f_copy_data(&mut targets, rows)?;
     for (row, &label) in values.chunks_exact(classes.max(1)).zip(&targets) {
@@ -100,4 +147,35 @@ pub fn measure(metrics: &mut Metrics, logits: &Tensor, labels: &Tensor) -> Resul
         metrics.push(row, label)?;
     }
     Ok(())
+}
+
+/// Returns outputs and targets, both `[N, columns]`, row by row.
+fn values(outputs: &Tensor, targets: &Targets, columns: usize) -> Result<(Vec<f32>, Vec<f32>), Error> {
+    let expected = [outputs.size().first().copied().unwrap_or(0), columns as i64];
+    match targets {
+        Targets::Values(values) if outputs.size() == expected && values.size() == expected => {
+            Ok((floats(outputs)?, floats(values)?))
+        }
+        _ => Err(MetricsError::Columns {
+            columns,
+            outputs: outputs.size(),
+            targets: targets.tensor().size(),
+        }
+        .into()),
+    }
+}
+
+fn floats(tensor: &Tensor) -> Result<Vec<f32>, Error> {
+    let count = tensor.numel();
+    let mut values = vec![0f32; count];
+    on_cpu(tensor, Kind::Float)?.f_copy_data(&mut values, count)?;
+    Ok(values)
+}
+
+fn on_cpu(tensor: &Tensor, kind: Kind) -> Result<Tensor, tch::TchError> {
+    tensor
+        .f_detach()?
+        .f_to_device(Device::Cpu)?
+        .f_to_kind(kind)?
+        .f_contiguous()
 }

@@ -12,6 +12,9 @@ mod linear_probe;
 #[path = "../examples/mixed_precision.rs"]
 #[allow(dead_code)]
 mod mixed_precision;
+#[path = "../examples/multi_label.rs"]
+#[allow(dead_code)]
+mod multi_label;
 #[path = "../examples/two_heads.rs"]
 #[allow(dead_code)]
 mod two_heads;
@@ -57,6 +60,15 @@ fn two_heads_learn_two_things() {
     let [size, colour] = two_heads::run(8).unwrap();
     assert!(size >= 0.75, "{size}, where chance is 0.5");
     assert!(colour >= 0.75, "{colour}, where chance is 0.33");
+}
+
+#[test]
+fn several_labels_per_image_are_learnt_with_thresholds() {
+    let _turn = turn();
+    let summary = multi_label::run(10).unwrap();
+    let precision = summary.mean_average_precision.unwrap();
+    assert!(precision >= 0.85, "{summary:?}, where chance is about 0.35");
+    assert!(summary.micro_f1.unwrap() >= 0.75, "{summary:?}");
 }
 
 #[test]
