@@ -1,4 +1,4 @@
-//! Classification metrics.
+//! Metrics of classification, of several labels per image and of regression.
 //!
 //! [`Metrics`] accumulates one row of logits at a time, as counts and 64-bit sums: the result does not depend
 //! on how the images were batched, and the metrics of several processes can be [merged](Metrics::merge) into
@@ -7,12 +7,16 @@
 mod calibration;
 mod confusion;
 mod error;
+mod multi_label;
+mod regression;
 
 use serde::{Deserialize, Serialize};
 
 use calibration::Calibration;
 pub use confusion::{ClassReport, Confusion, ConfusionMatrix};
 pub use error::MetricsError;
+pub use multi_label::{MultiLabelMetrics, MultiLabelSummary};
+pub use regression::{RegressionMetrics, RegressionReport, RegressionSummary};
 
 /// Running metrics over the images seen so far.
 ///

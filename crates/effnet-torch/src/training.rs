@@ -2,11 +2,10 @@
 //!
 //! A training run goes through the modules below in this order: `start` determines the settings and the run
 //! folder, `session_builder` opens the images, the initial weights and the teacher and resolves every `auto`,
-//! and `session` runs the epochs. effnet-train's `Trainer` takes the steps. These modules add what a command
-//! needs: settings, run folders, Ctrl-C, progress bars and several processes.
+//! and `session` watches effnet-train's `Fit` run the epochs. These modules add what a command needs: settings,
+//! run folders, Ctrl-C, progress bars and several processes.
 
 mod batch_size;
-mod best;
 mod class_table;
 mod data;
 mod datasets;
@@ -25,7 +24,6 @@ mod session;
 mod session_builder;
 mod start;
 mod teacher;
-mod uploads;
 mod watched;
 
 use std::io::Write;
@@ -43,8 +41,9 @@ use crate::device::{resolve, use_threads};
 use effnet_cli::Interrupt;
 use effnet_cli::training::settings::Settings;
 use effnet_cli::{Printer, counted};
+use effnet_train::Ending;
 use ranks::Ranks;
-use session::{Ending, Session};
+use session::Session;
 use session_builder::{Built, Ended, SessionBuilder};
 use start::{NewFolder, StartMode};
 
@@ -170,16 +169,16 @@ fn report(
     session: &Session<'_>,
     printer: &Printer,
 ) -> anyhow::Result<Outcome> {
-    let Some(recorder) = &session.recorder else {
+    let (Some(recorder), Some(checkpointer)) = (&session.watcher.recorder, session.fit.checkpointer()) else {
         return Ok(match ending {
             Ending::Interrupted => Outcome::Interrupted,
             Ending::EarlyStopped | Ending::Finished => Outcome::Done,
         });
     };
-    let run = recorder.path();
+    let (run, best_weights) = (recorder.path(), checkpointer.best());
     match ending {
         Ending::Interrupted => {
-            let step = session.trainer.position().step;
+            let step = session.fit.trainer().position().step;
             let run = quoted(run);
             printer.note(format!(
                 "saved after step {step}; resume with `effnet {command} --resume {run}`"
@@ -195,28 +194,27 @@ fn report(
         }
         Ending::Finished => {}
     }
-    if let Some(confusion) = &session.confusion {
+    if let Some(confusion) = &session.watcher.confusion {
         for line in class_table::lines(confusion, session.data.classes()) {
             printer.note(line);
         }
     }
-    if let Some(best) = &session.best {
+    if let Some(best) = session.fit.best() {
         let accuracy = if session.data.validation_images() > 0 {
-            format!(", top-1 {:.2} %", 100.0 * best.top1)
+            format!(", top-1 {:.2} %", 100.0 * best.score.value)
         } else {
             String::new()
         };
         printer.note(format!("best epoch: {}{accuracy}", best.epoch));
     }
     let data = quoted(&session.settings.data);
-    let best = recorder.checkpointer.best();
     printer.note(format!(
         "evaluate it with `effnet evaluate {data} --weights {run}`, classify with `effnet classify IMAGE \
          --weights {best}`",
         run = quoted(run),
-        best = quoted(&best)
+        best = quoted(&best_weights)
     ));
-    writeln!(std::io::stdout(), "{}", best.display())?;
+    writeln!(std::io::stdout(), "{}", best_weights.display())?;
     Ok(Outcome::Done)
 }
 

@@ -121,7 +121,7 @@ pub(crate) fn run(weights: Option<&str>) -> Result<f64, Box<dyn Error>> {
     let mut trainer = Trainer::new(network, TrainerOptions::default(), vec![phase])?;
     for epoch in 0..EPOCHS {
         for batch in train.epoch(epoch)? {
-            trainer.step(&[batch?.into()])?;
+            trainer.step(&[batch?])?;
         }
         let loss = trainer.running_loss().mean().unwrap_or(f64::NAN);
         trainer.end_epoch();
@@ -131,7 +131,11 @@ pub(crate) fn run(weights: Option<&str>) -> Result<f64, Box<dyn Error>> {
     let mut metrics = Metrics::new(3);
     for batch in validation.epoch(0)? {
         let batch = batch?;
-        measure(&mut metrics, &trainer.evaluate(&batch.images)?, &batch.labels)?;
+        measure(
+            &mut metrics,
+            &trainer.evaluate(&batch.images)?,
+            batch.targets.tensor(),
+        )?;
     }
     let accuracy = metrics.summary().map_or(0.0, |summary| summary.top1);
     println!("validation accuracy: {accuracy:.2}");

@@ -69,10 +69,9 @@ fn trainer(variant: &str, group: Option<&ProcessGroup>, sync_batch_norm: bool) -
 }
 
 fn batches(batch: i64, size: i64) -> [Batch; 1] {
-    [Batch {
-        images: Tensor::randn([batch, 3, size, size], (Kind::Float, Device::Cpu)),
-        targets: Targets::Classes(Tensor::arange(batch, (Kind::Int64, Device::Cpu))),
-    }]
+    let images = Tensor::randn([batch, 3, size, size], (Kind::Float, Device::Cpu));
+    let classes = Tensor::arange(batch, (Kind::Int64, Device::Cpu));
+    [Batch::new(images, Targets::Classes(classes))]
 }
 
 fn compare(mut trainers: [Trainer; 2], batches: &[Batch], steps: usize) -> Outcome<()> {

@@ -27,7 +27,7 @@ fn features(network: &EfficientNet, loader: &Loader) -> Result<(Tensor, Tensor),
         let images = batch.images.to_device(network.device());
         let maps = tch::no_grad(|| network.extract_features(&images, false))?;
         features.push(maps.mean_dim(&[2i64, 3][..], false, Kind::Float));
-        labels.push(batch.labels.to_device(network.device()));
+        labels.push(batch.targets.tensor().to_device(network.device()));
     }
     Ok((Tensor::cat(&features, 0), Tensor::cat(&labels, 0)))
 }

@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut trainer = Trainer::new(network, options, vec![phase])?;
     let images = Tensor::randn([batch, 3, size, size], (Kind::Float, Device::Cpu));
     let targets = Targets::Classes(Tensor::arange(batch, (Kind::Int64, Device::Cpu)));
-    let batches = [Batch { images, targets }];
+    let batches = [Batch::new(images, targets)];
     let mut timed = || -> Result<f64, effnet_train::Error> {
         let start = Instant::now();
         trainer.step(&batches)?;

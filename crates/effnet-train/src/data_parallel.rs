@@ -6,13 +6,12 @@
 
 use std::sync::Arc;
 
-use effnet_core::EfficientNet;
 use libtorch_ext::training::BatchNormGroup;
 use tch::{TchError, Tensor};
 use torch_c10d::{ProcessGroup, Reducer, Reduction, SyncBatchNorm};
 
-use crate::Error;
-use crate::parameters::is_statistic;
+use crate::network::is_statistic;
+use crate::{Error, Network};
 
 /// The collective operations of a trainer in a group.
 #[derive(Debug)]
@@ -49,7 +48,7 @@ impl DataParallel {
     pub(crate) fn new(
         group: &ProcessGroup,
         sync_batch_norm: bool,
-        network: &EfficientNet,
+        network: &impl Network,
     ) -> Result<Self, Error> {
         let batch_norm_group: Option<Arc<dyn BatchNormGroup>> = if sync_batch_norm {
             Some(Arc::new(SyncBatchNorm::new(group)?))
@@ -79,7 +78,7 @@ impl DataParallel {
     }
 
     /// Prepares for a phase that trains different parameters.
-    pub(crate) fn begin_phase(&mut self, network: &EfficientNet) -> Result<(), Error> {
+    pub(crate) fn begin_phase(&mut self, network: &impl Network) -> Result<(), Error> {
         // Drop the old reducer first: two reducers for the same parameter would both send its gradient.
         self.reducer = None;
         // With a single rank, a reducer would only copy gradients.

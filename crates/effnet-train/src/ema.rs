@@ -1,12 +1,12 @@
 //! The exponential moving average of a network's weights, which usually classifies better than the network itself.
 
 use effnet_checkpoint::StateDict;
-use effnet_core::{EfficientNet, LoadOptions};
+use effnet_core::EfficientNet;
 use libtorch_ext::foreach;
-use tch::{Tensor, nn};
+use tch::Tensor;
 
-use crate::Error;
 use crate::restore::restore_tensors;
+use crate::{Error, Network};
 
 /// Options of an [`Ema`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,8 +52,8 @@ impl EmaOptions {
 /// It is a separate network on the same device, which can be evaluated and saved like any other. Counters are
 /// copied, not averaged.
 #[derive(Debug)]
-pub struct Ema {
-    network: EfficientNet,
+pub struct Ema<N = EfficientNet> {
+    network: N,
     decay: f64,
     warmup: bool,
     updates: u64,
@@ -62,12 +62,12 @@ pub struct Ema {
     copied: [Vec<Tensor>; 2],
 }
 
-impl Ema {
+impl<N: Network> Ema<N> {
     /// Creates an average that starts at `source` and follows it with each [`update`](Self::update).
     ///
     /// # Errors
     /// [`Error::InvalidOption`], [`Error::Network`] when memory runs out.
-    pub fn new(source: &EfficientNet, options: EmaOptions) -> Result<Self, Error> {
+    pub fn new(source: &N, options: EmaOptions) -> Result<Self, Error> {
         let EmaOptions { decay, warmup } = options;
         if !(0.0..1.0).contains(&decay) {
             return Err(Error::option(
@@ -76,9 +76,7 @@ impl Ema {
                 &decay,
             ));
         }
-        let store = nn::VarStore::new(source.device());
-        let (weights, options) = (source.state_dict()?, LoadOptions::default());
-        let network = EfficientNet::from_state_dict(&store.root(), source.config(), &weights, options)?;
+        let network = source.duplicate()?;
         let (mut averaged, mut copied) = ([const { Vec::new() }; 2], [const { Vec::new() }; 2]);
         for ((_, own), (_, theirs)) in network.named_tensors().zip(source.named_tensors()) {
             let own = own.f_set_requires_grad(false)?;
@@ -129,7 +127,7 @@ impl Ema {
     }
 
     /// The averaged network.
-    pub fn network(&self) -> &EfficientNet {
+    pub fn network(&self) -> &N {
         &self.network
     }
 

@@ -74,6 +74,15 @@ pub enum Error {
         /// The error of the operating system.
         source: std::io::Error,
     },
+    /// Validation failed.
+    #[error("{0}")]
+    Validation(Box<FailedValidation>, #[source] Box<Error>),
+    /// The thread that uploads batches could not be started.
+    #[error("cannot start the thread that uploads batches: {0}")]
+    Thread(std::io::Error),
+    /// The thread that uploads batches panicked.
+    #[error("the upload thread panicked")]
+    Panicked,
     /// The ranks of a group were started with different data, models or settings.
     #[error(
         "rank {rank}: the ranks disagree:{}\nStart all ranks with the same data, model and settings",
@@ -139,6 +148,34 @@ fn intact(last_good: Option<&PathBuf>) -> String {
         || "; no checkpoint has been saved yet".to_owned(),
         |path| format!("; the last good checkpoint is intact: {}", path.display()),
     )
+}
+
+/// Where a validation failed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FailedValidation {
+    /// The number of completed epochs.
+    pub epoch: u64,
+    /// The number of completed steps.
+    pub step: u64,
+    /// The learning rate of the last step.
+    pub rate: f64,
+    /// The checkpoint to resume from.
+    pub last_good: Option<PathBuf>,
+}
+
+impl fmt::Display for FailedValidation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (step, epoch, rate) = (self.step, self.epoch + 1, self.rate);
+        write!(
+            f,
+            "validation failed after step {step} (epoch {epoch}) with a learning rate of {rate:.3e}; "
+        )?;
+        match &self.last_good {
+            Some(path) => write!(f, "the last good checkpoint is {}; ", path.display())?,
+            None => write!(f, "no checkpoint has been saved yet; ")?,
+        }
+        write!(f, "if numbers are not finite, try a lower learning rate")
+    }
 }
 
 /// Where and how a training run diverged.

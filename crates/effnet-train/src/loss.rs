@@ -1,115 +1,43 @@
-//! Cross-entropy loss.
+//! [`Loss`]: what a step minimises. There are losses for one class per image, for several labels per image, and for
+//! regression.
 
-use tch::{Kind, Reduction, Tensor};
+mod cross_entropy;
+mod labels;
+mod values;
 
-use crate::Error;
+use std::fmt::Debug;
 
-/// The targets of a batch.
-#[derive(Debug)]
-pub enum Targets {
-    /// The class of each image: `[N]`, as 64-bit integers.
-    Classes(Tensor),
-    /// The probability of each class for each image, for example from mixup and cutmix: `[N, classes]`, floats
-    /// whose rows sum to one.
-    Probabilities(Tensor),
-}
+use tch::{Kind, Tensor};
 
-impl Targets {
-    /// The underlying tensor.
-    pub fn tensor(&self) -> &Tensor {
-        match self {
-            Self::Classes(tensor) | Self::Probabilities(tensor) => tensor,
-        }
-    }
+pub use cross_entropy::CrossEntropy;
+pub use labels::{AsymmetricLoss, BinaryCrossEntropy, FocalLoss};
+pub use values::{Huber, SquaredError};
 
-    /// Copies the targets to another device.
-    pub(crate) fn to_device(&self, device: tch::Device) -> Result<Self, Error> {
-        Ok(match self {
-            Self::Classes(tensor) => Self::Classes(tensor.f_to_device(device)?),
-            Self::Probabilities(tensor) => Self::Probabilities(tensor.f_to_device(device)?),
-        })
-    }
-}
+use crate::{Error, Targets};
 
-/// Cross-entropy as defined by `torch.nn.CrossEntropyLoss`, averaged over the batch.
-#[derive(Debug, Default)]
-pub struct CrossEntropy {
-    label_smoothing: f64,
-    class_weights: Option<Tensor>,
-}
-
-impl CrossEntropy {
-    /// Creates a loss with `label_smoothing`, in `[0, 1)`: the share of the target probability that is spread over
-    /// all classes.
-    ///
-    /// `class_weights`, one per class, weight the images; with [`Targets::Classes`], the mean is weighted too, as
-    /// in PyTorch.
+/// A loss function.
+pub trait Loss: Debug + Send {
+    /// Computes the loss of a batch, a scalar on the device of `outputs`, averaged over the images. `outputs` is what
+    /// the network returned, of any floating-point kind; `targets` is on the same device.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`].
-    pub fn new(label_smoothing: f64, class_weights: Option<&[f64]>) -> Result<Self, Error> {
-        if !(0.0..1.0).contains(&label_smoothing) {
-            let expected = "0 or more, less than 1";
-            return Err(Error::option("label_smoothing", expected, &label_smoothing));
-        }
-        let bad = |weight: &&f64| weight.is_nan() || **weight < 0.0;
-        if let Some(bad) = class_weights.and_then(|weights| weights.iter().find(bad)) {
-            return Err(Error::option("a class weight", "0 or more", &bad));
-        }
-        let class_weights = class_weights
-            .map(|weights| Tensor::f_from_slice(weights)?.f_to_kind(Kind::Float))
-            .transpose()?;
-        Ok(Self {
-            label_smoothing,
-            class_weights,
-        })
-    }
+    /// [`Error::Shape`] if the targets do not match the outputs, [`Error::Torch`].
+    fn loss(&self, outputs: &Tensor, targets: &Targets) -> Result<Tensor, Error>;
+}
 
-    /// Computes the loss, a scalar, for logits `[N, classes]` of any floating-point kind. The computation is in 32
-    /// bits.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] if targets or weights do not match the logits; [`Error::Torch`], which on the CPU includes
-    /// classes that do not exist.
-    pub fn forward(&self, logits: &Tensor, targets: &Targets) -> Result<Tensor, Error> {
-        let size = logits.size();
-        let [images, classes] = size[..] else {
-            return Err(shape("the batch of logits", "[N, classes]".to_owned(), size));
-        };
-        let expected = match targets {
-            Targets::Classes(_) => vec![images],
-            Targets::Probabilities(_) => vec![images, classes],
-        };
-        if targets.tensor().size() != expected {
-            return Err(shape(
-                "the batch of targets",
-                format!("{expected:?}"),
-                targets.tensor().size(),
-            ));
+/// Returns outputs `[N, outputs]` and their targets, [`Targets::Values`] of the same shape, both in 32 bits.
+fn values(outputs: &Tensor, targets: &Targets) -> Result<(Tensor, Tensor), Error> {
+    let size = outputs.size();
+    let found = targets.tensor().size();
+    match targets {
+        Targets::Values(values) if size.len() == 2 && found == size => {
+            Ok((outputs.f_to_kind(Kind::Float)?, values.f_to_kind(Kind::Float)?))
         }
-        let weights = self.class_weights.as_ref();
-        let weights = weights
-            .map(|weights| weights.f_to_device(logits.device()))
-            .transpose()?;
-        if let Some(weights) = weights.as_ref().filter(|weights| weights.size() != [classes]) {
-            return Err(shape(
-                "the list of class weights",
-                format!("[{classes}]"),
-                weights.size(),
-            ));
+        Targets::Values(_) => Err(shape("the batch of targets", format!("{size:?}"), found)),
+        Targets::Classes(_) | Targets::Probabilities(_) => {
+            let expected = format!("values {size:?}, rather than classes");
+            Err(shape("the batch of targets", expected, found))
         }
-        let target = match targets {
-            Targets::Classes(classes) => classes.shallow_clone(),
-            Targets::Probabilities(probabilities) => probabilities.f_to_kind(Kind::Float)?,
-        };
-        Ok(logits.f_to_kind(Kind::Float)?.f_cross_entropy_loss(
-            &target,
-            weights.as_ref(),
-            Reduction::Mean,
-            // PyTorch's default `ignore_index`, which is not the index of any class.
-            -100,
-            self.label_smoothing,
-        )?)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Parameter groups, which determine which parameters are trained and with which learning rates and weight decay.
 
-use effnet_core::EfficientNet;
+use std::collections::HashSet;
+
 use tch::Tensor;
 
-use crate::Error;
+use crate::{Error, Network};
 
 /// Parameters that share a learning rate and a weight decay.
 #[derive(Debug)]
@@ -19,8 +20,8 @@ pub struct ParameterGroup {
     pub weight_decay: f64,
 }
 
-/// How the learning rate depends on the depth of a layer. The stem has depth 0, and block `i` has depth `i + 1`;
-/// the head convolution follows, and the classifier is last.
+/// How the learning rate depends on the depth of a layer in [`Network::layers`]. Of an EfficientNet, the stem has depth
+/// 0, and block `i` has depth `i + 1`; the head convolution follows, and the classifier is last.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum LayerRates {
     /// The same for all layers.
@@ -78,53 +79,6 @@ impl Default for ParamGroupOptions {
     }
 }
 
-/// The part of the network to which a parameter belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Layer {
-    Stem,
-    Block(usize),
-    Head,
-    Classifier,
-}
-
-impl Layer {
-    /// Returns the layer of a parameter name such as `_blocks.3._bn0.weight`.
-    fn of(name: &str) -> Self {
-        let mut parts = name.split('.');
-        match parts.next() {
-            Some("_blocks") => Self::Block(parts.next().and_then(|index| index.parse().ok()).unwrap_or(0)),
-            Some("_conv_head" | "_bn1") => Self::Head,
-            Some("_fc") => Self::Classifier,
-            _ => Self::Stem,
-        }
-    }
-
-    fn depth(self, blocks: usize) -> usize {
-        match self {
-            Self::Stem => 0,
-            Self::Block(index) => index + 1,
-            Self::Head => blocks + 1,
-            Self::Classifier => blocks + 2,
-        }
-    }
-
-    fn name(self) -> String {
-        match self {
-            Self::Stem => "stem".to_owned(),
-            Self::Block(index) => format!("block {index}"),
-            Self::Head => "head convolution".to_owned(),
-            Self::Classifier => "classifier".to_owned(),
-        }
-    }
-}
-
-/// Returns whether a parameter, such as `_bn0.weight`, belongs to batch normalisation.
-fn is_norm(name: &str) -> bool {
-    name.rsplit('.')
-        .nth(1)
-        .is_some_and(|layer| layer.starts_with("_bn"))
-}
-
 impl ParamGroupOptions {
     /// Sets [`weight_decay`](Self::weight_decay).
     #[must_use]
@@ -165,29 +119,43 @@ impl ParamGroupOptions {
     ///
     /// # Errors
     /// [`Error::InvalidOption`], [`Error::Torch`].
-    pub fn apply(&self, network: &EfficientNet) -> Result<Vec<ParameterGroup>, Error> {
+    pub fn apply(&self, network: &impl Network) -> Result<Vec<ParameterGroup>, Error> {
         self.validate()?;
-        let blocks = network.config().blocks().len();
+        let layers = network.layers();
+        let head = layers.len().saturating_sub(1);
+        let norms = norms(network);
         let mut groups: Vec<ParameterGroup> = Vec::new();
         for (name, tensor) in network.named_tensors() {
-            if is_statistic(name) {
+            if network.is_buffer(name) {
                 continue;
             }
-            let layer = Layer::of(name);
-            let trained = self.trains(name, layer);
+            let depth = network.layer_of(name).min(head);
+            let is_norm = name
+                .rsplit_once('.')
+                .is_some_and(|(layer, _)| norms.contains(layer));
+            let trained = match self.freeze {
+                Freeze::Nothing => true,
+                Freeze::Convolutions => depth == head || is_norm,
+                Freeze::Features => depth == head,
+            };
             let tensor = tensor.f_set_requires_grad(trained)?;
             if !trained {
                 continue;
             }
-            let weight_decay = self.decay(name);
-            let group = self.group_name(layer, weight_decay);
+            let exempt = is_norm || name.rsplit('.').next() == Some("bias");
+            let weight_decay = if exempt && !self.decay_norms_and_biases {
+                0.0
+            } else {
+                self.weight_decay
+            };
+            let layer = layers.get(depth).map_or("", String::as_str);
+            let group = self.group_name(layer, depth == head, weight_decay);
             let place = groups.iter().position(|other| other.name == group);
             let place = place.unwrap_or_else(|| {
-                let rate_scale = self.rate_scale(layer, blocks);
                 groups.push(ParameterGroup {
                     name: group,
                     parameters: Vec::new(),
-                    rate_scale,
+                    rate_scale: self.rate_scale(depth, head),
                     weight_decay,
                 });
                 groups.len() - 1
@@ -225,46 +193,28 @@ impl ParamGroupOptions {
         Ok(())
     }
 
-    fn trains(&self, name: &str, layer: Layer) -> bool {
-        match self.freeze {
-            Freeze::Nothing => true,
-            Freeze::Convolutions => layer == Layer::Classifier || is_norm(name),
-            Freeze::Features => layer == Layer::Classifier,
-        }
-    }
-
-    fn decay(&self, name: &str) -> f64 {
-        let exempt = name.rsplit('.').next() == Some("bias") || is_norm(name);
-        if exempt && !self.decay_norms_and_biases {
-            0.0
-        } else {
-            self.weight_decay
-        }
-    }
-
     /// Returns the name of a layer's group. Layers with equal learning rates share a group.
-    fn group_name(&self, layer: Layer, weight_decay: f64) -> String {
-        let place = match (layer, self.rates) {
-            (Layer::Classifier, _) => layer.name(),
-            (_, LayerRates::Uniform) => "body".to_owned(),
-            (other, _) => other.name(),
+    fn group_name(&self, layer: &str, is_head: bool, weight_decay: f64) -> String {
+        let place = match self.rates {
+            LayerRates::Uniform if !is_head => "body",
+            _ => layer,
         };
         if weight_decay == 0.0 {
-            place + ", no decay"
+            format!("{place}, no decay")
         } else {
-            place
+            place.to_owned()
         }
     }
 
-    fn rate_scale(&self, layer: Layer, blocks: usize) -> f64 {
-        let top = Layer::Classifier.depth(blocks);
-        let below = (top - layer.depth(blocks)) as f64;
+    /// Returns the factor for the learning rate of the layer at `depth`; the head is at depth `head`.
+    fn rate_scale(&self, depth: usize, head: usize) -> f64 {
+        let below = (head - depth) as f64;
         let scale = match self.rates {
             LayerRates::Uniform => 1.0,
             LayerRates::Decay(factor) => factor.powf(below),
-            LayerRates::From(factor) => factor.powf(below / top as f64),
+            LayerRates::From(factor) => factor.powf(below / head.max(1) as f64),
         };
-        if layer == Layer::Classifier {
+        if depth == head {
             scale * self.head_rate
         } else {
             scale
@@ -272,9 +222,10 @@ impl ParamGroupOptions {
     }
 }
 
-/// Returns whether a tensor's name is that of a running statistic of batch normalisation.
-pub(crate) fn is_statistic(name: &str) -> bool {
-    name.ends_with(".running_mean")
-        || name.ends_with(".running_var")
-        || name.ends_with(".num_batches_tracked")
+/// Returns the names of the layers of batch normalisation: those with running statistics.
+fn norms(network: &impl Network) -> HashSet<&str> {
+    let names = network.named_tensors().map(|(name, _)| name);
+    names
+        .filter_map(|name| name.strip_suffix(".running_mean"))
+        .collect()
 }

@@ -1,6 +1,7 @@
 //! The learning-rate range test (Smith 2017), which finds a learning rate in one short run with rising rates.
 
-use crate::{Batch, Error, Trainer};
+use crate::data::FitData;
+use crate::{Batch, Error, Network, Trainer};
 
 /// The range of learning rates to try.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,9 +72,9 @@ impl RangeTest {
     /// # Errors
     /// [`Error::InvalidOption`], including when the loss never falls, and the errors of `next_batch` and of the
     /// steps.
-    pub fn run<E: From<Error>>(
+    pub fn run<N: Network, E: From<Error>>(
         &self,
-        trainer: &mut Trainer,
+        trainer: &mut Trainer<N>,
         mut next_batch: impl FnMut(usize) -> Result<Batch, E>,
     ) -> Result<RangeTestResult, E> {
         self.validate()?;
@@ -92,6 +93,30 @@ impl RangeTest {
         Ok(RangeTestResult { curve, suggestion })
     }
 
+    /// Like [`run`](Self::run), on the training data: a batch per step, and further epochs if one is too short.
+    /// `progress` is called with the number of each step.
+    ///
+    /// # Errors
+    /// The errors of [`run`](Self::run) and of the data; [`Error::InvalidOption`] for an epoch without batches.
+    pub fn run_on<N: Network, D: FitData>(
+        &self,
+        trainer: &mut Trainer<N>,
+        data: &D,
+        mut progress: impl FnMut(usize),
+    ) -> Result<RangeTestResult, Error> {
+        let mut epoch = 0;
+        let mut steps = data.steps(epoch, 0)?;
+        self.run(trainer, |step| {
+            progress(step);
+            if let Some(parts) = steps.next() {
+                return last_of(parts?);
+            }
+            epoch += 1;
+            steps = data.steps(epoch, 0)?;
+            last_of(steps.next().unwrap_or_else(|| Ok(Vec::new()))?)
+        })
+    }
+
     fn validate(&self) -> Result<(), Error> {
         if self.from > 0.0 && self.to > self.from && self.to.is_finite() && self.steps >= 10 {
             return Ok(());
@@ -101,9 +126,9 @@ impl RangeTest {
         Err(Error::option("the range test", expected, &found))
     }
 
-    fn sweep<E: From<Error>>(
+    fn sweep<N: Network, E: From<Error>>(
         &self,
-        trainer: &mut Trainer,
+        trainer: &mut Trainer<N>,
         next_batch: &mut impl FnMut(usize) -> Result<Batch, E>,
     ) -> Result<Vec<(f64, f64)>, E> {
         let ratio = (self.to / self.from).powf(1.0 / (self.steps - 1) as f64);
@@ -127,6 +152,13 @@ impl RangeTest {
         }
         Ok(curve)
     }
+}
+
+/// Returns one batch of a step.
+fn last_of(mut parts: Vec<Batch>) -> Result<Batch, Error> {
+    parts
+        .pop()
+        .ok_or_else(|| Error::option("the number of batches of a step", "1 or more", &0))
 }
 
 /// Returns the rate of the steepest descent before the lowest loss, capped at `1 / MARGIN` of the rate of the

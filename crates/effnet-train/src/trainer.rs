@@ -18,30 +18,12 @@ use seeds::draw_seed;
 pub use state::{Position, RunningLoss, TrainerState};
 
 use crate::data_parallel::{DataParallel, Share};
+use crate::network::state_dict;
 use crate::restore::restore_tensors;
 use crate::{
-    Divergence, Ema, Error, Freeze, GradScaler, Optimizer, Precision, Targets, clip_to_norm, data,
+    Batch, Divergence, Ema, Error, Freeze, GradScaler, Network, Optimizer, Precision, clip_to_norm,
     global_norm,
 };
-
-/// Images and their targets.
-#[derive(Debug)]
-pub struct Batch {
-    /// The images, `[N, channels, H, W]`, normalised and on any device.
-    pub images: Tensor,
-    /// The targets, one per image.
-    pub targets: Targets,
-}
-
-impl From<data::Batch> for Batch {
-    /// Converts a loader's batch, with its labels as classes.
-    fn from(batch: data::Batch) -> Self {
-        Self {
-            images: batch.images,
-            targets: Targets::Classes(batch.labels),
-        }
-    }
-}
 
 /// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,12 +45,12 @@ pub struct Step {
 /// Each step seeds libtorch's random number generator, from which dropout and drop connect draw, with the
 /// trainer's seed and the number of the step, so a resumed run draws the same numbers as an uninterrupted one.
 #[derive(Debug)]
-pub struct Trainer {
-    network: EfficientNet,
+pub struct Trainer<N = EfficientNet> {
+    network: N,
     options: TrainerOptions,
     phases: Vec<Phase>,
     optimizer: Optimizer,
-    average: Option<Ema>,
+    average: Option<Ema<N>>,
     scaler: Option<GradScaler>,
     position: Position,
     running_loss: RunningLoss,
@@ -76,13 +58,13 @@ pub struct Trainer {
     parallel: Option<DataParallel>,
 }
 
-impl Trainer {
+impl<N: Network> Trainer<N> {
     /// Creates a trainer at the start of the first of `phases`.
     ///
     /// # Errors
     /// [`Error::InvalidOption`], including when `phases` is empty and for [`Precision::Fp16`] on the CPU;
     /// [`Error::Network`] and [`Error::Torch`] when memory runs out.
-    pub fn new(network: EfficientNet, options: TrainerOptions, phases: Vec<Phase>) -> Result<Self, Error> {
+    pub fn new(network: N, options: TrainerOptions, phases: Vec<Phase>) -> Result<Self, Error> {
         let Some(first) = phases.first() else {
             return Err(Error::option("the number of phases", "1 or more", &0));
         };
@@ -111,12 +93,12 @@ impl Trainer {
     }
 
     /// The network being trained.
-    pub fn network(&self) -> &EfficientNet {
+    pub fn network(&self) -> &N {
         &self.network
     }
 
     /// The network to evaluate and export: the EMA, if there is one.
-    pub fn evaluated(&self) -> &EfficientNet {
+    pub fn evaluated(&self) -> &N {
         self.average.as_ref().map_or(&self.network, Ema::network)
     }
 
@@ -282,18 +264,18 @@ impl Trainer {
         let network = &self.network;
         let logits = self.options.precision.autocast(device, || {
             if frozen {
-                let features = tch::no_grad(|| network.extract_features(&images, false))?;
-                network.classify(&features, true)
+                let features = tch::no_grad(|| network.features(&images, false))?;
+                network.head(&features, true)
             } else {
-                network.forward(&images, true)
+                network.outputs(&images, true)
             }
         })?;
         let logits = logits.map_err(|error| match &self.parallel {
-            Some(parallel) => parallel.explain_forward(error.into()),
-            None => error.into(),
+            Some(parallel) => parallel.explain_forward(error),
+            None => error,
         })?;
         let targets = batch.targets.to_device(device)?;
-        let loss = self.options.loss.forward(&logits, &targets)?;
+        let loss = self.options.loss.loss(&logits, &targets)?;
         let Some(distillation) = &self.options.distillation else {
             return Ok(loss);
         };
@@ -354,8 +336,8 @@ impl Trainer {
         std::mem::take(&mut self.running_loss).mean()
     }
 
-    /// Computes the logits `[N, classes]` of the [evaluated](Self::evaluated) network, as 32-bit floats, for
-    /// images `[N, channels, H, W]` on any device.
+    /// Computes the outputs of the [evaluated](Self::evaluated) network, such as logits `[N, classes]`, as 32-bit
+    /// floats, for images `[N, channels, H, W]` on any device.
     ///
     /// # Errors
     /// [`Error::Torch`].
@@ -366,7 +348,7 @@ impl Trainer {
         let logits = tch::no_grad(|| {
             self.options
                 .precision
-                .autocast(device, || network.forward(&images, false))
+                .autocast(device, || network.outputs(&images, false))
         })??;
         Ok(logits.f_to_kind(Kind::Float)?)
     }
@@ -378,11 +360,11 @@ impl Trainer {
     pub fn state(&self) -> Result<TrainerState, Error> {
         let average = self.average.as_ref();
         let average =
-            average.map(|average| Ok::<_, Error>((average.updates(), average.network().state_dict()?)));
+            average.map(|average| Ok::<_, Error>((average.updates(), state_dict(average.network())?)));
         Ok(TrainerState {
             position: self.position,
             seed: self.options.seed,
-            weights: self.network.state_dict()?,
+            weights: state_dict(&self.network)?,
             optimizer: self.optimizer.state_dict()?,
             average: average.transpose()?,
             scaler: self.scaler,

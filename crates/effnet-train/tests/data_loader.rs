@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use effnet_data::{BoxError, DataError, Dataset, Order, SampleRng, Shard, Transform};
 use effnet_image::augment::{ColorJitter, ErasingMode, Policy, RandomErasing, TrainTransform};
 use effnet_image::{EvalTransform, Image, Interpolation};
-use effnet_train::data::{Batch, Loader, LoaderOptions};
+use effnet_train::Batch;
+use effnet_train::data::{Loader, LoaderOptions};
 use images::Painted;
 use tch::{Kind, Tensor};
 
@@ -53,7 +54,7 @@ fn contents(batches: impl Iterator<Item = Result<Batch, DataError>>) -> Vec<Cont
         Contents {
             number: batch.number,
             indices: batch.indices,
-            labels: batch.labels.try_into().unwrap(),
+            labels: batch.targets.tensor().try_into().unwrap(),
             bits: values.into_iter().map(f32::to_bits).collect(),
         }
     };
@@ -117,7 +118,7 @@ fn without_shuffling_the_order_is_the_data_sets_and_the_numbers_the_transforms()
     for batch in loader.epoch(0).unwrap() {
         let batch = batch.unwrap();
         assert_eq!(
-            (batch.images.kind(), batch.labels.kind()),
+            (batch.images.kind(), batch.targets.tensor().kind()),
             (Kind::Float, Kind::Int64)
         );
         for (row, found) in batch.indices.iter().enumerate() {

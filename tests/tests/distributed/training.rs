@@ -63,9 +63,9 @@ fn own(step: u64, rank: usize, world_size: usize, parts: i64) -> Vec<Batch> {
     let (images, classes) = joined(step);
     let rows: Vec<i64> = (rank as i64..images.size()[0]).step_by(world_size).collect();
     let rows = Tensor::from_slice(&rows);
-    let batch = |rows: Tensor| Batch {
-        images: images.index_select(0, &rows),
-        targets: Targets::Classes(classes.index_select(0, &rows)),
+    let batch = |rows: Tensor| {
+        let classes = Targets::Classes(classes.index_select(0, &rows));
+        Batch::new(images.index_select(0, &rows), classes)
     };
     rows.chunk(parts, 0).into_iter().map(batch).collect()
 }

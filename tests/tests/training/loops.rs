@@ -57,10 +57,8 @@ fn follow(folder: &Path, config: &Config, own: Loop) -> (f64, f64) {
     let half = |tensor: &Tensor, step: u64| tensor.narrow(0, (step % 2) as i64 * own.batch, own.batch);
     let mut worst_loss = 0f64;
     for step in 0..own.steps {
-        let batch = Batch {
-            images: half(&expected["images"], step),
-            targets: Targets::Classes(half(&expected["labels"], step)),
-        };
+        let classes = Targets::Classes(half(&expected["labels"], step));
+        let batch = Batch::new(half(&expected["images"], step), classes);
         let loss = trainer.step(&[batch]).unwrap().loss;
         let theirs = expected["losses"].double_value(&[step as i64]);
         let error = (loss - theirs).abs() / theirs;

@@ -1,6 +1,6 @@
 //! Errors from metrics.
 
-/// An error from [`Metrics`](super::Metrics).
+/// An error from metrics.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetricsError {
@@ -23,6 +23,24 @@ pub enum MetricsError {
         label: i64,
         /// Number of classes of the metrics.
         classes: usize,
+    },
+    /// Outputs or targets with the wrong number of columns.
+    #[error("expected outputs and targets of shape [N, {columns}], found {outputs:?} and {targets:?}")]
+    Columns {
+        /// Number of columns of the metrics.
+        columns: usize,
+        /// Shape of the outputs.
+        outputs: Vec<i64>,
+        /// Shape of the targets.
+        targets: Vec<i64>,
+    },
+    /// A target that cannot be measured.
+    #[error("found the target {found}, expected {expected}")]
+    Target {
+        /// The target.
+        found: f32,
+        /// The valid targets.
+        expected: &'static str,
     },
     /// The network returned NaN or infinity.
     #[error(

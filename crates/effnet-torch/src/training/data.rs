@@ -1,4 +1,4 @@
-//! The batches of a training run: data sets, transforms, loaders, mixup, and gradient accumulation.
+//! The data of a training run: the settings become transforms and loaders.
 
 use std::sync::Arc;
 
@@ -8,8 +8,7 @@ use effnet_image::EvalTransform;
 use effnet_image::augment::{
     ColorJitter, ErasingMode, Policy, RandomErasing, RandomResizedCrop, TrainTransform,
 };
-use effnet_train::data::{Epoch, Loader, LoaderOptions, Mixup};
-use effnet_train::{Batch, Error, Targets};
+use effnet_train::data::{FitData as _, ImageBatches, Loader, LoaderOptions, Mixup};
 
 use super::datasets::Datasets;
 use effnet_cli::Printer;
@@ -123,15 +122,28 @@ impl TrainingData {
         }
     }
 
-    pub(super) fn steps_per_epoch(&self, settings: &Settings) -> u64 {
+    /// Returns the number of steps per epoch.
+    pub(super) fn steps_per_epoch(&self, settings: &Settings) -> anyhow::Result<u64> {
+        Ok(self.batches(settings)?.steps_per_epoch())
+    }
+
+    /// Returns the batches to train on and to validate with. The batch size must already be resolved.
+    pub(super) fn batches(&self, settings: &Settings) -> anyhow::Result<ImageBatches> {
         let options = self.training_options(settings);
-        let batches = if options.drop_last {
-            self.training_images_of_rank() / options.batch_size
-        } else {
-            let longest = self.train.len().div_ceil(self.shard.world_size);
-            longest.div_ceil(options.batch_size)
-        };
-        (batches as u64).div_ceil(u64::from(settings.accumulate)).max(1)
+        let train = Loader::new(Arc::clone(&self.train), self.augment, options)?;
+        let mixes = settings.mixup > 0.0 || settings.cutmix > 0.0;
+        let mixup = mixes.then(|| {
+            Mixup::new(settings.mixup, self.classes().len())
+                .with_cutmix_alpha(settings.cutmix)
+                // The loss applies the smoothing: mixing and smoothing commute.
+                .with_label_smoothing(0.0)
+        });
+        let longest = self.validation_images().div_ceil(self.shard.world_size);
+        let validation_batches = longest.div_ceil(batch_size(settings)) as u64;
+        Ok(ImageBatches::new(train)
+            .with_validation_part(self.validation(settings)?, validation_batches)
+            .with_accumulate(settings.accumulate as usize)
+            .with_mixup(mixup))
     }
 
     fn training_options(&self, settings: &Settings) -> LoaderOptions {
@@ -147,31 +159,8 @@ impl TrainingData {
             .with_shard(self.shard)
     }
 
-    /// Returns the steps of an epoch from step `first` on, each with the batches whose gradients it
-    /// accumulates.
-    pub(super) fn steps(&self, settings: &Settings, epoch: u64, first: u64) -> anyhow::Result<Steps> {
-        let options = self.training_options(settings);
-        let loader = Loader::new(Arc::clone(&self.train), self.augment, options)?;
-        let accumulate = settings.accumulate as usize;
-        let mixes = settings.mixup > 0.0 || settings.cutmix > 0.0;
-        let mixup = mixes.then(|| {
-            Mixup::new(settings.mixup, self.classes().len())
-                .with_cutmix_alpha(settings.cutmix)
-                // The loss applies the smoothing: mixing and smoothing commute.
-                .with_label_smoothing(0.0)
-        });
-        Ok(Steps {
-            batches: loader.epoch_from(epoch, first as usize * accumulate)?,
-            accumulate,
-            mixup,
-            seed: settings.seed,
-            epoch,
-            shard: self.shard,
-        })
-    }
-
-    /// Returns the batches of this process's validation images; `None` if it has none.
-    pub(super) fn validation(&self, settings: &Settings) -> Result<Option<Epoch>, effnet_data::DataError> {
+    /// Returns the loader of this process's validation images; `None` if it has none.
+    fn validation(&self, settings: &Settings) -> anyhow::Result<Option<Loader>> {
         let Some(val) = &self.val else {
             return Ok(None);
         };
@@ -184,15 +173,7 @@ impl TrainingData {
             .with_order(Order::Sequential)
             .with_strict(settings.strict);
         let own = Arc::new(Subset::new(Arc::clone(val), own));
-        let loader = Loader::new(own, self.evaluate, options)?;
-        loader.epoch(0).map(Some)
-    }
-
-    pub(super) fn validation_batches(&self, settings: &Settings) -> u64 {
-        let size = batch_size(settings);
-        self.validation_images()
-            .div_ceil(self.shard.world_size)
-            .div_ceil(size) as u64
+        Ok(Some(Loader::new(own, self.evaluate, options)?))
     }
 }
 
@@ -236,53 +217,4 @@ fn augmentation(settings: &Settings, evaluate: &EvalTransform) -> anyhow::Result
         .with_std(evaluate.std);
     transform.check()?;
     Ok(transform)
-}
-
-/// An iterator over the steps of an epoch.
-pub(super) struct Steps {
-    batches: Epoch,
-    accumulate: usize,
-    mixup: Option<Mixup>,
-    seed: u64,
-    epoch: u64,
-    shard: Shard,
-}
-
-impl Steps {
-    fn batch(&mut self) -> Option<Result<Batch, Error>> {
-        let batch = self.batches.next()?;
-        Some(batch.map_err(Error::from).and_then(|batch| self.mix(batch)))
-    }
-
-    fn mix(&self, batch: effnet_train::data::Batch) -> Result<Batch, Error> {
-        let Some(mixup) = &self.mixup else {
-            return Ok(batch.into());
-        };
-        let side = batch.images.size().last().map_or(1, |&side| side as usize);
-        // Each batch in each process has a different number.
-        let number = batch.number * self.shard.world_size + self.shard.rank;
-        let mut rng = Mixup::rng(self.seed, self.epoch, number);
-        let mixing = mixup.sample(side, side, &mut rng)?;
-        let (images, targets) = mixup.apply(mixing, batch.images, &batch.labels)?;
-        Ok(Batch {
-            images,
-            targets: Targets::Probabilities(targets),
-        })
-    }
-}
-
-impl Iterator for Steps {
-    type Item = Result<Vec<Batch>, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let mut parts = Vec::with_capacity(self.accumulate);
-        while parts.len() < self.accumulate {
-            match self.batch() {
-                Some(Ok(batch)) => parts.push(batch),
-                Some(Err(error)) => return Some(Err(error)),
-                None => break,
-            }
-        }
-        (!parts.is_empty()).then_some(Ok(parts))
-    }
 }

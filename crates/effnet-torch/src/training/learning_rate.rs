@@ -3,7 +3,7 @@
 use anyhow::Context;
 use effnet_data::{Curve, Panel};
 use effnet_train::run::{RunError, RunFolder};
-use effnet_train::{Batch, RangeTest, RangeTestResult};
+use effnet_train::{RangeTest, RangeTestResult};
 use tch::Device;
 
 use super::data::TrainingData;
@@ -33,20 +33,10 @@ pub(super) fn settle(
     provisional.lr = Auto::Value(1e-3);
     provisional.lr_batch = 0;
     let mut trainer = networks::trainer(&provisional, data, networks, device)?;
-    let test = RangeTest::default().with_steps(STEPS);
-    let mut epoch = 0;
-    let mut steps = data.steps(&provisional, epoch, 0)?;
+    let batches = data.batches(&provisional)?;
     let bar = range_test_bar(printer, STEPS as u64);
-    let result = test.run(&mut trainer, |step| -> anyhow::Result<Batch> {
-        bar.set_position(step as u64);
-        loop {
-            if let Some(step) = steps.next() {
-                return step?.pop().context("a step has no batch");
-            }
-            epoch += 1;
-            steps = data.steps(&provisional, epoch, 0)?;
-        }
-    });
+    let test = RangeTest::default().with_steps(STEPS);
+    let result = test.run_on(&mut trainer, &batches, |step| bar.set_position(step as u64));
     bar.finish_and_clear();
     let result = result.context("--lr auto found no learning rate; pass one with --lr")?;
     // The test is not more precise than two significant digits.

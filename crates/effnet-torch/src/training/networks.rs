@@ -29,7 +29,7 @@ pub(super) fn trainer(
         .lr
         .value()
         .context("the learning rate is not resolved yet")?;
-    let phases = plan::phases(settings, lr, data.steps_per_epoch(settings), data.ranks())?;
+    let phases = plan::phases(settings, lr, data.steps_per_epoch(settings)?, data.ranks())?;
     let mut options = plan::options(settings, &data.support(), device)?;
     if let Some(teacher) = teacher {
         options.distillation = Some(teacher.distillation(settings, &model.transform, device)?);

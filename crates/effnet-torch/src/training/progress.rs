@@ -1,8 +1,9 @@
 //! The progress bars of a training run.
 
 use std::fmt::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use effnet_train::StepReport;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use libtorch_ext::device_memory;
 use tch::Device;
@@ -23,8 +24,6 @@ pub(super) struct TrainingProgress<'p> {
     bars: MultiProgress,
     epoch: ProgressBar,
     total: ProgressBar,
-    begin: Instant,
-    images: u64,
     /// The device whose memory use is shown.
     device: Device,
 }
@@ -43,8 +42,6 @@ impl<'p> TrainingProgress<'p> {
             bars,
             epoch,
             total,
-            begin: Instant::now(),
-            images: 0,
             device,
         }
     }
@@ -54,12 +51,10 @@ impl<'p> TrainingProgress<'p> {
         self.epoch.set_message("");
         self.epoch.set_length(steps);
         self.epoch.set_position(done);
-        (self.begin, self.images) = (Instant::now(), 0);
     }
 
-    /// Advances the bars after a step on `images` images; `loss` is the mean of the epoch so far.
-    pub(super) fn step(&mut self, images: u64, loss: f64, rate: f64) {
-        self.images += images;
+    /// Advances the bars after a step.
+    pub(super) fn step(&mut self, step: &StepReport) {
         self.epoch.inc(1);
         self.total.inc(1);
         if self.epoch.is_hidden() {
@@ -70,17 +65,7 @@ impl<'p> TrainingProgress<'p> {
             _ => resident_memory(),
         };
         self.epoch
-            .set_message(message(loss, self.images_per_second(), rate, memory));
-    }
-
-    /// Returns the seconds since the epoch started, including validation.
-    pub(super) fn seconds(&self) -> f64 {
-        self.begin.elapsed().as_secs_f64()
-    }
-
-    /// Returns the training images per second since the epoch started, including data loading.
-    pub(super) fn images_per_second(&self) -> f64 {
-        self.images as f64 / self.begin.elapsed().as_secs_f64().max(1e-9)
+            .set_message(message(step.loss, step.images_per_second, step.rate, memory));
     }
 
     pub(super) fn begin_validation(&self, batches: u64) {

@@ -149,14 +149,6 @@ impl Ranks {
         Ok(())
     }
 
-    /// Waits until all processes are done, so that no process mistakes the exit of another for a failure.
-    pub(super) fn finish(&self) -> anyhow::Result<()> {
-        match &self.group {
-            Some(group) => Ok(group.barrier()?),
-            None => Ok(()),
-        }
-    }
-
     /// Reports this process's error to the other processes.
     pub(super) fn report(&self, error: &anyhow::Error) {
         if let Some(group) = &self.group {

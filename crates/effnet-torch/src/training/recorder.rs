@@ -1,18 +1,17 @@
-//! Writes the run folder: log, TensorBoard events, curves, confusion matrix and checkpoints. In a group, only
-//! the first process has a [`Recorder`].
+//! Writes the run folder, except for the checkpoints: log, TensorBoard events, curves and confusion matrix. In a group,
+//! only the first process has a [`Recorder`].
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
-use effnet_data::metrics::Metrics;
+use effnet_data::metrics::ConfusionMatrix;
 use effnet_train::run::{EpochRecord, EventWriter, Log, Record, RunFolder, StepRecord, history_panels};
-use effnet_train::{Checkpointer, Snapshot};
 
 use super::facts::{EpochTime, RUN, RunFacts};
 
 /// The open files of a run.
 pub(super) struct Recorder {
     pub(super) folder: RunFolder,
-    pub(super) checkpointer: Checkpointer,
     pub(super) log: Log,
     pub(super) events: EventWriter,
     pub(super) history: Vec<EpochRecord>,
@@ -41,7 +40,7 @@ impl Recorder {
         &mut self,
         record: EpochRecord,
         time: EpochTime,
-        confusion: Option<(&Metrics, &[String])>,
+        confusion: Option<(&ConfusionMatrix, &[String])>,
     ) -> anyhow::Result<()> {
         self.history.push(record);
         self.log.append(&Record::Epoch(record))?;
@@ -52,19 +51,17 @@ impl Recorder {
         let panels = history_panels(&self.history, &self.steps, self.classes);
         self.folder
             .write_curves("curves.png", &self.title, "epoch", &panels)?;
-        if let Some((metrics, classes)) = confusion {
-            self.folder.write_confusion(metrics.confusion(), classes)?;
+        if let Some((confusion, classes)) = confusion {
+            self.folder.write_confusion(confusion, classes)?;
         }
         Ok(())
     }
 
-    /// Saves a checkpoint, after syncing the log up to it, and returns the file.
-    pub(super) fn save(&mut self, mut snapshot: Snapshot, is_best: bool) -> anyhow::Result<Option<PathBuf>> {
+    /// Syncs the log, and notes its length for the checkpoint that is written next.
+    pub(super) fn sync(&self, notes: &mut BTreeMap<String, String>) -> anyhow::Result<()> {
         self.log.sync()?;
-        let position = self.log.position().to_string();
-        snapshot.notes.insert(LOG_POSITION.to_owned(), position);
-        self.checkpointer.save(&snapshot, is_best)?;
-        Ok(self.checkpointer.last_good())
+        notes.insert(LOG_POSITION.to_owned(), self.log.position().to_string());
+        Ok(())
     }
 }
 

@@ -3,8 +3,8 @@
 //! augmentation that hides the object.
 
 use anyhow::Context;
-use effnet_cli::training::settings::Settings;
 use effnet_data::{Sample, samples_png};
+use effnet_train::data::{FitData as _, ImageBatches};
 use effnet_train::run::RunFolder;
 use effnet_train::{Batch, Targets};
 use tch::{Device, Kind, Tensor};
@@ -16,9 +16,9 @@ const SAMPLES: &str = "samples.png";
 /// Maximum number of images to draw.
 const MOST: i64 = 16;
 
-/// Draws the first images of the first epoch, in the order in which the network is trained on them.
-pub(super) fn write(folder: &RunFolder, data: &TrainingData, settings: &Settings) -> anyhow::Result<()> {
-    let mut steps = data.steps(settings, 0, 0)?;
+/// Draws the first images of the first epoch of `batches`, in the order in which the network is trained on them.
+pub(super) fn write(folder: &RunFolder, data: &TrainingData, batches: &ImageBatches) -> anyhow::Result<()> {
+    let mut steps = batches.steps(0, 0)?;
     let parts = steps.next().context("an epoch has no step")??;
     let mut samples = Vec::new();
     for part in &parts {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, ensure};
 use effnet_cli::training::recorded_split::{RecordedSplit, SPLIT_FILE};
 use effnet_cli::training::settings::Settings;
+use effnet_train::data::FitData as _;
 use effnet_train::run::{EventWriter, Log, Record, RunFolder};
 use effnet_train::{Checkpointer, Snapshot};
 use serde_json::Value;
@@ -58,8 +59,8 @@ impl SavedRun {
 
     /// Returns the line that says where the run is resumed.
     pub(super) fn describe(&self, session: &Session<'_>) -> String {
-        let position = session.trainer.position();
-        let steps = session.steps_per_epoch();
+        let position = session.fit.trainer().position();
+        let steps = session.fit.data().steps_per_epoch();
         // A checkpoint after the last step of an epoch counts as the start of the next one.
         let (epoch, step) = if position.epoch_step < steps {
             (position.epoch, position.epoch_step)
@@ -75,8 +76,13 @@ impl SavedRun {
         )
     }
 
-    /// Reopens the files of the run, truncated to their state at the checkpoint.
-    pub(super) fn recorder(self, title: String, classes: usize, facts: RunFacts) -> anyhow::Result<Recorder> {
+    /// Reopens the files of the run, truncated to their state at the checkpoint. Also returns its checkpoints.
+    pub(super) fn recorder(
+        self,
+        title: String,
+        classes: usize,
+        facts: RunFacts,
+    ) -> anyhow::Result<(Recorder, Checkpointer)> {
         let step = self.snapshot.trainer.position.step;
         // TensorBoard drops earlier events from the first step of a new file on, so keep the events of the
         // last step.
@@ -90,22 +96,22 @@ impl SavedRun {
             }
         }
         self.folder.write_json(RUN, &facts)?;
-        Ok(Recorder {
+        let recorder = Recorder {
             events: EventWriter::create(self.folder.path(), first_step)?,
             history,
             steps,
             facts,
             classes,
             folder: self.folder,
-            checkpointer: self.checkpointer,
             log,
             title,
-        })
+        };
+        Ok((recorder, self.checkpointer))
     }
 }
 
 /// Returns a value from the notes of a checkpoint.
-pub(super) fn note<T: std::str::FromStr>(notes: &BTreeMap<String, String>, name: &str) -> anyhow::Result<T> {
+fn note<T: std::str::FromStr>(notes: &BTreeMap<String, String>, name: &str) -> anyhow::Result<T> {
     let value = notes.get(name).and_then(|text| text.parse().ok());
     value.with_context(|| format!("the checkpoint has no usable `{name}`"))
 }

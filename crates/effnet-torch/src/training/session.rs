@@ -1,23 +1,23 @@
-//! Runs the epochs of a training run: steps, validation, checkpoints, early stopping and Ctrl-C.
+//! A training run in progress, and what it reports to the user and to the run folder.
 //!
-//! However it ends, it must leave a run folder that can be resumed. In a group, all processes must make the
-//! same decisions after the same step; otherwise, one of them would wait for the others until the timeout.
+//! effnet-train's `Fit` runs the epochs. [`Watcher`] is its observer: it draws the progress bars, writes the run folder
+//! and passes on Ctrl-C. However a run ends, it must leave a run folder that can be resumed.
 
-use anyhow::Context;
+use std::collections::BTreeMap;
+
+use effnet_core::EfficientNet;
+use effnet_data::Unreadable;
 use effnet_data::metrics::{ConfusionMatrix, Metrics};
+use effnet_train::data::ImageBatches;
 use effnet_train::run::{EpochRecord, StepRecord};
-use effnet_train::{Batch, Position, Snapshot, Trainer};
-use serde::{Deserialize, Serialize};
-use tch::Device;
+use effnet_train::{Ending, EpochReport, EpochStart, Fit, Observer, StepReport};
 
-use super::best::Best;
 use super::data::TrainingData;
 use super::epoch_line::line;
 use super::facts::EpochTime;
 use super::progress::TrainingProgress;
 use super::ranks::Ranks;
 use super::recorder::Recorder;
-use super::uploads::Uploads;
 use effnet_cli::Interrupt;
 use effnet_cli::training::settings::Settings;
 
@@ -25,294 +25,138 @@ use effnet_cli::training::settings::Settings;
 pub(super) struct Session<'p> {
     pub(super) settings: Settings,
     pub(super) data: TrainingData,
-    pub(super) trainer: Trainer,
-    /// The processes that train together.
-    pub(super) ranks: &'p Ranks,
-    /// Writes the run folder; only the first process has a recorder.
-    pub(super) recorder: Option<Recorder>,
-    /// The best epoch so far.
-    pub(super) best: Option<Best>,
-    /// The confusion matrix of the best epoch, unless the run has been resumed since then.
-    pub(super) confusion: Option<ConfusionMatrix>,
-    /// The SHA-256 of the teacher.
-    pub(super) teacher: Option<String>,
-    /// The learning rate of the last step.
-    pub(super) rate: f64,
-    pub(super) progress: TrainingProgress<'p>,
-    pub(super) interrupt: Interrupt,
-}
-
-/// The batches of each step.
-type Batches = Box<dyn Iterator<Item = anyhow::Result<Vec<Batch>>>>;
-
-/// How a training run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Ending {
-    Finished,
-    /// Validation did not improve for `patience` epochs.
-    EarlyStopped,
-    /// Ctrl-C stopped the run, after saving.
-    Interrupted,
-}
-
-/// The result of work that Ctrl-C can interrupt.
-enum Work<T> {
-    Done(T),
-    Interrupted,
+    pub(super) fit: Fit<EfficientNet, ImageBatches>,
+    pub(super) watcher: Watcher<'p>,
 }
 
 impl Session<'_> {
     /// Trains until the last epoch, early stopping or Ctrl-C.
     pub(super) fn run(&mut self) -> anyhow::Result<Ending> {
-        let ending = loop {
-            if let Some(ending) = self.ending() {
-                break ending;
-            }
-            match self.epoch()? {
-                Work::Done(()) => {}
-                Work::Interrupted => {
-                    self.save(false)?;
-                    break Ending::Interrupted;
-                }
-            }
-        };
-        self.progress.finish();
-        self.ranks.finish()?;
+        let ending = self.fit.run(&mut self.watcher).map_err(explain)?;
+        self.watcher.progress.finish();
         Ok(ending)
     }
+}
 
-    /// Returns how the training run ended, if nothing remains to be done.
-    pub(super) fn ending(&self) -> Option<Ending> {
-        if self.trainer.is_finished() && self.trainer.position().epoch_step == 0 {
-            return Some(Ending::Finished);
-        }
-        self.should_stop_early().then_some(Ending::EarlyStopped)
-    }
+/// Shows and records a training run.
+pub(super) struct Watcher<'p> {
+    pub(super) progress: TrainingProgress<'p>,
+    pub(super) interrupt: Interrupt,
+    /// The processes that train together.
+    pub(super) ranks: &'p Ranks,
+    /// Writes the run folder; only the first process has a recorder.
+    pub(super) recorder: Option<Recorder>,
+    /// The confusion matrix of the best epoch, unless the run has been resumed since then.
+    pub(super) confusion: Option<ConfusionMatrix>,
+    /// The SHA-256 of the teacher.
+    pub(super) teacher: Option<String>,
+    /// The names of the classes.
+    pub(super) classes: Vec<String>,
+    pub(super) epochs: u32,
+    /// Steps between two records in the log; 0 for none.
+    pub(super) log_steps: u32,
+}
 
-    fn should_stop_early(&self) -> bool {
-        let patience = u64::from(self.settings.patience);
-        let epoch = self.trainer.position().epoch;
-        let waited = self.best.as_ref().map(|best| epoch - best.epoch);
-        patience > 0 && waited.is_some_and(|waited| waited >= patience)
-    }
+impl Observer<Metrics> for Watcher<'_> {
+    type Error = anyhow::Error;
 
-    pub(super) fn steps_per_epoch(&self) -> u64 {
-        self.data.steps_per_epoch(&self.settings)
-    }
-
-    /// Runs the rest of an epoch, and its validation.
-    fn epoch(&mut self) -> anyhow::Result<Work<()>> {
-        let position = self.trainer.position();
-        let (epoch, epochs) = (position.epoch + 1, u64::from(self.settings.epochs));
-        let steps = self.steps_per_epoch();
+    fn epoch_started(&mut self, epoch: &EpochStart) -> anyhow::Result<()> {
         self.progress
-            .begin_epoch(epoch, epochs, steps, position.epoch_step);
-        if let Work::Interrupted = self.steps(steps)? {
-            return Ok(Work::Interrupted);
-        }
-        let images_per_second = self.progress.images_per_second();
-        let Work::Done(metrics) = self.validate()? else {
-            return Ok(Work::Interrupted);
-        };
-        let train_loss = self.trainer.end_epoch().unwrap_or(f64::NAN);
-        let record = EpochRecord {
-            epoch,
-            step: self.trainer.position().step,
-            lr: self.rate,
-            train_loss,
-            validation: metrics.as_ref().and_then(Metrics::summary),
-        };
-        let time = EpochTime {
-            epoch,
-            seconds: self.progress.seconds(),
-            images_per_second,
-        };
-        self.finish_epoch(record, metrics.as_ref(), time)?;
-        Ok(Work::Done(()))
-    }
-
-    /// Takes steps until the epoch has had `steps` steps.
-    fn steps(&mut self, steps: u64) -> anyhow::Result<Work<()>> {
-        let position = self.trainer.position();
-        if position.epoch_step >= steps {
-            return Ok(Work::Done(()));
-        }
-        for parts in self.batches(position)? {
-            let parts = parts?;
-            let step = self.trainer.step(&parts).map_err(explain)?;
-            self.rate = step.rate;
-            let loss = self.trainer.running_loss().mean().unwrap_or(step.loss);
-            self.progress.step(step.images, loss, step.rate);
-            let position = self.trainer.position();
-            let is_due = |every: u32| every > 0 && position.step.is_multiple_of(u64::from(every));
-            if is_due(self.settings.log_steps) {
-                self.log_step(loss)?;
-            }
-            // After the last step of an epoch, `finish_epoch` saves the checkpoint.
-            if is_due(self.settings.save_steps) && position.epoch_step < steps {
-                self.save(false)?;
-            }
-            if self.is_interrupted()? {
-                return Ok(Work::Interrupted);
-            }
-        }
-        Ok(Work::Done(()))
-    }
-
-    /// Returns the batches of the remaining steps of an epoch.
-    fn batches(&self, position: Position) -> anyhow::Result<Batches> {
-        let steps = self
-            .data
-            .steps(&self.settings, position.epoch, position.epoch_step)?;
-        Ok(match self.trainer.network().device() {
-            Device::Cuda(device) => Box::new(Uploads::start(steps, device)?),
-            _ => Box::new(steps.map(|parts| Ok(parts?))),
-        })
-    }
-
-    /// Returns whether any process was interrupted, so that all of them stop after the same step.
-    fn is_interrupted(&self) -> anyhow::Result<bool> {
-        self.ranks.any(self.interrupt.is_set())
-    }
-
-    fn log_step(&mut self, loss: f64) -> anyhow::Result<()> {
-        let position = self.trainer.position();
-        let record = StepRecord {
-            epoch: position.epoch + 1,
-            step: position.step,
-            lr: self.rate,
-            loss,
-        };
-        match &mut self.recorder {
-            Some(recorder) => recorder.step(record),
-            None => Ok(()),
-        }
-    }
-
-    /// Evaluates the network, or its EMA, on the validation images; `None` if there are none.
-    fn validate(&self) -> anyhow::Result<Work<Option<Metrics>>> {
-        if self.data.validation_images() == 0 {
-            return Ok(Work::Done(None));
-        }
-        self.progress
-            .begin_validation(self.data.validation_batches(&self.settings));
-        let mut own = Metrics::new(self.data.classes().len());
-        let is_done = self.measure(&mut own)?;
-        if self.is_interrupted()? || !is_done {
-            return Ok(Work::Interrupted);
-        }
-        let mut parts = self.ranks.gather(own)?.into_iter();
-        let mut metrics = parts.next().context("no rank reported metrics")?;
-        for part in parts {
-            metrics.merge(&part)?;
-        }
-        Ok(Work::Done(Some(metrics)))
-    }
-
-    /// Evaluates this process's validation images; `false` if interrupted.
-    fn measure(&self, metrics: &mut Metrics) -> anyhow::Result<bool> {
-        let Some(mut batches) = self.data.validation(&self.settings)? else {
-            return Ok(true);
-        };
-        for batch in batches.by_ref() {
-            let batch = batch?;
-            let logits = self.trainer.evaluate(&batch.images)?;
-            effnet_train::measure(metrics, &logits, &batch.labels)
-                .with_context(|| self.validation_failed())?;
-            self.progress.validated();
-            if self.interrupt.is_set() {
-                return Ok(false);
-            }
-        }
-        for image in batches.unreadable() {
-            self.progress.warn(&format!(
-                "{}: skipped in validation: {}",
-                image.name, image.reason
-            ));
-        }
-        Ok(true)
-    }
-
-    fn validation_failed(&self) -> String {
-        let position = self.trainer.position();
-        let (step, epoch, rate) = (position.step, position.epoch + 1, self.rate);
-        let last = self
-            .recorder
-            .as_ref()
-            .and_then(|recorder| recorder.checkpointer.last_good());
-        let last = last.map_or_else(
-            || "no checkpoint has been saved yet".to_owned(),
-            |path| format!("the last good checkpoint is {}", path.display()),
-        );
-        format!(
-            "validation failed after step {step} (epoch {epoch}) with a learning rate of {rate:.3e}; {last}; if \
-             numbers are not finite, try a lower learning rate"
-        )
-    }
-
-    /// Records and saves the results of the epoch.
-    fn finish_epoch(
-        &mut self,
-        record: EpochRecord,
-        metrics: Option<&Metrics>,
-        time: EpochTime,
-    ) -> anyhow::Result<()> {
-        let is_best = self.best.as_ref().is_none_or(|best| best.is_beaten_by(&record));
-        if is_best {
-            self.best = Some(Best::of(&record));
-            self.confusion = metrics.map(|metrics| metrics.confusion().clone());
-        }
-        if let Some(recorder) = &mut self.recorder {
-            let confusion = metrics
-                .filter(|_| is_best)
-                .map(|metrics| (metrics, self.data.classes()));
-            recorder.epoch(record, time, confusion)?;
-        }
-        self.save(is_best)?;
-        let classes = self.data.classes().len();
-        self.progress
-            .note(line(&record, self.settings.epochs, classes, time, is_best));
+            .begin_epoch(epoch.epoch, epoch.epochs, epoch.steps, epoch.done);
         Ok(())
     }
 
-    /// Saves a checkpoint.
-    pub(super) fn save(&mut self, is_best: bool) -> anyhow::Result<()> {
-        let Some(recorder) = &mut self.recorder else {
-            return Ok(());
+    fn step(&mut self, step: &StepReport) -> anyhow::Result<()> {
+        self.progress.step(step);
+        let number = step.position.step;
+        let is_due = self.log_steps > 0 && number.is_multiple_of(u64::from(self.log_steps));
+        match &mut self.recorder {
+            Some(recorder) if is_due => recorder.step(StepRecord {
+                epoch: step.position.epoch + 1,
+                step: number,
+                lr: step.rate,
+                loss: step.loss,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn validation_started(&mut self, batches: u64) -> anyhow::Result<()> {
+        self.progress.begin_validation(batches);
+        Ok(())
+    }
+
+    fn validated(&mut self) -> anyhow::Result<()> {
+        self.progress.validated();
+        Ok(())
+    }
+
+    fn unreadable(&mut self, image: &Unreadable) -> anyhow::Result<()> {
+        let Unreadable { name, reason, .. } = image;
+        self.progress
+            .warn(&format!("{name}: skipped in validation: {reason}"));
+        Ok(())
+    }
+
+    fn epoch_ended(&mut self, epoch: &EpochReport<'_, Metrics>) -> anyhow::Result<()> {
+        let record = EpochRecord {
+            epoch: epoch.epoch,
+            step: epoch.step,
+            lr: epoch.rate,
+            train_loss: epoch.train_loss,
+            validation: epoch.metrics.and_then(Metrics::summary),
         };
-        let mut notes = self.best.map(Best::to_notes).unwrap_or_default();
-        notes.insert(RATE.to_owned(), self.rate.to_string());
+        let time = EpochTime {
+            epoch: epoch.epoch,
+            seconds: epoch.seconds,
+            images_per_second: epoch.images_per_second,
+        };
+        if epoch.is_best {
+            self.confusion = epoch.metrics.map(|metrics| metrics.confusion().clone());
+        }
+        if let Some(recorder) = &mut self.recorder {
+            let confusion = self.confusion.as_ref().filter(|_| epoch.is_best);
+            recorder.epoch(
+                record,
+                time,
+                confusion.map(|confusion| (confusion, &*self.classes)),
+            )?;
+        }
+        let classes = self.classes.len();
+        self.progress
+            .note(line(&record, self.epochs, classes, time, epoch.is_best));
+        Ok(())
+    }
+
+    fn saving(&mut self, notes: &mut BTreeMap<String, String>) -> anyhow::Result<()> {
         if let Some(teacher) = &self.teacher {
             notes.insert(TEACHER.to_owned(), teacher.clone());
         }
         if self.ranks.count() > 1 {
             notes.insert(RANKS.to_owned(), self.ranks.describe());
         }
-        let snapshot = Snapshot {
-            trainer: self.trainer.state()?,
-            best: self.best.as_ref().map(|best| best.top1),
-            config: serde_json::to_value(&self.settings)?,
-            notes,
-        };
-        if let Some(path) = recorder.save(snapshot, is_best)? {
-            self.trainer.note_checkpoint(path);
+        match &self.recorder {
+            Some(recorder) => recorder.sync(notes),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupt.is_set()
     }
 }
 
-/// The note in a checkpoint that holds the learning rate of the last step.
-pub(super) const RATE: &str = "rate";
 /// The note in a checkpoint that holds the SHA-256 of the teacher, if there is one.
 pub(super) const TEACHER: &str = "teacher";
 /// The note in a checkpoint that holds the number of processes, if there is more than one.
 pub(super) const RANKS: &str = "ranks";
 
 /// Adds advice to an out-of-memory error.
-pub(super) fn explain(error: effnet_train::Error) -> anyhow::Error {
-    let out_of_memory = error.is_out_of_memory();
-    let error = anyhow::Error::new(error);
-    if out_of_memory {
+fn explain(error: anyhow::Error) -> anyhow::Error {
+    let is_of_memory = error
+        .downcast_ref::<effnet_train::Error>()
+        .is_some_and(effnet_train::Error::is_out_of_memory);
+    if is_of_memory {
         error
             .context("out of memory; try a smaller --batch-size with --accumulate, or a smaller --image-size")
     } else {

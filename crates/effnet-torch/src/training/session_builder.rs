@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use effnet_train::Checkpointer;
+use effnet_train::data::FitData as _;
 use effnet_train::run::{EventWriter, Log, RunFolder};
+use effnet_train::{Checkpointer, Ending, Fit, FitOptions};
 use serde_json::Value;
 use tch::Device;
 
-use super::best::Best;
 use super::data::TrainingData;
 use super::datasets::{Datasets, UNREADABLE, Unreadable};
 use super::facts::{RUN, RunFacts, Start, describe_steps};
@@ -21,8 +21,8 @@ use super::networks::{Networks, trainer};
 use super::progress::TrainingProgress;
 use super::ranks::Ranks;
 use super::recorder::Recorder;
-use super::saved_run::{FREE, SavedRun, note};
-use super::session::{Ending, RANKS, RATE, Session, TEACHER};
+use super::saved_run::{FREE, SavedRun};
+use super::session::{RANKS, Session, TEACHER, Watcher};
 use super::start::{NewFolder, StartMode};
 use super::teacher::TeacherFile;
 use super::{batch_size, learning_rate, plan, samples};
@@ -121,35 +121,36 @@ impl<'a> SessionBuilder<'a> {
         let classes = data.classes().to_vec();
         let threads = self.threads;
         let mut session = self.new_session(data, networks, 0)?;
-        let start = Start::new(&session.trainer, threads, session.ranks.count());
-        session.progress.note(describe_steps(
-            &session.trainer,
-            &session.settings,
-            session.steps_per_epoch(),
-        ));
-        session.progress.note(start.describe());
+        let (trainer, ranks) = (session.fit.trainer(), session.watcher.ranks);
+        let start = Start::new(trainer, threads, ranks.count());
+        let notes = &session.watcher.progress;
+        let steps = session.fit.data().steps_per_epoch();
+        notes.note(describe_steps(trainer, &session.settings, steps));
+        notes.note(start.describe());
         let mut folder = None;
-        session.ranks.first(|| {
+        ranks.first(|| {
             folder = output.map(NewFolder::create).transpose()?;
             Ok(())
         })?;
         if let Some(folder) = folder {
-            session
-                .progress
-                .note(format!("run folder {}", folder.path().display()));
+            notes.note(format!("run folder {}", folder.path().display()));
             let title = title(&session.settings, &model, &classes);
             if let Some(test) = &range_test {
                 learning_rate::write_curve(&folder, &title, test)?;
             }
-            samples::write(&folder, &session.data, &session.settings)?;
-            let facts = RunFacts::new(&session.trainer, &session.settings, start);
+            samples::write(&folder, &session.data, session.fit.data())?;
+            let facts = RunFacts::new(trainer, &session.settings, start);
             folder.write_json(RUN, &facts)?;
             folder.write_classes(&classes)?;
             folder.write_json(UNREADABLE, &unreadable)?;
             folder.write_json(SPLIT_FILE, &recorded_split)?;
-            session.recorder = Some(Recorder {
-                log: Log::create(folder.log())?,
-                checkpointer: Checkpointer::new(folder.path(), metadata)?,
+            let config = serde_json::to_value(&session.settings)?;
+            let log = Log::create(folder.log())?;
+            session
+                .fit
+                .save_to(Checkpointer::new(folder.path(), metadata)?, config);
+            session.watcher.recorder = Some(Recorder {
+                log,
                 events: EventWriter::create(folder.path(), 0)?,
                 history: Vec::new(),
                 steps: Vec::new(),
@@ -159,10 +160,10 @@ impl<'a> SessionBuilder<'a> {
                 folder,
             });
         }
-        session.ranks.join(&mut session.trainer)?;
+        ranks.join(session.fit.trainer_mut())?;
         // From here on, the run can be resumed.
-        session.save(false)?;
-        if let Some(recorder) = &session.recorder {
+        session.fit.save(&mut session.watcher)?;
+        if let Some(recorder) = &session.watcher.recorder {
             recorder.folder.write_config(&session.settings)?;
         }
         Ok(Built::Session(Box::new(session)))
@@ -186,7 +187,7 @@ impl<'a> SessionBuilder<'a> {
     fn settled(&self, networks: Networks<'_>, data: &TrainingData) -> anyhow::Result<Settings> {
         let mut settings = self.settings.clone();
         batch_size::settle(&mut settings, networks, data, self.device, self.printer)?;
-        let steps = u64::from(settings.epochs) * data.steps_per_epoch(&settings);
+        let steps = u64::from(settings.epochs) * data.steps_per_epoch(&settings)?;
         if settings.bn_momentum == Auto::Auto {
             settings.bn_momentum = Auto::Value(networks.model.batch_norm_momentum(steps));
         }
@@ -228,13 +229,13 @@ impl<'a> SessionBuilder<'a> {
         };
         let threads = self.threads;
         let mut session = self.new_session(data, networks, step)?;
-        session.best = Best::from_notes(&notes);
-        session.rate = note(&notes, RATE)?;
-        if let Some(saved) = &saved {
-            session.trainer.restore(&saved.snapshot.trainer)?;
+        let ranks = session.watcher.ranks;
+        match &saved {
+            Some(saved) => session.fit.restore(&saved.snapshot)?,
+            None => session.fit.restore_notes(&notes)?,
         }
-        if let Some(ending) = session.ranks.first(|| Ok(session.ending()))? {
-            session.progress.finish();
+        if let Some(ending) = ranks.first(|| Ok(session.fit.ending()))? {
+            session.watcher.progress.finish();
             return Ok(Built::Ended(Box::new(Ended {
                 ending,
                 settings: session.settings,
@@ -242,20 +243,21 @@ impl<'a> SessionBuilder<'a> {
             })));
         }
         if let Some(saved) = saved {
-            let start = Start::new(&session.trainer, threads, session.ranks.count());
-            session.progress.note(saved.describe(&session));
-            session.progress.note(start.describe());
-            let facts = RunFacts::new(&session.trainer, &session.settings, start);
-            let epochs = session.trainer.position().epoch;
-            let facts = RunFacts::resume(&saved.folder, epochs, facts)?;
-            let title = title(&session.settings, &model, session.data.classes());
-            let recorder = saved.recorder(title, session.data.classes().len(), facts)?;
-            if let Some(path) = recorder.checkpointer.last_good() {
-                session.trainer.note_checkpoint(path);
-            }
-            session.recorder = Some(recorder);
+            let trainer = session.fit.trainer();
+            let start = Start::new(trainer, threads, ranks.count());
+            let notes = &session.watcher.progress;
+            notes.note(saved.describe(&session));
+            notes.note(start.describe());
+            let facts = RunFacts::new(trainer, &session.settings, start);
+            let facts = RunFacts::resume(&saved.folder, trainer.position().epoch, facts)?;
+            let classes = session.data.classes();
+            let title = title(&session.settings, &model, classes);
+            let (recorder, checkpointer) = saved.recorder(title, classes.len(), facts)?;
+            let config = serde_json::to_value(&session.settings)?;
+            session.fit.save_to(checkpointer, config);
+            session.watcher.recorder = Some(recorder);
         }
-        session.ranks.join(&mut session.trainer)?;
+        ranks.join(session.fit.trainer_mut())?;
         Ok(Built::Session(Box::new(session)))
     }
 
@@ -328,19 +330,27 @@ impl<'a> SessionBuilder<'a> {
         networks: Networks<'_>,
         step: u64,
     ) -> anyhow::Result<Session<'a>> {
-        let trainer = trainer(&self.settings, &data, networks, self.device)?;
-        Ok(Session {
+        let settings = self.settings;
+        let trainer = trainer(&settings, &data, networks, self.device)?;
+        let watcher = Watcher {
             progress: TrainingProgress::new(self.printer, self.device, trainer.total_steps(), step),
-            settings: self.settings,
             interrupt: self.interrupt,
             ranks: self.ranks,
             recorder: None,
-            best: None,
             confusion: None,
-            rate: 0.0,
             teacher: networks.teacher.map(|teacher| teacher.sha256.clone()),
+            classes: data.classes().to_vec(),
+            epochs: settings.epochs,
+            log_steps: settings.log_steps,
+        };
+        let options = FitOptions::default()
+            .with_patience(u64::from(settings.patience))
+            .with_save_steps(u64::from(settings.save_steps));
+        Ok(Session {
+            fit: Fit::new(trainer, data.batches(&settings)?, options),
+            settings,
             data,
-            trainer,
+            watcher,
         })
     }
 }

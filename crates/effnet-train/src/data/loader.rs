@@ -15,6 +15,8 @@ use tch::Tensor;
 
 use rows::{Buffers, Rows, Task};
 
+use crate::{Batch, Targets};
+
 /// Options of a [`Loader`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -153,20 +155,8 @@ impl LoaderOptions {
     }
 }
 
-/// Preprocessed images with their labels.
-#[derive(Debug)]
-pub struct Batch {
-    /// The images, `[N, 3, image_size, image_size]`, as 32-bit floats on the CPU.
-    pub images: Tensor,
-    /// The labels, `[N]`, as 64-bit integers on the CPU.
-    pub labels: Tensor,
-    /// The indices of the images in the data set.
-    pub indices: Vec<usize>,
-    /// The number of the batch in its epoch, counting from 0. To resume after it, start from `number + 1`.
-    pub number: usize,
-}
-
-/// Yields the batches of a data set, epoch by epoch.
+/// Yields the batches of a data set, epoch by epoch: images `[N, 3, image_size, image_size]`, as 32-bit floats on
+/// the CPU, and their classes.
 ///
 /// The order and augmentation of an epoch are derived from the seed, the number of the epoch and the image.
 /// Batches are bit-identical for any number of workers, even if an epoch is started in the middle.
@@ -193,8 +183,12 @@ pub struct Batch {
 pub struct Loader {
     dataset: Arc<dyn Dataset>,
     transform: Arc<dyn Transform>,
+    targets: Option<Arc<MakeTargets>>,
     options: LoaderOptions,
 }
+
+/// Returns the targets of the images with these indices.
+type MakeTargets = dyn Fn(&[usize]) -> Result<Targets, BoxError> + Send + Sync;
 
 impl Loader {
     /// Creates a loader, which does not decode anything before [`epoch`](Self::epoch) is called.
@@ -214,13 +208,30 @@ impl Loader {
         Ok(Self {
             dataset,
             transform: Arc::new(transform),
+            targets: None,
             options,
         })
+    }
+
+    /// Yields batches with these targets instead of the classes of the data set: several labels per image, or values to
+    /// predict. `targets` is called with the indices of the images of each batch.
+    #[must_use]
+    pub fn with_targets(
+        mut self,
+        targets: impl Fn(&[usize]) -> Result<Targets, BoxError> + Send + Sync + 'static,
+    ) -> Self {
+        self.targets = Some(Arc::new(targets));
+        self
     }
 
     /// The data set.
     pub fn dataset(&self) -> &Arc<dyn Dataset> {
         &self.dataset
+    }
+
+    /// The options.
+    pub fn options(&self) -> &LoaderOptions {
+        &self.options
     }
 
     /// Returns the number of batches per epoch, which is the same in all processes.
@@ -270,6 +281,7 @@ impl Loader {
             window,
             buffers,
             dataset: Arc::clone(&self.dataset),
+            targets: self.targets.clone(),
             indices,
             plan,
             next: first,
@@ -305,6 +317,7 @@ pub struct Epoch {
     window: DecodeWindow<Task, ()>,
     buffers: Arc<Buffers>,
     dataset: Arc<dyn Dataset>,
+    targets: Option<Arc<MakeTargets>>,
     indices: Arc<[usize]>,
     plan: EpochPlan,
     /// The number of the next batch.
@@ -385,16 +398,21 @@ impl Epoch {
                 .map_err(refused)?;
             indices = kept.into_iter().map(|row| indices[row]).collect();
         }
-        let labels: Vec<i64> = indices
-            .iter()
-            .map(|index| self.dataset.label(*index) as i64)
-            .collect();
         Ok(Some(Batch {
             images,
-            labels: Tensor::f_from_slice(&labels).map_err(refused)?,
+            targets: self.targets_of(&indices)?,
             indices,
             number: filled.number,
         }))
+    }
+
+    fn targets_of(&self, indices: &[usize]) -> Result<Targets, DataError> {
+        if let Some(targets) = &self.targets {
+            return targets(indices).map_err(DataError::Batch);
+        }
+        let label = |index: &usize| self.dataset.label(*index) as i64;
+        let labels: Vec<i64> = indices.iter().map(label).collect();
+        Ok(Targets::Classes(Tensor::f_from_slice(&labels).map_err(refused)?))
     }
 
     /// Ends the epoch, and returns an error if none of its images was readable.

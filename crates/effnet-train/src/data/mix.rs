@@ -6,7 +6,7 @@ use rand::{Rng, RngExt as _};
 use rand_distr::{Beta, Distribution as _};
 use tch::{Kind, Tensor};
 
-use crate::Error;
+use crate::{Batch, Error, Targets};
 
 /// Mixes each image of a batch, and its label, with its counterpart in the reversed batch: the first with the
 /// last, and so on.
@@ -167,33 +167,29 @@ impl Mixup {
         Ok(Mixing::cutmix(lambda, center, height, width))
     }
 
+    /// Mixes a batch of images `[N, 3, H, W]`. Classes become [probabilities](Targets::Probabilities).
+    ///
+    /// # Errors
+    /// The errors of [`apply`](Self::apply).
+    pub fn apply_to_batch(&self, mixing: Mixing, mut batch: Batch) -> Result<Batch, Error> {
+        let lambda;
+        (batch.images, lambda) = mix_images(mixing, batch.images)?;
+        batch.targets = match &batch.targets {
+            Targets::Classes(labels) => Targets::Probabilities(blend(&self.targets(labels)?, lambda)?),
+            Targets::Probabilities(values) => Targets::Probabilities(blend(values, lambda)?),
+            Targets::Values(values) => Targets::Values(blend(values, lambda)?),
+        };
+        Ok(batch)
+    }
+
     /// Mixes `images` `[N, 3, H, W]` and their `labels` `[N]`. Returns the images and soft targets `[N, classes]`,
     /// as 32-bit floats on the same device.
     ///
     /// # Errors
     /// [`Error::Torch`], for example for a label that is not below `classes`.
     pub fn apply(&self, mixing: Mixing, images: Tensor, labels: &Tensor) -> Result<(Tensor, Tensor), Error> {
-        let mut images = images;
-        let lambda = match mixing {
-            Mixing::Nothing => 1.0,
-            Mixing::Mixup { lambda } => {
-                let opposite = images.f_flip([0])?.f_mul_scalar_(1.0 - lambda)?;
-                images = images.f_mul_scalar_(lambda)?.f_add_(&opposite)?;
-                lambda
-            }
-            Mixing::Cutmix { area } => {
-                let rows = images.f_narrow(2, area.top as i64, area.height as i64)?;
-                let mut part = rows.f_narrow(3, area.left as i64, area.width as i64)?;
-                part.f_copy_(&part.f_flip([0])?)?;
-                let (height, width) = (images.size()[2], images.size()[3]);
-                // Clipping at the border may have changed the area.
-                1.0 - (area.height * area.width) as f64 / (height * width) as f64
-            }
-        };
-        let targets = self.targets(labels)?;
-        let opposite = targets.f_flip([0])?.f_mul_scalar_(1.0 - lambda)?;
-        let targets = targets.f_mul_scalar(lambda)?.f_add_(&opposite)?;
-        Ok((images, targets))
+        let (images, lambda) = mix_images(mixing, images)?;
+        Ok((images, blend(&self.targets(labels)?, lambda)?))
     }
 
     /// Returns smoothed one-hot labels, `[N, classes]`.
@@ -208,4 +204,31 @@ impl Mixup {
         let mut targets = full(self.classes, other)?;
         Ok(targets.f_scatter_(1, &labels.f_unsqueeze(1)?, &full(1, own)?)?)
     }
+}
+
+/// Mixes images in place. Returns them with the share of each image that is its own.
+fn mix_images(mixing: Mixing, mut images: Tensor) -> Result<(Tensor, f64), Error> {
+    let lambda = match mixing {
+        Mixing::Nothing => 1.0,
+        Mixing::Mixup { lambda } => {
+            let opposite = images.f_flip([0])?.f_mul_scalar_(1.0 - lambda)?;
+            images = images.f_mul_scalar_(lambda)?.f_add_(&opposite)?;
+            lambda
+        }
+        Mixing::Cutmix { area } => {
+            let rows = images.f_narrow(2, area.top as i64, area.height as i64)?;
+            let mut part = rows.f_narrow(3, area.left as i64, area.width as i64)?;
+            part.f_copy_(&part.f_flip([0])?)?;
+            let (height, width) = (images.size()[2], images.size()[3]);
+            // Clipping at the border may have changed the area.
+            1.0 - (area.height * area.width) as f64 / (height * width) as f64
+        }
+    };
+    Ok((images, lambda))
+}
+
+/// Mixes targets `[N, outputs]` with those of the reversed batch.
+fn blend(targets: &Tensor, lambda: f64) -> Result<Tensor, Error> {
+    let opposite = targets.f_flip([0])?.f_mul_scalar_(1.0 - lambda)?;
+    Ok(targets.f_mul_scalar(lambda)?.f_add_(&opposite)?)
 }

@@ -4,6 +4,8 @@ use effnet_data::metrics::Summary;
 use effnet_data::{Curve, Panel};
 use serde::{Deserialize, Serialize};
 
+use crate::Score;
+
 /// One line of `log.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "lowercase")]
@@ -43,27 +45,22 @@ pub struct EpochRecord {
     pub validation: Option<Summary>,
 }
 
-impl EpochRecord {
-    /// Whether this epoch is better than one with these validation results, which is the one rule for the best epoch:
-    /// the highest top-1 accuracy; of equal ones, the lowest loss; of those, the first. Without validation, the latest
-    /// epoch is the best.
-    pub fn is_better_than(&self, top1: f64, loss: f64) -> bool {
-        self.validation
-            .is_none_or(|own| own.top1 > top1 || (own.top1 == top1 && own.loss < loss))
-    }
-}
-
-/// The best of `epochs`, by the rule of [`EpochRecord::is_better_than`].
+/// The best of `epochs`: the one with the best [`Score`]; of equal ones, the first. Without validation, the latest epoch
+/// is the best.
 pub fn best_epoch(epochs: &[EpochRecord]) -> Option<&EpochRecord> {
-    epochs.iter().reduce(|best, epoch| {
-        let of_best = best.validation.as_ref();
-        let (top1, loss) = of_best.map_or((f64::NEG_INFINITY, f64::INFINITY), |best| (best.top1, best.loss));
-        if epoch.is_better_than(top1, loss) {
-            epoch
-        } else {
-            best
-        }
-    })
+    let score = |epoch: &EpochRecord| {
+        let summary = epoch.validation?;
+        Some(Score {
+            value: summary.top1,
+            loss: summary.loss,
+        })
+    };
+    epochs
+        .iter()
+        .reduce(|best, epoch| match (score(epoch), score(best)) {
+            (Some(own), Some(other)) if !own.is_better_than(other) => best,
+            _ => epoch,
+        })
 }
 
 /// Loss, accuracy and learning rate over the epochs of a run with this number of classes. `steps` are its step records;

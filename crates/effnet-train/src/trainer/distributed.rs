@@ -11,7 +11,7 @@ use torch_c10d::ProcessGroup;
 use super::{Position, RunningLoss, Trainer};
 use crate::agreement::agree;
 use crate::data_parallel::{DataParallel, follow_first};
-use crate::{Ema, Error, GradScaler};
+use crate::{Ema, Error, GradScaler, Network};
 
 /// The state of a trainer other than tensors.
 #[derive(Serialize, Deserialize)]
@@ -23,7 +23,7 @@ struct Progress {
     average_updates: u64,
 }
 
-impl Trainer {
+impl<N: Network> Trainer<N> {
     /// Joins `group`, to train together with its other ranks: from now on, a [`step`](Self::step) uses the batches
     /// of all ranks together. All ranks must call this with the same network, options and phases. They take
     /// weights, EMA, optimizer state and position from rank 0.
@@ -49,7 +49,7 @@ impl Trainer {
         agree(group, &self.facts(sync_batch_norm))?;
         self.follow(group)?;
         let parallel = DataParallel::new(group, sync_batch_norm, &self.network)?;
-        self.network.set_batch_norm_group(parallel.batch_norm_group());
+        self.network.set_batch_norm_group(parallel.batch_norm_group())?;
         self.parallel = Some(parallel);
         Ok(())
     }
@@ -67,14 +67,13 @@ impl Trainer {
             (name, tensor.size()).hash(&mut hasher);
             values += tensor.numel();
         }
-        let config = self.network.config();
         let fact = |name: &str, value: String| (name.to_owned(), value);
         BTreeMap::from([
             fact(
                 "the network",
                 format!("{values} values, layout {:016x}", hasher.finish()),
             ),
-            fact("its configuration", format!("{config:?}")),
+            fact("its configuration", self.network.settings()),
             fact("precision", self.options.precision.name().to_owned()),
             fact("loss", format!("{:?}", self.options.loss)),
             fact("clip_norm", format!("{:?}", self.options.clip_norm)),

@@ -1,6 +1,8 @@
 //! The options of a trainer.
 
-use crate::{CrossEntropy, Distillation, EmaOptions, OptimizerKind, ParamGroupOptions, Precision, Schedule};
+use crate::{
+    CrossEntropy, Distillation, EmaOptions, Loss, OptimizerKind, ParamGroupOptions, Precision, Schedule,
+};
 
 /// A phase of a training run, with one optimizer and one schedule. The phase is as long as the schedule.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -14,11 +16,11 @@ pub struct Phase {
 }
 
 /// Options shared by all phases.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct TrainerOptions {
-    /// The loss.
-    pub loss: CrossEntropy,
+    /// The loss. By default, the cross-entropy.
+    pub loss: Box<dyn Loss>,
     /// A teacher to distill from, in addition to the targets.
     pub distillation: Option<Distillation>,
     /// The precision of steps and evaluations.
@@ -32,11 +34,25 @@ pub struct TrainerOptions {
     pub seed: u64,
 }
 
+impl Default for TrainerOptions {
+    /// Returns cross-entropy in 32-bit floats, without distillation, clipping and EMA.
+    fn default() -> Self {
+        Self {
+            loss: Box::new(CrossEntropy::default()),
+            distillation: None,
+            precision: Precision::default(),
+            clip_norm: None,
+            ema: None,
+            seed: 0,
+        }
+    }
+}
+
 impl TrainerOptions {
     /// Sets [`loss`](Self::loss).
     #[must_use]
-    pub fn with_loss(mut self, loss: CrossEntropy) -> Self {
-        self.loss = loss;
+    pub fn with_loss(mut self, loss: impl Loss + 'static) -> Self {
+        self.loss = Box::new(loss);
         self
     }
 

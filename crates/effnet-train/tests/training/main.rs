@@ -5,9 +5,11 @@
 mod average;
 mod checkpoints;
 mod disks;
+mod fit;
 mod groups;
 mod kill;
 mod loss;
+mod modules;
 mod optimizer;
 mod precision;
 mod range_test;
@@ -76,10 +78,10 @@ fn batch(number: usize, count: usize) -> Batch {
         }
     }
     let classes: Vec<i64> = (0..count as i64).map(|image| image % 4).collect();
-    Batch {
-        images: Tensor::from_slice(&values).view([count as i64, 3, 32, 32]),
-        targets: Targets::Classes(Tensor::from_slice(&classes)),
-    }
+    Batch::new(
+        Tensor::from_slice(&values).view([count as i64, 3, 32, 32]),
+        Targets::Classes(Tensor::from_slice(&classes)),
+    )
 }
 
 /// One phase at a constant learning rate.

@@ -69,9 +69,9 @@ fn a_step_in_parts_is_a_step_on_the_whole() {
             let _ = tch::no_grad(|| trainer.network().forward(&all.images, true)).unwrap();
         }
     }
-    let part = |from: i64, count: i64| Batch {
-        images: all.images.narrow(0, from, count),
-        targets: Targets::Classes(all.targets.tensor().narrow(0, from, count)),
+    let part = |from: i64, count: i64| {
+        let classes = all.targets.tensor().narrow(0, from, count);
+        Batch::new(all.images.narrow(0, from, count), Targets::Classes(classes))
     };
     let one = whole.step(std::slice::from_ref(&all)).unwrap();
     let two = parts.step(&[part(0, 5), part(5, 7)]).unwrap();

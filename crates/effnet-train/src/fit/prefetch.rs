@@ -5,16 +5,14 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-use anyhow::{Context, anyhow};
-use effnet_train::Batch;
 use libtorch_ext::CopyStream;
 
-use super::data::Steps;
+use crate::{Batch, Error};
 
-type Parts = anyhow::Result<Vec<Batch>>;
+type Parts = Result<Vec<Batch>, Error>;
 
-/// The steps of an epoch, with their images on the device. A thread mixes and uploads them; it prepares one
-/// step while at most one finished step waits.
+/// The steps of an epoch, with their images on the device. A thread mixes and uploads them; it prepares one step while
+/// at most one finished step waits.
 pub(super) struct Uploads {
     /// `None` once dropped.
     ready: Option<Receiver<Parts>>,
@@ -22,12 +20,15 @@ pub(super) struct Uploads {
 }
 
 impl Uploads {
-    pub(super) fn start(steps: Steps, device: usize) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        steps: impl Iterator<Item = Parts> + Send + 'static,
+        device: usize,
+    ) -> Result<Self, Error> {
         let stream = CopyStream::new(device)?;
         Self::ahead(steps.map(move |parts| parts?.into_iter().map(|part| upload(&stream, part)).collect()))
     }
 
-    fn ahead(steps: impl Iterator<Item = Parts> + Send + 'static) -> anyhow::Result<Self> {
+    fn ahead(steps: impl Iterator<Item = Parts> + Send + 'static) -> Result<Self, Error> {
         let (sender, ready) = sync_channel(1);
         let thread = Builder::new().name("effnet-upload".to_owned()).spawn(move || {
             for parts in steps {
@@ -38,16 +39,14 @@ impl Uploads {
         });
         Ok(Self {
             ready: Some(ready),
-            thread: Some(thread.context("cannot start the upload thread")?),
+            thread: Some(thread.map_err(Error::Thread)?),
         })
     }
 }
 
-fn upload(stream: &CopyStream, part: Batch) -> anyhow::Result<Batch> {
-    Ok(Batch {
-        images: stream.upload(&part.images)?,
-        targets: part.targets,
-    })
+fn upload(stream: &CopyStream, mut part: Batch) -> Result<Batch, Error> {
+    part.images = stream.upload(&part.images)?;
+    Ok(part)
 }
 
 impl Iterator for Uploads {
@@ -60,7 +59,7 @@ impl Iterator for Uploads {
         // The thread ended after the last step, or because of a panic. After a panic, the epoch must not look
         // complete.
         let ended = self.thread.take()?.join();
-        ended.is_err().then(|| Err(anyhow!("the upload thread panicked")))
+        ended.is_err().then(|| Err(Error::Panicked))
     }
 }
 
@@ -79,8 +78,6 @@ impl Drop for Uploads {
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use anyhow::ensure;
 
     use super::*;
 
@@ -105,8 +102,11 @@ mod tests {
     #[test]
     fn an_error_arrives_after_the_steps_before_it() {
         let failing = (0..3).map(|index| -> Parts {
-            ensure!(index < 2, "unreadable");
-            Ok(Vec::new())
+            if index < 2 {
+                Ok(Vec::new())
+            } else {
+                Err(Error::Panicked)
+            }
         });
         let arrived: Vec<_> = Uploads::ahead(failing)
             .unwrap()

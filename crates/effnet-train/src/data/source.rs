@@ -1,0 +1,45 @@
+//! [`FitData`]: what [`fit`](crate::fit) trains on and validates with.
+
+use effnet_data::Unreadable;
+
+use crate::{Batch, Error, Measure};
+
+/// The training and validation data of a training run.
+///
+/// [`ImageBatches`](super::ImageBatches) reads both from data sets of images.
+pub trait FitData {
+    /// The steps of an epoch, each with the batches whose gradients it accumulates.
+    type Steps: Iterator<Item = Result<Vec<Batch>, Error>> + Send + 'static;
+    /// The validation batches.
+    type Validation: Iterator<Item = Result<Batch, Error>>;
+    /// The validation metrics.
+    type Metrics: Measure;
+
+    /// The number of steps per epoch, at least 1 and the same in all processes that train together.
+    fn steps_per_epoch(&self) -> u64;
+
+    /// Returns the steps of an epoch, counting from 0, from step number `first` on. They must be the same each time, so
+    /// that a resumed run equals an uninterrupted one.
+    ///
+    /// # Errors
+    /// [`Error::Data`].
+    fn steps(&self, epoch: u64, first: u64) -> Result<Self::Steps, Error>;
+
+    /// The number of validation batches of a process, for progress bars; 0 without validation.
+    fn validation_batches(&self) -> u64;
+
+    /// Returns this process's validation batches; `None` if it has none.
+    ///
+    /// # Errors
+    /// [`Error::Data`].
+    fn validation(&self) -> Result<Option<Self::Validation>, Error>;
+
+    /// Returns metrics without any images.
+    fn metrics(&self) -> Self::Metrics;
+
+    /// Returns the images that `validation` has skipped because they cannot be read.
+    fn unreadable<'v>(&self, validation: &'v Self::Validation) -> &'v [Unreadable] {
+        let _ = validation;
+        &[]
+    }
+}
