@@ -28,7 +28,8 @@ pub use thumbnail::thumbnail_png;
 const NEIGHBORS: usize = 10;
 
 /// The part of a data set to which an image belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Part {
     /// The training images.
     Train,
@@ -41,15 +42,6 @@ pub enum Part {
 impl Part {
     /// All parts, in the order in which they are listed.
     pub const ALL: [Self; 3] = [Self::Train, Self::Val, Self::Test];
-
-    /// Returns its short name: `train`, `val` or `test`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Val => "val",
-            Self::Test => "test",
-        }
-    }
 }
 
 /// An image that could be read.

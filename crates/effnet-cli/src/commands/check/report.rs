@@ -31,7 +31,6 @@ pub(super) struct Report<'a> {
 /// A part of the data set with its number of images.
 #[derive(Serialize)]
 pub(super) struct Split<'a> {
-    #[serde(serialize_with = "as_name")]
     pub(super) part: Part,
     /// The folder or rows: `train/`, `split = test`. `None` if the data set is not split.
     pub(super) name: Option<&'a str>,
@@ -64,7 +63,6 @@ impl Class<'_> {
 #[derive(Serialize)]
 pub(super) struct Unreadable {
     pub(super) image: String,
-    #[serde(serialize_with = "as_name")]
     part: Part,
     kind: FailureKind,
     pub(super) reason: String,
@@ -85,7 +83,6 @@ impl Unreadable {
 #[derive(Serialize)]
 pub(super) struct Labelled<'a> {
     pub(super) image: String,
-    #[serde(serialize_with = "as_name")]
     pub(super) part: Part,
     pub(super) label: &'a str,
     /// The position of the image among those that were read.
@@ -124,10 +121,6 @@ pub(super) struct Odd<'a> {
     pub(super) width: usize,
     pub(super) height: usize,
     pub(super) oddity: &'static str,
-}
-
-fn as_name<S: serde::Serializer>(part: &Part, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(part.name())
 }
 
 impl<'a> Report<'a> {

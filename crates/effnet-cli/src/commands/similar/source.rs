@@ -26,9 +26,9 @@ pub(super) struct Source {
 }
 
 enum State {
-    Ready(FeatureIndex),
+    Ready(Box<FeatureIndex>),
     /// The features of images of the folder are being computed.
-    Incomplete(Update),
+    Incomplete(Box<Update>),
 }
 
 impl Source {
@@ -53,7 +53,7 @@ impl Source {
             let source = Self {
                 path: index.clone(),
                 folder: None,
-                state: State::Ready(opened.context("--index")?),
+                state: State::Ready(Box::new(opened.context("--index")?)),
             };
             return Ok((source, Vec::new()));
         }
@@ -65,7 +65,7 @@ impl Source {
             kept(&path, network)?
         };
         let (state, images) = match old {
-            Some(old) if old.source().listing == listing.digest => (State::Ready(old), Vec::new()),
+            Some(old) if old.source().listing == listing.digest => (State::Ready(Box::new(old)), Vec::new()),
             old => {
                 let network = network
                     .clone()
@@ -76,7 +76,7 @@ impl Source {
                 )?;
                 let (update, images) = Update::new(file, old, listing);
                 update.announce(&path, images.len(), printer);
-                (State::Incomplete(update), images)
+                (State::Incomplete(Box::new(update)), images)
             }
         };
         let folder = Some(index.clone());
@@ -109,7 +109,7 @@ impl Source {
         file.commit()?;
         let count = counted(tally.done, "image");
         printer.note(format!("index of {count} -> {}", self.path.display()));
-        let state = State::Ready(FeatureIndex::open(&self.path)?);
+        let state = State::Ready(Box::new(FeatureIndex::open(&self.path)?));
         Ok(Self { state, ..self })
     }
 

@@ -141,7 +141,7 @@ impl Update {
 
     /// Adds the features of the next computed image, after the kept rows before it.
     pub(super) fn push(&mut self, name: &str, features: Result<&[f32], &Failure>) -> anyhow::Result<()> {
-        let file = self.keep()?.flatten();
+        let file = self.keep()?;
         self.file.push_file(name, file, features)
     }
 
@@ -152,7 +152,7 @@ impl Update {
     }
 
     /// Copies rows of the old index up to the next image to compute, and returns the state of its file.
-    fn keep(&mut self) -> anyhow::Result<Option<Option<FileStamp>>> {
+    fn keep(&mut self) -> anyhow::Result<Option<FileStamp>> {
         for step in self.steps.by_ref() {
             match (step, &mut self.old) {
                 (Step::Keep(row), Some(old)) => {
@@ -161,7 +161,7 @@ impl Update {
                     let features = old.row(row).context("--index: pass --rebuild to make it again")?;
                     self.file.push_file(&name, file, Ok(features))?;
                 }
-                (Step::Compute(file), _) => return Ok(Some(file)),
+                (Step::Compute(file), _) => return Ok(file),
                 // Without an old index, no row is kept.
                 (Step::Keep(_), None) => {}
             }
