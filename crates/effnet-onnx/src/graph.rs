@@ -1,7 +1,8 @@
 //! The messages of an ONNX graph: values, nodes and initializers.
 //!
-//! Field numbers and constants are those of `onnx.proto`. A node and its output have the same name, which ONNX allows,
-//! so that what a viewer or a profiler shows is the name of a layer.
+//! Field numbers and constants are those of `onnx.proto`. A value has the name of a layer, and the node that computes it
+//! that name and its operator: `_conv_stem` and `_conv_stem/Conv`. ONNX would allow the same name for both, but RTen has one
+//! name space for them.
 
 use std::borrow::Cow;
 
@@ -144,7 +145,7 @@ impl<'a> Graph<'a> {
             .iter()
             .fold(Message::default(), |message, input| message.text(1, input))
             .text(2, &name)
-            .text(3, &name)
+            .text(3, &format!("{name}/{operator}"))
             .text(4, operator)
             .messages(
                 5,

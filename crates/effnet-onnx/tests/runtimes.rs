@@ -8,9 +8,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use effnet::{LoadOptions, ModelFile, ModelOptions, Parameters, Profile, Weights, WeightsContent};
+use effnet::{
+    Backend as _, Engine, EngineOptions, Images, LoadOptions, ModelFile, ModelOptions, Parameters, Precision,
+    Profile, Weights, WeightsContent,
+};
 use effnet_image::{EvalTransform, Interpolation, ResizeMode};
 use effnet_onnx::{ExportInput, ExportOptions, ExportOutput};
+use rten_tensor::NdTensorView;
+use rten_tensor::prelude::*;
 use serde_json::{Value, json};
 use test_support::{interpreter_with, skip};
 
@@ -195,6 +200,58 @@ fn runtimes_compute_the_logits_of_every_package_at_every_size() {
         }
     }
     bench.run();
+}
+
+/// Images of waves, which differ in direction and length.
+fn waves([count, channels, height, width]: [usize; 4]) -> Vec<f32> {
+    let planes = (0..count * channels).map(|plane| plane as f32);
+    let pixels = planes.flat_map(|plane| {
+        let places = (0..height * width).map(move |place| ((place / width) as f32, (place % width) as f32));
+        places.map(move |(y, x)| (0.05 * plane * y + 0.3 * x).sin() + (0.7 * y - 0.02 * plane * x).cos())
+    });
+    pixels.collect()
+}
+
+/// Runs a file in RTen, a runtime in Rust.
+fn run_in_rten(path: &Path, pixels: &[f32], shape: [usize; 4]) -> Vec<f32> {
+    let model = rten::Model::load_file(path).unwrap();
+    let images = NdTensorView::from_data(shape, pixels);
+    let logits = model.run_one(images.into(), None).unwrap();
+    logits.into_tensor::<f32>().unwrap().to_vec()
+}
+
+#[test]
+fn a_runtime_in_rust_computes_the_logits_of_the_engine() {
+    let cases = ["timm:b0", "lukemelas:lite0", "torchvision:v2-s"];
+    let Some(bench) = Bench::new("a_runtime_in_rust_computes_the_logits_of_the_engine", &cases) else {
+        return;
+    };
+    for case in cases {
+        let parameters = bench.parameters(case);
+        let options = EngineOptions::default()
+            .with_precision(Precision::Fp32)
+            .with_threads(1);
+        let engine = Engine::new(&parameters, options).unwrap();
+        bench.export("any.onnx", &plain(), &parameters);
+        for (size, count) in [([65, 65], 1), ([96, 71], 3)] {
+            bench.export("fixed.onnx", &fixed(size), &parameters);
+            let shape = [count, 3, size[0], size[1]];
+            let pixels = waves(shape);
+            let expected = engine.run(Images::new(&pixels, shape).unwrap()).unwrap();
+            let largest = expected
+                .values()
+                .iter()
+                .fold(0.0_f32, |most, value| most.max(value.abs()));
+            for file in ["any.onnx", "fixed.onnx"] {
+                let found = run_in_rten(&bench.folder.path().join(file), &pixels, shape);
+                assert_eq!(found.len(), expected.values().len());
+                let differences = found.iter().zip(expected.values()).map(|(a, b)| (a - b).abs());
+                let worst = differences.fold(0.0, f32::max) / largest;
+                eprintln!("{case} {file} {shape:?}: {worst:.1e}");
+                assert!(worst < 1e-4, "{case} {file} {shape:?}: {worst}");
+            }
+        }
+    }
 }
 
 #[test]
