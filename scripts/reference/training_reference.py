@@ -3,9 +3,11 @@
 import torch
 from efficientnet_pytorch import EfficientNet
 from safetensors.torch import save_file
+from timm.loss import AsymmetricLossMultiLabel
 from timm.optim.rmsprop_tf import RMSpropTF
 from timm.utils import ModelEmaV2, ModelEmaV3
 from torch.nn import functional
+from torchvision.ops import sigmoid_focal_loss
 
 import network_models as models
 
@@ -28,9 +30,27 @@ OPTIMIZERS = {
     "rmsprop": lambda groups, lr: RMSpropTF(groups, lr=lr, alpha=0.9, momentum=0.9, eps=1e-3),
 }
 AVERAGES = {"v2": ModelEmaV2, "v3": ModelEmaV3}
+# Losses of several labels per image (1 or 0), and of regression.
+LOSSES = {
+    "bce": lambda outputs, targets: functional.binary_cross_entropy_with_logits(
+        outputs, targets, pos_weight=torch.linspace(0.5, 5, targets.shape[1])),
+    "focal": lambda outputs, targets: sigmoid_focal_loss(outputs, targets, reduction="mean"),
+    "asymmetric": AsymmetricLossMultiLabel(reduction="mean"),
+    "squared": functional.mse_loss,
+    "huber": lambda outputs, targets: functional.huber_loss(outputs, targets, delta=0.5),
+}
 
 
-def train(folder, optimizer, lr, weight_decay, steps, batch, size, overrides, clip=None, smoothing=0.0, average=None):
+def values(name, images, outputs):
+    """Targets for a loss of LOSSES."""
+    generator = torch.Generator().manual_seed(6)
+    if name in ("squared", "huber"):
+        return torch.randn(images, outputs, generator=generator)
+    return (torch.rand(images, outputs, generator=generator) < 0.3).float()
+
+
+def train(folder, optimizer, lr, weight_decay, steps, batch, size, overrides, clip=None, smoothing=0.0, average=None,
+          loss=None):
     """Trains on fixed images; writes the weights before, the images, the losses, the weights after and their
     moving average."""
     torch.manual_seed(4)
@@ -44,21 +64,25 @@ def train(folder, optimizer, lr, weight_decay, steps, batch, size, overrides, cl
     torch.save(network.state_dict(), f"{folder}/start.pth")
     classes = network._fc.out_features
     images = models.smooth_images(2 * batch, 3, *size, seed=5)
-    labels = torch.arange(2 * batch) * 7 % classes
+    labels = values(loss, 2 * batch, classes) if loss else torch.arange(2 * batch) * 7 % classes
     ema = AVERAGES[average](network, decay=0.9) if average else None
     optimizer = OPTIMIZERS[optimizer](groups(network, weight_decay), lr)
     losses = []
     for step in range(steps):
         part = slice(step % 2 * batch, (step % 2 + 1) * batch)
         optimizer.zero_grad()
-        loss = functional.cross_entropy(network(images[part]), labels[part], label_smoothing=smoothing)
-        loss.backward()
+        outputs = network(images[part])
+        if loss:
+            found = LOSSES[loss](outputs, labels[part])
+        else:
+            found = functional.cross_entropy(outputs, labels[part], label_smoothing=smoothing)
+        found.backward()
         if clip:
             torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
         optimizer.step()
         if ema:
             ema.update(network)
-        losses.append(loss.item())
+        losses.append(found.item())
     expected = {"images": images, "labels": labels, "losses": torch.tensor(losses, dtype=torch.float64).float()}
     expected |= {f"after.{name}": tensor for name, tensor in network.state_dict().items()}
     if ema:

@@ -1,14 +1,11 @@
-//! Confusion matrices as PNG plots and CSV tables.
+//! Confusion matrices as PNG plots.
 
 mod blocks;
 mod cells;
 
-use std::io;
-use std::path::Path;
-
+use crate::PlotError;
 use crate::drawing::{Canvas, FAINT, INK, Label, grouped, percentage, shortened, width_of};
 use crate::metrics::{Confusion, ConfusionMatrix};
-use crate::{PlotError, replace_file};
 
 /// Maximum number of classes that are shown individually, with their names.
 const MOST_NAMED: usize = 40;
@@ -84,28 +81,4 @@ fn name(classes: &[String], class: usize, most: usize) -> String {
         Some(name) => shortened(name, most),
         None => format!("class {class}"),
     }
-}
-
-/// Writes a confusion matrix as CSV: one row per true class, one column per predicted class, both named.
-///
-/// # Errors
-/// [`PlotError::Write`]; an existing file is then unchanged.
-pub fn write_confusion_csv(
-    path: &Path,
-    confusion: &ConfusionMatrix,
-    classes: &[String],
-) -> Result<(), PlotError> {
-    let count = confusion.num_classes();
-    let named = |class: usize| name(classes, class, usize::MAX);
-    replace_file(path, |file| {
-        let mut writer = csv::Writer::from_writer(file);
-        let header = std::iter::once("true \\ predicted".to_owned()).chain((0..count).map(named));
-        writer.write_record(header).map_err(io::Error::from)?;
-        for actual in 0..count {
-            let counts = (0..count).map(|predicted| confusion.get(actual, predicted).to_string());
-            let row = std::iter::once(named(actual)).chain(counts);
-            writer.write_record(row).map_err(io::Error::from)?;
-        }
-        writer.flush()
-    })
 }

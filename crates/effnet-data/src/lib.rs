@@ -1,13 +1,20 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "archives")]
 mod archive;
+#[cfg(feature = "check")]
 pub mod check;
 mod class_folders;
+#[cfg(feature = "plots")]
 mod class_maps;
 mod classes;
+#[cfg(feature = "plots")]
 mod confusion_plot;
+mod confusion_table;
+#[cfg(feature = "plots")]
 mod curves;
 mod dataset;
+#[cfg(feature = "plots")]
 mod drawing;
 mod error;
 mod folder;
@@ -20,6 +27,7 @@ mod plot_error;
 mod random;
 mod replace;
 mod role;
+#[cfg(feature = "plots")]
 mod samples;
 mod split;
 mod survey;
@@ -27,9 +35,14 @@ mod table;
 mod transform;
 mod window;
 
+#[cfg(feature = "archives")]
 pub use archive::{Archive, ArchiveDataset, ArchiveError, Forward, TarKind, TarMember, ZipFile, walk_tar};
+#[cfg(feature = "plots")]
 pub use class_maps::{ClassPanel, DisplayedPhoto, class_maps_png};
-pub use confusion_plot::{confusion_png, write_confusion_csv};
+#[cfg(feature = "plots")]
+pub use confusion_plot::confusion_png;
+pub use confusion_table::write_confusion_csv;
+#[cfg(feature = "plots")]
 pub use curves::{Curve, Panel, curves_png};
 pub use dataset::{Dataset, Subset};
 pub use error::{BoxError, DataError, NameList, chain};
@@ -40,6 +53,7 @@ pub use order::{EpochPlan, Order, Shard};
 pub use plot_error::PlotError;
 pub use random::{Purpose, SampleRng, stream};
 pub use replace::{remove_temporaries, replace_file};
+#[cfg(feature = "plots")]
 pub use samples::{Sample, contact_sheet_png, samples_png};
 pub use split::{by_class, stratified_split};
 pub use survey::{Unreadable, survey};

@@ -8,12 +8,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[cfg(feature = "archives")]
+use super::Archive;
 use super::folder::{Disk, table_in};
 use super::layout::Layout;
 use super::notice::{Notice, Reading};
 use super::role::Role;
 use super::table::Table;
-use super::{Archive, DataError, Dataset, ImageFolder, stratified_split};
+use super::{DataError, Dataset, ImageFolder, stratified_split};
 
 /// Training and validation data.
 #[derive(Clone)]
@@ -199,8 +201,12 @@ pub fn open_evaluation(
 
 /// The data set at a path.
 enum Source {
-    Folder { top: PathBuf, layout: Layout },
+    Folder {
+        top: PathBuf,
+        layout: Layout,
+    },
     Table(Box<Table>),
+    #[cfg(feature = "archives")]
     Archive(Archive),
 }
 
@@ -265,8 +271,15 @@ impl Source {
         match extension.to_str() {
             Some("csv" | "tsv" | "jsonl") => Ok(Self::Table(Box::new(Table::open(path)?))),
             // This includes compressed archives, whose error says what to do.
+            #[cfg(feature = "archives")]
             Some("tar" | "zip" | "tgz" | "txz" | "tbz2" | "gz" | "xz" | "bz2" | "zst") => {
                 Ok(Self::Archive(Archive::open(path)?))
+            }
+            #[cfg(not(feature = "archives"))]
+            Some(extension @ ("tar" | "zip" | "tgz" | "txz" | "tbz2" | "gz" | "xz" | "bz2" | "zst")) => {
+                Err(unknown(format!(
+                    "a .{extension} archive, which this program was built without (feature `archives`)"
+                )))
             }
             Some(extension @ ("7z" | "rar")) => Err(unknown(format!(
                 "a .{extension} archive; unpack it first and pass the folder"
@@ -281,6 +294,7 @@ impl Source {
     fn parts(&self) -> Parts {
         match self {
             Self::Folder { top, layout } => parts_of_folder(top, layout),
+            #[cfg(feature = "archives")]
             Self::Archive(archive) => parts_of_folder(Path::new(""), archive.layout()),
             Self::Table(table) if table.is_split() => {
                 let part = |role| {
@@ -315,11 +329,13 @@ impl Source {
         Ok(match (self, &part.place) {
             (Self::Table(table), Place::Rows(role)) => (Arc::new(table.dataset(*role, classes)?), Vec::new()),
             (Self::Table(table), Place::Folder(_)) => (Arc::new(table.dataset(None, classes)?), Vec::new()),
+            #[cfg(feature = "archives")]
             (Self::Archive(archive), Place::Folder(folder)) => {
                 let images = archive.images(folder, classes)?;
                 let notices = images.notices(folder);
                 (Arc::new(images), notices)
             }
+            #[cfg(feature = "archives")]
             (Self::Archive(archive), Place::Rows(_)) => {
                 (Arc::new(archive.dataset(None, classes)?), Vec::new())
             }
@@ -336,6 +352,7 @@ impl Source {
     fn notices(&self) -> Vec<Notice> {
         match self {
             Self::Folder { layout, .. } => layout.notices.clone(),
+            #[cfg(feature = "archives")]
             Self::Archive(archive) => archive.layout().notices.clone(),
             Self::Table(table) => table.notices().to_vec(),
         }

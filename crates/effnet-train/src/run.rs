@@ -1,25 +1,33 @@
 //! The run folder, which holds everything that a training run writes.
 //!
-//! | file | contents | |---|---| | `config.json` | all settings, with their resolved values | | `classes.json` |
-//! the class names, in the order of the logits | | `log.jsonl` | one [`Record`] per line, without wall-clock
-//! times, so that equal runs write equal logs | | `run.json` | the environment of the run: device, precision,
-//! versions, and the wall-clock time of each epoch | | `events.out.tfevents.*` | the same records for TensorBoard
-//! | | `curves.png`, `confusion.png`, `confusion.csv` | loss and accuracy curves, confusion matrix of the best
-//! epoch | | `samples.png` | the first training images, augmented | | `lr-finder.png` | the range test of `--lr
-//! auto` | | `last.safetensors`, `last.state`, `best.safetensors` | the files of
-//! [`Checkpointer`](crate::Checkpointer) |
+//! - `config.json`: all settings, with their resolved values
+//! - `classes.json`: the class names, in the order of the logits
+//! - `log.jsonl`: one [`Record`] per line, without wall-clock times, so that equal runs write equal logs
+//! - `run.json`: the environment of the run (device, precision, versions), and the wall-clock time of each epoch
+//! - `events.out.tfevents.*`: the same records for TensorBoard (feature `tensorboard`)
+//! - `curves.png`, `confusion.png`, `confusion.csv`: loss and accuracy curves, and the confusion matrix of the best
+//!   epoch (feature `plots`)
+//! - `samples.png`: the first training images, augmented
+//! - `lr-finder.png`: the range test of `--lr auto`
+//! - `last.safetensors`, `last.state`, `best.safetensors`: the files of [`Checkpointer`](crate::Checkpointer)
 //!
 //! Files are renamed into place once they are complete and synced, so a killed run never leaves a partial file.
 //! `log.jsonl` and the event files are appended to.
 
 mod error;
+#[cfg(feature = "tensorboard")]
 mod events;
 mod folder;
+#[cfg(feature = "plots")]
+mod history;
 mod log;
 mod record;
 
 pub use error::RunError;
+#[cfg(feature = "tensorboard")]
 pub use events::EventWriter;
 pub use folder::RunFolder;
+#[cfg(feature = "plots")]
+pub use history::history_panels;
 pub use log::Log;
-pub use record::{EpochRecord, Record, StepRecord, best_epoch, history_panels};
+pub use record::{EpochRecord, Record, StepRecord, best_epoch};

@@ -5,6 +5,7 @@
 
 mod distributed;
 mod options;
+mod restoring;
 mod seeds;
 mod state;
 
@@ -18,8 +19,6 @@ use seeds::draw_seed;
 pub use state::{Position, RunningLoss, TrainerState};
 
 use crate::data_parallel::{DataParallel, Share};
-use crate::network::state_dict;
-use crate::restore::restore_tensors;
 use crate::{
     Batch, Divergence, Ema, Error, Freeze, GradScaler, Network, Optimizer, Precision, clip_to_norm,
     global_norm,
@@ -351,66 +350,6 @@ impl<N: Network> Trainer<N> {
                 .autocast(device, || network.outputs(&images, false))
         })??;
         Ok(logits.f_to_kind(Kind::Float)?)
-    }
-
-    /// Copies everything that [`restore`](Self::restore) needs.
-    ///
-    /// # Errors
-    /// [`Error::Network`] when memory runs out.
-    pub fn state(&self) -> Result<TrainerState, Error> {
-        let average = self.average.as_ref();
-        let average =
-            average.map(|average| Ok::<_, Error>((average.updates(), state_dict(average.network())?)));
-        Ok(TrainerState {
-            position: self.position,
-            seed: self.options.seed,
-            weights: state_dict(&self.network)?,
-            optimizer: self.optimizer.state_dict()?,
-            average: average.transpose()?,
-            scaler: self.scaler,
-            running_loss: self.running_loss,
-        })
-    }
-
-    /// Restores the [`state`](Self::state) of a trainer with the same network, options and phases. The steps that
-    /// follow are then the same; on the CPU, with the same number of threads, they are bit-identical.
-    ///
-    /// # Errors
-    /// [`Error::StateMismatch`] if the state belongs to a different trainer, in which case this trainer must be
-    /// discarded.
-    pub fn restore(&mut self, state: &TrainerState) -> Result<(), Error> {
-        let refuse = |difference: String| {
-            let what = "the state of the training run";
-            Err(Error::StateMismatch { what, difference })
-        };
-        if state.position.phase as usize >= self.phases.len() {
-            let (found, most) = (state.position.phase + 1, self.phases.len());
-            return refuse(format!("it is in phase {found}, expected at most {most}"));
-        }
-        match (&mut self.average, &state.average) {
-            (Some(average), Some((updates, weights))) => average.restore(*updates, weights)?,
-            (None, None) => {}
-            (own, _) => {
-                let (found, expected) = if own.is_some() {
-                    ("no", "one")
-                } else {
-                    ("an", "none")
-                };
-                return refuse(format!("it has {found} EMA of the weights, expected {expected}"));
-            }
-        }
-        restore_tensors(self.network.named_tensors(), &state.weights, "the saved weights")?;
-        let phase_step = state.position.phase_step;
-        self.begin_phase(state.position.phase)?;
-        self.optimizer.load_state_dict(&state.optimizer)?;
-        self.position = Position {
-            phase_step,
-            ..state.position
-        };
-        self.options.seed = state.seed;
-        self.scaler = self.scaler.map(|own| state.scaler.unwrap_or(own));
-        self.running_loss = state.running_loss;
-        Ok(())
     }
 
     /// Sets the checkpoint that a [`Divergence`] names as the last good checkpoint.

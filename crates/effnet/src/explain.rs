@@ -14,6 +14,7 @@ mod perturbation;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+#[cfg(feature = "plots")]
 use effnet_data::{ClassPanel, DisplayedPhoto, PlotError, class_maps_png};
 use effnet_kernels::Endpoint;
 
@@ -55,6 +56,7 @@ impl ExplainMethod {
     }
 
     /// What the values of a map are, for the legend of an overlay.
+    #[cfg(feature = "plots")]
     fn meaning(self) -> &'static str {
         match self {
             Self::Cam => "evidence for the class, scaled per map",
@@ -153,6 +155,7 @@ impl Explanation {
     ///
     /// # Errors
     /// [`PlotError::Draw`].
+    #[cfg(feature = "plots")]
     pub fn overlay(&self, photo: &DisplayedPhoto, method: ExplainMethod) -> Result<Vec<u8>, PlotError> {
         let classes = self.predictions.iter().zip(&self.maps);
         let panels = classes.map(|(prediction, map)| {

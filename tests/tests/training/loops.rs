@@ -7,11 +7,12 @@ use effnet_checkpoint::Checkpoint;
 use effnet_core::{Config, EfficientNet, LoadOptions, Variant};
 use effnet_tests::{ask, relative_error, skip, tensors};
 use effnet_train::{
-    Batch, CrossEntropy, EmaOptions, OptimizerKind, ParamGroupOptions, Phase, Schedule, ScheduleShape,
-    Targets, Trainer, TrainerOptions, Warmup,
+    AsymmetricLoss, Batch, BinaryCrossEntropy, CrossEntropy, EmaOptions, FocalLoss, Huber, Loss,
+    OptimizerKind, ParamGroupOptions, Phase, Schedule, ScheduleShape, SquaredError, Targets, Trainer,
+    TrainerOptions, Warmup,
 };
 use serde_json::{Value, json};
-use tch::{Device, Tensor, nn};
+use tch::{Device, Kind, Tensor, nn};
 
 /// The largest relative difference of a loss, and of a tensor, that a loop may end with.
 const BOUND: f64 = 1e-3;
@@ -57,8 +58,13 @@ fn follow(folder: &Path, config: &Config, own: Loop) -> (f64, f64) {
     let half = |tensor: &Tensor, step: u64| tensor.narrow(0, (step % 2) as i64 * own.batch, own.batch);
     let mut worst_loss = 0f64;
     for step in 0..own.steps {
-        let classes = Targets::Classes(half(&expected["labels"], step));
-        let batch = Batch::new(half(&expected["images"], step), classes);
+        let labels = half(&expected["labels"], step);
+        let targets = if labels.kind() == Kind::Int64 {
+            Targets::Classes(labels)
+        } else {
+            Targets::Values(labels)
+        };
+        let batch = Batch::new(half(&expected["images"], step), targets);
         let loss = trainer.step(&[batch]).unwrap().loss;
         let theirs = expected["losses"].double_value(&[step as i64]);
         let error = (loss - theirs).abs() / theirs;
@@ -186,7 +192,7 @@ fn fifty_steps_of_the_papers_rms_prop_follow_timms() {
 fn clipping_and_label_smoothing_follow_torchs() {
     let mut own = fifty(OptimizerKind::SGD, 0.05, 0.0);
     own.options.clip_norm = Some(0.5);
-    own.options.loss = CrossEntropy::new(0.1, None).unwrap();
+    own.options = own.options.with_loss(CrossEntropy::new(0.1, None).unwrap());
     let mut request = small();
     request["clip"] = 0.5.into();
     request["smoothing"] = 0.1.into();
@@ -197,6 +203,31 @@ fn clipping_and_label_smoothing_follow_torchs() {
         request,
         own,
     );
+}
+
+#[test]
+fn fifty_steps_of_each_loss_of_labels_and_of_values_follow_torchs() {
+    let weights: Vec<f64> = (0..10).map(|label| 0.5 + 0.5 * f64::from(label)).collect();
+    let losses: [(&str, Box<dyn Loss>); 5] = [
+        ("bce", Box::new(BinaryCrossEntropy::new(Some(&weights)).unwrap())),
+        ("focal", Box::new(FocalLoss::default())),
+        ("asymmetric", Box::new(AsymmetricLoss::default())),
+        ("squared", Box::new(SquaredError)),
+        ("huber", Box::new(Huber::new(0.5).unwrap())),
+    ];
+    for (name, loss) in losses {
+        let mut own = fifty(OptimizerKind::SGD, 0.005, 1e-4);
+        own.options.loss = loss;
+        let mut request = small();
+        request["loss"] = name.into();
+        same_loop(
+            "fifty_steps_of_each_loss_of_labels_and_of_values_follow_torchs",
+            &narrow(),
+            "sgd",
+            request,
+            own,
+        );
+    }
 }
 
 #[test]

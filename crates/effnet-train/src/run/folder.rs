@@ -8,8 +8,11 @@ use fs4::{FileExt, TryLockError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+#[cfg(feature = "plots")]
 use effnet_data::metrics::ConfusionMatrix;
-use effnet_data::{Panel, confusion_png, curves_png, remove_temporaries, replace_file, write_confusion_csv};
+#[cfg(feature = "plots")]
+use effnet_data::{Panel, confusion_png, curves_png, write_confusion_csv};
+use effnet_data::{remove_temporaries, replace_file};
 
 use super::RunError;
 
@@ -149,6 +152,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`RunError::Io`], [`RunError::Plot`].
+    #[cfg(feature = "plots")]
     pub fn write_curves(
         &self,
         name: &str,
@@ -172,6 +176,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`RunError::Io`], [`RunError::Plot`].
+    #[cfg(feature = "plots")]
     pub fn write_confusion(&self, confusion: &ConfusionMatrix, classes: &[String]) -> Result<(), RunError> {
         write_confusion_csv(&self.path.join("confusion.csv"), confusion, classes)?;
         self.write_file("confusion.png", &confusion_png(confusion, classes)?)
