@@ -45,13 +45,9 @@ pub struct ServeArguments {
     /// Threads for decoding and for computing [default: one per core]
     #[arg(long, value_name = "N", value_parser = count(1..=1024), help_heading = "Execution")]
     pub threads: Option<usize>,
-    /// Images that a thread computes at once; auto picks a fast size that fits in free memory
-    #[arg(
-        long,
-        value_name = "N|auto",
-        default_value = "auto",
-        help_heading = "Execution"
-    )]
+    /// Images that a thread computes at once; more than 1 does not pay on the processors that were measured. auto picks
+    /// a size that fits in free memory
+    #[arg(long, value_name = "N|auto", default_value = "1", help_heading = "Execution")]
     pub max_batch_size: BatchSize,
     /// How long an image waits for others to fill its batch, in microseconds; with 0, a batch is what is waiting when
     /// the network becomes free
