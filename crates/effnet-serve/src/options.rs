@@ -10,8 +10,9 @@ use crate::ApiKeys;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ServeOptions {
-    /// Maximum number of images that the network runs at once; by default enough to keep its threads busy, within half
-    /// of the available memory.
+    /// Maximum number of images that a thread computes at once; `None` chooses one that fits into half of the available
+    /// memory. The default is 1: on a CPU, an image in a batch costs a thread as much as an image alone, and everyone in
+    /// a batch waits for all of it.
     pub max_batch_size: Option<usize>,
     /// How long an image waits for others to share its batch. With the default, 0, a batch is whatever is waiting when
     /// the network becomes free.
@@ -43,7 +44,7 @@ pub struct ServeOptions {
 impl Default for ServeOptions {
     fn default() -> Self {
         Self {
-            max_batch_size: None,
+            max_batch_size: Some(1),
             max_queue_delay: Duration::ZERO,
             max_concurrent_requests: 128,
             max_queue_size: 256,

@@ -11,8 +11,7 @@ use effnet_image::EvalTransform;
 
 use crate::ServeError;
 
-/// The largest batch that is chosen automatically: larger ones were not faster, and everyone in a batch waits for all
-/// of it.
+/// The largest batch that is chosen automatically: everyone in a batch waits for all of it.
 const LARGEST_BATCH: usize = 16;
 
 /// A network to serve.

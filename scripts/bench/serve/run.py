@@ -9,7 +9,9 @@ requirements.txt. Each contender runs alone; rounds alternate between them. Prin
 
 import argparse
 import json
+import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -74,7 +76,8 @@ def main():
             else:
                 command = [sys.executable, str(HERE / "litserve_server.py"), arguments.onnx, str(port), *setting]
                 path = "/predict"
-            server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+            # LitServe leaves its workers behind: they are ended as a group.
+            server = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
             try:
                 wait(port, server)
                 load = [arguments.load, f"127.0.0.1:{port}", path]
@@ -87,7 +90,7 @@ def main():
                     found = subprocess.check_output([*load, clients, arguments.seconds, *arguments.images])
                     print(json.dumps({"server": name, **json.loads(found), "resident_mb": resident(server)}), flush=True)
             finally:
-                server.terminate()
+                os.killpg(server.pid, signal.SIGTERM)
                 server.wait()
 
 

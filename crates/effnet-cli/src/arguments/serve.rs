@@ -45,13 +45,9 @@ pub struct ServeArguments {
     /// Threads for decoding and for computing [default: one per core]
     #[arg(long, value_name = "N", value_parser = count(1..=1024), help_heading = "Execution")]
     pub threads: Option<usize>,
-    /// Images that a thread computes at once; auto picks a fast size that fits in free memory
-    #[arg(
-        long,
-        value_name = "N|auto",
-        default_value = "auto",
-        help_heading = "Execution"
-    )]
+    /// Images that a thread computes at once; more than 1 rarely pays on a CPU. auto picks a size that fits in free
+    /// memory
+    #[arg(long, value_name = "N|auto", default_value = "1", help_heading = "Execution")]
     pub max_batch_size: BatchSize,
     /// How long an image waits for others to fill its batch, in microseconds; with 0, a batch is what is waiting when
     /// the network becomes free
@@ -73,9 +69,9 @@ pub struct LimitArguments {
     /// Size of the body of a request, in MiB; a larger one is answered with 413
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = count(1..=2048), help_heading = "Limits")]
     pub max_body_mb: usize,
-    /// Pixels of an image, in millions; one with more is answered with 413
-    #[arg(long, value_name = "N", default_value_t = 178, value_parser = count(1..=178), help_heading = "Limits")]
-    pub max_megapixels: usize,
+    /// Pixels of an image, in millions; one with more is answered with 413 [default: 178.9, as in other commands]
+    #[arg(long, value_name = "N", value_parser = count(1..=178), help_heading = "Limits")]
+    pub max_megapixels: Option<usize>,
     /// Seconds that a request may take, from its first byte to its answer
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = count(1..=3600), help_heading = "Limits")]
     pub timeout: usize,

@@ -57,9 +57,11 @@ pub(crate) fn run(arguments: &ServeArguments, printer: &Printer) -> anyhow::Resu
 fn options(arguments: &ServeArguments) -> ServeOptions {
     let limits = &arguments.limits;
     let body = limits.max_body_mb << 20;
-    let pixels = DecodeOptions::default()
-        .max_pixels
-        .min((limits.max_megapixels as u64 + 1) * 1_000_000);
+    let decode = DecodeOptions::default();
+    let decode = match limits.max_megapixels {
+        Some(millions) => decode.with_max_pixels(millions as u64 * 1_000_000),
+        None => decode,
+    };
     ServeOptions::default()
         .with_max_batch_size(arguments.max_batch_size.images())
         .with_max_queue_delay(Duration::from_micros(arguments.max_queue_delay_us as u64))
@@ -69,7 +71,7 @@ fn options(arguments: &ServeArguments) -> ServeOptions {
         .with_timeout(Duration::from_secs(limits.timeout as u64))
         .with_grace(Duration::from_secs(limits.grace as u64))
         .with_decode_threads(Some(threads(arguments.threads)))
-        .with_decode(DecodeOptions::default().with_max_pixels(pixels))
+        .with_decode(decode)
 }
 
 /// Finds the weights of each network, downloading them if necessary, and the name that clients call it by.
