@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod common;
+mod server;
 
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
-use common::{Client, JSON, MULTIPART, Running, multipart, ship};
 use effnet_image::DecodeOptions;
 use effnet_serve::{ApiKeys, ServeOptions};
+use server::{Client, JSON, MULTIPART, Running, multipart, ship};
 
 /// The value of a metric without labels.
 fn metric(server: &Running, name: &str) -> f64 {

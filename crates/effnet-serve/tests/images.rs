@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod common;
+mod server;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{JSON, MULTIPART, Running, floats, model, multipart, ship, ship_path};
 use effnet::{ExplainOptions, ExplainedClasses, Record};
 use effnet_serve::ServeOptions;
+use server::{JSON, MULTIPART, Running, floats, model, multipart, ship, ship_path};
 
 /// What the command line writes for an image with this name.
 fn record(name: &str, top_k: usize) -> String {

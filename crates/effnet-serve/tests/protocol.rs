@@ -2,17 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod common;
+mod server;
 
 use std::path::Path;
 use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{JSON, Running, floats, model, ship, ship_path};
 use effnet::Images;
 use effnet_image::Image;
 use effnet_serve::{ServeOptions, ServedModel};
+use server::{JSON, Running, floats, model, ship, ship_path};
 use test_support::skip;
 
 const INFER: &str = "/v2/models/b0.cifar10/infer";

@@ -72,6 +72,9 @@ pub struct Fit<N, D> {
     pace: Pace,
 }
 
+/// The batches of each step of an epoch.
+type Steps = Box<dyn Iterator<Item = Result<Vec<Batch>, Error>>>;
+
 /// The result of work that can be interrupted.
 enum Work<T> {
     Done(T),
@@ -291,10 +294,7 @@ impl<N: Network, D: FitData> Fit<N, D> {
     }
 
     /// Returns the batches of the remaining steps of an epoch, on the device if it is a CUDA device.
-    fn batches(
-        &self,
-        position: Position,
-    ) -> Result<Box<dyn Iterator<Item = Result<Vec<Batch>, Error>>>, Error> {
+    fn batches(&self, position: Position) -> Result<Steps, Error> {
         let steps = self.data.steps(position.epoch, position.epoch_step)?;
         Ok(match self.trainer.network().device() {
             Device::Cuda(device) => Box::new(Uploads::start(steps, device)?),

@@ -60,27 +60,27 @@ impl Best {
 mod tests {
     use super::*;
 
-    fn score(value: f64, loss: f64) -> Option<Score> {
-        Some(Score { value, loss })
+    const fn score(value: f64, loss: f64) -> Score {
+        Score { value, loss }
     }
 
     #[test]
     fn accuracy_counts_and_of_equals_the_loss() {
-        let best = Best::new(3, score(0.9, 0.5), 9.0);
-        assert!(best.is_beaten_by(score(0.91, 0.8)));
-        assert!(best.is_beaten_by(score(0.9, 0.4)));
-        assert!(!best.is_beaten_by(score(0.9, 0.5)));
-        assert!(!best.is_beaten_by(score(0.89, 0.1)));
+        let best = Best::new(3, Some(score(0.9, 0.5)), 9.0);
+        assert!(best.is_beaten_by(Some(score(0.91, 0.8))));
+        assert!(best.is_beaten_by(Some(score(0.9, 0.4))));
+        assert!(!best.is_beaten_by(Some(score(0.9, 0.5))));
+        assert!(!best.is_beaten_by(Some(score(0.89, 0.1))));
     }
 
     #[test]
     fn the_latest_epoch_is_the_best_without_validation() {
-        assert!(Best::new(3, score(0.9, 0.5), 9.0).is_beaten_by(None));
+        assert!(Best::new(3, Some(score(0.9, 0.5)), 9.0).is_beaten_by(None));
     }
 
     #[test]
     fn a_checkpoint_remembers_it_exactly() {
-        let best = Best::new(3, score(1.0 / 3.0, 0.1 + 0.2), 9.0);
+        let best = Best::new(3, Some(score(1.0 / 3.0, 0.1 + 0.2)), 9.0);
         assert_eq!(Best::from_notes(&best.to_notes()), Some(best));
         assert_eq!(Best::from_notes(&BTreeMap::new()), None);
     }
