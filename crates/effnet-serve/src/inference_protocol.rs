@@ -21,7 +21,6 @@ use crate::ServedModel;
 use crate::body::{self, Charge};
 use crate::problem::Problem;
 use crate::queue::{Answer, Task};
-use crate::routes::ready_status;
 use crate::state::State as Shared;
 use crate::work::work;
 
@@ -133,7 +132,7 @@ pub(crate) async fn model_ready(
         name: model.name(),
         ready: !state.is_draining(),
     };
-    Ok((ready_status(&state), Json(ready)).into_response())
+    Ok((state.ready_status(), Json(ready)).into_response())
 }
 
 pub(crate) async fn infer(

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
+use effnet::FailureKind;
 use serde::Serialize;
 
 use crate::work_error::WorkError;
@@ -89,11 +90,21 @@ impl Problem {
     }
 }
 
+/// The status for a request whose images all failed in this way.
+pub(crate) fn status_of(kind: FailureKind) -> StatusCode {
+    match kind {
+        FailureKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        FailureKind::NotAnImage | FailureKind::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        FailureKind::NotFinite | FailureKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}
+
 impl From<WorkError> for Problem {
     fn from(error: WorkError) -> Self {
         let message = error.to_string();
         match error {
-            WorkError::Image(failure) => Self::new(crate::records::status(failure.kind), message),
+            WorkError::Image(failure) => Self::new(status_of(failure.kind), message),
             WorkError::Class(_) => Self::invalid(message),
             WorkError::OutOfMemory(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, message),
             WorkError::Expired => Self::late(),

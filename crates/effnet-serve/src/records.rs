@@ -2,25 +2,15 @@
 
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, Response, StatusCode};
+use axum::http::{HeaderValue, Response};
 use effnet::{Failure, FailureKind, Record};
 use serde::Serialize;
 
 use crate::metrics::Metrics;
-use crate::problem::Problem;
+use crate::problem::{Problem, status_of};
 use crate::work_error::WorkError;
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-/// The status for a request whose images all failed in this way.
-pub(crate) fn status(kind: FailureKind) -> StatusCode {
-    match kind {
-        FailureKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        FailureKind::NotAnImage | FailureKind::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        FailureKind::NotFinite | FailureKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        _ => StatusCode::UNPROCESSABLE_ENTITY,
-    }
-}
 
 /// Collects the records of a request.
 pub(crate) struct Records<'a> {
@@ -78,7 +68,7 @@ impl<'a> Records<'a> {
         };
         let mut response = Response::new(Body::from(text));
         if let (false, Some(kind)) = (self.is_any_fine, self.first_failure) {
-            *response.status_mut() = status(kind);
+            *response.status_mut() = status_of(kind);
         }
         response.headers_mut().insert(CONTENT_TYPE, JSON);
         response

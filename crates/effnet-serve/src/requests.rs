@@ -11,8 +11,27 @@ use axum::middleware::Next;
 use axum::response::Response;
 use serde::Serialize;
 
-use crate::routes::ROUTES;
 use crate::state::State as Shared;
+
+/// Every address, as metrics and logs name it.
+const ROUTES: [&str; 16] = [
+    "/",
+    "/classify",
+    "/explain",
+    "/features",
+    "/models",
+    "/openapi.json",
+    "/v2",
+    "/v2/health/live",
+    "/v2/health/ready",
+    "/v2/models/{model}",
+    "/v2/models/{model}/infer",
+    "/v2/models/{model}/ready",
+    "/v2/models/{model}/versions/{version}",
+    "/v2/models/{model}/versions/{version}/infer",
+    "/v2/models/{model}/versions/{version}/ready",
+    "/metrics",
+];
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id that is taken from a client.

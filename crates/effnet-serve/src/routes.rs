@@ -14,29 +14,7 @@ use crate::problem::Problem;
 use crate::state::State;
 use crate::{access, inference_protocol, page, requests};
 
-pub(crate) use information::ready_status;
-
-/// Every address, as metrics and logs name it.
-pub(crate) const ROUTES: [&str; 16] = [
-    "/",
-    "/classify",
-    "/explain",
-    "/features",
-    "/models",
-    "/openapi.json",
-    "/v2",
-    "/v2/health/live",
-    "/v2/health/ready",
-    "/v2/models/{model}",
-    "/v2/models/{model}/infer",
-    "/v2/models/{model}/ready",
-    "/v2/models/{model}/versions/{version}",
-    "/v2/models/{model}/versions/{version}/infer",
-    "/v2/models/{model}/versions/{version}/ready",
-    "/metrics",
-];
-
-/// Builds the service that answers all requests.
+/// Builds the service that answers all requests. Its addresses are also listed in `requests.rs`, for metrics and logs.
 pub(crate) fn router(state: &Arc<State>) -> Router {
     let protected = Router::new()
         .route("/classify", post(images::classify))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::HeaderValue;
 use axum::response::IntoResponse;
 use serde::Serialize;
 
@@ -44,16 +44,7 @@ pub(crate) async fn live() -> impl IntoResponse {
 /// The server listens only once its models are loaded, so it is ready until it is told to stop.
 pub(crate) async fn ready(State(state): State<Arc<Shared>>) -> impl IntoResponse {
     let ready = !state.is_draining();
-    (ready_status(&state), Json(Ready { ready }))
-}
-
-/// The status that says whether requests are welcome.
-pub(crate) fn ready_status(state: &Shared) -> StatusCode {
-    if state.is_draining() {
-        StatusCode::SERVICE_UNAVAILABLE
-    } else {
-        StatusCode::OK
-    }
+    (state.ready_status(), Json(Ready { ready }))
 }
 
 pub(crate) async fn models(State(state): State<Arc<Shared>>) -> impl IntoResponse {
