@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use effnet_cli::arguments::Arguments;
 
 /// Flags of other programs that are mentioned in texts.
-const FOREIGN: [(&str, &[&str]); 3] = [
+const FOREIGN: [(&str, &[&str]); 5] = [
     ("cargo install", &["path"]),
+    ("curl", &["data-binary"]),
+    ("docker run", &["cap-drop", "read-only", "security-opt"]),
     (
         "pip download",
         &[
