@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// Options of [`fit`](crate::fit).
 ///
-/// The number of epochs is not an option: it follows from the schedules of the trainer's phases. The default is no early
-/// stopping, and a checkpoint after each epoch.
+/// The number of epochs is not an option: it follows from the schedules of the trainer's phases. By default, a run does not
+/// stop early, and saves a checkpoint after each epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct FitOptions {
