@@ -31,6 +31,6 @@ pub use selection::Layer;
 pub use state_dict::StateDict;
 pub use tensor::Tensor;
 pub use write::{
-    AtomicFile, PARTIAL_SUFFIX, Replaced, WriteError, WriteOptions, follow_links, write_pth,
+    AtomicFile, PARTIAL_SUFFIX, PairError, WriteError, WriteOptions, commit_pair, follow_links, write_pth,
     write_safetensors,
 };

@@ -5,6 +5,7 @@
 
 mod atomic_file;
 mod hdf5;
+mod pair;
 mod pickle;
 mod replaced;
 mod safetensors;
@@ -17,7 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use atomic_file::{AtomicFile, PARTIAL_SUFFIX};
-pub use replaced::Replaced;
+pub use pair::{PairError, commit_pair};
 pub use target::follow_links;
 
 use crate::{Container, DType, StateDict, Tensor, TensorError};

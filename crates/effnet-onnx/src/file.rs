@@ -7,7 +7,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use effnet_checkpoint::AtomicFile;
+use effnet_checkpoint::{AtomicFile, PairError, commit_pair};
 use half::f16;
 
 use crate::error::ExportError;
@@ -71,14 +71,12 @@ impl<'a> ModelParts<'a> {
             file.commit().map_err(|source| io_error(path, source))?;
             return Ok(self.length(&inside));
         };
-        let (mut file, entries, length) = self.write_data(&data)?;
-        let mut model = self.write_model(path, &entries)?;
-        // Both are on the disk before either is renamed: only if this process died in between would they not fit.
-        file.sync().map_err(|source| io_error(&data, source))?;
-        model.sync().map_err(|source| io_error(path, source))?;
-        let replaced = file.replace().map_err(|source| io_error(&data, source))?;
-        model.commit().map_err(|source| io_error(path, source))?;
-        replaced.keep();
+        let (file, entries, length) = self.write_data(&data)?;
+        let model = self.write_model(path, &entries)?;
+        commit_pair(file, model).map_err(|error| match error {
+            PairError::First(source) => io_error(&data, source),
+            PairError::Second(source) => io_error(path, source),
+        })?;
         Ok(self.length(&entries) + length)
     }
 

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crc32fast::Hasher;
-use effnet_checkpoint::AtomicFile;
+use effnet_checkpoint::{AtomicFile, PairError, commit_pair};
 use serde::Serialize;
 
 use crate::index::BLOCK;
@@ -120,12 +120,10 @@ impl IndexWriter {
         }
         let header = npy::header(self.count, self.width);
         self.rows.overwrite_start(&header).map_err(failed(&self.path))?;
-        self.rows.sync().map_err(failed(&self.path))?;
-        self.sidecar.sync().map_err(failed(&self.sidecar_path))?;
-        let rows = self.rows.replace().map_err(failed(&self.path))?;
-        self.sidecar.commit().map_err(failed(&self.sidecar_path))?;
-        rows.keep();
-        Ok(())
+        commit_pair(self.rows, self.sidecar).map_err(|error| match error {
+            PairError::First(source) => failed(&self.path)(source),
+            PairError::Second(source) => failed(&self.sidecar_path)(source),
+        })
     }
 
     fn end_block(&mut self) {

@@ -86,12 +86,8 @@ impl AtomicFile {
         self.rename()
     }
 
-    /// Like [`commit`](Self::commit), but can be taken back: until [`Replaced::keep`] is called, for a file that is of no
-    /// use without another one. Sync the other one before, because that can fail on a full disk.
-    ///
-    /// # Errors
-    /// Same as [`commit`](Self::commit).
-    pub fn replace(mut self) -> io::Result<Replaced> {
+    /// Like [`commit`](Self::commit), but can be taken back until [`Replaced::keep`] is called.
+    pub(super) fn replace(mut self) -> io::Result<Replaced> {
         self.sync()?;
         let Some(Temporary { path, target }) = &self.temporary else {
             return Ok(Replaced::new(PathBuf::new(), Previous::Unknown));
@@ -103,10 +99,7 @@ impl AtomicFile {
     }
 
     /// Writes everything to disk. The target is unchanged.
-    ///
-    /// # Errors
-    /// I/O errors, such as a full disk.
-    pub fn sync(&mut self) -> io::Result<()> {
+    pub(super) fn sync(&mut self) -> io::Result<()> {
         self.file.flush()?;
         if self.temporary.is_some() {
             self.file.get_ref().sync_all()?;

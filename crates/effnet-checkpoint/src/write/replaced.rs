@@ -1,7 +1,4 @@
 //! Takes back the replacement of a file.
-//!
-//! Two files that belong together, such as a model and its weights, cannot be renamed in one step. If the second cannot
-//! be renamed, the first must not remain: it would be beside an old file that it does not fit.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// A file that was replaced. Dropping this restores the previous file, [`keep`](Self::keep) does not.
 #[derive(Debug)]
 #[must_use = "dropping it restores the previous file"]
-pub struct Replaced {
+pub(super) struct Replaced {
     target: PathBuf,
     previous: Previous,
 }
@@ -43,7 +40,7 @@ impl Replaced {
     }
 
     /// Removes the previous file for good.
-    pub fn keep(mut self) {
+    pub(super) fn keep(mut self) {
         if let Previous::File(name) = std::mem::replace(&mut self.previous, Previous::Unknown) {
             let _ = std::fs::remove_file(name);
         }
