@@ -271,6 +271,14 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_with_a_larger_batch_does_not_undo_what_another_has_reduced() {
+        let model = Fixture::new(8, 1, Duration::ZERO).model;
+        model.reduce_batch_size(2);
+        model.reduce_batch_size(4);
+        assert_eq!(model.batch_size(), 2);
+    }
+
+    #[test]
     fn images_that_nobody_waits_for_are_not_computed() {
         let fixture = Fixture::new(2, 1, Duration::ZERO);
         let gone = fixture.push(1.0, LONG);

@@ -111,13 +111,13 @@ impl ServedModel {
             let demand = BatchDemand::new(backend, config, side, self.calls())?;
             (demand.batch_size(available_memory()) / self.calls()).clamp(1, LARGEST_BATCH)
         };
-        self.reduce_batch_size(images);
+        self.batch_size.store(images, Ordering::Relaxed);
         Ok(())
     }
 
     /// Lets later batches have at most this many images.
     pub(crate) fn reduce_batch_size(&self, images: usize) {
-        self.batch_size.store(images, Ordering::Relaxed);
+        self.batch_size.fetch_min(images, Ordering::Relaxed);
     }
 
     fn networks(&self, is_alone: bool) -> &Networks {
