@@ -33,11 +33,16 @@ struct Server {
 impl Server {
     fn start(arguments: &[&str]) -> Self {
         let arguments = [&["serve", "--weights", "b0.cifar10", "--port", "0"], arguments].concat();
-        let mut process = effnet(&arguments)
+        let process = effnet(&arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        Self::of(process)
+    }
+
+    /// Waits until the server prints its address.
+    fn of(mut process: Child) -> Self {
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap())
             .read_line(&mut line)
@@ -232,17 +237,13 @@ fn a_socket_from_systemd_is_used() {
         .args(["-c", &script, env!("CARGO_BIN_EXE_effnet")])
         .env("EFFNET_OFFLINE", "1");
     inherit(&listener);
-    let mut process = shell
+    let process = shell
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut line = String::new();
-    BufReader::new(process.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    assert_eq!(line.trim(), format!("http://{address}"));
-    let server = Server { process, address };
+    let server = Server::of(process);
+    assert_eq!(server.address, address);
     let ship = std::fs::read(&images()[0]).unwrap();
     assert!(
         server

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-use crate::records::JSON;
+use crate::problem::JSON;
 
 const PAGE: &str = include_str!("page/index.html");
 const OPENAPI: &str = include_str!("page/openapi.json");

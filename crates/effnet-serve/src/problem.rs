@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::work_error::WorkError;
 
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// How many seconds a client should wait before it tries again.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
@@ -120,7 +121,7 @@ impl IntoResponse for Problem {
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, JSON);
         match self.status {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                 headers.insert(RETRY_AFTER, RETRY_SECONDS);

@@ -1,16 +1,14 @@
 //! The answers of the routes for images: the records of the command line.
 
 use axum::body::Body;
+use axum::http::Response;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, Response};
 use effnet::{Failure, FailureKind, Record};
 use serde::Serialize;
 
 use crate::metrics::Metrics;
-use crate::problem::{Problem, status_of};
+use crate::problem::{JSON, Problem, status_of};
 use crate::work_error::WorkError;
-
-pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Collects the records of a request.
 pub(crate) struct Records<'a> {

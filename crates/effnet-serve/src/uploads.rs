@@ -26,6 +26,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+const WHOLE_NUMBER: &str = "a whole number from 0";
+const TRUE_OR_FALSE: &str = "true or false";
+
 /// What a request asks for. Each setting is a parameter of the address, or a field of the form or of the JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,11 +51,11 @@ enum Loose<T> {
 }
 
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
-    loose(deserializer, "a whole number from 0")
+    loose(deserializer, WHOLE_NUMBER)
 }
 
 fn switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
-    loose(deserializer, "true or false")
+    loose(deserializer, TRUE_OR_FALSE)
 }
 
 fn loose<'de, T, D>(deserializer: D, expected: &str) -> Result<Option<T>, D::Error>
@@ -103,11 +106,11 @@ impl Settings {
             "class" => self.class = Some(text),
             "method" => self.method = Some(text),
             "top_k" => {
-                let number = text.parse().map_err(|_| wrong("a whole number from 0"))?;
+                let number = text.parse().map_err(|_| wrong(WHOLE_NUMBER))?;
                 self.top_k = Some(number);
             }
             "normalize" => {
-                let switch = text.parse().map_err(|_| wrong("true or false"))?;
+                let switch = text.parse().map_err(|_| wrong(TRUE_OR_FALSE))?;
                 self.normalize = Some(switch);
             }
             _ => {

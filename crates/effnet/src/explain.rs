@@ -88,6 +88,9 @@ pub struct ExplainOptions {
     pub batch_size: usize,
 }
 
+/// Maximum number of classes to explain at once: more maps side by side are too small to read.
+pub const MOST_EXPLAINED_CLASSES: usize = 16;
+
 impl Default for ExplainOptions {
     fn default() -> Self {
         Self {

@@ -47,7 +47,7 @@ pub use engine::{EndpointOutput, Engine, EngineOptions};
 pub use error::Error;
 pub use explain::{
     ClassMap, ExplainError, ExplainMethod, ExplainOptions, ExplainedClasses, Explainer, Explanation,
-    Gradients, LayerGradients,
+    Gradients, LayerGradients, MOST_EXPLAINED_CLASSES,
 };
 pub use failure::{Failure, FailureKind, finite_features};
 pub use hub_folder::{HubFolderError, HubModel};

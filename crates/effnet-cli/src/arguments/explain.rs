@@ -18,7 +18,7 @@ pub struct ExplainArguments {
     #[arg(long, value_name = "NAME|N", conflicts_with = "top_k")]
     pub class: Option<String>,
     /// Explain the N most likely classes, side by side
-    #[arg(long, short = 'k', value_name = "N", default_value_t = 1, value_parser = count(1..=16))]
+    #[arg(long, short = 'k', value_name = "N", default_value_t = 1, value_parser = count(1..=effnet::MOST_EXPLAINED_CLASSES))]
     pub top_k: usize,
     /// How to compute the maps; each map is scaled by its largest value
     #[arg(long, value_name = "METHOD", default_value = "cam")]

@@ -18,7 +18,7 @@ use crate::{DownloadProgress, Outcome, Printer, open_zoo};
 
 pub(crate) fn run(arguments: &ServeArguments, printer: &Printer) -> anyhow::Result<Outcome> {
     refuse_group("serve")?;
-    // A wrong key file or a port in use is reported before a gigabyte of weights is downloaded.
+    // A wrong key file is reported before a gigabyte of weights is downloaded.
     let api_keys = match &arguments.api_key_file {
         Some(path) => ApiKeys::open(path)?,
         None => ApiKeys::default(),

@@ -10,8 +10,7 @@ use super::request::{HEADER_LENGTH, Wanted, WantedOutput};
 use super::tensor::Values;
 use super::{LOGITS, VERSION};
 use crate::ServedModel;
-use crate::problem::Problem;
-use crate::records::JSON;
+use crate::problem::{JSON, Problem};
 use crate::work_error::WorkError;
 
 #[derive(Serialize)]

@@ -10,8 +10,8 @@ use axum::http::{HeaderMap, HeaderValue, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use effnet::{
-    ExplainMethod, ExplainedClasses, ExplainedRecord, Explanation, FeaturesRecord, Record, check_finite,
-    normalize, rank,
+    ExplainMethod, ExplainedClasses, ExplainedRecord, Explanation, FeaturesRecord, MOST_EXPLAINED_CLASSES,
+    Record, check_finite, normalize, rank,
 };
 use effnet_data::DisplayedPhoto;
 
@@ -26,8 +26,6 @@ use crate::work_error::WorkError;
 
 /// The default number of classes, as on the command line.
 const TOP_K: usize = 5;
-/// The largest number of classes to explain, as on the command line.
-const MOST_MAPS: usize = 16;
 
 pub(crate) async fn classify(
     State(state): State<Arc<Shared>>,
@@ -199,8 +197,10 @@ fn explained_classes(settings: &Settings, model: &ServedModel) -> Result<Explain
         }
         (None, top_k) => {
             let count = top_k.unwrap_or(1);
-            if !(1..=MOST_MAPS).contains(&count) {
-                return Err(Problem::invalid(format!("top_k: expected 1 to {MOST_MAPS}")));
+            if !(1..=MOST_EXPLAINED_CLASSES).contains(&count) {
+                return Err(Problem::invalid(format!(
+                    "top_k: expected 1 to {MOST_EXPLAINED_CLASSES}"
+                )));
             }
             Ok(ExplainedClasses::Best(count))
         }
