@@ -35,6 +35,11 @@ fn metadata_health_and_versions_are_those_of_the_protocol() {
     let models = ["a", "b.1"].map(|name| ServedModel::new(name, model()).unwrap());
     let server = Running::with_models(models.into(), ServeOptions::default());
     assert_eq!(server.get("/v2").json()["name"], "effnet");
+    let description = server.get("/openapi.json").json();
+    assert_eq!(
+        description["components"]["schemas"]["Model"]["enum"],
+        serde_json::json!(["a", "b.1"])
+    );
     for path in ["live", "ready"] {
         let answer = server.get(&format!("/v2/health/{path}"));
         assert_eq!((answer.status, answer.json()[path].as_bool()), (200, Some(true)));
