@@ -47,11 +47,16 @@ pub(crate) fn router(state: &Arc<State>) -> Router {
     Router::new()
         .merge(protected)
         .merge(open)
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "no such address; /openapi.json lists them"))
+        .fallback(async || {
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                "no such endpoint; /openapi.json lists them",
+            )
+        })
         .method_not_allowed_fallback(async || {
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "this address does not support the method; see Allow",
+                "method not allowed; the Allow header lists those that are",
             )
         })
         .layer(from_fn_with_state(Arc::clone(state), requests::observe))

@@ -1,4 +1,4 @@
-//! Which parts of an image speak for a class.
+//! Which parts of an image support a class.
 //!
 //! The question after every classification is "why?". At the final activation it has an exact answer that costs no more
 //! than the classification: pooling and classifier are linear, so the logit of a class is the mean over the pixels of
@@ -33,7 +33,7 @@ pub enum ExplainMethod {
     /// which needs [`Gradients`].
     #[default]
     Cam,
-    /// The same without the weights below 0, so only with what speaks for the class: LayerCAM at the final activation.
+    /// The same without negative weights, so only with what supports the class: LayerCAM at the final activation.
     /// One pass per image. At an earlier layer: LayerCAM, which needs [`Gradients`].
     LayerCam,
     /// How much the logit drops when a square of the image is replaced by the mean colour, averaged over the squares
