@@ -1,4 +1,4 @@
-//! The addresses of the server.
+//! The endpoints of the server.
 
 mod images;
 mod information;
@@ -14,7 +14,7 @@ use crate::problem::Problem;
 use crate::state::State;
 use crate::{access, inference_protocol, page, requests};
 
-/// Builds the service that answers all requests. Its addresses are also listed in `requests.rs`, for metrics and logs.
+/// Builds the service that answers all requests. Its endpoints are also listed in `requests.rs`, for metrics and logs.
 pub(crate) fn router(state: &Arc<State>) -> Router {
     let protected = Router::new()
         .route("/classify", post(images::classify))

@@ -29,7 +29,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 const WHOLE_NUMBER: &str = "a whole number from 0";
 const TRUE_OR_FALSE: &str = "true or false";
 
-/// What a request asks for. Each setting is a parameter of the address, or a field of the form or of the JSON.
+/// What a request asks for. Each setting is a query parameter, or a field of the form or of the JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
@@ -42,7 +42,7 @@ pub(crate) struct Settings {
     pub(crate) normalize: Option<bool>,
 }
 
-/// A value in JSON, or as text in an address or a form.
+/// A value in JSON, or as text in a query or a form.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Loose<T> {
@@ -72,7 +72,7 @@ where
 }
 
 impl Settings {
-    /// Reads the parameters of an address.
+    /// Reads the query parameters.
     pub(crate) fn of_query(query: Option<&str>) -> Result<Self, Problem> {
         let uri = axum::http::Uri::builder().path_and_query(format!("/?{}", query.unwrap_or_default()));
         let uri = uri
