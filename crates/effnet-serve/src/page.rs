@@ -1,4 +1,4 @@
-//! The page for people, and the description of the addresses for programs.
+//! The web page, and the OpenAPI description.
 
 use std::sync::{Arc, LazyLock};
 

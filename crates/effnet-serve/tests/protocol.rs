@@ -121,7 +121,7 @@ fn wrong_requests_for_inference_say_what_is_expected() {
         (fine.replace("image", "photo"), 422, "expected an input image"),
         (fine.replace("]}]}", r#"]}], "outputs": [{"name": "x"}]}"#), 422, "logits or probabilities"),
         (fine.clone(), 415, "image 0"),
-        (fine.replace('}', ""), 400, "not JSON"),
+        (fine.replace('}', ""), 400, "not valid JSON"),
         (
             r#"{"inputs": [{"name": "input", "shape": [1, 3, 9999999999, 9999999999], "datatype": "FP32", "data": [1]}]}"#
                 .to_owned(),
