@@ -78,9 +78,6 @@ fn item(argument: &Arg) -> String {
             write!(item, " \\[default: {}\\]", prose(&defaults.join(" "))).unwrap();
         }
     }
-    if let Some(variable) = argument.get_env() {
-        write!(item, " \\[env: `{}`\\]", variable.display()).unwrap();
-    }
     item.push('\n');
     let values = argument.get_possible_values();
     if argument.is_hide_possible_values_set() || !argument.get_action().takes_values() {
