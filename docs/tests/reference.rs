@@ -52,7 +52,12 @@ fn names(argument: &Arg) -> String {
         } else {
             ""
         };
-        return format!("`{}{several}`", values());
+        let values = values();
+        let name = values.trim_matches(['<', '>']);
+        return match argument.is_required_set() {
+            true => format!("`<{name}>{several}`"),
+            false => format!("`[{name}]{several}`"),
+        };
     }
     let short = argument.get_short().map(|letter| format!("`-{letter}`, "));
     let value = if argument.get_action().takes_values() {
@@ -75,7 +80,7 @@ fn item(argument: &Arg) -> String {
         let defaults = argument.get_default_values();
         if !defaults.is_empty() && !argument.is_hide_default_value_set() {
             let defaults: Vec<_> = defaults.iter().map(|value| value.to_string_lossy()).collect();
-            write!(item, " \\[default: {}\\]", prose(&defaults.join(" "))).unwrap();
+            write!(item, " [default: {}]", prose(&defaults.join(" "))).unwrap();
         }
     }
     item.push('\n');
@@ -146,9 +151,13 @@ fn section(command: &Command, level: usize) -> String {
     section
 }
 
-fn subcommands(command: &Command) -> impl Iterator<Item = &Command> {
+/// The subcommands, in the order of the help.
+fn subcommands(command: &Command) -> Vec<&Command> {
+    let help = command.clone().render_help().to_string();
     let shown = |subcommand: &&Command| !subcommand.is_hide_set() && subcommand.get_name() != "help";
-    command.get_subcommands().filter(shown)
+    let mut subcommands: Vec<_> = command.get_subcommands().filter(shown).collect();
+    subcommands.sort_by_key(|subcommand| help.find(&format!("\n  {} ", subcommand.get_name())));
+    subcommands
 }
 
 /// The generated part of `commands.md`.
@@ -177,7 +186,7 @@ fn pages() -> BTreeMap<PathBuf, String> {
         let path = source.join(format!("commands/{}.md", subcommand.get_name()));
         (path, section(subcommand, 1))
     };
-    let mut pages: BTreeMap<_, _> = subcommands(&command).map(by_name).collect();
+    let mut pages: BTreeMap<_, _> = subcommands(&command).into_iter().map(by_name).collect();
     let path = source.join("commands.md");
     let written = fs::read_to_string(&path).unwrap();
     let (by_hand, _) = written.split_once(GENERATED).unwrap();
