@@ -54,10 +54,12 @@ fn names(argument: &Arg) -> String {
         };
         let values = values();
         let name = values.trim_matches(['<', '>']);
-        return match argument.is_required_set() {
-            true => format!("`<{name}>{several}`"),
-            false => format!("`[{name}]{several}`"),
+        let [open, close] = if argument.is_required_set() {
+            ["<", ">"]
+        } else {
+            ["[", "]"]
         };
+        return format!("`{open}{name}{close}{several}`");
     }
     let short = argument.get_short().map(|letter| format!("`-{letter}`, "));
     let value = if argument.get_action().takes_values() {
@@ -134,9 +136,10 @@ fn section(command: &Command, level: usize) -> String {
     if let Some(examples) = command.get_after_long_help().or(command.get_after_help()) {
         let examples = examples.to_string();
         let lines = examples.lines().filter(|line| !line.ends_with("Examples:"));
-        let lines: String = lines
-            .map(|line| format!("{}\n", line.strip_prefix("  ").unwrap_or(line)))
+        let lines: Vec<_> = lines
+            .map(|line| line.strip_prefix("  ").unwrap_or(line))
             .collect();
+        let lines = lines.join("\n");
         write!(
             section,
             "\n{} Examples\n\n```sh\n{}\n```\n",
