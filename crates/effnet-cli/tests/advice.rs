@@ -28,7 +28,7 @@ const FOREIGN: [(&str, &[&str]); 5] = [
         ],
     ),
     (
-        "sbatch and srun (docs/scaling.md)",
+        "sbatch and srun (docs/src/scaling.md)",
         &[
             "array",
             "cpus-per-task",
