@@ -1,4 +1,4 @@
-"""Extrapolates measured step times to larger groups: the tables of docs/scaling.md.
+"""Extrapolates measured step times to larger groups: the tables of docs/src/scaling.md.
 
     data_parallel_model.py MODEL=MILLISECONDS ...      the step of one rank, without a group
 

@@ -1,12 +1,5 @@
-"""Compares effnet on a CUDA device with the CPU and with PyTorch, and measures its speed.
+"""The checks and measurements of scripts/gpu-check, one method per part."""
 
-Needs programs that were built elsewhere (`scripts/gpu-check --pack` puts them into a folder) and a python3
-with torch 2.11, safetensors and numpy; no Rust, no network. Everything else, including weights, is generated.
-Results are written after every measurement, so an interruption loses at most one. With `--work FOLDER`, a
-later run adds to the results of an earlier one, with the same or other --parts.
-"""
-
-import argparse
 import datetime
 import json
 import os
@@ -24,7 +17,6 @@ from effnet import ProgramError, Programs, engine_arguments, write_bitmap
 from network import VARIANTS, EfficientNet, calibrated, smooth
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PARTS = ["tests", "logits", "gradients", "training", "speed", "compile"]
 # Bounds of the largest difference for fp32, and of the mean difference for the others. rounding.py computes
 # what to expect of 16 bits: up to 1e-2 in fp16, 8e-2 in bf16.
 LOGIT_BOUNDS = {"fp32": 1e-4, "tf32": 2e-2, "bf16": 1.2e-1, "fp16": 2e-2}
@@ -359,58 +351,12 @@ def say(line):
     print(line, file=sys.stderr, flush=True)
 
 
-def first(*paths):
-    """The first that exists, or the last."""
-    return next((path for path in paths if os.path.exists(path)), paths[-1])
-
-
-def arguments():
-    root = os.path.dirname(HERE)
-    target = os.environ.get("CARGO_TARGET_DIR", os.path.join(os.path.dirname(root), "target"))
-    parser = argparse.ArgumentParser(
-        prog="gpu-check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("--binary", default=first(f"{root}/effnet", f"{target}/release/effnet"), help="effnet [%(default)s]")
-    add("--gradients", default=first(f"{root}/gradients", f"{target}/release/examples/gradients"),
-        help="the example `gradients` of effnet-core [%(default)s]")
-    add("--tests", default=first(f"{root}/cuda-tests", ""), help="the device tests [%(default)s]")
-    add("--libtorch", default=os.path.join(os.path.dirname(torch.__file__), "lib"),
-        help="the folder with libtorch_cpu.so [%(default)s]")
-    add("--device", default="cuda:0")
-    add("--cpu-only", action="store_true", help="dry run of the script, with the CPU in place of the device")
-    add("--parts", nargs="+", choices=PARTS, default=PARTS)
-    add("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    add("--gradient-variants", nargs="+", choices=VARIANTS, default=["b0", "b4"])
-    add("--compile-variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    add("--precisions", nargs="+", choices=table.PRECISIONS,
-        help="[all; with --cpu-only, fp32 and bf16]")
-    add("--batches", nargs="+", type=int, default=[1, 32])
-    add("--images", type=int, default=24, help="images to compare the logits of [%(default)s]")
-    add("--gradient-images", type=int, default=8)
-    add("--runs", type=int, default=50, help="batches to time [%(default)s]")
-    add("--minutes", type=float, default=1e9, help="start no new measurement after this many minutes")
-    add("--timeout", type=float, default=900, help="timeout of each program in seconds [%(default)s]")
-    add("--work", help="folder to keep generated files and results in [a temporary one]")
-    add("--output", help="file for the tables [GPU.md in scripts/bench, or next to the packed programs; "
-                         "with --cpu-only, in the work folder]")
-    options = parser.parse_args()
-    if options.precisions is None:
-        options.precisions = ["fp32", "bf16"] if options.cpu_only else table.PRECISIONS
-    if options.output is None and not options.cpu_only:
-        bench = os.path.join(root, "bench")
-        options.output = os.path.join(bench if os.path.isdir(bench) else root, "GPU.md")
-    for name, path in (("--binary", options.binary), ("--gradients", options.gradients)):
-        if not os.path.exists(path):
-            parser.error(f"{path} does not exist: build it on a machine with Rust, or pass {name}")
+def main(options):
     if not options.cpu_only and not torch.cuda.is_available():
-        parser.error("torch finds no CUDA device; pass --cpu-only for a dry run")
+        raise SystemExit("gpu-check: torch finds no CUDA device; pass --cpu-only for a dry run")
     if not torch.__version__.startswith("2.11."):
         say(f"warning: effnet needs torch 2.11, found {torch.__version__}")
-    return options
-
-
-def main():
-    options = arguments()
+    options.libtorch = options.libtorch or os.path.join(os.path.dirname(torch.__file__), "lib")
     with tempfile.TemporaryDirectory() as temporary:
         work = os.path.abspath(options.work or temporary)
         os.makedirs(work, exist_ok=True)
@@ -428,7 +374,3 @@ def main():
     for failure in failures:
         say(f"FAILED: {failure}")
     sys.exit(1 if failures else 0)
-
-
-if __name__ == "__main__":
-    main()

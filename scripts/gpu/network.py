@@ -1,7 +1,7 @@
 """EfficientNet in PyTorch with the original parameter names, so that a machine only needs torch.
 
 Computes the same as the original with dynamic padding, and also works with `torch.compile` and in half
-precision. `check.py --cpu-only` compares it with efficientnet_pytorch if that is installed.
+precision. `scripts/gpu-check --cpu-only` compares it with efficientnet_pytorch if that is installed.
 """
 
 import math

@@ -1,6 +1,7 @@
 """Renders the results as Markdown."""
 
 PRECISIONS = ["fp32", "tf32", "bf16", "fp16"]
+VARIANTS = ["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7"]
 
 
 def number(value, digits=1):

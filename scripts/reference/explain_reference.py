@@ -1,4 +1,4 @@
-"""Maps of what in an image speaks for a class, for the tests of `effnet::Explainer`.
+"""Class activation maps, for the tests of `effnet::Explainer`.
 
     explain_reference.py FOLDER CASE...     a case is `model:variant`
     explain_reference.py --check            compares the arithmetic here with the package grad-cam, if it is installed

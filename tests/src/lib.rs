@@ -10,6 +10,11 @@
 #[doc = include_str!("../../README.md")]
 mod readme {}
 
+/// The chapters of the book that need libtorch; `docs/lib.rs` has the others.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/src/training-in-rust.md")]
+mod training_in_rust {}
+
 mod binary;
 mod port;
 mod published;

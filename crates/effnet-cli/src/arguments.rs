@@ -110,7 +110,7 @@ pub enum Command {
     /// Extract feature vectors (embeddings) from images
     #[command(after_help = examples::FEATURES)]
     Features(Box<FeaturesArguments>),
-    /// Draw which parts of an image speak for a class
+    /// Show which parts of an image support a class (Grad-CAM, occlusion)
     #[command(after_help = examples::EXPLAIN)]
     Explain(Box<ExplainArguments>),
     /// Find the images that are most similar to an image

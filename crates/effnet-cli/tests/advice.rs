@@ -28,7 +28,7 @@ const FOREIGN: [(&str, &[&str]); 5] = [
         ],
     ),
     (
-        "sbatch and srun (docs/scaling.md)",
+        "sbatch and srun (docs/src/scaling.md)",
         &[
             "array",
             "cpus-per-task",
@@ -108,7 +108,8 @@ fn every_flag_that_a_text_names_exists() {
     for script in &scripts {
         known.extend(named(&fs::read_to_string(script).unwrap_or_default()));
     }
-    let mut texts = vec![root.join("README.md"), root.join("ARCHITECTURE.md")];
+    let pages = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"];
+    let mut texts = pages.map(|page| root.join(page)).to_vec();
     files(
         &root.join("docs"),
         &|path| path.extension().is_some_and(|e| e == "md"),

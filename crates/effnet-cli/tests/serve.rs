@@ -90,20 +90,42 @@ impl Drop for Server {
     }
 }
 
+/// The ship and all photos of the shared data.
 fn images() -> Vec<PathBuf> {
     let mut images = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/ship.png")];
     match shared_data() {
-        Ok(folder) => {
-            let files = std::fs::read_dir(folder.join("images"))
-                .unwrap()
-                .map(|entry| entry.unwrap().path());
-            let mut files: Vec<PathBuf> = files.filter(|path| path.is_file()).collect();
-            files.sort();
-            images.extend(files);
-        }
+        Ok(folder) => images.extend(files_under(&folder.join("images"))),
         Err(reason) => skip("the photos of shared data, served", &reason),
     }
     images
+}
+
+fn files_under(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut entries: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    let files = entries.into_iter().map(|path| {
+        if path.is_dir() {
+            files_under(&path)
+        } else {
+            vec![path]
+        }
+    });
+    files.flatten().collect()
+}
+
+/// A multipart body with the images of the files `paths`, under `names`.
+fn form(names: &[&str], paths: &[PathBuf]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (name, path) in names.iter().zip(paths) {
+        body.extend(
+            format!("--B\r\ncontent-disposition: form-data; name=\"f\"; filename=\"{name}\"\r\n\r\n").bytes(),
+        );
+        body.extend(std::fs::read(path).unwrap());
+        body.extend(b"\r\n");
+    }
+    body.extend(b"--B--\r\n");
+    body
 }
 
 #[test]
@@ -121,27 +143,29 @@ fn answers_are_the_bytes_of_classify_in_any_batch() {
         .map(str::to_owned)
         .collect();
     assert_eq!(expected.len(), names.len());
-    let mut body = Vec::new();
-    for (name, path) in names.iter().zip(&images) {
-        body.extend(
-            format!("--B\r\ncontent-disposition: form-data; name=\"f\"; filename=\"{name}\"\r\n\r\n").bytes(),
-        );
-        body.extend(std::fs::read(path).unwrap());
-        body.extend(b"\r\n");
-    }
-    body.extend(b"--B--\r\n");
+    // One request holds at most 64 images.
+    let requests: Vec<(Vec<u8>, String)> = (0..names.len())
+        .step_by(40)
+        .map(|from| {
+            let part = from..names.len().min(from + 40);
+            let body = form(&names[part.clone()], &images[part.clone()]);
+            (body, format!("[{}]\n", expected[part].join(",\n")))
+        })
+        .collect();
     for arguments in [
         &["--max-batch-size", "1"][..],
         &["--max-batch-size", "16", "--max-queue-delay-us", "2000"],
         &[],
     ] {
         let server = Server::start(arguments);
-        let (head, found) = server.post(
-            "/classify HTTP/1.1\r\ncontent-type: multipart/form-data; boundary=B",
-            &body,
-        );
-        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-        assert_eq!(found, format!("[{}]\n", expected.join(",\n")));
+        for (body, expected) in &requests {
+            let (head, found) = server.post(
+                "/classify HTTP/1.1\r\ncontent-type: multipart/form-data; boundary=B",
+                body,
+            );
+            assert!(head.starts_with("HTTP/1.1 200"), "{head} {found}");
+            assert_eq!(&found, expected);
+        }
         let (code, log) = server.terminate();
         assert_eq!(code, Some(0), "{log}");
         let line = log.lines().find(|line| line.starts_with('{')).unwrap();

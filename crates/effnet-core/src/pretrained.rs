@@ -7,7 +7,9 @@
 
 use std::path::Path;
 
-use effnet::{Labels, LoadOptions, LoadReport, ModelFile, ModelOptions, Progress, Zoo, transform};
+use effnet::{
+    Labels, LoadOptions, LoadReport, ModelFile, ModelOptions, Profile, Progress, Variant, Zoo, transform,
+};
 use effnet_image::EvalTransform;
 use tch::{Device, nn};
 
@@ -86,6 +88,11 @@ pub struct Pretrained {
     pub network: EfficientNet,
     /// The transform from an image to the network's input.
     pub transform: EvalTransform,
+    /// The variant of the network.
+    pub variant: Variant,
+    /// The padding and batch-norm constants that the weights were trained with. Record them with weights that are
+    /// trained further; see [`ModelMetadata`](effnet::ModelMetadata).
+    pub profile: Profile,
     /// The class names, if they are known. With a new classifier, only names passed in the options are known.
     pub labels: Option<Labels>,
     /// A report of what loading did in addition to copying tensors.
@@ -138,6 +145,8 @@ impl Pretrained {
             store,
             network,
             transform,
+            variant: file.variant,
+            profile: file.profile,
             labels,
             report: parameters.report().clone(),
         })

@@ -1,4 +1,4 @@
-//! Overlays of what in an image speaks for a class: maps in colour over the photo in grey, side by side.
+//! Overlays of class maps: each map in colour over the image in grey, side by side.
 //!
 //! The photo is shown in grey, because its own colours could not be told from those of the map. What the network did
 //! not see, outside its crop, is faded and has no colours at all.

@@ -14,7 +14,7 @@ use crate::graph::{FIRST_OPSET, LAST_OPSET};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExportError {
-    /// The version of ONNX's operators is not supported.
+    /// The ONNX opset version is not supported.
     #[error("--opset {opset}: expected a version from {FIRST_OPSET} to {LAST_OPSET}")]
     Opset {
         /// The requested version.

@@ -23,7 +23,7 @@ pub(crate) enum ElementType {
     Double = 11,
 }
 
-/// A side of a tensor.
+/// A dimension of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Fixed(usize),
@@ -186,7 +186,7 @@ impl<'a> Graph<'a> {
         self.node("Cast", name, &[value], &[("to", Attribute::Int(to as i64))])
     }
 
-    /// Reorders the sides of a value.
+    /// Transposes a value.
     pub(crate) fn permuted(&mut self, name: &str, value: &str, order: &[i64]) -> String {
         self.node("Transpose", name, &[value], &[("perm", Attribute::Ints(order))])
     }

@@ -20,9 +20,9 @@ const BATCH: Side = Side::Named("batch");
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExportReport {
-    /// The sides of the input: numbers, or names of sides that may have any size.
+    /// The dimensions of the input: numbers, or names for dimensions of any size.
     pub input: Vec<String>,
-    /// The sides of the output.
+    /// The dimensions of the output.
     pub output: Vec<String>,
     /// Number of bytes in all files.
     pub bytes: u64,
@@ -194,8 +194,7 @@ fn description(options: &ExportOptions) -> Message {
         .messages(14, entries)
 }
 
-/// The version of the file format that was current with a version of the operators: a runtime that knows the operators
-/// knows it as well.
+/// The version of the file format that was current with an opset: a runtime that supports the opset supports it as well.
 fn format_version(opset: u32) -> i64 {
     match opset {
         ..=14 => 7,

@@ -58,11 +58,11 @@ impl ExportOutput {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ExportOptions {
-    /// The version of ONNX's operators, 13 to 23.
+    /// The ONNX opset version, 13 to 23.
     pub opset: u32,
     /// The input.
     pub input: ExportInput,
-    /// The number of images per call; `None` lets each call choose.
+    /// The batch size; `None` leaves it open.
     pub batch_size: Option<usize>,
     /// The output.
     pub output: ExportOutput,

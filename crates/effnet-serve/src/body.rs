@@ -35,7 +35,7 @@ impl Charge {
         let more = self.bytes.div_ceil(1024) - taken;
         let permit = Arc::clone(&state.body_memory).try_acquire_many_owned(more as u32);
         let permit = permit.map_err(|_| {
-            let message = "the bodies of other requests take all memory for bodies; try again";
+            let message = "the memory for request bodies is in use; try again";
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, message)
         })?;
         match &mut self.permit {

@@ -33,7 +33,7 @@ const INPUT: &str = "input";
 const LOGITS: &str = "logits";
 const PROBABILITIES: &str = "probabilities";
 
-/// The parts of an address that name a model.
+/// The parts of a path that name a model.
 #[derive(Deserialize)]
 pub(crate) struct ModelPath {
     model: String,

@@ -122,16 +122,8 @@ impl Metrics {
             "Images without a result, by kind",
             self.failures.clone(),
         );
-        registry.register(
-            "inference_count",
-            "Images that a network ran",
-            self.images.clone(),
-        );
-        registry.register(
-            "inference_exec_count",
-            "Batches that a network ran",
-            self.batches.clone(),
-        );
+        registry.register("inference_count", "Images computed", self.images.clone());
+        registry.register("inference_exec_count", "Batches computed", self.batches.clone());
         registry.register("batch_size", "Images per batch", self.batch_size.clone());
         registry.register(
             "batches_halved",
@@ -141,7 +133,7 @@ impl Metrics {
         registry.register("connections", "Open connections", self.connections.clone());
         registry.register(
             "active_requests",
-            "Requests that are not answered yet",
+            "Requests in progress",
             self.active_requests.clone(),
         );
         registry.register(

@@ -1,15 +1,17 @@
-//! The page for people, and the description of the addresses for programs.
+//! The web page, and the OpenAPI description.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use axum::body::Body;
+use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 use axum::http::{HeaderValue, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-use crate::problem::JSON;
+use crate::problem::{JSON, Problem};
+use crate::state::State as Shared;
 
 const PAGE: &str = include_str!("page/index.html");
 const OPENAPI: &str = include_str!("page/openapi.json");
@@ -41,8 +43,20 @@ pub(crate) async fn page() -> Response<Body> {
     response
 }
 
-pub(crate) async fn openapi() -> Response<Body> {
-    let mut response = Response::new(Body::from(OPENAPI));
+/// The description of the addresses. It names the models that are served, unless those are for holders of keys.
+pub(crate) async fn openapi(State(state): State<Arc<Shared>>) -> Result<Response<Body>, Problem> {
+    let is_open = !state.options.api_keys.is_required();
+    let names = state.models.iter().filter(|_| is_open).map(|model| model.name());
+    let text = described(names.collect()).map_err(|error| Problem::internal(error.to_string()))?;
+    let mut response = Response::new(Body::from(text));
     response.headers_mut().insert(CONTENT_TYPE, JSON);
-    response
+    Ok(response)
+}
+
+fn described(models: Vec<&str>) -> serde_json::Result<String> {
+    let mut description: serde_json::Value = serde_json::from_str(OPENAPI)?;
+    if !models.is_empty() {
+        description["components"]["schemas"]["Model"]["enum"] = models.into();
+    }
+    serde_json::to_string_pretty(&description)
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::state::State as Shared;
 
-/// Every address, as metrics and logs name it.
+/// Every endpoint, as metrics and logs name it.
 const ROUTES: [&str; 16] = [
     "/",
     "/classify",

@@ -1,4 +1,4 @@
-//! The addresses of the server.
+//! The endpoints of the server.
 
 mod images;
 mod information;
@@ -14,7 +14,7 @@ use crate::problem::Problem;
 use crate::state::State;
 use crate::{access, inference_protocol, page, requests};
 
-/// Builds the service that answers all requests. Its addresses are also listed in `requests.rs`, for metrics and logs.
+/// Builds the service that answers all requests. Its endpoints are also listed in `requests.rs`, for metrics and logs.
 pub(crate) fn router(state: &Arc<State>) -> Router {
     let protected = Router::new()
         .route("/classify", post(images::classify))
@@ -47,11 +47,16 @@ pub(crate) fn router(state: &Arc<State>) -> Router {
     Router::new()
         .merge(protected)
         .merge(open)
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "no such address; /openapi.json lists them"))
+        .fallback(async || {
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                "no such endpoint; /openapi.json lists them",
+            )
+        })
         .method_not_allowed_fallback(async || {
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "this address does not support the method; see Allow",
+                "method not allowed; the Allow header lists those that are",
             )
         })
         .layer(from_fn_with_state(Arc::clone(state), requests::observe))

@@ -89,7 +89,7 @@ impl State {
         }
     }
 
-    /// Lets `ready` say no, and answers close their connections.
+    /// Makes `ready` answer 503, and every answer close its connection.
     pub(crate) fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
     }

@@ -29,7 +29,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 const WHOLE_NUMBER: &str = "a whole number from 0";
 const TRUE_OR_FALSE: &str = "true or false";
 
-/// What a request asks for. Each setting is a parameter of the address, or a field of the form or of the JSON.
+/// What a request asks for. Each setting is a query parameter, or a field of the form or of the JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
@@ -42,7 +42,7 @@ pub(crate) struct Settings {
     pub(crate) normalize: Option<bool>,
 }
 
-/// A value in JSON, or as text in an address or a form.
+/// A value in JSON, or as text in a query or a form.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Loose<T> {
@@ -72,7 +72,7 @@ where
 }
 
 impl Settings {
-    /// Reads the parameters of an address.
+    /// Reads the query parameters.
     pub(crate) fn of_query(query: Option<&str>) -> Result<Self, Problem> {
         let uri = axum::http::Uri::builder().path_and_query(format!("/?{}", query.unwrap_or_default()));
         let uri = uri
@@ -217,7 +217,7 @@ async fn multipart(headers: &HeaderMap, bytes: Bytes, charge: Charge) -> Result<
             images.push(upload(file, bytes, Arc::clone(&charge)));
         } else {
             let text = String::from_utf8(bytes.to_vec());
-            let text = text.map_err(|_| Problem::invalid(format!("{name}: expected text in UTF-8")))?;
+            let text = text.map_err(|_| Problem::invalid(format!("{name}: expected UTF-8 text")))?;
             settings.set(&name, text)?;
         }
     }
@@ -247,7 +247,7 @@ struct Json<'a> {
 #[derive(Deserialize)]
 #[serde(
     untagged,
-    expecting = "expected an image as text in base64, or an object with name and data"
+    expecting = "expected an image as a base64 string, or an object with name and data"
 )]
 enum JsonImage<'a> {
     Data(#[serde(borrow)] Cow<'a, str>),
@@ -282,14 +282,14 @@ fn json(state: &State, bytes: &[u8]) -> Result<Uploads, Problem> {
     })
 }
 
-/// Decodes an image in base64, which may be the address of a canvas (`data:image/png;base64,...`).
+/// Decodes an image in base64, which may be the data URL of a canvas (`data:image/png;base64,...`).
 pub(crate) fn decode_base64(text: &str) -> Result<Vec<u8>, Problem> {
     let data = match text.strip_prefix("data:") {
         Some(address) => address.split_once(',').map_or("", |(_, data)| data),
         None => text,
     };
     let decoded = BASE64.decode(data);
-    decoded.map_err(|error| Problem::invalid(format!("an image is not base64: {error}")))
+    decoded.map_err(|error| Problem::invalid(format!("an image is not valid base64: {error}")))
 }
 
 /// Returns the problem of a body that is not the expected JSON.
@@ -297,6 +297,6 @@ pub(crate) fn of_json(error: &serde_json::Error) -> Problem {
     if error.is_data() {
         Problem::invalid(format!("unexpected JSON: {error}"))
     } else {
-        Problem::malformed(format!("not JSON: {error}"))
+        Problem::malformed(format!("not valid JSON: {error}"))
     }
 }

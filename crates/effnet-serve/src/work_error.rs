@@ -14,7 +14,7 @@ pub(crate) enum WorkError {
     /// Memory ran out even for this image alone.
     #[error("out of memory: {0}")]
     OutOfMemory(String),
-    /// The time of the request is over.
+    /// The request timed out.
     #[error("the request took longer than the server allows")]
     Expired,
     /// The network failed, which is a bug.

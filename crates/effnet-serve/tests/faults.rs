@@ -325,6 +325,7 @@ fn only_health_and_the_page_are_open_without_a_key() {
     for path in ["/", "/openapi.json", "/v2/health/live", "/v2/health/ready"] {
         assert_eq!(server.get(path).status, 200, "{path}");
     }
+    assert!(!server.get("/openapi.json").text().contains("cifar10"));
     for path in ["/models", "/metrics", "/v2", "/v2/models/b0.cifar10"] {
         let answer = server.get(path);
         assert_eq!(

@@ -156,7 +156,7 @@ fn wrong_requests_say_what_is_expected() {
             415,
             "Content-Encoding",
         ),
-        ("/classify", &[JSON], b"{", 400, "not JSON"),
+        ("/classify", &[JSON], b"{", 400, "not valid JSON"),
         ("/classify", &[JSON], br#"{"images": 1}"#, 422, "unexpected JSON"),
         ("/classify", &[JSON], br#"{"images": []}"#, 422, "no image"),
         ("/classify", &[JSON], br#"{"images": ["*"]}"#, 422, "base64"),
@@ -177,7 +177,7 @@ fn wrong_requests_say_what_is_expected() {
         ("/classify", &[MULTIPART], b"--B\r\n", 400, "multipart"),
         ("/classify", &[MULTIPART], &four, 413, "at most 3"),
         ("/classify", &[], &vec![0; 100_001], 413, "100000 bytes"),
-        ("/nothing", &[], b"", 404, "no such address"),
+        ("/nothing", &[], b"", 404, "no such endpoint"),
     ] {
         let answer = server.post(path, headers, body);
         let error = answer.json()["error"].as_str().unwrap_or_default().to_owned();

@@ -35,6 +35,11 @@ fn metadata_health_and_versions_are_those_of_the_protocol() {
     let models = ["a", "b.1"].map(|name| ServedModel::new(name, model()).unwrap());
     let server = Running::with_models(models.into(), ServeOptions::default());
     assert_eq!(server.get("/v2").json()["name"], "effnet");
+    let description = server.get("/openapi.json").json();
+    assert_eq!(
+        description["components"]["schemas"]["Model"]["enum"],
+        serde_json::json!(["a", "b.1"])
+    );
     for path in ["live", "ready"] {
         let answer = server.get(&format!("/v2/health/{path}"));
         assert_eq!((answer.status, answer.json()[path].as_bool()), (200, Some(true)));
@@ -116,7 +121,7 @@ fn wrong_requests_for_inference_say_what_is_expected() {
         (fine.replace("image", "photo"), 422, "expected an input image"),
         (fine.replace("]}]}", r#"]}], "outputs": [{"name": "x"}]}"#), 422, "logits or probabilities"),
         (fine.clone(), 415, "image 0"),
-        (fine.replace('}', ""), 400, "not JSON"),
+        (fine.replace('}', ""), 400, "not valid JSON"),
         (
             r#"{"inputs": [{"name": "input", "shape": [1, 3, 9999999999, 9999999999], "datatype": "FP32", "data": [1]}]}"#
                 .to_owned(),

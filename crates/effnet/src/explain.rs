@@ -1,10 +1,11 @@
-//! Which parts of an image speak for a class.
+//! Which parts of an image support a class.
 //!
 //! The question after every classification is "why?". At the final activation it has an exact answer that costs no more
 //! than the classification: pooling and classifier are linear, so the logit of a class is the mean over the pixels of
 //! the activations times the classifier's weights, plus a bias. That product before the mean is the class activation
 //! map (CAM); Grad-CAM at this layer is the same map up to a factor. No gradients are needed, and thus no autograd.
-//! Earlier layers need both, which [`Gradients`] stands for. Occlusion and Score-CAM ask the network itself, with many passes per image.
+//! Earlier layers need both, which [`Gradients`] stands for. Occlusion and Score-CAM ask the network itself, with many
+//! passes per image.
 
 mod class_map;
 mod error;
@@ -33,14 +34,15 @@ pub enum ExplainMethod {
     /// which needs [`Gradients`].
     #[default]
     Cam,
-    /// The same without the weights below 0, so only with what speaks for the class: LayerCAM at the final activation.
+    /// The same without negative weights, so only with what supports the class: LayerCAM at the final activation.
     /// One pass per image. At an earlier layer: LayerCAM, which needs [`Gradients`].
     LayerCam,
-    /// How much the logit drops when a square of the image is replaced by the mean colour, averaged over the squares
-    /// that cover each place. [`passes`](Explainer::passes) per image; does not look into the network.
+    /// The drop in the logit when a square of the image is replaced by the mean colour, averaged over the squares that
+    /// cover each place: occlusion sensitivity (Zeiler and Fergus 2014). [`passes`](Explainer::passes) per image; the
+    /// layers of the network are not used.
     Occlusion,
-    /// The activations of a layer times how high the logit of the class is if only what each channel responds to is
-    /// shown (softmax over the channels). One pass per channel.
+    /// The activations of a layer, each channel weighted by the logit of the class for the image masked with it (softmax
+    /// over the channels): Score-CAM. One pass per channel.
     ScoreCam,
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{NotFinite, check_finite};
 
-/// The kinds of [`Failure`]s, as listed in `docs/output.md`.
+/// The kinds of [`Failure`]s, as listed in `docs/src/output.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

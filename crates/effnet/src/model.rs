@@ -128,7 +128,7 @@ impl Model {
         finite(self.run_one(&self.engine.for_features(), image)?)
     }
 
-    /// Returns what in an image speaks for its `classes`: the predictions with a map of each. The maps cover what the
+    /// Returns which parts of an image support its `classes`: the predictions with a map of each. The maps cover what the
     /// network saw of the image; [`EvalTransform::visible_region`] says where that is.
     ///
     /// ```

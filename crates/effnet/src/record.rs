@@ -1,6 +1,6 @@
 //! The results of an image as JSON, the same from the commands and from `effnet serve`.
 //!
-//! Programs read these records, so their fields are a promise; `docs/output.md` describes them.
+//! Programs read these records, so their fields are a promise; `docs/src/output.md` describes them.
 
 use effnet_image::Region;
 use serde::Serialize;

@@ -1,19 +1,26 @@
-"""Uses the page of a running `effnet serve` in headless Chromium: page.py URL IMAGE [SCREENSHOTS]
+"""Uses the page of a running `effnet serve` in headless Chromium.
 
 Drops an image, sends a file that is not one, works with the keyboard alone, on a narrow screen and in the dark, and
 fails if anything is logged to the console. The screenshots go to a folder to look at. CHROMIUM names the browser, and
 AXE the file axe.min.js of axe-core, which then must find no serious violation.
 """
 
+import argparse
 import base64
 import os
 import pathlib
-import sys
 
-from playwright.sync_api import TimeoutError, sync_playwright
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("url")
+parser.add_argument("image")
+parser.add_argument("screenshots", nargs="?", type=pathlib.Path)
+arguments = parser.parse_args()
+try:
+    from playwright.sync_api import TimeoutError, sync_playwright
+except ImportError as error:
+    parser.error(f"{error}: install requirements.txt into an environment first")
 
-URL, IMAGE = sys.argv[1:3]
-SHOTS = pathlib.Path(sys.argv[3]) if len(sys.argv) > 3 else None
+URL, IMAGE, SHOTS = arguments.url, arguments.image, arguments.screenshots
 DROP = """([name, data]) => {
     const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
     const transfer = new DataTransfer();

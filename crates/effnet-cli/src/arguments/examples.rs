@@ -47,7 +47,7 @@ pub(super) const CHECK: &str = "\
 Examples:
   # Look for wrong labels, duplicates and damaged files before training
   effnet check my-photos --model b0
-  # See the images found
+  # Show the images found on a web page
   effnet check my-photos --model b0 --html check.html";
 
 pub(super) const FEATURES: &str = "\
@@ -61,18 +61,18 @@ Examples:
 
 pub(super) const SIMILAR: &str = "\
 Examples:
-  # Find the 5 images in a folder that are most similar to a photo
+  # Find the 5 images in a folder that are most similar to one image
   effnet similar photo.jpg --index photos/
-  # Search an index file, draw the 10 most similar images as a contact sheet
+  # Search an index file, and draw a contact sheet of the 10 most similar images
   effnet similar photo.jpg --index features.npy -k 10 --output sheet.png";
 
 pub(super) const EXPLAIN: &str = "\
 Examples:
-  # Draw what speaks for the best class of a photo, into explained/photo.png
+  # Draw a heat map of the most likely class over the image: explained/photo.png
   effnet explain photo.jpg --model b3
   # Compare the three most likely classes, side by side
   effnet explain photo.jpg --model b3 --top-k 3 --output why.png
-  # Ask why not another class, by hiding parts of the image
+  # Which parts support another class? Measured by hiding them
   effnet explain photos/ --weights my-run --class cat --method occlusion";
 
 pub(super) const INSPECT: &str = "\
@@ -95,9 +95,9 @@ pub(super) const EXPORT: &str = "\
 Examples:
   # Export the published B3 weights, and compare the file with effnet
   effnet export b3 b3.onnx --check
-  # Export a run's best weights: bytes of any size in, probabilities out
+  # Export a run's best weights: images of any size in, probabilities out
   effnet export my-run my-run.onnx --with-preprocessing --softmax
-  # Export the features of your own weights, in half precision
+  # Export your own weights as a feature extractor, in half precision
   effnet export model.pth features.onnx --features --dtype f16";
 
 pub(super) const SERVE: &str = "\

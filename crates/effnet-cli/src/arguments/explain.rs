@@ -101,14 +101,14 @@ fn last_block(stage: usize, config: &Config) -> anyhow::Result<Endpoint> {
 /// The value of `--method`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum MethodChoice {
-    /// Activations times the classifier's weights (Grad-CAM at the final activation); one pass
+    /// Class activation map, equal to Grad-CAM at the final activation; one pass
     #[value(alias = "gradcam")]
     Cam,
-    /// Only what speaks for the class (LayerCAM at the final activation); one pass
+    /// LayerCAM: the same without negative contributions; one pass
     Layercam,
-    /// How much the logit drops when a square is hidden; 145 passes
+    /// Drop in the logit when a square of the image is hidden; 145 passes
     Occlusion,
-    /// Activations weighted by the logit of what each channel responds to; one pass per channel
+    /// Score-CAM: activations weighted by the logit of the image masked with each; one pass per channel
     Scorecam,
 }
 

@@ -23,17 +23,17 @@ pub struct ExportArguments {
     /// Class names to record in the file [default: from the weights]
     #[arg(long, value_name = "FILE", conflicts_with = "features")]
     pub labels: Option<PathBuf>,
-    /// Version of ONNX's operators
+    /// ONNX opset version
     #[arg(long, value_name = "N", default_value_t = 17, value_parser = count(13..=23))]
     pub opset: usize,
-    /// Number of images per call [default: any number]
+    /// Fixed batch size [default: any]
     #[arg(long, value_name = "N", value_parser = count(1..=65536))]
     pub batch_size: Option<usize>,
     /// Accept images of any size; with profile tf, this needs a runtime that supports `auto_pad` [default: the size of
     /// the network only]
     #[arg(long, conflicts_with_all = ["image_size", "with_preprocessing"])]
     pub dynamic_size: bool,
-    /// Take RGB bytes [N, height, width, 3] of any size, and resize, crop and normalise them in the graph
+    /// Include the preprocessing: take RGB bytes [N, height, width, 3] of any size; resize, crop and normalise them
     #[arg(long)]
     pub with_preprocessing: bool,
     /// Output probabilities instead of logits
@@ -45,10 +45,10 @@ pub struct ExportArguments {
     /// Data type of weights and activations; input and output are always f32
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub dtype: ExportType,
-    /// Write the weights to OUT.data; files above 2 GB are always split this way
+    /// Write the weights to a second file, OUT.data; always done above 2 GB
     #[arg(long)]
     pub external_data: bool,
-    /// Run OUT in ONNX Runtime or OpenVINO (of the python3 on the PATH), and report the difference from effnet
+    /// Run OUT in ONNX Runtime or OpenVINO (from the python3 on the PATH), and compare its output with effnet's
     #[arg(long)]
     pub check: bool,
     /// Overwrite OUT if it exists

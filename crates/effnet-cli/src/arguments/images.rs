@@ -10,7 +10,7 @@ use super::numbers::count;
 /// The images to read.
 #[derive(Debug, Args)]
 pub struct InputArguments {
-    /// Image files, folders (searched recursively), glob patterns, zip or tar archives, http(s) addresses, or `-` to
+    /// Image files, folders (searched recursively), glob patterns, zip or tar archives, http(s) URLs, or `-` to
     /// read an image or a list of paths from standard input
     #[arg(required_unless_present = "list", value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,

@@ -45,12 +45,10 @@ pub struct ServeArguments {
     /// Threads for decoding and for computing [default: one per core]
     #[arg(long, value_name = "N", value_parser = count(1..=1024), help_heading = "Execution")]
     pub threads: Option<usize>,
-    /// Images that a thread computes at once; more than 1 rarely pays on a CPU. auto picks a size that fits in free
-    /// memory
+    /// Images per batch; more than 1 rarely pays on a CPU. auto picks a size that fits in free memory
     #[arg(long, value_name = "N|auto", default_value = "1", help_heading = "Execution")]
     pub max_batch_size: BatchSize,
-    /// How long an image waits for others to fill its batch, in microseconds; with 0, a batch is what is waiting when
-    /// the network becomes free
+    /// Microseconds to wait for more images to fill a batch; 0 takes those that are waiting
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = count(0..=60_000_000), help_heading = "Execution")]
     pub max_queue_delay_us: usize,
     #[command(flatten)]
@@ -60,22 +58,22 @@ pub struct ServeArguments {
 /// What clients may demand.
 #[derive(Debug, Args)]
 pub struct LimitArguments {
-    /// Requests to work on at a time; a further one is answered with 429
+    /// Requests in progress at a time; further ones are answered with 429
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = count(1..=65536), help_heading = "Limits")]
     pub max_concurrent_requests: usize,
-    /// Images that wait or are worked on; a request for more is answered with 503
+    /// Images queued or in progress; a request that exceeds this is answered with 503
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = count(1..=65536), help_heading = "Limits")]
     pub max_queue_size: usize,
-    /// Size of the body of a request, in MiB; a larger one is answered with 413
+    /// Largest request body, in MiB; a larger one is answered with 413
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = count(1..=2048), help_heading = "Limits")]
     pub max_body_mb: usize,
-    /// Pixels of an image, in millions; one with more is answered with 413 [default: 178.9, as in other commands]
+    /// Largest image, in megapixels; a larger one is answered with 413 [default: 178.9, as in other commands]
     #[arg(long, value_name = "N", value_parser = count(1..=178), help_heading = "Limits")]
     pub max_megapixels: Option<usize>,
-    /// Seconds that a request may take, from its first byte to its answer
+    /// Timeout of a request, from its first byte to its answer
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = count(1..=3600), help_heading = "Limits")]
     pub timeout: usize,
-    /// Seconds that requests may still take after SIGTERM or Ctrl-C
+    /// Time to finish requests after SIGTERM or Ctrl-C
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = count(0..=3600), help_heading = "Limits")]
     pub grace: usize,
 }

@@ -15,7 +15,7 @@ pub struct SimilarArguments {
     /// in it as effnet-features.npy, and brought up to date when its images change
     #[arg(long, value_name = "DIR|FILE.npy")]
     pub index: PathBuf,
-    /// Make the index of a folder again, for example for another network
+    /// Rebuild the index of a folder, for example for another network
     #[arg(long)]
     pub rebuild: bool,
     /// Number of similar images to report per query

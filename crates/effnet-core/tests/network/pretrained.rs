@@ -1,6 +1,6 @@
 //! Tests of opening weights by name, with their labels and preprocessing.
 
-use effnet_core::{ModelOptions, PreprocessingOverrides, Pretrained, PretrainedOptions};
+use effnet_core::{ModelOptions, PreprocessingOverrides, Pretrained, PretrainedOptions, Profile, Variant};
 use tch::nn::OptimizerConfig as _;
 use tch::{Device, Kind, Tensor};
 
@@ -16,6 +16,15 @@ fn bundled_weights_bring_their_labels_and_their_image_size() {
     assert_eq!(opened.transform.image_size, 128);
     assert_eq!(opened.network.config().num_classes, 10);
     assert_eq!(opened.network.config().image_size, [128, 128]);
+    assert_eq!((opened.variant, opened.profile), (Variant::B0, Profile::Tf));
+}
+
+#[test]
+fn the_profile_is_the_one_that_the_network_computes_with() {
+    let options = on_cpu().with_model(ModelOptions::default().with_profile(Profile::Timm));
+    let opened = Pretrained::open("b0.cifar10", &options).unwrap();
+    assert_eq!(opened.profile, Profile::Timm);
+    assert_eq!(opened.network.config().padding, Profile::Timm.padding());
 }
 
 #[test]

@@ -117,7 +117,7 @@ struct Candidate {
     noise: Noise,
 }
 
-/// Finds the best shrinkage, starting at [`START`] and going on in the direction that makes it better.
+/// Finds the best shrinkage, starting at [`START`] and continuing in the direction that improves it.
 fn climb(evaluate: impl Fn(f64) -> Option<Candidate>) -> Option<Candidate> {
     let mut best = evaluate(SHRINKAGES[START])?;
     for step in [-1, 1] {

@@ -146,7 +146,7 @@ fn images(shape: &[usize], data: Data, charge: Charge) -> Result<Vec<Upload>, Pr
             let decoded = elements.texts.iter().map(|text| Ok(decode_base64(text)?.into()));
             decoded.collect::<Result<_, Problem>>()?
         }
-        Data::Json(_) => return Err(Problem::invalid(format!("{IMAGE}: expected texts in base64"))),
+        Data::Json(_) => return Err(Problem::invalid(format!("{IMAGE}: expected base64 strings"))),
     };
     let is_fine = match shape {
         [count] | [count, 1] => *count == files.len(),

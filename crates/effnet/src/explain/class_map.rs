@@ -1,6 +1,6 @@
 //! The map of a class: its values, their scale, and how they are spread over the image.
 
-/// How much each place of an image speaks for a class, row by row over the image as the network saw it.
+/// How much each place of an image supports a class, row by row over the image as the network saw it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClassMap {
     values: Vec<f32>,
@@ -31,7 +31,7 @@ impl ClassMap {
         Self::new(sums.into_iter().map(|sum| sum as f32).collect(), size)
     }
 
-    /// The values as they were computed: below 0 where the image speaks against the class. Those of
+    /// The values as they were computed: below 0 where the image contradicts the class. Those of
     /// [`ExplainMethod::Cam`](crate::ExplainMethod::Cam) have the logit of the class, without its bias, as their mean.
     pub fn values(&self) -> &[f32] {
         &self.values
@@ -47,13 +47,13 @@ impl ClassMap {
         self.width
     }
 
-    /// The largest value, or 0 if nothing speaks for the class.
+    /// The largest value, or 0 if nothing supports the class.
     pub fn peak(&self) -> f32 {
         self.values.iter().copied().fold(0.0, f32::max)
     }
 
     /// The values from 0 to 1: those below 0 become 0, and the largest becomes 1. Each map is scaled by itself, so
-    /// that maps of different images or classes cannot be compared. All values are 0 if nothing speaks for the class.
+    /// that maps of different images or classes cannot be compared. All values are 0 if nothing supports the class.
     #[must_use]
     pub fn scaled(&self) -> Vec<f32> {
         let peak = self.peak();

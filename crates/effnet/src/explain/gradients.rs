@@ -32,9 +32,9 @@ pub struct LayerGradients {
 }
 
 impl LayerGradients {
-    /// Returns a map per class: the output weighted by the gradient, of each channel on the whole (Grad-CAM) or, if
-    /// `positive` is set, of each place where it is above 0 (LayerCAM). The mean over the places is not taken: at the
-    /// last layer, the maps are thus those that the classifier's weights give.
+    /// Returns a map per class: the output weighted by its gradient, which is summed per channel (Grad-CAM) or, if
+    /// `positive` is set, taken where it is positive, times the number of pixels (LayerCAM). For the final layer, the maps
+    /// are thus those that the classifier's weights give.
     pub(super) fn maps(&self, positive: bool) -> Vec<ClassMap> {
         let [_, height, width] = self.shape;
         let places = (height * width).max(1);

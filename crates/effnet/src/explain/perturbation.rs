@@ -1,4 +1,5 @@
-//! Methods that change the image and look what the network makes of it: they need no gradient, but many passes.
+//! Perturbation methods: they change the image and measure the effect on the logits. They need no gradients, but many
+//! passes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
