@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+// A build script talks to cargo on standard output.
+#![allow(clippy::print_stdout)]
 
 use std::env;
 use std::path::PathBuf;
