@@ -58,10 +58,17 @@ fn static_library(name: &str) -> Option<PathBuf> {
     path.is_absolute().then_some(path)
 }
 
+#[cfg(unix)]
 fn link(target: &Path, link: &Path) -> io::Result<()> {
     match fs::remove_file(link) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     std::os::unix::fs::symlink(target, link)
+}
+
+/// Windows may refuse links to those who are not administrators.
+#[cfg(not(unix))]
+fn link(target: &Path, link: &Path) -> io::Result<()> {
+    fs::copy(target, link).map(|_| ())
 }

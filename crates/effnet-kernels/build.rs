@@ -20,7 +20,9 @@ fn main() {
     base()
         .files(["network_api", "network", "pass", "pack"].map(|name| format!("native/{name}.cpp")))
         .compile("effnet_network");
-    if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64") {
+    let is = |name, value| env::var(name).is_ok_and(|found| found == value);
+    // The same condition is in kernels.h, with the reason.
+    if is("CARGO_CFG_TARGET_ARCH", "x86_64") && !is("CARGO_CFG_TARGET_OS", "windows") {
         for (name, flags, more) in INSTRUCTION_SETS {
             kernels(name, &[flags, more].concat());
         }

@@ -7,14 +7,6 @@
 
 use std::{env, io};
 
-mod rpath {
-    include!("../../scripts/libtorch/rpath.rs");
-
-    pub(crate) fn announce() -> io::Result<()> {
-        main()
-    }
-}
-
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=EFFNET_RELOCATABLE");
@@ -25,5 +17,5 @@ fn main() -> io::Result<()> {
     if env::var_os("EFFNET_RELOCATABLE").is_some_and(|value| value == "1") {
         return Ok(());
     }
-    rpath::announce()
+    libtorch_build::set_run_path()
 }

@@ -1,3 +1,5 @@
-//! Sets the rpath, so that programs find libtorch at run time.
+//! Sets the run path, so that programs find libtorch at run time.
 
-include!("../../scripts/libtorch/rpath.rs");
+fn main() -> std::io::Result<()> {
+    libtorch_build::set_run_path()
+}

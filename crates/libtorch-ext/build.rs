@@ -3,19 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, io};
 
-use shim::with_libtorch;
-
-mod rpath {
-    include!("../../scripts/libtorch/rpath.rs");
-
-    pub(crate) fn announce() -> io::Result<()> {
-        main()
-    }
-}
-
-mod shim {
-    include!("../../scripts/libtorch/shim.rs");
-}
+use libtorch_build::with_libtorch;
 
 /// Headers for the C++ code of other crates. cargo passes this folder to their build scripts in
 /// `DEP_LIBTORCH_EXT_INCLUDE`, and that of the kernels' headers in `DEP_LIBTORCH_EXT_KERNELS`.
@@ -27,18 +15,17 @@ fn main() -> io::Result<()> {
         .map(PathBuf::from)
         .unwrap_or_default();
     println!("cargo::metadata=include={}", root.join(BOUNDARY).display());
-    let folder = |name| env::var_os(name).map(PathBuf::from);
     if let (Some(library), Some(kernels)) = (
-        folder("DEP_TCH_LIBTORCH_LIB"),
-        folder("DEP_EFFNET_KERNELS_INCLUDE"),
+        libtorch_build::libraries(),
+        env::var_os("DEP_EFFNET_KERNELS_INCLUDE").map(PathBuf::from),
     ) {
         println!("cargo::metadata=kernels={}", kernels.display());
         println!("cargo::rerun-if-changed={}", kernels.display());
         torch(&library, &kernels);
         let headers = [Path::new(BOUNDARY), &kernels];
-        shim::cuda_library(&library, "cuda_graphs", &headers)?;
+        libtorch_build::cuda_library(&library, "cuda_graphs", &headers)?;
     }
-    rpath::announce()
+    libtorch_build::set_run_path()
 }
 
 /// Compiles the code that includes libtorch's headers.

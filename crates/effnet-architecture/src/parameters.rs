@@ -14,6 +14,7 @@ pub const CLASSIFIER: &str = "_fc.";
 
 /// The kind of a parameter or buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ParameterKind {
     /// A floating-point tensor that inference needs.
     Float,

@@ -2,10 +2,10 @@
 //!
 //! libtorch is 430 MB and takes 0.3 s to load, so `effnet` does not link to it. If a command needs libtorch, `effnet`
 //! executes (`exec`) the `effnet-torch` in the same folder, with the same arguments and in the same process, before it
-//! reads anything from standard input. Both programs must have the same version. `effnet` passes its version in an
+//! reads anything from standard input. Where there is no `exec`, it waits for the program, and ends with its exit code. Both programs must have the same version. `effnet` passes its version in an
 //! environment variable, which also keeps the two from executing each other in a loop.
 
-use std::os::unix::process::CommandExt as _;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, ExitCode};
 
@@ -119,7 +119,9 @@ fn has_nvidia_driver() -> bool {
 /// Returns the path of the `effnet-torch` in this program's folder, if there is one.
 pub(crate) fn program() -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
-    let path = own.parent()?.join(PROGRAM);
+    let path = own
+        .parent()?
+        .join(format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX));
     path.is_file().then_some(path)
 }
 
@@ -174,13 +176,35 @@ fn start(program: &Path, command: &Command) -> anyhow::Result<()> {
     let mut call = std::env::args_os();
     let mut process = Process::new(program);
     if let Some(name) = call.next() {
-        process.arg0(name);
+        set_name(&mut process, &name);
     }
     process.args(call).env(HANDED_OVER_BY, VERSION);
     let is_set = |variable| std::env::var_os(variable).is_some();
     if trains(command) && !is_set(SPIN_COUNT) && !is_set("OMP_WAIT_POLICY") {
         process.env(SPIN_COUNT, SPINS);
     }
-    // `exec` returns only if it fails.
-    Err(process.exec()).with_context(|| format!("{}: cannot start this program", program.display()))
+    Err(replace_process(process)).with_context(|| format!("{}: cannot start this program", program.display()))
+}
+
+/// Passes on the name that this program was called by, where a program has one apart from its path.
+#[cfg(unix)]
+fn set_name(process: &mut Process, name: &OsStr) {
+    std::os::unix::process::CommandExt::arg0(process, name);
+}
+
+#[cfg(not(unix))]
+fn set_name(_: &mut Process, _: &OsStr) {}
+
+/// Returns only if the program cannot be started.
+#[cfg(unix)]
+fn replace_process(mut process: Process) -> std::io::Error {
+    std::os::unix::process::CommandExt::exec(&mut process)
+}
+
+#[cfg(not(unix))]
+fn replace_process(mut process: Process) -> std::io::Error {
+    match process.status() {
+        Ok(status) => std::process::exit(status.code().unwrap_or(2)),
+        Err(error) => error,
+    }
 }

@@ -95,12 +95,21 @@ enum Source<'a> {
     Bytes(&'a [u8]),
 }
 
-/// Creates a link, unless the same link already exists.
 #[cfg(unix)]
+fn symlink(source: &Path, target: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(source, target)
+}
+
+#[cfg(windows)]
+fn symlink(source: &Path, target: &Path) -> io::Result<()> {
+    std::os::windows::fs::symlink_file(source, target)
+}
+
+/// Creates a link, unless the same link already exists.
 fn link(source: &Path, folder: &Path, name: &str) -> anyhow::Result<()> {
     for name in numbered(name) {
         let target = folder.join(name);
-        match std::os::unix::fs::symlink(source, &target) {
+        match symlink(source, &target) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 if std::fs::read_link(&target).is_ok_and(|found| found == source) {
                     return Ok(());

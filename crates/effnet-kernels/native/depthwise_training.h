@@ -2,6 +2,8 @@
 // so that the loops over pixels need not handle borders, and each bfloat16 is converted only once.
 #pragma once
 
+#include <cstddef>
+
 #include "simd.h"
 #include "training_kernels.h"
 
@@ -152,7 +154,7 @@ INLINE void input_tile(const DepthwiseImage& d, const float* const* rows, int ro
         for (int k = 0; k < TAPS; ++k) {
             const Vec weight = load(weights + size_t(k * S) * wide);
 #pragma GCC unroll 4
-            for (int i = 0; i < TILE; ++i) multiply_add(sum[i], load(from + (i - k) * ptrdiff_t(wide)), weight);
+            for (int i = 0; i < TILE; ++i) multiply_add(sum[i], load(from + (i - k) * std::ptrdiff_t(wide)), weight);
         }
     }
 #pragma GCC unroll 4

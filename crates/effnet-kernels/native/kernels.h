@@ -96,6 +96,12 @@ struct Kernels {
     void (*sums)(const float* in, size_t in_plane, int blocks, int rows, float* sum) noexcept;
 };
 
+// Kernels for other sets than the baseline; build.rs compiles them under the same condition. Not on Windows, where GCC
+// does not align the stack for registers wider than sixteen bytes (its bug 54412).
+#if defined(__x86_64__) && !defined(_WIN32)
+#define EFFNET_WIDE_KERNELS
+#endif
+
 const Kernels& kernels_baseline() noexcept;
 const Kernels& kernels_avx2() noexcept;
 const Kernels& kernels_avx512() noexcept;

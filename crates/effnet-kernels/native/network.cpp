@@ -20,7 +20,9 @@
 #include <limits>
 #include <stdexcept>
 
+#if !defined(_WIN32)
 #include <unistd.h>
+#endif
 
 #include "pack.h"
 
@@ -28,7 +30,7 @@ namespace effnet {
 
 bool supports(Isa isa) noexcept {
     if (isa == Isa::baseline) return true;
-#if defined(__x86_64__)
+#if defined(EFFNET_WIDE_KERNELS)
     __builtin_cpu_init();
     const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
@@ -48,7 +50,7 @@ static const Kernels& choose(Isa isa, bool bf16) {
     }
     if (!supports(isa)) throw std::invalid_argument("this CPU does not support the requested instruction set");
     switch (isa) {
-#if defined(__x86_64__)
+#if defined(EFFNET_WIDE_KERNELS)
     case Isa::avx512bf16: return kernels_avx512bf16();
     case Isa::avx512: return kernels_avx512();
     case Isa::avx2: return kernels_avx2();

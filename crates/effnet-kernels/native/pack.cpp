@@ -7,6 +7,8 @@
 
 #if defined(__linux__)
 #include <sys/mman.h>
+#elif defined(_WIN32)
+#include <malloc.h>
 #endif
 
 #include "pack.h"
@@ -18,7 +20,11 @@ Buffer::Buffer(size_t bytes) : bytes_(bytes) {
     const size_t huge = size_t(2) << 20;
     const size_t alignment = bytes >= huge ? huge : 64;
     const size_t rounded = (bytes + alignment) / alignment * alignment;
+#if defined(_WIN32)
+    char* memory = static_cast<char*>(_aligned_malloc(rounded, alignment));
+#else
     char* memory = static_cast<char*>(std::aligned_alloc(alignment, rounded));
+#endif
     if (!memory) throw std::bad_alloc();
 #if defined(__linux__)
     if (bytes >= huge) madvise(memory, rounded, MADV_HUGEPAGE);
@@ -26,7 +32,13 @@ Buffer::Buffer(size_t bytes) : bytes_(bytes) {
     memory_.reset(memory);
 }
 
-void Buffer::Free::operator()(char* memory) const noexcept { std::free(memory); }
+void Buffer::Free::operator()(char* memory) const noexcept {
+#if defined(_WIN32)
+    _aligned_free(memory);
+#else
+    std::free(memory);
+#endif
+}
 
 uint16_t round_bf16(float value) noexcept {
     uint32_t bits;

@@ -138,6 +138,8 @@ impl Connection {
         let socket = SockRef::from(&stream);
         // Failures leave the defaults of the system: a slower answer, or a later end.
         let _ = socket.set_tcp_nodelay(true);
+        // Elsewhere, a client that has disappeared holds its connection until the keep-alive or the write fails.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
         let _ = socket.set_tcp_user_timeout(Some(limit));
         let gauge = self.state.metrics.connections.clone();
         gauge.inc();

@@ -19,6 +19,7 @@ mod runner;
 mod served_model;
 mod server;
 mod state;
+mod stop_signal;
 mod uploads;
 mod work;
 mod work_error;

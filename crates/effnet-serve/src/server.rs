@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::connections::Connections;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::state::State;
+use crate::stop_signal::StopSignal;
 use crate::{ServeError, ServeOptions, ServedModel, listener, routes, runner};
 
 /// How many threads decode, if the number is not set: one per core.
@@ -111,27 +111,20 @@ impl Server {
         listener::url(self.address)
     }
 
-    /// Answers requests until the process gets SIGTERM or SIGINT. It then accepts no more connections, answers what
+    /// Answers requests until the process gets SIGTERM or SIGINT (on Windows, Ctrl-C). It then accepts no more connections, answers what
     /// has arrived, and returns once all connections are closed, or cuts them after the
     /// [grace period](ServeOptions::grace). A second signal cuts them at once.
     ///
     /// # Errors
     /// [`ServeError::Start`] when the signals cannot be handled.
     pub fn run(self) -> Result<Ended, ServeError> {
-        let (mut terminate, mut interrupt) = {
+        let mut signal = {
             let _context = self.runtime.enter();
-            let listen = |kind| signal(kind).map_err(ServeError::Start);
-            (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?)
-        };
-        let mut signal = async move || {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            StopSignal::new().map_err(ServeError::Start)?
         };
         Ok(self.serve(async move |connections, listener| {
-            connections.serve(&listener, signal()).await;
-            connections.drain(listener, signal()).await
+            connections.serve(&listener, signal.recv()).await;
+            connections.drain(listener, signal.recv()).await
         }))
     }
 

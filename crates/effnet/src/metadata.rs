@@ -39,6 +39,7 @@ pub struct ModelMetadata {
 /// An invalid metadata entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("metadata entry `{key}`: expected {expected}, found `{found}`")]
+#[non_exhaustive]
 pub struct MetadataError {
     /// Key of the entry.
     pub key: &'static str,

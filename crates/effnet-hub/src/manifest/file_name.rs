@@ -22,6 +22,7 @@ pub struct FileName(String);
 /// The error for a string that is not a valid [`FileName`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("invalid file name `{}`: {problem}", name.escape_debug())]
+#[non_exhaustive]
 pub struct FileNameError {
     /// The string.
     pub name: String,

@@ -1,5 +1,4 @@
-// Compiles the C++ of a package against libtorch: the code that the build scripts of packages with a shim share.
-// It tells cargo which environment variables the build depends on.
+//! Compiles the C++ of a package against libtorch, and tells cargo which environment variables this depends on.
 
 use std::path::{Path, PathBuf};
 use std::{env, io};
@@ -8,7 +7,7 @@ use std::{env, io};
 ///
 /// All warnings are on. They are errors only if `EFFNET_WERROR` is 1, as in `scripts/test`, because the crate must also
 /// build with a compiler that warns of something else.
-pub(crate) fn optimised(standard: &str) -> cc::Build {
+fn optimised(standard: &str) -> cc::Build {
     println!("cargo::rerun-if-env-changed=EFFNET_WERROR");
     let mut build = cc::Build::new();
     build
@@ -25,7 +24,7 @@ pub(crate) fn optimised(standard: &str) -> cc::Build {
 }
 
 /// Adds libtorch's headers, as torch-sys does for its own shim. `library` is the folder of libtorch's libraries.
-pub(crate) fn with_libtorch(library: &Path, standard: &str) -> cc::Build {
+pub fn with_libtorch(library: &Path, standard: &str) -> cc::Build {
     for name in ["LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI"] {
         println!("cargo::rerun-if-env-changed={name}");
     }
@@ -54,7 +53,7 @@ fn system_include(build: &mut cc::Build, folder: &Path) {
 ///
 /// # Errors
 /// Without CUDA's headers, and when the compiler fails.
-pub(crate) fn cuda_library(library: &Path, name: &str, headers: &[&Path]) -> io::Result<()> {
+pub fn cuda_library(library: &Path, name: &str, headers: &[&Path]) -> io::Result<()> {
     println!("cargo::rerun-if-env-changed=CUDA_HOME");
     let variable = name.to_uppercase();
     if env::var_os(format!("CARGO_FEATURE_{variable}")).is_none() {

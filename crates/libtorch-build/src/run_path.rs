@@ -1,14 +1,20 @@
-// Sets the run path by which the executables of a package find libtorch, wherever they are started. It is
-// the body of the build script of every package with binaries, tests, examples or doctests that use tch.
-// All of them depend on torch-sys directly, because cargo passes the path of libtorch only to direct
-// dependents, and `rustc-link-arg` applies only to the executables of its own package.
+//! The run path by which the executables of a package find libtorch, wherever they are started.
+//!
+//! Every package with programs, tests, examples or doctests that use tch needs it in its build script, because
+//! `rustc-link-arg` applies only to the executables of its own package.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-fn main() -> io::Result<()> {
+/// Adds the folder of libtorch to the run path of the package's executables, and lets its doctests find it. The
+/// package's code has the folder in the environment variable `EFFNET_LIBTORCH_LIB` while it is compiled. Does nothing
+/// if [`libraries`](crate::libraries) is `None`.
+///
+/// # Errors
+/// If the output folder of the build script cannot be written to.
+pub fn set_run_path() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
-    let Some(libtorch) = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from) else {
+    let Some(libtorch) = crate::libraries() else {
         return Ok(());
     };
     println!("cargo::rustc-env=EFFNET_LIBTORCH_LIB={}", libtorch.display());
