@@ -33,13 +33,12 @@ impl Sample<'_> {
         let known = self.known(rest.iter().copied(), &LABEL);
         let flags = self.flags(rest);
         let named = self.named(rest);
+        let is_one_hot = self.names.is_some() && (flags.len() > 1 || (flags.len() == 1 && named.len() == 1));
         match (known.first(), &named[..]) {
             (Some(column), _) if !flags.contains(column) || flags.len() == 1 => {
                 Ok(Label::Lists(vec![*column]))
             }
-            _ if self.names.is_some() && !flags.is_empty() && (flags.len() > 1 || named.len() == 1) => {
-                Ok(Label::OneHot(self.with_names(&flags)))
-            }
+            _ if is_one_hot => Ok(Label::OneHot(self.with_names(&flags))),
             (_, [column]) if self.rank(*column, &TEXT).is_none() => Ok(Label::Lists(vec![*column])),
             (_, [column, ..]) if self.names.is_none() => Ok(Label::Lists(vec![*column])),
             _ => Err(self.unclear(
