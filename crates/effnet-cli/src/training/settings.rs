@@ -14,7 +14,7 @@ use effnet::Task;
 use serde::{Deserialize, Serialize};
 
 use super::values::{
-    Auto, ClassWeights, FreezeName, LossName, OptimizerName, PositiveWeights, PrecisionName,
+    Auto, ClassWeights, FreezeName, InitName, LossName, OptimizerName, PositiveWeights, PrecisionName,
     ProfileName, Ranged, Recipe, ScheduleName, TaskName, number,
 };
 
@@ -112,6 +112,9 @@ settings! {
     /// (train from scratch)
     #[arg(long, short, value_name = "ID|FILE", help_heading = "Network")]
     weights: String = "none".to_owned(), "pretrained".to_owned();
+    /// Initial weights when training from scratch, in the way of one of the implementations
+    #[arg(long, value_name = "WHAT", help_heading = "Network")]
+    init: InitName = InitName::Tensorflow, InitName::Tensorflow;
     /// Key of the network in a file that holds several, such as `state_dict_ema` or `state_dict.student`
     #[arg(long, value_name = "KEY", help_heading = "Network")]
     key: String = String::new(), String::new();

@@ -184,6 +184,13 @@ names! {
         /// Constant learning rate
         Constant,
     }
+    /// How the weights are drawn when training from scratch.
+    InitName {
+        /// As in the TensorFlow implementation, timm and torchvision: normal, by the fan-out
+        Tensorflow,
+        /// As PyTorch and efficientnet_pytorch do: uniform, by the fan-in
+        Pytorch,
+    }
     /// The layers to freeze.
     FreezeName {
         /// Train all layers

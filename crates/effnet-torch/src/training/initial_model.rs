@@ -6,12 +6,12 @@ use effnet::{
     Zoo, transform, transform_of_variant,
 };
 use effnet_cli::DownloadProgress;
-use effnet_core::{Config, EfficientNet, Profile, Variant};
+use effnet_core::{Config, EfficientNet, Initialisation, Profile, Variant};
 use effnet_image::EvalTransform;
 use tch::{Device, nn};
 
 use effnet_cli::training::settings::Settings;
-use effnet_cli::training::values::ProfileName;
+use effnet_cli::training::values::{InitName, ProfileName};
 use effnet_cli::{Printer, counted};
 
 /// The architecture, initial weights and preprocessing of a training run.
@@ -161,9 +161,16 @@ impl InitialModel {
             config.batch_norm_momentum = momentum;
         }
         let Some(file) = &self.file else {
-            let network = EfficientNet::new(&store.root(), &config)?;
-            shrink_classifier(&network)?;
-            return Ok(network);
+            return Ok(match settings.init {
+                InitName::Tensorflow => {
+                    let network = EfficientNet::new(&store.root(), &config)?;
+                    shrink_classifier(&network)?;
+                    network
+                }
+                InitName::Pytorch => {
+                    EfficientNet::with_initialisation(&store.root(), &config, Initialisation::PyTorch)?
+                }
+            });
         };
         let options = LoadOptions::default().with_new_classifier(!self.keeps_classifier);
         let parameters = file.parameters(&config, options)?;
