@@ -28,6 +28,7 @@ impl Curve {
 
 /// A plot of curves that share axes.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option")]
 #[non_exhaustive]
 pub struct Panel {
     /// The quantity.
@@ -389,7 +390,7 @@ mod tests {
             right: 536,
             bottom: 454,
         };
-        let chart = Chart::new(plot, std::slice::from_ref(&line), false);
+        let chart = Chart::new(plot, std::slice::from_ref(&line), &Panel::default());
         for &point in &line.points {
             let (x, y) = chart.place(point);
             assert!(x > 75.0 && x < 530.0 && y > 120.0 && y < 450.0, "{x}, {y}");

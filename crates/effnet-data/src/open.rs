@@ -326,13 +326,12 @@ impl Source {
         let of_training = layout.parts.as_ref().and_then(|parts| parts.train.as_ref());
         let table = table_in(of_training.unwrap_or(&layout.root))?;
         let (task, reason) = match (task, table) {
-            (Some(Task::Classify), _) => (Task::Classify, None),
+            (Some(Task::Classify), _) | (None, None) => (Task::Classify, None),
             (None, Some(table)) => {
                 let table = Table::open(&table, None)?;
                 (table.task(), table.reason().map(str::to_owned))
             }
             (Some(task), Some(_)) => (task, None),
-            (None, None) => (Task::Classify, None),
             (Some(task), None) => {
                 only_classes(path, task)?;
                 (task, None)

@@ -13,12 +13,11 @@ pub(super) const CERTAIN: [char; 3] = [LIST, ';', '|'];
 pub(super) const ANY: [char; 4] = [LIST, ';', '|', ','];
 
 /// Returns the separator of the labels in these fields; `None` if every field is one label.
-pub(super) fn separator<'a>(
-    fields: impl Iterator<Item = &'a str> + Clone,
-    separators: &[char],
-) -> Option<char> {
-    let mut separators = separators.iter().copied();
-    separators.find(|separator| fields.clone().any(|field| field.contains(*separator)))
+pub(super) fn separator<'a>(fields: impl Iterator<Item = &'a str>, separators: &[char]) -> Option<char> {
+    let found = |(index, field): (usize, &str)| field.contains(separators[index]).then_some(index);
+    let indices =
+        fields.flat_map(|field| (0..separators.len()).filter_map(move |index| found((index, field))));
+    indices.min().map(|index| separators[index])
 }
 
 /// Returns the labels in a field.
