@@ -340,7 +340,7 @@ mod tests {
     fn json_lists_and_objects_give_the_same_labels() {
         let list = Labels::from_json(r#"["cat", "dog"]"#).unwrap();
         let object = Labels::from_json(r#"{"1": "dog", "0": {"label": "cat"}}"#).unwrap();
-        assert_eq!(list.0, object.0);
+        assert_eq!(list.names(), object.names());
     }
 
     #[test]
