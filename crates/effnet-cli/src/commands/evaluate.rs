@@ -43,26 +43,12 @@ pub(crate) fn run(
     let opened = open(arguments, arguments.task.task(), printer)?;
     let inference = Inference::prepare_for(arguments.task.task(), &arguments.inference, torch, printer)?;
     let task = inference.file().task();
-    // The labels may be read in more than one way.
-    let opened = if opened.images.task() == task {
-        opened
-    } else {
-        open(arguments, Some(task), printer)?
-    };
-    let dataset = opened.describe(arguments, printer);
-    ensure!(
-        dataset.task() == task,
-        "--task {task}: the run was trained for {}, and so are its held-out images labelled; omit --task",
-        dataset.task()
-    );
-    if task != Task::Classify && (arguments.confusion_csv.is_some() || arguments.confusion_png.is_some()) {
-        bail!("--confusion-csv and --confusion-png: expected a network for classify, found one for {task}");
-    }
+    let dataset = for_task(opened, task, arguments, printer)?;
     let transform = inference.transform;
     warn_of_moved_weights(inference.file(), arguments, printer);
     let (network, labels) = inference.load(printer)?;
     if task != Task::Classify {
-        return targets::run(arguments, &inference, network, &labels, dataset, printer);
+        return targets::run(arguments, &inference, network, &labels, &dataset, printer);
     }
     let classes =
         match_classes(dataset.classes(), &labels).with_context(|| arguments.data.display().to_string())?;
@@ -192,6 +178,31 @@ impl Measured<'_> {
             Err(failure) => predictions.write(name, label, Err(failure)),
         }
     }
+}
+
+/// Returns the images for the task of the network, and prints which they are.
+fn for_task(
+    opened: Opened,
+    task: Task,
+    arguments: &EvaluateArguments,
+    printer: &Printer,
+) -> anyhow::Result<Arc<dyn Dataset>> {
+    // The labels may be read in more than one way.
+    let opened = if opened.images.task() == task {
+        opened
+    } else {
+        open(arguments, Some(task), printer)?
+    };
+    let dataset = opened.describe(arguments, printer);
+    ensure!(
+        dataset.task() == task,
+        "--task {task}: the run was trained for {}, and so are its held-out images labelled; omit --task",
+        dataset.task()
+    );
+    if task != Task::Classify && (arguments.confusion_csv.is_some() || arguments.confusion_png.is_some()) {
+        bail!("--confusion-csv and --confusion-png: expected a network for classify, found one for {task}");
+    }
+    Ok(dataset)
 }
 
 /// The images to evaluate.

@@ -82,21 +82,15 @@ impl TargetPredictions {
         };
         if format == TableFormat::Csv {
             let names = predictions.names.clone();
-            let header = match task {
-                Task::Regression => {
-                    let predicted = names.iter().map(|name| format!("predicted {name}"));
-                    names.iter().cloned().chain(predicted).collect()
-                }
-                _ => {
-                    let probabilities = names.iter().map(|name| format!("probability {name}"));
-                    ["labels", "predictions"]
-                        .map(str::to_owned)
-                        .into_iter()
-                        .chain(probabilities)
-                        .collect()
-                }
+            let header: Vec<String> = if task == Task::Regression {
+                let predicted = names.iter().map(|name| format!("predicted {name}"));
+                names.iter().cloned().chain(predicted).collect()
+            } else {
+                let fixed = ["labels", "predictions"].map(str::to_owned);
+                let probabilities = names.iter().map(|name| format!("probability {name}"));
+                fixed.into_iter().chain(probabilities).collect()
             };
-            predictions.row("input", header, "error")?;
+            predictions.row("input", &header, "error")?;
         }
         Ok(predictions)
     }
@@ -146,10 +140,10 @@ impl TargetPredictions {
             Answer::Failed(failure) => {
                 let missing = self.names.len() + usize::from(self.task != Task::Regression);
                 fields.extend(std::iter::repeat_n(String::new(), missing));
-                return self.row(input, fields, &failure.reason);
+                return self.row(input, &fields, &failure.reason);
             }
         }
-        self.row(input, fields, "")
+        self.row(input, &fields, "")
     }
 
     /// Renames the complete file to its final name.
@@ -157,7 +151,7 @@ impl TargetPredictions {
         self.file.commit().context(self.shown)
     }
 
-    fn row(&mut self, input: &str, fields: Vec<String>, error: &str) -> anyhow::Result<()> {
+    fn row(&mut self, input: &str, fields: &[String], error: &str) -> anyhow::Result<()> {
         let mut row = csv::Writer::from_writer(Vec::new());
         let fields = fields.iter().map(String::as_str);
         row.write_record(std::iter::once(input).chain(fields).chain([error]))?;

@@ -33,10 +33,10 @@ pub(super) fn run(
     inference: &Inference,
     network: Network,
     labels: &Labels,
-    dataset: Arc<dyn Dataset>,
+    dataset: &Arc<dyn Dataset>,
     printer: &Printer,
 ) -> anyhow::Result<Outcome> {
-    let columns = columns(&*dataset, labels).with_context(|| arguments.data.display().to_string())?;
+    let columns = columns(&**dataset, labels).with_context(|| arguments.data.display().to_string())?;
     let (count, transform) = (dataset.len(), inference.transform);
     let requested = arguments.inference.network.batch_size;
     let of = (&network.config, &*network.backend);
@@ -50,7 +50,7 @@ pub(super) fn run(
         .transpose()?;
     let start = Instant::now();
     let mut measured = Measured::new(labels, predictions);
-    let images = Labelled::all(Arc::clone(&dataset));
+    let images = Labelled::all(Arc::clone(dataset));
     let reader = Reader::start(images, transform, inference.execution.threads, interrupt.flag())?;
     let outputs = Pipeline::new(reader, network.backend, batch_size)?;
     let progress = printer.progress(count as u64);
@@ -207,7 +207,7 @@ impl<'a> Measured<'a> {
                     .zip(precisions)
                     .enumerate();
                 let class = |(class, (report, average_precision))| Class {
-                    class,
+                    index: class,
                     label: self.labels.get(class).to_owned(),
                     threshold: thresholds[class],
                     average_precision,
@@ -273,7 +273,8 @@ enum TaskReport {
 
 #[derive(Serialize)]
 struct Class {
-    class: usize,
+    #[serde(rename = "class")]
+    index: usize,
     label: String,
     threshold: f64,
     average_precision: Option<f64>,
