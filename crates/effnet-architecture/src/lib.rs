@@ -10,6 +10,7 @@ mod naming;
 mod parameters;
 mod preprocessing;
 mod profile;
+mod task;
 mod variant;
 
 pub use baseline::{Baseline, BlockKind};
@@ -23,4 +24,5 @@ pub use naming::{
 pub use parameters::{CLASSIFIER, Parameter, ParameterKind, STEM};
 pub use preprocessing::{CropMode, Interpolation, Precision, Preprocessing};
 pub use profile::{Padding, Profile};
+pub use task::Task;
 pub use variant::Variant;

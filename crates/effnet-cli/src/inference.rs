@@ -6,7 +6,9 @@
 use std::path::Path;
 
 use anyhow::anyhow;
-use effnet::{Backend, Config, Error, Labels, LoadOptions, ModelFile, ModelOptions, Weights, Zoo, transform};
+use effnet::{
+    Backend, Config, Error, Labels, LoadOptions, ModelFile, ModelOptions, Task, Weights, Zoo, transform,
+};
 use effnet_checkpoint::quote_list;
 use effnet_image::EvalTransform;
 
@@ -151,9 +153,20 @@ impl Inference {
         torch: Option<&dyn TorchCommands>,
         printer: &Printer,
     ) -> anyhow::Result<Self> {
+        Self::prepare_for(None, arguments, torch, printer)
+    }
+
+    /// Like [`prepare`](Self::prepare), for a network with this task, whatever its file says.
+    pub(crate) fn prepare_for(
+        task: Option<Task>,
+        arguments: &InferenceArguments,
+        torch: Option<&dyn TorchCommands>,
+        printer: &Printer,
+    ) -> anyhow::Result<Self> {
         let labels = arguments.labels.as_deref().map(Labels::open).transpose()?;
         let (execution, zoo, weights) = locate(&arguments.network, torch, printer)?;
         let options = options(&arguments.network.model)
+            .with_task(task)
             .with_num_classes(arguments.classes.num_classes)
             .with_labels(labels.clone());
         let file = ModelFile::open(weights, &options)
@@ -189,7 +202,7 @@ impl Inference {
         let labels = self.file.labels(self.labels.clone())?;
         let labels = labels.unwrap_or_else(|| {
             printer.warning("these weights have no class names: pass them with --labels FILE");
-            Labels::numbered(self.file.num_classes())
+            self.file.numbered_labels()
         });
         Ok((network, labels))
     }

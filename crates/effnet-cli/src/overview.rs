@@ -4,7 +4,7 @@
 //! A folder can be interpreted in more than one way. The accuracy alone does not reveal that `Testing` was mistaken for
 //! a class, or that a column `split` was ignored.
 
-use effnet_data::{Dataset, Reading, by_class};
+use effnet_data::{Dataset, Reading, support};
 
 use crate::printer::{Printer, counted};
 
@@ -55,7 +55,7 @@ impl Overview<'_> {
 
     /// Returns the number of images of each class for training and validation: `classes: cat 120/30, dog 120/30`.
     pub fn classes(&self) -> String {
-        let counts = |dataset: &dyn Dataset| by_class(dataset).iter().map(Vec::len).collect::<Vec<_>>();
+        let counts = |dataset: &dyn Dataset| support(dataset);
         let train = counts(self.train);
         let val = self.val.map(counts);
         let class = |(label, name): (usize, &String)| match &val {
@@ -86,7 +86,7 @@ impl Overview<'_> {
 
     /// Returns a hint if the class sizes differ widely.
     pub fn imbalance(&self) -> Option<String> {
-        let sizes: Vec<usize> = by_class(self.train).iter().map(Vec::len).collect();
+        let sizes = support(self.train);
         let (least, most) = extremes(&sizes).filter(|(least, most)| *most >= IMBALANCE * (*least).max(1))?;
         Some(format!(
             "the classes have {least} to {}: see --class-weights balanced",

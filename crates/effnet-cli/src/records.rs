@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use effnet::Prediction;
 pub(crate) use effnet::Record;
+use effnet::{Estimate, Prediction, Task};
 use indicatif::ProgressBar;
 
 use crate::Outcome;
@@ -17,9 +17,14 @@ use crate::outputs::Closing;
 use crate::printer::Printer;
 use crate::sink::Sink;
 
-/// Returns the header and separator of this format, for results with `top_k` classes.
-pub(crate) fn frame(format: Format, top_k: usize) -> Frame {
+/// Returns the header and separator of this format, for results with `top_k` classes or with numbers.
+pub(crate) fn frame(format: Format, task: Task, top_k: usize) -> Frame {
     match format {
+        Format::Csv if task == Task::Regression => Frame {
+            header: b"input,output,label,value,error\n".to_vec(),
+            separator: "",
+        },
+        Format::Text if task == Task::Regression => Frame::default(),
         Format::Text if top_k == 1 => Frame::default(),
         Format::Text => Frame {
             header: Vec::new(),
@@ -38,14 +43,16 @@ pub(crate) struct Records {
     format: Format,
     /// Whether the text format has one line per input.
     is_short: bool,
+    task: Task,
     sink: Sink,
 }
 
 impl Records {
     /// Creates a writer to `sink`, which was opened with the [`frame`] of this format.
-    pub(crate) fn new(format: Format, top_k: usize, sink: Sink) -> Self {
+    pub(crate) fn new(format: Format, task: Task, top_k: usize, sink: Sink) -> Self {
         Self {
             format,
+            task,
             is_short: top_k == 1,
             sink,
         }
@@ -57,7 +64,7 @@ impl Records {
             Format::Csv => self.write_csv(record)?,
             Format::Text => self.write_text(record)?,
         }
-        self.sink.end_input(matches!(record, Record::Classified { .. }))
+        self.sink.end_input(!matches!(record, Record::Failed { .. }))
     }
 
     /// Returns a progress bar for `count` inputs; see [`Sink::progress`].
@@ -106,11 +113,28 @@ impl Records {
                 }
                 Ok(())
             }
+            Record::Estimated { input, values, .. } => {
+                for estimate in *values {
+                    let (output, value) = (estimate.output.to_string(), estimate.value.to_string());
+                    self.sink.csv([*input, &output, &estimate.label, &value, ""])?;
+                }
+                Ok(())
+            }
+            Record::Failed { input, error, .. } if self.task == Task::Regression => {
+                self.sink.csv([*input, "", "", "", *error])
+            }
             Record::Failed { input, error, .. } => self.sink.csv([*input, "", "", "", "", "", *error]),
         }
     }
 
     fn write_text(&mut self, record: &Record<'_>) -> std::io::Result<()> {
+        if let Record::Estimated { input, values, .. } = record {
+            let bold = self.sink.heading();
+            let value = |estimate: &Estimate| format!("{} {}", escape::line(&estimate.label), estimate.value);
+            let values = values.iter().map(value).collect::<Vec<_>>().join(", ");
+            self.sink.separate()?;
+            return writeln!(self.sink, "{bold}{}{bold:#}: {values}", escape::line(input));
+        }
         // Failures are printed to standard error, where people look for them.
         let Record::Classified {
             input, predictions, ..
@@ -142,7 +166,11 @@ impl Records {
             )?;
         }
         if predictions.is_empty() {
-            writeln!(self.sink, "  no class is likely enough (--min-probability)")?;
+            let reason = match self.task {
+                Task::MultiLabel => "no label reaches its threshold",
+                _ => "no class is likely enough (--min-probability)",
+            };
+            writeln!(self.sink, "  {reason}")?;
         }
         Ok(())
     }

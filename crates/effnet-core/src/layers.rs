@@ -130,7 +130,8 @@ impl Conv {
         let weight = builder.init.convolution(dims, shape.groups, &place.path)?;
         let weight = builder.add(place, "weight", weight, true);
         let bias = if shape.bias {
-            let bias = builder.init.constant(0.0, &[shape.output as i64], &place.path)?;
+            let fan_in = dims[1] * shape.kernel * shape.kernel;
+            let bias = builder.init.bias(shape.output, fan_in, &place.path)?;
             Some(builder.add(place, "bias", bias, true))
         } else {
             None
@@ -355,7 +356,7 @@ impl Linear {
     ) -> Result<Self, TchError> {
         let weight = builder.init.classifier([output, input], &place.path)?;
         let weight = builder.add(place, "weight", weight, true);
-        let bias = builder.init.constant(0.0, &[output as i64], &place.path)?;
+        let bias = builder.init.bias(output, input, &place.path)?;
         let bias = builder.add(place, "bias", bias, true);
         Ok(Self { weight, bias })
     }

@@ -20,6 +20,7 @@ pub use effnet_architecture::{
 };
 pub use error::Error;
 pub use gradients::LayerGradients;
+pub use init::Initialisation;
 pub use network::EfficientNet;
 pub use pretrained::{Pretrained, PretrainedOptions, device};
 pub use tensors::{channels_last, from_torch, to_torch};

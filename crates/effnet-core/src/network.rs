@@ -9,7 +9,7 @@ use libtorch_ext::training::BatchNormGroup;
 use tch::{Device, Kind, TchError, Tensor, nn};
 
 use crate::fused::FusedMBConv;
-use crate::init::Init;
+use crate::init::{Init, Initialisation};
 use crate::layers::{BatchNorm, Builder, Conv, ConvShape, Linear, Mode, Place};
 use crate::mbconv::MBConv;
 use crate::{BlockKind, Config, Error, channels_last};
@@ -75,7 +75,19 @@ impl EfficientNet {
     /// [`Error::Architecture`] when a field is out of range, [`Error::Occupied`] when `path` already holds a
     /// network, [`Error::Torch`] when libtorch cannot create the tensors.
     pub fn new(path: &nn::Path<'_>, config: &Config) -> Result<Self, Error> {
-        Self::build(path, config, Init::Original)
+        Self::with_initialisation(path, config, Initialisation::default())
+    }
+
+    /// Like [`new`](Self::new), but draws the parameters in the way of one of the implementations.
+    ///
+    /// # Errors
+    /// Same as [`new`](Self::new).
+    pub fn with_initialisation(
+        path: &nn::Path<'_>,
+        config: &Config,
+        initialisation: Initialisation,
+    ) -> Result<Self, Error> {
+        Self::build(path, config, Init::Drawn(initialisation))
     }
 
     pub(crate) fn build(path: &nn::Path<'_>, config: &Config, init: Init) -> Result<Self, Error> {
@@ -357,7 +369,8 @@ impl EfficientNet {
         let options: (Kind, Device) = (weight.kind(), weight.device());
         let features = self.config.head_channels();
         let scratch = nn::VarStore::new(options.1);
-        let drawn = Init::Original.classifier([num_classes, features], &scratch.root())?;
+        let drawn =
+            Init::Drawn(Initialisation::TensorFlow).classifier([num_classes, features], &scratch.root())?;
         weight.set_data(&drawn.f_to_kind(options.0)?);
         bias.set_data(&Tensor::f_zeros([num_classes as i64], options)?);
         self.config = config;

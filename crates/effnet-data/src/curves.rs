@@ -28,6 +28,7 @@ impl Curve {
 
 /// A plot of curves that share axes.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option")]
 #[non_exhaustive]
 pub struct Panel {
     /// The quantity.
@@ -42,6 +43,10 @@ pub struct Panel {
     pub mark_is_best: bool,
     /// Whether the `x` axis is logarithmic. Points with an `x` of 0 or less are then skipped.
     pub logarithmic: bool,
+    /// Whether the `x` axis has fractions, rather than epochs.
+    pub continuous: bool,
+    /// Whether the first curve is drawn as dots, as a scatter plot.
+    pub scattered: bool,
 }
 
 impl Panel {
@@ -85,6 +90,20 @@ impl Panel {
     #[must_use]
     pub fn with_logarithmic(mut self, logarithmic: bool) -> Self {
         self.logarithmic = logarithmic;
+        self
+    }
+
+    /// Sets [`continuous`](Self::continuous).
+    #[must_use]
+    pub fn with_continuous(mut self, continuous: bool) -> Self {
+        self.continuous = continuous;
+        self
+    }
+
+    /// Sets [`scattered`](Self::scattered).
+    #[must_use]
+    pub fn with_scattered(mut self, scattered: bool) -> Self {
+        self.scattered = scattered;
         self
     }
 }
@@ -145,10 +164,14 @@ fn draw_panel(canvas: &mut Canvas, left: i32, panel: &Panel, x_name: &str) {
         right: left + PANEL.0 as i32 - 24,
         bottom: top + PANEL.1 as i32 - 58,
     };
-    let chart = Chart::new(plot, &lines, panel.logarithmic);
+    let chart = Chart::new(plot, &lines, panel);
     chart.draw_axes(canvas, x_name);
-    for line in &lines {
-        chart.draw_line(canvas, line);
+    for (index, line) in lines.iter().enumerate() {
+        if panel.scattered && index == 0 {
+            chart.draw_dots(canvas, line);
+        } else {
+            chart.draw_line(canvas, line);
+        }
     }
     if let Some(mark) = mark {
         let center = chart.place(mark);
@@ -199,14 +222,16 @@ struct Chart {
 }
 
 impl Chart {
-    fn new(plot: Rect, lines: &[Line<'_>], logarithmic: bool) -> Self {
+    fn new(plot: Rect, lines: &[Line<'_>], panel: &Panel) -> Self {
         let points = || lines.iter().flat_map(|line| &line.points);
         let x = bounds(points().map(|point| point.0));
         let y = bounds(points().map(|point| point.1));
         Self {
             plot,
-            x: if logarithmic {
+            x: if panel.logarithmic {
                 Axis::decades(x)
+            } else if panel.continuous {
+                Axis::numbers(x)
             } else {
                 Axis::whole_numbers(x)
             },
@@ -276,6 +301,12 @@ impl Chart {
             (i32::midpoint(plot.left, plot.right), plot.bottom + 28),
             label,
         );
+    }
+
+    fn draw_dots(&self, canvas: &mut Canvas, line: &Line<'_>) {
+        for &point in &line.points {
+            canvas.disc(self.place(point), 2.5, line.color);
+        }
     }
 
     fn draw_line(&self, canvas: &mut Canvas, line: &Line<'_>) {
@@ -359,7 +390,7 @@ mod tests {
             right: 536,
             bottom: 454,
         };
-        let chart = Chart::new(plot, std::slice::from_ref(&line), false);
+        let chart = Chart::new(plot, std::slice::from_ref(&line), &Panel::default());
         for &point in &line.points {
             let (x, y) = chart.place(point);
             assert!(x > 75.0 && x < 530.0 && y > 120.0 && y < 450.0, "{x}, {y}");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use effnet_architecture::Task;
 use effnet_image::Image;
 
 use crate::BoxError;
@@ -33,6 +34,18 @@ pub trait Dataset: Send + Sync {
     /// # Errors
     /// The image cannot be read or decoded. The message names it.
     fn image(&self, index: usize) -> Result<Image, BoxError>;
+
+    /// What the images are labelled for: by default, one class each.
+    fn task(&self) -> Task {
+        Task::Classify
+    }
+
+    /// Writes the targets of an image to `row`, one number per class: 1 for the classes that apply and 0 for the others
+    /// or, for [`Task::Regression`], the values, which `classes` names.
+    fn values(&self, index: usize, row: &mut [f32]) {
+        row.fill(0.0);
+        row[self.label(index)] = 1.0;
+    }
 }
 
 impl<D: Dataset + ?Sized> Dataset for Arc<D> {
@@ -54,6 +67,14 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
 
     fn image(&self, index: usize) -> Result<Image, BoxError> {
         (**self).image(index)
+    }
+
+    fn task(&self) -> Task {
+        (**self).task()
+    }
+
+    fn values(&self, index: usize, row: &mut [f32]) {
+        (**self).values(index, row);
     }
 }
 
@@ -115,5 +136,13 @@ impl<D: Dataset> Dataset for Subset<D> {
 
     fn image(&self, index: usize) -> Result<Image, BoxError> {
         self.dataset.image(self.indices[index])
+    }
+
+    fn task(&self) -> Task {
+        self.dataset.task()
+    }
+
+    fn values(&self, index: usize, row: &mut [f32]) {
+        self.dataset.values(self.indices[index], row);
     }
 }

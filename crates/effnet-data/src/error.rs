@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use effnet_architecture::Task;
 use thiserror::Error;
 
 /// An error of any type.
@@ -139,6 +140,30 @@ pub enum DataError {
         expected: &'static str,
         /// The columns found.
         found: NameList,
+    },
+
+    /// A table without the numbers that a network predicts.
+    #[error("{}: expected the columns {expected}, found {found}; rename or add them", path.display())]
+    Outputs {
+        /// The file.
+        path: PathBuf,
+        /// The names of the outputs.
+        expected: NameList,
+        /// The columns of numbers found.
+        found: NameList,
+    },
+
+    /// A data set that is not labelled for a task.
+    #[error("{}: expected {expected} (task {task}), found {found}", path.display())]
+    Task {
+        /// The data set.
+        path: PathBuf,
+        /// The task.
+        task: Task,
+        /// What the task needs.
+        expected: &'static str,
+        /// What was found.
+        found: &'static str,
     },
 
     /// A CSV file that lists files that do not exist.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use calibration::Calibration;
 pub use confusion::{ClassReport, Confusion, ConfusionMatrix};
 pub use error::MetricsError;
-pub use multi_label::{MultiLabelMetrics, MultiLabelSummary};
+pub use multi_label::{MultiLabelMetrics, MultiLabelSummary, RankingPoint};
 pub use regression::{RegressionMetrics, RegressionReport, RegressionSummary};
 
 /// Running metrics over the images seen so far.

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use effnet_architecture::Task;
+
 use super::error::{NameList, count_images};
 use super::role::RoleName;
 
@@ -21,6 +23,11 @@ pub struct Reading {
     pub val: Option<String>,
     /// The folder or rows of the test images; `None` if they are not used, or used for validation.
     pub test: Option<String>,
+    /// What the labels are for.
+    pub task: Task,
+    /// How the task was found out: `several labels in one field, such as `cat;dog``. `None` if the caller said it, and
+    /// for classification.
+    pub task_reason: Option<String>,
     /// Whatever was not used, and whatever looks like a mistake.
     pub notices: Vec<Notice>,
 }
@@ -109,6 +116,13 @@ pub enum Notice {
         /// The labels.
         labels: NameList,
     },
+    /// Images without any label, where images may have several. They count as examples without each label.
+    WithoutLabels {
+        /// The number of images.
+        images: usize,
+        /// The first of them.
+        first: String,
+    },
     /// One-hot columns in which no row has a 1.
     EmptyColumns {
         /// The columns.
@@ -147,6 +161,7 @@ impl Notice {
                 | Self::UnusedTest { .. }
                 | Self::IgnoredColumns { .. }
                 | Self::EmptyColumns { .. }
+                | Self::WithoutLabels { .. }
         )
     }
 }
@@ -219,7 +234,7 @@ impl fmt::Display for Notice {
             } => write!(
                 f,
                 "{} listed with more than one label (first: {first}: {labels}); the network learns one label per \
-                 image, so keep one row for each",
+                 image, so keep one row for each, unless the task is multilabel",
                 if *images == 1 {
                     "1 image is".to_owned()
                 } else {
@@ -238,8 +253,11 @@ impl fmt::Display for Notice {
             Self::CombinedLabels { labels } => write!(
                 f,
                 "some labels look like several labels in one ({labels}): the network learns one label per image, and \
-                 each combination counts as a class"
+                 each combination counts as a class, unless the task is multilabel"
             ),
+            Self::WithoutLabels { images, first } => {
+                write!(f, "{} without any label (first: {first})", count_images(*images))
+            }
             Self::EmptyColumns { columns } => write!(f, "ignored columns without a 1 in any row: {columns}"),
         }
     }

@@ -8,6 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use effnet_architecture::Task;
+
 #[cfg(feature = "archives")]
 use super::Archive;
 use super::folder::{Disk, table_in};
@@ -45,8 +47,18 @@ impl Splits {
     /// [`DataError`]: the path does not exist, has fewer than two classes, or is not a valid data set of its
     /// kind.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
+        Self::open_for(path, Some(Task::Classify))
+    }
+
+    /// Like [`Splits::open`], for any task. Without a `task`, the labels in a table decide: numbers with fractions are for
+    /// regression, several labels for one image (`cat;dog`, several columns, several ones in one-hot columns) are
+    /// multilabel, and anything else is classification. [`Reading::task_reason`] says which it was.
+    ///
+    /// # Errors
+    /// Same as [`Splits::open`], and [`DataError::Task`] for class folders and another task.
+    pub fn open_for(path: impl AsRef<Path>, task: Option<Task>) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let source = Source::open(path)?;
+        let source = Source::open(path, task)?;
         let Parts { train, val, test } = source.parts();
         let parts = Parts {
             train,
@@ -63,7 +75,7 @@ impl Splits {
     /// Same as [`Splits::open`].
     pub fn open_all(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let source = Source::open(path)?;
+        let source = Source::open(path, Some(Task::Classify))?;
         let mut splits = Self::of(&source, source.parts(), path)?;
         let notices = &mut splits.reading.notices;
         notices.retain(|notice| !matches!(notice, Notice::UnusedTest { .. }));
@@ -87,7 +99,7 @@ impl Splits {
             Ok(opened.transpose()?.map(|(images, _)| images))
         };
         let (val_images, test_images) = (of_part(&val)?, of_part(&test)?);
-        if let [class] = images.classes() {
+        if let ([class], Task::Classify) = (images.classes(), images.task()) {
             return Err(DataError::OneClass {
                 path: path.to_owned(),
                 class: class.clone(),
@@ -98,6 +110,8 @@ impl Splits {
             val: val_images,
             test: test_images,
             reading: Reading {
+                task: source.task(),
+                task_reason: source.task_reason(),
                 train: train.name,
                 val: val.and_then(|val| val.name),
                 test: test.and_then(|test| test.name),
@@ -154,8 +168,20 @@ impl Evaluation {
     /// # Errors
     /// Same as [`Splits::open`], and [`DataError::UnknownClasses`].
     pub fn open(path: impl AsRef<Path>, classes: Option<&[String]>) -> Result<Self, DataError> {
+        Self::open_for(path, classes, Some(Task::Classify))
+    }
+
+    /// Like [`Evaluation::open`], for any task; see [`Splits::open_for`].
+    ///
+    /// # Errors
+    /// Same as [`Evaluation::open`], and [`DataError::Task`] for class folders and another task.
+    pub fn open_for(
+        path: impl AsRef<Path>,
+        classes: Option<&[String]>,
+        task: Option<Task>,
+    ) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let source = Source::open(path)?;
+        let source = Source::open(path, task)?;
         let Parts { train, val, test } = source.parts();
         let val = val.or(test);
         let whole = || Part {
@@ -170,6 +196,8 @@ impl Evaluation {
         Ok(Self {
             images,
             reading: Reading {
+                task: source.task(),
+                task_reason: source.task_reason(),
                 train: train.and_then(|part| part.name),
                 val: val.and_then(|part| part.name),
                 test: None,
@@ -204,6 +232,8 @@ enum Source {
     Folder {
         top: PathBuf,
         layout: Layout,
+        task: Task,
+        reason: Option<String>,
     },
     Table(Box<Table>),
     #[cfg(feature = "archives")]
@@ -248,16 +278,13 @@ impl Part {
 }
 
 impl Source {
-    fn open(path: &Path) -> Result<Self, DataError> {
+    fn open(path: &Path, task: Option<Task>) -> Result<Self, DataError> {
         let metadata = fs::metadata(path).map_err(|source| DataError::Read {
             path: path.to_owned(),
             source,
         })?;
         if metadata.is_dir() {
-            return Ok(Self::Folder {
-                top: path.to_owned(),
-                layout: Layout::of(&Disk, path, path)?,
-            });
+            return Self::folder(path, task);
         }
         let unknown = |found: String| DataError::UnknownKind {
             path: path.to_owned(),
@@ -269,11 +296,13 @@ impl Source {
         }
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         match extension.to_str() {
-            Some("csv" | "tsv" | "jsonl") => Ok(Self::Table(Box::new(Table::open(path)?))),
+            Some("csv" | "tsv" | "jsonl") => Ok(Self::Table(Box::new(Table::open(path, task)?))),
             // This includes compressed archives, whose error says what to do.
             #[cfg(feature = "archives")]
             Some("tar" | "zip" | "tgz" | "txz" | "tbz2" | "gz" | "xz" | "bz2" | "zst") => {
-                Ok(Self::Archive(Archive::open(path)?))
+                let archive = Archive::open(path)?;
+                task.map_or(Ok(()), |task| only_classes(path, task))?;
+                Ok(Self::Archive(archive))
             }
             #[cfg(not(feature = "archives"))]
             Some(extension @ ("tar" | "zip" | "tgz" | "txz" | "tbz2" | "gz" | "xz" | "bz2" | "zst")) => {
@@ -291,9 +320,53 @@ impl Source {
         }
     }
 
+    /// Opens a folder. The tables in it, if any, decide on the task.
+    fn folder(path: &Path, task: Option<Task>) -> Result<Self, DataError> {
+        let layout = Layout::of(&Disk, path, path)?;
+        let of_training = layout.parts.as_ref().and_then(|parts| parts.train.as_ref());
+        let table = table_in(of_training.unwrap_or(&layout.root))?;
+        let (task, reason) = match (task, table) {
+            (Some(Task::Classify), _) | (None, None) => (Task::Classify, None),
+            (None, Some(table)) => {
+                let table = Table::open(&table, None)?;
+                (table.task(), table.reason().map(str::to_owned))
+            }
+            (Some(task), Some(_)) => (task, None),
+            (Some(task), None) => {
+                only_classes(path, task)?;
+                (task, None)
+            }
+        };
+        Ok(Self::Folder {
+            top: path.to_owned(),
+            layout,
+            task,
+            reason,
+        })
+    }
+
+    /// What the labels are for.
+    fn task(&self) -> Task {
+        match self {
+            Self::Folder { task, .. } => *task,
+            Self::Table(table) => table.task(),
+            #[cfg(feature = "archives")]
+            Self::Archive(_) => Task::Classify,
+        }
+    }
+
+    fn task_reason(&self) -> Option<String> {
+        match self {
+            Self::Folder { reason, .. } => reason.clone(),
+            Self::Table(table) => table.reason().map(str::to_owned),
+            #[cfg(feature = "archives")]
+            Self::Archive(_) => None,
+        }
+    }
+
     fn parts(&self) -> Parts {
         match self {
-            Self::Folder { top, layout } => parts_of_folder(top, layout),
+            Self::Folder { top, layout, .. } => parts_of_folder(top, layout),
             #[cfg(feature = "archives")]
             Self::Archive(archive) => parts_of_folder(Path::new(""), archive.layout()),
             Self::Table(table) if table.is_split() => {
@@ -339,12 +412,12 @@ impl Source {
             (Self::Archive(archive), Place::Rows(_)) => {
                 (Arc::new(archive.dataset(None, classes)?), Vec::new())
             }
-            (Self::Folder { top, .. }, place) => {
+            (Self::Folder { top, task, .. }, place) => {
                 let folder = match place {
                     Place::Folder(folder) => folder,
                     Place::Rows(_) => top,
                 };
-                on_disk(folder, classes)?
+                on_disk(folder, classes, *task)?
             }
         })
     }
@@ -377,12 +450,32 @@ fn parts_of_folder(top: &Path, layout: &Layout) -> Parts {
     }
 }
 
+/// Refuses folders of classes for a task that needs more than one class per image.
+fn only_classes(path: &Path, task: Task) -> Result<(), DataError> {
+    let expected = match task {
+        Task::Classify => return Ok(()),
+        Task::MultiLabel => "a CSV or JSON Lines file with the labels of each image",
+        Task::Regression => "a CSV or JSON Lines file with the numbers of each image",
+    };
+    Err(DataError::Task {
+        path: path.to_owned(),
+        task,
+        expected,
+        found: "class folders",
+    })
+}
+
 /// Opens the images in the class folders of `folder`, or in the table that comes with a folder of images.
-fn on_disk(folder: &Path, classes: Option<&[String]>) -> Result<(Arc<dyn Dataset>, Vec<Notice>), DataError> {
+fn on_disk(
+    folder: &Path,
+    classes: Option<&[String]>,
+    task: Task,
+) -> Result<(Arc<dyn Dataset>, Vec<Notice>), DataError> {
     if let Some(table) = table_in(folder)? {
-        let table = Table::open(&table)?;
+        let table = Table::open(&table, Some(task))?;
         return Ok((Arc::new(table.dataset(None, classes)?), table.notices().to_vec()));
     }
+    only_classes(folder, task)?;
     let images = match classes {
         Some(classes) => ImageFolder::with_classes(folder, classes)?,
         None => ImageFolder::open(folder)?,

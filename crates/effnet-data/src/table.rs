@@ -7,11 +7,13 @@ mod columns;
 mod files;
 mod listed;
 mod records;
+mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use effnet_architecture::Task;
 use effnet_image::Image;
 
 use super::classes::Classes;
@@ -21,8 +23,9 @@ use super::role::Role;
 use super::{BoxError, DataError, Dataset};
 use columns::{Columns, Label, flag};
 use files::{Files, Found};
-use listed::{Listed, MOST_LABELS};
-use records::{Records, Row, SAMPLE};
+use listed::Listed;
+use records::{LIST, Records, Row, SAMPLE};
+use targets::{ANY, Target, TargetList, parts, separator};
 
 /// Maximum number of missing files to name.
 const MOST_MISSING: usize = 1000;
@@ -36,10 +39,24 @@ const MOST_MISSING: usize = 1000;
 /// or tabs. Paths are relative to the folder of the file or to a folder below it, and may omit the extension.
 /// Labels are class names, sorted by name, or by value if all are integers. An image that is listed twice
 /// with the same label is used once.
+///
+/// For [`Task::MultiLabel`], a field may hold several labels (`cat;dog`), there may be several columns of labels, and
+/// any number of one-hot columns may be 1. For [`Task::Regression`], the columns are numbers.
 #[derive(Debug)]
 pub struct CsvDataset {
     classes: Vec<String>,
     files: Vec<(Arc<Path>, usize)>,
+    targets: Targets,
+}
+
+/// What the images have other than one class each.
+#[derive(Debug)]
+enum Targets {
+    Classes,
+    /// The labels of each image.
+    Labels(Vec<Box<[u32]>>),
+    /// The values of all images, image by image.
+    Values(Vec<f32>),
 }
 
 impl CsvDataset {
@@ -49,7 +66,7 @@ impl CsvDataset {
     /// [`DataError`]: the file cannot be read or parsed; its columns are unclear; images are missing; labels differ
     /// only in case.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
-        Table::open(path.as_ref())?.dataset(None, None)
+        Table::open(path.as_ref(), Some(Task::Classify))?.dataset(None, None)
     }
 
     /// Like [`CsvDataset::open`], but with known classes: labels are indices into `classes`.
@@ -57,7 +74,7 @@ impl CsvDataset {
     /// # Errors
     /// Same as [`CsvDataset::open`], and [`DataError::UnknownClasses`].
     pub fn with_classes(path: impl AsRef<Path>, classes: &[String]) -> Result<Self, DataError> {
-        Table::open(path.as_ref())?.dataset(None, Some(classes))
+        Table::open(path.as_ref(), Some(Task::Classify))?.dataset(None, Some(classes))
     }
 }
 
@@ -81,6 +98,26 @@ impl Dataset for CsvDataset {
     fn image(&self, index: usize) -> Result<Image, BoxError> {
         Ok(Image::open(&self.files[index].0)?)
     }
+
+    fn task(&self) -> Task {
+        match self.targets {
+            Targets::Classes => Task::Classify,
+            Targets::Labels(_) => Task::MultiLabel,
+            Targets::Values(_) => Task::Regression,
+        }
+    }
+
+    fn values(&self, index: usize, row: &mut [f32]) {
+        row.fill(0.0);
+        match &self.targets {
+            Targets::Classes => row[self.label(index)] = 1.0,
+            Targets::Labels(labels) => labels[index].iter().for_each(|label| row[*label as usize] = 1.0),
+            Targets::Values(values) => {
+                let columns = self.classes.len();
+                row.copy_from_slice(&values[index * columns..(index + 1) * columns]);
+            }
+        }
+    }
 }
 
 /// Sorts the names by value, if all are integers and no two have the same value.
@@ -96,7 +133,14 @@ fn by_value(names: &BTreeSet<String>) -> Option<Vec<String>> {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     path: PathBuf,
+    task: Task,
+    /// How the task was found out.
+    reason: Option<String>,
     listed: Listed,
+    /// The images and their labels, for other tasks than classification.
+    targets: TargetList,
+    /// The names of the columns of labels or of numbers.
+    names: Vec<String>,
     /// What the table calls each part: `split = train`.
     parts: BTreeMap<Role, String>,
     /// The number of test rows without a label, and what the table calls them.
@@ -106,8 +150,8 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Reads the table and finds its images.
-    pub(crate) fn open(path: &Path) -> Result<Self, DataError> {
+    /// Reads the table and finds its images. Without a `task`, the labels decide which it is.
+    pub(crate) fn open(path: &Path, task: Option<Task>) -> Result<Self, DataError> {
         let mut records = Records::open(path)?;
         let mut files = Files::around(path);
         let mut start = Vec::new();
@@ -117,16 +161,33 @@ impl Table {
             start.push(row);
         }
         let mut exists = |name: &str| !matches!(files.find(name), Found::Nothing);
-        let columns = Columns::of(path, records.names(), &start, &mut exists)?;
+        let columns = Columns::of(path, records.names(), &start, &mut exists, task)?;
+        let separator = match &columns.label {
+            Label::Lists(columns) => {
+                let fields = start
+                    .iter()
+                    .flat_map(|row| columns.iter().map(|column| row.field(*column)));
+                separator(fields, &ANY)
+            }
+            _ => None,
+        };
         let mut table = Self {
             path: path.to_owned(),
+            task: columns.task,
+            reason: columns.reason.clone(),
+            names: match &columns.label {
+                Label::OneHot(columns) | Label::Numbers(columns) => {
+                    columns.iter().map(|(_, name)| name.clone()).collect()
+                }
+                Label::Column(_) | Label::Lists(_) => Vec::new(),
+            },
             ..Self::default()
         };
         let (mut read, mut missing, mut names) = (0, 0, Vec::new());
         let mut rows = start.into_iter().skip(usize::from(columns.has_header));
         while let Some(row) = rows.next().map_or_else(|| records.next(), |row| Ok(Some(row)))? {
             read += 1;
-            if let Some(name) = table.push(&row, &columns, &mut files)? {
+            if let Some(name) = table.push(&row, &columns, separator, &mut files)? {
                 missing += 1;
                 if names.len() < MOST_MISSING {
                     names.push(name);
@@ -144,8 +205,21 @@ impl Table {
                 missing: NameList::from_iter(names),
             });
         }
+        if table.task == Task::MultiLabel && table.targets.found(None).is_empty() {
+            return Err(table.wrong("no labels"));
+        }
         table.notices = table.collect_notices(&columns);
         Ok(table)
+    }
+
+    /// What the labels are for.
+    pub(crate) fn task(&self) -> Task {
+        self.task
+    }
+
+    /// How the task was found out, if it is not the usual one.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
     }
 
     /// Returns whether the table says which images are for training and which are not.
@@ -168,6 +242,11 @@ impl Table {
         part: Option<Role>,
         known: Option<&[String]>,
     ) -> Result<CsvDataset, DataError> {
+        match self.task {
+            Task::Classify => {}
+            Task::MultiLabel => return self.labelled(part, known),
+            Task::Regression => return self.valued(part, known),
+        }
         let found: BTreeSet<String> = self.listed.rows(part).map(|(_, label)| label.clone()).collect();
         let classes = match (known, by_value(&found)) {
             (None, Some(names)) => Classes::listed(names),
@@ -179,28 +258,107 @@ impl Table {
         Ok(CsvDataset {
             classes: classes.into_names(),
             files,
+            targets: Targets::Classes,
+        })
+    }
+
+    /// Returns images with several labels each.
+    fn labelled(&self, part: Option<Role>, known: Option<&[String]>) -> Result<CsvDataset, DataError> {
+        let found = self.targets.found(part);
+        let classes = match known {
+            // One-hot columns are in the order of the table.
+            None if !self.names.is_empty() => Classes::listed(self.names.clone()),
+            None => by_value(&found).map_or_else(
+                || Classes::found(&self.path, found),
+                |names| Ok(Classes::listed(names)),
+            )?,
+            Some(_) => Classes::choose(&self.path, found, known)?,
+        };
+        let labels = self.targets.labels(part, |name| classes.label(name));
+        let first = |labels: &[u32]| labels.first().map_or(0, |label| *label as usize);
+        let files = self.targets.paths(part).zip(&labels);
+        Ok(CsvDataset {
+            files: files
+                .map(|(path, labels)| (Arc::clone(path), first(labels)))
+                .collect(),
+            classes: classes.into_names(),
+            targets: Targets::Labels(labels),
+        })
+    }
+
+    /// Returns images with numbers.
+    fn valued(&self, part: Option<Role>, known: Option<&[String]>) -> Result<CsvDataset, DataError> {
+        let known = known.unwrap_or(&self.names);
+        let place = |name: &String| self.names.iter().position(|column| column == name);
+        let order: Option<Vec<usize>> = known.iter().map(place).collect();
+        let order = match (order, known.len(), self.names.len()) {
+            (Some(order), _, _) => order,
+            // One number needs no name.
+            (None, 1, 1) => vec![0],
+            _ => {
+                return Err(DataError::Outputs {
+                    path: self.path.clone(),
+                    expected: known.iter().cloned().collect(),
+                    found: self.names.iter().cloned().collect(),
+                });
+            }
+        };
+        Ok(CsvDataset {
+            classes: known.to_vec(),
+            files: self
+                .targets
+                .paths(part)
+                .map(|path| (Arc::clone(path), 0))
+                .collect(),
+            targets: Targets::Values(self.targets.values(part, &order)),
         })
     }
 
     /// Adds a row. If its image does not exist, returns the name of the image.
-    fn push(&mut self, row: &Row, columns: &Columns, files: &mut Files) -> Result<Option<String>, DataError> {
+    fn push(
+        &mut self,
+        row: &Row,
+        columns: &Columns,
+        separator: Option<char>,
+        files: &mut Files,
+    ) -> Result<Option<String>, DataError> {
         let part = self.part_of(row, columns)?;
         let role = part.as_ref().map(|(role, _)| *role);
         let name = row.field(columns.path);
-        let label = match &columns.label {
-            Label::Column(column) => row.field(*column),
-            Label::OneHot(classes) => self.one_hot(row, classes)?,
+        let is_blank = |columns: &[usize]| columns.iter().all(|column| row.field(*column).is_empty());
+        let is_blank = match &columns.label {
+            Label::Column(column) => is_blank(&[*column]),
+            Label::OneHot(_) if self.task == Task::Classify => false,
+            Label::Lists(columns) => is_blank(columns),
+            Label::OneHot(columns) | Label::Numbers(columns) => {
+                columns.iter().all(|(column, _)| row.field(*column).is_empty())
+            }
         };
         // Test images often have no label.
-        if let (true, Some((Role::Test | Role::Unlabelled, part))) = (label.is_empty(), &part) {
+        if let (true, Some((Role::Test | Role::Unlabelled, part))) = (is_blank, &part) {
             self.unlabelled += 1;
             self.unlabelled_part.clone_from(part);
             return Ok(None);
         }
-        if name.is_empty() || label.is_empty() {
+        if name.is_empty() || (is_blank && self.task != Task::MultiLabel) {
             let text = row.fields.join(",");
             return Err(self.wrong(format!("{:?} on line {}", cut(&text), row.line)));
         }
+        let listing = match &columns.label {
+            Label::Column(column) => Listing::Class(self.class(row, *column)?),
+            Label::OneHot(classes) if self.task == Task::Classify => {
+                Listing::Class(self.one_hot(row, classes)?)
+            }
+            Label::OneHot(classes) => Listing::Target(self.set_labels(row, classes)?),
+            Label::Lists(columns) => {
+                let fields = columns.iter().map(|column| row.field(*column));
+                let labels = fields
+                    .flat_map(|field| parts(field, separator))
+                    .map(str::to_owned);
+                Listing::Target(Target::Labels(labels.collect()))
+            }
+            Label::Numbers(columns) => Listing::Target(self.numbers(row, columns)?),
+        };
         if let Some((role, part)) = part {
             self.parts.entry(role).or_insert(part);
         }
@@ -217,14 +375,68 @@ impl Table {
                 )));
             }
         };
-        if !self.listed.add(path.into(), label, role) {
-            let name = cut(name);
+        let path: Arc<Path> = path.into();
+        let added = match listing {
+            Listing::Class(label) => {
+                let is_added = self.listed.add(path, label, role);
+                is_added.then_some(()).ok_or("more than 100 labels")
+            }
+            Listing::Target(target) => self.targets.add(path, role, target),
+        };
+        let Err(refused) = added else {
+            return Ok(None);
+        };
+        let name = cut(name);
+        Err(self.wrong(format!("{refused} of {name} on line {}", row.line)))
+    }
+
+    /// Returns the class in a column.
+    fn class<'a>(&self, row: &'a Row, column: usize) -> Result<&'a str, DataError> {
+        let label = row.field(column).trim_end_matches(LIST);
+        if label.contains(LIST) {
+            let label = cut(label).replace(LIST, ", ");
             return Err(self.wrong(format!(
-                "more than {MOST_LABELS} labels of {name} on line {}",
+                "several labels ({label}) on line {}; the network learns one class per image, unless the task is \
+                 multilabel",
                 row.line
             )));
         }
-        Ok(None)
+        Ok(label)
+    }
+
+    /// Returns the labels of a row whose columns have a 1.
+    fn set_labels(&self, row: &Row, labels: &[(usize, String)]) -> Result<Target, DataError> {
+        let mut set = Vec::new();
+        for (column, label) in labels {
+            match flag(row.field(*column)) {
+                Some(true) => set.push(label.clone()),
+                Some(false) => {}
+                None => return Err(self.not_a_flag(row, label)),
+            }
+        }
+        Ok(Target::Labels(set))
+    }
+
+    /// Returns the numbers of a row.
+    fn numbers(&self, row: &Row, columns: &[(usize, String)]) -> Result<Target, DataError> {
+        let number = |(column, name): &(usize, String)| {
+            let field = row.field(*column);
+            let number = field.parse::<f32>().ok().filter(|number| number.is_finite());
+            number.ok_or_else(|| {
+                let field = cut(field);
+                self.wrong(format!(
+                    "`{field}` in column {name} on line {}, which is not a finite number; correct or remove the row",
+                    row.line
+                ))
+            })
+        };
+        Ok(Target::Values(
+            columns.iter().map(number).collect::<Result<_, _>>()?,
+        ))
+    }
+
+    fn not_a_flag(&self, row: &Row, label: &str) -> DataError {
+        self.wrong(format!("neither 0 nor 1 in column {label} on line {}", row.line))
     }
 
     /// Returns the part to which a row belongs, and what the table calls it.
@@ -249,16 +461,15 @@ impl Table {
             match flag(row.field(*column)) {
                 Some(true) => set.push(class),
                 Some(false) => {}
-                None => {
-                    return Err(self.wrong(format!("neither 0 nor 1 in column {class} on line {}", row.line)));
-                }
+                None => return Err(self.not_a_flag(row, class)),
             }
         }
         match &set[..] {
             [class] => Ok(class),
             [] => Err(self.wrong(format!("no class with a 1 on line {}", row.line))),
             [first, second, ..] => Err(self.wrong(format!(
-                "two classes with a 1 ({first} and {second}) on line {}; the network learns one class per image",
+                "two classes with a 1 ({first} and {second}) on line {}; the network learns one class per image, unless \
+                 the task is multilabel",
                 row.line
             ))),
         }
@@ -279,7 +490,10 @@ impl Table {
             });
         }
         if let Label::OneHot(classes) = &columns.label {
-            let unused = classes.iter().filter(|(_, class)| !self.listed.has_label(class));
+            let found = self.targets.found(None);
+            let unused = classes
+                .iter()
+                .filter(|(_, class)| !self.listed.has_label(class) && !found.contains(class));
             let unused: NameList = unused.map(|(_, class)| class.clone()).collect();
             if !unused.names().is_empty() {
                 notices.push(Notice::EmptyColumns { columns: unused });
@@ -293,6 +507,24 @@ impl Table {
             });
         }
         notices.extend(self.listed.notices());
+        notices.extend(self.target_notices());
+        notices
+    }
+
+    fn target_notices(&self) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        if let Some(first) = self.targets.first_repeated {
+            notices.push(Notice::RepeatedRows {
+                rows: self.targets.repeated,
+                first: self.targets.path(first),
+            });
+        }
+        if let (images, Some(first)) = self.targets.without_labels() {
+            notices.push(Notice::WithoutLabels { images, first });
+        }
+        if let (images, Some(first)) = self.targets.shared() {
+            notices.push(Notice::SharedImages { images, first });
+        }
         notices
     }
 
@@ -310,4 +542,10 @@ impl Table {
         });
         test.into_iter().chain(unlabelled).collect()
     }
+}
+
+/// What a row lists its image with.
+enum Listing<'a> {
+    Class(&'a str),
+    Target(Target),
 }

@@ -14,6 +14,7 @@ mod facts;
 mod initial_model;
 mod learning_rate;
 mod networks;
+mod pictures;
 mod plan;
 mod progress;
 mod ranks;
@@ -23,12 +24,15 @@ mod saved_run;
 mod session;
 mod session_builder;
 mod start;
+mod targets;
+mod task_metrics;
 mod teacher;
 mod watched;
 
 use std::io::Write;
 use std::path::Path;
 
+use effnet::Task;
 use effnet_kernels::keep_freed_memory;
 use effnet_train::run::RunFolder;
 use launch_environment::Environment;
@@ -194,18 +198,20 @@ fn report(
         }
         Ending::Finished => {}
     }
-    if let Some(confusion) = &session.watcher.confusion {
-        for line in class_table::lines(confusion, session.data.classes()) {
+    if let Some(best) = &session.watcher.best {
+        for line in class_table::lines(best, session.data.classes(), session.data.scale()) {
             printer.note(line);
         }
     }
     if let Some(best) = session.fit.best() {
-        let accuracy = if session.data.validation_images() > 0 {
-            format!(", top-1 {:.2} %", 100.0 * best.score.value)
-        } else {
-            String::new()
+        let quality = match session.data.task() {
+            _ if session.data.validation_images() == 0 => String::new(),
+            Task::Classify => format!(", top-1 {:.2} %", 100.0 * best.score.value),
+            Task::MultiLabel => format!(", mAP {:.2} %", 100.0 * best.score.value),
+            // Several values have no unit in common.
+            Task::Regression => String::new(),
         };
-        printer.note(format!("best epoch: {}{accuracy}", best.epoch));
+        printer.note(format!("best epoch: {}{quality}", best.epoch));
     }
     let data = quoted(&session.settings.data);
     printer.note(format!(

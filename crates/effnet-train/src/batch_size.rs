@@ -70,7 +70,8 @@ pub fn activation_bytes(config: &Config) -> u64 {
     4 * values as u64
 }
 
-/// Takes a step on `size` random images `[height, width]` of class 0, and returns whether they fit into memory. The
+/// Takes a step on `size` random images `[height, width]` of class 0 or, for a loss of [`Targets::Values`], with this
+/// number of `values`, and returns whether they fit into memory. The
 /// trainer must be discarded afterwards.
 ///
 /// # Errors
@@ -79,13 +80,20 @@ pub fn step_fits<N: Network>(
     trainer: &mut Trainer<N>,
     size: usize,
     [height, width]: [usize; 2],
+    values: Option<usize>,
 ) -> Result<bool, Error> {
     let device = trainer.network().device();
     let mut step = || -> Result<(), Error> {
         let shape = [size, 3, height, width].map(|side| side as i64);
         let images = Tensor::f_rand(shape, (Kind::Float, device))?;
-        let classes = Tensor::f_zeros([size as i64], (Kind::Int64, device))?;
-        trainer.step(&[Batch::new(images, Targets::Classes(classes))])?;
+        let targets = match values {
+            None => Targets::Classes(Tensor::f_zeros([size as i64], (Kind::Int64, device))?),
+            Some(values) => Targets::Values(Tensor::f_zeros(
+                [size as i64, values as i64],
+                (Kind::Float, device),
+            )?),
+        };
+        trainer.step(&[Batch::new(images, targets)])?;
         Ok(())
     };
     match step() {

@@ -107,6 +107,9 @@ impl Checkpointer {
         let mut entries = self.metadata.to_entries();
         entries.insert("epoch".to_owned(), snapshot.trainer.position.epoch.to_string());
         entries.insert(STEP.to_owned(), snapshot.trainer.position.step.to_string());
+        if let Some(thresholds) = snapshot.notes.get(THRESHOLDS) {
+            entries.insert(THRESHOLDS.to_owned(), thresholds.clone());
+        }
         let written = write_safetensors(self.folder.join(name), weights, &entries);
         written.map_err(|source| self.unwritten(source))
     }
@@ -148,6 +151,10 @@ impl Checkpointer {
         Ok(Some(snapshot))
     }
 }
+
+/// The note of a snapshot with the probability from which each label applies, a JSON list, for networks with several
+/// labels per image. It becomes the entry of the same name in the metadata of the weights.
+pub const THRESHOLDS: &str = "thresholds";
 
 /// The metadata entry that holds the number of steps for which the weights were trained.
 const STEP: &str = "step";

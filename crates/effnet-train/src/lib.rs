@@ -29,7 +29,7 @@ mod trainer;
 pub use agreement::agree;
 pub use batch::{Batch, Targets};
 pub use batch_size::{activation_bytes, find_batch_size, step_fits};
-pub use checkpointer::Checkpointer;
+pub use checkpointer::{Checkpointer, THRESHOLDS};
 pub use distillation::{Distillation, Teacher};
 pub use ema::{Ema, EmaOptions};
 pub use error::{Divergence, Error, FailedValidation};

@@ -94,8 +94,8 @@ impl Measure for MultiLabelMetrics {
     }
 }
 
-/// Regression, with [`Targets::Values`]: the coefficient of determination counts or, where it is undefined, the mean
-/// squared error.
+/// Regression, with [`Targets::Values`]: the mean absolute error counts, and the mean squared error decides between equal
+/// ones.
 impl Measure for RegressionMetrics {
     fn add(&mut self, outputs: &Tensor, targets: &Targets) -> Result<(), Error> {
         let columns = self.num_outputs();
@@ -114,7 +114,7 @@ impl Measure for RegressionMetrics {
     fn score(&self) -> Option<Score> {
         let summary = self.summary()?;
         Some(Score {
-            value: summary.r2.unwrap_or(-summary.mse),
+            value: -summary.mae,
             loss: summary.mse,
         })
     }

@@ -30,4 +30,4 @@ pub use folder::RunFolder;
 #[cfg(feature = "plots")]
 pub use history::history_panels;
 pub use log::Log;
-pub use record::{EpochRecord, Record, StepRecord, best_epoch};
+pub use record::{EpochRecord, Record, StepRecord, Validation, best_epoch};

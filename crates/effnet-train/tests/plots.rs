@@ -4,7 +4,7 @@
 
 use effnet_data::metrics::{Metrics, Summary};
 use effnet_data::{confusion_png, curves_png};
-use effnet_train::run::{EpochRecord, StepRecord, history_panels};
+use effnet_train::run::{EpochRecord, StepRecord, Validation, history_panels};
 
 /// A plot's width, height and pixels.
 fn decode(bytes: &[u8]) -> (u32, u32, Vec<[u8; 3]>) {
@@ -95,13 +95,13 @@ fn epochs(count: u64) -> Vec<EpochRecord> {
             step: epoch * 100,
             lr: 0.01 * (0.5 + 0.5 * (std::f64::consts::PI * t).cos()),
             train_loss: 0.35 + 2.0 * (-4.0 * t).exp() + wave,
-            validation: Some(Summary {
+            validation: Some(Validation::Classes(Summary {
                 images: 100,
                 top1: 0.9 - 0.8 * (-5.0 * t).exp() - wave - 0.05 * t * t,
                 top5: 0.99 - 0.5 * (-6.0 * t).exp(),
                 loss: 0.45 + 1.6 * (-4.0 * t).exp() - wave + 0.3 * t * t,
                 ece: 0.1,
-            }),
+            })),
         }
     };
     (1..=count).map(epoch).collect()

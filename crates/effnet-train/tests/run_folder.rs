@@ -8,7 +8,7 @@ use std::path::Path;
 
 use effnet_data::metrics::{Metrics, Summary};
 use effnet_data::{replace_file, write_confusion_csv};
-use effnet_train::run::{EpochRecord, Log, Record, RunError, RunFolder, StepRecord};
+use effnet_train::run::{EpochRecord, Log, Record, RunError, RunFolder, StepRecord, Validation};
 use serde_json::{Value, json};
 
 fn names(folder: &Path) -> Vec<String> {
@@ -75,13 +75,13 @@ fn records_are_read_back_without_an_unfinished_last_one() {
             step: 12,
             lr: 0.05,
             train_loss: 2.0,
-            validation: Some(Summary {
+            validation: Some(Validation::Classes(Summary {
                 images: 3,
                 top1: 1.0 / 3.0,
                 top5: 1.0,
                 loss: 1.5,
                 ece: 0.2,
-            }),
+            })),
         }),
         Record::Epoch(EpochRecord {
             epoch: 2,

@@ -179,7 +179,14 @@ fn metrics_of_regression_equal_scikit_learns() {
         near(report.r2.unwrap(), expected["r2"][output].as_f64().unwrap(), "R2");
     }
     let score = metrics.score().unwrap();
-    near(score.value, expected["mean_r2"].as_f64().unwrap(), "mean R2");
+    let mae = floats(&expected["mae"]).iter().sum::<f64>() / 3.0;
+    near(score.value, -mae, "mean MAE");
+    let summary = metrics.summary().unwrap();
+    near(
+        summary.r2.unwrap(),
+        expected["mean_r2"].as_f64().unwrap(),
+        "mean R2",
+    );
     let mse = floats(&expected["mse"]).iter().sum::<f64>() / 3.0;
     near(score.loss, mse, "mean MSE");
 }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use effnet_architecture::Task;
+
 use crate::Error;
 
 /// Maximum size of a labels file; a larger file is something else. ImageNet-21k has 21,843 names, under 1 MB.
@@ -63,9 +65,13 @@ pub enum LabelsError {
     Twice,
 }
 
-/// Class names by index.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Labels(Vec<String>);
+/// Class names by index, and how the outputs are read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Labels {
+    names: Vec<String>,
+    task: Task,
+    thresholds: Option<Vec<f64>>,
+}
 
 /// A class as described in a file: its name; an object with its name; or its WordNet ID and its name, as in
 /// Keras's `imagenet_class_index.json`.
@@ -134,6 +140,37 @@ fn numbered(classes: BTreeMap<String, Entry>) -> Result<BTreeMap<usize, Entry>, 
 }
 
 impl Labels {
+    /// The probability from which a label applies, unless the network has a threshold of its own for it.
+    pub const THRESHOLD: f64 = 0.5;
+
+    /// Sets the task of the network: classification by default.
+    #[must_use]
+    pub fn with_task(mut self, task: Task) -> Self {
+        self.task = task;
+        self
+    }
+
+    /// Sets the probability from which each label applies, for several labels per image; one per class.
+    #[must_use]
+    pub fn with_thresholds(mut self, thresholds: Option<Vec<f64>>) -> Self {
+        self.thresholds = thresholds;
+        self
+    }
+
+    /// The task of the network.
+    pub fn task(&self) -> Task {
+        self.task
+    }
+
+    /// Returns the probability from which a class applies, for several labels per image.
+    pub fn threshold(&self, class: usize) -> f64 {
+        let own = self
+            .thresholds
+            .as_ref()
+            .and_then(|thresholds| thresholds.get(class));
+        own.copied().unwrap_or(Self::THRESHOLD)
+    }
+
     /// The 1000 classes of ImageNet.
     ///
     /// # Errors
@@ -144,7 +181,7 @@ impl Labels {
 
     /// Returns the labels `class 0`, `class 1`, ..., for weights without class names.
     pub fn numbered(count: usize) -> Self {
-        Self((0..count).map(|class| format!("class {class}")).collect())
+        Self::from_names((0..count).map(|class| format!("class {class}")).collect())
     }
 
     /// Reads one name per line, or JSON as in [`from_json`](Self::from_json).
@@ -174,14 +211,14 @@ impl Labels {
                 path: path.to_owned(),
                 source: Box::new(source),
             })?,
-            _ => Self(
+            _ => Self::from_names(
                 text.lines()
                     .map(|line| line.trim().to_owned())
                     .filter(|l| !l.is_empty())
                     .collect(),
             ),
         };
-        if labels.0.is_empty() {
+        if labels.names.is_empty() {
             return Err(LabelsError::Empty {
                 path: path.to_owned(),
             });
@@ -199,11 +236,13 @@ impl Labels {
     pub fn from_json(text: &str) -> Result<Self, LabelsError> {
         if text.trim_start().starts_with('[') {
             let entries: Vec<Entry> = serde_json::from_str(text)?;
-            return Ok(Self(entries.into_iter().map(Entry::into_label).collect()));
+            return Ok(Self::from_names(
+                entries.into_iter().map(Entry::into_label).collect(),
+            ));
         }
         let classes = match serde_json::from_str(text)? {
             Object::Config { id2label: classes } | Object::Classes(classes) => numbered(classes)?,
-            Object::Timm { label_names } => return Ok(Self(label_names)),
+            Object::Timm { label_names } => return Ok(Self::from_names(label_names)),
             Object::Wrapped {
                 class_to_idx: indices,
             }
@@ -226,12 +265,16 @@ impl Labels {
             }
             labels.push(entry.into_label());
         }
-        Ok(Self(labels))
+        Ok(Self::from_names(labels))
     }
 
     /// Creates labels from names, ordered by index.
     pub fn from_names(names: Vec<String>) -> Self {
-        Self(names)
+        Self {
+            names,
+            task: Task::default(),
+            thresholds: None,
+        }
     }
 
     /// The WordNet ID of each class (`n01440764` and so on) if these are the classes of ImageNet.
@@ -240,23 +283,23 @@ impl Labels {
     /// Never in practice: the names are embedded, and tests read them.
     pub fn wnids(&self) -> Result<Option<Vec<String>>, LabelsError> {
         let classes: Vec<ImagenetClass> = serde_json::from_str(effnet_weights::IMAGENET_CLASSES)?;
-        let same = classes.iter().map(|class| &class.label).eq(&self.0);
+        let same = classes.iter().map(|class| &class.label).eq(&self.names);
         Ok(same.then(|| classes.into_iter().map(|class| class.wnid).collect()))
     }
 
     /// Class names by index.
     pub fn names(&self) -> &[String] {
-        &self.0
+        &self.names
     }
 
     /// Number of classes.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.names.len()
     }
 
     /// Whether there are no classes.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.names.is_empty()
     }
 
     /// Checks that there is one label for each of `classes` classes.
@@ -276,7 +319,7 @@ impl Labels {
 
     /// Name of a class; empty if the class does not exist.
     pub fn get(&self, class: usize) -> &str {
-        self.0.get(class).map_or("", String::as_str)
+        self.names.get(class).map_or("", String::as_str)
     }
 }
 
@@ -297,7 +340,7 @@ mod tests {
     fn json_lists_and_objects_give_the_same_labels() {
         let list = Labels::from_json(r#"["cat", "dog"]"#).unwrap();
         let object = Labels::from_json(r#"{"1": "dog", "0": {"label": "cat"}}"#).unwrap();
-        assert_eq!(list.0, object.0);
+        assert_eq!(list.names(), object.names());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use effnet_architecture::{CropMode, Interpolation, Preprocessing, Profile};
+use effnet_architecture::{CropMode, Interpolation, Preprocessing, Profile, Task};
 use effnet_image::{EvalTransform, ResizeMode};
 
 /// Metadata entries that this project reads and writes in safetensors files. All are optional.
@@ -18,6 +18,13 @@ pub struct ModelMetadata {
     pub variant: Option<String>,
     /// Padding and batch-norm constants that the weights were trained with: `tf`, `timm`, `torchvision`.
     pub profile: Option<Profile>,
+    /// What the network was trained for; `None` for classification.
+    pub task: Option<Task>,
+    /// The probability from which each label applies, for several labels per image.
+    pub thresholds: Option<Vec<f64>>,
+    /// The mean and the standard deviation of each value of regression: the outputs of the network are the values
+    /// minus the mean, divided by the standard deviation.
+    pub targets: Option<[Vec<f64>; 2]>,
     /// Class names by index.
     pub labels: Option<Vec<String>>,
     /// Side of the square input in pixels.
@@ -60,6 +67,15 @@ impl ModelMetadata {
         Ok(Self {
             variant: text("variant"),
             profile: named(entries, "profile", "tf, timm or torchvision")?,
+            task: named(entries, "task", "classify, multilabel or regression")?,
+            thresholds: json(entries, "thresholds", "a JSON list of probabilities")?,
+            targets: match (
+                json(entries, "target_mean", "a JSON list of numbers")?,
+                json(entries, "target_std", "a JSON list of numbers")?,
+            ) {
+                (Some(mean), Some(std)) => Some([mean, std]),
+                _ => None,
+            },
             labels: json(entries, "labels", "a JSON list of strings")?,
             image_size: number(entries, "image_size", "a number of pixels", |&size| size > 0)?,
             crop_pct: number(entries, "crop_pct", "a number above 0 and up to 1", |&part| {
@@ -84,6 +100,14 @@ impl ModelMetadata {
         let list = |values: [f64; 3]| serde_json::json!(values).to_string();
         put("variant", self.variant.clone());
         put("profile", self.profile.map(|profile| profile.to_string()));
+        put("task", self.task.map(|task| task.to_string()));
+        let numbers = |values: &Vec<f64>| serde_json::json!(values).to_string();
+        put("thresholds", self.thresholds.as_ref().map(numbers));
+        put(
+            "target_mean",
+            self.targets.as_ref().map(|[mean, _]| numbers(mean)),
+        );
+        put("target_std", self.targets.as_ref().map(|[_, std]| numbers(std)));
         put(
             "num_classes",
             self.labels.as_ref().map(|labels| labels.len().to_string()),
@@ -196,6 +220,9 @@ mod tests {
         let metadata = ModelMetadata {
             variant: Some("b3".to_owned()),
             profile: Some(Profile::Tf),
+            task: Some(Task::Regression),
+            thresholds: Some(vec![0.25, 0.5]),
+            targets: Some([vec![1.5, -2.0], vec![0.1, 3e10]]),
             labels: Some(vec!["a \"quoted\" cat".to_owned(), "Hündchen".to_owned()]),
             image_size: Some(300),
             crop_pct: Some(0.904),

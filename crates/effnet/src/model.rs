@@ -15,9 +15,10 @@ use effnet_image::EvalTransform;
 
 use crate::index_source::IndexedNetwork;
 use crate::{
-    Backend, BackendError, BatchDemand, Engine, Error, ExplainOptions, ExplainedClasses, Explainer,
+    Backend, BackendError, BatchDemand, Engine, Error, Estimate, ExplainOptions, ExplainedClasses, Explainer,
     Explanation, Images, IndexSource, Labels, LoadOptions, LoadReport, Manifest, ModelFile, ModelOptions,
-    Pipeline, Prediction, Reader, Rows, Source, Zoo, available_memory, check_finite, rank, transform,
+    Pipeline, Prediction, Reader, Rows, Source, Zoo, available_memory, check_finite, estimate, rank,
+    transform,
 };
 
 /// The outcome for one image of many: the image with its result, or the error that ended the whole run.
@@ -102,7 +103,7 @@ impl Model {
             described: Arc::new(Described {
                 network: IndexedNetwork::of(file),
                 transform,
-                labels: named.unwrap_or_else(|| Labels::numbered(file.num_classes())),
+                labels: named.unwrap_or_else(|| file.numbered_labels()),
                 has_labels,
                 report: parameters.report().clone(),
             }),
@@ -117,6 +118,14 @@ impl Model {
     /// or infinity for it, [`Error::Backend`] when memory runs out.
     pub fn classify(&self, image: &(impl Source + ?Sized), top_k: usize) -> Result<Vec<Prediction>, Error> {
         self.rank(&self.run_one(&self.engine, image)?, top_k)
+    }
+
+    /// Returns the numbers that a network for [`Task::Regression`](crate::Task::Regression) predicts for one image.
+    ///
+    /// # Errors
+    /// Same as [`classify`](Self::classify).
+    pub fn estimate(&self, image: &(impl Source + ?Sized)) -> Result<Vec<Estimate>, Error> {
+        Ok(estimate(&self.run_one(&self.engine, image)?, self.labels())?)
     }
 
     /// Computes the embedding of one image: the pooled features before the classifier. It has 1280 numbers

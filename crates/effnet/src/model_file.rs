@@ -5,12 +5,13 @@
 
 use std::path::Path;
 
-use effnet_architecture::{Config, Profile, Scheme, Signature, Variant};
+use effnet_architecture::{Config, Profile, Scheme, Signature, Task, Variant};
 use effnet_checkpoint::{Checkpoint, StateDict};
 use effnet_hub::Entry;
 
 use crate::hub_folder::TransformersFolder;
-use crate::network_tensors::{NetworkTensors, head_layers, two_classes};
+use crate::metadata::wrong;
+use crate::network_tensors::{NetworkTensors, head_layers, scaled_outputs, two_classes};
 use crate::profile_evidence::{self, ProfileSource, settle};
 use crate::{
     EfficientNetNames, Error, Labels, LoadOptions, ModelMetadata, ModelOptions, Parameters, Weights,
@@ -48,7 +49,8 @@ pub struct ModelFile {
 impl ModelFile {
     /// Opens weights and determines the variant, the profile and the number of classes. The number of classes
     /// comes from the file; if the caller states one, directly or through labels, the two must match. A
-    /// single logit is read as two classes whose softmax is its sigmoid.
+    /// single logit is read as two classes whose softmax is its sigmoid. The classifier of a network for regression is
+    /// scaled such that its outputs are the values.
     ///
     /// # Errors
     /// Same as [`inspect`](Self::inspect), and [`Error::Classes`], [`Error::NoClassifier`], [`Error::Head`]
@@ -59,7 +61,8 @@ impl ModelFile {
         let Some(found) = file.signature()?.num_classes else {
             return Err(file.without_classifier(options));
         };
-        let is_logit = found == 1;
+        let task = file.task();
+        let is_logit = found == 1 && task == Task::Classify;
         let classes = if is_logit { 2 } else { found };
         let agrees = |count: usize| count == classes || count == found;
         if let Some(expected) = options.num_classes
@@ -98,7 +101,19 @@ impl ModelFile {
             );
         }
         file.num_classes = classes;
+        if let Some([mean, std]) = file.metadata.targets.take() {
+            file.tensors = scaled_outputs(&file.tensors, &mean, &std).map_err(|source| Error::Load {
+                path: file.path().to_owned(),
+                variant: file.variant,
+                source,
+            })?;
+        }
         Ok(file)
+    }
+
+    /// What the network was trained for.
+    pub fn task(&self) -> Task {
+        self.metadata.task.unwrap_or_default()
     }
 
     /// The error for a file whose classifier is missing, or is more than a linear layer.
@@ -170,6 +185,19 @@ impl ModelFile {
                 epsilon: unknown.epsilon,
             })?
         };
+        if let Some(task) = options.task {
+            metadata.task = Some(task);
+        }
+        let outputs = signature.num_classes.unwrap_or(0);
+        let is_short = |values: &Vec<f64>| values.len() != outputs;
+        if metadata.thresholds.as_ref().is_some_and(is_short) {
+            let source = wrong("thresholds", "one number per class", "another number");
+            return Err(Error::Metadata { path: path(), source });
+        }
+        if metadata.targets.iter().flatten().any(is_short) {
+            let source = wrong("target_mean", "one number per output", "another number");
+            return Err(Error::Metadata { path: path(), source });
+        }
         beside.complete(&mut metadata, signature.num_classes);
         if scheme == Scheme::Transformers
             && let WeightsContent::File(ref path) = weights.content
@@ -288,14 +316,23 @@ impl ModelFile {
     /// # Errors
     /// [`Error::Labels`] when ImageNet's names cannot be read.
     pub fn labels(&self, own: Option<Labels>) -> Result<Option<Labels>, Error> {
-        if own.is_some() {
-            return Ok(own);
-        }
-        Ok(match &self.metadata.labels {
+        let labels = match &self.metadata.labels {
+            _ if own.is_some() => own,
             Some(names) => Some(Labels::from_names(names.clone())),
             None if self.num_classes == IMAGENET_CLASSES => Some(Labels::imagenet()?),
             None => None,
-        })
+        };
+        Ok(labels.map(|labels| self.with_task(labels)))
+    }
+
+    /// Numbers the outputs of a network whose class names are not known.
+    pub fn numbered_labels(&self) -> Labels {
+        self.with_task(Labels::numbered(self.num_classes))
+    }
+
+    fn with_task(&self, labels: Labels) -> Labels {
+        let thresholds = self.metadata.thresholds.clone();
+        labels.with_task(self.task()).with_thresholds(thresholds)
     }
 }
 

@@ -1,6 +1,6 @@
 //! [`ModelOptions`]: the settings with which a caller opens a network.
 
-use effnet_architecture::{Profile, Variant};
+use effnet_architecture::{Profile, Task, Variant};
 
 use crate::{EngineOptions, Labels, PreprocessingOverrides};
 
@@ -16,6 +16,8 @@ pub struct ModelOptions {
     /// The key of the network in a file that holds several networks; see
     /// [`OpenOptions::wrapper`](effnet_checkpoint::OpenOptions::wrapper).
     pub key: Option<String>,
+    /// What the network was trained for.
+    pub task: Option<Task>,
     /// The expected number of classes; any other is an error.
     pub num_classes: Option<usize>,
     /// Names of the classes, one per class.
@@ -45,6 +47,13 @@ impl ModelOptions {
     #[must_use]
     pub fn with_key(mut self, key: impl Into<Option<String>>) -> Self {
         self.key = key.into();
+        self
+    }
+
+    /// Sets [`task`](Self::task).
+    #[must_use]
+    pub fn with_task(mut self, task: impl Into<Option<Task>>) -> Self {
+        self.task = task.into();
         self
     }
 

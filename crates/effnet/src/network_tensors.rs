@@ -189,6 +189,35 @@ pub(crate) fn two_classes(tensors: &StateDict) -> Result<StateDict, LoadError> {
     parts.collect()
 }
 
+/// Scales the classifier of a network for regression such that its outputs are values instead of the number of standard
+/// deviations from their mean.
+pub(crate) fn scaled_outputs(tensors: &StateDict, mean: &[f64], std: &[f64]) -> Result<StateDict, LoadError> {
+    let scheme = Scheme::of(&tensors.shapes())?;
+    let canonical = tensors.to_scheme(scheme, Scheme::Lukemelas, None)?;
+    let parts = canonical.into_iter().map(|(name, tensor)| {
+        let offsets = match name.strip_prefix(CLASSIFIER) {
+            Some("weight") => None,
+            Some("bias") => Some(mean),
+            _ => return Ok((name, tensor)),
+        };
+        let scaled = scaled_rows(&tensor, std, offsets)?;
+        Ok((name, scaled))
+    });
+    parts.collect()
+}
+
+fn scaled_rows(tensor: &Tensor, scales: &[f64], offsets: Option<&[f64]>) -> Result<Tensor, TensorError> {
+    let values = tensor.floats()?;
+    let width = values.len() / scales.len().max(1);
+    let scaled = values.iter().enumerate().map(|(index, value)| {
+        let row = index / width.max(1);
+        let offset = offsets.map_or(0.0, |offsets| offsets[row]);
+        (f64::from(*value) * scales[row] + offset) as f32
+    });
+    let bytes = scaled.flat_map(f32::to_le_bytes).collect();
+    Tensor::from_bytes(DType::F32, tensor.shape().to_vec(), bytes)
+}
+
 fn zero_row_first(tensor: &Tensor) -> Result<Tensor, TensorError> {
     let values = tensor.floats()?;
     let zeros = std::iter::repeat_n(0.0f32, values.len());

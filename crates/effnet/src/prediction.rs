@@ -1,5 +1,6 @@
 //! Turns logits into ranked predictions.
 
+use effnet_architecture::Task;
 use serde::Serialize;
 
 use crate::Labels;
@@ -43,14 +44,51 @@ pub struct Prediction {
     pub label: String,
     /// Logit of the class.
     pub logit: f32,
-    /// Softmax probability over all classes, in `[0, 1]`.
+    /// Probability, in `[0, 1]`: the softmax over all classes or, with several labels per image, the sigmoid of the
+    /// logit.
     pub probability: f64,
+}
+
+/// A number that a network predicts, for [`Task::Regression`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Index of the output, from 0.
+    pub output: usize,
+    /// Name of the output.
+    pub label: String,
+    /// The number.
+    pub value: f32,
+}
+
+/// Returns the numbers that a network predicts.
+///
+/// # Errors
+/// [`NotFinite`] when a number is not finite.
+pub fn estimate(outputs: &[f32], labels: &Labels) -> Result<Vec<Estimate>, NotFinite> {
+    check_finite(outputs, "class")?;
+    let estimate = |(output, &value): (usize, &f32)| Estimate {
+        output,
+        label: labels.get(output).to_owned(),
+        value,
+    };
+    Ok(outputs.iter().enumerate().map(estimate).collect())
+}
+
+/// Returns the classes whose probability is at least their threshold, most likely first, for [`Task::MultiLabel`]. `least`
+/// replaces the thresholds.
+///
+/// # Errors
+/// [`NotFinite`] when a logit is not finite.
+pub fn present(logits: &[f32], labels: &Labels, least: Option<f64>) -> Result<Vec<Prediction>, NotFinite> {
+    let mut ranked = rank(logits, labels, 0)?;
+    ranked.retain(|class| class.probability >= least.unwrap_or_else(|| labels.threshold(class.class)));
+    Ok(ranked)
 }
 
 /// Returns the `top_k` most likely classes, or all if `top_k` is 0, most likely first; ties are ordered by
 /// class.
 ///
-/// Probabilities are the softmax over all classes.
+/// Probabilities are the softmax over all classes or, for [`Task::MultiLabel`], the sigmoid of each logit.
 ///
 /// # Errors
 /// [`NotFinite`] when a logit is not finite.
@@ -68,7 +106,10 @@ pub fn rank(logits: &[f32], labels: &Labels, top_k: usize) -> Result<Vec<Predict
         class,
         label: labels.get(class).to_owned(),
         logit: logits[class],
-        probability: exponential(logits[class]) / total,
+        probability: match labels.task() {
+            Task::MultiLabel => 1.0 / (1.0 + (-f64::from(logits[class])).exp()),
+            Task::Classify | Task::Regression => exponential(logits[class]) / total,
+        },
     };
     Ok(classes.into_iter().map(prediction).collect())
 }
@@ -88,6 +129,22 @@ mod tests {
         assert_eq!(classes, [(1, "b"), (2, "c")]);
         let total = 1f64.exp() + 2f64.exp() + 3f64.exp();
         assert!((ranked[0].probability - 3f64.exp() / total).abs() < 1e-12);
+    }
+
+    #[test]
+    fn several_labels_have_probabilities_and_thresholds_of_their_own() {
+        let labels = labels().with_task(Task::MultiLabel);
+        let classes = |labels: &Labels, least| {
+            let present = present(&[0.0, 3.0, -2.0], labels, least).unwrap();
+            present.iter().map(|class| class.class).collect::<Vec<_>>()
+        };
+        let ranked = rank(&[0.0, 3.0, -2.0], &labels, 0).unwrap();
+        assert_eq!(ranked[1].probability, 0.5);
+        assert!((ranked[2].probability - 1.0 / (1.0 + 2f64.exp())).abs() < 1e-15);
+        assert_eq!(classes(&labels, None), [1, 0]);
+        assert_eq!(classes(&labels, Some(0.6)), [1]);
+        let labels = labels.with_thresholds(Some(vec![0.7, 0.5, 0.1]));
+        assert_eq!(classes(&labels, None), [1, 2]);
     }
 
     #[test]

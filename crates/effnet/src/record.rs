@@ -5,8 +5,8 @@
 use effnet_image::Region;
 use serde::Serialize;
 
-use crate::Prediction;
 use crate::failure::{Failure, FailureKind};
+use crate::{Estimate, Prediction};
 
 /// The version of the records. It changes if a field is removed or changes its meaning, but not if a field is added.
 pub const SCHEMA: u32 = 1;
@@ -27,6 +27,19 @@ pub enum Record<'a> {
         weights: &'a str,
         /// The classes, most likely first.
         predictions: &'a [Prediction],
+    },
+    /// The network predicted numbers for the image.
+    Estimated {
+        /// [`SCHEMA`].
+        schema: u32,
+        /// The name of the image.
+        input: &'a str,
+        /// The variant of the network.
+        model: &'a str,
+        /// The id or path of its weights.
+        weights: &'a str,
+        /// The numbers, in the order of the outputs.
+        values: &'a [Estimate],
     },
     /// The image has no result.
     Failed {
@@ -54,6 +67,17 @@ impl<'a> Record<'a> {
             model,
             weights,
             predictions,
+        }
+    }
+
+    /// Creates the record of an image with the numbers that this variant with these weights predicts.
+    pub fn estimated(input: &'a str, (model, weights): (&'a str, &'a str), values: &'a [Estimate]) -> Self {
+        Self::Estimated {
+            schema: SCHEMA,
+            input,
+            model,
+            weights,
+            values,
         }
     }
 

@@ -148,6 +148,51 @@ fn two_ranks_leave_the_run_of_one_process_with_batches_twice_as_large() {
 }
 
 #[test]
+fn two_ranks_learn_several_labels_as_one_process_does() {
+    let home = Home::new(21);
+    let mut table = "path,labels\n".to_owned();
+    for number in 0..21 {
+        let more = if number % 3 == 0 { ";third" } else { "" };
+        table.push_str(&format!(
+            "photos/bars/{number}.png,bars{more}\nphotos/rows/{number}.png,rows{more}\n"
+        ));
+    }
+    fs::write(home.path("table.csv"), table).unwrap();
+    let settings = |more: &[&'static str]| {
+        let mut settings = SETTINGS.to_vec();
+        settings[1] = "table.csv";
+        settings.extend(more);
+        settings
+    };
+    let command = |arguments: &[&'static str]| {
+        let mut command = effnet();
+        command.current_dir(home.0.path()).args(settings(arguments));
+        command.env("EFFNET_CACHE", home.path("cache"));
+        command
+    };
+    let alone = finish(&mut command(&["--batch-size", "8", "--output", "alone"]));
+    assert_eq!(alone.code, Some(0), "{}", alone.stderr);
+    let port = free_port();
+    let rank = |rank| {
+        let mut command = command(&["--batch-size", "4", "--sync-bn", "--output", "together"]);
+        place(&mut command, rank, 2, port);
+        command
+    };
+    all_succeeded(&Ranks::of((0..2).map(rank)).end());
+    let (found, expected) = (home.records("together"), home.records("alone"));
+    let (found, expected) = (numbers(&found), numbers(&expected));
+    assert!(expected["mean_average_precision"].len() == 2, "{expected:?}");
+    for name in ["loss", "images", "mean_average_precision"] {
+        for (found, expected) in found[name].iter().zip(&expected[name]) {
+            assert!(
+                (found - expected).abs() <= 1e-3 * expected.abs(),
+                "{name}: {found}, {expected}"
+            );
+        }
+    }
+}
+
+#[test]
 fn slurms_variables_make_a_group_too() {
     let home = Home::new(10);
     let port = free_port().to_string();

@@ -12,6 +12,7 @@ mod learning;
 mod printed;
 mod resume;
 mod run_folder;
+mod tasks;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,6 +35,26 @@ impl Home {
         for (class, name) in CLASSES.iter().enumerate() {
             write_images(&home.path("photos").join(name), class as u32, images);
         }
+        home
+    }
+
+    /// With `table.csv` of images with several labels or with a number: the brightness of the red and of the blue
+    /// channel, in units of no scale in particular.
+    fn with_table(images: u32, labels: Labelling) -> Self {
+        let home = Self::new();
+        std::fs::create_dir_all(home.path("images")).unwrap();
+        let mut table = labels.header().to_owned();
+        for number in 0..images {
+            let (red, blue) = ((number * 5 % 8) as f64 / 7.0, (number * 3 % 8) as f64 / 7.0);
+            let image = image::RgbImage::from_fn(36, 36, |x, y| {
+                let noise = ((x * 31 + y * 17 + number * 7) % 23) as f64;
+                let channel = |share: f64| (20.0 + 200.0 * share + noise) as u8;
+                image::Rgb([channel(red), channel(0.3), channel(blue)])
+            });
+            image.save(home.path(&format!("images/{number}.png"))).unwrap();
+            table.push_str(&format!("images/{number}.png,{}\n", labels.of(red, blue)));
+        }
+        std::fs::write(home.path("table.csv"), table).unwrap();
         home
     }
 
@@ -79,6 +100,40 @@ impl Home {
     /// `effnet train photos` with settings that are quick, and these.
     fn train(&self, arguments: &[&str]) -> Finished {
         self.run(&[&QUICK[..], arguments].concat())
+    }
+}
+
+/// How a table labels its images.
+#[derive(Clone, Copy, PartialEq)]
+enum Labelling {
+    /// `blue;red`, or only one, or none.
+    Lists,
+    /// A column of 0 and 1 per label.
+    OneHot,
+    /// A number.
+    Number,
+}
+
+impl Labelling {
+    fn header(self) -> &'static str {
+        match self {
+            Self::Lists => "path,labels\n",
+            Self::OneHot => "path,blue,red\n",
+            Self::Number => "path,price\n",
+        }
+    }
+
+    fn of(self, red: f64, blue: f64) -> String {
+        match self {
+            Self::Lists => {
+                let labels = [("blue", blue), ("red", red)]
+                    .into_iter()
+                    .filter(|(_, share)| *share > 0.5);
+                labels.map(|(name, _)| name).collect::<Vec<_>>().join(";")
+            }
+            Self::OneHot => format!("{},{}", u8::from(blue > 0.5), u8::from(red > 0.5)),
+            Self::Number => format!("{:.1}", 5000.5 + 1000.0 * red),
+        }
     }
 }
 

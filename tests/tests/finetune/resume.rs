@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use effnet_tests::{finish, interrupt};
 
-use super::{Home, QUICK, refused, succeeded, write_images};
+use super::{Home, Labelling, QUICK, refused, succeeded, write_images};
 
 /// Several steps an epoch, saved after each second one, with everything that has a state: two phases,
 /// an average, mixup, augmentation, dropout.
@@ -65,7 +65,22 @@ pub(super) fn wait_for_steps(child: &mut Child, log: &Path, lines: usize) {
 
 #[test]
 fn a_run_that_is_killed_again_and_again_ends_as_one_that_was_not() {
-    let home = Home::with_photos(6);
+    ends_as_if_it_had_not_been_killed(&Home::with_photos(6), "photos");
+}
+
+#[test]
+fn a_run_of_another_task_that_is_killed_ends_as_one_that_was_not() {
+    for labelling in [Labelling::Lists, Labelling::Number] {
+        ends_as_if_it_had_not_been_killed(&Home::with_table(18, labelling), "table.csv");
+    }
+}
+
+fn ends_as_if_it_had_not_been_killed(home: &Home, data: &str) {
+    let arguments = |more| {
+        let mut arguments = arguments(more);
+        arguments[1] = data;
+        arguments
+    };
     succeeded(&home.run(&arguments(&["--output", "whole"])));
 
     let log = home.path("killed/log.jsonl");

@@ -1,9 +1,9 @@
 //! What new networks hold: `original_tf/efficientnet_model.py`, with timm's fan-out for depthwise
 //! kernels.
 
-use effnet_core::{EfficientNet, Variant};
+use effnet_core::{EfficientNet, Initialisation, Variant};
 use tch::nn::VarStore;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::{new, seeded};
 
@@ -96,4 +96,47 @@ fn two_networks_are_drawn_differently_and_a_seed_repeats_one() {
     let stem = |network: &EfficientNet| network.named_tensors().next().unwrap().1.copy();
     assert!(stem(&first).equal(&stem(&again)));
     assert!(!stem(&first).equal(&stem(&different)));
+}
+
+/// PyTorch 2.11 gives `nn.Conv2d` and `nn.Linear` weights and biases from U(±1 / √fan-in), where the fan-in is that of the
+/// weight; efficientnet_pytorch leaves them so.
+#[test]
+fn pytorchs_initialisation_is_uniform_by_the_fan_in_biases_included() {
+    tch::manual_seed(5);
+    let store = VarStore::new(Device::Cpu);
+    let config = Variant::B0.config();
+    let network = EfficientNet::with_initialisation(&store.root(), &config, Initialisation::PyTorch).unwrap();
+    let tensors: Vec<(&str, &Tensor)> = network.named_tensors().collect();
+    let mut biases = 0;
+    for (name, tensor) in &tensors {
+        let layer = name.rsplit_once('.').unwrap().0;
+        let weight = tensors
+            .iter()
+            .find(|(other, _)| *other == format!("{layer}.weight"))
+            .unwrap()
+            .1;
+        if weight.dim() < 2 {
+            continue;
+        }
+        let fan_in = (weight.numel() as i64 / weight.size()[0]) as f64;
+        let bound = 1.0 / fan_in.sqrt();
+        let largest = tensor.abs().max().double_value(&[]);
+        assert!(
+            largest <= bound * (1.0 + 1e-6),
+            "{name}: {largest}, bound {bound}"
+        );
+        let count = tensor.numel() as f64;
+        if count > 200.0 {
+            assert!(largest > 0.97 * bound, "{name}: {largest}, bound {bound}");
+            // The kurtosis of a uniform distribution is 1.8: five standard errors of its standard deviation.
+            let deviation = tensor.std(true).double_value(&[]) * 3f64.sqrt() / bound;
+            assert!(
+                (deviation - 1.0).abs() < 5.0 * (0.2 / count).sqrt(),
+                "{name}: {deviation}"
+            );
+        }
+        biases += usize::from(name.ends_with("bias"));
+    }
+    // Of 16 squeeze-and-excitation modules, and the classifier.
+    assert_eq!(biases, 33);
 }

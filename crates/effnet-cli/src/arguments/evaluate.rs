@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{InferenceArguments, InspectFormat};
+use crate::training::values::TaskName;
 
 #[derive(Debug, Args)]
 pub struct EvaluateArguments {
@@ -13,6 +14,9 @@ pub struct EvaluateArguments {
     /// names, ImageNet synset ids or class numbers
     #[arg(value_name = "DATA")]
     pub data: PathBuf,
+    /// What the network was trained for; auto = as its weights say, which are classify unless `effnet train` wrote them
+    #[arg(long, value_name = "TASK", default_value = "auto")]
+    pub task: TaskName,
     /// Evaluate all images, including those the weights were trained on
     #[arg(long)]
     pub all: bool,

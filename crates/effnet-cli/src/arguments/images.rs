@@ -23,17 +23,17 @@ pub struct InputArguments {
 pub struct ClassifyArguments {
     #[command(flatten)]
     pub input: InputArguments,
-    /// Number of classes to report per image (0 = all)
+    /// Number of classes to report per image (0 = all) [default: 5 or, for several labels per image, those that reach
+    /// their thresholds]
     #[arg(
         long,
         short = 'k',
         value_name = "N",
-        default_value_t = 5,
         value_parser = count(0..),
         help_heading = "Output"
     )]
-    pub top_k: usize,
-    /// Report only classes with at least this probability, from 0 to 1
+    pub top_k: Option<usize>,
+    /// Report only classes with at least this probability, from 0 to 1, in place of thresholds
     #[arg(
         long,
         value_name = "P",

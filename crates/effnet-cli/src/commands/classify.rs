@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use effnet::{DecodeFailure, Labels, Pipeline, Prediction, Reader, rank};
+use anyhow::bail;
+use effnet::{DecodeFailure, Labels, Pipeline, Prediction, Reader, Task, estimate, present, rank};
 
 use crate::Outcome;
 use crate::arguments::{ClassifyArguments, Format};
@@ -39,12 +40,12 @@ pub(crate) fn run(
         start,
         skipped,
     };
-    let frame = records::frame(format, arguments.top_k);
+    let top_k = arguments.top_k.unwrap_or(TOP_K);
     let interrupt = Interrupt::listen();
     if destination.is_single() {
         let open = || {
-            let sink = Sink::open(output, &frame)?;
-            Ok(Records::new(format, arguments.top_k, sink))
+            let sink = Sink::open(output, &records::frame(format, Task::Classify, top_k))?;
+            Ok(Records::new(format, Task::Classify, top_k, sink))
         };
         if let Some(outcome) = missing_inputs::report(&images, &closing, &interrupt, printer, open)? {
             return Ok(outcome);
@@ -52,6 +53,19 @@ pub(crate) fn run(
     }
     let mut sorting = Sorting::of(&arguments.sorting)?;
     let inference = Inference::prepare(&arguments.inference, torch, printer)?;
+    let task = inference.file().task();
+    if let (Task::Regression, Some(_)) = (task, &sorting) {
+        bail!(
+            "sorting needs classes, but {} predicts numbers",
+            inference.file().path().display()
+        );
+    }
+    // Several labels are on several lines, even if only one reaches its threshold.
+    let top_k = match (task, arguments.top_k) {
+        (Task::MultiLabel, None) => 0,
+        _ => top_k,
+    };
+    let frame = records::frame(format, task, top_k);
     let transform = inference.transform;
     let requested = arguments.inference.network.batch_size;
     let batch = requested.images().unwrap_or(1);
@@ -75,11 +89,12 @@ pub(crate) fn run(
         sorting.name_classes(&labels);
     }
     let mut results = Results {
-        records: Records::new(format, arguments.top_k, sink),
+        records: Records::new(format, task, top_k, sink),
         labels,
         model: inference.file().variant.name(),
         weights: inference.file().weights().name.clone(),
         top_k: arguments.top_k,
+        task,
         min_probability: arguments.min_probability,
         sorting,
     };
@@ -104,9 +119,12 @@ pub(crate) fn run(
     results.finish(count, &closing, &interrupt, printer)
 }
 
+/// Number of classes to report, unless the user asks for another.
+const TOP_K: usize = 5;
+
 fn job(arguments: &ClassifyArguments, format: Format, inference: &Inference) -> anyhow::Result<Job> {
     let mut job = inference.job("classify")?;
-    job.add("top_k", arguments.top_k);
+    job.add("top_k", arguments.top_k.unwrap_or(TOP_K));
     job.add("format", format!("{format:?}"));
     if let Some(probability) = arguments.min_probability {
         job.add("min_probability", probability);
@@ -120,7 +138,8 @@ struct Results {
     labels: Labels,
     model: &'static str,
     weights: String,
-    top_k: usize,
+    top_k: Option<usize>,
+    task: Task,
     min_probability: Option<f64>,
     sorting: Option<Sorting>,
 }
@@ -133,7 +152,16 @@ impl Results {
         printer: &Printer,
     ) -> anyhow::Result<()> {
         printer.image_warnings(|| &input.name, &input.warnings);
+        let network = (self.model, self.weights.as_str());
         let predictions = match logits {
+            Ok(outputs) if self.task == Task::Regression => match estimate(outputs, &self.labels) {
+                Ok(values) => {
+                    return self
+                        .records
+                        .write(&Record::estimated(&input.name, network, &values));
+                }
+                Err(error) => Err(error.into()),
+            },
             Ok(logits) => self.rank(logits),
             Err(error) => Err(Failure::of_decoding(&input.name, error)),
         };
@@ -142,7 +170,6 @@ impl Results {
                 if let (Some(sorting), Some(best)) = (&mut self.sorting, predictions.first()) {
                     sorting.place(input, best.class, printer);
                 }
-                let network = (self.model, self.weights.as_str());
                 self.records
                     .write(&Record::classified(&input.name, network, &predictions))
             }
@@ -155,7 +182,10 @@ impl Results {
 
     /// Returns the classes to report.
     fn rank(&self, logits: &[f32]) -> Result<Vec<Prediction>, Failure> {
-        let mut predictions = rank(logits, &self.labels, self.top_k)?;
+        if let (Task::MultiLabel, None) = (self.task, self.top_k) {
+            return Ok(present(logits, &self.labels, self.min_probability)?);
+        }
+        let mut predictions = rank(logits, &self.labels, self.top_k.unwrap_or(TOP_K))?;
         if let Some(least) = self.min_probability {
             predictions.retain(|prediction| prediction.probability >= least);
         }

@@ -39,6 +39,15 @@ pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Re
     let state_dict = input.rename(to).with_context(|| shown.clone())?;
     let metadata = input.metadata(arguments).with_context(|| shown.clone())?;
 
+    let is_safetensors = arguments
+        .output
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"));
+    ensure!(
+        metadata.targets.is_none() || is_safetensors,
+        "{shown}: its outputs are standardised values, whose mean and deviation only .safetensors can hold; write a \
+         .safetensors file, or `effnet export` the network, which outputs the values"
+    );
     let options = options(arguments, &metadata);
     input.labels.clone_from(&metadata.labels);
     if is_folder {

@@ -3,16 +3,18 @@
 mod data;
 mod predictions;
 mod report;
+mod target_predictions;
+mod targets;
 
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context;
-use effnet::{DecodeFailure, Labels, ModelFile, Output, Pipeline, Reader, match_classes, rank};
+use anyhow::{Context, bail, ensure};
+use effnet::{DecodeFailure, Labels, ModelFile, Output, Pipeline, Reader, Task, match_classes, rank};
 use effnet_data::metrics::{ConfusionMatrix, Metrics, MetricsError};
-use effnet_data::{Dataset, confusion_png, replace_file, write_confusion_csv};
+use effnet_data::{Dataset, Evaluation, confusion_png, replace_file, write_confusion_csv};
 
 use crate::Outcome;
 use crate::arguments::{EvaluateArguments, InspectFormat};
@@ -38,11 +40,16 @@ pub(crate) fn run(
 ) -> anyhow::Result<Outcome> {
     refuse_group("evaluate")?;
     // Weights are not downloaded just to report a misspelt name.
-    let dataset = open(arguments, printer)?;
-    let inference = Inference::prepare(&arguments.inference, torch, printer)?;
+    let opened = open(arguments, arguments.task.task(), printer)?;
+    let inference = Inference::prepare_for(arguments.task.task(), &arguments.inference, torch, printer)?;
+    let task = inference.file().task();
+    let dataset = for_task(opened, task, arguments, printer)?;
     let transform = inference.transform;
     warn_of_moved_weights(inference.file(), arguments, printer);
     let (network, labels) = inference.load(printer)?;
+    if task != Task::Classify {
+        return targets::run(arguments, &inference, network, &labels, &dataset, printer);
+    }
     let classes =
         match_classes(dataset.classes(), &labels).with_context(|| arguments.data.display().to_string())?;
     let count = dataset.len();
@@ -173,8 +180,55 @@ impl Measured<'_> {
     }
 }
 
-/// Opens the images to evaluate. If the weights' run was trained on the data, these are the images that it held out.
-fn open(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<Arc<dyn Dataset>> {
+/// Returns the images for the task of the network, and prints which they are.
+fn for_task(
+    opened: Opened,
+    task: Task,
+    arguments: &EvaluateArguments,
+    printer: &Printer,
+) -> anyhow::Result<Arc<dyn Dataset>> {
+    // The labels may be read in more than one way.
+    let opened = if opened.images.task() == task {
+        opened
+    } else {
+        open(arguments, Some(task), printer)?
+    };
+    let dataset = opened.describe(arguments, printer);
+    ensure!(
+        dataset.task() == task,
+        "--task {task}: the run was trained for {}, and so are its held-out images labelled; omit --task",
+        dataset.task()
+    );
+    if task != Task::Classify && (arguments.confusion_csv.is_some() || arguments.confusion_png.is_some()) {
+        bail!("--confusion-csv and --confusion-png: expected a network for classify, found one for {task}");
+    }
+    Ok(dataset)
+}
+
+/// The images to evaluate.
+struct Opened {
+    images: Arc<dyn Dataset>,
+    /// How they were found, unless they are those that a run held out.
+    evaluation: Option<Evaluation>,
+}
+
+impl Opened {
+    /// Prints which images these are, and returns them.
+    fn describe(self, arguments: &EvaluateArguments, printer: &Printer) -> Arc<dyn Dataset> {
+        match &self.evaluation {
+            Some(evaluation) => data::describe(&arguments.data, evaluation, printer),
+            None => printer.note(format!(
+                "evaluating the {} of this run (--all evaluates all images)",
+                counted(self.images.len(), "held-out image")
+            )),
+        }
+        self.images
+    }
+}
+
+/// Opens the images to evaluate, for this task or for the one that their labels tell. If the weights' run was trained on
+/// the data, these are the images that it held out.
+fn open(arguments: &EvaluateArguments, task: Option<Task>, printer: &Printer) -> anyhow::Result<Opened> {
     let weights = arguments
         .inference
         .network
@@ -190,13 +244,16 @@ fn open(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<Arc<
     if let (Some(run), false) = (run, arguments.all)
         && let Some(images) = held_out(run, &arguments.data, printer)?
     {
-        printer.note(format!(
-            "evaluating the {} of this run (--all evaluates all images)",
-            counted(images.len(), "held-out image")
-        ));
-        return Ok(images);
+        return Ok(Opened {
+            images,
+            evaluation: None,
+        });
     }
-    data::open_all(&arguments.data, printer)
+    let evaluation = Evaluation::open_for(&arguments.data, None, task)?;
+    Ok(Opened {
+        images: Arc::clone(&evaluation.images),
+        evaluation: Some(evaluation),
+    })
 }
 
 /// Warns about weights that were copied out of their run folder, because it is then unknown which images were held out.

@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context as _, anyhow, ensure};
 use effnet::{
     BatchDemand, Engine, EngineOptions, ExplainError, ExplainedClasses, Explainer, Explanation, Images,
-    Labels, LoadOptions, ModelFile, Source as _, available_memory, transform,
+    Labels, LoadOptions, ModelFile, Source as _, Task, available_memory, transform,
 };
 use effnet_data::{DecodeWindow, Decoded, DisplayedPhoto};
 use effnet_image::{EvalTransform, Region};
@@ -73,6 +73,11 @@ pub(crate) fn run(
     let file =
         ModelFile::open(weights, &named).map_err(|error| of_labels(error, arguments.labels.as_deref()))?;
     warn(&file, printer);
+    ensure!(
+        file.task() != Task::Regression,
+        "{}: the network predicts numbers, and only classes can be explained",
+        file.path().display()
+    );
     let transform = transform(&arguments.preprocessing.overrides(), &file, &zoo.manifest)?;
     let labels = class_names(&file, labels, printer)?;
     let classes = match &arguments.class {
@@ -124,7 +129,7 @@ fn format(arguments: &ExplainArguments) -> anyhow::Result<Option<Format>> {
 fn class_names(file: &ModelFile, labels: Option<Labels>, printer: &Printer) -> anyhow::Result<Labels> {
     Ok(file.labels(labels)?.unwrap_or_else(|| {
         printer.warning("these weights have no class names: pass them with --labels FILE");
-        Labels::numbered(file.num_classes())
+        file.numbered_labels()
     }))
 }
 

@@ -4,8 +4,8 @@ mod check;
 
 use std::collections::BTreeMap;
 
-use anyhow::Context;
-use effnet::{Error, Labels, LoadOptions, ModelFile, Parameters, Weights, Zoo, transform};
+use anyhow::{Context, bail};
+use effnet::{Error, Labels, LoadOptions, ModelFile, Parameters, Task, Weights, Zoo, transform};
 use effnet_image::EvalTransform;
 use effnet_onnx::{ExportInput, ExportOptions, ExportOutput, ExportReport, check_extension};
 
@@ -27,6 +27,7 @@ pub(crate) fn run(arguments: &ExportArguments, printer: &Printer) -> anyhow::Res
     check_overwriting(output, weights.path(), arguments.force)?;
     let file = open(arguments, weights, labels.clone())?;
     warn(&file, printer);
+    check_softmax(arguments, &file)?;
     let transform = transform(&arguments.preprocessing.overrides(), &file, &zoo.manifest)?;
     let parameters = load(arguments, &file)?;
     let options = ExportOptions::default()
@@ -98,6 +99,17 @@ fn input(arguments: &ExportArguments, transform: EvalTransform) -> ExportInput {
             width: side,
         },
     }
+}
+
+/// Refuses probabilities that would not be those of the network's task.
+fn check_softmax(arguments: &ExportArguments, file: &ModelFile) -> anyhow::Result<()> {
+    let what = match file.task() {
+        _ if !arguments.softmax => return Ok(()),
+        Task::Classify => return Ok(()),
+        Task::MultiLabel => "several labels per image, whose probabilities are the sigmoids of the outputs",
+        Task::Regression => "numbers as outputs",
+    };
+    bail!("--softmax: {} has {what}; omit --softmax", file.path().display())
 }
 
 fn kind(arguments: &ExportArguments) -> ExportOutput {

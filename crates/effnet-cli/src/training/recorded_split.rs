@@ -83,7 +83,7 @@ pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Op
             return Ok(None);
         }
     }
-    let splits = Splits::open(data)?;
+    let splits = Splits::open_for(data, Some(settings.task.task().unwrap_or_default()))?;
     let split = std::fs::read_to_string(run.join(SPLIT_FILE)).map_err(anyhow::Error::from);
     let split = split.and_then(|text| Ok(serde_json::from_str::<RecordedSplit>(&text)?));
     if let Some(val) = &splits.val {

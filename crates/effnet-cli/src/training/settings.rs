@@ -10,11 +10,12 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
+use effnet::Task;
 use serde::{Deserialize, Serialize};
 
 use super::values::{
-    Auto, ClassWeights, FreezeName, OptimizerName, PrecisionName, ProfileName, Ranged, Recipe, ScheduleName,
-    number,
+    Auto, ClassWeights, FreezeName, InitName, LossName, OptimizerName, PositiveWeights, PrecisionName,
+    ProfileName, Ranged, Recipe, ScheduleName, TaskName, number,
 };
 
 /// Defines each setting as `name: type = default of train, default of finetune, range;`, with its help in the doc
@@ -90,6 +91,10 @@ settings! {
     /// file with one path and label per line, or a tar or zip archive of such a folder
     #[arg(value_name = "DATA")]
     data: PathBuf = PathBuf::new(), PathBuf::new();
+    /// What the network learns; auto = told from the labels: several labels for one image (`cat;dog`, several columns, or
+    /// several ones in one-hot columns) are multilabel, numbers with fractions are regression
+    #[arg(long, value_name = "TASK", help_heading = "Data")]
+    task: TaskName = TaskName::Auto, TaskName::Auto;
     /// Fraction of each class to hold out for validation if there is no val/ (0 = none)
     #[arg(long, value_name = "F", help_heading = "Data")]
     val_split: f64 = 0.2, 0.2, 0.0..1.0;
@@ -107,6 +112,9 @@ settings! {
     /// (train from scratch)
     #[arg(long, short, value_name = "ID|FILE", help_heading = "Network")]
     weights: String = "none".to_owned(), "pretrained".to_owned();
+    /// Initial weights when training from scratch, in the way of one of the implementations
+    #[arg(long, value_name = "WHAT", help_heading = "Network")]
+    init: InitName = InitName::Tensorflow, InitName::Tensorflow;
     /// Key of the network in a file that holds several, such as `state_dict_ema` or `state_dict.student`
     #[arg(long, value_name = "KEY", help_heading = "Network")]
     key: String = String::new(), String::new();
@@ -229,7 +237,13 @@ settings! {
     /// CutMix alpha (0 = off)
     #[arg(long, value_name = "F", help_heading = "Augmentation")]
     cutmix: f64 = 0.0, 0.0, 0.0..=10.0;
-    /// Label smoothing: share of the target probability spread evenly over all classes
+    /// Loss; auto = cross-entropy, bce or mse, by the task
+    #[arg(long, value_name = "LOSS", help_heading = "Loss")]
+    loss: LossName = LossName::Auto, LossName::Auto;
+    /// Weights of the labels that apply, in binary cross-entropy
+    #[arg(long, value_name = "WHAT", help_heading = "Loss")]
+    positive_weights: PositiveWeights = PositiveWeights::None, PositiveWeights::None;
+    /// Label smoothing (classify): share of the target probability spread evenly over all classes
     #[arg(long, value_name = "F", help_heading = "Loss")]
     label_smoothing: f64 = 0.1, 0.1, 0.0..1.0;
     /// Class weights in the loss, to compensate for class imbalance
@@ -262,6 +276,32 @@ impl Settings {
     /// If a setting is out of range. The error names the first such setting and its range.
     pub fn check(&self) -> anyhow::Result<()> {
         self.check_ranges()
+    }
+
+    /// Checks that the loss and its weights are for this task.
+    ///
+    /// # Errors
+    /// If a setting is for another task. The error names it, and what to pass instead.
+    pub fn check_task(&self, task: Task) -> anyhow::Result<()> {
+        if let Some(other) = self.loss.task().filter(|other| *other != task) {
+            bail!(
+                "--loss: a loss for --task {other}, but the task is {task}; omit --loss, or pass --task {other}"
+            );
+        }
+        let is_bce = self.loss.for_task(task) == LossName::Bce;
+        if self.positive_weights == PositiveWeights::Auto && !is_bce {
+            bail!("--positive-weights auto: expected --loss bce, which is for --task multilabel");
+        }
+        if self.class_weights != ClassWeights::None && task != Task::Classify {
+            bail!(
+                "--class-weights balanced: expected --task classify, found {task}; for multilabel, pass \
+                 --positive-weights auto"
+            );
+        }
+        if self.teacher().is_some() && task != Task::Classify {
+            bail!("--teacher: expected --task classify, found {task}; omit --teacher");
+        }
+        Ok(())
     }
 
     /// Checks that the data is named, by a path that config.json can hold. `--print-config` does not need it.

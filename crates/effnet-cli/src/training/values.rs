@@ -9,6 +9,7 @@ use std::ops::{Bound, RangeBounds};
 use std::str::FromStr;
 
 use clap::ValueEnum;
+use effnet::Task;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A number, or `auto` to let the program choose the value.
@@ -183,6 +184,13 @@ names! {
         /// Constant learning rate
         Constant,
     }
+    /// How the weights are drawn when training from scratch.
+    InitName {
+        /// As in the TensorFlow implementation, timm and torchvision: normal, by the fan-out
+        Tensorflow,
+        /// As PyTorch and efficientnet_pytorch do: uniform, by the fan-in
+        Pytorch,
+    }
     /// The layers to freeze.
     FreezeName {
         /// Train all layers
@@ -214,12 +222,92 @@ names! {
         /// torchvision B5 to B7: symmetric padding, epsilon 1e-3
         Torchvision,
     }
+    /// What the network learns.
+    TaskName {
+        /// Told from the labels
+        Auto,
+        /// One class per image
+        Classify,
+        /// Any number of labels per image
+        Multilabel,
+        /// Numbers
+        Regression,
+    }
+    /// The loss.
+    LossName {
+        /// cross-entropy, bce or mse, by the task
+        Auto,
+        /// Cross-entropy (classify)
+        CrossEntropy,
+        /// Binary cross-entropy (multilabel)
+        Bce,
+        /// Asymmetric loss, for rare labels (multilabel)
+        Asymmetric,
+        /// Focal loss, for rare labels (multilabel)
+        Focal,
+        /// Mean squared error (regression)
+        Mse,
+        /// Huber loss, for outliers (regression)
+        Huber,
+    }
+    /// How binary cross-entropy accounts for rare labels.
+    PositiveWeights {
+        /// Every label counts the same
+        None,
+        /// Labels weigh as many times more as there are more images without them, up to 20 times
+        Auto,
+    }
     /// How the loss accounts for class imbalance.
     ClassWeights {
         /// Every image counts the same
         None,
         /// Every class counts the same: images of small classes weigh more
         Balanced,
+    }
+}
+
+impl TaskName {
+    /// Returns the task; `None` for `auto`.
+    pub fn task(self) -> Option<Task> {
+        match self {
+            Self::Auto => None,
+            Self::Classify => Some(Task::Classify),
+            Self::Multilabel => Some(Task::MultiLabel),
+            Self::Regression => Some(Task::Regression),
+        }
+    }
+}
+
+impl From<Task> for TaskName {
+    fn from(task: Task) -> Self {
+        match task {
+            Task::Classify => Self::Classify,
+            Task::MultiLabel => Self::Multilabel,
+            Task::Regression => Self::Regression,
+        }
+    }
+}
+
+impl LossName {
+    /// Returns the loss that `auto` means for a task; other losses are returned unchanged.
+    #[must_use]
+    pub fn for_task(self, task: Task) -> Self {
+        match (self, task) {
+            (Self::Auto, Task::Classify) => Self::CrossEntropy,
+            (Self::Auto, Task::MultiLabel) => Self::Bce,
+            (Self::Auto, Task::Regression) => Self::Mse,
+            (named, _) => named,
+        }
+    }
+
+    /// Returns the task that a loss is for; `None` for `auto`.
+    pub fn task(self) -> Option<Task> {
+        match self {
+            Self::Auto => None,
+            Self::CrossEntropy => Some(Task::Classify),
+            Self::Bce | Self::Asymmetric | Self::Focal => Some(Task::MultiLabel),
+            Self::Mse | Self::Huber => Some(Task::Regression),
+        }
     }
 }
 

@@ -48,6 +48,18 @@ pub struct MultiLabelSummary {
     pub loss: f64,
 }
 
+/// A point of a precision-recall curve and of a ROC curve.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct RankingPoint {
+    /// The fraction of the images with the label that are predicted; the true positive rate.
+    pub recall: f64,
+    /// The fraction of the predicted images that have the label.
+    pub precision: f64,
+    /// The fraction of the images without the label that are predicted.
+    pub false_positive_rate: f64,
+}
+
 impl MultiLabelMetrics {
     /// Creates empty metrics for this many labels.
     pub fn new(labels: usize) -> Self {
@@ -159,6 +171,29 @@ impl MultiLabelMetrics {
         Some(area / positives as f64)
     }
 
+    /// Returns the points of the precision-recall and ROC curves of a label, or of all labels together, from the highest
+    /// score to the lowest.
+    pub fn ranking(&self, label: Option<usize>) -> Vec<RankingPoint> {
+        let scores = self.rows().flat_map(|(logits, truths)| {
+            let pairs = logits.iter().copied().zip(truths.iter().copied());
+            let chosen = pairs
+                .enumerate()
+                .filter(move |(column, _)| label.is_none_or(|label| label == *column));
+            chosen.map(|(_, pair)| pair)
+        });
+        let curve = curve_of(scores.collect());
+        let Some(&Point { predicted, right, .. }) = curve.last() else {
+            return Vec::new();
+        };
+        let (positives, negatives) = (right.max(1) as f64, (predicted - right).max(1) as f64);
+        let point = |point: &Point| RankingPoint {
+            recall: point.right as f64 / positives,
+            precision: point.right as f64 / point.predicted as f64,
+            false_positive_rate: (point.predicted - point.right) as f64 / negatives,
+        };
+        curve.iter().map(point).collect()
+    }
+
     /// Returns the threshold of each label with the highest F1, halfway to the next lower probability; of equals, the
     /// one nearest to 0.5. A label that no image has gets 0.5.
     ///
@@ -190,28 +225,8 @@ impl MultiLabelMetrics {
 
     /// Returns what is predicted at each distinct probability of a label, from the highest on.
     fn curve(&self, label: usize) -> Vec<Point> {
-        let mut scores: Vec<(f32, bool)> = self
-            .rows()
-            .map(|(logits, truths)| (logits[label], truths[label]))
-            .collect();
-        scores.sort_by(|left, right| right.0.total_cmp(&left.0));
-        let mut curve: Vec<Point> = Vec::new();
-        let (mut predicted, mut right) = (0, 0);
-        for (index, (logit, truth)) in scores.iter().enumerate() {
-            predicted += 1;
-            right += u64::from(*truth);
-            let following = scores.get(index + 1).map(|next| next.0);
-            // Zero and negative zero are one score.
-            if following.is_some_and(|next| next.partial_cmp(logit) == Some(Ordering::Equal)) {
-                continue;
-            }
-            curve.push(Point {
-                probability: sigmoid(*logit),
-                predicted,
-                right,
-            });
-        }
-        curve
+        let scores = self.rows().map(|(logits, truths)| (logits[label], truths[label]));
+        curve_of(scores.collect())
     }
 
     /// Returns the logits and labels of each image.
@@ -287,6 +302,28 @@ impl Counts {
     }
 }
 
+/// Returns what is predicted at each distinct score, from the highest on.
+fn curve_of(mut scores: Vec<(f32, bool)>) -> Vec<Point> {
+    scores.sort_by(|left, right| right.0.total_cmp(&left.0));
+    let mut curve: Vec<Point> = Vec::new();
+    let (mut predicted, mut right) = (0, 0);
+    for (index, (logit, truth)) in scores.iter().enumerate() {
+        predicted += 1;
+        right += u64::from(*truth);
+        let following = scores.get(index + 1).map(|next| next.0);
+        // Zero and negative zero are one score.
+        if following.is_some_and(|next| next.partial_cmp(logit) == Some(Ordering::Equal)) {
+            continue;
+        }
+        curve.push(Point {
+            probability: sigmoid(*logit),
+            predicted,
+            right,
+        });
+    }
+    curve
+}
+
 fn fraction(part: u64, of: u64) -> Option<f64> {
     (of > 0).then(|| part as f64 / of as f64)
 }
@@ -331,6 +368,20 @@ mod tests {
             absent.summary(&[0.5; 2]).unwrap().mean_average_precision,
             Some(1.0)
         );
+    }
+
+    #[test]
+    fn curves_go_from_the_highest_score_to_the_lowest() {
+        let metrics = metrics(&[(&[3.0, 0.5], "+-"), (&[2.0, 0.0], "--"), (&[1.0, -1.0], "+-")]);
+        let points: Vec<[f64; 3]> = metrics
+            .ranking(Some(0))
+            .iter()
+            .map(|point| [point.recall, point.precision, point.false_positive_rate])
+            .collect();
+        assert_eq!(points, [[0.5, 1.0, 0.0], [0.5, 0.5, 1.0], [1.0, 2.0 / 3.0, 1.0]]);
+        let all = metrics.ranking(None);
+        assert_eq!((all.len(), all[5].recall, all[5].precision), (6, 1.0, 2.0 / 6.0));
+        assert_eq!(all[1].false_positive_rate, 0.25);
     }
 
     #[test]

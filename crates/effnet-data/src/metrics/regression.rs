@@ -135,6 +135,21 @@ impl RegressionMetrics {
         Ok(())
     }
 
+    /// Returns the metrics for outputs and values in other units, in which each output is multiplied by its scale.
+    #[must_use]
+    pub fn scaled(&self, scales: &[f64]) -> Self {
+        let scaled = |(output, scale): (&Output, &f64)| Output {
+            absolute: output.absolute * scale.abs(),
+            squared: output.squared * scale * scale,
+            mean: output.mean * scale,
+            spread: output.spread * scale * scale,
+        };
+        Self {
+            images: self.images,
+            outputs: self.outputs.iter().zip(scales).map(scaled).collect(),
+        }
+    }
+
     /// Number of outputs per image.
     pub fn num_outputs(&self) -> usize {
         self.outputs.len()
@@ -204,6 +219,16 @@ mod tests {
             assert!((r2(&parts) - r2(&metrics(&rows))).abs() < 1e-12, "{cut}");
             // All values of the second output are equal.
             assert_eq!((parts.reports()[1].r2, found.r2), (None, None));
+        }
+    }
+
+    #[test]
+    fn scaled_metrics_are_those_of_scaled_numbers() {
+        let scaled = metrics(&[([1.0, 5.0], [2.0, 4.5]), ([3.0, 4.0], [2.5, 5.0])]).scaled(&[10.0, 0.5]);
+        let expected = metrics(&[([10.0, 2.5], [20.0, 2.25]), ([30.0, 2.0], [25.0, 2.5])]);
+        for (found, expected) in scaled.reports().iter().zip(expected.reports()) {
+            assert!((found.mae - expected.mae).abs() < 1e-12 && (found.mse - expected.mse).abs() < 1e-12);
+            assert!((found.r2.unwrap() - expected.r2.unwrap()).abs() < 1e-12);
         }
     }
 

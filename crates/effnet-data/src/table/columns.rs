@@ -7,12 +7,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use effnet_architecture::Task;
 use effnet_image::is_image_path;
 
 use super::records::Row;
 use crate::DataError;
 use crate::error::{NameList, cut};
 use crate::role::{Role, RoleName};
+
+mod targets;
 
 /// Names of the column of paths, without case and punctuation, the most reliable first.
 const PATH: [&str; 35] = [
@@ -146,6 +149,9 @@ const MOST_PATHS: usize = 32;
 pub(super) struct Columns {
     pub(super) path: usize,
     pub(super) label: Label,
+    /// What the labels are for, and how that was found out, unless the caller said it.
+    pub(super) task: Task,
+    pub(super) reason: Option<String>,
     pub(super) part: Option<Part>,
     /// Whether the first row contains the names of the columns.
     pub(super) has_header: bool,
@@ -158,6 +164,10 @@ pub(super) enum Label {
     Column(usize),
     /// In the column that has a 1; with the classes.
     OneHot(Vec<(usize, String)>),
+    /// The columns of lists of labels.
+    Lists(Vec<usize>),
+    /// The columns of numbers, with their names.
+    Numbers(Vec<(usize, String)>),
 }
 
 /// The column that says to which part a row belongs.
@@ -195,7 +205,7 @@ struct Sample<'a> {
 }
 
 impl Columns {
-    /// Decides by the first rows of the table `file`. `names` are the column names in a format that always
+    /// Decides by the first rows of the table `file`. Without a `task`, they decide that too. `names` are the column names in a format that always
     /// has them; otherwise, the first row may be a header. `exists` says whether there is an image with this
     /// name.
     pub(super) fn of(
@@ -203,6 +213,7 @@ impl Columns {
         names: Option<&[String]>,
         rows: &[Row],
         exists: &mut dyn FnMut(&str) -> bool,
+        task: Option<Task>,
     ) -> Result<Self, DataError> {
         let mut is_image =
             |field: &str| is_image_path(Path::new(field)) || (!field.is_empty() && exists(field));
@@ -225,10 +236,21 @@ impl Columns {
         let rest = (0..width)
             .filter(|column| *column != path && part.as_ref().is_none_or(|part| part.column != *column));
         let rest: Vec<usize> = rest.collect();
-        let label = sample.label(&rest)?;
+        let (task, reason) = match task {
+            Some(task) => (task, None),
+            None => sample.detect(&rest),
+        };
+        let label = match task {
+            Task::Classify => sample.label(&rest)?,
+            Task::MultiLabel => sample.labels(&rest)?,
+            Task::Regression => sample.numbers(&rest)?,
+        };
         let used: BTreeSet<usize> = match &label {
             Label::Column(label) => BTreeSet::from([*label]),
-            Label::OneHot(columns) => columns.iter().map(|(column, _)| *column).collect(),
+            Label::Lists(columns) => columns.iter().copied().collect(),
+            Label::OneHot(columns) | Label::Numbers(columns) => {
+                columns.iter().map(|(column, _)| *column).collect()
+            }
         };
         let ignored = rest
             .iter()
@@ -237,6 +259,8 @@ impl Columns {
         Ok(Self {
             path,
             label,
+            task,
+            reason,
             part,
             has_header,
             ignored,
@@ -357,16 +381,8 @@ impl Sample<'_> {
     }
 
     fn label(&self, rest: &[usize]) -> Result<Label, DataError> {
-        let flags = rest.iter().copied().filter(|column| !self.is_number(*column));
-        let flags: Vec<usize> = flags
-            .filter(|column| self.fields(*column).all(|field| flag(field).is_some()))
-            .collect();
-        let ones = |row: &Row| {
-            let set = flags
-                .iter()
-                .filter(|column| row.fields.get(**column).and_then(|field| flag(field)) == Some(true));
-            set.count()
-        };
+        let flags = self.flags(rest);
+        let ones = |row: &Row| ones(row, &flags);
         let is_one_hot =
             flags.len() > 1 && !self.rows.is_empty() && self.rows.iter().all(|row| ones(row) == 1);
         if self.names.is_none() {
@@ -411,6 +427,14 @@ impl Sample<'_> {
         }
     }
 
+    /// Returns the columns that hold only 0 and 1.
+    fn flags(&self, rest: &[usize]) -> Vec<usize> {
+        let flags = rest.iter().copied().filter(|column| !self.is_number(*column));
+        flags
+            .filter(|column| self.fields(*column).all(|field| flag(field).is_some()))
+            .collect()
+    }
+
     fn unclear(&self, expected: &'static str) -> DataError {
         DataError::Columns {
             path: self.file.to_owned(),
@@ -418,4 +442,10 @@ impl Sample<'_> {
             found: (0..self.width).map(|column| self.name(column)).collect(),
         }
     }
+}
+
+/// Returns how many of these columns have a 1 in a row.
+fn ones(row: &Row, flags: &[usize]) -> usize {
+    let is_set = |column: &&usize| row.fields.get(**column).and_then(|field| flag(field)) == Some(true);
+    flags.iter().filter(is_set).count()
 }

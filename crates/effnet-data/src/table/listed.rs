@@ -9,7 +9,7 @@ use crate::notice::Notice;
 use crate::role::Role;
 
 /// Maximum number of labels per image.
-pub(super) const MOST_LABELS: usize = 100;
+const MOST_LABELS: usize = 100;
 
 /// Images and labels in the order of their rows.
 #[derive(Debug, Default)]

@@ -19,6 +19,8 @@ const LONGEST_LINE: usize = 1 << 20;
 const START: u64 = 1 << 16;
 /// Number of rows from which the delimiter and the columns are determined.
 pub(super) const SAMPLE: usize = 200;
+/// Separates the elements of a list in a field, which no text contains.
+pub(super) const LIST: char = '\u{1f}';
 /// The delimiters, in order of preference.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
@@ -135,6 +137,7 @@ impl Records {
         let field = |key: &String| match object.remove(key) {
             Some(Value::String(text)) => text.trim().to_owned(),
             Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string(),
+            Some(Value::Array(values)) => list(values),
             _ => String::new(),
         };
         Ok(Some(Row {
@@ -184,6 +187,19 @@ impl Records {
         }
         Ok(None)
     }
+}
+
+/// Returns the elements of a list as one field, which [`LIST`] separates, even if there is only one element.
+fn list(values: Vec<Value>) -> String {
+    let texts = values.into_iter().map(|value| match value {
+        Value::String(text) => text.trim().replace(LIST, " "),
+        value => value.to_string(),
+    });
+    let texts: Vec<String> = texts.collect();
+    if texts.is_empty() {
+        return String::new();
+    }
+    texts.join(&LIST.to_string()) + &LIST.to_string()
 }
 
 fn builder(delimiter: u8) -> csv::ReaderBuilder {

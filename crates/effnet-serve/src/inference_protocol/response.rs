@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue, Response};
-use effnet::{Prediction, rank};
+use effnet::{Prediction, Task, rank};
 use serde::Serialize;
 
 use super::request::{HEADER_LENGTH, Wanted, WantedOutput};
@@ -51,7 +51,7 @@ pub(super) fn build(
         .map_err(|error| WorkError::Image(error.into()))?;
     let mut binary = Vec::new();
     let outputs = wanted.outputs.iter().map(|output| {
-        let values = values(output, rows, &ranked);
+        let values = values(output, labels.task(), rows, &ranked);
         let (datatype, width) = match &values {
             Values::Numbers(_) => ("FP32", model.classes()),
             Values::Texts(texts) => ("BYTES", texts.len() / rows.len().max(1)),
@@ -98,8 +98,9 @@ fn respond(mut json: Vec<u8>, binary: &[u8]) -> Response<Body> {
     response
 }
 
-fn values(output: &WantedOutput, rows: &[Vec<f32>], ranked: &[Vec<Prediction>]) -> Values {
-    let is_logits = output.name == LOGITS;
+fn values(output: &WantedOutput, task: Task, rows: &[Vec<f32>], ranked: &[Vec<Prediction>]) -> Values {
+    // Numbers have no probabilities.
+    let is_logits = output.name == LOGITS || task == Task::Regression;
     let value = |class: &Prediction| {
         if is_logits {
             class.logit

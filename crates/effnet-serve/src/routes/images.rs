@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use effnet::{
     ExplainMethod, ExplainedClasses, ExplainedRecord, Explanation, FeaturesRecord, MOST_EXPLAINED_CLASSES,
-    Record, check_finite, normalize, rank,
+    Record, check_finite, estimate, normalize, present, rank,
 };
 use effnet_data::DisplayedPhoto;
 
@@ -33,12 +33,27 @@ pub(crate) async fn classify(
 ) -> Result<Response<Body>, Problem> {
     let call = Call::read(&state, request).await?;
     call.settings.refuse(&["class", "method", "normalize"])?;
-    let top_k = call.settings.top_k.unwrap_or(TOP_K);
+    let top_k = call.settings.top_k;
     let (model, is_single) = (Arc::clone(&call.model), call.is_single);
+    let labels = model.model().labels();
     let mut records = Records::new(&state.metrics);
     for (name, result) in call.work(&state, Task::Logits).await? {
-        let ranked = result.and_then(Done::row).and_then(|logits| {
-            rank(&logits, model.model().labels(), top_k).map_err(|error| WorkError::Image(error.into()))
+        let row = result.and_then(Done::row);
+        if labels.task() == effnet::Task::Regression {
+            let estimated = row
+                .and_then(|values| estimate(&values, labels).map_err(|error| WorkError::Image(error.into())));
+            match estimated {
+                Ok(values) => records.push(&Record::estimated(&name, model.network(), &values))?,
+                Err(error) => records.fail(&name, error)?,
+            }
+            continue;
+        }
+        let ranked = row.and_then(|logits| {
+            let ranked = match (labels.task(), top_k) {
+                (effnet::Task::MultiLabel, None) => present(&logits, labels, None),
+                _ => rank(&logits, labels, top_k.unwrap_or(TOP_K)),
+            };
+            ranked.map_err(|error| WorkError::Image(error.into()))
         });
         match ranked {
             Ok(classes) => records.push(&Record::classified(&name, model.network(), &classes))?,

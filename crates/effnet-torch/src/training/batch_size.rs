@@ -1,5 +1,6 @@
 //! `--batch-size auto`: chooses a batch size that suits the data set and the memory.
 
+use effnet::Task;
 use effnet_train::{activation_bytes, find_batch_size, step_fits};
 use tch::Device;
 
@@ -31,6 +32,7 @@ pub(super) fn settle(
         return Ok(());
     }
     let config = networks.model.config();
+    let values = (data.task() != Task::Classify).then(|| data.classes().len());
     let size = find_batch_size(images, device, activation_bytes(config), |size| {
         let mut trial = settings.clone();
         trial.batch_size = Auto::Value(size as u32);
@@ -38,7 +40,7 @@ pub(super) fn settle(
         // The last phase needs the most memory.
         trial.head_epochs = 0;
         let mut trainer = networks::trainer(&trial, data, networks, device)?;
-        anyhow::Ok(step_fits(&mut trainer, size, config.image_size)?)
+        anyhow::Ok(step_fits(&mut trainer, size, config.image_size, values)?)
     })?;
     settings.batch_size = Auto::Value(size as u32);
     printer.note(format!("batch size {size} (--batch-size auto)"));

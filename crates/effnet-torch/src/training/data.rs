@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use effnet_data::{Dataset, Order, Reading, Shard, Splits, Subset, by_class};
+use effnet::Task;
+use effnet_data::{Dataset, Order, Reading, Shard, Splits, Subset, support};
 use effnet_image::EvalTransform;
 use effnet_image::augment::{
     ColorJitter, ErasingMode, Policy, RandomErasing, RandomResizedCrop, TrainTransform,
@@ -11,6 +12,9 @@ use effnet_image::augment::{
 use effnet_train::data::{FitData as _, ImageBatches, Loader, LoaderOptions, Mixup};
 
 use super::datasets::Datasets;
+use super::initial_model::InitialModel;
+use super::targets;
+use super::task_metrics::TaskMetrics;
 use effnet_cli::Printer;
 use effnet_cli::overview::{Overview, print_notices};
 use effnet_cli::threads;
@@ -28,26 +32,36 @@ pub(super) struct TrainingData {
     held_out: Option<f64>,
     augment: TrainTransform,
     evaluate: EvalTransform,
+    /// The mean and the standard deviation of each value of regression, over the training images.
+    scale: Option<[Vec<f64>; 2]>,
     /// The images of this process.
     shard: Shard,
 }
 
 impl TrainingData {
-    /// Combines the images with their transforms. `evaluate` is the network's preprocessing. The training
-    /// transform has the same image size and normalisation.
+    /// Combines the images with their transforms: the network's preprocessing and, for training, a transform with the
+    /// same image size and normalisation.
     pub(super) fn new(
         datasets: Datasets,
         settings: &Settings,
-        evaluate: EvalTransform,
+        model: &InitialModel,
         shard: Shard,
         printer: &Printer,
     ) -> anyhow::Result<Self> {
+        let evaluate = model.transform;
         let held_out = (!datasets.has_validation()).then_some(settings.val_split);
         let Splits {
             train, val, reading, ..
         } = datasets.split(settings, printer)?;
         let augment = augmentation(settings, &evaluate)?;
+        let scale = (train.task() == Task::Regression).then(|| {
+            model
+                .targets()
+                .cloned()
+                .unwrap_or_else(|| targets::scale(&*train))
+        });
         Ok(Self {
+            scale,
             train,
             val,
             reading,
@@ -60,6 +74,20 @@ impl TrainingData {
 
     pub(super) fn classes(&self) -> &[String] {
         self.train.classes()
+    }
+
+    pub(super) fn task(&self) -> Task {
+        self.train.task()
+    }
+
+    /// Returns the mean and the standard deviation of each value of regression.
+    pub(super) fn scale(&self) -> Option<&[Vec<f64>; 2]> {
+        self.scale.as_ref()
+    }
+
+    /// Returns metrics of the task, without any image yet.
+    pub(super) fn metrics(&self) -> TaskMetrics {
+        TaskMetrics::new(self.task(), self.classes().len())
     }
 
     /// Returns the mean and the standard deviation of each channel.
@@ -90,7 +118,7 @@ impl TrainingData {
 
     /// Returns the number of training images per class.
     pub(super) fn support(&self) -> Vec<usize> {
-        by_class(&self.train).iter().map(Vec::len).collect()
+        support(&self.train)
     }
 
     /// Returns the split into training and validation images, as saved in the run folder.
@@ -113,9 +141,13 @@ impl TrainingData {
             held_out: self.held_out,
         };
         printer.note(overview.parts());
-        printer.note(overview.classes());
+        match &self.scale {
+            None => printer.note(overview.classes()),
+            Some(scale) => printer.note(targets::describe(self.classes(), scale)),
+        }
         print_notices(&self.reading, printer);
         if settings.class_weights == ClassWeights::None
+            && self.task() == Task::Classify
             && let Some(hint) = overview.imbalance()
         {
             printer.note(hint);
@@ -128,9 +160,10 @@ impl TrainingData {
     }
 
     /// Returns the batches to train on and to validate with. The batch size must already be resolved.
-    pub(super) fn batches(&self, settings: &Settings) -> anyhow::Result<ImageBatches> {
+    pub(super) fn batches(&self, settings: &Settings) -> anyhow::Result<ImageBatches<TaskMetrics>> {
         let options = self.training_options(settings);
         let train = Loader::new(Arc::clone(&self.train), self.augment, options)?;
+        let train = targets::attach(train, self.scale.as_ref());
         let mixes = settings.mixup > 0.0 || settings.cutmix > 0.0;
         let mixup = mixes.then(|| {
             Mixup::new(settings.mixup, self.classes().len())
@@ -143,7 +176,8 @@ impl TrainingData {
         Ok(ImageBatches::new(train)
             .with_validation_part(self.validation(settings)?, validation_batches)
             .with_accumulate(settings.accumulate as usize)
-            .with_mixup(mixup))
+            .with_mixup(mixup)
+            .with_metrics(self.metrics()))
     }
 
     fn training_options(&self, settings: &Settings) -> LoaderOptions {
@@ -173,7 +207,8 @@ impl TrainingData {
             .with_order(Order::Sequential)
             .with_strict(settings.strict);
         let own = Arc::new(Subset::new(Arc::clone(val), own));
-        Ok(Some(Loader::new(own, self.evaluate, options)?))
+        let loader = Loader::new(own, self.evaluate, options)?;
+        Ok(Some(targets::attach(loader, self.scale.as_ref())))
     }
 }
 

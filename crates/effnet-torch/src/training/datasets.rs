@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, bail, ensure};
+use effnet::Task;
 use effnet_cli::training::recorded_split::name_within;
-use effnet_data::{Dataset, NameList, Shard, Splits, Subset, by_class, survey};
+use effnet_data::{DataError, Dataset, NameList, Reading, Shard, Splits, Subset, support, survey};
 use serde::{Deserialize, Serialize};
 
 use super::ranks::Ranks;
@@ -43,15 +44,37 @@ pub(super) struct Unreadable {
 pub(super) const UNREADABLE: &str = "unreadable.json";
 
 impl Datasets {
-    /// Lists the images named by `settings`.
-    pub(super) fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let splits = Splits::open(&settings.data)?;
+    /// Lists the images named by `settings`, for this task or for the one that their labels tell.
+    pub(super) fn open(settings: &Settings, task: Option<Task>) -> anyhow::Result<Self> {
+        let opened = Splits::open_for(&settings.data, task);
+        let splits = opened.map_err(|error| match error {
+            error @ DataError::Task { .. } => anyhow::Error::from(error).context("--task"),
+            error => error.into(),
+        })?;
         let data = settings.data.clone();
         Ok(Self { splits, data })
     }
 
     pub(super) fn classes(&self) -> &[String] {
         self.splits.train.classes()
+    }
+
+    pub(super) fn task(&self) -> Task {
+        self.splits.train.task()
+    }
+
+    /// Returns the line about the task that is printed before training, unless it is the usual one.
+    pub(super) fn describe_task(&self) -> Option<String> {
+        let Reading {
+            task, task_reason, ..
+        } = &self.splits.reading;
+        match (task, task_reason) {
+            (task, Some(reason)) => Some(format!(
+                "task: {task} ({reason}); --task classify trains on classes instead"
+            )),
+            (Task::Classify, None) => None,
+            (task, None) => Some(format!("task: {task} (--task)")),
+        }
     }
 
     /// Returns whether the data set has its own validation images.
@@ -68,6 +91,11 @@ impl Datasets {
             for index in 0..dataset.len() {
                 texts.push(name_within(&self.data, &dataset.name(index)).into_bytes());
                 texts.push((dataset.label(index) as u64).to_le_bytes().to_vec());
+                if dataset.task() != Task::Classify {
+                    let mut row = vec![0.0; dataset.classes().len()];
+                    dataset.values(index, &mut row);
+                    texts.push(row.into_iter().flat_map(f32::to_le_bytes).collect());
+                }
             }
             images += dataset.len();
         }
@@ -142,17 +170,29 @@ impl Datasets {
     /// Splits the images into training and validation images. Call it after [`skip`](Self::skip).
     pub(super) fn split(self, settings: &Settings, printer: &Printer) -> anyhow::Result<Splits> {
         let classes = self.classes().to_vec();
-        let images = by_class(&self.splits.train);
+        let images = support(&self.splits.train);
+        let task = self.task();
         let of_size = |wanted: usize| {
             let sized = classes
                 .iter()
                 .zip(&images)
-                .filter(|(_, images)| images.len() == wanted);
-            sized.map(|(class, _)| class.clone()).collect::<NameList>()
+                .filter(|(_, images)| **images == wanted);
+            let names = sized.map(|(class, _)| class.clone());
+            names.filter(|_| task != Task::Regression).collect::<NameList>()
         };
         let empty = of_size(0);
+        if task == Task::MultiLabel && !empty.names().is_empty() {
+            printer.warning(format!(
+                "no training images with these labels, which cannot be learned: {empty}"
+            ));
+        }
         ensure!(
-            empty.names().is_empty(),
+            !self.splits.train.is_empty(),
+            "{}: no readable images",
+            settings.data.display()
+        );
+        ensure!(
+            task == Task::MultiLabel || empty.names().is_empty(),
             "{}: no readable images of {empty}; add some or remove the class",
             settings.data.display()
         );

@@ -1,9 +1,10 @@
 //! The text that is printed after each epoch.
 
-use effnet_train::run::EpochRecord;
+use effnet_train::run::{EpochRecord, Validation};
 
 use super::facts::EpochTime;
 use super::progress::duration;
+use super::targets::short;
 
 /// Maximum width of a line.
 const WIDTH: usize = 80;
@@ -17,11 +18,8 @@ pub(super) fn line(
     is_best: bool,
 ) -> String {
     let mut parts = vec![format!("training loss {:.4}", record.train_loss)];
-    if let Some(summary) = &record.validation {
-        parts.push(format!("validation loss {:.4}", summary.loss));
-        parts.push(format!("top-1 {:.2} %", 100.0 * summary.top1));
-        let top5 = summary.top5_of(classes);
-        parts.extend(top5.map(|top5| format!("top-5 {:.2} %", 100.0 * top5)));
+    if let Some(validation) = &record.validation {
+        parts.extend(metrics(validation, classes));
         if is_best {
             parts.push("best".to_owned());
         }
@@ -30,6 +28,33 @@ pub(super) fn line(
     parts.push(duration(time.seconds));
     parts.push(format!("{:.0} images/s", time.images_per_second));
     broken(&format!("epoch {}/{epochs}: ", record.epoch), &parts)
+}
+
+fn metrics(validation: &Validation, classes: usize) -> Vec<String> {
+    let percent = |name: &str, part: f64| format!("{name} {:.2} %", 100.0 * part);
+    let loss = |loss: f64| format!("validation loss {loss:.4}");
+    match validation {
+        Validation::Classes(summary) => {
+            let top5 = summary.top5_of(classes).map(|top5| percent("top-5", top5));
+            let parts = [loss(summary.loss), percent("top-1", summary.top1)];
+            parts.into_iter().chain(top5).collect()
+        }
+        Validation::Labels(summary) => {
+            let precision = summary.mean_average_precision.map(|part| percent("mAP", part));
+            let f1 = summary.micro_f1.map(|part| percent("F1", part));
+            std::iter::once(loss(summary.loss))
+                .chain(precision)
+                .chain(f1)
+                .collect()
+        }
+        Validation::Values(summary) => {
+            let r2 = summary.r2.map(|r2| format!("R2 {r2:.4}"));
+            std::iter::once(format!("MAE {}", short(summary.mae)))
+                .chain(r2)
+                .collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Joins `parts` after `head`, separated by commas. Lines wider than [`WIDTH`] are broken between parts.
@@ -65,13 +90,13 @@ mod tests {
             step: 1,
             lr: 2e-3,
             train_loss: 6.907_755,
-            validation: Some(Summary {
+            validation: Some(Validation::Classes(Summary {
                 images: 9,
                 top1: 1.0,
                 top5: 1.0,
                 loss: 12.345_678,
                 ece: 0.0,
-            }),
+            })),
         };
         let time = EpochTime {
             epoch: 100,

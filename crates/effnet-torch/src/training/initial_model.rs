@@ -2,16 +2,16 @@
 
 use anyhow::{Context, bail};
 use effnet::{
-    LoadOptions, ModelFile, ModelMetadata, ModelName, ModelOptions, PreprocessingOverrides, Weights, Zoo,
-    transform, transform_of_variant,
+    LoadOptions, ModelFile, ModelMetadata, ModelName, ModelOptions, PreprocessingOverrides, Task, Weights,
+    Zoo, transform, transform_of_variant,
 };
 use effnet_cli::DownloadProgress;
-use effnet_core::{Config, EfficientNet, Profile, Variant};
+use effnet_core::{Config, EfficientNet, Initialisation, Profile, Variant};
 use effnet_image::EvalTransform;
 use tch::{Device, nn};
 
 use effnet_cli::training::settings::Settings;
-use effnet_cli::training::values::ProfileName;
+use effnet_cli::training::values::{InitName, ProfileName};
 use effnet_cli::{Printer, counted};
 
 /// The architecture, initial weights and preprocessing of a training run.
@@ -25,13 +25,15 @@ pub(super) struct InitialModel {
     file: Option<ModelFile>,
     /// Whether the weights were trained on the same classes.
     keeps_classifier: bool,
+    /// What the network learns.
+    task: Task,
 }
 
 impl InitialModel {
     /// Opens the weights named by `settings`, downloading them if necessary.
     pub(super) fn open(
         settings: &Settings,
-        classes: &[String],
+        (task, classes): (Task, &[String]),
         zoo: &Zoo,
         printer: &Printer,
     ) -> anyhow::Result<Self> {
@@ -50,7 +52,7 @@ impl InitialModel {
             ("pretrained", _) => Some(zoo.locate(Some(&model), None, &mut progress)?),
             (named, _) => Some(zoo.locate(Some(&model), Some(named), &mut progress)?),
         };
-        Self::of_weights(settings, model.variant, weights, classes, zoo)
+        Self::of_weights(settings, model.variant, weights, (task, classes), zoo)
     }
 
     /// Like [`open`](Self::open), but with `weights` instead of those named by the settings.
@@ -58,7 +60,7 @@ impl InitialModel {
         settings: &Settings,
         variant: Variant,
         weights: Option<Weights>,
-        classes: &[String],
+        (task, classes): (Task, &[String]),
         zoo: &Zoo,
     ) -> anyhow::Result<Self> {
         let profile = match settings.profile {
@@ -84,7 +86,8 @@ impl InitialModel {
                 transform_of_variant(&wanted, variant, &zoo.manifest)?,
             ),
         };
-        let labels = file.as_ref().and_then(|file| file.metadata.labels.as_ref());
+        let of_task = file.as_ref().filter(|file| file.task() == task);
+        let labels = of_task.and_then(|file| file.metadata.labels.as_ref());
         let mut config = Config::new(variant)
             .with_profile(profile)
             .with_num_classes(classes.len());
@@ -97,6 +100,7 @@ impl InitialModel {
             config,
             transform,
             keeps_classifier: labels.is_some_and(|labels| labels == classes),
+            task,
             file,
         })
     }
@@ -157,9 +161,16 @@ impl InitialModel {
             config.batch_norm_momentum = momentum;
         }
         let Some(file) = &self.file else {
-            let network = EfficientNet::new(&store.root(), &config)?;
-            shrink_classifier(&network)?;
-            return Ok(network);
+            return Ok(match settings.init {
+                InitName::Tensorflow => {
+                    let network = EfficientNet::new(&store.root(), &config)?;
+                    shrink_classifier(&network)?;
+                    network
+                }
+                InitName::Pytorch => {
+                    EfficientNet::with_initialisation(&store.root(), &config, Initialisation::PyTorch)?
+                }
+            });
         };
         let options = LoadOptions::default().with_new_classifier(!self.keeps_classifier);
         let parameters = file.parameters(&config, options)?;
@@ -171,12 +182,21 @@ impl InitialModel {
         Ok(network)
     }
 
-    /// Returns the metadata for the run's weight files.
-    pub(super) fn metadata(&self, classes: &[String]) -> ModelMetadata {
+    /// Returns the mean and the standard deviation of each value that a kept classifier predicts.
+    pub(super) fn targets(&self) -> Option<&[Vec<f64>; 2]> {
+        let file = self.file.as_ref().filter(|_| self.keeps_classifier)?;
+        file.metadata.targets.as_ref()
+    }
+
+    /// Returns the metadata for the run's weight files. `scale` is the mean and the standard deviation of each value.
+    pub(super) fn metadata(&self, classes: &[String], scale: Option<&[Vec<f64>; 2]>) -> ModelMetadata {
         let mut metadata = ModelMetadata::default().with_transform(&self.transform);
         metadata.variant = Some(self.variant.name().to_owned());
         metadata.profile = Some(self.profile);
         metadata.labels = Some(classes.to_vec());
+        // Weights without a task are for classification.
+        metadata.task = Some(self.task).filter(|task| *task != Task::Classify);
+        metadata.targets = scale.cloned();
         metadata
     }
 }

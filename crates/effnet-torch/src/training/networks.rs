@@ -30,7 +30,12 @@ pub(super) fn trainer(
         .value()
         .context("the learning rate is not resolved yet")?;
     let phases = plan::phases(settings, lr, data.steps_per_epoch(settings)?, data.ranks())?;
-    let mut options = plan::options(settings, &data.support(), device)?;
+    let mut options = plan::options(
+        settings,
+        data.task(),
+        (data.training_images(), &data.support()),
+        device,
+    )?;
     if let Some(teacher) = teacher {
         options.distillation = Some(teacher.distillation(settings, &model.transform, device)?);
     }

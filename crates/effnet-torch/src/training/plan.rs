@@ -1,13 +1,17 @@
 //! Translates the settings into the options and phases of a trainer.
 
+use effnet::Task;
 use effnet_train::{
-    CrossEntropy, EmaOptions, Freeze, LayerRates, OptimizerKind, ParamGroupOptions, Phase, Precision,
-    Schedule, ScheduleShape, TrainerOptions, Warmup,
+    AsymmetricLoss, BinaryCrossEntropy, CrossEntropy, EmaOptions, FocalLoss, Freeze, Huber, LayerRates,
+    OptimizerKind, ParamGroupOptions, Phase, Precision, Schedule, ScheduleShape, SquaredError,
+    TrainerOptions, Warmup,
 };
 use tch::Device;
 
 use effnet_cli::training::settings::Settings;
-use effnet_cli::training::values::{ClassWeights, FreezeName, OptimizerName, PrecisionName, ScheduleName};
+use effnet_cli::training::values::{
+    ClassWeights, FreezeName, LossName, OptimizerName, PositiveWeights, PrecisionName, ScheduleName,
+};
 
 /// The fraction of the classifier's own phase that is warm-up.
 const HEAD_WARMUP: f64 = 0.3;
@@ -108,18 +112,35 @@ fn optimizer(settings: &Settings) -> OptimizerKind {
     }
 }
 
-/// Returns the options that all phases share. `support` is the number of training images per class.
+/// Returns the options that all phases share. `support` is the number of training images per class, of `images`.
 pub(super) fn options(
     settings: &Settings,
-    support: &[usize],
+    task: Task,
+    (images, support): (usize, &[usize]),
     device: Device,
 ) -> anyhow::Result<TrainerOptions> {
-    let weights = match settings.class_weights {
-        ClassWeights::None => None,
-        ClassWeights::Balanced => Some(balanced(support)),
+    let options = TrainerOptions::default();
+    let options = match settings.loss.for_task(task) {
+        LossName::Bce => {
+            let weights = match settings.positive_weights {
+                PositiveWeights::None => None,
+                PositiveWeights::Auto => Some(positive_weights(images, support)),
+            };
+            options.with_loss(BinaryCrossEntropy::new(weights.as_deref())?)
+        }
+        LossName::Asymmetric => options.with_loss(AsymmetricLoss::default()),
+        LossName::Focal => options.with_loss(FocalLoss::default()),
+        LossName::Mse => options.with_loss(SquaredError),
+        LossName::Huber => options.with_loss(Huber::default()),
+        LossName::Auto | LossName::CrossEntropy => {
+            let weights = match settings.class_weights {
+                ClassWeights::None => None,
+                ClassWeights::Balanced => Some(balanced(support)),
+            };
+            options.with_loss(CrossEntropy::new(settings.label_smoothing, weights.as_deref())?)
+        }
     };
-    Ok(TrainerOptions::default()
-        .with_loss(CrossEntropy::new(settings.label_smoothing, weights.as_deref())?)
+    Ok(options
         .with_precision(precision(settings.precision, device))
         .with_clip_norm((settings.clip > 0.0).then_some(settings.clip))
         .with_ema((settings.ema > 0.0).then_some(EmaOptions::default().with_decay(settings.ema)))
@@ -149,6 +170,17 @@ fn balanced(support: &[usize]) -> Vec<f64> {
     let images: usize = support.iter().sum();
     let share = images as f64 / support.len() as f64;
     support.iter().map(|&own| share / own.max(1) as f64).collect()
+}
+
+/// Returns how many times more images there are without each label than with it, from 1 to [`MOST_POSITIVE`].
+fn positive_weights(images: usize, support: &[usize]) -> Vec<f64> {
+    /// A label that only a few images have would otherwise drown out the others.
+    const MOST_POSITIVE: f64 = 20.0;
+    let weight = |&own: &usize| (images - own) as f64 / own.max(1) as f64;
+    support
+        .iter()
+        .map(|own| weight(own).clamp(1.0, MOST_POSITIVE))
+        .collect()
 }
 
 #[cfg(test)]
@@ -220,6 +252,14 @@ mod tests {
         let settings = settings(|settings| settings.warmup_epochs = 12.0);
         let error = phases(&settings, 0.01, 10, 1).unwrap_err().to_string();
         assert!(error.contains("warm-up"), "{error}");
+    }
+
+    #[test]
+    fn rare_labels_weigh_as_much_more_as_they_are_rarer() {
+        assert_eq!(
+            positive_weights(100, &[20, 50, 90, 1, 0]),
+            [4.0, 1.0, 1.0, 20.0, 20.0]
+        );
     }
 
     #[test]

@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use effnet_data::metrics::ConfusionMatrix;
-use effnet_train::run::{EpochRecord, EventWriter, Log, Record, RunFolder, StepRecord, history_panels};
+use effnet_train::run::{
+    EpochRecord, EventWriter, Log, Record, RunFolder, StepRecord, Validation, history_panels,
+};
 
 use super::facts::{EpochTime, RUN, RunFacts};
+use super::pictures;
+use super::task_metrics::TaskMetrics;
 
 /// The open files of a run.
 pub(super) struct Recorder {
@@ -35,12 +38,13 @@ impl Recorder {
         Ok(self.events.scalars(record.step, &scalars)?)
     }
 
-    /// Records the results of an epoch, and its confusion matrix if there is one.
+    /// Records the results of an epoch. For the best epoch, `best` has its metrics, of which pictures are drawn, with the
+    /// names of the classes and the scale of the values.
     pub(super) fn epoch(
         &mut self,
         record: EpochRecord,
         time: EpochTime,
-        confusion: Option<(&ConfusionMatrix, &[String])>,
+        best: Option<Best<'_>>,
     ) -> anyhow::Result<()> {
         self.history.push(record);
         self.log.append(&Record::Epoch(record))?;
@@ -51,8 +55,24 @@ impl Recorder {
         let panels = history_panels(&self.history, &self.steps, self.classes);
         self.folder
             .write_curves("curves.png", &self.title, "epoch", &panels)?;
-        if let Some((confusion, classes)) = confusion {
-            self.folder.write_confusion(confusion, classes)?;
+        match best {
+            Some((TaskMetrics::Classes(metrics), classes, _)) => {
+                self.folder.write_confusion(metrics.confusion(), classes)?;
+            }
+            Some((TaskMetrics::Labels(metrics), classes, _)) => {
+                let panels = pictures::ranking_panels(metrics, classes);
+                let title = &self.title;
+                self.folder
+                    .write_curves("precision-recall.png", title, "recall", &panels[..1])?;
+                self.folder
+                    .write_curves("roc.png", title, "false positive rate", &panels[1..])?;
+            }
+            Some((TaskMetrics::Values(_, pairs), classes, scale)) => {
+                let panels = pictures::scatter_panels(pairs, classes, scale);
+                self.folder
+                    .write_curves("scatter.png", &self.title, "true value", &panels)?;
+            }
+            None => {}
         }
         Ok(())
     }
@@ -68,19 +88,35 @@ impl Recorder {
 /// The note in a checkpoint that holds the length of the log in bytes.
 pub(super) const LOG_POSITION: &str = "log_position";
 
+/// The metrics of the best epoch, the names of its classes or values, and the scale of its values.
+pub(super) type Best<'a> = (&'a TaskMetrics, &'a [String], Option<&'a [Vec<f64>; 2]>);
+
 fn scalars(record: &EpochRecord, classes: usize, time: EpochTime) -> Vec<(&'static str, f64)> {
     let mut scalars = vec![
         ("loss/training of the epoch", record.train_loss),
         ("speed/images per second", time.images_per_second),
         ("speed/seconds per epoch", time.seconds),
     ];
-    if let Some(summary) = &record.validation {
-        scalars.extend([
-            ("loss/validation", summary.loss),
-            ("accuracy/top-1", summary.top1),
-            ("accuracy/calibration error", summary.ece),
-        ]);
-        scalars.extend(summary.top5_of(classes).map(|top5| ("accuracy/top-5", top5)));
+    match &record.validation {
+        Some(Validation::Classes(summary)) => {
+            scalars.extend([
+                ("loss/validation", summary.loss),
+                ("accuracy/top-1", summary.top1),
+                ("accuracy/calibration error", summary.ece),
+            ]);
+            scalars.extend(summary.top5_of(classes).map(|top5| ("accuracy/top-5", top5)));
+        }
+        Some(Validation::Labels(summary)) => {
+            scalars.push(("loss/validation", summary.loss));
+            let precision = summary.mean_average_precision;
+            scalars.extend(precision.map(|precision| ("accuracy/mAP", precision)));
+            scalars.extend(summary.micro_f1.map(|f1| ("accuracy/micro F1", f1)));
+        }
+        Some(Validation::Values(summary)) => {
+            scalars.extend([("loss/validation", summary.mse), ("error/MAE", summary.mae)]);
+            scalars.extend(summary.r2.map(|r2| ("error/R2", r2)));
+        }
+        _ => {}
     }
     scalars
 }

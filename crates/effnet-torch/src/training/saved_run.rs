@@ -42,7 +42,8 @@ impl SavedRun {
             settings.data.display(),
             folder.path().display()
         );
-        let mut checkpointer = Checkpointer::new(folder.path(), model.metadata(data.classes()))?;
+        let mut checkpointer =
+            Checkpointer::new(folder.path(), model.metadata(data.classes(), data.scale()))?;
         // Settings newer than the checkpoint get their defaults, as in config.json.
         if let Value::Object(defaults) = serde_json::json!(Settings::of_train()) {
             checkpointer = checkpointer.with_defaults(defaults);

@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 
 use effnet_core::EfficientNet;
 use effnet_data::Unreadable;
-use effnet_data::metrics::{ConfusionMatrix, Metrics};
 use effnet_train::data::ImageBatches;
 use effnet_train::run::{EpochRecord, StepRecord};
-use effnet_train::{Ending, EpochReport, EpochStart, Fit, Observer, StepReport};
+use effnet_train::{Ending, EpochReport, EpochStart, Fit, Observer, StepReport, THRESHOLDS};
 
 use super::data::TrainingData;
 use super::epoch_line::line;
@@ -18,6 +17,7 @@ use super::facts::EpochTime;
 use super::progress::TrainingProgress;
 use super::ranks::Ranks;
 use super::recorder::Recorder;
+use super::task_metrics::TaskMetrics;
 use effnet_cli::Interrupt;
 use effnet_cli::training::settings::Settings;
 
@@ -25,7 +25,7 @@ use effnet_cli::training::settings::Settings;
 pub(super) struct Session<'p> {
     pub(super) settings: Settings,
     pub(super) data: TrainingData,
-    pub(super) fit: Fit<EfficientNet, ImageBatches>,
+    pub(super) fit: Fit<EfficientNet, ImageBatches<TaskMetrics>>,
     pub(super) watcher: Watcher<'p>,
 }
 
@@ -46,8 +46,12 @@ pub(super) struct Watcher<'p> {
     pub(super) ranks: &'p Ranks,
     /// Writes the run folder; only the first process has a recorder.
     pub(super) recorder: Option<Recorder>,
-    /// The confusion matrix of the best epoch, unless the run has been resumed since then.
-    pub(super) confusion: Option<ConfusionMatrix>,
+    /// The metrics of the best epoch, unless the run has been resumed since then.
+    pub(super) best: Option<TaskMetrics>,
+    /// The mean and the standard deviation of each value of regression.
+    pub(super) scale: Option<[Vec<f64>; 2]>,
+    /// The probability from which each label applies, chosen after the last epoch: a JSON list.
+    pub(super) thresholds: Option<String>,
     /// The SHA-256 of the teacher.
     pub(super) teacher: Option<String>,
     /// The names of the classes.
@@ -57,7 +61,7 @@ pub(super) struct Watcher<'p> {
     pub(super) log_steps: u32,
 }
 
-impl Observer<Metrics> for Watcher<'_> {
+impl Observer<TaskMetrics> for Watcher<'_> {
     type Error = anyhow::Error;
 
     fn epoch_started(&mut self, epoch: &EpochStart) -> anyhow::Result<()> {
@@ -98,29 +102,30 @@ impl Observer<Metrics> for Watcher<'_> {
         Ok(())
     }
 
-    fn epoch_ended(&mut self, epoch: &EpochReport<'_, Metrics>) -> anyhow::Result<()> {
+    fn epoch_ended(&mut self, epoch: &EpochReport<'_, TaskMetrics>) -> anyhow::Result<()> {
         let record = EpochRecord {
             epoch: epoch.epoch,
             step: epoch.step,
             lr: epoch.rate,
             train_loss: epoch.train_loss,
-            validation: epoch.metrics.and_then(Metrics::summary),
+            validation: epoch
+                .metrics
+                .and_then(|metrics| metrics.validation(self.scale.as_ref())),
         };
         let time = EpochTime {
             epoch: epoch.epoch,
             seconds: epoch.seconds,
             images_per_second: epoch.images_per_second,
         };
+        let thresholds = epoch.metrics.and_then(TaskMetrics::thresholds);
+        self.thresholds = thresholds.map(|thresholds| serde_json::json!(thresholds).to_string());
         if epoch.is_best {
-            self.confusion = epoch.metrics.map(|metrics| metrics.confusion().clone());
+            self.best = epoch.metrics.cloned();
         }
         if let Some(recorder) = &mut self.recorder {
-            let confusion = self.confusion.as_ref().filter(|_| epoch.is_best);
-            recorder.epoch(
-                record,
-                time,
-                confusion.map(|confusion| (confusion, &*self.classes)),
-            )?;
+            let best = self.best.as_ref().filter(|_| epoch.is_best);
+            let scale = self.scale.as_ref();
+            recorder.epoch(record, time, best.map(|best| (best, &*self.classes, scale)))?;
         }
         let classes = self.classes.len();
         self.progress
@@ -131,6 +136,9 @@ impl Observer<Metrics> for Watcher<'_> {
     fn saving(&mut self, notes: &mut BTreeMap<String, String>) -> anyhow::Result<()> {
         if let Some(teacher) = &self.teacher {
             notes.insert(TEACHER.to_owned(), teacher.clone());
+        }
+        if let Some(thresholds) = &self.thresholds {
+            notes.insert(THRESHOLDS.to_owned(), thresholds.clone());
         }
         if self.ranks.count() > 1 {
             notes.insert(RANKS.to_owned(), self.ranks.describe());

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use anyhow::bail;
 use effnet_train::data::FitData as _;
 use effnet_train::run::{EventWriter, Log, RunFolder};
-use effnet_train::{Checkpointer, Ending, Fit, FitOptions};
+use effnet_train::{Checkpointer, Ending, Fit, FitOptions, THRESHOLDS};
 use serde_json::Value;
 use tch::Device;
 
@@ -79,11 +79,16 @@ impl<'a> SessionBuilder<'a> {
     fn new_run(mut self, output: Option<&NewFolder>) -> anyhow::Result<Built<'a>> {
         self.ranks
             .first(|| Ok(output.map_or(Ok(()), NewFolder::check)?))?;
-        let mut datasets = Datasets::open(&self.settings)?;
-        let model = InitialModel::open(&self.settings, datasets.classes(), self.zoo, self.printer)?;
+        let mut datasets = Datasets::open(&self.settings, self.settings.task.task())?;
+        self.settings.task = datasets.task().into();
+        self.settings.check_task(datasets.task())?;
+        if let Some(line) = datasets.describe_task() {
+            self.printer.note(line);
+        }
+        let labels = (datasets.task(), datasets.classes());
+        let model = InitialModel::open(&self.settings, labels, self.zoo, self.printer)?;
         let teacher = self.teacher(&datasets, &model)?;
         self.agree(&datasets, &model, teacher.as_ref())?;
-        self.warn_of_frozen_noise();
         let unreadable =
             datasets.find_unreadable(&self.settings, self.ranks, self.printer, &self.interrupt)?;
         if self.ranks.any(self.interrupt.is_set())? {
@@ -93,7 +98,7 @@ impl<'a> SessionBuilder<'a> {
         self.settings.image_size = Auto::Value(model.transform.image_size as u32);
         self.settings.precision = plan::precision_in_use(self.settings.precision, self.device);
         let shard = self.ranks.shard();
-        let data = TrainingData::new(datasets, &self.settings, model.transform, shard, self.printer)?;
+        let data = TrainingData::new(datasets, &self.settings, &model, shard, self.printer)?;
         self.printer.note(model.describe());
         if let Some(teacher) = &teacher {
             self.printer.note(teacher.describe());
@@ -117,7 +122,7 @@ impl<'a> SessionBuilder<'a> {
         })?;
 
         let recorded_split = data.recorded_split(&self.settings);
-        let metadata = model.metadata(data.classes());
+        let metadata = model.metadata(data.classes(), data.scale());
         let classes = data.classes().to_vec();
         let threads = self.threads;
         let mut session = self.new_session(data, networks, 0)?;
@@ -169,20 +174,6 @@ impl<'a> SessionBuilder<'a> {
         Ok(Built::Session(Box::new(session)))
     }
 
-    fn warn_of_frozen_noise(&self) {
-        let frozen = match self.settings.freeze {
-            FreezeName::Nothing => return,
-            FreezeName::Convolutions => "convolutions",
-            FreezeName::Features => "features",
-        };
-        if self.settings.weights == "none" {
-            self.printer.warning(format!(
-                "--freeze {frozen} with --weights none: the frozen layers keep their random weights; pass --weights pretrained, \
-                 or omit --freeze"
-            ));
-        }
-    }
-
     /// Returns the settings with every `auto` resolved, except for the learning rate.
     fn settled(&self, networks: Networks<'_>, data: &TrainingData) -> anyhow::Result<Settings> {
         let mut settings = self.settings.clone();
@@ -196,10 +187,12 @@ impl<'a> SessionBuilder<'a> {
 
     /// Resumes the run in the folder that the first process has.
     fn resume(self, folder: Option<RunFolder>) -> anyhow::Result<Built<'a>> {
-        let mut datasets = Datasets::open(&self.settings)?;
+        // A run of an earlier version, which could only classify, has no task.
+        let task = self.settings.task.task().unwrap_or_default();
+        let mut datasets = Datasets::open(&self.settings, Some(task))?;
         let model = match &folder {
             Some(folder) => self.initial_model_of_run(folder, &datasets)?,
-            None => InitialModel::open(&self.settings, datasets.classes(), self.zoo, self.printer)?,
+            None => InitialModel::open(&self.settings, (task, datasets.classes()), self.zoo, self.printer)?,
         };
         let teacher = self.teacher(&datasets, &model)?;
         self.agree(&datasets, &model, teacher.as_ref())?;
@@ -209,7 +202,7 @@ impl<'a> SessionBuilder<'a> {
         });
         datasets.skip(&unreadable?);
         let shard = self.ranks.shard();
-        let data = TrainingData::new(datasets, &self.settings, model.transform, shard, self.printer)?;
+        let data = TrainingData::new(datasets, &self.settings, &model, shard, self.printer)?;
         let mut saved = None;
         let (step, notes) = self.ranks.first(|| {
             let Some(folder) = folder else {
@@ -229,6 +222,7 @@ impl<'a> SessionBuilder<'a> {
         };
         let threads = self.threads;
         let mut session = self.new_session(data, networks, step)?;
+        session.watcher.thresholds = notes.get(THRESHOLDS).cloned();
         let ranks = session.watcher.ranks;
         match &saved {
             Some(saved) => session.fit.restore(&saved.snapshot)?,
@@ -274,7 +268,7 @@ impl<'a> SessionBuilder<'a> {
             &self.settings,
             variant,
             Some(weights),
-            datasets.classes(),
+            (datasets.task(), datasets.classes()),
             self.zoo,
         )?;
         if !model.keeps_classifier() {
@@ -337,7 +331,9 @@ impl<'a> SessionBuilder<'a> {
             interrupt: self.interrupt,
             ranks: self.ranks,
             recorder: None,
-            confusion: None,
+            best: None,
+            scale: data.scale().cloned(),
+            thresholds: None,
             teacher: networks.teacher.map(|teacher| teacher.sha256.clone()),
             classes: data.classes().to_vec(),
             epochs: settings.epochs,

@@ -1,9 +1,8 @@
 //! The curves of a run.
 
-use effnet_data::metrics::Summary;
 use effnet_data::{Curve, Panel};
 
-use super::record::{EpochRecord, StepRecord, best_epoch};
+use super::record::{EpochRecord, StepRecord, Validation, best_epoch};
 
 /// Loss, accuracy and learning rate over the epochs of a run with this number of classes. `steps` are its step records;
 /// they show how the learning rate changes within an epoch.
@@ -12,7 +11,7 @@ pub fn history_panels(epochs: &[EpochRecord], steps: &[StepRecord], classes: usi
         let point = |epoch: &EpochRecord| Some((epoch.epoch as f64, value(epoch)?));
         epochs.iter().filter_map(point).collect::<Vec<_>>()
     };
-    let validation = |value: &dyn Fn(&Summary) -> Option<f64>| {
+    let validation = |value: &dyn Fn(&Validation) -> Option<f64>| {
         points(&|epoch: &EpochRecord| epoch.validation.as_ref().and_then(value))
     };
     let loss = Panel::new("loss")
@@ -22,22 +21,44 @@ pub fn history_panels(epochs: &[EpochRecord], steps: &[StepRecord], classes: usi
         ))
         .with_curve(Curve::new(
             "validation",
-            validation(&|summary| Some(summary.loss)),
+            validation(&|validation| Some(validation.score().loss)),
         ));
     let best = best_epoch(epochs).map(|epoch| epoch.epoch as f64);
-    let mut accuracy = Panel::new("validation accuracy")
-        .with_unit("%")
+    let [(title, unit), first, second] = quantities(epochs);
+    let mut quality = Panel::new(title)
+        .with_unit(unit)
         .with_curve(Curve::new(
-            "top-1",
-            validation(&|summary| Some(100.0 * summary.top1)),
+            first.0,
+            validation(&|found| quantity(found, first.0, classes)),
         ))
         .with_best(best);
-    let top5 = validation(&|summary| summary.top5_of(classes).map(|top5| 100.0 * top5));
-    if !top5.is_empty() {
-        accuracy = accuracy.with_curve(Curve::new("top-5", top5));
+    let others = validation(&|found| quantity(found, second.0, classes));
+    if !others.is_empty() {
+        quality = quality.with_curve(Curve::new(second.0, others));
     }
     let rate = Panel::new("learning rate").with_curve(Curve::new("of the classifier", rates(epochs, steps)));
-    vec![loss, accuracy, rate]
+    vec![loss, quality, rate]
+}
+
+/// Returns the title and the unit of the panel for the quality of the network, and the names of its two curves.
+fn quantities(epochs: &[EpochRecord]) -> [(&'static str, &'static str); 3] {
+    match epochs.iter().find_map(|epoch| epoch.validation) {
+        Some(Validation::Labels(_)) => [("validation mAP and F1", "%"), ("mAP", ""), ("micro F1", "")],
+        Some(Validation::Values(_)) => [("validation error", ""), ("MAE", ""), ("RMSE", "")],
+        _ => [("validation accuracy", "%"), ("top-1", ""), ("top-5", "")],
+    }
+}
+
+fn quantity(validation: &Validation, name: &str, classes: usize) -> Option<f64> {
+    let percent = |part: f64| 100.0 * part;
+    match (validation, name) {
+        (Validation::Classes(summary), "top-1") => Some(percent(summary.top1)),
+        (Validation::Classes(summary), _) => summary.top5_of(classes).map(percent),
+        (Validation::Labels(summary), "mAP") => summary.mean_average_precision.map(percent),
+        (Validation::Labels(summary), _) => summary.micro_f1.map(percent),
+        (Validation::Values(summary), "MAE") => Some(summary.mae),
+        (Validation::Values(summary), _) => Some(summary.mse.sqrt()),
+    }
 }
 
 /// The learning rate by step, at fractions of epochs: step 15 of 10 per epoch is at 1.5.
@@ -63,6 +84,8 @@ fn rates(epochs: &[EpochRecord], steps: &[StepRecord]) -> Vec<(f64, f64)> {
 
 #[cfg(test)]
 mod tests {
+    use effnet_data::metrics::Summary;
+
     use super::*;
 
     fn epoch(epoch: u64, top1: f64, loss: f64) -> EpochRecord {
@@ -71,13 +94,13 @@ mod tests {
             step: 10 * epoch,
             lr: 0.1 / epoch as f64,
             train_loss: 1.0,
-            validation: Some(Summary {
+            validation: Some(Validation::Classes(Summary {
                 images: 7,
                 top1,
                 top5: 1.0,
                 loss,
                 ece: 0.0,
-            }),
+            })),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The records of `log.jsonl`.
 
-use effnet_data::metrics::Summary;
+use effnet_data::metrics::{MultiLabelSummary, RegressionSummary, Summary};
 use serde::{Deserialize, Serialize};
 
 use crate::Score;
@@ -41,19 +41,46 @@ pub struct EpochRecord {
     pub train_loss: f64,
     /// The validation metrics; absent without validation images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub validation: Option<Summary>,
+    pub validation: Option<Validation>,
+}
+
+/// The metrics of validation, by the task of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Validation {
+    /// Of one class per image.
+    Classes(Summary),
+    /// Of several labels per image, with the best thresholds for these images.
+    Labels(MultiLabelSummary),
+    /// Of regression.
+    Values(RegressionSummary),
+}
+
+impl Validation {
+    /// Returns the score by which epochs are compared.
+    pub fn score(&self) -> Score {
+        let (value, loss) = match self {
+            Self::Classes(summary) => (summary.top1, summary.loss),
+            Self::Labels(summary) => (summary.mean_average_precision.unwrap_or(0.0), summary.loss),
+            Self::Values(summary) => (-summary.mae, summary.mse),
+        };
+        Score { value, loss }
+    }
+
+    /// Returns the metrics of classification, if they are.
+    pub fn classes(&self) -> Option<&Summary> {
+        match self {
+            Self::Classes(summary) => Some(summary),
+            _ => None,
+        }
+    }
 }
 
 /// The best of `epochs`: the one with the best [`Score`]; of equal ones, the first. Without validation, the latest epoch
 /// is the best.
 pub fn best_epoch(epochs: &[EpochRecord]) -> Option<&EpochRecord> {
-    let score = |epoch: &EpochRecord| {
-        let summary = epoch.validation?;
-        Some(Score {
-            value: summary.top1,
-            loss: summary.loss,
-        })
-    };
+    let score = |epoch: &EpochRecord| epoch.validation.map(|validation| validation.score());
     epochs
         .iter()
         .reduce(|best, epoch| match (score(epoch), score(best)) {

@@ -11,10 +11,8 @@ use effnet_image::{Image, ImageWarning};
 use crate::overview::print_notices;
 use crate::printer::{Printer, counted};
 
-/// Opens the validation images of a data set, or all of its images if it has none for validation. Prints which images
-/// these are.
-pub(super) fn open_all(data: &Path, printer: &Printer) -> anyhow::Result<Arc<dyn Dataset>> {
-    let Evaluation { images, reading } = Evaluation::open(data, None)?;
+/// Prints which images of a data set are evaluated.
+pub(super) fn describe(data: &Path, Evaluation { images, reading }: &Evaluation, printer: &Printer) {
     let part = reading.val.as_ref().or(reading.train.as_ref());
     let part = part.map_or_else(|| data.display().to_string(), Clone::clone);
     printer.note(format!(
@@ -22,8 +20,7 @@ pub(super) fn open_all(data: &Path, printer: &Printer) -> anyhow::Result<Arc<dyn
         counted(images.len(), "image"),
         counted(images.classes().len(), "class")
     ));
-    print_notices(&reading, printer);
-    Ok(images)
+    print_notices(reading, printer);
 }
 
 /// An image of a data set.
@@ -50,6 +47,11 @@ impl Labelled {
 
     pub(super) fn warnings(&self) -> &[ImageWarning] {
         &self.warnings
+    }
+
+    /// Writes the targets of the image to `row`; see [`Dataset::values`].
+    pub(super) fn values(&self, row: &mut [f32]) {
+        self.dataset.values(self.index, row);
     }
 
     /// Returns the class as an index into the classes of the data set.

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use effnet::{ExplainedRecord, ModelFile, Prediction};
+use effnet::{ExplainedRecord, ModelFile, Prediction, Task};
 use effnet_image::Region;
 
 use crate::arguments::Format;
@@ -28,7 +28,7 @@ pub(super) struct Explained<'a> {
 /// Returns the header and separator of this format.
 fn frame(format: Format, top_k: usize) -> Frame {
     match format {
-        Format::Text | Format::Json => records::frame(format, top_k),
+        Format::Text | Format::Json => records::frame(format, Task::Classify, top_k),
         Format::Csv => Frame {
             header: b"input,rank,class,label,logit,probability,image,error\n".to_vec(),
             separator: "",

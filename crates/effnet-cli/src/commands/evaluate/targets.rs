@@ -1,0 +1,407 @@
+//! Evaluates networks with several labels per image, and networks that predict numbers.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use effnet::{
+    DecodeFailure, Failure, Labels, Output, Pipeline, Prediction, Reader, Task, check_finite, match_classes,
+    present, rank,
+};
+use effnet_data::Dataset;
+use effnet_data::metrics::{
+    ClassReport, MultiLabelMetrics, MultiLabelSummary, RegressionMetrics, RegressionReport, RegressionSummary,
+};
+use serde::Serialize;
+
+use super::data::Labelled;
+use super::target_predictions::{Answer, TargetPredictions};
+use crate::Outcome;
+use crate::arguments::{EvaluateArguments, InspectFormat};
+use crate::escape;
+use crate::frame::Frame;
+use crate::inference::{Inference, Network};
+use crate::interrupt::Interrupt;
+use crate::outputs::for_each_output;
+use crate::printer::Printer;
+use crate::sink::{SCHEMA, Sink};
+
+/// Evaluates a network on images with labels or values.
+pub(super) fn run(
+    arguments: &EvaluateArguments,
+    inference: &Inference,
+    network: Network,
+    labels: &Labels,
+    dataset: &Arc<dyn Dataset>,
+    printer: &Printer,
+) -> anyhow::Result<Outcome> {
+    let columns = columns(&**dataset, labels).with_context(|| arguments.data.display().to_string())?;
+    let (count, transform) = (dataset.len(), inference.transform);
+    let requested = arguments.inference.network.batch_size;
+    let of = (&network.config, &*network.backend);
+    let batch_size = inference
+        .execution
+        .batch_size(of, requested, count, transform.image_size)?;
+    let interrupt = Interrupt::listen();
+    let predictions = arguments.predictions.as_deref();
+    let predictions = predictions
+        .map(|path| TargetPredictions::create(path, labels, printer))
+        .transpose()?;
+    let start = Instant::now();
+    let mut measured = Measured::new(labels, predictions);
+    let images = Labelled::all(Arc::clone(dataset));
+    let reader = Reader::start(images, transform, inference.execution.threads, interrupt.flag())?;
+    let outputs = Pipeline::new(reader, network.backend, batch_size)?;
+    let progress = printer.progress(count as u64);
+    let mut row = vec![0.0; dataset.classes().len()];
+    for_each_output(
+        outputs,
+        &progress,
+        &interrupt,
+        printer,
+        |Output { input, result }, _| {
+            let name = input.name();
+            printer.image_warnings(|| &name, input.warnings());
+            input.values(&mut row);
+            let mut truths = vec![0.0; labels.len()];
+            for (value, column) in row.iter().zip(&columns) {
+                truths[*column] = *value;
+            }
+            measured
+                .add(&name, &result, &truths, printer)
+                .with_context(|| name)
+        },
+    )?;
+    let seconds = start.elapsed().as_secs_f64();
+    if interrupt.is_set() {
+        printer.warning("interrupted: discarded the partial results");
+        return Ok(Outcome::Interrupted);
+    }
+    if let Some(predictions) = measured.predictions.take() {
+        predictions.finish()?;
+    }
+    let Some(metrics) = measured.report() else {
+        return Ok(Outcome::NothingDone);
+    };
+    let report = Report {
+        schema: SCHEMA,
+        model: inference.file().variant.name(),
+        weights: &inference.file().weights().name,
+        data: arguments.data.display().to_string(),
+        images_per_second: count as f64 / seconds,
+        failed: measured.failed,
+        metrics,
+    };
+    match arguments.format {
+        InspectFormat::Json => {
+            let mut sink = Sink::open(None, &Frame::default())?;
+            sink.json(&report)?;
+            sink.flush()?;
+        }
+        InspectFormat::Text => report.write_text(&mut anstream::stdout())?,
+    }
+    Ok(if report.failed == 0 {
+        Outcome::Done
+    } else {
+        Outcome::SomeFailed
+    })
+}
+
+/// Returns the output of the network for each label or value of the data.
+fn columns(dataset: &dyn Dataset, labels: &Labels) -> anyhow::Result<Vec<usize>> {
+    let names = dataset.classes();
+    if dataset.task() == Task::MultiLabel {
+        return Ok(match_classes(names, labels)?);
+    }
+    if names.len() == 1 && labels.len() == 1 {
+        return Ok(vec![0]);
+    }
+    let place = |name: &String| labels.names().iter().position(|label| label == name);
+    let places: Option<Vec<usize>> = names.iter().map(place).collect();
+    let places = places.filter(|places| places.len() == labels.len());
+    ensure!(
+        places.is_some(),
+        "expected the columns {}, which the network predicts, found {}; rename or add them",
+        labels.names().join(", "),
+        names.join(", ")
+    );
+    Ok(places.unwrap_or_default())
+}
+
+enum Metrics {
+    Labels(MultiLabelMetrics),
+    Values(RegressionMetrics),
+}
+
+/// The measurements, updated with each image.
+struct Measured<'a> {
+    metrics: Metrics,
+    failed: u64,
+    labels: &'a Labels,
+    predictions: Option<TargetPredictions>,
+}
+
+impl<'a> Measured<'a> {
+    fn new(labels: &'a Labels, predictions: Option<TargetPredictions>) -> Self {
+        Self {
+            metrics: match labels.task() {
+                Task::Regression => Metrics::Values(RegressionMetrics::new(labels.len())),
+                _ => Metrics::Labels(MultiLabelMetrics::new(labels.len())),
+            },
+            failed: 0,
+            labels,
+            predictions,
+        }
+    }
+
+    /// Adds an image with its true labels or values. A failure is printed and counted.
+    fn add(
+        &mut self,
+        name: &str,
+        result: &Result<Vec<f32>, DecodeFailure>,
+        truths: &[f32],
+        printer: &Printer,
+    ) -> anyhow::Result<()> {
+        let outputs = match result {
+            Ok(outputs) => check_finite(outputs, "class")
+                .map(|()| outputs)
+                .map_err(Failure::from),
+            Err(error) => Err(Failure::of_decoding(name, error)),
+        };
+        let answer = match (&mut self.metrics, &outputs) {
+            (_, Err(failure)) => {
+                self.failed += 1;
+                printer.failure(name, &failure.reason);
+                Answer::Failed(failure)
+            }
+            (Metrics::Labels(metrics), Ok(logits)) => {
+                let truths: Vec<bool> = truths.iter().map(|truth| *truth == 1.0).collect();
+                metrics.push(logits, &truths)?;
+                Answer::Labels(
+                    present(logits, self.labels, None)?,
+                    in_order(rank(logits, self.labels, 0)?),
+                )
+            }
+            (Metrics::Values(metrics), Ok(values)) => {
+                metrics.push(values, truths)?;
+                Answer::Values(values)
+            }
+        };
+        match &mut self.predictions {
+            Some(predictions) => predictions.write(name, truths, &answer),
+            None => Ok(()),
+        }
+    }
+
+    fn report(&self) -> Option<TaskReport> {
+        Some(match &self.metrics {
+            Metrics::Labels(metrics) => {
+                let thresholds: Vec<f64> = (0..self.labels.len())
+                    .map(|class| self.labels.threshold(class))
+                    .collect();
+                let precisions = metrics.average_precisions();
+                let reports = metrics
+                    .reports(&thresholds)
+                    .into_iter()
+                    .zip(precisions)
+                    .enumerate();
+                let class = |(class, (report, average_precision))| Class {
+                    index: class,
+                    label: self.labels.get(class).to_owned(),
+                    threshold: thresholds[class],
+                    average_precision,
+                    report,
+                };
+                TaskReport::Labels {
+                    summary: metrics.summary(&thresholds)?,
+                    classes: reports.map(class).collect(),
+                }
+            }
+            Metrics::Values(metrics) => {
+                let output = |(output, report): (usize, RegressionReport)| Value {
+                    output,
+                    label: self.labels.get(output).to_owned(),
+                    report,
+                };
+                TaskReport::Values {
+                    summary: metrics.summary()?,
+                    outputs: metrics.reports().into_iter().enumerate().map(output).collect(),
+                }
+            }
+        })
+    }
+}
+
+/// Returns the probabilities in the order of the classes.
+fn in_order(mut ranked: Vec<Prediction>) -> Vec<f64> {
+    ranked.sort_by_key(|prediction| prediction.class);
+    ranked
+        .into_iter()
+        .map(|prediction| prediction.probability)
+        .collect()
+}
+
+/// The object that `--format json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    schema: u32,
+    model: &'static str,
+    weights: &'a str,
+    data: String,
+    /// The number of images that could not be read, or whose outputs were not finite.
+    failed: u64,
+    images_per_second: f64,
+    #[serde(flatten)]
+    metrics: TaskReport,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum TaskReport {
+    Labels {
+        #[serde(flatten)]
+        summary: MultiLabelSummary,
+        classes: Vec<Class>,
+    },
+    Values {
+        #[serde(flatten)]
+        summary: RegressionSummary,
+        outputs: Vec<Value>,
+    },
+}
+
+#[derive(Serialize)]
+struct Class {
+    #[serde(rename = "class")]
+    index: usize,
+    label: String,
+    threshold: f64,
+    average_precision: Option<f64>,
+    #[serde(flatten)]
+    report: ClassReport,
+}
+
+#[derive(Serialize)]
+struct Value {
+    output: usize,
+    label: String,
+    #[serde(flatten)]
+    report: RegressionReport,
+}
+
+impl Report<'_> {
+    fn write_text(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let (weights, data) = (escape::line(self.weights), escape::line(&self.data));
+        writeln!(out, "{}, {weights}, on {data}", self.model)?;
+        let images = match &self.metrics {
+            TaskReport::Labels { summary, .. } => summary.images,
+            TaskReport::Values { summary, .. } => summary.images,
+        };
+        let failed = match self.failed {
+            0 => String::new(),
+            failed => format!(", {failed} more failed"),
+        };
+        writeln!(out, "images             {images}{failed}")?;
+        match &self.metrics {
+            TaskReport::Labels { summary, classes } => {
+                writeln!(
+                    out,
+                    "mAP                {}",
+                    percent(summary.mean_average_precision)
+                )?;
+                writeln!(out, "micro F1           {}", percent(summary.micro_f1))?;
+                writeln!(out, "macro F1           {}", percent(summary.macro_f1))?;
+                writeln!(out, "all labels right   {}", percent(Some(summary.exact)))?;
+                writeln!(out, "loss               {:.4}", summary.loss)?;
+                writeln!(out, "speed              {:.1} images/s\n", self.images_per_second)?;
+                write_classes(out, classes)
+            }
+            TaskReport::Values { summary, outputs } => {
+                writeln!(out, "MAE                {}", significant(summary.mae))?;
+                writeln!(out, "RMSE               {}", significant(summary.mse.sqrt()))?;
+                writeln!(out, "R2                 {}", fraction(summary.r2))?;
+                writeln!(out, "speed              {:.1} images/s", self.images_per_second)?;
+                if outputs.len() > 1 {
+                    writeln!(out)?;
+                    write_values(out, outputs)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn write_classes(out: &mut impl Write, classes: &[Class]) -> std::io::Result<()> {
+    let width = width(classes.iter().map(|class| &class.label));
+    writeln!(
+        out,
+        "{:<width$}  {:>6}  {:>9}  {:>7}  {:>9}  {:>7}  {:>7}",
+        "label", "images", "threshold", "AP", "precision", "recall", "F1"
+    )?;
+    for class in classes {
+        writeln!(
+            out,
+            "{:<width$}  {:>6}  {:>9.3}  {:>7}  {:>9}  {:>7}  {:>7}",
+            shown(&class.label),
+            class.report.support,
+            class.threshold,
+            percent(class.average_precision),
+            percent(class.report.precision),
+            percent(class.report.recall),
+            percent(class.report.f1)
+        )?;
+    }
+    Ok(())
+}
+
+fn write_values(out: &mut impl Write, outputs: &[Value]) -> std::io::Result<()> {
+    let width = width(outputs.iter().map(|output| &output.label));
+    writeln!(
+        out,
+        "{:<width$}  {:>10}  {:>10}  {:>7}",
+        "value", "MAE", "RMSE", "R2"
+    )?;
+    for Value { label, report, .. } in outputs {
+        let (mae, rmse) = (significant(report.mae), significant(report.mse.sqrt()));
+        writeln!(
+            out,
+            "{:<width$}  {mae:>10}  {rmse:>10}  {:>7}",
+            shown(label),
+            fraction(report.r2)
+        )?;
+    }
+    Ok(())
+}
+
+fn width<'a>(labels: impl Iterator<Item = &'a String>) -> usize {
+    let widths = labels.map(|label| shown(label).chars().count());
+    widths.max().unwrap_or(0).max("label".len())
+}
+
+/// Returns a name on one line, truncated if it is long.
+fn shown(label: &str) -> String {
+    const LONGEST: usize = 24;
+    let line = escape::line(label);
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", line[..end].trim_end()),
+        None => line.into_owned(),
+    }
+}
+
+fn percent(part: Option<f64>) -> String {
+    part.map_or_else(|| "-".to_owned(), |part| format!("{:.1} %", 100.0 * part))
+}
+
+fn fraction(part: Option<f64>) -> String {
+    part.map_or_else(|| "-".to_owned(), |part| format!("{part:.4}"))
+}
+
+/// Formats a number with about four significant digits.
+fn significant(value: f64) -> String {
+    if value != 0.0 && !(1e-3..1e6).contains(&value.abs()) {
+        return format!("{value:.3e}");
+    }
+    let digits = if value.abs() >= 1000.0 { 0 } else { 4 };
+    format!("{value:.digits$}")
+}

@@ -1,0 +1,192 @@
+//! Finds the columns of several labels per image, or of numbers to predict, and tells the task from them.
+//!
+//! What only may be several labels, such as `guinea pig`, stays one: a class that is split in two would be learned as
+//! nonsense, whereas a user can ask for the task.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use effnet_architecture::Task;
+
+use super::{LABEL, Label, Sample, TEXT, ones, plain};
+use crate::DataError;
+use crate::table::targets::{CERTAIN, parts, separator};
+
+impl Sample<'_> {
+    /// Tells the task from the labels, and says why.
+    pub(super) fn detect(&self, rest: &[usize]) -> (Task, Option<String>) {
+        let numbers = self.names.is_some().then(|| self.fractions(rest)).flatten();
+        if let Some(reason) = numbers {
+            return (Task::Regression, Some(reason));
+        }
+        if let Some(reason) = self.several(rest) {
+            return (Task::MultiLabel, Some(reason));
+        }
+        (Task::Classify, None)
+    }
+
+    /// Returns the columns of labels for several labels per image.
+    pub(super) fn labels(&self, rest: &[usize]) -> Result<Label, DataError> {
+        let family = self.family(rest);
+        if family.len() > 1 {
+            return Ok(Label::Lists(family));
+        }
+        let known = self.known(rest.iter().copied(), &LABEL);
+        let flags = self.flags(rest);
+        let named = self.named(rest);
+        let is_one_hot = self.names.is_some() && (flags.len() > 1 || (flags.len() == 1 && named.len() == 1));
+        match (known.first(), &named[..]) {
+            (Some(column), _) if !flags.contains(column) || flags.len() == 1 => {
+                Ok(Label::Lists(vec![*column]))
+            }
+            _ if is_one_hot => Ok(Label::OneHot(self.with_names(&flags))),
+            (_, [column]) if self.rank(*column, &TEXT).is_none() => Ok(Label::Lists(vec![*column])),
+            (_, [column, ..]) if self.names.is_none() => Ok(Label::Lists(vec![*column])),
+            _ => Err(self.unclear(
+                "a column of labels, such as `labels` with `cat;dog`, or one column of 0 and 1 per label",
+            )),
+        }
+    }
+
+    /// Returns the columns of numbers to predict.
+    pub(super) fn numbers(&self, rest: &[usize]) -> Result<Label, DataError> {
+        let columns = self.number_columns(rest);
+        if columns.is_empty() {
+            return Err(self.unclear("a column of numbers to predict, such as `value`"));
+        }
+        Ok(Label::Numbers(self.with_names(&columns)))
+    }
+
+    fn number_columns(&self, rest: &[usize]) -> Vec<usize> {
+        let known = self.known(rest.iter().copied(), &LABEL);
+        let named = self.named(rest);
+        let numeric = named.iter().copied().filter(|column| self.is_numeric(*column));
+        let numeric: Vec<usize> = numeric.collect();
+        if self.names.is_none() {
+            return rest.first().copied().into_iter().collect();
+        }
+        // `x` and `y` are two numbers, even though `y` is also a name for the label.
+        if numeric.len() > 1
+            && numeric.len() == named.len()
+            && numeric.iter().all(|column| self.has_fraction(*column))
+        {
+            return numeric;
+        }
+        match &known[..] {
+            [] => numeric,
+            // A label that is not a number is reported with its line.
+            [label, ..] => vec![*label],
+        }
+    }
+
+    /// Returns why the columns are numbers to predict, if they are: class numbers are integers.
+    fn fractions(&self, rest: &[usize]) -> Option<String> {
+        let columns = self.number_columns(rest);
+        let is_fine = |column: &usize| self.is_numeric(*column) && self.has_fraction(*column);
+        if columns.is_empty() || !columns.iter().all(is_fine) {
+            return None;
+        }
+        let known = self.known(rest.iter().copied(), &LABEL);
+        let others = self.named(rest).len() - columns.len();
+        // Among columns of text, a number may be anything.
+        if known.is_empty() && others > 0 {
+            return None;
+        }
+        let names: Vec<String> = columns.iter().map(|column| self.name(*column)).collect();
+        let example = self
+            .fields(columns[0])
+            .find(|field| is_fraction(field))
+            .unwrap_or_default();
+        Some(format!(
+            "numbers such as {example} in the column {}",
+            names.join(", ")
+        ))
+    }
+
+    /// Returns why images have several labels, if they do.
+    fn several(&self, rest: &[usize]) -> Option<String> {
+        let label = self.labels(rest).ok()?;
+        match label {
+            Label::OneHot(columns) => {
+                let flags: Vec<usize> = columns.iter().map(|(column, _)| *column).collect();
+                let row = self
+                    .rows
+                    .iter()
+                    .find(|row| flags.len() > 1 && ones(row, &flags) > 1)?;
+                Some(format!(
+                    "{} of {} columns are 1 on line {}",
+                    ones(row, &flags),
+                    flags.len(),
+                    row.line
+                ))
+            }
+            Label::Lists(columns) if columns.len() > 1 => {
+                let names: Vec<String> = columns.iter().map(|column| self.name(*column)).collect();
+                Some(format!("the columns of labels {}", names.join(", ")))
+            }
+            Label::Lists(columns) => {
+                let fields: BTreeSet<&str> = self.fields(columns[0]).collect();
+                let separator = separator(fields.iter().copied(), &CERTAIN)?;
+                let example = fields.iter().find(|field| field.contains(separator))?;
+                // A label that is a part of only one field may be a name with a semicolon.
+                let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
+                for part in fields.iter().flat_map(|field| parts(field, Some(separator))) {
+                    *uses.entry(part).or_default() += 1;
+                }
+                uses.values().any(|uses| *uses > 1).then(|| {
+                    let shown = crate::error::cut(example).replace(super::super::records::LIST, ", ");
+                    format!("several labels in one field, such as `{shown}`")
+                })
+            }
+            Label::Column(_) | Label::Numbers(_) => None,
+        }
+    }
+
+    /// Returns columns such as `label1` and `label2`.
+    fn family(&self, rest: &[usize]) -> Vec<usize> {
+        let is_member = |column: &usize| {
+            let name = self.names.as_ref().and_then(|names| names.get(*column));
+            name.is_some_and(|name| {
+                let name = plain(name);
+                let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+                stem.len() < name.len() && LABEL.contains(&stem)
+            })
+        };
+        let family: Vec<usize> = rest.iter().copied().filter(is_member).collect();
+        let is_text = |column: &usize| !self.is_numeric(*column);
+        if family.iter().any(is_text) {
+            family
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Returns the columns that do not just number the rows.
+    fn named(&self, rest: &[usize]) -> Vec<usize> {
+        rest.iter()
+            .copied()
+            .filter(|column| !self.is_number(*column))
+            .collect()
+    }
+
+    fn with_names(&self, columns: &[usize]) -> Vec<(usize, String)> {
+        columns
+            .iter()
+            .map(|column| (*column, self.name(*column)))
+            .collect()
+    }
+
+    fn is_numeric(&self, column: usize) -> bool {
+        let mut fields = self.fields(column).filter(|field| !field.is_empty()).peekable();
+        fields.peek().is_some() && fields.all(|field| field.parse::<f64>().is_ok())
+    }
+
+    fn has_fraction(&self, column: usize) -> bool {
+        self.fields(column).any(is_fraction)
+    }
+}
+
+fn is_fraction(field: &str) -> bool {
+    field
+        .parse::<f64>()
+        .is_ok_and(|number| number.is_finite() && number.fract() != 0.0)
+}
