@@ -713,7 +713,13 @@ fn class_folders_are_for_classification_only() {
 fn images_with_several_labels_are_held_out_by_their_rarest_label() {
     let images: Vec<String> = (0..40).map(|index| format!("{index:02}.bmp")).collect();
     let names: Vec<&str> = images.iter().map(String::as_str).collect();
-    let label = |index: usize| if index.is_multiple_of(10) { "common;rare" } else { "common" };
+    let label = |index: usize| {
+        if index.is_multiple_of(10) {
+            "common;rare"
+        } else {
+            "common"
+        }
+    };
     let rows = images
         .iter()
         .enumerate()

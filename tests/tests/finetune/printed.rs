@@ -163,7 +163,12 @@ fn freezing_random_weights_is_warned_of() {
     let home = Home::with_photos(3);
     let run = home.train(&["--epochs", "1", "--freeze", "features"]);
     succeeded(&run);
-    assert_eq!(run.stderr.matches("warning: --freeze").count(), 1, "{}", run.stderr);
+    assert_eq!(
+        run.stderr.matches("warning: --freeze").count(),
+        1,
+        "{}",
+        run.stderr
+    );
     assert!(run.stderr.contains("--weights pretrained"), "{}", run.stderr);
 }
 

@@ -84,8 +84,8 @@ fn several_labels_are_learned_saved_and_predicted_with_their_thresholds() {
         let thresholds: Vec<f64> =
             serde_json::from_str(metadata(&home, "thresholds").as_str().unwrap()).unwrap();
         assert_eq!(thresholds.len(), 2);
-        for picture in ["precision-recall.png", "roc.png", "curves.png", "samples.png"] {
-            assert!(home.path("run").join(picture).is_file(), "{picture}");
+        for plot in ["precision-recall.png", "roc.png", "curves.png", "samples.png"] {
+            assert!(home.path("run").join(plot).is_file(), "{plot}");
         }
 
         let evaluation = home.evaluate("table.csv", "run", &["--predictions", "guesses.jsonl"]);

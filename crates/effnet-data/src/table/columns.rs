@@ -416,7 +416,8 @@ impl Sample<'_> {
                 Err(DataError::Csv {
                     path: self.file.to_owned(),
                     found: format!(
-                        "several classes with a 1 on line {}; the network learns one class per image",
+                        "several classes with a 1 on line {}; the network learns one class per image, unless \
+                         the task is multilabel",
                         row.map_or(0, |row| row.line)
                     ),
                 })

@@ -9,7 +9,7 @@ use effnet_train::run::{
 };
 
 use super::facts::{EpochTime, RUN, RunFacts};
-use super::pictures;
+use super::plots;
 use super::task_metrics::TaskMetrics;
 
 /// The open files of a run.
@@ -38,7 +38,7 @@ impl Recorder {
         Ok(self.events.scalars(record.step, &scalars)?)
     }
 
-    /// Records the results of an epoch. For the best epoch, `best` has its metrics, of which pictures are drawn, with the
+    /// Records the results of an epoch. For the best epoch, `best` has its metrics, of which plots are drawn, with the
     /// names of the classes and the scale of the values.
     pub(super) fn epoch(
         &mut self,
@@ -60,7 +60,7 @@ impl Recorder {
                 self.folder.write_confusion(metrics.confusion(), classes)?;
             }
             Some((TaskMetrics::Labels(metrics), classes, _)) => {
-                let panels = pictures::ranking_panels(metrics, classes);
+                let panels = plots::ranking_panels(metrics, classes);
                 let title = &self.title;
                 self.folder
                     .write_curves("precision-recall.png", title, "recall", &panels[..1])?;
@@ -68,7 +68,7 @@ impl Recorder {
                     .write_curves("roc.png", title, "false positive rate", &panels[1..])?;
             }
             Some((TaskMetrics::Values(_, pairs), classes, scale)) => {
-                let panels = pictures::scatter_panels(pairs, classes, scale);
+                let panels = plots::scatter_panels(pairs, classes, scale);
                 self.folder
                     .write_curves("scatter.png", &self.title, "true value", &panels)?;
             }

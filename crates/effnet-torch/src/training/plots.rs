@@ -1,4 +1,4 @@
-//! The pictures of the best epoch for other tasks than classification: `precision-recall.png` and `roc.png` for several
+//! The plots of the best epoch for other tasks than classification: `precision-recall.png` and `roc.png` for several
 //! labels per image, `scatter.png` for regression.
 
 use effnet_data::metrics::MultiLabelMetrics;
