@@ -141,7 +141,7 @@ mod tests {
             logits[predicted] = 5.0;
             metrics.push(&logits, actual).unwrap();
         }
-        TaskMetrics::Classes(metrics)
+        TaskMetrics::Classes(Box::new(metrics))
     }
 
     #[test]

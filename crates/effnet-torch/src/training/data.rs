@@ -61,13 +61,13 @@ impl TrainingData {
                 .unwrap_or_else(|| targets::scale(&*train))
         });
         Ok(Self {
-            scale,
             train,
             val,
             reading,
             held_out,
             augment,
             evaluate,
+            scale,
             shard,
         })
     }

@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 /// Metrics of one class per image, of several labels per image, or of values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum TaskMetrics {
-    Classes(Metrics),
+    Classes(Box<Metrics>),
     Labels(MultiLabelMetrics),
     /// Metrics of standardised values, and all predicted and true values.
     Values(RegressionMetrics, Vec<[f32; 2]>),
@@ -19,7 +19,7 @@ pub(super) enum TaskMetrics {
 impl TaskMetrics {
     pub(super) fn new(task: Task, outputs: usize) -> Self {
         match task {
-            Task::Classify => Self::Classes(Metrics::new(outputs)),
+            Task::Classify => Self::Classes(Box::new(Metrics::new(outputs))),
             Task::MultiLabel => Self::Labels(MultiLabelMetrics::new(outputs)),
             Task::Regression => Self::Values(RegressionMetrics::new(outputs), Vec::new()),
         }
@@ -49,7 +49,7 @@ impl TaskMetrics {
 impl Measure for TaskMetrics {
     fn add(&mut self, outputs: &Tensor, targets: &Targets) -> Result<(), Error> {
         match self {
-            Self::Classes(metrics) => metrics.add(outputs, targets),
+            Self::Classes(metrics) => Measure::add(&mut **metrics, outputs, targets),
             Self::Labels(metrics) => metrics.add(outputs, targets),
             Self::Values(metrics, pairs) => {
                 metrics.add(outputs, targets)?;
@@ -62,7 +62,7 @@ impl Measure for TaskMetrics {
 
     fn merge(&mut self, other: &Self) -> Result<(), Error> {
         match (self, other) {
-            (Self::Classes(own), Self::Classes(other)) => Measure::merge(own, other),
+            (Self::Classes(own), Self::Classes(other)) => Measure::merge(&mut **own, other),
             (Self::Labels(own), Self::Labels(other)) => Measure::merge(own, other),
             (Self::Values(own, pairs), Self::Values(other, others)) => {
                 pairs.extend_from_slice(others);
