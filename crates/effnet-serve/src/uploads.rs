@@ -79,7 +79,13 @@ impl Settings {
             .build()
             .map_err(|error| Problem::malformed(error.to_string()))?;
         let parsed = axum::extract::Query::try_from_uri(&uri);
-        let axum::extract::Query(settings) = parsed.map_err(|error| Problem::invalid(error.body_text()))?;
+        let axum::extract::Query(settings) = parsed.map_err(|error| {
+            let error = error.body_text();
+            let error = error
+                .strip_prefix("Failed to deserialize query string: ")
+                .unwrap_or(&error);
+            Problem::invalid(format!("query: {error}"))
+        })?;
         Ok(settings)
     }
 

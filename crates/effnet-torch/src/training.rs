@@ -216,9 +216,8 @@ fn report(
     let data = quoted(&session.settings.data);
     printer.note(format!(
         "evaluate it with `effnet evaluate {data} --weights {run}`, classify with `effnet classify IMAGE \
-         --weights {best}`",
-        run = quoted(run),
-        best = quoted(&best_weights)
+         --weights {run}`",
+        run = quoted(run)
     ));
     writeln!(std::io::stdout(), "{}", best_weights.display())?;
     Ok(Outcome::Done)

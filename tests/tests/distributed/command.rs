@@ -1,6 +1,7 @@
 //! `effnet train` as several processes.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -153,9 +154,9 @@ fn two_ranks_learn_several_labels_as_one_process_does() {
     let mut table = "path,labels\n".to_owned();
     for number in 0..21 {
         let more = if number % 3 == 0 { ";third" } else { "" };
-        table.push_str(&format!(
-            "photos/bars/{number}.png,bars{more}\nphotos/rows/{number}.png,rows{more}\n"
-        ));
+        for (folder, labels) in [("bars", format!("bars{more}")), ("rows", format!("rows{more}"))] {
+            writeln!(table, "photos/{folder}/{number}.png,{labels}").unwrap();
+        }
     }
     fs::write(home.path("table.csv"), table).unwrap();
     let settings = |more: &[&'static str]| {

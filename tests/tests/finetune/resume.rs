@@ -197,6 +197,29 @@ fn a_finished_run_has_nothing_left_to_do() {
 }
 
 #[test]
+fn a_finished_run_is_trained_further_by_the_command_that_it_prints() {
+    let home = Home::with_photos(4);
+    succeeded(&home.train(&["--output", "run", "--epochs", "1", "--model", "lite0"]));
+    let finished = home.run(&["train", "--resume", "run", "--device", "cpu", "--threads", "1"]);
+    let (_, advice) = finished.stderr.split_once("from its weights: effnet ").unwrap();
+    let printed = advice.split_whitespace();
+    let short = [
+        "--epochs",
+        "1",
+        "--output",
+        "further",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    ];
+    succeeded(&home.run(&printed.chain(short).collect::<Vec<_>>()));
+    let config = std::fs::read(home.path("further/config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    assert_eq!(config["model"], "lite0");
+}
+
+#[test]
 fn equal_seeds_give_equal_runs_whatever_the_workers_and_others_give_others() {
     let home = Home::with_photos(6);
     let of = |output: &str, seed: &str, workers: &str| {

@@ -9,8 +9,8 @@ use crate::training::values::TaskName;
 
 #[derive(Debug, Args)]
 pub struct EvaluateArguments {
-    /// Labelled images: a folder with one subfolder per class (or with val/ containing such folders), a CSV file with
-    /// one path and label per line, or a tar or zip archive of such a folder. Classes are identified by the network's class
+    /// Labelled images: a folder with one subfolder per class (or with val/ containing such folders), a CSV or JSON
+    /// Lines file with one path and label per line, or a tar or zip archive of such a folder. Classes are identified by the network's class
     /// names, ImageNet synset ids or class numbers
     #[arg(value_name = "DATA")]
     pub data: PathBuf,

@@ -86,9 +86,12 @@ macro_rules! settings {
     };
 }
 
+/// The value of `--model` that leaves the choice to the weights.
+pub const AUTO: &str = "auto";
+
 settings! {
-    /// Training images: a folder with one subfolder per class (or train/ and val/ containing such folders), a CSV
-    /// file with one path and label per line, or a tar or zip archive of such a folder
+    /// Training images: a folder with one subfolder per class (or train/ and val/ containing such folders), a CSV or JSON
+    /// Lines file with one path and label per line, or a tar or zip archive of such a folder
     #[arg(value_name = "DATA")]
     data: PathBuf = PathBuf::new(), PathBuf::new();
     /// What the network learns; auto = told from the labels: several labels for one image (`cat;dog`, several columns, or
@@ -105,9 +108,10 @@ settings! {
     #[arg(long, value_name = "N|auto", help_heading = "Data")]
     workers: Auto<u32> = Auto::Auto, Auto::Auto, 1..=1024;
 
-    /// Network: b0, lite0, v2-s or another of `effnet models`, or an id such as b3.advprop
-    #[arg(long, short, value_name = "NAME", help_heading = "Network")]
-    model: String = "b0".to_owned(), "b0".to_owned();
+    /// Network: b0, lite0, v2-s or another of `effnet models`, or an id such as b3.advprop; auto = that of the weights, or
+    /// b0
+    #[arg(long, short, value_name = "NAME|auto", help_heading = "Network")]
+    model: String = AUTO.to_owned(), AUTO.to_owned();
     /// Initial weights: a file, an id from `effnet models`, `pretrained` (the model's published weights), or `none`
     /// (train from scratch)
     #[arg(long, short, value_name = "ID|FILE", help_heading = "Network")]

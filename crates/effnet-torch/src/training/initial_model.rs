@@ -10,9 +10,20 @@ use effnet_core::{Config, EfficientNet, Initialisation, Profile, Variant};
 use effnet_image::EvalTransform;
 use tch::{Device, nn};
 
-use effnet_cli::training::settings::Settings;
+use effnet_cli::training::settings::{AUTO, Settings};
 use effnet_cli::training::values::{InitName, ProfileName};
 use effnet_cli::{Printer, counted};
+
+/// The network that `--model` names, if it names one.
+pub(super) fn named_model(settings: &Settings) -> anyhow::Result<Option<ModelName>> {
+    if settings.model == AUTO {
+        return Ok(None);
+    }
+    let model = settings.model.parse();
+    Ok(Some(
+        model.with_context(|| format!("--model {}", settings.model))?,
+    ))
+}
 
 /// The architecture, initial weights and preprocessing of a training run.
 pub(super) struct InitialModel {
@@ -37,28 +48,38 @@ impl InitialModel {
         zoo: &Zoo,
         printer: &Printer,
     ) -> anyhow::Result<Self> {
-        let model: ModelName = settings
-            .model
-            .parse()
-            .with_context(|| format!("--model {}", settings.model))?;
+        let model = named_model(settings)?;
         let mut progress = DownloadProgress::new(printer);
-        let weights = match (settings.weights.as_str(), &model.tag) {
-            ("none", Some(tag)) => bail!(
+        let weights = match (settings.weights.as_str(), &model) {
+            ("none", Some(ModelName { tag: Some(tag), .. })) => bail!(
                 "--model {} names the weights {tag}, but --weights is none; omit the tag to train from \
                  scratch, or pass --weights pretrained",
                 settings.model
             ),
-            ("none", None) => None,
-            ("pretrained", _) => Some(zoo.locate(Some(&model), None, &mut progress)?),
-            (named, _) => Some(zoo.locate(Some(&model), Some(named), &mut progress)?),
+            ("none", _) => None,
+            ("pretrained", _) => Some(zoo.locate(model.as_ref(), None, &mut progress)?),
+            (named, Some(_)) => Some(zoo.locate(model.as_ref(), Some(named), &mut progress)?),
+            (named, None) => {
+                // The tag of weights of B0 is enough.
+                let of_b0 = format!("{}.{named}", Variant::B0);
+                let is_tag = zoo.manifest.get(&of_b0).is_ok();
+                Some(zoo.locate(None, Some(if is_tag { &of_b0 } else { named }), &mut progress)?)
+            }
         };
-        Self::of_weights(settings, model.variant, weights, (task, classes), zoo)
+        Self::of_weights(
+            settings,
+            model.map(|model| model.variant),
+            weights,
+            (task, classes),
+            zoo,
+        )
     }
 
-    /// Like [`open`](Self::open), but with `weights` instead of those named by the settings.
+    /// Like [`open`](Self::open), but with `weights` instead of those named by the settings. Without `variant`, the
+    /// architecture is that of the weights.
     pub(super) fn of_weights(
         settings: &Settings,
-        variant: Variant,
+        variant: Option<Variant>,
         weights: Option<Weights>,
         (task, classes): (Task, &[String]),
         zoo: &Zoo,
@@ -73,12 +94,16 @@ impl InitialModel {
             .with_image_size(settings.image_size.value().map(|side| side as usize))
             .with_crop_pct(settings.crop_pct.value());
         let options = ModelOptions::default()
-            .with_variant(Some(variant))
+            .with_variant(variant)
             .with_key(Some(settings.key.clone()).filter(|key| !key.is_empty()))
             .with_profile(profile);
         let file = weights
             .map(|weights| ModelFile::inspect(weights, &options))
             .transpose()?;
+        let variant = match &file {
+            Some(file) => file.variant,
+            None => variant.unwrap_or(Variant::B0),
+        };
         let (profile, transform) = match &file {
             Some(file) => (file.profile, transform(&wanted, file, &zoo.manifest)?),
             None => (

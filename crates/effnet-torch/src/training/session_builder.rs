@@ -16,7 +16,7 @@ use tch::Device;
 use super::data::TrainingData;
 use super::datasets::{Datasets, UNREADABLE, Unreadable};
 use super::facts::{RUN, RunFacts, Start, describe_steps};
-use super::initial_model::InitialModel;
+use super::initial_model::{InitialModel, named_model};
 use super::networks::{Networks, trainer};
 use super::progress::TrainingProgress;
 use super::ranks::Ranks;
@@ -26,10 +26,10 @@ use super::session::{RANKS, Session, TEACHER, Watcher};
 use super::start::{NewFolder, StartMode};
 use super::teacher::TeacherFile;
 use super::{batch_size, learning_rate, plan, samples};
-use effnet::{ModelName, Weights, WeightsContent, Zoo};
+use effnet::{Weights, WeightsContent, Zoo};
 use effnet_cli::Interrupt;
 use effnet_cli::training::recorded_split::SPLIT_FILE;
-use effnet_cli::training::settings::Settings;
+use effnet_cli::training::settings::{AUTO, Settings};
 use effnet_cli::training::values::{Auto, FreezeName};
 use effnet_cli::{Printer, counted};
 
@@ -177,6 +177,9 @@ impl<'a> SessionBuilder<'a> {
     /// Returns the settings with every `auto` resolved, except for the learning rate.
     fn settled(&self, networks: Networks<'_>, data: &TrainingData) -> anyhow::Result<Settings> {
         let mut settings = self.settings.clone();
+        if settings.model == AUTO {
+            settings.model = networks.model.variant().to_string();
+        }
         batch_size::settle(&mut settings, networks, data, self.device, self.printer)?;
         let steps = u64::from(settings.epochs) * data.steps_per_epoch(&settings)?;
         if settings.bn_momentum == Auto::Auto {
@@ -263,7 +266,7 @@ impl<'a> SessionBuilder<'a> {
             content: WeightsContent::File(weights),
             entry: None,
         };
-        let variant = self.settings.model.parse::<ModelName>()?.variant;
+        let variant = named_model(&self.settings)?.map(|model| model.variant);
         let model = InitialModel::of_weights(
             &self.settings,
             variant,
