@@ -14,6 +14,7 @@ mod resume;
 mod run_folder;
 mod tasks;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -45,14 +46,14 @@ impl Home {
         std::fs::create_dir_all(home.path("images")).unwrap();
         let mut table = labels.header().to_owned();
         for number in 0..images {
-            let (red, blue) = ((number * 5 % 8) as f64 / 7.0, (number * 3 % 8) as f64 / 7.0);
+            let [red, blue] = [5, 3].map(|step| f64::from(number * step % 8) / 7.0);
             let image = image::RgbImage::from_fn(36, 36, |x, y| {
-                let noise = ((x * 31 + y * 17 + number * 7) % 23) as f64;
+                let noise = f64::from((x * 31 + y * 17 + number * 7) % 23);
                 let channel = |share: f64| (20.0 + 200.0 * share + noise) as u8;
                 image::Rgb([channel(red), channel(0.3), channel(blue)])
             });
             image.save(home.path(&format!("images/{number}.png"))).unwrap();
-            table.push_str(&format!("images/{number}.png,{}\n", labels.of(red, blue)));
+            writeln!(table, "images/{number}.png,{}", labels.of(red, blue)).unwrap();
         }
         std::fs::write(home.path("table.csv"), table).unwrap();
         home
