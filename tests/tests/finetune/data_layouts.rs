@@ -128,6 +128,15 @@ fn frozen_random_features_are_warned_of() {
 fn a_data_set_that_does_not_exist_is_the_only_error() {
     let home = Home::with_photos(3);
     train(&home, "photos", &[]);
+    let mut copy = std::process::Command::new("cp");
+    let copied = copy
+        .arg("-r")
+        .args([home.path("photos"), home.path("copy")])
+        .status();
+    assert!(copied.unwrap().success());
+    let run = home.evaluate("copy", "run", &[]);
+    succeeded(&run);
+    assert!(run.stderr.contains("if it is a copy of"), "{}", run.stderr);
     let run = home.evaluate("photso", "run", &[]);
     refused(&run, &["photso", "No such file"]);
     assert!(!run.stderr.contains("photos"), "{}", run.stderr);

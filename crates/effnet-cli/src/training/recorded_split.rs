@@ -72,7 +72,10 @@ pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Op
     }
     match same_file::is_same_file(&settings.data, data) {
         Ok(true) => {}
-        Ok(false) => return Ok(None),
+        Ok(false) => {
+            warn_of_copy(run, &settings, data, printer);
+            return Ok(None);
+        }
         Err(_) => {
             printer.warning(format!(
                 "the weights were trained on {}, which no longer exists: if it was moved to {}, training images are \
@@ -112,6 +115,29 @@ pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Op
         counted(names.len(), "held-out image")
     );
     Ok(Some(Arc::new(Subset::new(images, indices))))
+}
+
+/// Warns if the images that the run held out are found by name in `data`, which is not what the run was trained on but may
+/// be a copy of it. It may also be a test set whose files are numbered alike, so no image is left out.
+fn warn_of_copy(run: &Path, settings: &Settings, data: &Path, printer: &Printer) {
+    let split = std::fs::read_to_string(run.join(SPLIT_FILE)).unwrap_or_default();
+    let Ok(split) = serde_json::from_str::<RecordedSplit>(&split) else {
+        return;
+    };
+    let task = Some(settings.task.task().unwrap_or_default());
+    // If the data cannot be opened, that is the only error to report.
+    let Ok(splits) = Splits::open_for(data, task) else {
+        return;
+    };
+    let names = &split.validation;
+    if splits.val.is_none() && !names.is_empty() && is_among(names, data, &*splits.train) {
+        printer.warning(format!(
+            "{} has images with the names of all those that the run held out: if it is a copy of {}, training images \
+             are evaluated too",
+            data.display(),
+            settings.data.display()
+        ));
+    }
 }
 
 /// Returns whether a data set contains all images with these names. A run by an earlier version, which did not
