@@ -41,6 +41,13 @@ enum Target {
     Shard(Box<Shard>),
 }
 
+/// Prints an object on standard output, as one line of JSON.
+pub(crate) fn print_json(object: &impl Serialize) -> anyhow::Result<()> {
+    let mut sink = Sink::open(None, &Frame::default())?;
+    sink.json(object)?;
+    Ok(sink.flush()?)
+}
+
 impl Sink {
     /// Opens standard output or this file. The file is first written under a temporary name in its folder.
     pub(crate) fn open(output: Option<&Path>, frame: &Frame) -> anyhow::Result<Self> {

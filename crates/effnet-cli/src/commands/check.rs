@@ -15,14 +15,13 @@ use crate::Outcome;
 use crate::arguments::{CheckArguments, InspectFormat};
 use crate::destination::file_or_stdout;
 use crate::failure::finite_features;
-use crate::frame::Frame;
 use crate::inference::{inspect, load, locate};
 use crate::interrupt::Interrupt;
 use crate::launcher::refuse_group;
 use crate::outputs::for_each_output;
 use crate::overview::print_notices;
 use crate::printer::{Printer, counted};
-use crate::sink::Sink;
+use crate::sink::print_json;
 use crate::torch::TorchCommands;
 use images::CheckedImage;
 use report::{Report, Unreadable};
@@ -68,11 +67,7 @@ pub(crate) fn run(
         replace_file(file_or_stdout(path), |file| file.write_all(page.as_bytes()))?;
     }
     match arguments.format {
-        InspectFormat::Json => {
-            let mut sink = Sink::open(None, &Frame::default())?;
-            sink.json(&report)?;
-            sink.flush()?;
-        }
+        InspectFormat::Json => print_json(&report)?,
         InspectFormat::Text => report.write_text(&mut anstream::stdout())?,
     }
     Ok(match (read.images.len(), read.unreadable.len()) {

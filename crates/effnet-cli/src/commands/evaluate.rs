@@ -20,13 +20,12 @@ use crate::Outcome;
 use crate::arguments::{EvaluateArguments, InspectFormat};
 use crate::destination::file_or_stdout;
 use crate::failure::Failure;
-use crate::frame::Frame;
 use crate::inference::Inference;
 use crate::interrupt::Interrupt;
 use crate::launcher::refuse_group;
 use crate::outputs::for_each_output;
 use crate::printer::{Printer, counted};
-use crate::sink::{SCHEMA, Sink};
+use crate::sink::{SCHEMA, print_json};
 use crate::torch::TorchCommands;
 use crate::training::recorded_split::{held_out, settings_of_run};
 use data::Labelled;
@@ -121,11 +120,7 @@ pub(crate) fn run(
     // Written before printing, which fails if the reader has closed the pipe.
     write_confusion(arguments, metrics.confusion(), labels.names())?;
     match arguments.format {
-        InspectFormat::Json => {
-            let mut sink = Sink::open(None, &Frame::default())?;
-            sink.json(&report)?;
-            sink.flush()?;
-        }
+        InspectFormat::Json => print_json(&report)?,
         InspectFormat::Text => report.write_text(&mut anstream::stdout(), labels.len())?,
     }
     Ok(if failed == 0 {

@@ -205,9 +205,9 @@ struct Sample<'a> {
 }
 
 impl Columns {
-    /// Decides by the first rows of the table `file`. Without a `task`, they decide that too. `names` are the column names in a format that always
-    /// has them; otherwise, the first row may be a header. `exists` says whether there is an image with this
-    /// name.
+    /// Decides by the first rows of the table `file`. Without a `task`, they decide that, too. `names` are the column names
+    /// in a format that always has them; otherwise, the first row may be a header. `exists` says whether there is an image
+    /// with this name.
     pub(super) fn of(
         file: &Path,
         names: Option<&[String]>,

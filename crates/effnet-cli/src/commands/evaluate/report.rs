@@ -63,13 +63,12 @@ impl Report<'_> {
             loss,
             ece,
         } = self.summary;
-        let failed = match self.failed {
-            0 => String::new(),
-            failed => format!(", {failed} more failed"),
+        let subject = Subject {
+            model: self.model,
+            weights: self.weights,
+            data: &self.data,
         };
-        let (weights, data) = (escape::line(self.weights), escape::line(&self.data));
-        writeln!(out, "{}, {weights}, on {data}", self.model)?;
-        writeln!(out, "images             {images}{failed}")?;
+        subject.write(out, images, self.failed)?;
         writeln!(out, "top-1              {:.2} %", 100.0 * top1)?;
         // With five classes or fewer, every class is among the top five.
         if num_classes > 5 {
@@ -99,7 +98,9 @@ impl Report<'_> {
         } else {
             writeln!(out)?;
         }
-        let width = classes.iter().map(|class| shown(&class.label).chars().count());
+        let width = classes
+            .iter()
+            .map(|class| shown(&class.label, NAME).chars().count());
         let width = width.max().unwrap_or(0).max("class".len());
         writeln!(
             out,
@@ -107,12 +108,10 @@ impl Report<'_> {
             "class", "images", "precision", "recall", "F1"
         )?;
         for Class { label, report, .. } in classes {
-            let percent =
-                |part: Option<f64>| part.map_or("-".to_owned(), |part| format!("{:.1} %", 100.0 * part));
             writeln!(
                 out,
                 "{:<width$}  {:>7}  {:>9}  {:>7}  {:>7}",
-                shown(label),
+                shown(label, NAME),
                 report.support,
                 percent(report.precision),
                 percent(report.recall),
@@ -123,10 +122,35 @@ impl Report<'_> {
     }
 }
 
-/// Returns a name on one line, truncated if it is long.
-fn shown(label: &str) -> String {
+/// What was evaluated.
+pub(super) struct Subject<'a> {
+    pub(super) model: &'static str,
+    pub(super) weights: &'a str,
+    pub(super) data: &'a str,
+}
+
+impl Subject<'_> {
+    /// Writes the first lines of a report, with the number of images that were measured and of those that failed.
+    pub(super) fn write(&self, out: &mut impl Write, images: u64, failed: u64) -> io::Result<()> {
+        let (weights, data) = (escape::line(self.weights), escape::line(self.data));
+        writeln!(out, "{}, {weights}, on {data}", self.model)?;
+        let failed = match failed {
+            0 => String::new(),
+            failed => format!(", {failed} more failed"),
+        };
+        writeln!(out, "images             {images}{failed}")
+    }
+}
+
+/// Formats a fraction as a percentage; `-` for a fraction of nothing.
+pub(super) fn percent(part: Option<f64>) -> String {
+    part.map_or_else(|| "-".to_owned(), |part| format!("{:.1} %", 100.0 * part))
+}
+
+/// Returns a name on one line, truncated to `longest` characters.
+pub(super) fn shown(label: &str, longest: usize) -> String {
     let line = escape::line(label);
-    match line.char_indices().nth(NAME) {
+    match line.char_indices().nth(longest) {
         Some((end, _)) => format!("{}...", line[..end].trim_end()),
         None => line.into_owned(),
     }

@@ -16,16 +16,18 @@ use effnet_data::metrics::{
 use serde::Serialize;
 
 use super::data::Labelled;
+use super::report::{Subject, percent, shown};
 use super::target_predictions::{Answer, TargetPredictions};
 use crate::Outcome;
 use crate::arguments::{EvaluateArguments, InspectFormat};
-use crate::escape;
-use crate::frame::Frame;
 use crate::inference::{Inference, Network};
 use crate::interrupt::Interrupt;
 use crate::outputs::for_each_output;
 use crate::printer::Printer;
-use crate::sink::{SCHEMA, Sink};
+use crate::sink::{SCHEMA, print_json};
+
+/// The maximum length of a label in the tables, which have many columns, in characters.
+const NAME: usize = 24;
 
 /// Evaluates a network on images with labels or values.
 pub(super) fn run(
@@ -94,11 +96,7 @@ pub(super) fn run(
         metrics,
     };
     match arguments.format {
-        InspectFormat::Json => {
-            let mut sink = Sink::open(None, &Frame::default())?;
-            sink.json(&report)?;
-            sink.flush()?;
-        }
+        InspectFormat::Json => print_json(&report)?,
         InspectFormat::Text => report.write_text(&mut anstream::stdout())?,
     }
     Ok(if report.failed == 0 {
@@ -292,17 +290,16 @@ struct Value {
 
 impl Report<'_> {
     fn write_text(&self, out: &mut impl Write) -> std::io::Result<()> {
-        let (weights, data) = (escape::line(self.weights), escape::line(&self.data));
-        writeln!(out, "{}, {weights}, on {data}", self.model)?;
+        let subject = Subject {
+            model: self.model,
+            weights: self.weights,
+            data: &self.data,
+        };
         let images = match &self.metrics {
             TaskReport::Labels { summary, .. } => summary.images,
             TaskReport::Values { summary, .. } => summary.images,
         };
-        let failed = match self.failed {
-            0 => String::new(),
-            failed => format!(", {failed} more failed"),
-        };
-        writeln!(out, "images             {images}{failed}")?;
+        subject.write(out, images, self.failed)?;
         match &self.metrics {
             TaskReport::Labels { summary, classes } => {
                 writeln!(
@@ -343,7 +340,7 @@ fn write_classes(out: &mut impl Write, classes: &[Class]) -> std::io::Result<()>
         writeln!(
             out,
             "{:<width$}  {:>6}  {:>9.3}  {:>7}  {:>9}  {:>7}  {:>7}",
-            shown(&class.label),
+            shown(&class.label, NAME),
             class.report.support,
             class.threshold,
             percent(class.average_precision),
@@ -367,7 +364,7 @@ fn write_values(out: &mut impl Write, outputs: &[Value]) -> std::io::Result<()> 
         writeln!(
             out,
             "{:<width$}  {mae:>10}  {rmse:>10}  {:>7}",
-            shown(label),
+            shown(label, NAME),
             fraction(report.r2)
         )?;
     }
@@ -375,22 +372,8 @@ fn write_values(out: &mut impl Write, outputs: &[Value]) -> std::io::Result<()> 
 }
 
 fn width<'a>(labels: impl Iterator<Item = &'a String>) -> usize {
-    let widths = labels.map(|label| shown(label).chars().count());
+    let widths = labels.map(|label| shown(label, NAME).chars().count());
     widths.max().unwrap_or(0).max("label".len())
-}
-
-/// Returns a name on one line, truncated if it is long.
-fn shown(label: &str) -> String {
-    const LONGEST: usize = 24;
-    let line = escape::line(label);
-    match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}...", line[..end].trim_end()),
-        None => line.into_owned(),
-    }
-}
-
-fn percent(part: Option<f64>) -> String {
-    part.map_or_else(|| "-".to_owned(), |part| format!("{:.1} %", 100.0 * part))
 }
 
 fn fraction(part: Option<f64>) -> String {
