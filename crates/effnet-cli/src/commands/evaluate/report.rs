@@ -142,7 +142,7 @@ impl Subject<'_> {
     }
 }
 
-/// Formats a fraction as a percentage; `-` for a fraction of nothing.
+/// Formats a fraction as a percentage; `-` where there is none.
 pub(super) fn percent(part: Option<f64>) -> String {
     part.map_or_else(|| "-".to_owned(), |part| format!("{:.1} %", 100.0 * part))
 }
