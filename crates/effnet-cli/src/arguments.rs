@@ -6,6 +6,7 @@
 //! `next_help_heading` would also apply to the flags of any struct flattened after it.
 #![allow(missing_docs)]
 
+mod average;
 mod check;
 mod evaluate;
 mod examples;
@@ -28,8 +29,9 @@ use clap_complete::Shell;
 use effnet::{ModelName, PreprocessingOverrides, Profile, Scheme};
 use effnet_architecture::Interpolation;
 
+pub use average::AverageArguments;
 pub use check::CheckArguments;
-pub use evaluate::{EvaluateArguments, TableFormat};
+pub use evaluate::{EvaluateArguments, TableFormat, TestTimeAugmentation};
 pub use execution::{DeviceChoice, EngineChoice, ExecutionArguments};
 pub use explain::{ExplainArguments, LayerChoice, MethodChoice, RawFormat};
 pub use export::{ExportArguments, ExportType};
@@ -122,6 +124,9 @@ pub enum Command {
     /// Convert a checkpoint: parameter names, container, data type
     #[command(after_help = examples::CONVERT)]
     Convert(ConvertArguments),
+    /// Average the weights of several runs
+    #[command(after_help = examples::AVERAGE)]
+    Average(AverageArguments),
     /// Export a network as an ONNX file
     #[command(after_help = examples::EXPORT)]
     Export(Box<ExportArguments>),
@@ -195,6 +200,14 @@ pub struct InferenceArguments {
     /// Class names: a text file with one name per line, or JSON [default: from the weights]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
+    /// Test-time augmentation: average the outputs for each image and its mirror image (flip), in twice the time
+    #[arg(
+        long,
+        value_name = "WHAT",
+        default_value = "none",
+        help_heading = "Preprocessing"
+    )]
+    pub tta: TestTimeAugmentation,
 }
 
 #[derive(Debug, Args)]

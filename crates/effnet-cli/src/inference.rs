@@ -7,12 +7,13 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use effnet::{
-    Backend, Config, Error, Labels, LoadOptions, ModelFile, ModelOptions, Task, Weights, Zoo, transform,
+    Backend, Config, Error, Labels, LoadOptions, Mirrored, ModelFile, ModelOptions, Task, Weights, Zoo,
+    transform,
 };
 use effnet_checkpoint::quote_list;
 use effnet_image::EvalTransform;
 
-use crate::arguments::{InferenceArguments, ModelArguments, NetworkArguments};
+use crate::arguments::{InferenceArguments, ModelArguments, NetworkArguments, TestTimeAugmentation};
 use crate::execution::Execution;
 use crate::printer::counted;
 use crate::sharding::{Job, digest};
@@ -144,6 +145,7 @@ pub(crate) struct Inference {
     pub(crate) transform: EvalTransform,
     file: ModelFile,
     labels: Option<Labels>,
+    tta: TestTimeAugmentation,
 }
 
 impl Inference {
@@ -178,6 +180,7 @@ impl Inference {
             transform,
             file,
             labels,
+            tta: arguments.tta,
         })
     }
 
@@ -193,12 +196,18 @@ impl Inference {
             let names = labels.names().iter().map(String::as_bytes);
             job.add("labels", digest(names));
         }
+        if self.tta == TestTimeAugmentation::Flip {
+            job.add("tta", "flip");
+        }
         Ok(job)
     }
 
     /// Loads the network and its class names.
     pub(crate) fn load(&self, printer: &Printer) -> anyhow::Result<(Network, Labels)> {
-        let network = load(&self.file, false, &self.execution, printer)?;
+        let mut network = load(&self.file, false, &self.execution, printer)?;
+        if self.tta == TestTimeAugmentation::Flip {
+            network.backend = Box::new(Mirrored::new(network.backend));
+        }
         let labels = self.file.labels(self.labels.clone())?;
         let labels = labels.unwrap_or_else(|| {
             printer.warning("these weights have no class names: pass them with --labels FILE");

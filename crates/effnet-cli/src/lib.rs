@@ -101,6 +101,7 @@ fn run(
         Command::Inspect(arguments) => commands::inspect::run(arguments, printer),
         Command::Convert(arguments) => commands::convert::run(arguments, printer),
         Command::Explain(arguments) => commands::explain::run(arguments, torch, printer),
+        Command::Average(arguments) => commands::average::run(arguments, printer),
         Command::Export(arguments) => commands::export::run(arguments, printer),
         Command::Serve(arguments) => commands::serve::run(arguments, printer),
         Command::Models(arguments) => commands::models::run(arguments),

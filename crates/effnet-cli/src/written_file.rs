@@ -1,4 +1,4 @@
-//! Checks the file that `convert` and `export` write before they read anything: it must not be the input, a pipe or a
+//! Checks the file that a command with one result writes before they read anything: it must not be the input, a pipe or a
 //! device, and replacing an existing file takes `--force`.
 
 use std::fs;
@@ -32,6 +32,18 @@ pub(crate) fn check_overwriting(output: &Path, input: &Path, force: bool) -> any
     ensure!(
         force || !output.exists(),
         "{}: already exists; pass --force to overwrite it, or write to a different file",
+        output.display()
+    );
+    Ok(())
+}
+
+/// Refuses a name of which the extension is not `.safetensors`, the only format that holds class names and preprocessing.
+pub(crate) fn check_safetensors(flag: &str, output: &Path) -> anyhow::Result<()> {
+    ensure!(
+        output
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors")),
+        "{flag} {}: expected a name that ends in .safetensors; `effnet convert` writes other formats from it",
         output.display()
     );
     Ok(())

@@ -9,6 +9,7 @@ mod confusion;
 mod error;
 mod multi_label;
 mod regression;
+mod temperature;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,7 @@ pub use confusion::{ClassReport, Confusion, ConfusionMatrix};
 pub use error::MetricsError;
 pub use multi_label::{MultiLabelMetrics, MultiLabelSummary, RankingPoint};
 pub use regression::{RegressionMetrics, RegressionReport, RegressionSummary};
+pub use temperature::{TEMPERATURES, TemperatureScaling};
 
 /// Running metrics over the images seen so far.
 ///

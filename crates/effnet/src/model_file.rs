@@ -310,6 +310,18 @@ impl ModelFile {
         self.parameters(&config, LoadOptions::default())
     }
 
+    /// The metadata of the file, completed with the variant, the profile and the preprocessing of published weights, so
+    /// that a file written with it needs nothing else.
+    pub fn complete_metadata(&self) -> ModelMetadata {
+        let mut metadata = self.metadata.clone();
+        metadata.variant = Some(self.variant.name().to_owned());
+        metadata.profile = Some(self.profile);
+        match self.entry() {
+            Some(entry) if metadata.image_size.is_none() => metadata.with_preprocessing(&entry.preprocessing),
+            _ => metadata,
+        }
+    }
+
     /// Class names: the user's, the file's or ImageNet's. `None` if neither the user nor the file provides
     /// names and the number of classes is not 1000.
     ///

@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
+mod averages;
+mod calibration;
 mod classes;
 mod command;
 mod metrics;

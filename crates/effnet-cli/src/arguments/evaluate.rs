@@ -23,7 +23,7 @@ pub struct EvaluateArguments {
     /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
     pub format: InspectFormat,
-    /// Write the true class, the predicted class and its probability for each image to FILE (.csv or .jsonl)
+    /// Write the true class, the predicted class and all probabilities for each image to FILE (.csv or .jsonl)
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub predictions: Option<PathBuf>,
     /// Write the confusion matrix to a CSV file
@@ -32,8 +32,19 @@ pub struct EvaluateArguments {
     /// Draw the confusion matrix to a PNG file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub confusion_png: Option<PathBuf>,
+    /// Find the temperature at which the probabilities fit these images best (temperature scaling), and write the
+    /// weights with a classifier scaled by it to FILE (.safetensors)
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub calibrate: Option<PathBuf>,
     #[command(flatten)]
     pub inference: InferenceArguments,
+}
+
+/// The value of `--tta`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TestTimeAugmentation {
+    None,
+    Flip,
 }
 
 /// The format of a machine-readable table.

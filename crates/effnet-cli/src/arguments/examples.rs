@@ -91,6 +91,13 @@ Examples:
   # Take the EMA weights out of a training checkpoint
   effnet convert checkpoint.pth.tar ema.safetensors --key state_dict_ema";
 
+pub(super) const AVERAGE: &str = "\
+Examples:
+  # Average three runs that were fine-tuned from the same weights
+  effnet average run-1 run-2 run-3 --output run-1/average.safetensors
+  # Evaluate the average on the images that the first run held out
+  effnet evaluate my-photos --weights run-1/average.safetensors";
+
 pub(super) const EXPORT: &str = "\
 Examples:
   # Export the published B3 weights, and compare the file with effnet

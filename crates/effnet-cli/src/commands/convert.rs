@@ -182,14 +182,10 @@ impl Input {
         let Some(file) = &self.file else {
             return Ok(metadata);
         };
-        metadata.variant = Some(file.variant.name().to_owned());
-        metadata.profile = Some(file.profile);
-        if let Some(entry) = file.entry()
-            && metadata.image_size.is_none()
-        {
-            metadata = metadata.with_preprocessing(&entry.preprocessing);
-        }
-        Ok(metadata)
+        Ok(ModelMetadata {
+            labels: metadata.labels,
+            ..file.complete_metadata()
+        })
     }
 
     fn report(&self, output: &Path, tensors: usize, to: Scheme, kind: &dyn Display, printer: &Printer) {

@@ -1,5 +1,6 @@
 //! The subcommands, one per file.
 
+pub(crate) mod average;
 pub(crate) mod bench;
 pub(crate) mod cache;
 pub(crate) mod check;

@@ -7,6 +7,7 @@ use effnet::Labels;
 use effnet_data::metrics::{ClassReport, Metrics, Summary};
 use serde::Serialize;
 
+use super::calibration::Calibration;
 use crate::escape;
 
 /// The largest number of classes that all get a row. If there are more, only the worst classes are printed.
@@ -24,6 +25,9 @@ pub(super) struct Report<'a> {
     pub(super) data: String,
     #[serde(flatten)]
     pub(super) summary: Summary,
+    /// What `--calibrate` found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) calibrated: Option<Calibration>,
     /// The number of images that could not be read, or whose logits were not finite.
     pub(super) failed: u64,
     pub(super) images_per_second: f64,
@@ -76,6 +80,18 @@ impl Report<'_> {
         }
         writeln!(out, "loss               {loss:.4}")?;
         writeln!(out, "calibration error  {:.2} %", 100.0 * ece)?;
+        if let Some(Calibration {
+            temperature,
+            loss,
+            ece,
+        }) = self.calibrated
+        {
+            writeln!(
+                out,
+                "temperature        {temperature:.3} (loss {loss:.4}, calibration error {:.2} %)",
+                100.0 * ece
+            )?;
+        }
         writeln!(out, "speed              {:.1} images/s", self.images_per_second)?;
         self.write_classes(out)
     }

@@ -1,28 +1,21 @@
 //! Evaluates networks with several labels per image, and networks that predict numbers.
 
 use std::io::Write;
-use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use effnet::{
-    DecodeFailure, Failure, Labels, Output, Pipeline, Prediction, Reader, Task, check_finite, match_classes,
-    present, rank,
-};
+use effnet::{DecodeFailure, Failure, Labels, Prediction, Task, check_finite, match_classes, present, rank};
 use effnet_data::Dataset;
 use effnet_data::metrics::{
     ClassReport, MultiLabelMetrics, MultiLabelSummary, RegressionMetrics, RegressionReport, RegressionSummary,
 };
 use serde::Serialize;
 
-use super::data::Labelled;
+use super::Evaluated;
 use super::report::{Subject, percent, shown};
 use super::target_predictions::{Answer, TargetPredictions};
 use crate::Outcome;
-use crate::arguments::{EvaluateArguments, InspectFormat};
-use crate::inference::{Inference, Network};
-use crate::interrupt::Interrupt;
-use crate::outputs::for_each_output;
+use crate::arguments::InspectFormat;
+use crate::inference::Network;
 use crate::printer::Printer;
 use crate::sink::{SCHEMA, print_json};
 
@@ -30,56 +23,32 @@ use crate::sink::{SCHEMA, print_json};
 const NAME: usize = 24;
 
 /// Evaluates a network on images with labels or values.
-pub(super) fn run(
-    arguments: &EvaluateArguments,
-    inference: &Inference,
-    network: Network,
-    labels: &Labels,
-    dataset: &Arc<dyn Dataset>,
-    printer: &Printer,
-) -> anyhow::Result<Outcome> {
+pub(super) fn run(evaluated: &Evaluated<'_>, network: Network) -> anyhow::Result<Outcome> {
+    let &Evaluated {
+        arguments,
+        inference,
+        labels,
+        dataset,
+        printer,
+    } = evaluated;
     let columns = columns(&**dataset, labels).with_context(|| arguments.data.display().to_string())?;
-    let (count, transform) = (dataset.len(), inference.transform);
-    let requested = arguments.inference.network.batch_size;
-    let of = (&network.config, &*network.backend);
-    let batch_size = inference
-        .execution
-        .batch_size(of, requested, count, transform.image_size)?;
-    let interrupt = Interrupt::listen();
     let predictions = arguments.predictions.as_deref();
     let predictions = predictions
         .map(|path| TargetPredictions::create(path, labels, printer))
         .transpose()?;
-    let start = Instant::now();
     let mut measured = Measured::new(labels, predictions);
-    let images = Labelled::all(Arc::clone(dataset));
-    let reader = Reader::start(images, transform, inference.execution.threads, interrupt.flag())?;
-    let outputs = Pipeline::new(reader, network.backend, batch_size)?;
-    let progress = printer.progress(count as u64);
     let mut row = vec![0.0; dataset.classes().len()];
-    for_each_output(
-        outputs,
-        &progress,
-        &interrupt,
-        printer,
-        |Output { input, result }, _| {
-            let name = input.name();
-            printer.image_warnings(|| &name, input.warnings());
-            input.values(&mut row);
-            let mut truths = vec![0.0; labels.len()];
-            for (value, column) in row.iter().zip(&columns) {
-                truths[*column] = *value;
-            }
-            measured
-                .add(&name, &result, &truths, printer)
-                .with_context(|| name)
-        },
-    )?;
-    let seconds = start.elapsed().as_secs_f64();
-    if interrupt.is_set() {
-        printer.warning("interrupted: discarded the partial results");
+    let seconds = evaluated.for_each_image(network, |input, name, result| {
+        input.values(&mut row);
+        let mut truths = vec![0.0; labels.len()];
+        for (value, column) in row.iter().zip(&columns) {
+            truths[*column] = *value;
+        }
+        measured.add(name, result, &truths, printer)
+    })?;
+    let Some(seconds) = seconds else {
         return Ok(Outcome::Interrupted);
-    }
+    };
     if let Some(predictions) = measured.predictions.take() {
         predictions.finish()?;
     }
@@ -91,7 +60,7 @@ pub(super) fn run(
         model: inference.file().variant.name(),
         weights: &inference.file().weights().name,
         data: arguments.data.display().to_string(),
-        images_per_second: count as f64 / seconds,
+        images_per_second: dataset.len() as f64 / seconds,
         failed: measured.failed,
         metrics,
     };

@@ -1,0 +1,64 @@
+//! The temperature of `--calibrate`.
+
+use std::path::Path;
+
+use anyhow::Context;
+use effnet::{DerivedWeights, ModelFile};
+use effnet_checkpoint::write_safetensors;
+use effnet_data::metrics::TemperatureScaling;
+use serde::Serialize;
+
+use crate::Printer;
+use crate::arguments::EvaluateArguments;
+use crate::written_file::{check_kind, check_overwriting, check_safetensors};
+
+/// The temperature with the lowest loss, and the metrics at it.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Calibration {
+    pub(super) temperature: f64,
+    pub(super) loss: f64,
+    pub(super) ece: f64,
+}
+
+/// Refuses an output that cannot be written, before anything is evaluated.
+pub(super) fn check_output(arguments: &EvaluateArguments) -> anyhow::Result<()> {
+    if let Some(output) = &arguments.calibrate {
+        check_safetensors("--calibrate", output)?;
+        check_kind(output)?;
+    }
+    Ok(())
+}
+
+impl Calibration {
+    /// Returns `None` if no temperature is the best one.
+    pub(super) fn find(scaling: &TemperatureScaling) -> anyhow::Result<Option<Self>> {
+        let Some(temperature) = scaling.temperature() else {
+            return Ok(None);
+        };
+        let summary = scaling.metrics(temperature)?.summary();
+        Ok(summary.map(|summary| Self {
+            temperature,
+            loss: summary.loss,
+            ece: summary.ece,
+        }))
+    }
+
+    /// Writes the weights of `file` with a classifier divided by the temperature.
+    pub(super) fn write(self, output: &Path, file: &ModelFile, printer: &Printer) -> anyhow::Result<()> {
+        check_overwriting(output, file.path(), true)?;
+        let calibrated = DerivedWeights::calibrated(file, self.temperature)?;
+        let mut entries = calibrated.metadata.to_entries();
+        entries.insert("temperature".to_owned(), self.temperature.to_string());
+        // Without it, `evaluate` would not know that the weights were trained on some of the images.
+        if let Some(step) = file.checkpoint().metadata().get("step") {
+            entries.insert("step".to_owned(), step.clone());
+        }
+        write_safetensors(output, &calibrated.state_dict, &entries).context("--calibrate")?;
+        printer.note(format!(
+            "{}: the weights with a classifier divided by {:.4}",
+            output.display(),
+            self.temperature
+        ));
+        Ok(())
+    }
+}
