@@ -16,17 +16,23 @@ use std::sync::Arc;
 use effnet_core::{EfficientNet, ModelOptions, PreprocessingOverrides, Pretrained, PretrainedOptions};
 use effnet_data::{Order, Splits};
 use effnet_train::data::{Loader, LoaderOptions};
+use effnet_train::{Network as _, Precision};
 use tch::nn::{Module as _, OptimizerConfig as _};
-use tch::{Kind, Tensor, nn};
+use tch::{Tensor, nn};
 
-/// Pooled features `[N, C]` and labels `[N]` of all images of `loader`.
+/// Pooled features `[N, C]` and labels `[N]` of all images of `loader`, on a CPU at inference speed.
 fn features(network: &EfficientNet, loader: &Loader) -> Result<(Tensor, Tensor), Box<dyn Error>> {
     let (mut features, mut labels) = (Vec::new(), Vec::new());
+    let body = network.body(Precision::Fp32)?;
     for batch in loader.epoch(0)? {
         let batch = batch?;
-        let images = batch.images.to_device(network.device());
-        let maps = tch::no_grad(|| network.extract_features(&images, false))?;
-        features.push(maps.mean_dim(&[2i64, 3][..], false, Kind::Float));
+        let pooled = if let Some(body) = &body {
+            body.features(&batch.images)?
+        } else {
+            let images = batch.images.to_device(network.device());
+            tch::no_grad(|| network.compact_features(&images))?
+        };
+        features.push(pooled.flatten(1, -1));
         labels.push(batch.targets.tensor().to_device(network.device()));
     }
     Ok((Tensor::cat(&features, 0), Tensor::cat(&labels, 0)))

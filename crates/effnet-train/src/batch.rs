@@ -2,7 +2,7 @@
 
 use tch::{Device, Tensor};
 
-use crate::Error;
+use crate::{Error, FeatureCache};
 
 /// Images and their targets.
 #[derive(Debug)]
@@ -14,6 +14,9 @@ pub struct Batch {
     pub targets: Targets,
     /// The indices of the images in their data set; empty for a batch from elsewhere.
     pub indices: Vec<usize>,
+    /// The features of the images, for a step in which only the head is trained. Images whose features it contains
+    /// may be left blank. `None` by default.
+    pub cache: Option<FeatureCache>,
     /// The number of the batch in its epoch, counting from 0. To resume after it, start from `number + 1`.
     pub number: usize,
 }
@@ -25,6 +28,7 @@ impl Batch {
             images,
             targets,
             indices: Vec::new(),
+            cache: None,
             number: 0,
         }
     }

@@ -109,6 +109,9 @@ pub enum Error {
     /// An error of effnet-core.
     #[error(transparent)]
     Network(#[from] effnet_core::Error),
+    /// The CPU engine, which computes the layers below a frozen head, failed.
+    #[error(transparent)]
+    Inference(Box<effnet::BackendError>),
     /// An error of libtorch-ext.
     #[error(transparent)]
     Native(#[from] libtorch_ext::Error),
@@ -122,6 +125,7 @@ impl Error {
     pub fn is_out_of_memory(&self) -> bool {
         match self {
             Self::Native(error) => error.is_out_of_memory(),
+            Self::Inference(error) => error.is_out_of_memory(),
             Self::Torch(error) => libtorch_ext::is_out_of_memory(error),
             _ => false,
         }

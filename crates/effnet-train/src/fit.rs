@@ -5,6 +5,7 @@
 //! until the timeout.
 
 mod best;
+mod frozen;
 mod observer;
 mod options;
 mod prefetch;
@@ -18,6 +19,7 @@ use tch::Device;
 use torch_c10d::ProcessGroup;
 
 pub use best::Best;
+use frozen::Kept;
 pub use observer::{EpochReport, EpochStart, Observer, StepReport};
 pub use options::{Ending, FitOptions};
 use prefetch::Uploads;
@@ -70,6 +72,8 @@ pub struct Fit<N, D> {
     /// The learning rate of the last step.
     rate: f64,
     pace: Pace,
+    /// The features that do not change while only the head is trained.
+    kept: Kept,
 }
 
 /// The batches of each step of an epoch.
@@ -87,6 +91,7 @@ impl<N: Network, D: FitData> Fit<N, D> {
         Self {
             trainer,
             data,
+            kept: Kept::new(options.feature_memory),
             options,
             checkpoints: None,
             best: None,
@@ -236,6 +241,7 @@ impl<N: Network, D: FitData> Fit<N, D> {
         };
         self.pace = Pace::start();
         observer.epoch_started(&start)?;
+        self.kept.start_epoch(self.trainer.frozen_epoch(start.steps)?);
         if let Work::Interrupted = self.steps(start.steps, observer)? {
             return Ok(Work::Interrupted);
         }
@@ -295,7 +301,11 @@ impl<N: Network, D: FitData> Fit<N, D> {
 
     /// Returns the batches of the remaining steps of an epoch, on the device if it is a CUDA device.
     fn batches(&self, position: Position) -> Result<Steps, Error> {
-        let steps = self.data.steps(position.epoch, position.epoch_step)?;
+        let (epoch, first) = (position.epoch, position.epoch_step);
+        let steps = match self.kept.training() {
+            Some(cache) => self.data.head_steps(epoch, first, cache)?,
+            None => self.data.steps(epoch, first)?,
+        };
         Ok(match self.trainer.network().device() {
             Device::Cuda(device) => Box::new(Uploads::start(steps, device)?),
             _ => Box::new(steps),

@@ -12,7 +12,8 @@ use effnet_core::{EfficientNet, LoadOptions, from_torch};
 use libtorch_ext::training::BatchNormGroup;
 use tch::{Device, Tensor, nn};
 
-use crate::Error;
+use crate::body::{Body, EngineBody};
+use crate::{Error, Precision};
 
 /// A network that can be trained.
 pub trait Network: Debug + Sized {
@@ -43,6 +44,25 @@ pub trait Network: Debug + Sized {
     /// # Errors
     /// [`Error::Torch`].
     fn head(&self, features: &Tensor, train: bool) -> Result<Tensor, Error>;
+
+    /// Computes the [`features`](Self::features) of images in evaluation, or something smaller for which
+    /// [`head`](Self::head) returns the same. By default, the features; an EfficientNet averages them over the pixels.
+    ///
+    /// # Errors
+    /// [`Error::Torch`].
+    fn compact_features(&self, images: &Tensor) -> Result<Tensor, Error> {
+        self.features(images, false)
+    }
+
+    /// Prepares the layers below the head for inference with their present values, if that is faster than
+    /// [`compact_features`](Self::compact_features), and equal to it except for rounding. By default, `None`.
+    ///
+    /// # Errors
+    /// [`Error::Inference`], [`Error::Network`] when memory runs out.
+    fn body(&self, precision: Precision) -> Result<Option<Box<dyn Body>>, Error> {
+        let _ = precision;
+        Ok(None)
+    }
 
     /// Creates a second network with the same values in tensors of its own, on the same device.
     ///
@@ -140,6 +160,16 @@ impl Network for EfficientNet {
 
     fn head(&self, features: &Tensor, train: bool) -> Result<Tensor, Error> {
         Ok(self.classify(features, train)?)
+    }
+
+    fn compact_features(&self, images: &Tensor) -> Result<Tensor, Error> {
+        let features = self.extract_features(images, false)?;
+        Ok(features.f_adaptive_avg_pool2d([1, 1])?)
+    }
+
+    fn body(&self, precision: Precision) -> Result<Option<Box<dyn Body>>, Error> {
+        let body = EngineBody::new(self, precision)?;
+        Ok(body.map(|body| Box::new(body) as Box<dyn Body>))
     }
 
     fn duplicate(&self) -> Result<Self, Error> {

@@ -4,6 +4,7 @@
 //! loop.
 
 mod distributed;
+mod frozen;
 mod options;
 mod restoring;
 mod seeds;
@@ -14,14 +15,15 @@ use std::path::PathBuf;
 use effnet_core::{EfficientNet, channels_last};
 use tch::{Kind, Tensor};
 
+pub use frozen::Evaluator;
+use frozen::Frozen;
 pub use options::{Phase, TrainerOptions};
 use seeds::draw_seed;
 pub use state::{Position, RunningLoss, TrainerState};
 
 use crate::data_parallel::{DataParallel, Share};
 use crate::{
-    Batch, Divergence, Ema, Error, Freeze, GradScaler, Network, Optimizer, Precision, clip_to_norm,
-    global_norm,
+    Batch, Divergence, Ema, Error, GradScaler, Network, Optimizer, Precision, clip_to_norm, global_norm,
 };
 
 /// The result of a step.
@@ -55,6 +57,8 @@ pub struct Trainer<N = EfficientNet> {
     running_loss: RunningLoss,
     last_checkpoint: Option<PathBuf>,
     parallel: Option<DataParallel>,
+    /// The layers below the head, in steps that train only the head.
+    frozen: Option<Frozen>,
 }
 
 impl<N: Network> Trainer<N> {
@@ -88,6 +92,7 @@ impl<N: Network> Trainer<N> {
             running_loss: RunningLoss::default(),
             last_checkpoint: None,
             parallel: None,
+            frozen: None,
         })
     }
 
@@ -182,7 +187,7 @@ impl<N: Network> Trainer<N> {
         }
         self.optimizer.step(rate)?;
         if let Some(parallel) = &self.parallel
-            && self.phase().groups.freeze != Freeze::Features
+            && !self.is_frozen()
         {
             parallel.average_statistics(share)?;
         }
@@ -256,33 +261,53 @@ impl<N: Network> Trainer<N> {
         (index * world_size + rank) as u64
     }
 
-    fn loss(&self, batch: &Batch) -> Result<Tensor, Error> {
+    fn loss(&mut self, batch: &Batch) -> Result<Tensor, Error> {
+        let logits = if self.is_frozen() {
+            self.head_logits(batch)?
+        } else {
+            self.logits(batch)?
+        };
         let device = self.network.device();
-        let images = channels_last(&batch.images.f_to_device(device)?)?;
-        let frozen = self.phase().groups.freeze == Freeze::Features;
-        let network = &self.network;
-        let logits = self.options.precision.autocast(device, || {
-            if frozen {
-                let features = tch::no_grad(|| network.features(&images, false))?;
-                network.head(&features, true)
-            } else {
-                network.outputs(&images, true)
-            }
-        })?;
-        let logits = logits.map_err(|error| match &self.parallel {
-            Some(parallel) => parallel.explain_forward(error),
-            None => error,
-        })?;
         let targets = batch.targets.to_device(device)?;
         let loss = self.options.loss.loss(&logits, &targets)?;
         let Some(distillation) = &self.options.distillation else {
             return Ok(loss);
         };
+        let images = channels_last(&batch.images.f_to_device(device)?)?;
         let teacher_logits = self
             .options
             .precision
             .autocast(device, || distillation.teacher_logits(&images))??;
         distillation.loss(&logits, &teacher_logits, &loss)
+    }
+
+    fn logits(&self, batch: &Batch) -> Result<Tensor, Error> {
+        if batch.cache.is_some() {
+            let expected = "none, because this step trains layers below the head";
+            return Err(Error::option("the feature cache of a batch", expected, &"one"));
+        }
+        let device = self.network.device();
+        let images = channels_last(&batch.images.f_to_device(device)?)?;
+        let logits = self
+            .options
+            .precision
+            .autocast(device, || self.network.outputs(&images, true))?;
+        logits.map_err(|error| match &self.parallel {
+            Some(parallel) => parallel.explain_forward(error),
+            None => error,
+        })
+    }
+
+    /// Returns the logits of a step that trains only the head.
+    fn head_logits(&mut self, batch: &Batch) -> Result<Tensor, Error> {
+        if batch.cache.is_some() && self.options.distillation.is_some() {
+            let expected = "none, because the teacher needs every image";
+            return Err(Error::option("the feature cache of a batch", expected, &"one"));
+        }
+        self.prepare_frozen()?;
+        let features = self.frozen_features(batch)?;
+        let precision = self.options.precision;
+        precision.autocast(self.network.device(), || self.network.head(&features, true))?
     }
 
     /// Returns the result of a step whose fp16 gradients overflowed.
@@ -316,6 +341,7 @@ impl<N: Network> Trainer<N> {
 
     fn begin_phase(&mut self, index: u64) -> Result<(), Error> {
         self.optimizer.clear_gradients()?;
+        self.frozen = None;
         self.position.phase = index;
         self.position.phase_step = 0;
         let Phase {

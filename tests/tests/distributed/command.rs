@@ -183,10 +183,11 @@ fn two_ranks_learn_several_labels_as_one_process_does() {
     let (found, expected) = (home.records("together"), home.records("alone"));
     let (found, expected) = (numbers(&found), numbers(&expected));
     assert!(expected["mean_average_precision"].len() == 2, "{expected:?}");
-    for name in ["loss", "images", "mean_average_precision"] {
+    // Of nine images, two whose outputs differ by rounding may trade places.
+    for (name, most) in [("loss", 1e-3), ("images", 0.0), ("mean_average_precision", 0.02)] {
         for (found, expected) in found[name].iter().zip(&expected[name]) {
             assert!(
-                (found - expected).abs() <= 1e-3 * expected.abs(),
+                (found - expected).abs() <= most * expected.abs(),
                 "{name}: {found}, {expected}"
             );
         }

@@ -24,6 +24,20 @@ fn nothing_is_begun_without_data() {
 }
 
 #[test]
+fn features_of_mixed_images_are_not_kept() {
+    let home = Home::with_photos(3);
+    for (flags, words) in [
+        (["--mixup", "0.2"], ["--mixup 0.2", "--cache-features"]),
+        (["--cutmix", "1"], ["--cutmix 1", "--cache-features"]),
+        (["--teacher", "big"], ["--teacher", "--cache-features"]),
+    ] {
+        let flags = [&flags[..], &["--cache-features", "repeat", "--output", "run"]].concat();
+        refused(&home.train(&flags), &words);
+    }
+    assert!(!home.path("run").exists());
+}
+
+#[test]
 fn one_class_is_nothing_to_learn() {
     let home = Home::new();
     write_images(&home.path("photos/cat"), 0, 3);

@@ -75,9 +75,36 @@ fn a_run_of_another_task_that_is_killed_ends_as_one_that_was_not() {
     }
 }
 
+/// Three epochs of the classifier, whose features are kept, then one of everything.
+const KEPT_FEATURES: [&str; 14] = [
+    "--epochs",
+    "4",
+    "--batch-size",
+    "4",
+    "--head-epochs",
+    "3",
+    "--head-freeze",
+    "features",
+    "--cache-features",
+    "repeat",
+    "--save-steps",
+    "2",
+    "--log-steps",
+    "1",
+];
+
+#[test]
+fn a_run_that_keeps_features_and_is_killed_ends_as_one_that_was_not() {
+    is_not_changed_by_kills(&Home::with_photos(6), "photos", &KEPT_FEATURES);
+}
+
 fn ends_as_if_it_had_not_been_killed(home: &Home, data: &str) {
-    let arguments = |more| {
-        let mut arguments = arguments(more);
+    is_not_changed_by_kills(home, data, &EVERYTHING);
+}
+
+fn is_not_changed_by_kills(home: &Home, data: &str, settings: &[&str]) {
+    let arguments = |more: &[&'static str]| {
+        let mut arguments = [&QUICK[..], settings, more].concat();
         arguments[1] = data;
         arguments
     };

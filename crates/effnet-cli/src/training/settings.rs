@@ -14,8 +14,8 @@ use effnet::Task;
 use serde::{Deserialize, Serialize};
 
 use super::values::{
-    Auto, ClassWeights, FreezeName, InitName, LossName, OptimizerName, PositiveWeights, PrecisionName,
-    ProfileName, Ranged, Recipe, ScheduleName, TaskName, number,
+    Auto, CacheFeatures, ClassWeights, FreezeName, HeadFreeze, InitName, LossName, OptimizerName,
+    PositiveWeights, PrecisionName, ProfileName, Ranged, Recipe, ScheduleName, TaskName, number,
 };
 
 /// Defines each setting as `name: type = default of train, default of finetune, range;`, with its help in the doc
@@ -161,9 +161,15 @@ settings! {
     /// Layers to freeze
     #[arg(long, value_name = "WHAT", help_heading = "Training")]
     freeze: FreezeName = FreezeName::Nothing, FreezeName::Nothing;
-    /// Initial epochs, included in --epochs, that train only the classifier and batch norm
+    /// Initial epochs, included in --epochs, that train a new classifier; see --head-freeze
     #[arg(long, value_name = "N", help_heading = "Training")]
     head_epochs: u32 = 0, 1, 0..=100_000;
+    /// Layers to freeze in the --head-epochs
+    #[arg(long, value_name = "WHAT", help_heading = "Training")]
+    head_freeze: HeadFreeze = HeadFreeze::Convolutions, HeadFreeze::Features;
+    /// In epochs that freeze the features, show the same images each time, so that each is decoded and computed only once
+    #[arg(long, value_name = "HOW", help_heading = "Training")]
+    cache_features: CacheFeatures = CacheFeatures::None, CacheFeatures::None;
     /// Numeric precision
     #[arg(long, value_name = "PRECISION", help_heading = "Training")]
     precision: PrecisionName = PrecisionName::Auto, PrecisionName::Auto;
@@ -279,7 +285,27 @@ impl Settings {
     /// # Errors
     /// If a setting is out of range. The error names the first such setting and its range.
     pub fn check(&self) -> anyhow::Result<()> {
-        self.check_ranges()
+        self.check_ranges()?;
+        self.check_cache()
+    }
+
+    /// Checks that the features of an image depend on that image alone, if they are cached.
+    fn check_cache(&self) -> anyhow::Result<()> {
+        let mixes = [("mixup", self.mixup), ("cutmix", self.cutmix)];
+        if self.cache_features == CacheFeatures::None {
+            return Ok(());
+        }
+        if let Some((flag, alpha)) = mixes.into_iter().find(|(_, alpha)| *alpha > 0.0) {
+            bail!(
+                "--{flag} {alpha}: expected 0 with --cache-features, because other images are mixed in each epoch"
+            );
+        }
+        if self.teacher().is_some() {
+            bail!(
+                "--teacher: expected none with --cache-features, because a teacher sees every image in each epoch"
+            );
+        }
+        Ok(())
     }
 
     /// Checks that the loss and its weights are for this task.

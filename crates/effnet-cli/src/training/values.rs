@@ -200,6 +200,22 @@ names! {
         /// Freeze everything below the classifier
         Features,
     }
+    /// The layers that the first epochs freeze.
+    HeadFreeze {
+        /// Freeze the convolutions, train batch norm and the classifier
+        Convolutions,
+        /// Freeze everything below the classifier, which is several times as fast
+        Features,
+    }
+    /// The images of epochs that train only the classifier.
+    CacheFeatures {
+        /// New augmentation in each epoch
+        None,
+        /// Augment as in the first epoch
+        Repeat,
+        /// Do not augment: resize and crop as in validation
+        Plain,
+    }
     /// The numeric precision of a training step.
     PrecisionName {
         /// The fastest that trains as well as fp32 on the device

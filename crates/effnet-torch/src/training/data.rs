@@ -9,6 +9,7 @@ use effnet_image::EvalTransform;
 use effnet_image::augment::{
     ColorJitter, ErasingMode, Policy, RandomErasing, RandomResizedCrop, TrainTransform,
 };
+use effnet_train::FitOptions;
 use effnet_train::data::{FitData as _, ImageBatches, Loader, LoaderOptions, Mixup};
 
 use super::datasets::Datasets;
@@ -17,10 +18,10 @@ use super::targets;
 use super::task_metrics::TaskMetrics;
 use effnet_cli::Printer;
 use effnet_cli::overview::{Overview, print_notices};
-use effnet_cli::threads;
 use effnet_cli::training::recorded_split::{RecordedSplit, name_within};
 use effnet_cli::training::settings::Settings;
-use effnet_cli::training::values::ClassWeights;
+use effnet_cli::training::values::{CacheFeatures, ClassWeights};
+use effnet_cli::{counted, threads};
 
 /// The training and validation images, with their transforms.
 pub(super) struct TrainingData {
@@ -174,10 +175,37 @@ impl TrainingData {
         let longest = self.validation_images().div_ceil(self.shard.world_size);
         let validation_batches = longest.div_ceil(batch_size(settings)) as u64;
         Ok(ImageBatches::new(train)
+            .with_head_images(self.head_images(settings)?)
             .with_validation_part(self.validation(settings)?, validation_batches)
             .with_accumulate(settings.accumulate as usize)
             .with_mixup(mixup)
             .with_metrics(self.metrics()))
+    }
+
+    /// Returns the training images of epochs that train only the classifier, if every such epoch shows the same.
+    fn head_images(&self, settings: &Settings) -> anyhow::Result<Option<Loader>> {
+        let (images, options) = (Arc::clone(&self.train), self.training_options(settings));
+        let loader = match settings.cache_features {
+            CacheFeatures::None => return Ok(None),
+            CacheFeatures::Repeat => Loader::new(images, self.augment, options.with_repeat(true))?,
+            CacheFeatures::Plain => Loader::new(images, self.evaluate, options)?,
+        };
+        Ok(Some(targets::attach(loader, self.scale.as_ref())))
+    }
+
+    /// Returns the line that says that not all images fit into the cache of features, each of which has `width` values.
+    pub(super) fn describe_cache(&self, settings: &Settings, width: usize) -> Option<String> {
+        let needed = (self.training_images_of_rank() * width * size_of::<f32>()) as u64;
+        let limit = FitOptions::default().feature_memory;
+        (settings.cache_features != CacheFeatures::None && needed > limit).then(|| {
+            format!(
+                "--cache-features: the features of {} take {:.1} GB, but only {:.1} GB are kept; the other images are \
+                 decoded in every epoch",
+                counted(self.training_images_of_rank(), "image"),
+                needed as f64 / 1e9,
+                limit as f64 / 1e9
+            )
+        })
     }
 
     fn training_options(&self, settings: &Settings) -> LoaderOptions {

@@ -11,7 +11,7 @@ use super::networks::{self, Networks};
 use super::progress::range_test_bar;
 use effnet_cli::Printer;
 use effnet_cli::training::settings::Settings;
-use effnet_cli::training::values::Auto;
+use effnet_cli::training::values::{Auto, HeadFreeze};
 
 /// Number of steps in the test: enough for the loss to fall and then explode.
 const STEPS: usize = 60;
@@ -32,6 +32,8 @@ pub(super) fn settle(
     let mut provisional = settings.clone();
     provisional.lr = Auto::Value(1e-3);
     provisional.lr_batch = 0;
+    // The rate is that of the whole network, which is trained longest.
+    provisional.head_freeze = HeadFreeze::Convolutions;
     let mut trainer = networks::trainer(&provisional, data, networks, device)?;
     let batches = data.batches(&provisional)?;
     let bar = range_test_bar(printer, STEPS as u64);

@@ -10,14 +10,15 @@ use tch::Device;
 
 use effnet_cli::training::settings::Settings;
 use effnet_cli::training::values::{
-    ClassWeights, FreezeName, LossName, OptimizerName, PositiveWeights, PrecisionName, ScheduleName,
+    ClassWeights, FreezeName, HeadFreeze, LossName, OptimizerName, PositiveWeights, PrecisionName,
+    ScheduleName,
 };
 
 /// The fraction of the classifier's own phase that is warm-up.
 const HEAD_WARMUP: f64 = 0.3;
 
 /// Returns the phases of a training run with `settings.epochs` epochs of `steps_per_epoch` steps: first,
-/// `head_epochs` epochs with frozen convolutions, then the training of all layers. Each step is taken by
+/// `head_epochs` epochs that train a new classifier, then the training of all layers. Each step is taken by
 /// `ranks` processes together.
 pub(super) fn phases(
     settings: &Settings,
@@ -38,12 +39,16 @@ pub(super) fn phases(
     let steps = u64::from(settings.epochs) * steps_per_epoch - head_steps;
     let mut phases = Vec::new();
     if head_steps > 0 {
+        let head_freeze = match settings.head_freeze {
+            HeadFreeze::Convolutions => Freeze::Convolutions,
+            HeadFreeze::Features => Freeze::Features,
+        };
         let warmup = Warmup {
             steps: (head_steps as f64 * HEAD_WARMUP) as u64,
             from: 0.0,
         };
         phases.push(Phase {
-            groups: groups(settings, Freeze::Convolutions),
+            groups: groups(settings, head_freeze),
             optimizer: optimizer(settings),
             schedule: Schedule::new(lr, head_steps, ScheduleShape::Constant, warmup)?,
         });
@@ -200,7 +205,7 @@ mod tests {
     fn a_new_head_is_trained_before_everything_is_with_lower_rates_below() {
         let phases = phases(&settings(|_| ()), 0.01, 7, 1).unwrap();
         assert_eq!(phases.len(), 2);
-        assert_eq!(phases[0].groups.freeze, Freeze::Convolutions);
+        assert_eq!(phases[0].groups.freeze, Freeze::Features);
         assert_eq!(phases[0].schedule.steps(), 7);
         assert_eq!(phases[1].groups.freeze, Freeze::Nothing);
         assert_eq!(phases[1].groups.rates, LayerRates::From(0.01));

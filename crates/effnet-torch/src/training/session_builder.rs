@@ -104,6 +104,9 @@ impl<'a> SessionBuilder<'a> {
             self.printer.note(teacher.describe());
         }
         data.describe(&self.settings, self.printer);
+        if let Some(line) = data.describe_cache(&self.settings, model.config().head_channels()) {
+            self.printer.note(line);
+        }
         if let (true, Some(freeze)) = (model.is_random(), frozen(self.settings.freeze)) {
             self.printer.warning(format!(
                 "--freeze {freeze} without pretrained weights: the classifier learns from the features of a random \

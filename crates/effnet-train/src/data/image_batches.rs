@@ -4,7 +4,7 @@ use effnet_data::metrics::Metrics;
 use effnet_data::{Shard, Unreadable};
 
 use super::{Epoch, FitData, Loader, Mixup};
-use crate::{Batch, Error, Measure};
+use crate::{Batch, Error, FeatureCache, Measure};
 
 /// The batches of a training run on images.
 ///
@@ -27,6 +27,7 @@ use crate::{Batch, Error, Measure};
 #[derive(Debug)]
 pub struct ImageBatches<M = Metrics> {
     train: Loader,
+    head: Option<Loader>,
     validation: Option<Loader>,
     validation_batches: u64,
     accumulate: usize,
@@ -40,6 +41,7 @@ impl ImageBatches {
         let classes = train.dataset().classes().len();
         Self {
             train,
+            head: None,
             validation: None,
             validation_batches: 0,
             accumulate: 1,
@@ -73,6 +75,15 @@ impl<M> ImageBatches<M> {
         self
     }
 
+    /// Uses `images` instead of the training images in epochs that train only the head: as many images in batches of
+    /// the same size, whose transform draws no random numbers or [repeats](super::LoaderOptions::repeat) them, so that
+    /// each image is decoded only once. With mixup, it is decoded in every epoch.
+    #[must_use]
+    pub fn with_head_images(mut self, images: impl Into<Option<Loader>>) -> Self {
+        self.head = images.into();
+        self
+    }
+
     /// Mixes the training batches.
     #[must_use]
     pub fn with_mixup(mut self, mixup: impl Into<Option<Mixup>>) -> Self {
@@ -85,11 +96,31 @@ impl<M> ImageBatches<M> {
     pub fn with_metrics<O>(self, metrics: O) -> ImageBatches<O> {
         ImageBatches {
             train: self.train,
+            head: self.head,
             validation: self.validation,
             validation_batches: self.validation_batches,
             accumulate: self.accumulate,
             mixup: self.mixup,
             metrics,
+        }
+    }
+}
+
+impl<M> ImageBatches<M> {
+    /// The number of the first batch of a step.
+    fn batch(&self, step: u64) -> usize {
+        step as usize * self.accumulate
+    }
+
+    fn steps_of(&self, batches: Epoch, epoch: u64) -> Steps {
+        let options = self.train.options();
+        Steps {
+            batches,
+            accumulate: self.accumulate,
+            mixup: self.mixup,
+            seed: options.seed,
+            epoch,
+            shard: options.shard,
         }
     }
 }
@@ -104,15 +135,19 @@ impl<M: Measure + Clone> FitData for ImageBatches<M> {
     }
 
     fn steps(&self, epoch: u64, first: u64) -> Result<Steps, Error> {
-        let options = self.train.options();
-        Ok(Steps {
-            batches: self.train.epoch_from(epoch, first as usize * self.accumulate)?,
-            accumulate: self.accumulate,
-            mixup: self.mixup,
-            seed: options.seed,
-            epoch,
-            shard: options.shard,
-        })
+        let batches = self.train.epoch_from(epoch, self.batch(first))?;
+        Ok(self.steps_of(batches, epoch))
+    }
+
+    fn head_steps(&self, epoch: u64, first: u64, cache: &FeatureCache) -> Result<Steps, Error> {
+        let Some(images) = &self.head else {
+            return self.steps(epoch, first);
+        };
+        let batches = match &self.mixup {
+            None => images.epoch_with(epoch, self.batch(first), cache),
+            Some(_) => images.epoch_from(epoch, self.batch(first)),
+        };
+        Ok(self.steps_of(batches?, epoch))
     }
 
     fn validation_batches(&self) -> u64 {

@@ -16,7 +16,7 @@ use tch::Tensor;
 pub use options::LoaderOptions;
 use rows::{Buffers, Rows, Task};
 
-use crate::{Batch, Targets};
+use crate::{Batch, FeatureCache, Targets};
 
 /// Yields the batches of a data set, epoch by epoch: images `[N, 3, image_size, image_size]`, as 32-bit floats on
 /// the CPU, and their classes.
@@ -116,16 +116,35 @@ impl Loader {
     /// # Errors
     /// [`DataError::Thread`].
     pub fn epoch_from(&self, epoch: u64, first: usize) -> Result<Epoch, DataError> {
+        self.start(epoch, first, None)
+    }
+
+    /// Like [`Loader::epoch_from`], for steps that train only the head: images whose features are in `cache` are left
+    /// blank.
+    pub(super) fn epoch_with(
+        &self,
+        epoch: u64,
+        first: usize,
+        cache: &FeatureCache,
+    ) -> Result<Epoch, DataError> {
+        self.start(epoch, first, Some(cache.clone()))
+    }
+
+    fn start(&self, epoch: u64, first: usize, cache: Option<FeatureCache>) -> Result<Epoch, DataError> {
         let plan = self.plan();
         let indices: Arc<[usize]> = plan.indices(epoch).into();
         let buffers = Arc::new(Buffers::default());
         let rows = Rows::new(plan, first, self.transform.image_size(), Arc::clone(&buffers));
         let (dataset, transform) = (Arc::clone(&self.dataset), Arc::clone(&self.transform));
         let (seed, numbers) = (self.options.seed, Arc::clone(&indices));
+        let (augmentation, known) = (if self.options.repeat { 0 } else { epoch }, cache.clone());
         let decode = move |task: &mut Task| -> Result<(), BoxError> {
             let index = numbers[task.position];
+            if known.as_ref().is_some_and(|known| known.contains(index)) {
+                return Ok(());
+            }
             let image = dataset.image(index)?;
-            let mut rng = stream(Purpose::Sample, seed, epoch, index as u64);
+            let mut rng = stream(Purpose::Sample, seed, augmentation, index as u64);
             let Ok(row) = &mut task.row else {
                 // Memory ran out; `fill` returns the error.
                 return Ok(());
@@ -145,6 +164,7 @@ impl Loader {
             buffers,
             dataset: Arc::clone(&self.dataset),
             targets: self.targets.clone(),
+            cache,
             indices,
             plan,
             next: first,
@@ -181,6 +201,7 @@ pub struct Epoch {
     buffers: Arc<Buffers>,
     dataset: Arc<dyn Dataset>,
     targets: Option<Arc<MakeTargets>>,
+    cache: Option<FeatureCache>,
     indices: Arc<[usize]>,
     plan: EpochPlan,
     /// The number of the next batch.
@@ -265,6 +286,7 @@ impl Epoch {
             images,
             targets: self.targets_of(&indices)?,
             indices,
+            cache: self.cache.clone(),
             number: filled.number,
         }))
     }

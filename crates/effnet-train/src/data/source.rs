@@ -2,7 +2,7 @@
 
 use effnet_data::Unreadable;
 
-use crate::{Batch, Error, Measure};
+use crate::{Batch, Error, FeatureCache, Measure};
 
 /// The training and validation data of a training run.
 ///
@@ -24,6 +24,17 @@ pub trait FitData {
     /// # Errors
     /// [`Error::Data`].
     fn steps(&self, epoch: u64, first: u64) -> Result<Self::Steps, Error>;
+
+    /// Like [`steps`](Self::steps), for an epoch that trains only the head. If every such epoch shows the same images,
+    /// the batches may carry `cache`, which is the same in all of these epochs, and leave images that it knows blank.
+    /// By default, the same steps.
+    ///
+    /// # Errors
+    /// [`Error::Data`].
+    fn head_steps(&self, epoch: u64, first: u64, cache: &FeatureCache) -> Result<Self::Steps, Error> {
+        let _ = cache;
+        self.steps(epoch, first)
+    }
 
     /// The number of validation batches of a process, for progress bars; 0 without validation.
     fn validation_batches(&self) -> u64;

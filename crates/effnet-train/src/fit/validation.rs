@@ -1,5 +1,6 @@
 //! The validation after each epoch.
 
+use super::frozen::KeptValidation;
 use super::{Fit, Observer, Work};
 use crate::data::FitData;
 use crate::error::FailedValidation;
@@ -8,7 +9,7 @@ use crate::{Checkpointer, Error, Measure, Network, Position};
 impl<N: Network, D: FitData> Fit<N, D> {
     /// Evaluates the network, or its EMA, on the validation images of all processes; `None` if there are none.
     pub(super) fn validate<O: Observer<D::Metrics>>(
-        &self,
+        &mut self,
         observer: &mut O,
     ) -> Result<Work<Option<D::Metrics>>, O::Error> {
         let batches = self.data.validation_batches();
@@ -26,24 +27,61 @@ impl<N: Network, D: FitData> Fit<N, D> {
 
     /// Evaluates this process's validation images; `false` if interrupted.
     fn measure<O: Observer<D::Metrics>>(
-        &self,
+        &mut self,
         metrics: &mut D::Metrics,
         observer: &mut O,
     ) -> Result<bool, O::Error> {
+        let version = self.trainer.features_version()?;
+        if let Some(kept) = self.kept.validation(version) {
+            return self.measure_kept(kept, metrics, observer);
+        }
         let Some(mut batches) = self.data.validation()? else {
             return Ok(true);
         };
+        let evaluator = self.trainer.evaluator()?;
+        // Once all layers are trained, these features are of no use.
+        let mut keeping = self
+            .kept
+            .keep_validation(version.filter(|_| self.trainer.is_frozen()));
         for batch in batches.by_ref() {
             let batch = batch?;
-            let outputs = self.trainer.evaluate(&batch.images)?;
-            let added = metrics.add(&outputs, &batch.targets);
+            let features = evaluator.features(&batch.images)?;
+            let added = metrics.add(&evaluator.head(&features)?, &batch.targets);
+            added.map_err(|error| self.validation_failed(error))?;
+            keeping = keeping.and_then(|keeping| keeping.with(features, batch.targets));
+            observer.validated()?;
+            if observer.is_interrupted() {
+                return Ok(false);
+            }
+        }
+        let unreadable = self.data.unreadable(&batches);
+        for image in unreadable {
+            observer.unreadable(image)?;
+        }
+        if let Some(keeping) = &mut keeping {
+            keeping.unreadable = unreadable.to_vec();
+        }
+        drop(evaluator);
+        self.kept.set_validation(keeping);
+        Ok(true)
+    }
+
+    /// Evaluates the head on features that have not changed.
+    fn measure_kept<O: Observer<D::Metrics>>(
+        &self,
+        kept: &KeptValidation,
+        metrics: &mut D::Metrics,
+        observer: &mut O,
+    ) -> Result<bool, O::Error> {
+        for (features, targets) in &kept.batches {
+            let added = metrics.add(&self.trainer.evaluate_head(features)?, targets);
             added.map_err(|error| self.validation_failed(error))?;
             observer.validated()?;
             if observer.is_interrupted() {
                 return Ok(false);
             }
         }
-        for image in self.data.unreadable(&batches) {
+        for image in &kept.unreadable {
             observer.unreadable(image)?;
         }
         Ok(true)

@@ -6,6 +6,7 @@ mod average;
 mod checkpoints;
 mod disks;
 mod fit;
+mod frozen;
 mod groups;
 mod kill;
 mod loss;

@@ -5,6 +5,10 @@ use effnet_data::{DataError, Order, Shard};
 /// Options of a [`Loader`](super::Loader).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "switches that do not depend on each other"
+)]
 pub struct LoaderOptions {
     /// Number of images per batch, at least 1. 32 by default.
     pub batch_size: usize,
@@ -16,6 +20,8 @@ pub struct LoaderOptions {
     pub order: Order,
     /// The random seed for order and augmentation. 0 by default.
     pub seed: u64,
+    /// Whether every epoch augments an image as the first one does. Off by default.
+    pub repeat: bool,
     /// Whether to drop an incomplete last batch.
     pub drop_last: bool,
     /// The images of this process. All images by default.
@@ -34,6 +40,7 @@ impl Default for LoaderOptions {
             prefetch: 2,
             order: Order::Shuffled,
             seed: 0,
+            repeat: false,
             drop_last: false,
             shard: Shard::default(),
             strict: false,
@@ -74,6 +81,13 @@ impl LoaderOptions {
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// Sets [`repeat`](Self::repeat).
+    #[must_use]
+    pub fn with_repeat(mut self, repeat: bool) -> Self {
+        self.repeat = repeat;
         self
     }
 
