@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use effnet_checkpoint::read_exact_at;
-use effnet_image::{DecodeOptions, Image};
+use effnet_image::{DecodeOptions, Image, Needed, PartialImage};
 
 use super::class_folders;
 use super::classes::{Classes, class_name};
@@ -218,24 +218,41 @@ impl Dataset for ArchiveDataset {
     }
 
     fn image(&self, index: usize) -> Result<Image, BoxError> {
+        let (name, options) = (self.name(index), DecodeOptions::default());
+        let bytes = self.bytes(index, &name, &options)?;
+        Ok(Image::decode_with(&bytes, &name, &options)?)
+    }
+
+    fn part(
+        &self,
+        index: usize,
+        needed: &dyn Fn(usize, usize) -> Option<Needed>,
+    ) -> Result<PartialImage, BoxError> {
+        let (name, options) = (self.name(index), DecodeOptions::default());
+        let bytes = self.bytes(index, &name, &options)?;
+        Ok(PartialImage::decode_with(&bytes, &name, &options, needed)?)
+    }
+}
+
+impl ArchiveDataset {
+    /// Reads an image's file.
+    fn bytes(&self, index: usize, name: &str, options: &DecodeOptions) -> Result<Vec<u8>, BoxError> {
         let entry = &self.entries[index].0;
-        let name = self.name(index);
-        let options = DecodeOptions::default();
         if entry.size > options.max_memory {
             return Err(Box::new(effnet_image::ImageError::FileTooLarge {
-                file: name,
+                file: name.to_owned(),
                 limit: options.max_memory,
             }));
         }
         let read = self.reader.read(entry.place, entry.size);
         let bytes = read.map_err(|error| match error {
             ArchiveError::Read(source) => DataError::Read {
-                path: name.clone().into(),
+                path: name.into(),
                 source,
             },
             error => explain(&self.path, error),
         })?;
-        Ok(Image::decode_with(&bytes, &name, &options)?)
+        Ok(bytes)
     }
 }
 

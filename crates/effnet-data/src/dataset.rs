@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use effnet_architecture::Task;
-use effnet_image::Image;
+use effnet_image::{Image, Needed, PartialImage};
 
 use crate::BoxError;
 
@@ -34,6 +34,19 @@ pub trait Dataset: Send + Sync {
     /// # Errors
     /// The image cannot be read or decoded. The message names it.
     fn image(&self, index: usize) -> Result<Image, BoxError>;
+
+    /// Reads an image and decodes it as far as `needed` says, which gets its width and height: by default, all of it.
+    ///
+    /// # Errors
+    /// Same as [`Dataset::image`].
+    fn part(
+        &self,
+        index: usize,
+        needed: &dyn Fn(usize, usize) -> Option<Needed>,
+    ) -> Result<PartialImage, BoxError> {
+        let _ = needed;
+        self.image(index).map(PartialImage::from)
+    }
 
     /// What the images are labelled for: by default, one class each.
     fn task(&self) -> Task {
@@ -67,6 +80,14 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
 
     fn image(&self, index: usize) -> Result<Image, BoxError> {
         (**self).image(index)
+    }
+
+    fn part(
+        &self,
+        index: usize,
+        needed: &dyn Fn(usize, usize) -> Option<Needed>,
+    ) -> Result<PartialImage, BoxError> {
+        (**self).part(index, needed)
     }
 
     fn task(&self) -> Task {
@@ -136,6 +157,14 @@ impl<D: Dataset> Dataset for Subset<D> {
 
     fn image(&self, index: usize) -> Result<Image, BoxError> {
         self.dataset.image(self.indices[index])
+    }
+
+    fn part(
+        &self,
+        index: usize,
+        needed: &dyn Fn(usize, usize) -> Option<Needed>,
+    ) -> Result<PartialImage, BoxError> {
+        self.dataset.part(self.indices[index], needed)
     }
 
     fn task(&self) -> Task {

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use effnet_image::{Image, is_hidden, is_image_path, unsupported_kind};
+use effnet_image::{Image, Needed, PartialImage, is_hidden, is_image_path, unsupported_kind};
 use walkdir::WalkDir;
 
 use super::class_folders;
@@ -120,6 +120,14 @@ impl Dataset for ImageFolder {
 
     fn image(&self, index: usize) -> Result<Image, BoxError> {
         Ok(Image::open(self.path(index))?)
+    }
+
+    fn part(
+        &self,
+        index: usize,
+        needed: &dyn Fn(usize, usize) -> Option<Needed>,
+    ) -> Result<PartialImage, BoxError> {
+        Ok(PartialImage::open(self.path(index), needed)?)
     }
 }
 

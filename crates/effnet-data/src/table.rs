@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use effnet_architecture::Task;
-use effnet_image::Image;
+use effnet_image::{Image, Needed, PartialImage};
 
 use super::classes::Classes;
 use super::error::{NameList, cut};
@@ -97,6 +97,14 @@ impl Dataset for CsvDataset {
 
     fn image(&self, index: usize) -> Result<Image, BoxError> {
         Ok(Image::open(&self.files[index].0)?)
+    }
+
+    fn part(
+        &self,
+        index: usize,
+        needed: &dyn Fn(usize, usize) -> Option<Needed>,
+    ) -> Result<PartialImage, BoxError> {
+        Ok(PartialImage::open(&self.files[index].0, needed)?)
     }
 
     fn task(&self) -> Task {

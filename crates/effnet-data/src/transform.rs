@@ -1,7 +1,7 @@
 //! Turns decoded images into network inputs.
 
 use effnet_image::augment::TrainTransform;
-use effnet_image::{EvalTransform, Image};
+use effnet_image::{EvalTransform, Image, Needed, PartialImage};
 
 use super::{BoxError, SampleRng};
 
@@ -23,6 +23,26 @@ pub trait Transform: Send + Sync {
     /// # Errors
     /// Fails if the image cannot be transformed.
     fn apply_into(&self, image: &Image, rng: &mut SampleRng, output: &mut [f32]) -> Result<(), BoxError>;
+
+    /// Returns what [`apply_part_into`](Self::apply_part_into) needs of an image of this width and height, with the
+    /// same random numbers; `None`, the default, if it needs a whole image.
+    fn needed(&self, width: usize, height: usize, rng: &SampleRng) -> Option<Needed> {
+        let _ = (width, height, rng);
+        None
+    }
+
+    /// Like [`apply_into`](Self::apply_into), with an image that is decoded as far as it is [needed](Self::needed).
+    ///
+    /// # Errors
+    /// Same as [`apply_into`](Self::apply_into).
+    fn apply_part_into(
+        &self,
+        image: &PartialImage,
+        rng: &mut SampleRng,
+        output: &mut [f32],
+    ) -> Result<(), BoxError> {
+        self.apply_into(image.decoded(), rng, output)
+    }
 }
 
 impl Transform for TrainTransform {
@@ -36,6 +56,19 @@ impl Transform for TrainTransform {
 
     fn apply_into(&self, image: &Image, rng: &mut SampleRng, output: &mut [f32]) -> Result<(), BoxError> {
         Ok(TrainTransform::apply_into(self, image, rng, output)?)
+    }
+
+    fn needed(&self, width: usize, height: usize, rng: &SampleRng) -> Option<Needed> {
+        Some(TrainTransform::needed(self, width, height, &mut rng.clone()))
+    }
+
+    fn apply_part_into(
+        &self,
+        image: &PartialImage,
+        rng: &mut SampleRng,
+        output: &mut [f32],
+    ) -> Result<(), BoxError> {
+        Ok(TrainTransform::apply_part_into(self, image, rng, output)?)
     }
 }
 

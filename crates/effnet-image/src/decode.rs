@@ -25,8 +25,26 @@ mod webp_animation;
 
 use crate::error::Fault;
 use crate::orientation::Orientation;
-use crate::{DecodeOptions, Format, Image, ImageWarning};
+use crate::{DecodeOptions, Format, Image, ImageWarning, Needed, Region};
 use samples::Samples;
+
+/// A part of an upright image.
+pub(crate) struct Part {
+    pub(crate) image: Image,
+    /// The width and the height of the whole image.
+    pub(crate) size: (usize, usize),
+    /// The place of `image` in it.
+    pub(crate) place: Region,
+}
+
+/// Decodes what is needed of a JPEG. Returns `None` if all of it has to be decoded.
+pub(crate) fn jpeg_part(
+    bytes: &[u8],
+    options: &DecodeOptions,
+    needed: impl FnOnce(usize, usize) -> Option<Needed>,
+) -> Result<Option<Part>, Fault> {
+    jpeg::part(bytes, options, needed)
+}
 
 /// A decoded image, before alpha and orientation are applied.
 #[derive(Debug)]

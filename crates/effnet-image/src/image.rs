@@ -150,7 +150,7 @@ impl Image {
 }
 
 /// Reads a file up to the memory limit, since a device or a pipe may never end.
-fn read(path: &Path, name: &str, limit: u64) -> Result<Vec<u8>, ImageError> {
+pub(crate) fn read(path: &Path, name: &str, limit: u64) -> Result<Vec<u8>, ImageError> {
     let failed = |source| ImageError::Read {
         file: name.to_owned(),
         source,

@@ -1,5 +1,7 @@
 //! EXIF orientation: reads the tag, and rotates the pixels.
 
+use crate::Region;
+
 /// The transform that stored pixels need for display: EXIF tag 274, values 1 to 8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Orientation {
@@ -35,6 +37,61 @@ impl Orientation {
         exif.and_then(tag_in_exif)
             .or_else(|| xmp.and_then(tag_in_xmp))
             .map_or(Self::Upright, Self::from_tag)
+    }
+
+    /// Returns the size for display of an image that is stored with this width and height.
+    pub(crate) fn size(self, (width, height): (usize, usize)) -> (usize, usize) {
+        if self.swaps() {
+            (height, width)
+        } else {
+            (width, height)
+        }
+    }
+
+    fn swaps(self) -> bool {
+        matches!(
+            self,
+            Self::Transpose | Self::Rotate90Clockwise | Self::Transverse | Self::Rotate90CounterClockwise
+        )
+    }
+
+    /// Returns the place in the image for display of a part of an image that is stored with this size.
+    pub(crate) fn upright(self, part: Region, (width, height): (usize, usize)) -> Region {
+        let (from_right, from_bottom) = (
+            width as f64 - part.left - part.width,
+            height as f64 - part.top - part.height,
+        );
+        let (left, top) = match self {
+            Self::Upright => (part.left, part.top),
+            Self::FlipLeftRight => (from_right, part.top),
+            Self::Rotate180 => (from_right, from_bottom),
+            Self::FlipTopBottom => (part.left, from_bottom),
+            Self::Transpose => (part.top, part.left),
+            Self::Rotate90Clockwise => (from_bottom, part.left),
+            Self::Transverse => (from_bottom, from_right),
+            Self::Rotate90CounterClockwise => (part.top, from_right),
+        };
+        let (width, height) = if self.swaps() {
+            (part.height, part.width)
+        } else {
+            (part.width, part.height)
+        };
+        Region {
+            left,
+            top,
+            width,
+            height,
+        }
+    }
+
+    /// Returns the place in an image that is stored with this size of a part of the image for display.
+    pub(crate) fn stored(self, part: Region, size: (usize, usize)) -> Region {
+        let inverse = match self {
+            Self::Rotate90Clockwise => Self::Rotate90CounterClockwise,
+            Self::Rotate90CounterClockwise => Self::Rotate90Clockwise,
+            own => own,
+        };
+        inverse.upright(part, self.size(size))
     }
 
     /// Transforms `[height, width, 3]` pixels, and returns the new width, height and pixels.

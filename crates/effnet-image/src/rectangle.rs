@@ -37,6 +37,15 @@ pub struct Region {
 }
 
 impl Region {
+    pub(crate) fn of(rectangle: Rectangle) -> Self {
+        Self {
+            left: rectangle.left as f64,
+            top: rectangle.top as f64,
+            width: rectangle.width as f64,
+            height: rectangle.height as f64,
+        }
+    }
+
     /// Returns the same part of an image that was scaled by these factors.
     #[must_use]
     pub fn scaled(self, across: f64, down: f64) -> Self {

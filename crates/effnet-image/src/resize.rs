@@ -10,7 +10,7 @@ mod taps;
 
 use effnet_architecture::Interpolation;
 
-use crate::{Image, ImageError, Rectangle};
+use crate::{Image, ImageError, Rectangle, Region};
 use passes::{horizontal, vertical};
 use taps::Taps;
 
@@ -55,6 +55,37 @@ impl Image {
         let pixels = resize_region(source, width, height, interpolation, whole(width, height))?;
         Ok(Self::from_parts(width, height, pixels))
     }
+}
+
+/// Resizes a part of an image whose borders need not lie between pixels, like the argument `box` of Pillow's `resize`,
+/// but never to the nearest pixel. The part must lie inside the image.
+pub(crate) fn resize_box(
+    image: &Image,
+    part: Region,
+    width: usize,
+    height: usize,
+    interpolation: Interpolation,
+) -> Result<Image, ImageError> {
+    let interpolation = match interpolation {
+        Interpolation::Nearest => Interpolation::Bilinear,
+        smooth => smooth,
+    };
+    if !(1..=MAX_OUTPUT).contains(&width.saturating_mul(height)) {
+        return Err(ImageError::OutputSize {
+            width,
+            height,
+            limit: MAX_OUTPUT,
+        });
+    }
+    let source = View::of(image);
+    let (columns, rows) = ((part.left, part.width), (part.top, part.height));
+    let x = Taps::of_part(image.width(), columns, width, interpolation, 0..width);
+    let y = Taps::of_part(image.height(), rows, height, interpolation, 0..height);
+    // Compute only the rows that the second pass reads.
+    let (first, last) = y.source_range();
+    let between = horizontal(source.lines(first, last - first), &x);
+    let pixels = vertical(View::new(&between, width * 3, width * 3), &y.shifted(first));
+    Ok(Image::from_parts(width, height, pixels))
 }
 
 fn whole(width: usize, height: usize) -> Rectangle {

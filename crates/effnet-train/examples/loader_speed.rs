@@ -3,7 +3,8 @@
 //! `cargo run --release -p effnet-train --example loader_speed -- FOLDER [BATCH_SIZE [WORKERS [IMAGES]]]`
 //! loads an epoch per line on stdin and prints its images per second; `scripts/bench/loader/run` compares
 //! it with torchvision. The images below FOLDER are repeated until there are IMAGES of them.
-//! `EFFNET_AUGMENT` names an augmentation policy.
+//! `EFFNET_AUGMENT` names an augmentation policy; `EFFNET_DECODE=fast` decodes only what the crops need, as `effnet train
+//! --decode fast` does; `EFFNET_CROP_SCALE` is the smallest area of a crop.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its results")]
 
@@ -14,8 +15,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use effnet_data::{BoxError, Dataset, Subset};
-use effnet_image::Image;
-use effnet_image::augment::{Policy, TrainTransform};
+use effnet_image::augment::{Policy, RandomResizedCrop, TrainTransform};
+use effnet_image::{Image, Needed, PartialImage};
 use effnet_train::data::{Loader, LoaderOptions};
 use walkdir::WalkDir;
 
@@ -45,6 +46,14 @@ impl Dataset for Images {
     fn image(&self, index: usize) -> Result<Image, BoxError> {
         Ok(Image::open(&self.paths[index])?)
     }
+
+    fn part(
+        &self,
+        index: usize,
+        needed: &dyn Fn(usize, usize) -> Option<Needed>,
+    ) -> Result<PartialImage, BoxError> {
+        Ok(PartialImage::open(&self.paths[index], needed)?)
+    }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -55,7 +64,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut number = |default| arguments.next().map_or(Ok(default), |text| text.parse::<usize>());
     let options = LoaderOptions::default().with_batch_size(number(32)?);
     let workers = number(options.workers)?;
-    let options = options.with_workers(workers);
+    let is_fast = std::env::var("EFFNET_DECODE").is_ok_and(|mode| mode == "fast");
+    let options = options.with_workers(workers).with_partial(is_fast);
     let images = number(1000)?;
 
     // Batches are large and short-lived.
@@ -74,8 +84,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         (0..images).map(|number| number % count).collect(),
     );
     let policy = std::env::var("EFFNET_AUGMENT").ok();
-    let transform =
-        TrainTransform::new(224).with_policy(policy.map(|name| name.parse::<Policy>()).transpose()?);
+    let crop_scale = std::env::var("EFFNET_CROP_SCALE").map_or(Ok(0.08), |text| text.parse())?;
+    let transform = TrainTransform::new(224)
+        .with_crop(RandomResizedCrop::default().with_scale((crop_scale, 1.0)))
+        .with_policy(policy.map(|name| name.parse::<Policy>()).transpose()?);
     let loader = Loader::new(Arc::new(repeated), transform, options)?;
 
     for (epoch, _) in stdin().lines().enumerate() {

@@ -1,5 +1,6 @@
 //! What `train` and `evaluate` say about the data that they are given.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use effnet_tests::Finished;
@@ -145,4 +146,43 @@ fn a_data_set_that_does_not_exist_is_the_only_error() {
     let run = home.evaluate("moved", "run", &[]);
     succeeded(&run);
     assert!(run.stderr.contains("no longer exists"), "{}", run.stderr);
+}
+
+/// The training loss of the only epoch.
+fn loss(home: &Home, run: &str) -> f64 {
+    let records = home.records(run);
+    let epoch = records.iter().find(|record| record["record"] == "epoch").unwrap();
+    epoch["train_loss"].as_f64().unwrap()
+}
+
+#[test]
+fn fast_decoding_shows_nearly_the_same_images() {
+    let home = Home::new();
+    let mut table = "path,label\n".to_owned();
+    let mut archive = tar::Builder::new(Vec::new());
+    for (class, name) in ["cat", "dog"].into_iter().enumerate() {
+        fs::create_dir_all(home.path("photos").join(name)).unwrap();
+        for number in 0..6 {
+            let image = image::RgbImage::from_fn(400, 300, |x, y| {
+                let wave = (f64::from(x + 40 * number) / 30.0).sin() * (f64::from(y) / 45.0).cos();
+                image::Rgb([(120.0 + 90.0 * wave) as u8, 80 * class as u8, (x / 2) as u8])
+            });
+            let path = format!("photos/{name}/{number}.jpg");
+            image.save(home.path(&path)).unwrap();
+            writeln!(table, "{path},{name}").unwrap();
+        }
+    }
+    fs::write(home.path("table.csv"), table).unwrap();
+    archive.append_dir_all(".", home.path("photos")).unwrap();
+    fs::write(home.path("photos.tar"), archive.into_inner().unwrap()).unwrap();
+    for data in ["photos", "table.csv", "photos.tar"] {
+        let losses = ["exact", "fast"].map(|decode| {
+            let run = format!("{decode}-{data}");
+            let arguments = ["--val-split", "0", "--decode", decode, "--output", &run];
+            train(&home, data, &arguments);
+            loss(&home, &run)
+        });
+        let difference = (losses[0] - losses[1]).abs();
+        assert!(difference > 0.0 && difference < 0.05, "{data}: {losses:?}");
+    }
 }

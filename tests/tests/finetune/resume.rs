@@ -76,7 +76,7 @@ fn a_run_of_another_task_that_is_killed_ends_as_one_that_was_not() {
 }
 
 /// Three epochs of the classifier, whose features are kept, then one of everything.
-const KEPT_FEATURES: [&str; 14] = [
+const KEPT_FEATURES: [&str; 16] = [
     "--epochs",
     "4",
     "--batch-size",
@@ -87,6 +87,8 @@ const KEPT_FEATURES: [&str; 14] = [
     "features",
     "--cache-features",
     "repeat",
+    "--decode",
+    "fast",
     "--save-steps",
     "2",
     "--log-steps",

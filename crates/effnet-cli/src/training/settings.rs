@@ -14,7 +14,7 @@ use effnet::Task;
 use serde::{Deserialize, Serialize};
 
 use super::values::{
-    Auto, CacheFeatures, ClassWeights, FreezeName, HeadFreeze, InitName, LossName, OptimizerName,
+    Auto, CacheFeatures, ClassWeights, DecodeMode, FreezeName, HeadFreeze, InitName, LossName, OptimizerName,
     PositiveWeights, PrecisionName, ProfileName, Ranged, Recipe, ScheduleName, TaskName, number,
 };
 
@@ -104,6 +104,9 @@ settings! {
     /// Stop at the first unreadable image instead of skipping it
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", help_heading = "Data")]
     strict: bool = false, false;
+    /// How much of each JPEG to decode for training
+    #[arg(long, value_name = "HOW", help_heading = "Data")]
+    decode: DecodeMode = DecodeMode::Exact, DecodeMode::Exact;
     /// Data-loading threads; auto = one per core
     #[arg(long, value_name = "N|auto", help_heading = "Data")]
     workers: Auto<u32> = Auto::Auto, Auto::Auto, 1..=1024;

@@ -207,6 +207,13 @@ names! {
         /// Freeze everything below the classifier, which is several times as fast
         Features,
     }
+    /// How much of a JPEG is decoded for training.
+    DecodeMode {
+        /// All of it
+        Exact,
+        /// The random crop, at a lower resolution if it is scaled down by 4 or more; faster for large photos
+        Fast,
+    }
     /// The images of epochs that train only the classifier.
     CacheFeatures {
         /// New augmentation in each epoch

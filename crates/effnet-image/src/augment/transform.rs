@@ -7,7 +7,7 @@ use super::{
     ColorJitter, Erasure, InterpolationChoice, Operation, Policy, RandomErasing, RandomResizedCrop, Sampling,
 };
 use crate::normalize::{IMAGENET_MEAN, IMAGENET_STD, check, check_destination, normalize};
-use crate::{Image, ImageError, Interpolation, Rectangle};
+use crate::{Image, ImageError, Interpolation, Needed, PartialImage, Rectangle};
 
 /// Augments an [`Image`] and converts it to a network's input, in the order of torchvision's and timm's presets:
 /// `RandomResizedCrop`, `RandomHorizontalFlip`, the policy, `ColorJitter`, `ToTensor`, `Normalize`,
@@ -180,6 +180,40 @@ impl TrainTransform {
         self.apply_params(image, &params, output)
     }
 
+    /// Returns what [`TrainTransform::apply_part_into`] needs of a `width` x `height` image with these random numbers.
+    pub fn needed(&self, width: usize, height: usize, rng: &mut impl Rng) -> Needed {
+        let params = self.sample(width, height, rng);
+        let size = match params.interpolation {
+            // Chooses among the pixels of the file.
+            Interpolation::Nearest => params.crop.width.max(params.crop.height),
+            Interpolation::Bilinear | Interpolation::Bicubic => self.image_size,
+        };
+        Needed {
+            crop: params.crop,
+            size,
+        }
+    }
+
+    /// Like [`TrainTransform::apply_into`], with an image that was decoded as far as [`needed`](Self::needed) with the
+    /// same random numbers.
+    ///
+    /// # Errors
+    /// The errors of [`TrainTransform::apply_into`]; [`ImageError::Crop`] if other parts of the image were decoded.
+    pub fn apply_part_into(
+        &self,
+        image: &PartialImage,
+        rng: &mut impl Rng,
+        output: &mut [f32],
+    ) -> Result<(), ImageError> {
+        self.check()?;
+        check_destination(self.image_size, output)?;
+        let params = self.sample(image.width(), image.height(), rng);
+        let size = self.image_size;
+        let view = image.resized_crop(params.crop, size, size, params.interpolation)?;
+        self.finish(view, &params, output);
+        Ok(())
+    }
+
     /// Samples the parameters for a `width` x `height` image, which must be at least 1 x 1.
     ///
     /// # Panics
@@ -220,12 +254,14 @@ impl TrainTransform {
         output: &mut [f32],
     ) -> Result<(), ImageError> {
         check_destination(self.image_size, output)?;
-        let mut view = image.resized_crop(
-            params.crop,
-            self.image_size,
-            self.image_size,
-            params.interpolation,
-        )?;
+        let size = self.image_size;
+        let view = image.resized_crop(params.crop, size, size, params.interpolation)?;
+        self.finish(view, params, output);
+        Ok(())
+    }
+
+    /// Applies what follows the crop.
+    fn finish(&self, mut view: Image, params: &AugmentParams, output: &mut [f32]) {
         if params.flip {
             view.flip_horizontal();
         }
@@ -236,7 +272,6 @@ impl TrainTransform {
         for erasure in &params.erasures {
             erasure.apply(output, self.image_size);
         }
-        Ok(())
     }
 
     /// Checks the options. [`TrainTransform::apply`] checks them too; call this to fail before training starts.

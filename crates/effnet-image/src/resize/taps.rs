@@ -51,10 +51,22 @@ pub(super) struct Taps {
 impl Taps {
     /// Computes the taps for the output samples `outputs`, for a resize from `from` to `to` samples.
     pub(super) fn new(from: usize, to: usize, interpolation: Interpolation, outputs: Range<usize>) -> Self {
-        let scale = from as f64 / to as f64;
         if interpolation == Interpolation::Nearest {
-            return Self::nearest(from, scale, outputs);
+            return Self::nearest(from, from as f64 / to as f64, outputs);
         }
+        Self::of_part(from, (0.0, from as f64), to, interpolation, outputs)
+    }
+
+    /// Like [`new`](Self::new), but only `length` samples from `start` on are resized. The filter still sees the samples
+    /// around them, as with the argument `box` of Pillow's `resize`. The nearest sample is not supported.
+    pub(super) fn of_part(
+        from: usize,
+        (start, length): (f64, f64),
+        to: usize,
+        interpolation: Interpolation,
+        outputs: Range<usize>,
+    ) -> Self {
+        let scale = length / to as f64;
         let filter_scale = scale.max(1.0);
         let support = interpolation.support() * filter_scale;
         let stride = support.ceil() as usize * 2 + 1;
@@ -64,7 +76,7 @@ impl Taps {
         let mut weights = vec![0; outputs.len() * stride];
         let mut exact = Vec::with_capacity(stride);
         for (output, row) in outputs.zip(weights.chunks_exact_mut(stride)) {
-            let center = (output as f64 + 0.5) * scale;
+            let center = start + (output as f64 + 0.5) * scale;
             // Casts truncate and saturate at zero, like Pillow's clamp.
             let first = (center - support + 0.5) as usize;
             let last = ((center + support + 0.5) as usize).min(from);

@@ -20,7 +20,7 @@ use effnet_cli::Printer;
 use effnet_cli::overview::{Overview, print_notices};
 use effnet_cli::training::recorded_split::{RecordedSplit, name_within};
 use effnet_cli::training::settings::Settings;
-use effnet_cli::training::values::{CacheFeatures, ClassWeights};
+use effnet_cli::training::values::{CacheFeatures, ClassWeights, DecodeMode};
 use effnet_cli::{counted, threads};
 
 /// The training and validation images, with their transforms.
@@ -215,6 +215,7 @@ impl TrainingData {
         let drop_last = images > options.batch_size;
         options
             .with_drop_last(drop_last)
+            .with_partial(settings.decode == DecodeMode::Fast)
             // Unreadable images were skipped before training; skipping another image now would change the
             // steps.
             .with_strict(true)

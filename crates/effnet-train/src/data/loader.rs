@@ -137,19 +137,24 @@ impl Loader {
         let rows = Rows::new(plan, first, self.transform.image_size(), Arc::clone(&buffers));
         let (dataset, transform) = (Arc::clone(&self.dataset), Arc::clone(&self.transform));
         let (seed, numbers) = (self.options.seed, Arc::clone(&indices));
+        let partial = self.options.partial;
         let (augmentation, known) = (if self.options.repeat { 0 } else { epoch }, cache.clone());
         let decode = move |task: &mut Task| -> Result<(), BoxError> {
             let index = numbers[task.position];
             if known.as_ref().is_some_and(|known| known.contains(index)) {
                 return Ok(());
             }
-            let image = dataset.image(index)?;
             let mut rng = stream(Purpose::Sample, seed, augmentation, index as u64);
             let Ok(row) = &mut task.row else {
                 // Memory ran out; `fill` returns the error.
                 return Ok(());
             };
-            transform.apply_into(&image, &mut rng, row.values())
+            if !partial {
+                return transform.apply_into(&dataset.image(index)?, &mut rng, row.values());
+            }
+            let needed = |width: usize, height: usize| transform.needed(width, height, &rng);
+            let image = dataset.part(index, &needed)?;
+            transform.apply_part_into(&image, &mut rng, row.values())
         };
         let window = DecodeWindow::start(
             rows,

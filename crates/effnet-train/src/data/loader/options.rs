@@ -22,6 +22,8 @@ pub struct LoaderOptions {
     pub seed: u64,
     /// Whether every epoch augments an image as the first one does. Off by default.
     pub repeat: bool,
+    /// Whether to decode only what the transform [needs](effnet_data::Transform::needed) of each image. Off by default.
+    pub partial: bool,
     /// Whether to drop an incomplete last batch.
     pub drop_last: bool,
     /// The images of this process. All images by default.
@@ -41,6 +43,7 @@ impl Default for LoaderOptions {
             order: Order::Shuffled,
             seed: 0,
             repeat: false,
+            partial: false,
             drop_last: false,
             shard: Shard::default(),
             strict: false,
@@ -88,6 +91,13 @@ impl LoaderOptions {
     #[must_use]
     pub fn with_repeat(mut self, repeat: bool) -> Self {
         self.repeat = repeat;
+        self
+    }
+
+    /// Sets [`partial`](Self::partial).
+    #[must_use]
+    pub fn with_partial(mut self, partial: bool) -> Self {
+        self.partial = partial;
         self
     }
 
