@@ -70,6 +70,7 @@ pub(crate) fn run(
         let (start, settings) = start::of_group(command, arguments, defaults, &ranks, printer)?;
         let zoo = open_zoo(&arguments.zoo)?;
         let builder = SessionBuilder {
+            command,
             settings,
             device,
             zoo: &zoo,
@@ -101,6 +102,7 @@ fn run_alone(
     prepare(arguments)?;
     let zoo = open_zoo(&arguments.zoo)?;
     let builder = SessionBuilder {
+        command,
         settings: start::with_absolute_paths(settings)?,
         device,
         zoo: &zoo,

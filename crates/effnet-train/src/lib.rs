@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 pub mod data;
-pub mod run;
 
 mod agreement;
 mod batch;
@@ -29,6 +28,9 @@ mod tch_network;
 mod trainer;
 
 pub use agreement::agree;
+/// The run folder: the crate `effnet-run`.
+pub use effnet_run as run;
+
 pub use batch::{Batch, Targets};
 pub use batch_size::{activation_bytes, find_batch_size, step_fits};
 pub use body::Body;
@@ -40,12 +42,13 @@ pub use features::FeatureCache;
 pub use fit::{Best, Ending, EpochReport, EpochStart, Fit, FitOptions, Observer, StepReport, fit};
 pub use gradients::{clip_to_norm, global_norm};
 pub use loss::{AsymmetricLoss, BinaryCrossEntropy, CrossEntropy, FocalLoss, Huber, Loss, SquaredError};
-pub use metrics::{Measure, Score, measure};
+pub use metrics::{Measure, measure};
 pub use network::Network;
 pub use optimizer::{Optimizer, OptimizerKind};
 pub use parameters::{Freeze, LayerRates, ParamGroupOptions, ParameterGroup};
 pub use precision::{GradScaler, Precision};
 pub use range_test::{RangeTest, RangeTestResult};
+pub use run::Score;
 pub use schedule::{Schedule, ScheduleShape, Warmup};
 pub use snapshot::Snapshot;
 pub use tch_network::TchNetwork;

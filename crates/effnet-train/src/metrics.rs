@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tch::{Device, Kind, Tensor};
 
+use crate::run::Score;
 use crate::{Error, Targets};
 
 /// Metrics on validation images.
@@ -26,22 +27,6 @@ pub trait Measure: Serialize + DeserializeOwned {
 
     /// Returns the score by which epochs are compared; `None` before the first image.
     fn score(&self) -> Option<Score>;
-}
-
-/// How good a network is on the validation images.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Score {
-    /// The metric that counts, such as the accuracy: higher is better.
-    pub value: f64,
-    /// The loss, which decides between equal values.
-    pub loss: f64,
-}
-
-impl Score {
-    /// Returns whether this score is better than `other`: a higher value or, with equal values, a lower loss.
-    pub fn is_better_than(self, other: Self) -> bool {
-        self.value > other.value || (self.value == other.value && self.loss < other.loss)
-    }
 }
 
 /// Classification: the top-1 accuracy counts.

@@ -1,8 +1,7 @@
 //! The text that is printed after each epoch.
 
-use effnet_train::run::{EpochRecord, Validation};
+use effnet_train::run::{EpochRecord, EpochTime, Validation};
 
-use super::facts::EpochTime;
 use super::progress::duration;
 use super::targets::short;
 

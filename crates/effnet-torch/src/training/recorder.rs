@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use effnet_train::run::{
-    EpochRecord, EventWriter, Log, Record, RunFolder, StepRecord, Validation, history_panels,
+    EpochRecord, EpochTime, EventWriter, Log, Record, RunFacts, RunFolder, StepRecord, Validation,
+    history_panels,
 };
 
-use super::facts::{EpochTime, RUN, RunFacts};
 use super::plots;
 use super::task_metrics::TaskMetrics;
 
@@ -50,8 +50,8 @@ impl Recorder {
         self.log.append(&Record::Epoch(record))?;
         self.events
             .scalars(record.step, &scalars(&record, self.classes, time))?;
-        self.facts.add(time);
-        self.folder.write_json(RUN, &self.facts)?;
+        self.facts.epochs.push(time);
+        self.facts.write(&self.folder)?;
         let panels = history_panels(&self.history, &self.steps, self.classes);
         self.folder
             .write_curves("curves.png", &self.title, "epoch", &panels)?;

@@ -6,12 +6,11 @@ use anyhow::{Context, ensure};
 use effnet_cli::training::recorded_split::{RecordedSplit, SPLIT_FILE};
 use effnet_cli::training::settings::Settings;
 use effnet_train::data::FitData as _;
-use effnet_train::run::{EventWriter, Log, Record, RunFolder};
+use effnet_train::run::{EventWriter, Log, Record, RunFacts, RunFolder};
 use effnet_train::{Checkpointer, Snapshot};
 use serde_json::Value;
 
 use super::data::TrainingData;
-use super::facts::{RUN, RunFacts};
 use super::initial_model::InitialModel;
 use super::recorder::{LOG_POSITION, Recorder};
 use super::session::Session;
@@ -96,7 +95,7 @@ impl SavedRun {
                 Record::Step(record) => steps.push(record),
             }
         }
-        self.folder.write_json(RUN, &facts)?;
+        facts.write(&self.folder)?;
         let recorder = Recorder {
             events: EventWriter::create(self.folder.path(), first_step)?,
             history,

@@ -8,12 +8,11 @@ use std::collections::BTreeMap;
 use effnet_core::EfficientNet;
 use effnet_data::Unreadable;
 use effnet_train::data::ImageBatches;
-use effnet_train::run::{EpochRecord, StepRecord};
+use effnet_train::run::{EpochRecord, EpochTime, StepRecord};
 use effnet_train::{Ending, EpochReport, EpochStart, Fit, Observer, StepReport, THRESHOLDS};
 
 use super::data::TrainingData;
 use super::epoch_line::line;
-use super::facts::EpochTime;
 use super::progress::TrainingProgress;
 use super::ranks::Ranks;
 use super::recorder::Recorder;

@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 
 use anyhow::bail;
 use effnet_train::data::FitData as _;
-use effnet_train::run::{EventWriter, Log, RunFolder};
+use effnet_train::run::{EventWriter, Log, RunFacts, RunFolder};
 use effnet_train::{Checkpointer, Ending, Fit, FitOptions, THRESHOLDS};
 use serde_json::Value;
 use tch::Device;
 
 use super::data::TrainingData;
 use super::datasets::{Datasets, UNREADABLE, Unreadable};
-use super::facts::{RUN, RunFacts, Start, describe_steps};
+use super::facts::{self, describe_steps};
 use super::initial_model::{InitialModel, named_model};
 use super::networks::{Networks, trainer};
 use super::progress::TrainingProgress;
@@ -35,6 +35,8 @@ use effnet_cli::{Printer, counted};
 
 /// Everything from which a session is built.
 pub(super) struct SessionBuilder<'a> {
+    /// `train` or `finetune`.
+    pub(super) command: &'a str,
     pub(super) settings: Settings,
     pub(super) device: Device,
     pub(super) zoo: &'a Zoo,
@@ -127,10 +129,10 @@ impl<'a> SessionBuilder<'a> {
         let recorded_split = data.recorded_split(&self.settings);
         let metadata = model.metadata(data.classes(), data.scale());
         let classes = data.classes().to_vec();
-        let threads = self.threads;
+        let (command, threads) = (self.command, self.threads);
         let mut session = self.new_session(data, networks, 0)?;
         let (trainer, ranks) = (session.fit.trainer(), session.watcher.ranks);
-        let start = Start::new(trainer, threads, ranks.count());
+        let start = facts::start(trainer, threads, ranks.count());
         let notes = &session.watcher.progress;
         let steps = session.fit.data().steps_per_epoch();
         notes.note(describe_steps(trainer, &session.settings, steps));
@@ -147,8 +149,8 @@ impl<'a> SessionBuilder<'a> {
                 learning_rate::write_curve(&folder, &title, test)?;
             }
             samples::write(&folder, &session.data, session.fit.data())?;
-            let facts = RunFacts::new(trainer, &session.settings, start);
-            folder.write_json(RUN, &facts)?;
+            let facts = facts::facts(command, trainer, &session.settings, start);
+            facts.write(&folder)?;
             folder.write_classes(&classes)?;
             folder.write_json(UNREADABLE, &unreadable)?;
             folder.write_json(SPLIT_FILE, &recorded_split)?;
@@ -226,7 +228,7 @@ impl<'a> SessionBuilder<'a> {
             model: &model,
             teacher: teacher.as_ref(),
         };
-        let threads = self.threads;
+        let (command, threads) = (self.command, self.threads);
         let mut session = self.new_session(data, networks, step)?;
         session.watcher.thresholds = notes.get(THRESHOLDS).cloned();
         let ranks = session.watcher.ranks;
@@ -244,12 +246,12 @@ impl<'a> SessionBuilder<'a> {
         }
         if let Some(saved) = saved {
             let trainer = session.fit.trainer();
-            let start = Start::new(trainer, threads, ranks.count());
+            let start = facts::start(trainer, threads, ranks.count());
             let notes = &session.watcher.progress;
             notes.note(saved.describe(&session));
             notes.note(start.describe());
-            let facts = RunFacts::new(trainer, &session.settings, start);
-            let facts = RunFacts::resume(&saved.folder, trainer.position().epoch, facts)?;
+            let facts = facts::facts(command, trainer, &session.settings, start);
+            let facts = RunFacts::resume(saved.folder.path(), trainer.position().epoch, facts)?;
             let classes = session.data.classes();
             let title = title(&session.settings, &model, classes);
             let (recorder, checkpointer) = saved.recorder(title, classes.len(), facts)?;

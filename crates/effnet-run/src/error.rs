@@ -79,7 +79,7 @@ pub enum RunError {
 
 impl RunError {
     /// For `map_err`: adds the file and the operation.
-    pub(super) fn io(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, doing, source }
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use effnet_data::metrics::{Metrics, Summary};
 use effnet_data::{replace_file, write_confusion_csv};
-use effnet_train::run::{EpochRecord, Log, Record, RunError, RunFolder, StepRecord, Validation};
+use effnet_run::{EpochRecord, Log, Record, RunError, RunFolder, StepRecord, Validation};
 use serde_json::{Value, json};
 
 fn names(folder: &Path) -> Vec<String> {

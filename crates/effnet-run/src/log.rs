@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::RunError;
+use crate::RunError;
 
 /// A file of JSON objects, one per line. A line is in the file when [`append`](Self::append) returns.
 ///

@@ -4,7 +4,7 @@
 
 use effnet_data::metrics::{Metrics, Summary};
 use effnet_data::{confusion_png, curves_png};
-use effnet_train::run::{EpochRecord, StepRecord, Validation, history_panels};
+use effnet_run::{EpochRecord, StepRecord, Validation, history_panels};
 
 /// A plot's width, height and pixels.
 fn decode(bytes: &[u8]) -> (u32, u32, Vec<[u8; 3]>) {

@@ -14,7 +14,7 @@ use effnet_data::metrics::ConfusionMatrix;
 use effnet_data::{Panel, confusion_png, curves_png, write_confusion_csv};
 use effnet_data::{remove_temporaries, replace_file};
 
-use super::RunError;
+use crate::RunError;
 
 /// The settings; a folder with this file contains a run.
 const CONFIG: &str = "config.json";
@@ -143,9 +143,7 @@ impl RunFolder {
     /// # Errors
     /// [`RunError::Io`], [`RunError::Json`].
     pub fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T, RunError> {
-        let path = self.path.join(name);
-        let text = fs::read_to_string(&path).map_err(RunError::io(&path, "read"))?;
-        serde_json::from_str(&text).map_err(|source| RunError::Json { path, source })
+        read_json(&self.path.join(name))
     }
 
     /// Draws curves into the file `name`, such as `curves.png`; `x_name` labels the x axes.
@@ -181,4 +179,13 @@ impl RunFolder {
         write_confusion_csv(&self.path.join("confusion.csv"), confusion, classes)?;
         self.write_file("confusion.png", &confusion_png(confusion, classes)?)
     }
+}
+
+/// Reads a JSON file.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {
+    let text = fs::read_to_string(path).map_err(RunError::io(path, "read"))?;
+    serde_json::from_str(&text).map_err(|source| RunError::Json {
+        path: path.to_owned(),
+        source,
+    })
 }

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost::Message;
 
-use super::RunError;
+use crate::RunError;
 
 /// The version that readers expect in the first record.
 const VERSION: &str = "brain.Event:2";

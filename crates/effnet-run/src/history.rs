@@ -2,7 +2,7 @@
 
 use effnet_data::{Curve, Panel};
 
-use super::record::{EpochRecord, StepRecord, Validation, best_epoch};
+use crate::record::{EpochRecord, StepRecord, Validation, best_epoch};
 
 /// Loss, accuracy and learning rate over the epochs of a run with this number of classes. `steps` are its step records;
 /// they show how the learning rate changes within an epoch.

@@ -15,6 +15,16 @@ pub enum Record {
     Epoch(EpochRecord),
 }
 
+impl Record {
+    /// Returns the results of an epoch, if these are.
+    pub fn into_epoch(self) -> Option<EpochRecord> {
+        match self {
+            Self::Epoch(record) => Some(record),
+            Self::Step(_) => None,
+        }
+    }
+}
+
 /// The training loss and learning rate at a step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {

@@ -1,4 +1,6 @@
-//! The run folder, which holds everything that a training run writes.
+#![doc = include_str!("../README.md")]
+//!
+//! # The files
 //!
 //! - `config.json`: all settings, with their resolved values
 //! - `classes.json`: the class names, in the order of the logits
@@ -9,7 +11,7 @@
 //!   epoch (feature `plots`)
 //! - `samples.png`: the first training images, augmented
 //! - `lr-finder.png`: the range test of `--lr auto`
-//! - `last.safetensors`, `last.state`, `best.safetensors`: the files of [`Checkpointer`](crate::Checkpointer)
+//! - `last.safetensors`, `last.state`, `best.safetensors`: the files of effnet-train's `Checkpointer`
 //!
 //! Files are renamed into place once they are complete and synced, so a killed run never leaves a partial file.
 //! `log.jsonl` and the event files are appended to.
@@ -17,17 +19,21 @@
 mod error;
 #[cfg(feature = "tensorboard")]
 mod events;
+mod facts;
 mod folder;
 #[cfg(feature = "plots")]
 mod history;
 mod log;
 mod record;
+mod score;
 
 pub use error::RunError;
 #[cfg(feature = "tensorboard")]
 pub use events::EventWriter;
+pub use facts::{EpochTime, RunFacts, RunStart};
 pub use folder::RunFolder;
 #[cfg(feature = "plots")]
 pub use history::history_panels;
 pub use log::Log;
 pub use record::{EpochRecord, Record, StepRecord, Validation, best_epoch};
+pub use score::Score;
