@@ -16,6 +16,7 @@ mod export;
 mod features;
 mod images;
 mod numbers;
+mod report;
 mod serve;
 mod short_help;
 mod similar;
@@ -38,6 +39,7 @@ pub use export::{ExportArguments, ExportType};
 pub use features::{FeaturesArguments, FeaturesFormat};
 pub use images::{ClassifyArguments, Format, InputArguments, SortingArguments};
 pub use numbers::Triple;
+pub use report::ReportArguments;
 pub use serve::ServeArguments;
 pub use similar::{SimilarArguments, SimilarFormat};
 pub use training::TrainingArguments;
@@ -106,6 +108,9 @@ pub enum Command {
     /// Measure accuracy, loss and calibration on labelled images
     #[command(after_help = examples::EVALUATE)]
     Evaluate(Box<EvaluateArguments>),
+    /// Write web pages about a training run: curves, mistakes, calibration
+    #[command(after_help = examples::REPORT)]
+    Report(Box<ReportArguments>),
     /// Find wrong labels, duplicates and damaged files in a data set
     #[command(after_help = examples::CHECK)]
     Check(Box<CheckArguments>),

@@ -90,6 +90,7 @@ fn need(command: &Command) -> Need {
             Need::Torch
         }
         Command::Evaluate(arguments) => need_of(&arguments.inference.network.execution),
+        Command::Report(arguments) => need_of(&arguments.execution),
         Command::Check(arguments) => need_of(&arguments.network.execution),
         Command::Features(arguments) => need_of(&arguments.network.execution),
         Command::Similar(arguments) => need_of(&arguments.network.execution),

@@ -5,6 +5,7 @@ pub mod arguments;
 mod commands;
 mod destination;
 mod downloads;
+mod duration;
 pub mod escape;
 mod execution;
 mod failure;
@@ -21,9 +22,11 @@ mod missing_inputs;
 mod outcome;
 mod outputs;
 pub mod overview;
+mod page;
 mod printer;
 mod process;
 mod records;
+mod run_report;
 mod sharding;
 mod sink;
 mod sorting;
@@ -39,11 +42,13 @@ use clap::FromArgMatches;
 use crate::arguments::{Arguments, Command};
 
 pub use downloads::{DownloadProgress, open_zoo};
+pub use duration::duration;
 pub use execution::threads;
 pub use interrupt::Interrupt;
 pub use outcome::Outcome;
 pub use printer::{ColorChoice, Printer, counted};
 pub use process::{exit_at_once, resident_memory};
+pub use run_report::{REPORT, write_report};
 pub use sharding::digest;
 pub use torch::{Cuda, TorchCommands, TorchExecution, TorchRequest};
 
@@ -95,6 +100,7 @@ fn run(
             printer,
         ),
         Command::Evaluate(arguments) => commands::evaluate::run(arguments, torch, printer),
+        Command::Report(arguments) => commands::report::run(arguments, torch, printer),
         Command::Check(arguments) => commands::check::run(arguments, torch, printer),
         Command::Features(arguments) => commands::features::run(arguments, torch, printer),
         Command::Similar(arguments) => commands::similar::run(arguments, torch, printer),

@@ -6,7 +6,7 @@ use crate::PlotError;
 use crate::drawing::{
     Across, BLUE, Canvas, Color, Down, FAINT, GRID, INK, Label, ORANGE, Rect, bounds, grouped, width_of,
 };
-use axis::Axis;
+pub use axis::Axis;
 
 /// One curve of a panel. Points that are not finite are skipped.
 #[derive(Debug, Clone, PartialEq)]

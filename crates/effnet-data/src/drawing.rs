@@ -309,6 +309,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_two_curves_differ_for_the_color_blind() {
+        let seen = test_support::seen_by_color_blind(BLUE);
+        for (first, second) in seen.into_iter().zip(test_support::seen_by_color_blind(ORANGE)) {
+            let distance = test_support::color_distance(first, second);
+            assert!(distance > 40.0, "{first:?} and {second:?}: {distance}");
+        }
+    }
+
+    #[test]
     fn text_is_readable_on_every_cell_and_on_white() {
         for full in [BLUE, ORANGE] {
             for step in 0..=1000 {

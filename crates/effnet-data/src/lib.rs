@@ -43,7 +43,7 @@ pub use class_maps::{ClassPanel, DisplayedPhoto, class_maps_png};
 pub use confusion_plot::confusion_png;
 pub use confusion_table::write_confusion_csv;
 #[cfg(feature = "plots")]
-pub use curves::{Curve, Panel, curves_png};
+pub use curves::{Axis, Curve, Panel, curves_png};
 pub use dataset::{Dataset, Subset};
 pub use error::{BoxError, DataError, NameList, chain};
 pub use folder::ImageFolder;

@@ -13,7 +13,7 @@ mod temperature;
 
 use serde::{Deserialize, Serialize};
 
-use calibration::Calibration;
+pub use calibration::{Calibration, CalibrationBin};
 pub use confusion::{ClassReport, Confusion, ConfusionMatrix};
 pub use error::MetricsError;
 pub use multi_label::{MultiLabelMetrics, MultiLabelSummary, RankingPoint};
@@ -149,6 +149,11 @@ impl Metrics {
             loss: fraction(self.loss),
             ece: self.calibration.error(),
         })
+    }
+
+    /// The confidences of the predictions, and how often they are right.
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
     }
 
     /// The confusion matrix.

@@ -17,7 +17,7 @@ pub fn history_panels(epochs: &[EpochRecord], steps: &[StepRecord], classes: usi
     let loss = Panel::new("loss")
         .with_curve(Curve::new(
             "training, with augmentation",
-            points(&|epoch| Some(epoch.train_loss)),
+            training_losses(epochs, steps),
         ))
         .with_curve(Curve::new(
             "validation",
@@ -61,25 +61,84 @@ fn quantity(validation: &Validation, name: &str, classes: usize) -> Option<f64> 
     }
 }
 
+/// The largest number of points of a curve by step. Of more, neighbours are averaged: the losses of single steps scatter
+/// so widely that the validation curve would drown in them.
+const MOST_POINTS: usize = 300;
+
+/// The training loss by step: the mean over the steps between two records. Records hold the mean of their epoch so far.
+fn training_losses(epochs: &[EpochRecord], steps: &[StepRecord]) -> Vec<(f64, f64)> {
+    let mut points = Vec::with_capacity(epochs.len() + steps.len());
+    for epoch in by_epoch(epochs, steps) {
+        let end = (epoch.last, epoch.record.train_loss);
+        let means = epoch.steps.iter().map(|step| (step.step, step.loss)).chain([end]);
+        let mut before = (epoch.first, 0.0);
+        for (step, mean) in means {
+            let since_start = |step: u64| (step - epoch.first) as f64;
+            let sum = mean * since_start(step) - before.1 * since_start(before.0);
+            points.push((epoch.place(step), sum / (step - before.0).max(1) as f64));
+            before = (step, mean);
+        }
+    }
+    averaged(&points)
+}
+
+/// Averages neighbouring points, so that at most [`MOST_POINTS`] remain.
+fn averaged(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let length = points.len().div_ceil(MOST_POINTS).max(1);
+    let mean = |part: &[(f64, f64)]| {
+        let count = part.len() as f64;
+        let sum = part
+            .iter()
+            .fold((0.0, 0.0), |sum, point| (sum.0 + point.0, sum.1 + point.1));
+        (sum.0 / count, sum.1 / count)
+    };
+    points.chunks(length).map(mean).collect()
+}
+
 /// The learning rate by step, at fractions of epochs: step 15 of 10 per epoch is at 1.5.
 fn rates(epochs: &[EpochRecord], steps: &[StepRecord]) -> Vec<(f64, f64)> {
     let mut points = Vec::with_capacity(epochs.len() + steps.len());
-    let mut first = 0;
-    for epoch in epochs {
-        let length = epoch.step.saturating_sub(first).max(1) as f64;
-        let within = |step: &&StepRecord| step.step > first && step.step < epoch.step;
-        let start = epoch.epoch as f64 - 1.0;
-        let place = |step: u64| start + (step - first) as f64 / length;
-        points.extend(
-            steps
-                .iter()
-                .filter(within)
-                .map(|step| (place(step.step), step.lr)),
-        );
-        points.push((epoch.epoch as f64, epoch.lr));
-        first = epoch.step;
+    for epoch in by_epoch(epochs, steps) {
+        points.extend(epoch.steps.iter().map(|step| (epoch.place(step.step), step.lr)));
+        points.push((epoch.record.epoch as f64, epoch.record.lr));
     }
     points
+}
+
+/// An epoch, and the records of its steps but the last.
+struct Steps<'a> {
+    record: &'a EpochRecord,
+    /// The number of steps before the epoch, and after it.
+    first: u64,
+    last: u64,
+    steps: &'a [StepRecord],
+}
+
+impl Steps<'_> {
+    /// Returns where a step is on the axis of epochs.
+    fn place(&self, step: u64) -> f64 {
+        let length = (self.last - self.first).max(1) as f64;
+        self.record.epoch as f64 - 1.0 + (step - self.first) as f64 / length
+    }
+}
+
+/// Divides the records of steps, which are in order, among their epochs.
+fn by_epoch<'a>(epochs: &'a [EpochRecord], steps: &'a [StepRecord]) -> Vec<Steps<'a>> {
+    let mut first = 0;
+    let of_epoch = |record: &'a EpochRecord| {
+        let last = record.step.max(first);
+        let begin = steps.partition_point(|step| step.step <= first);
+        let end = steps.partition_point(|step| step.step < last);
+        let epoch = Steps {
+            record,
+            first,
+            last,
+            steps: &steps[begin..end.max(begin)],
+        };
+        first = last;
+        epoch
+    };
+    epochs.iter().map(of_epoch).collect()
 }
 
 #[cfg(test)]
@@ -140,5 +199,45 @@ mod tests {
         let epochs = [epoch(1, 0.9, 0.5), epoch(2, 0.9, 0.5)];
         let found = rates(&epochs, &[step(5), step(10), step(15)]);
         assert_eq!(found, [(0.5, 5.0), (1.0, 0.1), (1.5, 15.0), (2.0, 0.05)]);
+    }
+
+    #[test]
+    fn the_training_loss_is_drawn_by_step() {
+        // The loss of step n is 1 / n in the first epoch, and 0.5 after it.
+        let epochs = [
+            EpochRecord {
+                train_loss: (1..=10).map(|step| 1.0 / f64::from(step)).sum::<f64>() / 10.0,
+                ..epoch(1, 0.9, 0.5)
+            },
+            EpochRecord {
+                train_loss: 0.5,
+                ..epoch(2, 0.9, 0.5)
+            },
+        ];
+        let step = |step: u64, loss: f64| StepRecord {
+            epoch: 1 + (step - 1) / 10,
+            step,
+            lr: 0.1,
+            loss,
+        };
+        let first_five = [1.0, 1.0 / 2.0, 1.0 / 3.0, 1.0 / 4.0, 1.0 / 5.0]
+            .iter()
+            .sum::<f64>()
+            / 5.0;
+        let steps = [step(5, first_five), step(10, epochs[0].train_loss), step(15, 0.5)];
+        let found = training_losses(&epochs, &steps);
+        let others = (6..=10).map(|step| 1.0 / f64::from(step)).sum::<f64>() / 5.0;
+        let expected = [(0.5, first_five), (1.0, others), (1.5, 0.5), (2.0, 0.5)];
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(
+                (found.0 - expected.0).abs() < 1e-12 && (found.1 - expected.1).abs() < 1e-12,
+                "{found:?}"
+            );
+        }
+        assert_eq!(training_losses(&epochs, &[]).len(), 2);
+        let many: Vec<_> = (0..1000).map(|x| (f64::from(x), 2.0)).collect();
+        assert_eq!(averaged(&many).len(), 250);
+        assert!(averaged(&many).iter().all(|point| point.1 == 2.0));
     }
 }

@@ -5,6 +5,7 @@
 //! - `config.json`: all settings, with their resolved values
 //! - `classes.json`: the class names, in the order of the logits
 //! - `log.jsonl`: one [`Record`] per line, without wall-clock times, so that equal runs write equal logs
+//! - `results.csv`: the results of each epoch, with its time
 //! - `run.json`: the environment of the run (device, precision, versions), and the wall-clock time of each epoch
 //! - `events.out.tfevents.*`: the same records for TensorBoard (feature `tensorboard`)
 //! - `curves.png`, `confusion.png`, `confusion.csv`: loss and accuracy curves, and the confusion matrix of the best
@@ -24,7 +25,11 @@ mod folder;
 #[cfg(feature = "plots")]
 mod history;
 mod log;
+mod number;
+#[cfg(feature = "plots")]
+mod plots;
 mod record;
+mod results;
 mod score;
 
 pub use error::RunError;
@@ -35,5 +40,9 @@ pub use folder::RunFolder;
 #[cfg(feature = "plots")]
 pub use history::history_panels;
 pub use log::Log;
+pub use number::short;
+#[cfg(feature = "plots")]
+pub use plots::{ranking_panels, scatter_panels};
 pub use record::{EpochRecord, Record, StepRecord, Validation, best_epoch};
+pub use results::results_csv;
 pub use score::Score;

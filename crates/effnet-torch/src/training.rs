@@ -9,13 +9,12 @@ mod batch_size;
 mod class_table;
 mod data;
 mod datasets;
-mod epoch_line;
+mod epoch_table;
 mod facts;
 mod initial_model;
 mod learning_rate;
 mod networks;
 mod plan;
-mod plots;
 mod progress;
 mod ranks;
 mod recorder;
@@ -32,15 +31,18 @@ mod watched;
 use std::io::Write;
 use std::path::Path;
 
-use effnet::Task;
+use effnet::{Precision, Task};
 use effnet_kernels::keep_freed_memory;
 use effnet_train::run::RunFolder;
 use launch_environment::Environment;
 
 use effnet_cli::Outcome;
-use effnet_cli::arguments::TrainingArguments;
-use effnet_cli::{open_zoo, threads};
+use effnet_cli::arguments::{DeviceChoice, EngineChoice, ExecutionArguments, TrainingArguments};
+use effnet_cli::training::values::PrecisionName;
+use effnet_cli::{REPORT, open_zoo, threads, write_report};
+use tch::Device;
 
+use crate::commands::Torch;
 use crate::device::{resolve, use_threads};
 use effnet_cli::Interrupt;
 use effnet_cli::training::settings::Settings;
@@ -128,7 +130,8 @@ fn prepare(arguments: &TrainingArguments) -> anyhow::Result<()> {
 }
 
 fn train(command: &str, builder: SessionBuilder<'_>, start: StartMode) -> anyhow::Result<Outcome> {
-    let printer = builder.printer;
+    let (printer, zoo) = (builder.printer, builder.zoo);
+    let execution = execution(&builder);
     let mut session = match builder.build(start)? {
         Built::Session(session) => session,
         Built::Interrupted => {
@@ -138,7 +141,37 @@ fn train(command: &str, builder: SessionBuilder<'_>, start: StartMode) -> anyhow
         Built::Ended(ended) => return report_ended(command, &ended, printer),
     };
     let ending = session.run()?;
+    let run = session.watcher.recorder.as_ref().map(|recorder| recorder.path());
+    if let (Some(run), true) = (run, session.settings.report && ending != Ending::Interrupted) {
+        let interrupt = &session.watcher.interrupt;
+        // The training is done and saved, whatever becomes of the pages about it.
+        if let Err(error) = write_report(run, &execution, zoo, Some(&Torch), interrupt, printer) {
+            printer.warning(format!(
+                "no {REPORT}: {error:#}; try `effnet report {}`",
+                quoted(run)
+            ));
+        }
+    }
     report(command, ending, &session, printer)
+}
+
+/// Returns how to run the network for the report: as in training.
+fn execution(builder: &SessionBuilder<'_>) -> ExecutionArguments {
+    ExecutionArguments {
+        device: match builder.device {
+            Device::Cuda(index) => DeviceChoice::Cuda(Some(index)),
+            _ => DeviceChoice::Cpu,
+        },
+        precision: match builder.settings.precision {
+            PrecisionName::Bf16 => Precision::Bf16,
+            PrecisionName::Fp16 => Precision::Fp16,
+            _ => Precision::Fp32,
+        },
+        engine: EngineChoice::Fused,
+        threads: Some(builder.threads),
+        tf32: false,
+        autotune: false,
+    }
 }
 
 /// Reports that the run to be resumed has already ended, and how to continue training.

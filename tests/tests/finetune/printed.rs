@@ -36,12 +36,19 @@ fn a_run_says_and_records_what_it_computes_with() {
         assert!(run.stderr.contains(expected), "{expected} in {}", run.stderr);
     }
     assert!(!run.stderr.contains("top-5"), "{}", run.stderr);
+    let header = "epoch  train loss  val loss  top-1 %      lr  images/s  time left";
+    assert_eq!(run.stderr.matches(header).count(), 1, "{}", run.stderr);
+    for row in ["  1/2  ", "  2/2  "] {
+        assert!(
+            run.stderr.lines().any(|line| line.starts_with(row)),
+            "{}",
+            run.stderr
+        );
+    }
     assert!(
         run.stderr
             .lines()
-            .filter(|line| line.starts_with("epoch"))
-            .count()
-            == 2
+            .all(|line| !line.contains("/2  ") || line.len() <= 80)
     );
     assert_eq!(json_of(&home, "run/config.json")["precision"], "fp32");
     let facts = json_of(&home, "run/run.json");

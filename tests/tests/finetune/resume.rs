@@ -44,6 +44,13 @@ pub(super) fn results(run: &Path) -> [Vec<u8>; 3] {
     ["best.safetensors", "last.safetensors", "log.jsonl"].map(|name| fs::read(run.join(name)).unwrap())
 }
 
+/// The rows of `results.csv` without the last two columns, which are times.
+fn rows(run: &Path) -> Vec<String> {
+    let text = fs::read_to_string(run.join("results.csv")).unwrap();
+    let row = |line: &str| line.rsplitn(3, ',').last().unwrap_or_default().to_owned();
+    text.lines().map(row).collect()
+}
+
 pub(super) fn start(command: &mut Command) -> Child {
     command
         .stdout(Stdio::null())
@@ -141,6 +148,11 @@ fn is_not_changed_by_kills(home: &Home, data: &str, settings: &[&str]) {
     assert_eq!(
         results(&home.path("killed")),
         results(&home.path("whole")),
+        "after {kills} kills"
+    );
+    assert_eq!(
+        rows(&home.path("killed")),
+        rows(&home.path("whole")),
         "after {kills} kills"
     );
     let left: Vec<_> = fs::read_dir(home.path("killed"))

@@ -46,6 +46,12 @@ fn a_run_leaves_everything_that_it_promises() {
     ] {
         assert!(home.path("run").join(file).is_file(), "{file}");
     }
+    let results = read("results.csv");
+    assert!(
+        results.starts_with("epoch,step,train_loss,val_loss,val_top1,"),
+        "{results}"
+    );
+    assert_eq!(results.lines().count(), 3, "{results}");
     let names = fs::read_dir(home.path("run"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name());

@@ -43,6 +43,13 @@ Examples:
   # Evaluate published weights and draw the confusion matrix
   effnet evaluate imagenet/val --model b3 --confusion-png confusion.png";
 
+pub(super) const REPORT: &str = "\
+Examples:
+  # Write report.html and mistakes.html into the run folder
+  effnet report my-run
+  # Compute on the CPU
+  effnet report my-run --device cpu";
+
 pub(super) const CHECK: &str = "\
 Examples:
   # Look for wrong labels, duplicates and damaged files before training

@@ -27,9 +27,9 @@ const TRAINING: [&str; 12] = [
 ];
 
 /// The commands whose flags do not fit on one screen.
-const LONG: [&str; 11] = [
-    "classify", "finetune", "train", "evaluate", "explain", "check", "export", "features", "similar",
-    "bench", "serve",
+const LONG: [&str; 12] = [
+    "classify", "finetune", "train", "evaluate", "report", "explain", "check", "export", "features",
+    "similar", "bench", "serve",
 ];
 
 /// Hides all but the common flags of a long command from `-h`.

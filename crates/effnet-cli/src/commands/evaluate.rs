@@ -24,6 +24,8 @@ use crate::launcher::refuse_group;
 use crate::printer::{Printer, counted};
 use crate::torch::TorchCommands;
 use crate::training::recorded_split::{held_out, settings_of_run};
+pub(crate) use data::Labelled;
+pub(crate) use targets::columns;
 
 pub(crate) fn run(
     arguments: &EvaluateArguments,

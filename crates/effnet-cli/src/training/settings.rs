@@ -185,6 +185,9 @@ settings! {
     /// Steps between checkpoints (0 = one checkpoint per epoch)
     #[arg(long, value_name = "N", help_heading = "Training")]
     save_steps: u32 = 200, 200, 0..=1_000_000;
+    /// Write report.html and mistakes.html at the end, which evaluates the best weights once more
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", help_heading = "Training")]
+    report: bool = true, true;
 
     /// Optimizer
     #[arg(long, value_name = "NAME", help_heading = "Optimizer")]

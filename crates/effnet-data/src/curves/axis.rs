@@ -4,7 +4,7 @@ use crate::drawing::grouped;
 
 /// An axis from `low` to `high`.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Axis {
+pub struct Axis {
     low: f64,
     high: f64,
     ticks: Vec<(f64, String)>,
@@ -16,7 +16,7 @@ const MOST: f64 = 8.0;
 
 impl Axis {
     /// Creates an axis for values of any size, with a margin. It goes below 0 only if the values do.
-    pub(super) fn numbers((low, high): (f64, f64)) -> Self {
+    pub fn numbers((low, high): (f64, f64)) -> Self {
         let margin = match (high - low) * 0.06 {
             margin if margin > 0.0 => margin,
             _ if high == 0.0 => 1.0,
@@ -39,7 +39,7 @@ impl Axis {
     }
 
     /// Creates an axis for epochs and steps, with ticks only at whole numbers.
-    pub(super) fn whole_numbers((low, high): (f64, f64)) -> Self {
+    pub fn whole_numbers((low, high): (f64, f64)) -> Self {
         let margin = ((high - low) * 0.02).max(0.2);
         let (low, high) = (low - margin, high + margin);
         let step = step_of(high - low).max(1.0);
@@ -52,7 +52,7 @@ impl Axis {
     }
 
     /// Creates a logarithmic axis with a tick per power of ten; the values must be above 0.
-    pub(super) fn decades((low, high): (f64, f64)) -> Self {
+    pub fn decades((low, high): (f64, f64)) -> Self {
         let (low, high) = (low.log10() - 0.1, high.log10() + 0.1);
         let every = ((high - low) / MOST).ceil().max(1.0);
         Self {
@@ -67,13 +67,13 @@ impl Axis {
     }
 
     /// Returns the position of `value` along the axis, 0 to 1.
-    pub(super) fn fraction(&self, value: f64) -> f64 {
+    pub fn fraction(&self, value: f64) -> f64 {
         let value = if self.logarithmic { value.log10() } else { value };
         (value - self.low) / (self.high - self.low)
     }
 
     /// Returns the values and labels of the ticks.
-    pub(super) fn ticks(&self) -> impl Iterator<Item = (f64, String)> {
+    pub fn ticks(&self) -> impl Iterator<Item = (f64, String)> {
         self.ticks.clone().into_iter()
     }
 }

@@ -1,24 +1,36 @@
-//! Expected calibration error.
+//! Calibration: whether a confidence of 80 % means that 80 % are right.
 
 use serde::{Deserialize, Serialize};
 
 use super::CALIBRATION_BINS;
 
-/// One confidence bin.
+/// One confidence bin of a reliability diagram.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-struct Bin {
-    images: u64,
-    correct: u64,
+#[non_exhaustive]
+pub struct CalibrationBin {
+    /// Number of images.
+    pub images: u64,
+    /// Number of images that were predicted correctly.
+    pub correct: u64,
     /// Sum of the confidences of the images.
-    confidence: f64,
+    pub confidence: f64,
 }
 
+impl CalibrationBin {
+    /// Returns the fraction of correct images and their mean confidence; `None` without images.
+    pub fn accuracy_and_confidence(&self) -> Option<(f64, f64)> {
+        let images = self.images as f64;
+        (self.images > 0).then(|| (self.correct as f64 / images, self.confidence / images))
+    }
+}
+
+/// Predictions by their confidence, in [`CALIBRATION_BINS`] bins of equal width.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Calibration([Bin; CALIBRATION_BINS]);
+pub struct Calibration([CalibrationBin; CALIBRATION_BINS]);
 
 impl Calibration {
-    /// Adds an image. `confidence` is the highest probability, in `(0, 1]`.
-    pub(crate) fn add(&mut self, confidence: f64, correct: bool) {
+    /// Adds a prediction with a confidence in `(0, 1]`.
+    pub fn add(&mut self, confidence: f64, correct: bool) {
         // A bin includes its upper bound but not its lower one.
         let bin = (confidence * CALIBRATION_BINS as f64).ceil() as usize;
         let bin = &mut self.0[bin.clamp(1, CALIBRATION_BINS) - 1];
@@ -35,10 +47,15 @@ impl Calibration {
         }
     }
 
+    /// The bins, from the lowest confidence to the highest.
+    pub fn bins(&self) -> &[CalibrationBin] {
+        &self.0
+    }
+
     /// Returns the expected calibration error; 0 without images.
-    pub(crate) fn error(&self) -> f64 {
+    pub fn error(&self) -> f64 {
         let images: u64 = self.0.iter().map(|bin| bin.images).sum();
-        let gap = |bin: &Bin| (bin.correct as f64 - bin.confidence).abs();
+        let gap = |bin: &CalibrationBin| (bin.correct as f64 - bin.confidence).abs();
         self.0.iter().map(gap).sum::<f64>() / images.max(1) as f64
     }
 }

@@ -21,10 +21,7 @@ pub(super) fn start(trainer: &Trainer, threads: usize, processes: usize) -> RunS
         _ => "cpu".to_owned(),
     };
     RunStart::new(device, trainer.precision().name())
-        .with_time(
-            trainer.position().step,
-            since.map_or(0, |since| since.as_secs()),
-        )
+        .with_time(trainer.position().step, since.map_or(0, |since| since.as_secs()))
         .with_versions(env!("CARGO_PKG_VERSION"), LIBTORCH)
         .with_threads(threads, processes)
 }

@@ -6,10 +6,9 @@ use std::path::Path;
 
 use effnet_train::run::{
     EpochRecord, EpochTime, EventWriter, Log, Record, RunFacts, RunFolder, StepRecord, Validation,
-    history_panels,
+    history_panels, ranking_panels, scatter_panels,
 };
 
-use super::plots;
 use super::task_metrics::TaskMetrics;
 
 /// The open files of a run.
@@ -52,6 +51,7 @@ impl Recorder {
             .scalars(record.step, &scalars(&record, self.classes, time))?;
         self.facts.epochs.push(time);
         self.facts.write(&self.folder)?;
+        self.folder.write_results(&self.history, &self.facts.epochs)?;
         let panels = history_panels(&self.history, &self.steps, self.classes);
         self.folder
             .write_curves("curves.png", &self.title, "epoch", &panels)?;
@@ -60,7 +60,7 @@ impl Recorder {
                 self.folder.write_confusion(metrics.confusion(), classes)?;
             }
             Some((TaskMetrics::Labels(metrics), classes, _)) => {
-                let panels = plots::ranking_panels(metrics, classes);
+                let panels = ranking_panels(metrics, classes);
                 let title = &self.title;
                 self.folder
                     .write_curves("precision-recall.png", title, "recall", &panels[..1])?;
@@ -68,7 +68,7 @@ impl Recorder {
                     .write_curves("roc.png", title, "false positive rate", &panels[1..])?;
             }
             Some((TaskMetrics::Values(_, pairs), classes, scale)) => {
-                let panels = plots::scatter_panels(pairs, classes, scale);
+                let panels = scatter_panels(pairs, classes, scale);
                 self.folder
                     .write_curves("scatter.png", &self.title, "true value", &panels)?;
             }

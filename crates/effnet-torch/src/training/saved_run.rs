@@ -17,7 +17,7 @@ use super::session::Session;
 
 /// Settings that may differ when a run is resumed, because they do not change what it computes. The images
 /// and the teacher may have moved; their contents are compared to check that they are the same.
-pub(super) const FREE: [&str; 4] = ["data", "workers", "save_steps", "teacher"];
+pub(super) const FREE: [&str; 5] = ["data", "workers", "save_steps", "report", "teacher"];
 
 /// A run to resume.
 pub(super) struct SavedRun {
@@ -96,6 +96,10 @@ impl SavedRun {
             }
         }
         facts.write(&self.folder)?;
+        if !history.is_empty() {
+            // It may hold an epoch after the checkpoint.
+            self.folder.write_results(&history, &facts.epochs)?;
+        }
         let recorder = Recorder {
             events: EventWriter::create(self.folder.path(), first_step)?,
             history,

@@ -12,7 +12,7 @@ use effnet_train::run::{EpochRecord, EpochTime, StepRecord};
 use effnet_train::{Ending, EpochReport, EpochStart, Fit, Observer, StepReport, THRESHOLDS};
 
 use super::data::TrainingData;
-use super::epoch_line::line;
+use super::epoch_table::EpochTable;
 use super::progress::TrainingProgress;
 use super::ranks::Ranks;
 use super::recorder::Recorder;
@@ -55,7 +55,9 @@ pub(super) struct Watcher<'p> {
     pub(super) teacher: Option<String>,
     /// The names of the classes.
     pub(super) classes: Vec<String>,
-    pub(super) epochs: u32,
+    pub(super) table: EpochTable,
+    /// The part of the current epoch that this process trains, which is less than 1 if it was resumed.
+    pub(super) part: f64,
     /// Steps between two records in the log; 0 for none.
     pub(super) log_steps: u32,
 }
@@ -64,6 +66,8 @@ impl Observer<TaskMetrics> for Watcher<'_> {
     type Error = anyhow::Error;
 
     fn epoch_started(&mut self, epoch: &EpochStart) -> anyhow::Result<()> {
+        let steps = epoch.steps.max(1) as f64;
+        self.part = (steps - epoch.done as f64).max(1.0) / steps;
         self.progress
             .begin_epoch(epoch.epoch, epoch.epochs, epoch.steps, epoch.done);
         Ok(())
@@ -126,9 +130,9 @@ impl Observer<TaskMetrics> for Watcher<'_> {
             let scale = self.scale.as_ref();
             recorder.epoch(record, time, best.map(|best| (best, &*self.classes, scale)))?;
         }
-        let classes = self.classes.len();
-        self.progress
-            .note(line(&record, self.epochs, classes, time, epoch.is_best));
+        for line in self.table.lines(&record, time, self.part, epoch.is_best) {
+            self.progress.note(line);
+        }
         Ok(())
     }
 

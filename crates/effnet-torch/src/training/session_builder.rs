@@ -15,6 +15,7 @@ use tch::Device;
 
 use super::data::TrainingData;
 use super::datasets::{Datasets, UNREADABLE, Unreadable};
+use super::epoch_table::EpochTable;
 use super::facts::{self, describe_steps};
 use super::initial_model::{InitialModel, named_model};
 use super::networks::{Networks, trainer};
@@ -344,7 +345,14 @@ impl<'a> SessionBuilder<'a> {
             thresholds: None,
             teacher: networks.teacher.map(|teacher| teacher.sha256.clone()),
             classes: data.classes().to_vec(),
-            epochs: settings.epochs,
+            table: EpochTable::new(
+                settings.epochs,
+                settings.head_epochs,
+                data.task(),
+                data.classes().len(),
+                data.validation_images() > 0,
+            ),
+            part: 1.0,
             log_steps: settings.log_steps,
         };
         let options = FitOptions::default()

@@ -9,6 +9,7 @@ use effnet::Task;
 use effnet_data::Dataset;
 use effnet_train::Targets;
 use effnet_train::data::Loader;
+pub(super) use effnet_train::run::short;
 use tch::Tensor;
 
 /// Lets a loader yield the targets of its data set's task. `scale` is the mean and the standard deviation of each value.
@@ -60,33 +61,4 @@ pub(super) fn describe(names: &[String], [mean, std]: &[Vec<f64>; 2]) -> String 
         |((name, mean), std): ((&String, &f64), &f64)| format!("{name} {} ± {}", short(*mean), short(*std));
     let values = names.iter().zip(mean).zip(std).map(value);
     format!("values: {}", values.collect::<Vec<_>>().join(", "))
-}
-
-/// Formats a number with four significant digits.
-pub(super) fn short(value: f64) -> String {
-    let magnitude = if value == 0.0 {
-        0
-    } else {
-        value.abs().log10().floor() as i32
-    };
-    if (-4..7).contains(&magnitude) {
-        let digits = usize::try_from(3 - magnitude).unwrap_or(0);
-        format!("{value:.digits$}")
-    } else {
-        format!("{value:.3e}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_have_four_digits() {
-        let found = [0.0, 1.0, 12.345_6, -0.001_234_56, 123_456.0, 1.5e12].map(short);
-        assert_eq!(
-            found,
-            ["0.000", "1.000", "12.35", "-0.001235", "123456", "1.500e12"]
-        );
-    }
 }

@@ -1,35 +1,26 @@
-//! A web page with thumbnails of the images found, in one file that opens from disk.
-//!
-//! It refers to no other file and runs no script, and says so in a policy that browsers enforce: file names and class
-//! names come from strangers. It is readable in a narrow window, in a dark one and with the keyboard alone.
+//! A web page with thumbnails of the images found.
 
 use std::fmt::Write as _;
 
-use anyhow::Context;
-use base64::Engine as _;
-use effnet_data::check::thumbnail_png;
+use anyhow::anyhow;
 
 use super::images::CheckedImage;
 use super::report::{Labelled, Report};
 use super::text::word;
-use crate::escape;
+use crate::page::{Page, path, probability, text};
 
 /// The largest number of thumbnails in a section, which bounds the size of the page to about 20 MB.
 const MOST: usize = 120;
-/// The longer side of a thumbnail in pixels.
-const SIDE: usize = 128;
 /// The largest number of classes that are listed without being asked for.
 const MOST_CLASSES: usize = 30;
 
-const STYLE: &str = include_str!("page.css");
-
-/// Images with a heading, each with a caption.
+/// Images with a heading, each with a caption in HTML.
 type Group<'a> = (String, Vec<(&'a Labelled<'a>, String)>);
 
 /// Writes the page. Thumbnails are decoded again, so that only those shown are in memory.
 pub(super) fn render(report: &Report<'_>, images: &[CheckedImage]) -> anyhow::Result<String> {
-    let mut page = Page {
-        html: String::new(),
+    let mut page = CheckPage {
+        page: Page::new(&format!("effnet check: {}", report.data), &report.data),
         images,
         data: &report.data,
     };
@@ -64,87 +55,73 @@ pub(super) fn render(report: &Report<'_>, images: &[CheckedImage]) -> anyhow::Re
     let odd = report.odd_sizes.iter();
     let odd = odd.map(|odd| {
         let caption = format!("{} × {}, {}", odd.width, odd.height, odd.oddity);
-        (&odd.image, caption)
+        (&odd.image, text(&caption))
     });
     page.section("odd sizes", "", vec![(String::new(), odd.collect())])?;
-    page.html.push_str("</main></body></html>\n");
-    Ok(page.html)
+    Ok(page.page.finish())
 }
 
-/// Returns `daisy 97 %`, with a decimal for less than 1 % and more than 99 %, on one line.
-fn probability(label: &str, probability: f64) -> String {
-    let percent = 100.0 * probability;
-    let decimals = usize::from(!(0.95..99.05).contains(&percent));
-    format!("{label}\u{a0}{percent:.decimals$}\u{a0}%")
-}
-
-struct Page<'a> {
-    html: String,
+struct CheckPage<'a> {
+    page: Page,
     images: &'a [CheckedImage],
     /// The path of the data set, which the captions leave out.
     data: &'a str,
 }
 
 // Writing to a string cannot fail.
-impl Page<'_> {
+impl CheckPage<'_> {
     fn head(&mut self, report: &Report<'_>) {
-        let title = text(&report.data);
-        let _ = write!(
-            self.html,
-            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-             <meta name=\"viewport\" content=\"width=device-width\">\
-             <meta name=\"color-scheme\" content=\"light dark\">\
-             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; \
-             style-src 'unsafe-inline'\"><title>effnet check: {title}</title><style>{STYLE}</style></head>\
-             <body><main><h1>{title}</h1><p>Checked with the features of {} ({}).</p><dl>",
+        self.page.push(&format!(
+            "<p>Checked with the features of {} ({}).</p>",
             text(report.model),
             text(report.weights)
-        );
-        for (kind, found) in report.summary() {
+        ));
+        let entry = |(kind, found): (&str, String)| {
             let name = match id(report, kind) {
                 Some(id) => format!("<a href=\"#{id}\">{kind}</a>"),
                 None => kind.to_owned(),
             };
-            let _ = write!(self.html, "<dt>{name}</dt><dd>{}</dd>", text(&found));
-        }
-        self.html.push_str("</dl>");
+            (name, text(&found))
+        };
+        let entries: Vec<_> = report.summary().into_iter().map(entry).collect();
+        self.page.list(&entries);
     }
 
     /// Adds the table of classes, folded if it is long.
     fn classes(&mut self, report: &Report<'_>) {
         let is_open = report.classes.len() <= MOST_CLASSES;
-        self.html.push_str("<h2 id=\"class-balance\">Classes</h2>");
+        self.page.push("<h2 id=\"class-balance\">Classes</h2>");
         let _ = write!(
-            self.html,
+            self.page,
             "<details{}><summary>Number of images per class</summary><table><tr><th>class</th>",
             if is_open { " open" } else { "" }
         );
         let parts: Vec<_> = report.splits.iter().map(|split| split.part).collect();
         for part in &parts {
-            let _ = write!(self.html, "<th class=\"number\">{}</th>", word(*part));
+            let _ = write!(self.page, "<th class=\"number\">{}</th>", word(*part));
         }
-        self.html.push_str("</tr>");
+        self.page.push("</tr>");
         for class in &report.classes {
-            let _ = write!(self.html, "<tr><td>{}</td>", text(class.label));
+            let _ = write!(self.page, "<tr><td>{}</td>", text(class.label));
             for part in &parts {
-                let _ = write!(self.html, "<td class=\"number\">{}</td>", class.of(*part));
+                let _ = write!(self.page, "<td class=\"number\">{}</td>", class.of(*part));
             }
-            self.html.push_str("</tr>");
+            self.page.push("</tr>");
         }
-        self.html.push_str("</table></details>");
+        self.page.push("</table></details>");
     }
 
     fn unreadable(&mut self, report: &Report<'_>) {
         if report.unreadable.is_empty() {
             return;
         }
-        self.html
-            .push_str("<h2 id=\"unreadable\">Unreadable</h2><dl class=\"files\">");
+        self.page
+            .push("<h2 id=\"unreadable\">Unreadable</h2><dl class=\"files\">");
         for file in report.unreadable.iter().take(MOST) {
-            let (image, reason) = (self.path(&file.image), text(&file.reason));
-            let _ = write!(self.html, "<dt>{image}</dt><dd>{reason}</dd>");
+            let (image, reason) = (path(&file.image, self.data), text(&file.reason));
+            let _ = write!(self.page, "<dt>{image}</dt><dd>{reason}</dd>");
         }
-        self.html.push_str("</dl>");
+        self.page.push("</dl>");
         self.more(report.unreadable.len());
     }
 
@@ -156,30 +133,30 @@ impl Page<'_> {
         }
         let (first, rest) = kind.split_at(1);
         let _ = write!(
-            self.html,
+            self.page,
             "<h2 id=\"{}\">{}{rest}</h2>",
             anchor(kind),
             first.to_uppercase()
         );
         if !about.is_empty() {
-            let _ = write!(self.html, "<p>{about}</p>");
+            let _ = write!(self.page, "<p>{about}</p>");
         }
         let mut remaining = MOST;
         for (heading, images) in groups {
             if remaining == 0 {
                 break;
             }
-            self.html.push_str("<section>");
+            self.page.push("<section>");
             if !heading.is_empty() {
                 let (first, rest) = heading.split_at(1);
-                let _ = write!(self.html, "<h3>{}{}</h3>", first.to_uppercase(), text(rest));
+                let _ = write!(self.page, "<h3>{}{}</h3>", first.to_uppercase(), text(rest));
             }
-            self.html.push_str("<div class=\"images\">");
+            self.page.push("<div class=\"images\">");
             for (image, caption) in images.iter().take(remaining) {
                 self.figure(image, caption)?;
             }
             remaining -= images.len().min(remaining);
-            self.html.push_str("</div></section>");
+            self.page.push("</div></section>");
         }
         self.more(total);
         Ok(())
@@ -189,7 +166,7 @@ impl Page<'_> {
     fn more(&mut self, total: usize) {
         if total > MOST {
             let _ = write!(
-                self.html,
+                self.page,
                 "<p>The first {MOST} of {total} images; --format json lists all.</p>"
             );
         }
@@ -197,32 +174,18 @@ impl Page<'_> {
 
     fn figure(&mut self, image: &Labelled<'_>, caption: &str) -> anyhow::Result<()> {
         let decoded = self.images[image.index].decode();
-        let decoded = decoded.map_err(|error| anyhow::anyhow!(error));
-        let png = decoded
-            .and_then(|image| Ok(thumbnail_png(&image, SIDE)?))
-            .with_context(|| format!("{}: cannot make a thumbnail", image.image))?;
+        let decoded = decoded.map_err(|error| anyhow!(error).context(image.image.clone()))?;
         let caption = match caption {
             "" => String::new(),
-            caption => format!("<br>{}", text(caption)),
+            caption => format!("<br>{caption}"),
         };
-        let _ = write!(
-            self.html,
-            "<figure><img alt=\"\" src=\"data:image/png;base64,{}\"><figcaption><strong>{}</strong>, {}{caption}<br>\
-             <span>{}</span></figcaption></figure>",
-            base64::engine::general_purpose::STANDARD.encode(png),
+        let caption = format!(
+            "<strong>{}</strong>, {}{caption}<br><span>{}</span>",
             text(image.label),
             word(image.part),
-            self.path(&image.image),
+            path(&image.image, self.data)
         );
-        Ok(())
-    }
-
-    /// Returns the name of an image for HTML, without the path of the data set. It may be broken after each folder.
-    fn path(&self, name: &str) -> String {
-        let below = name.strip_prefix(self.data);
-        let below = below.map(|name| name.trim_start_matches('/'));
-        let name = below.filter(|name| !name.is_empty()).unwrap_or(name);
-        text(name).replace('/', "/<wbr>")
+        self.page.thumbnail(&decoded, &image.image, &caption)
     }
 }
 
@@ -242,33 +205,4 @@ fn id(report: &Report<'_>, kind: &str) -> Option<String> {
 
 fn anchor(kind: &str) -> String {
     kind.replace(' ', "-")
-}
-
-/// Escapes text for HTML. Control characters and characters that reverse the text after them become visible.
-fn text(value: &str) -> String {
-    let mut escaped = String::with_capacity(value.len());
-    for c in escape::line(value).chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::text;
-
-    #[test]
-    fn names_cannot_become_markup() {
-        assert_eq!(
-            text("<img src=x onerror='a&b'>\"\n\u{202e}"),
-            "&lt;img src=x onerror=&#39;a&amp;b&#39;&gt;&quot;\\n\\u{202e}"
-        );
-    }
 }

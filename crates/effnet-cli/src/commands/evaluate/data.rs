@@ -24,7 +24,7 @@ pub(super) fn describe(data: &Path, Evaluation { images, reading }: &Evaluation,
 }
 
 /// An image of a data set.
-pub(super) struct Labelled {
+pub(crate) struct Labelled {
     dataset: Arc<dyn Dataset>,
     index: usize,
     /// Warnings from decoding the image.
@@ -33,7 +33,7 @@ pub(super) struct Labelled {
 
 impl Labelled {
     /// Returns all images of a data set.
-    pub(super) fn all(dataset: Arc<dyn Dataset>) -> impl ExactSizeIterator<Item = Self> + Send {
+    pub(crate) fn all(dataset: Arc<dyn Dataset>) -> impl ExactSizeIterator<Item = Self> + Send {
         (0..dataset.len()).map(move |index| Self {
             dataset: Arc::clone(&dataset),
             index,
@@ -41,7 +41,7 @@ impl Labelled {
         })
     }
 
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.dataset.name(self.index)
     }
 
@@ -50,12 +50,17 @@ impl Labelled {
     }
 
     /// Writes the targets of the image to `row`; see [`Dataset::values`].
-    pub(super) fn values(&self, row: &mut [f32]) {
+    pub(crate) fn values(&self, row: &mut [f32]) {
         self.dataset.values(self.index, row);
     }
 
+    /// Returns the index of the image in the data set.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
     /// Returns the class as an index into the classes of the data set.
-    pub(super) fn label(&self) -> usize {
+    pub(crate) fn label(&self) -> usize {
         self.dataset.label(self.index)
     }
 }

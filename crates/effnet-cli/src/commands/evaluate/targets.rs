@@ -76,7 +76,7 @@ pub(super) fn run(evaluated: &Evaluated<'_>, network: Network) -> anyhow::Result
 }
 
 /// Returns the output of the network for each label or value of the data.
-fn columns(dataset: &dyn Dataset, labels: &Labels) -> anyhow::Result<Vec<usize>> {
+pub(crate) fn columns(dataset: &dyn Dataset, labels: &Labels) -> anyhow::Result<Vec<usize>> {
     let names = dataset.classes();
     if dataset.task() == Task::MultiLabel {
         return Ok(match_classes(names, labels)?);

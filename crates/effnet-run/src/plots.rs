@@ -4,11 +4,11 @@
 use effnet_data::metrics::MultiLabelMetrics;
 use effnet_data::{Curve, Panel};
 
-use super::targets::short;
+use crate::short;
 
 /// Returns the precision-recall curves, and the ROC curves: of all labels together, and of the label with the lowest
 /// average precision.
-pub(super) fn ranking_panels(metrics: &MultiLabelMetrics, names: &[String]) -> [Panel; 2] {
+pub fn ranking_panels(metrics: &MultiLabelMetrics, names: &[String]) -> [Panel; 2] {
     let precisions = metrics.average_precisions().into_iter().enumerate();
     let worst = precisions.filter_map(|(label, precision)| Some((label, precision?)));
     let worst = worst.min_by(|left, right| left.1.total_cmp(&right.1));
@@ -40,11 +40,7 @@ pub(super) fn ranking_panels(metrics: &MultiLabelMetrics, names: &[String]) -> [
 }
 
 /// Returns a scatter plot of each value, predicted over true; `pairs` are standardised, image by image.
-pub(super) fn scatter_panels(
-    pairs: &[[f32; 2]],
-    names: &[String],
-    scale: Option<&[Vec<f64>; 2]>,
-) -> Vec<Panel> {
+pub fn scatter_panels(pairs: &[[f32; 2]], names: &[String], scale: Option<&[Vec<f64>; 2]>) -> Vec<Panel> {
     /// Maximum number of values to draw.
     const MOST: usize = 6;
     let columns = names.len().max(1);
