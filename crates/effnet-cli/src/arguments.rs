@@ -17,6 +17,7 @@ mod features;
 mod images;
 mod numbers;
 mod report;
+mod runs;
 mod serve;
 mod short_help;
 mod similar;
@@ -40,6 +41,7 @@ pub use features::{FeaturesArguments, FeaturesFormat};
 pub use images::{ClassifyArguments, Format, InputArguments, SortingArguments};
 pub use numbers::Triple;
 pub use report::ReportArguments;
+pub use runs::RunsArguments;
 pub use serve::ServeArguments;
 pub use similar::{SimilarArguments, SimilarFormat};
 pub use training::TrainingArguments;
@@ -111,6 +113,9 @@ pub enum Command {
     /// Write web pages about a training run: curves, mistakes, calibration
     #[command(after_help = examples::REPORT)]
     Report(Box<ReportArguments>),
+    /// Compare training runs
+    #[command(after_help = examples::RUNS)]
+    Runs(RunsArguments),
     /// Find wrong labels, duplicates and damaged files in a data set
     #[command(after_help = examples::CHECK)]
     Check(Box<CheckArguments>),

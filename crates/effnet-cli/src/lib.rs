@@ -101,6 +101,7 @@ fn run(
         ),
         Command::Evaluate(arguments) => commands::evaluate::run(arguments, torch, printer),
         Command::Report(arguments) => commands::report::run(arguments, torch, printer),
+        Command::Runs(arguments) => commands::runs::run(arguments),
         Command::Check(arguments) => commands::check::run(arguments, torch, printer),
         Command::Features(arguments) => commands::features::run(arguments, torch, printer),
         Command::Similar(arguments) => commands::similar::run(arguments, torch, printer),

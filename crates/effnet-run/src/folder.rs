@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fs4::{FileExt, TryLockError};
 use serde::Serialize;
@@ -18,6 +19,10 @@ use crate::RunError;
 
 /// The settings; a folder with this file contains a run.
 const CONFIG: &str = "config.json";
+/// The file that is locked while a process trains in the folder.
+const LOCK: &str = ".lock";
+/// How often a lock that is held is tried again.
+const TRIES: u32 = 5;
 
 /// A run folder, locked against other processes for as long as this exists.
 #[derive(Debug)]
@@ -69,9 +74,18 @@ impl RunFolder {
     }
 
     fn lock(path: PathBuf) -> Result<Self, RunError> {
-        let name = path.join(".lock");
+        let name = path.join(LOCK);
         let lock = File::create(&name).map_err(RunError::io(&name, "created"))?;
-        match FileExt::try_lock(&lock) {
+        let mut locked = FileExt::try_lock(&lock);
+        for _ in 0..TRIES {
+            if !matches!(locked, Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            // `is_in_use` of another process holds it for a moment.
+            std::thread::sleep(Duration::from_millis(20));
+            locked = FileExt::try_lock(&lock);
+        }
+        match locked {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(RunError::Locked { path }),
             // The file system has no locks: proceed without one.
@@ -80,6 +94,14 @@ impl RunFolder {
             }
             Err(TryLockError::Error(error)) => Err(RunError::io(&name, "locked")(error)),
         }
+    }
+
+    /// Returns whether a process trains in this folder. Nothing is written.
+    pub fn is_in_use(path: &Path) -> bool {
+        let Ok(lock) = File::open(path.join(LOCK)) else {
+            return false;
+        };
+        matches!(FileExt::try_lock_shared(&lock), Err(TryLockError::WouldBlock))
     }
 
     /// The folder.

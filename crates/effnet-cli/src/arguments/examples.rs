@@ -50,6 +50,13 @@ Examples:
   # Compute on the CPU
   effnet report my-run --device cpu";
 
+pub(super) const RUNS: &str = "\
+Examples:
+  # Compare the runs below runs/, the best first
+  effnet runs
+  # Compare some runs in a spreadsheet
+  effnet runs my-run my-run-2 --format csv > runs.csv";
+
 pub(super) const CHECK: &str = "\
 Examples:
   # Look for wrong labels, duplicates and damaged files before training

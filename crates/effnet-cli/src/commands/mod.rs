@@ -17,6 +17,7 @@ pub(crate) mod inspect;
 pub(crate) mod man;
 pub(crate) mod models;
 pub(crate) mod report;
+pub(crate) mod runs;
 pub(crate) mod serve;
 pub(crate) mod similar;
 pub(crate) mod train;
