@@ -110,7 +110,7 @@ pub enum Command {
     /// Measure accuracy, loss and calibration on labelled images
     #[command(after_help = examples::EVALUATE)]
     Evaluate(Box<EvaluateArguments>),
-    /// Write web pages about a training run: curves, mistakes, calibration
+    /// Write web pages that explain a training run
     #[command(after_help = examples::REPORT)]
     Report(Box<ReportArguments>),
     /// Compare training runs
@@ -122,7 +122,7 @@ pub enum Command {
     /// Extract feature vectors (embeddings) from images
     #[command(after_help = examples::FEATURES)]
     Features(Box<FeaturesArguments>),
-    /// Show which parts of an image support a class (Grad-CAM, occlusion)
+    /// Show which parts of an image support a class (Grad-CAM)
     #[command(after_help = examples::EXPLAIN)]
     Explain(Box<ExplainArguments>),
     /// Find the images that are most similar to an image

@@ -173,7 +173,8 @@ mod tests {
 
     /// The values of a colour of the style: in a light window, then in a dark one.
     fn colors(name: &str) -> Vec<[u8; 3]> {
-        let values = STYLE.split(&format!("--{name}: #")).skip(1);
+        let start = format!("--{name}: #");
+        let values = STYLE.split(&start).skip(1);
         let byte = |value: &str, at: usize| u8::from_str_radix(&value[at..at + 2], 16).unwrap();
         values.map(|value| [0, 2, 4].map(|at| byte(value, at))).collect()
     }

@@ -6,8 +6,7 @@
 pub(super) const EFFNET: &str = "\
 Examples:
   effnet classify photo.jpg --model b3
-  effnet finetune my-photos --output my-run
-  effnet convert model.pth model.safetensors";
+  effnet finetune my-photos --output my-run";
 
 pub(super) const CLASSIFY: &str = "\
 Examples:

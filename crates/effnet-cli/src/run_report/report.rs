@@ -240,10 +240,8 @@ fn matrix(page: &mut Page, confusion: &ConfusionMatrix, names: &[String]) {
             }
             let share = images as f64 / support[actual].max(1) as f64;
             let class = if actual == predicted { "right" } else { "wrong" };
-            let _ = write!(
-                page,
-                "<td class=\"{class}\" style=\"--share:{share:.3}\">{images}</td>"
-            );
+            let tenths = (10.0 * share).round();
+            let _ = write!(page, "<td class=\"{class} p{tenths}\">{images}</td>");
         }
         page.push("</tr>");
     }
