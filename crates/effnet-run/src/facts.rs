@@ -148,9 +148,10 @@ impl RunFacts {
     /// [`RunError::Io`], [`RunError::Json`].
     pub fn read(folder: &Path) -> Result<Option<Self>, RunError> {
         let path = folder.join(RUN);
-        match path.exists() {
-            true => crate::folder::read_json(&path).map(Some),
-            false => Ok(None),
+        if path.exists() {
+            crate::folder::read_json(&path).map(Some)
+        } else {
+            Ok(None)
         }
     }
 

@@ -70,7 +70,11 @@ fn training_losses(epochs: &[EpochRecord], steps: &[StepRecord]) -> Vec<(f64, f6
     let mut points = Vec::with_capacity(epochs.len() + steps.len());
     for epoch in by_epoch(epochs, steps) {
         let end = (epoch.last, epoch.record.train_loss);
-        let means = epoch.steps.iter().map(|step| (step.step, step.loss)).chain([end]);
+        let means = epoch
+            .records
+            .iter()
+            .map(|step| (step.step, step.loss))
+            .chain([end]);
         let mut before = (epoch.first, 0.0);
         for (step, mean) in means {
             let since_start = |step: u64| (step - epoch.first) as f64;
@@ -99,7 +103,7 @@ fn averaged(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 fn rates(epochs: &[EpochRecord], steps: &[StepRecord]) -> Vec<(f64, f64)> {
     let mut points = Vec::with_capacity(epochs.len() + steps.len());
     for epoch in by_epoch(epochs, steps) {
-        points.extend(epoch.steps.iter().map(|step| (epoch.place(step.step), step.lr)));
+        points.extend(epoch.records.iter().map(|step| (epoch.place(step.step), step.lr)));
         points.push((epoch.record.epoch as f64, epoch.record.lr));
     }
     points
@@ -111,7 +115,7 @@ struct Steps<'a> {
     /// The number of steps before the epoch, and after it.
     first: u64,
     last: u64,
-    steps: &'a [StepRecord],
+    records: &'a [StepRecord],
 }
 
 impl Steps<'_> {
@@ -133,7 +137,7 @@ fn by_epoch<'a>(epochs: &'a [EpochRecord], steps: &'a [StepRecord]) -> Vec<Steps
             record,
             first,
             last,
-            steps: &steps[begin..end.max(begin)],
+            records: &steps[begin..end.max(begin)],
         };
         first = last;
         epoch

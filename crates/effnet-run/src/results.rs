@@ -1,6 +1,6 @@
 //! `results.csv`: a row per epoch, for spreadsheets and data frames.
 //!
-//! The file is written anew after each epoch, from the records of the log, so that a run which was killed and resumed has
+//! The whole file is written after each epoch, from the records of the log, so that a run which was killed and resumed has
 //! neither missing nor repeated rows.
 
 use std::fmt::Write as _;

@@ -58,7 +58,7 @@ pub(crate) fn figure(panel: &Panel, x_name: &str) -> String {
     html
 }
 
-fn series<'a>((index, curve): (usize, &'a effnet_data::Curve)) -> Series<'a> {
+fn series((index, curve): (usize, &effnet_data::Curve)) -> Series<'_> {
     let finite = |point: &&(f64, f64)| point.0.is_finite() && point.1.is_finite();
     Series {
         name: &curve.name,

@@ -23,9 +23,10 @@ pub(super) fn render(run: &Run<'_>, measured: &Measured) -> anyhow::Result<Strin
 /// Says in HTML what the mistakes are.
 pub(super) fn about(measured: &Measured) -> String {
     let (all, shown) = (measured.mistakes.count, measured.mistakes.worst().len());
-    let of = match all > shown {
-        true => format!("The {shown} worst are shown. "),
-        false => String::new(),
+    let of = if all > shown {
+        format!("The {shown} worst are shown. ")
+    } else {
+        String::new()
     };
     match measured.quality {
         Quality::Classes(_) => format!(

@@ -25,7 +25,7 @@ const MOST_LABELS: usize = 4;
 /// The metrics of a task.
 pub(super) enum Quality {
     Classes(Box<Metrics>),
-    Labels(MultiLabelMetrics, Calibration),
+    Labels(MultiLabelMetrics, Box<Calibration>),
     /// Also the predicted and the true values, image by image.
     Values(RegressionMetrics, Vec<[f32; 2]>),
 }
@@ -59,7 +59,7 @@ impl Measured {
             dataset: Arc::clone(dataset),
             quality: match labels.task() {
                 Task::Classify => Quality::Classes(Box::new(Metrics::new(outputs))),
-                Task::MultiLabel => Quality::Labels(MultiLabelMetrics::new(outputs), Calibration::default()),
+                Task::MultiLabel => Quality::Labels(MultiLabelMetrics::new(outputs), Box::default()),
                 Task::Regression => Quality::Values(RegressionMetrics::new(outputs), Vec::new()),
             },
             mistakes: Mistakes::default(),
@@ -91,14 +91,12 @@ impl Measured {
             let finite = result
                 .ok()
                 .filter(|outputs| check_finite(outputs, "class").is_ok());
-            match finite {
-                Some(outputs) => self.add(&input, &outputs).with_context(|| input.name()),
-                // Validation has already said why.
-                None => {
-                    self.failed += 1;
-                    Ok(())
-                }
+            if let Some(outputs) = finite {
+                return self.add(&input, &outputs).with_context(|| input.name());
             }
+            // Validation has already said why.
+            self.failed += 1;
+            Ok(())
         })?;
         self.mistakes = self.mistakes.into_sorted();
         Ok((!interrupt.is_set()).then_some(self))

@@ -17,7 +17,7 @@ use crate::printer::counted;
 
 /// The number of mistakes in the report; `mistakes.html` has more.
 const MISTAKES_SHOWN: usize = 24;
-/// The largest number of classes whose confusion matrix is a table; of more, it is a picture.
+/// The largest number of classes whose confusion matrix is a table; of more, it is an image.
 const MOST_IN_MATRIX: usize = 20;
 /// The number of pairs of classes that are listed.
 const PAIRS: usize = 20;

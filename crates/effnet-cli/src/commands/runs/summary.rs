@@ -88,9 +88,10 @@ impl Summary {
         };
         if let Err(error) = summary.fill(folder) {
             // The settings are written last when a run starts.
-            summary.status = match RunFolder::is_in_use(folder) {
-                true => Status::Running,
-                false => Status::Broken,
+            summary.status = if RunFolder::is_in_use(folder) {
+                Status::Running
+            } else {
+                Status::Broken
             };
             let folder = format!("{}/", folder.display());
             summary.error = Some(format!("{error:#}").replace(&folder, ""));
