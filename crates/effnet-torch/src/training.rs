@@ -141,7 +141,7 @@ fn train(command: &str, builder: SessionBuilder<'_>, start: StartMode) -> anyhow
         Built::Ended(ended) => return report_ended(command, &ended, printer),
     };
     let ending = session.run()?;
-    let run = session.watcher.recorder.as_ref().map(|recorder| recorder.path());
+    let run = session.watcher.recorder.as_ref().map(recorder::Recorder::path);
     if let (Some(run), true) = (run, session.settings.report && ending != Ending::Interrupted) {
         let interrupt = &session.watcher.interrupt;
         // The training is done and saved, whatever becomes of the pages about it.
