@@ -4,9 +4,8 @@
 //! below 80 columns, so that clap does not wrap them.
 
 pub(super) const EFFNET: &str = "\
-Examples:
-  effnet classify photo.jpg --model b3
-  effnet finetune my-photos --output my-run";
+Example:
+  effnet classify photo.jpg --model b3";
 
 pub(super) const CLASSIFY: &str = "\
 Examples:
