@@ -251,7 +251,9 @@ fn predictions_tell_truth_and_guess_of_each_image() {
     assert_eq!(done.code, Some(1), "{}", done.stderr);
     let text = std::fs::read_to_string(at("p.csv")).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[0], "input,label,prediction,probability,error");
+    // Programs that were written for the first five columns find them where they were.
+    let first = "input,label,prediction,probability,error,";
+    assert!(lines[0].starts_with(first), "{text}");
     assert!(lines[1].starts_with("data/dog/x.png,dog,ship,0.9"), "{text}");
     assert!(lines[2].starts_with("data/ship/x.png,ship,ship,0.9"), "{text}");
     assert!(
