@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(found.iter().filter(|line| line.contains("train loss")).count(), 3);
         assert_eq!(found.len(), 53);
         assert_eq!(found[0], "epoch  train loss      lr  images/s  time left");
-        assert_eq!(found[1], " 1/50     12.3457  2.0e-3     12345     1h 1m");
+        assert_eq!(found[1], " 1/50     12.3457  2.0e-3     12345      1h 1m");
         assert!(found[52].ends_with("         -"), "{}", found[52]);
     }
 
