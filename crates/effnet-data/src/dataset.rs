@@ -59,6 +59,13 @@ pub trait Dataset: Send + Sync {
         row.fill(0.0);
         row[self.label(index)] = 1.0;
     }
+
+    /// The number of the group of an image, such as a patient, if images are grouped: a split keeps the images of a
+    /// group together. By default, none.
+    fn group(&self, index: usize) -> Option<usize> {
+        let _ = index;
+        None
+    }
 }
 
 impl<D: Dataset + ?Sized> Dataset for Arc<D> {
@@ -96,6 +103,10 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
 
     fn values(&self, index: usize, row: &mut [f32]) {
         (**self).values(index, row);
+    }
+
+    fn group(&self, index: usize) -> Option<usize> {
+        (**self).group(index)
     }
 }
 
@@ -173,5 +184,9 @@ impl<D: Dataset> Dataset for Subset<D> {
 
     fn values(&self, index: usize, row: &mut [f32]) {
         self.dataset.values(self.indices[index], row);
+    }
+
+    fn group(&self, index: usize) -> Option<usize> {
+        self.dataset.group(self.indices[index])
     }
 }

@@ -142,6 +142,26 @@ pub enum DataError {
         found: NameList,
     },
 
+    /// Data whose images cannot be grouped by the column that the caller named.
+    #[error("{}: expected a table with a column {column:?} and without a split of its own, found {found}", path.display())]
+    GroupColumn {
+        /// The data set.
+        path: PathBuf,
+        /// The name of the column.
+        column: String,
+        /// What was found.
+        found: String,
+    },
+
+    /// Images that cannot be split into training and validation images as asked for.
+    #[error("expected {expected}, found {found}")]
+    HoldOut {
+        /// What is possible.
+        expected: String,
+        /// What was asked for, or what the images are like.
+        found: String,
+    },
+
     /// A table without the numbers that a network predicts.
     #[error("{}: expected the columns {expected}, found {found}; rename or add them", path.display())]
     Outputs {

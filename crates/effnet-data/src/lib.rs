@@ -55,7 +55,7 @@ pub use random::{Purpose, SampleRng, stream};
 pub use replace::{remove_temporaries, replace_file};
 #[cfg(feature = "plots")]
 pub use samples::{Sample, contact_sheet_png, samples_png};
-pub use split::{by_class, stratified_split, support};
+pub use split::{HoldOut, by_class, folds, split, stratified_split, support};
 pub use survey::{Unreadable, survey};
 pub use table::CsvDataset;
 pub use transform::Transform;

@@ -4,20 +4,16 @@
 //! the detection, so that a path that can be trained on can also be evaluated. They differ in which part they
 //! use and whose class list determines the labels.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod source;
+
+use std::path::Path;
 use std::sync::Arc;
 
 use effnet_architecture::Task;
 
-#[cfg(feature = "archives")]
-use super::Archive;
-use super::folder::{Disk, table_in};
-use super::layout::Layout;
 use super::notice::{Notice, Reading};
-use super::role::Role;
-use super::table::Table;
-use super::{DataError, Dataset, ImageFolder, stratified_split};
+use super::{DataError, Dataset, HoldOut, Subset, split, stratified_split};
+use source::{Part, Parts, Source};
 
 /// Training and validation data.
 #[derive(Clone)]
@@ -57,8 +53,25 @@ impl Splits {
     /// # Errors
     /// Same as [`Splits::open`], and [`DataError::Task`] for class folders and another task.
     pub fn open_for(path: impl AsRef<Path>, task: Option<Task>) -> Result<Self, DataError> {
+        Self::open_grouped(path, task, None)
+    }
+
+    /// Like [`Splits::open_for`], for a table whose images are grouped by the values of the column `group`, if there is
+    /// one: [`Splits::hold_out`] keeps the images of a group together.
+    ///
+    /// # Errors
+    /// Same as [`Splits::open_for`], and [`DataError::GroupColumn`] if there is no such column, or if the data are
+    /// already split.
+    pub fn open_grouped(
+        path: impl AsRef<Path>,
+        task: Option<Task>,
+        group: Option<&str>,
+    ) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let source = Source::open(path, task)?;
+        let source = Source::open(path, task, group)?;
+        if let Some(column) = group {
+            source.check_grouped(path, column)?;
+        }
         let Parts { train, val, test } = source.parts();
         let parts = Parts {
             train,
@@ -75,7 +88,7 @@ impl Splits {
     /// Same as [`Splits::open`].
     pub fn open_all(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let source = Source::open(path, Some(Task::Classify))?;
+        let source = Source::open(path, Some(Task::Classify), None)?;
         let mut splits = Self::of(&source, source.parts(), path)?;
         let notices = &mut splits.reading.notices;
         notices.retain(|notice| !matches!(notice, Notice::UnusedTest { .. }));
@@ -127,7 +140,21 @@ impl Splits {
         if self.val.is_some() {
             return self;
         }
-        let (train, val) = stratified_split(self.train, val_fraction, seed);
+        let (train, val) = stratified_split(Arc::clone(&self.train), val_fraction, seed);
+        self.split_into(train, val)
+    }
+
+    /// Holds out some of the images of `train` for validation, in place of any validation images that there are; see
+    /// [`split`].
+    ///
+    /// # Errors
+    /// [`DataError::HoldOut`].
+    pub fn hold_out(self, hold_out: HoldOut, seed: u64) -> Result<Self, DataError> {
+        let (train, val) = split(Arc::clone(&self.train), hold_out, seed)?;
+        Ok(self.split_into(train, val))
+    }
+
+    fn split_into(self, train: Subset<Arc<dyn Dataset>>, val: Subset<Arc<dyn Dataset>>) -> Self {
         Self {
             train: Arc::new(train),
             val: Some(Arc::new(val)),
@@ -181,17 +208,13 @@ impl Evaluation {
         task: Option<Task>,
     ) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let source = Source::open(path, task)?;
+        let source = Source::open(path, task, None)?;
         let Parts { train, val, test } = source.parts();
         let val = val.or(test);
-        let whole = || Part {
-            name: None,
-            place: Place::Folder(path.to_owned()),
-        };
         let (train, val) = if val.is_some() { (None, val) } else { (train, None) };
         let (images, class_notices) = match (&train, &val) {
             (Some(part), _) | (None, Some(part)) => source.dataset(part, classes)?,
-            (None, None) => source.dataset(&whole(), classes)?,
+            (None, None) => source.dataset(&Part::whole(path), classes)?,
         };
         Ok(Self {
             images,
@@ -225,261 +248,4 @@ pub fn open_evaluation(
     classes: Option<&[String]>,
 ) -> Result<Arc<dyn Dataset>, DataError> {
     Ok(Evaluation::open(path, classes)?.images)
-}
-
-/// The data set at a path.
-enum Source {
-    Folder {
-        top: PathBuf,
-        layout: Layout,
-        task: Task,
-        reason: Option<String>,
-    },
-    Table(Box<Table>),
-    #[cfg(feature = "archives")]
-    Archive(Archive),
-}
-
-/// The parts of a data set.
-struct Parts {
-    train: Option<Part>,
-    val: Option<Part>,
-    test: Option<Part>,
-}
-
-/// A part of a data set, or the whole data set.
-struct Part {
-    /// The name that users give it; `None` for the whole data set.
-    name: Option<String>,
-    place: Place,
-}
-
-enum Place {
-    /// The folder with the class folders, on disk or in an archive.
-    Folder(PathBuf),
-    /// The rows of a part, or all rows.
-    Rows(Option<Role>),
-}
-
-impl Part {
-    fn name(&self) -> String {
-        self.name.clone().unwrap_or_default()
-    }
-
-    /// Creates a part from the folder at `path`, named by its path below `top`.
-    fn folder(top: &Path, path: &Path) -> Self {
-        let below = path.strip_prefix(top).unwrap_or(path);
-        let is_top = below.as_os_str().is_empty();
-        Self {
-            name: (!is_top).then(|| format!("{}/", below.display())),
-            place: Place::Folder(path.to_owned()),
-        }
-    }
-}
-
-impl Source {
-    fn open(path: &Path, task: Option<Task>) -> Result<Self, DataError> {
-        let metadata = fs::metadata(path).map_err(|source| DataError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        if metadata.is_dir() {
-            return Self::folder(path, task);
-        }
-        let unknown = |found: String| DataError::UnknownKind {
-            path: path.to_owned(),
-            found,
-        };
-        // Opening a pipe would wait for a writer.
-        if !metadata.is_file() {
-            return Err(unknown("a pipe or a device".to_owned()));
-        }
-        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-        match extension.to_str() {
-            Some("csv" | "tsv" | "jsonl") => Ok(Self::Table(Box::new(Table::open(path, task)?))),
-            // This includes compressed archives, whose error says what to do.
-            #[cfg(feature = "archives")]
-            Some("tar" | "zip" | "tgz" | "txz" | "tbz2" | "gz" | "xz" | "bz2" | "zst") => {
-                let archive = Archive::open(path)?;
-                task.map_or(Ok(()), |task| only_classes(path, task))?;
-                Ok(Self::Archive(archive))
-            }
-            #[cfg(not(feature = "archives"))]
-            Some(extension @ ("tar" | "zip" | "tgz" | "txz" | "tbz2" | "gz" | "xz" | "bz2" | "zst")) => {
-                Err(unknown(format!(
-                    "a .{extension} archive, which this program was built without (feature `archives`)"
-                )))
-            }
-            Some(extension @ ("7z" | "rar")) => Err(unknown(format!(
-                "a .{extension} archive; unpack it first and pass the folder"
-            ))),
-            _ => Err(unknown(format!(
-                "a different kind of file (.{})",
-                extension.display()
-            ))),
-        }
-    }
-
-    /// Opens a folder. The tables in it, if any, decide on the task.
-    fn folder(path: &Path, task: Option<Task>) -> Result<Self, DataError> {
-        let layout = Layout::of(&Disk, path, path)?;
-        let of_training = layout.parts.as_ref().and_then(|parts| parts.train.as_ref());
-        let table = table_in(of_training.unwrap_or(&layout.root))?;
-        let (task, reason) = match (task, table) {
-            (Some(Task::Classify), _) | (None, None) => (Task::Classify, None),
-            (None, Some(table)) => {
-                let table = Table::open(&table, None)?;
-                (table.task(), table.reason().map(str::to_owned))
-            }
-            (Some(task), Some(_)) => (task, None),
-            (Some(task), None) => {
-                only_classes(path, task)?;
-                (task, None)
-            }
-        };
-        Ok(Self::Folder {
-            top: path.to_owned(),
-            layout,
-            task,
-            reason,
-        })
-    }
-
-    /// What the labels are for.
-    fn task(&self) -> Task {
-        match self {
-            Self::Folder { task, .. } => *task,
-            Self::Table(table) => table.task(),
-            #[cfg(feature = "archives")]
-            Self::Archive(_) => Task::Classify,
-        }
-    }
-
-    fn task_reason(&self) -> Option<String> {
-        match self {
-            Self::Folder { reason, .. } => reason.clone(),
-            Self::Table(table) => table.reason().map(str::to_owned),
-            #[cfg(feature = "archives")]
-            Self::Archive(_) => None,
-        }
-    }
-
-    fn parts(&self) -> Parts {
-        match self {
-            Self::Folder { top, layout, .. } => parts_of_folder(top, layout),
-            #[cfg(feature = "archives")]
-            Self::Archive(archive) => parts_of_folder(Path::new(""), archive.layout()),
-            Self::Table(table) if table.is_split() => {
-                let part = |role| {
-                    Some(Part {
-                        name: Some(table.part(role)?.to_owned()),
-                        place: Place::Rows(Some(role)),
-                    })
-                };
-                Parts {
-                    train: part(Role::Train),
-                    val: part(Role::Validation),
-                    test: part(Role::Test),
-                }
-            }
-            Self::Table(_) => Parts {
-                train: Some(Part {
-                    name: None,
-                    place: Place::Rows(None),
-                }),
-                val: None,
-                test: None,
-            },
-        }
-    }
-
-    /// Returns the images of a part, and what looks wrong about its class folders.
-    fn dataset(
-        &self,
-        part: &Part,
-        classes: Option<&[String]>,
-    ) -> Result<(Arc<dyn Dataset>, Vec<Notice>), DataError> {
-        Ok(match (self, &part.place) {
-            (Self::Table(table), Place::Rows(role)) => (Arc::new(table.dataset(*role, classes)?), Vec::new()),
-            (Self::Table(table), Place::Folder(_)) => (Arc::new(table.dataset(None, classes)?), Vec::new()),
-            #[cfg(feature = "archives")]
-            (Self::Archive(archive), Place::Folder(folder)) => {
-                let images = archive.images(folder, classes)?;
-                let notices = images.notices(folder);
-                (Arc::new(images), notices)
-            }
-            #[cfg(feature = "archives")]
-            (Self::Archive(archive), Place::Rows(_)) => {
-                (Arc::new(archive.dataset(None, classes)?), Vec::new())
-            }
-            (Self::Folder { top, task, .. }, place) => {
-                let folder = match place {
-                    Place::Folder(folder) => folder,
-                    Place::Rows(_) => top,
-                };
-                on_disk(folder, classes, *task)?
-            }
-        })
-    }
-
-    fn notices(&self) -> Vec<Notice> {
-        match self {
-            Self::Folder { layout, .. } => layout.notices.clone(),
-            #[cfg(feature = "archives")]
-            Self::Archive(archive) => archive.layout().notices.clone(),
-            Self::Table(table) => table.notices().to_vec(),
-        }
-    }
-}
-
-fn parts_of_folder(top: &Path, layout: &Layout) -> Parts {
-    match &layout.parts {
-        Some(parts) => {
-            let part = |path: &Option<PathBuf>| path.as_ref().map(|path| Part::folder(top, path));
-            Parts {
-                train: part(&parts.train),
-                val: part(&parts.val),
-                test: part(&parts.test),
-            }
-        }
-        None => Parts {
-            train: Some(Part::folder(top, &layout.root)),
-            val: None,
-            test: None,
-        },
-    }
-}
-
-/// Refuses folders of classes for a task that needs more than one class per image.
-fn only_classes(path: &Path, task: Task) -> Result<(), DataError> {
-    let expected = match task {
-        Task::Classify => return Ok(()),
-        Task::MultiLabel => "a CSV or JSON Lines file with the labels of each image",
-        Task::Regression => "a CSV or JSON Lines file with the numbers of each image",
-    };
-    Err(DataError::Task {
-        path: path.to_owned(),
-        task,
-        expected,
-        found: "class folders",
-    })
-}
-
-/// Opens the images in the class folders of `folder`, or in the table that comes with a folder of images.
-fn on_disk(
-    folder: &Path,
-    classes: Option<&[String]>,
-    task: Task,
-) -> Result<(Arc<dyn Dataset>, Vec<Notice>), DataError> {
-    if let Some(table) = table_in(folder)? {
-        let table = Table::open(&table, Some(task))?;
-        return Ok((Arc::new(table.dataset(None, classes)?), table.notices().to_vec()));
-    }
-    only_classes(folder, task)?;
-    let images = match classes {
-        Some(classes) => ImageFolder::with_classes(folder, classes)?,
-        None => ImageFolder::open(folder)?,
-    };
-    let notices = images.notices(folder);
-    Ok((Arc::new(images), notices))
 }

@@ -5,6 +5,7 @@
 
 mod columns;
 mod files;
+mod groups;
 mod listed;
 mod records;
 mod targets;
@@ -23,6 +24,7 @@ use super::role::Role;
 use super::{BoxError, DataError, Dataset};
 use columns::{Columns, Label, flag};
 use files::{Files, Found};
+use groups::Groups;
 use listed::Listed;
 use records::{LIST, Records, Row, SAMPLE};
 use targets::{ANY, Target, TargetList, parts, separator};
@@ -47,6 +49,8 @@ pub struct CsvDataset {
     classes: Vec<String>,
     files: Vec<(Arc<Path>, usize)>,
     targets: Targets,
+    /// The group of each image; empty if the images are not grouped.
+    groups: Vec<usize>,
 }
 
 /// What the images have other than one class each.
@@ -126,6 +130,10 @@ impl Dataset for CsvDataset {
             }
         }
     }
+
+    fn group(&self, index: usize) -> Option<usize> {
+        self.groups.get(index).copied()
+    }
 }
 
 /// Sorts the names by value, if all are integers and no two have the same value.
@@ -147,6 +155,8 @@ pub(crate) struct Table {
     listed: Listed,
     /// The images and their labels, for other tasks than classification.
     targets: TargetList,
+    /// The groups of the images, if a column names them.
+    groups: Option<Groups>,
     /// The names of the columns of labels or of numbers.
     names: Vec<String>,
     /// What the table calls each part: `split = train`.
@@ -160,6 +170,15 @@ pub(crate) struct Table {
 impl Table {
     /// Reads the table and finds its images. Without a `task`, the labels decide which it is.
     pub(crate) fn open(path: &Path, task: Option<Task>) -> Result<Self, DataError> {
+        Self::open_grouped(path, task, None)
+    }
+
+    /// Like [`Table::open`], with the images grouped by the column `group`, if there is one.
+    pub(crate) fn open_grouped(
+        path: &Path,
+        task: Option<Task>,
+        group: Option<&str>,
+    ) -> Result<Self, DataError> {
         let mut records = Records::open(path)?;
         let mut files = Files::around(path);
         let mut start = Vec::new();
@@ -169,7 +188,7 @@ impl Table {
             start.push(row);
         }
         let mut exists = |name: &str| !matches!(files.find(name), Found::Nothing);
-        let columns = Columns::of(path, records.names(), &start, &mut exists, task)?;
+        let columns = Columns::of(path, records.names(), &start, &mut exists, (task, group))?;
         let separator = match &columns.label {
             Label::Lists(columns) => {
                 let fields = start
@@ -183,6 +202,7 @@ impl Table {
             path: path.to_owned(),
             task: columns.task,
             reason: columns.reason.clone(),
+            groups: columns.group.clone().map(Groups::of_column),
             names: match &columns.label {
                 Label::OneHot(columns) | Label::Numbers(columns) => {
                     columns.iter().map(|(_, name)| name.clone()).collect()
@@ -263,11 +283,18 @@ impl Table {
         let rows = self.listed.rows(part);
         let files = rows.filter_map(|(image, name)| Some((Arc::clone(image), classes.label(name)?)));
         let files = files.collect();
-        Ok(CsvDataset {
-            classes: classes.into_names(),
+        Ok(self.images(classes.into_names(), files, Targets::Classes))
+    }
+
+    /// Returns images with the group of each.
+    fn images(&self, classes: Vec<String>, files: Vec<(Arc<Path>, usize)>, targets: Targets) -> CsvDataset {
+        let groups = self.groups.as_ref().map(|groups| groups.of(&files));
+        CsvDataset {
+            classes,
             files,
-            targets: Targets::Classes,
-        })
+            targets,
+            groups: groups.unwrap_or_default(),
+        }
     }
 
     /// Returns images with several labels each.
@@ -285,13 +312,9 @@ impl Table {
         let labels = self.targets.labels(part, |name| classes.label(name));
         let first = |labels: &[u32]| labels.first().map_or(0, |label| *label as usize);
         let files = self.targets.paths(part).zip(&labels);
-        Ok(CsvDataset {
-            files: files
-                .map(|(path, labels)| (Arc::clone(path), first(labels)))
-                .collect(),
-            classes: classes.into_names(),
-            targets: Targets::Labels(labels),
-        })
+        let files = files.map(|(path, labels)| (Arc::clone(path), first(labels)));
+        let files = files.collect();
+        Ok(self.images(classes.into_names(), files, Targets::Labels(labels)))
     }
 
     /// Returns images with numbers.
@@ -311,15 +334,9 @@ impl Table {
                 });
             }
         };
-        Ok(CsvDataset {
-            classes: known.to_vec(),
-            files: self
-                .targets
-                .paths(part)
-                .map(|path| (Arc::clone(path), 0))
-                .collect(),
-            targets: Targets::Values(self.targets.values(part, &order)),
-        })
+        let files = self.targets.paths(part).map(|path| (Arc::clone(path), 0));
+        let values = Targets::Values(self.targets.values(part, &order));
+        Ok(self.images(known.to_vec(), files.collect(), values))
     }
 
     /// Adds a row. If its image does not exist, returns the name of the image.
@@ -384,6 +401,10 @@ impl Table {
             }
         };
         let path: Arc<Path> = path.into();
+        if let Some(groups) = &mut self.groups {
+            let added = groups.add(Arc::clone(&path), row);
+            added.map_err(|found| self.wrong(found))?;
+        }
         let added = match listing {
             Listing::Class(label) => {
                 let is_added = self.listed.add(path, label, role);

@@ -153,6 +153,8 @@ pub(super) struct Columns {
     pub(super) task: Task,
     pub(super) reason: Option<String>,
     pub(super) part: Option<Part>,
+    /// The column that names the group of each image, with its name.
+    pub(super) group: Option<(usize, String)>,
     /// Whether the first row contains the names of the columns.
     pub(super) has_header: bool,
     /// The columns that are not used.
@@ -207,13 +209,13 @@ struct Sample<'a> {
 impl Columns {
     /// Decides by the first rows of the table `file`. Without a `task`, they decide that, too. `names` are the column names
     /// in a format that always has them; otherwise, the first row may be a header. `exists` says whether there is an image
-    /// with this name.
+    /// with this name. `group` is the name of the column by which images are grouped, if they are.
     pub(super) fn of(
         file: &Path,
         names: Option<&[String]>,
         rows: &[Row],
         exists: &mut dyn FnMut(&str) -> bool,
-        task: Option<Task>,
+        (task, group): (Option<Task>, Option<&str>),
     ) -> Result<Self, DataError> {
         let mut is_image =
             |field: &str| is_image_path(Path::new(field)) || (!field.is_empty() && exists(field));
@@ -233,8 +235,12 @@ impl Columns {
         };
         let path = sample.path(&mut is_image)?;
         let part = sample.part(path)?;
-        let rest = (0..width)
-            .filter(|column| *column != path && part.as_ref().is_none_or(|part| part.column != *column));
+        let group = group.map(|name| sample.group(name)).transpose()?;
+        let others = [
+            part.as_ref().map(|part| part.column),
+            group.as_ref().map(|group| group.0),
+        ];
+        let rest = (0..width).filter(|column| *column != path && !others.contains(&Some(*column)));
         let rest: Vec<usize> = rest.collect();
         let (task, reason) = match task {
             Some(task) => (task, None),
@@ -262,6 +268,7 @@ impl Columns {
             task,
             reason,
             part,
+            group,
             has_header,
             ignored,
         })
@@ -378,6 +385,29 @@ impl Sample<'_> {
         Ok(found
             .next()
             .map(|(column, rank)| part(column, Some((FLAG[rank].1, FLAG[rank].2)))))
+    }
+
+    /// Returns the column with this name, or with one that differs only in case, spaces and punctuation.
+    fn group(&self, name: &str) -> Result<(usize, String), DataError> {
+        let wrong = |found: String| DataError::GroupColumn {
+            path: self.file.to_owned(),
+            column: name.to_owned(),
+            found,
+        };
+        let Some(names) = &self.names else {
+            let found = "no names of columns; add a first line with them";
+            return Err(wrong(found.to_owned()));
+        };
+        let is_alike = |found: &String| plain(found) == plain(name) && !plain(name).is_empty();
+        let exact = names.iter().position(|found| found == name);
+        let column = exact.or_else(|| names.iter().position(is_alike));
+        match column {
+            Some(column) => Ok((column, self.name(column))),
+            None => {
+                let found: NameList = (0..self.width).map(|column| self.name(column)).collect();
+                Err(wrong(format!("the columns {found}; name one of them")))
+            }
+        }
     }
 
     fn label(&self, rest: &[usize]) -> Result<Label, DataError> {
