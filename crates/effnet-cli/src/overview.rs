@@ -4,7 +4,10 @@
 //! A folder can be interpreted in more than one way. The accuracy alone does not reveal that `Testing` was mistaken for
 //! a class, or that a column `split` was ignored.
 
-use effnet_data::{Dataset, Reading, support};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use effnet_data::{Dataset, HoldOut, Reading, Splits, support};
 
 use crate::printer::{Printer, counted};
 
@@ -23,8 +26,8 @@ pub struct Overview<'a> {
     pub train: &'a dyn Dataset,
     /// The validation images.
     pub val: Option<&'a dyn Dataset>,
-    /// The fraction of each class that was held out for validation; `None` if the data set is already split.
-    pub held_out: Option<f64>,
+    /// What was held out for validation, such as `20 % of each class`; `None` if the data set is already split.
+    pub held_out: Option<&'a str>,
 }
 
 impl Overview<'_> {
@@ -38,13 +41,7 @@ impl Overview<'_> {
         let val = match (self.val, self.held_out) {
             (None, _) => "none".to_owned(),
             (Some(val), None) => of(&self.reading.val, val.len()),
-            (Some(val), Some(fraction)) => {
-                let percent = (1000.0 * fraction).round() / 10.0;
-                format!(
-                    "{} ({percent} % of each class, held out)",
-                    counted(val.len(), "image")
-                )
-            }
+            (Some(val), Some(what)) => format!("{} ({what}, held out)", counted(val.len(), "image")),
         };
         format!(
             "training: {}, validation: {val}, {}",
@@ -97,6 +94,28 @@ impl Overview<'_> {
 
 fn extremes(sizes: &[usize]) -> Option<(usize, usize)> {
     Some((*sizes.iter().min()?, *sizes.iter().max()?))
+}
+
+/// Returns what is held out for validation: `20 % of each class`, `fold 2 of 5`, each possibly with the groups.
+pub fn describe_hold_out(hold_out: HoldOut, splits: &Splits) -> String {
+    let groups = |images: &Arc<dyn Dataset>| {
+        let groups = (0..images.len()).map(|index| images.group(index));
+        groups.collect::<Option<BTreeSet<usize>>>()
+    };
+    let train = groups(&splits.train);
+    let val = splits.val.as_ref().and_then(groups);
+    let groups = train
+        .zip(val)
+        .map(|(train, val)| format!("{} of {}", val.len(), counted(train.len() + val.len(), "group")));
+    match (hold_out, groups) {
+        (HoldOut::Fraction(fraction), None) => {
+            let percent = (1000.0 * fraction).round() / 10.0;
+            format!("{percent} % of each class")
+        }
+        (HoldOut::Fraction(_), Some(groups)) => groups,
+        (HoldOut::Fold { fold, folds }, None) => format!("fold {fold} of {folds}"),
+        (HoldOut::Fold { fold, folds }, Some(groups)) => format!("fold {fold} of {folds}, {groups}"),
+    }
 }
 
 /// Prints which parts of a data set were not used, and what looks like a mistake.
@@ -179,7 +198,7 @@ mod tests {
         );
         assert_eq!(overview.classes(), "classes: c0 120/30, c1 1/1");
         let whole = Reading::default();
-        (overview.reading, overview.held_out) = (&whole, Some(0.2));
+        (overview.reading, overview.held_out) = (&whole, Some("20 % of each class"));
         assert_eq!(
             overview.parts(),
             "training: 121 images, validation: 31 images (20 % of each class, held out), 2 classes"

@@ -4,6 +4,7 @@
 //! settings (`--print-config`), and the images that a run held out for validation (`effnet evaluate`).
 
 pub mod file;
+mod held_out;
 pub mod recipe;
 pub mod recorded_split;
 pub mod resolve;

@@ -13,6 +13,7 @@ mod printed;
 mod resume;
 mod run_folder;
 mod tasks;
+mod validation;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use effnet_data::{Dataset, Splits, Subset};
+use effnet_data::{DataError, Dataset, Splits, Subset};
 use serde::{Deserialize, Serialize};
 
 use super::settings::Settings;
@@ -63,7 +63,7 @@ pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Op
     let Ok(settings) = settings_of_run(run) else {
         return Ok(None);
     };
-    if settings.val_split == 0.0 {
+    if settings.hold_out().is_none() {
         return Ok(None);
     }
     // If the data cannot be opened, that is the only error to report.
@@ -86,7 +86,7 @@ pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Op
             return Ok(None);
         }
     }
-    let splits = Splits::open_for(data, Some(settings.task.task().unwrap_or_default()))?;
+    let splits = open(&settings, data)?;
     let split = std::fs::read_to_string(run.join(SPLIT_FILE)).map_err(anyhow::Error::from);
     let split = split.and_then(|text| Ok(serde_json::from_str::<RecordedSplit>(&text)?));
     if let Some(val) = &splits.val {
@@ -117,6 +117,12 @@ pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Op
     Ok(Some(Arc::new(Subset::new(images, indices))))
 }
 
+/// Opens `data` as the run did.
+fn open(settings: &Settings, data: &Path) -> Result<Splits, DataError> {
+    let task = settings.task.task().unwrap_or_default();
+    Splits::open_grouped(data, Some(task), settings.grouping())
+}
+
 /// Warns if the images that the run held out are found by name in `data`, which is not what the run was trained on but may
 /// be a copy of it. It may also be a test set whose files are numbered alike, so no image is left out.
 fn warn_of_copy(run: &Path, settings: &Settings, data: &Path, printer: &Printer) {
@@ -124,9 +130,8 @@ fn warn_of_copy(run: &Path, settings: &Settings, data: &Path, printer: &Printer)
     let Ok(split) = serde_json::from_str::<RecordedSplit>(&split) else {
         return;
     };
-    let task = Some(settings.task.task().unwrap_or_default());
     // If the data cannot be opened, that is the only error to report.
-    let Ok(splits) = Splits::open_for(data, task) else {
+    let Ok(splits) = open(settings, data) else {
         return;
     };
     let names = &split.validation;

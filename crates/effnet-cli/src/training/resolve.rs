@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::file;
+use super::held_out;
 use super::settings::{PartialSettings, Settings};
 use super::values::Recipe;
 use crate::printer::Printer;
@@ -23,7 +24,7 @@ pub fn resolve(
     printer: &Printer,
 ) -> anyhow::Result<Settings> {
     let file = config.map(file::open).transpose()?.unwrap_or_default();
-    let user = flags.or(file);
+    let user = held_out::combine(flags, file);
     let recipe = user.recipe.unwrap_or(Recipe::None);
     let preset = recipe.settings()?;
     let settings = user.or(preset.clone()).or_defaults(defaults);

@@ -101,6 +101,19 @@ settings! {
     /// Fraction of each class to hold out for validation if there is no val/ (0 = none)
     #[arg(long, value_name = "F", help_heading = "Data")]
     val_split: f64 = 0.2, 0.2, 0.0..1.0;
+    /// Keep images with the same value in this column of a table together, for training or for validation, such as those
+    /// of a patient
+    #[arg(long, value_name = "NAME", help_heading = "Data")]
+    group_column: String = String::new(), String::new();
+    /// Cross-validation: split the images into K folds and hold out one of them, --fold (0 = off)
+    #[arg(long, value_name = "K", help_heading = "Data")]
+    folds: u32 = 0, 0, 0..=1000;
+    /// Fold to hold out, from 1 to --folds
+    #[arg(long, value_name = "I", help_heading = "Data")]
+    fold: u32 = 0, 0, 0..=1000;
+    /// Seed of the split into training and validation images; auto = that of --seed
+    #[arg(long, value_name = "N|auto", help_heading = "Data")]
+    split_seed: Auto<u64> = Auto::Auto, Auto::Auto, 0..=i64::MAX as u64;
     /// Stop at the first unreadable image instead of skipping it
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", help_heading = "Data")]
     strict: bool = false, false;
@@ -286,12 +299,13 @@ impl Settings {
         Some(self.teacher.as_str()).filter(|teacher| *teacher != "none")
     }
 
-    /// Checks that each number is in its range.
+    /// Checks that each number is in its range, and that settings do not contradict each other.
     ///
     /// # Errors
-    /// If a setting is out of range. The error names the first such setting and its range.
+    /// If a setting is out of range or contradicts another. The error names the first such setting, and what was expected.
     pub fn check(&self) -> anyhow::Result<()> {
         self.check_ranges()?;
+        self.check_held_out()?;
         self.check_cache()
     }
 

@@ -17,7 +17,7 @@ use super::initial_model::InitialModel;
 use super::targets;
 use super::task_metrics::TaskMetrics;
 use effnet_cli::Printer;
-use effnet_cli::overview::{Overview, print_notices};
+use effnet_cli::overview::{Overview, describe_hold_out, print_notices};
 use effnet_cli::training::recorded_split::{RecordedSplit, name_within};
 use effnet_cli::training::settings::Settings;
 use effnet_cli::training::values::{CacheFeatures, ClassWeights, DecodeMode};
@@ -29,8 +29,8 @@ pub(super) struct TrainingData {
     val: Option<Arc<dyn Dataset>>,
     /// Which images are used.
     reading: Reading,
-    /// The fraction of each class that was held out for validation, if any.
-    held_out: Option<f64>,
+    /// What was held out for validation, if the data set has no validation images.
+    held_out: Option<String>,
     augment: TrainTransform,
     evaluate: EvalTransform,
     /// The mean and the standard deviation of each value of regression, over the training images.
@@ -50,10 +50,13 @@ impl TrainingData {
         printer: &Printer,
     ) -> anyhow::Result<Self> {
         let evaluate = model.transform;
-        let held_out = (!datasets.has_validation()).then_some(settings.val_split);
+        let is_split = datasets.has_validation();
+        let splits = datasets.split(settings, printer)?;
+        let hold_out = settings.hold_out().filter(|_| !is_split);
+        let held_out = hold_out.map(|hold_out| describe_hold_out(hold_out, &splits));
         let Splits {
             train, val, reading, ..
-        } = datasets.split(settings, printer)?;
+        } = splits;
         let augment = augmentation(settings, &evaluate)?;
         let scale = (train.task() == Task::Regression).then(|| {
             model
@@ -139,7 +142,7 @@ impl TrainingData {
             reading: &self.reading,
             train: &*self.train,
             val: self.val.as_deref(),
-            held_out: self.held_out,
+            held_out: self.held_out.as_deref(),
         };
         printer.note(overview.parts());
         match &self.scale {

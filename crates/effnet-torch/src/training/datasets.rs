@@ -46,13 +46,40 @@ pub(super) const UNREADABLE: &str = "unreadable.json";
 impl Datasets {
     /// Lists the images named by `settings`, for this task or for the one that their labels tell.
     pub(super) fn open(settings: &Settings, task: Option<Task>) -> anyhow::Result<Self> {
-        let opened = Splits::open_for(&settings.data, task);
+        let opened = Splits::open_grouped(&settings.data, task, settings.grouping());
         let splits = opened.map_err(|error| match error {
             error @ DataError::Task { .. } => anyhow::Error::from(error).context("--task"),
+            error @ DataError::GroupColumn { .. } => {
+                anyhow::Error::from(error).context(format!("--group-column {}", settings.group_column))
+            }
             error => error.into(),
         })?;
+        if let (1.., Some(_), Some(name)) = (settings.folds, &splits.val, &splits.reading.val) {
+            bail!(
+                "--folds {}: {} is split already ({name}); omit --folds to use that split, or pass only the images to split",
+                settings.folds,
+                settings.data.display()
+            );
+        }
         let data = settings.data.clone();
-        Ok(Self { splits, data })
+        let opened = Self { splits, data };
+        // What cannot be split is refused before all images are decoded.
+        opened.clone().held_out(settings)?;
+        Ok(opened)
+    }
+
+    /// Holds out images for validation, unless the data set has its own or none are to be held out.
+    fn held_out(self, settings: &Settings) -> anyhow::Result<Splits> {
+        match settings.hold_out() {
+            Some(hold_out) if self.splits.val.is_none() => {
+                let split = self.splits.hold_out(hold_out, settings.seed_of_split());
+                split.with_context(|| match settings.grouping() {
+                    Some(column) => format!("{} --group-column {column}", settings.hold_out_flag()),
+                    None => settings.hold_out_flag(),
+                })
+            }
+            _ => Ok(self.splits),
+        }
     }
 
     pub(super) fn classes(&self) -> &[String] {
@@ -196,23 +223,44 @@ impl Datasets {
             "{}: no readable images of {empty}; add some or remove the class",
             settings.data.display()
         );
-        let is_split = self.splits.val.is_none() && settings.val_split > 0.0;
+        let is_split = self.splits.val.is_none() && settings.hold_out().is_some();
         let single = of_size(1);
-        if is_split && !single.names().is_empty() {
+        let is_fraction = settings.folds == 0 && settings.grouping().is_none();
+        if is_split && is_fraction && !single.names().is_empty() {
             printer.warning(format!(
                 "these classes have only one image each, which is used for training, so they are missing from validation: {single}"
             ));
         }
-        let splits = if is_split {
-            self.splits.or_split(settings.val_split, settings.seed)
-        } else {
-            self.splits
-        };
+        let splits = self.held_out(settings)?;
+        if is_split && !is_fraction && task != Task::Regression {
+            warn_of_missing(&splits, printer);
+        }
         let val = splits.val.clone().filter(|val| !val.is_empty());
         if val.is_none() {
             printer.warning("no validation images: the last epoch counts as the best");
         }
         Ok(Splits { val, ..splits })
+    }
+}
+
+/// Warns of classes without any training or validation images, which folds and groups may cause.
+fn warn_of_missing(splits: &Splits, printer: &Printer) {
+    let missing = |images: &dyn Dataset| -> NameList {
+        let classes = images.classes().iter().zip(support(images));
+        classes
+            .filter(|(_, images)| *images == 0)
+            .map(|(class, _)| class.clone())
+            .collect()
+    };
+    let train = missing(&*splits.train);
+    if !train.names().is_empty() {
+        printer.warning(format!(
+            "no training images of these classes, all of whose images are held out, so they cannot be learned: {train}"
+        ));
+    }
+    let val = splits.val.as_deref().map(missing);
+    if let Some(val) = val.filter(|val| !val.names().is_empty()) {
+        printer.warning(format!("no validation images of these classes: {val}"));
     }
 }
 

@@ -1,0 +1,266 @@
+//! Which images `train` holds out: whole groups, folds, or those of another seed.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+
+use effnet_tests::Finished;
+use serde_json::Value;
+
+use super::resume::{results, start, wait_for_steps};
+use super::{CLASSES, Home, QUICK, refused, succeeded};
+
+impl Home {
+    /// With `photos`, and `table.csv` that lists them: three images of each of eight patients, one per class.
+    fn with_patients() -> Self {
+        let home = Self::with_photos(8);
+        let mut table = "path,label,patient\n".to_owned();
+        for patient in 0..8 {
+            for class in CLASSES {
+                writeln!(table, "photos/{class}/{patient}.png,{class},p{patient}").unwrap();
+            }
+        }
+        fs::write(home.path("table.csv"), table).unwrap();
+        home
+    }
+
+    /// One epoch of `effnet train` with this data and these arguments.
+    fn train_on(&self, data: &str, arguments: &[&str]) -> Finished {
+        let mut all = [&QUICK[..], &["--epochs", "1", "--report", "false"], arguments].concat();
+        all[1] = data;
+        self.run(&all)
+    }
+
+    fn json(&self, file: &str) -> Value {
+        serde_json::from_slice(&fs::read(self.path(file)).unwrap()).unwrap()
+    }
+
+    /// The names of the images that a run held out.
+    fn held_out(&self, run: &str) -> BTreeSet<String> {
+        let images = self.json(&format!("{run}/images.json"));
+        let names = images["validation"].as_array().unwrap().iter();
+        names.map(|name| name.as_str().unwrap().to_owned()).collect()
+    }
+}
+
+/// The patient of an image, which is the name of its file.
+fn patient(name: &str) -> &str {
+    name.rsplit('/').next().unwrap()
+}
+
+#[test]
+fn the_images_of_a_group_stay_together_and_are_evaluated() {
+    let home = Home::with_patients();
+    let run = home.train_on("table.csv", &["--group-column", "patient", "--output", "run"]);
+    succeeded(&run);
+    assert!(
+        run.stderr
+            .contains("training: 18 images, validation: 6 images (2 of 8 groups, held out), 3 classes"),
+        "{}",
+        run.stderr
+    );
+    assert!(!run.stderr.contains("ignored columns"), "{}", run.stderr);
+    let names = home.held_out("run");
+    let patients: BTreeSet<&str> = names.iter().map(|name| patient(name)).collect();
+    assert_eq!((names.len(), patients.len()), (6, 2), "{names:?}");
+    assert_eq!(home.json("run/config.json")["group_column"], "patient");
+    let run = home.evaluate("table.csv", "run", &[]);
+    succeeded(&run);
+    assert!(
+        run.stderr.contains("evaluating the 6 held-out images"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn data_without_groups_are_refused() {
+    let home = Home::with_patients();
+    let table = fs::read_to_string(home.path("table.csv")).unwrap();
+    let mut split = String::new();
+    for (number, line) in table.lines().enumerate() {
+        let part = match number {
+            0 => "split",
+            1..=6 => "val",
+            _ => "train",
+        };
+        writeln!(split, "{line},{part}").unwrap();
+    }
+    fs::write(home.path("split.csv"), split).unwrap();
+    for (data, column, words) in [
+        (
+            "table.csv",
+            "camera",
+            &["--group-column camera", "table.csv", "path, label, patient"][..],
+        ),
+        (
+            "photos",
+            "patient",
+            &["--group-column patient", "photos", "class folders", "CSV"],
+        ),
+        (
+            "split.csv",
+            "patient",
+            &["--group-column patient", "split.csv", "split = val"],
+        ),
+    ] {
+        let run = home.train_on(data, &["--group-column", column, "--output", "run"]);
+        refused(&run, words);
+    }
+    assert!(!home.path("run").exists());
+}
+
+#[test]
+fn the_folds_of_runs_partition_the_images() {
+    let home = Home::with_patients();
+    for (data, more) in [
+        ("photos", &[][..]),
+        ("table.csv", &[]),
+        ("table.csv", &["--group-column", "patient"]),
+    ] {
+        let mut all = Vec::new();
+        for fold in ["1", "2", "3"] {
+            let run = home.path("run");
+            let arguments = ["--folds", "3", "--fold", fold, "--output", "run"];
+            let trained = home.train_on(data, &[&arguments, more].concat());
+            succeeded(&trained);
+            let said = format!("(fold {fold} of 3");
+            assert!(trained.stderr.contains(&said), "{}", trained.stderr);
+            let names = home.held_out("run");
+            if !more.is_empty() {
+                let patients: BTreeSet<&str> = names.iter().map(|name| patient(name)).collect();
+                assert_eq!(names.len(), 3 * patients.len(), "{names:?}");
+            }
+            all.extend(names);
+            fs::remove_dir_all(run).unwrap();
+        }
+        let distinct: BTreeSet<&String> = all.iter().collect();
+        assert_eq!((all.len(), distinct.len()), (24, 24), "{data} {more:?}");
+    }
+}
+
+#[test]
+fn the_next_fold_is_trained_with_the_config_of_a_run() {
+    let home = Home::with_photos(4);
+    succeeded(&home.train_on("photos", &["--folds", "2", "--fold", "1", "--output", "one"]));
+    let config = home.json("one/config.json");
+    assert_eq!(
+        [&config["folds"], &config["fold"], &config["val_split"]],
+        [&Value::from(2), &Value::from(1), &Value::from(0.0)]
+    );
+    let next = ["--config", "one/config.json", "--fold", "2", "--output", "two"];
+    succeeded(&home.train_on("photos", &next));
+    assert!(home.held_out("one").is_disjoint(&home.held_out("two")));
+    let evaluated = home.evaluate("photos", "two", &[]);
+    assert!(
+        evaluated.stderr.contains("the 6 held-out images"),
+        "{}",
+        evaluated.stderr
+    );
+}
+
+#[test]
+fn folds_that_are_not_possible_are_refused() {
+    let home = Home::with_patients();
+    fs::create_dir(home.path("parts")).unwrap();
+    for (from, to) in [("photos", "parts/train")] {
+        fs::rename(home.path(from), home.path(to)).unwrap();
+    }
+    super::write_images(&home.path("parts/val/squares"), 1, 1);
+    fs::write(
+        home.path("table.csv"),
+        fs::read_to_string(home.path("table.csv"))
+            .unwrap()
+            .replace("photos", "parts/train"),
+    )
+    .unwrap();
+    let folds = |count, fold| ["--folds", count, "--fold", fold];
+    let grouped = [&folds("9", "1")[..], &["--group-column", "patient"]].concat();
+    let both = [&folds("3", "1")[..], &["--val-split", "0.1"]].concat();
+    for (data, arguments, words) in [
+        (
+            "table.csv",
+            &folds("1", "1")[..],
+            &["--folds 1", "at least 2"][..],
+        ),
+        (
+            "table.csv",
+            &folds("25", "1"),
+            &["--folds 25", "from 2 to 24 folds", "found 25"],
+        ),
+        (
+            "table.csv",
+            &grouped,
+            &["--folds 9 --group-column patient", "2 to 8 folds"],
+        ),
+        ("table.csv", &["--folds", "3"], &["--folds 3", "--fold"]),
+        ("table.csv", &["--fold", "3"], &["--fold 3", "--folds"]),
+        ("table.csv", &folds("3", "4"), &["--fold 4", "1 to 3"]),
+        ("table.csv", &both, &["--folds 3", "--val-split", "0.1"]),
+        ("parts", &folds("3", "1"), &["--folds 3", "val/"]),
+    ] {
+        let run = home.train_on(data, &[arguments, &["--output", "run"]].concat());
+        refused(&run, words);
+    }
+    assert!(!home.path("run").exists());
+}
+
+#[test]
+fn a_run_with_groups_and_folds_that_is_killed_ends_as_one_that_was_not() {
+    let home = Home::with_patients();
+    let arguments = |output| {
+        let settings = [
+            "--group-column",
+            "patient",
+            "--folds",
+            "4",
+            "--fold",
+            "3",
+            "--split-seed",
+            "5",
+            "--batch-size",
+            "4",
+            "--log-steps",
+            "1",
+            "--save-steps",
+            "1",
+            "--quiet",
+            "--output",
+            output,
+        ];
+        let mut all = [&QUICK[..], &settings].concat();
+        all[1] = "table.csv";
+        all
+    };
+    succeeded(&home.run(&arguments("whole")));
+    let mut child = start(&mut home.command(&arguments("killed")));
+    wait_for_steps(&mut child, &home.path("killed/log.jsonl"), 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    succeeded(&home.run(&["train", "--resume", "killed", "--device", "cpu", "--threads", "1"]));
+    assert_eq!(results(&home.path("killed")), results(&home.path("whole")));
+    assert_eq!(home.held_out("killed"), home.held_out("whole"));
+    let config = home.json("killed/config.json");
+    assert_eq!(
+        [&config["folds"], &config["fold"], &config["split_seed"]],
+        [4, 3, 5]
+    );
+    let refused_run = home.run(&["train", "--resume", "killed", "--fold", "2", "--device", "cpu"]);
+    refused(&refused_run, &["the images differ from those with which the run"]);
+}
+
+#[test]
+fn runs_with_other_seeds_hold_out_the_same_images_if_the_split_has_a_seed() {
+    let home = Home::with_photos(8);
+    for (run, arguments) in [
+        ("a", &["--seed", "1"][..]),
+        ("b", &["--seed", "2"]),
+        ("c", &["--seed", "2", "--split-seed", "1"]),
+    ] {
+        succeeded(&home.train_on("photos", &[arguments, &["--output", run]].concat()));
+    }
+    assert_ne!(home.held_out("a"), home.held_out("b"));
+    assert_eq!(home.held_out("a"), home.held_out("c"));
+    let weights = |run: &str| fs::read(home.path(run).join("best.safetensors")).unwrap();
+    assert_ne!(weights("a"), weights("c"));
+}
