@@ -78,14 +78,14 @@ impl<'a> Run<'a> {
         name.to_string_lossy().into_owned()
     }
 
-    /// Returns the path of the data set as captions leave it out.
+    /// Returns the path of the data set with the validation images as captions leave it out.
     fn data(&self) -> String {
-        self.settings.data.display().to_string()
+        self.settings.data_of_validation().display().to_string()
     }
 
     /// Returns the images that validate the run, if there are any.
     fn validation_images(&self, printer: &Printer) -> anyhow::Result<Option<Arc<dyn Dataset>>> {
-        let data = &self.settings.data;
+        let data = self.settings.data_of_validation();
         ensure!(
             data.exists(),
             "{}: the images of the run are not there any more; restore them, or move them back",
@@ -95,7 +95,8 @@ impl<'a> Run<'a> {
             return Ok(Some(images));
         }
         let task = self.settings.task.task().unwrap_or_default();
-        if Splits::open_for(data, Some(task))?.val.is_none() {
+        let is_other = self.settings.validation_data().is_some();
+        if !is_other && Splits::open_for(data, Some(task))?.val.is_none() {
             return Ok(None);
         }
         Ok(Some(Evaluation::open_for(data, None, Some(task))?.images))

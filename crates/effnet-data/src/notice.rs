@@ -123,6 +123,11 @@ pub enum Notice {
         /// The first of them.
         first: String,
     },
+    /// Classes of the training images that the validation images do not have.
+    MissingClasses {
+        /// Their names.
+        classes: NameList,
+    },
     /// One-hot columns in which no row has a 1.
     EmptyColumns {
         /// The columns.
@@ -162,6 +167,7 @@ impl Notice {
                 | Self::IgnoredColumns { .. }
                 | Self::EmptyColumns { .. }
                 | Self::WithoutLabels { .. }
+                | Self::MissingClasses { .. }
         )
     }
 }
@@ -258,6 +264,7 @@ impl fmt::Display for Notice {
             Self::WithoutLabels { images, first } => {
                 write!(f, "{} without any label (first: {first})", count_images(*images))
             }
+            Self::MissingClasses { classes } => write!(f, "no validation images of these classes: {classes}"),
             Self::EmptyColumns { columns } => write!(f, "ignored columns without a 1 in any row: {columns}"),
         }
     }

@@ -5,6 +5,7 @@
 //! use and whose class list determines the labels.
 
 mod source;
+mod validation;
 
 use std::path::Path;
 use std::sync::Arc;

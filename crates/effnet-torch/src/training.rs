@@ -248,7 +248,7 @@ fn report(
         };
         printer.note(format!("best epoch: {}{quality}", best.epoch));
     }
-    let data = quoted(&session.settings.data);
+    let data = quoted(session.settings.data_of_validation());
     printer.note(format!(
         "evaluate it with `effnet evaluate {data} --weights {run}`, classify with `effnet classify IMAGE \
          --weights {run}`",

@@ -264,3 +264,177 @@ fn runs_with_other_seeds_hold_out_the_same_images_if_the_split_has_a_seed() {
     let weights = |run: &str| fs::read(home.path(run).join("best.safetensors")).unwrap();
     assert_ne!(weights("a"), weights("c"));
 }
+
+/// The lines that a run prints about its data.
+fn says(run: &Finished, lines: &[&str]) {
+    for line in lines {
+        assert!(run.stderr.contains(line), "`{line}` in {}", run.stderr);
+    }
+}
+
+#[test]
+fn another_data_set_validates_and_is_evaluated_and_shown() {
+    let home = Home::with_photos(4);
+    for (class, number) in [("squares", 1), ("stripes", 2)] {
+        super::write_images(&home.path("later").join(class), number, 3);
+    }
+    // A training image of the same name is read.
+    fs::write(home.path("later/squares/0.png"), "damaged").unwrap();
+    let run = home.train_on(
+        "photos",
+        &["--val", "later", "--report", "true", "--output", "run"],
+    );
+    succeeded(&run);
+    let later = std::path::absolute(home.path("later")).unwrap();
+    let later = later.display();
+    says(
+        &run,
+        &[
+            &format!("training: 12 images, validation: {later} (5 images), 3 classes"),
+            "classes: gradient 4/0, squares 4/2, stripes 4/3",
+            "no validation images of these classes: gradient",
+            &format!("evaluate it with `effnet evaluate {later} --weights run`"),
+        ],
+    );
+    let names = [
+        "squares/1.png",
+        "squares/2.png",
+        "stripes/0.png",
+        "stripes/1.png",
+        "stripes/2.png",
+    ];
+    assert_eq!(home.held_out("run"), names.map(str::to_owned).into());
+    assert_eq!(home.json("run/unreadable.json")[0]["validation"], true);
+    let epochs = home.records("run");
+    let epoch = epochs.iter().find(|record| record["record"] == "epoch").unwrap();
+    assert_eq!(epoch["validation"]["images"], 5);
+
+    // One epoch leaves mistakes, whose thumbnails are captioned below the validation data.
+    let page = fs::read_to_string(home.path("run/mistakes.html")).unwrap();
+    let captions = names
+        .iter()
+        .filter(|name| page.contains(&name.replace('/', "/<wbr>")));
+    assert!(captions.count() > 0 && page.contains("data:image/"), "{page}");
+    let report = fs::read_to_string(home.path("run/report.html")).unwrap();
+    assert!(report.contains("of later"), "{report}");
+
+    let run = home.evaluate("later", "run", &[]);
+    says(&run, &["evaluating later (6 images, 2 classes)"]);
+    assert!(!run.stderr.contains("if it is a copy"), "{}", run.stderr);
+    let run = home.evaluate("photos", "run", &[]);
+    succeeded(&run);
+    says(&run, &["the run was trained on all of these images"]);
+}
+
+#[test]
+fn tables_validate_runs_of_any_task() {
+    for (labelling, words) in [
+        (super::Labelling::Lists, "validation: "),
+        (super::Labelling::OneHot, "validation: "),
+        (super::Labelling::Number, "validation: "),
+    ] {
+        let home = Home::with_table(12, labelling);
+        let table = fs::read_to_string(home.path("table.csv")).unwrap();
+        let lines: Vec<&str> = table.lines().collect();
+        fs::write(home.path("train.csv"), lines[..9].join("\n")).unwrap();
+        fs::write(
+            home.path("val.csv"),
+            [&lines[..1], &lines[9..]].concat().join("\n"),
+        )
+        .unwrap();
+        let run = home.train_on("train.csv", &["--val", "val.csv", "--output", "run"]);
+        succeeded(&run);
+        says(&run, &["training: 8 images", words, "val.csv (4 images)"]);
+        assert_eq!(home.held_out("run").len(), 4);
+        // Class folders are for another task.
+        fs::create_dir_all(home.path("folders/red")).unwrap();
+        fs::copy(home.path("images/1.png"), home.path("folders/red/1.png")).unwrap();
+        let run = home.train_on("train.csv", &["--val", "folders", "--output", "other"]);
+        refused(&run, &["--val", "folders", "class folders"]);
+    }
+}
+
+#[test]
+fn validation_images_with_other_classes_are_refused_and_shared_ones_warned_of() {
+    let home = Home::with_photos(4);
+    super::write_images(&home.path("later/circles"), 1, 1);
+    super::write_images(&home.path("later/squares"), 1, 1);
+    let val = ["--val", "later", "--output", "run"];
+    refused(
+        &home.train_on("photos", &val),
+        &["--val", "later", "circles", "classes of the training set"],
+    );
+    for (flag, value) in [("--val-split", "0.1"), ("--folds", "2"), ("--group-column", "x")] {
+        let both = [&val[..], &[flag, value]].concat();
+        refused(&home.train_on("photos", &both), &["--val", flag]);
+    }
+    fs::remove_dir_all(home.path("later/circles")).unwrap();
+    fs::write(
+        home.path("list.csv"),
+        "path,label\nlater/squares/0.png,squares\nphotos/squares/../stripes/1.png,stripes\n",
+    )
+    .unwrap();
+    let run = home.train_on("photos", &["--val", "list.csv", "--output", "run"]);
+    succeeded(&run);
+    says(
+        &run,
+        &[
+            "1 image is listed for training and for validation",
+            "stripes/1.png",
+        ],
+    );
+}
+
+#[test]
+fn validation_images_of_the_data_are_passed_over_for_another_data_set() {
+    let home = Home::new();
+    for (class, name) in CLASSES.iter().enumerate() {
+        super::write_images(&home.path("photos/train").join(name), class as u32, 3);
+        super::write_images(&home.path("photos/val").join(name), class as u32, 1);
+        super::write_images(&home.path("other/Testing").join(name), class as u32, 2);
+        super::write_images(&home.path("other/Training").join(name), class as u32, 1);
+    }
+    let run = home.train_on("photos", &["--val", "other", "--output", "run"]);
+    succeeded(&run);
+    says(
+        &run,
+        &[
+            "training: train/ (9 images), validation: Testing/ of ",
+            "ignored: val/ (",
+        ],
+    );
+    assert_eq!(home.held_out("run").len(), 6);
+}
+
+#[test]
+fn a_run_with_another_data_set_is_resumed_wherever_it_has_moved() {
+    let home = Home::with_photos(6);
+    super::write_images(&home.path("later/squares"), 1, 3);
+    let arguments = |output| {
+        let settings = [
+            "--val",
+            "later",
+            "--batch-size",
+            "4",
+            "--log-steps",
+            "1",
+            "--save-steps",
+            "1",
+            "--report",
+            "false",
+            "--output",
+            output,
+        ];
+        [&QUICK[..], &settings].concat()
+    };
+    succeeded(&home.run(&arguments("whole")));
+    let mut child = start(&mut home.command(&arguments("killed")));
+    wait_for_steps(&mut child, &home.path("killed/log.jsonl"), 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::rename(home.path("later"), home.path("moved")).unwrap();
+    let resume = ["train", "--resume", "killed", "--device", "cpu", "--threads", "1"];
+    refused(&home.run(&resume), &["--val", "later"]);
+    succeeded(&home.run(&[&resume[..], &["--val", "moved"]].concat()));
+    assert_eq!(results(&home.path("killed")), results(&home.path("whole")));
+}

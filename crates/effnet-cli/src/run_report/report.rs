@@ -85,18 +85,23 @@ fn head(page: &mut Page, run: &Run<'_>, variant: &str, measured: Option<&Measure
     }
     match measured {
         None => entries.push(("validation".to_owned(), "no images were held out".to_owned())),
-        Some(measured) => entries.extend(quality(measured)),
+        Some(measured) => entries.extend(quality(run, measured)),
     }
     page.list(&entries);
 }
 
 /// Returns the metrics of the best weights.
-fn quality(measured: &Measured) -> Vec<(String, String)> {
+fn quality(run: &Run<'_>, measured: &Measured) -> Vec<(String, String)> {
+    let val = run.settings.validation_data();
+    let of = val.map_or_else(String::new, |val| {
+        format!(" of {}", val.file_name().unwrap_or(val.as_os_str()).display())
+    });
+    let images = measured.dataset.len();
     let mut found = vec![(
         "validation images".to_owned(),
         match measured.failed {
-            0 => measured.dataset.len().to_string(),
-            failed => format!("{}, of which {failed} failed", measured.dataset.len()),
+            0 => format!("{images}{of}"),
+            failed => format!("{images}{of}, of which {failed} failed"),
         },
     )];
     let mut add = |name: &str, value: String| found.push((name.to_owned(), value));

@@ -1,8 +1,11 @@
-//! Which images validate: a fraction of each class, or one fold of several, in both cases by groups if a column names them.
+//! Which images validate: a fraction of each class, or one fold of several, in both cases by groups if a column names them;
+//! or a data set of their own.
 //!
 //! Each setting alone has a default and can come from the command line, a file or a run, but together they are one choice.
 //! `--folds 5 --fold 1` must replace the `val_split` of a file, not contradict it, and the config.json of a run must be
-//! accepted as it was written. So whoever chooses folds leaves `val_split` at 0.
+//! accepted as it was written. So whoever chooses folds or a data set leaves `val_split` at 0.
+
+use std::path::Path;
 
 use anyhow::bail;
 use effnet_data::HoldOut;
@@ -12,16 +15,23 @@ use super::settings::{PartialSettings, Settings};
 /// Returns the settings of the command line and of a file, the former first. A choice of validation images on the command
 /// line replaces that in the file.
 pub(super) fn combine(flags: PartialSettings, mut file: PartialSettings) -> PartialSettings {
-    if flags.val_split.is_some() {
-        (file.folds, file.fold) = (None, None);
-    }
     let is_fold =
         |settings: &PartialSettings| settings.folds.or(settings.fold).is_some_and(|value| value > 0);
+    let is_data = |settings: &PartialSettings| {
+        let val = settings.val.as_ref();
+        val.is_some_and(|val| !val.as_os_str().is_empty())
+    };
+    if flags.val_split.is_some() {
+        (file.folds, file.fold, file.val) = (None, None, None);
+    }
     if is_fold(&flags) {
-        file.val_split = None;
+        (file.val_split, file.val) = (None, None);
+    }
+    if is_data(&flags) {
+        (file.val_split, file.folds, file.fold, file.group_column) = (None, None, None, None);
     }
     let mut settings = flags.or(file);
-    if is_fold(&settings) {
+    if is_fold(&settings) || is_data(&settings) {
         settings.val_split.get_or_insert(0.0);
     }
     settings
@@ -37,6 +47,16 @@ impl Settings {
             });
         }
         (self.val_split > 0.0).then_some(HoldOut::Fraction(self.val_split))
+    }
+
+    /// Returns the data set whose images validate, if it is another than the one that is trained on.
+    pub fn validation_data(&self) -> Option<&Path> {
+        Some(&*self.val).filter(|val| !val.as_os_str().is_empty())
+    }
+
+    /// Returns the data set that has the validation images: the one that is trained on, or another.
+    pub fn data_of_validation(&self) -> &Path {
+        self.validation_data().unwrap_or(&self.data)
     }
 
     /// Returns the column by which images are grouped, if there is one.
@@ -65,6 +85,23 @@ impl Settings {
             val_split,
             ..
         } = self;
+        if let Some(val) = self.validation_data() {
+            let others = [
+                (*folds > 0, format!("--folds {folds}")),
+                (*fold > 0, format!("--fold {fold}")),
+                (*val_split > 0.0, format!("--val-split {val_split}")),
+                (
+                    self.grouping().is_some(),
+                    format!("--group-column {}", self.group_column),
+                ),
+            ];
+            if let Some((_, other)) = others.into_iter().find(|(is_set, _)| *is_set) {
+                bail!(
+                    "--val {}: no images of DATA are held out; expected no {other}, omit one of them",
+                    val.display()
+                );
+            }
+        }
         match (*folds, *fold) {
             (0, 0) => {}
             (0, _) => bail!("--fold {fold}: expected --folds too, the number of folds"),

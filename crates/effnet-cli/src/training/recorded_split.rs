@@ -54,7 +54,8 @@ pub struct RecordedSplit {
 pub const SPLIT_FILE: &str = "images.json";
 
 /// Returns the images of `data` that the run in the folder `run` held out for validation. Returns `None` if the folder
-/// does not contain a run, if the run used different data, or if the data already has a validation set.
+/// does not contain a run, if the run used different data, if it validated with another data set (`--val`), or if the data
+/// already has a validation set.
 ///
 /// # Errors
 /// If the run or the data cannot be read, or if held-out images are missing.
@@ -63,6 +64,10 @@ pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Op
     let Ok(settings) = settings_of_run(run) else {
         return Ok(None);
     };
+    if let Some(val) = settings.validation_data() {
+        warn_of_training_images(&settings, val, data, printer);
+        return Ok(None);
+    }
     if settings.hold_out().is_none() {
         return Ok(None);
     }
@@ -121,6 +126,21 @@ pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Op
 fn open(settings: &Settings, data: &Path) -> Result<Splits, DataError> {
     let task = settings.task.task().unwrap_or_default();
     Splits::open_grouped(data, Some(task), settings.grouping())
+}
+
+/// Warns if `data` is what a run was trained on that validated with the images of `val`.
+fn warn_of_training_images(settings: &Settings, val: &Path, data: &Path, printer: &Printer) {
+    let is = |path: &Path| same_file::is_same_file(path, data).unwrap_or(false);
+    let is_trained_on = !is(val) && is(&settings.data);
+    // A part of the data that was neither trained on nor validated with is a test set.
+    if is_trained_on && open(settings, data).is_ok_and(|splits| splits.val.is_none()) {
+        printer.warning(format!(
+            "{}: the run was trained on all of these images, and validated with those of {}; evaluate the latter, unless \
+             you want the accuracy on training images",
+            data.display(),
+            val.display()
+        ));
+    }
 }
 
 /// Warns if the images that the run held out are found by name in `data`, which is not what the run was trained on but may

@@ -101,6 +101,10 @@ settings! {
     /// Fraction of each class to hold out for validation if there is no val/ (0 = none)
     #[arg(long, value_name = "F", help_heading = "Data")]
     val_split: f64 = 0.2, 0.2, 0.0..1.0;
+    /// Validate with the images of this folder, table or archive, which has the classes of DATA, instead of holding out some
+    /// of DATA
+    #[arg(long, value_name = "PATH", help_heading = "Data")]
+    val: PathBuf = PathBuf::new(), PathBuf::new();
     /// Keep images with the same value in this column of a table together, for training or for validation, such as those
     /// of a patient
     #[arg(long, value_name = "NAME", help_heading = "Data")]
@@ -365,6 +369,10 @@ impl Settings {
         if self.data.to_str().is_none() {
             let shown = self.data.display();
             bail!("DATA {shown}: expected a UTF-8 path, because config.json cannot hold any other");
+        }
+        if self.val.to_str().is_none() {
+            let shown = self.val.display();
+            bail!("--val {shown}: expected a UTF-8 path, because config.json cannot hold any other");
         }
         Ok(())
     }

@@ -127,7 +127,8 @@ impl TrainingData {
 
     /// Returns the split into training and validation images, as saved in the run folder.
     pub(super) fn recorded_split(&self, settings: &Settings) -> RecordedSplit {
-        let name = |val: &Arc<dyn Dataset>, index| name_within(&settings.data, &val.name(index));
+        let name =
+            |val: &Arc<dyn Dataset>, index| name_within(settings.data_of_validation(), &val.name(index));
         let names = |val: &Arc<dyn Dataset>| (0..val.len()).map(|index| name(val, index)).collect();
         RecordedSplit {
             training: self.training_images(),

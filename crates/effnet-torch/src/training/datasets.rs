@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -29,8 +29,10 @@ use effnet_cli::training::settings::Settings;
 #[derive(Clone)]
 pub(super) struct Datasets {
     splits: Splits,
-    /// The folder or file that they come from.
+    /// The folder or file that the training images come from.
     data: PathBuf,
+    /// The folder or file that the validation images come from.
+    data_of_validation: PathBuf,
 }
 
 /// An unreadable image, as saved in the run folder.
@@ -38,6 +40,9 @@ pub(super) struct Datasets {
 pub(super) struct Unreadable {
     pub(super) name: String,
     pub(super) reason: String,
+    /// Whether it is one of the validation images, which have names of their own if they come from another data set.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    validation: bool,
 }
 
 /// The file in the run folder that lists the skipped images.
@@ -61,8 +66,18 @@ impl Datasets {
                 settings.data.display()
             );
         }
-        let data = settings.data.clone();
-        let opened = Self { splits, data };
+        let splits = match settings.validation_data() {
+            Some(val) => {
+                let opened = splits.with_validation(val);
+                opened.with_context(|| format!("--val {}", settings.val.display()))?
+            }
+            None => splits,
+        };
+        let opened = Self {
+            splits,
+            data: settings.data.clone(),
+            data_of_validation: settings.data_of_validation().to_owned(),
+        };
         // What cannot be split is refused before all images are decoded.
         opened.clone().held_out(settings)?;
         Ok(opened)
@@ -109,14 +124,26 @@ impl Datasets {
         self.splits.val.is_some()
     }
 
+    /// Returns the training and the validation images, each with where they come from.
+    fn parts(&self) -> impl Iterator<Item = (&Path, &Arc<dyn Dataset>)> {
+        let train = (&*self.data, &self.splits.train);
+        let val = self.splits.val.as_ref();
+        let val = val.map(|val| (&*self.data_of_validation, val));
+        std::iter::once(train).chain(val)
+    }
+
+    /// Returns whether the validation images come from another data set.
+    fn has_other_validation(&self) -> bool {
+        self.data != self.data_of_validation
+    }
+
     /// Identifies the images by their number and by a hash of their names and labels, in order.
     pub(super) fn fingerprint(&self) -> String {
-        let datasets = [Some(&self.splits.train), self.splits.val.as_ref()];
         let (mut texts, mut images) = (Vec::new(), 0);
-        for dataset in datasets.into_iter().flatten() {
+        for (data, dataset) in self.parts() {
             texts.push((dataset.len() as u64).to_le_bytes().to_vec());
             for index in 0..dataset.len() {
-                texts.push(name_within(&self.data, &dataset.name(index)).into_bytes());
+                texts.push(name_within(data, &dataset.name(index)).into_bytes());
                 texts.push((dataset.label(index) as u64).to_le_bytes().to_vec());
                 if dataset.task() != Task::Classify {
                     let mut row = vec![0.0; dataset.classes().len()];
@@ -138,12 +165,15 @@ impl Datasets {
         printer: &Printer,
         interrupt: &Interrupt,
     ) -> anyhow::Result<Vec<Unreadable>> {
-        let parts = [Some(&self.splits.train), self.splits.val.as_ref()];
         let stop = interrupt.flag();
         let (mut found, mut warned) = (Vec::new(), 0);
-        for dataset in parts.into_iter().flatten() {
+        for (place, (_, dataset)) in self.parts().enumerate() {
             let parts = ranks.gather(decode_all(dataset, ranks.shard(), printer, &stop)?)?;
-            for (unreadable, count) in parts {
+            for (mut unreadable, count) in parts {
+                let is_other = place == 1 && self.has_other_validation();
+                unreadable
+                    .iter_mut()
+                    .for_each(|image| image.validation = is_other);
                 found.extend(unreadable);
                 warned += count;
             }
@@ -152,7 +182,7 @@ impl Datasets {
             found.sort_by(|left, right| left.name.cmp(&right.name));
         }
         if ranks.is_first() {
-            for Unreadable { name, reason } in &found {
+            for Unreadable { name, reason, .. } in &found {
                 printer.failure(name, reason);
             }
         }
@@ -173,7 +203,12 @@ impl Datasets {
             printer.warning(format!("{skipped}; see {UNREADABLE} in the run folder"));
         }
         for image in &mut found {
-            image.name = name_within(&self.data, &image.name);
+            let data = if image.validation {
+                &self.data_of_validation
+            } else {
+                &self.data
+            };
+            image.name = name_within(data, &image.name);
         }
         Ok(found)
     }
@@ -183,15 +218,23 @@ impl Datasets {
         if unreadable.is_empty() {
             return;
         }
-        let names: HashSet<&str> = unreadable.iter().map(|image| image.name.as_str()).collect();
-        let without = |dataset: &Arc<dyn Dataset>| -> Arc<dyn Dataset> {
-            let name = |index: usize| name_within(&self.data, &dataset.name(index));
+        let names = |validation: bool| {
+            let images = unreadable
+                .iter()
+                .filter(move |image| image.validation == validation);
+            images.map(|image| image.name.as_str()).collect::<HashSet<&str>>()
+        };
+        let without = |dataset: &Arc<dyn Dataset>, data: &Path, validation: bool| -> Arc<dyn Dataset> {
+            let names = names(validation);
+            let name = |index: usize| name_within(data, &dataset.name(index));
             let is_skipped = |index: &usize| names.contains(name(*index).as_str());
             let skipped: Vec<usize> = (0..dataset.len()).filter(is_skipped).collect();
             Arc::new(Subset::without(Arc::clone(dataset), skipped))
         };
-        self.splits.val = self.splits.val.as_ref().map(&without);
-        self.splits.train = without(&self.splits.train);
+        let is_other = self.has_other_validation();
+        let val = self.splits.val.as_ref();
+        self.splits.val = val.map(|val| without(val, &self.data_of_validation, is_other));
+        self.splits.train = without(&self.splits.train, &self.data, false);
     }
 
     /// Splits the images into training and validation images. Call it after [`skip`](Self::skip).
@@ -282,6 +325,7 @@ fn decode_all(
     let found = found.into_iter().map(|image| Unreadable {
         name: image.name,
         reason: image.reason,
+        validation: false,
     });
     Ok((found.collect(), images.warned()))
 }

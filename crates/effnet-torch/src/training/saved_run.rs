@@ -17,7 +17,7 @@ use super::session::Session;
 
 /// Settings that may differ when a run is resumed, because they do not change what it computes. The images
 /// and the teacher may have moved; their contents are compared to check that they are the same.
-pub(super) const FREE: [&str; 5] = ["data", "workers", "save_steps", "report", "teacher"];
+pub(super) const FREE: [&str; 6] = ["data", "val", "workers", "save_steps", "report", "teacher"];
 
 /// A run to resume.
 pub(super) struct SavedRun {

@@ -82,8 +82,10 @@ pub(super) fn settings(
 
 /// Makes paths absolute, so that a run can be resumed and evaluated from any folder.
 pub(super) fn with_absolute_paths(mut settings: Settings) -> anyhow::Result<Settings> {
-    if !settings.data.as_os_str().is_empty() {
-        settings.data = std::path::absolute(&settings.data)?;
+    for path in [&mut settings.data, &mut settings.val] {
+        if !path.as_os_str().is_empty() {
+            *path = std::path::absolute(&*path)?;
+        }
     }
     if let Some(teacher) = settings.teacher().filter(|teacher| Path::new(teacher).exists()) {
         let absolute = std::path::absolute(teacher)?;

@@ -56,7 +56,22 @@ fn a_choice_on_the_command_line_replaces_that_of_the_config_of_a_run() {
         held_out(fraction(0.1), of_fold.clone()),
         Some(HoldOut::Fraction(0.1))
     );
-    assert_eq!(held_out(fraction(0.0), of_fold), None);
+    assert_eq!(held_out(fraction(0.0), of_fold.clone()), None);
+    let val = || partial(|settings| settings.val = Some("others".into()));
+    assert_eq!(held_out(val(), of_fold.clone()), None);
+    let of_val = file_of_run(val());
+    assert_eq!(
+        resolved(none(), of_val.clone()).unwrap().data_of_validation(),
+        Path::new("others")
+    );
+    let settings = resolved(folds(4, 2), of_val).unwrap();
+    assert_eq!(
+        (settings.hold_out(), settings.validation_data()),
+        (fold(2, 4), None)
+    );
+    // A column of the file is about the split that is replaced.
+    let grouped = partial(|settings| settings.group_column = Some("patient".to_owned()));
+    assert_eq!(resolved(val(), file_of_run(grouped)).unwrap().grouping(), None);
 }
 
 #[test]
@@ -79,6 +94,23 @@ fn contradictions_name_their_flags() {
         ..fraction(0.0)
     };
     assert!(refusal(grouped).contains("--group-column patient"));
+    for (flags, other) in [
+        (folds(5, 1), "--folds 5"),
+        (fraction(0.1), "--val-split 0.1"),
+        (
+            partial(|settings| settings.group_column = Some("patient".to_owned())),
+            "--group-column patient",
+        ),
+    ] {
+        let message = refusal(PartialSettings {
+            val: Some("others".into()),
+            ..flags
+        });
+        assert!(
+            message.contains("--val others") && message.contains(other),
+            "{message}"
+        );
+    }
 }
 
 #[test]
