@@ -7,6 +7,7 @@
 
 mod batch_size;
 mod class_table;
+mod continuation;
 mod data;
 mod datasets;
 mod epoch_table;
@@ -180,18 +181,27 @@ fn report_ended(command: &str, ended: &Ended, printer: &Printer) -> anyhow::Resu
         return Ok(Outcome::Done);
     };
     let run = quoted(folder.path());
-    let how = match ended.ending {
-        Ending::EarlyStopped => format!("stopped early (--patience {})", ended.settings.patience),
-        Ending::Finished | Ending::Interrupted => {
+    let Settings { epochs, patience, .. } = ended.settings;
+    let (how, more) = match ended.ending {
+        Ending::EarlyStopped => (
+            format!("stopped early (--patience {patience})"),
             format!(
-                "finished after {}",
-                counted(u64::from(ended.settings.epochs), "epoch")
-            )
-        }
+                "a larger --patience, or 0 for no early stopping: effnet {command} --resume {run} --patience {}",
+                patience.saturating_mul(2)
+            ),
+        ),
+        Ending::Finished | Ending::Interrupted => (
+            format!("finished after {}", counted(u64::from(epochs), "epoch")),
+            format!(
+                "more epochs: effnet {command} --resume {run} --epochs {}",
+                epochs.saturating_mul(2)
+            ),
+        ),
     };
     printer.note(format!("{run}: {how}, nothing to resume"));
+    printer.note(format!("to train it further, pass {more}"));
     printer.note(format!(
-        "to train further, start a new run from its weights: effnet {command} {} --weights {run}",
+        "to begin a new learning-rate schedule, start a new run from its weights: effnet {command} {} --weights {run}",
         quoted(&ended.settings.data)
     ));
     writeln!(

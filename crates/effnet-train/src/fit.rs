@@ -186,6 +186,11 @@ impl<N: Network, D: FitData> Fit<N, D> {
         self.best
     }
 
+    /// The learning rate of the last step; 0 before the first.
+    pub fn rate(&self) -> f64 {
+        self.rate
+    }
+
     /// The checkpoints, if this process saves any.
     pub fn checkpointer(&self) -> Option<&Checkpointer> {
         self.checkpoints.as_ref().map(|(checkpointer, _)| checkpointer)

@@ -5,6 +5,7 @@
 mod automatic;
 mod bad_inputs;
 mod config;
+mod continuation;
 mod data_layouts;
 mod disks;
 mod distillation;

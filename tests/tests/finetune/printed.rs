@@ -100,6 +100,7 @@ fn resuming_a_finished_run_says_so_and_writes_nothing() {
     succeeded(&run);
     assert!(
         run.stderr.contains("finished after 1 epoch, nothing to resume")
+            && run.stderr.contains("--resume run --epochs 2")
             && run.stderr.contains("--weights run"),
         "{}",
         run.stderr
@@ -109,11 +110,11 @@ fn resuming_a_finished_run_says_so_and_writes_nothing() {
         before.iter().map(|name| content(name)).collect::<Vec<_>>(),
         contents
     );
-    let longer = home.run(&["train", "--resume", "run", "--epochs", "3", "--device", "cpu"]);
+    let faster = home.run(&["train", "--resume", "run", "--lr", "0.5", "--device", "cpu"]);
     refused(
-        &longer,
+        &faster,
         &[
-            "epochs: 1 in the checkpoint, 3 now",
+            "lr: 0.001 in the checkpoint, 0.5 now",
             "start a new run with --weights run",
         ],
     );

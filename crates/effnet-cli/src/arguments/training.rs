@@ -15,7 +15,7 @@ pub struct TrainingArguments {
     /// Run folder for weights, logs and plots [default: runs/train-N or runs/finetune-N]
     #[arg(long, short, value_name = "RUN")]
     pub output: Option<PathBuf>,
-    /// Resume the training run in this folder
+    /// Resume the training run in this folder; with more epochs or more patience, train it further
     #[arg(long, value_name = "RUN", conflicts_with = "output")]
     pub resume: Option<PathBuf>,
     /// Read settings from a file: TOML named like the long flags, with underscores for dashes, or a run's

@@ -166,10 +166,12 @@ settings! {
     /// Preset to start from; prints the settings that it changes
     #[arg(long, value_name = "NAME", help_heading = "Training")]
     recipe: Recipe = Recipe::None, Recipe::None;
-    /// Number of epochs
+    /// Number of epochs. With --resume, a larger number than before trains the run further; from there on, the learning rate
+    /// is that of a schedule of so many epochs
     #[arg(long, short, value_name = "N", help_heading = "Training")]
     epochs: u32 = 100, 10, 1..=100_000;
-    /// Early stopping: stop after N epochs without improvement (0 = off)
+    /// Early stopping: stop after N epochs without improvement (0 = off). With --resume, a larger number than before, or 0,
+    /// trains a run further that has stopped
     #[arg(long, value_name = "N", help_heading = "Training")]
     patience: u32 = 0, 5, 0..=100_000;
     /// Images per batch; auto picks a fast size that fits in memory

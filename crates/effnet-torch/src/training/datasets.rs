@@ -69,7 +69,7 @@ impl Datasets {
         let splits = match settings.validation_data() {
             Some(val) => {
                 let opened = splits.with_validation(val);
-                opened.with_context(|| format!("--val {}", settings.val.display()))?
+                opened.context("--val")?
             }
             None => splits,
         };

@@ -65,7 +65,7 @@ pub(super) fn describe_steps(trainer: &Trainer, settings: &Settings, steps_per_e
 }
 
 /// Returns the name of a value on the command line and in config.json.
-fn name_of(value: impl Serialize) -> String {
+pub(super) fn name_of(value: impl Serialize) -> String {
     match serde_json::json!(value) {
         Value::String(name) => name,
         other => other.to_string(),

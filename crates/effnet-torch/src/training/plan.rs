@@ -30,12 +30,7 @@ pub(super) fn phases(
         0 => lr,
         batch => lr * images_per_step(settings, ranks) as f64 / f64::from(batch),
     };
-    let head_epochs = match settings.freeze {
-        // At least one epoch must train all layers.
-        FreezeName::Nothing => settings.head_epochs.min(settings.epochs - 1),
-        _ => 0,
-    };
-    let head_steps = u64::from(head_epochs) * steps_per_epoch;
+    let head_steps = u64::from(head_epochs(settings)) * steps_per_epoch;
     let steps = u64::from(settings.epochs) * steps_per_epoch - head_steps;
     let mut phases = Vec::new();
     if head_steps > 0 {
@@ -68,6 +63,15 @@ pub(super) fn phases(
         schedule: Schedule::new(lr, steps, shape(settings, steps_per_epoch), warmup)?,
     });
     Ok(phases)
+}
+
+/// Returns the number of epochs that train only a new classifier.
+pub(super) fn head_epochs(settings: &Settings) -> u32 {
+    match settings.freeze {
+        // At least one epoch must train all layers.
+        FreezeName::Nothing => settings.head_epochs.min(settings.epochs - 1),
+        _ => 0,
+    }
 }
 
 /// Returns the number of images per step over all processes. `batch_size` must already be resolved.

@@ -10,6 +10,7 @@ use effnet_train::run::{EventWriter, Log, Record, RunFacts, RunFolder};
 use effnet_train::{Checkpointer, Snapshot};
 use serde_json::Value;
 
+use super::continuation::{COMPARED, Comparison, Continuation};
 use super::data::TrainingData;
 use super::initial_model::InitialModel;
 use super::recorder::{LOG_POSITION, Recorder};
@@ -24,6 +25,10 @@ pub(super) struct SavedRun {
     pub(super) folder: RunFolder,
     checkpointer: Checkpointer,
     pub(super) snapshot: Snapshot,
+    /// The epochs that train only a new classifier; see [`Continuation::of`].
+    pub(super) head_epochs: u32,
+    /// What it has more of than before.
+    pub(super) continuation: Option<Continuation>,
 }
 
 impl SavedRun {
@@ -47,13 +52,28 @@ impl SavedRun {
         if let Value::Object(defaults) = serde_json::json!(Settings::of_train()) {
             checkpointer = checkpointer.with_defaults(defaults);
         }
-        let snapshot = checkpointer
-            .resume(&serde_json::to_value(settings)?, &FREE)?
-            .with_context(|| format!("{}: no checkpoint to resume from", folder.path().display()))?;
+        let resume = |free: &[&str]| -> anyhow::Result<Snapshot> {
+            let snapshot = checkpointer.resume(&serde_json::to_value(settings)?, free)?;
+            snapshot.with_context(|| format!("{}: no checkpoint to resume from", folder.path().display()))
+        };
+        let snapshot = resume(&[&FREE[..], &COMPARED].concat())?;
+        let mut settings = settings.clone();
+        let saved = serde_json::from_value(snapshot.config.clone())?;
+        let continuation = match Continuation::of(&mut settings, &saved, folder.path())? {
+            Comparison::Same => None,
+            Comparison::Continues(continuation) => Some(continuation),
+            Comparison::Differs => {
+                // Names the settings.
+                resume(&FREE)?;
+                None
+            }
+        };
         Ok(Self {
             folder,
             checkpointer,
             snapshot,
+            head_epochs: settings.head_epochs,
+            continuation,
         })
     }
 
@@ -74,6 +94,15 @@ impl SavedRun {
             session.settings.epochs,
             step + 1,
         )
+    }
+
+    /// Returns the lines that say what the run has more of than before.
+    pub(super) fn describe_continuation(&self, session: &Session<'_>) -> Vec<String> {
+        let rates = [session.fit.rate(), session.fit.trainer().rate()];
+        let lines = self
+            .continuation
+            .map(|continuation| continuation.lines(&session.settings, rates));
+        lines.unwrap_or_default()
     }
 
     /// Reopens the files of the run, truncated to their state at the checkpoint. Also returns its checkpoints.

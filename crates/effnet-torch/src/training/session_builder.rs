@@ -195,7 +195,7 @@ impl<'a> SessionBuilder<'a> {
     }
 
     /// Resumes the run in the folder that the first process has.
-    fn resume(self, folder: Option<RunFolder>) -> anyhow::Result<Built<'a>> {
+    fn resume(mut self, folder: Option<RunFolder>) -> anyhow::Result<Built<'a>> {
         // A run of an earlier version, which could only classify, has no task.
         let task = self.settings.task.task().unwrap_or_default();
         let mut datasets = Datasets::open(&self.settings, Some(task))?;
@@ -213,17 +213,19 @@ impl<'a> SessionBuilder<'a> {
         let shard = self.ranks.shard();
         let data = TrainingData::new(datasets, &self.settings, &model, shard, self.printer)?;
         let mut saved = None;
-        let (step, notes) = self.ranks.first(|| {
+        let (step, notes, head_epochs) = self.ranks.first(|| {
             let Some(folder) = folder else {
                 bail!("the first process has no run folder to resume");
             };
             let found = SavedRun::open(folder, &self.settings, &data, &model)?;
             self.ranks
                 .check(found.snapshot.notes.get(RANKS).map(String::as_str))?;
-            let position = (found.snapshot.trainer.position.step, found.snapshot.notes.clone());
+            let step = found.snapshot.trainer.position.step;
+            let state = (step, found.snapshot.notes.clone(), found.head_epochs);
             saved = Some(found);
-            Ok(position)
+            Ok(state)
         })?;
+        self.settings.head_epochs = head_epochs;
         check_teacher(&self.settings, teacher.as_ref(), notes.get(TEACHER))?;
         let networks = Networks {
             model: &model,
@@ -245,11 +247,15 @@ impl<'a> SessionBuilder<'a> {
                 folder: saved.map(|saved| saved.folder),
             })));
         }
+        let is_continued = saved.as_ref().is_some_and(|saved| saved.continuation.is_some());
         if let Some(saved) = saved {
             let trainer = session.fit.trainer();
             let start = facts::start(trainer, threads, ranks.count());
             let notes = &session.watcher.progress;
             notes.note(saved.describe(&session));
+            for line in saved.describe_continuation(&session) {
+                notes.note(line);
+            }
             notes.note(start.describe());
             let facts = facts::facts(command, trainer, &session.settings, start);
             let facts = RunFacts::resume(saved.folder.path(), trainer.position().epoch, facts)?;
@@ -261,6 +267,11 @@ impl<'a> SessionBuilder<'a> {
             session.watcher.recorder = Some(recorder);
         }
         ranks.join(session.fit.trainer_mut())?;
+        if let (Some(recorder), true) = (&session.watcher.recorder, is_continued) {
+            // In this order: a run whose config.json alone is new continues likewise when it is resumed.
+            recorder.folder.write_config(&session.settings)?;
+            session.fit.save(&mut session.watcher)?;
+        }
         Ok(Built::Session(Box::new(session)))
     }
 

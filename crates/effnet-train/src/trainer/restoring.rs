@@ -28,6 +28,9 @@ impl<N: Network> Trainer<N> {
     /// Restores the [`state`](Self::state) of a trainer with the same network, options and phases. The steps that
     /// follow are then the same; on the CPU, with the same number of threads, they are bit-identical.
     ///
+    /// The last phase may be longer than that of the saved trainer, even if that was finished: the steps that follow get
+    /// the learning rates of the longer schedule.
+    ///
     /// # Errors
     /// [`Error::StateMismatch`] if the state belongs to a different trainer, in which case this trainer must be
     /// discarded.

@@ -12,6 +12,11 @@ use crate::{Turn, batch, first_difference, narrow, network, turn, values};
 
 /// Everything that has state: two phases, dropout and drop connect, an average, clipping, a schedule.
 fn trainer(kind: OptimizerKind, turn: &Turn) -> Trainer {
+    trainer_of_steps(kind, 8, turn)
+}
+
+/// Like [`trainer`], with so many steps of the second phase.
+fn trainer_of_steps(kind: OptimizerKind, second: u64, turn: &Turn) -> Trainer {
     let options = TrainerOptions::default()
         .with_clip_norm(1.0)
         .with_ema(EmaOptions::default().with_decay(0.99))
@@ -35,7 +40,7 @@ fn trainer(kind: OptimizerKind, turn: &Turn) -> Trainer {
         Phase {
             groups: ParamGroupOptions::default(),
             optimizer: kind,
-            schedule: schedule(8),
+            schedule: schedule(second),
         },
     ];
     Trainer::new(network(&narrow(), 1, turn), options, phases).unwrap()
@@ -116,6 +121,24 @@ fn a_run_that_is_resumed_at_any_step_ends_bit_for_bit_as_one_that_was_not() {
             assert_eq!(second.running_loss(), straight.running_loss());
         }
     }
+}
+
+#[test]
+fn a_finished_run_continues_with_the_rates_of_a_longer_schedule() {
+    let turn = turn();
+    let mut short = trainer(OptimizerKind::ADAM_W, &turn);
+    finish(&mut short);
+    let mut long = trainer_of_steps(OptimizerKind::ADAM_W, 20, &turn);
+    long.restore(&short.state().unwrap()).unwrap();
+    assert!(short.is_finished() && !long.is_finished());
+    assert_eq!(first_difference(&everything(&short), &everything(&long)), None);
+    let warmup = Warmup { steps: 1, from: 0.0 };
+    let schedule = Schedule::new(0.02, 20, ScheduleShape::ONE_CYCLE, warmup).unwrap();
+    for step in 8..20 {
+        let taken = long.step(&[batch(step, 8)]).unwrap();
+        assert_eq!(taken.rate, schedule.rate(step as u64));
+    }
+    assert!(long.is_finished());
 }
 
 #[test]
