@@ -93,6 +93,38 @@ fn the_pages_of_a_run_stand_alone_and_names_are_text_in_them() {
 }
 
 #[test]
+fn the_images_of_another_data_set_are_shown_below_its_folder() {
+    let home = tempfile::tempdir().unwrap();
+    let run = run_folder(home.path());
+    let photos = home.path().join("photos");
+    // The run trained on `photos/train` and validated with `later`.
+    let later = home.path().join("later");
+    fs::rename(photos.join("val"), &later).unwrap();
+    let config = fs::read_to_string(run.join("config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    config["val"] = json!(later);
+    fs::write(run.join("config.json"), config.to_string()).unwrap();
+    let output = effnet(&["report", run.to_str().unwrap()]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    assert!(errors.contains("8 validation images"), "{errors}");
+    let report = fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(report.contains("8 of later"));
+    let mistakes = fs::read_to_string(run.join("mistakes.html")).unwrap();
+    assert!(mistakes.contains("data:image/"));
+    let is_below = |class: &str| mistakes.contains(&format!("<span>{class}/<wbr>&lt;i&gt;"));
+    assert!(is_below("cat") || is_below("ship"), "{mistakes}");
+
+    fs::remove_dir_all(&later).unwrap();
+    let output = effnet(&["report", run.to_str().unwrap()]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        errors.contains("later") && errors.contains("not there any more"),
+        "{errors}"
+    );
+}
+
+#[test]
 fn what_is_no_run_or_has_no_epoch_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let run = run_folder(home.path());
