@@ -123,6 +123,10 @@ fn what_cannot_be_written_is_refused_before_anything_is() {
             "cannot be used with",
         ),
         (
+            &["b0.cifar10", "new.onnx", "--softmax", "--sigmoid"],
+            "cannot be used with",
+        ),
+        (
             &["b0.cifar10", "new.onnx", "--dynamic-size", "--with-preprocessing"],
             "cannot be used with",
         ),
@@ -232,6 +236,7 @@ fn check_agrees_with_onnxruntime_for_every_kind_of_file() {
     for flags in [
         &[][..],
         &["--dynamic-size", "--softmax"],
+        &["--sigmoid", "--dtype", "f16"],
         &["--with-preprocessing", "--batch-size", "3"],
         &["--features", "--dtype", "f16", "--image-size", "97"],
         &["--external-data", "--opset", "13", "--profile", "timm"],

@@ -118,7 +118,7 @@ fn add_network<'a>(
     let [flatten, gemm, to_float] = match (options.output, options.f16) {
         (ExportOutput::Features, false) => [name, "", ""],
         (ExportOutput::Logits, false) => ["flatten", name, ""],
-        (ExportOutput::Probabilities, _) => ["flatten", "_fc", "to_float"],
+        (ExportOutput::Probabilities | ExportOutput::LabelProbabilities, _) => ["flatten", "_fc", "to_float"],
         (_, true) => ["flatten", "_fc", name],
     };
     let mut network = NetworkNodes {
@@ -134,8 +134,11 @@ fn add_network<'a>(
     if options.f16 {
         value = graph.cast(to_float, &value, ElementType::Float);
     }
-    if options.output == ExportOutput::Probabilities {
-        graph.node_along("Softmax", name, &[&value], -1);
+    // In 32 bits, whatever the weights are.
+    match options.output {
+        ExportOutput::Probabilities => _ = graph.node_along("Softmax", name, &[&value], -1),
+        ExportOutput::LabelProbabilities => _ = graph.node("Sigmoid", name, &[&value], &[]),
+        ExportOutput::Logits | ExportOutput::Features => {}
     }
     Ok(width)
 }

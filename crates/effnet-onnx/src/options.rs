@@ -37,8 +37,10 @@ pub enum ExportOutput {
     /// Logits `[N, classes]`.
     #[default]
     Logits,
-    /// Probabilities `[N, classes]`, the softmax of the logits.
+    /// Probabilities `[N, classes]` of one class per image, the softmax of the logits.
     Probabilities,
+    /// Probabilities `[N, labels]` of any number of labels per image, the sigmoid of each logit.
+    LabelProbabilities,
     /// Pooled features `[N, features]`, the embeddings before the classifier.
     Features,
 }
@@ -48,7 +50,7 @@ impl ExportOutput {
     pub fn name(self) -> &'static str {
         match self {
             Self::Logits => "logits",
-            Self::Probabilities => "probabilities",
+            Self::Probabilities | Self::LabelProbabilities => "probabilities",
             Self::Features => "features",
         }
     }

@@ -138,6 +138,13 @@ fn several_labels_are_learned_saved_and_predicted_with_their_thresholds() {
                 .iter()
                 .all(|record| record["predictions"].as_array().unwrap().len() == 2)
         );
+
+        let refusal = home.run(&["export", "run", "network.onnx", "--softmax"]);
+        refused(&refusal, &["--softmax", "several labels", "--sigmoid"]);
+        succeeded(&home.run(&["export", "run", "network.onnx", "--sigmoid", "--force"]));
+        let file = fs::read(home.path("network.onnx")).unwrap();
+        let has = |text: &str| file.windows(text.len()).any(|part| part == text.as_bytes());
+        assert!(has("Sigmoid") && has("multilabel") && has("thresholds"));
     }
 }
 
@@ -206,8 +213,10 @@ fn numbers_are_learned_in_their_own_units() {
     );
     assert!(classify("csv").starts_with("input,output,label,value,error\nimages/1.png,0,price,"));
     assert!(classify("text").starts_with("images/1.png: price "));
-    let refusal = home.run(&["export", "run", "network.onnx", "--softmax"]);
-    refused(&refusal, &["--softmax", "numbers"]);
+    for flag in ["--softmax", "--sigmoid"] {
+        let refusal = home.run(&["export", "run", "network.onnx", flag]);
+        refused(&refusal, &[flag, "numbers"]);
+    }
 }
 
 #[test]

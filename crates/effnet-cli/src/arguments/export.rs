@@ -36,9 +36,12 @@ pub struct ExportArguments {
     /// Include the preprocessing: take RGB bytes [N, height, width, 3] of any size; resize, crop and normalise them
     #[arg(long)]
     pub with_preprocessing: bool,
-    /// Output probabilities instead of logits
+    /// Output probabilities of one class per image instead of logits
     #[arg(long, conflicts_with = "features")]
     pub softmax: bool,
+    /// Output probabilities of any number of labels per image instead of logits
+    #[arg(long, conflicts_with_all = ["features", "softmax"])]
+    pub sigmoid: bool,
     /// Output the pooled features before the classifier (embeddings)
     #[arg(long)]
     pub features: bool,

@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: &ExportArguments, printer: &Printer) -> anyhow::Res
     check_overwriting(output, weights.path(), arguments.force)?;
     let file = open(arguments, weights, labels.clone())?;
     warn(&file, printer);
-    check_softmax(arguments, &file)?;
+    check_probabilities(arguments, &file)?;
     let transform = transform(&arguments.preprocessing.overrides(), &file, &zoo.manifest)?;
     let parameters = load(arguments, &file)?;
     let options = ExportOptions::default()
@@ -101,21 +101,28 @@ fn input(arguments: &ExportArguments, transform: EvalTransform) -> ExportInput {
     }
 }
 
-/// Refuses probabilities that would not be those of the network's task.
-fn check_softmax(arguments: &ExportArguments, file: &ModelFile) -> anyhow::Result<()> {
-    let what = match file.task() {
-        _ if !arguments.softmax => return Ok(()),
-        Task::Classify => return Ok(()),
-        Task::MultiLabel => "several labels per image, whose probabilities are the sigmoids of the outputs",
-        Task::Regression => "numbers as outputs",
+/// Refuses probabilities that are not those of the network's task. Weights from elsewhere do not name their task, so that
+/// those of a classifier may be meant for several labels.
+fn check_probabilities(arguments: &ExportArguments, file: &ModelFile) -> anyhow::Result<()> {
+    let flag = if arguments.softmax {
+        "--softmax"
+    } else {
+        "--sigmoid"
     };
-    bail!("--softmax: {} has {what}; omit --softmax", file.path().display())
+    let (what, instead) = match file.task() {
+        _ if !arguments.softmax && !arguments.sigmoid => return Ok(()),
+        Task::MultiLabel if arguments.softmax => ("several labels per image", "pass --sigmoid"),
+        Task::Regression => ("numbers as outputs, and no probabilities", "omit it"),
+        _ => return Ok(()),
+    };
+    bail!("{flag}: {} has {what}; {instead}", file.path().display())
 }
 
 fn kind(arguments: &ExportArguments) -> ExportOutput {
     match () {
         () if arguments.features => ExportOutput::Features,
         () if arguments.softmax => ExportOutput::Probabilities,
+        () if arguments.sigmoid => ExportOutput::LabelProbabilities,
         () => ExportOutput::Logits,
     }
 }

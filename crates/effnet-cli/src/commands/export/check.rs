@@ -186,8 +186,10 @@ impl Check<'_> {
         )?;
         let width = rows.width();
         let mut values = rows.into_values();
-        if self.options.output == ExportOutput::Probabilities {
-            values.chunks_exact_mut(width).for_each(softmax);
+        match self.options.output {
+            ExportOutput::Probabilities => values.chunks_exact_mut(width).for_each(softmax),
+            ExportOutput::LabelProbabilities => values.iter_mut().for_each(sigmoid),
+            _ => {}
         }
         Ok(values)
     }
@@ -200,6 +202,10 @@ fn softmax(row: &mut [f32]) {
     for (value, exponential) in row.iter_mut().zip(exponentials) {
         *value = (exponential / sum) as f32;
     }
+}
+
+fn sigmoid(value: &mut f32) {
+    *value = (1.0 / (1.0 + f64::from(-*value).exp())) as f32;
 }
 
 /// The largest difference as a fraction of the largest expected value, or NaN.
