@@ -4,10 +4,13 @@
 
 mod server;
 
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use effnet::{ExplainOptions, ExplainedClasses, Record};
-use effnet_serve::ServeOptions;
+use effnet::{ExplainOptions, ExplainedClasses, Model, Record};
+use effnet_checkpoint::{Checkpoint, write_safetensors};
+use effnet_serve::{ServeOptions, ServedModel};
 use server::{JSON, MULTIPART, Running, floats, model, multipart, ship, ship_path};
 
 /// What the command line writes for an image with this name.
@@ -46,6 +49,76 @@ fn all_forms_of_a_request_give_the_records_of_the_command_line() {
     let json = server.post("/classify", &[JSON], body.as_bytes());
     let expected = format!("[{},\n{}]\n", record("-", 3), record("x.png", 3));
     assert_eq!((json.status, json.text()), (200, expected));
+}
+
+/// The network of the documentation, declared to be for another task.
+fn model_for(task: &[(&str, &str)]) -> Model {
+    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../weights/effnet-b0-cifar10.safetensors");
+    let checkpoint = Checkpoint::open(weights).unwrap();
+    let mut metadata = checkpoint.metadata().clone();
+    metadata.extend(
+        task.iter()
+            .map(|&(key, value)| (key.to_owned(), value.to_owned())),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.safetensors");
+    write_safetensors(&path, checkpoint.state_dict(), &metadata).unwrap();
+    Model::open(path.to_str().unwrap()).unwrap()
+}
+
+/// Answers of `/classify` for the image of the documentation.
+fn classified_for(task: &[(&str, &str)], query: &str) -> serde_json::Value {
+    let served = ServedModel::new("other", model_for(task)).unwrap();
+    let server = Running::with_models(vec![served], ServeOptions::default());
+    let answer = server.post(&format!("/classify{query}"), &[], &ship());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
+}
+
+#[test]
+fn a_network_for_labels_answers_with_those_that_reach_their_thresholds() {
+    let ranked = model().classify(&ship_path(), 10).unwrap();
+    // Between the second and the third label.
+    let sigmoid = |logit: f64| 1.0 / (1.0 + (-logit).exp());
+    let threshold = (sigmoid(ranked[1].logit.into()) + sigmoid(ranked[2].logit.into())) / 2.0;
+    let thresholds = format!("{:?}", [threshold; 10]);
+    let task = [("task", "multilabel"), ("thresholds", &*thresholds)];
+    let record = classified_for(&task, "");
+    let labels = record["predictions"].as_array().unwrap();
+    assert_eq!(labels.len(), 2, "{record}");
+    for (label, expected) in labels.iter().zip(&ranked) {
+        assert_eq!(label["label"], *expected.label);
+        let probability = label["probability"].as_f64().unwrap();
+        assert!(
+            (probability - sigmoid(expected.logit.into())).abs() < 1e-6,
+            "{record}"
+        );
+    }
+    // As many as are asked for, whatever their thresholds.
+    let record = classified_for(&task, "?top_k=4");
+    assert_eq!(record["predictions"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn a_network_for_numbers_answers_with_values_in_their_units() {
+    let ranked = model().classify(&ship_path(), 10).unwrap();
+    let (mean, deviation) = ([5.0; 10], [2.0; 10]);
+    let task = [
+        ("task", "regression"),
+        ("target_mean", &*format!("{mean:?}")),
+        ("target_std", &*format!("{deviation:?}")),
+    ];
+    let record = classified_for(&task, "");
+    let values = record["values"].as_array().unwrap();
+    assert_eq!(values.len(), 10, "{record}");
+    for expected in &ranked {
+        let value = values[expected.class]["value"].as_f64().unwrap();
+        assert!(
+            (value - (5.0 + 2.0 * f64::from(expected.logit))).abs() < 1e-4,
+            "{record}"
+        );
+    }
+    assert!(record.get("predictions").is_none(), "{record}");
 }
 
 #[test]
