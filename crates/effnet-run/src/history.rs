@@ -14,15 +14,18 @@ pub fn history_panels(epochs: &[EpochRecord], steps: &[StepRecord], classes: usi
     let validation = |value: &dyn Fn(&Validation) -> Option<f64>| {
         points(&|epoch: &EpochRecord| epoch.validation.as_ref().and_then(value))
     };
-    let loss = Panel::new("loss")
-        .with_curve(Curve::new(
-            "training, with augmentation",
-            training_losses(epochs, steps),
-        ))
-        .with_curve(Curve::new(
-            "validation",
-            validation(&|validation| Some(validation.score().loss)),
-        ));
+    let mut loss = Panel::new("loss").with_curve(Curve::new(
+        "training, with augmentation",
+        training_losses(epochs, steps),
+    ));
+    // Of numbers, the training loss is that of standardised values, and the validation loss that of the values.
+    let losses = validation(&|found| match found {
+        Validation::Values(_) => None,
+        _ => Some(found.score().loss),
+    });
+    if !losses.is_empty() {
+        loss = loss.with_curve(Curve::new("validation", losses));
+    }
     let best = best_epoch(epochs).map(|epoch| epoch.epoch as f64);
     let [(title, unit), first, second] = quantities(epochs);
     let mut quality = Panel::new(title)
@@ -147,7 +150,7 @@ fn by_epoch<'a>(epochs: &'a [EpochRecord], steps: &'a [StepRecord]) -> Vec<Steps
 
 #[cfg(test)]
 mod tests {
-    use effnet_data::metrics::Summary;
+    use effnet_data::metrics::{RegressionSummary, Summary};
 
     use super::*;
 
@@ -183,6 +186,22 @@ mod tests {
         };
         assert_eq!(best_epoch(&[last, last]).unwrap(), &last);
         assert_eq!(best_epoch(&[]), None);
+    }
+
+    #[test]
+    fn losses_in_other_units_are_not_drawn_side_by_side() {
+        let of_classes = [epoch(1, 0.9, 0.5)];
+        let of_values = [EpochRecord {
+            validation: Some(Validation::Values(RegressionSummary {
+                images: 7,
+                mae: 12.0,
+                mse: 230.0,
+                r2: None,
+            })),
+            ..of_classes[0]
+        }];
+        let curves = |epochs: &[EpochRecord]| history_panels(epochs, &[], 1)[0].curves.len();
+        assert_eq!((curves(&of_classes), curves(&of_values)), (2, 1));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use effnet::{Labels, Output, Pipeline, Prediction, Reader, Task, check_finite, p
 use effnet_data::Dataset;
 use effnet_data::metrics::{Calibration, Metrics, MultiLabelMetrics, RegressionMetrics};
 use effnet_image::EvalTransform;
+use effnet_run::short;
 
 use super::mistakes::{Mistake, Mistakes};
 use crate::arguments::BatchSize;
@@ -256,8 +257,8 @@ fn missed_values(outputs: &[f32], truths: &[f32], labels: &Labels, deviations: &
     parts.sort_by(|a, b| b.0.total_cmp(&a.0));
     let shown = parts.iter().take(MOST_LABELS);
     let value = |number: f32, output: usize| match labels.len() {
-        1 => format!("{number}"),
-        _ => format!("{} {number}", labels.get(output)),
+        1 => short(number.into()),
+        _ => format!("{} {}", labels.get(output), short(number.into())),
     };
     let of = |numbers: &[f32]| {
         let values: Vec<String> = shown
@@ -272,7 +273,11 @@ fn missed_values(outputs: &[f32], truths: &[f32], labels: &Labels, deviations: &
         severity: parts.iter().map(|part| part.0).sum(),
         truth: of(truths),
         guess: of(outputs),
-        detail: text(&format!("error {error:+.4}")),
+        detail: text(&format!(
+            "error {}{}",
+            if error < 0.0 { "" } else { "+" },
+            short(error)
+        )),
     }
 }
 
@@ -328,7 +333,7 @@ mod tests {
             &[0.5, 100.0, 1.0],
         );
         assert_eq!(found.severity, 3.0);
-        assert_eq!(found.truth, "cat 2, <script> 100, owl 3");
-        assert_eq!(found.detail, "error -1.0000");
+        assert_eq!(found.truth, "cat 2.000, <script> 100.0, owl 3.000");
+        assert_eq!(found.detail, "error -1.000");
     }
 }

@@ -37,7 +37,7 @@ pub(super) struct InitialModel {
     /// Whether the weights were trained on the same classes.
     keeps_classifier: bool,
     /// What the network learns.
-    task: Task,
+    pub(super) task: Task,
 }
 
 impl InitialModel {
@@ -141,7 +141,7 @@ impl InitialModel {
             Some(file) => format!(
                 "starting from {}, new classifier for {}",
                 file.weights().name,
-                counted(self.config.num_classes, "class")
+                counted(self.config.num_classes, noun(self.task))
             ),
         };
         format!("{} at {side}x{side}, {weights}", self.variant)
@@ -239,4 +239,13 @@ fn shrink_classifier(network: &EfficientNet) -> anyhow::Result<()> {
         let _ = tch::no_grad(|| weights.shallow_clone().f_mul_scalar_(factor))?;
     }
     Ok(())
+}
+
+/// What the outputs of a network are called.
+pub(super) fn noun(task: Task) -> &'static str {
+    match task {
+        Task::Classify => "class",
+        Task::MultiLabel => "label",
+        Task::Regression => "value",
+    }
 }
