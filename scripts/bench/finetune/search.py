@@ -1,14 +1,21 @@
-"""Accuracy of `effnet finetune` with different settings, and of the loop in anchor.py: a line of JSON per run.
+"""Accuracy of `effnet finetune` with different settings, and of the tools it is compared with: a line of JSON per run.
 
     search.py --effnet EFFNET_TORCH --weights LITE0 --data FLOWERS INSECTS... --output RESULTS.jsonl
         [--half search|final] [--seeds 1 2 3] [--epochs 6] [--contenders anchor "effnet" "effnet --lr 0.001"...]
-        [--threads 2]
+        [--threads 2] [--timm-weights LITE0_TIMM] [--timm TRAIN_PY] [--fastai PYTHON]
+
+The contenders, each with flags of its own if wanted: `effnet` is `effnet finetune`; `anchor` the plain loop in anchor.py;
+`fastai` the one of its documentation (fastai_loop.py, run by the Python that --fastai names); `timm` its repository's
+train.py (--timm), with batches of 32, one epoch of warm-up and its maintainer's advice for another data set (issue 25 of
+pytorch-image-models): RMSProp as for training from scratch at a tenth of its rate, 0.1 * 0.016 * batch / 256, unless the
+flags say otherwise. The last two read the weights in timm's names (`effnet convert --to timm`).
 
 Each of --data is a folder with train/ and val/, each with a folder per class. Every other image of val/ is for the search,
 the others for the final comparison, which the choice of settings never sees. In both, the images of the search serve as
-validation images of the runs (for the best epoch and for early stopping); accuracy is measured on the half that --half
-names, by `effnet evaluate` with the best weights of the run. The anchor's epochs are the same number, of which the first
-trains only its head. A run that is in RESULTS already is skipped, so an interrupted search continues.
+validation images of effnet's runs (for the best epoch and for early stopping); the others have none; accuracy is measured on the half that --half
+names, for effnet by `effnet evaluate` with the best weights of the run, for the others after the last epoch. All have the
+same number of epochs; the first of anchor and fastai trains only the head. A run that is in RESULTS already is skipped, so
+an interrupted search continues. The processor's seconds (cpu_seconds) hardly change when something else runs.
 
     search.py --report RESULTS.jsonl
 
@@ -20,8 +27,10 @@ import argparse
 import collections
 import csv
 import json
+import math
 import os
 import pathlib
+import resource
 import shlex
 import statistics
 import subprocess
@@ -62,15 +71,49 @@ def effnet(arguments, flags, folder, seed):
     with open(predictions, newline="") as file:
         rows = list(csv.DictReader(file))
     right = {"/".join(pathlib.Path(row["input"]).parts[-2:]): row["label"] == row["prediction"] for row in rows}
-    epochs = [json.loads(line) for line in open(run / "log.jsonl") if '"epoch"' in line]
-    history = [record["val_top1"] for record in epochs if "val_top1" in record]
-    return {"seconds": seconds, "right": right, "history": history}
+    records = [json.loads(line) for line in open(run / "log.jsonl")]
+    history = [record["validation"]["top1"] for record in records if record["record"] == "epoch"]
+    likelihood = [-math.log(max(float(row["probability " + row["label"]]), 1e-9)) for row in rows]
+    return {"seconds": seconds, "right": right, "history": history, "nll": statistics.mean(likelihood)}
 
 
-def anchor(arguments, folder, seed):
-    command = [sys.executable, HERE / "anchor.py", arguments.weights, folder / "train", folder / arguments.half, str(seed)]
+def loop(command, weights, arguments, folder, seed):
+    """Runs one of the loops in Python beside this file, which print the line that is wanted."""
+    command = [*command, weights, folder / "train", folder / arguments.half, str(seed)]
     command += [str(arguments.epochs - 1), str(arguments.threads)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+
+
+def timm(arguments, flags, folder, seed):
+    environment = os.environ | {"OMP_NUM_THREADS": str(arguments.threads), "PYTHONPATH": str(arguments.timm.parent)}
+    classes = sorted(path.name for path in (folder / "train").iterdir())
+    command = [sys.executable, arguments.timm, "--data-dir", folder, "--train-split", "train", "--val-split", arguments.half]
+    command += ["--model", "tf_efficientnet_lite0", "--pretrained", "--pretrained-path", arguments.timm_weights]
+    command += ["--num-classes", str(len(classes)), "--device", "cpu", "--workers", "2", "-b", "32", "--seed", str(seed)]
+    command += ["--epochs", str(arguments.epochs), "--warmup-epochs", "1", "--crop-pct", "0.875", "--channels-last"]
+    command += ["--val-interval", "1000", "--output", folder / "timm", "--experiment", "run"]
+    command += flags or ["--opt", "rmsproptf", "--opt-eps", "0.001", "--lr", str(0.1 * 0.016 * 32 / 256)]
+    start = time.time()
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    seconds = time.time() - start
+    command = [sys.executable, HERE / "timm_answers.py", folder / "timm/run/last.pth.tar", folder / arguments.half]
+    done = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
+    return {"seconds": seconds, "right": json.loads(done.stdout.splitlines()[-1])}
+
+
+def contend(contender, arguments, folder, seed):
+    name, *flags = shlex.split(contender)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if name == "anchor":
+        result = loop([sys.executable, HERE / "anchor.py"], arguments.weights, arguments, folder, seed)
+    elif name == "fastai":
+        result = loop([arguments.fastai, HERE / "fastai_loop.py"], arguments.timm_weights, arguments, folder, seed)
+    elif name == "timm":
+        result = timm(arguments, flags, folder, seed)
+    else:
+        result = effnet(arguments, flags, folder, seed)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return result | {"cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
 
 
 def report(path):
@@ -83,7 +126,7 @@ def report(path):
         first = next(iter(contenders.values()))
         for name, seeds in contenders.items():
             scores = [100 * sum(run["right"].values()) / len(run["right"]) for run in seeds.values()]
-            seconds = statistics.median(run["seconds"] for run in seeds.values())
+            seconds = statistics.median(run.get("cpu_seconds", run["seconds"]) for run in seeds.values())
             pairs = [0, 0]
             for seed, run in seeds.items():
                 for image, right in run["right"].items():
@@ -91,7 +134,7 @@ def report(path):
                     pairs[0] += right and not other
                     pairs[1] += other and not right
             shown = " ".join(f"{score:.1f}" for score in scores)
-            print(f"{statistics.mean(scores):6.2f}  {seconds:6.1f} s  +{pairs[0]} -{pairs[1]}  {name}  ({shown})")
+            print(f"{statistics.mean(scores):6.2f}  {seconds:6.1f} s of processors  +{pairs[0]} -{pairs[1]}  {name}  ({shown})")
 
 
 def main():
@@ -99,6 +142,9 @@ def main():
     parser.add_argument("--report", type=pathlib.Path)
     parser.add_argument("--effnet")
     parser.add_argument("--weights")
+    parser.add_argument("--timm-weights")
+    parser.add_argument("--timm", type=pathlib.Path)
+    parser.add_argument("--fastai", default=sys.executable)
     parser.add_argument("--data", nargs="+", type=pathlib.Path, default=[])
     parser.add_argument("--output", type=pathlib.Path)
     parser.add_argument("--half", choices=["search", "final"], default="search")
@@ -122,10 +168,7 @@ def main():
                 with tempfile.TemporaryDirectory() as folder:
                     folder = pathlib.Path(folder)
                     halves(data, folder)
-                    if contender == "anchor":
-                        result = anchor(arguments, folder, seed)
-                    else:
-                        result = effnet(arguments, shlex.split(contender)[1:], folder, seed)
+                    result = contend(contender, arguments, folder, seed)
                 with open(arguments.output, "a") as file:
                     file.write(json.dumps(this | result) + "\n")
 
