@@ -9,4 +9,5 @@ pub mod recipe;
 pub mod recorded_split;
 pub mod resolve;
 pub mod settings;
+pub mod time_budget;
 pub mod values;

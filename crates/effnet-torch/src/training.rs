@@ -11,6 +11,7 @@ mod continuation;
 mod data;
 mod datasets;
 mod epoch_table;
+mod epochs;
 mod facts;
 mod initial_model;
 mod learning_rate;

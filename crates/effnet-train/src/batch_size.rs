@@ -9,12 +9,14 @@ use crate::{Batch, Error, Network, Targets, Trainer};
 /// Beyond these sizes, larger batches train no faster on most CPUs and hardly faster on most GPUs.
 const MOST_ON_CPU: usize = 32;
 const MOST_ON_CUDA: usize = 128;
-/// Minimum number of steps per epoch: a handful of steps is not enough to learn a small data set.
+/// Minimum number of steps per epoch, unless batches become too small.
 const LEAST_STEPS: usize = 16;
-/// Minimum number of images that batch normalisation needs for its statistics.
-const LEAST: usize = 8;
 
 /// Finds a batch size, a power of two or all `images`, for a process with `images` training images.
+///
+/// An epoch should have 16 steps or more, and a batch `least` images or more, which counts more: 8 are enough to train
+/// from scratch, where steps are what is missing; to fine-tune, 32 are better than more steps, whose batch statistics and
+/// gradients are noisier (`scripts/bench/FINETUNE.md`).
 ///
 /// On the CPU, half of the available memory has to hold the activations, `bytes_per_image` for each image (see
 /// [`activation_bytes`]). On a CUDA device, `fits` tries a step with a batch of this size; see [`step_fits`].
@@ -23,6 +25,7 @@ const LEAST: usize = 8;
 /// The errors of `fits`.
 pub fn find_batch_size<E>(
     images: usize,
+    least: usize,
     device: Device,
     bytes_per_image: u64,
     mut fits: impl FnMut(usize) -> Result<bool, E>,
@@ -33,7 +36,7 @@ pub fn find_batch_size<E>(
         MOST_ON_CPU
     };
     let wanted = power_of_two(images / LEAST_STEPS);
-    let mut size = wanted.clamp(LEAST, most).min(images).max(1);
+    let mut size = wanted.max(least).min(most).min(images).max(1);
     if let (Device::Cpu, Some(available)) = (device, available_memory()) {
         let fitting = available / 2 / bytes_per_image.max(1);
         size = size.min(power_of_two(usize::try_from(fitting).unwrap_or(usize::MAX)));
@@ -125,19 +128,21 @@ mod tests {
 
     #[test]
     fn a_batch_is_halved_until_it_fits_the_device_and_never_more_than_the_images() {
-        let search = |images: usize, most: usize| {
+        let search = |images: usize, least: usize, most: usize| {
             let mut tried = Vec::new();
-            let found = find_batch_size(images, Device::Cuda(0), 1, |size| {
+            let found = find_batch_size(images, least, Device::Cuda(0), 1, |size| {
                 tried.push(size);
                 Ok::<_, Error>(size <= most)
             });
             (found.unwrap(), tried)
         };
-        assert_eq!(search(100_000, 50), (32, vec![128, 64, 32]));
-        assert_eq!(search(100_000, 0), (1, vec![128, 64, 32, 16, 8, 4, 2]));
-        assert_eq!(search(300, 1000), (16, vec![16]));
-        assert_eq!(search(5, 1000), (5, vec![5]));
-        let small = find_batch_size(300, Device::Cpu, u64::MAX, |_| Ok::<_, Error>(false));
+        assert_eq!(search(100_000, 8, 50), (32, vec![128, 64, 32]));
+        assert_eq!(search(100_000, 8, 0), (1, vec![128, 64, 32, 16, 8, 4, 2]));
+        assert_eq!(search(300, 8, 1000), (16, vec![16]));
+        assert_eq!(search(300, 32, 1000), (32, vec![32]));
+        assert_eq!(search(20, 32, 1000), (20, vec![20]));
+        assert_eq!(search(5, 8, 1000), (5, vec![5]));
+        let small = find_batch_size(300, 8, Device::Cpu, u64::MAX, |_| Ok::<_, Error>(false));
         assert_eq!(small.unwrap(), 1);
     }
 }

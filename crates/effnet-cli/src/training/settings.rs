@@ -13,6 +13,7 @@ use clap::Args;
 use effnet::Task;
 use serde::{Deserialize, Serialize};
 
+use super::time_budget::TimeBudget;
 use super::values::{
     Auto, CacheFeatures, ClassWeights, DecodeMode, FreezeName, HeadFreeze, InitName, LossName, OptimizerName,
     PositiveWeights, PrecisionName, ProfileName, Ranged, Recipe, ScheduleName, TaskName, number,
@@ -170,6 +171,10 @@ settings! {
     /// is that of a schedule of so many epochs
     #[arg(long, short, value_name = "N", help_heading = "Training")]
     epochs: u32 = 100, 10, 1..=100_000;
+    /// Train for as many epochs as fit into this time, such as 90s, 10m or 1h30m, by the pace of a few steps, in place of
+    /// --epochs (none = off)
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["epochs", "resume"], help_heading = "Training")]
+    time: TimeBudget = TimeBudget(None), TimeBudget(None);
     /// Early stopping: stop after N epochs without improvement (0 = off). With --resume, a larger number than before, or 0,
     /// trains a run further that has stopped
     #[arg(long, value_name = "N", help_heading = "Training")]
@@ -213,7 +218,7 @@ settings! {
     optimizer: OptimizerName = OptimizerName::Adamw, OptimizerName::Adamw;
     /// Peak learning rate; auto = found by a short range test
     #[arg(long, value_name = "F|auto", help_heading = "Optimizer")]
-    lr: Auto<f64> = Auto::Value(0.001), Auto::Value(0.002), 1e-12..1e3;
+    lr: Auto<f64> = Auto::Value(0.001), Auto::Value(0.001), 1e-12..1e3;
     /// Batch size that --lr is meant for: the learning rate scales linearly with the images per step (0 = no
     /// scaling)
     #[arg(long, value_name = "N", help_heading = "Optimizer")]
@@ -221,7 +226,10 @@ settings! {
     /// Layer-wise learning-rate decay: learning rate of the first layer relative to the classifier's, geometric in
     /// between
     #[arg(long, value_name = "F", help_heading = "Optimizer")]
-    stem_rate: f64 = 1.0, 0.01, 1e-9..=1.0;
+    stem_rate: f64 = 1.0, 0.1, 1e-9..=1.0;
+    /// Learning rate while only the classifier is trained (--head-epochs, --freeze features), relative to --lr
+    #[arg(long, value_name = "F", help_heading = "Optimizer")]
+    head_rate: f64 = 1.0, 2.0, 1e-6..=1e6;
     /// Learning-rate schedule
     #[arg(long, value_name = "NAME", help_heading = "Optimizer")]
     schedule: ScheduleName = ScheduleName::OneCycle, ScheduleName::OneCycle;

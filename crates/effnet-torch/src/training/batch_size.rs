@@ -33,7 +33,8 @@ pub(super) fn settle(
     }
     let config = networks.model.config();
     let values = (data.task() != Task::Classify).then(|| data.classes().len());
-    let size = find_batch_size(images, device, activation_bytes(config), |size| {
+    let least = if settings.weights == "none" { 8 } else { 32 };
+    let size = find_batch_size(images, least, device, activation_bytes(config), |size| {
         let mut trial = settings.clone();
         trial.batch_size = Auto::Value(size as u32);
         trial.lr = Auto::Value(trial.lr.value().unwrap_or(1e-3));

@@ -45,7 +45,12 @@ pub(super) fn phases(
         phases.push(Phase {
             groups: groups(settings, head_freeze),
             optimizer: optimizer(settings),
-            schedule: Schedule::new(lr, head_steps, ScheduleShape::Constant, warmup)?,
+            schedule: Schedule::new(
+                lr * settings.head_rate,
+                head_steps,
+                ScheduleShape::Constant,
+                warmup,
+            )?,
         });
     }
     let warmup = Warmup {
@@ -56,6 +61,10 @@ pub(super) fn phases(
         FreezeName::Nothing => Freeze::Nothing,
         FreezeName::Convolutions => Freeze::Convolutions,
         FreezeName::Features => Freeze::Features,
+    };
+    let lr = match freeze {
+        Freeze::Features => lr * settings.head_rate,
+        _ => lr,
     };
     phases.push(Phase {
         groups: groups(settings, freeze),
@@ -211,8 +220,10 @@ mod tests {
         assert_eq!(phases.len(), 2);
         assert_eq!(phases[0].groups.freeze, Freeze::Features);
         assert_eq!(phases[0].schedule.steps(), 7);
+        assert_eq!(phases[0].schedule.base_rate(), 0.02);
         assert_eq!(phases[1].groups.freeze, Freeze::Nothing);
-        assert_eq!(phases[1].groups.rates, LayerRates::From(0.01));
+        assert_eq!(phases[1].groups.rates, LayerRates::From(0.1));
+        assert_eq!(phases[1].schedule.base_rate(), 0.01);
         assert_eq!(phases[1].schedule.steps(), 9 * 7);
     }
 
@@ -230,6 +241,13 @@ mod tests {
             let phases = phases(&settings, 0.01, 3, 1).unwrap();
             let steps: u64 = phases.iter().map(|phase| phase.schedule.steps()).sum();
             assert_eq!(steps, 3 * u64::from(epochs));
+            for phase in &phases {
+                let only_the_head = phase.groups.freeze == Freeze::Features;
+                assert_eq!(
+                    phase.schedule.base_rate(),
+                    if only_the_head { 0.02 } else { 0.01 }
+                );
+            }
             assert_eq!(
                 phases.last().unwrap().groups.freeze == Freeze::Features,
                 freeze == FreezeName::Features

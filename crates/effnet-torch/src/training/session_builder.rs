@@ -17,7 +17,7 @@ use super::data::TrainingData;
 use super::datasets::{Datasets, UNREADABLE, Unreadable};
 use super::epoch_table::EpochTable;
 use super::facts::{self, describe_steps};
-use super::initial_model::{InitialModel, named_model};
+use super::initial_model::{InitialModel, named_model, noun};
 use super::networks::{Networks, trainer};
 use super::progress::TrainingProgress;
 use super::ranks::Ranks;
@@ -26,7 +26,7 @@ use super::saved_run::{FREE, SavedRun};
 use super::session::{RANKS, Session, TEACHER, Watcher};
 use super::start::{NewFolder, StartMode};
 use super::teacher::TeacherFile;
-use super::{batch_size, learning_rate, plan, samples};
+use super::{batch_size, epochs, learning_rate, plan, samples};
 use effnet::{Weights, WeightsContent, Zoo};
 use effnet_cli::Interrupt;
 use effnet_cli::training::recorded_split::SPLIT_FILE;
@@ -187,6 +187,7 @@ impl<'a> SessionBuilder<'a> {
             settings.model = networks.model.variant().to_string();
         }
         batch_size::settle(&mut settings, networks, data, self.device, self.printer)?;
+        epochs::settle(&mut settings, networks, data, self.device, self.printer)?;
         let steps = u64::from(settings.epochs) * data.steps_per_epoch(&settings)?;
         if settings.bn_momentum == Auto::Auto {
             settings.bn_momentum = Auto::Value(networks.model.batch_norm_momentum(steps));
@@ -394,7 +395,7 @@ fn title(settings: &Settings, model: &InitialModel, classes: &[String]) -> Strin
         "{} on {}, {}",
         model.variant(),
         data.display(),
-        counted(classes.len(), "class")
+        counted(classes.len(), noun(model.task))
     )
 }
 
