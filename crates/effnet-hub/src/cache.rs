@@ -65,8 +65,8 @@ pub struct Prune {
 impl Prune {
     /// Sets [`partial_older_than`](Self::partial_older_than).
     #[must_use]
-    pub fn with_partial_older_than(mut self, partial_older_than: Duration) -> Self {
-        self.partial_older_than = Some(partial_older_than);
+    pub fn with_partial_older_than(mut self, partial_older_than: impl Into<Option<Duration>>) -> Self {
+        self.partial_older_than = partial_older_than.into();
         self
     }
 

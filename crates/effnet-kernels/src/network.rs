@@ -53,8 +53,8 @@ impl NetworkOptions {
 
     /// Sets [`instruction_set`](Self::instruction_set).
     #[must_use]
-    pub fn with_instruction_set(mut self, instruction_set: InstructionSet) -> Self {
-        self.instruction_set = Some(instruction_set);
+    pub fn with_instruction_set(mut self, instruction_set: impl Into<Option<InstructionSet>>) -> Self {
+        self.instruction_set = instruction_set.into();
         self
     }
 }

@@ -152,8 +152,8 @@ impl Labels {
 
     /// Sets the probability from which each label applies, for several labels per image; one per class.
     #[must_use]
-    pub fn with_thresholds(mut self, thresholds: Option<Vec<f64>>) -> Self {
-        self.thresholds = thresholds;
+    pub fn with_thresholds(mut self, thresholds: impl Into<Option<Vec<f64>>>) -> Self {
+        self.thresholds = thresholds.into();
         self
     }
 

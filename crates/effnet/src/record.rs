@@ -155,8 +155,8 @@ impl<'a> ExplainedRecord<'a> {
 
     /// Adds the path of the maps as they were computed.
     #[must_use]
-    pub fn with_raw(mut self, path: Option<String>) -> Self {
-        self.raw = path;
+    pub fn with_raw(mut self, path: impl Into<Option<String>>) -> Self {
+        self.raw = path.into();
         self
     }
 }
