@@ -35,7 +35,7 @@ pub(crate) fn run(photos: &Path, run: &Path, config: &Config, observer: &mut Pri
     let classes = splits.train.classes().to_vec();
     let train = Loader::new(splits.train, TrainTransform::new(side), options.clone())?;
     let validation = splits.val.ok_or("no validation images")?;
-    let evaluate = EvalTransform::with_crop_pct(side, 0.875);
+    let evaluate = EvalTransform::new(side).with_crop_pct(0.875);
     let validation = Loader::new(validation, evaluate, options.with_order(Order::Sequential))?;
     let data = ImageBatches::new(train).with_validation(validation);
 

@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_transform_is_recorded_in_the_numbers_that_people_write() {
-        let mut transform = EvalTransform::with_crop_pct(300, 0.904);
+        let mut transform = EvalTransform::new(300).with_crop_pct(0.904);
         let metadata = ModelMetadata::default().with_transform(&transform);
         let entries = metadata.to_entries();
         assert_eq!(entries["mean"], "[0.485,0.456,0.406]");

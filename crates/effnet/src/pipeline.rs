@@ -90,7 +90,7 @@ pub type Output<T> = Decoded<T, Vec<f32>>;
 ///
 /// # fn main() -> Result<(), effnet::BackendError> {
 /// let photos = vec![PathBuf::from("a.jpg"), PathBuf::from("b.jpg")];
-/// let transform = EvalTransform::with_crop_pct(224, 0.875);
+/// let transform = EvalTransform::new(224).with_crop_pct(0.875);
 /// let reader = Reader::start(photos, transform, 2, Default::default())?;
 /// let engine = engine(); // decoding has already started
 /// for output in Pipeline::new(reader, engine, 16)? {
