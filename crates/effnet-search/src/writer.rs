@@ -102,8 +102,8 @@ impl IndexWriter {
     }
 
     /// Returns the number of rows so far.
-    pub fn rows(&self) -> u64 {
-        self.count
+    pub fn rows(&self) -> usize {
+        self.count as usize
     }
 
     /// Completes both files and gives them their names, or neither of them on an error. If the process ends between the

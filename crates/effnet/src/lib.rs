@@ -65,7 +65,7 @@ pub use model_options::ModelOptions;
 pub use naming::EfficientNetNames;
 pub use parameters::{LoadError, LoadOptions, LoadReport, Mismatch, Parameters, WrongShape};
 pub use pipeline::{Output, Pipeline, Reader, Source};
-pub use prediction::{Estimate, NotFinite, Prediction, check_finite, estimate, present, rank};
+pub use prediction::{Estimate, NotFinite, Prediction, above_threshold, check_finite, estimate, rank};
 pub use preprocessing::{PreprocessingOverrides, transform, transform_of_variant};
 pub use profile_evidence::ProfileSource;
 pub use record::{Area, ExplainedRecord, FeaturesRecord, Record, SCHEMA};

@@ -85,7 +85,7 @@ impl Model {
     ) -> Result<Self, Error> {
         let weights = zoo.locate_one(weights, progress)?;
         let file = ModelFile::open(weights, options)?;
-        Self::of_file(&file, options, &zoo.manifest)
+        Self::from_file(&file, options, &zoo.manifest)
     }
 
     /// Loads the network of a file that was opened with the same options. `manifest` knows the preprocessing of
@@ -93,7 +93,7 @@ impl Model {
     ///
     /// # Errors
     /// Same as [`open_with`](Self::open_with), except that nothing is looked for or downloaded.
-    pub fn of_file(file: &ModelFile, options: &ModelOptions, manifest: &Manifest) -> Result<Self, Error> {
+    pub fn from_file(file: &ModelFile, options: &ModelOptions, manifest: &Manifest) -> Result<Self, Error> {
         let transform = transform(&options.preprocessing, file, manifest)?;
         let parameters = file.parameters(&file.config(file.num_classes()), LoadOptions::default())?;
         let named = file.labels(options.labels.clone())?;

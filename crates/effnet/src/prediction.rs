@@ -74,14 +74,18 @@ pub fn estimate(outputs: &[f32], labels: &Labels) -> Result<Vec<Estimate>, NotFi
     Ok(outputs.iter().enumerate().map(estimate).collect())
 }
 
-/// Returns the classes whose probability is at least their threshold, most likely first, for [`Task::MultiLabel`]. `least`
+/// Returns the classes whose probability is at least their threshold, most likely first, for [`Task::MultiLabel`]. `threshold`
 /// replaces the thresholds.
 ///
 /// # Errors
 /// [`NotFinite`] when a logit is not finite.
-pub fn present(logits: &[f32], labels: &Labels, least: Option<f64>) -> Result<Vec<Prediction>, NotFinite> {
+pub fn above_threshold(
+    logits: &[f32],
+    labels: &Labels,
+    threshold: Option<f64>,
+) -> Result<Vec<Prediction>, NotFinite> {
     let mut ranked = rank(logits, labels, 0)?;
-    ranked.retain(|class| class.probability >= least.unwrap_or_else(|| labels.threshold(class.class)));
+    ranked.retain(|class| class.probability >= threshold.unwrap_or_else(|| labels.threshold(class.class)));
     Ok(ranked)
 }
 
@@ -135,7 +139,7 @@ mod tests {
     fn several_labels_have_probabilities_and_thresholds_of_their_own() {
         let labels = labels().with_task(Task::MultiLabel);
         let classes = |labels: &Labels, least| {
-            let present = present(&[0.0, 3.0, -2.0], labels, least).unwrap();
+            let present = above_threshold(&[0.0, 3.0, -2.0], labels, least).unwrap();
             present.iter().map(|class| class.class).collect::<Vec<_>>()
         };
         let ranked = rank(&[0.0, 3.0, -2.0], &labels, 0).unwrap();
