@@ -72,7 +72,7 @@ impl NetworkTensors {
             classifier: None,
             without_bias: None,
         };
-        for (name, tensor) in checkpoint.state_dict().iter() {
+        for (name, tensor) in checkpoint.state_dict() {
             if is_training(name) {
                 found.training.push(name.to_owned());
             } else if is_normalisation(name, tensor) {
