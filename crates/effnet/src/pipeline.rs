@@ -26,7 +26,7 @@ pub use reader::Reader;
 /// Interval at which the stop flag is checked while waiting for results.
 const POLL: Duration = Duration::from_millis(50);
 
-/// A source of an image: a path, a decoded image, or your own type.
+/// A source of an image: a path ([`Path`], [`PathBuf`], `str` or [`String`]), a decoded [`Image`], or your own type.
 pub trait Source: Send + 'static {
     /// Reads and decodes the image; may be called on any thread.
     ///
@@ -62,6 +62,25 @@ impl Source for PathBuf {
 impl Source for str {
     fn image(&self) -> Result<Cow<'_, Image>, BoxError> {
         Path::new(self).image()
+    }
+}
+
+impl Source for String {
+    fn image(&self) -> Result<Cow<'_, Image>, BoxError> {
+        self.as_str().image()
+    }
+}
+
+impl<T: Source + Sync + ?Sized> Source for &'static T {
+    fn image(&self) -> Result<Cow<'_, Image>, BoxError> {
+        (**self).image()
+    }
+}
+
+/// Shares an image, or a source of your own, without copying it. Its warnings are ignored.
+impl<T: Source + Sync + ?Sized> Source for Arc<T> {
+    fn image(&self) -> Result<Cow<'_, Image>, BoxError> {
+        (**self).image()
     }
 }
 
