@@ -65,22 +65,35 @@ impl Model {
     /// EfficientNet. In the last case, the error lists every tensor that is missing, unexpected or of the
     /// wrong shape.
     pub fn open(weights: impl AsRef<Path>) -> Result<Self, Error> {
-        Self::open_with(
-            weights,
-            &ModelOptions::default(),
-            &Zoo::from_environment()?,
-            &mut (),
-        )
+        Self::open_with(weights, &ModelOptions::default())
     }
 
-    /// Like [`open`](Self::open), but with options, custom caches, and a progress callback for the download.
+    /// Like [`open`](Self::open), but with options.
+    ///
+    /// ```
+    /// use effnet::{EngineOptions, Model, ModelOptions};
+    ///
+    /// let options = ModelOptions::default().with_engine(EngineOptions::default().with_threads(1));
+    /// let model = Model::open_with("b0.cifar10", &options)?;
+    /// assert_eq!(model.engine().threads(), 1);
+    /// # Ok::<(), effnet::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Same as [`open`](Self::open), and also when the weights contradict the options.
-    pub fn open_with(
+    pub fn open_with(weights: impl AsRef<Path>, options: &ModelOptions) -> Result<Self, Error> {
+        Self::open_from(&Zoo::from_environment()?, weights, options, &mut ())
+    }
+
+    /// Like [`open_with`](Self::open_with), but with caches and a list of published weights of your own, and with the
+    /// progress of a download.
+    ///
+    /// # Errors
+    /// Same as [`open_with`](Self::open_with).
+    pub fn open_from(
+        zoo: &Zoo,
         weights: impl AsRef<Path>,
         options: &ModelOptions,
-        zoo: &Zoo,
         progress: &mut dyn Progress,
     ) -> Result<Self, Error> {
         let weights = zoo.locate_one(weights, progress)?;

@@ -83,7 +83,7 @@ fn an_index_is_of_one_network_and_its_preprocessing() {
     );
     let preprocessing = PreprocessingOverrides::default().with_image_size(96);
     let options = ModelOptions::default().with_preprocessing(preprocessing);
-    let smaller = Model::open_with("b0.cifar10", &options, &zoo, &mut ()).unwrap();
+    let smaller = Model::open_with("b0.cifar10", &options).unwrap();
     let other = smaller.index_source().unwrap();
     assert_eq!(other.weights_sha256, source.weights_sha256);
     assert_ne!(other.preprocessing, source.preprocessing);
@@ -91,13 +91,12 @@ fn an_index_is_of_one_network_and_its_preprocessing() {
 
 #[test]
 fn options_count_more_than_what_the_weights_say() {
-    let zoo = Zoo::from_environment().unwrap();
     let preprocessing = PreprocessingOverrides::default().with_image_size(96);
     let options = ModelOptions::default().with_preprocessing(preprocessing);
-    let model = Model::open_with("b0.cifar10", &options, &zoo, &mut ()).unwrap();
+    let model = Model::open_with("b0.cifar10", &options).unwrap();
     assert_eq!(model.transform().image_size, 96);
     let options = ModelOptions::default().with_num_classes(5);
-    let error = Model::open_with("b0.cifar10", &options, &zoo, &mut ()).unwrap_err();
+    let error = Model::open_with("b0.cifar10", &options).unwrap_err();
     assert!(
         matches!(
             error,
