@@ -14,6 +14,8 @@ mod repository;
 mod search_path;
 mod transfer;
 
+pub use effnet_architecture::{Preprocessing, Profile, Scheme, Variant};
+
 pub use cache::{CachedFile, PruneOptions, Pruned, Verification};
 pub use config::{Backoff, Bundled, Certificates, HubConfig, Proxies};
 pub use digest::{Digest, DigestError, sha256_of_bytes, sha256_of_file};
