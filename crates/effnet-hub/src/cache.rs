@@ -10,6 +10,7 @@ use crate::{Digest, Error, Hub, Manifest, RepositoryName};
 
 /// A file in the hub's cache folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CachedFile {
     /// Its path.
     pub path: PathBuf,
@@ -87,6 +88,7 @@ impl PruneOptions {
 
 /// The files that [`Hub::prune`] removed, or would remove in a dry run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Pruned {
     /// The files.
     pub removed: Vec<PathBuf>,

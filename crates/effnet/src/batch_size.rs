@@ -37,6 +37,7 @@ impl MemoryNeed {
 
 /// The quantities that determine the batch size.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct BatchDemand {
     /// Memory for the network's activations.
     pub activations: MemoryNeed,

@@ -11,6 +11,7 @@ use crate::Labels;
     "the network returned {number} for {what} {place}, expected a finite number; check the weights, or use a \
      higher precision"
 )]
+#[non_exhaustive]
 pub struct NotFinite {
     /// Kind of output: `class` or `feature`.
     pub what: &'static str,
@@ -37,6 +38,7 @@ pub fn check_finite(numbers: &[f32], what: &'static str) -> Result<(), NotFinite
 
 /// A class with its probability.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Prediction {
     /// Index of the class, from 0.
     pub class: usize,
@@ -51,6 +53,7 @@ pub struct Prediction {
 
 /// A number that a network predicts, for [`Task::Regression`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Estimate {
     /// Index of the output, from 0.
     pub output: usize,

@@ -22,6 +22,7 @@ pub struct Zoo {
 
 /// A variant, or the id of weights for it: `b3`, `b3.advprop`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ModelName {
     /// The variant.
     pub variant: Variant,
