@@ -58,10 +58,7 @@ pub(crate) fn run(photos: &Path, run: &Path, config: &Config, observer: &mut Pri
         .with_ema(EmaOptions::default().with_decay(0.99));
     let trainer = Trainer::new(network, options, vec![phase])?;
 
-    let metadata = ModelMetadata {
-        labels: Some(classes),
-        ..ModelMetadata::default()
-    };
+    let metadata = ModelMetadata::default().with_labels(classes);
     let checkpointer = Checkpointer::new(run, metadata)?;
     let mut fit = Fit::new(trainer, data, FitOptions::default().with_save_steps(100))
         .with_checkpoints(checkpointer, serde_json::json!({"epochs": EPOCHS}));
