@@ -18,7 +18,7 @@ fn every_dtype() -> StateDict {
 
 fn assert_same(ours: &StateDict, wanted: &StateDict) {
     assert_eq!(ours.len(), wanted.len());
-    for (name, tensor) in wanted.iter() {
+    for (name, tensor) in wanted {
         let read = ours.get(name).unwrap();
         assert_eq!(
             (read.dtype(), read.shape()),

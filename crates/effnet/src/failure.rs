@@ -93,6 +93,8 @@ impl From<NotFinite> for Failure {
 
 /// Returns the features of the image `name`, unless it could not be decoded or they are not finite.
 ///
+/// Public for the other crates of this workspace.
+///
 /// # Errors
 /// The reason why there are no features.
 pub fn finite_features(name: &str, features: Result<Vec<f32>, DecodeFailure>) -> Result<Vec<f32>, Failure> {

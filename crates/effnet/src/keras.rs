@@ -17,6 +17,8 @@ const NORMALISATION: &str = "normalization";
 const RESCALING: f64 = 128.0 / 255.0;
 
 /// Whether `keras.applications` has the variant.
+///
+/// Public for the other crates of this workspace.
 pub fn keras_has(variant: Variant) -> bool {
     match variant.family() {
         Family::V1 => !matches!(variant, Variant::B8 | Variant::L2),
@@ -27,6 +29,8 @@ pub fn keras_has(variant: Variant) -> bool {
 
 /// Mean and standard deviation for values in `[0, 1]` that are part of the network in Keras rather than of its weights:
 /// the files of V2 do not contain them. `None` for a network whose weights contain them.
+///
+/// Public for the other crates of this workspace.
 pub fn keras_normalisation(variant: Variant) -> Option<([f64; 3], [f64; 3])> {
     use Variant::{V2B0, V2B1, V2B2, V2B3, V2L, V2M, V2S};
     match variant {
@@ -189,6 +193,8 @@ fn record(metadata: &mut BTreeMap<String, String>, (mean, std): Normalisation) -
 
 /// Returns the tensors of a `.weights.h5` from those of a network with the names of Keras. Where the normalisation is
 /// part of the weights, which it is not in V2 ([`keras_normalisation`]), it gets this mean and standard deviation.
+///
+/// Public for the other crates of this workspace.
 ///
 /// # Errors
 /// [`NamingError`] for an incomplete network.
