@@ -209,8 +209,7 @@ pub fn keras_weights(tensors: &StateDict, mean: [f64; 3], std: [f64; 3]) -> Resu
         return Ok(numbered);
     }
     let floats = |values: [f64; 3]| -> Result<Tensor, TensorError> {
-        let bytes = values.iter().flat_map(|value| (*value as f32).to_le_bytes());
-        Tensor::from_bytes(DType::F32, [3], bytes.collect())
+        Tensor::from_floats([3], values.map(|value| value as f32))
     };
     for (leaf, values) in [("mean", mean), ("variance", std.map(|std| std * std))] {
         if let Ok(tensor) = floats(values) {

@@ -114,7 +114,7 @@ fn same(path: &Path, written: &StateDict) {
     assert_eq!(checkpoint.wrapper(), None);
     let (read, prefix) = (checkpoint.state_dict(), checkpoint.prefix());
     assert_eq!(read.len(), written.len());
-    for (name, tensor) in written.iter() {
+    for (name, tensor) in written {
         let Some(found) = name.strip_prefix(prefix).and_then(|name| read.get(name)) else {
             panic!("`{}` is missing", name.escape_debug());
         };
