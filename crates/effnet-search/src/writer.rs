@@ -31,7 +31,8 @@ impl IndexWriter {
     /// # Errors
     /// [`IndexError::Write`], also if `path` is a pipe or a device: the number of rows, which is written last, is at
     /// the start of the file.
-    pub fn create(path: &Path, width: usize, source: &IndexSource) -> Result<Self, IndexError> {
+    pub fn create(path: impl AsRef<Path>, width: usize, source: &IndexSource) -> Result<Self, IndexError> {
+        let path = path.as_ref();
         let sidecar_path = path_of(path);
         for path in [path, &sidecar_path] {
             if path.metadata().is_ok_and(|found| !found.is_file()) {

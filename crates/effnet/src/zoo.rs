@@ -53,7 +53,7 @@ impl std::str::FromStr for ModelName {
 }
 
 /// Weights that were found, and their manifest entry.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
     /// Name for messages and reports: the id or the path.
     pub name: String,
@@ -64,7 +64,7 @@ pub struct Weights {
 }
 
 /// The location of weights.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WeightsContent {
     /// In a file.
     File(PathBuf),

@@ -281,7 +281,7 @@ mod tests {
     use super::*;
 
     fn labels(task: Task) -> Labels {
-        Labels::from_names(["cat", "<script>", "owl"].map(str::to_owned).to_vec()).with_task(task)
+        Labels::from_names(["cat", "<script>", "owl"]).with_task(task)
     }
 
     #[test]
