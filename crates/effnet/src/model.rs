@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use effnet_architecture::{Config, Profile, Variant};
+use effnet_architecture::{Config, Profile, Task, Variant};
 use effnet_data::DecodeFailure;
 use effnet_hub::Progress;
 use effnet_image::EvalTransform;
@@ -128,16 +128,19 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Image`] when the image cannot be decoded, [`Error::NotFinite`] when the network returns NaN
-    /// or infinity for it, [`Error::Backend`] when memory runs out.
+    /// or infinity for it, [`Error::OtherTask`] when it predicts numbers instead of classes, [`Error::Backend`] when
+    /// memory runs out.
     pub fn classify(&self, image: &(impl Source + ?Sized), top_k: usize) -> Result<Vec<Prediction>, Error> {
+        self.check_task(|task| task != Task::Regression)?;
         self.rank(&self.run_one(&self.engine, image)?, top_k)
     }
 
     /// Returns the numbers that a network for [`Task::Regression`](crate::Task::Regression) predicts for one image.
     ///
     /// # Errors
-    /// Same as [`classify`](Self::classify).
+    /// Same as [`classify`](Self::classify), but [`Error::OtherTask`] when the network predicts classes.
     pub fn estimate(&self, image: &(impl Source + ?Sized)) -> Result<Vec<Estimate>, Error> {
+        self.check_task(|task| task == Task::Regression)?;
         Ok(estimate(&self.run_one(&self.engine, image)?, self.labels())?)
     }
 
@@ -203,7 +206,7 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Backend`] when threads cannot be started. An item is an error only when the network fails,
+    /// [`Error::Backend`] when threads cannot be started, [`Error::OtherTask`] as in [`classify`](Self::classify). An item is an error only when the network fails,
     /// which ends the iteration; an error in a single image is returned together with that image.
     pub fn classify_all<S: Source, I>(
         &self,
@@ -214,6 +217,7 @@ impl Model {
         I: IntoIterator<Item = S>,
         I::IntoIter: Send + 'static,
     {
+        self.check_task(|task| task != Task::Regression)?;
         let model = self.clone();
         let rows = self.run_all(self.engine.clone(), images)?;
         Ok(rows.map(move |row| {
@@ -282,6 +286,11 @@ impl Model {
         self.described.network.variant
     }
 
+    /// What the network was trained for.
+    pub fn task(&self) -> Task {
+        self.labels().task()
+    }
+
     /// The padding and batch-norm epsilon that the weights were trained with and the network uses.
     pub fn profile(&self) -> Profile {
         self.described.network.profile
@@ -315,6 +324,15 @@ impl Model {
     /// The engine that runs the network.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    fn check_task(&self, fits: impl Fn(Task) -> bool) -> Result<(), Error> {
+        let task = self.task();
+        if fits(task) {
+            return Ok(());
+        }
+        let name = self.name().to_owned();
+        Err(Error::OtherTask { name, task })
     }
 
     fn rank(&self, logits: &[f32], top_k: usize) -> Result<Vec<Prediction>, Error> {
