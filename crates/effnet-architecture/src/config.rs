@@ -47,6 +47,7 @@ pub struct Config {
 
 /// The shape of one block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BlockConfig {
     /// The structure of the block.
     pub kind: BlockKind,
@@ -106,6 +107,7 @@ impl BlockConfig {
 
 /// One stage after scaling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StageConfig {
     /// Number of blocks.
     pub repeats: usize,

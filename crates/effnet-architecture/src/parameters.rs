@@ -25,6 +25,7 @@ pub enum ParameterKind {
 
 /// One parameter or buffer of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Parameter {
     /// The name in the original implementation, such as `_blocks.0._bn1.running_mean`.
     pub name: String,

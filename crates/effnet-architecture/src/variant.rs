@@ -16,6 +16,7 @@ use crate::{Baseline, Config, Error, Family, Signature};
 /// Le 2021, arXiv:2104.00298), and `V2Rw` from timm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)]
+#[non_exhaustive]
 pub enum Variant {
     B0,
     B1,

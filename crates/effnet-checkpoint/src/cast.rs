@@ -134,8 +134,7 @@ mod tests {
     use super::*;
 
     fn singles(values: &[f32]) -> Tensor {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Tensor::from_bytes(DType::F32, [values.len()], bytes).unwrap()
+        Tensor::from_floats([values.len()], values.iter().copied()).unwrap()
     }
 
     #[test]

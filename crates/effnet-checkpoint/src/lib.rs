@@ -28,7 +28,7 @@ pub use error::{Error, ErrorKind, TensorError};
 pub use positional::{read_at, read_exact_at};
 pub use quote::quote_list;
 pub use selection::Layer;
-pub use state_dict::StateDict;
+pub use state_dict::{StateDict, StateDictIntoIter, StateDictIter};
 pub use tensor::Tensor;
 pub use write::{
     AtomicFile, PARTIAL_SUFFIX, PairError, WriteError, WriteOptions, commit_pair, follow_links, write_pth,

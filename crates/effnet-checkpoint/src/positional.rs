@@ -6,6 +6,8 @@ use std::io;
 /// Reads up to `bytes.len()` bytes of a file from `offset` on, and returns their number; 0 at the end of the file. On
 /// Windows this moves the position of the handle, which callers must not rely on.
 ///
+/// Public for the other crates of this workspace.
+///
 /// # Errors
 /// The error of the operating system.
 #[cfg(unix)]
@@ -16,6 +18,8 @@ pub fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> 
 /// Reads up to `bytes.len()` bytes of a file from `offset` on, and returns their number; 0 at the end of the file. On
 /// Windows this moves the position of the handle, which callers must not rely on.
 ///
+/// Public for the other crates of this workspace.
+///
 /// # Errors
 /// The error of the operating system.
 #[cfg(windows)]
@@ -24,6 +28,8 @@ pub fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> 
 }
 
 /// Fills `bytes` from `offset` on.
+///
+/// Public for the other crates of this workspace.
 ///
 /// # Errors
 /// [`io::ErrorKind::UnexpectedEof`] if the file ends before, and the errors of the operating system.

@@ -50,6 +50,8 @@ pub(crate) fn quote_bytes(bytes: &[u8]) -> String {
 
 /// Returns the names in backquotes, separated by commas: as many as fit into 200 characters, then the number
 /// of remaining names. Control characters are kept, so the code that prints the list must escape them.
+///
+/// Public for the other crates of this workspace.
 pub fn quote_list<S: AsRef<str>>(names: &[S]) -> String {
     let mut list = String::new();
     let mut room = MAX_QUOTED;

@@ -47,8 +47,8 @@ impl StateDict {
     }
 
     /// Names and tensors in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Tensor)> {
-        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    pub fn iter(&self) -> StateDictIter<'_> {
+        StateDictIter(self.tensors.iter())
     }
 
     /// Names in order.
@@ -73,11 +73,63 @@ impl<S: Into<String>> FromIterator<(S, Tensor)> for StateDict {
     }
 }
 
-impl IntoIterator for StateDict {
-    type Item = (String, Tensor);
-    type IntoIter = indexmap::map::IntoIter<String, Tensor>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.tensors.into_iter()
+impl<S: Into<String>> Extend<(S, Tensor)> for StateDict {
+    fn extend<I: IntoIterator<Item = (S, Tensor)>>(&mut self, tensors: I) {
+        let named = tensors.into_iter().map(|(name, tensor)| (name.into(), tensor));
+        self.tensors.extend(named);
     }
 }
+
+impl IntoIterator for StateDict {
+    type Item = (String, Tensor);
+    type IntoIter = StateDictIntoIter;
+
+    fn into_iter(self) -> Self::IntoIter {
+        StateDictIntoIter(self.tensors.into_iter())
+    }
+}
+
+impl<'a> IntoIterator for &'a StateDict {
+    type Item = (&'a str, &'a Tensor);
+    type IntoIter = StateDictIter<'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// The names and tensors of a [`StateDict`] in order, from [`StateDict::iter`].
+#[derive(Debug, Clone)]
+pub struct StateDictIter<'a>(indexmap::map::Iter<'a, String, Tensor>);
+
+impl<'a> Iterator for StateDictIter<'a> {
+    type Item = (&'a str, &'a Tensor);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl ExactSizeIterator for StateDictIter<'_> {}
+
+/// The names and tensors of a [`StateDict`] in order, by value.
+#[derive(Debug)]
+pub struct StateDictIntoIter(indexmap::map::IntoIter<String, Tensor>);
+
+impl Iterator for StateDictIntoIter {
+    type Item = (String, Tensor);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl ExactSizeIterator for StateDictIntoIter {}

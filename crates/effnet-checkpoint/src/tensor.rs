@@ -51,6 +51,27 @@ impl Tensor {
         Ok(Tensor::view(dtype, shape, strides, Storage::owned(bytes), false))
     }
 
+    /// Creates a tensor of 32-bit floats from its values in row-major order.
+    ///
+    /// ```
+    /// use effnet_checkpoint::Tensor;
+    ///
+    /// let weight = Tensor::from_floats([2, 2], [1.0, 0.0, 0.0, 1.0])?;
+    /// assert_eq!(weight.floats()?[3], 1.0);
+    /// assert!(Tensor::from_floats([2, 2], [1.0]).is_err());
+    /// # Ok::<(), effnet_checkpoint::TensorError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TensorError::WrongLength`] when the number of values does not match the shape.
+    pub fn from_floats(
+        shape: impl Into<Vec<usize>>,
+        values: impl IntoIterator<Item = f32>,
+    ) -> Result<Tensor, TensorError> {
+        let bytes = values.into_iter().flat_map(f32::to_le_bytes).collect();
+        Tensor::from_bytes(DType::F32, shape, bytes)
+    }
+
     /// Creates a view of a storage that contains exactly the elements reached; the caller has checked this.
     pub(crate) fn view(
         dtype: DType,

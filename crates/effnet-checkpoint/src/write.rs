@@ -67,8 +67,8 @@ pub struct WriteOptions {
 impl WriteOptions {
     /// Sets [`float_dtype`](Self::float_dtype).
     #[must_use]
-    pub fn with_float_dtype(mut self, float_dtype: DType) -> Self {
-        self.float_dtype = Some(float_dtype);
+    pub fn with_float_dtype(mut self, float_dtype: impl Into<Option<DType>>) -> Self {
+        self.float_dtype = float_dtype.into();
         self
     }
 

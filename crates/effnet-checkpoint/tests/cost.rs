@@ -36,7 +36,7 @@ fn affordable_with(options: &OpenOptions, path: &Path) -> Result<Checkpoint, Err
     let ((outcome, work), memory) = counted(|| {
         let (outcome, work) = options.open_measured(path);
         if let Ok(checkpoint) = &outcome {
-            for (_, tensor) in checkpoint.state_dict().iter() {
+            for (_, tensor) in checkpoint.state_dict() {
                 drop(tensor.bytes());
             }
         }

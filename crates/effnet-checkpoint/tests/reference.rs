@@ -60,7 +60,7 @@ fn assert_same(checkpoint: &Checkpoint, answer: &Value) {
         .wrapper()
         .map(|wrapper| format!("{wrapper}."))
         .unwrap_or_default();
-    for (name, tensor) in checkpoint.state_dict().iter() {
+    for (name, tensor) in checkpoint.state_dict() {
         let full = format!("{wrapper}{}{name}", checkpoint.prefix());
         let digest = format!("{:x}", Sha256::digest(tensor.bytes().unwrap()));
         let ours = serde_json::json!([torch_name(tensor.dtype()), tensor.shape(), digest]);

@@ -18,7 +18,7 @@ fn every_dtype() -> StateDict {
 
 fn assert_same(ours: &StateDict, wanted: &StateDict) {
     assert_eq!(ours.len(), wanted.len());
-    for (name, tensor) in wanted.iter() {
+    for (name, tensor) in wanted {
         let read = ours.get(name).unwrap();
         assert_eq!(
             (read.dtype(), read.shape()),
@@ -103,7 +103,7 @@ fn only_floats_are_cast() {
             .with_float_dtype(DType::BF16)
             .write(&path, &every_dtype())
             .unwrap();
-        for (name, tensor) in Checkpoint::open(&path).unwrap().state_dict().iter() {
+        for (name, tensor) in Checkpoint::open(&path).unwrap().state_dict() {
             let before = every_dtype().get(name).unwrap().dtype();
             let wanted = if before.is_float() { DType::BF16 } else { before };
             assert_eq!(tensor.dtype(), wanted, "{name}");

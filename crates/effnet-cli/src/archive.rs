@@ -147,7 +147,7 @@ impl ImageArchive {
 }
 
 fn open_zip(path: &Path) -> Result<(ZipFile, Members), Failure> {
-    let file = File::open(path).map_err(|error| Failure::of_io(&error))?;
+    let file = File::open(path).map_err(|error| Failure::from_io(&error))?;
     let mut zip = ZipFile::open(file).map_err(failure)?;
     let mut members = Members::default();
     for index in 0..zip.len() {

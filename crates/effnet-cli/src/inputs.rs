@@ -134,7 +134,7 @@ impl Inputs {
             Ok(_) => self.add_file(argument.to_owned()),
             Err(error) => match argument.to_str() {
                 Some(pattern) if pattern.contains(['*', '?', '[']) => self.add_pattern(pattern),
-                _ => self.fail(argument.display().to_string(), Failure::of_io(&error)),
+                _ => self.fail(argument.display().to_string(), Failure::from_io(&error)),
             },
         }
     }
@@ -179,7 +179,7 @@ impl Inputs {
                 Err(error) => {
                     let path = error.path().unwrap_or(folder).display().to_string();
                     let failure = match error.io_error() {
-                        Some(error) => Failure::of_io(error),
+                        Some(error) => Failure::from_io(error),
                         None => Failure::new(FailureKind::Unreadable, error.to_string()),
                     };
                     self.fail(path, failure);
@@ -203,7 +203,10 @@ impl Inputs {
             match path {
                 Ok(path) if path.is_dir() => self.add_folder(&path),
                 Ok(path) => self.add_file(path),
-                Err(error) => self.fail(error.path().display().to_string(), Failure::of_io(error.error())),
+                Err(error) => self.fail(
+                    error.path().display().to_string(),
+                    Failure::from_io(error.error()),
+                ),
             }
         }
         if self.images.len() == before {

@@ -12,8 +12,9 @@ mod pretrained;
 mod tensors;
 
 pub use effnet::{
-    EfficientNetNames, Endpoint, Labels, LoadError, LoadOptions, LoadReport, Mismatch, ModelOptions,
-    Parameters, PreprocessingOverrides, WrongShape, Zoo,
+    Checkpoint, EfficientNetNames, Endpoint, EvalTransform, Labels, LoadError, LoadOptions, LoadReport,
+    Mismatch, ModelMetadata, ModelOptions, Parameters, PreprocessingOverrides, Progress, StateDict,
+    WrongShape, Zoo,
 };
 pub use effnet_architecture::{
     Activation, BlockConfig, BlockKind, Config, Family, Padding, Profile, StageConfig, Variant,

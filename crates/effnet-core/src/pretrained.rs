@@ -108,17 +108,17 @@ impl Pretrained {
     /// [`Error::Open`] when the weights do not exist, cannot be downloaded or read, or are not exactly the
     /// parameters of an EfficientNet; [`Error::Torch`] when libtorch cannot create the tensors.
     pub fn open(weights: impl AsRef<Path>, options: &PretrainedOptions) -> Result<Self, Error> {
-        Self::open_with(weights, options, &Zoo::from_environment()?, &mut ())
+        Self::open_from(&Zoo::from_environment()?, weights, options, &mut ())
     }
 
     /// Like [`open`](Self::open), but with custom caches and a progress callback for the download.
     ///
     /// # Errors
     /// The errors of [`open`](Self::open).
-    pub fn open_with(
+    pub fn open_from(
+        zoo: &Zoo,
         weights: impl AsRef<Path>,
         options: &PretrainedOptions,
-        zoo: &Zoo,
         progress: &mut dyn Progress,
     ) -> Result<Self, Error> {
         // This must happen before the first tensor is created.

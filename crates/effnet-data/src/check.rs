@@ -17,6 +17,7 @@ mod sizes;
 mod thumbnail;
 
 pub use duplicates::DuplicateGroup;
+pub use effnet_search::Neighbor;
 pub use features::Features;
 pub use fingerprint::Fingerprint;
 pub use labels::DoubtfulLabel;

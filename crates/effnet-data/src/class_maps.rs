@@ -29,14 +29,14 @@ pub struct ClassPanel {
     pub title: String,
     /// What stands to the right of the name, such as its probability.
     pub detail: String,
-    /// Rows and columns of the map.
+    /// Height and width of the map.
     pub size: [usize; 2],
     /// The values, from 0 to 1, row by row.
     pub values: Vec<f32>,
 }
 
 impl ClassPanel {
-    /// Creates a panel with a map of `size` (rows, columns).
+    /// Creates a panel with a map of `size`, `[height, width]`.
     pub fn new(
         title: impl Into<String>,
         detail: impl Into<String>,

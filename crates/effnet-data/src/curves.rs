@@ -74,15 +74,15 @@ impl Panel {
 
     /// Sets [`mark`](Self::mark).
     #[must_use]
-    pub fn with_mark(mut self, mark: Option<f64>) -> Self {
-        self.mark = mark;
+    pub fn with_mark(mut self, mark: impl Into<Option<f64>>) -> Self {
+        self.mark = mark.into();
         self
     }
 
     /// Marks the point at `best`, and names it in the title.
     #[must_use]
-    pub fn with_best(mut self, best: Option<f64>) -> Self {
-        (self.mark, self.mark_is_best) = (best, true);
+    pub fn with_best(mut self, best: impl Into<Option<f64>>) -> Self {
+        (self.mark, self.mark_is_best) = (best.into(), true);
         self
     }
 

@@ -251,6 +251,8 @@ pub enum DataError {
 }
 
 /// Formats an error and its causes in one line, separated by colons.
+///
+/// Public for the other crates of this workspace.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let messages: Vec<String> = causes.map(ToString::to_string).collect();

@@ -35,6 +35,9 @@ mod table;
 mod transform;
 mod window;
 
+pub use effnet_architecture::Task;
+pub use effnet_image::{Image, ImageError, Needed, PartialImage, Region};
+
 #[cfg(feature = "archives")]
 pub use archive::{Archive, ArchiveDataset, ArchiveError, Forward, TarKind, TarMember, ZipFile, walk_tar};
 #[cfg(feature = "plots")]

@@ -11,6 +11,8 @@ use crate::PlotError;
 /// Readers see either the old file or the complete new one, even if the machine crashes. Symbolic links are
 /// followed, permissions are kept, and a pipe or device is written to directly (see [`AtomicFile`]).
 ///
+/// Public for the other crates of this workspace.
+///
 /// # Errors
 /// [`PlotError::Write`], also for errors from `write`; the old file is then unchanged.
 pub fn replace_file(
@@ -28,6 +30,8 @@ pub fn replace_file(
 }
 
 /// Removes the temporary files that interrupted writes left in `folder`.
+///
+/// Public for the other crates of this workspace.
 ///
 /// # Errors
 /// The error of the operating system.

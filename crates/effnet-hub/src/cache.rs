@@ -10,6 +10,7 @@ use crate::{Digest, Error, Hub, Manifest, RepositoryName};
 
 /// A file in the hub's cache folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CachedFile {
     /// Its path.
     pub path: PathBuf,
@@ -51,9 +52,9 @@ pub enum Verification {
 }
 
 /// Selects the files that [`Hub::prune`] removes.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct Prune {
+pub struct PruneOptions {
     /// Remove incomplete downloads that have not been modified for this long.
     pub partial_older_than: Option<Duration>,
     /// Remove files that the manifest does not list, and repositories of the Hugging Face hub.
@@ -62,11 +63,11 @@ pub struct Prune {
     pub dry_run: bool,
 }
 
-impl Prune {
+impl PruneOptions {
     /// Sets [`partial_older_than`](Self::partial_older_than).
     #[must_use]
-    pub fn with_partial_older_than(mut self, partial_older_than: Duration) -> Self {
-        self.partial_older_than = Some(partial_older_than);
+    pub fn with_partial_older_than(mut self, partial_older_than: impl Into<Option<Duration>>) -> Self {
+        self.partial_older_than = partial_older_than.into();
         self
     }
 
@@ -87,6 +88,7 @@ impl Prune {
 
 /// The files that [`Hub::prune`] removed, or would remove in a dry run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Pruned {
     /// The files.
     pub removed: Vec<PathBuf>,
@@ -131,7 +133,7 @@ impl Hub {
     ///
     /// # Errors
     /// When the folder cannot be read, or a file cannot be removed.
-    pub fn prune(&self, manifest: &Manifest, what: &Prune) -> Result<Pruned, Error> {
+    pub fn prune(&self, manifest: &Manifest, what: &PruneOptions) -> Result<Pruned, Error> {
         let mut pruned = Pruned::default();
         for path in regular_files(&self.config.cache)? {
             let (Some(name), Ok(metadata)) = (file_name(&path), fs::symlink_metadata(&path)) else {
@@ -229,7 +231,7 @@ impl Hub {
 }
 
 impl Pruned {
-    fn remove(&mut self, path: PathBuf, metadata: &Metadata, what: &Prune) -> Result<(), Error> {
+    fn remove(&mut self, path: PathBuf, metadata: &Metadata, what: &PruneOptions) -> Result<(), Error> {
         if !what.dry_run {
             fs::remove_file(&path).map_err(|source| failed("remove", &path, source))?;
         }
@@ -240,7 +242,7 @@ impl Pruned {
 }
 
 /// Removes incomplete downloads of a repository, or all of it. A repository that is being downloaded is kept whole.
-fn prune_repository(folder: &Path, what: &Prune, pruned: &mut Pruned) -> Result<(), Error> {
+fn prune_repository(folder: &Path, what: &PruneOptions, pruned: &mut Pruned) -> Result<(), Error> {
     let files = regular_files(folder)?;
     let names = || files.iter().filter_map(|path| file_name(path));
     let is_in_use = names().any(|name| {
@@ -273,7 +275,7 @@ fn stem_of_partial(name: &str) -> Option<&str> {
 }
 
 /// Whether an incomplete download has not been modified for long enough, and no process is downloading it.
-fn is_abandoned(folder: &Path, stem: &str, metadata: &Metadata, what: &Prune) -> bool {
+fn is_abandoned(folder: &Path, stem: &str, metadata: &Metadata, what: &PruneOptions) -> bool {
     let modified = metadata.modified().ok();
     let idle = modified.and_then(|time| SystemTime::now().duration_since(time).ok());
     let is_old = what

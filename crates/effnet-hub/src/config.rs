@@ -260,8 +260,8 @@ impl HubConfig {
 
     /// Sets [`certificates`](Self::certificates).
     #[must_use]
-    pub fn with_certificates(mut self, certificates: Certificates) -> Self {
-        self.certificates = Some(certificates);
+    pub fn with_certificates(mut self, certificates: impl Into<Option<Certificates>>) -> Self {
+        self.certificates = certificates.into();
         self
     }
 

@@ -87,7 +87,7 @@ pub(crate) fn digits(hasher: Sha256) -> String {
 ///
 /// # Errors
 /// When the file cannot be opened or read.
-pub fn sha256_of_file(path: &Path) -> io::Result<String> {
+pub fn sha256_of_file(path: impl AsRef<Path>) -> io::Result<String> {
     let mut hasher = Sha256::new();
     hash_from(&mut File::open(path)?, &mut hasher)?;
     Ok(digits(hasher))

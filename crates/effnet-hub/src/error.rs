@@ -102,6 +102,7 @@ pub enum Error {
 ///
 /// Displayed as the lines that follow the first line of an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Missing {
     /// The entry's id.
     pub id: String,

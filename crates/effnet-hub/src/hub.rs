@@ -41,7 +41,7 @@ impl Hub {
     }
 
     /// Returns a local file of `entry`, if one exists; its content is not verified.
-    pub fn present(&self, entry: &Entry) -> Option<PathBuf> {
+    pub fn local_file(&self, entry: &Entry) -> Option<PathBuf> {
         self.search_path.present(entry)
     }
 

@@ -14,7 +14,9 @@ mod repository;
 mod search_path;
 mod transfer;
 
-pub use cache::{CachedFile, Prune, Pruned, Verification};
+pub use effnet_architecture::{Preprocessing, Profile, Scheme, Variant};
+
+pub use cache::{CachedFile, PruneOptions, Pruned, Verification};
 pub use config::{Backoff, Bundled, Certificates, HubConfig, Proxies};
 pub use digest::{Digest, DigestError, sha256_of_bytes, sha256_of_file};
 pub use error::{Error, Missing, TransferError};

@@ -78,7 +78,8 @@ impl Manifest {
     ///
     /// # Errors
     /// When the file cannot be read or is not a manifest, or an entry is invalid.
-    pub fn merge_file(&mut self, path: &Path) -> Result<(), Error> {
+    pub fn merge_file(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let path = path.as_ref();
         let json = fs::read_to_string(path).map_err(|source| Error::Io {
             action: "read the manifest",
             path: path.to_owned(),

@@ -29,6 +29,7 @@ impl Progress for () {}
 
 /// The start of a transfer.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Transfer<'a> {
     /// The file's name in the cache.
     pub file: &'a str,

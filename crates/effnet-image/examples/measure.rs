@@ -38,7 +38,7 @@ fn main() -> Outcome<()> {
         pixels / files.len()
     );
 
-    let transform = EvalTransform::with_crop_pct(224, 0.875);
+    let transform = EvalTransform::new(224).with_crop_pct(0.875);
     let time = |name: &str, step: &dyn Fn(usize) -> Outcome<()>| -> Outcome<()> {
         let best = best_of(rounds, files.len(), step)?;
         println!("{name:34} {:7.3} ms per image", best.as_secs_f64() * 1e3);

@@ -22,6 +22,8 @@ mod timm;
 mod tone;
 mod transform;
 
+pub use rand::Rng;
+
 pub use affine::{Kernel, Sampling};
 pub use auto_augment::AutoAugment;
 pub use crop::{InterpolationChoice, RandomResizedCrop};

@@ -35,26 +35,63 @@ pub struct EvalTransform {
 }
 
 impl EvalTransform {
-    /// Creates timm's transform, with bicubic interpolation and ImageNet's mean and standard deviation.
-    pub fn with_crop_pct(image_size: usize, crop_pct: f64) -> Self {
+    /// Creates timm's transform for a square input of `image_size` pixels: the centre 87.5 % of the short side, bicubic
+    /// interpolation, ImageNet's mean and standard deviation.
+    pub const fn new(image_size: usize) -> Self {
         Self {
             image_size,
-            resize: ResizeMode::CropPct(crop_pct),
+            resize: ResizeMode::CropPct(0.875),
             interpolation: Interpolation::Bicubic,
             mean: IMAGENET_MEAN,
             std: IMAGENET_STD,
         }
     }
 
-    /// Creates torchvision's transform, with ImageNet's mean and standard deviation.
-    pub fn with_resize_size(image_size: usize, resize_size: usize, interpolation: Interpolation) -> Self {
-        Self {
-            image_size,
-            resize: ResizeMode::ShortSide(resize_size),
-            interpolation,
-            mean: IMAGENET_MEAN,
-            std: IMAGENET_STD,
-        }
+    /// Sets [`image_size`](Self::image_size).
+    #[must_use]
+    pub const fn with_image_size(mut self, image_size: usize) -> Self {
+        self.image_size = image_size;
+        self
+    }
+
+    /// Sets [`resize`](Self::resize).
+    #[must_use]
+    pub const fn with_resize(mut self, resize: ResizeMode) -> Self {
+        self.resize = resize;
+        self
+    }
+
+    /// Sets [`resize`](Self::resize) to [`ResizeMode::CropPct`], as timm's configurations do.
+    #[must_use]
+    pub const fn with_crop_pct(self, crop_pct: f64) -> Self {
+        self.with_resize(ResizeMode::CropPct(crop_pct))
+    }
+
+    /// Sets [`resize`](Self::resize) to [`ResizeMode::ShortSide`], as torchvision's transforms do.
+    #[must_use]
+    pub const fn with_resize_size(self, resize_size: usize) -> Self {
+        self.with_resize(ResizeMode::ShortSide(resize_size))
+    }
+
+    /// Sets [`interpolation`](Self::interpolation).
+    #[must_use]
+    pub const fn with_interpolation(mut self, interpolation: Interpolation) -> Self {
+        self.interpolation = interpolation;
+        self
+    }
+
+    /// Sets [`mean`](Self::mean).
+    #[must_use]
+    pub const fn with_mean(mut self, mean: [f32; 3]) -> Self {
+        self.mean = mean;
+        self
+    }
+
+    /// Sets [`std`](Self::std).
+    #[must_use]
+    pub const fn with_std(mut self, std: [f32; 3]) -> Self {
+        self.std = std;
+        self
     }
 
     /// Returns the number of values in one output, `3 * image_size * image_size`.
@@ -226,23 +263,31 @@ mod tests {
     fn the_visible_region_undoes_resize_crop_and_padding() {
         let bilinear = Interpolation::Bilinear;
         for (transform, size, corner) in [
-            (EvalTransform::with_crop_pct(224, 0.875), (640, 400), (300, 150)),
-            (EvalTransform::with_crop_pct(100, 0.5), (301, 517), (140, 230)),
+            (
+                EvalTransform::new(224).with_crop_pct(0.875),
+                (640, 400),
+                (300, 150),
+            ),
+            (EvalTransform::new(100).with_crop_pct(0.5), (301, 517), (140, 230)),
             // Larger than the resized image, on one side or on both.
             (
-                EvalTransform::with_resize_size(200, 100, bilinear),
+                EvalTransform::new(200)
+                    .with_resize_size(100)
+                    .with_interpolation(bilinear),
                 (400, 150),
                 (180, 60),
             ),
             (
-                EvalTransform::with_resize_size(99, 60, bilinear),
+                EvalTransform::new(99)
+                    .with_resize_size(60)
+                    .with_interpolation(bilinear),
                 (60, 61),
                 (11, 40),
             ),
             (
                 EvalTransform {
                     resize: ResizeMode::Squash(0.9),
-                    ..EvalTransform::with_crop_pct(224, 0.9)
+                    ..EvalTransform::new(224).with_crop_pct(0.9)
                 },
                 (640, 300),
                 (80, 200),
@@ -263,7 +308,8 @@ mod tests {
 
     #[test]
     fn one_pixel_is_seen_as_a_whole() {
-        let region = EvalTransform::with_crop_pct(224, 1.0)
+        let region = EvalTransform::new(224)
+            .with_crop_pct(1.0)
             .visible_region(1, 1)
             .unwrap();
         assert_eq!(

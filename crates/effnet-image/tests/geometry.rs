@@ -60,7 +60,7 @@ proptest! {
         let interpolation = Interpolation::ALL[filter];
         let image = noise(width, height);
         let short = size + extra;
-        let transform = EvalTransform::with_resize_size(size, short, interpolation);
+        let transform = EvalTransform::new(size).with_resize_size(short).with_interpolation(interpolation);
         let long = short * width.max(height) / width.min(height);
         let (wide, high) = if width <= height { (short, long) } else { (long, short) };
         let whole = image.resize(wide, high, interpolation).unwrap();
@@ -126,7 +126,9 @@ fn a_flipped_image_has_its_first_column_last() {
 #[test]
 fn an_image_smaller_than_the_crop_is_centred_on_black() {
     let image = noise(4, 4);
-    let transform = EvalTransform::with_resize_size(7, 4, Interpolation::Bilinear);
+    let transform = EvalTransform::new(7)
+        .with_resize_size(4)
+        .with_interpolation(Interpolation::Bilinear);
     let padded = transform.crop(&image).unwrap();
     assert_eq!(cut(&padded, 1, 1, 4), image.pixels());
     let lit = padded.pixels().iter().filter(|sample| **sample > 0).count();
@@ -136,7 +138,7 @@ fn an_image_smaller_than_the_crop_is_centred_on_black() {
 #[test]
 fn the_input_is_planar_and_normalised_in_single_precision() {
     let image = Image::from_rgb8(2, 2, (0..12).map(|n| n * 20).collect()).unwrap();
-    let transform = EvalTransform::with_crop_pct(2, 1.0);
+    let transform = EvalTransform::new(2).with_crop_pct(1.0);
     let values = transform.apply(&image).unwrap();
     for (index, value) in values.iter().enumerate() {
         let (channel, pixel) = (index / 4, index % 4);
@@ -152,36 +154,15 @@ fn the_input_is_planar_and_normalised_in_single_precision() {
 #[test]
 fn unusable_options_are_errors() {
     let image = noise(8, 8);
-    let good = EvalTransform::with_crop_pct(4, 0.875);
+    let good = EvalTransform::new(4).with_crop_pct(0.875);
     let bad = [
-        EvalTransform {
-            image_size: 0,
-            ..good
-        },
-        EvalTransform {
-            resize: ResizeMode::CropPct(0.0),
-            ..good
-        },
-        EvalTransform {
-            resize: ResizeMode::CropPct(f64::NAN),
-            ..good
-        },
-        EvalTransform {
-            resize: ResizeMode::CropPct(1e-9),
-            ..good
-        },
-        EvalTransform {
-            resize: ResizeMode::ShortSide(0),
-            ..good
-        },
-        EvalTransform {
-            resize: ResizeMode::ShortSide(usize::MAX),
-            ..good
-        },
-        EvalTransform {
-            std: [0.0; 3],
-            ..good
-        },
+        good.with_image_size(0),
+        good.with_resize(ResizeMode::CropPct(0.0)),
+        good.with_resize(ResizeMode::CropPct(f64::NAN)),
+        good.with_resize(ResizeMode::CropPct(1e-9)),
+        good.with_resize(ResizeMode::ShortSide(0)),
+        good.with_resize(ResizeMode::ShortSide(usize::MAX)),
+        good.with_std([0.0; 3]),
     ];
     for transform in bad {
         assert!(transform.apply(&image).is_err(), "{transform:?}");

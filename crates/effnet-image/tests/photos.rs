@@ -63,29 +63,25 @@ impl Reference {
 
 /// Returns the transforms of `image_photos.py`.
 fn transforms() -> [(&'static str, EvalTransform); 7] {
-    let timm = EvalTransform::with_crop_pct;
-    let torchvision = EvalTransform::with_resize_size;
+    let timm = |size, crop_pct| EvalTransform::new(size).with_crop_pct(crop_pct);
+    let torchvision = |size, short| {
+        let transform = EvalTransform::new(size).with_resize_size(short);
+        transform.with_interpolation(Interpolation::Bilinear)
+    };
     [
         ("b0", timm(224, 0.875)),
         ("b3", timm(300, 0.904)),
         ("b7", timm(600, 0.949)),
         (
             "advprop",
-            EvalTransform {
-                mean: INCEPTION_MEAN,
-                std: INCEPTION_STD,
-                ..timm(224, 0.875)
-            },
+            timm(224, 0.875).with_mean(INCEPTION_MEAN).with_std(INCEPTION_STD),
         ),
-        ("torchvision", torchvision(240, 255, Interpolation::Bilinear)),
+        ("torchvision", torchvision(240, 255)),
         (
             "squash",
-            EvalTransform {
-                resize: ResizeMode::Squash(0.9),
-                ..timm(288, 0.9)
-            },
+            EvalTransform::new(288).with_resize(ResizeMode::Squash(0.9)),
         ),
-        ("padded", torchvision(224, 151, Interpolation::Bilinear)),
+        ("padded", torchvision(224, 151)),
     ]
 }
 

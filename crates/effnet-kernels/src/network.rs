@@ -20,6 +20,7 @@ use crate::{Context, Error, Layer, Layers};
 /// The instruction sets that kernels are compiled for, in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(i32)] // the numbers of `Isa` in native/network_api.h
+#[non_exhaustive]
 pub enum InstructionSet {
     /// The compiler's default: SSE2 on x86-64.
     Baseline = 1,
@@ -53,8 +54,8 @@ impl NetworkOptions {
 
     /// Sets [`instruction_set`](Self::instruction_set).
     #[must_use]
-    pub fn with_instruction_set(mut self, instruction_set: InstructionSet) -> Self {
-        self.instruction_set = Some(instruction_set);
+    pub fn with_instruction_set(mut self, instruction_set: impl Into<Option<InstructionSet>>) -> Self {
+        self.instruction_set = instruction_set.into();
         self
     }
 }
@@ -84,6 +85,7 @@ pub enum Endpoint {
 
 /// The number of bytes that a call of a [`Network`] uses for activations, and that its context keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ActivationMemory {
     /// Per thread of the context, for any batch size.
     pub thread: u64,

@@ -164,6 +164,8 @@ impl ExportOptions {
 
 /// Checks that a path has the extension of an ONNX file.
 ///
+/// Public for the other crates of this workspace.
+///
 /// # Errors
 /// [`ExportError::Extension`].
 pub fn check_extension(path: &Path) -> Result<(), ExportError> {

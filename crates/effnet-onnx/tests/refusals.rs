@@ -71,7 +71,9 @@ fn options_out_of_range_are_refused() {
 #[test]
 fn preprocessing_that_a_graph_cannot_do_is_refused() {
     let input = |resize| {
-        let mut transform = EvalTransform::with_resize_size(224, 256, Interpolation::Bilinear);
+        let mut transform = EvalTransform::new(224)
+            .with_resize_size(256)
+            .with_interpolation(Interpolation::Bilinear);
         transform.resize = resize;
         ExportOptions::default().with_input(ExportInput::Bytes(transform))
     };
@@ -84,7 +86,9 @@ fn preprocessing_that_a_graph_cannot_do_is_refused() {
     );
     let message = refused(&input(ResizeMode::CropPct(f64::NAN)), "a.onnx", &rgb);
     assert!(message.contains("a crop fraction above 0"), "{message}");
-    let nearest = EvalTransform::with_resize_size(224, 256, Interpolation::Nearest);
+    let nearest = EvalTransform::new(224)
+        .with_resize_size(256)
+        .with_interpolation(Interpolation::Nearest);
     let options = ExportOptions::default().with_input(ExportInput::Bytes(nearest));
     let message = refused(&options, "a.onnx", &rgb);
     assert!(

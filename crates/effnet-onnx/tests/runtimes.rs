@@ -307,7 +307,9 @@ fn bytes_are_resized_cropped_and_normalised_as_by_pillow() {
         ("bicubic", Interpolation::Bicubic, 232),
     ] {
         for mode in ["short", "squash"] {
-            let mut transform = EvalTransform::with_resize_size(224, side, interpolation);
+            let mut transform = EvalTransform::new(224)
+                .with_resize_size(side)
+                .with_interpolation(interpolation);
             if mode == "squash" {
                 transform.resize = ResizeMode::Squash(224.0 / side as f64);
             }

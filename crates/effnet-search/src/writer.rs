@@ -31,7 +31,8 @@ impl IndexWriter {
     /// # Errors
     /// [`IndexError::Write`], also if `path` is a pipe or a device: the number of rows, which is written last, is at
     /// the start of the file.
-    pub fn create(path: &Path, width: usize, source: &IndexSource) -> Result<Self, IndexError> {
+    pub fn create(path: impl AsRef<Path>, width: usize, source: &IndexSource) -> Result<Self, IndexError> {
+        let path = path.as_ref();
         let sidecar_path = path_of(path);
         for path in [path, &sidecar_path] {
             if path.metadata().is_ok_and(|found| !found.is_file()) {
@@ -102,8 +103,8 @@ impl IndexWriter {
     }
 
     /// Returns the number of rows so far.
-    pub fn rows(&self) -> u64 {
-        self.count
+    pub fn rows(&self) -> usize {
+        self.count as usize
     }
 
     /// Completes both files and gives them their names, or neither of them on an error. If the process ends between the

@@ -75,7 +75,6 @@ macro_rules! setters {
 }
 
 setters! {
-    with_max_batch_size max_batch_size: Option<usize>;
     with_max_queue_delay max_queue_delay: Duration;
     with_max_concurrent_requests max_concurrent_requests: usize;
     with_max_queue_size max_queue_size: usize;
@@ -83,8 +82,23 @@ setters! {
     with_max_body_memory max_body_memory: usize;
     with_timeout timeout: Duration;
     with_grace grace: Duration;
-    with_decode_threads decode_threads: Option<usize>;
     with_decode decode: DecodeOptions;
     with_api_keys api_keys: ApiKeys;
     with_log log: bool;
+}
+
+impl ServeOptions {
+    /// Sets [`max_batch_size`](Self::max_batch_size).
+    #[must_use]
+    pub fn with_max_batch_size(mut self, max_batch_size: impl Into<Option<usize>>) -> Self {
+        self.max_batch_size = max_batch_size.into();
+        self
+    }
+
+    /// Sets [`decode_threads`](Self::decode_threads).
+    #[must_use]
+    pub fn with_decode_threads(mut self, decode_threads: impl Into<Option<usize>>) -> Self {
+        self.decode_threads = decode_threads.into();
+        self
+    }
 }

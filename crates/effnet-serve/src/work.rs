@@ -143,7 +143,7 @@ impl Pending {
                     }
                     Ok(Err(error)) => {
                         let error: BoxError = error.into();
-                        let failure = Failure::of_error(&self.name, &error);
+                        let failure = Failure::from_error(&self.name, &error);
                         return self.ticket.answer(Err(failure.into()));
                     }
                     Err(_) => return self.ticket.answer(Err(WorkError::of_panic())),

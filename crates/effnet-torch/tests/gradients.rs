@@ -53,7 +53,7 @@ fn worst(found: &[f32], expected: &[f32]) -> f32 {
 /// Compares the maps of block 4 of a case, and returns their number.
 fn compare((engine, gradients): &(Engine, Arc<dyn Gradients>), expected: &StateDict) -> usize {
     let mut compared = 0;
-    for (key, tensor) in expected.iter() {
+    for (key, tensor) in expected {
         let [size, class, name] = key.split('.').collect::<Vec<_>>()[..] else {
             continue;
         };

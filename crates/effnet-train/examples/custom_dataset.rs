@@ -108,7 +108,7 @@ pub(crate) fn run(weights: Option<&str>) -> Result<f64, Box<dyn Error>> {
     let in_order = options.with_order(Order::Sequential);
     let validation = Loader::new(
         Arc::new(Shapes::new(60, 2)),
-        EvalTransform::with_crop_pct(48, 1.0),
+        EvalTransform::new(48).with_crop_pct(1.0),
         in_order,
     )?;
 

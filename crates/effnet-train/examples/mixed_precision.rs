@@ -35,7 +35,7 @@ pub(crate) fn run(photos: &Path, run: &Path, config: &Config, observer: &mut Pri
     let classes = splits.train.classes().to_vec();
     let train = Loader::new(splits.train, TrainTransform::new(side), options.clone())?;
     let validation = splits.val.ok_or("no validation images")?;
-    let evaluate = EvalTransform::with_crop_pct(side, 0.875);
+    let evaluate = EvalTransform::new(side).with_crop_pct(0.875);
     let validation = Loader::new(validation, evaluate, options.with_order(Order::Sequential))?;
     let data = ImageBatches::new(train).with_validation(validation);
 
@@ -58,10 +58,7 @@ pub(crate) fn run(photos: &Path, run: &Path, config: &Config, observer: &mut Pri
         .with_ema(EmaOptions::default().with_decay(0.99));
     let trainer = Trainer::new(network, options, vec![phase])?;
 
-    let metadata = ModelMetadata {
-        labels: Some(classes),
-        ..ModelMetadata::default()
-    };
+    let metadata = ModelMetadata::default().with_labels(classes);
     let checkpointer = Checkpointer::new(run, metadata)?;
     let mut fit = Fit::new(trainer, data, FitOptions::default().with_save_steps(100))
         .with_checkpoints(checkpointer, serde_json::json!({"epochs": EPOCHS}));

@@ -132,7 +132,7 @@ impl Drawings {
         let drawings = Arc::clone(self);
         let loader = Loader::new(
             Arc::clone(self) as _,
-            EvalTransform::with_crop_pct(48, 1.0),
+            EvalTransform::new(48).with_crop_pct(1.0),
             options,
         )?;
         Ok(loader.with_targets(move |indices| {

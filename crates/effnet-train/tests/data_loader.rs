@@ -109,7 +109,9 @@ fn an_epoch_goes_on_where_it_was_left() {
 
 #[test]
 fn without_shuffling_the_order_is_the_data_sets_and_the_numbers_the_transforms() {
-    let transform = EvalTransform::with_resize_size(6, 7, Interpolation::Bilinear);
+    let transform = EvalTransform::new(6)
+        .with_resize_size(7)
+        .with_interpolation(Interpolation::Bilinear);
     let dataset = Arc::new(Painted::new(10, 2));
     let sequential = options(3).with_order(Order::Sequential);
     let loader = Loader::new(Arc::clone(&dataset) as _, transform, sequential).unwrap();

@@ -146,7 +146,7 @@ fn targets_of_ones_own_follow_their_images() {
 
 #[test]
 fn unreadable_validation_images_are_left_out_and_listed() {
-    let evaluate = EvalTransform::with_crop_pct(8, 1.0);
+    let evaluate = EvalTransform::new(8).with_crop_pct(1.0);
     let options = options().with_order(Order::Sequential);
     let validation = Loader::new(greys(9, true), evaluate, options).unwrap();
     let data = ImageBatches::new(train()).with_validation(validation);

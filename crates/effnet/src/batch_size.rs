@@ -36,7 +36,8 @@ impl MemoryNeed {
 }
 
 /// The quantities that determine the batch size.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BatchDemand {
     /// Memory for the network's activations.
     pub activations: MemoryNeed,

@@ -51,6 +51,8 @@ pub enum ClassMatchError {
 /// class names, WordNet IDs of ImageNet, class numbers, or class names that may differ in case, have
 /// underscores or hyphens instead of spaces, or be one of several synonyms.
 ///
+/// Public for the other crates of this workspace.
+///
 /// # Errors
 /// [`ClassMatchError::Unknown`] when no rule matches all names, [`ClassMatchError::Twice`] when two names
 /// match the same class.

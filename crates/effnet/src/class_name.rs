@@ -10,6 +10,7 @@ const NEAREST: usize = 3;
 /// A class that the network does not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: no such class; {}", advice(nearest, *classes))]
+#[non_exhaustive]
 pub struct UnknownClass {
     /// The requested name.
     pub name: String,

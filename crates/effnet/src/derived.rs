@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use effnet_architecture::{ParameterKind, Task};
-use effnet_checkpoint::{DType, StateDict, Tensor, TensorError};
+use effnet_checkpoint::{StateDict, Tensor, TensorError};
 
 use crate::network_tensors::scaled_outputs;
 use crate::{Error, LoadError, ModelFile, ModelMetadata, Parameters};
@@ -287,6 +287,5 @@ fn mean(tensors: &[&Tensor]) -> Result<Tensor, TensorError> {
         }
     }
     let count = tensors.len() as f64;
-    let bytes = sums.iter().flat_map(|sum| ((sum / count) as f32).to_le_bytes());
-    Tensor::from_bytes(DType::F32, first.shape().to_vec(), bytes.collect())
+    Tensor::from_floats(first.shape(), sums.iter().map(|sum| (sum / count) as f32))
 }

@@ -35,15 +35,15 @@ impl EngineOptions {
 
     /// Sets [`threads`](Self::threads).
     #[must_use]
-    pub fn with_threads(mut self, threads: usize) -> Self {
-        self.threads = Some(threads);
+    pub fn with_threads(mut self, threads: impl Into<Option<usize>>) -> Self {
+        self.threads = threads.into();
         self
     }
 
     /// Sets [`calls`](Self::calls).
     #[must_use]
-    pub fn with_calls(mut self, calls: usize) -> Self {
-        self.calls = Some(calls);
+    pub fn with_calls(mut self, calls: impl Into<Option<usize>>) -> Self {
+        self.calls = calls.into();
         self
     }
 

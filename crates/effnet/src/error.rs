@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use effnet_architecture::{NamingError, Variant};
+use effnet_architecture::{NamingError, Task, Variant};
 use effnet_checkpoint::quote_list;
 
 use crate::{BackendError, HubFolderError, LabelsError, LoadError, MetadataError};
@@ -204,6 +204,17 @@ pub enum Error {
     /// The network returned NaN or infinity.
     #[error(transparent)]
     NotFinite(#[from] crate::NotFinite),
+    /// The network was trained for another task than that of the function that was called.
+    #[error(
+        "{name}: the network was trained for the task `{task}`; call `{advice}` instead",
+        advice = if *task == Task::Regression { "estimate" } else { "classify" }
+    )]
+    OtherTask {
+        /// The id or path of the weights.
+        name: String,
+        /// The task of the network.
+        task: Task,
+    },
     /// A classification cannot be explained.
     #[error(transparent)]
     Explain(#[from] crate::ExplainError),

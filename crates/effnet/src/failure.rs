@@ -54,21 +54,21 @@ impl Failure {
     }
 
     /// Returns the failure for a file or folder that the operating system cannot open.
-    pub fn of_io(error: &std::io::Error) -> Self {
+    pub fn from_io(error: &std::io::Error) -> Self {
         Self::new(kind_of_io(error), error.to_string())
     }
 
     /// Returns the failure for the image `name`, which could not be read, decoded or transformed. A `Failure` among the
     /// causes is returned unchanged.
-    pub fn of_decoding(name: &str, failure: &DecodeFailure) -> Self {
+    pub fn from_decoding(name: &str, failure: &DecodeFailure) -> Self {
         match failure {
-            DecodeFailure::Failed(error) => Self::of_error(name, error),
+            DecodeFailure::Failed(error) => Self::from_error(name, error),
             _ => Self::with_causes(FailureKind::Internal, name, failure),
         }
     }
 
     /// Returns the failure for the image `name`, which could not be read, decoded or transformed because of `error`.
-    pub fn of_error(name: &str, error: &BoxError) -> Self {
+    pub fn from_error(name: &str, error: &BoxError) -> Self {
         if let Some(failure) = error.downcast_ref::<Self>() {
             return failure.clone();
         }
@@ -93,10 +93,12 @@ impl From<NotFinite> for Failure {
 
 /// Returns the features of the image `name`, unless it could not be decoded or they are not finite.
 ///
+/// Public for the other crates of this workspace.
+///
 /// # Errors
 /// The reason why there are no features.
 pub fn finite_features(name: &str, features: Result<Vec<f32>, DecodeFailure>) -> Result<Vec<f32>, Failure> {
-    let features = features.map_err(|error| Failure::of_decoding(name, &error))?;
+    let features = features.map_err(|error| Failure::from_decoding(name, &error))?;
     check_finite(&features, "feature")?;
     Ok(features)
 }

@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_transform_is_described_in_words() {
-        let transform = EvalTransform::with_crop_pct(224, 0.875);
+        let transform = EvalTransform::new(224).with_crop_pct(0.875);
         assert_eq!(
             describe(&transform),
             "224 x 224, bicubic, crop ratio 0.875, mean 0.485,0.456,0.406, std 0.229,0.224,0.225"

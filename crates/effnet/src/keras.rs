@@ -17,6 +17,8 @@ const NORMALISATION: &str = "normalization";
 const RESCALING: f64 = 128.0 / 255.0;
 
 /// Whether `keras.applications` has the variant.
+///
+/// Public for the other crates of this workspace.
 pub fn keras_has(variant: Variant) -> bool {
     match variant.family() {
         Family::V1 => !matches!(variant, Variant::B8 | Variant::L2),
@@ -27,6 +29,8 @@ pub fn keras_has(variant: Variant) -> bool {
 
 /// Mean and standard deviation for values in `[0, 1]` that are part of the network in Keras rather than of its weights:
 /// the files of V2 do not contain them. `None` for a network whose weights contain them.
+///
+/// Public for the other crates of this workspace.
 pub fn keras_normalisation(variant: Variant) -> Option<([f64; 3], [f64; 3])> {
     use Variant::{V2B0, V2B1, V2B2, V2B3, V2L, V2M, V2S};
     match variant {
@@ -190,6 +194,8 @@ fn record(metadata: &mut BTreeMap<String, String>, (mean, std): Normalisation) -
 /// Returns the tensors of a `.weights.h5` from those of a network with the names of Keras. Where the normalisation is
 /// part of the weights, which it is not in V2 ([`keras_normalisation`]), it gets this mean and standard deviation.
 ///
+/// Public for the other crates of this workspace.
+///
 /// # Errors
 /// [`NamingError`] for an incomplete network.
 pub fn keras_weights(tensors: &StateDict, mean: [f64; 3], std: [f64; 3]) -> Result<StateDict, NamingError> {
@@ -203,8 +209,7 @@ pub fn keras_weights(tensors: &StateDict, mean: [f64; 3], std: [f64; 3]) -> Resu
         return Ok(numbered);
     }
     let floats = |values: [f64; 3]| -> Result<Tensor, TensorError> {
-        let bytes = values.iter().flat_map(|value| (*value as f32).to_le_bytes());
-        Tensor::from_bytes(DType::F32, [3], bytes.collect())
+        Tensor::from_floats([3], values.map(|value| value as f32))
     };
     for (leaf, values) in [("mean", mean), ("variance", std.map(|std| std * std))] {
         if let Ok(tensor) = floats(values) {

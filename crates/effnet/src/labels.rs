@@ -152,8 +152,8 @@ impl Labels {
 
     /// Sets the probability from which each label applies, for several labels per image; one per class.
     #[must_use]
-    pub fn with_thresholds(mut self, thresholds: Option<Vec<f64>>) -> Self {
-        self.thresholds = thresholds;
+    pub fn with_thresholds(mut self, thresholds: impl Into<Option<Vec<f64>>>) -> Self {
+        self.thresholds = thresholds.into();
         self
     }
 
@@ -181,14 +181,15 @@ impl Labels {
 
     /// Returns the labels `class 0`, `class 1`, ..., for weights without class names.
     pub fn numbered(count: usize) -> Self {
-        Self::from_names((0..count).map(|class| format!("class {class}")).collect())
+        Self::from_names((0..count).map(|class| format!("class {class}")))
     }
 
     /// Reads one name per line, or JSON as in [`from_json`](Self::from_json).
     ///
     /// # Errors
     /// [`LabelsError`] for a file that cannot be read, is too large, or has no names.
-    pub fn open(path: &Path) -> Result<Self, LabelsError> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, LabelsError> {
+        let path = path.as_ref();
         let unreadable = |source| LabelsError::Read {
             path: path.to_owned(),
             source,
@@ -211,12 +212,7 @@ impl Labels {
                 path: path.to_owned(),
                 source: Box::new(source),
             })?,
-            _ => Self::from_names(
-                text.lines()
-                    .map(|line| line.trim().to_owned())
-                    .filter(|l| !l.is_empty())
-                    .collect(),
-            ),
+            _ => Self::from_names(text.lines().map(str::trim).filter(|line| !line.is_empty())),
         };
         if labels.names.is_empty() {
             return Err(LabelsError::Empty {
@@ -236,9 +232,7 @@ impl Labels {
     pub fn from_json(text: &str) -> Result<Self, LabelsError> {
         if text.trim_start().starts_with('[') {
             let entries: Vec<Entry> = serde_json::from_str(text)?;
-            return Ok(Self::from_names(
-                entries.into_iter().map(Entry::into_label).collect(),
-            ));
+            return Ok(Self::from_names(entries.into_iter().map(Entry::into_label)));
         }
         let classes = match serde_json::from_str(text)? {
             Object::Config { id2label: classes } | Object::Classes(classes) => numbered(classes)?,
@@ -269,9 +263,9 @@ impl Labels {
     }
 
     /// Creates labels from names, ordered by index.
-    pub fn from_names(names: Vec<String>) -> Self {
+    pub fn from_names(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
-            names,
+            names: names.into_iter().map(Into::into).collect(),
             task: Task::default(),
             thresholds: None,
         }

@@ -38,11 +38,21 @@ pub use batch_size::{BatchDemand, MemoryNeed};
 pub use class_match::{ClassMatchError, match_classes};
 pub use class_name::UnknownClass;
 pub use derived::{DeriveError, DerivedWeights, WeightAverage};
-pub use effnet_architecture::{Config, Precision, Profile, Scheme, Task, Variant};
-pub use effnet_checkpoint::{Checkpoint, StateDict};
-pub use effnet_data::{BoxError, DecodeFailure};
-pub use effnet_hub::{Hub, HubConfig, Manifest, Progress};
-pub use effnet_kernels::{Endpoint, Layer};
+pub use effnet_architecture::{
+    Config, CropMode, Error as ArchitectureError, Interpolation, NamingError, Precision, Preprocessing,
+    Profile, Scheme, Signature, Task, TensorShapes, Variant,
+};
+pub use effnet_checkpoint::{
+    Checkpoint, DType, Error as CheckpointError, OpenOptions, StateDict, Tensor, TensorError,
+};
+pub use effnet_data::{BoxError, DecodeFailure, Decoded};
+#[cfg(feature = "plots")]
+pub use effnet_data::{DisplayedPhoto, PlotError};
+pub use effnet_hub::{Entry, Error as HubError, Hub, HubConfig, Manifest, Progress, RepositoryNameError};
+pub use effnet_image::{
+    DecodeOptions, EvalTransform, Image, ImageError, ImageWarning, Region, ResizeMode, is_image_path,
+};
+pub use effnet_kernels::{Endpoint, Error as KernelsError, Layer, Layers};
 pub use effnet_search::{
     FeatureIndex, FileStamp, IndexError, IndexSource, IndexWriter, Neighbor, RowReader, normalize,
 };
@@ -65,7 +75,7 @@ pub use model_options::ModelOptions;
 pub use naming::EfficientNetNames;
 pub use parameters::{LoadError, LoadOptions, LoadReport, Mismatch, Parameters, WrongShape};
 pub use pipeline::{Output, Pipeline, Reader, Source};
-pub use prediction::{Estimate, NotFinite, Prediction, check_finite, estimate, present, rank};
+pub use prediction::{Estimate, NotFinite, Prediction, above_threshold, check_finite, estimate, rank};
 pub use preprocessing::{PreprocessingOverrides, transform, transform_of_variant};
 pub use profile_evidence::ProfileSource;
 pub use record::{Area, ExplainedRecord, FeaturesRecord, Record, SCHEMA};

@@ -8,13 +8,29 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use effnet_architecture::{CropMode, Interpolation, Preprocessing, Profile, Task};
+use effnet_architecture::{CropMode, Interpolation, Preprocessing, Profile, Task, Variant};
 use effnet_image::{EvalTransform, ResizeMode};
 
 /// Metadata entries that this project reads and writes in safetensors files. All are optional.
+///
+/// ```
+/// use effnet::{ModelMetadata, Profile, Variant};
+///
+/// let labels = ["cat", "dog"].map(str::to_owned).to_vec();
+/// let metadata = ModelMetadata::default()
+///     .with_variant(Variant::B0)
+///     .with_profile(Profile::Tf)
+///     .with_labels(labels);
+/// let entries = metadata.to_entries(); // for `write_safetensors` of effnet-checkpoint
+/// assert_eq!(entries["variant"], "b0");
+/// assert_eq!(ModelMetadata::from_entries(&entries)?, metadata);
+/// # Ok::<(), effnet::MetadataError>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct ModelMetadata {
-    /// Name of the variant: `b0` to `b8`, `l2`.
+    /// Name of the variant, as [`Variant::name`] returns it. A file may have the name of one that this version does not
+    /// know.
     pub variant: Option<String>,
     /// Padding and batch-norm constants that the weights were trained with: `tf`, `timm`, `torchvision`.
     pub profile: Option<Profile>,
@@ -133,6 +149,55 @@ impl ModelMetadata {
 }
 
 impl ModelMetadata {
+    /// Sets [`variant`](Self::variant) to the name of a variant.
+    #[must_use]
+    pub fn with_variant(mut self, variant: impl Into<Option<Variant>>) -> Self {
+        self.variant = variant.into().map(|variant| variant.name().to_owned());
+        self
+    }
+
+    /// Sets [`profile`](Self::profile).
+    #[must_use]
+    pub fn with_profile(mut self, profile: impl Into<Option<Profile>>) -> Self {
+        self.profile = profile.into();
+        self
+    }
+
+    /// Sets [`task`](Self::task).
+    #[must_use]
+    pub fn with_task(mut self, task: impl Into<Option<Task>>) -> Self {
+        self.task = task.into();
+        self
+    }
+
+    /// Sets [`thresholds`](Self::thresholds).
+    #[must_use]
+    pub fn with_thresholds(mut self, thresholds: impl Into<Option<Vec<f64>>>) -> Self {
+        self.thresholds = thresholds.into();
+        self
+    }
+
+    /// Sets [`targets`](Self::targets).
+    #[must_use]
+    pub fn with_targets(mut self, targets: impl Into<Option<[Vec<f64>; 2]>>) -> Self {
+        self.targets = targets.into();
+        self
+    }
+
+    /// Sets [`labels`](Self::labels).
+    #[must_use]
+    pub fn with_labels(mut self, labels: impl Into<Option<Vec<String>>>) -> Self {
+        self.labels = labels.into();
+        self
+    }
+
+    /// Sets [`image_size`](Self::image_size).
+    #[must_use]
+    pub fn with_image_size(mut self, image_size: impl Into<Option<usize>>) -> Self {
+        self.image_size = image_size.into();
+        self
+    }
+
     /// Sets the preprocessing.
     #[must_use]
     pub fn with_preprocessing(mut self, preprocessing: &Preprocessing) -> Self {
@@ -237,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_transform_is_recorded_in_the_numbers_that_people_write() {
-        let mut transform = EvalTransform::with_crop_pct(300, 0.904);
+        let mut transform = EvalTransform::new(300).with_crop_pct(0.904);
         let metadata = ModelMetadata::default().with_transform(&transform);
         let entries = metadata.to_entries();
         assert_eq!(entries["mean"], "[0.485,0.456,0.406]");

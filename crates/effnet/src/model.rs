@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use effnet_architecture::{Config, Profile, Variant};
+use effnet_architecture::{Config, Profile, Task, Variant};
 use effnet_data::DecodeFailure;
 use effnet_hub::Progress;
 use effnet_image::EvalTransform;
@@ -65,27 +65,40 @@ impl Model {
     /// EfficientNet. In the last case, the error lists every tensor that is missing, unexpected or of the
     /// wrong shape.
     pub fn open(weights: impl AsRef<Path>) -> Result<Self, Error> {
-        Self::open_with(
-            weights,
-            &ModelOptions::default(),
-            &Zoo::from_environment()?,
-            &mut (),
-        )
+        Self::open_with(weights, &ModelOptions::default())
     }
 
-    /// Like [`open`](Self::open), but with options, custom caches, and a progress callback for the download.
+    /// Like [`open`](Self::open), but with options.
+    ///
+    /// ```
+    /// use effnet::{EngineOptions, Model, ModelOptions};
+    ///
+    /// let options = ModelOptions::default().with_engine(EngineOptions::default().with_threads(1));
+    /// let model = Model::open_with("b0.cifar10", &options)?;
+    /// assert_eq!(model.engine().threads(), 1);
+    /// # Ok::<(), effnet::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Same as [`open`](Self::open), and also when the weights contradict the options.
-    pub fn open_with(
+    pub fn open_with(weights: impl AsRef<Path>, options: &ModelOptions) -> Result<Self, Error> {
+        Self::open_from(&Zoo::from_environment()?, weights, options, &mut ())
+    }
+
+    /// Like [`open_with`](Self::open_with), but with caches and a list of published weights of your own, and with the
+    /// progress of a download.
+    ///
+    /// # Errors
+    /// Same as [`open_with`](Self::open_with).
+    pub fn open_from(
+        zoo: &Zoo,
         weights: impl AsRef<Path>,
         options: &ModelOptions,
-        zoo: &Zoo,
         progress: &mut dyn Progress,
     ) -> Result<Self, Error> {
         let weights = zoo.locate_one(weights, progress)?;
         let file = ModelFile::open(weights, options)?;
-        Self::of_file(&file, options, &zoo.manifest)
+        Self::from_file(&file, options, &zoo.manifest)
     }
 
     /// Loads the network of a file that was opened with the same options. `manifest` knows the preprocessing of
@@ -93,7 +106,7 @@ impl Model {
     ///
     /// # Errors
     /// Same as [`open_with`](Self::open_with), except that nothing is looked for or downloaded.
-    pub fn of_file(file: &ModelFile, options: &ModelOptions, manifest: &Manifest) -> Result<Self, Error> {
+    pub fn from_file(file: &ModelFile, options: &ModelOptions, manifest: &Manifest) -> Result<Self, Error> {
         let transform = transform(&options.preprocessing, file, manifest)?;
         let parameters = file.parameters(&file.config(file.num_classes()), LoadOptions::default())?;
         let named = file.labels(options.labels.clone())?;
@@ -115,16 +128,19 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Image`] when the image cannot be decoded, [`Error::NotFinite`] when the network returns NaN
-    /// or infinity for it, [`Error::Backend`] when memory runs out.
+    /// or infinity for it, [`Error::OtherTask`] when it predicts numbers instead of classes, [`Error::Backend`] when
+    /// memory runs out.
     pub fn classify(&self, image: &(impl Source + ?Sized), top_k: usize) -> Result<Vec<Prediction>, Error> {
+        self.check_task(|task| task != Task::Regression)?;
         self.rank(&self.run_one(&self.engine, image)?, top_k)
     }
 
     /// Returns the numbers that a network for [`Task::Regression`](crate::Task::Regression) predicts for one image.
     ///
     /// # Errors
-    /// Same as [`classify`](Self::classify).
+    /// Same as [`classify`](Self::classify), but [`Error::OtherTask`] when the network predicts classes.
     pub fn estimate(&self, image: &(impl Source + ?Sized)) -> Result<Vec<Estimate>, Error> {
+        self.check_task(|task| task == Task::Regression)?;
         Ok(estimate(&self.run_one(&self.engine, image)?, self.labels())?)
     }
 
@@ -190,7 +206,7 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Backend`] when threads cannot be started. An item is an error only when the network fails,
+    /// [`Error::Backend`] when threads cannot be started, [`Error::OtherTask`] as in [`classify`](Self::classify). An item is an error only when the network fails,
     /// which ends the iteration; an error in a single image is returned together with that image.
     pub fn classify_all<S: Source, I>(
         &self,
@@ -201,6 +217,7 @@ impl Model {
         I: IntoIterator<Item = S>,
         I::IntoIter: Send + 'static,
     {
+        self.check_task(|task| task != Task::Regression)?;
         let model = self.clone();
         let rows = self.run_all(self.engine.clone(), images)?;
         Ok(rows.map(move |row| {
@@ -269,6 +286,11 @@ impl Model {
         self.described.network.variant
     }
 
+    /// What the network was trained for.
+    pub fn task(&self) -> Task {
+        self.labels().task()
+    }
+
     /// The padding and batch-norm epsilon that the weights were trained with and the network uses.
     pub fn profile(&self) -> Profile {
         self.described.network.profile
@@ -302,6 +324,15 @@ impl Model {
     /// The engine that runs the network.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    fn check_task(&self, fits: impl Fn(Task) -> bool) -> Result<(), Error> {
+        let task = self.task();
+        if fits(task) {
+            return Ok(());
+        }
+        let name = self.name().to_owned();
+        Err(Error::OtherTask { name, task })
     }
 
     fn rank(&self, logits: &[f32], top_k: usize) -> Result<Vec<Prediction>, Error> {

@@ -72,7 +72,7 @@ impl NetworkTensors {
             classifier: None,
             without_bias: None,
         };
-        for (name, tensor) in checkpoint.state_dict().iter() {
+        for (name, tensor) in checkpoint.state_dict() {
             if is_training(name) {
                 found.training.push(name.to_owned());
             } else if is_normalisation(name, tensor) {
@@ -81,7 +81,7 @@ impl NetworkTensors {
                 found.tensors.insert(name, tensor.clone());
             }
         }
-        for (name, tensor) in checkpoint.aside().iter() {
+        for (name, tensor) in checkpoint.aside() {
             if is_normalisation(name, tensor) {
                 found.normalisation.push(name.to_owned());
             }
@@ -214,20 +214,15 @@ fn scaled_rows(tensor: &Tensor, scales: &[f64], offsets: Option<&[f64]>) -> Resu
         let offset = offsets.map_or(0.0, |offsets| offsets[row]);
         (f64::from(*value) * scales[row] + offset) as f32
     });
-    let bytes = scaled.flat_map(f32::to_le_bytes).collect();
-    Tensor::from_bytes(DType::F32, tensor.shape().to_vec(), bytes)
+    Tensor::from_floats(tensor.shape(), scaled)
 }
 
 fn zero_row_first(tensor: &Tensor) -> Result<Tensor, TensorError> {
     let values = tensor.floats()?;
     let zeros = std::iter::repeat_n(0.0f32, values.len());
-    let bytes = zeros
-        .chain(values.iter().copied())
-        .flat_map(f32::to_le_bytes)
-        .collect();
     let mut shape = tensor.shape().to_vec();
     if let Some(rows) = shape.first_mut() {
         *rows = 2;
     }
-    Tensor::from_bytes(DType::F32, shape, bytes)
+    Tensor::from_floats(shape, zeros.chain(values.iter().copied()))
 }

@@ -26,7 +26,7 @@ pub use reader::Reader;
 /// Interval at which the stop flag is checked while waiting for results.
 const POLL: Duration = Duration::from_millis(50);
 
-/// A source of an image: a path, a decoded image, or your own type.
+/// A source of an image: a path ([`Path`], [`PathBuf`], `str` or [`String`]), a decoded [`Image`], or your own type.
 pub trait Source: Send + 'static {
     /// Reads and decodes the image; may be called on any thread.
     ///
@@ -65,6 +65,25 @@ impl Source for str {
     }
 }
 
+impl Source for String {
+    fn image(&self) -> Result<Cow<'_, Image>, BoxError> {
+        self.as_str().image()
+    }
+}
+
+impl<T: Source + Sync + ?Sized> Source for &'static T {
+    fn image(&self) -> Result<Cow<'_, Image>, BoxError> {
+        (**self).image()
+    }
+}
+
+/// Shares an image, or a source of your own, without copying it. Its warnings are ignored.
+impl<T: Source + Sync + ?Sized> Source for Arc<T> {
+    fn image(&self) -> Result<Cow<'_, Image>, BoxError> {
+        (**self).image()
+    }
+}
+
 /// An input with its row of the network's results, or with its error.
 pub type Output<T> = Decoded<T, Vec<f32>>;
 
@@ -90,7 +109,7 @@ pub type Output<T> = Decoded<T, Vec<f32>>;
 ///
 /// # fn main() -> Result<(), effnet::BackendError> {
 /// let photos = vec![PathBuf::from("a.jpg"), PathBuf::from("b.jpg")];
-/// let transform = EvalTransform::with_crop_pct(224, 0.875);
+/// let transform = EvalTransform::new(224).with_crop_pct(0.875);
 /// let reader = Reader::start(photos, transform, 2, Default::default())?;
 /// let engine = engine(); // decoding has already started
 /// for output in Pipeline::new(reader, engine, 16)? {

@@ -11,6 +11,7 @@ use crate::Labels;
     "the network returned {number} for {what} {place}, expected a finite number; check the weights, or use a \
      higher precision"
 )]
+#[non_exhaustive]
 pub struct NotFinite {
     /// Kind of output: `class` or `feature`.
     pub what: &'static str,
@@ -37,6 +38,7 @@ pub fn check_finite(numbers: &[f32], what: &'static str) -> Result<(), NotFinite
 
 /// A class with its probability.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Prediction {
     /// Index of the class, from 0.
     pub class: usize,
@@ -51,6 +53,7 @@ pub struct Prediction {
 
 /// A number that a network predicts, for [`Task::Regression`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Estimate {
     /// Index of the output, from 0.
     pub output: usize,
@@ -74,14 +77,18 @@ pub fn estimate(outputs: &[f32], labels: &Labels) -> Result<Vec<Estimate>, NotFi
     Ok(outputs.iter().enumerate().map(estimate).collect())
 }
 
-/// Returns the classes whose probability is at least their threshold, most likely first, for [`Task::MultiLabel`]. `least`
+/// Returns the classes whose probability is at least their threshold, most likely first, for [`Task::MultiLabel`]. `threshold`
 /// replaces the thresholds.
 ///
 /// # Errors
 /// [`NotFinite`] when a logit is not finite.
-pub fn present(logits: &[f32], labels: &Labels, least: Option<f64>) -> Result<Vec<Prediction>, NotFinite> {
+pub fn above_threshold(
+    logits: &[f32],
+    labels: &Labels,
+    threshold: Option<f64>,
+) -> Result<Vec<Prediction>, NotFinite> {
     let mut ranked = rank(logits, labels, 0)?;
-    ranked.retain(|class| class.probability >= least.unwrap_or_else(|| labels.threshold(class.class)));
+    ranked.retain(|class| class.probability >= threshold.unwrap_or_else(|| labels.threshold(class.class)));
     Ok(ranked)
 }
 
@@ -135,7 +142,7 @@ mod tests {
     fn several_labels_have_probabilities_and_thresholds_of_their_own() {
         let labels = labels().with_task(Task::MultiLabel);
         let classes = |labels: &Labels, least| {
-            let present = present(&[0.0, 3.0, -2.0], labels, least).unwrap();
+            let present = above_threshold(&[0.0, 3.0, -2.0], labels, least).unwrap();
             present.iter().map(|class| class.class).collect::<Vec<_>>()
         };
         let ranked = rank(&[0.0, 3.0, -2.0], &labels, 0).unwrap();

@@ -140,13 +140,11 @@ fn from_published(published: &Preprocessing) -> EvalTransform {
         (CropMode::Center, Some(size)) => ResizeMode::ShortSide(size),
         (CropMode::Center, None) => ResizeMode::CropPct(fraction),
     };
-    EvalTransform {
-        image_size: published.image_size,
-        resize,
-        interpolation: published.interpolation,
-        mean: published.mean.map(|value| value as f32),
-        std: published.std.map(|value| value as f32),
-    }
+    EvalTransform::new(published.image_size)
+        .with_resize(resize)
+        .with_interpolation(published.interpolation)
+        .with_mean(published.mean.map(|value| value as f32))
+        .with_std(published.std.map(|value| value as f32))
 }
 
 /// Applies the metadata of the file, which takes precedence over the published preprocessing.

@@ -12,7 +12,7 @@ use crate::{Estimate, Prediction};
 pub const SCHEMA: u32 = 1;
 
 /// The result of classifying one image, or the reason why an image has no result.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum Record<'a> {
     /// The image was classified.
@@ -93,7 +93,7 @@ impl<'a> Record<'a> {
 }
 
 /// The features of one image.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct FeaturesRecord<'a> {
     schema: u32,
     input: &'a str,
@@ -116,7 +116,7 @@ impl<'a> FeaturesRecord<'a> {
 }
 
 /// The explanation of the classes of one image.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ExplainedRecord<'a> {
     schema: u32,
     input: &'a str,
@@ -155,8 +155,8 @@ impl<'a> ExplainedRecord<'a> {
 
     /// Adds the path of the maps as they were computed.
     #[must_use]
-    pub fn with_raw(mut self, path: Option<String>) -> Self {
-        self.raw = path;
+    pub fn with_raw(mut self, path: impl Into<Option<String>>) -> Self {
+        self.raw = path.into();
         self
     }
 }

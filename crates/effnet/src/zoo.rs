@@ -22,6 +22,7 @@ pub struct Zoo {
 
 /// A variant, or the id of weights for it: `b3`, `b3.advprop`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ModelName {
     /// The variant.
     pub variant: Variant,
@@ -52,7 +53,7 @@ impl std::str::FromStr for ModelName {
 }
 
 /// Weights that were found, and their manifest entry.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
     /// Name for messages and reports: the id or the path.
     pub name: String,
@@ -63,7 +64,7 @@ pub struct Weights {
 }
 
 /// The location of weights.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WeightsContent {
     /// In a file.
     File(PathBuf),

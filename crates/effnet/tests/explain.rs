@@ -93,7 +93,7 @@ fn explain(engine: &Engine, images: &effnet_checkpoint::Tensor, class: usize, na
 /// Compares all maps of a case, and returns their number.
 fn compare(engine: &Engine, expected: &StateDict) -> usize {
     let mut compared = 0;
-    for (key, tensor) in expected.iter() {
+    for (key, tensor) in expected {
         let [size, class, name] = key.split('.').collect::<Vec<_>>()[..] else {
             continue;
         };

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use effnet::{Error, Images, Model, ModelFile, ModelOptions, PreprocessingOverrides, Profile, Zoo};
+use effnet::{Error, Images, Model, ModelFile, ModelOptions, PreprocessingOverrides, Profile, Task, Zoo};
 use effnet_image::Image;
 
 fn ship() -> PathBuf {
@@ -22,6 +22,39 @@ fn bundled_weights_bring_labels_preprocessing_and_profile() {
     assert_eq!((model.labels().len(), model.has_labels()), (10, true));
     assert_eq!(model.transform().image_size, 128);
     assert_eq!(model.profile(), Profile::Tf);
+}
+
+#[test]
+fn numbers_are_not_read_as_classes_nor_classes_as_numbers() {
+    let error = model().estimate(&ship()).unwrap_err();
+    assert!(error.to_string().ends_with("call `classify` instead"), "{error}");
+    let options = ModelOptions::default().with_task(Task::Regression);
+    let regression = Model::open_with("b0.cifar10", &options).unwrap();
+    assert_eq!(regression.estimate(&ship()).unwrap().len(), 10);
+    let error = regression.classify(&ship(), 1).unwrap_err();
+    assert!(error.to_string().ends_with("call `estimate` instead"), "{error}");
+    assert!(matches!(
+        regression.classify_all([ship()], 1).err(),
+        Some(Error::OtherTask { .. })
+    ));
+}
+
+#[test]
+fn strings_and_shared_images_are_sources() {
+    let model = model();
+    let path = ship().display().to_string();
+    let expected = model.classify(&path, 1).unwrap();
+    let image = std::sync::Arc::new(Image::open(&path).unwrap());
+    assert_eq!(model.classify(&image, 1).unwrap(), expected);
+    for outcome in model
+        .classify_all([std::sync::Arc::clone(&image), image], 1)
+        .unwrap()
+    {
+        assert_eq!(outcome.unwrap().1.unwrap(), expected);
+    }
+    let paths: [&'static str; 1] = [concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/ship.png")];
+    let (path, classes) = model.classify_all(paths, 1).unwrap().next().unwrap().unwrap();
+    assert_eq!((path, classes.unwrap()), (paths[0], expected));
 }
 
 #[test]
@@ -83,7 +116,7 @@ fn an_index_is_of_one_network_and_its_preprocessing() {
     );
     let preprocessing = PreprocessingOverrides::default().with_image_size(96);
     let options = ModelOptions::default().with_preprocessing(preprocessing);
-    let smaller = Model::open_with("b0.cifar10", &options, &zoo, &mut ()).unwrap();
+    let smaller = Model::open_with("b0.cifar10", &options).unwrap();
     let other = smaller.index_source().unwrap();
     assert_eq!(other.weights_sha256, source.weights_sha256);
     assert_ne!(other.preprocessing, source.preprocessing);
@@ -91,13 +124,12 @@ fn an_index_is_of_one_network_and_its_preprocessing() {
 
 #[test]
 fn options_count_more_than_what_the_weights_say() {
-    let zoo = Zoo::from_environment().unwrap();
     let preprocessing = PreprocessingOverrides::default().with_image_size(96);
     let options = ModelOptions::default().with_preprocessing(preprocessing);
-    let model = Model::open_with("b0.cifar10", &options, &zoo, &mut ()).unwrap();
+    let model = Model::open_with("b0.cifar10", &options).unwrap();
     assert_eq!(model.transform().image_size, 96);
     let options = ModelOptions::default().with_num_classes(5);
-    let error = Model::open_with("b0.cifar10", &options, &zoo, &mut ()).unwrap_err();
+    let error = Model::open_with("b0.cifar10", &options).unwrap_err();
     assert!(
         matches!(
             error,

@@ -59,7 +59,7 @@ fn every_scheme_of_a_network_becomes_the_same_state_dict() {
             for (ours, wanted) in names {
                 assert_eq!(ours, wanted, "{variant} {scheme}");
             }
-            for (name, tensor) in converted.iter() {
+            for (name, tensor) in &converted {
                 assert_eq!(
                     tensor.bytes().unwrap(),
                     canonical.get(name).unwrap().bytes().unwrap(),

@@ -20,7 +20,7 @@ fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
     let ((opened, work), memory) = counted(|| {
         let (opened, work) = OpenOptions::default().open_bytes_measured("file", owned);
         if let Ok(checkpoint) = &opened {
-            for (name, tensor) in checkpoint.state_dict().iter() {
+            for (name, tensor) in checkpoint.state_dict() {
                 if let Ok(bytes) = tensor.bytes() {
                     assert_eq!(bytes.len(), tensor.nbytes(), "{name}");
                 }
@@ -44,7 +44,7 @@ fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
 /// The bytes as a file.
 pub(crate) fn checkpoint(bytes: &[u8]) {
     if let Ok(checkpoint) = read(bytes) {
-        for (_, tensor) in checkpoint.state_dict().iter() {
+        for (_, tensor) in checkpoint.state_dict() {
             if let Ok(values) = tensor.floats() {
                 assert_eq!(values.len(), tensor.numel());
             }
@@ -114,7 +114,7 @@ fn same(path: &Path, written: &StateDict) {
     assert_eq!(checkpoint.wrapper(), None);
     let (read, prefix) = (checkpoint.state_dict(), checkpoint.prefix());
     assert_eq!(read.len(), written.len());
-    for (name, tensor) in written.iter() {
+    for (name, tensor) in written {
         let Some(found) = name.strip_prefix(prefix).and_then(|name| read.get(name)) else {
             panic!("`{}` is missing", name.escape_debug());
         };

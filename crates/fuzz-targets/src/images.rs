@@ -16,7 +16,9 @@ pub(crate) fn image(bytes: &[u8]) {
     let pixels = image.width() * image.height();
     assert_eq!(image.pixels().len(), 3 * pixels);
     assert!(pixels as u64 <= MAX_PIXELS);
-    let transform = EvalTransform::with_resize_size(8, 9, Interpolation::Bilinear);
+    let transform = EvalTransform::new(8)
+        .with_resize_size(9)
+        .with_interpolation(Interpolation::Bilinear);
     if let Ok(values) = transform.apply(&image) {
         assert_eq!(values.len(), transform.output_len());
         assert!(values.iter().all(|value| value.is_finite()));

@@ -59,7 +59,7 @@ fn each_number_is_the_mean_and_the_file_runs_like_the_others() {
     let files = ["named.safetensors", "a.safetensors", "b.safetensors"].map(open);
     let mean = open("mean.safetensors");
     assert_eq!(mean.state_dict().len(), files[0].state_dict().len());
-    for (name, tensor) in mean.state_dict().iter() {
+    for (name, tensor) in mean.state_dict() {
         if !tensor.dtype().is_float() {
             assert_eq!(
                 tensor.bytes().unwrap(),

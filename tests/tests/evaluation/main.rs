@@ -24,12 +24,11 @@ fn weights(folder: &Path, labels: &[&str]) -> PathBuf {
     let bare = folder.join("bare.safetensors");
     store.save(&bare).unwrap();
     let checkpoint = Checkpoint::open(&bare).unwrap();
-    let metadata = ModelMetadata {
-        variant: Some("b0".to_owned()),
-        labels: Some(labels.iter().map(|&label| label.to_owned()).collect()),
-        image_size: Some(64),
-        ..ModelMetadata::default()
-    };
+    let labels: Vec<String> = labels.iter().map(|&label| label.to_owned()).collect();
+    let metadata = ModelMetadata::default()
+        .with_variant(Variant::B0)
+        .with_labels(labels)
+        .with_image_size(64);
     let path = folder.join("named.safetensors");
     write_safetensors(&path, checkpoint.state_dict(), &metadata.to_entries()).unwrap();
     path

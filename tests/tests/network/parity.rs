@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use effnet::{EngineOptions, Images, Model, ModelOptions, Zoo};
+use effnet::{EngineOptions, Images, Model, ModelOptions};
 use effnet_core::{Config, EfficientNet, Family, Padding, Pretrained, PretrainedOptions, Profile, Variant};
 use effnet_tests::{relative_error, tensors};
 use serde_json::json;
@@ -151,13 +151,12 @@ fn opened_by_name(folder: &Path, model: &str, variant: Variant, expected: &Expec
     let images = expected.get("native", "images");
     let shape: [usize; 4] = std::array::from_fn(|axis| images.size()[axis] as usize);
     let pixels = Vec::<f32>::try_from(images.flatten(0, -1)).expect("read pixels");
-    let zoo = Zoo::from_environment().expect("read the manifest");
     // Of networks whose published files are ports from TensorFlow, only a name tells timm's own training.
     let stated = (model == "timm").then_some(Profile::Timm);
     let options = ModelOptions::default()
         .with_engine(EngineOptions::default().with_threads(1))
         .with_profile(stated);
-    let light = Model::open_with(&path, &options, &zoo, &mut ()).expect("open a model");
+    let light = Model::open_with(&path, &options).expect("open a model");
     let rows = light.logits(Images::new(&pixels, shape).expect("make a batch"));
     let rows = rows.expect("run the model");
     let logits = Tensor::from_slice(rows.values()).view([rows.count() as i64, rows.width() as i64]);

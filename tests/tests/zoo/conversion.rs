@@ -70,7 +70,7 @@ fn loads_strictly_and_unchanged(package: &str, variant: Variant, path: &Path) {
 fn same_tensors(one: &Checkpoint, other: &Checkpoint) {
     let (one, other) = (one.state_dict(), other.state_dict());
     assert_eq!(one.len(), other.len());
-    for (name, expected) in other.iter() {
+    for (name, expected) in other {
         let found = one.get(name).unwrap_or_else(|| panic!("{name} is missing"));
         assert_eq!(found.dtype(), expected.dtype(), "{name}");
         assert_eq!(found.shape(), expected.shape(), "{name}");

@@ -16,6 +16,8 @@ use super::target::Target;
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
 /// Suffix of the names of incomplete files, which start with a dot.
+///
+/// Public for the other crates of this workspace.
 pub const PARTIAL_SUFFIX: &str = ".part";
 
 /// A hidden temporary file next to its target, removed unless it is committed. Readers see the old target or

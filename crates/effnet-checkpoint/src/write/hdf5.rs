@@ -68,7 +68,7 @@ pub(super) fn write(job: &Job<'_>, file: &mut AtomicFile) -> Result<(), WriteErr
 /// Arranges the variables in groups.
 fn tree<'a>(job: &Job<'a>) -> Result<BTreeMap<String, Member<'a>>, WriteError> {
     let mut layers: BTreeMap<String, Member<'_>> = BTreeMap::new();
-    for (name, tensor) in job.state_dict.iter() {
+    for (name, tensor) in job.state_dict {
         let refuse = |what: &str| refused(job, name, what);
         let (layer, leaf) = name.rsplit_once('.').unwrap_or((name, ""));
         let class = layer

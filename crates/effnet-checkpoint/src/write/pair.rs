@@ -8,6 +8,8 @@ use std::io;
 use super::AtomicFile;
 
 /// The file of a pair that could not be committed.
+///
+/// Public for the other crates of this workspace.
 #[derive(Debug)]
 pub enum PairError {
     /// The first file.
@@ -18,6 +20,8 @@ pub enum PairError {
 
 /// [Commits](AtomicFile::commit) two files, or neither. If the process ends between the two renames, the first file is new
 /// and the second is old.
+///
+/// Public for the other crates of this workspace.
 ///
 /// # Errors
 /// [`PairError`]; both targets are then unchanged.

@@ -48,6 +48,8 @@ impl Target {
 /// Returns the path that symbolic links lead to from `path`, whether or not the file exists. Links to open
 /// descriptors, such as `/dev/stdout`, are not followed: the files that they name may have no path.
 ///
+/// Public for the other crates of this workspace.
+///
 /// # Errors
 /// Fails if there are too many links, or if they form a cycle.
 pub fn follow_links(path: &Path) -> io::Result<PathBuf> {

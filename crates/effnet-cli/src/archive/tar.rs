@@ -26,7 +26,7 @@ pub(super) struct TarFile(File);
 impl TarFile {
     pub(super) fn open(path: &Path) -> Result<(Self, Members), Failure> {
         let (file, length) = open(path)?;
-        let copy = file.try_clone().map_err(|error| Failure::of_io(&error))?;
+        let copy = file.try_clone().map_err(|error| Failure::from_io(&error))?;
         let members = list(&mut BufReader::new(copy))?;
         if members
             .images
@@ -40,7 +40,7 @@ impl TarFile {
 
     pub(super) fn read(&self, place: u64, size: u64) -> Result<Vec<u8>, Failure> {
         let mut bytes = vec![0; size as usize];
-        read_exact_at(&self.0, &mut bytes, place).map_err(|error| Failure::of_io(&error))?;
+        read_exact_at(&self.0, &mut bytes, place).map_err(|error| Failure::from_io(&error))?;
         Ok(bytes)
     }
 }
@@ -136,7 +136,7 @@ fn list(reader: &mut impl Forward) -> Result<Members, Failure> {
 }
 
 fn open(path: &Path) -> Result<(File, u64), Failure> {
-    let file = File::open(path).map_err(|error| Failure::of_io(&error))?;
-    let length = file.metadata().map_err(|error| Failure::of_io(&error))?.len();
+    let file = File::open(path).map_err(|error| Failure::from_io(&error))?;
+    let length = file.metadata().map_err(|error| Failure::from_io(&error))?.len();
     Ok((file, length))
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use effnet_hub::{CachedFile, Prune, Verification};
+use effnet_hub::{CachedFile, PruneOptions, Verification};
 use serde::Serialize;
 
 use crate::Outcome;
@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &CacheArguments, printer: &Printer) -> anyhow::Resu
             }
         }
         CacheCommand::Prune { unknown, dry_run } => {
-            let what = Prune::default()
+            let what = PruneOptions::default()
                 .with_partial_older_than(Duration::ZERO)
                 .with_unknown(unknown)
                 .with_dry_run(dry_run);

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::bail;
-use effnet::{DecodeFailure, Labels, Pipeline, Prediction, Reader, Task, estimate, present, rank};
+use effnet::{DecodeFailure, Labels, Pipeline, Prediction, Reader, Task, above_threshold, estimate, rank};
 
 use crate::Outcome;
 use crate::arguments::{ClassifyArguments, Format};
@@ -163,7 +163,7 @@ impl Results {
                 Err(error) => Err(error.into()),
             },
             Ok(logits) => self.rank(logits),
-            Err(error) => Err(Failure::of_decoding(&input.name, error)),
+            Err(error) => Err(Failure::from_decoding(&input.name, error)),
         };
         match predictions {
             Ok(predictions) => {
@@ -183,7 +183,7 @@ impl Results {
     /// Returns the classes to report.
     fn rank(&self, logits: &[f32]) -> Result<Vec<Prediction>, Failure> {
         if let (Task::MultiLabel, None) = (self.task, self.top_k) {
-            return Ok(present(logits, &self.labels, self.min_probability)?);
+            return Ok(above_threshold(logits, &self.labels, self.min_probability)?);
         }
         let mut predictions = rank(logits, &self.labels, self.top_k.unwrap_or(TOP_K))?;
         if let Some(least) = self.min_probability {

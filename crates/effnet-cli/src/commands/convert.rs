@@ -182,10 +182,7 @@ impl Input {
         let Some(file) = &self.file else {
             return Ok(metadata);
         };
-        Ok(ModelMetadata {
-            labels: metadata.labels,
-            ..file.complete_metadata()
-        })
+        Ok(file.complete_metadata().with_labels(metadata.labels))
     }
 
     fn report(&self, output: &Path, tensors: usize, to: Scheme, kind: &dyn Display, printer: &Printer) {

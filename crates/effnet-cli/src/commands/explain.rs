@@ -239,7 +239,7 @@ impl Command<'_> {
                 Err(ExplainError::NotFinite(error)) => Err(Failure::from(error)),
                 Err(error) => return Err(error.into()),
             },
-            Err(error) => Err(Failure::of_decoding(&input.name, error)),
+            Err(error) => Err(Failure::from_decoding(&input.name, error)),
         };
         match explained {
             Ok((prepared, explanation)) => self.write(&input.name, prepared, &explanation, overlay)?,

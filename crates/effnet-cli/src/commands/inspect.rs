@@ -99,7 +99,7 @@ fn describe<'a>(checkpoint: &'a Checkpoint, file: Option<&ModelFile>) -> Descrip
     let signature = network.signature().ok();
     let variant = signature.as_ref().and_then(Variant::recognise);
     let mut dtypes = BTreeMap::new();
-    for (_, tensor) in state_dict.iter() {
+    for (_, tensor) in state_dict {
         *dtypes.entry(tensor.dtype().to_string()).or_insert(0) += 1;
     }
     let is_buffer = |name: &str| {

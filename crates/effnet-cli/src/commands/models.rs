@@ -109,7 +109,7 @@ fn row<'a>(zoo: &Zoo, entry: &'a Entry) -> Row<'a> {
             .iter()
             .find_map(|file| file.sha256.as_ref())
             .map_or(0, |digest| digest.as_str().len()),
-        cached: zoo.hub.present(entry).is_some(),
+        cached: zoo.hub.local_file(entry).is_some(),
         bundled: zoo.hub.is_bundled(entry),
     }
 }

@@ -160,7 +160,7 @@ fn open(
     let file =
         ModelFile::open(weights, &options).map_err(|error| of_labels(error, arguments.labels.as_deref()))?;
     warn(&file, printer);
-    let model = Model::of_file(&file, &options, &zoo.manifest)?;
+    let model = Model::from_file(&file, &options, &zoo.manifest)?;
     if !model.has_labels() {
         let name = model.name();
         printer.warning(format!(

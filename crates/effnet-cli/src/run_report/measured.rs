@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use effnet::{Labels, Output, Pipeline, Prediction, Reader, Task, check_finite, present, rank};
+use effnet::{Labels, Output, Pipeline, Prediction, Reader, Task, above_threshold, check_finite, rank};
 use effnet_data::Dataset;
 use effnet_data::metrics::{Calibration, Metrics, MultiLabelMetrics, RegressionMetrics};
 use effnet_image::EvalTransform;
@@ -203,7 +203,7 @@ fn wrong_labels(
     labels: &Labels,
     logits: &[f32],
 ) -> anyhow::Result<Option<Mistake>> {
-    let present = present(logits, labels, None)?;
+    let present = above_threshold(logits, labels, None)?;
     let is_present = |class: usize| present.iter().any(|found| found.class == class);
     let distance = |label: &&Prediction| (label.probability - f64::from(u8::from(truths[label.class]))).abs();
     let mut wrong: Vec<&Prediction> = ranked
@@ -286,7 +286,7 @@ mod tests {
     use super::*;
 
     fn labels(task: Task) -> Labels {
-        Labels::from_names(["cat", "<script>", "owl"].map(str::to_owned).to_vec()).with_task(task)
+        Labels::from_names(["cat", "<script>", "owl"]).with_task(task)
     }
 
     #[test]

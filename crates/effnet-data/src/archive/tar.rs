@@ -20,6 +20,8 @@ const LONGEST_EXTENSION: u64 = 1 << 20;
 const SPARSE_EXTENDED: [usize; 2] = [482, 504];
 
 /// A reader that can skip bytes.
+///
+/// Public for the other crates of this workspace.
 pub trait Forward: Read {
     /// Skips `count` bytes.
     ///
@@ -35,6 +37,8 @@ impl<R: Read + Seek> Forward for BufReader<R> {
 }
 
 /// An entry of a tar archive.
+///
+/// Public for the other crates of this workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TarMember {
@@ -65,6 +69,8 @@ pub enum TarKind {
 }
 
 /// Calls `visit` with each entry of a tar archive, in order.
+///
+/// Public for the other crates of this workspace.
 ///
 /// # Errors
 /// [`ArchiveError`] if the archive cannot be read, is damaged, or is truncated in a header, and the errors of

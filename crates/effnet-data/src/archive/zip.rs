@@ -13,6 +13,8 @@ use effnet_checkpoint::read_at;
 use super::ArchiveError;
 
 /// An open zip archive. Threads can read from it at the same time.
+///
+/// Public for the other crates of this workspace.
 #[derive(Debug)]
 pub struct ZipFile(ZipArchive<Positional>);
 

@@ -10,9 +10,12 @@ const NOISE: f64 = 4.0;
 
 /// The size, the digest and a grey thumbnail of an image: 320 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Fingerprint {
-    /// Width and height in pixels.
-    pub size: [usize; 2],
+    /// Width in pixels.
+    pub width: usize,
+    /// Height in pixels.
+    pub height: usize,
     /// SHA-256 of the size and the pixels. Files with the same bytes have the same digest, and so do files that
     /// store the same pixels differently, such as a PNG and a BMP.
     pub digest: [u8; 32],
@@ -25,9 +28,9 @@ impl Fingerprint {
     /// # Errors
     /// Same as [`Image::resize`].
     pub fn of(image: &Image) -> Result<Self, ImageError> {
-        let size = [image.width(), image.height()];
+        let (width, height) = (image.width(), image.height());
         let mut digest = Sha256::new();
-        for side in size {
+        for side in [width, height] {
             digest.update((side as u64).to_le_bytes());
         }
         digest.update(image.pixels());
@@ -38,7 +41,8 @@ impl Fingerprint {
             *grey = ((299 * red + 587 * green + 114 * blue + 500) / 1000) as u8;
         }
         Ok(Self {
-            size,
+            width,
+            height,
             digest: digest.finalize().into(),
             thumbnail,
         })

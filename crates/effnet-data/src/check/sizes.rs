@@ -1,6 +1,6 @@
 //! Finds images of unusual sizes: thumbnails among photos, banners, empty scans.
 
-use super::Entry;
+use super::{Entry, Fingerprint};
 
 /// What is unusual about an image's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,7 +31,7 @@ const RATIO: usize = 3;
 
 pub(super) fn find(entries: &[Entry]) -> Vec<OddSize> {
     let side = |entry: &Entry| {
-        let [width, height] = entry.fingerprint.size;
+        let Fingerprint { width, height, .. } = entry.fingerprint;
         (width as f64 * height as f64).sqrt()
     };
     let mut sides: Vec<f64> = entries.iter().map(side).collect();
@@ -40,7 +40,7 @@ pub(super) fn find(entries: &[Entry]) -> Vec<OddSize> {
         return Vec::new();
     };
     let oddity = |entry: &Entry| {
-        let [width, height] = entry.fingerprint.size;
+        let Fingerprint { width, height, .. } = entry.fingerprint;
         if width.max(height) >= RATIO * width.min(height) {
             Some(SizeOddity::Narrow)
         } else if side(entry) * SIDES <= median {

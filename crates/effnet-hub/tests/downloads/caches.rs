@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use effnet_hub::{Entry, Hub, Manifest, Prune, Verification};
+use effnet_hub::{Entry, Hub, Manifest, PruneOptions, Verification};
 
 use crate::bench::{Bench, NAME, body, entry, sha256};
 use crate::server::{Reply, Server};
@@ -169,10 +169,10 @@ fn present_looks_without_hashing() {
     let bench = offline();
     let hub = Hub::new(bench.config.clone());
     let entry = with_former_name(&body(8));
-    assert_eq!(hub.present(&entry), None);
+    assert_eq!(hub.local_file(&entry), None);
     let path = bench.folder.path().join("torch/hub/checkpoints").join(OLD_NAME);
     fs::write(&path, b"anything").unwrap();
-    assert_eq!(hub.present(&entry), Some(path));
+    assert_eq!(hub.local_file(&entry), Some(path));
 }
 
 /// Returns a cache with a damaged, a partial and an unknown file, together with the manifest.
@@ -217,12 +217,12 @@ fn the_cache_is_listed_with_entries_and_verified_on_demand() {
 fn pruning_removes_what_it_was_asked_to_and_never_known_weights() {
     let (bench, manifest) = crowded();
     let hub = Hub::new(bench.config.clone());
-    let nothing = hub.prune(&manifest, &Prune::default()).unwrap();
+    let nothing = hub.prune(&manifest, &PruneOptions::default()).unwrap();
     assert!(nothing.removed.is_empty());
-    let young = Prune::default().with_partial_older_than(Duration::from_secs(3600));
+    let young = PruneOptions::default().with_partial_older_than(Duration::from_secs(3600));
     assert!(hub.prune(&manifest, &young).unwrap().removed.is_empty());
 
-    let all = Prune::default()
+    let all = PruneOptions::default()
         .with_partial_older_than(Duration::ZERO)
         .with_unknown(true)
         .with_dry_run(true);
@@ -242,7 +242,7 @@ fn pruning_follows_no_link_out_of_the_cache() {
     fs::write(outside.join("precious.part"), b"precious").unwrap();
     std::os::unix::fs::symlink(&outside, bench.own("folder")).unwrap();
     std::os::unix::fs::symlink(outside.join("precious.part"), bench.own("link.part")).unwrap();
-    let all = Prune::default()
+    let all = PruneOptions::default()
         .with_partial_older_than(Duration::ZERO)
         .with_unknown(true)
         .with_dry_run(false);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use effnet_hub::{Hub, Manifest, Prune, RepositoryName, Verification};
+use effnet_hub::{Hub, Manifest, PruneOptions, RepositoryName, Verification};
 
 use crate::bench::{Bench, body};
 use crate::server::{Reply, Server};
@@ -228,7 +228,7 @@ fn repositories_are_listed_verified_and_pruned() {
         "{verified:?}"
     );
 
-    let abandoned = Prune::default().with_partial_older_than(Duration::ZERO);
+    let abandoned = PruneOptions::default().with_partial_older_than(Duration::ZERO);
     let pruned = hub.prune(&manifest, &abandoned).unwrap();
     assert_eq!(pruned.removed, [folder.join("pytorch_model.bin.part")]);
     let dry = hub.prune(&manifest, &abandoned.with_unknown(true).with_dry_run(true));
@@ -256,7 +256,7 @@ fn a_repository_in_use_is_not_pruned() {
         .open(folder.join(".locks/model.safetensors.lock"))
         .unwrap();
     lock.lock().unwrap();
-    let all = Prune::default().with_unknown(true);
+    let all = PruneOptions::default().with_unknown(true);
     assert_eq!(hub.prune(&manifest, &all).unwrap().removed.len(), 0);
     lock.unlock().unwrap();
     assert_eq!(hub.prune(&manifest, &all).unwrap().removed.len(), 2);

@@ -7,7 +7,7 @@ use super::{
     ColorJitter, Erasure, InterpolationChoice, Operation, Policy, RandomErasing, RandomResizedCrop, Sampling,
 };
 use crate::normalize::{IMAGENET_MEAN, IMAGENET_STD, check, check_destination, normalize};
-use crate::{Image, ImageError, Interpolation, Needed, PartialImage, Rectangle};
+use crate::{EvalTransform, Image, ImageError, Interpolation, Needed, PartialImage, Rectangle};
 
 /// Augments an [`Image`] and converts it to a network's input, in the order of torchvision's and timm's presets:
 /// `RandomResizedCrop`, `RandomHorizontalFlip`, the policy, `ColorJitter`, `ToTensor`, `Normalize`,
@@ -83,6 +83,23 @@ impl TrainTransform {
             mean: IMAGENET_MEAN,
             std: IMAGENET_STD,
         }
+    }
+
+    /// Creates the transform of [`new`](Self::new) for a network that is evaluated with `transform`: with its image size,
+    /// mean and standard deviation.
+    ///
+    /// ```
+    /// use effnet_image::augment::TrainTransform;
+    /// use effnet_image::{EvalTransform, INCEPTION_MEAN, INCEPTION_STD};
+    ///
+    /// let evaluate = EvalTransform::new(300).with_mean(INCEPTION_MEAN).with_std(INCEPTION_STD);
+    /// let train = TrainTransform::matching(&evaluate);
+    /// assert_eq!((train.image_size, train.mean, train.std), (300, INCEPTION_MEAN, INCEPTION_STD));
+    /// ```
+    pub fn matching(transform: &EvalTransform) -> Self {
+        Self::new(transform.image_size)
+            .with_mean(transform.mean)
+            .with_std(transform.std)
     }
 
     /// Sets [`image_size`](Self::image_size).

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use effnet::{
     ExplainMethod, ExplainedClasses, ExplainedRecord, Explanation, FeaturesRecord, MOST_EXPLAINED_CLASSES,
-    Record, check_finite, estimate, normalize, present, rank,
+    Record, above_threshold, check_finite, estimate, normalize, rank,
 };
 use effnet_data::DisplayedPhoto;
 
@@ -50,7 +50,7 @@ pub(crate) async fn classify(
         }
         let ranked = row.and_then(|logits| {
             let ranked = match (labels.task(), top_k) {
-                (effnet::Task::MultiLabel, None) => present(&logits, labels, None),
+                (effnet::Task::MultiLabel, None) => above_threshold(&logits, labels, None),
                 _ => rank(&logits, labels, top_k.unwrap_or(TOP_K)),
             };
             ranked.map_err(|error| WorkError::Image(error.into()))

@@ -19,7 +19,7 @@ use crate::{Batch, Error, FeatureCache, Measure};
 /// let train = Arc::new(ImageFolder::open("photos/train")?);
 /// let val = Arc::new(ImageFolder::open("photos/val")?);
 /// let train = Loader::new(train, TrainTransform::new(224), options.clone())?;
-/// let val = Loader::new(val, EvalTransform::with_crop_pct(224, 0.875), options.with_order(Order::Sequential))?;
+/// let val = Loader::new(val, EvalTransform::new(224).with_crop_pct(0.875), options.with_order(Order::Sequential))?;
 /// let data = ImageBatches::new(train).with_validation(val);
 /// # Ok(())
 /// # }

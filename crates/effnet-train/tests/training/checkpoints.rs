@@ -24,11 +24,7 @@ pub(crate) fn trainer(turn: &Turn) -> Trainer {
 
 pub(crate) fn checkpointer(folder: &Path) -> Checkpointer {
     let labels = ["ant", "bee", "cat", "dog"].map(str::to_owned).to_vec();
-    let metadata = ModelMetadata {
-        labels: Some(labels),
-        image_size: Some(32),
-        ..ModelMetadata::default()
-    };
+    let metadata = ModelMetadata::default().with_labels(labels).with_image_size(32);
     Checkpointer::new(folder, metadata).unwrap()
 }
 

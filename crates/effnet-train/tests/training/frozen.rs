@@ -186,7 +186,7 @@ fn data(show: Show) -> (ImageBatches, [Arc<AtomicUsize>; 2]) {
         .with_seed(3);
     let (train, val) = (images(TRAINING, &counts[0]), images(VALIDATION, &counts[1]));
     let augment = TrainTransform::new(32);
-    let evaluate = EvalTransform::with_crop_pct(32, 1.0);
+    let evaluate = EvalTransform::new(32).with_crop_pct(1.0);
     let head = match show {
         Show::Fresh => None,
         Show::Repeated => Some(

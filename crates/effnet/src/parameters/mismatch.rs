@@ -4,6 +4,7 @@ use std::fmt;
 
 /// A tensor with the wrong shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WrongShape {
     /// Name in the network.
     pub name: String,
@@ -15,6 +16,7 @@ pub struct WrongShape {
 
 /// All differences between a state dict and a network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Mismatch {
     /// Tensors of the network that the state dict does not have.
     pub missing: Vec<String>,

@@ -1,7 +1,7 @@
 //! Random parameters, for benchmarks without weights.
 
 use effnet_architecture::{Config, ParameterKind};
-use effnet_checkpoint::{DType, Tensor};
+use effnet_checkpoint::Tensor;
 
 use super::{LoadError, LoadOptions, Parameters};
 
@@ -33,11 +33,8 @@ impl Parameters {
                     (false, true) => 1.0,
                     (false, false) => 0.0,
                 };
-                let bytes = (0..count).flat_map(|_| value().to_le_bytes()).collect();
-                (
-                    parameter.name,
-                    Tensor::from_bytes(DType::F32, parameter.shape, bytes),
-                )
+                let values = (0..count).map(|_| value());
+                (parameter.name, Tensor::from_floats(parameter.shape, values))
             });
         let state_dict = tensors
             .map(|(name, tensor)| Ok((name, tensor?)))

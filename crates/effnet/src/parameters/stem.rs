@@ -1,6 +1,6 @@
 //! Adapts the stem to a different number of input channels.
 
-use effnet_checkpoint::{DType, Tensor, TensorError};
+use effnet_checkpoint::{Tensor, TensorError};
 
 /// Whether shapes `[O, C, k, k]` differ only in `C`.
 pub(super) fn differs_in_input_only(expected: &[usize], found: &[usize]) -> bool {
@@ -30,6 +30,5 @@ pub(super) fn adapt(kernels: &Tensor, channels: usize) -> Result<Tensor, TensorE
             adapted.extend(kernel[source..source + side].iter().map(|value| value * factor));
         }
     }
-    let bytes = adapted.iter().flat_map(|value| value.to_le_bytes()).collect();
-    Tensor::from_bytes(DType::F32, [shape[0], channels, shape[2], shape[3]], bytes)
+    Tensor::from_floats([shape[0], channels, shape[2], shape[3]], adapted)
 }

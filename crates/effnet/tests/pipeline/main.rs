@@ -49,11 +49,10 @@ pub(crate) fn solid(grey: u8, side: usize) -> Result<Image, ImageError> {
 
 /// A transform that keeps the pixel values.
 pub(crate) fn transform() -> EvalTransform {
-    EvalTransform {
-        mean: [0.0; 3],
-        std: [1.0 / 255.0; 3],
-        ..EvalTransform::with_crop_pct(8, 1.0)
-    }
+    EvalTransform::new(8)
+        .with_crop_pct(1.0)
+        .with_mean([0.0; 3])
+        .with_std([1.0 / 255.0; 3])
 }
 
 /// The grey value of each image, as `[N, 1]`.
@@ -213,7 +212,7 @@ fn an_engine_gives_each_file_the_logits_that_it_gives_it_alone() {
         .collect();
     let parameters = Parameters::random(&Variant::B0.config().with_num_classes(7), 0).unwrap();
     let engine = || Engine::new(&parameters, EngineOptions::default()).unwrap();
-    let transform = EvalTransform::with_crop_pct(64, 0.875);
+    let transform = EvalTransform::new(64).with_crop_pct(0.875);
 
     let alone = engine();
     let stop = Arc::new(AtomicBool::new(false));

@@ -160,7 +160,8 @@ impl<'a> Report<'a> {
             similarity: outlier.similarity,
         });
         let odd_sizes = findings.sizes.iter().map(|odd| {
-            let [width, height] = read.entries[odd.image].fingerprint.size;
+            let fingerprint = &read.entries[odd.image].fingerprint;
+            let (width, height) = (fingerprint.width, fingerprint.height);
             Odd {
                 image: labelled(odd.image),
                 width,

@@ -115,7 +115,7 @@ impl<'a> Measured<'a> {
             Ok(logits) => check_finite(logits, "class")
                 .map(|()| logits)
                 .map_err(Failure::from),
-            Err(error) => Err(Failure::of_decoding(name, error)),
+            Err(error) => Err(Failure::from_decoding(name, error)),
         };
         match &logits {
             Ok(logits) => {

@@ -3,7 +3,9 @@
 use std::io::Write;
 
 use anyhow::{Context, ensure};
-use effnet::{DecodeFailure, Failure, Labels, Prediction, Task, check_finite, match_classes, present, rank};
+use effnet::{
+    DecodeFailure, Failure, Labels, Prediction, Task, above_threshold, check_finite, match_classes, rank,
+};
 use effnet_data::Dataset;
 use effnet_data::metrics::{
     ClassReport, MultiLabelMetrics, MultiLabelSummary, RegressionMetrics, RegressionReport, RegressionSummary,
@@ -134,7 +136,7 @@ impl<'a> Measured<'a> {
             Ok(outputs) => check_finite(outputs, "class")
                 .map(|()| outputs)
                 .map_err(Failure::from),
-            Err(error) => Err(Failure::of_decoding(name, error)),
+            Err(error) => Err(Failure::from_decoding(name, error)),
         };
         let answer = match (&mut self.metrics, &outputs) {
             (_, Err(failure)) => {
@@ -146,7 +148,7 @@ impl<'a> Measured<'a> {
                 let truths: Vec<bool> = truths.iter().map(|truth| *truth == 1.0).collect();
                 metrics.push(logits, &truths)?;
                 Answer::Labels(
-                    present(logits, self.labels, None)?,
+                    above_threshold(logits, self.labels, None)?,
                     in_order(rank(logits, self.labels, 0)?),
                 )
             }
