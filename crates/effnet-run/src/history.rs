@@ -150,7 +150,7 @@ fn by_epoch<'a>(epochs: &'a [EpochRecord], steps: &'a [StepRecord]) -> Vec<Steps
 
 #[cfg(test)]
 mod tests {
-    use effnet_data::metrics::{RegressionSummary, Summary};
+    use effnet_data::metrics::{RegressionMetrics, Summary};
 
     use super::*;
 
@@ -191,13 +191,10 @@ mod tests {
     #[test]
     fn losses_in_other_units_are_not_drawn_side_by_side() {
         let of_classes = [epoch(1, 0.9, 0.5)];
+        let mut metrics = RegressionMetrics::new(1);
+        metrics.push(&[12.0], &[10.0]).unwrap();
         let of_values = [EpochRecord {
-            validation: Some(Validation::Values(RegressionSummary {
-                images: 7,
-                mae: 12.0,
-                mse: 230.0,
-                r2: None,
-            })),
+            validation: Some(Validation::Values(metrics.summary().unwrap())),
             ..of_classes[0]
         }];
         let curves = |epochs: &[EpochRecord]| history_panels(epochs, &[], 1)[0].curves.len();
