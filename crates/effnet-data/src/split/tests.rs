@@ -6,13 +6,13 @@ use crate::BoxError;
 
 /// Images with a class each and, unless there are none, a group each.
 #[derive(Debug, Clone)]
-struct Labels {
+struct Listing {
     classes: Vec<String>,
     labels: Vec<usize>,
     groups: Vec<usize>,
 }
 
-impl Labels {
+impl Listing {
     fn new(labels: Vec<usize>, groups: Vec<usize>) -> Self {
         let classes = labels.iter().max().map_or(0, |most| most + 1);
         Self {
@@ -32,7 +32,7 @@ impl Labels {
     }
 }
 
-impl Dataset for Labels {
+impl Dataset for Listing {
     fn len(&self) -> usize {
         self.labels.len()
     }
@@ -63,7 +63,7 @@ fn refusal<T: std::fmt::Debug>(result: Result<T, DataError>) -> String {
 }
 
 /// Images of up to four classes, with groups or without, and a number of folds that is possible.
-fn images_and_folds() -> impl Strategy<Value = (Labels, usize)> {
+fn images_and_folds() -> impl Strategy<Value = (Listing, usize)> {
     let image = (0..4_usize, 0..12_usize);
     (
         prop::collection::vec(image, 2..80),
@@ -79,7 +79,7 @@ fn images_and_folds() -> impl Strategy<Value = (Labels, usize)> {
             if !is_grouped {
                 (groups, most) = (Vec::new(), labels.len());
             }
-            (most > 1).then(|| (Labels::new(labels, groups), 2 + folds.index(most - 1)))
+            (most > 1).then(|| (Listing::new(labels, groups), 2 + folds.index(most - 1)))
         })
 }
 
@@ -153,14 +153,14 @@ proptest! {
 }
 
 /// 60 patients with 1 to 12 images each, the classes of which are mixed.
-fn patients() -> Labels {
+fn patients() -> Listing {
     let patients = (0..60).flat_map(|patient| std::iter::repeat_n(patient, 1 + patient % 12));
     let groups: Vec<usize> = patients.collect();
     let labels = groups
         .iter()
         .enumerate()
         .map(|(index, patient)| (index * patient + patient) % 3);
-    Labels::new(labels.collect(), groups)
+    Listing::new(labels.collect(), groups)
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn groups_are_spread_so_that_each_class_has_about_its_share() {
 
 #[test]
 fn folds_and_groups_follow_from_the_seed() {
-    let plain = Labels::new((0..40).map(|index| index % 3).collect(), Vec::new());
+    let plain = Listing::new((0..40).map(|index| index % 3).collect(), Vec::new());
     let patients = patients();
     assert_ne!(folds(&plain, 4, 1).unwrap(), folds(&plain, 4, 2).unwrap());
     assert_ne!(folds(&patients, 4, 1).unwrap(), folds(&patients, 4, 2).unwrap());
@@ -205,7 +205,7 @@ fn folds_and_groups_follow_from_the_seed() {
 
 #[test]
 fn splits_that_are_not_possible_are_refused_with_what_is() {
-    let plain = Labels::new(vec![0, 1, 0, 1, 0], Vec::new());
+    let plain = Listing::new(vec![0, 1, 0, 1, 0], Vec::new());
     assert_eq!(
         refusal(folds(&plain, 6, 0)),
         "expected from 2 to 5 folds, one per image at most, found 6"
@@ -218,7 +218,7 @@ fn splits_that_are_not_possible_are_refused_with_what_is() {
             format!("expected a fold from 1 to 3, found {fold}")
         );
     }
-    let grouped = |groups: [usize; 5]| Labels::new(plain.labels.clone(), groups.to_vec());
+    let grouped = |groups: [usize; 5]| Listing::new(plain.labels.clone(), groups.to_vec());
     assert_eq!(
         refusal(folds(&grouped([0, 1, 1, 0, 0]), 3, 0)),
         "expected from 2 to 2 folds, one per group at most, found 3"

@@ -401,13 +401,10 @@ impl Sample<'_> {
         let is_alike = |found: &String| plain(found) == plain(name) && !plain(name).is_empty();
         let exact = names.iter().position(|found| found == name);
         let column = exact.or_else(|| names.iter().position(is_alike));
-        match column {
-            Some(column) => Ok((column, self.name(column))),
-            None => {
-                let found: NameList = (0..self.width).map(|column| self.name(column)).collect();
-                Err(wrong(format!("the columns {found}; name one of them")))
-            }
-        }
+        column.map(|column| (column, self.name(column))).ok_or_else(|| {
+            let found: NameList = (0..self.width).map(|column| self.name(column)).collect();
+            wrong(format!("the columns {found}; name one of them"))
+        })
     }
 
     fn label(&self, rest: &[usize]) -> Result<Label, DataError> {

@@ -171,9 +171,9 @@ impl Datasets {
             let parts = ranks.gather(decode_all(dataset, ranks.shard(), printer, &stop)?)?;
             for (mut unreadable, count) in parts {
                 let is_other = place == 1 && self.has_other_validation();
-                unreadable
-                    .iter_mut()
-                    .for_each(|image| image.validation = is_other);
+                for image in &mut unreadable {
+                    image.validation = is_other;
+                }
                 found.extend(unreadable);
                 warned += count;
             }
