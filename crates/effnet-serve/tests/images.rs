@@ -80,7 +80,7 @@ fn a_network_for_labels_answers_with_those_that_reach_their_thresholds() {
     let ranked = model().classify(&ship_path(), 10).unwrap();
     // Between the second and the third label.
     let sigmoid = |logit: f64| 1.0 / (1.0 + (-logit).exp());
-    let threshold = (sigmoid(ranked[1].logit.into()) + sigmoid(ranked[2].logit.into())) / 2.0;
+    let threshold = f64::midpoint(sigmoid(ranked[1].logit.into()), sigmoid(ranked[2].logit.into()));
     let thresholds = format!("{:?}", [threshold; 10]);
     let task = [("task", "multilabel"), ("thresholds", &*thresholds)];
     let record = classified_for(&task, "");

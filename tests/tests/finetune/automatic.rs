@@ -45,3 +45,67 @@ fn a_batch_size_is_chosen_and_written_down() {
     assert!(run.stderr.contains("batch size 8 "), "{}", run.stderr);
     assert_eq!(config(&home)["batch_size"], 8);
 }
+
+#[test]
+fn networks_are_fine_tuned_with_larger_batches() {
+    let home = Home::with_photos(60);
+    let quick = [
+        "--image-size",
+        "32",
+        "--epochs",
+        "1",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    ];
+    let first = ["train", "photos", "--output", "first", "--batch-size", "48"];
+    succeeded(&home.run(&[&first[..], &quick].concat()));
+    let second = ["finetune", "photos", "--weights", "first", "--output", "run"];
+    let run = home.run(&[&second[..], &quick].concat());
+    succeeded(&run);
+    assert!(run.stderr.contains("batch size 32 "), "{}", run.stderr);
+    assert_eq!(config(&home)["batch_size"], 32);
+}
+
+#[test]
+fn as_many_epochs_are_trained_as_a_time_allows() {
+    let home = Home::with_photos(12);
+    let run = home.run(&[
+        "train",
+        "photos",
+        "--output",
+        "run",
+        "--image-size",
+        "32",
+        "--batch-size",
+        "8",
+        "--time",
+        "3s",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    ]);
+    succeeded(&run);
+    let epochs = config(&home)["epochs"].as_u64().unwrap();
+    assert!((1..=100).contains(&epochs));
+    // Whether they fit or even one takes longer.
+    let noun = if epochs == 1 { "epoch" } else { "epochs" };
+    let said = run
+        .stderr
+        .lines()
+        .find(|line| line.contains("--time 3s: "))
+        .unwrap();
+    assert!(said.contains(&format!("{epochs} {noun} of about ")), "{said}");
+    let records = home.records("run");
+    let trained = records
+        .iter()
+        .filter(|record| record["record"] == "epoch")
+        .count();
+    assert_eq!(trained as u64, epochs);
+    // The number is that of the run: a resumed run does not measure again.
+    let resumed = home.run(&["train", "--resume", "run"]);
+    succeeded(&resumed);
+    assert!(!resumed.stderr.contains("--time"), "{}", resumed.stderr);
+}
