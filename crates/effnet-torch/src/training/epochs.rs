@@ -112,13 +112,12 @@ fn seconds_per_step(
     let start = Instant::now();
     for index in 0..WARM_UP + STEPS {
         let last = Instant::now();
-        let parts = match steps.next() {
-            Some(parts) => parts,
-            None => {
-                epoch += 1;
-                steps = batches.steps(epoch, 0)?;
-                steps.next().context("--time: the data have no batches")?
-            }
+        let parts = if let Some(parts) = steps.next() {
+            parts
+        } else {
+            epoch += 1;
+            steps = batches.steps(epoch, 0)?;
+            steps.next().context("--time: the data have no batches")?
         };
         trainer.step(&parts?)?;
         if index >= WARM_UP {
