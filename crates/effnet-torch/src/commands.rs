@@ -66,7 +66,7 @@ impl TorchCommands for Torch {
         defaults: Settings,
         printer: &Printer,
     ) -> anyhow::Result<Outcome> {
-        training::run(command, arguments, defaults, printer)
+        training::run(self, command, arguments, defaults, printer)
     }
 
     fn cuda(&self) -> Cuda {

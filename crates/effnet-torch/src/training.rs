@@ -41,10 +41,9 @@ use launch_environment::Environment;
 use effnet_cli::Outcome;
 use effnet_cli::arguments::{DeviceChoice, EngineChoice, ExecutionArguments, TrainingArguments};
 use effnet_cli::training::values::PrecisionName;
-use effnet_cli::{REPORT, open_zoo, threads, write_report};
+use effnet_cli::{REPORT, TorchCommands, open_zoo, threads, write_report};
 use tch::Device;
 
-use crate::commands::Torch;
 use crate::device::{resolve, use_threads};
 use effnet_cli::Interrupt;
 use effnet_cli::training::settings::Settings;
@@ -55,15 +54,16 @@ use session::Session;
 use session_builder::{Built, Ended, SessionBuilder};
 use start::{NewFolder, StartMode};
 
-/// Runs `command` (`train` or `finetune`) with the default settings `defaults`.
+/// Runs `command` (`train` or `finetune`) with the default settings `defaults`. `torch` runs the network for the report.
 pub(crate) fn run(
+    torch: &dyn TorchCommands,
     command: &str,
     arguments: &TrainingArguments,
     defaults: Settings,
     printer: &Printer,
 ) -> anyhow::Result<Outcome> {
     let Some(environment) = Environment::from_env()? else {
-        return run_alone(command, arguments, defaults, printer);
+        return run_alone(torch, command, arguments, defaults, printer);
     };
     let printer = &printer.of_rank(environment.rank);
     // This must precede any other call into libtorch.
@@ -83,13 +83,14 @@ pub(crate) fn run(
             ranks: &ranks,
             threads: threads(arguments.threads),
         };
-        train(command, builder, start)
+        train(torch, command, builder, start)
     };
     run().inspect_err(|error| ranks.report(error))
 }
 
 /// Trains only in this process.
 fn run_alone(
+    torch: &dyn TorchCommands,
     command: &str,
     arguments: &TrainingArguments,
     defaults: Settings,
@@ -122,7 +123,7 @@ fn run_alone(
             None => NewFolder::Unused(command.to_owned()),
         }),
     };
-    train(command, builder, start)
+    train(torch, command, builder, start)
 }
 
 /// Configures libtorch for training on the CPU.
@@ -131,7 +132,12 @@ fn prepare(arguments: &TrainingArguments) -> anyhow::Result<()> {
     use_threads(threads(arguments.threads))
 }
 
-fn train(command: &str, builder: SessionBuilder<'_>, start: StartMode) -> anyhow::Result<Outcome> {
+fn train(
+    torch: &dyn TorchCommands,
+    command: &str,
+    builder: SessionBuilder<'_>,
+    start: StartMode,
+) -> anyhow::Result<Outcome> {
     let (printer, zoo) = (builder.printer, builder.zoo);
     let execution = execution(&builder);
     let mut session = match builder.build(start)? {
@@ -147,7 +153,7 @@ fn train(command: &str, builder: SessionBuilder<'_>, start: StartMode) -> anyhow
     if let (Some(run), true) = (run, session.settings.report && ending != Ending::Interrupted) {
         let interrupt = &session.watcher.interrupt;
         // The training is done and saved, whatever becomes of the pages about it.
-        if let Err(error) = write_report(run, &execution, zoo, Some(&Torch), interrupt, printer) {
+        if let Err(error) = write_report(run, &execution, zoo, Some(torch), interrupt, printer) {
             printer.warning(format!(
                 "no {REPORT}: {error:#}; try `effnet report {}`",
                 quoted(run)

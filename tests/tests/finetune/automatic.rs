@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use super::{Home, succeeded};
 
+/// What makes a run small.
+const SMALL: [&str; 6] = ["--image-size", "32", "--device", "cpu", "--threads", "1"];
+
 fn config(home: &Home) -> Value {
     serde_json::from_str(&fs::read_to_string(home.path("run/config.json")).unwrap()).unwrap()
 }
@@ -24,22 +27,17 @@ fn a_learning_rate_is_found_written_down_and_trained_with() {
 #[test]
 fn a_batch_size_is_chosen_and_written_down() {
     let home = Home::with_photos(60);
-    let run = home.run(&[
+    let train = [
         "train",
         "photos",
         "--output",
         "run",
-        "--image-size",
-        "32",
         "--batch-size",
         "auto",
         "--epochs",
         "1",
-        "--device",
-        "cpu",
-        "--threads",
-        "1",
-    ]);
+    ];
+    let run = home.run(&[&train[..], &SMALL].concat());
     succeeded(&run);
     // 144 images to train on are 18 batches of 8 and 9 of 16, and an epoch should have 16 steps.
     assert!(run.stderr.contains("batch size 8 "), "{}", run.stderr);
@@ -49,20 +47,28 @@ fn a_batch_size_is_chosen_and_written_down() {
 #[test]
 fn networks_are_fine_tuned_with_larger_batches() {
     let home = Home::with_photos(60);
-    let quick = [
-        "--image-size",
-        "32",
+    let first = [
+        "train",
+        "photos",
+        "--output",
+        "first",
+        "--batch-size",
+        "48",
         "--epochs",
         "1",
-        "--device",
-        "cpu",
-        "--threads",
+    ];
+    succeeded(&home.run(&[&first[..], &SMALL].concat()));
+    let second = [
+        "finetune",
+        "photos",
+        "--weights",
+        "first",
+        "--output",
+        "run",
+        "--epochs",
         "1",
     ];
-    let first = ["train", "photos", "--output", "first", "--batch-size", "48"];
-    succeeded(&home.run(&[&first[..], &quick].concat()));
-    let second = ["finetune", "photos", "--weights", "first", "--output", "run"];
-    let run = home.run(&[&second[..], &quick].concat());
+    let run = home.run(&[&second[..], &SMALL].concat());
     succeeded(&run);
     assert!(run.stderr.contains("batch size 32 "), "{}", run.stderr);
     assert_eq!(config(&home)["batch_size"], 32);
@@ -71,22 +77,17 @@ fn networks_are_fine_tuned_with_larger_batches() {
 #[test]
 fn as_many_epochs_are_trained_as_a_time_allows() {
     let home = Home::with_photos(12);
-    let run = home.run(&[
+    let train = [
         "train",
         "photos",
         "--output",
         "run",
-        "--image-size",
-        "32",
         "--batch-size",
         "8",
         "--time",
         "3s",
-        "--device",
-        "cpu",
-        "--threads",
-        "1",
-    ]);
+    ];
+    let run = home.run(&[&train[..], &SMALL].concat());
     succeeded(&run);
     let epochs = config(&home)["epochs"].as_u64().unwrap();
     assert!((1..=100).contains(&epochs));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use effnet_cli::training::settings::Settings;
 use effnet_cli::training::values::{Auto, FreezeName, HeadFreeze};
-use effnet_cli::{Printer, duration};
+use effnet_cli::{Printer, counted, duration};
 use effnet_train::data::FitData as _;
 use tch::Device;
 
@@ -58,17 +58,15 @@ pub(super) fn settle(
         head_epochs,
     };
     settings.epochs = pace.epochs_in(left);
-    let (budget, each) = (settings.time, duration(pace.epoch));
+    let budget = settings.time;
+    let epochs = counted(u64::from(settings.epochs), "epoch");
+    let epochs = format!("{epochs} of about {}", duration(pace.epoch));
     if pace.seconds(settings.epochs) > left {
         printer.warning(format!(
-            "--time {budget}: even {} of about {each} takes longer; --image-size or a smaller network makes it faster",
-            effnet_cli::counted(settings.epochs as usize, "epoch")
+            "--time {budget}: even {epochs} takes longer; --image-size or a smaller network makes it faster"
         ));
     } else {
-        printer.note(format!(
-            "--time {budget}: {} of about {each}",
-            effnet_cli::counted(settings.epochs as usize, "epoch")
-        ));
+        printer.note(format!("--time {budget}: {epochs}"));
     }
     Ok(())
 }
