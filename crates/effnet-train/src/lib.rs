@@ -27,9 +27,20 @@ mod snapshot;
 mod tch_network;
 mod trainer;
 
-pub use agreement::agree;
+/// Networks, their configurations and initialisations.
+pub use effnet_core;
+/// Data sets and their splits.
+pub use effnet_data;
+/// Images and their preprocessing.
+pub use effnet_image;
 /// The run folder: the crate `effnet-run`.
 pub use effnet_run as run;
+/// Memory and threads of libtorch.
+pub use libtorch_ext;
+/// libtorch's tensors and modules.
+pub use tch;
+
+pub use agreement::agree;
 
 pub use batch::{Batch, Targets};
 pub use batch_size::{activation_bytes, find_batch_size, step_fits};

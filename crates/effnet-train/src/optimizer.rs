@@ -12,6 +12,7 @@ use crate::{Error, ParameterGroup};
 
 /// An optimization algorithm and its hyperparameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum OptimizerKind {
     /// `torch.optim.SGD`, without dampening.
     Sgd {

@@ -23,6 +23,7 @@ pub struct ParameterGroup {
 /// How the learning rate depends on the depth of a layer in [`Network::layers`]. Of an EfficientNet, the stem has depth
 /// 0, and block `i` has depth `i + 1`; the head convolution follows, and the classifier is last.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
 pub enum LayerRates {
     /// The same for all layers.
     #[default]
@@ -37,6 +38,7 @@ pub enum LayerRates {
 
 /// Which layers are frozen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Freeze {
     /// No layers are frozen: everything is trained.
     #[default]

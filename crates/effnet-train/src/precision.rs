@@ -8,6 +8,7 @@ use crate::Error;
 
 /// The precision of the forward and backward passes. Parameters, gradients and the optimizer stay in 32 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Precision {
     /// 32-bit floats.
     #[default]

@@ -9,6 +9,7 @@ use crate::Error;
 
 /// The shape of a schedule after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum ScheduleShape {
     /// The base rate in every step.
     Constant,
