@@ -37,6 +37,25 @@ impl Drop for Memory {
     }
 }
 
+fn fill(disk: &Path) {
+    let mut file = File::create(disk.join("filler")).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+}
+
+fn free(disk: &Path) {
+    fs::remove_file(disk.join("filler")).unwrap();
+}
+
+/// The names in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
 /// One epoch in `disk/run`, then what `spoil` does to the disk, then three more epochs, which must stop with a
 /// reason that has `reason` in it and leave the first epoch's checkpoint to go on from.
 fn stops_and_goes_on(test: &str, reason: &str, spoil: impl Fn(&Path), mend: impl Fn(&Path)) {
@@ -70,11 +89,6 @@ fn stops_and_goes_on(test: &str, reason: &str, spoil: impl Fn(&Path), mend: impl
 
 #[test]
 fn a_run_on_a_full_disk_stops_and_goes_on_when_there_is_room() {
-    let fill = |disk: &Path| {
-        let mut file = File::create(disk.join("filler")).unwrap();
-        while file.write_all(&[0; 4096]).is_ok() {}
-    };
-    let free = |disk: &Path| fs::remove_file(disk.join("filler")).unwrap();
     stops_and_goes_on(
         "a_run_on_a_full_disk_stops_and_goes_on_when_there_is_room",
         "No space left",
@@ -98,4 +112,48 @@ fn a_run_on_a_read_only_disk_stops_and_goes_on_when_it_may_write() {
         |disk| remount(disk, "ro"),
         |disk| remount(disk, "rw"),
     );
+}
+
+#[test]
+fn a_report_on_a_full_disk_leaves_the_run_and_the_last_report_as_they_are() {
+    let home = Home::with_photos(6);
+    let disk = home.path("disk");
+    let test = "a_report_on_a_full_disk_leaves_the_run_and_the_last_report_as_they_are";
+    let Some(_memory) = Memory::mount(test, &disk) else {
+        return;
+    };
+    let run = home.path("disk/run");
+    succeeded(&home.train(&["--epochs", "1", "--output", "disk/run", "--report", "true"]));
+    let (report, before) = (fs::read(run.join("report.html")).unwrap(), names(&run));
+
+    fill(&disk);
+    let refused = home.run(&["report", "disk/run"]);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    let words = ["No space left", "disk/run/"];
+    assert!(
+        words.iter().all(|word| refused.stderr.contains(word)),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(names(&run), before);
+    assert!(fs::read(run.join("report.html")).unwrap() == report);
+
+    free(&disk);
+    fs::remove_file(run.join("report.html")).unwrap();
+    succeeded(&home.run(&["report", "disk/run"]));
+    assert_eq!(names(&run), before);
+}
+
+#[test]
+fn a_run_whose_report_cannot_be_written_has_succeeded() {
+    let home = Home::with_photos(6);
+    succeeded(&home.train(&["--epochs", "1", "--output", "run", "--report", "false"]));
+    // A folder where the page should be.
+    fs::create_dir_all(home.path("run/report.html/folder")).unwrap();
+    let run = home.run(&["train", "--resume", "run", "--epochs", "2", "--report", "true"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    for word in ["no report.html: ", "try `effnet report run`"] {
+        assert!(run.stderr.contains(word), "{word} in {}", run.stderr);
+    }
+    succeeded(&home.run(&["inspect", "run/best.safetensors"]));
 }
