@@ -104,15 +104,9 @@ impl RangeTest {
         data: &D,
         mut progress: impl FnMut(usize),
     ) -> Result<RangeTestResult, Error> {
-        let mut epoch = 0;
-        let mut steps = data.steps(epoch, 0)?;
+        let mut steps = data.steps_of_all_epochs();
         self.run(trainer, |step| {
             progress(step);
-            if let Some(parts) = steps.next() {
-                return last_of(parts?);
-            }
-            epoch += 1;
-            steps = data.steps(epoch, 0)?;
             last_of(steps.next().unwrap_or_else(|| Ok(Vec::new()))?)
         })
     }

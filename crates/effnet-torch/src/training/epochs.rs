@@ -106,17 +106,11 @@ fn seconds_per_step(
     let mut trainer = networks::trainer(&trial, data, networks, device)?;
     let batches = data.batches(&trial)?;
     let mut times = Vec::with_capacity(STEPS);
-    let (mut epoch, mut steps) = (0, batches.steps(0, 0)?);
+    let mut steps = batches.steps_of_all_epochs();
     let start = Instant::now();
     for index in 0..WARM_UP + STEPS {
         let last = Instant::now();
-        let parts = if let Some(parts) = steps.next() {
-            parts
-        } else {
-            epoch += 1;
-            steps = batches.steps(epoch, 0)?;
-            steps.next().context("--time: the data have no batches")?
-        };
+        let parts = steps.next().context("--time: the data have no batches")?;
         trainer.step(&parts?)?;
         if index >= WARM_UP {
             times.push(last.elapsed().as_secs_f64());

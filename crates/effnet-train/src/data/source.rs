@@ -1,5 +1,7 @@
 //! [`FitData`]: what [`fit`](crate::fit) trains on and validates with.
 
+use std::iter;
+
 use effnet_data::Unreadable;
 
 use crate::{Batch, Error, FeatureCache, Measure};
@@ -24,6 +26,22 @@ pub trait FitData {
     /// # Errors
     /// [`Error::Data`].
     fn steps(&self, epoch: u64, first: u64) -> Result<Self::Steps, Error>;
+
+    /// Returns the steps of one epoch after the other, beginning with epoch 0. Ends only at an epoch without steps.
+    fn steps_of_all_epochs(&self) -> impl Iterator<Item = Result<Vec<Batch>, Error>> {
+        let (mut epoch, mut steps) = (0, None::<Self::Steps>);
+        iter::from_fn(move || {
+            if let Some(step) = steps.as_mut().and_then(Iterator::next) {
+                return Some(step);
+            }
+            let next = self.steps(epoch, 0);
+            epoch += 1;
+            match next {
+                Ok(next) => steps.insert(next).next(),
+                Err(error) => Some(Err(error)),
+            }
+        })
+    }
 
     /// Like [`steps`](Self::steps), for an epoch that trains only the head. If every such epoch shows the same images,
     /// the batches may carry `cache`, which is the same in all of these epochs, and leave images that it knows blank.
