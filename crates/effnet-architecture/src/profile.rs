@@ -7,7 +7,7 @@
 use crate::named_enum::named;
 use crate::{Family, Scheme, Variant};
 
-/// Padding of strided convolutions.
+/// Padding of convolutions. The kinds differ only for strides above 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Padding {
     /// TensorFlow's SAME padding, computed from the size of each input: the output has `ceil(size / stride)`
@@ -61,7 +61,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// The padding of strided convolutions.
+    /// The padding of convolutions.
     pub fn padding(self) -> Padding {
         match self {
             Self::Tf => Padding::Same,

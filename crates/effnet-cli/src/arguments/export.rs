@@ -45,7 +45,8 @@ pub struct ExportArguments {
     /// Output the pooled features before the classifier (embeddings)
     #[arg(long)]
     pub features: bool,
-    /// Data type of weights and activations; input and output are always f32
+    /// Data type of weights and activations; the output is always f32, and the input, too, unless
+    /// --with-preprocessing makes it bytes
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub dtype: ExportType,
     /// Write the weights to a second file, OUT.data; always done above 2 GB
