@@ -37,10 +37,9 @@ pub(super) fn settle(
     let size = find_batch_size(images, least, device, activation_bytes(config), |size| {
         let mut trial = settings.clone();
         trial.batch_size = Auto::Value(size as u32);
-        trial.lr = Auto::Value(trial.lr.value().unwrap_or(1e-3));
         // The last phase needs the most memory.
         trial.head_epochs = 0;
-        let mut trainer = networks::trainer(&trial, data, networks, device)?;
+        let mut trainer = networks::trial(&trial, data, networks, device)?;
         anyhow::Ok(step_fits(&mut trainer, size, config.image_size, values)?)
     })?;
     settings.batch_size = Auto::Value(size as u32);

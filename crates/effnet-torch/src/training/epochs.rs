@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use effnet_cli::training::settings::Settings;
-use effnet_cli::training::values::{Auto, FreezeName, HeadFreeze};
+use effnet_cli::training::values::{FreezeName, HeadFreeze};
 use effnet_cli::{Printer, counted, duration};
 use effnet_train::data::FitData as _;
 use tch::Device;
@@ -101,9 +101,8 @@ fn seconds_per_step(
     time: Duration,
 ) -> anyhow::Result<f64> {
     let mut trial = settings.clone();
-    trial.lr = Auto::Value(trial.lr.value().unwrap_or(1e-3));
     (trial.epochs, trial.head_epochs, trial.warmup_epochs) = (2, 0, 0.0);
-    let mut trainer = networks::trainer(&trial, data, networks, device)?;
+    let mut trainer = networks::trial(&trial, data, networks, device)?;
     let batches = data.batches(&trial)?;
     let mut times = Vec::with_capacity(STEPS);
     let mut steps = batches.steps_of_all_epochs();

@@ -28,13 +28,11 @@ pub(super) fn settle(
         return Ok(None);
     }
     printer.note("--lr auto: running a learning-rate range test");
-    // The test overrides the schedule, which nevertheless needs a learning rate.
     let mut provisional = settings.clone();
-    provisional.lr = Auto::Value(1e-3);
     provisional.lr_batch = 0;
     // The rate is that of the whole network, which is trained longest.
     provisional.head_freeze = HeadFreeze::Convolutions;
-    let mut trainer = networks::trainer(&provisional, data, networks, device)?;
+    let mut trainer = networks::trial(&provisional, data, networks, device)?;
     let batches = data.batches(&provisional)?;
     let bar = range_test_bar(printer, STEPS as u64);
     let test = RangeTest::default().with_steps(STEPS);

@@ -3,6 +3,7 @@
 
 use anyhow::Context;
 use effnet_cli::training::settings::Settings;
+use effnet_cli::training::values::Auto;
 use effnet_train::Trainer;
 use tch::Device;
 
@@ -41,4 +42,17 @@ pub(super) fn trainer(
     }
     let network = model.network(device, settings)?;
     Ok(Trainer::new(network, options, phases)?)
+}
+
+/// Like [`trainer`], for a trial that may precede the choice of the learning rate: the schedule needs one, and what is
+/// learnt is thrown away.
+pub(super) fn trial(
+    settings: &Settings,
+    data: &TrainingData,
+    networks: Networks<'_>,
+    device: Device,
+) -> anyhow::Result<Trainer> {
+    let mut trial = settings.clone();
+    trial.lr = Auto::Value(trial.lr.value().unwrap_or(1e-3));
+    trainer(&trial, data, networks, device)
 }
