@@ -8,19 +8,16 @@ mod listed;
 use effnet_architecture::Task;
 use effnet_data::{Dataset, HoldOut, Splits, support};
 use images::{write, write_images};
-use listed::{home, notices};
+use listed::{assert_says, each, home, notices};
 use tempfile::{TempDir, tempdir};
 
 /// The groups of the images: `a.bmp 0, b.bmp 1`.
 fn groups(root: &TempDir, dataset: &dyn Dataset) -> String {
-    let root = format!("{}/", root.path().display());
-    let group = |index: usize| {
-        let group = dataset
+    each(root.path(), dataset, |index| {
+        dataset
             .group(index)
-            .map_or("-".to_owned(), |group| group.to_string());
-        format!("{} {group}", dataset.name(index).replace(&root, ""))
-    };
-    (0..dataset.len()).map(group).collect::<Vec<_>>().join(", ")
+            .map_or("-".to_owned(), |group| group.to_string())
+    })
 }
 
 #[test]
@@ -95,10 +92,7 @@ fn data_that_cannot_be_grouped_are_refused_with_the_reason() {
     ] {
         let root = home(&images, table);
         let opened = Splits::open_grouped(root.path().join("list.csv"), None, Some("patient"));
-        let error = opened.unwrap_err().to_string();
-        for word in words {
-            assert!(error.contains(word), "`{word}` is not in: {error}");
-        }
+        assert_says(&opened.unwrap_err().to_string(), words);
     }
     let root = tempdir().unwrap();
     write_images(root.path(), &["cat/a.bmp", "dog/b.bmp"]);

@@ -10,14 +10,13 @@ use std::path::Path;
 use effnet_architecture::Task;
 use effnet_data::{DataError, Dataset, Evaluation, Splits, support};
 use images::{write, write_images};
-use listed::{home, rows};
+use listed::{each, home, rows};
 use tempfile::tempdir;
 
 /// Lists the images with the names and values of their targets: `a.bmp cat+dog`, `a.bmp price=1.5`.
 fn targets(root: &Path, dataset: &dyn Dataset) -> String {
-    let root = format!("{}/", root.display());
     let classes = dataset.classes();
-    let row = |index: usize| {
+    each(root, dataset, |index| {
         let mut row = vec![0.0; classes.len()];
         dataset.values(index, &mut row);
         let named = classes.iter().zip(&row);
@@ -28,9 +27,8 @@ fn targets(root: &Path, dataset: &dyn Dataset) -> String {
                 .map(|(name, _)| name.clone())
                 .collect(),
         };
-        format!("{} {}", dataset.name(index).replace(&root, ""), texts.join("+"))
-    };
-    (0..dataset.len()).map(row).collect::<Vec<_>>().join(", ")
+        texts.join("+")
+    })
 }
 
 #[test]

@@ -26,19 +26,28 @@ pub(crate) fn refused(root: &TempDir, words: &[&str]) {
     let error = Splits::open(root.path().join("list.csv"))
         .unwrap_err()
         .to_string();
+    assert_says(&error, words);
+}
+
+/// Checks that a message has all of these words.
+pub(crate) fn assert_says(message: &str, words: &[&str]) {
     for word in words {
-        assert!(error.contains(word), "`{word}` is not in: {error}");
+        assert!(message.contains(word), "`{word}` is not in: {message}");
     }
+}
+
+/// Lists the images, each with what is said of its index: `a.bmp cat, b.bmp dog`.
+pub(crate) fn each(root: &Path, dataset: &dyn Dataset, text: impl Fn(usize) -> String) -> String {
+    let root = format!("{}/", root.display());
+    let row = |index| format!("{} {}", dataset.name(index).replace(&root, ""), text(index));
+    (0..dataset.len()).map(row).collect::<Vec<_>>().join(", ")
 }
 
 /// Lists the images with their labels: `a.bmp cat, b.bmp dog`.
 pub(crate) fn rows(root: &Path, dataset: &dyn Dataset) -> String {
-    let root = format!("{}/", root.display());
-    let row = |index: usize| {
-        let label = &dataset.classes()[dataset.label(index)];
-        format!("{} {label}", dataset.name(index).replace(&root, ""))
-    };
-    (0..dataset.len()).map(row).collect::<Vec<_>>().join(", ")
+    each(root, dataset, |index| {
+        dataset.classes()[dataset.label(index)].clone()
+    })
 }
 
 pub(crate) fn notices(notices: &[Notice], warnings: bool) -> Vec<String> {
