@@ -26,4 +26,4 @@ pub use port::free_port;
 pub use published::published;
 pub use reference::{ask, torchrun};
 pub use tensors::{relative_error, tensor, tensors};
-pub use test_support::{interpreter, shared_data, skip};
+pub use test_support::{interpreter, names_in, shared_data, skip};

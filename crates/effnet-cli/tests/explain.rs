@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use effnet_image::Image;
 use serde_json::Value;
+use test_support::names_in;
 
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut call = Command::new(env!("CARGO_BIN_EXE_effnet"));
@@ -32,15 +33,6 @@ fn json(output: &Output) -> Vec<Value> {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
-}
-
-fn files(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
 }
 
 /// A photo of a ship in the right half of a wide image, so that turning or mirroring it would show.
@@ -197,7 +189,7 @@ fn raw_maps_are_those_of_the_results() {
     );
     let record = json(&output).remove(0);
     assert_eq!(
-        files(&folder.path().join("explained")),
+        names_in(folder.path().join("explained")),
         ["ship.json", "ship.npy", "ship.png"]
     );
     let raw = fs::read(folder.path().join("explained/ship.json")).unwrap();
@@ -251,7 +243,10 @@ fn grey_transparent_and_tiny_images_are_explained_and_others_reported() {
     let output = explain(folder.path(), &[".", "missing.jpg", "--format", "csv"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     let out = folder.path().join("explained");
-    assert_eq!(files(&out), ["alpha.png", "grey.png", "pixel.png", "plain.png"]);
+    assert_eq!(
+        names_in(&out),
+        ["alpha.png", "grey.png", "pixel.png", "plain.png"]
+    );
     // Alpha is dropped, as everywhere.
     assert!(fs::read(out.join("alpha.png")).unwrap() == fs::read(out.join("plain.png")).unwrap());
     assert_eq!(Image::open(out.join("pixel.png")).unwrap().width(), 320);
@@ -322,7 +317,7 @@ fn what_cannot_be_drawn_is_refused_before_anything_is_written() {
         assert!(message.contains(expected), "{arguments:?}: {message}");
     }
     // `explained` is made only once the network is known to fit; a block that does not exist comes later.
-    let found = files(folder.path());
+    let found = names_in(folder.path());
     let found: Vec<&str> = found
         .iter()
         .map(String::as_str)
@@ -340,7 +335,7 @@ fn the_overlay_can_go_to_a_pipe_and_a_full_disk_is_reported() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let overlay = Image::decode(&output.stdout, "overlay").unwrap();
     assert!(overlay.width() >= 320);
-    assert_eq!(files(folder.path()), ["a.tiff"]);
+    assert_eq!(names_in(folder.path()), ["a.tiff"]);
     for arguments in [&["a.tiff", "-o", "-"][..], &["a.tiff", "--force"]] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = command(folder.path(), arguments)

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use test_support::{interpreter_with, skip};
+use test_support::{interpreter_with, names_in, skip};
 
 fn export(folder: &Path, arguments: &[&str]) -> Output {
     command(folder, arguments).output().unwrap()
@@ -24,15 +24,6 @@ fn command(folder: &Path, arguments: &[&str]) -> Command {
 
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn files(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
 }
 
 /// Returns whether a file contains this text.
@@ -87,7 +78,7 @@ fn the_file_says_what_it_was_made_from_and_how_to_use_it() {
     let output = export(folder.path(), &["b0.cifar10", "split.onnx", "--external-data"]);
     assert!(stderr(&output).contains("split.onnx.data"), "{}", stderr(&output));
     assert_eq!(
-        files(folder.path()),
+        names_in(folder.path()),
         ["b0.onnx", "half.onnx", "split.onnx", "split.onnx.data"]
     );
     assert!(contains(&folder.path().join("split.onnx"), "split.onnx.data"));
@@ -148,7 +139,7 @@ fn what_cannot_be_written_is_refused_before_anything_is() {
             stderr(&output)
         );
     }
-    assert_eq!(files(folder.path()), ["new.onnx.data", "old.onnx"]);
+    assert_eq!(names_in(folder.path()), ["new.onnx.data", "old.onnx"]);
     assert_eq!(fs::read(at("old.onnx")).unwrap(), b"old");
     let output = export(folder.path(), &["b0.cifar10", "old.onnx", "--force"]);
     assert!(output.status.success(), "{}", stderr(&output));

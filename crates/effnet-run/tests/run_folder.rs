@@ -10,16 +10,7 @@ use effnet_data::metrics::{Metrics, Summary};
 use effnet_data::{replace_file, write_confusion_csv};
 use effnet_run::{EpochRecord, Log, Record, RunError, RunFolder, StepRecord, Validation};
 use serde_json::{Value, json};
-
-fn names(folder: &Path) -> Vec<String> {
-    let name = |entry: fs::DirEntry| entry.file_name().into_string().unwrap();
-    let mut names: Vec<String> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| name(entry.unwrap()))
-        .collect();
-    names.sort();
-    names
-}
+use test_support::names_in;
 
 #[test]
 fn a_log_that_goes_on_from_a_checkpoint_is_that_of_a_run_without_interruption() {
@@ -147,7 +138,7 @@ fn a_file_that_cannot_be_written_to_its_end_leaves_the_old_one_and_nothing_else(
         "{message}"
     );
     assert_eq!(fs::read(&path).unwrap(), b"old");
-    assert_eq!(names(folder.path()), ["config.json"]);
+    assert_eq!(names_in(folder.path()), ["config.json"]);
 }
 
 #[cfg(unix)]
@@ -210,7 +201,7 @@ fn going_on_needs_a_run_and_removes_what_interrupted_writes_left() {
     }
     RunFolder::open(folder.path()).unwrap();
     assert_eq!(
-        names(folder.path()),
+        names_in(folder.path()),
         [".hidden", ".lock", "config.json", "notes.part"]
     );
 }

@@ -2,12 +2,17 @@
 
 use std::fs;
 
+use effnet_tests::Finished;
 use serde_json::Value;
 
 use super::{Home, succeeded};
 
-/// What makes a run small.
-const SMALL: [&str; 6] = ["--image-size", "32", "--device", "cpu", "--threads", "1"];
+/// A small run of `train` or `finetune` in the folder `run`, with settings that find something out.
+fn small(home: &Home, command: &str, arguments: &[&str]) -> Finished {
+    let run = [command, "photos", "--output", "run", "--image-size", "32"];
+    let run = [&run[..], &["--device", "cpu", "--threads", "1"], arguments];
+    home.run(&run.concat())
+}
 
 fn config(home: &Home) -> Value {
     serde_json::from_str(&fs::read_to_string(home.path("run/config.json")).unwrap()).unwrap()
@@ -27,17 +32,7 @@ fn a_learning_rate_is_found_written_down_and_trained_with() {
 #[test]
 fn a_batch_size_is_chosen_and_written_down() {
     let home = Home::with_photos(60);
-    let train = [
-        "train",
-        "photos",
-        "--output",
-        "run",
-        "--batch-size",
-        "auto",
-        "--epochs",
-        "1",
-    ];
-    let run = home.run(&[&train[..], &SMALL].concat());
+    let run = small(&home, "train", &["--batch-size", "auto", "--epochs", "1"]);
     succeeded(&run);
     // 144 images to train on are 18 batches of 8 and 9 of 16, and an epoch should have 16 steps.
     assert!(run.stderr.contains("batch size 8 "), "{}", run.stderr);
@@ -47,28 +42,8 @@ fn a_batch_size_is_chosen_and_written_down() {
 #[test]
 fn networks_are_fine_tuned_with_larger_batches() {
     let home = Home::with_photos(60);
-    let first = [
-        "train",
-        "photos",
-        "--output",
-        "first",
-        "--batch-size",
-        "48",
-        "--epochs",
-        "1",
-    ];
-    succeeded(&home.run(&[&first[..], &SMALL].concat()));
-    let second = [
-        "finetune",
-        "photos",
-        "--weights",
-        "first",
-        "--output",
-        "run",
-        "--epochs",
-        "1",
-    ];
-    let run = home.run(&[&second[..], &SMALL].concat());
+    succeeded(&home.train(&["--output", "first", "--batch-size", "48", "--epochs", "1"]));
+    let run = small(&home, "finetune", &["--weights", "first", "--epochs", "1"]);
     succeeded(&run);
     assert!(run.stderr.contains("batch size 32 "), "{}", run.stderr);
     assert_eq!(config(&home)["batch_size"], 32);
@@ -77,17 +52,7 @@ fn networks_are_fine_tuned_with_larger_batches() {
 #[test]
 fn as_many_epochs_are_trained_as_a_time_allows() {
     let home = Home::with_photos(12);
-    let train = [
-        "train",
-        "photos",
-        "--output",
-        "run",
-        "--batch-size",
-        "8",
-        "--time",
-        "3s",
-    ];
-    let run = home.run(&[&train[..], &SMALL].concat());
+    let run = small(&home, "train", &["--batch-size", "8", "--time", "3s"]);
     succeeded(&run);
     let epochs = config(&home)["epochs"].as_u64().unwrap();
     assert!((1..=100).contains(&epochs));

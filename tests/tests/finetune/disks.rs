@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use effnet_tests::{interrupt, skip};
+use effnet_tests::{interrupt, names_in, skip};
 
 use super::resume::{start, wait_for_steps};
 use super::{Home, QUICK, succeeded};
@@ -44,16 +44,6 @@ fn fill(disk: &Path) {
 
 fn free(disk: &Path) {
     fs::remove_file(disk.join("filler")).unwrap();
-}
-
-/// The names in a folder.
-fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
 }
 
 /// One epoch in `disk/run`, then what `spoil` does to the disk, then three more epochs, which must stop with a
@@ -124,7 +114,7 @@ fn a_report_on_a_full_disk_leaves_the_run_and_the_last_report_as_they_are() {
     };
     let run = home.path("disk/run");
     succeeded(&home.train(&["--epochs", "1", "--output", "disk/run", "--report", "true"]));
-    let (report, before) = (fs::read(run.join("report.html")).unwrap(), names(&run));
+    let (report, before) = (fs::read(run.join("report.html")).unwrap(), names_in(&run));
 
     fill(&disk);
     let refused = home.run(&["report", "disk/run"]);
@@ -135,13 +125,13 @@ fn a_report_on_a_full_disk_leaves_the_run_and_the_last_report_as_they_are() {
         "{}",
         refused.stderr
     );
-    assert_eq!(names(&run), before);
+    assert_eq!(names_in(&run), before);
     assert!(fs::read(run.join("report.html")).unwrap() == report);
 
     free(&disk);
     fs::remove_file(run.join("report.html")).unwrap();
     succeeded(&home.run(&["report", "disk/run"]));
-    assert_eq!(names(&run), before);
+    assert_eq!(names_in(&run), before);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use effnet_tests::interrupt;
+use effnet_tests::{interrupt, names_in};
 use serde_json::Value;
 
 use super::resume::{start, wait_for_steps};
@@ -10,14 +10,6 @@ use super::{Home, QUICK, refused, succeeded};
 
 fn json_of(home: &Home, path: &str) -> Value {
     serde_json::from_str(&fs::read_to_string(home.path(path)).unwrap()).unwrap()
-}
-
-/// The names of all files of a run.
-fn names(home: &Home, run: &str) -> Vec<String> {
-    let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
-    let mut names: Vec<String> = fs::read_dir(home.path(run)).unwrap().map(name).collect();
-    names.sort();
-    names
 }
 
 #[test]
@@ -93,7 +85,7 @@ fn a_run_that_fails_early_leaves_no_trace() {
 fn resuming_a_finished_run_says_so_and_writes_nothing() {
     let home = Home::with_photos(4);
     succeeded(&home.train(&["--output", "run", "--epochs", "1"]));
-    let before = names(&home, "run");
+    let before = names_in(home.path("run"));
     let content = |name: &str| fs::read(home.path("run").join(name)).unwrap();
     let contents: Vec<_> = before.iter().map(|name| content(name)).collect();
     let run = home.run(&["train", "--resume", "run", "--device", "cpu"]);
@@ -105,7 +97,7 @@ fn resuming_a_finished_run_says_so_and_writes_nothing() {
         "{}",
         run.stderr
     );
-    assert_eq!(names(&home, "run"), before);
+    assert_eq!(names_in(home.path("run")), before);
     assert_eq!(
         before.iter().map(|name| content(name)).collect::<Vec<_>>(),
         contents
