@@ -64,7 +64,7 @@ void sums(const float* in, size_t in_plane, int blocks, int rows, float* sum) no
 const effnet::Kernels table = {
     NAME(KERNEL_ISA), PANEL_BLOCKS,
     product<float, float>, product<bf16, bf16>, product<bf16, float>,
-    depthwise<float, float>, depthwise<bf16, float>,
+    depthwise<float, float>, depthwise<bf16, float>, depthwise<float, bf16>, depthwise<bf16, bf16>,
     stem, patches<float>, patches<bf16>,
     scale<float>, scale<bf16>, gate, sums,
 };

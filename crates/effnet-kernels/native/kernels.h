@@ -79,6 +79,8 @@ struct Kernels {
     void (*product_widen)(const Product&) noexcept;      // bfloat16 to float
     void (*depthwise)(const Depthwise&) noexcept;        // float to float
     void (*depthwise_widen)(const Depthwise&) noexcept;  // bfloat16 to float
+    void (*depthwise_round)(const Depthwise&) noexcept;  // float to bfloat16
+    void (*depthwise_narrow)(const Depthwise&) noexcept; // bfloat16 to bfloat16
     void (*stem)(const Stem&) noexcept;                  // float to float
     void (*patches)(const Patches&) noexcept;            // of floats
     void (*patches_narrow)(const Patches&) noexcept;     // of bfloat16

@@ -108,10 +108,9 @@ struct Network::Pass {
         }
     }
 
-    // Describes the product with one panel of a dense layer. This thread's next panel is probably `ahead` panels
-    // further on. The caller sets where the first column of the result goes.
-    Product panel_of(const Dense& layer, int panel, int ahead, const void* left, size_t left_plane,
-                     int rows) const noexcept {
+    // Describes the product with one panel of a dense layer. This thread's next panel is probably the one after it. The
+    // caller sets where the first column of the result goes.
+    Product panel_of(const Dense& layer, int panel, const void* left, size_t left_plane, int rows) const noexcept {
         const int first = panel * kernels.panel_blocks;
         const size_t panel_bytes = layer.panel_elements * layer.element();
         Product product{};
@@ -120,7 +119,7 @@ struct Network::Pass {
         product.rows = rows;
         product.depth = (layer.inputs + 1) / 2 * 2;
         product.panel = layer.weight.as() + panel * panel_bytes;
-        if (panel + ahead < layer.panels) product.next = layer.weight.as() + (panel + ahead) * panel_bytes;
+        if (panel + 1 < layer.panels) product.next = layer.weight.as() + (panel + 1) * panel_bytes;
         product.blocks = std::min(kernels.panel_blocks, blocks_of(layer.outputs) - first);
         product.bias = layer.bias.data() + first * BLOCK;
         return product;
@@ -132,24 +131,25 @@ struct Network::Pass {
     }
 
     // Computes the expansion and the depthwise convolution into `filtered`, and their sums into `sums`
-    // [strips][channels]. A task is one panel of one strip, whose expansion stays in the cache.
+    // [strips][channels]. A task is one panel of one strip, whose expansion stays in the cache. The strips are the outer
+    // loop, so that a thread reads rows that it wrote, and writes rows that it projects.
     void filter(const Member& team, int step, Shape in, Shape out, const char* input, Scratch& shared) noexcept {
         const Block& block = net.blocks_[step - 1];
         const int strips = net.strips(in, out), group = kernels.panel_blocks;
         const int panels = (blocks_of(block.channels) + group - 1) / group;
         team.each(panels * strips, [&](int task) noexcept {
-            const int panel = task / strips;
-            const Strip strip(block.window, in, out, task % strips, strips);
-            if (block.has_expand) expand(step, panel, team.size, strip, in, input);
+            const int panel = task % panels;
+            const Strip strip(block.window, in, out, task / panels, strips);
+            if (block.has_expand) expand(step, panel, strip, in, input);
             filter_panel(step, panel, strip, in, out, input, shared);
         });
     }
 
-    void expand(int step, int panel, int ahead, const Strip& strip, Shape in, const char* input) noexcept {
+    void expand(int step, int panel, const Strip& strip, Shape in, const char* input) noexcept {
         const Dense& layer = net.blocks_[step - 1].expand;
         const size_t start = size_t(strip.in_first) * in.width * BLOCK * net.element(step - 1);
         const int pixels = (strip.in_last - strip.in_first) * in.width;
-        Product product = panel_of(layer, panel, ahead, input + start, plane(in), pixels);
+        Product product = panel_of(layer, panel, input + start, plane(in), pixels);
         product.out = scratch.expanded.as();
         product.out_plane = strip.plane(in);
         product.activation = net.activation_;
@@ -182,10 +182,11 @@ struct Network::Pass {
             }
             filter.weight = block.depthwise.data() + size_t(c) * taps * BLOCK;
             filter.bias = block.depthwise_bias.data() + c * BLOCK;
-            filter.out = shared.filtered.as<float>() + c * plane(out) + out_start;
+            filter.out = shared.filtered.as() + (c * plane(out) + out_start) * filtered_element(block);
             filter.sum = shared.sums.data() + (size_t(strip.index) * blocks + c) * BLOCK;
-            const bool is_float = block.has_expand || !net.narrow(step - 1);
-            is_float ? kernels.depthwise(filter) : kernels.depthwise_widen(filter);
+            const bool from_float = block.has_expand || !net.narrow(step - 1);
+            if (rounds_filtered(block)) from_float ? kernels.depthwise_round(filter) : kernels.depthwise_narrow(filter);
+            else from_float ? kernels.depthwise(filter) : kernels.depthwise_widen(filter);
         }
     }
 
@@ -194,11 +195,6 @@ struct Network::Pass {
     // which thread computed which strip.
     void gates(const Block& block, Shape in, Shape out, const Scratch& shared) noexcept {
         const int channels = blocks_of(block.channels) * BLOCK, strips = net.strips(in, out);
-        if (!block.has_gates) {
-            // Rounding to bfloat16 goes through the gates.
-            std::fill_n(scratch.gate.data(), channels, 1.0f);
-            return;
-        }
         const float scale = 1.0f / out.pixels();
         for (int c = 0; c < channels; ++c) {
             float sum = 0;
@@ -221,7 +217,7 @@ struct Network::Pass {
         team.each(parts * slices, [&](int task) noexcept {
             const int part = task / slices, slice = task % slices;
             const int first = part * rows, height = std::min(rows, out.pixels() - first);
-            if (scaled != part && needs_scaling(block)) {
+            if (scaled != part && block.has_gates) {
                 const float* from = shared.filtered.as<float>() + size_t(first) * BLOCK;
                 const auto scale = block.project.narrow ? kernels.scale_narrow : kernels.scale;
                 scale(from, plane(out), scratch.gate.data(), blocks_of(block.channels), height, scratch.scaled.as());
@@ -233,17 +229,21 @@ struct Network::Pass {
         });
     }
 
-    // Whether the filtered activations must be copied before the projection: multiplied by gates, or rounded.
-    static bool needs_scaling(const Block& block) noexcept { return block.has_gates || block.project.narrow; }
+    // Whether the depthwise convolution rounds its result to what the projection reads. With gates, it is rounded once
+    // they have been applied.
+    static bool rounds_filtered(const Block& block) noexcept { return !block.has_gates && block.project.narrow; }
+    static size_t filtered_element(const Block& block) noexcept {
+        return rounds_filtered(block) ? sizeof(uint16_t) : sizeof(float);
+    }
 
     // Computes pixels [first, first + height) of one panel of the projection.
     void project_panel(int step, int panel, int first, int height, Shape out, const char* input, char* output,
                        const Scratch& shared) const noexcept {
         const Block& block = net.blocks_[step - 1];
-        Product product = needs_scaling(block)
-            ? panel_of(block.project, panel, 1, scratch.scaled.as(), size_t(height) * BLOCK, height)
-            : panel_of(block.project, panel, 1, shared.filtered.as<float>() + size_t(first) * BLOCK, plane(out),
-                       height);
+        const char* filtered = shared.filtered.as() + size_t(first) * BLOCK * filtered_element(block);
+        Product product = block.has_gates
+            ? panel_of(block.project, panel, scratch.scaled.as(), size_t(height) * BLOCK, height)
+            : panel_of(block.project, panel, filtered, plane(out), height);
         const size_t column = size_t(panel) * kernels.panel_blocks * plane(out);
         const size_t offset = (column + size_t(first) * BLOCK) * net.element(step);
         product.residual = block.skip ? input + offset : nullptr;
@@ -276,7 +276,7 @@ struct Network::Pass {
             }
             const Buffer& left = !fused ? scratch.expanded : rounds ? scratch.scaled : scratch.filtered;
             for (int panel = 0; panel < block.project.panels; ++panel) {
-                Product product = panel_of(block.project, panel, 1, left.as(), size_t(count) * BLOCK, count);
+                Product product = panel_of(block.project, panel, left.as(), size_t(count) * BLOCK, count);
                 const size_t column = size_t(panel) * kernels.panel_blocks * plane(out);
                 const size_t offset = (column + size_t(first) * BLOCK) * net.element(step);
                 product.residual = block.skip ? input + offset : nullptr;
@@ -312,7 +312,7 @@ struct Network::Pass {
     void expand_patches(const Block& block, int count) const noexcept {
         const Dense& layer = block.expand;
         for (int panel = 0; panel < layer.panels; ++panel) {
-            Product product = panel_of(layer, panel, 1, scratch.expanded.as(), size_t(count) * BLOCK, count);
+            Product product = panel_of(layer, panel, scratch.expanded.as(), size_t(count) * BLOCK, count);
             product.out =
                 scratch.filtered.as() + size_t(panel) * kernels.panel_blocks * count * BLOCK * layer.element();
             product.out_plane = size_t(count) * BLOCK;
@@ -324,7 +324,7 @@ struct Network::Pass {
     // Runs the head, and stores its activations or their means over the pixels, as requested.
     void head(const Member& team, int image, Shape shape, const char* input) noexcept {
         team.each(net.head_.panels, [&](int panel) noexcept {
-            Product product = panel_of(net.head_, panel, team.size, input, plane(shape), shape.pixels());
+            Product product = panel_of(net.head_, panel, input, plane(shape), shape.pixels());
             float* activations = scratch.expanded.as<float>();
             product.out = activations;
             product.out_plane = plane(shape);
@@ -379,7 +379,7 @@ struct Network::Pass {
         const Dense& layer = net.classifier_;
         team.each(layer.panels, [&](int panel) noexcept {
             const char* left = net.bf16_ ? context.pooled_bf16_.as() : context.pooled_.as();
-            Product product = panel_of(layer, panel, team.size, left, size_t(count) * BLOCK, count);
+            Product product = panel_of(layer, panel, left, size_t(count) * BLOCK, count);
             float* columns = scratch.expanded.as<float>();
             product.out = columns;
             product.out_plane = size_t(count) * BLOCK;
@@ -416,7 +416,7 @@ struct Network::Pass {
                 } else {
                     filter(team, step, in, out, input, shared);
                     watch.lap(3 * step - 2);
-                    gates(net.blocks_[step - 1], in, out, shared);
+                    if (net.blocks_[step - 1].has_gates) gates(net.blocks_[step - 1], in, out, shared);
                     watch.lap(3 * step - 1);
                     project(team, step, out, input, output, shared);
                     watch.lap(3 * step);

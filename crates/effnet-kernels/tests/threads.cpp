@@ -20,15 +20,15 @@ static void expect(bool holds, const char* what) {
 }
 
 // Every task runs once, and every member can read in the next phase what a task has written.
-static void each_phase_sees_the_one_before(int threads) {
-    constexpr int COUNT = 37, PHASES = 50;
+static void each_phase_sees_the_one_before(int threads, int count) {
+    constexpr int PHASES = 50;
     effnet::Team team(threads);
     for (int call = 0; call < 20; ++call) {
-        std::vector<int> values(COUNT, 0), next(COUNT, 0);
+        std::vector<int> values(count, 0), next(count, 0);
         team.run([&](const effnet::Member& self) noexcept {
             for (int phase = 0; phase < PHASES; ++phase) {
-                self.each(COUNT, [&](int i) noexcept { next[i] = values[(i + 1) % COUNT] + 1; });
-                self.each(COUNT, [&](int i) noexcept { values[i] = next[i]; });
+                self.each(count, [&](int i) noexcept { next[i] = values[(i + 1) % count] + 1; });
+                self.each(count, [&](int i) noexcept { values[i] = next[i]; });
             }
         });
         for (int value : values) expect(value == PHASES, "each task runs once per phase");
@@ -42,6 +42,8 @@ public:
         blocks_ = {block(24, 24, 16, 3, 1), block(16, 96, 16, 3, 1), block(16, 100, 40, 5, 2)};
         blocks_[0].has_expand = 0;
         blocks_[1].skip = 1;
+        blocks_[2].has_gates = 0;
+        spec_.activation = effnet::Activation::silu;
         spec_.stem = convolution(24, 3, 3, 2);
         spec_.blocks = blocks_.data();
         spec_.block_count = int32_t(blocks_.size());
@@ -68,7 +70,9 @@ private:
     }
 
     effnet_block block(int inputs, int expanded, int outputs, int kernel, int stride) {
-        effnet_block made{1, 0, {}, {}, {}, {}, {}};
+        effnet_block made{};
+        made.has_expand = made.has_gates = 1;
+        made.kind = effnet::BlockKind::mbconv;
         made.expand = convolution(expanded, inputs, 1, 1);
         made.depthwise = convolution(expanded, 1, kernel, stride);
         made.reduce = convolution(6, expanded, 1, 1);
@@ -122,7 +126,8 @@ static void contexts_share_a_network(effnet::Isa isa, bool bf16) {
 }
 
 int main() {
-    for (int threads = 1; threads <= 4; ++threads) each_phase_sees_the_one_before(threads);
+    for (int threads = 1; threads <= 4; ++threads)
+        for (int count : {1, 3, 37}) each_phase_sees_the_one_before(threads, count);
     for (const auto isa : {effnet::Isa::baseline, effnet::Isa::avx2, effnet::Isa::avx512, effnet::Isa::avx512bf16})
         for (const bool bf16 : {false, true}) contexts_share_a_network(isa, bf16);
     std::puts("ok: thread teams of 1 to 4, and contexts that share a network");
