@@ -15,7 +15,8 @@ the others for the final comparison, which the choice of settings never sees. In
 validation images of effnet's runs (for the best epoch and for early stopping); the others have none; accuracy is measured on the half that --half
 names, for effnet by `effnet evaluate` with the best weights of the run, for the others after the last epoch. All have the
 same number of epochs; the first of anchor and fastai trains only the head. A run that is in RESULTS already is skipped, so
-an interrupted search continues. The processor's seconds (cpu_seconds) hardly change when something else runs.
+an interrupted search continues: those of FINETUNE.md are in runs.jsonl. The processor's seconds (cpu_seconds) hardly change
+when something else runs.
 
     search.py --report RESULTS.jsonl
 
@@ -113,7 +114,10 @@ def contend(contender, arguments, folder, seed):
     else:
         result = effnet(arguments, flags, folder, seed)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return result | {"cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
+    right = result.pop("right")
+    result |= {"images": len(right), "wrong": sorted(image for image, is_right in right.items() if not is_right)}
+    result |= {"cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
+    return {key: round(value, 4) if isinstance(value, float) else value for key, value in result.items()}
 
 
 def report(path):
@@ -125,14 +129,13 @@ def report(path):
         print(f"\n{data}, {half}, {epochs} epochs")
         first = next(iter(contenders.values()))
         for name, seeds in contenders.items():
-            scores = [100 * sum(run["right"].values()) / len(run["right"]) for run in seeds.values()]
+            scores = [100 * (1 - len(run["wrong"]) / run["images"]) for run in seeds.values()]
             seconds = statistics.median(run.get("cpu_seconds", run["seconds"]) for run in seeds.values())
             pairs = [0, 0]
-            for seed, run in seeds.items():
-                for image, right in run["right"].items():
-                    other = first.get(seed, {"right": {}})["right"].get(image, right)
-                    pairs[0] += right and not other
-                    pairs[1] += other and not right
+            for seed in seeds.keys() & first.keys():
+                wrong, other = set(seeds[seed]["wrong"]), set(first[seed]["wrong"])
+                pairs[0] += len(other - wrong)
+                pairs[1] += len(wrong - other)
             shown = " ".join(f"{score:.1f}" for score in scores)
             print(f"{statistics.mean(scores):6.2f}  {seconds:6.1f} s of processors  +{pairs[0]} -{pairs[1]}  {name}  ({shown})")
 
