@@ -129,8 +129,10 @@ fn loosened(name: &str) -> String {
 }
 
 fn list(names: &[String]) -> String {
-    let shown = names.iter().take(LISTED).map(String::as_str);
-    let text = shown.collect::<Vec<_>>().join(", ");
+    let shown: Vec<&str> = names.iter().take(LISTED).map(String::as_str).collect();
+    // ImageNet's names are lists of synonyms.
+    let has_lists = shown.iter().any(|name| name.contains(','));
+    let text = shown.join(if has_lists { "; " } else { ", " });
     match names.len().checked_sub(LISTED) {
         Some(more @ 1..) => format!("{text} and {more} more"),
         _ => text,
@@ -185,6 +187,9 @@ mod tests {
         let many: Vec<String> = (0..20).map(|n| format!("thing {n}")).collect();
         let error = match_classes(&many, &own()).unwrap_err().to_string();
         assert!(error.contains("thing 11 and 8 more"), "{error}");
+        let error = match_classes(&names(&["house"]), &Labels::imagenet().unwrap()).unwrap_err();
+        let expected = "tench, Tinca tinca; goldfish, Carassius auratus; ";
+        assert!(error.to_string().contains(expected), "{error}");
     }
 
     #[test]

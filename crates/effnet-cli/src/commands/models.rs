@@ -122,8 +122,7 @@ fn write_table(out: &mut impl Write, rows: &[Row<'_>]) -> std::io::Result<()> {
         "id", "params", "GMACs", "input", "size", "top-1", "licence"
     )?;
     for row in rows {
-        writeln!(
-            out,
+        let line = format!(
             "{:<width$}  {:>7.2} M  {:>7.2}  {:>5}  {:>5.0} MB  {:>6}  {:<12}  {}",
             row.id,
             row.parameters as f64 / 1e6,
@@ -140,7 +139,8 @@ fn write_table(out: &mut impl Write, rows: &[Row<'_>]) -> std::io::Result<()> {
                 (false, true) => "yes",
                 (false, false) => "",
             },
-        )?;
+        );
+        writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
 }

@@ -116,6 +116,8 @@ impl EpochTable {
             Quantity::TrainLoss => loss(record.train_loss),
             Quantity::Rate => format!("{:.1e}", record.lr),
             Quantity::ImagesPerSecond => match time.images_per_second {
+                // Resumed after the last step of the epoch.
+                rate if rate <= 0.0 => "-".to_owned(),
                 rate if rate < 9.95 => format!("{rate:.1}"),
                 rate => format!("{rate:.0}"),
             },

@@ -4,11 +4,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use effnet_cli::counted;
 use effnet_cli::training::settings::Settings;
+use effnet_cli::training::values::HeadFreeze;
 use effnet_train::Trainer;
 use effnet_train::run::{RunFacts, RunStart};
 use serde::Serialize;
 use serde_json::Value;
 use tch::Device;
+
+use super::plan::head_epochs;
 
 /// The libtorch version for which this program is built.
 const LIBTORCH: &str = "2.11.0";
@@ -64,10 +67,51 @@ pub(super) fn describe_steps(trainer: &Trainer, settings: &Settings, steps_per_e
     )
 }
 
+/// Returns the line about the initial epochs that train less than the others, if there are any.
+pub(super) fn describe_head_epochs(settings: &Settings) -> Option<String> {
+    let epochs = match head_epochs(settings) {
+        0 => return None,
+        1 => "epoch 1 trains".to_owned(),
+        last => format!("epochs 1 to {last} train"),
+    };
+    let layers = match settings.head_freeze {
+        HeadFreeze::Convolutions => "batch norm and the classifier",
+        HeadFreeze::Features => "the classifier",
+    };
+    Some(format!(
+        "{epochs} {layers} alone, at {} times the learning rate",
+        settings.head_rate
+    ))
+}
+
 /// Returns the name of a value on the command line and in config.json.
 pub(super) fn name_of(value: impl Serialize) -> String {
     match serde_json::json!(value) {
         Value::String(name) => name,
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn initial_epochs_that_train_less_are_told() {
+        let mut settings = Settings::of_finetune();
+        let line = |settings: &Settings| describe_head_epochs(settings);
+        assert_eq!(
+            line(&settings).as_deref(),
+            Some("epoch 1 trains the classifier alone, at 2 times the learning rate")
+        );
+        settings.head_epochs = 3;
+        settings.head_freeze = HeadFreeze::Convolutions;
+        settings.head_rate = 0.5;
+        assert_eq!(
+            line(&settings).as_deref(),
+            Some("epochs 1 to 3 train batch norm and the classifier alone, at 0.5 times the learning rate")
+        );
+        settings.head_epochs = 0;
+        assert_eq!(line(&settings), None);
     }
 }

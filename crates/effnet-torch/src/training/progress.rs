@@ -24,16 +24,19 @@ pub(super) struct TrainingProgress<'p> {
     bars: MultiProgress,
     epoch: ProgressBar,
     total: ProgressBar,
+    /// The number of initial steps that train less than the others, so that they tell nothing of the time left.
+    head_steps: u64,
     /// The device whose memory use is shown.
     device: Device,
 }
 
 impl<'p> TrainingProgress<'p> {
-    /// Creates bars for a run of `steps` steps, of which `done` have been taken.
-    pub(super) fn new(printer: &'p Printer, device: Device, steps: u64, done: u64) -> Self {
+    /// Creates bars for a run of `steps` steps, of which `done` have been taken. The first `head_steps` train less than the
+    /// others.
+    pub(super) fn new(printer: &'p Printer, device: Device, steps: u64, done: u64, head_steps: u64) -> Self {
         let bars = printer.bars();
-        let epoch = bar(printer, &bars, EPOCH);
-        let total = bar(printer, &bars, TOTAL);
+        let epoch = bar(printer, &bars, EPOCH, 0);
+        let total = bar(printer, &bars, TOTAL, head_steps);
         total.set_length(steps);
         total.set_position(done);
         total.reset_eta();
@@ -42,6 +45,7 @@ impl<'p> TrainingProgress<'p> {
             bars,
             epoch,
             total,
+            head_steps,
             device,
         }
     }
@@ -57,6 +61,9 @@ impl<'p> TrainingProgress<'p> {
     pub(super) fn step(&mut self, step: &StepReport) {
         self.epoch.inc(1);
         self.total.inc(1);
+        if self.total.position() == self.head_steps {
+            self.total.reset_eta();
+        }
         if self.epoch.is_hidden() {
             return;
         }
@@ -97,26 +104,31 @@ impl<'p> TrainingProgress<'p> {
 
 /// Creates a bar for a learning-rate range test with this many steps.
 pub(super) fn range_test_bar(printer: &Printer, steps: u64) -> ProgressBar {
-    let bar = bar(printer, &printer.bars(), RANGE_TEST);
+    let bar = bar(printer, &printer.bars(), RANGE_TEST, 0);
     bar.set_length(steps);
     bar
 }
 
-fn bar(printer: &Printer, bars: &MultiProgress, template: &str) -> ProgressBar {
+fn bar(printer: &Printer, bars: &MultiProgress, template: &str, head_steps: u64) -> ProgressBar {
     let bar = printer.bar_in(bars, template);
     // An invalid template would keep the default style; a test ensures that the templates above are valid.
-    match style(template) {
+    match style(template, head_steps) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }
 }
 
-fn style(template: &str) -> Result<ProgressStyle, indicatif::style::TemplateError> {
+fn style(template: &str, head_steps: u64) -> Result<ProgressStyle, indicatif::style::TemplateError> {
     let style = ProgressStyle::with_template(template)?;
     Ok(
-        style.with_key("left", |state: &ProgressState, out: &mut dyn Write| {
+        style.with_key("left", move |state: &ProgressState, out: &mut dyn Write| {
             let steps_to_do = state.len().unwrap_or(0).saturating_sub(state.pos());
-            let _ = out.write_str(&time_left(steps_to_do, state.eta()));
+            let estimate = if state.pos() < head_steps {
+                Duration::ZERO
+            } else {
+                state.eta()
+            };
+            let _ = out.write_str(&time_left(steps_to_do, estimate));
         }),
     )
 }
@@ -195,13 +207,18 @@ mod tests {
 
     /// Returns the line shown in a terminal of this width after `done` steps.
     fn drawn(width: u16, template: &str, done: u64) -> String {
+        drawn_after(width, template, done, 0)
+    }
+
+    fn drawn_after(width: u16, template: &str, done: u64, head_steps: u64) -> String {
         let text = Arc::default();
         let terminal = Terminal {
             width,
             text: Arc::clone(&text),
         };
         let target = ProgressDrawTarget::term_like(Box::new(terminal));
-        let bar = ProgressBar::with_draw_target(Some(17_999), target).with_style(style(template).unwrap());
+        let bar = ProgressBar::with_draw_target(Some(17_999), target)
+            .with_style(style(template, head_steps).unwrap());
         bar.set_prefix("epoch 100/350");
         bar.set_message(message(6.9078, 2345.6, 1.2e-3, Some(3 << 30)));
         bar.set_position(done);
@@ -238,6 +255,9 @@ mod tests {
             "{}",
             drawn(80, TOTAL, 0)
         );
+        // Nor before a step of the longer kind.
+        let text = drawn_after(80, TOTAL, 100, 180);
+        assert!(text.ends_with("100/17999 steps, ..."), "{text}");
         assert_eq!(time_left(180, Duration::ZERO), "...");
         assert_eq!(time_left(180, Duration::from_secs(125)), "2m 5s left");
         assert_eq!(time_left(0, Duration::ZERO), "0s left");

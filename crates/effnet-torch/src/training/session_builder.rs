@@ -16,7 +16,7 @@ use tch::Device;
 use super::data::TrainingData;
 use super::datasets::{Datasets, UNREADABLE, Unreadable};
 use super::epoch_table::EpochTable;
-use super::facts::{self, describe_steps};
+use super::facts::{self, describe_head_epochs, describe_steps};
 use super::initial_model::{InitialModel, named_model, noun};
 use super::networks::{Networks, trainer};
 use super::progress::TrainingProgress;
@@ -137,6 +137,9 @@ impl<'a> SessionBuilder<'a> {
         let notes = &session.watcher.progress;
         let steps = session.fit.data().steps_per_epoch();
         notes.note(describe_steps(trainer, &session.settings, steps));
+        if let Some(line) = describe_head_epochs(&session.settings) {
+            notes.note(line);
+        }
         notes.note(start.describe());
         let mut folder = None;
         ranks.first(|| {
@@ -347,8 +350,15 @@ impl<'a> SessionBuilder<'a> {
     ) -> anyhow::Result<Session<'a>> {
         let settings = self.settings;
         let trainer = trainer(&settings, &data, networks, self.device)?;
+        let head_steps = u64::from(plan::head_epochs(&settings)) * data.steps_per_epoch(&settings)?;
         let watcher = Watcher {
-            progress: TrainingProgress::new(self.printer, self.device, trainer.total_steps(), step),
+            progress: TrainingProgress::new(
+                self.printer,
+                self.device,
+                trainer.total_steps(),
+                step,
+                head_steps,
+            ),
             interrupt: self.interrupt,
             ranks: self.ranks,
             recorder: None,
