@@ -181,7 +181,7 @@ mod tests {
         assert!(error.contains("are unknown to the network: zebra\n"), "{error}");
         assert!(error.contains("classes in the data: cat, zebra\n"), "{error}");
         assert!(
-            error.contains("classes of the network: cat, polar bear"),
+            error.contains("classes of the network: cat; polar bear"),
             "{error}"
         );
         let many: Vec<String> = (0..20).map(|n| format!("thing {n}")).collect();
