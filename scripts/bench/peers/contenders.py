@@ -117,7 +117,7 @@ def openvino(network, images, precision, threads):
 
 
 def calibration(images):
-    """Batches, of the size of the batch that is timed, of images like those that are timed."""
+    """Batches, each of as many images as `images`, of images like those that are timed."""
     layers = (torch.randn(CALIBRATION, 3, side, side) for side in (2, 5, 11))
     resize = torch.nn.functional.interpolate
     rows = sum(resize(layer, images.shape[2:], mode="bicubic") for layer in layers).numpy()
