@@ -350,7 +350,8 @@ impl<'a> SessionBuilder<'a> {
     ) -> anyhow::Result<Session<'a>> {
         let settings = self.settings;
         let trainer = trainer(&settings, &data, networks, self.device)?;
-        let head_steps = u64::from(plan::head_epochs(&settings)) * data.steps_per_epoch(&settings)?;
+        let head_epochs = plan::head_epochs(&settings);
+        let head_steps = u64::from(head_epochs) * data.steps_per_epoch(&settings)?;
         let watcher = Watcher {
             progress: TrainingProgress::new(
                 self.printer,
@@ -369,7 +370,7 @@ impl<'a> SessionBuilder<'a> {
             classes: data.classes().to_vec(),
             table: EpochTable::new(
                 settings.epochs,
-                settings.head_epochs,
+                head_epochs,
                 data.task(),
                 data.classes().len(),
                 data.validation_images() > 0,
