@@ -55,7 +55,30 @@ fn run_folder(home: &Path) -> std::path::PathBuf {
         .into_iter()
         .find(|path| path.extension().is_some_and(|end| end == "safetensors"));
     fs::copy(bundled.unwrap(), run.join("best.safetensors")).unwrap();
+    write_facts(&run, 1_795_978_350);
     run
+}
+
+/// Writes a `run.json` whose run started at `unix_time`.
+fn write_facts(run: &Path, unix_time: u64) {
+    let start = json!({"after_step": 0, "unix_time": unix_time, "effnet": "0.1.0", "libtorch": "2.11.0", "device": "cpu",
+        "threads": 2, "processes": 1, "precision": "fp32"});
+    let facts = json!({"command": "finetune", "parameters": 1, "seed": 0, "starts": [start], "epochs": []});
+    fs::write(run.join("run.json"), facts.to_string()).unwrap();
+}
+
+#[test]
+fn a_time_that_is_no_date_is_left_out() {
+    let home = tempfile::tempdir().unwrap();
+    let run = run_folder(home.path());
+    for unix_time in [0, u64::MAX] {
+        write_facts(&run, unix_time);
+        let output = effnet(&["report", run.to_str().unwrap()]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        let report = fs::read_to_string(run.join("report.html")).unwrap();
+        assert!(report.contains("libtorch 2.11.0") && !report.contains("GMT"));
+    }
 }
 
 #[test]
@@ -80,6 +103,8 @@ fn the_pages_of_a_run_stand_alone_and_names_are_text_in_them() {
         "data:image/png;base64,",
         "mistakes.html",
         "reliability",
+        "Sun, 29 Nov 2026 18:52:30 GMT",
+        "alt=\"",
     ] {
         assert!(report.contains(expected), "{expected}");
     }

@@ -1,6 +1,7 @@
 //! `report.html`: the settings, the curves and the quality of a run.
 
 use std::fmt::Write as _;
+use std::time::{Duration, UNIX_EPOCH};
 
 use effnet_data::confusion_png;
 use effnet_data::metrics::{
@@ -23,6 +24,8 @@ const MOST_IN_MATRIX: usize = 20;
 const PAIRS: usize = 20;
 /// The largest number of classes in the table of classes, which then has those with the lowest recall.
 const MOST_CLASSES: usize = 200;
+/// The last second of the year 9998, since 1970: a date of HTTP, which ends there, is written of times before it.
+const LAST_SECOND: u64 = 253_370_764_799;
 
 /// Returns the report of a run of a network of `variant`; without validation images there is nothing measured.
 pub(super) fn render(run: &Run<'_>, variant: &str, measured: Option<&Measured>) -> anyhow::Result<String> {
@@ -70,7 +73,11 @@ fn head(page: &mut Page, run: &Run<'_>, variant: &str, measured: Option<&Measure
         text(&computed)
     );
     let last = run.epochs.last().map_or(0, |epoch| epoch.epoch);
-    let mut entries = vec![("epochs".to_owned(), format!("{last} of {}", run.settings.epochs))];
+    let mut entries = Vec::new();
+    if let Some(time) = started(run) {
+        entries.push(("started".to_owned(), time));
+    }
+    entries.push(("epochs".to_owned(), format!("{last} of {}", run.settings.epochs)));
     if let Some(best) = best_epoch(&run.epochs).filter(|best| best.validation.is_some()) {
         entries.push(("best epoch".to_owned(), best.epoch.to_string()));
     }
@@ -88,6 +95,13 @@ fn head(page: &mut Page, run: &Run<'_>, variant: &str, measured: Option<&Measure
         Some(measured) => entries.extend(quality(run, measured)),
     }
     page.list(&entries);
+}
+
+/// Returns when the run was first started, unless it is unknown or no date.
+fn started(run: &Run<'_>) -> Option<String> {
+    let seconds = run.facts.as_ref()?.starts.first()?.unix_time;
+    let is_date = (1..=LAST_SECOND).contains(&seconds);
+    is_date.then(|| httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds)))
 }
 
 /// Returns the metrics of the best weights.
