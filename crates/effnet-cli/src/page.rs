@@ -92,7 +92,7 @@ impl Page {
         self.html.push_str("</tbody></table></div>");
     }
 
-    /// Adds a thumbnail of an image with a caption in HTML. `name` is the image's, for readers of the screen and an error.
+    /// Adds a thumbnail of an image with a caption in HTML. `name` is the image's, for screen readers and an error.
     pub(crate) fn thumbnail(&mut self, image: &Image, name: &str, caption: &str) -> anyhow::Result<()> {
         let png = thumbnail_png(image, SIDE).with_context(|| format!("{name}: cannot make a thumbnail"))?;
         let _ = write!(

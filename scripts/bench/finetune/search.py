@@ -15,8 +15,8 @@ the others for the final comparison, which the choice of settings never sees. In
 validation images of effnet's runs (for the best epoch and for early stopping); the others have none; accuracy is measured on the half that --half
 names, for effnet by `effnet evaluate` with the best weights of the run, for the others after the last epoch. All have the
 same number of epochs; the first of anchor and fastai trains only the head. A run that is in RESULTS already is skipped, so
-an interrupted search continues: runs.jsonl has the latest ones. The processor's seconds (cpu_seconds) hardly change when
-something else runs.
+an interrupted search continues: runs.jsonl has the latest ones. The processor's seconds (cpu_seconds) grow less than the
+clock's when something else runs; compare them on an idle machine all the same.
 
     search.py --report RESULTS.jsonl
 

@@ -24,7 +24,7 @@ const MOST_IN_MATRIX: usize = 20;
 const PAIRS: usize = 20;
 /// The largest number of classes in the table of classes, which then has those with the lowest recall.
 const MOST_CLASSES: usize = 200;
-/// The last second of the year 9998, since 1970: a date of HTTP, which ends there, is written of times before it.
+/// The last second of the year 9998, since 1970: `httpdate` panics on later times, and run.json may say anything.
 const LAST_SECOND: u64 = 253_370_764_799;
 
 /// Returns the report of a run of a network of `variant`; without validation images there is nothing measured.
