@@ -30,7 +30,7 @@ fn simple_patterns_are_learnt_from_nothing() {
         "--batch-size",
         "8",
         "--epochs",
-        "10",
+        "20",
         "--crop-scale",
         "0.6",
         "--drop-connect",

@@ -139,7 +139,7 @@ settings! {
     weights: String = "none".to_owned(), "pretrained".to_owned();
     /// Initial weights when training from scratch, in the way of one of the implementations
     #[arg(long, value_name = "WHAT", help_heading = "Network")]
-    init: InitName = InitName::Tensorflow, InitName::Tensorflow;
+    init: InitName = InitName::Pytorch, InitName::Pytorch;
     /// Key of the network in a file that holds several, such as `state_dict_ema` or `state_dict.student`
     #[arg(long, value_name = "KEY", help_heading = "Network")]
     key: String = String::new(), String::new();
