@@ -177,10 +177,17 @@ impl InitialModel {
         profile.max((RENEWALS / steps.max(1) as f64).min(MOST))
     }
 
-    /// Returns the network with its initial weights, which are equal for equal seeds.
+    /// Returns the network with its initial weights, which are equal for equal seeds on every device.
     pub(super) fn network(&self, device: Device, settings: &Settings) -> anyhow::Result<EfficientNet> {
         tch::manual_seed(settings.seed.cast_signed());
-        let store = nn::VarStore::new(device);
+        // Another device would draw other weights from the same seed.
+        let mut store = nn::VarStore::new(Device::Cpu);
+        let network = self.draw(&store, settings)?;
+        store.set_device(device);
+        Ok(network)
+    }
+
+    fn draw(&self, store: &nn::VarStore, settings: &Settings) -> anyhow::Result<EfficientNet> {
         let mut config = self.config.clone();
         if let Some(momentum) = settings.bn_momentum.value() {
             config.batch_norm_momentum = momentum;
