@@ -1,7 +1,7 @@
 """Compares effnet on a CUDA device with the CPU and with PyTorch, and measures its speed.
 
 Needs programs that were built elsewhere (`scripts/gpu-check --pack` puts them into a folder) and a python3
-with torch 2.11, safetensors and numpy; no Rust, no network. Everything else, including weights, is generated.
+with torch 2.11, safetensors and numpy; no Rust, no network. Everything else is generated, weights too unless fine-tuning is asked for (--photos, --weights).
 Results are written after every measurement, so an interruption loses at most one. With `--work FOLDER`, a
 later run adds to the results of an earlier one, with the same or other --parts.
 """
@@ -12,7 +12,7 @@ import os
 import table
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PARTS = ["tests", "logits", "gradients", "training", "speed", "compile"]
+PARTS = ["tests", "logits", "gradients", "training", "finetune", "speed", "compile"]
 
 
 def first(*paths):
@@ -42,6 +42,9 @@ def arguments():
     add("--batches", nargs="+", type=int, default=[1, 32])
     add("--images", type=int, default=24, help="images to compare the logits of [%(default)s]")
     add("--gradient-images", type=int, default=8)
+    add("--photos", help="a data set to fine-tune on, with images for validation")
+    add("--weights", help="published weights to fine-tune, such as those of `effnet download lite0`")
+    add("--seeds", type=int, default=3, help="runs of fine-tuning on each device [%(default)s]")
     add("--runs", type=int, default=50, help="batches to time [%(default)s]")
     add("--minutes", type=float, default=1e9, help="start no new measurement after this many minutes")
     add("--timeout", type=float, default=900, help="timeout of each program in seconds [%(default)s]")

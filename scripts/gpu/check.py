@@ -12,6 +12,7 @@ import time
 import torch
 from safetensors.torch import load_file, save_file
 
+import finetune
 import table
 from effnet import ProgramError, Programs, engine_arguments, write_bitmap
 from network import VARIANTS, EfficientNet, calibrated, smooth
@@ -25,6 +26,12 @@ CONTENDER_BOUND = 0.5
 GRADIENT_BOUND = 2e-3
 # Bound of the mean loss after each step: rounding grows from step to step.
 TRAINING_BOUND = 1e-2
+# What is trained beside the CPU, with the arguments that only it takes.
+TASKS = {
+    "classes": ["--lr", "0.01", "--mixup", "0.2"],
+    "several labels": ["--lr", "0.01", "--task", "multilabel"],
+    "numbers": ["--lr", "0.001", "--task", "regression"],
+}
 # The reason for which tests/tests/cuda/nccl.rs skips a test on most machines.
 ONE_DEVICE = "this machine has one device"
 ERRORS = (ProgramError, subprocess.TimeoutExpired, OSError, RuntimeError, ValueError, KeyError)
@@ -38,7 +45,8 @@ class Check:
         self.expected = {}
         self.until = time.monotonic() + options.minutes * 60
         self.state = os.path.join(work, "results.json")
-        self.results = {"tests": None, "logits": {}, "gradients": {}, "training": None, "speed": {}}
+        self.results = {"tests": None, "logits": {}, "gradients": {}, "training": {}, "finetune": {},
+                        "speed": {}}
         if os.path.exists(self.state):
             with open(self.state) as file:
                 self.results.update(json.load(file))
@@ -87,7 +95,7 @@ class Check:
             save_file({"images": images.contiguous(), "labels": torch.arange(count) * 37 % 1000}, path)
         return path
 
-    def images(self, variant, count):
+    def image_files(self, variant, count):
         """A folder of image files at the input size of the network."""
         folder = os.path.join(self.work, f"{variant}-images-{count}")
         if not os.path.exists(folder):
@@ -111,6 +119,21 @@ class Check:
             os.replace(folder + ".partial", folder)
         return folder
 
+    def training_data(self, task, count):
+        """Two folders of image files, or a table of the same files."""
+        folder = self.classes(count)
+        if task == "classes":
+            return folder
+        path = os.path.join(self.work, f"{task.replace(' ', '-')}.csv")
+        with open(path, "w") as file:
+            file.write("path,labels\n" if task == "several labels" else "path,number\n")
+            for name in ("dark", "bright"):
+                for number, image in enumerate(sorted(os.listdir(os.path.join(folder, name)))):
+                    more = ";third" if number % 3 == 0 else ""
+                    answer = name + more if task == "several labels" else number / 7 + (name == "dark")
+                    file.write(f"{os.path.basename(folder)}/{name}/{image},{answer}\n")
+        return path
+
     # The parts.
 
     def tests(self):
@@ -130,7 +153,7 @@ class Check:
         for variant in options.variants:
             if self.out_of_time(f"logits of {variant}"):
                 continue
-            weights, folder = self.weights(variant), self.images(variant, options.images)
+            weights, folder = self.weights(variant), self.image_files(variant, options.images)
             plain = ["--device", "cpu", "--engine", "plain", "--precision", "fp32"]
             expected = self.programs.logits(weights, folder, batch, plain)
             for precision in options.precisions:
@@ -167,21 +190,38 @@ class Check:
             self.save()
 
     def training(self):
-        if self.out_of_time("training"):
-            return
-        images, losses = self.classes(32), {}
-        case = {}
-        try:
-            for device in dict.fromkeys(["cpu", self.device]):
-                output = os.path.join(self.work, f"training-{device.replace(':', '-')}")
-                losses[device] = self.programs.training(images, output, device)
-            case.update(compare_losses(losses[self.device], losses["cpu"]))
-        except ERRORS as error:
-            case["error"] = words(error)
-        self.results["training"] = case
-        say("training: " + str(case.get("error") or
-            f"{case['steps']} steps, losses within {case['largest']:.1e} of the CPU's, {'ok' if case['ok'] else 'OUT OF BOUNDS'}"))
-        self.save()
+        for task, more in TASKS.items():
+            if self.out_of_time(f"training of {task}"):
+                continue
+            data, losses, case = self.training_data(task, 32), {}, {}
+            try:
+                for device in dict.fromkeys(["cpu", self.device]):
+                    output = os.path.join(self.work, f"training-{device.replace(':', '-')}")
+                    losses[device] = self.programs.training(data, output, device, more)
+                case.update(compare_losses(losses[self.device], losses["cpu"]))
+            except ERRORS as error:
+                case["error"] = words(error)
+            self.results["training"][task] = case
+            say(f"training of {task}: " + str(case.get("error") or
+                f"{case['steps']} steps, losses within {case['largest']:.1e} of the CPU's, {'ok' if case['ok'] else 'OUT OF BOUNDS'}"))
+            self.save()
+
+    def finetune(self):
+        data, weights, seeds = self.options.photos, self.options.weights, range(1, self.options.seeds + 1)
+        if data is None or weights is None:
+            return say("fine-tuning: left out, because --photos and --weights are not given")
+        found = {"data": os.path.basename(data), "weights": os.path.basename(weights), "cases": []}
+        self.results["finetune"] = found
+        for device, precision in dict.fromkeys([("cpu", "fp32"), (self.device, "fp32"), (self.device, "bf16")]):
+            if self.out_of_time(f"fine-tuning on {device} in {precision}"):
+                continue
+            found["cases"].append(attempted(finetune.accuracy, self.programs, data, weights, self.work, device, precision, seeds))
+            say(f"fine-tuning: {found['cases'][-1]}")
+            self.save()
+        if not self.out_of_time("resuming"):
+            found["resumed"] = attempted(finetune.resumed, self.programs, data, weights, self.work, self.device)
+            say(f"resuming: {found['resumed']}")
+            self.save()
 
     def speed(self):
         for case, variant, batch, precision in self.speed_cases():
@@ -251,6 +291,14 @@ class Check:
                 self.expected[variant] = network(load_file(images)["images"][:1])[0]
         expected = self.expected[variant]
         return float((torch.tensor(logits[0]) - expected).abs().mean() / expected.abs().mean())
+
+
+def attempted(measure, *arguments):
+    """What it finds, or its error."""
+    try:
+        return measure(*arguments)
+    except ERRORS as error:
+        return {"error": words(error)}
 
 
 def compare_logits(found, expected, precision):

@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import struct
 import subprocess
+import time
 
 import torch
 
@@ -68,21 +70,51 @@ class Programs:
             "--runs", str(runs), "--format", "json", *arguments,
         ]).stdout)
 
-    def training(self, images, output, device):
+    def training(self, data, output, device, more):
         """The mean loss after each step of a short training run without randomness on the device."""
         shutil.rmtree(output, ignore_errors=True)
         self.run([
-            self.binary, "train", images, "--output", output, "--model", "b0", "--device", device,
+            self.binary, "train", data, "--output", output, "--model", "b0", "--device", device,
             "--precision", "fp32", "--image-size", "64", "--batch-size", "8", "--epochs", "2", "--optimizer", "sgd",
-            "--lr", "0.01", "--schedule", "constant", "--dropout", "0", "--drop-connect", "0", "--mixup", "0.2",
-            "--augment", "none", "--val-split", "0", "--seed", "3", "--log-steps", "1",
+            "--schedule", "constant", "--dropout", "0", "--drop-connect", "0",
+            "--augment", "none", "--val-split", "0", "--seed", "3", "--log-steps", "1", *more,
         ])
-        with open(os.path.join(output, "log.jsonl")) as file:
-            records = map(json.loads, file)
-            return [record["loss"] for record in records if record["record"] == "step"]
+        return [record["loss"] for record in records(output) if record["record"] == "step"]
+
+    def finetune(self, data, weights, output, arguments):
+        """The seconds of a run and its records of epochs."""
+        shutil.rmtree(output, ignore_errors=True)
+        start = time.monotonic()
+        self.run([self.binary, "finetune", data, "--weights", weights, "--output", output, *arguments])
+        return time.monotonic() - start, [record for record in records(output) if record["record"] == "epoch"]
+
+    def kill_and_resume(self, data, weights, output, arguments):
+        """A run that gets SIGKILL once its second epoch is written down, and is then resumed."""
+        shutil.rmtree(output, ignore_errors=True)
+        # A group of its own, because the program that trains may be a child of this one.
+        running = subprocess.Popen(
+            [self.binary, "finetune", data, "--weights", weights, "--output", output, *arguments],
+            env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        while running.poll() is None and sum(record["record"] == "epoch" for record in records(output)) < 2:
+            time.sleep(0.05)
+        if running.poll() is not None:
+            raise ProgramError("the run ended before it could be killed")
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+        self.run([self.binary, "finetune", "--resume", output])
 
     def gradients(self, weights, inputs, output, device):
         self.run([self.gradients_binary, weights, inputs, output, device])
+
+
+def records(run):
+    """The records of a run folder so far."""
+    path = os.path.join(run, "log.jsonl")
+    if not os.path.exists(path):
+        return []
+    with open(path) as file:
+        # A run that goes on may have written half a line.
+        return [json.loads(line) for line in file if line.endswith("\n")]
 
 
 def engine_arguments(device, precision):

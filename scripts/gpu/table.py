@@ -1,5 +1,7 @@
 """Renders the results as Markdown."""
 
+import finetune
+
 PRECISIONS = ["fp32", "tf32", "bf16", "fp16"]
 VARIANTS = ["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7"]
 
@@ -63,14 +65,19 @@ def gradients(results):
 
 
 def training(results):
-    case = results.get("training")
-    if not case:
-        return []
-    result = f"failed: {case['error']}" if "error" in case else (
-        f"{case['steps']} steps of `effnet train` in fp32, from a loss of {case['first']:.2f} to a mean of "
-        f"{case['last']:.2f} over the last epoch: the mean loss after each step is within {case['largest']:.1e} of the CPU's"
-        + ("." if case["ok"] else f", **out of bounds**, bound {case['bound']}."))
-    return ["## Training", "", result, ""]
+    rows = []
+    for task, case in results["training"].items():
+        if "error" in case:
+            rows.append([task, f"failed: {case['error']}", "", "", ""])
+            continue
+        rows.append([
+            task, case["steps"], f"{case['first']:.2f} to {case['last']:.2f}", f"{case['largest']:.1e}",
+            "yes" if case["ok"] else f"**no**, bound {case['bound']}",
+        ])
+    head = ["task", "steps", "loss", "largest difference", "within bounds"]
+    return ["## Training", "",
+            "`effnet train` in fp32 on the device and on the CPU: the mean loss of the epoch so far, after each step; "
+            "differences are relative.", "", *table(head, rows)]
 
 
 def order(case):
@@ -116,7 +123,7 @@ def render(results):
     lines = ["# effnet on CUDA", "", f"Written by `scripts/gpu-check` on {results['date']}.", ""]
     lines += [f"- {name}: {value}" for name, value in results["machine"].items()]
     lines.append("")
-    for section in (tests, logits, gradients, training, speeds):
+    for section in (tests, logits, gradients, training, finetune.lines, speeds):
         lines += section(results)
     lines += [f"Not measured, for lack of time: {case}." for case in results["left_out"]]
     return "\n".join(lines).rstrip() + "\n"
@@ -127,9 +134,9 @@ def failures(results):
     found = []
     if results["tests"] and not results["tests"]["ok"]:
         found.append("device tests failed or were skipped")
-    if results["training"] and not results["training"].get("ok"):
-        found.append("training")
-    for kind in ("logits", "gradients"):
+    tuned = results["finetune"]
+    found += ["fine-tuning" for case in [*tuned.get("cases", []), tuned.get("resumed", {"ok": True})] if not case.get("ok")]
+    for kind in ("logits", "gradients", "training"):
         found += [f"{kind} of {key}" for key, case in results[kind].items() if not case.get("ok")]
     for key, case in results["speed"].items():
         found += [f"{name} of {key} did not run" for name in ("effnet", "effnet tuned") if "error" in case.get(name, {})]

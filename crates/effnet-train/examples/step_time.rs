@@ -3,8 +3,8 @@
 //! optimizer is SGD with momentum.
 //!
 //! With `EFFNET_SERVE` set, it takes one step per line on stdin instead and answers each with its
-//! milliseconds, so that a driver can alternate between programs. `EFFNET_THREADS` is the number of
-//! threads, 2 by default.
+//! milliseconds, so that a driver can alternate between programs; it says how long the first step took. `EFFNET_THREADS` is the number of
+//! threads, 2 by default. With `EFFNET_DEVICE` set to `cuda:N`, the steps run there, with the images there already.
 
 #![allow(clippy::print_stdout)]
 
@@ -31,10 +31,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         "bf16" => Precision::Bf16,
         other => return Err(format!("unknown precision {other}").into()),
     };
+    let device = device()?;
     tch::set_num_threads(env::var("EFFNET_THREADS").map_or(Ok(2), |threads| threads.parse())?);
     libtorch_ext::keep_freed_memory();
 
-    let store = nn::VarStore::new(Device::Cpu);
+    let store = nn::VarStore::new(device);
     let network = EfficientNet::new(&store.root(), &variant.parse::<Variant>()?.config())?;
     let phase = Phase {
         groups: ParamGroupOptions::default(),
@@ -43,8 +44,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let options = TrainerOptions::default().with_precision(precision);
     let mut trainer = Trainer::new(network, options, vec![phase])?;
-    let images = Tensor::randn([batch, 3, size, size], (Kind::Float, Device::Cpu));
-    let targets = Targets::Classes(Tensor::arange(batch, (Kind::Int64, Device::Cpu)));
+    let images = Tensor::randn([batch, 3, size, size], (Kind::Float, device));
+    let targets = Targets::Classes(Tensor::arange(batch, (Kind::Int64, device)));
     let batches = [Batch::new(images, targets)];
     let mut timed = || -> Result<f64, effnet_train::Error> {
         let start = Instant::now();
@@ -52,9 +53,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok(start.elapsed().as_secs_f64() * 1e3)
     };
 
-    timed()?;
+    let first = timed()?;
     if env::var_os("EFFNET_SERVE").is_some() {
-        println!("ready");
+        println!("ready {first}");
         for line in std::io::stdin().lock().lines() {
             line?;
             println!("{}", timed()?);
@@ -75,6 +76,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         peak_memory()?
     );
     Ok(())
+}
+
+/// The device that `EFFNET_DEVICE` names.
+fn device() -> Result<Device, Box<dyn Error>> {
+    let name = env::var("EFFNET_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
+    let Some(index) = name.strip_prefix("cuda:") else {
+        return Ok(Device::Cpu);
+    };
+    // This must precede the first tensor: libtorch looks for CUDA only once.
+    if !libtorch_ext::load_cuda(None)? {
+        return Err("no CUDA driver".into());
+    }
+    libtorch_ext::allow_tf32(false);
+    Ok(Device::Cuda(index.parse()?))
 }
 
 /// The peak memory of this process, in MiB.
