@@ -184,7 +184,7 @@ impl Curve {
             (seen[index].0, mean(&losses[index - reach..=index + reach]))
         };
         let quiet = &losses[..((steps as f64 * QUIET) as usize).min(losses.len())];
-        // Of neighbours, so that a slow fall is no noise.
+        // Of neighbours, so that a slow fall does not count as noise.
         let differences: Vec<f64> = quiet.windows(2).map(|pair| (pair[1] - pair[0]).powi(2)).collect();
         let variance = mean(&differences) / 2.0;
         let of_difference = variance * (1.0 / (2 * reach + 1) as f64 + 1.0 / quiet.len() as f64);
