@@ -142,7 +142,11 @@ fn without_effnet_torch_a_call_that_needs_it_says_so_and_the_others_work() {
         let refused = finish(copied(folder.path(), None).args(&arguments));
         assert_eq!(refused.code, Some(2), "{arguments:?}");
         assert_eq!(refused.stderr.trim_end().lines().count(), 1, "{}", refused.stderr);
-        assert!(refused.stderr.contains("need effnet-torch"), "{}", refused.stderr);
+        assert!(
+            refused.stderr.contains("needs effnet-torch"),
+            "{}",
+            refused.stderr
+        );
     }
     for arguments in [
         vec!["train", "--help"],

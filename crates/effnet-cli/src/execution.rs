@@ -3,7 +3,7 @@
 use std::num::NonZero;
 use std::thread::available_parallelism;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use effnet::{Backend, BatchDemand, Config, Engine, EngineOptions, Parameters, Precision, available_memory};
 
 use crate::arguments::{BatchSize, DeviceChoice, EngineChoice, ExecutionArguments};
@@ -48,8 +48,10 @@ impl Execution {
         };
         let torch = match torch {
             Some(torch) => torch.execution(&request, printer)?,
-            None if handover::needs_torch(arguments) => bail!("{}", handover::MISSING),
-            None => None,
+            None => match handover::needs_torch(arguments) {
+                Some(what) => return Err(handover::missing(what)),
+                None => None,
+            },
         };
         Ok(Self {
             torch,

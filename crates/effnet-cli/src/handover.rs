@@ -9,11 +9,11 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, ExitCode};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::FromArgMatches;
 
 use crate::Printer;
-use crate::arguments::{Arguments, Command, DeviceChoice, ExecutionArguments};
+use crate::arguments::{Arguments, Command, DeviceChoice, EngineChoice, ExecutionArguments};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The environment variable that holds the version of the program that handed the command over.
@@ -22,10 +22,13 @@ const HANDED_OVER_BY: &str = "EFFNET_HANDED_OVER_BY";
 const QUESTION: &str = "__needs-torch";
 const PROGRAM: &str = "effnet-torch";
 
-/// The error if `effnet-torch` is missing.
-pub(crate) const MISSING: &str = "training, --device cuda, --engine plain, and --method cam or layercam at a \
-     --layer before the head need effnet-torch, which is not in the same folder as effnet: install both with \
-     `scripts/install --torch`, or use scripts/effnet";
+/// Returns the error if `effnet-torch` is missing, which `what` needs.
+pub(crate) fn missing(what: &str) -> anyhow::Error {
+    anyhow::anyhow!(
+        "{what} needs {PROGRAM}, which is not in the same folder as effnet: install both with \
+         `scripts/install --torch`, or use scripts/effnet"
+    )
+}
 
 /// How many times an OpenMP thread spins, waiting for work, before it sleeps: a hundredth of the default in libtorch's
 /// OpenMP. Measured on two cores (B0, 96 pixels, batches of 16): 133 images/s with either value; next to two other busy
@@ -57,7 +60,7 @@ pub(crate) fn answer_or_refuse(is_torch: bool) -> Option<ExitCode> {
     let arguments = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
     // Reporting arguments that do not parse does not need libtorch.
     let needed = arguments.is_ok_and(|arguments| match need(&arguments.command) {
-        Need::Torch => true,
+        Need::Torch(_) => true,
         // If the program exists, it will be used, so it has to be up to date.
         Need::Device => program().is_some(),
         Need::Nothing => false,
@@ -75,19 +78,22 @@ enum Need {
     Nothing,
     /// Only to use a CUDA device, and only if `effnet-torch` is installed.
     Device,
-    Torch,
+    /// What needs it.
+    Torch(&'static str),
 }
 
 fn need(command: &Command) -> Need {
     match command {
-        Command::Train(arguments) | Command::Finetune(arguments) if !arguments.print_config => Need::Torch,
+        Command::Train(arguments) | Command::Finetune(arguments) if !arguments.print_config => {
+            Need::Torch("training")
+        }
         Command::Classify(arguments) => need_of(&arguments.inference.network.execution),
         Command::Explain(arguments)
             if arguments
                 .options(None)
                 .is_ok_and(|options| options.needs_gradients()) =>
         {
-            Need::Torch
+            Need::Torch("--method cam or layercam at a --layer before the head")
         }
         Command::Evaluate(arguments) => need_of(&arguments.inference.network.execution),
         Command::Report(arguments) => need_of(&arguments.execution),
@@ -101,15 +107,19 @@ fn need(command: &Command) -> Need {
 
 fn need_of(arguments: &ExecutionArguments) -> Need {
     match arguments.device {
-        _ if arguments.names_torch() => Need::Torch,
+        _ if arguments.engine == EngineChoice::Plain => Need::Torch("--engine plain"),
+        _ if arguments.names_torch() => Need::Torch("--device cuda"),
         DeviceChoice::Auto if has_nvidia_driver() => Need::Device,
         _ => Need::Nothing,
     }
 }
 
-/// Returns whether these arguments need libtorch on any machine.
-pub(crate) fn needs_torch(arguments: &ExecutionArguments) -> bool {
-    need_of(arguments) == Need::Torch
+/// Returns what in these arguments needs libtorch on any machine.
+pub(crate) fn needs_torch(arguments: &ExecutionArguments) -> Option<&'static str> {
+    match need_of(arguments) {
+        Need::Torch(what) => Some(what),
+        Need::Device | Need::Nothing => None,
+    }
 }
 
 /// Returns whether the kernel has loaded the NVIDIA driver.
@@ -144,7 +154,10 @@ pub(crate) fn hand_over(arguments: &Arguments, is_torch: bool, printer: &Printer
     if is_torch {
         // The user called `effnet-torch` directly. OpenMP reads its environment variables when it is loaded, before
         // `main`, so a training command has to execute the program once more.
-        if need == Need::Torch && trains(&arguments.command) && std::env::var_os(HANDED_OVER_BY).is_none() {
+        if matches!(need, Need::Torch(_))
+            && trains(&arguments.command)
+            && std::env::var_os(HANDED_OVER_BY).is_none()
+        {
             let own = std::env::current_exe().context("cannot determine the path of this program")?;
             start(&own, &arguments.command)?;
         }
@@ -160,7 +173,7 @@ pub(crate) fn hand_over(arguments: &Arguments, is_torch: bool, printer: &Printer
             ));
             Ok(())
         }
-        (Need::Torch, None) => bail!(MISSING),
+        (Need::Torch(what), None) => Err(missing(what)),
     }
 }
 

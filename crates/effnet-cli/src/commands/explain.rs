@@ -7,7 +7,7 @@ mod results;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{anyhow, ensure};
 use effnet::{
     BatchDemand, Engine, EngineOptions, ExplainError, ExplainedClasses, Explainer, Explanation, Images,
     Labels, LoadOptions, ModelFile, Source as _, Task, available_memory, transform,
@@ -184,7 +184,7 @@ fn explainer(
     let options = arguments.options(Some(&config))?.with_batch_size(batch_size);
     if options.needs_gradients() {
         let gradients = torch
-            .context(handover::MISSING)?
+            .ok_or_else(|| handover::missing("--method cam or layercam at a --layer before the head"))?
             .gradients(&parameters, threads)?;
         return Ok(Explainer::with_gradients(engine, options, gradients)?);
     }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use crate::arguments::TrainingArguments;
 use crate::torch::TorchCommands;
@@ -32,6 +32,6 @@ pub(crate) fn run(
     }
     match torch {
         Some(torch) => torch.train(command, arguments, defaults, printer),
-        None => bail!(handover::MISSING),
+        None => Err(handover::missing("training")),
     }
 }

@@ -247,7 +247,7 @@ names! {
     }
     /// What the network learns.
     TaskName {
-        /// Told from the labels
+        /// As described above
         Auto,
         /// One class per image
         Classify,

@@ -16,6 +16,8 @@ use super::targets::short;
 const WIDTH: usize = 80;
 /// The header is repeated after this many epochs, so that it is on the same screen.
 const ROWS_PER_HEADER: u64 = 20;
+/// A time that the last epoch does not tell.
+const UNKNOWN: &str = "...";
 /// The mark of an epoch that is the best so far.
 const BEST: &str = "best";
 
@@ -121,6 +123,9 @@ impl EpochTable {
                 rate if rate < 9.95 => format!("{rate:.1}"),
                 rate => format!("{rate:.0}"),
             },
+            Quantity::TimeLeft if time.images_per_second <= 0.0 && record.epoch < self.epochs => {
+                UNKNOWN.to_owned()
+            }
             Quantity::TimeLeft => self.time_left(record.epoch, time.seconds / part),
             metric => record
                 .validation
@@ -135,7 +140,7 @@ impl EpochTable {
     fn time_left(&self, epoch: u64, seconds: f64) -> String {
         match self.epochs.saturating_sub(epoch) {
             0 => "-".to_owned(),
-            _ if epoch <= self.head_epochs && self.head_epochs < self.epochs => "...".to_owned(),
+            _ if epoch <= self.head_epochs && self.head_epochs < self.epochs => UNKNOWN.to_owned(),
             remaining => duration(seconds * remaining as f64),
         }
     }

@@ -116,6 +116,13 @@ impl Report<'_> {
         } else {
             ""
         };
+        if least == most {
+            return format!(
+                "{} of {} each",
+                counted(self.classes.len(), "class"),
+                counted(least, "image")
+            );
+        }
         format!(
             "{}, from {least} ({}) to {most} ({}) images{advice}",
             counted(self.classes.len(), "class"),

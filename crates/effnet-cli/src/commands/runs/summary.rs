@@ -145,17 +145,19 @@ impl Summary {
         }
     }
 
-    /// Compares runs by task, then by the metric, the best first; those without one are last.
+    /// Compares runs by task, then by the metric and the loss, the best first; those without one are last.
     pub(super) fn compare(&self, other: &Self) -> Ordering {
         let is_unknown = |run: &Self| run.value.is_none();
         let better = |run: &Self| {
             let value = run.value.unwrap_or_default();
             if run.metric == Some("mae") { -value } else { value }
         };
+        let loss = |run: &Self| run.val_loss.unwrap_or(f64::INFINITY);
         is_unknown(self)
             .cmp(&is_unknown(other))
             .then_with(|| self.metric.cmp(&other.metric))
             .then_with(|| better(other).total_cmp(&better(self)))
+            .then_with(|| loss(self).total_cmp(&loss(other)))
             .then_with(|| self.run.cmp(&other.run))
     }
 }
