@@ -158,53 +158,51 @@ class Check:
             expected = self.programs.logits(weights, folder, batch, plain)
             for precision in options.precisions:
                 case = {"variant": variant, "precision": precision, "images": options.images}
-                try:
-                    found = self.programs.logits(weights, folder, batch, engine_arguments(self.device, precision))
-                    case.update(compare_logits(found, expected, precision))
-                except ERRORS as error:
-                    case["error"] = words(error)
+                case |= attempted(self.compared_logits, weights, folder, batch, precision, expected)
                 self.results["logits"][f"{variant} {precision}"] = case
                 say(f"logits of {variant} in {precision}: " + str(case.get("error") or
                     f"largest {case['largest']:.1e}, mean {case['mean']:.1e}, {'ok' if case['ok'] else 'OUT OF BOUNDS'}"))
                 self.save()
 
+    def compared_logits(self, weights, folder, batch, precision, expected):
+        found = self.programs.logits(weights, folder, batch, engine_arguments(self.device, precision))
+        return compare_logits(found, expected, precision)
+
     def gradients(self):
         for variant in self.options.gradient_variants:
             if self.out_of_time(f"gradients of {variant}"):
                 continue
-            case = {"variant": variant}
-            try:
-                weights, inputs = self.weights(variant), self.images(variant, self.options.gradient_images)
-                steps = {}
-                for device in dict.fromkeys(["cpu", self.device]):
-                    output = os.path.join(self.work, f"{variant}-step-{device.replace(':', '-')}.safetensors")
-                    self.programs.gradients(weights, inputs, output, device)
-                    steps[device] = load_file(output)
-                own = pytorch_step(variant, weights, inputs, self.device)
-                case.update(compare_steps(steps[self.device], steps["cpu"], own))
-            except ERRORS as error:
-                case["error"] = words(error)
+            case = {"variant": variant} | attempted(self.compared_step, variant)
             self.results["gradients"][variant] = case
             say(f"gradients of {variant}: " + str(case.get("error") or
                 f"{case['cpu']:.1e} from the CPU, {case['pytorch']:.1e} from PyTorch, {'ok' if case['ok'] else 'OUT OF BOUNDS'}"))
             self.save()
 
+    def compared_step(self, variant):
+        weights, inputs = self.weights(variant), self.images(variant, self.options.gradient_images)
+        steps = {}
+        for device in dict.fromkeys(["cpu", self.device]):
+            output = os.path.join(self.work, f"{variant}-step-{device.replace(':', '-')}.safetensors")
+            self.programs.gradients(weights, inputs, output, device)
+            steps[device] = load_file(output)
+        return compare_steps(steps[self.device], steps["cpu"], pytorch_step(variant, weights, inputs, self.device))
+
     def training(self):
         for task, more in TASKS.items():
             if self.out_of_time(f"training of {task}"):
                 continue
-            data, losses, case = self.training_data(task, 32), {}, {}
-            try:
-                for device in dict.fromkeys(["cpu", self.device]):
-                    output = os.path.join(self.work, f"training-{device.replace(':', '-')}")
-                    losses[device] = self.programs.training(data, output, device, more)
-                case.update(compare_losses(losses[self.device], losses["cpu"]))
-            except ERRORS as error:
-                case["error"] = words(error)
+            case = attempted(self.compared_training, task, more)
             self.results["training"][task] = case
             say(f"training of {task}: " + str(case.get("error") or
                 f"{case['steps']} steps, losses within {case['largest']:.1e} of the CPU's, {'ok' if case['ok'] else 'OUT OF BOUNDS'}"))
             self.save()
+
+    def compared_training(self, task, more):
+        data, losses = self.training_data(task, 32), {}
+        for device in dict.fromkeys(["cpu", self.device]):
+            output = os.path.join(self.work, f"training-{device.replace(':', '-')}")
+            losses[device] = self.programs.training(data, output, device, more)
+        return compare_losses(losses[self.device], losses["cpu"])
 
     def finetune(self):
         data, weights, seeds = self.options.photos, self.options.weights, range(1, self.options.seeds + 1)

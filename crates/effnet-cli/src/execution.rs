@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 use anyhow::Context;
 use effnet::{Backend, BatchDemand, Config, Engine, EngineOptions, Parameters, Precision, available_memory};
 
-use crate::arguments::{BatchSize, DeviceChoice, EngineChoice, ExecutionArguments};
+use crate::arguments::{BatchSize, EngineChoice, ExecutionArguments};
 use crate::launcher;
 use crate::printer::counted;
 use crate::sharding::Job;
@@ -124,12 +124,5 @@ impl Execution {
             Some(free) => demand.batch_size_on_device(available_memory(), free),
             None => demand.batch_size(available_memory()),
         })
-    }
-}
-
-impl ExecutionArguments {
-    /// Returns whether a flag asks for CUDA or for the plain engine, both of which need libtorch.
-    pub(crate) fn names_torch(&self) -> bool {
-        matches!(self.device, DeviceChoice::Cuda(_)) || self.engine == EngineChoice::Plain
     }
 }

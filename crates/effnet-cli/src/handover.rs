@@ -22,6 +22,10 @@ const HANDED_OVER_BY: &str = "EFFNET_HANDED_OVER_BY";
 const QUESTION: &str = "__needs-torch";
 const PROGRAM: &str = "effnet-torch";
 
+/// What needs `effnet-torch`, besides flags of [`ExecutionArguments`].
+pub(crate) const TRAINING: &str = "training";
+pub(crate) const GRADIENTS: &str = "--method cam or layercam at a --layer before the head";
+
 /// Returns the error if `effnet-torch` is missing, which `what` needs.
 pub(crate) fn missing(what: &str) -> anyhow::Error {
     anyhow::anyhow!(
@@ -85,7 +89,7 @@ enum Need {
 fn need(command: &Command) -> Need {
     match command {
         Command::Train(arguments) | Command::Finetune(arguments) if !arguments.print_config => {
-            Need::Torch("training")
+            Need::Torch(TRAINING)
         }
         Command::Classify(arguments) => need_of(&arguments.inference.network.execution),
         Command::Explain(arguments)
@@ -93,7 +97,7 @@ fn need(command: &Command) -> Need {
                 .options(None)
                 .is_ok_and(|options| options.needs_gradients()) =>
         {
-            Need::Torch("--method cam or layercam at a --layer before the head")
+            Need::Torch(GRADIENTS)
         }
         Command::Evaluate(arguments) => need_of(&arguments.inference.network.execution),
         Command::Report(arguments) => need_of(&arguments.execution),
@@ -108,7 +112,7 @@ fn need(command: &Command) -> Need {
 fn need_of(arguments: &ExecutionArguments) -> Need {
     match arguments.device {
         _ if arguments.engine == EngineChoice::Plain => Need::Torch("--engine plain"),
-        _ if arguments.names_torch() => Need::Torch("--device cuda"),
+        DeviceChoice::Cuda(_) => Need::Torch("--device cuda"),
         DeviceChoice::Auto if has_nvidia_driver() => Need::Device,
         _ => Need::Nothing,
     }

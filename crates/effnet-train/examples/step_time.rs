@@ -81,9 +81,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// The device that `EFFNET_DEVICE` names.
 fn device() -> Result<Device, Box<dyn Error>> {
     let name = env::var("EFFNET_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
-    let Some(index) = name.strip_prefix("cuda:") else {
+    if name == "cpu" {
         return Ok(Device::Cpu);
-    };
+    }
+    let index = name
+        .strip_prefix("cuda:")
+        .ok_or("EFFNET_DEVICE: expected cpu or cuda:N")?;
     // This must precede the first tensor: libtorch looks for CUDA only once.
     if !libtorch_ext::load_cuda(None)? {
         return Err("no CUDA driver".into());

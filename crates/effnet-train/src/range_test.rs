@@ -43,8 +43,10 @@ const EXPLOSION: f64 = 4.0;
 const MARGIN: f64 = 3.0;
 /// The share of the steps whose rates are too low to matter: their losses tell the noise.
 const QUIET: f64 = 0.2;
-/// A difference counts when it is this many times its standard error, and this share of the loss.
-const SIGNIFICANT: (f64, f64) = (3.0, 0.1);
+/// A difference counts when it is this many times its standard error,
+const SIGNIFICANT: f64 = 3.0;
+/// and this share of the loss.
+const SIZABLE: f64 = 0.1;
 
 impl RangeTest {
     /// Sets [`from`](Self::from).
@@ -169,7 +171,7 @@ struct Curve {
     points: Vec<(f64, f64)>,
     /// The mean loss at rates that are too low to matter.
     level: f64,
-    /// The least difference of a point from `level` that is not noise.
+    /// The least difference of a point from `level` that counts.
     significant: f64,
 }
 
@@ -188,10 +190,11 @@ impl Curve {
         let differences: Vec<f64> = quiet.windows(2).map(|pair| (pair[1] - pair[0]).powi(2)).collect();
         let variance = mean(&differences) / 2.0;
         let of_difference = variance * (1.0 / (2 * reach + 1) as f64 + 1.0 / quiet.len() as f64);
+        let level = mean(quiet);
         Self {
             points: (0..losses.len()).map(smoothed).collect(),
-            level: mean(quiet),
-            significant: (SIGNIFICANT.0 * of_difference.sqrt()).max(SIGNIFICANT.1 * mean(quiet).abs()),
+            level,
+            significant: (SIGNIFICANT * of_difference.sqrt()).max(SIZABLE * level.abs()),
         }
     }
 

@@ -184,7 +184,7 @@ fn explainer(
     let options = arguments.options(Some(&config))?.with_batch_size(batch_size);
     if options.needs_gradients() {
         let gradients = torch
-            .ok_or_else(|| handover::missing("--method cam or layercam at a --layer before the head"))?
+            .ok_or_else(|| handover::missing(handover::GRADIENTS))?
             .gradients(&parameters, threads)?;
         return Ok(Explainer::with_gradients(engine, options, gradients)?);
     }

@@ -32,6 +32,6 @@ pub(crate) fn run(
     }
     match torch {
         Some(torch) => torch.train(command, arguments, defaults, printer),
-        None => Err(handover::missing("training")),
+        None => Err(handover::missing(handover::TRAINING)),
     }
 }

@@ -111,21 +111,17 @@ impl Report<'_> {
             return "no classes".to_owned();
         };
         let (least, most) = (by_size(&smallest), by_size(&largest));
+        let classes = counted(self.classes.len(), "class");
+        if least == most {
+            return format!("{classes} of {} each", counted(least, "image"));
+        }
         let advice = if most >= IMBALANCE * least.max(1) {
             "; consider --class-weights when training"
         } else {
             ""
         };
-        if least == most {
-            return format!(
-                "{} of {} each",
-                counted(self.classes.len(), "class"),
-                counted(least, "image")
-            );
-        }
         format!(
-            "{}, from {least} ({}) to {most} ({}) images{advice}",
-            counted(self.classes.len(), "class"),
+            "{classes}, from {least} ({}) to {most} ({}) images{advice}",
             escape::line(smallest.label),
             escape::line(largest.label)
         )
