@@ -163,7 +163,7 @@ impl Conv {
         self.convolve(&padded, [0, 0])
     }
 
-    /// Computes a depthwise convolution in training, of `silu(norm(input))` if there is a norm.
+    /// Computes a depthwise convolution in training, of `activation(norm(input))` if there is a norm.
     pub(crate) fn train_depthwise(
         &self,
         input: &Tensor,
@@ -171,11 +171,13 @@ impl Conv {
         group: Option<&Arc<dyn BatchNormGroup>>,
     ) -> Result<Tensor, TchError> {
         let [[top, bottom], [left, right]] = self.sides(input)?;
-        let norm = norm.map(|norm| norm.counted(group)).transpose()?;
+        let norm = norm
+            .map(|norm| Ok::<_, TchError>((norm.counted(group)?, norm.activation)))
+            .transpose()?;
         let padding = [top, bottom, left, right];
         Ok(training::depthwise(
             input,
-            norm.as_ref(),
+            norm.as_ref().map(|(norm, activation)| (norm, *activation)),
             &self.weight,
             self.stride as i64,
             padding,
@@ -223,7 +225,7 @@ pub(crate) struct BatchNorm {
     momentum: f64,
     epsilon: f64,
     /// The activation that [`forward_activated`](Self::forward_activated) applies.
-    activation: Activation,
+    pub(crate) activation: training::Activation,
 }
 
 impl BatchNorm {
@@ -253,33 +255,44 @@ impl BatchNorm {
             num_batches_tracked,
             momentum: config.batch_norm_momentum,
             epsilon: config.batch_norm_epsilon,
-            activation: config.family().activation(),
+            activation: match config.family().activation() {
+                Activation::Relu6 => training::Activation::Relu6,
+                _ => training::Activation::Silu,
+            },
         })
     }
 
     pub(crate) fn forward(&self, input: &Tensor, mode: Mode<'_>) -> Result<Tensor, TchError> {
-        self.activate(input, mode, false)
+        self.activate(input, mode, None)
     }
 
     /// Like [`forward`](Self::forward), followed by the network's activation.
     pub(crate) fn forward_activated(&self, input: &Tensor, mode: Mode<'_>) -> Result<Tensor, TchError> {
-        let output = match self.activation {
-            Activation::Relu6 => self.activate(input, mode, false)?,
-            // The training kernels fuse it.
-            _ => return self.activate(input, mode, true),
-        };
-        output.f_relu6()
+        self.activate(input, mode, Some(self.activation))
     }
 
-    fn activate(&self, input: &Tensor, mode: Mode<'_>, silu: bool) -> Result<Tensor, TchError> {
+    fn activate(
+        &self,
+        input: &Tensor,
+        mode: Mode<'_>,
+        activation: Option<training::Activation>,
+    ) -> Result<Tensor, TchError> {
         let output = match mode {
             Mode::Train(group) if self.is_supported(input, group) => {
-                return Ok(training::norm_activation(input, &self.counted(group)?, silu)?);
+                return Ok(training::norm_activation(
+                    input,
+                    &self.counted(group)?,
+                    activation,
+                )?);
             }
             Mode::Train(group @ Some(_)) => training::sync_batch_norm(input, &self.counted(group)?)?,
             Mode::Train(None) | Mode::Evaluate => self.normalize(input, mode.is_train())?,
         };
-        if silu { output.f_silu() } else { Ok(output) }
+        match activation {
+            Some(training::Activation::Silu) => output.f_silu(),
+            Some(training::Activation::Relu6) => output.f_relu6(),
+            None => Ok(output),
+        }
     }
 
     /// Normalises with libtorch's own operator.
@@ -298,11 +311,6 @@ impl BatchNorm {
             self.epsilon,
             true,
         )
-    }
-
-    /// Returns whether the training kernels support inputs like `input` and the activation of this layer.
-    pub(crate) fn is_fused(&self, input: &Tensor, group: Option<&Arc<dyn BatchNormGroup>>) -> bool {
-        self.activation == Activation::Silu && self.is_supported(input, group)
     }
 
     /// Returns whether the training kernels support inputs like `input` in this layer.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use libtorch_ext::training::{self, BatchNormGroup};
+use libtorch_ext::training::{self, Activation, BatchNormGroup};
 use tch::{Kind, TchError, Tensor};
 
 use crate::layers::{BatchNorm, Builder, Conv, ConvShape, Mode, Place};
@@ -97,9 +97,9 @@ impl MBConv {
             Some((conv, _)) => &conv.forward(input)?,
             None => input,
         };
-        let x = match (mode, &self.squeeze_excite) {
-            (Mode::Train(group), Some(squeeze_excite)) if self.depthwise_bn.is_fused(expanded, group) => {
-                self.filter_in_training(expanded, squeeze_excite, group)?
+        let x = match mode {
+            Mode::Train(group) if self.depthwise_bn.is_supported(expanded, group) => {
+                self.filter_in_training(expanded, group)?
             }
             _ => self.filter(expanded, mode)?,
         };
@@ -130,12 +130,14 @@ impl MBConv {
     fn filter_in_training(
         &self,
         expanded: &Tensor,
-        squeeze_excite: &SqueezeExcite,
         group: Option<&Arc<dyn BatchNormGroup>>,
     ) -> Result<Tensor, TchError> {
         let norm = self.expand.as_ref().map(|(_, bn)| bn);
         let x = self.depthwise.train_depthwise(expanded, norm, group)?;
-        squeeze_excite.train(&x, &self.depthwise_bn, group)
+        match &self.squeeze_excite {
+            Some(squeeze_excite) => squeeze_excite.train(&x, &self.depthwise_bn, group),
+            None => self.depthwise_bn.forward_activated(&x, Mode::Train(group)),
+        }
     }
 }
 
@@ -154,22 +156,28 @@ impl SqueezeExcite {
         input.f_mul(&gate)
     }
 
-    /// Like [`forward`](Self::forward), but for `silu(norm(input))` in training.
+    /// Like [`forward`](Self::forward), but for `activation(norm(input))` in training.
     fn train(
         &self,
         input: &Tensor,
         norm: &BatchNorm,
         group: Option<&Arc<dyn BatchNormGroup>>,
     ) -> Result<Tensor, TchError> {
-        let (Some(reduce), Some(expand)) = (self.reduce.parameters(), self.expand.parameters()) else {
-            return self.forward(&norm.forward_activated(input, Mode::Train(group))?);
-        };
-        let layers = training::SqueezeExcite { reduce, expand };
-        Ok(training::norm_squeeze_excite(
-            input,
-            &norm.counted(group)?,
-            &layers,
-        )?)
+        match (
+            norm.activation,
+            self.reduce.parameters(),
+            self.expand.parameters(),
+        ) {
+            (Activation::Silu, Some(reduce), Some(expand)) => {
+                let layers = training::SqueezeExcite { reduce, expand };
+                Ok(training::norm_squeeze_excite(
+                    input,
+                    &norm.counted(group)?,
+                    &layers,
+                )?)
+            }
+            _ => self.forward(&norm.forward_activated(input, Mode::Train(group))?),
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 
 namespace KERNEL_ISA {
 
+using effnet::Activation;
 using effnet::DepthwiseImage;
 using effnet::rounded;
 
@@ -24,25 +25,40 @@ struct Part {
     template <class T> INLINE void store(T* to, const Vec& v) const { KERNEL_ISA::store(to, v, count); }
 };
 
-// Converts pixels to floats, normalises them if `norm` is not null, and pads each to whole blocks of channels.
-template <class T>
-void widen(const T* from, int pixels, int channels, const effnet::Norm* norm, float* to) noexcept {
+template <Activation ACTIVATION>
+INLINE Vec activate(const Vec& x) {
+    return ACTIVATION == Activation::silu ? silu(x) : ACTIVATION == Activation::relu6 ? relu6(x) : x;
+}
+
+// Converts pixels to floats, normalises and activates them if NORMALISED, and pads each to whole blocks of channels.
+template <class T, bool NORMALISED, Activation ACTIVATION>
+void widen_as(const T* from, int pixels, int channels, const effnet::Norm* norm, float* to) noexcept {
     const int wide = rounded(channels);
     for (int c = 0; c < wide; c += 16) {
         const int count = channels - c < 16 ? channels - c : 16;
-        const Vec scale = norm ? load(norm->scale + c, count) : splat(1.0f);
-        const Vec offset = norm ? load(norm->offset + c, count) : splat(0.0f);
+        const Vec scale = NORMALISED ? load(norm->scale + c, count) : splat(1.0f);
+        const Vec offset = NORMALISED ? load(norm->offset + c, count) : splat(0.0f);
         for (int p = 0; p < pixels; ++p) {
             const T* pixel = from + size_t(p) * channels + c;
             Vec v = count == 16 ? load(pixel) : load(pixel, count);
-            if (norm) {
+            if (NORMALISED) {
                 Vec z = offset;
                 multiply_add(z, v, scale);
-                v = silu(z);
+                v = activate<ACTIVATION>(z);
             }
             store(to + size_t(p) * wide + c, v);
         }
     }
+}
+
+// Normalises if `norm` is not null.
+template <class T>
+void widen(const T* from, int pixels, int channels, const effnet::Norm* norm, float* to) noexcept {
+    const auto as = !norm ? widen_as<T, false, Activation::none>
+        : norm->activation == Activation::silu ? widen_as<T, true, Activation::silu>
+        : norm->activation == Activation::relu6 ? widen_as<T, true, Activation::relu6>
+                                                : widen_as<T, true, Activation::none>;
+    as(from, pixels, channels, norm, to);
 }
 
 inline void clear(float* from, size_t count) noexcept {

@@ -223,6 +223,14 @@ INLINE Vec sigmoid(const Vec& x) {
 
 INLINE Vec silu(const Vec& x) { return multiply(x, sigmoid(x)); }
 
+// Returns the gradient where 0 < z < 6 or z is NaN, otherwise zero, as PyTorch does.
+INLINE Vec before_relu6(const Vec& gradient, const Vec& z) {
+    const register_f low = register_f{}, high = register_f{} + 6.0f;
+    Vec v;
+    EACH_PART v.part[p] = (z.part[p] <= low) | (z.part[p] >= high) ? low : gradient.part[p];
+    return v;
+}
+
 INLINE Vec relu6(const Vec& x) {
     const register_f low = register_f{}, high = register_f{} + 6.0f;
     Vec v;

@@ -4,6 +4,7 @@
 
 namespace KERNEL_ISA {
 
+using effnet::Activation;
 using effnet::Norm;
 using effnet::Upstream;
 
@@ -57,7 +58,7 @@ void moments(const void* x, int64_t rows, int channels, const float* shift, floa
     });
 }
 
-template <class T, bool SILU>
+template <class T, Activation ACTIVATION>
 void apply_as(const void* x, int64_t rows, int channels, const Norm& norm, float* sum, void* out) noexcept {
     each_block(channels, [&](auto lanes, int c) {
         const T* from = static_cast<const T*>(x) + c;
@@ -69,7 +70,7 @@ void apply_as(const void* x, int64_t rows, int channels, const Norm& norm, float
             [&](int64_t r) {
                 Vec v = offset;
                 multiply_add(v, lanes.load(from + r * channels), scale);
-                if (SILU) v = silu(v);
+                v = activate<ACTIVATION>(v);
                 sums.part = add(sums.part, v);
                 lanes.store(to + r * channels, v);
             },
@@ -80,7 +81,9 @@ void apply_as(const void* x, int64_t rows, int channels, const Norm& norm, float
 
 template <class T>
 void apply(const void* x, int64_t rows, int channels, const Norm& norm, float* sum, void* out) noexcept {
-    (norm.silu ? apply_as<T, true> : apply_as<T, false>)(x, rows, channels, norm, sum, out);
+    const auto as = norm.activation == Activation::silu ? apply_as<T, Activation::silu>
+        : norm.activation == Activation::relu6 ? apply_as<T, Activation::relu6> : apply_as<T, Activation::none>;
+    as(x, rows, channels, norm, sum, out);
 }
 
 template <class T>
@@ -109,14 +112,15 @@ void products(const void* a, const void* b, int64_t rows, int channels, float* s
 }
 
 // Computes the gradient before the activation.
-template <bool SILU, bool GATED>
+template <Activation ACTIVATION, bool GATED>
 INLINE Vec before_activation(Vec gradient, const Vec& z, const Vec& gate, const Vec& shift) {
     if (GATED) {
         Vec shifted = shift;
         multiply_add(shifted, gradient, gate);
         gradient = shifted;
     }
-    if (!SILU) return gradient;
+    if (ACTIVATION == Activation::none) return gradient;
+    if (ACTIVATION == Activation::relu6) return before_relu6(gradient, z);
     // silu'(z) = s + z s (1 - s)
     const Vec s = sigmoid(z);
     Vec slope = s;
@@ -124,7 +128,7 @@ INLINE Vec before_activation(Vec gradient, const Vec& z, const Vec& gate, const 
     return multiply(gradient, slope);
 }
 
-template <class T, bool SILU, bool GATED>
+template <class T, Activation ACTIVATION, bool GATED>
 void before_norm_as(const void* x, const Upstream& up, int64_t rows, int channels, const Norm& norm,
                     const float* mean, float* sum, float* product, void* out) noexcept {
     each_block(channels, [&](auto lanes, int c) {
@@ -142,10 +146,10 @@ void before_norm_as(const void* x, const Upstream& up, int64_t rows, int channel
                 const Vec v = lanes.load(from + r * channels);
                 Vec z = offset;
                 multiply_add(z, v, scale);
-                const Vec dz = before_activation<SILU, GATED>(lanes.load(upstream + r * channels), z, gate, shift);
+                const Vec dz = before_activation<ACTIVATION, GATED>(lanes.load(upstream + r * channels), z, gate, shift);
                 sums.part = add(sums.part, dz);
                 multiply_add(products.part, dz, add(v, minus));
-                if (SILU || GATED) lanes.store(to + r * channels, dz);
+                if (ACTIVATION != Activation::none || GATED) lanes.store(to + r * channels, dz);
             },
             [&] { sums.flush(), products.flush(); });
         lanes.store(sum + c, sums.whole);
@@ -156,8 +160,10 @@ void before_norm_as(const void* x, const Upstream& up, int64_t rows, int channel
 template <class T>
 void before_norm(const void* x, const Upstream& up, int64_t rows, int channels, const Norm& norm,
                  const float* mean, float* sum, float* product, void* dz) noexcept {
-    const auto as = up.gate ? before_norm_as<T, true, true>
-        : norm.silu ? before_norm_as<T, true, false> : before_norm_as<T, false, false>;
+    const auto as = up.gate ? before_norm_as<T, Activation::silu, true>
+        : norm.activation == Activation::silu ? before_norm_as<T, Activation::silu, false>
+        : norm.activation == Activation::relu6 ? before_norm_as<T, Activation::relu6, false>
+                                               : before_norm_as<T, Activation::none, false>;
     as(x, up, rows, channels, norm, mean, sum, product, dz);
 }
 

@@ -7,13 +7,15 @@
 
 #include <cstdint>
 
+#include "activation.h"
+
 namespace effnet {
 
 // Batch normalisation and the activation that follows it: act(x * scale + offset).
 struct Norm {
     const float* scale;   // [channels]: gamma / sqrt(variance + eps)
     const float* offset;  // [channels]: beta - mean * scale
-    bool silu;
+    Activation activation;
 };
 
 // The gradient with respect to the output of a Norm: gradient * gate + shift.
@@ -55,7 +57,7 @@ struct TrainingFunctions {
     // Sums a * b.
     void (*products)(const void* a, const void* b, int64_t rows, int channels, float* sum) noexcept;
     // Sums dz and dz * (x - mean), where dz is the gradient before the activation. Stores dz, which may overwrite
-    // the gradient, except without SiLU and gate, where the two are equal.
+    // the gradient, except without activation and gate, where the two are equal. A gate needs SiLU.
     void (*before_norm)(const void* x, const Upstream&, int64_t rows, int channels, const Norm&, const float* mean,
                         float* sum, float* product, void* dz) noexcept;
     // Computes out = dz * scale + (x - mean) * slope + level; out may be dz.

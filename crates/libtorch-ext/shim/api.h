@@ -98,12 +98,14 @@ struct effnet_norm {
     effnet_norm_group group;
 };
 
-effnet_result effnet_norm_activation(const at::Tensor* x, const effnet_norm* norm, int32_t silu,
+// `activation` is an effnet::Activation.
+effnet_result effnet_norm_activation(const at::Tensor* x, const effnet_norm* norm, int32_t activation,
                                      at::Tensor** out) noexcept;
 effnet_result effnet_sync_batch_norm(const at::Tensor* x, const effnet_norm* norm, at::Tensor** out) noexcept;
-// `norm` may be null. `padding` is top, bottom, left, right.
-effnet_result effnet_depthwise(const at::Tensor* x, const effnet_norm* norm, const at::Tensor* kernels, int64_t stride,
-                               const int64_t* padding, at::Tensor** out) noexcept;
+// `norm` may be null; `activation` follows it. `padding` is top, bottom, left, right.
+effnet_result effnet_depthwise(const at::Tensor* x, const effnet_norm* norm, int32_t activation,
+                               const at::Tensor* kernels, int64_t stride, const int64_t* padding,
+                               at::Tensor** out) noexcept;
 effnet_result effnet_norm_squeeze_excite(const at::Tensor* x, const effnet_norm* norm, const at::Tensor* reduce,
                                          const at::Tensor* reduce_bias, const at::Tensor* expand,
                                          const at::Tensor* expand_bias, at::Tensor** out) noexcept;

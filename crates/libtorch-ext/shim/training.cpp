@@ -27,12 +27,12 @@ struct WithoutAutocast {
 struct NormActivation : torch::autograd::Function<NormActivation> {
     static Tensor forward(AutogradContext* context, const Tensor& input, const Tensor& weight, const Tensor& bias,
                           const Tensor& running_mean, const Tensor& running_var, double momentum, double epsilon,
-                          bool silu, const c10::intrusive_ptr<NormGroup>& group) {
+                          int64_t activation, const c10::intrusive_ptr<NormGroup>& group) {
         const Tensor x = channels_last(input);
         const NormCoefficients coefficients =
             measure(x, {weight, bias, running_mean, running_var, momentum, epsilon, group});
         Tensor out = at::empty_like(x);
-        const Norm norm = coefficients.norm(silu);
+        const Norm norm = coefficients.norm(Activation(activation));
         const Chunks chunks(x);
         chunks.each([&](int64_t, int64_t, int64_t row, int64_t rows) {
             training_functions(x.scalar_type())
@@ -40,7 +40,7 @@ struct NormActivation : torch::autograd::Function<NormActivation> {
         });
         context->save_for_backward({x, coefficients.values});
         coefficients.save(context);
-        context->saved_data["silu"] = silu;
+        context->saved_data["activation"] = activation;
         return out;
     }
 
@@ -48,8 +48,9 @@ struct NormActivation : torch::autograd::Function<NormActivation> {
         const auto saved = context->get_saved_variables();
         const Tensor& x = saved[0];
         const Tensor gradient = channels_last(gradients[0].to(x.scalar_type()));
-        NormGradients result = norm_backward(x, NormCoefficients::saved(context, saved[1]),
-                                             context->saved_data["silu"].toBool(), gradient, Tensor(), Tensor(), false);
+        const auto activation = Activation(context->saved_data["activation"].toInt());
+        NormGradients result = norm_backward(x, NormCoefficients::saved(context, saved[1]), activation, gradient,
+                                             Tensor(), Tensor(), false);
         return {result.input, result.weight, result.bias, Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
     }
 };
@@ -122,19 +123,19 @@ static Tensor depthwise_input(const DepthwiseJob& job, const Tensor& x, const Te
     return result;
 }
 
-// depthwise(silu(norm(x))), or depthwise(x) if the norm's tensors are empty. The normalised values are never stored.
+// depthwise(act(norm(x))), or depthwise(x) if the norm's tensors are empty. The normalised values are never stored.
 struct Depthwise : torch::autograd::Function<Depthwise> {
     static Tensor forward(AutogradContext* context, const Tensor& input, const Tensor& kernels, int64_t stride,
                           std::vector<int64_t> padding, const Tensor& weight, const Tensor& bias,
                           const Tensor& running_mean, const Tensor& running_var, double momentum, double epsilon,
-                          const c10::intrusive_ptr<NormGroup>& group) {
+                          int64_t activation, const c10::intrusive_ptr<NormGroup>& group) {
         const Tensor x = channels_last(input);
         NormCoefficients coefficients;
         Norm norm;
         DepthwiseJob job(x, kernels, stride, padding);
         if (weight.numel()) {
             coefficients = measure(x, {weight, bias, running_mean, running_var, momentum, epsilon, group});
-            norm = coefficients.norm(true);
+            norm = coefficients.norm(Activation(activation));
             job.image.norm = &norm;
         }
         const DepthwiseImage& image = job.image;
@@ -150,6 +151,7 @@ struct Depthwise : torch::autograd::Function<Depthwise> {
         coefficients.save(context);
         context->saved_data["stride"] = stride;
         context->saved_data["padding"] = padding;
+        context->saved_data["activation"] = activation;
         return out;
     }
 
@@ -161,19 +163,20 @@ struct Depthwise : torch::autograd::Function<Depthwise> {
         const Tensor gradient = channels_last(gradients[0].to(x.scalar_type()));
         DepthwiseJob job(x, kernels, context->saved_data["stride"].toInt(),
                          context->saved_data["padding"].toIntVector());
+        const auto activation = Activation(context->saved_data["activation"].toInt());
         Norm norm;
         if (normalised) {
-            norm = coefficients.norm(true);
+            norm = coefficients.norm(activation);
             job.image.norm = &norm;
         }
-        variable_list result(11);
+        variable_list result(12);
         if (context->needs_input_grad(1)) result[1] = depthwise_weight(job, x, gradient).to(kernels.scalar_type());
         if (!normalised) {
             if (context->needs_input_grad(0)) result[0] = depthwise_input(job, x, gradient);
             return result;
         }
-        const NormGradients below = norm_backward(x, coefficients, true, depthwise_input(job, x, gradient), Tensor(),
-                                                  Tensor(), true);
+        const NormGradients below = norm_backward(x, coefficients, activation, depthwise_input(job, x, gradient),
+                                                  Tensor(), Tensor(), true);
         result[0] = below.input;
         result[4] = below.weight;
         result[5] = below.bias;
@@ -193,7 +196,7 @@ struct NormSqueezeExcite : torch::autograd::Function<NormSqueezeExcite> {
         const Tensor x = channels_last(input);
         const NormCoefficients coefficients =
             measure(x, {weight, bias, running_mean, running_var, momentum, epsilon, group});
-        const Norm norm = coefficients.norm(true);
+        const Norm norm = coefficients.norm(Activation::silu);
         const auto& functions = training_functions(x.scalar_type());
         const Chunks chunks(x);
         const int channels = chunks.channels;
@@ -236,7 +239,7 @@ struct NormSqueezeExcite : torch::autograd::Function<NormSqueezeExcite> {
         const Tensor excited = chunks.per_image(partial).mul_(1 - gate);
         const Tensor hidden = at::silu_backward(excited.mm(matrix(expand)), squeezed);
         const Tensor shift = hidden.mm(matrix(reduce)).div_(double(chunks.pixels)).contiguous();
-        const NormGradients below = norm_backward(x, coefficients, true, gradient, gate, shift, false);
+        const NormGradients below = norm_backward(x, coefficients, Activation::silu, gradient, gate, shift, false);
         return {below.input, below.weight, below.bias, Tensor(), Tensor(), Tensor(), Tensor(),
                 hidden.t().mm(pooled).view_as(reduce), hidden.sum(0),
                 excited.t().mm(at::silu(squeezed)).view_as(expand), excited.sum(0), Tensor()};
@@ -247,17 +250,17 @@ struct NormSqueezeExcite : torch::autograd::Function<NormSqueezeExcite> {
 
 extern "C" {
 
-effnet_result effnet_norm_activation(const Tensor* x, const effnet_norm* norm, int32_t silu,
+effnet_result effnet_norm_activation(const Tensor* x, const effnet_norm* norm, int32_t activation,
                                      Tensor** out) noexcept {
     return torch_guarded([&] {
         *out = new Tensor(effnet::NormActivation::apply(*x, *norm->weight, *norm->bias, *norm->running_mean,
-                                                        *norm->running_var, norm->momentum, norm->epsilon, silu != 0,
+                                                        *norm->running_var, norm->momentum, norm->epsilon, activation,
                                                         effnet::group_of(*norm)));
     });
 }
 
-effnet_result effnet_depthwise(const Tensor* x, const effnet_norm* norm, const Tensor* kernels, int64_t stride,
-                               const int64_t* padding, Tensor** out) noexcept {
+effnet_result effnet_depthwise(const Tensor* x, const effnet_norm* norm, int32_t activation, const Tensor* kernels,
+                               int64_t stride, const int64_t* padding, Tensor** out) noexcept {
     return torch_guarded([&] {
         // Autograd functions do not accept undefined tensors.
         const Tensor none = at::empty({0});
@@ -265,7 +268,7 @@ effnet_result effnet_depthwise(const Tensor* x, const effnet_norm* norm, const T
         const effnet_norm& own = norm ? *norm : nothing;
         *out = new Tensor(effnet::Depthwise::apply(*x, *kernels, stride, std::vector<int64_t>(padding, padding + 4),
                                                    *own.weight, *own.bias, *own.running_mean, *own.running_var,
-                                                   own.momentum, own.epsilon, effnet::group_of(own)));
+                                                   own.momentum, own.epsilon, activation, effnet::group_of(own)));
     });
 }
 

@@ -69,7 +69,7 @@ struct NormCoefficients {
     void save(torch::autograd::AutogradContext* context) const;
     static NormCoefficients saved(const torch::autograd::AutogradContext* context, at::Tensor values);
 
-    Norm norm(bool silu) const { return {row(0), row(1), silu}; }
+    Norm norm(Activation activation) const { return {row(0), row(1), activation}; }
     const float* mean() const { return row(2); }
     const float* inverse_deviation() const { return row(3); }
 
@@ -86,9 +86,9 @@ struct NormGradients {
 };
 
 // Computes the backward pass of the normalisation and activation of `x`. The upstream gradient is `gradient`,
-// channels last, times `gate` plus `shift`, which are both [images][channels] or both undefined. With `in_place`,
-// `gradient` is overwritten with the input's gradient.
-NormGradients norm_backward(const at::Tensor& x, const NormCoefficients& coefficients, bool silu,
+// channels last, times `gate` plus `shift`, which are both undefined or both [images][channels], after SiLU. With
+// `in_place`, `gradient` is overwritten with the input's gradient.
+NormGradients norm_backward(const at::Tensor& x, const NormCoefficients& coefficients, Activation activation,
                             at::Tensor gradient, const at::Tensor& gate, const at::Tensor& shift, bool in_place);
 
 } // namespace effnet

@@ -138,12 +138,12 @@ NormCoefficients measure(const at::Tensor& x, const NormParameters& parameters) 
     return result;
 }
 
-NormGradients norm_backward(const at::Tensor& x, const NormCoefficients& coefficients, bool silu,
+NormGradients norm_backward(const at::Tensor& x, const NormCoefficients& coefficients, Activation activation,
                             at::Tensor gradient, const at::Tensor& gate, const at::Tensor& shift, bool in_place) {
     const Chunks chunks(x);
     const int channels = chunks.channels;
     const auto& functions = training_functions(x.scalar_type());
-    const Norm norm = coefficients.norm(silu);
+    const Norm norm = coefficients.norm(activation);
     const auto floats = x.options().dtype(at::kFloat);
     const float* gates = gate.defined() ? gate.const_data_ptr<float>() : nullptr;
     const float* shifts = shift.defined() ? shift.const_data_ptr<float>() : nullptr;
@@ -176,7 +176,7 @@ NormGradients norm_backward(const at::Tensor& x, const NormCoefficients& coeffic
         slope[c] = float(-scale * inverse * inverse * product[c] / count);
         level[c] = float(-scale * sum[c] / count);
     }
-    const at::Tensor& dz = silu || gates ? result.input : gradient;
+    const at::Tensor& dz = activation != Activation::none || gates ? result.input : gradient;
     chunks.each([&](int64_t, int64_t, int64_t row, int64_t rows) {
         functions.norm_gradient(rows_of(x, row), rows_of(dz, row), rows, channels, norm.scale, coefficients.mean(),
                                 slope.data(), level.data(), rows_of_mutable(result.input, row));

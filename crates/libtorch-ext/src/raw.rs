@@ -158,7 +158,7 @@ unsafe extern "C" {
     pub(crate) fn effnet_norm_activation(
         x: *const C_tensor,
         norm: *const RawNorm,
-        silu: i32,
+        activation: i32,
         out: *mut *mut C_tensor,
     ) -> RawResult;
     pub(crate) fn effnet_sync_batch_norm(
@@ -169,6 +169,7 @@ unsafe extern "C" {
     pub(crate) fn effnet_depthwise(
         x: *const C_tensor,
         norm: *const RawNorm,
+        activation: i32,
         kernels: *const C_tensor,
         stride: i64,
         padding: *const i64,

@@ -9,6 +9,7 @@ mod group;
 use std::ptr;
 use std::sync::Arc;
 
+pub use effnet_kernels::Activation;
 use effnet_kernels::boundary::RawResult;
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
@@ -134,15 +135,19 @@ impl BatchNorm<'_> {
     }
 }
 
-/// Computes `norm(x)`, followed by SiLU if `silu` is true.
+/// Computes `norm(x)`, followed by the activation if there is one.
 ///
 /// # Errors
 /// [`Error::Shape`] when the parameters do not match `x`, or [`is_supported`] is false; [`Error::Native`],
 /// [`Error::OutOfMemory`].
-pub fn norm_activation(x: &Tensor, norm: &BatchNorm<'_>, silu: bool) -> Result<Tensor, Error> {
+pub fn norm_activation(
+    x: &Tensor,
+    norm: &BatchNorm<'_>,
+    activation: Option<Activation>,
+) -> Result<Tensor, Error> {
     let raw = norm.raw(channels(x, is_supported(x, norm))?)?;
     // SAFETY: the tensors are alive, and the parameters have as many values as `x` has channels.
-    output(|out| unsafe { effnet_norm_activation(x.as_ptr(), &raw const raw, i32::from(silu), out) })
+    output(|out| unsafe { effnet_norm_activation(x.as_ptr(), &raw const raw, number(activation), out) })
 }
 
 /// Computes `norm(x)` over the batches of the norm's group, for activations `[N, C, H, W]` of any kind on any
@@ -169,20 +174,20 @@ pub fn sync_batch_norm(x: &Tensor, norm: &BatchNorm<'_>) -> Result<Tensor, Error
     output(|out| unsafe { effnet_sync_batch_norm(x.as_ptr(), &raw const raw, out) })
 }
 
-/// Computes a depthwise convolution of `silu(norm(x))`, or of `x` without a norm, with `kernels` of shape `[C, 1,
-/// k, k]`, where `k` is 3 or 5, and a stride of 1 or 2. `padding` is `[top, bottom, left, right]`, each less than
-/// `k`.
+/// Computes a depthwise convolution of `activation(norm(x))`, or of `x` if `before` is `None`, with `kernels` of
+/// shape `[C, 1, k, k]`, where `k` is 3 or 5, and a stride of 1 or 2. `padding` is `[top, bottom, left, right]`, each
+/// less than `k`.
 ///
 /// # Errors
 /// The errors of [`norm_activation`], and [`Error::OutOfRange`] for any other kernel size, stride or padding.
 pub fn depthwise(
     x: &Tensor,
-    norm: Option<&BatchNorm<'_>>,
+    before: Option<(&BatchNorm<'_>, Activation)>,
     kernels: &Tensor,
     stride: i64,
     padding: [i64; 4],
 ) -> Result<Tensor, Error> {
-    let runs = runs_on(x, kernels, 1) && norm.is_none_or(|norm| is_supported(x, norm));
+    let runs = runs_on(x, kernels, 1) && before.is_none_or(|(norm, _)| is_supported(x, norm));
     let channels = channels(x, runs)?;
     let side = kernels.size().last().copied().unwrap_or(0);
     expect("the depthwise kernel", kernels, &[channels, 1, side, side])?;
@@ -204,11 +209,19 @@ pub fn depthwise(
     if let Some(&short) = padded.iter().find(|&&padded| padded < side) {
         return out_of_range("the padded size of the input", short);
     }
-    let raw = norm.map(|norm| norm.raw(channels)).transpose()?;
+    let raw = before.map(|(norm, _)| norm.raw(channels)).transpose()?;
     let raw = raw.as_ref().map_or(ptr::null(), ptr::from_ref);
     // SAFETY: as above. The C++ kernels support the shape, stride and padding, and `padding` has four numbers.
     output(|out| unsafe {
-        effnet_depthwise(x.as_ptr(), raw, kernels.as_ptr(), stride, padding.as_ptr(), out)
+        effnet_depthwise(
+            x.as_ptr(),
+            raw,
+            number(before.map(|(_, activation)| activation)),
+            kernels.as_ptr(),
+            stride,
+            padding.as_ptr(),
+            out,
+        )
     })
 }
 
@@ -242,6 +255,11 @@ pub fn norm_squeeze_excite(
             out,
         )
     })
+}
+
+/// Returns the number of `effnet::Activation` in C++.
+fn number(activation: Option<Activation>) -> i32 {
+    activation.map_or(0, |activation| activation as i32)
 }
 
 /// Returns the tensor that `call` writes.

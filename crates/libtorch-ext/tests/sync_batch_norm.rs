@@ -84,7 +84,7 @@ impl Layer {
 
 type Normalise = fn(&Tensor, &BatchNorm<'_>) -> Result<Tensor, Error>;
 
-const LAYERS: [Normalise; 2] = [|x, norm| norm_activation(x, norm, false), sync_batch_norm];
+const LAYERS: [Normalise; 2] = [|x, norm| norm_activation(x, norm, None), sync_batch_norm];
 
 /// Returns the gradient of the input, the output, and the running statistics.
 fn pass(x: &Tensor, group: Option<&Arc<dyn BatchNormGroup>>, normalise: Normalise) -> [Tensor; 4] {

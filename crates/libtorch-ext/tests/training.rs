@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 
 use libtorch_ext::training::{
-    BatchNorm, SqueezeExcite, depthwise, is_supported, norm_activation, norm_squeeze_excite,
+    Activation, BatchNorm, SqueezeExcite, depthwise, is_supported, norm_activation, norm_squeeze_excite,
 };
 use libtorch_ext::{Error, autocast};
 use tch::{Device, Kind, Tensor};
@@ -40,7 +40,8 @@ struct Norm {
 impl Norm {
     fn new(channels: i64) -> Self {
         Self {
-            weight: leaf(&(drawn(&[channels], 1) + 1.5)),
+            // Some outputs are beyond 6, where ReLU6 has no gradient.
+            weight: leaf(&(drawn(&[channels], 1) * 2.0 + 2.5)),
             bias: leaf(&drawn(&[channels], 2)),
             mean: Tensor::zeros([channels], CPU),
             variance: Tensor::ones([channels], CPU),
@@ -64,6 +65,14 @@ impl Norm {
         let [weight, bias] = [Some(&self.weight), Some(&self.bias)];
         let [mean, variance] = [Some(&self.mean), Some(&self.variance)];
         Tensor::batch_norm(x, weight, bias, mean, variance, true, MOMENTUM, EPSILON, false)
+    }
+}
+
+/// The activation with libtorch's operators.
+fn activated(x: &Tensor, activation: Activation) -> Tensor {
+    match activation {
+        Activation::Silu => x.silu(),
+        Activation::Relu6 => x.relu6(),
     }
 }
 
@@ -138,18 +147,18 @@ fn inputs(mut each: impl FnMut(Tensor, String)) {
 }
 
 #[test]
-fn normalisation_with_and_without_silu_agrees_with_libtorchs() {
+fn normalisation_with_and_without_an_activation_agrees_with_libtorchs() {
     inputs(|x, what| {
-        for silu in [false, true] {
+        for activation in [None, Some(Activation::Silu), Some(Activation::Relu6)] {
             let [own, other] = [(); 2].map(|()| Norm::new(x.size()[1]));
             let parameters = [&[&own.weight, &own.bias][..], &[&other.weight, &other.bias]];
-            let run = |x: &Tensor| norm_activation(x, &own.layer(), silu).unwrap();
+            let run = |x: &Tensor| norm_activation(x, &own.layer(), activation).unwrap();
             let reference = |x: &Tensor| {
                 let normalised = other.reference(x);
-                if silu { normalised.silu() } else { normalised }
+                activation.map_or_else(|| normalised.shallow_clone(), |by| activated(&normalised, by))
             };
             same(
-                &format!("{what}, silu {silu}"),
+                &format!("{what}, {activation:?}"),
                 &x,
                 [&own, &other],
                 parameters,
@@ -183,7 +192,9 @@ fn reference_depthwise(
 #[test]
 fn a_depthwise_convolution_of_a_normalised_input_agrees_with_libtorchs() {
     inputs(|x, what| {
-        for (side, stride, padding) in GEOMETRIES {
+        let activations = [Activation::Silu, Activation::Relu6];
+        let cases = activations.map(|activation| GEOMETRIES.map(|geometry| (activation, geometry)));
+        for (activation, (side, stride, padding)) in cases.into_iter().flatten() {
             let channels = x.size()[1];
             let [own, other] = [(); 2].map(|()| Norm::new(channels));
             let [kernels, others] = [(); 2].map(|()| leaf(&drawn(&[channels, 1, side, side], 4)));
@@ -191,10 +202,14 @@ fn a_depthwise_convolution_of_a_normalised_input_agrees_with_libtorchs() {
                 &[&own.weight, &own.bias, &kernels][..],
                 &[&other.weight, &other.bias, &others],
             ];
-            let run = |x: &Tensor| depthwise(x, Some(&own.layer()), &kernels, stride, padding).unwrap();
-            let reference =
-                |x: &Tensor| reference_depthwise(&other.reference(x).silu(), &others, stride, padding);
-            let what = format!("{what}, kernel {side}, stride {stride}, padding {padding:?}");
+            let before = Some((own.layer(), activation));
+            let before = before.as_ref().map(|(norm, activation)| (norm, *activation));
+            let run = |x: &Tensor| depthwise(x, before, &kernels, stride, padding).unwrap();
+            let reference = |x: &Tensor| {
+                let normalised = activated(&other.reference(x), activation);
+                reference_depthwise(&normalised, &others, stride, padding)
+            };
+            let what = format!("{what}, {activation:?}, kernel {side}, stride {stride}, padding {padding:?}");
             same(&what, &x, [&own, &other], parameters, run, reference);
         }
     });
@@ -273,11 +288,18 @@ fn squeeze_and_excitation_of_a_normalised_input_agrees_with_libtorchs() {
 #[test]
 fn the_number_of_threads_changes_no_bit() {
     let x = drawn(&[2, 48, 70, 31], 7);
-    let run = |threads| {
+    let run = |threads, activation| {
         tch::set_num_threads(threads);
         let (input, norm) = (leaf(&x), Norm::new(48));
         let kernels = leaf(&drawn(&[48, 1, 5, 5], 4));
-        let y = depthwise(&input, Some(&norm.layer()), &kernels, 2, [1, 2, 1, 2]).unwrap();
+        let y = depthwise(
+            &input,
+            Some((&norm.layer(), activation)),
+            &kernels,
+            2,
+            [1, 2, 1, 2],
+        )
+        .unwrap();
         y.square().sum(Kind::Float).backward();
         [
             y.detach(),
@@ -287,16 +309,18 @@ fn the_number_of_threads_changes_no_bit() {
             norm.mean,
         ]
     };
-    let [one, three] = [1, 3].map(run);
-    for (index, (one, three)) in one.iter().zip(&three).enumerate() {
-        assert!(one.equal(three), "result {index}");
+    for activation in [Activation::Silu, Activation::Relu6] {
+        let [one, three] = [1, 3].map(|threads| run(threads, activation));
+        for (index, (one, three)) in one.iter().zip(&three).enumerate() {
+            assert!(one.equal(three), "{activation:?}, result {index}");
+        }
     }
 }
 
 #[test]
 fn a_constant_channel_has_no_variance_and_stays_finite() {
     let (x, norm) = (leaf(&Tensor::full([2, 5, 4, 4], 3.7, CPU)), Norm::new(5));
-    let y = norm_activation(&x, &norm.layer(), true).unwrap();
+    let y = norm_activation(&x, &norm.layer(), Some(Activation::Silu)).unwrap();
     close(
         &y.detach().select(0, 0).select(1, 0).select(1, 0),
         &norm.bias.detach().silu(),
@@ -320,7 +344,10 @@ fn what_the_kernels_cannot_run_on_is_refused() {
         x(&[2, 4, 3, 3]).to_kind(Kind::Double),
     ] {
         assert!(
-            matches!(norm_activation(&x, &norm.layer(), true), Err(Error::Shape { .. })),
+            matches!(
+                norm_activation(&x, &norm.layer(), Some(Activation::Silu)),
+                Err(Error::Shape { .. })
+            ),
             "{:?}",
             x.size()
         );

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use libtorch_ext::training::{
-    BatchNorm, BatchNormGroup, SqueezeExcite, depthwise, norm_activation, norm_squeeze_excite,
+    Activation, BatchNorm, BatchNormGroup, SqueezeExcite, depthwise, norm_activation, norm_squeeze_excite,
     sync_batch_norm,
 };
 use tch::{Device, Kind, Tensor};
@@ -54,8 +54,8 @@ impl Layer {
             epsilon: 1e-3,
             group,
         };
-        let x = norm_activation(x, &norm, true).unwrap();
-        let x = depthwise(&x, Some(&norm), &self.kernels, 1, [1; 4]).unwrap();
+        let x = norm_activation(x, &norm, Some(Activation::Silu)).unwrap();
+        let x = depthwise(&x, Some((&norm, Activation::Silu)), &self.kernels, 1, [1; 4]).unwrap();
         let [reduce, reduce_bias, expand, expand_bias] = &self.squeeze;
         let layers = SqueezeExcite {
             reduce: [reduce, reduce_bias],
