@@ -106,6 +106,25 @@ impl Panel {
         self.scattered = scattered;
         self
     }
+
+    /// Returns the axes of `x` and `y` for the points that are drawn.
+    pub fn axes(&self, points: impl Iterator<Item = (f64, f64)> + Clone) -> [Axis; 2] {
+        let x = bounds(points.clone().map(|point| point.0));
+        let y = bounds(points.map(|point| point.1));
+        let x = if self.logarithmic {
+            Axis::decades(x)
+        } else if self.continuous {
+            Axis::numbers(x)
+        } else {
+            Axis::whole_numbers(x)
+        };
+        let y = if self.unit == "%" {
+            Axis::percentages(y)
+        } else {
+            Axis::numbers(y)
+        };
+        [x, y]
+    }
 }
 
 const PANEL: (u32, u32) = (560, 460);
@@ -223,20 +242,9 @@ struct Chart {
 
 impl Chart {
     fn new(plot: Rect, lines: &[Line<'_>], panel: &Panel) -> Self {
-        let points = || lines.iter().flat_map(|line| &line.points);
-        let x = bounds(points().map(|point| point.0));
-        let y = bounds(points().map(|point| point.1));
-        Self {
-            plot,
-            x: if panel.logarithmic {
-                Axis::decades(x)
-            } else if panel.continuous {
-                Axis::numbers(x)
-            } else {
-                Axis::whole_numbers(x)
-            },
-            y: Axis::numbers(y),
-        }
+        let points = lines.iter().flat_map(|line| &line.points).copied();
+        let [x, y] = panel.axes(points);
+        Self { plot, x, y }
     }
 
     /// Returns the position of a point on the canvas.

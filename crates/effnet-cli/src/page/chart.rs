@@ -68,17 +68,7 @@ fn series((index, curve): (usize, &effnet_data::Curve)) -> Series<'_> {
 }
 
 fn drawing(panel: &Panel, x_name: &str, series: &[Series<'_>]) -> String {
-    let points = || series.iter().flat_map(|series| &series.points);
-    let x = bounds(points().map(|point| point.0));
-    let y = bounds(points().map(|point| point.1));
-    let x = if panel.logarithmic {
-        Axis::decades(x)
-    } else if panel.continuous {
-        Axis::numbers(x)
-    } else {
-        Axis::whole_numbers(x)
-    };
-    let y = Axis::numbers(y);
+    let [x, y] = panel.axes(series.iter().flat_map(|series| &series.points).copied());
     let place = |(x_value, y_value): (f64, f64)| {
         let (right, up) = (x.fraction(x_value), y.fraction(y_value));
         (LEFT + right * (RIGHT - LEFT), BOTTOM - up * (BOTTOM - TOP))
@@ -171,12 +161,6 @@ fn summary(panel: &Panel, x_name: &str, series: &[Series<'_>]) -> String {
     };
     let parts: Vec<String> = series.iter().map(of).collect();
     text(&format!("{} by {x_name}: {}", panel.title, parts.join(", ")))
-}
-
-fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-        (low.min(value), high.max(value))
-    })
 }
 
 #[cfg(test)]

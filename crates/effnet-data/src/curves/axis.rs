@@ -38,6 +38,17 @@ impl Axis {
         }
     }
 
+    /// Like [`numbers`](Self::numbers), but ends just above 100 if no value is higher.
+    pub fn percentages((low, high): (f64, f64)) -> Self {
+        let mut axis = Self::numbers((low, high));
+        let most = 100.0;
+        if high <= most {
+            axis.high = axis.high.min(most + (axis.high - axis.low) * 0.02);
+            axis.ticks.retain(|(value, _)| *value <= most);
+        }
+        axis
+    }
+
     /// Creates an axis for epochs and steps, with ticks only at whole numbers.
     pub fn whole_numbers((low, high): (f64, f64)) -> Self {
         let margin = ((high - low) * 0.02).max(0.2);
@@ -134,6 +145,10 @@ mod tests {
         assert_eq!(labels(&rates), ["0.0000", "0.0005", "0.0010", "0.0015", "0.0020"]);
         let accuracy = Axis::numbers((75.0, 100.0));
         assert_eq!(labels(&accuracy), ["75", "80", "85", "90", "95", "100"]);
+        let perfect = Axis::percentages((100.0, 100.0));
+        assert_eq!(labels(&perfect), ["90", "95", "100"]);
+        assert!(perfect.fraction(100.0) < 1.0);
+        assert_eq!(Axis::percentages((0.0, 60.0)), Axis::numbers((0.0, 60.0)));
         let tiny = Axis::numbers((1e-7, 2e-5));
         assert_eq!(labels(&tiny), ["0", "5e-6", "10e-6", "15e-6", "20e-6"]);
     }
