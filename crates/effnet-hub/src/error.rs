@@ -164,14 +164,15 @@ impl fmt::Display for Missing {
     }
 }
 
-/// Formats the failures, without repeating the URL that the advice names.
+/// Formats the failures. A single one does not repeat the URL that the advice names.
 fn causes(failures: &[TransferError], named: &str) -> Vec<String> {
-    let failures = failures.iter().map(ToString::to_string);
-    let cause = |failure: String| match failure.strip_prefix(&format!("{named}: ")) {
-        Some(cause) => cause.to_owned(),
-        None => failure,
-    };
-    failures.map(cause).collect()
+    let causes: Vec<String> = failures.iter().map(ToString::to_string).collect();
+    if let [cause] = &causes[..]
+        && let Some(cause) = cause.strip_prefix(&format!("{named}: "))
+    {
+        return vec![cause.to_owned()];
+    }
+    causes
 }
 
 /// Formats the sentences, one per line, indented.

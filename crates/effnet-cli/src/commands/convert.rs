@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Re
     let mut input = Input::open(arguments, &weights, printer)?;
     input.check_family(to, printer).with_context(|| shown.clone())?;
     let state_dict = input.rename(to).with_context(|| shown.clone())?;
-    let metadata = input.metadata(arguments).with_context(|| shown.clone())?;
+    let metadata = input.metadata(arguments)?;
 
     let is_safetensors = arguments
         .output

@@ -57,6 +57,14 @@ fn a_folder_is_written_whole_or_not_at_all() {
     refused(folder, &half, &["bf16", "--dtype f16"]);
     let plain = ["convert", "tf.safetensors", "none.h5", "--to", "keras"];
     refused(folder, &plain, &["none.h5: unknown extension", ".weights.h5"]);
+    let nameless = [
+        "convert",
+        "tf.safetensors",
+        "none.safetensors",
+        "--labels",
+        "no.txt",
+    ];
+    refused(folder, &nameless, &["error: no.txt: cannot read class names"]);
     let folder_of_others = ["convert", "tf.safetensors", "none", "--to", "torchvision"];
     refused(folder, &folder_of_others, &["unknown extension"]);
     assert!(!folder.join("none").exists() && !folder.join("none.weights.h5").exists());
