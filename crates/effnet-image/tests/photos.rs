@@ -12,12 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use effnet_image::{EvalTransform, INCEPTION_MEAN, INCEPTION_STD, Image, Interpolation, ResizeMode};
-use reference::{Difference, photos, pillow};
-use tempfile::TempDir;
+use reference::{Difference, photos, pillow_in};
 
 struct Reference {
     photos: Vec<PathBuf>,
-    folder: TempDir,
+    folder: PathBuf,
 }
 
 /// Returns the output of the reference script, created once for all tests in this file.
@@ -26,8 +25,10 @@ fn reference(test: &str) -> Option<&'static Reference> {
     let made = REFERENCE.get_or_init(|| {
         let photos = photos(test)?;
         let paths: Vec<&str> = photos.iter().map(|path| path.to_str().unwrap()).collect();
-        let folder = pillow(test, "image_photos.py", &paths)?;
-        Some(Reference { photos, folder })
+        // A temporary folder would stay, 0.5 GB each time: statics are not dropped.
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("photos");
+        std::fs::create_dir_all(&folder).unwrap();
+        pillow_in(&folder, test, "image_photos.py", &paths).then_some(Reference { photos, folder })
     });
     if made.is_none() {
         eprintln!("skipped: {test}: the reference is missing");
@@ -37,7 +38,7 @@ fn reference(test: &str) -> Option<&'static Reference> {
 
 impl Reference {
     fn path(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     fn read(&self, name: &str) -> Vec<u8> {

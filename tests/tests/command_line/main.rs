@@ -19,32 +19,26 @@ mod trainers;
 mod weights;
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use effnet_core::{Config, EfficientNet, Variant};
 use tch::{Device, nn};
 use tempfile::TempDir;
 
-/// A folder with the files that several tests read; removed by the operating system's own cleaning,
-/// since statics are not dropped.
-fn shared_folder() -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let folder = std::env::temp_dir().join(format!("effnet-command-line-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        folder
-    })
-}
+/// The folder of the build for files of tests. What several tests read stays there, also for the next run.
+const SHARED: &str = env!("CARGO_TARGET_TMPDIR");
 
 /// Random parameters of a variant, in the original names.
 fn weights(variant: Variant, num_classes: usize) -> PathBuf {
     static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _one_at_a_time = LOCK.lock().unwrap();
-    let path = shared_folder().join(format!("{variant}-{num_classes}.safetensors"));
+    let path = Path::new(SHARED).join(format!("{variant}-{num_classes}.safetensors"));
     if !path.exists() {
         let store = nn::VarStore::new(Device::Cpu);
         EfficientNet::new(&store.root(), &Config::new(variant).with_num_classes(num_classes)).unwrap();
-        store.save(&path).unwrap();
+        // Whole or not at all, whatever another process does.
+        let written = path.with_extension(format!("{}.safetensors", std::process::id()));
+        store.save(&written).unwrap();
+        std::fs::rename(written, &path).unwrap();
     }
     path
 }

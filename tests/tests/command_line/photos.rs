@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use effnet_tests::{effnet, finish, interpreter, shared_data, skip};
 use serde_json::Value;
 
-use crate::shared_folder;
+use crate::SHARED;
 
 /// The photos, and a folder with what `photo_classes.py` makes of them, which takes a while.
 fn photos_and_weights(test: &str) -> Option<(PathBuf, &'static Path)> {
@@ -16,8 +16,8 @@ fn photos_and_weights(test: &str) -> Option<(PathBuf, &'static Path)> {
     let found = shared_data().and_then(|data| Ok((data.join("images"), interpreter()?)));
     let (photos, python) = found.map_err(|reason| skip(test, &reason)).ok()?;
     let folder = FOLDER.get_or_init(|| {
-        let folder = shared_folder().join("photo-classes");
-        std::fs::create_dir(&folder).unwrap();
+        let folder = Path::new(SHARED).join("photo-classes");
+        std::fs::create_dir_all(&folder).unwrap();
         let script = concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/../scripts/reference/photo_classes.py"

@@ -126,20 +126,25 @@ fn repository() -> PathBuf {
 /// Runs a script in `scripts/reference` with an empty folder as its first argument. Prints why if it cannot
 /// be run.
 pub(crate) fn pillow(test: &str, script: &str, arguments: &[&str]) -> Option<TempDir> {
+    let folder = tempfile::tempdir().unwrap();
+    pillow_in(folder.path(), test, script, arguments).then_some(folder)
+}
+
+/// Like [`pillow`], with a folder of the caller's; returns whether the script was run.
+pub(crate) fn pillow_in(folder: &Path, test: &str, script: &str, arguments: &[&str]) -> bool {
     let Some(python) = std::env::var_os("EFFNET_REFERENCE_PYTHON") else {
         eprintln!("skipped: {test}: EFFNET_REFERENCE_PYTHON is not set");
-        return None;
+        return false;
     };
-    let folder = tempfile::tempdir().unwrap();
     let output = Command::new(python)
         .arg(repository().join("scripts/reference").join(script))
-        .arg(folder.path())
+        .arg(folder)
         .args(arguments)
         .output()
         .unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{script}: {complaint}");
-    Some(folder)
+    true
 }
 
 /// Returns the shared photographs, sorted by path. Prints why if there are none.
