@@ -27,6 +27,23 @@ fn a_learning_rate_is_found_written_down_and_trained_with() {
     let rate = config(&home)["lr"].as_f64().unwrap();
     assert!(rate > 1e-6 && rate < 10.0, "{rate}");
     assert_eq!(home.records("run").last().unwrap()["lr"].as_f64().unwrap(), rate);
+    assert!(home.path("run/lr-finder.png").is_file());
+}
+
+#[test]
+fn a_classifier_alone_learns_at_the_rate_that_was_found_and_is_printed() {
+    let home = Home::with_photos(12);
+    succeeded(&home.train(&["--output", "first", "--epochs", "1"]));
+    let flags = ["--weights", "first", "--lr", "auto", "--freeze", "features"];
+    let constant = ["--schedule", "constant", "--epochs", "1", "--batch-size", "8"];
+    let run = small(&home, "finetune", &[&flags[..], &constant].concat());
+    succeeded(&run);
+    let config = config(&home);
+    let rate = config["lr"].as_f64().unwrap() * config["head_rate"].as_f64().unwrap();
+    let trained = home.records("run").last().unwrap()["lr"].as_f64().unwrap();
+    assert!((trained / rate - 1.0).abs() < 1e-12, "{trained}, not {rate}");
+    let printed = format!("with learning rate {rate:.1e} ");
+    assert!(run.stderr.contains(&printed), "{printed}: {}", run.stderr);
 }
 
 #[test]

@@ -150,6 +150,26 @@ fn several_labels_are_learned_saved_and_predicted_with_their_thresholds() {
 }
 
 #[test]
+fn each_loss_of_several_labels_teaches_them() {
+    let losses: [&[&str]; 3] = [
+        &["--loss", "asymmetric"],
+        &["--loss", "focal"],
+        &["--loss", "bce", "--positive-weights", "auto"],
+    ];
+    for loss in losses {
+        let home = Home::with_table(40, Labelling::Lists);
+        let quick = ["--epochs", "4", "--lr", "0.003", "--bn-momentum", "0.5"];
+        succeeded(&train(&home, &[&quick[..], loss].concat()));
+        let found = best(&home, |own, best| {
+            let precision = |value: &Value| value["mean_average_precision"].as_f64().unwrap();
+            precision(own) > precision(best)
+        });
+        let precision = found["mean_average_precision"].as_f64().unwrap();
+        assert!(precision > 0.8, "{loss:?}: {precision}");
+    }
+}
+
+#[test]
 fn numbers_are_learned_in_their_own_units() {
     let home = Home::with_table(40, Labelling::Number);
     let run = train(&home, &["--epochs", "4", "--lr", "0.003", "--loss", "huber"]);

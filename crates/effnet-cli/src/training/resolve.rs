@@ -23,7 +23,11 @@ pub fn resolve(
     defaults: Settings,
     printer: &Printer,
 ) -> anyhow::Result<Settings> {
-    let file = config.map(file::open).transpose()?.unwrap_or_default();
+    let mut file = config.map(file::open).transpose()?.unwrap_or_default();
+    if flags.epochs.is_some() {
+        // It would choose other epochs.
+        file.time = None;
+    }
     let user = held_out::combine(flags, file);
     let recipe = user.recipe.unwrap_or(Recipe::None);
     let preset = recipe.settings()?;
@@ -81,6 +85,16 @@ mod tests {
         assert_eq!(settings.decay_epochs, 2.4);
         assert_eq!(settings.weight_decay, 1e-5);
         assert_eq!(settings.flip, Settings::of_train().flip);
+    }
+
+    #[test]
+    fn epochs_replace_the_time_of_a_file() {
+        let flags = PartialSettings {
+            epochs: Some(3),
+            ..PartialSettings::default()
+        };
+        let settings = resolved(flags, "epochs = 7\ntime = \"10m\"\n");
+        assert_eq!((settings.epochs, settings.time.0), (3, None));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tch::Device;
 
-use super::plan::head_epochs;
+use super::plan::{head_epochs, peak_rate};
 
 /// The libtorch version for which this program is built.
 const LIBTORCH: &str = "2.11.0";
@@ -45,12 +45,17 @@ fn parameters(trainer: &Trainer) -> u64 {
     counted.map(|(_, tensor)| tensor.numel() as u64).sum()
 }
 
-/// Returns the line about the steps: `4,013,953 parameters, adamw at 2.0e-3 (one-cycle), ...`.
-pub(super) fn describe_steps(trainer: &Trainer, settings: &Settings, steps_per_epoch: u64) -> String {
-    let rate = settings
-        .lr
-        .value()
-        .map_or("auto".to_owned(), |rate| format!("{rate:.1e}"));
+/// Returns the line about the steps: `4.0 million parameters, adamw with learning rate 2.0e-3 (one-cycle), ...`. The
+/// learning rate is the highest one of steps that `ranks` processes take together.
+pub(super) fn describe_steps(
+    trainer: &Trainer,
+    settings: &Settings,
+    steps_per_epoch: u64,
+    ranks: usize,
+) -> String {
+    let rate = settings.lr.value().map_or("auto".to_owned(), |rate| {
+        format!("{:.1e}", peak_rate(settings, rate, ranks))
+    });
     let batch = settings.batch_size.value().unwrap_or(1);
     let accumulated = match settings.accumulate {
         1 => String::new(),

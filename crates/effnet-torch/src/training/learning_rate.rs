@@ -8,10 +8,11 @@ use tch::Device;
 
 use super::data::TrainingData;
 use super::networks::{self, Networks};
+use super::plan;
 use super::progress::range_test_bar;
 use effnet_cli::Printer;
 use effnet_cli::training::settings::Settings;
-use effnet_cli::training::values::{Auto, HeadFreeze};
+use effnet_cli::training::values::Auto;
 
 /// Number of steps in the test: enough for the loss to fall and then explode.
 const STEPS: usize = 60;
@@ -33,7 +34,7 @@ pub(super) fn settle(
     let mut provisional = settings.clone();
     provisional.lr_batch = 0;
     // The rate is that of the whole network, which is trained longest.
-    provisional.head_freeze = HeadFreeze::Convolutions;
+    provisional.head_epochs = 0;
     let mut trainer = networks::trial(&provisional, data, networks, device)?;
     let batches = data.batches(&provisional)?;
     let bar = range_test_bar(printer, STEPS as u64);
@@ -42,7 +43,7 @@ pub(super) fn settle(
     bar.finish_and_clear();
     let result = result.context("--lr auto found no learning rate; pass one with --lr")?;
     // The test is not more precise than two significant digits.
-    let rounded: f64 = format!("{:.1e}", result.suggestion).parse()?;
+    let rounded: f64 = format!("{:.1e}", result.suggestion / plan::head_factor(settings)).parse()?;
     printer.note(format!(
         "--lr auto: {rounded:.1e} (see the curve in {CURVE} in the run folder)"
     ));

@@ -26,10 +26,7 @@ pub(super) fn phases(
     steps_per_epoch: u64,
     ranks: usize,
 ) -> anyhow::Result<Vec<Phase>> {
-    let lr = match settings.lr_batch {
-        0 => lr,
-        batch => lr * images_per_step(settings, ranks) as f64 / f64::from(batch),
-    };
+    let lr = scaled_rate(settings, lr, ranks);
     let head_steps = u64::from(head_epochs(settings)) * steps_per_epoch;
     let steps = u64::from(settings.epochs) * steps_per_epoch - head_steps;
     let mut phases = Vec::new();
@@ -62,16 +59,40 @@ pub(super) fn phases(
         FreezeName::Convolutions => Freeze::Convolutions,
         FreezeName::Features => Freeze::Features,
     };
-    let lr = match freeze {
-        Freeze::Features => lr * settings.head_rate,
-        _ => lr,
-    };
+    let schedule = Schedule::new(
+        lr * head_factor(settings),
+        steps,
+        shape(settings, steps_per_epoch),
+        warmup,
+    )?;
     phases.push(Phase {
         groups: groups(settings, freeze),
         optimizer: optimizer(settings),
-        schedule: Schedule::new(lr, steps, shape(settings, steps_per_epoch), warmup)?,
+        schedule,
     });
     Ok(phases)
+}
+
+/// Returns the learning rate for the images of a step. `batch_size` must already be resolved.
+fn scaled_rate(settings: &Settings, lr: f64, ranks: usize) -> f64 {
+    match settings.lr_batch {
+        0 => lr,
+        batch => lr * images_per_step(settings, ranks) as f64 / f64::from(batch),
+    }
+}
+
+/// Returns by what the learning rate is multiplied after the first epochs of a new classifier: a classifier that is trained
+/// alone throughout has the rate of these.
+pub(super) fn head_factor(settings: &Settings) -> f64 {
+    match settings.freeze {
+        FreezeName::Features => settings.head_rate,
+        _ => 1.0,
+    }
+}
+
+/// Returns the highest learning rate after the first epochs of a new classifier, which messages name.
+pub(super) fn peak_rate(settings: &Settings, lr: f64, ranks: usize) -> f64 {
+    scaled_rate(settings, lr, ranks) * head_factor(settings)
 }
 
 /// Returns the number of epochs that train only a new classifier.
@@ -248,8 +269,10 @@ mod tests {
                     if only_the_head { 0.02 } else { 0.01 }
                 );
             }
+            let last = phases.last().unwrap();
+            assert_eq!(last.schedule.base_rate(), peak_rate(&settings, 0.01, 1));
             assert_eq!(
-                phases.last().unwrap().groups.freeze == Freeze::Features,
+                last.groups.freeze == Freeze::Features,
                 freeze == FreezeName::Features
             );
         }
@@ -267,6 +290,7 @@ mod tests {
         assert!((phases[0].schedule.base_rate() - 0.008).abs() < 1e-15);
         let of_two = super::phases(&settings, 0.016, 10, 2).unwrap();
         assert!((of_two[0].schedule.base_rate() - 0.016).abs() < 1e-15);
+        assert_eq!(peak_rate(&settings, 0.016, 2), of_two[0].schedule.base_rate());
         // The decays in the paper: the first after 2.4 epochs, within the five epochs of warm-up, the second
         // after 4.8, and so on.
         let rate = |step| phases[0].schedule.rate(step);

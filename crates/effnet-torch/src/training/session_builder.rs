@@ -136,7 +136,7 @@ impl<'a> SessionBuilder<'a> {
         let start = facts::start(trainer, threads, ranks.count());
         let notes = &session.watcher.progress;
         let steps = session.fit.data().steps_per_epoch();
-        notes.note(describe_steps(trainer, &session.settings, steps));
+        notes.note(describe_steps(trainer, &session.settings, steps, ranks.count()));
         if let Some(line) = describe_head_epochs(&session.settings) {
             notes.note(line);
         }

@@ -161,7 +161,7 @@ fn folder_of_group(command: &str, arguments: &TrainingArguments, ranks: &Ranks) 
 /// The key of the folder in the group's store.
 const FOLDER: &str = "folder";
 
-/// Returns `settings`, with the values from `saved` in place of `auto`.
+/// Returns `settings`, with the values from `saved` in place of `auto`, and of the epochs that a time allowed.
 fn settled_as(settings: Settings, saved: &Settings) -> anyhow::Result<Settings> {
     let (mut settings, saved) = (serde_json::to_value(settings)?, serde_json::to_value(saved)?);
     if let (Value::Object(settings), Value::Object(saved)) = (&mut settings, &saved) {
@@ -171,7 +171,13 @@ fn settled_as(settings: Settings, saved: &Settings) -> anyhow::Result<Settings> 
             }
         }
     }
-    Ok(serde_json::from_value(settings)?)
+    let mut settings: Settings = serde_json::from_value(settings)?;
+    if settings.time.0.is_some()
+        && let Some(epochs) = saved["epochs"].as_u64()
+    {
+        settings.epochs = u32::try_from(epochs)?;
+    }
+    Ok(settings)
 }
 
 /// Returns `runs/finetune-1`, or the same with the first unused number.
@@ -197,5 +203,8 @@ mod tests {
         assert_eq!(settled.batch_size, Auto::Value(16));
         assert_eq!(settled.image_size, Auto::Value(224));
         assert_eq!(settled.epochs, asked.epochs);
+        let mut in_time = asked;
+        in_time.time = "10m".parse().unwrap();
+        assert_eq!(settled_as(in_time, &saved).unwrap().epochs, 3);
     }
 }
