@@ -116,6 +116,11 @@ pub enum Notice {
         /// The labels.
         labels: NameList,
     },
+    /// Labels that are whole numbers, most of them of few images, as quantities are.
+    Quantities {
+        /// How many different ones there are.
+        labels: usize,
+    },
     /// Images without any label, where images may have several. They count as examples without each label.
     WithoutLabels {
         /// The number of images.
@@ -260,6 +265,11 @@ impl fmt::Display for Notice {
                 f,
                 "some labels look like several labels in one ({labels}): the network learns one label per image, and \
                  each combination counts as a class, unless the task is multilabel"
+            ),
+            Self::Quantities { labels } => write!(
+                f,
+                "the labels are {labels} different whole numbers, each taken for a class: if they are quantities to \
+                 predict, the task is regression"
             ),
             Self::WithoutLabels { images, first } => {
                 write!(f, "{} without any label (first: {first})", count_images(*images))

@@ -26,7 +26,7 @@ use columns::{Columns, Label, flag};
 use files::{Files, Found};
 use groups::Groups;
 use listed::Listed;
-use records::{LIST, Records, Row, SAMPLE};
+use records::{LIST, Records, Row, SAMPLE, SAMPLE_BYTES};
 use targets::{ANY, Target, TargetList, parts, separator};
 
 /// Maximum number of missing files to name.
@@ -181,10 +181,12 @@ impl Table {
     ) -> Result<Self, DataError> {
         let mut records = Records::open(path)?;
         let mut files = Files::around(path);
-        let mut start = Vec::new();
+        let (mut start, mut bytes) = (Vec::new(), 0);
         while start.len() < SAMPLE
+            && bytes < SAMPLE_BYTES
             && let Some(row) = records.next()?
         {
+            bytes += row.fields.iter().map(String::len).sum::<usize>();
             start.push(row);
         }
         let mut exists = |name: &str| !matches!(files.find(name), Found::Nothing);
@@ -237,6 +239,9 @@ impl Table {
             return Err(table.wrong("no labels"));
         }
         table.notices = table.collect_notices(&columns);
+        if task.is_none() {
+            table.notices.extend(table.listed.quantities());
+        }
         Ok(table)
     }
 

@@ -8,7 +8,7 @@ mod listed;
 use std::path::Path;
 
 use effnet_architecture::Task;
-use effnet_data::{DataError, Dataset, Evaluation, Splits, support};
+use effnet_data::{DataError, Dataset, Evaluation, Notice, Reading, Splits, support};
 use images::{write, write_images};
 use listed::{each, home, rows};
 use tempfile::tempdir;
@@ -29,6 +29,43 @@ fn targets(root: &Path, dataset: &dyn Dataset) -> String {
         };
         texts.join("+")
     })
+}
+
+#[test]
+fn the_task_is_told_from_rows_far_below_the_first() {
+    let root = tempdir().unwrap();
+    let names: Vec<String> = (0..300).map(|number| format!("{number}.bmp")).collect();
+    let borrowed: Vec<&str> = names.iter().map(String::as_str).collect();
+    borrowed
+        .chunks(80)
+        .for_each(|some| write_images(root.path(), some));
+    let table = |label: &dyn Fn(usize) -> String| {
+        let rows = names.iter().enumerate();
+        let rows = rows.map(|(number, name)| format!("{name},{}\n", label(number)));
+        write(
+            root.path(),
+            "t.csv",
+            ("path,label\n".to_owned() + &rows.collect::<String>()).as_bytes(),
+        );
+        Splits::open_for(root.path().join("t.csv"), None).unwrap().reading
+    };
+    let last = |text: &str, other: &str, number| if number == 299 { text } else { other }.to_owned();
+    assert_eq!(table(&|number| last("5.5", "5", number)).task, Task::Regression);
+    let several = table(&|number| last("x;y", ["x", "y"][number % 2], number));
+    assert_eq!(several.task, Task::MultiLabel);
+    // Whole numbers are classes, but so many of few images each are more likely quantities.
+    let warnings = |reading: &Reading| {
+        let notices = reading.notices.iter();
+        let texts = notices.filter(|notice| matches!(notice, Notice::Quantities { .. }));
+        texts.map(Notice::to_string).collect::<Vec<_>>()
+    };
+    let prices = table(&|number| (number / 2 * 50).to_string());
+    assert_eq!(prices.task, Task::Classify);
+    assert!(warnings(&prices)[0].contains("150 different whole numbers"));
+    let asked = Splits::open_for(root.path().join("t.csv"), Some(Task::Classify)).unwrap();
+    assert_eq!(warnings(&asked.reading), [""; 0]);
+    let classes = table(&|number| (number % 20).to_string());
+    assert_eq!(warnings(&classes), [""; 0]);
 }
 
 #[test]

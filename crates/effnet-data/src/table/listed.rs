@@ -120,6 +120,16 @@ impl Listed {
             .collect()
     }
 
+    /// Returns a notice if the labels are whole numbers, most of them of few images, as those of classes hardly ever are.
+    pub(super) fn quantities(&self) -> Option<Notice> {
+        const MOST_CLASSES: usize = 10;
+        const LEAST_IMAGES: usize = 5;
+        let labels = self.labels.len();
+        let are_many = labels > MOST_CLASSES && labels * LEAST_IMAGES > self.images.len();
+        let are_numbers = self.labels.iter().all(|label| label.parse::<i64>().is_ok());
+        (are_many && are_numbers).then_some(Notice::Quantities { labels })
+    }
+
     /// Finds labels that consist of other labels, or of several numbers.
     fn combined_labels(&self) -> Option<Notice> {
         let is_label = |part: &str| self.has_label(part) || part.parse::<u64>().is_ok();
