@@ -60,6 +60,15 @@ pub enum DataError {
         found: String,
     },
 
+    /// A data set without a part for testing.
+    #[error("{}: expected test images, such as a folder test/ or rows with split = test, found only {found}", path.display())]
+    NoTest {
+        /// The data set.
+        path: PathBuf,
+        /// The parts found.
+        found: String,
+    },
+
     /// A training set with a single class, from which nothing can be learned.
     #[error(
         "{}: expected two classes or more, found only {class:?}; pass the folder that contains the class folders",

@@ -182,7 +182,8 @@ impl std::fmt::Debug for Splits {
 pub struct Evaluation {
     /// The images.
     pub images: Arc<dyn Dataset>,
-    /// Which folder or rows were used: `val`, or `train` if there is nothing else.
+    /// Which folder or rows were used: `val`, or `test` after [`Evaluation::open_test`], or `train` if there is nothing
+    /// else.
     pub reading: Reading,
 }
 
@@ -212,19 +213,72 @@ impl Evaluation {
         let source = Source::open(path, task, None)?;
         let Parts { train, val, test } = source.parts();
         let val = val.or(test);
-        let (train, val) = if val.is_some() { (None, val) } else { (train, None) };
-        let (images, class_notices) = match (&train, &val) {
-            (Some(part), _) | (None, Some(part)) => source.dataset(part, classes)?,
-            (None, None) => source.dataset(&Part::whole(path), classes)?,
+        let train = if val.is_some() { None } else { train };
+        let parts = Parts {
+            train,
+            val,
+            test: None,
         };
+        Self::of(&source, parts, path, classes)
+    }
+
+    /// Like [`Evaluation::open_for`], but uses the test part.
+    ///
+    /// # Errors
+    /// Same as [`Evaluation::open_for`], and [`DataError::NoTest`].
+    pub fn open_test(
+        path: impl AsRef<Path>,
+        classes: Option<&[String]>,
+        task: Option<Task>,
+    ) -> Result<Self, DataError> {
+        let path = path.as_ref();
+        let source = Source::open(path, task, None)?;
+        let Parts { train, val, test } = source.parts();
+        if test.is_none() {
+            let found: Vec<String> = [train, val]
+                .into_iter()
+                .flatten()
+                .filter_map(|part| part.name)
+                .collect();
+            return Err(DataError::NoTest {
+                path: path.to_owned(),
+                found: match &found[..] {
+                    [] => "images that are not split".to_owned(),
+                    _ => found.join(" and "),
+                },
+            });
+        }
+        let parts = Parts {
+            train: None,
+            val: None,
+            test,
+        };
+        let mut evaluation = Self::of(&source, parts, path, classes)?;
+        let notices = &mut evaluation.reading.notices;
+        notices.retain(|notice| !matches!(notice, Notice::UnusedTest { .. }));
+        Ok(evaluation)
+    }
+
+    /// Opens the only part that there is, or everything if there is none.
+    fn of(
+        source: &Source,
+        Parts { train, val, test }: Parts,
+        path: &Path,
+        classes: Option<&[String]>,
+    ) -> Result<Self, DataError> {
+        let (images, class_notices) = match train.as_ref().or(val.as_ref()).or(test.as_ref()) {
+            Some(part) => source.dataset(part, classes)?,
+            None => source.dataset(&Part::whole(path), classes)?,
+        };
+        let name = |part: Option<Part>| part.and_then(|part| part.name);
         Ok(Self {
             images,
             reading: Reading {
                 task: source.task(),
                 task_reason: source.task_reason(),
-                train: train.and_then(|part| part.name),
-                val: val.and_then(|part| part.name),
-                test: None,
+                train: name(train),
+                val: name(val),
+                test: name(test),
                 notices: [source.notices(), class_notices].concat(),
             },
         })

@@ -8,7 +8,7 @@ mod images;
 mod packing;
 
 use counts::counts;
-use effnet_data::{Dataset, Evaluation, Notice, Splits};
+use effnet_data::{DataError, Dataset, Evaluation, Notice, Splits};
 use images::{write, write_images};
 use packing::{tar_of, zip_of};
 use tempfile::{TempDir, tempdir};
@@ -252,6 +252,22 @@ fn all_parts_are_opened_side_by_side() {
         let splits = Splits::open(&path).unwrap();
         assert!(splits.test.is_none() && splits.reading.test.is_none());
         assert_eq!(notices(&splits.reading.notices, false).len(), 1, "{path:?}");
+        let evaluation = Evaluation::open_test(&path, None, None).unwrap();
+        assert_eq!(evaluation.reading.test.as_deref(), Some(expected[2]), "{path:?}");
+        assert_eq!(notices(&evaluation.reading.notices, false), [""; 0], "{path:?}");
+        let tests = Splits::open_all(&path).unwrap().test.unwrap();
+        assert_eq!(evaluation.images.len(), tests.len(), "{path:?}");
+        assert_eq!(evaluation.images.name(0), tests.name(0), "{path:?}");
+    }
+    for (names, found) in [
+        (&["a/", "b/"][..], "images that are not split"),
+        (&["train/a/", "train/b/", "val/a/", "val/b/"], "train/ and val/"),
+    ] {
+        let error = Evaluation::open_test(folder(names).path(), None, None).unwrap_err();
+        assert!(
+            matches!(&error, DataError::NoTest { found: parts, .. } if parts == found),
+            "{error}"
+        );
     }
     // Images for tests are not called validation images, although they are used as such.
     let root = folder(&[

@@ -20,6 +20,10 @@ pub struct EvaluateArguments {
     /// Evaluate all images, including those the weights were trained on
     #[arg(long)]
     pub all: bool,
+    /// Evaluate the test images of DATA (test/ beside train/ and val/, or rows with split = test), which training does not
+    /// see
+    #[arg(long, conflicts_with = "all")]
+    pub test: bool,
     /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
     pub format: InspectFormat,

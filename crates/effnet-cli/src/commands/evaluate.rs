@@ -33,7 +33,7 @@ pub(crate) fn run(
     printer: &Printer,
 ) -> anyhow::Result<Outcome> {
     refuse_group("evaluate")?;
-    calibration::check_output(arguments)?;
+    calibration::check_output(arguments, printer)?;
     // Weights are not downloaded just to report a misspelt name.
     let opened = open(arguments, arguments.task.task(), printer)?;
     let inference = Inference::prepare_for(arguments.task.task(), &arguments.inference, torch, printer)?;
@@ -128,7 +128,7 @@ fn open(arguments: &EvaluateArguments, task: Option<Task>, printer: &Printer) ->
         Some(path) if path.is_file() => path.parent(),
         _ => None,
     };
-    if let (Some(run), false) = (run, arguments.all)
+    if let (Some(run), false) = (run, arguments.all || arguments.test)
         && let Some(images) = held_out(run, &arguments.data, printer)?
     {
         return Ok(Opened {
@@ -136,7 +136,11 @@ fn open(arguments: &EvaluateArguments, task: Option<Task>, printer: &Printer) ->
             evaluation: None,
         });
     }
-    let evaluation = Evaluation::open_for(&arguments.data, None, task)?;
+    let evaluation = if arguments.test {
+        Evaluation::open_test(&arguments.data, None, task)?
+    } else {
+        Evaluation::open_for(&arguments.data, None, task)?
+    };
     Ok(Opened {
         images: Arc::clone(&evaluation.images),
         evaluation: Some(evaluation),
@@ -151,7 +155,7 @@ fn warn_of_moved_weights(file: &ModelFile, arguments: &EvaluateArguments, printe
         .path()
         .parent()
         .is_some_and(|folder| settings_of_run(folder).is_ok());
-    if is_of_run && !has_run && !arguments.all {
+    if is_of_run && !has_run && !arguments.all && !arguments.test {
         printer.warning(format!(
             "{} comes from a training run, but is not in its run folder: if {} was trained on, training images are \
              evaluated too; pass the run folder with --weights to evaluate its held-out images",

@@ -53,7 +53,12 @@ pub(crate) fn run(arguments: &RunsArguments) -> anyhow::Result<Outcome> {
 
 /// Adds the run folders at and below `folder`, in the order of their names.
 fn find(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    std::fs::read_dir(folder).with_context(|| format!("{}: cannot read this folder", folder.display()))?;
+    std::fs::read_dir(folder).with_context(|| {
+        format!(
+            "{}: cannot read this folder; pass a run folder, or one that has run folders in it",
+            folder.display()
+        )
+    })?;
     let mut walk = WalkDir::new(folder)
         .max_depth(DEPTH)
         .sort_by_file_name()

@@ -9,7 +9,7 @@ use effnet_data::metrics::TemperatureScaling;
 use serde::Serialize;
 
 use crate::Printer;
-use crate::arguments::EvaluateArguments;
+use crate::arguments::{EvaluateArguments, TestTimeAugmentation};
 use crate::written_file::{check_kind, check_overwriting, check_safetensors};
 
 /// The temperature with the lowest loss, and the metrics at it.
@@ -21,10 +21,15 @@ pub(super) struct Calibration {
 }
 
 /// Refuses an output that cannot be written, before anything is evaluated.
-pub(super) fn check_output(arguments: &EvaluateArguments) -> anyhow::Result<()> {
+pub(super) fn check_output(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<()> {
     if let Some(output) = &arguments.calibrate {
         check_safetensors("--calibrate", output)?;
         check_kind(output)?;
+        if arguments.inference.tta != TestTimeAugmentation::None {
+            printer.warning(
+                "--calibrate with --tta flip: the temperature is the one for answers with --tta flip; without it, omit it here",
+            );
+        }
     }
     Ok(())
 }

@@ -13,7 +13,10 @@ use crate::printer::{Printer, counted};
 
 /// Prints which images of a data set are evaluated.
 pub(super) fn describe(data: &Path, Evaluation { images, reading }: &Evaluation, printer: &Printer) {
-    let part = reading.val.as_ref().or(reading.train.as_ref());
+    let part = [&reading.test, &reading.val, &reading.train]
+        .into_iter()
+        .flatten()
+        .next();
     let part = part.map_or_else(|| data.display().to_string(), Clone::clone);
     printer.note(format!(
         "evaluating {part} ({}, {})",
