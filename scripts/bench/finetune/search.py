@@ -1,7 +1,7 @@
 """Accuracy of `effnet finetune` with different settings, and of the tools it is compared with: a line of JSON per run.
 
     search.py --effnet EFFNET_TORCH --weights LITE0 --data FLOWERS INSECTS... --output RESULTS.jsonl
-        [--half search|final] [--seeds 1 2 3] [--epochs 6] [--contenders anchor "effnet" "effnet --lr 0.001"...]
+        [--cifar CIFAR10.tar --images 20 100] [--half search|final] [--seeds 1 2 3] [--epochs 6] [--contenders anchor "effnet" "effnet --lr 0.001"...]
         [--threads 2] [--timm-weights LITE0_TIMM] [--timm TRAIN_PY] [--fastai PYTHON]
 
 The contenders, each with flags of its own if wanted: `effnet` is `effnet finetune`; `anchor` the plain loop in anchor.py;
@@ -10,7 +10,8 @@ train.py (--timm), with batches of 32, one epoch of warm-up and its maintainer's
 pytorch-image-models): RMSProp as for training from scratch at a tenth of its rate, 0.1 * 0.016 * batch / 256, unless the
 flags say otherwise. The last two read the weights in timm's names (`effnet convert --to timm`).
 
-Each of --data is a folder with train/ and val/, each with a folder per class. Every other image of val/ is for the search,
+Each of --data is a folder with train/ and val/, each with a folder per class. --cifar adds CIFAR-10 with the first IMAGES
+of each class to train on, and 100 of each in val/ (from_scratch.py has its layout). Every other image of val/ is for the search,
 the others for the final comparison, which the choice of settings never sees. In both, the images of the search serve as
 validation images of effnet's runs (for the best epoch and for early stopping); the others have none; accuracy is measured on the half that --half
 names, for effnet by `effnet evaluate` with the best weights of the run, for the others after the last epoch. All have the
@@ -40,6 +41,8 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+from from_scratch import unpacked
 
 
 def halves(data, folder):
@@ -61,7 +64,8 @@ def effnet(arguments, flags, folder, seed):
     run = folder / "run"
     environment = os.environ | {"OMP_NUM_THREADS": str(arguments.threads)}
     start = time.time()
-    command = [arguments.effnet, "finetune", folder / "seen", "--weights", arguments.weights, "--output", run]
+    weights = [] if "--weights" in flags else ["--weights", arguments.weights]
+    command = [arguments.effnet, "finetune", folder / "seen", *weights, "--output", run]
     command += ["--epochs", str(arguments.epochs), "--seed", str(seed), "--report", "false", "--quiet", *flags]
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     seconds = time.time() - start
@@ -137,7 +141,12 @@ def report(path):
                 pairs[0] += len(other - wrong)
                 pairs[1] += len(wrong - other)
             shown = " ".join(f"{score:.1f}" for score in scores)
-            print(f"{statistics.mean(scores):6.2f}  {seconds:6.1f} s of processors  +{pairs[0]} -{pairs[1]}  {name}  ({shown})")
+            likelihoods = [run["nll"] for run in seeds.values() if "nll" in run]
+            likelihood = f"NLL {statistics.mean(likelihoods):.3f}" if likelihoods else ""
+            print(
+                f"{statistics.mean(scores):6.2f}  {seconds:6.1f} s of processors  +{pairs[0]} -{pairs[1]}  {name}  ({shown})"
+                f"  {likelihood}"
+            )
 
 
 def main():
@@ -149,6 +158,8 @@ def main():
     parser.add_argument("--timm", type=pathlib.Path)
     parser.add_argument("--fastai", default=sys.executable)
     parser.add_argument("--data", nargs="+", type=pathlib.Path, default=[])
+    parser.add_argument("--cifar", type=pathlib.Path)
+    parser.add_argument("--images", nargs="+", type=int, default=[20, 100])
     parser.add_argument("--output", type=pathlib.Path)
     parser.add_argument("--half", choices=["search", "final"], default="search")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
@@ -162,15 +173,22 @@ def main():
     key = ("data", "half", "seed", "epochs", "contender")
     if arguments.output.exists():
         done = {tuple(json.loads(line)[part] for part in key) for line in open(arguments.output)}
+    sets = {data.name: data for data in arguments.data}
+    if arguments.cifar:
+        sets |= {f"cifar10-{images}": images for images in arguments.images}
     for seed in arguments.seeds:
-        for data in arguments.data:
+        for name, data in sets.items():
             for contender in arguments.contenders:
-                this = dict(zip(key, (data.name, arguments.half, seed, arguments.epochs, contender)))
+                this = dict(zip(key, (name, arguments.half, seed, arguments.epochs, contender)))
                 if tuple(this.values()) in done:
                     continue
                 with tempfile.TemporaryDirectory() as folder:
                     folder = pathlib.Path(folder)
-                    halves(data, folder)
+                    images = data
+                    if isinstance(data, int):
+                        images = folder / name
+                        unpacked(arguments.cifar, images, 10, data)
+                    halves(images, folder)
                     result = contend(contender, arguments, folder, seed)
                 with open(arguments.output, "a") as file:
                     file.write(json.dumps(this | result) + "\n")
