@@ -61,7 +61,7 @@ pub enum DataError {
     },
 
     /// A data set without a part for testing.
-    #[error("{}: expected test images, such as a folder test/ or rows with split = test, found only {found}", path.display())]
+    #[error("{}: expected test images with labels, such as a folder test/ or rows with split = test, found only {found}", path.display())]
     NoTest {
         /// The data set.
         path: PathBuf,

@@ -104,6 +104,11 @@ pub enum Notice {
         /// Its labels.
         labels: NameList,
     },
+    /// Test images that a training run on the same data validates with, since there are no others.
+    TestIsValidation {
+        /// The folder or rows of the test images.
+        name: String,
+    },
     /// Images that are listed both for training and for validation.
     SharedImages {
         /// The number of images.
@@ -116,7 +121,7 @@ pub enum Notice {
         /// The labels.
         labels: NameList,
     },
-    /// Labels that are whole numbers, most of them of few images, as quantities are.
+    /// Labels that are numbers, with fractions or with few images each, as quantities are.
     Quantities {
         /// How many different ones there are.
         labels: usize,
@@ -261,6 +266,11 @@ impl fmt::Display for Notice {
                     format!("{images} images are")
                 },
             ),
+            Self::TestIsValidation { name } => write!(
+                f,
+                "{name}: there are no other validation images, so that training on these data chooses its best epoch with \
+                 these: accuracy looks a little better than it is"
+            ),
             Self::CombinedLabels { labels } => write!(
                 f,
                 "some labels look like several labels in one ({labels}): the network learns one label per image, and \
@@ -268,8 +278,8 @@ impl fmt::Display for Notice {
             ),
             Self::Quantities { labels } => write!(
                 f,
-                "the labels are {labels} different whole numbers, each taken for a class: if they are quantities to \
-                 predict, the task is regression"
+                "the labels are {labels} different numbers, each taken for a class: if they are quantities to predict, the \
+                 task is regression"
             ),
             Self::WithoutLabels { images, first } => {
                 write!(f, "{} without any label (first: {first})", count_images(*images))

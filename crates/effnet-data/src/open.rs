@@ -79,7 +79,11 @@ impl Splits {
             val: val.or(test),
             test: None,
         };
-        Self::of(&source, parts, path)
+        let mut splits = Self::of(&source, parts, path)?;
+        if task.is_none() {
+            splits.reading.notices.extend(source.quantities());
+        }
+        Ok(splits)
     }
 
     /// Like [`Splits::open`], but opens the validation images and the test images, each for itself: nothing is trained or
@@ -234,6 +238,8 @@ impl Evaluation {
         let path = path.as_ref();
         let source = Source::open(path, task, None)?;
         let Parts { train, val, test } = source.parts();
+        let validates = test.as_ref().filter(|_| train.is_some() && val.is_none());
+        let validates = validates.map(|part| Notice::TestIsValidation { name: part.name() });
         if test.is_none() {
             let found: Vec<String> = [train, val]
                 .into_iter()
@@ -256,6 +262,7 @@ impl Evaluation {
         let mut evaluation = Self::of(&source, parts, path, classes)?;
         let notices = &mut evaluation.reading.notices;
         notices.retain(|notice| !matches!(notice, Notice::UnusedTest { .. }));
+        notices.extend(validates);
         Ok(evaluation)
     }
 

@@ -26,8 +26,8 @@ use columns::{Columns, Label, flag};
 use files::{Files, Found};
 use groups::Groups;
 use listed::Listed;
-use records::{LIST, Records, Row, SAMPLE, SAMPLE_BYTES};
-use targets::{ANY, Target, TargetList, parts, separator};
+use records::{LIST, Records, Row, SAMPLE};
+use targets::{ANY, CERTAIN, Target, TargetList, parts, separator};
 
 /// Maximum number of missing files to name.
 const MOST_MISSING: usize = 1000;
@@ -181,12 +181,10 @@ impl Table {
     ) -> Result<Self, DataError> {
         let mut records = Records::open(path)?;
         let mut files = Files::around(path);
-        let (mut start, mut bytes) = (Vec::new(), 0);
+        let mut start = Vec::new();
         while start.len() < SAMPLE
-            && bytes < SAMPLE_BYTES
             && let Some(row) = records.next()?
         {
-            bytes += row.fields.iter().map(String::len).sum::<usize>();
             start.push(row);
         }
         let mut exists = |name: &str| !matches!(files.find(name), Found::Nothing);
@@ -239,9 +237,6 @@ impl Table {
             return Err(table.wrong("no labels"));
         }
         table.notices = table.collect_notices(&columns);
-        if task.is_none() {
-            table.notices.extend(table.listed.quantities());
-        }
         Ok(table)
     }
 
@@ -267,6 +262,11 @@ impl Table {
 
     pub(crate) fn notices(&self) -> &[Notice] {
         &self.notices
+    }
+
+    /// Returns a notice if the classes may be quantities.
+    pub(crate) fn quantities(&self) -> Option<Notice> {
+        self.listed.quantities()
     }
 
     /// Returns the images of a part, or all images.
@@ -382,6 +382,8 @@ impl Table {
             Label::OneHot(classes) => Listing::Target(self.set_labels(row, classes)?),
             Label::Lists(columns) => {
                 let fields = columns.iter().map(|column| row.field(*column));
+                // The first list may be far below the rows that decided.
+                let separator = separator.or_else(|| targets::separator(fields.clone(), &CERTAIN));
                 let labels = fields
                     .flat_map(|field| parts(field, separator))
                     .map(str::to_owned);

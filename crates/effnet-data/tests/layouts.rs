@@ -269,6 +269,13 @@ fn all_parts_are_opened_side_by_side() {
             "{error}"
         );
     }
+    let root = folder(&["train/a/", "train/b/", "test/a/", "test/b/"]);
+    let evaluation = Evaluation::open_test(root.path(), None, None).unwrap();
+    let warnings = notices(&evaluation.reading.notices, true);
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("test/"),
+        "{warnings:?}"
+    );
     // Images for tests are not called validation images, although they are used as such.
     let root = folder(&[
         "train/a/",

@@ -32,7 +32,7 @@ fn targets(root: &Path, dataset: &dyn Dataset) -> String {
 }
 
 #[test]
-fn the_task_is_told_from_rows_far_below_the_first() {
+fn what_contradicts_the_task_far_below_the_first_rows_is_warned_of() {
     let root = tempdir().unwrap();
     let names: Vec<String> = (0..300).map(|number| format!("{number}.bmp")).collect();
     let borrowed: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -50,18 +50,22 @@ fn the_task_is_told_from_rows_far_below_the_first() {
         Splits::open_for(root.path().join("t.csv"), None).unwrap().reading
     };
     let last = |text: &str, other: &str, number| if number == 299 { text } else { other }.to_owned();
-    assert_eq!(table(&|number| last("5.5", "5", number)).task, Task::Regression);
     let several = table(&|number| last("x;y", ["x", "y"][number % 2], number));
-    assert_eq!(several.task, Task::MultiLabel);
-    // Whole numbers are classes, but so many of few images each are more likely quantities.
+    let combined = |notice: &Notice| matches!(notice, Notice::CombinedLabels { .. });
+    assert!(several.task == Task::Classify && several.notices.iter().any(combined));
+    let asked = Splits::open_for(root.path().join("t.csv"), Some(Task::MultiLabel)).unwrap();
+    assert_eq!(asked.train.classes(), ["x", "y"]);
+    // Whole numbers are classes, but with a fraction, or so many of few images each, they are more likely quantities.
     let warnings = |reading: &Reading| {
         let notices = reading.notices.iter();
         let texts = notices.filter(|notice| matches!(notice, Notice::Quantities { .. }));
         texts.map(Notice::to_string).collect::<Vec<_>>()
     };
+    let late = table(&|number| last("5.5", "5", number));
+    assert!(late.task == Task::Classify && warnings(&late).len() == 1);
     let prices = table(&|number| (number / 2 * 50).to_string());
     assert_eq!(prices.task, Task::Classify);
-    assert!(warnings(&prices)[0].contains("150 different whole numbers"));
+    assert!(warnings(&prices)[0].contains("150 different numbers"));
     let asked = Splits::open_for(root.path().join("t.csv"), Some(Task::Classify)).unwrap();
     assert_eq!(warnings(&asked.reading), [""; 0]);
     let classes = table(&|number| (number % 20).to_string());

@@ -24,6 +24,8 @@ pub(super) enum Source {
         reason: Option<String>,
         /// The column of a table in the folder by which its images are grouped.
         group: Option<String>,
+        /// A notice if the classes in that table may be quantities.
+        quantities: Option<Notice>,
     },
     Table(Box<Table>),
     #[cfg(feature = "archives")]
@@ -125,16 +127,17 @@ impl Source {
         let layout = Layout::of(&Disk, path, path)?;
         let of_training = layout.parts.as_ref().and_then(|parts| parts.train.as_ref());
         let table = table_in(of_training.unwrap_or(&layout.root))?;
-        let (task, reason) = match (task, table) {
-            (Some(Task::Classify), _) | (None, None) => (Task::Classify, None),
+        let (task, reason, quantities) = match (task, table) {
+            (Some(Task::Classify), _) | (None, None) => (Task::Classify, None, None),
             (None, Some(table)) => {
                 let table = Table::open_grouped(&table, None, group)?;
-                (table.task(), table.reason().map(str::to_owned))
+                let reason = table.reason().map(str::to_owned);
+                (table.task(), reason, table.quantities())
             }
-            (Some(task), Some(_)) => (task, None),
+            (Some(task), Some(_)) => (task, None, None),
             (Some(task), None) => {
                 only_classes(path, task)?;
-                (task, None)
+                (task, None, None)
             }
         };
         Ok(Self::Folder {
@@ -143,7 +146,18 @@ impl Source {
             task,
             reason,
             group: group.map(str::to_owned),
+            quantities,
         })
+    }
+
+    /// Returns a notice if the classes in a table may be quantities.
+    pub(super) fn quantities(&self) -> Option<Notice> {
+        match self {
+            Self::Folder { quantities, .. } => quantities.clone(),
+            Self::Table(table) => table.quantities(),
+            #[cfg(feature = "archives")]
+            Self::Archive(_) => None,
+        }
     }
 
     /// Refuses data without a table, whose images have no groups, and data that are split already.

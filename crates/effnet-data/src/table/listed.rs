@@ -120,14 +120,17 @@ impl Listed {
             .collect()
     }
 
-    /// Returns a notice if the labels are whole numbers, most of them of few images, as those of classes hardly ever are.
+    /// Returns a notice if the labels are numbers which have fractions, or fewer than five images each on average, as
+    /// those of classes hardly ever do.
     pub(super) fn quantities(&self) -> Option<Notice> {
         const MOST_CLASSES: usize = 10;
         const LEAST_IMAGES: usize = 5;
         let labels = self.labels.len();
         let are_many = labels > MOST_CLASSES && labels * LEAST_IMAGES > self.images.len();
-        let are_numbers = self.labels.iter().all(|label| label.parse::<i64>().is_ok());
-        (are_many && are_numbers).then_some(Notice::Quantities { labels })
+        let numbers = self.labels.iter().map(|label| label.parse::<f64>().ok());
+        let numbers: Vec<f64> = numbers.collect::<Option<_>>()?;
+        let have_fractions = numbers.iter().any(|number| number.fract() != 0.0);
+        (are_many || have_fractions).then_some(Notice::Quantities { labels })
     }
 
     /// Finds labels that consist of other labels, or of several numbers.

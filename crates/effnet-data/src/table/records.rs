@@ -17,10 +17,8 @@ use crate::error::cut;
 const LONGEST_LINE: usize = 1 << 20;
 /// Length of the start of the file, which is searched for the delimiter.
 const START: u64 = 1 << 16;
-/// Number of rows from which the columns and the task are determined, at most.
-pub(super) const SAMPLE: usize = 20_000;
-/// Number of bytes after which no more rows are taken for that.
-pub(super) const SAMPLE_BYTES: usize = 16 << 20;
+/// Number of rows from which the delimiter and the columns are determined.
+pub(super) const SAMPLE: usize = 200;
 /// Separates the elements of a list in a field, which no text contains.
 pub(super) const LIST: char = '\u{1f}';
 /// The delimiters, in order of preference.
