@@ -42,8 +42,9 @@ fn a_classifier_alone_learns_at_the_rate_that_was_found_and_is_printed() {
     let rate = config["lr"].as_f64().unwrap() * config["head_rate"].as_f64().unwrap();
     let trained = home.records("run").last().unwrap()["lr"].as_f64().unwrap();
     assert!((trained / rate - 1.0).abs() < 1e-12, "{trained}, not {rate}");
-    let printed = format!("with learning rate {rate:.1e} ");
-    assert!(run.stderr.contains(&printed), "{printed}: {}", run.stderr);
+    for printed in ["--lr auto: ", "with learning rate "].map(|before| format!("{before}{trained:.1e}")) {
+        assert!(run.stderr.contains(&printed), "{printed}: {}", run.stderr);
+    }
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn parameters(trainer: &Trainer) -> u64 {
 }
 
 /// Returns the line about the steps: `4.0 million parameters, adamw with learning rate 2.0e-3 (one-cycle), ...`. The
-/// learning rate is the highest one of steps that `ranks` processes take together.
+/// learning rate is the highest one of steps that `ranks` processes take together, after the first epochs of a new classifier.
 pub(super) fn describe_steps(
     trainer: &Trainer,
     settings: &Settings,

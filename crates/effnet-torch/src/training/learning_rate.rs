@@ -43,11 +43,16 @@ pub(super) fn settle(
     bar.finish_and_clear();
     let result = result.context("--lr auto found no learning rate; pass one with --lr")?;
     // The test is not more precise than two significant digits.
-    let rounded: f64 = format!("{:.1e}", result.suggestion / plan::head_factor(settings)).parse()?;
+    let rounded: f64 = format!("{:.1e}", result.suggestion).parse()?;
+    let factor = plan::head_factor(settings);
+    let by_factor = match factor {
+        1.0 => String::new(),
+        _ => format!(", --lr {:.1e} at --head-rate {factor}", rounded / factor),
+    };
     printer.note(format!(
-        "--lr auto: {rounded:.1e} (see the curve in {CURVE} in the run folder)"
+        "--lr auto: {rounded:.1e}{by_factor} (see the curve in {CURVE} in the run folder)"
     ));
-    settings.lr = Auto::Value(rounded);
+    settings.lr = Auto::Value(rounded / factor);
     settings.lr_batch = 0;
     Ok(Some(result))
 }

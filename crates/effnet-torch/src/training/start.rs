@@ -17,6 +17,7 @@ use effnet_cli::Printer;
 use effnet_cli::arguments::TrainingArguments;
 use effnet_cli::training::resolve::resolve;
 use effnet_cli::training::settings::Settings;
+use effnet_cli::training::values::Auto;
 
 /// How training starts. Only the first process has the run folder; the others follow what it decides.
 pub(super) enum StartMode {
@@ -161,10 +162,12 @@ fn folder_of_group(command: &str, arguments: &TrainingArguments, ranks: &Ranks) 
 /// The key of the folder in the group's store.
 const FOLDER: &str = "folder";
 
-/// Returns `settings`, with the values from `saved` in place of `auto`, and of the epochs that a time allowed.
+/// Returns `settings`, with what the run found out from `saved`: in place of `auto`, the epochs that a time allowed, and a
+/// batch size that was reduced to the number of images.
 fn settled_as(settings: Settings, saved: &Settings) -> anyhow::Result<Settings> {
-    let (mut settings, saved) = (serde_json::to_value(settings)?, serde_json::to_value(saved)?);
-    if let (Value::Object(settings), Value::Object(saved)) = (&mut settings, &saved) {
+    let asked = settings.clone();
+    let (mut settings, found) = (serde_json::to_value(settings)?, serde_json::to_value(saved)?);
+    if let (Value::Object(settings), Value::Object(saved)) = (&mut settings, &found) {
         for (name, value) in settings {
             if value == "auto" {
                 value.clone_from(&saved[name]);
@@ -172,10 +175,14 @@ fn settled_as(settings: Settings, saved: &Settings) -> anyhow::Result<Settings> 
         }
     }
     let mut settings: Settings = serde_json::from_value(settings)?;
-    if settings.time.0.is_some()
-        && let Some(epochs) = saved["epochs"].as_u64()
-    {
-        settings.epochs = u32::try_from(epochs)?;
+    if asked.time.0.is_some() {
+        settings.epochs = saved.epochs;
+    }
+    if asked.lr == Auto::Auto {
+        settings.lr_batch = saved.lr_batch;
+    }
+    if let (Auto::Value(asked), Auto::Value(used)) = (asked.batch_size, saved.batch_size) {
+        settings.batch_size = Auto::Value(used.min(asked));
     }
     Ok(settings)
 }
@@ -190,7 +197,6 @@ fn unused_folder(command: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use effnet_cli::training::values::Auto;
 
     #[test]
     fn what_a_run_found_out_is_not_looked_for_again() {
@@ -206,5 +212,10 @@ mod tests {
         let mut in_time = asked;
         in_time.time = "10m".parse().unwrap();
         assert_eq!(settled_as(in_time, &saved).unwrap().epochs, 3);
+        // The batch is no larger than the data, and a rate that was found is not scaled.
+        let mut asked = saved.clone();
+        (asked.batch_size, asked.lr, asked.lr_batch) = (Auto::Value(64), Auto::Auto, 256);
+        (saved.lr, saved.lr_batch) = (Auto::Value(1e-3), 0);
+        assert_eq!(settled_as(asked, &saved).unwrap(), saved);
     }
 }
