@@ -223,7 +223,7 @@ INLINE Vec sigmoid(const Vec& x) {
 
 INLINE Vec silu(const Vec& x) { return multiply(x, sigmoid(x)); }
 
-// Returns the gradient where 0 < z < 6 or z is NaN, otherwise zero, as PyTorch does.
+// Returns the gradient where 0 < z < 6, or where z is NaN, otherwise zero.
 INLINE Vec before_relu6(const Vec& gradient, const Vec& z) {
     const register_f low = register_f{}, high = register_f{} + 6.0f;
     Vec v;

@@ -145,6 +145,7 @@ NormGradients norm_backward(const at::Tensor& x, const NormCoefficients& coeffic
     const auto& functions = training_functions(x.scalar_type());
     const Norm norm = coefficients.norm(activation);
     const auto floats = x.options().dtype(at::kFloat);
+    TORCH_CHECK(!gate.defined() || activation == Activation::silu, "a gate follows SiLU");
     const float* gates = gate.defined() ? gate.const_data_ptr<float>() : nullptr;
     const float* shifts = shift.defined() ? shift.const_data_ptr<float>() : nullptr;
     const auto upstream = [&](int64_t image, int64_t row) {

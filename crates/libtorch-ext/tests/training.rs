@@ -285,6 +285,30 @@ fn squeeze_and_excitation_of_a_normalised_input_agrees_with_libtorchs() {
     });
 }
 
+/// With equal inputs the normalised values are the biases: 0 and 6 themselves, where ReLU6 has no gradient, and 3.
+#[test]
+fn relu6_has_no_gradient_at_its_bounds() {
+    let x = Tensor::zeros([2, 3, 4, 4], CPU);
+    let [own, other] = [(); 2].map(|()| Norm {
+        bias: leaf(&Tensor::from_slice(&[0f32, 6.0, 3.0])),
+        ..Norm::new(3)
+    });
+    let kernels = drawn(&[3, 1, 3, 3], 4);
+    let relu6 = Activation::Relu6;
+    let upstream = drawn(&[2, 3, 4, 4], 9);
+    let y = norm_activation(&x, &own.layer(), Some(relu6)).unwrap();
+    let z = activated(&other.reference(&x), relu6);
+    (y * &upstream).sum(Kind::Float).backward();
+    (z * &upstream).sum(Kind::Float).backward();
+    close(&own.bias.grad(), &other.bias.grad(), 1e-5, "alone");
+    assert_eq!(Vec::<f32>::try_from(own.bias.grad()).unwrap()[..2], [0.0, 0.0]);
+    let y = depthwise(&x, Some((&own.layer(), relu6)), &kernels, 1, [1; 4]).unwrap();
+    let z = reference_depthwise(&activated(&other.reference(&x), relu6), &kernels, 1, [1; 4]);
+    (y * &upstream).sum(Kind::Float).backward();
+    (z * &upstream).sum(Kind::Float).backward();
+    close(&own.bias.grad(), &other.bias.grad(), 1e-5, "before a convolution");
+}
+
 #[test]
 fn the_number_of_threads_changes_no_bit() {
     let x = drawn(&[2, 48, 70, 31], 7);
