@@ -104,3 +104,25 @@ impl Profile {
 }
 
 named!(Profile, "profile", { Tf => "tf", Timm => "timm", Torchvision => "torchvision" });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_follows_its_kind_the_stride_and_the_size_of_the_input() {
+        let at = |padding: Padding, kernel, stride, input| padding.sides(kernel, stride, input, [224, 224]);
+        // TensorFlow: 224 pixels become 112, of which the last reads one pixel beyond the image; 225 become 113.
+        assert_eq!(at(Padding::Same, 3, 2, [224, 225]), [[0, 1], [1, 1]]);
+        assert_eq!(at(Padding::Same, 5, 2, [224, 225]), [[1, 2], [2, 2]]);
+        // The sides of the image for which the network was made, whatever it gets.
+        assert_eq!(at(Padding::StaticSame, 3, 2, [225, 97]), [[0, 1], [0, 1]]);
+        assert_eq!(at(Padding::Symmetric, 5, 2, [224, 225]), [[2, 2], [2, 2]]);
+        for padding in [Padding::Same, Padding::StaticSame, Padding::Symmetric] {
+            assert_eq!(at(padding, 3, 1, [224, 97]), [[1, 1], [1, 1]], "{padding:?}");
+            assert_eq!(at(padding, 1, 1, [1, 1]), [[0, 0], [0, 0]], "{padding:?}");
+        }
+        // The last row and column are not read, and nothing is added.
+        assert_eq!(at(Padding::Same, 1, 2, [224, 224]), [[0, 0], [0, 0]]);
+    }
+}

@@ -18,21 +18,23 @@ mod sharding;
 mod trainers;
 mod weights;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use effnet_core::{Config, EfficientNet, Variant};
 use tch::{Device, nn};
 use tempfile::TempDir;
 
-/// The folder of the build for files of tests. What several tests read stays there, also for the next run.
+/// The folder of the build for files of tests. What several tests read stays there until the next run replaces it.
 const SHARED: &str = env!("CARGO_TARGET_TMPDIR");
 
 /// Random parameters of a variant, in the original names.
 fn weights(variant: Variant, num_classes: usize) -> PathBuf {
-    static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _one_at_a_time = LOCK.lock().unwrap();
+    static MADE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let mut made = MADE.lock().unwrap();
     let path = Path::new(SHARED).join(format!("{variant}-{num_classes}.safetensors"));
-    if !path.exists() {
+    if made.insert(path.clone()) {
         let store = nn::VarStore::new(Device::Cpu);
         EfficientNet::new(&store.root(), &Config::new(variant).with_num_classes(num_classes)).unwrap();
         // Whole or not at all, whatever another process does.

@@ -139,13 +139,39 @@ fn the_batch_size_changes_nothing_but_the_speed() {
 }
 
 #[test]
+fn test_images_are_evaluated_on_request_alone() {
+    let split = home();
+    for (part, count) in [("train", 4), ("val", 3), ("test", 2)] {
+        for label in LABELS {
+            write_images(&split.path().join("photos").join(part).join(label), count);
+        }
+    }
+    for label in LABELS {
+        std::fs::remove_dir_all(split.path().join("photos").join(label)).unwrap();
+    }
+    let images = |flags: &[&str]| {
+        report(&evaluate(split.path(), &[&["--format", "json"], flags].concat()))["images"].clone()
+    };
+    assert_eq!([images(&[]), images(&["--test"])], [9, 6]);
+    assert_eq!(evaluate(split.path(), &["--test", "--all"]).code, Some(2));
+    let run = evaluate(home().path(), &["--test"]);
+    assert_eq!(run.code, Some(2), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("photos: expected test images"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
 fn people_get_a_table_with_a_line_for_each_class() {
     let run = evaluate(home().path(), &[]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     for expected in [
         "images             9\n",
         "top-1 ",
-        "calibration error",
+        "calibration error  ",
+        "(mean probability of the answers: ",
         "images/s",
     ] {
         assert!(run.stdout.contains(expected), "{expected} in {}", run.stdout);

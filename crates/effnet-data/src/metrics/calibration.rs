@@ -52,10 +52,19 @@ impl Calibration {
         &self.0
     }
 
+    /// Returns the mean confidence of all predictions, 0 to 1: above their accuracy, the network is too confident, below
+    /// it not confident enough. 0 without images.
+    pub fn mean_confidence(&self) -> f64 {
+        self.0.iter().map(|bin| bin.confidence).sum::<f64>() / self.images().max(1) as f64
+    }
+
+    fn images(&self) -> u64 {
+        self.0.iter().map(|bin| bin.images).sum()
+    }
+
     /// Returns the expected calibration error; 0 without images.
     pub fn error(&self) -> f64 {
-        let images: u64 = self.0.iter().map(|bin| bin.images).sum();
         let gap = |bin: &CalibrationBin| (bin.correct as f64 - bin.confidence).abs();
-        self.0.iter().map(gap).sum::<f64>() / images.max(1) as f64
+        self.0.iter().map(gap).sum::<f64>() / self.images().max(1) as f64
     }
 }

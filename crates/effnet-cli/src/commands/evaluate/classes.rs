@@ -49,6 +49,7 @@ pub(super) fn run(evaluated: &Evaluated<'_>, network: Network) -> anyhow::Result
         weights: &inference.file().weights().name,
         data: arguments.data.display().to_string(),
         summary,
+        confidence: measured.metrics.calibration().mean_confidence(),
         calibrated: calibration.flatten(),
         failed: measured.failed,
         images_per_second: (summary.images + measured.failed) as f64 / seconds,

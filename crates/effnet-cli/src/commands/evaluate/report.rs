@@ -25,6 +25,9 @@ pub(super) struct Report<'a> {
     pub(super) data: String,
     #[serde(flatten)]
     pub(super) summary: Summary,
+    /// The mean probability of the predicted classes.
+    #[serde(skip)]
+    pub(super) confidence: f64,
     /// What `--calibrate` found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) calibrated: Option<Calibration>,
@@ -79,7 +82,13 @@ impl Report<'_> {
             writeln!(out, "top-5              {:.2} %", 100.0 * top5)?;
         }
         writeln!(out, "loss               {loss:.4}")?;
-        writeln!(out, "calibration error  {:.2} %", 100.0 * ece)?;
+        // Which of the two is higher tells whether the probabilities are too high or too low.
+        let confidence = 100.0 * self.confidence;
+        writeln!(
+            out,
+            "calibration error  {:.2} % (mean probability of the answers: {confidence:.2} %)",
+            100.0 * ece
+        )?;
         if let Some(Calibration {
             temperature,
             loss,
