@@ -251,20 +251,12 @@ impl fmt::Display for Notice {
                 f,
                 "{} listed with more than one label (first: {first}: {labels}); the network learns one label per \
                  image, so keep one row for each, unless the task is multilabel",
-                if *images == 1 {
-                    "1 image is".to_owned()
-                } else {
-                    format!("{images} images are")
-                },
+                images_are(*images),
             ),
             Self::SharedImages { images, first } => write!(
                 f,
                 "{} listed for training and for validation (first: {first}): accuracy will look better than it is",
-                if *images == 1 {
-                    "1 image is".to_owned()
-                } else {
-                    format!("{images} images are")
-                },
+                images_are(*images),
             ),
             Self::TestIsValidation { name } => write!(
                 f,
@@ -287,6 +279,13 @@ impl fmt::Display for Notice {
             Self::MissingClasses { classes } => write!(f, "no validation images of these classes: {classes}"),
             Self::EmptyColumns { columns } => write!(f, "ignored columns without a 1 in any row: {columns}"),
         }
+    }
+}
+
+fn images_are(images: usize) -> String {
+    match images {
+        1 => "1 image is".to_owned(),
+        _ => format!("{images} images are"),
     }
 }
 

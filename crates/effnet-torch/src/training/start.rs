@@ -212,7 +212,7 @@ mod tests {
         let mut in_time = asked;
         in_time.time = "10m".parse().unwrap();
         assert_eq!(settled_as(in_time, &saved).unwrap().epochs, 3);
-        // The batch is no larger than the data, and a rate that was found is not scaled.
+        // A batch is not larger than the data, and a rate that was found is not scaled.
         let mut asked = saved.clone();
         (asked.batch_size, asked.lr, asked.lr_batch) = (Auto::Value(64), Auto::Auto, 256);
         (saved.lr, saved.lr_batch) = (Auto::Value(1e-3), 0);
