@@ -32,6 +32,14 @@ pub struct Reading {
     pub notices: Vec<Notice>,
 }
 
+impl Reading {
+    /// Drops the notice that the test images are not used, for a caller that uses them.
+    pub(crate) fn use_test(&mut self) {
+        self.notices
+            .retain(|notice| !matches!(notice, Notice::UnusedTest { .. }));
+    }
+}
+
 /// Something in a data set that was not used, or that looks like a mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

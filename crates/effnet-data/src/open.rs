@@ -95,8 +95,7 @@ impl Splits {
         let path = path.as_ref();
         let source = Source::open(path, Some(Task::Classify), None)?;
         let mut splits = Self::of(&source, source.parts(), path)?;
-        let notices = &mut splits.reading.notices;
-        notices.retain(|notice| !matches!(notice, Notice::UnusedTest { .. }));
+        splits.reading.use_test();
         Ok(splits)
     }
 
@@ -260,9 +259,8 @@ impl Evaluation {
             test,
         };
         let mut evaluation = Self::of(&source, parts, path, classes)?;
-        let notices = &mut evaluation.reading.notices;
-        notices.retain(|notice| !matches!(notice, Notice::UnusedTest { .. }));
-        notices.extend(validates);
+        evaluation.reading.use_test();
+        evaluation.reading.notices.extend(validates);
         Ok(evaluation)
     }
 

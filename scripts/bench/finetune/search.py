@@ -41,8 +41,6 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
-from from_scratch import unpacked
 
 
 def halves(data, folder):
@@ -58,6 +56,15 @@ def halves(data, folder):
     (folder / "seen").mkdir()
     (folder / "seen/train").symlink_to(folder / "train")
     (folder / "seen/val").symlink_to(folder / "search")
+
+
+def first_of_cifar(archive, folder, images):
+    """The first images of each class of CIFAR-10."""
+    # Here, since it imports torch, which --report does not need.
+    sys.path.insert(0, str(HERE.parent))
+    from from_scratch import unpacked
+
+    unpacked(archive, folder, 10, images)
 
 
 def effnet(arguments, flags, folder, seed):
@@ -187,7 +194,7 @@ def main():
                     images = data
                     if isinstance(data, int):
                         images = folder / name
-                        unpacked(arguments.cifar, images, 10, data)
+                        first_of_cifar(arguments.cifar, images, data)
                     halves(images, folder)
                     result = contend(contender, arguments, folder, seed)
                 with open(arguments.output, "a") as file:

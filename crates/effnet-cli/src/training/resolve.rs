@@ -73,13 +73,16 @@ mod tests {
         resolve(flags, Some(&path), Settings::of_train(), &printer).unwrap()
     }
 
-    #[test]
-    fn flags_count_more_than_the_file_more_than_the_recipe_more_than_the_defaults() {
-        let flags = PartialSettings {
+    fn three_epochs() -> PartialSettings {
+        PartialSettings {
             epochs: Some(3),
             ..PartialSettings::default()
-        };
-        let settings = resolved(flags, "recipe = \"paper\"\nepochs = 7\nema = 0.5\n");
+        }
+    }
+
+    #[test]
+    fn flags_count_more_than_the_file_more_than_the_recipe_more_than_the_defaults() {
+        let settings = resolved(three_epochs(), "recipe = \"paper\"\nepochs = 7\nema = 0.5\n");
         assert_eq!(settings.epochs, 3);
         assert_eq!(settings.ema, 0.5);
         assert_eq!(settings.decay_epochs, 2.4);
@@ -89,21 +92,13 @@ mod tests {
 
     #[test]
     fn epochs_replace_the_time_of_a_file() {
-        let flags = PartialSettings {
-            epochs: Some(3),
-            ..PartialSettings::default()
-        };
-        let settings = resolved(flags, "epochs = 7\ntime = \"10m\"\n");
+        let settings = resolved(three_epochs(), "epochs = 7\ntime = \"10m\"\n");
         assert_eq!((settings.epochs, settings.time.0), (3, None));
     }
 
     #[test]
     fn what_a_recipe_sets_is_told_with_what_replaces_it() {
-        let flags = PartialSettings {
-            epochs: Some(3),
-            ..PartialSettings::default()
-        };
-        let settings = resolved(flags, "recipe = \"small\"\n");
+        let settings = resolved(three_epochs(), "recipe = \"small\"\n");
         let lines = explain(&Recipe::Small.settings().unwrap(), &settings);
         assert!(
             lines.contains(&"recipe: epochs = 30, replaced by 3".to_owned()),
