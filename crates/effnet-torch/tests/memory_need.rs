@@ -1,7 +1,7 @@
 //! Compares the memory estimated for a batch with what Linux measures. There is a single test, because the
 //! measured memory is that of the whole process.
 
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml exempts only in #[test]
 
 use std::fs;
@@ -21,8 +21,16 @@ fn status(name: &str) -> f64 {
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() * 1024.0
 }
 
+#[allow(unsafe_code)] // a declaration that no safe library has
+unsafe extern "C" {
+    /// glibc's: returns the allocator's free memory to the system.
+    safe fn malloc_trim(pad: usize) -> i32;
+}
+
 /// Returns the peak growth of the memory in use while `work` runs.
 fn growth<T>(work: impl FnOnce() -> T) -> f64 {
+    // Otherwise `work` is given memory that was freed before, which does not count as growth.
+    malloc_trim(0);
     // "5" resets the peak to the current memory use.
     fs::write("/proc/self/clear_refs", "5").unwrap();
     let before = status("VmRSS:");
@@ -72,7 +80,9 @@ fn what_a_batch_takes_is_what_was_estimated() {
         let store = nn::VarStore::new(Device::Cpu);
         let network = EfficientNet::new(&store.root(), &config).unwrap();
         let need = MemoryNeed::of_modules(&config, SIZE);
-        let measured = growth(|| tch::no_grad(|| network.forward(&few, false).unwrap()));
+        // What libtorch needs varies by a third from run to run.
+        let forward = || tch::no_grad(|| network.forward(&few, false).unwrap());
+        let measured = (0..4).map(|_| growth(forward)).fold(0.0, f64::max);
         let estimate = (need.fixed + 2 * need.per_image) as f64;
         assert_near(
             estimate,
