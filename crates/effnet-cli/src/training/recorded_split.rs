@@ -41,6 +41,15 @@ pub fn name_within(data: &Path, name: &str) -> String {
     })
 }
 
+/// Returns the name by which a run with these settings recorded an image of `data`. The run made the path of its data
+/// absolute, so if a table lists absolute paths, they start with that path, even where `data` is a relative one.
+fn recorded_name(settings: &Settings, data: &Path, name: &str) -> String {
+    let absolute = std::path::absolute(data).unwrap_or_default();
+    let within = [&*settings.data, data, &*absolute].map(|root| name_within(root, name));
+    let shorter = within.into_iter().find(|within| within != name);
+    shorter.unwrap_or_else(|| name.to_owned())
+}
+
 /// The split of the images at the start of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedSplit {
@@ -95,7 +104,7 @@ pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Op
     let split = std::fs::read_to_string(run.join(SPLIT_FILE)).map_err(anyhow::Error::from);
     let split = split.and_then(|text| Ok(serde_json::from_str::<RecordedSplit>(&text)?));
     if let Some(val) = &splits.val {
-        if split.is_ok_and(|split| !is_among(&split.validation, data, &**val)) {
+        if split.is_ok_and(|split| !is_among(&split.validation, &settings, data, &**val)) {
             printer.warning(format!(
                 "{}: the run held out different images from those for validation here, so images that it was trained \
                  on are evaluated too",
@@ -110,13 +119,22 @@ pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Op
     }
     let names: HashSet<&str> = split.validation.iter().map(String::as_str).collect();
     let images = splits.train;
-    let is_held_out = |index: &usize| names.contains(name_within(data, &images.name(*index)).as_str());
-    let indices: Vec<usize> = (0..images.len()).filter(is_held_out).collect();
+    // A table may list an image several times, with different labels.
+    let mut found = HashSet::new();
+    let mut is_held_out = |index: &usize| {
+        let name = recorded_name(&settings, data, &images.name(*index));
+        let is_held_out = names.contains(name.as_str());
+        if is_held_out {
+            found.insert(name);
+        }
+        is_held_out
+    };
+    let indices: Vec<usize> = (0..images.len()).filter(|index| is_held_out(index)).collect();
+    let missing = names.iter().filter(|name| !found.contains(**name)).count();
     ensure!(
-        indices.len() == names.len(),
-        "{}: cannot find {} of the {}; restore them, or pass --all to evaluate all remaining images",
+        missing == 0,
+        "{}: cannot find {missing} of the {}; restore them, or pass --all to evaluate all remaining images",
         data.display(),
-        names.len() - indices.len(),
         counted(names.len(), "held-out image")
     );
     Ok(Some(Arc::new(Subset::new(images, indices))))
@@ -155,7 +173,7 @@ fn warn_of_copy(run: &Path, settings: &Settings, data: &Path, printer: &Printer)
         return;
     };
     let names = &split.validation;
-    if splits.val.is_none() && !names.is_empty() && is_among(names, data, &*splits.train) {
+    if splits.val.is_none() && !names.is_empty() && is_among(names, settings, data, &*splits.train) {
         printer.warning(format!(
             "{} has images with the names of all those that the run held out: if it is a copy of {}, training images \
              are evaluated too",
@@ -167,9 +185,9 @@ fn warn_of_copy(run: &Path, settings: &Settings, data: &Path, printer: &Printer)
 
 /// Returns whether a data set contains all images with these names. A run by an earlier version, which did not
 /// recognise the parts of a data set, held out different images.
-fn is_among(names: &[String], data: &Path, images: &dyn Dataset) -> bool {
+fn is_among(names: &[String], settings: &Settings, data: &Path, images: &dyn Dataset) -> bool {
     let found: HashSet<String> = (0..images.len())
-        .map(|index| name_within(data, &images.name(index)))
+        .map(|index| recorded_name(settings, data, &images.name(index)))
         .collect();
     names.iter().all(|name| found.contains(name))
 }

@@ -1,0 +1,103 @@
+//! Calls `effnet evaluate`, `average` and `convert` on runs made of the bundled weights: which images are evaluated, for which
+//! task, and which files are written.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use effnet_checkpoint::{Checkpoint, write_safetensors};
+use serde_json::json;
+
+fn effnet(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_effnet"))
+        .args(arguments)
+        .current_dir(folder)
+        .env("EFFNET_OFFLINE", "1")
+        .output()
+        .unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn succeeded(output: &Output) -> String {
+    assert!(output.status.success(), "{}", stderr(output));
+    stderr(output)
+}
+
+/// Creates a folder with the images 0.ppm to 5.ppm.
+fn home() -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    for seed in 0..6u8 {
+        let mut file = b"P6 40 40 255\n".to_vec();
+        file.extend((0..40 * 40 * 3u32).map(|index| (index % 251) as u8 ^ (41 * seed)));
+        fs::write(home.path().join(format!("{seed}.ppm")), file).unwrap();
+    }
+    home
+}
+
+fn bundled() -> Checkpoint {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../weights/effnet-b0-cifar10.safetensors");
+    Checkpoint::open(path).unwrap()
+}
+
+/// Writes the bundled weights with these entries in their metadata.
+fn write_weights(path: &Path, entries: &[(&str, &str)]) {
+    let checkpoint = bundled();
+    let mut metadata = checkpoint.metadata().clone();
+    let entries = entries.iter();
+    metadata.extend(entries.map(|&(key, value)| (key.to_owned(), value.to_owned())));
+    write_safetensors(path, checkpoint.state_dict(), &metadata).unwrap();
+}
+
+/// Creates a run that held out `validation`.
+fn run(home: &Path, name: &str, config: &serde_json::Value, validation: &[&str]) -> PathBuf {
+    let run = home.join(name);
+    fs::create_dir(&run).unwrap();
+    fs::write(run.join("config.json"), config.to_string()).unwrap();
+    let split = json!({"training": 3, "validation": validation});
+    fs::write(run.join("images.json"), split.to_string()).unwrap();
+    run
+}
+
+#[test]
+fn the_images_held_out_are_found_by_name_however_often_and_however_they_are_listed() {
+    let home = home();
+    let path = home.path();
+    let config = json!({"data": path.join("labels.csv"), "task": "classify", "epochs": 1, "val_split": 0.5});
+    let run = run(path, "run", &config, &["0.ppm", "1.ppm"]);
+    write_weights(&run.join("best.safetensors"), &[("step", "1")]);
+    // The first image has two classes.
+    let rows = [
+        ("0", "cat"),
+        ("0", "ship"),
+        ("1", "ship"),
+        ("2", "cat"),
+        ("3", "ship"),
+        ("4", "cat"),
+    ];
+    for root in [String::new(), format!("{}/", path.display())] {
+        let rows = rows.map(|(image, class)| format!("{root}{image}.ppm,{class}\n"));
+        fs::write(path.join("labels.csv"), format!("path,label\n{}", rows.concat())).unwrap();
+        for data in ["labels.csv", path.join("labels.csv").to_str().unwrap()] {
+            let evaluated = effnet(path, &["evaluate", data, "--weights", "run"]);
+            let errors = succeeded(&evaluated);
+            assert!(
+                errors.contains("evaluating the 3 held-out images of this run"),
+                "{data}: {errors}"
+            );
+        }
+    }
+    let split = json!({"training": 3, "validation": ["0.ppm", "gone.ppm"]});
+    fs::write(run.join("images.json"), split.to_string()).unwrap();
+    let evaluated = effnet(path, &["evaluate", "labels.csv", "--weights", "run"]);
+    assert_eq!(evaluated.status.code(), Some(2));
+    let errors = stderr(&evaluated);
+    assert!(
+        errors.contains("cannot find 1 of the 2 held-out images"),
+        "{errors}"
+    );
+}
