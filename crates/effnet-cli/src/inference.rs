@@ -15,6 +15,7 @@ use effnet_image::EvalTransform;
 
 use crate::arguments::{InferenceArguments, ModelArguments, NetworkArguments, TestTimeAugmentation};
 use crate::execution::Execution;
+use crate::overview::counted_targets;
 use crate::printer::counted;
 use crate::sharding::{Job, digest};
 use crate::torch::TorchCommands;
@@ -108,7 +109,7 @@ pub(crate) fn load(
         file.variant,
         file.checkpoint().container(),
         file.profile,
-        counted(file.num_classes(), "class"),
+        counted_targets(file.num_classes(), file.task()),
     ));
     if let Some((count, dtype)) = parameters.report().converted {
         printer.detail(format!("{} converted from {dtype}", counted(count, "tensor")));

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use effnet::Task;
 use effnet_data::{Dataset, HoldOut, Reading, Splits, support};
 
 use crate::printer::{Printer, counted};
@@ -46,11 +47,12 @@ impl Overview<'_> {
         format!(
             "training: {}, validation: {val}, {}",
             of(&self.reading.train, self.train.len()),
-            counted(self.train.classes().len(), "class")
+            counted_targets(self.train.classes().len(), self.train.task())
         )
     }
 
-    /// Returns the number of images of each class for training and validation: `classes: cat 120/30, dog 120/30`.
+    /// Returns the number of images of each class, or with each label, for training and validation: `classes: cat 120/30,
+    /// dog 120/30`.
     pub fn classes(&self) -> String {
         let counts = |dataset: &dyn Dataset| support(dataset);
         let train = counts(self.train);
@@ -78,7 +80,11 @@ impl Overview<'_> {
             }
             _ => String::new(),
         };
-        format!("classes: {}{more}", first.join(", "))
+        let nouns = match self.train.task() {
+            Task::MultiLabel => "labels",
+            Task::Classify | Task::Regression => "classes",
+        };
+        format!("{nouns}: {}{more}", first.join(", "))
     }
 
     /// Returns a hint if the class sizes differ widely.
@@ -96,7 +102,18 @@ fn extremes(sizes: &[usize]) -> Option<(usize, usize)> {
     Some((*sizes.iter().min()?, *sizes.iter().max()?))
 }
 
-/// Returns what is held out for validation: `20 % of each class`, `fold 2 of 5`, each possibly with the groups.
+/// Counts what images are labelled with, or what a network outputs: `2 classes`, `1 label`, `3 values`.
+pub(crate) fn counted_targets(count: usize, task: Task) -> String {
+    let name = match task {
+        Task::Classify => "class",
+        Task::MultiLabel => "label",
+        Task::Regression => "value",
+    };
+    counted(count, name)
+}
+
+/// Returns what is held out for validation: `20 % of each class`, `20 % of the images`, `fold 2 of 5`, each possibly with
+/// the groups.
 pub fn describe_hold_out(hold_out: HoldOut, splits: &Splits) -> String {
     let groups = |images: &Arc<dyn Dataset>| {
         let groups = (0..images.len()).map(|index| images.group(index));
@@ -110,7 +127,12 @@ pub fn describe_hold_out(hold_out: HoldOut, splits: &Splits) -> String {
     match (hold_out, groups) {
         (HoldOut::Fraction(fraction), None) => {
             let percent = (1000.0 * fraction).round() / 10.0;
-            format!("{percent} % of each class")
+            let whole = match splits.train.task() {
+                Task::Regression => "the images",
+                Task::MultiLabel => "each label",
+                Task::Classify => "each class",
+            };
+            format!("{percent} % of {whole}")
         }
         (HoldOut::Fraction(_), Some(groups)) => groups,
         (HoldOut::Fold { fold, folds }, None) => format!("fold {fold} of {folds}"),
@@ -140,6 +162,7 @@ mod tests {
     struct Counts {
         names: Vec<String>,
         labels: Vec<usize>,
+        task: Task,
     }
 
     fn counts(sizes: &[usize]) -> Counts {
@@ -150,6 +173,7 @@ mod tests {
                 .enumerate()
                 .flat_map(|(class, size)| vec![class; *size])
                 .collect(),
+            task: Task::Classify,
         }
     }
 
@@ -172,6 +196,10 @@ mod tests {
 
         fn image(&self, _: usize) -> Result<Image, BoxError> {
             Err("not an image".into())
+        }
+
+        fn task(&self) -> Task {
+            self.task
         }
     }
 
@@ -209,6 +237,49 @@ mod tests {
             "training: 121 images, validation: none, 2 classes"
         );
         assert_eq!(overview.classes(), "classes: c0 120, c1 1");
+    }
+
+    #[test]
+    fn labels_and_values_are_not_called_classes() {
+        for (task, parts, held_out) in [
+            (
+                Task::Classify,
+                "training: 3 images, validation: none, 2 classes",
+                "20 % of each class",
+            ),
+            (
+                Task::MultiLabel,
+                "training: 3 images, validation: none, 2 labels",
+                "20 % of each label",
+            ),
+            (
+                Task::Regression,
+                "training: 3 images, validation: none, 2 values",
+                "20 % of the images",
+            ),
+        ] {
+            let train = Counts {
+                task,
+                ..counts(&[2, 1])
+            };
+            let overview = Overview {
+                reading: &Reading::default(),
+                train: &train,
+                val: None,
+                held_out: None,
+            };
+            assert_eq!(overview.parts(), parts);
+            if task == Task::MultiLabel {
+                assert_eq!(overview.classes(), "labels: c0 2, c1 1");
+            }
+            let splits = Splits {
+                train: Arc::new(train),
+                val: None,
+                test: None,
+                reading: Reading::default(),
+            };
+            assert_eq!(describe_hold_out(HoldOut::Fraction(0.2), &splits), held_out);
+        }
     }
 
     #[test]

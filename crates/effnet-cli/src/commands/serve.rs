@@ -13,6 +13,7 @@ use crate::arguments::ServeArguments;
 use crate::execution::threads;
 use crate::inference::{of_labels, warn};
 use crate::launcher::refuse_group;
+use crate::overview::counted_targets;
 use crate::printer::counted;
 use crate::{DownloadProgress, Outcome, Printer, open_zoo};
 
@@ -172,7 +173,7 @@ fn open(
         model.name(),
         model.variant(),
         model.profile(),
-        counted(model.labels().len(), "class"),
+        counted_targets(model.labels().len(), model.labels().task()),
         counted(model.engine().threads(), "thread"),
     ));
     Ok(model)

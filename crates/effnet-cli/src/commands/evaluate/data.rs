@@ -8,7 +8,7 @@ use effnet::{BoxError, Source};
 use effnet_data::{Dataset, Evaluation};
 use effnet_image::{Image, ImageWarning};
 
-use crate::overview::print_notices;
+use crate::overview::{counted_targets, print_notices};
 use crate::printer::{Printer, counted};
 
 /// Prints which images of a data set are evaluated.
@@ -21,7 +21,7 @@ pub(super) fn describe(data: &Path, Evaluation { images, reading }: &Evaluation,
     printer.note(format!(
         "evaluating {part} ({}, {})",
         counted(images.len(), "image"),
-        counted(images.classes().len(), "class")
+        counted_targets(images.classes().len(), images.task())
     ));
     print_notices(reading, printer);
 }
