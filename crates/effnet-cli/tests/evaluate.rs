@@ -101,3 +101,22 @@ fn the_images_held_out_are_found_by_name_however_often_and_however_they_are_list
         "{errors}"
     );
 }
+
+#[test]
+fn a_table_is_read_for_the_task_of_the_weights() {
+    let home = home();
+    let path = home.path();
+    write_weights(&path.join("labels.safetensors"), &[("task", "multilabel")]);
+    // With at most one label per image, it looks like one of classes, of which an image cannot have none.
+    let table = "path,cat,ship\n0.ppm,1,0\n1.ppm,0,1\n2.ppm,0,0\n";
+    fs::write(path.join("table.csv"), table).unwrap();
+    let call = ["evaluate", "table.csv", "--weights", "labels.safetensors"];
+    for more in [&[][..], &["--all"]] {
+        let evaluated = effnet(path, &[&call, more].concat());
+        let errors = succeeded(&evaluated);
+        assert!(errors.contains("(3 images, 2 labels)"), "{errors}");
+        assert!(String::from_utf8_lossy(&evaluated.stdout).contains("mAP"));
+    }
+    let evaluated = effnet(path, &["evaluate", "none.csv", "--weights", "labels.safetensors"]);
+    assert!(stderr(&evaluated).contains("none.csv"), "{}", stderr(&evaluated));
+}

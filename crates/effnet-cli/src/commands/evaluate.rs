@@ -34,8 +34,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<Outcome> {
     refuse_group("evaluate")?;
     calibration::check_output(arguments, printer)?;
-    // Weights are not downloaded just to report a misspelt name.
-    let opened = open(arguments, arguments.task.task(), printer)?;
+    let opened = before_weights(arguments, printer)?;
     let inference = Inference::prepare_for(arguments.task.task(), &arguments.inference, torch, printer)?;
     let task = inference.file().task();
     let dataset = for_task(opened, task, arguments, printer)?;
@@ -64,17 +63,37 @@ struct Evaluated<'a> {
 }
 
 /// Returns the images for the task of the network, and prints which they are.
+/// Opens the images before weights are downloaded just to report a misspelt name. Returns `None` if the weights must be read
+/// before, because they say which task the labels are for: without it, a table may be taken for one of another task, or
+/// refused.
+fn before_weights(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<Option<Opened>> {
+    let task = arguments.task.task();
+    let is_undecided = task.is_none() && arguments.data.exists();
+    if is_undecided && local_weights(arguments).is_some() {
+        return Ok(None);
+    }
+    match open(arguments, task, printer) {
+        Err(_) if is_undecided => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+/// Returns the path of the weights, unless they are published ones.
+fn local_weights(arguments: &EvaluateArguments) -> Option<&Path> {
+    let weights = arguments.inference.network.model.weights.as_deref();
+    weights.map(Path::new).filter(|weights| weights.exists())
+}
+
 fn for_task(
-    opened: Opened,
+    opened: Option<Opened>,
     task: Task,
     arguments: &EvaluateArguments,
     printer: &Printer,
 ) -> anyhow::Result<Arc<dyn Dataset>> {
     // The labels may be read in more than one way.
-    let opened = if opened.images.task() == task {
-        opened
-    } else {
-        open(arguments, Some(task), printer)?
+    let opened = match opened {
+        Some(opened) if opened.images.task() == task => opened,
+        _ => open(arguments, Some(task), printer)?,
     };
     let dataset = opened.describe(arguments, printer);
     ensure!(
@@ -116,14 +135,7 @@ impl Opened {
 /// Opens the images to evaluate, for this task or for the one that their labels tell. If the weights' run was trained on
 /// the data, these are the images that it held out.
 fn open(arguments: &EvaluateArguments, task: Option<Task>, printer: &Printer) -> anyhow::Result<Opened> {
-    let weights = arguments
-        .inference
-        .network
-        .model
-        .weights
-        .as_deref()
-        .map(Path::new);
-    let run = match weights {
+    let run = match local_weights(arguments) {
         Some(path) if path.is_dir() => Some(path),
         Some(path) if path.is_file() => path.parent(),
         _ => None,
