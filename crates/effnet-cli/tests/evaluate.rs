@@ -10,6 +10,20 @@ use std::process::{Command, Output};
 use effnet_checkpoint::{Checkpoint, write_safetensors};
 use serde_json::json;
 
+/// The classes of the bundled weights.
+const CLASSES: [&str; 10] = [
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+];
+
 fn effnet(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_effnet"))
         .args(arguments)
@@ -119,4 +133,41 @@ fn a_table_is_read_for_the_task_of_the_weights() {
     }
     let evaluated = effnet(path, &["evaluate", "none.csv", "--weights", "labels.safetensors"]);
     assert!(stderr(&evaluated).contains("none.csv"), "{}", stderr(&evaluated));
+}
+
+#[test]
+fn columns_that_a_network_does_not_predict_are_no_values() {
+    let home = home();
+    let path = home.path();
+    let config = json!({"data": path.join("first.csv"), "task": "regression", "epochs": 1, "val_split": 0.5,
+        "group_column": "patient"});
+    let run = run(path, "run", &config, &[]);
+    write_weights(&run.join("best.safetensors"), &[("task", "regression")]);
+    let values = [1.5; 10].map(|value| value.to_string()).join(",");
+    let table = |columns: &str, others: &str| {
+        let row = |image: usize| format!("{image}.ppm,{others},{values}\n");
+        let rows: String = (0..4).map(row).collect();
+        format!("path,{columns},{}\n{rows}", CLASSES.join(","))
+    };
+    fs::write(path.join("first.csv"), table("patient", "7.5")).unwrap();
+    fs::write(path.join("later.csv"), table("patient,year", "7.5,2024.5")).unwrap();
+    fs::write(path.join("other.csv"), table("year", "2024.5")).unwrap();
+    for data in ["later.csv", "other.csv"] {
+        let evaluated = effnet(path, &["evaluate", data, "--weights", "run"]);
+        let errors = succeeded(&evaluated);
+        assert!(
+            errors.contains("ignored columns: year, which the network does not predict"),
+            "{errors}"
+        );
+        assert!(String::from_utf8_lossy(&evaluated.stdout).contains("MAE"));
+    }
+    let fewer = table("year", "2024.5").replace("truck", "lorry");
+    fs::write(path.join("other.csv"), fewer).unwrap();
+    let evaluated = effnet(path, &["evaluate", "other.csv", "--weights", "run"]);
+    assert_eq!(evaluated.status.code(), Some(2));
+    assert!(
+        stderr(&evaluated).contains("expected the columns"),
+        "{}",
+        stderr(&evaluated)
+    );
 }

@@ -212,8 +212,31 @@ impl Evaluation {
         classes: Option<&[String]>,
         task: Option<Task>,
     ) -> Result<Self, DataError> {
+        Self::open_grouped(path, classes, task, None)
+    }
+
+    /// Like [`Evaluation::open_for`], for data with the labels of a run whose images were grouped by the column `group`: in
+    /// a table that has this column, too, it is neither a label nor a value.
+    ///
+    /// # Errors
+    /// Same as [`Evaluation::open_for`].
+    pub fn open_grouped(
+        path: impl AsRef<Path>,
+        classes: Option<&[String]>,
+        task: Option<Task>,
+        group: Option<&str>,
+    ) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let source = Source::open(path, task, None)?;
+        if_present(group, |group| Self::validation(path, classes, task, group))
+    }
+
+    fn validation(
+        path: &Path,
+        classes: Option<&[String]>,
+        task: Option<Task>,
+        group: Option<&str>,
+    ) -> Result<Self, DataError> {
+        let source = Source::open(path, task, group)?;
         let Parts { train, val, test } = source.parts();
         let val = val.or(test);
         let train = if val.is_some() { None } else { train };
@@ -234,8 +257,30 @@ impl Evaluation {
         classes: Option<&[String]>,
         task: Option<Task>,
     ) -> Result<Self, DataError> {
+        Self::open_test_grouped(path, classes, task, None)
+    }
+
+    /// Like [`Evaluation::open_grouped`], but uses the test part.
+    ///
+    /// # Errors
+    /// Same as [`Evaluation::open_test`].
+    pub fn open_test_grouped(
+        path: impl AsRef<Path>,
+        classes: Option<&[String]>,
+        task: Option<Task>,
+        group: Option<&str>,
+    ) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let source = Source::open(path, task, None)?;
+        if_present(group, |group| Self::test(path, classes, task, group))
+    }
+
+    fn test(
+        path: &Path,
+        classes: Option<&[String]>,
+        task: Option<Task>,
+        group: Option<&str>,
+    ) -> Result<Self, DataError> {
+        let source = Source::open(path, task, group)?;
         let Parts { train, val, test } = source.parts();
         let validates = test.as_ref().filter(|_| train.is_some() && val.is_none());
         let validates = validates.map(|part| Notice::TestIsValidation { name: part.name() });
@@ -296,6 +341,17 @@ impl std::fmt::Debug for Evaluation {
             .field("images", &self.images.len())
             .field("reading", &self.reading)
             .finish()
+    }
+}
+
+/// Opens data with the column `group`, or without it if there is no such column.
+fn if_present<T>(
+    group: Option<&str>,
+    open: impl Fn(Option<&str>) -> Result<T, DataError>,
+) -> Result<T, DataError> {
+    match open(group) {
+        Err(DataError::GroupColumn { .. }) if group.is_some() => open(None),
+        opened => opened,
     }
 }
 

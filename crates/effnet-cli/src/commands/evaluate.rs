@@ -24,8 +24,9 @@ use crate::launcher::refuse_group;
 use crate::printer::{Printer, counted};
 use crate::torch::TorchCommands;
 use crate::training::recorded_split::{held_out, settings_of_run};
+use crate::training::settings::Settings;
 pub(crate) use data::Labelled;
-pub(crate) use targets::columns;
+pub(crate) use targets::Columns;
 
 pub(crate) fn run(
     arguments: &EvaluateArguments,
@@ -62,7 +63,6 @@ struct Evaluated<'a> {
     printer: &'a Printer,
 }
 
-/// Returns the images for the task of the network, and prints which they are.
 /// Opens the images before weights are downloaded just to report a misspelt name. Returns `None` if the weights must be read
 /// before, because they say which task the labels are for: without it, a table may be taken for one of another task, or
 /// refused.
@@ -84,6 +84,7 @@ fn local_weights(arguments: &EvaluateArguments) -> Option<&Path> {
     weights.map(Path::new).filter(|weights| weights.exists())
 }
 
+/// Returns the images for the task of the network, and prints which they are.
 fn for_task(
     opened: Option<Opened>,
     task: Task,
@@ -148,10 +149,13 @@ fn open(arguments: &EvaluateArguments, task: Option<Task>, printer: &Printer) ->
             evaluation: None,
         });
     }
+    // The column by which the run grouped its images is not data.
+    let settings = run.and_then(|run| settings_of_run(run).ok());
+    let group = settings.as_ref().and_then(Settings::grouping);
     let evaluation = if arguments.test {
-        Evaluation::open_test(&arguments.data, None, task)?
+        Evaluation::open_test_grouped(&arguments.data, None, task, group)?
     } else {
-        Evaluation::open_for(&arguments.data, None, task)?
+        Evaluation::open_grouped(&arguments.data, None, task, group)?
     };
     Ok(Opened {
         images: Arc::clone(&evaluation.images),

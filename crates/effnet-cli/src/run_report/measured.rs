@@ -11,14 +11,13 @@ use effnet_run::short;
 
 use super::mistakes::{Mistake, Mistakes};
 use crate::arguments::BatchSize;
-use crate::commands::evaluate::{Labelled, columns};
+use crate::commands::evaluate::{Columns, Labelled};
 use crate::execution::Execution;
 use crate::inference::Network;
 use crate::interrupt::Interrupt;
 use crate::outputs::for_each_output;
 use crate::page::{probability, text};
 use crate::printer::Printer;
-use effnet::match_classes;
 
 /// The largest number of labels that a caption names.
 const MOST_LABELS: usize = 4;
@@ -40,7 +39,7 @@ pub(super) struct Measured {
     /// The number of images that could not be read, or whose outputs were not finite.
     pub(super) failed: usize,
     /// The output of the network for each class or value of the data.
-    columns: Vec<usize>,
+    columns: Columns,
     /// The standard deviation of each value, by which errors of several values are compared.
     deviations: Vec<f64>,
 }
@@ -48,12 +47,9 @@ pub(super) struct Measured {
 impl Measured {
     pub(super) fn new(dataset: &Arc<dyn Dataset>, labels: Labels) -> anyhow::Result<Self> {
         let outputs = labels.len();
-        let columns = match labels.task() {
-            Task::Classify => match_classes(dataset.classes(), &labels)?,
-            Task::MultiLabel | Task::Regression => columns(&**dataset, &labels)?,
-        };
+        let columns = Columns::of(&**dataset, &labels)?;
         let deviations = match labels.task() {
-            Task::Regression => deviations(&**dataset, &columns),
+            Task::Regression => deviations(&**dataset, &columns, outputs),
             Task::Classify | Task::MultiLabel => Vec::new(),
         };
         Ok(Self {
@@ -106,7 +102,9 @@ impl Measured {
     fn add(&mut self, image: &Labelled, outputs: &[f32]) -> anyhow::Result<()> {
         let mistake = match &mut self.quality {
             Quality::Classes(metrics) => {
-                let class = self.columns[image.label()];
+                let Some(class) = self.columns.output(image.label()) else {
+                    return Ok(());
+                };
                 metrics.push(outputs, class)?;
                 wrong_class(outputs, class, &self.labels)?
             }
@@ -143,24 +141,24 @@ impl Measured {
 }
 
 /// Returns the true labels or values of an image, in the order of the network's outputs.
-fn truths(dataset: &dyn Dataset, image: &Labelled, columns: &[usize], outputs: usize) -> Vec<f32> {
+fn truths(dataset: &dyn Dataset, image: &Labelled, columns: &Columns, outputs: usize) -> Vec<f32> {
     let mut row = vec![0.0; dataset.classes().len()];
     image.values(&mut row);
     let mut truths = vec![0.0; outputs];
-    for (value, column) in row.iter().zip(columns) {
-        truths[*column] = *value;
-    }
+    columns.assign(&row, &mut truths);
     truths
 }
 
 /// Returns the standard deviation of each value over the images, in the order of the network's outputs; 1 if it is 0.
-fn deviations(dataset: &dyn Dataset, columns: &[usize]) -> Vec<f64> {
+fn deviations(dataset: &dyn Dataset, columns: &Columns, outputs: usize) -> Vec<f64> {
     let mut row = vec![0.0; dataset.classes().len()];
-    let mut values = vec![Vec::with_capacity(dataset.len()); columns.len()];
+    let mut truths = vec![0.0; outputs];
+    let mut values = vec![Vec::with_capacity(dataset.len()); outputs];
     for index in 0..dataset.len() {
         dataset.values(index, &mut row);
-        for (value, column) in row.iter().zip(columns) {
-            values[*column].push(f64::from(*value));
+        columns.assign(&row, &mut truths);
+        for (values, truth) in values.iter_mut().zip(&truths) {
+            values.push(f64::from(*truth));
         }
     }
     let deviation = |values: &Vec<f64>| {

@@ -33,7 +33,12 @@ pub(super) fn run(evaluated: &Evaluated<'_>, network: Network) -> anyhow::Result
         dataset,
         printer,
     } = evaluated;
-    let columns = columns(&**dataset, labels).with_context(|| arguments.data.display().to_string())?;
+    let columns = Columns::of(&**dataset, labels).with_context(|| arguments.data.display().to_string())?;
+    if let Some(ignored) = columns.ignored(&**dataset) {
+        printer.note(format!(
+            "ignored columns: {ignored}, which the network does not predict"
+        ));
+    }
     let predictions = arguments.predictions.as_deref();
     let predictions = predictions
         .map(|path| TargetPredictions::create(path, labels, printer))
@@ -43,9 +48,7 @@ pub(super) fn run(evaluated: &Evaluated<'_>, network: Network) -> anyhow::Result
     let seconds = evaluated.for_each_image(network, |input, name, result| {
         input.values(&mut row);
         let mut truths = vec![0.0; labels.len()];
-        for (value, column) in row.iter().zip(&columns) {
-            truths[*column] = *value;
-        }
+        columns.assign(&row, &mut truths);
         measured.add(name, result, &truths, printer)
     })?;
     let Some(seconds) = seconds else {
@@ -77,25 +80,52 @@ pub(super) fn run(evaluated: &Evaluated<'_>, network: Network) -> anyhow::Result
     })
 }
 
-/// Returns the output of the network for each label or value of the data.
-pub(crate) fn columns(dataset: &dyn Dataset, labels: &Labels) -> anyhow::Result<Vec<usize>> {
-    let names = dataset.classes();
-    if dataset.task() == Task::MultiLabel {
-        return Ok(match_classes(names, labels)?);
+/// The output of the network for each class, label or value of the data; `None` for a column that the network does not predict.
+pub(crate) struct Columns(Vec<Option<usize>>);
+
+impl Columns {
+    /// Matches the classes, labels or values of the data to the outputs of the network by name.
+    pub(crate) fn of(dataset: &dyn Dataset, labels: &Labels) -> anyhow::Result<Self> {
+        let names = dataset.classes();
+        if dataset.task() != Task::Regression {
+            let outputs = match_classes(names, labels)?;
+            return Ok(Self(outputs.into_iter().map(Some).collect()));
+        }
+        // One value needs no name.
+        if names.len() == 1 && labels.len() == 1 {
+            return Ok(Self(vec![Some(0)]));
+        }
+        ensure!(
+            labels.names().iter().all(|label| names.contains(label)),
+            "expected the columns {}, which the network predicts, found {}; rename or add them",
+            labels.names().join(", "),
+            names.join(", ")
+        );
+        let output = |name: &String| labels.names().iter().position(|label| label == name);
+        Ok(Self(names.iter().map(output).collect()))
     }
-    if names.len() == 1 && labels.len() == 1 {
-        return Ok(vec![0]);
+
+    /// Returns the output for a class, label or value of the data.
+    pub(crate) fn output(&self, column: usize) -> Option<usize> {
+        self.0.get(column).copied().flatten()
     }
-    let place = |name: &String| labels.names().iter().position(|label| label == name);
-    let places: Option<Vec<usize>> = names.iter().map(place).collect();
-    let places = places.filter(|places| places.len() == labels.len());
-    ensure!(
-        places.is_some(),
-        "expected the columns {}, which the network predicts, found {}; rename or add them",
-        labels.names().join(", "),
-        names.join(", ")
-    );
-    Ok(places.unwrap_or_default())
+
+    /// Writes the labels or values of an image to `truths`, in the order of the outputs.
+    pub(crate) fn assign(&self, row: &[f32], truths: &mut [f32]) {
+        for (value, output) in row.iter().zip(&self.0) {
+            if let Some(output) = output {
+                truths[*output] = *value;
+            }
+        }
+    }
+
+    /// Returns the names of the columns that the network does not predict, if there are any.
+    fn ignored(&self, dataset: &dyn Dataset) -> Option<String> {
+        let columns = dataset.classes().iter().zip(&self.0);
+        let ignored = columns.filter(|(_, output)| output.is_none());
+        let names: Vec<&str> = ignored.map(|(name, _)| name.as_str()).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
 }
 
 enum Metrics {
