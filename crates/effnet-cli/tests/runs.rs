@@ -101,6 +101,25 @@ fn runs_are_listed_with_the_best_first_and_none_fails_the_others() {
 }
 
 #[test]
+fn the_best_epoch_is_the_one_whose_weights_were_saved() {
+    let home = tempfile::tempdir().unwrap();
+    let settings = json!({"data": "prices.csv", "task": "regression", "epochs": 3});
+    add(home.path(), "prices", &settings, &[]);
+    let epoch = |epoch: u64, mae: f64, best: bool| {
+        let validation = json!({"images": 8, "mae": mae, "mse": mae * mae, "r2": 0.5});
+        json!({"record": "epoch", "epoch": epoch, "step": epoch, "lr": 1e-3, "train_loss": 0.5,
+            "validation": validation, "best": best})
+    };
+    // Of several values, training compares standardised errors.
+    let log = [epoch(1, 50.0, true), epoch(2, 60.0, true), epoch(3, 40.0, false)];
+    let log = log.map(|epoch| format!("{epoch}\n")).concat();
+    fs::write(home.path().join("runs/prices/log.jsonl"), log).unwrap();
+    let output = runs(home.path(), &["--format", "json"]);
+    let run: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&run["best_epoch"], &run["value"]), (&json!(2), &json!(60.0)));
+}
+
+#[test]
 fn the_table_and_csv_have_a_row_per_run() {
     let (home, _running) = home();
     let output = runs(home.path(), &[]);

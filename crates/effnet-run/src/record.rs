@@ -52,6 +52,10 @@ pub struct EpochRecord {
     /// The validation metrics; absent without validation images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<Validation>,
+    /// Whether the epoch was the best so far, whose weights become `best.safetensors`. Absent from the log if it was not,
+    /// and from logs of earlier versions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub best: bool,
 }
 
 /// The metrics of validation, by the task of the network.
@@ -68,7 +72,8 @@ pub enum Validation {
 }
 
 impl Validation {
-    /// Returns the score by which epochs are compared.
+    /// Returns the score by which epochs are compared. Of several values, the errors are in the units of the data, whereas
+    /// training compares those of standardised values; see [`best_epoch`].
     pub fn score(&self) -> Score {
         let (value, loss) = match self {
             Self::Classes(summary) => (summary.top1, summary.loss),
@@ -87,9 +92,14 @@ impl Validation {
     }
 }
 
-/// The best of `epochs`: the one with the best [`Score`]; of equal ones, the first. Without validation, the latest epoch
-/// is the best.
+/// The best of `epochs`: the last one that training found better than all before it ([`EpochRecord::best`]).
+///
+/// In the log of an earlier version, which does not say so, it is the one with the best [`Score`]; of equal ones, the first.
+/// Without validation, the latest epoch is the best.
 pub fn best_epoch(epochs: &[EpochRecord]) -> Option<&EpochRecord> {
+    if let Some(best) = epochs.iter().rfind(|epoch| epoch.best) {
+        return Some(best);
+    }
     let score = |epoch: &EpochRecord| epoch.validation.map(|validation| validation.score());
     epochs
         .iter()

@@ -96,6 +96,7 @@ mod tests {
             lr: 1e-3,
             train_loss: 0.1 + 0.2,
             validation,
+            best: false,
         };
         let summary = Summary {
             images: 7,

@@ -102,6 +102,7 @@ fn epochs(count: u64) -> Vec<EpochRecord> {
                 loss: 0.45 + 1.6 * (-4.0 * t).exp() - wave + 0.3 * t * t,
                 ece: 0.1,
             })),
+            best: false,
         }
     };
     (1..=count).map(epoch).collect()

@@ -73,6 +73,7 @@ fn records_are_read_back_without_an_unfinished_last_one() {
                 loss: 1.5,
                 ece: 0.2,
             })),
+            best: true,
         }),
         Record::Epoch(EpochRecord {
             epoch: 2,
@@ -80,6 +81,7 @@ fn records_are_read_back_without_an_unfinished_last_one() {
             lr: 0.0,
             train_loss: 1.0,
             validation: None,
+            best: false,
         }),
     ];
     let mut log = Log::create(&path).unwrap();

@@ -301,6 +301,6 @@ fn the_log_has_no_clock_in_it() {
     assert_eq!(names("step"), ["epoch", "loss", "lr", "record", "step"]);
     assert_eq!(
         names("epoch"),
-        ["epoch", "lr", "record", "step", "train_loss", "validation"]
+        ["best", "epoch", "lr", "record", "step", "train_loss", "validation"]
     );
 }

@@ -218,6 +218,7 @@ mod tests {
             lr: 2e-3,
             train_loss: 12.345_678,
             validation,
+            best: false,
         }
     }
 

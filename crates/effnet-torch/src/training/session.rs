@@ -114,6 +114,7 @@ impl Observer<TaskMetrics> for Watcher<'_> {
             validation: epoch
                 .metrics
                 .and_then(|metrics| metrics.validation(self.scale.as_ref())),
+            best: epoch.is_best,
         };
         let time = EpochTime {
             epoch: epoch.epoch,
