@@ -122,6 +122,32 @@ fn a_network_for_numbers_answers_with_values_in_their_units() {
 }
 
 #[test]
+fn models_are_listed_with_their_tasks_and_numbers_are_not_explained() {
+    let thresholds = [0.25; 10];
+    let labels = model_for(&[
+        ("task", "multilabel"),
+        ("thresholds", &*format!("{thresholds:?}")),
+    ]);
+    let served = [
+        ("c", model()),
+        ("l", labels),
+        ("n", model_for(&[("task", "regression")])),
+    ];
+    let served = served.map(|(name, model)| ServedModel::new(name, model).unwrap());
+    let server = Running::with_models(served.into(), ServeOptions::default());
+    let listed = server.get("/models").json();
+    let models = listed["models"].as_array().unwrap();
+    let tasks: Vec<_> = models.iter().map(|model| &model["task"]).collect();
+    assert_eq!(tasks, ["classify", "multilabel", "regression"]);
+    assert_eq!(models[1]["thresholds"], serde_json::json!(thresholds));
+    assert!(models[0].get("thresholds").is_none() && models[2].get("thresholds").is_none());
+
+    let refused = server.post("/explain?model=n", &[], &ship());
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert!(refused.text().contains("predicts numbers"), "{}", refused.text());
+}
+
+#[test]
 fn features_and_explanations_are_those_of_the_library() {
     let server = Running::start(ServeOptions::default());
     let features = server.post("/features", &[], &ship()).json();

@@ -97,6 +97,12 @@ pub(crate) async fn explain(
     let wants_png = wants_png(request.headers());
     let call = Call::read(&state, request).await?;
     call.settings.refuse(&["normalize"])?;
+    if call.model.model().labels().task() == effnet::Task::Regression {
+        return Err(Problem::invalid(format!(
+            "model: expected one with classes or labels, found {}, which predicts numbers; use /classify",
+            call.model.name()
+        )));
+    }
     let method = method(call.settings.method.as_deref())?;
     let classes = explained_classes(&call.settings, &call.model)?;
     let (model, is_single) = (Arc::clone(&call.model), call.is_single);

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
+use effnet::Task;
 use serde::Serialize;
 
 use crate::problem::Problem;
@@ -28,8 +29,13 @@ struct Listed<'a> {
     name: &'a str,
     model: &'static str,
     weights: &'a str,
+    /// Classes, labels or values.
     classes: usize,
     image_size: usize,
+    task: Task,
+    /// The probability from which each label applies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thresholds: Option<Vec<f64>>,
 }
 
 #[derive(Serialize)]
@@ -48,12 +54,18 @@ pub(crate) async fn ready(State(state): State<Arc<Shared>>) -> impl IntoResponse
 }
 
 pub(crate) async fn models(State(state): State<Arc<Shared>>) -> impl IntoResponse {
-    let listed = state.models.iter().map(|model| Listed {
-        name: model.name(),
-        model: model.network().0,
-        weights: model.network().1,
-        classes: model.classes(),
-        image_size: model.transform().image_size,
+    let listed = state.models.iter().map(|model| {
+        let labels = model.model().labels();
+        let thresholds = || (0..labels.len()).map(|label| labels.threshold(label)).collect();
+        Listed {
+            name: model.name(),
+            model: model.network().0,
+            weights: model.network().1,
+            classes: labels.len(),
+            image_size: model.transform().image_size,
+            task: labels.task(),
+            thresholds: (labels.task() == Task::MultiLabel).then(thresholds),
+        }
     });
     Json(Models {
         models: listed.collect(),
