@@ -171,3 +171,19 @@ fn columns_that_a_network_does_not_predict_are_no_values() {
         stderr(&evaluated)
     );
 }
+
+#[test]
+fn averaging_runs_that_held_out_different_images_is_warned_of() {
+    let home = home();
+    let path = home.path();
+    for (name, held_out) in [("a", ["0", "1"]), ("b", ["1", "0"]), ("c", ["0", "2"])] {
+        let run = run(path, name, &json!({"data": path, "epochs": 1}), &held_out);
+        write_weights(&run.join("best.safetensors"), &[]);
+    }
+    for (runs, is_warned) in [(["a", "b"], false), (["b", "c"], true)] {
+        let output = format!("{}.safetensors", runs.concat());
+        let averaged = effnet(path, &["average", runs[0], runs[1], "--output", &output]);
+        let errors = succeeded(&averaged);
+        assert_eq!(errors.contains("--split-seed"), is_warned, "{errors}");
+    }
+}

@@ -9,6 +9,7 @@ use effnet_checkpoint::write_safetensors;
 use crate::arguments::AverageArguments;
 use crate::inference::warn;
 use crate::printer::counted;
+use crate::training::recorded_split::RecordedSplit;
 use crate::written_file::{check_kind, check_overwriting, check_safetensors};
 use crate::{DownloadProgress, Outcome, Printer, open_zoo};
 
@@ -36,6 +37,7 @@ pub(crate) fn run(arguments: &AverageArguments, printer: &Printer) -> anyhow::Re
              trained from the same weights; the average of such networks does not work, so evaluate it"
         ));
     }
+    warn_of_other_splits(&files, printer);
     write(output, &average.mean()?, &files)?;
     printer.note(format!(
         "{}: the average of {}, cosine similarity {similarity:.3}",
@@ -69,6 +71,23 @@ fn open(arguments: &AverageArguments, zoo: &Zoo, printer: &Printer) -> anyhow::R
         files.push(file);
     }
     Ok(files)
+}
+
+/// Warns if the runs held out different images: the average was then trained on images that each of them held out.
+fn warn_of_other_splits(files: &[ModelFile], printer: &Printer) {
+    let split = |file: &ModelFile| RecordedSplit::read(file.path().parent()?);
+    let mut splits = files.iter().filter_map(|file| Some((file, split(file)?)));
+    let Some((first, of_first)) = splits.next() else {
+        return;
+    };
+    if let Some((other, _)) = splits.find(|(_, split)| !split.has_same_validation(&of_first)) {
+        printer.warning(format!(
+            "{} and {} come from runs that held out different images, so evaluating the average on the images of one run \
+             includes training images of the other; train runs to average with the same --split-seed",
+            first.weights().name,
+            other.weights().name
+        ));
+    }
 }
 
 fn write(output: &Path, average: &DerivedWeights, files: &[ModelFile]) -> anyhow::Result<()> {

@@ -59,6 +59,20 @@ pub struct RecordedSplit {
     pub validation: Vec<String>,
 }
 
+impl RecordedSplit {
+    /// Reads the split of the run in this folder; `None` if there is none that can be read.
+    pub(crate) fn read(run: &Path) -> Option<Self> {
+        let text = std::fs::read_to_string(run.join(SPLIT_FILE)).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Returns whether two runs held out the same images.
+    pub(crate) fn has_same_validation(&self, other: &Self) -> bool {
+        let names = |split: &Self| split.validation.iter().cloned().collect::<HashSet<String>>();
+        names(self) == names(other)
+    }
+}
+
 /// The name of the file that records the split of a run.
 pub const SPLIT_FILE: &str = "images.json";
 
@@ -164,8 +178,7 @@ fn warn_of_training_images(settings: &Settings, val: &Path, data: &Path, printer
 /// Warns if the images that the run held out are found by name in `data`, which is not what the run was trained on but may
 /// be a copy of it. It may also be a test set whose files are numbered alike, so no image is left out.
 fn warn_of_copy(run: &Path, settings: &Settings, data: &Path, printer: &Printer) {
-    let split = std::fs::read_to_string(run.join(SPLIT_FILE)).unwrap_or_default();
-    let Ok(split) = serde_json::from_str::<RecordedSplit>(&split) else {
+    let Some(split) = RecordedSplit::read(run) else {
         return;
     };
     // If the data cannot be opened, that is the only error to report.
