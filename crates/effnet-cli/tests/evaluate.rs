@@ -187,3 +187,26 @@ fn averaging_runs_that_held_out_different_images_is_warned_of() {
         assert_eq!(errors.contains("--split-seed"), is_warned, "{errors}");
     }
 }
+
+#[test]
+fn a_pth_file_is_said_to_lose_the_task() {
+    let home = home();
+    let path = home.path();
+    let thresholds = format!("{:?}", [0.25; 10]);
+    write_weights(
+        &path.join("labels.safetensors"),
+        &[("task", "multilabel"), ("thresholds", &thresholds)],
+    );
+    write_weights(&path.join("classes.safetensors"), &[]);
+    for (input, expected) in [
+        (
+            "labels",
+            "class names, thresholds, preprocessing and the task (multilabel)",
+        ),
+        ("classes", "cannot hold class names and preprocessing"),
+    ] {
+        let (input, output) = (format!("{input}.safetensors"), format!("{input}.pth"));
+        let errors = succeeded(&effnet(path, &["convert", &input, &output]));
+        assert!(errors.contains(expected), "{errors}");
+    }
+}

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 use effnet::{
     EfficientNetNames, Error, Labels, ModelFile, ModelMetadata, ModelOptions, Profile, Scheme, StateDict,
-    Variant, Weights,
+    Task, Variant, Weights,
 };
 use effnet_checkpoint::{Container, DType, Tensor, WriteOptions, quote_list};
 
@@ -66,8 +66,8 @@ pub(crate) fn run(arguments: &ConvertArguments, printer: &Printer) -> anyhow::Re
     };
     let container = options.write(&arguments.output, &state_dict)?;
     input.report(&arguments.output, state_dict.len(), to, &container, printer);
-    if container == Container::Zip && metadata.labels.is_some() {
-        printer.warning("a .pth file cannot hold class names and preprocessing; .safetensors can");
+    if container == Container::Zip {
+        warn_of_losses(&metadata, printer);
     }
     warn_about_profile(&metadata, to, printer)?;
     Ok(Outcome::Done)
@@ -214,6 +214,25 @@ fn counter(name: String, tensor: Tensor) -> Option<(String, Tensor)> {
     };
     let scalar = Tensor::from_bytes(DType::I64, Vec::new(), value.to_le_bytes().to_vec()).ok()?;
     Some((name, scalar))
+}
+
+/// Warns of what the new file, a .pth, cannot hold.
+fn warn_of_losses(metadata: &ModelMetadata, printer: &Printer) {
+    let task = metadata.task.unwrap_or_default();
+    if task == Task::Classify {
+        if metadata.labels.is_some() {
+            printer.warning("a .pth file cannot hold class names and preprocessing; .safetensors can");
+        }
+        return;
+    }
+    let thresholds = match metadata.thresholds {
+        Some(_) => "thresholds, ",
+        None => "",
+    };
+    printer.warning(format!(
+        "a .pth file cannot hold class names, {thresholds}preprocessing and the task ({task}), so that the network is taken \
+         for one of classify; .safetensors can"
+    ));
 }
 
 /// Warns if the target package uses a different profile: renaming tensors does not change the padding and epsilon that
