@@ -173,6 +173,51 @@ fn columns_that_a_network_does_not_predict_are_no_values() {
 }
 
 #[test]
+fn calibrating_replaces_calibrated_weights_only() {
+    let home = home();
+    let path = home.path();
+    let rows = (0..6).map(|image| format!("{image}.ppm,{}\n", CLASSES[image]));
+    fs::write(
+        path.join("labels.csv"),
+        format!("path,label\n{}", rows.collect::<String>()),
+    )
+    .unwrap();
+    write_weights(
+        &path.join("average.safetensors"),
+        &[("averaged", "[\"a\",\"b\"]")],
+    );
+    write_weights(&path.join("last.safetensors"), &[]);
+    let last = fs::read(path.join("last.safetensors")).unwrap();
+    let call = |output: &str, more: &[&str]| {
+        let call = [
+            "evaluate",
+            "labels.csv",
+            "--weights",
+            "average.safetensors",
+            "--calibrate",
+            output,
+        ];
+        effnet(path, &[&call, more].concat())
+    };
+    let refused = call("last.safetensors", &[]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        stderr(&refused).contains("last.safetensors: already exists; pass --force"),
+        "{}",
+        stderr(&refused)
+    );
+    assert_eq!(fs::read(path.join("last.safetensors")).unwrap(), last);
+    // Twice: a calibrated file may be replaced.
+    for _ in 0..2 {
+        succeeded(&call("new.safetensors", &[]));
+    }
+    let metadata = Checkpoint::open(path.join("new.safetensors")).unwrap();
+    assert_eq!(metadata.metadata()["averaged"], "[\"a\",\"b\"]");
+    succeeded(&call("last.safetensors", &["--force"]));
+    assert_ne!(fs::read(path.join("last.safetensors")).unwrap(), last);
+}
+
+#[test]
 fn averaging_runs_that_held_out_different_images_is_warned_of() {
     let home = home();
     let path = home.path();

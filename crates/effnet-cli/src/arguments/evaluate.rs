@@ -40,6 +40,9 @@ pub struct EvaluateArguments {
     /// weights with a classifier scaled by it to FILE (.safetensors)
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub calibrate: Option<PathBuf>,
+    /// Overwrite the file of --calibrate even if it does not hold calibrated weights
+    #[arg(long, requires = "calibrate", help_heading = "Output")]
+    pub force: bool,
     #[command(flatten)]
     pub inference: InferenceArguments,
 }
