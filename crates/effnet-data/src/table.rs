@@ -1,13 +1,15 @@
 //! Data sets listed in a table: a CSV file or JSON Lines.
 //!
-//! The module `records` reads the rows, `columns` decides what each column is, `files` finds the images, and
-//! `listed` collects them.
+//! The module `records` reads the fields, `columns` decides what each column is, `rows` reads the rows accordingly, `files`
+//! finds the images, and `listed` and `targets` collect them.
 
 mod columns;
 mod files;
 mod groups;
 mod listed;
+mod notices;
 mod records;
+mod rows;
 mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,16 +20,17 @@ use effnet_architecture::Task;
 use effnet_image::{Image, Needed, PartialImage};
 
 use super::classes::Classes;
-use super::error::{NameList, cut};
+use super::error::NameList;
 use super::notice::Notice;
 use super::role::Role;
 use super::{BoxError, DataError, Dataset};
-use columns::{Columns, Label, flag};
+use columns::{Columns, Label};
 use files::{Files, Found};
 use groups::Groups;
 use listed::Listed;
-use records::{LIST, Records, Row, SAMPLE};
-use targets::{ANY, CERTAIN, Target, TargetList, parts, separator};
+use records::{Records, SAMPLE};
+use rows::Waiting;
+use targets::{ANY, TargetList, separator};
 
 /// Maximum number of missing files to name.
 const MOST_MISSING: usize = 1000;
@@ -161,9 +164,8 @@ pub(crate) struct Table {
     names: Vec<String>,
     /// What the table calls each part: `split = train`.
     parts: BTreeMap<Role, String>,
-    /// The number of test rows without a label, and what the table calls them.
-    unlabelled: usize,
-    unlabelled_part: String,
+    /// Test rows without labels, as long as no test row has any.
+    waiting: Waiting,
     notices: Vec<Notice>,
 }
 
@@ -215,10 +217,12 @@ impl Table {
         let mut rows = start.into_iter().skip(usize::from(columns.has_header));
         while let Some(row) = rows.next().map_or_else(|| records.next(), |row| Ok(Some(row)))? {
             read += 1;
-            if let Some(name) = table.push(&row, &columns, separator, &mut files)? {
-                missing += 1;
-                if names.len() < MOST_MISSING {
-                    names.push(name);
+            for row in table.ready(row, &columns)? {
+                if let Some(name) = table.push(&row, &columns, separator, &mut files)? {
+                    missing += 1;
+                    if names.len() < MOST_MISSING {
+                        names.push(name);
+                    }
                 }
             }
         }
@@ -344,244 +348,10 @@ impl Table {
         Ok(self.images(known.to_vec(), files.collect(), values))
     }
 
-    /// Adds a row. If its image does not exist, returns the name of the image.
-    fn push(
-        &mut self,
-        row: &Row,
-        columns: &Columns,
-        separator: Option<char>,
-        files: &mut Files,
-    ) -> Result<Option<String>, DataError> {
-        let part = self.part_of(row, columns)?;
-        let role = part.as_ref().map(|(role, _)| *role);
-        let name = row.field(columns.path);
-        let is_blank = |columns: &[usize]| columns.iter().all(|column| row.field(*column).is_empty());
-        let is_blank = match &columns.label {
-            Label::Column(column) => is_blank(&[*column]),
-            Label::OneHot(_) if self.task == Task::Classify => false,
-            Label::Lists(columns) => is_blank(columns),
-            Label::OneHot(columns) | Label::Numbers(columns) => {
-                columns.iter().all(|(column, _)| row.field(*column).is_empty())
-            }
-        };
-        // Test images often have no label.
-        if let (true, Some((Role::Test | Role::Unlabelled, part))) = (is_blank, &part) {
-            self.unlabelled += 1;
-            self.unlabelled_part.clone_from(part);
-            return Ok(None);
-        }
-        if name.is_empty() || (is_blank && self.task != Task::MultiLabel) {
-            let text = row.fields.join(",");
-            return Err(self.wrong(format!("{:?} on line {}", cut(&text), row.line)));
-        }
-        let listing = match &columns.label {
-            Label::Column(column) => Listing::Class(self.class(row, *column)?),
-            Label::OneHot(classes) if self.task == Task::Classify => {
-                Listing::Class(self.one_hot(row, classes)?)
-            }
-            Label::OneHot(classes) => Listing::Target(self.set_labels(row, classes)?),
-            Label::Lists(columns) => {
-                let fields = columns.iter().map(|column| row.field(*column));
-                // The first list may be far below the rows that decided.
-                let separator = separator.or_else(|| targets::separator(fields.clone(), &CERTAIN));
-                let labels = fields
-                    .flat_map(|field| parts(field, separator))
-                    .map(str::to_owned);
-                Listing::Target(Target::Labels(labels.collect()))
-            }
-            Label::Numbers(columns) => Listing::Target(self.numbers(row, columns)?),
-        };
-        if let Some((role, part)) = part {
-            self.parts.entry(role).or_insert(part);
-        }
-        let path = match files.find(name) {
-            Found::File(path) => path,
-            Found::Nothing => return Ok(Some(cut(name))),
-            Found::Several([first, second]) => {
-                return Err(self.wrong(format!(
-                    "`{}` on line {}, which may be {} or {}; write the path of the right one",
-                    cut(name),
-                    row.line,
-                    first.display(),
-                    second.display()
-                )));
-            }
-        };
-        let path: Arc<Path> = path.into();
-        if let Some(groups) = &mut self.groups {
-            let added = groups.add(Arc::clone(&path), row);
-            added.map_err(|found| self.wrong(found))?;
-        }
-        let added = match listing {
-            Listing::Class(label) => {
-                let is_added = self.listed.add(path, label, role);
-                is_added.then_some(()).ok_or("more than 100 labels")
-            }
-            Listing::Target(target) => self.targets.add(path, role, target),
-        };
-        let Err(refused) = added else {
-            return Ok(None);
-        };
-        let name = cut(name);
-        Err(self.wrong(format!("{refused} of {name} on line {}", row.line)))
-    }
-
-    /// Returns the class in a column.
-    fn class<'a>(&self, row: &'a Row, column: usize) -> Result<&'a str, DataError> {
-        let label = row.field(column).trim_end_matches(LIST);
-        if label.contains(LIST) {
-            let label = cut(label).replace(LIST, ", ");
-            return Err(self.wrong(format!(
-                "several labels ({label}) on line {}; the network learns one class per image, unless the task is \
-                 multilabel",
-                row.line
-            )));
-        }
-        Ok(label)
-    }
-
-    /// Returns the labels of a row whose columns have a 1.
-    fn set_labels(&self, row: &Row, labels: &[(usize, String)]) -> Result<Target, DataError> {
-        let mut set = Vec::new();
-        for (column, label) in labels {
-            match flag(row.field(*column)) {
-                Some(true) => set.push(label.clone()),
-                Some(false) => {}
-                None => return Err(self.not_a_flag(row, label)),
-            }
-        }
-        Ok(Target::Labels(set))
-    }
-
-    /// Returns the numbers of a row.
-    fn numbers(&self, row: &Row, columns: &[(usize, String)]) -> Result<Target, DataError> {
-        let number = |(column, name): &(usize, String)| {
-            let field = row.field(*column);
-            let number = field.parse::<f32>().ok().filter(|number| number.is_finite());
-            number.ok_or_else(|| {
-                let field = cut(field);
-                self.wrong(format!(
-                    "`{field}` in column {name} on line {}, which is not a finite number; correct or remove the row",
-                    row.line
-                ))
-            })
-        };
-        Ok(Target::Values(
-            columns.iter().map(number).collect::<Result<_, _>>()?,
-        ))
-    }
-
-    fn not_a_flag(&self, row: &Row, label: &str) -> DataError {
-        self.wrong(format!("neither 0 nor 1 in column {label} on line {}", row.line))
-    }
-
-    /// Returns the part to which a row belongs, and what the table calls it.
-    fn part_of(&self, row: &Row, columns: &Columns) -> Result<Option<(Role, String)>, DataError> {
-        let Some(part) = &columns.part else {
-            return Ok(None);
-        };
-        let value = cut(row.field(part.column));
-        match part.role(row.field(part.column)) {
-            Some(role) => Ok(Some((role, format!("{} = {value}", part.name)))),
-            None => Err(self.wrong(format!(
-                "`{value}` in column {} on line {}, which is not train, val or test",
-                part.name, row.line
-            ))),
-        }
-    }
-
-    /// Returns the class of a row in which one column has a 1.
-    fn one_hot<'a>(&self, row: &Row, classes: &'a [(usize, String)]) -> Result<&'a str, DataError> {
-        let mut set = Vec::new();
-        for (column, class) in classes {
-            match flag(row.field(*column)) {
-                Some(true) => set.push(class),
-                Some(false) => {}
-                None => return Err(self.not_a_flag(row, class)),
-            }
-        }
-        match &set[..] {
-            [class] => Ok(class),
-            [] => Err(self.wrong(format!("no class with a 1 on line {}", row.line))),
-            [first, second, ..] => Err(self.wrong(format!(
-                "two classes with a 1 ({first} and {second}) on line {}; the network learns one class per image, unless \
-                 the task is multilabel",
-                row.line
-            ))),
-        }
-    }
-
     fn wrong(&self, found: impl Into<String>) -> DataError {
         DataError::Csv {
             path: self.path.clone(),
             found: found.into(),
         }
     }
-
-    fn collect_notices(&self, columns: &Columns) -> Vec<Notice> {
-        let mut notices = Vec::new();
-        if !columns.ignored.names().is_empty() {
-            notices.push(Notice::IgnoredColumns {
-                columns: columns.ignored.clone(),
-            });
-        }
-        if let Label::OneHot(classes) = &columns.label {
-            let found = self.targets.found(None);
-            let unused = classes
-                .iter()
-                .filter(|(_, class)| !self.listed.has_label(class) && !found.contains(class));
-            let unused: NameList = unused.map(|(_, class)| class.clone()).collect();
-            if !unused.names().is_empty() {
-                notices.push(Notice::EmptyColumns { columns: unused });
-            }
-        }
-        notices.extend(self.unused_parts());
-        if self.unlabelled > 0 {
-            notices.push(Notice::Ignored {
-                name: self.unlabelled_part.clone(),
-                reason: format!("rows without a label: {}", self.unlabelled),
-            });
-        }
-        notices.extend(self.listed.notices());
-        notices.extend(self.target_notices());
-        notices
-    }
-
-    fn target_notices(&self) -> Vec<Notice> {
-        let mut notices = Vec::new();
-        if let Some(first) = self.targets.first_repeated {
-            notices.push(Notice::RepeatedRows {
-                rows: self.targets.repeated,
-                first: self.targets.path(first),
-            });
-        }
-        if let (images, Some(first)) = self.targets.without_labels() {
-            notices.push(Notice::WithoutLabels { images, first });
-        }
-        if let (images, Some(first)) = self.targets.shared() {
-            notices.push(Notice::SharedImages { images, first });
-        }
-        notices
-    }
-
-    /// Returns notices about the test rows if other rows are used for validation, and about the rows to be
-    /// classified.
-    fn unused_parts(&self) -> Vec<Notice> {
-        let test = self.part(Role::Validation).zip(self.part(Role::Test));
-        let test = test.map(|(val, test)| Notice::UnusedTest {
-            name: test.to_owned(),
-            val: val.to_owned(),
-        });
-        let unlabelled = self.part(Role::Unlabelled).map(|name| Notice::Ignored {
-            name: name.to_owned(),
-            reason: "not for training".to_owned(),
-        });
-        test.into_iter().chain(unlabelled).collect()
-    }
-}
-
-/// What a row lists its image with.
-enum Listing<'a> {
-    Class(&'a str),
-    Target(Target),
 }

@@ -5,31 +5,11 @@
 mod images;
 mod listed;
 
-use std::path::Path;
-
 use effnet_architecture::Task;
 use effnet_data::{DataError, Dataset, Evaluation, Notice, Reading, Splits, support};
 use images::{write, write_images};
-use listed::{each, home, rows};
+use listed::{home, rows, targets};
 use tempfile::tempdir;
-
-/// Lists the images with the names and values of their targets: `a.bmp cat+dog`, `a.bmp price=1.5`.
-fn targets(root: &Path, dataset: &dyn Dataset) -> String {
-    let classes = dataset.classes();
-    each(root, dataset, |index| {
-        let mut row = vec![0.0; classes.len()];
-        dataset.values(index, &mut row);
-        let named = classes.iter().zip(&row);
-        let texts: Vec<String> = match dataset.task() {
-            Task::Regression => named.map(|(name, value)| format!("{name}={value}")).collect(),
-            _ => named
-                .filter(|(_, value)| **value == 1.0)
-                .map(|(name, _)| name.clone())
-                .collect(),
-        };
-        texts.join("+")
-    })
-}
 
 #[test]
 fn what_contradicts_the_task_far_below_the_first_rows_is_warned_of() {

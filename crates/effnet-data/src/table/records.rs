@@ -48,6 +48,7 @@ enum Kind {
 }
 
 /// A row and its line number.
+#[derive(Debug)]
 pub(super) struct Row {
     pub(super) line: u64,
     pub(super) fields: Vec<String>,

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use effnet_architecture::Task;
 use effnet_data::{Dataset, Notice, Splits};
 use tempfile::{TempDir, tempdir};
 
@@ -50,7 +51,35 @@ pub(crate) fn rows(root: &Path, dataset: &dyn Dataset) -> String {
     })
 }
 
+/// Lists the images with the names and values of their targets: `a.bmp cat+dog`, `a.bmp price=1.5`.
+pub(crate) fn targets(root: &Path, dataset: &dyn Dataset) -> String {
+    let classes = dataset.classes();
+    each(root, dataset, |index| {
+        let mut row = vec![0.0; classes.len()];
+        dataset.values(index, &mut row);
+        let named = classes.iter().zip(&row);
+        let texts: Vec<String> = match dataset.task() {
+            Task::Regression => named.map(|(name, value)| format!("{name}={value}")).collect(),
+            _ => named
+                .filter(|(_, value)| **value == 1.0)
+                .map(|(name, _)| name.clone())
+                .collect(),
+        };
+        texts.join("+")
+    })
+}
+
 pub(crate) fn notices(notices: &[Notice], warnings: bool) -> Vec<String> {
     let notices = notices.iter().filter(|notice| notice.is_warning() == warnings);
     notices.map(ToString::to_string).collect()
+}
+
+/// Reads a table for a task and lists its training images with their targets, or says why it is refused.
+pub(crate) fn read(images: &[&str], table: &str, task: Option<Task>) -> Result<String, String> {
+    let root = home(images, table);
+    let splits = Splits::open_for(root.path().join("list.csv"), task).map_err(|error| error.to_string())?;
+    Ok(match splits.reading.task {
+        Task::Classify => rows(root.path(), &*splits.train),
+        _ => targets(root.path(), &*splits.train),
+    })
 }
