@@ -258,7 +258,8 @@ impl fmt::Display for Notice {
             } => write!(
                 f,
                 "{} listed with more than one label (first: {first}: {labels}); the network learns one label per \
-                 image, so keep one row for each, unless the task is multilabel",
+                 image, so keep one row for each, unless the task is multilabel \
+                 (`--task multilabel`)",
                 images_are(*images),
             ),
             Self::SharedImages { images, first } => write!(
@@ -274,12 +275,12 @@ impl fmt::Display for Notice {
             Self::CombinedLabels { labels } => write!(
                 f,
                 "some labels look like several labels in one ({labels}): the network learns one label per image, and \
-                 each combination counts as a class, unless the task is multilabel"
+                 each combination counts as a class, unless the task is multilabel (`--task multilabel`)"
             ),
             Self::Quantities { labels } => write!(
                 f,
                 "the labels are {labels} different numbers, each taken for a class: if they are quantities to predict, the \
-                 task is regression"
+                 task is regression (`--task regression`)"
             ),
             Self::WithoutLabels { images, first } => {
                 write!(f, "{} without any label (first: {first})", count_images(*images))

@@ -47,3 +47,33 @@ fn test_images_of_which_none_has_a_label_are_not_labelled_yet() {
         ["ignored: split = test (rows without a label: 2)"]
     );
 }
+
+#[test]
+fn an_image_without_a_label_needs_the_task() {
+    let found = read(&IMAGES, "image,labels\na.bmp,cat\nb.bmp,\n", MULTI_LABEL);
+    assert_eq!(found.unwrap(), "a.bmp cat, b.bmp ");
+    let found = read(&IMAGES, "image,cat,dog\na.bmp,1,0\nb.bmp,0,0\n", MULTI_LABEL);
+    assert_eq!(found.unwrap(), "a.bmp cat, b.bmp ");
+    let far: String = (0..300).map(|_| "a.bmp,1,0\n").collect();
+    for (table, words) in [
+        (
+            "image,labels\na.bmp,cat\nb.bmp,\n".to_owned(),
+            "\"b.bmp,\" on line 3",
+        ),
+        (
+            "image,cat,dog\na.bmp,1,0\nb.bmp,0,0\n".to_owned(),
+            "a column of labels",
+        ),
+        (
+            format!("image,cat,dog\n{far}b.bmp,0,0\n"),
+            "no class with a 1 on line 302",
+        ),
+    ] {
+        for task in [None, Some(Task::Classify)] {
+            assert_says(
+                &read(&IMAGES, &table, task).unwrap_err(),
+                &[words, "--task multilabel"],
+            );
+        }
+    }
+}

@@ -444,11 +444,15 @@ impl Sample<'_> {
                     path: self.file.to_owned(),
                     found: format!(
                         "several classes with a 1 on line {}; the network learns one class per image, unless \
-                         the task is multilabel",
+                         the task is multilabel (`--task multilabel`)",
                         row.map_or(0, |row| row.line)
                     ),
                 })
             }
+            _ if flags.len() > 1 => Err(self.unclear(
+                "a column of labels, such as `label` or `class`, or one column of 0 and 1 per class with one 1 per row \
+                 (`--task multilabel` allows rows of only 0)",
+            )),
             _ => Err(self.unclear(
                 "a column of labels, such as `label` or `class`, or one column of 0 and 1 per class",
             )),

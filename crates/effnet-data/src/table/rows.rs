@@ -94,8 +94,7 @@ impl Table {
         let name = row.field(columns.path);
         let is_blank = self.is_blank(row, columns);
         if name.is_empty() || (is_blank && self.task != Task::MultiLabel) {
-            let text = row.fields.join(",");
-            return Err(self.wrong(format!("{:?} on line {}", cut(&text), row.line)));
+            return Err(self.wrong(self.incomplete(row)));
         }
         let listing = match &columns.label {
             Label::Column(column) => Listing::Class(self.class(row, *column)?),
@@ -149,6 +148,18 @@ impl Table {
         Err(self.wrong(format!("{refused} of {name} on line {}", row.line)))
     }
 
+    /// Says what is missing in a row without an image or a label.
+    fn incomplete(&self, row: &Row) -> String {
+        let text = cut(&row.fields.join(","));
+        let advice = match self.task {
+            Task::Classify => {
+                "; add what is missing or remove the row, unless an image may have several labels or none (`--task multilabel`)"
+            }
+            Task::MultiLabel | Task::Regression => "; add what is missing or remove the row",
+        };
+        format!("{text:?} on line {}{advice}", row.line)
+    }
+
     /// Returns the class in a column.
     fn class<'a>(&self, row: &'a Row, column: usize) -> Result<&'a str, DataError> {
         let label = row.field(column).trim_end_matches(LIST);
@@ -156,7 +167,7 @@ impl Table {
             let label = cut(label).replace(LIST, ", ");
             return Err(self.wrong(format!(
                 "several labels ({label}) on line {}; the network learns one class per image, unless the task is \
-                 multilabel",
+                 multilabel (`--task multilabel`)",
                 row.line
             )));
         }
@@ -227,12 +238,12 @@ impl Table {
             [class] => Ok(class),
             [] => Err(self.wrong(format!(
                 "no class with a 1 on line {}; the network learns one class per image, unless the task is multilabel \
-                ",
+                 (`--task multilabel`)",
                 row.line
             ))),
             [first, second, ..] => Err(self.wrong(format!(
                 "two classes with a 1 ({first} and {second}) on line {}; the network learns one class per image, unless \
-                 the task is multilabel",
+                 the task is multilabel (`--task multilabel`)",
                 row.line
             ))),
         }
