@@ -16,7 +16,7 @@ const MULTI_LABEL: Option<Task> = Some(Task::MultiLabel);
 fn test_images_with_no_label_at_all_are_measured() {
     for table in [
         "path,labels,split\na.bmp,x;z,train\nb.bmp,z;x,val\nc.bmp,,test\nd.bmp,x,test\ne.bmp,,test\n",
-        "path,x,z,split\na.bmp,1,1,train\nb.bmp,1,1,val\nc.bmp,0,0,test\nd.bmp,1,0,test\ne.bmp,0,0,test\n",
+        "path,x,z,split\na.bmp,1,1,train\nb.bmp,1,1,val\nc.bmp,0,0,test\nd.bmp,1,0,test\ne.bmp,,,test\n",
     ] {
         let root = home(&IMAGES, table);
         let path = root.path().join("list.csv");
@@ -76,4 +76,73 @@ fn an_image_without_a_label_needs_the_task() {
             );
         }
     }
+}
+
+#[test]
+fn a_blank_cell_of_a_one_hot_column_is_0() {
+    let images = &IMAGES[..3];
+    for (table, task, expected) in [
+        (
+            "path,x,z\na.bmp,1,\nb.bmp,,1\nc.bmp,0,1\n",
+            None,
+            "a.bmp x, b.bmp z, c.bmp z",
+        ),
+        (
+            "path,x,z\na.bmp,1,\nb.bmp,1,1\nc.bmp,,\n",
+            None,
+            "a.bmp x, b.bmp x+z, c.bmp ",
+        ),
+        (
+            "path,x,z\na.bmp,1.0,0.0\nb.bmp,,1.0\nc.bmp,1.0,\n",
+            None,
+            "a.bmp x, b.bmp z, c.bmp x",
+        ),
+        (
+            "path,x,z\na.bmp,true,\nb.bmp,,true\nc.bmp,true,false\n",
+            None,
+            "a.bmp x, b.bmp z, c.bmp x",
+        ),
+        (
+            "path,x\na.bmp,1\nb.bmp,\nc.bmp,0\n",
+            MULTI_LABEL,
+            "a.bmp x, b.bmp , c.bmp ",
+        ),
+        (
+            "path,x,z,author\na.bmp,1,,me\nb.bmp,,1,\nc.bmp,,1,1\n",
+            None,
+            "a.bmp x, b.bmp z, c.bmp z",
+        ),
+    ] {
+        assert_eq!(read(images, table, task).as_deref(), Ok(expected), "{table}");
+    }
+    // A label of which the first rows have none, and a first blank far below.
+    let far: String = (0..300).map(|_| "a.bmp,1,,\n").collect();
+    let table = format!("path,x,z,w\n{far}b.bmp,,1,\nc.bmp,,,1\n");
+    assert_eq!(read(images, &table, None).unwrap(), "a.bmp x, b.bmp z, c.bmp w");
+    let far: String = (0..300).map(|_| "a.bmp,1,0\n").collect();
+    let table = format!("path,x,z\n{far}b.bmp,,1\n");
+    assert_eq!(read(images, &table, None).unwrap(), "a.bmp x, b.bmp z");
+}
+
+#[test]
+fn a_cell_of_a_one_hot_column_that_is_neither_0_nor_1_is_refused() {
+    let far: String = (0..300).map(|_| "a.bmp,1,0,0\n").collect();
+    for cell in ["-1", "y", "x", "-1.0"] {
+        let near = format!("path,cat,dog,owl\na.bmp,1,0,0\nb.bmp,0,1,{cell}\nc.bmp,,,1\n");
+        let below = format!("path,cat,dog,owl\n{far}b.bmp,0,1,{cell}\n");
+        for (table, line) in [(near, "line 3"), (below, "line 302")] {
+            for task in [None, MULTI_LABEL, Some(Task::Classify)] {
+                let error = read(&IMAGES, &table, task).unwrap_err();
+                assert_says(&error, &[&format!("`{cell}` in column owl on {line}"), "0, 1"]);
+            }
+        }
+    }
+    // A number of something is not a label.
+    let table = "path,cat,dog,legs\na.bmp,1,0,4\nb.bmp,0,1,1\nc.bmp,0,1,0\n";
+    assert_eq!(
+        read(&IMAGES, table, None).unwrap(),
+        "a.bmp cat, b.bmp dog, c.bmp dog"
+    );
+    let error = read(&IMAGES, "path,cat,dog\na.bmp,1,0\nb.bmp,0\n", MULTI_LABEL).unwrap_err();
+    assert_says(&error, &["nothing in column dog on line 3"]);
 }

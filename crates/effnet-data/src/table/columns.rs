@@ -15,7 +15,10 @@ use crate::DataError;
 use crate::error::{NameList, cut};
 use crate::role::{Role, RoleName};
 
+mod one_hot;
 mod targets;
+
+pub(super) use one_hot::not_a_flag;
 
 /// Names of the column of paths, without case and punctuation, the most reliable first.
 const PATH: [&str; 35] = [
@@ -407,66 +410,6 @@ impl Sample<'_> {
         })
     }
 
-    fn label(&self, rest: &[usize]) -> Result<Label, DataError> {
-        let flags = self.flags(rest);
-        let ones = |row: &Row| ones(row, &flags);
-        let is_one_hot =
-            flags.len() > 1 && !self.rows.is_empty() && self.rows.iter().all(|row| ones(row) == 1);
-        if self.names.is_none() {
-            if is_one_hot {
-                return Err(DataError::Csv {
-                    path: self.file.to_owned(),
-                    found:
-                        "a column of 0 and 1 per class, but no names; add a first line with them, such as \
-                            image,cat,dog"
-                            .to_owned(),
-                });
-            }
-            return Ok(Label::Column(rest.first().copied().unwrap_or(1)));
-        }
-        if let Some(column) = self.known(rest.iter().copied(), &LABEL).first() {
-            return Ok(Label::Column(*column));
-        }
-        if is_one_hot {
-            let names = flags.iter().map(|column| (*column, self.name(*column)));
-            return Ok(Label::OneHot(names.collect()));
-        }
-        let named: Vec<usize> = rest
-            .iter()
-            .copied()
-            .filter(|column| !self.is_number(*column))
-            .collect();
-        match &named[..] {
-            [column] if self.rank(*column, &TEXT).is_none() => Ok(Label::Column(*column)),
-            _ if flags.len() > 1 && self.rows.iter().any(|row| ones(row) > 1) => {
-                let row = self.rows.iter().find(|row| ones(row) > 1);
-                Err(DataError::Csv {
-                    path: self.file.to_owned(),
-                    found: format!(
-                        "several classes with a 1 on line {}; the network learns one class per image, unless \
-                         the task is multilabel (`--task multilabel`)",
-                        row.map_or(0, |row| row.line)
-                    ),
-                })
-            }
-            _ if flags.len() > 1 => Err(self.unclear(
-                "a column of labels, such as `label` or `class`, or one column of 0 and 1 per class with one 1 per row \
-                 (`--task multilabel` allows rows of only 0)",
-            )),
-            _ => Err(self.unclear(
-                "a column of labels, such as `label` or `class`, or one column of 0 and 1 per class",
-            )),
-        }
-    }
-
-    /// Returns the columns that hold only 0 and 1.
-    fn flags(&self, rest: &[usize]) -> Vec<usize> {
-        let flags = rest.iter().copied().filter(|column| !self.is_number(*column));
-        flags
-            .filter(|column| self.fields(*column).all(|field| flag(field).is_some()))
-            .collect()
-    }
-
     fn unclear(&self, expected: &'static str) -> DataError {
         DataError::Columns {
             path: self.file.to_owned(),
@@ -474,10 +417,4 @@ impl Sample<'_> {
             found: (0..self.width).map(|column| self.name(column)).collect(),
         }
     }
-}
-
-/// Returns how many of these columns have a 1 in a row.
-fn ones(row: &Row, flags: &[usize]) -> usize {
-    let is_set = |column: &&usize| row.fields.get(**column).and_then(|field| flag(field)) == Some(true);
-    flags.iter().filter(is_set).count()
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use effnet_architecture::Task;
 
 use super::Table;
-use super::columns::{Columns, Label, flag};
+use super::columns::{Columns, Label, flag, not_a_flag};
 use super::files::{Files, Found};
 use super::records::{LIST, Row};
 use super::targets::{self, CERTAIN, Target, parts};
@@ -178,10 +178,8 @@ impl Table {
     fn set_labels(&self, row: &Row, labels: &[(usize, String)]) -> Result<Target, DataError> {
         let mut set = Vec::new();
         for (column, label) in labels {
-            match flag(row.field(*column)) {
-                Some(true) => set.push(label.clone()),
-                Some(false) => {}
-                None => return Err(self.not_a_flag(row, label)),
+            if self.is_set(row, *column, label)? {
+                set.push(label.clone());
             }
         }
         Ok(Target::Labels(set))
@@ -205,8 +203,12 @@ impl Table {
         ))
     }
 
-    fn not_a_flag(&self, row: &Row, label: &str) -> DataError {
-        self.wrong(format!("neither 0 nor 1 in column {label} on line {}", row.line))
+    /// Returns whether a one-hot column has a 1 in a row. A blank cell is 0.
+    fn is_set(&self, row: &Row, column: usize, name: &str) -> Result<bool, DataError> {
+        let cell = row.fields.get(column);
+        let is_blank = cell.is_some_and(String::is_empty);
+        let set = cell.and_then(|cell| flag(cell)).or(is_blank.then_some(false));
+        set.ok_or_else(|| self.wrong(not_a_flag(row, column, name)))
     }
 
     /// Returns the part to which a row belongs, and what the table calls it.
@@ -228,10 +230,8 @@ impl Table {
     fn one_hot<'a>(&self, row: &Row, classes: &'a [(usize, String)]) -> Result<&'a str, DataError> {
         let mut set = Vec::new();
         for (column, class) in classes {
-            match flag(row.field(*column)) {
-                Some(true) => set.push(class),
-                Some(false) => {}
-                None => return Err(self.not_a_flag(row, class)),
+            if self.is_set(row, *column, class)? {
+                set.push(class);
             }
         }
         match &set[..] {

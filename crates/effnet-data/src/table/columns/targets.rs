@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use effnet_architecture::Task;
 
-use super::{LABEL, Label, Sample, TEXT, ones, plain};
+use super::one_hot::ones;
+use super::{LABEL, Label, Sample, TEXT, plain};
 use crate::DataError;
 use crate::table::targets::{CERTAIN, parts, separator};
 
@@ -34,10 +35,12 @@ impl Sample<'_> {
         let flags = self.flags(rest);
         let named = self.named(rest);
         let is_one_hot = self.names.is_some() && (flags.len() > 1 || (flags.len() == 1 && named.len() == 1));
+        let is_list = |column: &usize| !flags.contains(column) || flags.len() == 1;
+        if self.names.is_some() && !flags.is_empty() && !known.first().is_some_and(is_list) {
+            self.check_marks(rest, &flags)?;
+        }
         match (known.first(), &named[..]) {
-            (Some(column), _) if !flags.contains(column) || flags.len() == 1 => {
-                Ok(Label::Lists(vec![*column]))
-            }
+            (Some(column), _) if is_list(column) => Ok(Label::Lists(vec![*column])),
             _ if is_one_hot => Ok(Label::OneHot(self.with_names(&flags))),
             (_, [column]) if self.rank(*column, &TEXT).is_none() => Ok(Label::Lists(vec![*column])),
             (_, [column, ..]) if self.names.is_none() => Ok(Label::Lists(vec![*column])),

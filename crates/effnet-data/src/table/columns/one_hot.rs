@@ -1,0 +1,135 @@
+//! Finds the column of classes, or the columns of 0 and 1, one per class.
+//!
+//! Programs leave out zeros, and people write other marks. A column that is passed over is a label that is never learned, so
+//! that a cell in doubt is an error.
+
+use super::{LABEL, Label, Sample, TEXT, flag};
+use crate::DataError;
+use crate::error::cut;
+use crate::table::records::Row;
+
+impl Sample<'_> {
+    /// Returns the column or the columns of one class per image.
+    pub(super) fn label(&self, rest: &[usize]) -> Result<Label, DataError> {
+        let flags = self.flags(rest);
+        let ones = |row: &Row| ones(row, &flags);
+        let is_one_hot =
+            flags.len() > 1 && !self.rows.is_empty() && self.rows.iter().all(|row| ones(row) == 1);
+        if self.names.is_none() {
+            if is_one_hot {
+                return Err(DataError::Csv {
+                    path: self.file.to_owned(),
+                    found:
+                        "a column of 0 and 1 per class, but no names; add a first line with them, such as \
+                            image,cat,dog"
+                            .to_owned(),
+                });
+            }
+            return Ok(Label::Column(rest.first().copied().unwrap_or(1)));
+        }
+        if let Some(column) = self.known(rest.iter().copied(), &LABEL).first() {
+            return Ok(Label::Column(*column));
+        }
+        if flags.len() > 1 {
+            self.check_marks(rest, &flags)?;
+        }
+        if is_one_hot {
+            let names = flags.iter().map(|column| (*column, self.name(*column)));
+            return Ok(Label::OneHot(names.collect()));
+        }
+        let named: Vec<usize> = rest
+            .iter()
+            .copied()
+            .filter(|column| !self.is_number(*column))
+            .collect();
+        match &named[..] {
+            [column] if self.rank(*column, &TEXT).is_none() => Ok(Label::Column(*column)),
+            _ if flags.len() > 1 && self.rows.iter().any(|row| ones(row) > 1) => {
+                let row = self.rows.iter().find(|row| ones(row) > 1);
+                Err(DataError::Csv {
+                    path: self.file.to_owned(),
+                    found: format!(
+                        "several classes with a 1 on line {}; the network learns one class per image, unless \
+                         the task is multilabel (`--task multilabel`)",
+                        row.map_or(0, |row| row.line)
+                    ),
+                })
+            }
+            _ if flags.len() > 1 => Err(self.unclear(
+                "a column of labels, such as `label` or `class`, or one column of 0 and 1 per class with one 1 per row \
+                 (`--task multilabel` allows rows of only 0)",
+            )),
+            _ => Err(self.unclear(
+                "a column of labels, such as `label` or `class`, or one column of 0 and 1 per class",
+            )),
+        }
+    }
+
+    /// Returns the columns that hold only 0, 1 and blank cells.
+    pub(super) fn flags(&self, rest: &[usize]) -> Vec<usize> {
+        let named: Vec<usize> = rest
+            .iter()
+            .copied()
+            .filter(|column| !self.is_number(*column))
+            .collect();
+        let cells = |column: usize| self.fields(column).filter(|field| !field.is_empty());
+        let is_blank = |column: &usize| !self.rows.is_empty() && cells(*column).next().is_none();
+        let is_marked = |column: &usize| !is_blank(column) && cells(*column).all(|cell| flag(cell).is_some());
+        let marked: Vec<usize> = named.iter().copied().filter(is_marked).collect();
+        let blank: Vec<usize> = named.iter().copied().filter(is_blank).collect();
+        let has_blank = |column: &usize| self.fields(*column).any(str::is_empty);
+        let has_only_ones = |column: &usize| cells(*column).all(|cell| flag(cell) == Some(true));
+        let are_all = !marked.is_empty()
+            && marked.len() + blank.len() == named.len()
+            && self.known(named.iter().copied(), &LABEL).is_empty();
+        // Where zeros are left out, the first images may have none of a label.
+        let is_sparse = (marked.len() > 1 && marked.iter().any(has_blank))
+            || (are_all && marked.iter().all(has_only_ones));
+        let is_flag = |column: &usize| marked.contains(column) || (is_sparse && blank.contains(column));
+        named.into_iter().filter(is_flag).collect()
+    }
+
+    /// Refuses a cell that is neither 0 nor 1 in a column that has mostly those, such as -1 or `x`, in a table with one-hot
+    /// columns. A positive number may be a count.
+    pub(super) fn check_marks(&self, rest: &[usize], flags: &[usize]) -> Result<(), DataError> {
+        let is_digit = |cell: &str| matches!(cell, "0" | "1" | "0.0" | "1.0");
+        let is_count = |cell: &str| cell.parse::<f64>().is_ok_and(|number| number >= 0.0);
+        let is_negative = |cell: &str| cell.parse::<f64>().is_ok_and(|number| number == -1.0);
+        for column in rest.iter().filter(|column| !flags.contains(column)) {
+            let cells = || self.fields(*column).filter(|cell| !cell.is_empty());
+            let strays: Vec<&str> = cells().filter(|cell| flag(cell).is_none()).collect();
+            let are_few = strays.len() * 2 < cells().count() || strays.iter().all(|cell| is_negative(cell));
+            let is_one_hot = cells().any(is_digit) && are_few && !strays.iter().any(|cell| is_count(cell));
+            let is_stray = |row: &&Row| strays.first().is_some_and(|stray| row.field(*column) == *stray);
+            if let (true, Some(row)) = (is_one_hot, self.rows.iter().find(is_stray)) {
+                return Err(DataError::Csv {
+                    path: self.file.to_owned(),
+                    found: not_a_flag(row, *column, &self.name(*column)),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Says what is wrong with a cell of a one-hot column.
+pub(in crate::table) fn not_a_flag(row: &Row, column: usize, name: &str) -> String {
+    match row.fields.get(column) {
+        None => format!(
+            "nothing in column {name} on line {}, which has fewer columns than others; add 0 or 1",
+            row.line
+        ),
+        Some(cell) => format!(
+            "`{}` in column {name} on line {}, where cells are 0, 1 or blank; correct it, or remove the column if it is not a \
+             label",
+            cut(cell),
+            row.line
+        ),
+    }
+}
+
+/// Returns how many of these columns have a 1 in a row.
+pub(super) fn ones(row: &Row, flags: &[usize]) -> usize {
+    let is_set = |column: &&usize| row.fields.get(**column).and_then(|field| flag(field)) == Some(true);
+    flags.iter().filter(is_set).count()
+}
