@@ -190,6 +190,14 @@ impl Part {
             Some((yes, no)) => flag(field).map(|set| if set { yes } else { no }),
         }
     }
+
+    /// What to write into the column.
+    pub(super) fn values(&self) -> &'static str {
+        match self.flag {
+            None => "train, val or test",
+            Some(_) => "0 or 1",
+        }
+    }
 }
 
 /// Parses a field as a yes or a no.
@@ -367,18 +375,7 @@ impl Sample<'_> {
                 return Ok(Some(part(column, None)));
             }
             if self.rank(column, &PART) == Some(0) {
-                let wrong = self
-                    .fields(column)
-                    .find(|field| !is_role(field))
-                    .unwrap_or_default();
-                return Err(DataError::Csv {
-                    path: self.file.to_owned(),
-                    found: format!(
-                        "`{}` in column {}, which is not train, val or test; rename the column to ignore it",
-                        cut(wrong),
-                        self.name(column)
-                    ),
-                });
+                return Err(self.not_a_part(column));
             }
         }
         let names = FLAG.map(|(name, _, _)| name);
@@ -388,6 +385,26 @@ impl Sample<'_> {
         Ok(found
             .next()
             .map(|(column, rank)| part(column, Some((FLAG[rank].1, FLAG[rank].2)))))
+    }
+
+    /// Refuses a column that must name parts and does not.
+    fn not_a_part(&self, column: usize) -> DataError {
+        let is_wrong = |field: &&str| !field.is_empty() && RoleName::exactly(field).is_none();
+        let line = self.rows.first().map_or(0, |row| row.line);
+        let name = self.name(column);
+        let found = match self.fields(column).find(is_wrong) {
+            Some(wrong) => format!(
+                "`{}` in column {name}, which is not train, val or test",
+                cut(wrong)
+            ),
+            None => {
+                format!("nothing in column {name} on line {line} and those below; write train, val or test")
+            }
+        };
+        DataError::Csv {
+            path: self.file.to_owned(),
+            found: format!("{found}; rename the column to ignore it"),
+        }
     }
 
     /// Returns the column with this name, or with one that differs only in case, spaces and punctuation.

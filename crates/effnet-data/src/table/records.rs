@@ -4,17 +4,19 @@
 //! memory.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
 use serde_json::{Map, Value};
 
 use crate::DataError;
-use crate::error::cut;
+use json::Keys;
+use lines::LimitedLines;
 
-/// Maximum length of a line.
-const LONGEST_LINE: usize = 1 << 20;
+mod json;
+mod lines;
+
 /// Length of the start of the file, which is searched for the delimiter.
 const START: u64 = 1 << 16;
 /// Number of rows from which the delimiter and the columns are determined.
@@ -30,9 +32,6 @@ pub(super) struct Records {
     kind: Kind,
 }
 
-/// An object of JSON Lines, with its line number.
-type Object = (u64, Map<String, Value>);
-
 enum Kind {
     Csv {
         reader: Box<csv::Reader<LimitedLines>>,
@@ -41,9 +40,7 @@ enum Kind {
     Json {
         lines: io::Lines<BufReader<LimitedLines>>,
         line: u64,
-        /// The keys of the first object. The object itself is still to be returned as a row.
-        keys: Vec<String>,
-        first: Option<Map<String, Value>>,
+        keys: Keys,
     },
 }
 
@@ -70,6 +67,9 @@ impl Records {
         };
         let mut start = Vec::new();
         let mut file = File::open(path).map_err(failed)?;
+        let is_json = path
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"));
         (&mut file).take(START).read_to_end(&mut start).map_err(failed)?;
         if start.starts_with(&[0xFF, 0xFE]) || start.starts_with(&[0xFE, 0xFF]) {
             return Err(DataError::Csv {
@@ -77,19 +77,20 @@ impl Records {
                 found: "text in UTF-16; save it as UTF-8".to_owned(),
             });
         }
-        let rest = LimitedLines {
-            bytes: Box::new(io::Cursor::new(without_preamble(&start).to_vec()).chain(file)),
-            since_newline: 0,
+        let keys = if is_json {
+            file.rewind().map_err(failed)?;
+            let keys = Keys::of(path, file.try_clone().map_err(failed)?)?;
+            file.seek(SeekFrom::Start(start.len() as u64)).map_err(failed)?;
+            keys
+        } else {
+            Keys::default()
         };
-        let is_json = path
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"));
+        let rest = LimitedLines::new(io::Cursor::new(without_preamble(&start).to_vec()).chain(file));
         let kind = if is_json {
             Kind::Json {
                 lines: BufReader::new(rest).lines(),
                 line: 0,
-                keys: Vec::new(),
-                first: None,
+                keys,
             }
         } else {
             Kind::Csv {
@@ -97,19 +98,17 @@ impl Records {
                 record: StringRecord::new(),
             }
         };
-        let mut records = Self {
+        Ok(Self {
             path: path.to_owned(),
             kind,
-        };
-        records.read_keys()?;
-        Ok(records)
+        })
     }
 
     /// Returns the names of the columns, if the format always has them.
     pub(super) fn names(&self) -> Option<&[String]> {
         match &self.kind {
             Kind::Csv { .. } => None,
-            Kind::Json { keys, .. } => Some(keys),
+            Kind::Json { keys, .. } => Some(keys.names()),
         }
     }
 
@@ -129,46 +128,14 @@ impl Records {
             }
             return Ok(None);
         }
-        let Some((line, mut object)) = self.object()? else {
-            return Ok(None);
-        };
-        let Kind::Json { keys, .. } = &self.kind else {
-            return Ok(None);
-        };
-        let field = |key: &String| match object.remove(key) {
-            Some(Value::String(text)) => text.trim().to_owned(),
-            Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string(),
-            Some(Value::Array(values)) => list(values),
-            _ => String::new(),
-        };
-        Ok(Some(Row {
-            line,
-            fields: keys.iter().map(field).collect(),
-        }))
+        self.next_object()
     }
 
-    fn read_keys(&mut self) -> Result<(), DataError> {
-        if matches!(self.kind, Kind::Json { .. })
-            && let Some((_, object)) = self.object()?
-            && let Kind::Json { keys, first, .. } = &mut self.kind
-        {
-            keys.extend(object.keys().cloned());
-            *first = Some(object);
-        }
-        Ok(())
-    }
-
-    /// Returns the next JSON Lines object.
-    fn object(&mut self) -> Result<Option<Object>, DataError> {
-        let Kind::Json {
-            lines, line, first, ..
-        } = &mut self.kind
-        else {
+    /// Returns the next object of JSON Lines as a row, with an empty field for each key that it does not have.
+    fn next_object(&mut self) -> Result<Option<Row>, DataError> {
+        let Kind::Json { lines, line, keys } = &mut self.kind else {
             return Ok(None);
         };
-        if let Some(object) = first.take() {
-            return Ok(Some((*line, object)));
-        }
         for text in lines {
             *line += 1;
             let text = text.map_err(|source| DataError::Read {
@@ -178,29 +145,18 @@ impl Records {
             if text.trim().is_empty() {
                 continue;
             }
-            return match serde_json::from_str(&text) {
-                Ok(object) => Ok(Some((*line, object))),
-                Err(_) => Err(DataError::Csv {
-                    path: self.path.clone(),
-                    found: format!("{:?} on line {line}, which is not a JSON object", cut(&text)),
-                }),
-            };
+            let object: Map<String, Value> =
+                serde_json::from_str(&text).map_err(|_| json::not_an_object(&self.path, &text, *line))?;
+            let mut fields = vec![String::new(); keys.names().len()];
+            for (key, value) in object {
+                if let Some(field) = keys.column(&key).and_then(|column| fields.get_mut(column)) {
+                    *field = json::text(value);
+                }
+            }
+            return Ok(Some(Row { line: *line, fields }));
         }
         Ok(None)
     }
-}
-
-/// Returns the elements of a list as one field, which [`LIST`] separates, even if there is only one element.
-fn list(values: Vec<Value>) -> String {
-    let texts = values.into_iter().map(|value| match value {
-        Value::String(text) => text.trim().replace(LIST, " "),
-        value => value.to_string(),
-    });
-    let texts: Vec<String> = texts.collect();
-    if texts.is_empty() {
-        return String::new();
-    }
-    texts.join(&LIST.to_string()) + &LIST.to_string()
 }
 
 fn builder(delimiter: u8) -> csv::ReaderBuilder {
@@ -243,27 +199,6 @@ fn delimiter(start: &[u8]) -> u8 {
         .into_iter()
         .filter(|delimiter| fields(*delimiter) == most);
     best.next().unwrap_or(b',')
-}
-
-/// Rejects endless lines, which would otherwise be read into memory whole.
-struct LimitedLines {
-    bytes: Box<dyn Read + Send>,
-    since_newline: usize,
-}
-
-impl Read for LimitedLines {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.bytes.read(buffer)?;
-        self.since_newline = match buffer[..count].iter().rposition(|byte| *byte == b'\n') {
-            Some(newline) => count - newline,
-            None => self.since_newline + count,
-        };
-        if self.since_newline > LONGEST_LINE {
-            let message = format!("expected a table, found a line of more than {LONGEST_LINE} bytes");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-        }
-        Ok(count)
-    }
 }
 
 fn read_error(path: &Path, error: csv::Error) -> DataError {

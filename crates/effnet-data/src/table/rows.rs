@@ -218,10 +218,18 @@ impl Table {
         };
         let value = cut(row.field(part.column));
         match part.role(row.field(part.column)) {
+            None if value.is_empty() => Err(self.wrong(format!(
+                "nothing in column {} on line {}; write {}",
+                part.name,
+                row.line,
+                part.values()
+            ))),
             Some(role) => Ok(Some((role, format!("{} = {value}", part.name)))),
             None => Err(self.wrong(format!(
-                "`{value}` in column {} on line {}, which is not train, val or test",
-                part.name, row.line
+                "`{value}` in column {} on line {}, which is not {}",
+                part.name,
+                row.line,
+                part.values()
             ))),
         }
     }

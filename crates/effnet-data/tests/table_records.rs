@@ -1,0 +1,58 @@
+//! How rows are read: keys of JSON Lines, delimiters, quotes, and images that are listed twice.
+
+#![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
+
+mod images;
+mod listed;
+
+use std::collections::HashSet;
+
+use effnet_data::{Dataset, HoldOut, Splits};
+use images::{write, write_images};
+use listed::{assert_says, home, open, read, rows, targets};
+use tempfile::tempdir;
+
+const IMAGES: [&str; 3] = ["a.bmp", "b.bmp", "c.bmp"];
+
+/// Reads JSON Lines.
+fn read_lines(lines: &str) -> Result<(tempfile::TempDir, Splits), String> {
+    let root = tempdir().unwrap();
+    write_images(root.path(), &IMAGES);
+    write(root.path(), "list.jsonl", lines.as_bytes());
+    let splits = Splits::open_for(root.path().join("list.jsonl"), None).map_err(|error| error.to_string())?;
+    Ok((root, splits))
+}
+
+#[test]
+fn every_object_of_json_lines_may_add_keys() {
+    let (root, splits) = read_lines(
+        "{\"path\":\"a.bmp\",\"zebra\":1}\n{\"path\":\"b.bmp\",\"cat\":1}\n{\"path\":\"c.bmp\",\"cat\":1,\"zebra\":1}\n",
+    )
+    .unwrap();
+    assert_eq!(splits.train.classes(), ["zebra", "cat"]);
+    assert_eq!(
+        targets(root.path(), &*splits.train),
+        "a.bmp zebra, b.bmp cat, c.bmp zebra+cat"
+    );
+    let far: String = (0..300)
+        .map(|_| "{\"path\":\"a.bmp\",\"label\":\"x\"}\n")
+        .collect();
+    let lines = format!(
+        "{{\"path\":\"c.bmp\",\"label\":\"y\",\"split\":\"train\"}}\n{}{{\"label\":\"x\",\"split\":\"val\",\"path\":\"b.bmp\"}}\n",
+        far.replace('}', ",\"split\":\"train\"}")
+    );
+    let (root, splits) = read_lines(&lines).unwrap();
+    assert_eq!(rows(root.path(), &*splits.val.unwrap()), "b.bmp x");
+    let error = read_lines(&format!(
+        "{far}{{\"path\":\"b.bmp\",\"label\":\"y\",\"split\":\"val\"}}\n"
+    ));
+    assert_says(
+        &error.unwrap_err(),
+        &["nothing in column split on line 1", "train, val or test"],
+    );
+    let many: Vec<String> = (0..10_001).map(|key| format!("{{\"{key}\":1}}\n")).collect();
+    assert_says(
+        &read_lines(&many.concat()).unwrap_err(),
+        &["more than 10,000 different keys", "line 10001"],
+    );
+}
