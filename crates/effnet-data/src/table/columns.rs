@@ -15,6 +15,7 @@ use crate::DataError;
 use crate::error::{NameList, cut};
 use crate::role::{Role, RoleName};
 
+mod numbers;
 mod one_hot;
 mod targets;
 

@@ -1,4 +1,4 @@
-//! Finds the columns of several labels per image, or of numbers to predict, and tells the task from them.
+//! Finds the columns of several labels per image, and tells the task from the columns.
 //!
 //! What only may be several labels, such as `guinea pig`, stays one: a class that is split in two would be learned as
 //! nonsense, whereas a user can ask for the task.
@@ -48,61 +48,6 @@ impl Sample<'_> {
                 "a column of labels, such as `labels` with `cat;dog`, or one column of 0 and 1 per label",
             )),
         }
-    }
-
-    /// Returns the columns of numbers to predict.
-    pub(super) fn numbers(&self, rest: &[usize]) -> Result<Label, DataError> {
-        let columns = self.number_columns(rest);
-        if columns.is_empty() {
-            return Err(self.unclear("a column of numbers to predict, such as `value`"));
-        }
-        Ok(Label::Numbers(self.with_names(&columns)))
-    }
-
-    fn number_columns(&self, rest: &[usize]) -> Vec<usize> {
-        let known = self.known(rest.iter().copied(), &LABEL);
-        let named = self.named(rest);
-        let numeric = named.iter().copied().filter(|column| self.is_numeric(*column));
-        let numeric: Vec<usize> = numeric.collect();
-        if self.names.is_none() {
-            return rest.first().copied().into_iter().collect();
-        }
-        // `x` and `y` are two numbers, even though `y` is also a name for the label.
-        if numeric.len() > 1
-            && numeric.len() == named.len()
-            && numeric.iter().all(|column| self.has_fraction(*column))
-        {
-            return numeric;
-        }
-        match &known[..] {
-            [] => numeric,
-            // A label that is not a number is reported with its line.
-            [label, ..] => vec![*label],
-        }
-    }
-
-    /// Returns why the columns are numbers to predict, if they are: class numbers are integers.
-    fn fractions(&self, rest: &[usize]) -> Option<String> {
-        let columns = self.number_columns(rest);
-        let is_fine = |column: &usize| self.is_numeric(*column) && self.has_fraction(*column);
-        if columns.is_empty() || !columns.iter().all(is_fine) {
-            return None;
-        }
-        let known = self.known(rest.iter().copied(), &LABEL);
-        let others = self.named(rest).len() - columns.len();
-        // Among columns of text, a number may be anything.
-        if known.is_empty() && others > 0 {
-            return None;
-        }
-        let names: Vec<String> = columns.iter().map(|column| self.name(*column)).collect();
-        let example = self
-            .fields(columns[0])
-            .find(|field| is_fraction(field))
-            .unwrap_or_default();
-        Some(format!(
-            "numbers such as {example} in the column {}",
-            names.join(", ")
-        ))
     }
 
     /// Returns why images have several labels, if they do.
@@ -164,32 +109,17 @@ impl Sample<'_> {
     }
 
     /// Returns the columns that do not just number the rows.
-    fn named(&self, rest: &[usize]) -> Vec<usize> {
+    pub(super) fn named(&self, rest: &[usize]) -> Vec<usize> {
         rest.iter()
             .copied()
             .filter(|column| !self.is_number(*column))
             .collect()
     }
 
-    fn with_names(&self, columns: &[usize]) -> Vec<(usize, String)> {
+    pub(super) fn with_names(&self, columns: &[usize]) -> Vec<(usize, String)> {
         columns
             .iter()
             .map(|column| (*column, self.name(*column)))
             .collect()
     }
-
-    fn is_numeric(&self, column: usize) -> bool {
-        let mut fields = self.fields(column).filter(|field| !field.is_empty()).peekable();
-        fields.peek().is_some() && fields.all(|field| field.parse::<f64>().is_ok())
-    }
-
-    fn has_fraction(&self, column: usize) -> bool {
-        self.fields(column).any(is_fraction)
-    }
-}
-
-fn is_fraction(field: &str) -> bool {
-    field
-        .parse::<f64>()
-        .is_ok_and(|number| number.is_finite() && number.fract() != 0.0)
 }
