@@ -50,3 +50,70 @@ fn coordinates_are_predicted_together() {
         assert_eq!(read(&IMAGES, table, task).as_deref(), Ok(expected), "{table}");
     }
 }
+
+#[test]
+fn identifiers_are_not_predicted() {
+    for (table, ignored) in [
+        ("id,path,price\n1,a.bmp,3\n2,b.bmp,5\n", "ignored columns: id"),
+        ("path,price,fold\na.bmp,3,0\nb.bmp,5,1\n", "ignored columns: fold"),
+        (
+            "path,kfold,price,Group\na.bmp,1,3,0\nb.bmp,2,5,1\n",
+            "ignored columns: kfold, Group",
+        ),
+        (
+            "index,path,price\n1,a.bmp,3\n2,b.bmp,5\n",
+            "ignored columns: index",
+        ),
+        (
+            ",path,price,idx\n1,a.bmp,3,1\n2,b.bmp,5,2\n",
+            "ignored columns: column 1, idx",
+        ),
+        (
+            "Unnamed: 0,path,price\n1,a.bmp,3\n2,b.bmp,5\n",
+            "ignored columns: Unnamed: 0",
+        ),
+    ] {
+        let root = home(&IMAGES, table);
+        let splits = Splits::open_for(root.path().join("list.csv"), REGRESSION).unwrap();
+        assert_eq!(
+            targets(root.path(), &*splits.train),
+            "a.bmp price=3, b.bmp price=5",
+            "{table}"
+        );
+        assert_eq!(notices(&splits.reading.notices, false), [ignored], "{table}");
+    }
+    for (table, task, expected) in [
+        (
+            "path,fold\na.bmp,3\nb.bmp,5\n",
+            REGRESSION,
+            "a.bmp fold=3, b.bmp fold=5",
+        ),
+        (
+            "path,index\na.bmp,3\nb.bmp,5\n",
+            REGRESSION,
+            "a.bmp index=3, b.bmp index=5",
+        ),
+        // An index of a market has fractions.
+        (
+            "path,index,price\na.bmp,3.5,1\nb.bmp,5,2\n",
+            REGRESSION,
+            "a.bmp index=3.5+price=1, b.bmp index=5+price=2",
+        ),
+        (
+            "id,path,price\n1,a.bmp,3.5\n2,b.bmp,5\n",
+            None,
+            "a.bmp price=3.5, b.bmp price=5",
+        ),
+    ] {
+        assert_eq!(read(&IMAGES, table, task).as_deref(), Ok(expected), "{table}");
+    }
+    for table in [
+        "id,path,price\n1,a.bmp,3\n2,b.bmp,5\n",
+        "path,weight,height\na.bmp,3,4\nb.bmp,5,6\n",
+    ] {
+        assert_says(&read(&IMAGES, table, None).unwrap_err(), &["--task regression"]);
+    }
+    // The numbers of the rows say nothing of the images.
+    let error = read(&IMAGES, ",path,caption\n1,a.bmp,b\n2,b.bmp,c\n", REGRESSION).unwrap_err();
+    assert_says(&error, &["a column of numbers"]);
+}

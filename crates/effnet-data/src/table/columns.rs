@@ -270,9 +270,11 @@ impl Columns {
                 columns.iter().map(|(column, _)| *column).collect()
             }
         };
+        // Where numbers are predicted, a user should know which ones are not.
+        let is_named = |column: usize| task == Task::Regression || !sample.is_number(column);
         let ignored = rest
             .iter()
-            .filter(|column| !used.contains(column) && !sample.is_number(**column));
+            .filter(|column| !used.contains(column) && is_named(**column));
         let ignored = ignored.map(|column| sample.name(*column)).collect();
         Ok(Self {
             path,
@@ -311,6 +313,7 @@ fn plain(name: &str) -> String {
 impl Sample<'_> {
     fn name(&self, column: usize) -> String {
         let name = self.names.as_ref().and_then(|names| names.get(column));
+        let name = name.filter(|name| !name.is_empty());
         name.map_or_else(|| format!("column {}", column + 1), |name| cut(name))
     }
 

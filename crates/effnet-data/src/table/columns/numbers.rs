@@ -3,6 +3,14 @@
 use super::{LABEL, Label, Sample};
 use crate::DataError;
 
+/// Names of columns whose whole numbers identify an image, in the form of [`LABEL`].
+const IDENTIFIER: [&str; 9] = [
+    "", "unnamed0", "index", "idx", "rowid", "id", "fold", "kfold", "group",
+];
+
+/// Names, in the same form, that pandas writes for the number of a row.
+const ROW: [&str; 2] = ["", "unnamed0"];
+
 impl Sample<'_> {
     /// Returns the columns of numbers to predict.
     pub(super) fn numbers(&self, rest: &[usize]) -> Result<Label, DataError> {
@@ -15,7 +23,8 @@ impl Sample<'_> {
 
     fn number_columns(&self, rest: &[usize]) -> Vec<usize> {
         let known = self.known(rest.iter().copied(), &LABEL);
-        let named = self.named(rest);
+        let (identifiers, named): (Vec<usize>, Vec<usize>) =
+            rest.iter().partition(|column| self.is_identifier(**column));
         let numeric = named.iter().copied().filter(|column| self.is_numeric(*column));
         let numeric: Vec<usize> = numeric.collect();
         if self.names.is_none() {
@@ -28,6 +37,12 @@ impl Sample<'_> {
             return numeric;
         }
         match &known[..] {
+            // They may still be what is to be predicted.
+            [] if numeric.is_empty() => {
+                let is_named = |column: &usize| self.rank(*column, &ROW).is_none();
+                let identifiers = identifiers.into_iter().filter(is_named);
+                identifiers.filter(|column| self.is_numeric(*column)).collect()
+            }
             [] => numeric,
             _ if self.are_coordinates(rest, &numeric) => numeric,
             // A label that is not a number is reported with its line.
@@ -49,9 +64,9 @@ impl Sample<'_> {
             return None;
         }
         let known = self.known(rest.iter().copied(), &LABEL);
-        let others = self.named(rest).len() - columns.len();
+        let is_other = |column: &usize| !columns.contains(column) && !self.is_identifier(*column);
         // Among columns of text, a number may be anything.
-        if known.is_empty() && others > 0 {
+        if known.is_empty() && rest.iter().any(is_other) {
             return None;
         }
         let names: Vec<String> = columns.iter().map(|column| self.name(*column)).collect();
@@ -64,6 +79,17 @@ impl Sample<'_> {
             "numbers such as {example} in the column {}",
             names.join(", ")
         ))
+    }
+
+    /// Returns whether whole numbers in a column identify an image, its row or its group.
+    fn is_identifier(&self, column: usize) -> bool {
+        let may_be = self.rank(column, &IDENTIFIER).is_some() && !self.has_fraction(column);
+        self.rank(column, &ROW).is_some() || (may_be && (self.is_numeric(column) || self.is_number(column)))
+    }
+
+    /// Returns whether a column may be predicted.
+    pub(super) fn may_be_predicted(&self, column: usize) -> bool {
+        self.is_numeric(column) && !self.is_identifier(column)
     }
 
     /// Returns whether these are coordinates: `y` is also a name for the label, but not next to `x` if there is no other.
