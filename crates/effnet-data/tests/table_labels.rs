@@ -146,3 +146,17 @@ fn a_cell_of_a_one_hot_column_that_is_neither_0_nor_1_is_refused() {
     let error = read(&IMAGES, "path,cat,dog\na.bmp,1,0\nb.bmp,0\n", MULTI_LABEL).unwrap_err();
     assert_says(&error, &["nothing in column dog on line 3"]);
 }
+
+#[test]
+fn several_columns_of_labels_may_be_numbers() {
+    let table = "path,label1,label2\na.bmp,3,7\nb.bmp,7,\nc.bmp,3,3\n";
+    assert_eq!(
+        read(&IMAGES, table, MULTI_LABEL).unwrap(),
+        "a.bmp 3+7, b.bmp 7, c.bmp 3"
+    );
+    // They may as well be numbers to predict.
+    assert_says(
+        &read(&IMAGES, table, None).unwrap_err(),
+        &["--task multilabel", "--task regression"],
+    );
+}

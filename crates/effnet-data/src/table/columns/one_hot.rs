@@ -59,6 +59,10 @@ impl Sample<'_> {
                 "a column of labels, such as `label` or `class`, or one column of 0 and 1 per class with one 1 per row \
                  (`--task multilabel` allows rows of only 0)",
             )),
+            _ if self.family(rest).len() > 1 => Err(self.unclear(
+                "a column of labels, such as `label` or `class`, or several labels per image (`--task multilabel`), or numbers \
+                 to predict (`--task regression`)",
+            )),
             _ if rest.iter().any(|column| self.may_be_predicted(*column)) => Err(self.unclear(
                 "a column of labels, such as `label` or `class`, or one column of 0 and 1 per class, or numbers to predict \
                  (`--task regression`)",

@@ -28,7 +28,8 @@ impl Sample<'_> {
     /// Returns the columns of labels for several labels per image.
     pub(super) fn labels(&self, rest: &[usize]) -> Result<Label, DataError> {
         let family = self.family(rest);
-        if family.len() > 1 {
+        // Numbers may as well be quantities.
+        if family.len() > 1 && !self.are_numeric(&family) {
             return Ok(Label::Lists(family));
         }
         let known = self.known(rest.iter().copied(), &LABEL);
@@ -42,6 +43,7 @@ impl Sample<'_> {
         match (known.first(), &named[..]) {
             (Some(column), _) if is_list(column) => Ok(Label::Lists(vec![*column])),
             _ if is_one_hot => Ok(Label::OneHot(self.with_names(&flags))),
+            _ if family.len() > 1 => Ok(Label::Lists(family)),
             (_, [column]) if self.rank(*column, &TEXT).is_none() => Ok(Label::Lists(vec![*column])),
             (_, [column, ..]) if self.names.is_none() => Ok(Label::Lists(vec![*column])),
             _ => Err(self.unclear(
@@ -67,6 +69,7 @@ impl Sample<'_> {
                     row.line
                 ))
             }
+            Label::Lists(columns) if columns.len() > 1 && self.are_numeric(&columns) => None,
             Label::Lists(columns) if columns.len() > 1 => {
                 let names: Vec<String> = columns.iter().map(|column| self.name(*column)).collect();
                 Some(format!("the columns of labels {}", names.join(", ")))
@@ -90,7 +93,7 @@ impl Sample<'_> {
     }
 
     /// Returns columns such as `label1` and `label2`.
-    fn family(&self, rest: &[usize]) -> Vec<usize> {
+    pub(super) fn family(&self, rest: &[usize]) -> Vec<usize> {
         let is_member = |column: &usize| {
             let name = self.names.as_ref().and_then(|names| names.get(*column));
             name.is_some_and(|name| {
@@ -99,13 +102,14 @@ impl Sample<'_> {
                 stem.len() < name.len() && LABEL.contains(&stem)
             })
         };
-        let family: Vec<usize> = rest.iter().copied().filter(is_member).collect();
-        let is_text = |column: &usize| !self.is_numeric(*column);
-        if family.iter().any(is_text) {
-            family
-        } else {
-            Vec::new()
-        }
+        rest.iter().copied().filter(is_member).collect()
+    }
+
+    /// Returns whether all of these columns hold numbers, or nothing.
+    fn are_numeric(&self, columns: &[usize]) -> bool {
+        let is_text =
+            |column: &usize| self.fields(*column).any(|field| !field.is_empty()) && !self.is_numeric(*column);
+        !columns.iter().any(is_text)
     }
 
     /// Returns the columns that do not just number the rows.
