@@ -129,6 +129,11 @@ pub enum Notice {
         /// The labels.
         labels: NameList,
     },
+    /// Labels of several words, each of which is also the label of another image: the words are taken for labels.
+    SeparatedBySpaces {
+        /// The labels.
+        labels: NameList,
+    },
     /// Labels that are numbers, with fractions or with few images each, as quantities are.
     Quantities {
         /// How many different ones there are.
@@ -184,6 +189,7 @@ impl Notice {
                 | Self::UnusedTest { .. }
                 | Self::IgnoredColumns { .. }
                 | Self::EmptyColumns { .. }
+                | Self::SeparatedBySpaces { .. }
                 | Self::WithoutLabels { .. }
                 | Self::MissingClasses { .. }
         )
@@ -276,6 +282,10 @@ impl fmt::Display for Notice {
                 f,
                 "some labels look like several labels in one ({labels}): the network learns one label per image, and \
                  each combination counts as a class, unless the task is multilabel (`--task multilabel`)"
+            ),
+            Self::SeparatedBySpaces { labels } => write!(
+                f,
+                "labels are separated by spaces, since each word of {labels} is also a label of its own"
             ),
             Self::Quantities { labels } => write!(
                 f,

@@ -160,6 +160,8 @@ pub(crate) struct Table {
     targets: TargetList,
     /// The groups of the images, if a column names them.
     groups: Option<Groups>,
+    /// Whether spaces may separate the labels in a field.
+    at_spaces: bool,
     /// The names of the columns of labels or of numbers.
     names: Vec<String>,
     /// What the table calls each part: `split = train`.
@@ -204,6 +206,7 @@ impl Table {
             path: path.to_owned(),
             task: columns.task,
             reason: columns.reason.clone(),
+            at_spaces: matches!(&columns.label, Label::Lists(columns) if columns.len() == 1),
             groups: columns.group.clone().map(Groups::of_column),
             names: match &columns.label {
                 Label::OneHot(columns) | Label::Numbers(columns) => {
@@ -237,7 +240,7 @@ impl Table {
                 missing: NameList::from_iter(names),
             });
         }
-        if table.task == Task::MultiLabel && table.targets.found(None).is_empty() {
+        if table.task == Task::MultiLabel && table.targets.found(None, false).is_empty() {
             return Err(table.wrong("no labels"));
         }
         table.notices = table.collect_notices(&columns);
@@ -308,7 +311,8 @@ impl Table {
 
     /// Returns images with several labels each.
     fn labelled(&self, part: Option<Role>, known: Option<&[String]>) -> Result<CsvDataset, DataError> {
-        let found = self.targets.found(part);
+        let at_spaces = self.at_spaces && self.targets.separates_at_spaces(known);
+        let found = self.targets.found(part, at_spaces);
         let classes = match known {
             // One-hot columns are in the order of the table.
             None if !self.names.is_empty() => Classes::listed(self.names.clone()),
@@ -318,7 +322,7 @@ impl Table {
             )?,
             Some(_) => Classes::choose(&self.path, found, known)?,
         };
-        let labels = self.targets.labels(part, |name| classes.label(name));
+        let labels = self.targets.labels(part, at_spaces, |name| classes.label(name));
         let first = |labels: &[u32]| labels.first().map_or(0, |label| *label as usize);
         let files = self.targets.paths(part).zip(&labels);
         let files = files.map(|(path, labels)| (Arc::clone(path), first(labels)));

@@ -148,6 +148,59 @@ fn a_cell_of_a_one_hot_column_that_is_neither_0_nor_1_is_refused() {
 }
 
 #[test]
+fn words_that_are_labels_of_other_images_are_several_labels() {
+    let table = "path,tags\na.bmp,haze primary\nb.bmp,primary\nc.bmp,haze\nd.bmp,\n";
+    let root = home(&IMAGES, table);
+    let path = root.path().join("list.csv");
+    let splits = Splits::open_for(&path, MULTI_LABEL).unwrap();
+    assert_eq!(splits.train.classes(), ["haze", "primary"]);
+    assert_eq!(
+        targets(root.path(), &*splits.train),
+        "a.bmp haze+primary, b.bmp primary, c.bmp haze, d.bmp "
+    );
+    let told = notices(&splits.reading.notices, false);
+    assert!(
+        told[0].contains("separated by spaces") && told[0].contains("haze primary"),
+        "{told:?}"
+    );
+    // A name stays whole, and so does everything where another separator is used.
+    for (table, expected) in [
+        (
+            "path,tags\na.bmp,polar bear\nb.bmp,bear\n",
+            "a.bmp polar bear, b.bmp bear",
+        ),
+        (
+            "path,tags\na.bmp,haze primary\nb.bmp,primary;haze\nc.bmp,haze\n",
+            "a.bmp haze primary, b.bmp haze+primary, c.bmp haze",
+        ),
+    ] {
+        assert_eq!(read(&IMAGES, table, MULTI_LABEL).as_deref(), Ok(expected));
+    }
+    let splits = Splits::open_for(&path, Some(Task::Classify));
+    assert!(splits.is_err(), "d.bmp has no class");
+    let root = home(
+        &IMAGES,
+        "path,tags\na.bmp,haze primary\nb.bmp,primary\nc.bmp,haze\n",
+    );
+    let path = root.path().join("list.csv");
+    let splits = Splits::open_for(&path, None).unwrap();
+    assert_says(
+        &notices(&splits.reading.notices, true)[0],
+        &["haze primary", "--task multilabel"],
+    );
+    // With the classes of a network, it does not matter which words stand alone.
+    let root = home(&IMAGES, "path,tags\na.bmp,haze primary\nb.bmp,primary\n");
+    let classes = ["haze".to_owned(), "primary".to_owned()];
+    let images = Evaluation::open_for(root.path().join("list.csv"), Some(&classes), MULTI_LABEL)
+        .unwrap()
+        .images;
+    assert_eq!(
+        targets(root.path(), &*images),
+        "a.bmp haze+primary, b.bmp primary"
+    );
+}
+
+#[test]
 fn several_columns_of_labels_may_be_numbers() {
     let table = "path,label1,label2\na.bmp,3,7\nb.bmp,7,\nc.bmp,3,3\n";
     assert_eq!(

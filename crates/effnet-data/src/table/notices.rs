@@ -15,7 +15,7 @@ impl Table {
             });
         }
         if let Label::OneHot(classes) = &columns.label {
-            let found = self.targets.found(None);
+            let found = self.targets.found(None, false);
             let unused = classes
                 .iter()
                 .filter(|(_, class)| !self.listed.has_label(class) && !found.contains(class));
@@ -39,6 +39,9 @@ impl Table {
 
     fn target_notices(&self) -> Vec<Notice> {
         let mut notices = Vec::new();
+        if let (true, Some(labels)) = (self.at_spaces, self.targets.joined()) {
+            notices.push(Notice::SeparatedBySpaces { labels });
+        }
         if let Some(first) = self.targets.first_repeated {
             notices.push(Notice::RepeatedRows {
                 rows: self.targets.repeated,

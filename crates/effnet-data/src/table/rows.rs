@@ -106,6 +106,7 @@ impl Table {
                 let fields = columns.iter().map(|column| row.field(*column));
                 // The first list may be far below the rows that decided.
                 let separator = separator.or_else(|| targets::separator(fields.clone(), &CERTAIN));
+                self.targets.is_separated |= separator.is_some();
                 let labels = fields
                     .flat_map(|field| parts(field, separator))
                     .map(str::to_owned);

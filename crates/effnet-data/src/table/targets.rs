@@ -1,10 +1,11 @@
 //! The images of a table with several labels or with numbers each.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::records::LIST;
+use crate::error::NameList;
 use crate::role::Role;
 
 /// Separators that are hardly ever part of a label.
@@ -41,6 +42,8 @@ pub(super) struct TargetList {
     label_numbers: HashMap<String, u32>,
     pub(super) repeated: usize,
     pub(super) first_repeated: Option<usize>,
+    /// Whether a separator other than a space was found.
+    pub(super) is_separated: bool,
 }
 
 #[derive(Debug)]
@@ -104,15 +107,51 @@ impl TargetList {
         number
     }
 
+    /// Returns the labels that consist of several words if each word is also the label of another image, as `haze primary`
+    /// where there are `haze` and `primary`, and if nothing else separates labels.
+    pub(super) fn joined(&self) -> Option<NameList> {
+        let has_separator = |label: &String| label.contains(&ANY[..]);
+        if self.is_separated || self.labels.iter().any(has_separator) {
+            return None;
+        }
+        let joined: NameList = self.phrases().cloned().collect();
+        let are_labels = |label: &String| {
+            label
+                .split_whitespace()
+                .all(|word| self.label_numbers.contains_key(word))
+        };
+        (!joined.names().is_empty() && joined.names().iter().all(are_labels)).then_some(joined)
+    }
+
+    /// Returns whether spaces separate labels. The classes of a network, if `known`, take precedence over the other labels.
+    pub(super) fn separates_at_spaces(&self, known: Option<&[String]>) -> bool {
+        let known: HashSet<&str> = known.into_iter().flatten().map(String::as_str).collect();
+        let is_known = |label: &String| known.contains(label.as_str());
+        let has_known_words = |label: &String| label.split_whitespace().all(|word| known.contains(word));
+        if known.is_empty() || self.is_separated {
+            return self.joined().is_some();
+        }
+        !self.phrases().all(is_known) && (self.phrases().all(has_known_words) || self.joined().is_some())
+    }
+
+    /// The labels of several words.
+    fn phrases(&self) -> impl Iterator<Item = &String> {
+        let labels = self.labels.iter();
+        labels.filter(|label| label.split_whitespace().nth(1).is_some())
+    }
+
     /// Returns the labels of the images of a part, or of all parts.
-    pub(super) fn found(&self, part: Option<Role>) -> BTreeSet<String> {
+    pub(super) fn found(&self, part: Option<Role>, at_spaces: bool) -> BTreeSet<String> {
         let labels: BTreeSet<u32> = self
             .of(part)
             .flat_map(|image| image.labels.iter().copied())
             .collect();
-        labels
+        let labels = labels
             .into_iter()
-            .map(|label| self.labels[label as usize].clone())
+            .map(|label| self.labels[label as usize].as_str());
+        labels
+            .flat_map(|label| words(label, at_spaces))
+            .map(str::to_owned)
             .collect()
     }
 
@@ -125,19 +164,26 @@ impl TargetList {
     pub(super) fn labels(
         &self,
         part: Option<Role>,
+        at_spaces: bool,
         class: impl Fn(&str) -> Option<usize>,
     ) -> Vec<Box<[u32]>> {
-        let classes: Vec<Option<u32>> = self
+        let class = |name: &str| class(name).and_then(|class| u32::try_from(class).ok());
+        let classes: Vec<Vec<u32>> = self
             .labels
             .iter()
-            .map(|label| class(label).and_then(|class| u32::try_from(class).ok()))
+            .map(|label| words(label, at_spaces).filter_map(class).collect())
             .collect();
         let labels = |image: &Listed| {
-            image
-                .labels
-                .iter()
-                .filter_map(|label| classes[*label as usize])
-                .collect()
+            let numbers = image.labels.iter();
+            let mut labels: Vec<u32> = numbers
+                .flat_map(|label| &classes[*label as usize])
+                .copied()
+                .collect();
+            if at_spaces {
+                labels.sort_unstable();
+                labels.dedup();
+            }
+            labels.into()
         };
         self.of(part).map(labels).collect()
     }
@@ -183,6 +229,13 @@ impl TargetList {
             .iter()
             .filter(move |image| part.is_none() || image.part == part)
     }
+}
+
+/// Returns the words of a label, or the label.
+fn words(label: &str, at_spaces: bool) -> impl Iterator<Item = &str> {
+    label
+        .split(move |c: char| at_spaces && c.is_whitespace())
+        .filter(|word| !word.is_empty())
 }
 
 fn check(labels: &[u32]) -> Result<(), &'static str> {
