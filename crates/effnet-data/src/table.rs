@@ -192,7 +192,8 @@ impl Table {
             start.push(row);
         }
         let mut exists = |name: &str| !matches!(files.find(name), Found::Nothing);
-        let columns = Columns::of(path, records.names(), &start, &mut exists, (task, group))?;
+        let names = (records.names(), records.may_have_decimal_commas());
+        let columns = Columns::of(path, names, &start, &mut exists, (task, group))?;
         let separator = match &columns.label {
             Label::Lists(columns) => {
                 let fields = start
@@ -209,9 +210,8 @@ impl Table {
             at_spaces: matches!(&columns.label, Label::Lists(columns) if columns.len() == 1),
             groups: columns.group.clone().map(Groups::of_column),
             names: match &columns.label {
-                Label::OneHot(columns) | Label::Numbers(columns) => {
-                    columns.iter().map(|(_, name)| name.clone()).collect()
-                }
+                Label::OneHot(columns) => columns.iter().map(|(_, name)| name.clone()).collect(),
+                Label::Numbers(columns) => columns.iter().map(|number| number.name.clone()).collect(),
                 Label::Column(_) | Label::Lists(_) => Vec::new(),
             },
             ..Self::default()

@@ -117,3 +117,59 @@ fn identifiers_are_not_predicted() {
     let error = read(&IMAGES, ",path,caption\n1,a.bmp,b\n2,b.bmp,c\n", REGRESSION).unwrap_err();
     assert_says(&error, &["a column of numbers"]);
 }
+
+#[test]
+fn numbers_may_have_decimal_commas() {
+    for (table, task) in [
+        ("path;price\na.bmp;1,5\nb.bmp;-2\n", None),
+        ("path;price\na.bmp;1,5\nb.bmp;-2\n", REGRESSION),
+        ("path\tprice\na.bmp\t1,5\nb.bmp\t-2,0\n", None),
+        ("path;price;id\na.bmp;1,5;1\nb.bmp;-2,0;2\n", None),
+    ] {
+        assert_eq!(
+            read(&IMAGES, table, task).as_deref(),
+            Ok("a.bmp price=1.5, b.bmp price=-2"),
+            "{table}"
+        );
+    }
+    // The first fraction may be far below the rows that decide.
+    let far: String = (0..300).map(|_| "a.bmp;2\n").collect();
+    for last in ["1,5", "1.5"] {
+        let found = read(&IMAGES, &format!("path;price\n{far}b.bmp;{last}\n"), REGRESSION);
+        assert_eq!(found.as_deref(), Ok("a.bmp price=2, b.bmp price=1.5"));
+    }
+    for (table, task, expected) in [
+        (
+            "path;labels\na.bmp;1,5\nb.bmp;5,7\n",
+            None,
+            "a.bmp 1,5, b.bmp 5,7",
+        ),
+        (
+            "path;label\na.bmp;1,5\nb.bmp;5,7\n",
+            Some(Task::MultiLabel),
+            "a.bmp 1+5, b.bmp 5+7",
+        ),
+        (
+            "path;label\na.bmp;1,5\nb.bmp;5,7\n",
+            Some(Task::Classify),
+            "a.bmp 1,5, b.bmp 5,7",
+        ),
+    ] {
+        assert_eq!(read(&IMAGES, table, task).as_deref(), Ok(expected), "{table}");
+    }
+    for (table, words) in [
+        (
+            "path;label\na.bmp;1,5\nb.bmp;2\nc.bmp;1.234,5\n",
+            "`1.234,5` in column label on line 4",
+        ),
+        (
+            "path,label\na.bmp,\"1,5\"\nb.bmp,2\n",
+            "`1,5` in column label on line 2",
+        ),
+    ] {
+        assert_says(&read(&IMAGES, table, REGRESSION).unwrap_err(), &[words]);
+    }
+    let far: String = (0..300).map(|_| "a.bmp;2,5\n").collect();
+    let error = read(&IMAGES, &format!("path;price\n{far}b.bmp;1.234\n"), REGRESSION).unwrap_err();
+    assert_says(&error, &["`1.234` in column price on line 302"]);
+}

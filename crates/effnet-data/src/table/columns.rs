@@ -19,6 +19,7 @@ mod numbers;
 mod one_hot;
 mod targets;
 
+pub(super) use numbers::NumberColumn;
 pub(super) use one_hot::not_a_flag;
 
 /// Names of the column of paths, without case and punctuation, the most reliable first.
@@ -172,8 +173,7 @@ pub(super) enum Label {
     OneHot(Vec<(usize, String)>),
     /// The columns of lists of labels.
     Lists(Vec<usize>),
-    /// The columns of numbers, with their names.
-    Numbers(Vec<(usize, String)>),
+    Numbers(Vec<NumberColumn>),
 }
 
 /// The column that says to which part a row belongs.
@@ -216,15 +216,18 @@ struct Sample<'a> {
     names: Option<Vec<String>>,
     rows: &'a [Row],
     width: usize,
+    /// Whether a comma may be a decimal one.
+    may_have_commas: bool,
 }
 
 impl Columns {
     /// Decides by the first rows of the table `file`. Without a `task`, they decide that, too. `names` are the column names
-    /// in a format that always has them; otherwise, the first row may be a header. `exists` says whether there is an image
+    /// in a format that always has them; otherwise, the first row may be a header. `may_have_commas` says whether a comma
+    /// may be a decimal one. `exists` says whether there is an image
     /// with this name. `group` is the name of the column by which images are grouped, if they are.
     pub(super) fn of(
         file: &Path,
-        names: Option<&[String]>,
+        (names, may_have_commas): (Option<&[String]>, bool),
         rows: &[Row],
         exists: &mut dyn FnMut(&str) -> bool,
         (task, group): (Option<Task>, Option<&str>),
@@ -244,6 +247,7 @@ impl Columns {
             names,
             rows,
             width,
+            may_have_commas,
         };
         let path = sample.path(&mut is_image)?;
         let part = sample.part(path)?;
@@ -266,9 +270,8 @@ impl Columns {
         let used: BTreeSet<usize> = match &label {
             Label::Column(label) => BTreeSet::from([*label]),
             Label::Lists(columns) => columns.iter().copied().collect(),
-            Label::OneHot(columns) | Label::Numbers(columns) => {
-                columns.iter().map(|(column, _)| *column).collect()
-            }
+            Label::OneHot(columns) => columns.iter().map(|(column, _)| *column).collect(),
+            Label::Numbers(columns) => columns.iter().map(|number| number.column).collect(),
         };
         // Where numbers are predicted, a user should know which ones are not.
         let is_named = |column: usize| task == Task::Regression || !sample.is_number(column);

@@ -34,6 +34,7 @@ pub(super) struct Records {
 
 enum Kind {
     Csv {
+        delimiter: u8,
         reader: Box<csv::Reader<LimitedLines>>,
         record: StringRecord,
     },
@@ -93,8 +94,10 @@ impl Records {
                 keys,
             }
         } else {
+            let delimiter = delimiter(&start);
             Kind::Csv {
-                reader: Box::new(builder(delimiter(&start)).from_reader(rest)),
+                delimiter,
+                reader: Box::new(builder(delimiter).from_reader(rest)),
                 record: StringRecord::new(),
             }
         };
@@ -112,9 +115,14 @@ impl Records {
         }
     }
 
+    /// Returns whether a comma in a field may be a decimal one: it is not what separates the fields.
+    pub(super) fn may_have_decimal_commas(&self) -> bool {
+        matches!(self.kind, Kind::Csv { delimiter, .. } if delimiter != b',')
+    }
+
     /// Returns the next row that is not blank; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Row>, DataError> {
-        if let Kind::Csv { reader, record } = &mut self.kind {
+        if let Kind::Csv { reader, record, .. } = &mut self.kind {
             while reader
                 .read_record(record)
                 .map_err(|error| read_error(&self.path, error))?

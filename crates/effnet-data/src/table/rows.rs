@@ -8,7 +8,7 @@ use std::sync::Arc;
 use effnet_architecture::Task;
 
 use super::Table;
-use super::columns::{Columns, Label, flag, not_a_flag};
+use super::columns::{Columns, Label, NumberColumn, flag, not_a_flag};
 use super::files::{Files, Found};
 use super::records::{LIST, Row};
 use super::targets::{self, CERTAIN, Target, parts};
@@ -75,9 +75,8 @@ impl Table {
             Label::Column(column) => is_empty(*column),
             Label::OneHot(_) if self.task == Task::Classify => false,
             Label::Lists(columns) => columns.iter().all(|column| is_empty(*column)),
-            Label::OneHot(columns) | Label::Numbers(columns) => {
-                columns.iter().all(|(column, _)| is_empty(*column))
-            }
+            Label::OneHot(columns) => columns.iter().all(|(column, _)| is_empty(*column)),
+            Label::Numbers(columns) => columns.iter().all(|number| is_empty(number.column)),
         }
     }
 
@@ -187,10 +186,13 @@ impl Table {
     }
 
     /// Returns the numbers of a row.
-    fn numbers(&self, row: &Row, columns: &[(usize, String)]) -> Result<Target, DataError> {
-        let number = |(column, name): &(usize, String)| {
-            let field = row.field(*column);
-            let number = field.parse::<f32>().ok().filter(|number| number.is_finite());
+    fn numbers(&self, row: &Row, columns: &[NumberColumn]) -> Result<Target, DataError> {
+        let number = |number: &NumberColumn| {
+            let (field, name) = (row.field(number.column), &number.name);
+            let number = number
+                .decimal
+                .parse::<f32>(field)
+                .filter(|number| number.is_finite());
             number.ok_or_else(|| {
                 let field = cut(field);
                 self.wrong(format!(

@@ -1,5 +1,7 @@
 //! Finds the columns of numbers to predict.
 
+use std::str::FromStr;
+
 use super::{LABEL, Label, Sample};
 use crate::DataError;
 
@@ -11,6 +13,44 @@ const IDENTIFIER: [&str; 9] = [
 /// Names, in the same form, that pandas writes for the number of a row.
 const ROW: [&str; 2] = ["", "unnamed0"];
 
+/// Names of columns of several labels, in the same form: `1,5` may be two class numbers.
+const LISTS: [&str; 7] = [
+    "labels",
+    "classes",
+    "classnames",
+    "categories",
+    "tags",
+    "annotations",
+    "findinglabels",
+];
+
+/// A column of numbers to predict.
+pub(in crate::table) struct NumberColumn {
+    pub(in crate::table) column: usize,
+    pub(in crate::table) name: String,
+    pub(in crate::table) decimal: Decimal,
+}
+
+/// How a column writes fractions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::table) enum Decimal {
+    Point,
+    Comma,
+    /// The first rows have none.
+    Either,
+}
+
+impl Decimal {
+    /// Parses a number.
+    pub(in crate::table) fn parse<N: FromStr>(self, field: &str) -> Option<N> {
+        match self {
+            Self::Comma if field.contains('.') => None,
+            Self::Comma | Self::Either if field.contains(',') => field.replacen(',', ".", 1).parse().ok(),
+            _ => field.parse().ok(),
+        }
+    }
+}
+
 impl Sample<'_> {
     /// Returns the columns of numbers to predict.
     pub(super) fn numbers(&self, rest: &[usize]) -> Result<Label, DataError> {
@@ -18,7 +58,12 @@ impl Sample<'_> {
         if columns.is_empty() {
             return Err(self.unclear("a column of numbers to predict, such as `value`"));
         }
-        Ok(Label::Numbers(self.with_names(&columns)))
+        let column = |column| NumberColumn {
+            column,
+            name: self.name(column),
+            decimal: self.decimal(column),
+        };
+        Ok(Label::Numbers(columns.into_iter().map(column).collect()))
     }
 
     fn number_columns(&self, rest: &[usize]) -> Vec<usize> {
@@ -64,17 +109,19 @@ impl Sample<'_> {
             return None;
         }
         let known = self.known(rest.iter().copied(), &LABEL);
+        let is_list =
+            |column: &usize| self.decimal(*column) == Decimal::Comma && self.rank(*column, &LISTS).is_some();
+        if columns.iter().any(is_list) {
+            return None;
+        }
         let is_other = |column: &usize| !columns.contains(column) && !self.is_identifier(*column);
         // Among columns of text, a number may be anything.
         if known.is_empty() && rest.iter().any(is_other) {
             return None;
         }
         let names: Vec<String> = columns.iter().map(|column| self.name(*column)).collect();
-        let example = columns
-            .iter()
-            .flat_map(|column| self.fields(*column))
-            .find(|field| is_fraction(field))
-            .unwrap_or_default();
+        let mut examples = columns.iter().filter_map(|column| self.fraction(*column));
+        let example = examples.next().unwrap_or_default();
         Some(format!(
             "numbers such as {example} in the column {}",
             names.join(", ")
@@ -98,18 +145,36 @@ impl Sample<'_> {
         has("x") && has("y") && self.known(rest.iter().copied(), &LABEL).len() == 1
     }
 
+    /// Returns how a column writes fractions. A comma may only be a decimal one where it does not separate the columns.
+    fn decimal(&self, column: usize) -> Decimal {
+        if !self.may_have_commas {
+            return Decimal::Point;
+        }
+        let mut marks = self
+            .fields(column)
+            .filter_map(|field| field.rfind(['.', ',']).map(|at| &field[at..]));
+        match marks.next() {
+            Some(mark) if mark.starts_with(',') => Decimal::Comma,
+            Some(_) => Decimal::Point,
+            None => Decimal::Either,
+        }
+    }
+
     pub(super) fn is_numeric(&self, column: usize) -> bool {
+        let decimal = self.decimal(column);
         let mut fields = self.fields(column).filter(|field| !field.is_empty()).peekable();
-        fields.peek().is_some() && fields.all(|field| field.parse::<f64>().is_ok())
+        fields.peek().is_some() && fields.all(|field| decimal.parse::<f64>(field).is_some())
     }
 
     fn has_fraction(&self, column: usize) -> bool {
-        self.fields(column).any(is_fraction)
+        self.fraction(column).is_some()
     }
-}
 
-fn is_fraction(field: &str) -> bool {
-    field
-        .parse::<f64>()
-        .is_ok_and(|number| number.is_finite() && number.fract() != 0.0)
+    /// Returns a number with a fraction in a column.
+    fn fraction(&self, column: usize) -> Option<&str> {
+        let decimal = self.decimal(column);
+        let is_fraction = |number: f64| number.is_finite() && number.fract() != 0.0;
+        self.fields(column)
+            .find(|field| decimal.parse(field).is_some_and(is_fraction))
+    }
 }
