@@ -56,3 +56,28 @@ fn every_object_of_json_lines_may_add_keys() {
         &["more than 10,000 different keys", "line 10001"],
     );
 }
+
+#[test]
+fn a_delimiter_that_leaves_the_name_of_the_image_whole_is_preferred() {
+    for (table, expected) in [
+        (
+            "a.bmp,x;y;z\nb.bmp,y;x;z\nc.bmp,x;y;z\n",
+            "a.bmp x+y+z, b.bmp x+y+z, c.bmp x+y+z",
+        ),
+        (
+            "a.bmp;x,y,z\nb.bmp;y,x,z\nc.bmp;x,y,z\n",
+            "a.bmp x,y,z, b.bmp y,x,z, c.bmp x,y,z",
+        ),
+        ("x;1,a.bmp\ny;2,b.bmp\n", "a.bmp x;1, b.bmp y;2"),
+        ("a.bmp\tx,y\nb.bmp\ty,x\n", "a.bmp x,y, b.bmp y,x"),
+        // One image.
+        ("a.bmp,x;y;z\n", "one"),
+    ] {
+        let found = read(&IMAGES, table, None);
+        if expected == "one" {
+            assert_says(&found.unwrap_err(), &["x;y;z"]);
+        } else {
+            assert_eq!(found.as_deref(), Ok(expected), "{table}");
+        }
+    }
+}

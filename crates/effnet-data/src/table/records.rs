@@ -11,9 +11,11 @@ use csv::StringRecord;
 use serde_json::{Map, Value};
 
 use crate::DataError;
+use delimiter::{builder, delimiter, without_preamble};
 use json::Keys;
 use lines::LimitedLines;
 
+mod delimiter;
 mod json;
 mod lines;
 
@@ -23,8 +25,6 @@ const START: u64 = 1 << 16;
 pub(super) const SAMPLE: usize = 200;
 /// Separates the elements of a list in a field, which no text contains.
 pub(super) const LIST: char = '\u{1f}';
-/// The delimiters, in order of preference.
-const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// The rows of a table in order.
 pub(super) struct Records {
@@ -165,48 +165,6 @@ impl Records {
         }
         Ok(None)
     }
-}
-
-fn builder(delimiter: u8) -> csv::ReaderBuilder {
-    let mut builder = csv::ReaderBuilder::new();
-    builder
-        .has_headers(false)
-        .flexible(true)
-        .trim(csv::Trim::All)
-        .delimiter(delimiter);
-    builder
-}
-
-/// Returns the text without a byte-order mark and without the line `sep=;` that spreadsheets write.
-fn without_preamble(start: &[u8]) -> &[u8] {
-    let text = start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(start);
-    match text.iter().position(|byte| *byte == b'\n') {
-        Some(end) if text[..end].starts_with(b"sep=") && end < 8 => &text[end + 1..],
-        _ => text,
-    }
-}
-
-/// Returns the delimiter: the one that splits every row at the start of the file into the most fields.
-fn delimiter(start: &[u8]) -> u8 {
-    let mut text = without_preamble(start);
-    // The last line may be cut off.
-    if let Some(end) = text
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .filter(|_| start.len() as u64 == START)
-    {
-        text = &text[..end];
-    }
-    let fields = |delimiter: u8| {
-        let reader = builder(delimiter).from_reader(text);
-        let rows = reader.into_byte_records().flatten().take(SAMPLE);
-        rows.map(|row| row.len()).min().unwrap_or(0)
-    };
-    let most = DELIMITERS.map(fields).into_iter().max().unwrap_or(0);
-    let mut best = DELIMITERS
-        .into_iter()
-        .filter(|delimiter| fields(*delimiter) == most);
-    best.next().unwrap_or(b',')
 }
 
 fn read_error(path: &Path, error: csv::Error) -> DataError {
