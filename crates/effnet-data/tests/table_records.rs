@@ -81,3 +81,32 @@ fn a_delimiter_that_leaves_the_name_of_the_image_whole_is_preferred() {
         }
     }
 }
+
+#[test]
+fn a_space_before_a_quote_does_not_matter() {
+    for (table, expected) in [
+        (
+            "path, label\na.bmp, \"x,y\"\nb.bmp,\"y,x\" \n",
+            "a.bmp x,y, b.bmp y,x",
+        ),
+        (
+            "path;label\n \"a.bmp\";  \"x;y\"\r\nb.bmp; \"y\"\"; z\"\r\n",
+            "a.bmp x;y, b.bmp y\"; z",
+        ),
+        // A quote within a field is a character like others.
+        (
+            "path,label\na.bmp,19 \" x\nb.bmp, 21\" x\n",
+            "a.bmp 19 \" x, b.bmp 21\" x",
+        ),
+        (
+            "path,label\na.bmp,\"x, \"\"y\"\"\"\nb.bmp,z\n",
+            "a.bmp x, \"y\", b.bmp z",
+        ),
+    ] {
+        assert_eq!(
+            read(&IMAGES, table, Some(effnet_data::Task::Classify)).as_deref(),
+            Ok(expected),
+            "{table}"
+        );
+    }
+}

@@ -11,13 +11,15 @@ use csv::StringRecord;
 use serde_json::{Map, Value};
 
 use crate::DataError;
-use delimiter::{builder, delimiter, without_preamble};
+use delimiter::{delimiter, reader, without_preamble};
 use json::Keys;
 use lines::LimitedLines;
+use quotes::WithoutSpaces;
 
 mod delimiter;
 mod json;
 mod lines;
+mod quotes;
 
 /// Length of the start of the file, which is searched for the delimiter.
 const START: u64 = 1 << 16;
@@ -35,7 +37,7 @@ pub(super) struct Records {
 enum Kind {
     Csv {
         delimiter: u8,
-        reader: Box<csv::Reader<LimitedLines>>,
+        reader: Box<csv::Reader<WithoutSpaces<LimitedLines>>>,
         record: StringRecord,
     },
     Json {
@@ -97,7 +99,7 @@ impl Records {
             let delimiter = delimiter(&start);
             Kind::Csv {
                 delimiter,
-                reader: Box::new(builder(delimiter).from_reader(rest)),
+                reader: Box::new(reader(rest, delimiter)),
                 record: StringRecord::new(),
             }
         };

@@ -1,23 +1,25 @@
 //! Finds what separates the fields of a CSV file, which may be a comma by its name only.
 
+use std::io::Read;
 use std::path::Path;
 
 use csv::ByteRecord;
 use effnet_image::is_image_path;
 
+use super::quotes::WithoutSpaces;
 use super::{SAMPLE, START};
 
 /// The delimiters, in order of preference.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
-pub(super) fn builder(delimiter: u8) -> csv::ReaderBuilder {
-    let mut builder = csv::ReaderBuilder::new();
-    builder
+/// Reads rows of any length, without spaces around fields.
+pub(super) fn reader<R: Read>(text: R, delimiter: u8) -> csv::Reader<WithoutSpaces<R>> {
+    csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
         .trim(csv::Trim::All)
-        .delimiter(delimiter);
-    builder
+        .delimiter(delimiter)
+        .from_reader(WithoutSpaces::new(text, delimiter))
 }
 
 /// Returns the text without a byte-order mark and without the line `sep=;` that spreadsheets write.
@@ -49,7 +51,7 @@ pub(super) fn delimiter(start: &[u8]) -> u8 {
 
 /// Returns whether each row but the header starts with the name of an image, and the number of fields that each row has.
 fn score(text: &[u8], delimiter: u8) -> (bool, usize) {
-    let reader = builder(delimiter).from_reader(text);
+    let reader = reader(text, delimiter);
     let rows: Vec<ByteRecord> = reader.into_byte_records().flatten().take(SAMPLE).collect();
     let is_image = |row: &ByteRecord| {
         let name = row.get(0).map(String::from_utf8_lossy);
