@@ -4,6 +4,7 @@
 //! cross-validation, which are trained by different runs, partition the images.
 
 mod groups;
+mod repeated;
 
 use rand::seq::SliceRandom as _;
 
@@ -12,6 +13,7 @@ use effnet_architecture::Task;
 use super::random::{Purpose, stream};
 use super::{DataError, Dataset, Subset};
 use groups::Grouped;
+use repeated::repeated;
 
 /// Which images to hold out for validation.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,16 +70,19 @@ pub fn split<D: Dataset + Clone>(
 ///
 /// The folds partition the images. Those of each class are spread evenly: the folds differ by at most one image per class
 /// and in total. With [groups](Dataset::group), each group is in one fold, and classes are spread as evenly as that allows.
-/// No fold is empty. The folds depend only on the images, `count` and the seed.
+/// An image that is listed with several classes is in one fold, too. No fold is empty. The folds depend only on the images, `count` and the seed.
 ///
 /// # Errors
 /// [`DataError::HoldOut`]: fewer than two folds, or more than there are images or groups.
 pub fn folds(dataset: &impl Dataset, count: usize, seed: u64) -> Result<Vec<usize>, DataError> {
-    let groups = Grouped::of(dataset);
-    let (most, unit) = match &groups {
-        Some(groups) => (groups.len(), "group"),
-        None => (dataset.len(), "image"),
+    let (groups, unit) = match Grouped::of(dataset) {
+        Some(groups) => (Some(groups), "group"),
+        None => (
+            repeated(dataset).map(|numbers| Grouped::new(dataset, &numbers)),
+            "image",
+        ),
     };
+    let most = groups.as_ref().map_or(dataset.len(), Grouped::len);
     if count < 2 || count > most {
         return Err(DataError::HoldOut {
             expected: format!("from 2 to {most} folds, one per {unit} at most"),
@@ -111,7 +116,8 @@ fn check_fraction(fraction: f64) {
 ///
 /// Holds out `val_fraction` of each class, rounded, but at least one image and never all; the only image of a
 /// class stays in the training set. The same seed and the same images give the same split. Both sets keep the
-/// order of the images. Images with several labels are held out by their rarest label; images with values, at random.
+/// order of the images. An image that is listed with several classes, with one name, is in one of the sets, and about the
+/// fraction of each class is then held out. Images with several labels are held out by their rarest label; images with values, at random.
 /// [Groups](Dataset::group) are not kept together; see [`split`].
 ///
 /// # Panics
@@ -122,6 +128,12 @@ pub fn stratified_split<D: Dataset + Clone>(
     seed: u64,
 ) -> (Subset<D>, Subset<D>) {
     check_fraction(val_fraction);
+    let repeated = repeated(&dataset).map(|numbers| Grouped::new(&dataset, &numbers));
+    // If none can be held out whole, as when all names are equal, the rows are split like different images.
+    if let Some(Ok(is_held_out)) = repeated.map(|images| images.hold_out(val_fraction, seed)) {
+        let (val, train) = (0..dataset.len()).partition(|index| is_held_out[*index]);
+        return (Subset::new(dataset.clone(), train), Subset::new(dataset, val));
+    }
     let (mut train, mut val) = (Vec::new(), Vec::new());
     for (label, mut indices) in strata(&dataset).into_iter().enumerate() {
         indices.shuffle(&mut stream(Purpose::Split, seed, 0, label as u64));

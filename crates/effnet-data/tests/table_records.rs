@@ -110,3 +110,33 @@ fn a_space_before_a_quote_does_not_matter() {
         );
     }
 }
+
+#[test]
+fn an_image_that_is_listed_twice_is_not_split_in_two() {
+    let names: Vec<String> = (0..30).map(|index| format!("{index:02}.bmp")).collect();
+    let mut lines = vec!["path,label\n".to_owned()];
+    for (index, name) in names.iter().enumerate() {
+        lines.push(format!("{name},{}\n", ["x", "y"][index % 2]));
+        if index % 3 == 0 {
+            lines.push(format!("{name},{}\n", ["y", "x"][index % 2]));
+        }
+    }
+    let borrowed: Vec<&str> = names.iter().map(String::as_str).collect();
+    let root = home(&borrowed, &lines.concat());
+    let images = |dataset: &dyn Dataset| {
+        (0..dataset.len())
+            .map(|index| dataset.name(index))
+            .collect::<HashSet<_>>()
+    };
+    for seed in 0..5 {
+        let half = open(&root).or_split(0.5, seed);
+        let fold = open(&root)
+            .hold_out(HoldOut::Fold { fold: 1, folds: 3 }, seed)
+            .unwrap();
+        for (splits, expected) in [(half, 20), (fold, 13)] {
+            let val = splits.val.unwrap();
+            assert!(images(&*splits.train).is_disjoint(&images(&*val)), "{seed}");
+            assert!(val.len().abs_diff(expected) <= 2, "{seed}: {}", val.len());
+        }
+    }
+}

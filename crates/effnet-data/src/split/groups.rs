@@ -40,6 +40,11 @@ impl Grouped {
         if numbers.is_empty() {
             return None;
         }
+        Some(Self::new(dataset, &numbers))
+    }
+
+    /// Creates the groups from the number of the group of each image.
+    pub(super) fn new(dataset: &impl Dataset, numbers: &[usize]) -> Self {
         let strata = strata(dataset);
         let mut groups: BTreeMap<usize, Group> = BTreeMap::new();
         for (stratum, indices) in strata.iter().enumerate() {
@@ -49,12 +54,12 @@ impl Grouped {
                 *group.strata.entry(stratum).or_default() += 1;
             }
         }
-        Some(Self {
+        Self {
             groups: groups.into_values().collect(),
             strata: strata.iter().map(Vec::len).collect(),
             images: numbers.len(),
             task: dataset.task(),
-        })
+        }
     }
 
     pub(super) fn len(&self) -> usize {
