@@ -40,13 +40,14 @@ const MOST_MISSING: usize = 1000;
 /// The first line of a CSV file may be a header. The column of paths may be called `path`, `file`,
 /// `filename`, `image`, `image_id` or similar, and the column of labels `label`, `class`, `target`,
 /// `category` or similar, in any case and with any punctuation. A table with one column of 0 and 1 per class
-/// works too. Without a header, the first two columns are used. Columns are separated by commas, semicolons
-/// or tabs. Paths are relative to the folder of the file or to a folder below it, and may omit the extension.
-/// Labels are class names, sorted by name, or by value if all are integers. An image that is listed twice
+/// works too; its blank cells are 0. Without a header, the first two columns are used. Columns are separated by commas,
+/// semicolons or tabs. Those of JSON Lines are the keys of all objects. Paths are relative to the folder of the file or to
+/// a folder below it, and may omit the extension. Labels are class names, sorted by name, or by value if all are integers. An image that is listed twice
 /// with the same label is used once.
 ///
 /// For [`Task::MultiLabel`], a field may hold several labels (`cat;dog`), there may be several columns of labels, and
-/// any number of one-hot columns may be 1. For [`Task::Regression`], the columns are numbers.
+/// any number of one-hot columns may be 1. For [`Task::Regression`], the columns are numbers, with decimal commas too if
+/// no commas separate columns.
 #[derive(Debug)]
 pub struct CsvDataset {
     classes: Vec<String>,

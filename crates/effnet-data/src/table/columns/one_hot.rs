@@ -44,33 +44,35 @@ impl Sample<'_> {
             .collect();
         match &named[..] {
             [column] if self.rank(*column, &TEXT).is_none() => Ok(Label::Column(*column)),
-            _ if flags.len() > 1 && self.rows.iter().any(|row| ones(row) > 1) => {
-                let row = self.rows.iter().find(|row| ones(row) > 1);
-                Err(DataError::Csv {
-                    path: self.file.to_owned(),
-                    found: format!(
-                        "several classes with a 1 on line {}; the network learns one class per image, unless \
-                         the task is multilabel (`--task multilabel`)",
-                        row.map_or(0, |row| row.line)
-                    ),
-                })
-            }
-            _ if flags.len() > 1 => Err(self.unclear(
-                "a column of labels, such as `label` or `class`, or one column of 0 and 1 per class with one 1 per row \
-                 (`--task multilabel` allows rows of only 0)",
-            )),
-            _ if self.family(rest).len() > 1 => Err(self.unclear(
-                "a column of labels, such as `label` or `class`, or several labels per image (`--task multilabel`), or numbers \
-                 to predict (`--task regression`)",
-            )),
-            _ if rest.iter().any(|column| self.may_be_predicted(*column)) => Err(self.unclear(
-                "a column of labels, such as `label` or `class`, or one column of 0 and 1 per class, or numbers to predict \
-                 (`--task regression`)",
-            )),
-            _ => Err(self.unclear(
-                "a column of labels, such as `label` or `class`, or one column of 0 and 1 per class",
-            )),
+            _ => Err(self.without_label(rest, &flags)),
         }
+    }
+
+    /// Says why none of the columns is that of the classes, and for which task they may be.
+    fn without_label(&self, rest: &[usize], flags: &[usize]) -> DataError {
+        let mut rows = self.rows.iter();
+        if let (true, Some(row)) = (flags.len() > 1, rows.find(|row| ones(row, flags) > 1)) {
+            return DataError::Csv {
+                path: self.file.to_owned(),
+                found: format!(
+                    "several classes with a 1 on line {}; the network learns one class per image, unless the task is \
+                     multilabel (`--task multilabel`)",
+                    row.line
+                ),
+            };
+        }
+        self.unclear(if flags.len() > 1 {
+            "a column of labels, such as `label` or `class`, or one column of 0 and 1 per class with one 1 per row \
+             (`--task multilabel` allows rows of only 0)"
+        } else if self.family(rest).len() > 1 {
+            "a column of labels, such as `label` or `class`, or several labels per image (`--task multilabel`), or numbers to \
+             predict (`--task regression`)"
+        } else if rest.iter().any(|column| self.may_be_predicted(*column)) {
+            "a column of labels, such as `label` or `class`, or one column of 0 and 1 per class, or numbers to predict \
+             (`--task regression`)"
+        } else {
+            "a column of labels, such as `label` or `class`, or one column of 0 and 1 per class"
+        })
     }
 
     /// Returns the columns that hold only 0, 1 and blank cells.
