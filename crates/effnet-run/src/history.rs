@@ -209,7 +209,9 @@ mod tests {
         assert_eq!(best_epoch(&epochs).unwrap().epoch, 2);
         assert_eq!(history_panels(&epochs, &[], 2)[1].mark, Some(2.0));
         // The log of an earlier version does not say which it was.
-        epochs.iter_mut().for_each(|epoch| epoch.best = false);
+        for epoch in &mut epochs {
+            epoch.best = false;
+        }
         assert_eq!(best_epoch(&epochs).unwrap().epoch, 3);
     }
 
