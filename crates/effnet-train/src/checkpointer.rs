@@ -20,9 +20,8 @@ use crate::{Error, Snapshot};
 /// - `best.safetensors`: the weights of the best step so far.
 ///
 /// Each is written to a temporary file, synced and renamed, so that it is always complete. A run is resumed from
-/// `last.state` alone, so being killed between two of the files does no harm: `best.safetensors` is written first,
-/// because a run resumed from an earlier state writes it again, and [`resume`](Self::resume) updates
-/// `last.safetensors`.
+/// `last.state` alone, which is written first. So being killed between two of the files does no harm:
+/// [`resume`](Self::resume) writes the weights that are still missing.
 ///
 /// Only one process at a time may use a folder.
 #[derive(Debug)]
@@ -93,20 +92,19 @@ impl Checkpointer {
     /// # Errors
     /// [`Error::Write`], which names the last good checkpoint, which is still intact.
     pub fn save(&mut self, snapshot: &Snapshot, is_best: bool) -> Result<(), Error> {
-        if is_best {
-            self.write_weights(BEST, snapshot)?;
-        }
-        let written = snapshot.write(&self.folder.join(STATE));
+        let written = snapshot.write(&self.folder.join(STATE), is_best);
         written.map_err(|source| self.unwritten(source))?;
         self.saved = true;
-        self.write_weights(LAST, snapshot)
+        for name in weights_of(is_best) {
+            self.write_weights(name, snapshot)?;
+        }
+        Ok(())
     }
 
     fn write_weights(&self, name: &str, snapshot: &Snapshot) -> Result<(), Error> {
         let weights: &StateDict = snapshot.trainer.published();
         let mut entries = self.metadata.to_entries();
-        entries.insert("epoch".to_owned(), snapshot.trainer.position.epoch.to_string());
-        entries.insert(STEP.to_owned(), snapshot.trainer.position.step.to_string());
+        entries.extend(age(snapshot));
         if let Some(thresholds) = snapshot.notes.get(THRESHOLDS) {
             entries.insert(THRESHOLDS.to_owned(), thresholds.clone());
         }
@@ -128,12 +126,12 @@ impl Checkpointer {
     ///
     /// # Errors
     /// [`Error::ConfigMismatch`] with all differences, [`Error::Read`] and [`Error::BadCheckpoint`] for a damaged
-    /// file, [`Error::Write`] if `last.safetensors` must be updated but cannot be written.
+    /// file, [`Error::Write`] if weights of this snapshot are missing but cannot be written.
     pub fn resume(&self, config: &Value, free: &[&str]) -> Result<Option<Snapshot>, Error> {
         let Some(path) = self.last_good() else {
             return Ok(None);
         };
-        let snapshot = Snapshot::read(&path)?;
+        let (snapshot, is_best) = Snapshot::read(&path)?;
         let mut saved = snapshot.config.clone();
         if let Value::Object(saved) = &mut saved {
             for (name, value) in &self.defaults {
@@ -145,8 +143,10 @@ impl Checkpointer {
         if !differences.is_empty() {
             return Err(Error::ConfigMismatch { path, differences });
         }
-        if step_of(&self.folder.join(LAST)) != Some(snapshot.trainer.position.step) {
-            self.write_weights(LAST, &snapshot)?;
+        for name in weights_of(is_best) {
+            if !is_of(&self.folder.join(name), &snapshot) {
+                self.write_weights(name, &snapshot)?;
+            }
         }
         Ok(Some(snapshot))
     }
@@ -156,12 +156,28 @@ impl Checkpointer {
 /// labels per image. It becomes the entry of the same name in the metadata of the weights.
 pub const THRESHOLDS: &str = "thresholds";
 
-/// The metadata entry that holds the number of steps for which the weights were trained.
-const STEP: &str = "step";
+/// The files that get the weights of a snapshot.
+fn weights_of(is_best: bool) -> impl Iterator<Item = &'static str> {
+    [BEST, LAST]
+        .into_iter()
+        .filter(move |name| is_best || *name == LAST)
+}
 
-fn step_of(weights: &Path) -> Option<u64> {
-    let file = Checkpoint::open(weights).ok()?;
-    file.metadata().get(STEP)?.parse().ok()
+/// The metadata entries that tell for how long the weights of a snapshot were trained. A step may be saved twice, before
+/// and after the validation of its epoch.
+fn age(snapshot: &Snapshot) -> [(String, String); 2] {
+    let position = snapshot.trainer.position;
+    [("epoch", position.epoch), ("step", position.step)]
+        .map(|(key, count)| (key.to_owned(), count.to_string()))
+}
+
+/// Whether the file can be read and was written for this snapshot.
+fn is_of(weights: &Path, snapshot: &Snapshot) -> bool {
+    let Ok(file) = Checkpoint::open(weights) else {
+        return false;
+    };
+    let is_equal = |(key, count): &(String, String)| file.metadata().get(key) == Some(count);
+    age(snapshot).iter().all(is_equal)
 }
 
 /// Removes the temporary files that a killed process left behind.

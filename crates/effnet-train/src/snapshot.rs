@@ -38,6 +38,9 @@ struct Progress {
     scaler: Option<GradScaler>,
     running_loss: RunningLoss,
     best: Option<f64>,
+    /// Whether the weights are those of the best step so far.
+    #[serde(default)]
+    is_best: bool,
     config: Value,
     notes: BTreeMap<String, String>,
 }
@@ -48,7 +51,8 @@ const AVERAGE: &str = "average";
 const OPTIMIZER: &str = "optimizer";
 
 impl Snapshot {
-    pub(crate) fn write(&self, path: &Path) -> Result<(), effnet_checkpoint::WriteError> {
+    /// Writes the file. `is_best` tells whether these are the best weights so far.
+    pub(crate) fn write(&self, path: &Path, is_best: bool) -> Result<(), effnet_checkpoint::WriteError> {
         let state = &self.trainer;
         let average = state.average.as_ref().map(|(_, weights)| weights);
         let mut tensors = StateDict::new();
@@ -70,6 +74,7 @@ impl Snapshot {
             scaler: state.scaler,
             running_loss: state.running_loss,
             best: self.best,
+            is_best,
             config: self.config.clone(),
             notes: self.notes.clone(),
         };
@@ -77,7 +82,8 @@ impl Snapshot {
         write_safetensors(path, &tensors, &BTreeMap::from([(PROGRESS.to_owned(), progress)]))
     }
 
-    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+    /// Reads the file, and whether its weights are the best ones.
+    pub(crate) fn read(path: &Path) -> Result<(Self, bool), Error> {
         let bad = |what: String| Error::BadCheckpoint {
             path: path.to_owned(),
             what,
@@ -110,7 +116,7 @@ impl Snapshot {
         if let Some(section) = sections.keys().next() {
             return Err(bad(format!("unknown section `{section}`")));
         }
-        Ok(Self {
+        let snapshot = Self {
             trainer: TrainerState {
                 position: progress.position,
                 seed: progress.seed,
@@ -123,6 +129,7 @@ impl Snapshot {
             best: progress.best,
             config: progress.config,
             notes: progress.notes,
-        })
+        };
+        Ok((snapshot, progress.is_best))
     }
 }

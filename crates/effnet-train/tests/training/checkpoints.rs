@@ -5,7 +5,7 @@ use std::path::Path;
 use effnet::ModelMetadata;
 use effnet_checkpoint::{Checkpoint, write_safetensors};
 use effnet_core::{EfficientNet, LoadOptions};
-use effnet_train::{Checkpointer, EmaOptions, OptimizerKind, Snapshot, Trainer, TrainerOptions};
+use effnet_train::{Checkpointer, EmaOptions, OptimizerKind, Snapshot, THRESHOLDS, Trainer, TrainerOptions};
 use serde_json::json;
 use tch::{Device, nn};
 
@@ -114,6 +114,59 @@ fn weights_older_than_the_state_are_written_again_on_resume() {
         first_difference(&weights(&second.last()), &values(trainer.evaluated())),
         None
     );
+}
+
+fn entry(path: &Path, key: &str) -> String {
+    Checkpoint::open(path).unwrap().metadata()[key].clone()
+}
+
+#[test]
+fn a_step_that_was_saved_before_its_epoch_ended_is_written_again_on_resume() {
+    let turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = trainer(&turn);
+    trainer.step(&[batch(0, 8)]).unwrap();
+    let mut first = checkpointer(folder.path());
+    first.save(&snapshot(&trainer), false).unwrap();
+    let old = fs::read(first.last()).unwrap();
+    trainer.end_epoch();
+    let mut ended = snapshot(&trainer);
+    ended.notes.insert(THRESHOLDS.to_owned(), "[0.25,0.5]".to_owned());
+    first.save(&ended, false).unwrap();
+    fs::write(first.last(), old).unwrap();
+    let second = checkpointer(folder.path());
+    second.resume(&json!({"lr": 0.05}), &[]).unwrap().unwrap();
+    assert_eq!(
+        (
+            &*entry(&second.last(), "epoch"),
+            &*entry(&second.last(), THRESHOLDS)
+        ),
+        ("1", "[0.25,0.5]")
+    );
+}
+
+#[test]
+fn best_weights_that_were_not_written_any_more_are_written_on_resume() {
+    let turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = trainer(&turn);
+    let mut first = checkpointer(folder.path());
+    trainer.step(&[batch(0, 8)]).unwrap();
+    first.save(&snapshot(&trainer), true).unwrap();
+    let old = fs::read(first.best()).unwrap();
+    trainer.step(&[batch(1, 8)]).unwrap();
+    first.save(&snapshot(&trainer), true).unwrap();
+    let best = fs::read(first.best()).unwrap();
+    // What a kill after the state leaves.
+    fs::write(first.best(), &old).unwrap();
+    let resume = || checkpointer(folder.path()).resume(&json!({"lr": 0.05}), &[]);
+    resume().unwrap().unwrap();
+    assert!(fs::read(first.best()).unwrap() == best);
+    // Steps that are not the best ones leave them alone.
+    trainer.step(&[batch(2, 8)]).unwrap();
+    first.save(&snapshot(&trainer), false).unwrap();
+    resume().unwrap().unwrap();
+    assert!(fs::read(first.best()).unwrap() == best);
 }
 
 #[test]
