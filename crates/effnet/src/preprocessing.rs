@@ -64,7 +64,8 @@ impl PreprocessingOverrides {
     }
 
     fn apply(&self, mut transform: EvalTransform) -> EvalTransform {
-        if let Some(size) = self.image_size {
+        // A short side belongs to its image size.
+        if let Some(size) = self.image_size.filter(|size| *size != transform.image_size) {
             // At a different size, crop the same fraction of the image.
             if let ResizeMode::ShortSide(short_side) = transform.resize {
                 let fraction = transform.image_size as f64 / short_side as f64;
