@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::process::exit_at_once;
 
 /// A flag that is set by Ctrl-C or SIGTERM. A second Ctrl-C ends the process immediately.
+#[derive(Clone)]
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {

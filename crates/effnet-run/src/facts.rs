@@ -142,6 +142,15 @@ impl RunFacts {
         Ok(facts)
     }
 
+    /// The description of the start before the last one, if it differs from that of the last.
+    pub fn before_change(&self) -> Option<String> {
+        let [.., before, last] = &*self.starts else {
+            return None;
+        };
+        let [before, last] = [before, last].map(RunStart::describe);
+        (before != last).then_some(before)
+    }
+
     /// Reads the facts of the run in `folder`; a run of an earlier version has none.
     ///
     /// # Errors

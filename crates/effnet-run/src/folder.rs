@@ -47,7 +47,8 @@ impl RunFolder {
     }
 
     /// Creates the folder of a new run, with its parent folders. An existing folder is used unless it
-    /// contains a run. Call it when there is something to write: a run that fails before leaves no trace.
+    /// contains a run, and temporary files of interrupted writes are removed from it. Call it when there is something to
+    /// write: a run that fails before leaves no trace.
     ///
     /// # Errors
     /// [`RunError::Occupied`], [`RunError::Locked`], [`RunError::Io`].
@@ -56,6 +57,7 @@ impl RunFolder {
         fs::create_dir_all(&path).map_err(RunError::io(&path, "created"))?;
         let folder = Self::lock(path)?;
         Self::check_unoccupied(&folder.path)?;
+        folder.remove_temporaries()?;
         Ok(folder)
     }
 
@@ -69,8 +71,12 @@ impl RunFolder {
             return Err(RunError::NotARun { path });
         }
         let folder = Self::lock(path)?;
-        remove_temporaries(&folder.path).map_err(RunError::io(&folder.path, "cleaned"))?;
+        folder.remove_temporaries()?;
         Ok(folder)
+    }
+
+    fn remove_temporaries(&self) -> Result<(), RunError> {
+        remove_temporaries(&self.path).map_err(RunError::io(&self.path, "cleaned"))
     }
 
     fn lock(path: PathBuf) -> Result<Self, RunError> {

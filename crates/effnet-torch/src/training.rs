@@ -140,25 +140,35 @@ fn train(
 ) -> anyhow::Result<Outcome> {
     let (printer, zoo) = (builder.printer, builder.zoo);
     let execution = execution(&builder);
+    let interrupt = builder.interrupt.clone();
+    let write_report = |run: &Path| {
+        // The training is done and saved, whatever becomes of the pages about it.
+        if let Err(error) = write_report(run, &execution, zoo, Some(torch), &interrupt, printer) {
+            printer.warning(format!(
+                "no {REPORT}: {error:#}; try `effnet report {}`",
+                quoted(run)
+            ));
+        }
+    };
     let mut session = match builder.build(start)? {
         Built::Session(session) => session,
         Built::Interrupted => {
             printer.note("interrupted before training started");
             return Ok(Outcome::Interrupted);
         }
-        Built::Ended(ended) => return report_ended(command, &ended, printer),
+        Built::Ended(ended) => {
+            // The process may have been killed after the last checkpoint.
+            let run = ended.folder.as_ref().map(RunFolder::path);
+            if let Some(run) = run.filter(|run| ended.settings.report && !run.join(REPORT).exists()) {
+                write_report(run);
+            }
+            return report_ended(command, &ended, printer);
+        }
     };
     let ending = session.run()?;
     let run = session.watcher.recorder.as_ref().map(recorder::Recorder::path);
     if let (Some(run), true) = (run, session.settings.report && ending != Ending::Interrupted) {
-        let interrupt = &session.watcher.interrupt;
-        // The training is done and saved, whatever becomes of the pages about it.
-        if let Err(error) = write_report(run, &execution, zoo, Some(torch), interrupt, printer) {
-            printer.warning(format!(
-                "no {REPORT}: {error:#}; try `effnet report {}`",
-                quoted(run)
-            ));
-        }
+        write_report(run);
     }
     report(command, ending, &session, printer)
 }

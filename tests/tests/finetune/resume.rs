@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use effnet_checkpoint::{Checkpoint, write_safetensors};
 use effnet_tests::{finish, interrupt};
 
 use super::{Home, Labelling, QUICK, refused, succeeded, write_images};
@@ -197,6 +198,112 @@ fn an_interrupt_saves_and_says_how_to_go_on() {
     assert_eq!(results(&home.path("run")), results(&home.path("whole")));
 }
 
+/// Weights of 32 pixels whose preprocessing resizes the short side to `resize_size`.
+fn write_weights_with_short_side(home: &Home, to: &str, resize_size: u32) {
+    succeeded(&home.train(&["--output", "base", "--epochs", "1"]));
+    let file = Checkpoint::open(home.path("base/last.safetensors")).unwrap();
+    let mut metadata = file.metadata().clone();
+    metadata.remove("crop_pct");
+    metadata.insert("crop_mode".to_owned(), "center".to_owned());
+    metadata.insert("resize_size".to_owned(), resize_size.to_string());
+    write_safetensors(home.path(to), file.state_dict(), &metadata).unwrap();
+}
+
+#[test]
+fn a_run_keeps_the_preprocessing_of_the_weights_that_it_was_started_from() {
+    let home = Home::with_photos(6);
+    // 32 / 54 of an image is cropped otherwise than a crop of 32 of 54 pixels.
+    write_weights_with_short_side(&home, "weights.safetensors", 54);
+    let settings = [
+        "--weights",
+        "weights.safetensors",
+        "--image-size",
+        "auto",
+        "--save-steps",
+        "1",
+        "--log-steps",
+        "1",
+    ];
+    let arguments = |output| [&QUICK[..2], &QUICK[4..], &settings, &["--output", output]].concat();
+    succeeded(&home.run(&arguments("whole")));
+    let mut child = start(&mut home.command(&arguments("killed")));
+    wait_for_steps(&mut child, &home.path("killed/log.jsonl"), 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    succeeded(&home.run(&["train", "--resume", "killed", "--device", "cpu", "--threads", "1"]));
+    assert_eq!(results(&home.path("killed")), results(&home.path("whole")));
+    let file = Checkpoint::open(home.path("killed/best.safetensors")).unwrap();
+    assert_eq!(file.metadata()["resize_size"], "54");
+}
+
+#[test]
+fn a_run_does_not_go_on_with_other_labels() {
+    let home = Home::with_table(18, Labelling::Number);
+    let mut arguments = [&QUICK[..], &["--epochs", "1", "--output", "run"]].concat();
+    arguments[1] = "table.csv";
+    succeeded(&home.run(&arguments));
+    let table = fs::read_to_string(home.path("table.csv")).unwrap();
+    let (header, rows) = table.split_once('\n').unwrap();
+    let dearer: Vec<String> = rows.lines().map(|row| format!("{row}5")).collect();
+    let resume = [
+        "train",
+        "--resume",
+        "run",
+        "--epochs",
+        "2",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    ];
+    fs::write(
+        home.path("table.csv"),
+        format!("{header}\n{}\n", dearer.join("\n")),
+    )
+    .unwrap();
+    refused(
+        &home.run(&resume),
+        &["table.csv: the images or their labels differ"],
+    );
+    fs::write(home.path("table.csv"), &table).unwrap();
+    succeeded(&home.run(&resume));
+}
+
+#[test]
+fn a_run_that_was_killed_before_its_report_gets_it_on_resume() {
+    let home = Home::with_photos(4);
+    succeeded(&home.train(&["--output", "run", "--epochs", "1"]));
+    fs::remove_file(home.path("run/report.html")).unwrap();
+    let run = home.run(&["train", "--resume", "run", "--device", "cpu", "--threads", "1"]);
+    succeeded(&run);
+    assert!(run.stderr.contains("nothing to resume"), "{}", run.stderr);
+    assert!(home.path("run/report.html").exists());
+}
+
+#[test]
+fn a_run_that_goes_on_with_other_threads_says_so() {
+    let home = Home::with_photos(4);
+    succeeded(&home.train(&["--output", "run", "--epochs", "1"]));
+    let run = home.run(&[
+        "train",
+        "--resume",
+        "run",
+        "--epochs",
+        "2",
+        "--device",
+        "cpu",
+        "--threads",
+        "2",
+    ]);
+    succeeded(&run);
+    assert!(
+        run.stderr
+            .contains("until now, it was trained with cpu, 1 thread, fp32"),
+        "{}",
+        run.stderr
+    );
+}
+
 #[test]
 fn a_run_does_not_go_on_with_other_settings_and_says_which() {
     let home = Home::with_photos(4);
@@ -301,6 +408,14 @@ fn the_log_has_no_clock_in_it() {
     assert_eq!(names("step"), ["epoch", "loss", "lr", "record", "step"]);
     assert_eq!(
         names("epoch"),
-        ["best", "epoch", "lr", "record", "step", "train_loss", "validation"]
+        [
+            "best",
+            "epoch",
+            "lr",
+            "record",
+            "step",
+            "train_loss",
+            "validation"
+        ]
     );
 }

@@ -241,7 +241,10 @@ fn what_a_run_kept_back_is_known_whatever_is_added_later() {
     assert_eq!(json_of(&measured.stdout)["images"], kept.len());
 
     let run = home.run(&["train", "--resume", "run", "--device", "cpu"]);
-    super::refused(&run, &["the images differ from those with which the run"]);
+    super::refused(
+        &run,
+        &["the images or their labels differ from those with which the run"],
+    );
 
     fs::remove_file(home.path("photos").join(kept[0].as_str().unwrap())).unwrap();
     super::refused(&evaluate(&[]), &["1 of the", "--all"]);

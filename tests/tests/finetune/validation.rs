@@ -244,7 +244,10 @@ fn a_run_with_groups_and_folds_that_is_killed_ends_as_one_that_was_not() {
         [4, 3, 5]
     );
     let refused_run = home.run(&["train", "--resume", "killed", "--fold", "2", "--device", "cpu"]);
-    refused(&refused_run, &["the images differ from those with which the run"]);
+    refused(
+        &refused_run,
+        &["the images or their labels differ from those with which the run"],
+    );
 }
 
 #[test]
@@ -435,4 +438,9 @@ fn a_run_with_another_data_set_is_resumed_wherever_it_has_moved() {
     refused(&home.run(&resume), &["--val", "later"]);
     succeeded(&home.run(&[&resume[..], &["--val", "moved"]].concat()));
     assert_eq!(results(&home.path("killed")), results(&home.path("whole")));
+    // From now on, they are found where they are.
+    let moved = std::path::absolute(home.path("moved")).unwrap();
+    assert_eq!(home.json("killed/config.json")["val"].as_str(), moved.to_str());
+    succeeded(&home.run(&["report", "killed", "--device", "cpu", "--threads", "1"]));
+    assert!(home.path("killed/mistakes.html").exists());
 }

@@ -65,6 +65,44 @@ fn the_plain_weights_are_taken_when_their_key_is_named() {
 }
 
 #[test]
+fn a_run_that_was_started_with_a_key_goes_on() {
+    let Some(home) = training("a_run_that_was_started_with_a_key_goes_on") else {
+        return;
+    };
+    for class in ["one", "two"] {
+        std::fs::create_dir_all(home.join("photos").join(class)).unwrap();
+        for number in 0..3 {
+            write_image(&home.join(&format!("photos/{class}/{number}.png")));
+        }
+    }
+    let settings = [
+        "--image-size",
+        "32",
+        "--report",
+        "false",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    ];
+    let weights = ["--weights", "checkpoint.pth.tar", "--key", "state_dict"];
+    let start = ["train", "photos", "--epochs", "1", "--output", "run"];
+    succeeded(&home.run(&[&start[..], &weights, &settings].concat()));
+    let resume = [
+        "train",
+        "--resume",
+        "run",
+        "--epochs",
+        "2",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    ];
+    succeeded(&home.run(&resume));
+}
+
+#[test]
 fn a_key_that_is_not_there_names_those_that_are() {
     let Some(home) = training("a_key_that_is_not_there_names_those_that_are") else {
         return;

@@ -57,6 +57,18 @@ pub struct RecordedSplit {
     pub training: usize,
     /// Names of the validation images, in order.
     pub validation: Vec<String>,
+    /// A hash of the names and the labels of all images, in order; unknown for a run of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listing: Option<String>,
+}
+
+impl RecordedSplit {
+    /// Whether these are the same images, as far as both tell.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let listings = self.listing.as_ref().zip(other.listing.as_ref());
+        (self.training, &self.validation) == (other.training, &other.validation)
+            && listings.is_none_or(|(one, other)| one == other)
+    }
 }
 
 impl RecordedSplit {

@@ -12,7 +12,7 @@ use effnet_image::augment::{
 use effnet_train::FitOptions;
 use effnet_train::data::{FitData as _, ImageBatches, Loader, LoaderOptions, Mixup};
 
-use super::datasets::Datasets;
+use super::datasets::{Datasets, listing};
 use super::initial_model::InitialModel;
 use super::targets;
 use super::task_metrics::TaskMetrics;
@@ -130,9 +130,12 @@ impl TrainingData {
         let name =
             |val: &Arc<dyn Dataset>, index| name_within(settings.data_of_validation(), &val.name(index));
         let names = |val: &Arc<dyn Dataset>| (0..val.len()).map(|index| name(val, index)).collect();
+        let val = self.val.iter().map(|val| (settings.data_of_validation(), val));
+        let parts = std::iter::once((&*settings.data, &self.train)).chain(val);
         RecordedSplit {
             training: self.training_images(),
             validation: self.val.as_ref().map(names).unwrap_or_default(),
+            listing: Some(listing(parts)),
         }
     }
 

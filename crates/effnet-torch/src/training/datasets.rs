@@ -139,21 +139,8 @@ impl Datasets {
 
     /// Identifies the images by their number and by a hash of their names and labels, in order.
     pub(super) fn fingerprint(&self) -> String {
-        let (mut texts, mut images) = (Vec::new(), 0);
-        for (data, dataset) in self.parts() {
-            texts.push((dataset.len() as u64).to_le_bytes().to_vec());
-            for index in 0..dataset.len() {
-                texts.push(name_within(data, &dataset.name(index)).into_bytes());
-                texts.push((dataset.label(index) as u64).to_le_bytes().to_vec());
-                if dataset.task() != Task::Classify {
-                    let mut row = vec![0.0; dataset.classes().len()];
-                    dataset.values(index, &mut row);
-                    texts.push(row.into_iter().flat_map(f32::to_le_bytes).collect());
-                }
-            }
-            images += dataset.len();
-        }
-        format!("{images} images, listing {:.16}", digest(texts))
+        let images: usize = self.parts().map(|(_, dataset)| dataset.len()).sum();
+        format!("{images} images, listing {}", listing(self.parts()))
     }
 
     /// Decodes all images, split among the processes, and lists those that cannot be read. With `strict`, an
@@ -284,6 +271,25 @@ impl Datasets {
         }
         Ok(Splits { val, ..splits })
     }
+}
+
+/// A hash of the names and the labels of all images, in order. Each part comes with the folder or file that its names are
+/// relative to.
+pub(super) fn listing<'a>(parts: impl Iterator<Item = (&'a Path, &'a Arc<dyn Dataset>)>) -> String {
+    let mut texts = Vec::new();
+    for (data, dataset) in parts {
+        texts.push((dataset.len() as u64).to_le_bytes().to_vec());
+        for index in 0..dataset.len() {
+            texts.push(name_within(data, &dataset.name(index)).into_bytes());
+            texts.push((dataset.label(index) as u64).to_le_bytes().to_vec());
+            if dataset.task() != Task::Classify {
+                let mut row = vec![0.0; dataset.classes().len()];
+                dataset.values(index, &mut row);
+                texts.push(row.into_iter().flat_map(f32::to_le_bytes).collect());
+            }
+        }
+    }
+    format!("{:.16}", digest(texts))
 }
 
 /// Warns of classes without any training or validation images, which folds and groups may cause.

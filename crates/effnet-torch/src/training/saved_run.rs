@@ -40,8 +40,9 @@ impl SavedRun {
         model: &InitialModel,
     ) -> anyhow::Result<Self> {
         ensure!(
-            data.recorded_split(settings) == folder.read_json::<RecordedSplit>(SPLIT_FILE)?,
-            "{}: the images differ from those with which the run {} was started; to train on them, \
+            data.recorded_split(settings)
+                .is_same(&folder.read_json::<RecordedSplit>(SPLIT_FILE)?),
+            "{}: the images or their labels differ from those with which the run {} was started; to train on them, \
              start a new run and pass the weights of the old run with --weights",
             settings.data.display(),
             folder.path().display()

@@ -216,6 +216,11 @@ impl<'a> SessionBuilder<'a> {
         datasets.skip(&unreadable?);
         let shard = self.ranks.shard();
         let data = TrainingData::new(datasets, &self.settings, &model, shard, self.printer)?;
+        // That of the first process is the run's, those of the others are of the weights it was started from.
+        self.ranks.agree(&BTreeMap::from([(
+            "the mean and the standard deviation of each value".to_owned(),
+            format!("{:?}", data.scale()),
+        )]))?;
         let mut saved = None;
         let (step, notes, head_epochs) = self.ranks.first(|| {
             let Some(folder) = folder else {
@@ -263,6 +268,12 @@ impl<'a> SessionBuilder<'a> {
             notes.note(start.describe());
             let facts = facts::facts(command, trainer, &session.settings, start);
             let facts = RunFacts::resume(saved.folder.path(), trainer.position().epoch, facts)?;
+            if let Some(before) = facts.before_change() {
+                session.watcher.progress.note(format!(
+                    "until now, it was trained with {before}: its results may differ in the last digits from those without the \
+                     interruption"
+                ));
+            }
             let classes = session.data.classes();
             let title = title(&session.settings, &model, classes);
             let (recorder, checkpointer) = saved.recorder(title, classes.len(), facts)?;
@@ -271,10 +282,14 @@ impl<'a> SessionBuilder<'a> {
             session.watcher.recorder = Some(recorder);
         }
         ranks.join(session.fit.trainer_mut())?;
-        if let (Some(recorder), true) = (&session.watcher.recorder, is_continued) {
-            // In this order: a run whose config.json alone is new continues likewise when it is resumed.
-            recorder.folder.write_config(&session.settings)?;
-            session.fit.save(&mut session.watcher)?;
+        if let Some(recorder) = &session.watcher.recorder {
+            // Before the checkpoint: a run whose config.json alone is new continues likewise when it is resumed.
+            if is_continued {
+                recorder.folder.write_config(&session.settings)?;
+                session.fit.save(&mut session.watcher)?;
+            } else {
+                remember_moved_data(&recorder.folder, &session.settings)?;
+            }
         }
         Ok(Built::Session(Box::new(session)))
     }
@@ -288,8 +303,13 @@ impl<'a> SessionBuilder<'a> {
             entry: None,
         };
         let variant = named_model(&self.settings)?.map(|model| model.variant);
+        // The key is that of the file which the run was started from.
+        let settings = Settings {
+            key: String::new(),
+            ..self.settings.clone()
+        };
         let model = InitialModel::of_weights(
-            &self.settings,
+            &settings,
             variant,
             Some(weights),
             (datasets.task(), datasets.classes()),
@@ -328,6 +348,7 @@ impl<'a> SessionBuilder<'a> {
             ("the images".to_owned(), datasets.fingerprint()),
             ("the classes".to_owned(), datasets.classes().join(", ")),
             ("the network".to_owned(), format!("{:?}", model.config())),
+            ("the preprocessing".to_owned(), format!("{:?}", model.transform)),
         ]);
         if let Some(teacher) = teacher {
             facts.insert("the teacher's sha256".to_owned(), teacher.sha256.clone());
@@ -408,6 +429,16 @@ fn title(settings: &Settings, model: &InitialModel, classes: &[String]) -> Strin
         data.display(),
         counted(classes.len(), noun(model.task))
     )
+}
+
+/// Writes where the images are now to the run's settings, for its report and the next resume.
+fn remember_moved_data(folder: &RunFolder, settings: &Settings) -> anyhow::Result<()> {
+    let saved: Settings = folder.read_config()?;
+    if (&saved.data, &saved.val) != (&settings.data, &settings.val) {
+        let (data, val) = (settings.data.clone(), settings.val.clone());
+        folder.write_config(&Settings { data, val, ..saved })?;
+    }
+    Ok(())
 }
 
 /// Checks that a run is resumed with the teacher it was started with, wherever the teacher's file is now.
