@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use effnet::{ModelFile, ModelOptions, PreprocessingOverrides, Zoo, transform};
-use effnet_data::{Dataset, Evaluation, Splits, replace_file};
+use effnet_data::{Dataset, Evaluation, EvaluationOptions, Splits, replace_file};
 use effnet_run::{EpochRecord, Log, Record, RunFacts, StepRecord};
 use std::io::Write as _;
 
@@ -99,7 +99,10 @@ impl<'a> Run<'a> {
         if !is_other && Splits::open_for(data, Some(task))?.val.is_none() {
             return Ok(None);
         }
-        Ok(Some(Evaluation::open_for(data, None, Some(task))?.images))
+        let options = EvaluationOptions::default()
+            .with_task(task)
+            .with_group_column(self.settings.grouping().map(str::to_owned));
+        Ok(Some(Evaluation::open(data, &options)?.images))
     }
 }
 

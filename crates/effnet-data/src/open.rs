@@ -13,6 +13,7 @@ use std::sync::Arc;
 use effnet_architecture::Task;
 
 use super::notice::{Notice, Reading};
+use super::table::GroupColumn;
 use super::{DataError, Dataset, HoldOut, Subset, split, stratified_split};
 use source::{Part, Parts, Source};
 
@@ -69,7 +70,8 @@ impl Splits {
         group: Option<&str>,
     ) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let source = Source::open(path, task, group)?;
+        let column = group.map(|name| GroupColumn::Needed(name.to_owned()));
+        let source = Source::open(path, task, column.as_ref())?;
         if let Some(column) = group {
             source.check_grouped(path, column)?;
         }
@@ -185,58 +187,68 @@ impl std::fmt::Debug for Splits {
 pub struct Evaluation {
     /// The images.
     pub images: Arc<dyn Dataset>,
-    /// Which folder or rows were used: `val`, or `test` after [`Evaluation::open_test`], or `train` if there is nothing
-    /// else.
+    /// Which folder or rows were used: `val` or, if the options say so, `test`, or `train` if there is nothing else.
     pub reading: Reading,
 }
 
+/// Which images of a data set are evaluated, and what their labels are.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct EvaluationOptions {
+    /// The classes of the network, into which labels are indices. `None`: the sorted names of the classes found.
+    pub classes: Option<Vec<String>>,
+    /// The task; see [`Splits::open_for`]. `None`: what the labels tell.
+    pub task: Option<Task>,
+    /// The column by which the network's run grouped its images: in a table that has it, it is neither a label nor a value.
+    pub group_column: Option<String>,
+    /// Use the test part.
+    pub test: bool,
+}
+
+impl EvaluationOptions {
+    /// Sets [`classes`](Self::classes).
+    #[must_use]
+    pub fn with_classes(mut self, classes: impl Into<Option<Vec<String>>>) -> Self {
+        self.classes = classes.into();
+        self
+    }
+
+    /// Sets [`task`](Self::task).
+    #[must_use]
+    pub fn with_task(mut self, task: impl Into<Option<Task>>) -> Self {
+        self.task = task.into();
+        self
+    }
+
+    /// Sets [`group_column`](Self::group_column).
+    #[must_use]
+    pub fn with_group_column(mut self, group_column: impl Into<Option<String>>) -> Self {
+        self.group_column = group_column.into();
+        self
+    }
+
+    /// Sets [`test`](Self::test).
+    #[must_use]
+    pub fn with_test(mut self, test: bool) -> Self {
+        self.test = test;
+        self
+    }
+}
+
 impl Evaluation {
-    /// Like [`Splits::open`], but uses the validation part if the data set is split, and the training part if
-    /// that is the only one.
-    ///
-    /// Labels are indices into `classes`, the classes of the network, or, if that is `None`, into the sorted
-    /// names of the classes found. A single class is enough.
+    /// Like [`Splits::open_for`], but uses the validation part if the data set is split, and the training part if
+    /// that is the only one; or the test part if the options say so. A single class is enough.
     ///
     /// # Errors
-    /// Same as [`Splits::open`], and [`DataError::UnknownClasses`].
-    pub fn open(path: impl AsRef<Path>, classes: Option<&[String]>) -> Result<Self, DataError> {
-        Self::open_for(path, classes, Some(Task::Classify))
-    }
-
-    /// Like [`Evaluation::open`], for any task; see [`Splits::open_for`].
-    ///
-    /// # Errors
-    /// Same as [`Evaluation::open`], and [`DataError::Task`] for class folders and another task.
-    pub fn open_for(
-        path: impl AsRef<Path>,
-        classes: Option<&[String]>,
-        task: Option<Task>,
-    ) -> Result<Self, DataError> {
-        Self::open_grouped(path, classes, task, None)
-    }
-
-    /// Like [`Evaluation::open_for`], for data with the labels of a run whose images were grouped by the column `group`: in
-    /// a table that has this column, too, it is neither a label nor a value.
-    ///
-    /// # Errors
-    /// Same as [`Evaluation::open_for`].
-    pub fn open_grouped(
-        path: impl AsRef<Path>,
-        classes: Option<&[String]>,
-        task: Option<Task>,
-        group: Option<&str>,
-    ) -> Result<Self, DataError> {
+    /// Same as [`Splits::open_for`], [`DataError::UnknownClasses`], and [`DataError::NoTest`].
+    pub fn open(path: impl AsRef<Path>, options: &EvaluationOptions) -> Result<Self, DataError> {
         let path = path.as_ref();
-        if_present(group, |group| Self::validation(path, classes, task, group))
-    }
-
-    fn validation(
-        path: &Path,
-        classes: Option<&[String]>,
-        task: Option<Task>,
-        group: Option<&str>,
-    ) -> Result<Self, DataError> {
-        let source = Source::open(path, task, group)?;
+        let column = options.group_column.clone().map(GroupColumn::NoData);
+        let source = Source::open(path, options.task, column.as_ref())?;
+        let classes = options.classes.as_deref();
+        if options.test {
+            return Self::test(&source, path, classes);
+        }
         let Parts { train, val, test } = source.parts();
         let val = val.or(test);
         let train = if val.is_some() { None } else { train };
@@ -248,39 +260,7 @@ impl Evaluation {
         Self::of(&source, parts, path, classes)
     }
 
-    /// Like [`Evaluation::open_for`], but uses the test part.
-    ///
-    /// # Errors
-    /// Same as [`Evaluation::open_for`], and [`DataError::NoTest`].
-    pub fn open_test(
-        path: impl AsRef<Path>,
-        classes: Option<&[String]>,
-        task: Option<Task>,
-    ) -> Result<Self, DataError> {
-        Self::open_test_grouped(path, classes, task, None)
-    }
-
-    /// Like [`Evaluation::open_grouped`], but uses the test part.
-    ///
-    /// # Errors
-    /// Same as [`Evaluation::open_test`].
-    pub fn open_test_grouped(
-        path: impl AsRef<Path>,
-        classes: Option<&[String]>,
-        task: Option<Task>,
-        group: Option<&str>,
-    ) -> Result<Self, DataError> {
-        let path = path.as_ref();
-        if_present(group, |group| Self::test(path, classes, task, group))
-    }
-
-    fn test(
-        path: &Path,
-        classes: Option<&[String]>,
-        task: Option<Task>,
-        group: Option<&str>,
-    ) -> Result<Self, DataError> {
-        let source = Source::open(path, task, group)?;
+    fn test(source: &Source, path: &Path, classes: Option<&[String]>) -> Result<Self, DataError> {
         let Parts { train, val, test } = source.parts();
         let validates = test.as_ref().filter(|_| train.is_some() && val.is_none());
         let validates = validates.map(|part| Notice::TestIsValidation { name: part.name() });
@@ -303,7 +283,7 @@ impl Evaluation {
             val: None,
             test,
         };
-        let mut evaluation = Self::of(&source, parts, path, classes)?;
+        let mut evaluation = Self::of(source, parts, path, classes)?;
         evaluation.reading.use_test();
         evaluation.reading.notices.extend(validates);
         Ok(evaluation)
@@ -344,18 +324,7 @@ impl std::fmt::Debug for Evaluation {
     }
 }
 
-/// Opens data with the column `group`, or without it if there is no such column.
-fn if_present<T>(
-    group: Option<&str>,
-    open: impl Fn(Option<&str>) -> Result<T, DataError>,
-) -> Result<T, DataError> {
-    match open(group) {
-        Err(DataError::GroupColumn { .. }) if group.is_some() => open(None),
-        opened => opened,
-    }
-}
-
-/// Opens the images of [`Evaluation::open`].
+/// Opens the images of [`Evaluation::open`], labelled with one of these classes each.
 ///
 /// # Errors
 /// Same as [`Evaluation::open`].
@@ -363,5 +332,7 @@ pub fn open_evaluation(
     path: impl AsRef<Path>,
     classes: Option<&[String]>,
 ) -> Result<Arc<dyn Dataset>, DataError> {
-    Ok(Evaluation::open(path, classes)?.images)
+    let options = EvaluationOptions::default().with_task(Task::Classify);
+    let options = options.with_classes(classes.map(<[String]>::to_vec));
+    Ok(Evaluation::open(path, &options)?.images)
 }

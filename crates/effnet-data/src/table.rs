@@ -24,6 +24,7 @@ use super::error::NameList;
 use super::notice::Notice;
 use super::role::Role;
 use super::{BoxError, DataError, Dataset};
+pub(crate) use columns::GroupColumn;
 use columns::{Columns, Label};
 use files::{Files, Found};
 use groups::Groups;
@@ -182,7 +183,7 @@ impl Table {
     pub(crate) fn open_grouped(
         path: &Path,
         task: Option<Task>,
-        group: Option<&str>,
+        group: Option<&GroupColumn>,
     ) -> Result<Self, DataError> {
         let mut records = Records::open(path)?;
         let mut files = Files::around(path);

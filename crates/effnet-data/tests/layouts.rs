@@ -8,7 +8,7 @@ mod images;
 mod packing;
 
 use counts::counts;
-use effnet_data::{DataError, Dataset, Evaluation, Notice, Splits};
+use effnet_data::{DataError, Dataset, Evaluation, EvaluationOptions, Notice, Splits};
 use images::{write, write_images};
 use packing::{tar_of, zip_of};
 use tempfile::{TempDir, tempdir};
@@ -216,7 +216,7 @@ fn layouts_are_read_as_they_are_meant() {
         assert_eq!(notices(&splits.reading.notices, false), ignored, "{names:?}");
         assert_eq!(notices(&splits.reading.notices, true), [""; 0], "{names:?}");
         // Whatever can be trained on can be evaluated: the validation images, or all.
-        let evaluation = Evaluation::open(root.path(), None).unwrap();
+        let evaluation = Evaluation::open(root.path(), &EvaluationOptions::default()).unwrap();
         let images = splits.val.as_ref().unwrap_or(&splits.train).len();
         assert_eq!(evaluation.images.len(), images, "{names:?}");
         assert_eq!(evaluation.reading.val, splits.reading.val, "{names:?}");
@@ -252,7 +252,7 @@ fn all_parts_are_opened_side_by_side() {
         let splits = Splits::open(&path).unwrap();
         assert!(splits.test.is_none() && splits.reading.test.is_none());
         assert_eq!(notices(&splits.reading.notices, false).len(), 1, "{path:?}");
-        let evaluation = Evaluation::open_test(&path, None, None).unwrap();
+        let evaluation = Evaluation::open(&path, &EvaluationOptions::default().with_test(true)).unwrap();
         assert_eq!(evaluation.reading.test.as_deref(), Some(expected[2]), "{path:?}");
         assert_eq!(notices(&evaluation.reading.notices, false), [""; 0], "{path:?}");
         let tests = Splits::open_all(&path).unwrap().test.unwrap();
@@ -263,14 +263,18 @@ fn all_parts_are_opened_side_by_side() {
         (&["a/", "b/"][..], "images that are not split"),
         (&["train/a/", "train/b/", "val/a/", "val/b/"], "train/ and val/"),
     ] {
-        let error = Evaluation::open_test(folder(names).path(), None, None).unwrap_err();
+        let error = Evaluation::open(
+            folder(names).path(),
+            &EvaluationOptions::default().with_test(true),
+        )
+        .unwrap_err();
         assert!(
             matches!(&error, DataError::NoTest { found: parts, .. } if parts == found),
             "{error}"
         );
     }
     let root = folder(&["train/a/", "train/b/", "test/a/", "test/b/"]);
-    let evaluation = Evaluation::open_test(root.path(), None, None).unwrap();
+    let evaluation = Evaluation::open(root.path(), &EvaluationOptions::default().with_test(true)).unwrap();
     let warnings = notices(&evaluation.reading.notices, true);
     assert!(
         warnings.len() == 1 && warnings[0].contains("test/"),

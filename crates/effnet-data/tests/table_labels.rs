@@ -6,7 +6,7 @@ mod images;
 mod listed;
 
 use effnet_architecture::Task;
-use effnet_data::{Evaluation, Splits};
+use effnet_data::{Evaluation, EvaluationOptions, Splits};
 use listed::{assert_says, home, notices, read, targets};
 
 const IMAGES: [&str; 5] = ["a.bmp", "b.bmp", "c.bmp", "d.bmp", "e.bmp"];
@@ -20,7 +20,13 @@ fn test_images_with_no_label_at_all_are_measured() {
     ] {
         let root = home(&IMAGES, table);
         let path = root.path().join("list.csv");
-        let test = Evaluation::open_test(&path, None, MULTI_LABEL).unwrap();
+        let test = Evaluation::open(
+            &path,
+            &EvaluationOptions::default()
+                .with_task(MULTI_LABEL)
+                .with_test(true),
+        )
+        .unwrap();
         assert_eq!(
             targets(root.path(), &*test.images),
             "c.bmp , d.bmp x, e.bmp ",
@@ -191,7 +197,10 @@ fn words_that_are_labels_of_other_images_are_several_labels() {
     // With the classes of a network, it does not matter which words stand alone.
     let root = home(&IMAGES, "path,tags\na.bmp,haze primary\nb.bmp,primary\n");
     let classes = ["haze".to_owned(), "primary".to_owned()];
-    let images = Evaluation::open_for(root.path().join("list.csv"), Some(&classes), MULTI_LABEL)
+    let options = EvaluationOptions::default()
+        .with_classes(classes.to_vec())
+        .with_task(MULTI_LABEL);
+    let images = Evaluation::open(root.path().join("list.csv"), &options)
         .unwrap()
         .images;
     assert_eq!(
@@ -212,4 +221,22 @@ fn several_columns_of_labels_may_be_numbers() {
         &read(&IMAGES, table, None).unwrap_err(),
         &["--task multilabel", "--task regression"],
     );
+}
+
+#[test]
+fn columns_of_0_and_1_beside_the_classes_do_not_make_several_labels() {
+    for (table, expected) in [
+        ("path,label,male\na.bmp,1,1\nb.bmp,0,\n", "a.bmp 1, b.bmp 0"),
+        ("path,label,male\na.bmp,1,1\nb.bmp,0,0\n", "a.bmp 1, b.bmp 0"),
+        (
+            "path,cat,dog,verified\na.bmp,1,0,1\nb.bmp,0,1,\n",
+            "a.bmp cat, b.bmp dog",
+        ),
+        (
+            "path,cat,dog,smoker\na.bmp,1,0,NA\nb.bmp,0,1,1\nc.bmp,0,1,0\n",
+            "a.bmp cat, b.bmp dog, c.bmp dog",
+        ),
+    ] {
+        assert_eq!(read(&IMAGES, table, None).as_deref(), Ok(expected), "{table}");
+    }
 }

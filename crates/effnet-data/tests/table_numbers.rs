@@ -21,10 +21,12 @@ fn coordinates_are_predicted_together() {
             "a.bmp x=3+y=4, b.bmp x=5+y=6",
         ),
         (
-            "path,x,y\na.bmp,3.5,4\nb.bmp,5,6\n",
+            "path,x,y\na.bmp,3.5,4.5\nb.bmp,5,6\n",
             None,
-            "a.bmp x=3.5+y=4, b.bmp x=5+y=6",
+            "a.bmp x=3.5+y=4.5, b.bmp x=5+y=6",
         ),
+        // Classes, and a number that they depend on.
+        ("path,x,y\na.bmp,3.5,0\nb.bmp,5,1\n", None, "a.bmp 0, b.bmp 1"),
         (
             "path,x,y,who\na.bmp,3,4.5,me\nb.bmp,5,6,me\n",
             None,
@@ -172,4 +174,33 @@ fn numbers_may_have_decimal_commas() {
     let far: String = (0..300).map(|_| "a.bmp;2,5\n").collect();
     let error = read(&IMAGES, &format!("path;price\n{far}b.bmp;1.234\n"), REGRESSION).unwrap_err();
     assert_says(&error, &["`1.234` in column price on line 302"]);
+}
+
+#[test]
+fn a_comma_that_may_separate_thousands_is_not_a_decimal_one() {
+    let table = "path;price\na.bmp;1,250\nb.bmp;950\n";
+    assert_says(
+        &read(&IMAGES, table, REGRESSION).unwrap_err(),
+        &["a column of numbers"],
+    );
+    let far: String = (0..300).map(|_| "a.bmp;2\n").collect();
+    let error = read(&IMAGES, &format!("path;price\n{far}b.bmp;1,250\n"), REGRESSION).unwrap_err();
+    assert_says(&error, &["`1,250` in column price on line 302"]);
+    for (table, expected) in [
+        // Each of these has a number that is none of thousands.
+        (
+            "path;price\na.bmp;1,250\nb.bmp;1,5\n",
+            "a.bmp price=1.25, b.bmp price=1.5",
+        ),
+        (
+            "path;price\na.bmp;0,250\nb.bmp;1,250\n",
+            "a.bmp price=0.25, b.bmp price=1.25",
+        ),
+    ] {
+        assert_eq!(
+            read(&IMAGES, table, REGRESSION).as_deref(),
+            Ok(expected),
+            "{table}"
+        );
+    }
 }

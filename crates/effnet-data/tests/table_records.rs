@@ -29,10 +29,10 @@ fn every_object_of_json_lines_may_add_keys() {
         "{\"path\":\"a.bmp\",\"zebra\":1}\n{\"path\":\"b.bmp\",\"cat\":1}\n{\"path\":\"c.bmp\",\"cat\":1,\"zebra\":1}\n",
     )
     .unwrap();
-    assert_eq!(splits.train.classes(), ["zebra", "cat"]);
+    assert_eq!(splits.train.classes(), ["cat", "zebra"]);
     assert_eq!(
         targets(root.path(), &*splits.train),
-        "a.bmp zebra, b.bmp cat, c.bmp zebra+cat"
+        "a.bmp zebra, b.bmp cat, c.bmp cat+zebra"
     );
     let far: String = (0..300)
         .map(|_| "{\"path\":\"a.bmp\",\"label\":\"x\"}\n")
@@ -139,4 +139,22 @@ fn an_image_that_is_listed_twice_is_not_split_in_two() {
             assert!(val.len().abs_diff(expected) <= 2, "{seed}: {}", val.len());
         }
     }
+}
+
+#[test]
+fn a_stray_quote_after_a_space_quotes_no_other_rows() {
+    let table = "path,label,note\na.bmp,x, \"5 in\nb.bmp,y, \"a, b\"\nc.bmp,x, 3\" or 4\"\n";
+    assert_eq!(
+        read(&IMAGES, table, None).as_deref(),
+        Ok("a.bmp x, b.bmp y, c.bmp x")
+    );
+}
+
+#[test]
+fn a_remark_that_not_every_object_has_is_not_the_class() {
+    let (root, splits) = read_lines(
+        "{\"path\":\"a.bmp\",\"breedname\":\"pug\"}\n{\"path\":\"b.bmp\",\"breedname\":\"boxer\",\"note\":\"dark\"}\n",
+    )
+    .unwrap();
+    assert_eq!(targets(root.path(), &*splits.train), "a.bmp pug, b.bmp boxer");
 }

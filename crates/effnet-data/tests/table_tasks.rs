@@ -6,7 +6,7 @@ mod images;
 mod listed;
 
 use effnet_architecture::Task;
-use effnet_data::{DataError, Dataset, Evaluation, Notice, Reading, Splits, support};
+use effnet_data::{DataError, Dataset, Evaluation, EvaluationOptions, Notice, Reading, Splits, support};
 use images::{write, write_images};
 use listed::{home, rows, targets};
 use tempfile::tempdir;
@@ -227,9 +227,13 @@ fn validation_rows_must_have_the_labels_and_columns_of_training() {
     let root = home(&images[..2], "path,price\na.bmp,1.5\nb.bmp,2\n");
     let known = ["cost".to_owned(), "size".to_owned()];
     let path = root.path().join("list.csv");
-    let error = Evaluation::open_for(&path, Some(&known), Some(Task::Regression)).unwrap_err();
+    let options = |known: &[String]| {
+        let options = EvaluationOptions::default().with_task(Task::Regression);
+        options.with_classes(known.to_vec())
+    };
+    let error = Evaluation::open(&path, &options(&known)).unwrap_err();
     assert!(error.to_string().contains("cost, size"), "{error}");
-    let evaluation = Evaluation::open_for(&path, Some(&known[..1]), Some(Task::Regression)).unwrap();
+    let evaluation = Evaluation::open(&path, &options(&known[..1])).unwrap();
     assert_eq!(
         targets(root.path(), &*evaluation.images),
         "a.bmp cost=1.5, b.bmp cost=2"

@@ -5,7 +5,7 @@
 mod images;
 mod listed;
 
-use effnet_data::{Evaluation, Splits};
+use effnet_data::{Evaluation, EvaluationOptions, Splits};
 use images::{write, write_images};
 use listed::{home, notices, open, refused, rows};
 use tempfile::tempdir;
@@ -196,7 +196,8 @@ fn a_column_says_which_part_a_row_belongs_to() {
         assert_eq!(rows(root.path(), &*splits.val.unwrap()), "3.bmp dog", "{table}");
         assert_eq!(splits.reading.train.unwrap(), format!("{header} = {train}"));
         assert_eq!(splits.reading.val.unwrap(), format!("{header} = {val}"));
-        let evaluation = Evaluation::open(root.path().join("list.csv"), None).unwrap();
+        let evaluation =
+            Evaluation::open(root.path().join("list.csv"), &EvaluationOptions::default()).unwrap();
         assert_eq!(rows(root.path(), &*evaluation.images), "3.bmp dog");
     }
     // Without a header.

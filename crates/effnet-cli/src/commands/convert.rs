@@ -230,8 +230,8 @@ fn warn_of_losses(metadata: &ModelMetadata, printer: &Printer) {
         None => "",
     };
     printer.warning(format!(
-        "a .pth file cannot hold class names, {thresholds}preprocessing and the task ({task}), so that the network is taken \
-         for one of classify; .safetensors can"
+        "a .pth file cannot hold class names, {thresholds}preprocessing and the task ({task}), so that the network is read \
+         as a classifier; .safetensors can"
     ));
 }
 

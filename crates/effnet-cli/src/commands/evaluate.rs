@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use anyhow::{bail, ensure};
 use effnet::{Labels, ModelFile, Task};
-use effnet_data::{Dataset, Evaluation};
+use effnet_data::{DataError, Dataset, Evaluation, EvaluationOptions};
 
 use super::average::AVERAGED;
 use crate::Outcome;
@@ -26,7 +26,7 @@ use crate::torch::TorchCommands;
 use crate::training::recorded_split::{held_out, settings_of_run};
 use crate::training::settings::Settings;
 pub(crate) use data::Labelled;
-pub(crate) use targets::Columns;
+pub(crate) use targets::OutputColumns;
 
 pub(crate) fn run(
     arguments: &EvaluateArguments,
@@ -38,7 +38,7 @@ pub(crate) fn run(
     let opened = before_weights(arguments, printer)?;
     let inference = Inference::prepare_for(arguments.task.task(), &arguments.inference, torch, printer)?;
     let task = inference.file().task();
-    let dataset = for_task(opened, task, arguments, printer)?;
+    let dataset = for_network(opened, inference.file(), arguments, printer)?;
     warn_of_moved_weights(inference.file(), arguments, printer);
     let (network, labels) = inference.load(printer)?;
     let evaluated = Evaluated {
@@ -63,19 +63,28 @@ struct Evaluated<'a> {
     printer: &'a Printer,
 }
 
-/// Opens the images before weights are downloaded just to report a misspelt name. Returns `None` if the weights must be read
-/// before, because they say which task the labels are for: without it, a table may be taken for one of another task, or
-/// refused.
+/// Opens the images before weights are downloaded just to report a misspelt name. Returns `None` if the weights must be
+/// read before, because they say which task the labels are for: without it, a table may be taken for one of another task,
+/// or refused.
 fn before_weights(arguments: &EvaluateArguments, printer: &Printer) -> anyhow::Result<Option<Opened>> {
     let task = arguments.task.task();
     let is_undecided = task.is_none() && arguments.data.exists();
     if is_undecided && local_weights(arguments).is_some() {
         return Ok(None);
     }
-    match open(arguments, task, printer) {
-        Err(_) if is_undecided => Ok(None),
+    match open(arguments, task, None, printer) {
+        Err(error) if is_undecided && may_be_of_another_task(&error) => Ok(None),
         opened => opened.map(Some),
     }
+}
+
+/// Whether a table may be read for another task than the one for which it was refused.
+fn may_be_of_another_task(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<DataError>();
+    matches!(
+        error,
+        Some(DataError::Columns { .. } | DataError::Csv { .. } | DataError::Task { .. })
+    )
 }
 
 /// Returns the path of the weights, unless they are published ones.
@@ -85,16 +94,19 @@ fn local_weights(arguments: &EvaluateArguments) -> Option<&Path> {
 }
 
 /// Returns the images for the task of the network, and prints which they are.
-fn for_task(
+fn for_network(
     opened: Option<Opened>,
-    task: Task,
+    file: &ModelFile,
     arguments: &EvaluateArguments,
     printer: &Printer,
 ) -> anyhow::Result<Arc<dyn Dataset>> {
+    let task = file.task();
+    // The network's labels tell what separates those of a table.
+    let labels = file.metadata.labels.clone().filter(|_| task == Task::MultiLabel);
     // The labels may be read in more than one way.
     let opened = match opened {
-        Some(opened) if opened.images.task() == task => opened,
-        _ => open(arguments, Some(task), printer)?,
+        Some(opened) if opened.images.task() == task && labels.is_none() => opened,
+        _ => open(arguments, Some(task), labels, printer)?,
     };
     let dataset = opened.describe(arguments, printer);
     ensure!(
@@ -135,7 +147,12 @@ impl Opened {
 
 /// Opens the images to evaluate, for this task or for the one that their labels tell. If the weights' run was trained on
 /// the data, these are the images that it held out.
-fn open(arguments: &EvaluateArguments, task: Option<Task>, printer: &Printer) -> anyhow::Result<Opened> {
+fn open(
+    arguments: &EvaluateArguments,
+    task: Option<Task>,
+    labels: Option<Vec<String>>,
+    printer: &Printer,
+) -> anyhow::Result<Opened> {
     let run = match local_weights(arguments) {
         Some(path) if path.is_dir() => Some(path),
         Some(path) if path.is_file() => path.parent(),
@@ -152,11 +169,12 @@ fn open(arguments: &EvaluateArguments, task: Option<Task>, printer: &Printer) ->
     // The column by which the run grouped its images is not data.
     let settings = run.and_then(|run| settings_of_run(run).ok());
     let group = settings.as_ref().and_then(Settings::grouping);
-    let evaluation = if arguments.test {
-        Evaluation::open_test_grouped(&arguments.data, None, task, group)?
-    } else {
-        Evaluation::open_grouped(&arguments.data, None, task, group)?
-    };
+    let options = EvaluationOptions::default()
+        .with_classes(labels)
+        .with_task(task)
+        .with_group_column(group.map(str::to_owned))
+        .with_test(arguments.test);
+    let evaluation = Evaluation::open(&arguments.data, &options)?;
     Ok(Opened {
         images: Arc::clone(&evaluation.images),
         evaluation: Some(evaluation),

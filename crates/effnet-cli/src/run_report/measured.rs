@@ -11,7 +11,7 @@ use effnet_run::short;
 
 use super::mistakes::{Mistake, Mistakes};
 use crate::arguments::BatchSize;
-use crate::commands::evaluate::{Columns, Labelled};
+use crate::commands::evaluate::{Labelled, OutputColumns};
 use crate::execution::Execution;
 use crate::inference::Network;
 use crate::interrupt::Interrupt;
@@ -39,7 +39,7 @@ pub(super) struct Measured {
     /// The number of images that could not be read, or whose outputs were not finite.
     pub(super) failed: usize,
     /// The output of the network for each class or value of the data.
-    columns: Columns,
+    columns: OutputColumns,
     /// The standard deviation of each value, by which errors of several values are compared.
     deviations: Vec<f64>,
 }
@@ -47,7 +47,7 @@ pub(super) struct Measured {
 impl Measured {
     pub(super) fn new(dataset: &Arc<dyn Dataset>, labels: Labels) -> anyhow::Result<Self> {
         let outputs = labels.len();
-        let columns = Columns::of(&**dataset, &labels)?;
+        let columns = OutputColumns::of(&**dataset, &labels)?;
         let deviations = match labels.task() {
             Task::Regression => deviations(&**dataset, &columns, outputs),
             Task::Classify | Task::MultiLabel => Vec::new(),
@@ -102,9 +102,8 @@ impl Measured {
     fn add(&mut self, image: &Labelled, outputs: &[f32]) -> anyhow::Result<()> {
         let mistake = match &mut self.quality {
             Quality::Classes(metrics) => {
-                let Some(class) = self.columns.output(image.label()) else {
-                    return Ok(());
-                };
+                let class = self.columns.output(image.label());
+                let class = class.context("the network has no output for a class of the data")?;
                 metrics.push(outputs, class)?;
                 wrong_class(outputs, class, &self.labels)?
             }
@@ -141,7 +140,7 @@ impl Measured {
 }
 
 /// Returns the true labels or values of an image, in the order of the network's outputs.
-fn truths(dataset: &dyn Dataset, image: &Labelled, columns: &Columns, outputs: usize) -> Vec<f32> {
+fn truths(dataset: &dyn Dataset, image: &Labelled, columns: &OutputColumns, outputs: usize) -> Vec<f32> {
     let mut row = vec![0.0; dataset.classes().len()];
     image.values(&mut row);
     let mut truths = vec![0.0; outputs];
@@ -150,7 +149,7 @@ fn truths(dataset: &dyn Dataset, image: &Labelled, columns: &Columns, outputs: u
 }
 
 /// Returns the standard deviation of each value over the images, in the order of the network's outputs; 1 if it is 0.
-fn deviations(dataset: &dyn Dataset, columns: &Columns, outputs: usize) -> Vec<f64> {
+fn deviations(dataset: &dyn Dataset, columns: &OutputColumns, outputs: usize) -> Vec<f64> {
     let mut row = vec![0.0; dataset.classes().len()];
     let mut truths = vec![0.0; outputs];
     let mut values = vec![Vec::with_capacity(dataset.len()); outputs];

@@ -5,7 +5,7 @@
 //! Computing the split again would not work: images may have been added since.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
@@ -41,13 +41,20 @@ pub fn name_within(data: &Path, name: &str) -> String {
     })
 }
 
-/// Returns the name by which a run with these settings recorded an image of `data`. The run made the path of its data
-/// absolute, so if a table lists absolute paths, they start with that path, even where `data` is a relative one.
-fn recorded_name(settings: &Settings, data: &Path, name: &str) -> String {
-    let absolute = std::path::absolute(data).unwrap_or_default();
-    let within = [&*settings.data, data, &*absolute].map(|root| name_within(root, name));
-    let shorter = within.into_iter().find(|within| within != name);
-    shorter.unwrap_or_else(|| name.to_owned())
+/// The paths that the names of images may start with. A run made the path of its data absolute, so if a table lists absolute
+/// paths, they start with that path, even where the data are named otherwise now.
+struct Roots([PathBuf; 3]);
+
+impl Roots {
+    fn of(settings: &Settings, data: &Path) -> Self {
+        let absolute = std::path::absolute(data).unwrap_or_default();
+        Self([data.to_owned(), absolute, settings.data.clone()])
+    }
+
+    /// The names by which a run may have recorded the image `name`.
+    fn names<'a>(&'a self, name: &'a str) -> impl Iterator<Item = String> + 'a {
+        self.0.iter().map(move |root| name_within(root, name))
+    }
 }
 
 /// The split of the images at the start of a run.
@@ -69,9 +76,7 @@ impl RecordedSplit {
         (self.training, &self.validation) == (other.training, &other.validation)
             && listings.is_none_or(|(one, other)| one == other)
     }
-}
 
-impl RecordedSplit {
     /// Reads the split of the run in this folder; `None` if there is none that can be read.
     pub(crate) fn read(run: &Path) -> Option<Self> {
         let text = std::fs::read_to_string(run.join(SPLIT_FILE)).ok()?;
@@ -145,14 +150,14 @@ pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Op
     }
     let names: HashSet<&str> = split.validation.iter().map(String::as_str).collect();
     let images = splits.train;
+    let roots = Roots::of(&settings, data);
     // A table may list an image several times, with different labels.
     let mut found = HashSet::new();
     let mut is_held_out = |index: &usize| {
-        let name = recorded_name(&settings, data, &images.name(*index));
-        let is_held_out = names.contains(name.as_str());
-        if is_held_out {
-            found.insert(name);
-        }
+        let name = images.name(*index);
+        let recorded = roots.names(&name).find(|name| names.contains(name.as_str()));
+        let is_held_out = recorded.is_some();
+        found.extend(recorded);
         is_held_out
     };
     let indices: Vec<usize> = (0..images.len()).filter(|index| is_held_out(index)).collect();
@@ -211,8 +216,9 @@ fn warn_of_copy(run: &Path, settings: &Settings, data: &Path, printer: &Printer)
 /// Returns whether a data set contains all images with these names. A run by an earlier version, which did not
 /// recognise the parts of a data set, held out different images.
 fn is_among(names: &[String], settings: &Settings, data: &Path, images: &dyn Dataset) -> bool {
+    let roots = Roots::of(settings, data);
     let found: HashSet<String> = (0..images.len())
-        .map(|index| recorded_name(settings, data, &images.name(index)))
+        .flat_map(|index| roots.names(&images.name(index)).collect::<Vec<_>>())
         .collect();
     names.iter().all(|name| found.contains(name))
 }

@@ -12,7 +12,7 @@ use crate::folder::{Disk, table_in};
 use crate::layout::Layout;
 use crate::notice::Notice;
 use crate::role::Role;
-use crate::table::Table;
+use crate::table::{GroupColumn, Table};
 use crate::{DataError, Dataset, ImageFolder};
 
 /// The data set at a path.
@@ -23,7 +23,7 @@ pub(super) enum Source {
         task: Task,
         reason: Option<String>,
         /// The column of a table in the folder by which its images are grouped.
-        group: Option<String>,
+        group: Option<GroupColumn>,
         /// A notice if the classes in that table may be quantities.
         quantities: Option<Notice>,
     },
@@ -78,7 +78,11 @@ impl Part {
 }
 
 impl Source {
-    pub(super) fn open(path: &Path, task: Option<Task>, group: Option<&str>) -> Result<Self, DataError> {
+    pub(super) fn open(
+        path: &Path,
+        task: Option<Task>,
+        group: Option<&GroupColumn>,
+    ) -> Result<Self, DataError> {
         let metadata = fs::metadata(path).map_err(|source| DataError::Read {
             path: path.to_owned(),
             source,
@@ -123,7 +127,7 @@ impl Source {
     }
 
     /// Opens a folder. The tables in it, if any, decide on the task.
-    fn folder(path: &Path, task: Option<Task>, group: Option<&str>) -> Result<Self, DataError> {
+    fn folder(path: &Path, task: Option<Task>, group: Option<&GroupColumn>) -> Result<Self, DataError> {
         let layout = Layout::of(&Disk, path, path)?;
         let of_training = layout.parts.as_ref().and_then(|parts| parts.train.as_ref());
         let table = table_in(of_training.unwrap_or(&layout.root))?;
@@ -145,7 +149,7 @@ impl Source {
             layout,
             task,
             reason,
-            group: group.map(str::to_owned),
+            group: group.cloned(),
             quantities,
         })
     }
@@ -263,7 +267,7 @@ impl Source {
                     Place::Folder(folder) => folder,
                     Place::Rows(_) => top,
                 };
-                on_disk(folder, classes, *task, group.as_deref())?
+                on_disk(folder, classes, *task, group.as_ref())?
             }
         })
     }
@@ -316,7 +320,7 @@ fn on_disk(
     folder: &Path,
     classes: Option<&[String]>,
     task: Task,
-    group: Option<&str>,
+    group: Option<&GroupColumn>,
 ) -> Result<(Arc<dyn Dataset>, Vec<Notice>), DataError> {
     if let Some(table) = table_in(folder)? {
         let table = Table::open_grouped(&table, Some(task), group)?;

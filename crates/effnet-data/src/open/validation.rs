@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use effnet_architecture::Task;
 
-use super::{Evaluation, Splits};
+use super::{Evaluation, EvaluationOptions, Splits};
 use crate::error::NameList;
 use crate::notice::Notice;
 use crate::{DataError, Dataset, support};
@@ -16,12 +16,14 @@ impl Splits {
     /// all of them. [`Splits::reading`] says which classes are missing, and how many images are in both data sets.
     ///
     /// # Errors
-    /// Same as [`Evaluation::open_for`], including [`DataError::UnknownClasses`].
+    /// Same as [`Evaluation::open`], including [`DataError::UnknownClasses`].
     pub fn with_validation(mut self, path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
         let train = &*self.train;
-        let Evaluation { images, reading } =
-            Evaluation::open_for(path, Some(train.classes()), Some(train.task()))?;
+        let options = EvaluationOptions::default()
+            .with_classes(train.classes().to_vec())
+            .with_task(train.task());
+        let Evaluation { images, reading } = Evaluation::open(path, &options)?;
         let name = match reading.val.or(reading.train) {
             Some(part) => format!("{part} of {}", path.display()),
             None => path.display().to_string(),

@@ -166,6 +166,15 @@ pub(super) struct Columns {
     pub(super) ignored: NameList,
 }
 
+/// The column by which the images of a table are grouped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum GroupColumn {
+    /// Groups the images; the table must have it.
+    Needed(String),
+    /// Is no data if the table has it; the images are not grouped.
+    NoData(String),
+}
+
 /// The location of the label in a row.
 pub(super) enum Label {
     Column(usize),
@@ -224,13 +233,13 @@ impl Columns {
     /// Decides by the first rows of the table `file`. Without a `task`, they decide that, too. `names` are the column names
     /// in a format that always has them; otherwise, the first row may be a header. `may_have_commas` says whether a comma
     /// may be a decimal one. `exists` says whether there is an image
-    /// with this name. `group` is the name of the column by which images are grouped, if they are.
+    /// with this name.
     pub(super) fn of(
         file: &Path,
         (names, may_have_commas): (Option<&[String]>, bool),
         rows: &[Row],
         exists: &mut dyn FnMut(&str) -> bool,
-        (task, group): (Option<Task>, Option<&str>),
+        (task, group): (Option<Task>, Option<&GroupColumn>),
     ) -> Result<Self, DataError> {
         let mut is_image =
             |field: &str| is_image_path(Path::new(field)) || (!field.is_empty() && exists(field));
@@ -251,10 +260,14 @@ impl Columns {
         };
         let path = sample.path(&mut is_image)?;
         let part = sample.part(path)?;
-        let group = group.map(|name| sample.group(name)).transpose()?;
+        let (group, no_data) = match group {
+            Some(GroupColumn::Needed(name)) => (Some(sample.group(name)?), None),
+            Some(GroupColumn::NoData(name)) => (None, sample.group(name).ok()),
+            None => (None, None),
+        };
         let others = [
             part.as_ref().map(|part| part.column),
-            group.as_ref().map(|group| group.0),
+            group.as_ref().or(no_data.as_ref()).map(|group| group.0),
         ];
         let rest = (0..width).filter(|column| *column != path && !others.contains(&Some(*column)));
         let rest: Vec<usize> = rest.collect();

@@ -276,19 +276,20 @@ impl Datasets {
 /// A hash of the names and the labels of all images, in order. Each part comes with the folder or file that its names are
 /// relative to.
 pub(super) fn listing<'a>(parts: impl Iterator<Item = (&'a Path, &'a Arc<dyn Dataset>)>) -> String {
-    let mut texts = Vec::new();
-    for (data, dataset) in parts {
-        texts.push((dataset.len() as u64).to_le_bytes().to_vec());
-        for index in 0..dataset.len() {
-            texts.push(name_within(data, &dataset.name(index)).into_bytes());
-            texts.push((dataset.label(index) as u64).to_le_bytes().to_vec());
+    let texts = parts.flat_map(|(data, dataset)| {
+        let images = (0..dataset.len()).map(move |index| {
+            let mut text = name_within(data, &dataset.name(index)).into_bytes();
+            text.push(0);
+            text.extend((dataset.label(index) as u64).to_le_bytes());
             if dataset.task() != Task::Classify {
                 let mut row = vec![0.0; dataset.classes().len()];
                 dataset.values(index, &mut row);
-                texts.push(row.into_iter().flat_map(f32::to_le_bytes).collect());
+                text.extend(row.into_iter().flat_map(f32::to_le_bytes));
             }
-        }
-    }
+            text
+        });
+        std::iter::once((dataset.len() as u64).to_le_bytes().to_vec()).chain(images)
+    });
     format!("{:.16}", digest(texts))
 }
 

@@ -216,11 +216,6 @@ impl<'a> SessionBuilder<'a> {
         datasets.skip(&unreadable?);
         let shard = self.ranks.shard();
         let data = TrainingData::new(datasets, &self.settings, &model, shard, self.printer)?;
-        // That of the first process is the run's, those of the others are of the weights it was started from.
-        self.ranks.agree(&BTreeMap::from([(
-            "the mean and the standard deviation of each value".to_owned(),
-            format!("{:?}", data.scale()),
-        )]))?;
         let mut saved = None;
         let (step, notes, head_epochs) = self.ranks.first(|| {
             let Some(folder) = folder else {
@@ -234,6 +229,11 @@ impl<'a> SessionBuilder<'a> {
             saved = Some(found);
             Ok(state)
         })?;
+        // That of the first process is the run's, those of the others are of the weights it was started from.
+        self.ranks.agree(&BTreeMap::from([(
+            "the mean and the standard deviation of each value".to_owned(),
+            format!("{:?}", data.scale()),
+        )]))?;
         self.settings.head_epochs = head_epochs;
         check_teacher(&self.settings, teacher.as_ref(), notes.get(TEACHER))?;
         let networks = Networks {
@@ -250,6 +250,10 @@ impl<'a> SessionBuilder<'a> {
         }
         if let Some(ending) = ranks.first(|| Ok(session.fit.ending()))? {
             session.watcher.progress.finish();
+            if let Some(saved) = &saved {
+                // The report may still have to be written.
+                remember_moved_data(&saved.folder, &session.settings)?;
+            }
             return Ok(Built::Ended(Box::new(Ended {
                 ending,
                 settings: session.settings,

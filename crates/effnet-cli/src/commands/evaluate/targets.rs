@@ -33,7 +33,8 @@ pub(super) fn run(evaluated: &Evaluated<'_>, network: Network) -> anyhow::Result
         dataset,
         printer,
     } = evaluated;
-    let columns = Columns::of(&**dataset, labels).with_context(|| arguments.data.display().to_string())?;
+    let columns =
+        OutputColumns::of(&**dataset, labels).with_context(|| arguments.data.display().to_string())?;
     if let Some(ignored) = columns.ignored(&**dataset) {
         printer.note(format!(
             "ignored columns: {ignored}, which the network does not predict"
@@ -81,9 +82,9 @@ pub(super) fn run(evaluated: &Evaluated<'_>, network: Network) -> anyhow::Result
 }
 
 /// The output of the network for each class, label or value of the data; `None` for a column that the network does not predict.
-pub(crate) struct Columns(Vec<Option<usize>>);
+pub(crate) struct OutputColumns(Vec<Option<usize>>);
 
-impl Columns {
+impl OutputColumns {
     /// Matches the classes, labels or values of the data to the outputs of the network by name.
     pub(crate) fn of(dataset: &dyn Dataset, labels: &Labels) -> anyhow::Result<Self> {
         let names = dataset.classes();

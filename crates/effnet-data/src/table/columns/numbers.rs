@@ -45,10 +45,21 @@ impl Decimal {
     pub(in crate::table) fn parse<N: FromStr>(self, field: &str) -> Option<N> {
         match self {
             Self::Comma if field.contains('.') => None,
+            Self::Either if may_be_thousands(field) => None,
             Self::Comma | Self::Either if field.contains(',') => field.replacen(',', ".", 1).parse().ok(),
             _ => field.parse().ok(),
         }
     }
+}
+
+/// Whether the comma in a number may separate thousands, as in `1,250`, so that it is not known which number it is.
+fn may_be_thousands(field: &str) -> bool {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let Some((whole, rest)) = field.trim_start_matches(['-', '+']).split_once(',') else {
+        return false;
+    };
+    let is_group = |part: &str| part.len() == 3 && digits(part);
+    digits(whole) && whole.len() <= 3 && !whole.starts_with('0') && rest.split(',').all(is_group)
 }
 
 impl Sample<'_> {
@@ -99,16 +110,17 @@ impl Sample<'_> {
     pub(super) fn fractions(&self, rest: &[usize]) -> Option<String> {
         let columns = self.number_columns(rest);
         let is_numeric = columns.iter().all(|column| self.is_numeric(*column));
-        let mut fractions = columns.iter().map(|column| self.has_fraction(*column));
-        let has_fractions = if self.are_coordinates(rest, &columns) {
-            fractions.any(|has_fraction| has_fraction)
+        let known = self.known(rest.iter().copied(), &LABEL);
+        // Beside numbers such as `x`, whole numbers in `y` may be classes.
+        let telling = if self.are_coordinates(rest, &columns) {
+            &known
         } else {
-            fractions.all(|has_fraction| has_fraction)
+            &columns
         };
+        let has_fractions = telling.iter().all(|column| self.has_fraction(*column));
         if columns.is_empty() || !is_numeric || !has_fractions {
             return None;
         }
-        let known = self.known(rest.iter().copied(), &LABEL);
         let is_list =
             |column: &usize| self.decimal(*column) == Decimal::Comma && self.rank(*column, &LISTS).is_some();
         if columns.iter().any(is_list) {
@@ -153,7 +165,10 @@ impl Sample<'_> {
         let mut marks = self
             .fields(column)
             .filter_map(|field| field.rfind(['.', ',']).map(|at| &field[at..]));
+        let mut with_comma = self.fields(column).filter(|field| field.contains(','));
         match marks.next() {
+            // They are not read as numbers then.
+            Some(mark) if mark.starts_with(',') && with_comma.all(may_be_thousands) => Decimal::Point,
             Some(mark) if mark.starts_with(',') => Decimal::Comma,
             Some(_) => Decimal::Point,
             None => Decimal::Either,

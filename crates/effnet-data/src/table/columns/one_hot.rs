@@ -11,10 +11,14 @@ use crate::table::records::Row;
 impl Sample<'_> {
     /// Returns the column or the columns of one class per image.
     pub(super) fn label(&self, rest: &[usize]) -> Result<Label, DataError> {
-        let flags = self.flags(rest);
-        let ones = |row: &Row| ones(row, &flags);
-        let is_one_hot =
-            flags.len() > 1 && !self.rows.is_empty() && self.rows.iter().all(|row| ones(row) == 1);
+        let mut flags = self.flags(rest);
+        if !self.are_exclusive(&flags) {
+            let full = self.without_blanks(&flags);
+            if self.are_exclusive(&full) {
+                flags = full;
+            }
+        }
+        let is_one_hot = self.are_exclusive(&flags);
         if self.names.is_none() {
             if is_one_hot {
                 return Err(DataError::Csv {
@@ -34,18 +38,28 @@ impl Sample<'_> {
             self.check_marks(rest, &flags)?;
         }
         if is_one_hot {
-            let names = flags.iter().map(|column| (*column, self.name(*column)));
-            return Ok(Label::OneHot(names.collect()));
+            return Ok(Label::OneHot(self.with_names(&flags)));
         }
-        let named: Vec<usize> = rest
-            .iter()
-            .copied()
-            .filter(|column| !self.is_number(*column))
-            .collect();
+        let named = self.named(rest);
+        // A remark that not every image has is not what to learn.
+        let full = self.without_blanks(&named);
+        let is_one = full.len() == 1 && self.family(rest).is_empty();
+        let named = if is_one { full } else { named };
         match &named[..] {
             [column] if self.rank(*column, &TEXT).is_none() => Ok(Label::Column(*column)),
             _ => Err(self.without_label(rest, &flags)),
         }
+    }
+
+    /// Returns whether each row has a 1 in exactly one of several columns.
+    pub(super) fn are_exclusive(&self, flags: &[usize]) -> bool {
+        flags.len() > 1 && !self.rows.is_empty() && self.rows.iter().all(|row| ones(row, flags) == 1)
+    }
+
+    /// Returns the columns without blank cells: other columns may say something else about an image.
+    pub(super) fn without_blanks(&self, flags: &[usize]) -> Vec<usize> {
+        let is_full = |column: &usize| !self.fields(*column).any(str::is_empty);
+        flags.iter().copied().filter(is_full).collect()
     }
 
     /// Says why none of the columns is that of the classes, and for which task they may be.
@@ -77,11 +91,7 @@ impl Sample<'_> {
 
     /// Returns the columns that hold only 0, 1 and blank cells.
     pub(super) fn flags(&self, rest: &[usize]) -> Vec<usize> {
-        let named: Vec<usize> = rest
-            .iter()
-            .copied()
-            .filter(|column| !self.is_number(*column))
-            .collect();
+        let named = self.named(rest);
         let cells = |column: usize| self.fields(column).filter(|field| !field.is_empty());
         let is_blank = |column: &usize| !self.rows.is_empty() && cells(*column).next().is_none();
         let is_marked = |column: &usize| !is_blank(column) && cells(*column).all(|cell| flag(cell).is_some());
@@ -106,7 +116,11 @@ impl Sample<'_> {
         let is_count = |cell: &str| cell.parse::<f64>().is_ok_and(|number| number >= 0.0);
         let is_negative = |cell: &str| cell.parse::<f64>().is_ok_and(|number| number == -1.0);
         for column in rest.iter().filter(|column| !flags.contains(column)) {
-            let cells = || self.fields(*column).filter(|cell| !cell.is_empty());
+            // Of missing values, a column is as unclear as of text.
+            let cells = || {
+                self.fields(*column)
+                    .filter(|cell| !cell.is_empty() && !is_missing(cell))
+            };
             let strays: Vec<&str> = cells().filter(|cell| flag(cell).is_none()).collect();
             let are_few = strays.len() * 2 < cells().count() || strays.iter().all(|cell| is_negative(cell));
             let is_one_hot = cells().any(is_digit) && are_few && !strays.iter().any(|cell| is_count(cell));
@@ -120,6 +134,11 @@ impl Sample<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a cell says that a value is not known, as pandas and R write it.
+fn is_missing(cell: &str) -> bool {
+    ["na", "nan", "null", "none"].contains(&&*cell.to_ascii_lowercase())
 }
 
 /// Says what is wrong with a cell of a one-hot column.

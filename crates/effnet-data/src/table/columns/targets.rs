@@ -56,8 +56,13 @@ impl Sample<'_> {
     fn several(&self, rest: &[usize]) -> Option<String> {
         let label = self.labels(rest).ok()?;
         match label {
+            // A column of classes may stand beside columns of 0 and 1, and so may one-hot columns beside incomplete ones.
+            Label::OneHot(_) if !self.known(rest.iter().copied(), &LABEL).is_empty() => None,
             Label::OneHot(columns) => {
                 let flags: Vec<usize> = columns.iter().map(|(column, _)| *column).collect();
+                if self.are_exclusive(&self.without_blanks(&flags)) {
+                    return None;
+                }
                 let row = self
                     .rows
                     .iter()

@@ -20,7 +20,7 @@ use crate::error::cut;
 /// Maximum number of different keys: each row has a field for each of them.
 const MOST_KEYS: usize = 10_000;
 
-/// The keys of all objects of a file, in the order of their first appearance.
+/// The keys of all objects of a file, in alphabetical order.
 #[derive(Default)]
 pub(super) struct Keys {
     names: Vec<String>,
@@ -51,6 +51,7 @@ impl Keys {
                 });
             }
         }
+        keys.sort();
         Ok(keys)
     }
 
@@ -62,6 +63,12 @@ impl Keys {
     /// The column of a key.
     pub(super) fn column(&self, key: &str) -> Option<usize> {
         self.columns.get(key).copied()
+    }
+
+    fn sort(&mut self) {
+        self.names.sort_unstable();
+        let columns = self.names.iter().cloned().enumerate();
+        self.columns = columns.map(|(column, key)| (key, column)).collect();
     }
 
     fn add(&mut self, key: String) {
