@@ -136,6 +136,38 @@ fn a_table_is_read_for_the_task_of_the_weights() {
 }
 
 #[test]
+fn labels_are_separated_at_spaces_where_the_network_has_the_words() {
+    let home = home();
+    let path = home.path();
+    write_weights(&path.join("labels.safetensors"), &[("task", "multilabel")]);
+    fs::write(
+        path.join("table.csv"),
+        "path,labels\n0.ppm,cat ship\n1.ppm,dog ship\n",
+    )
+    .unwrap();
+    let evaluated = effnet(
+        path,
+        &[
+            "evaluate",
+            "table.csv",
+            "--weights",
+            "labels.safetensors",
+            "--format",
+            "json",
+        ],
+    );
+    succeeded(&evaluated);
+    let report: serde_json::Value = serde_json::from_slice(&evaluated.stdout).unwrap();
+    let support = |label: &str| {
+        let classes = report["classes"].as_array().unwrap();
+        let class = classes.iter().find(|class| class["label"] == label);
+        class.map(|class| class["support"].clone())
+    };
+    let counted = ["cat", "dog", "ship"].map(support);
+    assert_eq!(counted, [1, 1, 2].map(|count| Some(count.into())), "{report}");
+}
+
+#[test]
 fn columns_that_a_network_does_not_predict_are_no_values() {
     let home = home();
     let path = home.path();

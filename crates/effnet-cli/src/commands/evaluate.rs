@@ -101,13 +101,12 @@ fn for_network(
     printer: &Printer,
 ) -> anyhow::Result<Arc<dyn Dataset>> {
     let task = file.task();
-    // The network's labels tell what separates those of a table.
-    let labels = file.metadata.labels.clone().filter(|_| task == Task::MultiLabel);
     // The labels may be read in more than one way.
     let opened = match opened {
-        Some(opened) if opened.images.task() == task && labels.is_none() => opened,
-        _ => open(arguments, Some(task), labels, printer)?,
+        Some(opened) if opened.images.task() == task => opened,
+        _ => open(arguments, Some(task), None, printer)?,
     };
+    let opened = by_labels_of(file, opened, arguments, printer);
     let dataset = opened.describe(arguments, printer);
     ensure!(
         dataset.task() == task,
@@ -122,6 +121,24 @@ fn for_network(
         "--calibrate: expected a network for classify, found one for {task}"
     );
     Ok(dataset)
+}
+
+/// Opens the images once more if the network does not have some of their labels, and has all of them if its labels tell
+/// whether spaces separate those of a table.
+fn by_labels_of(
+    file: &ModelFile,
+    opened: Opened,
+    arguments: &EvaluateArguments,
+    printer: &Printer,
+) -> Opened {
+    let labels = file.metadata.labels.as_ref();
+    let Some(labels) = labels.filter(|_| file.task() == Task::MultiLabel) else {
+        return opened;
+    };
+    if opened.images.classes().iter().all(|class| labels.contains(class)) {
+        return opened;
+    }
+    open(arguments, Some(Task::MultiLabel), Some(labels.clone()), printer).unwrap_or(opened)
 }
 
 /// The images to evaluate.
