@@ -142,6 +142,32 @@ fn the_table_and_csv_have_a_row_per_run() {
 }
 
 #[test]
+fn the_folds_of_equal_settings_have_a_mean() {
+    let home = tempfile::tempdir().unwrap();
+    let settings = |fold: u64, lr: f64, epochs: u32| {
+        json!({"data": "photos", "task": "classify", "epochs": epochs, "model": "b0", "folds": 3, "fold": fold,
+            "lr": lr})
+    };
+    for (name, settings, top1) in [
+        ("1", settings(1, 0.1, 1), &[0.5][..]),
+        ("2", settings(2, 0.1, 1), &[0.75]),
+        ("3", settings(3, 0.1, 1), &[0.625]),
+        ("lone", settings(1, 0.2, 1), &[0.9]),
+        ("unfinished-1", settings(1, 0.3, 9), &[0.9]),
+        ("unfinished-2", settings(2, 0.3, 9), &[0.8]),
+    ] {
+        add(home.path(), name, &settings, top1);
+    }
+    let text = String::from_utf8(runs(home.path(), &[]).stdout).unwrap();
+    let means: Vec<&str> = text.lines().filter(|line| line.contains("mean of")).collect();
+    assert_eq!(
+        means,
+        ["mean of 3 of 3 folds: top-1 62.50 %, standard deviation 12.50 %"],
+        "{text}"
+    );
+}
+
+#[test]
 fn a_folder_without_runs_is_refused() {
     let home = tempfile::tempdir().unwrap();
     for (folder, expected) in [

@@ -1,5 +1,6 @@
 //! `effnet runs`: compares training runs.
 
+mod folds;
 mod summary;
 mod table;
 
@@ -12,6 +13,7 @@ use crate::Outcome;
 use crate::arguments::{Format, RunsArguments};
 use crate::frame::Frame;
 use crate::sink::Sink;
+use folds::Folds;
 use std::io::Write as _;
 use summary::{Summary, keep_differing};
 
@@ -30,6 +32,7 @@ pub(crate) fn run(arguments: &RunsArguments) -> anyhow::Result<Outcome> {
         );
     }
     let mut runs: Vec<Summary> = folders.iter().map(|folder| Summary::read(folder)).collect();
+    let folds = Folds::of(&runs);
     keep_differing(&mut runs);
     runs.sort_by(Summary::compare);
     let mut sink = Sink::open(None, &Frame::default())?;
@@ -45,7 +48,7 @@ pub(crate) fn run(arguments: &RunsArguments) -> anyhow::Result<Outcome> {
                 sink.csv(table::csv(run))?;
             }
         }
-        Format::Text => table::write_text(&mut sink, &runs)?,
+        Format::Text => table::write_text(&mut sink, &runs, &folds)?,
     }
     sink.flush()?;
     Ok(Outcome::Done)

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use effnet_run::short;
 use serde_json::Value;
 
+use super::folds::Folds;
 use super::summary::Summary;
 use crate::duration;
 use crate::escape;
@@ -54,8 +55,8 @@ pub(super) fn csv(run: &Summary) -> [String; 14] {
     ]
 }
 
-/// Writes the table, and below it what differs between the runs.
-pub(super) fn write_text(out: &mut impl Write, runs: &[Summary]) -> io::Result<()> {
+/// Writes the table, and below it the means of folds and what differs between the runs.
+pub(super) fn write_text(out: &mut impl Write, runs: &[Summary], folds: &[Folds]) -> io::Result<()> {
     let mut rows = vec![HEADERS.map(str::to_owned)];
     rows.extend(runs.iter().map(row));
     let width = |column: usize| {
@@ -75,6 +76,12 @@ pub(super) fn write_text(out: &mut impl Write, runs: &[Summary]) -> io::Result<(
         };
         let cells: Vec<String> = row.iter().enumerate().map(cell).collect();
         writeln!(out, "{}", cells.join("  ").trim_end())?;
+    }
+    if !folds.is_empty() {
+        writeln!(out)?;
+    }
+    for folds in folds {
+        writeln!(out, "{}", line_of_folds(folds))?;
     }
     let different: Vec<&Summary> = runs.iter().filter(|run| !run.settings.is_empty()).collect();
     if !different.is_empty() {
@@ -99,9 +106,7 @@ pub(super) fn write_text(out: &mut impl Write, runs: &[Summary]) -> io::Result<(
 fn row(run: &Summary) -> [String; 9] {
     let missing = || "-".to_owned();
     let best = match (run.metric, run.value) {
-        (Some("top1"), Some(value)) => format!("top-1 {:.2} %", 100.0 * value),
-        (Some("map"), Some(value)) => format!("mAP {:.2} %", 100.0 * value),
-        (Some(_), Some(value)) => format!("MAE {}", short(value)),
+        (Some(metric), Some(value)) => format!("{} {}", name_of(metric), number(metric, value)),
         _ => missing(),
     };
     [
@@ -118,6 +123,29 @@ fn row(run: &Summary) -> [String; 9] {
         run.val_loss.map_or_else(missing, short),
         run.seconds.map_or_else(missing, duration),
     ]
+}
+
+fn name_of(metric: &str) -> &'static str {
+    match metric {
+        "top1" => "top-1",
+        "map" => "mAP",
+        _ => "MAE",
+    }
+}
+
+fn number(metric: &str, value: f64) -> String {
+    match metric {
+        "mae" => short(value),
+        _ => format!("{:.2} %", 100.0 * value),
+    }
+}
+
+/// `mean of 4 of 5 folds: top-1 84.21 %, standard deviation 1.61 %`
+fn line_of_folds(folds: &Folds) -> String {
+    let [mean, deviation] =
+        [folds.mean(), folds.standard_deviation()].map(|value| number(folds.metric, value));
+    let (count, of, metric) = (folds.count(), folds.of, name_of(folds.metric));
+    format!("mean of {count} of {of} folds: {metric} {mean}, standard deviation {deviation}")
 }
 
 /// Lists the settings that differ: `lr 0.002, seed 1`.
