@@ -71,6 +71,18 @@ impl Home {
         Ranks::of((0..world_size).map(command)).end()
     }
 
+    /// Lists the photos in `table.csv`, with what the row of each has after its path.
+    fn write_table(&self, header: &str, row: impl Fn(&str, u32) -> String) {
+        let mut table = format!("{header}\n");
+        for number in 0..21 {
+            for folder in ["bars", "rows"] {
+                let row = row(folder, number);
+                writeln!(table, "photos/{folder}/{number}.png,{row}").unwrap();
+            }
+        }
+        fs::write(self.path("table.csv"), table).unwrap();
+    }
+
     fn records(&self, run: &str) -> Vec<Value> {
         let log = fs::read_to_string(self.path(run).join("log.jsonl")).unwrap();
         log.lines()
@@ -151,14 +163,9 @@ fn two_ranks_leave_the_run_of_one_process_with_batches_twice_as_large() {
 #[test]
 fn two_ranks_learn_several_labels_as_one_process_does() {
     let home = Home::new(21);
-    let mut table = "path,labels\n".to_owned();
-    for number in 0..21 {
-        let more = if number % 3 == 0 { ";third" } else { "" };
-        for (folder, labels) in [("bars", format!("bars{more}")), ("rows", format!("rows{more}"))] {
-            writeln!(table, "photos/{folder}/{number}.png,{labels}").unwrap();
-        }
-    }
-    fs::write(home.path("table.csv"), table).unwrap();
+    home.write_table("path,labels", |folder, number| {
+        format!("{folder}{}", if number % 3 == 0 { ";third" } else { "" })
+    });
     let settings = |more: &[&'static str]| {
         let mut settings = SETTINGS.to_vec();
         settings[1] = "table.csv";
@@ -279,17 +286,64 @@ fn ranks_learn_from_one_teacher_and_from_no_two() {
 
 #[test]
 fn a_group_that_is_started_again_goes_on_with_its_run() {
+    goes_on_when_started_again(&Home::new(21), "photos", &[]);
+}
+
+#[test]
+fn groups_that_are_started_again_go_on_with_labels_and_numbers() {
     let home = Home::new(21);
-    let arguments = |run| ["--batch-size", "4", "--save-steps", "1", "--output", run];
-    all_succeeded(&home.ranks(2, &arguments("whole")));
-    // The second rank dies in the midst of the first start.
-    let port = free_port();
-    let command = |rank| {
-        let mut command = home.command(&arguments("halved"));
+    home.write_table("path,labels,patient", |folder, number| {
+        format!(
+            "{folder}{},p{}",
+            if number % 3 == 0 { ";third" } else { "" },
+            number / 4
+        )
+    });
+    let settings = [
+        "--loss",
+        "asymmetric",
+        "--group-column",
+        "patient",
+        "--folds",
+        "3",
+        "--fold",
+        "2",
+    ];
+    goes_on_when_started_again(&home, "table.csv", &settings);
+
+    let home = Home::new(21);
+    home.write_table("path,price", |folder, number| {
+        format!(
+            "{}.5",
+            if folder == "bars" {
+                100 + number
+            } else {
+                50 - number
+            }
+        )
+    });
+    goes_on_when_started_again(&home, "table.csv", &["--loss", "huber", "--precision", "bf16"]);
+}
+
+/// A group that loses a rank, and is started again, leaves what one does that did not.
+fn goes_on_when_started_again(home: &Home, data: &str, settings: &[&str]) {
+    let command = |rank, port, run| {
+        let mut command = effnet();
+        let mut fixed = SETTINGS;
+        fixed[1] = data;
+        command.current_dir(home.0.path()).args(fixed).args(settings);
+        command.args(["--batch-size", "4", "--save-steps", "1", "--output", run]);
+        command.env("EFFNET_CACHE", home.path("cache"));
         place(&mut command, rank, 2, port);
         command
     };
-    let mut ranks = Ranks::of((0..2).map(command));
+    let group = |run| {
+        let port = free_port();
+        Ranks::of((0..2).map(|rank| command(rank, port, run)))
+    };
+    all_succeeded(&group("whole").end());
+    // The second rank dies in the midst of the first start.
+    let mut ranks = group("halved");
     let log = home.path("halved/log.jsonl");
     while fs::read_to_string(&log).map_or(0, |text| text.lines().count()) < 3 {
         std::thread::sleep(Duration::from_millis(5));
@@ -302,7 +356,7 @@ fn a_group_that_is_started_again_goes_on_with_its_run() {
         "{}",
         ended[0].output
     );
-    let ended = home.ranks(2, &arguments("halved"));
+    let ended = group("halved").end();
     all_succeeded(&ended);
     assert!(ended[0].output.contains("resuming "), "{}", ended[0].output);
     for name in ["log.jsonl", "last.safetensors", "best.safetensors"] {

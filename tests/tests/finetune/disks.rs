@@ -7,7 +7,7 @@ use std::process::Command;
 
 use effnet_tests::{interrupt, names_in, skip};
 
-use super::resume::{start, wait_for_steps};
+use super::resume::{results, start, wait_for_steps};
 use super::{Home, QUICK, succeeded};
 
 /// A small file system in memory, unmounted at the end of the test.
@@ -18,7 +18,7 @@ impl Memory {
     fn mount(test: &str, path: &Path) -> Option<Self> {
         fs::create_dir_all(path).unwrap();
         let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=200m", "effnet-test"])
+            .args(["-t", "tmpfs", "-o", "size=300m", "effnet-test"])
             .arg(path)
             .output();
         match mount {
@@ -42,21 +42,28 @@ fn fill(disk: &Path) {
     while file.write_all(&[0; 4096]).is_ok() {}
 }
 
+/// Leaves so many bytes free.
+fn fill_but(disk: &Path, room: u64) {
+    fill(disk);
+    let file = File::options().write(true).open(disk.join("filler")).unwrap();
+    file.set_len(file.metadata().unwrap().len() - room).unwrap();
+}
+
 fn free(disk: &Path) {
     fs::remove_file(disk.join("filler")).unwrap();
 }
 
 /// One epoch in `disk/run`, then what `spoil` does to the disk, then three more epochs, which must stop with a
-/// reason that has `reason` in it and leave the first epoch's checkpoint to go on from.
+/// reason that has `reason` in it and leave the first epoch's checkpoint to go on from, to the end that it would have
+/// come to without.
 fn stops_and_goes_on(test: &str, reason: &str, spoil: impl Fn(&Path), mend: impl Fn(&Path)) {
     let home = Home::with_photos(6);
     let disk = home.path("disk");
     let Some(_memory) = Memory::mount(test, &disk) else {
         return;
     };
-    let more = ["--output", "disk/run", "--epochs", "4"];
-    let quick = [&QUICK[..], &more].concat();
-    let mut child = start(&mut home.command(&quick));
+    let arguments = |output| [&QUICK[..], &["--epochs", "4", "--output", output]].concat();
+    let mut child = start(&mut home.command(&arguments("disk/run")));
     wait_for_steps(&mut child, &home.path("disk/run/log.jsonl"), 1);
     interrupt(&child);
     assert_eq!(
@@ -67,14 +74,24 @@ fn stops_and_goes_on(test: &str, reason: &str, spoil: impl Fn(&Path), mend: impl
     let weights = fs::read(home.path("disk/run/last.safetensors")).unwrap();
 
     spoil(&disk);
-    let run = home.run(&["train", "--resume", "disk/run"]);
+    let resume = [
+        "train",
+        "--resume",
+        "disk/run",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    ];
+    let run = home.run(&resume);
     assert_eq!(run.code, Some(2), "{}", run.stderr);
     assert!(run.stderr.contains(reason), "{reason} in {}", run.stderr);
     assert!(fs::read(home.path("disk/run/last.safetensors")).unwrap() == weights);
 
     mend(&disk);
-    succeeded(&home.run(&["train", "--resume", "disk/run"]));
-    succeeded(&home.run(&["inspect", "disk/run/last.safetensors"]));
+    succeeded(&home.run(&resume));
+    succeeded(&home.run(&arguments("whole")));
+    assert_eq!(results(&home.path("disk/run")), results(&home.path("whole")));
 }
 
 #[test]
@@ -102,6 +119,49 @@ fn a_run_on_a_read_only_disk_stops_and_goes_on_when_it_may_write() {
         |disk| remount(disk, "ro"),
         |disk| remount(disk, "rw"),
     );
+}
+
+#[test]
+fn a_run_whose_first_checkpoints_do_not_fit_ends_as_one_that_had_room() {
+    let home = Home::with_photos(6);
+    let disk = home.path("disk");
+    let test = "a_run_whose_first_checkpoints_do_not_fit_ends_as_one_that_had_room";
+    let Some(_memory) = Memory::mount(test, &disk) else {
+        return;
+    };
+    let arguments = |output| [&QUICK[..], &["--report", "false", "--output", output]].concat();
+    succeeded(&home.run(&arguments("whole")));
+    let size = |name| fs::metadata(home.path("whole").join(name)).unwrap().len();
+    let (state, weights) = (size("last.state"), size("last.safetensors"));
+    let resume = [
+        "train",
+        "--resume",
+        "disk/run",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    ];
+    // A state and the last weights are written before the first step, and again after the first epoch, with the best ones
+    // between them. Each is complete before it replaces another, so after a state, which is larger, weights fit.
+    for (room, files, again) in [
+        (state / 2, [false, false, false], &arguments("disk/run")[..]),
+        // Without settings, it is no run yet.
+        (state + weights / 2, [true, false, false], &arguments("disk/run")),
+        (state + weights + state / 2, [true, false, true], &resume),
+    ] {
+        fill_but(&disk, room);
+        let run = home.run(&arguments("disk/run"));
+        assert_eq!(run.code, Some(2), "{}", run.stderr);
+        assert!(run.stderr.contains("No space left"), "{}", run.stderr);
+        let names = ["last.state", "best.safetensors", "last.safetensors"];
+        let left = names.map(|name| home.path("disk/run").join(name).exists());
+        assert_eq!(left, files, "{}", run.stderr);
+        free(&disk);
+        succeeded(&home.run(again));
+        assert_eq!(results(&home.path("disk/run")), results(&home.path("whole")));
+        fs::remove_dir_all(home.path("disk/run")).unwrap();
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod continuation;
 mod data_layouts;
 mod disks;
 mod distillation;
+mod kills;
 mod learning;
 mod printed;
 mod resume;

@@ -13,7 +13,7 @@ use super::{Home, Labelling, QUICK, refused, succeeded, write_images};
 
 /// Several steps an epoch, saved after each second one, with everything that has a state: two phases,
 /// an average, mixup, augmentation, dropout.
-const EVERYTHING: [&str; 20] = [
+pub(super) const EVERYTHING: [&str; 20] = [
     "--epochs",
     "3",
     "--batch-size",
@@ -45,13 +45,6 @@ pub(super) fn results(run: &Path) -> [Vec<u8>; 3] {
     ["best.safetensors", "last.safetensors", "log.jsonl"].map(|name| fs::read(run.join(name)).unwrap())
 }
 
-/// The rows of `results.csv` without the last two columns, which are times.
-fn rows(run: &Path) -> Vec<String> {
-    let text = fs::read_to_string(run.join("results.csv")).unwrap();
-    let row = |line: &str| line.rsplitn(3, ',').last().unwrap_or_default().to_owned();
-    text.lines().map(row).collect()
-}
-
 pub(super) fn start(command: &mut Command) -> Child {
     command
         .stdout(Stdio::null())
@@ -69,101 +62,6 @@ pub(super) fn wait_for_steps(child: &mut Child, log: &Path, lines: usize) {
         }
         sleep(Duration::from_millis(5));
     }
-}
-
-#[test]
-fn a_run_that_is_killed_again_and_again_ends_as_one_that_was_not() {
-    ends_as_if_it_had_not_been_killed(&Home::with_photos(6), "photos");
-}
-
-#[test]
-fn a_run_of_another_task_that_is_killed_ends_as_one_that_was_not() {
-    for labelling in [Labelling::Lists, Labelling::Number] {
-        ends_as_if_it_had_not_been_killed(&Home::with_table(18, labelling), "table.csv");
-    }
-}
-
-/// Three epochs of the classifier, whose features are kept, then one of everything.
-const KEPT_FEATURES: [&str; 16] = [
-    "--epochs",
-    "4",
-    "--batch-size",
-    "4",
-    "--head-epochs",
-    "3",
-    "--head-freeze",
-    "features",
-    "--cache-features",
-    "repeat",
-    "--decode",
-    "fast",
-    "--save-steps",
-    "2",
-    "--log-steps",
-    "1",
-];
-
-#[test]
-fn a_run_that_keeps_features_and_is_killed_ends_as_one_that_was_not() {
-    is_not_changed_by_kills(&Home::with_photos(6), "photos", &KEPT_FEATURES);
-}
-
-fn ends_as_if_it_had_not_been_killed(home: &Home, data: &str) {
-    is_not_changed_by_kills(home, data, &EVERYTHING);
-}
-
-fn is_not_changed_by_kills(home: &Home, data: &str, settings: &[&str]) {
-    let arguments = |more: &[&'static str]| {
-        let mut arguments = [&QUICK[..], settings, more].concat();
-        arguments[1] = data;
-        arguments
-    };
-    succeeded(&home.run(&arguments(&["--output", "whole"])));
-
-    let log = home.path("killed/log.jsonl");
-    let records = || fs::read_to_string(&log).map_or(0, |text| text.lines().count());
-    let mut kills = 0;
-    // What a process takes to begin depends on the machine: more is waited as long as nothing is done.
-    let mut patience = Duration::from_millis(100);
-    let mut begin: Vec<&str> = arguments(&["--output", "killed"]);
-    loop {
-        let done = records();
-        let mut child = start(&mut home.command(&begin));
-        // Somewhere within a step, a checkpoint or the beginning.
-        sleep(patience + Duration::from_millis(13 * (kills * 7 % 17)));
-        if child.try_wait().unwrap().is_some() {
-            break;
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        kills += 1;
-        if records() <= done {
-            patience += patience / 6;
-        }
-        assert!(kills < 100, "it does not come forward");
-        if home.path("killed/config.json").exists() {
-            begin = vec!["train", "--resume", "killed", "--device", "cpu", "--threads", "1"];
-        }
-    }
-    assert!(kills >= 3, "killed {kills} times only");
-    assert_eq!(
-        results(&home.path("killed")),
-        results(&home.path("whole")),
-        "after {kills} kills"
-    );
-    assert_eq!(
-        rows(&home.path("killed")),
-        rows(&home.path("whole")),
-        "after {kills} kills"
-    );
-    let left: Vec<_> = fs::read_dir(home.path("killed"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
-    assert!(
-        !left.iter().any(|name| name.to_string_lossy().ends_with(".part")),
-        "{left:?}"
-    );
 }
 
 #[cfg(unix)]
