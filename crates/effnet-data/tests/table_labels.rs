@@ -227,7 +227,6 @@ fn several_columns_of_labels_may_be_numbers() {
 fn columns_of_0_and_1_beside_the_classes_do_not_make_several_labels() {
     for (table, expected) in [
         ("path,label,male\na.bmp,1,1\nb.bmp,0,\n", "a.bmp 1, b.bmp 0"),
-        ("path,label,male\na.bmp,1,1\nb.bmp,0,0\n", "a.bmp 1, b.bmp 0"),
         (
             "path,cat,dog,verified\na.bmp,1,0,1\nb.bmp,0,1,\n",
             "a.bmp cat, b.bmp dog",
@@ -236,7 +235,26 @@ fn columns_of_0_and_1_beside_the_classes_do_not_make_several_labels() {
             "path,cat,dog,smoker\na.bmp,1,0,NA\nb.bmp,0,1,1\nc.bmp,0,1,0\n",
             "a.bmp cat, b.bmp dog, c.bmp dog",
         ),
+        (
+            "path,cat,dog,smoker\na.bmp,1,0,?\nb.bmp,0,1,1\nc.bmp,0,1,N/A\n",
+            "a.bmp cat, b.bmp dog, c.bmp dog",
+        ),
     ] {
         assert_eq!(read(&IMAGES, table, None).as_deref(), Ok(expected), "{table}");
     }
+}
+
+#[test]
+fn columns_of_0_and_1_are_labels_even_if_one_has_a_name_for_classes() {
+    let table = "path,target,toxic,obscene\na.bmp,1,1,0\nb.bmp,0,0,1\nc.bmp,1,0,1\n";
+    assert_eq!(
+        read(&IMAGES, table, None).as_deref(),
+        Ok("a.bmp target+toxic, b.bmp obscene, c.bmp target+obscene")
+    );
+}
+
+#[test]
+fn a_column_that_unlabelled_images_lack_leaves_no_other_to_learn() {
+    let table = "path,patient,disease\na.bmp,p1,flu\nb.bmp,p2,\nc.bmp,p1,cold\n";
+    assert_says(&read(&IMAGES, table, None).unwrap_err(), &["patient", "disease"]);
 }

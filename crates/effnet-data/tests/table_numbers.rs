@@ -177,6 +177,24 @@ fn numbers_may_have_decimal_commas() {
 }
 
 #[test]
+fn folds_and_frames_beside_what_is_predicted_add_nothing() {
+    for (table, task, expected) in [
+        (
+            "path,label,confidence,fold\na.bmp,3.5,0.9,0\nb.bmp,2.5,0.8,1\n",
+            None,
+            "a.bmp label=3.5, b.bmp label=2.5",
+        ),
+        (
+            "path,x,y,frame\na.bmp,3,4.5,7\nb.bmp,5,6,8\n",
+            REGRESSION,
+            "a.bmp x=3+y=4.5, b.bmp x=5+y=6",
+        ),
+    ] {
+        assert_eq!(read(&IMAGES, table, task).as_deref(), Ok(expected), "{table}");
+    }
+}
+
+#[test]
 fn a_comma_that_may_separate_thousands_is_not_a_decimal_one() {
     let table = "path;price\na.bmp;1,250\nb.bmp;950\n";
     assert_says(

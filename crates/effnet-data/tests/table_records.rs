@@ -158,3 +158,35 @@ fn a_remark_that_not_every_object_has_is_not_the_class() {
     .unwrap();
     assert_eq!(targets(root.path(), &*splits.train), "a.bmp pug, b.bmp boxer");
 }
+
+#[test]
+fn keys_that_only_other_objects_have_do_not_change_the_task() {
+    for (lines, expected) in [
+        (
+            "{\"path\":\"a.bmp\",\"price\":3.5}\n{\"path\":\"b.bmp\",\"price\":4.25,\"note\":\"dark\"}\n",
+            "a.bmp price=3.5, b.bmp price=4.25",
+        ),
+        (
+            "{\"path\":\"a.bmp\",\"price\":3.5}\n{\"path\":\"b.bmp\",\"price\":4.25,\"width\":3,\"new\":1}\n",
+            "a.bmp price=3.5, b.bmp price=4.25",
+        ),
+        (
+            "{\"path\":\"a.bmp\",\"attributes\":[\"red\",\"round\"]}\n\
+             {\"path\":\"b.bmp\",\"attributes\":[\"red\"],\"note\":\"x\"}\n",
+            "a.bmp red+round, b.bmp red",
+        ),
+    ] {
+        let (root, splits) = read_lines(lines).unwrap();
+        assert_eq!(targets(root.path(), &*splits.train), expected, "{lines}");
+    }
+    let (root, splits) = read_lines(
+        "{\"path\":\"a.bmp\",\"label1\":\"cat\"}\n{\"path\":\"b.bmp\",\"label1\":\"cat\",\"label2\":\"dog\"}\n",
+    )
+    .unwrap();
+    assert_eq!(targets(root.path(), &*splits.train), "a.bmp cat, b.bmp cat+dog");
+    // Where the first image has no label, its other columns are not what to learn.
+    let error = read_lines(
+        "{\"path\":\"a.bmp\",\"source\":\"web\"}\n{\"path\":\"b.bmp\",\"source\":\"web\",\"label\":\"x\"}\n",
+    );
+    assert_says(&error.err().unwrap(), &["line 1"]);
+}

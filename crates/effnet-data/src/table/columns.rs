@@ -243,7 +243,8 @@ impl Columns {
     ) -> Result<Self, DataError> {
         let mut is_image =
             |field: &str| is_image_path(Path::new(field)) || (!field.is_empty() && exists(field));
-        let has_header = names.is_none() && has_header(rows, &mut is_image);
+        let has_keys = names.is_some();
+        let has_header = !has_keys && has_header(rows, &mut is_image);
         let (names, rows) = match (names, rows) {
             (Some(names), rows) => (Some(names.to_vec()), rows),
             (None, [header, rows @ ..]) if has_header => (Some(header.fields.clone()), rows),
@@ -271,14 +272,11 @@ impl Columns {
         ];
         let rest = (0..width).filter(|column| *column != path && !others.contains(&Some(*column)));
         let rest: Vec<usize> = rest.collect();
-        let (task, reason) = match task {
-            Some(task) => (task, None),
-            None => sample.detect(&rest),
-        };
-        let label = match task {
-            Task::Classify => sample.label(&rest)?,
-            Task::MultiLabel => sample.labels(&rest)?,
-            Task::Regression => sample.numbers(&rest)?,
+        let of_first = has_keys.then(|| sample.of_first_object(&rest)).flatten();
+        let decided = of_first.and_then(|columns| sample.decide(&columns, task).ok());
+        let (task, reason, label) = match decided {
+            Some(decided) => decided,
+            None => sample.decide(&rest, task)?,
         };
         let used: BTreeSet<usize> = match &label {
             Label::Column(label) => BTreeSet::from([*label]),
@@ -327,6 +325,36 @@ fn plain(name: &str) -> String {
 }
 
 impl Sample<'_> {
+    /// Tells the task, unless it is given, and the columns of the labels, and says why.
+    fn decide(&self, rest: &[usize], task: Option<Task>) -> Result<(Task, Option<String>, Label), DataError> {
+        let (task, reason) = match task {
+            Some(task) => (task, None),
+            None => self.detect(rest),
+        };
+        let label = match task {
+            Task::Classify => self.label(rest)?,
+            Task::MultiLabel => self.labels(rest)?,
+            Task::Regression => self.numbers(rest)?,
+        };
+        Ok((task, reason, label))
+    }
+
+    /// Returns the columns of the first object of JSON Lines if those may be enough: other objects may add a remark. They are
+    /// not if labels are among the others.
+    fn of_first_object(&self, rest: &[usize]) -> Option<Vec<usize>> {
+        let row = self.rows.first()?;
+        let (first, others): (Vec<usize>, Vec<usize>) =
+            rest.iter().partition(|column| !row.field(**column).is_empty());
+        let flags = self.flags(rest);
+        let are_flags = |columns: &[usize]| columns.iter().any(|column| flags.contains(column));
+        let has_only_others = self.known(first.iter().copied(), &LABEL).is_empty()
+            && !self.known(others.iter().copied(), &LABEL).is_empty();
+        let are_labels = has_only_others
+            || (are_flags(&first) && are_flags(&others))
+            || (!self.family(&first).is_empty() && !self.family(&others).is_empty());
+        (!others.is_empty() && !are_labels).then_some(first)
+    }
+
     fn name(&self, column: usize) -> String {
         let name = self.names.as_ref().and_then(|names| names.get(column));
         let name = name.filter(|name| !name.is_empty());

@@ -86,8 +86,11 @@ impl Sample<'_> {
         if self.names.is_none() {
             return rest.first().copied().into_iter().collect();
         }
+        // Beside whole numbers such as those of folds, a label is what to predict.
+        let is_only = known.is_empty() || identifiers.iter().all(|column| self.is_number(*column));
         if numeric.len() > 1
             && numeric.len() == named.len()
+            && is_only
             && numeric.iter().all(|column| self.has_fraction(*column))
         {
             return numeric;
@@ -100,7 +103,13 @@ impl Sample<'_> {
                 identifiers.filter(|column| self.is_numeric(*column)).collect()
             }
             [] => numeric,
-            _ if self.are_coordinates(rest, &numeric) => numeric,
+            _ if self.are_coordinates(rest, &numeric) => {
+                let is_one = |column: &usize| self.rank(*column, &["x", "y", "z"]).is_some();
+                let numeric = numeric.into_iter();
+                numeric
+                    .filter(|column| is_one(column) || self.has_fraction(*column))
+                    .collect()
+            }
             // A label that is not a number is reported with its line.
             [label, ..] => vec![*label],
         }

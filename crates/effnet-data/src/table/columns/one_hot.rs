@@ -40,12 +40,7 @@ impl Sample<'_> {
         if is_one_hot {
             return Ok(Label::OneHot(self.with_names(&flags)));
         }
-        let named = self.named(rest);
-        // A remark that not every image has is not what to learn.
-        let full = self.without_blanks(&named);
-        let is_one = full.len() == 1 && self.family(rest).is_empty();
-        let named = if is_one { full } else { named };
-        match &named[..] {
+        match &self.named(rest)[..] {
             [column] if self.rank(*column, &TEXT).is_none() => Ok(Label::Column(*column)),
             _ => Err(self.without_label(rest, &flags)),
         }
@@ -136,9 +131,10 @@ impl Sample<'_> {
     }
 }
 
-/// Whether a cell says that a value is not known, as pandas and R write it.
+/// Whether a cell says that a value is not known, as pandas, R and people write it.
 fn is_missing(cell: &str) -> bool {
-    ["na", "nan", "null", "none"].contains(&&*cell.to_ascii_lowercase())
+    const MISSING: [&str; 8] = ["na", "n/a", "#n/a", "nan", "null", "none", "unknown", "?"];
+    MISSING.contains(&&*cell.to_ascii_lowercase())
 }
 
 /// Says what is wrong with a cell of a one-hot column.

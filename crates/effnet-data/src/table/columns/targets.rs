@@ -56,11 +56,12 @@ impl Sample<'_> {
     fn several(&self, rest: &[usize]) -> Option<String> {
         let label = self.labels(rest).ok()?;
         match label {
-            // A column of classes may stand beside columns of 0 and 1, and so may one-hot columns beside incomplete ones.
-            Label::OneHot(_) if !self.known(rest.iter().copied(), &LABEL).is_empty() => None,
             Label::OneHot(columns) => {
                 let flags: Vec<usize> = columns.iter().map(|(column, _)| *column).collect();
-                if self.are_exclusive(&self.without_blanks(&flags)) {
+                let full = self.without_blanks(&flags);
+                let has_classes = !self.known(rest.iter().copied(), &LABEL).is_empty();
+                // A column of classes may stand beside an incomplete one of 0 and 1, and so may one-hot columns.
+                if self.are_exclusive(&full) || (has_classes && full.len() < 2) {
                     return None;
                 }
                 let row = self
