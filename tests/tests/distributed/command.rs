@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use effnet_tests::{effnet, finish, free_port, skip, torchrun};
 use serde_json::Value;
@@ -345,7 +345,9 @@ fn goes_on_when_started_again(home: &Home, data: &str, settings: &[&str]) {
     // The second rank dies in the midst of the first start.
     let mut ranks = group("halved");
     let log = home.path("halved/log.jsonl");
+    let begin = Instant::now();
     while fs::read_to_string(&log).map_or(0, |text| text.lines().count()) < 3 {
+        assert!(begin.elapsed() < Duration::from_secs(120), "no step was logged");
         std::thread::sleep(Duration::from_millis(5));
     }
     ranks.kill(1);

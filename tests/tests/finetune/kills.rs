@@ -199,7 +199,13 @@ fn runs_of_classes_that_are_killed_end_as_those_that_were_not() {
         ],
     ];
     for settings in cases {
-        is_not_changed_by_a_kill(&with_large_photos(), "photos", settings);
+        let home = with_large_photos();
+        is_not_changed_by_a_kill(&home, "photos", settings);
+        let epochs = home
+            .records("whole")
+            .into_iter()
+            .filter(|record| record["record"] == "epoch");
+        assert_eq!(epochs.count(), 3, "{settings:?}");
     }
 }
 

@@ -123,8 +123,8 @@ fn for_network(
     Ok(dataset)
 }
 
-/// Opens the images once more if the network does not have some of their labels, and has all of them if its labels tell
-/// whether spaces separate those of a table.
+/// Opens the images once more by the network's labels, which tell whether spaces separate those of a table, if they may: they
+/// have spaces, or the table has others. They have to be all that the table has.
 fn by_labels_of(
     file: &ModelFile,
     opened: Opened,
@@ -132,10 +132,12 @@ fn by_labels_of(
     printer: &Printer,
 ) -> Opened {
     let labels = file.metadata.labels.as_ref();
-    let Some(labels) = labels.filter(|_| file.task() == Task::MultiLabel) else {
+    let Some(labels) = labels.filter(|_| file.task() == Task::MultiLabel && opened.evaluation.is_some())
+    else {
         return opened;
     };
-    if opened.images.classes().iter().all(|class| labels.contains(class)) {
+    let has_spaces = labels.iter().any(|label| label.contains(char::is_whitespace));
+    if !has_spaces && opened.images.classes().iter().all(|class| labels.contains(class)) {
         return opened;
     }
     open(arguments, Some(Task::MultiLabel), Some(labels.clone()), printer).unwrap_or(opened)

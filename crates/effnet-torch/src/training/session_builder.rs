@@ -54,7 +54,7 @@ pub(super) enum Built<'a> {
     Session(Box<Session<'a>>),
     /// The user interrupted the run before training started.
     Interrupted,
-    /// The run to resume has ended; nothing was written.
+    /// The run to resume has ended; at most its report and the paths of moved data are still written.
     Ended(Box<Ended>),
 }
 

@@ -6,6 +6,17 @@ use serde_json::{Value, json};
 
 use super::summary::{Status, Summary};
 
+/// Settings that the folds of one cross-validation may have of their own: those that change no result, and what `auto` makes
+/// of the number of images.
+const OWN: [&str; 6] = [
+    "fold",
+    "workers",
+    "report",
+    "save_steps",
+    "log_steps",
+    "bn_momentum",
+];
+
 /// The scores of the folds that are trained, of two and more.
 #[derive(Debug)]
 pub(super) struct Folds {
@@ -29,7 +40,7 @@ impl Folds {
                 continue;
             };
             let mut others = run.settings.clone();
-            others.remove("fold");
+            others.retain(|name, _| !OWN.contains(&name.as_str()));
             let group = groups.entry(json!(others).to_string()).or_insert_with(|| Self {
                 of,
                 metric,
