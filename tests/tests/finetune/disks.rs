@@ -146,7 +146,7 @@ fn a_run_whose_first_checkpoints_do_not_fit_ends_as_one_that_had_room() {
     // between them. Each is complete before it replaces another, so after a state, which is larger, weights fit.
     for (room, files, again) in [
         (state / 2, [false, false, false], &arguments("disk/run")[..]),
-        // Without settings, it is no run yet.
+        // Without settings, it is not yet a run.
         (state + weights / 2, [true, false, false], &arguments("disk/run")),
         (state + weights + state / 2, [true, false, true], &resume),
     ] {

@@ -171,7 +171,7 @@ pub(super) struct Columns {
 pub(crate) enum GroupColumn {
     /// Groups the images; the table must have it.
     Needed(String),
-    /// Is no data if the table has it; the images are not grouped.
+    /// Not data if the table has it; the images are not grouped.
     NoData(String),
 }
 
