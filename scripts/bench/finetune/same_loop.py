@@ -1,18 +1,19 @@
 """Several labels and numbers, learned by effnet and by one loop in PyTorch from the same weights on the same pixels.
 
-    same_loop.py --effnet EFFNET_TORCH --weights LITE0 --data FLOWERS [--steps 40] [--losses bce asymmetric ...]
+    same_loop.py --effnet EFFNET_TORCH --weights LITE0 --data FLOWERS [--steps 30] [--losses bce asymmetric ...] [--double]
 
 Needs efficientnet_lite_pytorch, timm, torchmetrics and scikit-learn.
 
-An image is two photos of DATA (a folder with train/ and val/, each with a folder per class) beside each other, 96 to train
+An image is two photos of DATA (a folder with train/ and val/, each with a folder per class) beside each other, 64 to train
 on and 150 to measure with. Its labels are their classes; its number is the share of its width that the first photo has. All
 images are one batch, so their order does not matter; nothing is drawn at random: no augmentation, no dropout. effnet draws
 the classifier, writes it into a file, and both begin with that file. Plain SGD with momentum, a constant rate.
 
-PyTorch trains twice, with 32 and with 64 bits: training enlarges rounding, so that its own two networks differ.
+Training enlarges rounding: with --double, PyTorch trains with 64 bits, too, to show which of the two is nearer (minutes for
+each step of a large batch).
 
-Prints a line of JSON per loss: the metrics of torchmetrics and of scikit-learn for the outputs of PyTorch's networks, those
-that `effnet evaluate` prints for its own, and the largest differences of outputs from those of 64 bits.
+Prints a line of JSON per loss: the metrics of torchmetrics and of scikit-learn for the outputs of PyTorch's network, those
+that `effnet evaluate` prints for its own, and the largest difference of an output from those of PyTorch's last network.
 """
 
 import argparse
@@ -69,6 +70,23 @@ def draw(data, split, count, folder, seed):
 def tensors(rows, folder):
     images = [np.asarray(Image.open(folder / row[0])) for row in rows]
     return ((torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2) / 255) - MEAN) / STD
+
+
+def conv2d(images, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    """The convolution, as a sum of shifted images if it is a depthwise one of 64 bits, for which PyTorch's takes hours."""
+    stride = stride if isinstance(stride, int) else stride[0]
+    if images.dtype != torch.float64 or groups != images.shape[1]:
+        return PLAIN(images, weight, bias, stride, padding, dilation, groups)
+    pad = padding if isinstance(padding, int) else padding[0]
+    images, side = functional.pad(images, [pad] * 4), weight.shape[-1]
+    height, width = ((images.shape[axis] - side) // stride + 1 for axis in (2, 3))
+    shifted = lambda y, x: images[:, :, y : y + stride * height : stride, x : x + stride * width : stride]
+    parts = (shifted(y, x)[:, :, :height, :width] * weight[:, 0, y, x, None, None] for y in range(side) for x in range(side))
+    return sum(parts)
+
+
+PLAIN = functional.conv2d
+functional.conv2d = conv2d
 
 
 def torchs(start, images, targets, loss, rate, steps, tested, kind):
@@ -128,7 +146,8 @@ def compare(name, arguments, folder, classes, rows, tested):
     targets = truths[0] if of_labels else (truths[0] - mean) / deviation
     loss, pixels = LABEL_LOSSES.get(name) or VALUE_LOSSES[name], [tensors(part, folder) for part in (rows, tested)]
     outputs = {}
-    for bits, dtype in ((32, torch.float32), (64, torch.float64)):
+    kinds = {32: torch.float32} | ({64: torch.float64} if arguments.double else {})
+    for bits, dtype in kinds.items():
         out = torchs(start, pixels[0], targets, loss, RATES[name], arguments.steps, pixels[1], dtype)
         outputs[bits] = out.sigmoid() if of_labels else out * deviation + mean
     with open(folder / f"{name}.csv", newline="") as file:
@@ -138,9 +157,8 @@ def compare(name, arguments, folder, classes, rows, tested):
     keys = ["mean_average_precision"] if of_labels else ["mae", "r2"]
     line = {"loss": name, "effnet": {key: found[key] for key in keys}}
     line |= {f"PyTorch, {bits} bits": measured(truths[1], outputs[bits], of_labels) for bits in outputs}
-    line["largest difference from 64 bits"] = {
-        "effnet": (own - outputs[64]).abs().max().item(), "PyTorch, 32 bits": (outputs[32] - outputs[64]).abs().max().item()
-    }
+    others = {"effnet": own} | {f"PyTorch, {bits} bits": outputs[bits] for bits in list(outputs)[:-1]}
+    line["largest difference"] = {name: (other - outputs[bits]).abs().max().item() for name, other in others.items()}
     print(json.dumps(line), flush=True)
 
 
@@ -159,9 +177,10 @@ def main():
     parser.add_argument("--effnet", required=True)
     parser.add_argument("--weights", required=True)
     parser.add_argument("--data", type=pathlib.Path, required=True)
-    parser.add_argument("--images", type=int, default=96)
+    parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--tested", type=int, default=150)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--double", action="store_true")
     parser.add_argument("--losses", nargs="+", default=[*LABEL_LOSSES, *VALUE_LOSSES])
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "2")
