@@ -70,7 +70,8 @@ pub fn split<D: Dataset + Clone>(
 ///
 /// The folds partition the images. Those of each class are spread evenly: the folds differ by at most one image per class
 /// and in total. With [groups](Dataset::group), each group is in one fold, and classes are spread as evenly as that allows.
-/// An image that is listed with several classes is in one fold, too. No fold is empty. The folds depend only on the images, `count` and the seed.
+/// An image that is listed with several classes is in one fold, too. No fold is empty. The folds depend only on the images,
+/// `count` and the seed.
 ///
 /// # Errors
 /// [`DataError::HoldOut`]: fewer than two folds, or more than there are images or groups.
@@ -117,7 +118,8 @@ fn check_fraction(fraction: f64) {
 /// Holds out `val_fraction` of each class, rounded, but at least one image and never all; the only image of a
 /// class stays in the training set. The same seed and the same images give the same split. Both sets keep the
 /// order of the images. An image that is listed with several classes, with one name, is in one of the sets, and about the
-/// fraction of each class is then held out. Images with several labels are held out by their rarest label; images with values, at random.
+/// fraction of each class is then held out. Images with several labels are held out by their rarest label; images with
+/// values, at random.
 /// [Groups](Dataset::group) are not kept together; see [`split`].
 ///
 /// # Panics

@@ -2,11 +2,10 @@
 
 use std::fs;
 
-use effnet_tests::Finished;
 use serde_json::Value;
 
 use super::resume::{results, start, wait_for_steps};
-use super::{Home, QUICK, refused, succeeded};
+use super::{Home, QUICK, refused, resuming, succeeded};
 
 /// Two phases, an average and several steps per epoch, each in the log.
 const SETTINGS: [&str; 12] = [
@@ -24,15 +23,9 @@ const SETTINGS: [&str; 12] = [
     "false",
 ];
 
-const RESUME: [&str; 7] = ["train", "--resume", "run", "--device", "cpu", "--threads", "1"];
-
 impl Home {
     fn train_with(&self, arguments: &[&str]) {
         succeeded(&self.run(&[&QUICK[..], &SETTINGS, arguments].concat()));
-    }
-
-    fn resume(&self, arguments: &[&str]) -> Finished {
-        self.run(&[&RESUME[..], arguments].concat())
     }
 
     fn config(&self, run: &str) -> Value {
@@ -61,7 +54,7 @@ fn a_finished_run_continues_with_the_learning_rates_of_a_longer_one() {
     home.train_with(&["--epochs", "2", "--output", "run"]);
     home.train_with(&["--epochs", "4", "--output", "long"]);
     let before = home.records("run");
-    let resumed = home.resume(&["--epochs", "4"]);
+    let resumed = home.resume("run", &["--epochs", "4"]);
     succeeded(&resumed);
     for words in [
         "epoch 3/4, step 1/",
@@ -81,7 +74,7 @@ fn a_finished_run_continues_with_the_learning_rates_of_a_longer_one() {
     assert_ne!(run[..half], long[..half]);
 
     let after = results(&home.path("run"));
-    let finished = home.resume(&[]);
+    let finished = home.resume("run", &[]);
     succeeded(&finished);
     for words in ["finished after 4 epochs", "effnet train --resume run --epochs 8"] {
         assert!(
@@ -98,7 +91,7 @@ fn a_run_whose_only_epoch_left_none_for_the_classifier_continues() {
     let home = Home::with_photos(4);
     home.train_with(&["--epochs", "1", "--output", "run"]);
     assert_eq!(home.config("run")["head_epochs"], 1);
-    succeeded(&home.resume(&["--epochs", "3"]));
+    succeeded(&home.resume("run", &["--epochs", "3"]));
     assert_eq!(home.epochs("run"), 3);
     assert_eq!(home.config("run")["head_epochs"], 0);
 }
@@ -127,12 +120,12 @@ fn a_continued_run_that_is_killed_ends_as_one_that_was_not() {
         "1",
     ]));
     let lines = home.records("run").len();
-    let mut child = start(&mut home.command(&[&RESUME[..], &["--epochs", "4"]].concat()));
+    let mut child = start(&mut home.command(&[&resuming("run")[..], &["--epochs", "4"]].concat()));
     wait_for_steps(&mut child, &home.path("run/log.jsonl"), lines + 2);
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(home.config("run")["epochs"], 4);
-    succeeded(&home.resume(&[]));
+    succeeded(&home.resume("run", &[]));
     assert_eq!(results(&home.path("run")), results(&home.path("whole")));
 }
 
@@ -142,11 +135,11 @@ fn a_kill_between_the_settings_and_the_checkpoint_of_a_continued_run_does_no_har
     home.train_with(&["--epochs", "1", "--output", "run"]);
     let state = fs::read(home.path("run/last.state")).unwrap();
     let log = fs::read(home.path("run/log.jsonl")).unwrap();
-    succeeded(&home.resume(&["--epochs", "2"]));
+    succeeded(&home.resume("run", &["--epochs", "2"]));
     let expected = results(&home.path("run"));
     fs::write(home.path("run/last.state"), state).unwrap();
     fs::write(home.path("run/log.jsonl"), log).unwrap();
-    succeeded(&home.resume(&[]));
+    succeeded(&home.resume("run", &[]));
     assert_eq!(results(&home.path("run")), expected);
 }
 
@@ -156,14 +149,14 @@ fn fewer_epochs_are_refused_and_other_settings_still_are() {
     home.train_with(&["--epochs", "2", "--output", "run"]);
     let before = results(&home.path("run"));
     refused(
-        &home.resume(&["--epochs", "1"]),
+        &home.resume("run", &["--epochs", "1"]),
         &["--epochs 1", "2 epochs", "larger"],
     );
-    let other = home.resume(&["--epochs", "4", "--lr", "0.5"]);
+    let other = home.resume("run", &["--epochs", "4", "--lr", "0.5"]);
     refused(&other, &["lr: 0.001 in the checkpoint, 0.5 now"]);
-    let other = home.resume(&["--epochs", "4", "--head-epochs", "2"]);
+    let other = home.resume("run", &["--epochs", "4", "--head-epochs", "2"]);
     refused(&other, &["head_epochs: 1 in the checkpoint, 2 now"]);
-    let other = home.resume(&["--patience", "3"]);
+    let other = home.resume("run", &["--patience", "3"]);
     refused(&other, &["patience: 0 in the checkpoint, 3 now"]);
     assert_eq!(results(&home.path("run")), before);
     assert_eq!(home.config("run")["epochs"], 2);
@@ -193,7 +186,7 @@ fn a_run_with_more_patience_is_the_one_that_it_would_have_been() {
     stuck("1", "run");
     stuck("3", "patient");
     assert_eq!((home.epochs("run"), home.epochs("patient")), (2, 4));
-    let longer = home.resume(&["--epochs", "20"]);
+    let longer = home.resume("run", &["--epochs", "20"]);
     succeeded(&longer);
     for words in [
         "stopped early (--patience 1)",
@@ -205,7 +198,7 @@ fn a_run_with_more_patience_is_the_one_that_it_would_have_been() {
         (home.epochs("run"), home.config("run")["epochs"].as_u64()),
         (2, Some(9))
     );
-    let resumed = home.resume(&["--patience", "3"]);
+    let resumed = home.resume("run", &["--patience", "3"]);
     succeeded(&resumed);
     assert!(
         resumed
@@ -215,6 +208,6 @@ fn a_run_with_more_patience_is_the_one_that_it_would_have_been() {
         resumed.stderr
     );
     assert_eq!(results(&home.path("run")), results(&home.path("patient")));
-    succeeded(&home.resume(&["--patience", "0"]));
+    succeeded(&home.resume("run", &["--patience", "0"]));
     assert_eq!(home.epochs("run"), 9);
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use effnet_tests::{interrupt, names_in, skip};
 
 use super::resume::{results, start, wait_for_steps};
-use super::{Home, QUICK, succeeded};
+use super::{Home, QUICK, resuming, succeeded};
 
 /// A small file system in memory, unmounted at the end of the test.
 struct Memory(PathBuf);
@@ -74,22 +74,13 @@ fn stops_and_goes_on(test: &str, reason: &str, spoil: impl Fn(&Path), mend: impl
     let weights = fs::read(home.path("disk/run/last.safetensors")).unwrap();
 
     spoil(&disk);
-    let resume = [
-        "train",
-        "--resume",
-        "disk/run",
-        "--device",
-        "cpu",
-        "--threads",
-        "1",
-    ];
-    let run = home.run(&resume);
+    let run = home.resume("disk/run", &[]);
     assert_eq!(run.code, Some(2), "{}", run.stderr);
     assert!(run.stderr.contains(reason), "{reason} in {}", run.stderr);
     assert!(fs::read(home.path("disk/run/last.safetensors")).unwrap() == weights);
 
     mend(&disk);
-    succeeded(&home.run(&resume));
+    succeeded(&home.resume("disk/run", &[]));
     succeeded(&home.run(&arguments("whole")));
     assert_eq!(results(&home.path("disk/run")), results(&home.path("whole")));
 }
@@ -133,15 +124,7 @@ fn a_run_whose_first_checkpoints_do_not_fit_ends_as_one_that_had_room() {
     succeeded(&home.run(&arguments("whole")));
     let size = |name| fs::metadata(home.path("whole").join(name)).unwrap().len();
     let (state, weights) = (size("last.state"), size("last.safetensors"));
-    let resume = [
-        "train",
-        "--resume",
-        "disk/run",
-        "--device",
-        "cpu",
-        "--threads",
-        "1",
-    ];
+    let resume = resuming("disk/run");
     // A state and the last weights are written before the first step, and again after the first epoch, with the best ones
     // between them. Each is complete before it replaces another, so after a state, which is larger, weights fit.
     for (room, files, again) in [

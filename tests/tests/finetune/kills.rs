@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::resume::{EVERYTHING, results, start, wait_for_steps};
-use super::{Home, Labelling, QUICK, succeeded};
+use super::{Home, Labelling, QUICK, resuming, succeeded};
 
 /// The rows of `results.csv` without the last two columns, which are times.
 fn rows(run: &Path) -> Vec<String> {
@@ -240,25 +240,15 @@ fn is_not_changed_by_a_kill(home: &Home, data: &str, settings: &[&str]) {
     assert_eq!(child.try_wait().unwrap(), None, "it ended before it was killed");
     child.kill().unwrap();
     child.wait().unwrap();
-    succeeded(&home.run(&[
-        "train",
-        "--resume",
-        "killed",
-        "--device",
-        "cpu",
-        "--threads",
-        threads,
-    ]));
-    assert_eq!(
-        results(&home.path("killed")),
-        results(&home.path("whole")),
-        "{settings:?}"
-    );
-    assert_eq!(
-        rows(&home.path("killed")),
-        rows(&home.path("whole")),
-        "{settings:?}"
-    );
+    succeeded(&home.resume("killed", &["--threads", threads]));
+    ended_alike(home, &format!("{settings:?}"));
+}
+
+/// The runs `killed` and `whole` have the same weights, log and rows.
+fn ended_alike(home: &Home, what: &str) {
+    let [killed, whole] = ["killed", "whole"].map(|run| home.path(run));
+    assert_eq!(results(&killed), results(&whole), "{what}");
+    assert_eq!(rows(&killed), rows(&whole), "{what}");
 }
 
 fn is_not_changed_by_kills(home: &Home, data: &str, settings: &[&str]) {
@@ -291,20 +281,11 @@ fn is_not_changed_by_kills(home: &Home, data: &str, settings: &[&str]) {
         }
         assert!(kills < 100, "it does not come forward");
         if home.path("killed/config.json").exists() {
-            begin = vec!["train", "--resume", "killed", "--device", "cpu", "--threads", "1"];
+            begin = resuming("killed").to_vec();
         }
     }
     assert!(kills >= 3, "killed {kills} times only");
-    assert_eq!(
-        results(&home.path("killed")),
-        results(&home.path("whole")),
-        "after {kills} kills"
-    );
-    assert_eq!(
-        rows(&home.path("killed")),
-        rows(&home.path("whole")),
-        "after {kills} kills"
-    );
+    ended_alike(home, &format!("after {kills} kills"));
     let left: Vec<_> = fs::read_dir(home.path("killed"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name())

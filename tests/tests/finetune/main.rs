@@ -101,6 +101,11 @@ impl Home {
         self.run(&[&fixed[..], arguments].concat())
     }
 
+    /// `effnet train --resume RUN` on the CPU with one thread, and these arguments.
+    fn resume(&self, run: &str, arguments: &[&str]) -> Finished {
+        self.run(&[&resuming(run)[..], arguments].concat())
+    }
+
     /// `effnet train photos` with settings that are quick, and these.
     fn train(&self, arguments: &[&str]) -> Finished {
         self.run(&[&QUICK[..], arguments].concat())
@@ -160,6 +165,11 @@ const QUICK: [&str; 14] = [
     "--threads",
     "1",
 ];
+
+/// The arguments to resume a run as [`QUICK`] began it.
+fn resuming(run: &str) -> [&str; 7] {
+    ["train", "--resume", run, "--device", "cpu", "--threads", "1"]
+}
 
 /// Images of a class, each in colours of its own.
 fn write_images(folder: &Path, class: u32, count: u32) {

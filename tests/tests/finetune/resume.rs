@@ -128,7 +128,7 @@ fn a_run_keeps_the_preprocessing_of_the_weights_that_it_was_started_from() {
     wait_for_steps(&mut child, &home.path("killed/log.jsonl"), 1);
     child.kill().unwrap();
     child.wait().unwrap();
-    succeeded(&home.run(&["train", "--resume", "killed", "--device", "cpu", "--threads", "1"]));
+    succeeded(&home.resume("killed", &[]));
     assert_eq!(results(&home.path("killed")), results(&home.path("whole")));
     let file = Checkpoint::open(home.path("killed/best.safetensors")).unwrap();
     assert_eq!(file.metadata()["resize_size"], "54");
@@ -143,28 +143,15 @@ fn a_run_does_not_go_on_with_other_labels() {
     let table = fs::read_to_string(home.path("table.csv")).unwrap();
     let (header, rows) = table.split_once('\n').unwrap();
     let dearer: Vec<String> = rows.lines().map(|row| format!("{row}5")).collect();
-    let resume = [
-        "train",
-        "--resume",
-        "run",
-        "--epochs",
-        "2",
-        "--device",
-        "cpu",
-        "--threads",
-        "1",
-    ];
+    let further = || home.resume("run", &["--epochs", "2"]);
     fs::write(
         home.path("table.csv"),
         format!("{header}\n{}\n", dearer.join("\n")),
     )
     .unwrap();
-    refused(
-        &home.run(&resume),
-        &["table.csv: the images or their labels differ"],
-    );
+    refused(&further(), &["table.csv: the images or their labels differ"]);
     fs::write(home.path("table.csv"), &table).unwrap();
-    succeeded(&home.run(&resume));
+    succeeded(&further());
 }
 
 #[test]
@@ -172,7 +159,7 @@ fn a_run_that_was_killed_before_its_report_gets_it_on_resume() {
     let home = Home::with_photos(4);
     succeeded(&home.train(&["--output", "run", "--epochs", "1"]));
     fs::remove_file(home.path("run/report.html")).unwrap();
-    let run = home.run(&["train", "--resume", "run", "--device", "cpu", "--threads", "1"]);
+    let run = home.resume("run", &[]);
     succeeded(&run);
     assert!(run.stderr.contains("nothing to resume"), "{}", run.stderr);
     assert!(home.path("run/report.html").exists());
@@ -182,17 +169,7 @@ fn a_run_that_was_killed_before_its_report_gets_it_on_resume() {
 fn a_run_that_goes_on_with_other_threads_says_so() {
     let home = Home::with_photos(4);
     succeeded(&home.train(&["--output", "run", "--epochs", "1"]));
-    let run = home.run(&[
-        "train",
-        "--resume",
-        "run",
-        "--epochs",
-        "2",
-        "--device",
-        "cpu",
-        "--threads",
-        "2",
-    ]);
+    let run = home.resume("run", &["--epochs", "2", "--threads", "2"]);
     succeeded(&run);
     assert!(
         run.stderr
@@ -236,7 +213,7 @@ fn a_finished_run_has_nothing_left_to_do() {
     let home = Home::with_photos(4);
     succeeded(&home.train(&["--output", "run", "--epochs", "1"]));
     let before = results(&home.path("run"));
-    let run = home.run(&["train", "--resume", "run", "--device", "cpu", "--threads", "1"]);
+    let run = home.resume("run", &[]);
     succeeded(&run);
     assert_eq!(run.stdout, "run/best.safetensors\n");
     assert_eq!(results(&home.path("run")), before);
@@ -246,7 +223,7 @@ fn a_finished_run_has_nothing_left_to_do() {
 fn a_finished_run_is_trained_further_by_the_command_that_it_prints() {
     let home = Home::with_photos(4);
     succeeded(&home.train(&["--output", "run", "--epochs", "1", "--model", "lite0"]));
-    let finished = home.run(&["train", "--resume", "run", "--device", "cpu", "--threads", "1"]);
+    let finished = home.resume("run", &[]);
     let (_, advice) = finished.stderr.split_once("from its weights: effnet ").unwrap();
     let printed = advice.split_whitespace();
     let short = [
