@@ -95,7 +95,7 @@ fn a_full_disk_leaves_the_last_good_checkpoint_and_says_so() {
         .to_string();
     let kept = folder.path().join("last.state");
     assert!(
-        error.contains("No space left") && error.contains("best.safetensors"),
+        error.contains("No space left") && error.contains("last.state: cannot write"),
         "{error}"
     );
     assert!(
@@ -106,6 +106,42 @@ fn a_full_disk_leaves_the_last_good_checkpoint_and_says_so() {
     assert_eq!(saved_step(folder.path()), 0);
     checkpointer.save(&snapshot(&trainer), true).unwrap();
     assert_eq!(saved_step(folder.path()), 1);
+}
+
+#[test]
+fn weights_that_do_not_fit_beside_the_first_state_are_written_on_resume() {
+    let turn = turn();
+    let (folder, roomy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let test = "weights_that_do_not_fit_beside_the_first_state_are_written_on_resume";
+    let Some(memory) = Memory::mount(test, folder.path()) else {
+        return;
+    };
+    let snapshot = snapshot(&trainer(&turn));
+    checkpointer(roomy.path()).save(&snapshot, true).unwrap();
+    let state = roomy.path().join("last.state").metadata().unwrap().len();
+    let mut checkpointer = checkpointer(folder.path());
+    let filler = memory.fill();
+    let file = File::options().write(true).open(&filler).unwrap();
+    let pages = state.div_ceil(4096) + 1;
+    file.set_len(file.metadata().unwrap().len() - pages * 4096)
+        .unwrap();
+    drop(file);
+    let error = checkpointer.save(&snapshot, true).unwrap_err().to_string();
+    let kept = folder.path().join("last.state");
+    assert!(
+        error.contains("No space left") && error.contains("best.safetensors: cannot write"),
+        "{error}"
+    );
+    assert!(
+        error.ends_with(&format!("the last good checkpoint is intact: {}", kept.display())),
+        "{error}"
+    );
+    fs::remove_file(filler).unwrap();
+    assert_eq!(saved_step(folder.path()), 0);
+    for name in ["best.safetensors", "last.safetensors"] {
+        let [written, expected] = [&folder, &roomy].map(|folder| fs::read(folder.path().join(name)).unwrap());
+        assert!(written == expected, "{name}");
+    }
 }
 
 #[test]
