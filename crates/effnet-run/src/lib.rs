@@ -10,6 +10,11 @@
 //! - `events.out.tfevents.*`: the same records for TensorBoard (feature `tensorboard`)
 //! - `curves.png`, `confusion.png`, `confusion.csv`: loss and accuracy curves, and the confusion matrix of the best
 //!   epoch (feature `plots`)
+//! - `precision-recall.png`, `roc.png`, `scatter.png`: curves of labels, or values beside their predictions, of the best
+//!   epoch (feature `plots`)
+//! - `images.json`, `unreadable.json`: the number of training images with the names of those held out, and the
+//!   images that were skipped
+//! - `report.html`, `mistakes.html`: the run as pages, written at its end by effnet-cli
 //! - `samples.png`: the first training images, augmented
 //! - `lr-finder.png`: the range test of `--lr auto`
 //! - `last.safetensors`, `last.state`, `best.safetensors`: the files of effnet-train's `Checkpointer`

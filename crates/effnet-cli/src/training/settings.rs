@@ -218,7 +218,7 @@ settings! {
     optimizer: OptimizerName = OptimizerName::Adamw, OptimizerName::Adamw;
     /// Peak learning rate; auto = found by a short range test
     #[arg(long, value_name = "F|auto", help_heading = "Optimizer")]
-    lr: Auto<f64> = Auto::Value(0.001), Auto::Value(0.001), 1e-12..1e3;
+    lr: Auto<f64> = Auto::Value(0.001), Auto::Value(0.002), 1e-12..1e3;
     /// Batch size that --lr is meant for: the learning rate scales linearly with the images per step (0 = no
     /// scaling)
     #[arg(long, value_name = "N", help_heading = "Optimizer")]

@@ -33,7 +33,7 @@ pub(super) fn settle(
     }
     let config = networks.model.config();
     let values = (data.task() != Task::Classify).then(|| data.classes().len());
-    let least = if settings.weights == "none" { 8 } else { 32 };
+    let least = if settings.weights == "none" { 8 } else { 16 };
     let size = find_batch_size(images, least, device, activation_bytes(config), |size| {
         let mut trial = settings.clone();
         trial.batch_size = Auto::Value(size as u32);
