@@ -1,6 +1,7 @@
 """The measurement of scripts/bench/train-folder: the contenders take turns, each in its own process."""
 
 import argparse
+import csv
 import os
 import pathlib
 import re
@@ -22,10 +23,14 @@ def fill(folder, photos, count):
         shutil.copy(source, folder / ("even", "odd")[index % 2] / f"{index:05}{source.suffix}")
 
 
-def rate(command, environment):
-    """Images per second of the last epoch that the command prints."""
+def rate(command, environment, run):
+    """Images per second of the last epoch: those that the loop of PyTorch prints, or those in the folder of effnet's `run`."""
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    rates = re.findall(r"([\d.]+) images/s", done.stdout + done.stderr)
+    if done.returncode == 0 and run.exists():
+        with open(run / "results.csv", newline="") as file:
+            rates = [row["images_per_second"] for row in csv.DictReader(file)]
+    else:
+        rates = re.findall(r"([\d.]+) images/s", done.stdout)
     if done.returncode != 0 or len(rates) < EPOCHS:
         sys.exit(f"{command[0]} exited with {done.returncode}:\n{done.stderr}")
     return float(rates[-1])
@@ -57,7 +62,7 @@ def main():
     rates = {name: [] for name in contenders}
     for _ in range(options.rounds):
         for name, command in contenders.items():
-            rates[name].append(rate(command, environment))
+            rates[name].append(rate(command, environment, output))
             shutil.rmtree(output, ignore_errors=True)
     for name, values in rates.items():
         print(f"{name:17} {statistics.median(values):6.1f} images/s ({min(values):.1f} to {max(values):.1f})")
