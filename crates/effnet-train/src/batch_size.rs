@@ -15,8 +15,8 @@ const LEAST_STEPS: usize = 16;
 /// Finds a batch size, a power of two or all `images`, for a process with `images` training images.
 ///
 /// An epoch should have 16 steps or more, and a batch `least` images or more, which counts more: 8 are enough to train
-/// from scratch, where steps are what is missing; to fine-tune, 16 are better than twice as many steps of 8, whose batch
-/// statistics and gradients are noisier (`scripts/bench/FINETUNE.md`).
+/// from scratch, where steps are what is missing; to fine-tune, 8 take longer than 16 and are not better
+/// (`scripts/bench/FINETUNE.md`).
 ///
 /// On the CPU, half of the available memory has to hold the activations, `bytes_per_image` for each image (see
 /// [`activation_bytes`]). On a CUDA device, `fits` tries a step with a batch of this size; see [`step_fits`].

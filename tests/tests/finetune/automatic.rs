@@ -63,7 +63,7 @@ fn networks_are_fine_tuned_with_larger_batches() {
     succeeded(&home.train(&["--output", "first", "--batch-size", "48", "--epochs", "1"]));
     let run = small(&home, "finetune", &["--weights", "first", "--epochs", "1"]);
     succeeded(&run);
-    // Batches of 8 would make 18 steps, but so few images are too few for batch statistics.
+    // Batches of 8 make 18 steps and would do to train from scratch.
     assert!(run.stderr.contains("batch size 16 "), "{}", run.stderr);
     assert_eq!(config(&home)["batch_size"], 16);
 }
