@@ -74,6 +74,18 @@ fn saved_step(folder: &Path) -> u64 {
     snapshot.trainer.position.step
 }
 
+fn says_what_did_not_fit(error: &Error, name: &str, folder: &Path) {
+    let (error, kept) = (error.to_string(), folder.join("last.state"));
+    assert!(
+        error.contains("No space left") && error.contains(&format!("{name}: cannot write")),
+        "{error}"
+    );
+    assert!(
+        error.ends_with(&format!("the last good checkpoint is intact: {}", kept.display())),
+        "{error}"
+    );
+}
+
 #[test]
 fn a_full_disk_leaves_the_last_good_checkpoint_and_says_so() {
     let turn = turn();
@@ -89,19 +101,8 @@ fn a_full_disk_leaves_the_last_good_checkpoint_and_says_so() {
     checkpointer.save(&snapshot(&trainer), true).unwrap();
     let filler = memory.fill();
     trainer.step(&[batch(0, 8)]).unwrap();
-    let error = checkpointer
-        .save(&snapshot(&trainer), true)
-        .unwrap_err()
-        .to_string();
-    let kept = folder.path().join("last.state");
-    assert!(
-        error.contains("No space left") && error.contains("last.state: cannot write"),
-        "{error}"
-    );
-    assert!(
-        error.ends_with(&format!("the last good checkpoint is intact: {}", kept.display())),
-        "{error}"
-    );
+    let error = checkpointer.save(&snapshot(&trainer), true).unwrap_err();
+    says_what_did_not_fit(&error, "last.state", folder.path());
     fs::remove_file(filler).unwrap();
     assert_eq!(saved_step(folder.path()), 0);
     checkpointer.save(&snapshot(&trainer), true).unwrap();
@@ -126,16 +127,8 @@ fn weights_that_do_not_fit_beside_the_first_state_are_written_on_resume() {
     file.set_len(file.metadata().unwrap().len() - pages * 4096)
         .unwrap();
     drop(file);
-    let error = checkpointer.save(&snapshot, true).unwrap_err().to_string();
-    let kept = folder.path().join("last.state");
-    assert!(
-        error.contains("No space left") && error.contains("best.safetensors: cannot write"),
-        "{error}"
-    );
-    assert!(
-        error.ends_with(&format!("the last good checkpoint is intact: {}", kept.display())),
-        "{error}"
-    );
+    let error = checkpointer.save(&snapshot, true).unwrap_err();
+    says_what_did_not_fit(&error, "best.safetensors", folder.path());
     fs::remove_file(filler).unwrap();
     assert_eq!(saved_step(folder.path()), 0);
     for name in ["best.safetensors", "last.safetensors"] {
