@@ -1,7 +1,7 @@
 """Accuracy of `effnet finetune` with different settings, and of the tools it is compared with: a line of JSON per run.
 
     search.py --effnet EFFNET_TORCH --weights LITE0 --data FLOWERS INSECTS... --output RESULTS.jsonl
-        [--cifar CIFAR10.tar --images 20 100] [--half search|final] [--seeds 1 2 3] [--epochs 6] [--contenders anchor "effnet" "effnet --lr 0.001"...]
+        [--cifar CIFAR10.tar --images 20 100] [--half search|final|folds] [--seeds 1 2 3] [--epochs 6] [--contenders anchor "effnet" "effnet --lr 0.001"...]
         [--threads 2] [--timm-weights LITE0_TIMM] [--timm TRAIN_PY] [--fastai PYTHON]
 
 The contenders, each with flags of its own if wanted: `effnet` is `effnet finetune`; `anchor` the plain loop in anchor.py;
@@ -14,8 +14,10 @@ Each of --data is a folder with train/ and val/, each with a folder per class. -
 of each class to train on, and 100 of each in val/ (from_scratch.py has its layout). Every other image of val/ is for the search,
 the others for the final comparison, which the choice of settings never sees. In both, the images of the search serve as
 validation images of effnet's runs (for the best epoch and for early stopping); the others have none; accuracy is measured on the half that --half
-names, for effnet by `effnet evaluate` with the best weights of the run, for the others after the last epoch. All have the
-same number of epochs; the first of anchor and fastai trains only the head. A run that is in RESULTS already is skipped, so
+names, for effnet by `effnet evaluate` with the best weights of the run, for the others after the last epoch. `--half folds`
+measures on images of train/ instead, which none of the choices saw: seed 1 on every fifth from the first on, without
+training on them, seed 2 on every fifth from the second on, and so on to seed 5, after which each was measured once. All have
+the same number of epochs; the first of anchor and fastai trains only the head. A run that is in RESULTS already is skipped, so
 an interrupted search continues: runs.jsonl has the latest ones. The processor's seconds (cpu_seconds) grow less than the
 clock's when something else runs; compare them on an idle machine all the same.
 
@@ -43,12 +45,18 @@ import time
 HERE = pathlib.Path(__file__).parent
 
 
-def halves(data, folder):
-    """Links the images of `data`: train, search and final."""
+FOLDS = 5
+
+
+def halves(data, folder, fold):
+    """Links the images of `data`: train, search and final, and those of the fold, if there is one, which train lacks."""
     for split in ("train", "val"):
         for class_ in sorted(path for path in (data / split).iterdir() if path.is_dir()):
             for number, image in enumerate(sorted(class_.iterdir())):
-                to = "train" if split == "train" else ("search", "final")[number % 2]
+                if split == "train":
+                    to = "folds" if number % FOLDS == fold else "train"
+                else:
+                    to = ("search", "final")[number % 2]
                 link = folder / to / class_.name / image.name
                 link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(image.resolve())
@@ -164,11 +172,11 @@ def main():
     parser.add_argument("--timm-weights")
     parser.add_argument("--timm", type=pathlib.Path)
     parser.add_argument("--fastai", default=sys.executable)
-    parser.add_argument("--data", nargs="+", type=pathlib.Path, default=[])
+    parser.add_argument("--data", nargs="+", action="extend", type=pathlib.Path, default=[])
     parser.add_argument("--cifar", type=pathlib.Path)
     parser.add_argument("--images", nargs="+", type=int, default=[20, 100])
     parser.add_argument("--output", type=pathlib.Path)
-    parser.add_argument("--half", choices=["search", "final"], default="search")
+    parser.add_argument("--half", choices=["search", "final", "folds"], default="search")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--threads", type=int, default=2)
@@ -195,7 +203,7 @@ def main():
                     if isinstance(data, int):
                         images = folder / name
                         first_of_cifar(arguments.cifar, images, data)
-                    halves(images, folder)
+                    halves(images, folder, (seed - 1) % FOLDS if arguments.half == "folds" else None)
                     result = contend(contender, arguments, folder, seed)
                 with open(arguments.output, "a") as file:
                     file.write(json.dumps(this | result) + "\n")
