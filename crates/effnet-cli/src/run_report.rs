@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use effnet::{ModelFile, ModelOptions, PreprocessingOverrides, Zoo, transform};
-use effnet_data::{Dataset, Evaluation, EvaluationOptions, Splits, replace_file};
+use effnet_data::{DataOptions, Dataset, EvaluationOptions, Splits, replace_file};
 use effnet_run::{EpochRecord, Log, Record, RunFacts, StepRecord};
 use std::io::Write as _;
 
@@ -26,7 +26,7 @@ use crate::inference::load;
 use crate::interrupt::Interrupt;
 use crate::printer::{Printer, counted};
 use crate::torch::TorchCommands;
-use crate::training::recorded_split::{held_out, settings_of_run};
+use crate::training::recorded_split::{held_out, open_as_trained, settings_of_run};
 use crate::training::settings::Settings;
 use crate::{DownloadProgress, Outcome};
 use measured::Measured;
@@ -96,13 +96,18 @@ impl<'a> Run<'a> {
         }
         let task = self.settings.task.task().unwrap_or_default();
         let is_other = self.settings.validation_data().is_some();
-        if !is_other && Splits::open_for(data, Some(task))?.val.is_none() {
+        let columns = self.settings.label_columns();
+        let of_run = DataOptions::default()
+            .with_task(task)
+            .with_label_columns(columns.clone());
+        if !is_other && Splits::open_with(data, &of_run)?.val.is_none() {
             return Ok(None);
         }
         let options = EvaluationOptions::default()
             .with_task(task)
             .with_group_column(self.settings.grouping().map(str::to_owned));
-        Ok(Some(Evaluation::open(data, &options)?.images))
+        let evaluation = open_as_trained(data, &options, &columns)?;
+        Ok(Some(evaluation.images))
     }
 }
 

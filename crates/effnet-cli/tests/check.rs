@@ -142,3 +142,30 @@ fn a_sound_data_set_has_no_failures_and_a_missing_one_is_named() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("missing"));
 }
+
+#[test]
+fn the_column_of_the_labels_may_be_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut table = "path,cat,dog,place\n".to_owned();
+    for index in 0..6 {
+        write(&folder.path().join(format!("{index}.ppm")), index);
+        let place = ["home", "park"][index % 2];
+        table += &format!("{index}.ppm,1,1,{place}\n");
+    }
+    let data = folder.path().join("table.csv");
+    fs::write(&data, table).unwrap();
+    let refused = check(&data, &[]);
+    let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{errors}");
+    assert!(
+        errors.contains("one class for each image") && errors.contains("--label-column"),
+        "{errors}"
+    );
+    let output = check(&data, &["--format", "json", "--label-column", "place"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&report["images"], &report["classes"][1]["label"]),
+        (&6.into(), &"park".into()),
+        "{report}"
+    );
+}

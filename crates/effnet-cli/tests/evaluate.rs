@@ -205,6 +205,50 @@ fn columns_that_a_network_does_not_predict_are_no_values() {
 }
 
 #[test]
+fn the_labels_are_in_the_columns_of_the_run_or_in_those_that_are_named() {
+    let home = home();
+    let path = home.path();
+    let config =
+        json!({"data": path.join("first.csv"), "epochs": 1, "val_split": 0.5, "label_column": "seen"});
+    let run = run(path, "run", &config, &["0.ppm", "1.ppm"]);
+    write_weights(&run.join("best.safetensors"), &[]);
+    let rows = |first: &str| format!("path,{first},seen\n0.ppm,x,cat\n1.ppm,y,ship\n2.ppm,x,cat\n");
+    for table in ["first.csv", "later.csv"] {
+        fs::write(path.join(table), rows("label")).unwrap();
+    }
+    fs::write(path.join("other.csv"), "path,label\n0.ppm,cat\n1.ppm,ship\n").unwrap();
+    fs::write(path.join("two.csv"), rows("other")).unwrap();
+    let evaluate = |data: &str, more: &[&str]| {
+        let call = ["evaluate", data, "--weights", "run"];
+        effnet(path, &[&call, more].concat())
+    };
+    for (data, more, images) in [
+        ("later.csv", &[][..], 3),
+        ("other.csv", &[], 2),
+        ("first.csv", &["--all"], 3),
+        ("two.csv", &["--label-column", "Seen"], 3),
+    ] {
+        let errors = succeeded(&evaluate(data, more));
+        assert!(errors.contains(&format!("({images} images")), "{data}: {errors}");
+    }
+    for (data, column, words) in [
+        ("later.csv", "label", &["later.csv", "x"][..]),
+        (
+            "later.csv",
+            "breed",
+            &["--label-column breed", "path, label, seen"],
+        ),
+        ("first.csv", "label", &["--label-column label", "--all"]),
+    ] {
+        let evaluated = evaluate(data, &["--label-column", column]);
+        assert_eq!(evaluated.status.code(), Some(2), "{}", stderr(&evaluated));
+        for word in words {
+            assert!(stderr(&evaluated).contains(word), "{}", stderr(&evaluated));
+        }
+    }
+}
+
+#[test]
 fn calibrating_replaces_calibrated_weights_only() {
     let home = home();
     let path = home.path();

@@ -162,6 +162,17 @@ pub enum DataError {
         found: String,
     },
 
+    /// Data without a column of labels that the caller named.
+    #[error("{}: expected a table with a column {column:?}, found {found}", path.display())]
+    LabelColumn {
+        /// The data set.
+        path: PathBuf,
+        /// The name of the column.
+        column: String,
+        /// What was found.
+        found: String,
+    },
+
     /// Images that cannot be split into training and validation images as asked for.
     #[error("expected {expected}, found {found}")]
     HoldOut {

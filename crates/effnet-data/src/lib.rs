@@ -51,7 +51,7 @@ pub use dataset::{Dataset, Subset};
 pub use error::{BoxError, DataError, NameList, chain};
 pub use folder::ImageFolder;
 pub use notice::{Notice, Reading};
-pub use open::{Evaluation, EvaluationOptions, Splits, open_evaluation};
+pub use open::{DataOptions, Evaluation, EvaluationOptions, Splits, open_evaluation};
 pub use order::{EpochPlan, Order, Shard};
 pub use plot_error::PlotError;
 pub use random::{Purpose, SampleRng, stream};

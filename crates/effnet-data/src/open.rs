@@ -13,9 +13,51 @@ use std::sync::Arc;
 use effnet_architecture::Task;
 
 use super::notice::{Notice, Reading};
-use super::table::GroupColumn;
+use super::table::{GroupColumn, KnownColumns};
 use super::{DataError, Dataset, HoldOut, Subset, split, stratified_split};
 use source::{Part, Parts, Source};
+
+/// What a data set is opened for, and what its tables cannot tell.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct DataOptions {
+    /// The task; see [`Splits::open_for`]. `None`: what the labels tell.
+    pub task: Option<Task>,
+    /// The names of the columns of labels or numbers in a table. None: those that the table tells.
+    pub label_columns: Vec<String>,
+    /// The column of a table whose values group its images: [`Splits::hold_out`] keeps the images of a group together.
+    pub group_column: Option<String>,
+}
+
+impl DataOptions {
+    /// Sets [`task`](Self::task).
+    #[must_use]
+    pub fn with_task(mut self, task: impl Into<Option<Task>>) -> Self {
+        self.task = task.into();
+        self
+    }
+
+    /// Sets [`label_columns`](Self::label_columns).
+    #[must_use]
+    pub fn with_label_columns(mut self, label_columns: impl Into<Vec<String>>) -> Self {
+        self.label_columns = label_columns.into();
+        self
+    }
+
+    /// Sets [`group_column`](Self::group_column).
+    #[must_use]
+    pub fn with_group_column(mut self, group_column: impl Into<Option<String>>) -> Self {
+        self.group_column = group_column.into();
+        self
+    }
+
+    fn columns(&self) -> KnownColumns {
+        KnownColumns {
+            labels: self.label_columns.clone(),
+            group: self.group_column.clone().map(GroupColumn::Needed),
+        }
+    }
+}
 
 /// Training and validation data.
 #[derive(Clone)]
@@ -55,24 +97,18 @@ impl Splits {
     /// # Errors
     /// Same as [`Splits::open`], and [`DataError::Task`] for class folders and another task.
     pub fn open_for(path: impl AsRef<Path>, task: Option<Task>) -> Result<Self, DataError> {
-        Self::open_grouped(path, task, None)
+        Self::open_with(path, &DataOptions::default().with_task(task))
     }
 
-    /// Like [`Splits::open_for`], for a table whose images are grouped by the values of the column `group`, if there is
-    /// one: [`Splits::hold_out`] keeps the images of a group together.
+    /// Like [`Splits::open_for`], with more said about the columns of a table.
     ///
     /// # Errors
-    /// Same as [`Splits::open_for`], and [`DataError::GroupColumn`] if there is no such column, or if the data are
-    /// already split.
-    pub fn open_grouped(
-        path: impl AsRef<Path>,
-        task: Option<Task>,
-        group: Option<&str>,
-    ) -> Result<Self, DataError> {
+    /// Same as [`Splits::open_for`]; [`DataError::LabelColumn`] if there is no such column; [`DataError::GroupColumn`] if
+    /// there is no such column, or if the data are already split.
+    pub fn open_with(path: impl AsRef<Path>, options: &DataOptions) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let column = group.map(|name| GroupColumn::Needed(name.to_owned()));
-        let source = Source::open(path, task, column.as_ref())?;
-        if let Some(column) = group {
+        let source = Source::open(path, options.task, &options.columns())?;
+        if let Some(column) = &options.group_column {
             source.check_grouped(path, column)?;
         }
         let Parts { train, val, test } = source.parts();
@@ -82,20 +118,20 @@ impl Splits {
             test: None,
         };
         let mut splits = Self::of(&source, parts, path)?;
-        if task.is_none() {
+        if options.task.is_none() {
             splits.reading.notices.extend(source.quantities());
         }
         Ok(splits)
     }
 
-    /// Like [`Splits::open`], but opens the validation images and the test images, each for itself: nothing is trained or
-    /// evaluated, so that neither is preferred.
+    /// Like [`Splits::open_with`], but opens the validation images and the test images, each for itself: nothing is trained
+    /// or evaluated, so that neither is preferred. Nothing is held out either, and groups have no meaning.
     ///
     /// # Errors
-    /// Same as [`Splits::open`].
-    pub fn open_all(path: impl AsRef<Path>) -> Result<Self, DataError> {
+    /// Same as [`Splits::open_for`], and [`DataError::LabelColumn`].
+    pub fn open_all(path: impl AsRef<Path>, options: &DataOptions) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let source = Source::open(path, Some(Task::Classify), None)?;
+        let source = Source::open(path, options.task, &options.columns())?;
         let mut splits = Self::of(&source, source.parts(), path)?;
         splits.reading.use_test();
         Ok(splits)
@@ -199,6 +235,8 @@ pub struct EvaluationOptions {
     pub classes: Option<Vec<String>>,
     /// The task; see [`Splits::open_for`]. `None`: what the labels tell.
     pub task: Option<Task>,
+    /// The names of the columns of labels or numbers in a table. None: those that the table tells.
+    pub label_columns: Vec<String>,
     /// The column by which the network's run grouped its images: in a table that has it, it is neither a label nor a value.
     pub group_column: Option<String>,
     /// Use the test part.
@@ -217,6 +255,13 @@ impl EvaluationOptions {
     #[must_use]
     pub fn with_task(mut self, task: impl Into<Option<Task>>) -> Self {
         self.task = task.into();
+        self
+    }
+
+    /// Sets [`label_columns`](Self::label_columns).
+    #[must_use]
+    pub fn with_label_columns(mut self, label_columns: impl Into<Vec<String>>) -> Self {
+        self.label_columns = label_columns.into();
         self
     }
 
@@ -240,11 +285,14 @@ impl Evaluation {
     /// that is the only one; or the test part if the options say so. A single class is enough.
     ///
     /// # Errors
-    /// Same as [`Splits::open_for`], [`DataError::UnknownClasses`], and [`DataError::NoTest`].
+    /// Same as [`Splits::open_for`], [`DataError::LabelColumn`], [`DataError::UnknownClasses`], and [`DataError::NoTest`].
     pub fn open(path: impl AsRef<Path>, options: &EvaluationOptions) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let column = options.group_column.clone().map(GroupColumn::NoData);
-        let source = Source::open(path, options.task, column.as_ref())?;
+        let columns = KnownColumns {
+            labels: options.label_columns.clone(),
+            group: options.group_column.clone().map(GroupColumn::NoData),
+        };
+        let source = Source::open(path, options.task, &columns)?;
         let classes = options.classes.as_deref();
         if options.test {
             return Self::test(&source, path, classes);

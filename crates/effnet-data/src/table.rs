@@ -24,8 +24,8 @@ use super::error::NameList;
 use super::notice::Notice;
 use super::role::Role;
 use super::{BoxError, DataError, Dataset};
-pub(crate) use columns::GroupColumn;
 use columns::{Columns, Label};
+pub(crate) use columns::{GroupColumn, KnownColumns};
 use files::{Files, Found};
 use groups::Groups;
 use listed::Listed;
@@ -75,7 +75,7 @@ impl CsvDataset {
     /// [`DataError`]: the file cannot be read or parsed; its columns are unclear; images are missing; labels differ
     /// only in case.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
-        Table::open(path.as_ref(), Some(Task::Classify))?.dataset(None, None)
+        Table::open(path.as_ref(), Some(Task::Classify), &KnownColumns::default())?.dataset(None, None)
     }
 
     /// Like [`CsvDataset::open`], but with known classes: labels are indices into `classes`.
@@ -83,7 +83,8 @@ impl CsvDataset {
     /// # Errors
     /// Same as [`CsvDataset::open`], and [`DataError::UnknownClasses`].
     pub fn with_classes(path: impl AsRef<Path>, classes: &[String]) -> Result<Self, DataError> {
-        Table::open(path.as_ref(), Some(Task::Classify))?.dataset(None, Some(classes))
+        Table::open(path.as_ref(), Some(Task::Classify), &KnownColumns::default())?
+            .dataset(None, Some(classes))
     }
 }
 
@@ -175,16 +176,7 @@ pub(crate) struct Table {
 
 impl Table {
     /// Reads the table and finds its images. Without a `task`, the labels decide which it is.
-    pub(crate) fn open(path: &Path, task: Option<Task>) -> Result<Self, DataError> {
-        Self::open_grouped(path, task, None)
-    }
-
-    /// Like [`Table::open`], with the images grouped by the column `group`, if there is one.
-    pub(crate) fn open_grouped(
-        path: &Path,
-        task: Option<Task>,
-        group: Option<&GroupColumn>,
-    ) -> Result<Self, DataError> {
+    pub(crate) fn open(path: &Path, task: Option<Task>, known: &KnownColumns) -> Result<Self, DataError> {
         let mut records = Records::open(path)?;
         let mut files = Files::around(path);
         let mut start = Vec::new();
@@ -195,7 +187,7 @@ impl Table {
         }
         let mut exists = |name: &str| !matches!(files.find(name), Found::Nothing);
         let names = (records.names(), records.may_have_decimal_commas());
-        let columns = Columns::of(path, names, &start, &mut exists, (task, group))?;
+        let columns = Columns::of(path, names, &start, &mut exists, (task, known))?;
         let separator = match &columns.label {
             Label::Lists(columns) => {
                 let fields = start

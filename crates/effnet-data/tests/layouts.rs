@@ -8,10 +8,15 @@ mod images;
 mod packing;
 
 use counts::counts;
-use effnet_data::{DataError, Dataset, Evaluation, EvaluationOptions, Notice, Splits};
+use effnet_architecture::Task;
+use effnet_data::{DataError, DataOptions, Dataset, Evaluation, EvaluationOptions, Notice, Splits};
 use images::{write, write_images};
 use packing::{tar_of, zip_of};
 use tempfile::{TempDir, tempdir};
+
+fn classes() -> DataOptions {
+    DataOptions::default().with_task(Task::Classify)
+}
 
 /// Creates three images in each of these folders, whose names end in `/`; other names are files.
 fn folder(names: &[&str]) -> TempDir {
@@ -241,7 +246,7 @@ fn all_parts_are_opened_side_by_side() {
             ["split = train", "split = val", "split = test"],
         ),
     ] {
-        let splits = Splits::open_all(&path).unwrap();
+        let splits = Splits::open_all(&path, &classes()).unwrap();
         let reading = &splits.reading;
         let found =
             [&reading.train, &reading.val, &reading.test].map(|name| name.as_deref().unwrap_or("none"));
@@ -255,7 +260,7 @@ fn all_parts_are_opened_side_by_side() {
         let evaluation = Evaluation::open(&path, &EvaluationOptions::default().with_test(true)).unwrap();
         assert_eq!(evaluation.reading.test.as_deref(), Some(expected[2]), "{path:?}");
         assert_eq!(notices(&evaluation.reading.notices, false), [""; 0], "{path:?}");
-        let tests = Splits::open_all(&path).unwrap().test.unwrap();
+        let tests = Splits::open_all(&path, &classes()).unwrap().test.unwrap();
         assert_eq!(evaluation.images.len(), tests.len(), "{path:?}");
         assert_eq!(evaluation.images.name(0), tests.name(0), "{path:?}");
     }
@@ -289,7 +294,7 @@ fn all_parts_are_opened_side_by_side() {
         "testing/a/",
         "testing/b/",
     ]);
-    let splits = Splits::open_all(root.path()).unwrap();
+    let splits = Splits::open_all(root.path(), &classes()).unwrap();
     assert!(splits.val.is_none() && splits.test.is_some());
     let ignored = ["ignored: testing/ (test/ is used for validation)"];
     assert_eq!(notices(&splits.reading.notices, false), ignored);

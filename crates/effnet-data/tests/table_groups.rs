@@ -6,10 +6,14 @@ mod images;
 mod listed;
 
 use effnet_architecture::Task;
-use effnet_data::{Dataset, HoldOut, Splits, support};
+use effnet_data::{DataOptions, Dataset, HoldOut, Splits, support};
 use images::{write, write_images};
 use listed::{assert_says, each, home, notices};
 use tempfile::{TempDir, tempdir};
+
+fn grouped(column: &str) -> DataOptions {
+    DataOptions::default().with_group_column(column.to_owned())
+}
 
 /// The groups of the images: `a.bmp 0, b.bmp 1`.
 fn groups(root: &TempDir, dataset: &dyn Dataset) -> String {
@@ -40,7 +44,7 @@ fn a_column_groups_the_images_for_any_task_and_is_not_a_label() {
     ] {
         let root = home(&images, table);
         let path = root.path().join("list.csv");
-        let splits = Splits::open_grouped(&path, None, Some("type")).unwrap();
+        let splits = Splits::open_with(&path, &grouped("type")).unwrap();
         assert_eq!(splits.reading.task, task, "{table}");
         assert_eq!(
             groups(&root, &*splits.train),
@@ -64,7 +68,7 @@ fn a_table_in_a_folder_of_images_may_group_them() {
         "metadata.csv",
         b"file_name,label,patient\na.bmp,x,9\nb.bmp,y,9\n",
     );
-    let splits = Splits::open_grouped(root.path(), None, Some("patient")).unwrap();
+    let splits = Splits::open_with(root.path(), &grouped("patient")).unwrap();
     assert_eq!(groups(&root, &*splits.train), "a.bmp 0, b.bmp 0");
 }
 
@@ -91,12 +95,12 @@ fn data_that_cannot_be_grouped_are_refused_with_the_reason() {
         ),
     ] {
         let root = home(&images, table);
-        let opened = Splits::open_grouped(root.path().join("list.csv"), None, Some("patient"));
+        let opened = Splits::open_with(root.path().join("list.csv"), &grouped("patient"));
         assert_says(&opened.unwrap_err().to_string(), words);
     }
     let root = tempdir().unwrap();
     write_images(root.path(), &["cat/a.bmp", "dog/b.bmp"]);
-    let error = Splits::open_grouped(root.path(), None, Some("patient"))
+    let error = Splits::open_with(root.path(), &grouped("patient"))
         .unwrap_err()
         .to_string();
     assert!(
@@ -117,7 +121,7 @@ fn a_table_is_split_by_groups() {
         &images,
         &format!("path,label,patient\n{}", rows.collect::<String>()),
     );
-    let splits = Splits::open_grouped(root.path().join("list.csv"), None, Some("patient")).unwrap();
+    let splits = Splits::open_with(root.path().join("list.csv"), &grouped("patient")).unwrap();
     let splits = splits.hold_out(HoldOut::Fold { fold: 2, folds: 3 }, 5).unwrap();
     let val = splits.val.unwrap();
     assert_eq!((support(&splits.train), support(&val)), (vec![8, 8], vec![4, 4]));

@@ -111,6 +111,37 @@ fn data_without_groups_are_refused() {
 }
 
 #[test]
+fn the_named_column_is_learned_and_kept_for_later_commands() {
+    let home = Home::with_patients();
+    let names = ["--label-column", "patient", "--output", "run"];
+    let run = home.train_on("table.csv", &[&names[..], &["--report", "true"]].concat());
+    succeeded(&run);
+    assert!(
+        run.stderr.contains("8 classes") && run.stderr.contains("ignored columns: label"),
+        "{}",
+        run.stderr
+    );
+    assert!(home.path("run/report.html").is_file());
+    assert_eq!(home.json("run/config.json")["label_column"], "patient");
+    let evaluated = home.evaluate("table.csv", "run", &[]);
+    succeeded(&evaluated);
+    assert!(
+        evaluated.stderr.contains("held-out images"),
+        "{}",
+        evaluated.stderr
+    );
+    refused(
+        &home.run(&["train", "--resume", "run", "--label-column", "label"]),
+        &["--label-column label: the run run was started with patient"],
+    );
+    for (data, column) in [("table.csv", "camera"), ("photos", "label")] {
+        let run = home.train_on(data, &["--label-column", column, "--output", "none"]);
+        refused(&run, &[&format!("--label-column {column}"), data]);
+    }
+    assert!(!home.path("none").exists());
+}
+
+#[test]
 fn the_folds_of_runs_partition_the_images() {
     let home = Home::with_patients();
     for (data, more) in [

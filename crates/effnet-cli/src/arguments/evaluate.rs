@@ -17,6 +17,10 @@ pub struct EvaluateArguments {
     /// What the network was trained for; auto = as its weights say, which are classify unless `effnet train` wrote them
     #[arg(long, value_name = "TASK", default_value = "auto")]
     pub task: TaskName,
+    /// Columns of a table with the labels or the numbers, such as `dx` or `width,height`; by default those of the weights' run,
+    /// or those that the table tells
+    #[arg(long, value_name = "NAME,...")]
+    pub label_column: Option<String>,
     /// Evaluate all images, including those the weights were trained on
     #[arg(long)]
     pub all: bool,

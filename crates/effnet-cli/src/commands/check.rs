@@ -5,12 +5,13 @@ mod page;
 mod report;
 mod text;
 
-use effnet::{DecodeFailure, Pipeline, Reader, transform};
+use effnet::{DecodeFailure, Pipeline, Reader, Task, transform};
 use effnet_data::check::{Entry, Features, find};
-use effnet_data::{Splits, replace_file};
+use effnet_data::{DataOptions, Splits, replace_file};
 
 use std::io::Write;
 
+use super::evaluate::of_label_column;
 use crate::Outcome;
 use crate::arguments::{CheckArguments, InspectFormat};
 use crate::destination::file_or_stdout;
@@ -23,6 +24,7 @@ use crate::overview::print_notices;
 use crate::printer::{Printer, counted};
 use crate::sink::print_json;
 use crate::torch::TorchCommands;
+use crate::training::settings::label_columns;
 use images::CheckedImage;
 use report::{Report, Unreadable};
 
@@ -33,7 +35,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<Outcome> {
     refuse_group("check")?;
     // Weights are not downloaded just to report a misspelt name.
-    let splits = Splits::open_all(&arguments.data)?;
+    let splits = open(arguments)?;
     print_notices(&splits.reading, printer);
     let (execution, zoo, weights) = locate(&arguments.network, torch, printer)?;
     let file = inspect(weights, &arguments.network.model, printer)?;
@@ -74,6 +76,26 @@ pub(crate) fn run(
         (_, 0) => Outcome::Done,
         (0, _) => Outcome::NothingDone,
         _ => Outcome::SomeFailed,
+    })
+}
+
+/// Opens the images with a class each.
+fn open(arguments: &CheckArguments) -> anyhow::Result<Splits> {
+    let column = arguments.label_column.as_deref().unwrap_or_default();
+    let options = DataOptions::default()
+        .with_task(Task::Classify)
+        .with_label_columns(label_columns(column));
+    Splits::open_all(&arguments.data, &options).map_err(|error| {
+        // Its advice, another task, is for training.
+        let is_of_another_task = error.to_string().contains("--task");
+        let error = of_label_column(error, column);
+        if is_of_another_task {
+            error.context(
+                "`check` needs one class for each image; name the column that has it with --label-column",
+            )
+        } else {
+            error
+        }
     })
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use effnet_data::{DataError, Dataset, Splits, Subset};
+use effnet_data::{DataError, DataOptions, Dataset, Evaluation, EvaluationOptions, Splits, Subset};
 use serde::{Deserialize, Serialize};
 
 use super::settings::Settings;
@@ -174,7 +174,24 @@ pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Op
 /// Opens `data` as the run did.
 fn open(settings: &Settings, data: &Path) -> Result<Splits, DataError> {
     let task = settings.task.task().unwrap_or_default();
-    Splits::open_grouped(data, Some(task), settings.grouping())
+    let options = DataOptions::default()
+        .with_task(task)
+        .with_label_columns(settings.label_columns())
+        .with_group_column(settings.grouping().map(str::to_owned));
+    Splits::open_with(data, &options)
+}
+
+/// Opens `data` for evaluation, with the columns of labels that a run had if its tables have them: other data may have class
+/// folders, or other names for their columns.
+pub(crate) fn open_as_trained(
+    data: &Path,
+    options: &EvaluationOptions,
+    label_columns: &[String],
+) -> Result<Evaluation, DataError> {
+    match Evaluation::open(data, &options.clone().with_label_columns(label_columns)) {
+        Err(DataError::LabelColumn { .. }) => Evaluation::open(data, options),
+        opened => opened,
+    }
 }
 
 /// Warns if `data` is what a run was trained on that validated with the images of `val`.

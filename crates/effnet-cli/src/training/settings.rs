@@ -99,6 +99,10 @@ settings! {
     /// several ones in one-hot columns) are multilabel, numbers with fractions are regression
     #[arg(long, value_name = "TASK", help_heading = "Data")]
     task: TaskName = TaskName::Auto, TaskName::Auto;
+    /// Columns of a table with the labels or the numbers, such as `dx` or `width,height`, where the table does not tell them
+    /// or has more than are meant
+    #[arg(long, value_name = "NAME,...", help_heading = "Data")]
+    label_column: String = String::new(), String::new();
     /// Fraction of each class to hold out for validation if there is no val/ (0 = none)
     #[arg(long, value_name = "F", help_heading = "Data")]
     val_split: f64 = 0.2, 0.2, 0.0..1.0;
@@ -307,7 +311,18 @@ settings! {
     distillation_tau: f64 = 1.0, 1.0, 0.01..=100.0;
 }
 
+/// Returns the names of columns in the value of `--label-column`.
+pub(crate) fn label_columns(value: &str) -> Vec<String> {
+    let names = value.split(',').map(str::trim);
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
 impl Settings {
+    /// Returns the columns of labels or numbers; none if the table tells them.
+    pub fn label_columns(&self) -> Vec<String> {
+        label_columns(&self.label_column)
+    }
+
     /// Returns the teacher for knowledge distillation, if there is one.
     pub fn teacher(&self) -> Option<&str> {
         Some(self.teacher.as_str()).filter(|teacher| *teacher != "none")

@@ -12,7 +12,7 @@ use crate::folder::{Disk, table_in};
 use crate::layout::Layout;
 use crate::notice::Notice;
 use crate::role::Role;
-use crate::table::{GroupColumn, Table};
+use crate::table::{KnownColumns, Table};
 use crate::{DataError, Dataset, ImageFolder};
 
 /// The data set at a path.
@@ -22,8 +22,8 @@ pub(super) enum Source {
         layout: Layout,
         task: Task,
         reason: Option<String>,
-        /// The column of a table in the folder by which its images are grouped.
-        group: Option<GroupColumn>,
+        /// What is known of the columns of a table in the folder.
+        known: KnownColumns,
         /// A notice if the classes in that table may be quantities.
         quantities: Option<Notice>,
     },
@@ -78,17 +78,13 @@ impl Part {
 }
 
 impl Source {
-    pub(super) fn open(
-        path: &Path,
-        task: Option<Task>,
-        group: Option<&GroupColumn>,
-    ) -> Result<Self, DataError> {
+    pub(super) fn open(path: &Path, task: Option<Task>, known: &KnownColumns) -> Result<Self, DataError> {
         let metadata = fs::metadata(path).map_err(|source| DataError::Read {
             path: path.to_owned(),
             source,
         })?;
         if metadata.is_dir() {
-            return Self::folder(path, task, group);
+            return Self::folder(path, task, known);
         }
         let unknown = |found: String| DataError::UnknownKind {
             path: path.to_owned(),
@@ -100,13 +96,12 @@ impl Source {
         }
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         match extension.to_str() {
-            Some("csv" | "tsv" | "jsonl") => {
-                Ok(Self::Table(Box::new(Table::open_grouped(path, task, group)?)))
-            }
+            Some("csv" | "tsv" | "jsonl") => Ok(Self::Table(Box::new(Table::open(path, task, known)?))),
             // This includes compressed archives, whose error says what to do.
             #[cfg(feature = "archives")]
             Some("tar" | "zip" | "tgz" | "txz" | "tbz2" | "gz" | "xz" | "bz2" | "zst") => {
                 let archive = Archive::open(path)?;
+                no_columns(path, known)?;
                 task.map_or(Ok(()), |task| only_classes(path, task))?;
                 Ok(Self::Archive(archive))
             }
@@ -127,14 +122,17 @@ impl Source {
     }
 
     /// Opens a folder. The tables in it, if any, decide on the task.
-    fn folder(path: &Path, task: Option<Task>, group: Option<&GroupColumn>) -> Result<Self, DataError> {
+    fn folder(path: &Path, task: Option<Task>, known: &KnownColumns) -> Result<Self, DataError> {
         let layout = Layout::of(&Disk, path, path)?;
         let of_training = layout.parts.as_ref().and_then(|parts| parts.train.as_ref());
         let table = table_in(of_training.unwrap_or(&layout.root))?;
+        if table.is_none() {
+            no_columns(path, known)?;
+        }
         let (task, reason, quantities) = match (task, table) {
             (Some(Task::Classify), _) | (None, None) => (Task::Classify, None, None),
             (None, Some(table)) => {
-                let table = Table::open_grouped(&table, None, group)?;
+                let table = Table::open(&table, None, known)?;
                 let reason = table.reason().map(str::to_owned);
                 (table.task(), reason, table.quantities())
             }
@@ -149,7 +147,7 @@ impl Source {
             layout,
             task,
             reason,
-            group: group.cloned(),
+            known: known.clone(),
             quantities,
         })
     }
@@ -262,12 +260,12 @@ impl Source {
             (Self::Archive(archive), Place::Rows(_)) => {
                 (Arc::new(archive.dataset(None, classes)?), Vec::new())
             }
-            (Self::Folder { top, task, group, .. }, place) => {
+            (Self::Folder { top, task, known, .. }, place) => {
                 let folder = match place {
                     Place::Folder(folder) => folder,
                     Place::Rows(_) => top,
                 };
-                on_disk(folder, classes, *task, group.as_ref())?
+                on_disk(folder, classes, *task, known)?
             }
         })
     }
@@ -315,15 +313,27 @@ fn only_classes(path: &Path, task: Task) -> Result<(), DataError> {
     })
 }
 
+/// Refuses folders of classes for a caller that names the columns of the labels.
+fn no_columns(path: &Path, known: &KnownColumns) -> Result<(), DataError> {
+    match known.labels.first() {
+        None => Ok(()),
+        Some(column) => Err(DataError::LabelColumn {
+            path: path.to_owned(),
+            column: column.clone(),
+            found: "class folders".to_owned(),
+        }),
+    }
+}
+
 /// Opens the images in the class folders of `folder`, or in the table that comes with a folder of images.
 fn on_disk(
     folder: &Path,
     classes: Option<&[String]>,
     task: Task,
-    group: Option<&GroupColumn>,
+    known: &KnownColumns,
 ) -> Result<(Arc<dyn Dataset>, Vec<Notice>), DataError> {
     if let Some(table) = table_in(folder)? {
-        let table = Table::open_grouped(&table, Some(task), group)?;
+        let table = Table::open(&table, Some(task), known)?;
         return Ok((Arc::new(table.dataset(None, classes)?), table.notices().to_vec()));
     }
     only_classes(folder, task)?;

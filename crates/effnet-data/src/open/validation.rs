@@ -13,17 +13,28 @@ use crate::{DataError, Dataset, support};
 impl Splits {
     /// Validates with the images at `path` in place of those of this data set. It may be of any kind that
     /// [`Evaluation::open`] opens, needs labels for the same task, and has no other classes than `train`, but need not have
-    /// all of them. [`Splits::reading`] says which classes are missing, and how many images are in both data sets.
+    /// all of them. Its labels are in the columns `label_columns` of a table that has them. [`Splits::reading`] says which
+    /// classes are missing, and how many images are in both data sets.
     ///
     /// # Errors
     /// Same as [`Evaluation::open`], including [`DataError::UnknownClasses`].
-    pub fn with_validation(mut self, path: impl AsRef<Path>) -> Result<Self, DataError> {
+    pub fn with_validation(
+        mut self,
+        path: impl AsRef<Path>,
+        label_columns: &[String],
+    ) -> Result<Self, DataError> {
         let path = path.as_ref();
         let train = &*self.train;
         let options = EvaluationOptions::default()
             .with_classes(train.classes().to_vec())
             .with_task(train.task());
-        let Evaluation { images, reading } = Evaluation::open(path, &options)?;
+        let chosen = options.clone().with_label_columns(label_columns);
+        let opened = match Evaluation::open(path, &chosen) {
+            // Another data set may have class folders, or other names for its columns.
+            Err(DataError::LabelColumn { .. }) => Evaluation::open(path, &options),
+            opened => opened,
+        };
+        let Evaluation { images, reading } = opened?;
         let name = match reading.val.or(reading.train) {
             Some(part) => format!("{part} of {}", path.display()),
             None => path.display().to_string(),

@@ -15,6 +15,7 @@ use crate::DataError;
 use crate::error::{NameList, cut};
 use crate::role::{Role, RoleName};
 
+mod chosen;
 mod numbers;
 mod one_hot;
 mod targets;
@@ -166,6 +167,15 @@ pub(super) struct Columns {
     pub(super) ignored: NameList,
 }
 
+/// What the caller says about the columns of a table.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KnownColumns {
+    /// The columns of the labels or numbers; empty if the table tells them.
+    pub(crate) labels: Vec<String>,
+    /// The column by which the images are grouped.
+    pub(crate) group: Option<GroupColumn>,
+}
+
 /// The column by which the images of a table are grouped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum GroupColumn {
@@ -230,7 +240,8 @@ struct Sample<'a> {
 }
 
 impl Columns {
-    /// Decides by the first rows of the table `file`. Without a `task`, they decide that, too. `names` are the column names
+    /// Decides by the first rows of the table `file`. Without a `task`, they decide that, too. Columns in `known` are taken as
+    /// the caller says. `names` are the column names
     /// in a format that always has them; otherwise, the first row may be a header. `may_have_commas` says whether a comma
     /// may be a decimal one. `exists` says whether there is an image
     /// with this name.
@@ -239,7 +250,7 @@ impl Columns {
         (names, may_have_commas): (Option<&[String]>, bool),
         rows: &[Row],
         exists: &mut dyn FnMut(&str) -> bool,
-        (task, group): (Option<Task>, Option<&GroupColumn>),
+        (task, known): (Option<Task>, &KnownColumns),
     ) -> Result<Self, DataError> {
         let mut is_image =
             |field: &str| is_image_path(Path::new(field)) || (!field.is_empty() && exists(field));
@@ -259,9 +270,10 @@ impl Columns {
             width,
             may_have_commas,
         };
-        let path = sample.path(&mut is_image)?;
-        let part = sample.part(path)?;
-        let (group, no_data) = match group {
+        let chosen = sample.chosen(&known.labels)?;
+        let path = sample.path(&chosen, &mut is_image)?;
+        let part = sample.part(path, &chosen)?;
+        let (group, no_data) = match &known.group {
             Some(GroupColumn::Needed(name)) => (Some(sample.group(name)?), None),
             Some(GroupColumn::NoData(name)) => (None, sample.group(name).ok()),
             None => (None, None),
@@ -272,11 +284,10 @@ impl Columns {
         ];
         let rest = (0..width).filter(|column| *column != path && !others.contains(&Some(*column)));
         let rest: Vec<usize> = rest.collect();
-        let of_first = has_keys.then(|| sample.of_first_object(&rest)).flatten();
-        let decided = of_first.and_then(|columns| sample.decide(&columns, task).ok());
-        let (task, reason, label) = match decided {
-            Some(decided) => decided,
-            None => sample.decide(&rest, task)?,
+        let (task, reason, label) = if chosen.is_empty() {
+            sample.decide(&rest, task, has_keys)?
+        } else {
+            sample.decide_chosen(&chosen, task)?
         };
         let used: BTreeSet<usize> = match &label {
             Label::Column(label) => BTreeSet::from([*label]),
@@ -325,8 +336,24 @@ fn plain(name: &str) -> String {
 }
 
 impl Sample<'_> {
-    /// Tells the task, unless it is given, and the columns of the labels, and says why.
-    fn decide(&self, rest: &[usize], task: Option<Task>) -> Result<(Task, Option<String>, Label), DataError> {
+    /// Tells the task, unless it is given, and the columns of the labels, and says why. Where the columns are the keys of
+    /// objects, those of the first one may be enough.
+    fn decide(
+        &self,
+        rest: &[usize],
+        task: Option<Task>,
+        has_keys: bool,
+    ) -> Result<(Task, Option<String>, Label), DataError> {
+        let of_first = has_keys.then(|| self.of_first_object(rest)).flatten();
+        let decided = of_first.and_then(|columns| self.decide_among(&columns, task).ok());
+        decided.map_or_else(|| self.decide_among(rest, task), Ok)
+    }
+
+    fn decide_among(
+        &self,
+        rest: &[usize],
+        task: Option<Task>,
+    ) -> Result<(Task, Option<String>, Label), DataError> {
         let (task, reason) = match task {
             Some(task) => (task, None),
             None => self.detect(rest),
@@ -384,13 +411,15 @@ impl Sample<'_> {
         fields.map(String::as_str)
     }
 
-    fn path(&self, is_image: &mut dyn FnMut(&str) -> bool) -> Result<usize, DataError> {
+    /// Finds the column of paths, which is none of the labels in `chosen`.
+    fn path(&self, chosen: &[usize], is_image: &mut dyn FnMut(&str) -> bool) -> Result<usize, DataError> {
         // A few rows are enough, and each may have to be looked up on disk.
         let mut holds_images = |column: &usize| self.fields(*column).take(5).any(&mut *is_image);
-        let known = self.known(0..self.width, &PATH);
+        let columns = || (0..self.width).filter(|column| !chosen.contains(column));
+        let known = self.known(columns(), &PATH);
         let found = known.iter().copied().find(&mut holds_images);
         let found = found
-            .or_else(|| (0..self.width.min(MOST_PATHS)).find(holds_images))
+            .or_else(|| columns().take(MOST_PATHS).find(holds_images))
             .or(known.first().copied());
         match (found, &self.names) {
             (Some(column), _) => Ok(column),
@@ -399,8 +428,8 @@ impl Sample<'_> {
         }
     }
 
-    fn part(&self, path: usize) -> Result<Option<Part>, DataError> {
-        let columns = || (0..self.width).filter(move |column| *column != path);
+    fn part(&self, path: usize, chosen: &[usize]) -> Result<Option<Part>, DataError> {
+        let columns = || (0..self.width).filter(move |column| *column != path && !chosen.contains(column));
         let all = |column: usize, test: &dyn Fn(&str) -> bool| {
             let mut fields = self.fields(column).filter(|field| !field.is_empty()).peekable();
             fields.peek().is_some() && fields.all(test)
@@ -453,26 +482,6 @@ impl Sample<'_> {
             path: self.file.to_owned(),
             found: format!("{found}; rename the column to ignore it"),
         }
-    }
-
-    /// Returns the column with this name, or with one that differs only in case, spaces and punctuation.
-    fn group(&self, name: &str) -> Result<(usize, String), DataError> {
-        let wrong = |found: String| DataError::GroupColumn {
-            path: self.file.to_owned(),
-            column: name.to_owned(),
-            found,
-        };
-        let Some(names) = &self.names else {
-            let found = "no names of columns; add a first line with them";
-            return Err(wrong(found.to_owned()));
-        };
-        let is_alike = |found: &String| plain(found) == plain(name) && !plain(name).is_empty();
-        let exact = names.iter().position(|found| found == name);
-        let column = exact.or_else(|| names.iter().position(is_alike));
-        column.map(|column| (column, self.name(column))).ok_or_else(|| {
-            let found: NameList = (0..self.width).map(|column| self.name(column)).collect();
-            wrong(format!("the columns {found}; name one of them"))
-        })
     }
 
     fn unclear(&self, expected: &'static str) -> DataError {

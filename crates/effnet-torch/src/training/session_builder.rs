@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use effnet_train::data::FitData as _;
 use effnet_train::run::{EventWriter, Log, RunFacts, RunFolder};
 use effnet_train::{Checkpointer, Ending, Fit, FitOptions, THRESHOLDS};
@@ -29,7 +29,7 @@ use super::teacher::TeacherFile;
 use super::{batch_size, epochs, learning_rate, plan, samples};
 use effnet::{Weights, WeightsContent, Zoo};
 use effnet_cli::Interrupt;
-use effnet_cli::training::recorded_split::SPLIT_FILE;
+use effnet_cli::training::recorded_split::{SPLIT_FILE, settings_of_run};
 use effnet_cli::training::settings::{AUTO, Settings};
 use effnet_cli::training::values::{Auto, FreezeName};
 use effnet_cli::{Printer, counted};
@@ -202,6 +202,9 @@ impl<'a> SessionBuilder<'a> {
     fn resume(mut self, folder: Option<RunFolder>) -> anyhow::Result<Built<'a>> {
         // A run of an earlier version, which could only classify, has no task.
         let task = self.settings.task.task().unwrap_or_default();
+        if let Some(folder) = &folder {
+            self.check_label_column(folder)?;
+        }
         let mut datasets = Datasets::open(&self.settings, Some(task))?;
         let model = match &folder {
             Some(folder) => self.initial_model_of_run(folder, &datasets)?,
@@ -296,6 +299,24 @@ impl<'a> SessionBuilder<'a> {
             }
         }
         Ok(Built::Session(Box::new(session)))
+    }
+
+    /// Refuses other columns of labels than those of the run in `folder`, before what they hold is.
+    fn check_label_column(&self, folder: &RunFolder) -> anyhow::Result<()> {
+        let [own, saved] = [
+            &self.settings.label_column,
+            &settings_of_run(folder.path())?.label_column,
+        ];
+        ensure!(
+            own == saved,
+            "--label-column {own}: the run {} was started {}; omit --label-column, or start a new run",
+            folder.path().display(),
+            match &**saved {
+                "" => "without it".to_owned(),
+                saved => format!("with {saved}"),
+            }
+        );
+        Ok(())
     }
 
     /// Opens the last weights of the run in `folder`.

@@ -69,12 +69,16 @@ impl Sample<'_> {
         if columns.is_empty() {
             return Err(self.unclear("a column of numbers to predict, such as `value`"));
         }
-        let column = |column| NumberColumn {
+        let column = |column| self.number_column(column);
+        Ok(Label::Numbers(columns.into_iter().map(column).collect()))
+    }
+
+    pub(super) fn number_column(&self, column: usize) -> NumberColumn {
+        NumberColumn {
             column,
             name: self.name(column),
             decimal: self.decimal(column),
-        };
-        Ok(Label::Numbers(columns.into_iter().map(column).collect()))
+        }
     }
 
     fn number_columns(&self, rest: &[usize]) -> Vec<usize> {
@@ -195,7 +199,7 @@ impl Sample<'_> {
     }
 
     /// Returns a number with a fraction in a column.
-    fn fraction(&self, column: usize) -> Option<&str> {
+    pub(super) fn fraction(&self, column: usize) -> Option<&str> {
         let decimal = self.decimal(column);
         let is_fraction = |number: f64| number.is_finite() && number.fract() != 0.0;
         self.fields(column)

@@ -80,22 +80,25 @@ impl Sample<'_> {
                 let names: Vec<String> = columns.iter().map(|column| self.name(*column)).collect();
                 Some(format!("the columns of labels {}", names.join(", ")))
             }
-            Label::Lists(columns) => {
-                let fields: BTreeSet<&str> = self.fields(columns[0]).collect();
-                let separator = separator(fields.iter().copied(), &CERTAIN)?;
-                let example = fields.iter().find(|field| field.contains(separator))?;
-                // A label that is a part of only one field may be a name with a semicolon.
-                let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
-                for part in fields.iter().flat_map(|field| parts(field, Some(separator))) {
-                    *uses.entry(part).or_default() += 1;
-                }
-                uses.values().any(|uses| *uses > 1).then(|| {
-                    let shown = crate::error::cut(example).replace(super::super::records::LIST, ", ");
-                    format!("several labels in one field, such as `{shown}`")
-                })
-            }
+            Label::Lists(columns) => self.list(columns[0]),
             Label::Column(_) | Label::Numbers(_) => None,
         }
+    }
+
+    /// Returns why the fields of a column have several labels each, if they do.
+    pub(super) fn list(&self, column: usize) -> Option<String> {
+        let fields: BTreeSet<&str> = self.fields(column).collect();
+        let separator = separator(fields.iter().copied(), &CERTAIN)?;
+        let example = fields.iter().find(|field| field.contains(separator))?;
+        // A label that is a part of only one field may be a name with a semicolon.
+        let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
+        for part in fields.iter().flat_map(|field| parts(field, Some(separator))) {
+            *uses.entry(part).or_default() += 1;
+        }
+        uses.values().any(|uses| *uses > 1).then(|| {
+            let shown = crate::error::cut(example).replace(super::super::records::LIST, ", ");
+            format!("several labels in one field, such as `{shown}`")
+        })
     }
 
     /// Returns columns such as `label1` and `label2`.
