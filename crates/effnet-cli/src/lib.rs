@@ -17,6 +17,7 @@ mod inference;
 mod input;
 mod inputs;
 mod interrupt;
+pub mod label_column;
 pub mod launcher;
 mod missing_inputs;
 mod outcome;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use effnet::{ModelFile, ModelOptions, PreprocessingOverrides, Zoo, transform};
-use effnet_data::{DataOptions, Dataset, EvaluationOptions, Splits, replace_file};
+use effnet_data::{DataOptions, Dataset, Evaluation, EvaluationOptions, Splits, replace_file};
 use effnet_run::{EpochRecord, Log, Record, RunFacts, StepRecord};
 use std::io::Write as _;
 
@@ -26,7 +26,7 @@ use crate::inference::load;
 use crate::interrupt::Interrupt;
 use crate::printer::{Printer, counted};
 use crate::torch::TorchCommands;
-use crate::training::recorded_split::{held_out, open_as_trained, settings_of_run};
+use crate::training::recorded_split::{held_out, settings_of_run};
 use crate::training::settings::Settings;
 use crate::{DownloadProgress, Outcome};
 use measured::Measured;
@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
             "{}: the images of the run are not there any more; restore them, or move them back",
             data.display()
         );
-        if let Some(images) = held_out(self.folder, data, printer)? {
+        if let Some(images) = held_out(self.folder, (data, None), printer)? {
             return Ok(Some(images));
         }
         let task = self.settings.task.task().unwrap_or_default();
@@ -106,7 +106,7 @@ impl<'a> Run<'a> {
         let options = EvaluationOptions::default()
             .with_task(task)
             .with_group_column(self.settings.grouping().map(str::to_owned));
-        let evaluation = open_as_trained(data, &options, &columns)?;
+        let evaluation = Evaluation::open_like(data, &options, &columns)?;
         Ok(Some(evaluation.images))
     }
 }

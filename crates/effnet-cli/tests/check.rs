@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -150,7 +151,7 @@ fn the_column_of_the_labels_may_be_named() {
     for index in 0..6 {
         write(&folder.path().join(format!("{index}.ppm")), index);
         let place = ["home", "park"][index % 2];
-        table += &format!("{index}.ppm,1,1,{place}\n");
+        writeln!(table, "{index}.ppm,1,1,{place}").unwrap();
     }
     let data = folder.path().join("table.csv");
     fs::write(&data, table).unwrap();
@@ -158,7 +159,9 @@ fn the_column_of_the_labels_may_be_named() {
     let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(2), "{errors}");
     assert!(
-        errors.contains("one class for each image") && errors.contains("--label-column"),
+        errors.contains("one class for each image")
+            && errors.contains("--label-column")
+            && !errors.contains("--task"),
         "{errors}"
     );
     let output = check(&data, &["--format", "json", "--label-column", "place"]);

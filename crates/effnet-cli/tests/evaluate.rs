@@ -238,7 +238,9 @@ fn the_labels_are_in_the_columns_of_the_run_or_in_those_that_are_named() {
             "breed",
             &["--label-column breed", "path, label, seen"],
         ),
-        ("first.csv", "label", &["--label-column label", "--all"]),
+        // The images that the run held out, with other labels.
+        ("first.csv", "label", &["x"]),
+        ("first.csv", ",", &["--label-column \",\"", "name of a column"]),
     ] {
         let evaluated = evaluate(data, &["--label-column", column]);
         assert_eq!(evaluated.status.code(), Some(2), "{}", stderr(&evaluated));

@@ -141,7 +141,8 @@ pub enum DataError {
     },
 
     /// A CSV file without usable columns.
-    #[error("{}: expected {expected}, found the columns {found}; rename them to say which is which", path.display())]
+    #[error("{}: expected {expected}, found the columns {found}; rename them to say which is which, or name those \
+             of the labels (`--label-column`)", path.display())]
     Columns {
         /// The file.
         path: PathBuf,
@@ -163,13 +164,25 @@ pub enum DataError {
     },
 
     /// Data without a column of labels that the caller named.
-    #[error("{}: expected a table with a column {column:?}, found {found}", path.display())]
+    #[error("{}: expected a table with a column {column:?} of labels or numbers, found {found}", path.display())]
     LabelColumn {
         /// The data set.
         path: PathBuf,
         /// The name of the column.
         column: String,
         /// What was found.
+        found: String,
+        /// Whether it is a table.
+        is_table: bool,
+    },
+
+    /// A table with several labels for an image, of which a network for classification learns one.
+    #[error("{}: expected one label, found {found}; the network learns one class per image, unless the task is multilabel \
+             (`--task multilabel`)", path.display())]
+    SeveralLabels {
+        /// The file.
+        path: PathBuf,
+        /// What was found, with the line number.
         found: String,
     },
 

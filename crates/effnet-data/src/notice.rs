@@ -156,6 +156,11 @@ pub enum Notice {
         /// The columns.
         columns: NameList,
     },
+    /// A table without a column that had the labels of other data; others were taken for them.
+    NoLabelColumn {
+        /// The name of the column.
+        column: String,
+    },
 }
 
 impl Notice {
@@ -249,13 +254,8 @@ impl fmt::Display for Notice {
             ),
             Self::RepeatedRows { rows, first } => write!(
                 f,
-                "{} of the CSV file {} an image (first: {first}); each image is used once",
-                if *rows == 1 {
-                    "1 row".to_owned()
-                } else {
-                    format!("{rows} rows")
-                },
-                if *rows == 1 { "repeats" } else { "repeat" },
+                "{} an image (first: {first}); each image is used once",
+                rows_repeat(*rows)
             ),
             Self::SeveralLabels {
                 images,
@@ -296,8 +296,19 @@ impl fmt::Display for Notice {
                 write!(f, "{} without any label (first: {first})", count_images(*images))
             }
             Self::MissingClasses { classes } => write!(f, "no validation images of these classes: {classes}"),
+            Self::NoLabelColumn { column } => write!(
+                f,
+                "no column {column:?}, which had the labels in training: the labels are what the table tells"
+            ),
             Self::EmptyColumns { columns } => write!(f, "ignored columns without a 1 in any row: {columns}"),
         }
+    }
+}
+
+fn rows_repeat(rows: usize) -> String {
+    match rows {
+        1 => "1 row of the CSV file repeats".to_owned(),
+        _ => format!("{rows} rows of the CSV file repeat"),
     }
 }
 

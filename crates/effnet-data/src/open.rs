@@ -100,7 +100,8 @@ impl Splits {
         Self::open_with(path, &DataOptions::default().with_task(task))
     }
 
-    /// Like [`Splits::open_for`], with more said about the columns of a table.
+    /// Like [`Splits::open_for`], with more said about the columns of a table. Several columns of labels that are all numbers
+    /// are for regression, of text for multilabel, of 0 and 1 for classification if no row has more than one 1.
     ///
     /// # Errors
     /// Same as [`Splits::open_for`]; [`DataError::LabelColumn`] if there is no such column; [`DataError::GroupColumn`] if
@@ -125,10 +126,10 @@ impl Splits {
     }
 
     /// Like [`Splits::open_with`], but opens the validation images and the test images, each for itself: nothing is trained
-    /// or evaluated, so that neither is preferred. Nothing is held out either, and groups have no meaning.
+    /// or evaluated, so that neither is preferred.
     ///
     /// # Errors
-    /// Same as [`Splits::open_for`], and [`DataError::LabelColumn`].
+    /// Same as [`Splits::open_with`], but data that are split may be grouped.
     pub fn open_all(path: impl AsRef<Path>, options: &DataOptions) -> Result<Self, DataError> {
         let path = path.as_ref();
         let source = Source::open(path, options.task, &options.columns())?;
@@ -306,6 +307,28 @@ impl Evaluation {
             test: None,
         };
         Self::of(&source, parts, path, classes)
+    }
+
+    /// Like [`Evaluation::open`], with the label columns of other data, such as those that a network was trained on. Data
+    /// without them are read by what they tell; [`Reading::notices`] say so of a table.
+    ///
+    /// # Errors
+    /// Same as [`Evaluation::open`], but for [`DataError::LabelColumn`].
+    pub fn open_like(
+        path: impl AsRef<Path>,
+        options: &EvaluationOptions,
+        label_columns: &[String],
+    ) -> Result<Self, DataError> {
+        let path = path.as_ref();
+        match Self::open(path, &options.clone().with_label_columns(label_columns)) {
+            Err(DataError::LabelColumn { column, is_table, .. }) => {
+                let mut evaluation = Self::open(path, options)?;
+                let notice = is_table.then_some(Notice::NoLabelColumn { column });
+                evaluation.reading.notices.extend(notice);
+                Ok(evaluation)
+            }
+            opened => opened,
+        }
     }
 
     fn test(source: &Source, path: &Path, classes: Option<&[String]>) -> Result<Self, DataError> {

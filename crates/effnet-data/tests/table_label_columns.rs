@@ -138,12 +138,12 @@ fn a_choice_that_does_not_fit_is_refused_with_what_there_is() {
         (
             &["cat", "dog"],
             Some(Task::Classify),
-            &["2 classes with a 1 on line 3", "--task multilabel"],
+            &["2 columns with a 1 on line 3", "--task multilabel"],
         ),
         (
             &["cat", "name"],
             Some(Task::Classify),
-            &["name is not one of 0 and 1", "--task multilabel"],
+            &["0 and 1 in column cat", "`x` in column name on line 2"],
         ),
         (&["price"], Some(Task::Regression), &["cheap", "line 4"]),
         (&["name"], None, &["line 4"]),
@@ -154,6 +154,30 @@ fn a_choice_that_does_not_fit_is_refused_with_what_there_is() {
         &read("a.bmp,cat\nb.bmp,dog\n", &["label"], None).unwrap_err(),
         &["add a first line"],
     );
+    for (cells, word) in [
+        (
+            ["1.0,-1.0", "-1.0,1.0", "0.0,0.0"],
+            "`-1.0` in column cat on line 3",
+        ),
+        (["1,NA", "NA,1", "0,1"], "`NA` in column cat on line 3"),
+        (["0,1", "1,0", "0,0"], "0 columns with a 1 on line 4"),
+    ] {
+        let table = format!(
+            "path,cat,dog\na.bmp,{}\nb.bmp,{}\nc.bmp,{}\n",
+            cells[0], cells[1], cells[2]
+        );
+        assert_says(&read(&table, &["cat", "dog"], None).unwrap_err(), &[word]);
+    }
+    assert_says(
+        &read("path,label\na.bmp,x\n", &["path"], None).unwrap_err(),
+        &["image paths", "\"path\""],
+    );
+    let root = home(&["a.bmp"], "path,label,dog\na.bmp,x,y\n");
+    let grouped = labels(&["dog"]).with_group_column("dog".to_owned());
+    let error = Splits::open_with(root.path().join("list.csv"), &grouped)
+        .unwrap_err()
+        .to_string();
+    assert_says(&error, &["\"dog\"", "it has the labels"]);
     let marked = "path,cat,dog\na.bmp,1,x\nb.bmp,0,1\nc.bmp,0,1\n";
     let error = read(marked, &["cat", "dog"], Some(Task::MultiLabel)).unwrap_err();
     assert_says(&error, &["`x` in column dog on line 2"]);
@@ -203,6 +227,59 @@ fn the_other_columns_are_reported_and_evaluation_reads_the_same_ones() {
     assert_eq!(rows(root.path(), &*images), "a.bmp back, b.bmp face, c.bmp back");
     let checked = Splits::open_all(&path, &labels(&["sex"]).with_task(Task::Classify)).unwrap();
     assert_eq!(checked.train.classes(), ["f", "m"]);
+}
+
+#[test]
+fn a_column_may_be_blank_at_first_and_test_images_may_have_no_label() {
+    let names: Vec<String> = (0..210).map(|number| format!("{number}.bmp")).collect();
+    let root = tempdir().unwrap();
+    for some in names.chunks(70) {
+        write_images(root.path(), &some.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    let rows: Vec<String> = names
+        .iter()
+        .map(|name| format!("{name},{}", if name == "209.bmp" { "Edema" } else { "" }))
+        .collect();
+    write(
+        root.path(),
+        "list.csv",
+        format!("path,findings\n{}\n", rows.join("\n")).as_bytes(),
+    );
+    let options = labels(&["findings"]).with_task(Task::MultiLabel);
+    let splits = Splits::open_with(root.path().join("list.csv"), &options).unwrap();
+    assert_eq!(splits.train.classes(), ["Edema"]);
+
+    let table = "path,cat,dog,split\na.bmp,1,0,train\nb.bmp,0,1,train\nc.bmp,,,test\n";
+    assert_says(&read(table, &["cat", "dog"], None).unwrap_err(), &["line 4"]);
+    let table = table.replace(",,,test", ",1,0,val");
+    let classes = "classify: a.bmp cat, b.bmp dog";
+    assert_eq!(read(&table, &["cat", "dog"], None).as_deref(), Ok(classes));
+}
+
+#[test]
+fn a_table_in_any_part_of_a_folder_has_columns() {
+    let root = tempdir().unwrap();
+    for part in ["train", "test"] {
+        write_images(root.path(), &[&format!("{part}/a.bmp"), &format!("{part}/b.bmp")]);
+        let table = b"file_name,label,dx\na.bmp,x,nv\nb.bmp,y,mel\n";
+        write(root.path(), format!("{part}/metadata.csv"), table);
+    }
+    let splits = Splits::open_with(root.path(), &labels(&["dx"])).unwrap();
+    assert_eq!(splits.val.unwrap().classes(), ["mel", "nv"]);
+    std::fs::remove_dir_all(root.path().join("train")).unwrap();
+    let dx = ["dx".to_owned()];
+    let options = EvaluationOptions::default().with_task(Task::Classify);
+    let evaluation = Evaluation::open_like(root.path(), &options, &dx).unwrap();
+    assert_eq!(evaluation.images.classes(), ["mel", "nv"]);
+    let opened = Evaluation::open(root.path(), &options.clone().with_label_columns(dx)).unwrap();
+    assert_eq!(opened.images.classes(), ["mel", "nv"]);
+    // Without the column, the table is read by what it tells, which is said.
+    let evaluation = Evaluation::open_like(root.path(), &options, &["grade".to_owned()]).unwrap();
+    assert_eq!(evaluation.images.classes(), ["x", "y"]);
+    assert_says(
+        &notices(&evaluation.reading.notices, true).join("\n"),
+        &["no column \"grade\""],
+    );
 }
 
 #[test]

@@ -12,8 +12,8 @@ pub struct CheckArguments {
     /// or JSON Lines file with one path and label per line, or a tar or zip archive of such a folder
     #[arg(value_name = "DATA")]
     pub data: PathBuf,
-    /// Column of a table with the label of each image, where the table does not tell it
-    #[arg(long, value_name = "NAME")]
+    /// Column of a table with the class of each image, or columns of 0 and 1, where the table does not tell them
+    #[arg(long, value_name = "NAME,...")]
     pub label_column: Option<String>,
     /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]

@@ -5,26 +5,26 @@ mod page;
 mod report;
 mod text;
 
+use anyhow::anyhow;
 use effnet::{DecodeFailure, Pipeline, Reader, Task, transform};
 use effnet_data::check::{Entry, Features, find};
-use effnet_data::{DataOptions, Splits, replace_file};
+use effnet_data::{DataError, DataOptions, Splits, replace_file};
 
 use std::io::Write;
 
-use super::evaluate::of_label_column;
 use crate::Outcome;
 use crate::arguments::{CheckArguments, InspectFormat};
 use crate::destination::file_or_stdout;
 use crate::failure::finite_features;
 use crate::inference::{inspect, load, locate};
 use crate::interrupt::Interrupt;
+use crate::label_column::{of_label_column, passed_columns};
 use crate::launcher::refuse_group;
 use crate::outputs::for_each_output;
 use crate::overview::print_notices;
 use crate::printer::{Printer, counted};
 use crate::sink::print_json;
 use crate::torch::TorchCommands;
-use crate::training::settings::label_columns;
 use images::CheckedImage;
 use report::{Report, Unreadable};
 
@@ -81,21 +81,18 @@ pub(crate) fn run(
 
 /// Opens the images with a class each.
 fn open(arguments: &CheckArguments) -> anyhow::Result<Splits> {
-    let column = arguments.label_column.as_deref().unwrap_or_default();
+    let value = arguments.label_column.as_deref();
+    let columns = value.map(passed_columns).transpose()?;
     let options = DataOptions::default()
         .with_task(Task::Classify)
-        .with_label_columns(label_columns(column));
-    Splits::open_all(&arguments.data, &options).map_err(|error| {
-        // Its advice, another task, is for training.
-        let is_of_another_task = error.to_string().contains("--task");
-        let error = of_label_column(error, column);
-        if is_of_another_task {
-            error.context(
-                "`check` needs one class for each image; name the column that has it with --label-column",
-            )
-        } else {
-            error
-        }
+        .with_label_columns(columns.unwrap_or_default());
+    Splits::open_all(&arguments.data, &options).map_err(|error| match error {
+        // The advice in the error, another task, is for training.
+        DataError::SeveralLabels { path, found } => anyhow!(
+            "{}: expected one class for each image, found {found}; name the column that has it with --label-column",
+            path.display()
+        ),
+        error => of_label_column(error, value.unwrap_or_default()),
     })
 }
 

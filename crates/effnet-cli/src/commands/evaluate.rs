@@ -20,11 +20,12 @@ use super::average::AVERAGED;
 use crate::Outcome;
 use crate::arguments::EvaluateArguments;
 use crate::inference::Inference;
+use crate::label_column::{of_label_column, passed_columns};
 use crate::launcher::refuse_group;
 use crate::printer::{Printer, counted};
 use crate::torch::TorchCommands;
-use crate::training::recorded_split::{held_out, open_as_trained, settings_of_run};
-use crate::training::settings::{Settings, label_columns};
+use crate::training::recorded_split::{held_out, settings_of_run};
+use crate::training::settings::Settings;
 pub(crate) use data::Labelled;
 pub(crate) use targets::OutputColumns;
 
@@ -83,7 +84,12 @@ fn may_be_of_another_task(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<DataError>();
     matches!(
         error,
-        Some(DataError::Columns { .. } | DataError::Csv { .. } | DataError::Task { .. })
+        Some(
+            DataError::Columns { .. }
+                | DataError::Csv { .. }
+                | DataError::SeveralLabels { .. }
+                | DataError::Task { .. }
+        )
     )
 }
 
@@ -177,24 +183,17 @@ fn open(
         Some(path) if path.is_file() => path.parent(),
         _ => None,
     };
-    let settings = run.and_then(|run| settings_of_run(run).ok());
+    let label_column = arguments.label_column.as_deref();
+    let named = label_column.map(passed_columns).transpose()?;
     if let (Some(run), false) = (run, arguments.all || arguments.test)
-        && let Some(images) = held_out(run, &arguments.data, printer)?
+        && let Some(images) = held_out(run, (&arguments.data, label_column), printer)?
     {
-        let of_run = settings.as_ref().map(|settings| settings.label_column.as_str());
-        if let Some(column) = &arguments.label_column
-            && of_run.map(label_columns) != Some(label_columns(column))
-        {
-            bail!(
-                "--label-column {column}: the run was not trained on it, and so its held-out images are not labelled by it; omit \
-                 --label-column, or pass --all to evaluate all images"
-            );
-        }
         return Ok(Opened {
             images,
             evaluation: None,
         });
     }
+    let settings = run.and_then(|run| settings_of_run(run).ok());
     // The column by which the run grouped its images is not data.
     let group = settings.as_ref().and_then(Settings::grouping);
     let options = EvaluationOptions::default()
@@ -202,28 +201,17 @@ fn open(
         .with_task(task)
         .with_group_column(group.map(str::to_owned))
         .with_test(arguments.test);
-    let evaluation = if let Some(columns) = &arguments.label_column {
-        let options = options.with_label_columns(label_columns(columns));
-        Evaluation::open(&arguments.data, &options).map_err(|error| of_label_column(error, columns))?
+    let evaluation = if let (Some(columns), Some(value)) = (named, label_column) {
+        let opened = Evaluation::open(&arguments.data, &options.with_label_columns(columns));
+        opened.map_err(|error| of_label_column(error, value))?
     } else {
-        let of_run = settings.as_ref().map(Settings::label_columns);
-        open_as_trained(&arguments.data, &options, &of_run.unwrap_or_default())?
+        let of_run = settings.as_ref().map(Settings::label_columns).unwrap_or_default();
+        Evaluation::open_like(&arguments.data, &options, &of_run)?
     };
     Ok(Opened {
         images: Arc::clone(&evaluation.images),
         evaluation: Some(evaluation),
     })
-}
-
-/// Names the flag in an error about its columns.
-pub(super) fn of_label_column(error: DataError, columns: &str) -> anyhow::Error {
-    let is_about_columns = matches!(error, DataError::LabelColumn { .. });
-    let error = anyhow::Error::from(error);
-    if is_about_columns {
-        error.context(format!("--label-column {columns}"))
-    } else {
-        error
-    }
 }
 
 /// Warns about weights that were copied out of their run folder, because it is then unknown which images were held out.

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use effnet_data::{DataError, DataOptions, Dataset, Evaluation, EvaluationOptions, Splits, Subset};
+use effnet_data::{DataError, DataOptions, Dataset, Splits, Subset};
 use serde::{Deserialize, Serialize};
 
 use super::settings::Settings;
+use crate::label_column::of_label_column;
 use crate::printer::{Printer, counted};
 
 /// Reads the settings of the run in this folder.
@@ -95,15 +96,22 @@ pub const SPLIT_FILE: &str = "images.json";
 
 /// Returns the images of `data` that the run in the folder `run` held out for validation. Returns `None` if the folder
 /// does not contain a run, if the run used different data, if it validated with another data set (`--val`), or if the data
-/// already has a validation set.
+/// already has a validation set. Their labels are in the columns of the run, or in those that `label_column` names.
 ///
 /// # Errors
 /// If the run or the data cannot be read, or if held-out images are missing.
-pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Option<Arc<dyn Dataset>>> {
+pub fn held_out(
+    run: &Path,
+    (data, label_column): (&Path, Option<&str>),
+    printer: &Printer,
+) -> anyhow::Result<Option<Arc<dyn Dataset>>> {
     // Weights from elsewhere may have a different kind of config.json next to them.
-    let Ok(settings) = settings_of_run(run) else {
+    let Ok(mut settings) = settings_of_run(run) else {
         return Ok(None);
     };
+    if let Some(column) = label_column {
+        column.clone_into(&mut settings.label_column);
+    }
     if let Some(val) = settings.validation_data() {
         warn_of_training_images(&settings, val, data, printer);
         return Ok(None);
@@ -131,7 +139,8 @@ pub fn held_out(run: &Path, data: &Path, printer: &Printer) -> anyhow::Result<Op
             return Ok(None);
         }
     }
-    let splits = open(&settings, data)?;
+    let opened = open(&settings, data);
+    let splits = opened.map_err(|error| of_label_column(error, &settings.label_column))?;
     let split = std::fs::read_to_string(run.join(SPLIT_FILE)).map_err(anyhow::Error::from);
     let split = split.and_then(|text| Ok(serde_json::from_str::<RecordedSplit>(&text)?));
     if let Some(val) = &splits.val {
@@ -181,19 +190,6 @@ fn open(settings: &Settings, data: &Path) -> Result<Splits, DataError> {
     Splits::open_with(data, &options)
 }
 
-/// Opens `data` for evaluation, with the columns of labels that a run had if its tables have them: other data may have class
-/// folders, or other names for their columns.
-pub(crate) fn open_as_trained(
-    data: &Path,
-    options: &EvaluationOptions,
-    label_columns: &[String],
-) -> Result<Evaluation, DataError> {
-    match Evaluation::open(data, &options.clone().with_label_columns(label_columns)) {
-        Err(DataError::LabelColumn { .. }) => Evaluation::open(data, options),
-        opened => opened,
-    }
-}
-
 /// Warns if `data` is what a run was trained on that validated with the images of `val`.
 fn warn_of_training_images(settings: &Settings, val: &Path, data: &Path, printer: &Printer) {
     let is = |path: &Path| same_file::is_same_file(path, data).unwrap_or(false);
@@ -215,8 +211,10 @@ fn warn_of_copy(run: &Path, settings: &Settings, data: &Path, printer: &Printer)
     let Some(split) = RecordedSplit::read(run) else {
         return;
     };
-    // If the data cannot be opened, that is the only error to report.
-    let Ok(splits) = open(settings, data) else {
+    // A copy may be a table without the columns of the run, or folders. If the data cannot be opened, that is the only error
+    // to report.
+    let task = settings.task.task().unwrap_or_default();
+    let Ok(splits) = open(settings, data).or_else(|_| Splits::open_for(data, Some(task))) else {
         return;
     };
     let names = &split.validation;

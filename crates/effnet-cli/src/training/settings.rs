@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use effnet::Task;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,7 @@ use super::values::{
     Auto, CacheFeatures, ClassWeights, DecodeMode, FreezeName, HeadFreeze, InitName, LossName, OptimizerName,
     PositiveWeights, PrecisionName, ProfileName, Ranged, Recipe, ScheduleName, TaskName, number,
 };
+use crate::label_column::label_columns;
 
 /// Defines each setting as `name: type = default of train, default of finetune, range;`, with its help in the doc
 /// comment and its flag in `#[arg]`.
@@ -101,7 +103,7 @@ settings! {
     task: TaskName = TaskName::Auto, TaskName::Auto;
     /// Columns of a table with the labels or the numbers, such as `dx` or `width,height`, where the table does not tell them
     /// or has more than are meant
-    #[arg(long, value_name = "NAME,...", help_heading = "Data")]
+    #[arg(long, value_name = "NAME,...", value_parser = NonEmptyStringValueParser::new(), help_heading = "Data")]
     label_column: String = String::new(), String::new();
     /// Fraction of each class to hold out for validation if there is no val/ (0 = none)
     #[arg(long, value_name = "F", help_heading = "Data")]
@@ -309,12 +311,6 @@ settings! {
     /// Softmax temperature of teacher and student
     #[arg(long, value_name = "F", help_heading = "Distillation")]
     distillation_tau: f64 = 1.0, 1.0, 0.01..=100.0;
-}
-
-/// Returns the names of columns in the value of `--label-column`.
-pub(crate) fn label_columns(value: &str) -> Vec<String> {
-    let names = value.split(',').map(str::trim);
-    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 impl Settings {

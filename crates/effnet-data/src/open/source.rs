@@ -126,9 +126,6 @@ impl Source {
         let layout = Layout::of(&Disk, path, path)?;
         let of_training = layout.parts.as_ref().and_then(|parts| parts.train.as_ref());
         let table = table_in(of_training.unwrap_or(&layout.root))?;
-        if table.is_none() {
-            no_columns(path, known)?;
-        }
         let (task, reason, quantities) = match (task, table) {
             (Some(Task::Classify), _) | (None, None) => (Task::Classify, None, None),
             (None, Some(table)) => {
@@ -321,6 +318,7 @@ fn no_columns(path: &Path, known: &KnownColumns) -> Result<(), DataError> {
             path: path.to_owned(),
             column: column.clone(),
             found: "class folders".to_owned(),
+            is_table: false,
         }),
     }
 }
@@ -337,6 +335,7 @@ fn on_disk(
         return Ok((Arc::new(table.dataset(None, classes)?), table.notices().to_vec()));
     }
     only_classes(folder, task)?;
+    no_columns(folder, known)?;
     let images = match classes {
         Some(classes) => ImageFolder::with_classes(folder, classes)?,
         None => ImageFolder::open(folder)?,

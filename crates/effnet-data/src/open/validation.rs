@@ -13,7 +13,7 @@ use crate::{DataError, Dataset, support};
 impl Splits {
     /// Validates with the images at `path` in place of those of this data set. It may be of any kind that
     /// [`Evaluation::open`] opens, needs labels for the same task, and has no other classes than `train`, but need not have
-    /// all of them. Its labels are in the columns `label_columns` of a table that has them. [`Splits::reading`] says which
+    /// all of them. Its labels are in the columns `label_columns`, if it has them. [`Splits::reading`] says which
     /// classes are missing, and how many images are in both data sets.
     ///
     /// # Errors
@@ -28,13 +28,7 @@ impl Splits {
         let options = EvaluationOptions::default()
             .with_classes(train.classes().to_vec())
             .with_task(train.task());
-        let chosen = options.clone().with_label_columns(label_columns);
-        let opened = match Evaluation::open(path, &chosen) {
-            // Another data set may have class folders, or other names for its columns.
-            Err(DataError::LabelColumn { .. }) => Evaluation::open(path, &options),
-            opened => opened,
-        };
-        let Evaluation { images, reading } = opened?;
+        let Evaluation { images, reading } = Evaluation::open_like(path, &options, label_columns)?;
         let name = match reading.val.or(reading.train) {
             Some(part) => format!("{part} of {}", path.display()),
             None => path.display().to_string(),

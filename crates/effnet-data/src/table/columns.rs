@@ -240,8 +240,7 @@ struct Sample<'a> {
 }
 
 impl Columns {
-    /// Decides by the first rows of the table `file`. Without a `task`, they decide that, too. Columns in `known` are taken as
-    /// the caller says. `names` are the column names
+    /// Decides by the first rows of the table `file`, and by what the caller says. Without a `task`, they decide that, too. `names` are the column names
     /// in a format that always has them; otherwise, the first row may be a header. `may_have_commas` says whether a comma
     /// may be a decimal one. `exists` says whether there is an image
     /// with this name.
@@ -274,8 +273,8 @@ impl Columns {
         let path = sample.path(&chosen, &mut is_image)?;
         let part = sample.part(path, &chosen)?;
         let (group, no_data) = match &known.group {
-            Some(GroupColumn::Needed(name)) => (Some(sample.group(name)?), None),
-            Some(GroupColumn::NoData(name)) => (None, sample.group(name).ok()),
+            Some(GroupColumn::Needed(name)) => (Some(sample.group(name, &chosen)?), None),
+            Some(GroupColumn::NoData(name)) => (None, sample.group(name, &chosen).ok()),
             None => (None, None),
         };
         let others = [
@@ -418,9 +417,16 @@ impl Sample<'_> {
         let columns = || (0..self.width).filter(|column| !chosen.contains(column));
         let known = self.known(columns(), &PATH);
         let found = known.iter().copied().find(&mut holds_images);
-        let found = found
-            .or_else(|| columns().take(MOST_PATHS).find(holds_images))
-            .or(known.first().copied());
+        let found = found.or_else(|| columns().take(MOST_PATHS).find(&mut holds_images));
+        if let (None, Some(paths)) = (found, chosen.iter().find(|column| holds_images(column))) {
+            return Err(DataError::LabelColumn {
+                path: self.file.to_owned(),
+                column: self.name(*paths),
+                found: "the image paths in it, and in no other".to_owned(),
+                is_table: true,
+            });
+        }
+        let found = found.or(known.first().copied());
         match (found, &self.names) {
             (Some(column), _) => Ok(column),
             (None, None) => Ok(0),

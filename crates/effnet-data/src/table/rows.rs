@@ -165,13 +165,16 @@ impl Table {
         let label = row.field(column).trim_end_matches(LIST);
         if label.contains(LIST) {
             let label = cut(label).replace(LIST, ", ");
-            return Err(self.wrong(format!(
-                "several labels ({label}) on line {}; the network learns one class per image, unless the task is \
-                 multilabel (`--task multilabel`)",
-                row.line
-            )));
+            return Err(self.several(format!("several labels ({label}) on line {}", row.line)));
         }
         Ok(label)
+    }
+
+    fn several(&self, found: String) -> DataError {
+        DataError::SeveralLabels {
+            path: self.path.clone(),
+            found,
+        }
     }
 
     /// Returns the labels of a row whose columns have a 1.
@@ -252,9 +255,8 @@ impl Table {
                  (`--task multilabel`)",
                 row.line
             ))),
-            [first, second, ..] => Err(self.wrong(format!(
-                "two classes with a 1 ({first} and {second}) on line {}; the network learns one class per image, unless \
-                 the task is multilabel (`--task multilabel`)",
+            [first, second, ..] => Err(self.several(format!(
+                "two classes with a 1 ({first} and {second}) on line {}",
                 row.line
             ))),
         }

@@ -24,6 +24,7 @@ use effnet_cli::Interrupt;
 use effnet_cli::Printer;
 use effnet_cli::counted;
 use effnet_cli::digest;
+use effnet_cli::label_column::of_label_column;
 use effnet_cli::threads;
 use effnet_cli::training::settings::Settings;
 
@@ -64,10 +65,7 @@ impl Datasets {
             error @ DataError::GroupColumn { .. } => {
                 anyhow::Error::from(error).context(format!("--group-column {}", settings.group_column))
             }
-            error @ DataError::LabelColumn { .. } => {
-                anyhow::Error::from(error).context(format!("--label-column {}", settings.label_column))
-            }
-            error => error.into(),
+            error => of_label_column(error, &settings.label_column),
         })?;
         if let (1.., Some(_), Some(name)) = (settings.folds, &splits.val, &splits.reading.val) {
             bail!(

@@ -4,10 +4,11 @@
 
 use effnet_architecture::Task;
 
-use super::one_hot::ones;
-use super::{LABEL, Label, NumberColumn, Sample, flag, plain};
+use super::one_hot::{is_missing, ones};
+use super::{LABEL, Label, Sample, flag, plain};
 use crate::DataError;
-use crate::error::NameList;
+use crate::error::{NameList, cut};
+use crate::table::records::Row;
 
 impl Sample<'_> {
     /// Returns the columns of labels or numbers with these names, without repetitions.
@@ -18,6 +19,7 @@ impl Sample<'_> {
                 path: self.file.to_owned(),
                 column: name.clone(),
                 found,
+                is_table: true,
             })?;
             if !chosen.contains(&column) {
                 chosen.push(column);
@@ -26,9 +28,13 @@ impl Sample<'_> {
         Ok(chosen)
     }
 
-    /// Returns the column by which images are grouped, with its name.
-    pub(super) fn group(&self, name: &str) -> Result<(usize, String), DataError> {
-        match self.find(name) {
+    /// Returns the column by which images are grouped, which is not one of `labels`, with its name.
+    pub(super) fn group(&self, name: &str, labels: &[usize]) -> Result<(usize, String), DataError> {
+        let found = match self.find(name) {
+            Ok(column) if labels.contains(&column) => Err("that it has the labels".to_owned()),
+            found => found,
+        };
+        match found {
             Ok(column) => Ok((column, self.name(column))),
             Err(found) => Err(DataError::GroupColumn {
                 path: self.file.to_owned(),
@@ -59,104 +65,123 @@ impl Sample<'_> {
         columns: &[usize],
         task: Option<Task>,
     ) -> Result<(Task, Option<String>, Label), DataError> {
+        if columns.len() > 1 && task != Some(Task::Regression) {
+            self.check_kind(columns)?;
+        }
         let (task, reason) = match task {
             Some(task) => (task, None),
             None => self.detect_chosen(columns),
         };
+        let is_one_hot = self.are_flags(columns);
         let label = match (task, columns) {
-            (Task::Regression, _) => Label::Numbers(self.number_columns_of(columns)),
+            (Task::Regression, _) => {
+                let numbers = columns.iter().map(|column| self.number_column(*column));
+                Label::Numbers(numbers.collect())
+            }
             (Task::Classify, [column]) => Label::Column(*column),
             (Task::Classify, _) => self.one_class(columns)?,
-            (Task::MultiLabel, [column])
-                if !self.is_flag(*column) || self.rank(*column, &LABEL).is_some() =>
-            {
+            (Task::MultiLabel, [column]) if self.rank(*column, &LABEL).is_some() => {
                 Label::Lists(vec![*column])
             }
-            (Task::MultiLabel, _) => {
-                let flags: Vec<usize> = columns
-                    .iter()
-                    .copied()
-                    .filter(|column| self.is_flag(*column))
-                    .collect();
-                if !flags.is_empty() {
-                    self.check_marks(columns, &flags)?;
-                }
-                if flags.len() == columns.len() {
-                    Label::OneHot(self.with_names(columns))
-                } else {
-                    Label::Lists(columns.to_vec())
-                }
-            }
+            (Task::MultiLabel, _) if is_one_hot => Label::OneHot(self.with_names(columns)),
+            (Task::MultiLabel, _) => Label::Lists(columns.to_vec()),
         };
         Ok((task, reason, label))
     }
 
     fn detect_chosen(&self, columns: &[usize]) -> (Task, Option<String>) {
-        let names = || {
-            let names: Vec<String> = columns.iter().map(|column| self.name(*column)).collect();
-            names.join(", ")
-        };
-        let are_flags = columns.iter().all(|column| self.is_flag(*column));
-        let is_one = |column: &usize| self.is_numeric(*column);
+        let names: Vec<String> = columns.iter().map(|column| self.name(*column)).collect();
+        let names = names.join(", ");
+        let are_numeric = columns.iter().all(|column| self.is_numeric(*column));
         let fraction = columns.iter().find_map(|column| self.fraction(*column));
-        match columns {
-            [column] => match (fraction.filter(|_| is_one(column)), self.list(*column)) {
-                (Some(example), _) => {
-                    let reason = format!("numbers such as {example} in the column {}", names());
-                    (Task::Regression, Some(reason))
-                }
-                (None, Some(reason)) => (Task::MultiLabel, Some(reason)),
-                (None, None) => (Task::Classify, None),
-            },
-            _ if are_flags => match self.rows.iter().find(|row| ones(row, columns) != 1) {
-                None => (Task::Classify, None),
-                Some(row) => {
-                    let (ones, all) = (ones(row, columns), columns.len());
-                    let reason = format!("{ones} of {all} columns are 1 on line {}", row.line);
-                    (Task::MultiLabel, Some(reason))
-                }
-            },
-            _ if columns.iter().all(is_one) => (
-                Task::Regression,
-                Some(format!("numbers in the columns {}", names())),
-            ),
-            _ => (
-                Task::MultiLabel,
-                Some(format!("the columns of labels {}", names())),
-            ),
+        let several = match (fraction.filter(|_| are_numeric), columns) {
+            (Some(example), _) => {
+                let reason = format!("numbers such as {example} in the column {names}");
+                return (Task::Regression, Some(reason));
+            }
+            (None, [column]) => self.list(*column),
+            (None, _) if self.are_flags(columns) => {
+                let row = self.rows.iter().find(|row| ones(row, columns) > 1);
+                let several = |row: &Row| {
+                    format!(
+                        "{} of {} columns are 1 on line {}",
+                        ones(row, columns),
+                        columns.len(),
+                        row.line
+                    )
+                };
+                row.map(several)
+            }
+            (None, _) if are_numeric => {
+                return (Task::Regression, Some(format!("numbers in the columns {names}")));
+            }
+            (None, _) => Some(format!("the columns of labels {names}")),
+        };
+        match several {
+            Some(reason) => (Task::MultiLabel, Some(reason)),
+            None => (Task::Classify, None),
         }
     }
 
-    /// Returns columns of 0 and 1, of which each row has one with a 1.
-    fn one_class(&self, columns: &[usize]) -> Result<Label, DataError> {
-        let wrong = |found: String| DataError::Csv {
+    /// Refuses cells in doubt, such as -1 among 0 and 1, and columns of 0 and 1 beside others: each 0 would be a label.
+    fn check_kind(&self, columns: &[usize]) -> Result<(), DataError> {
+        let of = |is: &dyn Fn(usize) -> bool| -> Vec<usize> {
+            columns.iter().copied().filter(|column| is(*column)).collect()
+        };
+        let flags = of(&|column| self.are_flags(&[column]));
+        self.check_marks(columns, &flags)?;
+        let is_known = |cell: &&str| !cell.is_empty() && !is_missing(cell);
+        let marked = of(&|column| {
+            let mut cells = self.fields(column).filter(is_known).peekable();
+            cells.peek().is_some() && cells.all(|cell| flag(cell).is_some())
+        });
+        let is_other = |cell: &&str| !cell.is_empty() && flag(cell).is_none();
+        let other = columns.iter().find_map(|column| {
+            let mut rows = self.rows.iter();
+            let row = rows.find(|row| is_other(&row.field(*column)))?;
+            Some((row, *column))
+        });
+        let (Some(marked), Some((row, column))) = (marked.first(), other) else {
+            return Ok(());
+        };
+        Err(DataError::Csv {
             path: self.file.to_owned(),
             found: format!(
-                "{found}; the network learns one class per image, unless the task is multilabel (`--task multilabel`)"
+                "0 and 1 in column {}, but `{}` in column {} on line {}; correct the cell, name columns of one kind, or predict \
+                 them as numbers (`--task regression`)",
+                self.name(*marked),
+                cut(row.field(column)),
+                self.name(column),
+                row.line
             ),
+        })
+    }
+
+    /// Returns columns of 0 and 1, of which each row that says anything has one with a 1.
+    fn one_class(&self, columns: &[usize]) -> Result<Label, DataError> {
+        let several = |found: String| DataError::SeveralLabels {
+            path: self.file.to_owned(),
+            found,
         };
-        if let Some(column) = columns.iter().find(|column| !self.is_flag(**column)) {
-            let name = self.name(*column);
-            return Err(wrong(format!(
-                "several columns of labels, of which {name} is not one of 0 and 1"
-            )));
+        if !self.are_flags(columns) {
+            let names: NameList = columns.iter().map(|column| self.name(*column)).collect();
+            return Err(several(format!("the columns of labels {names}")));
         }
-        match self.rows.iter().find(|row| ones(row, columns) != 1) {
+        let is_blank = |row: &Row| columns.iter().all(|column| row.field(*column).is_empty());
+        let mut rows = self.rows.iter().filter(|row| !is_blank(row));
+        match rows.find(|row| ones(row, columns) != 1) {
             None => Ok(Label::OneHot(self.with_names(columns))),
             Some(row) => {
                 let ones = ones(row, columns);
-                Err(wrong(format!("{ones} classes with a 1 on line {}", row.line)))
+                Err(several(format!("{ones} columns with a 1 on line {}", row.line)))
             }
         }
     }
 
-    /// Returns whether a column holds only 0, 1 and blank cells.
-    fn is_flag(&self, column: usize) -> bool {
-        let mut cells = self.fields(column).filter(|field| !field.is_empty());
-        cells.all(|cell| flag(cell).is_some())
-    }
-
-    fn number_columns_of(&self, columns: &[usize]) -> Vec<NumberColumn> {
-        columns.iter().map(|column| self.number_column(*column)).collect()
+    /// Returns whether columns hold only 0, 1 and blank cells, and any.
+    fn are_flags(&self, columns: &[usize]) -> bool {
+        let cells = columns.iter().flat_map(|column| self.fields(*column));
+        let mut cells = cells.filter(|cell| !cell.is_empty()).peekable();
+        cells.peek().is_some() && cells.all(|cell| flag(cell).is_some())
     }
 }

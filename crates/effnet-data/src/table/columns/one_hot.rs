@@ -61,13 +61,9 @@ impl Sample<'_> {
     fn without_label(&self, rest: &[usize], flags: &[usize]) -> DataError {
         let mut rows = self.rows.iter();
         if let (true, Some(row)) = (flags.len() > 1, rows.find(|row| ones(row, flags) > 1)) {
-            return DataError::Csv {
+            return DataError::SeveralLabels {
                 path: self.file.to_owned(),
-                found: format!(
-                    "several classes with a 1 on line {}; the network learns one class per image, unless the task is \
-                     multilabel (`--task multilabel`)",
-                    row.line
-                ),
+                found: format!("several classes with a 1 on line {}", row.line),
             };
         }
         self.unclear(if flags.len() > 1 {
@@ -132,7 +128,7 @@ impl Sample<'_> {
 }
 
 /// Whether a cell says that a value is not known, as pandas, R and people write it.
-fn is_missing(cell: &str) -> bool {
+pub(super) fn is_missing(cell: &str) -> bool {
     const MISSING: [&str; 8] = ["na", "n/a", "#n/a", "nan", "null", "none", "unknown", "?"];
     MISSING.contains(&&*cell.to_ascii_lowercase())
 }
