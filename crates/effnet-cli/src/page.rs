@@ -6,6 +6,7 @@
 pub(crate) mod chart;
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use anyhow::Context;
 use base64::Engine as _;
@@ -13,6 +14,7 @@ use effnet_data::check::thumbnail_png;
 use effnet_image::Image;
 
 use crate::escape;
+use crate::training::recorded_split::name_within;
 
 /// The longer side of a thumbnail in pixels.
 const SIDE: usize = 128;
@@ -141,11 +143,11 @@ pub(crate) fn text(value: &str) -> String {
     escaped
 }
 
-/// Returns the name of an image for HTML, without the path of its data set. It may be broken after each folder.
+/// Returns the name of an image for HTML, without the path of its data set, or of the folder of its table. It may be broken
+/// after each folder.
 pub(crate) fn path(name: &str, data: &str) -> String {
-    let below = name.strip_prefix(data);
-    let below = below.map(|name| name.trim_start_matches('/'));
-    let name = below.filter(|name| !name.is_empty()).unwrap_or(name);
+    let below = name_within(Path::new(data), name);
+    let name = if below.is_empty() { name } else { &below };
     text(name).replace('/', "/<wbr>")
 }
 
@@ -169,6 +171,7 @@ mod tests {
             "&lt;img src=x onerror=&#39;a&amp;b&#39;&gt;&quot;\\n\\u{202e}"
         );
         assert_eq!(path("a/b<c/d.jpg", "a"), "b&lt;c/<wbr>d.jpg");
+        assert_eq!(path("/a/b/c.jpg", "/a/list.csv"), "b/<wbr>c.jpg");
         assert_eq!(probability("<b>", 0.9996), "&lt;b&gt;\u{a0}100.0\u{a0}%");
     }
 
