@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use effnet_data::{DataError, DataOptions, Dataset, Splits, Subset};
+use effnet_data::{DataError, Dataset, Splits, Subset};
 use serde::{Deserialize, Serialize};
 
 use super::settings::Settings;
@@ -183,11 +183,7 @@ pub fn held_out(
 /// Opens `data` as the run did.
 fn open(settings: &Settings, data: &Path) -> Result<Splits, DataError> {
     let task = settings.task.task().unwrap_or_default();
-    let options = DataOptions::default()
-        .with_task(task)
-        .with_label_columns(settings.label_columns())
-        .with_group_column(settings.grouping().map(str::to_owned));
-    Splits::open_with(data, &options)
+    Splits::open_with(data, &settings.data_options(Some(task)))
 }
 
 /// Warns if `data` is what a run was trained on that validated with the images of `val`.

@@ -12,6 +12,7 @@ use anyhow::bail;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use effnet::Task;
+use effnet_data::DataOptions;
 use serde::{Deserialize, Serialize};
 
 use super::time_budget::TimeBudget;
@@ -317,6 +318,14 @@ impl Settings {
     /// Returns the columns of labels or numbers; none if the table tells them.
     pub fn label_columns(&self) -> Vec<String> {
         label_columns(&self.label_column)
+    }
+
+    /// Returns how a run with these settings opens its images, for this task or for the one that their labels tell.
+    pub fn data_options(&self, task: Option<Task>) -> DataOptions {
+        DataOptions::default()
+            .with_task(task)
+            .with_label_columns(self.label_columns())
+            .with_group_column(self.grouping().map(str::to_owned))
     }
 
     /// Returns the teacher for knowledge distillation, if there is one.

@@ -13,9 +13,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, bail, ensure};
 use effnet::Task;
 use effnet_cli::training::recorded_split::name_within;
-use effnet_data::{
-    DataError, DataOptions, Dataset, NameList, Reading, Shard, Splits, Subset, support, survey,
-};
+use effnet_data::{DataError, Dataset, NameList, Reading, Shard, Splits, Subset, support, survey};
 use serde::{Deserialize, Serialize};
 
 use super::ranks::Ranks;
@@ -54,11 +52,7 @@ pub(super) const UNREADABLE: &str = "unreadable.json";
 impl Datasets {
     /// Lists the images named by `settings`, for this task or for the one that their labels tell.
     pub(super) fn open(settings: &Settings, task: Option<Task>) -> anyhow::Result<Self> {
-        let columns = settings.label_columns();
-        let options = DataOptions::default()
-            .with_task(task)
-            .with_label_columns(columns.clone())
-            .with_group_column(settings.grouping().map(str::to_owned));
+        let options = settings.data_options(task);
         let opened = Splits::open_with(&settings.data, &options);
         let splits = opened.map_err(|error| match error {
             error @ DataError::Task { .. } => anyhow::Error::from(error).context("--task"),
@@ -76,7 +70,7 @@ impl Datasets {
         }
         let splits = match settings.validation_data() {
             Some(val) => {
-                let opened = splits.with_validation(val, &columns);
+                let opened = splits.with_validation(val, &options.label_columns);
                 opened.context("--val")?
             }
             None => splits,
