@@ -1,20 +1,24 @@
 """Weights for conversion into hub folders and Keras files, and what the receiving libraries compute with them.
 
-    hub_folders.py make MODEL VARIANT OUT.pth                 seeded weights under the names of EfficientNet-PyTorch,
-                                                              or of MODEL's package for V2, which the former lacks
-    hub_folders.py named MODEL VARIANT FILE [STATISTICS]      loads the file by name and compares logits with the same
-                                                              weights loaded by position, with the statistics of
-                                                              another model where those are in the file
-    hub_folders.py timm MODEL VARIANT FOLDER IMAGE            loads the folder and compares logits and preprocessing
-    hub_folders.py transformers MODEL VARIANT FOLDER IMAGE
-    hub_folders.py save-transformers VARIANT FOLDER           a folder that transformers itself wrote
-    hub_folders.py classify-transformers FOLDER IMAGE         prints the probabilities of the image
-    hub_folders.py keras MODEL VARIANT FILE                   loads the file and compares logits
-    hub_folders.py save-keras MODEL VARIANT FOLDER            files that Keras itself wrote
+Answers requests as answering.py says: `{"request": "run", "folder": FOLDER, "task": [TASK, ARGUMENT...]}`, with paths
+relative to the folder, by what the task returns.
+
+    make MODEL VARIANT OUT.pth                 seeded weights under the names of EfficientNet-PyTorch, or of MODEL's
+                                               package for V2, which the former lacks
+    named MODEL VARIANT FILE [STATISTICS]      loads the file by name and compares logits with the same weights loaded by
+                                               position, with the statistics of another model where those are in the file
+    timm MODEL VARIANT FOLDER IMAGE            loads the folder and compares logits and preprocessing
+    transformers MODEL VARIANT FOLDER IMAGE
+    save-transformers VARIANT FOLDER           a folder that transformers itself wrote
+    classify-transformers FOLDER IMAGE         returns the most probable classes of the image
+    keras MODEL VARIANT FILE                   loads the file and compares logits
+    save-keras MODEL VARIANT FOLDER            files that Keras itself wrote
 
 MODEL is a model of network_models.py, whose arithmetic the weights need.
 """
 
+import contextlib
+import io
 import json
 import os
 import sys
@@ -22,11 +26,13 @@ from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "torch"
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TQDM_DISABLE"] = "1"
 
 import torch
 from PIL import Image
 from torchvision.transforms import functional
 
+import answering
 import network_models as models
 
 CLASSES = 1000
@@ -179,7 +185,7 @@ def save_transformers(variant, folder):
 
 
 def classify_transformers(folder, image):
-    """Prints the probabilities that the pipeline computes with Pillow's resize, as JSON."""
+    """Returns names and probabilities that the pipeline computes with Pillow's resize."""
     import transformers
     from transformers.models.efficientnet.image_processing_pil_efficientnet import EfficientNetImageProcessorPil
 
@@ -189,7 +195,7 @@ def classify_transformers(folder, image):
     with torch.no_grad():
         scores = network(pixels).logits[0].softmax(0)
     top = scores.topk(5)
-    print(json.dumps([[network.config.id2label[int(i)], float(s)] for s, i in zip(*top)]))
+    return [[network.config.id2label[int(i)], float(s)] for s, i in zip(*top)]
 
 
 KERAS = {
@@ -206,8 +212,10 @@ def is_rescaled(variant):
 
 
 def keras_network(variant, weights=None):
+    """The first network of a session, since Keras numbers layers of the same kind on."""
     import keras
 
+    keras.backend.clear_session()
     build = getattr(keras.applications, KERAS[variant])
     return build(weights=weights, classes=CLASSES, classifier_activation=None)
 
@@ -286,19 +294,28 @@ def save_keras(model, variant, folder):
     inside.save(folder / "nested.keras")
 
 
-def main(task, *arguments):
-    tasks = {
-        "make": make,
-        "named": check_named,
-        "timm": check_timm,
-        "transformers": check_transformers,
-        "save-transformers": save_transformers,
-        "classify-transformers": classify_transformers,
-        "keras": check_keras,
-        "save-keras": save_keras,
-    }
-    tasks[task](*arguments)
+TASKS = {
+    "make": make,
+    "named": check_named,
+    "timm": check_timm,
+    "transformers": check_transformers,
+    "save-transformers": save_transformers,
+    "classify-transformers": classify_transformers,
+    "keras": check_keras,
+    "save-keras": save_keras,
+}
+
+
+def run(folder, task):
+    os.chdir(folder)
+    name, *arguments = task
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        try:
+            return {"returned": TASKS[name](*arguments)}
+        except Exception:
+            print(printed.getvalue(), file=sys.stderr)
+            raise
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    answering.serve([run])

@@ -1,22 +1,15 @@
-"""Serves the tests' requests to the reference packages.
+"""Answers the tests' requests to the reference packages, as answering.py says.
 
-Reads one JSON object per line from stdin: `request`, the name of a function of `ANSWERS`, and its
-arguments. Writes one JSON object per line to stdout: the answer, or `{"error": "..."}`. Tensors are
-written to files in the folder that the request names. `{"ready": true}` comes first.
-
-One process serves all tests of a run, because importing the packages takes longer than most answers.
+Tensors are written to files in the folder that the request names.
 """
 
 import copy
-import json
-import os
-import sys
-import traceback
 
 import timm
 import torch
 from safetensors.torch import save_file
 
+import answering
 import conversion_reference
 import metrics_reference
 import network_models as models
@@ -162,24 +155,9 @@ ANSWERS = (
     *metrics_reference.ANSWERS,
     *training_reference.ANSWERS,
 )
-REQUESTS = {function.__name__: function for function in ANSWERS}
-
-
-def main():
-    # Packages may print; the stream of answers must have nothing else.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    # The tests compute at the same time, on one thread each: see tests/tests/network/main.rs.
-    torch.set_num_threads(1)
-    print(json.dumps({"ready": True}), file=answers)
-    for line in sys.stdin:
-        arguments = json.loads(line)
-        try:
-            answer = REQUESTS[arguments.pop("request")](**arguments)
-        except Exception:
-            answer = {"error": traceback.format_exc()}
-        print(json.dumps(answer), file=answers)
 
 
 if __name__ == "__main__":
-    main()
+    # The tests compute at the same time, on one thread each: see tests/tests/network/main.rs.
+    torch.set_num_threads(1)
+    answering.serve(ANSWERS)

@@ -49,7 +49,7 @@ pub fn shared_data() -> Result<PathBuf, String> {
     }
 }
 
-fn repository() -> &'static Path {
+pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
         .nth(2)

@@ -134,14 +134,14 @@ fn settings_that_effnet_cannot_follow_are_refused_by_name() {
 
 #[test]
 fn a_folder_of_transformers_gives_its_own_probabilities() {
-    let Some((interpreter, photo)) = reference("a_folder_of_transformers_gives_its_own_probabilities") else {
+    let Some(photo) = reference("a_folder_of_transformers_gives_its_own_probabilities") else {
         return;
     };
     let home = tempfile::tempdir().unwrap();
     let (folder, photo) = (home.path(), photo.to_str().unwrap());
-    python(&interpreter, folder, &["save-transformers", "b0", "saved"]);
-    let printed = python(&interpreter, folder, &["classify-transformers", "saved", photo]);
-    let expected: Vec<(String, f64)> = serde_json::from_str(&printed).unwrap();
+    python(folder, &["save-transformers", "b0", "saved"]);
+    let returned = python(folder, &["classify-transformers", "saved", photo]);
+    let expected: Vec<(String, f64)> = serde_json::from_value(returned).unwrap();
     let output = effnet(
         folder,
         &["classify", photo, "--weights", "saved", "--format", "json"],

@@ -8,14 +8,14 @@ use crate::{convert, python, reference, same_bits, tensors};
 
 /// Reads every file that Keras writes for the network, and checks the normalisation and the tensors.
 fn files_of_keras(test: &str, (model, variant): (&str, &str), (mean, std): (&str, &str)) {
-    let Some((interpreter, _)) = reference(test) else {
+    if reference(test).is_none() {
         return;
-    };
+    }
     let home = tempfile::tempdir().unwrap();
     let folder = home.path();
-    python(&interpreter, folder, &["make", model, variant, "first.pth"]);
+    python(folder, &["make", model, variant, "first.pth"]);
     fs::create_dir(folder.join("keras")).unwrap();
-    python(&interpreter, folder, &["save-keras", model, variant, "keras"]);
+    python(folder, &["save-keras", model, variant, "keras"]);
     convert(folder, &["first.pth", "expected.pth", "--to", "lukemelas"]);
     let expected = tensors(folder, "expected.pth");
     let mut files: Vec<_> = fs::read_dir(folder.join("keras"))

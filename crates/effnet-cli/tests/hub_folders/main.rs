@@ -10,10 +10,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use effnet_checkpoint::{Checkpoint, DType, StateDict, write_safetensors};
+use serde_json::{Value, json};
 use tempfile::TempDir;
-use test_support::{interpreter, shared_data, skip, zeros};
+use test_support::{Python, shared_data, skip, zeros};
 
 fn effnet(folder: &Path, arguments: &[&str]) -> Output {
     let mut call = Command::new(env!("CARGO_BIN_EXE_effnet"));
@@ -43,27 +45,25 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Python with the libraries, and a photo. `None` after reporting why the test is skipped.
-fn reference(test: &str) -> Option<(PathBuf, PathBuf)> {
-    let found = interpreter().and_then(|python| Ok((python, shared_data()?)));
-    let (python, data) = found.map_err(|reason| skip(test, &reason)).ok()?;
-    Some((python, data.join("images/panda.jpg")))
+/// One for all tests.
+static PYTHON: LazyLock<Result<Mutex<Python>, String>> =
+    LazyLock::new(|| Ok(Mutex::new(Python::start("hub_folders.py")?)));
+
+/// A photo, if there is Python with the libraries. `None` after reporting why the test is skipped.
+fn reference(test: &str) -> Option<PathBuf> {
+    let found = shared_data().and_then(|data| PYTHON.as_ref().map(|_| data).map_err(Clone::clone));
+    let data = found.map_err(|reason| skip(test, &reason)).ok()?;
+    Some(data.join("images/panda.jpg"))
 }
 
-/// Runs a task of `hub_folders.py` and returns the last line that it printed.
+/// Runs a task of `hub_folders.py` and returns what it returns.
 #[track_caller]
-fn python(python: &Path, folder: &Path, arguments: &[&str]) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/reference/hub_folders.py");
-    let mut call = Command::new(python);
-    let output = call
-        .arg(script)
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    printed.lines().last().unwrap_or_default().to_owned()
+fn python(folder: &Path, task: &[&str]) -> Value {
+    let python = PYTHON.as_ref().unwrap();
+    // A test that panicked while it held the lock says nothing about the process.
+    let mut python = python.lock().unwrap_or_else(PoisonError::into_inner);
+    let answer = python.ask(&json!({"request": "run", "folder": folder, "task": task}));
+    answer["returned"].clone()
 }
 
 fn tensors(folder: &Path, name: &str) -> StateDict {

@@ -8,40 +8,30 @@ use crate::{convert, effnet, labelled, python, reference, refused, same_bits, st
 
 /// Files through all schemes, each made from the one before it.
 fn through_all_schemes(test: &str, variant: &str) {
-    let Some((interpreter, photo)) = reference(test) else {
+    let Some(photo) = reference(test) else {
         return;
     };
     let home = labelled();
     let folder = home.path();
     let photo = photo.to_str().unwrap();
-    python(&interpreter, folder, &["make", "lukemelas", variant, "first.pth"]);
+    python(folder, &["make", "lukemelas", variant, "first.pth"]);
     convert(
         folder,
         &["first.pth", "timm", "--to", "timm", "--labels", "labels.txt"],
     );
-    python(
-        &interpreter,
-        folder,
-        &["timm", "lukemelas", variant, "timm", photo],
-    );
+    python(folder, &["timm", "lukemelas", variant, "timm", photo]);
     convert(folder, &["timm", "transformers", "--to", "transformers"]);
     python(
-        &interpreter,
         folder,
         &["transformers", "lukemelas", variant, "transformers", photo],
     );
     convert(folder, &["transformers", "net.weights.h5", "--to", "keras"]);
-    python(
-        &interpreter,
-        folder,
-        &["keras", "lukemelas", variant, "net.weights.h5"],
-    );
+    python(folder, &["keras", "lukemelas", variant, "net.weights.h5"]);
     convert(
         folder,
         &["net.weights.h5", "torchvision.safetensors", "--to", "torchvision"],
     );
     python(
-        &interpreter,
         folder,
         &[
             "named",
@@ -52,11 +42,7 @@ fn through_all_schemes(test: &str, variant: &str) {
         ],
     );
     convert(folder, &["torchvision.safetensors", "last.safetensors"]);
-    python(
-        &interpreter,
-        folder,
-        &["named", "lukemelas", variant, "last.safetensors"],
-    );
+    python(folder, &["named", "lukemelas", variant, "last.safetensors"]);
     same_bits(
         &tensors(folder, "last.safetensors"),
         &tensors(folder, "first.pth"),
@@ -105,12 +91,12 @@ fn b5_goes_through_all_schemes_and_back() {
 #[test]
 fn lite0_goes_through_the_schemes_that_have_it_and_back() {
     let test = "lite0_goes_through_the_schemes_that_have_it_and_back";
-    let Some((interpreter, photo)) = reference(test) else {
+    let Some(photo) = reference(test) else {
         return;
     };
     let home = labelled();
     let (folder, photo) = (home.path(), photo.to_str().unwrap());
-    let check = |arguments: &[&str]| python(&interpreter, folder, arguments);
+    let check = |arguments: &[&str]| python(folder, arguments);
     check(&["make", "lukemelas", "lite0", "first.pth"]);
     convert(
         folder,
@@ -133,12 +119,12 @@ fn lite0_goes_through_the_schemes_that_have_it_and_back() {
 
 /// V2 has networks in timm, Keras and torchvision.
 fn v2_goes_through(test: &str, variant: &str) {
-    let Some((interpreter, photo)) = reference(test) else {
+    let Some(photo) = reference(test) else {
         return;
     };
     let home = labelled();
     let (folder, photo) = (home.path(), photo.to_str().unwrap());
-    let check = |arguments: &[&str]| python(&interpreter, folder, arguments);
+    let check = |arguments: &[&str]| python(folder, arguments);
     check(&["make", "timm-tf", variant, "first.pth"]);
     convert(
         folder,
@@ -182,33 +168,21 @@ fn v2_b0_goes_through_the_schemes_that_have_it_and_back() {
 #[test]
 fn torchvisions_v2_s_is_described_to_timm_and_refused_to_keras() {
     let test = "torchvisions_v2_s_is_described_to_timm_and_refused_to_keras";
-    let Some((interpreter, photo)) = reference(test) else {
+    let Some(photo) = reference(test) else {
         return;
     };
     let home = labelled();
     let (folder, photo) = (home.path(), photo.to_str().unwrap());
-    python(
-        &interpreter,
-        folder,
-        &["make", "torchvision", "v2-s", "first.pth"],
-    );
+    python(folder, &["make", "torchvision", "v2-s", "first.pth"]);
     convert(
         folder,
         &["first.pth", "timm", "--to", "timm", "--labels", "labels.txt"],
     );
-    python(
-        &interpreter,
-        folder,
-        &["timm", "torchvision", "v2-s", "timm", photo],
-    );
+    python(folder, &["timm", "torchvision", "v2-s", "timm", photo]);
     let keras = ["convert", "timm", "none.weights.h5", "--to", "keras"];
     refused(folder, &keras, &["profile tf", "profile torchvision"]);
     convert(folder, &["timm", "last.pth", "--to", "torchvision"]);
-    python(
-        &interpreter,
-        folder,
-        &["named", "torchvision", "v2-s", "last.pth"],
-    );
+    python(folder, &["named", "torchvision", "v2-s", "last.pth"]);
     same_bits(&tensors(folder, "last.pth"), &tensors(folder, "first.pth"));
 }
 
@@ -216,12 +190,12 @@ fn torchvisions_v2_s_is_described_to_timm_and_refused_to_keras() {
 #[test]
 fn torchvisions_b5_is_described_to_timm_and_refused_to_the_others() {
     let test = "torchvisions_b5_is_described_to_timm_and_refused_to_the_others";
-    let Some((interpreter, photo)) = reference(test) else {
+    let Some(photo) = reference(test) else {
         return;
     };
     let home = labelled();
     let folder = home.path();
-    python(&interpreter, folder, &["make", "torchvision", "b5", "first.pth"]);
+    python(folder, &["make", "torchvision", "b5", "first.pth"]);
     convert(
         folder,
         &[
@@ -238,7 +212,6 @@ fn torchvisions_b5_is_described_to_timm_and_refused_to_the_others() {
         &["tv.safetensors", "timm", "--to", "timm", "--labels", "labels.txt"],
     );
     python(
-        &interpreter,
         folder,
         &["timm", "torchvision", "b5", "timm", photo.to_str().unwrap()],
     );
