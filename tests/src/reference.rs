@@ -4,7 +4,7 @@
 //! serves all tests of a binary, over pipes.
 
 use std::process::Command;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
 use serde_json::Value;
 use test_support::{Python, interpreter};
@@ -22,8 +22,7 @@ pub fn torchrun() -> Result<Command, String> {
 }
 
 /// One for the whole test binary.
-static REFERENCE: LazyLock<Result<Mutex<Python>, String>> =
-    LazyLock::new(|| Ok(Mutex::new(Python::start("network_reference.py")?)));
+static REFERENCE: LazyLock<Result<Python, String>> = LazyLock::new(|| Python::start("network_reference.py"));
 
 /// Asks the Python reference; `request` is `{"request": function, argument: value, ...}` with a
 /// function of `scripts/reference/network_reference.py`.
@@ -35,7 +34,5 @@ static REFERENCE: LazyLock<Result<Mutex<Python>, String>> =
 /// When the reference fails.
 pub fn ask(request: &Value) -> Result<Value, String> {
     let reference = REFERENCE.as_ref().map_err(Clone::clone)?;
-    // A test that panicked while it held the lock says nothing about the process.
-    let mut reference = reference.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(reference.ask(request))
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -11,7 +12,9 @@ use crate::reference::{interpreter, repository};
 ///
 /// Importing the packages takes seconds, so one serves all tests of a binary. It exits when this process does, because
 /// its input ends.
-pub struct Python {
+pub struct Python(Mutex<Pipes>);
+
+struct Pipes {
     process: Child,
     requests: ChildStdin,
     answers: BufReader<ChildStdout>,
@@ -35,30 +38,34 @@ impl Python {
             .unwrap_or_else(|error| panic!("cannot start {}: {error}", python.display()));
         let requests = process.stdin.take().expect("stdin is piped");
         let answers = BufReader::new(process.stdout.take().expect("stdout is piped"));
-        let mut python = Self {
+        let mut pipes = Pipes {
             process,
             requests,
             answers,
         };
-        assert_eq!(python.answer()["ready"], true);
-        Ok(python)
+        assert_eq!(pipes.answer()["ready"], true);
+        Ok(Self(Mutex::new(pipes)))
     }
 
-    /// Returns the answer to `{"request": function, argument: value, ...}`.
+    /// Returns the answer to `{"request": function, argument: value, ...}`, after those of other tests.
     ///
     /// # Panics
     /// When the script fails.
     #[track_caller]
-    pub fn ask(&mut self, request: &Value) -> Value {
-        writeln!(self.requests, "{request}").expect("write to the Python reference");
-        let answer = self.answer();
+    pub fn ask(&self, request: &Value) -> Value {
+        // A test that panicked while it held the lock says nothing about the process.
+        let mut pipes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        writeln!(pipes.requests, "{request}").expect("write to the Python reference");
+        let answer = pipes.answer();
         if let Some(error) = answer.get("error") {
             let error = error.as_str().unwrap_or_default();
             panic!("the Python reference failed on {request}:\n{error}");
         }
         answer
     }
+}
 
+impl Pipes {
     #[track_caller]
     fn answer(&mut self) -> Value {
         let mut line = String::new();

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
 use effnet_checkpoint::{Checkpoint, DType, StateDict, write_safetensors};
 use serde_json::{Value, json};
@@ -46,8 +46,7 @@ fn stderr(output: &Output) -> String {
 }
 
 /// One for all tests.
-static PYTHON: LazyLock<Result<Mutex<Python>, String>> =
-    LazyLock::new(|| Ok(Mutex::new(Python::start("hub_folders.py")?)));
+static PYTHON: LazyLock<Result<Python, String>> = LazyLock::new(|| Python::start("hub_folders.py"));
 
 /// A photo, if there is Python with the libraries. `None` after reporting why the test is skipped.
 fn reference(test: &str) -> Option<PathBuf> {
@@ -59,10 +58,10 @@ fn reference(test: &str) -> Option<PathBuf> {
 /// Runs a task of `hub_folders.py` and returns what it returns.
 #[track_caller]
 fn python(folder: &Path, task: &[&str]) -> Value {
-    let python = PYTHON.as_ref().unwrap();
-    // A test that panicked while it held the lock says nothing about the process.
-    let mut python = python.lock().unwrap_or_else(PoisonError::into_inner);
-    let answer = python.ask(&json!({"request": "run", "folder": folder, "task": task}));
+    let answer = PYTHON
+        .as_ref()
+        .unwrap()
+        .ask(&json!({"request": "run", "folder": folder, "task": task}));
     answer["returned"].clone()
 }
 
