@@ -6,7 +6,8 @@
 CIFAR10.tar has train/CLASS/*.jpg and test/CLASS/*.jpg of 32 x 32 pixels. Each contender trains B0 at 64 pixels on the same
 images: AdamW at 2e-3 with one-cycle, weight decay 0.05, batches of 16, random crops of half the area and more, flips, no
 label smoothing, batch-norm momentum 0.1 (with the 0.01 of efficientnet_pytorch, statistics do not follow such short runs:
-every image gets the same class). The packages run in one loop of PyTorch; effnet runs `effnet train` with the same settings. A contender
+every image gets the same class), and the momentum cycle of OneCycleLR. The packages run in one loop of PyTorch; effnet runs
+`effnet train` with the same settings, unless --flags change them. A contender
 `PACKAGE:pytorch` or `PACKAGE:tensorflow` replaces the package's initial values by those of the other. Prints a line of
 JSON per run: top-1 after the last epoch, and the seconds of the run.
 """
@@ -119,11 +120,13 @@ def trained_by_effnet(program, flags, folder, seed, epochs, runs):
         "crop-pct": 1,
         "label-smoothing": 0,
         "bn-momentum": 0.1,
+        "cycle-momentum": "true",
         "seed": seed,
         "output": run,
     }
-    command = [program, "train", folder, "--quiet", *(f"--{name}={value}" for name, value in settings.items())]
-    subprocess.run([*command, *flags], check=True, stdout=subprocess.DEVNULL)
+    given = {flag.partition("=")[0] for flag in flags}
+    own = [f"--{name}={value}" for name, value in settings.items() if f"--{name}" not in given]
+    subprocess.run([program, "train", folder, "--quiet", *own, *flags], check=True, stdout=subprocess.DEVNULL)
     records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     return 100 * [record for record in records if record["record"] == "epoch"][-1]["validation"]["top1"]
 

@@ -50,7 +50,7 @@ def values(name, images, outputs):
 
 
 def train(folder, optimizer, lr, weight_decay, steps, batch, size, overrides, clip=None, smoothing=0.0, average=None,
-          loss=None):
+          loss=None, cycle=False):
     """Trains on fixed images; writes the weights before, the images, the losses, the weights after and their
     moving average."""
     torch.manual_seed(4)
@@ -67,6 +67,7 @@ def train(folder, optimizer, lr, weight_decay, steps, batch, size, overrides, cl
     labels = values(loss, 2 * batch, classes) if loss else torch.arange(2 * batch) * 7 % classes
     ema = AVERAGES[average](network, decay=0.9) if average else None
     optimizer = OPTIMIZERS[optimizer](groups(network, weight_decay), lr)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, steps) if cycle else None
     losses = []
     for step in range(steps):
         part = slice(step % 2 * batch, (step % 2 + 1) * batch)
@@ -80,6 +81,8 @@ def train(folder, optimizer, lr, weight_decay, steps, batch, size, overrides, cl
         if clip:
             torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
         optimizer.step()
+        if scheduler:
+            scheduler.step()
         if ema:
             ema.update(network)
         losses.append(found.item())
@@ -94,16 +97,17 @@ def train(folder, optimizer, lr, weight_decay, steps, batch, size, overrides, cl
 
 
 def schedule(name, base, steps, arguments):
-    """The learning rate of every step under one of torch's schedulers."""
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=base)
+    """The learning rate and the momentum of every step under one of torch's schedulers."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=base, momentum=0.9)
     scheduler = getattr(torch.optim.lr_scheduler, name)(optimizer, **arguments)
-    rates = []
+    rates, momenta = [], []
     for step in range(steps):
         rates.append(optimizer.param_groups[0]["lr"])
+        momenta.append(optimizer.param_groups[0]["momentum"])
         if step + 1 < steps:
             optimizer.step()
             scheduler.step()
-    return {"rates": rates}
+    return {"rates": rates, "momenta": momenta}
 
 
 def cross_entropy(logits, targets, weights=None, smoothing=0.0):

@@ -77,6 +77,27 @@ impl OptimizerKind {
         }
     }
 
+    /// Returns this algorithm with another momentum, or first beta. SGD without momentum stays without: it has no
+    /// buffers.
+    fn with_momentum(self, momentum: f64) -> Self {
+        match self {
+            Self::Sgd { momentum: 0.0, .. } => self,
+            Self::Sgd { nesterov, .. } => Self::Sgd { momentum, nesterov },
+            Self::AdamW {
+                betas: [_, second],
+                epsilon,
+            } => Self::AdamW {
+                betas: [momentum, second],
+                epsilon,
+            },
+            Self::RmsPropTf { decay, epsilon, .. } => Self::RmsPropTf {
+                decay,
+                momentum,
+                epsilon,
+            },
+        }
+    }
+
     fn validate(self) -> Result<(), Error> {
         let (decays, epsilon) = match self {
             Self::Sgd { momentum, .. } => ([momentum, 0.0], 1.0),
@@ -258,72 +279,32 @@ impl Optimizer {
     /// # Errors
     /// [`Error::Native`], [`Error::Torch`].
     pub fn step(&mut self, rate: f64) -> Result<(), Error> {
+        self.step_with_momentum(rate, None)
+    }
+
+    /// [`step`](Self::step) with this momentum, or first beta of AdamW, instead of that of [`kind`](Self::kind), such as
+    /// [`Schedule::momentum`](crate::Schedule::momentum) of the step. SGD without momentum ignores it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] for a momentum that is not in `[0, 1)`, [`Error::Native`], [`Error::Torch`].
+    pub fn step_with_momentum(&mut self, rate: f64, momentum: Option<f64>) -> Result<(), Error> {
+        let kind = momentum.map_or(self.kind, |momentum| self.kind.with_momentum(momentum));
+        kind.validate()?;
         tch::no_grad(|| {
             for group in &self.groups {
                 let (lists, gradients) = group.lists.with_gradients()?;
                 if !gradients.is_empty() {
-                    self.update_group(&lists, &gradients, rate * group.rate_scale, group.weight_decay)?;
+                    update_group(
+                        kind,
+                        &lists,
+                        &gradients,
+                        rate * group.rate_scale,
+                        group.weight_decay,
+                    )?;
                 }
             }
             Ok(())
         })
-    }
-
-    fn update_group(
-        &self,
-        lists: &Lists,
-        gradients: &[Tensor],
-        lr: f64,
-        weight_decay: f64,
-    ) -> Result<(), Error> {
-        let parameters = lists.parameters.as_slice();
-        match (self.kind, lists.slots.as_slice()) {
-            (OptimizerKind::AdamW { betas, epsilon }, [exp_avgs, exp_avg_sqs, steps]) => {
-                foreach::add_number(steps, 1.0)?;
-                let state = AdamWState {
-                    exp_avgs,
-                    exp_avg_sqs,
-                    steps,
-                };
-                let constants = AdamWConstants {
-                    lr,
-                    betas,
-                    weight_decay,
-                    epsilon,
-                };
-                foreach::fused_adamw(parameters, gradients, state, constants)?;
-            }
-            (
-                OptimizerKind::RmsPropTf {
-                    decay,
-                    momentum,
-                    epsilon,
-                },
-                [square_avgs, buffers],
-            ) => {
-                let constants = rms_prop_tf::Constants {
-                    lr,
-                    decay,
-                    momentum,
-                    epsilon,
-                    weight_decay,
-                };
-                rms_prop_tf::step(parameters, gradients, square_avgs, buffers, constants)?;
-            }
-            (OptimizerKind::Sgd { momentum, nesterov }, buffers) => {
-                let constants = SgdConstants {
-                    lr,
-                    momentum,
-                    nesterov,
-                    weight_decay,
-                };
-                let buffers = buffers.first().map_or(&[][..], Vec::as_slice);
-                foreach::fused_sgd(parameters, gradients, buffers, constants)?;
-            }
-            // Unreachable: `new` created the slots for this kind.
-            _ => {}
-        }
-        Ok(())
     }
 
     /// Iterates over the slots of all parameters, with names such as `_fc.weight.momentum_buffer`.
@@ -356,4 +337,62 @@ impl Optimizer {
     pub fn load_state_dict(&mut self, state: &StateDict) -> Result<(), Error> {
         restore_tensors(self.slots(), state, "the optimizer's state")
     }
+}
+
+/// Takes a step of the algorithm for the parameters of a group.
+fn update_group(
+    kind: OptimizerKind,
+    lists: &Lists,
+    gradients: &[Tensor],
+    lr: f64,
+    weight_decay: f64,
+) -> Result<(), Error> {
+    let parameters = lists.parameters.as_slice();
+    match (kind, lists.slots.as_slice()) {
+        (OptimizerKind::AdamW { betas, epsilon }, [exp_avgs, exp_avg_sqs, steps]) => {
+            foreach::add_number(steps, 1.0)?;
+            let state = AdamWState {
+                exp_avgs,
+                exp_avg_sqs,
+                steps,
+            };
+            let constants = AdamWConstants {
+                lr,
+                betas,
+                weight_decay,
+                epsilon,
+            };
+            foreach::fused_adamw(parameters, gradients, state, constants)?;
+        }
+        (
+            OptimizerKind::RmsPropTf {
+                decay,
+                momentum,
+                epsilon,
+            },
+            [square_avgs, buffers],
+        ) => {
+            let constants = rms_prop_tf::Constants {
+                lr,
+                decay,
+                momentum,
+                epsilon,
+                weight_decay,
+            };
+            rms_prop_tf::step(parameters, gradients, square_avgs, buffers, constants)?;
+        }
+        (OptimizerKind::Sgd { momentum, nesterov }, buffers) => {
+            let constants = SgdConstants {
+                lr,
+                momentum,
+                nesterov,
+                weight_decay,
+            };
+            let buffers = buffers.first().map_or(&[][..], Vec::as_slice);
+            foreach::fused_sgd(parameters, gradients, buffers, constants)?;
+        }
+        // Unreachable: `new` created the slots for this kind.
+        _ => {}
+    }
+    Ok(())
 }

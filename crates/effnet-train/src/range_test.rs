@@ -140,7 +140,7 @@ impl RangeTest {
         let (mut average, mut least) = (0.0, f64::INFINITY);
         for index in 0..self.steps {
             let rate = self.from * ratio.powi(index as i32);
-            let step = match trainer.step_with_rate(&[next_batch(index)?], rate) {
+            let step = match trainer.step_with(&[next_batch(index)?], rate, None) {
                 Ok(step) => step,
                 Err(Error::Diverged(_)) => break,
                 Err(error) => return Err(error.into()),

@@ -1,7 +1,7 @@
 //! Learning-rate schedules.
 //!
-//! The learning rate is a pure function of the step, so a schedule does not have any state to save: a resumed run
-//! needs only the step number.
+//! The learning rate and the momentum are pure functions of the step, so a schedule does not have any state to save: a
+//! resumed run needs only the step number.
 
 use std::f64::consts::PI;
 
@@ -28,6 +28,9 @@ pub enum ScheduleShape {
         div: f64,
         /// The first rate divided by the last rate, above 0.
         final_div: f64,
+        /// The momentum at the first and the last rate, and that at the base rate, each in `[0, 1)`, between which it
+        /// follows half a cosine as the rate does; `None` keeps the optimizer's.
+        momentum: Option<[f64; 2]>,
     },
     /// Decay by `factor` every `every` steps: the paper's exponential decay, like TensorFlow's
     /// `exponential_decay(staircase=True)`. Warm-up steps count towards `every`.
@@ -40,11 +43,21 @@ pub enum ScheduleShape {
 }
 
 impl ScheduleShape {
-    /// PyTorch's defaults for one cycle: a rise over 30 % of the steps, and divisors of 25 and 10,000.
+    /// One cycle with a rise over 30 % of the steps and divisors of 25 and 10,000, as PyTorch's, but with the optimizer's
+    /// own momentum (`cycle_momentum=False`).
     pub const ONE_CYCLE: Self = Self::OneCycle {
         rise: 0.3,
         div: 25.0,
         final_div: 1e4,
+        momentum: None,
+    };
+    /// PyTorch's defaults for one cycle: [`ONE_CYCLE`](Self::ONE_CYCLE), and a momentum that falls from 0.95 to 0.85 and
+    /// rises again.
+    pub const ONE_CYCLE_WITH_MOMENTUM: Self = Self::OneCycle {
+        rise: 0.3,
+        div: 25.0,
+        final_div: 1e4,
+        momentum: Some([0.95, 0.85]),
     };
 
     /// Returns the paper's staircase: a factor of 0.97 every 2.4 epochs.
@@ -65,7 +78,7 @@ pub struct Warmup {
     pub from: f64,
 }
 
-/// A learning rate for each step, counting from zero.
+/// A learning rate for each step, counting from zero, and a momentum, if the shape has one.
 ///
 /// ```
 /// use effnet_train::{Schedule, ScheduleShape, Warmup};
@@ -113,7 +126,12 @@ impl Schedule {
                 "0 to 1",
                 end.to_string(),
             )),
-            ScheduleShape::OneCycle { rise, div, final_div } => checks.extend([
+            ScheduleShape::OneCycle {
+                rise,
+                div,
+                final_div,
+                momentum,
+            } => checks.extend([
                 (
                     "the rise of the one-cycle schedule",
                     rise > 0.0 && rise < 1.0,
@@ -131,6 +149,12 @@ impl Schedule {
                     positive(final_div),
                     "above 0",
                     final_div.to_string(),
+                ),
+                (
+                    "the momentum of the one-cycle schedule",
+                    momentum.is_none_or(|ends| ends.iter().all(|end| (0.0..1.0).contains(end))),
+                    "0 or more, less than 1",
+                    format!("{:?}", momentum.unwrap_or_default()),
                 ),
             ]),
             ScheduleShape::Staircase { factor, every } => checks.extend([
@@ -182,6 +206,17 @@ impl Schedule {
         self.base * self.factor(step)
     }
 
+    /// Returns the momentum of a step (AdamW's first beta), or `None` for the optimizer's own. In a warm-up, it is that
+    /// of the first rate.
+    pub fn momentum(&self, step: u64) -> Option<f64> {
+        let ScheduleShape::OneCycle { rise, momentum, .. } = self.shape else {
+            return None;
+        };
+        let [at_first, at_base] = momentum?;
+        let after = step.saturating_sub(self.warmup.steps);
+        Some(self.cycle(after, rise, [at_first, at_base, at_first]))
+    }
+
     /// Returns the factor by which the base rate is multiplied at a step after the warm-up.
     fn factor(&self, step: u64) -> f64 {
         let length = (self.steps - self.warmup.steps) as f64;
@@ -189,18 +224,27 @@ impl Schedule {
         match self.shape {
             ScheduleShape::Constant => 1.0,
             ScheduleShape::Cosine { end } => half_cosine(1.0, end, (position / length).min(1.0)),
-            ScheduleShape::OneCycle { rise, div, final_div } => {
-                // As in torch, the last step has the final rate.
-                let last = length - 1.0;
-                let top = rise * length - 1.0;
-                let (low, end) = (1.0 / div, 1.0 / (div * final_div));
-                if position <= top {
-                    half_cosine(low, 1.0, position / top.max(f64::MIN_POSITIVE))
-                } else {
-                    half_cosine(1.0, end, ((position - top) / (last - top)).min(1.0))
-                }
+            ScheduleShape::OneCycle {
+                rise, div, final_div, ..
+            } => {
+                let values = [1.0 / div, 1.0, 1.0 / (div * final_div)];
+                self.cycle(step - self.warmup.steps, rise, values)
             }
             ScheduleShape::Staircase { factor, every } => factor.powf((step as f64 / every).floor()),
+        }
+    }
+
+    /// Returns a value of one cycle, so many steps after the warm-up: from the first value to the second over a share
+    /// `rise` of the steps, then to the third.
+    fn cycle(&self, step: u64, rise: f64, [first, middle, last]: [f64; 3]) -> f64 {
+        let length = (self.steps - self.warmup.steps) as f64;
+        // As in torch, the last step has the last value.
+        let (end, top) = (length - 1.0, rise * length - 1.0);
+        let position = step as f64;
+        if position <= top {
+            half_cosine(first, middle, position / top.max(f64::MIN_POSITIVE))
+        } else {
+            half_cosine(middle, last, ((position - top) / (end - top)).min(1.0))
         }
     }
 }

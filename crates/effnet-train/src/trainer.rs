@@ -150,7 +150,8 @@ impl<N: Network> Trainer<N> {
     /// unchanged; [`Error::Shape`], [`Error::Torch`]. In a group, also [`Error::Group`] and
     /// [`Error::Disagreement`], after which the group must be discarded.
     pub fn step(&mut self, parts: &[Batch]) -> Result<Step, Error> {
-        let step = self.step_with_rate(parts, self.rate())?;
+        let momentum = self.phase().schedule.momentum(self.position.phase_step);
+        let step = self.step_with(parts, self.rate(), momentum)?;
         self.running_loss.add(step.loss, step.images);
         self.position.step += 1;
         self.position.epoch_step += 1;
@@ -162,7 +163,12 @@ impl<N: Network> Trainer<N> {
         Ok(step)
     }
 
-    pub(crate) fn step_with_rate(&mut self, parts: &[Batch], rate: f64) -> Result<Step, Error> {
+    pub(crate) fn step_with(
+        &mut self,
+        parts: &[Batch],
+        rate: f64,
+        momentum: Option<f64>,
+    ) -> Result<Step, Error> {
         self.optimizer.clear_gradients()?;
         let (loss, share) = self.accumulate(parts, rate)?;
         let images = share.all as u64;
@@ -185,7 +191,7 @@ impl<N: Network> Trainer<N> {
         if let Some(limit) = self.options.clip_norm {
             clip_to_norm(&gradients, gradient_norm, limit)?;
         }
-        self.optimizer.step(rate)?;
+        self.optimizer.step_with_momentum(rate, momentum)?;
         if let Some(parallel) = &self.parallel
             && !self.is_frozen()
         {

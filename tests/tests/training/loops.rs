@@ -20,6 +20,7 @@ const BOUND: f64 = 1e-3;
 struct Loop {
     optimizer: OptimizerKind,
     rate: f64,
+    shape: ScheduleShape,
     weight_decay: f64,
     steps: u64,
     batch: i64,
@@ -52,7 +53,7 @@ fn follow(folder: &Path, config: &Config, own: Loop) -> (f64, f64) {
     let phase = Phase {
         groups: ParamGroupOptions::default().with_weight_decay(own.weight_decay),
         optimizer: own.optimizer,
-        schedule: Schedule::new(own.rate, own.steps, ScheduleShape::Constant, Warmup::default()).unwrap(),
+        schedule: Schedule::new(own.rate, own.steps, own.shape, Warmup::default()).unwrap(),
     };
     let mut trainer = Trainer::new(network, own.options, vec![phase]).unwrap();
     let half = |tensor: &Tensor, step: u64| tensor.narrow(0, (step % 2) as i64 * own.batch, own.batch);
@@ -127,6 +128,7 @@ fn fifty(optimizer: OptimizerKind, rate: f64, weight_decay: f64) -> Loop {
     Loop {
         optimizer,
         rate,
+        shape: ScheduleShape::Constant,
         weight_decay,
         steps: 50,
         batch: 16,
@@ -174,6 +176,28 @@ fn fifty_steps_of_adamw_follow_torchs() {
         small(),
         own,
     );
+}
+
+#[test]
+fn one_cycle_of_adamw_sgd_and_rms_prop_follows_torchs() {
+    let optimizers = [
+        ("adamw", OptimizerKind::ADAM_W, 3e-5),
+        ("sgd", OptimizerKind::SGD, 0.005),
+        ("rmsprop", OptimizerKind::RMS_PROP_TF, 1e-3),
+    ];
+    for (name, kind, rate) in optimizers {
+        let mut own = fifty(kind, rate, 0.05);
+        own.shape = ScheduleShape::ONE_CYCLE_WITH_MOMENTUM;
+        let mut request = small();
+        request["cycle"] = true.into();
+        same_loop(
+            "one_cycle_of_adamw_sgd_and_rms_prop_follows_torchs",
+            &narrow(),
+            name,
+            request,
+            own,
+        );
+    }
 }
 
 #[test]

@@ -6,32 +6,48 @@ use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
 fn follows(test: &str, schedule: Schedule, request: &Value) {
-    let rates = match ask(request) {
-        Ok(answer) => answer["rates"].as_array().unwrap().clone(),
+    let answer = match ask(request) {
+        Ok(answer) => answer,
         Err(reason) => return skip(test, &reason),
     };
-    assert_eq!(rates.len() as u64, schedule.steps());
-    for (step, expected) in rates.iter().enumerate() {
-        let (found, expected) = (schedule.rate(step as u64), expected.as_f64().unwrap());
-        assert!(
-            (found - expected).abs() <= 1e-9 * expected,
-            "step {step}: {found}, expected {expected}"
-        );
+    let momentum = |step| schedule.momentum(step).unwrap_or(0.9);
+    for (name, found) in [
+        ("rates", &(|step| schedule.rate(step)) as &dyn Fn(u64) -> f64),
+        ("momenta", &momentum),
+    ] {
+        let expected = answer[name].as_array().unwrap();
+        assert_eq!(expected.len() as u64, schedule.steps());
+        for (step, expected) in expected.iter().enumerate() {
+            let (found, expected) = (found(step as u64), expected.as_f64().unwrap());
+            assert!(
+                (found - expected).abs() <= 1e-9 * expected,
+                "{name}, step {step}: {found}, expected {expected}"
+            );
+        }
     }
 }
 
 #[test]
 fn one_cycle_is_torchs() {
-    for (steps, rise) in [(100, 0.3), (37, 0.99), (11, 0.1)] {
+    let cases = [
+        (100, 0.3, [0.95, 0.85]),
+        (37, 0.99, [0.8, 0.7]),
+        (11, 0.1, [0.9, 0.9]),
+    ];
+    for (steps, rise, momentum) in cases {
         let shape = ScheduleShape::OneCycle {
             rise,
             div: 25.0,
             final_div: 1e4,
+            momentum: Some(momentum),
         };
         let schedule = Schedule::new(0.4, steps, shape, Warmup::default()).unwrap();
         let request = json!({
             "request": "schedule", "name": "OneCycleLR", "base": 0.4, "steps": steps,
-            "arguments": {"max_lr": 0.4, "total_steps": steps, "pct_start": rise},
+            "arguments": {
+                "max_lr": 0.4, "total_steps": steps, "pct_start": rise, "max_momentum": momentum[0],
+                "base_momentum": momentum[1],
+            },
         });
         follows("one_cycle_is_torchs", schedule, &request);
     }

@@ -240,6 +240,10 @@ settings! {
     /// Learning-rate schedule
     #[arg(long, value_name = "NAME", help_heading = "Optimizer")]
     schedule: ScheduleName = ScheduleName::OneCycle, ScheduleName::OneCycle;
+    /// One-cycle schedule with adamw: while the learning rate rises, AdamW's first beta falls from 0.95 to 0.85, and then
+    /// rises again, as in PyTorch's OneCycleLR
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", help_heading = "Optimizer")]
+    cycle_momentum: bool = false, false;
     /// Linear warm-up, in epochs
     #[arg(long, value_name = "F", help_heading = "Optimizer")]
     warmup_epochs: f64 = 0.0, 0.0, 0.0..1e5;

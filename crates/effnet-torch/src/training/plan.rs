@@ -111,6 +111,9 @@ fn images_per_step(settings: &Settings, ranks: usize) -> u64 {
 
 fn shape(settings: &Settings, steps_per_epoch: u64) -> ScheduleShape {
     match settings.schedule {
+        ScheduleName::OneCycle if settings.cycle_momentum && settings.optimizer == OptimizerName::Adamw => {
+            ScheduleShape::ONE_CYCLE_WITH_MOMENTUM
+        }
         ScheduleName::OneCycle => ScheduleShape::ONE_CYCLE,
         ScheduleName::Cosine => ScheduleShape::Cosine { end: 0.0 },
         ScheduleName::Staircase => ScheduleShape::Staircase {
@@ -246,6 +249,24 @@ mod tests {
         assert_eq!(phases[1].groups.rates, LayerRates::From(0.1));
         assert_eq!(phases[1].schedule.base_rate(), 0.01);
         assert_eq!(phases[1].schedule.steps(), 9 * 7);
+    }
+
+    #[test]
+    fn the_momentum_cycles_with_adamw_in_one_cycle_if_asked_for() {
+        let middle = |change: fn(&mut Settings)| {
+            let phases = phases(&settings(change), 0.01, 10, 1).unwrap();
+            assert_eq!(phases[0].schedule.momentum(0), None);
+            phases[1].schedule.momentum(26)
+        };
+        assert_eq!(middle(|_| ()), None);
+        assert_eq!(middle(|settings| settings.cycle_momentum = true), Some(0.85));
+        let others: [fn(&mut Settings); 2] = [
+            |settings| (settings.cycle_momentum, settings.optimizer) = (true, OptimizerName::Sgd),
+            |settings| (settings.cycle_momentum, settings.schedule) = (true, ScheduleName::Cosine),
+        ];
+        for change in others {
+            assert_eq!(middle(change), None);
+        }
     }
 
     #[test]

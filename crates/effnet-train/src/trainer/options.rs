@@ -11,7 +11,7 @@ pub struct Phase {
     pub groups: ParamGroupOptions,
     /// The optimizer, which starts with a fresh state.
     pub optimizer: OptimizerKind,
-    /// The learning rate of each step.
+    /// The learning rate of each step, and its momentum, if it is not the optimizer's.
     pub schedule: Schedule,
 }
 

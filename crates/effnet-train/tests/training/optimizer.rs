@@ -72,6 +72,42 @@ fn the_first_step_of_adamw_is_the_rate_whatever_the_gradient() {
 }
 
 #[test]
+fn a_momentum_of_the_step_takes_the_place_of_the_optimizers() {
+    let step = |kind, momentum| {
+        let parameter = scalar(1.0);
+        let mut optimizer = Optimizer::new(kind, vec![group("p", &[&parameter], 0.0)]).unwrap();
+        for gradient in [2.0, -1.0] {
+            optimizer.clear_gradients().unwrap();
+            (&parameter * gradient).sum(Kind::Float).backward();
+            optimizer.step_with_momentum(0.01, momentum).unwrap();
+        }
+        parameter.double_value(&[0])
+    };
+    let sgd = |momentum| OptimizerKind::Sgd {
+        momentum,
+        nesterov: false,
+    };
+    // Buffers of 2 and of 0.5 * 2 - 1.
+    close(step(sgd(0.9), Some(0.5)), 1.0 - 0.01 * 2.0);
+    assert_eq!(step(sgd(0.9), Some(0.9)), step(sgd(0.9), None));
+    assert_eq!(step(sgd(0.0), Some(0.5)), step(sgd(0.0), None));
+    let adamw = |first| OptimizerKind::AdamW {
+        betas: [first, 0.999],
+        epsilon: 1e-8,
+    };
+    assert_eq!(step(adamw(0.9), Some(0.5)), step(adamw(0.5), None));
+    assert_ne!(step(adamw(0.9), None), step(adamw(0.5), None));
+
+    let parameter = scalar(1.0);
+    let mut optimizer = Optimizer::new(adamw(0.9), vec![group("p", &[&parameter], 0.0)]).unwrap();
+    let refusal = optimizer.step_with_momentum(0.01, Some(1.0)).unwrap_err();
+    assert_eq!(
+        refusal.to_string(),
+        "a momentum or decay of the optimizer is 1, expected 0 or more, less than 1"
+    );
+}
+
+#[test]
 fn rms_prop_has_epsilon_in_the_root_ones_at_the_start_and_the_rate_in_the_momentum() {
     let parameter = scalar(1.0);
     let mut optimizer =

@@ -67,6 +67,7 @@ fn one_cycle_rises_and_falls_to_its_ends() {
             rise: 0.25,
             div: 10.0,
             final_div: 100.0,
+            momentum: Some([0.9, 0.8]),
         },
         100,
         0,
@@ -76,6 +77,20 @@ fn one_cycle_rises_and_falls_to_its_ends() {
     close(cycle.rate(24), 0.1);
     close(cycle.rate(99), 0.0001);
     close(cycle.rate(500), 0.0001);
+    for (step, momentum) in [(0, 0.9), (12, 0.85), (24, 0.8), (99, 0.9), (500, 0.9)] {
+        close(cycle.momentum(step).unwrap(), momentum);
+    }
+}
+
+#[test]
+fn the_momentum_stays_high_in_a_warm_up_and_is_the_optimizers_without_a_cycle() {
+    let warm = schedule(ScheduleShape::ONE_CYCLE_WITH_MOMENTUM, 110, 10);
+    for (step, momentum) in [(0, 0.95), (9, 0.95), (10, 0.95), (39, 0.85), (109, 0.95)] {
+        close(warm.momentum(step).unwrap(), momentum);
+    }
+    for shape in [ScheduleShape::ONE_CYCLE, ScheduleShape::Constant] {
+        assert_eq!(schedule(shape, 100, 0).momentum(50), None);
+    }
 }
 
 #[test]
@@ -100,5 +115,15 @@ fn numbers_out_of_range_are_refused_by_name() {
     assert_eq!(
         refusal(0.1, 5, ScheduleShape::Cosine { end: 1.5 }, 0),
         "the end of the cosine schedule is 1.5, expected 0 to 1"
+    );
+    let cycle = ScheduleShape::OneCycle {
+        rise: 0.3,
+        div: 25.0,
+        final_div: 1e4,
+        momentum: Some([0.95, 1.0]),
+    };
+    assert_eq!(
+        refusal(0.1, 5, cycle, 0),
+        "the momentum of the one-cycle schedule is [0.95, 1.0], expected 0 or more, less than 1"
     );
 }
