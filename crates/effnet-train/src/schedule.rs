@@ -28,8 +28,8 @@ pub enum ScheduleShape {
         div: f64,
         /// The first rate divided by the last rate, above 0.
         final_div: f64,
-        /// The momentum at the first and the last rate, and that at the base rate, each in `[0, 1)`, between which it
-        /// follows half a cosine as the rate does; `None` keeps the optimizer's.
+        /// The momentum at the first and the last rate, and the momentum at the base rate, each in `[0, 1)`. In between, it
+        /// follows half a cosine. `None`: the optimizer's own.
         momentum: Option<[f64; 2]>,
     },
     /// Decay by `factor` every `every` steps: the paper's exponential decay, like TensorFlow's

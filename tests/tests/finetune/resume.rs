@@ -12,8 +12,8 @@ use effnet_tests::{finish, interrupt};
 use super::{Home, Labelling, QUICK, refused, succeeded, write_images};
 
 /// Several steps an epoch, saved after each second one, with everything that has a state: two phases,
-/// an average, mixup, augmentation, dropout.
-pub(super) const EVERYTHING: [&str; 20] = [
+/// an average, mixup, augmentation, dropout, a momentum of the step.
+pub(super) const EVERYTHING: [&str; 22] = [
     "--epochs",
     "3",
     "--batch-size",
@@ -34,6 +34,8 @@ pub(super) const EVERYTHING: [&str; 20] = [
     "1",
     "--color-jitter",
     "0.1",
+    "--cycle-momentum",
+    "true",
 ];
 
 fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {

@@ -154,7 +154,13 @@ fn a_run_from_before_a_setting_came_is_measured_and_gone_on_with() {
 /// Takes out what came after the first version that could train.
 fn age(config: &mut Value) {
     let config = config.as_object_mut().unwrap();
-    for name in ["crop_pct", "teacher", "distillation_alpha", "distillation_tau"] {
+    for name in [
+        "crop_pct",
+        "cycle_momentum",
+        "teacher",
+        "distillation_alpha",
+        "distillation_tau",
+    ] {
         config.remove(name).unwrap();
     }
 }

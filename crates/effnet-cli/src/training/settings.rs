@@ -240,8 +240,8 @@ settings! {
     /// Learning-rate schedule
     #[arg(long, value_name = "NAME", help_heading = "Optimizer")]
     schedule: ScheduleName = ScheduleName::OneCycle, ScheduleName::OneCycle;
-    /// One-cycle schedule with adamw: while the learning rate rises, AdamW's first beta falls from 0.95 to 0.85, and then
-    /// rises again, as in PyTorch's OneCycleLR
+    /// One-cycle schedule with adamw: lower AdamW's first beta from 0.95 to 0.85 while the learning rate rises, and raise it
+    /// again while the rate falls, as PyTorch's OneCycleLR does; otherwise it stays at 0.9
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", help_heading = "Optimizer")]
     cycle_momentum: bool = false, false;
     /// Linear warm-up, in epochs

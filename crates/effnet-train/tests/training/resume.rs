@@ -25,7 +25,7 @@ fn trainer_of_steps(kind: OptimizerKind, second: u64, turn: &Turn) -> Trainer {
         Schedule::new(
             0.02,
             steps,
-            ScheduleShape::ONE_CYCLE,
+            ScheduleShape::ONE_CYCLE_WITH_MOMENTUM,
             Warmup { steps: 1, from: 0.0 },
         )
         .unwrap()
@@ -133,7 +133,7 @@ fn a_finished_run_continues_with_the_rates_of_a_longer_schedule() {
     assert!(short.is_finished() && !long.is_finished());
     assert_eq!(first_difference(&everything(&short), &everything(&long)), None);
     let warmup = Warmup { steps: 1, from: 0.0 };
-    let schedule = Schedule::new(0.02, 20, ScheduleShape::ONE_CYCLE, warmup).unwrap();
+    let schedule = Schedule::new(0.02, 20, ScheduleShape::ONE_CYCLE_WITH_MOMENTUM, warmup).unwrap();
     for step in 8..20 {
         let taken = long.step(&[batch(step, 8)]).unwrap();
         assert_eq!(taken.rate, schedule.rate(step as u64));
